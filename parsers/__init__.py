@@ -1,0 +1,1 @@
+"""Read what Codex runs leave behind: pure functions from text to values."""

@@ -1,0 +1,30 @@
+"""Terminal control sequences in text: taken out, or made visible; never obeyed."""
+
+import re
+
+# CSI, OSC (ended by BEL or ST), the string sequences (DCS, SOS, PM, APC), two-character
+# escapes and charset selections: what programs under Codex print, unfinished ones not.
+_SEQUENCE = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)"
+    r"|[PX^_][^\x1b]*\x1b\\|[@-Z\\-_]|[ -/]+[0-~])"
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def strip(text: str) -> str:
+    """Take terminal control sequences out of a text."""
+    return _SEQUENCE.sub("", text) if "\x1b" in text else text
+
+
+def visible(text: str) -> str:
+    r"""Show control characters (`\x1b`) instead of obeying them; tab and newline stay.
+
+    A carriage return before a newline is dropped: it is a line ending, not a command.
+    """
+    if _CONTROL.search(text) is None:
+        return text
+    return _CONTROL.sub(_escape, text.replace("\r\n", "\n"))
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\x{ord(found.group()):02x}"

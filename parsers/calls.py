@@ -1,0 +1,93 @@
+"""Whose tokens are these: the model calls of one thread, each counted once.
+
+Newer versions (0.169) write a `token_usage_record` per call. Where a turn has none, its
+calls are differences of the running totals in `token_count`, which all versions write:
+
+* a total that did not advance is a repeat;
+* a total that equals the last call's usage has restarted: a process of 0.50, which
+  counts for itself, or a thread that ran out of its context window;
+* a fork's first total holds its parent's: only the last call's usage is its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from parsers.usage import Usage, read_usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NOTHING = Usage()
+
+
+@dataclass(slots=True, kw_only=True)
+class CallCounter:
+    """Takes the usage records of one thread in order; tells each call's own usage.
+
+    `is_rooted` is false for a thread that starts with another thread's totals. `total`
+    is the thread's figure as its file says it, those of its parent included.
+    """
+
+    is_rooted: bool = True
+    total: Usage | None = None
+    _running: Usage | None = None
+    _is_recorded: bool = False
+    _is_new_process: bool = False
+    _responses: set[str] = field(default_factory=set)
+
+    def start_turn(self) -> None:
+        """Note that a turn begins: one process, so one version, writes all of it."""
+        self._is_recorded = False
+
+    def take_record(self, payload: Mapping[str, object]) -> Usage | None:
+        """Take the thread's own `token_usage_record`; None when it is a repeat."""
+        self._is_recorded = True
+        self.total = _figure(payload.get("thread_token_usage")) or self.total
+        response = payload.get("response_id")
+        if response in self._responses:
+            return None
+        if isinstance(response, str):
+            self._responses.add(response)
+        return _figure(payload.get("usage"))
+
+    def take_total(self, info: Mapping[str, object]) -> Usage | None:
+        """Take a `token_count`; None when it tells of no call that is not known yet."""
+        running = _figure(info.get("total_token_usage"))
+        if running is None:
+            # A process that has no total yet: 0.50 begins every one of them so.
+            self._is_new_process = True
+            return None
+        own = self._advance(running, _figure(info.get("last_token_usage")) or _NOTHING)
+        self._running, self._is_new_process = running, False
+        if self._is_recorded:
+            return None
+        self.total = running
+        return None if own == _NOTHING else own
+
+    def take_baseline(self, info: Mapping[str, object]) -> None:
+        """Take a `token_count` that was copied from a parent: nothing of it is own."""
+        self._running = _figure(info.get("total_token_usage")) or self._running
+
+    def _advance(self, running: Usage, last: Usage) -> Usage:
+        before = self._running
+        if before is None:
+            before = _NOTHING if self.is_rooted else running - last
+        if running == before and not (self._is_new_process and running == last):
+            return _NOTHING
+        if running in {last, before + last}:
+            return last
+        advance = running - before
+        return running if advance.is_negative else advance
+
+
+def _figure(value: object) -> Usage | None:
+    """Read a figure; its total is made of its parts.
+
+    A thread that ran out of its context window has the window's size for a total.
+    """
+    usage = read_usage(value)
+    if usage is None:
+        return None
+    return replace(usage, total_tokens=usage.input_tokens + usage.output_tokens)

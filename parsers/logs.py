@@ -1,0 +1,67 @@
+"""Read any file that a run leaves behind, once it has told what it is."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from parsers import rollout, untrusted
+from parsers.digest import Digest
+from parsers.facts import Facts, facts_of_digest, facts_of_rollout
+from parsers.textlog import read_text_log
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from parsers.facts import Kind
+
+_LINES_LOOKED_AT: Final = 50
+_BLANK: Final = b" \t\r\n\0"
+_TEXT_BEGINNINGS: Final = (b"codex_run_id=", b"OpenAI Codex v", b"session id: ")
+_EVENT_BEGINNINGS: Final = ("thread.", "turn.", "item.", "error")
+
+
+def read_log(stream: BinaryIO) -> Facts:
+    """Find out what kind of file it is and read it to its end.
+
+    Never raises on its contents; the memory is that of its longest line.
+    """
+    head: list[bytes] = []
+    kind: Kind | None = None
+    for line in stream:
+        head.append(line)
+        kind = _kind(line)
+        if kind is not None or len(head) == _LINES_LOOKED_AT:
+            break
+    if kind is None and any(line.strip(_BLANK) for line in head):
+        kind = "log"
+    return _read(kind or "empty", chain(head, stream))
+
+
+def _read(kind: Kind, lines: Iterable[bytes]) -> Facts:
+    match kind:
+        case "empty":
+            return Facts(kind="empty")
+        case "events":
+            digest = Digest()
+            digest.read(lines)
+            return facts_of_digest(digest)
+        case "rollout":
+            return facts_of_rollout(rollout.read(lines))
+        case "log":
+            return read_text_log(lines)
+
+
+def _kind(line: bytes) -> Kind | None:
+    if line.startswith(_TEXT_BEGINNINGS):
+        return "log"
+    try:
+        fields = untrusted.load_object(line)
+    except untrusted.NotAnObjectError:
+        return None
+    name = fields.get("type")
+    if not isinstance(name, str):
+        return None
+    if "payload" in fields and "timestamp" in fields:
+        return "rollout"
+    return "events" if name.startswith(_EVENT_BEGINNINGS) else None

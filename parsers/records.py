@@ -1,0 +1,94 @@
+"""The records of a Codex rollout file, those that count sorted out as bytes.
+
+`$CODEX_HOME/sessions/…/rollout-*.jsonl` is written by Codex itself, one record a line:
+`{timestamp, [ordinal,] type, payload}` (0.50 to 0.169). Most bytes of it are messages
+and outputs, which nothing here needs: such lines are told by their head, not decoded.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from parsers import untrusted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_HEAD: Final = re.compile(
+    rb'\{"timestamp":"([^"\\]{1,40})",(?:"ordinal":[0-9]+,)?'
+    rb'"type":"([a-z_]+)","payload":\{(?:"type":"([a-z_]+)")?'
+)
+_WANTED: Final = frozenset({b"session_meta", b"turn_context", b"token_usage_record"})
+_WANTED_EVENTS: Final = frozenset(
+    {
+        b"agent_message",
+        b"task_complete",
+        b"task_started",
+        b"thread_settings_applied",
+        b"token_count",
+        b"turn_aborted",
+    }
+)
+_WANTED_ITEMS: Final = (
+    b'"item":{"type":"AgentMessage"',
+    b'"item":{"type":"CollabAgentToolCall"',
+)
+_ITEM_PLACE: Final = 400  # an item's type stands within so many bytes of its line
+# The texts that make a first line long come last among what is needed of it; a quote
+# inside of a string would be escaped, so these are fields.
+_LONG_TEXTS: Final = (b',"base_instructions":', b',"instructions":')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A record that counts; `kind` is the type of the payload, else of the record."""
+
+    at: str
+    kind: str
+    payload: Mapping[str, object]
+
+
+def read_record(line: bytes) -> Record | None:
+    """Read a line if it may count.
+
+    Raises:
+        NotAnObjectError: the line is no record.
+    """
+    head = _HEAD.match(line)
+    if head is not None and not _is_wanted(line, head):
+        return None
+    if head is not None and head.group(2) == b"session_meta":
+        line = _without_long_texts(line)
+    fields = untrusted.load_object(line)
+    payload = untrusted.mapping(fields.get("payload"))
+    inner = payload.get("type") if fields.get("type") in _ENVELOPES else None
+    return Record(
+        at=untrusted.text(fields.get("timestamp")) or "",
+        kind=untrusted.text(inner) or untrusted.text(fields.get("type")) or "",
+        payload=payload,
+    )
+
+
+_ENVELOPES: Final = ("event_msg", "response_item")
+
+
+def _is_wanted(line: bytes, head: re.Match[bytes]) -> bool:
+    kind, inner = head.group(2), head.group(3)
+    if kind == b"event_msg":
+        if inner == b"item_completed":
+            start = line[:_ITEM_PLACE]
+            return any(item in start for item in _WANTED_ITEMS)
+        return inner in _WANTED_EVENTS
+    if kind == b"response_item":
+        return inner == b"function_call_output" and b'{\\"agent_id\\":' in line
+    return kind in _WANTED
+
+
+def _without_long_texts(line: bytes) -> bytes:
+    for field in _LONG_TEXTS:
+        head, found, _ = line.partition(field)
+        if found:
+            return head + b"}}"
+    return line

@@ -1,0 +1,375 @@
+"""A Codex rollout file: the referee on a thread's calls, turns, models and limits.
+
+Read as a stream from its beginning whatever the window: what stands before the window
+is the baseline of what stands in it. A fork, or a sub-agent that was given its parent's
+context, may begin with a copy of its parent's records, times rewritten: nothing counts
+before the thread's own first turn. Ids are UUIDs of version 7, so a turn is the
+thread's own when its id is not less than the thread's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from parsers import records, untrusted, wire
+from parsers.calls import CallCounter
+from parsers.threads import (
+    Call,
+    Header,
+    RateLimit,
+    RateLimits,
+    Rollout,
+    Turn,
+    TurnState,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from parsers.records import Record
+    from parsers.usage import Usage
+
+__all__ = [
+    "Call",
+    "Header",
+    "RateLimit",
+    "RateLimits",
+    "Rollout",
+    "Turn",
+    "TurnState",
+    "header",
+    "read",
+]
+
+# Seconds. Up to 0.98 turns have no ids: there a copy is what was written in one go.
+_COPYING_TAKES: Final = 1.0
+
+
+def header(first_line: bytes) -> Header | None:
+    """Read a file's first line, or its first kilobytes; None when it is no header."""
+    try:
+        record = records.read_record(first_line)
+    except untrusted.NotAnObjectError:
+        return None
+    if record is None or record.kind != "session_meta":
+        return None
+    return _read_header(record.payload)
+
+
+def read(
+    lines: Iterable[bytes],
+    *,
+    from_offset: int = 0,
+    since: str | None = None,
+    until: str | None = None,
+) -> Rollout:
+    """Read a rollout file from its beginning; never raises on its contents.
+
+    Args:
+        lines: an open binary file at its beginning, or its lines with their newlines.
+        from_offset: count only records that begin at this byte or after it.
+        since: count only records of this ISO 8601 time (UTC) or later.
+        until: count only records of this ISO 8601 time (UTC) or earlier.
+    """
+    reader = _Reader(_Window(from_offset, _moment(since), _moment(until)))
+    offset = 0
+    for line in lines:
+        reader.feed(line, offset)
+        offset += len(line)
+    return reader.result()
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    from_offset: int
+    since: str
+    until: str
+
+    def holds(self, at: str, offset: int) -> bool:
+        if offset < self.from_offset:
+            return False
+        if not self.since and not self.until:
+            return True
+        moment = _moment(at)
+        return moment >= self.since and (not self.until or moment <= self.until)
+
+
+class _Reader:
+    def __init__(self, window: _Window) -> None:
+        self._window = window
+        self._header: Header | None = None
+        self._began_at = ""
+        self._is_copy = False
+        self._has_begun = False
+        self._model: str | None = None
+        self._turn_id: str | None = None
+        self._root_turn_id: str | None = None
+        self._counter = CallCounter()
+        self._calls: list[Call] = []
+        self._turns: dict[str, Turn] = {}
+        self._limits: RateLimits | None = None
+        self._message: str | None = None
+        self._spawned: dict[str, None] = {}
+        self._warnings: dict[str, int] = {}
+
+    def feed(self, line: bytes, offset: int) -> None:
+        try:
+            record = records.read_record(line)
+        except untrusted.NotAnObjectError:
+            self._note_noise(line)
+            return
+        if record is None:
+            return
+        self._follow(record)
+        if not self._is_copy:
+            self._take(record, is_inside=self._window.holds(record.at, offset))
+
+    def result(self) -> Rollout:
+        return Rollout(
+            **(asdict(self._header) if self._header else {}),
+            calls=tuple(self._calls),
+            turns=tuple(self._turns.values()),
+            rate_limits=self._limits,
+            last_agent_message=self._message,
+            spawned_thread_ids=tuple(self._spawned),
+            total=self._counter.total,
+            warnings=self._warnings,
+        )
+
+    def _note_noise(self, line: bytes) -> None:
+        if line.strip(b" \t\r\n\0"):
+            name = "undecodable_line" if line.endswith(b"\n") else "unfinished_line"
+            self._warnings[name] = self._warnings.get(name, 0) + 1
+
+    def _follow(self, record: Record) -> None:
+        """Keep track of where in the file we are: whose records, which turn's."""
+        match record.kind:
+            case "session_meta":
+                self._meet_header(record)
+            case "task_started" | "turn_context":
+                self._meet_turn(record)
+            case "thread_settings_applied" | "token_usage_record":
+                if self._is_own(record.payload):
+                    self._begin()
+            case "token_count" if self._is_copy:
+                self._counter.take_baseline(_info(record))
+            case _:
+                pass
+
+    def _meet_header(self, record: Record) -> None:
+        found = _read_header(record.payload)
+        if found is None or self._has_begun:
+            return
+        if self._header is None:
+            self._header, self._began_at = found, record.at
+            self._is_copy = found.forked_from_id is not None
+            self._counter.is_rooted = not self._is_copy
+        else:
+            self._is_copy = found.thread_id != self._header.thread_id
+
+    def _meet_turn(self, record: Record) -> None:
+        turn_id = _text(record.payload, "turn_id")
+        if self._is_copy and not self._is_own_turn(turn_id, record.at):
+            return
+        self._begin()
+        self._model = _text(record.payload, "model") or self._model
+        if turn_id != self._turn_id:
+            self._counter.start_turn()
+            self._turn_id, self._root_turn_id = turn_id, None
+        self._root_turn_id = _text(record.payload, "root_turn_id") or self._root_turn_id
+
+    def _is_own_turn(self, turn_id: str | None, at: str) -> bool:
+        if turn_id is None or self._header is None:
+            return _seconds(self._began_at, at) >= _COPYING_TAKES
+        return turn_id.lower() >= self._header.thread_id
+
+    def _is_own(self, payload: Mapping[str, object]) -> bool:
+        thread_id = untrusted.uuid(payload.get("thread_id"))
+        return self._header is None or thread_id in {None, self._header.thread_id}
+
+    def _begin(self) -> None:
+        self._is_copy, self._has_begun = False, True
+
+    def _take(self, record: Record, *, is_inside: bool) -> None:
+        if record.kind in {"token_usage_record", "token_count"}:
+            self._count(record, is_inside=is_inside)
+        if not is_inside:
+            return
+        match record.kind:
+            case "task_started" | "turn_context" if self._turn_id is not None:
+                self._note_turn(self._turn_id)
+            case "task_complete" | "turn_aborted":
+                self._end_turn(record)
+            case "agent_message" | "item_completed":
+                self._note_item(record.payload)
+            case "function_call_output":
+                self._note_spawned(_spawned_agent(record.payload))
+            case _:
+                pass
+
+    def _count(self, record: Record, *, is_inside: bool) -> None:
+        payload = record.payload
+        if record.kind == "token_count":
+            usage = self._counter.take_total(_info(record))
+            limits = _rate_limits(record)
+            if limits is not None and is_inside:
+                self._limits = limits
+        elif self._is_own(payload):
+            usage = self._counter.take_record(payload)
+        else:
+            return
+        if usage is not None and is_inside:
+            self._note_call(record, usage)
+
+    def _note_call(self, record: Record, usage: Usage) -> None:
+        turn_id = _text(record.payload, "turn_id") or self._turn_id
+        root_turn_id = _text(record.payload, "root_turn_id") or self._root_turn_id
+        self._calls.append(
+            Call(
+                at=record.at,
+                turn_id=turn_id,
+                root_turn_id=root_turn_id,
+                model=self._model,
+                usage=usage,
+            )
+        )
+        if turn_id is not None:
+            self._note_turn(turn_id)
+
+    def _note_turn(self, turn_id: str) -> None:
+        turn = self._turns.get(turn_id) or Turn(turn_id=turn_id)
+        if turn_id == self._turn_id:
+            turn = replace(turn, model=self._model, root_turn_id=self._root_turn_id)
+        self._turns[turn_id] = turn
+
+    def _end_turn(self, record: Record) -> None:
+        turn_id = _text(record.payload, "turn_id") or self._turn_id
+        if turn_id is None:
+            return
+        self._note_turn(turn_id)
+        self._turns[turn_id] = _ended(self._turns[turn_id], record)
+        self._message = _text(record.payload, "last_agent_message") or self._message
+
+    def _note_item(self, payload: Mapping[str, object]) -> None:
+        item = untrusted.mapping(payload.get("item"))
+        if item.get("type") == "CollabAgentToolCall":
+            if item.get("tool") == "spawn_agent":
+                for thread_id in wire.receivers(item):
+                    self._note_spawned(thread_id)
+            return
+        message = _text(payload, "message") or _content(item)
+        self._message = message or self._message
+
+    def _note_spawned(self, thread_id: str | None) -> None:
+        if thread_id is not None:
+            self._spawned[thread_id] = None
+
+
+def _read_header(payload: Mapping[str, object]) -> Header | None:
+    thread_id = untrusted.uuid(payload.get("id"))
+    if thread_id is None:
+        return None
+    parent = untrusted.uuid(payload.get("parent_thread_id")) or _spawner(payload)
+    root = untrusted.uuid(payload.get("session_id"))
+    return Header(
+        thread_id=thread_id,
+        session_id=root or (thread_id if parent is None else None),
+        parent_thread_id=parent,
+        forked_from_id=untrusted.uuid(payload.get("forked_from_id")),
+        cwd=_text(payload, "cwd"),
+        originator=_text(payload, "originator"),
+        cli_version=_text(payload, "cli_version"),
+        started_at=_text(payload, "timestamp"),
+    )
+
+
+def _spawner(payload: Mapping[str, object]) -> str | None:
+    found = payload.get("source")
+    for name in ("subagent", "thread_spawn"):
+        found = untrusted.mapping(found).get(name)
+    return untrusted.uuid(untrusted.mapping(found).get("parent_thread_id"))
+
+
+def _ended(turn: Turn, record: Record) -> Turn:
+    if record.kind == "turn_aborted":
+        reason = _text(record.payload, "reason")
+        return replace(turn, state="aborted", reason=reason)
+    error = record.payload.get("error")
+    if error is None:
+        return replace(turn, state="completed")
+    return replace(
+        turn,
+        state="failed",
+        error_class=_error_class(untrusted.mapping(error).get("codex_error_info")),
+        error_message=wire.words(error),
+    )
+
+
+def _error_class(info: object) -> str | None:
+    if isinstance(info, dict):
+        info = next(iter(info), None)
+    return untrusted.text(info)
+
+
+def _rate_limits(record: Record) -> RateLimits | None:
+    limits = untrusted.mapping(record.payload.get("rate_limits"))
+    primary, secondary = (_limit(limits.get(name)) for name in ("primary", "secondary"))
+    if primary is None and secondary is None:
+        return None
+    return RateLimits(at=record.at, primary=primary, secondary=secondary)
+
+
+def _limit(value: object) -> RateLimit | None:
+    if not isinstance(value, dict):
+        return None
+    return RateLimit(
+        used_percent=untrusted.number(value.get("used_percent")),
+        window_minutes=untrusted.integer(value.get("window_minutes")),
+        resets_at=untrusted.integer(value.get("resets_at")),
+    )
+
+
+def _content(item: Mapping[str, object]) -> str:
+    blocks = map(untrusted.mapping, untrusted.sequence(item.get("content")))
+    return "".join(_text(block, "text") or "" for block in blocks)
+
+
+def _spawned_agent(payload: Mapping[str, object]) -> str | None:
+    try:
+        answer = untrusted.load_object((_text(payload, "output") or "").encode())
+    except untrusted.NotAnObjectError:
+        return None
+    return untrusted.uuid(answer.get("agent_id"))
+
+
+def _info(record: Record) -> Mapping[str, object]:
+    return untrusted.mapping(record.payload.get("info"))
+
+
+def _text(payload: Mapping[str, object], name: str) -> str | None:
+    return untrusted.text(payload.get(name)) or None
+
+
+def _moment(at: str | None) -> str:
+    """Make ISO times comparable as text: UTC, without the zone's name."""
+    if not at:
+        return ""
+    if at.endswith("Z"):
+        return at[:-1]
+    return _parse(at).isoformat().removesuffix("+00:00")
+
+
+def _seconds(begin: str, end: str) -> float:
+    return (_parse(end) - _parse(begin)).total_seconds()
+
+
+def _parse(at: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(at)
+        if moment.tzinfo is None:
+            return moment.replace(tzinfo=UTC)
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return datetime.min.replace(tzinfo=UTC)

@@ -1,0 +1,81 @@
+"""Token figures: one value, added and subtracted part by part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING
+
+from parsers import untrusted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+PARTS = (
+    "input_tokens",
+    "cached_input_tokens",
+    "cache_write_input_tokens",
+    "output_tokens",
+    "reasoning_output_tokens",
+    "total_tokens",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens of one model call, of a run or of a thread.
+
+    Cached and cache-write tokens are parts of the input, reasoning tokens a part of the
+    output. A difference of two figures may have negative parts.
+    """
+
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_input_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_output_tokens: int = 0
+    total_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            **{part: getattr(self, part) + getattr(other, part) for part in PARTS}
+        )
+
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            **{part: getattr(self, part) - getattr(other, part) for part in PARTS}
+        )
+
+    @property
+    def is_negative(self) -> bool:
+        """Whether any part is below zero: no usage, a difference across a restart."""
+        return any(getattr(self, part) < 0 for part in PARTS)
+
+    def to_json(self) -> dict[str, int]:
+        return {part: getattr(self, part) for part in PARTS}
+
+
+def sum_usage(figures: Iterable[Usage]) -> Usage:
+    """Add figures up; none at all are nothing."""
+    return reduce(add, figures, Usage())
+
+
+def read_usage(value: object) -> Usage | None:
+    """Read a usage object of Codex (every version's) or one that `to_json` made.
+
+    Parts that are missing or nonsense count 0; a missing total is input + output. None
+    when the value is no object, or names neither a part nor a total.
+    """
+    found = {part: _part(untrusted.mapping(value), part) for part in PARTS}
+    if all(figure is None for figure in found.values()):
+        return None
+    figures = {part: figure or 0 for part, figure in found.items()}
+    if found["total_tokens"] is None:
+        figures["total_tokens"] = figures["input_tokens"] + figures["output_tokens"]
+    return Usage(**figures)
+
+
+def _part(value: Mapping[str, object], part: str) -> int | None:
+    figure = untrusted.integer(value.get(part))
+    return None if figure is None else max(figure, 0)

@@ -1,0 +1,62 @@
+"""What the fields of a `codex exec --json` event are called, in any version from 0.50.
+
+Readers of single facts out of decoded lines, shared by those who need all of an event
+(`events`) and those who need one figure of it (`digest`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from parsers import untrusted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# 0.169: `Reconnecting... waiting for network (…)`, older: `Reconnecting... 2/5`, and
+# `stream error: …; retrying 1/5 in 200ms…` of the oldest.
+_RECONNECT = re.compile(
+    r"\s*(?:re-?connecting\b|stream \w+\b.*\bretrying )", re.IGNORECASE
+)
+
+
+def words(value: object) -> str:
+    """Read an error's text, whether it is a text, an object with one, or neither."""
+    if isinstance(value, dict) and "message" in value:
+        return words(value["message"])
+    found = untrusted.text(value)
+    if found is not None:
+        return found
+    return "" if value is None else json.dumps(value)
+
+
+def failure(event: Mapping[str, object]) -> str:
+    """Read the text of a `turn.failed`."""
+    return words(event.get("error", event.get("message"))) or "turn failed"
+
+
+def is_reconnect(message: str) -> bool:
+    """Tell Codex's notes on retrying a connection, which are no failures yet."""
+    return _RECONNECT.match(message) is not None
+
+
+def changes(item: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Read the (path, kind) pairs of a file change; kind: add, delete or update."""
+    for change in untrusted.sequence(item.get("changes")):
+        fields = untrusted.mapping(change)
+        kind = fields.get("kind")
+        if isinstance(kind, dict):
+            kind = kind.get("type")
+        path = untrusted.text(fields.get("path"))
+        if path:
+            yield path, untrusted.text(kind) or ""
+
+
+def receivers(item: Mapping[str, object]) -> Iterator[str]:
+    """Read the ids of the agent threads that a collaboration call is about."""
+    for value in untrusted.sequence(item.get("receiver_thread_ids")):
+        found = untrusted.uuid(value)
+        if found:
+            yield found

@@ -1,0 +1,1 @@
+"""The suite that supervises unattended Codex runs and keeps their ledger."""

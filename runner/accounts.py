@@ -1,0 +1,206 @@
+"""What a run did, used and cost, from the files that it and Codex have left."""
+
+import contextlib
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+from parsers.digest import Digest
+from parsers.facts import Facts, facts_of_digest
+from parsers.run_cost import cost_of_run
+from parsers.run_usage import usage_of_run
+from parsers.usage import Usage, read_usage
+from runner import clock, record
+from runner.books import Books, Window, open_books
+from runner.codex.words import last_words
+from runner.judge import Ending, Evidence
+from runner.model import Finished, Mode, SessionId
+from runner.store.prices import PriceBook
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    from parsers.threads import Turn
+    from runner.config import Config
+    from runner.judge import Exit
+    from runner.model import Run
+    from runner.store.ledger import Ledger
+
+# Versions before it printed what one process used, later ones what the thread did.
+_FIRST_CUMULATIVE = (0, 80)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accounts:
+    """Hold what was found out about a run: facts, rollouts, usage, cost.
+
+    `usage` and `cost` are blocks of the summary; None only where Codex was
+    never started.
+    """
+
+    facts: Facts = field(default_factory=lambda: Facts(kind="empty"))
+    books: Books = field(default_factory=Books)
+    usage: "Mapping[str, object] | None" = None
+    cost: "Mapping[str, object] | None" = None
+    faults: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> dict[str, int]:
+        return {**self.facts.warnings, **dict.fromkeys(self.faults, 1)}
+
+    @property
+    def session_id(self) -> "SessionId | None":
+        found = self.facts.session_id
+        return SessionId(found) if found else None
+
+    @property
+    def model(self) -> str | None:
+        """Return the model that the run ended on."""
+        thread, turn = self.books.thread, self._last_turn
+        if thread is not None and thread.calls:
+            return thread.calls[-1].model
+        return (turn.model if turn is not None else None) or self.facts.model
+
+    @property
+    def error_class(self) -> str | None:
+        """Return Codex's word for why the last turn failed."""
+        turn = self._last_turn
+        return turn.error_class if turn is not None else None
+
+    @property
+    def was_aborted(self) -> bool:
+        turn = self._last_turn
+        return turn is not None and turn.state == "aborted"
+
+    @property
+    def _last_turn(self) -> "Turn | None":
+        thread = self.books.thread
+        return thread.turns[-1] if thread is not None and thread.turns else None
+
+    @property
+    def codex_version(self) -> str | None:
+        thread = self.books.thread
+        return thread.cli_version if thread is not None else None
+
+    def to_json(self) -> dict[str, object]:
+        """Write what belongs into the record."""
+        found: dict[str, object] = {
+            "model": self.model,
+            "token_usage": self.usage,
+            "cost": self.cost,
+        }
+        if self.facts.usage is not None:
+            found["thread_usage"] = self.facts.usage.to_json()
+        thread = self.books.thread
+        if thread is not None and thread.rate_limits is not None:
+            found["rate_limits"] = asdict(thread.rate_limits)
+        return found
+
+
+def read_events(path: "Path") -> Facts:
+    """Read what a run's event file says.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = Digest()
+    with path.open("rb") as stream:
+        digest.read(stream)
+    return facts_of_digest(digest)
+
+
+def keep(
+    run: "Run", until: "datetime", ledger: "Ledger", settings: "Config"
+) -> Accounts:
+    """Work out the accounts of a run that Codex was started for."""
+    try:
+        facts = read_events(record.files_of(run.spec).events)
+    except OSError as error:
+        facts = Facts(kind="empty", warnings={f"events: {error.strerror}": 1})
+    window = Window(
+        offset=run.rollout_offset if run.spec.mode is Mode.RESUME else 0,
+        since=run.started_at,
+        until=until,
+    )
+    return account(
+        facts,
+        session_id=facts.session_id,
+        window=window,
+        settings=settings,
+        previous=_thread_usage_before(run, ledger),
+        codex_version=run.codex_version,
+        model=run.spec.codex.model,
+    )
+
+
+def account(
+    facts: Facts,
+    *,
+    session_id: str | None,
+    window: Window,
+    settings: "Config",
+    previous: Usage | None,
+    codex_version: str | None,
+    model: str | None,
+) -> Accounts:
+    """Count and price what some file says, with the rollouts as the referee.
+
+    Args:
+        facts: what the file says.
+        session_id: the thread whose rollout is looked for.
+        window: which part of the thread is meant.
+        settings: for Codex's home and the prices.
+        previous: what the thread had used before, for when only the events tell.
+        codex_version: tells whether its events are cumulative.
+        model: the model of what does not name its own.
+    """
+    books = open_books(settings.codex_home, session_id, window, facts.agent_threads)
+    counted = usage_of_run(
+        books.thread,
+        books.agents,
+        facts,
+        previous,
+        is_cumulative=_is_cumulative(codex_version),
+    )
+    rates = PriceBook(settings.state_home, window.since or clock.now()).rates
+    return Accounts(
+        facts=facts,
+        books=books,
+        usage=counted.to_json(),
+        cost=cost_of_run(counted, facts, rates, model=facts.model or model).to_json(),
+    )
+
+
+def evidence_of(run: "Run", ended: "Exit", accounts: Accounts) -> Evidence:
+    """Gather what a verdict on the run is based on."""
+    facts = accounts.facts
+    return Evidence(
+        exit=ended,
+        ending=Ending(facts.ended or Ending.NONE),
+        failure=facts.failure,
+        error_class=accounts.error_class,
+        was_aborted=accounts.was_aborted,
+        last_words=last_words(record.files_of(run.spec).stderr),
+        announced=facts.session_id,
+        asked_for=run.spec.resume_session,
+    )
+
+
+def _thread_usage_before(run: "Run", ledger: "Ledger") -> Usage | None:
+    """Return what the thread had used when this run began, by its last record."""
+    if run.spec.resume_session is None:
+        return Usage()
+    for earlier in reversed(ledger.of_session(run.spec.resume_session)):
+        if earlier.run_id < run.run_id and isinstance(earlier.state, Finished):
+            figure = read_usage(earlier.state.accounts.get("thread_usage"))
+            if figure is not None:
+                return figure
+    return None
+
+
+def _is_cumulative(codex_version: str | None) -> bool:
+    numbers = (codex_version or "").split(".")[:2]
+    with contextlib.suppress(ValueError):
+        return tuple(int(number) for number in numbers) >= _FIRST_CUMULATIVE
+    return True

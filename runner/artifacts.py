@@ -1,0 +1,251 @@
+"""Where a run's files lie, and how files are written: private, whole or not at all.
+
+Directories are made 0700 and files 0600, whatever the umask lets through.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.errors import FileFault
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from runner.model import RunId
+
+_PRIVATE_FILE = 0o600
+_PRIVATE_DIRECTORY = 0o700
+PREFIX = "codex-run-"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFiles:
+    """Name the files of one run in its log directory."""
+
+    directory: Path
+    run_id: "RunId"
+
+    def _named(self, suffix: str) -> Path:
+        return self.directory / f"{PREFIX}{self.run_id}{suffix}"
+
+    @property
+    def prompt(self) -> Path:
+        return self._named(".prompt")
+
+    @property
+    def events(self) -> Path:
+        return self._named(".events.jsonl")
+
+    @property
+    def stderr(self) -> Path:
+        return self._named(".stderr")
+
+    @property
+    def log(self) -> Path:
+        return self._named(".log")
+
+    @property
+    def meta(self) -> Path:
+        return self._named(".meta.json")
+
+    @property
+    def summary(self) -> Path:
+        return self._named(".summary.json")
+
+
+def new_run_id(at: "datetime") -> "RunId":
+    """Make a run id: UTC time to the microsecond and 32 random bits.
+
+    It sorts by time and can never be taken for a session id, which is a UUID.
+    """
+    from runner.model import RunId  # noqa: PLC0415 - one name at one place
+
+    return RunId(f"{at:%Y%m%d-%H%M%S-%f}-{secrets.token_hex(4)}")
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory and its parents, private; one that exists stays as it is.
+
+    Raises:
+        FileFault: it cannot be made.
+    """
+    try:
+        missing = [p for p in (path, *path.parents) if not p.exists()]
+        for each in reversed(missing):
+            each.mkdir(mode=_PRIVATE_DIRECTORY, exist_ok=True)
+        if not path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    except OSError as error:
+        raise FileFault("make the directory", path, error) from error
+
+
+def create(path: Path, content: bytes = b"") -> None:
+    """Create a private file that must not exist yet, with its first content.
+
+    Raises:
+        FileFault: it cannot be created or not written whole; nothing is left.
+    """
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE_FILE)
+    except OSError as error:
+        raise FileFault("create", path, error) from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise FileFault("write", path, error) from error
+
+
+def touch(path: Path) -> None:
+    """Make sure that a private file is there; its content stays.
+
+    Raises:
+        FileFault: it cannot be created.
+    """
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, _PRIVATE_FILE))
+    except OSError as error:
+        raise FileFault("create", path, error) from error
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file whole: temporary file beside it, fsync, rename.
+
+    Raises:
+        FileFault: it cannot be written; what stood there before still does.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE_FILE)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise FileFault("write", path, error) from error
+
+
+def append(path: Path, content: bytes) -> None:
+    """Append to a file in one write, so that lines of several writers stay whole.
+
+    Raises:
+        FileFault: it cannot be opened, or not all of it could be written.
+    """
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, _PRIVATE_FILE)
+        try:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(handle, rest) :]
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise FileFault("append to", path, error) from error
+
+
+def append_text(path: Path, text: str) -> None:
+    """Append text; what is no Unicode (a path's stray bytes) is shown as such.
+
+    Raises:
+        FileFault: as `append`.
+    """
+    append(path, text.encode(errors="backslashreplace"))
+
+
+def copy_to(path: Path, content: bytes) -> None:
+    """Write a copy where a user wants it: a file whole, a device or pipe as it is.
+
+    Raises:
+        FileFault: it cannot be written.
+    """
+    if path.exists() and not path.is_file():
+        append(path, content)
+    else:
+        replace(path.resolve(), content)
+
+
+def read_text(path: Path) -> str:
+    """Read a text file; what is not there is empty."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def status(path: Path) -> os.stat_result | None:
+    """Return what the file system says of a file; None when it is not there."""
+    try:
+        return path.stat()
+    except OSError:
+        return None
+
+
+def read_json(path: Path) -> object:
+    """Read a JSON file; None when it is not there or holds something else."""
+    import json  # noqa: PLC0415 - not every command reads one
+
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def free_bytes(path: Path) -> int:
+    """Return how much a user may still write to the disk that a path lies on."""
+    room = os.statvfs(path)
+    return room.f_bavail * room.f_frsize
+
+
+def remove(paths: "list[Path]") -> None:
+    """Remove files of a run that never came to be; missing ones are no matter."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def lock(path: Path) -> int | None:
+    """Take an exclusive advisory lock, made when missing; None when it is held.
+
+    The kernel gives it back when the last copy of the descriptor is closed, also by
+    a death. Programs that are started do not inherit it unless it is handed to them.
+
+    Raises:
+        FileFault: the file cannot be opened.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    try:
+        handle = os.open(path, flags, _PRIVATE_FILE)
+    except OSError as error:
+        raise FileFault("open the lock", path, error) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def is_locked(path: Path) -> bool:
+    """Tell whether some process holds the lock of this file."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False

@@ -1,0 +1,148 @@
+"""Attend a running Codex to its end: its output, its limits, its processes.
+
+One loop, whose order is the documentation: signals, children that ended, output,
+limits, the ladder.
+"""
+
+import os
+from typing import TYPE_CHECKING
+
+from runner import artifacts, clock, liveness, process, record
+from runner.config import HOOK_MARKER
+from runner.errors import FileFault
+from runner.judge import Cause, Exit
+from runner.ladder import Ladder
+from runner.patience import Patience
+from runner.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runner.config import Config
+    from runner.keeper import Keeper
+    from runner.model import ProcessId
+    from runner.notify import Notifier
+
+_PACE_SECONDS = 0.05
+_ENDING_PACE_SECONDS = 0.02
+# Tools that Codex has just ended take a moment to go; what is still there after it
+# was left running on purpose.
+_LINGER_SECONDS = 0.5
+
+
+class Attendance:
+    """Be with one Codex process until it and, if it is ended, all below it are gone.
+
+    Args:
+        keeper: the run and its record.
+        settings: for the place of Codex's rollouts.
+        notifier: whose hooks are children of this process too.
+        on_session: what is called once with the thread id that Codex announces.
+    """
+
+    def __init__(
+        self,
+        keeper: "Keeper",
+        settings: "Config",
+        notifier: "Notifier",
+        on_session: "Callable[[str], None]",
+    ) -> None:
+        self._keeper = keeper
+        self._notifier = notifier
+        self._on_session = on_session
+        self._files = record.files_of(keeper.run.spec)
+        self._watch = Watch(self._files)
+        self._family = process.Family(os.getpid())
+        self._patience = Patience(keeper.run.spec.limits, settings.codex_home)
+        self._codex = 0
+        self._status: int | None = None
+        self._cause: tuple[Cause, float] | None = None
+        self._ladder: Ladder | None = None
+        self._is_announced = False
+
+    def attend(self, codex: int, inbox: process.SignalInbox) -> Exit:
+        """Return when Codex has ended, by itself or by us."""
+        self._codex = codex
+        while not self._is_over():
+            pace = _ENDING_PACE_SECONDS if self._ladder else _PACE_SECONDS
+            for number in inbox.wait(pace):
+                self._end(Cause.SIGNAL, number)
+            self._reap()
+            self._read()
+            self._notifier.end_late_ones()
+            if self._ladder is None and self._status is None:
+                self._family.look()
+                if limit := self._patience.exceeded(self._watch.digest):
+                    self._end(*limit)
+        for text in self._watch.finish():
+            self._write(text)
+        return self._exit()
+
+    def leftovers(self) -> list[dict[str, object]]:
+        """Name what Codex has left running: pid and short name of each process."""
+        deadline = clock.monotonic() + _LINGER_SECONDS
+        while (members := self._members()) and clock.monotonic() < deadline:
+            clock.sleep(_ENDING_PACE_SECONDS)
+            self._reap()
+        return [{"pid": m.pid, "name": process.name_of(m)} for m in members]
+
+    def _is_over(self) -> bool:
+        if self._ladder is not None:
+            return self._ladder.step()
+        return self._status is not None
+
+    def _end(self, cause: Cause, value: float) -> None:
+        if self._ladder is None:
+            self._cause = (cause, value)
+            self._ladder = Ladder(self._native, self._members)
+
+    def _native(self) -> "ProcessId | None":
+        if self._status is not None:
+            return None
+        return liveness.native_codex(self._files.events) or process.identify(
+            self._codex
+        )
+
+    def _members(self) -> "list[ProcessId]":
+        members = self._family.members(without=self._notifier.pids)
+        return [m for m in members if not process.carries(m, HOOK_MARKER)]
+
+    def _reap(self) -> None:
+        for pid, status in process.reap():
+            if pid == self._codex:
+                self._codex_ended(status)
+            else:
+                self._notifier.ended(pid, os.waitstatus_to_exitcode(status))
+
+    def _codex_ended(self, status: int) -> None:
+        if os.WIFSIGNALED(status):
+            native = liveness.native_codex(self._files.events)
+            if native is not None and native.pid != self._codex:
+                # Only the launcher was killed: Codex itself is ours now.
+                self._codex = native.pid
+                return
+        self._status = status
+
+    def _read(self) -> None:
+        if text := self._watch.read():
+            self._write(text)
+        thread_id = self._watch.digest.thread_id
+        if thread_id is not None and not self._is_announced:
+            self._is_announced = True
+            self._on_session(thread_id)
+
+    def _write(self, text: str) -> None:
+        try:
+            artifacts.append_text(self._files.log, text)
+        except FileFault as error:
+            self._keeper.warn(str(error))
+
+    def _exit(self) -> Exit:
+        cause, value = self._cause or (None, 0)
+        code = None if self._status is None else os.waitstatus_to_exitcode(self._status)
+        return Exit(
+            process_exit_code=code if code is not None and code >= 0 else None,
+            signal=-code if code is not None and code < 0 else None,
+            cause=cause,
+            cause_value=value,
+        )

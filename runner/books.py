@@ -1,0 +1,132 @@
+"""Find the rollouts that tell what a run used: its thread's and its sub-agents'.
+
+Each thread is counted once, and only for what lies in the run's own window.
+"""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from parsers import rollout
+from runner import clock
+from runner.codex import home
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+    from parsers.rollout import Rollout
+
+# A header is one line that holds the model's base instructions too.
+_HEADER_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Tell which part of a session is one run's.
+
+    `offset` is where the thread's rollout ended before the run, in bytes, which is
+    exact; `since` and `until` bound the records by their own times.
+    """
+
+    offset: int | None = None
+    since: "datetime | None" = None
+    until: "datetime | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """Hold what the rollouts say of a run; None when its thread has no rollout."""
+
+    thread: "Rollout | None" = None
+    agents: "tuple[Rollout, ...]" = ()
+
+
+def open_books(
+    codex_home: "Path", session_id: str | None, window: Window, named: "Iterable[str]"
+) -> Books:
+    """Read the rollouts of a run.
+
+    Args:
+        codex_home: where Codex keeps them.
+        session_id: the run's thread.
+        window: the run's part of it.
+        named: sub-agent threads that the run's events name.
+    """
+    path = home.rollout_of(codex_home, session_id) if session_id else None
+    if path is None or session_id is None:
+        return Books()
+    thread = _read(path, window, offset=window.offset)
+    if thread is None:
+        return Books()
+    wanted = [*named, *thread.spawned_thread_ids]
+    wanted += _spawned_since(codex_home, session_id, window)
+    own_turns = {turn.turn_id for turn in thread.turns}
+    agents = _agents(codex_home, wanted, window, seen={session_id})
+    return Books(
+        thread=thread,
+        agents=tuple(
+            agent
+            for each in agents
+            if (agent := _of_these_turns(each, own_turns)).calls
+        ),
+    )
+
+
+def _agents(
+    codex_home: "Path", wanted: list[str], window: Window, seen: set[str]
+) -> "Iterator[Rollout]":
+    while wanted:
+        thread_id = wanted.pop(0)
+        if thread_id in seen:
+            continue
+        seen.add(thread_id)
+        path = home.rollout_of(codex_home, thread_id)
+        agent = _read(path, window) if path else None
+        if agent is not None:
+            wanted += agent.spawned_thread_ids
+            yield agent
+
+
+def _read(
+    path: "Path", window: Window, *, offset: int | None = None
+) -> "Rollout | None":
+    by_time = offset is None
+    try:
+        with path.open("rb") as stream:
+            return rollout.read(
+                stream,
+                from_offset=offset or 0,
+                since=clock.iso(window.since) if window.since and by_time else None,
+                until=clock.iso(window.until) if window.until else None,
+            )
+    except OSError:
+        return None
+
+
+def _spawned_since(
+    codex_home: "Path", session_id: str, window: Window
+) -> "Iterator[str]":
+    """Name the sub-agent threads that say themselves which session they are of."""
+    if window.since is None:
+        return
+    for path in home.rollouts_since(codex_home, window.since):
+        try:
+            with path.open("rb") as stream:
+                header = rollout.header(stream.readline(_HEADER_BYTES))
+        except OSError:
+            continue
+        if header is None or header.thread_id == session_id:
+            continue
+        if session_id in {header.session_id, header.parent_thread_id}:
+            yield header.thread_id
+
+
+def _of_these_turns(agent: "Rollout", turns: set[str]) -> "Rollout":
+    """Leave out what a sub-agent did for another run of the same session."""
+    calls = tuple(
+        call
+        for call in agent.calls
+        if call.root_turn_id is None or not turns or call.root_turn_id in turns
+    )
+    return replace(agent, calls=calls)

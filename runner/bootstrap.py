@@ -1,0 +1,160 @@
+"""Makes the environment that the suite runs in: `.venv`, and Codex in `.codex-bin`.
+
+Run by `bin/setup` with any Python from 3.11 on, before anything is installed: only the
+standard library, nothing of the suite. Doing nothing when all is there, and one at a
+time, however many are started at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess  # noqa: TID251  # runs before runner.process can be imported
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+ROOT = Path(__file__).resolve().parents[1]
+CODEX_VERSION = "0.169.0"
+CODEX_PACKAGE = f"@openai/codex@{CODEX_VERSION}"
+
+_CHECK = "import pip, sys; sys.exit(sys.version_info < (3, 11))"
+# setuptools' other way to install in place costs each start of Python 13 ms.
+_IN_PLACE = ("--config-settings", "editable_mode=compat")
+
+
+class SetupError(Exception):
+    """What could not be made, and what a person can do about it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Make what is missing; says what it does on stderr."""
+    options = _parser().parse_args(arguments)
+    try:
+        with _alone(ROOT):
+            make_environment(ROOT, for_tests=options.test)
+            if options.codex:
+                get_codex(ROOT)
+    except SetupError as error:
+        sys.stderr.write(f"setup: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def make_environment(root: Path, *, for_tests: bool) -> None:
+    """Make or renew `.venv` when `pyproject.toml` is not the one it was made from."""
+    venv, stamp = root / ".venv", root / ".venv" / "codex-runner.stamp"
+    python = venv / "bin" / "python"
+    done = stamp.read_text(encoding="utf-8").split() if stamp.exists() else []
+    extras = {"test"} & ({"test"} if for_tests else set(done))
+    wanted = [hashlib.sha256((root / "pyproject.toml").read_bytes()).hexdigest()]
+    wanted += extras
+    if done == wanted and _succeeds(python, "-c", _CHECK):
+        return
+    if not _succeeds(python, "-c", _CHECK):
+        _say(f"making .venv with Python {sys.version.split()[0]}")
+        _run(sys.executable, "-m", "venv", "--clear", venv)
+    _say("installing the suite into .venv")
+    _install(python, f"{root}[test]" if extras else str(root))
+    _compile(python, root)
+    stamp.write_text(" ".join(wanted), encoding="utf-8")
+
+
+def get_codex(root: Path) -> Path:
+    """Get the pinned Codex from npm, unless it is there."""
+    home = root / ".codex-bin"
+    codex = home / "node_modules" / ".bin" / "codex"
+    if _version(codex) == CODEX_VERSION:
+        return codex
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        msg = (
+            f"npm and node are needed to get Codex {CODEX_VERSION} (https://nodejs.org);"
+            " with a Codex of your own, bin/test takes CODEX_E2E_BIN=/path/to/codex"
+        )
+        raise SetupError(msg)
+    _say(f"getting {CODEX_PACKAGE} from npm into .codex-bin (400 MB)")
+    home.mkdir(exist_ok=True)
+    quiet = ("--no-save", "--no-audit", "--no-fund", "--loglevel=error")
+    _run(npm, "install", "--prefix", home, *quiet, CODEX_PACKAGE)
+    if (found := _version(codex)) != CODEX_VERSION:
+        msg = f"npm has installed Codex {found} where {CODEX_VERSION} was asked for"
+        raise SetupError(msg)
+    return codex
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bin/setup", description=__doc__)
+    parser.add_argument("--test", action="store_true", help="with the test tools")
+    parser.add_argument("--codex", action="store_true", help="with the pinned Codex")
+    return parser
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Hold the checkout's directory; the kernel lets go of it whatever happens."""
+    descriptor = os.open(root, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _say("waiting for another setup of this checkout")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _install(python: Path, what: str) -> None:
+    # -qq leaves errors in and takes warnings about the machine's pip settings out.
+    options = ("-qq", "--disable-pip-version-check", *_IN_PLACE)
+    _run(python, "-m", "pip", "install", *options, "-e", what)
+
+
+def _compile(python: Path, root: Path) -> None:
+    """Write byte code now, also where PYTHONDONTWRITEBYTECODE would keep it away."""
+    _run(python, "-m", "compileall", "-q", root / "parsers", root / "runner")
+
+
+def _version(codex: Path) -> str | None:
+    try:
+        done = subprocess.run(
+            [codex, "--version"], capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return None
+    return done.stdout.strip().rpartition(" ")[2]
+
+
+def _succeeds(*argv: str | Path) -> bool:
+    try:
+        return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+def _run(*argv: str | Path) -> None:
+    """Run a tool whose own words, on stderr, are the best account of a failure."""
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=2, check=False)
+    if done.returncode != 0:
+        what = " ".join(str(word) for word in argv[:4])
+        msg = f"`{what} …` ended with {done.returncode}; its message stands above"
+        raise SetupError(msg)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"setup: {text}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""What every command shares: its parser, and how errors become exit codes."""
+
+import argparse
+from typing import TYPE_CHECKING, NoReturn
+
+from runner import config
+from runner.cli import render
+from runner.cli.render import ReaderGoneError
+from runner.errors import RunnerError, UsageError
+from runner.model import EXIT_INTERRUPTED, EXIT_READER_GONE
+from runner.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from runner.config import Config
+
+
+class Parser(argparse.ArgumentParser):
+    """Report a wrong command line as an error value, in one line.
+
+    Args:
+        prog: the command's name.
+        description: what it does, in one sentence.
+        epilog: examples, output and exit codes, as they are to be shown.
+        usage: the usage line.
+    """
+
+    def __init__(self, prog: str, usage: str, description: str, epilog: str) -> None:
+        super().__init__(
+            prog=prog,
+            usage=usage,
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        text = f"{message} ({self.prog} --help lists what there is)"
+        raise UsageError(text)
+
+    def add_general(self) -> None:
+        """Add the options that every command has."""
+        add = self.add_argument_group("general").add_argument
+        add(
+            "--print-completion",
+            metavar="SHELL",
+            choices=("bash", "zsh", "tcsh"),
+            action=_PrintCompletion,
+            help="print a completion script for bash, zsh or tcsh",
+        )
+        add("--version", action="version", version=f"{self.prog} {VERSION}")
+
+
+class _PrintCompletion(argparse.Action):
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        _namespace: argparse.Namespace,
+        values: "str | Sequence[object] | None",
+        _option: str | None = None,
+    ) -> NoReturn:
+        import shtab  # noqa: PLC0415 - only to print a completion
+
+        print(shtab.complete(parser, shell=str(values)))
+        parser.exit()
+
+
+def enter(command: "Callable[[Config], int]") -> int:
+    """Run a command and return its exit code; an error is one line on stderr."""
+    try:
+        return command(config.load())
+    except ReaderGoneError:
+        return EXIT_READER_GONE
+    except RunnerError as error:
+        render.note(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED

@@ -1,0 +1,139 @@
+"""`parse_codex_run`: what a run did, used and cost, from the files that it has left."""
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner import artifacts, record
+from runner.cli import render
+from runner.cli.door import Parser, enter
+from runner.cli.render import Output
+from runner.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runner.config import Config
+
+PROG = "parse_codex_run"
+_EPILOG = """\
+examples:
+  parse_codex_run --log runs/codex-run-20261120-101201-512345-9f3a1c07.events.jsonl
+  parse_codex_run --log old/codex-run-1.log --meta old/codex-run-1.meta.json
+  parse_codex_run 20261120-101201-512345-9f3a1c07
+
+A log may be a run's events or its readable log, a log of the bash runner, a saved
+`codex exec --json` stream of any version, or a Codex rollout file.
+
+exit codes: 0 summarised, whatever the run's outcome; 1 the machine refused; 2 wrong
+usage, or a file or run that is not there.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """Hold a command line that has been understood."""
+
+    runs: list[str]
+    log: Path | None
+    meta: Path | None
+    log_dir: Path
+    json_out: Path | None
+    format: str | None
+
+
+def main(argv: "Sequence[str] | None" = None) -> int:
+    """Run the command and return its exit code."""
+    words = sys.argv[1:] if argv is None else argv
+    return enter(lambda settings: _command(parse(words), settings))
+
+
+def parse(argv: "Sequence[str]") -> Arguments:
+    """Understand a command line.
+
+    Raises:
+        UsageError: it is wrong.
+        SystemExit: it asked for help, the version or a completion script.
+    """
+    found = Arguments(**vars(build_parser().parse_args(argv)))
+    if (found.log is None) == (not found.runs):
+        message = "name either a file with --log, or one run id or several"
+        raise UsageError(message)
+    if found.meta is not None and found.log is None:
+        message = "--meta goes with --log"
+        raise UsageError(message)
+    if found.json_out is not None and len(found.runs) > 1:
+        message = "--json-out takes one summary: name one run"
+        raise UsageError(message)
+    return found
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser; its help is the reference of the flags."""
+    parser = Parser(
+        prog=PROG,
+        usage="%(prog)s (--log FILE [--meta FILE] | RUN_ID ...) [options]",
+        description="Summarise Codex runs: outcome, answer, changes, tokens and cost.",
+        epilog=_EPILOG,
+    )
+    add = parser.add_argument
+    add("runs", nargs="*", metavar="RUN_ID", help="a run that the ledger knows")
+    add("--log", type=Path, metavar="FILE", help="a file that a run has left")
+    add(
+        "--meta",
+        type=Path,
+        metavar="FILE",
+        help="its meta file (default: the one beside it)",
+    )
+    add(
+        "--log-dir",
+        type=Path,
+        metavar="DIR",
+        default=Path("runs"),
+        help="where runs are looked for that the index does not know (default: ./runs)",
+    )
+    add(
+        "--format",
+        choices=("json", "text"),
+        help="json: one object a line (default for one run); text: one line for people"
+        " (default for several; a table on a terminal)",
+    )
+    add("--json-out", type=Path, metavar="FILE", help="a copy of the summary")
+    parser.add_general()
+    return parser
+
+
+def _command(arguments: Arguments, settings: "Config") -> int:
+    # Importing the parsers costs 40 ms, which --help should not wait for.
+    from runner.service import summarize  # noqa: PLC0415
+
+    if arguments.log is not None:
+        found = [summarize.summarize_log(arguments.log, arguments.meta, settings)]
+    else:
+        found = [
+            summarize.summarize_run(run_id, arguments.log_dir, settings)
+            for run_id in arguments.runs
+        ]
+    if arguments.json_out is not None:
+        artifacts.copy_to(
+            arguments.json_out.absolute(), record.encode(found[0], indent=2)
+        )
+    _show(found, arguments.format)
+    return 0
+
+
+def _show(found: list[dict[str, object]], wanted: str | None) -> None:
+    output = Output()
+    is_text = wanted == "text" or (wanted is None and len(found) > 1)
+    if not is_text:
+        output.lines(render.compact(each) for each in found)
+    elif sys.stdout.isatty() and len(found) > 1:
+        render.table(found)
+    else:
+        output.lines(render.summary_line(each) for each in found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""The debug preamble of a run: never a secret, never the environment."""
+
+import os
+import platform
+import re
+import shlex
+from typing import TYPE_CHECKING
+
+from runner import process, record
+from runner.block import pairs, text
+from runner.clock import iso
+from runner.codex import command
+from runner.model import Verbosity
+from runner.version import VERSION
+
+if TYPE_CHECKING:
+    from runner.config import Config
+    from runner.model import Spec
+
+_BEGIN = "===== run_codex_task debug preamble ====="
+_END = "===== end preamble ====="
+_VERSION_SECONDS = 10.0
+_SECRET = re.compile(
+    r"(?i)([\w.\"'-]*(?:key|token|secret|passw|auth|bearer|credential|header)[^=\s]*=).+",
+    re.DOTALL,
+)
+
+
+def preamble(spec: "Spec", settings: "Config") -> str:
+    """Build the debug preamble; asking Codex for its version is left to -v."""
+    return text([_BEGIN, *pairs(_values(spec, settings)), _END])
+
+
+def redacted(argv: list[str]) -> str:
+    """Write a command line as a shell would take it, without values of secrets."""
+    return shlex.join(_SECRET.sub(r"\1***", word) for word in argv)
+
+
+def _values(spec: "Spec", settings: "Config") -> dict[str, object]:
+    argv = command.exec_argv(spec.codex, spec.repo, spec.resume_session)
+    files = record.files_of(spec)
+    values: dict[str, object] = {
+        "timestamp_utc": iso(spec.prepared_at),
+        "mode": spec.mode,
+        "resume_session_id": spec.resume_session or "none",
+        "repo": spec.repo,
+        "codex_command": f"{redacted(argv)} < {shlex.quote(str(files.prompt))}",
+        "run_codex_task_version": VERSION,
+    }
+    if spec.verbosity is not Verbosity.LOW:
+        values |= {
+            "codex_bin_resolved": process.which(spec.codex.bin, settings.search_path)
+            or "not found",
+            "codex_version": process.capture(
+                [spec.codex.bin, "--version"], settings.environment, _VERSION_SECONDS
+            )
+            or "unknown",
+            "python_version": platform.python_version(),
+        }
+    if spec.verbosity is Verbosity.HIGH:
+        values |= {
+            "cwd": spec.cwd,
+            "umask": f"{spec.umask:04o}",
+            "log_dir": spec.log_dir,
+            "state_home": settings.state_home,
+            "codex_home": settings.codex_home,
+            "events_file": files.events,
+            "timeout_seconds": spec.limits.timeout,
+            "stall_timeout_seconds": spec.limits.stall,
+            "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+            "uid": os.getuid(),
+        }
+    return values

@@ -1,0 +1,145 @@
+"""Turn results into text: the one place that knows how output looks."""
+
+import contextlib
+import errno
+import json
+import os
+import select
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from runner.errors import RunnerFault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from runner.service.doctor import Check
+
+_TASK_WIDTH = 60
+_COLUMNS: "dict[str, Literal['left', 'right']]" = {
+    "run": "left",
+    "outcome": "left",
+    "time": "right",
+    "tokens": "right",
+    "cost": "right",
+    "task": "left",
+}
+
+
+class ReaderGoneError(Exception):
+    """Whoever read standard output has closed it."""
+
+
+class Output:
+    """Write to standard output, byte for byte and at once.
+
+    Raises:
+        ReaderGoneError: nobody reads any more (a closed pipe, a closed terminal).
+        RunnerFault: it cannot be written to (a full disk).
+    """
+
+    def __init__(self) -> None:
+        self._is_at_line_start = True
+
+    def text(self, text: str) -> None:
+        """Write a piece of running text."""
+        if text:
+            self._write(text.encode(errors="surrogateescape"))
+            self._is_at_line_start = text.endswith("\n")
+
+    def lines(self, lines: "Iterable[str]") -> None:
+        """Write lines, starting on a line of their own, in one go."""
+        start = "" if self._is_at_line_start else "\n"
+        self.text(start + "".join(f"{line}\n" for line in lines))
+
+    def check(self) -> None:
+        """Notice a reader that is gone although there is nothing to write."""
+        with contextlib.suppress(OSError, ValueError):
+            poll = select.poll()
+            poll.register(1, 0)
+            for _, events in poll.poll(0):
+                if events & select.POLLERR:
+                    raise ReaderGoneError
+
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[os.write(1, rest) :]
+        except BlockingIOError:
+            select.select((), [1], ())
+            self._write(bytes(rest))
+        except OSError as error:
+            if error.errno in {errno.EPIPE, errno.EIO, errno.EBADF}:
+                raise ReaderGoneError from error
+            message = f"cannot write to standard output: {error.strerror}"
+            raise RunnerFault(message) from error
+
+
+def note(text: str) -> None:
+    """Say something to people, on standard error; nobody has to listen."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        name = Path(sys.argv[0]).name.removesuffix(".py")
+        sys.stderr.write(f"{name}: {text}\n")
+        sys.stderr.flush()
+
+
+def compact(value: object) -> str:
+    """Write a value as JSON on one line, in ASCII."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def doctor_lines(checks: "Sequence[Check]") -> list[str]:
+    """Write findings for people, one line each, with the mend."""
+    return [
+        f"{'ok  ' if check.is_good else 'FAIL'} {check.name}: {check.detail}"
+        + (f" -> {check.mend}" if check.mend else "")
+        for check in checks
+    ]
+
+
+def doctor_json(checks: "Sequence[Check]") -> str:
+    """Write findings for programs."""
+    found = {
+        "ok": all(check.is_good for check in checks),
+        "checks": [asdict(check) for check in checks],
+    }
+    return json.dumps(found, indent=2)
+
+
+def summary_line(found: "Mapping[str, object]") -> str:
+    """Write a summary as one line for people."""
+    from parsers.summary import one_line  # noqa: PLC0415 - only to parse
+
+    return one_line(found)
+
+
+def table(found: "Sequence[Mapping[str, object]]") -> None:
+    """Show summaries as a table on the terminal."""
+    from rich.console import Console  # noqa: PLC0415 - 30 ms, on a terminal only
+    from rich.table import Table  # noqa: PLC0415
+
+    shown = Table(box=None, pad_edge=False)
+    for name, justify in _COLUMNS.items():
+        shown.add_column(name, justify=justify, overflow="fold")
+    for each in found:
+        shown.add_row(*_cells(each))
+    Console().print(shown)
+
+
+def _cells(found: "Mapping[str, object]") -> list[str]:
+    usage, cost = found.get("token_usage"), found.get("cost")
+    tokens = usage.get("total_tokens") if isinstance(usage, dict) else None
+    usd = cost.get("usd") if isinstance(cost, dict) else None
+    seconds = found.get("elapsed_seconds")
+    task = str(found.get("task") or "")
+    return [
+        str(found.get("run_id") or "-"),
+        str(found.get("outcome") or "-"),
+        f"{seconds:.1f} s" if isinstance(seconds, int | float) else "-",
+        f"{tokens:,}" if isinstance(tokens, int) else "-",
+        f"${usd:.4f}" if isinstance(usd, float) else "-",
+        " ".join(task.split())[:_TASK_WIDTH],
+    ]

@@ -1,0 +1,35 @@
+"""The only reader of time: aware UTC instants and the two ways to write them."""
+
+import time
+from datetime import UTC, datetime
+
+
+def now() -> datetime:
+    """Return the present instant, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def monotonic() -> float:
+    """Return seconds that only ever grow, for durations and deadlines."""
+    return time.monotonic()
+
+
+def sleep(seconds: float) -> None:
+    """Pause this thread for so many seconds."""
+    time.sleep(seconds)
+
+
+def iso(instant: datetime) -> str:
+    """Write an instant as RFC 3339 in UTC with milliseconds, as Codex does."""
+    utc = instant.astimezone(UTC)
+    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+
+
+def parse_iso(text: str) -> datetime:
+    """Read an RFC 3339 instant; one without an offset is taken as UTC.
+
+    Raises:
+        ValueError: the text is no instant.
+    """
+    instant = datetime.fromisoformat(text)
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

@@ -1,0 +1,88 @@
+"""Codex's home directory: where the rollout file of a thread lies.
+
+`$CODEX_HOME/sessions/YYYY/MM/DD/rollout-<local time>-<thread id>.jsonl`, and
+`archived_sessions/` for threads that Codex has archived (0.50 to 0.169).
+"""
+
+import os
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner import clock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
+_UUID_VERSION_WITH_TIME = "7"
+
+
+def session_id(text: str) -> str | None:
+    """Return a thread id in Codex's own spelling, or None when it is no UUID."""
+    lower = text.strip().lower()
+    return lower if UUID.fullmatch(lower) else None
+
+
+def rollout_of(home: Path, thread_id: str) -> Path | None:
+    """Find the rollout file of a thread.
+
+    The id holds the time it was made at, so the directories of that day and its
+    neighbours (the names are in local time) are looked into first.
+    """
+    for directory in _likely_days(home, thread_id):
+        if found := _in_directory(directory, thread_id):
+            return found
+    for top in ("sessions", "archived_sessions"):
+        for name, _, _ in os.walk(home / top):
+            if found := _in_directory(Path(name), thread_id):
+                return found
+    return None
+
+
+def rollouts_since(home: Path, since: datetime) -> "Iterator[Path]":
+    """List rollout files that were written to since an instant, of recent days.
+
+    Only the directories of the days from `since` on are looked into: a thread made
+    earlier is found by its id.
+    """
+    day = since.astimezone() - timedelta(days=1)
+    last = clock.now().astimezone() + timedelta(days=1)
+    while day <= last:
+        directory = home / "sessions" / f"{day:%Y/%m/%d}"
+        for name in _names(directory):
+            path = directory / name
+            try:
+                if path.stat().st_mtime >= since.timestamp():
+                    yield path
+            except OSError:
+                continue
+        day += timedelta(days=1)
+
+
+def _likely_days(home: Path, thread_id: str) -> "Iterator[Path]":
+    if thread_id[14:15] != _UUID_VERSION_WITH_TIME:
+        return
+    milliseconds = int(thread_id[:8] + thread_id[9:13], 16)
+    try:
+        made = datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone()
+    except (OverflowError, ValueError, OSError):
+        return
+    for shift in (0, -1, 1):
+        yield home / "sessions" / f"{made + timedelta(days=shift):%Y/%m/%d}"
+
+
+def _in_directory(directory: Path, thread_id: str) -> Path | None:
+    ending = f"-{thread_id}.jsonl"
+    return next(
+        (directory / name for name in _names(directory) if name.endswith(ending)), None
+    )
+
+
+def _names(directory: Path) -> list[str]:
+    try:
+        names = [path.name for path in directory.iterdir()]
+    except OSError:
+        return []
+    return [name for name in names if name.startswith("rollout-")]

@@ -1,0 +1,162 @@
+"""Close a run: judge it, count it, price it, write its summary and its record.
+
+Whoever sees a run finished finds its other files complete: the record is written
+last, by the caller. A fault in the accounts never costs the verdict.
+"""
+
+import traceback
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from parsers import summary
+from runner import accounts, artifacts, block, clock, process, record
+from runner.accounts import Accounts
+from runner.errors import FileFault
+from runner.judge import Exit, judge, not_started
+from runner.model import Ended, Finished, Launching, Prepared
+from runner.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from runner.config import Config
+    from runner.model import Run, Verdict
+    from runner.store.ledger import Ledger
+
+_VERSION_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """Hold how a run came to its end, as far as somebody was there to see it.
+
+    `warnings` are what went wrong beside it.
+    """
+
+    at: datetime
+    exit: Exit
+    left_running: "Sequence[dict[str, object]]" = ()
+    warnings: "Sequence[str]" = ()
+
+
+def conclude(
+    run: "Run", closing: Closing, ledger: "Ledger", settings: "Config"
+) -> "Run":
+    """Return a run as finished that Codex was started for; its files are complete."""
+    kept = _accounts(run, closing.at, ledger, settings)
+    verdict = judge(accounts.evidence_of(run, closing.exit, kept))
+    version = kept.codex_version or process.capture(
+        [run.spec.codex.bin, "--version"], settings.environment, _VERSION_SECONDS
+    )
+    named = replace(
+        run,
+        session_id=run.session_id or kept.session_id,
+        codex_version=(version or "").removeprefix("codex-cli ") or None,
+    )
+    return _write(named, verdict, closing, kept)
+
+
+def conclude_unstarted(
+    run: "Run", verdict: "Verdict", warnings: "Sequence[str]" = ()
+) -> "Run":
+    """Return a run as finished that Codex was never started for."""
+    closing = Closing(at=clock.now(), exit=Exit(), warnings=warnings)
+    return _write(run, verdict, closing, Accounts())
+
+
+def conclude_abandoned(run: "Run", ledger: "Ledger", settings: "Config") -> "Run":
+    """Return a run as finished that nobody was left to close."""
+    files = record.files_of(run.spec)
+    is_unstarted = isinstance(run.state, Prepared | Launching)
+    if is_unstarted and not _last_write(files.events, files.stderr):
+        reason = "its supervisor was gone before it had started Codex"
+        return conclude_unstarted(run, not_started(1, reason))
+    _complete_log(run)
+    at = _last_write(files.events, files.stderr) or clock.now()
+    closing = Closing(at=max(at, run.started_at), exit=Exit())
+    return conclude(run, closing, ledger, settings)
+
+
+def _accounts(
+    run: "Run", at: datetime, ledger: "Ledger", settings: "Config"
+) -> Accounts:
+    try:
+        return accounts.keep(run, at, ledger, settings)
+    except Exception:  # noqa: BLE001 - a bug in counting must not cost the verdict
+        fault = traceback.format_exc(limit=-1).strip().replace("\n", " ")
+        facts = accounts.read_events(record.files_of(run.spec).events)
+        return Accounts(facts=facts, faults=(f"accounts: {fault}",))
+
+
+def _write(run: "Run", verdict: "Verdict", closing: Closing, kept: Accounts) -> "Run":
+    found = kept.to_json()
+    warnings = {**kept.warnings, **dict.fromkeys(closing.warnings, 1)}
+    found |= {"warnings": warnings, "left_running": list(closing.left_running)}
+    finished = run.advanced(Ended(verdict=verdict, at=closing.at, accounts=found))
+    data = record.to_json(finished)
+    whole = summary.build(kept.facts, data, verdict.outcome, kept.usage, kept.cost)
+    faults = [
+        *_try(lambda: _write_summary(finished, whole)),
+        *_try(lambda: _write_footer(finished)),
+    ]
+    return _with_warnings(finished, faults)
+
+
+def _write_summary(run: "Run", whole: dict[str, object]) -> None:
+    text = record.encode(whole, indent=2)
+    artifacts.replace(record.files_of(run.spec).summary, text)
+    if run.spec.report.json_out:
+        artifacts.copy_to(Path(run.spec.report.json_out), text)
+
+
+def _write_footer(run: "Run") -> None:
+    artifacts.append_text(
+        record.files_of(run.spec).log, "\n" + block.text(block.verdict(run))
+    )
+
+
+def _try(writing: "Callable[[], None]") -> list[str]:
+    try:
+        writing()
+    except FileFault as error:
+        return [str(error)]
+    return []
+
+
+def _with_warnings(run: "Run", texts: list[str]) -> "Run":
+    if not texts or not isinstance(run.state, Finished):
+        return run
+    found = dict(run.state.accounts)
+    known = found["warnings"]
+    found["warnings"] = {
+        **(known if isinstance(known, dict) else {}),
+        **dict.fromkeys(texts, 1),
+    }
+    return replace(run, state=replace(run.state, accounts=found))
+
+
+def _last_write(*paths: Path) -> datetime | None:
+    """Return when something was last written to files that are not empty."""
+    times = [
+        status.st_mtime
+        for path in paths
+        if (status := artifacts.status(path)) and status.st_size
+    ]
+    return datetime.fromtimestamp(max(times), UTC) if times else None
+
+
+def _complete_log(run: "Run") -> None:
+    """Write the readable log anew from the events, behind the head it has.
+
+    How far a supervisor came before it died cannot be told from outside; what it
+    has written is the same text, so the log is made whole at once.
+    """
+    files = record.files_of(run.spec)
+    watch = Watch(files)
+    body = list(watch.finish())
+    head = artifacts.read_text(files.log)
+    if first := next((text for text in body if text), ""):
+        head = head.partition(first.splitlines(keepends=True)[0])[0]
+    _try(lambda: artifacts.replace(files.log, "".join([head, *body]).encode()))

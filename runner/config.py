@@ -1,0 +1,104 @@
+"""The only reader of the environment and of the state directory's place.
+
+A `Config` is built once at the door and passed down; nothing below reads the
+environment.
+"""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_CONTINUE_PROMPT = "Continue where you left off."
+# Marks everything that a hook command starts, so that it is never taken for one
+# of Codex's tools when both are children of the same supervisor.
+HOOK_MARKER = "CODEX_RUNNER_HOOK"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Hold every setting that comes from the environment.
+
+    `environment` is the caller's whole environment, for the programs that are
+    started on the caller's behalf; it never reaches a log, so it has no repr.
+    """
+
+    state_home: Path
+    codex_home: Path
+    continue_prompt: str
+    timeout_seconds: float | None
+    verbosity: str
+    search_path: str
+    environment: "Mapping[str, str]" = field(repr=False)
+
+
+def load(environ: "Mapping[str, str] | None" = None) -> Config:
+    """Build the configuration from an environment, by default the process's own.
+
+    Raises:
+        UsageError: a variable holds something that cannot be used.
+    """
+    env = dict(os.environ if environ is None else environ)
+    home = _home(env)
+    return Config(
+        state_home=_directory(env, "CODEX_RUNNER_HOME", home / ".codex" / "tasks"),
+        codex_home=_directory(env, "CODEX_HOME", home / ".codex"),
+        continue_prompt=env.get("CODEX_CONTINUE_PROMPT") or DEFAULT_CONTINUE_PROMPT,
+        timeout_seconds=_timeout(env),
+        verbosity=env.get("CODEX_LOG_VERBOSITY") or "low",
+        search_path=env.get("PATH") or os.defpath,
+        environment=env,
+    )
+
+
+def codex_environment(config: Config) -> dict[str, str]:
+    """Build the environment that Codex is given: the caller's, less our marker."""
+    return {k: v for k, v in config.environment.items() if k != HOOK_MARKER}
+
+
+def hook_environment(config: Config, run_id: str) -> dict[str, str]:
+    """Build the environment of a hook command: the caller's and its marker."""
+    return {**config.environment, HOOK_MARKER: run_id}
+
+
+def seconds(text: str, name: str) -> float | None:
+    """Read a duration in seconds; 0 means without limit.
+
+    Raises:
+        UsageError: the text is not a number of seconds that a clock can hold.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    # Ten years: above it a poll's timeout overflows, and NaN fails the comparison.
+    if not 0 <= value <= 315_360_000:  # noqa: PLR2004 - named by the comment
+        message = f"{name}: {text!r} is not a number of seconds (0 means no limit)"
+        raise UsageError(message)
+    return value or None
+
+
+def _home(env: "Mapping[str, str]") -> Path:
+    if env.get("HOME"):
+        return Path(env["HOME"])
+    try:
+        return Path.home()
+    except RuntimeError:
+        # No HOME and no passwd entry (a container's stray uid): a place that
+        # exists, so that the message is about what really cannot be written.
+        return Path("/")
+
+
+def _directory(env: "Mapping[str, str]", name: str, default: Path) -> Path:
+    value = env.get(name)
+    return Path(value).absolute() if value else default
+
+
+def _timeout(env: "Mapping[str, str]") -> float | None:
+    text = env.get("CODEX_TIMEOUT_SECONDS")
+    return seconds(text, "CODEX_TIMEOUT_SECONDS") if text else None

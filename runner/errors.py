@@ -1,0 +1,77 @@
+"""The tree of errors that a door shows as one line, each with its exit code.
+
+RunnerError
+├── UsageError            2   the command line or a file it names is wrong
+│   └── NoSuchRunError    2   a run id that no ledger here knows
+├── RunnerFault           1   the machine refused: a full disk, a missing right
+│   ├── FileFault         1   one file operation, with the path and the reason
+│   └── LedgerFault       1   the database cannot be opened, read or written
+├── SessionBusyError     75   another run holds the session
+└── StaleStateError       1   a record has moved on since it was read
+"""
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class RunnerError(Exception):
+    """Say in one line what was wrong, with which value, and how to mend it."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(RunnerError):
+    """Refuse a command line, or a file that it names."""
+
+    exit_code = 2
+
+
+class NoSuchRunError(UsageError):
+    """Name a run id that neither the index nor the log directory knows."""
+
+    def __init__(self, run_id: str, looked_in: str) -> None:
+        super().__init__(f"no run {run_id!r} is known (looked in {looked_in})")
+
+
+class RunnerFault(RunnerError):
+    """Report that the machine, not the caller, stood in the way."""
+
+
+class FileFault(RunnerFault):
+    """Report one failed file operation."""
+
+    def __init__(self, doing: str, path: "Path | str", cause: OSError) -> None:
+        reason = cause.strerror or str(cause)
+        super().__init__(f"cannot {doing} {path}: {reason}")
+
+
+class LedgerFault(RunnerFault):
+    """Report that the index database cannot be used."""
+
+    def __init__(self, path: "Path | str", reason: str) -> None:
+        super().__init__(
+            f"cannot use the index {path}: {reason}"
+            " (CODEX_RUNNER_HOME names another state directory)"
+        )
+
+
+class SessionBusyError(RunnerError):
+    """Refuse a second run on a session and name the run that holds it."""
+
+    exit_code = 75
+
+    def __init__(self, session_id: str, holder: str) -> None:
+        super().__init__(
+            f"session {session_id} is busy: run {holder} holds it"
+            " (--wait-for-session waits for its end)"
+        )
+        self.holder = holder
+
+
+class StaleStateError(RunnerError):
+    """Report that a record is no longer in the state it was read in."""
+
+    def __init__(self, run_id: str, expected: str) -> None:
+        super().__init__(f"run {run_id} is no longer {expected}")

@@ -1,0 +1,78 @@
+"""The run as its supervisor knows it, and its record, which may lag but not lie."""
+
+import contextlib
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from runner.errors import FileFault, LedgerFault
+from runner.model import Finished
+from runner.store.ledger import write_meta_only
+
+if TYPE_CHECKING:
+    from runner.channel import Channel
+    from runner.model import Event, Run
+    from runner.store.ledger import Ledger
+
+
+class Keeper:
+    """Carry a run through its states and keep its record up to it.
+
+    A disk that refuses must not cost a run that is at work: what could not be
+    written is written with the next change, at the end into the meta file alone.
+    """
+
+    def __init__(self, run: "Run", ledger: "Ledger", channel: "Channel") -> None:
+        self.run = run
+        self.ledger = ledger
+        self.channel = channel
+        self.warnings: list[str] = []
+        self.session_locks: list[int] = []
+        self._stored = run
+
+    def claim(self, event: "Event") -> None:
+        """Make the first change, which must be on record before anything is done.
+
+        Raises:
+            StaleStateError: a reader found the run abandoned and has judged it.
+            FileFault, LedgerFault: the record cannot be written.
+        """
+        self.run = self._stored = self.ledger.advance(self.run, event)
+
+    def carry(self, event: "Event") -> None:
+        """Advance the run."""
+        self.keep(self.run.advanced(event))
+
+    def keep(self, run: "Run") -> None:
+        """Take the run as it is now."""
+        self.run = run
+        try:
+            self._stored = self.ledger.store(self._stored, run)
+        except (FileFault, LedgerFault) as error:
+            self.warn(str(error))
+            if run.is_finished:
+                with contextlib.suppress(FileFault):
+                    write_meta_only(run)
+
+    def warn(self, text: str) -> None:
+        """Keep a warning for the record and tell the watcher."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+            self.channel.say(warning=text)
+
+    def release_session(self) -> None:
+        """Let the next run have the session."""
+        while self.session_locks:
+            os.close(self.session_locks.pop())
+
+    def note_late_warnings(self) -> None:
+        """Add to the record of a finished run what came up after its verdict."""
+        state = self.run.state
+        if not isinstance(state, Finished):
+            return
+        known = state.accounts.get("warnings")
+        counted = {**(known if isinstance(known, dict) else {})}
+        late = {text: 1 for text in self.warnings if text not in counted}
+        if late:
+            accounts = {**state.accounts, "warnings": {**counted, **late}}
+            self.keep(replace(self.run, state=replace(state, accounts=accounts)))

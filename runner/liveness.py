@@ -1,0 +1,63 @@
+"""Tell whether a run that is not finished is still alive, and through whom."""
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from runner import artifacts, process, record
+from runner.model import Finished, Launching, Prepared, Running
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runner.model import ProcessId, Run
+
+_NATIVE = "codex"
+
+
+class Life(Enum):
+    """Who keeps an unfinished run alive."""
+
+    SUPERVISOR = "its supervisor, or the command that is about to start one"
+    CODEX = "Codex alone, its supervisor is gone"
+    NONE = "nobody"
+
+
+def life_of(run: "Run") -> Life:
+    """Tell who keeps a run alive; a finished one is kept by nobody.
+
+    The lock of the events file is taken when the run is prepared and handed to the
+    supervisor, which holds it to its last moment. It tells of it across process
+    namespaces too (a reader inside a sandbox sees other pids); the pid tells when
+    that file has been removed.
+    """
+    events = record.files_of(run.spec).events
+    match run.state:
+        case Finished():
+            return Life.NONE
+        case Prepared(launcher=owner) | Launching(supervisor=owner):
+            if artifacts.is_locked(events) or process.is_alive(owner):
+                return Life.SUPERVISOR
+            # It may have died between starting Codex and saying so.
+            return Life.CODEX if native_codex(events) else Life.NONE
+        case Running(supervisor=supervisor, codex=codex):
+            if artifacts.is_locked(events) or process.is_alive(supervisor):
+                return Life.SUPERVISOR
+            if process.is_alive(codex) or native_codex(events):
+                return Life.CODEX
+            return Life.NONE
+
+
+def is_orphaned(run: "Run") -> bool:
+    """Tell whether Codex works on without a supervisor."""
+    return life_of(run) is Life.CODEX
+
+
+def native_codex(events: "Path") -> "ProcessId | None":
+    """Find the native Codex process of a run by what it writes to.
+
+    The npm package's launcher is a Node process above it; killing that one leaves
+    the native one running.
+    """
+    writers = process.writers_of(events)
+    natives = [p for p in writers if process.program_of(p).startswith(_NATIVE)]
+    return natives[-1] if natives else None

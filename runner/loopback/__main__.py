@@ -1,0 +1,80 @@
+"""Serve until killed: `python -m runner.loopback`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.loopback.demo import demo
+from runner.loopback.home import DEFAULT_MODEL, write_home
+from runner.loopback.scripted import scripted
+from runner.loopback.server import LoopbackServer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runner.loopback.reply import Responder
+
+RESPONDERS: dict[str, Responder] = {"scripted": scripted, "demo": demo}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Start a server, say where it is on stdout, and serve."""
+    options = _parser().parse_args(arguments)
+    responder = RESPONDERS[options.responder]
+    try:
+        with LoopbackServer(responder, port=options.port) as server:
+            if options.write_home is not None:
+                write_home(options.write_home, server.config_toml(model=options.model))
+            _announce(server, options.write_home)
+            _serve(until_stdin_ends=options.until_stdin_ends)
+    except OSError as error:
+        sys.stderr.write(f"loopback: {error}\n")
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m runner.loopback",
+        description="A Responses API on 127.0.0.1 that drives the real Codex offline.",
+    )
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--responder", choices=sorted(RESPONDERS), default="scripted")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="named in config.toml")
+    parser.add_argument(
+        "--write-home",
+        type=Path,
+        metavar="DIR",
+        help="make DIR a CODEX_HOME that sends Codex here",
+    )
+    parser.add_argument(
+        "--until-stdin-ends",
+        action="store_true",
+        help="end with the program that holds the other end of stdin",
+    )
+    return parser
+
+
+def _announce(server: LoopbackServer, home: Path | None) -> None:
+    sys.stdout.write(f"base_url={server.base_url}\n")
+    if home is not None:
+        sys.stdout.write(f"codex_home={home.absolute()}\n")
+    sys.stdout.flush()
+
+
+def _serve(*, until_stdin_ends: bool) -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt):
+        if until_stdin_ends:
+            sys.stdin.buffer.read()
+        else:
+            signal.pause()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,231 @@
+"""A Responses API on 127.0.0.1: HTTP around a responder.
+
+It listens on loopback only, reads no body above `BODY_LIMIT` and gives a silent client
+`CLIENT_SECONDS`. A reply that waits is given up as soon as its client has gone or the
+server closes, so neither a killed Codex nor a long stall leaves a thread behind.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import socketserver
+import sys
+import threading
+import time
+from collections import deque
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Self
+
+from runner.loopback.home import DEFAULT_MODEL, config_toml
+from runner.loopback.reply import Delay, HttpFailure, Stall
+from runner.loopback.request import MalformedRequestError, decode
+from runner.loopback.wire import events
+
+if sys.version_info >= (3, 12):
+    from typing import override
+else:
+    from typing_extensions import override
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from runner.loopback.reply import Reply, Responder, Stream
+    from runner.loopback.request import Request
+
+BODY_LIMIT = 64 * 1024 * 1024
+CLIENT_SECONDS = 30
+RECORD_LIMIT = 256
+_HEARTBEAT_SECONDS = 0.25
+_NOT_HERE = (HTTPStatus.NOT_FOUND, "only POST /v1/responses is served here")
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # many Codex processes start in the same moment
+
+    def __init__(self, port: int, responder: Responder) -> None:
+        self.responder = responder
+        self.requests: deque[Request] = deque(maxlen=RECORD_LIMIT)
+        self.closing = threading.Event()
+        self.waiting: set[int] = set()
+        super().__init__(("127.0.0.1", port), _Handler)
+
+    @override
+    def server_bind(self) -> None:
+        # HTTPServer asks the resolver for its own name, which can take seconds.
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
+
+    @override
+    def handle_error(self, request: object, client_address: object) -> None:
+        # A client that has gone (Codex was stopped) is daily business here.
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]  # typeshed names the private alias
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = CLIENT_SECONDS
+    server: _Server
+
+    def do_POST(self) -> None:
+        if (refusal := self._refusal()) is not None:
+            self._refuse(*refusal)
+            return
+        body = self.rfile.read(int(self.headers["content-length"]))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        try:
+            request = decode(body, headers)
+        except MalformedRequestError as error:
+            self._refuse(HTTPStatus.BAD_REQUEST, str(error))
+            return
+        self.server.requests.append(request)
+        self._send(self.server.responder(request), request)
+
+    def do_GET(self) -> None:
+        self._refuse(*_NOT_HERE)
+
+    def _refusal(self) -> tuple[HTTPStatus, str] | None:
+        length = self.headers.get("content-length", "")
+        if self.path.partition("?")[0] != "/v1/responses":
+            return _NOT_HERE
+        if not length.isdecimal():
+            return HTTPStatus.LENGTH_REQUIRED, "the length of the body is needed"
+        if int(length) > BODY_LIMIT:
+            too_large = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+            return too_large, f"bodies above {BODY_LIMIT} bytes are not read"
+        if self.headers.get("content-encoding", "identity") != "identity":
+            unreadable = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+            return unreadable, "compressed bodies are not read"
+        return None
+
+    def _send(self, reply: Reply, request: Request) -> None:
+        match reply:
+            case Delay(seconds=seconds, reply=later):
+                if self._pause(seconds):
+                    self._send(later, request)
+                else:
+                    self.close_connection = True
+            case HttpFailure():
+                self._respond(reply.status, reply.body, reply.headers)
+            case _:
+                self._stream(reply, request)
+
+    def _stream(self, reply: Stream, request: Request) -> None:
+        self.send_response(200)
+        for name, value in getattr(reply, "headers", {}).items():
+            self.send_header(name, value)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("connection", "close")
+        self.end_headers()
+        self.wfile.write(b"".join(events(reply, request)))
+        if isinstance(reply, Stall):
+            self._pause(reply.seconds)
+
+    def _pause(self, seconds: float) -> bool:
+        """Let the time pass; false when the client or the server has gone before."""
+        self.server.waiting.add(id(self))
+        try:
+            return self._wait(seconds)
+        finally:
+            self.server.waiting.discard(id(self))
+
+    def _wait(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            span = min(left, _HEARTBEAT_SECONDS)
+            if select.select([self.connection], [], [], span)[0] and self._has_gone():
+                return False
+            if self.server.closing.is_set():
+                return False
+        return True
+
+    def _has_gone(self) -> bool:
+        try:
+            return not self.connection.recv(1, socket.MSG_PEEK)
+        except OSError:
+            return True
+
+    def _refuse(self, status: int, message: str) -> None:
+        error = {"type": "invalid_request_error", "message": message}
+        self.close_connection = True
+        self._respond(status, {"error": error}, {"connection": "close"})
+
+    def _respond(
+        self, status: int, body: Mapping[str, object], headers: Mapping[str, str]
+    ) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    @override
+    def log_message(self, format: str, *args: object) -> None:  # stderr is for people
+        pass
+
+
+class LoopbackServer:
+    """A model server in a thread of this process.
+
+    Used as a context manager; `port` 0 takes a free one. The responder is called from
+    many threads at once.
+    """
+
+    def __init__(self, responder: Responder, *, port: int = 0) -> None:
+        self._server = _Server(port, responder)
+        self._thread = threading.Thread(
+            target=self._serve, name="loopback", daemon=True
+        )
+
+    @property
+    def base_url(self) -> str:
+        """Name the address that a model provider's `base_url` is set to."""
+        return f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        """Show the last requests, oldest first; at most `RECORD_LIMIT`."""
+        return tuple(self._server.requests)
+
+    def requests_of(self, thread_id: str) -> tuple[Request, ...]:
+        """Show one thread's requests among the last ones."""
+        return tuple(r for r in self.requests if r.thread_id == thread_id)
+
+    @property
+    def waiting(self) -> int:
+        """Count the replies that are being held back by a delay or a stall."""
+        return len(self._server.waiting)
+
+    def config_toml(self, *, model: str = DEFAULT_MODEL, retries: int = 0) -> str:
+        """Write a `config.toml` that sends Codex here."""
+        return config_toml(self.base_url, model=model, retries=retries)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop listening; replies that wait are given up."""
+        self._server.closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _serve(self) -> None:
+        self._server.serve_forever(poll_interval=0.05)

@@ -1,0 +1,291 @@
+"""What a run is, the states it passes through, and how its end is judged: pure.
+
+A run's state is a union of frozen values, each holding exactly what is true then;
+`advance` is the only code that leads from one to the next.
+
+    Prepared ──Claimed──▶ Launching ──Launched──▶ Running ──Ended──▶ Finished
+        └────────Ended────────┴──────────Ended──────────────────────────▲
+"""
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, NewType
+
+from runner.errors import RunnerError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+RunId = NewType("RunId", str)
+SessionId = NewType("SessionId", str)
+
+EXIT_NOT_EXECUTABLE = 126
+EXIT_NOT_FOUND = 127
+EXIT_TIMED_OUT = 124
+EXIT_SIGNAL_BASE = 128
+EXIT_INTERRUPTED = 130
+EXIT_READER_GONE = 141
+
+
+class Outcome(StrEnum):
+    """How a run ended, in one word."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    USAGE_LIMITED = "usage_limited"
+    AUTH_FAILED = "auth_failed"
+    TIMED_OUT = "timed_out"
+    STALLED = "stalled"
+    OVER_BUDGET = "over_budget"
+    STOPPED = "stopped"
+    INTERRUPTED = "interrupted"
+    LOST = "lost"
+    NOT_STARTED = "not_started"
+
+
+class Mode(StrEnum):
+    """Whether a run opens a session or carries one on."""
+
+    NEW = "new"
+    RESUME = "resume"
+
+
+class Verbosity(StrEnum):
+    """How much of the debug preamble is shown."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessId:
+    """Name one process for good: a pid alone is used again.
+
+    `start_time` is in clock ticks since boot on Linux, in microseconds of the
+    epoch elsewhere; `boot_id` is the kernel's.
+    """
+
+    pid: int
+    start_time: int
+    boot_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodexOptions:
+    """Hold what is passed on to Codex, in the caller's words."""
+
+    bin: str
+    sandbox: str | None = None
+    model: str | None = None
+    overrides: tuple[str, ...] = ()
+    skip_git_repo_check: bool = False
+    extra: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Hold the limits of a run, in seconds; None is without limit."""
+
+    timeout: float | None = None
+    stall: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Hold who is told about a run besides its own files."""
+
+    json_out: str | None = None
+    event_stream: str | None = None
+    notify_command: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """Hold everything that is fixed about a run when it is prepared.
+
+    `task` is a preview; the prompt itself lies in the run's prompt file. `cwd` and
+    `umask` are the caller's, which Codex is to work under.
+    """
+
+    run_id: RunId
+    mode: Mode
+    repo: str
+    task: str
+    task_file: str | None
+    resume_session: SessionId | None
+    log_dir: str
+    cwd: str
+    umask: int
+    codex: CodexOptions
+    limits: Limits
+    report: Report
+    wait_for_session: bool
+    verbosity: Verbosity
+    prepared_at: "datetime"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Hold how a run ended.
+
+    `exit_code` is the run's: what its command returns. `process_exit_code` and
+    `signal` are what the operating system said of the Codex process, None when
+    nobody was there to be told.
+    """
+
+    outcome: Outcome
+    exit_code: int
+    process_exit_code: int | None = None
+    signal: int | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """On record; the command that prepared it has not handed it over yet."""
+
+    launcher: ProcessId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launching:
+    """Owned by a supervisor that has not started Codex yet."""
+
+    supervisor: ProcessId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """Codex has been started."""
+
+    supervisor: ProcessId
+    codex: ProcessId
+    started_at: "datetime"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """Over, judged and counted; `started_at` is None when Codex never ran.
+
+    `accounts` is what the summary adds to the record: token usage, cost, warnings,
+    what was left running. JSON values only.
+    """
+
+    verdict: Verdict
+    started_at: "datetime | None"
+    ended_at: "datetime"
+    accounts: "Mapping[str, object]" = field(default_factory=dict)
+
+
+State = Prepared | Launching | Running | Finished
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """A supervisor has taken the run over."""
+
+    supervisor: ProcessId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launched:
+    """The supervisor has started Codex."""
+
+    codex: ProcessId
+    at: "datetime"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The run is over, whoever found it out."""
+
+    verdict: Verdict
+    at: "datetime"
+    accounts: "Mapping[str, object]" = field(default_factory=dict)
+
+
+Event = Claimed | Launched | Ended
+
+
+class InvalidTransitionError(RunnerError):
+    """Refuse an event that the state of a run does not allow."""
+
+    def __init__(self, state: State, event: Event) -> None:
+        was, what = type(state).__name__, type(event).__name__
+        super().__init__(f"a run that is {was} cannot be {what}")
+
+
+def advance(state: State, event: Event) -> State:
+    """Return the state that an event leads to.
+
+    Raises:
+        InvalidTransitionError: the event cannot happen in this state.
+    """
+    match state, event:
+        case Prepared(), Claimed(supervisor=supervisor):
+            return Launching(supervisor=supervisor)
+        case Launching(supervisor=supervisor), Launched(codex=codex, at=at):
+            return Running(supervisor=supervisor, codex=codex, started_at=at)
+        case ((Prepared() | Launching()), Ended()):
+            return _finished(event, None)
+        case Running(started_at=started_at), Ended():
+            return _finished(event, started_at)
+        case _:
+            raise InvalidTransitionError(state, event)
+
+
+def _finished(event: Ended, started_at: "datetime | None") -> Finished:
+    return Finished(
+        verdict=event.verdict,
+        started_at=started_at,
+        ended_at=event.at,
+        accounts=event.accounts,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One Codex process from preparation to verdict.
+
+    `session_id` is the thread that Codex announced. `rollout_offset` is the size in
+    bytes that the session's rollout file had before this run; `codex_version` is
+    what the binary said of itself.
+    """
+
+    spec: Spec
+    state: State
+    session_id: SessionId | None = None
+    codex_version: str | None = None
+    rollout_offset: int | None = None
+
+    @property
+    def run_id(self) -> RunId:
+        return self.spec.run_id
+
+    @property
+    def is_finished(self) -> bool:
+        return isinstance(self.state, Finished)
+
+    @property
+    def session(self) -> SessionId | None:
+        """Return the session this run is on, as announced or as asked for."""
+        return self.session_id or self.spec.resume_session
+
+    @property
+    def launched_at(self) -> "datetime | None":
+        """Return when Codex was started."""
+        match self.state:
+            case Running(started_at=at) | Finished(started_at=at):
+                return at
+            case _:
+                return None
+
+    @property
+    def started_at(self) -> "datetime":
+        """Return when the run began: with Codex, or else when it was prepared."""
+        return self.launched_at or self.spec.prepared_at
+
+    def advanced(self, event: Event) -> "Run":
+        return replace(self, state=advance(self.state, event))

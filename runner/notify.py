@@ -1,0 +1,168 @@
+"""Tell others of a run: lines in an event stream, and the user's hook command.
+
+Neither can hold a run up or fail it: a hook has its time limit, and what goes wrong
+is a warning in the run's record.
+"""
+
+import os
+import shlex
+import signal
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner import artifacts, clock, config, process, record
+from runner.errors import RunnerError, UsageError
+from runner.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runner.config import Config
+    from runner.model import Run
+
+HOOK_SECONDS = 30.0
+_PACE_SECONDS = 0.05
+_SOURCE = "run_codex_task"
+_SHOWN = (
+    "run_id",
+    "session_id",
+    "repo",
+    "mode",
+    "outcome",
+    "exit_code",
+    "error",
+    "log_file",
+    "meta_file",
+    "summary_file",
+    "started_at",
+    "ended_at",
+    "elapsed_seconds",
+)
+
+
+@dataclass(slots=True)
+class Hook:
+    """One hook command that has been started and must end in time."""
+
+    pid: int
+    name: str
+    deadline: float
+
+
+class Notifier:
+    """Send a run's events to its event stream and its hook command.
+
+    Args:
+        config: for the hook's environment.
+        warn: what is called with one line for each thing that went wrong.
+    """
+
+    def __init__(self, config: "Config", warn: "Callable[[str], None]") -> None:
+        self._config = config
+        self._warn = warn
+        self._hooks: dict[int, Hook] = {}
+
+    @property
+    def pids(self) -> list[int]:
+        """List the hooks that are still running."""
+        return list(self._hooks)
+
+    def started(self, run: "Run") -> None:
+        self._send(run, "run_started", "running")
+
+    def completed(self, run: "Run") -> None:
+        data = record.to_json(run)
+        status = "success" if data["outcome"] == "succeeded" else "failure"
+        self._send(run, "run_completed", status)
+
+    def ended(self, pid: int, exit_code: int) -> bool:
+        """Take note of a child's end; tell whether it was a hook."""
+        hook = self._hooks.pop(pid, None)
+        if hook is None:
+            return False
+        if exit_code:
+            self._warn(f"the notify command ({hook.name}) exited with {exit_code}")
+        return True
+
+    def wait(self, inbox: process.SignalInbox) -> None:
+        """Wait until every hook has ended or has been ended; a signal ends them."""
+        while self._hooks:
+            if inbox.wait(_PACE_SECONDS):
+                for hook in self._hooks.values():
+                    hook.deadline = 0
+            for pid, status in process.reap():
+                self.ended(pid, os.waitstatus_to_exitcode(status))
+            self.end_late_ones()
+
+    def end_late_ones(self) -> None:
+        """End the hooks that have had their time, with all that they started."""
+        for hook in list(self._hooks.values()):
+            if clock.monotonic() < hook.deadline:
+                continue
+            self._warn(f"the notify command ({hook.name}) took over {HOOK_SECONDS:g} s")
+            for each in (process.child(hook.pid), *process.below(hook.pid)):
+                process.send(each, signal.SIGKILL)
+            hook.deadline = float("inf")
+
+    def _send(self, run: "Run", event: str, status: str) -> None:
+        data = record.to_json(run)
+        message: dict[str, object] = {
+            "event": event,
+            "status": status,
+            **{name: data[name] for name in _SHOWN},
+            "source": _SOURCE,
+            "version": VERSION,
+            "ts": clock.iso(clock.now()),
+        }
+        line = record.encode(message)
+        if run.spec.report.event_stream:
+            self._append(Path(run.spec.report.event_stream), line)
+        if run.spec.report.notify_command:
+            self._start_hook(run, event, line)
+
+    def _append(self, path: Path, line: bytes) -> None:
+        try:
+            artifacts.append(path, line)
+        except RunnerError as error:
+            self._warn(str(error))
+
+    def _start_hook(self, run: "Run", event: str, line: bytes) -> None:
+        log = record.files_of(run.spec).log
+        try:
+            with tempfile.TemporaryFile() as stdin, log.open("ab") as output:
+                stdin.write(line)
+                stdin.seek(0)
+                pid = process.start(
+                    process.Launch(
+                        argv=command_of(run.spec.report.notify_command or ""),
+                        environment=config.hook_environment(self._config, run.run_id),
+                        cwd=run.spec.cwd,
+                        umask=run.spec.umask,
+                        stdin=stdin.fileno(),
+                        stdout=output.fileno(),
+                        stderr=output.fileno(),
+                    )
+                )
+        except (OSError, UsageError) as error:
+            self._warn(f"the notify command cannot be started: {error}")
+            return
+        self._hooks[pid] = Hook(pid, event, clock.monotonic() + HOOK_SECONDS)
+
+
+def command_of(text: str) -> list[str]:
+    """Split a hook command into words, as a shell would; no shell is asked.
+
+    Raises:
+        UsageError: it is empty or has an open quote.
+    """
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        message = f"--notify-cmd {text!r} cannot be split into words: {error}"
+        raise UsageError(message) from error
+    if not words:
+        message = "--notify-cmd is empty: name a program and its arguments"
+        raise UsageError(message)
+    return words

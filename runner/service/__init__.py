@@ -1,0 +1,1 @@
+"""One module per verb; each returns values and never prints."""

@@ -1,0 +1,257 @@
+"""Find out what would go wrong with a run before it is started."""
+
+import json
+import os
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner import artifacts, process
+from runner.errors import RunnerError
+from runner.store.ledger import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from runner.config import Config
+    from runner.service.request import Request
+
+_ASK_SECONDS = 20.0
+_LEAST_FREE_BYTES = 500 * 1024 * 1024
+_TESTED_VERSION = (0, 169, 0)
+_OLDEST_VERSION = (0, 50, 0)
+_INSTALL = "npm install -g @openai/codex"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """Hold one finding: what was looked at, what is so, and how to mend it."""
+
+    name: str
+    is_good: bool
+    detail: str
+    mend: str | None = None
+
+
+def examine(request: "Request", settings: "Config") -> list[Check]:
+    """Look at everything that a run with this request would need."""
+    found = process.which(request.codex.bin, settings.search_path)
+    return [
+        _codex(request, found, settings),
+        *(_login(found, settings) if found else ()),
+        _codex_home(settings),
+        _repository(request, settings),
+        *(_sandbox(request, found, settings) if found else ()),
+        *_state(settings),
+        _log_dir(request),
+        *_space(request, settings),
+    ]
+
+
+def _codex(request: "Request", found: str | None, settings: "Config") -> Check:
+    if found is None:
+        return Check(
+            name="codex",
+            is_good=False,
+            detail=f"{request.codex.bin} is not found, or cannot be run",
+            mend=f"{_INSTALL}, or name it with --codex-bin",
+        )
+    said = process.capture([found, "--version"], settings.environment, _ASK_SECONDS)
+    version = _version(said)
+    if version is None:
+        return Check(
+            name="codex",
+            is_good=False,
+            detail=f"{found} --version says {said!r}",
+            mend=f"is it Codex? {_INSTALL}",
+        )
+    if version < _OLDEST_VERSION:
+        return Check(
+            name="codex",
+            is_good=False,
+            detail=f"{said} at {found} is too old",
+            mend=f"{_INSTALL}@latest",
+        )
+    newer = " (newer than what this suite was tested with)"
+    note = newer if version > _TESTED_VERSION else ""
+    return Check(name="codex", is_good=True, detail=f"{said} at {found}{note}")
+
+
+def _version(said: str | None) -> tuple[int, ...] | None:
+    match = re.search(r"\b(\d+)\.(\d+)\.(\d+)", said or "")
+    return tuple(int(part) for part in match.groups()) if match else None
+
+
+def _login(found: str, settings: "Config") -> "Iterator[Check]":
+    mend = "codex login, or set CODEX_API_KEY"
+    told = _codex_doctor(found, settings).get("auth.credentials")
+    if isinstance(told, dict):
+        is_good = told.get("status") == "ok"
+        yield Check(
+            name="login",
+            is_good=is_good,
+            detail=str(told.get("summary")),
+            mend=None if is_good else mend,
+        )
+        return
+    # Before `codex doctor` there was only this.
+    said = process.capture(
+        [found, "login", "status"], settings.environment, _ASK_SECONDS
+    )
+    has_key = bool(settings.environment.get("CODEX_API_KEY"))
+    is_good = said is not None or has_key or _has_own_provider(settings)
+    detail = said or ("CODEX_API_KEY is set" if has_key else "not logged in")
+    yield Check(
+        name="login", is_good=is_good, detail=detail, mend=None if is_good else mend
+    )
+
+
+def _codex_doctor(found: str, settings: "Config") -> "Mapping[str, object]":
+    """Ask Codex's own doctor (0.169); it exits 1 when it finds anything at all."""
+    said = process.capture(
+        [found, "doctor", "--json"],
+        settings.environment,
+        _ASK_SECONDS,
+        any_exit_code=True,
+    )
+    try:
+        checks = json.loads(said or "{}").get("checks", {})
+    except (ValueError, AttributeError):
+        return {}
+    return checks if isinstance(checks, dict) else {}
+
+
+def _has_own_provider(settings: "Config") -> bool:
+    provider = _codex_config(settings).get("model_provider")
+    return isinstance(provider, str) and provider != "openai"
+
+
+def _codex_config(settings: "Config") -> "Mapping[str, object]":
+    try:
+        text = (settings.codex_home / "config.toml").read_text(encoding="utf-8")
+        return tomllib.loads(text)
+    except (OSError, ValueError):
+        return {}
+
+
+def _codex_home(settings: "Config") -> Check:
+    home = settings.codex_home
+    nearest = next(p for p in (home, *home.parents) if p.exists())
+    is_good = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+    state = "" if home.exists() else " (not there yet, Codex makes it)"
+    return Check(
+        name="CODEX_HOME",
+        is_good=is_good,
+        detail=f"{home}{state} is {'' if is_good else 'not '}writable",
+        mend=None if is_good else f"mend its rights: chmod u+rwx {nearest}",
+    )
+
+
+def _repository(request: "Request", settings: "Config") -> Check:
+    repo = Path(request.repo).absolute()
+    if not repo.is_dir():
+        return Check(
+            name="repo",
+            is_good=False,
+            detail=f"{repo} is not a directory",
+            mend="name one with --repo",
+        )
+    if any((place / ".git").exists() for place in (repo, *repo.parents)):
+        return Check(name="repo", is_good=True, detail=f"{repo} is in a git repository")
+    if request.codex.skip_git_repo_check or _is_trusted(repo, settings):
+        return Check(name="repo", is_good=True, detail=f"{repo} is trusted")
+    return Check(
+        name="repo",
+        is_good=False,
+        detail=f"{repo} is neither in a git repository nor trusted: Codex refuses it",
+        mend="git init there, or pass --skip-git-repo-check",
+    )
+
+
+def _is_trusted(repo: Path, settings: "Config") -> bool:
+    projects = _codex_config(settings).get("projects")
+    project = projects.get(str(repo)) if isinstance(projects, dict) else None
+    return isinstance(project, dict) and project.get("trust_level") == "trusted"
+
+
+def _sandbox(request: "Request", found: str, settings: "Config") -> "Iterator[Check]":
+    if request.codex.sandbox == "danger-full-access":
+        yield Check(name="sandbox", is_good=True, detail="none is asked for")
+        return
+    ran = process.capture(
+        [found, "sandbox", "--", "echo", "works"], settings.environment, _ASK_SECONDS
+    )
+    yield Check(
+        name="sandbox",
+        is_good=ran == "works",
+        detail="a sandboxed command " + ("works" if ran else "cannot be run here"),
+        mend=None
+        if ran
+        else "allow unprivileged user namespaces, or pass --sandbox danger-full-access"
+        " where the machine itself is the sandbox",
+    )
+
+
+def _state(settings: "Config") -> "Iterator[Check]":
+    home = settings.state_home
+    try:
+        ledger = Ledger(home)
+        ledger.unfinished()
+        ledger.close()
+    except RunnerError as error:
+        yield Check(
+            name="state",
+            is_good=False,
+            detail=str(error),
+            mend=f"make {home} writable, or set CODEX_RUNNER_HOME",
+        )
+        return
+    open_to_others = [p for p in (home, home / "runs.db") if p.stat().st_mode & 0o077]
+    yield Check(
+        name="state",
+        is_good=not open_to_others,
+        detail=f"{home}: "
+        + (
+            f"others can get at {open_to_others[0]}"
+            if open_to_others
+            else "private, and the index can be written"
+        ),
+        mend=f"chmod go= {open_to_others[0]}" if open_to_others else None,
+    )
+
+
+def _log_dir(request: "Request") -> Check:
+    directory = Path(request.log_dir).absolute()
+    nearest = next(p for p in (directory, *directory.parents) if p.exists())
+    is_good = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+    return Check(
+        name="log directory",
+        is_good=is_good,
+        detail=f"{directory} can {'' if is_good else 'not '}be written",
+        mend=None if is_good else "name another one with --log-dir",
+    )
+
+
+def _space(request: "Request", settings: "Config") -> "Iterator[Check]":
+    places = {
+        "state": settings.state_home,
+        "logs": Path(request.log_dir).absolute(),
+        "CODEX_HOME": settings.codex_home,
+    }
+    seen: set[int] = set()
+    for name, place in places.items():
+        nearest = next(p for p in (place, *place.parents) if p.exists())
+        device = nearest.stat().st_dev
+        if device in seen:
+            continue
+        seen.add(device)
+        free = artifacts.free_bytes(nearest)
+        is_good = free >= _LEAST_FREE_BYTES
+        yield Check(
+            name=f"disk ({name})",
+            is_good=is_good,
+            detail=f"{free / 1e9:.1f} GB free at {nearest}",
+            mend=None if is_good else "make room: a run needs some 500 MB at the least",
+        )

@@ -1,0 +1,101 @@
+"""Follow a run from its files to its end, whoever is left to write its verdict."""
+
+import select
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runner import clock, record
+from runner.liveness import Life, life_of
+from runner.service.settle import settle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from runner.channel import Listener
+    from runner.config import Config
+    from runner.model import RunId
+    from runner.store.ledger import Ledger
+
+_PACE_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A piece of the transcript; empty when nothing has happened for a moment."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something to tell people that is not part of the run's output."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """The run is on its way: Codex has been started, or waits for its session."""
+
+
+def until_launched(listener: "Listener") -> "Iterator[Note | Launched]":
+    """Wait until Codex has been started or its supervisor has given up."""
+    while listener.is_open:
+        for message in listener.heard():
+            yield from _notes(message)
+            if message.keys() & {"launched", "waiting"}:
+                yield Launched()
+            if message.get("finished"):
+                return
+        _wait(listener)
+
+
+def until_finished(
+    run_id: "RunId", listener: "Listener", ledger: "Ledger", settings: "Config"
+) -> "Iterator[Shown | Note]":
+    """Yield the transcript as it grows, until the run has its verdict.
+
+    When the supervisor dies, Codex works on and is followed on; at its end the run
+    is judged here.
+    """
+    from runner.watch import Watch  # noqa: PLC0415 - 30 ms, not before the launch
+
+    watch = Watch(record.files_of(ledger.find(run_id).spec))
+    is_finished = is_orphan = False
+    while not is_finished:
+        for message in listener.heard():
+            yield from _notes(message)
+            is_finished = is_finished or bool(message.get("finished"))
+        yield Shown(watch.read())
+        if not (is_finished or listener.is_open):
+            run = settle(ledger.find(run_id), ledger, settings)
+            is_finished = run.is_finished
+            if not (is_finished or is_orphan) and life_of(run) is Life.CODEX:
+                is_orphan = True
+                yield Note(f"the supervisor of run {run_id} is gone, Codex works on")
+        if not is_finished:
+            _wait(listener)
+    for text in watch.finish():
+        yield Shown(text)
+
+
+def until_closed(listener: "Listener") -> "Iterator[Note]":
+    """Wait until the supervisor is gone: its hooks have ended then too."""
+    while listener.is_open:
+        for message in listener.heard():
+            yield from _notes(message)
+        _wait(listener)
+
+
+def _notes(message: "Mapping[str, object]") -> "Iterator[Note]":
+    if warning := message.get("warning"):
+        yield Note(f"warning: {warning}")
+    if holder := message.get("waiting"):
+        yield Note(f"waiting for the session: run {holder} holds it")
+
+
+def _wait(listener: "Listener") -> None:
+    if listener.is_open:
+        select.select([listener.descriptor], (), (), _PACE_SECONDS)
+    else:
+        clock.sleep(_PACE_SECONDS)

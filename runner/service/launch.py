@@ -1,0 +1,141 @@
+"""Start a run: record first, then the id for the caller, then the supervisor."""
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runner import artifacts, block, process, record, session_lock, supervisor
+from runner.channel import Listener
+from runner.errors import RunnerError, RunnerFault, SessionBusyError
+from runner.judge import not_started
+from runner.model import Prepared, Run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runner.config import Config
+    from runner.model import ProcessId, Spec
+    from runner.store.ledger import Ledger
+
+
+class SupervisorFault(RunnerFault):
+    """Report that the supervisor of a run cannot be started."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(f"cannot start a supervisor: {cause.strerror or cause}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """Hold a run that is on record, and the locks that tell that it is meant.
+
+    `guard` is the lock of its events file; `session_lock` that of the session it
+    carries on, None when it opens one or will wait for it.
+    """
+
+    run: Run
+    guard: int
+    session_lock: int | None
+
+
+def prepare(
+    spec: "Spec", prompt: bytes, preamble: str, ledger: "Ledger", settings: "Config"
+) -> Preparation:
+    """Put a run on record: its files, its meta JSON, its row in the index.
+
+    Raises:
+        SessionBusyError: another run holds the session, and waiting was not asked for.
+        RunnerFault: the disk or the index refuses; nothing is left behind.
+    """
+    lock = _session_lock(spec, ledger, settings)
+    files = record.files_of(spec)
+    run = Run(spec=spec, state=Prepared(launcher=process.this_process()))
+    head = block.text([*block.announcement(run), ""]) + preamble + "\n"
+    made: list[Path] = []
+    try:
+        artifacts.make_directory(files.directory)
+        for path, content in (
+            (files.prompt, prompt),
+            (files.events, b""),
+            (files.stderr, b""),
+            (files.log, head.encode(errors="backslashreplace")),
+        ):
+            artifacts.create(path, content)
+            made.append(path)
+        guard = artifacts.lock(files.events)
+        ledger.prepare(run)
+    except RunnerError:
+        artifacts.remove([*made, files.meta])
+        if lock is not None:
+            os.close(lock)
+        raise
+    return Preparation(run=run, guard=-1 if guard is None else guard, session_lock=lock)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """Hold the supervisor of a run, and the way to hear from it."""
+
+    supervisor: "ProcessId"
+    listener: Listener
+
+
+def launch(preparation: Preparation, settings: "Config") -> Started:
+    """Hand a run over to a supervisor of its own.
+
+    Raises:
+        RunnerFault: the machine cannot start another process; `abandon` tells so.
+    """
+    hear, say = os.pipe()
+    handed = [say, preparation.guard]
+    if preparation.session_lock is not None:
+        handed.append(preparation.session_lock)
+    orders = supervisor.Orders(
+        run_id=preparation.run.run_id,
+        channel=say,
+        guard=preparation.guard,
+        session_lock=preparation.session_lock,
+    )
+    try:
+        log = os.open(
+            record.files_of(preparation.run.spec).log, os.O_WRONLY | os.O_APPEND
+        )
+        handed.append(log)
+        pid = process.start(
+            process.Launch(
+                argv=supervisor.argv_of(orders),
+                environment=settings.environment,
+                stdout=log,
+                stderr=log,
+                keep=tuple(handed),
+                blocked=supervisor.STOP_SIGNALS,
+            )
+        )
+    except OSError as error:
+        os.close(hear)
+        raise SupervisorFault(error) from error
+    finally:
+        for descriptor in handed:
+            os.close(descriptor)
+    return Started(supervisor=process.child(pid), listener=Listener(hear))
+
+
+def abandon(preparation: Preparation, reason: str, ledger: "Ledger") -> None:
+    """Put on record that a prepared run will not be started, and why."""
+    from runner.conclude import conclude_unstarted  # noqa: PLC0415 - a rare end
+
+    run = preparation.run
+    ledger.store(run, conclude_unstarted(run, not_started(1, reason)))
+
+
+def _session_lock(spec: "Spec", ledger: "Ledger", settings: "Config") -> int | None:
+    if spec.resume_session is None:
+        return None
+    taken = session_lock.take(
+        settings.state_home, ledger, spec.resume_session, spec.run_id
+    )
+    if isinstance(taken, session_lock.Held):
+        return taken.descriptor
+    if spec.wait_for_session:
+        return None
+    raise SessionBusyError(spec.resume_session, taken.holder)

@@ -1,0 +1,196 @@
+"""Turn what a caller asks for into the spec of a run, refusing what cannot work."""
+
+import errno
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner import artifacts, clock
+from runner.codex import home
+from runner.errors import FileFault, NoSuchRunError, UsageError
+from runner.model import (
+    CodexOptions,
+    Limits,
+    Mode,
+    Report,
+    RunId,
+    SessionId,
+    Spec,
+    Verbosity,
+)
+from runner.notify import command_of
+from runner.store.ledger import read_meta
+
+if TYPE_CHECKING:
+    from runner.store.ledger import Ledger
+
+PREVIEW_CHARACTERS = 2000
+_STDIN = "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Hold what the caller of a run asks for, in the caller's words.
+
+    Of `task` ("-" is standard input) and `task_file` at most one is given; neither
+    is needed with `resume`, a session's id or a run id that stands for its session.
+    """
+
+    repo: str
+    task: str | None
+    task_file: str | None
+    resume: str | None
+    continue_prompt: str
+    log_dir: str
+    codex: CodexOptions
+    limits: Limits
+    report: Report
+    wait_for_session: bool
+    verbosity: Verbosity
+
+
+def read_prompt(request: Request) -> bytes:
+    """Return the prompt, byte for byte.
+
+    Raises:
+        UsageError: there is none, there are two, or it cannot be read.
+    """
+    if request.task is not None and request.task_file is not None:
+        message = "--task and --task-file are both given: one prompt at a time"
+        raise UsageError(message)
+    if request.task_file is not None:
+        prompt, source = (
+            _read_file(request.task_file),
+            f"--task-file {request.task_file}",
+        )
+    elif request.task == _STDIN:
+        prompt, source = _read_stdin(), "--task - (standard input)"
+    elif request.task is not None:
+        prompt, source = os.fsencode(request.task), "--task"
+    elif request.resume is not None:
+        prompt, source = os.fsencode(request.continue_prompt), "--continue-prompt"
+    else:
+        message = "a prompt is needed: --task TEXT, --task - or --task-file FILE"
+        raise UsageError(message)
+    if not prompt.strip():
+        message = f"{source} is empty: say what Codex is to do"
+        raise UsageError(message)
+    return prompt
+
+
+def build_spec(request: Request, prompt: bytes, ledger: "Ledger") -> Spec:
+    """Build the spec of a new run, with its id.
+
+    Raises:
+        UsageError: something that the caller named is not there or makes no sense.
+        FileFault: a place that is to be written to cannot be.
+    """
+    repo = Path(request.repo).absolute()
+    if not repo.is_dir():
+        message = f"--repo {request.repo}: not a directory"
+        raise UsageError(message)
+    log_dir = Path(request.log_dir).absolute()
+    resume = _resumed(request.resume, ledger, log_dir)
+    at = clock.now()
+    umask = os.umask(0o077)
+    return Spec(
+        run_id=artifacts.new_run_id(at),
+        mode=Mode.RESUME if resume else Mode.NEW,
+        repo=os.path.normpath(repo),
+        task=preview(prompt),
+        task_file=str(Path(request.task_file).absolute())
+        if request.task_file
+        else None,
+        resume_session=resume,
+        log_dir=str(log_dir),
+        cwd=_cwd(),
+        umask=umask,
+        codex=request.codex,
+        limits=request.limits,
+        report=_report(request.report),
+        wait_for_session=request.wait_for_session,
+        verbosity=request.verbosity,
+        prepared_at=at,
+    )
+
+
+def _cwd() -> str:
+    try:
+        return str(Path.cwd())
+    except OSError as error:
+        message = "the current directory is gone: change to one that exists"
+        raise UsageError(message) from error
+
+
+def preview(prompt: bytes) -> str:
+    """Return the beginning of a prompt, for records."""
+    return prompt[: PREVIEW_CHARACTERS * 4].decode(errors="replace")[
+        :PREVIEW_CHARACTERS
+    ]
+
+
+def _read_file(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        message = f"--task-file {path}: {error.strerror or error}"
+        raise UsageError(message) from error
+
+
+def _read_stdin() -> bytes:
+    if sys.stdin is None:
+        message = "--task -: standard input is closed"
+        raise UsageError(message)
+    try:
+        return sys.stdin.buffer.read()
+    except OSError as error:
+        message = f"--task -: standard input cannot be read: {error.strerror}"
+        raise UsageError(message) from error
+
+
+def _resumed(text: str | None, ledger: "Ledger", log_dir: Path) -> SessionId | None:
+    if text is None:
+        return None
+    if session := home.session_id(text):
+        return SessionId(session)
+    try:
+        run = ledger.find(text)
+    except NoSuchRunError as error:
+        named = artifacts.RunFiles(log_dir, RunId(Path(text).name)).meta
+        found = read_meta(named)
+        if found is None:
+            message = f"--resume {text}: neither a session's UUID nor a run known here"
+            raise UsageError(message) from error
+        run = found
+    if run.session is None:
+        message = f"--resume {text}: that run has no session (it never got that far)"
+        raise UsageError(message)
+    return run.session
+
+
+def _report(report: Report) -> Report:
+    """Make the paths absolute and find out now whether they can be written to."""
+    if report.notify_command is not None:
+        command_of(report.notify_command)
+    json_out = event_stream = None
+    if report.json_out is not None:
+        json_out = Path(report.json_out).absolute()
+        artifacts.make_directory(json_out.parent)
+        if json_out.is_dir():
+            message = f"--json-out {report.json_out}: is a directory, name a file"
+            raise UsageError(message)
+        if not os.access(json_out.parent, os.W_OK | os.X_OK):
+            raise FileFault(
+                "write", json_out, OSError(errno.EACCES, os.strerror(errno.EACCES))
+            )
+    if report.event_stream is not None:
+        event_stream = Path(report.event_stream).absolute()
+        artifacts.make_directory(event_stream.parent)
+        artifacts.append(event_stream, b"")
+    return Report(
+        json_out=str(json_out) if json_out else None,
+        event_stream=str(event_stream) if event_stream else None,
+        notify_command=report.notify_command,
+    )

@@ -1,0 +1,210 @@
+"""Summarise what a run has left, wherever it comes from."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from parsers import summary
+from parsers.logs import read_log
+from parsers.usage import Usage
+from runner import accounts, artifacts, clock, record
+from runner.books import Window
+from runner.codex import home
+from runner.errors import NoSuchRunError, UsageError
+from runner.judge import Ending, Evidence, Exit, judge
+from runner.model import Outcome, RunId
+from runner.service.settle import settle
+from runner.store.ledger import Ledger, read_meta
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from parsers.facts import Facts
+    from runner.accounts import Accounts
+    from runner.config import Config
+
+Json = dict[str, object]
+
+_OURS = re.compile(re.escape(artifacts.PREFIX) + r"(.+?)\.(?:events\.jsonl|log|stderr)")
+# What the blocks in a log call things, ours and the bash runner's.
+_BLOCK_NAMES = {
+    "codex_run_id": "run_id",
+    "codex_session_id": "session_id",
+    "codex_exit_code": "exit_code",
+    "elapsed_seconds": "elapsed_seconds",
+    "outcome": "outcome",
+    "meta_file": "meta_file",
+    "started_at_utc": "started_at",
+    "ended_at_utc": "ended_at",
+    "model_selected": "model",
+}
+
+
+def summarize_run(run_id: str, log_dir: Path, settings: "Config") -> Json:
+    """Return the summary of a run by its id, of a living one what is known so far.
+
+    Raises:
+        NoSuchRunError: neither the index nor the log directory knows it.
+        RunnerFault: its record cannot be read.
+    """
+    ledger = Ledger(settings.state_home)
+    try:
+        run = settle(ledger.find(run_id), ledger, settings)
+    except NoSuchRunError:
+        found = read_meta(artifacts.RunFiles(log_dir, RunId(run_id)).meta)
+        if found is None:
+            raise
+        run = found
+    files = record.files_of(run.spec)
+    written = artifacts.read_json(files.summary) if run.is_finished else None
+    if isinstance(written, dict):
+        return written
+    kept = accounts.keep(run, clock.now(), ledger, settings)
+    data = {**record.to_json(run), "model": kept.model}
+    return summary.build(kept.facts, data, None, kept.usage, kept.cost)
+
+
+def summarize_log(log: Path, meta_path: Path | None, settings: "Config") -> Json:
+    """Return the summary of a log, with its meta file where there is one.
+
+    What a finished run's meta file says of usage and cost is frozen and stands;
+    otherwise both are worked out, with the thread's rollout as the referee.
+
+    Raises:
+        UsageError: the log, or a meta file that was named, cannot be read.
+    """
+    meta, faults = _meta(log, meta_path)
+    facts = _facts(_best_log(log, meta))
+    told = {**_told_by_block(facts), **meta}
+    kept = accounts.account(
+        facts,
+        session_id=_session_id(facts, told),
+        window=_window(told),
+        settings=settings,
+        previous=None if told.get("resume_session") else Usage(),
+        codex_version=_text(told, "codex_version"),
+        model=_text(told, "model"),
+    )
+    frozen = replace(
+        kept,
+        usage=_mapping(meta, "token_usage") or kept.usage,
+        cost=_mapping(meta, "cost") or kept.cost,
+        faults=(*kept.faults, *faults),
+    )
+    outcome = _outcome(frozen, told)
+    told = {"log_file": str(log.absolute()), "model": kept.model, **told}
+    whole = summary.build(facts, told, outcome, frozen.usage, frozen.cost)
+    return {**whole, "warnings": frozen.warnings}
+
+
+def _facts(log: Path) -> "Facts":
+    try:
+        with log.open("rb") as stream:
+            return read_log(stream)
+    except OSError as error:
+        message = f"--log {log}: {error.strerror or error}"
+        raise UsageError(message) from error
+
+
+def _meta(log: Path, named: Path | None) -> tuple[Json, list[str]]:
+    path = named or _beside(log)
+    if path is None:
+        return {}, []
+    if named is not None and not path.is_file():
+        message = f"--meta {path}: no such file"
+        raise UsageError(message)
+    found = artifacts.read_json(path)
+    if isinstance(found, dict):
+        return found, []
+    return {}, [f"meta: {path.name} holds no JSON object"]
+
+
+def _beside(log: Path) -> Path | None:
+    """Find the meta file of one of our logs, or of the bash runner's."""
+    match = _OURS.fullmatch(log.name)
+    if match is None:
+        return None
+    path = artifacts.RunFiles(log.parent, RunId(match[1])).meta
+    return path if path.is_file() else None
+
+
+def _best_log(log: Path, meta: Json) -> Path:
+    """Prefer the events of a run to the text that was made of them."""
+    events = _text(meta, "events_file")
+    if events is None or log.name == Path(events).name:
+        return log
+    for path in (log.with_name(Path(events).name), Path(events)):
+        if path.is_file():
+            return path
+    return log
+
+
+def _told_by_block(facts: "Facts") -> Json:
+    return {
+        name: facts.fields[key]
+        for key, name in _BLOCK_NAMES.items()
+        if key in facts.fields
+    }
+
+
+def _session_id(facts: "Facts", told: Json) -> str | None:
+    named = facts.session_id or _text(told, "session_id")
+    return home.session_id(named) if named else None
+
+
+def _window(told: Json) -> Window:
+    offset = told.get("rollout_offset")
+    return Window(
+        offset=offset if isinstance(offset, int) else None,
+        since=_instant(told, "started_at"),
+        until=_instant(told, "ended_at"),
+    )
+
+
+def _outcome(kept: "Accounts", told: Json) -> str | None:
+    """Take the outcome on record, else judge by the events, then by the exit code."""
+    named = _text(told, "outcome")
+    if named in set(Outcome):
+        return named
+    facts, code = kept.facts, _exit_code(told)
+    if facts.kind == "log" and facts.ended is None:
+        if code is None:
+            return None
+        # People's logs have no terminal event: the exit code is all there is.
+        facts = replace(facts, ended="completed" if code == 0 else None)
+    evidence = Evidence(
+        exit=Exit(process_exit_code=code),
+        ending=Ending(facts.ended or Ending.NONE),
+        failure=facts.failure,
+        error_class=kept.error_class,
+        was_aborted=kept.was_aborted,
+        announced=facts.session_id,
+    )
+    return judge(evidence).outcome
+
+
+def _exit_code(told: Json) -> int | None:
+    try:
+        return int(str(told.get("exit_code")))
+    except ValueError:
+        return None
+
+
+def _instant(told: Json, name: str) -> "datetime | None":
+    text = _text(told, name)
+    try:
+        return clock.parse_iso(text) if text else None
+    except ValueError:
+        return None
+
+
+def _text(told: Json, name: str) -> str | None:
+    value = told.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def _mapping(told: Json, name: str) -> "Mapping[str, object] | None":
+    value = told.get(name)
+    return value if isinstance(value, Mapping) else None

@@ -1,0 +1,61 @@
+"""One writer per session: an advisory lock, and what outlived its supervisor.
+
+The lock is held by the supervisor and given back by the kernel. Its file names the
+run that holds it, for the message to whoever comes second.
+"""
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runner import artifacts, liveness
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runner.model import RunId, SessionId
+    from runner.store.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The lock is ours, as long as this descriptor is open."""
+
+    descriptor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Somebody else works on the session."""
+
+    holder: str
+
+
+def take(
+    state_home: "Path", ledger: "Ledger", session_id: "SessionId", run_id: "RunId"
+) -> Held | Busy:
+    """Try to become the one writer of a session.
+
+    Raises:
+        FileFault: the lock file cannot be made.
+    """
+    directory = state_home / "locks"
+    artifacts.make_directory(directory)
+    path = directory / f"{session_id}.lock"
+    descriptor = artifacts.lock(path)
+    if descriptor is None:
+        return Busy(_holder(path))
+    for other in ledger.of_session(session_id):
+        if other.run_id != run_id and liveness.is_orphaned(other):
+            os.close(descriptor)
+            return Busy(other.run_id)
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, run_id.encode(), 0)
+    return Held(descriptor)
+
+
+def _holder(path: "Path") -> str:
+    try:
+        return path.read_text(encoding="ascii") or "?"
+    except (OSError, ValueError):
+        return "?"

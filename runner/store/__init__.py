@@ -1,0 +1,1 @@
+"""The ledger: the SQLite index over the run files."""

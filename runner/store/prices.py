@@ -1,0 +1,85 @@
+"""Rates of models, looked up once: the price table costs 140 ms to import.
+
+`prices.toml` in the state directory adds or overrides (`parsers.prices` describes
+it); what the table says of a model on a day is kept beside it until the table is
+another one.
+"""
+
+import json
+import tomllib
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from parsers import prices
+from runner import artifacts
+from runner.errors import RunnerError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from parsers.prices import Rates
+
+
+class PriceBook:
+    """Tell the rates of models on one day.
+
+    Args:
+        state_home: where the user's table and the kept rates lie.
+        at: the day; a run is priced at its own.
+    """
+
+    def __init__(self, state_home: Path, at: "datetime") -> None:
+        self._own = state_home / "prices.toml"
+        self._kept = state_home / "prices-cache.json"
+        self._at = at
+
+    def rates(self, model: str) -> "Rates":
+        """Return the rates of a model.
+
+        Raises:
+            PriceUnknownError: neither table has it, or the user's is damaged.
+        """
+        if (own := self._from_own(model)) is not None:
+            return own
+        key, stamp = f"{model}@{self._at:%Y-%m-%d}", _stamp()
+        kept = self._read(stamp)
+        try:
+            return prices.rates_from_json(kept.get(key))
+        except prices.PriceUnknownError:
+            rates = prices.look_up(model, self._at)
+        self._keep({**kept, "table": stamp, key: rates.to_json()})
+        return rates
+
+    def _from_own(self, model: str) -> "Rates | None":
+        try:
+            table = tomllib.loads(self._own.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            reason = f"{self._own} cannot be read: {error}"
+            raise prices.PriceUnknownError(model, reason) from error
+        models = table.get("models")
+        if not isinstance(models, dict) or model not in models:
+            return None
+        return prices.from_table(table, model, date=f"{self._at:%Y-%m-%d}")
+
+    def _read(self, stamp: str) -> dict[str, object]:
+        kept = artifacts.read_json(self._kept)
+        return kept if isinstance(kept, dict) and kept.get("table") == stamp else {}
+
+    def _keep(self, kept: dict[str, object]) -> None:
+        try:
+            artifacts.replace(self._kept, json.dumps(kept, indent=1).encode())
+        except RunnerError:
+            # Only the next look-up is the slower for it.
+            return
+
+
+def _stamp() -> str:
+    """Tell one installed price table from another without importing it."""
+    spec = find_spec("genai_prices")
+    if spec is None or spec.origin is None:
+        return "none"
+    data = artifacts.status(Path(spec.origin).with_name("data.py"))
+    return f"{data.st_size}:{data.st_mtime_ns}" if data else spec.origin

@@ -1,0 +1,217 @@
+"""The detached process that owns one Codex process, from launch to verdict.
+
+It holds the lock of the run's events file while it lives, adopts every orphan below
+it, enforces the limits, and writes the verdict. Codex writes into its files itself:
+when the supervisor dies, Codex works on.
+"""
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from runner import clock, config, process, session_lock
+from runner.channel import Channel
+from runner.codex import home
+from runner.errors import RunnerError, StaleStateError
+from runner.keeper import Keeper
+from runner.model import (
+    EXIT_SIGNAL_BASE,
+    Claimed,
+    Launched,
+    Outcome,
+    SessionId,
+    Verdict,
+)
+from runner.spawn import start_codex
+from runner.store.ledger import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runner.config import Config
+    from runner.notify import Notifier
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_DEAF_TO = (signal.SIGHUP, signal.SIGQUIT)
+_SESSION_PACE_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders:
+    """Hold what the launching command hands over, besides the record.
+
+    `guard` is the lock of the events file, open as long as this process lives;
+    `session_lock` is that of the session, when it has been taken already; `channel`
+    leads back to whoever watches.
+    """
+
+    run_id: str
+    channel: int
+    guard: int
+    session_lock: int | None
+
+
+def argv_of(orders: Orders) -> list[str]:
+    """Build the command line of a supervisor.
+
+    `-P` keeps the caller's directory, where a `runner` of its own may lie, out of
+    the search for modules.
+    """
+    argv = [sys.executable, "-P", "-m", "runner.supervisor", orders.run_id]
+    argv += ["--channel", str(orders.channel), "--guard", str(orders.guard)]
+    if orders.session_lock is not None:
+        argv += ["--session-lock", str(orders.session_lock)]
+    return argv
+
+
+def main(argv: "Sequence[str] | None" = None) -> int:
+    """Supervise one run; `service.launch` starts this."""
+    orders = _orders(argv)
+    os.umask(0o077)
+    inbox = process.SignalInbox(STOP_SIGNALS, deaf_to=_DEAF_TO)
+    process.become_subreaper()
+    settings = config.load()
+    ledger = Ledger(settings.state_home)
+    channel = Channel(orders.channel)
+    keeper = Keeper(ledger.find(orders.run_id), ledger, channel)
+    try:
+        keeper.claim(Claimed(supervisor=process.this_process()))
+    except StaleStateError:
+        return 1
+    _supervise(keeper, orders, inbox, settings)
+    return 0
+
+
+def _supervise(
+    keeper: Keeper, orders: Orders, inbox: process.SignalInbox, settings: "Config"
+) -> None:
+    session = keeper.run.spec.resume_session
+    if orders.session_lock is not None:
+        keeper.session_locks.append(orders.session_lock)
+    elif session:
+        refusal = _wait_for(session, keeper, inbox, settings)
+        if refusal is not None:
+            _close_unstarted(keeper, refusal, inbox, settings)
+            return
+    _note_rollout(keeper, settings)
+    started = start_codex(keeper.run, settings)
+    if isinstance(started, Verdict):
+        _close_unstarted(keeper, started, inbox, settings)
+        return
+    keeper.carry(Launched(codex=process.child(started), at=clock.now()))
+    keeper.channel.say(launched=True)
+    _attend(started, keeper, inbox, settings)
+
+
+def _attend(
+    codex: int, keeper: Keeper, inbox: process.SignalInbox, settings: "Config"
+) -> None:
+    # What follows costs 50 ms to import: Codex is at work by now.
+    from runner import conclude  # noqa: PLC0415
+    from runner.attend import Attendance  # noqa: PLC0415
+    from runner.notify import Notifier  # noqa: PLC0415
+
+    notifier = Notifier(settings, keeper.warn)
+    notifier.started(keeper.run)
+    attendance = Attendance(
+        keeper,
+        settings,
+        notifier,
+        lambda thread_id: _own(SessionId(thread_id), keeper, settings),
+    )
+    ended = attendance.attend(codex, inbox)
+    at = clock.now()
+    left = attendance.leftovers()
+    closing = conclude.Closing(
+        at=at, exit=ended, left_running=left, warnings=keeper.warnings
+    )
+    keeper.keep(conclude.conclude(keeper.run, closing, keeper.ledger, settings))
+    _say_finished(keeper, notifier, inbox)
+
+
+def _say_finished(
+    keeper: Keeper, notifier: "Notifier", inbox: process.SignalInbox
+) -> None:
+    """Tell everybody; a slow hook holds up neither the session nor the watcher."""
+    keeper.release_session()
+    keeper.channel.say(finished=True)
+    notifier.completed(keeper.run)
+    notifier.wait(inbox)
+    keeper.note_late_warnings()
+
+
+def _close_unstarted(
+    keeper: Keeper, verdict: Verdict, inbox: process.SignalInbox, settings: "Config"
+) -> None:
+    from runner import conclude  # noqa: PLC0415 - see _attend
+    from runner.notify import Notifier  # noqa: PLC0415
+
+    keeper.keep(conclude.conclude_unstarted(keeper.run, verdict, keeper.warnings))
+    _say_finished(keeper, Notifier(settings, keeper.warn), inbox)
+
+
+def _wait_for(
+    session: SessionId,
+    keeper: Keeper,
+    inbox: process.SignalInbox,
+    settings: "Config",
+) -> Verdict | None:
+    """Wait until the session is ours; a signal ends the wait with a verdict."""
+    told = None
+    while True:
+        taken = session_lock.take(
+            settings.state_home, keeper.ledger, session, keeper.run.run_id
+        )
+        if isinstance(taken, session_lock.Held):
+            keeper.session_locks.append(taken.descriptor)
+            return None
+        if taken.holder != told:
+            told = taken.holder
+            keeper.channel.say(waiting=told)
+        for number in inbox.wait(_SESSION_PACE_SECONDS):
+            return Verdict(
+                outcome=Outcome.INTERRUPTED,
+                exit_code=EXIT_SIGNAL_BASE + number,
+                error=f"ended by a signal while it waited for run {told}",
+            )
+
+
+def _note_rollout(keeper: Keeper, settings: "Config") -> None:
+    """Note how far the session's rollout goes: what comes behind it is this run's."""
+    session = keeper.run.spec.resume_session
+    path = home.rollout_of(settings.codex_home, session) if session else None
+    if path is not None:
+        with contextlib.suppress(OSError):
+            keeper.run = replace(keeper.run, rollout_offset=path.stat().st_size)
+
+
+def _own(session: SessionId, keeper: Keeper, settings: "Config") -> None:
+    """Take the lock of the session that Codex announced, then publish its id.
+
+    In this order nobody can ask for the session before it is ours.
+    """
+    if keeper.run.spec.resume_session != session:
+        with contextlib.suppress(RunnerError):
+            taken = session_lock.take(
+                settings.state_home, keeper.ledger, session, keeper.run.run_id
+            )
+            if isinstance(taken, session_lock.Held):
+                keeper.session_locks.append(taken.descriptor)
+    keeper.keep(replace(keeper.run, session_id=session))
+
+
+def _orders(argv: "Sequence[str] | None") -> Orders:
+    parser = argparse.ArgumentParser(prog="runner.supervisor")
+    parser.add_argument("run_id")
+    parser.add_argument("--channel", type=int, required=True)
+    parser.add_argument("--guard", type=int, required=True)
+    parser.add_argument("--session-lock", type=int)
+    return Orders(**vars(parser.parse_args(argv)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

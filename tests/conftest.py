@@ -1,0 +1,86 @@
+"""Fixtures that tests of every kind may use.
+
+Nothing of the developer's own is touched: processes get an environment that is built
+here, with a home, a CODEX_HOME and a state directory of the test's own.
+"""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.codex_home import built_environment
+from support.commands import Cli
+from support.guard import MARKER, no_process_left
+from support.repository import make_repository
+from support.stand_in import StandIn, make_stand_in
+
+from runner.loopback import LoopbackServer, scripted, write_home
+
+
+@pytest.fixture(scope="session")
+def loopback() -> Iterator[LoopbackServer]:
+    """Serve the scripted model: one server for each xdist worker."""
+    with LoopbackServer(scripted) as server:
+        yield server
+
+
+@pytest.fixture
+def codex_home(tmp_path: Path, loopback: LoopbackServer) -> Path:
+    """Make a fresh CODEX_HOME that sends Codex to the loopback server."""
+    home = tmp_path / "codex-home"
+    write_home(home, loopback.config_toml())
+    return home
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    """Make a fresh git repository with one commit."""
+    return make_repository(tmp_path / "repo")
+
+
+@pytest.fixture
+def state_home(tmp_path: Path) -> Path:
+    """Name a state directory that nobody has made yet."""
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def marker() -> str:
+    """Give the value by which everything that the test starts is known."""
+    return uuid.uuid4().hex
+
+
+@pytest.fixture
+def environment(
+    tmp_path: Path, codex_home: Path, state_home: Path, marker: str
+) -> dict[str, str]:
+    """Build the environment of what the test starts; a test may change it."""
+    return built_environment(
+        tmp_path / "home",
+        CODEX_HOME=codex_home,
+        CODEX_RUNNER_HOME=state_home,
+        **{MARKER: marker},
+    )
+
+
+@pytest.fixture
+def cli(environment: dict[str, str], tmp_path: Path) -> Iterator[Cli]:
+    """Run the suite's commands; what was started in the background is ended."""
+    cli = Cli(environment, cwd=tmp_path)
+    yield cli
+    cli.end()
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path) -> StandIn:
+    """Make a stand-in `codex` that does well until it is told otherwise."""
+    return make_stand_in(tmp_path / "stand-in")
+
+
+@pytest.fixture
+def processes_guarded(marker: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail a test that leaves processes behind, and end them."""
+    monkeypatch.setenv(MARKER, marker)
+    with no_process_left(marker):
+        yield

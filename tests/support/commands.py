@@ -1,0 +1,112 @@
+"""Starts the suite's commands as a caller would, in an environment built by a test."""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TypedDict, Unpack
+
+from support.processes import kill, processes_below
+
+
+class Options(TypedDict, total=False):
+    """What of Popen a test may choose."""
+
+    stdin: int | IO[bytes]
+    stdout: int | IO[bytes]
+    stderr: int | IO[bytes]
+    cwd: Path
+    start_new_session: bool
+
+
+def fields(stdout: str) -> dict[str, str]:
+    """Read `key=value` lines; of a repeated key the last one counts."""
+    pairs = (line.partition("=") for line in stdout.splitlines())
+    return {key: value for key, equals, value in pairs if equals and key.isidentifier()}
+
+
+@dataclass(slots=True)
+class Cli:
+    """Runs `python -P -m runner.cli.<command>`; `command` names another one.
+
+    `env` changes single variables of the built environment; None removes one.
+    """
+
+    environment: dict[str, str]
+    cwd: Path
+    command: str = "run_codex_task"
+    _started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def __call__(
+        self,
+        *arguments: object,
+        command: str | None = None,
+        env: Mapping[str, str | None] | None = None,
+        stdin: str | None = None,
+        cwd: Path | None = None,
+        timeout: float = 60,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run to the end; without `stdin` it is /dev/null."""
+        return subprocess.run(
+            self.argv(*arguments, command=command),
+            env=self.env(env),
+            cwd=cwd or self.cwd,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=timeout,
+            check=False,
+        )
+
+    def start(
+        self,
+        *arguments: object,
+        command: str | None = None,
+        env: Mapping[str, str | None] | None = None,
+        **options: Unpack[Options],
+    ) -> subprocess.Popen[bytes]:
+        """Start in the background; ended by pid, with what is below, after the test.
+
+        stdout and stderr are pipes and stdin is /dev/null unless the options differ.
+        """
+        wired: Options = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "cwd": self.cwd,
+            **options,
+        }
+        argv = self.argv(*arguments, command=command)
+        process = subprocess.Popen(argv, env=self.env(env), **wired)
+        self._started.append(process)
+        return process
+
+    def argv(self, *arguments: object, command: str | None = None) -> list[str]:
+        """Build the command line."""
+        module = f"runner.cli.{command or self.command}"
+        return [sys.executable, "-P", "-m", module, *map(str, arguments)]
+
+    def env(self, changes: Mapping[str, str | None] | None = None) -> dict[str, str]:
+        """Build the environment with these changes."""
+        merged = {**self.environment, **(changes or {})}
+        return {name: value for name, value in merged.items() if value is not None}
+
+    def end(self) -> None:
+        """End what `start` has started and is still there."""
+        with ExitStack() as stack:
+            for process in self._started:
+                stack.callback(_end, process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        below = processes_below(process.pid)
+        process.kill()
+        for pid in below:
+            kill(pid)
+    with suppress(BrokenPipeError):
+        process.communicate()

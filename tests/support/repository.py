@@ -1,0 +1,29 @@
+"""A fresh git repository for a run to work in."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+_GIT = shutil.which("git") or "git"
+_IDENTITY = ["-c", "user.name=Test", "-c", "user.email=test@example.invalid"]
+
+
+def git(directory: Path, *arguments: str) -> str:
+    """Run git in the directory and give its output; fails the test when git fails."""
+    done = subprocess.run(
+        [_GIT, *_IDENTITY, "-C", str(directory), *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def make_repository(directory: Path) -> Path:
+    """Make a repository with one commit."""
+    directory.mkdir(parents=True)
+    git(directory, "init", "--quiet", "--initial-branch=main")
+    (directory / "README.md").write_text("A repository to work in.\n")
+    git(directory, "add", "README.md")
+    git(directory, "commit", "--quiet", "--message=First")
+    return directory

@@ -1,0 +1,209 @@
+"""A stand-in `codex` that misbehaves on demand: plays the script beside it.
+
+Run as `stand_in_codex.py SELF [codex arguments]`: SELF.json holds the script, written
+by `support.stand_in`, and SELF.record.jsonl collects what each call was given. Nothing
+but the standard library, so that it starts fast with `python -IS`.
+"""
+
+import base64
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from typing import NoReturn
+
+Step = dict[str, object]
+_CHUNK = 1 << 20
+
+
+class Play:
+    """One call: its arguments, and the script's steps carried out in order."""
+
+    def __init__(self, own_path: str, arguments: Sequence[str]) -> None:
+        self.own_path = own_path
+        self.arguments = list(arguments)
+        with open(own_path + ".json", encoding="utf-8") as file:  # noqa: PTH123  # pathlib costs half of the start
+            self.script = json.load(file)
+        asked = self._asked_thread()
+        self.thread = str(self.script["thread"] if asked is None else asked)
+
+    def run(self) -> int:
+        if {"--version", "-V"} & set(self.arguments):
+            self.record(version=True)
+            _write(1, f"{self.script['version']}\n".encode())
+            return 0
+        if self.arguments[:2] == ["login", "status"]:
+            _write(2, f"{self.script['login'] or 'Not logged in'}\n".encode())
+            return 0 if self.script["login"] else 1
+        self.record(stdin=self._stdin())
+        self.play(self.script["steps"])
+        return 0
+
+    def play(self, steps: Sequence[Step]) -> None:
+        for step in steps:
+            getattr(self, f"do_{step['do']}")(step)
+
+    def do_bytes(self, step: Step) -> None:
+        descriptor = 2 if step["to"] == "stderr" else 1
+        data = base64.b64decode(str(step["base64"]))
+        _write(descriptor, data.replace(b"$THREAD", self.thread.encode()))
+
+    def do_fill(self, step: Step) -> None:
+        left = int(str(step["count"]))
+        while left > 0:
+            _write(1, b"x" * min(left, _CHUNK))
+            left -= _CHUNK
+
+    def do_write(self, step: Step) -> None:
+        path = self._expand(str(step["path"]))
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)  # noqa: PTH103, PTH120  # as above
+        with open(path, "a", encoding="utf-8") as file:  # noqa: PTH123  # as above
+            file.write(self._expand(str(step["text"])))
+
+    def do_wait(self, step: Step) -> None:
+        time.sleep(float(str(step["seconds"])))
+
+    def do_wait_for(self, step: Step) -> None:
+        while not os.path.exists(str(step["path"])):  # noqa: PTH110  # as above
+            time.sleep(0.005)
+
+    def do_hang(self, _: Step) -> NoReturn:
+        while True:
+            signal.pause()
+
+    def do_ignore(self, step: Step) -> None:
+        for name in _names(step["signals"]):
+            signal.signal(_signal(name), signal.SIG_IGN)
+
+    def do_on_signal(self, step: Step) -> None:
+        steps = step["steps"]
+        assert isinstance(steps, list)
+
+        def handle(_number: int, _frame: object) -> None:
+            self.play(steps)
+
+        signal.signal(_signal(str(step["signal"])), handle)
+
+    def do_repeat(self, step: Step) -> None:
+        steps = step["steps"]
+        assert isinstance(steps, list)
+        for _ in range(int(str(step["times"]))):
+            self.play(steps)
+
+    def do_spawn(self, step: Step) -> None:
+        reader, writer = os.pipe()
+        if (child := os.fork()) == 0:
+            os.close(reader)
+            self._be_child(step, writer)
+        os.close(writer)
+        self.record(child=int(os.read(reader, 16)))
+        os.close(reader)
+        if step["double_fork"]:
+            os.waitpid(child, 0)
+
+    def do_exit(self, step: Step) -> NoReturn:
+        os._exit(int(str(step["code"])))
+
+    def do_die(self, step: Step) -> None:
+        number = _signal(str(step["signal"]))
+        if number != signal.SIGKILL:
+            signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    def record(self, **facts: object) -> None:
+        """Append one line; a single write, so that calls at once do not mix."""
+        umask = os.umask(0)
+        os.umask(umask)
+        line = {
+            "argv": self.arguments,
+            "cwd": os.getcwd(),  # noqa: PTH109  # as above
+            "env": dict(os.environ),
+            "umask": umask,
+            "pid": os.getpid(),
+            "ppid": os.getppid(),
+            "pgid": os.getpgid(0),
+            "sid": os.getsid(0),
+            "descriptors": _open_descriptors(),
+            "ignored": _ignored_signals(),
+            **facts,
+        }
+        path = self.own_path + ".record.jsonl"
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        descriptor = os.open(path, flags, 0o600)
+        os.write(descriptor, json.dumps(line).encode() + b"\n")
+        os.close(descriptor)
+
+    def _stdin(self) -> str | None:
+        if not self.script["read_stdin"]:
+            return None
+        return sys.stdin.buffer.read().decode("utf-8", "replace")
+
+    def _asked_thread(self) -> str | None:
+        """Find the id in `exec [options] resume [options] ID -`."""
+        if "resume" not in self.arguments:
+            return None
+        after = self.arguments[self.arguments.index("resume") + 1 :]
+        return next((word for word in reversed(after) if word.count("-") == 4), None)
+
+    def _expand(self, text: str) -> str:
+        home = os.environ.get("CODEX_HOME", os.path.expanduser("~/.codex"))  # noqa: PTH111  # as above
+        return text.replace("$THREAD", self.thread).replace("$CODEX_HOME", home)
+
+    def _be_child(self, step: Step, writer: int) -> NoReturn:
+        """Be a tool that Codex has started: sleeps, perhaps beyond its parent's end."""
+        try:
+            if step["own_session"]:
+                os.setsid()
+            if step["double_fork"] and os.fork() != 0:
+                os._exit(0)
+            for name in _names(step["ignore"]):
+                signal.signal(_signal(name), signal.SIG_IGN)
+            os.write(writer, str(os.getpid()).encode())
+            os.close(writer)
+            if not step["keep_output"]:
+                _leave_output()
+            time.sleep(float(str(step["seconds"])))
+        finally:
+            os._exit(0)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _leave_output() -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+
+
+def _names(value: object) -> list[str]:
+    assert isinstance(value, list)
+    return [str(name) for name in value]
+
+
+def _signal(name: str) -> signal.Signals:
+    return signal.Signals[f"SIG{name}"]
+
+
+def _ignored_signals() -> list[str]:
+    return [s.name for s in signal.Signals if signal.getsignal(s) == signal.SIG_IGN]
+
+
+def _open_descriptors() -> dict[str, str]:
+    """Show where each inherited descriptor leads."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208  # as above
+        try:
+            found[name] = os.readlink(f"/proc/self/fd/{name}")  # noqa: PTH115  # as above
+        except OSError:
+            continue  # the listing's own descriptor
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(Play(sys.argv[1], sys.argv[2:]).run())
