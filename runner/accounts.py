@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from parsers.digest import Digest
 from parsers.facts import Facts, facts_of_digest
-from parsers.run_cost import cost_of_run
-from parsers.run_usage import usage_of_run
+from parsers.run_cost import RunCost, cost_of_run
+from parsers.run_usage import RunUsage, usage_of_run
 from parsers.usage import Usage, read_usage
 from runner import clock, record
 from runner.books import Books, Window, open_books
@@ -35,14 +35,13 @@ _FIRST_CUMULATIVE = (0, 80)
 class Accounts:
     """Hold what was found out about a run: facts, rollouts, usage, cost.
 
-    `usage` and `cost` are blocks of the summary; None only where Codex was
-    never started.
+    `usage` and `cost` are blocks of the summary.
     """
 
-    facts: Facts = field(default_factory=lambda: Facts(kind="empty"))
+    facts: Facts
+    usage: "Mapping[str, object]"
+    cost: "Mapping[str, object]"
     books: Books = field(default_factory=Books)
-    usage: "Mapping[str, object] | None" = None
-    cost: "Mapping[str, object] | None" = None
     faults: tuple[str, ...] = ()
 
     @property
@@ -98,6 +97,23 @@ class Accounts:
         return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """Hold what a file does not say of itself.
+
+    `session_id` is the thread whose rollout is looked for, `window` the part of it
+    that is meant. `previous` is what the thread had used before, for when only the
+    events tell; `codex_version` says whether they are cumulative. `model` is that of
+    calls that do not name theirs.
+    """
+
+    session_id: str | None
+    window: Window
+    previous: Usage | None
+    codex_version: str | None
+    model: str | None
+
+
 def read_events(path: "Path") -> Facts:
     """Read what a run's event file says.
 
@@ -123,52 +139,45 @@ def keep(
         since=run.started_at,
         until=until,
     )
-    return account(
-        facts,
+    context = Context(
         session_id=facts.session_id,
         window=window,
-        settings=settings,
         previous=_thread_usage_before(run, ledger),
         codex_version=run.codex_version,
         model=run.spec.codex.model,
     )
+    return account(facts, context, settings)
 
 
-def account(
-    facts: Facts,
-    *,
-    session_id: str | None,
-    window: Window,
-    settings: "Config",
-    previous: Usage | None,
-    codex_version: str | None,
-    model: str | None,
-) -> Accounts:
-    """Count and price what some file says, with the rollouts as the referee.
+def unknown(reason: str, facts: Facts | None = None) -> Accounts:
+    """Return the accounts of a run that cannot be counted, with the reason."""
+    return Accounts(
+        facts=facts or Facts(kind="empty"),
+        usage=RunUsage(reason=reason).to_json(),
+        cost=RunCost(reason=reason).to_json(),
+    )
 
-    Args:
-        facts: what the file says.
-        session_id: the thread whose rollout is looked for.
-        window: which part of the thread is meant.
-        settings: for Codex's home and the prices.
-        previous: what the thread had used before, for when only the events tell.
-        codex_version: tells whether its events are cumulative.
-        model: the model of what does not name its own.
-    """
-    books = open_books(settings.codex_home, session_id, window, facts.agent_threads)
+
+def account(facts: Facts, context: Context, settings: "Config") -> Accounts:
+    """Count and price what some file says, with the rollouts as the referee."""
+    books = open_books(
+        settings.codex_home, context.session_id, context.window, facts.agent_threads
+    )
     counted = usage_of_run(
         books.thread,
         books.agents,
         facts,
-        previous,
-        is_cumulative=_is_cumulative(codex_version),
+        context.previous,
+        is_cumulative=_is_cumulative(context.codex_version),
     )
-    rates = PriceBook(settings.state_home, window.since or clock.now()).rates
+    rates = PriceBook(settings.state_home, context.window.since or clock.now()).rates
     return Accounts(
         facts=facts,
         books=books,
         usage=counted.to_json(),
-        cost=cost_of_run(counted, facts, rates, model=facts.model or model).to_json(),
+        cost=cost_of_run(
+            counted, facts, rates, model=facts.model or context.model
+        ).to_json(),
     )
 
 

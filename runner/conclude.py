@@ -63,7 +63,7 @@ def conclude_unstarted(
 ) -> "Run":
     """Return a run as finished that Codex was never started for."""
     closing = Closing(at=clock.now(), exit=Exit(), warnings=warnings)
-    return _write(run, verdict, closing, Accounts())
+    return _write(run, verdict, closing, accounts.unknown("Codex was not started"))
 
 
 def conclude_abandoned(run: "Run", ledger: "Ledger", settings: "Config") -> "Run":
@@ -85,9 +85,9 @@ def _accounts(
     try:
         return accounts.keep(run, at, ledger, settings)
     except Exception:  # noqa: BLE001 - a bug in counting must not cost the verdict
-        fault = traceback.format_exc(limit=-1).strip().replace("\n", " ")
+        fault = " ".join(traceback.format_exc(limit=-1).split())
         facts = accounts.read_events(record.files_of(run.spec).events)
-        return Accounts(facts=facts, faults=(f"accounts: {fault}",))
+        return replace(accounts.unknown("the accounts failed", facts), faults=(fault,))
 
 
 def _write(run: "Run", verdict: "Verdict", closing: Closing, kept: Accounts) -> "Run":
@@ -96,7 +96,11 @@ def _write(run: "Run", verdict: "Verdict", closing: Closing, kept: Accounts) -> 
     found |= {"warnings": warnings, "left_running": list(closing.left_running)}
     finished = run.advanced(Ended(verdict=verdict, at=closing.at, accounts=found))
     data = record.to_json(finished)
-    whole = summary.build(kept.facts, data, verdict.outcome, kept.usage, kept.cost)
+    facts = kept.facts
+    if verdict.error is not None and verdict.error not in facts.errors:
+        facts = replace(facts, errors=(*facts.errors, verdict.error))
+    whole = summary.build(facts, data, verdict.outcome, kept.usage, kept.cost)
+    whole["warnings"] = warnings
     faults = [
         *_try(lambda: _write_summary(finished, whole)),
         *_try(lambda: _write_footer(finished)),

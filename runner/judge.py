@@ -19,12 +19,12 @@ from runner.model import (
     Verdict,
 )
 
-_USAGE_LIMIT_CLASSES = ("usage_limit_exceeded", "usage_limit_reached", "quota_exceeded")
+_USAGE_LIMIT_CLASSES = ("usage_limit_exceeded", "usage_limit_reached")
 _USAGE_LIMIT = re.compile(
     r"hit your usage limit|usage[ _]limit|quota exceeded|insufficient_quota",
     re.IGNORECASE,
 )
-_AUTH_CLASSES = ("unauthorized", "http 401")
+_AUTH_CLASS = "unauthorized"
 _AUTH = re.compile(
     r"\b401 Unauthorized\b|not logged in|log ?in again|codex login"
     r"|refresh token|token_expired|missing bearer|invalid_api_key",
@@ -159,7 +159,7 @@ def _class_of(evidence: Evidence) -> Outcome:
     words = evidence.failure or evidence.last_words or ""
     if evidence.error_class in _USAGE_LIMIT_CLASSES or _USAGE_LIMIT.search(words):
         return Outcome.USAGE_LIMITED
-    if evidence.error_class in _AUTH_CLASSES or _AUTH.search(words):
+    if evidence.error_class == _AUTH_CLASS or _AUTH.search(words):
         return Outcome.AUTH_FAILED
     return Outcome.FAILED
 

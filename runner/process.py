@@ -99,27 +99,20 @@ def is_alive(process: ProcessId) -> bool:
 
 def send(process: ProcessId, number: int) -> bool:
     """Send a signal to exactly this process; tell whether it was there."""
-    if not hasattr(os, "pidfd_open"):
-        if not is_alive(process):
-            return False
-        with contextlib.suppress(ProcessLookupError, PermissionError):
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if hasattr(os, "pidfd_open"):
+            # The handle is taken first: what is identified then is what it points to.
+            handle = os.pidfd_open(process.pid)
+            try:
+                if is_alive(process):
+                    signal.pidfd_send_signal(handle, number)
+                    return True
+            finally:
+                os.close(handle)
+        elif is_alive(process):
             os.kill(process.pid, number)
             return True
-        return False
-    try:
-        handle = os.pidfd_open(process.pid)
-    except OSError:
-        return False
-    try:
-        # The handle is taken first: what is identified now is what it points to.
-        if not is_alive(process):
-            return False
-        signal.pidfd_send_signal(handle, number)
-    except (ProcessLookupError, PermissionError):
-        return False
-    finally:
-        os.close(handle)
-    return True
+    return False
 
 
 def below(root: int, *, without: "Iterable[int]" = ()) -> list[ProcessId]:
@@ -282,6 +275,30 @@ def held_back(numbers: "Iterable[int]") -> "Iterator[None]":
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+class SparedInterrupt:
+    """Tell an INT that was sent on purpose from the Ctrl-C that a script got.
+
+    A script's background command is started deaf to INT, because a terminal sends it
+    to all of a script's commands. An INT that some process sends is meant.
+    """
+
+    def __init__(self) -> None:
+        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        self._is_wanted = ignored and hasattr(signal, "sigtimedwait")
+        if self._is_wanted:
+            # A blocked signal is kept although it is ignored.
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+
+    def was_sent(self) -> bool:
+        """Tell whether one has been sent since the last call."""
+        if not self._is_wanted:
+            return False
+        while info := signal.sigtimedwait([signal.SIGINT], 0):
+            if info.si_code <= 0:
+                return True
+        return False
 
 
 class SignalInbox:

@@ -48,6 +48,8 @@ class Parser(argparse.ArgumentParser):
             metavar="SHELL",
             choices=("bash", "zsh", "tcsh"),
             action=_PrintCompletion,
+            dest=argparse.SUPPRESS,
+            default=argparse.SUPPRESS,
             help="print a completion script for bash, zsh or tcsh",
         )
         add("--version", action="version", version=f"{self.prog} {VERSION}")

@@ -84,8 +84,6 @@ class Door:
         self._ledger = ledger
         self._settings = settings
         for number in STOP_SIGNALS:
-            # A script's background command ignores INT, so that a Ctrl-C meant for
-            # the script does not end it: that is kept.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._stop)
 
@@ -100,9 +98,12 @@ class Door:
 
     def followed(self) -> int:
         """Show the run as it happens, then the block, and return its exit code."""
+        interrupt = process.SparedInterrupt()
         for piece in follow.until_finished(
             self._run_id, self._listener, self._ledger, self._settings
         ):
+            if interrupt.was_sent():
+                self._stop(signal.SIGINT)
             if isinstance(piece, follow.Shown):
                 self._output.text(piece.text)
                 self._output.check()
@@ -126,7 +127,7 @@ class Door:
             render.note(f"{verdict.outcome}: {verdict.error}")
         return verdict.exit_code
 
-    def _stop(self, number: int, _: object) -> None:
+    def _stop(self, number: int, _: object = None) -> None:
         render.note(f"{signal.Signals(number).name}: ending run {self._run_id}")
         if not process.send(self._supervisor, number):
             stop(self._ledger.find(self._run_id), number)

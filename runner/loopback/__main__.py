@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import signal
 import sys
 from pathlib import Path
@@ -23,19 +22,27 @@ RESPONDERS: dict[str, Responder] = {"scripted": scripted, "demo": demo}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Start a server, say where it is on stdout, and serve."""
-    options = _parser().parse_args(arguments)
-    responder = RESPONDERS[options.responder]
+    """Start a server, say where it is on stdout, and serve until a signal ends it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with LoopbackServer(responder, port=options.port) as server:
-            if options.write_home is not None:
-                write_home(options.write_home, server.config_toml(model=options.model))
-            _announce(server, options.write_home)
-            _serve(until_stdin_ends=options.until_stdin_ends)
+        _serve(_parser().parse_args(arguments))
+    except KeyboardInterrupt:
+        return 0
     except OSError as error:
         sys.stderr.write(f"loopback: {error}\n")
         return 1
     return 0
+
+
+def _serve(options: argparse.Namespace) -> None:
+    with LoopbackServer(RESPONDERS[options.responder], port=options.port) as server:
+        if options.write_home is not None:
+            write_home(options.write_home, server.config_toml(model=options.model))
+        _announce(server, options.write_home)
+        if options.until_stdin_ends:
+            sys.stdin.buffer.read()
+        while not options.until_stdin_ends:
+            signal.pause()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,19 +68,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _announce(server: LoopbackServer, home: Path | None) -> None:
-    sys.stdout.write(f"base_url={server.base_url}\n")
+    lines = [f"base_url={server.base_url}"]
     if home is not None:
-        sys.stdout.write(f"codex_home={home.absolute()}\n")
+        lines.append(f"codex_home={home.absolute()}")
+    sys.stdout.write("\n".join([*lines, ""]))
     sys.stdout.flush()
-
-
-def _serve(*, until_stdin_ends: bool) -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with contextlib.suppress(KeyboardInterrupt):
-        if until_stdin_ends:
-            sys.stdin.buffer.read()
-        else:
-            signal.pause()
 
 
 if __name__ == "__main__":

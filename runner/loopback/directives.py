@@ -38,10 +38,10 @@ class Directive:
             self.refuse("a number is needed")
         return value
 
-    def settings(self, *names: str) -> dict[str, int]:
-        """Read the text as `name=NUMBER` words, in any order."""
+    def settings(self, *names: str, skip: int = 0) -> dict[str, int]:
+        """Read the words, less the first few, as `name=NUMBER` in any order."""
         found = {}
-        for word in self.text.split():
+        for word in self.text.split()[skip:]:
             name, _, value = word.partition("=")
             if name not in names or not value.isdecimal():
                 self.refuse(f"these can be set: {', '.join(names)}")

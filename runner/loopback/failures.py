@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -52,13 +51,13 @@ def _window(name: str, percent: int, minutes: int, resets_at: int) -> dict[str, 
 
 def failure(directive: Directive) -> Reply:
     """Build what `fail:` asks for."""
-    what, _, rest = directive.text.partition(" ")
+    what = directive.text.partition(" ")[0]
     if not what.isdecimal():
         message = f"The loopback server was told to fail with {what}."
         return StreamFailure(code=what, message=message)
     status = int(what)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        known = replace(directive, text=rest).settings("resets", "primary")
+        known = directive.settings("resets", "primary", skip=1)
         primary = known.get("primary", 100)
         return usage_limit(resets_at=known.get("resets"), primary=primary)
     if not _LEAST_ERROR <= status <= _GREATEST_ERROR:

@@ -223,9 +223,10 @@ class LoopbackServer:
     def close(self) -> None:
         """Stop listening; replies that wait are given up."""
         self._server.closing.set()
-        self._server.shutdown()
+        if self._thread.is_alive():  # `shutdown` waits for a loop that has to be there
+            self._server.shutdown()
+            self._thread.join()
         self._server.server_close()
-        self._thread.join()
 
     def _serve(self) -> None:
         self._server.serve_forever(poll_interval=0.05)

@@ -100,9 +100,7 @@ def build_spec(request: Request, prompt: bytes, ledger: "Ledger") -> Spec:
         mode=Mode.RESUME if resume else Mode.NEW,
         repo=os.path.normpath(repo),
         task=preview(prompt),
-        task_file=str(Path(request.task_file).absolute())
-        if request.task_file
-        else None,
+        task_file=_absolute(request.task_file),
         resume_session=resume,
         log_dir=str(log_dir),
         cwd=_cwd(),
@@ -114,6 +112,10 @@ def build_spec(request: Request, prompt: bytes, ledger: "Ledger") -> Spec:
         verbosity=request.verbosity,
         prepared_at=at,
     )
+
+
+def _absolute(path: str | None) -> str | None:
+    return str(Path(path).absolute()) if path else None
 
 
 def _cwd() -> str:

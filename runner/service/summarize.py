@@ -78,15 +78,14 @@ def summarize_log(log: Path, meta_path: Path | None, settings: "Config") -> Json
     meta, faults = _meta(log, meta_path)
     facts = _facts(_best_log(log, meta))
     told = {**_told_by_block(facts), **meta}
-    kept = accounts.account(
-        facts,
+    context = accounts.Context(
         session_id=_session_id(facts, told),
         window=_window(told),
-        settings=settings,
         previous=None if told.get("resume_session") else Usage(),
         codex_version=_text(told, "codex_version"),
         model=_text(told, "model"),
     )
+    kept = accounts.account(facts, context, settings)
     frozen = replace(
         kept,
         usage=_mapping(meta, "token_usage") or kept.usage,

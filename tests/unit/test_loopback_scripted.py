@@ -101,10 +101,9 @@ def test_several_calls_are_made_together() -> None:
 def test_a_file_is_added_by_apply_patch() -> None:
     call = only_call(scripted(asked(r"patch: a/b.txt one\ntwo")))
 
-    assert "*** Add File: a/b.txt\n+one\n+two\n*** End Patch" in str(call.arguments)
-    cmd = call.arguments["cmd"]
-    assert isinstance(cmd, str)
+    cmd = str(call.arguments["cmd"])
     assert cmd.startswith("apply_patch <<'EOF'\n")
+    assert "*** Add File: a/b.txt\n+one\n+two\n*** End Patch" in cmd
 
 
 def test_a_sub_agent_is_spawned_waited_for_and_done() -> None:

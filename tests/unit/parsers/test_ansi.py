@@ -1,0 +1,43 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parsers import ansi
+
+
+@pytest.mark.parametrize(
+    "sequence",
+    [
+        "\x1b[0m",
+        "\x1b[1;31m",
+        "\x1b[?25l",
+        "\x1b]0;a title\x07",
+        "\x1b]8;;https://example.org\x1b\\",
+        "\x1bPq#0;2;0;0;0\x1b\\",
+        "\x1bM",
+        "\x1b(B",
+    ],
+)
+def test_every_kind_of_control_sequence_is_stripped(sequence: str) -> None:
+    assert ansi.strip(f"a{sequence}b{sequence}") == "ab"
+
+
+def test_an_unfinished_sequence_stays() -> None:
+    assert ansi.strip("a\x1b[") == "a\x1b["
+
+
+@given(st.text())
+def test_visible_text_holds_no_control_character_but_tab_and_newline(text: str) -> None:
+    shown = ansi.visible(text)
+
+    assert not [
+        char
+        for char in shown
+        if char not in "\t\n" and (char < " " or "\x7f" <= char < "\xa0")
+    ]
+
+
+def test_control_characters_are_shown_by_their_number() -> None:
+    assert ansi.visible("a\x1b[2J\x9b\0\tb\r\nc\rd") == (
+        "a\\x1b[2J\\x9b\\x00\tb\nc\\x0dd"
+    )

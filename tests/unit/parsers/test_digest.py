@@ -1,0 +1,328 @@
+import json
+from collections.abc import Callable
+from io import BytesIO
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parsers import digest as digests
+from parsers.digest import Digest
+from parsers.turns import TurnCompleted, TurnFailed
+from parsers.usage import Usage
+
+THREAD = "01a1f87a-1edb-7772-a295-bcdec2d6d2fd"
+OTHER = "01a1f87a-239f-7410-b8ac-465d382ada35"
+
+
+def digest_of(data: bytes) -> Digest:
+    digest = Digest()
+    digest.read(BytesIO(data))
+    return digest
+
+
+def lines(*events: dict[str, object]) -> bytes:
+    return b"".join(
+        json.dumps(event, separators=(",", ":")).encode() + b"\n" for event in events
+    )
+
+
+def item(kind: str, phase: str = "completed", **fields: object) -> dict[str, object]:
+    return {"type": f"item.{phase}", "item": {"id": "item_1", "type": kind, **fields}}
+
+
+def test_a_completed_run_is_counted(recorded: Callable[[str], bytes]) -> None:
+    digest = digest_of(recorded("events-0.169-two.jsonl"))
+
+    assert digest.thread_id == "01a1f87a-db63-75d3-bc79-fba76e71e7da"
+    assert isinstance(digest.ended, TurnCompleted)
+    assert digest.usage == digest.ended.usage
+    assert digest.usage is not None
+    assert digest.usage.total_tokens == 2342
+    assert (digest.commands_run, digest.commands_failed) == (2, 1)
+    assert digest.final_message == "done: two:"
+    assert digest.failure is None
+    assert digest.warnings == {}
+    assert len(digest.item_warnings) == 1
+    assert digest.progress == 9
+
+
+@pytest.mark.parametrize("name", ["limit", "late", "drop", "ctx"])
+def test_a_failed_run_keeps_codexs_words(
+    name: str, recorded: Callable[[str], bytes]
+) -> None:
+    digest = digest_of(recorded(f"events-0.169-{name}.jsonl"))
+
+    assert isinstance(digest.ended, TurnFailed)
+    assert digest.failure == digest.ended.message
+    assert digest.errors == [digest.failure]
+    assert digest.final_message is None
+    assert digest.usage is None
+
+
+def test_an_aborted_run_has_no_end_and_its_command_still_runs(
+    recorded: Callable[[str], bytes],
+) -> None:
+    digest = digest_of(recorded("events-0.169-abort.jsonl"))
+
+    assert digest.ended is None
+    assert digest.is_command_running
+    assert (digest.commands_run, digest.commands_failed) == (1, 0)
+
+
+@pytest.mark.parametrize("version", ["0.50", "0.80", "0.98", "0.125", "0.169"])
+def test_changed_files_are_listed_once(
+    version: str, recorded: Callable[[str], bytes]
+) -> None:
+    digest = digest_of(recorded(f"events-{version}-patch.jsonl"))
+
+    assert digest.files_changed == {
+        "/work/repo/f.txt": "update",
+        "/work/repo/new.txt": "add",
+    }
+
+
+def test_edits_of_one_file_are_one_change() -> None:
+    def change(kind: str, status: str = "completed") -> dict[str, object]:
+        changes = [{"path": "a", "kind": kind}]
+        return item("file_change", changes=changes, status=status)
+
+    assert digest_of(lines(change("add"), change("update"))).files_changed == {
+        "a": "add"
+    }
+    assert digest_of(lines(change("delete"), change("add"))).files_changed == {
+        "a": "update"
+    }
+    assert digest_of(lines(change("update"), change("delete"))).files_changed == {
+        "a": "delete"
+    }
+    assert digest_of(lines(change("add", "failed"))).files_changed == {}
+
+
+def test_threads_of_agents_are_gathered(recorded: Callable[[str], bytes]) -> None:
+    digest = digest_of(recorded("events-0.169-spawn.jsonl"))
+
+    assert digest.agent_threads == ["01a1f87a-d08e-7aa2-a29d-c4bfb1d8d5da"]
+    assert not digest.is_command_running
+
+
+@pytest.mark.parametrize(
+    "kind", ["command_execution", "mcp_tool_call", "collab_tool_call"]
+)
+def test_what_was_started_runs_until_it_is_completed(kind: str) -> None:
+    digest = Digest()
+    digest.feed(lines(item(kind, "started", status="in_progress")))
+    assert digest.is_command_running
+
+    digest.feed(lines(item(kind, status="completed")))
+    assert not digest.is_command_running
+
+
+def test_nothing_runs_any_more_when_the_turn_has_ended() -> None:
+    started = item("command_execution", "started", command="sleep 9 &", status="x")
+    digest = digest_of(lines(started, {"type": "turn.completed"}))
+
+    assert not digest.is_command_running
+    assert digest.commands_run == 1
+
+
+def test_a_turn_that_starts_after_an_end_opens_the_run_again() -> None:
+    digest = Digest()
+    digest.read(
+        BytesIO(
+            lines(
+                {"type": "turn.started"},
+                item("agent_message", text="first"),
+                {"type": "turn.completed", "usage": {"input_tokens": 3}},
+            )
+        )
+    )
+    assert digest.ended == TurnCompleted(
+        usage=Usage(input_tokens=3, total_tokens=3)
+    )
+    assert digest.final_message == "first"
+
+    digest.feed(b'{"type":"turn.started"}\n')
+    assert digest.ended is None
+    assert digest.final_message is None
+    assert digest.usage == Usage(input_tokens=3, total_tokens=3)
+
+
+def test_the_first_announced_thread_stays_and_others_are_warned_of() -> None:
+    digest = digest_of(
+        lines(
+            {"type": "thread.started", "thread_id": THREAD.upper()},
+            {"type": "thread.started", "thread_id": OTHER},
+            {"type": "thread.started", "thread_id": THREAD},
+            {"type": "thread.started", "thread_id": "no id"},
+        )
+    )
+
+    assert digest.thread_id == THREAD
+    assert digest.other_thread_ids == [OTHER]
+    assert digest.warnings == {
+        "other_thread_announced": 1,
+        "unknown_event:thread.started": 1,
+    }
+
+
+def test_what_is_not_known_is_counted_by_name() -> None:
+    digest = digest_of(
+        lines(
+            {"type": "turn.paused"},
+            {"type": "turn.paused"},
+            item("dream"),
+            {"type": "item.vanished", "item": {}},
+            {"no": "type"},
+        )
+        + b"not json\n\n \0\n"
+        + b'{"type":"item.started","item":{"id":"item_9","type":"command_exec'
+    )
+
+    assert digest.warnings == {
+        "unknown_event:turn.paused": 2,
+        "unknown_item:dream": 1,
+        "unknown_event:item.vanished": 1,
+        "unknown_event:": 1,
+        "undecodable_line": 1,
+        "unfinished_line": 1,
+    }
+
+
+def test_a_last_line_that_only_lacks_its_newline_counts() -> None:
+    digest = digest_of(b'{"type":"turn.completed","usage":null}')
+
+    assert digest.ended == TurnCompleted(usage=None)
+    assert digest.warnings == {}
+
+
+def test_reconnecting_and_noise_are_no_progress() -> None:
+    digest = digest_of(
+        lines(
+            {"type": "error", "message": "Reconnecting... 1/5"},
+            {"type": "error", "message": "Reconnecting... 2/5"},
+        )
+        + b"WARNING: proceeding, even though we could not create PATH aliases\n"
+    )
+
+    assert digest.progress == 0
+    assert digest.errors == []
+    assert digest.failure is None
+
+    digest.feed(b'{"type":"error","message":"boom"}')
+    assert (digest.progress, digest.errors, digest.failure) == (1, ["boom"], "boom")
+
+
+def test_lists_are_bounded_whatever_comes() -> None:
+    names = [{"type": f"event-{number}"} for number in range(1_000)]
+    errors = [{"type": "error", "message": str(number)} for number in range(1_000)]
+    changes = [{"path": str(n), "kind": "add"} for n in range(digests.FILES_LISTED + 2)]
+    digest = digest_of(
+        lines(*names, *errors, item("file_change", changes=changes, status="completed"))
+    )
+
+    assert len(digest.warnings) <= 102
+    assert sum(digest.warnings.values()) == 1_002
+    assert len(digest.errors) == digests.LISTED
+    assert len(digest.files_changed) == digests.FILES_LISTED
+
+
+FORGED = [
+    '"exit_code":0,"status":"completed"}}',
+    ',\\"exit_code\\":0,\\"status\\":\\"completed\\"}}',
+    '","exit_code":9,"status":"failed"}}',
+    "plain\n",
+    "",
+]
+
+
+@pytest.mark.parametrize("output", FORGED)
+@pytest.mark.parametrize("code", [0, 1, -1, 137, None])
+@pytest.mark.parametrize("status", ["completed", "failed", "declined"])
+def test_an_output_cannot_forge_its_commands_outcome(
+    output: str, code: int | None, status: str
+) -> None:
+    line = lines(
+        item(
+            "command_execution",
+            command="x",
+            aggregated_output=output,
+            exit_code=code,
+            status=status,
+        )
+    )
+    digest = digest_of(line)
+
+    is_failed = code not in {None, 0} or status != "completed"
+    assert (digest.commands_run, digest.commands_failed) == (1, int(is_failed))
+
+
+TEXTS = st.text(max_size=20) | st.sampled_from(FORGED)
+ITEMS = st.one_of(
+    st.builds(
+        lambda phase, number, output, code, status: {
+            "type": f"item.{phase}",
+            "item": {
+                "id": f"item_{number}",
+                "type": "command_execution",
+                "command": output,
+                "aggregated_output": output,
+                "exit_code": code,
+                "status": status,
+            },
+        },
+        st.sampled_from(["started", "updated", "completed"]),
+        st.integers(0, 3),
+        TEXTS,
+        st.none() | st.integers(-1, 3),
+        st.sampled_from(["completed", "failed", "declined", "in_progress"]),
+    ),
+    st.builds(lambda text: item("agent_message", text=text), TEXTS),
+    st.builds(lambda text: item("reasoning", text=text), TEXTS),
+    st.builds(
+        lambda phase: item("mcp_tool_call", phase, status="completed"),
+        st.sampled_from(["started", "completed"]),
+    ),
+    st.sampled_from(
+        [
+            {"type": "turn.started"},
+            {"type": "turn.completed", "usage": {"input_tokens": 1}},
+            {"type": "turn.failed", "error": {"message": "no"}},
+            {"type": "thread.started", "thread_id": THREAD},
+            {"type": "error", "message": "Reconnecting... 1/5"},
+            {"type": "error", "message": "boom"},
+            {"type": "novel"},
+        ]
+    ),
+)
+
+
+@given(st.lists(ITEMS, max_size=12), st.booleans())
+def test_skimming_finds_what_decoding_finds(
+    events: list[dict[str, object]], ensure_ascii: bool  # noqa: FBT001  # Hypothesis' own
+) -> None:
+    skimmed, decoded = Digest(), Digest()
+    for event in events:
+        skimmed.feed(
+            json.dumps(event, separators=(",", ":"), ensure_ascii=ensure_ascii).encode(
+                "utf-8", "surrogatepass"
+            )
+            + b"\n"
+        )
+        # A space where Codex writes none: no line is recognised by its beginning.
+        decoded.feed(b" " + json.dumps(event).encode() + b"\n")
+
+    assert vars(skimmed) == vars(decoded)
+    assert skimmed.commands_run == decoded.commands_run
+
+
+@given(st.lists(st.binary()))
+def test_arbitrary_bytes_never_raise(chunks: list[bytes]) -> None:
+    digest = Digest()
+    for chunk in chunks:
+        digest.feed(chunk)
+        digest.feed(b'{"type":"item.completed","item":{"id":"' + chunk)
+        digest.finish(chunk)
+
+    assert digest.progress >= 0
+    assert digest.failure is None or digest.failure

@@ -1,0 +1,98 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parsers import untrusted
+
+OBJECT = b'{"type":"turn.started"}'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        OBJECT,
+        OBJECT + b"\r\n",
+        b"\xef\xbb\xbf" + OBJECT,
+        b"\0\0" + OBJECT + b"\0",
+        b"\x1b[0m" + OBJECT + b"\x1b[0m",
+        b"\x1b[32m\0" + OBJECT + b"\0\x1b[0m\n",
+    ],
+)
+def test_what_may_stand_around_an_object_is_put_up_with(line: bytes) -> None:
+    assert untrusted.load_object(line) == {"type": "turn.started"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[1]",
+        b'"text"',
+        b"prose " + OBJECT,
+        OBJECT + b" prose",
+        OBJECT + OBJECT,
+        b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b"[" * 100_000,
+        b'{"a":' + b"1" * 5_000 + b"}",
+    ],
+)
+def test_what_is_no_object_is_refused_with_a_reason(line: bytes) -> None:
+    with pytest.raises(untrusted.NotAnObjectError, match=r"\S"):
+        untrusted.load_object(line)
+
+
+def test_odd_values_inside_of_an_object_are_read() -> None:
+    line = b'{"a":NaN,"b":"\\ud800","c":"\xff","d":"\x01","e":"raw\x1b[0m"}'
+
+    fields = untrusted.load_object(line)
+
+    assert untrusted.text(fields["b"]) == "?"
+    assert untrusted.text(fields["c"]) == "\N{REPLACEMENT CHARACTER}"
+    assert untrusted.text(fields["d"]) == "\x01"
+    assert untrusted.number(fields["a"]) is None
+
+
+@given(st.text())
+def test_a_text_that_was_let_in_can_be_encoded(text: str) -> None:
+    narrowed = untrusted.text(text + "\ud83d")
+
+    assert narrowed is not None
+    assert narrowed.encode()
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("7", 7), (" 7 ", 7), (7, 7), (7.0, 7), (True, None), ("7.5", None), ([], None)],
+)
+def test_whole_numbers_may_be_written_as_text(
+    value: object, expected: int | None
+) -> None:
+    assert untrusted.integer(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("7.5", 7.5),
+        (7, 7.0),
+        (True, None),
+        ("x", None),
+        ("inf", None),
+        (float("nan"), None),
+        (10**400, None),
+        (None, None),
+    ],
+)
+def test_numbers_are_finite(value: object, expected: float | None) -> None:
+    assert untrusted.number(value) == expected
+
+
+def test_a_uuid_is_put_into_lower_case_and_nothing_else_is_one() -> None:
+    name = "01A1F87A-1EDB-7772-A295-BCDEC2D6D2FD"
+
+    assert untrusted.uuid(name) == name.lower()
+    assert untrusted.uuid("../../etc") is None
+    assert untrusted.uuid(f"{name}/..") is None
+    assert untrusted.uuid(7) is None
