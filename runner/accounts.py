@@ -126,9 +126,7 @@ def read_events(path: "Path") -> Facts:
     return facts_of_digest(digest)
 
 
-def keep(
-    run: "Run", until: "datetime", ledger: "Ledger", settings: "Config"
-) -> Accounts:
+def keep(run: "Run", ledger: "Ledger", settings: "Config") -> Accounts:
     """Work out the accounts of a run that Codex was started for."""
     try:
         facts = read_events(record.files_of(run.spec).events)
@@ -137,7 +135,7 @@ def keep(
     window = Window(
         offset=run.rollout_offset if run.spec.mode is Mode.RESUME else 0,
         since=run.started_at,
-        until=until,
+        until=_next_start(run, ledger),
     )
     context = Context(
         session_id=facts.session_id,
@@ -194,6 +192,17 @@ def evidence_of(run: "Run", ended: "Exit", accounts: Accounts) -> Evidence:
         announced=facts.session_id,
         asked_for=run.spec.resume_session,
     )
+
+
+def _next_start(run: "Run", ledger: "Ledger") -> "datetime | None":
+    """Return when the next run went on with the session; what came then is its own."""
+    later = ledger.of_session(run.session) if run.session else []
+    starts = [
+        other.launched_at
+        for other in later
+        if other.launched_at is not None and other.launched_at > run.started_at
+    ]
+    return min(starts, default=None)
 
 
 def _thread_usage_before(run: "Run", ledger: "Ledger") -> Usage | None:

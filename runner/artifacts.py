@@ -7,7 +7,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,7 +65,7 @@ def new_run_id(at: "datetime") -> "RunId":
     """
     from runner.model import RunId  # noqa: PLC0415 - one name at one place
 
-    return RunId(f"{at:%Y%m%d-%H%M%S-%f}-{secrets.token_hex(4)}")
+    return RunId(f"{at:%Y%m%d-%H%M%S-%f}-{os.urandom(4).hex()}")
 
 
 def make_directory(path: Path) -> None:
@@ -122,7 +121,7 @@ def replace(path: Path, content: bytes) -> None:
     Raises:
         FileFault: it cannot be written; what stood there before still does.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE_FILE)
         with os.fdopen(handle, "wb") as file:

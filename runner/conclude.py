@@ -45,7 +45,7 @@ def conclude(
     run: "Run", closing: Closing, ledger: "Ledger", settings: "Config"
 ) -> "Run":
     """Return a run as finished that Codex was started for; its files are complete."""
-    kept = _accounts(run, closing.at, ledger, settings)
+    kept = _accounts(run, ledger, settings)
     verdict = judge(accounts.evidence_of(run, closing.exit, kept))
     version = kept.codex_version or process.capture(
         [run.spec.codex.bin, "--version"], settings.environment, _VERSION_SECONDS
@@ -79,11 +79,9 @@ def conclude_abandoned(run: "Run", ledger: "Ledger", settings: "Config") -> "Run
     return conclude(run, closing, ledger, settings)
 
 
-def _accounts(
-    run: "Run", at: datetime, ledger: "Ledger", settings: "Config"
-) -> Accounts:
+def _accounts(run: "Run", ledger: "Ledger", settings: "Config") -> Accounts:
     try:
-        return accounts.keep(run, at, ledger, settings)
+        return accounts.keep(run, ledger, settings)
     except Exception:  # noqa: BLE001 - a bug in counting must not cost the verdict
         fault = " ".join(traceback.format_exc(limit=-1).split())
         facts = accounts.read_events(record.files_of(run.spec).events)

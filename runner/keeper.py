@@ -5,7 +5,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from runner.errors import FileFault, LedgerFault
+from runner.errors import FileFault, LedgerFault, StaleStateError
 from runner.model import Finished
 from runner.store.ledger import write_meta_only
 
@@ -47,12 +47,20 @@ class Keeper:
         """Take the run as it is now."""
         self.run = run
         try:
-            self._stored = self.ledger.store(self._stored, run)
+            self._stored = self._store(run)
         except (FileFault, LedgerFault) as error:
             self.warn(str(error))
             if run.is_finished:
                 with contextlib.suppress(FileFault):
                     write_meta_only(run)
+
+    def _store(self, run: "Run") -> "Run":
+        try:
+            return self.ledger.store(self._stored, run)
+        except StaleStateError:
+            # A reader that could not see this process (another host or namespace, and
+            # the events file removed) has judged the run. Whoever owns it knows better.
+            return self.ledger.store(self.ledger.find(run.run_id), run)
 
     def warn(self, text: str) -> None:
         """Keep a warning for the record and tell the watcher."""

@@ -5,9 +5,7 @@ is a warning in the run's record.
 """
 
 import os
-import shlex
 import signal
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -129,6 +127,8 @@ class Notifier:
             self._warn(str(error))
 
     def _start_hook(self, run: "Run", event: str, line: bytes) -> None:
+        import tempfile  # noqa: PLC0415 - only with a hook
+
         log = record.files_of(run.spec).log
         try:
             with tempfile.TemporaryFile() as stdin, log.open("ab") as output:
@@ -157,6 +157,8 @@ def command_of(text: str) -> list[str]:
     Raises:
         UsageError: it is empty or has an open quote.
     """
+    import shlex  # noqa: PLC0415 - only with a hook
+
     try:
         words = shlex.split(text)
     except ValueError as error:

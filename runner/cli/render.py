@@ -80,10 +80,10 @@ class Output:
 
 def note(text: str) -> None:
     """Say something to people, on standard error; nobody has to listen."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        name = Path(sys.argv[0]).name.removesuffix(".py")
-        sys.stderr.write(f"{name}: {text}\n")
-        sys.stderr.flush()
+    name = Path(sys.argv[0]).name.removesuffix(".py")
+    with contextlib.suppress(OSError):
+        # Not through sys.stderr: a signal handler may come in the middle of a write.
+        os.write(2, f"{name}: {text}\n".encode(errors="backslashreplace"))
 
 
 def compact(value: object) -> str:

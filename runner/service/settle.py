@@ -1,6 +1,6 @@
 """Tell the truth about a run that its supervisor can no longer tell."""
 
-from runner import conclude, record
+from runner import record
 from runner.config import Config
 from runner.errors import RunnerError, StaleStateError
 from runner.liveness import Life, life_of
@@ -20,6 +20,8 @@ def settle(run: Run, ledger: Ledger, settings: Config) -> Run:
     """
     if run.is_finished or life_of(run) is not Life.NONE:
         return run
+    from runner import conclude  # noqa: PLC0415 - 40 ms, only where one was left
+
     # Between the reading of the record and the look at the processes the supervisor
     # may have written its verdict.
     run = ledger.find(run.run_id)

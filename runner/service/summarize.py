@@ -61,7 +61,7 @@ def summarize_run(run_id: str, log_dir: Path, settings: "Config") -> Json:
     written = artifacts.read_json(files.summary) if run.is_finished else None
     if isinstance(written, dict):
         return written
-    kept = accounts.keep(run, clock.now(), ledger, settings)
+    kept = accounts.keep(run, ledger, settings)
     data = {**record.to_json(run), "model": kept.model}
     return summary.build(kept.facts, data, None, kept.usage, kept.cost)
 

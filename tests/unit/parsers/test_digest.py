@@ -137,9 +137,7 @@ def test_a_turn_that_starts_after_an_end_opens_the_run_again() -> None:
             )
         )
     )
-    assert digest.ended == TurnCompleted(
-        usage=Usage(input_tokens=3, total_tokens=3)
-    )
+    assert digest.ended == TurnCompleted(usage=Usage(input_tokens=3, total_tokens=3))
     assert digest.final_message == "first"
 
     digest.feed(b'{"type":"turn.started"}\n')
@@ -299,7 +297,8 @@ ITEMS = st.one_of(
 
 @given(st.lists(ITEMS, max_size=12), st.booleans())
 def test_skimming_finds_what_decoding_finds(
-    events: list[dict[str, object]], ensure_ascii: bool  # noqa: FBT001  # Hypothesis' own
+    events: list[dict[str, object]],
+    ensure_ascii: bool,  # noqa: FBT001  # Hypothesis' own
 ) -> None:
     skimmed, decoded = Digest(), Digest()
     for event in events:
@@ -325,4 +324,3 @@ def test_arbitrary_bytes_never_raise(chunks: list[bytes]) -> None:
         digest.finish(chunk)
 
     assert digest.progress >= 0
-    assert digest.failure is None or digest.failure

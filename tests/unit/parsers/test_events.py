@@ -225,7 +225,9 @@ def test_odd_lines_are_values_too(line: bytes, expected: events.Event) -> None:
     assert decode(line) == expected
 
 
-@pytest.mark.parametrize("wrap", [b"%s", b"\0%s\0", b"\x1b[0m%s\x1b[0m", b"\xef\xbb\xbf%s"])
+@pytest.mark.parametrize(
+    "wrap", [b"%s", b"\0%s\0", b"\x1b[0m%s\x1b[0m", b"\xef\xbb\xbf%s"]
+)
 def test_a_session_is_announced_in_whatever_case_and_wrapping(wrap: bytes) -> None:
     line = json.dumps({"type": "thread.started", "thread_id": THREAD.upper()})
 
@@ -243,8 +245,10 @@ def test_only_the_top_level_announces_a_session() -> None:
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 NAMES = ["id", "text", "status", "changes", "items", "error", "result", "exit_code"]

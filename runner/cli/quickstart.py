@@ -1,0 +1,225 @@
+"""`bin/quickstart`: one Codex run from nothing to its counted summary.
+
+It does what a script would do: starts `run_codex_task --detach`, reads the id from its
+lines, follows the run, and asks `parse_codex_run` what has come of it.
+"""
+
+import os
+import signal
+import sys
+import tempfile
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner import clock, process, record
+from runner.cli import render
+from runner.cli.arguments import parse as parse_run
+from runner.cli.door import Parser, enter
+from runner.cli.render import Output
+from runner.cli.stage import Stage, Wishes, offline_stage, own_stage
+from runner.errors import RunnerFault
+from runner.model import Finished
+from runner.service.doctor import examine
+from runner.service.settle import settle
+from runner.service.stop import stop
+from runner.store.ledger import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from runner.config import Config
+    from runner.service.doctor import Check
+
+PROG = "bin/quickstart"
+_PACE_SECONDS = 0.05
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+_EPILOG = """\
+Every other option is one of run_codex_task and passed on to it.
+
+With a login (`codex login`, or CODEX_API_KEY) the run is on your model, in --repo and
+with --task, or else in a scratch repository with a small task. Without one, or with
+--offline, it is a demonstration: the real Codex, driven by a model server on
+127.0.0.1, runs a command and adds a file in a scratch repository.
+"""
+
+
+def main(argv: "Sequence[str] | None" = None) -> int:
+    """Run the command and return its exit code: that of the run."""
+    words = sys.argv[1:] if argv is None else argv
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return enter(lambda settings: _command(parse(words), settings))
+
+
+def parse(argv: "Sequence[str]") -> Wishes:
+    """Understand a command line.
+
+    Raises:
+        UsageError: it is wrong.
+        SystemExit: it asked for help or the version.
+    """
+    parser = Parser(
+        prog=PROG,
+        usage="%(prog)s [--offline] [--repo DIR] [--task TEXT] [options]",
+        description="Run Codex once, in the background, and show all that comes of it.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("--offline", action="store_true", help="never use a login")
+    parser.add_argument("--repo", metavar="DIR", help="where Codex works")
+    parser.add_argument("--task", metavar="TEXT", help="what it is to do")
+    parser.add_argument("--codex-bin", metavar="BIN", default="codex")
+    found, rest = parser.parse_known_args(argv)
+    names = {word.partition("=")[0] for word in rest}
+    return Wishes(
+        repo=found.repo,
+        task=found.task,
+        codex_bin=found.codex_bin,
+        has_prompt=bool(names & {"--task-file", "--resume"}),
+        has_sandbox=bool(names & {"--sandbox", "-s"}),
+        is_offline=found.offline,
+        rest=tuple(word for word in rest if word != "--detach"),
+    )
+
+
+def _command(wishes: Wishes, settings: "Config") -> int:
+    with _stage(wishes, settings) as stage:
+        output = Output()
+        render.note("starting run_codex_task --detach")
+        run_id = None
+        try:
+            with _uninterrupted():
+                run_id = _start(stage, output)
+            if run_id is None:
+                return 1
+            code = _follow(run_id, stage, output)
+        except KeyboardInterrupt:
+            if run_id is not None:
+                _leave(run_id, stage)
+            raise
+        render.note(f"the run has ended; parse_codex_run {run_id} says:")
+        _ended(_spawn(["parse_codex_run", "--format=text", run_id], stage, 1))
+        _point_to(run_id, stage)
+        return code
+
+
+@contextmanager
+def _stage(wishes: Wishes, settings: "Config") -> "Iterator[Stage]":
+    checks = _examined(wishes, settings)
+    codex, login, sandbox = (checks.get(n) for n in ("codex", "login", "sandbox"))
+    if codex is not None and not codex.is_good:
+        message = f"{codex.detail} -> {codex.mend}"
+        raise RunnerFault(message)
+    if login is not None and login.is_good and not wishes.is_offline:
+        render.note(f"{login.detail}: the run is on your model")
+        if sandbox is not None and not sandbox.is_good:
+            render.note(f"{sandbox.detail} -> {sandbox.mend}")
+        yield own_stage(wishes, settings)
+        return
+    render.note("no login: a demonstration with a model server on this machine")
+    if wishes.repo or wishes.rest:
+        render.note("it leaves your repository alone; `codex login` makes it yours")
+    mode = "workspace-write"
+    if sandbox is not None and not sandbox.is_good:
+        mode = "danger-full-access"
+        render.note(f"{sandbox.detail}: it runs without one, in its scratch repository")
+    with offline_stage(wishes, settings, mode) as stage:
+        yield stage
+
+
+def _examined(wishes: Wishes, settings: "Config") -> "Mapping[str, Check]":
+    """Ask the doctor, without making a state directory for the asking."""
+    asked = ["--repo", wishes.repo or ".", "--codex-bin", wishes.codex_bin]
+    with tempfile.TemporaryDirectory() as scratch:
+        aside = replace(settings, state_home=Path(scratch))
+        checks = examine(parse_run(asked, aside).request, aside)
+    return {check.name: check for check in checks}
+
+
+def _start(stage: Stage, output: Output) -> str | None:
+    """Start the run in the background; show its lines and return its id."""
+    found = None
+    reader, writer = os.pipe()
+    try:
+        pid = _spawn(["run_codex_task", "--detach", *stage.arguments], stage, writer)
+    finally:
+        os.close(writer)
+    with os.fdopen(reader, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            output.text(line)
+            key, _, value = line.strip().partition("=")
+            found = value if key == "codex_run_id" else found
+    return found if _ended(pid) == 0 else None
+
+
+@contextmanager
+def _uninterrupted() -> "Iterator[None]":
+    """Put an interrupt off to the end of the block: a run just made needs a reader."""
+    came: list[int] = []
+    numbers = [n for n in _INTERRUPTS if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {n: signal.signal(n, lambda n, _: came.append(n)) for n in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt
+
+
+def _follow(run_id: str, stage: Stage, output: Output) -> int:
+    """Show the run as it happens and return its exit code."""
+    from runner.watch import Watch  # noqa: PLC0415 - the parsers, not before the start
+
+    ledger = Ledger(stage.settings.state_home)
+    run = ledger.find(run_id)
+    watch = Watch(record.files_of(run.spec))
+    while not run.is_finished:
+        output.text(watch.read())
+        clock.sleep(_PACE_SECONDS)
+        run = settle(ledger.find(run_id), ledger, stage.settings)
+    for text in watch.finish():
+        output.text(text)
+    return run.state.verdict.exit_code if isinstance(run.state, Finished) else 1
+
+
+def _leave(run_id: str, stage: Stage) -> None:
+    """Say what becomes of the run; a demonstration cannot go on without its model."""
+    if not stage.is_offline:
+        render.note(f"the run goes on; parse_codex_run {run_id} tells how it is")
+        return
+    render.note("ending the demonstration")
+    ledger = Ledger(stage.settings.state_home)
+    stop(ledger.find(run_id), signal.SIGINT)
+    while not settle(ledger.find(run_id), ledger, stage.settings).is_finished:
+        clock.sleep(_PACE_SECONDS)
+
+
+def _point_to(run_id: str, stage: Stage) -> None:
+    files = record.files_of(Ledger(stage.settings.state_home).find(run_id).spec)
+    render.note(f"the whole of it: {files.summary} (beside it {files.log.name}, …)")
+    if stage.place is not None:
+        render.note(f"what it has changed: {stage.place / 'repo'}")
+
+
+def _spawn(command: "Sequence[str]", stage: Stage, stdout: int) -> int:
+    name, *arguments = command
+    argv = [sys.executable, "-P", "-m", f"runner.cli.{name}", *arguments]
+    return process.start(
+        process.Launch(
+            argv=argv, environment=stage.settings.environment, stdout=stdout, stderr=2
+        )
+    )
+
+
+def _ended(pid: int) -> int:
+    """Wait for a child and return its exit code."""
+    while True:
+        for ended, status in process.reap():
+            if ended == pid:
+                return os.waitstatus_to_exitcode(status)
+        clock.sleep(_PACE_SECONDS / 5)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

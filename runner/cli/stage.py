@@ -1,0 +1,129 @@
+"""What a quickstart run plays on: the caller's own login, or all of it made here."""
+
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner import artifacts, config, process
+from runner.errors import FileFault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runner.config import Config
+
+TASK = "Look around in this repository and add a file HELLO.md that greets the reader."
+_RUNS = Path("runs")
+_GIT_SECONDS = 20.0
+# Should this command be killed, the model is gone and Codex would try for an hour.
+_OFFLINE_TIMEOUT_SECONDS = "300"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """Hold what the caller of a quickstart has asked for.
+
+    `rest` are options of `run_codex_task`, passed on as they are; `has_prompt` and
+    `has_sandbox` tell whether they hold these.
+    """
+
+    repo: str | None
+    task: str | None
+    codex_bin: str
+    has_prompt: bool
+    has_sandbox: bool
+    is_offline: bool
+    rest: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Hold a run's command line, less the program, and the settings it is read with.
+
+    `place` is the directory that was made for it, if one was.
+    """
+
+    arguments: tuple[str, ...]
+    settings: "Config"
+    place: Path | None
+    is_offline: bool
+
+
+def own_stage(wishes: Wishes, settings: "Config") -> Stage:
+    """Build the run that the caller asked for; what is missing is a scratch task.
+
+    Raises:
+        FileFault: the scratch repository cannot be made.
+    """
+    arguments: list[str] = []
+    place = None
+    if wishes.repo is None:
+        place = _make_place()
+        arguments += _repository(place, settings)
+        if not wishes.has_sandbox:
+            arguments += ["--sandbox", "workspace-write"]
+    else:
+        arguments += ["--repo", wishes.repo]
+    if wishes.task is not None or not wishes.has_prompt:
+        arguments.append(f"--task={wishes.task or TASK}")
+    arguments += ["--codex-bin", wishes.codex_bin, *wishes.rest]
+    return Stage(
+        arguments=tuple(arguments), settings=settings, place=place, is_offline=False
+    )
+
+
+@contextmanager
+def offline_stage(
+    wishes: Wishes, settings: "Config", sandbox: str
+) -> "Iterator[Stage]":
+    """Serve a model for a demonstration, in a repository and homes of its own.
+
+    The demonstration neither touches the caller's repository nor puts made-up costs
+    into the caller's ledger.
+
+    Raises:
+        FileFault: they cannot be made.
+    """
+    from runner.loopback import LoopbackServer, demo, write_home  # noqa: PLC0415 - HTTP
+
+    place = _make_place()
+    arguments = _repository(place, settings)
+    arguments += [f"--task={wishes.task or TASK}", "--sandbox", sandbox]
+    arguments += ["--timeout", _OFFLINE_TIMEOUT_SECONDS]
+    arguments += ["--codex-bin", wishes.codex_bin]
+    with LoopbackServer(demo) as server:
+        write_home(place / "codex-home", server.config_toml())
+        yield Stage(
+            arguments=tuple(arguments),
+            settings=_settings_within(place, settings),
+            place=place,
+            is_offline=True,
+        )
+
+
+def _make_place() -> Path:
+    artifacts.make_directory(_RUNS)
+    try:
+        return Path(tempfile.mkdtemp(prefix="quickstart-", dir=_RUNS)).absolute()
+    except OSError as error:
+        raise FileFault("make a directory in", _RUNS, error) from error
+
+
+def _repository(place: Path, settings: "Config") -> list[str]:
+    """Make an empty repository and return the options that name it."""
+    repo = place / "repo"
+    artifacts.make_directory(repo)
+    git = ["git", "init", "--initial-branch=main", str(repo)]
+    if process.capture(git, settings.environment, _GIT_SECONDS) is None:
+        return ["--repo", str(repo), "--skip-git-repo-check"]
+    return ["--repo", str(repo)]
+
+
+def _settings_within(place: Path, settings: "Config") -> "Config":
+    own = {
+        "CODEX_HOME": str(place / "codex-home"),
+        "CODEX_RUNNER_HOME": str(place / "state"),
+    }
+    return config.load({**settings.environment, **own})

@@ -1,0 +1,107 @@
+"""bin/quickstart's program, with the real Codex: a whole run from one command."""
+
+import signal
+from pathlib import Path
+
+import pytest
+from support.commands import Cli
+from support.processes import wait_until
+from support.repository import git
+
+
+@pytest.fixture
+def quickstart(cli: Cli, real_codex: Path) -> Cli:
+    """Have the real Codex on PATH, as bin/quickstart does."""
+    cli.command = "quickstart"
+    path = cli.environment["PATH"]
+    cli.environment["PATH"] = f"{real_codex.parent}:{path}"
+    return cli
+
+
+def test_without_a_login_it_demonstrates_a_whole_run(
+    quickstart: Cli, tmp_path: Path, state_home: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+
+    done = quickstart(env={"CODEX_HOME": str(tmp_path / "empty")})
+
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    keys = [line.partition("=")[0] for line in lines[:4]]
+    assert keys == ["codex_run_id", "log_file", "meta_file", "summary_file_pending"]
+    run_id = lines[0].partition("=")[2]
+    assert lines[-1].startswith(f"OK {run_id} succeeded")
+    assert "tok $0.0" in lines[-1]
+    (place,) = (tmp_path / "runs").glob("quickstart-*")
+    assert "greets the reader" in (place / "repo" / "HELLO.md").read_text()
+    assert not state_home.exists()
+    assert "Traceback" not in done.stderr
+
+
+def test_with_a_login_it_runs_the_callers_task(
+    quickstart: Cli, repo: Path, state_home: Path
+) -> None:
+    done = quickstart("--repo", repo, "--task", "say: -v", "--sandbox", "read-only")
+
+    assert done.returncode == 0, done.stderr
+    assert "on your model" in done.stderr
+    assert "\n  -v\n" in done.stdout or "\n-v\n" in done.stdout
+    assert (state_home / "runs.db").exists()
+
+
+def test_with_a_login_but_no_task_it_uses_a_scratch_repository(
+    quickstart: Cli, tmp_path: Path
+) -> None:
+    done = quickstart("--task", "run: pwd\npatch: new.txt")
+
+    assert done.returncode == 0, done.stderr
+    (place,) = (tmp_path / "runs").glob("quickstart-*")
+    assert (place / "repo" / "new.txt").exists()
+
+
+def test_a_failed_run_is_a_failed_quickstart(quickstart: Cli, repo: Path) -> None:
+    done = quickstart("--repo", repo, "--task", "fail: 500")
+
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1].startswith("FAIL")
+
+
+def test_offline_leaves_the_callers_repository_alone(
+    quickstart: Cli, repo: Path
+) -> None:
+    done = quickstart("--offline", "--repo", repo, "--task", "Do as you like.")
+
+    assert done.returncode == 0, done.stderr
+    assert git(repo, "status", "--porcelain") == ""
+    assert "leaves your repository alone" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demonstration_ends_its_run(
+    quickstart: Cli, tmp_path: Path, number: int
+) -> None:
+    process = quickstart.start("--offline")
+    wait_until(lambda: list(tmp_path.glob("runs/*.events.jsonl")))
+    process.send_signal(number)
+
+    out, err = process.communicate(timeout=30)
+    assert process.returncode in {0, 130}
+    assert b"Traceback" not in err
+    assert b"codex_run_id=" in out
+
+
+def test_a_missing_codex_is_one_line(quickstart: Cli) -> None:
+    done = quickstart("--codex-bin", "/nowhere/codex")
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert "/nowhere/codex" in line
+    assert "npm install" in line
+
+
+def test_help_says_what_it_does(quickstart: Cli) -> None:
+    done = quickstart("--help")
+
+    assert done.returncode == 0
+    assert "--offline" in done.stdout
