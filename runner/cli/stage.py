@@ -93,8 +93,12 @@ def offline_stage(
     arguments += [f"--task={wishes.task or TASK}", "--sandbox", sandbox]
     arguments += ["--timeout", _OFFLINE_TIMEOUT_SECONDS]
     arguments += ["--codex-bin", wishes.codex_bin]
-    with LoopbackServer(demo) as server:
+    try:
+        server = LoopbackServer(demo)
         write_home(place / "codex-home", server.config_toml())
+    except OSError as error:
+        raise FileFault("set up a demonstration in", place, error) from error
+    with server:
         yield Stage(
             arguments=tuple(arguments),
             settings=_settings_within(place, settings),

@@ -1,0 +1,67 @@
+"""A command pays only for what it uses: what a bare start must not import."""
+
+import subprocess
+import sys
+
+import pytest
+from support.commands import Cli
+
+PROBE = """
+import sys
+from runner.cli.{command} import main
+try:
+    main(["--help"])
+except SystemExit:
+    pass
+print(*sorted(sys.modules), file=sys.stderr)
+"""
+COMMANDS = ("run_codex_task", "parse_codex_run")
+# Each of these costs between 3 and 140 ms, and none of them is needed to say --help.
+HEAVY = {
+    "asyncio",
+    "email",
+    "genai_prices",
+    "http",
+    "hypothesis",
+    "jsonlines",
+    "logging",
+    "msgspec",
+    "multiprocessing",
+    "parsers",
+    "plumbum",
+    "psutil",
+    "pydantic",
+    "rich",
+    "runner.loopback",
+    "shtab",
+    "socket",
+    "ssl",
+    "tempfile",
+    "tomllib",
+    "uuid",
+}
+
+
+def loaded_by(command: str, cli: Cli) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", PROBE.format(command=command)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=cli.environment,
+    )
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_imports_nothing_heavy(command: str, cli: Cli) -> None:
+    assert loaded_by(command, cli) & HEAVY == set()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_touches_no_state(command: str, cli: Cli) -> None:
+    done = cli("--help", command=command)
+
+    assert done.returncode == 0
+    assert not (cli.cwd / "state").exists()
+    assert not (cli.cwd / "runs").exists()
