@@ -20,6 +20,7 @@ OUTPUT_LINES: Final = 100  # kept at each end of a command's output
 LINE_LENGTH: Final = 2_000
 _COMMAND_LENGTH: Final = 120
 _INDENT: Final = "  "
+_OUTCOMES: Final = {"completed": "succeeded", "": "ended"}
 _LETTERS: Final = {"add": "A", "delete": "D", "update": "M"}
 
 
@@ -120,7 +121,7 @@ _PHASES: Final[dict[events.Phase, Callable[[items.Item], str]]] = {
 def _command(command: items.Command) -> str:
     outcome = f"exited {command.exit_code}"
     if command.exit_code in {0, None}:
-        outcome = "succeeded" if command.status == "completed" else command.status
+        outcome = _OUTCOMES.get(command.status, command.status)
     name = _shortened(" ".join(command.command.split()), _COMMAND_LENGTH)
     return _block(f"{outcome}: {name}", _bounded(command.output))
 

@@ -8,7 +8,6 @@ import contextlib
 import os
 import select
 import signal
-import subprocess
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 # which may itself hold spaces and parentheses.
 _STAT_STATE, _STAT_PARENT, _STAT_START = 0, 1, 19
 _GONE = ("Z", "X", "x")
+_DEVNULL = -3  # subprocess.DEVNULL, which is not loaded yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,6 +235,8 @@ def start(launch: Launch) -> int:
     Raises:
         OSError: as the kernel says why it cannot be started.
     """
+    import subprocess  # noqa: PLC0415 - 4 ms, not before a run's id is out
+
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, launch.blocked)
     try:
         child = subprocess.Popen(
@@ -356,6 +358,8 @@ def capture(
     any_exit_code: bool = False,
 ) -> str | None:
     """Return what a short program prints, or None when it fails or takes too long."""
+    import subprocess  # noqa: PLC0415 - see start
+
     try:
         done = subprocess.run(
             argv,
@@ -373,7 +377,7 @@ def capture(
 
 
 def _or_null(descriptor: int | None) -> int:
-    return subprocess.DEVNULL if descriptor is None else descriptor
+    return _DEVNULL if descriptor is None else descriptor
 
 
 def _table() -> "Iterator[Row]":

@@ -5,12 +5,11 @@ it, enforces the limits, and writes the verdict. Codex writes into its files its
 when the supervisor dies, Codex works on.
 """
 
-import argparse
 import contextlib
 import os
 import signal
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runner import clock, config, process, session_lock
@@ -26,6 +25,7 @@ from runner.model import (
     SessionId,
     Verdict,
 )
+from runner.orders import STOP_SIGNALS, Orders, read
 from runner.spawn import start_codex
 from runner.store.ledger import Ledger
 
@@ -35,42 +35,13 @@ if TYPE_CHECKING:
     from runner.config import Config
     from runner.notify import Notifier
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _DEAF_TO = (signal.SIGHUP, signal.SIGQUIT)
 _SESSION_PACE_SECONDS = 0.25
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Orders:
-    """Hold what the launching command hands over, besides the record.
-
-    `guard` is the lock of the events file, open as long as this process lives;
-    `session_lock` is that of the session, when it has been taken already; `channel`
-    leads back to whoever watches.
-    """
-
-    run_id: str
-    channel: int
-    guard: int
-    session_lock: int | None
-
-
-def argv_of(orders: Orders) -> list[str]:
-    """Build the command line of a supervisor.
-
-    `-P` keeps the caller's directory, where a `runner` of its own may lie, out of
-    the search for modules.
-    """
-    argv = [sys.executable, "-P", "-m", "runner.supervisor", orders.run_id]
-    argv += ["--channel", str(orders.channel), "--guard", str(orders.guard)]
-    if orders.session_lock is not None:
-        argv += ["--session-lock", str(orders.session_lock)]
-    return argv
-
-
 def main(argv: "Sequence[str] | None" = None) -> int:
     """Supervise one run; `service.launch` starts this."""
-    orders = _orders(argv)
+    orders = read(argv)
     os.umask(0o077)
     inbox = process.SignalInbox(STOP_SIGNALS, deaf_to=_DEAF_TO)
     process.become_subreaper()
@@ -202,15 +173,6 @@ def _own(session: SessionId, keeper: Keeper, settings: "Config") -> None:
             if isinstance(taken, session_lock.Held):
                 keeper.session_locks.append(taken.descriptor)
     keeper.keep(replace(keeper.run, session_id=session))
-
-
-def _orders(argv: "Sequence[str] | None") -> Orders:
-    parser = argparse.ArgumentParser(prog="runner.supervisor")
-    parser.add_argument("run_id")
-    parser.add_argument("--channel", type=int, required=True)
-    parser.add_argument("--guard", type=int, required=True)
-    parser.add_argument("--session-lock", type=int)
-    return Orders(**vars(parser.parse_args(argv)))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from support.commands import Cli
 from support.guard import MARKER, no_process_left
 from support.repository import make_repository
 from support.stand_in import StandIn, make_stand_in
+from support.tasks import Tasks
 
 from runner.loopback import LoopbackServer, scripted, write_home
 
@@ -76,6 +77,12 @@ def cli(environment: dict[str, str], tmp_path: Path) -> Iterator[Cli]:
 def stand_in(tmp_path: Path) -> StandIn:
     """Make a stand-in `codex` that does well until it is told otherwise."""
     return make_stand_in(tmp_path / "stand-in")
+
+
+@pytest.fixture
+def task(cli: Cli, repo: Path, stand_in: StandIn, tmp_path: Path) -> Tasks:
+    """Start runs of the stand-in in the repository."""
+    return Tasks(cli, repo, stand_in, tmp_path)
 
 
 @pytest.fixture

@@ -4,17 +4,17 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runner import artifacts, block, process, record, session_lock, supervisor
+from runner import artifacts, block, process, record, session_lock
 from runner.channel import Listener
 from runner.errors import RunnerError, RunnerFault, SessionBusyError
-from runner.judge import not_started
 from runner.model import Prepared, Run
+from runner.orders import STOP_SIGNALS, Orders
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from runner.config import Config
-    from runner.model import ProcessId, Spec
+    from runner.model import ProcessId, RunId, Spec
     from runner.store.ledger import Ledger
 
 
@@ -76,6 +76,7 @@ def prepare(
 class Started:
     """Hold the supervisor of a run, and the way to hear from it."""
 
+    run_id: "RunId"
     supervisor: "ProcessId"
     listener: Listener
 
@@ -90,7 +91,7 @@ def launch(preparation: Preparation, settings: "Config") -> Started:
     handed = [say, preparation.guard]
     if preparation.session_lock is not None:
         handed.append(preparation.session_lock)
-    orders = supervisor.Orders(
+    orders = Orders(
         run_id=preparation.run.run_id,
         channel=say,
         guard=preparation.guard,
@@ -103,12 +104,12 @@ def launch(preparation: Preparation, settings: "Config") -> Started:
         handed.append(log)
         pid = process.start(
             process.Launch(
-                argv=supervisor.argv_of(orders),
+                argv=orders.to_argv(),
                 environment=settings.environment,
                 stdout=log,
                 stderr=log,
                 keep=tuple(handed),
-                blocked=supervisor.STOP_SIGNALS,
+                blocked=STOP_SIGNALS,
             )
         )
     except OSError as error:
@@ -117,12 +118,17 @@ def launch(preparation: Preparation, settings: "Config") -> Started:
     finally:
         for descriptor in handed:
             os.close(descriptor)
-    return Started(supervisor=process.child(pid), listener=Listener(hear))
+    return Started(
+        run_id=preparation.run.run_id,
+        supervisor=process.child(pid),
+        listener=Listener(hear),
+    )
 
 
 def abandon(preparation: Preparation, reason: str, ledger: "Ledger") -> None:
     """Put on record that a prepared run will not be started, and why."""
     from runner.conclude import conclude_unstarted  # noqa: PLC0415 - a rare end
+    from runner.judge import not_started  # noqa: PLC0415
 
     run = preparation.run
     ledger.store(run, conclude_unstarted(run, not_started(1, reason)))

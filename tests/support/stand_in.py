@@ -7,6 +7,7 @@ below. In texts `$THREAD` stands for the thread id (the one asked for on resume)
 import base64
 import json
 import shlex
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -147,6 +148,15 @@ def spawn(  # a switch for each way in which a tool escapes
     }
 
 
+def native(program: Path, script: str) -> Step:
+    """Be a launcher: run a native child on our own streams, as npm's `codex` does.
+
+    INT and TERM are passed on to it, and its end is ours. Its pid is in
+    `StandIn.natives`; `make_native` makes the program, `script` is for a shell.
+    """
+    return {"do": "native", "program": str(program), "script": script}
+
+
 def leave(code: int) -> Step:
     """Exit at once."""
     return {"do": "exit", "code": code}
@@ -197,8 +207,21 @@ class StandIn:
         """List the pids that `spawn` steps have started."""
         return [record["child"] for record in self.records if "child" in record]
 
+    @property
+    def natives(self) -> list[int]:
+        """List the pids that `native` steps have started."""
+        return [record["native"] for record in self.records if "native" in record]
+
     def _beside(self, suffix: str) -> Path:
         return self.path.with_name(self.path.name + suffix)
+
+
+def make_native(directory: Path) -> Path:
+    """Make a program whose executable is named as Codex's native binary: a shell."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / "codex"
+    shutil.copy(shutil.which("bash") or "/bin/bash", path)
+    return path
 
 
 def make_stand_in(directory: Path, *steps: Step, **settings: object) -> StandIn:

@@ -103,6 +103,23 @@ class Play:
         if step["double_fork"]:
             os.waitpid(child, 0)
 
+    def do_native(self, step: Step) -> NoReturn:
+        """Start the native child, pass signals on to it, and end as it does."""
+        program, script = str(step["program"]), str(step["script"])
+        text = script.replace("$THREAD", self.thread)
+        child = os.posix_spawn(program, [program, "-c", text], os.environ)
+
+        def pass_on(number: int, _frame: object) -> None:
+            os.kill(child, number)
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, pass_on)
+        self.record(native=child)
+        _, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status):
+            self.do_die({"signal": signal.Signals(os.WTERMSIG(status)).name[3:]})
+        os._exit(os.waitstatus_to_exitcode(status))
+
     def do_exit(self, step: Step) -> NoReturn:
         os._exit(int(str(step["code"])))
 

@@ -1,5 +1,5 @@
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from io import BytesIO
 
 import pytest
@@ -21,7 +21,7 @@ def digest_of(data: bytes) -> Digest:
     return digest
 
 
-def lines(*events: dict[str, object]) -> bytes:
+def lines(*events: Mapping[str, object]) -> bytes:
     return b"".join(
         json.dumps(event, separators=(",", ":")).encode() + b"\n" for event in events
     )
@@ -110,12 +110,11 @@ def test_threads_of_agents_are_gathered(recorded: Callable[[str], bytes]) -> Non
     "kind", ["command_execution", "mcp_tool_call", "collab_tool_call"]
 )
 def test_what_was_started_runs_until_it_is_completed(kind: str) -> None:
-    digest = Digest()
-    digest.feed(lines(item(kind, "started", status="in_progress")))
-    assert digest.is_command_running
+    started = lines(item(kind, "started", status="in_progress"))
+    completed = lines(item(kind, status="completed"))
 
-    digest.feed(lines(item(kind, status="completed")))
-    assert not digest.is_command_running
+    assert digest_of(started).is_command_running
+    assert not digest_of(started + completed).is_command_running
 
 
 def test_nothing_runs_any_more_when_the_turn_has_ended() -> None:
@@ -127,23 +126,20 @@ def test_nothing_runs_any_more_when_the_turn_has_ended() -> None:
 
 
 def test_a_turn_that_starts_after_an_end_opens_the_run_again() -> None:
-    digest = Digest()
-    digest.read(
-        BytesIO(
-            lines(
-                {"type": "turn.started"},
-                item("agent_message", text="first"),
-                {"type": "turn.completed", "usage": {"input_tokens": 3}},
-            )
-        )
+    turn = lines(
+        {"type": "turn.started"},
+        item("agent_message", text="first"),
+        {"type": "turn.completed", "usage": {"input_tokens": 3}},
     )
-    assert digest.ended == TurnCompleted(usage=Usage(input_tokens=3, total_tokens=3))
-    assert digest.final_message == "first"
+    usage = Usage(input_tokens=3, total_tokens=3)
+    ended = digest_of(turn)
+    opened = digest_of(turn + lines({"type": "turn.started"}))
 
-    digest.feed(b'{"type":"turn.started"}\n')
-    assert digest.ended is None
-    assert digest.final_message is None
-    assert digest.usage == Usage(input_tokens=3, total_tokens=3)
+    assert ended.ended == TurnCompleted(usage=usage)
+    assert ended.final_message == "first"
+    assert opened.ended is None
+    assert opened.final_message is None
+    assert opened.usage == usage
 
 
 def test_the_first_announced_thread_stays_and_others_are_warned_of() -> None:
@@ -207,7 +203,10 @@ def test_reconnecting_and_noise_are_no_progress() -> None:
     assert digest.errors == []
     assert digest.failure is None
 
-    digest.feed(b'{"type":"error","message":"boom"}')
+
+def test_an_error_without_an_end_is_the_failure() -> None:
+    digest = digest_of(b'{"type":"error","message":"boom"}')
+
     assert (digest.progress, digest.errors, digest.failure) == (1, ["boom"], "boom")
 
 

@@ -81,13 +81,16 @@ def test_the_interactive_codexs_last_words_name_the_parts() -> None:
         ),
         ("in=12 out=34 tok", {"input_tokens": 12, "output_tokens": 34}),
         ("in=12 tok out=34 tok", {"input_tokens": 12, "output_tokens": 34}),
-        ("done, input = 1,200 tokens, output = 7 tokens", {
-            "input_tokens": 1200, "output_tokens": 7,
-        }),
         (
-            '{"usage":{"input_tokens":24763,"cached_input_tokens":24448,'
-            '"output_tokens":122}}',
-            {"input_tokens": 24763, "cached_input_tokens": 24448, "output_tokens": 122},
+            "done, input = 1,200 tokens, output = 7 tokens",
+            {
+                "input_tokens": 1200,
+                "output_tokens": 7,
+            },
+        ),
+        (
+            '{"usage":{"input_tokens":9,"cached_input_tokens":8,"output_tokens":7}}',
+            {"input_tokens": 9, "cached_input_tokens": 8, "output_tokens": 7},
         ),
         ('{"prompt_tokens": 3, "model": "x"}', {"input_tokens": 3}),
         ("input_tokens: 1.2k", {}),

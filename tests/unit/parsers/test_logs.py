@@ -130,8 +130,7 @@ def test_a_failed_run_in_colour_is_read(recorded: Callable[[str], bytes]) -> Non
     assert facts.model == "gpt-5.1-codex"
     assert facts.ended == "failed"
     assert facts.failure == (
-        "stream disconnected before completion:"
-        " stream closed before response.completed"
+        "stream disconnected before completion: stream closed before response.completed"
     )
     assert facts.errors == (facts.failure,)
     assert facts.total_tokens is None
@@ -210,8 +209,8 @@ def test_nothing_that_was_said_forges_our_transcript() -> None:
 
     assert facts.session_id == SESSION
     assert facts.final_message == HOSTILE.strip()
-    assert facts.usage is facts.total_tokens is facts.cost_usd is None
-    assert facts.ended is facts.failure is None
+    assert (facts.usage, facts.total_tokens, facts.cost_usd) == (None, None, None)
+    assert (facts.ended, facts.failure) == (None, None)
     assert facts.errors == ()
     assert facts.fields["codex_run_id"] == "20261120-102030-000123"
     assert facts.fields["codex_exit_code"] == "0"
@@ -282,6 +281,12 @@ def test_the_last_block_counts_and_ends_with_its_lines() -> None:
 
 
 # The bash parser's probe results: what its log said, and what is right.
+LAST_WORDS = (
+    "Token usage: total=1,234 input=900 (+ 5,000 cached) output=334 (reasoning 120)"
+)
+USAGE_OBJECT = (
+    '{"usage":{"input_tokens":24763,"cached_input_tokens":24448,"output_tokens":122}}'
+)
 PARTS = Usage(input_tokens=12, output_tokens=34, total_tokens=46)
 
 
@@ -311,8 +316,7 @@ PARTS = Usage(input_tokens=12, output_tokens=34, total_tokens=46)
             None,
         ),
         (
-            "Token usage: total=1,234 input=900 (+ 5,000 cached) output=334"
-            " (reasoning 120)",
+            LAST_WORDS,
             Usage(
                 input_tokens=5900,
                 cached_input_tokens=5000,
@@ -345,8 +349,7 @@ PARTS = Usage(input_tokens=12, output_tokens=34, total_tokens=46)
         ("cost: 1\ncost: 2", None, None, 2.0),
         ("tokens used\n9\ncost=0.5", None, 9, 0.5),
         (
-            '{"usage":{"input_tokens":24763,"cached_input_tokens":24448,'
-            '"output_tokens":122}}',
+            USAGE_OBJECT,
             Usage(
                 input_tokens=24763,
                 cached_input_tokens=24448,
@@ -369,7 +372,9 @@ def test_what_the_bash_parser_got_wrong_is_right_or_unknown(
 def test_a_tools_figure_counts_for_nothing_when_the_turn_went_on() -> None:
     exec_ = "exec\ncat x in /work\n succeeded in 0ms:\ntokens used\n99\n"
 
-    assert facts_of(BANNER + "user\nhi\n" + exec_ + "codex\ndone\n").total_tokens is None
+    assert (
+        facts_of(BANNER + "user\nhi\n" + exec_ + "codex\ndone\n").total_tokens is None
+    )
     assert facts_of(BANNER + "user\nhi\n" + exec_ + "ERROR: no\n").total_tokens is None
     # Codex says its figure after a tool's output when there was no answer.
     assert facts_of(BANNER + "user\nhi\n" + exec_ + LAST_BLOCK).total_tokens == 99

@@ -1,5 +1,5 @@
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from io import BytesIO
 
 import pytest
@@ -274,10 +274,9 @@ def test_totals_before_the_window_are_its_baseline(
     recorded: Callable[[str], bytes],
 ) -> None:
     data = recorded("rollout-0.80-new+2resumes.jsonl")
-    offset = data.index(
-        b'{"type":"message","role":"user","content":[{"type":"input_text","text":"say hi"'
-    )
-    found = rollout.read(BytesIO(data), from_offset=data.rindex(b"\n", 0, offset) + 1)
+    said = data.index(b'"text":"say hi"')
+    offset = data.rindex(b"\n", 0, said) + 1
+    found = rollout.read(BytesIO(data), from_offset=offset)
 
     assert inputs(found) == [1080, 1081, 1082]
 
@@ -405,8 +404,10 @@ def test_arbitrary_bytes_never_raise(
 
 PAYLOADS = st.dictionaries(
     st.sampled_from(
-        ["id", "type", "turn_id", "info", "usage", "rate_limits", "item", "error"]
-        + ["thread_id", "source", "model", "output", "thread_token_usage", "message"]
+        [
+            *("id", "type", "turn_id", "info", "usage", "rate_limits", "item", "error"),
+            *("thread_id", "source", "model", "output", "thread_token_usage"),
+        ]
     ),
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -450,7 +451,7 @@ OWN = "01a1f87a-239f-7410-b8ac-465d382ada35"
 OWN_TURN = "01a1f87a-23c9-7a62-9a4f-2319d29bfec9"
 
 
-def line(kind: str, payload: dict[str, object]) -> bytes:
+def line(kind: str, payload: Mapping[str, object]) -> bytes:
     record = {
         "timestamp": "2026-11-20T10:00:00.500Z",
         "type": kind,

@@ -159,7 +159,7 @@ def test_nothing_that_was_said_stands_at_the_first_column(
 ) -> None:
     fields = dict.fromkeys(("text", "command", "aggregated_output", "message"), said)
     text = render(item(kind, phase, **fields))
-    heading = re.compile(r"(codex|thinking|exec|: .*|warning:.*)?")
+    heading = re.compile(r"(codex|thinking|exec|ended:.*|warning:.*)?")
 
     assert text == "" or text.endswith("\n")
     for each in text.split("\n"):

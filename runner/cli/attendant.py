@@ -1,0 +1,85 @@
+"""Be with a run that has been launched, for the command that launched it."""
+
+import signal
+from typing import TYPE_CHECKING
+
+from runner import artifacts, block, process, record
+from runner.cli import render
+from runner.errors import RunnerFault
+from runner.model import Finished
+from runner.orders import STOP_SIGNALS
+from runner.service import follow
+from runner.service.settle import settle
+from runner.service.stop import stop
+
+if TYPE_CHECKING:
+    from runner.cli.render import Output
+    from runner.config import Config
+    from runner.service.launch import Started
+    from runner.store.ledger import Ledger
+
+
+class Attendant:
+    """Be between a run and the one who called for it, until its end or its launch."""
+
+    def __init__(
+        self,
+        started: "Started",
+        output: "Output",
+        ledger: "Ledger",
+        settings: "Config",
+    ) -> None:
+        self._run_id = started.run_id
+        self._supervisor = started.supervisor
+        self._listener = started.listener
+        self._output = output
+        self._ledger = ledger
+        self._settings = settings
+        for number in STOP_SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._stop)
+
+    def launched(self) -> int:
+        """Return when Codex has been launched; say so in full when it cannot be."""
+        for piece in follow.until_launched(self._listener):
+            if isinstance(piece, follow.Launched):
+                return 0
+            render.note(piece.text)
+        run = settle(self._ledger.find(self._run_id), self._ledger, self._settings)
+        return self._end() if run.is_finished else 0
+
+    def followed(self) -> int:
+        """Show the run as it happens, then the block, and return its exit code."""
+        interrupt = process.SparedInterrupt()
+        for piece in follow.until_finished(
+            self._run_id, self._listener, self._ledger, self._settings
+        ):
+            if interrupt.was_sent():
+                self._stop(signal.SIGINT)
+            if isinstance(piece, follow.Shown):
+                self._output.text(piece.text)
+                self._output.check()
+            else:
+                render.note(piece.text)
+        return self._end()
+
+    def _end(self) -> int:
+        run = self._ledger.find(self._run_id)
+        if not isinstance(run.state, Finished):
+            message = f"run {run.run_id} has no verdict: its record cannot be written"
+            raise RunnerFault(message)
+        whole = artifacts.read_json(record.files_of(run.spec).summary)
+        self._output.lines(
+            [*block.verdict(run), f"summary_json={render.compact(whole)}"]
+        )
+        for each in follow.until_closed(self._listener):
+            render.note(each.text)
+        verdict = run.state.verdict
+        if verdict.error:
+            render.note(f"{verdict.outcome}: {verdict.error}")
+        return verdict.exit_code
+
+    def _stop(self, number: int, _: object = None) -> None:
+        render.note(f"{signal.Signals(number).name}: ending run {self._run_id}")
+        if not process.send(self._supervisor, number):
+            stop(self._ledger.find(self._run_id), number)

@@ -1,0 +1,49 @@
+"""Points at which a command of the suite dies, fails or waits for the test."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+FOREGROUND = "runner.cli.run_codex_task"
+PARSER = "runner.cli.parse_codex_run"
+SUPERVISOR = "runner.supervisor"
+_HERE = Path(__file__).parent
+
+Point = dict[str, object]
+
+
+def dies(who: str, event: str, text: str, time: int = 1) -> Point:
+    """Kill the process at the audit event whose arguments hold this text."""
+    return _point(who, event, text, time, then="die")
+
+
+def fails(who: str, event: str, text: str, time: int = 1) -> Point:
+    """Let the operation behind the audit event fail as on a full disk."""
+    return _point(who, event, text, time, then="fail")
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A process that waits: it makes `reached`, and goes on when there is `go`."""
+
+    reached: Path
+    go: Path
+
+    def at(self, who: str, event: str, text: str, time: int = 1) -> Point:
+        """Hold the process at the audit event whose arguments hold this text."""
+        files = {"reached": str(self.reached), "go": str(self.go)}
+        return {**_point(who, event, text, time, then="hold"), **files}
+
+
+def hold(directory: Path) -> Hold:
+    """Name the two files of a hold."""
+    return Hold(directory / "reached", directory / "go")
+
+
+def sabotaged(*points: Point) -> dict[str, str]:
+    """Build the variables that carry these points into every Python started."""
+    return {"PYTHONPATH": str(_HERE), "CODEX_TEST_SABOTAGE": json.dumps(points)}
+
+
+def _point(who: str, event: str, text: str, time: int, then: str) -> Point:
+    return {"who": who, "event": event, "text": text, "time": time, "then": then}

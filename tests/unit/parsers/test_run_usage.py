@@ -1,0 +1,190 @@
+from collections.abc import Callable
+from io import BytesIO
+
+import pytest
+
+from parsers import rollout
+from parsers.facts import Facts
+from parsers.logs import read_log
+from parsers.rollout import Call, Rollout
+from parsers.run_usage import RunUsage, usage_of_run
+from parsers.usage import Usage, sum_usage
+
+CALL = Usage(
+    input_tokens=1200,
+    cached_input_tokens=1000,
+    output_tokens=345,
+    reasoning_output_tokens=45,
+    total_tokens=1545,
+)
+Recorded = Callable[[str], bytes]
+
+
+def facts(recorded: Recorded, name: str) -> Facts:
+    return read_log(BytesIO(recorded(name)))
+
+
+def thread(recorded: Recorded, name: str) -> Rollout:
+    return rollout.read(BytesIO(recorded(name)))
+
+
+def call(usage: Usage = CALL, model: str = "gpt-5.1-codex") -> Call:
+    return Call(at="", turn_id=None, root_turn_id=None, model=model, usage=usage)
+
+
+def test_events_of_a_resumed_thread_count_this_runs_share(recorded: Recorded) -> None:
+    shares = []
+    before: Usage | None = Usage()
+    for name in ("new", "resume1", "resume2"):
+        said = facts(recorded, f"events-0.169-{name}.jsonl")
+        shares.append(usage_of_run(None, (), said, before))
+        before = said.usage
+
+    assert [share.usage for share in shares] == [
+        sum_usage([CALL] * count) for count in (2, 1, 2)
+    ]
+    assert {share.source for share in shares} == {"events"}
+
+
+def test_events_of_one_process_count_whole(recorded: Recorded) -> None:
+    said = facts(recorded, "events-0.50-resume2.jsonl")
+    share = usage_of_run(None, (), said, None, is_cumulative=False)
+
+    assert share.usage == said.usage
+    assert share.usage is not None
+    assert share.usage.input_tokens == 2117
+
+
+def test_the_rollout_is_the_referee(recorded: Recorded) -> None:
+    file = recorded("rollout-0.169-new+2resumes.jsonl")
+    end = file.index(b"\n", file.index(b'"task_complete"')) + 1
+    window = rollout.read(BytesIO(file), from_offset=end)
+    said = facts(recorded, "events-0.169-resume2.jsonl")
+    share = usage_of_run(window, (), said, None)
+
+    assert share.usage == sum_usage([CALL] * 3)
+    assert share.source == "rollout"
+    assert share.reason is None
+    assert len(share.calls) == 3
+
+
+def test_a_fork_does_not_count_its_parent(recorded: Recorded) -> None:
+    said = facts(recorded, "events-0.169-fork.jsonl")
+    share = usage_of_run(thread(recorded, "rollout-0.169-fork.jsonl"), (), said, None)
+
+    assert said.usage is not None
+    assert said.usage.input_tokens == 7200
+    assert share.usage == CALL
+
+
+def test_aborted_and_failed_runs_count_what_the_rollout_shows(
+    recorded: Recorded,
+) -> None:
+    for name, count in (("abort", 1), ("late", 1)):
+        said = facts(recorded, f"events-0.169-{name}.jsonl")
+        file = thread(recorded, f"rollout-0.169-{name}.jsonl")
+        share = usage_of_run(file, (), said, Usage())
+
+        assert said.usage is None
+        assert len(share.calls) == count
+        assert share.usage == file.usage
+
+
+def test_a_run_that_called_no_model_used_nothing(recorded: Recorded) -> None:
+    said = facts(recorded, "events-0.125-limit.jsonl")
+    share = usage_of_run(thread(recorded, "rollout-0.125-limit.jsonl"), (), said, None)
+
+    assert share.usage == Usage()
+    assert share.source == "rollout"
+
+
+def test_a_rollout_that_misses_a_completed_run_is_no_referee(
+    recorded: Recorded,
+) -> None:
+    said = facts(recorded, "events-0.169-new.jsonl")
+    share = usage_of_run(Rollout(), (), said, Usage())
+
+    assert share.source == "events"
+    assert share.usage == said.usage
+
+
+def test_sub_agents_are_counted_once_and_apart(recorded: Recorded) -> None:
+    agent = thread(recorded, "rollout-0.169-subagent.jsonl")
+    parent = thread(recorded, "rollout-0.169-spawn.jsonl")
+    said = facts(recorded, "events-0.169-spawn.jsonl")
+    share = usage_of_run(parent, (agent, agent, parent, Rollout()), said, Usage())
+
+    assert share.usage == said.usage
+    (counted,) = share.subagents
+    assert counted.thread_id == agent.thread_id
+    assert counted.usage == agent.usage
+    assert share.to_json()["subagents"] == [
+        {"thread_id": agent.thread_id, **agent.usage.to_json()}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "previous", "reason"),
+    [
+        (None, Usage(), "neither the run's output nor a rollout file tells it"),
+        (Facts(kind="empty"), Usage(), "neither the run's output nor"),
+        (Facts(kind="events", usage=CALL), None, "not what it was before the run"),
+        (Facts(kind="log", total_tokens=7), None, "not what it was before the run"),
+        (Facts(kind="events"), Usage(), "neither the run's output nor"),
+        (
+            Facts(kind="events", usage=CALL),
+            Usage(input_tokens=9_999),
+            "starts it anew when the context window overflows",
+        ),
+        (
+            Facts(kind="log", total_tokens=7),
+            Usage(input_tokens=9_999, total_tokens=9_999),
+            "starts it anew",
+        ),
+    ],
+)
+def test_what_is_not_known_is_null_with_a_reason(
+    said: Facts | None, previous: Usage | None, reason: str
+) -> None:
+    share = usage_of_run(None, (), said, previous)
+    block = share.to_json()
+
+    assert (share.usage, share.source) == (None, None)
+    assert reason in str(share.reason)
+    assert block["reason"] == share.reason
+    assert block["input_tokens"] is block["total_tokens"] is block["source"] is None
+
+
+def test_a_log_that_tells_only_a_total_has_no_parts() -> None:
+    previous = Usage(
+        input_tokens=1000,
+        cached_input_tokens=900,
+        output_tokens=100,
+        total_tokens=1100,
+    )
+    share = usage_of_run(None, (), Facts(kind="log", total_tokens=7_200), previous)
+
+    assert share.to_json() == {
+        "input_tokens": None,
+        "cached_input_tokens": None,
+        "cache_write_input_tokens": None,
+        "output_tokens": None,
+        "reasoning_output_tokens": None,
+        "total_tokens": 7_000,
+        "source": "log",
+        "reason": "the log tells only a total, without cached input",
+    }
+
+
+def test_the_block_names_all_parts() -> None:
+    share = RunUsage(usage=CALL, source="rollout", calls=(call(),))
+
+    assert share.to_json() == {
+        "input_tokens": 1200,
+        "cached_input_tokens": 1000,
+        "cache_write_input_tokens": 0,
+        "output_tokens": 345,
+        "reasoning_output_tokens": 45,
+        "total_tokens": 1545,
+        "source": "rollout",
+    }
