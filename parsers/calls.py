@@ -26,25 +26,30 @@ _NOTHING = Usage()
 class CallCounter:
     """Takes the usage records of one thread in order; tells each call's own usage.
 
-    `is_rooted` is false for a thread that starts with another thread's totals. `total`
-    is the thread's figure as its file says it, those of its parent included.
+    `is_rooted` is false for a thread that starts with another thread's totals;
+    `is_recorded` tells that the turn has usage records, so that totals tell no calls.
+    `total` is the thread's figure as its file says it, those of its parent included.
     """
 
     is_rooted: bool = True
-    total: Usage | None = None
+    is_recorded: bool = False
+    _total: object = None
     _running: Usage | None = None
-    _is_recorded: bool = False
     _is_new_process: bool = False
     _responses: set[str] = field(default_factory=set)
 
+    @property
+    def total(self) -> Usage | None:
+        return _figure(self._total)
+
     def start_turn(self) -> None:
         """Note that a turn begins: one process, so one version, writes all of it."""
-        self._is_recorded = False
+        self.is_recorded = False
 
     def take_record(self, payload: Mapping[str, object]) -> Usage | None:
         """Take the thread's own `token_usage_record`; None when it is a repeat."""
-        self._is_recorded = True
-        self.total = _figure(payload.get("thread_token_usage")) or self.total
+        self.is_recorded = True
+        self._total = payload.get("thread_token_usage") or self._total
         response = payload.get("response_id")
         if response in self._responses:
             return None
@@ -61,9 +66,9 @@ class CallCounter:
             return None
         own = self._advance(running, _figure(info.get("last_token_usage")) or _NOTHING)
         self._running, self._is_new_process = running, False
-        if self._is_recorded:
+        if self.is_recorded:
             return None
-        self.total = running
+        self._total = info.get("total_token_usage")
         return None if own == _NOTHING else own
 
     def take_baseline(self, info: Mapping[str, object]) -> None:
@@ -88,6 +93,6 @@ def _figure(value: object) -> Usage | None:
     A thread that ran out of its context window has the window's size for a total.
     """
     usage = read_usage(value)
-    if usage is None:
-        return None
+    if usage is None or usage.total_tokens == usage.input_tokens + usage.output_tokens:
+        return usage
     return replace(usage, total_tokens=usage.input_tokens + usage.output_tokens)

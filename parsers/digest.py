@@ -37,6 +37,10 @@ _OUTCOME: Final = re.compile(
 )
 _OUTCOME_LENGTH: Final = 120
 _ITEM_ENDS: Final = (b'"}}\n', b'"}}')
+_GOOD_OUTCOMES: Final = (
+    b'","exit_code":0,"status":"completed"}}\n',
+    b'","exit_code":null,"status":"in_progress"}}\n',
+)
 _GOOD_CODES: Final = (None, b"null", b"0")
 _FAILED: Final = (b"failed", b"declined")
 _FAILED_TEXT: Final = ("failed", "declined")
@@ -64,10 +68,10 @@ class Digest:
         self.item_warnings: list[str] = []
         self.warnings: dict[str, int] = {}
         self.agent_threads: list[str] = []
-        self.final_message: str | None = None
         self.progress = 0
         self._commands_done = 0
-        self._running: dict[str, bool] = {}  # item id to whether it is a command
+        self._answer: bytes | str | None = None
+        self._running: dict[bytes, bool] = {}  # item id to whether it is a command
 
     @property
     def failure(self) -> str | None:
@@ -79,6 +83,13 @@ class Digest:
                 return self.errors[-1]
             case _:
                 return None
+
+    @property
+    def final_message(self) -> str | None:
+        """The agent's last message in the last turn."""
+        if isinstance(self._answer, bytes):
+            self._answer = _message(self._answer)
+        return self._answer
 
     @property
     def commands_run(self) -> int:
@@ -118,18 +129,22 @@ class Digest:
     def _skim(self, line: bytes, head: re.Match[bytes]) -> bool:
         phase, item_id, kind = head.groups()
         if kind == b"command_execution":
-            outcome = _OUTCOME.search(
-                line, max(head.end(), len(line) - _OUTCOME_LENGTH)
-            )
-            if outcome is None:
-                return False
-            code, status = outcome.groups()
-            self._note_command(
-                item_id.decode("utf-8", "replace"),
-                is_done=phase == b"completed",
-                is_failed=code not in _GOOD_CODES or status in _FAILED,
-            )
-        elif kind != b"reasoning" or not line.endswith(_ITEM_ENDS):
+            is_failed = False
+            if not line.endswith(_GOOD_OUTCOMES):
+                outcome = _OUTCOME.search(
+                    line, max(head.end(), len(line) - _OUTCOME_LENGTH)
+                )
+                if outcome is None:
+                    return False
+                code, status = outcome.groups()
+                is_failed = code not in _GOOD_CODES or status in _FAILED
+            is_done = phase == b"completed"
+            self._note_command(item_id, is_done=is_done, is_failed=is_failed)
+        elif phase != b"completed" or not line.endswith(_ITEM_ENDS):
+            return False
+        elif kind == b"agent_message":
+            self._answer = line
+        elif kind != b"reasoning":
             return False
         self.progress += 1
         return True
@@ -151,7 +166,7 @@ class Digest:
                 self._note_thread(untrusted.uuid(event.get("thread_id")))
             case "turn.started":
                 self._stop_running()
-                self.ended = self.final_message = None
+                self.ended = self._answer = None
             case "turn.completed":
                 self.usage = read_usage(event.get("usage"))
                 self._end(TurnCompleted(usage=self.usage))
@@ -173,7 +188,7 @@ class Digest:
                 self._note_command(_id(item), is_done=is_done, is_failed=is_failed)
             case "agent_message":
                 if is_done:
-                    self.final_message = untrusted.text(item.get("text"))
+                    self._answer = untrusted.text(item.get("text"))
             case "file_change":
                 if is_done and item.get("status") not in _FAILED_TEXT:
                     self._note_changes(item)
@@ -199,7 +214,7 @@ class Digest:
             self._warn("other_thread_announced")
             _keep(self.other_thread_ids, thread_id)
 
-    def _note_command(self, item_id: str, *, is_done: bool, is_failed: bool) -> None:
+    def _note_command(self, item_id: bytes, *, is_done: bool, is_failed: bool) -> None:
         if not is_done:
             self._running[item_id] = True
             return
@@ -207,7 +222,7 @@ class Digest:
         self._commands_done += 1
         self.commands_failed += is_failed
 
-    def _note_call(self, item_id: str, *, is_done: bool) -> None:
+    def _note_call(self, item_id: bytes, *, is_done: bool) -> None:
         if is_done:
             self._running.pop(item_id, None)
         else:
@@ -245,6 +260,14 @@ class Digest:
         self.warnings[name] = self.warnings.get(name, 0) + 1
 
 
+def _message(line: bytes) -> str | None:
+    try:
+        event = untrusted.load_object(line)
+    except untrusted.NotAnObjectError:
+        return None
+    return untrusted.text(untrusted.mapping(event.get("item")).get("text"))
+
+
 def _is_reconnect(event: Mapping[str, object]) -> bool:
     message = event.get("message") if event.get("type") == "error" else None
     return isinstance(message, str) and wire.is_reconnect(message)
@@ -255,8 +278,8 @@ def _keep(kept: list[str], text: str) -> None:
         kept.append(text)
 
 
-def _id(item: Mapping[str, object]) -> str:
-    return untrusted.text(item.get("id")) or ""
+def _id(item: Mapping[str, object]) -> bytes:
+    return (untrusted.text(item.get("id")) or "").encode()
 
 
 def _name(kind: object) -> str:

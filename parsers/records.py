@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 from parsers import untrusted
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _HEAD: Final = re.compile(
-    rb'\{"timestamp":"([^"\\]{1,40})",(?:"ordinal":[0-9]+,)?'
+    rb'\{"timestamp":"[^"\\]{1,40}",(?:"ordinal":[0-9]+,)?'
     rb'"type":"([a-z_]+)","payload":\{(?:"type":"([a-z_]+)")?'
 )
 _WANTED: Final = frozenset({b"session_meta", b"turn_context", b"token_usage_record"})
@@ -35,7 +36,11 @@ _WANTED_ITEMS: Final = (
     b'"item":{"type":"AgentMessage"',
     b'"item":{"type":"CollabAgentToolCall"',
 )
-_ITEM_PLACE: Final = 400  # an item's type stands within so many bytes of its line
+_LIMITS: Final = (b'"primary":{', b'"secondary":{')
+_SPAWNED: Final = b'"output":"{\\"agent_id\\":'
+_PLACE: Final = 400  # what tells items apart stands within so many bytes of their line
+_META: Final = re.compile(rb'.{1,100}"type":"session_meta"')
+_ENVELOPES: Final = ("event_msg", "response_item")
 # The texts that make a first line long come last among what is needed of it; a quote
 # inside of a string would be escaped, so these are fields.
 _LONG_TEXTS: Final = (b',"base_instructions":', b',"instructions":')
@@ -50,18 +55,32 @@ class Record:
     payload: Mapping[str, object]
 
 
-def read_record(line: bytes) -> Record | None:
-    """Read a line if it may count.
+class Worth(Enum):
+    """What a line is good for, as far as its beginning tells."""
+
+    NOTHING = auto()
+    TOTAL = auto()  # a `token_count` that names no limits
+    ANYTHING = auto()
+
+
+def worth_of(line: bytes) -> Worth:
+    """Tell lines that need not be read from those that must be."""
+    head = _HEAD.match(line)
+    if head is None:
+        return Worth.ANYTHING
+    kind, inner = head.groups()
+    if inner == b"token_count" and not any(limit in line for limit in _LIMITS):
+        return Worth.TOTAL
+    return Worth.ANYTHING if _is_wanted(line, kind, inner) else Worth.NOTHING
+
+
+def read_record(line: bytes) -> Record:
+    """Read a line.
 
     Raises:
         NotAnObjectError: the line is no record.
     """
-    head = _HEAD.match(line)
-    if head is not None and not _is_wanted(line, head):
-        return None
-    if head is not None and head.group(2) == b"session_meta":
-        line = _without_long_texts(line)
-    fields = untrusted.load_object(line)
+    fields = untrusted.load_object(_without_long_texts(line))
     payload = untrusted.mapping(fields.get("payload"))
     inner = payload.get("type") if fields.get("type") in _ENVELOPES else None
     return Record(
@@ -71,22 +90,21 @@ def read_record(line: bytes) -> Record | None:
     )
 
 
-_ENVELOPES: Final = ("event_msg", "response_item")
-
-
-def _is_wanted(line: bytes, head: re.Match[bytes]) -> bool:
-    kind, inner = head.group(2), head.group(3)
+def _is_wanted(line: bytes, kind: bytes, inner: bytes | None) -> bool:
     if kind == b"event_msg":
         if inner == b"item_completed":
-            start = line[:_ITEM_PLACE]
+            start = line[:_PLACE]
             return any(item in start for item in _WANTED_ITEMS)
         return inner in _WANTED_EVENTS
     if kind == b"response_item":
-        return inner == b"function_call_output" and b'{\\"agent_id\\":' in line
+        return inner == b"function_call_output" and _SPAWNED in line[:_PLACE]
     return kind in _WANTED
 
 
 def _without_long_texts(line: bytes) -> bytes:
+    """Cut a first line where its texts begin: they can be longer than all the rest."""
+    if not _META.match(line):
+        return line
     for field in _LONG_TEXTS:
         head, found, _ = line.partition(field)
         if found:

@@ -9,12 +9,14 @@ thread's own when its id is not less than the thread's.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from parsers import records, untrusted, wire
 from parsers.calls import CallCounter
+from parsers.records import Worth
 from parsers.threads import (
     Call,
     Header,
@@ -53,9 +55,7 @@ def header(first_line: bytes) -> Header | None:
         record = records.read_record(first_line)
     except untrusted.NotAnObjectError:
         return None
-    if record is None or record.kind != "session_meta":
-        return None
-    return _read_header(record.payload)
+    return _read_header(record.payload) if record.kind == "session_meta" else None
 
 
 def read(
@@ -107,6 +107,7 @@ class _Reader:
         self._turn_id: str | None = None
         self._root_turn_id: str | None = None
         self._counter = CallCounter()
+        self._unread_total = b""
         self._calls: list[Call] = []
         self._turns: dict[str, Turn] = {}
         self._limits: RateLimits | None = None
@@ -115,12 +116,16 @@ class _Reader:
         self._warnings: dict[str, int] = {}
 
     def feed(self, line: bytes, offset: int) -> None:
+        worth = records.worth_of(line)
+        if worth is Worth.NOTHING:
+            return
+        if worth is Worth.TOTAL and self._counter.is_recorded:
+            self._unread_total = line
+            return
         try:
             record = records.read_record(line)
         except untrusted.NotAnObjectError:
             self._note_noise(line)
-            return
-        if record is None:
             return
         self._follow(record)
         if not self._is_copy:
@@ -176,9 +181,16 @@ class _Reader:
         self._begin()
         self._model = _text(record.payload, "model") or self._model
         if turn_id != self._turn_id:
+            self._read_total()
             self._counter.start_turn()
             self._turn_id, self._root_turn_id = turn_id, None
         self._root_turn_id = _text(record.payload, "root_turn_id") or self._root_turn_id
+
+    def _read_total(self) -> None:
+        """Take the last total that a recorded turn left unread: the next one's base."""
+        line, self._unread_total = self._unread_total, b""
+        with suppress(untrusted.NotAnObjectError):
+            self._counter.take_baseline(_info(records.read_record(line)))
 
     def _is_own_turn(self, turn_id: str | None, at: str) -> bool:
         if turn_id is None or self._header is None:
@@ -186,8 +198,10 @@ class _Reader:
         return turn_id.lower() >= self._header.thread_id
 
     def _is_own(self, payload: Mapping[str, object]) -> bool:
-        thread_id = untrusted.uuid(payload.get("thread_id"))
-        return self._header is None or thread_id in {None, self._header.thread_id}
+        thread_id = payload.get("thread_id")
+        if self._header is None or thread_id == self._header.thread_id:
+            return True
+        return untrusted.uuid(thread_id) in {None, self._header.thread_id}
 
     def _begin(self) -> None:
         self._is_copy, self._has_begun = False, True
@@ -235,7 +249,7 @@ class _Reader:
                 usage=usage,
             )
         )
-        if turn_id is not None:
+        if turn_id is not None and turn_id not in self._turns:
             self._note_turn(turn_id)
 
     def _note_turn(self, turn_id: str) -> None:

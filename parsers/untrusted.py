@@ -60,17 +60,17 @@ def text(value: object) -> str | None:
 
 def integer(value: object) -> int | None:
     """Narrow to a whole number of 63 bits, written as one or as text; no boolean."""
-    match value:
-        case bool():
-            return None
-        case int() if abs(value) < _INTEGER_LIMIT:
-            return value
-        case float() if value.is_integer() and abs(value) < _INTEGER_LIMIT:
-            return int(value)
-        case str() if _INTEGER.fullmatch(value):
-            return int(value)
-        case _:
-            return None
+    if type(value) is not int:  # a bool is no number, and most values are one
+        value = _as_integer(value)
+    if value is not None and -_INTEGER_LIMIT < value < _INTEGER_LIMIT:
+        return value
+    return None
+
+
+def _as_integer(value: object) -> int | None:
+    if isinstance(value, str) and _INTEGER.fullmatch(value):
+        return int(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else None
 
 
 def number(value: object) -> float | None:

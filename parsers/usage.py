@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from parsers import untrusted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 PARTS = (
     "input_tokens",
@@ -67,15 +67,16 @@ def read_usage(value: object) -> Usage | None:
     Parts that are missing or nonsense count 0; a missing total is input + output. None
     when the value is no object, or names neither a part nor a total.
     """
-    found = {part: _part(untrusted.mapping(value), part) for part in PARTS}
-    if all(figure is None for figure in found.values()):
+    fields = untrusted.mapping(value)
+    figures = {
+        part: max(figure, 0)
+        for part in PARTS
+        if (figure := untrusted.integer(fields.get(part))) is not None
+    }
+    if not figures:
         return None
-    figures = {part: figure or 0 for part, figure in found.items()}
-    if found["total_tokens"] is None:
-        figures["total_tokens"] = figures["input_tokens"] + figures["output_tokens"]
+    if "total_tokens" not in figures:
+        figures["total_tokens"] = figures.get("input_tokens", 0) + figures.get(
+            "output_tokens", 0
+        )
     return Usage(**figures)
-
-
-def _part(value: Mapping[str, object], part: str) -> int | None:
-    figure = untrusted.integer(value.get(part))
-    return None if figure is None else max(figure, 0)

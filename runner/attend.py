@@ -7,7 +7,7 @@ limits, the ladder.
 import os
 from typing import TYPE_CHECKING
 
-from runner import artifacts, clock, liveness, process, record
+from runner import artifacts, clock, liveness, process, proctable, record
 from runner.config import HOOK_MARKER
 from runner.errors import FileFault
 from runner.judge import Cause, Exit
@@ -52,7 +52,7 @@ class Attendance:
         self._on_session = on_session
         self._files = record.files_of(keeper.run.spec)
         self._watch = Watch(self._files)
-        self._family = process.Family(os.getpid())
+        self._family = proctable.Family(os.getpid())
         self._patience = Patience(keeper.run.spec.limits, settings.codex_home)
         self._codex = 0
         self._status: int | None = None
@@ -84,7 +84,7 @@ class Attendance:
         while (members := self._members()) and clock.monotonic() < deadline:
             clock.sleep(_ENDING_PACE_SECONDS)
             self._reap()
-        return [{"pid": m.pid, "name": process.name_of(m)} for m in members]
+        return [{"pid": m.pid, "name": proctable.name_of(m)} for m in members]
 
     def _is_over(self) -> bool:
         if self._ladder is not None:
@@ -99,13 +99,13 @@ class Attendance:
     def _native(self) -> "ProcessId | None":
         if self._status is not None:
             return None
-        return liveness.native_codex(self._files.events) or process.identify(
+        return liveness.native_codex(self._files.events) or proctable.identify(
             self._codex
         )
 
     def _members(self) -> "list[ProcessId]":
         members = self._family.members(without=self._notifier.pids)
-        return [m for m in members if not process.carries(m, HOOK_MARKER)]
+        return [m for m in members if not proctable.carries(m, HOOK_MARKER)]
 
     def _reap(self) -> None:
         for pid, status in process.reap():

@@ -66,8 +66,10 @@ def conclude_unstarted(
     return _write(run, verdict, closing, accounts.unknown("Codex was not started"))
 
 
-def conclude_abandoned(run: "Run", ledger: "Ledger", settings: "Config") -> "Run":
-    """Return a run as finished that nobody was left to close."""
+def conclude_abandoned(
+    run: "Run", ended: Exit, ledger: "Ledger", settings: "Config"
+) -> "Run":
+    """Return a run as finished that no supervisor was left to close."""
     files = record.files_of(run.spec)
     is_unstarted = isinstance(run.state, Prepared | Launching)
     if is_unstarted and not _last_write(files.events, files.stderr):
@@ -75,7 +77,7 @@ def conclude_abandoned(run: "Run", ledger: "Ledger", settings: "Config") -> "Run
         return conclude_unstarted(run, not_started(1, reason))
     _complete_log(run)
     at = _last_write(files.events, files.stderr) or clock.now()
-    closing = Closing(at=max(at, run.started_at), exit=Exit())
+    closing = Closing(at=max(at, run.started_at), exit=ended)
     return conclude(run, closing, ledger, settings)
 
 

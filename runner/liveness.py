@@ -3,7 +3,7 @@
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from runner import artifacts, process, record
+from runner import artifacts, proctable, record
 from runner.model import Finished, Launching, Prepared, Running
 
 if TYPE_CHECKING:
@@ -35,14 +35,14 @@ def life_of(run: "Run") -> Life:
         case Finished():
             return Life.NONE
         case Prepared(launcher=owner) | Launching(supervisor=owner):
-            if artifacts.is_locked(events) or process.is_alive(owner):
+            if artifacts.is_locked(events) or proctable.is_alive(owner):
                 return Life.SUPERVISOR
             # It may have died between starting Codex and saying so.
             return Life.CODEX if native_codex(events) else Life.NONE
         case Running(supervisor=supervisor, codex=codex):
-            if artifacts.is_locked(events) or process.is_alive(supervisor):
+            if artifacts.is_locked(events) or proctable.is_alive(supervisor):
                 return Life.SUPERVISOR
-            if process.is_alive(codex) or native_codex(events):
+            if proctable.is_alive(codex) or native_codex(events):
                 return Life.CODEX
             return Life.NONE
 
@@ -58,6 +58,6 @@ def native_codex(events: "Path") -> "ProcessId | None":
     The npm package's launcher is a Node process above it; killing that one leaves
     the native one running.
     """
-    writers = process.writers_of(events)
-    natives = [p for p in writers if process.program_of(p).startswith(_NATIVE)]
+    writers = proctable.writers_of(events)
+    natives = [p for p in writers if proctable.program_of(p).startswith(_NATIVE)]
     return natives[-1] if natives else None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner import artifacts, clock, config, process, record
+from runner import artifacts, clock, config, process, proctable, record
 from runner.errors import RunnerError, UsageError
 from runner.version import VERSION
 
@@ -100,7 +100,7 @@ class Notifier:
             if clock.monotonic() < hook.deadline:
                 continue
             self._warn(f"the notify command ({hook.name}) took over {HOOK_SECONDS:g} s")
-            for each in (process.child(hook.pid), *process.below(hook.pid)):
+            for each in (proctable.child(hook.pid), *proctable.below(hook.pid)):
                 process.send(each, signal.SIGKILL)
             hook.deadline = float("inf")
 

@@ -12,7 +12,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from runner import clock, config, process, session_lock
+from runner import clock, config, process, proctable, session_lock
 from runner.channel import Channel
 from runner.codex import home
 from runner.errors import RunnerError, StaleStateError
@@ -50,7 +50,7 @@ def main(argv: "Sequence[str] | None" = None) -> int:
     channel = Channel(orders.channel)
     keeper = Keeper(ledger.find(orders.run_id), ledger, channel)
     try:
-        keeper.claim(Claimed(supervisor=process.this_process()))
+        keeper.claim(Claimed(supervisor=proctable.this_process()))
     except StaleStateError:
         return 1
     _supervise(keeper, orders, inbox, settings)
@@ -73,7 +73,7 @@ def _supervise(
     if isinstance(started, Verdict):
         _close_unstarted(keeper, started, inbox, settings)
         return
-    keeper.carry(Launched(codex=process.child(started), at=clock.now()))
+    keeper.carry(Launched(codex=proctable.child(started), at=clock.now()))
     keeper.channel.say(launched=True)
     _attend(started, keeper, inbox, settings)
 

@@ -48,9 +48,8 @@ class Attendant:
         run = settle(self._ledger.find(self._run_id), self._ledger, self._settings)
         return self._end() if run.is_finished else 0
 
-    def followed(self) -> int:
+    def followed(self, interrupt: "process.SparedInterrupt") -> int:
         """Show the run as it happens, then the block, and return its exit code."""
-        interrupt = process.SparedInterrupt()
         for piece in follow.until_finished(
             self._run_id, self._listener, self._ledger, self._settings
         ):
@@ -82,4 +81,5 @@ class Attendant:
     def _stop(self, number: int, _: object = None) -> None:
         render.note(f"{signal.Signals(number).name}: ending run {self._run_id}")
         if not process.send(self._supervisor, number):
-            stop(self._ledger.find(self._run_id), number)
+            run = self._ledger.find(self._run_id)
+            stop(run, number, self._ledger, self._settings)

@@ -190,7 +190,7 @@ def _leave(run_id: str, stage: Stage) -> None:
         return
     render.note("ending the demonstration")
     ledger = Ledger(stage.settings.state_home)
-    stop(ledger.find(run_id), signal.SIGINT)
+    stop(ledger.find(run_id), signal.SIGINT, ledger, stage.settings)
     while not settle(ledger.find(run_id), ledger, stage.settings).is_finished:
         clock.sleep(_PACE_SECONDS)
 

@@ -43,6 +43,7 @@ def _run(arguments: "Arguments", settings: "Config") -> int:
     ledger = Ledger(settings.state_home)
     spec = build_spec(arguments.request, prompt, ledger)
     head = preamble(spec, settings)
+    interrupt = process.SparedInterrupt()
     # Held back until there is a supervisor to pass them on to: one that ended this
     # command now would leave a run behind that nobody has stopped.
     with process.held_back(STOP_SIGNALS):
@@ -61,7 +62,9 @@ def _run(arguments: "Arguments", settings: "Config") -> int:
         from runner.cli.attendant import Attendant  # noqa: PLC0415
 
         attendant = Attendant(started, output, ledger, settings)
-    return attendant.launched() if arguments.detach else attendant.followed()
+    if arguments.detach:
+        return attendant.launched()
+    return attendant.followed(interrupt)
 
 
 def _doctor(arguments: "Arguments", settings: "Config") -> int:

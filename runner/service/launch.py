@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runner import artifacts, block, process, record, session_lock
+from runner import artifacts, block, process, proctable, record, session_lock
 from runner.channel import Listener
 from runner.errors import RunnerError, RunnerFault, SessionBusyError
 from runner.model import Prepared, Run
@@ -49,7 +49,7 @@ def prepare(
     """
     lock = _session_lock(spec, ledger, settings)
     files = record.files_of(spec)
-    run = Run(spec=spec, state=Prepared(launcher=process.this_process()))
+    run = Run(spec=spec, state=Prepared(launcher=proctable.this_process()))
     head = block.text([*block.announcement(run), ""]) + preamble + "\n"
     made: list[Path] = []
     try:
@@ -120,7 +120,7 @@ def launch(preparation: Preparation, settings: "Config") -> Started:
             os.close(descriptor)
     return Started(
         run_id=preparation.run.run_id,
-        supervisor=process.child(pid),
+        supervisor=proctable.child(pid),
         listener=Listener(hear),
     )
 

@@ -3,17 +3,20 @@
 from runner import record
 from runner.config import Config
 from runner.errors import RunnerError, StaleStateError
+from runner.judge import Exit
 from runner.liveness import Life, life_of
 from runner.model import Run
 from runner.store.ledger import Ledger, read_meta
 
+_UNSEEN = Exit()
 
-def settle(run: Run, ledger: Ledger, settings: Config) -> Run:
+
+def settle(run: Run, ledger: Ledger, settings: Config, ended: Exit = _UNSEEN) -> Run:
     """Return a run as it really is, judging it when nobody keeps it alive.
 
     A run that lives is returned as it is. One that was left behind takes the verdict
     that its supervisor could write to the meta file alone, else the one that its log
-    proves, else it is lost.
+    proves, else it is lost. `ended` says why, when the caller has ended it.
 
     Raises:
         RunnerFault: the record cannot be read or written.
@@ -27,7 +30,9 @@ def settle(run: Run, ledger: Ledger, settings: Config) -> Run:
     run = ledger.find(run.run_id)
     if run.is_finished:
         return run
-    finished = _told_by_meta(run) or conclude.conclude_abandoned(run, ledger, settings)
+    finished = _told_by_meta(run) or conclude.conclude_abandoned(
+        run, ended, ledger, settings
+    )
     try:
         return ledger.store(run, finished)
     except StaleStateError:

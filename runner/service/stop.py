@@ -2,29 +2,36 @@
 
 from typing import TYPE_CHECKING
 
-from runner import clock, process
+from runner import clock, process, proctable
+from runner.judge import Cause, Exit
 from runner.ladder import Ladder
 from runner.liveness import Life, life_of, native_codex
 from runner.model import Launching, Running
 from runner.record import files_of
+from runner.service.settle import settle
 
 if TYPE_CHECKING:
+    from runner.config import Config
     from runner.model import ProcessId, Run
+    from runner.store.ledger import Ledger
 
 _PACE_SECONDS = 0.02
 
 
-def stop(run: "Run", number: int) -> bool:
+def stop(run: "Run", number: int, ledger: "Ledger", settings: "Config") -> bool:
     """Stop a run that is alive; tell whether there was something to stop.
 
     With a supervisor the signal is passed on to it, and the run ends soon after.
-    Without one, Codex and all below it are ended here, before this returns.
+    Without one, Codex and all below it are ended and the run is judged here, before
+    this returns.
     """
     match life_of(run), run.state:
         case Life.SUPERVISOR, (Launching() | Running()) as state:
             return process.send(state.supervisor, number)
         case Life.CODEX, _:
             _end_orphan(run)
+            ended = Exit(cause=Cause.SIGNAL, cause_value=number)
+            settle(run, ledger, settings, ended)
             return True
         case _:
             return False
@@ -34,11 +41,11 @@ def _end_orphan(run: "Run") -> None:
     codex = _codex_of(run)
     if codex is None:
         return
-    family = process.Family(codex.pid, remember=True)
+    family = proctable.Family(codex.pid, remember=True)
 
     def members() -> "list[ProcessId]":
         found = family.members()
-        return [codex, *found] if process.is_alive(codex) else found
+        return [codex, *found] if proctable.is_alive(codex) else found
 
     members()
     ladder = Ladder(lambda: _codex_of(run), members)
@@ -49,5 +56,5 @@ def _end_orphan(run: "Run") -> None:
 def _codex_of(run: "Run") -> "ProcessId | None":
     native = native_codex(files_of(run.spec).events)
     if native is None and isinstance(run.state, Running):
-        return run.state.codex if process.is_alive(run.state.codex) else None
+        return run.state.codex if proctable.is_alive(run.state.codex) else None
     return native

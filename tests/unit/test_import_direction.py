@@ -26,7 +26,7 @@ OWNERS = {
     "subprocess": ("runner.process", "runner.bootstrap"),
     "multiprocessing": (),
     "plumbum": ("runner.process",),
-    "psutil": ("runner.process",),
+    "psutil": ("runner.proctable",),
     "pty": (),
     "http.server": ("runner.loopback", "runner.coordinator"),
     "socketserver": ("runner.loopback", "runner.coordinator"),

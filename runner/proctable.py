@@ -1,0 +1,236 @@
+"""Read the process table: name processes for good, find them, look at them.
+
+Linux is read from /proc; elsewhere psutil is asked.
+"""
+
+import contextlib
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runner.model import ProcessId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+_LINUX = sys.platform == "linux"
+# Fields of /proc/PID/stat, counted after the closing parenthesis of the name,
+# which may itself hold spaces and parentheses.
+_STAT_STATE, _STAT_PARENT, _STAT_START = 0, 1, 19
+_GONE = ("Z", "X", "x")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """Hold one line of the process table."""
+
+    pid: int
+    parent: int
+    start_time: int
+    has_ended: bool
+
+
+def boot_id() -> str:
+    """Return what tells this boot of this machine from any other."""
+    if _LINUX:
+        with (
+            contextlib.suppress(OSError),
+            open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file,
+        ):
+            return file.read().strip()
+        return "unknown"
+    import psutil  # noqa: PLC0415 - only where there is no /proc
+
+    return str(int(psutil.boot_time()))
+
+
+def identify(pid: int) -> ProcessId | None:
+    """Name a process for good, or None when it is gone or only a zombie."""
+    row = _row(pid)
+    if row is None or row.has_ended:
+        return None
+    return ProcessId(pid=pid, start_time=row.start_time, boot_id=boot_id())
+
+
+def this_process() -> ProcessId:
+    """Name the calling process."""
+    return child(os.getpid())
+
+
+def child(pid: int) -> ProcessId:
+    """Name a process that cannot vanish yet: this one, or its child before `reap`."""
+    row = _row(pid)
+    start_time = row.start_time if row else 0
+    return ProcessId(pid=pid, start_time=start_time, boot_id=boot_id())
+
+
+def is_alive(process: ProcessId) -> bool:
+    """Tell whether exactly this process still runs."""
+    return identify(process.pid) == process
+
+
+def below(root: int, *, without: "Iterable[int]" = ()) -> list[ProcessId]:
+    """List the living descendants of a process, parents before children.
+
+    Args:
+        root: the pid whose descendants are wanted; it is not listed itself.
+        without: pids whose whole branches are left out.
+    """
+    left_out = set(without)
+    children: dict[int, list[Row]] = {}
+    for row in _table():
+        children.setdefault(row.parent, []).append(row)
+    boot = boot_id()
+    found: list[ProcessId] = []
+    queue = [root]
+    for parent in queue:
+        for row in children.get(parent, ()):
+            if row.pid in left_out:
+                continue
+            queue.append(row.pid)
+            if not row.has_ended:
+                found.append(
+                    ProcessId(pid=row.pid, start_time=row.start_time, boot_id=boot)
+                )
+    return found
+
+
+class Family:
+    """Know all that descends from a process, also what its parent has left behind.
+
+    Below a subreaper whatever loses its parent is below it again. Elsewhere an
+    orphan goes to init: what was once seen below is remembered.
+    """
+
+    def __init__(self, root: int, *, remember: bool = not _LINUX) -> None:
+        self._root = root
+        self._remember = remember
+        self._seen: set[ProcessId] = set()
+
+    def look(self) -> None:
+        """Remember who is there, where the kernel does not bring orphans back."""
+        if self._remember:
+            for known in [self._root, *(process.pid for process in self._seen)]:
+                self._seen.update(below(known))
+
+    def members(self, *, without: "Iterable[int]" = ()) -> list[ProcessId]:
+        """List the living descendants, less the branches of some of them."""
+        self.look()
+        left_out = set(without)
+        found = below(self._root, without=left_out)
+        strays = self._seen.difference(found)
+        return found + [p for p in strays if p.pid not in left_out and is_alive(p)]
+
+
+def writers_of(path: "Path") -> list[ProcessId]:
+    """List the processes whose standard output is this file, parents first.
+
+    Codex and its launcher write there; the tools that Codex starts write to pipes.
+    Only /proc can tell: elsewhere the list is empty.
+    """
+    if not _LINUX:
+        return []
+    try:
+        wanted = path.stat()
+    except OSError:
+        return []
+    found = [row for row in _table() if _writes_to(row, wanted)]
+    pids = {row.pid: row for row in found}
+    found.sort(key=lambda row: (_depth(row, pids), row.pid))
+    boot = boot_id()
+    return [
+        ProcessId(pid=row.pid, start_time=row.start_time, boot_id=boot)
+        for row in found
+        if not row.has_ended
+    ]
+
+
+def carries(process: ProcessId, variable: str) -> bool:
+    """Tell whether a process was started with this environment variable."""
+    try:
+        with open(f"/proc/{process.pid}/environ", "rb") as file:
+            return any(
+                entry.startswith(variable.encode() + b"=")
+                for entry in file.read().split(b"\0")
+            )
+    except OSError:
+        return False
+
+
+def program_of(process: ProcessId) -> str:
+    """Return the file name of the program that a process runs, or nothing."""
+    try:
+        return os.path.basename(os.readlink(f"/proc/{process.pid}/exe"))
+    except OSError:
+        return ""
+
+
+def name_of(process: ProcessId) -> str:
+    """Return a process's short name, as the kernel keeps it."""
+    try:
+        with open(f"/proc/{process.pid}/comm", encoding="utf-8") as file:
+            return file.read().strip()
+    except (OSError, ValueError):
+        return "?"
+
+
+def _table() -> "Iterator[Row]":
+    if _LINUX:
+        for entry in os.listdir("/proc"):
+            if entry.isdecimal() and (row := _row(int(entry))):
+                yield row
+        return
+    import psutil  # noqa: PLC0415 - only where there is no /proc
+
+    for process in psutil.process_iter():
+        if row := _psutil_row(process.pid):
+            yield row
+
+
+def _row(pid: int) -> Row | None:
+    if not _LINUX:
+        return _psutil_row(pid)
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
+    except OSError:
+        return None
+    fields = text[text.rindex(b")") + 2 :].split()
+    return Row(
+        pid=pid,
+        parent=int(fields[_STAT_PARENT]),
+        start_time=int(fields[_STAT_START]),
+        has_ended=fields[_STAT_STATE].decode() in _GONE,
+    )
+
+
+def _psutil_row(pid: int) -> Row | None:
+    import psutil  # noqa: PLC0415 - only where there is no /proc
+
+    try:
+        process = psutil.Process(pid)
+        return Row(
+            pid=pid,
+            parent=process.ppid(),
+            start_time=int(process.create_time() * 1_000_000),
+            has_ended=process.status() == psutil.STATUS_ZOMBIE,
+        )
+    except psutil.Error:
+        return None
+
+
+def _writes_to(row: Row, wanted: os.stat_result) -> bool:
+    try:
+        held = os.stat(f"/proc/{row.pid}/fd/1")
+    except OSError:
+        return False
+    return (held.st_dev, held.st_ino) == (wanted.st_dev, wanted.st_ino)
+
+
+def _depth(row: Row, among: "Mapping[int, Row]") -> int:
+    depth = 0
+    while (parent := among.get(row.parent)) is not None and depth < len(among):
+        row, depth = parent, depth + 1
+    return depth

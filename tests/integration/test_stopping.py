@@ -1,0 +1,363 @@
+"""INT and TERM end a run with all that belongs to it, and nothing else."""
+
+import os
+import pty
+import shlex
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from support import stand_in as script
+from support.processes import (
+    is_alive,
+    kill,
+    processes_with,
+    start_time,
+    wait_until,
+)
+from support.guard import MARKER
+from support.sabotage import FOREGROUND, hold, sabotaged
+from support.stand_in import StandIn, make_native
+from support.tasks import CLOSING, Begun, Ended, Files, Tasks, gone
+
+GRACE = 10.0
+SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+
+
+def hanging(*steps: script.Step) -> list[script.Step]:
+    return [*script.begin(), *steps, script.hang()]
+
+
+def was_stopped(ended: Ended, code: int) -> bool:
+    return (
+        ended.code == code
+        and ended.block == CLOSING
+        and ended.fields["outcome"] == "interrupted"
+        and ended.fields["codex_exit_code"] == str(code)
+        and ended.meta["outcome"] == "interrupted"
+        and ended.files.summary["outcome"] == "interrupted"
+        and "outcome=interrupted" in ended.files.log
+    )
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_a_signal_to_the_command_ends_the_run(
+    task: Tasks, stand_in: StandIn, number: int, code: int
+) -> None:
+    stand_in.plays(*hanging())
+    begun = task.start()
+    codex = begun.wait_running().codex()
+
+    begun.send(number)
+
+    assert was_stopped(begun.wait(), code)
+    assert gone(codex)
+
+
+def test_codex_is_told_by_int_first_and_writes_its_last_words(
+    task: Tasks, stand_in: StandIn
+) -> None:
+    stand_in.plays(
+        *script.begin(),
+        script.on_signal("TERM", script.err("told by TERM\n"), script.leave(1)),
+        script.on_signal("INT", script.err("told by INT\n"), script.leave(1)),
+        script.message("ready"),
+        script.hang(),
+    )
+    begun = task.start()
+    files = begun.wait_running()
+    wait_until(lambda: "ready" in files.text(".events.jsonl"))
+
+    begun.send(signal.SIGTERM)
+
+    assert was_stopped(begun.wait(), 143)
+    assert files.text(".stderr") == "told by INT\n"
+
+
+def test_tools_in_sessions_of_their_own_are_ended_and_bystanders_are_not(
+    task: Tasks, stand_in: StandIn, marker: str
+) -> None:
+    stand_in.plays(
+        *hanging(
+            script.spawn(),
+            script.spawn(own_session=False, keep_output=True),
+            script.spawn(double_fork=True),
+            script.spawn(double_fork=True, own_session=False),
+        )
+    )
+    bystander = subprocess.Popen(
+        ["sleep", "60"],  # noqa: S607  # any sleep
+        env={**os.environ, MARKER: marker},
+        start_new_session=True,
+    )
+    try:
+        begun = task.start()
+        wait_until(lambda: len(stand_in.children) == 4)
+        tools = [(pid, start_time(pid)) for pid in stand_in.children]
+        assert all(is_alive(pid, at) for pid, at in tools)
+        began = time.monotonic()
+
+        begun.send(signal.SIGTERM)
+        ended = begun.wait()
+
+        assert was_stopped(ended, 143)
+        assert not any(is_alive(pid, at) for pid, at in tools)
+        assert time.monotonic() - began < 5
+        assert ended.meta["left_running"] == []
+        assert is_alive(bystander.pid)
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_what_ignores_every_gentle_signal_is_killed_after_the_grace_time(
+    task: Tasks, stand_in: StandIn, number: int, code: int
+) -> None:
+    stand_in.plays(
+        *script.begin(),
+        script.ignore("INT", "TERM", "HUP"),
+        script.spawn(ignoring=["INT", "TERM", "HUP"]),
+        script.spawn(ignoring=["INT", "TERM"], double_fork=True),
+        script.hang(),
+    )
+    begun = task.start()
+    codex = begun.wait_running().codex()
+    wait_until(lambda: len(stand_in.children) == 2)
+    began = time.monotonic()
+
+    begun.send(number)
+    time.sleep(1)
+    begun.send(number)  # an impatient caller changes nothing
+    ended = begun.wait()
+
+    assert was_stopped(ended, code)
+    assert gone(codex, *stand_in.children)
+    assert GRACE - 1 < time.monotonic() - began < GRACE + 3
+
+
+def test_what_a_tool_starts_while_it_is_being_ended_is_ended_too(
+    task: Tasks, stand_in: StandIn
+) -> None:
+    stand_in.plays(
+        *script.begin(),
+        script.on_signal("INT"),
+        script.on_signal("TERM", script.spawn(double_fork=True), script.leave(1)),
+        script.message("ready"),
+        script.hang(),
+        script.hang(),
+    )
+    begun = task.start()
+    files = begun.wait_running()
+    wait_until(lambda: "ready" in files.text(".events.jsonl"))
+
+    begun.send(signal.SIGINT)
+
+    assert was_stopped(begun.wait(), 130)
+    assert stand_in.children
+    assert gone(*stand_in.children)
+
+
+def test_another_run_goes_on(task: Tasks, stand_in: StandIn, tmp_path: Path) -> None:
+    stand_in.plays(*script.begin(), script.wait_for(tmp_path / "go"), script.complete())
+    one, other = task.start(), task.start()
+    one.wait_running()
+    files = other.wait_running()
+
+    one.send(signal.SIGTERM)
+
+    assert was_stopped(one.wait(), 143)
+    assert is_alive(files.codex())
+    (tmp_path / "go").touch()
+    assert other.wait().code == 0
+
+
+def test_a_native_child_of_a_launcher_is_told_first(
+    task: Tasks, stand_in: StandIn, tmp_path: Path
+) -> None:
+    note = tmp_path / "told"
+    stand_in.plays(
+        *script.begin(),
+        script.native(
+            make_native(tmp_path / "native"),
+            f"trap 'echo INT >> {note}; exit 1' INT; trap 'echo TERM >> {note}' TERM;"
+            f" echo ready >> {note}; while :; do sleep 0.02; done",
+        ),
+    )
+    begun = task.start()
+    wait_until(note.exists)
+
+    begun.send(signal.SIGTERM)
+
+    assert was_stopped(begun.wait(), 143)
+    assert note.read_text() == "ready\nINT\n"
+
+
+def test_a_turn_that_codex_completes_all_the_same_has_succeeded(
+    task: Tasks, stand_in: StandIn
+) -> None:
+    stand_in.plays(
+        *script.begin(),
+        script.on_signal("INT", script.complete(), script.leave(0)),
+        script.message("ready"),
+        script.hang(),
+    )
+    begun = task.start()
+    files = begun.wait_running()
+    wait_until(lambda: "ready" in files.text(".events.jsonl"))
+
+    begun.send(signal.SIGINT)
+    ended = begun.wait()
+
+    assert ended.code == 0
+    assert ended.fields["outcome"] == "succeeded"
+
+
+def test_a_signal_to_the_whole_group_is_one_to_the_command(
+    task: Tasks, stand_in: StandIn
+) -> None:
+    stand_in.plays(*hanging())
+    begun = task.start(start_new_session=True)
+    codex = begun.wait_running().codex()
+
+    os.killpg(begun.process.pid, signal.SIGINT)
+
+    assert was_stopped(begun.wait(), 130)
+    assert gone(codex)
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_a_signal_during_the_launch_is_passed_on_to_the_run(
+    task: Tasks, stand_in: StandIn, tmp_path: Path, number: int, code: int
+) -> None:
+    stand_in.plays(*hanging())
+    held = hold(tmp_path)
+    point = held.at(FOREGROUND, "subprocess.Popen", "runner.supervisor")
+    begun = task.start(env=sabotaged(point))
+    wait_until(held.reached.exists)
+
+    begun.send(number)
+    held.go.touch()
+
+    assert was_stopped(begun.wait(), code)
+
+
+def test_a_signal_before_anything_is_on_record_leaves_nothing(
+    task: Tasks, tmp_path: Path, state_home: Path
+) -> None:
+    held = hold(tmp_path)
+    begun = task.start(env=sabotaged(held.at(FOREGROUND, "open", str(state_home))))
+    wait_until(held.reached.exists)
+
+    begun.send(signal.SIGINT)
+    held.go.touch()
+    ended = begun.wait()
+
+    assert ended.code == 130
+    assert ended.stdout == ended.stderr == ""
+    assert task.all == []
+
+
+def in_a_script(task: Tasks, *, exec_pid: Path) -> list[str]:
+    """Build a script that runs the command in its background and waits for it."""
+    command = shlex.join(task.cli.argv(*task.arguments()))
+    return ["sh", "-c", f"{command} & echo $! > {exec_pid}; wait; wait"]
+
+
+def test_an_int_sent_to_a_scripts_background_command_ends_the_run(
+    task: Tasks, stand_in: StandIn, tmp_path: Path
+) -> None:
+    stand_in.plays(*hanging())
+    noted, out = tmp_path / "pid", tmp_path / "out"
+    with (
+        out.open("wb") as stdout,
+        subprocess.Popen(
+            in_a_script(task, exec_pid=noted),
+            env=task.cli.env(),
+            cwd=tmp_path,
+            stdout=stdout,
+            stderr=stdout,
+        ) as shell,
+    ):
+        wait_until(lambda: task.all and task.all[0].meta["state"] == "running")
+        codex = task.all[0].codex()
+        os.kill(int(noted.read_text()), signal.SIGINT)
+        shell.wait(20)
+
+    assert task.all[0].meta["outcome"] == "interrupted"
+    assert task.all[0].meta["exit_code"] == 130
+    assert gone(codex)
+
+
+def test_an_int_sent_during_the_launch_of_a_background_command_counts(
+    task: Tasks, stand_in: StandIn, tmp_path: Path
+) -> None:
+    stand_in.plays(*hanging())
+    held = hold(tmp_path)
+    point = held.at(FOREGROUND, "subprocess.Popen", "runner.supervisor")
+    noted = tmp_path / "pid"
+    with subprocess.Popen(
+        in_a_script(task, exec_pid=noted),
+        env=task.cli.env(sabotaged(point)),
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as shell:
+        wait_until(held.reached.exists)
+        os.kill(int(noted.read_text()), signal.SIGINT)
+        held.go.touch()
+        try:
+            shell.wait(10)
+        except subprocess.TimeoutExpired:
+            kill(int(noted.read_text()))
+            raise
+
+    assert task.all[0].meta["outcome"] == "interrupted"
+
+
+def test_a_terminals_int_does_not_reach_a_scripts_background_command(
+    task: Tasks, stand_in: StandIn, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    stand_in.plays(*script.begin(), script.wait_for(go), script.complete())
+    noted = tmp_path / "pid"
+    pid, terminal = pty.fork()
+    if pid == 0:
+        argv = in_a_script(task, exec_pid=noted)
+        os.execvpe(argv[0], argv, task.cli.env())
+    try:
+        wait_until(lambda: task.all and task.all[0].meta["state"] == "running")
+        files = task.all[0]
+        os.write(terminal, b"\x03")
+        os.waitpid(pid, 0)
+
+        assert is_alive(files.codex())
+        assert is_alive(int(noted.read_text()))
+        go.touch()
+        files.wait_for_end()
+        assert files.meta["outcome"] == "succeeded"
+    finally:
+        os.close(terminal)
+    wait_until(lambda: gone(int(noted.read_text())))
+
+
+def test_a_signal_ends_a_codex_whose_supervisor_is_gone(
+    task: Tasks, stand_in: StandIn, marker: str
+) -> None:
+    stand_in.plays(*hanging(script.spawn()))
+    begun = task.start()
+    files = begun.wait_running()
+    wait_until(lambda: stand_in.children)
+    codex = files.codex()
+    kill(files.supervisor())
+    wait_until(lambda: "is gone, Codex works on" in begun.stderr)
+
+    begun.send(signal.SIGTERM)
+    ended = begun.wait()
+
+    assert was_stopped(ended, 143), ended
+    assert gone(codex, *stand_in.children)
+    assert processes_with(MARKER, marker) == []
