@@ -40,7 +40,7 @@ class CallCounter:
 
     @property
     def total(self) -> Usage | None:
-        return _figure(self._total)
+        return read_figure(self._total)
 
     def start_turn(self) -> None:
         """Note that a turn begins: one process, so one version, writes all of it."""
@@ -55,25 +55,27 @@ class CallCounter:
             return None
         if isinstance(response, str):
             self._responses.add(response)
-        return _figure(payload.get("usage"))
+        return read_figure(payload.get("usage"))
 
     def take_total(self, info: Mapping[str, object]) -> Usage | None:
         """Take a `token_count`; None when it tells of no call that is not known yet."""
-        running = _figure(info.get("total_token_usage"))
+        running = read_figure(info.get("total_token_usage"))
         if running is None:
             # A process that has no total yet: 0.50 begins every one of them so.
             self._is_new_process = True
             return None
-        own = self._advance(running, _figure(info.get("last_token_usage")) or _NOTHING)
+        own = self._advance(
+            running, read_figure(info.get("last_token_usage")) or _NOTHING
+        )
         self._running, self._is_new_process = running, False
-        if self.is_recorded:
+        if self.is_recorded or own == _NOTHING:
             return None
         self._total = info.get("total_token_usage")
-        return None if own == _NOTHING else own
+        return own
 
     def take_baseline(self, info: Mapping[str, object]) -> None:
         """Take a `token_count` that was copied from a parent: nothing of it is own."""
-        self._running = _figure(info.get("total_token_usage")) or self._running
+        self._running = read_figure(info.get("total_token_usage")) or self._running
 
     def _advance(self, running: Usage, last: Usage) -> Usage:
         before = self._running
@@ -87,8 +89,8 @@ class CallCounter:
         return running if advance.is_negative else advance
 
 
-def _figure(value: object) -> Usage | None:
-    """Read a figure; its total is made of its parts.
+def read_figure(value: object) -> Usage | None:
+    """Read a usage object of a rollout; its total is made of its parts.
 
     A thread that ran out of its context window has the window's size for a total.
     """

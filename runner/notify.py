@@ -105,6 +105,9 @@ class Notifier:
             hook.deadline = float("inf")
 
     def _send(self, run: "Run", event: str, status: str) -> None:
+        told = run.spec.report
+        if told.event_stream is None and told.notify_command is None:
+            return
         data = record.to_json(run)
         message: dict[str, object] = {
             "event": event,
@@ -114,10 +117,10 @@ class Notifier:
             "version": VERSION,
             "ts": clock.iso(clock.now()),
         }
-        line = record.encode(message)
-        if run.spec.report.event_stream:
-            self._append(Path(run.spec.report.event_stream), line)
-        if run.spec.report.notify_command:
+        line = _as_line(message)
+        if told.event_stream is not None:
+            self._append(Path(told.event_stream), line)
+        if told.notify_command is not None:
             self._start_hook(run, event, line)
 
     def _append(self, path: Path, line: bytes) -> None:
@@ -149,6 +152,17 @@ class Notifier:
             self._warn(f"the notify command cannot be started: {error}")
             return
         self._hooks[pid] = Hook(pid, event, clock.monotonic() + HOOK_SECONDS)
+
+
+def _as_line(message: dict[str, object]) -> bytes:
+    import io  # noqa: PLC0415 - only where somebody is told
+
+    import jsonlines  # noqa: PLC0415
+
+    buffer = io.StringIO()
+    with jsonlines.Writer(buffer, compact=True) as writer:
+        writer.write(message)
+    return buffer.getvalue().encode()
 
 
 def command_of(text: str) -> list[str]:

@@ -1,7 +1,6 @@
 """INT and TERM end a run with all that belongs to it, and nothing else."""
 
 import os
-import pty
 import shlex
 import signal
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support import stand_in as script
+from support.guard import MARKER
 from support.processes import (
     is_alive,
     kill,
@@ -17,10 +17,10 @@ from support.processes import (
     start_time,
     wait_until,
 )
-from support.guard import MARKER
 from support.sabotage import FOREGROUND, hold, sabotaged
 from support.stand_in import StandIn, make_native
-from support.tasks import CLOSING, Begun, Ended, Files, Tasks, gone
+from support.tasks import CLOSING, Ended, Tasks, gone
+from support.terminal import terminal
 
 GRACE = 10.0
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
@@ -321,27 +321,22 @@ def test_an_int_sent_during_the_launch_of_a_background_command_counts(
 def test_a_terminals_int_does_not_reach_a_scripts_background_command(
     task: Tasks, stand_in: StandIn, tmp_path: Path
 ) -> None:
-    go = tmp_path / "go"
+    go, noted = tmp_path / "go", tmp_path / "pid"
     stand_in.plays(*script.begin(), script.wait_for(go), script.complete())
-    noted = tmp_path / "pid"
-    pid, terminal = pty.fork()
-    if pid == 0:
-        argv = in_a_script(task, exec_pid=noted)
-        os.execvpe(argv[0], argv, task.cli.env())
-    try:
+    command = shlex.join(task.cli.argv(*task.arguments()))
+    lines = f"trap 'echo heard' INT; {command} & echo $! > {noted}; wait; wait; wait"
+    with terminal() as opened:
+        shell = opened.start(["sh", "-c", lines], task.cli.env())
         wait_until(lambda: task.all and task.all[0].meta["state"] == "running")
-        files = task.all[0]
-        os.write(terminal, b"\x03")
-        os.waitpid(pid, 0)
+        opened.press(b"\x03")
+        wait_until(lambda: "heard" in opened.shown())
 
-        assert is_alive(files.codex())
         assert is_alive(int(noted.read_text()))
         go.touch()
-        files.wait_for_end()
-        assert files.meta["outcome"] == "succeeded"
-    finally:
-        os.close(terminal)
-    wait_until(lambda: gone(int(noted.read_text())))
+        task.all[0].wait_for_end()
+        shell.wait(10)
+
+    assert task.all[0].meta["outcome"] == "succeeded"
 
 
 def test_a_signal_ends_a_codex_whose_supervisor_is_gone(

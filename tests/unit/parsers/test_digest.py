@@ -310,8 +310,15 @@ def test_skimming_finds_what_decoding_finds(
         # A space where Codex writes none: no line is recognised by its beginning.
         decoded.feed(b" " + json.dumps(event).encode() + b"\n")
 
+    assert skimmed.final_message == decoded.final_message
     assert vars(skimmed) == vars(decoded)
     assert skimmed.commands_run == decoded.commands_run
+
+
+def test_an_answer_that_only_looks_whole_is_none() -> None:
+    line = b'{"type":"item.completed","item":{"id":"i","type":"agent_message",x"}}'
+
+    assert digest_of(line + b"\n").final_message is None
 
 
 @given(st.lists(st.binary()))

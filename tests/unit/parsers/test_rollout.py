@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable, Mapping
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from parsers import rollout
 from parsers.rollout import Call, RateLimit, Rollout
 from parsers.usage import Usage, sum_usage
 
+DATA = Path(__file__).with_name("data")
 PARENT = "01a1f87a-1edb-7772-a295-bcdec2d6d2fd"
 CALL = Usage(
     input_tokens=1200,
@@ -347,6 +349,19 @@ def test_a_call_that_was_missed_is_in_the_difference() -> None:
     third = token_count(total=sum_usage([CALL] * 3), last=CALL)
 
     assert read(first + third).usage == sum_usage([CALL] * 3)
+
+
+@pytest.mark.parametrize("path", sorted(DATA.glob("rollout-*.jsonl")), ids=str)
+def test_the_last_total_is_found_without_reading_all(path: Path) -> None:
+    data = path.read_bytes()
+
+    assert rollout.last_total(data) == read(data).total
+    assert rollout.last_total(data + b'{"type":"token_count"') == read(data).total
+
+
+def test_where_no_total_is_none_is_found() -> None:
+    assert rollout.last_total(b"") is None
+    assert rollout.last_total(event("token_count", info=None)) is None
 
 
 @pytest.mark.parametrize("length", [4_096, 1 << 20])

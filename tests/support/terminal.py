@@ -1,0 +1,72 @@
+"""A terminal of a test's own: programs under it can be interrupted and hung up on."""
+
+import os
+import pty
+import select
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+from support.processes import kill, processes_below
+
+# The session leader's first open of a terminal makes it the controlling one.
+_ENTER = 'exec <"$0" >"$0" 2>&1; exec "$@"'
+
+
+@dataclass(slots=True)
+class Terminal:
+    """One terminal; `keyboard` is its other end."""
+
+    keyboard: int
+    name: str
+    _started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(
+        self, argv: Sequence[str], env: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
+        """Start a program as the leader of the terminal's session."""
+        command = ["sh", "-c", _ENTER, self.name, *argv]
+        process = subprocess.Popen(command, env=dict(env), start_new_session=True)
+        self._started.append(process)
+        return process
+
+    def press(self, keys: bytes) -> None:
+        os.write(self.keyboard, keys)
+
+    def shown(self) -> str:
+        """Give what the programs have printed since the last call."""
+        text = b""
+        while select.select([self.keyboard], (), (), 0)[0]:
+            try:
+                text += os.read(self.keyboard, 65536)
+            except OSError:  # nobody has the terminal open
+                break
+        return text.decode(errors="replace")
+
+    def close(self) -> None:
+        """Hang up."""
+        if self.keyboard >= 0:
+            os.close(self.keyboard)
+            self.keyboard = -1
+
+    def end(self) -> None:
+        self.close()
+        for process in self._started:
+            for pid in processes_below(process.pid):
+                kill(pid)
+            with suppress(ProcessLookupError):
+                process.kill()
+            process.wait()
+
+
+@contextmanager
+def terminal() -> Iterator[Terminal]:
+    """Open a terminal; what was started under it is ended."""
+    keyboard, screen = pty.openpty()
+    opened = Terminal(keyboard, os.ttyname(screen))
+    try:
+        yield opened
+    finally:
+        opened.end()
+        os.close(screen)

@@ -1,0 +1,86 @@
+"""The README and the commands' own help say the same."""
+
+import argparse
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from runner import config
+from runner.cli import arguments, parse_codex_run
+from runner.errors import RunnerError
+from runner.model import Outcome
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PARSERS = {
+    "run_codex_task": arguments.build_parser(config.load({"HOME": "/nowhere"})),
+    "parse_codex_run": parse_codex_run.build_parser(),
+}
+OPTIONS = [
+    (command, action)
+    for command, parser in PARSERS.items()
+    for action in parser._actions
+]
+
+
+@pytest.mark.parametrize(
+    ("command", "action"), OPTIONS, ids=lambda value: str(getattr(value, "dest", value))
+)
+def test_every_option_has_help_and_stands_in_the_readme(
+    command: str, action: argparse.Action
+) -> None:
+    names = action.option_strings or [str(action.metavar)]
+
+    assert action.help, (command, names)
+    assert any(re.search(rf"{re.escape(name)}\b", README) for name in names), names
+
+
+def test_every_option_that_the_readme_names_exists() -> None:
+    known = {
+        name
+        for parser in PARSERS.values()
+        for action in parser._actions
+        for name in action.option_strings
+    }
+    ours = README.partition("## Options of")[2].partition("## Where files lie")[0]
+
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", ours)) - {"--flag"} <= known
+
+
+def test_every_command_stands_in_the_readme_with_a_script_of_its_own() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+    for command in project["project"]["scripts"]:
+        assert f"`{command}`" in README
+        assert (ROOT / "bin" / command).is_file()
+
+
+@pytest.mark.parametrize("parser", PARSERS.values(), ids=PARSERS)
+def test_every_help_has_examples_and_exit_codes(
+    parser: argparse.ArgumentParser,
+) -> None:
+    assert "examples:" in str(parser.epilog)
+    assert "exit codes:" in str(parser.epilog)
+
+
+def test_every_outcome_and_every_exit_code_of_ours_is_explained() -> None:
+    not_yet = {Outcome.OVER_BUDGET, Outcome.STOPPED}
+
+    for outcome in set(Outcome) - not_yet:
+        assert f"`{outcome}`" in README
+    for error in _descendants(RunnerError):
+        assert str(error.exit_code) in README
+
+
+def test_the_two_commands_of_a_fresh_machine_stand_at_the_top() -> None:
+    top = README[:1000]
+
+    assert "bin/quickstart" in top
+    assert "bin/test" in top
+
+
+def _descendants(kind: type[RunnerError]) -> list[type[RunnerError]]:
+    below = kind.__subclasses__()
+    return below + [each for child in below for each in _descendants(child)]
