@@ -21,10 +21,9 @@ def visible(text: str) -> str:
 
     A carriage return before a newline is dropped: it is a line ending, not a command.
     """
-    if _CONTROL.search(text) is None:
-        return text
-    return _CONTROL.sub(_escape, text.replace("\r\n", "\n"))
-
-
-def _escape(found: re.Match[str]) -> str:
-    return f"\\x{ord(found.group()):02x}"
+    found = set(_CONTROL.findall(text))
+    if "\r" in found:
+        text = text.replace("\r\n", "\n")
+    for char in found:
+        text = text.replace(char, f"\\x{ord(char):02x}")
+    return text

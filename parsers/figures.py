@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _COUNT: Final = r"[0-9]{1,3}(?:[,. \u00a0\u202f'’][0-9]{3}){1,5}|[0-9]{1,18}"
-_TIME: Final = r"(?:\[[0-9T:.+Z-]+\] )?"  # up to 0.4x Codex began every line with one
+TIME: Final = r"(?:\[[0-9T:.+Z-]+\] )?"  # up to 0.4x Codex began every line with one
 
 _TOKENS_USED: Final = re.compile(
-    rf"{_TIME}tokens? used(?:\s*[:=]\s*|\s+)?({_COUNT})?", re.IGNORECASE
+    rf"{TIME}tokens? used(?:\s*[:=]\s*|\s+)?({_COUNT})?", re.IGNORECASE
 )
 # The interactive Codex's last words, and those of `parsers.transcript`: the total and
 # the input leave cached tokens out.
 _TOKEN_USAGE: Final = re.compile(
-    rf"{_TIME}Token usage: total=(?:{_COUNT}) input=({_COUNT})"
+    rf"{TIME}Token usage: total=(?:{_COUNT}) input=({_COUNT})"
     rf"(?: \(\+ ({_COUNT}) cached\))? output=({_COUNT})(?: \(reasoning ({_COUNT})\))?"
 )
 _IN_OUT: Final = re.compile(

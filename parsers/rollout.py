@@ -10,11 +10,10 @@ thread's own when its id is not less than the thread's.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Final
 
-from parsers import records, untrusted, wire
+from parsers import payloads, records, untrusted, wire
 from parsers.calls import CallCounter, read_figure
 from parsers.records import Worth
 from parsers.threads import (
@@ -26,6 +25,7 @@ from parsers.threads import (
     Turn,
     TurnState,
 )
+from parsers.window import Window, moment, seconds_between
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -57,7 +57,9 @@ def header(first_line: bytes) -> Header | None:
         record = records.read_record(first_line)
     except untrusted.NotAnObjectError:
         return None
-    return _read_header(record.payload) if record.kind == "session_meta" else None
+    if record.kind != "session_meta":
+        return None
+    return payloads.read_header(record.payload)
 
 
 def read(
@@ -75,7 +77,7 @@ def read(
         since: count only records of this ISO 8601 time (UTC) or later.
         until: count only records of this ISO 8601 time (UTC) or earlier.
     """
-    reader = _Reader(_Window(from_offset, _moment(since), _moment(until)))
+    reader = _Reader(Window(from_offset, moment(since), moment(until)))
     offset = 0
     for line in lines:
         reader.feed(line, offset)
@@ -102,7 +104,7 @@ def _last_figure(data: bytes | mmap, kind: bytes) -> Usage | None:
             record = records.read_record(data[start : len(data) if end < 0 else end])
             figure = read_figure(
                 record.payload.get("thread_token_usage")
-                or _info(record).get("total_token_usage")
+                or payloads.info(record).get("total_token_usage")
             )
             if figure is not None and figure.total_tokens:
                 return figure
@@ -110,23 +112,8 @@ def _last_figure(data: bytes | mmap, kind: bytes) -> Usage | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Window:
-    from_offset: int
-    since: str
-    until: str
-
-    def holds(self, at: str, offset: int) -> bool:
-        if offset < self.from_offset:
-            return False
-        if not self.since and not self.until:
-            return True
-        moment = _moment(at)
-        return moment >= self.since and (not self.until or moment <= self.until)
-
-
 class _Reader:
-    def __init__(self, window: _Window) -> None:
+    def __init__(self, window: Window) -> None:
         self._window = window
         self._header: Header | None = None
         self._began_at = ""
@@ -188,12 +175,12 @@ class _Reader:
                 if self._is_own(record.payload):
                     self._begin()
             case "token_count" if self._is_copy:
-                self._counter.take_baseline(_info(record))
+                self._counter.take_baseline(payloads.info(record))
             case _:
                 pass
 
     def _meet_header(self, record: Record) -> None:
-        found = _read_header(record.payload)
+        found = payloads.read_header(record.payload)
         if found is None or self._has_begun:
             return
         if self._header is None:
@@ -204,26 +191,28 @@ class _Reader:
             self._is_copy = found.thread_id != self._header.thread_id
 
     def _meet_turn(self, record: Record) -> None:
-        turn_id = _text(record.payload, "turn_id")
+        turn_id = payloads.text(record.payload, "turn_id")
         if self._is_copy and not self._is_own_turn(turn_id, record.at):
             return
         self._begin()
-        self._model = _text(record.payload, "model") or self._model
+        self._model = payloads.text(record.payload, "model") or self._model
         if turn_id != self._turn_id:
             self._read_total()
             self._counter.start_turn()
             self._turn_id, self._root_turn_id = turn_id, None
-        self._root_turn_id = _text(record.payload, "root_turn_id") or self._root_turn_id
+        self._root_turn_id = (
+            payloads.text(record.payload, "root_turn_id") or self._root_turn_id
+        )
 
     def _read_total(self) -> None:
         """Take the last total that a recorded turn left unread: the next one's base."""
         line, self._unread_total = self._unread_total, b""
         with suppress(untrusted.NotAnObjectError):
-            self._counter.take_baseline(_info(records.read_record(line)))
+            self._counter.take_baseline(payloads.info(records.read_record(line)))
 
     def _is_own_turn(self, turn_id: str | None, at: str) -> bool:
         if turn_id is None or self._header is None:
-            return _seconds(self._began_at, at) >= _COPYING_TAKES
+            return seconds_between(self._began_at, at) >= _COPYING_TAKES
         return turn_id.lower() >= self._header.thread_id
 
     def _is_own(self, payload: Mapping[str, object]) -> bool:
@@ -248,15 +237,15 @@ class _Reader:
             case "agent_message" | "item_completed":
                 self._note_item(record.payload)
             case "function_call_output":
-                self._note_spawned(_spawned_agent(record.payload))
+                self._note_spawned(payloads.spawned_agent(record.payload))
             case _:
                 pass
 
     def _count(self, record: Record, *, is_inside: bool) -> None:
         payload = record.payload
         if record.kind == "token_count":
-            usage = self._counter.take_total(_info(record))
-            limits = _rate_limits(record)
+            usage = self._counter.take_total(payloads.info(record))
+            limits = payloads.rate_limits(record)
             if limits is not None and is_inside:
                 self._limits = limits
         elif self._is_own(payload):
@@ -267,8 +256,10 @@ class _Reader:
             self._note_call(record, usage)
 
     def _note_call(self, record: Record, usage: Usage) -> None:
-        turn_id = _text(record.payload, "turn_id") or self._turn_id
-        root_turn_id = _text(record.payload, "root_turn_id") or self._root_turn_id
+        turn_id = payloads.text(record.payload, "turn_id") or self._turn_id
+        root_turn_id = (
+            payloads.text(record.payload, "root_turn_id") or self._root_turn_id
+        )
         self._calls.append(
             Call(
                 at=record.at,
@@ -288,12 +279,14 @@ class _Reader:
         self._turns[turn_id] = turn
 
     def _end_turn(self, record: Record) -> None:
-        turn_id = _text(record.payload, "turn_id") or self._turn_id
+        turn_id = payloads.text(record.payload, "turn_id") or self._turn_id
         if turn_id is None:
             return
         self._note_turn(turn_id)
-        self._turns[turn_id] = _ended(self._turns[turn_id], record)
-        self._message = _text(record.payload, "last_agent_message") or self._message
+        self._turns[turn_id] = payloads.ended(self._turns[turn_id], record)
+        self._message = (
+            payloads.text(record.payload, "last_agent_message") or self._message
+        )
 
     def _note_item(self, payload: Mapping[str, object]) -> None:
         item = untrusted.mapping(payload.get("item"))
@@ -302,117 +295,9 @@ class _Reader:
                 for thread_id in wire.receivers(item):
                     self._note_spawned(thread_id)
             return
-        message = _text(payload, "message") or _content(item)
+        message = payloads.text(payload, "message") or payloads.content(item)
         self._message = message or self._message
 
     def _note_spawned(self, thread_id: str | None) -> None:
         if thread_id is not None:
             self._spawned[thread_id] = None
-
-
-def _read_header(payload: Mapping[str, object]) -> Header | None:
-    thread_id = untrusted.uuid(payload.get("id"))
-    if thread_id is None:
-        return None
-    parent = untrusted.uuid(payload.get("parent_thread_id")) or _spawner(payload)
-    root = untrusted.uuid(payload.get("session_id"))
-    return Header(
-        thread_id=thread_id,
-        session_id=root or (thread_id if parent is None else None),
-        parent_thread_id=parent,
-        forked_from_id=untrusted.uuid(payload.get("forked_from_id")),
-        cwd=_text(payload, "cwd"),
-        originator=_text(payload, "originator"),
-        cli_version=_text(payload, "cli_version"),
-        started_at=_text(payload, "timestamp"),
-    )
-
-
-def _spawner(payload: Mapping[str, object]) -> str | None:
-    found = payload.get("source")
-    for name in ("subagent", "thread_spawn"):
-        found = untrusted.mapping(found).get(name)
-    return untrusted.uuid(untrusted.mapping(found).get("parent_thread_id"))
-
-
-def _ended(turn: Turn, record: Record) -> Turn:
-    if record.kind == "turn_aborted":
-        reason = _text(record.payload, "reason")
-        return replace(turn, state="aborted", reason=reason)
-    error = record.payload.get("error")
-    if error is None:
-        return replace(turn, state="completed")
-    return replace(
-        turn,
-        state="failed",
-        error_class=_error_class(untrusted.mapping(error).get("codex_error_info")),
-        error_message=wire.words(error),
-    )
-
-
-def _error_class(info: object) -> str | None:
-    if isinstance(info, dict):
-        info = next(iter(info), None)
-    return untrusted.text(info)
-
-
-def _rate_limits(record: Record) -> RateLimits | None:
-    limits = untrusted.mapping(record.payload.get("rate_limits"))
-    primary, secondary = (_limit(limits.get(name)) for name in ("primary", "secondary"))
-    if primary is None and secondary is None:
-        return None
-    return RateLimits(at=record.at, primary=primary, secondary=secondary)
-
-
-def _limit(value: object) -> RateLimit | None:
-    if not isinstance(value, dict):
-        return None
-    return RateLimit(
-        used_percent=untrusted.number(value.get("used_percent")),
-        window_minutes=untrusted.integer(value.get("window_minutes")),
-        resets_at=untrusted.integer(value.get("resets_at")),
-    )
-
-
-def _content(item: Mapping[str, object]) -> str:
-    blocks = map(untrusted.mapping, untrusted.sequence(item.get("content")))
-    return "".join(_text(block, "text") or "" for block in blocks)
-
-
-def _spawned_agent(payload: Mapping[str, object]) -> str | None:
-    try:
-        answer = untrusted.load_object((_text(payload, "output") or "").encode())
-    except untrusted.NotAnObjectError:
-        return None
-    return untrusted.uuid(answer.get("agent_id"))
-
-
-def _info(record: Record) -> Mapping[str, object]:
-    return untrusted.mapping(record.payload.get("info"))
-
-
-def _text(payload: Mapping[str, object], name: str) -> str | None:
-    return untrusted.text(payload.get(name)) or None
-
-
-def _moment(at: str | None) -> str:
-    """Make ISO times comparable as text: UTC, without the zone's name."""
-    if not at:
-        return ""
-    if at.endswith("Z"):
-        return at[:-1]
-    return _parse(at).isoformat().removesuffix("+00:00")
-
-
-def _seconds(begin: str, end: str) -> float:
-    return (_parse(end) - _parse(begin)).total_seconds()
-
-
-def _parse(at: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(at)
-        if moment.tzinfo is None:
-            return moment.replace(tzinfo=UTC)
-        return moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return datetime.min.replace(tzinfo=UTC)

@@ -20,23 +20,12 @@ __all__ = [
     "build",
     "cost_of_run",
     "one_line",
-    "outcome_of",
     "usage_of_run",
 ]
 
 PREVIEW_LENGTH: Final = 2_000
 _TITLE_LENGTH: Final = 64
-# Exit codes of the runners: `timeout`'s, and those of their own INT and TERM.
-_BAD_ENDINGS: Final[dict[int | None, str]] = {
-    124: "timed_out",
-    130: "interrupted",
-    143: "interrupted",
-}
-_LOG_ENDINGS: Final[dict[int | None, str | None]] = {
-    **_BAD_ENDINGS,
-    0: "succeeded",
-    None: None,
-}
+
 
 
 def build(
@@ -52,7 +41,7 @@ def build(
         facts: what the run's output says.
         meta: the run's meta JSON as it was read, whatever it holds; None without one.
             Its `task_file` and `final_message_file` become pointers to the whole texts.
-        outcome: how the run ended; see `outcome_of` where no record tells it.
+        outcome: how the run ended, in one word.
         token_usage: the block that `RunUsage.to_json` made, now or for the record.
         cost: the block that `RunCost.to_json` made, likewise.
     """
@@ -84,24 +73,6 @@ def build(
         "errors": list(facts.errors),
         "warnings": dict(facts.warnings),
     }
-
-
-def outcome_of(facts: Facts, meta: object = None) -> str | None:
-    """Judge a run by what it left: its record, its last event, then its exit code.
-
-    None where nothing tells, as of a log that just stops.
-    """
-    record = _Record(meta, facts.fields)
-    code = record.integer("exit_code", "codex_exit_code")
-    said = record.text("outcome")
-    if said is not None:
-        return said
-    if facts.ended is not None:
-        is_good = facts.ended == "completed" and code in {None, 0}
-        return "succeeded" if is_good else _BAD_ENDINGS.get(code, "failed")
-    if facts.kind == "log":
-        return _LOG_ENDINGS.get(code, "failed")
-    return "lost" if code is None else _BAD_ENDINGS.get(code, "failed")
 
 
 def one_line(summary: Mapping[str, object]) -> str:

@@ -18,7 +18,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
-from parsers import ansi, figures, untrusted
+from parsers import ansi, figures, untrusted, wire
 from parsers.blocks import BlockReader
 from parsers.digest import Digest
 from parsers.facts import Facts, facts_of_digest
@@ -39,8 +39,8 @@ _SPOKEN: Final = frozenset({"user", "codex", "thinking", "exec"})
 _BANNER: Final = "OpenAI Codex v"
 _EVENT: Final = b'{"type":'
 _EVENT_PLACE: Final = 40  # bytes; control sequences may stand before an event
-_SESSION: Final = re.compile(r"(?:\[\S+\] )?session id:\s*(\S+)", re.IGNORECASE)
-_MODEL: Final = re.compile(r"(?:\[\S+\] )?model:\s*(\S+)")
+_SESSION: Final = re.compile(rf"{figures.TIME}session id:\s*(\S+)", re.IGNORECASE)
+_MODEL: Final = re.compile(rf"{figures.TIME}model:\s*(\S+)")
 _OUTCOME: Final = re.compile(r"(succeeded|exited -?[0-9]+|failed|declined): ")
 _TOKENS: Final = "tokens used"
 _CHANGED: Final = "file update (completed)"
@@ -125,6 +125,7 @@ class _TextLog:
         self._blocks = BlockReader()
         self._style: _Style | None = None
         self._heading: str | None = None
+        self._is_below_heading = False
         self._said: list[str] = []
         self._message: str | None = None
         self._session_id: str | None = None
@@ -175,8 +176,7 @@ class _TextLog:
         return "completed" if self._figures.is_complete else None
 
     def _take(self, text: str) -> None:
-        if self._style is None and self._heading in _SPOKEN and text:
-            self._style = "ours" if text.startswith(_INDENT) else "codex"
+        self._find_style(text)
         if self._style == "ours" and (text.startswith(_INDENT) or not text):
             self._hear(text.removeprefix(_INDENT))
         elif self._blocks.take(text):
@@ -187,11 +187,19 @@ class _TextLog:
             self._heading, self._failure = _TOKENS, None
         elif text in _SPOKEN or self._style == "ours":
             self._open(text)
+        elif self._heading == _TOKENS:
+            self._take_outside(text)  # the answer once more, or a runner's cost
         else:
             self._take_failure(text)
-            if self._heading in {None, _TOKENS}:
+            if self._heading is None:
                 self._take_outside(text)
             self._hear(text)
+
+    def _find_style(self, text: str) -> None:
+        """Tell by the line right below a heading; Codex's banner has told before."""
+        if self._is_below_heading and text and self._style != "codex":
+            self._style = "ours" if text.startswith(_INDENT) else "codex"
+        self._is_below_heading = False
 
     @property
     def _is_doubtful(self) -> bool:
@@ -201,6 +209,7 @@ class _TextLog:
         """Begin what stands below a heading (ours: any line at the first column)."""
         self._close()
         self._heading = text
+        self._is_below_heading = text in _SPOKEN
         if self._style == "ours":
             self._take_outside(text)
         self._take_failure(text)
@@ -216,13 +225,14 @@ class _TextLog:
         session, model = _SESSION.fullmatch(text), _MODEL.fullmatch(text)
         if session is not None and self._session_id is None:
             self._session_id = untrusted.uuid(session.group(1))
+            self._style = self._style or "ours"  # Codex's has a banner above
         if model is not None and self._model is None:
             self._model = model.group(1)
         self._figures.take_named(text)
 
     def _take_failure(self, text: str) -> None:
         found = _FAILURE.fullmatch(text)
-        if found is None:
+        if found is None or wire.is_reconnect(found.group(1)):
             self._failure = self._failure if text not in _SPOKEN else None
             return
         self._failure = found.group(1)

@@ -174,9 +174,10 @@ def _block(heading: str, text: str) -> str:
 
 
 def _lines(text: str) -> list[str]:
-    shown = ansi.visible(text).rstrip()
-    lines = shown.split("\n") if shown else []
-    return [_shortened(line, LINE_LENGTH) for line in lines]
+    # Cut first: what is shown of a control character is longer than it is.
+    cut = [_shortened(line, LINE_LENGTH) for line in text.rstrip().split("\n")]
+    shown = ansi.visible("\n".join(cut)).rstrip()
+    return shown.split("\n") if shown else []
 
 
 def _bounded(output: str) -> str:

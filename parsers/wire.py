@@ -15,10 +15,10 @@ from parsers import untrusted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-# 0.169: `Reconnecting... waiting for network (…)`, older: `Reconnecting... 2/5`, and
-# `stream error: …; retrying 1/5 in 200ms…` of the oldest.
+# `Reconnecting... 1/5 (…)`, `Reconnecting... waiting for network (…)`, 0.50:
+# `Re-connecting... 1/5`; the oldest: `stream error: …; retrying 1/5 in 200ms…`.
 _RECONNECT = re.compile(
-    r"\s*(?:re-?connecting\b|stream \w+\b.*\bretrying )", re.IGNORECASE
+    r"\s*(?:re-?connecting\.\.\.|stream \w+\b.*\bretrying )", re.IGNORECASE
 )
 
 

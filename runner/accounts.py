@@ -8,6 +8,7 @@ from parsers.digest import Digest
 from parsers.facts import Facts, facts_of_digest
 from parsers.run_cost import RunCost, cost_of_run
 from parsers.run_usage import RunUsage, usage_of_run
+from parsers.summary import PREVIEW_LENGTH
 from parsers.usage import Usage, read_usage
 from runner import clock, record
 from runner.books import Books, Window, open_books
@@ -177,6 +178,21 @@ def account(facts: Facts, context: Context, settings: "Config") -> Accounts:
             counted, facts, rates, model=facts.model or context.model
         ).to_json(),
     )
+
+
+def pointers(data: "Mapping[str, object]", facts: Facts) -> dict[str, object]:
+    """Name the files that hold all of the texts which a summary cuts off.
+
+    Args:
+        data: the run's record, as far as there is one.
+        facts: what the run's output says.
+    """
+    found: dict[str, object] = {}
+    if len(str(data.get("task") or "")) >= PREVIEW_LENGTH and data.get("prompt_file"):
+        found["task_file"] = data["prompt_file"]
+    if len(facts.final_message or "") > PREVIEW_LENGTH:
+        found["final_message_file"] = data.get("events_file") or data.get("log_file")
+    return found
 
 
 def evidence_of(run: "Run", ended: "Exit", accounts: Accounts) -> Evidence:

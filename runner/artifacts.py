@@ -68,8 +68,12 @@ def new_run_id(at: "datetime") -> "RunId":
     return RunId(f"{at:%Y%m%d-%H%M%S-%f}-{os.urandom(4).hex()}")
 
 
-def make_directory(path: Path) -> None:
+def make_directory(path: Path, mend: str = "") -> None:
     """Make a directory and its parents, private; one that exists stays as it is.
+
+    Args:
+        path: the directory.
+        mend: what a user can do when it cannot be made.
 
     Raises:
         FileFault: it cannot be made.
@@ -81,7 +85,7 @@ def make_directory(path: Path) -> None:
         if not path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     except OSError as error:
-        raise FileFault("make the directory", path, error) from error
+        raise FileFault("make the directory", path, error, mend) from error
 
 
 def create(path: Path, content: bytes = b"") -> None:
@@ -220,7 +224,7 @@ def lock(path: Path) -> int | None:
     a death. Programs that are started do not inherit it unless it is handed to them.
 
     Raises:
-        FileFault: the file cannot be opened.
+        FileFault: the file cannot be opened, or its file system knows no locks.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
     try:
@@ -229,9 +233,11 @@ def lock(path: Path) -> int | None:
         raise FileFault("open the lock", path, error) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as error:
         os.close(handle)
-        return None
+        if isinstance(error, BlockingIOError):
+            return None
+        raise FileFault("lock", path, error) from error
     return handle
 
 
@@ -243,8 +249,8 @@ def is_locked(path: Path) -> bool:
         return False
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
     finally:
         os.close(handle)
     return False

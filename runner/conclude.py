@@ -99,6 +99,7 @@ def _write(run: "Run", verdict: "Verdict", closing: Closing, kept: Accounts) -> 
     facts = kept.facts
     if verdict.error is not None and verdict.error not in facts.errors:
         facts = replace(facts, errors=(*facts.errors, verdict.error))
+    data |= accounts.pointers(data, facts)
     whole = summary.build(facts, data, verdict.outcome, kept.usage, kept.cost)
     whole["warnings"] = warnings
     faults = [

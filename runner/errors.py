@@ -40,11 +40,14 @@ class RunnerFault(RunnerError):
 
 
 class FileFault(RunnerFault):
-    """Report one failed file operation."""
+    """Report one failed file operation, with the mend where there is one."""
 
-    def __init__(self, doing: str, path: "Path | str", cause: OSError) -> None:
+    def __init__(
+        self, doing: str, path: "Path | str", cause: OSError, mend: str = ""
+    ) -> None:
         reason = cause.strerror or str(cause)
-        super().__init__(f"cannot {doing} {path}: {reason}")
+        hint = f" ({mend})" if mend else ""
+        super().__init__(f"cannot {doing} {path}: {reason}{hint}")
 
 
 class LedgerFault(RunnerFault):

@@ -35,14 +35,16 @@ def life_of(run: "Run") -> Life:
         case Finished():
             return Life.NONE
         case Prepared(launcher=owner) | Launching(supervisor=owner):
-            if artifacts.is_locked(events) or proctable.is_alive(owner):
+            # The launcher asks only when the supervisor that it started is gone.
+            is_asking = owner == proctable.this_process()
+            is_there = proctable.is_alive(owner) and not is_asking
+            if artifacts.is_locked(events) or is_there:
                 return Life.SUPERVISOR
-            # It may have died between starting Codex and saying so.
-            return Life.CODEX if native_codex(events) else Life.NONE
+            return Life.CODEX if codex_of(run) else Life.NONE
         case Running(supervisor=supervisor, codex=codex):
             if artifacts.is_locked(events) or proctable.is_alive(supervisor):
                 return Life.SUPERVISOR
-            if proctable.is_alive(codex) or native_codex(events):
+            if proctable.is_alive(codex) or codex_of(run):
                 return Life.CODEX
             return Life.NONE
 
@@ -50,6 +52,24 @@ def life_of(run: "Run") -> Life:
 def is_orphaned(run: "Run") -> bool:
     """Tell whether Codex works on without a supervisor."""
     return life_of(run) is Life.CODEX
+
+
+def codex_of(run: "Run") -> "ProcessId | None":
+    """Name the living Codex of a run: the native process, else the one started.
+
+    A supervisor may have died between starting Codex and saying so, while there was
+    only the launcher: then whoever writes to the events file is Codex.
+    """
+    events = record.files_of(run.spec).events
+    if (native := native_codex(events)) is not None:
+        return native
+    match run.state:
+        case Running(codex=codex):
+            return codex if proctable.is_alive(codex) else None
+        case Launching():
+            return next(iter(proctable.writers_of(events)), None)
+        case _:
+            return None
 
 
 def native_codex(events: "Path") -> "ProcessId | None":

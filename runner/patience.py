@@ -14,14 +14,18 @@ if TYPE_CHECKING:
 
 # A rollout is looked at this often within the stall limit.
 _CHECKS_PER_LIMIT = 8
+# Codex notes the rate limits with every reply, also of a stream that broke off, so a
+# thread that reconnects for ever has a growing file (0.169).
+_NO_PROGRESS = b'"type":"token_count"'
+_HEAD_BYTES = 200
 
 
 class Patience:
     """Tell when a run has used up its time, or has stood still for too long.
 
     Progress is an event that is no reconnect message, a command that is running, or
-    a rollout file of the thread or of its sub-agents that has grown: while an agent
-    waits for another, its own event stream says nothing.
+    a record in a rollout file of the thread or of its sub-agents: while an agent waits
+    for another, its own event stream says nothing.
     """
 
     def __init__(self, limits: "Limits", codex_home: "Path") -> None:
@@ -51,18 +55,23 @@ class Patience:
 
     def _have_rollouts_grown(self, digest: "Digest") -> bool:
         threads = [t for t in (digest.thread_id, *digest.agent_threads) if t]
-        sizes = {thread: self._size(thread) for thread in threads}
-        has_grown = any(
-            size > self._sizes[thread]
-            for thread, size in sizes.items()
-            if thread in self._sizes
-        )
-        self._sizes = sizes
-        return has_grown
+        have_grown = [self._has_grown(thread) for thread in threads]
+        return any(have_grown)
 
-    def _size(self, thread_id: str) -> int:
+    def _has_grown(self, thread_id: str) -> bool:
+        """Tell whether a thread's rollout has new records since the last look."""
         path = home.rollout_of(self._home, thread_id)
+        before = self._sizes.get(thread_id)
         try:
-            return path.stat().st_size if path else 0
+            size = self._sizes[thread_id] = path.stat().st_size if path else 0
+            return bool(path and before is not None and _holds_news(path, before, size))
         except OSError:
-            return 0
+            return False
+
+
+def _holds_news(path: "Path", start: int, end: int) -> bool:
+    if end <= start:
+        return False
+    with path.open("rb") as file:
+        file.seek(start)
+        return any(_NO_PROGRESS not in line[:_HEAD_BYTES] for line in file)

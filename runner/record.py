@@ -99,10 +99,12 @@ def files_of(spec: Spec) -> RunFiles:
 
 
 def elapsed(started: "datetime", ended: "datetime | None") -> float | None:
-    """Return the seconds from start to end, to the millisecond, never negative."""
+    """Return the seconds between two instants as the record writes them."""
     if ended is None:
         return None
-    return max(0.0, round((ended - started).total_seconds(), 3))
+    # Of finer instants the figure would be another one when the record is read back.
+    written = parse_iso(iso(ended)) - parse_iso(iso(started))
+    return max(0.0, round(written.total_seconds(), 3))
 
 
 def from_json(record: "Mapping[str, object]") -> Run:

@@ -53,6 +53,10 @@ def main(argv: "Sequence[str] | None" = None) -> int:
         keeper.claim(Claimed(supervisor=proctable.this_process()))
     except StaleStateError:
         return 1
+    except RunnerError as error:
+        # Nothing has been started: the next reader finds the run abandoned.
+        keeper.warn(str(error))
+        return 1
     _supervise(keeper, orders, inbox, settings)
     return 0
 

@@ -6,10 +6,9 @@ Whoever watches reads the files; nobody stands between Codex and them.
 import os
 from typing import TYPE_CHECKING
 
-from parsers.ansi import visible
 from parsers.digest import Digest
 from parsers.lines import LineBuffer
-from parsers.transcript import render
+from parsers.transcript import render, render_stderr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +63,7 @@ class Watch:
     def read(self) -> str:
         """Return the transcript of what has been written since the last call."""
         parts = [self._event(line) for line in self._events.lines()]
-        parts += [_stderr_line(line) for line in self._stderr.lines()]
+        parts += [render_stderr(line) for line in self._stderr.lines()]
         return "".join(parts)
 
     def finish(self) -> "Iterator[str]":
@@ -75,14 +74,10 @@ class Watch:
             self.digest.finish(rest)
             yield render(rest)
         if rest := self._stderr.rest():
-            yield _stderr_line(rest)
+            yield render_stderr(rest)
         self._events.close()
         self._stderr.close()
 
     def _event(self, line: bytes) -> str:
         self.digest.feed(line)
         return render(line)
-
-
-def _stderr_line(line: bytes) -> str:
-    return f"[stderr] {visible(line.decode(errors='replace'))}\n"

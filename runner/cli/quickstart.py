@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from runner import clock, process, record
 from runner.cli import render
 from runner.cli.arguments import parse as parse_run
 from runner.cli.door import Parser, enter
-from runner.cli.render import Output
+from runner.cli.render import Output, ReaderGoneError
 from runner.cli.stage import Stage, Wishes, offline_stage, own_stage
 from runner.errors import RunnerFault
 from runner.model import Finished
@@ -69,7 +69,8 @@ def parse(argv: "Sequence[str]") -> Wishes:
     parser.add_argument("--repo", metavar="DIR", help="where Codex works")
     parser.add_argument("--task", metavar="TEXT", help="what it is to do")
     parser.add_argument("--codex-bin", metavar="BIN", default="codex")
-    found, rest = parser.parse_known_args(argv)
+    end = argv.index("--") if "--" in argv else len(argv)
+    found, rest = parser.parse_known_args(argv[:end])
     names = {word.partition("=")[0] for word in rest}
     return Wishes(
         repo=found.repo,
@@ -78,7 +79,7 @@ def parse(argv: "Sequence[str]") -> Wishes:
         has_prompt=bool(names & {"--task-file", "--resume"}),
         has_sandbox=bool(names & {"--sandbox", "-s"}),
         is_offline=found.offline,
-        rest=tuple(word for word in rest if word != "--detach"),
+        rest=(*(word for word in rest if word != "--detach"), *argv[end:]),
     )
 
 
@@ -89,11 +90,11 @@ def _command(wishes: Wishes, settings: "Config") -> int:
         run_id = None
         try:
             with _uninterrupted():
-                run_id = _start(stage, output)
+                run_id, code = _start(stage, output)
             if run_id is None:
-                return 1
+                return code
             code = _follow(run_id, stage, output)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, ReaderGoneError):
             if run_id is not None:
                 _leave(run_id, stage)
             raise
@@ -116,7 +117,7 @@ def _stage(wishes: Wishes, settings: "Config") -> "Iterator[Stage]":
             render.note(f"{sandbox.detail} -> {sandbox.mend}")
         yield own_stage(wishes, settings)
         return
-    render.note("no login: a demonstration with a model server on this machine")
+    render.note("no login is used: a model server on this machine plays the model")
     if wishes.repo or wishes.rest:
         render.note("it leaves your repository alone; `codex login` makes it yours")
     mode = "workspace-write"
@@ -136,8 +137,8 @@ def _examined(wishes: Wishes, settings: "Config") -> "Mapping[str, Check]":
     return {check.name: check for check in checks}
 
 
-def _start(stage: Stage, output: Output) -> str | None:
-    """Start the run in the background; show its lines and return its id."""
+def _start(stage: Stage, output: Output) -> tuple[str | None, int]:
+    """Start the run in the background, show its lines, return its id and exit code."""
     found = None
     reader, writer = os.pipe()
     try:
@@ -146,10 +147,11 @@ def _start(stage: Stage, output: Output) -> str | None:
         os.close(writer)
     with os.fdopen(reader, encoding="utf-8", errors="replace") as lines:
         for line in lines:
-            output.text(line)
+            with suppress(ReaderGoneError):  # the id is needed all the same
+                output.text(line)
             key, _, value = line.strip().partition("=")
             found = value if key == "codex_run_id" else found
-    return found if _ended(pid) == 0 else None
+    return found, _ended(pid)
 
 
 @contextmanager

@@ -65,25 +65,25 @@ class Output:
 
     def _write(self, data: bytes) -> None:
         rest = memoryview(data)
-        try:
-            while rest:
+        while rest:
+            try:
                 rest = rest[os.write(1, rest) :]
-        except BlockingIOError:
-            select.select((), [1], ())
-            self._write(bytes(rest))
-        except OSError as error:
-            if error.errno in {errno.EPIPE, errno.EIO, errno.EBADF}:
-                raise ReaderGoneError from error
-            message = f"cannot write to standard output: {error.strerror}"
-            raise RunnerFault(message) from error
+            except BlockingIOError:
+                select.select((), [1], ())
+            except OSError as error:
+                if error.errno in {errno.EPIPE, errno.EIO, errno.EBADF}:
+                    raise ReaderGoneError from error
+                message = f"cannot write to standard output: {error.strerror}"
+                raise RunnerFault(message) from error
 
 
 def note(text: str) -> None:
-    """Say something to people, on standard error; nobody has to listen."""
+    """Say something to people in one line, on standard error; nobody has to listen."""
     name = Path(sys.argv[0]).name.removesuffix(".py")
+    line = " ".join(f"{name}: {text}".splitlines())
     with contextlib.suppress(OSError):
         # Not through sys.stderr: a signal handler may come in the middle of a write.
-        os.write(2, f"{name}: {text}\n".encode(errors="backslashreplace"))
+        os.write(2, f"{line}\n".encode(errors="backslashreplace"))
 
 
 def compact(value: object) -> str:

@@ -49,6 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m runner.loopback",
         description="A Responses API on 127.0.0.1 that drives the real Codex offline.",
+        epilog=sys.modules[scripted.__module__].__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--responder", choices=sorted(RESPONDERS), default="scripted")

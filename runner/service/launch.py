@@ -53,7 +53,7 @@ def prepare(
     head = block.text([*block.announcement(run), ""]) + preamble + "\n"
     made: list[Path] = []
     try:
-        artifacts.make_directory(files.directory)
+        artifacts.make_directory(files.directory, "--log-dir names another one")
         for path, content in (
             (files.prompt, prompt),
             (files.events, b""),

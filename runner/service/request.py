@@ -179,7 +179,7 @@ def _report(report: Report) -> Report:
     json_out = event_stream = None
     if report.json_out is not None:
         json_out = Path(report.json_out).absolute()
-        artifacts.make_directory(json_out.parent)
+        artifacts.make_directory(json_out.parent, "--json-out names another one")
         if json_out.is_dir():
             message = f"--json-out {report.json_out}: is a directory, name a file"
             raise UsageError(message)
@@ -189,7 +189,9 @@ def _report(report: Report) -> Report:
             )
     if report.event_stream is not None:
         event_stream = Path(report.event_stream).absolute()
-        artifacts.make_directory(event_stream.parent)
+        artifacts.make_directory(
+            event_stream.parent, "--event-stream names another one"
+        )
         artifacts.append(event_stream, b"")
     return Report(
         json_out=str(json_out) if json_out else None,

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 from runner import clock, process, proctable
 from runner.judge import Cause, Exit
 from runner.ladder import Ladder
-from runner.liveness import Life, life_of, native_codex
+from runner.liveness import Life, codex_of, life_of
 from runner.model import Launching, Running
-from runner.record import files_of
 from runner.service.settle import settle
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def stop(run: "Run", number: int, ledger: "Ledger", settings: "Config") -> bool:
 
 
 def _end_orphan(run: "Run") -> None:
-    codex = _codex_of(run)
+    codex = codex_of(run)
     if codex is None:
         return
     family = proctable.Family(codex.pid, remember=True)
@@ -48,13 +47,6 @@ def _end_orphan(run: "Run") -> None:
         return [codex, *found] if proctable.is_alive(codex) else found
 
     members()
-    ladder = Ladder(lambda: _codex_of(run), members)
+    ladder = Ladder(lambda: codex_of(run), members)
     while not ladder.step():
         clock.sleep(_PACE_SECONDS)
-
-
-def _codex_of(run: "Run") -> "ProcessId | None":
-    native = native_codex(files_of(run.spec).events)
-    if native is None and isinstance(run.state, Running):
-        return run.state.codex if proctable.is_alive(run.state.codex) else None
-    return native

@@ -63,6 +63,7 @@ def summarize_run(run_id: str, log_dir: Path, settings: "Config") -> Json:
         return written
     kept = accounts.keep(run, ledger, settings)
     data = {**record.to_json(run), "model": kept.model}
+    data |= accounts.pointers(data, kept.facts)
     return summary.build(kept.facts, data, None, kept.usage, kept.cost)
 
 
@@ -94,6 +95,7 @@ def summarize_log(log: Path, meta_path: Path | None, settings: "Config") -> Json
     )
     outcome = _outcome(frozen, told)
     told = {"log_file": str(log.absolute()), "model": kept.model, **told}
+    told |= accounts.pointers(told, facts)
     whole = summary.build(facts, told, outcome, frozen.usage, frozen.cost)
     return {**whole, "warnings": frozen.warnings}
 

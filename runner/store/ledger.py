@@ -34,7 +34,9 @@ class Ledger:
     """
 
     def __init__(self, state_home: Path) -> None:
-        artifacts.make_directory(state_home)
+        artifacts.make_directory(
+            state_home, "CODEX_RUNNER_HOME names another state directory"
+        )
         self._path = state_home / "runs.db"
         self._db = self._open()
 

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 from support.codex_home import find_real_codex
+from support.commands import Cli
+from support.real_codex import RealTasks
+from support.stand_in import StandIn
 
 _HERE = Path(__file__).parent
 
@@ -37,3 +40,9 @@ def real_codex() -> Path:
     if os.environ.get("CODEX_E2E") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture
+def codex(cli: Cli, repo: Path, real_codex: Path, tmp_path: Path) -> RealTasks:
+    """Start runs of the real Codex in the repository."""
+    return RealTasks(cli, repo, StandIn(real_codex), tmp_path)

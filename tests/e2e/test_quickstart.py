@@ -90,6 +90,36 @@ def test_an_interrupted_demonstration_ends_its_run(
     assert b"codex_run_id=" in out
 
 
+def test_what_stands_behind_two_dashes_is_codexs(quickstart: Cli, repo: Path) -> None:
+    done = quickstart("--repo", repo, "--task", "say: hi", "--", "--ephemeral")
+
+    assert done.returncode == 0, done.stderr
+    assert list(Path(quickstart.environment["CODEX_HOME"]).glob("sessions/*")) == []
+
+
+def test_a_reader_that_goes_away_ends_a_demonstration(
+    quickstart: Cli, tmp_path: Path
+) -> None:
+    process = quickstart.start("--offline")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    process.stdout = None
+
+    assert process.wait(30) in {0, 141}
+    assert list(tmp_path.glob("runs/*.summary.json"))
+
+
+def test_an_option_that_is_not_known_is_refused_as_the_command_does(
+    quickstart: Cli, repo: Path
+) -> None:
+    done = quickstart("--repo", repo, "--task", "x", "--nonsense")
+
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "--nonsense" in done.stderr.splitlines()[-1]
+
+
 def test_a_missing_codex_is_one_line(quickstart: Cli) -> None:
     done = quickstart("--codex-bin", "/nowhere/codex")
 

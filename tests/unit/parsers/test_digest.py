@@ -204,6 +204,19 @@ def test_reconnecting_and_noise_are_no_progress() -> None:
     assert digest.failure is None
 
 
+@pytest.mark.parametrize("version", ["0.50", "0.169"])
+def test_a_retried_connection_of_any_version_is_no_error(
+    version: str, recorded: Callable[[str], bytes]
+) -> None:
+    data = recorded(f"events-{version}-reconnect.jsonl")
+    digest = digest_of(data)
+    retries = data.count(b"onnecting... ")
+
+    assert retries
+    assert len(digest.errors) == (1 if version == "0.50" else 0)
+    assert digest.progress == data.count(b"\n") - retries
+
+
 def test_an_error_without_an_end_is_the_failure() -> None:
     digest = digest_of(b'{"type":"error","message":"boom"}')
 

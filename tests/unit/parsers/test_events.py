@@ -133,6 +133,26 @@ def test_a_failed_call_of_an_mcp_tool_says_so(
     assert (call.status, call.result, call.error) == ("failed", "bad", None)
 
 
+def test_a_structured_result_is_shown_where_there_is_no_text() -> None:
+    result = {"content": [], "structured_content": {"n": 1}}
+    item = {"type": "mcp_tool_call", "result": result}
+    event = decode(json.dumps({"type": "item.completed", "item": item}).encode())
+
+    assert isinstance(event, events.ItemEvent)
+    assert isinstance(event.item, items.McpToolCall)
+    assert event.item.result == '{"n": 1}'
+
+
+def test_a_kind_of_change_may_be_an_object() -> None:
+    change = {"path": "a", "kind": {"type": "update", "move_path": None}}
+    item = {"type": "file_change", "changes": [change, {"kind": "add"}, 7]}
+    event = decode(json.dumps({"type": "item.completed", "item": item}).encode())
+
+    assert isinstance(event, events.ItemEvent)
+    assert isinstance(event.item, items.FileChange)
+    assert event.item.changes == (items.Change(path="a", kind="update"),)
+
+
 def test_a_search_is_read_although_its_line_names_two_ids(
     recorded: Callable[[str], bytes],
 ) -> None:

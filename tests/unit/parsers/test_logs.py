@@ -61,6 +61,10 @@ def test_every_kind_of_file_tells_what_it_is(
     assert facts_of(b"") == facts_of(b"\n \0\n") == Facts(kind="empty")
 
 
+def test_an_object_that_is_no_event_does_not_tell_the_kind() -> None:
+    assert facts_of(b'{"type":7}\n{"type":"novel"}\n{"a":1}\n').kind == "log"
+
+
 @pytest.mark.parametrize("version", ["0.50", "0.80", "0.98", "0.125", "0.169"])
 def test_a_saved_stream_of_any_version_is_read(
     version: str, recorded: Callable[[str], bytes]
@@ -136,6 +140,16 @@ def test_a_failed_run_in_colour_is_read(recorded: Callable[[str], bytes]) -> Non
     assert facts.total_tokens is None
 
 
+def test_a_connection_that_was_retried_is_no_error(
+    recorded: Callable[[str], bytes],
+) -> None:
+    facts = facts_of(recorded("human-0.169-reconnect.log"))
+
+    assert facts.ended == "completed"
+    assert facts.errors == ()
+    assert facts.total_tokens == 358
+
+
 def test_our_own_transcript_gives_its_events_back(
     recorded: Callable[[str], bytes],
 ) -> None:
@@ -164,6 +178,23 @@ def test_our_own_transcript_tells_a_failure(
     assert told.ended == said.ended == "failed"
     assert told.failure == said.failure
     assert told.errors == said.errors
+
+
+def test_our_own_transcript_needs_no_prompt_to_be_known(
+    recorded: Callable[[str], bytes],
+) -> None:
+    events = recorded("events-0.169-patch.jsonl")
+    noise = f"[stderr] session id: {OTHER}\n[stderr] model: other\n"
+    said = "".join(map(render, events.splitlines(keepends=True)))
+    facts = facts_of(FIRST_BLOCK + noise + said + noise + LAST_BLOCK)
+
+    assert facts.session_id == "01a1f87a-c46a-75b2-b5c8-8b8e95b737ab"
+    assert facts.files_changed == {
+        "/work/repo/f.txt": "update",
+        "/work/repo/new.txt": "add",
+    }
+    assert facts.final_message == "done: patch:"
+    assert facts.model == "gpt-5.1-codex-mini"
 
 
 HOSTILE = f"""\
@@ -367,6 +398,16 @@ def test_what_the_bash_parser_got_wrong_is_right_or_unknown(
     facts = facts_of(f"{FIRST_BLOCK}{text}\n{LAST_BLOCK}")
 
     assert (facts.usage, facts.total_tokens, facts.cost_usd) == (usage, total, cost)
+
+
+def test_an_answer_that_speaks_of_errors_is_no_failure() -> None:
+    said = "I fixed it:\nERROR: no such table\n"
+    log = f"{BANNER}user\nhi\ncodex\n{said}tokens used\n9\n{said}{LAST_BLOCK}"
+    facts = facts_of(log)
+
+    assert facts.ended == "completed"
+    assert facts.failure is None
+    assert facts.final_message == said.strip()
 
 
 def test_a_tools_figure_counts_for_nothing_when_the_turn_went_on() -> None:

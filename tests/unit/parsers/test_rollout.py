@@ -283,9 +283,24 @@ def test_totals_before_the_window_are_its_baseline(
     assert inputs(found) == [1080, 1081, 1082]
 
 
+def test_an_output_that_names_no_agent_spawns_none() -> None:
+    output = {"type": "function_call_output", "output": '{"agent_id": nobody}'}
+
+    assert read(line("response_item", output)).spawned_thread_ids == ()
+    output["output"] = '{"agent_id":"nobody"}'
+    assert read(line("response_item", output)).spawned_thread_ids == ()
+    output["output"] = '{"agent_id":nobody'
+    assert read(line("response_item", output)).spawned_thread_ids == ()
+
+
 @pytest.mark.parametrize(
     "since",
-    ["2026-11-20T10:00:00Z", "2026-11-20T10:00:00+00:00", "2026-11-20T11:00:00+01:00"],
+    [
+        "2026-11-20T10:00:00",
+        "2026-11-20T10:00:00Z",
+        "2026-11-20T10:00:00+00:00",
+        "2026-11-20T11:00:00+01:00",
+    ],
 )
 def test_times_are_compared_as_times(since: str) -> None:
     record = token_count(total=CALL, last=CALL)

@@ -1,0 +1,187 @@
+"""The real Codex carries sessions on: the right one, with the right settings."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from support.processes import wait_until
+from support.real_codex import (
+    PARTS,
+    RealTasks,
+    holding,
+    parts,
+    used,
+    wait_for_command,
+)
+from support.tasks import Ended
+
+from runner.loopback import LoopbackServer
+
+UNKNOWN = "01a1f000-1111-7000-8000-00000000beef"
+BUSY = 75
+
+
+@pytest.fixture
+def first(codex: RealTasks) -> Ended:
+    ended = codex("--task", "run: true\nsay: begun")
+    assert ended.code == 0
+    return ended
+
+
+@pytest.mark.parametrize("way", ["uuid", "upper case", "run id"])
+def test_a_session_is_carried_on_by_any_of_its_names(
+    codex: RealTasks, first: Ended, way: str
+) -> None:
+    session = first.fields["codex_session_id"]
+    names = {
+        "uuid": session,
+        "upper case": session.upper(),
+        "run id": first.files.run_id,
+    }
+
+    ended = codex("--resume", names[way], "--task", "say: carried on")
+
+    assert ended.code == 0
+    assert ended.fields["codex_session_id"] == session
+    assert ended.meta["mode"] == "resume"
+    assert ended.meta["resume_session"] == session
+    assert ended.files.summary["resume_session"] == session
+    assert ended.files.summary["final_message"] == "carried on"
+    assert parts(ended.files.summary["token_usage"]) == used(3)
+
+
+def test_without_a_task_the_continuation_prompt_is_sent(
+    codex: RealTasks, first: Ended, loopback: LoopbackServer
+) -> None:
+    session = first.fields["codex_session_id"]
+
+    codex("--resume", session)
+    codex("--resume", session, "--continue-prompt", "Go on, by flag.")
+    env = {"CODEX_CONTINUE_PROMPT": "Go on, by environment."}
+    last = codex("--resume", session, env=env)
+
+    assert [request.prompt for request in loopback.requests_of(session)[2:]] == [
+        "Continue where you left off.",
+        "Go on, by flag.",
+        "Go on, by environment.",
+    ]
+    assert last.files.summary["task"] == "Go on, by environment."
+
+
+@pytest.mark.parametrize("model", [("-m", "gpt-5"), ("-c", 'model="gpt-5"')])
+def test_options_reach_codex_on_resume_too(
+    codex: RealTasks, first: Ended, model: tuple[str, str]
+) -> None:
+    session = first.fields["codex_session_id"]
+
+    ended = codex(
+        "--resume", session, "--sandbox", "read-only", *model, "--task", "say: hi"
+    )
+
+    assert ended.code == 0
+    assert ended.files.summary["model"] == "gpt-5"
+    assert ended.files.summary["cost"]["model"] == "gpt-5"
+    assert ended.meta["sandbox"] == "read-only"
+    before, after = codex.records(session, "turn_context")
+    assert before["model"] == "gpt-5.1-codex"
+    assert before["sandbox_policy"]["type"] == "danger-full-access"
+    assert after["model"] == "gpt-5"
+    assert after["sandbox_policy"]["type"] == "read-only"
+
+
+def test_three_runs_on_a_session_share_its_total_out(
+    codex: RealTasks, first: Ended
+) -> None:
+    session = first.fields["codex_session_id"]
+    second = codex("--resume", session, "--task", "calls: 2\nsay: two")
+    third = codex("--resume", second.files.run_id, "--task", "say: three")
+
+    runs = [ended.files.summary for ended in (first, second, third)]
+    shares = [parts(run["token_usage"]) for run in runs]
+    assert shares == [used(1, 2), used(3, 4, 5), used(6)]
+    summed = {part: sum(share[part] for share in shares) for part in PARTS}
+    assert summed == codex.total(session)
+    whole = json.loads(codex.parse("--log", codex.rollout(session)).stdout)
+    assert parts(whole["token_usage"]) == summed
+    costs = sum(run["cost"]["usd"] for run in runs)
+    assert whole["cost"]["usd"] == pytest.approx(costs)
+
+
+def test_an_unknown_session_fails_in_codex_s_words(codex: RealTasks) -> None:
+    ended = codex("--resume", UNKNOWN)
+
+    assert ended.code == 1
+    assert ended.fields["outcome"] == "failed"
+    assert f"no rollout found for thread id {UNKNOWN}" in ended.meta["error"]
+    assert ended.fields["codex_session_id"] == "unknown"
+    assert ended.files.summary["token_usage"]["total_tokens"] is None
+
+
+def test_a_name_is_no_session(codex: RealTasks) -> None:
+    ended = codex("--resume", "my-nice-thread")
+
+    assert ended.code == 2
+    assert "neither a session's UUID nor a run known here" in ended.stderr
+    assert codex.all == []
+
+
+def test_a_second_run_on_a_session_is_refused_with_the_holder_s_id(
+    codex: RealTasks, first: Ended, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    resumed = ("--resume", first.files.run_id, "--task", f"run: {holding(go)}")
+    holder = codex.start(*resumed)
+    files = holder.wait_running()
+    wait_for_command(files)
+    began = time.monotonic()
+
+    refused = codex("--resume", first.fields["codex_session_id"].upper())
+
+    assert refused.code == BUSY
+    assert files.run_id in refused.stderr
+    assert refused.stdout == ""
+    assert time.monotonic() - began < 5
+    go.touch()
+    assert holder.wait().code == 0
+    assert len(codex.all) == 2
+
+
+def test_a_first_run_holds_its_session_from_the_announcement_on(
+    codex: RealTasks, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    holder = codex.start("--task", f"run: {holding(go)}")
+    files = holder.wait_running()
+    wait_until(lambda: files.meta["session_id"], what="the session id in the record")
+
+    refused = codex("--resume", files.run_id)
+
+    assert refused.code == BUSY
+    assert files.run_id in refused.stderr
+    go.touch()
+    assert holder.wait().code == 0
+
+
+def test_waiting_for_a_session_runs_after_its_holder(
+    codex: RealTasks, first: Ended, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    resumed = ("--resume", first.files.run_id)
+    holder = codex.start(*resumed, "--task", f"run: {holding(go)}")
+    files = holder.wait_running()
+    wait_for_command(files)
+
+    wait = "--wait-for-session"
+    waiting = codex.start(*resumed, wait, "--task", "say: after all")
+    wait_until(lambda: files.run_id in waiting.stderr, what="the note who holds it")
+    assert waiting.wait_announced().meta["state"] == "launching"
+    go.touch()
+
+    assert holder.wait().code == 0
+    ended = waiting.wait()
+    assert ended.code == 0
+    assert ended.files.summary["final_message"] == "after all"
+    assert ended.meta["started_at"] >= files.meta["ended_at"]
+    assert parts(files.summary["token_usage"]) == used(3, 4)
+    assert parts(ended.files.summary["token_usage"]) == used(5)

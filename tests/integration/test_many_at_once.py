@@ -1,0 +1,45 @@
+"""Fifty starts at once leave fifty complete records and fifty ids."""
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+from support.stand_in import StandIn
+from support.tasks import CLOSING, Tasks
+
+MANY = 50
+
+
+@pytest.mark.slow
+def test_fifty_starts_on_a_fresh_state_directory_leave_fifty_complete_records(
+    task: Tasks, stand_in: StandIn, tmp_path: Path, state_home: Path
+) -> None:
+    stream = tmp_path / "stream.jsonl"
+    begun = [
+        task.start("--task", f"Number {n}.", "--event-stream", stream)
+        for n in range(MANY)
+    ]
+    ended = [each.wait(120) for each in begun]
+
+    assert {each.stderr for each in ended} == {""}
+    assert [each.code for each in ended] == [0] * MANY
+    assert all(each.block == CLOSING for each in ended)
+    assert len({each.files.run_id for each in ended}) == MANY
+    assert {each.meta["task"] for each in ended} == {
+        f"Number {n}." for n in range(MANY)
+    }
+    for each in ended:
+        assert each.meta["outcome"] == "succeeded"
+        assert each.files.summary["run_id"] == each.files.run_id
+        assert each.files.text(".prompt") == each.meta["task"]
+        assert each.files.text(".events.jsonl").count("\n") == 4
+    assert len(stand_in.runs) == MANY
+    lines = [json.loads(line) for line in stream.read_text().splitlines()]
+    told = [(line["run_id"], line["event"]) for line in lines]
+    assert len(told) == len(set(told)) == 2 * MANY
+    with sqlite3.connect(state_home / "runs.db") as db:
+        rows = db.execute("select state, outcome, count(*) from runs group by 1, 2")
+        assert rows.fetchall() == [("finished", "succeeded", MANY)]
+    db.close()
+    assert not list(task.log_dir.glob(".*"))
