@@ -1,5 +1,7 @@
 """Terminal control sequences in text: taken out, or made visible; never obeyed."""
 
+from __future__ import annotations
+
 import re
 
 # CSI, OSC (ended by BEL or ST), the string sequences (DCS, SOS, PM, APC), two-character

@@ -7,7 +7,10 @@ before it.
 from __future__ import annotations
 
 import re
-from typing import Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 _FIELD: Final = re.compile(r"([a-z][a-z0-9_]*)=(.*)")
 _FIRST: Final = "codex_run_id"

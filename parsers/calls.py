@@ -11,18 +11,16 @@ calls are differences of the running totals in `token_count`, which all versions
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
-
 from parsers.usage import Usage, read_usage
+from parsers.value import replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _NOTHING = Usage()
 
 
-@dataclass(slots=True, kw_only=True)
 class CallCounter:
     """Takes the usage records of one thread in order; tells each call's own usage.
 
@@ -31,12 +29,13 @@ class CallCounter:
     `total` is the thread's figure as its file says it, those of its parent included.
     """
 
-    is_rooted: bool = True
-    is_recorded: bool = False
-    _total: object = None
-    _running: Usage | None = None
-    _is_new_process: bool = False
-    _responses: set[str] = field(default_factory=set)
+    def __init__(self, *, is_rooted: bool = True) -> None:
+        self.is_rooted = is_rooted
+        self.is_recorded = False
+        self._total: object = None
+        self._running: Usage | None = None
+        self._is_new_process = False
+        self._responses: set[str] = set()
 
     @property
     def total(self) -> Usage | None:

@@ -9,14 +9,15 @@ Codex's own is decoded whole; both ways give the same facts.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
 
 from parsers import untrusted, wire
 from parsers.turns import TurnCompleted, TurnFailed
 from parsers.usage import read_usage
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import Final
 
     from parsers.usage import Usage
 

@@ -5,24 +5,25 @@ Every line gives one: broken lines and types not known yet are values too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
-
 from parsers import untrusted, wire
 from parsers.items import read_item
 from parsers.turns import TurnCompleted, TurnFailed
 from parsers.usage import read_usage
+from parsers.value import Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Final, Literal, TypeAlias
 
     from parsers.items import Item
+
+    Phase = Literal["started", "updated", "completed"]
 
 __all__ = [
     "ErrorReported",
     "Event",
     "ItemEvent",
-    "Phase",
     "ThreadStarted",
     "TurnCompleted",
     "TurnFailed",
@@ -32,7 +33,6 @@ __all__ = [
     "decode",
 ]
 
-Phase = Literal["started", "updated", "completed"]
 _PHASES: Final[dict[str, Phase]] = {
     "item.started": "started",
     "item.updated": "updated",
@@ -40,20 +40,17 @@ _PHASES: Final[dict[str, Phase]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ThreadStarted:
+class ThreadStarted(Value):
     """Codex names its thread; the id is a UUID in lower case."""
 
     thread_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TurnStarted:
+class TurnStarted(Value):
     """A prompt is being worked on."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorReported:
+class ErrorReported(Value):
     """An error at the top level; a reconnect is a note that the connection is retried.
 
     Only a `TurnFailed` after it makes it a failure.
@@ -63,23 +60,20 @@ class ErrorReported:
     is_reconnect: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ItemEvent:
+class ItemEvent(Value):
     """Something the agent does begins, goes on, or is done."""
 
     phase: Phase
     item: Item
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownEvent:
+class UnknownEvent(Value):
     """An event of a type that this version does not know; "" where it has none."""
 
     type: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Undecodable:
+class Undecodable(Value):
     """A line that holds no JSON object."""
 
     reason: str

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
-
 from parsers.turns import TurnCompleted, TurnFailed
+from parsers.value import EMPTY, Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Literal
 
     from parsers.digest import Digest
     from parsers.threads import Rollout
     from parsers.usage import Usage
 
-Kind = Literal["events", "log", "rollout", "empty"]
-Ended = Literal["completed", "failed"]
+    Kind = Literal["events", "log", "rollout", "empty"]
+    Ended = Literal["completed", "failed"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(Value):
     """The facts of one file; None is what it does not tell.
 
     `usage` is the thread's figure as the file says it, `total_tokens` the figure of a
@@ -34,16 +33,16 @@ class Facts:
     final_message: str | None = None
     commands_run: int | None = None
     commands_failed: int | None = None
-    files_changed: Mapping[str, str] = field(default_factory=dict)
+    files_changed: Mapping[str, str] = EMPTY
     errors: tuple[str, ...] = ()
-    warnings: Mapping[str, int] = field(default_factory=dict)
+    warnings: Mapping[str, int] = EMPTY
     ended: Ended | None = None
     failure: str | None = None
     usage: Usage | None = None
     total_tokens: int | None = None
     cost_usd: float | None = None
     agent_threads: tuple[str, ...] = ()
-    fields: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = EMPTY
 
 
 _ENDED: dict[type, Ended | None] = {

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Final
 
 from parsers import untrusted
 from parsers.usage import Usage
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Final
 
 _COUNT: Final = r"[0-9]{1,3}(?:[,. \u00a0\u202f'’][0-9]{3}){1,5}|[0-9]{1,18}"
 TIME: Final = r"(?:\[[0-9T:.+Z-]+\] )?"  # up to 0.4x Codex began every line with one

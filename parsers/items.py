@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
 
 from parsers import untrusted, wire
+from parsers.value import Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import TypeAlias
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class Command(Value):
     """A shell command; status: in_progress, completed, failed or declined."""
 
     id: str
@@ -23,16 +23,14 @@ class Command:
     status: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(Value):
     """One file of a file change; kind: add, delete or update."""
 
     path: str
     kind: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileChange:
+class FileChange(Value):
     """Edits of files made by one patch."""
 
     id: str
@@ -40,24 +38,21 @@ class FileChange:
     status: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentMessage:
+class AgentMessage(Value):
     """What the agent says to the user; the last one of a turn is its answer."""
 
     id: str
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reasoning:
+class Reasoning(Value):
     """A summary of the model's thoughts."""
 
     id: str
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class McpToolCall:
+class McpToolCall(Value):
     """A call of an MCP server's tool; `result` is the text of what came back."""
 
     id: str
@@ -68,32 +63,28 @@ class McpToolCall:
     error: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebSearch:
+class WebSearch(Value):
     """A search on the web; its line names `id` twice, and the item's own is lost."""
 
     id: str
     query: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Todo:
+class Todo(Value):
     """One step of the agent's plan."""
 
     text: str
     is_done: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TodoList:
+class TodoList(Value):
     """The agent's plan as it stands."""
 
     id: str
     todos: tuple[Todo, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CollabToolCall:
+class CollabToolCall(Value):
     """A call about other agents' threads; tool: spawn_agent, wait, send_input, …."""
 
     id: str
@@ -103,16 +94,14 @@ class CollabToolCall:
     prompt: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ItemError:
+class ItemError(Value):
     """A warning: the turn goes on."""
 
     id: str
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownItem:
+class UnknownItem(Value):
     """An item of a type that this version does not know."""
 
     id: str

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, BinaryIO, Final
 
 from parsers import rollout, untrusted
 from parsers.digest import Digest
 from parsers.facts import Facts, facts_of_digest, facts_of_rollout
 from parsers.textlog import read_text_log
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import BinaryIO, Final
 
     from parsers.facts import Kind
 

@@ -21,15 +21,16 @@ be left out, then they cost what input costs. A tier is for requests with more t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Final
 
 from parsers import untrusted
+from parsers.value import Value, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+    from typing import Final
 
     from parsers.usage import Usage
 
@@ -53,8 +54,7 @@ class PriceUnknownError(LookupError):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Price:
+class Price(Value):
     """US dollars per million tokens; tiers are (input tokens of the request, price).
 
     The highest tier whose start the request exceeds gives the price of all its tokens.
@@ -68,8 +68,7 @@ class Price:
         return exceeded[-1] if exceeded else self.base
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PriceSource:
+class PriceSource(Value):
     """Where rates come from; `date` is the day whose price it is (ISO 8601)."""
 
     name: str
@@ -80,8 +79,7 @@ class PriceSource:
         return {"name": self.name, "version": self.version, "date": self.date}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rates:
+class Rates(Value):
     """The prices of one model on one day."""
 
     model: str
@@ -113,8 +111,7 @@ class Rates:
         return {"model": self.model, **parts, "source": self.source.to_json()}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CostParts:
+class CostParts(Value):
     """US dollars by kind of token; `input` is what was neither cached nor written."""
 
     input: Decimal = Decimal(0)

@@ -8,14 +8,15 @@ and outputs, which nothing here needs: such lines are told by their head, not de
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final
 
 from parsers import untrusted
+from parsers.value import Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Final
 
 _HEAD: Final = re.compile(
     rb'\{"timestamp":"[^"\\]{1,40}",(?:"ordinal":[0-9]+,)?'
@@ -46,8 +47,7 @@ _ENVELOPES: Final = ("event_msg", "response_item")
 _LONG_TEXTS: Final = (b',"base_instructions":', b',"instructions":')
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(Value):
     """A record that counts; `kind` is the type of the payload, else of the record."""
 
     at: str

@@ -10,8 +10,6 @@ thread's own when its id is not less than the thread's.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Final
 
 from parsers import payloads, records, untrusted, wire
 from parsers.calls import CallCounter, read_figure
@@ -23,13 +21,15 @@ from parsers.threads import (
     RateLimits,
     Rollout,
     Turn,
-    TurnState,
 )
+from parsers.value import as_dict, replace
 from parsers.window import Window, moment, seconds_between
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from mmap import mmap
+    from typing import Final
 
     from parsers.records import Record
     from parsers.usage import Usage
@@ -41,7 +41,6 @@ __all__ = [
     "RateLimits",
     "Rollout",
     "Turn",
-    "TurnState",
     "header",
     "last_total",
     "read",
@@ -149,7 +148,7 @@ class _Reader:
 
     def result(self) -> Rollout:
         return Rollout(
-            **(asdict(self._header) if self._header else {}),
+            **(as_dict(self._header) if self._header else {}),
             calls=tuple(self._calls),
             turns=tuple(self._turns.values()),
             rate_limits=self._limits,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from parsers.prices import CostParts, PriceUnknownError, cost
 from parsers.usage import Usage
+from parsers.value import EMPTY, Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     RatesOf = Callable[[str], Rates]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunCost:
+class RunCost(Value):
     """The cost of one run, its sub-agents included; unknown is None with a `reason`.
 
     `estimate` says what was guessed. `by_model` has the parts of each model.
@@ -30,8 +29,8 @@ class RunCost:
     usd: Decimal | None = None
     model: str | None = None
     subagents_usd: Decimal | None = None
-    by_model: Mapping[str, CostParts] = field(default_factory=dict)
-    sources: Mapping[str, PriceSource] = field(default_factory=dict)
+    by_model: Mapping[str, CostParts] = EMPTY
+    sources: Mapping[str, PriceSource] = EMPTY
     estimate: str | None = None
     reason: str | None = None
 
@@ -111,14 +110,14 @@ def _cost_without_usage(
     return RunCost(usd=usd, model=model, estimate="the figure that the log names")
 
 
-@dataclass(slots=True, kw_only=True)
 class _Bill:
-    rates_of: RatesOf
-    default_model: str | None
-    by_model: dict[str, CostParts] = field(default_factory=dict)
-    sources: dict[str, PriceSource] = field(default_factory=dict)
-    estimate: str | None = None
-    first_model: str | None = None
+    def __init__(self, rates_of: RatesOf, default_model: str | None) -> None:
+        self.rates_of = rates_of
+        self.default_model = default_model
+        self.by_model: dict[str, CostParts] = {}
+        self.sources: dict[str, PriceSource] = {}
+        self.estimate: str | None = None
+        self.first_model: str | None = None
 
     def charge_own(self, used: RunUsage) -> Decimal:
         """Price the run's own thread; a run that called no model costs nothing."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Literal
-
 from parsers.usage import PARTS, Usage
+from parsers.value import Value, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Final, Literal
 
     from parsers.facts import Facts
     from parsers.threads import Call, Rollout
 
-Source = Literal["rollout", "events", "log"]
+    Source = Literal["rollout", "events", "log"]
+
 
 _SOURCES: Final[dict[str, Source]] = {
     "events": "events",
@@ -26,8 +27,7 @@ _RESTARTED: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ThreadUsage:
+class ThreadUsage(Value):
     """What one sub-agent's thread used during the run, and its calls."""
 
     thread_id: str
@@ -35,8 +35,7 @@ class ThreadUsage:
     calls: tuple[Call, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunUsage:
+class RunUsage(Value):
     """The tokens of one run; what is not known is None, and `reason` says why.
 
     `total_tokens` alone is known from logs that name no parts. `calls` are those of the

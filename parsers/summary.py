@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from parsers import ansi, untrusted
 from parsers.run_cost import RunCost, cost_of_run
 from parsers.run_usage import RunUsage, usage_of_run
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Final
 
     from parsers.facts import Facts
 
@@ -25,7 +25,6 @@ __all__ = [
 
 PREVIEW_LENGTH: Final = 2_000
 _TITLE_LENGTH: Final = 64
-
 
 
 def build(

@@ -15,21 +15,23 @@ Our own transcripts indent all that was said, so nothing in them can be mistaken
 from __future__ import annotations
 
 import re
-from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Literal
 
 from parsers import ansi, figures, untrusted, wire
 from parsers.blocks import BlockReader
 from parsers.digest import Digest
 from parsers.facts import Facts, facts_of_digest
 from parsers.usage import Usage, read_usage
+from parsers.value import replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Final, Literal
 
     from parsers.facts import Ended
 
-_Style = Literal["codex", "ours"]
+    _Style = Literal["codex", "ours"]
+
 
 _LONGEST: Final = 65_536  # bytes; a longer line was said, it is no heading and no field
 _MESSAGE_LINES: Final = 20_000

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
-
 from parsers.usage import sum_usage
+from parsers.value import EMPTY, Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Literal
 
     from parsers.usage import Usage
 
-TurnState = Literal["open", "completed", "failed", "aborted"]
+    TurnState = Literal["open", "completed", "failed", "aborted"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
+class Header(Value):
     """A file's first record.
 
     `session_id` is the root thread's id; up to 0.125 a sub-agent's file does not tell
@@ -33,8 +32,7 @@ class Header:
     started_at: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(Value):
     """One call of a model that this thread made, at an ISO 8601 time (UTC)."""
 
     at: str
@@ -44,8 +42,7 @@ class Call:
     usage: Usage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class Turn(Value):
     """One turn of this thread.
 
     `error_class` is Codex's word (`usage_limit_exceeded`, …). Up to 0.142 a turn that
@@ -61,8 +58,7 @@ class Turn:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateLimit:
+class RateLimit(Value):
     """How much of a limit is used up (percent), and when it starts anew (epoch)."""
 
     used_percent: float | None
@@ -70,8 +66,7 @@ class RateLimit:
     resets_at: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateLimits:
+class RateLimits(Value):
     """What the last model answer that named limits said of them."""
 
     at: str
@@ -79,8 +74,7 @@ class RateLimits:
     secondary: RateLimit | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rollout:
+class Rollout(Value):
     """What a file says about its own thread, within the window that was asked for.
 
     The header's fields and `total` (a fork's: with its parent's) are the whole file's.
@@ -101,7 +95,7 @@ class Rollout:
     last_agent_message: str | None = None
     spawned_thread_ids: tuple[str, ...] = ()
     total: Usage | None = None
-    warnings: Mapping[str, int] = field(default_factory=dict)
+    warnings: Mapping[str, int] = EMPTY
 
     @property
     def usage(self) -> Usage:

@@ -7,12 +7,13 @@ below them: nobody can forge a heading, and `parsers.textlog` can tell who said 
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Final
 
 from parsers import ansi, events, items
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Final
 
     from parsers.usage import Usage
 

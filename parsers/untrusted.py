@@ -1,10 +1,15 @@
 """Narrow untrusted JSON: whatever a line holds, a caller gets a plain value or none."""
 
+from __future__ import annotations
+
 import json
 import re
-from collections.abc import Mapping, Sequence
 
 from parsers import ansi
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _INTEGER = re.compile(r"\s*-?[0-9]{1,18}\s*", re.ASCII)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from parsers.value import Value
 
-@dataclass(frozen=True, slots=True)
-class Window:
+
+class Window(Value, kw_only=False):
     """Records from a byte on, and between two ISO 8601 times; "" is no bound."""
 
     from_offset: int

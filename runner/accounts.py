@@ -1,8 +1,8 @@
 """What a run did, used and cost, from the files that it and Codex have left."""
 
+from __future__ import annotations
+
 import contextlib
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
 
 from parsers.digest import Digest
 from parsers.facts import Facts, facts_of_digest
@@ -10,6 +10,7 @@ from parsers.run_cost import RunCost, cost_of_run
 from parsers.run_usage import RunUsage, usage_of_run
 from parsers.summary import PREVIEW_LENGTH
 from parsers.usage import Usage, read_usage
+from parsers.value import Value, as_dict
 from runner import clock, record
 from runner.books import Books, Window, open_books
 from runner.codex.words import last_words
@@ -17,6 +18,7 @@ from runner.judge import Ending, Evidence
 from runner.model import Finished, Mode, SessionId
 from runner.store.prices import PriceBook
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -32,17 +34,16 @@ if TYPE_CHECKING:
 _FIRST_CUMULATIVE = (0, 80)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accounts:
+class Accounts(Value):
     """Hold what was found out about a run: facts, rollouts, usage, cost.
 
     `usage` and `cost` are blocks of the summary.
     """
 
     facts: Facts
-    usage: "Mapping[str, object]"
-    cost: "Mapping[str, object]"
-    books: Books = field(default_factory=Books)
+    usage: Mapping[str, object]
+    cost: Mapping[str, object]
+    books: Books = Books()
     faults: tuple[str, ...] = ()
 
     @property
@@ -50,7 +51,7 @@ class Accounts:
         return {**self.facts.warnings, **dict.fromkeys(self.faults, 1)}
 
     @property
-    def session_id(self) -> "SessionId | None":
+    def session_id(self) -> SessionId | None:
         found = self.facts.session_id
         return SessionId(found) if found else None
 
@@ -74,7 +75,7 @@ class Accounts:
         return turn is not None and turn.state == "aborted"
 
     @property
-    def _last_turn(self) -> "Turn | None":
+    def _last_turn(self) -> Turn | None:
         thread = self.books.thread
         return thread.turns[-1] if thread is not None and thread.turns else None
 
@@ -94,12 +95,11 @@ class Accounts:
             found["thread_usage"] = self.facts.usage.to_json()
         thread = self.books.thread
         if thread is not None and thread.rate_limits is not None:
-            found["rate_limits"] = asdict(thread.rate_limits)
+            found["rate_limits"] = as_dict(thread.rate_limits)
         return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class Context(Value):
     """Hold what a file does not say of itself.
 
     `session_id` is the thread whose rollout is looked for, `window` the part of it
@@ -115,7 +115,7 @@ class Context:
     model: str | None
 
 
-def read_events(path: "Path") -> Facts:
+def read_events(path: Path) -> Facts:
     """Read what a run's event file says.
 
     Raises:
@@ -127,7 +127,7 @@ def read_events(path: "Path") -> Facts:
     return facts_of_digest(digest)
 
 
-def keep(run: "Run", ledger: "Ledger", settings: "Config") -> Accounts:
+def keep(run: Run, ledger: Ledger, settings: Config) -> Accounts:
     """Work out the accounts of a run that Codex was started for."""
     try:
         facts = read_events(record.files_of(run.spec).events)
@@ -157,7 +157,7 @@ def unknown(reason: str, facts: Facts | None = None) -> Accounts:
     )
 
 
-def account(facts: Facts, context: Context, settings: "Config") -> Accounts:
+def account(facts: Facts, context: Context, settings: Config) -> Accounts:
     """Count and price what some file says, with the rollouts as the referee."""
     books = open_books(
         settings.codex_home, context.session_id, context.window, facts.agent_threads
@@ -180,7 +180,7 @@ def account(facts: Facts, context: Context, settings: "Config") -> Accounts:
     )
 
 
-def pointers(data: "Mapping[str, object]", facts: Facts) -> dict[str, object]:
+def pointers(data: Mapping[str, object], facts: Facts) -> dict[str, object]:
     """Name the files that hold all of the texts which a summary cuts off.
 
     Args:
@@ -195,7 +195,7 @@ def pointers(data: "Mapping[str, object]", facts: Facts) -> dict[str, object]:
     return found
 
 
-def evidence_of(run: "Run", ended: "Exit", accounts: Accounts) -> Evidence:
+def evidence_of(run: Run, ended: Exit, accounts: Accounts) -> Evidence:
     """Gather what a verdict on the run is based on."""
     facts = accounts.facts
     return Evidence(
@@ -210,7 +210,7 @@ def evidence_of(run: "Run", ended: "Exit", accounts: Accounts) -> Evidence:
     )
 
 
-def _next_start(run: "Run", ledger: "Ledger") -> "datetime | None":
+def _next_start(run: Run, ledger: Ledger) -> datetime | None:
     """Return when the next run went on with the session; what came then is its own."""
     later = ledger.of_session(run.session) if run.session else []
     starts = [
@@ -221,7 +221,7 @@ def _next_start(run: "Run", ledger: "Ledger") -> "datetime | None":
     return min(starts, default=None)
 
 
-def _thread_usage_before(run: "Run", ledger: "Ledger") -> Usage | None:
+def _thread_usage_before(run: Run, ledger: Ledger) -> Usage | None:
     """Return what the thread had used when this run began, by its last record."""
     if run.spec.resume_session is None:
         return Usage()

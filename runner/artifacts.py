@@ -3,18 +3,20 @@
 Directories are made 0700 and files 0600, whatever the umask lets through.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import fcntl
 import os
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
+from parsers.value import Value
 from runner.errors import FileFault
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from datetime import datetime
+    from pathlib import Path
 
     from runner.model import RunId
 
@@ -23,12 +25,11 @@ _PRIVATE_DIRECTORY = 0o700
 PREFIX = "codex-run-"
 
 
-@dataclass(frozen=True, slots=True)
-class RunFiles:
+class RunFiles(Value, kw_only=False):
     """Name the files of one run in its log directory."""
 
     directory: Path
-    run_id: "RunId"
+    run_id: RunId
 
     def _named(self, suffix: str) -> Path:
         return self.directory / f"{PREFIX}{self.run_id}{suffix}"
@@ -58,7 +59,7 @@ class RunFiles:
         return self._named(".summary.json")
 
 
-def new_run_id(at: "datetime") -> "RunId":
+def new_run_id(at: datetime) -> RunId:
     """Make a run id: UTC time to the microsecond and 32 random bits.
 
     It sorts by time and can never be taken for a session id, which is a UUID.
@@ -210,7 +211,7 @@ def free_bytes(path: Path) -> int:
     return room.f_bavail * room.f_frsize
 
 
-def remove(paths: "list[Path]") -> None:
+def remove(paths: list[Path]) -> None:
     """Remove files of a run that never came to be; missing ones are no matter."""
     for path in paths:
         with contextlib.suppress(OSError):

@@ -4,8 +4,9 @@ One loop, whose order is the documentation: signals, children that ended, output
 limits, the ladder.
 """
 
+from __future__ import annotations
+
 import os
-from typing import TYPE_CHECKING
 
 from runner import artifacts, clock, liveness, process, proctable, record
 from runner.config import HOOK_MARKER
@@ -15,6 +16,7 @@ from runner.ladder import Ladder
 from runner.patience import Patience
 from runner.watch import Watch
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -42,10 +44,10 @@ class Attendance:
 
     def __init__(
         self,
-        keeper: "Keeper",
-        settings: "Config",
-        notifier: "Notifier",
-        on_session: "Callable[[str], None]",
+        keeper: Keeper,
+        settings: Config,
+        notifier: Notifier,
+        on_session: Callable[[str], None],
     ) -> None:
         self._keeper = keeper
         self._notifier = notifier
@@ -96,14 +98,14 @@ class Attendance:
             self._cause = (cause, value)
             self._ladder = Ladder(self._native, self._members)
 
-    def _native(self) -> "ProcessId | None":
+    def _native(self) -> ProcessId | None:
         if self._status is not None:
             return None
         return liveness.native_codex(self._files.events) or proctable.identify(
             self._codex
         )
 
-    def _members(self) -> "list[ProcessId]":
+    def _members(self) -> list[ProcessId]:
         members = self._family.members(without=self._notifier.pids)
         return [m for m in members if not proctable.carries(m, HOOK_MARKER)]
 

@@ -1,9 +1,10 @@
 """The `key=value` lines that scripts read: before the launch and after the end."""
 
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
 from runner import record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 _BREAKS = {"\n": "\\n", "\r": "\\r"}
 
 
-def announcement(run: "Run") -> list[str]:
+def announcement(run: Run) -> list[str]:
     """Build the lines that come before the launch."""
     data = record.to_json(run)
     return pairs(
@@ -25,7 +26,7 @@ def announcement(run: "Run") -> list[str]:
     )
 
 
-def verdict(run: "Run") -> list[str]:
+def verdict(run: Run) -> list[str]:
     """Build the lines that come after the end, less the summary itself."""
     data = record.to_json(run)
     return pairs(
@@ -42,7 +43,7 @@ def verdict(run: "Run") -> list[str]:
     )
 
 
-def pairs(values: "Mapping[str, object]") -> list[str]:
+def pairs(values: Mapping[str, object]) -> list[str]:
     """Write values as `key=value` lines; a value never breaks its line."""
     return [f"{key}={_one_line(value)}" for key, value in values.items()]
 

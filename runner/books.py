@@ -3,13 +3,14 @@
 Each thread is counted once, and only for what lies in the run's own window.
 """
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
 from parsers import rollout
+from parsers.value import Value, replace
 from runner import clock
 from runner.codex import home
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 _HEADER_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class Window(Value):
     """Tell which part of a session is one run's.
 
     `offset` is where the thread's rollout ended before the run, in bytes, which is
@@ -30,20 +30,19 @@ class Window:
     """
 
     offset: int | None = None
-    since: "datetime | None" = None
-    until: "datetime | None" = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Books:
+class Books(Value):
     """Hold what the rollouts say of a run; None when its thread has no rollout."""
 
-    thread: "Rollout | None" = None
-    agents: "tuple[Rollout, ...]" = ()
+    thread: Rollout | None = None
+    agents: tuple[Rollout, ...] = ()
 
 
 def open_books(
-    codex_home: "Path", session_id: str | None, window: Window, named: "Iterable[str]"
+    codex_home: Path, session_id: str | None, window: Window, named: Iterable[str]
 ) -> Books:
     """Read the rollouts of a run.
 
@@ -74,8 +73,8 @@ def open_books(
 
 
 def _agents(
-    codex_home: "Path", wanted: list[str], window: Window, seen: set[str]
-) -> "Iterator[Rollout]":
+    codex_home: Path, wanted: list[str], window: Window, seen: set[str]
+) -> Iterator[Rollout]:
     while wanted:
         thread_id = wanted.pop(0)
         if thread_id in seen:
@@ -88,9 +87,7 @@ def _agents(
             yield agent
 
 
-def _read(
-    path: "Path", window: Window, *, offset: int | None = None
-) -> "Rollout | None":
+def _read(path: Path, window: Window, *, offset: int | None = None) -> Rollout | None:
     by_time = offset is None
     try:
         with path.open("rb") as stream:
@@ -104,9 +101,7 @@ def _read(
         return None
 
 
-def _spawned_since(
-    codex_home: "Path", session_id: str, window: Window
-) -> "Iterator[str]":
+def _spawned_since(codex_home: Path, session_id: str, window: Window) -> Iterator[str]:
     """Name the sub-agent threads that say themselves which session they are of."""
     if window.since is None:
         return
@@ -122,7 +117,7 @@ def _spawned_since(
             yield header.thread_id
 
 
-def _of_these_turns(agent: "Rollout", turns: set[str]) -> "Rollout":
+def _of_these_turns(agent: Rollout, turns: set[str]) -> Rollout:
     """Leave out what a sub-agent did for another run of the same session."""
     calls = tuple(
         call

@@ -4,10 +4,15 @@ A convenience, never the truth: the watcher may be gone, and whoever comes later
 reads the record.
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 
 class Channel:

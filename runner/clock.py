@@ -1,5 +1,7 @@
 """The only reader of time: aware UTC instants and the two ways to write them."""
 
+from __future__ import annotations
+
 import time
 from datetime import UTC, datetime
 

@@ -4,23 +4,25 @@ Whoever sees a run finished finds its other files complete: the record is writte
 last, by the caller. A fault in the accounts never costs the verdict.
 """
 
+from __future__ import annotations
+
 import traceback
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from parsers import summary
+from parsers.value import Value, replace
 from runner import accounts, artifacts, block, clock, process, record
-from runner.accounts import Accounts
 from runner.errors import FileFault
 from runner.judge import Exit, judge, not_started
 from runner.model import Ended, Finished, Launching, Prepared
 from runner.watch import Watch
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from runner.accounts import Accounts
     from runner.config import Config
     from runner.model import Run, Verdict
     from runner.store.ledger import Ledger
@@ -28,8 +30,7 @@ if TYPE_CHECKING:
 _VERSION_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Closing:
+class Closing(Value):
     """Hold how a run came to its end, as far as somebody was there to see it.
 
     `warnings` are what went wrong beside it.
@@ -37,13 +38,11 @@ class Closing:
 
     at: datetime
     exit: Exit
-    left_running: "Sequence[dict[str, object]]" = ()
-    warnings: "Sequence[str]" = ()
+    left_running: Sequence[dict[str, object]] = ()
+    warnings: Sequence[str] = ()
 
 
-def conclude(
-    run: "Run", closing: Closing, ledger: "Ledger", settings: "Config"
-) -> "Run":
+def conclude(run: Run, closing: Closing, ledger: Ledger, settings: Config) -> Run:
     """Return a run as finished that Codex was started for; its files are complete."""
     kept = _accounts(run, ledger, settings)
     verdict = judge(accounts.evidence_of(run, closing.exit, kept))
@@ -58,17 +57,13 @@ def conclude(
     return _write(named, verdict, closing, kept)
 
 
-def conclude_unstarted(
-    run: "Run", verdict: "Verdict", warnings: "Sequence[str]" = ()
-) -> "Run":
+def conclude_unstarted(run: Run, verdict: Verdict, warnings: Sequence[str] = ()) -> Run:
     """Return a run as finished that Codex was never started for."""
     closing = Closing(at=clock.now(), exit=Exit(), warnings=warnings)
     return _write(run, verdict, closing, accounts.unknown("Codex was not started"))
 
 
-def conclude_abandoned(
-    run: "Run", ended: Exit, ledger: "Ledger", settings: "Config"
-) -> "Run":
+def conclude_abandoned(run: Run, ended: Exit, ledger: Ledger, settings: Config) -> Run:
     """Return a run as finished that no supervisor was left to close."""
     files = record.files_of(run.spec)
     is_unstarted = isinstance(run.state, Prepared | Launching)
@@ -81,7 +76,7 @@ def conclude_abandoned(
     return conclude(run, closing, ledger, settings)
 
 
-def _accounts(run: "Run", ledger: "Ledger", settings: "Config") -> Accounts:
+def _accounts(run: Run, ledger: Ledger, settings: Config) -> Accounts:
     try:
         return accounts.keep(run, ledger, settings)
     except Exception:  # noqa: BLE001 - a bug in counting must not cost the verdict
@@ -90,7 +85,7 @@ def _accounts(run: "Run", ledger: "Ledger", settings: "Config") -> Accounts:
         return replace(accounts.unknown("the accounts failed", facts), faults=(fault,))
 
 
-def _write(run: "Run", verdict: "Verdict", closing: Closing, kept: Accounts) -> "Run":
+def _write(run: Run, verdict: Verdict, closing: Closing, kept: Accounts) -> Run:
     found = kept.to_json()
     warnings = {**kept.warnings, **dict.fromkeys(closing.warnings, 1)}
     found |= {"warnings": warnings, "left_running": list(closing.left_running)}
@@ -109,20 +104,20 @@ def _write(run: "Run", verdict: "Verdict", closing: Closing, kept: Accounts) -> 
     return _with_warnings(finished, faults)
 
 
-def _write_summary(run: "Run", whole: dict[str, object]) -> None:
+def _write_summary(run: Run, whole: dict[str, object]) -> None:
     text = record.encode(whole, indent=2)
     artifacts.replace(record.files_of(run.spec).summary, text)
     if run.spec.report.json_out:
         artifacts.copy_to(Path(run.spec.report.json_out), text)
 
 
-def _write_footer(run: "Run") -> None:
+def _write_footer(run: Run) -> None:
     artifacts.append_text(
         record.files_of(run.spec).log, "\n" + block.text(block.verdict(run))
     )
 
 
-def _try(writing: "Callable[[], None]") -> list[str]:
+def _try(writing: Callable[[], None]) -> list[str]:
     try:
         writing()
     except FileFault as error:
@@ -130,7 +125,7 @@ def _try(writing: "Callable[[], None]") -> list[str]:
     return []
 
 
-def _with_warnings(run: "Run", texts: list[str]) -> "Run":
+def _with_warnings(run: Run, texts: list[str]) -> Run:
     if not texts or not isinstance(run.state, Finished):
         return run
     found = dict(run.state.accounts)
@@ -152,7 +147,7 @@ def _last_write(*paths: Path) -> datetime | None:
     return datetime.fromtimestamp(max(times), UTC) if times else None
 
 
-def _complete_log(run: "Run") -> None:
+def _complete_log(run: Run) -> None:
     """Write the readable log anew from the events, behind the head it has.
 
     How far a supervisor came before it died cannot be told from outside; what it

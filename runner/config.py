@@ -4,13 +4,15 @@ A `Config` is built once at the door and passed down; nothing below reads the
 environment.
 """
 
-import os
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
+import os
+from pathlib import Path
+
+from parsers.value import Value
 from runner.errors import UsageError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -20,8 +22,7 @@ DEFAULT_CONTINUE_PROMPT = "Continue where you left off."
 HOOK_MARKER = "CODEX_RUNNER_HOOK"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(Value):
     """Hold every setting that comes from the environment.
 
     `environment` is the caller's whole environment, for the programs that are
@@ -34,10 +35,13 @@ class Config:
     timeout_seconds: float | None
     verbosity: str
     search_path: str
-    environment: "Mapping[str, str]" = field(repr=False)
+    environment: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return f"Config(state_home={self.state_home}, codex_home={self.codex_home}, …)"
 
 
-def load(environ: "Mapping[str, str] | None" = None) -> Config:
+def load(environ: Mapping[str, str] | None = None) -> Config:
     """Build the configuration from an environment, by default the process's own.
 
     Raises:
@@ -83,7 +87,7 @@ def seconds(text: str, name: str) -> float | None:
     return value or None
 
 
-def _home(env: "Mapping[str, str]") -> Path:
+def _home(env: Mapping[str, str]) -> Path:
     if env.get("HOME"):
         return Path(env["HOME"])
     try:
@@ -94,11 +98,11 @@ def _home(env: "Mapping[str, str]") -> Path:
         return Path("/")
 
 
-def _directory(env: "Mapping[str, str]", name: str, default: Path) -> Path:
+def _directory(env: Mapping[str, str], name: str, default: Path) -> Path:
     value = env.get(name)
     return Path(value).absolute() if value else default
 
 
-def _timeout(env: "Mapping[str, str]") -> float | None:
+def _timeout(env: Mapping[str, str]) -> float | None:
     text = env.get("CODEX_TIMEOUT_SECONDS")
     return seconds(text, "CODEX_TIMEOUT_SECONDS") if text else None

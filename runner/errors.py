@@ -10,10 +10,12 @@ RunnerError
 └── StaleStateError       1   a record has moved on since it was read
 """
 
-from typing import TYPE_CHECKING, ClassVar
+from __future__ import annotations
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import ClassVar
 
 
 class RunnerError(Exception):
@@ -43,7 +45,7 @@ class FileFault(RunnerFault):
     """Report one failed file operation, with the mend where there is one."""
 
     def __init__(
-        self, doing: str, path: "Path | str", cause: OSError, mend: str = ""
+        self, doing: str, path: Path | str, cause: OSError, mend: str = ""
     ) -> None:
         reason = cause.strerror or str(cause)
         hint = f" ({mend})" if mend else ""
@@ -53,7 +55,7 @@ class FileFault(RunnerFault):
 class LedgerFault(RunnerFault):
     """Report that the index database cannot be used."""
 
-    def __init__(self, path: "Path | str", reason: str) -> None:
+    def __init__(self, path: Path | str, reason: str) -> None:
         super().__init__(
             f"cannot use the index {path}: {reason}"
             " (CODEX_RUNNER_HOME names another state directory)"

@@ -5,11 +5,13 @@ Codex says is completed has succeeded, one it says has failed has failed, and an
 exit code of 0 without either is no success.
 """
 
+from __future__ import annotations
+
 import re
 import signal
-from dataclasses import dataclass
 from enum import StrEnum
 
+from parsers.value import Value
 from runner.model import (
     EXIT_NOT_EXECUTABLE,
     EXIT_NOT_FOUND,
@@ -56,8 +58,7 @@ class Cause(StrEnum):
     SIGNAL = "signal"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exit:
+class Exit(Value):
     """Hold what the operating system said, and why we ended the run if we did.
 
     `cause_value` is the limit in seconds, or the number of the signal.
@@ -69,8 +70,7 @@ class Exit:
     cause_value: float = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class Evidence(Value):
     """Hold what is known of a run that is over.
 
     `failure` and `error_class` are Codex's words, from the events and the rollout;

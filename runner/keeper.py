@@ -1,14 +1,16 @@
 """The run as its supervisor knows it, and its record, which may lag but not lie."""
 
+from __future__ import annotations
+
 import contextlib
 import os
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from parsers.value import replace
 from runner.errors import FileFault, LedgerFault, StaleStateError
 from runner.model import Finished
 from runner.store.ledger import write_meta_only
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.channel import Channel
     from runner.model import Event, Run
@@ -19,10 +21,11 @@ class Keeper:
     """Carry a run through its states and keep its record up to it.
 
     A disk that refuses must not cost a run that is at work: what could not be
-    written is written with the next change, at the end into the meta file alone.
+    written is written with the next change, at the end into the index or the meta file
+    alone.
     """
 
-    def __init__(self, run: "Run", ledger: "Ledger", channel: "Channel") -> None:
+    def __init__(self, run: Run, ledger: Ledger, channel: Channel) -> None:
         self.run = run
         self.ledger = ledger
         self.channel = channel
@@ -30,7 +33,7 @@ class Keeper:
         self.session_locks: list[int] = []
         self._stored = run
 
-    def claim(self, event: "Event") -> None:
+    def claim(self, event: Event) -> None:
         """Make the first change, which must be on record before anything is done.
 
         Raises:
@@ -39,11 +42,11 @@ class Keeper:
         """
         self.run = self._stored = self.ledger.advance(self.run, event)
 
-    def carry(self, event: "Event") -> None:
+    def carry(self, event: Event) -> None:
         """Advance the run."""
         self.keep(self.run.advanced(event))
 
-    def keep(self, run: "Run") -> None:
+    def keep(self, run: Run) -> None:
         """Take the run as it is now."""
         self.run = run
         try:
@@ -51,10 +54,15 @@ class Keeper:
         except (FileFault, LedgerFault) as error:
             self.warn(str(error))
             if run.is_finished:
-                with contextlib.suppress(FileFault):
-                    write_meta_only(run)
+                self._store_apart(run)
 
-    def _store(self, run: "Run") -> "Run":
+    def _store_apart(self, run: Run) -> None:
+        with contextlib.suppress(FileFault, LedgerFault):
+            self._stored = self.ledger.store(self._stored, run, with_meta=False)
+        with contextlib.suppress(FileFault):
+            write_meta_only(run)
+
+    def _store(self, run: Run) -> Run:
         try:
             return self.ledger.store(self._stored, run)
         except StaleStateError:

@@ -6,11 +6,13 @@ outlives the grace time. What a tool starts meanwhile is found at the next step,
 because every orphan is adopted by the supervisor.
 """
 
+from __future__ import annotations
+
 import signal
-from typing import TYPE_CHECKING
 
 from runner import clock, process
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -34,8 +36,8 @@ class Ladder:
 
     def __init__(
         self,
-        codex: "Callable[[], ProcessId | None]",
-        members: "Callable[[], list[ProcessId]]",
+        codex: Callable[[], ProcessId | None],
+        members: Callable[[], list[ProcessId]],
     ) -> None:
         self._codex = codex
         self._members = members

@@ -1,11 +1,13 @@
 """Tell whether a run that is not finished is still alive, and through whom."""
 
+from __future__ import annotations
+
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from runner import artifacts, proctable, record
 from runner.model import Finished, Launching, Prepared, Running
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -22,7 +24,7 @@ class Life(Enum):
     NONE = "nobody"
 
 
-def life_of(run: "Run") -> Life:
+def life_of(run: Run) -> Life:
     """Tell who keeps a run alive; a finished one is kept by nobody.
 
     The lock of the events file is taken when the run is prepared and handed to the
@@ -49,12 +51,12 @@ def life_of(run: "Run") -> Life:
             return Life.NONE
 
 
-def is_orphaned(run: "Run") -> bool:
+def is_orphaned(run: Run) -> bool:
     """Tell whether Codex works on without a supervisor."""
     return life_of(run) is Life.CODEX
 
 
-def codex_of(run: "Run") -> "ProcessId | None":
+def codex_of(run: Run) -> ProcessId | None:
     """Name the living Codex of a run: the native process, else the one started.
 
     A supervisor may have died between starting Codex and saying so, while there was
@@ -72,7 +74,7 @@ def codex_of(run: "Run") -> "ProcessId | None":
             return None
 
 
-def native_codex(events: "Path") -> "ProcessId | None":
+def native_codex(events: Path) -> ProcessId | None:
     """Find the native Codex process of a run by what it writes to.
 
     The npm package's launcher is a Node process above it; killing that one leaves

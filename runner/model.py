@@ -7,18 +7,23 @@ A run's state is a union of frozen values, each holding exactly what is true the
         └────────Ended────────┴──────────Ended──────────────────────────▲
 """
 
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from typing import TYPE_CHECKING, NewType
+from __future__ import annotations
 
+from enum import StrEnum
+
+from parsers.value import EMPTY, Value, replace
 from runner.errors import RunnerError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+    from typing import NewType
 
-RunId = NewType("RunId", str)
-SessionId = NewType("SessionId", str)
+    RunId = NewType("RunId", str)
+    SessionId = NewType("SessionId", str)
+else:
+    RunId = SessionId = str
 
 EXIT_NOT_EXECUTABLE = 126
 EXIT_NOT_FOUND = 127
@@ -59,8 +64,7 @@ class Verbosity(StrEnum):
     HIGH = "high"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessId:
+class ProcessId(Value):
     """Name one process for good: a pid alone is used again.
 
     `start_time` is in clock ticks since boot on Linux, in microseconds of the
@@ -72,8 +76,7 @@ class ProcessId:
     boot_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodexOptions:
+class CodexOptions(Value):
     """Hold what is passed on to Codex, in the caller's words."""
 
     bin: str
@@ -84,16 +87,14 @@ class CodexOptions:
     extra: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Value):
     """Hold the limits of a run, in seconds; None is without limit."""
 
     timeout: float | None = None
     stall: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(Value):
     """Hold who is told about a run besides its own files."""
 
     json_out: str | None = None
@@ -101,8 +102,7 @@ class Report:
     notify_command: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spec:
+class Spec(Value):
     """Hold everything that is fixed about a run when it is prepared.
 
     `task` is a preview; the prompt itself lies in the run's prompt file. `cwd` and
@@ -123,11 +123,10 @@ class Spec:
     report: Report
     wait_for_session: bool
     verbosity: Verbosity
-    prepared_at: "datetime"
+    prepared_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(Value):
     """Hold how a run ended.
 
     `exit_code` is the run's: what its command returns. `process_exit_code` and
@@ -142,31 +141,27 @@ class Verdict:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class Prepared(Value):
     """On record; the command that prepared it has not handed it over yet."""
 
     launcher: ProcessId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Launching:
+class Launching(Value):
     """Owned by a supervisor that has not started Codex yet."""
 
     supervisor: ProcessId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
+class Running(Value):
     """Codex has been started."""
 
     supervisor: ProcessId
     codex: ProcessId
-    started_at: "datetime"
+    started_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
+class Finished(Value):
     """Over, judged and counted; `started_at` is None when Codex never ran.
 
     `accounts` is what the summary adds to the record: token usage, cost, warnings,
@@ -174,36 +169,33 @@ class Finished:
     """
 
     verdict: Verdict
-    started_at: "datetime | None"
-    ended_at: "datetime"
-    accounts: "Mapping[str, object]" = field(default_factory=dict)
+    started_at: datetime | None
+    ended_at: datetime
+    accounts: Mapping[str, object] = EMPTY
 
 
 State = Prepared | Launching | Running | Finished
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
+class Claimed(Value):
     """A supervisor has taken the run over."""
 
     supervisor: ProcessId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Launched:
+class Launched(Value):
     """The supervisor has started Codex."""
 
     codex: ProcessId
-    at: "datetime"
+    at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class Ended(Value):
     """The run is over, whoever found it out."""
 
     verdict: Verdict
-    at: "datetime"
-    accounts: "Mapping[str, object]" = field(default_factory=dict)
+    at: datetime
+    accounts: Mapping[str, object] = EMPTY
 
 
 Event = Claimed | Launched | Ended
@@ -236,7 +228,7 @@ def advance(state: State, event: Event) -> State:
             raise InvalidTransitionError(state, event)
 
 
-def _finished(event: Ended, started_at: "datetime | None") -> Finished:
+def _finished(event: Ended, started_at: datetime | None) -> Finished:
     return Finished(
         verdict=event.verdict,
         started_at=started_at,
@@ -245,8 +237,7 @@ def _finished(event: Ended, started_at: "datetime | None") -> Finished:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(Value):
     """One Codex process from preparation to verdict.
 
     `session_id` is the thread that Codex announced. `rollout_offset` is the size in
@@ -274,7 +265,7 @@ class Run:
         return self.session_id or self.spec.resume_session
 
     @property
-    def launched_at(self) -> "datetime | None":
+    def launched_at(self) -> datetime | None:
         """Return when Codex was started."""
         match self.state:
             case Running(started_at=at) | Finished(started_at=at):
@@ -283,9 +274,9 @@ class Run:
                 return None
 
     @property
-    def started_at(self) -> "datetime":
+    def started_at(self) -> datetime:
         """Return when the run began: with Codex, or else when it was prepared."""
         return self.launched_at or self.spec.prepared_at
 
-    def advanced(self, event: Event) -> "Run":
+    def advanced(self, event: Event) -> Run:
         return replace(self, state=advance(self.state, event))

@@ -4,16 +4,17 @@ Neither can hold a run up or fail it: a hook has its time limit, and what goes w
 is a warning in the run's record.
 """
 
+from __future__ import annotations
+
 import os
 import signal
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runner import artifacts, clock, config, process, proctable, record
 from runner.errors import RunnerError, UsageError
 from runner.version import VERSION
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -40,13 +41,13 @@ _SHOWN = (
 )
 
 
-@dataclass(slots=True)
 class Hook:
     """One hook command that has been started and must end in time."""
 
-    pid: int
-    name: str
-    deadline: float
+    def __init__(self, pid: int, name: str, deadline: float) -> None:
+        self.pid = pid
+        self.name = name
+        self.deadline = deadline
 
 
 class Notifier:
@@ -57,7 +58,7 @@ class Notifier:
         warn: what is called with one line for each thing that went wrong.
     """
 
-    def __init__(self, config: "Config", warn: "Callable[[str], None]") -> None:
+    def __init__(self, config: Config, warn: Callable[[str], None]) -> None:
         self._config = config
         self._warn = warn
         self._hooks: dict[int, Hook] = {}
@@ -67,10 +68,10 @@ class Notifier:
         """List the hooks that are still running."""
         return list(self._hooks)
 
-    def started(self, run: "Run") -> None:
+    def started(self, run: Run) -> None:
         self._send(run, "run_started", "running")
 
-    def completed(self, run: "Run") -> None:
+    def completed(self, run: Run) -> None:
         data = record.to_json(run)
         status = "success" if data["outcome"] == "succeeded" else "failure"
         self._send(run, "run_completed", status)
@@ -104,7 +105,7 @@ class Notifier:
                 process.send(each, signal.SIGKILL)
             hook.deadline = float("inf")
 
-    def _send(self, run: "Run", event: str, status: str) -> None:
+    def _send(self, run: Run, event: str, status: str) -> None:
         told = run.spec.report
         if told.event_stream is None and told.notify_command is None:
             return
@@ -129,7 +130,7 @@ class Notifier:
         except RunnerError as error:
             self._warn(str(error))
 
-    def _start_hook(self, run: "Run", event: str, line: bytes) -> None:
+    def _start_hook(self, run: Run, event: str, line: bytes) -> None:
         import tempfile  # noqa: PLC0415 - only with a hook
 
         log = record.files_of(run.spec).log

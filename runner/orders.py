@@ -1,17 +1,22 @@
 """What a launching command hands over to the supervisor that it starts."""
 
+from __future__ import annotations
+
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+
+from parsers.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # What stops a run when it reaches its supervisor, or the command that watches it.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Orders:
+class Orders(Value):
     """Hold what a supervisor needs besides the record.
 
     `guard` is the lock of the events file, open as long as the supervisor lives;

@@ -1,11 +1,12 @@
 """How long a run may take, and how long it may stand still."""
 
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
 from runner import clock
 from runner.codex import home
 from runner.judge import Cause
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -28,14 +29,14 @@ class Patience:
     for another, its own event stream says nothing.
     """
 
-    def __init__(self, limits: "Limits", codex_home: "Path") -> None:
+    def __init__(self, limits: Limits, codex_home: Path) -> None:
         self._limits = limits
         self._home = codex_home
         self._began = self._progressed = self._checked = clock.monotonic()
         self._progress = 0
         self._sizes: dict[str, int] = {}
 
-    def exceeded(self, digest: "Digest") -> tuple[Cause, float] | None:
+    def exceeded(self, digest: Digest) -> tuple[Cause, float] | None:
         """Name the limit that has been passed, with its seconds."""
         now = clock.monotonic()
         timeout, stall = self._limits.timeout, self._limits.stall
@@ -53,7 +54,7 @@ class Patience:
             return Cause.STALL, stall
         return None
 
-    def _have_rollouts_grown(self, digest: "Digest") -> bool:
+    def _have_rollouts_grown(self, digest: Digest) -> bool:
         threads = [t for t in (digest.thread_id, *digest.agent_threads) if t]
         have_grown = [self._has_grown(thread) for thread in threads]
         return any(have_grown)
@@ -69,7 +70,7 @@ class Patience:
             return False
 
 
-def _holds_news(path: "Path", start: int, end: int) -> bool:
+def _holds_news(path: Path, start: int, end: int) -> bool:
     if end <= start:
         return False
     with path.open("rb") as file:

@@ -4,16 +4,18 @@ The one invariant: no signal is ever sent to a pid whose start time was not just
 seen to be the one on record.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import select
 import signal
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from parsers.value import Value
 from runner import proctable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -24,8 +26,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _DEVNULL = -3  # subprocess.DEVNULL, which is not loaded yet
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Launch:
+class Launch(Value):
     """Hold what a program is started with.
 
     `stdin`, `stdout` and `stderr` are open file descriptors, None is /dev/null;
@@ -33,18 +34,18 @@ class Launch:
     for them: one that comes before its handlers are set would end it.
     """
 
-    argv: "Sequence[str]"
-    environment: "Mapping[str, str]"
+    argv: Sequence[str]
+    environment: Mapping[str, str]
     cwd: str | None = None
     umask: int = -1
     stdin: int | None = None
     stdout: int | None = None
     stderr: int | None = None
-    keep: "tuple[int, ...]" = ()
-    blocked: "tuple[int, ...]" = ()
+    keep: tuple[int, ...] = ()
+    blocked: tuple[int, ...] = ()
 
 
-def send(process: "ProcessId", number: int) -> bool:
+def send(process: ProcessId, number: int) -> bool:
     """Send a signal to exactly this process; tell whether it was there."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         if hasattr(os, "pidfd_open"):
@@ -101,7 +102,7 @@ def start(launch: Launch) -> int:
     return child.pid
 
 
-def reap() -> "Iterator[tuple[int, int]]":
+def reap() -> Iterator[tuple[int, int]]:
     """Yield (pid, wait status) of every child, own or adopted, that has ended."""
     while True:
         try:
@@ -114,7 +115,7 @@ def reap() -> "Iterator[tuple[int, int]]":
 
 
 @contextlib.contextmanager
-def held_back(numbers: "Iterable[int]") -> "Iterator[None]":
+def held_back(numbers: Iterable[int]) -> Iterator[None]:
     """Let signals wait until the end of a block."""
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
@@ -153,9 +154,7 @@ class SignalInbox:
     Handled signals are back at their default in every program started from here.
     """
 
-    def __init__(
-        self, numbers: "Iterable[int]", *, deaf_to: "Iterable[int]" = ()
-    ) -> None:
+    def __init__(self, numbers: Iterable[int], *, deaf_to: Iterable[int] = ()) -> None:
         self._pending: list[int] = []
         self._read, self._write = os.pipe()
         for end in (self._read, self._write):
@@ -194,8 +193,8 @@ def which(program: str, search_path: str) -> str | None:
 
 
 def capture(
-    argv: "Sequence[str]",
-    environment: "Mapping[str, str]",
+    argv: Sequence[str],
+    environment: Mapping[str, str],
     timeout: float,
     *,
     any_exit_code: bool = False,

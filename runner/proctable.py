@@ -3,14 +3,16 @@
 Linux is read from /proc; elsewhere psutil is asked.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from parsers.value import Value
 from runner.model import ProcessId
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
@@ -22,8 +24,7 @@ _STAT_STATE, _STAT_PARENT, _STAT_START = 0, 1, 19
 _GONE = ("Z", "X", "x")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(Value):
     """Hold one line of the process table."""
 
     pid: int
@@ -71,7 +72,7 @@ def is_alive(process: ProcessId) -> bool:
     return identify(process.pid) == process
 
 
-def below(root: int, *, without: "Iterable[int]" = ()) -> list[ProcessId]:
+def below(root: int, *, without: Iterable[int] = ()) -> list[ProcessId]:
     """List the living descendants of a process, parents before children.
 
     Args:
@@ -115,7 +116,7 @@ class Family:
             for known in [self._root, *(process.pid for process in self._seen)]:
                 self._seen.update(below(known))
 
-    def members(self, *, without: "Iterable[int]" = ()) -> list[ProcessId]:
+    def members(self, *, without: Iterable[int] = ()) -> list[ProcessId]:
         """List the living descendants, less the branches of some of them."""
         self.look()
         left_out = set(without)
@@ -124,7 +125,7 @@ class Family:
         return found + [p for p in strays if p.pid not in left_out and is_alive(p)]
 
 
-def writers_of(path: "Path") -> list[ProcessId]:
+def writers_of(path: Path) -> list[ProcessId]:
     """List the processes whose standard output is this file, parents first.
 
     Codex and its launcher write there; the tools that Codex starts write to pipes.
@@ -176,7 +177,7 @@ def name_of(process: ProcessId) -> str:
         return "?"
 
 
-def _table() -> "Iterator[Row]":
+def _table() -> Iterator[Row]:
     if _LINUX:
         for entry in os.listdir("/proc"):
             if entry.isdecimal() and (row := _row(int(entry))):
@@ -229,7 +230,7 @@ def _writes_to(row: Row, wanted: os.stat_result) -> bool:
     return (held.st_dev, held.st_ino) == (wanted.st_dev, wanted.st_ino)
 
 
-def _depth(row: Row, among: "Mapping[int, Row]") -> int:
+def _depth(row: Row, among: Mapping[int, Row]) -> int:
     depth = 0
     while (parent := among.get(row.parent)) is not None and depth < len(among):
         row, depth = parent, depth + 1

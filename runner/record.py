@@ -3,11 +3,12 @@
 Pure. `from_json(to_json(run)) == run` for every run.
 """
 
-import json
-from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from __future__ import annotations
 
+import json
+from pathlib import Path
+
+from parsers.value import as_dict
 from runner.artifacts import RunFiles
 from runner.clock import iso, parse_iso
 from runner.errors import RunnerFault
@@ -30,9 +31,11 @@ from runner.model import (
     Verdict,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+    from typing import Any
 
     from runner.model import State
 
@@ -98,7 +101,7 @@ def files_of(spec: Spec) -> RunFiles:
     return RunFiles(Path(spec.log_dir), spec.run_id)
 
 
-def elapsed(started: "datetime", ended: "datetime | None") -> float | None:
+def elapsed(started: datetime, ended: datetime | None) -> float | None:
     """Return the seconds between two instants as the record writes them."""
     if ended is None:
         return None
@@ -107,13 +110,13 @@ def elapsed(started: "datetime", ended: "datetime | None") -> float | None:
     return max(0.0, round(written.total_seconds(), 3))
 
 
-def from_json(record: "Mapping[str, object]") -> Run:
+def from_json(record: Mapping[str, object]) -> Run:
     """Read a record back.
 
     Raises:
         DamagedRecordError: it is not a record, or one of another make.
     """
-    data = cast("Mapping[str, Any]", record)
+    data: Mapping[str, Any] = dict(record)
     try:
         return Run(
             spec=_spec(data),
@@ -138,22 +141,22 @@ def encode(value: Json, *, indent: int | None = None) -> bytes:
         return (json.dumps(value, indent=indent) + "\n").encode()
 
 
-def _ended(state: "State") -> "datetime | None":
+def _ended(state: State) -> datetime | None:
     return state.ended_at if isinstance(state, Finished) else None
 
 
-def _iso_or_none(instant: "datetime | None") -> str | None:
+def _iso_or_none(instant: datetime | None) -> str | None:
     return iso(instant) if instant else None
 
 
-def _processes(state: "State") -> Json:
+def _processes(state: State) -> Json:
     match state:
         case Prepared(launcher=launcher):
-            return {"launcher": asdict(launcher)}
+            return {"launcher": as_dict(launcher)}
         case Launching(supervisor=supervisor):
-            return {"supervisor": asdict(supervisor)}
+            return {"supervisor": as_dict(supervisor)}
         case Running(supervisor=supervisor, codex=codex):
-            return {"supervisor": asdict(supervisor), "codex": asdict(codex)}
+            return {"supervisor": as_dict(supervisor), "codex": as_dict(codex)}
         case Finished():
             return {}
 
@@ -167,14 +170,14 @@ def _request(spec: Spec) -> Json:
         "skip_git_repo_check": spec.codex.skip_git_repo_check,
         "extra": list(spec.codex.extra),
         "model": spec.codex.model,
-        "limits": asdict(spec.limits),
-        "report": asdict(spec.report),
+        "limits": as_dict(spec.limits),
+        "report": as_dict(spec.report),
         "wait_for_session": spec.wait_for_session,
         "verbosity": spec.verbosity,
     }
 
 
-def _spec(data: "Mapping[str, Any]") -> Spec:
+def _spec(data: Mapping[str, Any]) -> Spec:
     request = data["request"]
     return Spec(
         run_id=RunId(data["run_id"]),
@@ -202,7 +205,7 @@ def _spec(data: "Mapping[str, Any]") -> Spec:
     )
 
 
-def _state(data: "Mapping[str, Any]") -> "State":
+def _state(data: Mapping[str, Any]) -> State:
     processes = data["processes"]
     match data["state"]:
         case "prepared":
@@ -221,7 +224,7 @@ def _state(data: "Mapping[str, Any]") -> "State":
             raise ValueError(other)
 
 
-def _finished(data: "Mapping[str, Any]") -> Finished:
+def _finished(data: Mapping[str, Any]) -> Finished:
     launched = data["launched_at"]
     shown = ("model", "token_usage", "cost", "warnings", "left_running")
     return Finished(

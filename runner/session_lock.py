@@ -4,12 +4,14 @@ The lock is held by the supervisor and given back by the kernel. Its file names 
 run that holds it, for the message to whoever comes second.
 """
 
-import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
+import os
+
+from parsers.value import Value
 from runner import artifacts, liveness
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -17,22 +19,20 @@ if TYPE_CHECKING:
     from runner.store.ledger import Ledger
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Value, kw_only=False):
     """The lock is ours, as long as this descriptor is open."""
 
     descriptor: int
 
 
-@dataclass(frozen=True, slots=True)
-class Busy:
+class Busy(Value, kw_only=False):
     """Somebody else works on the session."""
 
     holder: str
 
 
 def take(
-    state_home: "Path", ledger: "Ledger", session_id: "SessionId", run_id: "RunId"
+    state_home: Path, ledger: Ledger, session_id: SessionId, run_id: RunId
 ) -> Held | Busy:
     """Try to become the one writer of a session.
 
@@ -54,7 +54,7 @@ def take(
     return Held(descriptor)
 
 
-def _holder(path: "Path") -> str:
+def _holder(path: Path) -> str:
     try:
         return path.read_text(encoding="ascii") or "?"
     except (OSError, ValueError):

@@ -1,21 +1,23 @@
 """Start Codex for a run: files as its streams, the caller's directory and umask."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runner import config, process, record
 from runner.codex import command
 from runner.judge import not_started
 from runner.model import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.config import Config
     from runner.model import Run, Verdict
 
 
-def start_codex(run: "Run", settings: "Config") -> "int | Verdict":
+def start_codex(run: Run, settings: Config) -> int | Verdict:
     """Start Codex and return its pid, or say why it cannot be started.
 
     Codex reads the prompt from its file and writes its streams into theirs,
@@ -25,7 +27,7 @@ def start_codex(run: "Run", settings: "Config") -> "int | Verdict":
     appending = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
     with contextlib.ExitStack() as stack:
 
-        def opened(path: "os.PathLike[str]", flags: int) -> int:
+        def opened(path: os.PathLike[str], flags: int) -> int:
             descriptor = os.open(path, flags)
             stack.callback(os.close, descriptor)
             return descriptor

@@ -5,13 +5,14 @@ it, enforces the limits, and writes the verdict. Codex writes into its files its
 when the supervisor dies, Codex works on.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import signal
 import sys
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from parsers.value import replace
 from runner import clock, config, process, proctable, session_lock
 from runner.channel import Channel
 from runner.codex import home
@@ -25,21 +26,23 @@ from runner.model import (
     SessionId,
     Verdict,
 )
-from runner.orders import STOP_SIGNALS, Orders, read
+from runner.orders import STOP_SIGNALS, read
 from runner.spawn import start_codex
 from runner.store.ledger import Ledger
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runner.config import Config
     from runner.notify import Notifier
+    from runner.orders import Orders
 
 _DEAF_TO = (signal.SIGHUP, signal.SIGQUIT)
 _SESSION_PACE_SECONDS = 0.25
 
 
-def main(argv: "Sequence[str] | None" = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Supervise one run; `service.launch` starts this."""
     orders = read(argv)
     os.umask(0o077)
@@ -62,7 +65,7 @@ def main(argv: "Sequence[str] | None" = None) -> int:
 
 
 def _supervise(
-    keeper: Keeper, orders: Orders, inbox: process.SignalInbox, settings: "Config"
+    keeper: Keeper, orders: Orders, inbox: process.SignalInbox, settings: Config
 ) -> None:
     session = keeper.run.spec.resume_session
     if orders.session_lock is not None:
@@ -83,7 +86,7 @@ def _supervise(
 
 
 def _attend(
-    codex: int, keeper: Keeper, inbox: process.SignalInbox, settings: "Config"
+    codex: int, keeper: Keeper, inbox: process.SignalInbox, settings: Config
 ) -> None:
     # What follows costs 50 ms to import: Codex is at work by now.
     from runner import conclude  # noqa: PLC0415
@@ -109,7 +112,7 @@ def _attend(
 
 
 def _say_finished(
-    keeper: Keeper, notifier: "Notifier", inbox: process.SignalInbox
+    keeper: Keeper, notifier: Notifier, inbox: process.SignalInbox
 ) -> None:
     """Tell everybody; a slow hook holds up neither the session nor the watcher."""
     keeper.release_session()
@@ -120,7 +123,7 @@ def _say_finished(
 
 
 def _close_unstarted(
-    keeper: Keeper, verdict: Verdict, inbox: process.SignalInbox, settings: "Config"
+    keeper: Keeper, verdict: Verdict, inbox: process.SignalInbox, settings: Config
 ) -> None:
     from runner import conclude  # noqa: PLC0415 - see _attend
     from runner.notify import Notifier  # noqa: PLC0415
@@ -133,7 +136,7 @@ def _wait_for(
     session: SessionId,
     keeper: Keeper,
     inbox: process.SignalInbox,
-    settings: "Config",
+    settings: Config,
 ) -> Verdict | None:
     """Wait until the session is ours; a signal ends the wait with a verdict."""
     told = None
@@ -155,7 +158,7 @@ def _wait_for(
             )
 
 
-def _note_rollout(keeper: Keeper, settings: "Config") -> None:
+def _note_rollout(keeper: Keeper, settings: Config) -> None:
     """Note how far the session's rollout goes: what comes behind it is this run's."""
     session = keeper.run.spec.resume_session
     path = home.rollout_of(settings.codex_home, session) if session else None
@@ -164,7 +167,7 @@ def _note_rollout(keeper: Keeper, settings: "Config") -> None:
             keeper.run = replace(keeper.run, rollout_offset=path.stat().st_size)
 
 
-def _own(session: SessionId, keeper: Keeper, settings: "Config") -> None:
+def _own(session: SessionId, keeper: Keeper, settings: Config) -> None:
     """Take the lock of the session that Codex announced, then publish its id.
 
     In this order nobody can ask for the session before it is ours.

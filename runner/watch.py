@@ -3,13 +3,15 @@
 Whoever watches reads the files; nobody stands between Codex and them.
 """
 
+from __future__ import annotations
+
 import os
-from typing import TYPE_CHECKING
 
 from parsers.digest import Digest
 from parsers.lines import LineBuffer
 from parsers.transcript import render, render_stderr
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -24,12 +26,12 @@ _CHUNKS_AT_ONCE = 8
 class Tail:
     """Read the complete lines that are added to a file."""
 
-    def __init__(self, path: "Path") -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
         self._handle: int | None = None
         self._buffer = LineBuffer()
 
-    def lines(self) -> "Iterator[bytes]":
+    def lines(self) -> Iterator[bytes]:
         """Yield what has been completed since the last call, some MiB at the most."""
         if self._handle is None:
             try:
@@ -55,7 +57,7 @@ class Tail:
 class Watch:
     """Follow one run: its transcript as text, and a digest of its events."""
 
-    def __init__(self, files: "RunFiles") -> None:
+    def __init__(self, files: RunFiles) -> None:
         self.digest = Digest()
         self._events = Tail(files.events)
         self._stderr = Tail(files.stderr)
@@ -66,7 +68,7 @@ class Watch:
         parts += [render_stderr(line) for line in self._stderr.lines()]
         return "".join(parts)
 
-    def finish(self) -> "Iterator[str]":
+    def finish(self) -> Iterator[str]:
         """Yield the transcript of the rest, unfinished last lines included."""
         while text := self.read():
             yield text

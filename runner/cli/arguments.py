@@ -1,16 +1,17 @@
 """The command line of `run_codex_task`."""
 
-import argparse
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
+from parsers.value import Value
 from runner import config
 from runner.cli.door import Parser
 from runner.errors import UsageError
 from runner.model import CodexOptions, Limits, Report, Verbosity
 from runner.service.request import Request
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
     from runner.config import Config
@@ -35,8 +36,7 @@ TERM; 141 the reader of standard output is gone (the run goes on); else Codex's 
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arguments:
+class Arguments(Value):
     """Hold a command line that has been understood."""
 
     request: Request
@@ -45,7 +45,7 @@ class Arguments:
     json: bool
 
 
-def parse(argv: "Sequence[str]", settings: "Config") -> Arguments:
+def parse(argv: Sequence[str], settings: Config) -> Arguments:
     """Understand a command line.
 
     Raises:
@@ -93,7 +93,7 @@ def parse(argv: "Sequence[str]", settings: "Config") -> Arguments:
     )
 
 
-def build_parser(settings: "Config") -> argparse.ArgumentParser:
+def build_parser(settings: Config) -> argparse.ArgumentParser:
     """Build the parser; its help is the reference of the flags."""
     parser = Parser(
         prog=PROG,
@@ -110,7 +110,7 @@ def build_parser(settings: "Config") -> argparse.ArgumentParser:
     return parser
 
 
-def _add_task(parser: argparse.ArgumentParser, settings: "Config") -> None:
+def _add_task(parser: argparse.ArgumentParser, settings: Config) -> None:
     add = parser.add_argument_group("the task").add_argument
     add("--repo", metavar="DIR", help="where Codex works (required)")
     add("--task", metavar="TEXT", help="the prompt; - reads standard input")
@@ -224,7 +224,7 @@ def _seconds(text: str | None, name: str, default: float | None) -> float | None
     return default if text is None else config.seconds(text, name)
 
 
-def _verbosity(named: str | None, counted: int, settings: "Config") -> Verbosity:
+def _verbosity(named: str | None, counted: int, settings: Config) -> Verbosity:
     if named is not None:
         return Verbosity(named)
     if counted:

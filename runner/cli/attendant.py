@@ -1,7 +1,8 @@
 """Be with a run that has been launched, for the command that launched it."""
 
+from __future__ import annotations
+
 import signal
-from typing import TYPE_CHECKING
 
 from runner import artifacts, block, process, record
 from runner.cli import render
@@ -12,6 +13,7 @@ from runner.service import follow
 from runner.service.settle import settle
 from runner.service.stop import stop
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.cli.render import Output
     from runner.config import Config
@@ -24,10 +26,10 @@ class Attendant:
 
     def __init__(
         self,
-        started: "Started",
-        output: "Output",
-        ledger: "Ledger",
-        settings: "Config",
+        started: Started,
+        output: Output,
+        ledger: Ledger,
+        settings: Config,
     ) -> None:
         self._run_id = started.run_id
         self._supervisor = started.supervisor
@@ -48,7 +50,7 @@ class Attendant:
         run = settle(self._ledger.find(self._run_id), self._ledger, self._settings)
         return self._end() if run.is_finished else 0
 
-    def followed(self, interrupt: "process.SparedInterrupt") -> int:
+    def followed(self, interrupt: process.SparedInterrupt) -> int:
         """Show the run as it happens, then the block, and return its exit code."""
         for piece in follow.until_finished(
             self._run_id, self._listener, self._ledger, self._settings

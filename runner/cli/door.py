@@ -1,7 +1,8 @@
 """What every command shares: its parser, and how errors become exit codes."""
 
+from __future__ import annotations
+
 import argparse
-from typing import TYPE_CHECKING, NoReturn
 
 from runner import config
 from runner.cli import render
@@ -10,8 +11,10 @@ from runner.errors import RunnerError, UsageError
 from runner.model import EXIT_INTERRUPTED, EXIT_READER_GONE
 from runner.version import VERSION
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import NoReturn
 
     from runner.config import Config
 
@@ -60,7 +63,7 @@ class _PrintCompletion(argparse.Action):
         self,
         parser: argparse.ArgumentParser,
         _namespace: argparse.Namespace,
-        values: "str | Sequence[object] | None",
+        values: str | Sequence[object] | None,
         _option: str | None = None,
     ) -> NoReturn:
         import shtab  # noqa: PLC0415 - only to print a completion
@@ -69,7 +72,7 @@ class _PrintCompletion(argparse.Action):
         parser.exit()
 
 
-def enter(command: "Callable[[Config], int]") -> int:
+def enter(command: Callable[[Config], int]) -> int:
     """Run a command and return its exit code; an error is one line on stderr."""
     try:
         return command(config.load())

@@ -1,18 +1,20 @@
 """`parse_codex_run`: what a run did, used and cost, from the files that it has left."""
 
-import argparse
-import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+from parsers.value import Value
 from runner import artifacts, record
 from runner.cli import render
 from runner.cli.door import Parser, enter
 from runner.cli.render import Output
 from runner.errors import UsageError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
     from runner.config import Config
@@ -32,8 +34,7 @@ usage, or a file or run that is not there.
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arguments:
+class Arguments(Value):
     """Hold a command line that has been understood."""
 
     runs: list[str]
@@ -44,13 +45,13 @@ class Arguments:
     format: str | None
 
 
-def main(argv: "Sequence[str] | None" = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     words = sys.argv[1:] if argv is None else argv
     return enter(lambda settings: _command(parse(words), settings))
 
 
-def parse(argv: "Sequence[str]") -> Arguments:
+def parse(argv: Sequence[str]) -> Arguments:
     """Understand a command line.
 
     Raises:
@@ -105,7 +106,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(arguments: Arguments, settings: "Config") -> int:
+def _command(arguments: Arguments, settings: Config) -> int:
     # Importing the parsers costs 40 ms, which --help should not wait for.
     from runner.service import summarize  # noqa: PLC0415
 

@@ -1,10 +1,11 @@
 """The debug preamble of a run: never a secret, never the environment."""
 
+from __future__ import annotations
+
 import os
 import platform
 import re
 import shlex
-from typing import TYPE_CHECKING
 
 from runner import process, record
 from runner.block import pairs, text
@@ -13,6 +14,7 @@ from runner.codex import command
 from runner.model import Verbosity
 from runner.version import VERSION
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.config import Config
     from runner.model import Spec
@@ -26,7 +28,7 @@ _SECRET = re.compile(
 )
 
 
-def preamble(spec: "Spec", settings: "Config") -> str:
+def preamble(spec: Spec, settings: Config) -> str:
     """Build the debug preamble; asking Codex for its version is left to -v."""
     return text([_BEGIN, *pairs(_values(spec, settings)), _END])
 
@@ -36,7 +38,7 @@ def redacted(argv: list[str]) -> str:
     return shlex.join(_SECRET.sub(r"\1***", word) for word in argv)
 
 
-def _values(spec: "Spec", settings: "Config") -> dict[str, object]:
+def _values(spec: Spec, settings: Config) -> dict[str, object]:
     argv = command.exec_argv(spec.codex, spec.repo, spec.resume_session)
     files = record.files_of(spec)
     values: dict[str, object] = {

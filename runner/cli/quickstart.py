@@ -4,21 +4,22 @@ It does what a script would do: starts `run_codex_task --detach`, reads the id f
 lines, follows the run, and asks `parse_codex_run` what has come of it.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 import sys
 import tempfile
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from parsers.value import replace
 from runner import clock, process, record
 from runner.cli import render
 from runner.cli.arguments import parse as parse_run
 from runner.cli.door import Parser, enter
 from runner.cli.render import Output, ReaderGoneError
-from runner.cli.stage import Stage, Wishes, offline_stage, own_stage
+from runner.cli.stage import Wishes, offline_stage, own_stage
 from runner.errors import RunnerFault
 from runner.model import Finished
 from runner.service.doctor import examine
@@ -26,9 +27,11 @@ from runner.service.settle import settle
 from runner.service.stop import stop
 from runner.store.ledger import Ledger
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from runner.cli.stage import Stage
     from runner.config import Config
     from runner.service.doctor import Check
 
@@ -45,14 +48,14 @@ with --task, or else in a scratch repository with a small task. Without one, or 
 """
 
 
-def main(argv: "Sequence[str] | None" = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: that of the run."""
     words = sys.argv[1:] if argv is None else argv
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     return enter(lambda settings: _command(parse(words), settings))
 
 
-def parse(argv: "Sequence[str]") -> Wishes:
+def parse(argv: Sequence[str]) -> Wishes:
     """Understand a command line.
 
     Raises:
@@ -83,7 +86,7 @@ def parse(argv: "Sequence[str]") -> Wishes:
     )
 
 
-def _command(wishes: Wishes, settings: "Config") -> int:
+def _command(wishes: Wishes, settings: Config) -> int:
     with _stage(wishes, settings) as stage:
         output = Output()
         render.note("starting run_codex_task --detach")
@@ -105,7 +108,7 @@ def _command(wishes: Wishes, settings: "Config") -> int:
 
 
 @contextmanager
-def _stage(wishes: Wishes, settings: "Config") -> "Iterator[Stage]":
+def _stage(wishes: Wishes, settings: Config) -> Iterator[Stage]:
     checks = _examined(wishes, settings)
     codex, login, sandbox = (checks.get(n) for n in ("codex", "login", "sandbox"))
     if codex is not None and not codex.is_good:
@@ -128,7 +131,7 @@ def _stage(wishes: Wishes, settings: "Config") -> "Iterator[Stage]":
         yield stage
 
 
-def _examined(wishes: Wishes, settings: "Config") -> "Mapping[str, Check]":
+def _examined(wishes: Wishes, settings: Config) -> Mapping[str, Check]:
     """Ask the doctor, without making a state directory for the asking."""
     asked = ["--repo", wishes.repo or ".", "--codex-bin", wishes.codex_bin]
     with tempfile.TemporaryDirectory() as scratch:
@@ -155,7 +158,7 @@ def _start(stage: Stage, output: Output) -> tuple[str | None, int]:
 
 
 @contextmanager
-def _uninterrupted() -> "Iterator[None]":
+def _uninterrupted() -> Iterator[None]:
     """Put an interrupt off to the end of the block: a run just made needs a reader."""
     came: list[int] = []
     numbers = [n for n in _INTERRUPTS if signal.getsignal(n) is not signal.SIG_IGN]
@@ -204,7 +207,7 @@ def _point_to(run_id: str, stage: Stage) -> None:
         render.note(f"what it has changed: {stage.place / 'repo'}")
 
 
-def _spawn(command: "Sequence[str]", stage: Stage, stdout: int) -> int:
+def _spawn(command: Sequence[str], stage: Stage, stdout: int) -> int:
     name, *arguments = command
     argv = [sys.executable, "-P", "-m", f"runner.cli.{name}", *arguments]
     return process.start(

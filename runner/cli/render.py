@@ -1,24 +1,30 @@
 """Turn results into text: the one place that knows how output looks."""
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import json
 import os
 import select
 import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
+from parsers.value import as_dict
 from runner.errors import RunnerFault
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Literal
+
+    Justify = Literal["left", "right"]
     from collections.abc import Iterable, Mapping, Sequence
+    from typing import Literal
 
     from runner.service.doctor import Check
 
 _TASK_WIDTH = 60
-_COLUMNS: "dict[str, Literal['left', 'right']]" = {
+_COLUMNS: dict[str, Justify] = {
     "run": "left",
     "outcome": "left",
     "time": "right",
@@ -49,7 +55,7 @@ class Output:
             self._write(text.encode(errors="surrogateescape"))
             self._is_at_line_start = text.endswith("\n")
 
-    def lines(self, lines: "Iterable[str]") -> None:
+    def lines(self, lines: Iterable[str]) -> None:
         """Write lines, starting on a line of their own, in one go."""
         start = "" if self._is_at_line_start else "\n"
         self.text(start + "".join(f"{line}\n" for line in lines))
@@ -91,7 +97,7 @@ def compact(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def doctor_lines(checks: "Sequence[Check]") -> list[str]:
+def doctor_lines(checks: Sequence[Check]) -> list[str]:
     """Write findings for people, one line each, with the mend."""
     return [
         f"{'ok  ' if check.is_good else 'FAIL'} {check.name}: {check.detail}"
@@ -100,23 +106,23 @@ def doctor_lines(checks: "Sequence[Check]") -> list[str]:
     ]
 
 
-def doctor_json(checks: "Sequence[Check]") -> str:
+def doctor_json(checks: Sequence[Check]) -> str:
     """Write findings for programs."""
     found = {
         "ok": all(check.is_good for check in checks),
-        "checks": [asdict(check) for check in checks],
+        "checks": [as_dict(check) for check in checks],
     }
     return json.dumps(found, indent=2)
 
 
-def summary_line(found: "Mapping[str, object]") -> str:
+def summary_line(found: Mapping[str, object]) -> str:
     """Write a summary as one line for people."""
     from parsers.summary import one_line  # noqa: PLC0415 - only to parse
 
     return one_line(found)
 
 
-def table(found: "Sequence[Mapping[str, object]]") -> None:
+def table(found: Sequence[Mapping[str, object]]) -> None:
     """Show summaries as a table on the terminal."""
     from rich.console import Console  # noqa: PLC0415 - 30 ms, on a terminal only
     from rich.table import Table  # noqa: PLC0415
@@ -129,7 +135,7 @@ def table(found: "Sequence[Mapping[str, object]]") -> None:
     Console().print(shown)
 
 
-def _cells(found: "Mapping[str, object]") -> list[str]:
+def _cells(found: Mapping[str, object]) -> list[str]:
     usage, cost = found.get("token_usage"), found.get("cost")
     tokens = usage.get("total_tokens") if isinstance(usage, dict) else None
     usd = cost.get("usd") if isinstance(cost, dict) else None

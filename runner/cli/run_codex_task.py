@@ -1,8 +1,9 @@
 """`run_codex_task`: one Codex run, launched, followed, judged and counted."""
 
+from __future__ import annotations
+
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from runner import block, process
 from runner.cli import render
@@ -15,6 +16,7 @@ from runner.orders import STOP_SIGNALS
 from runner.service import launch as launching
 from runner.store.ledger import Ledger
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -22,19 +24,19 @@ if TYPE_CHECKING:
     from runner.config import Config
 
 
-def main(argv: "Sequence[str] | None" = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     words = sys.argv[1:] if argv is None else argv
     return enter(lambda settings: _command(parse(words, settings), settings))
 
 
-def _command(arguments: "Arguments", settings: "Config") -> int:
+def _command(arguments: Arguments, settings: Config) -> int:
     if arguments.doctor:
         return _doctor(arguments, settings)
     return _run(arguments, settings)
 
 
-def _run(arguments: "Arguments", settings: "Config") -> int:
+def _run(arguments: Arguments, settings: Config) -> int:
     from runner.cli.preamble import preamble  # noqa: PLC0415 - not needed for --help
     from runner.service.request import build_spec, read_prompt  # noqa: PLC0415
 
@@ -67,7 +69,7 @@ def _run(arguments: "Arguments", settings: "Config") -> int:
     return attendant.followed(interrupt)
 
 
-def _doctor(arguments: "Arguments", settings: "Config") -> int:
+def _doctor(arguments: Arguments, settings: Config) -> int:
     from runner.service.doctor import examine  # noqa: PLC0415 - only when asked for
 
     checks = examine(arguments.request, settings)

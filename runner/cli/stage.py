@@ -1,14 +1,16 @@
 """What a quickstart run plays on: the caller's own login, or all of it made here."""
 
+from __future__ import annotations
+
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from parsers.value import Value
 from runner import artifacts, config, process
 from runner.errors import FileFault
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -21,8 +23,7 @@ _GIT_SECONDS = 20.0
 _OFFLINE_TIMEOUT_SECONDS = "300"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
+class Wishes(Value):
     """Hold what the caller of a quickstart has asked for.
 
     `rest` are options of `run_codex_task`, passed on as they are; `has_prompt` and
@@ -38,20 +39,19 @@ class Wishes:
     rest: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class Stage(Value):
     """Hold a run's command line, less the program, and the settings it is read with.
 
     `place` is the directory that was made for it, if one was.
     """
 
     arguments: tuple[str, ...]
-    settings: "Config"
+    settings: Config
     place: Path | None
     is_offline: bool
 
 
-def own_stage(wishes: Wishes, settings: "Config") -> Stage:
+def own_stage(wishes: Wishes, settings: Config) -> Stage:
     """Build the run that the caller asked for; what is missing is a scratch task.
 
     Raises:
@@ -75,9 +75,7 @@ def own_stage(wishes: Wishes, settings: "Config") -> Stage:
 
 
 @contextmanager
-def offline_stage(
-    wishes: Wishes, settings: "Config", sandbox: str
-) -> "Iterator[Stage]":
+def offline_stage(wishes: Wishes, settings: Config, sandbox: str) -> Iterator[Stage]:
     """Serve a model for a demonstration, in a repository and homes of its own.
 
     The demonstration neither touches the caller's repository nor puts made-up costs
@@ -115,7 +113,7 @@ def _make_place() -> Path:
         raise FileFault("make a directory in", _RUNS, error) from error
 
 
-def _repository(place: Path, settings: "Config") -> list[str]:
+def _repository(place: Path, settings: Config) -> list[str]:
     """Make an empty repository and return the options that name it."""
     repo = place / "repo"
     artifacts.make_directory(repo)
@@ -125,7 +123,7 @@ def _repository(place: Path, settings: "Config") -> list[str]:
     return ["--repo", str(repo)]
 
 
-def _settings_within(place: Path, settings: "Config") -> "Config":
+def _settings_within(place: Path, settings: Config) -> Config:
     own = {
         "CODEX_HOME": str(place / "codex-home"),
         "CODEX_RUNNER_HOME": str(place / "state"),

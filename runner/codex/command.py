@@ -3,17 +3,16 @@
 The prompt is never among them: it reaches Codex on standard input.
 """
 
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.model import CodexOptions, SessionId
 
 PROMPT_ON_STDIN = "-"
 
 
-def exec_argv(
-    options: "CodexOptions", repo: str, resume: "SessionId | None"
-) -> list[str]:
+def exec_argv(options: CodexOptions, repo: str, resume: SessionId | None) -> list[str]:
     """Build `codex exec` for a new session, or to carry one on.
 
     Every option stands before `resume`, which rejects `-C`, `-s` and others behind

@@ -4,14 +4,16 @@
 `archived_sessions/` for threads that Codex has archived (0.50 to 0.169).
 """
 
+from __future__ import annotations
+
 import os
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runner import clock
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -41,7 +43,7 @@ def rollout_of(home: Path, thread_id: str) -> Path | None:
     return None
 
 
-def rollouts_since(home: Path, since: datetime) -> "Iterator[Path]":
+def rollouts_since(home: Path, since: datetime) -> Iterator[Path]:
     """List rollout files that were written to since an instant, of recent days.
 
     Only the directories of the days from `since` on are looked into: a thread made
@@ -61,7 +63,7 @@ def rollouts_since(home: Path, since: datetime) -> "Iterator[Path]":
         day += timedelta(days=1)
 
 
-def _likely_days(home: Path, thread_id: str) -> "Iterator[Path]":
+def _likely_days(home: Path, thread_id: str) -> Iterator[Path]:
     if thread_id[14:15] != _UUID_VERSION_WITH_TIME:
         return
     milliseconds = int(thread_id[:8] + thread_id[9:13], 16)

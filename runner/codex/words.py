@@ -4,11 +4,13 @@ Codex (0.50 to 0.169) writes warnings and log lines there before the one line th
 counts; its argument parser writes `error: …` and then the usage.
 """
 
+from __future__ import annotations
+
 import re
-from typing import TYPE_CHECKING
 
 from parsers.ansi import strip
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -21,7 +23,7 @@ _NOISE = re.compile(
 _ERROR = re.compile(r"(?:error|Error|ERROR): ")
 
 
-def last_words(stderr: "Path") -> str | None:
+def last_words(stderr: Path) -> str | None:
     """Return the line or lines that say why Codex ended; None when it said nothing."""
     try:
         with stderr.open("rb") as file:

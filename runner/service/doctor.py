@@ -1,17 +1,19 @@
 """Find out what would go wrong with a run before it is started."""
 
+from __future__ import annotations
+
 import json
 import os
 import re
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from parsers.value import Value
 from runner import artifacts, process
 from runner.errors import RunnerError
 from runner.store.ledger import Ledger
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -25,8 +27,7 @@ _OLDEST_VERSION = (0, 50, 0)
 _INSTALL = "npm install -g @openai/codex"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class Check(Value):
     """Hold one finding: what was looked at, what is so, and how to mend it."""
 
     name: str
@@ -35,7 +36,7 @@ class Check:
     mend: str | None = None
 
 
-def examine(request: "Request", settings: "Config") -> list[Check]:
+def examine(request: Request, settings: Config) -> list[Check]:
     """Look at everything that a run with this request would need."""
     found = process.which(request.codex.bin, settings.search_path)
     return [
@@ -50,7 +51,7 @@ def examine(request: "Request", settings: "Config") -> list[Check]:
     ]
 
 
-def _codex(request: "Request", found: str | None, settings: "Config") -> Check:
+def _codex(request: Request, found: str | None, settings: Config) -> Check:
     if found is None:
         return Check(
             name="codex",
@@ -84,7 +85,7 @@ def _version(said: str | None) -> tuple[int, ...] | None:
     return tuple(int(part) for part in match.groups()) if match else None
 
 
-def _login(found: str, settings: "Config") -> "Iterator[Check]":
+def _login(found: str, settings: Config) -> Iterator[Check]:
     mend = "codex login, or set CODEX_API_KEY"
     told = _codex_doctor(found, settings).get("auth.credentials")
     if isinstance(told, dict):
@@ -108,7 +109,7 @@ def _login(found: str, settings: "Config") -> "Iterator[Check]":
     )
 
 
-def _codex_doctor(found: str, settings: "Config") -> "Mapping[str, object]":
+def _codex_doctor(found: str, settings: Config) -> Mapping[str, object]:
     """Ask Codex's own doctor (0.169); it exits 1 when it finds anything at all."""
     said = process.capture(
         [found, "doctor", "--json"],
@@ -123,12 +124,12 @@ def _codex_doctor(found: str, settings: "Config") -> "Mapping[str, object]":
     return checks if isinstance(checks, dict) else {}
 
 
-def _has_own_provider(settings: "Config") -> bool:
+def _has_own_provider(settings: Config) -> bool:
     provider = _codex_config(settings).get("model_provider")
     return isinstance(provider, str) and provider != "openai"
 
 
-def _codex_config(settings: "Config") -> "Mapping[str, object]":
+def _codex_config(settings: Config) -> Mapping[str, object]:
     try:
         text = (settings.codex_home / "config.toml").read_text(encoding="utf-8")
         return tomllib.loads(text)
@@ -136,7 +137,7 @@ def _codex_config(settings: "Config") -> "Mapping[str, object]":
         return {}
 
 
-def _codex_home(settings: "Config") -> Check:
+def _codex_home(settings: Config) -> Check:
     home = settings.codex_home
     nearest = next(p for p in (home, *home.parents) if p.exists())
     is_good = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
@@ -149,7 +150,7 @@ def _codex_home(settings: "Config") -> Check:
     )
 
 
-def _repository(request: "Request", settings: "Config") -> Check:
+def _repository(request: Request, settings: Config) -> Check:
     repo = Path(request.repo).absolute()
     if not repo.is_dir():
         return Check(
@@ -158,7 +159,7 @@ def _repository(request: "Request", settings: "Config") -> Check:
             detail=f"{repo} is not a directory",
             mend="name one with --repo",
         )
-    if any((place / ".git").exists() for place in (repo, *repo.parents)):
+    if any(_is_repository(place) for place in (repo, *repo.parents)):
         return Check(name="repo", is_good=True, detail=f"{repo} is in a git repository")
     if request.codex.skip_git_repo_check or _is_trusted(repo, settings):
         return Check(name="repo", is_good=True, detail=f"{repo} is trusted")
@@ -170,13 +171,19 @@ def _repository(request: "Request", settings: "Config") -> Check:
     )
 
 
-def _is_trusted(repo: Path, settings: "Config") -> bool:
+def _is_repository(place: Path) -> bool:
+    """Tell what 0.169 takes for a repository: `.git` is a file, or has a HEAD."""
+    git = place / ".git"
+    return git.is_file() or (git / "HEAD").exists()
+
+
+def _is_trusted(repo: Path, settings: Config) -> bool:
     projects = _codex_config(settings).get("projects")
     project = projects.get(str(repo)) if isinstance(projects, dict) else None
     return isinstance(project, dict) and project.get("trust_level") == "trusted"
 
 
-def _sandbox(request: "Request", found: str, settings: "Config") -> "Iterator[Check]":
+def _sandbox(request: Request, found: str, settings: Config) -> Iterator[Check]:
     if request.codex.sandbox == "danger-full-access":
         yield Check(name="sandbox", is_good=True, detail="none is asked for")
         return
@@ -194,7 +201,7 @@ def _sandbox(request: "Request", found: str, settings: "Config") -> "Iterator[Ch
     )
 
 
-def _state(settings: "Config") -> "Iterator[Check]":
+def _state(settings: Config) -> Iterator[Check]:
     home = settings.state_home
     try:
         ledger = Ledger(home)
@@ -222,7 +229,7 @@ def _state(settings: "Config") -> "Iterator[Check]":
     )
 
 
-def _log_dir(request: "Request") -> Check:
+def _log_dir(request: Request) -> Check:
     directory = Path(request.log_dir).absolute()
     nearest = next(p for p in (directory, *directory.parents) if p.exists())
     is_good = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
@@ -234,7 +241,7 @@ def _log_dir(request: "Request") -> Check:
     )
 
 
-def _space(request: "Request", settings: "Config") -> "Iterator[Check]":
+def _space(request: Request, settings: Config) -> Iterator[Check]:
     places = {
         "state": settings.state_home,
         "logs": Path(request.log_dir).absolute(),

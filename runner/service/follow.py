@@ -1,13 +1,15 @@
 """Follow a run from its files to its end, whoever is left to write its verdict."""
 
-import select
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
+import select
+
+from parsers.value import Value
 from runner import clock, record
 from runner.liveness import Life, life_of
 from runner.service.settle import settle
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -19,26 +21,23 @@ if TYPE_CHECKING:
 _PACE_SECONDS = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(Value, kw_only=False):
     """A piece of the transcript; empty when nothing has happened for a moment."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Value, kw_only=False):
     """Something to tell people that is not part of the run's output."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Launched:
+class Launched(Value, kw_only=False):
     """The run is on its way: Codex has been started, or waits for its session."""
 
 
-def until_launched(listener: "Listener") -> "Iterator[Note | Launched]":
+def until_launched(listener: Listener) -> Iterator[Note | Launched]:
     """Wait until Codex has been started or its supervisor has given up."""
     while listener.is_open:
         for message in listener.heard():
@@ -51,8 +50,8 @@ def until_launched(listener: "Listener") -> "Iterator[Note | Launched]":
 
 
 def until_finished(
-    run_id: "RunId", listener: "Listener", ledger: "Ledger", settings: "Config"
-) -> "Iterator[Shown | Note]":
+    run_id: RunId, listener: Listener, ledger: Ledger, settings: Config
+) -> Iterator[Shown | Note]:
     """Yield the transcript as it grows, until the run has its verdict.
 
     When the supervisor dies, Codex works on and is followed on; at its end the run
@@ -79,7 +78,7 @@ def until_finished(
         yield Shown(text)
 
 
-def until_closed(listener: "Listener") -> "Iterator[Note]":
+def until_closed(listener: Listener) -> Iterator[Note]:
     """Wait until the supervisor is gone: its hooks have ended then too."""
     while listener.is_open:
         for message in listener.heard():
@@ -87,14 +86,14 @@ def until_closed(listener: "Listener") -> "Iterator[Note]":
         _wait(listener)
 
 
-def _notes(message: "Mapping[str, object]") -> "Iterator[Note]":
+def _notes(message: Mapping[str, object]) -> Iterator[Note]:
     if warning := message.get("warning"):
         yield Note(f"warning: {warning}")
     if holder := message.get("waiting"):
         yield Note(f"waiting for the session: run {holder} holds it")
 
 
-def _wait(listener: "Listener") -> None:
+def _wait(listener: Listener) -> None:
     if listener.is_open:
         select.select([listener.descriptor], (), (), _PACE_SECONDS)
     else:

@@ -1,15 +1,17 @@
 """Start a run: record first, then the id for the caller, then the supervisor."""
 
-import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
+import os
+
+from parsers.value import Value
 from runner import artifacts, block, process, proctable, record, session_lock
 from runner.channel import Listener
 from runner.errors import RunnerError, RunnerFault, SessionBusyError
 from runner.model import Prepared, Run
 from runner.orders import STOP_SIGNALS, Orders
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -25,8 +27,7 @@ class SupervisorFault(RunnerFault):
         super().__init__(f"cannot start a supervisor: {cause.strerror or cause}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preparation:
+class Preparation(Value):
     """Hold a run that is on record, and the locks that tell that it is meant.
 
     `guard` is the lock of its events file; `session_lock` that of the session it
@@ -39,7 +40,7 @@ class Preparation:
 
 
 def prepare(
-    spec: "Spec", prompt: bytes, preamble: str, ledger: "Ledger", settings: "Config"
+    spec: Spec, prompt: bytes, preamble: str, ledger: Ledger, settings: Config
 ) -> Preparation:
     """Put a run on record: its files, its meta JSON, its row in the index.
 
@@ -72,16 +73,15 @@ def prepare(
     return Preparation(run=run, guard=-1 if guard is None else guard, session_lock=lock)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
+class Started(Value):
     """Hold the supervisor of a run, and the way to hear from it."""
 
-    run_id: "RunId"
-    supervisor: "ProcessId"
+    run_id: RunId
+    supervisor: ProcessId
     listener: Listener
 
 
-def launch(preparation: Preparation, settings: "Config") -> Started:
+def launch(preparation: Preparation, settings: Config) -> Started:
     """Hand a run over to a supervisor of its own.
 
     Raises:
@@ -125,7 +125,7 @@ def launch(preparation: Preparation, settings: "Config") -> Started:
     )
 
 
-def abandon(preparation: Preparation, reason: str, ledger: "Ledger") -> None:
+def abandon(preparation: Preparation, reason: str, ledger: Ledger) -> None:
     """Put on record that a prepared run will not be started, and why."""
     from runner.conclude import conclude_unstarted  # noqa: PLC0415 - a rare end
     from runner.judge import not_started  # noqa: PLC0415
@@ -134,7 +134,7 @@ def abandon(preparation: Preparation, reason: str, ledger: "Ledger") -> None:
     ledger.store(run, conclude_unstarted(run, not_started(1, reason)))
 
 
-def _session_lock(spec: "Spec", ledger: "Ledger", settings: "Config") -> int | None:
+def _session_lock(spec: Spec, ledger: Ledger, settings: Config) -> int | None:
     if spec.resume_session is None:
         return None
     taken = session_lock.take(

@@ -1,37 +1,40 @@
 """Turn what a caller asks for into the spec of a run, refusing what cannot work."""
 
+from __future__ import annotations
+
 import errno
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from parsers.value import Value
 from runner import artifacts, clock
 from runner.codex import home
 from runner.errors import FileFault, NoSuchRunError, UsageError
 from runner.model import (
-    CodexOptions,
-    Limits,
     Mode,
     Report,
     RunId,
     SessionId,
     Spec,
-    Verbosity,
 )
 from runner.notify import command_of
 from runner.store.ledger import read_meta
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from runner.model import (
+        CodexOptions,
+        Limits,
+        Verbosity,
+    )
     from runner.store.ledger import Ledger
 
 PREVIEW_CHARACTERS = 2000
 _STDIN = "-"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Value):
     """Hold what the caller of a run asks for, in the caller's words.
 
     Of `task` ("-" is standard input) and `task_file` at most one is given; neither
@@ -80,18 +83,18 @@ def read_prompt(request: Request) -> bytes:
     return prompt
 
 
-def build_spec(request: Request, prompt: bytes, ledger: "Ledger") -> Spec:
+def build_spec(request: Request, prompt: bytes, ledger: Ledger) -> Spec:
     """Build the spec of a new run, with its id.
 
     Raises:
         UsageError: something that the caller named is not there or makes no sense.
         FileFault: a place that is to be written to cannot be.
     """
-    repo = Path(request.repo).absolute()
+    repo = _directory(request.repo, "--repo")
     if not repo.is_dir():
         message = f"--repo {request.repo}: not a directory"
         raise UsageError(message)
-    log_dir = Path(request.log_dir).absolute()
+    log_dir = _directory(request.log_dir, "--log-dir")
     resume = _resumed(request.resume, ledger, log_dir)
     at = clock.now()
     umask = os.umask(0o077)
@@ -112,6 +115,14 @@ def build_spec(request: Request, prompt: bytes, ledger: "Ledger") -> Spec:
         verbosity=request.verbosity,
         prepared_at=at,
     )
+
+
+def _directory(path: str, flag: str) -> Path:
+    if not path:
+        # A script's empty variable; it must not stand for the current directory.
+        message = f"{flag} is empty: name a directory"
+        raise UsageError(message)
+    return Path(path).absolute()
 
 
 def _absolute(path: str | None) -> str | None:
@@ -152,7 +163,7 @@ def _read_stdin() -> bytes:
         raise UsageError(message) from error
 
 
-def _resumed(text: str | None, ledger: "Ledger", log_dir: Path) -> SessionId | None:
+def _resumed(text: str | None, ledger: Ledger, log_dir: Path) -> SessionId | None:
     if text is None:
         return None
     if session := home.session_id(text):

@@ -1,12 +1,18 @@
 """Tell the truth about a run that its supervisor can no longer tell."""
 
+from __future__ import annotations
+
 from runner import record
-from runner.config import Config
-from runner.errors import RunnerError, StaleStateError
+from runner.errors import FileFault, RunnerError, StaleStateError
 from runner.judge import Exit
 from runner.liveness import Life, life_of
-from runner.model import Run
-from runner.store.ledger import Ledger, read_meta
+from runner.store.ledger import read_meta
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runner.config import Config
+    from runner.model import Run
+    from runner.store.ledger import Ledger
 
 _UNSEEN = Exit()
 
@@ -37,6 +43,8 @@ def settle(run: Run, ledger: Ledger, settings: Config, ended: Exit = _UNSEEN) ->
         return ledger.store(run, finished)
     except StaleStateError:
         return ledger.find(run.run_id)
+    except FileFault:
+        return ledger.store(run, finished, with_meta=False)
 
 
 def _told_by_meta(run: Run) -> Run | None:

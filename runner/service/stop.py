@@ -1,6 +1,6 @@
 """Stop a run, through its supervisor or, when that is gone, without it."""
 
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
 from runner import clock, process, proctable
 from runner.judge import Cause, Exit
@@ -9,6 +9,7 @@ from runner.liveness import Life, codex_of, life_of
 from runner.model import Launching, Running
 from runner.service.settle import settle
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.config import Config
     from runner.model import ProcessId, Run
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _PACE_SECONDS = 0.02
 
 
-def stop(run: "Run", number: int, ledger: "Ledger", settings: "Config") -> bool:
+def stop(run: Run, number: int, ledger: Ledger, settings: Config) -> bool:
     """Stop a run that is alive; tell whether there was something to stop.
 
     With a supervisor the signal is passed on to it, and the run ends soon after.
@@ -36,13 +37,13 @@ def stop(run: "Run", number: int, ledger: "Ledger", settings: "Config") -> bool:
             return False
 
 
-def _end_orphan(run: "Run") -> None:
+def _end_orphan(run: Run) -> None:
     codex = codex_of(run)
     if codex is None:
         return
     family = proctable.Family(codex.pid, remember=True)
 
-    def members() -> "list[ProcessId]":
+    def members() -> list[ProcessId]:
         found = family.members()
         return [codex, *found] if proctable.is_alive(codex) else found
 

@@ -1,33 +1,39 @@
 """Summarise what a run has left, wherever it comes from."""
 
+from __future__ import annotations
+
+import contextlib
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from parsers import summary
+from parsers.facts import Facts
 from parsers.logs import read_log
 from parsers.usage import Usage
+from parsers.value import replace
 from runner import accounts, artifacts, clock, record
 from runner.books import Window
 from runner.codex import home
-from runner.errors import NoSuchRunError, UsageError
+from runner.errors import NoSuchRunError, RunnerError, UsageError
 from runner.judge import Ending, Evidence, Exit, judge
 from runner.model import Outcome, RunId
 from runner.service.settle import settle
 from runner.store.ledger import Ledger, read_meta
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
-    from parsers.facts import Facts
     from runner.accounts import Accounts
     from runner.config import Config
+    from runner.model import Run
 
 Json = dict[str, object]
 
 _OURS = re.compile(re.escape(artifacts.PREFIX) + r"(.+?)\.(?:events\.jsonl|log|stderr)")
+_UNFINISHED = ("prepared", "launching", "running")
 # What the blocks in a log call things, ours and the bash runner's.
 _BLOCK_NAMES = {
     "codex_run_id": "run_id",
@@ -42,7 +48,7 @@ _BLOCK_NAMES = {
 }
 
 
-def summarize_run(run_id: str, log_dir: Path, settings: "Config") -> Json:
+def summarize_run(run_id: str, log_dir: Path, settings: Config) -> Json:
     """Return the summary of a run by its id, of a living one what is known so far.
 
     Raises:
@@ -57,17 +63,15 @@ def summarize_run(run_id: str, log_dir: Path, settings: "Config") -> Json:
         if found is None:
             raise
         run = found
-    files = record.files_of(run.spec)
-    written = artifacts.read_json(files.summary) if run.is_finished else None
-    if isinstance(written, dict):
-        return written
+    if run.is_finished:
+        return _of_finished(run, log_dir)
     kept = accounts.keep(run, ledger, settings)
     data = {**record.to_json(run), "model": kept.model}
     data |= accounts.pointers(data, kept.facts)
     return summary.build(kept.facts, data, None, kept.usage, kept.cost)
 
 
-def summarize_log(log: Path, meta_path: Path | None, settings: "Config") -> Json:
+def summarize_log(log: Path, meta_path: Path | None, settings: Config) -> Json:
     """Return the summary of a log, with its meta file where there is one.
 
     What a finished run's meta file says of usage and cost is frozen and stands;
@@ -77,6 +81,7 @@ def summarize_log(log: Path, meta_path: Path | None, settings: "Config") -> Json
         UsageError: the log, or a meta file that was named, cannot be read.
     """
     meta, faults = _meta(log, meta_path)
+    meta = _up_to_date(meta, settings)
     facts = _facts(_best_log(log, meta))
     told = {**_told_by_block(facts), **meta}
     context = accounts.Context(
@@ -100,7 +105,40 @@ def summarize_log(log: Path, meta_path: Path | None, settings: "Config") -> Json
     return {**whole, "warnings": frozen.warnings}
 
 
-def _facts(log: Path) -> "Facts":
+def _of_finished(run: Run, log_dir: Path) -> Json:
+    """Return the summary that was written, else what the record keeps of it."""
+    places = (record.files_of(run.spec), artifacts.RunFiles(log_dir, run.run_id))
+    for files in places:
+        written = artifacts.read_json(files.summary)
+        if isinstance(written, dict):
+            return written
+    data = record.to_json(run)
+    whole = summary.build(
+        _facts_of(places),
+        data,
+        _text(data, "outcome"),
+        _mapping(data, "token_usage"),
+        _mapping(data, "cost"),
+    )
+    error = _text(data, "error")
+    return {
+        **whole,
+        "errors": whole["errors"] or ([error] if error else []),
+        "warnings": {
+            **(_mapping(data, "warnings") or {}),
+            f"summary: no such file: {places[0].summary}": 1,
+        },
+    }
+
+
+def _facts_of(places: Iterable[artifacts.RunFiles]) -> Facts:
+    for files in places:
+        with contextlib.suppress(OSError):
+            return accounts.read_events(files.events)
+    return Facts(kind="empty")
+
+
+def _facts(log: Path) -> Facts:
     try:
         with log.open("rb") as stream:
             return read_log(stream)
@@ -120,6 +158,19 @@ def _meta(log: Path, named: Path | None) -> tuple[Json, list[str]]:
     if isinstance(found, dict):
         return found, []
     return {}, [f"meta: {path.name} holds no JSON object"]
+
+
+def _up_to_date(meta: Json, settings: Config) -> Json:
+    """Judge a run of ours that its meta file says is still going on."""
+    if meta.get("state") not in _UNFINISHED:
+        return meta
+    try:
+        ledger = Ledger(settings.state_home)
+        run = settle(ledger.find(str(meta.get("run_id"))), ledger, settings)
+    except RunnerError:
+        # Another machine's: its own word is all there is.
+        return meta
+    return {**record.to_json(run), "meta_file": meta.get("meta_file")}
 
 
 def _beside(log: Path) -> Path | None:
@@ -142,7 +193,7 @@ def _best_log(log: Path, meta: Json) -> Path:
     return log
 
 
-def _told_by_block(facts: "Facts") -> Json:
+def _told_by_block(facts: Facts) -> Json:
     return {
         name: facts.fields[key]
         for key, name in _BLOCK_NAMES.items()
@@ -150,7 +201,7 @@ def _told_by_block(facts: "Facts") -> Json:
     }
 
 
-def _session_id(facts: "Facts", told: Json) -> str | None:
+def _session_id(facts: Facts, told: Json) -> str | None:
     named = facts.session_id or _text(told, "session_id")
     return home.session_id(named) if named else None
 
@@ -164,15 +215,18 @@ def _window(told: Json) -> Window:
     )
 
 
-def _outcome(kept: "Accounts", told: Json) -> str | None:
+def _outcome(kept: Accounts, told: Json) -> str | None:
     """Take the outcome on record, else judge by the events, then by the exit code."""
     named = _text(told, "outcome")
     if named in set(Outcome):
         return named
     facts, code = kept.facts, _exit_code(told)
+    if told.get("state") in _UNFINISHED:
+        return None
+    if facts.ended is None and code is None:
+        # Who knows whether it still goes on.
+        return Outcome.INTERRUPTED if kept.was_aborted else None
     if facts.kind == "log" and facts.ended is None:
-        if code is None:
-            return None
         # People's logs have no terminal event: the exit code is all there is.
         facts = replace(facts, ended="completed" if code == 0 else None)
     evidence = Evidence(
@@ -193,7 +247,7 @@ def _exit_code(told: Json) -> int | None:
         return None
 
 
-def _instant(told: Json, name: str) -> "datetime | None":
+def _instant(told: Json, name: str) -> datetime | None:
     text = _text(told, name)
     try:
         return clock.parse_iso(text) if text else None
@@ -206,6 +260,6 @@ def _text(told: Json, name: str) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _mapping(told: Json, name: str) -> "Mapping[str, object] | None":
+def _mapping(told: Json, name: str) -> Mapping[str, object] | None:
     value = told.get(name)
     return value if isinstance(value, Mapping) else None

@@ -4,16 +4,18 @@ The one invariant: both are written in one transaction whose update names the st
 that was read, so of two writers exactly one wins and the file is the winner's.
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
 import sqlite3
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runner import artifacts, record
 from runner.errors import LedgerFault, NoSuchRunError, StaleStateError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -43,7 +45,7 @@ class Ledger:
     def close(self) -> None:
         self._db.close()
 
-    def prepare(self, run: "Run") -> None:
+    def prepare(self, run: Run) -> None:
         """Put a new run on record, in the index and as its meta file.
 
         Raises:
@@ -54,7 +56,7 @@ class Ledger:
             db.execute("insert into runs values (?, ?, ?, ?, ?, ?, ?, ?)", _row(run))
             _write_meta(run)
 
-    def advance(self, run: "Run", event: "Event") -> "Run":
+    def advance(self, run: Run, event: Event) -> Run:
         """Carry a run to its next state.
 
         Raises:
@@ -64,8 +66,14 @@ class Ledger:
         """
         return self.store(run, run.advanced(event))
 
-    def store(self, was: "Run", now: "Run") -> "Run":
+    def store(self, was: Run, now: Run, *, with_meta: bool = True) -> Run:
         """Put a run on record as it is now, if it still is in the state that it was.
+
+        Args:
+            was: the run as it was read.
+            now: the run as it is.
+            with_meta: write its meta file too; a verdict whose meta file cannot be
+                written is better in the index alone than nowhere.
 
         Raises:
             StaleStateError, FileFault, LedgerFault: as `advance`.
@@ -79,10 +87,11 @@ class Ledger:
             ).rowcount
             if not changed:
                 raise StaleStateError(now.run_id, _state_of(was))
-            _write_meta(now)
+            if with_meta:
+                _write_meta(now)
         return now
 
-    def find(self, run_id: str) -> "Run":
+    def find(self, run_id: str) -> Run:
         """Return the run of this id.
 
         Raises:
@@ -93,34 +102,36 @@ class Ledger:
             raise NoSuchRunError(run_id, str(self._path))
         return row[0]
 
-    def of_session(self, session_id: "SessionId") -> "list[Run]":
+    def of_session(self, session_id: SessionId) -> list[Run]:
         """Return the runs on a session, the oldest first."""
         return self._query(
             "select record from runs where session_id = ? order by run_id", session_id
         )
 
-    def unfinished(self) -> "list[Run]":
+    def unfinished(self) -> list[Run]:
         """Return the runs that no one has judged yet, the oldest first."""
         return self._query(
             "select record from runs where state <> 'finished' order by run_id"
         )
 
-    def forget(self, run_id: "RunId") -> None:
+    def forget(self, run_id: RunId) -> None:
         """Take a run off the record that was prepared and never announced."""
         with self._transaction() as db:
             db.execute(
                 "delete from runs where run_id = ? and state = 'prepared'", (run_id,)
             )
 
-    def _query(self, sql: str, *values: str) -> "list[Run]":
+    def _query(self, sql: str, *values: str) -> list[Run]:
         try:
             rows = self._db.execute(sql, values).fetchall()
+        except UnicodeEncodeError:
+            return []  # stray bytes of a command line: no id of ours
         except sqlite3.Error as error:
             raise LedgerFault(self._path, str(error)) from error
         return [record.from_json(json.loads(text)) for (text,) in rows]
 
     @contextlib.contextmanager
-    def _transaction(self) -> "Iterator[sqlite3.Connection]":
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
         try:
             self._db.execute("begin immediate")
             try:
@@ -147,7 +158,7 @@ class Ledger:
         return db
 
 
-def write_meta_only(run: "Run") -> None:
+def write_meta_only(run: Run) -> None:
     """Write a verdict to the meta file when the index cannot take it.
 
     The next reader finds it there and brings the index up to it.
@@ -158,7 +169,7 @@ def write_meta_only(run: "Run") -> None:
     _write_meta(run)
 
 
-def read_meta(path: Path) -> "Run | None":
+def read_meta(path: Path) -> Run | None:
     """Read a run back from its meta file; None when there is none to be read.
 
     Raises:
@@ -175,13 +186,13 @@ def read_meta(path: Path) -> "Run | None":
     return record.from_json(data if isinstance(data, dict) else {})
 
 
-def _write_meta(run: "Run") -> None:
+def _write_meta(run: Run) -> None:
     artifacts.replace(
         record.files_of(run.spec).meta, record.encode(record.to_json(run), indent=2)
     )
 
 
-def _row(run: "Run") -> tuple[str | None, ...]:
+def _row(run: Run) -> tuple[str | None, ...]:
     data = record.to_json(run)
     return (
         run.run_id,
@@ -195,7 +206,7 @@ def _row(run: "Run") -> tuple[str | None, ...]:
     )
 
 
-def _state_of(run: "Run") -> str:
+def _state_of(run: Run) -> str:
     return type(run.state).__name__.lower()
 
 
@@ -203,10 +214,10 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
     (version,) = db.execute("pragma user_version").fetchone()
     if version == _SCHEMA_VERSION:
         return
-    # Kept in the file: only the first command ever has to switch it on.
-    db.execute("pragma journal_mode = wal")
     if version > _SCHEMA_VERSION:
         raise LedgerFault(path, f"it was made by a newer version (schema {version})")
+    # Kept in the file: only the first command ever has to switch it on.
+    db.execute("pragma journal_mode = wal")
     db.execute("begin immediate")
     (version,) = db.execute("pragma user_version").fetchone()
     if version == 0:

@@ -5,16 +5,18 @@ it); what the table says of a model on a day is kept beside it until the table i
 another one.
 """
 
+from __future__ import annotations
+
 import json
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from parsers import prices
 from runner import artifacts
 from runner.errors import RunnerError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -29,12 +31,12 @@ class PriceBook:
         at: the day; a run is priced at its own.
     """
 
-    def __init__(self, state_home: Path, at: "datetime") -> None:
+    def __init__(self, state_home: Path, at: datetime) -> None:
         self._own = state_home / "prices.toml"
         self._kept = state_home / "prices-cache.json"
         self._at = at
 
-    def rates(self, model: str) -> "Rates":
+    def rates(self, model: str) -> Rates:
         """Return the rates of a model.
 
         Raises:
@@ -51,7 +53,7 @@ class PriceBook:
         self._keep({**kept, "table": stamp, key: rates.to_json()})
         return rates
 
-    def _from_own(self, model: str) -> "Rates | None":
+    def _from_own(self, model: str) -> Rates | None:
         try:
             table = tomllib.loads(self._own.read_text(encoding="utf-8"))
         except FileNotFoundError:

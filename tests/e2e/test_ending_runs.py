@@ -86,8 +86,9 @@ def test_a_signal_ends_codex_and_every_tool_and_counts_what_was_used(
 def test_the_end_of_the_native_codex_alone_is_told(
     codex: RealTasks, sleeps: Sleeps
 ) -> None:
-    begun, files = begin(codex, "run: sleep 4001")
-    wait_until(lambda: sleeps(), what="the tool")
+    # Codex's own children die with it, theirs do not.
+    begun, files = begin(codex, "run: sleep 4001; true")
+    wait_until(sleeps, what="the tool")
 
     kill(native_of(files))
     ended = begun.wait()
@@ -205,7 +206,7 @@ def test_without_supervisor_and_codex_the_run_is_lost(
 ) -> None:
     begun, files = begin(codex, "run: sleep 4001")
     launcher, native = files.codex(), native_of(files)
-    wait_until(lambda: sleeps(), what="the tool")
+    wait_until(sleeps, what="the tool")
 
     for pid in (files.supervisor(), launcher, native):
         kill(pid)
@@ -223,8 +224,8 @@ def test_without_supervisor_and_codex_the_run_is_lost(
 def test_a_timeout_ends_the_run_with_its_tools(
     codex: RealTasks, sleeps: Sleeps
 ) -> None:
-    begun, files = begin(codex, "run: setsid sleep 4001", "--timeout", "2")
-    wait_until(lambda: sleeps(), what="the tool")
+    begun, files = begin(codex, f"run: {ESCAPING}", "--timeout", "2")
+    wait_until(lambda: len(sleeps()) == 4, what="four sleeping tools")
     tools = sleeps()
 
     ended = begun.wait()

@@ -59,7 +59,7 @@ def test_an_untrusted_directory_is_refused_before_the_first_event(
     codex: RealTasks, tmp_path: Path
 ) -> None:
     plain = tmp_path / "plain"
-    plain.mkdir()
+    (plain / ".git").mkdir(parents=True)  # without a HEAD it is none
 
     refused = codex("--repo", plain, "--task", "say: hi")
     allowed = codex("--repo", plain, "--skip-git-repo-check", "--task", "say: hi")

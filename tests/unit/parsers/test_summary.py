@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parsers.facts import Facts
-from parsers.summary import PREVIEW_LENGTH, build, one_line, outcome_of
+from parsers.summary import PREVIEW_LENGTH, build, one_line
 
 KEYS = [
     "run_id",
@@ -124,35 +124,6 @@ def test_numbers_in_a_meta_file_may_be_text() -> None:
     assert summary["session_id"] == SESSION
 
 
-@pytest.mark.parametrize(
-    ("facts", "meta", "expected"),
-    [
-        (Facts(kind="events", ended="completed"), None, "succeeded"),
-        (Facts(kind="events", ended="completed"), {"exit_code": 0}, "succeeded"),
-        (Facts(kind="events", ended="completed"), {"exit_code": 1}, "failed"),
-        (Facts(kind="events", ended="failed"), {"exit_code": 0}, "failed"),
-        (Facts(kind="events"), {"exit_code": 0}, "failed"),
-        (Facts(kind="events"), {"exit_code": 130}, "interrupted"),
-        (Facts(kind="events"), None, "lost"),
-        (Facts(kind="empty"), None, "lost"),
-        (Facts(kind="rollout"), None, "lost"),
-        (Facts(kind="log"), None, None),
-        (Facts(kind="log", fields={"codex_exit_code": "0"}), None, "succeeded"),
-        (Facts(kind="log", fields={"codex_exit_code": "124"}), None, "timed_out"),
-        (Facts(kind="log", fields={"codex_exit_code": "9"}), [1], "failed"),
-        (
-            Facts(kind="log", ended="failed"),
-            {"outcome": "usage_limited"},
-            "usage_limited",
-        ),
-    ],
-)
-def test_an_outcome_comes_from_the_record_then_events_then_the_exit_code(
-    facts: Facts, meta: object, expected: str | None
-) -> None:
-    assert outcome_of(facts, meta) == expected
-
-
 def test_a_summary_can_be_said_in_one_line() -> None:
     summary = build(FACTS, META, "succeeded", USAGE, COST)
 
@@ -178,7 +149,7 @@ JSON_VALUES = st.recursive(
 
 @given(st.dictionaries(st.sampled_from([*KEYS, "task_file"]), JSON_VALUES))
 def test_any_meta_gives_a_summary_of_one_line(meta: dict[str, object]) -> None:
-    summary = build(FACTS, meta, outcome_of(FACTS, meta), None, None)
+    summary = build(FACTS, meta, None, None, None)
     line = one_line(summary)
 
     assert json.dumps(summary, allow_nan=False)

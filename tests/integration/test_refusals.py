@@ -1,0 +1,368 @@
+"""What cannot work is refused in one line that says what and how; nothing is left."""
+
+import os
+import resource
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import stand_in as script
+from support.sabotage import FOREGROUND, SUPERVISOR, fails, sabotaged
+from support.stand_in import StandIn
+from support.tasks import CLOSING, Ended, Tasks
+
+OTHER = "01a1f000-0000-7000-8000-00000000000f"
+
+
+def is_one_line(ended: Ended, code: int, *words: str) -> bool:
+    lines = ended.stderr.splitlines()
+    return (
+        ended.code == code
+        and ended.stdout == ""
+        and len(lines) == 1
+        and lines[0].startswith("run_codex_task: ")
+        and "Traceback" not in ended.stderr
+        and all(word in lines[0] for word in words)
+    )
+
+
+def contents(directory: Path) -> set[str]:
+    """List the files below a directory, less the index and what tests put there."""
+    return {
+        str(path.relative_to(directory))
+        for path in directory.rglob("*")
+        if path.is_file()
+        and not path.is_relative_to(directory / "state")
+        and not path.is_relative_to(directory / "repo")
+    }
+
+
+BAD: dict[str, tuple[list[str], list[str]]] = {
+    "an unknown flag": (["--frobnicate"], ["--frobnicate", "--help"]),
+    "a stray word": (["word"], ["word"]),
+    "an abbreviated flag": (["--tas", "x"], ["--tas"]),
+    "a missing value": (["--timeout"], ["--timeout"]),
+    "a value that looks like a flag": (["--model", "-x"], ["--model"]),
+    "a repo that is not there": (["--repo", "nowhere"], ["nowhere", "directory"]),
+    "a repo that is a file": (["--repo", "file"], ["file", "directory"]),
+    "a repo without a name": (["--repo", ""], ["--repo"]),
+    "an empty task": (["--task", ""], ["--task", "empty"]),
+    "a blank task": (["--task", " \n\t"], ["--task", "empty"]),
+    "two prompts": (["--task", "a", "--task-file", "file"], ["one prompt"]),
+    "a task file that is not there": (["--task-file", "none"], ["none", "No such"]),
+    "a task file that is a directory": (["--task-file", "."], ["directory"]),
+    "an empty task file": (["--task-file", "empty"], ["empty"]),
+    "standard input without a task": (["--task", "-"], ["standard input", "empty"]),
+    "an empty continuation": (["--resume", OTHER, "--continue-prompt", " "], ["empty"]),
+    "a session that is no UUID": (["--resume", "my-session"], ["my-session", "UUID"]),
+    "a session without a name": (["--resume", ""], ["--resume"]),
+    "nearly a UUID": (["--resume", OTHER[:-1]], ["UUID"]),
+    "a session that is a path": (["--resume", "../../etc/passwd"], ["UUID"]),
+    "a very long session": (["--resume", "x" * 5000], ["UUID"]),
+    "a session in two lines": (["--resume", "a\nb"], ["UUID"]),
+    "a flag in two lines": (["--a\nb"], ["--help"]),
+    "a timeout in words": (["--timeout", "soon"], ["--timeout", "soon", "seconds"]),
+    "a negative timeout": (["--timeout=-1"], ["--timeout", "-1"]),
+    "an endless timeout": (["--timeout", "inf"], ["--timeout", "inf"]),
+    "no number at all": (["--stall-timeout", "nan"], ["--stall-timeout", "nan"]),
+    "an empty number": (["--stall-timeout", ""], ["--stall-timeout"]),
+    "a huge number": (["--timeout", "1e30"], ["--timeout"]),
+    "an unknown verbosity": (["--verbosity", "loud"], ["loud"]),
+    "an empty notify command": (["--notify-cmd", " "], ["--notify-cmd"]),
+    "an open quote": (["--notify-cmd", "echo 'a"], ["--notify-cmd"]),
+    "a summary that is a directory": (["--json-out", "."], ["--json-out"]),
+    "an event stream that is a directory": (["--event-stream", "."], ["directory"]),
+    "a log directory that is a file": (["--log-dir", "file"], ["file"]),
+    "a log directory below a file": (["--log-dir", "file/runs"], ["file/runs"]),
+    "a log directory without a name": (["--log-dir", ""], ["--log-dir"]),
+}
+FAULTS = {
+    "an event stream that is a directory",
+    "a log directory that is a file",
+    "a log directory below a file",
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_input_is_refused_in_one_line_and_leaves_nothing(
+    task: Tasks, tmp_path: Path, stand_in: StandIn, what: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "empty").write_text("")
+    before = contents(tmp_path)
+    arguments, words = BAD[what]
+
+    ended = task(*arguments)
+
+    assert is_one_line(ended, 1 if what in FAULTS else 2, *words), ended
+    assert contents(tmp_path) == before
+    assert stand_in.records == []
+
+
+def test_bytes_that_are_no_text_are_refused_like_any_other(
+    task: Tasks, tmp_path: Path
+) -> None:
+    stray = os.fsdecode(b"\xff\xfe")
+
+    for flag in ("--resume", "--repo", "--task-file", "--timeout", "--verbosity"):
+        ended = task(flag, stray)
+        assert is_one_line(ended, 2), ended
+    assert task("--log-dir", tmp_path / stray).code == 0
+    assert task.parse(stray).code == 2
+    assert "Traceback" not in task.parse(stray).stderr
+
+
+def test_without_a_repo_or_a_prompt_nothing_is_done(task: Tasks) -> None:
+    for arguments in ([], ["--task", "x"], ["--repo", str(task.repo)]):
+        done = task.cli(*arguments)
+
+        assert is_one_line(Ended(done.returncode, done.stdout, done.stderr), 2)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("CODEX_TIMEOUT_SECONDS", "soon"), ("CODEX_LOG_VERBOSITY", "loud")],
+)
+def test_a_bad_variable_is_named(task: Tasks, variable: str, value: str) -> None:
+    ended = task(env={variable: value})
+
+    assert is_one_line(ended, 2, variable, value)
+    assert not task.log_dir.exists()
+
+
+def test_a_task_file_that_may_not_be_read_is_named(task: Tasks) -> None:
+    ended = task("--task-file", f"/proc/{os.getpid()}/mem")
+
+    assert is_one_line(ended, 2, "/mem")
+    assert not task.log_dir.exists()
+
+
+def test_a_run_without_a_session_cannot_be_carried_on(
+    task: Tasks, stand_in: StandIn
+) -> None:
+    stand_in.plays(script.leave(1))
+    first = task()
+
+    ended = task("--resume", first.files.run_id)
+
+    assert is_one_line(ended, 2, first.files.run_id, "no session")
+    assert len(task.all) == 1
+
+
+def test_a_current_directory_that_is_gone_is_named(task: Tasks, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    command = task.cli.argv(*task.arguments())
+    done = subprocess.run(
+        ["sh", "-c", 'rmdir "$0"; exec "$@"', gone, *command],  # noqa: S607  # any sh
+        cwd=gone,
+        env=task.cli.env(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert is_one_line(Ended(done.returncode, done.stdout, done.stderr), 2, "directory")
+
+
+@pytest.mark.parametrize("place", ["state", "logs", "json-out", "stream"])
+def test_a_place_that_cannot_be_written_is_named(task: Tasks, place: str) -> None:
+    sealed = "/proc/sealed/dir"
+    env: dict[str, str | None] = {}
+    arguments = []
+    match place:
+        case "state":
+            env["CODEX_RUNNER_HOME"] = sealed
+        case "logs":
+            arguments = ["--log-dir", sealed]
+        case "json-out":
+            arguments = ["--json-out", f"{sealed}/out.json"]
+        case _:
+            arguments = ["--event-stream", f"{sealed}/stream"]
+
+    ended = task(*arguments, env=env)
+
+    assert is_one_line(ended, 1, "/proc/sealed")
+    assert task.all == []
+
+
+@pytest.mark.parametrize("kind", ["damaged", "newer", "a directory", "cut short"])
+def test_an_index_that_cannot_be_used_is_named_and_stays_as_it_is(
+    task: Tasks, state_home: Path, kind: str
+) -> None:
+    index = state_home / "runs.db"
+    state_home.mkdir()
+    match kind:
+        case "damaged":
+            index.write_bytes(b"no database " * 1000)
+        case "newer":
+            with sqlite3.connect(index) as db:
+                db.execute("pragma user_version = 99")
+            db.close()
+        case "a directory":
+            index.mkdir()
+        case _:
+            task()
+            index.write_bytes(index.read_bytes()[:5000])
+            for beside in state_home.glob("runs.db-*"):
+                beside.unlink()
+            shutil.rmtree(task.log_dir)
+    before = index.read_bytes() if index.is_file() else b""
+
+    ended = task()
+
+    assert is_one_line(ended, 1, str(index)), ended
+    assert task.all == []
+    assert (index.read_bytes() if index.is_file() else b"") == before
+
+
+def under_limit(task: Tasks, size: int, *arguments: object) -> Ended:
+    """Run with a limit on the size of any file that is written."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    done = subprocess.run(
+        task.cli.argv(*task.arguments(*arguments)),
+        env=task.cli.env(),
+        cwd=task.place,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        preexec_fn=limit,  # the child runs no threads
+        timeout=30,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, 5000])
+def test_a_disk_that_takes_nothing_is_one_line_and_nothing_half_written(
+    task: Tasks, stand_in: StandIn, size: int
+) -> None:
+    ended = under_limit(task, size)
+
+    assert is_one_line(ended, 1), ended
+    assert not task.log_dir.exists() or list(task.log_dir.iterdir()) == []
+    assert stand_in.runs == []
+
+
+@pytest.mark.parametrize("text", [".prompt", ".events", ".log", ".meta.json"])
+def test_a_disk_that_is_full_at_any_file_leaves_none(
+    task: Tasks, stand_in: StandIn, text: str
+) -> None:
+    ended = task(env=sabotaged(fails(FOREGROUND, "open", text)))
+
+    assert is_one_line(ended, 1, "No space left")
+    assert list(task.log_dir.iterdir()) == []
+    assert stand_in.runs == []
+    assert task().code == 0
+
+
+def test_a_supervisor_that_cannot_be_started_is_told_and_on_record(
+    task: Tasks, stand_in: StandIn
+) -> None:
+    point = fails(FOREGROUND, "subprocess.Popen", "runner.supervisor")
+
+    ended = task(env=sabotaged(point))
+
+    assert ended.code == 1
+    assert len(ended.stderr.splitlines()) == 1
+    assert "supervisor" in ended.stderr
+    (files,) = task.all
+    assert files.meta["outcome"] == "not_started"
+    assert files.summary["outcome"] == "not_started"
+    assert stand_in.runs == []
+
+
+def test_a_disk_that_fills_up_during_the_run_costs_a_warning_not_the_verdict(
+    task: Tasks,
+) -> None:
+    points = [fails(SUPERVISOR, "open", ".summary.json.")]
+    ended = task("--json-out", task.place / "copy.json", env=sabotaged(*points))
+
+    assert ended.code == 0
+    assert ended.fields["outcome"] == "succeeded"
+    assert any("No space left" in each for each in ended.meta["warnings"])
+    assert not ended.files.path(".summary.json").exists()
+    assert not list(task.log_dir.glob(".*"))
+
+
+@pytest.mark.parametrize("flag", ["--json-out", "--event-stream"])
+def test_a_report_that_cannot_be_written_is_a_warning(task: Tasks, flag: str) -> None:
+    ended = task(flag, "/dev/full")
+
+    assert ended.code == 0
+    assert ended.block == CLOSING
+    warned = [each for each in ended.meta["warnings"] if "/dev/full" in each]
+    assert len(warned) == 1
+    assert "No space left" in warned[0]
+
+
+@pytest.mark.parametrize("flag", ["--json-out", "--event-stream"])
+def test_a_report_to_nowhere_is_no_matter(task: Tasks, flag: str) -> None:
+    ended = task(flag, "/dev/null")
+
+    assert ended.code == 0
+    assert ended.meta["warnings"] == {}
+
+
+TINY = """
+mount -t tmpfs -o size=$SIZE none "$PLACE" && exec "$@"
+"""
+
+
+def can_mount() -> bool:
+    done = subprocess.run(
+        ["unshare", "-Urm", "mount", "-t", "tmpfs", "none", "/mnt"],  # noqa: S607  # any
+        capture_output=True,
+        check=False,
+    )
+    return done.returncode == 0
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not can_mount(), reason="nothing can be mounted here"
+)
+@pytest.mark.parametrize("size", ["4k", "16k", "64k"])
+def test_a_tiny_disk_never_makes_a_verdict_lie(
+    task: Tasks, stand_in: StandIn, tmp_path: Path, size: str
+) -> None:
+    place = tmp_path / "tiny"
+    place.mkdir()
+    stand_in.plays(
+        *script.begin(),
+        script.fill(200_000),
+        script.out("\n"),
+        script.message("All done."),
+        script.complete(),
+    )
+    report = tmp_path / "report"
+    show = f'"$@"; code=$?; cp -r {place}/. {report}; exit $code'
+    done = subprocess.run(
+        [
+            *("unshare", "-Urm", "--kill-child", "sh", "-c", TINY, "sh"),
+            *("sh", "-c", show, "sh"),
+            *task.cli.argv(*task.arguments("--log-dir", place / "runs")),
+        ],
+        env=task.cli.env({"SIZE": size, "PLACE": str(place)}),
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=30,
+        check=False,
+    )
+    ended = Ended(done.returncode, done.stdout, done.stderr)
+
+    assert "Traceback" not in ended.stderr
+    assert ended.code != 0
+    if ended.stdout:
+        assert ended.fields["outcome"] in {"failed", "lost", "not_started"}, ended
+        parsed = task.parse(ended.fields["codex_run_id"])
+        assert f'"outcome":"{ended.fields["outcome"]}"' in parsed.stdout
+    else:
+        assert is_one_line(ended, 1, "No space left"), ended

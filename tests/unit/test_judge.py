@@ -1,0 +1,267 @@
+"""The verdict: what the events say first, what the exit code says second."""
+
+import signal
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from support.runs import SESSION
+
+from runner.judge import Cause, Ending, Evidence, Exit, judge, not_started
+from runner.model import Outcome
+
+OTHER = "01a1f000-0000-7000-8000-00000000000f"
+LIMIT = "You’ve hit your usage limit. Upgrade to Pro or try again at 11:35 AM."
+AUTH = "unexpected status 401 Unauthorized: Missing bearer"
+
+
+def code(number: int) -> Exit:
+    return Exit(process_exit_code=number)
+
+
+def killed(number: int) -> Exit:
+    return Exit(signal=number)
+
+
+def ended_by(cause: Cause, value: float, number: int = signal.SIGINT) -> Exit:
+    return Exit(signal=number, cause=cause, cause_value=value)
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    evidence: dict[str, Any]
+    outcome: Outcome
+    exit_code: int
+    error: str | None = ""
+
+
+COMPLETED = {"ending": Ending.COMPLETED}
+FAILED = {"ending": Ending.FAILED, "failure": "No."}
+TIMEOUT = ended_by(Cause.TIMEOUT, 60)
+STALL = ended_by(Cause.STALL, 3600)
+
+TABLE = [
+    Case("completed", {**COMPLETED, "exit": code(0)}, Outcome.SUCCEEDED, 0, None),
+    Case(
+        "completed, yet exit 1",
+        {**COMPLETED, "exit": code(1)},
+        Outcome.SUCCEEDED,
+        0,
+        None,
+    ),
+    Case(
+        "completed, then killed",
+        {**COMPLETED, "exit": killed(9)},
+        Outcome.SUCCEEDED,
+        0,
+        None,
+    ),
+    Case(
+        "completed as the time ran out",
+        {**COMPLETED, "exit": TIMEOUT},
+        Outcome.SUCCEEDED,
+        0,
+        None,
+    ),
+    Case(
+        "completed, nobody saw the end",
+        {**COMPLETED, "exit": Exit()},
+        Outcome.SUCCEEDED,
+        0,
+        None,
+    ),
+    Case("failed", {**FAILED, "exit": code(1)}, Outcome.FAILED, 1, "No."),
+    Case("failed with exit 0", {**FAILED, "exit": code(0)}, Outcome.FAILED, 1, "No."),
+    Case("failed with exit 7", {**FAILED, "exit": code(7)}, Outcome.FAILED, 7, "No."),
+    Case("failed, unseen", {**FAILED, "exit": Exit()}, Outcome.FAILED, 1, "No."),
+    Case("failed, killed", {**FAILED, "exit": killed(15)}, Outcome.FAILED, 143, "No."),
+    Case(
+        "a usage limit in words",
+        {"ending": Ending.FAILED, "failure": LIMIT, "exit": code(1)},
+        Outcome.USAGE_LIMITED,
+        1,
+        LIMIT,
+    ),
+    Case(
+        "a usage limit by its class",
+        {**FAILED, "error_class": "usage_limit_exceeded", "exit": code(1)},
+        Outcome.USAGE_LIMITED,
+        1,
+        "No.",
+    ),
+    Case(
+        "no login, in words",
+        {"ending": Ending.FAILED, "failure": AUTH, "exit": code(1)},
+        Outcome.AUTH_FAILED,
+        1,
+        AUTH,
+    ),
+    Case(
+        "no login, by its class",
+        {**FAILED, "error_class": "unauthorized", "exit": code(1)},
+        Outcome.AUTH_FAILED,
+        1,
+        "No.",
+    ),
+    Case(
+        "no login, before any event",
+        {"last_words": "Error: Not logged in", "exit": code(1)},
+        Outcome.AUTH_FAILED,
+        1,
+        "Error: Not logged in",
+    ),
+    Case(
+        "a dropped stream without a turn's end",
+        {"failure": "stream disconnected", "exit": code(1)},
+        Outcome.FAILED,
+        1,
+        "stream disconnected",
+    ),
+    Case("exit 0 and no word", {"exit": code(0)}, Outcome.FAILED, 1, "Codex exited 0"),
+    Case("exit 3 and no word", {"exit": code(3)}, Outcome.FAILED, 3, "Codex exited 3"),
+    Case(
+        "last words on stderr",
+        {"last_words": "Not inside a trusted directory", "exit": code(1)},
+        Outcome.FAILED,
+        1,
+        "Not inside a trusted directory",
+    ),
+    Case("killed", {"exit": killed(9)}, Outcome.INTERRUPTED, 137, "SIGKILL"),
+    Case("terminated", {"exit": killed(15)}, Outcome.INTERRUPTED, 143, "SIGTERM"),
+    Case("hung up on", {"exit": killed(1)}, Outcome.INTERRUPTED, 129, "SIGHUP"),
+    Case(
+        "terminated, through a launcher",
+        {"exit": code(143)},
+        Outcome.INTERRUPTED,
+        143,
+        "SIGTERM",
+    ),
+    Case("a crash", {"exit": killed(11)}, Outcome.FAILED, 139, "SIGSEGV"),
+    Case("an unknown signal", {"exit": killed(63)}, Outcome.FAILED, 191, "signal 63"),
+    Case("an exit code above 128", {"exit": code(200)}, Outcome.FAILED, 200, "200"),
+    Case(
+        "aborted by somebody else",
+        {"was_aborted": True, "exit": code(1)},
+        Outcome.INTERRUPTED,
+        1,
+        "aborted",
+    ),
+    Case("too long", {"exit": TIMEOUT}, Outcome.TIMED_OUT, 124, "longer than 60 s"),
+    Case("stood still", {"exit": STALL}, Outcome.STALLED, 124, "for 3600 s"),
+    Case(
+        "stood still with a reason",
+        {"exit": STALL, "failure": "Reconnecting"},
+        Outcome.STALLED,
+        124,
+        "Reconnecting",
+    ),
+    Case(
+        "stopped by INT",
+        {"exit": ended_by(Cause.SIGNAL, 2)},
+        Outcome.INTERRUPTED,
+        130,
+        "SIGINT",
+    ),
+    Case(
+        "stopped by TERM, Codex told by INT",
+        {"exit": ended_by(Cause.SIGNAL, 15), "was_aborted": True},
+        Outcome.INTERRUPTED,
+        143,
+        "SIGTERM",
+    ),
+    Case("nobody was there", {"exit": Exit()}, Outcome.LOST, 1, "gone"),
+    Case(
+        "nobody was there, last words",
+        {"exit": Exit(), "last_words": "panicked at"},
+        Outcome.LOST,
+        1,
+        "panicked at",
+    ),
+    Case(
+        "exec failed in a launcher",
+        {"exit": code(127)},
+        Outcome.NOT_STARTED,
+        127,
+        "127",
+    ),
+    Case(
+        "not executable for a launcher",
+        {"exit": code(126), "last_words": "Permission denied"},
+        Outcome.NOT_STARTED,
+        126,
+        "Permission denied",
+    ),
+    Case(
+        "127 of a Codex that had begun",
+        {"exit": code(127), "announced": SESSION},
+        Outcome.FAILED,
+        127,
+        "127",
+    ),
+    Case(
+        "another session, completed",
+        {**COMPLETED, "exit": code(0), "announced": OTHER, "asked_for": SESSION},
+        Outcome.FAILED,
+        1,
+        OTHER,
+    ),
+    Case(
+        "another session, timed out",
+        {"exit": TIMEOUT, "announced": OTHER, "asked_for": SESSION},
+        Outcome.FAILED,
+        130,
+        SESSION,
+    ),
+    Case(
+        "the session asked for",
+        {**COMPLETED, "exit": code(0), "announced": SESSION, "asked_for": SESSION},
+        Outcome.SUCCEEDED,
+        0,
+        None,
+    ),
+    Case(
+        "no session announced",
+        {"exit": code(1), "asked_for": SESSION, "last_words": "no rollout found"},
+        Outcome.FAILED,
+        1,
+        "no rollout found",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", TABLE, ids=lambda case: case.name)
+def test_the_verdict_is(case: Case) -> None:
+    verdict = judge(Evidence(**case.evidence))
+
+    assert (verdict.outcome, verdict.exit_code) == (case.outcome, case.exit_code)
+    if case.error is None:
+        assert verdict.error is None
+    else:
+        assert case.error in (verdict.error or "")
+
+
+@pytest.mark.parametrize("case", TABLE, ids=lambda case: case.name)
+def test_what_the_system_said_is_kept(case: Case) -> None:
+    verdict = judge(Evidence(**case.evidence))
+
+    ended: Exit = case.evidence["exit"]
+    assert verdict.process_exit_code == ended.process_exit_code
+    assert verdict.signal == ended.signal
+
+
+@pytest.mark.parametrize("case", TABLE, ids=lambda case: case.name)
+def test_only_success_exits_with_zero_and_only_it_has_no_error(case: Case) -> None:
+    verdict = judge(Evidence(**case.evidence))
+
+    is_success = verdict.outcome is Outcome.SUCCEEDED
+    assert is_success == (verdict.exit_code == 0)
+    assert is_success == (verdict.error is None)
+
+
+def test_a_codex_that_was_never_started_has_no_exit_code_of_its_own() -> None:
+    verdict = not_started(127, "codex binary not found")
+
+    assert verdict.outcome is Outcome.NOT_STARTED
+    assert verdict.exit_code == 127
+    assert verdict.process_exit_code is verdict.signal is None

@@ -1,0 +1,113 @@
+"""A run's state changes in one place, and only along the edges that are drawn."""
+
+import pytest
+from support.runs import AT, PROCESS, SESSION, run, spec
+
+from runner.model import (
+    Claimed,
+    Ended,
+    Event,
+    Finished,
+    InvalidTransitionError,
+    Launched,
+    Launching,
+    Outcome,
+    Prepared,
+    ProcessId,
+    Running,
+    SessionId,
+    State,
+    Verdict,
+    advance,
+)
+
+LATER = AT.replace(minute=30)
+SUPERVISOR = ProcessId(pid=7, start_time=70, boot_id="boot")
+CODEX = ProcessId(pid=8, start_time=80, boot_id="boot")
+VERDICT = Verdict(outcome=Outcome.SUCCEEDED, exit_code=0)
+
+PREPARED = Prepared(launcher=PROCESS)
+LAUNCHING = Launching(supervisor=SUPERVISOR)
+RUNNING = Running(supervisor=SUPERVISOR, codex=CODEX, started_at=AT)
+FINISHED = Finished(verdict=VERDICT, started_at=AT, ended_at=LATER)
+STATES: list[State] = [PREPARED, LAUNCHING, RUNNING, FINISHED]
+
+CLAIMED = Claimed(supervisor=SUPERVISOR)
+LAUNCHED = Launched(codex=CODEX, at=AT)
+ENDED = Ended(verdict=VERDICT, at=LATER, accounts={"warnings": {"x": 1}})
+EVENTS: list[Event] = [CLAIMED, LAUNCHED, ENDED]
+
+NEVER_RAN = Finished(
+    verdict=VERDICT, started_at=None, ended_at=LATER, accounts=ENDED.accounts
+)
+RAN = Finished(verdict=VERDICT, started_at=AT, ended_at=LATER, accounts=ENDED.accounts)
+ALLOWED: list[tuple[State, Event, State]] = [
+    (PREPARED, CLAIMED, LAUNCHING),
+    (PREPARED, ENDED, NEVER_RAN),
+    (LAUNCHING, LAUNCHED, RUNNING),
+    (LAUNCHING, ENDED, NEVER_RAN),
+    (RUNNING, ENDED, RAN),
+]
+REFUSED = [
+    (state, event)
+    for state in STATES
+    for event in EVENTS
+    if not any(state is a and event is b for a, b, _ in ALLOWED)
+]
+
+
+def name(value: object) -> str:
+    return type(value).__name__
+
+
+@pytest.mark.parametrize(("before", "event", "after"), ALLOWED, ids=name)
+def test_an_edge_leads_to_its_state(before: State, event: Event, after: State) -> None:
+    assert advance(before, event) == after
+
+
+@pytest.mark.parametrize(("before", "event"), REFUSED, ids=name)
+def test_any_other_edge_is_refused_by_name(before: State, event: Event) -> None:
+    with pytest.raises(InvalidTransitionError) as caught:
+        advance(before, event)
+
+    assert name(before) in str(caught.value)
+    assert name(event) in str(caught.value)
+
+
+def test_every_state_and_event_has_been_tried() -> None:
+    assert len(ALLOWED) + len(REFUSED) == len(STATES) * len(EVENTS)
+
+
+def test_a_finished_run_is_never_changed_again() -> None:
+    assert all((FINISHED, event) in REFUSED for event in EVENTS)
+
+
+def test_advancing_a_run_leaves_the_old_one_as_it_was() -> None:
+    before = run(LAUNCHING)
+
+    after = before.advanced(LAUNCHED)
+
+    assert before.state == LAUNCHING
+    assert after.state == RUNNING
+    assert after.spec == before.spec
+
+
+def test_values_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        VERDICT.exit_code = 1  # type: ignore[misc]
+
+
+def test_a_run_began_with_codex_or_else_when_it_was_prepared() -> None:
+    assert run(PREPARED).started_at == AT
+    assert run(PREPARED).launched_at is None
+    later = Running(supervisor=SUPERVISOR, codex=CODEX, started_at=LATER)
+    assert run(later).started_at == run(later).launched_at == LATER
+    assert run(NEVER_RAN).launched_at is None
+
+
+def test_a_run_is_on_the_session_that_was_announced_or_asked_for() -> None:
+    asked = run(PREPARED, resume_session=SessionId(SESSION))
+
+    assert run(PREPARED).session is None
+    assert asked.session == SESSION
+    assert spec() == spec()

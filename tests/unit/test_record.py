@@ -1,0 +1,201 @@
+"""A record holds a run whole, and reads back as the same run."""
+
+import json
+from datetime import UTC, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.runs import AT, PROCESS, SESSION, run
+
+from runner import record
+from runner.model import (
+    CodexOptions,
+    Finished,
+    Launching,
+    Limits,
+    Mode,
+    Outcome,
+    Prepared,
+    ProcessId,
+    Report,
+    Run,
+    RunId,
+    Running,
+    SessionId,
+    Spec,
+    Verbosity,
+    Verdict,
+)
+
+# What a command line can hold: no NUL, any other byte, stray ones as surrogates.
+TEXT = st.text(st.characters(exclude_characters="\0", codec=None), max_size=30)
+SOME = st.none() | TEXT.filter(bool)
+UUIDS = st.uuids().map(lambda uuid: SessionId(str(uuid)))
+INSTANTS = st.datetimes(
+    AT.replace(year=2020, tzinfo=None),
+    AT.replace(year=2100, tzinfo=None),
+    timezones=st.just(UTC),
+).map(lambda at: at - timedelta(microseconds=at.microsecond % 1000))
+SECONDS = st.none() | st.floats(0.001, 1e8)
+PROCESSES = st.builds(
+    ProcessId,
+    pid=st.integers(1, 1 << 22),
+    start_time=st.integers(0, 1 << 50),
+    boot_id=TEXT,
+)
+SPECS = st.builds(
+    Spec,
+    run_id=TEXT.filter(bool).map(RunId),
+    mode=st.sampled_from(Mode),
+    repo=TEXT.map("/".__add__),
+    task=TEXT,
+    task_file=SOME,
+    resume_session=st.none() | UUIDS,
+    log_dir=st.just("/logs"),
+    cwd=TEXT,
+    umask=st.integers(0, 0o777),
+    codex=st.builds(
+        CodexOptions,
+        bin=TEXT,
+        sandbox=SOME,
+        model=SOME,
+        overrides=st.lists(TEXT, max_size=3).map(tuple),
+        skip_git_repo_check=st.booleans(),
+        extra=st.lists(TEXT, max_size=3).map(tuple),
+    ),
+    limits=st.builds(Limits, timeout=SECONDS, stall=SECONDS),
+    report=st.builds(Report, json_out=SOME, event_stream=SOME, notify_command=SOME),
+    wait_for_session=st.booleans(),
+    verbosity=st.sampled_from(Verbosity),
+    prepared_at=INSTANTS,
+)
+VERDICTS = st.builds(
+    Verdict,
+    outcome=st.sampled_from(Outcome),
+    exit_code=st.integers(0, 255),
+    process_exit_code=st.none() | st.integers(0, 255),
+    signal=st.none() | st.integers(1, 64),
+    error=st.none() | TEXT,
+)
+ACCOUNTS = st.fixed_dictionaries(
+    {
+        "model": st.none() | TEXT.filter(bool),
+        "token_usage": st.none() | st.dictionaries(TEXT, st.integers(), max_size=2),
+        "cost": st.none() | st.just({"usd": None, "reason": "no price"}),
+        "warnings": st.dictionaries(TEXT, st.integers(1, 9), max_size=2),
+        "left_running": st.lists(st.just({"pid": 1, "name": "sleep"}), max_size=2),
+    },
+    optional={"thread_usage": st.just({"input_tokens": 1})},
+)
+STATES = st.one_of(
+    st.builds(Prepared, launcher=PROCESSES),
+    st.builds(Launching, supervisor=PROCESSES),
+    st.builds(Running, supervisor=PROCESSES, codex=PROCESSES, started_at=INSTANTS),
+    st.builds(
+        Finished,
+        verdict=VERDICTS,
+        started_at=st.none() | INSTANTS,
+        ended_at=INSTANTS,
+        accounts=ACCOUNTS,
+    ),
+)
+RUNS = st.builds(
+    Run,
+    spec=SPECS,
+    state=STATES,
+    session_id=st.none() | UUIDS,
+    codex_version=SOME,
+    rollout_offset=st.none() | st.integers(0, 1 << 40),
+)
+
+
+def without_default_model(run: Run) -> bool:
+    """Leave out what cannot happen: accounts that deny the model that was asked for."""
+    state = run.state
+    return not (
+        isinstance(state, Finished)
+        and state.accounts["model"] is None
+        and run.spec.codex.model is not None
+    )
+
+
+@given(RUNS.filter(without_default_model))
+def test_a_record_reads_back_as_the_same_run(run: Run) -> None:
+    assert record.from_json(record.to_json(run)) == run
+
+
+@given(RUNS.filter(without_default_model))
+def test_a_record_reads_back_through_a_file_too(run: Run) -> None:
+    text = record.encode(record.to_json(run), indent=2)
+
+    assert record.from_json(json.loads(text)) == run
+    assert text.endswith(b"}\n")
+
+
+def test_a_record_has_its_times_from_the_start_and_its_end_when_it_is_over() -> None:
+    running = record.to_json(
+        run(Running(supervisor=PROCESS, codex=PROCESS, started_at=AT))
+    )
+    verdict = Verdict(outcome=Outcome.FAILED, exit_code=1, error="No.")
+    ended = AT + timedelta(seconds=1.2345)
+    over = record.to_json(run(Finished(verdict=verdict, started_at=AT, ended_at=ended)))
+
+    assert running["started_at"] == "2026-11-20T10:12:01.512Z"
+    assert running["ended_at"] is running["outcome"] is running["exit_code"] is None
+    assert over["ended_at"] == "2026-11-20T10:12:02.746Z"
+    assert over["elapsed_seconds"] in {1.234, 1.235}
+
+
+def test_a_clock_that_was_set_back_makes_no_negative_time() -> None:
+    assert record.elapsed(AT, AT - timedelta(hours=1)) == 0.0
+
+
+PROMISED = """
+run_id session_id resume_session mode repo task task_file codex_bin codex_version model
+sandbox log_file events_file meta_file started_at ended_at elapsed_seconds exit_code
+signal outcome error token_usage cost
+"""
+
+
+def test_the_names_that_others_rely_on_are_there_from_the_start() -> None:
+    assert set(PROMISED.split()) <= set(record.to_json(run()))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"state": "dreaming"},
+        {"mode": "sideways"},
+        {"processes": None},
+        {"prepared_at": "yesterday"},
+        {"request": []},
+        {"outcome": "splendid", "state": "finished", "ended_at": "2026-11-20"},
+    ],
+)
+def test_a_damaged_record_is_named(damage: dict[str, object]) -> None:
+    data = {**record.to_json(run()), **damage}
+
+    with pytest.raises(record.DamagedRecordError, match="20261120-101201"):
+        record.from_json(data)
+
+
+def test_a_record_without_a_field_is_damaged() -> None:
+    whole = record.to_json(run())
+    needed = ["run_id", "session_id", "state", "processes", "request", "prepared_at"]
+    for name in needed:
+        damaged = {key: value for key, value in whole.items() if key != name}
+        with pytest.raises(record.DamagedRecordError):
+            record.from_json(damaged)
+
+
+def test_text_is_utf_8_and_stray_bytes_are_kept_as_escapes() -> None:
+    assert record.encode({"a": "Größe"}) == '{"a": "Größe"}\n'.encode()
+    assert json.loads(record.encode({"a": "\udcff"})) == {"a": "\udcff"}
+
+
+def test_a_session_is_kept_in_the_record() -> None:
+    asked = run(resume_session=SessionId(SESSION))
+
+    assert record.to_json(asked)["resume_session"] == SESSION
+    assert record.from_json(record.to_json(asked)).session == SESSION
