@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from runner.accounts import Accounts
+from runner.codex.version import version_of
     from runner.config import Config
     from runner.model import Run, Verdict
     from runner.store.ledger import Ledger
 
-_VERSION_SECONDS = 5.0
 
 
 class Closing(Value):
@@ -46,13 +46,11 @@ def conclude(run: Run, closing: Closing, ledger: Ledger, settings: Config) -> Ru
     """Return a run as finished that Codex was started for; its files are complete."""
     kept = _accounts(run, ledger, settings)
     verdict = judge(accounts.evidence_of(run, closing.exit, kept))
-    version = kept.codex_version or process.capture(
-        [run.spec.codex.bin, "--version"], settings.environment, _VERSION_SECONDS
-    )
+    version = kept.codex_version or version_of(run.spec.codex.bin, settings)
     named = replace(
         run,
         session_id=run.session_id or kept.session_id,
-        codex_version=(version or "").removeprefix("codex-cli ") or None,
+        codex_version=version,
     )
     return _write(named, verdict, closing, kept)
 

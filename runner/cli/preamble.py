@@ -11,6 +11,7 @@ from runner import process, record
 from runner.block import pairs, text
 from runner.clock import iso
 from runner.codex import command
+from runner.codex.version import version_of
 from runner.model import Verbosity
 from runner.version import VERSION
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 _BEGIN = "===== run_codex_task debug preamble ====="
 _END = "===== end preamble ====="
-_VERSION_SECONDS = 10.0
 _SECRET = re.compile(
     r"(?i)([\w.\"'-]*(?:key|token|secret|passw|auth|bearer|credential|header)[^=\s]*=).+",
     re.DOTALL,
@@ -53,10 +53,7 @@ def _values(spec: Spec, settings: Config) -> dict[str, object]:
         values |= {
             "codex_bin_resolved": process.which(spec.codex.bin, settings.search_path)
             or "not found",
-            "codex_version": process.capture(
-                [spec.codex.bin, "--version"], settings.environment, _VERSION_SECONDS
-            )
-            or "unknown",
+            "codex_version": version_of(spec.codex.bin, settings) or "unknown",
             "python_version": platform.python_version(),
         }
     if spec.verbosity is Verbosity.HIGH:
