@@ -12,7 +12,8 @@ from pathlib import Path
 
 from parsers import summary
 from parsers.value import Value, replace
-from runner import accounts, artifacts, block, clock, process, record
+from runner import accounts, artifacts, block, clock, record
+from runner.codex.version import version_of
 from runner.errors import FileFault
 from runner.judge import Exit, judge, not_started
 from runner.model import Ended, Finished, Launching, Prepared
@@ -23,11 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from runner.accounts import Accounts
-from runner.codex.version import version_of
     from runner.config import Config
     from runner.model import Run, Verdict
     from runner.store.ledger import Ledger
-
 
 
 class Closing(Value):
