@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import signal
 import sys
 
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
 
 # What stops a run when it reaches its supervisor, or the command that watches it.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_NONE = -1
 
 
 class Orders(Value):
@@ -35,18 +35,20 @@ class Orders(Value):
         `-P` keeps the caller's directory, where a `runner` of its own may lie, out of
         the search for modules.
         """
-        argv = [sys.executable, "-P", "-m", "runner.supervisor", self.run_id]
-        argv += ["--channel", str(self.channel), "--guard", str(self.guard)]
-        if self.session_lock is not None:
-            argv += ["--session-lock", str(self.session_lock)]
-        return argv
+        descriptors = (self.channel, self.guard, self.session_lock)
+        return [
+            *(sys.executable, "-P", "-m", "runner.supervisor", self.run_id),
+            *(str(_NONE if each is None else each) for each in descriptors),
+        ]
 
 
-def read(argv: Sequence[str] | None) -> Orders:
+def read(argv: Sequence[str]) -> Orders:
     """Read the command line of a supervisor back."""
-    parser = argparse.ArgumentParser(prog="runner.supervisor")
-    parser.add_argument("run_id")
-    parser.add_argument("--channel", type=int, required=True)
-    parser.add_argument("--guard", type=int, required=True)
-    parser.add_argument("--session-lock", type=int)
-    return Orders(**vars(parser.parse_args(argv)))
+    run_id, *descriptors = argv
+    channel, guard, lock = map(int, descriptors)
+    return Orders(
+        run_id=run_id,
+        channel=channel,
+        guard=guard,
+        session_lock=None if lock == _NONE else lock,
+    )

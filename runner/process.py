@@ -207,12 +207,13 @@ def capture(
     from plumbum.commands.processes import ProcessTimedOut  # noqa: PLC0415
 
     try:
-        code, said, _ = local[program][argv[1:]].run(
+        code, said, noted = local[program][argv[1:]].run(
             retcode=None, timeout=timeout, stdin=_DEVNULL, env=dict(environment)
         )
     except (OSError, ProcessTimedOut):
         return None
-    text = str(said).strip()
+    # `codex login status` answers on standard error.
+    text = str(said).strip() or str(noted).strip()
     return text if text and (code == 0 or any_exit_code) else None
 
 

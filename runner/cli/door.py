@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
+import sys
 
 from runner import config
 from runner.cli import render
@@ -70,6 +73,14 @@ class _PrintCompletion(argparse.Action):
 
         print(shtab.complete(parser, shell=str(values)))
         parser.exit()
+
+
+def leave(code: int) -> NoReturn:
+    """End this process at once: the interpreter's own tidying takes 20 ms."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)
 
 
 def enter(command: Callable[[Config], int]) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from parsers.value import Value
 from runner import artifacts, record
 from runner.cli import render
-from runner.cli.door import Parser, enter
+from runner.cli.door import Parser, enter, leave
 from runner.cli.render import Output
 from runner.errors import UsageError
 
@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+    from typing import NoReturn
 
     from runner.config import Config
 
@@ -136,5 +137,10 @@ def _show(found: list[dict[str, object]], wanted: str | None) -> None:
         output.lines(render.summary_line(each) for each in found)
 
 
+def run() -> NoReturn:
+    """Be the command: run it and end the process."""
+    leave(main())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

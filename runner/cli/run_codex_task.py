@@ -8,7 +8,7 @@ from contextlib import suppress
 from runner import block, process
 from runner.cli import render
 from runner.cli.arguments import parse
-from runner.cli.door import enter
+from runner.cli.door import enter, leave
 from runner.cli.render import Output, ReaderGoneError
 from runner.errors import RunnerError
 from runner.model import Verbosity
@@ -19,6 +19,7 @@ from runner.store.ledger import Ledger
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import NoReturn
 
     from runner.cli.arguments import Arguments
     from runner.config import Config
@@ -80,5 +81,10 @@ def _doctor(arguments: Arguments, settings: Config) -> int:
     return 0 if all(check.is_good for check in checks) else 1
 
 
+def run() -> NoReturn:
+    """Be the command: run it and end the process."""
+    leave(main())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

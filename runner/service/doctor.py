@@ -97,15 +97,24 @@ def _login(found: str, settings: Config) -> Iterator[Check]:
             mend=None if is_good else mend,
         )
         return
-    # Before `codex doctor` there was only this.
-    said = process.capture(
-        [found, "login", "status"], settings.environment, _ASK_SECONDS
-    )
-    has_key = bool(settings.environment.get("CODEX_API_KEY"))
-    is_good = said is not None or has_key or _has_own_provider(settings)
-    detail = said or ("CODEX_API_KEY is set" if has_key else "not logged in")
+    detail = _older_login(found, settings)
     yield Check(
-        name="login", is_good=is_good, detail=detail, mend=None if is_good else mend
+        name="login",
+        is_good=detail is not None,
+        detail=detail or "not logged in",
+        mend=mend if detail is None else None,
+    )
+
+
+def _older_login(found: str, settings: Config) -> str | None:
+    """Tell of the login as versions without `codex doctor` do; None without one."""
+    if settings.environment.get("CODEX_API_KEY"):
+        return "CODEX_API_KEY is set"
+    provider = _codex_config(settings).get("model_provider", "openai")
+    if provider != "openai":
+        return f"left to the model provider {provider!r} of the configuration"
+    return process.capture(
+        [found, "login", "status"], settings.environment, _ASK_SECONDS
     )
 
 
@@ -124,11 +133,6 @@ def _codex_doctor(found: str, settings: Config) -> Mapping[str, object]:
     return checks if isinstance(checks, dict) else {}
 
 
-def _has_own_provider(settings: Config) -> bool:
-    provider = _codex_config(settings).get("model_provider")
-    return isinstance(provider, str) and provider != "openai"
-
-
 def _codex_config(settings: Config) -> Mapping[str, object]:
     try:
         text = (settings.codex_home / "config.toml").read_text(encoding="utf-8")
@@ -139,6 +143,13 @@ def _codex_config(settings: Config) -> Mapping[str, object]:
 
 def _codex_home(settings: Config) -> Check:
     home = settings.codex_home
+    if "CODEX_HOME" in settings.environment and not home.is_dir():
+        return Check(
+            name="CODEX_HOME",
+            is_good=False,
+            detail=f"{home} is named by the variable, but is no directory",
+            mend=f"mkdir -p {home}, or unset CODEX_HOME",
+        )
     nearest = next(p for p in (home, *home.parents) if p.exists())
     is_good = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
     state = "" if home.exists() else " (not there yet, Codex makes it)"
@@ -193,9 +204,10 @@ def _sandbox(request: Request, found: str, settings: Config) -> Iterator[Check]:
     yield Check(
         name="sandbox",
         is_good=ran == "works",
-        detail="a sandboxed command " + ("works" if ran else "cannot be run here"),
+        detail="a sandboxed command "
+        + ("works" if ran == "works" else "cannot be run here"),
         mend=None
-        if ran
+        if ran == "works"
         else "allow unprivileged user namespaces, or pass --sandbox danger-full-access"
         " where the machine itself is the sandbox",
     )

@@ -1,5 +1,6 @@
 """The real Codex is stopped, killed, orphaned and left alone; the record stays true."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -100,6 +101,25 @@ def test_the_end_of_the_native_codex_alone_is_told(
     (tool,) = sleeps()
     assert files.meta["left_running"] == [{"pid": tool, "name": "sleep"}]
     kill(tool)
+    resumed = codex("--resume", files.run_id, "--task", "say: on again")
+    assert resumed.code == 0
+    assert parts(files.summary["token_usage"]) == used(1)
+    assert parts(resumed.files.summary["token_usage"]) == used(2)
+
+
+def test_a_codex_that_somebody_else_stops_was_interrupted(
+    codex: RealTasks, sleeps: Sleeps
+) -> None:
+    begun, files = begin(codex, "run: sleep 4001")
+    wait_until(sleeps, what="the tool")
+
+    os.kill(files.codex(), signal.SIGTERM)
+    ended = begun.wait()
+
+    assert ended.code == 143
+    assert ended.fields["outcome"] == "interrupted"
+    assert files.meta["error"] == "Codex was ended by SIGTERM"
+    assert parts(files.summary["token_usage"]) == used(1)
 
 
 def test_without_its_launcher_codex_goes_on_and_so_does_the_run(

@@ -172,3 +172,30 @@ def test_a_detached_run_goes_on_by_itself(codex: RealTasks, tmp_path: Path) -> N
     go.touch()
     ended.files.wait_for_end()
     assert ended.files.summary["final_message"] == "by myself"
+
+
+def test_whoever_wants_to_know_is_told(codex: RealTasks, tmp_path: Path) -> None:
+    copy, stream, heard = (tmp_path / name for name in ("copy", "stream", "heard"))
+    words = ("--json-out", copy, "--event-stream", stream)
+
+    ended = codex(*words, "--notify-cmd", f"tee -a {heard}", "--task", "say: hi")
+
+    assert json.loads(copy.read_text()) == ended.files.summary
+    begun, completed = [json.loads(line) for line in stream.read_text().splitlines()]
+    assert (begun["event"], begun["outcome"]) == ("run_started", None)
+    assert (completed["event"], completed["outcome"]) == ("run_completed", "succeeded")
+    assert completed["session_id"] == ended.fields["codex_session_id"]
+    assert heard.read_text().splitlines() == stream.read_text().splitlines()
+    assert ended.block == CLOSING
+    assert ended.files.meta["left_running"] == []
+
+
+def test_long_texts_are_cut_off_with_a_pointer_to_all_of_them(
+    codex: RealTasks,
+) -> None:
+    answer = "a very long answer " * 200
+    summary = codex("--task", f"{'x' * 3000}\nsay: {answer}").files.summary
+
+    assert len(summary["task"]) == len(summary["final_message"]) == 2000
+    assert answer.strip() in Path(summary["task_file"]).read_text()
+    assert answer.strip() in Path(summary["final_message_file"]).read_text()

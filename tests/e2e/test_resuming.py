@@ -2,6 +2,7 @@
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -185,3 +186,28 @@ def test_waiting_for_a_session_runs_after_its_holder(
     assert ended.meta["started_at"] >= files.meta["ended_at"]
     assert parts(files.summary["token_usage"]) == used(3, 4)
     assert parts(ended.files.summary["token_usage"]) == used(5)
+
+
+def test_a_session_that_codex_itself_holds_fails_in_its_words(
+    codex: RealTasks, first: Ended, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    session = first.fields["codex_session_id"]
+    prompt = f"run: {holding(go)}\nsay: by hand"
+
+    with ThreadPoolExecutor(1) as pool:
+        by_hand = pool.submit(codex.by_hand, prompt, "resume", session)
+        wait_until(
+            lambda: len(codex.records(session, "function_call")) == 2,
+            what="the command that was run by hand",
+        )
+        refused = codex("--resume", session, "--task", "say: me too")
+        go.touch()
+
+    assert by_hand.result().code == 0
+    assert refused.code == 1
+    assert refused.fields["outcome"] == "failed"
+    assert "already has an active writer" in refused.meta["error"]
+    later = codex("--resume", session, "--task", "say: me now").files.summary
+    assert later["final_message"] == "me now"
+    assert parts(later["token_usage"]) == used(5)

@@ -2,10 +2,20 @@
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from support.processes import wait_until
-from support.real_codex import RealTasks, events, parts, used
+from support.real_codex import (
+    RealTasks,
+    events,
+    holding,
+    parts,
+    used,
+    wait_for_command,
+)
+
+from runner.loopback import LoopbackServer, scripted, write_home
 
 _PROVIDER = "model_providers.loopback"
 PATIENT = (*("-c", f"{_PROVIDER}.stream_max_retries=100"),)
@@ -35,6 +45,27 @@ def test_an_absent_model_server_is_a_stall(codex: RealTasks, dead_port: int) -> 
     assert ended.meta["error"].startswith("no progress for 2 s")
     assert ended.meta["elapsed_seconds"] < 5
     assert ended.files.summary["warnings"] == {}
+
+
+def test_a_model_server_that_goes_in_the_middle_of_a_run_is_a_stall(
+    codex: RealTasks, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    with LoopbackServer(scripted) as server:
+        write_home(codex.home, server.config_toml())
+        task = ("--task", f"run: {holding(go)}\nsay: never")
+        begun = codex.start("--stall-timeout", "2", *PATIENT, *task)
+        files = begun.wait_running()
+        wait_for_command(files)
+    go.touch()
+
+    ended = begun.wait()
+
+    assert ended.code == 124
+    assert ended.fields["outcome"] == "stalled"
+    assert reconnects(events(files))
+    assert parts(files.summary["token_usage"]) == used(1)
+    assert files.summary["commands"] == {"run": 1, "failed": 0}
 
 
 @pytest.mark.parametrize("directive", ["drop", "fail: 500"])

@@ -308,14 +308,8 @@ def test_closed_standard_streams_are_not_taken_for_files_of_the_run(
 ) -> None:
     stand_in.plays(*script.ordinary(), script.err("a word\n"))
     command = shlex.join(task.cli.argv(*task.arguments("--notify-cmd", "false")))
-    with subprocess.Popen(
-        ["sh", "-c", f"{command} {CLOSED[which]}"],  # noqa: S607  # any sh
-        env=task.cli.env(),
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as shell:
-        shown, _ = shell.communicate(timeout=20)
+    shell = task.cli.launch(["sh", "-c", f"{command} {CLOSED[which]}"])
+    shown, _ = shell.communicate(timeout=20)
     (files,) = task.all
     files.wait_for_end()
     wait_until(lambda: gone(shell.pid))

@@ -261,31 +261,27 @@ def test_a_signal_before_anything_is_on_record_leaves_nothing(
     assert task.all == []
 
 
-def in_a_script(task: Tasks, *, exec_pid: Path) -> list[str]:
+def in_a_script(task: Tasks, noted: Path) -> list[str]:
     """Build a script that runs the command in its background and waits for it."""
     command = shlex.join(task.cli.argv(*task.arguments()))
-    return ["sh", "-c", f"{command} & echo $! > {exec_pid}; wait; wait"]
+    return ["sh", "-c", f"{command} & echo $! > {noted}; wait; wait"]
 
 
 def test_an_int_sent_to_a_scripts_background_command_ends_the_run(
     task: Tasks, stand_in: StandIn, tmp_path: Path
 ) -> None:
     stand_in.plays(*hanging())
-    noted, out = tmp_path / "pid", tmp_path / "out"
-    with (
-        out.open("wb") as stdout,
-        subprocess.Popen(
-            in_a_script(task, exec_pid=noted),
-            env=task.cli.env(),
-            cwd=tmp_path,
-            stdout=stdout,
-            stderr=stdout,
-        ) as shell,
-    ):
-        wait_until(lambda: task.all and task.all[0].meta["state"] == "running")
-        codex = task.all[0].codex()
-        os.kill(int(noted.read_text()), signal.SIGINT)
-        shell.wait(20)
+    noted = tmp_path / "pid"
+    shell = task.cli.launch(
+        in_a_script(task, noted),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until(lambda: task.all and task.all[0].meta["state"] == "running")
+    codex = task.all[0].codex()
+
+    os.kill(int(noted.read_text()), signal.SIGINT)
+    shell.wait(10)
 
     assert task.all[0].meta["outcome"] == "interrupted"
     assert task.all[0].meta["exit_code"] == 130
@@ -299,21 +295,17 @@ def test_an_int_sent_during_the_launch_of_a_background_command_counts(
     held = hold(tmp_path)
     point = held.at(FOREGROUND, "subprocess.Popen", "runner.supervisor")
     noted = tmp_path / "pid"
-    with subprocess.Popen(
-        in_a_script(task, exec_pid=noted),
-        env=task.cli.env(sabotaged(point)),
-        cwd=tmp_path,
+    shell = task.cli.launch(
+        in_a_script(task, noted),
+        env=sabotaged(point),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-    ) as shell:
-        wait_until(held.reached.exists)
-        os.kill(int(noted.read_text()), signal.SIGINT)
-        held.go.touch()
-        try:
-            shell.wait(10)
-        except subprocess.TimeoutExpired:
-            kill(int(noted.read_text()))
-            raise
+    )
+    wait_until(held.reached.exists)
+
+    os.kill(int(noted.read_text()), signal.SIGINT)
+    held.go.touch()
+    shell.wait(10)
 
     assert task.all[0].meta["outcome"] == "interrupted"
 

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,6 +73,17 @@ class Cli:
 
         stdout and stderr are pipes and stdin is /dev/null unless the options differ.
         """
+        argv = self.argv(*arguments, command=command)
+        return self.launch(argv, env=env, **options)
+
+    def launch(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        env: Mapping[str, str | None] | None = None,
+        **options: Unpack[Options],
+    ) -> subprocess.Popen[bytes]:
+        """Start any program as `start` does, a script around a command for one."""
         wired: Options = {
             "stdin": subprocess.DEVNULL,
             "stdout": subprocess.PIPE,
@@ -80,7 +91,6 @@ class Cli:
             "cwd": self.cwd,
             **options,
         }
-        argv = self.argv(*arguments, command=command)
         process = subprocess.Popen(argv, env=self.env(env), **wired)
         self._started.append(process)
         return process
