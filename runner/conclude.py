@@ -6,7 +6,6 @@ last, by the caller. A fault in the accounts never costs the verdict.
 
 from __future__ import annotations
 
-import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from runner import accounts, artifacts, block, clock, record
 from runner.codex.version import version_of
 from runner.errors import FileFault
 from runner.judge import Exit, judge, not_started
-from runner.model import Ended, Finished, Launching, Prepared
+from runner.model import Ended, Finished, Launching, Mode, Prepared
 from runner.watch import Watch
 
 TYPE_CHECKING = False
@@ -45,7 +44,9 @@ def conclude(run: Run, closing: Closing, ledger: Ledger, settings: Config) -> Ru
     """Return a run as finished that Codex was started for; its files are complete."""
     kept = _accounts(run, ledger, settings)
     verdict = judge(accounts.evidence_of(run, closing.exit, kept))
-    version = kept.codex_version or version_of(run.spec.codex.bin, settings)
+    # A rollout names the version that opened its thread, not those that went on.
+    opened_by = kept.codex_version if run.spec.mode is Mode.NEW else None
+    version = opened_by or version_of(run.spec.codex.bin, settings)
     named = replace(
         run,
         session_id=run.session_id or kept.session_id,
@@ -77,6 +78,8 @@ def _accounts(run: Run, ledger: Ledger, settings: Config) -> Accounts:
     try:
         return accounts.keep(run, ledger, settings)
     except Exception:  # noqa: BLE001 - a bug in counting must not cost the verdict
+        import traceback  # noqa: PLC0415 - a rare end
+
         fault = " ".join(traceback.format_exc(limit=-1).split())
         facts = accounts.read_events(record.files_of(run.spec).events)
         return replace(accounts.unknown("the accounts failed", facts), faults=(fault,))

@@ -59,7 +59,7 @@ def parse(argv: Sequence[str], settings: Config) -> Arguments:
         raise UsageError(message)
     return Arguments(
         request=Request(
-            repo=found.repo or ".",
+            repo="." if found.repo is None else found.repo,
             task=found.task,
             task_file=found.task_file,
             resume=found.resume,

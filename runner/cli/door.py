@@ -21,6 +21,17 @@ if TYPE_CHECKING:
 
     from runner.config import Config
 
+_WIDTH = 88
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """Make a formatter of fixed width.
+
+    argparse makes one for each option, and asking each time how wide the terminal is
+    takes as long as all the rest of a command line.
+    """
+    return argparse.RawDescriptionHelpFormatter(prog, width=_WIDTH)
+
 
 class Parser(argparse.ArgumentParser):
     """Report a wrong command line as an error value, in one line.
@@ -38,13 +49,19 @@ class Parser(argparse.ArgumentParser):
             usage=usage,
             description=description,
             epilog=epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_formatter,
             allow_abbrev=False,
         )
 
     def error(self, message: str) -> NoReturn:
         text = f"{message} ({self.prog} --help lists what there is)"
         raise UsageError(text)
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> object:
+        # Python 3.11 drops a `--` that is an option's value (`--task=--`).
+        if arg_strings == ["--"] and action.option_strings and action.nargs is None:
+            return self._get_value(action, "--")
+        return super()._get_values(action, arg_strings)
 
     def add_general(self) -> None:
         """Add the options that every command has."""

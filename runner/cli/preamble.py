@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
 import shlex
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 _BEGIN = "===== run_codex_task debug preamble ====="
 _END = "===== end preamble ====="
 _SECRET = re.compile(
-    r"(?i)([\w.\"'-]*(?:key|token|secret|passw|auth|bearer|credential|header)[^=\s]*=).+",
+    r"(?i)([\w.\"'-]*(?:key|token|secret|passw|auth|bearer|credential|header)[^=\s]*\s*=).+",
     re.DOTALL,
 )
 
@@ -49,13 +48,16 @@ def _values(spec: Spec, settings: Config) -> dict[str, object]:
         "codex_command": f"{redacted(argv)} < {shlex.quote(str(files.prompt))}",
         "run_codex_task_version": VERSION,
     }
-    if spec.verbosity is not Verbosity.LOW:
-        values |= {
-            "codex_bin_resolved": process.which(spec.codex.bin, settings.search_path)
-            or "not found",
-            "codex_version": version_of(spec.codex.bin, settings) or "unknown",
-            "python_version": platform.python_version(),
-        }
+    if spec.verbosity is Verbosity.LOW:
+        return values
+    import platform  # noqa: PLC0415 - 2 ms, not for every run
+
+    values |= {
+        "codex_bin_resolved": process.which(spec.codex.bin, settings.search_path)
+        or "not found",
+        "codex_version": version_of(spec.codex.bin, settings) or "unknown",
+        "python_version": platform.python_version(),
+    }
     if spec.verbosity is Verbosity.HIGH:
         values |= {
             "cwd": spec.cwd,

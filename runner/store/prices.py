@@ -8,8 +8,6 @@ another one.
 from __future__ import annotations
 
 import json
-import tomllib
-from importlib.util import find_spec
 from pathlib import Path
 
 from parsers import prices
@@ -54,10 +52,12 @@ class PriceBook:
         return rates
 
     def _from_own(self, model: str) -> Rates | None:
+        if not self._own.exists():
+            return None
+        import tomllib  # noqa: PLC0415 - 6 ms, for those who have a table of their own
+
         try:
             table = tomllib.loads(self._own.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
         except (OSError, ValueError) as error:
             reason = f"{self._own} cannot be read: {error}"
             raise prices.PriceUnknownError(model, reason) from error
@@ -80,6 +80,8 @@ class PriceBook:
 
 def _stamp() -> str:
     """Tell one installed price table from another without importing it."""
+    from importlib.util import find_spec  # noqa: PLC0415 - only with a price to find
+
     spec = find_spec("genai_prices")
     if spec is None or spec.origin is None:
         return "none"

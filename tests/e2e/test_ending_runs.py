@@ -10,6 +10,8 @@ from support.processes import command_line, is_alive, kill, processes_with, wait
 from support.real_codex import RealTasks, holding, parts, used, wait_for_command
 from support.tasks import CLOSING, Begun, Files, Tasks, gone
 
+from runner.loopback import LoopbackServer
+
 # Three ways in which a tool leaves Codex's process group, and one that stays.
 ESCAPING = "setsid -f sleep 4001; setsid sleep 4002 & (sleep 4003 &) ; sleep 4004"
 
@@ -82,6 +84,32 @@ def test_a_signal_ends_codex_and_every_tool_and_counts_what_was_used(
     assert resumed.files.summary["final_message"] == "on again"
     # Codex's note on the abort is no reply, so the model counts on from two.
     assert parts(resumed.files.summary["token_usage"]) == used(3)
+
+
+@pytest.mark.parametrize("moment", ["announced", "running", "thread", "model call"])
+def test_a_signal_at_any_moment_ends_the_run(
+    codex: RealTasks, loopback: LoopbackServer, moment: str
+) -> None:
+    begun = codex.start("--task", "slow: 60\nsay: never")
+    files = begun.wait_announced()
+
+    def has_come() -> bool:
+        come: dict[str, bool] = {
+            "announced": True,
+            "running": files.meta["state"] == "running",
+            "thread": "thread.started" in files.text(".events.jsonl"),
+            "model call": loopback.waiting > 0,
+        }
+        return come[moment]
+
+    wait_until(has_come, what=moment)
+    begun.send(signal.SIGTERM)
+    ended = begun.wait()
+
+    assert ended.code == 143
+    assert ended.block == CLOSING
+    assert files.meta["outcome"] == files.summary["outcome"] == "interrupted"
+    assert files.meta["error"] == "the run was ended by SIGTERM"
 
 
 def test_the_end_of_the_native_codex_alone_is_told(

@@ -216,9 +216,11 @@ def test_a_killed_codex_frees_its_reply(
         assert process.stdin is not None
         process.stdin.write(f"stall: 600\n{marker}".encode())
         process.stdin.close()
-        wait_until(lambda: any(marker in r.prompt for r in loopback.requests))
-        assert loopback.waiting == 1
-        process.terminate()
+        try:
+            wait_until(lambda: any(marker in r.prompt for r in loopback.requests))
+            wait_until(lambda: loopback.waiting == 1)
+        finally:
+            process.terminate()
 
     wait_until(lambda: loopback.waiting == 0)
     assert processes_with(MARKER, marker) == []

@@ -20,6 +20,7 @@ from support.tasks import Ended
 from runner.loopback import LoopbackServer
 
 UNKNOWN = "01a1f000-1111-7000-8000-00000000beef"
+OLDER = '"cli_version":"0.150.0"'
 BUSY = 75
 
 
@@ -89,6 +90,20 @@ def test_options_reach_codex_on_resume_too(
     assert before["sandbox_policy"]["type"] == "danger-full-access"
     assert after["model"] == "gpt-5"
     assert after["sandbox_policy"]["type"] == "read-only"
+
+
+def test_the_version_on_record_is_the_one_that_went_on(
+    codex: RealTasks, first: Ended
+) -> None:
+    assert first.meta["codex_version"] == "0.169.0"
+    rollout = codex.rollout(first.fields["codex_session_id"])
+    older = rollout.read_text().replace('"cli_version":"0.169.0"', OLDER, 1)
+    rollout.write_text(older)
+
+    ended = codex("--resume", first.files.run_id, "--task", "say: on")
+
+    assert OLDER in rollout.read_text()
+    assert ended.meta["codex_version"] == "0.169.0"
 
 
 def test_three_runs_on_a_session_share_its_total_out(

@@ -304,7 +304,7 @@ CLOSED = {"stdin": "<&-", "stdout": ">&-", "stderr": "2>&-", "all": "<&- >&- 2>&
 
 @pytest.mark.parametrize("which", CLOSED)
 def test_closed_standard_streams_are_not_taken_for_files_of_the_run(
-    task: Tasks, stand_in: StandIn, tmp_path: Path, which: str
+    task: Tasks, stand_in: StandIn, which: str
 ) -> None:
     stand_in.plays(*script.ordinary(), script.err("a word\n"))
     command = shlex.join(task.cli.argv(*task.arguments("--notify-cmd", "false")))

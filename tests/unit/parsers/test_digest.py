@@ -77,8 +77,8 @@ def test_changed_files_are_listed_once(
     digest = digest_of(recorded(f"events-{version}-patch.jsonl"))
 
     assert digest.files_changed == {
-        "/work/repo/f.txt": "update",
-        "/work/repo/new.txt": "add",
+        "/srv/code/repo/f.txt": "update",
+        "/srv/code/repo/new.txt": "add",
     }
 
 

@@ -96,8 +96,8 @@ def test_file_changes_name_their_paths_and_kinds(
     assert isinstance(change, items.FileChange)
     assert change.status == "completed"
     assert set(change.changes) == {
-        items.Change(path="/work/repo/f.txt", kind="update"),
-        items.Change(path="/work/repo/new.txt", kind="add"),
+        items.Change(path="/srv/code/repo/f.txt", kind="update"),
+        items.Change(path="/srv/code/repo/new.txt", kind="add"),
     }
 
 

@@ -30,7 +30,7 @@ model_selected=gpt-5.1-codex-mini
 BANNER = f"""\
 OpenAI Codex v0.169.0
 --------
-workdir: /work/repo
+workdir: /srv/code/repo
 model: gpt-5.1-codex
 session id: {SESSION}
 --------
@@ -190,8 +190,8 @@ def test_our_own_transcript_needs_no_prompt_to_be_known(
 
     assert facts.session_id == "01a1f87a-c46a-75b2-b5c8-8b8e95b737ab"
     assert facts.files_changed == {
-        "/work/repo/f.txt": "update",
-        "/work/repo/new.txt": "add",
+        "/srv/code/repo/f.txt": "update",
+        "/srv/code/repo/new.txt": "add",
     }
     assert facts.final_message == "done: patch:"
     assert facts.model == "gpt-5.1-codex-mini"

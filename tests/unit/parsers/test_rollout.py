@@ -41,7 +41,7 @@ def test_every_call_of_a_resumed_thread_is_counted_once(
     first, second, third = found.turns
 
     assert found.thread_id == found.session_id == PARENT
-    assert (found.cwd, found.originator) == ("/work/repo", "codex_exec")
+    assert (found.cwd, found.originator) == ("/srv/code/repo", "codex_exec")
     assert found.cli_version == "0.169.0"
     assert found.parent_thread_id is found.forked_from_id is None
     assert [call.usage for call in found.calls] == [CALL] * 5

@@ -43,7 +43,7 @@ FACTS = Facts(
 )
 META = {
     "run_id": "20261120-102030-000123",
-    "repo": "/work/repo",
+    "repo": "/srv/code/repo",
     "task": "mend the\nbug",
     "started_at": "2026-11-20T10:20:30Z",
     "ended_at": "2026-11-20T10:20:42Z",

@@ -1,0 +1,260 @@
+"""What a run is given stays where it belongs: no argv, no log, nobody else's eyes."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from support import stand_in as script
+from support.guard import MARKER
+from support.processes import command_line, processes_with, wait_until
+from support.stand_in import StandIn
+from support.tasks import Tasks, gone
+
+LAST = [script.message("Done."), script.complete()]
+SECRET = "squeamish-ossifrage"  # noqa: S105  # that is the point
+
+
+def modes(*roots: Path) -> dict[str, int]:
+    """List directories and files that more than their owner can get at."""
+    paths = [path for root in roots for path in (root, *root.rglob("*"))]
+    wanted = {True: 0o700, False: 0o600}
+    found = {path: path.stat().st_mode & 0o777 for path in paths}
+    return {str(p): mode for p, mode in found.items() if mode != wanted[p.is_dir()]}
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_directories_are_0700_and_files_0600_whatever_the_umask(
+    task: Tasks, stand_in: StandIn, state_home: Path, tmp_path: Path, umask: int
+) -> None:
+    stand_in.plays(*script.begin(), script.write("$CODEX_HOME/made", "x"), *LAST)
+    old = os.umask(umask)
+    try:
+        ended = task(
+            *("--json-out", tmp_path / "deep" / "er" / "copy.json"),
+            *("--event-stream", tmp_path / "deep" / "stream"),
+            *("--resume", script.THREAD),
+        )
+    finally:
+        os.umask(old)
+
+    assert ended.code == 0
+    assert modes(task.log_dir, state_home, tmp_path / "deep") == {}
+    (run,) = stand_in.runs
+    assert run["umask"] == umask
+    made = Path(task.cli.environment["CODEX_HOME"]) / "made"
+    assert made.stat().st_mode & 0o777 == 0o666 & ~umask
+    assert ended.meta["request"]["umask"] == umask
+
+
+@pytest.mark.parametrize("way", ["--task", "--task-file", "stdin", "continue"])
+def test_nothing_of_the_prompt_is_in_the_arguments_of_any_process(
+    task: Tasks, stand_in: StandIn, marker: str, way: str
+) -> None:
+    go, prompt = task.place / "go", task.place / "prompt"
+    stand_in.plays(*script.begin(), script.wait_for(go), script.complete())
+    prompt.write_text(SECRET)
+    arguments, env = ["--task-file", str(prompt)], {}
+    if way == "continue":
+        arguments = ["--resume", script.THREAD]
+        env = {"CODEX_CONTINUE_PROMPT": SECRET}
+    elif way == "--task":
+        arguments = ["--task", SECRET]
+    if way == "stdin":
+        with prompt.open("rb") as stdin:
+            begun = task.start("--task", "-", stdin=stdin)
+    else:
+        begun = task.start(*arguments, env=env)
+    files = begun.wait_running()
+    wait_until(lambda: stand_in.runs)
+
+    ours = set(processes_with(MARKER, marker)) - {begun.process.pid}
+    lines = {pid: command_line(pid) for pid in ours}
+
+    assert {files.supervisor(), files.codex()} <= set(lines)
+    assert not [line for line in lines.values() if SECRET in line]
+    assert stand_in.runs[0]["stdin"] == SECRET
+    go.touch()
+    assert begun.wait().code == 0
+
+
+def test_the_log_and_the_output_tell_no_secret_and_no_environment(
+    task: Tasks,
+) -> None:
+    ended = task(
+        "-vv",
+        *("-c", f"model_providers.x.env_key={SECRET}"),
+        *("-c", f"api_key={SECRET}"),
+        *("--config", f'http_headers={{Authorization="{SECRET}"}}'),
+        env={"OPENAI_API_KEY": SECRET, "CODEX_API_KEY": SECRET, "MY_VAR": SECRET},
+    )
+
+    assert ended.code == 0
+    assert SECRET not in ended.stdout + ended.stderr + ended.files.log
+    assert SECRET not in ended.files.text(".summary.json")
+
+
+def test_codex_gets_the_callers_environment_and_nothing_of_ours(
+    task: Tasks, stand_in: StandIn
+) -> None:
+    task(env={"OPENAI_API_KEY": SECRET, "EMPTY": ""})
+
+    given = dict(stand_in.runs[0]["env"])
+    for shell_made in ("PWD", "SHLVL", "_", "OLDPWD"):
+        given.pop(shell_made, None)
+    assert given == {
+        **task.cli.environment,
+        "OPENAI_API_KEY": SECRET,
+        "EMPTY": "",
+        **{name: given[name] for name in ("LC_CTYPE",) if name in given},
+    }
+
+
+def test_codex_works_where_the_caller_is(task: Tasks, stand_in: StandIn) -> None:
+    task("--sandbox", "read-only", "-m", "gpt-5", "-c", "a=1", "-c", "b=2")
+
+    (run,) = stand_in.runs
+    assert run["cwd"] == str(task.place)
+    assert run["argv"] == [
+        *("exec", "--json", "-C", str(task.repo), "-s", "read-only", "-m", "gpt-5"),
+        *("-c", "a=1", "-c", "b=2", "-"),
+    ]
+
+
+def test_extra_arguments_reach_codex_in_front(task: Tasks, stand_in: StandIn) -> None:
+    task("--resume", script.THREAD, "--", "--image", "a.png", "--", "-x")
+
+    (run,) = stand_in.runs
+    assert run["argv"][:5] == ["exec", "--image", "a.png", "--", "-x"]
+    assert run["argv"][-3:] == ["resume", script.THREAD, "-"]
+
+
+def test_packages_of_the_callers_own_do_not_disturb(
+    task: Tasks, tmp_path: Path
+) -> None:
+    place = tmp_path / "theirs"
+    for package in ("runner", "parsers", "json"):
+        (place / package).mkdir(parents=True)
+        (place / package / "__init__.py").write_text("raise SystemExit('theirs')\n")
+    (place / "sitecustomize.py").write_text("raise SystemExit('theirs')\n")
+
+    ended = task(cwd=place)
+
+    assert ended.code == 0
+    assert ended.fields["outcome"] == "succeeded"
+
+
+def test_no_byte_code_is_no_matter(task: Tasks) -> None:
+    assert task(env={"PYTHONDONTWRITEBYTECODE": "1"}).code == 0
+
+
+@pytest.mark.parametrize("variable", ["PYTHONOPTIMIZE", "PYTHONWARNINGS", "PYTHONUTF8"])
+def test_pythons_own_variables_are_no_matter(task: Tasks, variable: str) -> None:
+    values = {"PYTHONOPTIMIZE": "2", "PYTHONWARNINGS": "error", "PYTHONUTF8": "0"}
+
+    ended = task("--task", "Größe", env={variable: values[variable], "LC_ALL": "C"})
+
+    assert ended.code == 0
+    assert ended.stderr == ""
+    assert ended.meta["task"] == "Größe"
+
+
+def test_without_a_home_the_users_own_is_found_or_the_places_are_named(
+    task: Tasks,
+) -> None:
+    assert task(env={"HOME": None}).code == 0
+    assert task(env={"HOME": ""}).code == 0
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="takes root to become somebody unknown")
+def test_a_user_that_nobody_knows_gets_one_line_or_a_run(
+    task: Tasks, tmp_path: Path
+) -> None:
+    argv = task.cli.argv(*task.arguments())
+    home = {"HOME": None, "CODEX_RUNNER_HOME": None, "CODEX_HOME": None}
+    done = subprocess.run(
+        ["unshare", "-U", *argv],  # noqa: S607  # a user that is not mapped
+        env=task.cli.env(home),
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "Traceback" not in done.stderr
+    assert done.returncode in {0, 1}
+    assert done.returncode == 0 or len(done.stderr.splitlines()) == 1
+
+
+def test_a_prompt_of_a_megabyte_passes(
+    task: Tasks, stand_in: StandIn, tmp_path: Path
+) -> None:
+    prompt = tmp_path / "prompt"
+    prompt.write_text("x" * 1_048_576)
+
+    ended = task("--task-file", prompt)
+
+    assert ended.code == 0
+    assert len(stand_in.runs[0]["stdin"]) == 1_048_576
+    assert len(ended.meta["task"]) == 2000
+    assert ended.meta["task_file"] == str(prompt)
+
+
+@pytest.mark.parametrize(
+    "prompt", ["-", "--help", "-x", "--", "=", "$(reboot)", "\n-\n"]
+)
+def test_a_prompt_of_any_shape_is_a_prompt(
+    task: Tasks, stand_in: StandIn, tmp_path: Path, prompt: str
+) -> None:
+    file = tmp_path / "prompt"
+    file.write_text(prompt)
+    assert task("--task-file", file).code == 0
+    if prompt != "-":
+        assert task(f"--task={prompt}").code == 0
+
+    assert {run["stdin"] for run in stand_in.runs} == {prompt}
+
+
+def test_a_prompt_of_stray_bytes_reaches_codex_byte_for_byte(
+    task: Tasks, stand_in: StandIn
+) -> None:
+    ended = task("--task", os.fsdecode(b"caf\xe9 \xff"))
+
+    assert ended.code == 0
+    assert ended.files.path(".prompt").read_bytes() == b"caf\xe9 \xff"
+    assert ended.meta["task"] == "caf\ufffd \ufffd"
+    assert stand_in.runs[0]["stdin"] == "caf\ufffd \ufffd"
+
+
+def test_names_of_any_shape_are_names(task: Tasks, stand_in: StandIn) -> None:
+    for name in (
+        "with space",
+        "new\nline",
+        os.fsdecode(b"stray\xff"),
+        "quote'\"",
+        "-x",
+    ):
+        repo = task.place / name
+        repo.mkdir()
+
+        ended = task("--repo", f"./{name}", "--log-dir", f"./{name}/runs")
+
+        assert ended.code == 0, ended
+        assert stand_in.runs[-1]["argv"][3] == str(repo)
+        (meta,) = (repo / "runs").glob("*.meta.json")
+        assert '"outcome": "succeeded"' in meta.read_text()
+        assert ended.block[-1] == "summary_json"
+
+
+def test_nothing_is_left_when_all_is_over(task: Tasks, marker: str) -> None:
+    ended = task()
+
+    wait_until(lambda: processes_with(MARKER, marker) == [])
+    assert gone(*(run["pid"] for run in task.stand_in.runs))
+    left = task.log_dir.iterdir()
+    names = {path.name.partition(ended.files.run_id)[2] for path in left}
+    assert names == {
+        *(".prompt", ".events.jsonl", ".stderr", ".log"),
+        *(".meta.json", ".summary.json"),
+    }

@@ -1,0 +1,229 @@
+"""Others are told of a run, and none of them can hold it up or fail it."""
+
+import json
+import shlex
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from support import stand_in as script
+from support.processes import is_alive, kill, wait_until
+from support.stand_in import StandIn
+from support.tasks import CLOSING, Tasks, gone
+
+BEGIN = "===== run_codex_task debug preamble ====="
+
+
+@pytest.fixture
+def heard(tmp_path: Path) -> Path:
+    return tmp_path / "heard.jsonl"
+
+
+def told(heard: Path) -> list[dict[str, object]]:
+    text = heard.read_text() if heard.exists() else ""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def appending_to(heard: Path) -> str:
+    """Build a notify command that appends its standard input to a file."""
+    code = f"import sys; open({str(heard)!r}, 'a').write(sys.stdin.read())"
+    return shlex.join([sys.executable, "-IS", "-c", code])
+
+
+def test_the_notify_command_gets_the_start_and_the_end_on_its_input(
+    task: Tasks, heard: Path
+) -> None:
+    ended = task("--notify-cmd", appending_to(heard))
+
+    assert ended.code == 0
+    begun, over = sorted(told(heard), key=lambda each: str(each["ts"]))
+    assert (begun["event"], begun["status"]) == ("run_started", "running")
+    assert (over["event"], over["status"]) == ("run_completed", "success")
+    assert begun["run_id"] == over["run_id"] == ended.files.run_id
+    assert begun["ended_at"] is None
+    assert over["exit_code"] == 0
+    assert over["session_id"] == script.THREAD
+    assert Path(str(over["summary_file"])).is_file()
+    assert ended.meta["warnings"] == {}
+
+
+def test_a_run_that_was_not_started_is_told_too(task: Tasks, heard: Path) -> None:
+    ended = task("--codex-bin", "/nowhere", "--notify-cmd", appending_to(heard))
+
+    assert ended.code == 127
+    (over,) = told(heard)
+    assert (over["event"], over["status"]) == ("run_completed", "failure")
+    assert "/nowhere" in str(over["error"])
+
+
+def test_what_the_notify_command_prints_goes_to_the_log_alone(task: Tasks) -> None:
+    hook = "sh -c 'echo to the log; echo to the log too >&2'"
+
+    ended = task("--notify-cmd", hook)
+
+    assert "to the log" not in ended.stdout + ended.stderr
+    assert ended.files.log.count("to the log\n") == 2
+    assert ended.files.log.count("to the log too\n") == 2
+
+
+def test_words_of_the_notify_command_reach_no_shell(
+    task: Tasks, tmp_path: Path
+) -> None:
+    ended = task("--notify-cmd", f"true; touch {tmp_path / 'made'} $(touch made)")
+
+    assert ended.code == 0
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_notify_command_that_fails_is_a_warning(task: Tasks) -> None:
+    ended = task("--notify-cmd", "sh -c 'exit 3'")
+
+    assert ended.code == 0
+    assert ended.block == CLOSING
+    assert any("exited with 3" in each for each in ended.meta["warnings"])
+    assert "warning: the notify command" in ended.stderr
+
+
+def test_a_notify_command_that_is_not_there_is_a_warning(task: Tasks) -> None:
+    ended = task("--notify-cmd", "/nowhere/hook")
+
+    assert ended.code == 0
+    assert any("/nowhere/hook" in each for each in ended.meta["warnings"])
+
+
+def test_a_notify_command_that_hangs_holds_up_neither_run_nor_block(
+    task: Tasks, tmp_path: Path
+) -> None:
+    noted = tmp_path / "hooks"
+    hook = f"sh -c 'echo $$ >> {noted}; exec sleep 300'"
+    begun = task.start("--notify-cmd", hook)
+    wait_until(lambda: "summary_json=" in begun.stdout)
+    files = begun.wait_announced()
+    assert files.meta["outcome"] == "succeeded"
+    wait_until(lambda: noted.exists() and len(noted.read_text().split()) == 2)
+    assert begun.process.poll() is None
+    began = time.monotonic()
+
+    begun.send(signal.SIGTERM)
+    ended = begun.wait()
+
+    assert ended.code == 0
+    assert time.monotonic() - began < 5
+    assert gone(*map(int, noted.read_text().split()))
+    assert any("notify command" in each for each in ended.meta["warnings"])
+
+
+@pytest.mark.slow
+def test_a_notify_command_is_ended_after_thirty_seconds_with_all_below_it(
+    task: Tasks, tmp_path: Path
+) -> None:
+    noted = tmp_path / "hooks"
+    hook = f"sh -c 'trap \"\" TERM INT; echo $$ >> {noted}; sleep 300 & wait'"
+    began = time.monotonic()
+
+    ended = task("--notify-cmd", hook)
+
+    assert ended.code == 0
+    assert 29 < time.monotonic() - began < 40
+    assert gone(*map(int, noted.read_text().split()))
+    assert any("took over 30 s" in each for each in ended.meta["warnings"])
+
+
+def test_what_a_notify_command_leaves_behind_is_not_the_runs(
+    task: Tasks, stand_in: StandIn, tmp_path: Path
+) -> None:
+    noted = tmp_path / "left"
+    hook = f"sh -c 'setsid sh -c \"echo \\$\\$ >> {noted}; exec sleep 300\" &'"
+    stand_in.plays(*script.begin(), script.hang())
+    begun = task.start("--notify-cmd", hook)
+    files = begun.wait_running()
+    wait_until(noted.exists)
+
+    begun.send(signal.SIGTERM)
+    ended = begun.wait()
+
+    assert ended.fields["outcome"] == "interrupted"
+    assert files.meta["left_running"] == []
+    pids = list(map(int, noted.read_text().split()))
+    assert is_alive(pids[0])
+    for pid in pids:
+        kill(pid)
+
+
+def test_the_event_stream_gets_a_line_at_each_end(task: Tasks, heard: Path) -> None:
+    heard.write_text('{"event":"from before"}\n')
+
+    ended = task("--event-stream", heard)
+
+    assert [line["event"] for line in told(heard)] == [
+        "from before",
+        "run_started",
+        "run_completed",
+    ]
+    assert told(heard)[2]["run_id"] == ended.files.run_id
+    assert ended.code == 0
+
+
+def test_a_stopped_run_is_told_as_a_failure(
+    task: Tasks, stand_in: StandIn, heard: Path
+) -> None:
+    stand_in.plays(*script.begin(), script.hang())
+    begun = task.start("--event-stream", heard)
+    begun.wait_running()
+    wait_until(lambda: told(heard))
+
+    begun.send(signal.SIGTERM)
+    begun.wait()
+
+    over = told(heard)[-1]
+    assert (over["event"], over["status"]) == ("run_completed", "failure")
+    assert (over["outcome"], over["exit_code"]) == ("interrupted", 143)
+
+
+def test_the_copy_of_the_summary_is_the_summary(task: Tasks, tmp_path: Path) -> None:
+    copy = tmp_path / "new" / "place" / "copy.json"
+    for _ in range(2):
+        ended = task("--json-out", copy)
+
+        assert json.loads(copy.read_text()) == ended.files.summary
+        assert copy.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in copy.parent.iterdir()] == ["copy.json"]
+
+
+def test_a_copy_through_a_link_leaves_the_link(task: Tasks, tmp_path: Path) -> None:
+    (tmp_path / "target.json").write_text("old")
+    (tmp_path / "link.json").symlink_to("target.json")
+
+    ended = task("--json-out", tmp_path / "link.json")
+
+    assert (tmp_path / "link.json").is_symlink()
+    assert json.loads((tmp_path / "target.json").read_text()) == ended.files.summary
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "shown"),
+    [
+        ([], {}, []),
+        (["--verbosity", "low"], {"CODEX_LOG_VERBOSITY": "high"}, []),
+        (["-v"], {}, ["mode=new", "codex_version=0.169.0"]),
+        (["--verbosity=normal"], {}, ["mode=new", "resume_session_id=none"]),
+        ([], {"CODEX_LOG_VERBOSITY": "normal"}, ["codex_command="]),
+        (["-vv"], {}, ["mode=new", "codex_home=", "umask=", "cwd="]),
+        (["-v", "-v", "-v"], {}, ["codex_home="]),
+        (["--verbosity", "high"], {}, ["state_home="]),
+    ],
+)
+def test_the_preamble_is_always_in_the_log_and_shown_when_asked_for(
+    task: Tasks, arguments: list[str], env: dict[str, str | None], shown: list[str]
+) -> None:
+    ended = task(*arguments, env=env)
+
+    assert ended.code == 0
+    assert BEGIN in ended.files.log
+    assert (BEGIN in ended.stdout) == bool(shown)
+    for text in shown:
+        assert f"\n{text}" in ended.stdout
+        assert f"\n{text}" in ended.files.log
+    assert ended.stdout.splitlines()[0].startswith("codex_run_id=")

@@ -1,0 +1,63 @@
+"""The way back from a supervisor: whole messages, and nobody who waits."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from runner.channel import Channel, Listener
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[int, int]]:
+    hear, say = os.pipe()
+    yield hear, say
+    for end in (hear, say):
+        try:
+            os.close(end)
+        except OSError:
+            continue
+
+
+def test_what_is_said_is_heard_in_order(ends: tuple[int, int]) -> None:
+    hear, say = ends
+    channel, listener = Channel(say), Listener(hear)
+    channel.say(launched=True)
+    channel.say(warning="a\nb")
+
+    assert list(listener.heard()) == [{"launched": True}, {"warning": "a\nb"}]
+    assert list(listener.heard()) == []
+    assert listener.is_open
+
+
+def test_a_message_that_comes_in_pieces_is_heard_whole(ends: tuple[int, int]) -> None:
+    hear, say = ends
+    listener = Listener(hear)
+    os.write(say, b'{"finis')
+
+    assert list(listener.heard()) == []
+    os.write(say, b'hed":true}\n{"')
+    assert list(listener.heard()) == [{"finished": True}]
+
+
+def test_an_end_is_noticed_after_the_last_message(ends: tuple[int, int]) -> None:
+    hear, say = ends
+    listener = Listener(hear)
+    Channel(say).say(finished=True)
+    os.close(say)
+
+    assert list(listener.heard()) == [{"finished": True}]
+    assert not listener.is_open
+    assert list(listener.heard()) == []
+
+
+def test_nobody_waits_for_a_listener_that_does_not_listen_or_is_gone(
+    ends: tuple[int, int],
+) -> None:
+    hear, say = ends
+    channel = Channel(say)
+    for _ in range(10_000):
+        channel.say(warning="x" * 100)
+    os.close(hear)
+
+    channel.say(finished=True)

@@ -1,0 +1,68 @@
+"""Settings come from one environment, and nothing of it shows."""
+
+from pathlib import Path
+
+import pytest
+
+from runner import config
+from runner.errors import UsageError
+
+
+def test_places_lie_below_home_until_they_are_named() -> None:
+    found = config.load({"HOME": "/h"})
+    named = config.load({"HOME": "/h", "CODEX_HOME": "/c", "CODEX_RUNNER_HOME": "/r"})
+
+    assert (found.codex_home, found.state_home) == (
+        Path("/h/.codex"),
+        Path("/h/.codex/tasks"),
+    )
+    assert (named.codex_home, named.state_home) == (Path("/c"), Path("/r"))
+
+
+def test_an_empty_variable_is_as_good_as_none() -> None:
+    names = "CODEX_HOME CODEX_RUNNER_HOME CODEX_TIMEOUT_SECONDS CODEX_LOG_VERBOSITY"
+    names += " CODEX_CONTINUE_PROMPT PATH"
+    empty = config.load({"HOME": "/h", **dict.fromkeys(names.split(), "")})
+    without = config.load({"HOME": "/h"})
+
+    for name in names.split():
+        assert name in empty.environment
+    assert empty.codex_home == without.codex_home
+    assert empty.state_home == without.state_home
+    assert empty.timeout_seconds is without.timeout_seconds is None
+    assert empty.verbosity == without.verbosity == "low"
+    assert empty.continue_prompt == without.continue_prompt
+    assert empty.search_path == without.search_path != ""
+
+
+def test_a_relative_place_is_made_absolute() -> None:
+    assert config.load({"HOME": "/h", "CODEX_HOME": "c"}).codex_home.is_absolute()
+
+
+def test_no_home_at_all_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> Path:
+        raise RuntimeError
+
+    monkeypatch.setattr(Path, "home", nobody)
+
+    assert config.load({}).state_home == Path("/.codex/tasks")
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "nan", "inf", "1e300"])
+def test_a_bad_timeout_names_its_variable(text: str) -> None:
+    with pytest.raises(UsageError, match="CODEX_TIMEOUT_SECONDS"):
+        config.load({"HOME": "/h", "CODEX_TIMEOUT_SECONDS": text})
+
+
+def test_the_environment_never_shows() -> None:
+    found = config.load({"HOME": "/h", "OPENAI_API_KEY": "squeamish"})
+
+    assert "squeamish" not in repr(found)
+    assert "squeamish" not in str(found)
+
+
+def test_codex_gets_the_callers_environment_without_our_marker() -> None:
+    found = config.load({"HOME": "/h", config.HOOK_MARKER: "run", "X": "1"})
+
+    assert config.codex_environment(found) == {"HOME": "/h", "X": "1"}
+    assert config.hook_environment(found, "other")[config.HOOK_MARKER] == "other"

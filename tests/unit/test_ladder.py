@@ -1,0 +1,103 @@
+"""INT to Codex, TERM to all, KILL to all: in this order, and to nobody else."""
+
+import signal
+
+import pytest
+
+from runner import clock, process
+from runner.ladder import Ladder
+from runner.model import ProcessId
+
+INT, TERM, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGKILL
+
+
+def someone(pid: int) -> ProcessId:
+    return ProcessId(pid=pid, start_time=pid * 10, boot_id="boot")
+
+
+CODEX, TOOL, LATE = someone(10), someone(11), someone(12)
+
+
+class Scene:
+    """A clock, the processes that are alive, and the signals that they were sent."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.alive = [CODEX, TOOL]
+        self.sent: list[tuple[ProcessId, int]] = []
+
+    def send(self, target: ProcessId, number: int) -> bool:
+        self.sent.append((target, number))
+        return True
+
+    def codex(self) -> ProcessId | None:
+        return CODEX if CODEX in self.alive else None
+
+    def ladder(self) -> Ladder:
+        return Ladder(self.codex, lambda: list(self.alive))
+
+
+@pytest.fixture
+def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
+    scene = Scene()
+    monkeypatch.setattr(clock, "monotonic", lambda: scene.now)
+    monkeypatch.setattr(process, "send", scene.send)
+    return scene
+
+
+def test_codex_alone_is_told_first(scene: Scene) -> None:
+    ladder = scene.ladder()
+
+    scene.now = 1.9
+    assert not ladder.step()
+    assert scene.sent == [(CODEX, INT)]
+
+
+def test_its_tools_are_told_as_soon_as_codex_has_gone(scene: Scene) -> None:
+    ladder = scene.ladder()
+    scene.alive = [TOOL]
+
+    assert not ladder.step()
+    assert scene.sent == [(CODEX, INT), (TOOL, TERM)]
+
+
+def test_everybody_is_told_once_when_codex_has_had_its_time(scene: Scene) -> None:
+    ladder = scene.ladder()
+
+    scene.now = 2
+    for _ in range(5):
+        assert not ladder.step()
+    scene.alive.append(LATE)
+    assert not ladder.step()
+    assert scene.sent[1:] == [(CODEX, TERM), (TOOL, TERM), (LATE, TERM)]
+
+
+def test_what_outlives_the_grace_time_is_killed_until_it_is_gone(scene: Scene) -> None:
+    ladder = scene.ladder()
+    scene.alive = [TOOL]
+
+    scene.now = 9.9
+    assert not ladder.step()
+    scene.now = 10
+    assert not ladder.step()
+    scene.alive = [LATE]
+    assert not ladder.step()
+    assert scene.sent[-2:] == [(TOOL, KILL), (LATE, KILL)]
+    scene.alive = []
+    assert ladder.step()
+
+
+def test_what_cannot_be_killed_is_given_up(scene: Scene) -> None:
+    ladder = scene.ladder()
+
+    scene.now = 14.9
+    assert not ladder.step()
+    scene.now = 15
+    assert ladder.step()
+
+
+def test_with_nobody_left_it_is_over_at_once(scene: Scene) -> None:
+    scene.alive = []
+
+    assert scene.ladder().step()
+    assert scene.sent == []
