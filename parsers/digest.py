@@ -70,20 +70,30 @@ class Digest:
         self.warnings: dict[str, int] = {}
         self.agent_threads: list[str] = []
         self.progress = 0
+        # What was last said of a lost connection, and how far the run was then.
+        self._reconnect: tuple[int, str] | None = None
         self._commands_done = 0
         self._answer: bytes | str | None = None
         self._running: dict[bytes, bool] = {}  # item id to whether it is a command
 
     @property
     def failure(self) -> str | None:
-        """Why it failed, in Codex's words; the last error where no turn has ended."""
+        """Why it failed, in Codex's words.
+
+        Where no turn has ended, the last error, or what it says of a lost connection.
+        """
         match self.ended:
             case TurnFailed(message=message):
                 return message
-            case None if self.errors:
-                return self.errors[-1]
+            case None:
+                return self.errors[-1] if self.errors else self._lost_connection
             case _:
                 return None
+
+    @property
+    def _lost_connection(self) -> str | None:
+        at, words = self._reconnect or (-1, None)
+        return words if at == self.progress else None
 
     @property
     def final_message(self) -> str | None:
@@ -157,7 +167,9 @@ class Digest:
             if line.strip(_BLANK):
                 self._warn("undecodable_line")
             return
-        if not _is_reconnect(event):
+        if _is_reconnect(event):
+            self._reconnect = (self.progress, wire.words(event.get("message")))
+        else:
             self.progress += 1
             self._note(event)
 

@@ -66,7 +66,10 @@ def conclude_abandoned(run: Run, ended: Exit, ledger: Ledger, settings: Config) 
     files = record.files_of(run.spec)
     is_unstarted = isinstance(run.state, Prepared | Launching)
     if is_unstarted and not _last_write(files.events, files.stderr):
-        reason = "its supervisor was gone before it had started Codex"
+        reason = (
+            "its supervisor was gone before it had started Codex"
+            f" (why may stand at the end of {files.log})"
+        )
         return conclude_unstarted(run, not_started(1, reason))
     _complete_log(run)
     at = _last_write(files.events, files.stderr) or clock.now()

@@ -81,7 +81,10 @@ class Attendant:
         return verdict.exit_code
 
     def _stop(self, number: int, _: object = None) -> None:
-        render.note(f"{signal.Signals(number).name}: ending run {self._run_id}")
+        render.note(
+            f"{signal.Signals(number).name}: ending run {self._run_id}",
+            is_interrupting=number == signal.SIGINT,
+        )
         if not process.send(self._supervisor, number):
             run = self._ledger.find(self._run_id)
             stop(run, number, self._ledger, self._settings)

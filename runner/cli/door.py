@@ -54,7 +54,10 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        text = f"{message} ({self.prog} --help lists what there is)"
+        hint = f"{self.prog} --help lists what there is"
+        if message.endswith("expected one argument"):
+            hint = "a value that starts with - is given as --option=VALUE"
+        text = f"{message} ({hint})"
         raise UsageError(text)
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> object:

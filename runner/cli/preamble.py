@@ -66,8 +66,8 @@ def _values(spec: Spec, settings: Config) -> dict[str, object]:
             "state_home": settings.state_home,
             "codex_home": settings.codex_home,
             "events_file": files.events,
-            "timeout_seconds": spec.limits.timeout,
-            "stall_timeout_seconds": spec.limits.stall,
+            "timeout_seconds": spec.limits.timeout or "none",
+            "stall_timeout_seconds": spec.limits.stall or "none",
             "system": f"{platform.system()} {platform.release()} {platform.machine()}",
             "uid": os.getuid(),
         }

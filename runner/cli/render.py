@@ -83,10 +83,17 @@ class Output:
                 raise RunnerFault(message) from error
 
 
-def note(text: str) -> None:
-    """Say something to people in one line, on standard error; nobody has to listen."""
+def note(text: str, *, is_interrupting: bool = False) -> None:
+    """Say something to people in one line, on standard error; nobody has to listen.
+
+    Args:
+        text: the line.
+        is_interrupting: a terminal may just have shown a `^C` where it would begin.
+    """
     name = Path(sys.argv[0]).name.removesuffix(".py")
     line = " ".join(f"{name}: {text}".splitlines())
+    if is_interrupting and os.isatty(2):
+        line = f"\n{line}"
     with contextlib.suppress(OSError):
         # Not through sys.stderr: a signal handler may come in the middle of a write.
         os.write(2, f"{line}\n".encode(errors="backslashreplace"))

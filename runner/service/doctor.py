@@ -172,7 +172,11 @@ def _repository(request: Request, settings: Config) -> Check:
         )
     if any(_is_repository(place) for place in (repo, *repo.parents)):
         return Check(name="repo", is_good=True, detail=f"{repo} is in a git repository")
-    if request.codex.skip_git_repo_check or _is_trusted(repo, settings):
+    if request.codex.skip_git_repo_check:
+        return Check(
+            name="repo", is_good=True, detail=f"{repo} need not be in a git repository"
+        )
+    if _is_trusted(repo, settings):
         return Check(name="repo", is_good=True, detail=f"{repo} is trusted")
     return Check(
         name="repo",

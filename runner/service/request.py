@@ -194,7 +194,7 @@ def _report(report: Report) -> Report:
         if json_out.is_dir():
             message = f"--json-out {report.json_out}: is a directory, name a file"
             raise UsageError(message)
-        if not os.access(json_out.parent, os.W_OK | os.X_OK):
+        if not _can_be_written(json_out):
             raise FileFault(
                 "write", json_out, OSError(errno.EACCES, os.strerror(errno.EACCES))
             )
@@ -209,3 +209,10 @@ def _report(report: Report) -> Report:
         event_stream=str(event_stream) if event_stream else None,
         notify_command=report.notify_command,
     )
+
+
+def _can_be_written(path: Path) -> bool:
+    """Tell of a device or pipe itself, else of the directory it is replaced in."""
+    if path.exists() and not path.is_file():
+        return os.access(path, os.W_OK)
+    return os.access(path.resolve().parent, os.W_OK | os.X_OK)

@@ -61,7 +61,8 @@ def summarize_run(run_id: str, log_dir: Path, settings: Config) -> Json:
     except NoSuchRunError:
         found = read_meta(artifacts.RunFiles(log_dir, RunId(run_id)).meta)
         if found is None:
-            raise
+            index = settings.state_home / "runs.db"
+            raise NoSuchRunError(run_id, f"{index} and {log_dir}") from None
         run = found
     if run.is_finished:
         return _of_finished(run, log_dir)

@@ -3,7 +3,6 @@
 Run it: `.venv/bin/python tests/bench/bench_parsers.py [MEGABYTES]`. It prints MB per
 second of CPU, the ratio to the peer in the same run, and the memory needed on top.
 """
-# ruff: noqa: T201 - a bench prints its figures
 
 import json
 import random

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support import stand_in as script
-from support.processes import is_alive, kill, wait_until
+from support.processes import is_alive, kill, start_time, wait_until
 from support.stand_in import StandIn, make_native
 from support.tasks import CLOSING, Ended, Tasks, gone
 
@@ -404,7 +404,9 @@ def test_a_native_codex_decides_when_its_launcher_is_killed(
     begun = task.start()
     files = begun.wait_running()
     wait_until(lambda: stand_in.natives)
-    kill(files.codex())
+    launcher = files.codex()
+    kill(launcher)
+    wait_until(lambda: start_time(launcher) is None, what="that its end was noticed")
     go.touch()
 
     ended = begun.wait()

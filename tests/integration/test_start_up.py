@@ -19,15 +19,19 @@ COMMANDS = ("run_codex_task", "parse_codex_run")
 # Each of these costs between 3 and 140 ms, and none of them is needed to say --help.
 HEAVY = {
     "asyncio",
+    "dataclasses",
     "email",
     "genai_prices",
     "http",
     "hypothesis",
+    "inspect",
     "jsonlines",
     "logging",
     "msgspec",
     "multiprocessing",
-    "parsers",
+    "parsers.digest",
+    "parsers.events",
+    "parsers.rollout",
     "plumbum",
     "psutil",
     "pydantic",
@@ -36,8 +40,10 @@ HEAVY = {
     "shtab",
     "socket",
     "ssl",
+    "subprocess",
     "tempfile",
     "tomllib",
+    "typing",
     "uuid",
 }
 

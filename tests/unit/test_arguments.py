@@ -143,7 +143,7 @@ def test_verbosity_is_counted_or_named(
 
 @pytest.mark.parametrize(
     "words",
-    [["--nonsense"], ["stray"], ["--tas", "x"], ["--verbosity", "loud"], ["--model"]],
+    [["--nonsense"], ["stray"], ["--tas", "x"], ["--verbosity", "loud"]],
 )
 def test_what_is_not_known_is_refused_and_help_is_pointed_to(
     understand: Understand, words: list[str]

@@ -115,3 +115,14 @@ def test_a_spec_has_absolute_places_and_the_callers_umask(
     assert spec.log_dir == str(tmp_path / "runs")
     assert spec.umask == 0o027
     assert spec.resume_session == SESSION
+
+
+def test_a_summary_may_go_to_a_device_in_a_directory_that_is_not_ours(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, _: str(path) != "/dev")
+    asked = request(repo=str(tmp_path), report=Report(json_out="/dev/null"))
+
+    spec = build_spec(asked, b"x", ledger)
+
+    assert spec.report.json_out == "/dev/null"

@@ -201,7 +201,16 @@ def test_reconnecting_and_noise_are_no_progress() -> None:
 
     assert digest.progress == 0
     assert digest.errors == []
-    assert digest.failure is None
+
+
+def test_a_connection_that_stays_lost_is_why_nothing_goes_on() -> None:
+    lost = lines(
+        {"type": "error", "message": "Reconnecting... 1/5"},
+        {"type": "error", "message": "Reconnecting... 2/5"},
+    )
+
+    assert digest_of(lost).failure == "Reconnecting... 2/5"
+    assert digest_of(lost + lines({"type": "turn.started"})).failure is None
 
 
 @pytest.mark.parametrize("version", ["0.50", "0.169"])

@@ -50,7 +50,10 @@ def test_a_run_reads_like_a_conversation(recorded: Callable[[str], bytes]) -> No
     [
         (
             "patch",
-            "file update (completed)\n  M /srv/code/repo/f.txt\n  A /srv/code/repo/new.txt\n\n",
+            (
+                "file update (completed)\n"
+                "  M /srv/code/repo/f.txt\n  A /srv/code/repo/new.txt\n\n"
+            ),
         ),
         ("two", "exited 3: /bin/bash -lc 'echo two; exit 3'\n  two\n\n"),
         ("mcp", "tool echo.say\n\ntool echo.say completed\n  hello\n\n"),
