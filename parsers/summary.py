@@ -59,7 +59,7 @@ def build(
         "exit_code": record.integer("exit_code", "codex_exit_code"),
         "success": None if outcome is None else outcome == "succeeded",
         "outcome": outcome,
-        "model": priced_model or facts.model or record.text("model", "model_selected"),
+        "model": record.text("model", "model_selected") or priced_model or facts.model,
         "log_file": record.text("log_file"),
         "meta_file": record.text("meta_file"),
         "token_usage": None if token_usage is None else dict(token_usage),

@@ -42,6 +42,9 @@ class Value:
 
     def __init__(self, *positional: object, **named: object) -> None:
         cls = type(self)
+        if len(positional) > len(cls._names):
+            message = f"{cls.__name__}: too many positions"
+            raise TypeError(message)
         given = {**dict(zip(cls._names, positional, strict=False)), **named}
         values = {**cls._defaults, **given}
         if len(values) != len(cls._names) or not values.keys() >= set(cls._names):

@@ -133,15 +133,19 @@ def keep(run: Run, ledger: Ledger, settings: Config) -> Accounts:
         facts = read_events(record.files_of(run.spec).events)
     except OSError as error:
         facts = Facts(kind="empty", warnings={f"events: {error.strerror}": 1})
+    is_asked_for = facts.session_id in {None, run.spec.resume_session}
+    resumed_at = run.rollout_offset if is_asked_for else None
     window = Window(
-        offset=run.rollout_offset if run.spec.mode is Mode.RESUME else 0,
+        offset=resumed_at if run.spec.mode is Mode.RESUME else 0,
         since=run.started_at,
         until=_next_start(run, ledger),
     )
     context = Context(
         session_id=facts.session_id,
         window=window,
-        previous=_thread_usage_before(run, ledger),
+        previous=_thread_usage_before(run, ledger)
+        if is_asked_for or run.spec.mode is Mode.NEW
+        else None,
         codex_version=run.codex_version,
         model=run.spec.codex.model,
     )
@@ -226,10 +230,11 @@ def _thread_usage_before(run: Run, ledger: Ledger) -> Usage | None:
     if run.spec.resume_session is None:
         return Usage()
     for earlier in reversed(ledger.of_session(run.spec.resume_session)):
-        if earlier.run_id < run.run_id and isinstance(earlier.state, Finished):
-            figure = read_usage(earlier.state.accounts.get("thread_usage"))
-            if figure is not None:
-                return figure
+        if earlier.run_id < run.run_id and earlier.launched_at is not None:
+            # An aborted run has no figure, and what it used is in the thread's next.
+            state = earlier.state
+            told = state.accounts if isinstance(state, Finished) else {}
+            return read_usage(told.get("thread_usage"))
     return None
 
 

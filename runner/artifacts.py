@@ -143,11 +143,14 @@ def replace(path: Path, content: bytes) -> None:
 def append(path: Path, content: bytes) -> None:
     """Append to a file in one write, so that lines of several writers stay whole.
 
+    A pipe that nobody reads, or not fast enough, is refused instead of waited for.
+
     Raises:
         FileFault: it cannot be opened, or not all of it could be written.
     """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, _PRIVATE_FILE)
+        handle = os.open(path, flags, _PRIVATE_FILE)
         try:
             rest = memoryview(content)
             while rest:

@@ -30,6 +30,7 @@ _ENDING_PACE_SECONDS = 0.02
 # Tools that Codex has just ended take a moment to go; what is still there after it
 # was left running on purpose.
 _LINGER_SECONDS = 0.5
+_LINGER_PACE_SECONDS = 0.002
 
 
 class Attendance:
@@ -76,6 +77,8 @@ class Attendance:
                 self._family.look()
                 if limit := self._patience.exceeded(self._watch.digest):
                     self._end(*limit)
+        # The ladder may have seen that all are gone before their status was taken.
+        self._reap()
         for text in self._watch.finish():
             self._write(text)
         return self._exit()
@@ -84,7 +87,7 @@ class Attendance:
         """Name what Codex has left running: pid and short name of each process."""
         deadline = clock.monotonic() + _LINGER_SECONDS
         while (members := self._members()) and clock.monotonic() < deadline:
-            clock.sleep(_ENDING_PACE_SECONDS)
+            clock.sleep(_LINGER_PACE_SECONDS)
             self._reap()
         return [{"pid": m.pid, "name": proctable.name_of(m)} for m in members]
 
@@ -106,8 +109,13 @@ class Attendance:
         )
 
     def _members(self) -> list[ProcessId]:
-        members = self._family.members(without=self._notifier.pids)
-        return [m for m in members if not proctable.carries(m, HOOK_MARKER)]
+        hooks = self._notifier.pids
+        members = self._family.members(without=hooks)
+        marked = [m.pid for m in members if proctable.carries(m, HOOK_MARKER)]
+        if not marked:
+            return members
+        # What a hook left behind was adopted here; below it may be a run of its own.
+        return self._family.members(without=[*hooks, *marked])
 
     def _reap(self) -> None:
         for pid, status in process.reap():
@@ -117,13 +125,12 @@ class Attendance:
                 self._notifier.ended(pid, os.waitstatus_to_exitcode(status))
 
     def _codex_ended(self, status: int) -> None:
-        if os.WIFSIGNALED(status):
-            native = liveness.native_codex(self._files.events)
-            if native is not None and native.pid != self._codex:
-                # Only the launcher was killed: Codex itself is ours now.
-                self._codex = native.pid
-                return
-        self._status = status
+        native = liveness.native_codex(self._files.events)
+        if native is None or native.pid == self._codex:
+            self._status = status
+        else:
+            # Only the launcher has gone: Codex itself is ours now.
+            self._codex = native.pid
 
     def _read(self) -> None:
         if text := self._watch.read():

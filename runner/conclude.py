@@ -42,15 +42,16 @@ class Closing(Value):
 
 def conclude(run: Run, closing: Closing, ledger: Ledger, settings: Config) -> Run:
     """Return a run as finished that Codex was started for; its files are complete."""
+    if run.spec.mode is Mode.RESUME:
+        # A rollout names the version that opened its thread, not those that went on.
+        run = replace(run, codex_version=version_of(run.spec.codex.bin, settings))
     kept = _accounts(run, ledger, settings)
     verdict = judge(accounts.evidence_of(run, closing.exit, kept))
-    # A rollout names the version that opened its thread, not those that went on.
-    opened_by = kept.codex_version if run.spec.mode is Mode.NEW else None
-    version = opened_by or version_of(run.spec.codex.bin, settings)
+    version = run.codex_version or kept.codex_version
     named = replace(
         run,
         session_id=run.session_id or kept.session_id,
-        codex_version=version,
+        codex_version=version or version_of(run.spec.codex.bin, settings),
     )
     return _write(named, verdict, closing, kept)
 

@@ -20,6 +20,9 @@ DEFAULT_CONTINUE_PROMPT = "Continue where you left off."
 # Marks everything that a hook command starts, so that it is never taken for one
 # of Codex's tools when both are children of the same supervisor.
 HOOK_MARKER = "CODEX_RUNNER_HOOK"
+# Tells Codex and its tools which run they are of, and us whose they are when both
+# their parents and the supervisor are gone.
+RUN_MARKER = "CODEX_RUNNER_RUN"
 
 
 class Config(Value):
@@ -60,9 +63,10 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
     )
 
 
-def codex_environment(config: Config) -> dict[str, str]:
-    """Build the environment that Codex is given: the caller's, less our marker."""
-    return {k: v for k, v in config.environment.items() if k != HOOK_MARKER}
+def codex_environment(config: Config, run_id: str) -> dict[str, str]:
+    """Build the environment that Codex is given: the caller's, and its run's id."""
+    own = {k: v for k, v in config.environment.items() if k != HOOK_MARKER}
+    return {**own, RUN_MARKER: run_id}
 
 
 def hook_environment(config: Config, run_id: str) -> dict[str, str]:

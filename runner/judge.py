@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from parsers.value import Value
 from runner.model import (
+    EXIT_INTERRUPTED,
     EXIT_NOT_EXECUTABLE,
     EXIT_NOT_FOUND,
     EXIT_SIGNAL_BASE,
@@ -23,7 +24,7 @@ from runner.model import (
 
 _USAGE_LIMIT_CLASSES = ("usage_limit_exceeded", "usage_limit_reached")
 _USAGE_LIMIT = re.compile(
-    r"hit your usage limit|usage[ _]limit|quota exceeded|insufficient_quota",
+    r"hit your usage limit|usage[ _]limit|(?<!disk )quota exceeded|insufficient_quota",
     re.IGNORECASE,
 )
 _AUTH_CLASS = "unauthorized"
@@ -132,7 +133,8 @@ def _without_terminal_event(evidence: Evidence) -> tuple[Outcome, int, str | Non
         outcome = Outcome.INTERRUPTED if is_wanted else Outcome.FAILED
         return outcome, EXIT_SIGNAL_BASE + number, error
     if evidence.was_aborted:
-        return Outcome.INTERRUPTED, _failed_code(evidence), "the turn was aborted"
+        # Codex exits 1 after an INT that somebody else has sent it.
+        return Outcome.INTERRUPTED, EXIT_INTERRUPTED, "the turn was aborted"
     code = evidence.exit.process_exit_code
     if code in (EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND) and not evidence.announced:
         return Outcome.NOT_STARTED, code, words or f"Codex exited {code}"
@@ -156,10 +158,12 @@ def _ended_by_us(evidence: Evidence) -> tuple[Outcome, int, str | None]:
 
 
 def _class_of(evidence: Evidence) -> Outcome:
-    words = evidence.failure or evidence.last_words or ""
-    if evidence.error_class in _USAGE_LIMIT_CLASSES or _USAGE_LIMIT.search(words):
+    """Go by Codex's own class of the error; by its words where that says little."""
+    named, words = evidence.error_class, evidence.failure or evidence.last_words or ""
+    is_vague = named is None or named == "other" or named.endswith("_failed")
+    if named in _USAGE_LIMIT_CLASSES or (is_vague and _USAGE_LIMIT.search(words)):
         return Outcome.USAGE_LIMITED
-    if evidence.error_class == _AUTH_CLASS or _AUTH.search(words):
+    if named == _AUTH_CLASS or (is_vague and _AUTH.search(words)):
         return Outcome.AUTH_FAILED
     return Outcome.FAILED
 

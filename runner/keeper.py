@@ -6,7 +6,7 @@ import contextlib
 import os
 
 from parsers.value import replace
-from runner.errors import FileFault, LedgerFault, StaleStateError
+from runner.errors import FileFault, RunnerError, StaleStateError
 from runner.model import Finished
 from runner.store.ledger import write_meta_only
 
@@ -51,13 +51,13 @@ class Keeper:
         self.run = run
         try:
             self._stored = self._store(run)
-        except (FileFault, LedgerFault) as error:
+        except RunnerError as error:
             self.warn(str(error))
             if run.is_finished:
                 self._store_apart(run)
 
     def _store_apart(self, run: Run) -> None:
-        with contextlib.suppress(FileFault, LedgerFault):
+        with contextlib.suppress(RunnerError):
             self._stored = self.ledger.store(self._stored, run, with_meta=False)
         with contextlib.suppress(FileFault):
             write_meta_only(run)

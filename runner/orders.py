@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from pathlib import Path
 
 from parsers.value import Value
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 # What stops a run when it reaches its supervisor, or the command that watches it.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _NONE = -1
+_NAME = "runner.supervisor"  # for whoever looks at the list of processes
+_PROGRAM = f"""\
+import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from runner.supervisor import run; run()"""
 
 
 class Orders(Value):
@@ -32,19 +37,19 @@ class Orders(Value):
     def to_argv(self) -> list[str]:
         """Build the command line of the supervisor.
 
-        `-P` keeps the caller's directory, where a `runner` of its own may lie, out of
-        the search for modules.
+        The caller's directory and PYTHONPATH, where a `runner` or `parsers` of its own
+        may lie, come behind this suite in the search for modules.
         """
         descriptors = (self.channel, self.guard, self.session_lock)
         return [
-            *(sys.executable, "-P", "-m", "runner.supervisor", self.run_id),
+            *(sys.executable, "-P", "-c", _PROGRAM, _NAME, self.run_id),
             *(str(_NONE if each is None else each) for each in descriptors),
         ]
 
 
 def read(argv: Sequence[str]) -> Orders:
     """Read the command line of a supervisor back."""
-    run_id, *descriptors = argv
+    _, run_id, *descriptors = argv
     channel, guard, lock = map(int, descriptors)
     return Orders(
         run_id=run_id,

@@ -14,7 +14,7 @@ from runner.model import ProcessId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
 _LINUX = sys.platform == "linux"
@@ -79,13 +79,16 @@ def below(root: int, *, without: Iterable[int] = ()) -> list[ProcessId]:
         root: the pid whose descendants are wanted; it is not listed itself.
         without: pids whose whole branches are left out.
     """
-    left_out = set(without)
+    return _below([root], set(without))
+
+
+def _below(roots: list[int], left_out: Collection[int] = ()) -> list[ProcessId]:
     children: dict[int, list[Row]] = {}
     for row in _table():
         children.setdefault(row.parent, []).append(row)
     boot = boot_id()
     found: list[ProcessId] = []
-    queue = [root]
+    queue = list(roots)
     for parent in queue:
         for row in children.get(parent, ()):
             if row.pid in left_out:
@@ -106,21 +109,23 @@ class Family:
     """
 
     def __init__(self, root: int, *, remember: bool = not _LINUX) -> None:
-        self._root = root
+        self._root = identify(root)
         self._remember = remember
         self._seen: set[ProcessId] = set()
 
     def look(self) -> None:
         """Remember who is there, where the kernel does not bring orphans back."""
         if self._remember:
-            for known in [self._root, *(process.pid for process in self._seen)]:
-                self._seen.update(below(known))
+            # A pid that has ended may be a stranger's by now, and so what is below it.
+            known = [p for p in (self._root, *self._seen) if p and is_alive(p)]
+            self._seen.update(_below([p.pid for p in known]))
 
     def members(self, *, without: Iterable[int] = ()) -> list[ProcessId]:
         """List the living descendants, less the branches of some of them."""
         self.look()
         left_out = set(without)
-        found = below(self._root, without=left_out)
+        is_there = self._root is not None and is_alive(self._root)
+        found = _below([self._root.pid] if self._root and is_there else [], left_out)
         strays = self._seen.difference(found)
         return found + [p for p in strays if p.pid not in left_out and is_alive(p)]
 
@@ -148,16 +153,27 @@ def writers_of(path: Path) -> list[ProcessId]:
     ]
 
 
-def carries(process: ProcessId, variable: str) -> bool:
-    """Tell whether a process was started with this environment variable."""
+def carriers(variable: str, value: str) -> list[ProcessId]:
+    """List the processes that were started with this variable set to this value."""
+    boot = boot_id()
+    found = [
+        ProcessId(pid=row.pid, start_time=row.start_time, boot_id=boot)
+        for row in _table()
+        if not row.has_ended
+    ]
+    return [process for process in found if carries(process, variable, value)]
+
+
+def carries(process: ProcessId, variable: str, value: str | None = None) -> bool:
+    """Tell whether a process was started with this variable, set to this value."""
     try:
         with open(f"/proc/{process.pid}/environ", "rb") as file:
-            return any(
-                entry.startswith(variable.encode() + b"=")
-                for entry in file.read().split(b"\0")
-            )
+            entries = file.read().split(b"\0")
     except OSError:
         return False
+    if value is not None:
+        return f"{variable}={value}".encode() in entries
+    return any(entry.startswith(f"{variable}=".encode()) for entry in entries)
 
 
 def program_of(process: ProcessId) -> str:

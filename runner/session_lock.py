@@ -6,10 +6,12 @@ run that holds it, for the message to whoever comes second.
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from parsers.value import Value
 from runner import artifacts, liveness
+from runner.errors import RunnerError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,12 +47,19 @@ def take(
     descriptor = artifacts.lock(path)
     if descriptor is None:
         return Busy(_holder(path))
-    for other in ledger.of_session(session_id):
-        if other.run_id != run_id and liveness.is_orphaned(other):
+    try:
+        others = [run for run in ledger.of_session(session_id) if run.run_id != run_id]
+    except RunnerError:
+        os.close(descriptor)
+        raise
+    for other in others:
+        if liveness.is_orphaned(other):
             os.close(descriptor)
             return Busy(other.run_id)
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, run_id.encode(), 0)
+    # The name is for whoever comes second; a full disk must not cost the session.
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, run_id.encode(), 0)
     return Held(descriptor)
 
 

@@ -36,7 +36,7 @@ def start_codex(run: Run, settings: Config) -> int | Verdict:
             return process.start(
                 process.Launch(
                     argv=command.exec_argv(spec.codex, spec.repo, spec.resume_session),
-                    environment=config.codex_environment(settings),
+                    environment=config.codex_environment(settings, run.run_id),
                     cwd=spec.cwd,
                     umask=spec.umask,
                     stdin=opened(files.prompt, os.O_RDONLY | os.O_CLOEXEC),

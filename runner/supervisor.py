@@ -20,6 +20,7 @@ from runner.errors import RunnerError, StaleStateError
 from runner.keeper import Keeper
 from runner.model import (
     EXIT_SIGNAL_BASE,
+    EXIT_TIMED_OUT,
     Claimed,
     Launched,
     Outcome,
@@ -33,6 +34,7 @@ from runner.store.ledger import Ledger
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import NoReturn
 
     from runner.config import Config
     from runner.notify import Notifier
@@ -140,6 +142,8 @@ def _wait_for(
 ) -> Verdict | None:
     """Wait until the session is ours; a signal ends the wait with a verdict."""
     told = None
+    limit = keeper.run.spec.limits.timeout
+    began = clock.monotonic()
     while True:
         taken = session_lock.take(
             settings.state_home, keeper.ledger, session, keeper.run.run_id
@@ -150,6 +154,12 @@ def _wait_for(
         if taken.holder != told:
             told = taken.holder
             keeper.channel.say(waiting=told)
+        if limit is not None and clock.monotonic() - began >= limit:
+            return Verdict(
+                outcome=Outcome.TIMED_OUT,
+                exit_code=EXIT_TIMED_OUT,
+                error=f"after {limit:g} s run {told} still held the session",
+            )
         for number in inbox.wait(_SESSION_PACE_SECONDS):
             return Verdict(
                 outcome=Outcome.INTERRUPTED,
@@ -182,7 +192,10 @@ def _own(session: SessionId, keeper: Keeper, settings: Config) -> None:
     keeper.keep(replace(keeper.run, session_id=session))
 
 
-if __name__ == "__main__":
-    # All is on disk, and a watcher waits for this end: the interpreter's own
-    # tidying would take 20 ms.
+def run() -> NoReturn:
+    """Be the supervisor's process.
+
+    All is on disk at its end, and a watcher waits for it: the interpreter's own
+    tidying would take 20 ms.
+    """
     os._exit(main())

@@ -30,6 +30,7 @@ class Tail:
         self._path = path
         self._handle: int | None = None
         self._buffer = LineBuffer()
+        self.has_more = False
 
     def lines(self) -> Iterator[bytes]:
         """Yield what has been completed since the last call, some MiB at the most."""
@@ -40,6 +41,7 @@ class Tail:
                 return
         for _ in range(_CHUNKS_AT_ONCE):
             data = os.read(self._handle, _CHUNK)
+            self.has_more = bool(data)
             if not data:
                 return
             yield from self._buffer.feed(data)
@@ -70,8 +72,9 @@ class Watch:
 
     def finish(self) -> Iterator[str]:
         """Yield the transcript of the rest, unfinished last lines included."""
-        while text := self.read():
-            yield text
+        yield self.read()
+        while self._events.has_more or self._stderr.has_more:
+            yield self.read()
         if rest := self._events.rest():
             self.digest.finish(rest)
             yield render(rest)

@@ -57,6 +57,9 @@ def parse(argv: Sequence[str], settings: Config) -> Arguments:
     if found.repo is None and not found.doctor:
         message = "--repo DIR is needed: the directory that Codex is to work in"
         raise UsageError(message)
+    if found.json and not found.doctor:
+        message = "--json goes with --doctor; a run's summary is JSON already"
+        raise UsageError(message)
     return Arguments(
         request=Request(
             repo="." if found.repo is None else found.repo,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 from runner import artifacts, block, process, record
 from runner.cli import render
@@ -65,11 +66,15 @@ class Attendant:
         return self._end()
 
     def _end(self) -> int:
-        run = self._ledger.find(self._run_id)
+        run = settle(self._ledger.find(self._run_id), self._ledger, self._settings)
         if not isinstance(run.state, Finished):
             message = f"run {run.run_id} has no verdict: its record cannot be written"
             raise RunnerFault(message)
         whole = artifacts.read_json(record.files_of(run.spec).summary)
+        if whole is None:
+            from runner.service.summarize import summary_of  # noqa: PLC0415 - full disk
+
+            whole = summary_of(run, Path(run.spec.log_dir))
         self._output.lines(
             [*block.verdict(run), f"summary_json={render.compact(whole)}"]
         )

@@ -112,5 +112,11 @@ def enter(command: Callable[[Config], int]) -> int:
     except RunnerError as error:
         render.note(str(error))
         return error.exit_code
+    except OSError as error:
+        # What no module has a better word for: a name that is too long, a right
+        # that is missing on the way to a directory.
+        place = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        render.note(f"{place}{error.strerror or error}")
+        return 1
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED

@@ -10,7 +10,7 @@ from runner import artifacts, record
 from runner.cli import render
 from runner.cli.door import Parser, enter, leave
 from runner.cli.render import Output
-from runner.errors import UsageError
+from runner.errors import RunnerError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,25 +111,31 @@ def _command(arguments: Arguments, settings: Config) -> int:
     # Importing the parsers costs 40 ms, which --help should not wait for.
     from runner.service import summarize  # noqa: PLC0415
 
+    code = 0
     if arguments.log is not None:
         found = [summarize.summarize_log(arguments.log, arguments.meta, settings)]
     else:
-        found = [
-            summarize.summarize_run(run_id, arguments.log_dir, settings)
-            for run_id in arguments.runs
-        ]
-    if arguments.json_out is not None:
+        found = []
+        for run_id in arguments.runs:
+            try:
+                found.append(
+                    summarize.summarize_run(run_id, arguments.log_dir, settings)
+                )
+            except RunnerError as error:
+                render.note(str(error))
+                code = max(code, error.exit_code)
+    if found and arguments.json_out is not None:
         artifacts.copy_to(
             arguments.json_out.absolute(), record.encode(found[0], indent=2)
         )
-    _show(found, arguments.format)
-    return 0
+    is_list = len(arguments.runs) > 1
+    _show(found, arguments.format or ("text" if is_list else "json"))
+    return code
 
 
-def _show(found: list[dict[str, object]], wanted: str | None) -> None:
+def _show(found: list[dict[str, object]], wanted: str) -> None:
     output = Output()
-    is_text = wanted == "text" or (wanted is None and len(found) > 1)
-    if not is_text:
+    if wanted == "json":
         output.lines(render.compact(each) for each in found)
     elif sys.stdout.isatty() and len(found) > 1:
         render.table(found)

@@ -107,7 +107,8 @@ def compact(value: object) -> str:
 def doctor_lines(checks: Sequence[Check]) -> list[str]:
     """Write findings for people, one line each, with the mend."""
     return [
-        f"{'ok  ' if check.is_good else 'FAIL'} {check.name}: {check.detail}"
+        f"{'ok  ' if check.is_good else 'FAIL'} {check.name}:"
+        f" {' '.join(check.detail.split())}"
         + (f" -> {check.mend}" if check.mend else "")
         for check in checks
     ]

@@ -44,7 +44,7 @@ def _run(arguments: Arguments, settings: Config) -> int:
     output = Output()
     prompt = read_prompt(arguments.request)
     ledger = Ledger(settings.state_home)
-    spec = build_spec(arguments.request, prompt, ledger)
+    spec = build_spec(arguments.request, prompt, ledger, settings)
     head = preamble(spec, settings)
     interrupt = process.SparedInterrupt()
     # Held back until there is a supervisor to pass them on to: one that ended this

@@ -81,9 +81,9 @@ def until_finished(
 def until_closed(listener: Listener) -> Iterator[Note]:
     """Wait until the supervisor is gone: its hooks have ended then too."""
     while listener.is_open:
+        _wait(listener)
         for message in listener.heard():
             yield from _notes(message)
-        _wait(listener)
 
 
 def _notes(message: Mapping[str, object]) -> Iterator[Note]:

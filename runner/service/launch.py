@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from runner.store.ledger import Ledger
 
 
+class _TakenError(RunnerFault):
+    """Report that somebody has locked a file that was made this moment."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is locked by another program: try again")
+
+
 class SupervisorFault(RunnerFault):
     """Report that the supervisor of a run cannot be started."""
 
@@ -64,13 +71,15 @@ def prepare(
             artifacts.create(path, content)
             made.append(path)
         guard = artifacts.lock(files.events)
+        if guard is None:
+            raise _TakenError(files.events)
         ledger.prepare(run)
     except RunnerError:
         artifacts.remove([*made, files.meta])
         if lock is not None:
             os.close(lock)
         raise
-    return Preparation(run=run, guard=-1 if guard is None else guard, session_lock=lock)
+    return Preparation(run=run, guard=guard, session_lock=lock)
 
 
 class Started(Value):

@@ -14,15 +14,15 @@ from runner.errors import FileFault, NoSuchRunError, UsageError
 from runner.model import (
     Mode,
     Report,
-    RunId,
     SessionId,
     Spec,
 )
 from runner.notify import command_of
-from runner.store.ledger import read_meta
+from runner.service.find import find_run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from runner.config import Config
     from runner.model import (
         CodexOptions,
         Limits,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 PREVIEW_CHARACTERS = 2000
 _STDIN = "-"
+_PER_PROCESS = ("/dev/fd/", "/dev/std", "/proc/self/", "/proc/thread-self/")
 
 
 class Request(Value):
@@ -83,19 +84,22 @@ def read_prompt(request: Request) -> bytes:
     return prompt
 
 
-def build_spec(request: Request, prompt: bytes, ledger: Ledger) -> Spec:
+def build_spec(
+    request: Request, prompt: bytes, ledger: Ledger, settings: Config
+) -> Spec:
     """Build the spec of a new run, with its id.
 
     Raises:
         UsageError: something that the caller named is not there or makes no sense.
         FileFault: a place that is to be written to cannot be.
     """
+    cwd = _cwd()
     repo = _directory(request.repo, "--repo")
-    if not repo.is_dir():
+    if not os.path.isdir(repo):  # noqa: PTH112 - is_dir raises where a right is missing
         message = f"--repo {request.repo}: not a directory"
         raise UsageError(message)
     log_dir = _directory(request.log_dir, "--log-dir")
-    resume = _resumed(request.resume, ledger, log_dir)
+    resume = _resumed(request.resume, log_dir, ledger, settings)
     at = clock.now()
     umask = os.umask(0o077)
     return Spec(
@@ -106,7 +110,7 @@ def build_spec(request: Request, prompt: bytes, ledger: Ledger) -> Spec:
         task_file=_absolute(request.task_file),
         resume_session=resume,
         log_dir=str(log_dir),
-        cwd=_cwd(),
+        cwd=cwd,
         umask=umask,
         codex=request.codex,
         limits=request.limits,
@@ -163,22 +167,21 @@ def _read_stdin() -> bytes:
         raise UsageError(message) from error
 
 
-def _resumed(text: str | None, ledger: Ledger, log_dir: Path) -> SessionId | None:
+def _resumed(
+    text: str | None, log_dir: Path, ledger: Ledger, settings: Config
+) -> SessionId | None:
     if text is None:
         return None
     if session := home.session_id(text):
         return SessionId(session)
     try:
-        run = ledger.find(text)
+        run = find_run(Path(text).name, log_dir, ledger, settings)
     except NoSuchRunError as error:
-        named = artifacts.RunFiles(log_dir, RunId(Path(text).name)).meta
-        found = read_meta(named)
-        if found is None:
-            message = f"--resume {text}: neither a session's UUID nor a run known here"
-            raise UsageError(message) from error
-        run = found
+        message = f"--resume {text}: neither a session's UUID nor a run known here"
+        raise UsageError(message) from error
     if run.session is None:
-        message = f"--resume {text}: that run has no session (it never got that far)"
+        why = "it never got that far" if run.is_finished else "Codex has named none yet"
+        message = f"--resume {text}: that run has no session ({why})"
         raise UsageError(message)
     return run.session
 
@@ -189,7 +192,7 @@ def _report(report: Report) -> Report:
         command_of(report.notify_command)
     json_out = event_stream = None
     if report.json_out is not None:
-        json_out = Path(report.json_out).absolute()
+        json_out = _named(report.json_out, "--json-out")
         artifacts.make_directory(json_out.parent, "--json-out names another one")
         if json_out.is_dir():
             message = f"--json-out {report.json_out}: is a directory, name a file"
@@ -199,16 +202,30 @@ def _report(report: Report) -> Report:
                 "write", json_out, OSError(errno.EACCES, os.strerror(errno.EACCES))
             )
     if report.event_stream is not None:
-        event_stream = Path(report.event_stream).absolute()
+        event_stream = _named(report.event_stream, "--event-stream")
         artifacts.make_directory(
             event_stream.parent, "--event-stream names another one"
         )
-        artifacts.append(event_stream, b"")
+        if event_stream.exists() or not _can_be_written(event_stream):
+            # Opening it tells best; one that is not there yet is left to the run.
+            artifacts.append(event_stream, b"")
     return Report(
         json_out=str(json_out) if json_out else None,
         event_stream=str(event_stream) if event_stream else None,
         notify_command=report.notify_command,
     )
+
+
+def _named(text: str, option: str) -> Path:
+    """Refuse a name that means another file in the supervisor, which writes to it."""
+    path = Path(text).absolute()
+    if str(path).startswith(_PER_PROCESS):
+        message = (
+            f"{option} {text}: that is a stream of this process, name a file"
+            " (standard output has summary_json= already)"
+        )
+        raise UsageError(message)
+    return path
 
 
 def _can_be_written(path: Path) -> bool:

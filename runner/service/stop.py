@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runner import clock, process, proctable
+from runner.config import RUN_MARKER
 from runner.judge import Cause, Exit
 from runner.ladder import Ladder
 from runner.liveness import Life, codex_of, life_of
@@ -44,8 +45,9 @@ def _end_orphan(run: Run) -> None:
     family = proctable.Family(codex.pid, remember=True)
 
     def members() -> list[ProcessId]:
-        found = family.members()
-        return [codex, *found] if proctable.is_alive(codex) else found
+        found = {*family.members(), *proctable.carriers(RUN_MARKER, run.run_id)}
+        found -= {codex, proctable.this_process()}
+        return [codex, *found] if proctable.is_alive(codex) else [*found]
 
     members()
     ladder = Ladder(lambda: codex_of(run), members)

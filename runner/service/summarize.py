@@ -15,11 +15,11 @@ from parsers.value import replace
 from runner import accounts, artifacts, clock, record
 from runner.books import Window
 from runner.codex import home
-from runner.errors import NoSuchRunError, RunnerError, UsageError
+from runner.errors import RunnerError, UsageError
 from runner.judge import Ending, Evidence, Exit, judge
 from runner.model import Outcome, RunId
-from runner.service.settle import settle
-from runner.store.ledger import Ledger, read_meta
+from runner.service.find import find_run
+from runner.store.ledger import Ledger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,16 +56,9 @@ def summarize_run(run_id: str, log_dir: Path, settings: Config) -> Json:
         RunnerFault: its record cannot be read.
     """
     ledger = Ledger(settings.state_home)
-    try:
-        run = settle(ledger.find(run_id), ledger, settings)
-    except NoSuchRunError:
-        found = read_meta(artifacts.RunFiles(log_dir, RunId(run_id)).meta)
-        if found is None:
-            index = settings.state_home / "runs.db"
-            raise NoSuchRunError(run_id, f"{index} and {log_dir}") from None
-        run = found
+    run = find_run(run_id, log_dir, ledger, settings)
     if run.is_finished:
-        return _of_finished(run, log_dir)
+        return summary_of(run, log_dir)
     kept = accounts.keep(run, ledger, settings)
     data = {**record.to_json(run), "model": kept.model}
     data |= accounts.pointers(data, kept.facts)
@@ -82,7 +75,7 @@ def summarize_log(log: Path, meta_path: Path | None, settings: Config) -> Json:
         UsageError: the log, or a meta file that was named, cannot be read.
     """
     meta, faults = _meta(log, meta_path)
-    meta = _up_to_date(meta, settings)
+    meta = _up_to_date(log, meta, settings)
     facts = _facts(_best_log(log, meta))
     told = {**_told_by_block(facts), **meta}
     context = accounts.Context(
@@ -106,8 +99,8 @@ def summarize_log(log: Path, meta_path: Path | None, settings: Config) -> Json:
     return {**whole, "warnings": frozen.warnings}
 
 
-def _of_finished(run: Run, log_dir: Path) -> Json:
-    """Return the summary that was written, else what the record keeps of it."""
+def summary_of(run: Run, log_dir: Path) -> Json:
+    """Return the summary of a finished run as written, else from its record."""
     places = (record.files_of(run.spec), artifacts.RunFiles(log_dir, run.run_id))
     for files in places:
         written = artifacts.read_json(files.summary)
@@ -161,13 +154,13 @@ def _meta(log: Path, named: Path | None) -> tuple[Json, list[str]]:
     return {}, [f"meta: {path.name} holds no JSON object"]
 
 
-def _up_to_date(meta: Json, settings: Config) -> Json:
+def _up_to_date(log: Path, meta: Json, settings: Config) -> Json:
     """Judge a run of ours that its meta file says is still going on."""
     if meta.get("state") not in _UNFINISHED:
         return meta
     try:
         ledger = Ledger(settings.state_home)
-        run = settle(ledger.find(str(meta.get("run_id"))), ledger, settings)
+        run = find_run(str(meta.get("run_id")), log.parent, ledger, settings)
     except RunnerError:
         # Another machine's: its own word is all there is.
         return meta

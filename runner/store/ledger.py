@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runner.model import Event, Run, RunId, SessionId
+    from runner.model import Event, Run, SessionId
 
 _SCHEMA_VERSION = 1
 # Fifty commands that start at once wait for each other's fsync, not for a lock
@@ -114,12 +114,17 @@ class Ledger:
             "select record from runs where state <> 'finished' order by run_id"
         )
 
-    def forget(self, run_id: RunId) -> None:
-        """Take a run off the record that was prepared and never announced."""
+    def adopt(self, run: Run) -> Run:
+        """Take a run into the index that only its meta file knows.
+
+        Raises:
+            LedgerFault: the index cannot be written.
+        """
         with self._transaction() as db:
             db.execute(
-                "delete from runs where run_id = ? and state = 'prepared'", (run_id,)
+                "insert or ignore into runs values (?, ?, ?, ?, ?, ?, ?, ?)", _row(run)
             )
+        return self.find(run.run_id)
 
     def _query(self, sql: str, *values: str) -> list[Run]:
         try:

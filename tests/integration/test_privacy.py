@@ -94,7 +94,7 @@ def test_the_log_and_the_output_tell_no_secret_and_no_environment(
     assert SECRET not in ended.files.text(".summary.json")
 
 
-def test_codex_gets_the_callers_environment_and_nothing_of_ours(
+def test_codex_gets_the_callers_environment_and_the_id_of_its_run(
     task: Tasks, stand_in: StandIn
 ) -> None:
     task(env={"OPENAI_API_KEY": SECRET, "EMPTY": ""})
@@ -106,6 +106,7 @@ def test_codex_gets_the_callers_environment_and_nothing_of_ours(
         **task.cli.environment,
         "OPENAI_API_KEY": SECRET,
         "EMPTY": "",
+        "CODEX_RUNNER_RUN": given["CODEX_RUNNER_RUN"],
         **{name: given[name] for name in ("LC_CTYPE",) if name in given},
     }
 

@@ -64,5 +64,9 @@ def test_the_environment_never_shows() -> None:
 def test_codex_gets_the_callers_environment_without_our_marker() -> None:
     found = config.load({"HOME": "/h", config.HOOK_MARKER: "run", "X": "1"})
 
-    assert config.codex_environment(found) == {"HOME": "/h", "X": "1"}
+    assert config.codex_environment(found, "r1") == {
+        "HOME": "/h",
+        "X": "1",
+        "CODEX_RUNNER_RUN": "r1",
+    }
     assert config.hook_environment(found, "other")[config.HOOK_MARKER] == "other"

@@ -144,7 +144,7 @@ TABLE = [
         "aborted by somebody else",
         {"was_aborted": True, "exit": code(1)},
         Outcome.INTERRUPTED,
-        1,
+        130,
         "aborted",
     ),
     Case("too long", {"exit": TIMEOUT}, Outcome.TIMED_OUT, 124, "longer than 60 s"),

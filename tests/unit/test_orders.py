@@ -13,5 +13,5 @@ def test_orders_read_back(lock: int | None) -> None:
 
     argv = orders.to_argv()
 
-    assert read(argv[argv.index("runner.supervisor") + 1 :]) == orders
+    assert read(argv[argv.index("runner.supervisor") :]) == orders
     assert argv[:2] == [sys.executable, "-P"]

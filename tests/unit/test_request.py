@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 from support.runs import SESSION
 
+from runner import config
 from runner.errors import FileFault, UsageError
 from runner.model import CodexOptions, Limits, Report, Verbosity
 from runner.service.request import Request, build_spec, preview, read_prompt
 from runner.store.ledger import Ledger
+
+SETTINGS = config.load({"HOME": "/nowhere"})
 
 
 @pytest.fixture
@@ -87,7 +90,7 @@ def test_what_cannot_be_is_refused(
     usual = {"repo": str(tmp_path), "log_dir": str(tmp_path / "runs")}
 
     with pytest.raises(UsageError):
-        build_spec(request(**{**usual, **changes}), b"x", ledger)
+        build_spec(request(**{**usual, **changes}), b"x", ledger, SETTINGS)
     assert not (tmp_path / "runs").exists()
 
 
@@ -98,7 +101,9 @@ def test_a_report_below_a_file_is_a_fault(ledger: Ledger, tmp_path: Path) -> Non
         Report(event_stream=str(tmp_path / "file" / "x")),
     ):
         with pytest.raises(FileFault):
-            build_spec(request(repo=str(tmp_path), report=report), b"x", ledger)
+            build_spec(
+                request(repo=str(tmp_path), report=report), b"x", ledger, SETTINGS
+            )
 
 
 def test_a_spec_has_absolute_places_and_the_callers_umask(
@@ -107,7 +112,9 @@ def test_a_spec_has_absolute_places_and_the_callers_umask(
     monkeypatch.chdir(tmp_path)
     old = os.umask(0o027)
     try:
-        spec = build_spec(request(repo=".", resume=SESSION.upper()), b"x", ledger)
+        spec = build_spec(
+            request(repo=".", resume=SESSION.upper()), b"x", ledger, SETTINGS
+        )
     finally:
         os.umask(old)
 
@@ -123,6 +130,6 @@ def test_a_summary_may_go_to_a_device_in_a_directory_that_is_not_ours(
     monkeypatch.setattr(os, "access", lambda path, _: str(path) != "/dev")
     asked = request(repo=str(tmp_path), report=Report(json_out="/dev/null"))
 
-    spec = build_spec(asked, b"x", ledger)
+    spec = build_spec(asked, b"x", ledger, SETTINGS)
 
     assert spec.report.json_out == "/dev/null"

@@ -1,9 +1,7 @@
-from io import BytesIO
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parsers.lines import LineBuffer, read_lines
+from parsers.lines import LineBuffer
 
 TEXTS = st.lists(st.sampled_from([b"\n", b"a", b"\r\n", b"\0", b"{}"])).map(b"".join)
 
@@ -43,13 +41,3 @@ def test_a_long_line_is_joined_once_however_many_chunks_it_comes_in() -> None:
 
     assert len(buffer._chunks) == 100_000
     assert buffer.feed(b"\n") == [b"x" * 1_000_000]
-
-
-@given(data=TEXTS)
-def test_a_reader_gives_every_line_and_tells_an_unfinished_one(data: bytes) -> None:
-    reader = read_lines(BytesIO(data))
-    lines = list(reader)
-    ends_open = bool(data) and not data.endswith(b"\n")
-
-    assert lines == data.split(b"\n")[: None if ends_open else -1]
-    assert reader.is_unfinished is ends_open
