@@ -60,7 +60,8 @@ def write(path: Path) -> None:
 
 
 def say(file: TextIO, **event: object) -> None:
-    file.write(json.dumps(event) + "\n")
+    # As compact as Codex writes it.
+    file.write(json.dumps(event, separators=(",", ":")) + "\n")
 
 
 def best(argv: list[str], home: str) -> tuple[float, float]:
