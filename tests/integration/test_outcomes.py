@@ -238,6 +238,28 @@ def test_a_run_that_takes_too_long_is_ended_with_124(
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.parametrize(
+    ("steps", "status"),
+    [
+        ([], (None, 2)),
+        ([script.on_signal("INT", script.leave(1))], (1, None)),
+    ],
+    ids=["by the signal", "by itself"],
+)
+def test_how_codex_went_when_its_time_was_up_is_on_record(
+    task: Tasks,
+    stand_in: StandIn,
+    steps: list[script.Step],
+    status: tuple[int | None, int | None],
+) -> None:
+    stand_in.plays(*script.begin(), *steps, script.hang())
+
+    ended = task("--timeout", "0.5")
+
+    assert agrees(ended, "timed_out", 124)
+    assert (ended.meta["process_exit_code"], ended.meta["signal"]) == status
+
+
 def test_progress_does_not_prolong_the_timeout(task: Tasks, stand_in: StandIn) -> None:
     progress = [script.message("On and on."), script.wait(0.05)]
     stand_in.plays(*script.begin(), script.repeat(200, *progress))
@@ -391,6 +413,34 @@ def test_events_of_types_not_known_are_counted_by_name(
     assert agrees(ended, "succeeded", 0)
     wanted = {"unknown_event:thread.renamed": 1, "unknown_item:hologram": 1}
     assert ended.meta["warnings"] == ended.files.summary["warnings"] == wanted
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_launcher_that_leaves_by_itself_ends_neither_run_nor_session(
+    task: Tasks, stand_in: StandIn, tmp_path: Path, code: int
+) -> None:
+    begin = json.dumps({"type": "thread.started", "thread_id": script.THREAD})
+    done = json.dumps({"type": "turn.completed", "usage": None})
+    go = tmp_path / "go"
+    shell = f"echo '{begin}'; until [ -e {go} ]; do sleep 0.02; done; echo '{done}'"
+    native = make_native(tmp_path / "native")
+    stand_in.plays(script.native(native, shell, leave=code))
+    begun = task.start()
+    files = begun.wait_running()
+    wait_until(lambda: files.meta["session_id"] and stand_in.natives)
+    launcher = files.codex()
+    wait_until(lambda: start_time(launcher) is None, what="that its end was noticed")
+
+    second = task("--resume", script.THREAD)
+
+    assert second.code == 75
+    assert files.run_id in second.stderr
+    assert is_alive(stand_in.natives[0])
+    assert files.meta["state"] == "running"
+    go.touch()
+    ended = begun.wait()
+    assert agrees(ended, "succeeded", 0)
+    assert ended.meta["process_exit_code"] == 0
 
 
 def test_a_native_codex_decides_when_its_launcher_is_killed(

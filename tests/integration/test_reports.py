@@ -1,6 +1,7 @@
 """Others are told of a run, and none of them can hold it up or fail it."""
 
 import json
+import os
 import shlex
 import signal
 import sys
@@ -9,9 +10,10 @@ from pathlib import Path
 
 import pytest
 from support import stand_in as script
+from support.commands import fields
 from support.processes import is_alive, kill, wait_until
-from support.stand_in import StandIn
-from support.tasks import CLOSING, Tasks, gone
+from support.stand_in import StandIn, make_stand_in
+from support.tasks import CLOSING, Files, Tasks, gone
 
 BEGIN = "===== run_codex_task debug preamble ====="
 
@@ -19,6 +21,13 @@ BEGIN = "===== run_codex_task debug preamble ====="
 @pytest.fixture
 def heard(tmp_path: Path) -> Path:
     return tmp_path / "heard.jsonl"
+
+
+def read_some(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except BlockingIOError:
+        return b""
 
 
 def told(heard: Path) -> list[dict[str, object]]:
@@ -227,3 +236,73 @@ def test_the_preamble_is_always_in_the_log_and_shown_when_asked_for(
         assert f"\n{text}" in ended.stdout
         assert f"\n{text}" in ended.files.log
     assert ended.stdout.splitlines()[0].startswith("codex_run_id=")
+
+
+def test_a_pipe_that_nobody_reads_is_never_waited_for(
+    task: Tasks, stand_in: StandIn, tmp_path: Path
+) -> None:
+    pipe, go = tmp_path / "pipe", tmp_path / "go"
+    os.mkfifo(pipe)
+    stand_in.plays(*script.begin(), script.wait_for(go), *script.ordinary())
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    begun = task.start("--event-stream", pipe)
+    begun.wait_running()
+    heard = bytearray()
+    wait_until(lambda: heard.extend(read_some(reader)) or b"\n" in heard)
+
+    os.close(reader)
+    go.touch()
+    ended = begun.wait()
+
+    assert json.loads(heard)["event"] == "run_started"
+    assert ended.code == 0
+    assert ended.block == CLOSING
+    assert ended.fields["outcome"] == ended.meta["outcome"] == "succeeded"
+    assert any(str(pipe) in each for each in ended.meta["warnings"])
+    assert f"warning: cannot append to {pipe}" in ended.stderr
+
+
+@pytest.mark.parametrize("how", ["stopped", "done"])
+def test_a_run_that_the_notify_command_has_started_is_a_run_of_its_own(
+    task: Tasks, stand_in: StandIn, tmp_path: Path, how: str
+) -> None:
+    go, go_other, once = (tmp_path / name for name in ("go", "go-other", "once"))
+    stand_in.plays(*script.begin(), script.wait_for(go), script.complete())
+    other = make_stand_in(
+        tmp_path / "other",
+        *(*script.begin(), script.wait_for(go_other), script.complete()),
+        thread="01a1f000-0000-7000-8000-00000000000f",
+    )
+    argv = task.cli.argv(
+        *task.arguments("--codex-bin", other.path, "--task", "B.", "--detach")
+    )
+    hook = tmp_path / "hook"
+    hook.write_text(
+        f"#!/bin/sh\nmkdir {once} || exit 0\nexec {shlex.join(argv)} > {once}/out\n"
+    )
+    hook.chmod(0o755)
+    begun = task.start("--notify-cmd", hook)
+    begun.wait_running()
+    wait_until(lambda: other.runs)
+    wait_until(lambda: "meta_file=" in (once / "out").read_text())
+    found = fields((once / "out").read_text())
+    files = Files(Path(found["meta_file"]).parent, found["codex_run_id"])
+    wait_until(lambda: files.meta["state"] == "running")
+    codex = files.codex()
+
+    if how == "stopped":
+        begun.send(signal.SIGTERM)
+    else:
+        go.touch()
+    ended = begun.wait()
+
+    assert ended.fields["outcome"] == (
+        "interrupted" if how == "stopped" else "succeeded"
+    )
+    assert ended.meta["left_running"] == []
+    assert is_alive(codex)
+    assert not files.is_finished
+    go_other.touch()
+    files.wait_for_end()
+    assert files.meta["outcome"] == "succeeded"
+    wait_until(lambda: gone(codex))

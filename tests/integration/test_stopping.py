@@ -56,6 +56,23 @@ def test_a_signal_to_the_command_ends_the_run(
     assert gone(codex)
 
 
+def test_how_a_stopped_codex_went_is_on_record(task: Tasks, stand_in: StandIn) -> None:
+    stand_in.plays(*hanging())
+    begun = [task.start() for _ in range(4)]  # the ladder may win a race against it
+    for each in begun:
+        each.wait_running()
+        wait_until(lambda: len(stand_in.runs) == len(begun))
+
+    for each in begun:
+        each.send(signal.SIGTERM)
+
+    for each in begun:
+        ended = each.wait()
+        assert was_stopped(ended, 143)
+        assert ended.meta["process_exit_code"] is None
+        assert ended.meta["signal"] == signal.SIGINT
+
+
 def test_codex_is_told_by_int_first_and_writes_its_last_words(
     task: Tasks, stand_in: StandIn
 ) -> None:

@@ -148,13 +148,14 @@ def spawn(  # a switch for each way in which a tool escapes
     }
 
 
-def native(program: Path, script: str) -> Step:
+def native(program: Path, script: str, *, leave: int | None = None) -> Step:
     """Be a launcher: run a native child on our own streams, as npm's `codex` does.
 
-    INT and TERM are passed on to it, and its end is ours. Its pid is in
-    `StandIn.natives`; `make_native` makes the program, `script` is for a shell.
+    INT and TERM are passed on to it, and its end is ours, unless we are to leave it
+    at once with an exit code of our own. Its pid is in `StandIn.natives`; `make_native`
+    makes the program, `script` is for a shell.
     """
-    return {"do": "native", "program": str(program), "script": script}
+    return {"do": "native", "program": str(program), "script": script, "leave": leave}
 
 
 def leave(code: int) -> Step:

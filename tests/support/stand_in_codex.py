@@ -115,6 +115,8 @@ class Play:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, pass_on)
         self.record(native=child)
+        if step["leave"] is not None:
+            self.do_exit({"code": step["leave"]})
         _, status = os.waitpid(child, 0)
         if os.WIFSIGNALED(status):
             self.do_die({"signal": signal.Signals(os.WTERMSIG(status)).name[3:]})

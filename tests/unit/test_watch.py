@@ -1,0 +1,61 @@
+"""The transcript holds all that Codex has written, whatever the size of a line."""
+
+import json
+from pathlib import Path
+
+import pytest
+from support.runs import SESSION, spec
+
+from runner import record
+from runner.artifacts import RunFiles
+from runner.watch import Watch
+
+HUGE = 20_000_000
+ANSWER = "It is done."
+
+
+def line(kind: str, **fields: object) -> str:
+    return json.dumps({"type": kind, **fields}) + "\n"
+
+
+def item(number: int, kind: str, **fields: object) -> str:
+    found = {"id": f"item_{number}", "type": kind, **fields}
+    return line("item.completed", item=found)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> RunFiles:
+    files = record.files_of(spec(log_dir=str(tmp_path)))
+    files.events.touch()
+    files.stderr.touch()
+    return files
+
+
+@pytest.mark.parametrize("stream", ["events", "stderr"])
+@pytest.mark.parametrize("was_read", [False, True])
+def test_the_answer_behind_a_huge_line_stands_in_the_transcript(
+    files: RunFiles, stream: str, *, was_read: bool
+) -> None:
+    huge = item(
+        1,
+        "command_execution",
+        command="cat",
+        aggregated_output="x" * HUGE if stream == "events" else "x",
+        exit_code=0,
+        status="completed",
+    )
+    begin = line("thread.started", thread_id=SESSION) + line("turn.started")
+    answer = item(2, "agent_message", text=ANSWER)
+    files.events.write_text(begin + huge + answer + line("turn.completed", usage=None))
+    if stream == "stderr":
+        files.stderr.write_text("x" * HUGE + "\nlast words\n")
+    watch = Watch(files)
+
+    text = watch.read() if was_read else ""
+    text += "".join(watch.finish())
+
+    assert ANSWER in text
+    assert "unreadable" not in text
+    assert ("last words" in text) == (stream == "stderr")
+    assert watch.digest.thread_id == SESSION
+    assert watch.digest.warnings == {}
