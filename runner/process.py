@@ -199,22 +199,46 @@ def capture(
     *,
     any_exit_code: bool = False,
 ) -> str | None:
-    """Return what a helper program prints, or None when it fails or takes too long."""
+    """Return what Codex says to a question, or None when it fails or takes too long."""
     program = which(argv[0], environment.get("PATH", os.defpath))
     if program is None:
         return None
-    from plumbum import local  # noqa: PLC0415 - 60 ms, for helper programs only
-    from plumbum.commands.processes import ProcessTimedOut  # noqa: PLC0415
+    import subprocess  # noqa: PLC0415 - see start
 
     try:
-        code, said, noted = local[program][argv[1:]].run(
-            retcode=None, timeout=timeout, stdin=_DEVNULL, env=dict(environment)
+        done = subprocess.run(
+            [program, *argv[1:]],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=dict(environment),
+            timeout=timeout,
+            check=False,
         )
-    except (OSError, ProcessTimedOut):
+    except (OSError, subprocess.SubprocessError):
         return None
     # `codex login status` answers on standard error.
-    text = str(said).strip() or str(noted).strip()
-    return text if text and (code == 0 or any_exit_code) else None
+    said = done.stdout.strip() or done.stderr.strip()
+    is_good = done.returncode == 0 or any_exit_code
+    return said.decode(errors="replace") if said and is_good else None
+
+
+def run_helper(
+    argv: Sequence[str], environment: Mapping[str, str], timeout: float
+) -> bool:
+    """Run a helper program such as git; tell whether it did well in time."""
+    from plumbum import local  # noqa: PLC0415 - 60 ms, for helper programs only
+    from plumbum.commands.processes import (  # noqa: PLC0415
+        CommandNotFound,
+        ProcessTimedOut,
+    )
+
+    try:
+        code, _, _ = local[argv[0]][argv[1:]].run(
+            retcode=None, timeout=timeout, stdin=_DEVNULL, env=dict(environment)
+        )
+    except (OSError, CommandNotFound, ProcessTimedOut):
+        return False
+    return bool(code == 0)
 
 
 def _or_null(descriptor: int | None) -> int:

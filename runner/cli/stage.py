@@ -118,7 +118,7 @@ def _repository(place: Path, settings: Config) -> list[str]:
     repo = place / "repo"
     artifacts.make_directory(repo)
     git = ["git", "init", "--initial-branch=main", str(repo)]
-    if process.capture(git, settings.environment, _GIT_SECONDS) is None:
+    if not process.run_helper(git, settings.environment, _GIT_SECONDS):
         return ["--repo", str(repo), "--skip-git-repo-check"]
     return ["--repo", str(repo)]
 

@@ -9,6 +9,7 @@ is seen.
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -35,6 +36,13 @@ def main() -> None:
         bare = [first_line(PYTHON, environment) for _ in range(ROUNDS)]
         show("first line of run_codex_task / bare python", ours, bare)
         show("... --help / bare python", helps(environment), bare)
+        nothing = place / "nothing"
+        nothing.write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")
+        nothing.chmod(0o755)
+        followed = [w for w in run_argv(place, str(nothing)) if w != "--detach"]
+        whole = [to_the_end(followed, environment) for _ in range(ROUNDS)]
+        show("whole run, a stand-in that does nothing / bare python", whole, bare)
+        compare_with_bash(place, nothing, whole, environment)
         many = [together(argv, environment)]
         show(
             f"{AT_ONCE} starts at once / {AT_ONCE} bare pythons",
@@ -56,6 +64,33 @@ def run_argv(place: Path, codex: str) -> list[str]:
 def helps(environment: dict[str, str]) -> list[float]:
     argv = [sys.executable, "-P", "-m", "runner.cli.run_codex_task", "--help"]
     return [first_line(argv, environment) for _ in range(ROUNDS)]
+
+
+def compare_with_bash(
+    place: Path, codex: Path, ours: list[float], environment: dict[str, str]
+) -> None:
+    """Let the bash runner do the same, where there is one."""
+    if (bash := shutil.which("run_codex_task.sh")) is None:
+        print("run_codex_task.sh, the bash runner, is not installed: no ratio")
+        return
+    argv = [bash, "--repo", str(place), "--log-dir", str(place / "bash")]
+    argv += ["--task", "nothing", "--codex-bin", str(codex), "--no-cache"]
+    theirs = [to_the_end(argv, environment) for _ in range(ROUNDS)]
+    show("whole run / the bash runner's", ours, theirs)
+
+
+def to_the_end(argv: list[str], environment: dict[str, str]) -> float:
+    """Return the seconds that a program takes."""
+    began = time.perf_counter()
+    subprocess.run(
+        argv,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    return time.perf_counter() - began
 
 
 def first_line(argv: list[str], environment: dict[str, str]) -> float:
