@@ -31,6 +31,8 @@ _ENDING_PACE_SECONDS = 0.02
 # was left running on purpose.
 _LINGER_SECONDS = 0.5
 _LINGER_PACE_SECONDS = 0.002
+# How long a process may take from its fork to the program that it is to run.
+_EXEC_SECONDS = 0.3
 
 
 class Attendance:
@@ -59,6 +61,7 @@ class Attendance:
         self._patience = Patience(keeper.run.spec.limits, settings.codex_home)
         self._codex = 0
         self._status: int | None = None
+        self._last_status = 0
         self._cause: tuple[Cause, float] | None = None
         self._ladder: Ladder | None = None
         self._is_announced = False
@@ -121,16 +124,29 @@ class Attendance:
         for pid, status in process.reap():
             if pid == self._codex:
                 self._codex_ended(status)
-            else:
-                self._notifier.ended(pid, os.waitstatus_to_exitcode(status))
+            elif not self._notifier.ended(pid, os.waitstatus_to_exitcode(status)):
+                self._last_status = status
+        if self._status is None and not proctable.exists(self._codex):
+            # A launcher in between took its status, and has told it by its own.
+            self._status = self._last_status
 
     def _codex_ended(self, status: int) -> None:
-        native = liveness.native_codex(self._files.events)
-        if native is None or native.pid == self._codex:
+        native = self._survivor()
+        if native is None:
             self._status = status
         else:
             # Only the launcher has gone: Codex itself is ours now.
             self._codex = native.pid
+
+    def _survivor(self) -> ProcessId | None:
+        """Find the Codex that its launcher has left; it may be about to become one."""
+        events = self._files.events
+        deadline = clock.monotonic() + _EXEC_SECONDS
+        while (native := liveness.native_codex(events)) is None:
+            if clock.monotonic() > deadline or not proctable.writers_of(events):
+                break
+            clock.sleep(_LINGER_PACE_SECONDS)
+        return native
 
     def _read(self) -> None:
         if text := self._watch.read():

@@ -82,4 +82,5 @@ def native_codex(events: Path) -> ProcessId | None:
     """
     writers = proctable.writers_of(events)
     natives = [p for p in writers if proctable.program_of(p).startswith(_NATIVE)]
-    return natives[-1] if natives else None
+    # The topmost: below it may be a fork of it that has yet to become a tool.
+    return natives[0] if natives else None

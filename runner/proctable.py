@@ -55,6 +55,11 @@ def identify(pid: int) -> ProcessId | None:
     return ProcessId(pid=pid, start_time=row.start_time, boot_id=boot_id())
 
 
+def exists(pid: int) -> bool:
+    """Tell whether a pid is taken, if only by a zombie that waits for its parent."""
+    return _row(pid) is not None
+
+
 def this_process() -> ProcessId:
     """Name the calling process."""
     return child(os.getpid())

@@ -422,7 +422,10 @@ def test_a_launcher_that_leaves_by_itself_ends_neither_run_nor_session(
     begin = json.dumps({"type": "thread.started", "thread_id": script.THREAD})
     done = json.dumps({"type": "turn.completed", "usage": None})
     go = tmp_path / "go"
-    shell = f"echo '{begin}'; until [ -e {go} ]; do sleep 0.02; done; echo '{done}'"
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    pause = f"until [ -e {go} ]; do read -t 0.02 <> {pipe}; done"  # forks nothing
+    shell = f"echo '{begin}'; {pause}; echo '{done}'"
     native = make_native(tmp_path / "native")
     stand_in.plays(script.native(native, shell, leave=code))
     begun = task.start()
@@ -441,6 +444,24 @@ def test_a_launcher_that_leaves_by_itself_ends_neither_run_nor_session(
     ended = begun.wait()
     assert agrees(ended, "succeeded", 0)
     assert ended.meta["process_exit_code"] == 0
+
+
+def test_a_fork_of_the_native_codex_is_not_taken_for_it(
+    task: Tasks, stand_in: StandIn, tmp_path: Path
+) -> None:
+    begin = json.dumps({"type": "thread.started", "thread_id": script.THREAD})
+    done = json.dumps({"type": "turn.completed", "usage": None})
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    # A fork that runs no program of its own is named as its parent for two seconds.
+    shell = f"echo '{begin}'; ( read -t 2 <> {pipe}; : ); echo '{done}'"
+    stand_in.plays(script.native(make_native(tmp_path / "native"), shell, leave=0))
+
+    ended = task("--timeout", "12")
+
+    assert agrees(ended, "succeeded", 0)
+    assert ended.meta["process_exit_code"] == 0
+    assert ended.meta["elapsed_seconds"] < 8
 
 
 def test_a_native_codex_decides_when_its_launcher_is_killed(

@@ -9,9 +9,10 @@ from support import stand_in as script
 from support.guard import MARKER
 from support.processes import command_line, processes_with, wait_until
 from support.stand_in import StandIn
-from support.tasks import Tasks, gone
+from support.tasks import Ended, Tasks, gone
 
 LAST = [script.message("Done."), script.complete()]
+ROOT = Path(__file__).resolve().parents[2]
 SECRET = "squeamish-ossifrage"  # noqa: S105  # that is the point
 
 
@@ -143,6 +144,34 @@ def test_packages_of_the_callers_own_do_not_disturb(
 
     assert ended.code == 0
     assert ended.fields["outcome"] == "succeeded"
+
+
+def test_packages_of_the_suites_names_on_the_callers_path_do_not_disturb(
+    task: Tasks, tmp_path: Path
+) -> None:
+    place = tmp_path / "theirs"
+    for package in ("runner", "parsers"):
+        (place / package).mkdir(parents=True)
+        (place / package / "__init__.py").write_text("raise SystemExit('theirs')\n")
+    if not (ROOT / ".venv" / "bin" / "python").exists():
+        pytest.skip("bin/run_codex_task needs .venv, which is not there")
+
+    done = subprocess.run(
+        [ROOT / "bin" / "run_codex_task", *map(str, task.arguments())],
+        env=task.cli.env({"PYTHONPATH": str(place)}),
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    ended = Ended(done.returncode, done.stdout, done.stderr)
+    assert (ended.code, ended.stderr) == (0, "")
+    assert ended.fields["outcome"] == "succeeded"
+    # Only a supervisor is told this.
+    assert ended.meta["process_exit_code"] == 0
 
 
 def test_no_byte_code_is_no_matter(task: Tasks) -> None:

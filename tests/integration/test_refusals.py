@@ -75,6 +75,12 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     "an open quote": (["--notify-cmd", "echo 'a"], ["--notify-cmd"]),
     "a summary that is a directory": (["--json-out", "."], ["--json-out"]),
     "an event stream that is a directory": (["--event-stream", "."], ["directory"]),
+    "a summary on standard output": (["--json-out", "/dev/stdout"], ["--json-out"]),
+    "a summary on a descriptor": (["--json-out", "/dev/fd/1"], ["/dev/fd/1"]),
+    "events on standard error": (["--event-stream", "/dev/stderr"], ["/dev/stderr"]),
+    "events on a way round": (["--event-stream", "/proc/self/fd/1"], ["/proc/self"]),
+    "JSON of a run": (["--json"], ["--json", "--doctor"]),
+    "a repo with a very long name": (["--repo", "x" * 5000], ["--repo"]),
     "a log directory that is a file": (["--log-dir", "file"], ["file"]),
     "a log directory below a file": (["--log-dir", "file/runs"], ["file/runs"]),
     "a log directory without a name": (["--log-dir", ""], ["--log-dir"]),
@@ -367,3 +373,13 @@ def test_a_tiny_disk_never_makes_a_verdict_lie(
         assert f'"outcome":"{ended.fields["outcome"]}"' in parsed.stdout
     else:
         assert is_one_line(ended, 1, "No space left"), ended
+
+
+def test_a_pipe_without_a_reader_is_refused_and_not_waited_for(task: Tasks) -> None:
+    pipe = task.place / "pipe"
+    os.mkfifo(pipe)
+
+    ended = task("--event-stream", pipe, timeout=10)
+
+    assert is_one_line(ended, 1, str(pipe)), ended
+    assert task.all == []

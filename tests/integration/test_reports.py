@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import shlex
 import signal
 import sys
@@ -23,11 +24,10 @@ def heard(tmp_path: Path) -> Path:
     return tmp_path / "heard.jsonl"
 
 
-def read_some(descriptor: int) -> bytes:
-    try:
-        return os.read(descriptor, 65536)
-    except BlockingIOError:
-        return b""
+def pipe_line(descriptor: int) -> bytes:
+    """Wait for a first line in a pipe."""
+    assert select.select([descriptor], (), (), 10)[0], "nothing came"
+    return os.read(descriptor, 65536)
 
 
 def told(heard: Path) -> list[dict[str, object]]:
@@ -244,11 +244,10 @@ def test_a_pipe_that_nobody_reads_is_never_waited_for(
     pipe, go = tmp_path / "pipe", tmp_path / "go"
     os.mkfifo(pipe)
     stand_in.plays(*script.begin(), script.wait_for(go), *script.ordinary())
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    reader = os.open(pipe, os.O_RDWR)  # also to write: there is no end of file
     begun = task.start("--event-stream", pipe)
     begun.wait_running()
-    heard = bytearray()
-    wait_until(lambda: heard.extend(read_some(reader)) or b"\n" in heard)
+    heard = pipe_line(reader)
 
     os.close(reader)
     go.touch()

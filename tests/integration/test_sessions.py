@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from support import stand_in as script
 from support.processes import kill, wait_until
+from support.sabotage import SUPERVISOR, dies, sabotaged
 from support.stand_in import StandIn
 from support.tasks import CLOSING, Tasks, gone
 
@@ -152,6 +153,44 @@ def test_a_run_whose_record_is_only_in_the_log_directory_stands_for_its_session(
     assert second.meta["resume_session"] == script.THREAD
 
 
+def test_a_run_whose_supervisor_died_before_it_knew_the_session_stands_for_it(
+    task: Tasks, stand_in: StandIn, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    stand_in.plays(*script.begin(), script.wait_for(go), script.complete())
+    point = dies(SUPERVISOR, "open", ".meta.json.", 3)
+    first = task("--detach", env=sabotaged(point))
+    wait_until(lambda: first.meta["state"] == "running")
+    supervisor, codex = first.files.supervisor(), first.files.codex()
+    wait_until(lambda: gone(supervisor))
+    go.touch()
+    wait_until(lambda: gone(codex))
+    assert first.meta["session_id"] is None
+
+    second = task("--resume", first.files.run_id)
+
+    assert second.code == 0
+    assert second.meta["resume_session"] == script.THREAD
+    assert first.meta["outcome"] == "succeeded"
+
+
+def test_a_run_of_which_codex_has_named_no_session_yet_cannot_be_carried_on(
+    task: Tasks, stand_in: StandIn, go: Path
+) -> None:
+    stand_in.plays(script.wait_for(go), *script.ordinary())
+    first = task.start()
+    files = first.wait_running()
+
+    refused = task("--resume", files.run_id)
+
+    assert refused.code == 2
+    assert refused.stdout == ""
+    assert len(refused.stderr.splitlines()) == 1
+    assert "named none yet" in refused.stderr
+    go.touch()
+    assert first.wait().code == 0
+
+
 def test_another_thread_than_the_one_asked_for_is_a_failure(
     task: Tasks, stand_in: StandIn
 ) -> None:
@@ -223,6 +262,26 @@ def test_a_run_that_waits_for_its_session_starts_when_that_is_free(
         "Second.",
     ]
     assert waiter.meta["started_at"] >= holder.meta["ended_at"]
+
+
+@pytest.mark.usefixtures("waiting")
+def test_a_run_that_waits_for_its_session_longer_than_its_timeout_is_timed_out(
+    task: Tasks, stand_in: StandIn, go: Path
+) -> None:
+    first = task.start("--resume", OTHER)
+    holder = first.wait_running()
+
+    ended = task(
+        *("--resume", OTHER, "--wait-for-session", "--timeout", "1"), timeout=15
+    )
+
+    assert ended.code == 124
+    assert ended.block == CLOSING
+    assert ended.fields["outcome"] == ended.meta["outcome"] == "timed_out"
+    assert holder.run_id in ended.meta["error"]
+    assert len(stand_in.runs) == 1
+    go.touch()
+    assert first.wait().code == 0
 
 
 @pytest.mark.usefixtures("waiting")

@@ -13,6 +13,7 @@ from support.guard import MARKER
 from support.processes import (
     is_alive,
     kill,
+    processes_below,
     processes_with,
     start_time,
     wait_until,
@@ -21,6 +22,8 @@ from support.sabotage import FOREGROUND, hold, sabotaged
 from support.stand_in import StandIn, make_native
 from support.tasks import CLOSING, Ended, Tasks, gone
 from support.terminal import terminal
+
+from runner.config import RUN_MARKER
 
 GRACE = 10.0
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
@@ -365,3 +368,33 @@ def test_a_signal_ends_a_codex_whose_supervisor_is_gone(
     assert was_stopped(ended, 143), ended
     assert gone(codex, *stand_in.children)
     assert processes_with(MARKER, marker) == []
+
+
+def test_a_tool_that_has_left_codex_is_ended_without_a_supervisor_too(
+    task: Tasks, stand_in: StandIn, marker: str
+) -> None:
+    stand_in.plays(*hanging(script.spawn(double_fork=True)))
+    another = {MARKER: marker, RUN_MARKER: "20261120-101201-512345-9f3a1c07"}
+    bystander = subprocess.Popen(
+        ["sleep", "60"],  # noqa: S607  # any sleep
+        env={**os.environ, **another},
+        start_new_session=True,
+    )
+    try:
+        begun = task.start()
+        files = begun.wait_running()
+        wait_until(lambda: stand_in.children)
+        codex, (tool,) = files.codex(), stand_in.children
+        assert tool not in processes_below(codex)
+        kill(files.supervisor())
+        wait_until(lambda: "is gone, Codex works on" in begun.stderr)
+        assert is_alive(tool)
+
+        begun.send(signal.SIGTERM)
+
+        assert was_stopped(begun.wait(), 143)
+        assert gone(codex, tool)
+        assert is_alive(bystander.pid)
+    finally:
+        bystander.kill()
+        bystander.wait()

@@ -102,6 +102,31 @@ def test_killed_with_its_supervisor_a_run_is_lost(
     assert "half of it" in files.log
 
 
+@pytest.mark.parametrize("by", ["id", "log"])
+def test_a_lost_run_is_lost_for_a_reader_with_another_state_directory(
+    task: Tasks, stand_in: StandIn, tmp_path: Path, by: str
+) -> None:
+    stand_in.plays(*script.begin(), script.message("half of it"), script.hang())
+    begun = task.start()
+    files = lose_supervisor(begun)
+    begun.kill()
+    codex = files.codex()
+    kill(codex)
+    wait_until(lambda: gone(codex))
+    log = ["--log", files.path(".events.jsonl")]
+    by_id = [files.run_id, "--log-dir", files.directory]
+
+    done = task.cli(
+        *(by_id if by == "id" else log),
+        command="parse_codex_run",
+        env={"CODEX_RUNNER_HOME": str(tmp_path / "another")},
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert '"outcome":"lost"' in done.stdout
+    assert f'"run_id":"{files.run_id}"' in done.stdout
+
+
 def test_killed_after_the_turn_had_ended_the_log_decides(
     task: Tasks, stand_in: StandIn
 ) -> None:

@@ -24,7 +24,7 @@ from runner.model import (
 )
 from runner.store.ledger import Ledger, read_meta
 
-ACCOUNTS = {"model": None, "token_usage": {}, "cost": {}, "warnings": {}}
+ACCOUNTS: dict[str, object] = {"model": None, "warnings": {}}
 
 
 @pytest.fixture

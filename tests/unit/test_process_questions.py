@@ -12,7 +12,9 @@ PROGRAM = "/bin/sh"  # somebody must be found at the path; the fake answers for 
 ENVIRONMENT = {"PATH": "/bin"}
 
 
-def ask(fake: FakeProcess, *, any_exit_code: bool = False, **answer: Any) -> str | None:
+def ask(
+    fake: FakeProcess, answer: dict[str, Any], *, any_exit_code: bool = False
+) -> str | None:
     fake.register([PROGRAM, "--version"], **answer)
     return process.capture(
         [PROGRAM, "--version"], ENVIRONMENT, 5, any_exit_code=any_exit_code
@@ -20,13 +22,13 @@ def ask(fake: FakeProcess, *, any_exit_code: bool = False, **answer: Any) -> str
 
 
 def test_the_answer_stands_on_standard_output(fp: FakeProcess) -> None:
-    assert ask(fp, stdout="codex-cli 0.169.0\n") == "codex-cli 0.169.0"
+    assert ask(fp, {"stdout": "codex-cli 0.169.0\n"}) == "codex-cli 0.169.0"
 
 
 def test_an_answer_on_standard_error_counts_when_there_is_no_other(
     fp: FakeProcess,
 ) -> None:
-    assert ask(fp, stderr="Logged in using ChatGPT\n") == "Logged in using ChatGPT"
+    assert ask(fp, {"stderr": "Logged in using ChatGPT\n"}) == "Logged in using ChatGPT"
 
 
 @pytest.mark.parametrize(
@@ -35,11 +37,11 @@ def test_an_answer_on_standard_error_counts_when_there_is_no_other(
 def test_a_failure_and_silence_are_no_answers(
     fp: FakeProcess, answer: dict[str, Any]
 ) -> None:
-    assert ask(fp, **answer) is None
+    assert ask(fp, answer) is None
 
 
 def test_a_doctor_that_found_something_has_answered(fp: FakeProcess) -> None:
-    assert ask(fp, any_exit_code=True, returncode=1, stdout="{}") == "{}"
+    assert ask(fp, {"returncode": 1, "stdout": "{}"}, any_exit_code=True) == "{}"
 
 
 def test_a_program_that_is_not_there_has_no_answer() -> None:
@@ -47,7 +49,7 @@ def test_a_program_that_is_not_there_has_no_answer() -> None:
 
 
 def test_bytes_that_are_no_text_do_not_spoil_an_answer(fp: FakeProcess) -> None:
-    assert ask(fp, stdout=b"codex \xff") == "codex \ufffd"
+    assert ask(fp, {"stdout": b"codex \xff"}) == "codex \ufffd"
 
 
 @pytest.mark.parametrize(("code", "is_good"), [(0, True), (128, False)])

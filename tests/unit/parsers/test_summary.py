@@ -156,3 +156,11 @@ def test_any_meta_gives_a_summary_of_one_line(meta: dict[str, object]) -> None:
     assert "\n" not in line
     assert line.isprintable() or not line.isascii()
     assert one_line(meta)
+
+
+def test_a_summary_names_the_model_that_the_record_names() -> None:
+    cost = {**COST, "model": "gpt-5.1-codex-mini"}
+    meta = {**META, "model": "gpt-5.1-codex"}
+
+    assert build(FACTS, meta, "succeeded", USAGE, cost)["model"] == "gpt-5.1-codex"
+    assert build(FACTS, META, "succeeded", USAGE, cost)["model"] == cost["model"]
