@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 _PACE_SECONDS = 0.05
 _ENDING_PACE_SECONDS = 0.02
+# A Codex that has been silent for a while is looked at less often; its end and
+# signals are heard at once all the same.
+_SILENT_AFTER_SECONDS = 2.0
+_SILENT_PACE_SECONDS = 0.2
 # Tools that Codex has just ended take a moment to go; what is still there after it
 # was left running on purpose.
 _LINGER_SECONDS = 0.5
@@ -62,6 +66,7 @@ class Attendance:
         self._codex = 0
         self._status: int | None = None
         self._last_status = 0
+        self._heard_at = clock.monotonic()
         self._cause: tuple[Cause, float] | None = None
         self._ladder: Ladder | None = None
         self._is_announced = False
@@ -70,8 +75,7 @@ class Attendance:
         """Return when Codex has ended, by itself or by us."""
         self._codex = codex
         while not self._is_over():
-            pace = _ENDING_PACE_SECONDS if self._ladder else _PACE_SECONDS
-            for number in inbox.wait(pace):
+            for number in inbox.wait(self._pace()):
                 self._end(Cause.SIGNAL, number)
             self._reap()
             self._read()
@@ -85,6 +89,12 @@ class Attendance:
         for text in self._watch.finish():
             self._write(text)
         return self._exit()
+
+    def _pace(self) -> float:
+        if self._ladder is not None:
+            return _ENDING_PACE_SECONDS
+        is_silent = clock.monotonic() - self._heard_at > _SILENT_AFTER_SECONDS
+        return _SILENT_PACE_SECONDS if is_silent else _PACE_SECONDS
 
     def leftovers(self) -> list[dict[str, object]]:
         """Name what Codex has left running: pid and short name of each process."""
@@ -150,6 +160,7 @@ class Attendance:
 
     def _read(self) -> None:
         if text := self._watch.read():
+            self._heard_at = clock.monotonic()
             self._write(text)
         thread_id = self._watch.digest.thread_id
         if thread_id is not None and not self._is_announced:
