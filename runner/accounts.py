@@ -127,8 +127,18 @@ def read_events(path: Path) -> Facts:
     return facts_of_digest(digest)
 
 
-def keep(run: Run, ledger: Ledger, settings: Config) -> Accounts:
-    """Work out the accounts of a run that Codex was started for."""
+def keep(
+    run: Run, ledger: Ledger, settings: Config, until: datetime | None = None
+) -> Accounts:
+    """Work out the accounts of a run that Codex was started for.
+
+    Args:
+        run: the run.
+        ledger: for the other runs of its session.
+        settings: for Codex's home and the prices.
+        until: when it was over, for one that is judged later: its session may have
+            been carried on by somebody who keeps no ledger.
+    """
     try:
         facts = read_events(record.files_of(run.spec).events)
     except OSError as error:
@@ -138,7 +148,10 @@ def keep(run: Run, ledger: Ledger, settings: Config) -> Accounts:
     window = Window(
         offset=resumed_at if run.spec.mode is Mode.RESUME else 0,
         since=run.started_at,
-        until=_next_start(run, ledger),
+        until=min(
+            (at for at in (_next_start(run, ledger), until) if at is not None),
+            default=None,
+        ),
     )
     context = Context(
         session_id=facts.session_id,

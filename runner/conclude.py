@@ -6,7 +6,7 @@ last, by the caller. A fault in the accounts never costs the verdict.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from parsers import summary
@@ -28,16 +28,21 @@ if TYPE_CHECKING:
     from runner.store.ledger import Ledger
 
 
+# Codex's last records come some moments after its last event.
+_AFTERMATH = timedelta(seconds=10)
+
+
 class Closing(Value):
     """Hold how a run came to its end, as far as somebody was there to see it.
 
-    `warnings` are what went wrong beside it.
+    `warnings` are what went wrong beside it; `is_late` says that a reader closes it.
     """
 
     at: datetime
     exit: Exit
     left_running: Sequence[dict[str, object]] = ()
     warnings: Sequence[str] = ()
+    is_late: bool = False
 
 
 def conclude(run: Run, closing: Closing, ledger: Ledger, settings: Config) -> Run:
@@ -45,7 +50,8 @@ def conclude(run: Run, closing: Closing, ledger: Ledger, settings: Config) -> Ru
     if run.spec.mode is Mode.RESUME:
         # A rollout names the version that opened its thread, not those that went on.
         run = replace(run, codex_version=version_of(run.spec.codex.bin, settings))
-    kept = _accounts(run, ledger, settings)
+    until = closing.at + _AFTERMATH if closing.is_late else None
+    kept = _accounts(run, ledger, settings, until)
     verdict = judge(accounts.evidence_of(run, closing.exit, kept))
     version = run.codex_version or kept.codex_version
     named = replace(
@@ -74,13 +80,15 @@ def conclude_abandoned(run: Run, ended: Exit, ledger: Ledger, settings: Config) 
         return conclude_unstarted(run, not_started(1, reason))
     _complete_log(run)
     at = _last_write(files.events, files.stderr) or clock.now()
-    closing = Closing(at=max(at, run.started_at), exit=ended)
+    closing = Closing(at=max(at, run.started_at), exit=ended, is_late=True)
     return conclude(run, closing, ledger, settings)
 
 
-def _accounts(run: Run, ledger: Ledger, settings: Config) -> Accounts:
+def _accounts(
+    run: Run, ledger: Ledger, settings: Config, until: datetime | None
+) -> Accounts:
     try:
-        return accounts.keep(run, ledger, settings)
+        return accounts.keep(run, ledger, settings, until)
     except Exception:  # noqa: BLE001 - a bug in counting must not cost the verdict
         import traceback  # noqa: PLC0415 - a rare end
 

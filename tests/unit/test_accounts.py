@@ -1,0 +1,36 @@
+"""Which part of a session is counted as a run's."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from support.runs import AT, PROCESS, run, settings
+
+from runner import accounts
+from runner.books import Books, Window
+from runner.model import Running
+from runner.store.ledger import Ledger
+
+RUNNING = Running(supervisor=PROCESS, codex=PROCESS, started_at=AT)
+
+
+@pytest.mark.parametrize("until", [None, AT + timedelta(seconds=70)])
+def test_what_came_long_after_a_run_that_is_judged_late_is_not_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: datetime | None
+) -> None:
+    asked: list[Window] = []
+
+    def open_books(_home: Path, _id: object, window: Window, _named: object) -> Books:
+        asked.append(window)
+        return Books()
+
+    monkeypatch.setattr(accounts, "open_books", open_books)
+    ours = settings(tmp_path)
+
+    accounts.keep(
+        run(RUNNING, log_dir=str(tmp_path)), Ledger(ours.state_home), ours, until
+    )
+
+    (window,) = asked
+    assert window.until == until
+    assert window.since == AT
