@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from parsers import ansi, untrusted
-from parsers.run_cost import RunCost, cost_of_run
-from parsers.run_usage import RunUsage, usage_of_run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,16 +10,6 @@ if TYPE_CHECKING:
     from typing import Final
 
     from parsers.facts import Facts
-
-__all__ = [
-    "PREVIEW_LENGTH",
-    "RunCost",
-    "RunUsage",
-    "build",
-    "cost_of_run",
-    "one_line",
-    "usage_of_run",
-]
 
 PREVIEW_LENGTH: Final = 2_000
 _TITLE_LENGTH: Final = 64

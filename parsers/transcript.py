@@ -41,11 +41,6 @@ def render(line: bytes) -> str:
     return said
 
 
-def render_prompt(prompt: str) -> str:
-    """Render what the user asked."""
-    return _block("user", prompt)
-
-
 def render_stderr(line: bytes) -> str:
     """Render a line that Codex wrote on its standard error."""
     text = line.decode("utf-8", "replace").rstrip("\r\n")

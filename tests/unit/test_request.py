@@ -7,10 +7,17 @@ from typing import Any
 import pytest
 from support.runs import SESSION
 
+from parsers.summary import PREVIEW_LENGTH
 from runner import config
 from runner.errors import FileFault, UsageError
 from runner.model import CodexOptions, Limits, Report, Verbosity
-from runner.service.request import Request, build_spec, preview, read_prompt
+from runner.service.request import (
+    PREVIEW_CHARACTERS,
+    Request,
+    build_spec,
+    preview,
+    read_prompt,
+)
 from runner.store.ledger import Ledger
 
 SETTINGS = config.load({"HOME": "/nowhere"})
@@ -62,6 +69,11 @@ def test_a_prompt_is_kept_byte_for_byte(tmp_path: Path) -> None:
 def test_what_is_no_prompt_is_refused(changes: dict[str, str], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         read_prompt(request(**changes))
+
+
+def test_a_record_and_a_summary_cut_a_prompt_at_the_same_place() -> None:
+    # The summary's module is too heavy for the launch to take the figure from.
+    assert PREVIEW_CHARACTERS == PREVIEW_LENGTH
 
 
 def test_a_preview_is_cut_at_characters_not_in_the_middle_of_one() -> None:

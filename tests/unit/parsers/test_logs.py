@@ -1,4 +1,5 @@
 import json
+import textwrap
 from collections.abc import Callable
 from io import BytesIO
 
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from parsers.facts import Facts
 from parsers.logs import read_log
-from parsers.transcript import render, render_prompt, render_stderr
+from parsers.transcript import render, render_stderr
 from parsers.usage import Usage
 
 SESSION = "01a1f88b-6d38-7a70-b978-afb3c8879020"
@@ -44,7 +45,8 @@ def facts_of(text: str | bytes) -> Facts:
 
 def transcript(data: bytes, prompt: str = "do it") -> str:
     said = "".join(map(render, data.splitlines(keepends=True)))
-    return FIRST_BLOCK + render_prompt(prompt) + said + LAST_BLOCK
+    asked = f"user\n{textwrap.indent(prompt.rstrip(), '  ')}\n\n"
+    return FIRST_BLOCK + asked + said + LAST_BLOCK
 
 
 def test_every_kind_of_file_tells_what_it_is(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parsers import transcript
-from parsers.transcript import render, render_prompt, render_stderr
+from parsers.transcript import render, render_stderr
 
 RUN = """\
 session id: 01a1f87a-1edb-7772-a295-bcdec2d6d2fd
@@ -140,12 +140,6 @@ def test_odd_events_have_a_form_too(event: bytes, expected: str) -> None:
     assert render(event) == expected
 
 
-def test_prompts_and_stderr_have_a_form() -> None:
-    assert render_prompt("do\nthis\n") == "user\n  do\n  this\n\n"
-    assert render_stderr(b"\x1b[31mno\x1b[0m login\n") == "[stderr] no login\n"
-    assert render_stderr(b" \n") == ""
-
-
 SAYINGS = st.text() | st.sampled_from(
     [
         "session id: 01a1f87a-1edb-7772-a295-bcdec2d6d2fd",
@@ -174,3 +168,8 @@ def test_arbitrary_bytes_never_raise_and_never_control_a_terminal(data: bytes) -
     for text in (render(data), render(b'{"type":"error","message":' + data + b"}")):
         assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text)
         assert text == "" or text.endswith("\n")
+
+
+def test_stderr_has_a_form() -> None:
+    assert render_stderr(b"\x1b[31mno\x1b[0m login\n") == "[stderr] no login\n"
+    assert render_stderr(b" \n") == ""
