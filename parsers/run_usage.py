@@ -64,7 +64,19 @@ class RunUsage(Value):
                 {"thread_id": agent.thread_id, **agent.usage.to_json()}
                 for agent in self.subagents
             ]
+        by_model = self._by_model()
+        if len(by_model) > 1:
+            block["by_model"] = {m: usage.to_json() for m, usage in by_model.items()}
         return block
+
+    def _by_model(self) -> dict[str, Usage]:
+        """Add up the calls of each model, sub-agents' among them."""
+        calls = [*self.calls, *(call for each in self.subagents for call in each.calls)]
+        found: dict[str, Usage] = {}
+        for call in calls:
+            name = call.model or "unknown"
+            found[name] = found.get(name, Usage()) + call.usage
+        return found
 
 
 def usage_of_run(

@@ -90,6 +90,7 @@ class Accounts(Value):
             "model": self.model,
             "token_usage": self.usage,
             "cost": self.cost,
+            "has_answer": self.facts.final_message is not None,
         }
         if self.facts.usage is not None:
             found["thread_usage"] = self.facts.usage.to_json()

@@ -15,6 +15,7 @@ from runner.errors import FileFault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
     from pathlib import Path
 
@@ -126,11 +127,20 @@ def replace(path: Path, content: bytes) -> None:
     Raises:
         FileFault: it cannot be written; what stood there before still does.
     """
+    replace_with(path, (content,))
+
+
+def replace_with(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write a file whole, piece by piece, as `replace` does.
+
+    Raises:
+        FileFault: as `replace`.
+    """
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE_FILE)
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

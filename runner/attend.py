@@ -13,6 +13,7 @@ from runner.config import HOOK_MARKER
 from runner.errors import FileFault
 from runner.judge import Cause, Exit
 from runner.ladder import Ladder
+from runner.orders import STOP_ORDER
 from runner.patience import Patience
 from runner.watch import Watch
 
@@ -20,10 +21,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from runner.artifacts import RunFiles
+    from runner.chronicle import Chronicle
     from runner.config import Config
     from runner.keeper import Keeper
     from runner.model import ProcessId
     from runner.notify import Notifier
+    from runner.watch import Written
 
 _PACE_SECONDS = 0.05
 _ENDING_PACE_SECONDS = 0.02
@@ -44,6 +48,7 @@ class Attendance:
 
     Args:
         keeper: the run and its record.
+        chronicle: the files of its session.
         settings: for the place of Codex's rollouts.
         notifier: whose hooks are children of this process too.
         on_session: what is called once with the thread id that Codex announces.
@@ -52,14 +57,15 @@ class Attendance:
     def __init__(
         self,
         keeper: Keeper,
+        chronicle: Chronicle,
         settings: Config,
         notifier: Notifier,
         on_session: Callable[[str], None],
     ) -> None:
         self._keeper = keeper
+        self._chronicle = chronicle
         self._notifier = notifier
         self._on_session = on_session
-        self._files = record.files_of(keeper.run.spec)
         self._watch = Watch(self._files)
         self._family = proctable.Family(os.getpid())
         self._patience = Patience(keeper.run.spec.limits, settings.codex_home)
@@ -76,7 +82,8 @@ class Attendance:
         self._codex = codex
         while not self._is_over():
             for number in inbox.wait(self._pace()):
-                self._end(Cause.SIGNAL, number)
+                is_order = number == STOP_ORDER
+                self._end(Cause.ORDER if is_order else Cause.SIGNAL, number)
             self._reap()
             self._read()
             self._notifier.end_late_ones()
@@ -86,9 +93,19 @@ class Attendance:
                     self._end(*limit)
         # The ladder may have seen that all are gone before their status was taken.
         self._reap()
-        for text in self._watch.finish():
-            self._write(text)
+        for written in self._watch.finish():
+            self._write(written)
         return self._exit()
+
+    @property
+    def answer(self) -> str | None:
+        """Return the last thing that Codex has said."""
+        return self._watch.digest.final_message
+
+    @property
+    def _files(self) -> RunFiles:
+        # They move when Codex names the session that they lie in.
+        return record.files_of(self._keeper.run.spec)
 
     def _pace(self) -> float:
         if self._ladder is not None:
@@ -159,17 +176,21 @@ class Attendance:
         return native
 
     def _read(self) -> None:
-        if text := self._watch.read():
+        written = self._watch.read()
+        if written.lines:
             self._heard_at = clock.monotonic()
-            self._write(text)
+            self._write(written)
         thread_id = self._watch.digest.thread_id
         if thread_id is not None and not self._is_announced:
             self._is_announced = True
             self._on_session(thread_id)
 
-    def _write(self, text: str) -> None:
+    def _write(self, written: Written) -> None:
+        self._chronicle.wrote(self._keeper.run, written.lines)
+        if not written.text:
+            return
         try:
-            artifacts.append_text(self._files.log, text)
+            artifacts.append_text(self._files.log, written.text)
         except FileFault as error:
             self._keeper.warn(str(error))
 

@@ -11,6 +11,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def at(epoch_seconds: float) -> datetime:
+    """Return the instant that many seconds after the epoch, aware, in UTC."""
+    return datetime.fromtimestamp(epoch_seconds, UTC)
+
+
 def monotonic() -> float:
     """Return seconds that only ever grow, for durations and deadlines."""
     return time.monotonic()

@@ -167,7 +167,7 @@ def _complete_log(run: Run) -> None:
     """
     files = record.files_of(run.spec)
     watch = Watch(files)
-    body = list(watch.finish())
+    body = [written.text for written in watch.finish()]
     head = artifacts.read_text(files.log)
     if first := next((text for text in body if text), ""):
         head = head.partition(first.splitlines(keepends=True)[0])[0]

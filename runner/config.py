@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from parsers.value import Value
+from parsers.value import Value, replace
 from runner.errors import UsageError
 
 TYPE_CHECKING = False
@@ -61,6 +61,15 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         search_path=env.get("PATH") or os.defpath,
         environment=env,
     )
+
+
+def at_codex_home(config: Config, place: str | None) -> Config:
+    """Return the configuration for a session that lives in this home of Codex."""
+    if place is None or Path(place) == config.codex_home:
+        return config
+    home = Path(place)
+    environment = {**config.environment, "CODEX_HOME": place}
+    return replace(config, codex_home=home, environment=environment)
 
 
 def codex_environment(config: Config, run_id: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ RunnerError
 │   └── LedgerFault       1   the database cannot be opened, read or written
 ├── SessionBusyError     75   another run holds the session
 └── StaleStateError       1   a record has moved on since it was read
+    └── AlreadyDeliveredError   a prompt of a mailbox has been given to another run
 """
 
 from __future__ import annotations
@@ -80,3 +81,10 @@ class StaleStateError(RunnerError):
 
     def __init__(self, run_id: str, expected: str) -> None:
         super().__init__(f"run {run_id} is no longer {expected}")
+
+
+class AlreadyDeliveredError(StaleStateError):
+    """Report that a prompt of a mailbox no longer waits."""
+
+    def __init__(self, mail_id: int) -> None:
+        super().__init__(f"of prompt {mail_id}", "the first")

@@ -17,6 +17,7 @@ from runner.model import (
     EXIT_NOT_EXECUTABLE,
     EXIT_NOT_FOUND,
     EXIT_SIGNAL_BASE,
+    EXIT_STOPPED,
     EXIT_TIMED_OUT,
     Outcome,
     Verdict,
@@ -57,6 +58,8 @@ class Cause(StrEnum):
     TIMEOUT = "timeout"
     STALL = "stall"
     SIGNAL = "signal"
+    ORDER = "order"
+    SILENCE = "silence"
 
 
 class Exit(Value):
@@ -151,6 +154,14 @@ def _ended_by_us(evidence: Evidence) -> tuple[Outcome, int, str | None]:
             said = f"; last: {evidence.failure}" if evidence.failure else ""
             error = f"no progress for {evidence.exit.cause_value:g} s{said}"
             return Outcome.STALLED, EXIT_TIMED_OUT, error
+        case Cause.SILENCE:
+            words = evidence.failure or evidence.last_words
+            said = f"; last: {words}" if words else ""
+            limit = f"{evidence.exit.cause_value:g} s"
+            error = f"Codex has not named a thread within {limit}{said}"
+            return Outcome.TIMED_OUT, EXIT_TIMED_OUT, error
+        case Cause.ORDER:
+            return Outcome.STOPPED, EXIT_STOPPED, "the run was stopped"
         case _:
             number = int(evidence.exit.cause_value)
             error = f"the run was ended by {_name(number)}"

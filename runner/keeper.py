@@ -8,7 +8,7 @@ import os
 from parsers.value import replace
 from runner.errors import FileFault, RunnerError, StaleStateError
 from runner.model import Finished
-from runner.store.ledger import write_meta_only
+from runner.store.ledger import write_meta
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Keeper:
         with contextlib.suppress(RunnerError):
             self._stored = self.ledger.store(self._stored, run, with_meta=False)
         with contextlib.suppress(FileFault):
-            write_meta_only(run)
+            write_meta(run)
 
     def _store(self, run: Run) -> Run:
         try:

@@ -31,6 +31,7 @@ EXIT_TIMED_OUT = 124
 EXIT_SIGNAL_BASE = 128
 EXIT_INTERRUPTED = 130
 EXIT_READER_GONE = 141
+EXIT_STOPPED = 143
 
 
 class Outcome(StrEnum):
@@ -49,6 +50,19 @@ class Outcome(StrEnum):
     NOT_STARTED = "not_started"
 
 
+class TaskState(StrEnum):
+    """What a session is at a moment: derived at every read, never trusted as stored.
+
+    A session whose last run did not do what it was asked for has died; it can be
+    carried on all the same.
+    """
+
+    RUNNING = "RUNNING"
+    STOPPED = "STOPPED"
+    DIED = "DIED"
+    ARCHIVED = "ARCHIVED"
+
+
 class Mode(StrEnum):
     """Whether a run opens a session or carries one on."""
 
@@ -64,6 +78,10 @@ class Verbosity(StrEnum):
     HIGH = "high"
 
 
+# What leaves a session STOPPED; every other end leaves it DIED.
+GOOD_ENDS = (Outcome.SUCCEEDED, Outcome.STOPPED)
+
+
 class ProcessId(Value):
     """Name one process for good: a pid alone is used again.
 
@@ -77,7 +95,11 @@ class ProcessId(Value):
 
 
 class CodexOptions(Value):
-    """Hold what is passed on to Codex, in the caller's words."""
+    """Hold what is passed on to Codex, in the caller's words.
+
+    `once` are arguments that belong to one prompt (an image, an output schema): a run
+    that carries the session on does not repeat them.
+    """
 
     bin: str
     sandbox: str | None = None
@@ -85,13 +107,18 @@ class CodexOptions(Value):
     overrides: tuple[str, ...] = ()
     skip_git_repo_check: bool = False
     extra: tuple[str, ...] = ()
+    once: tuple[str, ...] = ()
 
 
 class Limits(Value):
-    """Hold the limits of a run, in seconds; None is without limit."""
+    """Hold the limits of a run, in seconds; None is without limit.
+
+    `announcement` is the time until Codex must have named its thread.
+    """
 
     timeout: float | None = None
     stall: float | None = None
+    announcement: float | None = None
 
 
 class Report(Value):
@@ -106,7 +133,9 @@ class Spec(Value):
     """Hold everything that is fixed about a run when it is prepared.
 
     `task` is a preview; the prompt itself lies in the run's prompt file. `cwd` and
-    `umask` are the caller's, which Codex is to work under.
+    `umask` are the caller's, which Codex is to work under; `codex_home` is where the
+    session lives, None for wherever the environment says. `mail_id` names the prompt of
+    the session's mailbox that this run delivers.
     """
 
     run_id: RunId
@@ -124,6 +153,8 @@ class Spec(Value):
     wait_for_session: bool
     verbosity: Verbosity
     prepared_at: datetime
+    codex_home: str | None = None
+    mail_id: int | None = None
 
 
 class Verdict(Value):
@@ -263,6 +294,28 @@ class Run(Value):
     def session(self) -> SessionId | None:
         """Return the session this run is on, as announced or as asked for."""
         return self.session_id or self.spec.resume_session
+
+    @property
+    def key(self) -> str:
+        """Name the session, or the run itself as long as Codex has named none."""
+        return self.session or self.run_id
+
+    @property
+    def verdict(self) -> Verdict | None:
+        return self.state.verdict if isinstance(self.state, Finished) else None
+
+    @property
+    def outcome(self) -> Outcome | None:
+        return self.verdict.outcome if self.verdict else None
+
+    @property
+    def ended_at(self) -> datetime | None:
+        return self.state.ended_at if isinstance(self.state, Finished) else None
+
+    @property
+    def accounts(self) -> Mapping[str, object]:
+        """Return what was counted at the end of the run; nothing before."""
+        return self.state.accounts if isinstance(self.state, Finished) else EMPTY
 
     @property
     def launched_at(self) -> datetime | None:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 # What stops a run when it reaches its supervisor, or the command that watches it.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# What the `stop` verb sends to a supervisor: its run is stopped on purpose, not
+# interrupted by whatever ends processes.
+STOP_ORDER = signal.SIGUSR1
 _NONE = -1
 _NAME = "runner.supervisor"  # for whoever looks at the list of processes
 _PROGRAM = f"""\

@@ -42,6 +42,9 @@ class Patience:
         timeout, stall = self._limits.timeout, self._limits.stall
         if timeout is not None and now - self._began >= timeout:
             return Cause.TIMEOUT, timeout
+        announcement = self._limits.announcement or float("inf")
+        if digest.thread_id is None and now - self._began >= announcement:
+            return Cause.SILENCE, announcement
         if stall is None:
             return None
         if digest.progress != self._progress or digest.is_command_running:

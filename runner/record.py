@@ -53,9 +53,8 @@ def to_json(run: Run) -> Json:
     """Build the record: what people look for first, what only we need last."""
     spec, state = run.spec, run.state
     files = files_of(spec)
-    verdict = state.verdict if isinstance(state, Finished) else None
-    accounts = dict(state.accounts) if isinstance(state, Finished) else {}
-    started, ended = run.started_at, _ended(state)
+    verdict, accounts = run.verdict, dict(run.accounts)
+    started, ended = run.started_at, run.ended_at
     return {
         "run_id": spec.run_id,
         "session_id": run.session_id,
@@ -141,10 +140,6 @@ def encode(value: Json, *, indent: int | None = None) -> bytes:
         return (json.dumps(value, indent=indent) + "\n").encode()
 
 
-def _ended(state: State) -> datetime | None:
-    return state.ended_at if isinstance(state, Finished) else None
-
-
 def _iso_or_none(instant: datetime | None) -> str | None:
     return iso(instant) if instant else None
 
@@ -174,6 +169,9 @@ def _request(spec: Spec) -> Json:
         "report": as_dict(spec.report),
         "wait_for_session": spec.wait_for_session,
         "verbosity": spec.verbosity,
+        "once": list(spec.codex.once),
+        "codex_home": spec.codex_home,
+        "mail_id": spec.mail_id,
     }
 
 
@@ -196,12 +194,15 @@ def _spec(data: Mapping[str, Any]) -> Spec:
             overrides=tuple(request["overrides"]),
             skip_git_repo_check=request["skip_git_repo_check"],
             extra=tuple(request["extra"]),
+            once=tuple(request.get("once", ())),
         ),
         limits=Limits(**request["limits"]),
         report=Report(**request["report"]),
         wait_for_session=request["wait_for_session"],
         verbosity=Verbosity(request["verbosity"]),
         prepared_at=parse_iso(data["prepared_at"]),
+        codex_home=request.get("codex_home"),
+        mail_id=request.get("mail_id"),
     )
 
 

@@ -20,6 +20,7 @@ from runner.errors import RunnerError, StaleStateError
 from runner.keeper import Keeper
 from runner.model import (
     EXIT_SIGNAL_BASE,
+    EXIT_STOPPED,
     EXIT_TIMED_OUT,
     Claimed,
     Launched,
@@ -27,7 +28,7 @@ from runner.model import (
     SessionId,
     Verdict,
 )
-from runner.orders import STOP_SIGNALS, read
+from runner.orders import STOP_ORDER, STOP_SIGNALS, read
 from runner.spawn import start_codex
 from runner.store.ledger import Ledger
 
@@ -36,19 +37,23 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
+    from runner.chronicle import Chronicle
     from runner.config import Config
     from runner.notify import Notifier
     from runner.orders import Orders
 
 _DEAF_TO = (signal.SIGHUP, signal.SIGQUIT)
 _SESSION_PACE_SECONDS = 0.25
+# Somebody wants the machine or the session to be quiet, or Codex cannot be started: the
+# next command that looks at the session delivers what waits.
+_LEAVING_THE_MAIL = (Outcome.INTERRUPTED, Outcome.STOPPED, Outcome.NOT_STARTED)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Supervise one run; `service.launch` starts this."""
+    """Supervise one run; `launching` starts this."""
     orders = read(sys.argv[1:] if argv is None else argv)
     os.umask(0o077)
-    inbox = process.SignalInbox(STOP_SIGNALS, deaf_to=_DEAF_TO)
+    inbox = process.SignalInbox((*STOP_SIGNALS, STOP_ORDER), deaf_to=_DEAF_TO)
     process.become_subreaper()
     settings = config.load()
     ledger = Ledger(settings.state_home)
@@ -62,7 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Nothing has been started: the next reader finds the run abandoned.
         keeper.warn(str(error))
         return 1
-    _supervise(keeper, orders, inbox, settings)
+    place = keeper.run.spec.codex_home
+    _supervise(keeper, orders, inbox, config.at_codex_home(settings, place))
     return 0
 
 
@@ -93,15 +99,19 @@ def _attend(
     # What follows costs 50 ms to import: Codex is at work by now.
     from runner import conclude  # noqa: PLC0415
     from runner.attend import Attendance  # noqa: PLC0415
+    from runner.chronicle import Chronicle  # noqa: PLC0415
     from runner.notify import Notifier  # noqa: PLC0415
 
+    chronicle = Chronicle(keeper.ledger, settings.state_home, keeper.warn)
+    chronicle.began(keeper.run)
     notifier = Notifier(settings, keeper.warn)
     notifier.started(keeper.run)
     attendance = Attendance(
         keeper,
+        chronicle,
         settings,
         notifier,
-        lambda thread_id: _own(SessionId(thread_id), keeper, settings),
+        lambda thread_id: _own(SessionId(thread_id), keeper, chronicle, settings),
     )
     ended = attendance.attend(codex, inbox)
     at = clock.now()
@@ -109,29 +119,49 @@ def _attend(
     closing = conclude.Closing(
         at=at, exit=ended, left_running=left, warnings=keeper.warnings
     )
-    keeper.keep(conclude.conclude(keeper.run, closing, keeper.ledger, settings))
-    _say_finished(keeper, notifier, inbox)
+    run = conclude.conclude(keeper.run, closing, keeper.ledger, settings)
+    chronicle.ended(run, attendance.answer)
+    keeper.keep(run)
+    _close(keeper, notifier, inbox, settings)
 
 
-def _say_finished(
-    keeper: Keeper, notifier: Notifier, inbox: process.SignalInbox
+def _close(
+    keeper: Keeper, notifier: Notifier, inbox: process.SignalInbox, settings: Config
 ) -> None:
     """Tell everybody; a slow hook holds up neither the session nor the watcher."""
     keeper.release_session()
     keeper.channel.say(finished=True)
+    if keeper.run.outcome not in _LEAVING_THE_MAIL:
+        _deliver_next(keeper, settings)
     notifier.completed(keeper.run)
     notifier.wait(inbox)
     keeper.note_late_warnings()
+
+
+def _deliver_next(keeper: Keeper, settings: Config) -> None:
+    """Start what waits for the session, now that it is free."""
+    from runner import mailbox  # noqa: PLC0415 - see _attend
+
+    try:
+        started = mailbox.deliver(keeper.run.key, keeper.ledger, settings)
+    except RunnerError as error:
+        keeper.warn(str(error))
+        return
+    if started is not None:
+        started.listener.close()
 
 
 def _close_unstarted(
     keeper: Keeper, verdict: Verdict, inbox: process.SignalInbox, settings: Config
 ) -> None:
     from runner import conclude  # noqa: PLC0415 - see _attend
+    from runner.chronicle import Chronicle  # noqa: PLC0415
     from runner.notify import Notifier  # noqa: PLC0415
 
-    keeper.keep(conclude.conclude_unstarted(keeper.run, verdict, keeper.warnings))
-    _say_finished(keeper, Notifier(settings, keeper.warn), inbox)
+    run = conclude.conclude_unstarted(keeper.run, verdict, keeper.warnings)
+    Chronicle(keeper.ledger, settings.state_home, keeper.warn).ended(run, None)
+    keeper.keep(run)
+    _close(keeper, Notifier(settings, keeper.warn), inbox, settings)
 
 
 def _wait_for(
@@ -161,6 +191,12 @@ def _wait_for(
                 error=f"after {limit:g} s run {told} still held the session",
             )
         for number in inbox.wait(_SESSION_PACE_SECONDS):
+            if number == STOP_ORDER:
+                return Verdict(
+                    outcome=Outcome.STOPPED,
+                    exit_code=EXIT_STOPPED,
+                    error=f"stopped while it waited for run {told}",
+                )
             return Verdict(
                 outcome=Outcome.INTERRUPTED,
                 exit_code=EXIT_SIGNAL_BASE + number,
@@ -177,10 +213,13 @@ def _note_rollout(keeper: Keeper, settings: Config) -> None:
             keeper.run = replace(keeper.run, rollout_offset=path.stat().st_size)
 
 
-def _own(session: SessionId, keeper: Keeper, settings: Config) -> None:
+def _own(
+    session: SessionId, keeper: Keeper, chronicle: Chronicle, settings: Config
+) -> None:
     """Take the lock of the session that Codex announced, then publish its id.
 
-    In this order nobody can ask for the session before it is ours.
+    In this order nobody can ask for the session before it is ours. Its directory gets
+    its name last: whoever finds the record but not the files looks for them there.
     """
     if keeper.run.spec.resume_session != session:
         with contextlib.suppress(RunnerError):
@@ -190,6 +229,15 @@ def _own(session: SessionId, keeper: Keeper, settings: Config) -> None:
             if isinstance(taken, session_lock.Held):
                 keeper.session_locks.append(taken.descriptor)
     keeper.keep(replace(keeper.run, session_id=session))
+    try:
+        named = chronicle.name(keeper.run, session)
+    except RunnerError as error:
+        keeper.warn(str(error))
+        named = None
+    if named is not None:
+        keeper.keep(named)
+        chronicle.note(named)
+    keeper.channel.say(session=session)
 
 
 def run() -> NoReturn:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 
+from parsers import tasklog
 from parsers.digest import Digest
 from parsers.lines import LineBuffer
 from parsers.transcript import render, render_stderr
+from parsers.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,6 +58,13 @@ class Tail:
             self._handle = None
 
 
+class Written(Value):
+    """Hold what a run has written: as text for people, and as lines of a task log."""
+
+    text: str = ""
+    lines: tuple[bytes, ...] = ()
+
+
 class Watch:
     """Follow one run: its transcript as text, and a digest of its events."""
 
@@ -64,25 +73,32 @@ class Watch:
         self._events = Tail(files.events)
         self._stderr = Tail(files.stderr)
 
-    def read(self) -> str:
-        """Return the transcript of what has been written since the last call."""
-        parts = [self._event(line) for line in self._events.lines()]
-        parts += [render_stderr(line) for line in self._stderr.lines()]
-        return "".join(parts)
+    def read(self) -> Written:
+        """Return what has been written since the last call."""
+        events, errors = list(self._events.lines()), list(self._stderr.lines())
+        for line in events:
+            self.digest.feed(line)
+        return _written(events, errors)
 
-    def finish(self) -> Iterator[str]:
-        """Yield the transcript of the rest, unfinished last lines included."""
+    def finish(self) -> Iterator[Written]:
+        """Yield the rest, unfinished last lines included."""
         yield self.read()
         while self._events.has_more or self._stderr.has_more:
             yield self.read()
-        if rest := self._events.rest():
-            self.digest.finish(rest)
-            yield render(rest)
-        if rest := self._stderr.rest():
-            yield render_stderr(rest)
+        last, error = self._events.rest(), self._stderr.rest()
+        if last:
+            self.digest.finish(last)
+        yield _written([last] if last else [], [error] if error else [])
         self._events.close()
         self._stderr.close()
 
-    def _event(self, line: bytes) -> str:
-        self.digest.feed(line)
-        return render(line)
+
+def _written(events: list[bytes], errors: list[bytes]) -> Written:
+    if not (events or errors):
+        return _NOTHING
+    texts = [*map(render, events), *map(render_stderr, errors)]
+    lines = (*map(tasklog.event, events), *map(tasklog.stderr, errors))
+    return Written(text="".join(texts), lines=lines)
+
+
+_NOTHING = Written()

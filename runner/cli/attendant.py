@@ -11,14 +11,14 @@ from runner.errors import RunnerFault
 from runner.model import Finished
 from runner.orders import STOP_SIGNALS
 from runner.service import follow
-from runner.service.settle import settle
 from runner.service.stop import stop
+from runner.settle import settle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.cli.render import Output
     from runner.config import Config
-    from runner.service.launch import Started
+    from runner.launching import Started
     from runner.store.ledger import Ledger
 
 

@@ -23,8 +23,8 @@ from runner.cli.stage import Wishes, offline_stage, own_stage
 from runner.errors import RunnerFault
 from runner.model import Finished
 from runner.service.doctor import examine
-from runner.service.settle import settle
 from runner.service.stop import stop
+from runner.settle import settle
 from runner.store.ledger import Ledger
 
 TYPE_CHECKING = False
@@ -180,11 +180,11 @@ def _follow(run_id: str, stage: Stage, output: Output) -> int:
     run = ledger.find(run_id)
     watch = Watch(record.files_of(run.spec))
     while not run.is_finished:
-        output.text(watch.read())
+        output.text(watch.read().text)
         clock.sleep(_PACE_SECONDS)
         run = settle(ledger.find(run_id), ledger, stage.settings)
-    for text in watch.finish():
-        output.text(text)
+    for written in watch.finish():
+        output.text(written.text)
     return run.state.verdict.exit_code if isinstance(run.state, Finished) else 1
 
 

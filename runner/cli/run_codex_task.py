@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 
-from runner import block, process
+from runner import block, launching, process
 from runner.cli import render
 from runner.cli.arguments import parse
 from runner.cli.door import enter, leave
@@ -13,7 +13,6 @@ from runner.cli.render import Output, ReaderGoneError
 from runner.errors import RunnerError
 from runner.model import Verbosity
 from runner.orders import STOP_SIGNALS
-from runner.service import launch as launching
 from runner.store.ledger import Ledger
 
 TYPE_CHECKING = False
@@ -38,25 +37,25 @@ def _command(arguments: Arguments, settings: Config) -> int:
 
 
 def _run(arguments: Arguments, settings: Config) -> int:
-    from runner.cli.preamble import preamble  # noqa: PLC0415 - not needed for --help
+    from runner.preamble import preamble  # noqa: PLC0415 - not needed for --help
     from runner.service.request import build_spec, read_prompt  # noqa: PLC0415
 
     output = Output()
     prompt = read_prompt(arguments.request)
     ledger = Ledger(settings.state_home)
     spec = build_spec(arguments.request, prompt, ledger, settings)
-    head = preamble(spec, settings)
+    commission = launching.Commission(spec=spec, prompt=prompt)
     interrupt = process.SparedInterrupt()
     # Held back until there is a supervisor to pass them on to: one that ended this
     # command now would leave a run behind that nobody has stopped.
     with process.held_back(STOP_SIGNALS):
-        preparation = launching.prepare(spec, prompt, head, ledger, settings)
+        preparation = launching.prepare(commission, ledger, settings)
         try:
             # Without a reader the run is started all the same: it was asked for.
             with suppress(ReaderGoneError):
                 output.lines(block.announcement(preparation.run))
                 if spec.verbosity is not Verbosity.LOW:
-                    output.text(head)
+                    output.text(preamble(spec, settings))
             started = launching.launch(preparation, settings)
         except RunnerError as error:
             launching.abandon(preparation, str(error), ledger)

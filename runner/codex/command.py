@@ -19,7 +19,8 @@ def exec_argv(options: CodexOptions, repo: str, resume: SessionId | None) -> lis
     it. The caller's extra arguments come first: one that takes several values
     (`-i FILE…`) would otherwise swallow the `-` at the end.
     """
-    argv = [options.bin, "exec", *options.extra, "--json", "-C", repo]
+    given = (*options.extra, *options.once)
+    argv = [options.bin, "exec", *given, "--json", "-C", repo]
     if options.sandbox:
         argv += ["-s", options.sandbox]
     if options.model:

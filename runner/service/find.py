@@ -5,7 +5,7 @@ from __future__ import annotations
 from runner import artifacts
 from runner.errors import NoSuchRunError
 from runner.model import RunId
-from runner.service.settle import settle
+from runner.settle import settle
 from runner.store.ledger import read_meta
 
 TYPE_CHECKING = False

@@ -7,7 +7,7 @@ import select
 from parsers.value import Value
 from runner import clock, record
 from runner.liveness import Life, life_of
-from runner.service.settle import settle
+from runner.settle import settle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def until_finished(
         for message in listener.heard():
             yield from _notes(message)
             is_finished = is_finished or bool(message.get("finished"))
-        yield Shown(watch.read())
+        yield Shown(watch.read().text)
         if not (is_finished or listener.is_open):
             run = settle(ledger.find(run_id), ledger, settings)
             is_finished = run.is_finished
@@ -74,8 +74,8 @@ def until_finished(
                 yield Note(f"the supervisor of run {run_id} is gone, Codex works on")
         if not is_finished:
             _wait(listener)
-    for text in watch.finish():
-        yield Shown(text)
+    for written in watch.finish():
+        yield Shown(written.text)
 
 
 def until_closed(listener: Listener) -> Iterator[Note]:

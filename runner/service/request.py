@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 from pathlib import Path
 
 from parsers.value import Value
@@ -18,6 +17,7 @@ from runner.model import (
     Spec,
 )
 from runner.notify import command_of
+from runner.prompt import STDIN, preview, read_stdin
 from runner.service.find import find_run
 
 TYPE_CHECKING = False
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     )
     from runner.store.ledger import Ledger
 
-PREVIEW_CHARACTERS = 2000
-_STDIN = "-"
 _PER_PROCESS = ("/dev/fd/", "/dev/std", "/proc/self/", "/proc/thread-self/")
 
 
@@ -69,8 +67,8 @@ def read_prompt(request: Request) -> bytes:
             _read_file(request.task_file),
             f"--task-file {request.task_file}",
         )
-    elif request.task == _STDIN:
-        prompt, source = _read_stdin(), "--task - (standard input)"
+    elif request.task == STDIN:
+        prompt, source = read_stdin("--task -"), "--task - (standard input)"
     elif request.task is not None:
         prompt, source = os.fsencode(request.task), "--task"
     elif request.resume is not None:
@@ -118,6 +116,7 @@ def build_spec(
         wait_for_session=request.wait_for_session,
         verbosity=request.verbosity,
         prepared_at=at,
+        codex_home=str(settings.codex_home),
     )
 
 
@@ -141,29 +140,11 @@ def _cwd() -> str:
         raise UsageError(message) from error
 
 
-def preview(prompt: bytes) -> str:
-    """Return the beginning of a prompt, for records."""
-    return prompt[: PREVIEW_CHARACTERS * 4].decode(errors="replace")[
-        :PREVIEW_CHARACTERS
-    ]
-
-
 def _read_file(path: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
         message = f"--task-file {path}: {error.strerror or error}"
-        raise UsageError(message) from error
-
-
-def _read_stdin() -> bytes:
-    if sys.stdin is None:
-        message = "--task -: standard input is closed"
-        raise UsageError(message)
-    try:
-        return sys.stdin.buffer.read()
-    except OSError as error:
-        message = f"--task -: standard input cannot be read: {error.strerror}"
         raise UsageError(message) from error
 
 

@@ -8,7 +8,7 @@ from runner.judge import Cause, Exit
 from runner.ladder import Ladder
 from runner.liveness import Life, codex_of, life_of
 from runner.model import Launching, Running
-from runner.service.settle import settle
+from runner.settle import settle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

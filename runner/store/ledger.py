@@ -1,34 +1,36 @@
 """The ledger of runs: each record is in the index and in the run's meta file.
 
 The one invariant: both are written in one transaction whose update names the state
-that was read, so of two writers exactly one wins and the file is the winner's.
+that was read, so of two writers exactly one wins and the file is the winner's. What
+follows from a run for its session, its mailbox and the usage is in the same one.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import sqlite3
-from pathlib import Path
 
 from runner import artifacts, record
-from runner.errors import LedgerFault, NoSuchRunError, StaleStateError
+from runner.errors import AlreadyDeliveredError, NoSuchRunError, StaleStateError
+from runner.model import Outcome
+from runner.store import consumption
+from runner.store.database import Database
+from runner.store.mail import Mailboxes
+from runner.store.sessions import Sessions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import sqlite3
+    from pathlib import Path
 
     from runner.model import Event, Run, SessionId
+    from runner.store.database import Cell
 
-_SCHEMA_VERSION = 1
-# Fifty commands that start at once wait for each other's fsync, not for a lock
-# that is lost; a disk that takes longer than this is reported as a fault.
-_BUSY_SECONDS = 60.0
+_COLUMNS = "state, session_id, repo, prepared_at, ended_at, outcome, record"
 
 
 class Ledger:
-    """Open the index of a state directory, making both when they are missing.
+    """Open the ledger of a state directory, making both when they are missing.
 
     Raises:
         FileFault: the state directory cannot be made.
@@ -36,25 +38,34 @@ class Ledger:
     """
 
     def __init__(self, state_home: Path) -> None:
-        artifacts.make_directory(
-            state_home, "CODEX_RUNNER_HOME names another state directory"
-        )
-        self._path = state_home / "runs.db"
-        self._db = self._open()
+        self.database = Database(state_home)
+        self.sessions = Sessions(self.database)
+        self.mail = Mailboxes(self.database)
 
     def close(self) -> None:
-        self._db.close()
+        self.database.close()
 
-    def prepare(self, run: Run) -> None:
+    def prepare(self, run: Run, *, title: str | None = None) -> None:
         """Put a new run on record, in the index and as its meta file.
 
+        A run that delivers a prompt of a mailbox takes it out in the same moment.
+
+        Args:
+            run: the run.
+            title: the name of the session that it opens.
+
         Raises:
+            AlreadyDeliveredError: somebody else has delivered its prompt.
             FileFault: the meta file cannot be written.
             LedgerFault: the index cannot be written.
         """
-        with self._transaction() as db:
-            db.execute("insert into runs values (?, ?, ?, ?, ?, ?, ?, ?)", _row(run))
-            _write_meta(run)
+        mail_id = run.spec.mail_id
+        with self.database.transaction(is_durable=mail_id is not None) as db:
+            _insert(db, run)
+            self.sessions.note(db, run, title=title)
+            if mail_id is not None and not self.mail.deliver(db, mail_id, run.run_id):
+                raise AlreadyDeliveredError(mail_id)
+            write_meta(run)
 
     def advance(self, run: Run, event: Event) -> Run:
         """Carry a run to its next state.
@@ -78,17 +89,23 @@ class Ledger:
         Raises:
             StaleStateError, FileFault, LedgerFault: as `advance`.
         """
-        run_id, state, *rest = _row(now)
-        with self._transaction() as db:
+        run_id, *row = _row(now)
+        changes = ", ".join(f"{name} = ?" for name in _COLUMNS.split(", "))
+        with self.database.transaction() as db:
             changed = db.execute(
-                "update runs set state = ?, session_id = ?, repo = ?, prepared_at = ?,"
-                " ended_at = ?, outcome = ?, record = ? where run_id = ? and state = ?",
-                (state, *rest, run_id, _state_of(was)),
+                f"update runs set {changes} where run_id = ? and state = ?",  # noqa: S608 - names of columns
+                (*row, run_id, _state_of(was)),
             ).rowcount
             if not changed:
                 raise StaleStateError(now.run_id, _state_of(was))
+            self.sessions.note(db, now, was=was.key)
+            if now.is_finished:
+                consumption.note(db, now)
+            if now.outcome is Outcome.NOT_STARTED and now.spec.mail_id is not None:
+                # Codex has never seen the prompt: it waits again, where it stood.
+                self.mail.put_back(db, now.spec.mail_id, now.run_id)
             if with_meta:
-                _write_meta(now)
+                write_meta(now)
         return now
 
     def find(self, run_id: str) -> Run:
@@ -97,22 +114,26 @@ class Ledger:
         Raises:
             NoSuchRunError: the index does not know it.
         """
-        row = self._query("select record from runs where run_id = ?", run_id)
-        if not row:
-            raise NoSuchRunError(run_id, str(self._path))
-        return row[0]
+        found = self._runs("run_id = ?", run_id)
+        if not found:
+            raise NoSuchRunError(run_id, str(self.database.path))
+        return found[0]
 
-    def of_session(self, session_id: SessionId) -> list[Run]:
-        """Return the runs on a session, the oldest first."""
-        return self._query(
-            "select record from runs where session_id = ? order by run_id", session_id
-        )
+    def of_session(self, session_id: SessionId | str) -> list[Run]:
+        """Return the runs on a session, the oldest first.
+
+        A run id stands for the session of a run whose Codex has not named one.
+        """
+        return self._runs("session_id = ?", session_id)
+
+    def last_of(self, session_id: str) -> Run | None:
+        """Return the newest run on a session."""
+        sql = "run_id = (select last_run from sessions where session_id = ?)"
+        return next(iter(self._runs(sql, session_id)), None)
 
     def unfinished(self) -> list[Run]:
         """Return the runs that no one has judged yet, the oldest first."""
-        return self._query(
-            "select record from runs where state <> 'finished' order by run_id"
-        )
+        return self._runs("state <> 'finished'")
 
     def adopt(self, run: Run) -> Run:
         """Take a run into the index that only its meta file knows.
@@ -120,60 +141,31 @@ class Ledger:
         Raises:
             LedgerFault: the index cannot be written.
         """
-        with self._transaction() as db:
-            db.execute(
-                "insert or ignore into runs values (?, ?, ?, ?, ?, ?, ?, ?)", _row(run)
-            )
+        with self.database.transaction() as db:
+            if _insert(db, run, "or ignore"):
+                self.sessions.note(db, run)
+                if run.is_finished:
+                    consumption.note(db, run)
         return self.find(run.run_id)
 
-    def _query(self, sql: str, *values: str) -> list[Run]:
-        try:
-            rows = self._db.execute(sql, values).fetchall()
-        except UnicodeEncodeError:
-            return []  # stray bytes of a command line: no id of ours
-        except sqlite3.Error as error:
-            raise LedgerFault(self._path, str(error)) from error
-        return [record.from_json(json.loads(text)) for (text,) in rows]
+    def relocate(self, runs: list[Run]) -> None:
+        """Put on record where the files of runs lie now that their session has moved.
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        try:
-            self._db.execute("begin immediate")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("rollback")
-                raise
-            self._db.execute("commit")
-        except sqlite3.Error as error:
-            with contextlib.suppress(sqlite3.Error):
-                self._db.execute("rollback")
-            raise LedgerFault(self._path, str(error)) from error
+        Raises:
+            LedgerFault: the index cannot be written.
+        """
+        with self.database.transaction() as db:
+            for run in runs:
+                text = json.dumps(record.to_json(run), ensure_ascii=True)
+                db.execute(
+                    "update runs set record = ? where run_id = ? and state = ?",
+                    (text, run.run_id, _state_of(run)),
+                )
 
-    def _open(self) -> sqlite3.Connection:
-        try:
-            artifacts.touch(self._path)
-            db = sqlite3.connect(
-                self._path, timeout=_BUSY_SECONDS, isolation_level=None
-            )
-            # The meta files are synced one by one, and the index can be made anew
-            # from them: a power cut may cost it its last rows, not its consistency.
-            db.execute("pragma synchronous = normal")
-            _migrate(db, self._path)
-        except sqlite3.Error as error:
-            raise LedgerFault(self._path, str(error)) from error
-        return db
-
-
-def write_meta_only(run: Run) -> None:
-    """Write a verdict to the meta file when the index cannot take it.
-
-    The next reader finds it there and brings the index up to it.
-
-    Raises:
-        FileFault: the disk refuses that too.
-    """
-    _write_meta(run)
+    def _runs(self, condition: str, *values: str) -> list[Run]:
+        sql = f"select record from runs where {condition} order by run_id"  # noqa: S608 - see the callers
+        rows = self.database.rows(sql, *values)
+        return [record.from_json(json.loads(str(text))) for (text,) in rows]
 
 
 def read_meta(path: Path) -> Run | None:
@@ -193,44 +185,38 @@ def read_meta(path: Path) -> Run | None:
     return record.from_json(data if isinstance(data, dict) else {})
 
 
-def _write_meta(run: Run) -> None:
+def write_meta(run: Run) -> None:
+    """Write the meta file of a run.
+
+    Alone it is the last resort for a verdict that the index cannot take: the next
+    reader finds it there and brings the index up to it.
+
+    Raises:
+        FileFault: the disk refuses that too.
+    """
     artifacts.replace(
         record.files_of(run.spec).meta, record.encode(record.to_json(run), indent=2)
     )
 
 
-def _row(run: Run) -> tuple[str | None, ...]:
+def _insert(db: sqlite3.Connection, run: Run, otherwise: str = "") -> int:
+    sql = f"insert {otherwise} into runs (run_id, {_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608, E501 - names of columns
+    return db.execute(sql, _row(run)).rowcount
+
+
+def _row(run: Run) -> tuple[Cell, ...]:
     data = record.to_json(run)
     return (
         run.run_id,
         _state_of(run),
-        run.session,
+        run.key,
         os.fsencode(run.spec.repo).decode(errors="replace"),
         str(data["prepared_at"]),
         None if data["ended_at"] is None else str(data["ended_at"]),
-        None if data["outcome"] is None else str(data["outcome"]),
+        run.outcome,
         json.dumps(data, ensure_ascii=True),
     )
 
 
 def _state_of(run: Run) -> str:
     return type(run.state).__name__.lower()
-
-
-def _migrate(db: sqlite3.Connection, path: Path) -> None:
-    (version,) = db.execute("pragma user_version").fetchone()
-    if version == _SCHEMA_VERSION:
-        return
-    if version > _SCHEMA_VERSION:
-        raise LedgerFault(path, f"it was made by a newer version (schema {version})")
-    # Kept in the file: only the first command ever has to switch it on.
-    db.execute("pragma journal_mode = wal")
-    db.execute("begin immediate")
-    (version,) = db.execute("pragma user_version").fetchone()
-    if version == 0:
-        schema = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
-        for statement in schema.split(";\n"):
-            if statement.strip():
-                db.execute(statement)
-        db.execute(f"pragma user_version = {_SCHEMA_VERSION}")
-    db.execute("commit")

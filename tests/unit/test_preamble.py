@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from support.runs import SESSION, settings, spec
 
-from runner.cli.preamble import preamble, redacted
 from runner.model import CodexOptions, Mode, SessionId, Verbosity
+from runner.preamble import preamble, redacted
 
 SECRET = "squeamish"  # noqa: S105  # that is the point
 

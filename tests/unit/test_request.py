@@ -11,11 +11,10 @@ from parsers.summary import PREVIEW_LENGTH
 from runner import config
 from runner.errors import FileFault, UsageError
 from runner.model import CodexOptions, Limits, Report, Verbosity
+from runner.prompt import PREVIEW_CHARACTERS, preview
 from runner.service.request import (
-    PREVIEW_CHARACTERS,
     Request,
     build_spec,
-    preview,
     read_prompt,
 )
 from runner.store.ledger import Ledger

@@ -51,8 +51,8 @@ def test_the_answer_behind_a_huge_line_stands_in_the_transcript(
         files.stderr.write_text("x" * HUGE + "\nlast words\n")
     watch = Watch(files)
 
-    text = watch.read() if was_read else ""
-    text += "".join(watch.finish())
+    text = watch.read().text if was_read else ""
+    text += "".join(written.text for written in watch.finish())
 
     assert ANSWER in text
     assert "unreadable" not in text

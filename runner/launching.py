@@ -9,7 +9,8 @@ from runner import artifacts, block, process, proctable, record, session_lock
 from runner.channel import Listener
 from runner.errors import RunnerError, RunnerFault, SessionBusyError
 from runner.model import Prepared, Run
-from runner.orders import STOP_SIGNALS, Orders
+from runner.orders import STOP_ORDER, STOP_SIGNALS, Orders
+from runner.preamble import preamble
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,24 +47,38 @@ class Preparation(Value):
     session_lock: int | None
 
 
-def prepare(
-    spec: Spec, prompt: bytes, preamble: str, ledger: Ledger, settings: Config
-) -> Preparation:
+class Commission(Value):
+    """Hold a run that is to be: its spec, and the prompt byte for byte.
+
+    `lock` is that of its session, when it has been taken already; `title` the name of
+    the session that it opens.
+    """
+
+    spec: Spec
+    prompt: bytes
+    lock: int | None = None
+    title: str | None = None
+
+
+def prepare(commission: Commission, ledger: Ledger, settings: Config) -> Preparation:
     """Put a run on record: its files, its meta JSON, its row in the index.
 
     Raises:
         SessionBusyError: another run holds the session, and waiting was not asked for.
+        AlreadyDeliveredError: another run delivers the prompt of its mailbox.
         RunnerFault: the disk or the index refuses; nothing is left behind.
     """
-    lock = _session_lock(spec, ledger, settings)
+    spec, lock = commission.spec, commission.lock
+    if lock is None:
+        lock = _session_lock(spec, ledger, settings)
     files = record.files_of(spec)
     run = Run(spec=spec, state=Prepared(launcher=proctable.this_process()))
-    head = block.text([*block.announcement(run), ""]) + preamble + "\n"
+    head = block.text([*block.announcement(run), ""]) + preamble(spec, settings) + "\n"
     made: list[Path] = []
     try:
         artifacts.make_directory(files.directory, "--log-dir names another one")
         for path, content in (
-            (files.prompt, prompt),
+            (files.prompt, commission.prompt),
             (files.events, b""),
             (files.stderr, b""),
             (files.log, head.encode(errors="backslashreplace")),
@@ -73,7 +88,7 @@ def prepare(
         guard = artifacts.lock(files.events)
         if guard is None:
             raise _TakenError(files.events)
-        ledger.prepare(run)
+        ledger.prepare(run, title=commission.title)
     except RunnerError:
         artifacts.remove([*made, files.meta])
         if lock is not None:
@@ -118,7 +133,7 @@ def launch(preparation: Preparation, settings: Config) -> Started:
                 stdout=log,
                 stderr=log,
                 keep=tuple(handed),
-                blocked=STOP_SIGNALS,
+                blocked=(*STOP_SIGNALS, STOP_ORDER),
             )
         )
     except OSError as error:

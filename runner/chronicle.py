@@ -1,0 +1,169 @@
+"""Keep a session's own files up to its runs: task.json, .log, .result and .pid.
+
+They are a view for people and scripts: all that they say is in the index and in the
+files of the runs too, so a disk that refuses costs a warning, and they can be made
+anew. A session that has no directory has no such files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from parsers import tasklog
+from parsers.digest import Digest
+from parsers.value import replace
+from runner import artifacts, record, session_files, task_json
+from runner.clock import iso
+from runner.errors import RunnerError
+from runner.model import Running
+from runner.watch import Watch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from runner.model import Run, SessionId
+    from runner.session_files import SessionFiles
+    from runner.store.ledger import Ledger
+
+
+class Chronicle:
+    """Write one run into the files of its session, as it happens.
+
+    Args:
+        ledger: the index.
+        state_home: where sessions have their directories.
+        warn: what is called with one line for each thing that went wrong.
+    """
+
+    def __init__(
+        self, ledger: Ledger, state_home: Path, warn: Callable[[str], None]
+    ) -> None:
+        self._ledger = ledger
+        self._home = state_home
+        self._warn = warn
+
+    def began(self, run: Run) -> None:
+        """Note that Codex works on the run's prompt."""
+        if (files := self._files(run)) is None:
+            return
+        if isinstance(run.state, Running):
+            pid = str(run.state.codex.pid).encode()
+            self._try(lambda: artifacts.replace(files.pid, pid))
+        self._try(lambda: self._begin_log(files, run))
+        self.note(run)
+
+    def name(self, run: Run, session_id: SessionId) -> Run | None:
+        """Give the directory of a session its name; None when that is nothing new.
+
+        Raises:
+            FileFault: the directory cannot be moved; it is where it was.
+        """
+        was = session_files.pending(self._home, run.run_id)
+        if Path(run.spec.log_dir) != was.runs:
+            return None
+        now = session_files.active(self._home, session_id)
+        session_files.move(was, now)
+        return session_files.moved(run, now)
+
+    def wrote(self, run: Run, lines: Iterable[bytes]) -> None:
+        """Add what Codex has written to the log."""
+        text = b"".join(lines)
+        if text and (files := self._files(run)) is not None:
+            self._try(lambda: artifacts.append(files.log, text))
+
+    def ended(self, run: Run, answer: str | None) -> None:
+        """Note the end of a run that is about to be put on record."""
+        if (files := self._files(run)) is None:
+            return
+        if answer:
+            text = answer.encode(errors="replace")
+            self._try(lambda: artifacts.replace(files.result, text))
+        self.note(run)
+        if run.launched_at is not None:
+            artifacts.remove([files.pid])
+
+    def note(self, run: Run) -> None:
+        """Write the metadata anew, with the run as it is given."""
+        if (files := self._files(run)) is not None:
+            self._try(lambda: write_json(self._ledger, files, run))
+
+    def _files(self, run: Run) -> SessionFiles | None:
+        return directory_of(self._home, run)
+
+    def _begin_log(self, files: SessionFiles, run: Run) -> None:
+        if not files.log.exists():
+            earlier = self._ledger.of_session(run.key)
+            write_log(files, (each for each in earlier if each.run_id < run.run_id))
+        artifacts.append(files.log, tasklog.prompt(_prompt_of(run)))
+
+    def _try(self, writing: Callable[[], None]) -> None:
+        try:
+            writing()
+        except RunnerError as error:
+            self._warn(str(error))
+
+
+def directory_of(state_home: Path, run: Run) -> SessionFiles | None:
+    """Name the directory of a run's session; None when it has none."""
+    own = session_files.of_run(state_home, run)
+    files = own or session_files.active(state_home, run.key)
+    return files if files.directory.is_dir() else None
+
+
+def write_json(ledger: Ledger, files: SessionFiles, run: Run | None = None) -> None:
+    """Write the metadata of a session from the index.
+
+    Args:
+        ledger: the index.
+        files: the session's.
+        run: one of its runs, as it is when the index does not know that yet.
+
+    Raises:
+        RunnerFault: it cannot be read or written.
+    """
+    key = run.key if run is not None else files.directory.name
+    row, runs = ledger.sessions.find(key), ledger.of_session(key)
+    if run is not None:
+        runs = [run if each.run_id == run.run_id else each for each in runs]
+    if row is None or not runs:
+        return
+    if run is not None and run.ended_at is not None:
+        row = replace(row, updated_at=iso(run.ended_at))
+    answer = artifacts.read_text(files.result) or None
+    text = record.encode(task_json.build(row, runs, answer), indent=2)
+    artifacts.replace(files.json, text)
+
+
+def write_log(files: SessionFiles, runs: Iterable[Run]) -> None:
+    """Write the log of a session anew, from what its runs have left.
+
+    Raises:
+        FileFault: it cannot be written; the one that is there stays.
+    """
+    artifacts.replace_with(files.log, (line for run in runs for line in lines_of(run)))
+
+
+def lines_of(run: Run) -> Iterator[bytes]:
+    """Yield what a run adds to the log of its session."""
+    yield tasklog.prompt(_prompt_of(run))
+    for written in Watch(record.files_of(run.spec)).finish():
+        yield from written.lines
+
+
+def answer_of(run: Run) -> str | None:
+    """Return the last thing that Codex said in a run, whole; None if there is none."""
+    digest = Digest()
+    try:
+        with record.files_of(run.spec).events.open("rb") as stream:
+            digest.read(stream)
+    except OSError:
+        return None
+    return digest.final_message
+
+
+def _prompt_of(run: Run) -> bytes:
+    try:
+        return record.files_of(run.spec).prompt.read_bytes()
+    except OSError:
+        return run.spec.task.encode(errors="replace")

@@ -1,0 +1,205 @@
+"""Prompts that wait for their session: put there by one command, delivered by another.
+
+Whoever ends a run looks into the mailbox after it has given the session back, and so
+does every command that looks at a session: a sender adds its prompt before it tries
+to take the session, so one of the two always sees it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from parsers.value import replace
+from runner import artifacts, clock, launching, session_files, session_lock
+from runner.errors import AlreadyDeliveredError, FileFault, RunnerError
+from runner.model import Mode, Outcome, Report, SessionId
+from runner.prompt import preview
+from runner.settle import settle
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runner.config import Config
+    from runner.launching import Commission, Started
+    from runner.model import Run, RunId, Spec
+    from runner.session_files import SessionFiles
+    from runner.store.ledger import Ledger
+    from runner.store.mail import Mail
+
+QUIT = b"/quit"
+# A prompt whose run does not come to be (no such binary) is not tried for ever.
+_ATTEMPTS = 3
+_HOLDING = (Outcome.USAGE_LIMITED, Outcome.AUTH_FAILED)
+
+
+def put(session_id: str, prompt: bytes, ledger: Ledger, state_home: Path) -> int:
+    """Add a prompt to the mailbox of a session; it is on the disk when this returns.
+
+    Raises:
+        RunnerFault: the disk or the index refuses; nothing is queued.
+    """
+
+    def write(mail_id: int) -> None:
+        path = session_files.active(state_home, session_id).mail(mail_id)
+        artifacts.make_directory(path.parent)
+        artifacts.replace(path, prompt)
+
+    return ledger.mail.put(session_id, preview(prompt), clock.now(), write)
+
+
+def hold_of(last: Run, first: Mail) -> str | None:
+    """Say why the first waiting prompt is not delivered by itself; None when it is.
+
+    After a usage limit or a refused login every further prompt would be used up for
+    nothing: it waits until the limit is over, or until somebody sends on purpose.
+    """
+    if last.session is None:
+        return "Codex has never named a thread"
+    if first.attempts >= _ATTEMPTS:
+        error = last.verdict.error if last.verdict else None
+        return f"Codex could not be started for it {first.attempts} times: {error}"
+    if last.outcome not in _HOLDING:
+        return None
+    resets_at = _resets_at(last)
+    if resets_at is None:
+        return f"the last run ended {last.outcome}"
+    if clock.now().timestamp() >= resets_at:
+        return None
+    return f"the usage limit lasts until {clock.iso(clock.at(resets_at))}"
+
+
+def deliver(
+    session_id: str, ledger: Ledger, settings: Config, *, is_asked: bool = False
+) -> Started | None:
+    """Start what waits first for a session, if the session is free.
+
+    Args:
+        session_id: whose mailbox.
+        ledger: the index.
+        settings: for the programs that are started.
+        is_asked: somebody sends on purpose: nothing is held back.
+
+    Returns:
+        The run that was started; None when nothing waits or somebody else has the
+        session, who delivers it then.
+
+    Raises:
+        RunnerFault: the machine refuses; the prompt goes on waiting.
+    """
+    if not ledger.mail.waiting(session_id):
+        return None
+    run_id = artifacts.new_run_id(clock.now())
+    taken = session_lock.take(
+        settings.state_home, ledger, SessionId(session_id), run_id
+    )
+    if isinstance(taken, session_lock.Busy):
+        return None
+    try:
+        last = _last_run(session_id, ledger, settings)
+        mail = next(iter(ledger.mail.waiting(session_id)), None)
+        if mail is None or last is None or not last.is_finished:
+            return None
+        if hold_of(last, mail) and not (is_asked and last.session):
+            return None
+        files = session_files.active(settings.state_home, session_id)
+        commission = launching.Commission(
+            spec=replace(
+                next_spec(last, mail.task, files, run_id), mail_id=mail.mail_id
+            ),
+            prompt=_read(files.mail(mail.mail_id)),
+            lock=os.dup(taken.descriptor),
+        )
+        return _obey_or_start(commission, ledger, settings)
+    finally:
+        os.close(taken.descriptor)
+
+
+def _obey_or_start(
+    commission: Commission, ledger: Ledger, settings: Config
+) -> Started | None:
+    """Give a prompt to Codex; one that ends the session is for us."""
+    session = commission.spec.resume_session
+    if session is not None and commission.prompt.strip() == QUIT:
+        os.close(commission.lock or -1)
+        ledger.mail.skip(session)
+        return None
+    try:
+        return start(commission, ledger, settings)
+    except AlreadyDeliveredError:
+        return None
+
+
+def next_spec(last: Run, task: str, files: SessionFiles, run_id: RunId) -> Spec:
+    """Build the spec of a run that carries a session on as its last run was.
+
+    What belonged to the last run alone is left out: who was told of it, its images.
+    """
+    spec = last.spec
+    return replace(
+        spec,
+        run_id=run_id,
+        mode=Mode.RESUME,
+        task=task,
+        task_file=None,
+        resume_session=last.session,
+        log_dir=str(files.runs),
+        cwd=spec.repo,
+        codex=replace(spec.codex, once=()),
+        limits=replace(spec.limits, announcement=None),
+        report=Report(),
+        wait_for_session=False,
+        prepared_at=clock.now(),
+        mail_id=None,
+    )
+
+
+def start(commission: Commission, ledger: Ledger, settings: Config) -> Started:
+    """Prepare a run and hand it to a supervisor.
+
+    Raises:
+        AlreadyDeliveredError: somebody else has delivered its prompt.
+        RunnerFault: the machine refuses; what is on record says so.
+    """
+    preparation = launching.prepare(commission, ledger, settings)
+    try:
+        return launching.launch(preparation, settings)
+    except RunnerError as error:
+        launching.abandon(preparation, str(error), ledger)
+        raise
+
+
+def _last_run(session_id: str, ledger: Ledger, settings: Config) -> Run | None:
+    """Return the newest run on a session, when all that came before it are over."""
+    last = None
+    for run in ledger.of_session(session_id):
+        last = run
+        if not run.is_finished:
+            last = settle(run, ledger, settings, holds_session=True)
+        if not last.is_finished:
+            break
+    return last
+
+
+def _resets_at(last: Run) -> float | None:
+    """Return when the limit that stopped a run is over, in seconds of the epoch."""
+    limits = last.accounts.get("rate_limits")
+    if not isinstance(limits, dict):
+        return None
+    windows = [limits.get(name) for name in ("primary", "secondary")]
+    found = [
+        float(window["resets_at"])
+        for window in windows
+        if isinstance(window, dict)
+        and isinstance(window.get("resets_at"), int | float)
+        and float(window.get("used_percent") or 0) >= 100  # noqa: PLR2004 - per cent
+    ]
+    return max(found, default=None)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        mend = "codex-tasks stop skips what waits"
+        raise FileFault("read the prompt", path, error, mend) from error

@@ -1,0 +1,155 @@
+"""Where a session's files lie, and how they move.
+
+One directory per session, named after its thread: `task.json` (metadata), `task.log`
+(the events of all runs), `task.result` (the last answer), `task.pid` (the live Codex),
+the files of its runs and the prompts of its mailbox. A session whose thread Codex has
+not named yet lies in `.pending/<run id>`; an archived one in `archive/YYYY/MM/DD`.
+The four `task.*` files have the names and the content of the older `codex-tasks` (0.3).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from parsers.value import Value, replace
+from runner.codex import home
+from runner.errors import FileFault
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from runner.model import Run
+
+PENDING = ".pending"
+ARCHIVE = "archive"
+_RUNS = "runs"
+
+
+class SessionFiles(Value, kw_only=False):
+    """Name the files of one session."""
+
+    directory: Path
+
+    @property
+    def json(self) -> Path:
+        return self.directory / "task.json"
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "task.log"
+
+    @property
+    def result(self) -> Path:
+        return self.directory / "task.result"
+
+    @property
+    def pid(self) -> Path:
+        return self.directory / "task.pid"
+
+    @property
+    def runs(self) -> Path:
+        """Return the log directory of the runs that were started for the session."""
+        return self.directory / _RUNS
+
+    def mail(self, mail_id: int) -> Path:
+        """Name the file of a prompt in the mailbox."""
+        return self.directory / "mail" / f"{mail_id:08d}.prompt"
+
+
+def pending(state_home: Path, run_id: str) -> SessionFiles:
+    """Name the files of a session whose thread has no name yet."""
+    return SessionFiles(state_home / PENDING / run_id)
+
+
+def active(state_home: Path, session_id: str) -> SessionFiles:
+    """Name the files of a session in use: of a thread, or of a run without one."""
+    if home.UUID.fullmatch(session_id):
+        return SessionFiles(state_home / session_id)
+    return pending(state_home, session_id)
+
+
+def bucket(at: datetime) -> str:
+    """Name the directory of a day's archived sessions, below the state directory."""
+    return f"{ARCHIVE}/{at:%Y/%m/%d}"
+
+
+def placed(state_home: Path, session_id: str, archived_in: str | None) -> SessionFiles:
+    """Name the files of a session where the index has it."""
+    if archived_in is None:
+        return active(state_home, session_id)
+    return SessionFiles(state_home / archived_in)
+
+
+def found(state_home: Path, session_id: str) -> SessionFiles | None:
+    """Find the directory of a session by looking, whatever the index says."""
+    in_use = active(state_home, session_id)
+    if in_use.directory.is_dir():
+        return in_use
+    return next(
+        (
+            SessionFiles(path)
+            for path in archived(state_home)
+            if path.name == session_id
+        ),
+        None,
+    )
+
+
+def archived(state_home: Path) -> Iterator[Path]:
+    """List the directories of archived sessions."""
+    yield from (state_home / ARCHIVE).glob("[0-9]*/[0-9]*/[0-9]*/*")
+
+
+def of_run(state_home: Path, run: Run) -> SessionFiles | None:
+    """Name the files of the session that a run was started for, where it lay then.
+
+    None for a run with a log directory of its own.
+    """
+    runs = Path(run.spec.log_dir)
+    if runs.name == _RUNS and runs.is_relative_to(state_home):
+        return SessionFiles(runs.parent)
+    return None
+
+
+def located(state_home: Path, run: Run) -> Run:
+    """Return a run with the place where its files really are.
+
+    Whoever moved its session may have died before that was on record.
+    """
+    was = of_run(state_home, run)
+    if was is None or was.runs.is_dir():
+        return run
+    now = found(state_home, run.key)
+    return run if now is None else moved(run, now)
+
+
+def moved(run: Run, to: SessionFiles) -> Run:
+    """Return a run whose session lies elsewhere now."""
+    return replace(run, spec=replace(run.spec, log_dir=str(to.runs)))
+
+
+def move(was: SessionFiles, now: SessionFiles) -> None:
+    """Move a session in one rename; open files and locks go with it.
+
+    Raises:
+        FileFault: it cannot be moved; it is where it was.
+    """
+    try:
+        was.directory.rename(now.directory)
+    except OSError as error:
+        doing = f"move {was.directory} to"
+        raise FileFault(doing, now.directory, error) from error
+
+
+def size(files: SessionFiles) -> int:
+    """Return how many bytes of the disk a session's files take."""
+    total = 0
+    for name, _, entries in os.walk(files.directory):
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                total += (Path(name) / entry).lstat().st_blocks * 512
+    return total

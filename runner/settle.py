@@ -1,0 +1,101 @@
+"""Tell the truth about a run that its supervisor can no longer tell."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from runner import config, record, session_files, session_lock
+from runner.errors import FileFault, RunnerError, StaleStateError
+from runner.judge import Exit
+from runner.liveness import Life, life_of
+from runner.store.ledger import read_meta
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runner.config import Config
+    from runner.model import Run
+    from runner.store.ledger import Ledger
+
+_UNSEEN = Exit()
+
+
+def settle(
+    run: Run,
+    ledger: Ledger,
+    settings: Config,
+    ended: Exit = _UNSEEN,
+    *,
+    holds_session: bool = False,
+) -> Run:
+    """Return a run as it really is, judging it when nobody keeps it alive.
+
+    A run that lives is returned as it is. One that was left behind takes the verdict
+    that its supervisor could write to the meta file alone, else the one that its log
+    proves, else it is lost.
+
+    Args:
+        run: the run as it was read.
+        ledger: the index.
+        settings: for the place of Codex's rollouts and the state directory.
+        ended: why it is over, when the caller has ended it.
+        holds_session: the caller has the lock of its session.
+
+    Raises:
+        RunnerFault: the record cannot be read or written.
+    """
+    run = session_files.located(settings.state_home, run)
+    if run.is_finished or life_of(run) is not Life.NONE:
+        return run
+    # Between the reading of the record and the look at the processes the supervisor
+    # may have written its verdict.
+    run = session_files.located(settings.state_home, ledger.find(run.run_id))
+    if run.is_finished:
+        return run
+    from runner import conclude  # noqa: PLC0415 - 40 ms, only where one was left
+
+    theirs = config.at_codex_home(settings, run.spec.codex_home)
+    finished = _told_by_meta(run) or conclude.conclude_abandoned(
+        run, ended, ledger, theirs
+    )
+    _tell_session(finished, ledger, settings, holds_session=holds_session)
+    try:
+        return ledger.store(run, finished)
+    except StaleStateError:
+        return ledger.find(run.run_id)
+    except FileFault:
+        return ledger.store(run, finished, with_meta=False)
+
+
+def _told_by_meta(run: Run) -> Run | None:
+    try:
+        told = read_meta(record.files_of(run.spec).meta)
+    except RunnerError:
+        return None
+    return told if told is not None and told.is_finished else None
+
+
+def _tell_session(
+    run: Run, ledger: Ledger, settings: Config, *, holds_session: bool
+) -> None:
+    """Complete the session's own files; what cannot be written is made anew later."""
+    from runner import chronicle  # noqa: PLC0415 - see settle
+
+    files = chronicle.directory_of(settings.state_home, run)
+    if files is None:
+        return
+    writer = chronicle.Chronicle(ledger, settings.state_home, lambda _: None)
+    lock = None
+    if run.session is not None and not holds_session:
+        taken = session_lock.take(settings.state_home, ledger, run.session, run.run_id)
+        if isinstance(taken, session_lock.Busy):
+            # Another run writes there; this one's lines come when the log is made anew.
+            return
+        lock = taken.descriptor
+    try:
+        writer.ended(run, chronicle.answer_of(run))
+        with contextlib.suppress(RunnerError):
+            chronicle.write_log(files, ledger.of_session(run.key))
+    finally:
+        if lock is not None:
+            os.close(lock)

@@ -1,0 +1,122 @@
+"""The SQLite file of the index: opened, brought up to the schema, written to.
+
+Every fault of the database becomes a `LedgerFault` here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+from runner import artifacts
+from runner.errors import LedgerFault
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Cell = str | int | float | None
+
+_SCHEMAS = ("schema_1.sql", "schema_2.sql")
+# Fifty commands that start at once wait for each other's fsync, not for a lock
+# that is lost; a disk that takes longer than this is reported as a fault.
+_BUSY_SECONDS = 60.0
+
+
+class Database:
+    """Open the index of a state directory, making both when they are missing.
+
+    Raises:
+        FileFault: the state directory cannot be made.
+        LedgerFault: the database cannot be opened or is of a newer suite.
+    """
+
+    def __init__(self, state_home: Path) -> None:
+        artifacts.make_directory(
+            state_home, "CODEX_RUNNER_HOME names another state directory"
+        )
+        self.path = state_home / "runs.db"
+        self._db = self._open()
+
+    def close(self) -> None:
+        self._db.close()
+
+    def rows(self, sql: str, *values: Cell) -> list[tuple[Cell, ...]]:
+        """Return what a query finds.
+
+        Raises:
+            LedgerFault: the index cannot be read.
+        """
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except UnicodeEncodeError:
+            return []  # stray bytes of a command line: no id of ours
+        except sqlite3.Error as error:
+            raise LedgerFault(self.path, str(error)) from error
+
+    def version(self) -> int:
+        """Return a number that changes when another process has written."""
+        return int(str(self.rows("pragma data_version")[0][0]))
+
+    @contextlib.contextmanager
+    def transaction(self, *, is_durable: bool = False) -> Iterator[sqlite3.Connection]:
+        """Write all of a block or nothing.
+
+        Args:
+            is_durable: on the disk before this returns. Otherwise a power cut may cost
+                the last transactions, which can be made anew from the files.
+
+        Raises:
+            LedgerFault: the index cannot be written.
+        """
+        try:
+            if is_durable:
+                self._db.execute("pragma synchronous = full")
+            self._db.execute("begin immediate")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("rollback")
+                raise
+            self._db.execute("commit")
+        except sqlite3.Error as error:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("rollback")
+            raise LedgerFault(self.path, str(error)) from error
+        finally:
+            if is_durable:
+                with contextlib.suppress(sqlite3.Error):
+                    self._db.execute("pragma synchronous = normal")
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            artifacts.touch(self.path)
+            db = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
+            # The meta files are synced one by one, and the index can be made anew
+            # from them: a power cut may cost it its last rows, not its consistency.
+            db.execute("pragma synchronous = normal")
+            _migrate(db, self.path)
+        except sqlite3.Error as error:
+            raise LedgerFault(self.path, str(error)) from error
+        return db
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    latest = len(_SCHEMAS)
+    (version,) = db.execute("pragma user_version").fetchone()
+    if version == latest:
+        return
+    if version > latest:
+        raise LedgerFault(path, f"it was made by a newer version (schema {version})")
+    # Kept in the file: only the first command ever has to switch it on.
+    db.execute("pragma journal_mode = wal")
+    db.execute("begin immediate")
+    (version,) = db.execute("pragma user_version").fetchone()
+    for name in _SCHEMAS[version:]:
+        schema = Path(__file__).with_name(name).read_text(encoding="utf-8")
+        for statement in schema.split(";\n"):
+            if statement.strip():
+                db.execute(statement)
+    db.execute(f"pragma user_version = {latest}")
+    db.execute("commit")

@@ -1,0 +1,123 @@
+"""The rows of mailboxes: prompts that wait for their session, and what became of them.
+
+A prompt leaves `waiting` in the transaction that puts its run on record, so it is
+never delivered twice and never lost in between.
+"""
+
+from __future__ import annotations
+
+from parsers.value import Value
+from runner.clock import iso
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from runner.store.database import Database
+
+_COLUMNS = "mail_id, session_id, queued_at, state, task, run_id, attempts"
+
+
+class Mail(Value, kw_only=False):
+    """Hold one prompt of a mailbox.
+
+    `state` is waiting, delivered or skipped; `task` a preview of the prompt; `attempts`
+    how many runs were prepared for it whose Codex never started.
+    """
+
+    mail_id: int
+    session_id: str
+    queued_at: str
+    state: str
+    task: str
+    run_id: str | None
+    attempts: int
+
+
+class Mailboxes:
+    """Read and write the rows of all mailboxes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(
+        self, session_id: str, task: str, at: datetime, write: Callable[[int], None]
+    ) -> int:
+        """Add a prompt to a mailbox and return its number; on the disk before that.
+
+        Args:
+            session_id: whose mailbox.
+            task: a preview of the prompt.
+            at: when it was queued.
+            write: writes the prompt's file, whose name is told by the number.
+
+        Raises:
+            FileFault: the file cannot be written; nothing is queued.
+            LedgerFault: the index cannot be written.
+        """
+        with self._database.transaction(is_durable=True) as db:
+            mail_id = db.execute(
+                "insert into mail (session_id, queued_at, state, task)"
+                " values (?, ?, 'waiting', ?)",
+                (session_id, iso(at), task),
+            ).lastrowid
+            write(mail_id or 0)
+        return mail_id or 0
+
+    def waiting(self, session_id: str) -> list[Mail]:
+        """Return what waits for a session, in the order of the queue."""
+        return self._of("session_id = ? and state = 'waiting'", session_id)
+
+    def of_session(self, session_id: str) -> list[Mail]:
+        """Return all that ever was in a session's mailbox."""
+        return self._of("session_id = ?", session_id)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many prompts wait, for each session that has any."""
+        rows = self._database.rows(
+            "select session_id, count(*) from mail where state = 'waiting'"
+            " group by session_id"
+        )
+        return {str(session): int(str(count)) for session, count in rows}
+
+    def deliver(self, db: sqlite3.Connection, mail_id: int, run_id: str) -> bool:
+        """Give a waiting prompt to a run; tell whether it still waited."""
+        return bool(
+            db.execute(
+                "update mail set state = 'delivered', run_id = ?"
+                " where mail_id = ? and state = 'waiting'",
+                (run_id, mail_id),
+            ).rowcount
+        )
+
+    def put_back(self, db: sqlite3.Connection, mail_id: int, run_id: str) -> None:
+        """Let the prompt of a run that never came to be wait again."""
+        db.execute(
+            "update mail set state = 'waiting', run_id = null,"
+            " attempts = attempts + 1 where mail_id = ? and run_id = ?",
+            (mail_id, run_id),
+        )
+
+    def skip(self, session_id: str) -> list[Mail]:
+        """Mark all that waits for a session as skipped, and return it.
+
+        Raises:
+            LedgerFault: the index cannot be written.
+        """
+        with self._database.transaction(is_durable=True) as db:
+            skipped = self.waiting(session_id)
+            db.execute(
+                "update mail set state = 'skipped'"
+                " where session_id = ? and state = 'waiting'",
+                (session_id,),
+            )
+        return skipped
+
+    def _of(self, condition: str, session_id: str) -> list[Mail]:
+        rows = self._database.rows(
+            f"select {_COLUMNS} from mail where {condition} order by mail_id",  # noqa: S608 - see the callers
+            session_id,
+        )
+        return [Mail(*row) for row in rows]  # type: ignore[arg-type] # as the schema says
