@@ -3,6 +3,8 @@
 RunnerError
 ├── UsageError            2   the command line or a file it names is wrong
 │   └── NoSuchRunError    2   a run id that no ledger here knows
+├── NoSuchTaskError       3   a task that no ledger here knows
+├── TooLateError        124   what was waited for has not come in time
 ├── RunnerFault           1   the machine refused: a full disk, a missing right
 │   ├── FileFault         1   one file operation, with the path and the reason
 │   └── LedgerFault       1   the database cannot be opened, read or written
@@ -38,6 +40,24 @@ class NoSuchRunError(UsageError):
         super().__init__(f"no run {run_id!r} is known (looked in {looked_in})")
 
 
+class NoSuchTaskError(RunnerError):
+    """Name a task that is in no ledger here."""
+
+    exit_code = 3
+
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            f"no task {text!r}: name one by its id, at least six characters of its"
+            " beginning, a run id or its title (codex-tasks ls -a lists them)"
+        )
+
+
+class TooLateError(RunnerError):
+    """Report that somebody has waited as long as he wanted to."""
+
+    exit_code = 124
+
+
 class RunnerFault(RunnerError):
     """Report that the machine, not the caller, stood in the way."""
 
@@ -68,10 +88,14 @@ class SessionBusyError(RunnerError):
 
     exit_code = 75
 
-    def __init__(self, session_id: str, holder: str) -> None:
+    def __init__(
+        self,
+        session_id: str,
+        holder: str,
+        mend: str = "--wait-for-session waits for its end",
+    ) -> None:
         super().__init__(
-            f"session {session_id} is busy: run {holder} holds it"
-            " (--wait-for-session waits for its end)"
+            f"session {session_id} is busy: run {holder} holds it ({mend})"
         )
         self.holder = holder
 

@@ -14,6 +14,7 @@ import sys
 
 from parsers.value import Value
 from runner import proctable
+from runner.errors import RunnerFault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -238,6 +239,25 @@ def run_helper(
         )
     except (OSError, CommandNotFound, ProcessTimedOut):
         return False
+    return bool(code == 0)
+
+
+def run_loud(argv: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Run a helper program whose words go to standard error; tell how it did.
+
+    Raises:
+        RunnerFault: it is not there or cannot be run.
+    """
+    from plumbum import local  # noqa: PLC0415 - see run_helper
+    from plumbum.commands.processes import CommandNotFound  # noqa: PLC0415
+
+    try:
+        code, _, _ = local[argv[0]][argv[1:]].run(
+            retcode=None, stdin=_DEVNULL, stdout=2, stderr=2, env=dict(environment)
+        )
+    except (OSError, CommandNotFound) as error:
+        message = f"{argv[0]} cannot be run: {error}"
+        raise RunnerFault(message) from error
     return bool(code == 0)
 
 

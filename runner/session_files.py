@@ -89,19 +89,13 @@ def found(state_home: Path, session_id: str) -> SessionFiles | None:
     in_use = active(state_home, session_id)
     if in_use.directory.is_dir():
         return in_use
-    return next(
-        (
-            SessionFiles(path)
-            for path in archived(state_home)
-            if path.name == session_id
-        ),
-        None,
-    )
+    places = (day / session_id for day in buckets(state_home))
+    return next((SessionFiles(place) for place in places if place.is_dir()), None)
 
 
-def archived(state_home: Path) -> Iterator[Path]:
-    """List the directories of archived sessions."""
-    yield from (state_home / ARCHIVE).glob("[0-9]*/[0-9]*/[0-9]*/*")
+def buckets(state_home: Path) -> Iterator[Path]:
+    """List the directories of the days on which sessions were archived."""
+    yield from (state_home / ARCHIVE).glob("[0-9]*/[0-9]*/[0-9]*")
 
 
 def of_run(state_home: Path, run: Run) -> SessionFiles | None:

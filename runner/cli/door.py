@@ -43,7 +43,14 @@ class Parser(argparse.ArgumentParser):
         usage: the usage line.
     """
 
-    def __init__(self, prog: str, usage: str, description: str, epilog: str) -> None:
+    def __init__(
+        self,
+        prog: str,
+        description: str,
+        usage: str | None = None,
+        epilog: str | None = None,
+        **_: object,
+    ) -> None:
         super().__init__(
             prog=prog,
             usage=usage,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from runner.model import RunId
     from runner.store.ledger import Ledger
 
-_PACE_SECONDS = 0.05
+PACE_SECONDS = 0.05
 
 
 class Shown(Value, kw_only=False):
@@ -44,6 +44,25 @@ def until_launched(listener: Listener) -> Iterator[Note | Launched]:
             yield from _notes(message)
             if message.keys() & {"launched", "waiting"}:
                 yield Launched()
+            if message.get("finished"):
+                return
+        _wait(listener)
+
+
+class Named(Value, kw_only=False):
+    """Codex has named its thread, and the record knows it."""
+
+    session_id: str
+
+
+def until_named(listener: Listener) -> Iterator[Note | Named]:
+    """Wait until the thread has a name or its supervisor has given up."""
+    while listener.is_open:
+        for message in listener.heard():
+            yield from _notes(message)
+            if session := message.get("session"):
+                yield Named(str(session))
+                return
             if message.get("finished"):
                 return
         _wait(listener)
@@ -95,6 +114,6 @@ def _notes(message: Mapping[str, object]) -> Iterator[Note]:
 
 def _wait(listener: Listener) -> None:
     if listener.is_open:
-        select.select([listener.descriptor], (), (), _PACE_SECONDS)
+        select.select([listener.descriptor], (), (), PACE_SECONDS)
     else:
-        clock.sleep(_PACE_SECONDS)
+        clock.sleep(PACE_SECONDS)

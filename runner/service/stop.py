@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+
+from parsers.value import Value
 from runner import clock, process, proctable
 from runner.config import RUN_MARKER
+from runner.errors import RunnerFault
 from runner.judge import Cause, Exit
 from runner.ladder import Ladder
 from runner.liveness import Life, codex_of, life_of
-from runner.model import Launching, Running
+from runner.model import Launching, Outcome, Running
+from runner.orders import STOP_ORDER
 from runner.settle import settle
 
 TYPE_CHECKING = False
@@ -17,6 +22,9 @@ if TYPE_CHECKING:
     from runner.store.ledger import Ledger
 
 _PACE_SECONDS = 0.02
+# The ladder of a supervisor takes fifteen seconds at the most.
+_PATIENCE_SECONDS = 20.0
+_GIVE_UP_SECONDS = 60.0
 
 
 def stop(run: Run, number: int, ledger: Ledger, settings: Config) -> bool:
@@ -31,11 +39,78 @@ def stop(run: Run, number: int, ledger: Ledger, settings: Config) -> bool:
             return process.send(state.supervisor, number)
         case Life.CODEX, _:
             _end_orphan(run)
-            ended = Exit(cause=Cause.SIGNAL, cause_value=number)
+            cause = Cause.ORDER if number == STOP_ORDER else Cause.SIGNAL
+            ended = Exit(cause=cause, cause_value=number)
             settle(run, ledger, settings, ended)
             return True
         case _:
             return False
+
+
+class Stopped(Value):
+    """Hold what stopping a session has done: the runs it ended, the prompts skipped."""
+
+    session_id: str
+    runs: tuple[str, ...]
+    skipped: int
+
+
+class WillNotStopError(RunnerFault):
+    """Report a run that could not be ended."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(f"run {run.run_id} does not end: kill -9 its processes")
+
+
+def stop_session(session_id: str, ledger: Ledger, settings: Config) -> Stopped:
+    """End all that a session does and has before it; return when nothing is left.
+
+    What waits in its mailbox is skipped first, so that nothing takes the place of what
+    is ended.
+
+    Raises:
+        WillNotStopError: a process of it cannot be ended.
+        RunnerFault: the record cannot be written.
+    """
+    skipped = ledger.mail.skip(session_id)
+    began = clock.monotonic()
+    ordered: dict[str, float] = {}
+    while living := _living(session_id, ledger, settings):
+        for run in living:
+            if clock.monotonic() - began >= _GIVE_UP_SECONDS:
+                raise WillNotStopError(run)
+            _press(run, ordered, ledger, settings)
+        clock.sleep(_PACE_SECONDS)
+    return Stopped(
+        session_id=session_id,
+        runs=tuple(each for each in ordered if not _has_succeeded(each, ledger)),
+        skipped=len(skipped),
+    )
+
+
+def _living(session_id: str, ledger: Ledger, settings: Config) -> list[Run]:
+    runs = [run for run in ledger.of_session(session_id) if not run.is_finished]
+    settled = [settle(run, ledger, settings) for run in runs]
+    return [run for run in settled if not run.is_finished]
+
+
+def _press(
+    run: Run, ordered: dict[str, float], ledger: Ledger, settings: Config
+) -> None:
+    """Order a run to stop, once; a supervisor that does not obey is killed."""
+    now = clock.monotonic()
+    at = ordered.get(run.run_id)
+    if at is not None and now - at < _PATIENCE_SECONDS:
+        return
+    if at is not None and isinstance(run.state, Launching | Running):
+        # What it leaves behind is ended at the next look.
+        process.send(run.state.supervisor, signal.SIGKILL)
+    if stop(run, STOP_ORDER, ledger, settings):
+        ordered[run.run_id] = now
+
+
+def _has_succeeded(run_id: str, ledger: Ledger) -> bool:
+    return ledger.find(run_id).outcome is Outcome.SUCCEEDED
 
 
 def _end_orphan(run: Run) -> None:

@@ -77,6 +77,11 @@ class Sessions:
         """Return the session of this id."""
         return next(iter(self._rows("where session_id = ?", session_id)), None)
 
+    def of_run(self, run_id: str) -> Row | None:
+        """Return the session that a run is on."""
+        sql = "where session_id = (select session_id from runs where run_id = ?)"
+        return next(iter(self._rows(sql, run_id)), None)
+
     def starting_with(self, prefix: str) -> list[Row]:
         """Return the sessions whose id begins like this, a few at the most."""
         return self._rows(

@@ -1,0 +1,53 @@
+"""What a command works with: the settings, the ledger and standard output."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from runner.cli import render
+from runner.cli.render import Output
+from runner.service import address
+from runner.store.ledger import Ledger
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from runner.config import Config
+    from runner.service.tasks import Task
+    from runner.store.sessions import Row
+
+
+class House:
+    """Open what a command asks for, once."""
+
+    def __init__(self, settings: Config) -> None:
+        self.settings = settings
+        self.output = Output()
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        return Ledger(self.settings.state_home)
+
+    def row(self, text: str) -> Row:
+        """Find the session that a text names."""
+        return address.find(text, self.ledger)
+
+    def rows(self, texts: Sequence[str]) -> list[Row]:
+        """Find the sessions that texts name, each once."""
+        return address.find_all(texts, self.ledger)
+
+    def task(self, text: str) -> Task:
+        """Find the session that a text names, as it is now."""
+        from runner.service.tasks import look  # noqa: PLC0415 - not every command
+
+        return look(self.row(text), self.ledger, self.settings)
+
+    @staticmethod
+    def note(text: str) -> None:
+        render.note(text)
+
+    @staticmethod
+    def notes(texts: Iterable[str]) -> None:
+        for text in texts:
+            render.note(text)

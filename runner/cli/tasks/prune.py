@@ -1,0 +1,12 @@
+"""x."""
+
+SUMMARY = "x"
+EXAMPLES = "x"
+
+
+def arguments(parser):
+    pass
+
+
+def main(found, house):
+    return 0

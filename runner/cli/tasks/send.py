@@ -1,0 +1,47 @@
+"""`codex-tasks send`."""
+
+from __future__ import annotations
+
+from runner import prompt
+from runner.cli import render
+from runner.service import send
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from runner.cli.house import House
+
+SUMMARY = "Send one more prompt to a task that is STOPPED or DIED."
+EXAMPLES = """\
+  codex-tasks send 01a1f0 "Now the docs" && codex-tasks status --wait 01a1f0
+  codex-tasks send --queue 01a1f0 - < next.md     (after what it does now)
+  codex-tasks send --queue 01a1f0 /quit           (end it when it has done that)
+"""
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """Describe the command line."""
+    add = parser.add_argument
+    add(
+        "--queue",
+        action="store_true",
+        help="put it into the task's mailbox: it is delivered when its turn comes",
+    )
+    add("task", metavar="TASK", help="the task")
+    add("prompt", metavar="PROMPT", help="what Codex is to do; - reads standard input")
+
+
+def main(found: Namespace, house: House) -> int:
+    """Send a prompt; standard output stays empty."""
+    text = prompt.from_argument(found.prompt)
+    row = house.row(found.task)
+    verb = send.queue if found.queue else send.send
+    sent = verb(row, text, house.ledger, house.settings, render.note)
+    if sent.run_id is not None:
+        render.note(f"run {sent.run_id} works on it")
+    elif found.queue and sent.ahead >= 0:
+        render.note(
+            f"queued behind {sent.ahead} other prompts" if sent.ahead else "queued"
+        )
+    return 0

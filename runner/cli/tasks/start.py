@@ -1,0 +1,152 @@
+"""`codex-tasks start`."""
+
+from __future__ import annotations
+
+import signal
+
+from runner import config, process, prompt
+from runner.cli import render
+from runner.errors import UsageError
+from runner.model import CodexOptions
+from runner.orders import STOP_SIGNALS
+from runner.service import start
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from runner.cli.house import House
+    from runner.launching import Started
+
+SUMMARY = "Start a session in the background and print its thread id."
+EXAMPLES = """\
+  id=$(codex-tasks start -s workspace-write "Fix the failing test")
+  codex-tasks start -t docs --working-dir ~/src/app - < prompt.md
+  codex-tasks start --repo https://example.org/app.git --working-dir app "Review it"
+"""
+DEFAULT_START_SECONDS = "60"
+DEFAULT_STALL_SECONDS = "3600"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """Describe the command line."""
+    add = parser.add_argument
+    add("prompt", metavar="PROMPT", help="what Codex is to do; - reads standard input")
+    add("-t", "--title", metavar="TITLE", help="a name to find the task by")
+    add(
+        "--working-dir",
+        metavar="DIR",
+        help="where Codex works, made when missing (default: here)",
+    )
+    add("--repo", metavar="URL", help="clone this into --working-dir first")
+    add("--repo-ref", metavar="REF", help="with --repo: the branch, tag or commit")
+    add(
+        "--config-file",
+        metavar="FILE",
+        help="a config.toml; its directory becomes Codex's home",
+    )
+    add("-m", "--model", metavar="MODEL", help="Codex's --model")
+    add("-s", "--sandbox", metavar="MODE", help="Codex's --sandbox")
+    add(
+        "-c",
+        "--config",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="a configuration value; repeatable",
+    )
+    add(
+        "--image",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="an image for this prompt; repeatable",
+    )
+    add("--output-schema", metavar="FILE", help="Codex's --output-schema, this once")
+    add(
+        "--skip-git-repo-check",
+        action="store_true",
+        help="work outside of a git repository too",
+    )
+    add(
+        "--codex-bin", metavar="BIN", default="codex", help="the binary; default: codex"
+    )
+    add("--timeout", metavar="SECONDS", help="end each run after this time")
+    add(
+        "--stall-timeout",
+        metavar="SECONDS",
+        default=DEFAULT_STALL_SECONDS,
+        help=f"end it without progress (default: {DEFAULT_STALL_SECONDS}; 0: never)",
+    )
+    add(
+        "--start-timeout",
+        metavar="SECONDS",
+        default=DEFAULT_START_SECONDS,
+        help="give up when Codex has not named its thread by then (default:"
+        f" {DEFAULT_START_SECONDS}; 0: never)",
+    )
+
+
+def main(found: Namespace, house: House) -> int:
+    """Start a session; only its id goes to standard output."""
+    beginning = _beginning(found, house)
+    if found.repo is not None:
+        from runner.service.clone import clone  # noqa: PLC0415 - only with --repo
+
+        clone(found.repo, found.repo_ref, found.working_dir, house.settings)
+    elif found.repo_ref is not None:
+        message = "--repo-ref goes with --repo"
+        raise UsageError(message)
+    spec = start.prepare(beginning, house.settings)
+    with process.held_back(STOP_SIGNALS):
+        started = start.begin(spec, beginning, house.ledger, house.settings)
+        _end_when_told(started, house)
+    session = start.named(started, house.ledger, house.settings, render.note)
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    house.output.lines([session])
+    return 0
+
+
+def _end_when_told(started: Started, house: House) -> None:
+    """Let a caller who goes away take with him what he does not know the name of."""
+
+    def end(number: int, _: object) -> None:
+        render.note(
+            f"{signal.Signals(number).name}: ending run {started.run_id}",
+            is_interrupting=number == signal.SIGINT,
+        )
+        start.give_up(started, number, house.ledger, house.settings)
+
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, end)
+
+
+def _beginning(found: Namespace, house: House) -> start.Beginning:
+    text = prompt.from_argument(found.prompt)
+    limits = {
+        "timeout": _seconds(found.timeout, "--timeout", house.settings.timeout_seconds),
+        "stall": config.seconds(found.stall_timeout, "--stall-timeout"),
+        "announcement": config.seconds(found.start_timeout, "--start-timeout"),
+    }
+    return start.Beginning(
+        prompt=text,
+        title=found.title or None,
+        working_dir=found.working_dir,
+        config_file=found.config_file,
+        codex=CodexOptions(
+            bin=found.codex_bin,
+            sandbox=found.sandbox,
+            model=found.model,
+            overrides=tuple(found.config),
+            skip_git_repo_check=found.skip_git_repo_check,
+        ),
+        images=tuple(found.image),
+        output_schema=found.output_schema,
+        **limits,
+    )
+
+
+def _seconds(text: str | None, name: str, default: float | None) -> float | None:
+    return default if text is None else config.seconds(text, name)

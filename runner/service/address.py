@@ -1,0 +1,63 @@
+"""Find the session that somebody means: by its id, its beginning, a run or a title."""
+
+from __future__ import annotations
+
+import re
+
+from runner.codex import home
+from runner.errors import NoSuchTaskError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runner.store.ledger import Ledger
+    from runner.store.sessions import Row
+
+_PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{5,}")
+_TITLE_LENGTH = 60
+
+
+def find(text: str, ledger: Ledger) -> Row:
+    """Return the session that a text names.
+
+    A thread id or a run id names one for certain; else it is a title or the beginning
+    of an id, and must fit one session alone.
+
+    Raises:
+        NoSuchTaskError: it names none.
+        UsageError: it fits several.
+    """
+    wanted = text.strip()
+    exact = ledger.sessions.find(home.session_id(wanted) or wanted)
+    exact = exact or ledger.sessions.of_run(wanted)
+    if exact is not None:
+        return exact
+    found = {row.session_id: row for row in ledger.sessions.titled(wanted)}
+    if _PREFIX.fullmatch(prefix := wanted.lower()):
+        found |= {row.session_id: row for row in ledger.sessions.starting_with(prefix)}
+    if len(found) == 1:
+        return next(iter(found.values()))
+    if found:
+        raise UsageError(_ambiguous(text, list(found.values())))
+    raise NoSuchTaskError(text)
+
+
+def find_all(texts: Sequence[str], ledger: Ledger) -> list[Row]:
+    """Return the sessions that texts name, each once, in their order.
+
+    Raises:
+        NoSuchTaskError, UsageError: as `find`.
+    """
+    found = [find(text, ledger) for text in texts]
+    return list({row.session_id: row for row in found}.values())
+
+
+def _ambiguous(text: str, rows: Sequence[Row]) -> str:
+    shown = ", ".join(
+        f"{row.session_id} ({row.title[:_TITLE_LENGTH]})"
+        if row.title
+        else row.session_id
+        for row in rows
+    )
+    return f"{text!r} fits several tasks: {shown} (name one by its id)"

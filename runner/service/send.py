@@ -1,0 +1,167 @@
+"""Give a session one more prompt: at once when it is free, or through its mailbox."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from parsers.value import Value
+from runner import artifacts, clock, launching, mailbox, session_files, session_lock
+from runner.errors import RunnerError, RunnerFault, SessionBusyError
+from runner.model import Outcome
+from runner.prompt import preview
+from runner.service import follow, tasks
+from runner.settle import settle
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runner.config import Config
+    from runner.launching import Started
+    from runner.model import Run
+    from runner.store.ledger import Ledger
+    from runner.store.sessions import Row
+
+_MEND = "--queue puts the prompt into its mailbox"
+
+
+class Sent(Value):
+    """Hold what has become of a prompt.
+
+    `run_id` is the run that works on it, None when it waits; `ahead` is how many
+    prompts stand before it in the mailbox.
+    """
+
+    run_id: str | None
+    ahead: int = 0
+
+
+class UndeliverableError(RunnerError):
+    """Refuse a prompt for a session that cannot take one."""
+
+
+def send(
+    row: Row,
+    prompt: bytes,
+    ledger: Ledger,
+    settings: Config,
+    warn: Callable[[str], None],
+) -> Sent:
+    """Carry a session on; when this returns the new run is on record as running.
+
+    Raises:
+        SessionBusyError: it is at work, or prompts wait in its mailbox.
+        UndeliverableError: it is archived, has no thread or no directory to work in.
+        RunnerFault: the machine refuses, or Codex cannot be started.
+    """
+    last = _last_of(row, ledger, settings)
+    _refuse_behind_mail(row, ledger, settings)
+    if prompt.strip() == mailbox.QUIT:
+        return Sent(run_id=None)
+    run_id = artifacts.new_run_id(clock.now())
+    session = last.session
+    if session is None:
+        raise UndeliverableError(_nameless(last))
+    taken = session_lock.take(settings.state_home, ledger, session, run_id)
+    if isinstance(taken, session_lock.Busy):
+        raise SessionBusyError(row.session_id, taken.holder, _MEND)
+    try:
+        # Somebody may have come and gone since the record was read.
+        last = _last_of(row, ledger, settings, holds_session=True)
+        files = session_files.active(settings.state_home, row.session_id)
+        artifacts.make_directory(files.directory)
+        commission = launching.Commission(
+            spec=mailbox.next_spec(last, preview(prompt), files, run_id),
+            prompt=prompt,
+            lock=os.dup(taken.descriptor),
+        )
+        started = mailbox.start(commission, ledger, settings)
+    finally:
+        os.close(taken.descriptor)
+    return _launched(started, ledger, settings, warn)
+
+
+def queue(
+    row: Row,
+    prompt: bytes,
+    ledger: Ledger,
+    settings: Config,
+    warn: Callable[[str], None],
+) -> Sent:
+    """Put a prompt into the mailbox of a session, and deliver it when it can be.
+
+    Raises:
+        UndeliverableError: the session is archived, has no thread or no directory.
+        RunnerFault: the machine refuses; nothing is queued.
+    """
+    _last_of(row, ledger, settings)
+    mail_id = mailbox.put(row.session_id, prompt, ledger, settings.state_home)
+    started = mailbox.deliver(row.session_id, ledger, settings, is_asked=True)
+    if started is None:
+        waiting = [mail.mail_id for mail in ledger.mail.waiting(row.session_id)]
+        return Sent(run_id=None, ahead=sum(each < mail_id for each in waiting))
+    is_ours = ledger.find(started.run_id).spec.mail_id == mail_id
+    if is_ours:
+        return _launched(started, ledger, settings, warn)
+    started.listener.close()
+    return Sent(run_id=None, ahead=len(ledger.mail.waiting(row.session_id)) - 1)
+
+
+def _last_of(
+    row: Row, ledger: Ledger, settings: Config, *, holds_session: bool = False
+) -> Run:
+    """Return the newest run of a session that can be carried on."""
+    if row.archived_in is not None:
+        message = (
+            f"task {row.session_id} is ARCHIVED: codex-tasks unarchive brings it back"
+        )
+        raise UndeliverableError(message)
+    runs = [
+        run
+        if run.is_finished
+        else settle(run, ledger, settings, holds_session=holds_session)
+        for run in ledger.of_session(row.session_id)
+    ]
+    last = runs[-1]
+    if last.is_finished and last.session is None:
+        raise UndeliverableError(_nameless(last))
+    if not Path(last.spec.repo).is_dir():
+        message = f"task {row.session_id} worked in {last.spec.repo}, which is gone"
+        raise UndeliverableError(message)
+    return last
+
+
+def _nameless(last: Run) -> str:
+    why = last.verdict.error if last.verdict else "Codex has not named its thread yet"
+    return f"task {last.key} has no thread to carry on: {why}"
+
+
+def _refuse_behind_mail(row: Row, ledger: Ledger, settings: Config) -> None:
+    """Refuse to overtake what waits; deliver it, since somebody wants the session."""
+    if not ledger.mail.waiting(row.session_id):
+        return
+    started = mailbox.deliver(row.session_id, ledger, settings, is_asked=True)
+    if started is not None:
+        started.listener.close()
+        raise SessionBusyError(row.session_id, started.run_id, _MEND)
+    if tasks.is_at_work(row.session_id, ledger, settings):
+        last = ledger.last_of(row.session_id)
+        raise SessionBusyError(row.session_id, last.run_id if last else "?", _MEND)
+
+
+def _launched(
+    started: Started, ledger: Ledger, settings: Config, warn: Callable[[str], None]
+) -> Sent:
+    """Wait until Codex works on a prompt."""
+    for piece in follow.until_launched(started.listener):
+        if isinstance(piece, follow.Note):
+            warn(piece.text)
+            continue
+        started.listener.close()
+        break
+    run = settle(ledger.find(started.run_id), ledger, settings)
+    if run.outcome is Outcome.NOT_STARTED:
+        error = run.verdict.error if run.verdict else None
+        raise RunnerFault(error or f"run {run.run_id} was not started")
+    return Sent(run_id=started.run_id)

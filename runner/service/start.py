@@ -1,0 +1,194 @@
+"""Start a session in the background and wait until Codex has named its thread."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from parsers.value import Value, replace
+from runner import artifacts, clock, launching, mailbox, session_files
+from runner.errors import FileFault, RunnerError, TooLateError, UsageError
+from runner.model import Limits, Mode, Outcome, Report, SessionId, Spec, Verbosity
+from runner.prompt import preview
+from runner.service import follow
+from runner.service.stop import stop
+from runner.settle import settle
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runner.config import Config
+    from runner.launching import Started
+    from runner.model import CodexOptions, Run
+    from runner.store.ledger import Ledger
+
+_CONFIG_NAME = "config.toml"
+
+
+class Beginning(Value):
+    """Hold what somebody who starts a session asks for, in his own words.
+
+    `timeout`, `stall` and `announcement` are seconds, None is without limit.
+    """
+
+    prompt: bytes
+    title: str | None
+    working_dir: str | None
+    config_file: str | None
+    codex: CodexOptions
+    images: tuple[str, ...]
+    output_schema: str | None
+    timeout: float | None
+    stall: float | None
+    announcement: float | None
+
+
+class NotStartedError(RunnerError):
+    """Report a session that has not come to be, in Codex's own words."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(f"{_reason(run)} (on record as {run.run_id})")
+
+
+class NamelessError(TooLateError):
+    """Report that Codex has not named its thread in time; its run has been ended."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(f"{_reason(run)} (on record as {run.run_id})")
+
+
+def _reason(run: Run) -> str:
+    error = run.verdict.error if run.verdict else None
+    return error or "Codex has ended without naming a thread"
+
+
+def prepare(beginning: Beginning, settings: Config) -> Spec:
+    """Build the spec of a session's first run; its directory is made when missing.
+
+    Raises:
+        UsageError: something that the caller named is not there or makes no sense.
+        FileFault: the working directory cannot be made.
+    """
+    if beginning.prompt.strip() == mailbox.QUIT:
+        message = "/quit ends a session: there is none yet"
+        raise UsageError(message)
+    once = [
+        *(f"--image={_file(path, '--image')}" for path in beginning.images),
+        *_schema(beginning.output_schema),
+    ]
+    home = _codex_home(beginning.config_file, settings)
+    directory = _working_dir(beginning.working_dir)
+    at = clock.now()
+    run_id = artifacts.new_run_id(at)
+    return Spec(
+        run_id=run_id,
+        mode=Mode.NEW,
+        repo=str(directory),
+        task=preview(beginning.prompt),
+        task_file=None,
+        resume_session=None,
+        log_dir=str(session_files.pending(settings.state_home, run_id).runs),
+        cwd=str(directory),
+        umask=os.umask(0o077),
+        codex=replace(beginning.codex, once=tuple(once)),
+        limits=Limits(
+            timeout=beginning.timeout,
+            stall=beginning.stall,
+            announcement=beginning.announcement,
+        ),
+        report=Report(),
+        wait_for_session=False,
+        verbosity=Verbosity.LOW,
+        prepared_at=at,
+        codex_home=home,
+    )
+
+
+def begin(
+    spec: Spec, beginning: Beginning, ledger: Ledger, settings: Config
+) -> Started:
+    """Put the session on record and hand its first run to a supervisor.
+
+    Raises:
+        RunnerFault: the machine refuses; what is on record says so.
+    """
+    commission = launching.Commission(
+        spec=spec, prompt=beginning.prompt, title=beginning.title
+    )
+    return mailbox.start(commission, ledger, settings)
+
+
+def named(
+    started: Started,
+    ledger: Ledger,
+    settings: Config,
+    warn: Callable[[str], None],
+) -> SessionId:
+    """Wait until Codex has named the thread, and return its id.
+
+    How long that may take is a limit of the run: its supervisor ends it then.
+
+    Raises:
+        NotStartedError: the run is over and has no thread.
+        NamelessError: it took too long, and has been ended.
+    """
+    for piece in follow.until_named(started.listener):
+        if isinstance(piece, follow.Named):
+            return SessionId(piece.session_id)
+        warn(piece.text)
+    while True:
+        # Without a word from its supervisor the record tells, whoever is left.
+        run = settle(ledger.find(started.run_id), ledger, settings)
+        if run.session is not None:
+            return run.session
+        if run.outcome is Outcome.TIMED_OUT:
+            raise NamelessError(run)
+        if run.is_finished:
+            raise NotStartedError(run)
+        clock.sleep(follow.PACE_SECONDS)
+
+
+def give_up(started: Started, number: int, ledger: Ledger, settings: Config) -> None:
+    """End a run whose caller goes away before it knows the thread's name."""
+    stop(ledger.find(started.run_id), number, ledger, settings)
+
+
+def _file(path: str, option: str) -> Path:
+    found = Path(path).absolute()
+    if not found.is_file():
+        message = f"{option} {path}: no such file"
+        raise UsageError(message)
+    return found
+
+
+def _schema(path: str | None) -> list[str]:
+    if path is None:
+        return []
+    return ["--output-schema", str(_file(path, "--output-schema"))]
+
+
+def _codex_home(config_file: str | None, settings: Config) -> str:
+    if config_file is None:
+        return str(settings.codex_home)
+    found = _file(config_file, "--config-file").resolve()
+    if found.name != _CONFIG_NAME:
+        message = (
+            f"--config-file {config_file}: must be named {_CONFIG_NAME}, its directory"
+            " is Codex's home"
+        )
+        raise UsageError(message)
+    return str(found.parent)
+
+
+def _working_dir(path: str | None) -> Path:
+    if path is not None and not path:
+        message = "--working-dir is empty: name a directory"
+        raise UsageError(message)
+    directory = Path(path or ".").absolute()
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory.resolve()
+    except OSError as error:
+        mend = "--working-dir names another one"
+        raise FileFault("make the directory", directory, error, mend) from error

@@ -1,0 +1,152 @@
+"""Sessions as they really are: derived at every read from the record and what lives."""
+
+from __future__ import annotations
+
+from parsers.value import Value
+from runner import mailbox, session_files
+from runner.errors import RunnerError, RunnerFault
+from runner.model import GOOD_ENDS, TaskState
+from runner.settle import settle
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from runner.config import Config
+    from runner.model import Run
+    from runner.session_files import SessionFiles
+    from runner.store.ledger import Ledger
+    from runner.store.sessions import Row
+
+
+class Task(Value):
+    """Hold one session at a moment.
+
+    `runs` are its runs, the oldest first; `waiting` is how many prompts its mailbox
+    holds, and `hold` why they are not delivered, None when they will be by themselves.
+    """
+
+    row: Row
+    state: TaskState
+    files: SessionFiles
+    runs: tuple[Run, ...]
+    waiting: int = 0
+    hold: str | None = None
+
+    @property
+    def id(self) -> str:
+        return self.row.session_id
+
+    @property
+    def last(self) -> Run:
+        return self.runs[-1]
+
+
+class Now(Value):
+    """Hold which sessions are at work, and what could not be found out."""
+
+    running: frozenset[str]
+    faults: tuple[str, ...] = ()
+
+
+def take_stock(ledger: Ledger, settings: Config) -> Now:
+    """Judge what was left behind, deliver what waits for a free session, and count.
+
+    What goes wrong with one session is named and concerns no other.
+    """
+    running: set[str] = set()
+    faults: list[str] = []
+    for run in ledger.unfinished():
+        try:
+            if not settle(run, ledger, settings).is_finished:
+                running.add(run.key)
+        except RunnerError as error:
+            faults.append(f"{run.key}: {error}")
+    for session_id in ledger.mail.counts().keys() - running:
+        try:
+            if is_at_work(session_id, ledger, settings):
+                running.add(session_id)
+        except RunnerError as error:
+            faults.append(f"{session_id}: {error}")
+    return Now(running=frozenset(running), faults=tuple(faults))
+
+
+def is_at_work(session_id: str, ledger: Ledger, settings: Config) -> bool:
+    """Tell whether a session has a living run, after delivering what waits for it.
+
+    Between two runs of a queue nobody may live for a moment: a session whose mail will
+    be delivered is at work all the same.
+    """
+    has_living_run = False
+    for run in ledger.of_session(session_id):
+        if not run.is_finished and not settle(run, ledger, settings).is_finished:
+            has_living_run = True
+    if has_living_run:
+        return True
+    started = mailbox.deliver(session_id, ledger, settings)
+    if started is not None:
+        started.listener.close()
+        return True
+    waiting = ledger.mail.waiting(session_id)
+    last = ledger.last_of(session_id)
+    if not waiting or last is None:
+        return False
+    return not last.is_finished or mailbox.hold_of(last, waiting[0]) is None
+
+
+def look(row: Row, ledger: Ledger, settings: Config) -> Task:
+    """Return one session as it is.
+
+    Raises:
+        RunnerFault: its record cannot be read or written.
+    """
+    running = is_at_work(row.session_id, ledger, settings)
+    row = ledger.sessions.find(row.session_id) or row
+    row = _where_it_lies(row, ledger, settings)
+    runs = tuple(
+        session_files.located(settings.state_home, run)
+        for run in ledger.of_session(row.session_id)
+    )
+    if not runs:
+        message = f"session {row.session_id} has no run on record: codex-tasks verify"
+        raise RunnerFault(message)
+    waiting = ledger.mail.waiting(row.session_id)
+    return Task(
+        row=row,
+        state=state_of(row, {row.session_id} if running else ()),
+        files=session_files.placed(
+            settings.state_home, row.session_id, row.archived_in
+        ),
+        runs=runs,
+        waiting=len(waiting),
+        hold=mailbox.hold_of(runs[-1], waiting[0]) if waiting else None,
+    )
+
+
+def state_of(row: Row, running: Iterable[str]) -> TaskState:
+    """Derive the state of a session from its row and from which are at work."""
+    if row.archived_in is not None:
+        return TaskState.ARCHIVED
+    if row.session_id in running:
+        return TaskState.RUNNING
+    return TaskState.STOPPED if row.outcome in GOOD_ENDS else TaskState.DIED
+
+
+def _where_it_lies(row: Row, ledger: Ledger, settings: Config) -> Row:
+    """Find a session whose directory was moved by somebody who died before saying so."""
+    home, session_id = settings.state_home, row.session_id
+    last = ledger.last_of(session_id)
+    has_directory = last is not None and session_files.of_run(home, last) is not None
+    if not (has_directory or row.archived_in):
+        return row
+    if session_files.placed(home, session_id, row.archived_in).directory.is_dir():
+        return row
+    files = session_files.found(home, session_id)
+    if files is None:
+        return row
+    place = files.directory.relative_to(home)
+    is_archived = place.parts[0] == session_files.ARCHIVE
+    ledger.sessions.archive(
+        session_id, str(place) if is_archived else None, row.updated_at
+    )
+    return ledger.sessions.find(session_id) or row
