@@ -1,0 +1,54 @@
+"""Read what other tools have left behind of their runs of Codex.
+
+Pure reading: a source is never changed, nothing that a file holds raises, and what
+cannot be read is said so.
+"""
+
+from __future__ import annotations
+
+from runner.store.foreign import sources
+from runner.store.foreign.bash_runs import is_bash_meta, read_bash_runs
+from runner.store.foreign.history import Unreadable
+from runner.store.foreign.rollouts import SESSIONS, read_rollouts
+from runner.store.foreign.tasks import (
+    RECORD,
+    is_tasks_root,
+    read_task,
+    read_tasks,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from runner.store.foreign.history import History
+
+__all__ = ["read_all", "read_bash_runs", "read_rollouts", "read_tasks"]
+
+_NOTHING = "nothing in it is known to come from Codex"
+
+
+def read_all(directory: Path) -> Iterator[History | Unreadable]:
+    """Read a directory as what its contents tell that it is; it may be several things.
+
+    One task, a root of tasks, the log directory of the bash runner, a CODEX_HOME.
+    """
+    try:
+        names = sources.names(directory)
+    except OSError as error:
+        yield Unreadable(directory, sources.why(error))
+        return
+    if RECORD in names:
+        yield from read_task(directory)
+        return
+    readers = {
+        read_bash_runs: any(map(is_bash_meta, names)),
+        read_rollouts: any(sources.is_directory(directory / top) for top in SESSIONS),
+        read_tasks: is_tasks_root(directory, names),
+    }
+    if not any(readers.values()):
+        yield Unreadable(directory, _NOTHING)
+    for read, is_asked in readers.items():
+        if is_asked:
+            yield from read(directory)

@@ -1,0 +1,153 @@
+"""Look into other people's files without changing or believing them.
+
+Only regular files are opened: a pipe would wait for a writer for ever. Whatever cannot
+be read is an `OSError`, what a file holds is narrowed and never raises.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import stat
+from datetime import UTC, datetime
+
+from parsers import untrusted
+from runner import artifacts, clock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+    from typing import BinaryIO, Final
+
+_LARGEST: Final = 64 << 20  # bytes of a file that is read whole
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)  # where nothing tells a time
+_UUID_WITH_TIME: Final = "7"
+
+
+def opened(path: Path) -> BinaryIO:
+    """Open a regular file.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        return path.open("rb")
+    except ValueError as error:
+        raise OSError(errno.EINVAL, "it is not the name of a file") from error
+
+
+def lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Give the lines of a file, each with the byte that it begins at."""
+    offset = stream.tell()
+    for line in stream:
+        yield offset, line
+        offset += len(line)
+
+
+def content(path: Path) -> bytes:
+    """Read a file whole.
+
+    Raises:
+        OSError: it cannot be read, or is too large for what it should be.
+    """
+    with opened(path) as stream:
+        data = stream.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise OSError(errno.EFBIG, "it is too large", str(path))
+    return data
+
+
+def load(path: Path) -> Mapping[str, object]:
+    """Read a JSON object.
+
+    Raises:
+        OSError: it cannot be read, or holds something else.
+    """
+    try:
+        return untrusted.load_object(content(path))
+    except untrusted.NotAnObjectError as error:
+        raise OSError(errno.EINVAL, f"it holds no JSON object: {error}") from error
+
+
+def words(path: Path) -> str | None:
+    """Read a text; None when it cannot be read or says nothing."""
+    try:
+        text = content(path).decode("utf-8", "replace").strip()
+    except OSError:
+        return None
+    return text or None
+
+
+def why(error: OSError) -> str:
+    """Say in a few words why something could not be read."""
+    return error.strerror or str(error)
+
+
+def names(directory: Path) -> list[str]:
+    """List what is in a directory, in order.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
+    return sorted(path.name for path in directory.iterdir())
+
+
+def is_directory(path: Path) -> bool:
+    """Tell directories; what cannot be looked at is none."""
+    found = artifacts.status(path)
+    return found is not None and stat.S_ISDIR(found.st_mode)
+
+
+def exists(path: Path) -> bool:
+    """Tell whether something has this name, if only a link that leads nowhere."""
+    try:
+        path.lstat()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def modified(path: Path) -> datetime | None:
+    """Return when a file was last written to."""
+    found = artifacts.status(path)
+    return None if found is None else _at(found.st_mtime)
+
+
+def instant(value: object) -> datetime | None:
+    """Narrow to an instant in UTC; a text that is none is None."""
+    try:
+        return clock.parse_iso(untrusted.text(value) or "").astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def made_at(thread_id: str | None) -> datetime | None:
+    """Return when a thread was opened, which its id tells in version 7."""
+    if thread_id is None or thread_id[14:15] != _UUID_WITH_TIME:
+        return None
+    return _at(int(thread_id[:8] + thread_id[9:13], 16) / 1000)
+
+
+def said(value: object) -> str | None:
+    """Narrow to a text that says something."""
+    text = untrusted.text(value)
+    return text if text and text.strip() else None
+
+
+def plain(value: object) -> Mapping[str, object]:
+    """Make an object of a foreign record fit to be written as JSON again."""
+    try:
+        text = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+        return untrusted.mapping(json.loads(text, parse_constant=lambda _: None))
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _at(seconds: float) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

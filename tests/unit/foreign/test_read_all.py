@@ -1,0 +1,72 @@
+from collections.abc import Callable
+from pathlib import Path
+
+from runner.store.foreign import read_all
+from runner.store.foreign.history import History, Unreadable
+
+MakePath = Callable[..., Path]
+STARTED = (
+    b'{"type":"thread.started","thread_id":"0199d9c2-0000-7000-8000-000000000001"}\n'
+)
+
+
+def kinds(directory: Path) -> list[str]:
+    found = list(read_all(directory))
+    return [each.kind if isinstance(each, History) else each.reason for each in found]
+
+
+def test_a_root_of_tasks_is_known(tmp_path: Path, make_task: MakePath) -> None:
+    make_task(STARTED)
+
+    assert kinds(tmp_path) == ["codex-tasks"]
+
+
+def test_a_root_whose_tasks_are_all_archived_is_known(
+    tmp_path: Path, make_task: MakePath
+) -> None:
+    make_task(STARTED, "archive/2025/10/21/0199d9c2-0000-7000-8000-000000000001")
+
+    assert kinds(tmp_path) == ["codex-tasks"]
+
+
+def test_a_root_of_our_own_alone_holds_nothing_foreign(tmp_path: Path) -> None:
+    (tmp_path / "runs.db").touch()
+
+    assert kinds(tmp_path) == []
+
+
+def test_one_task_is_known(make_task: MakePath) -> None:
+    assert kinds(make_task(STARTED)) == ["codex-tasks"]
+
+
+def test_a_log_directory_is_known(tmp_path: Path, make_bash_run: MakePath) -> None:
+    make_bash_run("R1", None)
+
+    assert kinds(tmp_path) == ["run_codex_task.sh"]
+
+
+def test_a_codex_home_is_known(tmp_path: Path, make_rollout: MakePath) -> None:
+    make_rollout()
+
+    assert kinds(tmp_path) == ["rollout"]
+
+
+def test_a_directory_that_is_several_things_is_read_as_each(
+    tmp_path: Path, make_bash_run: MakePath, make_task: MakePath
+) -> None:
+    make_bash_run("R1", None)
+    make_task(STARTED)
+
+    assert kinds(tmp_path) == ["run_codex_task.sh", "codex-tasks"]
+
+
+def test_any_other_directory_is_named(tmp_path: Path) -> None:
+    assert kinds(tmp_path) == ["nothing in it is known to come from Codex"]
+
+
+def test_what_is_no_directory_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    assert kinds(tmp_path / "file") == ["Not a directory"]
+    assert kinds(tmp_path / "nowhere") == ["No such file or directory"]
+    assert all(isinstance(each, Unreadable) for each in read_all(tmp_path / "file"))
