@@ -9,6 +9,7 @@ RunnerError
 │   ├── FileFault         1   one file operation, with the path and the reason
 │   └── LedgerFault       1   the database cannot be opened, read or written
 ├── SessionBusyError     75   another run holds the session
+├── ArchivedError         1   a session that has been put away
 └── StaleStateError       1   a record has moved on since it was read
     └── AlreadyDeliveredError   a prompt of a mailbox has been given to another run
 """
@@ -112,3 +113,12 @@ class AlreadyDeliveredError(StaleStateError):
 
     def __init__(self, mail_id: int) -> None:
         super().__init__(f"of prompt {mail_id}", "the first")
+
+
+class ArchivedError(RunnerError):
+    """Refuse to carry on a session that has been put away."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(
+            f"task {session_id} is ARCHIVED: codex-tasks unarchive brings it back"
+        )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 PENDING = ".pending"
 ARCHIVE = "archive"
 _RUNS = "runs"
+_NOT_SESSIONS = (ARCHIVE, "locks")
 
 
 class SessionFiles(Value, kw_only=False):
@@ -147,3 +148,18 @@ def size(files: SessionFiles) -> int:
             with contextlib.suppress(OSError):
                 total += (Path(name) / entry).lstat().st_blocks * 512
     return total
+
+
+def in_use(state_home: Path) -> set[str]:
+    """Name the directories that lie where sessions in use do, ours or not."""
+    try:
+        with os.scandir(state_home) as entries:
+            return {
+                entry.name
+                for entry in entries
+                if entry.name not in _NOT_SESSIONS
+                and not entry.name.startswith(".")
+                and entry.is_dir(follow_symlinks=False)
+            }
+    except OSError:
+        return set()

@@ -99,6 +99,13 @@ def note(text: str, *, is_interrupting: bool = False) -> None:
         os.write(2, f"{line}\n".encode(errors="backslashreplace"))
 
 
+def visible(text: str) -> str:
+    """Show control characters of a text instead of obeying them."""
+    from parsers import ansi  # noqa: PLC0415 - `re`, not for the first line of a run
+
+    return ansi.visible(text)
+
+
 def compact(value: object) -> str:
     """Write a value as JSON on one line, in ASCII."""
     return json.dumps(value, separators=(",", ":"))

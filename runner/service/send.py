@@ -7,7 +7,7 @@ from pathlib import Path
 
 from parsers.value import Value
 from runner import artifacts, clock, launching, mailbox, session_files, session_lock
-from runner.errors import RunnerError, RunnerFault, SessionBusyError
+from runner.errors import ArchivedError, RunnerError, RunnerFault, SessionBusyError
 from runner.model import Outcome
 from runner.prompt import preview
 from runner.service import follow, tasks
@@ -113,10 +113,7 @@ def _last_of(
 ) -> Run:
     """Return the newest run of a session that can be carried on."""
     if row.archived_in is not None:
-        message = (
-            f"task {row.session_id} is ARCHIVED: codex-tasks unarchive brings it back"
-        )
-        raise UndeliverableError(message)
+        raise ArchivedError(row.session_id)
     runs = [
         run
         if run.is_finished

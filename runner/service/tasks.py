@@ -133,7 +133,7 @@ def state_of(row: Row, running: Iterable[str]) -> TaskState:
 
 
 def _where_it_lies(row: Row, ledger: Ledger, settings: Config) -> Row:
-    """Find a session whose directory was moved by somebody who died before saying so."""
+    """Find a session whose directory was moved by somebody who then died."""
     home, session_id = settings.state_home, row.session_id
     last = ledger.last_of(session_id)
     has_directory = last is not None and session_files.of_run(home, last) is not None

@@ -21,6 +21,7 @@ from runner.store.sessions import Sessions
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Callable
     from pathlib import Path
 
     from runner.model import Event, Run, SessionId
@@ -148,6 +149,39 @@ class Ledger:
                     consumption.note(db, run)
         return self.find(run.run_id)
 
+    def move(
+        self,
+        session_id: str,
+        archived_in: str | None,
+        runs: list[Run],
+        rename: Callable[[], None],
+    ) -> int:
+        """Put a session elsewhere, in the moment in which its directory is renamed.
+
+        Args:
+            session_id: the session.
+            archived_in: its directory below the state directory, None to use it again.
+            runs: its runs, as they are when their files have moved.
+            rename: moves the directory.
+
+        Returns:
+            How many prompts wait for it; if any do, nothing has been moved.
+
+        Raises:
+            FileFault: the directory cannot be moved.
+            LedgerFault: the index cannot be written.
+        """
+        with self.database.transaction() as db:
+            if waiting := len(self.mail.waiting(session_id)):
+                return waiting
+            db.execute(
+                "update sessions set archived_in = ? where session_id = ?",
+                (archived_in, session_id),
+            )
+            _relocate(db, runs)
+            rename()
+        return 0
+
     def relocate(self, runs: list[Run]) -> None:
         """Put on record where the files of runs lie now that their session has moved.
 
@@ -155,12 +189,7 @@ class Ledger:
             LedgerFault: the index cannot be written.
         """
         with self.database.transaction() as db:
-            for run in runs:
-                text = json.dumps(record.to_json(run), ensure_ascii=True)
-                db.execute(
-                    "update runs set record = ? where run_id = ? and state = ?",
-                    (text, run.run_id, _state_of(run)),
-                )
+            _relocate(db, runs)
 
     def _runs(self, condition: str, *values: str) -> list[Run]:
         sql = f"select record from runs where {condition} order by run_id"  # noqa: S608 - see the callers
@@ -197,6 +226,14 @@ def write_meta(run: Run) -> None:
     artifacts.replace(
         record.files_of(run.spec).meta, record.encode(record.to_json(run), indent=2)
     )
+
+
+def _relocate(db: sqlite3.Connection, runs: list[Run]) -> None:
+    for run in runs:
+        db.execute(
+            "update runs set record = ? where run_id = ? and state = ?",
+            (json.dumps(record.to_json(run)), run.run_id, _state_of(run)),
+        )
 
 
 def _insert(db: sqlite3.Connection, run: Run, otherwise: str = "") -> int:

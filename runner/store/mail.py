@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from parsers.value import Value
 from runner.clock import iso
+from runner.errors import ArchivedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from runner.store.database import Database
 
 _COLUMNS = "mail_id, session_id, queued_at, state, task, run_id, attempts"
+_ARCHIVED = "select 1 from sessions where session_id = ? and archived_in is not null"
 
 
 class Mail(Value, kw_only=False):
@@ -54,10 +56,13 @@ class Mailboxes:
             write: writes the prompt's file, whose name is told by the number.
 
         Raises:
+            ArchivedError: the session has been put away.
             FileFault: the file cannot be written; nothing is queued.
             LedgerFault: the index cannot be written.
         """
         with self._database.transaction(is_durable=True) as db:
+            if db.execute(_ARCHIVED, (session_id,)).fetchone():
+                raise ArchivedError(session_id)
             mail_id = db.execute(
                 "insert into mail (session_id, queued_at, state, task)"
                 " values (?, ?, 'waiting', ?)",

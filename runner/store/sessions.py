@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from parsers.value import Value
 from runner.clock import iso
+from runner.model import GOOD_ENDS, TaskState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
 
 _COLUMNS = "session_id, title, created_at, updated_at, last_run, outcome, archived_in"
 _BEHIND_ANY_ID = "~"
+# The states as an index can tell them, given which sessions are at work.
+_CONDITIONS = {
+    TaskState.ARCHIVED: "archived_in is not null",
+    TaskState.RUNNING: "archived_in is null and session_id in ({running})",
+    TaskState.STOPPED: "archived_in is null and outcome in ({good})"
+    " and session_id not in ({running})",
+    TaskState.DIED: "archived_in is null and coalesce(outcome, '') not in ({good})"
+    " and session_id not in ({running})",
+}
 
 
 class Row(Value, kw_only=False):
@@ -96,36 +106,40 @@ class Sessions:
 
     def newest(
         self,
-        *,
+        states: Iterable[TaskState] = tuple(TaskState),
+        running: Iterable[str] = (),
         limit: int | None = None,
-        archived: bool | None = None,
-        outcomes: Sequence[str] | None = None,
-        besides: Iterable[str] = (),
     ) -> list[Row]:
-        """Return sessions, the newest first.
+        """Return the sessions that are in one of these states, the newest first.
 
         Args:
+            states: the states that are wanted.
+            running: the ids of those that are at work: that no row can tell.
             limit: how many at the most.
-            archived: only those that are, or are not.
-            outcomes: only those whose last run ended in one of these ways.
-            besides: ids of others that are wanted whatever their outcome.
         """
-        where: list[str] = ["true"]
+        at_work = list(running)
+        conditions = [_CONDITIONS[state] for state in set(states)]
+        marks = {"good": _marks(GOOD_ENDS), "running": _marks(at_work)}
+        where = " or ".join(f"({each})" for each in conditions).format(**marks)
         values: list[Cell] = []
-        if archived is not None:
-            where.append(f"archived_in is {'not ' if archived else ''}null")
-        if outcomes is not None:
-            others = list(besides)
-            where.append(
-                f"(outcome in ({_marks(outcomes)}) or session_id in ({_marks(others)}))"
-            )
-            values += [*outcomes, *others]
-        values.append(-1 if limit is None else limit)
+        for each in conditions:
+            values += GOOD_ENDS if "{good}" in each else ()
+            values += at_work if "{running}" in each else ()
         return self._rows(
-            f"where {' and '.join(where)}"
+            f"where {where or 'false'}"
             " order by updated_at desc, session_id desc limit ?",
             *values,
+            -1 if limit is None else limit,
         )
+
+    def repos(self, session_ids: Iterable[str]) -> dict[str, str]:
+        """Return where the last run of each of these sessions works."""
+        sql = (
+            "select session_id, repo from runs where run_id ="
+            " (select last_run from sessions where session_id = ?)"
+        )
+        found = (self._database.rows(sql, each) for each in session_ids)
+        return {str(key): str(repo) for rows in found for key, repo in rows}
 
     def ids(self) -> set[str]:
         """Return the ids of all sessions."""

@@ -1,12 +1,70 @@
-"""x."""
+"""`codex-tasks archive`."""
 
-SUMMARY = "x"
-EXAMPLES = "x"
+from __future__ import annotations
+
+from runner.cli import shown
+from runner.errors import RunnerError, UsageError
+from runner.model import TaskState
+from runner.service import archive
+from runner.service.tasks import state_of, take_stock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from runner.cli.house import House
+    from runner.store.sessions import Row
+
+SUMMARY = "Put tasks that are at rest into the archive of the day."
+EXAMPLES = """\
+  codex-tasks archive 01a1f0
+  codex-tasks archive -a
+"""
+
+_NOT_ARCHIVED = set(TaskState) - {TaskState.ARCHIVED}
 
 
-def arguments(parser):
-    pass
+def arguments(parser: ArgumentParser) -> None:
+    """Describe the command line."""
+    parser.add_argument(
+        "-a", "--all", action="store_true", help="all that are STOPPED or DIED"
+    )
+    parser.add_argument("task", metavar="TASK", nargs="*", help="the tasks")
 
 
-def main(found, house):
+def main(found: Namespace, house: House) -> int:
+    """Archive tasks, one line each; one that fails does not keep the others back."""
+    if found.all == bool(found.task):
+        message = "name the tasks to archive, or all that are at rest with -a"
+        raise UsageError(message)
+    rows = _at_rest(house) if found.all else house.rows(found.task)
+    if not rows:
+        house.output.lines(["No STOPPED or DIED tasks were found to archive."])
+    return max([_archive(row, house) for row in rows], default=0)
+
+
+def _at_rest(house: House) -> list[Row]:
+    now = take_stock(house.ledger, house.settings)
+    house.notes(now.faults)
+    rest = []
+    for row in house.ledger.sessions.newest(_NOT_ARCHIVED):
+        if state_of(row, now.running) is TaskState.RUNNING:
+            house.output.lines([f"Skipping task {row.session_id} (RUNNING)."])
+        else:
+            rest.append(row)
+    return rest
+
+
+def _archive(row: Row, house: House) -> int:
+    try:
+        moved = archive.archive(row, house.ledger, house.settings)
+    except RunnerError as error:
+        house.note(f"Failed to archive task {row.session_id}: {error}")
+        return error.exit_code
+    if moved.is_new:
+        size = shown.size(moved.size)
+        text = f"Task {row.session_id} archived to {moved.directory} ({size})."
+    else:
+        text = f"Task {row.session_id} is already archived."
+    house.output.lines([text])
     return 0

@@ -1,12 +1,128 @@
-"""x."""
+"""`codex-tasks ls`."""
 
-SUMMARY = "x"
-EXAMPLES = "x"
+from __future__ import annotations
+
+import json
+import sys
+
+from runner.cli import shown
+from runner.errors import UsageError
+from runner.model import TaskState
+from runner.service.listing import listing, strangers
+from runner.service.tasks import take_stock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Sequence
+
+    from runner.cli.house import House
+    from runner.service.listing import Listed
+
+SUMMARY = "List tasks, the newest first."
+EXAMPLES = """\
+  codex-tasks ls
+  codex-tasks ls -a --state DIED --limit 20
+  codex-tasks ls --json | jq -r '.[] | select(.queue > 0) | .id'
+"""
+_COLUMNS = ("ID", "Title", "State", "Created At", "Updated At", "Working Dir")
+_NAMED_AT_MOST = 5
 
 
-def arguments(parser):
-    pass
+def arguments(parser: ArgumentParser) -> None:
+    """Describe the command line."""
+    add = parser.add_argument
+    add("-a", "--all", action="store_true", help="archived ones too")
+    add(
+        "--state",
+        metavar="STATE",
+        action="append",
+        nargs="+",
+        default=[],
+        help=f"only these: {', '.join(TaskState)}; repeatable, or with commas",
+    )
+    add("--json", action="store_true", help="as JSON: a list")
+    add("--limit", metavar="N", help="no more than so many")
+    shown.add_time_format(parser)
 
 
-def main(found, house):
+def main(found: Namespace, house: House) -> int:
+    """List tasks; what is wrong with one of them is said on standard error."""
+    states = _states(found)
+    limit = _limit(found.limit)
+    now = take_stock(house.ledger, house.settings)
+    house.notes(now.faults)
+    listed = listing(states, limit, now, house.ledger, house.settings)
+    for each in listed:
+        house.notes(shown.damage(each.files, each.row.session_id))
+    _name_strangers(house)
+    if found.json:
+        house.output.lines([json.dumps([_json(each) for each in listed], indent=2)])
+    elif not listed:
+        house.output.lines(["No tasks found."])
+    elif sys.stdout.isatty():
+        shown.table(_COLUMNS, _rows(listed, found.time_format), fold="Title")
+    else:
+        house.output.lines(shown.aligned(_COLUMNS, _rows(listed, found.time_format)))
     return 0
+
+
+def _states(found: Namespace) -> set[TaskState]:
+    words = [w for words in found.state for word in words for w in word.split(",") if w]
+    if not words:
+        return set(TaskState) if found.all else set(TaskState) - {TaskState.ARCHIVED}
+    try:
+        return {TaskState(word.upper()) for word in words}
+    except ValueError as error:
+        message = f"--state: {error} ({', '.join(TaskState)})"
+        raise UsageError(message) from error
+
+
+def _limit(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal()):
+        message = f"--limit {text!r}: a number is needed"
+        raise UsageError(message)
+    return int(text)
+
+
+def _json(each: Listed) -> dict[str, object]:
+    row = each.row
+    return {
+        "id": row.session_id,
+        "title": row.title,
+        "state": each.state,
+        "outcome": row.outcome,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+        "working_dir": each.repo,
+        "queue": each.waiting,
+        "last_run": row.last_run,
+    }
+
+
+def _rows(listed: Sequence[Listed], time_format: str) -> list[list[str]]:
+    return [
+        [
+            each.row.session_id,
+            shown.line(each.row.title or "-"),
+            f"{each.state} +{each.waiting}" if each.waiting else str(each.state),
+            shown.time(each.row.created_at, time_format),
+            shown.time(each.row.updated_at, time_format),
+            shown.line(each.repo or "-"),
+        ]
+        for each in listed
+    ]
+
+
+def _name_strangers(house: House) -> None:
+    """Name what lies in the tree and is no task of ours, a few by name."""
+    names = strangers(house.ledger, house.settings)
+    for name in names[:_NAMED_AT_MOST]:
+        house.note(
+            f"{house.settings.state_home / name} is not in the index"
+            " (codex-tasks verify tells what it is)"
+        )
+    if (more := len(names) - _NAMED_AT_MOST) > 0:
+        house.note(f"and {more} more directories that are not in the index")

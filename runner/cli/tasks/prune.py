@@ -1,12 +1,89 @@
-"""x."""
+"""`codex-tasks prune`."""
 
-SUMMARY = "x"
-EXAMPLES = "x"
+from __future__ import annotations
+
+from datetime import timedelta
+
+from runner import clock, session_files
+from runner.cli import shown
+from runner.errors import RunnerError, UsageError
+from runner.service import archive
+from runner.service.tasks import take_stock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from runner.cli.house import House
+    from runner.store.sessions import Row
+
+SUMMARY = "Remove archived tasks that nothing has happened to for a while."
+EXAMPLES = """\
+  codex-tasks prune --older-than 30d --dry-run
+  codex-tasks prune --older-than 12w -a
+"""
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
-def arguments(parser):
-    pass
+def arguments(parser: ArgumentParser) -> None:
+    """Describe the command line."""
+    add = parser.add_argument
+    add(
+        "--older-than",
+        metavar="AGE",
+        required=True,
+        help="how long nothing has happened: a number and s, m, h, d or w",
+    )
+    add("--dry-run", action="store_true", help="only tell what would be removed")
+    add(
+        "-a",
+        "--all",
+        action="store_true",
+        help="those that are STOPPED or DIED and not archived, too",
+    )
 
 
-def main(found, house):
-    return 0
+def main(found: Namespace, house: House) -> int:
+    """Remove what is old, one line each, and tell how much that gives back."""
+    instant = clock.now() - _age(found.older_than)
+    now = take_stock(house.ledger, house.settings)
+    rows = archive.older_than(instant, house.ledger, with_active=found.all)
+    rows = [row for row in rows if row.session_id not in now.running]
+    sizes, code = [], 0
+    for row in rows:
+        try:
+            sizes.append(_prune(row, house, is_dry=found.dry_run))
+        except RunnerError as error:
+            house.note(f"{row.session_id}: {error}")
+            code = error.exit_code
+    will = "would be " if found.dry_run else ""
+    total = shown.size(sum(sizes))
+    house.output.lines([f"{len(sizes)} tasks {will}removed; {total} {will}given back."])
+    return code
+
+
+def _prune(row: Row, house: House, *, is_dry: bool) -> int:
+    if is_dry:
+        files = session_files.placed(
+            house.settings.state_home, row.session_id, row.archived_in
+        )
+        size = session_files.size(files)
+    else:
+        size = archive.remove(row, house.ledger, house.settings).size
+    title = f" {shown.line(row.title)}" if row.title else ""
+    house.output.lines(
+        [f"{row.session_id} {row.updated_at[:10]} {shown.size(size)}{title}"]
+    )
+    return size
+
+
+def _age(text: str) -> timedelta:
+    number, unit = text[:-1], text[-1:]
+    if unit not in _UNITS or not (number.isascii() and number.isdecimal()):
+        message = f"--older-than {text!r}: a number and s, m, h, d or w, such as 30d"
+        raise UsageError(message)
+    try:
+        return timedelta(seconds=int(number) * _UNITS[unit])
+    except OverflowError as error:
+        message = f"--older-than {text!r}: that is before there was any Codex"
+        raise UsageError(message) from error

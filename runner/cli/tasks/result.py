@@ -1,12 +1,56 @@
-"""x."""
+"""`codex-tasks result`."""
 
-SUMMARY = "x"
-EXAMPLES = "x"
+from __future__ import annotations
+
+from runner.errors import SessionBusyError
+from runner.service.result import result_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from runner.cli.house import House
+    from runner.service.result import Result
+
+SUMMARY = "Print the last answer of a task, whole; the exit code tells the outcome."
+EXAMPLES = """\
+  codex-tasks status --wait 01a1f0 > /dev/null; codex-tasks result 01a1f0
+  answer=$(codex-tasks result 01a1f0) || echo "no answer"
+  codex-tasks result --run 20261120-101201-512345-9f3a1c07 01a1f0
+"""
 
 
-def arguments(parser):
-    pass
+def arguments(parser: ArgumentParser) -> None:
+    """Describe the command line."""
+    parser.add_argument("--run", metavar="RUN", help="the answer of this run")
+    parser.add_argument(
+        "task", metavar="TASK", help="the task; a run id is the answer of that run"
+    )
 
 
-def main(found, house):
-    return 0
+def main(found: Namespace, house: House) -> int:
+    """Print an answer; an answer of an earlier run is never printed in its place."""
+    task = house.task(found.task)
+    named = found.task.strip()
+    is_run = any(run.run_id == named for run in task.runs)
+    result = result_of(task, found.run or (named if is_run else None))
+    if not result.run.is_finished:
+        mend = "codex-tasks status --wait waits for its end"
+        raise SessionBusyError(task.id, result.run.run_id, mend)
+    if result.answer is not None:
+        house.output.lines([result.answer])
+    if result.has_succeeded and result.answer is not None:
+        return 0
+    house.note(_explanation(result))
+    return 0 if result.has_succeeded else 1
+
+
+def _explanation(result: Result) -> str:
+    run, verdict = result.run, result.run.verdict
+    said = f": {verdict.error}" if verdict and verdict.error else ""
+    text = f"run {run.run_id} {verdict.outcome if verdict else ''}{said}"
+    if result.answer is None:
+        text += "; it gave no answer"
+        if result.earlier is not None:
+            text += f" (run {result.earlier.run_id} before it did: --run shows it)"
+    return text

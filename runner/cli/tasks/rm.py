@@ -1,12 +1,31 @@
-"""x."""
+"""`codex-tasks rm`."""
 
-SUMMARY = "x"
-EXAMPLES = "x"
+from __future__ import annotations
+
+from runner.cli import shown
+from runner.service import archive
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from runner.cli.house import House
+
+SUMMARY = "Remove a task that is at rest, with its files; what it cost stays on record."
+EXAMPLES = """\
+  codex-tasks rm 01a1f0
+"""
 
 
-def arguments(parser):
-    pass
+def arguments(parser: ArgumentParser) -> None:
+    """Describe the command line."""
+    parser.add_argument("task", metavar="TASK", help="the task")
 
 
-def main(found, house):
+def main(found: Namespace, house: House) -> int:
+    """Remove a task for good; Codex's own files are left alone."""
+    row = house.row(found.task)
+    moved = archive.remove(row, house.ledger, house.settings)
+    text = f"Task {row.session_id} removed; {shown.size(moved.size)} given back."
+    house.output.lines([text])
     return 0

@@ -1,12 +1,101 @@
-"""x."""
+"""`codex-tasks status`."""
 
-SUMMARY = "x"
-EXAMPLES = "x"
+from __future__ import annotations
+
+import json
+
+from runner import config
+from runner.cli import shown
+from runner.errors import UsageError
+from runner.service import status
+from runner.service.tasks import look, take_stock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from runner.cli.house import House
+    from runner.store.sessions import Row
+
+SUMMARY = "Tell how tasks are: state, last prompt and result, usage and cost."
+EXAMPLES = """\
+  codex-tasks status 01a1f0
+  codex-tasks status --wait --timeout 600 01a1f0 && codex-tasks result 01a1f0
+  codex-tasks status --json -A | jq '.[] | {id, state, usd: .cost.usd}'
+"""
 
 
-def arguments(parser):
-    pass
+def arguments(parser: ArgumentParser) -> None:
+    """Describe the command line."""
+    add = parser.add_argument
+    add("--json", action="store_true", help="as JSON: a list, also for one task")
+    add("--one", action="store_true", help="with --json: the object of one task")
+    shown.add_time_format(parser)
+    add("-a", "--all", action="store_true", help="all tasks, archived ones too")
+    add("-A", "--all-running", action="store_true", help="all that are running")
+    add("--wait", action="store_true", help="wait until all of them are at rest")
+    add("--wait-any", action="store_true", help="wait until one of them is")
+    add(
+        "--timeout",
+        metavar="SECONDS",
+        help="wait no longer than this (then exit 124; default: without limit)",
+    )
+    add("task", metavar="TASK", nargs="*", help="the tasks")
 
 
-def main(found, house):
-    return 0
+def main(found: Namespace, house: House) -> int:
+    """Tell how tasks are, after waiting for them if that is asked for."""
+    _check(found)
+    rows = _selected(found, house)
+    marks = status.mark([row.session_id for row in rows], house.ledger)
+    done = _wait(found, list(marks), house)
+    reports = []
+    for row in rows:
+        task = look(row, house.ledger, house.settings)
+        house.notes(shown.damage(task.files, task.id))
+        reports.append(status.report(task, house.ledger, house.settings))
+    if found.json:
+        value = reports[0] if found.one else reports
+        house.output.lines([json.dumps(value, indent=2)])
+    else:
+        house.output.lines(shown.blocks(reports, found.time_format))
+    succeeded = (status.has_succeeded(each, marks[each], house.ledger) for each in done)
+    return 0 if all(succeeded) else 1
+
+
+def _check(found: Namespace) -> None:
+    if sum((found.all, found.all_running, bool(found.task))) != 1:
+        message = "name the tasks, or -a for all, or -A for those that are running"
+        raise UsageError(message)
+    if found.wait and found.wait_any:
+        message = "--wait and --wait-any: one of them at a time"
+        raise UsageError(message)
+    if found.timeout is not None and not (found.wait or found.wait_any):
+        message = "--timeout goes with --wait or --wait-any"
+        raise UsageError(message)
+    if found.one and not (found.json and len(found.task) == 1):
+        message = "--one goes with --json and one TASK"
+        raise UsageError(message)
+
+
+def _selected(found: Namespace, house: House) -> list[Row]:
+    if found.task:
+        return house.rows(found.task)
+    now = take_stock(house.ledger, house.settings)
+    house.notes(now.faults)
+    rows = house.ledger.sessions.newest()
+    if found.all_running:
+        return [row for row in rows if row.session_id in now.running]
+    return rows
+
+
+def _wait(found: Namespace, ids: list[str], house: House) -> list[str]:
+    """Wait if that is asked for; return the tasks whose success counts."""
+    if not (found.wait or found.wait_any) or not ids:
+        return []
+    timeout = None
+    if found.timeout is not None:
+        timeout = config.seconds(found.timeout, "--timeout")
+    return status.wait(
+        ids, house.ledger, house.settings, for_any=found.wait_any, timeout=timeout
+    )

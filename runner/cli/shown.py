@@ -1,0 +1,151 @@
+"""How sessions look to people: blocks, tables, times."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+from runner import task_json
+from runner.cli import render
+from runner.errors import RunnerError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from runner.session_files import SessionFiles
+
+_TIMES = ("human", "iso")
+_KILO = 1000
+_UNITS = ("", "kB", "MB", "GB", "TB")
+_LARGEST = 3 * (len(_UNITS) - 1)
+_STYLES = {"RUNNING": "green", "DIED": "red", "ARCHIVED": "dim"}
+
+
+def add_time_format(parser: ArgumentParser) -> None:
+    """Add the option that chooses how times are written for people."""
+    parser.add_argument(
+        "--time-format",
+        choices=_TIMES,
+        default=_TIMES[0],
+        help="how times are written for people (default: human)",
+    )
+
+
+def time(text: str, time_format: str) -> str:
+    """Write an instant of a record in local time."""
+    local = datetime.fromisoformat(text).astimezone()
+    if time_format == "iso":
+        return local.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return f"{local:%a %b} {local.day:2d} {local:%H:%M:%S %Y}"
+
+
+def blocks(reports: Sequence[Mapping[str, object]], time_format: str) -> Iterator[str]:
+    """Write reports for people, a blank line between them."""
+    for number, report in enumerate(reports):
+        if number:
+            yield ""
+        yield from _block(report, time_format)
+
+
+def _block(report: Mapping[str, object], time_format: str) -> Iterator[str]:
+    yield f"Task ID: {report['id']}"
+    if report["title"]:
+        yield f"Title: {line(report['title'])}"
+    yield f"State: {report['state']}"
+    if report["outcome"]:
+        why = f" ({line(report['error'])})" if report["error"] else ""
+        yield f"Outcome: {report['outcome']}{why}"
+    for name, key in (("Created At", "created_at"), ("Updated At", "updated_at")):
+        yield f"{name}: {time(str(report[key]), time_format)}"
+    yield f"Working Dir: {line(report['working_dir'] or '<none>')}"
+    if report["pid"]:
+        yield f"PID: {report['pid']}"
+    if report["queue"]:
+        held = f", held: {line(report['queue_held'])}" if report["queue_held"] else ""
+        yield f"Queue: {report['queue']} waiting{held}"
+    yield f"Usage: {_usage(report)}"
+    yield from _text("Last Prompt", report["last_prompt"])
+    yield from _text("Last Result", report["last_result"])
+    previous = report["previous_result"]
+    if isinstance(previous, dict):
+        yield from _text(f"Previous Result (run {previous['run']})", previous["text"])
+
+
+def _usage(report: Mapping[str, object]) -> str:
+    usage, cost = report["usage"], report["cost"]
+    total = usage["total_tokens"] if isinstance(usage, dict) else None
+    usd = cost["usd"] if isinstance(cost, dict) else None
+    tokens = "unknown" if total is None else f"{total:,} tokens"
+    return f"{tokens}, {'cost unknown' if usd is None else f'${usd:.4f}'}"
+
+
+def _text(name: str, text: object) -> Iterator[str]:
+    if text is None:
+        yield f"{name}: <none>"
+        return
+    yield f"{name}:"
+    yield from (render.visible(str(text)) or "<empty>").splitlines()
+
+
+def line(value: object) -> str:
+    """Write a text on one line; control characters are shown, not obeyed."""
+    return " ".join(render.visible(str(value)).split())
+
+
+def size(count: int) -> str:
+    """Write a number of bytes."""
+    if count < _KILO:
+        return f"{count} bytes"
+    power = min(len(str(count)) - 1, _LARGEST) // 3
+    return f"{count / _KILO**power:.1f} {_UNITS[power]}"
+
+
+def aligned(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Write a table in plain text, for programs and files."""
+    table = [columns, *rows]
+    widths = [max(len(row[at]) for row in table) for at in range(len(columns))]
+    for row in table:
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(cells).rstrip()
+
+
+def table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], fold: str | None = None
+) -> None:
+    """Show a table on the terminal.
+
+    Args:
+        columns: the headings.
+        rows: the cells, as plain text.
+        fold: the column that gives way first when the terminal is narrow.
+    """
+    from rich.console import Console  # noqa: PLC0415 - 30 ms, on a terminal only
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        made.add_column(name, overflow="fold", no_wrap=name != fold)
+    for row in rows:
+        made.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+    Console().print(made)
+
+
+def damage(files: SessionFiles, session_id: str) -> list[str]:
+    """Name what is wrong with the files of a session, for its task alone."""
+    if not files.directory.is_dir():
+        return []
+    try:
+        data = json.loads(files.json.read_bytes())
+    except OSError as error:
+        fault = task_json.DamagedTaskError(files.json, error.strerror or str(error))
+        return [str(fault)]
+    except ValueError as error:
+        return [str(task_json.DamagedTaskError(files.json, str(error)))]
+    try:
+        task_json.check(files.json, data, session_id)
+    except RunnerError as error:
+        return [str(error)]
+    return []

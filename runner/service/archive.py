@@ -1,0 +1,168 @@
+"""Put sessions away, bring them back, and remove them for good.
+
+A session moves in one rename, inside the transaction that says so. Whoever dies in
+between leaves a directory that the next reader finds where it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+
+from parsers.value import Value
+from runner import artifacts, chronicle, clock, session_files, session_lock
+from runner.errors import RunnerError, SessionBusyError
+from runner.model import SessionId, TaskState
+from runner.service import tasks
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from runner.config import Config
+    from runner.model import Run
+    from runner.service.tasks import Task
+    from runner.session_files import SessionFiles
+    from runner.store.ledger import Ledger
+    from runner.store.sessions import Row
+
+_REMOVED = ".removed-"
+
+
+class Moved(Value):
+    """Hold where a session lies now, and how many bytes of the disk it takes.
+
+    `is_new` is False when it lay there already.
+    """
+
+    session_id: str
+    directory: str
+    size: int
+    is_new: bool = True
+
+
+class WaitingMailError(SessionBusyError):
+    """Refuse to put a session away while prompts wait for it."""
+
+    def __init__(self, session_id: str, count: int) -> None:
+        RunnerError.__init__(
+            self,
+            f"task {session_id} has {count} waiting prompts: codex-tasks stop skips"
+            " them, send delivers them",
+        )
+
+
+def archive(row: Row, ledger: Ledger, settings: Config) -> Moved:
+    """Put a session that is at rest into the archive of the day.
+
+    Raises:
+        SessionBusyError: it is running, or prompts wait for it.
+        RunnerFault: it cannot be moved; it is where it was.
+    """
+    task = tasks.look(row, ledger, settings)
+    if task.state is TaskState.ARCHIVED:
+        place = str(task.files.directory)
+        return Moved(session_id=task.id, directory=place, size=0, is_new=False)
+    with _held(task, ledger, settings):
+        bucket = session_files.bucket(clock.now())
+        artifacts.make_directory(settings.state_home / bucket)
+        if not task.files.directory.is_dir():
+            # A session of another door has no directory yet.
+            artifacts.make_directory(task.files.directory)
+        return _move(task, f"{bucket}/{task.id}", ledger, settings)
+
+
+def unarchive(row: Row, ledger: Ledger, settings: Config) -> Moved:
+    """Bring a session back from the archive.
+
+    Raises:
+        RunnerFault: it cannot be moved; it is where it was.
+    """
+    task = tasks.look(row, ledger, settings)
+    if task.state is not TaskState.ARCHIVED:
+        place = str(task.files.directory)
+        return Moved(session_id=task.id, directory=place, size=0, is_new=False)
+    with _held(task, ledger, settings):
+        now = session_files.active(settings.state_home, task.id)
+        artifacts.make_directory(now.directory.parent)
+        return _move(task, None, ledger, settings)
+
+
+def remove(row: Row, ledger: Ledger, settings: Config) -> Moved:
+    """Remove a session that is at rest, with all files that lie in its directory.
+
+    What it has used and cost stays on record, and so do Codex's own files and the log
+    directories of other doors.
+
+    Raises:
+        SessionBusyError: it is running, or prompts wait for it.
+        RunnerFault: it cannot be removed.
+    """
+    task = tasks.look(row, ledger, settings)
+    with _held(task, ledger, settings):
+        size = session_files.size(task.files)
+        aside = settings.state_home / f"{_REMOVED}{task.id}-{os.urandom(4).hex()}"
+        if task.files.directory.is_dir():
+            session_files.move(task.files, session_files.SessionFiles(aside))
+        ledger.sessions.remove(task.id)
+    shutil.rmtree(aside, ignore_errors=True)
+    place = str(task.files.directory)
+    return Moved(session_id=task.id, directory=place, size=size)
+
+
+def older_than(
+    instant: datetime, ledger: Ledger, *, with_active: bool = False
+) -> list[Row]:
+    """List archived sessions that nothing has happened to since an instant.
+
+    Args:
+        instant: the instant.
+        ledger: the index.
+        with_active: list those at rest that are not archived too.
+    """
+    limit = clock.iso(instant)
+    states = tuple(TaskState) if with_active else (TaskState.ARCHIVED,)
+    rows = ledger.sessions.newest(states)
+    return [row for row in reversed(rows) if row.updated_at < limit]
+
+
+@contextlib.contextmanager
+def _held(task: Task, ledger: Ledger, settings: Config) -> Iterator[None]:
+    """Hold a session that is at rest, so that nobody starts anything in it."""
+    if task.state is TaskState.RUNNING:
+        raise SessionBusyError(task.id, task.last.run_id, "codex-tasks stop ends it")
+    taken = session_lock.take(
+        settings.state_home, ledger, SessionId(task.id), task.last.run_id
+    )
+    if isinstance(taken, session_lock.Busy):
+        raise SessionBusyError(task.id, taken.holder, "codex-tasks stop ends it")
+    try:
+        yield
+    finally:
+        os.close(taken.descriptor)
+
+
+def _move(task: Task, where: str | None, ledger: Ledger, settings: Config) -> Moved:
+    was = task.files
+    now = session_files.placed(settings.state_home, task.id, where)
+    artifacts.remove([was.pid])
+    # What has come while the session was not held yet is seen in the transaction.
+    waiting = ledger.move(
+        task.id,
+        where,
+        [session_files.moved(run, now) for run in _own_runs(task, was)],
+        lambda: session_files.move(was, now),
+    )
+    if waiting:
+        raise WaitingMailError(task.id, waiting)
+    with contextlib.suppress(RunnerError):
+        # A view of the index, which verify makes anew.
+        chronicle.write_json(ledger, now)
+    size = session_files.size(now)
+    return Moved(session_id=task.id, directory=str(now.directory), size=size)
+
+
+def _own_runs(task: Task, files: SessionFiles) -> list[Run]:
+    return [run for run in task.runs if run.spec.log_dir == str(files.runs)]

@@ -1,0 +1,47 @@
+"""The last answer of a session, whole, and never an older one in its place."""
+
+from __future__ import annotations
+
+from parsers.value import Value
+from runner import chronicle
+from runner.errors import UsageError
+from runner.model import Outcome
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runner.model import Run
+    from runner.service.tasks import Task
+
+
+class Result(Value):
+    """Hold what a run has answered, None when it gave no answer.
+
+    `earlier` is the last run before it that gave one.
+    """
+
+    run: Run
+    answer: str | None
+    earlier: Run | None = None
+
+    @property
+    def has_succeeded(self) -> bool:
+        return self.run.outcome is Outcome.SUCCEEDED
+
+
+def result_of(task: Task, run_id: str | None = None) -> Result:
+    """Return the answer of a session's last run, or of one of its runs.
+
+    Raises:
+        UsageError: the session has no such run.
+    """
+    runs = list(task.runs)
+    if run_id is not None:
+        ids = [run.run_id for run in runs]
+        if run_id not in ids:
+            message = f"--run {run_id}: task {task.id} has no such run"
+            raise UsageError(message)
+        runs = runs[: ids.index(run_id) + 1]  # type: ignore[arg-type] # a str too
+    *before, run = runs
+    answer = chronicle.answer_of(run)
+    answered = (each for each in reversed(before) if each.accounts.get("has_answer"))
+    return Result(run=run, answer=answer, earlier=next(answered, None))

@@ -1,0 +1,194 @@
+"""What is to be said of a session, and waiting until there is nothing more to come."""
+
+from __future__ import annotations
+
+from runner import artifacts, chronicle, clock, config, record
+from runner.errors import RunnerError, TooLateError
+from runner.model import Outcome, Running, TaskState
+from runner.service import tasks
+from runner.store import consumption
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from runner.config import Config
+    from runner.model import Run
+    from runner.service.tasks import Task
+    from runner.store.database import Cell
+    from runner.store.ledger import Ledger
+
+Json = dict[str, object]
+
+_TOTAL_TOKENS = 5
+_PACE_SECONDS = 0.05
+# The index tells when something has been written; a supervisor that was killed writes
+# nothing.
+_LOOK_SECONDS = 1.0
+_TOKENS = (
+    "input_tokens",
+    "cached_input_tokens",
+    "output_tokens",
+    "reasoning_output_tokens",
+    "total_tokens",
+)
+
+
+def report(task: Task, ledger: Ledger, settings: Config) -> Json:
+    """Say what is known of a session.
+
+    `last_result` is what the last run that is over has answered, null when it gave no
+    answer; the one before it is `previous_result` then. Prompts are previews.
+    """
+    row, last = task.row, task.last
+    answers = _answers(task)
+    return {
+        "id": row.session_id,
+        "title": row.title,
+        "state": task.state,
+        "outcome": last.outcome,
+        "error": last.verdict.error if last.verdict else None,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+        "working_dir": last.spec.repo,
+        "directory": str(task.files.directory),
+        "model": record.to_json(last)["model"],
+        "sandbox": last.spec.codex.sandbox,
+        "pid": last.state.codex.pid if isinstance(last.state, Running) else None,
+        "last_run": last.run_id,
+        "runs": len(task.runs),
+        "queue": task.waiting,
+        "queue_held": task.hold,
+        "last_prompt": last.spec.task,
+        **answers,
+        **_consumed(task, ledger, settings),
+    }
+
+
+def mark(ids: Iterable[str], ledger: Ledger) -> dict[str, str]:
+    """Note for each session from which run on it is waited for.
+
+    The oldest that is not over, else the last one.
+    """
+    marks: dict[str, str] = {}
+    for session_id in ids:
+        runs = ledger.of_session(session_id)
+        marks[session_id] = next(
+            (run.run_id for run in runs if not run.is_finished), runs[-1].run_id
+        )
+    return marks
+
+
+def wait(
+    ids: Sequence[str],
+    ledger: Ledger,
+    settings: Config,
+    *,
+    for_any: bool = False,
+    timeout: float | None = None,
+) -> list[str]:
+    """Wait until sessions are no longer at work; return those that are not.
+
+    Args:
+        ids: the sessions.
+        ledger: the index.
+        settings: for judging what was left behind.
+        for_any: return as soon as one of them is at rest.
+        timeout: how long at the most, in seconds; None is without limit.
+
+    Raises:
+        TooLateError: the time is up.
+    """
+    began = looked = clock.monotonic()
+    version, running = -1, list(ids)
+    while True:
+        written, now = ledger.database.version(), clock.monotonic()
+        if written != version or now - looked >= _LOOK_SECONDS:
+            version, looked = written, now
+            running = [each for each in running if _is_at_work(each, ledger, settings)]
+            if not running or (for_any and len(running) < len(ids)):
+                return [each for each in ids if each not in running]
+        if timeout is not None and now - began >= timeout:
+            message = f"after {timeout:g} s still running: {', '.join(running)}"
+            raise TooLateError(message)
+        clock.sleep(_PACE_SECONDS)
+
+
+def has_succeeded(session_id: str, since: str, ledger: Ledger) -> bool:
+    """Tell whether all runs of a session, from one on, did what they were asked for."""
+    runs = [run for run in ledger.of_session(session_id) if run.run_id >= since]
+    is_left = bool(ledger.mail.waiting(session_id))
+    return not is_left and all(run.outcome is Outcome.SUCCEEDED for run in runs)
+
+
+def _is_at_work(session_id: str, ledger: Ledger, settings: Config) -> bool:
+    row = ledger.sessions.find(session_id)
+    return (
+        row is not None
+        and row.archived_in is None
+        and tasks.is_at_work(session_id, ledger, settings)
+    )
+
+
+def _answers(task: Task) -> Json:
+    over = [run for run in task.runs if run.is_finished]
+    answered = [run for run in over if run.accounts.get("has_answer")]
+    is_new = bool(answered) and answered[-1] is over[-1]
+    text = _answer(task, answered[-1]) if answered else None
+    previous = None
+    if answered and not is_new:
+        previous = {"run": answered[-1].run_id, "text": text}
+    return {"last_result": text if is_new else None, "previous_result": previous}
+
+
+def _answer(task: Task, run: Run) -> str | None:
+    """Return what a run has answered; the last answer of all lies ready in a file."""
+    return artifacts.read_text(task.files.result) or chronicle.answer_of(run)
+
+
+def _consumed(task: Task, ledger: Ledger, settings: Config) -> Json:
+    """Add up what the runs have used and cost, of a living one what is known so far."""
+    found = consumption.totals(ledger.database, "session", session_id=task.id)
+    rows = list(found)
+    if task.state is TaskState.RUNNING and not task.last.is_finished:
+        rows += _so_far(task.last, ledger, settings)
+    tokens = {name: sum(getattr(row, name) for row in rows) for name in _TOKENS}
+    runs = sum(row.runs for row in rows)
+    unknown_usage = sum(row.unknown_usage for row in rows)
+    unknown_cost = sum(row.unknown_cost for row in rows)
+    return {
+        "usage": {
+            **(tokens if runs > unknown_usage else dict.fromkeys(_TOKENS)),
+            "unknown_runs": unknown_usage,
+        },
+        "cost": {
+            "usd": sum(row.usd for row in rows) if runs > unknown_cost else None,
+            "unknown_runs": unknown_cost,
+        },
+    }
+
+
+def _so_far(run: Run, ledger: Ledger, settings: Config) -> list[consumption.Total]:
+    """Count what a living run has used; before its first answer that is nothing."""
+    from runner import accounts  # noqa: PLC0415 - 40 ms, for living runs only
+
+    theirs = config.at_codex_home(settings, run.spec.codex_home)
+    try:
+        kept = accounts.keep(run, ledger, theirs)
+    except RunnerError:
+        return []
+    found = consumption.rows_of(kept.to_json(), run.spec.codex.model)
+    return [_total(run.key, row) for row in found if row[_TOTAL_TOKENS] is not None]
+
+
+def _total(key: str, row: Sequence[Cell]) -> consumption.Total:
+    _, *figures, usd = row
+    tokens = {n: int(f or 0) for n, f in zip(_TOKENS, figures, strict=True)}
+    return consumption.Total(
+        key=key,
+        runs=1,
+        **tokens,
+        usd=float(usd or 0),
+        unknown_usage=0,
+        unknown_cost=int(usd is None),
+    )
