@@ -123,16 +123,29 @@ def write_json(ledger: Ledger, files: SessionFiles, run: Run | None = None) -> N
         RunnerFault: it cannot be read or written.
     """
     key = run.key if run is not None else files.directory.name
-    row, runs = ledger.sessions.find(key), ledger.of_session(key)
-    if run is not None:
-        runs = [run if each.run_id == run.run_id else each for each in runs]
-    if row is None or not runs:
+    row, last = ledger.sessions.find(key), ledger.last_of(key)
+    if row is None or last is None:
         return
-    if run is not None and run.ended_at is not None:
-        row = replace(row, updated_at=iso(run.ended_at))
-    answer = artifacts.read_text(files.result) or None
-    text = record.encode(task_json.build(row, runs, answer), indent=2)
-    artifacts.replace(files.json, text)
+    ids = ledger.ids_of(key)
+    living = {each.run_id for each in ledger.unfinished_of(key)}
+    if run is not None:
+        living = (living - {run.run_id}) | ({run.run_id} - _over(run))
+        last = run if run.run_id == last.run_id else last
+        if run.ended_at is not None:
+            row = replace(row, updated_at=iso(run.ended_at))
+    story = task_json.Story(
+        row=row,
+        first=ledger.find(ids[0]),
+        last=last,
+        ids=ids,
+        is_running=bool(living),
+        answer=artifacts.read_text(files.result) or None,
+    )
+    artifacts.replace(files.json, record.encode(task_json.build(story), indent=2))
+
+
+def _over(run: Run) -> set[str]:
+    return {run.run_id} if run.is_finished else set()
 
 
 def write_log(files: SessionFiles, runs: Iterable[Run]) -> None:

@@ -7,6 +7,7 @@ to take the session, so one of the two always sees it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from parsers.value import replace
@@ -46,6 +47,26 @@ def put(session_id: str, prompt: bytes, ledger: Ledger, state_home: Path) -> int
         artifacts.replace(path, prompt)
 
     return ledger.mail.put(session_id, preview(prompt), clock.now(), write)
+
+
+def skip(session_id: str, ledger: Ledger, state_home: Path) -> list[Mail]:
+    """Take all that waits out of the mailbox of a session, and return it.
+
+    The names of the files say so too: else an index that is made anew from them would
+    deliver what was skipped. One that is not there, or cannot be renamed, is no reason
+    not to skip it.
+
+    Raises:
+        LedgerFault: the index cannot be written.
+    """
+
+    def mark(mail: Mail) -> None:
+        files = session_files.found(state_home, session_id)
+        if files is not None:
+            with contextlib.suppress(OSError):
+                files.mail(mail.mail_id).rename(files.skipped(mail.mail_id))
+
+    return ledger.mail.skip(session_id, mark)
 
 
 def hold_of(last: Run, first: Mail) -> str | None:
@@ -90,7 +111,7 @@ def deliver(
     if not ledger.mail.waiting(session_id):
         return None
     run_id = artifacts.new_run_id(clock.now())
-    taken = session_lock.take(
+    taken = session_lock.take_patiently(
         settings.state_home, ledger, SessionId(session_id), run_id
     )
     if isinstance(taken, session_lock.Busy):
@@ -122,7 +143,7 @@ def _obey_or_start(
     session = commission.spec.resume_session
     if session is not None and commission.prompt.strip() == QUIT:
         os.close(commission.lock or -1)
-        ledger.mail.skip(session)
+        skip(session, ledger, settings.state_home)
         return None
     try:
         return start(commission, ledger, settings)
@@ -171,14 +192,11 @@ def start(commission: Commission, ledger: Ledger, settings: Config) -> Started:
 
 def _last_run(session_id: str, ledger: Ledger, settings: Config) -> Run | None:
     """Return the newest run on a session, when all that came before it are over."""
-    last = None
-    for run in ledger.of_session(session_id):
-        last = run
-        if not run.is_finished:
-            last = settle(run, ledger, settings, holds_session=True)
-        if not last.is_finished:
-            break
-    return last
+    for run in ledger.unfinished_of(session_id):
+        settled = settle(run, ledger, settings, holds_session=True)
+        if not settled.is_finished:
+            return settled
+    return ledger.last_of(session_id)
 
 
 def _resets_at(last: Run) -> float | None:

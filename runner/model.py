@@ -318,6 +318,14 @@ class Run(Value):
         return self.state.accounts if isinstance(self.state, Finished) else EMPTY
 
     @property
+    def has_answer(self) -> bool:
+        """Tell whether Codex has said something, as the record of a finished run does.
+
+        Records of version 0.1.0 do not: of those a success has.
+        """
+        return bool(self.accounts.get("has_answer", self.outcome in GOOD_ENDS))
+
+    @property
     def launched_at(self) -> datetime | None:
         """Return when Codex was started."""
         match self.state:

@@ -58,7 +58,15 @@ class SessionFiles(Value, kw_only=False):
 
     def mail(self, mail_id: int) -> Path:
         """Name the file of a prompt in the mailbox."""
-        return self.directory / "mail" / f"{mail_id:08d}.prompt"
+        return self.mailbox / f"{mail_id:08d}.prompt"
+
+    def skipped(self, mail_id: int) -> Path:
+        """Name the file of a prompt that will not be delivered."""
+        return self.mailbox / f"{mail_id:08d}.skipped"
+
+    @property
+    def mailbox(self) -> Path:
+        return self.directory / "mail"
 
 
 def pending(state_home: Path, run_id: str) -> SessionFiles:

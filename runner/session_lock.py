@@ -10,7 +10,7 @@ import contextlib
 import os
 
 from parsers.value import Value
-from runner import artifacts, liveness
+from runner import artifacts, clock, liveness
 from runner.errors import RunnerError
 
 TYPE_CHECKING = False
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
     from runner.model import RunId, SessionId
     from runner.store.ledger import Ledger
+
+
+_MOMENT_SECONDS = 3.0
+_PACE_SECONDS = 0.01
 
 
 class Held(Value, kw_only=False):
@@ -48,12 +52,12 @@ def take(
     if descriptor is None:
         return Busy(_holder(path))
     try:
-        others = [run for run in ledger.of_session(session_id) if run.run_id != run_id]
+        unfinished = ledger.unfinished_of(session_id)
     except RunnerError:
         os.close(descriptor)
         raise
-    for other in others:
-        if liveness.is_orphaned(other):
+    for other in unfinished:
+        if other.run_id != run_id and liveness.is_orphaned(other):
             os.close(descriptor)
             return Busy(other.run_id)
     # The name is for whoever comes second; a full disk must not cost the session.
@@ -61,6 +65,32 @@ def take(
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, run_id.encode(), 0)
     return Held(descriptor)
+
+
+def take_patiently(
+    state_home: Path, ledger: Ledger, session_id: SessionId, run_id: RunId
+) -> Held | Busy:
+    """Try to become the one writer of a session that may be held for a moment only.
+
+    A reader that judges an abandoned run holds the lock too, and so does whoever moves
+    the session; only one that has a living run is busy.
+
+    Raises:
+        FileFault: the lock file cannot be made.
+    """
+    deadline = clock.monotonic() + _MOMENT_SECONDS
+    while True:
+        taken = take(state_home, ledger, session_id, run_id)
+        if isinstance(taken, Held) or clock.monotonic() >= deadline:
+            return taken
+        living = (
+            run
+            for run in ledger.unfinished_of(session_id)
+            if liveness.life_of(run) is not liveness.Life.NONE
+        )
+        if holder := next(living, None):
+            return Busy(holder.run_id)
+        clock.sleep(_PACE_SECONDS)
 
 
 def _holder(path: Path) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from parsers.value import Value
 from runner.errors import RunnerFault
 from runner.model import GOOD_ENDS, TaskState
 
@@ -26,35 +27,45 @@ class DamagedTaskError(RunnerFault):
     """Report a task.json that is not what this suite writes."""
 
     def __init__(self, path: Path, reason: str) -> None:
+        self.reason = reason
         super().__init__(
             f"{path} is damaged: {reason} (codex-tasks verify --repair writes it anew)"
         )
 
 
-def build(row: Row, runs: Sequence[Run], answer: str | None) -> Json:
-    """Build the metadata of a session.
+class Story(Value):
+    """Hold what the metadata of a session is made of.
 
-    Args:
-        row: the session.
-        runs: its runs, the oldest first; at least one.
-        answer: the last answer that any of them gave.
+    `ids` are those of its runs, the oldest first; `answer` is the last that any of them
+    gave.
     """
-    first, last = runs[0], runs[-1]
+
+    row: Row
+    first: Run
+    last: Run
+    ids: Sequence[str]
+    is_running: bool
+    answer: str | None
+
+
+def build(story: Story) -> Json:
+    """Build the metadata of a session."""
+    row, first, last = story.row, story.first, story.last
     home = last.spec.codex_home
     return {
         "id": row.session_id,
         "title": row.title,
-        "state": _stored_state(row, runs),
+        "state": _stored_state(story),
         "created_at": row.created_at,
         "updated_at": row.updated_at,
-        "last_result": answer,
+        "last_result": story.answer,
         "initial_prompt": first.spec.task,
         "last_prompt": last.spec.task,
         "config_path": str(Path(home) / "config.toml") if home else None,
         "working_dir": last.spec.repo,
         "outcome": last.outcome,
         "error": last.verdict.error if last.verdict else None,
-        "runs": [run.run_id for run in runs],
+        "runs": list(story.ids),
         "format": FORMAT,
     }
 
@@ -74,14 +85,9 @@ def check(path: Path, data: object, session_id: str) -> Json:
     return data
 
 
-def _stored_state(row: Row, runs: Sequence[Run]) -> TaskState:
-    if row.archived_in is not None:
-        return TaskState.ARCHIVED
-    if any(not run.is_finished for run in runs):
+def _stored_state(story: Story) -> TaskState:
+    if story.is_running:
         return TaskState.RUNNING
-    return state_after(runs[-1])
-
-
-def state_after(last: Run) -> TaskState:
-    """Tell what the end of its last run has made of a session."""
-    return TaskState.STOPPED if last.outcome in GOOD_ENDS else TaskState.DIED
+    if story.row.archived_in is not None:
+        return TaskState.ARCHIVED
+    return TaskState.STOPPED if story.last.outcome in GOOD_ENDS else TaskState.DIED

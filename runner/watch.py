@@ -5,6 +5,7 @@ Whoever watches reads the files; nobody stands between Codex and them.
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from parsers import tasklog
@@ -17,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import BinaryIO
 
     from runner.artifacts import RunFiles
 
@@ -26,23 +28,49 @@ _CHUNKS_AT_ONCE = 8
 
 
 class Tail:
-    """Read the complete lines that are added to a file."""
+    """Read the complete lines that are added to a file.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    Args:
+        path: the file; it may be renamed once it is open.
+        offset: where in it to begin: the start of a line.
+    """
+
+    def __init__(self, path: Path, offset: int = 0) -> None:
+        self.path = path
+        self._offset = offset
         self._handle: int | None = None
         self._buffer = LineBuffer()
         self.has_more = False
 
+    @property
+    def is_open(self) -> bool:
+        return self._handle is not None
+
+    def open(self) -> int:
+        """Open the file, if that has not been done, and return its descriptor.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        if self._handle is None:
+            self._handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            if self._offset:
+                os.lseek(self._handle, self._offset, os.SEEK_SET)
+        return self._handle
+
+    def try_open(self) -> bool:
+        """Open the file, if that can be done; tell whether it is open."""
+        with contextlib.suppress(OSError):
+            self.open()
+        return self.is_open
+
     def lines(self) -> Iterator[bytes]:
         """Yield what has been completed since the last call, some MiB at the most."""
-        if self._handle is None:
-            try:
-                self._handle = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-            except OSError:
-                return
+        if not self.try_open():
+            return
+        handle = self.open()
         for _ in range(_CHUNKS_AT_ONCE):
-            data = os.read(self._handle, _CHUNK)
+            data = os.read(handle, _CHUNK)
             self.has_more = bool(data)
             if not data:
                 return
@@ -56,6 +84,49 @@ class Tail:
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
+
+
+def last_lines(path: Path, count: int, *, with_rest: bool) -> tuple[int, int]:
+    """Find where the last lines of a file begin, reading it backwards.
+
+    Args:
+        path: the file; one that cannot be read is empty.
+        count: how many lines at the most.
+        with_rest: what stands behind the last newline is a line too.
+
+    Returns:
+        The offset of the first of them, and how many they are.
+    """
+    try:
+        with path.open("rb") as stream:
+            end = stream.seek(0, os.SEEK_END)
+            if not with_rest:
+                end = next(_newlines_before(end, stream), -1) + 1
+            return _lines_before(end, count, stream)
+    except OSError:
+        return 0, 0
+
+
+def _lines_before(end: int, count: int, stream: BinaryIO) -> tuple[int, int]:
+    if count == 0 or end == 0:
+        return end, 0
+    found = 0
+    for place in _newlines_before(end - 1, stream):
+        found += 1
+        if found == count:
+            return place + 1, count
+    return 0, found + 1
+
+
+def _newlines_before(end: int, stream: BinaryIO) -> Iterator[int]:
+    while end > 0:
+        begin = max(end - _CHUNK, 0)
+        stream.seek(begin)
+        block = stream.read(end - begin)
+        place = len(block)
+        while (place := block.rfind(b"\n", 0, place)) >= 0:
+            yield begin + place
+        end = begin
 
 
 class Written(Value):

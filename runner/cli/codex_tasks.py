@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 
 from runner.cli.door import Parser, enter, leave
@@ -54,7 +53,9 @@ def _command(words: list[str], settings: Config) -> int:
 
 def load(command: str) -> ModuleType:
     """Load the module of a command."""
-    return importlib.import_module(module_of(command))
+    name = module_of(command)
+    __import__(name)
+    return sys.modules[name]
 
 
 def parser_of(command: str, module: ModuleType) -> argparse.ArgumentParser:

@@ -133,7 +133,7 @@ def _held(task: Task, ledger: Ledger, settings: Config) -> Iterator[None]:
     """Hold a session that is at rest, so that nobody starts anything in it."""
     if task.state is TaskState.RUNNING:
         raise SessionBusyError(task.id, task.last.run_id, "codex-tasks stop ends it")
-    taken = session_lock.take(
+    taken = session_lock.take_patiently(
         settings.state_home, ledger, SessionId(task.id), task.last.run_id
     )
     if isinstance(taken, session_lock.Busy):

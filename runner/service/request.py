@@ -98,6 +98,8 @@ def build_spec(
         raise UsageError(message)
     log_dir = _directory(request.log_dir, "--log-dir")
     resume = _resumed(request.resume, log_dir, ledger, settings)
+    before = ledger.last_of(resume) if resume else None
+    home = before.spec.codex_home if before is not None else None
     at = clock.now()
     umask = os.umask(0o077)
     return Spec(
@@ -116,7 +118,7 @@ def build_spec(
         wait_for_session=request.wait_for_session,
         verbosity=request.verbosity,
         prepared_at=at,
-        codex_home=str(settings.codex_home),
+        codex_home=home or str(settings.codex_home),
     )
 
 

@@ -43,5 +43,5 @@ def result_of(task: Task, run_id: str | None = None) -> Result:
         runs = runs[: ids.index(run_id) + 1]  # type: ignore[arg-type] # a str too
     *before, run = runs
     answer = chronicle.answer_of(run)
-    answered = (each for each in reversed(before) if each.accounts.get("has_answer"))
+    answered = (each for each in reversed(before) if each.has_answer)
     return Result(run=run, answer=answer, earlier=next(answered, None))

@@ -7,7 +7,13 @@ from pathlib import Path
 
 from parsers.value import Value
 from runner import artifacts, clock, launching, mailbox, session_files, session_lock
-from runner.errors import ArchivedError, RunnerError, RunnerFault, SessionBusyError
+from runner.errors import (
+    ArchivedError,
+    NoSuchTaskError,
+    RunnerError,
+    RunnerFault,
+    SessionBusyError,
+)
 from runner.model import Outcome
 from runner.prompt import preview
 from runner.service import follow, tasks
@@ -63,13 +69,14 @@ def send(
     session = last.session
     if session is None:
         raise UndeliverableError(_nameless(last))
-    taken = session_lock.take(settings.state_home, ledger, session, run_id)
+    home = settings.state_home
+    taken = session_lock.take_patiently(home, ledger, session, run_id)
     if isinstance(taken, session_lock.Busy):
         raise SessionBusyError(row.session_id, taken.holder, _MEND)
     try:
         # Somebody may have come and gone since the record was read.
         last = _last_of(row, ledger, settings, holds_session=True)
-        files = session_files.active(settings.state_home, row.session_id)
+        files = session_files.active(home, row.session_id)
         artifacts.make_directory(files.directory)
         commission = launching.Commission(
             spec=mailbox.next_spec(last, preview(prompt), files, run_id),
@@ -114,13 +121,11 @@ def _last_of(
     """Return the newest run of a session that can be carried on."""
     if row.archived_in is not None:
         raise ArchivedError(row.session_id)
-    runs = [
-        run
-        if run.is_finished
-        else settle(run, ledger, settings, holds_session=holds_session)
-        for run in ledger.of_session(row.session_id)
-    ]
-    last = runs[-1]
+    for run in ledger.unfinished_of(row.session_id):
+        settle(run, ledger, settings, holds_session=holds_session)
+    last = ledger.last_of(row.session_id)
+    if last is None:
+        raise NoSuchTaskError(row.session_id)
     if last.is_finished and last.session is None:
         raise UndeliverableError(_nameless(last))
     if not Path(last.spec.repo).is_dir():

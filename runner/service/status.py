@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner import artifacts, chronicle, clock, config, record
+from runner import artifacts, clock, config, record
 from runner.errors import RunnerError, TooLateError
 from runner.model import Outcome, Running, TaskState
 from runner.service import tasks
@@ -132,7 +132,7 @@ def _is_at_work(session_id: str, ledger: Ledger, settings: Config) -> bool:
 
 def _answers(task: Task) -> Json:
     over = [run for run in task.runs if run.is_finished]
-    answered = [run for run in over if run.accounts.get("has_answer")]
+    answered = [run for run in over if run.has_answer]
     is_new = bool(answered) and answered[-1] is over[-1]
     text = _answer(task, answered[-1]) if answered else None
     previous = None
@@ -143,7 +143,11 @@ def _answers(task: Task) -> Json:
 
 def _answer(task: Task, run: Run) -> str | None:
     """Return what a run has answered; the last answer of all lies ready in a file."""
-    return artifacts.read_text(task.files.result) or chronicle.answer_of(run)
+    if text := artifacts.read_text(task.files.result):
+        return text
+    from runner import chronicle  # noqa: PLC0415 - the parsers, where there is no file
+
+    return chronicle.answer_of(run)
 
 
 def _consumed(task: Task, ledger: Ledger, settings: Config) -> Json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 from parsers.value import Value
-from runner import clock, process, proctable
+from runner import clock, mailbox, process, proctable
 from runner.config import RUN_MARKER
 from runner.errors import RunnerFault
 from runner.judge import Cause, Exit
@@ -72,7 +72,7 @@ def stop_session(session_id: str, ledger: Ledger, settings: Config) -> Stopped:
         WillNotStopError: a process of it cannot be ended.
         RunnerFault: the record cannot be written.
     """
-    skipped = ledger.mail.skip(session_id)
+    skipped = mailbox.skip(session_id, ledger, settings.state_home)
     began = clock.monotonic()
     ordered: dict[str, float] = {}
     while living := _living(session_id, ledger, settings):
@@ -89,8 +89,8 @@ def stop_session(session_id: str, ledger: Ledger, settings: Config) -> Stopped:
 
 
 def _living(session_id: str, ledger: Ledger, settings: Config) -> list[Run]:
-    runs = [run for run in ledger.of_session(session_id) if not run.is_finished]
-    settled = [settle(run, ledger, settings) for run in runs]
+    unfinished = ledger.unfinished_of(session_id)
+    settled = [settle(run, ledger, settings) for run in unfinished]
     return [run for run in settled if not run.is_finished]
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from parsers.value import Value
-from runner import mailbox, session_files
+from runner import session_files
 from runner.errors import RunnerError, RunnerFault
 from runner.model import GOOD_ENDS, TaskState
 from runner.settle import settle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from runner.config import Config
     from runner.model import Run
     from runner.session_files import SessionFiles
     from runner.store.ledger import Ledger
+    from runner.store.mail import Mail
     from runner.store.sessions import Row
 
 
@@ -77,12 +78,19 @@ def is_at_work(session_id: str, ledger: Ledger, settings: Config) -> bool:
     Between two runs of a queue nobody may live for a moment: a session whose mail will
     be delivered is at work all the same.
     """
-    has_living_run = False
-    for run in ledger.of_session(session_id):
-        if not run.is_finished and not settle(run, ledger, settings).is_finished:
-            has_living_run = True
-    if has_living_run:
+    unfinished = ledger.unfinished_of(session_id)
+    settled = [settle(run, ledger, settings) for run in unfinished]
+    if any(not run.is_finished for run in settled):
         return True
+    return bool(ledger.mail.waiting(session_id)) and _is_delivering(
+        session_id, ledger, settings
+    )
+
+
+def _is_delivering(session_id: str, ledger: Ledger, settings: Config) -> bool:
+    """Deliver what waits for a session; tell whether it is being worked on now."""
+    from runner import mailbox  # noqa: PLC0415 - 4 ms, only where something waits
+
     started = mailbox.deliver(session_id, ledger, settings)
     if started is not None:
         started.listener.close()
@@ -92,6 +100,14 @@ def is_at_work(session_id: str, ledger: Ledger, settings: Config) -> bool:
     if not waiting or last is None:
         return False
     return not last.is_finished or mailbox.hold_of(last, waiting[0]) is None
+
+
+def _hold(last: Run, waiting: Sequence[Mail]) -> str | None:
+    if not waiting:
+        return None
+    from runner import mailbox  # noqa: PLC0415 - see _is_delivering
+
+    return mailbox.hold_of(last, waiting[0])
 
 
 def look(row: Row, ledger: Ledger, settings: Config) -> Task:
@@ -119,16 +135,17 @@ def look(row: Row, ledger: Ledger, settings: Config) -> Task:
         ),
         runs=runs,
         waiting=len(waiting),
-        hold=mailbox.hold_of(runs[-1], waiting[0]) if waiting else None,
+        hold=_hold(runs[-1], waiting),
     )
 
 
 def state_of(row: Row, running: Iterable[str]) -> TaskState:
     """Derive the state of a session from its row and from which are at work."""
+    if row.session_id in running:
+        # Also an archived one, when another door carries it on.
+        return TaskState.RUNNING
     if row.archived_in is not None:
         return TaskState.ARCHIVED
-    if row.session_id in running:
-        return TaskState.RUNNING
     return TaskState.STOPPED if row.outcome in GOOD_ENDS else TaskState.DIED
 
 

@@ -136,18 +136,64 @@ class Ledger:
         """Return the runs that no one has judged yet, the oldest first."""
         return self._runs("state <> 'finished'")
 
-    def adopt(self, run: Run) -> Run:
+    def unfinished_of(self, session_id: SessionId | str) -> list[Run]:
+        """Return the runs on a session that no one has judged yet, the oldest first."""
+        return self._runs("session_id = ? and state <> 'finished'", session_id)
+
+    def ids_of(self, session_id: SessionId | str) -> list[str]:
+        """Return the ids of the runs on a session, the oldest first."""
+        sql = "select run_id from runs where session_id = ? order by run_id"
+        return [str(run_id) for (run_id,) in self.database.rows(sql, session_id)]
+
+    def known(self) -> dict[str, str]:
+        """Return the ids of all runs, the oldest first, and the session of each."""
+        rows = self.database.rows("select run_id, session_id from runs order by run_id")
+        return {str(run_id): str(session_id) for run_id, session_id in rows}
+
+    def adopt(
+        self,
+        run: Run,
+        *,
+        title: str | None = None,
+        archived_in: str | None = None,
+        anew: bool = False,
+    ) -> Run:
         """Take a run into the index that only its meta file knows.
+
+        Args:
+            run: the run.
+            title: the name of its session, when that is not known either.
+            archived_in: where that lies, when it is not known either.
+            anew: replace the row that there is, which cannot be read.
 
         Raises:
             LedgerFault: the index cannot be written.
         """
         with self.database.transaction() as db:
-            if _insert(db, run, "or ignore"):
-                self.sessions.note(db, run)
+            is_new = self.sessions.find(run.key) is None
+            if _insert(db, run, "or replace" if anew else "or ignore"):
+                self.sessions.note(db, run, title=title)
+                if is_new:
+                    self.sessions.place(db, run.key, archived_in)
                 if run.is_finished:
                     consumption.note(db, run)
+                mail_id, outcome = run.spec.mail_id, run.outcome
+                if mail_id is not None and outcome is not Outcome.NOT_STARTED:
+                    self.mail.deliver(db, mail_id, run.run_id)
         return self.find(run.run_id)
+
+    def recount(self, session_id: str) -> None:
+        """Make the row of a session anew from its runs; it keeps title and place.
+
+        Raises:
+            LedgerFault: the index cannot be written.
+        """
+        with self.database.transaction() as db:
+            was = self.sessions.find(session_id)
+            db.execute("delete from sessions where session_id = ?", (session_id,))
+            for run in self.of_session(session_id):
+                self.sessions.note(db, run, title=was.title if was else None)
+            self.sessions.place(db, session_id, was.archived_in if was else None)
 
     def move(
         self,
@@ -174,10 +220,7 @@ class Ledger:
         with self.database.transaction() as db:
             if waiting := len(self.mail.waiting(session_id)):
                 return waiting
-            db.execute(
-                "update sessions set archived_in = ? where session_id = ?",
-                (archived_in, session_id),
-            )
+            self.sessions.place(db, session_id, archived_in)
             _relocate(db, runs)
             rename()
         return 0

@@ -105,8 +105,12 @@ class Mailboxes:
             (mail_id, run_id),
         )
 
-    def skip(self, session_id: str) -> list[Mail]:
+    def skip(self, session_id: str, mark: Callable[[Mail], None]) -> list[Mail]:
         """Mark all that waits for a session as skipped, and return it.
+
+        Args:
+            session_id: whose mailbox.
+            mark: marks the file of a prompt too, in the same transaction.
 
         Raises:
             LedgerFault: the index cannot be written.
@@ -118,7 +122,27 @@ class Mailboxes:
                 " where session_id = ? and state = 'waiting'",
                 (session_id,),
             )
+            for mail in skipped:
+                mark(mail)
         return skipped
+
+    def restore(self, mail: Mail) -> None:
+        """Put a prompt into the index as its file and the runs tell of it.
+
+        A number that is another session's stays with that.
+
+        Raises:
+            LedgerFault: the index cannot be written.
+        """
+        row = tuple(getattr(mail, name) for name in _COLUMNS.split(", "))
+        with self._database.transaction(is_durable=True) as db:
+            db.execute(
+                f"insert into mail ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - names of columns
+                " on conflict (mail_id) do update"
+                " set state = excluded.state, run_id = excluded.run_id"
+                " where session_id = excluded.session_id",
+                row,
+            )
 
     def _of(self, condition: str, session_id: str) -> list[Mail]:
         rows = self._database.rows(

@@ -22,8 +22,8 @@ _COLUMNS = "session_id, title, created_at, updated_at, last_run, outcome, archiv
 _BEHIND_ANY_ID = "~"
 # The states as an index can tell them, given which sessions are at work.
 _CONDITIONS = {
-    TaskState.ARCHIVED: "archived_in is not null",
-    TaskState.RUNNING: "archived_in is null and session_id in ({running})",
+    TaskState.ARCHIVED: "archived_in is not null and session_id not in ({running})",
+    TaskState.RUNNING: "session_id in ({running})",
     TaskState.STOPPED: "archived_in is null and outcome in ({good})"
     " and session_id not in ({running})",
     TaskState.DIED: "archived_in is null and coalesce(outcome, '') not in ({good})"
@@ -81,6 +81,15 @@ class Sessions:
             " then excluded.outcome else outcome end,"
             " last_run = max(last_run, excluded.last_run)",
             (run.key, title, iso(run.spec.prepared_at), at, run.run_id, run.outcome),
+        )
+
+    def place(
+        self, db: sqlite3.Connection, session_id: str, archived_in: str | None
+    ) -> None:
+        """Note where a session lies, in the transaction that moves it."""
+        db.execute(
+            "update sessions set archived_in = ? where session_id = ?",
+            (archived_in, session_id),
         )
 
     def find(self, session_id: str) -> Row | None:
