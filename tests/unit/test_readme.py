@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runner import config
-from runner.cli import arguments, parse_codex_run
+from runner.cli import arguments, codex_tasks, parse_codex_run, tasks
 from runner.errors import RunnerError
 from runner.model import Outcome
 
@@ -17,6 +17,12 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PARSERS = {
     "run_codex_task": arguments.build_parser(config.load({"HOME": "/nowhere"})),
     "parse_codex_run": parse_codex_run.build_parser(),
+    **{
+        f"codex-tasks {command}": codex_tasks.parser_of(
+            command, codex_tasks.load(command)
+        )
+        for command in tasks.COMMANDS
+    },
 }
 OPTIONS = [
     (command, action)

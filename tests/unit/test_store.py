@@ -1,0 +1,280 @@
+"""The index follows the runs: sessions, mailboxes, consumption, and older schemas."""
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+from support.runs import AT, PROCESS, SESSION, run
+
+from parsers.value import replace
+from runner import record
+from runner.errors import AlreadyDeliveredError, ArchivedError
+from runner.model import (
+    Ended,
+    Finished,
+    Launching,
+    Outcome,
+    Run,
+    RunId,
+    SessionId,
+    TaskState,
+    Verdict,
+)
+from runner.store import consumption
+from runner.store.ledger import Ledger
+
+SCHEMA_1 = Path(record.__file__).parent / "store" / "schema_1.sql"
+USAGE = {
+    "input_tokens": 100,
+    "cached_input_tokens": 40,
+    "output_tokens": 10,
+    "reasoning_output_tokens": 3,
+    "total_tokens": 110,
+}
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> str:
+    (tmp_path / "logs").mkdir()
+    return str(tmp_path / "logs")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "state")
+
+
+def over(one: Run, outcome: Outcome = Outcome.SUCCEEDED, **accounts: object) -> Run:
+    verdict = Verdict(outcome=outcome, exit_code=0)
+    return one.advanced(Ended(verdict=verdict, at=AT, accounts=accounts))
+
+
+def finished(one: Run, **accounts: object) -> Run:
+    state = Finished(
+        verdict=Verdict(outcome=Outcome.SUCCEEDED, exit_code=0),
+        started_at=AT,
+        ended_at=AT,
+        accounts=accounts,
+    )
+    return replace(one, state=state)
+
+
+def test_a_session_is_the_run_itself_until_codex_names_the_thread(
+    ledger: Ledger, logs: str
+) -> None:
+    one = run(log_dir=logs)
+    ledger.prepare(one, title="a title")
+    before = ledger.sessions.find(one.run_id)
+
+    ledger.store(one, replace(one, session_id=SessionId(SESSION)))
+
+    after = ledger.sessions.find(SESSION)
+    assert before is not None
+    assert after is not None
+    assert (before.title, after.title) == ("a title", "a title")
+    assert ledger.sessions.find(one.run_id) is None
+    assert [each.run_id for each in ledger.of_session(SESSION)] == [one.run_id]
+
+
+def test_mail_follows_the_session_to_its_name(ledger: Ledger, logs: str) -> None:
+    one = run(log_dir=logs)
+    ledger.prepare(one)
+    ledger.mail.put(one.run_id, "Next.", AT, lambda _: None)
+
+    ledger.store(one, replace(one, session_id=SessionId(SESSION)))
+
+    assert [mail.task for mail in ledger.mail.waiting(SESSION)] == ["Next."]
+
+
+def test_the_last_run_tells_the_outcome_even_when_an_older_one_ends_later(
+    ledger: Ledger, logs: str
+) -> None:
+    old = run(log_dir=logs, resume_session=SessionId(SESSION))
+    new = run(
+        log_dir=logs,
+        resume_session=SessionId(SESSION),
+        run_id=RunId("20261120-111201-512345-00000000"),
+    )
+    ledger.prepare(old)
+    ledger.prepare(new)
+    ledger.store(new, over(new, Outcome.FAILED))
+    ledger.store(old, over(old))
+
+    row = ledger.sessions.find(SESSION)
+
+    assert row is not None
+    assert (row.last_run, row.outcome) == (new.run_id, "failed")
+
+
+def delivering(ledger: Ledger, logs: str) -> Run:
+    mail_id = ledger.mail.put(SESSION, "Next.", AT, lambda _: None)
+    return run(log_dir=logs, resume_session=SessionId(SESSION), mail_id=mail_id)
+
+
+def test_a_prompt_is_given_to_one_run_only(ledger: Ledger, logs: str) -> None:
+    one = delivering(ledger, logs)
+    other = replace(one, spec=replace(one.spec, run_id=RunId("other")))
+    ledger.prepare(one)
+
+    with pytest.raises(AlreadyDeliveredError):
+        ledger.prepare(other)
+
+    assert ledger.ids_of(SESSION) == [one.run_id]
+    assert ledger.mail.waiting(SESSION) == []
+
+
+def test_the_prompt_of_a_run_that_never_started_waits_again_at_its_place(
+    ledger: Ledger, logs: str
+) -> None:
+    one = delivering(ledger, logs)
+    ledger.mail.put(SESSION, "Later.", AT, lambda _: None)
+    ledger.prepare(one)
+
+    ledger.store(one, over(one, Outcome.NOT_STARTED))
+
+    waiting = ledger.mail.waiting(SESSION)
+    assert [mail.task for mail in waiting] == ["Next.", "Later."]
+    assert [mail.attempts for mail in waiting] == [1, 0]
+
+
+@pytest.mark.parametrize("outcome", sorted(set(Outcome) - {Outcome.NOT_STARTED}))
+def test_a_prompt_that_codex_was_started_for_never_waits_again(
+    ledger: Ledger, logs: str, outcome: Outcome
+) -> None:
+    one = delivering(ledger, logs)
+    ledger.prepare(one)
+
+    ledger.store(one, over(one, outcome))
+
+    assert ledger.mail.waiting(SESSION) == []
+
+
+def test_a_prompt_whose_file_cannot_be_written_is_not_queued(ledger: Ledger) -> None:
+    def refuse(_: int) -> None:
+        raise OSError
+
+    with pytest.raises(OSError):  # noqa: PT011 - ours
+        ledger.mail.put(SESSION, "Next.", AT, refuse)
+
+    assert ledger.mail.of_session(SESSION) == []
+
+
+def test_nothing_is_queued_for_an_archived_session(ledger: Ledger, logs: str) -> None:
+    one = run(log_dir=logs, resume_session=SessionId(SESSION))
+    ledger.prepare(one)
+    ledger.sessions.archive(SESSION, "archive/2026/11/20/x", "2026-11-20T00:00:00.000Z")
+
+    with pytest.raises(ArchivedError):
+        ledger.mail.put(SESSION, "Next.", AT, lambda _: None)
+
+
+def test_a_session_with_waiting_mail_is_not_moved(ledger: Ledger, logs: str) -> None:
+    ledger.prepare(run(log_dir=logs, resume_session=SessionId(SESSION)))
+    ledger.mail.put(SESSION, "Next.", AT, lambda _: None)
+    moved: list[str] = []
+
+    waiting = ledger.move(SESSION, "archive/x", [], lambda: moved.append("moved"))
+
+    row = ledger.sessions.find(SESSION)
+    assert (waiting, moved) == (1, [])
+    assert row is not None
+    assert row.archived_in is None
+
+
+def test_a_move_that_fails_leaves_the_index_as_it_was(
+    ledger: Ledger, logs: str
+) -> None:
+    ledger.prepare(run(log_dir=logs, resume_session=SessionId(SESSION)))
+
+    def refuse() -> None:
+        raise OSError
+
+    with pytest.raises(OSError):  # noqa: PT011 - ours
+        ledger.move(SESSION, "archive/x", [], refuse)
+
+    row = ledger.sessions.find(SESSION)
+    assert row is not None
+    assert row.archived_in is None
+
+
+def test_states_are_told_by_the_index_given_who_is_at_work(
+    ledger: Ledger, logs: str
+) -> None:
+    sessions = [f"01a1f000-0000-7000-8000-00000000000{n}" for n in range(5)]
+    ends = (Outcome.SUCCEEDED, Outcome.STOPPED, Outcome.FAILED, None, None)
+    for number, (session, end) in enumerate(zip(sessions, ends, strict=True)):
+        one = run(
+            log_dir=logs,
+            resume_session=SessionId(session),
+            run_id=RunId(f"20261120-10120{number}-512345-00000000"),
+        )
+        ledger.prepare(one)
+        if end is not None:
+            ledger.store(one, over(one, end))
+    ledger.sessions.archive(sessions[0], "archive/x", "2026-11-20T10:12:01.512Z")
+    working = {sessions[3]}
+
+    found = {
+        state: {row.session_id for row in ledger.sessions.newest([state], working)}
+        for state in TaskState
+    }
+
+    assert found == {
+        TaskState.ARCHIVED: {sessions[0]},
+        TaskState.STOPPED: {sessions[1]},
+        TaskState.DIED: {sessions[2], sessions[4]},
+        TaskState.RUNNING: {sessions[3]},
+    }
+
+
+def test_an_index_of_the_first_schema_is_brought_up_with_all_that_it_holds(
+    tmp_path: Path,
+) -> None:
+    cost = {"usd": 0.25, "model": "gpt-5", "parts": None}
+    one = finished(run(), model="gpt-5", token_usage=USAGE, cost=cost)
+    named = replace(one, session_id=SessionId(SESSION))
+    lost = over(run(run_id=RunId("20261120-111201-512345-1")), Outcome.NOT_STARTED)
+    (tmp_path / "state").mkdir()
+    with sqlite3.connect(tmp_path / "state" / "runs.db") as db:
+        for statement in SCHEMA_1.read_text().split(";\n"):
+            db.execute(statement)
+        for each in (named, lost):
+            db.execute(
+                "insert into runs values (?, 'finished', ?, ?, ?, ?, ?, ?)",
+                (
+                    each.run_id,
+                    each.session,
+                    each.spec.repo,
+                    "2026-11-20T10:12:01.512Z",
+                    "2026-11-20T10:13:01.512Z",
+                    str(each.outcome),
+                    json.dumps(record.to_json(each)),
+                ),
+            )
+        db.execute("pragma user_version = 1")
+    db.close()
+
+    ledger = Ledger(tmp_path / "state")
+
+    rows = {row.session_id: row for row in ledger.sessions.newest()}
+    assert rows.keys() == {SESSION, lost.run_id}
+    assert rows[SESSION].outcome == "succeeded"
+    assert [each.run_id for each in ledger.of_session(SESSION)] == [named.run_id]
+    (total,) = consumption.totals(ledger.database, "model")
+    assert (total.key, total.runs, total.total_tokens) == ("gpt-5", 1, 110)
+    assert total.usd == pytest.approx(0.25)
+
+
+def test_a_run_that_has_been_launched_is_counted_once_it_is_over(
+    ledger: Ledger, logs: str
+) -> None:
+    one = run(Launching(supervisor=PROCESS), log_dir=logs)
+    ledger.adopt(one)
+    done = finished(one, model="gpt-5", token_usage=USAGE, cost={"usd": 1.0})
+    ledger.store(one, done)
+    ledger.store(done, done)
+
+    (total,) = consumption.totals(ledger.database, "session")
+
+    assert (total.key, total.runs, total.input_tokens) == (one.run_id, 1, 100)
