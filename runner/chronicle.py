@@ -69,7 +69,10 @@ class Chronicle:
     def wrote(self, run: Run, lines: Iterable[bytes]) -> None:
         """Add what Codex has written to the log."""
         text = b"".join(lines)
-        if text and (files := self._files(run)) is not None:
+        files = self._files(run) if text else None
+        # A log that came to be while a run was under way would lack its beginning: it
+        # is written whole by the next run.
+        if files is not None and files.log.exists():
             self._try(lambda: artifacts.append(files.log, text))
 
     def ended(self, run: Run, answer: str | None) -> None:

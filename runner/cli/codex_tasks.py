@@ -26,7 +26,7 @@ is gone.
 """
 _TASK = """\
 A TASK is a thread id, the beginning of one (six characters or more, when it fits one
-task alone), a run id, or a title.
+task alone), a run id, or a title. Words that start with - stand behind --.
 """
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import datetime
 
-from runner import task_json
+from runner import clock, task_json
 from runner.cli import render
 from runner.errors import RunnerError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from runner.session_files import SessionFiles
 
@@ -39,6 +40,24 @@ def time(text: str, time_format: str) -> str:
     if time_format == "iso":
         return local.isoformat(timespec="seconds").replace("+00:00", "Z")
     return f"{local:%a %b} {local.day:2d} {local:%H:%M:%S %Y}"
+
+
+def short_time(text: str, time_format: str) -> str:
+    """Write an instant of a record in local time, as short as it can be told."""
+    if time_format == "iso":
+        return time(text, time_format)
+    local, now = datetime.fromisoformat(text).astimezone(), clock.now().astimezone()
+    if local.date() == now.date():
+        return f"{local:%H:%M:%S}"
+    return f"{local:%b} {local.day:2d} {local:%H:%M}" + (
+        "" if local.year == now.year else f" {local.year}"
+    )
+
+
+def short_path(path: str) -> str:
+    """Write a path with `~` for the home directory."""
+    home = os.path.expanduser("~")  # noqa: PTH111 - it never fails
+    return f"~{path[len(home) :]}" if path.startswith(f"{home}/") else path
 
 
 def blocks(reports: Sequence[Mapping[str, object]], time_format: str) -> Iterator[str]:
@@ -112,14 +131,15 @@ def aligned(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[s
 
 
 def table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], fold: str | None = None
+    columns: Sequence[str], rows: Sequence[Sequence[str]], whole: Collection[str]
 ) -> None:
     """Show a table on the terminal.
 
     Args:
         columns: the headings.
         rows: the cells, as plain text.
-        fold: the column that gives way first when the terminal is narrow.
+        whole: the columns whose cells are never cut: the others give way when the
+            terminal is narrow.
     """
     from rich.console import Console  # noqa: PLC0415 - 30 ms, on a terminal only
     from rich.table import Table  # noqa: PLC0415
@@ -127,9 +147,14 @@ def table(
 
     made = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
-        made.add_column(name, overflow="fold", no_wrap=name != fold)
+        made.add_column(Text(name, no_wrap=True), no_wrap=name in whole)
     for row in rows:
-        made.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+        made.add_row(
+            *(
+                Text(cell, _STYLES.get(cell, ""), no_wrap=True, overflow="ellipsis")
+                for cell in row
+            )
+        )
     Console().print(made)
 
 

@@ -71,6 +71,7 @@ def archive(row: Row, ledger: Ledger, settings: Config) -> Moved:
         if not task.files.directory.is_dir():
             # A session of another door has no directory yet.
             artifacts.make_directory(task.files.directory)
+            chronicle.write_log(task.files, task.runs)
         return _move(task, f"{bucket}/{task.id}", ledger, settings)
 
 

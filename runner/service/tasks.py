@@ -57,13 +57,16 @@ def take_stock(ledger: Ledger, settings: Config) -> Now:
     """
     running: set[str] = set()
     faults: list[str] = []
+    # Before the runs: what has left a mailbox by then is seen among them.
+    with_mail = ledger.mail.counts().keys()
     for run in ledger.unfinished():
         try:
             if not settle(run, ledger, settings).is_finished:
                 running.add(run.key)
         except RunnerError as error:
             faults.append(f"{run.key}: {error}")
-    for session_id in ledger.mail.counts().keys() - running:
+    # Judging a run that never came to be has put its prompt back.
+    for session_id in (with_mail | ledger.mail.counts().keys()) - running:
         try:
             if is_at_work(session_id, ledger, settings):
                 running.add(session_id)
@@ -78,13 +81,19 @@ def is_at_work(session_id: str, ledger: Ledger, settings: Config) -> bool:
     Between two runs of a queue nobody may live for a moment: a session whose mail will
     be delivered is at work all the same.
     """
+    # Before the runs: what has left the mailbox by then is seen among them.
+    has_mail = bool(ledger.mail.waiting(session_id))
+    if _has_living_run(session_id, ledger, settings):
+        return True
+    # Judging a run that never came to be has put its prompt back.
+    has_mail = has_mail or bool(ledger.mail.waiting(session_id))
+    return has_mail and _is_delivering(session_id, ledger, settings)
+
+
+def _has_living_run(session_id: str, ledger: Ledger, settings: Config) -> bool:
     unfinished = ledger.unfinished_of(session_id)
     settled = [settle(run, ledger, settings) for run in unfinished]
-    if any(not run.is_finished for run in settled):
-        return True
-    return bool(ledger.mail.waiting(session_id)) and _is_delivering(
-        session_id, ledger, settings
-    )
+    return any(not run.is_finished for run in settled)
 
 
 def _is_delivering(session_id: str, ledger: Ledger, settings: Config) -> bool:
@@ -96,8 +105,11 @@ def _is_delivering(session_id: str, ledger: Ledger, settings: Config) -> bool:
         started.listener.close()
         return True
     waiting = ledger.mail.waiting(session_id)
+    if not waiting:
+        # Somebody else has delivered it.
+        return _has_living_run(session_id, ledger, settings)
     last = ledger.last_of(session_id)
-    if not waiting or last is None:
+    if last is None:
         return False
     return not last.is_finished or mailbox.hold_of(last, waiting[0]) is None
 

@@ -28,7 +28,15 @@ _KEYS = {
     "model": "model",
     "repo": "repo",
     "session": "session_id",
+    "total": "'total'",
 }
+_PARTS = (
+    "input_tokens",
+    "cached_input_tokens",
+    "output_tokens",
+    "reasoning_output_tokens",
+    "total_tokens",
+)
 _ONE = "and session_id = ?"
 
 
@@ -36,7 +44,8 @@ class Total(Value, kw_only=False):
     """Hold what the runs of one group have used and cost, in tokens and USD.
 
     The `unknown_` figures count the runs whose usage or cost nobody knows: the sums are
-    without them.
+    without them. `unknown_parts` adds to the former the runs of which no more than all
+    tokens together are known, as some logs tell it.
     """
 
     key: str
@@ -49,6 +58,7 @@ class Total(Value, kw_only=False):
     usd: float
     unknown_usage: int
     unknown_cost: int
+    unknown_parts: int = 0
 
 
 def note(db: sqlite3.Connection, run: Run) -> None:
@@ -72,16 +82,13 @@ def rows_of(
     told = accounts.get("token_usage") or {}
     cost = accounts.get("cost") or {}
     usd = cost.get("usd")
-    by_model = {
-        model: read_usage(used) for model, used in told.get("by_model", {}).items()
-    }
+    by_model = _by_model(told.get("by_model", {}), asked_for)
     if not by_model:
         model = accounts.get("model") or cost.get("model") or asked_for
         return [_row(model or UNKNOWN_MODEL, _whole(told), told, usd)]
-    shares = _shares(by_model, cost)
+    shares = {} if usd is None else _shares(by_model, cost)
     return [
-        _row(model, used, {}, shares.get(model) if usd is not None else None)
-        for model, used in by_model.items()
+        _row(model, used, {}, shares.get(model)) for model, used in by_model.items()
     ]
 
 
@@ -95,18 +102,18 @@ def totals(
 
     Args:
         database: the index.
-        by: day, model, repo or session.
+        by: day (of this machine's calendar), model, repo, session, or total: all in
+            one row, where a run that called two models is one run.
         since: an RFC 3339 instant; runs prepared before it are left out.
         session_id: only the runs of this session.
 
     Raises:
         LedgerFault: the index cannot be read.
     """
-    key = _KEYS[by]
     rows = database.rows(
-        f"select {key}, count(distinct run_id), sum(input_tokens),"  # noqa: S608 - one of ours
-        " sum(cached_input_tokens), sum(output_tokens), sum(reasoning_output_tokens),"
-        " sum(total_tokens), sum(usd), sum(total_tokens is null), sum(usd is null)"
+        f"select {_KEYS[by]}, count(distinct run_id),"  # noqa: S608 - ours, all of it
+        f" {', '.join(f'sum({part})' for part in _PARTS)}, sum(usd),"
+        f" {_without('total_tokens')}, {_without('usd')}, {_without('input_tokens')}"
         f" from usage where prepared_at >= ? {'' if session_id is None else _ONE}"
         " group by 1 order by 1",
         since or "",
@@ -116,6 +123,34 @@ def totals(
         Total(str(name), *(figure or 0 for figure in figures))  # type: ignore[arg-type] # as the query says
         for name, *figures in rows
     ]
+
+
+def titles(database: Database) -> dict[str, str]:
+    """Return the titles of the sessions that have one.
+
+    Raises:
+        LedgerFault: the index cannot be read.
+    """
+    rows = database.rows(
+        "select session_id, title from sessions where title is not null"
+    )
+    return {str(session_id): str(title) for session_id, title in rows}
+
+
+def _without(figure: str) -> str:
+    return f"count(distinct case when {figure} is null then run_id end)"
+
+
+def _by_model(
+    told: Mapping[str, object], asked_for: str | None
+) -> dict[str, Usage | None]:
+    """Read the usage of each model; calls that name none went to the one asked for."""
+    found: dict[str, Usage | None] = {}
+    for name, figures in told.items():
+        model = asked_for or name if name == UNKNOWN_MODEL else name
+        used, before = read_usage(figures), found.get(model)
+        found[model] = before + used if before and used else before or used
+    return found
 
 
 def _whole(told: Mapping[str, Any]) -> Usage | None:
@@ -130,16 +165,26 @@ def _whole(told: Mapping[str, Any]) -> Usage | None:
 def _shares(
     by_model: Mapping[str, object], cost: Mapping[str, Any]
 ) -> dict[str, float]:
-    """Split a cost by model, as its parts tell; one that is not named costs nothing."""
-    parts = cost.get("parts") or {}
-    if all(isinstance(part, dict) for part in parts.values()):
-        priced = {
-            model: sum(v for v in part.values() if isinstance(v, float | int))
-            for model, part in parts.items()
-        }
-    else:
-        priced = {str(cost.get("model")): cost.get("usd") or 0.0}
-    return {model: priced.get(model, 0.0) for model in by_model}
+    """Split a cost by model, as its parts tell; the shares add up to the whole.
+
+    What is left over falls to a model that no part names, else to the first.
+    """
+    usd, parts = float(cost["usd"]), cost.get("parts") or {}
+    if not all(isinstance(part, dict) for part in parts.values()):
+        parts = {cost.get("model"): {"all": usd}}
+    shares = {
+        model: float(sum(v for v in part.values() if isinstance(v, float | int)))
+        for model, part in parts.items()
+        if model in by_model
+    }
+    heir = next(
+        (model for model in by_model if model not in shares), next(iter(by_model))
+    )
+    rest = usd - sum(shares.values())
+    return {
+        model: shares.get(model, 0.0) + (rest if model == heir else 0.0)
+        for model in by_model
+    }
 
 
 def _row(

@@ -22,6 +22,11 @@ _SCHEMAS = ("schema_1.sql", "schema_2.sql")
 # Fifty commands that start at once wait for each other's fsync, not for a lock
 # that is lost; a disk that takes longer than this is reported as a fault.
 _BUSY_SECONDS = 60.0
+_TABLES = {"runs", "sessions", "mail", "usage"}
+_FAULTS_TOLD = 5
+# The low byte of an error's code is its kind.
+_KIND = 0xFF
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class Database:
@@ -58,6 +63,18 @@ class Database:
     def version(self) -> int:
         """Return a number that changes when another process has written."""
         return int(str(self.rows("pragma data_version")[0][0]))
+
+    def faults(self) -> list[str]:
+        """Return what is wrong with the file itself, as far as SQLite can tell.
+
+        Raises:
+            LedgerFault: it cannot be read.
+        """
+        checked = self.rows(f"pragma integrity_check({_FAULTS_TOLD})")
+        there = self.rows("select name from sqlite_master where type = 'table'")
+        missing = sorted(_TABLES - {str(name) for (name,) in there})
+        found = [str(text) for (text,) in checked if text != "ok"]
+        return [*found, *(f"table {name} is missing" for name in missing)]
 
     @contextlib.contextmanager
     def transaction(self, *, is_durable: bool = False) -> Iterator[sqlite3.Connection]:
@@ -100,6 +117,12 @@ class Database:
         except sqlite3.Error as error:
             raise LedgerFault(self.path, str(error)) from error
         return db
+
+
+def is_damage(fault: LedgerFault) -> bool:
+    """Tell whether a fault is of the file: damaged, or no database at all."""
+    code = getattr(fault.__cause__, "sqlite_errorcode", None)
+    return code is not None and code & _KIND in _DAMAGE
 
 
 def _migrate(db: sqlite3.Connection, path: Path) -> None:

@@ -162,8 +162,8 @@ class Ledger:
 
         Args:
             run: the run.
-            title: the name of its session, when that is not known either.
-            archived_in: where that lies, when it is not known either.
+            title: the name of its session, if the index does not know that either.
+            archived_in: where that lies then.
             anew: replace the row that there is, which cannot be read.
 
         Raises:
@@ -177,9 +177,8 @@ class Ledger:
                     self.sessions.place(db, run.key, archived_in)
                 if run.is_finished:
                     consumption.note(db, run)
-                mail_id, outcome = run.spec.mail_id, run.outcome
-                if mail_id is not None and outcome is not Outcome.NOT_STARTED:
-                    self.mail.deliver(db, mail_id, run.run_id)
+                if run.spec.mail_id and run.outcome is not Outcome.NOT_STARTED:
+                    self.mail.deliver(db, run.spec.mail_id, run.run_id)
         return self.find(run.run_id)
 
     def recount(self, session_id: str) -> None:

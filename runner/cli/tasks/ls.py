@@ -26,6 +26,7 @@ EXAMPLES = """\
   codex-tasks ls --json | jq -r '.[] | select(.queue > 0) | .id'
 """
 _COLUMNS = ("ID", "Title", "State", "Created At", "Updated At", "Working Dir")
+_SHORT_COLUMNS = ("ID", "State", "Updated", "Title", "Working Dir")
 _NAMED_AT_MOST = 5
 
 
@@ -61,7 +62,8 @@ def main(found: Namespace, house: House) -> int:
     elif not listed:
         house.output.lines(["No tasks found."])
     elif sys.stdout.isatty():
-        shown.table(_COLUMNS, _rows(listed, found.time_format), fold="Title")
+        rows = _short_rows(listed, found.time_format)
+        shown.table(_SHORT_COLUMNS, rows, whole=("ID", "State", "Updated"))
     else:
         house.output.lines(shown.aligned(_COLUMNS, _rows(listed, found.time_format)))
     return 0
@@ -74,7 +76,7 @@ def _states(found: Namespace) -> set[TaskState]:
     try:
         return {TaskState(word.upper()) for word in words}
     except ValueError as error:
-        message = f"--state: {error} ({', '.join(TaskState)})"
+        message = f"--state {' '.join(words)}: the states are {', '.join(TaskState)}"
         raise UsageError(message) from error
 
 
@@ -102,12 +104,30 @@ def _json(each: Listed) -> dict[str, object]:
     }
 
 
+def _state(each: Listed) -> str:
+    """Name the state, and how many prompts wait."""
+    return f"{each.state} +{each.waiting}" if each.waiting else str(each.state)
+
+
+def _short_rows(listed: Sequence[Listed], time_format: str) -> list[list[str]]:
+    return [
+        [
+            each.row.session_id,
+            _state(each),
+            shown.short_time(each.row.updated_at, time_format),
+            shown.line(each.row.title or "-"),
+            shown.short_path(shown.line(each.repo or "-")),
+        ]
+        for each in listed
+    ]
+
+
 def _rows(listed: Sequence[Listed], time_format: str) -> list[list[str]]:
     return [
         [
             each.row.session_id,
             shown.line(each.row.title or "-"),
-            f"{each.state} +{each.waiting}" if each.waiting else str(each.state),
+            _state(each),
             shown.time(each.row.created_at, time_format),
             shown.time(each.row.updated_at, time_format),
             shown.line(each.repo or "-"),

@@ -19,14 +19,24 @@ from runner.store.foreign.tasks import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from runner.store.foreign.history import History
 
-__all__ = ["read_all", "read_bash_runs", "read_rollouts", "read_tasks"]
+    Reader = Callable[[Path], Iterator[History | Unreadable]]
 
-_NOTHING = "nothing in it is known to come from Codex"
+__all__ = [
+    "NOTHING",
+    "read_all",
+    "read_bash_runs",
+    "read_rollouts",
+    "read_task",
+    "read_tasks",
+    "readers_of",
+]
+
+NOTHING = "nothing in it is known to come from Codex"
 
 
 def read_all(directory: Path) -> Iterator[History | Unreadable]:
@@ -35,20 +45,28 @@ def read_all(directory: Path) -> Iterator[History | Unreadable]:
     One task, a root of tasks, the log directory of the bash runner, a CODEX_HOME.
     """
     try:
-        names = sources.names(directory)
+        readers = readers_of(directory)
     except OSError as error:
         yield Unreadable(directory, sources.why(error))
         return
+    if not readers:
+        yield Unreadable(directory, NOTHING)
+    for read in readers:
+        yield from read(directory)
+
+
+def readers_of(directory: Path) -> list[Reader]:
+    """Tell how a directory can be read; in no way if nothing in it is known.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
+    names = sources.names(directory)
     if RECORD in names:
-        yield from read_task(directory)
-        return
-    readers = {
+        return [read_task]
+    readers: dict[Reader, bool] = {
         read_bash_runs: any(map(is_bash_meta, names)),
         read_rollouts: any(sources.is_directory(directory / top) for top in SESSIONS),
         read_tasks: is_tasks_root(directory, names),
     }
-    if not any(readers.values()):
-        yield Unreadable(directory, _NOTHING)
-    for read, is_asked in readers.items():
-        if is_asked:
-            yield from read(directory)
+    return [read for read, is_asked in readers.items() if is_asked]

@@ -120,7 +120,7 @@ def _member(
         started_at=started_at,
         ended_at=ended_at,
         log_file=log_file,
-        meta=_meta(meta, log, unknown),
+        meta={**_meta(meta, log, unknown), **_told_figures(meta_file, log_file)},
         source_run_id=sources.said(meta.get("run_id")) or _id_of(meta_file),
     )
     return Member(
@@ -151,6 +151,14 @@ def _meta(
     return sources.plain({**rest, UNKNOWN: unknown} if unknown else rest)
 
 
+def _told_figures(meta_file: Path, log_file: Path | None) -> Mapping[str, object]:
+    """Return the tokens that the runner counted itself, where no log is left to."""
+    if log_file is not None:
+        return {}
+    total = untrusted.mapping(_summary(meta_file).get("tok")).get("tot")
+    return {} if untrusted.integer(total) is None else {"total_tokens": total}
+
+
 def _judge(
     meta_file: Path, log: BashLog, exit_code: int | None, asked_for: str | None
 ) -> Judgement:
@@ -173,10 +181,14 @@ def _judge(
 
 def _own_words(meta_file: Path) -> str | None:
     """Return why the runner itself says that a run has failed."""
+    return sources.said(_summary(meta_file).get("err"))
+
+
+def _summary(meta_file: Path) -> Mapping[str, object]:
     name = meta_file.name.removesuffix(META) + _SUMMARY
     with suppress(OSError):
-        return sources.said(sources.load(meta_file.with_name(name)).get("err"))
-    return None
+        return sources.load(meta_file.with_name(name))
+    return {}
 
 
 def _times(

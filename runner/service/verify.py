@@ -1,0 +1,156 @@
+"""Hold the index against the files, and mend what differs.
+
+Safe at any time: what looks different is looked at again when nobody can be writing it
+(in a transaction of the index, under the lock of the session) before it is reported.
+A session that is at work is left to those who work on it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from parsers.value import Value
+from runner import session_lock
+from runner.errors import RunnerError
+from runner.model import RunId, SessionId
+from runner.service import (
+    verify_index,
+    verify_mail,
+    verify_session,
+    verify_tree,
+    verify_views,
+)
+from runner.service.verify_findings import Finding, Findings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from runner.config import Config
+    from runner.service.verify_findings import Difference
+    from runner.store.ledger import Ledger
+
+# What has been mended may show what was hidden behind it.
+_ROUNDS = 4
+_HOLDER = RunId("codex-tasks verify")
+
+
+class Report(Value):
+    """Hold what differs, and how much was looked at."""
+
+    differences: tuple[Difference, ...]
+    sessions: int = 0
+    runs: int = 0
+
+    @property
+    def is_good(self) -> bool:
+        """Tell whether index and files agree by now."""
+        return all(difference.mended for difference in self.differences)
+
+
+def verify(settings: Config, *, is_repairing: bool = False) -> Report:
+    """Hold the index against the files.
+
+    Args:
+        settings: for the state directory and Codex's home.
+        is_repairing: mend what can be mended.
+
+    Raises:
+        LedgerFault: the index cannot be opened although it is not damaged.
+    """
+    findings = Findings(is_repairing=is_repairing)
+    ledger = verify_index.open_index(findings, settings)
+    if ledger is None:
+        return Report(differences=findings.differences)
+    _examine_all(findings, ledger, settings)
+    return Report(
+        differences=findings.differences,
+        sessions=len(ledger.sessions.ids()),
+        runs=len(ledger.known()),
+    )
+
+
+def _examine_all(findings: Findings, ledger: Ledger, settings: Config) -> None:
+    home = settings.state_home
+    # First what keeps others from being seen: rights, rows, records.
+    findings.take(verify_tree.Tree(home, ledger).differences())
+    findings.take(list(verify_index.damaged_rows(ledger, settings)))
+    findings.take(list(verify_index.unknown_runs(ledger, settings)))
+    findings.take(list(verify_index.unsettled_runs(ledger, settings)))
+    findings.take(_twice(settings))
+    sessions = ledger.sessions.ids() | set(ledger.known().values())
+    for session_id in sorted(sessions - findings.hidden):
+        _examine(session_id, findings, ledger, settings)
+
+
+def _examine(
+    session_id: str, findings: Findings, ledger: Ledger, settings: Config
+) -> None:
+    """Look at one session; what is wrong with it concerns no other."""
+    try:
+        for _ in range(_ROUNDS):
+            if not _seems_different(session_id, ledger, settings):
+                return
+            if not _confirm(session_id, findings, ledger, settings):
+                return
+    except (RunnerError, OSError) as error:
+        detail = f"it cannot be looked at: {error}"
+        findings.take([Finding(subject=session_id, kind="unseen", detail=detail)])
+
+
+def _seems_different(session_id: str, ledger: Ledger, settings: Config) -> bool:
+    if ledger.unfinished_of(session_id):
+        return False
+    found = (*_recorded(session_id, ledger, settings),)
+    return bool(found or [*_viewed(session_id, ledger, settings)])
+
+
+def _confirm(
+    session_id: str, findings: Findings, ledger: Ledger, settings: Config
+) -> bool:
+    """Look again under the lock of a session; tell whether something was mended."""
+    home, session = settings.state_home, SessionId(session_id)
+    taken = session_lock.take_patiently(home, ledger, session, _HOLDER)
+    if isinstance(taken, session_lock.Busy):
+        return False
+    try:
+        if ledger.unfinished_of(session_id):
+            return False
+        with ledger.database.transaction():
+            found = [*_recorded(session_id, ledger, settings)]
+        return findings.take(found or [*_viewed(session_id, ledger, settings)])
+    finally:
+        os.close(taken.descriptor)
+
+
+def _recorded(session_id: str, ledger: Ledger, settings: Config) -> Iterator[Finding]:
+    """Look at what changes in transactions only; the first that differs hides more."""
+    rows = [*verify_session.row_differences(session_id, ledger)]
+    yield from rows
+    case = verify_session.case_of(session_id, ledger, settings.state_home)
+    if rows or case is None:
+        return
+    places = [*verify_session.place_differences(case)]
+    yield from places
+    if not places:
+        yield from verify_session.record_differences(case)
+        yield from verify_mail.mail_differences(case)
+
+
+def _viewed(session_id: str, ledger: Ledger, settings: Config) -> Iterator[Finding]:
+    case = verify_session.case_of(session_id, ledger, settings.state_home)
+    if case is not None:
+        yield from verify_views.view_differences(case)
+
+
+def _twice(settings: Config) -> Iterator[Finding]:
+    """Name the sessions that have two directories: which is right, a user knows."""
+    found: dict[str, list[Path]] = {}
+    for files in verify_tree.places(settings.state_home):
+        found.setdefault(files.directory.name, []).append(files.directory)
+    for name, directories in sorted(found.items()):
+        if len(directories) > 1 and all(each.is_dir() for each in directories):
+            shown = [str(each.relative_to(settings.state_home)) for each in directories]
+            detail = f"it lies in {' and in '.join(shown)}"
+            yield Finding(subject=name, kind="twice", detail=detail)

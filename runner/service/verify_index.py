@@ -1,0 +1,203 @@
+"""The index itself: opened, moved aside when it is damaged, filled from the files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from functools import partial
+
+from runner import artifacts, clock, record, session_files, task_json
+from runner.errors import LedgerFault, NoSuchRunError, RunnerError, RunnerFault
+from runner.service import verify_tree
+from runner.service.verify_findings import Finding
+from runner.settle import settle
+from runner.store.database import is_damage
+from runner.store.ledger import Ledger, read_meta
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from runner.config import Config
+    from runner.model import Run
+    from runner.service.verify_findings import Findings
+    from runner.session_files import SessionFiles
+
+_NAME = "runs.db"
+_WITH_IT = ("", "-wal", "-shm")
+
+
+def open_index(findings: Findings, settings: Config) -> Ledger | None:
+    """Open the index; None when it is damaged and has not been mended.
+
+    A damaged one is moved aside. What it still tells of runs whose files lie elsewhere,
+    which are found by nothing else, is taken over.
+
+    Raises:
+        LedgerFault: it cannot be opened for another reason.
+    """
+    ledger, damage = _look(settings.state_home)
+    if not damage:
+        return ledger
+    known = _legible(ledger, settings)
+    if ledger is not None:
+        ledger.close()
+    finding = Finding(
+        subject=_NAME,
+        kind="index-damaged",
+        detail=f"the index cannot be used: {damage[0]}",
+        mend=partial(_move_aside, settings.state_home),
+    )
+    if not findings.take([finding]):
+        return None
+    ledger = Ledger(settings.state_home)
+    for run in known:
+        ledger.adopt(run)
+    return ledger
+
+
+def damaged_rows(ledger: Ledger, settings: Config) -> Iterator[Finding]:
+    """Name the runs whose row cannot be read."""
+    for run_id, session_id in ledger.known().items():
+        try:
+            ledger.find(run_id)
+        except NoSuchRunError:
+            continue
+        except (RunnerError, ValueError, TypeError) as error:
+            yield Finding(
+                subject=run_id,
+                kind="row-damaged",
+                detail=f"its row in the index cannot be read: {error}",
+                mend=_from_meta(run_id, ledger, settings),
+                hides=session_id,
+            )
+
+
+def unknown_runs(ledger: Ledger, settings: Config) -> Iterator[Finding]:
+    """Name the runs that lie in a session's directory and not in the index."""
+    known = ledger.known()
+    for files in verify_tree.places(settings.state_home):
+        for run_id, path in verify_tree.metas(files).items():
+            if run_id not in known and _is_unknown(run_id, path, ledger):
+                yield _unknown(run_id, files, ledger, settings)
+
+
+def unsettled_runs(ledger: Ledger, settings: Config) -> Iterator[Finding]:
+    """Judge the runs that were left behind, and name those that cannot be judged."""
+    for run_id in ledger.known():
+        with contextlib.suppress(NoSuchRunError, record.DamagedRecordError):
+            run = ledger.find(run_id)
+            try:
+                settle(run, ledger, settings)
+            except RunnerError as error:
+                detail = f"its end cannot be put on record: {error}"
+                yield Finding(subject=run_id, kind="unsettled", detail=detail)
+
+
+def _look(state_home: Path) -> tuple[Ledger | None, list[str]]:
+    ledger = None
+    try:
+        ledger = Ledger(state_home)
+        return ledger, ledger.database.faults()
+    except LedgerFault as fault:
+        if not is_damage(fault):
+            raise
+        return ledger, [str(fault.__cause__)]
+
+
+def _legible(ledger: Ledger | None, settings: Config) -> Sequence[Run]:
+    """Read from a damaged index what can be read of runs with files elsewhere."""
+    found: list[Run] = []
+    if ledger is None:
+        return found
+    with contextlib.suppress(RunnerError):
+        for run_id in ledger.known():
+            with contextlib.suppress(RunnerError, ValueError, TypeError):
+                run = ledger.find(run_id)
+                if session_files.of_run(settings.state_home, run) is None:
+                    found.append(run)
+    return found
+
+
+def _move_aside(state_home: Path) -> None:
+    """Move a damaged index out of the way, unless somebody else has just done so."""
+    artifacts.make_directory(state_home / "locks")
+    held = artifacts.lock(state_home / "locks" / "verify.lock")
+    if held is None:
+        message = "another codex-tasks verify --repair is at work"
+        raise RunnerFault(message)
+    try:
+        ledger, damage = _look(state_home)
+        if ledger is not None:
+            ledger.close()
+        stamp = f"{clock.now():%Y%m%d-%H%M%S}"
+        for suffix in _WITH_IT if damage else ():
+            path = state_home / f"{_NAME}{suffix}"
+            with contextlib.suppress(FileNotFoundError):
+                path.rename(state_home / f"{_NAME}.damaged-{stamp}{suffix}")
+        Ledger(state_home).close()
+    finally:
+        os.close(held)
+
+
+def _is_unknown(run_id: str, path: Path, ledger: Ledger) -> bool:
+    """Look again when nobody writes: a run and its file come in one transaction."""
+    with ledger.database.transaction():
+        return run_id not in ledger.known() and path.exists()
+
+
+def _unknown(
+    run_id: str, files: SessionFiles, ledger: Ledger, settings: Config
+) -> Finding:
+    place = files.directory.relative_to(settings.state_home)
+    try:
+        run = _read(run_id, files)
+    except RunnerError as error:
+        return Finding(subject=run_id, kind="meta-damaged", detail=str(error))
+    return Finding(
+        subject=run_id,
+        kind="unknown-run",
+        detail=f"it lies in {place}, the index does not know it",
+        mend=partial(_adopt, run, files, ledger, settings),
+        hides=run.key,
+    )
+
+
+def _read(run_id: str, files: SessionFiles) -> Run:
+    path = verify_tree.metas(files)[run_id]
+    run = read_meta(path)
+    if run is None or run.run_id != run_id:
+        raise record.DamagedRecordError(run_id, "it is of another run, or unreadable")
+    return session_files.moved(run, files)
+
+
+def _adopt(run: Run, files: SessionFiles, ledger: Ledger, settings: Config) -> None:
+    place = files.directory.relative_to(settings.state_home)
+    is_archived = place.parts[0] == session_files.ARCHIVE
+    ledger.adopt(
+        run,
+        title=_title(files, run.key),
+        archived_in=str(place) if is_archived else None,
+    )
+
+
+def _title(files: SessionFiles, key: str) -> str | None:
+    try:
+        told = task_json.check(files.json, artifacts.read_json(files.json), key)
+    except task_json.DamagedTaskError:
+        return None
+    title = told.get("title")
+    return title if isinstance(title, str) else None
+
+
+def _from_meta(
+    run_id: str, ledger: Ledger, settings: Config
+) -> Callable[[], object] | None:
+    """Find what a row that cannot be read can be made anew from."""
+    for files in verify_tree.places(settings.state_home):
+        if run_id in verify_tree.metas(files):
+            with contextlib.suppress(RunnerError):
+                run = _read(run_id, files)
+                return partial(ledger.adopt, run, anew=True)
+    return None

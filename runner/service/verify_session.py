@@ -1,0 +1,272 @@
+"""Check one session: its row, where it lies, the records of its runs.
+
+All of it changes in transactions of the index, so it is looked at inside of one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from functools import partial
+from pathlib import Path
+
+from parsers.value import Value
+from runner import artifacts, chronicle, record, session_files
+from runner.codex import home
+from runner.service.verify_findings import Finding
+from runner.store.ledger import read_meta, write_meta
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from runner.model import Run
+    from runner.session_files import SessionFiles
+    from runner.store.ledger import Ledger
+    from runner.store.sessions import Row
+
+_TOLD_BY_NAME = ("state", "outcome", "session_id")
+
+
+class Case(Value):
+    """Hold one session as the index has it; its runs are over.
+
+    `files` is its directory, whether it is there or not.
+    """
+
+    row: Row
+    runs: tuple[Run, ...]
+    files: SessionFiles
+    ledger: Ledger
+    state_home: Path
+
+    @property
+    def id(self) -> str:
+        return self.row.session_id
+
+    @property
+    def own(self) -> dict[str, SessionFiles]:
+        """Name the directories of the runs that were started for a session."""
+        found = {
+            run.run_id: session_files.of_run(self.state_home, run) for run in self.runs
+        }
+        return {run_id: files for run_id, files in found.items() if files is not None}
+
+    @property
+    def inside(self) -> list[Run]:
+        """Return the runs whose files lie in the session's directory."""
+        return [run for run in self.runs if run.spec.log_dir == str(self.files.runs)]
+
+
+def case_of(session_id: str, ledger: Ledger, state_home: Path) -> Case | None:
+    """Read a session; None when the index does not have all of it."""
+    row = ledger.sessions.find(session_id)
+    runs = tuple(ledger.of_session(session_id))
+    if row is None or not runs:
+        return None
+    return Case(
+        row=row,
+        runs=runs,
+        files=session_files.placed(state_home, session_id, row.archived_in),
+        ledger=ledger,
+        state_home=state_home,
+    )
+
+
+def row_differences(session_id: str, ledger: Ledger) -> Iterator[Finding]:
+    """Hold the row of a session against the rows of its runs."""
+    row, runs = ledger.sessions.find(session_id), ledger.of_session(session_id)
+    if runs:
+        last = runs[-1]
+        told = None if row is None else (row.last_run, row.outcome)
+        if told != (last.run_id, last.outcome):
+            yield Finding(
+                subject=session_id,
+                kind="row-differs",
+                detail=f"its row in the index does not follow its last run {last.key}"
+                if row
+                else "it has runs, but no row in the index",
+                mend=partial(ledger.recount, session_id),
+            )
+    elif row is not None:
+        yield Finding(
+            subject=session_id,
+            kind="no-runs",
+            detail="it has a row in the index, but no runs",
+            mend=partial(ledger.sessions.remove, session_id),
+        )
+
+
+def place_differences(case: Case) -> Iterator[Finding]:
+    """Hold the places in the index against where the directories are."""
+    if case.files.directory.is_dir():
+        yield from _strayed(case)
+        return
+    if not case.own and case.row.archived_in is None:
+        return  # a session of another door
+    found = session_files.found(case.state_home, case.id)
+    if found is not None:
+        yield Finding(
+            subject=case.id,
+            kind="misplaced",
+            detail=f"it lies in {_below(found, case)},"
+            f" the index says {_below(case.files, case)}",
+            mend=partial(_correct, case, found),
+        )
+    elif any(_is_somewhere(files, case) for files in case.own.values()):
+        yield from _strayed(case)
+    else:
+        yield _gone(case)
+
+
+def record_differences(case: Case) -> Iterator[Finding]:
+    """Hold the meta files of a session's runs against their rows."""
+    for run in case.runs:
+        yield from _record(run, is_own=run.run_id in case.own)
+
+
+def _strayed(case: Case) -> Iterator[Finding]:
+    """Name the runs that do not lie in the directory of the session, but could."""
+    for run in case.runs:
+        files = case.own.get(run.run_id)
+        if files is None or files == case.files:
+            continue
+        is_there = files.directory.is_dir()
+        is_unnamed = files.directory.parent.name == session_files.PENDING
+        if is_there and not (is_unnamed and home.UUID.fullmatch(case.id)):
+            continue  # a run on one session that Codex gave to another
+        if is_there:
+            mend = partial(_bring_home, case, run, files)
+            detail = f"it lies in {_below(files, case)}, its thread is {case.id}"
+        else:
+            mend = partial(_find_again, case, run, files)
+            detail = f"the index has it in {_below(files, case)}, which is not there"
+        yield Finding(subject=run.run_id, kind="misplaced", detail=detail, mend=mend)
+
+
+def _is_somewhere(files: SessionFiles, case: Case) -> bool:
+    name = files.directory.name
+    return (
+        files.directory.is_dir()
+        or session_files.found(case.state_home, name) is not None
+    )
+
+
+def _gone(case: Case) -> Finding:
+    return Finding(
+        subject=case.id,
+        kind="directory-gone",
+        detail=f"{_below(case.files, case)} is not there; what the index knows can be"
+        " written again, what Codex said is lost",
+        mend=partial(_make_anew, case),
+    )
+
+
+def _record(run: Run, *, is_own: bool) -> Iterator[Finding]:
+    path = record.files_of(run.spec).meta
+    mend = partial(_write, run, is_own=is_own)
+    try:
+        told = read_meta(path)
+    except record.DamagedRecordError as error:
+        yield Finding(
+            subject=run.run_id, kind="meta-damaged", detail=str(error), mend=mend
+        )
+        return
+    if told is None:
+        yield Finding(
+            subject=run.run_id,
+            kind="meta-missing" if is_own else "files-gone",
+            detail=f"{path} is not there",
+            mend=mend if is_own or path.parent.is_dir() else None,
+        )
+    elif differing := _differing(record.to_json(told), record.to_json(run)):
+        yield Finding(
+            subject=run.run_id, kind="meta-differs", detail=differing, mend=mend
+        )
+
+
+def _differing(told: Mapping[str, object], known: Mapping[str, object]) -> str:
+    """Say what a meta file tells otherwise than the index; where it lies is no matter.
+
+    The paths are those of the place where the run's files were first.
+    """
+    names = [
+        name
+        for name, value in known.items()
+        if not name.endswith("_file")
+        and _without_place(told[name]) != (_without_place(value))
+    ]
+    shown = [
+        f"{name} is {told[name]} in the file, {known[name]} in the index"
+        if name in _TOLD_BY_NAME
+        else name
+        for name in names
+    ]
+    return ", ".join(shown) and f"its meta file differs: {', '.join(shown)}"
+
+
+def _without_place(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: each for name, each in value.items() if name != "log_dir"}
+    return value
+
+
+def _write(run: Run, *, is_own: bool) -> None:
+    if is_own:
+        artifacts.make_directory(Path(run.spec.log_dir))
+    write_meta(run)
+
+
+def _correct(case: Case, found: SessionFiles) -> None:
+    """Let the index say where a session lies."""
+    place = found.directory.relative_to(case.state_home)
+    is_archived = place.parts[0] == session_files.ARCHIVE
+    case.ledger.sessions.archive(
+        case.id, str(place) if is_archived else None, case.row.updated_at
+    )
+    runs = [run for run in case.runs if case.own.get(run.run_id) == case.files]
+    case.ledger.relocate([session_files.moved(run, found) for run in runs])
+    chronicle.write_json(case.ledger, found)
+
+
+def _make_anew(case: Case) -> None:
+    """Make the directory of a session with what the index knows."""
+    artifacts.make_directory(case.files.runs)
+    gone = [
+        session_files.moved(run, case.files)
+        for run in case.runs
+        if run.run_id in case.own and not case.own[run.run_id].directory.is_dir()
+    ]
+    case.ledger.relocate(gone)
+    for run in gone:
+        write_meta(run)
+    if gone:
+        chronicle.write_log(case.files, case.ledger.of_session(case.id))
+        chronicle.write_json(case.ledger, case.files)
+
+
+def _bring_home(case: Case, run: Run, was: SessionFiles) -> None:
+    """Give the directory of a run whose thread got its name too late that name."""
+    if not case.files.directory.is_dir():
+        session_files.move(was, case.files)
+    else:
+        artifacts.make_directory(case.files.runs)
+        for path in was.runs.iterdir():
+            path.rename(case.files.runs / path.name)
+        artifacts.remove([was.json, was.log, was.result, was.pid])
+        with contextlib.suppress(OSError):
+            was.runs.rmdir()
+            was.directory.rmdir()
+    case.ledger.relocate([session_files.moved(run, case.files)])
+    chronicle.write_json(case.ledger, case.files)
+
+
+def _find_again(case: Case, run: Run, was: SessionFiles) -> None:
+    """Let the index say where a run lies; where nothing is, beside the others."""
+    name = was.directory.name
+    elsewhere = session_files.found(case.state_home, name)
+    files = elsewhere if elsewhere is not None and name != case.id else case.files
+    case.ledger.relocate([session_files.moved(run, files)])
+
+
+def _below(files: SessionFiles, case: Case) -> str:
+    return str(files.directory.relative_to(case.state_home))

@@ -1,0 +1,275 @@
+"""Look through the state directory: what is ours, what is not, and who may read it.
+
+What is not ours is named and never touched.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+from functools import partial
+
+from parsers.value import Value
+from runner import artifacts, clock, session_files
+from runner.codex import home
+from runner.service.verify_findings import Finding
+from runner.session_files import SessionFiles
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+    from pathlib import Path
+
+    from runner.store.ledger import Ledger
+
+FOREIGN = "foreign"
+_FILE, _DIRECTORY = 0o600, 0o700
+_STALE_SECONDS = 3600.0
+_INDEX = re.compile(r"runs\.db(\.damaged-[0-9-]+)?(-wal|-shm|-journal)?")
+_OWN = ("prices-cache.json", "codex-versions.json")
+_USERS = "prices.toml"
+_LOCKS = "locks"
+_LOCK = re.compile(r".+\.lock")
+_LEFT = re.compile(r"\..+\.tmp|\.removed-.+|\..+\.clone")
+_BUCKET = re.compile(r"[0-9]+")
+_BUCKETS_DEEP = 3
+_SESSION = ("task.json", "task.log", "task.result", "task.pid")
+_MAIL = re.compile(r"[0-9]{8}\.(prompt|skipped)")
+_RUN = re.compile(
+    rf"{artifacts.PREFIX}(?P<run>.+)"
+    r"\.(prompt|events\.jsonl|stderr|log|meta\.json|summary\.json)"
+)
+_META = f"{artifacts.PREFIX}*.meta.json"
+
+
+class Tree:
+    """Walk through the state directory.
+
+    Args:
+        state_home: the state directory.
+        ledger: the index, which tells whose directories are ours.
+    """
+
+    def __init__(self, state_home: Path, ledger: Ledger) -> None:
+        self._home = state_home
+        self._ledger = ledger
+        self._runs = ledger.known().keys()
+
+    def differences(self) -> Iterator[Finding]:
+        """Name what is foreign, left over, or open to others."""
+        for entry in _entries(self._home):
+            if entry.name == session_files.ARCHIVE:
+                yield from self._archive(entry)
+            elif entry.name == session_files.PENDING:
+                yield from self._directory(entry, self._nameless)
+            elif entry.name == _LOCKS:
+                yield from self._directory(entry, partial(self._file, _LOCK))
+            elif home.UUID.fullmatch(entry.name):
+                yield from self._session(entry)
+            elif entry.name in _OWN or _INDEX.fullmatch(entry.name):
+                yield from self._mode(entry, _FILE)
+            elif entry.name != _USERS:
+                yield from self._other(entry)
+
+    def _archive(self, entry: Entry, depth: int = 0) -> Iterator[Finding]:
+        if depth == _BUCKETS_DEEP:
+            below: Callable[[Entry], Iterator[Finding]] = self._session
+        else:
+            below = partial(self._bucket, depth + 1)
+        yield from self._directory(entry, below)
+
+    def _bucket(self, depth: int, entry: Entry) -> Iterator[Finding]:
+        if _BUCKET.fullmatch(entry.name) and entry.is_directory:
+            yield from self._archive(entry, depth)
+        else:
+            yield from self._other(entry)
+
+    def _session(self, entry: Entry) -> Iterator[Finding]:
+        if not entry.is_directory or not self._is_ours(entry):
+            yield from self._other(entry)
+            return
+        yield from self._directory(entry, self._in_session)
+
+    def _nameless(self, entry: Entry) -> Iterator[Finding]:
+        """Look at a first run whose thread has no name, or that never came to be."""
+        if not entry.is_directory or self._is_ours(entry):
+            yield from self._session(entry)
+            return
+        files = [path for path in entry.path.rglob("*") if not path.is_dir()]
+        if not files and entry.is_stale:
+            yield self._left(entry)
+        elif not all(map(_is_of_a_run, files)):
+            yield from self._other(entry)
+        elif files:
+            # It is being prepared, or whoever did that has died before it was done.
+            yield from self._directory(entry, self._in_session)
+
+    def _is_ours(self, entry: Entry) -> bool:
+        return (
+            entry.name in self._runs
+            or any(SessionFiles(entry.path).runs.glob(_META))
+            or self._ledger.sessions.find(entry.name) is not None
+        )
+
+    def _in_session(self, entry: Entry) -> Iterator[Finding]:
+        files = SessionFiles(entry.path.parent)
+        if entry.path == files.runs and entry.is_directory:
+            yield from self._directory(entry, partial(self._file, _RUN))
+            yield from self._unrecorded(files)
+        elif entry.path == files.mailbox and entry.is_directory:
+            yield from self._directory(entry, partial(self._file, _MAIL))
+        elif entry.name in _SESSION and not entry.is_directory:
+            yield from self._mode(entry, _FILE)
+        else:
+            yield from self._other(entry)
+
+    def _unrecorded(self, files: SessionFiles) -> Iterator[Finding]:
+        for run_id in sorted(unrecorded(files) - self._runs):
+            named = [files.runs / name for name in _names(files.runs) if run_id in name]
+            if named and all(map(_is_stale, named)):
+                yield Finding(
+                    subject=self._name(files.runs / f"{artifacts.PREFIX}{run_id}"),
+                    kind="unrecorded",
+                    detail="files of a run that has no record",
+                )
+
+    def _file(self, pattern: re.Pattern[str], entry: Entry) -> Iterator[Finding]:
+        if pattern.fullmatch(entry.name) and not entry.is_directory:
+            yield from self._mode(entry, _FILE)
+        else:
+            yield from self._other(entry)
+
+    def _directory(
+        self, entry: Entry, below: Callable[[Entry], Iterator[Finding]]
+    ) -> Iterator[Finding]:
+        if not entry.is_directory:
+            yield from self._other(entry)
+            return
+        yield from self._mode(entry, _DIRECTORY)
+        try:
+            inside = _entries(entry.path)
+        except OSError as error:
+            detail = f"cannot be read: {error.strerror}"
+            yield Finding(subject=self._name(entry.path), kind="closed", detail=detail)
+            return
+        for each in inside:
+            yield from below(each)
+
+    def _mode(self, entry: Entry, wanted: int) -> Iterator[Finding]:
+        mode = stat.S_IMODE(entry.status.st_mode) & 0o777
+        if mode != wanted and not stat.S_ISLNK(entry.status.st_mode):
+            yield Finding(
+                subject=self._name(entry.path),
+                kind="mode",
+                detail=f"its mode is {mode:04o}, not {wanted:04o}",
+                mend=partial(entry.path.chmod, wanted),
+            )
+
+    def _other(self, entry: Entry) -> Iterator[Finding]:
+        """Name what has no place here, if it is still there."""
+        if _LEFT.fullmatch(entry.name):
+            if entry.is_stale:
+                yield self._left(entry)
+        elif os.path.lexists(entry.path):
+            detail = _foreign_as(entry)
+            yield Finding(subject=self._name(entry.path), kind=FOREIGN, detail=detail)
+
+    def _left(self, entry: Entry) -> Finding:
+        return Finding(
+            subject=self._name(entry.path),
+            kind="leftover",
+            detail="left behind by a command that was killed",
+            mend=partial(_remove, entry),
+        )
+
+    def _name(self, path: Path) -> str:
+        return str(path.relative_to(self._home))
+
+
+class Entry(Value, kw_only=False):
+    """Hold one entry of a directory: a link counts as what it leads to."""
+
+    path: Path
+    status: os.stat_result
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def is_directory(self) -> bool:
+        return self.path.is_dir()
+
+    @property
+    def is_stale(self) -> bool:
+        return clock.now().timestamp() - self.status.st_mtime > _STALE_SECONDS
+
+
+def places(state_home: Path) -> Iterator[SessionFiles]:
+    """List the directories that are, or look like, a session's."""
+    tops = [state_home, state_home / session_files.PENDING]
+    for top in (*tops, *session_files.buckets(state_home)):
+        for name in _names(top):
+            is_one = top != state_home or home.UUID.fullmatch(name) is not None
+            if is_one and (top / name).is_dir():
+                yield SessionFiles(top / name)
+
+
+def metas(files: SessionFiles) -> dict[str, Path]:
+    """Name the records that lie in a session's directory, by the ids of their runs."""
+    found = ((_RUN.fullmatch(path.name), path) for path in files.runs.glob(_META))
+    return {match["run"]: path for match, path in sorted(found, key=_path) if match}
+
+
+def unrecorded(files: SessionFiles) -> set[str]:
+    """Name the runs of which a session's directory has files, but no record."""
+    matches = map(_RUN.fullmatch, _names(files.runs))
+    return {match["run"] for match in matches if match} - metas(files).keys()
+
+
+def _is_of_a_run(path: Path) -> bool:
+    return bool(_RUN.fullmatch(path.name) or _LEFT.fullmatch(path.name))
+
+
+def _path(pair: tuple[object, Path]) -> Path:
+    return pair[1]
+
+
+def _entries(directory: Path) -> list[Entry]:
+    found = []
+    for name in sorted(os.listdir(directory)):  # noqa: PTH208 - names are enough
+        path = directory / name
+        try:
+            found.append(Entry(path, path.lstat()))
+        except OSError:
+            continue
+    return found
+
+
+def _names(directory: Path) -> Collection[str]:
+    try:
+        return sorted(os.listdir(directory))  # noqa: PTH208 - names are enough
+    except OSError:
+        return ()
+
+
+def _is_stale(path: Path) -> bool:
+    status = artifacts.status(path)
+    return status is not None and Entry(path, status).is_stale
+
+
+def _foreign_as(entry: Entry) -> str:
+    if entry.is_directory:
+        told = artifacts.read_json(SessionFiles(entry.path).json)
+        if isinstance(told, dict) and "id" in told and "runs" not in told:
+            return "a task of the older codex-tasks: codex-tasks import takes it in"
+    return "nothing of this suite's, left as it is"
+
+
+def _remove(entry: Entry) -> None:
+    if stat.S_ISDIR(entry.status.st_mode):
+        shutil.rmtree(entry.path)
+    else:
+        entry.path.unlink()
