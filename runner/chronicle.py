@@ -7,6 +7,7 @@ anew. A session that has no directory has no such files.
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from parsers import tasklog
@@ -15,14 +16,14 @@ from parsers.value import replace
 from runner import artifacts, record, session_files, task_json
 from runner.clock import iso
 from runner.errors import RunnerError
-from runner.model import Running
+from runner.model import Running, SessionId
 from runner.watch import Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from runner.model import Run, SessionId
+    from runner.model import Run
     from runner.session_files import SessionFiles
     from runner.store.ledger import Ledger
 
@@ -63,6 +64,8 @@ class Chronicle:
         if Path(run.spec.log_dir) != was.runs:
             return None
         now = session_files.active(self._home, session_id)
+        # Somebody may have queued a prompt the moment the name was on record.
+        session_files.merge_mail(now, was)
         session_files.move(was, now)
         return session_files.moved(run, now)
 
@@ -167,15 +170,25 @@ def lines_of(run: Run) -> Iterator[bytes]:
         yield from written.lines
 
 
+def thread_of(run: Run) -> SessionId | None:
+    """Return the thread that Codex has announced in a run; None if it has not."""
+    named = _digest_of(run).thread_id
+    return SessionId(named) if named else None
+
+
 def answer_of(run: Run) -> str | None:
     """Return the last thing that Codex said in a run, whole; None if there is none."""
+    return _digest_of(run).final_message
+
+
+def _digest_of(run: Run) -> Digest:
     digest = Digest()
-    try:
-        with record.files_of(run.spec).events.open("rb") as stream:
-            digest.read(stream)
-    except OSError:
-        return None
-    return digest.final_message
+    with (
+        contextlib.suppress(OSError),
+        record.files_of(run.spec).events.open("rb") as stream,
+    ):
+        digest.read(stream)
+    return digest
 
 
 def _prompt_of(run: Run) -> bytes:

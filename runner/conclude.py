@@ -71,8 +71,7 @@ def conclude_unstarted(run: Run, verdict: Verdict, warnings: Sequence[str] = ())
 def conclude_abandoned(run: Run, ended: Exit, ledger: Ledger, settings: Config) -> Run:
     """Return a run as finished that no supervisor was left to close."""
     files = record.files_of(run.spec)
-    is_unstarted = isinstance(run.state, Prepared | Launching)
-    if is_unstarted and not _last_write(files.events, files.stderr):
+    if not _may_have_begun(run):
         reason = (
             "its supervisor was gone before it had started Codex"
             f" (why may stand at the end of {files.log})"
@@ -82,6 +81,20 @@ def conclude_abandoned(run: Run, ended: Exit, ledger: Ledger, settings: Config) 
     at = _last_write(files.events, files.stderr) or clock.now()
     closing = Closing(at=max(at, run.started_at), exit=ended, is_late=True)
     return conclude(run, closing, ledger, settings)
+
+
+def _may_have_begun(run: Run) -> bool:
+    """Tell whether Codex may have had the prompt of a run that was left behind.
+
+    A prompt of a mailbox waits again when it had not. Once a supervisor has taken the
+    run over, nothing proves that: better told as lost than given twice.
+    """
+    if not isinstance(run.state, Prepared | Launching):
+        return True
+    files = record.files_of(run.spec)
+    if _last_write(files.events, files.stderr):
+        return True
+    return isinstance(run.state, Launching) and run.spec.mail_id is not None
 
 
 def _accounts(

@@ -149,13 +149,18 @@ def launch(preparation: Preparation, settings: Config) -> Started:
     )
 
 
-def abandon(preparation: Preparation, reason: str, ledger: Ledger) -> None:
+def abandon(
+    preparation: Preparation, reason: str, ledger: Ledger, settings: Config
+) -> None:
     """Put on record that a prepared run will not be started, and why."""
+    from runner.chronicle import Chronicle  # noqa: PLC0415 - a rare end
     from runner.conclude import conclude_unstarted  # noqa: PLC0415 - a rare end
     from runner.judge import not_started  # noqa: PLC0415
 
     run = preparation.run
-    ledger.store(run, conclude_unstarted(run, not_started(1, reason)))
+    over = conclude_unstarted(run, not_started(1, reason))
+    Chronicle(ledger, settings.state_home, lambda _: None).ended(over, None)
+    ledger.store(run, over)
 
 
 def _session_lock(spec: Spec, ledger: Ledger, settings: Config) -> int | None:

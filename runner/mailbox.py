@@ -8,6 +8,7 @@ to take the session, so one of the two always sees it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 
 from parsers.value import replace
@@ -44,6 +45,11 @@ def put(session_id: str, prompt: bytes, ledger: Ledger, state_home: Path) -> int
     def write(mail_id: int) -> None:
         path = session_files.active(state_home, session_id).mail(mail_id)
         artifacts.make_directory(path.parent)
+        if path.exists():
+            # The index was made anew, and has not been told of what waited before.
+            cause = OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+            mend = "codex-tasks verify --repair takes it in"
+            raise FileFault("queue the prompt as", path, cause, mend)
         artifacts.replace(path, prompt)
 
     return ledger.mail.put(session_id, preview(prompt), clock.now(), write)
@@ -186,7 +192,7 @@ def start(commission: Commission, ledger: Ledger, settings: Config) -> Started:
     try:
         return launching.launch(preparation, settings)
     except RunnerError as error:
-        launching.abandon(preparation, str(error), ledger)
+        launching.abandon(preparation, str(error), ledger, settings)
         raise
 
 

@@ -148,6 +148,19 @@ def move(was: SessionFiles, now: SessionFiles) -> None:
         raise FileFault(doing, now.directory, error) from error
 
 
+def merge_mail(of: SessionFiles, to: SessionFiles) -> None:
+    """Move the prompts of a directory that holds nothing else to another one.
+
+    What stands in the way is left where it is: the move that follows tells of it.
+    """
+    with contextlib.suppress(OSError):
+        for prompt in of.mailbox.iterdir():
+            to.mailbox.mkdir(mode=0o700, exist_ok=True)
+            prompt.rename(to.mailbox / prompt.name)
+        of.mailbox.rmdir()
+        of.directory.rmdir()
+
+
 def size(files: SessionFiles) -> int:
     """Return how many bytes of the disk a session's files take."""
     total = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
+from parsers.value import replace
 from runner import config, record, session_files, session_lock
 from runner.errors import FileFault, RunnerError, StaleStateError
 from runner.judge import Exit
@@ -45,8 +46,10 @@ def settle(
         RunnerFault: the record cannot be read or written.
     """
     run = session_files.located(settings.state_home, run)
-    if run.is_finished or life_of(run) is not Life.NONE:
+    if run.is_finished or (life := life_of(run)) is Life.SUPERVISOR:
         return run
+    if life is Life.CODEX:
+        return _named(run, ledger, settings)
     # Between the reading of the record and the look at the processes the supervisor
     # may have written its verdict.
     run = session_files.located(settings.state_home, ledger.find(run.run_id))
@@ -54,6 +57,7 @@ def settle(
         return run
     from runner import conclude  # noqa: PLC0415 - 40 ms, only where one was left
 
+    run = _named(run, ledger, settings)
     theirs = config.at_codex_home(settings, run.spec.codex_home)
     finished = _told_by_meta(run) or conclude.conclude_abandoned(
         run, ended, ledger, theirs
@@ -65,6 +69,26 @@ def settle(
         return ledger.find(run.run_id)
     except FileFault:
         return ledger.store(run, finished, with_meta=False)
+
+
+def _named(run: Run, ledger: Ledger, settings: Config) -> Run:
+    """Give a session its name when its supervisor has died before it could."""
+    from runner import chronicle  # noqa: PLC0415 - see settle
+
+    home = settings.state_home
+    files = session_files.of_run(home, run)
+    if files is None or files != session_files.pending(home, run.run_id):
+        return run
+    session = run.session or chronicle.thread_of(run)
+    if session is None:
+        return run
+    writer = chronicle.Chronicle(ledger, home, lambda _: None)
+    try:
+        known = ledger.store(run, replace(run, session_id=session))
+        return ledger.store(known, writer.name(known, session) or known)
+    except RunnerError:
+        # Another reader was faster, or the disk refuses: the next one tries again.
+        return session_files.located(home, ledger.find(run.run_id))
 
 
 def _told_by_meta(run: Run) -> Run | None:
@@ -94,8 +118,12 @@ def _tell_session(
         lock = taken.descriptor
     try:
         writer.ended(run, chronicle.answer_of(run))
+        runs = [
+            session_files.located(settings.state_home, each)
+            for each in ledger.of_session(run.key)
+        ]
         with contextlib.suppress(RunnerError):
-            chronicle.write_log(files, ledger.of_session(run.key))
+            chronicle.write_log(files, runs)
     finally:
         if lock is not None:
             os.close(lock)

@@ -46,6 +46,11 @@ class Tail:
     def is_open(self) -> bool:
         return self._handle is not None
 
+    @property
+    def has_grown(self) -> bool:
+        """Whether there may be something to read: asking costs less than to try it."""
+        return self._handle is None or os.fstat(self._handle).st_size > self._offset
+
     def open(self) -> int:
         """Open the file, if that has not been done, and return its descriptor.
 
@@ -74,6 +79,7 @@ class Tail:
             self.has_more = bool(data)
             if not data:
                 return
+            self._offset += len(data)
             yield from self._buffer.feed(data)
 
     def rest(self) -> bytes:

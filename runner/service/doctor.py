@@ -36,8 +36,16 @@ class Check(Value):
     mend: str | None = None
 
 
-def examine(request: Request, settings: Config) -> list[Check]:
-    """Look at everything that a run with this request would need."""
+def examine(
+    request: Request, settings: Config, *, has_log_dir: bool = True
+) -> list[Check]:
+    """Look at everything that a run with this request would need.
+
+    Args:
+        request: the run that is thought of.
+        settings: the environment.
+        has_log_dir: its files go to the log directory, not to the state directory.
+    """
     found = process.which(request.codex.bin, settings.search_path)
     return [
         _codex(request, found, settings),
@@ -46,8 +54,8 @@ def examine(request: Request, settings: Config) -> list[Check]:
         _repository(request, settings),
         *(_sandbox(request, found, settings) if found else ()),
         *_state(settings),
-        _log_dir(request),
-        *_space(request, settings),
+        *([_log_dir(request)] if has_log_dir else ()),
+        *_space(request if has_log_dir else None, settings),
     ]
 
 
@@ -168,7 +176,7 @@ def _repository(request: Request, settings: Config) -> Check:
             name="repo",
             is_good=False,
             detail=f"{repo} is not a directory",
-            mend="name one with --repo",
+            mend="name one that is",
         )
     if any(_is_repository(place) for place in (repo, *repo.parents)):
         return Check(name="repo", is_good=True, detail=f"{repo} is in a git repository")
@@ -257,12 +265,11 @@ def _log_dir(request: Request) -> Check:
     )
 
 
-def _space(request: Request, settings: Config) -> Iterator[Check]:
-    places = {
-        "state": settings.state_home,
-        "logs": Path(request.log_dir).absolute(),
-        "CODEX_HOME": settings.codex_home,
-    }
+def _space(request: Request | None, settings: Config) -> Iterator[Check]:
+    places = {"state": settings.state_home}
+    if request is not None:
+        places["logs"] = Path(request.log_dir).absolute()
+    places["CODEX_HOME"] = settings.codex_home
     seen: set[int] = set()
     for name, place in places.items():
         nearest = next(p for p in (place, *place.parents) if p.exists())

@@ -224,6 +224,27 @@ class Ledger:
             rename()
         return 0
 
+    def remove(self, session_id: str, put_aside: Callable[[], None]) -> int:
+        """Take a session out of the index, in the moment in which its files go.
+
+        Args:
+            session_id: the session.
+            put_aside: moves its directory away.
+
+        Returns:
+            How many prompts wait for it; if any do, nothing has been removed.
+
+        Raises:
+            FileFault: the directory cannot be moved.
+            LedgerFault: the index cannot be written.
+        """
+        with self.database.transaction() as db:
+            if waiting := len(self.mail.waiting(session_id)):
+                return waiting
+            self.sessions.take_out(db, session_id)
+            put_aside()
+        return 0
+
     def relocate(self, runs: list[Run]) -> None:
         """Put on record where the files of runs lie now that their session has moved.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from parsers.value import Value
 from runner.clock import iso
-from runner.errors import ArchivedError
+from runner.errors import ArchivedError, NoSuchTaskError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from runner.store.database import Database
 
 _COLUMNS = "mail_id, session_id, queued_at, state, task, run_id, attempts"
-_ARCHIVED = "select 1 from sessions where session_id = ? and archived_in is not null"
+_ARCHIVED_IN = "select archived_in from sessions where session_id = ?"
 
 
 class Mail(Value, kw_only=False):
@@ -57,11 +57,16 @@ class Mailboxes:
 
         Raises:
             ArchivedError: the session has been put away.
+            NoSuchTaskError: there is none of this id any more.
             FileFault: the file cannot be written; nothing is queued.
             LedgerFault: the index cannot be written.
         """
         with self._database.transaction(is_durable=True) as db:
-            if db.execute(_ARCHIVED, (session_id,)).fetchone():
+            found = db.execute(_ARCHIVED_IN, (session_id,)).fetchone()
+            if found is None:
+                # Removed, or known by its thread since a moment ago.
+                raise NoSuchTaskError(session_id)
+            if found != (None,):
                 raise ArchivedError(session_id)
             mail_id = db.execute(
                 "insert into mail (session_id, queued_at, state, task)"

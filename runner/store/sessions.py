@@ -187,8 +187,12 @@ class Sessions:
             LedgerFault: the index cannot be written.
         """
         with self._database.transaction() as db:
-            for table in ("runs", "mail", "sessions"):
-                db.execute(f"delete from {table} where session_id = ?", (session_id,))  # noqa: S608 - a table of ours
+            self.take_out(db, session_id)
+
+    def take_out(self, db: sqlite3.Connection, session_id: str) -> None:
+        """Remove a session in the transaction that removes its directory too."""
+        for table in ("runs", "mail", "sessions"):
+            db.execute(f"delete from {table} where session_id = ?", (session_id,))  # noqa: S608 - a table of ours
 
     def _rename(self, db: sqlite3.Connection, old: str, new: str) -> None:
         db.execute(

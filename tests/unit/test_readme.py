@@ -28,6 +28,7 @@ OPTIONS = [
     (command, action)
     for command, parser in PARSERS.items()
     for action in parser._actions
+    if action.help != argparse.SUPPRESS
 ]
 
 

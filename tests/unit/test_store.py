@@ -9,7 +9,7 @@ from support.runs import AT, PROCESS, SESSION, run
 
 from parsers.value import replace
 from runner import record
-from runner.errors import AlreadyDeliveredError, ArchivedError
+from runner.errors import AlreadyDeliveredError, ArchivedError, NoSuchTaskError
 from runner.model import (
     Ended,
     Finished,
@@ -107,7 +107,19 @@ def test_the_last_run_tells_the_outcome_even_when_an_older_one_ends_later(
     assert (row.last_run, row.outcome) == (new.run_id, "failed")
 
 
+def first(ledger: Ledger, logs: str) -> Run:
+    """Put a run on record that has made the session."""
+    one = run(
+        log_dir=logs,
+        resume_session=SessionId(SESSION),
+        run_id=RunId("20261120-091201-512345-00000000"),
+    )
+    ledger.prepare(one)
+    return one
+
+
 def delivering(ledger: Ledger, logs: str) -> Run:
+    first(ledger, logs)
     mail_id = ledger.mail.put(SESSION, "Next.", AT, lambda _: None)
     return run(log_dir=logs, resume_session=SessionId(SESSION), mail_id=mail_id)
 
@@ -120,7 +132,7 @@ def test_a_prompt_is_given_to_one_run_only(ledger: Ledger, logs: str) -> None:
     with pytest.raises(AlreadyDeliveredError):
         ledger.prepare(other)
 
-    assert ledger.ids_of(SESSION) == [one.run_id]
+    assert ledger.ids_of(SESSION)[1:] == [one.run_id]
     assert ledger.mail.waiting(SESSION) == []
 
 
@@ -150,7 +162,16 @@ def test_a_prompt_that_codex_was_started_for_never_waits_again(
     assert ledger.mail.waiting(SESSION) == []
 
 
-def test_a_prompt_whose_file_cannot_be_written_is_not_queued(ledger: Ledger) -> None:
+def test_nothing_is_queued_for_a_session_that_is_not_there(ledger: Ledger) -> None:
+    with pytest.raises(NoSuchTaskError):
+        ledger.mail.put(SESSION, "Next.", AT, lambda _: None)
+
+
+def test_a_prompt_whose_file_cannot_be_written_is_not_queued(
+    ledger: Ledger, logs: str
+) -> None:
+    first(ledger, logs)
+
     def refuse(_: int) -> None:
         raise OSError
 

@@ -1,12 +1,68 @@
-"""x."""
+"""`codex-tasks doctor`."""
 
-SUMMARY = "x"
-EXAMPLES = "x"
+from __future__ import annotations
+
+from runner.cli import render
+from runner.model import CodexOptions, Limits, Report, Verbosity
+from runner.service.request import Request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from runner.cli.house import House
+
+SUMMARY = "Tell what would go wrong here, and how to mend it."
+EXAMPLES = """\
+  codex-tasks doctor
+  codex-tasks doctor --working-dir ~/src/app -s workspace-write
+  codex-tasks doctor --json | jq -r '.checks[] | select(.is_good | not) | .mend'
+"""
 
 
-def arguments(parser):
-    pass
+def arguments(parser: ArgumentParser) -> None:
+    """Describe the command line."""
+    add = parser.add_argument
+    add("--working-dir", metavar="DIR", help="where Codex is to work (default: here)")
+    add(
+        "--codex-bin", metavar="BIN", default="codex", help="the binary; default: codex"
+    )
+    add("-s", "--sandbox", metavar="MODE", help="the sandbox that is to be used")
+    add(
+        "--skip-git-repo-check",
+        action="store_true",
+        help="it may work outside of a git repository too",
+    )
+    add("--json", action="store_true", help="as JSON: one object")
 
 
-def main(found, house):
-    return 0
+def main(found: Namespace, house: House) -> int:
+    """Look at the environment; 1 when something has to be mended."""
+    from runner.service.tasks_doctor import examine  # noqa: PLC0415 - not for --help
+
+    checks = examine(_request(found), house.settings)
+    if found.json:
+        house.output.lines([render.doctor_json(checks)])
+    else:
+        house.output.lines(render.doctor_lines(checks))
+    return 0 if all(check.is_good for check in checks) else 1
+
+
+def _request(found: Namespace) -> Request:
+    return Request(
+        repo=found.working_dir or ".",
+        task=None,
+        task_file=None,
+        resume=None,
+        continue_prompt="",
+        log_dir="",
+        codex=CodexOptions(
+            bin=found.codex_bin,
+            sandbox=found.sandbox,
+            skip_git_repo_check=found.skip_git_repo_check,
+        ),
+        limits=Limits(),
+        report=Report(),
+        wait_for_session=False,
+        verbosity=Verbosity.LOW,
+    )

@@ -1,12 +1,90 @@
-"""x."""
+"""`codex-tasks usage`."""
 
-SUMMARY = "x"
-EXAMPLES = "x"
+from __future__ import annotations
+
+import json
+import sys
+
+from parsers.value import as_dict
+from runner import clock
+from runner.service import usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from runner.cli.house import House
+    from runner.service.usage import Line, Report
+
+SUMMARY = "Tell what all runs have used and cost, each counted once."
+EXAMPLES = """\
+  codex-tasks usage
+  codex-tasks usage --by model --since 2026-11-01
+  codex-tasks usage --by session --since 30d --json | jq .total.usd
+"""
 
 
-def arguments(parser):
-    pass
+def arguments(parser: ArgumentParser) -> None:
+    """Describe the command line."""
+    add = parser.add_argument
+    add(
+        "--by",
+        choices=usage.GROUPS,
+        default=usage.GROUPS[0],
+        help="what the rows are (default: day)",
+    )
+    add(
+        "--since",
+        metavar="TIME",
+        help="only runs since a date, an instant, or so long ago (12h, 30d, 2w)",
+    )
+    add("--json", action="store_true", help="as JSON: one object")
 
 
-def main(found, house):
+def main(found: Namespace, house: House) -> int:
+    """Show usage and cost; what is not known is told apart from nothing."""
+    since = None if found.since is None else usage.instant(found.since, clock.now())
+    report = usage.gather(house.ledger, house.settings, found.by, since)
+    house.notes(report.faults)
+    if report.not_over:
+        runs = "1 run is" if report.not_over == 1 else f"{report.not_over} runs are"
+        house.note(f"{runs} still at work, and not counted yet")
+    if found.json:
+        house.output.lines([json.dumps(_json(report), indent=2)])
+    elif report.total is None:
+        house.note("No runs on record" + (" since then." if since else "."))
+    else:
+        _show(report, house)
     return 0
+
+
+def _show(report: Report, house: House) -> None:
+    from runner.cli import usage_table  # noqa: PLC0415 - not for --json
+
+    if sys.stdout.isatty():
+        house.output.text(usage_table.drawn(report))
+    else:
+        house.output.lines(usage_table.plain(report))
+
+
+def _json(report: Report) -> dict[str, object]:
+    return {
+        "by": report.by,
+        "since": clock.iso(report.since) if report.since else None,
+        "rows": [_row(line, report.by) for line in report.lines],
+        "total": _total(report.total),
+    }
+
+
+def _row(line: Line, by: str) -> dict[str, object]:
+    row = as_dict(line)
+    if by != "session":
+        del row["title"]
+    return row
+
+
+def _total(line: Line | None) -> dict[str, object]:
+    """Write the sum; of no runs at all it is known: nothing."""
+    if line is None:
+        return {**dict.fromkeys(usage.FIGURES, 0), "usd": 0.0}
+    return {name: getattr(line, name) for name in usage.FIGURES}

@@ -1,0 +1,167 @@
+"""Tell what all runs have used and cost, each counted once."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+from parsers.value import Value
+from runner import clock
+from runner.errors import RunnerError, UsageError
+from runner.store import consumption
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runner.config import Config
+    from runner.store.consumption import Total
+    from runner.store.ledger import Ledger
+
+GROUPS = ("day", "model", "repo", "session")
+FIGURES = (
+    "runs",
+    "input_tokens",
+    "cached_input_tokens",
+    "output_tokens",
+    "reasoning_output_tokens",
+    "total_tokens",
+    "usd",
+    "unknown_usage",
+    "unknown_cost",
+)
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?"
+    r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+_DURATION = re.compile(r"([0-9]+)([smhdw])")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+# The sums of prices in binary: what is behind this digit is noise.
+_DIGITS = 10
+# Of years with three digits the text would not be comparable.
+_BEFORE_ALL = clock.at(0)
+
+
+class Line(Value):
+    """Hold one group of runs; a figure that is known of none of them is None.
+
+    `unknown_usage` and `unknown_cost` count the runs that the figures are without.
+    """
+
+    key: str
+    title: str | None
+    runs: int
+    input_tokens: int | None
+    cached_input_tokens: int | None
+    output_tokens: int | None
+    reasoning_output_tokens: int | None
+    total_tokens: int | None
+    usd: float | None
+    unknown_usage: int
+    unknown_cost: int
+
+
+class Report(Value):
+    """Hold what runs have used, by group; `total` is None when there are no runs.
+
+    `not_over` counts the runs that are still at work, which have no figures yet;
+    `faults` is what could not be found out.
+    """
+
+    by: str
+    since: datetime | None
+    lines: tuple[Line, ...]
+    total: Line | None
+    not_over: int = 0
+    faults: tuple[str, ...] = ()
+
+
+def gather(
+    ledger: Ledger, settings: Config, by: str, since: datetime | None = None
+) -> Report:
+    """Add up what the runs that are over have used; those left behind are judged first.
+
+    Args:
+        ledger: the index.
+        settings: for judging what was left behind.
+        by: one of GROUPS. Days come in their order, others the most expensive first.
+        since: only runs that were prepared at this instant or later.
+
+    Raises:
+        LedgerFault: the index cannot be read.
+    """
+    not_over, faults = _judge(ledger, settings)
+    start = clock.iso(since) if since else None
+    titles = consumption.titles(ledger.database) if by == "session" else {}
+    lines = [
+        _line(total, titles.get(total.key))
+        for total in consumption.totals(ledger.database, by, start)
+    ]
+    if by != "day":
+        lines.sort(key=_dearest_first)
+    whole = consumption.totals(ledger.database, "total", start)
+    return Report(
+        by=by,
+        since=since,
+        lines=tuple(lines),
+        total=_line(whole[0], None) if whole else None,
+        not_over=not_over,
+        faults=tuple(faults),
+    )
+
+
+def instant(text: str, now: datetime) -> datetime:
+    """Read since when: a date, an instant, or how long back from now.
+
+    Raises:
+        UsageError: the text is none of these.
+    """
+    wanted = text.strip()
+    try:
+        if found := _DURATION.fullmatch(wanted):
+            back = timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+            return max(now - back, _BEFORE_ALL)
+        if _DATE.fullmatch(wanted) or _INSTANT.fullmatch(wanted):
+            # One without an offset is midnight here.
+            named = datetime.fromisoformat(wanted.upper()).astimezone(now.tzinfo)
+            return max(named, _BEFORE_ALL)
+    except (ValueError, OverflowError):
+        pass  # a 31st of February, a time before all calendars
+    message = (
+        f"--since {text!r}: give a date (2026-11-01), an instant"
+        " (2026-11-01T08:00:00Z) or how long back from now (90m, 12h, 30d, 2w)"
+    )
+    raise UsageError(message)
+
+
+def _judge(ledger: Ledger, settings: Config) -> tuple[int, list[str]]:
+    """Judge the runs that nobody keeps alive any more; count those that live."""
+    living, faults = 0, []
+    for run in ledger.unfinished():
+        from runner.settle import settle  # noqa: PLC0415 - where a run is not over
+
+        try:
+            living += not settle(run, ledger, settings).is_finished
+        except RunnerError as error:
+            faults.append(f"{run.key}: {error}")
+    return living, faults
+
+
+def _line(total: Total, title: str | None) -> Line:
+    knows_parts = total.runs > total.unknown_parts
+    return Line(
+        key=total.key,
+        title=title,
+        runs=total.runs,
+        input_tokens=total.input_tokens if knows_parts else None,
+        cached_input_tokens=total.cached_input_tokens if knows_parts else None,
+        output_tokens=total.output_tokens if knows_parts else None,
+        reasoning_output_tokens=total.reasoning_output_tokens if knows_parts else None,
+        total_tokens=total.total_tokens if total.runs > total.unknown_usage else None,
+        usd=round(total.usd, _DIGITS) if total.runs > total.unknown_cost else None,
+        unknown_usage=total.unknown_usage,
+        unknown_cost=total.unknown_cost,
+    )
+
+
+def _dearest_first(line: Line) -> tuple[float, int, str]:
+    return (-(line.usd or 0.0), -(line.total_tokens or 0), line.key)

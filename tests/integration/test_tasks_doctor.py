@@ -1,0 +1,133 @@
+"""`codex-tasks doctor`: what would go wrong here, and how to mend it."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.commands import Cli
+from support.stand_in import StandIn
+
+NAMES = ["codex", "login", "CODEX_HOME", "repo", "sandbox", "state"]
+
+
+@pytest.fixture
+def doctor(cli: Cli, stand_in: StandIn) -> "Doctor":
+    stand_in.plays(login="Logged in")
+    return Doctor(cli, stand_in)
+
+
+class Doctor:
+    """Asks in a directory, with a stand-in that is logged in and needs no sandbox."""
+
+    def __init__(self, cli: Cli, stand_in: StandIn) -> None:
+        self.cli = cli
+        self.usual = ["--codex-bin", str(stand_in.path), "-s", "danger-full-access"]
+
+    def __call__(
+        self, *words: object, env: dict[str, str | None] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return self.cli("doctor", *self.usual, *words, command="codex_tasks", env=env)
+
+    def checks(
+        self, *words: object, env: dict[str, str | None] | None = None
+    ) -> dict[str, dict[str, Any]]:
+        done = self(*words, "--json", env=env)
+        found = json.loads(done.stdout)
+        assert done.returncode == (0 if found["ok"] else 1)
+        assert done.stderr == ""
+        return {check["name"]: check for check in found["checks"]}
+
+
+def bad(checks: dict[str, dict[str, Any]]) -> list[str]:
+    return [name for name, check in checks.items() if not check["is_good"]]
+
+
+def test_all_is_well_where_sessions_go_well(doctor: Doctor, repo: Path) -> None:
+    text = doctor("--working-dir", repo)
+    checks = doctor.checks("--working-dir", repo)
+
+    assert text.returncode == 0, text.stdout
+    assert all(line.startswith("ok   ") for line in text.stdout.splitlines())
+    assert list(checks)[: len(NAMES)] == NAMES
+    assert {"file system", "git"} <= set(checks)
+    assert bad(checks) == []
+
+
+def test_nothing_is_said_of_a_log_directory(doctor: Doctor, repo: Path) -> None:
+    names = list(doctor.checks("--working-dir", repo))
+
+    assert not [name for name in names if "log" in name and name != "login"]
+
+
+def test_looking_leaves_nothing_behind(
+    doctor: Doctor, repo: Path, state_home: Path
+) -> None:
+    doctor("--working-dir", repo)
+
+    assert [
+        p.name for p in state_home.iterdir() if not p.name.startswith("runs.")
+    ] == []
+
+
+def test_a_working_directory_that_is_made_later_is_no_fault(
+    doctor: Doctor, repo: Path, tmp_path: Path
+) -> None:
+    inside = doctor.checks("--working-dir", repo / "new" / "place")
+    outside = doctor.checks("--working-dir", tmp_path / "new")
+    allowed = doctor.checks("--working-dir", tmp_path / "new", "--skip-git-repo-check")
+
+    assert bad(inside) == []
+    assert "can be made" in inside["working directory"]["detail"]
+    assert bad(outside) == ["repo"]
+    assert bad(allowed) == []
+    assert not (repo / "new").exists()
+
+
+def test_a_file_is_no_working_directory(doctor: Doctor, repo: Path) -> None:
+    checks = doctor.checks("--working-dir", repo / "README.md")
+
+    assert bad(checks) == ["repo"]
+    assert "not a directory" in checks["repo"]["detail"]
+
+
+def test_a_missing_git_is_told(doctor: Doctor, repo: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+
+    checks = doctor.checks("--working-dir", repo, env={"PATH": str(empty)})
+
+    assert "git" in bad(checks)
+    assert "install git" in checks["git"]["mend"]
+
+
+def test_a_missing_codex_is_told(doctor: Doctor, repo: Path) -> None:
+    checks = doctor.checks("--working-dir", repo, "--codex-bin", "no-such-codex")
+
+    assert bad(checks) == ["codex"]
+    assert "npm install" in checks["codex"]["mend"]
+
+
+def test_a_state_directory_that_cannot_be_is_told(
+    doctor: Doctor, repo: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    env: dict[str, str | None] = {"CODEX_RUNNER_HOME": str(file / "state")}
+
+    checks = doctor.checks("--working-dir", repo, env=env)
+
+    assert bad(checks) == ["state"]
+    assert "CODEX_RUNNER_HOME" in checks["state"]["mend"]
+
+
+def test_a_state_directory_that_others_can_read_is_told(
+    doctor: Doctor, repo: Path, state_home: Path
+) -> None:
+    state_home.mkdir()
+    state_home.chmod(0o755)
+
+    checks = doctor.checks("--working-dir", repo)
+
+    assert bad(checks) == ["state"]
