@@ -1,4 +1,7 @@
-"""Terminal control sequences in text: taken out, or made visible; never obeyed."""
+"""Terminal control sequences in text: taken out, or made visible; never obeyed.
+
+The only ones that reach a terminal are the colours that are put on here.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ _SEQUENCE = re.compile(
     r"|[PX^_][^\x1b]*\x1b\\|[@-Z\\-_]|[ -/]+[0-~])"
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_PLAIN = "\x1b[0m"
 
 
 def strip(text: str) -> str:
@@ -29,3 +33,13 @@ def visible(text: str) -> str:
     for char in found:
         text = text.replace(char, f"\\x{ord(char):02x}")
     return text
+
+
+def coloured(line: str, colour: str) -> str:
+    """Put a colour on a line that holds no control characters; "" is none.
+
+    Args:
+        line: one line, without its newline.
+        colour: parameters of SGR: `1;36`.
+    """
+    return f"\x1b[{colour}m{line}{_PLAIN}" if line and colour else line

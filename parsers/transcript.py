@@ -12,7 +12,7 @@ from parsers import ansi, events, items
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Final
 
     from parsers.usage import Usage
@@ -23,6 +23,23 @@ _COMMAND_LENGTH: Final = 120
 _INDENT: Final = "  "
 _OUTCOMES: Final = {"completed": "succeeded", "": "ended"}
 _LETTERS: Final = {"add": "A", "delete": "D", "update": "M"}
+# Colours by the first word of a heading; what failed is always in the same one.
+_BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "32", "33"
+_HEADINGS: Final = {
+    **dict.fromkeys(("exec", "plan", "file", "tool", "agents:", "web"), _BOLD),
+    **dict.fromkeys(("thinking", "[stderr]", "session", "tokens", "Token"), _DIM),
+    **dict.fromkeys(("ERROR:", "turn", "exited", "failed:", "declined:", "run"), _RED),
+    **dict.fromkeys(("note:", "warning:", "unreadable", "not"), _YELLOW),
+    "user": "1;36",
+    "codex": "1;35",
+    "succeeded:": _GREEN,
+}
+_FAILED: Final = ("failed", "(failed)", "declined", "(declined)")
+_BODIES: Final = {
+    **dict.fromkeys(("thinking", "[stderr]"), _DIM),
+    **dict.fromkeys(("ERROR:", "turn", "run"), _RED),
+}
+_CHANGES: Final = {"A": _GREEN, "D": _RED, "M": _YELLOW}
 
 
 def render(line: bytes) -> str:
@@ -45,6 +62,45 @@ def render_stderr(line: bytes) -> str:
     """Render a line that Codex wrote on its standard error."""
     text = line.decode("utf-8", "replace").rstrip("\r\n")
     return _heading("[stderr] ", ansi.strip(text)) if text.strip() else ""
+
+
+def render_prompt(text: bytes) -> str:
+    """Render what a run was asked for."""
+    return _block("user", text.decode("utf-8", "replace"))
+
+
+def render_end(run_id: str, outcome: str, error: str | None) -> str:
+    """Render how a run ended that was no success."""
+    reason = (error or "").encode("utf-8", "replace").decode()
+    return _heading(f"run {run_id} {outcome}" + (": " if reason else ""), reason)
+
+
+def coloured(said: str) -> str:
+    """Put restrained colours on what one of the functions above has rendered."""
+    return "\n".join(_coloured_lines(said.split("\n")))
+
+
+def _coloured_lines(lines: list[str]) -> Iterator[str]:
+    word = ""
+    for line in lines:
+        if line.startswith(_INDENT):
+            yield ansi.coloured(line, _body_colour(word, line))
+        elif line:
+            word = line.partition(" ")[0]
+            yield ansi.coloured(line, _heading_colour(word, line))
+        else:
+            yield line
+
+
+def _heading_colour(word: str, line: str) -> str:
+    colour = _HEADINGS.get(word, "")
+    return _RED if colour == _BOLD and line.endswith(_FAILED) else colour
+
+
+def _body_colour(word: str, line: str) -> str:
+    if word == "file":
+        return _CHANGES.get(line.split(maxsplit=1)[0], "")
+    return _BODIES.get(word, "")
 
 
 def _turn(event: events.Event) -> str:

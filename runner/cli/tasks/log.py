@@ -1,12 +1,155 @@
-"""x."""
+"""`codex-tasks log`."""
 
-SUMMARY = "x"
-EXAMPLES = "x"
+from __future__ import annotations
+
+import json
+import os
+
+from parsers import tasklog
+from parsers.transcript import (
+    coloured,
+    render,
+    render_end,
+    render_prompt,
+    render_stderr,
+)
+from runner.errors import UsageError
+from runner.service import transcript
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Mapping
+
+    from runner.cli.house import House
+    from runner.service.transcript import Piece
+
+SUMMARY = "Show what a task has said and done, in all its runs."
+EXAMPLES = """\
+  codex-tasks log 01a1f0
+  codex-tasks log -f -n 0 01a1f0            (only what comes, to the end of its work)
+  codex-tasks log --json 01a1f0 | jq -r 'select(.type == "turn.failed")'
+"""
 
 
-def arguments(parser):
-    pass
+def arguments(parser: ArgumentParser) -> None:
+    """Describe the command line."""
+    add = parser.add_argument
+    add(
+        "-f",
+        "--follow",
+        action="store_true",
+        help="go on with what comes, until the task is no longer RUNNING",
+    )
+    add(
+        "-F",
+        "--forever",
+        action="store_true",
+        help="go on until you end it: somebody may send the task another prompt",
+    )
+    add(
+        "-n",
+        "--lines",
+        metavar="N",
+        help="only the last N events, prompts and lines of standard error",
+    )
+    add("--json", action="store_true", help="the events as they are, as JSON lines")
+    add("--run", metavar="RUN", help="only this run of the task")
+    add("task", metavar="TASK", help="the task")
 
 
-def main(found, house):
+def main(found: Namespace, house: House) -> int:
+    """Show the log; return at its end or, followed, at the end of the task's work."""
+    wish = transcript.Wish(
+        run_id=found.run,
+        last=_count(found.lines),
+        follows=found.follow or found.forever,
+        is_endless=found.forever,
+    )
+    task = house.task(found.task)
+    said = _Json() if found.json else _Text(is_coloured=_has_colours(house))
+    for piece in transcript.read(task, wish, house.ledger, house.settings):
+        match piece:
+            case transcript.Note(text=text):
+                house.note(text)
+            case transcript.Nothing():
+                house.output.check()
+            case _:
+                house.output.text(said(piece))
     return 0
+
+
+class _Text:
+    """Render pieces for people."""
+
+    def __init__(self, *, is_coloured: bool) -> None:
+        self._colour = coloured if is_coloured else str
+        self._is_first = True
+
+    def __call__(self, piece: Piece) -> str:
+        start = "" if self._is_first else "\n"
+        text = "".join(map(self._colour, self._rendered(piece)))
+        self._is_first = self._is_first and not text
+        return start + text if isinstance(piece, transcript.Prompt) else text
+
+    @staticmethod
+    def _rendered(piece: Piece) -> list[str]:
+        match piece:
+            case transcript.Prompt(text=text):
+                return [render_prompt(text)]
+            case transcript.Events(lines=lines):
+                return [*map(render, lines)]
+            case transcript.Errors(lines=lines):
+                return [*map(render_stderr, lines)]
+            case transcript.RunEnded(run_id=run_id, outcome=outcome, error=error):
+                return [render_end(run_id, outcome, error)]
+            case _:
+                return []
+
+
+class _Json:
+    """Write pieces as lines of a task log, one JSON object each."""
+
+    def __call__(self, piece: Piece) -> str:
+        match piece:
+            case transcript.Prompt(text=text):
+                lines = [tasklog.prompt(text)]
+            case transcript.Events(lines=found):
+                lines = [*map(_event, found)]
+            case transcript.Errors(lines=found):
+                lines = [*map(tasklog.stderr, found)]
+            case _:
+                lines = []
+        return b"".join(lines).decode(errors="surrogateescape")
+
+
+def _event(line: bytes) -> bytes:
+    """Make the line of an event; what only looks like an object is wrapped in one."""
+    try:
+        json.loads(line.decode())
+    except (ValueError, RecursionError):
+        text = line.decode(errors="replace").rstrip("\r\n")
+        return json.dumps({"type": "stdout", "message": text}).encode() + b"\n"
+    return tasklog.event(line)
+
+
+def _has_colours(house: House) -> bool:
+    environment: Mapping[str, str] = house.settings.environment
+    is_plain = environment.get("NO_COLOR") or environment.get("TERM", "dumb") in {
+        "dumb",
+        "",
+    }
+    return os.isatty(1) and not is_plain
+
+
+def _count(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        count = int(text)
+    except ValueError:
+        count = -1
+    if count < 0:
+        message = f"-n {text!r} is not a number of lines"
+        raise UsageError(message)
+    return count
