@@ -11,6 +11,7 @@ calls are differences of the running totals in `token_count`, which all versions
 
 from __future__ import annotations
 
+from parsers import untrusted
 from parsers.usage import Usage, read_usage
 from parsers.value import replace
 
@@ -49,10 +50,10 @@ class CallCounter:
         """Take the thread's own `token_usage_record`; None when it is a repeat."""
         self.is_recorded = True
         self._total = payload.get("thread_token_usage") or self._total
-        response = payload.get("response_id")
+        response = untrusted.text(payload.get("response_id"))
         if response in self._responses:
             return None
-        if isinstance(response, str):
+        if response is not None:
             self._responses.add(response)
         return read_figure(payload.get("usage"))
 

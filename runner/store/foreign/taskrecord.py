@@ -78,7 +78,10 @@ class Record(Value, kw_only=False):
         """When the last run ended; archiving has written over it in the record."""
         if self.state in {"STOPPED", "DIED"}:
             return self.updated_at
-        return max(self.created_at, self._written)
+        # A copy of the log may be of any later day.
+        is_archived = self.archived_at is not None
+        written = min(self._written, self.updated_at) if is_archived else self._written
+        return max(self.created_at, written)
 
     @property
     def rest(self) -> Mapping[str, object]:

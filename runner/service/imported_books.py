@@ -1,0 +1,187 @@
+"""What the rollouts of a home of Codex tell of runs that are imported.
+
+The home is walked once, not once for each run: an import looks at thousands of them.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+
+from parsers import rollout
+from parsers.value import replace
+from runner import clock
+from runner.books import Books
+from runner.store.foreign import sources
+from runner.store.foreign.history import UNKNOWN
+from runner.store.foreign.rollouts import PREFIX, SESSIONS
+from runner.store.foreign.turns import read_turns
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from parsers.rollout import Header, Rollout
+    from runner.books import Window
+    from runner.store.foreign.history import ForeignRun, History
+    from runner.store.foreign.turn import Turn
+
+_HEADER_BYTES = 1 << 20
+_ENDING = ".jsonl"
+
+
+class Shelf:
+    """The rollouts of one home of Codex."""
+
+    def __init__(self, codex_home: Path) -> None:
+        self.codex_home = codex_home
+
+    def has(self, thread_id: str) -> bool:
+        return thread_id in self._paths
+
+    def open(self, thread_id: str, window: Window, named: Iterable[str]) -> Books:
+        """Read the part of a thread, and of its sub-agents, that one run has done.
+
+        Args:
+            thread_id: the thread.
+            window: the run's part of it.
+            named: sub-agent threads that the run's events name.
+        """
+        thread = self._read(thread_id, window, window.offset)
+        if thread is None:
+            return Books()
+        wanted = [*named, *thread.spawned_thread_ids]
+        wanted += self._children.get(thread_id, ())
+        turns = {turn.turn_id for turn in thread.turns}
+        agents = self._agents(wanted, window, seen={thread_id})
+        narrowed = (_of_these_turns(agent, turns) for agent in agents)
+        return Books(
+            thread=thread, agents=tuple(agent for agent in narrowed if agent.calls)
+        )
+
+    def dated(self, history: History) -> History:
+        """Give runs whose times are guesses those of the turns that they are."""
+        is_guessed = any(UNKNOWN in run.meta for run in history.runs)
+        if not is_guessed or history.session_id is None:
+            return history
+        turns = self._turns(history.session_id)
+        if not _are_same(history.runs, turns):
+            return history
+        pairs = zip(history.runs, turns, strict=False)
+        return replace(history, runs=tuple(_dated(*pair) for pair in pairs))
+
+    def _turns(self, thread_id: str) -> list[Turn]:
+        path = self._paths.get(thread_id)
+        if path is None:
+            return []
+        try:
+            with sources.opened(path) as stream:
+                header = rollout.header(stream.readline(_HEADER_BYTES))
+                stream.seek(0)
+                return read_turns(stream, header) if header else []
+        except OSError:
+            return []
+
+    def _agents(
+        self, wanted: list[str], window: Window, seen: set[str]
+    ) -> Iterator[Rollout]:
+        while wanted:
+            thread_id = wanted.pop(0)
+            if thread_id in seen:
+                continue
+            seen.add(thread_id)
+            agent = self._read(thread_id, window, None)
+            if agent is not None:
+                wanted += agent.spawned_thread_ids
+                yield agent
+
+    def _read(
+        self, thread_id: str, window: Window, offset: int | None
+    ) -> Rollout | None:
+        path = self._paths.get(thread_id)
+        if path is None:
+            return None
+        since = window.since if offset is None else None
+        try:
+            with sources.opened(path) as stream:
+                return rollout.read(
+                    stream,
+                    from_offset=offset or 0,
+                    since=clock.iso(since) if since else None,
+                    until=clock.iso(window.until) if window.until else None,
+                )
+        except OSError:
+            return None
+
+    @cached_property
+    def _found(self) -> list[tuple[Header, Path]]:
+        found = ((_header(path), path) for path in _rollouts(self.codex_home))
+        return [(header, path) for header, path in found if header is not None]
+
+    @cached_property
+    def _paths(self) -> dict[str, Path]:
+        # The first one counts: Codex looks into the same places in the same order.
+        return {header.thread_id: path for header, path in reversed(self._found)}
+
+    @cached_property
+    def _children(self) -> dict[str, list[str]]:
+        """Name the threads that say themselves whose they are."""
+        found: dict[str, list[str]] = {}
+        for header, _ in self._found:
+            for parent in {header.session_id, header.parent_thread_id}:
+                if parent not in {None, header.thread_id}:
+                    found.setdefault(str(parent), []).append(header.thread_id)
+        return found
+
+
+def _rollouts(codex_home: Path) -> Iterator[Path]:
+    for top in SESSIONS:
+        for directory, below, names in os.walk(codex_home / top):
+            below.sort()
+            for name in sorted(names):
+                if name.startswith(PREFIX) and name.endswith(_ENDING):
+                    yield Path(directory) / name
+
+
+def _header(path: Path) -> Header | None:
+    try:
+        with sources.opened(path) as stream:
+            return rollout.header(stream.readline(_HEADER_BYTES))
+    except OSError:
+        return None
+
+
+def _of_these_turns(agent: Rollout, turns: set[str]) -> Rollout:
+    """Leave out what a sub-agent did for another run of the same session."""
+    calls = tuple(
+        call
+        for call in agent.calls
+        if call.root_turn_id is None or not turns or call.root_turn_id in turns
+    )
+    return replace(agent, calls=calls)
+
+
+def _are_same(runs: Sequence[ForeignRun], turns: Sequence[Turn]) -> bool:
+    """Tell whether turns are those of the runs; later ones may be somebody else's."""
+    if len(turns) < len(runs) or any(turn.began_at is None for turn in turns):
+        return False
+    pairs = zip(runs, turns, strict=False)
+    agree = [(_words(run.prompt), _words(turn.prompt)) for run, turn in pairs]
+    if len(turns) > len(runs):
+        return all(asked and asked == heard for asked, heard in agree)
+    return all(not asked or not heard or asked == heard for asked, heard in agree)
+
+
+def _words(prompt: str | None) -> str:
+    return " ".join((prompt or "").split())
+
+
+def _dated(run: ForeignRun, turn: Turn) -> ForeignRun:
+    began_at = turn.began_at or run.started_at
+    return replace(
+        run,
+        started_at=began_at,
+        ended_at=max(began_at, turn.ended_at or began_at),
+        meta={name: run.meta[name] for name in run.meta if name != UNKNOWN},
+    )

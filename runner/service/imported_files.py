@@ -1,0 +1,264 @@
+"""Write the files of an imported session: all of them beside, then put in place.
+
+What a session's directory holds after the rename is complete, so whoever is killed
+leaves either nothing that counts or a session that the next import takes over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+
+from parsers import summary
+from parsers.value import replace
+from runner import (
+    accounts,
+    artifacts,
+    block,
+    chronicle,
+    record,
+    session_files,
+    task_json,
+)
+from runner.artifacts import RunFiles
+from runner.clock import iso
+from runner.errors import RunnerFault
+from runner.model import Outcome, RunId
+from runner.service import imported_runs
+from runner.session_files import SessionFiles
+from runner.store.foreign import eventlines, sources
+from runner.store.ledger import read_meta
+from runner.store.sessions import Row
+from runner.watch import Watch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from parsers.facts import Facts
+    from runner.accounts import Accounts
+    from runner.model import Run, Spec
+    from runner.service.imported_accounts import Accountant
+    from runner.service.imported_runs import Place
+    from runner.store.foreign.history import ForeignRun, History
+    from runner.store.ledger import Ledger
+
+OLD = ".imported"
+_LEFT = ".import-"
+_CHUNK = 1 << 20
+_BLANK = b" \t\r\n\0\xef\xbb\xbf"
+
+
+class SourceFault(RunnerFault):
+    """Report a source that could not be read to its end, unlike when it was found."""
+
+
+def aside(state_home: Path, key: str) -> SessionFiles:
+    """Name the place where a session is built."""
+    return SessionFiles(state_home / f"{_LEFT}{key}.tmp")
+
+
+def clear(state_home: Path) -> None:
+    """Remove what an import that was killed has left behind."""
+    for path in state_home.glob(f"{_LEFT}*.tmp"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def build(
+    history: History, place: Place, built: SessionFiles, accountant: Accountant
+) -> list[Run]:
+    """Write the files of the runs of a session beside, as they will be in place.
+
+    Raises:
+        SourceFault: the source cannot be read any more.
+        FileFault: the disk refuses.
+    """
+    artifacts.make_directory(built.runs)
+    specs = imported_runs.specs_of(history, place)
+    return [
+        _write_run(history, run, spec, built, accountant)
+        for run, spec in zip(history.runs, specs, strict=True)
+    ]
+
+
+def write_views(history: History, runs: Sequence[Run], built: SessionFiles) -> None:
+    """Write the session's own files beside, for a directory that is a new one.
+
+    Raises:
+        FileFault: the disk refuses.
+    """
+    chronicle.write_log(built, (session_files.moved(run, built) for run in runs))
+    answer = _answer(history)
+    if answer is not None:
+        artifacts.replace(built.result, answer.encode(errors="replace"))
+    story = task_json.Story(
+        row=_row(history, runs),
+        first=runs[0],
+        last=runs[-1],
+        ids=[run.run_id for run in runs],
+        is_running=False,
+        answer=answer,
+    )
+    artifacts.replace(built.json, record.encode(task_json.build(story), indent=2))
+
+
+def complete_views(ledger: Ledger, files: SessionFiles, key: str) -> None:
+    """Bring the files of an older tool's directory up to ours.
+
+    What would be another's in our hands is kept beside under the name that it had and
+    `.imported`: a record without runs, and a log that is none of events.
+
+    Raises:
+        RunnerFault: the disk or the index refuses.
+    """
+    told = artifacts.read_json(files.json)
+    if not (isinstance(told, dict) and isinstance(told.get("runs"), list)):
+        _keep(files.json)
+        if not files.result.exists():
+            _write_result(ledger, files, key)
+        chronicle.write_json(ledger, files)
+    if not _is_of_events(files.log):
+        _keep(files.log)
+        chronicle.write_log(files, ledger.of_session(key))
+
+
+def recorded(files: SessionFiles, without: Collection[str] = ()) -> list[Run]:
+    """Read the runs whose records lie in a session's directory.
+
+    Args:
+        files: the session's.
+        without: the ids of those that are not wanted.
+
+    Raises:
+        DamagedRecordError: one of them cannot be read.
+    """
+    known = {RunFiles(files.runs, RunId(run_id)).meta for run_id in without}
+    paths = sorted(set(files.runs.glob("*.meta.json")) - known)
+    found = map(read_meta, paths)
+    return [session_files.moved(run, files) for run in found if run is not None]
+
+
+def is_imported(run: Run) -> bool:
+    """Tell whether a run was not started here."""
+    return imported_runs.IMPORTED in run.accounts
+
+
+def _write_run(
+    history: History,
+    run: ForeignRun,
+    spec: Spec,
+    built: SessionFiles,
+    accountant: Accountant,
+) -> Run:
+    files = RunFiles(built.runs, spec.run_id)
+    artifacts.create(files.prompt, (run.prompt or "").encode(errors="replace"))
+    artifacts.create(files.stderr, _stderr(run))
+    artifacts.replace_with(files.events, _read(eventlines.event_lines(run), history))
+    kept = accountant.count(run, spec, _facts(run, files))
+    made = imported_runs.run_of(history, run, spec, kept)
+    _write_summary(files, made, kept)
+    artifacts.replace_with(files.log, _read(_log(history, run, made, files), history))
+    artifacts.replace(files.meta, record.encode(record.to_json(made), indent=2))
+    return made
+
+
+def _facts(run: ForeignRun, files: RunFiles) -> Facts:
+    """Read what was written; an answer that only the record has kept is added."""
+    facts = accounts.read_events(files.events)
+    if run.answer is None or facts.final_message is not None:
+        return facts
+    said = eventlines.completed(0, eventlines.message(run.answer))
+    has_end = facts.ended is not None or run.outcome is not Outcome.SUCCEEDED
+    end = b"" if has_end else eventlines.turn_completed(None)
+    artifacts.append(files.events, said + end)
+    return accounts.read_events(files.events)
+
+
+def _stderr(run: ForeignRun) -> bytes:
+    return "".join(f"{line}\n" for line in run.stderr).encode(errors="replace")
+
+
+def _write_summary(files: RunFiles, run: Run, kept: Accounts) -> None:
+    facts, verdict = kept.facts, run.verdict
+    error = verdict.error if verdict else None
+    if error is not None and error not in facts.errors:
+        facts = replace(facts, errors=(*facts.errors, error))
+    data = record.to_json(run)
+    data |= accounts.pointers(data, facts)
+    whole = summary.build(facts, data, run.outcome, kept.usage, kept.cost)
+    whole["warnings"] = dict(kept.warnings)
+    artifacts.replace(files.summary, record.encode(whole, indent=2))
+
+
+def _log(
+    history: History, run: ForeignRun, made: Run, files: RunFiles
+) -> Iterator[bytes]:
+    """Give the readable log: the one that there is, or one made of the events."""
+    if history.kind == "run_codex_task.sh" and run.log_file is not None:
+        yield from _chunks(run.log_file)
+        return
+    yield _text(block.text([*block.announcement(made), ""]))
+    for written in Watch(files).finish():
+        yield _text(written.text)
+    yield _text("\n" + block.text(block.verdict(made)))
+
+
+def _text(text: str) -> bytes:
+    return text.encode(errors="backslashreplace")
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with sources.opened(path) as stream:
+        while chunk := stream.read(_CHUNK):
+            yield chunk
+
+
+def _read(pieces: Iterator[bytes], history: History) -> Iterator[bytes]:
+    """Tell a source that cannot be read from a disk that cannot be written to."""
+    try:
+        yield from pieces
+    except OSError as error:
+        message = f"{history.source}: {sources.why(error)}"
+        raise SourceFault(message) from error
+
+
+def _answer(history: History) -> str | None:
+    answers = (run.answer for run in reversed(history.runs))
+    return next((answer for answer in answers if answer), None)
+
+
+def _row(history: History, runs: Sequence[Run]) -> Row:
+    last = runs[-1]
+    return Row(
+        session_id=last.key,
+        title=history.title,
+        created_at=iso(runs[0].spec.prepared_at),
+        updated_at=iso(updated_at(history)),
+        last_run=last.run_id,
+        outcome=last.outcome,
+        archived_in=None if history.archived_at is None else "archive",
+    )
+
+
+def updated_at(history: History) -> datetime:
+    """Return when something last happened to a session."""
+    return max([history.updated_at, *(run.ended_at for run in history.runs)])
+
+
+def _write_result(ledger: Ledger, files: SessionFiles, key: str) -> None:
+    answers = map(chronicle.answer_of, reversed(ledger.of_session(key)))
+    if answer := next(filter(None, answers), None):
+        artifacts.replace(files.result, answer.encode(errors="replace"))
+
+
+def _keep(path: Path) -> None:
+    if path.exists():
+        artifacts.replace_with(path.with_name(path.name + OLD), _chunks(path))
+
+
+def _is_of_events(log: Path) -> bool:
+    with contextlib.suppress(OSError), sources.opened(log) as stream:
+        return stream.read(_CHUNK).lstrip(_BLANK).startswith(b"{")
+    return False

@@ -1,0 +1,39 @@
+"""What an import says of each session that it finds."""
+
+from __future__ import annotations
+
+from parsers.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from runner.store.foreign.history import ForeignRun, History, Unreadable
+
+    Found: TypeAlias = "Imported | Present | Empty | Unreadable"
+
+
+class Imported(Value):
+    """A session that was taken in, or would be."""
+
+    session_id: str
+    history: History
+
+
+class Present(Value):
+    """A session that was on record before.
+
+    `left_out` are runs of it that the source tells of and the record does not: they
+    are not taken in. `reason` says why a session is not where it is looked for.
+    """
+
+    session_id: str
+    history: History
+    left_out: tuple[ForeignRun, ...] = ()
+    reason: str | None = None
+
+
+class Empty(Value):
+    """A session in which nothing has ever been asked for."""
+
+    history: History

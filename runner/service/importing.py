@@ -1,0 +1,266 @@
+"""Take the histories that other tools have made into the ledger, each session once.
+
+What is on record stays as it is: of several sources that know a thread the one that
+knows most of it is asked first, and the others add nothing, so that no usage counts
+twice. A session is written beside, put in place by one rename, then taken into the
+index: whoever is killed in between is completed by the next import.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+
+from runner import artifacts, session_files
+from runner.clock import iso
+from runner.errors import RunnerFault
+from runner.record import DamagedRecordError
+from runner.service import imported_files, imported_runs
+from runner.service.imported_accounts import Accountant, Prices
+from runner.service.imported_books import Shelf
+from runner.service.imported_files import SourceFault
+from runner.service.imported_findings import Empty, Imported, Present
+from runner.service.imported_register import Register, is_among
+from runner.session_files import SessionFiles
+from runner.store import foreign
+from runner.store.foreign import sources
+from runner.store.foreign.history import Unreadable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import TypeAlias
+
+    from runner.config import Config
+    from runner.model import Run
+    from runner.service.imported_findings import Found
+    from runner.store.foreign import Reader
+    from runner.store.foreign.history import History
+    from runner.store.ledger import Ledger
+
+# Whoever knows most of a session comes first.
+_READERS = (
+    foreign.read_task,
+    foreign.read_tasks,
+    foreign.read_bash_runs,
+    foreign.read_rollouts,
+)
+_LOCK = "import.lock"
+_RUNS = "runs"
+
+
+Source: TypeAlias = tuple["Reader", Path]
+
+
+def look_around(
+    directories: Sequence[str], ledger: Ledger | None, settings: Config
+) -> Iterator[Found]:
+    """Say what an import would take in; nothing is written.
+
+    Args:
+        directories: as for `take_in`.
+        ledger: the index, None where there is none yet.
+        settings: for the usual places.
+    """
+    yield from _Import(ledger, settings, is_trial=True).take_all(directories)
+
+
+def take_in(
+    directories: Sequence[str], ledger: Ledger, settings: Config
+) -> Iterator[Found]:
+    """Take in what these directories hold, or the usual places where there are none.
+
+    Raises:
+        RunnerFault: the disk or the index refuses, or another import is at work.
+    """
+    artifacts.make_directory(settings.state_home / "locks")
+    held = artifacts.lock(settings.state_home / "locks" / _LOCK)
+    if held is None:
+        message = "another codex-tasks import is at work"
+        raise RunnerFault(message)
+    try:
+        imported_files.clear(settings.state_home)
+        yield from _Import(ledger, settings, is_trial=False).take_all(directories)
+    finally:
+        os.close(held)
+
+
+def usual_places(settings: Config) -> list[Path]:
+    """Name the places where other tools leave their histories, those that exist."""
+    own = settings.environment.get("HOME")
+    places = [
+        settings.state_home,
+        *([Path(own) / ".codex" / "tasks"] if own else []),
+        Path(_RUNS).absolute(),
+        settings.codex_home,
+    ]
+    return [place for place in places if sources.is_directory(place)]
+
+
+class _Import:
+    def __init__(
+        self, ledger: Ledger | None, settings: Config, *, is_trial: bool
+    ) -> None:
+        self._ledger = ledger
+        self._settings = settings
+        self._home = settings.state_home
+        self._is_trial = is_trial
+        self._prices = Prices(self._home)
+        self._shelves: dict[Path, Shelf] = {}
+        self._umask = os.umask(0o077)
+        self._seen: set[str] = set()
+        self._register = Register(self._home, ledger)
+
+    def take_all(self, directories: Sequence[str]) -> Iterator[Found]:
+        named = [Path(each).absolute() for each in directories]
+        readers: list[Source] = []
+        for place in _each_once(named or usual_places(self._settings)):
+            try:
+                found = foreign.readers_of(place)
+            except OSError as error:
+                yield Unreadable(place, sources.why(error))
+                continue
+            readers += [(read, place) for read in found]
+            if named and not found:
+                yield Unreadable(place, foreign.NOTHING)
+        readers.sort(key=lambda source: _READERS.index(source[0]))
+        homes = [place for read, place in readers if read is foreign.read_rollouts]
+        for place in _each_once([self._settings.codex_home, *homes]):
+            self._shelves[place] = Shelf(place)
+        for read, place in readers:
+            for history in read(place):
+                yield from self._take(history, place)
+
+    def _take(self, found: History | Unreadable, place: Path) -> Iterator[Found]:
+        if isinstance(found, Unreadable):
+            yield found
+        elif not found.runs:
+            yield Empty(history=found)
+        else:
+            for part in imported_runs.parts_of(found):
+                try:
+                    yield self._take_part(part, place)
+                except (SourceFault, DamagedRecordError) as error:
+                    yield Unreadable(part.source, str(error))
+
+    def _take_part(self, part: History, place: Path) -> Found:
+        key = self._register.key_of(part)
+        if key in self._seen or self._register.has(key):
+            return self._present(key, part)
+        files = self._register.where(part, key)
+        if files.runs.is_dir() and any(files.runs.glob("*.meta.json")):
+            return self._found_complete(key, part, files)
+        if self._ledger is not None and not self._is_trial:
+            self._write(key, part, place, files, self._ledger)
+        self._seen.add(key)
+        return Imported(session_id=key, history=part)
+
+    def _present(self, key: str, part: History) -> Present:
+        known = self._register.runs(key)
+        if not known:
+            reason = None if key in self._seen else "it was removed here"
+            return Present(session_id=key, history=part, reason=reason)
+        is_ours = not all(map(imported_files.is_imported, known))
+        if self._ledger is not None and not (self._is_trial or is_ours):
+            self._complete(key, part, known, self._ledger)
+        left_out = tuple(run for run in part.runs if not is_among(run, known))
+        return Present(session_id=key, history=part, left_out=left_out)
+
+    def _complete(
+        self, key: str, part: History, known: Sequence[Run], ledger: Ledger
+    ) -> None:
+        """Bring to its end what an import that was killed has begun."""
+        row = ledger.sessions.find(key)
+        archived_in = row.archived_in if row else None
+        files = session_files.placed(self._home, key, archived_in)
+        ids = {run.run_id for run in known}
+        begun = imported_files.recorded(files, without=ids)
+        if missing := [run for run in begun if imported_files.is_imported(run)]:
+            self._adopt(key, part, files, missing, ledger)
+        elif self._lies_in(part, files):
+            imported_files.complete_views(ledger, files, key)
+
+    def _found_complete(self, key: str, part: History, files: SessionFiles) -> Found:
+        """Take over a session that lies there whole and that the index lacks."""
+        runs = imported_files.recorded(files)
+        if not all(map(imported_files.is_imported, runs)):
+            reason = (
+                f"it lies in {files.directory}, and the index does not know it"
+                " (codex-tasks verify --repair takes it in)"
+            )
+            return Present(session_id=key, history=part, reason=reason)
+        if self._ledger is not None and not self._is_trial:
+            self._adopt(key, part, files, runs, self._ledger)
+        self._seen.add(key)
+        return Imported(session_id=key, history=part)
+
+    def _write(
+        self, key: str, part: History, place: Path, files: SessionFiles, ledger: Ledger
+    ) -> None:
+        shelf = self._shelf(part, place)
+        part = shelf.dated(part)
+        built = imported_files.aside(self._home, key)
+        where = imported_runs.Place(
+            files=files, codex_home=shelf.codex_home, umask=self._umask
+        )
+        try:
+            runs = imported_files.build(
+                part, where, built, Accountant(part, shelf, self._prices)
+            )
+            if files.directory.is_dir():
+                _rename(built.runs, files.runs)
+            else:
+                imported_files.write_views(part, runs, built)
+                artifacts.make_directory(files.directory.parent)
+                _rename(built.directory, files.directory)
+        finally:
+            shutil.rmtree(built.directory, ignore_errors=True)
+        self._adopt(key, part, files, runs, ledger)
+
+    def _adopt(
+        self,
+        key: str,
+        part: History,
+        files: SessionFiles,
+        runs: Sequence[Run],
+        ledger: Ledger,
+    ) -> None:
+        place = files.directory.relative_to(self._home)
+        is_archived = place.parts[0] == session_files.ARCHIVE
+        archived_in = str(place) if is_archived else None
+        for run in runs:
+            ledger.adopt(run, title=part.title, archived_in=archived_in)
+        at = iso(imported_files.updated_at(part))
+        row = ledger.sessions.find(key)
+        if row is not None and row.updated_at < at:
+            ledger.sessions.archive(key, archived_in, at)
+        imported_files.complete_views(ledger, files, key)
+
+    def _shelf(self, part: History, place: Path) -> Shelf:
+        """Find the home of Codex in which a thread lives."""
+        if part.config_path is not None:
+            home = Path(part.config_path).absolute().parent
+        elif part.kind == "rollout":
+            home = place
+        else:
+            named = part.session_id or ""
+            having = (each for each, shelf in self._shelves.items() if shelf.has(named))
+            home = next(having, self._settings.codex_home)
+        return self._shelves.setdefault(home, Shelf(home))
+
+    @staticmethod
+    def _lies_in(part: History, files: SessionFiles) -> bool:
+        with contextlib.suppress(OSError):
+            return part.source.samefile(files.directory)
+        return False
+
+
+def _each_once(places: Sequence[Path]) -> list[Path]:
+    """Leave out places that are others under another name."""
+    return list({place.resolve(): place for place in reversed(places)}.values())[::-1]
+
+
+def _rename(was: Path, now: Path) -> None:
+    session_files.move(SessionFiles(was), SessionFiles(now))
