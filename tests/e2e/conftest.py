@@ -11,6 +11,7 @@ import pytest
 from support.codex_home import find_real_codex
 from support.commands import Cli
 from support.real_codex import RealTasks
+from support.real_sessions import RealSessions
 from support.stand_in import StandIn
 
 _HERE = Path(__file__).parent
@@ -46,3 +47,9 @@ def real_codex() -> Path:
 def codex(cli: Cli, repo: Path, real_codex: Path, tmp_path: Path) -> RealTasks:
     """Start runs of the real Codex in the repository."""
     return RealTasks(cli, repo, StandIn(real_codex), tmp_path)
+
+
+@pytest.fixture
+def sessions(codex: RealTasks) -> RealSessions:
+    """Start sessions of the real Codex in the repository."""
+    return RealSessions(codex)

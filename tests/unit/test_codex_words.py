@@ -8,6 +8,8 @@ from runner.codex.words import last_words
 
 TRUST = "Not inside a trusted directory and --skip-git-repo-check was not specified."
 USAGE = "error: unexpected argument '-C' found"
+LOADING = "Error loading config.toml:"
+DRAWING = '  |\n1 | model = "x\n  |          ^\n'
 
 
 @pytest.mark.parametrize(
@@ -20,6 +22,11 @@ USAGE = "error: unexpected argument '-C' found"
         ("Reading prompt from stdin...\nNo prompt provided via stdin.\n", None),
         (f"{USAGE}\n\nUsage: codex exec\n\nFor more information, try --help.\n", USAGE),
         ("WARNING: proceeding\n2026-11-20T10:00:00.1Z  WARN x: y\nError: bad\n", "bad"),
+        (f"{LOADING}\n/c.toml:1:3: bad\n{DRAWING}", f"{LOADING} /c.toml:1:3: bad"),
+        (
+            f"{LOADING} no string\nin `model`\n\n",
+            f"{LOADING} no string in `model`",
+        ),
         ("\x1b[31mError: red\x1b[0m\n", "Error: red"),
         ("Reading prompt from stdin...\n", None),
         ("thread 'main' panicked at a.rs:1:\nindex out of bounds\n", "panicked"),

@@ -1,0 +1,182 @@
+"""Runs of a session fail, or never come to be: nothing is lost, nothing pretended."""
+
+import time
+from pathlib import Path
+
+import pytest
+from support.processes import wait_until
+from support.real_codex import holding, parts, used
+from support.real_sessions import DEADLINE, RealSession, RealSessions
+from support.tasks import Ended
+
+BROKEN = 'model = "gpt-5.1-codex\n'
+
+
+@pytest.fixture
+def session(sessions: RealSessions) -> RealSession:
+    """Start a session that has answered once."""
+    session = sessions.start("say: the old answer")
+    assert session.wait().code == 0
+    return session
+
+
+def _died(session: RealSession, outcome: str, words: str) -> None:
+    status = session.status
+    assert (status["state"], status["outcome"]) == ("DIED", outcome)
+    assert words in status["error"]
+    assert status["last_result"] is None
+    assert status["previous_result"]["text"] == "the old answer"
+    assert (session.json["state"], session.json["outcome"]) == ("DIED", outcome)
+    answer = session.result()
+    assert (answer.code, answer.stdout) == (1, "")
+    assert outcome in answer.stderr
+    assert words in answer.stderr
+
+
+def test_mail_behind_a_usage_limit_is_held_until_somebody_sends_on_purpose(
+    session: RealSession, tmp_path: Path
+) -> None:
+    go, resets = tmp_path / "go", int(time.time()) + 5400
+    limited = f"run: {holding(go)}\nfail: 429 resets={resets} primary=100"
+    session.send(limited)
+    assert session.queue("say: first").code == 0
+    assert session.queue("say: second").code == 0
+    go.touch()
+
+    assert session.wait().code == 1
+
+    _died(session, "usage_limited", "hit your usage limit")
+    status = session.status
+    assert status["queue"] == 2
+    assert "the usage limit lasts until" in status["queue_held"]
+    assert len(session.runs) == 2
+    assert parts(session.runs[1].summary["token_usage"]) == used(2)
+    assert "Queue: 2 waiting, held: the usage limit" in session.wait().stdout
+
+    sent = session.queue("say: third")
+
+    assert (sent.code, sent.stdout) == (0, "")
+    # The first is at work again; behind the second comes this one.
+    assert "queued, 1 before it" in sent.stderr
+    assert session.wait().code == 0
+    sent_prompts = [f"say: {name}" for name in ("first", "second", "third")]
+    assert session.given[2:] == sent_prompts
+    assert session.result().stdout == "third\n"
+    assert session.status["queue"] == 0
+
+
+def test_mail_behind_a_usage_limit_that_is_over_goes_on_at_the_next_look(
+    session: RealSession, tmp_path: Path
+) -> None:
+    go, resets = tmp_path / "go", int(time.time()) + 2
+    session.send(f"run: {holding(go)}\nfail: 429 resets={resets} primary=100")
+    session.queue("say: better now")
+    go.touch()
+
+    session.wait()
+    # To look at the session is enough.
+    wait_until(lambda: not session.status["queue"], DEADLINE, "the delivery")
+    assert session.wait().code == 0
+
+    assert session.result() == Ended(0, "better now\n", "")
+    assert len(session.runs) == 3
+
+
+def test_a_dropped_stream_is_a_failure_and_the_session_goes_on(
+    session: RealSession,
+) -> None:
+    assert session.send("run: true\ndrop").code == 0
+    assert session.wait().code == 1
+
+    _died(session, "failed", "stream closed before response.completed")
+    assert parts(session.runs[1].summary["token_usage"]) == used(2)
+    assert session.send("say: on again").code == 0
+    assert session.wait().code == 0
+    assert session.result() == Ended(0, "on again\n", "")
+    assert session.status["state"] == "STOPPED"
+
+
+def test_mail_behind_a_failure_is_delivered(
+    session: RealSession, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    session.send(f"run: {holding(go)}\nfail: 500")
+    session.queue("say: all the same")
+    go.touch()
+
+    session.wait()
+
+    assert [run.meta["outcome"] for run in session.runs] == [
+        "succeeded",
+        "failed",
+        "succeeded",
+    ]
+    assert session.result() == Ended(0, "all the same\n", "")
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["-s", "mauve"], "invalid value 'mauve' for '--sandbox"),
+        (["-c", "nonsense"], "nonsense"),
+        (["-c", "model_provider=nobody"], "nobody"),
+    ],
+)
+def test_what_codex_refuses_is_told_in_its_words(
+    sessions: RealSessions, more: list[str], words: str
+) -> None:
+    said = sessions.try_start(*more, "say: hi")
+
+    assert (said.code, said.stdout) == (1, "")
+    assert words in said.stderr
+    assert "on record as " in said.stderr
+    _is_on_record(sessions, said.stderr)
+
+
+def test_a_directory_without_git_is_refused_in_codex_s_words(
+    sessions: RealSessions, tmp_path: Path
+) -> None:
+    plain = tmp_path / "plain"
+
+    refused = sessions.try_start("--working-dir", plain, "say: hi")
+    allowed = sessions.start("--working-dir", plain, "--skip-git-repo-check", "say: hi")
+
+    assert (refused.code, refused.stdout) == (1, "")
+    assert "Not inside a trusted directory" in refused.stderr
+    assert allowed.wait().code == 0
+    assert allowed.send("say: again").code == 0
+    assert allowed.wait().code == 0
+
+
+def test_a_broken_configuration_is_told_in_codex_s_words(
+    sessions: RealSessions, tmp_path: Path
+) -> None:
+    config = tmp_path / "other" / "config.toml"
+    config.parent.mkdir()
+    config.write_text(BROKEN)
+
+    said = sessions.try_start("--config-file", config, "say: hi")
+
+    assert (said.code, said.stdout) == (1, "")
+    assert f"Error loading config.toml: {config}:1:23: invalid" in said.stderr
+    _is_on_record(sessions, said.stderr)
+
+
+def test_a_codex_that_is_not_there_leaves_a_record(sessions: RealSessions) -> None:
+    said = sessions.try_start("--codex-bin", "no-such-codex", "say: hi")
+
+    assert (said.code, said.stdout) == (1, "")
+    assert "no-such-codex" in said.stderr
+
+
+def _is_on_record(sessions: RealSessions, stderr: str) -> None:
+    """Look at the session that has no thread, as the message names it."""
+    run_id = stderr.partition("on record as ")[2].split(")")[0]
+    (listed,) = sessions.all
+    assert listed.id == run_id
+    status = listed.status
+    assert (status["state"], status["outcome"]) == ("DIED", "failed")
+    assert status["error"] in stderr
+    refused = listed.send("say: again")
+    assert (refused.code, refused.stdout) == (1, "")
+    assert "has no thread to carry on" in refused.stderr

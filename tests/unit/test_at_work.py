@@ -1,0 +1,64 @@
+"""A session between two runs of its queue is at work, whenever one looks at it."""
+
+from typing import Any
+
+import pytest
+
+from runner import mailbox
+from runner.config import Config, load
+from runner.service import tasks
+
+
+class _Run:
+    is_finished = False
+
+
+class _Delivering:
+    """A ledger whose last prompt another process delivers after so many questions."""
+
+    def __init__(self, questions: int) -> None:
+        self.mail = self
+        self._questions = questions
+
+    def waiting(self, _: str) -> list[object]:
+        return [] if self._is_delivered() else [object()]
+
+    def counts(self) -> dict[str, int]:
+        return {} if self._is_delivered() else {"session": 1}
+
+    def unfinished_of(self, _: str) -> list[_Run]:
+        return [_Run()] if self._is_delivered() else []
+
+    def last_of(self, _: str) -> _Run | None:
+        return _Run() if self._is_delivered() else None
+
+    def unfinished(self) -> list[_Run]:
+        return []
+
+    def _is_delivered(self) -> bool:
+        self._questions -= 1
+        return self._questions < 0
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> Config:
+    """Let nobody here deliver anything: somebody else has the session."""
+    monkeypatch.setattr(tasks, "settle", lambda run, *_, **__: run)
+    monkeypatch.setattr(mailbox, "deliver", lambda *_, **__: None)
+    return load({"HOME": "/nowhere"})
+
+
+@pytest.mark.parametrize("questions", range(4))
+def test_a_prompt_that_is_delivered_between_two_looks_is_seen(
+    questions: int, settings: Config
+) -> None:
+    ledger: Any = _Delivering(questions)
+
+    assert tasks.is_at_work("session", ledger, settings)
+
+
+@pytest.mark.parametrize("questions", range(1, 4))
+def test_taking_stock_sees_it_too(questions: int, settings: Config) -> None:
+    ledger: Any = _Delivering(questions)
+
+    assert tasks.take_stock(ledger, settings).running == {"session"}
