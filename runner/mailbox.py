@@ -8,7 +8,6 @@ to take the session, so one of the two always sees it.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 
 from parsers.value import replace
@@ -41,18 +40,18 @@ def put(session_id: str, prompt: bytes, ledger: Ledger, state_home: Path) -> int
     Raises:
         RunnerFault: the disk or the index refuses; nothing is queued.
     """
+    files = session_files.active(state_home, session_id)
 
     def write(mail_id: int) -> None:
-        path = session_files.active(state_home, session_id).mail(mail_id)
+        path = files.mail(mail_id)
         artifacts.make_directory(path.parent)
-        if path.exists():
-            # The index was made anew, and has not been told of what waited before.
-            cause = OSError(errno.EEXIST, os.strerror(errno.EEXIST))
-            mend = "codex-tasks verify --repair takes it in"
-            raise FileFault("queue the prompt as", path, cause, mend)
         artifacts.replace(path, prompt)
 
-    return ledger.mail.put(session_id, preview(prompt), clock.now(), write)
+    # A file that the index does not know of is left alone: a sender was killed before
+    # its commit, or the index was made anew.
+    above = files.last_mail
+    at = clock.now()
+    return ledger.mail.put(session_id, preview(prompt), at, write, above=above)
 
 
 def skip(session_id: str, ledger: Ledger, state_home: Path) -> list[Mail]:

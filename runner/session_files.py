@@ -68,6 +68,15 @@ class SessionFiles(Value, kw_only=False):
     def mailbox(self) -> Path:
         return self.directory / "mail"
 
+    @property
+    def last_mail(self) -> int:
+        """Return the highest number that a file of the mailbox has, 0 without any."""
+        try:
+            stems = [path.stem for path in self.mailbox.iterdir()]
+        except OSError:
+            return 0
+        return max((int(stem) for stem in stems if stem.isdecimal()), default=0)
+
 
 def pending(state_home: Path, run_id: str) -> SessionFiles:
     """Name the files of a session whose thread has no name yet."""

@@ -13,7 +13,7 @@ import signal
 import sys
 
 from parsers.value import replace
-from runner import clock, config, process, proctable, session_lock
+from runner import clock, config, process, proctable, session_files, session_lock
 from runner.channel import Channel
 from runner.codex import home
 from runner.errors import RunnerError, StaleStateError
@@ -89,7 +89,8 @@ def _supervise(
         _close_unstarted(keeper, started, inbox, settings)
         return
     keeper.carry(Launched(codex=proctable.child(started), at=clock.now()))
-    keeper.channel.say(launched=True)
+    if session_files.of_run(settings.state_home, keeper.run) is None:
+        keeper.channel.say(launched=True)
     _attend(started, keeper, inbox, settings)
 
 
@@ -104,6 +105,8 @@ def _attend(
 
     chronicle = Chronicle(keeper.ledger, settings.state_home, keeper.warn)
     chronicle.began(keeper.run)
+    # A task says so when its own files do; to others a fast launch is worth more.
+    keeper.channel.say(launched=True)
     notifier = Notifier(settings, keeper.warn)
     notifier.started(keeper.run)
     attendance = Attendance(

@@ -58,7 +58,7 @@ def _run(arguments: Arguments, settings: Config) -> int:
                     output.text(preamble(spec, settings))
             started = launching.launch(preparation, settings)
         except RunnerError as error:
-            launching.abandon(preparation, str(error), ledger)
+            launching.abandon(preparation, str(error), ledger, settings)
             raise
         # Loaded while the supervisor comes up, not before the id is out.
         from runner.cli.attendant import Attendant  # noqa: PLC0415

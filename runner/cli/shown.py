@@ -9,6 +9,7 @@ from datetime import datetime
 from runner import clock, task_json
 from runner.cli import render
 from runner.errors import RunnerError
+from runner.model import TaskState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -158,10 +159,12 @@ def table(
     Console().print(made)
 
 
-def damage(files: SessionFiles, session_id: str) -> list[str]:
+def damage(files: SessionFiles, session_id: str, state: TaskState) -> list[str]:
     """Name what is wrong with the files of a session, for its task alone."""
     if not files.directory.is_dir():
         return []
+    if state is TaskState.RUNNING and not files.json.exists():
+        return []  # its first run is about to begin
     try:
         data = json.loads(files.json.read_bytes())
     except OSError as error:

@@ -102,12 +102,16 @@ def remove(row: Row, ledger: Ledger, settings: Config) -> Moved:
         RunnerFault: it cannot be removed.
     """
     task = tasks.look(row, ledger, settings)
-    with _held(task, ledger, settings):
-        size = session_files.size(task.files)
-        aside = settings.state_home / f"{_REMOVED}{task.id}-{os.urandom(4).hex()}"
+    aside = settings.state_home / f"{_REMOVED}{task.id}-{os.urandom(4).hex()}"
+
+    def put_aside() -> None:
         if task.files.directory.is_dir():
             session_files.move(task.files, session_files.SessionFiles(aside))
-        ledger.sessions.remove(task.id)
+
+    with _held(task, ledger, settings):
+        size = session_files.size(task.files)
+        if waiting := ledger.remove(task.id, put_aside):
+            raise WaitingMailError(task.id, waiting)
     shutil.rmtree(aside, ignore_errors=True)
     place = str(task.files.directory)
     return Moved(session_id=task.id, directory=place, size=size)

@@ -54,5 +54,6 @@ def listing(
 
 def strangers(ledger: Ledger, settings: Config) -> list[str]:
     """Name what lies among the sessions and is none that the index knows."""
-    known = ledger.sessions.ids()
-    return sorted(session_files.in_use(settings.state_home) - known)
+    home = settings.state_home
+    names = sorted(session_files.in_use(home) - ledger.sessions.ids())
+    return [name for name in names if not ledger.is_source(home / name)]

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from parsers.value import Value, replace
-from runner import artifacts, clock, launching, mailbox, session_files
+from runner import artifacts, clock, launching, mailbox, process, session_files
 from runner.errors import FileFault, RunnerError, TooLateError, UsageError
 from runner.model import Limits, Mode, Outcome, Report, SessionId, Spec, Verbosity
 from runner.prompt import preview
@@ -150,8 +150,12 @@ def named(
 
 
 def give_up(started: Started, number: int, ledger: Ledger, settings: Config) -> None:
-    """End a run whose caller goes away before it knows the thread's name."""
-    stop(ledger.find(started.run_id), number, ledger, settings)
+    """End a run whose caller goes away before it knows the thread's name.
+
+    A supervisor that has not claimed the run yet keeps the signal until it has.
+    """
+    if not process.send(started.supervisor, number):
+        stop(ledger.find(started.run_id), number, ledger, settings)
 
 
 def _file(path: str, option: str) -> Path:

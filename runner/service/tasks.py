@@ -106,8 +106,8 @@ def _is_delivering(session_id: str, ledger: Ledger, settings: Config) -> bool:
         return True
     waiting = ledger.mail.waiting(session_id)
     if not waiting:
-        # Somebody else has delivered it.
-        return _has_living_run(session_id, ledger, settings)
+        # Somebody else has delivered it, and may have died since.
+        return is_at_work(session_id, ledger, settings)
     last = ledger.last_of(session_id)
     if last is None:
         return False

@@ -35,7 +35,11 @@ _LOCK = re.compile(r".+\.lock")
 _LEFT = re.compile(r"\..+\.tmp|\.removed-.+|\..+\.clone")
 _BUCKET = re.compile(r"[0-9]+")
 _BUCKETS_DEEP = 3
-_SESSION = ("task.json", "task.log", "task.result", "task.pid")
+_SESSION = (
+    *("task.json", "task.log", "task.result", "task.pid"),
+    # What an older tool had written before its task was taken in where it lay.
+    *("task.json.imported", "task.log.imported", "task.pipe"),
+)
 _MAIL = re.compile(r"[0-9]{8}\.(prompt|skipped)")
 _RUN = re.compile(
     rf"{artifacts.PREFIX}(?P<run>.+)"
@@ -172,7 +176,7 @@ class Tree:
         if _LEFT.fullmatch(entry.name):
             if entry.is_stale:
                 yield self._left(entry)
-        elif os.path.lexists(entry.path):
+        elif os.path.lexists(entry.path) and not self._ledger.is_source(entry.path):
             detail = _foreign_as(entry)
             yield Finding(subject=self._name(entry.path), kind=FOREIGN, detail=detail)
 

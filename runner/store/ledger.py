@@ -145,6 +145,14 @@ class Ledger:
         sql = "select run_id from runs where session_id = ? order by run_id"
         return [str(run_id) for (run_id,) in self.database.rows(sql, session_id)]
 
+    def is_source(self, path: Path) -> bool:
+        """Tell whether runs were imported from here and lie elsewhere now."""
+        sql = (
+            "select 1 from runs"
+            " where json_extract(record, '$.accounts.imported.source') = ? limit 1"
+        )
+        return bool(self.database.rows(sql, str(path)))
+
     def known(self) -> dict[str, str]:
         """Return the ids of all runs, the oldest first, and the session of each."""
         rows = self.database.rows("select run_id, session_id from runs order by run_id")

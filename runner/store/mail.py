@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from runner.store.database import Database
 
 _COLUMNS = "mail_id, session_id, queued_at, state, task, run_id, attempts"
+_LAST = "select coalesce(max(seq), 0) from sqlite_sequence where name = 'mail'"
 _ARCHIVED_IN = "select archived_in from sessions where session_id = ?"
 
 
@@ -45,7 +46,13 @@ class Mailboxes:
         self._database = database
 
     def put(
-        self, session_id: str, task: str, at: datetime, write: Callable[[int], None]
+        self,
+        session_id: str,
+        task: str,
+        at: datetime,
+        write: Callable[[int], None],
+        *,
+        above: int = 0,
     ) -> int:
         """Add a prompt to a mailbox and return its number; on the disk before that.
 
@@ -54,6 +61,7 @@ class Mailboxes:
             task: a preview of the prompt.
             at: when it was queued.
             write: writes the prompt's file, whose name is told by the number.
+            above: a number that its own must exceed.
 
         Raises:
             ArchivedError: the session has been put away.
@@ -68,13 +76,15 @@ class Mailboxes:
                 raise NoSuchTaskError(session_id)
             if found != (None,):
                 raise ArchivedError(session_id)
-            mail_id = db.execute(
-                "insert into mail (session_id, queued_at, state, task)"
-                " values (?, ?, 'waiting', ?)",
-                (session_id, iso(at), task),
-            ).lastrowid
-            write(mail_id or 0)
-        return mail_id or 0
+            (last,) = db.execute(_LAST).fetchone()
+            mail_id = max(int(last), above) + 1
+            db.execute(
+                "insert into mail (mail_id, session_id, queued_at, state, task)"
+                " values (?, ?, ?, 'waiting', ?)",
+                (mail_id, session_id, iso(at), task),
+            )
+            write(mail_id)
+        return mail_id
 
     def waiting(self, session_id: str) -> list[Mail]:
         """Return what waits for a session, in the order of the queue."""

@@ -55,7 +55,7 @@ def main(found: Namespace, house: House) -> int:
     house.notes(now.faults)
     listed = listing(states, limit, now, house.ledger, house.settings)
     for each in listed:
-        house.notes(shown.damage(each.files, each.row.session_id))
+        house.notes(shown.damage(each.files, each.row.session_id, each.state))
     _name_strangers(house)
     if found.json:
         house.output.lines([json.dumps([_json(each) for each in listed], indent=2)])

@@ -40,8 +40,6 @@ def main(found: Namespace, house: House) -> int:
     sent = verb(row, text, house.ledger, house.settings, render.note)
     if sent.run_id is not None:
         render.note(f"run {sent.run_id} works on it")
-    elif found.queue and sent.ahead >= 0:
-        render.note(
-            f"queued behind {sent.ahead} other prompts" if sent.ahead else "queued"
-        )
+    elif found.queue:
+        render.note(f"queued, {sent.ahead} before it" if sent.ahead else "queued")
     return 0

@@ -7,7 +7,7 @@ import signal
 from runner import config, process, prompt
 from runner.cli import render
 from runner.errors import UsageError
-from runner.model import CodexOptions
+from runner.model import EXIT_SIGNAL_BASE, CodexOptions
 from runner.orders import STOP_SIGNALS
 from runner.service import start
 
@@ -100,18 +100,34 @@ def main(found: Namespace, house: House) -> int:
     spec = start.prepare(beginning, house.settings)
     with process.held_back(STOP_SIGNALS):
         started = start.begin(spec, beginning, house.ledger, house.settings)
-        _end_when_told(started, house)
-    session = start.named(started, house.ledger, house.settings, render.note)
+        told = _end_when_told(started, house)
+    try:
+        session = start.named(started, house.ledger, house.settings, render.note)
+    except start.NotStartedError as error:
+        if not told:
+            raise
+        render.note(str(error))
+        return EXIT_SIGNAL_BASE + told[0]
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
+    if told:
+        # It has got its name while it was being ended.
+        render.note(f"task {session} has been ended")
+        return EXIT_SIGNAL_BASE + told[0]
     house.output.lines([session])
     return 0
 
 
-def _end_when_told(started: Started, house: House) -> None:
-    """Let a caller who goes away take with him what he does not know the name of."""
+def _end_when_told(started: Started, house: House) -> list[int]:
+    """Let a caller who goes away take with him what he does not know the name of.
+
+    Returns:
+        The signals that have come, filled as they come.
+    """
+    told: list[int] = []
 
     def end(number: int, _: object) -> None:
+        told.append(number)
         render.note(
             f"{signal.Signals(number).name}: ending run {started.run_id}",
             is_interrupting=number == signal.SIGINT,
@@ -121,6 +137,7 @@ def _end_when_told(started: Started, house: House) -> None:
     for number in STOP_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, end)
+    return told
 
 
 def _beginning(found: Namespace, house: House) -> start.Beginning:

@@ -52,7 +52,7 @@ def main(found: Namespace, house: House) -> int:
     reports = []
     for row in rows:
         task = look(row, house.ledger, house.settings)
-        house.notes(shown.damage(task.files, task.id))
+        house.notes(shown.damage(task.files, task.id, task.state))
         reports.append(status.report(task, house.ledger, house.settings))
     if found.json:
         value = reports[0] if found.one else reports
