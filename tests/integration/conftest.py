@@ -1,8 +1,42 @@
 """Integration tests start real processes and must not leave any behind."""
 
+from pathlib import Path
+
 import pytest
+from support import stand_in as script
+from support.commands import Cli
+from support.sessions import Sessions
+from support.stand_in import StandIn, make_stand_in
 
 
 @pytest.fixture(autouse=True)
 def _guarded(processes_guarded: None) -> None:
     """Watch over every test."""
+
+
+@pytest.fixture
+def codex(tmp_path: Path) -> StandIn:
+    """Make a stand-in that opens a thread at every start and answers with its prompt.
+
+    It notices when two calls work on one thread at once.
+    """
+    directory = tmp_path / "codex-of-sessions"
+    steps = [
+        *script.begin(),
+        script.alone(),
+        script.message("answer to $PROMPT"),
+        script.complete(),
+    ]
+    return make_stand_in(directory, *steps, thread=script.FRESH)
+
+
+@pytest.fixture
+def sessions(cli: Cli, repo: Path, codex: StandIn, tmp_path: Path) -> Sessions:
+    """Start sessions of the stand-in in the repository."""
+    return Sessions(cli, repo, codex, tmp_path)
+
+
+@pytest.fixture
+def go(tmp_path: Path) -> Path:
+    """Name the file that a waiting stand-in waits for."""
+    return tmp_path / "go"

@@ -3,6 +3,8 @@
 import json
 import signal
 import subprocess
+import uuid
+from contextlib import ExitStack
 from pathlib import Path
 
 from support import stand_in as script
@@ -130,3 +132,52 @@ def test_it_writes_into_codex_home(
     written = Path(environment["CODEX_HOME"]) / "sessions" / "x.jsonl"
     assert json.loads(written.read_text()) == {"id": script.THREAD}
     assert tmp_path in written.parents
+
+
+def test_every_first_run_opens_a_fresh_thread_if_told_so(stand_in: StandIn) -> None:
+    stand_in.plays(*script.begin(), thread=script.FRESH)
+
+    for _ in range(2):
+        play(stand_in, "exec", "-")
+    asked = stand_in.runs[0]["thread"]
+    play(stand_in, "exec", "resume", asked, "-", stdin=b"Again.")
+
+    threads = [run["thread"] for run in stand_in.runs]
+    assert len(set(threads)) == 2
+    assert threads[2] == asked
+    assert all(uuid.UUID(thread).version == 7 for thread in threads)
+    assert stand_in.given(asked) == ["", "Again."]
+
+
+def test_it_answers_by_its_prompt(stand_in: StandIn) -> None:
+    stand_in.plays(
+        script.when("left", script.out("L")),
+        script.message("> $PROMPT"),
+        script.out("."),
+    )
+
+    assert play(stand_in, stdin=b"to the left").stdout == b"L"
+    line = play(stand_in, stdin=b'"right"\n').stdout.splitlines()[0]
+    assert json.loads(line)["item"]["text"] == '> "right"\n'
+
+
+def test_two_at_once_on_a_thread_are_noticed(stand_in: StandIn) -> None:
+    stand_in.plays(script.alone(), script.out("a"), script.hang())
+    other = "01a1f000-0000-7000-8000-00000000000f"
+    noticed = []
+
+    with ExitStack() as stack:
+        for words in ([], ["exec", "resume", other, "-"], []):
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [stand_in.path, *words],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                )
+            )
+            stack.callback(process.kill)
+            assert process.stdout is not None
+            assert process.stdout.read(1) == b"a"
+            noticed.append(stand_in.together)
+
+    assert noticed == [[], [], [script.THREAD]]

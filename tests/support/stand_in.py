@@ -1,7 +1,8 @@
 """Writes scripts for the stand-in `codex`, and reads what it was given.
 
 A script is a list of steps; a step is a small dictionary made by one of the functions
-below. In texts `$THREAD` stands for the thread id (the one asked for on resume).
+below. In texts `$THREAD` stands for the thread id (the one asked for on resume) and
+`$PROMPT` for the prompt, as it is written within a JSON string.
 """
 
 import base64
@@ -17,6 +18,8 @@ from typing import Any
 Step = dict[str, object]
 
 THREAD = "01a1f000-0000-7000-8000-000000000001"
+# As the setting `thread`: every first run opens a thread of its own.
+FRESH = "fresh"
 USAGE = {
     "input_tokens": 1200,
     "cached_input_tokens": 1000,
@@ -107,6 +110,16 @@ def wait(seconds: float) -> Step:
 def wait_for(path: Path) -> Step:
     """Do nothing until the test has made this file."""
     return {"do": "wait_for", "path": str(path)}
+
+
+def when(text: str, *steps: Step) -> Step:
+    """Play these steps, and end, if the prompt holds this text."""
+    return {"do": "when", "text": text, "steps": list(steps)}
+
+
+def alone() -> Step:
+    """Hold the thread from here on; two at once are noticed: `StandIn.together`."""
+    return {"do": "alone"}
 
 
 def hang() -> Step:
@@ -212,6 +225,15 @@ class StandIn:
     def natives(self) -> list[int]:
         """List the pids that `native` steps have started."""
         return [record["native"] for record in self.records if "native" in record]
+
+    @property
+    def together(self) -> list[str]:
+        """List the threads on which two calls were at work at once."""
+        return [r["together"] for r in self.records if "together" in r]
+
+    def given(self, thread: str) -> list[str]:
+        """List the prompts that were given in a thread, in order."""
+        return [run["stdin"] for run in self.runs if run["thread"] == thread]
 
     def _beside(self, suffix: str) -> Path:
         return self.path.with_name(self.path.name + suffix)

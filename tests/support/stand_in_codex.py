@@ -6,6 +6,7 @@ but the standard library, so that it starts fast with `python -IS`.
 """
 
 import base64
+import fcntl
 import json
 import os
 import signal
@@ -28,6 +29,9 @@ class Play:
             self.script = json.load(file)
         asked = self._asked_thread()
         self.thread = str(self.script["thread"] if asked is None else asked)
+        if self.thread == "fresh":
+            self.thread = _fresh_thread()
+        self.prompt = ""
 
     def run(self) -> int:
         if {"--version", "-V"} & set(self.arguments):
@@ -37,7 +41,9 @@ class Play:
         if self.arguments[:2] == ["login", "status"]:
             _write(2, f"{self.script['login'] or 'Not logged in'}\n".encode())
             return 0 if self.script["login"] else 1
-        self.record(stdin=self._stdin())
+        stdin = self._stdin()
+        self.prompt = stdin or ""
+        self.record(stdin=stdin, thread=self.thread)
         self.play(self.script["steps"])
         return 0
 
@@ -48,7 +54,10 @@ class Play:
     def do_bytes(self, step: Step) -> None:
         descriptor = 2 if step["to"] == "stderr" else 1
         data = base64.b64decode(str(step["base64"]))
-        _write(descriptor, data.replace(b"$THREAD", self.thread.encode()))
+        data = data.replace(b"$THREAD", self.thread.encode())
+        if b"$PROMPT" in data:
+            data = data.replace(b"$PROMPT", json.dumps(self.prompt)[1:-1].encode())
+        _write(descriptor, data)
 
     def do_fill(self, step: Step) -> None:
         left = int(str(step["count"]))
@@ -68,6 +77,22 @@ class Play:
     def do_wait_for(self, step: Step) -> None:
         while not os.path.exists(str(step["path"])):  # noqa: PTH110  # as above
             time.sleep(0.005)
+
+    def do_when(self, step: Step) -> None:
+        steps = step["steps"]
+        assert isinstance(steps, list)
+        if str(step["text"]) in self.prompt:
+            self.play(steps)
+            os._exit(0)
+
+    def do_alone(self, _: Step) -> None:
+        """Hold the thread until our end; record it when another call holds it."""
+        path = f"{self.own_path}.{self.thread}.held"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.record(together=self.thread)
 
     def do_hang(self, _: Step) -> NoReturn:
         while True:
@@ -186,6 +211,14 @@ class Play:
             time.sleep(float(str(step["seconds"])))
         finally:
             os._exit(0)
+
+
+def _fresh_thread() -> str:
+    """Make a thread id as Codex does: a UUID of version 7."""
+    text = f"{time.time_ns() // 1_000_000:012x}" + os.urandom(10).hex()
+    return "-".join(
+        (text[:8], text[8:12], f"7{text[13:16]}", f"8{text[17:20]}", text[20:])
+    )
 
 
 def _write(descriptor: int, data: bytes) -> None:

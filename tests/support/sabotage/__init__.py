@@ -6,6 +6,7 @@ from pathlib import Path
 
 FOREGROUND = "runner.cli.run_codex_task"
 PARSER = "runner.cli.parse_codex_run"
+TASKS = "runner.cli.codex_tasks"
 SUPERVISOR = "runner.supervisor"
 _HERE = Path(__file__).parent
 
@@ -15,6 +16,18 @@ Point = dict[str, object]
 def dies(who: str, event: str, text: str, time: int = 1) -> Point:
     """Kill the process at the audit event whose arguments hold this text."""
     return _point(who, event, text, time, then="die")
+
+
+def dies_at_effect(
+    who: str, number: int, mark: Path, *, with_children: bool = False
+) -> Point:
+    """Kill the process before its n-th effect; the file `mark` tells that it got there.
+
+    An effect is what others can see: a file or directory that is made, moved, removed
+    or appended to, a commit to the index, a program started.
+    """
+    then = "die with children" if with_children else "die"
+    return {**_point(who, "effect", "", number, then), "mark": str(mark)}
 
 
 def fails(who: str, event: str, text: str, time: int = 1) -> Point:

@@ -3,9 +3,11 @@
 Python imports this at its start when `support.sabotage` has put its directory on
 PYTHONPATH. `CODEX_TEST_SABOTAGE` holds a JSON list of points; each names a word of the
 command line, an audit event of the interpreter, a text among its arguments, and what
-happens when that comes for the n-th time.
+happens when that comes for the n-th time. SQL statements are events too, named
+`sqlite3.execute`; `effect` stands for every event by which others see a change.
 """
 
+import functools
 import json
 import os
 import signal
@@ -13,6 +15,7 @@ import sys
 import time
 
 _VARIABLE = "CODEX_TEST_SABOTAGE"
+_EFFECTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "subprocess.Popen"}
 
 
 def _install(points: "list[dict[str, object]]") -> None:
@@ -23,16 +26,55 @@ def _install(points: "list[dict[str, object]]") -> None:
 
     def hook(event: str, arguments: "tuple[object, ...]") -> None:
         for number, point in enumerate(mine):
-            if event == point["event"] and str(point["text"]) in repr(arguments):
+            if _is_at(point, event, arguments):
                 seen[number] += 1
                 if seen[number] == point["time"]:
                     _do(point)
 
+    _let_sql_be_heard()
     sys.addaudithook(hook)
 
 
+def _is_at(
+    point: "dict[str, object]", event: str, arguments: "tuple[object, ...]"
+) -> bool:
+    if point["event"] == "effect":
+        return _is_effect(event, arguments)
+    if event == "subprocess.Popen":
+        arguments = arguments[:3]  # the environment holds all of these texts
+    return event == point["event"] and str(point["text"]) in repr(arguments)
+
+
+def _is_effect(event: str, arguments: "tuple[object, ...]") -> bool:
+    if event == "open":
+        path, _, flags = arguments
+        is_new_or_grows = int(str(flags)) & (os.O_EXCL | os.O_APPEND)
+        return bool(is_new_or_grows) and not str(path).endswith(".tmp")
+    if event == "sqlite3.execute":
+        return arguments[0] == "commit"
+    return event in _EFFECTS
+
+
+def _let_sql_be_heard() -> None:
+    import sqlite3  # noqa: PLC0415  # only where something is to happen
+
+    class Heard(sqlite3.Connection):
+        def execute(self, sql: str, *values: object) -> sqlite3.Cursor:
+            sys.audit("sqlite3.execute", sql)
+            return super().execute(sql, *values)  # type: ignore[arg-type]  # passed on
+
+    connect = functools.partial(sqlite3.connect, factory=Heard)
+    sqlite3.connect = connect  # type: ignore[assignment]  # called as it is
+
+
 def _do(point: "dict[str, object]") -> None:
-    if point["then"] == "die":
+    if mark := point.get("mark"):
+        os.close(os.open(str(mark), os.O_CREAT | os.O_WRONLY, 0o600))
+    if point["then"] == "die with children":
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:  # noqa: PTH123  # as below
+            for pid in file.read().split():
+                os.kill(int(pid), signal.SIGKILL)
+    if str(point["then"]).startswith("die"):
         os.kill(os.getpid(), signal.SIGKILL)
     if point["then"] == "fail":
         raise OSError(28, "No space left on device")

@@ -1,0 +1,256 @@
+"""Killed before any of its effects, no process loses a prompt or gives one twice.
+
+Each sweep kills one kind of process before its first effect, before its second, and so
+on until it survives. What is left is looked at by `status --wait`, as anybody would.
+"""
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import stand_in as script
+from support.processes import wait_until
+from support.sabotage import SUPERVISOR, TASKS, dies_at_effect, sabotaged
+from support.sessions import Session, Sessions
+from support.stand_in import StandIn
+
+# A run that was killed while Codex may have had its prompt: it is told as such.
+KILLED = {"lost", "interrupted"}
+AT_MOST = 150
+
+
+@pytest.fixture
+def session(sessions: Sessions) -> Session:
+    """Start a session that has answered once."""
+    return sessions.ended()
+
+
+@pytest.fixture
+def holding(codex: StandIn, tmp_path: Path) -> "Iterator[Holding]":
+    """Let a prompt that says `hold N` wait for the test."""
+    holding = Holding(tmp_path)
+    codex.plays(
+        *script.begin(),
+        script.alone(),
+        *(script.when(f"hold {n}.", *holding.steps(n)) for n in range(1, AT_MOST)),
+        script.message("answer to $PROMPT"),
+        script.complete(),
+        thread=script.FRESH,
+    )
+    yield holding
+    for number in range(1, AT_MOST):
+        holding.let_go(number)
+
+
+class Holding:
+    """Prompts that wait for the test, each by its number."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def steps(self, number: int) -> list[script.Step]:
+        wait = script.wait_for(self._go(number))
+        return [wait, script.message("held"), script.complete()]
+
+    def let_go(self, number: int) -> None:
+        self._go(number).touch()
+
+    def _go(self, number: int) -> Path:
+        return self.place / f"go-{number}"
+
+
+@contextmanager
+def at_rest(session: Session) -> Iterator[None]:
+    """Bring the session to rest after what is done, and see that all is in order."""
+    yield
+    words = ("status", "--json", "--one", "--wait", "--timeout", 30, session.id)
+    check(session, json.loads(session.sessions(*words).stdout))
+
+
+def check(session: Session, status: dict[str, Any]) -> None:
+    """Check that no prompt is lost, none was given twice, and nothing is left over."""
+    stand_in = session.sessions.stand_in
+    given = session.given
+    assert len(given) == len(set(given)), "a prompt was given twice"
+    assert stand_in.together == []
+    outcomes = {record["task"]: record["outcome"] for record in session.records}
+    for task, state in session.mail:
+        assert state == "delivered"
+        assert task in given or outcomes[task] in KILLED
+    for record in session.records:
+        assert record["state"] == "finished"
+        if record["outcome"] == "succeeded":
+            assert record["task"] in given
+    assert status["queue"] == 0
+    assert status["state"] in {"STOPPED", "DIED"}
+    assert session.json["runs"] == [record["run_id"] for record in session.records]
+    assert not session.directory.joinpath("task.pid").exists()
+
+
+def survives(mark: Path) -> bool:
+    """Say whether the process came to its end before it came to the effect."""
+    return not mark.exists()
+
+
+@pytest.mark.slow
+def test_a_sender_to_a_session_at_work_that_is_killed_has_queued_or_not(
+    sessions: Sessions, holding: Holding, tmp_path: Path
+) -> None:
+    session = sessions.start("hold 1.")
+    sure = []
+    for number in count(1):
+        mark = tmp_path / f"mark-{number}"
+        point = dies_at_effect(TASKS, number, mark)
+        said = session.queue(f"Prompt {number}.", env=sabotaged(point))
+        if survives(mark):
+            assert said.code == 0
+            break
+        assert said.code == -signal.SIGKILL
+        prompt = f"Sure {number}."
+        sure.append(prompt)
+        assert session.queue(prompt).code == 0
+    assert 2 < number < AT_MOST
+    waiting = [task for task, _ in session.mail]
+    assert [prompt for prompt in waiting if prompt in sure] == sure
+
+    with at_rest(session):
+        holding.let_go(1)
+
+    assert session.given[1:] == waiting
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [["send", "--queue"], ["send"]])
+def test_a_sender_to_a_free_session_that_is_killed_leaves_a_prompt_given_once_or_never(
+    session: Session, tmp_path: Path, words: list[str]
+) -> None:
+    for number in count(1):
+        mark = tmp_path / f"mark-{number}"
+        point = dies_at_effect(TASKS, number, mark)
+        with at_rest(session):
+            said = session.sessions(
+                *words, session.id, f"Prompt {number}.", env=sabotaged(point)
+            )
+            assert said.code == (0 if survives(mark) else -signal.SIGKILL)
+        if survives(mark):
+            break
+    assert 4 < number < AT_MOST
+    assert session.given[-1] == f"Prompt {number}."
+    assert session.given[1:] == [
+        prompt
+        for n in range(1, number + 1)
+        if (prompt := f"Prompt {n}.") in session.given
+    ]
+
+
+@pytest.mark.slow
+def test_a_supervisor_that_is_killed_loses_no_prompt_that_waits(
+    sessions: Sessions, holding: Holding, tmp_path: Path
+) -> None:
+    session = sessions.ended()
+    for number in count(1):
+        mark = tmp_path / f"mark-{number}"
+        # Every other time Codex is killed with it.
+        both = bool(number % 2)
+        point = dies_at_effect(SUPERVISOR, number, mark, with_children=both)
+        with at_rest(session):
+            said = session.send(f"hold {number}.", env=sabotaged(point))
+            assert said.code in {0, 1}
+            assert session.queue(f"Queued {number}.").code == 0
+            holding.let_go(number)
+        if survives(mark):
+            break
+    assert 20 < number < AT_MOST
+    for prompt in (f"Queued {n}." for n in range(1, number + 1)):
+        assert (prompt, "delivered") in session.mail
+        assert session.given.count(prompt) == 1
+
+
+@pytest.mark.slow
+def test_a_reader_that_is_killed_while_it_delivers_loses_no_prompt(
+    sessions: Sessions, holding: Holding, tmp_path: Path
+) -> None:
+    session = sessions.ended()
+    for number in count(1):
+        assert session.send(f"hold {number}.").code == 0
+        session.wait_for_run(len(session.records))
+        assert session.queue(f"Queued {number}.").code == 0
+        session.lose(supervisor=True, codex=True)
+        mark = tmp_path / f"mark-{number}"
+        point = dies_at_effect(TASKS, number, mark)
+        with at_rest(session):
+            sessions("status", session.id, env=sabotaged(point))
+        holding.let_go(number)
+        assert session.given[-1] == f"Queued {number}."
+        if survives(mark):
+            break
+    assert 4 < number < AT_MOST
+
+
+@pytest.mark.slow
+def test_a_start_that_is_killed_leaves_a_session_that_ends_or_nothing(
+    sessions: Sessions, codex: StandIn, tmp_path: Path
+) -> None:
+    for number in count(1):
+        mark = tmp_path / f"mark-{number}"
+        point = dies_at_effect(TASKS, number, mark)
+        said = sessions(*sessions.starting(f"Prompt {number}."), env=sabotaged(point))
+        if survives(mark):
+            break
+        assert said.code == -signal.SIGKILL
+        assert said.stdout.count("\n") <= 1
+    assert 4 < number < AT_MOST
+
+    wait_until(lambda: not sessions.running, 20, "the end of all runs")
+
+    records = sessions.records
+    given = [run["stdin"] for run in codex.runs]
+    assert len(given) == len(set(given))
+    assert {r["outcome"] for r in records} == {"succeeded", "not_started"}
+    done = [r["task"] for r in records if r["outcome"] == "succeeded"]
+    assert sorted(done) == sorted(given)
+    listed = sessions.listed()
+    assert len(listed) == len(records)
+    assert not list(sessions.state_home.glob("[!.]*/.*.tmp"))
+
+
+@pytest.mark.slow
+def test_a_supervisor_that_is_killed_while_its_session_gets_its_name_leaves_it_whole(
+    sessions: Sessions, codex: StandIn, tmp_path: Path
+) -> None:
+    for number in count(1):
+        mark = tmp_path / f"mark-{number}"
+        point = dies_at_effect(SUPERVISOR, number, mark, with_children=number % 2 == 0)
+        said = sessions(*sessions.starting(f"Prompt {number}."), env=sabotaged(point))
+        if survives(mark):
+            break
+        if said.code == 0:
+            assert sessions("status", said.stdout.strip()).code == 0
+    assert 15 < number < AT_MOST
+
+    wait_until(lambda: not sessions.running, 20, "the end of all runs")
+
+    given = [run["stdin"] for run in codex.runs]
+    assert len(given) == len(set(given))
+    ends = {record["task"]: record["outcome"] for record in sessions.records}
+    assert set(ends.values()) <= {"succeeded", "not_started", *KILLED}
+    assert {task for task, end in ends.items() if end == "succeeded"} <= set(given)
+    listed = sessions("ls", "--json")
+    assert (listed.code, listed.stderr) == (0, "")
+    for each in json.loads(listed.stdout):
+        session = Session(each["id"], sessions)
+        status = session.status
+        place = Path(status["directory"])
+        assert json.loads((place / "task.json").read_bytes())["id"] == session.id
+        assert not (place / "task.pid").exists()
+        if each["outcome"] == "succeeded":
+            assert session.result().code == 0
+            assert session.prompts == session.given
+            assert session.send("More.").code == 0
+            assert session.wait().code == 0
+            assert session.given[-1] == session.prompts[-1] == "More."

@@ -1,0 +1,236 @@
+"""What waits in a mailbox is delivered when its turn comes, unless it is held back."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from support import stand_in as script
+from support.processes import wait_until
+from support.sessions import Session, Sessions
+from support.stand_in import StandIn
+
+LIMIT = "You've hit your usage limit. Try again later."
+
+
+@pytest.fixture
+def busy(sessions: Sessions, codex: StandIn, go: Path) -> Session:
+    """Start a session whose runs wait for the test."""
+    codex.plays(
+        *script.begin(),
+        script.wait_for(go),
+        script.when("limited", *script.fail(LIMIT)),
+        script.when("log in", *script.fail("401 Unauthorized: not logged in")),
+        script.when("fail", *script.fail("it did not work")),
+        script.message("answer to $PROMPT"),
+        script.complete(),
+        thread=script.FRESH,
+    )
+    return sessions.start()
+
+
+def resume(session: Session, prompt: str, go: Path) -> None:
+    """Bring the session to rest, and begin a run with this prompt."""
+    go.touch()
+    session.wait()
+    go.unlink()
+    assert session.send(prompt).code == 0
+
+
+def test_what_is_queued_for_a_free_session_is_given_at_once(
+    sessions: Sessions,
+) -> None:
+    session = sessions.ended()
+
+    said = session.queue("Next.")
+
+    assert (said.code, said.stdout) == (0, "")
+    assert session.wait().code == 0
+    assert session.given == ["Begin.", "Next."]
+
+
+def test_the_caller_is_told_where_in_the_queue_a_prompt_stands(
+    busy: Session, go: Path
+) -> None:
+    first, second = busy.queue("One."), busy.queue("Two.")
+
+    assert first.stderr.endswith("queued\n")
+    assert "queued, 1 before it" in second.stderr
+    assert busy.status["queue"] == 2
+    assert busy.sessions.listed()[busy.id]["queue"] == 2
+    assert "RUNNING +2" in busy.sessions("ls").stdout
+    assert "Queue: 2 waiting" in busy.sessions("status", busy.id).stdout
+    go.touch()
+    assert busy.wait().code == 0
+    assert busy.given == ["Begin.", "One.", "Two."]
+
+
+def test_what_is_queued_does_not_need_its_sender(busy: Session, go: Path) -> None:
+    busy.queue("Next.")
+
+    go.touch()
+    busy.wait_for_run(2).wait_for_end()
+
+    assert busy.given == ["Begin.", "Next."]
+
+
+def test_an_ordinary_send_does_not_overtake_what_waits(busy: Session, go: Path) -> None:
+    busy.queue("One.")
+
+    assert busy.send("Two.").code == 75
+    go.touch()
+    assert busy.wait().code == 0
+
+    assert busy.given == ["Begin.", "One."]
+
+
+def test_a_quit_ends_the_session_after_what_stands_before_it(
+    busy: Session, go: Path
+) -> None:
+    for prompt in ("One.", "/quit", "Two.", "Three."):
+        assert busy.queue(prompt).code == 0
+
+    go.touch()
+    assert busy.wait().code == 0
+
+    assert busy.given == ["Begin.", "One."]
+    status = busy.status
+    assert (status["state"], status["queue"]) == ("STOPPED", 0)
+    assert [state for _, state in busy.mail] == ["delivered"] + ["skipped"] * 3
+    assert busy.send("On again.").code == 0
+    assert busy.wait().code == 0
+    assert busy.given == ["Begin.", "One.", "On again."]
+
+
+def test_a_quit_lets_the_run_in_flight_finish(busy: Session, go: Path) -> None:
+    busy.queue("/quit")
+    assert busy.state == "RUNNING"
+
+    go.touch()
+    assert busy.wait().code == 0
+
+    assert busy.result().stdout == "answer to Begin.\n"
+    assert busy.state == "STOPPED"
+
+
+def test_a_quit_to_a_session_at_rest_does_nothing(sessions: Sessions) -> None:
+    session = sessions.ended()
+
+    assert session.send("/quit").code == 0
+    assert session.queue(" /quit\n").code == 0
+
+    assert session.given == ["Begin."]
+    status = session.status
+    assert (status["state"], status["queue"]) == ("STOPPED", 0)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "outcome"), [("limited", "usage_limited"), ("log in", "auth_failed")]
+)
+def test_mail_behind_a_limit_is_held_until_somebody_sends_on_purpose(
+    busy: Session, go: Path, prompt: str, outcome: str
+) -> None:
+    resume(busy, prompt, go)
+    busy.queue("One.")
+    busy.queue("Two.")
+    go.touch()
+
+    assert busy.wait().code == 1
+
+    status = busy.status
+    assert (status["state"], status["outcome"]) == ("DIED", outcome)
+    assert status["queue"] == 2
+    assert outcome in status["queue_held"]
+    assert busy.given == ["Begin.", prompt]
+    assert "held" in busy.sessions("status", busy.id).stdout
+
+    assert busy.queue("Three.").code == 0
+    assert busy.wait().code == 0
+    assert busy.given[2:] == ["One.", "Two.", "Three."]
+    assert busy.status["queue"] == 0
+
+
+def test_mail_behind_a_limit_that_is_over_is_delivered_to_whoever_looks(
+    busy: Session, go: Path
+) -> None:
+    resume(busy, "limited", go)
+    busy.queue("One.")
+    go.touch()
+    assert busy.wait().code == 1
+    resets = int(time.time()) + 2
+    record = busy.records[-1]
+    window = {"used_percent": 100.0, "resets_at": resets}
+    record["accounts"]["rate_limits"] = {"primary": window, "secondary": None}
+    busy.sessions.change(
+        "update runs set record = ? where run_id = ?",
+        *(json.dumps(record), record["run_id"]),
+    )
+    assert "the usage limit lasts until" in busy.status["queue_held"]
+
+    wait_until(lambda: not busy.status["queue"], 10, "the delivery after the limit")
+
+    assert time.time() >= resets
+    assert busy.wait().code == 0
+    assert busy.given == ["Begin.", "limited", "One."]
+
+
+def test_a_run_that_fails_in_an_ordinary_way_holds_nothing_up(
+    busy: Session, go: Path
+) -> None:
+    resume(busy, "fail", go)
+    busy.queue("fail again")
+    busy.queue("Fine.")
+    go.touch()
+
+    assert busy.wait().code == 1
+
+    assert busy.given == ["Begin.", "fail", "fail again", "Fine."]
+    assert busy.state == "STOPPED"
+
+
+def test_a_prompt_that_codex_cannot_be_started_for_is_not_tried_for_ever(
+    busy: Session, codex: StandIn, go: Path
+) -> None:
+    go.touch()
+    busy.wait()
+    away = codex.path.with_name("away")
+    codex.path.rename(away)
+
+    assert busy.queue("One.").code == 1
+    for _ in range(4):
+        busy.sessions("status", busy.id)
+        busy.wait()
+
+    status = busy.status
+    assert (status["queue"], status["state"]) == (1, "DIED")
+    assert "3 times" in status["queue_held"]
+    assert len(busy.records) == 4
+    away.rename(codex.path)
+    assert busy.queue("Two.").code == 0
+    assert busy.wait().code == 0
+    assert busy.given == ["Begin.", "One.", "Two."]
+
+
+def test_an_archived_session_takes_no_mail_and_one_with_mail_is_not_archived(
+    busy: Session, go: Path
+) -> None:
+    resume(busy, "limited", go)
+    busy.queue("One.")
+    go.touch()
+    busy.wait()
+
+    refused = busy.sessions("archive", busy.id)
+    assert refused.code == 75
+    assert "1 waiting prompts" in refused.stderr
+    assert busy.sessions("rm", busy.id).code == 75
+    assert busy.stop().stdout.endswith("1 waiting prompts skipped.\n")
+    assert busy.sessions("archive", busy.id).code == 0
+    assert busy.send("More.").code == 1
+    sent = busy.queue("More.")
+    assert sent.code == 1
+    assert "unarchive" in sent.stderr
+    assert busy.sessions("unarchive", busy.id).code == 0
+    assert busy.send("More.").code == 0
+    assert busy.wait().code == 0
+    assert busy.given == ["Begin.", "limited", "More."]
+    assert busy.prompts == busy.given

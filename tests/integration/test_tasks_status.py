@@ -1,0 +1,381 @@
+"""Naming tasks, waiting for them, stopping them, and what goes wrong with one."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import stand_in as script
+from support.processes import is_alive, start_time, wait_until
+from support.sabotage import TASKS, hold, sabotaged
+from support.sessions import Session, Sessions
+from support.stand_in import StandIn
+from support.tasks import gone
+
+FIRST = "01a1f000-aaaa-7000-8000-000000000001"
+SECOND = "01a1f000-aabb-7000-8000-000000000002"
+UNKNOWN = "99999999-9999-7999-8999-999999999999"
+
+
+@pytest.fixture
+def held(codex: StandIn, go: Path) -> Path:
+    """Let every Codex wait for a file, once it has named its thread."""
+    codex.plays(
+        *script.begin(),
+        script.wait_for(go),
+        script.when("Fail", *script.fail("it did not work")),
+        script.message("answer to $PROMPT"),
+        script.complete(),
+        thread=script.FRESH,
+    )
+    return go
+
+
+def started(sessions: Sessions, codex: StandIn, thread: str, *more: str) -> Session:
+    codex.plays(*script.ordinary(), thread=thread)
+    return sessions.ended(*more, "Begin.")
+
+
+def test_a_task_is_named_by_its_id_its_beginning_a_run_or_its_title(
+    sessions: Sessions, codex: StandIn
+) -> None:
+    session = started(sessions, codex, FIRST, "-t", "The title")
+    started(sessions, codex, SECOND, "-t", "Another title")
+    (run,) = session.runs
+
+    for name in (
+        *(FIRST, FIRST.upper(), f" {FIRST} ", FIRST[:12], FIRST[:12].upper()),
+        *(run.run_id, "The title"),
+    ):
+        said = sessions("status", "--json", "--one", name)
+        assert said.code == 0, said.stderr
+        assert json.loads(said.stdout)["id"] == FIRST
+
+
+@pytest.mark.parametrize("command", ["status", "result", "stop", "archive", "rm"])
+def test_what_fits_two_tasks_is_refused_with_both(
+    sessions: Sessions, codex: StandIn, command: str
+) -> None:
+    started(sessions, codex, FIRST, "-t", "The title")
+    started(sessions, codex, SECOND)
+
+    said = sessions(command, FIRST[:11])
+
+    assert (said.code, said.stdout) == (2, "")
+    assert FIRST in said.stderr
+    assert SECOND in said.stderr
+    assert "The title" in said.stderr
+    assert len(sessions.listed()) == 2
+
+
+NOBODY = [
+    *(UNKNOWN, FIRST[:5], "no such title", "", "*", "%"),
+    *("../../x", "../outside", "/etc", ".", "..", "archive", "locks", ".pending"),
+]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(["status"], ["status", "--wait"], ["result"], ["stop"], ["archive"]),
+        *(["unarchive"], ["rm"], ["send"], ["send", "--queue"]),
+    ],
+)
+def test_a_name_that_is_no_tasks_is_three_and_nothing_is_touched(
+    sessions: Sessions, codex: StandIn, tmp_path: Path, command: list[str]
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "task.json").write_text("{}")
+    (outside / "task.pid").write_text("1")
+    started(sessions, codex, FIRST)
+    before = sorted(tmp_path.glob("*/**"))
+
+    for name in NOBODY:
+        prompt = ["More."] if "send" in command else []
+        said = sessions(*command, name, *prompt)
+        assert (name, said.code, said.stdout) == (name, 3, "")
+        assert len(said.stderr.splitlines()) == 1
+
+    assert sorted(tmp_path.glob("*/**")) == before
+    assert (outside / "task.pid").read_text() == "1"
+
+
+def test_a_busy_session_refuses_a_prompt_and_names_its_run(
+    sessions: Sessions, held: Path
+) -> None:
+    session = sessions.start()
+    (run,) = session.runs
+
+    said = session.send("More.")
+
+    assert (said.code, said.stdout) == (75, "")
+    assert run.run_id in said.stderr
+    assert "--queue" in said.stderr
+    assert sessions("archive", session.id).code == 75
+    assert sessions("rm", session.id).code == 75
+    assert session.result().code == 75
+    held.touch()
+    assert session.wait().code == 0
+    assert session.given == ["Begin."]
+
+
+def test_waiting_has_a_limit(sessions: Sessions, held: Path) -> None:
+    session = sessions.start()
+    began = time.monotonic()
+
+    said = sessions("status", "--wait", "--timeout", "1", session.id)
+
+    assert (said.code, said.stdout) == (124, "")
+    assert session.id in said.stderr
+    assert 1 <= time.monotonic() - began < 5
+    assert session.state == "RUNNING"
+    held.touch()
+    assert session.wait().code == 0
+
+
+def test_a_wait_tells_by_its_exit_code_whether_all_went_well(
+    sessions: Sessions, codex: StandIn, held: Path
+) -> None:
+    good, bad = sessions.start("Do it."), sessions.start("Fail.")
+    both = sessions.begin("status", "--json", "--wait", good.id, bad.id)
+    held.touch()
+
+    ended = both.wait()
+
+    assert ended.code == 1
+    found = {each["id"]: each for each in json.loads(ended.stdout)}
+    assert (found[good.id]["state"], found[bad.id]["state"]) == ("STOPPED", "DIED")
+    assert found[bad.id]["error"] == "it did not work"
+    assert good.wait().code == 0
+    assert bad.wait().code == 1
+    # Without a wait the exit code is of the question, not of the task.
+    assert sessions("status", bad.id).code == 0
+    assert len(codex.runs) == 2
+
+
+def test_a_wait_counts_every_run_of_the_queue_that_it_has_seen(
+    sessions: Sessions, held: Path, tmp_path: Path
+) -> None:
+    session = sessions.start("Fail.")
+    session.queue("Do it.")
+    point = hold(tmp_path)
+    env = sabotaged(point.at(TASKS, "open", ".events.jsonl"))
+    waiting = sessions.begin("status", "--wait", session.id, env=env)
+    wait_until(point.reached.exists)
+    point.go.touch()
+    held.touch()
+
+    assert waiting.wait().code == 1
+
+    assert session.given == ["Fail.", "Do it."]
+    assert session.state == "STOPPED"
+
+
+def test_a_wait_for_any_ends_with_the_first(
+    sessions: Sessions, codex: StandIn, held: Path
+) -> None:
+    slow = sessions.start()
+    codex.plays(*script.ordinary(), thread=script.FRESH)
+    quick = sessions.start()
+
+    said = sessions("status", "--json", "--wait-any", slow.id, quick.id)
+
+    assert said.code == 0
+    states = {each["id"]: each["state"] for each in json.loads(said.stdout)}
+    assert states == {slow.id: "RUNNING", quick.id: "STOPPED"}
+    held.touch()
+    assert slow.wait().code == 0
+
+
+def test_all_and_all_running_select_tasks(
+    sessions: Sessions, codex: StandIn, held: Path
+) -> None:
+    assert sessions("status", "--json", "-a").stdout == "[]\n"
+    assert sessions("status", "-A", "--wait").code == 0
+    running = sessions.start()
+    codex.plays(*script.ordinary(), thread=script.FRESH)
+    stopped, archived = sessions.ended(), sessions.ended()
+    assert sessions("archive", archived.id).code == 0
+
+    def of(option: str) -> set[str]:
+        said = sessions("status", "--json", option)
+        return {each["id"] for each in json.loads(said.stdout)}
+
+    assert of("-A") == {running.id}
+    assert of("-a") == {running.id, stopped.id, archived.id}
+    held.touch()
+    assert running.wait().code == 0
+    assert of("-A") == set()
+
+
+def test_without_anything_running_there_is_nothing_to_stop(sessions: Sessions) -> None:
+    empty = sessions("stop", "-a")
+    session = sessions.ended()
+
+    for said in (empty, sessions("stop", "-a")):
+        assert (said.code, said.stdout) == (0, "No running tasks to stop.\n")
+    said = session.stop()
+    assert said.code == 0
+    assert said.stdout == f"Task {session.id} is not running; nothing to stop.\n"
+
+
+@pytest.mark.usefixtures("held")
+def test_two_stops_at_once_are_one_stop(sessions: Sessions) -> None:
+    session = sessions.start()
+    codex = session.runs[0].codex()
+
+    begun = [sessions.begin("stop", session.id) for _ in range(3)]
+    ended = [each.wait() for each in begun]
+
+    assert [each.code for each in ended] == [0, 0, 0]
+    assert any("stopped." in each.stdout for each in ended)
+    assert gone(codex)
+    status = session.status
+    assert (status["state"], status["outcome"]) == ("STOPPED", "stopped")
+    assert not session.directory.joinpath("task.pid").exists()
+
+
+def test_a_stop_ends_every_descendant_and_no_other_session(
+    sessions: Sessions, codex: StandIn, held: Path
+) -> None:
+    other = sessions.start()
+    codex.plays(
+        *script.begin(),
+        script.spawn(),
+        script.spawn(double_fork=True),
+        script.spawn(own_session=False),
+        script.hang(),
+        thread=script.FRESH,
+    )
+    session = sessions.start()
+    wait_until(lambda: len(codex.children) == 3)
+    tools = [(pid, start_time(pid)) for pid in codex.children]
+
+    assert session.stop().stdout == f"Task {session.id} stopped.\n"
+
+    assert not any(is_alive(pid, began) for pid, began in tools)
+    assert other.state == "RUNNING"
+    held.touch()
+    assert other.wait().code == 0
+
+
+@pytest.mark.usefixtures("held")
+def test_stop_all_stops_all(sessions: Sessions) -> None:
+    running = {sessions.start().id for _ in range(3)}
+
+    said = sessions("stop", "-a")
+
+    assert said.code == 0
+    assert set(said.lines) == {f"Task {key} stopped." for key in running}
+    assert sessions.running == set()
+
+
+@pytest.mark.usefixtures("held")
+def test_a_stop_skips_what_waits_and_tells_how_much(
+    sessions: Sessions,
+) -> None:
+    session = sessions.start()
+    session.queue("One.")
+    session.queue("Two.")
+
+    said = session.stop()
+
+    assert said.stdout == f"Task {session.id} stopped. 2 waiting prompts skipped.\n"
+    assert session.mail == [("One.", "skipped"), ("Two.", "skipped")]
+    assert session.given == ["Begin."]
+    status = session.status
+    assert (status["state"], status["queue"]) == ("STOPPED", 0)
+    assert not list(session.directory.glob("mail/*.prompt"))
+
+
+def damage_json(session: Session) -> Path:
+    path = session.directory / "task.json"
+    path.write_text('{"id": ')
+    return path
+
+
+def remove_json(session: Session) -> Path:
+    path = session.directory / "task.json"
+    path.unlink()
+    return path
+
+
+def swap_json(session: Session) -> Path:
+    path = session.directory / "task.json"
+    path.write_text(json.dumps({**session.json, "id": UNKNOWN}))
+    return path
+
+
+def bare_json(session: Session) -> Path:
+    path = session.directory / "task.json"
+    path.write_text("[]")
+    return path
+
+
+def add_stranger(session: Session) -> Path:
+    path = session.directory.with_name("holiday-pictures")
+    path.mkdir()
+    (path / "task.json").write_text("no JSON")
+    return path
+
+
+DAMAGES = [damage_json, remove_json, swap_json, bare_json, add_stranger]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_is_wrong_with_one_task_concerns_no_other(
+    sessions: Sessions, damage: Callable[[Session], Path]
+) -> None:
+    ids = {sessions.ended().id for _ in range(3)}
+    bad = Session(min(ids), sessions)
+    path = damage(bad)
+
+    listed = sessions("ls", "--json")
+    status = sessions("status", "--json", "-a")
+
+    assert listed.code == 0
+    assert str(path) in listed.stderr
+    assert status.code == 0
+    for said in (listed, status):
+        states = {each["id"]: each["state"] for each in json.loads(said.stdout)}
+        assert states == dict.fromkeys(ids, "STOPPED")
+    if damage is not add_stranger:
+        assert str(path) in status.stderr
+        assert len(listed.stderr.splitlines()) == len(status.stderr.splitlines()) == 1
+    assert bad.result().stdout == "answer to Begin.\n"
+    assert bad.send("More.").code == 0
+    assert bad.wait().code == 0
+    assert bad.json["last_prompt"] == "More."
+
+
+def test_a_log_of_a_session_that_is_gone_is_made_anew(sessions: Sessions) -> None:
+    session = sessions.ended()
+    for name in ("task.log", "task.result"):
+        (session.directory / name).unlink()
+
+    assert session.result().stdout == "answer to Begin.\n"
+    assert session.status["last_result"] == "answer to Begin."
+    session.send("More.")
+    session.wait()
+    assert session.prompts == ["Begin.", "More."]
+
+
+def test_nothing_is_said_to_be_wrong_with_a_session_that_begins(
+    sessions: Sessions, codex: StandIn, go: Path
+) -> None:
+    codex.plays(script.wait_for(go), *script.ordinary(), thread=script.FRESH)
+    begun = sessions.begin(*sessions.starting("Begin."))
+    said = []
+
+    def is_at_work() -> bool:
+        said.append(sessions("ls", "--json"))
+        return bool(codex.runs)
+
+    wait_until(is_at_work)
+
+    assert {(each.code, each.stderr) for each in said} == {(0, "")}
+    go.touch()
+    assert begun.wait().code == 0
+    Session(begun.stdout.strip(), sessions).wait()
