@@ -72,8 +72,8 @@ def test_prompts_that_are_queued_at_once_run_one_after_another_in_the_queue_s_or
     assert all(m["ended_at"] <= n["started_at"] for m, n in pairwise(metas))
     # Who was told that fewer prompts stand before his came earlier.
     ahead = {
-        prompt: int(each.stderr.rpartition("behind ")[2].split()[0])
-        if "behind" in each.stderr
+        prompt: int(each.stderr.rpartition("queued, ")[2].split()[0])
+        if "before it" in each.stderr
         else 0
         for prompt, each in zip(asked, said, strict=True)
     }
