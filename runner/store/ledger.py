@@ -13,7 +13,6 @@ import os
 from runner import artifacts, record
 from runner.errors import AlreadyDeliveredError, NoSuchRunError, StaleStateError
 from runner.model import Outcome
-from runner.store import consumption
 from runner.store.database import Database
 from runner.store.mail import Mailboxes
 from runner.store.sessions import Sessions
@@ -101,7 +100,7 @@ class Ledger:
                 raise StaleStateError(now.run_id, _state_of(was))
             self.sessions.note(db, now, was=was.key)
             if now.is_finished:
-                consumption.note(db, now)
+                _note_usage(db, now)
             if now.outcome is Outcome.NOT_STARTED and now.spec.mail_id is not None:
                 # Codex has never seen the prompt: it waits again, where it stood.
                 self.mail.put_back(db, now.spec.mail_id, now.run_id)
@@ -184,7 +183,7 @@ class Ledger:
                 if is_new:
                     self.sessions.place(db, run.key, archived_in)
                 if run.is_finished:
-                    consumption.note(db, run)
+                    _note_usage(db, run)
                 if run.spec.mail_id and run.outcome is not Outcome.NOT_STARTED:
                     self.mail.deliver(db, run.spec.mail_id, run.run_id)
         return self.find(run.run_id)
@@ -297,6 +296,12 @@ def write_meta(run: Run) -> None:
     artifacts.replace(
         record.files_of(run.spec).meta, record.encode(record.to_json(run), indent=2)
     )
+
+
+def _note_usage(db: sqlite3.Connection, run: Run) -> None:
+    from runner.store import consumption  # noqa: PLC0415 - not before a run is over
+
+    consumption.note(db, run)
 
 
 def _relocate(db: sqlite3.Connection, runs: list[Run]) -> None:
