@@ -231,6 +231,14 @@ def remove(paths: list[Path]) -> None:
             path.unlink()
 
 
+def remove_empty(directory: Path, below: Path) -> None:
+    """Remove a directory and its parents up to another one, while they are empty."""
+    with contextlib.suppress(OSError):
+        while directory != below and directory.is_relative_to(below):
+            directory.rmdir()
+            directory = directory.parent
+
+
 def lock(path: Path) -> int | None:
     """Take an exclusive advisory lock, made when missing; None when it is held.
 

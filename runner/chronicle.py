@@ -95,7 +95,12 @@ class Chronicle:
             self._try(lambda: write_json(self._ledger, files, run))
 
     def _files(self, run: Run) -> SessionFiles | None:
-        return directory_of(self._home, run)
+        found = directory_of(self._home, run)
+        if found is None and (row := self._ledger.sessions.find(run.key)):
+            # Another door carries an archived session on.
+            place = session_files.placed(self._home, run.key, row.archived_in)
+            return place if place.directory.is_dir() else None
+        return found
 
     def _begin_log(self, files: SessionFiles, run: Run) -> None:
         if not files.log.exists():

@@ -91,6 +91,8 @@ def prepare(commission: Commission, ledger: Ledger, settings: Config) -> Prepara
         ledger.prepare(run, title=commission.title)
     except RunnerError:
         artifacts.remove([*made, files.meta])
+        # Of a session that never came to be nothing is left, not even its directory.
+        artifacts.remove_empty(files.directory, settings.state_home)
         if lock is not None:
             os.close(lock)
         raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from datetime import timedelta
 
 from parsers.value import replace
 from runner import artifacts, clock, launching, session_files, session_lock
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
 
     from runner.config import Config
     from runner.launching import Commission, Started
-    from runner.model import Run, RunId, Spec
+    from runner.model import Run, Spec
     from runner.session_files import SessionFiles
     from runner.store.ledger import Ledger
     from runner.store.mail import Mail
 
 QUIT = b"/quit"
+_LATER = timedelta(milliseconds=1)  # as fine as a record tells it
 # A prompt whose run does not come to be (no such binary) is not tried for ever.
 _ATTEMPTS = 3
 _HOLDING = (Outcome.USAGE_LIMITED, Outcome.AUTH_FAILED)
@@ -130,12 +132,11 @@ def deliver(
             return None
         files = session_files.active(settings.state_home, session_id)
         commission = launching.Commission(
-            spec=replace(
-                next_spec(last, mail.task, files, run_id), mail_id=mail.mail_id
-            ),
+            spec=replace(next_spec(last, mail.task, files), mail_id=mail.mail_id),
             prompt=_read(files.mail(mail.mail_id)),
             lock=os.dup(taken.descriptor),
         )
+        session_lock.inscribe(taken, commission.spec.run_id)
         return _obey_or_start(commission, ledger, settings)
     finally:
         os.close(taken.descriptor)
@@ -156,15 +157,17 @@ def _obey_or_start(
         return None
 
 
-def next_spec(last: Run, task: str, files: SessionFiles, run_id: RunId) -> Spec:
+def next_spec(last: Run, task: str, files: SessionFiles) -> Spec:
     """Build the spec of a run that carries a session on as its last run was.
 
     What belonged to the last run alone is left out: who was told of it, its images.
     """
     spec = last.spec
+    # A clock that was set back must not make the newest run look like an older one.
+    at = max(clock.now(), spec.prepared_at + _LATER)
     return replace(
         spec,
-        run_id=run_id,
+        run_id=artifacts.new_run_id(at),
         mode=Mode.RESUME,
         task=task,
         task_file=None,
@@ -175,7 +178,7 @@ def next_spec(last: Run, task: str, files: SessionFiles, run_id: RunId) -> Spec:
         limits=replace(spec.limits, announcement=None),
         report=Report(),
         wait_for_session=False,
-        prepared_at=clock.now(),
+        prepared_at=at,
         mail_id=None,
     )
 

@@ -292,8 +292,12 @@ class Run(Value):
 
     @property
     def session(self) -> SessionId | None:
-        """Return the session this run is on, as announced or as asked for."""
-        return self.session_id or self.spec.resume_session
+        """Return the session this run is on, as asked for or as announced.
+
+        When Codex works on another thread than it was asked for, the run has failed; it
+        stays with the session whose lock it holds.
+        """
+        return self.spec.resume_session or self.session_id
 
     @property
     def key(self) -> str:

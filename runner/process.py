@@ -13,18 +13,20 @@ import signal
 import sys
 
 from parsers.value import Value
-from runner import proctable
+from runner import clock, proctable
 from runner.errors import RunnerFault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from runner.model import ProcessId
 
 _LINUX = sys.platform == "linux"
 _PR_SET_CHILD_SUBREAPER = 36
 _DEVNULL = -3  # subprocess.DEVNULL, which is not loaded yet
+_PACE_SECONDS = 0.02
+_GRACE_SECONDS = 5.0
 
 
 class Launch(Value):
@@ -242,8 +244,17 @@ def run_helper(
     return bool(code == 0)
 
 
-def run_loud(argv: Sequence[str], environment: Mapping[str, str]) -> bool:
+def run_loud(
+    argv: Sequence[str], environment: Mapping[str, str], told: Sequence[int] = ()
+) -> bool:
     """Run a helper program whose words go to standard error; tell how it did.
+
+    It does not outlive the call, nor does what it has started when it is ended early.
+
+    Args:
+        argv: its command line.
+        environment: its environment.
+        told: the signals that have come; it is ended as soon as there is one.
 
     Raises:
         RunnerFault: it is not there or cannot be run.
@@ -252,13 +263,34 @@ def run_loud(argv: Sequence[str], environment: Mapping[str, str]) -> bool:
     from plumbum.commands.processes import CommandNotFound  # noqa: PLC0415
 
     try:
-        code, _, _ = local[argv[0]][argv[1:]].run(
-            retcode=None, stdin=_DEVNULL, stdout=2, stderr=2, env=dict(environment)
+        child = local[argv[0]][argv[1:]].popen(
+            stdin=_DEVNULL, stdout=2, stderr=2, env=dict(environment)
         )
     except (OSError, CommandNotFound) as error:
         message = f"{argv[0]} cannot be run: {error}"
         raise RunnerFault(message) from error
-    return bool(code == 0)
+    try:
+        # Not one long wait: a signal that comes just before it would go unheard.
+        while not told and child.poll() is None:
+            clock.sleep(_PACE_SECONDS)
+    finally:
+        if child.pid is not None and child.poll() is None:
+            _end(child.pid, child.poll)
+    return bool(child.poll() == 0)
+
+
+def _end(pid: int, reap_it: Callable[[], object]) -> None:
+    """End a child of ours that may refuse to, and all that is below it."""
+    root, family = proctable.child(pid), proctable.Family(pid, remember=True)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = clock.monotonic() + _GRACE_SECONDS
+        for each in (root, *family.members()):
+            send(each, number)
+        while clock.monotonic() < deadline:
+            reap_it()
+            if not any(map(proctable.is_alive, (root, *family.members()))):
+                return
+            clock.sleep(_PACE_SECONDS)
 
 
 def _or_null(descriptor: int | None) -> int:

@@ -18,10 +18,15 @@ def from_argument(text: str) -> bytes:
         UsageError: it is empty, or standard input cannot be read.
     """
     prompt = read_stdin("PROMPT -") if text == STDIN else os.fsencode(text)
+    source = "standard input" if text == STDIN else "the prompt"
     if not prompt.strip():
-        source = "standard input" if text == STDIN else "the prompt"
         message = f"{source} is empty: say what Codex is to do"
         raise UsageError(message)
+    try:
+        prompt.decode()
+    except UnicodeDecodeError as error:
+        message = f"{source} is no UTF-8 (byte {error.start}): Codex refuses it"
+        raise UsageError(message) from error
     return prompt
 
 

@@ -60,11 +60,17 @@ def take(
         if other.run_id != run_id and liveness.is_orphaned(other):
             os.close(descriptor)
             return Busy(other.run_id)
-    # The name is for whoever comes second; a full disk must not cost the session.
+    held = Held(descriptor)
+    inscribe(held, run_id)
+    return held
+
+
+def inscribe(held: Held, run_id: RunId) -> None:
+    """Name the run that a session is held for, to whoever comes second."""
+    # A full disk must not cost the session.
     with contextlib.suppress(OSError):
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, run_id.encode(), 0)
-    return Held(descriptor)
+        os.ftruncate(held.descriptor, 0)
+        os.pwrite(held.descriptor, run_id.encode(), 0)
 
 
 def take_patiently(

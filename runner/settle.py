@@ -117,7 +117,9 @@ def _tell_session(
             return
         lock = taken.descriptor
     try:
-        writer.ended(run, chronicle.answer_of(run))
+        # An older run's answer must not take the place of a newer one's.
+        is_last = ledger.ids_of(run.key)[-1:] in ([], [run.run_id])
+        writer.ended(run, chronicle.answer_of(run) if is_last else None)
         runs = [
             session_files.located(settings.state_home, each)
             for each in ledger.of_session(run.key)

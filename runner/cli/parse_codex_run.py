@@ -137,7 +137,7 @@ def _show(found: list[dict[str, object]], wanted: str) -> None:
     output = Output()
     if wanted == "json":
         output.lines(render.compact(each) for each in found)
-    elif sys.stdout.isatty() and len(found) > 1:
+    elif render.is_terminal() and len(found) > 1:
         render.table(found)
     else:
         output.lines(render.summary_line(each) for each in found)

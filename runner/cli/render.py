@@ -83,6 +83,11 @@ class Output:
                 raise RunnerFault(message) from error
 
 
+def is_terminal() -> bool:
+    """Tell whether standard output is a terminal; it may be closed."""
+    return os.isatty(1)
+
+
 def note(text: str, *, is_interrupting: bool = False) -> None:
     """Say something to people in one line, on standard error; nobody has to listen.
 

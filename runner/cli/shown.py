@@ -114,6 +114,11 @@ def line(value: object) -> str:
     return " ".join(render.visible(str(value)).split())
 
 
+def count(number: int, what: str) -> str:
+    """Write a number of things."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def size(count: int) -> str:
     """Write a number of bytes."""
     if count < _KILO:

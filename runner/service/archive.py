@@ -12,7 +12,7 @@ import shutil
 
 from parsers.value import Value
 from runner import artifacts, chronicle, clock, session_files, session_lock
-from runner.errors import RunnerError, SessionBusyError
+from runner.errors import NoSuchTaskError, RunnerError, SessionBusyError
 from runner.model import SessionId, TaskState
 from runner.service import tasks
 
@@ -49,7 +49,7 @@ class WaitingMailError(SessionBusyError):
     def __init__(self, session_id: str, count: int) -> None:
         RunnerError.__init__(
             self,
-            f"task {session_id} has {count} waiting prompts: codex-tasks stop skips"
+            f"task {session_id} has prompts waiting ({count}): codex-tasks stop skips"
             " them, send delivers them",
         )
 
@@ -91,17 +91,28 @@ def unarchive(row: Row, ledger: Ledger, settings: Config) -> Moved:
         return _move(task, None, ledger, settings)
 
 
-def remove(row: Row, ledger: Ledger, settings: Config) -> Moved:
+def remove(
+    row: Row, ledger: Ledger, settings: Config, *, if_unchanged: bool = False
+) -> Moved:
     """Remove a session that is at rest, with all files that lie in its directory.
 
     What it has used and cost stays on record, and so do Codex's own files and the log
     directories of other doors.
 
+    Args:
+        row: the session.
+        ledger: the index.
+        settings: for the place of its files.
+        if_unchanged: not when something has happened to it since it was listed.
+
     Raises:
-        SessionBusyError: it is running, or prompts wait for it.
+        SessionBusyError: it is running, prompts wait for it, or it has changed.
         RunnerFault: it cannot be removed.
     """
     task = tasks.look(row, ledger, settings)
+    if if_unchanged and task.row != row:
+        mend = "it has changed since it was listed"
+        raise SessionBusyError(task.id, task.row.last_run, mend)
     aside = settings.state_home / f"{_REMOVED}{task.id}-{os.urandom(4).hex()}"
 
     def put_aside() -> None:
@@ -130,7 +141,9 @@ def older_than(
     limit = clock.iso(instant)
     states = tuple(TaskState) if with_active else (TaskState.ARCHIVED,)
     rows = ledger.sessions.newest(states)
-    return [row for row in reversed(rows) if row.updated_at < limit]
+    busy = {run.key for run in ledger.unfinished()} | ledger.mail.counts().keys()
+    old = (row for row in reversed(rows) if row.updated_at < limit)
+    return [row for row in old if row.session_id not in busy]
 
 
 @contextlib.contextmanager
@@ -138,12 +151,20 @@ def _held(task: Task, ledger: Ledger, settings: Config) -> Iterator[None]:
     """Hold a session that is at rest, so that nobody starts anything in it."""
     if task.state is TaskState.RUNNING:
         raise SessionBusyError(task.id, task.last.run_id, "codex-tasks stop ends it")
+    was = task.row
     taken = session_lock.take_patiently(
         settings.state_home, ledger, SessionId(task.id), task.last.run_id
     )
     if isinstance(taken, session_lock.Busy):
         raise SessionBusyError(task.id, taken.holder, "codex-tasks stop ends it")
     try:
+        now = ledger.sessions.find(task.id)
+        if now is None:
+            raise NoSuchTaskError(task.id)
+        if (now.archived_in, now.last_run) != (was.archived_in, was.last_run):
+            # Somebody has come and gone since it was looked at.
+            mend = "it has just been carried on or moved: look at it again"
+            raise SessionBusyError(task.id, now.last_run, mend)
         yield
     finally:
         os.close(taken.descriptor)

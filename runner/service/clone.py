@@ -2,16 +2,50 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 from pathlib import Path
 
-from runner import process
-from runner.errors import RunnerFault, UsageError
+from runner import clock, process
+from runner.errors import RunnerError, RunnerFault, UsageError
+from runner.model import EXIT_INTERRUPTED, EXIT_SIGNAL_BASE, EXIT_STOPPED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from runner.config import Config
+
+
+_TRIES = 20
+_PACE_SECONDS = 0.05
+
+
+class CloneEndedError(RunnerError):
+    """Report that somebody has told the command to end before the clone was there."""
+
+    exit_code = EXIT_STOPPED
+
+
+class CloneInterruptedError(CloneEndedError):
+    """Report a Ctrl-C."""
+
+    exit_code = EXIT_INTERRUPTED
+
+
+class CloneHungUpError(CloneEndedError):
+    """Report that the terminal has gone."""
+
+    exit_code = EXIT_SIGNAL_BASE + signal.SIGHUP
+
+
+_ENDS = {
+    signal.SIGINT: CloneInterruptedError,
+    signal.SIGTERM: CloneEndedError,
+    signal.SIGHUP: CloneHungUpError,
+}
 
 
 def clone(url: str, ref: str | None, directory: str | None, settings: Config) -> None:
@@ -22,6 +56,7 @@ def clone(url: str, ref: str | None, directory: str | None, settings: Config) ->
     Raises:
         UsageError: no directory is named, or it is there already.
         RunnerFault: git cannot be run, or fails; nothing is left behind.
+        CloneEndedError: a signal came; git is ended, and nothing is left behind.
     """
     if not directory:
         message = "--repo needs --working-dir: the directory to clone into"
@@ -32,30 +67,74 @@ def clone(url: str, ref: str | None, directory: str | None, settings: Config) ->
         raise UsageError(message)
     part = place.with_name(f".{place.name}.{os.urandom(4).hex()}.clone")
     source = str(Path(url).absolute()) if Path(url).exists() else url
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        _git(["clone", "--", source, str(part)], f"git clone {url}", settings)
-        if ref is not None:
-            _check_out(ref, part, settings)
-        part.rename(place)
-    finally:
+    with _noted_signals() as told:
+        git = _Git(settings, told)
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            git.run(["clone", "--", source, str(part)], f"git clone {url}")
+            if ref is not None:
+                _check_out(ref, part, git)
+            part.rename(place)
+        finally:
+            _remove(part)
+
+
+def _remove(part: Path) -> None:
+    """Remove what is there, again while programs that a Ctrl-C ends still add to it."""
+    for _ in range(_TRIES):
         shutil.rmtree(part, ignore_errors=True)
+        if not part.exists():
+            return
+        clock.sleep(_PACE_SECONDS)
 
 
-def _check_out(ref: str, place: Path, settings: Config) -> None:
+@contextlib.contextmanager
+def _noted_signals() -> Iterator[Sequence[int]]:
+    """Note the signals that would end this process; those it is deaf to stay so.
+
+    No exception is raised where one comes: neither a git that has just been started
+    nor what is being removed is lost to it.
+    """
+    told: list[int] = []
+    were = {number: signal.getsignal(number) for number in _ENDS}
+    heard = [number for number in _ENDS if were[number] is not signal.SIG_IGN]
+    try:
+        for number in heard:
+            signal.signal(number, lambda number, _: told.append(number))
+        yield told
+    finally:
+        for number in heard:
+            signal.signal(number, were[number])
+
+
+class _Git:
+    def __init__(self, settings: Config, told: Sequence[int]) -> None:
+        self._settings = settings
+        self._told = told
+
+    def run(self, words: list[str], what: str) -> None:
+        if not self.does_well(words, what):
+            message = f"{what} has failed; git has said why"
+            raise RunnerFault(message)
+
+    def does_well(self, words: list[str], what: str) -> bool:
+        argv = ["git", *words]
+        is_done = process.run_loud(argv, self._settings.environment, self._told)
+        if self._told:
+            number = signal.Signals(self._told[0])
+            message = f"{number.name}: {what} has been ended"
+            raise _ENDS[number](message)
+        return is_done
+
+
+def _check_out(ref: str, place: Path, git: _Git) -> None:
     """Check out a branch or tag, else whatever the other side has under that name."""
     if ref.startswith("-"):
         message = f"--repo-ref {ref}: a name of a branch, tag or commit is needed"
         raise UsageError(message)
     at = ["-C", str(place)]
-    if process.run_loud(["git", *at, "checkout", ref, "--"], settings.environment):
-        return
     what = f"git checkout {ref}"
-    _git([*at, "fetch", "origin", ref], what, settings)
-    _git([*at, "checkout", "FETCH_HEAD", "--"], what, settings)
-
-
-def _git(words: list[str], what: str, settings: Config) -> None:
-    if not process.run_loud(["git", *words], settings.environment):
-        message = f"{what} has failed; git has said why"
-        raise RunnerFault(message)
+    if git.does_well([*at, "checkout", ref, "--"], what):
+        return
+    git.run([*at, "fetch", "origin", ref], what)
+    git.run([*at, "checkout", "FETCH_HEAD", "--"], what)

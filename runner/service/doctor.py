@@ -59,6 +59,11 @@ def examine(
     ]
 
 
+def is_there(path: Path) -> bool:
+    """Tell whether a file can be seen; `Path.exists` raises without the rights."""
+    return os.access(path, os.F_OK)
+
+
 def _codex(request: Request, found: str | None, settings: Config) -> Check:
     if found is None:
         return Check(
@@ -158,9 +163,9 @@ def _codex_home(settings: Config) -> Check:
             detail=f"{home} is named by the variable, but is no directory",
             mend=f"mkdir -p {home}, or unset CODEX_HOME",
         )
-    nearest = next(p for p in (home, *home.parents) if p.exists())
+    nearest = next(p for p in (home, *home.parents) if is_there(p))
     is_good = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
-    state = "" if home.exists() else " (not there yet, Codex makes it)"
+    state = "" if is_there(home) else " (not there yet, Codex makes it)"
     return Check(
         name="CODEX_HOME",
         is_good=is_good,
@@ -197,7 +202,7 @@ def _repository(request: Request, settings: Config) -> Check:
 def _is_repository(place: Path) -> bool:
     """Tell what 0.169 takes for a repository: `.git` is a file, or has a HEAD."""
     git = place / ".git"
-    return git.is_file() or (git / "HEAD").exists()
+    return git.is_file() or is_there(git / "HEAD")
 
 
 def _is_trusted(repo: Path, settings: Config) -> bool:
@@ -255,7 +260,7 @@ def _state(settings: Config) -> Iterator[Check]:
 
 def _log_dir(request: Request) -> Check:
     directory = Path(request.log_dir).absolute()
-    nearest = next(p for p in (directory, *directory.parents) if p.exists())
+    nearest = next(p for p in (directory, *directory.parents) if is_there(p))
     is_good = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
     return Check(
         name="log directory",
@@ -272,7 +277,7 @@ def _space(request: Request | None, settings: Config) -> Iterator[Check]:
     places["CODEX_HOME"] = settings.codex_home
     seen: set[int] = set()
     for name, place in places.items():
-        nearest = next(p for p in (place, *place.parents) if p.exists())
+        nearest = next(p for p in (place, *place.parents) if is_there(p))
         device = nearest.stat().st_dev
         if device in seen:
             continue

@@ -55,9 +55,10 @@ class Named(Value, kw_only=False):
     session_id: str
 
 
-def until_named(listener: Listener) -> Iterator[Note | Named]:
-    """Wait until the thread has a name or its supervisor has given up."""
-    while listener.is_open:
+def until_named(listener: Listener, timeout: float | None) -> Iterator[Note | Named]:
+    """Wait until the thread has a name, its supervisor has given up or time is up."""
+    deadline = clock.monotonic() + (timeout or float("inf"))
+    while listener.is_open and clock.monotonic() < deadline:
         for message in listener.heard():
             yield from _notes(message)
             if session := message.get("session"):

@@ -124,6 +124,35 @@ def complete_views(ledger: Ledger, files: SessionFiles, key: str) -> None:
         chronicle.write_log(files, ledger.of_session(key))
 
 
+def renew_views(ledger: Ledger, files: SessionFiles, key: str) -> None:
+    """Write a session's own files anew from the index and its runs.
+
+    Raises:
+        RunnerFault: the disk or the index refuses.
+    """
+    chronicle.write_log(files, ledger.of_session(key))
+    _write_result(ledger, files, key)
+    chronicle.write_json(ledger, files)
+
+
+def put_in_place(run: Run, built: SessionFiles, files: SessionFiles) -> None:
+    """Put a run's files where older ones of it lie; its record comes last.
+
+    Raises:
+        FileFault: the disk refuses.
+    """
+    fresh, old = RunFiles(built.runs, run.run_id), RunFiles(files.runs, run.run_id)
+    for was, now in (
+        (fresh.prompt, old.prompt),
+        (fresh.stderr, old.stderr),
+        (fresh.events, old.events),
+        (fresh.log, old.log),
+        (fresh.summary, old.summary),
+        (fresh.meta, old.meta),
+    ):
+        session_files.move(SessionFiles(was), SessionFiles(now))
+
+
 def recorded(files: SessionFiles, without: Collection[str] = ()) -> list[Run]:
     """Read the runs whose records lie in a session's directory.
 

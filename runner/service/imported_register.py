@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from runner import session_files
+from runner.model import Outcome
 from runner.service import imported_runs
 from runner.session_files import SessionFiles
 from runner.store import consumption
@@ -83,6 +84,22 @@ class Register:
             if origin.get("identity") == imported_runs.identity_of(part, run):
                 return run_id
         return None
+
+
+def ended_since(part: History, known: Sequence[Run]) -> ForeignRun | None:
+    """Return the run that was lost when it was imported, if its rollout has its end.
+
+    Args:
+        part: what the source says of the session now.
+        known: its runs on record, all of them imported.
+    """
+    last = known[-1]
+    is_rollout = part.kind == imported_runs.origin_of(last).get("kind") == "rollout"
+    if part.is_at_work or not is_rollout or last.outcome is not Outcome.LOST:
+        return None
+    ids = imported_runs.ids_of(part)
+    found = dict(zip(ids, part.runs, strict=True)).get(last.run_id)
+    return None if found is None or found.outcome is Outcome.LOST else found
 
 
 def is_among(run: ForeignRun, known: Sequence[Run]) -> bool:

@@ -1,6 +1,7 @@
 """Take the histories that other tools have made into the ledger, each session once.
 
-What is on record stays as it is: of several sources that know a thread the one that
+What is on record stays as it is, save a run that was lost and of which its rollout has
+the end since. Of several sources that know a thread the one that
 knows most of it is asked first, and the others add nothing, so that no usage counts
 twice. A session is written beside, put in place by one rename, then taken into the
 index: whoever is killed in between is completed by the next import.
@@ -13,6 +14,7 @@ import os
 import shutil
 from pathlib import Path
 
+from parsers.value import replace
 from runner import artifacts, session_files
 from runner.clock import iso
 from runner.errors import RunnerFault
@@ -22,7 +24,7 @@ from runner.service.imported_accounts import Accountant, Prices
 from runner.service.imported_books import Shelf
 from runner.service.imported_files import SourceFault
 from runner.service.imported_findings import Empty, Imported, Present
-from runner.service.imported_register import Register, is_among
+from runner.service.imported_register import Register, ended_since, is_among
 from runner.session_files import SessionFiles
 from runner.store import foreign
 from runner.store.foreign import sources
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from runner.config import Config
-    from runner.model import Run
+    from runner.model import Run, RunId
     from runner.service.imported_findings import Found
     from runner.store.foreign import Reader
     from runner.store.foreign.history import History
@@ -49,6 +51,7 @@ _READERS = (
 )
 _LOCK = "import.lock"
 _RUNS = "runs"
+_AT_WORK = "seems to be at work: import it when it has ended"
 
 
 Source: TypeAlias = tuple["Reader", Path]
@@ -148,25 +151,47 @@ class _Import:
     def _take_part(self, part: History, place: Path) -> Found:
         key = self._register.key_of(part)
         if key in self._seen or self._register.has(key):
-            return self._present(key, part)
+            return self._present(key, part, place)
         files = self._register.where(part, key)
         if files.runs.is_dir() and any(files.runs.glob("*.meta.json")):
             return self._found_complete(key, part, files)
+        if part.is_at_work:
+            return Unreadable(part.source, _AT_WORK)
         if self._ledger is not None and not self._is_trial:
             self._write(key, part, place, files, self._ledger)
         self._seen.add(key)
         return Imported(session_id=key, history=part)
 
-    def _present(self, key: str, part: History) -> Present:
+    def _present(self, key: str, part: History, place: Path) -> Found:
         known = self._register.runs(key)
         if not known:
             reason = None if key in self._seen else "it was removed here"
             return Present(session_id=key, history=part, reason=reason)
         is_ours = not all(map(imported_files.is_imported, known))
+        if not is_ours and (ended := ended_since(part, known)) is not None:
+            if self._ledger is not None and not self._is_trial:
+                self._renew(key, part, place, known[-1].run_id, self._ledger)
+            return Imported(session_id=key, history=replace(part, runs=(ended,)))
         if self._ledger is not None and not (self._is_trial or is_ours):
             self._complete(key, part, known, self._ledger)
         left_out = tuple(run for run in part.runs if not is_among(run, known))
         return Present(session_id=key, history=part, left_out=left_out)
+
+    def _renew(
+        self, key: str, part: History, place: Path, run_id: RunId, ledger: Ledger
+    ) -> None:
+        """Write a run anew that has come to its end after it was imported.
+
+        Its files come first: whoever is killed before the index says so does it again.
+        """
+        row = ledger.sessions.find(key)
+        archived_in = row.archived_in if row else None
+        files = session_files.placed(self._home, key, archived_in)
+        with self._built(key, part, self._shelf(part, place), files) as (built, runs):
+            (run,) = (each for each in runs if each.run_id == run_id)
+            imported_files.put_in_place(run, built, files)
+        ledger.adopt(run, archived_in=archived_in, anew=True)
+        imported_files.renew_views(ledger, files, key)
 
     def _complete(
         self, key: str, part: History, known: Sequence[Run], ledger: Ledger
@@ -201,23 +226,29 @@ class _Import:
     ) -> None:
         shelf = self._shelf(part, place)
         part = shelf.dated(part)
-        built = imported_files.aside(self._home, key)
-        where = imported_runs.Place(
-            files=files, codex_home=shelf.codex_home, umask=self._umask
-        )
-        try:
-            runs = imported_files.build(
-                part, where, built, Accountant(part, shelf, self._prices)
-            )
+        with self._built(key, part, shelf, files) as (built, runs):
             if files.directory.is_dir():
                 _rename(built.runs, files.runs)
             else:
                 imported_files.write_views(part, runs, built)
                 artifacts.make_directory(files.directory.parent)
                 _rename(built.directory, files.directory)
+        self._adopt(key, part, files, runs, ledger)
+
+    @contextlib.contextmanager
+    def _built(
+        self, key: str, part: History, shelf: Shelf, files: SessionFiles
+    ) -> Iterator[tuple[SessionFiles, list[Run]]]:
+        """Have the runs of a part written beside, and what is left there removed."""
+        built = imported_files.aside(self._home, key)
+        where = imported_runs.Place(
+            files=files, codex_home=shelf.codex_home, umask=self._umask
+        )
+        accountant = Accountant(part, shelf, self._prices)
+        try:
+            yield built, imported_files.build(part, where, built, accountant)
         finally:
             shutil.rmtree(built.directory, ignore_errors=True)
-        self._adopt(key, part, files, runs, ledger)
 
     def _adopt(
         self,

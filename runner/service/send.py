@@ -63,8 +63,6 @@ def send(
     """
     last = _last_of(row, ledger, settings)
     _refuse_behind_mail(row, ledger, settings)
-    if prompt.strip() == mailbox.QUIT:
-        return Sent(run_id=None)
     run_id = artifacts.new_run_id(clock.now())
     session = last.session
     if session is None:
@@ -76,13 +74,19 @@ def send(
     try:
         # Somebody may have come and gone since the record was read.
         last = _last_of(row, ledger, settings, holds_session=True)
+        if not last.is_finished:
+            # One that waits for its turn was there before.
+            raise SessionBusyError(row.session_id, last.run_id, _MEND)
+        if prompt.strip() == mailbox.QUIT:
+            return Sent(run_id=None)
         files = session_files.active(home, row.session_id)
         artifacts.make_directory(files.directory)
         commission = launching.Commission(
-            spec=mailbox.next_spec(last, preview(prompt), files, run_id),
+            spec=mailbox.next_spec(last, preview(prompt), files),
             prompt=prompt,
             lock=os.dup(taken.descriptor),
         )
+        session_lock.inscribe(taken, commission.spec.run_id)
         started = mailbox.start(commission, ledger, settings)
     finally:
         os.close(taken.descriptor)
@@ -104,22 +108,41 @@ def queue(
     """
     _last_of(row, ledger, settings)
     mail_id = mailbox.put(row.session_id, prompt, ledger, settings.state_home)
-    started = mailbox.deliver(row.session_id, ledger, settings, is_asked=True)
-    if started is None:
-        waiting = [mail.mail_id for mail in ledger.mail.waiting(row.session_id)]
-        return Sent(run_id=None, ahead=sum(each < mail_id for each in waiting))
-    is_ours = ledger.find(started.run_id).spec.mail_id == mail_id
-    if is_ours:
-        return _launched(started, ledger, settings, warn)
-    started.listener.close()
-    return Sent(run_id=None, ahead=len(ledger.mail.waiting(row.session_id)) - 1)
+    # It is queued: whatever goes wrong now must not make anybody send it again.
+    # Who asks for the end of a session does not ask for what is held back before it.
+    is_asked = prompt.strip() != mailbox.QUIT
+    try:
+        started = mailbox.deliver(row.session_id, ledger, settings, is_asked=is_asked)
+        return _standing(row, mail_id, started, (ledger, settings), warn)
+    except RunnerError as error:
+        warn(f"queued, but not delivered yet: {error}")
+        return Sent(run_id=None)
+
+
+def _standing(
+    row: Row,
+    mail_id: int,
+    started: Started | None,
+    house: tuple[Ledger, Config],
+    warn: Callable[[str], None],
+) -> Sent:
+    """Tell where a prompt stands after the first one that waits has been delivered."""
+    ledger, settings = house
+    if started is not None:
+        if ledger.find(started.run_id).spec.mail_id == mail_id:
+            return _launched(started, ledger, settings, warn)
+        started.listener.close()
+        warn(f"run {started.run_id} works on what was queued first")
+    waiting = [mail.mail_id for mail in ledger.mail.waiting(row.session_id)]
+    return Sent(run_id=None, ahead=sum(each < mail_id for each in waiting))
 
 
 def _last_of(
     row: Row, ledger: Ledger, settings: Config, *, holds_session: bool = False
 ) -> Run:
     """Return the newest run of a session that can be carried on."""
-    if row.archived_in is not None:
+    now = ledger.sessions.find(row.session_id)
+    if now is not None and now.archived_in is not None:
         raise ArchivedError(row.session_id)
     for run in ledger.unfinished_of(row.session_id):
         settle(run, ledger, settings, holds_session=holds_session)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from runner.store.ledger import Ledger
 
 _CONFIG_NAME = "config.toml"
+# A Codex that obeys is gone by then; one that does not is left to its supervisor.
+_ENDING_SECONDS = 1.0
 
 
 class Beginning(Value):
@@ -133,7 +135,10 @@ def named(
         NotStartedError: the run is over and has no thread.
         NamelessError: it took too long, and has been ended.
     """
-    for piece in follow.until_named(started.listener):
+    limit = ledger.find(started.run_id).spec.limits.announcement
+    patience = None if limit is None else limit + _ENDING_SECONDS
+    began = clock.monotonic()
+    for piece in follow.until_named(started.listener, patience):
         if isinstance(piece, follow.Named):
             return SessionId(piece.session_id)
         warn(piece.text)
@@ -146,6 +151,12 @@ def named(
             raise NamelessError(run)
         if run.is_finished:
             raise NotStartedError(run)
+        if patience is not None and clock.monotonic() - began >= patience:
+            message = (
+                f"Codex has not named a thread within {limit:g} s and is being ended"
+                f" (on record as {run.run_id})"
+            )
+            raise TooLateError(message)
         clock.sleep(follow.PACE_SECONDS)
 
 

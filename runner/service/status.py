@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from runner import artifacts, clock, config, record
 from runner.errors import RunnerError, TooLateError
 from runner.model import Outcome, Running, TaskState
@@ -72,10 +74,9 @@ def mark(ids: Iterable[str], ledger: Ledger) -> dict[str, str]:
     """
     marks: dict[str, str] = {}
     for session_id in ids:
-        runs = ledger.of_session(session_id)
-        marks[session_id] = next(
-            (run.run_id for run in runs if not run.is_finished), runs[-1].run_id
-        )
+        ids = [run.run_id for run in ledger.unfinished_of(session_id)]
+        if runs := ids or ledger.ids_of(session_id)[-1:]:
+            marks[session_id] = runs[0]
     return marks
 
 
@@ -123,11 +124,7 @@ def has_succeeded(session_id: str, since: str, ledger: Ledger) -> bool:
 
 def _is_at_work(session_id: str, ledger: Ledger, settings: Config) -> bool:
     row = ledger.sessions.find(session_id)
-    return (
-        row is not None
-        and row.archived_in is None
-        and tasks.is_at_work(session_id, ledger, settings)
-    )
+    return row is not None and tasks.is_at_work(session_id, ledger, settings)
 
 
 def _answers(task: Task) -> Json:
@@ -142,8 +139,10 @@ def _answers(task: Task) -> Json:
 
 
 def _answer(task: Task, run: Run) -> str | None:
-    """Return what a run has answered; the last answer of all lies ready in a file."""
-    if text := artifacts.read_text(task.files.result):
+    """Return what a run has answered; mostly it lies ready in a file."""
+    text = artifacts.read_text(task.files.result)
+    is_its_own = Path(run.spec.log_dir) == task.files.runs
+    if is_its_own and len(text.encode()) == run.accounts.get("answer_bytes"):
         return text
     from runner import chronicle  # noqa: PLC0415 - the parsers, where there is no file
 

@@ -7,7 +7,7 @@ import signal
 from parsers.value import Value
 from runner import clock, mailbox, process, proctable
 from runner.config import RUN_MARKER
-from runner.errors import RunnerFault
+from runner.errors import RunnerError, RunnerFault
 from runner.judge import Cause, Exit
 from runner.ladder import Ladder
 from runner.liveness import Life, codex_of, life_of
@@ -62,30 +62,58 @@ class WillNotStopError(RunnerFault):
         super().__init__(f"run {run.run_id} does not end: kill -9 its processes")
 
 
+def at_work(ledger: Ledger) -> list[str]:
+    """Name the sessions that have something to stop; nothing is started by that."""
+    keys = {run.key for run in ledger.unfinished()} | ledger.mail.counts().keys()
+    return sorted(keys)
+
+
 def stop_session(session_id: str, ledger: Ledger, settings: Config) -> Stopped:
     """End all that a session does and has before it; return when nothing is left.
 
     What waits in its mailbox is skipped first, so that nothing takes the place of what
-    is ended.
+    is ended. A disk that refuses that must not keep Codex running.
 
     Raises:
         WillNotStopError: a process of it cannot be ended.
         RunnerFault: the record cannot be written.
     """
-    skipped = mailbox.skip(session_id, ledger, settings.state_home)
+    key = _key_of(session_id, ledger)
+    skipped, fault = _skip(key, ledger, settings)
     began = clock.monotonic()
     ordered: dict[str, float] = {}
-    while living := _living(session_id, ledger, settings):
+    while living := _living(key, ledger, settings):
         for run in living:
             if clock.monotonic() - began >= _GIVE_UP_SECONDS:
                 raise WillNotStopError(run)
             _press(run, ordered, ledger, settings)
         clock.sleep(_PACE_SECONDS)
+        # Codex may just have named its thread.
+        key = _key_of(living[-1].run_id, ledger)
+    if fault is not None:
+        skipped, fault = _skip(key, ledger, settings)
+    if fault is not None:
+        raise fault
     return Stopped(
-        session_id=session_id,
+        session_id=key,
         runs=tuple(each for each in ordered if not _has_succeeded(each, ledger)),
-        skipped=len(skipped),
+        skipped=skipped,
     )
+
+
+def _key_of(session_or_run: str, ledger: Ledger) -> str:
+    """Name the session of a run that was one of its own when it was listed."""
+    row = ledger.sessions.of_run(session_or_run)
+    return row.session_id if row is not None else session_or_run
+
+
+def _skip(
+    session_id: str, ledger: Ledger, settings: Config
+) -> tuple[int, RunnerError | None]:
+    try:
+        return len(mailbox.skip(session_id, ledger, settings.state_home)), None
+    except RunnerError as error:
+        return 0, error
 
 
 def _living(session_id: str, ledger: Ledger, settings: Config) -> list[Run]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from parsers.value import Value
 from runner import session_files
-from runner.errors import RunnerError, RunnerFault
+from runner.config import RUN_MARKER
+from runner.errors import FileFault, RunnerError, RunnerFault
 from runner.model import GOOD_ENDS, TaskState
 from runner.settle import settle
 
@@ -100,6 +101,9 @@ def _is_delivering(session_id: str, ledger: Ledger, settings: Config) -> bool:
     """Deliver what waits for a session; tell whether it is being worked on now."""
     from runner import mailbox  # noqa: PLC0415 - 4 ms, only where something waits
 
+    if RUN_MARKER in settings.environment:
+        # What is started from inside a run would be ended with that.
+        return _has_living_run(session_id, ledger, settings)
     started = mailbox.deliver(session_id, ledger, settings)
     if started is not None:
         started.listener.close()
@@ -128,7 +132,12 @@ def look(row: Row, ledger: Ledger, settings: Config) -> Task:
     Raises:
         RunnerFault: its record cannot be read or written.
     """
-    running = is_at_work(row.session_id, ledger, settings)
+    fault = None
+    try:
+        running = is_at_work(row.session_id, ledger, settings)
+    except FileFault as error:
+        # A prompt that cannot be read concerns the mailbox, not what has been done.
+        running, fault = _has_living_run(row.session_id, ledger, settings), str(error)
     row = ledger.sessions.find(row.session_id) or row
     row = _where_it_lies(row, ledger, settings)
     runs = tuple(
@@ -147,7 +156,7 @@ def look(row: Row, ledger: Ledger, settings: Config) -> Task:
         ),
         runs=runs,
         waiting=len(waiting),
-        hold=_hold(runs[-1], waiting),
+        hold=fault or _hold(runs[-1], waiting),
     )
 
 

@@ -10,7 +10,7 @@ from parsers.value import replace
 from runner import artifacts, process
 from runner.errors import RunnerError
 from runner.service import doctor
-from runner.service.doctor import Check
+from runner.service.doctor import Check, is_there
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _ASK_SECONDS = 20.0
 def examine(request: Request, settings: Config) -> list[Check]:
     """Look at everything that sessions need, the first of them with this request."""
     wanted = Path(request.repo).absolute()
-    place = next(p for p in (wanted, *wanted.parents) if p.exists())
+    place = next(p for p in (wanted, *wanted.parents) if is_there(p))
     return [
         *doctor.examine(replace(request, repo=str(place)), settings, has_log_dir=False),
         *(_made(wanted, place) if place.is_dir() and place != wanted else ()),

@@ -6,11 +6,10 @@ known is null, never 0.
 
 from __future__ import annotations
 
-import os
-
 from parsers.usage import read_usage
 from parsers.value import Value
 from runner.clock import iso
+from runner.store.database import clean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,12 +65,11 @@ def note(db: sqlite3.Connection, run: Run) -> None:
     if run.launched_at is None:
         return
     rows = rows_of(run.accounts, run.spec.codex.model)
-    repo = os.fsencode(run.spec.repo).decode(errors="replace")
-    whose = (run.key, repo, iso(run.spec.prepared_at))
+    whose = (run.key, clean(run.spec.repo), iso(run.spec.prepared_at))
     db.execute("delete from usage where run_id = ?", (run.run_id,))
     db.executemany(
         "insert into usage values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [(run.run_id, model, *whose, *figures) for model, *figures in rows],
+        [(run.run_id, clean(model), *whose, *figures) for model, *figures in rows],
     )
 
 

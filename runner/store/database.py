@@ -6,6 +6,7 @@ Every fault of the database becomes a `LedgerFault` here.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from pathlib import Path
 
@@ -97,7 +98,7 @@ class Database:
                 self._db.execute("rollback")
                 raise
             self._db.execute("commit")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("rollback")
             raise LedgerFault(self.path, str(error)) from error
@@ -119,6 +120,21 @@ class Database:
         return db
 
 
+def _statements(script: str) -> Iterator[str]:
+    """Split a script: `executescript` would end the transaction that it runs in."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def clean(text: object) -> str:
+    """Make a text that a column can hold of one with stray bytes of a command line."""
+    return os.fsencode(str(text)).decode(errors="replace")
+
+
 def is_damage(fault: LedgerFault) -> bool:
     """Tell whether a fault is of the file: damaged, or no database at all."""
     code = getattr(fault.__cause__, "sqlite_errorcode", None)
@@ -138,8 +154,7 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
     (version,) = db.execute("pragma user_version").fetchone()
     for name in _SCHEMAS[version:]:
         schema = Path(__file__).with_name(name).read_text(encoding="utf-8")
-        for statement in schema.split(";\n"):
-            if statement.strip():
-                db.execute(statement)
+        for statement in _statements(schema):
+            db.execute(statement)
     db.execute(f"pragma user_version = {latest}")
     db.execute("commit")

@@ -8,12 +8,16 @@ follows from a run for its session, its mailbox and the usage is in the same one
 from __future__ import annotations
 
 import json
-import os
 
 from runner import artifacts, record
-from runner.errors import AlreadyDeliveredError, NoSuchRunError, StaleStateError
+from runner.errors import (
+    AlreadyDeliveredError,
+    NoSuchRunError,
+    SessionBusyError,
+    StaleStateError,
+)
 from runner.model import Outcome
-from runner.store.database import Database
+from runner.store.database import Database, clean
 from runner.store.mail import Mailboxes
 from runner.store.sessions import Sessions
 
@@ -63,7 +67,7 @@ class Ledger:
         with self.database.transaction(is_durable=mail_id is not None) as db:
             _insert(db, run)
             self.sessions.note(db, run, title=title)
-            if mail_id is not None and not self.mail.deliver(db, mail_id, run.run_id):
+            if mail_id is not None and not self.mail.deliver(db, run):
                 raise AlreadyDeliveredError(mail_id)
             write_meta(run)
 
@@ -185,7 +189,7 @@ class Ledger:
                 if run.is_finished:
                     _note_usage(db, run)
                 if run.spec.mail_id and run.outcome is not Outcome.NOT_STARTED:
-                    self.mail.deliver(db, run.spec.mail_id, run.run_id)
+                    self.mail.deliver(db, run)
         return self.find(run.run_id)
 
     def recount(self, session_id: str) -> None:
@@ -220,10 +224,12 @@ class Ledger:
             How many prompts wait for it; if any do, nothing has been moved.
 
         Raises:
+            SessionBusyError: a run on it is not over.
             FileFault: the directory cannot be moved.
             LedgerFault: the index cannot be written.
         """
         with self.database.transaction() as db:
+            self._refuse_living(session_id)
             if waiting := len(self.mail.waiting(session_id)):
                 return waiting
             self.sessions.place(db, session_id, archived_in)
@@ -242,10 +248,12 @@ class Ledger:
             How many prompts wait for it; if any do, nothing has been removed.
 
         Raises:
+            SessionBusyError: a run on it is not over.
             FileFault: the directory cannot be moved.
             LedgerFault: the index cannot be written.
         """
         with self.database.transaction() as db:
+            self._refuse_living(session_id)
             if waiting := len(self.mail.waiting(session_id)):
                 return waiting
             self.sessions.take_out(db, session_id)
@@ -260,6 +268,12 @@ class Ledger:
         """
         with self.database.transaction() as db:
             _relocate(db, runs)
+
+    def _refuse_living(self, session_id: str) -> None:
+        """Refuse to put away a session that somebody has prepared a run for."""
+        if unfinished := self.unfinished_of(session_id):
+            holder = unfinished[0].run_id
+            raise SessionBusyError(session_id, holder, "codex-tasks stop ends it")
 
     def _runs(self, condition: str, *values: str) -> list[Run]:
         sql = f"select record from runs where {condition} order by run_id"  # noqa: S608 - see the callers
@@ -323,7 +337,7 @@ def _row(run: Run) -> tuple[Cell, ...]:
         run.run_id,
         _state_of(run),
         run.key,
-        os.fsencode(run.spec.repo).decode(errors="replace"),
+        clean(run.spec.repo),
         str(data["prepared_at"]),
         None if data["ended_at"] is None else str(data["ended_at"]),
         run.outcome,

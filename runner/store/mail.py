@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from runner.model import Run
     from runner.store.database import Database
 
 _COLUMNS = "mail_id, session_id, queued_at, state, task, run_id, attempts"
@@ -102,13 +103,16 @@ class Mailboxes:
         )
         return {str(session): int(str(count)) for session, count in rows}
 
-    def deliver(self, db: sqlite3.Connection, mail_id: int, run_id: str) -> bool:
-        """Give a waiting prompt to a run; tell whether it still waited."""
+    def deliver(self, db: sqlite3.Connection, run: Run) -> bool:
+        """Give a run the waiting prompt that it delivers; tell whether it still waited.
+
+        A number alone may be another session's, of another state directory.
+        """
         return bool(
             db.execute(
                 "update mail set state = 'delivered', run_id = ?"
-                " where mail_id = ? and state = 'waiting'",
-                (run_id, mail_id),
+                " where mail_id = ? and session_id = ? and state = 'waiting'",
+                (run.run_id, run.spec.mail_id, run.key),
             ).rowcount
         )
 

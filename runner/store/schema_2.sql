@@ -68,3 +68,34 @@ select run_id, coalesce(json_extract(record, '$.model'), 'unknown'),
     json_extract(record, '$.token_usage.total_tokens'),
     json_extract(record, '$.cost.usd')
 from runs where state = 'finished' and json_extract(record, '$.launched_at') is not null;
+
+-- A supervisor of the version before may still be at work: it writes its run's row and
+-- knows of nothing else.
+create trigger runs_of_version_1 after update on runs when new.session_id is null
+    or exists (select 1 from sessions where session_id = new.session_id
+        and last_run = new.run_id and outcome is not new.outcome)
+    or not exists (select 1 from sessions where session_id = new.session_id)
+begin
+    update runs set session_id = new.run_id
+        where run_id = new.run_id and session_id is null;
+    update or ignore sessions set session_id = coalesce(new.session_id, new.run_id)
+        where session_id = old.run_id;
+    insert or ignore into sessions values (
+        coalesce(new.session_id, new.run_id), null, new.prepared_at,
+        new.prepared_at, new.run_id, new.outcome, null);
+    update sessions set outcome = new.outcome,
+        updated_at = max(updated_at, coalesce(new.ended_at, new.prepared_at))
+        where session_id = coalesce(new.session_id, new.run_id)
+        and last_run = new.run_id;
+    insert or ignore into usage
+    select run_id, coalesce(json_extract(record, '$.model'), 'unknown'),
+        coalesce(session_id, run_id), repo, prepared_at,
+        json_extract(record, '$.token_usage.input_tokens'),
+        json_extract(record, '$.token_usage.cached_input_tokens'),
+        json_extract(record, '$.token_usage.output_tokens'),
+        json_extract(record, '$.token_usage.reasoning_output_tokens'),
+        json_extract(record, '$.token_usage.total_tokens'),
+        json_extract(record, '$.cost.usd')
+    from runs where run_id = new.run_id and state = 'finished'
+        and json_extract(record, '$.launched_at') is not null;
+end;

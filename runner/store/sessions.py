@@ -9,6 +9,7 @@ from __future__ import annotations
 from parsers.value import Value
 from runner.clock import iso
 from runner.model import GOOD_ENDS, TaskState
+from runner.store.database import clean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Sessions:
             was: its key before; another one when Codex has named its thread since.
             title: the name of a session that begins.
         """
-        if was is not None and was != run.key:
+        if was == run.run_id and was != run.key:
             self._rename(db, was, run.key)
         at = iso(run.ended_at or run.started_at)
         db.execute(
@@ -80,7 +81,14 @@ class Sessions:
             " outcome = case when excluded.last_run >= last_run"
             " then excluded.outcome else outcome end,"
             " last_run = max(last_run, excluded.last_run)",
-            (run.key, title, iso(run.spec.prepared_at), at, run.run_id, run.outcome),
+            (
+                run.key,
+                title and clean(title),
+                iso(run.spec.prepared_at),
+                at,
+                run.run_id,
+                run.outcome,
+            ),
         )
 
     def place(

@@ -157,7 +157,7 @@ def test_a_prompt_queued_while_its_session_goes_is_refused_or_given_or_told_of(
             sessions("unarchive", session.id)
         session.wait()
         if session.records[-1]["outcome"] != "stopped":
-            is_skipped = "1 waiting prompts skipped" in ended.stdout
+            is_skipped = "1 waiting prompt skipped" in ended.stdout
             expected = [prompt] * (queued.code == 0 and not is_skipped)
             assert session.given == ["Begin.", *expected]
         assert session.given in (["Begin."], ["Begin.", prompt])

@@ -325,6 +325,37 @@ def test_a_thread_that_two_sources_know_counts_once(
     assert json.loads(record[0])["request"]["codex_home"] == str(home)
 
 
+def test_a_rollout_that_is_being_written_is_left_until_it_has_ended(
+    house: House, old: Old, tmp_path: Path
+) -> None:
+    home = old.rollout(tmp_path / "their-home")
+    (path,) = home.glob(f"sessions/*/*/*/rollout-*{RECORDED}.jsonl")
+    whole = path.read_bytes()
+    end = whole.rindex(b"\n", 0, whole.rindex(b'"type":"task_complete"')) + 1
+    path.write_bytes(whole[:end])
+
+    early = house("import", home, code=1)
+
+    assert f"{path}: seems to be at work: import it when it has ended" in early.stderr
+    assert house.json("ls", "-a") == []
+    # Nobody has it open, and it has been quiet for long: it is taken for dead.
+    os.utime(path, (0, 0))
+    house("import", home, code=1)
+    assert house.status(RECORDED)["state"] == "DIED"
+    path.write_bytes(whole)
+    ids = house.rows("select run_id from runs order by 1")
+
+    done = house("import", home, code=1)
+
+    assert "imported 1 session (1 run); 0 already on record" in done.stderr
+    assert house.status(RECORDED)["state"] == "STOPPED"
+    assert house("result", RECORDED).stdout == "done: run: false\n"
+    assert house.rows("select run_id from runs order by 1") == ids
+    assert house.shares(RECORDED) == SHARES
+    assert house.status(RECORDED)["usage"]["total_tokens"] == sum(SHARES)
+    assert house("verify").stdout == ""
+
+
 def test_a_second_import_changes_nothing(
     house: House, old: Old, tmp_path: Path
 ) -> None:

@@ -1,8 +1,11 @@
 """What a session was started with is kept for every prompt that is sent to it."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
+from support.processes import is_alive, wait_until
 from support.repository import git
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn
@@ -167,5 +170,56 @@ def test_a_clone_that_fails_leaves_nothing_behind(
 
     assert (said.code, said.stdout) == (1, "")
     assert "git" in said.stderr
+    assert list(place.parent.iterdir()) == []
+    assert sessions.stand_in.runs == []
+
+
+# Writes its own pid and that of its child, and never ends by itself.
+SLOW_GIT = """\
+#!/bin/sh
+{trap}
+mkdir -p "$4/.git"
+sleep 60 &
+echo "$$ $!" > {pids}.part && mv {pids}.part {pids}
+while :; do wait; sleep 0.1; done
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "is_stubborn"),
+    [
+        (signal.SIGTERM, 143, False),
+        (signal.SIGINT, 130, False),
+        (signal.SIGHUP, 129, False),
+        pytest.param(signal.SIGTERM, 143, True, marks=pytest.mark.slow),
+    ],
+)
+def test_a_clone_that_is_ended_takes_git_along(
+    sessions: Sessions,
+    tmp_path: Path,
+    number: signal.Signals,
+    code: int,
+    *,
+    is_stubborn: bool,
+) -> None:
+    place, pids = tmp_path / "clones" / "app", tmp_path / "pids"
+    slow = tmp_path / "slow" / "git"
+    slow.parent.mkdir()
+    trap = "trap '' INT TERM HUP" if is_stubborn else ""
+    slow.write_text(SLOW_GIT.format(trap=trap, pids=pids))
+    slow.chmod(0o755)
+    path = f"{slow.parent}{os.pathsep}{os.environ['PATH']}"
+    url = "https://example.invalid/app.git"
+    words = ["--repo", url, "--working-dir", place, "Begin."]
+
+    begun = sessions.begin(*sessions.starting(*words), env={"PATH": path})
+    wait_until(pids.exists, what="git")
+    begun.send(number)
+    said = begun.wait()
+
+    assert (said.code, said.stdout) == (code, "")
+    assert [line for line in said.stderr.splitlines() if number.name not in line] == []
+    assert said.stderr.count("\n") == 1
+    assert not any(map(is_alive, map(int, pids.read_text().split())))
     assert list(place.parent.iterdir()) == []
     assert sessions.stand_in.runs == []

@@ -127,7 +127,8 @@ def test_waiting_has_a_limit(sessions: Sessions, held: Path) -> None:
 
     said = sessions("status", "--wait", "--timeout", "1", session.id)
 
-    assert (said.code, said.stdout) == (124, "")
+    assert said.code == 124
+    assert "State: RUNNING" in said.stdout
     assert session.id in said.stderr
     assert 1 <= time.monotonic() - began < 5
     assert session.state == "RUNNING"

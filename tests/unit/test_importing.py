@@ -312,6 +312,91 @@ def test_a_run_at_another_time_is_left_out_and_named(house: House) -> None:
     assert len(house.records()) == 1
 
 
+def test_a_thread_that_is_at_work_is_not_taken_in(house: House) -> None:
+    lost = runs({"outcome": Outcome.LOST})
+    at_work = replace(PART, kind="rollout", runs=lost, is_at_work=True)
+
+    (found,) = house(at_work)
+
+    assert isinstance(found, Unreadable)
+    assert "import it when it has ended" in found.reason
+    assert house.records() == []
+    (later,) = house(replace(at_work, runs=runs({}), is_at_work=False))
+    assert isinstance(later, Imported)
+
+
+def test_a_thread_on_record_may_be_at_work(house: House) -> None:
+    house(PART)
+
+    (found,) = house(replace(PART, kind="rollout", is_at_work=True))
+
+    assert isinstance(found, Present)
+
+
+def test_a_lost_run_that_has_its_end_now_is_written_anew(house: House) -> None:
+    part = replace(PART, kind="rollout", title="A name")
+    before = {"lines": events(10), "codex_version": "0.169.0"}
+    lost = {"outcome": Outcome.LOST, "lines": events(30, "I will")[:-1]}
+    house(replace(part, runs=runs(before, lost)))
+    was = house.records()
+    ended = {"lines": events(35), "ended_at": AT + timedelta(hours=2)}
+
+    (found,) = house(replace(part, runs=runs(before, ended)))
+
+    assert isinstance(found, Imported)
+    assert [run.number for run in found.history.runs] == [1]
+    now = house.records()
+    assert [each["run_id"] for each in now] == [each["run_id"] for each in was]
+    assert (was[1]["outcome"], now[1]["outcome"]) == ("lost", "succeeded")
+    assert now[0] == was[0]
+    files = session_files.active(house.settings.state_home, THREAD)
+    assert files.result.read_text() == "done"
+    assert files.log.read_text().count("I will") == 0
+    (meta,) = files.runs.glob(f"*{now[1]['run_id']}.meta.json")
+    assert json.loads(meta.read_text())["outcome"] == "succeeded"
+    row = house.ledger.sessions.find(THREAD)
+    assert row is not None
+    assert (row.title, row.outcome) == ("A name", "succeeded")
+    assert list(house.settings.state_home.glob(".import-*")) == []
+    (again,) = house(replace(part, runs=runs(before, ended)))
+    assert isinstance(again, Present)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"runs": runs({"outcome": Outcome.LOST})},
+        {"kind": "codex-tasks"},
+        {"is_at_work": True},
+        {"runs": runs({"started_at": AT + timedelta(seconds=1)})},
+    ],
+    ids=["still lost", "another source", "at work", "another run"],
+)
+def test_a_lost_run_stays_without_its_own_end(
+    house: House, change: dict[str, Any]
+) -> None:
+    part = replace(PART, kind="rollout")
+    house(replace(part, runs=runs({"outcome": Outcome.LOST})))
+    was = house.records()
+
+    (found,) = house(replace(part, **change))
+
+    assert isinstance(found, Present)
+    assert house.records() == was
+
+
+def test_a_dry_run_only_says_that_a_lost_run_has_its_end(house: House) -> None:
+    part = replace(PART, kind="rollout")
+    house(replace(part, runs=runs({"outcome": Outcome.LOST})))
+    was = house.records()
+    house.found = [part]
+
+    looked = importing.look_around([str(house.place)], house.ledger, house.settings)
+
+    assert [type(each) for each in looked] == [Imported]
+    assert house.records() == was
+
+
 def _lose(ledger: Ledger) -> None:
     with ledger.database.transaction() as db:
         for table in ("runs", "sessions", "usage"):

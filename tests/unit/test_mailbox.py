@@ -7,7 +7,7 @@ import pytest
 from support.runs import AT, SESSION, run
 
 from parsers.value import replace
-from runner import clock
+from runner import artifacts, clock
 from runner.mailbox import hold_of, next_spec
 from runner.model import (
     CodexOptions,
@@ -17,14 +17,11 @@ from runner.model import (
     Outcome,
     Report,
     Run,
-    RunId,
     SessionId,
     Verdict,
 )
 from runner.session_files import SessionFiles
 from runner.store.mail import Mail
-
-NEXT = RunId("20261120-111201-512345-9f3a1c08")
 
 
 def ended(outcome: Outcome, accounts: dict[str, object] | None = None) -> Run:
@@ -119,11 +116,10 @@ def test_the_next_run_is_as_the_last_one_was(tmp_path: Any) -> None:  # noqa: AN
     )
     files = SessionFiles(tmp_path)
 
-    spec = next_spec(
-        replace(first, session_id=SessionId(SESSION)), "Next.", files, NEXT
-    )
+    spec = next_spec(replace(first, session_id=SessionId(SESSION)), "Next.", files)
 
-    assert (spec.run_id, spec.mode, spec.task) == (NEXT, Mode.RESUME, "Next.")
+    assert (spec.mode, spec.task) == (Mode.RESUME, "Next.")
+    assert spec.run_id > first.run_id
     assert spec.resume_session == SESSION
     assert spec.codex == replace(codex, once=())
     assert (spec.repo, spec.cwd, spec.codex_home) == ("/repo", "/repo", "/home")
@@ -132,3 +128,19 @@ def test_the_next_run_is_as_the_last_one_was(tmp_path: Any) -> None:  # noqa: AN
     assert spec.log_dir == str(files.runs)
     assert not spec.wait_for_session
     assert spec.task_file is None
+
+
+def test_a_clock_that_was_set_back_makes_no_run_older_than_the_last(
+    tmp_path: Any,  # noqa: ANN401
+) -> None:
+    ahead = clock.now() + timedelta(hours=1)
+    run_id = artifacts.new_run_id(ahead)
+    last = replace(
+        run(run_id=run_id, prepared_at=clock.parse_iso(clock.iso(ahead))),
+        session_id=SessionId(SESSION),
+    )
+
+    spec = next_spec(last, "Next.", SessionFiles(tmp_path))
+
+    assert spec.run_id > run_id
+    assert spec.prepared_at > last.spec.prepared_at

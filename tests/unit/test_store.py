@@ -191,7 +191,8 @@ def test_nothing_is_queued_for_an_archived_session(ledger: Ledger, logs: str) ->
 
 
 def test_a_session_with_waiting_mail_is_not_moved(ledger: Ledger, logs: str) -> None:
-    ledger.prepare(run(log_dir=logs, resume_session=SessionId(SESSION)))
+    one = first(ledger, logs)
+    ledger.store(one, over(one))
     ledger.mail.put(SESSION, "Next.", AT, lambda _: None)
     moved: list[str] = []
 
@@ -206,7 +207,8 @@ def test_a_session_with_waiting_mail_is_not_moved(ledger: Ledger, logs: str) -> 
 def test_a_move_that_fails_leaves_the_index_as_it_was(
     ledger: Ledger, logs: str
 ) -> None:
-    ledger.prepare(run(log_dir=logs, resume_session=SessionId(SESSION)))
+    one = first(ledger, logs)
+    ledger.store(one, over(one))
 
     def refuse() -> None:
         raise OSError

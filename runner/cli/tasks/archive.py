@@ -37,34 +37,37 @@ def main(found: Namespace, house: House) -> int:
     if found.all == bool(found.task):
         message = "name the tasks to archive, or all that are at rest with -a"
         raise UsageError(message)
-    rows = _at_rest(house) if found.all else house.rows(found.task)
-    if not rows:
-        house.output.lines(["No STOPPED or DIED tasks were found to archive."])
-    return max([_archive(row, house) for row in rows], default=0)
+    skipped, rows = _at_rest(house) if found.all else ([], house.rows(found.task))
+    told = [_archive(row, house) for row in rows]
+    # Not before: a reader that is gone must not keep the others back.
+    lines = [line for line, _ in told if line is not None]
+    none = ["No STOPPED or DIED tasks were found to archive."]
+    house.output.lines([*skipped, *(lines if rows else none)])
+    return max((code for _, code in told), default=0)
 
 
-def _at_rest(house: House) -> list[Row]:
+def _at_rest(house: House) -> tuple[list[str], list[Row]]:
+    """List those at rest, and a line for each that is not."""
     now = take_stock(house.ledger, house.settings)
     house.notes(now.faults)
-    rest = []
+    skipped, rest = [], []
     for row in house.ledger.sessions.newest(_NOT_ARCHIVED):
         if state_of(row, now.running) is TaskState.RUNNING:
-            house.output.lines([f"Skipping task {row.session_id} (RUNNING)."])
+            skipped.append(f"Skipping task {row.session_id} (RUNNING).")
         else:
             rest.append(row)
-    return rest
+    return skipped, rest
 
 
-def _archive(row: Row, house: House) -> int:
+def _archive(row: Row, house: House) -> tuple[str | None, int]:
     try:
         moved = archive.archive(row, house.ledger, house.settings)
     except RunnerError as error:
         house.note(f"Failed to archive task {row.session_id}: {error}")
-        return error.exit_code
+        return None, error.exit_code
     if moved.is_new:
         size = shown.size(moved.size)
         text = f"Task {row.session_id} archived to {moved.directory} ({size})."
     else:
         text = f"Task {row.session_id} is already archived."
-    house.output.lines([text])
-    return 0
+    return text, 0

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 
-from runner.cli import shown
+from runner.cli import render, shown
 from runner.errors import UsageError
 from runner.model import TaskState
 from runner.service.listing import listing, strangers
@@ -61,7 +60,7 @@ def main(found: Namespace, house: House) -> int:
         house.output.lines([json.dumps([_json(each) for each in listed], indent=2)])
     elif not listed:
         house.output.lines(["No tasks found."])
-    elif sys.stdout.isatty():
+    elif render.is_terminal():
         rows = _short_rows(listed, found.time_format)
         shown.table(_SHORT_COLUMNS, rows, whole=("ID", "State", "Updated"))
     else:

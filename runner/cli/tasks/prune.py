@@ -8,7 +8,6 @@ from runner import clock, session_files
 from runner.cli import shown
 from runner.errors import RunnerError, UsageError
 from runner.service import archive
-from runner.service.tasks import take_stock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,35 +45,41 @@ def arguments(parser: ArgumentParser) -> None:
 def main(found: Namespace, house: House) -> int:
     """Remove what is old, one line each, and tell how much that gives back."""
     instant = clock.now() - _age(found.older_than)
-    now = take_stock(house.ledger, house.settings)
     rows = archive.older_than(instant, house.ledger, with_active=found.all)
-    rows = [row for row in rows if row.session_id not in now.running]
-    sizes, code = [], 0
-    for row in rows:
-        try:
-            sizes.append(_prune(row, house, is_dry=found.dry_run))
-        except RunnerError as error:
-            house.note(f"{row.session_id}: {error}")
-            code = error.exit_code
+    told = [_prune(row, house, is_dry=found.dry_run) for row in rows]
+    sizes = [size for _, size, code in told if not code]
     will = "would be " if found.dry_run else ""
-    total = shown.size(sum(sizes))
-    house.output.lines([f"{len(sizes)} tasks {will}removed; {total} {will}given back."])
-    return code
-
-
-def _prune(row: Row, house: House, *, is_dry: bool) -> int:
-    if is_dry:
-        files = session_files.placed(
-            house.settings.state_home, row.session_id, row.archived_in
-        )
-        size = session_files.size(files)
-    else:
-        size = archive.remove(row, house.ledger, house.settings).size
-    title = f" {shown.line(row.title)}" if row.title else ""
+    total = f"{shown.count(len(sizes), 'task')} {will}removed"
+    # Not before: a reader that is gone must not keep the others.
     house.output.lines(
-        [f"{row.session_id} {row.updated_at[:10]} {shown.size(size)}{title}"]
+        [
+            *(line for line, _, code in told if not code),
+            f"{total}; {shown.size(sum(sizes))} {will}given back.",
+        ]
     )
-    return size
+    return max((code for _, _, code in told), default=0)
+
+
+def _prune(row: Row, house: House, *, is_dry: bool) -> tuple[str, int, int]:
+    """Remove a task, or only look how large it is: line, bytes and exit code."""
+    try:
+        size = _size(row, house) if is_dry else _remove(row, house)
+    except RunnerError as error:
+        house.note(f"{row.session_id}: {error}")
+        return "", 0, error.exit_code
+    title = f" {shown.line(row.title)}" if row.title else ""
+    line = f"{row.session_id} {row.updated_at[:10]} {shown.size(size)}{title}"
+    return line, size, 0
+
+
+def _size(row: Row, house: House) -> int:
+    home = house.settings.state_home
+    files = session_files.placed(home, row.session_id, row.archived_in)
+    return session_files.size(files)
+
+
+def _remove(row: Row, house: House) -> int:
+    return archive.remove(row, house.ledger, house.settings, if_unchanged=True).size
 
 
 def _age(text: str) -> timedelta:

@@ -42,7 +42,8 @@ def main(found: Namespace, house: House) -> int:
     if result.has_succeeded and result.answer is not None:
         return 0
     house.note(_explanation(result))
-    return 0 if result.has_succeeded else 1
+    has_lost_it = result.run.has_answer and result.answer is None
+    return 0 if result.has_succeeded and not has_lost_it else 1
 
 
 def _explanation(result: Result) -> str:
@@ -50,7 +51,8 @@ def _explanation(result: Result) -> str:
     said = f": {verdict.error}" if verdict and verdict.error else ""
     text = f"run {run.run_id} {verdict.outcome if verdict else ''}{said}"
     if result.answer is None:
-        text += "; it gave no answer"
+        gone = "its answer cannot be read: the events of the run are gone"
+        text += f"; {gone if result.run.has_answer else 'it gave no answer'}"
         if result.earlier is not None:
             text += f" (run {result.earlier.run_id} before it did: --run shows it)"
     return text

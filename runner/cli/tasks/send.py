@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from runner import prompt
+from runner import process, prompt
 from runner.cli import render
+from runner.orders import STOP_SIGNALS
 from runner.service import send
 
 TYPE_CHECKING = False
@@ -37,9 +38,15 @@ def main(found: Namespace, house: House) -> int:
     text = prompt.from_argument(found.prompt)
     row = house.row(found.task)
     verb = send.queue if found.queue else send.send
-    sent = verb(row, text, house.ledger, house.settings, render.note)
+    # Whoever is interrupted is told first what has become of the prompt.
+    with process.held_back(STOP_SIGNALS):
+        sent = verb(row, text, house.ledger, house.settings, render.note)
+        _tell(sent, found)
+    return 0
+
+
+def _tell(sent: send.Sent, found: Namespace) -> None:
     if sent.run_id is not None:
         render.note(f"run {sent.run_id} works on it")
     elif found.queue:
         render.note(f"queued, {sent.ahead} before it" if sent.ahead else "queued")
-    return 0

@@ -25,6 +25,7 @@ EXAMPLES = """\
   codex-tasks start --repo https://example.org/app.git --working-dir app "Review it"
 """
 DEFAULT_START_SECONDS = "60"
+LONGEST_TITLE = 200
 DEFAULT_STALL_SECONDS = "3600"
 
 
@@ -71,7 +72,7 @@ def arguments(parser: ArgumentParser) -> None:
     add(
         "--codex-bin", metavar="BIN", default="codex", help="the binary; default: codex"
     )
-    add("--timeout", metavar="SECONDS", help="end each run after this time")
+    add("--timeout", metavar="SECONDS", help="end each run after this time (0: never)")
     add(
         "--stall-timeout",
         metavar="SECONDS",
@@ -149,7 +150,7 @@ def _beginning(found: Namespace, house: House) -> start.Beginning:
     }
     return start.Beginning(
         prompt=text,
-        title=found.title or None,
+        title=_title(found.title),
         working_dir=found.working_dir,
         config_file=found.config_file,
         codex=CodexOptions(
@@ -163,6 +164,15 @@ def _beginning(found: Namespace, house: House) -> start.Beginning:
         output_schema=found.output_schema,
         **limits,
     )
+
+
+def _title(text: str | None) -> str | None:
+    """Take a title as it is found later: one line, not too long."""
+    title = " ".join((text or "").split())
+    if len(title) > LONGEST_TITLE:
+        message = f"--title has {len(title)} characters: {LONGEST_TITLE} at the most"
+        raise UsageError(message)
+    return title or None
 
 
 def _seconds(text: str | None, name: str, default: float | None) -> float | None:

@@ -6,7 +6,7 @@ import json
 
 from runner import config
 from runner.cli import shown
-from runner.errors import UsageError
+from runner.errors import RunnerError, TooLateError, UsageError
 from runner.service import status
 from runner.service.tasks import look, take_stock
 
@@ -38,7 +38,7 @@ def arguments(parser: ArgumentParser) -> None:
     add(
         "--timeout",
         metavar="SECONDS",
-        help="wait no longer than this (then exit 124; default: without limit)",
+        help="wait no longer than this, then exit 124 (default, and 0: no limit)",
     )
     add("task", metavar="TASK", nargs="*", help="the tasks")
 
@@ -48,19 +48,30 @@ def main(found: Namespace, house: House) -> int:
     _check(found)
     rows = _selected(found, house)
     marks = status.mark([row.session_id for row in rows], house.ledger)
-    done = _wait(found, list(marks), house)
-    reports = []
-    for row in rows:
+    done, late = _wait(found, list(marks), house)
+    reports = [report for row in rows if (report := _report(row, house)) is not None]
+    if found.json:
+        value = reports[0] if found.one and reports else reports
+        house.output.lines([json.dumps(value, indent=2)])
+    elif reports:
+        house.output.lines(shown.blocks(reports, found.time_format))
+    elif not rows:
+        house.note("there are no such tasks")
+    if late is not None:
+        raise late
+    succeeded = (status.has_succeeded(each, marks[each], house.ledger) for each in done)
+    return 0 if all(succeeded) and len(reports) == len(rows) else 1
+
+
+def _report(row: Row, house: House) -> dict[str, object] | None:
+    """Tell how a task is; what is wrong with one concerns that one."""
+    try:
         task = look(row, house.ledger, house.settings)
         house.notes(shown.damage(task.files, task.id, task.state))
-        reports.append(status.report(task, house.ledger, house.settings))
-    if found.json:
-        value = reports[0] if found.one else reports
-        house.output.lines([json.dumps(value, indent=2)])
-    else:
-        house.output.lines(shown.blocks(reports, found.time_format))
-    succeeded = (status.has_succeeded(each, marks[each], house.ledger) for each in done)
-    return 0 if all(succeeded) else 1
+        return status.report(task, house.ledger, house.settings)
+    except RunnerError as error:
+        house.note(f"{row.session_id}: {error}")
+        return None
 
 
 def _check(found: Namespace) -> None:
@@ -89,13 +100,21 @@ def _selected(found: Namespace, house: House) -> list[Row]:
     return rows
 
 
-def _wait(found: Namespace, ids: list[str], house: House) -> list[str]:
+def _wait(
+    found: Namespace, ids: list[str], house: House
+) -> tuple[list[str], TooLateError | None]:
     """Wait if that is asked for; return the tasks whose success counts."""
     if not (found.wait or found.wait_any) or not ids:
-        return []
+        return [], None
     timeout = None
     if found.timeout is not None:
         timeout = config.seconds(found.timeout, "--timeout")
-    return status.wait(
-        ids, house.ledger, house.settings, for_any=found.wait_any, timeout=timeout
-    )
+    for_any = found.wait_any
+    try:
+        done = status.wait(
+            ids, house.ledger, house.settings, for_any=for_any, timeout=timeout
+        )
+    except TooLateError as error:
+        # How they are by now is told all the same.
+        return [], error
+    return done, None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from runner.cli import shown
 from runner.errors import RunnerError, UsageError
 from runner.service import stop
-from runner.service.tasks import take_stock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,27 +26,28 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def main(found: Namespace, house: House) -> int:
-    """Stop tasks, one line each; one that fails does not keep the others running."""
+    """Stop tasks; what became of each is told when all have been dealt with."""
     if found.all == bool(found.task):
         message = "name the tasks to stop, or all that are running with -a"
         raise UsageError(message)
     if found.all:
-        ids = sorted(take_stock(house.ledger, house.settings).running)
+        ids = stop.at_work(house.ledger)
     else:
         ids = [row.session_id for row in house.rows(found.task)]
-    if not ids:
-        house.output.lines(["No running tasks to stop."])
-    codes = [_stop(session_id, house) for session_id in ids]
-    return max(codes, default=0)
+    told = [_stop(session_id, house) for session_id in ids]
+    # Not before: a reader that is gone must not keep the others running.
+    lines = [line for line, _ in told if line is not None]
+    house.output.lines(lines if ids else ["No running tasks to stop."])
+    return max((code for _, code in told), default=0)
 
 
-def _stop(session_id: str, house: House) -> int:
+def _stop(session_id: str, house: House) -> tuple[str | None, int]:
     try:
         stopped = stop.stop_session(session_id, house.ledger, house.settings)
     except RunnerError as error:
         house.note(f"{session_id}: {error}")
-        return error.exit_code
+        return None, error.exit_code
     what = "stopped." if stopped.runs else "is not running; nothing to stop."
-    skipped = f" {stopped.skipped} waiting prompts skipped." if stopped.skipped else ""
-    house.output.lines([f"Task {session_id} {what}{skipped}"])
-    return 0
+    skipped = f" {shown.count(stopped.skipped, 'waiting prompt')} skipped."
+    line = f"Task {stopped.session_id} {what}{skipped if stopped.skipped else ''}"
+    return line, 0

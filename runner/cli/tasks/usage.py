@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 
 from parsers.value import as_dict
 from runner import clock
+from runner.cli import render
 from runner.service import usage
 
 TYPE_CHECKING = False
@@ -61,7 +61,7 @@ def main(found: Namespace, house: House) -> int:
 def _show(report: Report, house: House) -> None:
     from runner.cli import usage_table  # noqa: PLC0415 - not for --json
 
-    if sys.stdout.isatty():
+    if render.is_terminal():
         house.output.text(usage_table.drawn(report))
     else:
         house.output.lines(usage_table.plain(report))

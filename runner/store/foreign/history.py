@@ -57,6 +57,7 @@ class History(Value):
     """The runs of one session; `session_id` is None when Codex named no thread.
 
     `config_path` is the configuration that the old tool's `--config-file` named.
+    `is_at_work` tells that the last run has no end yet and seems to be under way.
     """
 
     session_id: str | None
@@ -69,6 +70,7 @@ class History(Value):
     kind: Kind
     source: Path
     runs: tuple[ForeignRun, ...]
+    is_at_work: bool = False
 
 
 class Unreadable(Value, kw_only=False):

@@ -13,6 +13,7 @@ from parsers import payloads, records, untrusted
 from parsers.value import Value
 from runner.store.foreign import sources, verdicts
 from runner.store.foreign.history import ForeignRun, History, Unreadable
+from runner.store.foreign.living import Living
 from runner.store.foreign.turns import read_turns
 
 TYPE_CHECKING = False
@@ -44,10 +45,11 @@ class Source(Value, kw_only=False):
 def read_rollouts(codex_home: Path) -> Iterator[History | Unreadable]:
     """Read the threads of a CODEX_HOME, each once."""
     seen: set[str] = set()
+    living = Living()
     for top in filter(sources.is_directory, (codex_home / name for name in SESSIONS)):
         faults: list[OSError] = []
         for path in _files(top, faults):
-            found = _read(path, seen, is_archived=top.name != SESSIONS[0])
+            found = _read(path, seen, living, is_archived=top.name != SESSIONS[0])
             if found is not None:
                 yield found
         for fault in faults:
@@ -55,13 +57,13 @@ def read_rollouts(codex_home: Path) -> Iterator[History | Unreadable]:
 
 
 def _read(
-    path: Path, seen: set[str], *, is_archived: bool
+    path: Path, seen: set[str], living: Living, *, is_archived: bool
 ) -> History | Unreadable | None:
     try:
         found = _look_at(path, is_archived=is_archived)
         if found is None or found.header.thread_id in seen:
             return None
-        history = _history(found)
+        history = _history(found, living)
     except OSError as error:
         return Unreadable(path, sources.why(error))
     seen.add(found.header.thread_id)
@@ -105,7 +107,7 @@ def _is_agent(meta: Mapping[str, object]) -> bool:
     return "subagent" in names or meta.get("thread_source") == "subagent"
 
 
-def _history(found: Source) -> History:
+def _history(found: Source, living: Living) -> History:
     with sources.opened(found.path) as stream:
         turns = read_turns(stream, found.header)
     created_at = _made_at(found)
@@ -124,6 +126,7 @@ def _history(found: Source) -> History:
         kind="rollout",
         source=found.path,
         runs=runs,
+        is_at_work=bool(turns) and turns[-1].ended is None and living.has(found.path),
     )
 
 

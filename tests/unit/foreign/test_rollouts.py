@@ -1,4 +1,6 @@
 import json
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -309,6 +311,34 @@ def test_a_turn_that_was_killed_is_lost(
 
     assert (run.outcome, run.answer) == (Outcome.LOST, "I will")
     assert digest_of(run).ended is None
+
+
+@pytest.mark.parametrize(
+    ("last", "is_fresh", "is_open", "is_at_work"),
+    [
+        (USER, True, False, True),
+        (USER, False, False, False),
+        (USER, False, True, True),
+        (END, True, True, False),
+        (event("turn_aborted", turn_id=TURN), True, True, False),
+    ],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="only /proc names open files")
+def test_a_turn_without_an_end_may_be_at_work(  # noqa: PLR0913 # a table
+    tmp_path: Path,
+    make_rollout: MakeRollout,
+    last: Told,
+    *,
+    is_fresh: bool,
+    is_open: bool,
+    is_at_work: bool,
+) -> None:
+    path = make_rollout(BEGIN, USER, last)
+    if not is_fresh:
+        os.utime(path, (0, 0))
+
+    with (path if is_open else Path(os.devnull)).open("ab"):
+        assert only(tmp_path).is_at_work is is_at_work
 
 
 def test_an_old_turn_that_ended_without_an_answer_has_failed(
