@@ -1,10 +1,10 @@
 """Take the histories that other tools have made into the ledger, each session once.
 
 What is on record stays as it is, save a run that was lost and of which its rollout has
-the end since. Of several sources that know a thread the one that
-knows most of it is asked first, and the others add nothing, so that no usage counts
-twice. A session is written beside, put in place by one rename, then taken into the
-index: whoever is killed in between is completed by the next import.
+the end since. Of several sources that know a thread the one that knows most of it is
+asked first, and the others add nothing, so that no usage counts twice. A session is
+written beside, put in place by one rename, then taken into the index: whoever is killed
+in between is completed by the next import.
 """
 
 from __future__ import annotations

@@ -9,7 +9,12 @@ from support.runs import AT, PROCESS, SESSION, run
 
 from parsers.value import replace
 from runner import record
-from runner.errors import AlreadyDeliveredError, ArchivedError, NoSuchTaskError
+from runner.errors import (
+    AlreadyDeliveredError,
+    ArchivedError,
+    NoSuchTaskError,
+    SessionBusyError,
+)
 from runner.model import (
     Ended,
     Finished,
@@ -301,3 +306,71 @@ def test_a_run_that_has_been_launched_is_counted_once_it_is_over(
     (total,) = consumption.totals(ledger.database, "session")
 
     assert (total.key, total.runs, total.input_tokens) == (one.run_id, 1, 100)
+
+
+def test_a_number_of_another_session_s_mailbox_is_not_delivered(
+    ledger: Ledger, logs: str
+) -> None:
+    one = delivering(ledger, logs)
+    elsewhere = run(
+        Launching(supervisor=PROCESS),
+        log_dir=logs,
+        run_id=RunId("20261120-081201-512345-00000000"),
+        resume_session=SessionId(SESSION[:-1] + "9"),
+        mail_id=one.spec.mail_id,
+    )
+
+    ledger.adopt(elsewhere)
+
+    assert len(ledger.mail.waiting(SESSION)) == 1
+
+
+@pytest.mark.parametrize("verb", ["move", "remove"])
+def test_a_session_is_not_put_away_while_a_run_on_it_is_not_over(
+    ledger: Ledger, logs: str, verb: str
+) -> None:
+    first(ledger, logs)
+    moved: list[str] = []
+
+    def put_away() -> int:
+        def rename() -> None:
+            moved.append("x")
+
+        if verb == "remove":
+            return ledger.remove(SESSION, rename)
+        return ledger.move(SESSION, "archive/x", [], rename)
+
+    with pytest.raises(SessionBusyError):
+        put_away()
+
+    assert moved == []
+    assert ledger.sessions.find(SESSION) is not None
+
+
+def test_a_supervisor_of_the_version_before_keeps_the_index_true(
+    ledger: Ledger, logs: str
+) -> None:
+    one = run(Launching(supervisor=PROCESS), log_dir=logs)
+    ledger.adopt(one)
+    done = replace(
+        finished(one, model="gpt-5", token_usage=USAGE, cost={"usd": 0.5}),
+        session_id=SessionId(SESSION),
+    )
+    old = "update runs set state = ?, session_id = ?, outcome = ?, record = ?"
+    with ledger.database.transaction() as db:
+        named = replace(one, session_id=SessionId(SESSION))
+        for state, each, session in (
+            ("launching", one, None),
+            ("launching", named, SESSION),
+            ("finished", done, SESSION),
+        ):
+            text = json.dumps(record.to_json(each))
+            values = (state, session, each.outcome, text, one.run_id)
+            db.execute(f"{old} where run_id = ?", values)
+
+    row = ledger.sessions.find(SESSION)
+    assert row is not None
+    assert (row.last_run, row.outcome) == (one.run_id, "succeeded")
+    assert ledger.sessions.ids() == {SESSION}
+    (total,) = consumption.totals(ledger.database, "session")
+    assert (total.key, total.total_tokens) == (SESSION, 110)

@@ -60,7 +60,11 @@ def _let_sql_be_heard() -> None:
 
     class Heard(sqlite3.Connection):
         def execute(self, sql: str, *values: object) -> sqlite3.Cursor:
-            sys.audit("sqlite3.execute", sql)
+            try:
+                sys.audit("sqlite3.execute", sql)
+            except OSError as error:
+                message = "database or disk is full"
+                raise sqlite3.OperationalError(message) from error
             return super().execute(sql, *values)  # type: ignore[arg-type]  # passed on
 
     connect = functools.partial(sqlite3.connect, factory=Heard)

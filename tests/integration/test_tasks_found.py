@@ -1,0 +1,282 @@
+"""What reviews have found: each of these was wrong once."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from support import stand_in as script
+from support.commands import Cli, fields
+from support.processes import wait_until
+from support.sabotage import fails, sabotaged
+from support.sessions import Session, Sessions
+from support.stand_in import StandIn
+from support.tasks import gone
+
+OTHER = "01a1f000-0000-7000-8000-00000000000f"
+COMMAND = "runner.cli.codex_tasks"
+
+
+@pytest.fixture
+def busy(sessions: Sessions, codex: StandIn, go: Path) -> Session:
+    """Start a session whose runs wait for the test."""
+    codex.plays(
+        *script.begin(),
+        script.wait_for(go),
+        script.when("fail", *script.fail("it did not work")),
+        script.message("answer to $PROMPT"),
+        script.complete(),
+        thread=script.FRESH,
+    )
+    return sessions.start("-t", "mine", "Begin.")
+
+
+def by_the_other_door(cli: Cli, session: Session, *words: object) -> dict[str, str]:
+    """Carry a session on with `run_codex_task`, to the end."""
+    usual = ("--repo", session.sessions.repo, "--resume", session.id)
+    done = cli(*usual, "--codex-bin", session.sessions.stand_in.path, *words)
+    assert done.returncode == 0, done.stderr
+    return fields(done.stdout)
+
+
+def test_a_run_in_which_codex_works_on_another_thread_stays_with_its_session(
+    busy: Session, codex: StandIn, go: Path
+) -> None:
+    go.touch()
+    busy.wait()
+    codex.plays(*script.begin(OTHER), script.complete())
+
+    busy.send("Next.")
+    busy.wait()
+
+    status = busy.status
+    assert (status["title"], status["state"], status["runs"]) == ("mine", "DIED", 2)
+    assert "worked on" in status["error"]
+    assert set(busy.sessions.listed("-a")) == {busy.id}
+    assert busy.sessions("verify").code == 0
+
+
+def test_stop_ends_a_run_whose_thread_is_named_meanwhile(
+    sessions: Sessions, codex: StandIn
+) -> None:
+    codex.plays(
+        script.on_signal("INT", *script.begin()),
+        script.ignore("TERM"),
+        script.hang(),
+        thread=script.FRESH,
+    )
+    begun = sessions.begin(*sessions.starting("Begin."))
+    wait_until(lambda: bool(sessions.running), what="a run without a thread")
+    (run_id,) = sessions.running
+    record = sessions.records[0]
+    wait_until(lambda: sessions.records[0]["state"] == "running", what="the launch")
+
+    said = sessions("stop", "-a")
+
+    begun.wait()
+    record = sessions.records[0]
+    assert record["state"] == "finished"
+    assert "stopped." in said.stdout
+    assert run_id == record["run_id"]
+
+
+def test_stop_all_goes_on_when_nobody_reads_what_it_says(
+    busy: Session, sessions: Sessions
+) -> None:
+    others = [sessions.start() for _ in range(2)]
+
+    argv = sessions.cli.argv("stop", "-a", command="codex_tasks")
+    quoted = " ".join(map(str, ("exec", *(f"'{word}'" for word in argv), ">&-")))
+    subprocess.run(["/bin/sh", "-c", quoted], env=sessions.cli.env(), check=False)
+
+    assert [each.state for each in (busy, *others)] == ["STOPPED"] * 3
+
+
+def test_stop_does_not_start_what_waits(busy: Session, go: Path) -> None:
+    busy.queue("Never.")
+    busy.lose(codex=True)
+
+    said = busy.sessions("stop", "-a")
+
+    assert "1 waiting prompt skipped" in said.stdout
+    go.touch()
+    busy.wait()
+    assert busy.given == ["Begin."]
+
+
+def test_stop_ends_a_run_although_the_disk_refuses_to_skip_its_mail(
+    busy: Session,
+) -> None:
+    busy.queue("Never.")
+    files = busy.runs[0]
+    codex = files.codex()
+    skipping = "update mail set state = 'skipped'"
+
+    said = busy.sessions(
+        "stop", busy.id, env=sabotaged(fails(COMMAND, "sqlite3.execute", skipping))
+    )
+
+    assert gone(codex)
+    assert "Traceback" not in said.stderr
+    assert said.code == 0
+
+
+def test_a_prompt_that_is_queued_but_cannot_be_delivered_is_queued(
+    busy: Session, codex: StandIn, go: Path
+) -> None:
+    go.touch()
+    busy.wait()
+    away = codex.path.with_name("away")
+    codex.path.rename(away)
+
+    said = busy.queue("Once.")
+
+    assert said.code == 0
+    assert "not delivered yet" in said.stderr
+    away.rename(codex.path)
+    busy.wait()
+    assert busy.given == ["Begin.", "Once."]
+
+
+@pytest.mark.slow
+def test_archives_at_once_leave_one_directory(sessions: Sessions) -> None:
+    for _ in range(4):
+        session = sessions.ended()
+
+        begun = [sessions.begin("archive", session.id) for _ in range(6)]
+        codes = [each.wait().code for each in begun]
+
+        assert set(codes) <= {0, 75}
+        assert 0 in codes
+        assert not session.directory.exists()
+        assert sessions("unarchive", session.id).code == 0
+        assert session.send("Next.").code == 0
+        session.wait()
+    assert sessions("verify").code == 0
+
+
+def test_the_answer_of_an_archived_session_is_that_of_its_last_run(
+    cli: Cli, sessions: Sessions
+) -> None:
+    session = sessions.ended()
+    sessions("archive", session.id)
+
+    by_the_other_door(cli, session, "--task", "Second.")
+
+    status = session.status
+    assert (status["state"], status["last_prompt"]) == ("ARCHIVED", "Second.")
+    assert status["last_result"] == "answer to Second."
+    assert session.result().stdout == "answer to Second.\n"
+    assert sessions("verify").code == 0
+
+
+def test_an_answer_outlives_the_files_of_its_run(sessions: Sessions) -> None:
+    session = sessions.ended()
+    session.runs[0].path(".events.jsonl").unlink()
+
+    kept = session.result()
+    (session.directory / "task.result").unlink()
+    lost = session.result()
+
+    assert (kept.code, kept.stdout) == (0, "answer to Begin.\n")
+    assert (lost.code, lost.stdout) == (1, "")
+    assert "cannot be read" in lost.stderr
+
+
+def test_a_prompt_file_that_is_gone_concerns_its_task_alone(
+    busy: Session, sessions: Sessions, go: Path
+) -> None:
+    busy.queue("Lost.")
+    busy.lose(codex=True)
+    (prompt,) = (busy.directory / "mail").iterdir()
+    prompt.unlink()
+    go.touch()
+    other = sessions.ended()
+
+    said = sessions("status", "--json", "-a")
+
+    found = {each["id"]: each for each in json.loads(said.stdout)}
+    assert found.keys() == {busy.id, other.id}
+    assert "cannot read the prompt" in found[busy.id]["queue_held"]
+    assert sessions("stop", busy.id).code == 0
+    assert sessions("rm", busy.id).code == 0
+
+
+@pytest.mark.parametrize("option", ["-t", "-m"])
+def test_stray_bytes_in_an_option_break_nothing(
+    sessions: Sessions, option: str
+) -> None:
+    words = sessions.starting(option, os.fsdecode(b"x\xff"), "Begin.")
+
+    said = sessions(*words)
+
+    assert said.code == 0, said.stderr
+    assert sessions("status", "--wait", said.stdout.strip()).code == 0
+    listed = sessions("ls")
+    assert (listed.code, listed.stderr) == (0, "")
+    assert sessions("usage").code == 0
+
+
+@pytest.mark.parametrize("command", ["ls", "usage", "status"])
+def test_a_closed_standard_output_is_a_reader_that_is_gone(
+    sessions: Sessions, command: str
+) -> None:
+    session = sessions.ended()
+    words = [session.id] if command == "status" else []
+    argv = sessions.cli.argv(command, *words, command="codex_tasks")
+    quoted = " ".join(("exec", *(f"'{word}'" for word in argv), ">&-"))
+
+    done = subprocess.run(
+        ["/bin/sh", "-c", quoted],
+        env=sessions.cli.env(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("words", [["start"], ["send", "mine"]])
+def test_a_prompt_that_codex_would_refuse_is_refused_before(
+    busy: Session, go: Path, words: list[str]
+) -> None:
+    go.touch()
+    busy.wait()
+
+    said = busy.sessions(*words, os.fsdecode(b"bad \xff"))
+
+    assert said.code == 2
+    assert "no UTF-8" in said.stderr
+    assert len(busy.sessions.records) == 1
+
+
+def test_nothing_is_started_for_whoever_looks_from_inside_a_run(
+    busy: Session, go: Path
+) -> None:
+    busy.queue("Next.")
+    busy.lose(codex=True)
+    inside = {"CODEX_RUNNER_RUN": "20261120-101201-512345-9f3a1c07"}
+
+    seen = busy.sessions("status", "--json", "--one", busy.id, env=inside)
+
+    assert json.loads(seen.stdout)["queue"] == 1
+    assert busy.given == ["Begin."]
+    go.touch()
+    assert busy.wait().code in {0, 1}
+    assert busy.given == ["Begin.", "Next."]
+
+
+def test_a_start_that_the_disk_refuses_leaves_nothing_behind(
+    sessions: Sessions,
+) -> None:
+    said = sessions(
+        *sessions.starting("Begin."),
+        env=sabotaged(fails(COMMAND, "open", ".meta.json")),
+    )
+
+    assert said.code == 1
+    assert "No space left" in said.stderr
+    pending = sessions.state_home / ".pending"
+    assert not pending.exists() or list(pending.iterdir()) == []
