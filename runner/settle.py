@@ -7,7 +7,7 @@ import os
 
 from parsers.value import replace
 from runner import config, record, session_files, session_lock
-from runner.errors import FileFault, RunnerError, StaleStateError
+from runner.errors import FileFault, LedgerFault, RunnerError, StaleStateError
 from runner.judge import Exit
 from runner.liveness import Life, life_of
 from runner.store.ledger import read_meta
@@ -43,7 +43,7 @@ def settle(
         holds_session: the caller has the lock of its session.
 
     Raises:
-        RunnerFault: the record cannot be read or written.
+        RunnerFault: the record cannot be read.
     """
     run = session_files.located(settings.state_home, run)
     if run.is_finished or (life := life_of(run)) is Life.SUPERVISOR:
@@ -63,12 +63,21 @@ def settle(
         run, ended, ledger, theirs
     )
     _tell_session(finished, ledger, settings, holds_session=holds_session)
+    return _on_record(run, finished, ledger)
+
+
+def _on_record(run: Run, finished: Run, ledger: Ledger) -> Run:
+    """Put a verdict on record; a full disk does not keep the truth from being told."""
     try:
         return ledger.store(run, finished)
     except StaleStateError:
         return ledger.find(run.run_id)
+    except LedgerFault:
+        return finished
     except FileFault:
-        return ledger.store(run, finished, with_meta=False)
+        with contextlib.suppress(LedgerFault):
+            ledger.store(run, finished, with_meta=False)
+        return finished
 
 
 def _named(run: Run, ledger: Ledger, settings: Config) -> Run:

@@ -85,6 +85,8 @@ def _block(report: Mapping[str, object], time_format: str) -> Iterator[str]:
     if report["queue"]:
         held = f", held: {line(report['queue_held'])}" if report["queue_held"] else ""
         yield f"Queue: {report['queue']} waiting{held}"
+    if report["skipped"]:
+        yield f"Skipped: {report['skipped']} prompts were never delivered"
     yield f"Usage: {_usage(report)}"
     yield from _text("Last Prompt", report["last_prompt"])
     yield from _text("Last Result", report["last_result"])

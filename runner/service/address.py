@@ -40,7 +40,12 @@ def find(text: str, ledger: Ledger) -> Row:
         return next(iter(found.values()))
     if found:
         raise UsageError(_ambiguous(text, list(found.values())))
-    raise NoSuchTaskError(text)
+    # Before Codex named threads for it, another tool gave its tasks ids of its own.
+    old_id = home.session_id(wanted)
+    was = ledger.sessions.imported_as(old_id) if old_id else None
+    if was is None:
+        raise NoSuchTaskError(text)
+    return was
 
 
 def find_all(texts: Sequence[str], ledger: Ledger) -> list[Row]:

@@ -37,7 +37,10 @@ def listing(
 ) -> list[Listed]:
     """Return the sessions that are in one of these states, the newest first."""
     home = settings.state_home
-    rows = ledger.sessions.newest(states, now.running, limit)
+    rows = [
+        row if row.outcome else tasks.judged(row, now, ledger, settings)
+        for row in ledger.sessions.newest(states, now.running, limit)
+    ]
     waiting = ledger.mail.counts()
     repos = ledger.sessions.repos(row.session_id for row in rows)
     return [

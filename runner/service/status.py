@@ -61,6 +61,7 @@ def report(task: Task, ledger: Ledger, settings: Config) -> Json:
         "runs": len(task.runs),
         "queue": task.waiting,
         "queue_held": task.hold,
+        "skipped": ledger.mail.skipped(row.session_id),
         "last_prompt": last.spec.task,
         **answers,
         **_consumed(task, ledger, settings),

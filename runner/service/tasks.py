@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parsers.value import Value
+from parsers.value import Value, replace
 from runner import session_files
 from runner.config import RUN_MARKER
 from runner.errors import FileFault, RunnerError, RunnerFault
@@ -64,6 +64,10 @@ def take_stock(ledger: Ledger, settings: Config) -> Now:
         try:
             if not settle(run, ledger, settings).is_finished:
                 running.add(run.key)
+            elif not ledger.find(run.run_id).is_finished:
+                faults.append(
+                    f"{run.key}: its end cannot be put on record (full disk?)"
+                )
         except RunnerError as error:
             faults.append(f"{run.key}: {error}")
     # Judging a run that never came to be has put its prompt back.
@@ -95,6 +99,14 @@ def _has_living_run(session_id: str, ledger: Ledger, settings: Config) -> bool:
     unfinished = ledger.unfinished_of(session_id)
     settled = [settle(run, ledger, settings) for run in unfinished]
     return any(not run.is_finished for run in settled)
+
+
+def judged(row: Row, now: Now, ledger: Ledger, settings: Config) -> Row:
+    """Return a session with an outcome that could not be put on record."""
+    last = ledger.last_of(row.session_id)
+    if row.outcome is not None or row.session_id in now.running or last is None:
+        return row
+    return replace(row, outcome=settle(last, ledger, settings).outcome)
 
 
 def _is_delivering(session_id: str, ledger: Ledger, settings: Config) -> bool:
@@ -141,7 +153,10 @@ def look(row: Row, ledger: Ledger, settings: Config) -> Task:
     row = ledger.sessions.find(row.session_id) or row
     row = _where_it_lies(row, ledger, settings)
     runs = tuple(
-        session_files.located(settings.state_home, run)
+        # One that is over by now although the disk has refused to note it.
+        settle(run, ledger, settings)
+        if not (run.is_finished or running)
+        else session_files.located(settings.state_home, run)
         for run in ledger.of_session(row.session_id)
     )
     if not runs:
@@ -150,7 +165,9 @@ def look(row: Row, ledger: Ledger, settings: Config) -> Task:
     waiting = ledger.mail.waiting(row.session_id)
     return Task(
         row=row,
-        state=state_of(row, {row.session_id} if running else ()),
+        state=state_of(
+            replace(row, outcome=runs[-1].outcome), {row.session_id} if running else ()
+        ),
         files=session_files.placed(
             settings.state_home, row.session_id, row.archived_in
         ),

@@ -95,6 +95,11 @@ class Mailboxes:
         """Return all that ever was in a session's mailbox."""
         return self._of("session_id = ?", session_id)
 
+    def skipped(self, session_id: str) -> int:
+        """Return how many prompts for a session were never delivered, on purpose."""
+        sql = "select count(*) from mail where session_id = ? and state = 'skipped'"
+        return int(str(self._database.rows(sql, session_id)[0][0]))
+
     def counts(self) -> dict[str, int]:
         """Return how many prompts wait, for each session that has any."""
         rows = self._database.rows(

@@ -109,6 +109,15 @@ class Sessions:
         sql = "where session_id = (select session_id from runs where run_id = ?)"
         return next(iter(self._rows(sql, run_id)), None)
 
+    def imported_as(self, old_id: str) -> Row | None:
+        """Return the session that a task of another tool has become."""
+        sql = (
+            "where session_id = (select session_id from runs where"
+            " json_extract(record, '$.accounts.imported.source') like '%/' || ?"
+            " limit 1)"
+        )
+        return next(iter(self._rows(sql, old_id)), None)
+
     def starting_with(self, prefix: str) -> list[Row]:
         """Return the sessions whose id begins like this, a few at the most."""
         return self._rows(
