@@ -1,31 +1,32 @@
 """Hold the index against the files, and mend what differs.
 
-Safe at any time: what looks different is looked at again when nobody can be writing it
-(in a transaction of the index, under the lock of the session) before it is reported.
+Safe at any time: what looks different is looked at again when nobody has written it
+meanwhile (under the lock of the session, the index unchanged) before it is reported.
 A session that is at work is left to those who work on it.
 """
 
 from __future__ import annotations
 
 import os
+from functools import partial
 
 from parsers.value import Value
 from runner import session_lock
 from runner.errors import RunnerError
-from runner.model import RunId, SessionId
+from runner.model import SessionId
 from runner.service import (
     verify_index,
     verify_mail,
     verify_session,
     verify_tree,
+    verify_twice,
     verify_views,
 )
-from runner.service.verify_findings import Finding, Findings
+from runner.service.verify_findings import HOLDER, Finding, Findings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from runner.config import Config
     from runner.service.verify_findings import Difference
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 
 # What has been mended may show what was hidden behind it.
 _ROUNDS = 4
-_HOLDER = RunId("codex-tasks verify")
+# How often to look while others write, before they are made to wait.
+_LOOKS = 3
 
 
 class Report(Value):
@@ -78,7 +80,7 @@ def _examine_all(findings: Findings, ledger: Ledger, settings: Config) -> None:
     findings.take(list(verify_index.damaged_rows(ledger, settings)))
     findings.take(list(verify_index.unknown_runs(ledger, settings)))
     findings.take(list(verify_index.unsettled_runs(ledger, settings)))
-    findings.take(_twice(settings))
+    findings.take(verify_twice.twice_differences(ledger, home))
     sessions = ledger.sessions.ids() | set(ledger.known().values())
     for session_id in sorted(sessions - findings.hidden):
         _examine(session_id, findings, ledger, settings)
@@ -111,21 +113,38 @@ def _confirm(
 ) -> bool:
     """Look again under the lock of a session; tell whether something was mended."""
     home, session = settings.state_home, SessionId(session_id)
-    taken = session_lock.take_patiently(home, ledger, session, _HOLDER)
+    taken = session_lock.take_patiently(home, ledger, session, HOLDER)
     if isinstance(taken, session_lock.Busy):
         return False
     try:
         if ledger.unfinished_of(session_id):
             return False
-        with ledger.database.transaction():
-            found = [*_recorded(session_id, ledger, settings)]
+        found = _unchanged(partial(_recorded, session_id, ledger, settings), ledger)
         return findings.take(found or [*_viewed(session_id, ledger, settings)])
     finally:
         os.close(taken.descriptor)
 
 
+def _unchanged(look: Callable[[], Iterator[Finding]], ledger: Ledger) -> list[Finding]:
+    """Look at what changes in transactions only, as it is between two of them.
+
+    The index is not kept from others while its files are read, unless they write all
+    the time.
+    """
+    database = ledger.database
+    for _ in range(_LOOKS):
+        before = database.version()
+        found = [*look()]
+        # Whoever is about to write has changed files already: that is waited for.
+        with database.transaction():
+            if database.version() == before:
+                return found
+    with database.transaction():
+        return [*look()]
+
+
 def _recorded(session_id: str, ledger: Ledger, settings: Config) -> Iterator[Finding]:
-    """Look at what changes in transactions only; the first that differs hides more."""
+    """Look at what the index has on record; the first that differs hides more."""
     rows = [*verify_session.row_differences(session_id, ledger)]
     yield from rows
     case = verify_session.case_of(session_id, ledger, settings.state_home)
@@ -142,15 +161,3 @@ def _viewed(session_id: str, ledger: Ledger, settings: Config) -> Iterator[Findi
     case = verify_session.case_of(session_id, ledger, settings.state_home)
     if case is not None:
         yield from verify_views.view_differences(case)
-
-
-def _twice(settings: Config) -> Iterator[Finding]:
-    """Name the sessions that have two directories: which is right, a user knows."""
-    found: dict[str, list[Path]] = {}
-    for files in verify_tree.places(settings.state_home):
-        found.setdefault(files.directory.name, []).append(files.directory)
-    for name, directories in sorted(found.items()):
-        if len(directories) > 1 and all(each.is_dir() for each in directories):
-            shown = [str(each.relative_to(settings.state_home)) for each in directories]
-            detail = f"it lies in {' and in '.join(shown)}"
-            yield Finding(subject=name, kind="twice", detail=detail)

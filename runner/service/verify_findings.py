@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from parsers.value import Value, replace
 from runner.errors import RunnerError
+from runner.model import RunId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+# Whom a session is held for while it is looked at.
+HOLDER = RunId("codex-tasks verify")
 
 
 class Difference(Value):

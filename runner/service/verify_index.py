@@ -77,10 +77,22 @@ def damaged_rows(ledger: Ledger, settings: Config) -> Iterator[Finding]:
 def unknown_runs(ledger: Ledger, settings: Config) -> Iterator[Finding]:
     """Name the runs that lie in a session's directory and not in the index."""
     known = ledger.known()
-    for files in verify_tree.places(settings.state_home):
-        for run_id, path in verify_tree.metas(files).items():
-            if run_id not in known and _is_unknown(run_id, path, ledger):
-                yield _unknown(run_id, files, ledger, settings)
+    seeming = [
+        (run_id, path, files)
+        for files in verify_tree.places(settings.state_home)
+        for run_id, path in verify_tree.metas(files).items()
+        if run_id not in known
+    ]
+    if not seeming:
+        return
+    # Again when nobody writes: a run and its file come in one transaction.
+    with ledger.database.transaction():
+        known = ledger.known()
+        unknown = [
+            each for each in seeming if each[0] not in known and each[1].exists()
+        ]
+    for run_id, path, files in unknown:
+        yield _unknown(run_id, path, files, ledger, settings)
 
 
 def unsettled_runs(ledger: Ledger, settings: Config) -> Iterator[Finding]:
@@ -141,18 +153,12 @@ def _move_aside(state_home: Path) -> None:
         os.close(held)
 
 
-def _is_unknown(run_id: str, path: Path, ledger: Ledger) -> bool:
-    """Look again when nobody writes: a run and its file come in one transaction."""
-    with ledger.database.transaction():
-        return run_id not in ledger.known() and path.exists()
-
-
 def _unknown(
-    run_id: str, files: SessionFiles, ledger: Ledger, settings: Config
+    run_id: str, path: Path, files: SessionFiles, ledger: Ledger, settings: Config
 ) -> Finding:
     place = files.directory.relative_to(settings.state_home)
     try:
-        run = _read(run_id, files)
+        run = _read(run_id, path, files)
     except RunnerError as error:
         return Finding(subject=run_id, kind="meta-damaged", detail=str(error))
     return Finding(
@@ -164,8 +170,7 @@ def _unknown(
     )
 
 
-def _read(run_id: str, files: SessionFiles) -> Run:
-    path = verify_tree.metas(files)[run_id]
+def _read(run_id: str, path: Path, files: SessionFiles) -> Run:
     run = read_meta(path)
     if run is None or run.run_id != run_id:
         raise record.DamagedRecordError(run_id, "it is of another run, or unreadable")
@@ -196,8 +201,9 @@ def _from_meta(
 ) -> Callable[[], object] | None:
     """Find what a row that cannot be read can be made anew from."""
     for files in verify_tree.places(settings.state_home):
-        if run_id in verify_tree.metas(files):
+        path = verify_tree.metas(files).get(run_id)
+        if path is not None:
             with contextlib.suppress(RunnerError):
-                run = _read(run_id, files)
+                run = _read(run_id, path, files)
                 return partial(ledger.adopt, run, anew=True)
     return None

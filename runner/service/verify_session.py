@@ -1,17 +1,17 @@
 """Check one session: its row, where it lies, the records of its runs.
 
-All of it changes in transactions of the index, so it is looked at inside of one.
+All of it changes in transactions of the index, so it is looked at between two of them.
 """
 
 from __future__ import annotations
 
-import contextlib
 from functools import partial
 from pathlib import Path
 
 from parsers.value import Value
 from runner import artifacts, chronicle, record, session_files
 from runner.codex import home
+from runner.service import verify_merge
 from runner.service.verify_findings import Finding
 from runner.store.ledger import read_meta, write_meta
 
@@ -30,31 +30,22 @@ _TOLD_BY_NAME = ("state", "outcome", "session_id")
 class Case(Value):
     """Hold one session as the index has it; its runs are over.
 
-    `files` is its directory, whether it is there or not.
+    `files` is its directory, whether it is there or not; `own` names the directories of
+    the runs that were started for a session, `inside` the runs whose files lie in this
+    one's.
     """
 
     row: Row
     runs: tuple[Run, ...]
     files: SessionFiles
+    own: Mapping[str, SessionFiles]
+    inside: tuple[Run, ...]
     ledger: Ledger
     state_home: Path
 
     @property
     def id(self) -> str:
         return self.row.session_id
-
-    @property
-    def own(self) -> dict[str, SessionFiles]:
-        """Name the directories of the runs that were started for a session."""
-        found = {
-            run.run_id: session_files.of_run(self.state_home, run) for run in self.runs
-        }
-        return {run_id: files for run_id, files in found.items() if files is not None}
-
-    @property
-    def inside(self) -> list[Run]:
-        """Return the runs whose files lie in the session's directory."""
-        return [run for run in self.runs if run.spec.log_dir == str(self.files.runs)]
 
 
 def case_of(session_id: str, ledger: Ledger, state_home: Path) -> Case | None:
@@ -63,10 +54,15 @@ def case_of(session_id: str, ledger: Ledger, state_home: Path) -> Case | None:
     runs = tuple(ledger.of_session(session_id))
     if row is None or not runs:
         return None
+    files = session_files.placed(state_home, session_id, row.archived_in)
+    log_dir = str(files.runs)
+    started_for = ((run.run_id, session_files.of_run(state_home, run)) for run in runs)
     return Case(
         row=row,
         runs=runs,
-        files=session_files.placed(state_home, session_id, row.archived_in),
+        files=files,
+        own={run_id: where for run_id, where in started_for if where is not None},
+        inside=tuple(run for run in runs if run.spec.log_dir == log_dir),
         ledger=ledger,
         state_home=state_home,
     )
@@ -249,13 +245,7 @@ def _bring_home(case: Case, run: Run, was: SessionFiles) -> None:
     if not case.files.directory.is_dir():
         session_files.move(was, case.files)
     else:
-        artifacts.make_directory(case.files.runs)
-        for path in was.runs.iterdir():
-            path.rename(case.files.runs / path.name)
-        artifacts.remove([was.json, was.log, was.result, was.pid])
-        with contextlib.suppress(OSError):
-            was.runs.rmdir()
-            was.directory.rmdir()
+        verify_merge.merge(was, case.files, case.ledger)
     case.ledger.relocate([session_files.moved(run, case.files)])
     chronicle.write_json(case.ledger, case.files)
 

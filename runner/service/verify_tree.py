@@ -14,6 +14,7 @@ from functools import partial
 from parsers.value import Value
 from runner import artifacts, clock, session_files
 from runner.codex import home
+from runner.service import verify_merge
 from runner.service.verify_findings import Finding
 from runner.session_files import SessionFiles
 
@@ -32,7 +33,6 @@ _OWN = ("prices-cache.json", "codex-versions.json")
 _USERS = "prices.toml"
 _LOCKS = "locks"
 _LOCK = re.compile(r".+\.lock")
-_LEFT = re.compile(r"\..+\.tmp|\.removed-.+|\..+\.clone")
 _BUCKET = re.compile(r"[0-9]+")
 _BUCKETS_DEEP = 3
 _SESSION = (
@@ -40,11 +40,18 @@ _SESSION = (
     # What an older tool had written before its task was taken in where it lay.
     *("task.json.imported", "task.log.imported", "task.pipe"),
 )
-_MAIL = re.compile(r"[0-9]{8}\.(prompt|skipped)")
 _RUN = re.compile(
     rf"{artifacts.PREFIX}(?P<run>.+)"
     r"\.(prompt|events\.jsonl|stderr|log|meta\.json|summary\.json)"
 )
+# What a killed command leaves: files that are being written, sessions that are being
+# imported or removed.
+_WRITTEN = "|".join(
+    [*map(re.escape, (*_OWN, *_SESSION)), verify_merge.PROMPT.pattern, _RUN.pattern]
+)
+_LEFT = re.compile(rf"\.({_WRITTEN})\.[0-9a-f]{{8}}\.tmp")
+_KEY = rf"({home.UUID.pattern}|[0-9]{{8}}-[0-9]{{6}}-[0-9]{{6}}-[0-9a-f]{{8}})"
+_ASIDE = re.compile(rf"\.import-{_KEY}\.tmp|\.removed-{_KEY}-[0-9a-f]{{8}}")
 _META = f"{artifacts.PREFIX}*.meta.json"
 
 
@@ -123,7 +130,7 @@ class Tree:
             yield from self._directory(entry, partial(self._file, _RUN))
             yield from self._unrecorded(files)
         elif entry.path == files.mailbox and entry.is_directory:
-            yield from self._directory(entry, partial(self._file, _MAIL))
+            yield from self._directory(entry, partial(self._file, verify_merge.PROMPT))
         elif entry.name in _SESSION and not entry.is_directory:
             yield from self._mode(entry, _FILE)
         else:
@@ -173,12 +180,20 @@ class Tree:
 
     def _other(self, entry: Entry) -> Iterator[Finding]:
         """Name what has no place here, if it is still there."""
-        if _LEFT.fullmatch(entry.name):
+        if self._is_left(entry):
             if entry.is_stale:
                 yield self._left(entry)
         elif os.path.lexists(entry.path) and not self._ledger.is_source(entry.path):
             detail = _foreign_as(entry)
             yield Finding(subject=self._name(entry.path), kind=FOREIGN, detail=detail)
+
+    def _is_left(self, entry: Entry) -> bool:
+        """Tell by its exact shape whether a killed command has left it behind."""
+        if stat.S_ISDIR(entry.status.st_mode):
+            is_on_top = entry.path.parent == self._home
+            return is_on_top and _ASIDE.fullmatch(entry.name) is not None
+        is_plain = stat.S_ISREG(entry.status.st_mode)
+        return is_plain and _LEFT.fullmatch(entry.name) is not None
 
     def _left(self, entry: Entry) -> Finding:
         return Finding(

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 _COLUMNS = "mail_id, session_id, queued_at, state, task, run_id, attempts"
 _LAST = "select coalesce(max(seq), 0) from sqlite_sequence where name = 'mail'"
+# In an index that was made anew only the runs know which numbers were used.
+_DELIVERED = (
+    "select max(json_extract(record, '$.request.mail_id')) from runs"
+    " where session_id = ?"
+)
 _ARCHIVED_IN = "select archived_in from sessions where session_id = ?"
 
 
@@ -78,7 +83,8 @@ class Mailboxes:
             if found != (None,):
                 raise ArchivedError(session_id)
             (last,) = db.execute(_LAST).fetchone()
-            mail_id = max(int(last), above) + 1
+            (delivered,) = db.execute(_DELIVERED, (session_id,)).fetchone()
+            mail_id = max(int(last), int(delivered or 0), above) + 1
             db.execute(
                 "insert into mail (mail_id, session_id, queued_at, state, task)"
                 " values (?, ?, ?, 'waiting', ?)",

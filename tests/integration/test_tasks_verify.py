@@ -131,10 +131,24 @@ def leave_temporary(house: House) -> None:
 
 
 def leave_removed(house: House) -> None:
-    path = house.home / ".removed-x"
+    path = house.home / f".removed-{FIRST}-0a1b2c3d"
     path.mkdir()
     (path / "task.json").touch()
     age(path)
+
+
+def leave_import(house: House) -> None:
+    path = house.home / ".import-20260101-000000-000000-00000000.tmp"
+    (path / "runs").mkdir(parents=True)
+    (path / "runs" / "half").touch()
+    age(path)
+
+
+def leave_views_behind(house: House) -> None:
+    bucket = house.home / "archive" / "2026" / "01" / "02"
+    artifacts.make_directory(bucket / FIRST)
+    for name in ("task.json", "task.log", "task.result"):
+        shutil.copy(house.directory() / name, bucket / FIRST / name)
 
 
 def leave_empty_beginning(house: House) -> None:
@@ -159,6 +173,13 @@ def waiting_row(house: House, state: str = "waiting") -> None:
             " values (7, ?, ?, ?, 'More.')",
             (FIRST, at, state),
         )
+
+
+def misdelivered_prompt(house: House) -> None:
+    waiting_row(house)
+    mail_file(house, "00000007.prompt")
+    with house.db() as db:
+        db.execute("update mail set state = 'delivered', run_id = 'gone'")
 
 
 def skipped_file_of_a_waiting_row(house: House) -> None:
@@ -243,6 +264,8 @@ DAMAGE: dict[str, tuple[Callable[[House], object], str]] = {
     "locks open to others": (lambda h: (h.home / "locks").chmod(0o755), "mode"),
     "an old temporary file": (leave_temporary, "leftover"),
     "what was half removed": (leave_removed, "leftover"),
+    "what was half imported": (leave_import, "leftover"),
+    "views in a second directory": (leave_views_behind, "twice"),
     "a start that came to nothing": (leave_empty_beginning, "leftover"),
     "a run that is not in the index": (
         execute("delete from runs where session_id = ?"),
@@ -260,7 +283,7 @@ DAMAGE: dict[str, tuple[Callable[[House], object], str]] = {
         execute("update runs set record = '{}' where session_id = ?"),
         "row-damaged",
     ),
-    "a prompt that waits without its file": (waiting_row, "prompt-missing"),
+    "a prompt that no run has delivered": (misdelivered_prompt, "prompt-misdelivered"),
     "a prompt that waits and has been skipped": (
         skipped_file_of_a_waiting_row,
         "prompt-skipped",
@@ -302,8 +325,33 @@ def test_damage_is_named_alone_and_mended(two: House, what: str) -> None:
         assert two.dump() == before
 
 
+def test_a_prompt_that_is_gone_is_for_its_user_to_skip(two: House) -> None:
+    waiting_row(two)
+
+    (difference,) = two.verify("--repair")["differences"]
+
+    assert difference["kind"] == "prompt-missing"
+    assert not difference["is_repairable"]
+    assert "codex-tasks stop skips it" in difference["detail"]
+    with two.db() as db:
+        assert db.execute("select state from mail").fetchall() == [("waiting",)]
+    two.run("stop", FIRST)
+    assert two.verify() == {"ok": True, "differences": []}
+
+
 FOREIGN: dict[str, Callable[[House], Path]] = {
     "a file": lambda h: h.home / "notes.txt",
+    "a temporary file of a user's": lambda h: h.home / ".notes.tmp",
+    "one that is nearly ours": lambda h: h.directory() / ".task.json.tmp",
+    "a directory like a temporary file": lambda h: (
+        h.home / ".task.json.0a1b2c3d.tmp" / "x"
+    ),
+    "a directory of a user's": lambda h: h.home / ".notes.tmp" / "x",
+    "a clone": lambda h: h.home / ".repo.0a1b2c3d.clone" / "x",
+    "something removed by others": lambda h: h.home / ".removed-x" / "x",
+    "something removed elsewhere": lambda h: (
+        h.directory() / f".removed-{FIRST}-0a1b2c3d" / "x"
+    ),
     "a file in a session": lambda h: h.directory() / "notes.txt",
     "a file among the runs": lambda h: h.directory() / "runs" / "notes.txt",
     "a file among the locks": lambda h: h.home / "locks" / "notes.txt",
@@ -320,6 +368,8 @@ def test_what_is_not_ours_is_named_and_left_alone(two: House, what: str) -> None
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.write_text("mine")
     path.chmod(0o644)
+    age(path)
+    age(path.parent)
 
     for _ in range(2):
         (difference,) = two.verify("--repair")["differences"]
@@ -542,6 +592,33 @@ def test_a_session_whose_name_came_too_late_gets_its_directory(house: House) -> 
     assert house.verify("--repair")["ok"]
     assert house.directory(session).is_dir()
     assert not pending.exists()
+    assert house.verify() == {"ok": True, "differences": []}
+
+
+def test_what_waits_comes_along_when_a_session_gets_its_directory(
+    house: House,
+) -> None:
+    session = house.start("-t", "first")
+    run_id = house.meta().name.removeprefix("codex-run-")[: -len(".meta.json")]
+    pending = session_files.pending(house.home, run_id)
+    pending.directory.mkdir()
+    for path in house.directory().iterdir():
+        path.rename(pending.directory / path.name)
+    ledger = Ledger(house.home)
+    run = ledger.find(run_id)
+    ledger.relocate([session_files.moved(run, pending)])
+    ledger.close()
+    waiting_row(house)
+    artifacts.make_directory(pending.mailbox)
+    artifacts.create(pending.mail(7), b"It waits.")
+
+    assert house.verify("--repair")["ok"]
+
+    assert not pending.directory.exists()
+    files = session_files.active(house.home, session)
+    assert files.mail(7).read_text() == "It waits."
+    with house.db() as db:
+        assert db.execute("select state from mail").fetchall() == [("waiting",)]
     assert house.verify() == {"ok": True, "differences": []}
 
 

@@ -374,3 +374,18 @@ def test_a_supervisor_of_the_version_before_keeps_the_index_true(
     assert ledger.sessions.ids() == {SESSION}
     (total,) = consumption.totals(ledger.database, "session")
     assert (total.key, total.total_tokens) == (SESSION, 110)
+
+
+def test_a_number_that_a_run_has_delivered_is_not_used_again(
+    ledger: Ledger, logs: str
+) -> None:
+    ledger.adopt(
+        run(
+            Launching(supervisor=PROCESS),
+            log_dir=logs,
+            resume_session=SessionId(SESSION),
+            mail_id=7,
+        )
+    )
+
+    assert ledger.mail.put(SESSION, "Next.", AT, lambda _: None) == 8

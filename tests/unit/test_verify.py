@@ -1,13 +1,16 @@
 """What is found is told once, what is mended is told so, and nothing is lost."""
 
+import contextlib
+import json
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
 from support.runs import AT, SESSION, run, settings
 
 from parsers.value import replace
-from runner import artifacts, clock, mailbox, record, session_files
+from runner import artifacts, clock, mailbox, record, session_files, session_lock
 from runner.config import Config
 from runner.errors import RunnerFault
 from runner.model import (
@@ -19,9 +22,11 @@ from runner.model import (
     SessionId,
     Verdict,
 )
+from runner.service import verify_twice
 from runner.service.verify import verify
 from runner.service.verify_findings import Finding, Findings
-from runner.store.ledger import Ledger
+from runner.service.verify_session import Case
+from runner.store.ledger import Ledger, read_meta
 from runner.store.mail import Mail
 
 NUMBER = 3
@@ -212,7 +217,7 @@ def test_a_file_that_is_being_written_is_no_difference(
     artifacts.make_directory(runs)
     for name in (
         "codex-run-20261120-101201-512345-00000009.prompt",
-        ".codex-run-20261120-101201-512345-00000009.meta.json.00.tmp",
+        ".codex-run-20261120-101201-512345-00000009.meta.json.0a1b2c3d.tmp",
     ):
         (runs / name).touch(0o600)
 
@@ -238,7 +243,8 @@ def test_a_run_on_one_session_that_codex_gave_to_another_lies_well(
 ) -> None:
     other = SessionId(SESSION.replace("1", "2"))
     ledger.prepare(finished(config, 1))
-    ledger.prepare(replace(finished(config, 2), session_id=other))
+    begun = finished(config, 2, mode=Mode.NEW, resume_session=None)
+    ledger.prepare(replace(begun, session_id=other))
     verify(config, is_repairing=True)
 
     assert kinds(config) == []
@@ -277,3 +283,391 @@ def test_an_index_without_a_table_is_damaged(config: Config, ledger: Ledger) -> 
     assert len(again.known()) == 2
     found = again.find(elsewhere.run_id)
     assert record.to_json(found) == record.to_json(elsewhere)
+
+
+OTHER = SessionId(SESSION.replace("1", "2"))
+
+
+def misplaced(config: Config, ledger: Ledger) -> session_files.SessionFiles:
+    """Leave a run of a named session where it was before it had the name."""
+    run_id = "20261120-101201-512345-00000001"
+    was = session_files.pending(config.state_home, run_id)
+    artifacts.make_directory(was.runs)
+    prompt(config).unlink()
+    there = finished(config, 1, mode=Mode.NEW, resume_session=None)
+    stray = replace(
+        session_files.moved(there, was),
+        session_id=SessionId(SESSION),
+    )
+    ledger.prepare(stray)
+    artifacts.make_directory(was.mailbox)
+    return was
+
+
+def test_a_prompt_whose_number_is_taken_stays_where_it_is_and_is_named(
+    config: Config, ledger: Ledger
+) -> None:
+    was = misplaced(config, ledger)
+    there = prompt(config)
+    waits = Mail(NUMBER, SESSION, clock.iso(AT), "waiting", "More.", None, 0)
+    ledger.mail.restore(waits)
+    for path in (was.mail(NUMBER), was.skipped(NUMBER), was.mail(NUMBER + 1)):
+        artifacts.create(path, b"Another.")
+
+    report = verify(config, is_repairing=True)
+
+    found = [(each.kind, each.mended) for each in report.differences]
+    assert found[0] == ("misplaced", True)
+    assert [each for each in found if each[0] == "prompt-misplaced"] == [
+        ("prompt-misplaced", False)
+    ] * 2
+    assert there.read_text() == "More."
+    assert was.mail(NUMBER).read_text() == "Another."
+    assert there.with_name(was.mail(NUMBER + 1).name).read_text() == "Another."
+    again = verify(config, is_repairing=True).differences
+    assert [(each.kind, each.is_repairable) for each in again] == [
+        ("prompt-misplaced", False)
+    ] * 2
+    assert SESSION in again[0].detail
+
+
+def test_a_prompt_that_was_left_behind_is_brought_home(
+    config: Config, ledger: Ledger
+) -> None:
+    was = misplaced(config, ledger)
+    verify(config, is_repairing=True)
+    waits = Mail(NUMBER, SESSION, clock.iso(AT), "waiting", "More.", None, 0)
+    ledger.mail.restore(waits)
+    artifacts.make_directory(was.mailbox)
+    artifacts.create(was.mail(NUMBER), b"More.")
+
+    assert kinds(config) == ["prompt-misplaced"]
+    assert verify(config, is_repairing=True).is_good
+
+    files = session_files.active(config.state_home, SESSION)
+    assert files.mail(NUMBER).read_text() == "More."
+    assert mail(ledger) == [waits]
+    assert not was.directory.exists()
+
+
+def test_files_of_a_run_are_not_overwritten(config: Config, ledger: Ledger) -> None:
+    was = misplaced(config, ledger)
+    files = session_files.active(config.state_home, SESSION)
+    (name,) = [path.name for path in was.runs.iterdir()]
+    artifacts.create(files.runs / name, b"mine")
+
+    report = verify(config, is_repairing=True)
+
+    (difference,) = [each for each in report.differences if each.kind == "misplaced"]
+    assert not difference.mended
+    assert name in difference.detail
+    assert (files.runs / name).read_text() == "mine"
+    assert (was.runs / name).exists()
+
+
+def test_a_directory_without_runs_is_left_behind_all_the_same(
+    config: Config, ledger: Ledger
+) -> None:
+    was = misplaced(config, ledger)
+    files = session_files.active(config.state_home, SESSION)
+    for path in was.runs.iterdir():
+        path.rename(files.runs / path.name)
+    was.runs.rmdir()
+
+    assert verify(config, is_repairing=True).is_good
+    assert not was.directory.exists()
+    assert kinds(config) == []
+
+
+@pytest.mark.parametrize("delivers", [None, NUMBER, NUMBER + 1])
+def test_a_prompt_that_no_run_of_its_session_has_delivered_waits_again(
+    config: Config, ledger: Ledger, delivers: int | None
+) -> None:
+    ledger.prepare(finished(config, 1))
+    if delivers is not None:
+        # A number alone is another session's too, of another state directory.
+        theirs = replace(
+            finished(config, 2, mail_id=delivers, resume_session=OTHER),
+            session_id=OTHER,
+        )
+        ledger.adopt(theirs)
+    run_id = "20261120-101201-512345-00000002"
+    says = Mail(NUMBER, SESSION, clock.iso(AT), "delivered", "More.", run_id, 1)
+    ledger.mail.restore(says)
+    prompt(config)
+
+    found = verify(config).differences
+    assert [each.kind for each in found if "/mail/" in each.subject] == [
+        "prompt-misdelivered"
+    ]
+    verify(config, is_repairing=True)
+
+    assert mail(ledger) == [replace(says, state="waiting", run_id=None)]
+
+
+def misdelivered(config: Config) -> bool:
+    """Tell whether a prompt that was not delivered rightly can be put back."""
+    found = verify(config, is_repairing=True).differences
+    (difference,) = [each for each in found if each.kind == "prompt-misdelivered"]
+    assert difference.mended == difference.is_repairable
+    return difference.is_repairable
+
+
+def test_a_prompt_that_may_have_been_delivered_is_not_given_again(
+    config: Config, ledger: Ledger
+) -> None:
+    ledger.prepare(finished(config, 1))
+    says = Mail(NUMBER, SESSION, clock.iso(AT), "delivered", "More.", "gone", 0)
+    ledger.mail.restore(says)
+
+    assert not misdelivered(config), "its file is not there"
+    stray = prompt(config).parent.parent / "runs" / "codex-run-stray.prompt"
+    stray.touch(0o600)
+    assert not misdelivered(config), "a run without a record may have delivered it"
+    stray.unlink()
+    damaged = stray.with_name("codex-run-stray.meta.json")
+    damaged.touch(0o600)
+    assert not misdelivered(config), "so may one whose record cannot be read"
+    damaged.unlink()
+    ledger.adopt(finished(config, 2, mail_id=NUMBER))
+    assert not misdelivered(config), "another run of the session has delivered it"
+    assert mail(ledger) == [says]
+
+
+def test_a_prompt_is_not_judged_by_a_run_that_cannot_be_read(
+    config: Config, ledger: Ledger
+) -> None:
+    ledger.prepare(finished(config, 1))
+    theirs = finished(config, 2, mail_id=NUMBER, resume_session=OTHER)
+    ledger.adopt(theirs)
+    says = Mail(NUMBER, SESSION, clock.iso(AT), "delivered", "More.", theirs.run_id, 0)
+    ledger.mail.restore(says)
+    prompt(config)
+    with ledger.database.transaction() as db:
+        db.execute("update runs set record = '{}' where run_id = ?", (theirs.run_id,))
+
+    assert "prompt-misdelivered" not in kinds(config)
+
+
+def test_what_a_run_has_delivered_is_no_difference(
+    config: Config, ledger: Ledger
+) -> None:
+    delivering = finished(config, 1, mail_id=NUMBER)
+    ledger.adopt(delivering)
+    ledger.mail.restore(
+        Mail(NUMBER, SESSION, clock.iso(AT), "delivered", "More.", delivering.run_id, 0)
+    )
+
+    assert not [each for each in kinds(config) if each.startswith("prompt")]
+
+
+@pytest.fixture
+def two_places(config: Config, ledger: Ledger) -> tuple[Path, Path]:
+    """Give the directory of a session, and a second one with views of it only."""
+    ledger.prepare(finished(config, 1))
+    verify(config, is_repairing=True)
+    assert kinds(config) == []
+    first = session_files.active(config.state_home, SESSION).directory
+    second = config.state_home / "archive" / "2026" / "01" / "02" / SESSION
+    artifacts.make_directory(second)
+    artifacts.create(second / "task.json", (first / "task.json").read_bytes())
+    artifacts.create(second / "task.log", b"Older.")
+    return first, second
+
+
+def test_views_of_a_second_directory_are_removed(
+    config: Config, two_places: tuple[Path, Path]
+) -> None:
+    first, second = two_places
+
+    assert kinds(config) == ["twice"]
+    assert verify(config, is_repairing=True).is_good
+    assert kinds(config) == []
+    assert first.exists()
+    assert not second.exists()
+
+
+def test_the_directory_with_the_runs_is_the_right_one(
+    config: Config, two_places: tuple[Path, Path]
+) -> None:
+    first, second = two_places
+    (first / "runs").rename(second / "runs")
+
+    assert verify(config, is_repairing=True).is_good
+    assert kinds(config) == []
+    assert not first.exists()
+
+
+def test_of_two_with_views_the_one_of_the_index_stays(
+    config: Config, two_places: tuple[Path, Path]
+) -> None:
+    first, second = two_places
+    for path in (first / "runs").iterdir():
+        path.unlink()
+    (first / "runs").rmdir()
+
+    assert verify(config, is_repairing=True).is_good
+    assert first.exists()
+    assert not second.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("notes.txt", "mine"),
+        ("mail/00000001.prompt", "More."),
+        ("task.json", json.dumps({"id": SESSION, "state": "STOPPED"})),
+    ],
+)
+def test_a_second_directory_with_more_than_views_stays(
+    config: Config, two_places: tuple[Path, Path], name: str, content: str
+) -> None:
+    path = two_places[1] / name
+    artifacts.make_directory(path.parent)
+    path.touch(0o600)
+    path.write_text(content)
+
+    assert "twice" in kinds(config, is_repairing=True)
+    assert "twice" in kinds(config)
+    assert path.read_text() == content
+
+
+def test_two_directories_of_a_session_that_is_not_known_stay(
+    config: Config, two_places: tuple[Path, Path], ledger: Ledger
+) -> None:
+    (two_places[0] / "runs").rename(config.state_home.parent / "runs")
+    ledger.sessions.remove(SESSION)
+
+    assert "twice" in kinds(config, is_repairing=True)
+    assert all(place.exists() for place in two_places)
+
+
+def test_views_of_a_session_that_is_held_stay(
+    config: Config,
+    two_places: tuple[Path, Path],
+    ledger: Ledger,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("runner.session_lock._MOMENT_SECONDS", 0)
+    holder = RunId("holder")
+    taken = session_lock.take(config.state_home, ledger, SessionId(SESSION), holder)
+    assert isinstance(taken, session_lock.Held)
+
+    (difference,) = verify(config, is_repairing=True).differences
+
+    os.close(taken.descriptor)
+    assert "is busy: run holder" in difference.detail
+    assert two_places[1].exists()
+    assert verify(config, is_repairing=True).is_good
+
+
+def test_views_stay_when_something_happens_before_they_go(
+    config: Config, two_places: tuple[Path, Path], ledger: Ledger
+) -> None:
+    def mends() -> Finding:
+        (found,) = verify_twice.twice_differences(ledger, config.state_home)
+        return found
+
+    changed, begun = Findings(is_repairing=True), Findings(is_repairing=True)
+    found = mends()
+    (two_places[1] / "task.result").symlink_to("elsewhere")
+    changed.take([found])
+    (two_places[1] / "task.result").unlink()
+    found = mends()
+    ledger.prepare(replace(finished(config, 2), state=run().state))
+    begun.take([found])
+
+    (difference,) = changed.differences
+    assert "it has just changed" in difference.detail
+    (difference,) = begun.differences
+    assert "is busy" in difference.detail
+    assert (two_places[1] / "task.json").exists()
+
+
+def test_the_index_is_not_kept_from_others_while_files_are_read(
+    config: Config, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.prepare(finished(config, 1))
+    kept: list[bool] = []
+
+    def look(path: Path) -> Run | None:
+        kept.append(not write(config, "begin immediate"))
+        return read_meta(path)
+
+    monkeypatch.setattr("runner.service.verify_session.read_meta", look)
+
+    assert verify(config, is_repairing=True).is_good
+    assert kept
+    assert not any(kept)
+
+
+def test_what_is_written_during_a_look_is_no_difference(
+    config: Config, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.prepare(finished(config, 1))
+    verify(config, is_repairing=True)
+    queued: list[int] = []
+
+    def put(case: Case) -> dict[int, Path]:
+        if len(queued) < 2:
+            other = Ledger(config.state_home)
+            queued.append(mailbox.put(SESSION, b"More.", other, config.state_home))
+            other.close()
+        return {int(path.stem): path for path in case.files.mailbox.glob("*.prompt")}
+
+    monkeypatch.setattr("runner.service.verify_mail._files", put)
+
+    assert kinds(config) == []
+    assert len(queued) == 2
+
+
+def test_who_writes_all_the_time_waits_for_the_last_look(
+    config: Config, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.prepare(finished(config, 1))
+    verify(config, is_repairing=True)
+    files = session_files.active(config.state_home, SESSION)
+    next(files.runs.glob("*.meta.json")).unlink()
+    written: list[bool] = []
+
+    def look(path: Path) -> Run | None:
+        written.append(
+            write(config, "update sessions set updated_at = updated_at || 0")
+        )
+        return read_meta(path)
+
+    monkeypatch.setattr("runner.service.verify_session.read_meta", look)
+
+    assert kinds(config) == ["meta-missing"]
+    assert written == [True, True, True, True, False]
+
+
+def write(config: Config, statement: str) -> bool:
+    """Write to the index as another process does; tell whether that was let."""
+    path = config.state_home / "runs.db"
+    with contextlib.closing(sqlite3.connect(path, timeout=0)) as db:
+        try:
+            db.execute(statement)
+            db.commit()
+        except sqlite3.OperationalError:
+            return False
+    return True
+
+
+def test_the_work_grows_with_the_runs_of_a_session_not_with_their_square(
+    config: Config, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Run] = []
+    real = session_files.of_run
+
+    def of_run(home: Path, each: Run) -> session_files.SessionFiles | None:
+        asked.append(each)
+        return real(home, each)
+
+    for number in range(30):
+        ledger.prepare(finished(config, number))
+    verify(config, is_repairing=True)
+    monkeypatch.setattr("runner.service.verify_session.session_files.of_run", of_run)
+
+    assert kinds(config) == []
+    assert len(asked) <= 30 * 5, "each run some times, not each for each"
