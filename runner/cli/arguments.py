@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from parsers.value import Value
 from runner import config
+from runner.cli import options
 from runner.cli.door import Parser
 from runner.errors import UsageError
-from runner.model import CodexOptions, Limits, Report, Verbosity
+from runner.model import Limits, Report, Verbosity
 from runner.service.request import Request
 
 TYPE_CHECKING = False
@@ -68,17 +69,12 @@ def parse(argv: Sequence[str], settings: Config) -> Arguments:
             resume=found.resume,
             continue_prompt=found.continue_prompt,
             log_dir=found.log_dir,
-            codex=CodexOptions(
-                bin=found.codex_bin,
-                sandbox=found.sandbox,
-                model=found.model,
-                overrides=tuple(found.config),
-                skip_git_repo_check=found.skip_git_repo_check,
-                extra=tuple(extra),
-            ),
+            codex=options.codex(found, tuple(extra)),
             limits=Limits(
-                timeout=_seconds(found.timeout, "--timeout", settings.timeout_seconds),
-                stall=_seconds(
+                timeout=options.seconds(
+                    found.timeout, "--timeout", settings.timeout_seconds
+                ),
+                stall=options.seconds(
                     found.stall_timeout, "--stall-timeout", DEFAULT_STALL_SECONDS
                 ),
             ),
@@ -106,7 +102,7 @@ def build_parser(settings: Config) -> argparse.ArgumentParser:
         epilog=_EPILOG,
     )
     _add_task(parser, settings)
-    _add_codex(parser)
+    options.add_codex(parser.add_argument_group("passed on to Codex").add_argument)
     _add_limits(parser)
     _add_reports(parser)
     parser.add_general()
@@ -134,28 +130,6 @@ def _add_task(parser: argparse.ArgumentParser, settings: Config) -> None:
         "--wait-for-session",
         action="store_true",
         help="wait while another run holds the session, instead of exit 75",
-    )
-
-
-def _add_codex(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("passed on to Codex").add_argument
-    add(
-        "--codex-bin", metavar="BIN", default="codex", help="the binary; default: codex"
-    )
-    add("--sandbox", "-s", metavar="MODE", help="Codex's --sandbox")
-    add("--model", "-m", metavar="MODEL", help="Codex's --model")
-    add(
-        "--config",
-        "-c",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="a configuration value; repeatable",
-    )
-    add(
-        "--skip-git-repo-check",
-        action="store_true",
-        help="work outside of a git repository too",
     )
 
 
@@ -221,10 +195,6 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
         return argv, []
     at = argv.index("--")
     return argv[:at], argv[at + 1 :]
-
-
-def _seconds(text: str | None, name: str, default: float | None) -> float | None:
-    return default if text is None else config.seconds(text, name)
 
 
 def _verbosity(named: str | None, counted: int, settings: Config) -> Verbosity:

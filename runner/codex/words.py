@@ -1,7 +1,7 @@
 """Codex's last words on standard error, for runs whose events do not tell why.
 
 Codex (0.50 to 0.169) writes warnings and log lines there before the one line that
-counts; its argument parser writes `error: …` and then the usage. What is wrong with a
+counts; its argument parser writes `error: …`, what would be right, and the usage. What is wrong with a
 `config.toml` stands on two lines, and a drawing of the place may follow.
 """
 
@@ -21,6 +21,7 @@ _NOISE = re.compile(
     r"WARNING: |Reading prompt from stdin|For more information|Usage: "
     r"|\d{4}-\d\d-\d\dT\S+\s+(?:TRACE|DEBUG|INFO|WARN)\b"
 )
+_CHOICES = "[possible values: "
 _CONFIGURATION = re.compile(r"Error loading [^:]+:")
 _ERROR = re.compile(rf"(?:error|Error|ERROR): |{_CONFIGURATION.pattern}")
 
@@ -40,7 +41,9 @@ def last_words(stderr: Path) -> str | None:
         return None
     named = next((at for at, line in enumerate(said) if _ERROR.match(line)), None)
     if named is not None:
-        count = 2 if _CONFIGURATION.match(said[named]) else 1
-        return " ".join(said[named : named + count])[:_LONGEST]
+        first, *more = said[named:]
+        if more and (_CONFIGURATION.match(first) or more[0].startswith(_CHOICES)):
+            first += f" {more[0]}"
+        return first[:_LONGEST]
     has_panicked = len(said) > 1 and "panicked at" in said[-2]
     return " ".join(said[-2:] if has_panicked else said[-1:])[:_LONGEST]

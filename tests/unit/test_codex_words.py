@@ -27,6 +27,10 @@ DRAWING = '  |\n1 | model = "x\n  |          ^\n'
             f"{LOADING} no string\nin `model`\n\n",
             f"{LOADING} no string in `model`",
         ),
+        (
+            "error: bad 'x'\n  [possible values: y]\n\nUsage: z\n",
+            "x' [possible values: y]",
+        ),
         ("\x1b[31mError: red\x1b[0m\n", "Error: red"),
         ("Reading prompt from stdin...\n", None),
         ("thread 'main' panicked at a.rs:1:\nindex out of bounds\n", "panicked"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import signal
 
 from runner import config, process, prompt
-from runner.cli import render
+from runner.cli import options, render
 from runner.errors import UsageError
-from runner.model import EXIT_SIGNAL_BASE, CodexOptions
+from runner.model import EXIT_SIGNAL_BASE
 from runner.orders import STOP_SIGNALS
 from runner.service import start
 
@@ -46,16 +46,7 @@ def arguments(parser: ArgumentParser) -> None:
         metavar="FILE",
         help="a config.toml; its directory becomes Codex's home",
     )
-    add("-m", "--model", metavar="MODEL", help="Codex's --model")
-    add("-s", "--sandbox", metavar="MODE", help="Codex's --sandbox")
-    add(
-        "-c",
-        "--config",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="a configuration value; repeatable",
-    )
+    options.add_codex(add)
     add(
         "--image",
         metavar="FILE",
@@ -64,14 +55,6 @@ def arguments(parser: ArgumentParser) -> None:
         help="an image for this prompt; repeatable",
     )
     add("--output-schema", metavar="FILE", help="Codex's --output-schema, this once")
-    add(
-        "--skip-git-repo-check",
-        action="store_true",
-        help="work outside of a git repository too",
-    )
-    add(
-        "--codex-bin", metavar="BIN", default="codex", help="the binary; default: codex"
-    )
     add("--timeout", metavar="SECONDS", help="end each run after this time (0: never)")
     add(
         "--stall-timeout",
@@ -144,7 +127,9 @@ def _end_when_told(started: Started, house: House) -> list[int]:
 def _beginning(found: Namespace, house: House) -> start.Beginning:
     text = prompt.from_argument(found.prompt)
     limits = {
-        "timeout": _seconds(found.timeout, "--timeout", house.settings.timeout_seconds),
+        "timeout": options.seconds(
+            found.timeout, "--timeout", house.settings.timeout_seconds
+        ),
         "stall": config.seconds(found.stall_timeout, "--stall-timeout"),
         "announcement": config.seconds(found.start_timeout, "--start-timeout"),
     }
@@ -153,13 +138,7 @@ def _beginning(found: Namespace, house: House) -> start.Beginning:
         title=_title(found.title),
         working_dir=found.working_dir,
         config_file=found.config_file,
-        codex=CodexOptions(
-            bin=found.codex_bin,
-            sandbox=found.sandbox,
-            model=found.model,
-            overrides=tuple(found.config),
-            skip_git_repo_check=found.skip_git_repo_check,
-        ),
+        codex=options.codex(found),
         images=tuple(found.image),
         output_schema=found.output_schema,
         **limits,
@@ -173,7 +152,3 @@ def _title(text: str | None) -> str | None:
         message = f"--title has {len(title)} characters: {LONGEST_TITLE} at the most"
         raise UsageError(message)
     return title or None
-
-
-def _seconds(text: str | None, name: str, default: float | None) -> float | None:
-    return default if text is None else config.seconds(text, name)
