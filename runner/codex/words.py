@@ -1,8 +1,9 @@
 """Codex's last words on standard error, for runs whose events do not tell why.
 
 Codex (0.50 to 0.169) writes warnings and log lines there before the one line that
-counts; its argument parser writes `error: …`, what would be right, and the usage. What is wrong with a
-`config.toml` stands on two lines, and a drawing of the place may follow.
+counts; its argument parser writes `error: …`, what would be right, and then the usage.
+What is wrong with a `config.toml` stands on two lines, and a drawing of the place may
+follow.
 """
 
 from __future__ import annotations
