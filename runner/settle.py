@@ -8,24 +8,22 @@ import os
 from parsers.value import replace
 from runner import config, record, session_files, session_lock
 from runner.errors import FileFault, LedgerFault, RunnerError, StaleStateError
-from runner.judge import Exit
 from runner.liveness import Life, life_of
 from runner.store.ledger import read_meta
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.config import Config
+    from runner.judge import Exit
     from runner.model import Run
     from runner.store.ledger import Ledger
-
-_UNSEEN = Exit()
 
 
 def settle(
     run: Run,
     ledger: Ledger,
     settings: Config,
-    ended: Exit = _UNSEEN,
+    ended: Exit | None = None,
     *,
     holds_session: bool = False,
 ) -> Run:
@@ -56,11 +54,12 @@ def settle(
     if run.is_finished:
         return run
     from runner import conclude  # noqa: PLC0415 - 40 ms, only where one was left
+    from runner.judge import Exit  # noqa: PLC0415
 
     run = _named(run, ledger, settings)
     theirs = config.at_codex_home(settings, run.spec.codex_home)
     finished = _told_by_meta(run) or conclude.conclude_abandoned(
-        run, ended, ledger, theirs
+        run, ended or Exit(), ledger, theirs
     )
     _tell_session(finished, ledger, settings, holds_session=holds_session)
     return _on_record(run, finished, ledger)

@@ -18,7 +18,6 @@ from runner.model import (
 )
 from runner.notify import command_of
 from runner.prompt import STDIN, preview, read_stdin
-from runner.service.find import find_run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -157,6 +156,8 @@ def _resumed(
         return None
     if session := home.session_id(text):
         return SessionId(session)
+    from runner.service.find import find_run  # noqa: PLC0415 - 3 ms, only for a run id
+
     try:
         run = find_run(Path(text).name, log_dir, ledger, settings)
     except NoSuchRunError as error:
