@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
     from types import ModuleType
-    from typing import NoReturn
 
     from runner.config import Config
 
@@ -90,10 +89,5 @@ def whole_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run() -> NoReturn:
-    """Be the command: run it and end the process."""
-    leave(main())
-
-
 if __name__ == "__main__":
-    run()
+    leave(main())

@@ -16,7 +16,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
-    from typing import NoReturn
 
     from runner.config import Config
 
@@ -143,10 +142,5 @@ def _show(found: list[dict[str, object]], wanted: str) -> None:
         output.lines(render.summary_line(each) for each in found)
 
 
-def run() -> NoReturn:
-    """Be the command: run it and end the process."""
-    leave(main())
-
-
 if __name__ == "__main__":
-    run()
+    leave(main())

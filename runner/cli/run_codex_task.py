@@ -18,7 +18,6 @@ from runner.store.ledger import Ledger
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import NoReturn
 
     from runner.cli.arguments import Arguments
     from runner.config import Config
@@ -80,10 +79,5 @@ def _doctor(arguments: Arguments, settings: Config) -> int:
     return 0 if all(check.is_good for check in checks) else 1
 
 
-def run() -> NoReturn:
-    """Be the command: run it and end the process."""
-    leave(main())
-
-
 if __name__ == "__main__":
-    run()
+    leave(main())

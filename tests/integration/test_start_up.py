@@ -1,5 +1,6 @@
 """A command pays only for what it uses: what a bare start must not import."""
 
+import signal
 import subprocess
 import sys
 
@@ -71,3 +72,30 @@ def test_help_touches_no_state(command: str, cli: Cli) -> None:
     assert done.returncode == 0
     assert not (cli.cwd / "state").exists()
     assert not (cli.cwd / "runs").exists()
+
+
+INTERRUPTED = """
+import os, signal, sys
+
+class CtrlC:
+    def find_spec(self, name, path=None, target=None):
+        if name == "argparse":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, CtrlC())
+from runner.cli import entry
+entry.{command}()
+"""
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "codex_tasks"])
+def test_ctrl_c_while_a_command_is_loaded_is_silent(command: str, cli: Cli) -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", INTERRUPTED.format(command=command), "--help"],
+        capture_output=True,
+        text=True,
+        env=cli.environment,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")

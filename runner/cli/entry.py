@@ -1,0 +1,41 @@
+"""The first module that a command loads: until the rest is there, Ctrl-C is silent.
+
+Loading a command takes some 30 ms, and Python would answer with a traceback.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+
+def run_codex_task() -> NoReturn:
+    """Be `run_codex_task`."""
+    _be("runner.cli.run_codex_task")
+
+
+def parse_codex_run() -> NoReturn:
+    """Be `parse_codex_run`."""
+    _be("runner.cli.parse_codex_run")
+
+
+def codex_tasks() -> NoReturn:
+    """Be `codex-tasks`."""
+    _be("runner.cli.codex_tasks")
+
+
+def _be(module: str) -> NoReturn:
+    # One that is ignored stays so: a script's background command is started deaf.
+    is_heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if is_heard:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    __import__(module)
+    from runner.cli.door import leave  # noqa: PLC0415 - it is a part of the loading
+
+    if is_heard:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    leave(sys.modules[module].main())
