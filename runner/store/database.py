@@ -10,7 +10,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from runner import artifacts
+from runner import artifacts, clock
 from runner.errors import LedgerFault
 
 TYPE_CHECKING = False
@@ -23,6 +23,7 @@ _SCHEMAS = ("schema_1.sql", "schema_2.sql")
 # Fifty commands that start at once wait for each other's fsync, not for a lock
 # that is lost; a disk that takes longer than this is reported as a fault.
 _BUSY_SECONDS = 60.0
+_PACE_SECONDS = 0.01
 _TABLES = {"runs", "sessions", "mail", "usage"}
 _FAULTS_TOLD = 5
 # The low byte of an error's code is its kind.
@@ -109,7 +110,10 @@ class Database:
 
     def _open(self) -> sqlite3.Connection:
         try:
-            artifacts.touch(self.path)
+            # Closing a descriptor of the file would give back the locks that another
+            # connection of this process has on it.
+            if not self.path.exists():
+                artifacts.touch(self.path)
             db = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
             # The meta files are synced one by one, and the index can be made anew
             # from them: a power cut may cost it its last rows, not its consistency.
@@ -141,6 +145,28 @@ def is_damage(fault: LedgerFault) -> bool:
     return code is not None and code & _KIND in _DAMAGE
 
 
+def _keep_a_log(db: sqlite3.Connection) -> None:
+    """Switch to write-ahead logging, which is kept in the file.
+
+    Of two first commands that switch at once SQLite refuses one without waiting, since
+    each might wait for the other.
+    """
+    deadline = clock.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            db.execute("pragma journal_mode = wal")
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error) or clock.monotonic() >= deadline:
+                raise
+            clock.sleep(_PACE_SECONDS)
+        else:
+            return
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return error.sqlite_errorcode & _KIND == sqlite3.SQLITE_BUSY
+
+
 def _migrate(db: sqlite3.Connection, path: Path) -> None:
     latest = len(_SCHEMAS)
     (version,) = db.execute("pragma user_version").fetchone()
@@ -148,8 +174,7 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
         return
     if version > latest:
         raise LedgerFault(path, f"it was made by a newer version (schema {version})")
-    # Kept in the file: only the first command ever has to switch it on.
-    db.execute("pragma journal_mode = wal")
+    _keep_a_log(db)
     db.execute("begin immediate")
     (version,) = db.execute("pragma user_version").fetchone()
     for name in _SCHEMAS[version:]:

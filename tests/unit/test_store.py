@@ -1,6 +1,7 @@
 """The index follows the runs: sessions, mailboxes, consumption, and older schemas."""
 
 import json
+import os
 import sqlite3
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from support.runs import AT, PROCESS, SESSION, run
 
 from parsers.value import replace
-from runner import record
+from runner import clock, record
 from runner.errors import (
     AlreadyDeliveredError,
     ArchivedError,
@@ -253,6 +254,49 @@ def test_states_are_told_by_the_index_given_who_is_at_work(
         TaskState.STOPPED: {sessions[1]},
         TaskState.DIED: {sessions[2], sessions[4]},
         TaskState.RUNNING: {sessions[3]},
+    }
+
+
+def test_of_two_first_commands_one_waits_for_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = sqlite3.connect(tmp_path / "runs.db", isolation_level=None)
+    other.execute("begin immediate")
+    waited: list[float] = []
+
+    def come_to_an_end(seconds: float) -> None:
+        waited.append(seconds)
+        other.rollback()
+
+    monkeypatch.setattr(clock, "sleep", come_to_an_end)
+
+    assert Ledger(tmp_path).known() == {}
+    assert len(waited) == 1
+
+
+def test_a_second_look_at_the_index_costs_the_first_none_of_its_locks(
+    tmp_path: Path,
+) -> None:
+    first = Ledger(tmp_path)
+    with first.database.transaction():
+        pass  # from now on it holds a lock on the file
+
+    locks = own_locks(first.database.path)
+    Ledger(tmp_path).close()
+
+    assert locks
+    assert own_locks(first.database.path) == locks
+
+
+def own_locks(path: Path) -> set[str]:
+    """List this process's locks on a file, as the kernel counts them."""
+    inode = path.stat().st_ino
+    lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    mine = (line.split() for line in lines)
+    return {
+        " ".join(words[1:])
+        for words in mine
+        if words[4] == str(os.getpid()) and words[5].endswith(f":{inode}")
     }
 
 
