@@ -9,7 +9,7 @@ import sys
 
 from runner import config
 from runner.cli import render
-from runner.cli.render import ReaderGoneError
+from runner.cli.render import Output, ReaderGoneError
 from runner.errors import RunnerError, UsageError
 from runner.model import EXIT_INTERRUPTED, EXIT_READER_GONE
 from runner.version import VERSION
@@ -67,6 +67,10 @@ class Parser(argparse.ArgumentParser):
         text = f"{message} ({hint})"
         raise UsageError(text)
 
+    def _print_message(self, message: str, _file: object = None) -> None:
+        # argparse keeps to itself what a full disk answers.
+        Output().text(message)
+
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> object:
         # Python 3.11 drops a `--` that is an option's value (`--task=--`).
         if arg_strings == ["--"] and action.option_strings and action.nargs is None:
@@ -98,7 +102,7 @@ class _PrintCompletion(argparse.Action):
     ) -> NoReturn:
         import shtab  # noqa: PLC0415 - only to print a completion
 
-        print(shtab.complete(parser, shell=str(values)))
+        Output().lines([shtab.complete(parser, shell=str(values))])
         parser.exit()
 
 

@@ -15,13 +15,12 @@ from runner.errors import RunnerFault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Literal
-
-    Justify = Literal["left", "right"]
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Literal
 
     from runner.service.doctor import Check
+
+    Justify = Literal["left", "right"]
 
 _TASK_WIDTH = 60
 _COLUMNS: dict[str, Justify] = {

@@ -72,10 +72,8 @@ def _doctor(arguments: Arguments, settings: Config) -> int:
     from runner.service.doctor import examine  # noqa: PLC0415 - only when asked for
 
     checks = examine(arguments.request, settings)
-    if arguments.json:
-        print(render.doctor_json(checks))
-    else:
-        print("\n".join(render.doctor_lines(checks)))
+    lines = render.doctor_lines(checks)
+    Output().lines([render.doctor_json(checks)] if arguments.json else lines)
     return 0 if all(check.is_good for check in checks) else 1
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support import stand_in as script
+from support.commands import Cli
 from support.processes import is_alive, wait_until
 from support.stand_in import StandIn
 from support.tasks import ANNOUNCED, CLOSING, Tasks, gone
@@ -341,3 +342,29 @@ def test_a_full_standard_output_is_one_line_and_a_run_that_was_not_started(
     assert files.meta["outcome"] == "not_started"
     assert "standard output" in files.meta["error"]
     assert stand_in.runs == []
+
+
+@pytest.mark.parametrize(
+    "command", ["run_codex_task", "parse_codex_run", "codex_tasks"]
+)
+@pytest.mark.parametrize("option", ["--help", "--version", "--print-completion=bash"])
+def test_help_that_cannot_be_written_is_no_success(
+    command: str, option: str, cli: Cli
+) -> None:
+    with Path("/dev/full").open("wb") as full:
+        begun = cli.start(option, command=command, stdout=full)
+        _, said = begun.communicate(timeout=30)
+
+    assert begun.returncode == 1
+    assert len(said.splitlines()) == 1
+    assert b"standard output" in said
+
+
+def test_help_without_a_reader_ends_as_such(cli: Cli) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as pipe:
+        begun = cli.start("--help", stdout=pipe)
+        _, said = begun.communicate(timeout=30)
+
+    assert (begun.returncode, said) == (141, b"")
