@@ -48,13 +48,23 @@ def test_a_resumed_run_has_its_own_sub_agents_only(codex: RealTasks) -> None:
         assert again["token_usage"] == files.summary["token_usage"]
 
 
-def test_a_sub_agent_s_sub_agent_is_counted_too(codex: RealTasks) -> None:
+def test_a_run_that_fails_counts_its_sub_agents_too(codex: RealTasks) -> None:
     prompt = "spawn: run: true\\nsay: sub\nfail: 500"
     files = codex("--task", prompt).files
 
     assert files.summary["outcome"] == "failed"
     assert parts(files.summary["token_usage"]) == used(1, 2)
     assert [parts(agent) for agent in agents_of(files.summary)] == [used(1, 2)]
+
+
+def test_a_sub_agent_s_sub_agent_is_counted_once(codex: RealTasks) -> None:
+    prompt = "spawn: spawn: say: deep\\nsay: sub\nsay: all"
+    summary = codex("--task", prompt, "-c", "agents.max_depth=2").files.summary
+
+    assert parts(summary["token_usage"]) == used(1, 2, 3)
+    agents = agents_of(summary)
+    assert [parts(agent) for agent in agents] == [used(1, 2, 3), used(1)]
+    assert codex.total(summary["session_id"]) == used(1, 2, 3)
 
 
 def test_a_fork_does_not_count_its_parent(codex: RealTasks) -> None:
