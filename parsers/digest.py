@@ -66,6 +66,7 @@ class Digest:
         self.commands_failed = 0
         self.files_changed: dict[str, str] = {}
         self.errors: list[str] = []
+        self._last_error: str | None = None
         self.item_warnings: list[str] = []
         self.warnings: dict[str, int] = {}
         self.agent_threads: list[str] = []
@@ -86,7 +87,7 @@ class Digest:
             case TurnFailed(message=message):
                 return message
             case None:
-                return self.errors[-1] if self.errors else self._lost_connection
+                return self._last_error or self._lost_connection
             case _:
                 return None
 
@@ -254,8 +255,8 @@ class Digest:
             _keep(self.agent_threads, thread_id)
 
     def _note_error(self, message: str) -> None:
-        if not self.errors or self.errors[-1] != message:
-            _keep(self.errors, message)
+        self._last_error = message
+        _keep(self.errors, message)
 
     def _end(self, how: TurnCompleted | TurnFailed) -> None:
         self._stop_running()

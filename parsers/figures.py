@@ -29,7 +29,7 @@ _TOKEN_USAGE: Final = re.compile(
     rf"(?: \(\+ ({_COUNT}) cached\))? output=({_COUNT})(?: \(reasoning ({_COUNT})\))?"
 )
 _IN_OUT: Final = re.compile(
-    rf"\bin(?:put)?\s*=\s*({_COUNT})\s*(?:tok(?:en)?s?)?[\s,;|/]*"
+    rf"\bin(?:put)?\s*=\s*({_COUNT})(?:\s*tok(?:en)?s?)?[\s,;|/]*"
     rf"\bout(?:put)?\s*=\s*({_COUNT})\s*tok(?:en)?s?\b",
     re.IGNORECASE,
 )
@@ -40,10 +40,13 @@ _PART: Final = (
 _PARTS: Final = re.compile(rf"\s*{_PART}(?:[\s,;]+{_PART})*[\s,;]*", re.IGNORECASE)
 _ONE_PART: Final = re.compile(_PART, re.IGNORECASE)
 _PART_NAMES: Final = {"prompt": "input", "completion": "output"}
-_AMOUNT: Final = r"\$?\s*((?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]*)(?:\.[0-9]+)?)"
+# No two runs of spaces meet in it: a line of nothing else would be tried in all ways.
+_AMOUNT: Final = (
+    r"(?:\$\s*)?((?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)"
+)
 _COST: Final = re.compile(
     r"\s*[\"']?(?:(?:total|estimated)[_ ])?(?:cost(?:[_ ]usd)?|usd)[\"']?"
-    rf"\s*[:=]\s*{_AMOUNT}\s*(?:usd)?[\s,;.]*",
+    rf"\s*[:=]\s*{_AMOUNT}(?:\s*usd)?[\s,;.]*",
     re.IGNORECASE,
 )
 _COST_KEYS: Final = (
@@ -107,7 +110,7 @@ def parts(text: str) -> dict[str, int]:
 def cost(text: str) -> float | None:
     """Read an amount of US dollars from a line that is a cost and nothing else."""
     found = _COST.fullmatch(text)
-    if found is not None and found.group(1):
+    if found is not None:
         return float(found.group(1).replace(",", ""))
     fields = _json_object(text)
     amounts = (untrusted.number(fields.get(key)) for key in _COST_KEYS)

@@ -24,8 +24,8 @@ _RECONNECT = re.compile(
 
 def words(value: object) -> str:
     """Read an error's text, whether it is a text, an object with one, or neither."""
-    if isinstance(value, dict) and "message" in value:
-        return words(value["message"])
+    while isinstance(value, dict) and "message" in value:
+        value = value["message"]
     found = untrusted.text(value)
     if found is not None:
         return found

@@ -11,7 +11,7 @@ from parsers.run_usage import RunUsage, usage_of_run
 from parsers.summary import PREVIEW_LENGTH
 from parsers.usage import Usage, read_usage
 from parsers.value import Value, as_dict
-from runner import clock, record
+from runner import clock, config, record
 from runner.books import Books, Window, open_books
 from runner.codex.words import last_words
 from runner.judge import Ending, Evidence
@@ -141,6 +141,7 @@ def keep(
         until: when it was over, for one that is judged later: its session may have
             been carried on by somebody who keeps no ledger.
     """
+    settings = config.at_codex_home(settings, run.spec.codex_home)
     try:
         facts = read_events(record.files_of(run.spec).events)
     except OSError as error:

@@ -214,7 +214,7 @@ def read_json(path: Path) -> object:
 
     try:
         return json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

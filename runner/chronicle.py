@@ -95,12 +95,18 @@ class Chronicle:
             self._try(lambda: write_json(self._ledger, files, run))
 
     def _files(self, run: Run) -> SessionFiles | None:
-        found = directory_of(self._home, run)
-        if found is None and (row := self._ledger.sessions.find(run.key)):
-            # Another door carries an archived session on.
-            place = session_files.placed(self._home, run.key, row.archived_in)
-            return place if place.directory.is_dir() else None
-        return found
+        if (found := directory_of(self._home, run)) is not None:
+            return found
+        try:
+            row = self._ledger.sessions.find(run.key)
+        except RunnerError as error:
+            self._warn(str(error))
+            return None
+        if row is None:
+            return None
+        # Another door carries an archived session on.
+        place = session_files.placed(self._home, run.key, row.archived_in)
+        return place if place.directory.is_dir() else None
 
     def _begin_log(self, files: SessionFiles, run: Run) -> None:
         if not files.log.exists():

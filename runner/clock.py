@@ -28,8 +28,8 @@ def sleep(seconds: float) -> None:
 
 def iso(instant: datetime) -> str:
     """Write an instant as RFC 3339 in UTC with milliseconds, as Codex does."""
-    utc = instant.astimezone(UTC)
-    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+    utc = instant.astimezone(UTC).replace(tzinfo=None)
+    return f"{utc.isoformat(timespec='milliseconds')}Z"
 
 
 def parse_iso(text: str) -> datetime:

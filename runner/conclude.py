@@ -6,7 +6,7 @@ last, by the caller. A fault in the accounts never costs the verdict.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from parsers import summary
@@ -21,6 +21,7 @@ from runner.watch import Watch
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from runner.accounts import Accounts
     from runner.config import Config
@@ -169,7 +170,7 @@ def _last_write(*paths: Path) -> datetime | None:
         for path in paths
         if (status := artifacts.status(path)) and status.st_size
     ]
-    return datetime.fromtimestamp(max(times), UTC) if times else None
+    return clock.at(max(times)) if times else None
 
 
 def _complete_log(run: Run) -> None:

@@ -112,7 +112,7 @@ class AlreadyDeliveredError(StaleStateError):
     """Report that a prompt of a mailbox no longer waits."""
 
     def __init__(self, mail_id: int) -> None:
-        super().__init__(f"of prompt {mail_id}", "the first")
+        RunnerError.__init__(self, f"prompt {mail_id} has been delivered already")
 
 
 class ArchivedError(RunnerError):

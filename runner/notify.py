@@ -90,7 +90,7 @@ class Notifier:
         while self._hooks:
             if inbox.wait(_PACE_SECONDS):
                 for hook in self._hooks.values():
-                    hook.deadline = 0
+                    self._end(hook, "was ended with the run's supervisor")
             for pid, status in process.reap():
                 self.ended(pid, os.waitstatus_to_exitcode(status))
             self.end_late_ones()
@@ -98,12 +98,14 @@ class Notifier:
     def end_late_ones(self) -> None:
         """End the hooks that have had their time, with all that they started."""
         for hook in list(self._hooks.values()):
-            if clock.monotonic() < hook.deadline:
-                continue
-            self._warn(f"the notify command ({hook.name}) took over {HOOK_SECONDS:g} s")
-            for each in (proctable.child(hook.pid), *proctable.below(hook.pid)):
-                process.send(each, signal.SIGKILL)
-            hook.deadline = float("inf")
+            if clock.monotonic() >= hook.deadline:
+                self._end(hook, f"took over {HOOK_SECONDS:g} s")
+
+    def _end(self, hook: Hook, why: str) -> None:
+        self._warn(f"the notify command ({hook.name}) {why}")
+        for each in (proctable.child(hook.pid), *proctable.below(hook.pid)):
+            process.send(each, signal.SIGKILL)
+        hook.deadline = float("inf")
 
     def _send(self, run: Run, event: str, status: str) -> None:
         told = run.spec.report

@@ -64,7 +64,7 @@ def _values(spec: Spec, settings: Config) -> dict[str, object]:
             "umask": f"{spec.umask:04o}",
             "log_dir": spec.log_dir,
             "state_home": settings.state_home,
-            "codex_home": settings.codex_home,
+            "codex_home": spec.codex_home or settings.codex_home,
             "events_file": files.events,
             "timeout_seconds": spec.limits.timeout or "none",
             "stall_timeout_seconds": spec.limits.stall or "none",

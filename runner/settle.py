@@ -61,7 +61,8 @@ def settle(
     finished = _told_by_meta(run) or conclude.conclude_abandoned(
         run, ended or Exit(), ledger, theirs
     )
-    _tell_session(finished, ledger, settings, holds_session=holds_session)
+    with contextlib.suppress(RunnerError):
+        _tell_session(finished, ledger, settings, holds_session=holds_session)
     return _on_record(run, finished, ledger)
 
 

@@ -145,12 +145,13 @@ def table(found: Sequence[Mapping[str, object]]) -> None:
     """Show summaries as a table on the terminal."""
     from rich.console import Console  # noqa: PLC0415 - 30 ms, on a terminal only
     from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
 
     shown = Table(box=None, pad_edge=False)
     for name, justify in _COLUMNS.items():
         shown.add_column(name, justify=justify, overflow="fold")
     for each in found:
-        shown.add_row(*_cells(each))
+        shown.add_row(*map(Text, _cells(each)))
     Console().print(shown)
 
 
@@ -166,5 +167,5 @@ def _cells(found: Mapping[str, object]) -> list[str]:
         f"{seconds:.1f} s" if isinstance(seconds, int | float) else "-",
         f"{tokens:,}" if isinstance(tokens, int) else "-",
         f"${usd:.4f}" if isinstance(usd, float) else "-",
-        " ".join(task.split())[:_TASK_WIDTH],
+        visible(" ".join(task.split()))[:_TASK_WIDTH],
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runner import artifacts, clock, config, record
+from runner import artifacts, clock, record
 from runner.errors import RunnerError, TooLateError
 from runner.model import Outcome, Running, TaskState
 from runner.service import tasks
@@ -176,9 +176,8 @@ def _so_far(run: Run, ledger: Ledger, settings: Config) -> list[consumption.Tota
     """Count what a living run has used; before its first answer that is nothing."""
     from runner import accounts  # noqa: PLC0415 - 40 ms, for living runs only
 
-    theirs = config.at_codex_home(settings, run.spec.codex_home)
     try:
-        kept = accounts.keep(run, ledger, theirs)
+        kept = accounts.keep(run, ledger, settings)
     except RunnerError:
         return []
     found = consumption.rows_of(kept.to_json(), run.spec.codex.model)

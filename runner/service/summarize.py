@@ -244,7 +244,7 @@ def _exit_code(told: Json) -> int | None:
 def _instant(told: Json, name: str) -> datetime | None:
     text = _text(told, name)
     try:
-        return clock.parse_iso(text) if text else None
+        return max(clock.parse_iso(text), clock.at(0)) if text else None
     except ValueError:
         return None
 

@@ -113,12 +113,13 @@ class _Transcript:
     def followed(self) -> Iterator[Piece]:
         """Yield what is there and what comes, to the end of the session's work."""
         while True:
-            while (run := self._next()) is not None:
-                self._shown.add(run.run_id)
-                yield from self._show(run)
+            while runs := self._new():
+                for run in runs:
+                    self._shown.add(run.run_id)
+                    yield from self._show(run)
             end = self._end()
             # Between the two looks a short run may have come and gone.
-            if end is not None and self._next() is None:
+            if end is not None and not self._new():
                 yield Note(f"{end}; stopping log follow.")
                 return
             yield from self._until_something_changes()
@@ -130,11 +131,11 @@ class _Transcript:
             is_begun or not self._wish.follows
         )
 
-    def _next(self) -> Run | None:
+    def _new(self) -> list[Run]:
         row = self._seen = self._row()
         runs = self._ledger.of_session(row.session_id) if row is not None else ()
         new = (run for run in runs if run.run_id not in self._shown)
-        return next(filter(self._is_wanted, new), None)
+        return [run for run in new if self._is_wanted(run)]
 
     def _row(self) -> Row | None:
         """Find the session, which gets another name when Codex names its thread."""

@@ -93,16 +93,15 @@ class Database:
             if is_durable:
                 self._db.execute("pragma synchronous = full")
             self._db.execute("begin immediate")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("rollback")
-                raise
+            yield self._db
             self._db.execute("commit")
-        except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
+        except BaseException as error:
+            # SQLite may have rolled back already, on a full disk for one.
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("rollback")
-            raise LedgerFault(self.path, str(error)) from error
+            if isinstance(error, sqlite3.Error | UnicodeEncodeError | OverflowError):
+                raise LedgerFault(self.path, str(error)) from error
+            raise
         finally:
             if is_durable:
                 with contextlib.suppress(sqlite3.Error):

@@ -122,6 +122,7 @@ def test_a_notify_command_that_hangs_holds_up_neither_run_nor_block(
     assert time.monotonic() - began < 5
     assert gone(*map(int, noted.read_text().split()))
     assert any("notify command" in each for each in ended.meta["warnings"])
+    assert not any("took over" in each for each in ended.meta["warnings"])
 
 
 @pytest.mark.slow

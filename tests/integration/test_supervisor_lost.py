@@ -208,7 +208,7 @@ def test_a_command_killed_right_after_the_launch_loses_nothing(
 
 BEFORE_CODEX = {
     "before it has read its orders": ("import", "runner.session_lock"),
-    "before it has claimed the run": ("open", "runs.db"),
+    "before it has claimed the run": ("sqlite3.connect", "runs.db"),
     "before it has started Codex": ("subprocess.Popen", "exec"),
 }
 

@@ -280,3 +280,21 @@ def test_a_start_that_the_disk_refuses_leaves_nothing_behind(
     assert "No space left" in said.stderr
     pending = sessions.state_home / ".pending"
     assert not pending.exists() or list(pending.iterdir()) == []
+
+
+@pytest.mark.parametrize("age", ["800000d", "9" * 5000 + "w"])
+def test_an_age_before_all_time_is_refused(sessions: Sessions, age: str) -> None:
+    said = sessions("prune", "--older-than", age)
+
+    assert (said.code, said.stdout) == (2, "")
+    assert len(said.stderr.splitlines()) == 1
+    assert "--older-than" in said.stderr
+
+
+@pytest.mark.parametrize("limit", ["9223372036854775808", "9" * 5000])
+def test_a_limit_above_all_numbers_is_none(sessions: Sessions, limit: str) -> None:
+    session = sessions.ended("Begin.")
+
+    said = sessions("ls", "--json", "--limit", limit)
+
+    assert [each["id"] for each in json.loads(said.stdout)] == [session.id]

@@ -34,3 +34,25 @@ def test_what_came_long_after_a_run_that_is_judged_late_is_not_its_own(
     (window,) = asked
     assert window.until == until
     assert window.since == AT
+
+
+def test_a_run_is_looked_for_in_the_home_that_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+
+    def open_books(home: Path, *_: object) -> Books:
+        asked.append(home)
+        return Books()
+
+    monkeypatch.setattr(accounts, "open_books", open_books)
+    ours = settings(tmp_path)
+    other = tmp_path / "other"
+
+    accounts.keep(
+        run(RUNNING, log_dir=str(tmp_path), codex_home=str(other)),
+        Ledger(ours.state_home),
+        ours,
+    )
+
+    assert asked == [other]

@@ -165,3 +165,10 @@ def test_reading_what_is_not_there_is_nothing(tmp_path: Path) -> None:
     assert artifacts.read_json(tmp_path / "damaged") is None
     assert artifacts.status(tmp_path / "none") is None
     artifacts.remove([tmp_path / "none"])
+
+
+def test_json_that_is_too_deep_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "deep.json"
+    path.write_bytes(b"[" * 100_000)
+
+    assert artifacts.read_json(path) is None

@@ -13,6 +13,8 @@ from runner import clock, record
 from runner.errors import (
     AlreadyDeliveredError,
     ArchivedError,
+    FileFault,
+    LedgerFault,
     NoSuchTaskError,
     SessionBusyError,
 )
@@ -433,3 +435,31 @@ def test_a_number_that_a_run_has_delivered_is_not_used_again(
     )
 
     assert ledger.mail.put(SESSION, "Next.", AT, lambda _: None) == 8
+
+
+def test_a_transaction_that_is_over_already_hides_no_cause(ledger: Ledger) -> None:
+    cause = FileFault("write", Path("meta"), OSError("full"))
+
+    def write() -> None:
+        with ledger.database.transaction() as db:
+            db.execute("rollback")  # as SQLite does itself on a full disk
+            raise cause
+
+    with pytest.raises(FileFault) as raised:
+        write()
+
+    assert raised.value is cause
+    with ledger.database.transaction() as db:
+        assert db.in_transaction
+
+
+def test_a_full_disk_is_called_that(ledger: Ledger) -> None:
+    ledger.database.rows("pragma max_page_count = 1")
+
+    def write() -> None:
+        with ledger.database.transaction() as db:
+            db.execute("create table more (content)")
+            db.execute("insert into more values (zeroblob(10000000))")
+
+    with pytest.raises(LedgerFault, match="full"):
+        write()

@@ -398,3 +398,24 @@ def test_what_was_said_brings_no_control_sequence_of_its_own(said: bytes) -> Non
         assert not [c for c in text if "\x7f" <= c < "\xa0"]
         text.encode()
         assert ansi.strip(coloured(text)) == text
+
+
+def test_following_many_runs_does_not_read_them_all_for_each(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        house.run(number)
+    looks: list[str] = []
+    of_session = house.ledger.of_session
+
+    def counted(session_id: str) -> list[Run]:
+        looks.append(session_id)
+        return list(of_session(session_id))
+
+    pieces = house.pieces(follows=True)
+    monkeypatch.setattr(house.ledger, "of_session", counted)
+
+    assert [each for each in said(pieces) if each.startswith(">")] == [
+        f"> prompt {number}" for number in range(4)
+    ]
+    assert len(looks) < 4

@@ -27,6 +27,7 @@ EXAMPLES = """\
 _COLUMNS = ("ID", "Title", "State", "Created At", "Updated At", "Working Dir")
 _SHORT_COLUMNS = ("ID", "State", "Updated", "Title", "Working Dir")
 _NAMED_AT_MOST = 5
+_LONGEST_NUMBER = 19
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -85,7 +86,8 @@ def _limit(text: str | None) -> int | None:
     if not (text.isascii() and text.isdecimal()):
         message = f"--limit {text!r}: a number is needed"
         raise UsageError(message)
-    return int(text)
+    # A longer number is above all that a table can hold.
+    return int(text) if len(text) < _LONGEST_NUMBER else None
 
 
 def _json(each: Listed) -> dict[str, object]:

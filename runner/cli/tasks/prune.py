@@ -12,6 +12,7 @@ from runner.service import archive
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from datetime import datetime
 
     from runner.cli.house import House
     from runner.store.sessions import Row
@@ -44,7 +45,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 def main(found: Namespace, house: House) -> int:
     """Remove what is old, one line each, and tell how much that gives back."""
-    instant = clock.now() - _age(found.older_than)
+    instant = _instant(found.older_than, clock.now())
     rows = archive.older_than(instant, house.ledger, with_active=found.all)
     told = [_prune(row, house, is_dry=found.dry_run) for row in rows]
     sizes = [size for _, size, code in told if not code]
@@ -82,13 +83,13 @@ def _remove(row: Row, house: House) -> int:
     return archive.remove(row, house.ledger, house.settings, if_unchanged=True).size
 
 
-def _age(text: str) -> timedelta:
+def _instant(text: str, now: datetime) -> datetime:
     number, unit = text[:-1], text[-1:]
     if unit not in _UNITS or not (number.isascii() and number.isdecimal()):
         message = f"--older-than {text!r}: a number and s, m, h, d or w, such as 30d"
         raise UsageError(message)
     try:
-        return timedelta(seconds=int(number) * _UNITS[unit])
-    except OverflowError as error:
+        return now - timedelta(seconds=int(number) * _UNITS[unit])
+    except (OverflowError, ValueError) as error:
         message = f"--older-than {text!r}: that is before there was any Codex"
         raise UsageError(message) from error

@@ -119,9 +119,10 @@ def modified(path: Path) -> datetime | None:
 def instant(value: object) -> datetime | None:
     """Narrow to an instant in UTC; a text that is none is None."""
     try:
-        return clock.parse_iso(untrusted.text(value) or "").astimezone(UTC)
+        found = clock.parse_iso(untrusted.text(value) or "").astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+    return found if found >= EPOCH else None  # the zero of other languages
 
 
 def made_at(thread_id: str | None) -> datetime | None:

@@ -352,3 +352,15 @@ def test_arbitrary_bytes_never_raise(chunks: list[bytes]) -> None:
         digest.finish(chunk)
 
     assert digest.progress >= 0
+
+
+def test_the_last_error_is_the_one_that_counts() -> None:
+    said = ("one", "two", "one", *map(str, range(300)), "last")
+    digest = digest_of(lines(*({"type": "error", "message": each} for each in said)))
+
+    assert digest.failure == "last"
+    assert digest.errors[:2] == ["one", "two"]
+    again = digest_of(
+        lines(*({"type": "error", "message": each} for each in ("one", "two", "one")))
+    )
+    assert again.failure == "one"

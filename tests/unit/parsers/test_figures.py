@@ -137,3 +137,14 @@ def test_any_text_is_looked_at(text: str) -> None:
         figures.token_usage(line)
         figures.parts(line)
         figures.cost(line)
+
+
+MANY = " " * 60_000
+
+
+@pytest.mark.parametrize(
+    "text", [f"Cost:{MANY}x", f"Cost: $1{MANY}x", f"in=3{MANY}x", f"in=3 tok{MANY}x"]
+)
+def test_a_line_of_spaces_is_not_tried_in_all_ways(text: str) -> None:
+    assert figures.cost(text) is None
+    assert figures.parts(text) == {}
