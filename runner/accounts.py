@@ -246,7 +246,7 @@ def _thread_usage_before(run: Run, ledger: Ledger) -> Usage | None:
     if run.spec.resume_session is None:
         return Usage()
     for earlier in reversed(ledger.of_session(run.spec.resume_session)):
-        if earlier.run_id < run.run_id and earlier.launched_at is not None:
+        if earlier.place < run.place and earlier.launched_at is not None:
             # An aborted run has no figure, and what it used is in the thread's next.
             state = earlier.state
             told = state.accounts if isinstance(state, Finished) else {}

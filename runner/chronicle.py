@@ -111,7 +111,7 @@ class Chronicle:
     def _begin_log(self, files: SessionFiles, run: Run) -> None:
         if not files.log.exists():
             earlier = self._ledger.of_session(run.key)
-            write_log(files, (each for each in earlier if each.run_id < run.run_id))
+            write_log(files, (each for each in earlier if each.place < run.place))
         artifacts.append(files.log, tasklog.prompt(_prompt_of(run)))
 
     def _try(self, writing: Callable[[], None]) -> None:

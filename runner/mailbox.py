@@ -12,7 +12,7 @@ import os
 from datetime import timedelta
 
 from parsers.value import replace
-from runner import artifacts, clock, launching, session_files, session_lock
+from runner import artifacts, clock, launching, model, session_files, session_lock
 from runner.errors import AlreadyDeliveredError, FileFault, RunnerError
 from runner.model import Mode, Outcome, Report, SessionId
 from runner.prompt import preview
@@ -132,7 +132,10 @@ def deliver(
             return None
         files = session_files.active(settings.state_home, session_id)
         commission = launching.Commission(
-            spec=replace(next_spec(last, mail.task, files), mail_id=mail.mail_id),
+            spec=replace(
+                next_spec(last, pattern_of(last, ledger), mail.task, files),
+                mail_id=mail.mail_id,
+            ),
             prompt=_read(files.mail(mail.mail_id)),
             lock=os.dup(taken.descriptor),
         )
@@ -157,14 +160,20 @@ def _obey_or_start(
         return None
 
 
-def next_spec(last: Run, task: str, files: SessionFiles) -> Spec:
-    """Build the spec of a run that carries a session on as its last run was.
+def next_spec(last: Run, pattern: Run, task: str, files: SessionFiles) -> Spec:
+    """Build the spec of a run that carries a session on.
 
-    What belonged to the last run alone is left out: who was told of it, its images.
+    What belonged to the pattern alone is left out: who was told of it, its images.
+
+    Args:
+        last: the run that comes before it.
+        pattern: the run whose settings it has (`pattern_of`).
+        task: a preview of its prompt.
+        files: those of the session.
     """
-    spec = last.spec
+    spec = pattern.spec
     # A clock that was set back must not make the newest run look like an older one.
-    at = max(clock.now(), spec.prepared_at + _LATER)
+    at = max(clock.now(), last.spec.prepared_at + _LATER)
     return replace(
         spec,
         run_id=artifacts.new_run_id(at),
@@ -196,6 +205,13 @@ def start(commission: Commission, ledger: Ledger, settings: Config) -> Started:
     except RunnerError as error:
         launching.abandon(preparation, str(error), ledger, settings)
         raise
+
+
+def pattern_of(last: Run, ledger: Ledger) -> Run:
+    """Return the run whose settings the next one on a session has, given the last."""
+    if last.launched_at is not None:
+        return last
+    return model.pattern_of(ledger.of_session(last.key))
 
 
 def _last_run(session_id: str, ledger: Ledger, settings: Config) -> Run | None:

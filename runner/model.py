@@ -1,4 +1,4 @@
-"""What a run is, the states it passes through, and how its end is judged: pure.
+"""What a run is, the states it passes through, and which of a session's counts: pure.
 
 A run's state is a union of frozen values, each holding exactly what is true then;
 `advance` is the only code that leads from one to the next.
@@ -16,7 +16,7 @@ from runner.errors import RunnerError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from typing import NewType
 
@@ -305,6 +305,24 @@ class Run(Value):
         return self.session or self.run_id
 
     @property
+    def is_bystander(self) -> bool:
+        """Tell whether it has only waited for its session, which others had."""
+        return self.spec.wait_for_session and self.launched_at is None
+
+    @property
+    def place(self) -> str:
+        """Order the runs on a session; one that has waited comes when it was launched.
+
+        The ids of runs are times too, and a run that does not wait has its session from
+        the beginning.
+        """
+        at = self.launched_at
+        if at is None or not self.spec.wait_for_session:
+            return self.run_id
+        # As fine as a record tells it.
+        return max(f"{at:%Y%m%d-%H%M%S}-{at.microsecond // 1000:03}", self.run_id)
+
+    @property
     def verdict(self) -> Verdict | None:
         return self.state.verdict if isinstance(self.state, Finished) else None
 
@@ -345,3 +363,21 @@ class Run(Value):
 
     def advanced(self, event: Event) -> Run:
         return replace(self, state=advance(self.state, event))
+
+
+def without_bystanders(runs: Sequence[Run]) -> Sequence[Run]:
+    """Leave out the runs that have only waited for their session, if others had it."""
+    return [run for run in runs if not run.is_bystander] or runs
+
+
+def last_of(runs: Sequence[Run]) -> Run:
+    """Return the run that tells how its session stands, given all in their order."""
+    return without_bystanders(runs)[-1]
+
+
+def pattern_of(runs: Sequence[Run]) -> Run:
+    """Return the run whose settings the next one on its session has.
+
+    The last that Codex has worked on: one that could not be started was a wrong wish.
+    """
+    return next((run for run in reversed(runs) if run.launched_at), last_of(runs))

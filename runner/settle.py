@@ -127,7 +127,8 @@ def _tell_session(
         lock = taken.descriptor
     try:
         # An older run's answer must not take the place of a newer one's.
-        is_last = ledger.ids_of(run.key)[-1:] in ([], [run.run_id])
+        last = ledger.last_of(run.key)
+        is_last = last is None or last.run_id == run.run_id
         writer.ended(run, chronicle.answer_of(run) if is_last else None)
         runs = [
             session_files.located(settings.state_home, each)

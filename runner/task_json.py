@@ -36,7 +36,7 @@ class DamagedTaskError(RunnerFault):
 class Story(Value):
     """Hold what the metadata of a session is made of.
 
-    `ids` are those of its runs, the oldest first; `answer` is the last that any of them
+    `ids` are those of its runs, sorted; `answer` is the last that any of them
     gave.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from parsers.value import Value
 from runner import artifacts, chronicle
 from runner.errors import UsageError
-from runner.model import Outcome
+from runner.model import Outcome, without_bystanders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ def result_of(task: Task, run_id: str | None = None) -> Result:
             message = f"--run {run_id}: task {task.id} has no such run"
             raise UsageError(message)
         runs = runs[: ids.index(run_id) + 1]  # type: ignore[arg-type] # a str too
+    else:
+        runs = list(without_bystanders(runs))
     *before, run = runs
     answer = chronicle.answer_of(run) or _kept(task, run)
     answered = (each for each in reversed(before) if each.has_answer)

@@ -79,10 +79,11 @@ def send(
             raise SessionBusyError(row.session_id, last.run_id, _MEND)
         if prompt.strip() == mailbox.QUIT:
             return Sent(run_id=None)
+        pattern = mailbox.pattern_of(last, ledger)
         files = session_files.active(home, row.session_id)
         artifacts.make_directory(files.directory)
         commission = launching.Commission(
-            spec=mailbox.next_spec(last, preview(prompt), files),
+            spec=mailbox.next_spec(last, pattern, preview(prompt), files),
             prompt=prompt,
             lock=os.dup(taken.descriptor),
         )
@@ -151,8 +152,9 @@ def _last_of(
         raise NoSuchTaskError(row.session_id)
     if last.is_finished and last.session is None:
         raise UndeliverableError(_nameless(last))
-    if not Path(last.spec.repo).is_dir():
-        message = f"task {row.session_id} worked in {last.spec.repo}, which is gone"
+    directory = mailbox.pattern_of(last, ledger).spec.repo
+    if not Path(directory).is_dir():
+        message = f"task {row.session_id} worked in {directory}, which is gone"
         raise UndeliverableError(message)
     return last
 

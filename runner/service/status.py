@@ -6,7 +6,13 @@ from pathlib import Path
 
 from runner import artifacts, clock, record
 from runner.errors import RunnerError, TooLateError
-from runner.model import Outcome, Running, TaskState
+from runner.model import (
+    Outcome,
+    Running,
+    TaskState,
+    pattern_of,
+    without_bystanders,
+)
 from runner.service import tasks
 from runner.store import consumption
 
@@ -42,7 +48,7 @@ def report(task: Task, ledger: Ledger, settings: Config) -> Json:
     `last_result` is what the last run that is over has answered, null when it gave no
     answer; the one before it is `previous_result` then. Prompts are previews.
     """
-    row, last = task.row, task.last
+    row, last, pattern = task.row, task.last, pattern_of(task.runs)
     answers = _answers(task)
     return {
         "id": row.session_id,
@@ -52,10 +58,10 @@ def report(task: Task, ledger: Ledger, settings: Config) -> Json:
         "error": last.verdict.error if last.verdict else None,
         "created_at": row.created_at,
         "updated_at": row.updated_at,
-        "working_dir": last.spec.repo,
+        "working_dir": pattern.spec.repo,
         "directory": str(task.files.directory),
-        "model": record.to_json(last)["model"],
-        "sandbox": last.spec.codex.sandbox,
+        "model": record.to_json(pattern)["model"],
+        "sandbox": pattern.spec.codex.sandbox,
         "pid": last.state.codex.pid if isinstance(last.state, Running) else None,
         "last_run": last.run_id,
         "runs": len(task.runs),
@@ -75,9 +81,10 @@ def mark(ids: Iterable[str], ledger: Ledger) -> dict[str, str]:
     """
     marks: dict[str, str] = {}
     for session_id in ids:
-        ids = [run.run_id for run in ledger.unfinished_of(session_id)]
-        if runs := ids or ledger.ids_of(session_id)[-1:]:
-            marks[session_id] = runs[0]
+        unfinished = [run.run_id for run in ledger.unfinished_of(session_id)]
+        row = ledger.sessions.find(session_id)
+        if mark := next(iter(unfinished), row and row.last_run):
+            marks[session_id] = mark
     return marks
 
 
@@ -117,10 +124,14 @@ def wait(
 
 
 def has_succeeded(session_id: str, since: str, ledger: Ledger) -> bool:
-    """Tell whether all runs of a session, from one on, did what they were asked for."""
+    """Tell whether all runs of a session, from one on, did what they were asked for.
+
+    One that gave up waiting for the session is not the session's failure.
+    """
     runs = [run for run in ledger.of_session(session_id) if run.run_id >= since]
+    awaited = without_bystanders(runs)
     is_left = bool(ledger.mail.waiting(session_id))
-    return not is_left and all(run.outcome is Outcome.SUCCEEDED for run in runs)
+    return not is_left and all(run.outcome is Outcome.SUCCEEDED for run in awaited)
 
 
 def _is_at_work(session_id: str, ledger: Ledger, settings: Config) -> bool:
@@ -129,7 +140,7 @@ def _is_at_work(session_id: str, ledger: Ledger, settings: Config) -> bool:
 
 
 def _answers(task: Task) -> Json:
-    over = [run for run in task.runs if run.is_finished]
+    over = [run for run in without_bystanders(task.runs) if run.is_finished]
     answered = [run for run in over if run.has_answer]
     is_new = bool(answered) and answered[-1] is over[-1]
     text = _answer(task, answered[-1]) if answered else None

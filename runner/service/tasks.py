@@ -6,7 +6,7 @@ from parsers.value import Value, replace
 from runner import session_files
 from runner.config import RUN_MARKER
 from runner.errors import FileFault, RunnerError, RunnerFault
-from runner.model import GOOD_ENDS, TaskState
+from runner.model import GOOD_ENDS, TaskState, last_of
 from runner.settle import settle
 
 TYPE_CHECKING = False
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 class Task(Value):
     """Hold one session at a moment.
 
-    `runs` are its runs, the oldest first; `waiting` is how many prompts its mailbox
-    holds, and `hold` why they are not delivered, None when they will be by themselves.
+    `runs` are its runs in their order, `last` the one that tells how it stands;
+    `waiting` is how many prompts its mailbox holds, and `hold` why they are not
+    delivered, None when they will be by themselves.
     """
 
     row: Row
@@ -41,7 +42,7 @@ class Task(Value):
 
     @property
     def last(self) -> Run:
-        return self.runs[-1]
+        return last_of(self.runs)
 
 
 class Now(Value):
@@ -162,18 +163,19 @@ def look(row: Row, ledger: Ledger, settings: Config) -> Task:
     if not runs:
         message = f"session {row.session_id} has no run on record: codex-tasks verify"
         raise RunnerFault(message)
+    last = last_of(runs)
     waiting = ledger.mail.waiting(row.session_id)
     return Task(
         row=row,
         state=state_of(
-            replace(row, outcome=runs[-1].outcome), {row.session_id} if running else ()
+            replace(row, outcome=last.outcome), {row.session_id} if running else ()
         ),
         files=session_files.placed(
             settings.state_home, row.session_id, row.archived_in
         ),
         runs=runs,
         waiting=len(waiting),
-        hold=fault or _hold(runs[-1], waiting),
+        hold=fault or _hold(last, waiting),
     )
 
 

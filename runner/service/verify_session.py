@@ -11,6 +11,7 @@ from pathlib import Path
 from parsers.value import Value
 from runner import artifacts, chronicle, record, session_files
 from runner.codex import home
+from runner.model import last_of
 from runner.service import verify_merge
 from runner.service.verify_findings import Finding
 from runner.store.ledger import read_meta, write_meta
@@ -72,7 +73,7 @@ def row_differences(session_id: str, ledger: Ledger) -> Iterator[Finding]:
     """Hold the row of a session against the rows of its runs."""
     row, runs = ledger.sessions.find(session_id), ledger.of_session(session_id)
     if runs:
-        last = runs[-1]
+        last = last_of(runs)
         told = None if row is None else (row.last_run, row.outcome)
         if told != (last.run_id, last.outcome):
             yield Finding(

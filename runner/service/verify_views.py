@@ -9,6 +9,7 @@ from functools import partial
 
 from parsers import tasklog
 from runner import artifacts, chronicle, record, task_json
+from runner.model import last_of
 from runner.service.verify_findings import Finding
 
 TYPE_CHECKING = False
@@ -88,11 +89,13 @@ def _said_otherwise(case: Case, told: task_json.Json) -> Iterator[Finding]:
 
 
 def _story(case: Case) -> task_json.Story:
+    by_id = {run.run_id: run for run in case.runs}
+    ids = sorted(by_id)
     return task_json.Story(
         row=case.row,
-        first=case.runs[0],
-        last=case.runs[-1],
-        ids=[run.run_id for run in case.runs],
+        first=by_id[ids[0]],
+        last=last_of(case.runs),
+        ids=ids,
         is_running=False,
         answer=None,
     )

@@ -124,14 +124,15 @@ class Ledger:
         return found[0]
 
     def of_session(self, session_id: SessionId | str) -> list[Run]:
-        """Return the runs on a session, the oldest first.
+        """Return the runs on a session, in the order in which they had it.
 
         A run id stands for the session of a run whose Codex has not named one.
         """
-        return self._runs("session_id = ?", session_id)
+        found = self._runs("session_id = ?", session_id)
+        return sorted(found, key=lambda run: run.place)
 
     def last_of(self, session_id: str) -> Run | None:
-        """Return the newest run on a session."""
+        """Return the run that tells how a session stands (`model.last_of`)."""
         sql = "run_id = (select last_run from sessions where session_id = ?)"
         return next(iter(self._runs(sql, session_id)), None)
 
@@ -144,7 +145,7 @@ class Ledger:
         return self._runs("session_id = ? and state <> 'finished'", session_id)
 
     def ids_of(self, session_id: SessionId | str) -> list[str]:
-        """Return the ids of the runs on a session, the oldest first."""
+        """Return the ids of the runs on a session, sorted."""
         sql = "select run_id from runs where session_id = ? order by run_id"
         return [str(run_id) for (run_id,) in self.database.rows(sql, session_id)]
 

@@ -11,7 +11,8 @@ create table sessions (
     updated_at text not null,
     last_run text not null,
     outcome text,
-    archived_in text
+    archived_in text,
+    last_place text not null
 ) strict, without rowid;
 
 create index sessions_by_update on sessions (updated_at, session_id);
@@ -19,8 +20,13 @@ create index sessions_by_title on sessions (title) where title is not null;
 
 insert into sessions
 select session_id, null, min(prepared_at), max(coalesce(ended_at, prepared_at)),
-    max(run_id), null, null
+    max(run_id), null, null,
+    -- One that has only waited for the session does not tell how that stands.
+    max(iif(json_extract(record, '$.request.wait_for_session')
+        and json_extract(record, '$.launched_at') is null, '', run_id))
 from runs group by session_id;
+
+update sessions set last_run = last_place where last_place <> '';
 
 update sessions set outcome = (select outcome from runs where run_id = last_run);
 
@@ -82,7 +88,7 @@ begin
         where session_id = old.run_id;
     insert or ignore into sessions values (
         coalesce(new.session_id, new.run_id), null, new.prepared_at,
-        new.prepared_at, new.run_id, new.outcome, null);
+        new.prepared_at, new.run_id, new.outcome, null, new.run_id);
     update sessions set outcome = new.outcome,
         updated_at = max(updated_at, coalesce(new.ended_at, new.prepared_at))
         where session_id = coalesce(new.session_id, new.run_id)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = "session_id, title, created_at, updated_at, last_run, outcome, archived_in"
 _BEHIND_ANY_ID = "~"
+_IS_LATER = "excluded.last_place >= last_place or excluded.last_run = last_run"
 # The states as an index can tell them, given which sessions are at work.
 _CONDITIONS = {
     TaskState.ARCHIVED: "archived_in is not null and session_id not in ({running})",
@@ -35,7 +36,8 @@ _CONDITIONS = {
 class Row(Value, kw_only=False):
     """Hold one session as the index has it; times are RFC 3339 in UTC.
 
-    `outcome` is that of the last run, None while it is not over. `archived_in` is a
+    `last_run` is the one that tells how the session stands (`model.last_of`), `outcome`
+    its, None while it is not over. `archived_in` is a
     directory, relative to the state directory; None for a session in use.
     """
 
@@ -74,13 +76,13 @@ class Sessions:
             self._rename(db, was, run.key)
         at = iso(run.ended_at or run.started_at)
         db.execute(
-            f"insert into sessions ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, null)"  # noqa: S608 - names of columns
-            " on conflict (session_id) do update set"
+            f"insert into sessions ({_COLUMNS}, last_place)"  # noqa: S608 - names of columns
+            " values (?, ?, ?, ?, ?, ?, null, ?) on conflict (session_id) do update set"
             " created_at = min(created_at, excluded.created_at),"
             " updated_at = max(updated_at, excluded.updated_at),"
-            " outcome = case when excluded.last_run >= last_run"
-            " then excluded.outcome else outcome end,"
-            " last_run = max(last_run, excluded.last_run)",
+            f" outcome = iif({_IS_LATER}, excluded.outcome, outcome),"
+            f" last_run = iif({_IS_LATER}, excluded.last_run, last_run),"
+            f" last_place = iif({_IS_LATER}, excluded.last_place, last_place)",
             (
                 run.key,
                 title and clean(title),
@@ -88,6 +90,7 @@ class Sessions:
                 at,
                 run.run_id,
                 run.outcome,
+                "" if run.is_bystander else run.place,
             ),
         )
 

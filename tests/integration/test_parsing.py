@@ -26,7 +26,9 @@ def test_a_table_shows_a_task_as_it_is(task: Tasks, cli: Cli) -> None:
 
     with terminal() as screen:
         argv = cli.argv(*runs, command="parse_codex_run")
-        process = screen.start(argv, cli.env({"COLUMNS": "200", "TERM": "xterm", "NO_COLOR": "1"}))
+        process = screen.start(
+            argv, cli.env({"COLUMNS": "200", "TERM": "xterm", "NO_COLOR": "1"})
+        )
         assert process.wait(20) == 0
         shown = screen.shown()
 

@@ -116,7 +116,8 @@ def test_the_next_run_is_as_the_last_one_was(tmp_path: Any) -> None:  # noqa: AN
     )
     files = SessionFiles(tmp_path)
 
-    spec = next_spec(replace(first, session_id=SessionId(SESSION)), "Next.", files)
+    named = replace(first, session_id=SessionId(SESSION))
+    spec = next_spec(named, named, "Next.", files)
 
     assert (spec.mode, spec.task) == (Mode.RESUME, "Next.")
     assert spec.run_id > first.run_id
@@ -140,7 +141,7 @@ def test_a_clock_that_was_set_back_makes_no_run_older_than_the_last(
         session_id=SessionId(SESSION),
     )
 
-    spec = next_spec(last, "Next.", SessionFiles(tmp_path))
+    spec = next_spec(last, last, "Next.", SessionFiles(tmp_path))
 
     assert spec.run_id > run_id
     assert spec.prepared_at > last.spec.prepared_at

@@ -3,7 +3,9 @@
 import json
 import os
 import sqlite3
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.runs import AT, PROCESS, SESSION, run
@@ -19,9 +21,12 @@ from runner.errors import (
     SessionBusyError,
 )
 from runner.model import (
+    Claimed,
     Ended,
     Finished,
+    Launched,
     Launching,
+    Mode,
     Outcome,
     Run,
     RunId,
@@ -463,3 +468,64 @@ def test_a_full_disk_is_called_that(ledger: Ledger) -> None:
 
     with pytest.raises(LedgerFault, match="full"):
         write()
+
+
+def on_session(number: int, **changes: Any) -> Run:  # noqa: ANN401  # any field
+    run_id = RunId(f"20261120-10120{number}-000000-0000000{number}")
+    session = SessionId(SESSION)
+    return run(run_id=run_id, resume_session=session, mode=Mode.RESUME, **changes)
+
+
+def launched(one: Run, at: datetime) -> Run:
+    return (one.advanced(Claimed(supervisor=PROCESS))).advanced(
+        Launched(codex=PROCESS, at=at)
+    )
+
+
+def test_a_run_that_only_waited_is_not_its_sessions_last(
+    ledger: Ledger, logs: str
+) -> None:
+    first = on_session(1, log_dir=logs)
+    waiter = on_session(2, log_dir=logs, wait_for_session=True)
+    ledger.prepare(first)
+    ledger.prepare(waiter)
+    ledger.store(waiter, over(waiter, Outcome.TIMED_OUT))
+    ledger.store(first, over(first))
+
+    row = ledger.sessions.find(SESSION)
+    assert row is not None
+    assert (row.last_run, row.outcome) == (first.run_id, Outcome.SUCCEEDED)
+    ledger.recount(SESSION)
+    assert ledger.sessions.find(SESSION) == row
+
+
+def test_a_run_that_waited_comes_when_it_has_the_session(
+    ledger: Ledger, logs: str
+) -> None:
+    waiter = on_session(1, log_dir=logs, wait_for_session=True)
+    other = on_session(2, log_dir=logs)
+    ledger.prepare(waiter)
+    ledger.prepare(other)
+    ledger.store(other, over(other))
+    at = AT + timedelta(hours=1)
+    ledger.store(waiter, launched(waiter, at))
+
+    row = ledger.sessions.find(SESSION)
+    assert row is not None
+    assert (row.last_run, row.outcome) == (waiter.run_id, None)
+    assert [each.run_id for each in ledger.of_session(SESSION)] == [
+        other.run_id,
+        waiter.run_id,
+    ]
+
+
+def test_who_waits_alone_is_last_until_another_comes(ledger: Ledger, logs: str) -> None:
+    waiter = on_session(2, log_dir=logs, wait_for_session=True)
+    ledger.prepare(waiter)
+    assert ledger.last_of(SESSION) == waiter
+
+    ledger.prepare(on_session(1, log_dir=logs))
+
+    last = ledger.last_of(SESSION)
+    assert last is not None
+    assert last.run_id == on_session(1).run_id
