@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from parsers.value import Value
-from runner import artifacts, block, process, proctable, record, session_lock
+from runner import (
+    artifacts,
+    block,
+    log_dirs,
+    process,
+    proctable,
+    record,
+    session_files,
+    session_lock,
+)
 from runner.channel import Listener
 from runner.errors import RunnerError, RunnerFault, SessionBusyError
 from runner.model import Prepared, Run
@@ -89,6 +99,7 @@ def prepare(commission: Commission, ledger: Ledger, settings: Config) -> Prepara
         if guard is None:
             raise _TakenError(files.events)
         ledger.prepare(run, title=commission.title)
+        _note_log_dir(run, settings)
     except RunnerError:
         artifacts.remove([*made, files.meta])
         # Of a session that never came to be nothing is left, not even its directory.
@@ -97,6 +108,13 @@ def prepare(commission: Commission, ledger: Ledger, settings: Config) -> Prepara
             os.close(lock)
         raise
     return Preparation(run=run, guard=guard, session_lock=lock)
+
+
+def _note_log_dir(run: Run, settings: Config) -> None:
+    """Note where to look for a run when the index is lost; nothing else needs it."""
+    if session_files.of_run(settings.state_home, run) is None:
+        with contextlib.suppress(RunnerError):
+            log_dirs.note(settings.state_home, run.spec.log_dir)
 
 
 class Started(Value):

@@ -27,7 +27,19 @@ class House:
 
     @cached_property
     def ledger(self) -> Ledger:
-        return Ledger(self.settings.state_home)
+        ledger = Ledger(self.settings.state_home)
+        if ledger.is_empty():
+            self._warn_if_lost(ledger)
+        return ledger
+
+    def _warn_if_lost(self, ledger: Ledger) -> None:
+        from runner.service import recovery  # noqa: PLC0415 - for an empty index only
+
+        if recovery.has_lost_runs(ledger, self.settings):
+            self.note(
+                f"the index {ledger.database.path} is empty, but there are runs:"
+                " codex-tasks verify --repair takes them in"
+            )
 
     def row(self, text: str) -> Row:
         """Find the session that a text names."""

@@ -6,11 +6,13 @@ from parsers.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pathlib import Path
     from typing import TypeAlias
 
+    from runner.model import Run
     from runner.store.foreign.history import ForeignRun, History, Unreadable
 
-    Found: TypeAlias = "Imported | Present | Empty | Unreadable"
+    Found: TypeAlias = "Imported | Recovered | Present | Empty | Unreadable"
 
 
 class Imported(Value):
@@ -18,6 +20,14 @@ class Imported(Value):
 
     session_id: str
     history: History
+
+
+class Recovered(Value):
+    """Runs of our own on one session that the index had lost, taken back."""
+
+    session_id: str
+    source: Path
+    runs: tuple[Run, ...]
 
 
 class Present(Value):

@@ -19,11 +19,11 @@ from runner import artifacts, session_files
 from runner.clock import iso
 from runner.errors import RunnerFault
 from runner.record import DamagedRecordError
-from runner.service import imported_files, imported_runs
+from runner.service import imported_files, imported_runs, recovery
 from runner.service.imported_accounts import Accountant, Prices
 from runner.service.imported_books import Shelf
 from runner.service.imported_files import SourceFault
-from runner.service.imported_findings import Empty, Imported, Present
+from runner.service.imported_findings import Empty, Imported, Present, Recovered
 from runner.service.imported_register import Register, ended_since, is_among
 from runner.session_files import SessionFiles
 from runner.store import foreign
@@ -133,8 +133,21 @@ class _Import:
         for place in _each_once([self._settings.codex_home, *homes]):
             self._shelves[place] = Shelf(place)
         for read, place in readers:
+            if read is foreign.read_bash_runs:
+                yield from self._take_back(place)
             for history in read(place):
                 yield from self._take(history, place)
+
+    def _take_back(self, place: Path) -> Iterator[Found]:
+        """Take back runs of our own that lie among those of the bash runner."""
+        sessions: dict[str, list[Run]] = {}
+        for run in recovery.lost_runs(place, self._ledger):
+            sessions.setdefault(run.key, []).append(run)
+            if self._ledger is not None and not self._is_trial:
+                files = session_files.found(self._home, run.key)
+                recovery.adopt(run, files, self._ledger, self._settings)
+        for key, runs in sessions.items():
+            yield Recovered(session_id=key, source=place, runs=tuple(runs))
 
     def _take(self, found: History | Unreadable, place: Path) -> Iterator[Found]:
         if isinstance(found, Unreadable):

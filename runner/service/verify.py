@@ -75,7 +75,8 @@ def verify(settings: Config, *, is_repairing: bool = False) -> Report:
 
 def _examine_all(findings: Findings, ledger: Ledger, settings: Config) -> None:
     home = settings.state_home
-    # First what keeps others from being seen: rights, rows, records.
+    # First what keeps others from being seen: records, rights, rows.
+    findings.take(list(verify_index.runs_elsewhere(ledger, settings)))
     findings.take(verify_tree.Tree(home, ledger).differences())
     findings.take(list(verify_index.damaged_rows(ledger, settings)))
     findings.take(list(verify_index.unknown_runs(ledger, settings)))

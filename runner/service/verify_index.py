@@ -6,9 +6,9 @@ import contextlib
 import os
 from functools import partial
 
-from runner import artifacts, clock, record, session_files, task_json
+from runner import artifacts, clock, log_dirs, record, session_files
 from runner.errors import LedgerFault, NoSuchRunError, RunnerError, RunnerFault
-from runner.service import verify_tree
+from runner.service import recovery, verify_tree
 from runner.service.verify_findings import Finding
 from runner.settle import settle
 from runner.store.database import is_damage
@@ -95,6 +95,21 @@ def unknown_runs(ledger: Ledger, settings: Config) -> Iterator[Finding]:
         yield _unknown(run_id, path, files, ledger, settings)
 
 
+def runs_elsewhere(ledger: Ledger, settings: Config) -> Iterator[Finding]:
+    """Name the runs in log directories of their own that the index has lost."""
+    home = settings.state_home
+    for directory in log_dirs.noted(home):
+        for run in recovery.lost_runs(directory, ledger):
+            files = session_files.found(home, run.key)
+            yield Finding(
+                subject=run.run_id,
+                kind="unknown-run",
+                detail=f"it lies in {directory}, the index does not know it",
+                mend=partial(recovery.adopt, run, files, ledger, settings),
+                hides=run.key,
+            )
+
+
 def unsettled_runs(ledger: Ledger, settings: Config) -> Iterator[Finding]:
     """Judge the runs that were left behind, and name those that cannot be judged."""
     for run_id in ledger.known():
@@ -165,7 +180,7 @@ def _unknown(
         subject=run_id,
         kind="unknown-run",
         detail=f"it lies in {place}, the index does not know it",
-        mend=partial(_adopt, run, files, ledger, settings),
+        mend=partial(recovery.adopt, run, files, ledger, settings),
         hides=run.key,
     )
 
@@ -175,25 +190,6 @@ def _read(run_id: str, path: Path, files: SessionFiles) -> Run:
     if run is None or run.run_id != run_id:
         raise record.DamagedRecordError(run_id, "it is of another run, or unreadable")
     return session_files.moved(run, files)
-
-
-def _adopt(run: Run, files: SessionFiles, ledger: Ledger, settings: Config) -> None:
-    place = files.directory.relative_to(settings.state_home)
-    is_archived = place.parts[0] == session_files.ARCHIVE
-    ledger.adopt(
-        run,
-        title=_title(files, run.key),
-        archived_in=str(place) if is_archived else None,
-    )
-
-
-def _title(files: SessionFiles, key: str) -> str | None:
-    try:
-        told = task_json.check(files.json, artifacts.read_json(files.json), key)
-    except task_json.DamagedTaskError:
-        return None
-    title = told.get("title")
-    return title if isinstance(title, str) else None
 
 
 def _from_meta(

@@ -12,7 +12,7 @@ import stat
 from functools import partial
 
 from parsers.value import Value
-from runner import artifacts, clock, session_files
+from runner import artifacts, clock, log_dirs, session_files
 from runner.codex import home
 from runner.service import verify_merge
 from runner.service.verify_findings import Finding
@@ -29,7 +29,7 @@ FOREIGN = "foreign"
 _FILE, _DIRECTORY = 0o600, 0o700
 _STALE_SECONDS = 3600.0
 _INDEX = re.compile(r"runs\.db(\.damaged-[0-9-]+)?(-wal|-shm|-journal)?")
-_OWN = ("prices-cache.json", "codex-versions.json")
+_OWN = ("prices-cache.json", "codex-versions.json", log_dirs.NAME)
 _USERS = "prices.toml"
 _LOCKS = "locks"
 _LOCK = re.compile(r".+\.lock")
@@ -284,6 +284,11 @@ def _foreign_as(entry: Entry) -> str:
         told = artifacts.read_json(SessionFiles(entry.path).json)
         if isinstance(told, dict) and "id" in told and "runs" not in told:
             return "a task of the older codex-tasks: codex-tasks import takes it in"
+        if isinstance(told, dict) and told.get("id") == entry.name:
+            return (
+                "a task whose runs lie elsewhere and are not on record: codex-tasks"
+                " import DIR takes them in from their log directory"
+            )
     return "nothing of this suite's, left as it is"
 
 

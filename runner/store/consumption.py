@@ -73,6 +73,12 @@ def note(db: sqlite3.Connection, run: Run) -> None:
     )
 
 
+def run_ids(database: Database) -> set[str]:
+    """Return the ids of the runs whose usage is on record, removed ones too."""
+    rows = database.rows("select distinct run_id from usage")
+    return {str(run_id) for (run_id,) in rows}
+
+
 def rows_of(
     accounts: Mapping[str, Any], asked_for: str | None
 ) -> list[tuple[Cell, ...]]:

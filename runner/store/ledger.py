@@ -157,6 +157,11 @@ class Ledger:
         )
         return bool(self.database.rows(sql, str(path)))
 
+    def is_empty(self) -> bool:
+        """Tell whether it has no run, nor what one that was removed has used."""
+        sql = "select 1 from runs union all select 1 from usage limit 1"
+        return not self.database.rows(sql)
+
     def known(self) -> dict[str, str]:
         """Return the ids of all runs, the oldest first, and the session of each."""
         rows = self.database.rows("select run_id, session_id from runs order by run_id")

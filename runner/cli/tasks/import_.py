@@ -6,7 +6,7 @@ import json
 
 from runner.cli import shown
 from runner.clock import iso
-from runner.service.imported_findings import Empty, Imported, Present
+from runner.service.imported_findings import Empty, Imported, Present, Recovered
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,7 +81,15 @@ class _Report:
                 self._runs += len(history.runs)
                 self.imported.append(_session(session_id, history))
                 if not self._is_json:
-                    self._house.output.lines([_line(session_id, history)])
+                    title = history.title or history.runs[0].prompt or "-"
+                    line = _line(session_id, history.kind, len(history.runs), title)
+                    self._house.output.lines([line])
+            case Recovered(session_id=session_id, runs=runs):
+                self._runs += len(runs)
+                self.imported.append(_recovered(piece))
+                if not self._is_json:
+                    line = _line(session_id, "run", len(runs), runs[0].spec.task)
+                    self._house.output.lines([line])
             case Present(session_id=session_id, history=history):
                 more = {"left_out": [iso(run.started_at) for run in piece.left_out]}
                 told = _session(session_id, history) | {"reason": piece.reason}
@@ -121,7 +129,7 @@ def _notes(piece: Found) -> Iterator[str]:
                 )
         case Empty(history=history):
             yield f"{history.source}: nothing was ever asked for in it"
-        case Imported():
+        case Imported() | Recovered():
             pass
         case unreadable:
             yield f"{unreadable.source}: {unreadable.reason}"
@@ -137,10 +145,19 @@ def _session(session_id: str, history: History) -> Json:
     }
 
 
-def _line(session_id: str, history: History) -> str:
-    title = shown.line(history.title or history.runs[0].prompt or "-")
-    runs = _count(len(history.runs), "run")
-    return f"{session_id}  {history.kind}  {runs}  {title[:_TITLE_LENGTH]}"
+def _recovered(piece: Recovered) -> Json:
+    return {
+        "id": piece.session_id,
+        "kind": "run",
+        "source": str(piece.source),
+        "title": None,
+        "runs": len(piece.runs),
+    }
+
+
+def _line(session_id: str, kind: str, runs: int, title: str) -> str:
+    shown_title = shown.line(title)[:_TITLE_LENGTH]
+    return f"{session_id}  {kind}  {_count(runs, 'run')}  {shown_title}"
 
 
 def _count(number: int, name: str) -> str:

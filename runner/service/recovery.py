@@ -1,0 +1,106 @@
+"""Take runs of ours back into an index that has lost them."""
+
+from __future__ import annotations
+
+from parsers.value import replace
+from runner import artifacts, log_dirs, record, session_files, task_json
+from runner.errors import NoSuchRunError
+from runner.store import consumption
+from runner.store.ledger import read_meta
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from runner.config import Config
+    from runner.model import Run
+    from runner.session_files import SessionFiles
+    from runner.store.ledger import Ledger
+
+_META = ".meta.json"
+
+
+def lost_runs(directory: Path, ledger: Ledger | None) -> Iterator[Run]:
+    """Yield the runs that lie in a log directory and that the index has lost.
+
+    Not those that were removed, of which it still has what they have used; nor those
+    that Codex has never worked on, which leave nothing else.
+
+    Args:
+        directory: a log directory, not one of a session's.
+        ledger: the index, None where there is none yet.
+    """
+    known = _known(ledger) if ledger is not None else set()
+    for path in sorted(directory.glob(f"{artifacts.PREFIX}*{_META}")):
+        run_id = path.name.removeprefix(artifacts.PREFIX).removesuffix(_META)
+        run = None if run_id in known else _read(path)
+        if run is None or run.run_id != run_id or run.launched_at is None:
+            continue
+        # It may have been put on record after the look at the index.
+        if ledger is None or not _is_known(run_id, ledger):
+            yield replace(run, spec=replace(run.spec, log_dir=str(directory)))
+
+
+def has_lost_runs(ledger: Ledger, settings: Config) -> bool:
+    """Tell whether there are runs of ours of which an empty index knows nothing."""
+    from runner.service import verify_tree  # noqa: PLC0415 - hardly ever
+
+    home = settings.state_home
+    if any(map(verify_tree.metas, verify_tree.places(home))):
+        return True
+    return any(any(lost_runs(each, ledger)) for each in log_dirs.noted(home))
+
+
+def adopt(
+    run: Run, files: SessionFiles | None, ledger: Ledger, settings: Config
+) -> None:
+    """Take a run into the index, with the title and the place of its session.
+
+    Args:
+        run: the run.
+        files: those of its session, None for one that has no directory.
+        ledger: the index.
+        settings: for the state directory.
+
+    Raises:
+        RunnerFault: the index or the disk refuses.
+    """
+    home = settings.state_home
+    place = files.directory.relative_to(home) if files is not None else None
+    is_archived = place is not None and place.parts[0] == session_files.ARCHIVE
+    ledger.adopt(
+        run,
+        title=_title(files, run.key) if files is not None else None,
+        archived_in=str(place) if is_archived else None,
+    )
+    if session_files.of_run(home, run) is None:
+        log_dirs.note(home, run.spec.log_dir)
+
+
+def _known(ledger: Ledger) -> set[str]:
+    return ledger.known().keys() | consumption.run_ids(ledger.database)
+
+
+def _is_known(run_id: str, ledger: Ledger) -> bool:
+    try:
+        ledger.find(run_id)
+    except NoSuchRunError:
+        return False
+    return True
+
+
+def _read(path: Path) -> Run | None:
+    try:
+        return read_meta(path)
+    except record.DamagedRecordError:
+        return None  # of another tool, such as the bash runner
+
+
+def _title(files: SessionFiles, key: str) -> str | None:
+    try:
+        told = task_json.check(files.json, artifacts.read_json(files.json), key)
+    except task_json.DamagedTaskError:
+        return None
+    title = told.get("title")
+    return title if isinstance(title, str) else None

@@ -1,0 +1,115 @@
+"""An index that was lost is made anew, also for runs of other doors."""
+
+import json
+from pathlib import Path
+
+import pytest
+from support.commands import Cli, fields
+from support.sessions import Session, Sessions
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Path:
+    return tmp_path / "logs"
+
+
+@pytest.fixture
+def mixed(sessions: Sessions, cli: Cli, logs: Path) -> Session:
+    """Give a session that two doors have worked on."""
+    session = sessions.ended("-t", "mixed", "Begin.")
+    by_hand(cli, sessions, logs, "--resume", session.id)
+    return session
+
+
+def by_hand(cli: Cli, sessions: Sessions, logs: Path, *words: object) -> str:
+    """Run the other door to its end; return the id of the session."""
+    usual = ("--repo", sessions.repo, "--codex-bin", sessions.stand_in.path)
+    done = cli(*usual, "--log-dir", logs, "--task", "By hand.", *words)
+    assert done.returncode == 0, done.stderr
+    return fields(done.stdout)["codex_session_id"]
+
+
+def lose_the_index(sessions: Sessions) -> None:
+    for path in sessions.state_home.glob("runs.db*"):
+        path.unlink()
+
+
+def known(sessions: Sessions) -> list[dict[str, object]]:
+    """List what a listing says, without what only a repair may touch."""
+    told = json.loads(sessions("ls", "-a", "--json").stdout)
+    names = ("id", "title", "state", "outcome", "last_run")
+    found = [{name: each[name] for name in names} for each in told]
+    return sorted(found, key=lambda each: str(each["id"]))
+
+
+def test_a_lost_index_is_made_anew_with_the_runs_of_every_door(
+    mixed: Session, sessions: Sessions, cli: Cli, logs: Path
+) -> None:
+    by_hand(cli, sessions, logs)
+    archived = Session(by_hand(cli, sessions, logs), sessions)
+    assert sessions("archive", archived.id).code == 0
+    was, usage = known(sessions), sessions("usage", "--json").stdout
+    assert mixed.status["runs"] == 2
+    lose_the_index(sessions)
+
+    sessions("verify", "--repair")
+
+    assert sessions("verify").code == 0
+    assert known(sessions) == was
+    assert archived.status["state"] == "ARCHIVED"
+    assert mixed.status["runs"] == 2
+    assert mixed.status["last_prompt"] == "By hand."
+    assert sessions("usage", "--json").stdout == usage
+
+
+def test_what_was_removed_does_not_come_back(
+    sessions: Sessions, cli: Cli, logs: Path
+) -> None:
+    session = by_hand(cli, sessions, logs)
+    assert sessions("rm", session).code == 0
+
+    assert sessions("verify").code == 0
+    assert sessions("import", logs).stdout == ""
+    assert known(sessions) == []
+
+
+def test_runs_in_a_directory_that_was_moved_are_taken_back_by_import(
+    mixed: Session, sessions: Sessions, logs: Path, tmp_path: Path
+) -> None:
+    lose_the_index(sessions)
+    moved = logs.rename(tmp_path / "moved")
+    sessions("verify", "--repair")
+    assert mixed.status["runs"] == 1
+
+    tried = sessions("import", "--dry-run", moved)
+    assert mixed.status["runs"] == 1
+    taken = sessions("import", moved)
+
+    assert tried.stdout == taken.stdout
+    assert taken.stdout == f"{mixed.id}  run  1 run  By hand.\n"
+    assert "imported 1 session (1 run)" in taken.stderr
+    assert mixed.status["runs"] == 2
+    assert sessions("result", mixed.id).stdout == "answer to By hand.\n"
+    assert sessions("import", moved).stdout == ""
+
+
+@pytest.mark.parametrize("words", [("ls",), ("status", "-a"), ("usage",)])
+def test_an_empty_index_beside_sessions_is_not_taken_for_an_empty_store(
+    mixed: Session, words: tuple[str, ...]
+) -> None:
+    assert mixed.sessions("archive", mixed.id).code == 0
+    lose_the_index(mixed.sessions)
+
+    for _ in range(2):
+        said = mixed.sessions(*words)
+        assert "verify --repair" in said.stderr
+    said = mixed.sessions("status", mixed.id)
+    assert (said.code, said.stdout) == (3, "")
+    assert "verify --repair" in said.stderr
+    mixed.sessions("verify", "--repair")
+    assert "verify --repair" not in mixed.sessions(*words).stderr
+
+
+def test_a_store_without_anything_says_nothing_of_repairs(sessions: Sessions) -> None:
+    assert "verify" not in sessions("ls").stderr
+    assert "verify" not in sessions("status", "nobody").stderr
