@@ -141,10 +141,12 @@ class Attendance:
     def _members(self) -> list[ProcessId]:
         hooks = self._notifier.pids
         members = self._family.members(without=hooks)
-        marked = [m.pid for m in members if proctable.carries(m, HOOK_MARKER)]
+        run_id = self._keeper.run.run_id
+        marked = [m.pid for m in members if proctable.carries(m, HOOK_MARKER, run_id)]
         if not marked:
             return members
-        # What a hook left behind was adopted here; below it may be a run of its own.
+        # What a hook left behind was adopted here; below it may be a run of its own,
+        # or be the Codex of one whose supervisor was killed.
         return self._family.members(without=[*hooks, *marked])
 
     def _reap(self) -> None:

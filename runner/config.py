@@ -74,8 +74,7 @@ def at_codex_home(config: Config, place: str | None) -> Config:
 
 def codex_environment(config: Config, run_id: str) -> dict[str, str]:
     """Build the environment that Codex is given: the caller's, and its run's id."""
-    own = {k: v for k, v in config.environment.items() if k != HOOK_MARKER}
-    return {**own, RUN_MARKER: run_id}
+    return {**config.environment, RUN_MARKER: run_id}
 
 
 def hook_environment(config: Config, run_id: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from runner.model import ProcessId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
 _LINUX = sys.platform == "linux"
@@ -22,6 +22,7 @@ _LINUX = sys.platform == "linux"
 # which may itself hold spaces and parentheses.
 _STAT_STATE, _STAT_PARENT, _STAT_START = 0, 1, 19
 _GONE = ("Z", "X", "x")
+_LISTINGS = 10
 
 
 class Row(Value):
@@ -169,16 +170,14 @@ def carriers(variable: str, value: str) -> list[ProcessId]:
     return [process for process in found if carries(process, variable, value)]
 
 
-def carries(process: ProcessId, variable: str, value: str | None = None) -> bool:
+def carries(process: ProcessId, variable: str, value: str) -> bool:
     """Tell whether a process was started with this variable, set to this value."""
     try:
         with open(f"/proc/{process.pid}/environ", "rb") as file:
             entries = file.read().split(b"\0")
     except OSError:
         return False
-    if value is not None:
-        return f"{variable}={value}".encode() in entries
-    return any(entry.startswith(f"{variable}=".encode()) for entry in entries)
+    return f"{variable}={value}".encode() in entries
 
 
 def program_of(process: ProcessId) -> str:
@@ -198,17 +197,33 @@ def name_of(process: ProcessId) -> str:
         return "?"
 
 
-def _table() -> Iterator[Row]:
+def _table() -> list[Row]:
+    """Read the whole table; nobody who is alive at the end is missing from it.
+
+    Processes come and go meanwhile: one that is gone before it is read may have left a
+    child that was not there yet when all were listed.
+    """
+    rows: dict[int, Row] = {}
+    listed: set[int] = set()
+    for _ in range(_LISTINGS):
+        new = _pids() - listed
+        if not new:
+            break
+        listed |= new
+        rows.update((pid, row) for pid in sorted(new) if (row := _row(pid)))
+    # Whose parent was gone before that could be read has another one by now.
+    for row in [row for row in rows.values() if row.parent not in rows]:
+        if now := _row(row.pid):
+            rows[row.pid] = now
+    return list(rows.values())
+
+
+def _pids() -> set[int]:
     if _LINUX:
-        for entry in os.listdir("/proc"):
-            if entry.isdecimal() and (row := _row(int(entry))):
-                yield row
-        return
+        return {int(name) for name in os.listdir("/proc") if name.isdecimal()}
     import psutil  # noqa: PLC0415 - only where there is no /proc
 
-    for process in psutil.process_iter():
-        if row := _psutil_row(process.pid):
-            yield row
+    return set(psutil.pids())
 
 
 def _row(pid: int) -> Row | None:

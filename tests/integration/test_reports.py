@@ -262,7 +262,7 @@ def test_a_pipe_that_nobody_reads_is_never_waited_for(
     assert f"warning: cannot append to {pipe}" in ended.stderr
 
 
-@pytest.mark.parametrize("how", ["stopped", "done"])
+@pytest.mark.parametrize("how", ["stopped", "stopped, and orphaned", "done"])
 def test_a_run_that_the_notify_command_has_started_is_a_run_of_its_own(
     task: Tasks, stand_in: StandIn, tmp_path: Path, how: str
 ) -> None:
@@ -290,19 +290,21 @@ def test_a_run_that_the_notify_command_has_started_is_a_run_of_its_own(
     wait_until(lambda: files.meta["state"] == "running")
     codex = files.codex()
 
-    if how == "stopped":
-        begun.send(signal.SIGTERM)
-    else:
+    if "orphaned" in how:
+        kill(files.supervisor())
+    if how == "done":
         go.touch()
+    else:
+        begun.send(signal.SIGTERM)
     ended = begun.wait()
 
-    assert ended.fields["outcome"] == (
-        "interrupted" if how == "stopped" else "succeeded"
-    )
+    assert ended.fields["outcome"] == ("succeeded" if how == "done" else "interrupted")
     assert ended.meta["left_running"] == []
     assert is_alive(codex)
     assert not files.is_finished
     go_other.touch()
+    wait_until(lambda: gone(codex))
+    task.parse(files.run_id)
     files.wait_for_end()
     assert files.meta["outcome"] == "succeeded"
     wait_until(lambda: gone(codex))

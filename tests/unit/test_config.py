@@ -61,12 +61,12 @@ def test_the_environment_never_shows() -> None:
     assert "squeamish" not in str(found)
 
 
-def test_codex_gets_the_callers_environment_without_our_marker() -> None:
-    found = config.load({"HOME": "/h", config.HOOK_MARKER: "run", "X": "1"})
+def test_codex_gets_the_callers_environment_and_the_id_of_its_run() -> None:
+    caller = {"HOME": "/h", config.HOOK_MARKER: "run", "X": "1"}
+    found = config.load(caller)
 
     assert config.codex_environment(found, "r1") == {
-        "HOME": "/h",
-        "X": "1",
+        **caller,
         "CODEX_RUNNER_RUN": "r1",
     }
     assert config.hook_environment(found, "other")[config.HOOK_MARKER] == "other"

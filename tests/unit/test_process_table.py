@@ -1,0 +1,78 @@
+"""Nobody slips through a table that is read while processes come and go."""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+import pytest
+
+from runner import proctable
+from runner.proctable import Row
+
+T = TypeVar("T")
+ROOT, PARENT, MIDDLE, CHILD = 10, 20, 30, 40
+
+
+class Kernel:
+    """Plays a table that changes between two looks.
+
+    Args:
+        listings: which pids are listed, one look after the other; the last one stays.
+        rows: what is read of a pid, one look after the other; None is gone.
+    """
+
+    def __init__(
+        self, listings: Iterable[set[int]], rows: dict[int, list[Row | None]]
+    ) -> None:
+        self._listings = list(listings)
+        self._rows = rows
+
+    def pids(self) -> set[int]:
+        return self._next(self._listings)
+
+    def row(self, pid: int) -> Row | None:
+        return self._next(self._rows[pid])
+
+    @staticmethod
+    def _next(looks: list[T]) -> T:
+        return looks.pop(0) if len(looks) > 1 else looks[0]
+
+
+def row(pid: int, parent: int) -> Row:
+    return Row(pid=pid, parent=parent, start_time=pid, has_ended=False)
+
+
+def below_root(monkeypatch: pytest.MonkeyPatch, kernel: Kernel) -> list[int]:
+    monkeypatch.setattr(proctable, "_pids", kernel.pids)
+    monkeypatch.setattr(proctable, "_row", kernel.row)
+    return [each.pid for each in proctable.below(ROOT)]
+
+
+def test_a_child_that_comes_after_the_listing_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kernel = Kernel(
+        listings=[{ROOT, PARENT}, {ROOT, MIDDLE}, {ROOT, CHILD}],
+        rows={
+            ROOT: [row(ROOT, 1)],
+            PARENT: [None],
+            MIDDLE: [None],
+            CHILD: [row(CHILD, ROOT)],
+        },
+    )
+
+    assert below_root(monkeypatch, kernel) == [CHILD]
+
+
+def test_a_child_whose_parent_goes_while_they_are_read_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kernel = Kernel(
+        listings=[{ROOT, MIDDLE, CHILD}],
+        rows={
+            ROOT: [row(ROOT, 1)],
+            MIDDLE: [row(MIDDLE, CHILD), row(MIDDLE, ROOT)],
+            CHILD: [None],
+        },
+    )
+
+    assert below_root(monkeypatch, kernel) == [MIDDLE]
