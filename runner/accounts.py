@@ -91,7 +91,7 @@ class Accounts(Value):
             "token_usage": self.usage,
             "cost": self.cost,
             "has_answer": self.facts.final_message is not None,
-            "answer_bytes": len((self.facts.final_message or "").encode()),
+            "answer_checksum": record.checksum(self.facts.final_message or ""),
         }
         if self.facts.usage is not None:
             found["thread_usage"] = self.facts.usage.to_json()

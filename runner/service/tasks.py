@@ -128,7 +128,10 @@ def _is_delivering(session_id: str, ledger: Ledger, settings: Config) -> bool:
     last = ledger.last_of(session_id)
     if last is None:
         return False
-    return not last.is_finished or mailbox.hold_of(last, waiting[0]) is None
+    if not last.is_finished:
+        # One that is over, and whose end cannot be put on record, is delivered nothing.
+        return not settle(last, ledger, settings).is_finished
+    return mailbox.hold_of(last, waiting[0]) is None
 
 
 def _hold(last: Run, waiting: Sequence[Mail]) -> str | None:

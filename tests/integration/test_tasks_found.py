@@ -9,7 +9,7 @@ import pytest
 from support import stand_in as script
 from support.commands import Cli, fields
 from support.processes import wait_until
-from support.sabotage import fails, sabotaged
+from support.sabotage import SUPERVISOR, fails, sabotaged
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn
 from support.tasks import gone
@@ -298,3 +298,17 @@ def test_a_limit_above_all_numbers_is_none(sessions: Sessions, limit: str) -> No
     said = sessions("ls", "--json", "--limit", limit)
 
     assert [each["id"] for each in json.loads(said.stdout)] == [session.id]
+
+
+def test_an_older_answer_of_the_same_length_is_not_taken_for_the_new_one(
+    sessions: Sessions,
+) -> None:
+    session = sessions.ended("one")
+    unwritten = fails(SUPERVISOR, "os.rename", "task.result")
+
+    assert session.send("two", env=sabotaged(unwritten)).code == 0
+    session.wait()
+
+    assert session.text("task.result") == "answer to one"
+    assert session.status["last_result"] == "answer to two"
+    assert session.sessions("result", session.id).stdout == "answer to two\n"

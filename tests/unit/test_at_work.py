@@ -62,3 +62,29 @@ def test_taking_stock_sees_it_too(questions: int, settings: Config) -> None:
     ledger: Any = _Delivering(questions)
 
     assert tasks.take_stock(ledger, settings).running == {"session"}
+
+
+class _Over(_Run):
+    is_finished = True
+
+
+class _Stuck(_Delivering):
+    """A ledger whose disk is full: the end of a run cannot be put on record."""
+
+    def __init__(self) -> None:
+        super().__init__(questions=100)
+
+    def unfinished_of(self, _: str) -> list[_Run]:
+        return [_Run()]
+
+    def last_of(self, _: str) -> _Run | None:
+        return _Run()
+
+
+def test_a_session_whose_end_cannot_be_put_on_record_is_not_at_work(
+    settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "settle", lambda *_, **__: _Over())
+    ledger: Any = _Stuck()
+
+    assert not tasks.is_at_work("session", ledger, settings)
