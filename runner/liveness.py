@@ -37,10 +37,13 @@ def life_of(run: Run) -> Life:
         case Finished():
             return Life.NONE
         case Prepared(launcher=owner) | Launching(supervisor=owner):
-            # The launcher asks only when the supervisor that it started is gone.
+            # The launcher may live on for other reasons, and asks only when the
+            # supervisor that it started is gone.
             is_asking = owner == proctable.this_process()
-            is_there = proctable.is_alive(owner) and not is_asking
-            if artifacts.is_locked(events) or is_there:
+            has_no_file = not (events.exists() or is_asking)
+            if artifacts.is_locked(events) or (
+                has_no_file and proctable.is_alive(owner)
+            ):
                 return Life.SUPERVISOR
             return Life.CODEX if codex_of(run) else Life.NONE
         case Running(supervisor=supervisor, codex=codex):

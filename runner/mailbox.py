@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from datetime import timedelta
 
 from parsers.value import replace
 from runner import artifacts, clock, launching, model, session_files, session_lock
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from runner.store.mail import Mail
 
 QUIT = b"/quit"
-_LATER = timedelta(milliseconds=1)  # as fine as a record tells it
 # A prompt whose run does not come to be (no such binary) is not tried for ever.
 _ATTEMPTS = 3
 _HOLDING = (Outcome.USAGE_LIMITED, Outcome.AUTH_FAILED)
@@ -172,8 +170,7 @@ def next_spec(last: Run, pattern: Run, task: str, files: SessionFiles) -> Spec:
         files: those of the session.
     """
     spec = pattern.spec
-    # A clock that was set back must not make the newest run look like an older one.
-    at = max(clock.now(), last.spec.prepared_at + _LATER)
+    at = model.instant_after(last, clock.now())
     return replace(
         spec,
         run_id=artifacts.new_run_id(at),

@@ -9,6 +9,7 @@ A run's state is a union of frozen values, each holding exactly what is true the
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 
 from parsers.value import EMPTY, Value, replace
@@ -32,6 +33,9 @@ EXIT_SIGNAL_BASE = 128
 EXIT_INTERRUPTED = 130
 EXIT_READER_GONE = 141
 EXIT_STOPPED = 143
+
+
+_LATER = timedelta(milliseconds=1)  # as fine as a record tells it
 
 
 class Outcome(StrEnum):
@@ -363,6 +367,14 @@ class Run(Value):
 
     def advanced(self, event: Event) -> Run:
         return replace(self, state=advance(self.state, event))
+
+
+def instant_after(last: Run | None, now: datetime) -> datetime:
+    """Return when a run behind another one is prepared: now, if the clock is right.
+
+    One that was set back must not make the newest run look like an older one.
+    """
+    return now if last is None else max(now, last.spec.prepared_at + _LATER)
 
 
 def without_bystanders(runs: Sequence[Run]) -> Sequence[Run]:

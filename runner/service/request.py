@@ -15,6 +15,7 @@ from runner.model import (
     Report,
     SessionId,
     Spec,
+    instant_after,
 )
 from runner.notify import command_of
 from runner.prompt import STDIN, preview, read_stdin
@@ -99,7 +100,7 @@ def build_spec(
     resume = _resumed(request.resume, log_dir, ledger, settings)
     before = ledger.last_of(resume) if resume else None
     home = before.spec.codex_home if before is not None else None
-    at = clock.now()
+    at = instant_after(before, clock.now())
     umask = os.umask(0o077)
     return Spec(
         run_id=artifacts.new_run_id(at),

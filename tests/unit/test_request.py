@@ -1,16 +1,17 @@
 """What a caller asks for becomes a spec, or is refused before anything is written."""
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.runs import SESSION
+from support.runs import SESSION, run
 
 from parsers.summary import PREVIEW_LENGTH
-from runner import config
+from runner import artifacts, clock, config
 from runner.errors import FileFault, UsageError
-from runner.model import CodexOptions, Limits, Report, Verbosity
+from runner.model import CodexOptions, Limits, Mode, Report, SessionId, Verbosity
 from runner.prompt import PREVIEW_CHARACTERS, preview
 from runner.service.request import (
     Request,
@@ -144,3 +145,23 @@ def test_a_summary_may_go_to_a_device_in_a_directory_that_is_not_ours(
     spec = build_spec(asked, b"x", ledger, SETTINGS)
 
     assert spec.report.json_out == "/dev/null"
+
+
+def test_a_clock_that_was_set_back_makes_no_run_older_than_the_one_before(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    ahead = clock.now() + timedelta(hours=1)
+    before = run(
+        run_id=artifacts.new_run_id(ahead),
+        prepared_at=ahead,
+        mode=Mode.RESUME,
+        resume_session=SessionId(SESSION),
+        log_dir=str(tmp_path),
+    )
+    ledger.prepare(before)
+
+    asked = request(repo=str(tmp_path), resume=SESSION)
+    spec = build_spec(asked, b"x", ledger, SETTINGS)
+
+    assert spec.run_id > before.run_id
+    assert spec.prepared_at > ahead

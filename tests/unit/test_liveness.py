@@ -1,0 +1,45 @@
+"""Who keeps a run alive is a question to the kernel, about its own files first."""
+
+import os
+from pathlib import Path
+
+import pytest
+from support.runs import run
+
+from runner import artifacts, proctable, record
+from runner.liveness import Life, life_of
+from runner.model import Launching, Prepared, Run
+
+
+@pytest.fixture
+def handed_over(tmp_path: Path) -> Run:
+    """Give a run whose launcher lives on, as one does that waits for a hook."""
+    return run(Prepared(launcher=proctable.child(os.getppid())), log_dir=str(tmp_path))
+
+
+def test_a_launcher_that_lives_on_keeps_no_run_alive(handed_over: Run) -> None:
+    artifacts.create(record.files_of(handed_over.spec).events, b"")
+
+    assert life_of(handed_over) is Life.NONE
+
+
+def test_a_run_whose_file_is_locked_is_in_charge_of_somebody(handed_over: Run) -> None:
+    events = record.files_of(handed_over.spec).events
+    artifacts.create(events, b"")
+    guard = artifacts.lock(events)
+    assert guard is not None
+
+    assert life_of(handed_over) is Life.SUPERVISOR
+    os.close(guard)
+
+
+@pytest.mark.parametrize("state", [Prepared, Launching])
+def test_without_the_file_the_process_tells(
+    state: type[Prepared | Launching], tmp_path: Path
+) -> None:
+    parent = proctable.child(os.getppid())
+    field = "launcher" if state is Prepared else "supervisor"
+
+    assert life_of(run(state(**{field: parent}), log_dir=str(tmp_path))) is (
+        Life.SUPERVISOR
+    )
