@@ -90,12 +90,14 @@ def is_terminal() -> bool:
 def note(text: str, *, is_interrupting: bool = False) -> None:
     """Say something to people in one line, on standard error; nobody has to listen.
 
+    What a caller or a model has put into a name or a text is shown, not obeyed.
+
     Args:
         text: the line.
         is_interrupting: a terminal may just have shown a `^C` where it would begin.
     """
     name = Path(sys.argv[0]).name.removesuffix(".py")
-    line = " ".join(f"{name}: {text}".splitlines())
+    line = visible(" ".join(f"{name}: {text}".splitlines()))
     if is_interrupting and os.isatty(2):
         line = f"\n{line}"
     with contextlib.suppress(OSError):
@@ -118,9 +120,11 @@ def compact(value: object) -> str:
 def doctor_lines(checks: Sequence[Check]) -> list[str]:
     """Write findings for people, one line each, with the mend."""
     return [
-        f"{'ok  ' if check.is_good else 'FAIL'} {check.name}:"
-        f" {' '.join(check.detail.split())}"
-        + (f" -> {check.mend}" if check.mend else "")
+        visible(
+            f"{'ok  ' if check.is_good else 'FAIL'} {check.name}:"
+            f" {' '.join(check.detail.split())}"
+            + (f" -> {check.mend}" if check.mend else "")
+        )
         for check in checks
     ]
 
