@@ -46,8 +46,21 @@ class Closing(Value):
     is_late: bool = False
 
 
-def conclude(run: Run, closing: Closing, ledger: Ledger, settings: Config) -> Run:
-    """Return a run as finished that Codex was started for; its files are complete."""
+def unheard(_: str) -> None:
+    """Take a warning that nobody waits for: the record has it."""
+
+
+def conclude(
+    run: Run,
+    closing: Closing,
+    ledger: Ledger,
+    settings: Config,
+    warn: Callable[[str], None] = unheard,
+) -> Run:
+    """Return a run as finished that Codex was started for; its files are complete.
+
+    `warn` is told of those that cannot be written.
+    """
     if run.spec.mode is Mode.RESUME:
         # A rollout names the version that opened its thread, not those that went on.
         run = replace(run, codex_version=version_of(run.spec.codex.bin, settings))
@@ -60,13 +73,19 @@ def conclude(run: Run, closing: Closing, ledger: Ledger, settings: Config) -> Ru
         session_id=run.session_id or kept.session_id,
         codex_version=version or version_of(run.spec.codex.bin, settings),
     )
-    return _write(named, verdict, closing, kept)
+    return _write(named, verdict, closing, kept, warn)
 
 
-def conclude_unstarted(run: Run, verdict: Verdict, warnings: Sequence[str] = ()) -> Run:
-    """Return a run as finished that Codex was never started for."""
+def conclude_unstarted(
+    run: Run,
+    verdict: Verdict,
+    warnings: Sequence[str] = (),
+    warn: Callable[[str], None] = unheard,
+) -> Run:
+    """Return a run as finished that Codex was never started for, as `conclude`."""
     closing = Closing(at=clock.now(), exit=Exit(), warnings=warnings)
-    return _write(run, verdict, closing, accounts.unknown("Codex was not started"))
+    kept = accounts.unknown("Codex was not started")
+    return _write(run, verdict, closing, kept, warn)
 
 
 def conclude_abandoned(run: Run, ended: Exit, ledger: Ledger, settings: Config) -> Run:
@@ -111,7 +130,13 @@ def _accounts(
         return replace(accounts.unknown("the accounts failed", facts), faults=(fault,))
 
 
-def _write(run: Run, verdict: Verdict, closing: Closing, kept: Accounts) -> Run:
+def _write(
+    run: Run,
+    verdict: Verdict,
+    closing: Closing,
+    kept: Accounts,
+    warn: Callable[[str], None],
+) -> Run:
     found = kept.to_json()
     warnings = {**kept.warnings, **dict.fromkeys(closing.warnings, 1)}
     found |= {"warnings": warnings, "left_running": list(closing.left_running)}
@@ -127,6 +152,8 @@ def _write(run: Run, verdict: Verdict, closing: Closing, kept: Accounts) -> Run:
         *_try(lambda: _write_summary(finished, whole)),
         *_try(lambda: _write_footer(finished)),
     ]
+    for fault in faults:
+        warn(fault)
     return _with_warnings(finished, faults)
 
 

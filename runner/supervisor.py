@@ -122,7 +122,7 @@ def _attend(
     closing = conclude.Closing(
         at=at, exit=ended, left_running=left, warnings=keeper.warnings
     )
-    run = conclude.conclude(keeper.run, closing, keeper.ledger, settings)
+    run = conclude.conclude(keeper.run, closing, keeper.ledger, settings, keeper.warn)
     chronicle.ended(run, attendance.answer)
     keeper.keep(run)
     _close(keeper, notifier, inbox, settings)
@@ -161,7 +161,7 @@ def _close_unstarted(
     from runner.chronicle import Chronicle  # noqa: PLC0415
     from runner.notify import Notifier  # noqa: PLC0415
 
-    run = conclude.conclude_unstarted(keeper.run, verdict, keeper.warnings)
+    run = conclude.conclude_unstarted(keeper.run, verdict, keeper.warnings, keeper.warn)
     Chronicle(keeper.ledger, settings.state_home, keeper.warn).ended(run, None)
     keeper.keep(run)
     _close(keeper, Notifier(settings, keeper.warn), inbox, settings)

@@ -296,6 +296,7 @@ def test_a_disk_that_fills_up_during_the_run_costs_a_warning_not_the_verdict(
     assert any("No space left" in each for each in ended.meta["warnings"])
     assert not ended.files.path(".summary.json").exists()
     assert not list(task.log_dir.glob(".*"))
+    assert "warning: cannot write" in ended.stderr
 
 
 @pytest.mark.parametrize("flag", ["--json-out", "--event-stream"])
@@ -307,6 +308,7 @@ def test_a_report_that_cannot_be_written_is_a_warning(task: Tasks, flag: str) ->
     warned = [each for each in ended.meta["warnings"] if "/dev/full" in each]
     assert len(warned) == 1
     assert "No space left" in warned[0]
+    assert ended.stderr.splitlines() == [f"run_codex_task: warning: {warned[0]}"]
 
 
 @pytest.mark.parametrize("flag", ["--json-out", "--event-stream"])
