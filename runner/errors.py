@@ -77,11 +77,13 @@ class FileFault(RunnerFault):
 class LedgerFault(RunnerFault):
     """Report that the index database cannot be used."""
 
-    def __init__(self, path: Path | str, reason: str) -> None:
-        super().__init__(
-            f"cannot use the index {path}: {reason}"
-            " (CODEX_RUNNER_HOME names another state directory)"
-        )
+    def __init__(
+        self,
+        path: Path | str,
+        reason: str,
+        mend: str = "CODEX_RUNNER_HOME names another state directory",
+    ) -> None:
+        super().__init__(f"cannot use the index {path}: {reason} ({mend})")
 
 
 class SessionBusyError(RunnerError):

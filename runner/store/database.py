@@ -60,7 +60,7 @@ class Database:
         except UnicodeEncodeError:
             return []  # stray bytes of a command line: no id of ours
         except sqlite3.Error as error:
-            raise LedgerFault(self.path, str(error)) from error
+            raise _fault(self.path, error) from error
 
     def version(self) -> int:
         """Return a number that changes when another process has written."""
@@ -100,7 +100,7 @@ class Database:
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("rollback")
             if isinstance(error, sqlite3.Error | UnicodeEncodeError | OverflowError):
-                raise LedgerFault(self.path, str(error)) from error
+                raise _fault(self.path, error) from error
             raise
         finally:
             if is_durable:
@@ -119,7 +119,7 @@ class Database:
             db.execute("pragma synchronous = normal")
             _migrate(db, self.path)
         except sqlite3.Error as error:
-            raise LedgerFault(self.path, str(error)) from error
+            raise _fault(self.path, error) from error
         return db
 
 
@@ -140,8 +140,19 @@ def clean(text: object) -> str:
 
 def is_damage(fault: LedgerFault) -> bool:
     """Tell whether a fault is of the file: damaged, or no database at all."""
-    code = getattr(fault.__cause__, "sqlite_errorcode", None)
+    return _is_damaged(fault.__cause__)
+
+
+def _is_damaged(error: BaseException | None) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & _KIND in _DAMAGE
+
+
+def _fault(path: Path, error: Exception) -> LedgerFault:
+    if _is_damaged(error):
+        mend = "codex-tasks verify --repair makes it anew from the files"
+        return LedgerFault(path, str(error), mend)
+    return LedgerFault(path, str(error))
 
 
 def _keep_a_log(db: sqlite3.Connection) -> None:
