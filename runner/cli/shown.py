@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from datetime import datetime
 
 from runner import clock, task_json
@@ -22,6 +23,7 @@ _TIMES = ("human", "iso")
 _KILO = 1000
 _UNITS = ("", "kB", "MB", "GB", "TB")
 _LARGEST = 3 * (len(_UNITS) - 1)
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 _STYLES = {"RUNNING": "green", "DIED": "red", "ARCHIVED": "dim"}
 
 
@@ -83,8 +85,7 @@ def _block(report: Mapping[str, object], time_format: str) -> Iterator[str]:
     if report["pid"]:
         yield f"PID: {report['pid']}"
     if report["queue"]:
-        held = f", held: {line(report['queue_held'])}" if report["queue_held"] else ""
-        yield f"Queue: {report['queue']} waiting{held}"
+        yield f"Queue: {report['queue']} waiting{_held(report, time_format)}"
     if report["skipped"]:
         yield f"Skipped: {report['skipped']} prompts were never delivered"
     yield f"Usage: {_usage(report)}"
@@ -93,6 +94,22 @@ def _block(report: Mapping[str, object], time_format: str) -> Iterator[str]:
     previous = report["previous_result"]
     if isinstance(previous, dict):
         yield from _text(f"Previous Result (run {previous['run']})", previous["text"])
+
+
+def _held(report: Mapping[str, object], time_format: str) -> str:
+    """Tell why the queue waits, its instants as all others are written."""
+    if not report["queue_held"]:
+        return ""
+    why = line(report["queue_held"])
+    return f", held: {_INSTANT.sub(lambda at: _timed(at[0], time_format), why)}"
+
+
+def _timed(text: str, time_format: str) -> str:
+    """Write what looks like an instant as one, and what is none as it is."""
+    try:
+        return time(text, time_format)
+    except ValueError:
+        return text
 
 
 def _usage(report: Mapping[str, object]) -> str:
