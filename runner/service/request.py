@@ -91,7 +91,7 @@ def build_spec(
         UsageError: something that the caller named is not there or makes no sense.
         FileFault: a place that is to be written to cannot be.
     """
-    cwd = _cwd()
+    cwd = str(Path.cwd())
     repo = _directory(request.repo, "--repo")
     if not os.path.isdir(repo):  # noqa: PTH112 - is_dir raises where a right is missing
         message = f"--repo {request.repo}: not a directory"
@@ -132,14 +132,6 @@ def _directory(path: str, flag: str) -> Path:
 
 def _absolute(path: str | None) -> str | None:
     return str(Path(path).absolute()) if path else None
-
-
-def _cwd() -> str:
-    try:
-        return str(Path.cwd())
-    except OSError as error:
-        message = "the current directory is gone: change to one that exists"
-        raise UsageError(message) from error
 
 
 def _read_file(path: str) -> bytes:

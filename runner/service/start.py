@@ -172,7 +172,8 @@ def give_up(started: Started, number: int, ledger: Ledger, settings: Config) -> 
 def _file(path: str, option: str) -> Path:
     found = Path(path).absolute()
     if not found.is_file():
-        message = f"{option} {path}: no such file"
+        what = "is a directory, name a file" if found.is_dir() else "no such file"
+        message = f"{option} {path}: {what}"
         raise UsageError(message)
     return found
 

@@ -70,13 +70,14 @@ def main(found: Namespace, house: House) -> int:
 
 
 def _states(found: Namespace) -> set[TaskState]:
-    words = [w for words in found.state for word in words for w in word.split(",") if w]
-    if not words:
+    given = [word for words in found.state for word in words]
+    if not given:
         return set(TaskState) if found.all else set(TaskState) - {TaskState.ARCHIVED}
+    words = [word for each in given for word in each.split(",") if word]
     try:
-        return {TaskState(word.upper()) for word in words}
+        return {TaskState(word.upper()) for word in words or given}
     except ValueError as error:
-        message = f"--state {' '.join(words)}: the states are {', '.join(TaskState)}"
+        message = f"--state {' '.join(given)}: the states are {', '.join(TaskState)}"
         raise UsageError(message) from error
 
 
@@ -84,7 +85,7 @@ def _limit(text: str | None) -> int | None:
     if text is None:
         return None
     if not (text.isascii() and text.isdecimal()):
-        message = f"--limit {text!r}: a number is needed"
+        message = f"--limit {text!r}: a whole number is needed, 0 or more"
         raise UsageError(message)
     # A longer number is above all that a table can hold.
     return int(text) if len(text) < _LONGEST_NUMBER else None

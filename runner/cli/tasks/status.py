@@ -75,7 +75,11 @@ def _report(row: Row, house: House) -> dict[str, object] | None:
 
 
 def _check(found: Namespace) -> None:
-    if sum((found.all, found.all_running, bool(found.task))) != 1:
+    wishes = sum((found.all, found.all_running, bool(found.task)))
+    if wishes > 1:
+        message = "tasks by name, -a and -A: one of them at a time"
+        raise UsageError(message)
+    if not wishes:
         message = "name the tasks, or -a for all, or -A for those that are running"
         raise UsageError(message)
     if found.wait and found.wait_any:
