@@ -19,11 +19,17 @@ if TYPE_CHECKING:
 
     from runner.session_files import SessionFiles
 
+    Columns = Mapping[str, Sequence[str]]
+
 _TIMES = ("human", "iso")
 _KILO = 1000
 _UNITS = ("", "kB", "MB", "GB", "TB")
 _LARGEST = 3 * (len(_UNITS) - 1)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+# Of a thread id: its time, then more and more of what chance has given.
+_BEGINNINGS = (13, 18, 23)
+# Cut to less, a title or a path tells nothing.
+_LEAST = 8
 _STYLES = {"RUNNING": "green", "DIED": "red", "ARCHIVED": "dim"}
 
 
@@ -155,32 +161,50 @@ def aligned(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[s
         yield "  ".join(cells).rstrip()
 
 
-def table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], whole: Collection[str]
-) -> None:
-    """Show a table on the terminal.
+def table(tables: Sequence[Columns], whole: Collection[str]) -> None:
+    """Show the first of some tables that the terminal is wide enough for.
 
     Args:
-        columns: the headings.
-        rows: the cells, as plain text.
-        whole: the columns whose cells are never cut: the others give way when the
-            terminal is narrow.
+        tables: headings and their cells as plain text, with less and less in them; the
+            last one is shown when none fits.
+        whole: the columns whose cells are never cut: the others give way.
     """
     from rich.console import Console  # noqa: PLC0415 - 30 ms, on a terminal only
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
+    console = Console()
+    fitting = (each for each in tables if _least_width(each, whole) <= console.width)
+    columns = next(fitting, tables[-1])
     made = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
         made.add_column(Text(name, no_wrap=True), no_wrap=name in whole)
-    for row in rows:
+    for row in zip(*columns.values(), strict=True):
         made.add_row(
             *(
                 Text(cell, _STYLES.get(cell, ""), no_wrap=True, overflow="ellipsis")
                 for cell in row
             )
         )
-    Console().print(made)
+    console.print(made)
+
+
+def _least_width(columns: Columns, whole: Collection[str]) -> int:
+    from rich.cells import cell_len  # noqa: PLC0415 - as above
+
+    least = 2 * (len(columns) - 1)
+    for name, cells in columns.items():
+        width = max(map(cell_len, (name, *cells)))
+        least += width if name in whole else min(width, _LEAST)
+    return least
+
+
+def beginnings(ids: Sequence[str]) -> list[str]:
+    """Shorten ids to beginnings that still tell them apart: a task goes by them too."""
+    for length in _BEGINNINGS:
+        if len({each[:length] for each in ids}) == len(set(ids)):
+            return [each[:length] for each in ids]
+    return list(ids)
 
 
 def damage(files: SessionFiles, session_id: str, state: TaskState) -> list[str]:
