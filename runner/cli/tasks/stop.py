@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from runner.cli.house import House
 
-SUMMARY = "Stop tasks, with everything that they have started."
+SUMMARY = "Stop tasks, with everything that they have started, other tasks too."
 EXAMPLES = """\
   codex-tasks stop 01a1f0
   codex-tasks stop -a
