@@ -11,7 +11,7 @@ from parsers.run_usage import RunUsage, usage_of_run
 from parsers.summary import PREVIEW_LENGTH
 from parsers.usage import Usage, read_usage
 from parsers.value import Value, as_dict
-from runner import clock, config, record
+from runner import artifacts, clock, config, record
 from runner.books import Books, Window, open_books
 from runner.codex.words import last_words
 from runner.judge import Ending, Evidence
@@ -124,7 +124,7 @@ def read_events(path: Path) -> Facts:
         OSError: it cannot be read.
     """
     digest = Digest()
-    with path.open("rb") as stream:
+    with artifacts.reader(path) as stream:
         digest.read(stream)
     return facts_of_digest(digest)
 

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 
 from parsers.value import Value
 from runner.errors import FileFault
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
     from pathlib import Path
+    from typing import BinaryIO
 
     from runner.model import RunId
 
@@ -192,10 +194,46 @@ def copy_to(path: Path, content: bytes) -> None:
         replace(path.resolve(), content)
 
 
+def open_regular(path: Path) -> int:
+    """Open a file for reading and return its descriptor.
+
+    A pipe or a device in the place of a file could keep its reader waiting for ever.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return handle
+
+
+def reader(path: Path) -> BinaryIO:
+    """Open a file to be read as a stream.
+
+    Raises:
+        OSError: as `open_regular`.
+    """
+    return os.fdopen(open_regular(path), "rb")
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file whole.
+
+    Raises:
+        OSError: as `open_regular`, or it cannot be read.
+    """
+    with reader(path) as stream:
+        return stream.read()
+
+
 def read_text(path: Path) -> str:
     """Read a text file; what is not there is empty."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        handle = open_regular(path)
+        with os.fdopen(handle, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
     except OSError:
         return ""
 
@@ -213,7 +251,7 @@ def read_json(path: Path) -> object:
     import json  # noqa: PLC0415 - not every command reads one
 
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(read_bytes(path))
     except (OSError, ValueError, RecursionError):
         return None
 
@@ -266,7 +304,7 @@ def lock(path: Path) -> int | None:
 def is_locked(path: Path) -> bool:
     """Tell whether some process holds the lock of this file."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        handle = open_regular(path)
     except OSError:
         return False
     try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from parsers import rollout
 from parsers.value import Value, replace
-from runner import clock
+from runner import artifacts, clock
 from runner.codex import home
 
 TYPE_CHECKING = False
@@ -90,7 +90,7 @@ def _agents(
 def _read(path: Path, window: Window, *, offset: int | None = None) -> Rollout | None:
     by_time = offset is None
     try:
-        with path.open("rb") as stream:
+        with artifacts.reader(path) as stream:
             return rollout.read(
                 stream,
                 from_offset=offset or 0,
@@ -107,7 +107,7 @@ def _spawned_since(codex_home: Path, session_id: str, window: Window) -> Iterato
         return
     for path in home.rollouts_since(codex_home, window.since):
         try:
-            with path.open("rb") as stream:
+            with artifacts.reader(path) as stream:
                 header = rollout.header(stream.readline(_HEADER_BYTES))
         except OSError:
             continue

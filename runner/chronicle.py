@@ -196,7 +196,7 @@ def _digest_of(run: Run) -> Digest:
     digest = Digest()
     with (
         contextlib.suppress(OSError),
-        record.files_of(run.spec).events.open("rb") as stream,
+        artifacts.reader(record.files_of(run.spec).events) as stream,
     ):
         digest.read(stream)
     return digest
@@ -204,6 +204,6 @@ def _digest_of(run: Run) -> Digest:
 
 def _prompt_of(run: Run) -> bytes:
     try:
-        return record.files_of(run.spec).prompt.read_bytes()
+        return artifacts.read_bytes(record.files_of(run.spec).prompt)
     except OSError:
         return run.spec.task.encode(errors="replace")

@@ -238,7 +238,7 @@ def _resets_at(last: Run) -> float | None:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return artifacts.read_bytes(path)
     except OSError as error:
         mend = "codex-tasks stop skips what waits"
         raise FileFault("read the prompt", path, error, mend) from error

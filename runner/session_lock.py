@@ -101,6 +101,6 @@ def take_patiently(
 
 def _holder(path: Path) -> str:
     try:
-        return path.read_text(encoding="ascii") or "?"
+        return artifacts.read_bytes(path).decode("ascii") or "?"
     except (OSError, ValueError):
         return "?"

@@ -7,7 +7,7 @@ import os
 import re
 from datetime import datetime
 
-from runner import clock, task_json
+from runner import artifacts, clock, task_json
 from runner.cli import render
 from runner.errors import RunnerError
 from runner.model import TaskState
@@ -214,11 +214,11 @@ def damage(files: SessionFiles, session_id: str, state: TaskState) -> list[str]:
     if state is TaskState.RUNNING and not files.json.exists():
         return []  # its first run is about to begin
     try:
-        data = json.loads(files.json.read_bytes())
+        data = json.loads(artifacts.read_bytes(files.json))
     except OSError as error:
         fault = task_json.DamagedTaskError(files.json, error.strerror or str(error))
         return [str(fault)]
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return [str(task_json.DamagedTaskError(files.json, str(error)))]
     try:
         task_json.check(files.json, data, session_id)

@@ -149,9 +149,9 @@ def _codex_doctor(found: str, settings: Config) -> Mapping[str, object]:
 
 def _codex_config(settings: Config) -> Mapping[str, object]:
     try:
-        text = (settings.codex_home / "config.toml").read_text(encoding="utf-8")
+        text = artifacts.read_bytes(settings.codex_home / "config.toml").decode()
         return tomllib.loads(text)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
 
 

@@ -6,7 +6,7 @@ import contextlib
 from functools import partial
 
 from parsers.value import Value, replace
-from runner import clock, session_files
+from runner import artifacts, clock, session_files
 from runner.errors import NoSuchRunError, RunnerError
 from runner.model import Outcome
 from runner.prompt import preview
@@ -146,7 +146,7 @@ def _restore(mail_id: int, path: Path, state: str, box: _Box) -> None:
         session_id=box.case.id,
         queued_at=clock.iso(clock.at(path.stat().st_mtime)),
         state=state,
-        task=preview(path.read_bytes()),
+        task=preview(artifacts.read_bytes(path)),
         run_id=box.delivered.get(mail_id),
         attempts=len(failed),
     )

@@ -288,18 +288,16 @@ class Ledger:
 
 
 def read_meta(path: Path) -> Run | None:
-    """Read a run back from its meta file; None when there is none to be read.
+    """Read a run back from its meta file; None when there is none.
 
     Raises:
-        DamagedRecordError: the file holds no record of this suite.
+        DamagedRecordError: what is there is no record of this suite.
     """
     try:
-        text = path.read_bytes()
-    except OSError:
+        data = json.loads(artifacts.read_bytes(path))
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    try:
-        data = json.loads(text)
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise record.DamagedRecordError(path.name, str(error)) from error
     return record.from_json(data if isinstance(data, dict) else {})
 

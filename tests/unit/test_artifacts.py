@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -172,3 +173,16 @@ def test_json_that_is_too_deep_is_none(tmp_path: Path) -> None:
     path.write_bytes(b"[" * 100_000)
 
     assert artifacts.read_json(path) is None
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_what_is_no_file_is_refused_at_once(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / "state")
+
+    with pytest.raises(OSError, match="it is not a regular file"):
+        artifacts.read_bytes(tmp_path / "state")
+    assert artifacts.read_text(tmp_path / "state") == ""
+    assert artifacts.read_json(tmp_path / "state") is None
+    assert not artifacts.is_locked(tmp_path / "state")

@@ -32,9 +32,7 @@ def opened(path: Path) -> BinaryIO:
         OSError: it cannot be opened, or is no regular file.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-        return path.open("rb")
+        return artifacts.reader(path)
     except ValueError as error:
         raise OSError(errno.EINVAL, "it is not the name of a file") from error
 
