@@ -16,7 +16,7 @@ from runner.books import Books, Window, open_books
 from runner.codex.words import last_words
 from runner.judge import Ending, Evidence
 from runner.model import Finished, Mode, SessionId
-from runner.store.prices import PriceBook
+from runner.store import prices
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -189,14 +189,16 @@ def account(facts: Facts, context: Context, settings: Config) -> Accounts:
         context.previous,
         is_cumulative=_is_cumulative(context.codex_version),
     )
-    rates = PriceBook(settings.state_home, context.window.since or clock.now()).rates
+    book = prices.PriceBook(settings.state_home, context.window.since or clock.now())
+    trouble = prices.trouble(settings.state_home)
     return Accounts(
         facts=facts,
         books=books,
         usage=counted.to_json(),
         cost=cost_of_run(
-            counted, facts, rates, model=facts.model or context.model
+            counted, facts, book.rates, model=facts.model or context.model
         ).to_json(),
+        faults=(trouble,) if trouble else (),
     )
 
 

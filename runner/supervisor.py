@@ -102,6 +102,7 @@ def _attend(
     from runner.attend import Attendance  # noqa: PLC0415
     from runner.chronicle import Chronicle  # noqa: PLC0415
     from runner.notify import Notifier  # noqa: PLC0415
+    from runner.store import prices  # noqa: PLC0415
 
     chronicle = Chronicle(keeper.ledger, settings.state_home, keeper.warn)
     chronicle.began(keeper.run)
@@ -109,6 +110,8 @@ def _attend(
     keeper.channel.say(launched=True)
     notifier = Notifier(settings, keeper.warn)
     notifier.started(keeper.run)
+    if trouble := prices.trouble(settings.state_home):
+        keeper.warn(trouble)  # before the run is over it can still be mended
     attendance = Attendance(
         keeper,
         chronicle,

@@ -11,6 +11,7 @@ from pathlib import Path
 from parsers.value import Value
 from runner import artifacts, process
 from runner.errors import LedgerFault, RunnerError
+from runner.store import prices
 from runner.store.database import is_damage
 from runner.store.ledger import Ledger
 
@@ -55,6 +56,7 @@ def examine(
         _repository(request, settings),
         *(_sandbox(request, found, settings) if found else ()),
         *_state(settings),
+        *_prices(settings),
         *([_log_dir(request)] if has_log_dir else ()),
         *_space(request if has_log_dir else None, settings),
     ]
@@ -265,6 +267,22 @@ def _unusable(home: Path, error: RunnerError | OSError) -> Check:
         is_good=False,
         detail=f"{home}: {reason}" if reason else str(error),
         mend=mend,
+    )
+
+
+def _prices(settings: Config) -> Iterator[Check]:
+    """Look at the user's own prices, where there are any."""
+    path = settings.state_home / prices.OWN
+    if not is_there(path):
+        return
+    trouble = prices.trouble(settings.state_home)
+    yield Check(
+        name="prices",
+        is_good=trouble is None,
+        detail=trouble or f"{path} can be used",
+        mend=f"correct {path}: what runs until then may get no price, for ever"
+        if trouble
+        else None,
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from support import stand_in as script
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn
-from support.tasks import Ended
+from support.tasks import Ended, Tasks
 
 PATIENCE = 20
 PIPE = "it is not a regular file"
@@ -106,6 +106,24 @@ def test_a_foreign_directory_with_a_pipe_is_passed_by(session: Session) -> None:
     os.mkfifo(session.sessions.state_home / OTHER / "task.json")
 
     assert OTHER in said(session, "verify").stdout
+
+
+@pytest.mark.parametrize("damage", [becomes_a_pipe, becomes_deep])
+def test_prices_that_cannot_be_read_cost_the_price_alone_and_a_warning(
+    task: Tasks, state_home: Path, damage: Callable[[Path], None]
+) -> None:
+    state_home.mkdir(mode=0o700)
+    damage(state_home / "prices.toml")
+
+    ended = task("-m", "gpt-5", timeout=PATIENCE)
+
+    warning = next(line for line in ended.stderr.splitlines() if "prices.toml" in line)
+    text = warning.removeprefix("run_codex_task: ").removeprefix("warning: ")
+    assert ended.code == 0
+    assert ended.files.summary["cost"]["usd"] is None
+    assert text in ended.files.summary["cost"]["reason"]
+    assert ended.files.summary["token_usage"]["total_tokens"]
+    assert list(ended.meta["warnings"]) == [text]
 
 
 def test_a_rollout_that_is_a_pipe_does_not_keep_a_run_from_its_verdict(

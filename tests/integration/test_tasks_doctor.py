@@ -162,3 +162,34 @@ def test_a_state_directory_that_others_can_read_is_told(
     checks = doctor.checks("--working-dir", repo)
 
     assert bad(checks) == ["state"]
+
+
+@pytest.mark.parametrize(
+    ("table", "why"),
+    {
+        "no TOML": ('[models."one"]\ninput = \n', "line 2"),
+        "no price": ('[models."one"]\ninput = "cheap"\noutput = 1\n', "'cheap'"),
+        "no models": ('[model."one"]\ninput = 1\noutput = 1\n', "names no models"),
+        "nested": (f"a = {'[' * 100_000}", "too deeply"),
+    }.values(),
+)
+def test_prices_that_cannot_be_used_are_a_finding(
+    doctor: Doctor, repo: Path, state_home: Path, table: str, why: str
+) -> None:
+    state_home.mkdir(mode=0o700)
+    (state_home / "prices.toml").write_text(table)
+
+    checks = doctor.checks("--working-dir", repo)
+
+    assert bad(checks) == ["prices"]
+    assert why in checks["prices"]["detail"]
+    assert "prices.toml" in checks["prices"]["mend"]
+
+
+def test_prices_that_can_be_used_are_said_so(
+    doctor: Doctor, repo: Path, state_home: Path
+) -> None:
+    state_home.mkdir(mode=0o700)
+    (state_home / "prices.toml").write_text('[models."one"]\ninput = 1\noutput = 2\n')
+
+    assert doctor.checks("--working-dir", repo)["prices"]["is_good"]
