@@ -94,13 +94,22 @@ def _columns(report: Report, figure: Figure, note: str = _NOTE) -> list[Column]:
     for name, part in _TOKENS.items():
         told = [getattr(line, part) for line in lines]
         numbers = [None if number is None else figure(number) for number in told]
-        missing = [line.unknown_usage if name == "Tokens" else 0 for line in lines]
-        columns.append(Column(name, _amounts(numbers, missing, note)))
+        columns.append(Column(name, _amounts(numbers, _missing(name, lines), note)))
     columns.append(Column("Cost", _costs(lines, note)))
     if any(line.title for line in lines):
         titles = [shown.line(line.title or "") for line in lines]
         columns.append(Column("Title", titles, is_right=False))
     return columns
+
+
+def _missing(name: str, lines: Sequence[Line]) -> list[int]:
+    """Count what a column is without; a part says so where it lacks more than all."""
+    if name not in _PARTS:
+        return [line.unknown_usage for line in lines]
+    return [
+        line.unknown_parts if line.unknown_parts > line.unknown_usage else 0
+        for line in lines
+    ]
 
 
 def _costs(lines: Sequence[Line], note: str) -> list[str]:

@@ -167,11 +167,17 @@ def _consumed(task: Task, ledger: Ledger, settings: Config) -> Json:
     tokens = {name: sum(getattr(row, name) for row in rows) for name in _TOKENS}
     runs = sum(row.runs for row in rows)
     unknown_usage = sum(row.unknown_usage for row in rows)
+    unknown_parts = sum(row.unknown_parts for row in rows)
     unknown_cost = sum(row.unknown_cost for row in rows)
+    known = {
+        name: runs > (unknown_usage if name == "total_tokens" else unknown_parts)
+        for name in _TOKENS
+    }
     return {
         "usage": {
-            **(tokens if runs > unknown_usage else dict.fromkeys(_TOKENS)),
+            **{name: tokens[name] if known[name] else None for name in _TOKENS},
             "unknown_runs": unknown_usage,
+            "unknown_parts": unknown_parts,
         },
         "cost": {
             "usd": sum(row.usd for row in rows) if runs > unknown_cost else None,
@@ -202,4 +208,5 @@ def _total(key: str, row: Sequence[Cell]) -> consumption.Total:
         usd=float(usd or 0),
         unknown_usage=0,
         unknown_cost=int(usd is None),
+        unknown_parts=int(figures[0] is None),
     )

@@ -26,6 +26,7 @@ FIGURES = (
     "total_tokens",
     "usd",
     "unknown_usage",
+    "unknown_parts",
     "unknown_cost",
 )
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -44,7 +45,8 @@ _BEFORE_ALL = clock.at(0)
 class Line(Value):
     """Hold one group of runs; a figure that is known of none of them is None.
 
-    `unknown_usage` and `unknown_cost` count the runs that the figures are without.
+    `unknown_usage` and `unknown_cost` count the runs that the figures are without,
+    `unknown_parts` those that the parts of the tokens are without.
     """
 
     key: str
@@ -57,6 +59,7 @@ class Line(Value):
     total_tokens: int | None
     usd: float | None
     unknown_usage: int
+    unknown_parts: int
     unknown_cost: int
 
 
@@ -159,6 +162,7 @@ def _line(total: Total, title: str | None) -> Line:
         total_tokens=total.total_tokens if total.runs > total.unknown_usage else None,
         usd=round(total.usd, _DIGITS) if total.runs > total.unknown_cost else None,
         unknown_usage=total.unknown_usage,
+        unknown_parts=total.unknown_parts,
         unknown_cost=total.unknown_cost,
     )
 

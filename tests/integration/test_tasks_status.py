@@ -380,3 +380,14 @@ def test_nothing_is_said_to_be_wrong_with_a_session_that_begins(
     go.touch()
     assert begun.wait().code == 0
     Session(begun.stdout.strip(), sessions).wait()
+
+
+def test_parts_that_nobody_knows_are_not_told_as_nothing(sessions: Sessions) -> None:
+    session = sessions.ended()
+    sessions.change("update usage set input_tokens = null, output_tokens = null")
+
+    usage = session.status["usage"]
+
+    assert usage["total_tokens"] > 0
+    assert usage["input_tokens"] is usage["output_tokens"] is None
+    assert (usage["unknown_runs"], usage["unknown_parts"]) == (0, 1)

@@ -26,6 +26,7 @@ FIGURES = [
     "total_tokens",
     "usd",
     "unknown_usage",
+    "unknown_parts",
     "unknown_cost",
 ]
 
