@@ -187,7 +187,7 @@ class _Import:
             return Imported(session_id=key, history=replace(part, runs=(ended,)))
         if self._ledger is not None and not (self._is_trial or is_ours):
             self._complete(key, part, known, self._ledger)
-        left_out = tuple(run for run in part.runs if not is_among(run, known))
+        left_out = tuple(run for run in part.runs if not is_among(run, part, known))
         return Present(session_id=key, history=part, left_out=left_out)
 
     def _renew(

@@ -20,7 +20,7 @@ from runner.service.imported_findings import Empty, Imported, Present
 from runner.service.tasks import look
 from runner.store import foreign
 from runner.store.foreign import eventlines
-from runner.store.foreign.history import ForeignRun, History, Unreadable
+from runner.store.foreign.history import UNKNOWN, ForeignRun, History, Unreadable
 from runner.store.ledger import Ledger
 
 DATA = Path(__file__).parent / "parsers" / "data"
@@ -310,6 +310,22 @@ def test_a_run_at_another_time_is_left_out_and_named(house: House) -> None:
     assert isinstance(found, Present)
     assert [run.started_at for run in found.left_out] == [later.started_at]
     assert len(house.records()) == 1
+
+
+def test_of_runs_without_times_those_beyond_the_known_are_left_out_and_named(
+    house: House,
+) -> None:
+    vague: dict[str, Any] = {"started_at": AT, "meta": {UNKNOWN: ["started_at"]}}
+    house(replace(PART, runs=runs(vague, vague)))
+
+    (same,) = house(replace(PART, runs=runs(vague, vague)))
+    (more,) = house(replace(PART, runs=runs(vague, vague, vague, {})))
+
+    assert isinstance(same, Present)
+    assert isinstance(more, Present)
+    assert same.left_out == ()
+    assert [run.number for run in more.left_out] == [2, 3]
+    assert len(house.records()) == 2
 
 
 def test_a_thread_that_is_at_work_is_not_taken_in(house: House) -> None:
