@@ -5,14 +5,13 @@ The home is walked once, not once for each run: an import looks at thousands of 
 
 from __future__ import annotations
 
-import os
 from functools import cached_property
-from pathlib import Path
 
 from parsers import rollout
 from parsers.value import replace
 from runner import clock
 from runner.books import Books
+from runner.codex import home
 from runner.store.foreign import sources
 from runner.store.foreign.history import UNKNOWN
 from runner.store.foreign.rollouts import PREFIX, SESSIONS
@@ -21,6 +20,7 @@ from runner.store.foreign.turns import read_turns
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from parsers.rollout import Header, Rollout
     from runner.books import Window
@@ -79,8 +79,8 @@ class Shelf:
             with sources.opened(path) as stream:
                 header = rollout.header(stream.readline(_HEADER_BYTES))
                 stream.seek(0)
-                return read_turns(stream, header) if header else []
-        except OSError:
+                return read_turns(sources.texts(stream), header) if header else []
+        except sources.UNREADABLE:
             return []
 
     def _agents(
@@ -106,12 +106,12 @@ class Shelf:
         try:
             with sources.opened(path) as stream:
                 return rollout.read(
-                    stream,
+                    sources.texts(stream),
                     from_offset=offset or 0,
                     since=clock.iso(since) if since else None,
                     until=clock.iso(window.until) if window.until else None,
                 )
-        except OSError:
+        except sources.UNREADABLE:
             return None
 
     @cached_property
@@ -137,11 +137,10 @@ class Shelf:
 
 def _rollouts(codex_home: Path) -> Iterator[Path]:
     for top in SESSIONS:
-        for directory, below, names in os.walk(codex_home / top):
-            below.sort()
-            for name in sorted(names):
+        for directory, names in home.directories(codex_home / top):
+            for name in names:
                 if name.startswith(PREFIX) and name.endswith(_ENDING):
-                    yield Path(directory) / name
+                    yield directory / name
 
 
 def _header(path: Path) -> Header | None:

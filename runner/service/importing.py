@@ -135,7 +135,7 @@ class _Import:
         for read, place in readers:
             if read is foreign.read_bash_runs:
                 yield from self._take_back(place)
-            for history in read(place):
+            for history in _each_of(read, place):
                 yield from self._take(history, place)
 
     def _take_back(self, place: Path) -> Iterator[Found]:
@@ -158,8 +158,8 @@ class _Import:
             for part in imported_runs.parts_of(found):
                 try:
                     yield self._take_part(part, place)
-                except (SourceFault, DamagedRecordError) as error:
-                    yield Unreadable(part.source, str(error))
+                except (SourceFault, DamagedRecordError, *sources.OVERWHELMED) as error:
+                    yield Unreadable(part.source, sources.why(error))
 
     def _take_part(self, part: History, place: Path) -> Found:
         key = self._register.key_of(part)
@@ -299,6 +299,14 @@ class _Import:
         with contextlib.suppress(OSError):
             return part.source.samefile(files.directory)
         return False
+
+
+def _each_of(read: Reader, place: Path) -> Iterator[History | Unreadable]:
+    """Read a source; one that is too much for its reader ends it alone."""
+    try:
+        yield from read(place)
+    except sources.OVERWHELMED as error:
+        yield Unreadable(place, sources.why(error))
 
 
 def _each_once(places: Sequence[Path]) -> list[Path]:

@@ -328,6 +328,29 @@ def test_of_runs_without_times_those_beyond_the_known_are_left_out_and_named(
     assert len(house.records()) == 2
 
 
+@pytest.mark.parametrize(
+    ("harm", "why"),
+    [(MemoryError(), "it is too large"), (RecursionError(), "it nests too deeply")],
+)
+def test_a_source_that_is_too_much_for_its_reader_ends_itself_alone(
+    house: House, monkeypatch: pytest.MonkeyPatch, harm: Exception, why: str
+) -> None:
+    def broken(_: Path) -> Iterator[History | Unreadable]:
+        yield PART
+        raise harm
+
+    readers = [broken, house._read]
+    monkeypatch.setattr(importing, "_READERS", readers)
+    monkeypatch.setattr(foreign, "readers_of", lambda _: readers)
+    other = replace(PART, session_id=SPAWNING)
+
+    found = house(other)
+
+    assert [type(each) for each in found] == [Imported, Unreadable, Imported]
+    assert isinstance(found[1], Unreadable)
+    assert found[1].reason == why
+
+
 def test_a_thread_that_is_at_work_is_not_taken_in(house: House) -> None:
     lost = runs({"outcome": Outcome.LOST})
     at_work = replace(PART, kind="rollout", runs=lost, is_at_work=True)

@@ -84,7 +84,7 @@ def _read_run(meta_file: Path) -> Member | Unreadable | None:
     log_file = _log_of(meta_file, meta)
     try:
         log = read_bash_log(log_file) if log_file is not None else BashLog()
-    except OSError as error:
+    except sources.UNREADABLE as error:
         return Unreadable(meta_file, f"{log_file}: {sources.why(error)}")
     return _member(meta_file, meta, log_file, log)
 

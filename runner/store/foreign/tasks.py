@@ -59,7 +59,7 @@ def read_task(
         return
     try:
         yield history_of(Record(directory, fields, is_archived))
-    except OSError as error:
+    except sources.UNREADABLE as error:
         yield Unreadable(directory, f"task.log: {sources.why(error)}")
 
 

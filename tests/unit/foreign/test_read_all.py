@@ -1,7 +1,10 @@
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
-from runner.store.foreign import read_all
+import pytest
+
+from runner.store.foreign import read_all, sources
 from runner.store.foreign.history import History, Unreadable
 
 MakePath = Callable[..., Path]
@@ -70,3 +73,15 @@ def test_what_is_no_directory_is_named(tmp_path: Path) -> None:
     assert kinds(tmp_path / "file") == ["Not a directory"]
     assert kinds(tmp_path / "nowhere") == ["No such file or directory"]
     assert all(isinstance(each, Unreadable) for each in read_all(tmp_path / "file"))
+
+
+def test_a_line_that_is_too_large_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sources, "_LARGEST", 10)
+    text = b"one\n" + b"x" * 34 + b"\nexactly 9\n" + b"two\n" + b"x" * 10
+
+    assert list(sources.lines(BytesIO(text))) == [
+        *((0, b"one\n"), (39, b"exactly 9\n"), (49, b"two\n"))
+    ]
+    assert list(sources.texts(BytesIO(b"x" * 9))) == [b"x" * 9]
