@@ -277,6 +277,21 @@ def remove_empty(directory: Path, below: Path) -> None:
             directory = directory.parent
 
 
+def remove_tree(directory: Path) -> list[str]:
+    """Remove a directory with all that is in it; say of what stays why it does."""
+    import shutil  # noqa: PLC0415 - few commands remove
+
+    faults: list[str] = []
+
+    def note(_: object, path: str, fault: tuple[object, object, object]) -> None:
+        error = fault[1]
+        if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+            faults.append(f"{path}: {error.strerror}")
+
+    shutil.rmtree(directory, onerror=note)
+    return faults
+
+
 def lock(path: Path) -> int | None:
     """Take an exclusive advisory lock, made when missing; None when it is held.
 

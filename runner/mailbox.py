@@ -11,7 +11,15 @@ import contextlib
 import os
 
 from parsers.value import replace
-from runner import artifacts, clock, launching, model, session_files, session_lock
+from runner import (
+    artifacts,
+    clock,
+    launching,
+    model,
+    session_files,
+    session_lock,
+    whereabouts,
+)
 from runner.errors import AlreadyDeliveredError, FileFault, RunnerError
 from runner.model import Mode, Outcome, Report, SessionId
 from runner.prompt import preview
@@ -128,7 +136,7 @@ def deliver(
             return None
         if hold_of(last, mail) and not (is_asked and last.session):
             return None
-        files = session_files.active(settings.state_home, session_id)
+        files = whereabouts.files_of(session_id, ledger, settings.state_home)
         commission = launching.Commission(
             spec=replace(
                 next_spec(last, pattern_of(last, ledger), mail.task, files),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 PENDING = ".pending"
 ARCHIVE = "archive"
+REMOVED = ".removed-"
 _RUNS = "runs"
 _NOT_SESSIONS = (ARCHIVE, "locks")
 
@@ -102,6 +103,29 @@ def placed(state_home: Path, session_id: str, archived_in: str | None) -> Sessio
     return SessionFiles(state_home / archived_in)
 
 
+def archived_in(state_home: Path, files: SessionFiles) -> str | None:
+    """Say of a directory what the index would: None for that of a session in use."""
+    place = files.directory.relative_to(state_home)
+    return str(place) if place.parts[0] == ARCHIVE else None
+
+
+def aside(state_home: Path, name: str) -> SessionFiles:
+    """Name the place of a directory that is being removed."""
+    return SessionFiles(state_home / f"{REMOVED}{name}-{os.urandom(4).hex()}")
+
+
+def put_aside(state_home: Path, name: str) -> SessionFiles | None:
+    """Find a directory of this name that was to be removed, the last one to be."""
+    found = [*state_home.glob(f"{REMOVED}{name}-*")]
+    last = max(found, key=lambda path: path.stat().st_ctime, default=None)
+    return None if last is None else SessionFiles(last)
+
+
+def is_aside(files: SessionFiles) -> bool:
+    """Tell whether a directory was to be removed."""
+    return files.directory.name.startswith(REMOVED)
+
+
 def found(state_home: Path, session_id: str) -> SessionFiles | None:
     """Find the directory of a session by looking, whatever the index says."""
     in_use = active(state_home, session_id)
@@ -155,6 +179,21 @@ def move(was: SessionFiles, now: SessionFiles) -> None:
     except OSError as error:
         doing = f"move {was.directory} to"
         raise FileFault(doing, now.directory, error) from error
+
+
+@contextlib.contextmanager
+def moving(was: SessionFiles, now: SessionFiles) -> Iterator[None]:
+    """Have a session elsewhere, and back where it was when the block fails.
+
+    Raises:
+        FileFault: it cannot be moved; it is where it was.
+    """
+    move(was, now)
+    try:
+        yield
+    except Exception:
+        move(now, was)
+        raise
 
 
 def merge_mail(of: SessionFiles, to: SessionFiles) -> None:

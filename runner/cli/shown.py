@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from runner.service.archive import Removed
     from runner.session_files import SessionFiles
 
     Columns = Mapping[str, Sequence[str]]
@@ -205,6 +206,13 @@ def beginnings(ids: Sequence[str]) -> list[str]:
         if len({each[:length] for each in ids}) == len(set(ids)):
             return [each[:length] for each in ids]
     return list(ids)
+
+
+def remains(removed: Removed) -> Iterator[str]:
+    """Say which files of a session are still there after it was removed."""
+    yield from (f"not removed: {fault}" for fault in removed.left)
+    for directory in removed.elsewhere:
+        yield f"the files of its runs stay in {directory}"
 
 
 def damage(files: SessionFiles, session_id: str, state: TaskState) -> list[str]:

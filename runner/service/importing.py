@@ -271,9 +271,7 @@ class _Import:
         runs: Sequence[Run],
         ledger: Ledger,
     ) -> None:
-        place = files.directory.relative_to(self._home)
-        is_archived = place.parts[0] == session_files.ARCHIVE
-        archived_in = str(place) if is_archived else None
+        archived_in = session_files.archived_in(self._home, files)
         for run in runs:
             ledger.adopt(run, title=part.title, archived_in=archived_in)
         at = iso(imported_files.updated_at(part))

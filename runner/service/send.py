@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from parsers.value import Value
-from runner import artifacts, clock, launching, mailbox, session_files, session_lock
+from runner import artifacts, clock, launching, mailbox, session_lock, whereabouts
 from runner.errors import (
     ArchivedError,
     NoSuchTaskError,
@@ -80,7 +80,7 @@ def send(
         if prompt.strip() == mailbox.QUIT:
             return Sent(run_id=None)
         pattern = mailbox.pattern_of(last, ledger)
-        files = session_files.active(home, row.session_id)
+        files = whereabouts.files_of(row.session_id, ledger, home)
         artifacts.make_directory(files.directory)
         commission = launching.Commission(
             spec=mailbox.next_spec(last, pattern, preview(prompt), files),
@@ -142,7 +142,7 @@ def _last_of(
     row: Row, ledger: Ledger, settings: Config, *, holds_session: bool = False
 ) -> Run:
     """Return the newest run of a session that can be carried on."""
-    now = ledger.sessions.find(row.session_id)
+    now = whereabouts.row_of(row.session_id, ledger, settings.state_home)
     if now is not None and now.archived_in is not None:
         raise ArchivedError(row.session_id)
     for run in ledger.unfinished_of(row.session_id):

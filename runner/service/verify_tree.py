@@ -12,7 +12,7 @@ import stat
 from functools import partial
 
 from parsers.value import Value
-from runner import artifacts, clock, log_dirs, session_files
+from runner import artifacts, clock, log_dirs, session_files, whereabouts
 from runner.codex import home
 from runner.service import verify_merge
 from runner.service.verify_findings import Finding
@@ -51,7 +51,8 @@ _WRITTEN = "|".join(
 )
 _LEFT = re.compile(rf"\.({_WRITTEN})\.[0-9a-f]{{8}}\.tmp")
 _KEY = rf"({home.UUID.pattern}|[0-9]{{8}}-[0-9]{{6}}-[0-9]{{6}}-[0-9a-f]{{8}})"
-_ASIDE = re.compile(rf"\.import-{_KEY}\.tmp|\.removed-{_KEY}-[0-9a-f]{{8}}")
+_REMOVED = rf"{re.escape(session_files.REMOVED)}(?P<removed>{_KEY})-[0-9a-f]{{8}}"
+_ASIDE = re.compile(rf"\.import-{_KEY}\.tmp|{_REMOVED}")
 _META = f"{artifacts.PREFIX}*.meta.json"
 
 
@@ -181,7 +182,7 @@ class Tree:
     def _other(self, entry: Entry) -> Iterator[Finding]:
         """Name what has no place here, if it is still there."""
         if self._is_left(entry):
-            if entry.is_stale:
+            if entry.is_stale and not self._is_needed(entry):
                 yield self._left(entry)
         elif os.path.lexists(entry.path) and not self._ledger.is_source(entry.path):
             detail = _foreign_as(entry)
@@ -194,6 +195,18 @@ class Tree:
             return is_on_top and _ASIDE.fullmatch(entry.name) is not None
         is_plain = stat.S_ISREG(entry.status.st_mode)
         return is_plain and _LEFT.fullmatch(entry.name) is not None
+
+    def _is_needed(self, entry: Entry) -> bool:
+        """Tell whether it is what the index still has and somebody wanted to remove."""
+        match = _ASIDE.fullmatch(entry.name)
+        key = match["removed"] if match else None
+        if key is None:
+            return False
+        row = self._ledger.sessions.find(key)
+        if row is not None:
+            return whereabouts.is_missing(row, self._ledger, self._home)
+        unnamed = session_files.pending(self._home, key)
+        return key in self._runs and not unnamed.directory.is_dir()
 
     def _left(self, entry: Entry) -> Finding:
         return Finding(

@@ -94,7 +94,9 @@ class Database:
                 self._db.execute("pragma synchronous = full")
             self._db.execute("begin immediate")
             yield self._db
-            self._db.execute("commit")
+            # A block may have done so, which has something to undo when it fails.
+            if self._db.in_transaction:
+                self._db.execute("commit")
         except BaseException as error:
             # SQLite may have rolled back already, on a full disk for one.
             with contextlib.suppress(sqlite3.Error):
