@@ -14,6 +14,7 @@ import os
 from pathlib import Path
 
 from parsers.value import Value, replace
+from runner import artifacts
 from runner.codex import home
 from runner.errors import FileFault
 
@@ -159,8 +160,19 @@ def located(state_home: Path, run: Run) -> Run:
     was = of_run(state_home, run)
     if was is None or was.runs.is_dir():
         return run
-    now = found(state_home, run.key)
+    now = found(state_home, run.key) or _holding(state_home, run.run_id)
     return run if now is None else moved(run, now)
+
+
+def _holding(state_home: Path, run_id: str) -> SessionFiles | None:
+    """Find the directory that a run's record lies in, whatever it is called.
+
+    It looks into every directory: the last resort, where all else has failed.
+    """
+    name = f"{artifacts.PREFIX}{run_id}.meta.json"
+    tops = (state_home, state_home / PENDING, *buckets(state_home))
+    metas = (path for top in tops for path in top.glob(f"[!.]*/{_RUNS}/{name}"))
+    return next((SessionFiles(path.parent.parent) for path in metas), None)
 
 
 def moved(run: Run, to: SessionFiles) -> Run:

@@ -8,12 +8,16 @@ import pytest
 from support import stand_in as script
 from support.commands import Cli, fields
 from support.processes import wait_until
-from support.sabotage import TASKS, Hold, dies, fails, hold, sabotaged
+from support.sabotage import SUPERVISOR, TASKS, Hold, dies, fails, hold, sabotaged
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn
 from support.tasks import Begun
 
+from runner import session_files
+from runner.store.ledger import Ledger
+
 COMMIT = ("sqlite3.execute", "commit")
+BEGIN = ("sqlite3.execute", "begin immediate")
 
 
 @pytest.fixture
@@ -72,7 +76,7 @@ def test_on_a_full_disk_a_session_that_was_archived_halfway_is_told_as_archived(
 ) -> None:
     killed = sabotaged(dies(TASKS, *COMMIT))
     session.sessions("archive", session.id, env=killed)
-    full = sabotaged(fails(TASKS, "sqlite3.execute", "begin immediate"))
+    full = sabotaged(fails(TASKS, *BEGIN))
 
     status = session.sessions("status", session.id, env=full)
 
@@ -118,8 +122,7 @@ def test_a_slow_reader_writes_no_old_place_over_a_newer_one(
 ) -> None:
     at_commit, at_write = (hold(tmp_path / name) for name in ("mover", "reader"))
     mover = begin_held(session, "archive", at_commit, COMMIT)
-    writing = ("sqlite3.execute", "begin immediate")
-    reader = begin_held(session, "status", at_write, writing)
+    reader = begin_held(session, "status", at_write, BEGIN)
     at_commit.go.touch()
     assert mover.wait().code == 0
     assert session.sessions("unarchive", session.id).code == 0
@@ -169,3 +172,69 @@ def test_removing_a_session_of_the_other_door_says_where_its_files_stay(
     assert "removed; 0 bytes given back." in said.stdout
     assert f"the files of its runs stay in {tmp_path / 'logs'}" in said.stderr
     assert Path(done["log_file"]).exists()
+
+
+def test_an_id_that_the_index_refuses_is_told_when_it_can_be_asked_for(
+    sessions: Sessions, codex: StandIn, go: Path
+) -> None:
+    codex.plays(
+        *script.begin(),
+        script.wait_for(go),
+        script.message("An answer."),
+        script.complete(),
+        thread=script.FRESH,
+    )
+    # The third is the one by which the thread gets its name.
+    refused = sabotaged(*(fails(SUPERVISOR, *BEGIN, n) for n in (4, 3)))
+
+    session = sessions.start("Begin.", env=refused)
+
+    assert session.state == "RUNNING"
+    assert places(session) == [session.id]
+    go.touch()
+    session.wait()
+    assert session.result().stdout == "An answer.\n"
+    assert sessions("verify").code == 0
+
+
+def test_a_run_whose_thread_never_got_on_record_keeps_its_verdict(
+    sessions: Sessions, codex: StandIn
+) -> None:
+    codex.plays(*script.begin(), script.hang(), thread=script.FRESH)
+    refused = sabotaged(*(fails(SUPERVISOR, *BEGIN, n) for n in range(60, 2, -1)))
+    begun = sessions.begin(*sessions.starting("Begin."), env=refused)
+    wait_until(lambda: bool(codex.runs), what="the thread")
+    (run_id,) = sessions.running
+    (events,) = sessions.state_home.glob(".pending/*/runs/*.events.jsonl")
+    wait_until(lambda: b"thread.started" in events.read_bytes(), what="its name")
+
+    sessions("stop", run_id)
+
+    said = begun.wait()
+    assert said.code == 0
+    session = Session(said.stdout.strip(), sessions)
+    status = session.status
+    assert (status["state"], status["outcome"]) == ("STOPPED", "stopped")
+    assert places(session) == [session.id]
+    assert sessions("verify").code == 0
+
+
+def test_a_removed_session_takes_along_what_never_got_its_name(
+    session: Session,
+) -> None:
+    home = session.sessions.state_home
+    unnamed = session_files.pending(home, session.records[0]["run_id"])
+    session.directory.rename(unnamed.directory)
+    ledger = Ledger(home)
+    (run,) = ledger.of_session(session.id)
+    ledger.relocate([session_files.moved(run, unnamed)])
+    ledger.close()
+    session.send("More.")
+    session.wait()
+
+    said = session.sessions("rm", session.id)
+
+    assert said.code == 0
+    assert list(home.rglob("*.prompt")) == []
+    assert session.sessions("verify", "--repair").code == 0
+    assert session.sessions.listed("-a") == {}
