@@ -1,6 +1,7 @@
 """A session lies in one place, whatever happens to whoever moves or removes it."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from support.sessions import Session, Sessions
 from support.stand_in import StandIn
 from support.tasks import Begun
 
-from runner import session_files
+from runner import artifacts, session_files
 from runner.store.ledger import Ledger
 
 COMMIT = ("sqlite3.execute", "commit")
@@ -238,3 +239,36 @@ def test_a_removed_session_takes_along_what_never_got_its_name(
     assert list(home.rglob("*.prompt")) == []
     assert session.sessions("verify", "--repair").code == 0
     assert session.sessions.listed("-a") == {}
+
+
+def test_the_two_halves_of_a_session_are_put_together(session: Session) -> None:
+    session.send("More.")
+    session.wait()
+    first = session.runs[0]
+    half = session.sessions.state_home / "archive" / "2026" / "01" / "02" / session.id
+    artifacts.make_directory(half / "runs")
+    for path in first.directory.glob(f"*{first.run_id}*"):
+        path.rename(half / "runs" / path.name)
+    for name in ("task.json", "task.log"):
+        shutil.copy(session.directory / name, half / name)
+
+    mended = session.sessions("verify", "--repair")
+
+    assert mended.code == 0
+    assert session.sessions("verify").code == 0
+    assert places(session) == [session.id]
+    assert session.prompts == ["Begin.", "More."]
+    answer = session.result("--run", first.run_id)
+    assert (answer.code, answer.stdout) == (0, "answer to Begin.\n")
+
+
+def test_halves_with_a_file_of_the_same_name_stay_for_their_user(
+    session: Session,
+) -> None:
+    half = session.sessions.state_home / "archive" / "2026" / "01" / "02" / session.id
+    artifacts.make_directory(half.parent)
+    shutil.copytree(session.directory, half)
+
+    assert session.sessions("verify", "--repair").code == 1
+
+    assert len(places(session)) == 2
