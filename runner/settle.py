@@ -41,6 +41,7 @@ def settle(
         holds_session: the caller has the lock of its session.
 
     Raises:
+        NoSuchRunError: it has been removed since.
         RunnerFault: the record cannot be read.
     """
     run = session_files.located(settings.state_home, run)

@@ -52,7 +52,7 @@ def summarize_run(run_id: str, log_dir: Path, settings: Config) -> Json:
     """Return the summary of a run by its id, of a living one what is known so far.
 
     Raises:
-        NoSuchRunError: neither the index nor the log directory knows it.
+        UnknownRunError: neither the index nor the log directory knows it.
         RunnerFault: its record cannot be read.
     """
     ledger = Ledger(settings.state_home)
