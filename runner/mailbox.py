@@ -129,7 +129,7 @@ def deliver(
     )
     if isinstance(taken, session_lock.Busy):
         return None
-    try:
+    with taken:
         last = _last_run(session_id, ledger, settings)
         mail = next(iter(ledger.mail.waiting(session_id)), None)
         if mail is None or last is None or not last.is_finished:
@@ -147,8 +147,6 @@ def deliver(
         )
         session_lock.inscribe(taken, commission.spec.run_id)
         return _obey_or_start(commission, ledger, settings)
-    finally:
-        os.close(taken.descriptor)
 
 
 def _obey_or_start(
@@ -157,7 +155,8 @@ def _obey_or_start(
     """Give a prompt to Codex; one that ends the session is for us."""
     session = commission.spec.resume_session
     if session is not None and commission.prompt.strip() == QUIT:
-        os.close(commission.lock or -1)
+        if commission.lock is not None:
+            os.close(commission.lock)
         skip(session, ledger, settings.state_home)
         return None
     try:

@@ -58,7 +58,9 @@ def send(
 
     Raises:
         SessionBusyError: it is at work, or prompts wait in its mailbox.
-        UndeliverableError: it is archived, has no thread or no directory to work in.
+        UndeliverableError: it has no thread or no directory to work in.
+        ArchivedError: it has been put away.
+        NoSuchTaskError: it has been removed since.
         RunnerFault: the machine refuses, or Codex cannot be started.
     """
     last = _last_of(row, ledger, settings)
@@ -71,7 +73,7 @@ def send(
     taken = session_lock.take_patiently(home, ledger, session, run_id)
     if isinstance(taken, session_lock.Busy):
         raise SessionBusyError(row.session_id, taken.holder, _MEND)
-    try:
+    with taken:
         # Somebody may have come and gone since the record was read.
         last = _last_of(row, ledger, settings, holds_session=True)
         if not last.is_finished:
@@ -89,8 +91,6 @@ def send(
         )
         session_lock.inscribe(taken, commission.spec.run_id)
         started = mailbox.start(commission, ledger, settings)
-    finally:
-        os.close(taken.descriptor)
     return _launched(started, ledger, settings, warn)
 
 
@@ -104,7 +104,9 @@ def queue(
     """Put a prompt into the mailbox of a session, and deliver it when it can be.
 
     Raises:
-        UndeliverableError: the session is archived, has no thread or no directory.
+        UndeliverableError: the session has no thread or no directory to work in.
+        ArchivedError: it has been put away.
+        NoSuchTaskError: it has been removed since.
         RunnerFault: the machine refuses; nothing is queued.
     """
     _last_of(row, ledger, settings)

@@ -7,8 +7,6 @@ are put together. Which of two others is right, a user knows.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from functools import partial
 
 from parsers.value import Value
@@ -124,17 +122,13 @@ class _Twins(Value, kw_only=False):
                 artifacts.remove([*_views(files)])
                 files.directory.rmdir()
 
-    @contextlib.contextmanager
-    def _held(self) -> Iterator[None]:
+    def _held(self) -> session_lock.Held:
         taken = session_lock.take_patiently(
             self.state_home, self.ledger, SessionId(self.name), HOLDER
         )
         if isinstance(taken, session_lock.Busy):
             raise SessionBusyError(self.name, taken.holder, _LATER)
-        try:
-            yield
-        finally:
-            os.close(taken.descriptor)
+        return taken
 
     def _below(self, files: SessionFiles) -> str:
         return str(files.directory.relative_to(self.state_home))
