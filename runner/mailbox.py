@@ -46,20 +46,53 @@ def put(session_id: str, prompt: bytes, ledger: Ledger, state_home: Path) -> int
     """Add a prompt to the mailbox of a session; it is on the disk when this returns.
 
     Raises:
+        ArchivedError: the session has been put away.
+        NoSuchTaskError: there is none of this id any more.
         RunnerFault: the disk or the index refuses; nothing is queued.
     """
     files = session_files.active(state_home, session_id)
+    written: list[int] = []
 
     def write(mail_id: int) -> None:
         path = files.mail(mail_id)
         artifacts.make_directory(path.parent)
         artifacts.replace(path, prompt)
+        written.append(mail_id)
 
     # A file that the index does not know of is left alone: a sender was killed before
     # its commit, or the index was made anew.
     above = files.last_mail
-    at = clock.now()
-    return ledger.mail.put(session_id, preview(prompt), at, write, above=above)
+    task, at = preview(prompt), clock.now()
+    entry = (task, clock.iso(at))
+    try:
+        return ledger.mail.put(session_id, task, at, write, above=above)
+    except RunnerError:
+        for mail_id in written:
+            if _is_queued(mail_id, session_id, entry, files, ledger):
+                return mail_id
+        raise
+
+
+def _is_queued(
+    mail_id: int,
+    session_id: str,
+    entry: tuple[str, str],
+    files: SessionFiles,
+    ledger: Ledger,
+) -> bool:
+    """Tell whether a prompt waits whose commit seems to have failed.
+
+    If not, its file goes: else `verify` would take it for one that was queued, beside
+    the one that its sender sends again.
+    """
+    # Nobody else can be about to use the number meanwhile.
+    with contextlib.suppress(RunnerError), ledger.database.transaction():
+        row = ledger.mail.find(mail_id)
+        if row is not None and (row.task, row.queued_at) == entry:
+            return True
+        if row is None or row.session_id != session_id:
+            artifacts.remove([files.mail(mail_id)])
+    return False
 
 
 def skip(session_id: str, ledger: Ledger, state_home: Path) -> list[Mail]:
@@ -70,16 +103,32 @@ def skip(session_id: str, ledger: Ledger, state_home: Path) -> list[Mail]:
     not to skip it.
 
     Raises:
-        LedgerFault: the index cannot be written.
+        LedgerFault: the index cannot be written; all waits as before.
     """
+    marked: dict[int, SessionFiles] = {}
 
     def mark(mail: Mail) -> None:
         files = session_files.found(state_home, session_id)
         if files is not None:
             with contextlib.suppress(OSError):
                 files.mail(mail.mail_id).rename(files.skipped(mail.mail_id))
+                marked[mail.mail_id] = files
 
-    return ledger.mail.skip(session_id, mark)
+    try:
+        return ledger.mail.skip(session_id, mark)
+    except BaseException:
+        _unmark(marked, ledger)
+        raise
+
+
+def _unmark(marked: dict[int, SessionFiles], ledger: Ledger) -> None:
+    """Give the files of prompts that wait all the same their names again."""
+    with contextlib.suppress(RunnerError), ledger.database.transaction():
+        for mail_id, files in marked.items():
+            row = ledger.mail.find(mail_id)
+            if row is not None and row.state == "waiting":
+                with contextlib.suppress(OSError):
+                    files.skipped(mail_id).rename(files.mail(mail_id))
 
 
 def hold_of(last: Run, first: Mail) -> str | None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from runner.model import Run
-    from runner.store.database import Database
+    from runner.store.database import Cell, Database
 
 _COLUMNS = "mail_id, session_id, queued_at, state, task, run_id, attempts"
 _LAST = "select coalesce(max(seq), 0) from sqlite_sequence where name = 'mail'"
@@ -92,6 +92,10 @@ class Mailboxes:
             )
             write(mail_id)
         return mail_id
+
+    def find(self, mail_id: int) -> Mail | None:
+        """Return the prompt of a number, whose session may be any."""
+        return next(iter(self._of("mail_id = ?", mail_id)), None)
 
     def waiting(self, session_id: str) -> list[Mail]:
         """Return what waits for a session, in the order of the queue."""
@@ -174,9 +178,9 @@ class Mailboxes:
                 row,
             )
 
-    def _of(self, condition: str, session_id: str) -> list[Mail]:
+    def _of(self, condition: str, value: Cell) -> list[Mail]:
         rows = self._database.rows(
             f"select {_COLUMNS} from mail where {condition} order by mail_id",  # noqa: S608 - see the callers
-            session_id,
+            value,
         )
         return [Mail(*row) for row in rows]  # type: ignore[arg-type] # as the schema says
