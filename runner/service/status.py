@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from runner import artifacts, clock, record
 from runner.errors import RunnerError, TooLateError
 from runner.model import (
@@ -75,14 +77,15 @@ def report(task: Task, ledger: Ledger, settings: Config) -> Json:
 def mark(ids: Iterable[str], ledger: Ledger) -> dict[str, str]:
     """Note for each session from which run on it is waited for.
 
-    The oldest that is not over, else the last one.
+    The oldest that is not over, else the last one; none for one that cannot be read.
     """
     marks: dict[str, str] = {}
     for session_id in ids:
-        unfinished = [run.run_id for run in ledger.unfinished_of(session_id)]
-        row = ledger.sessions.find(session_id)
-        if mark := next(iter(unfinished), row and row.last_run):
-            marks[session_id] = mark
+        with contextlib.suppress(RunnerError):
+            unfinished = [run.run_id for run in ledger.unfinished_of(session_id)]
+            row = ledger.sessions.find(session_id)
+            if mark := next(iter(unfinished), row and row.last_run):
+                marks[session_id] = mark
     return marks
 
 
@@ -95,6 +98,8 @@ def wait(
     timeout: float | None = None,
 ) -> list[str]:
     """Wait until sessions are no longer at work; return those that are not.
+
+    One that something is wrong with holds up no other: its report tells what.
 
     Args:
         ids: the sessions.
@@ -133,8 +138,11 @@ def has_succeeded(session_id: str, since: str, ledger: Ledger) -> bool:
 
 
 def _is_at_work(session_id: str, ledger: Ledger, settings: Config) -> bool:
-    row = ledger.sessions.find(session_id)
-    return row is not None and tasks.is_at_work(session_id, ledger, settings)
+    try:
+        row = ledger.sessions.find(session_id)
+        return row is not None and tasks.is_at_work(session_id, ledger, settings)
+    except RunnerError:
+        return False
 
 
 def _answers(task: Task) -> Json:

@@ -59,8 +59,10 @@ def main(found: Namespace, house: House) -> int:
         house.note("there are no such tasks")
     if late is not None:
         raise late
+    if not len(reports) == len(marks) == len(rows):
+        return 1
     succeeded = (status.has_succeeded(each, marks[each], house.ledger) for each in done)
-    return 0 if all(succeeded) and len(reports) == len(rows) else 1
+    return 0 if all(succeeded) else 1
 
 
 def _report(row: Row, house: House) -> dict[str, object] | None:
