@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from runner.model import Run, Spec
     from runner.session_files import SessionFiles
     from runner.store.ledger import Ledger
-    from runner.store.mail import Mail
+    from runner.store.mail import Mail, Skipped
 
 QUIT = b"/quit"
 # A prompt whose run does not come to be (no such binary) is not tried for ever.
@@ -95,12 +95,20 @@ def _is_queued(
     return False
 
 
-def skip(session_id: str, ledger: Ledger, state_home: Path) -> list[Mail]:
-    """Take all that waits out of the mailbox of a session, and return it.
+def skip(
+    session_id: str, ledger: Ledger, state_home: Path, up_to: int | None = None
+) -> Skipped:
+    """Take what waits out of the mailbox of a session, and return it.
 
     The names of the files say so too: else an index that is made anew from them would
     deliver what was skipped. One that is not there, or cannot be renamed, is no reason
     not to skip it.
+
+    Args:
+        session_id: whose mailbox.
+        ledger: the index.
+        state_home: where the files are.
+        up_to: the number of the last prompt that is meant, None for all.
 
     Raises:
         LedgerFault: the index cannot be written; all waits as before.
@@ -115,7 +123,7 @@ def skip(session_id: str, ledger: Ledger, state_home: Path) -> list[Mail]:
                 marked[mail.mail_id] = files
 
     try:
-        return ledger.mail.skip(session_id, mark)
+        return ledger.mail.skip(session_id, mark, up_to)
     except BaseException:
         _unmark(marked, ledger)
         raise

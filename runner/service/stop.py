@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 
 from parsers.value import Value
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from runner.config import Config
     from runner.model import ProcessId, Run
     from runner.store.ledger import Ledger
+    from runner.store.mail import Mail
 
 _PACE_SECONDS = 0.02
 # The ladder of a supervisor takes fifteen seconds at the most.
@@ -72,33 +74,60 @@ def stop_session(session_id: str, ledger: Ledger, settings: Config) -> Stopped:
     """End all that a session does and has before it; return when nothing is left.
 
     What waits in its mailbox is skipped first, so that nothing takes the place of what
-    is ended. A disk that refuses that must not keep Codex running.
+    is ended. A disk that refuses that must not keep Codex running. It is skipped again
+    at the end: the prompt of a run that never came to be waits once more.
 
     Raises:
         WillNotStopError: a process of it cannot be ended.
         RunnerFault: the record cannot be written.
     """
     key = _key_of(session_id, ledger)
-    skipped, fault = _skip(key, ledger, settings)
-    began = clock.monotonic()
+    # Who sends after that wants it to be done.
+    up_to = ledger.mail.last(key)
+    skipped: list[Mail] = []
+    with contextlib.suppress(RunnerError):
+        skipped += mailbox.skip(key, ledger, settings.state_home, up_to).prompts
     ordered: dict[str, float] = {}
-    while living := _living(key, ledger, settings):
+    over: set[str] = set()
+    while True:
+        key = _end_all(key, ordered, over, ledger, settings)
+        last = mailbox.skip(key, ledger, settings.state_home, up_to)
+        skipped += last.prompts
+        # Somebody may have delivered meanwhile what was put back.
+        if last.unfinished <= over:
+            break
+    return Stopped(
+        session_id=key,
+        runs=tuple(each for each in ordered if not _has_succeeded(each, ledger)),
+        skipped=len(skipped),
+    )
+
+
+def _end_all(
+    key: str,
+    ordered: dict[str, float],
+    over: set[str],
+    ledger: Ledger,
+    settings: Config,
+) -> str:
+    """End the runs on a session; return its name, which Codex may just have given.
+
+    Args:
+        key: the session.
+        ordered: which runs have been told to end, and when; those told are added.
+        over: takes the runs that are over, also one that the index cannot note.
+        ledger: the index.
+        settings: for judging what was left behind.
+    """
+    began = clock.monotonic()
+    while living := _living(key, over, ledger, settings):
         for run in living:
             if clock.monotonic() - began >= _GIVE_UP_SECONDS:
                 raise WillNotStopError(run)
             _press(run, ordered, ledger, settings)
         clock.sleep(_PACE_SECONDS)
-        # Codex may just have named its thread.
         key = _key_of(living[-1].run_id, ledger)
-    if fault is not None:
-        skipped, fault = _skip(key, ledger, settings)
-    if fault is not None:
-        raise fault
-    return Stopped(
-        session_id=key,
-        runs=tuple(each for each in ordered if not _has_succeeded(each, ledger)),
-        skipped=skipped,
-    )
+    return key
 
 
 def _key_of(session_or_run: str, ledger: Ledger) -> str:
@@ -107,18 +136,12 @@ def _key_of(session_or_run: str, ledger: Ledger) -> str:
     return row.session_id if row is not None else session_or_run
 
 
-def _skip(
-    session_id: str, ledger: Ledger, settings: Config
-) -> tuple[int, RunnerError | None]:
-    try:
-        return len(mailbox.skip(session_id, ledger, settings.state_home)), None
-    except RunnerError as error:
-        return 0, error
-
-
-def _living(session_id: str, ledger: Ledger, settings: Config) -> list[Run]:
+def _living(
+    session_id: str, over: set[str], ledger: Ledger, settings: Config
+) -> list[Run]:
     unfinished = ledger.unfinished_of(session_id)
     settled = [settle(run, ledger, settings) for run in unfinished]
+    over.update(run.run_id for run in settled if run.is_finished)
     return [run for run in settled if not run.is_finished]
 
 

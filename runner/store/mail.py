@@ -26,6 +26,7 @@ _DELIVERED = (
     "select max(json_extract(record, '$.request.mail_id')) from runs"
     " where session_id = ?"
 )
+_UNFINISHED = "select run_id from runs where session_id = ? and state <> 'finished'"
 _ARCHIVED_IN = "select archived_in from sessions where session_id = ?"
 
 
@@ -43,6 +44,13 @@ class Mail(Value, kw_only=False):
     task: str
     run_id: str | None
     attempts: int
+
+
+class Skipped(Value):
+    """Hold what has been skipped, and which runs on the session were not over then."""
+
+    prompts: tuple[Mail, ...]
+    unfinished: frozenset[str]
 
 
 class Mailboxes:
@@ -139,26 +147,36 @@ class Mailboxes:
             (mail_id, run_id),
         )
 
-    def skip(self, session_id: str, mark: Callable[[Mail], None]) -> list[Mail]:
-        """Mark all that waits for a session as skipped, and return it.
+    def last(self, session_id: str) -> int:
+        """Return the number of the newest prompt for a session, 0 without any."""
+        return max((mail.mail_id for mail in self.of_session(session_id)), default=0)
+
+    def skip(
+        self, session_id: str, mark: Callable[[Mail], None], up_to: int | None = None
+    ) -> Skipped:
+        """Mark what waits for a session as skipped, and return it.
 
         Args:
             session_id: whose mailbox.
             mark: marks the file of a prompt too, in the same transaction.
+            up_to: the number of the last prompt that is meant, None for all.
 
         Raises:
             LedgerFault: the index cannot be written.
         """
         with self._database.transaction(is_durable=True) as db:
-            skipped = self.waiting(session_id)
-            db.execute(
-                "update mail set state = 'skipped'"
-                " where session_id = ? and state = 'waiting'",
-                (session_id,),
+            waiting = self.waiting(session_id)
+            meant = [m for m in waiting if up_to is None or m.mail_id <= up_to]
+            db.executemany(
+                "update mail set state = 'skipped' where mail_id = ?",
+                [(mail.mail_id,) for mail in meant],
             )
-            for mail in skipped:
+            for mail in meant:
                 mark(mail)
-        return skipped
+            runs = db.execute(_UNFINISHED, (session_id,)).fetchall()
+        return Skipped(
+            prompts=tuple(meant), unfinished=frozenset(run_id for (run_id,) in runs)
+        )
 
     def restore(self, mail: Mail) -> None:
         """Put a prompt into the index as its file and the runs tell of it.

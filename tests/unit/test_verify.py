@@ -203,7 +203,7 @@ def test_a_skip_is_seen_in_the_names_of_the_files(
 
     skipped = mailbox.skip(SESSION, ledger, config.state_home)
 
-    assert [each.mail_id for each in skipped] == numbers
+    assert [each.mail_id for each in skipped.prompts] == numbers
     assert [path.name for path in files.mailbox.iterdir()] == ["00000002.skipped"]
     assert [row.state for row in mail(ledger)] == ["skipped", "skipped"]
 
