@@ -8,7 +8,7 @@ import os
 from parsers.value import replace
 from runner import config, record, session_files, session_lock
 from runner.errors import FileFault, LedgerFault, RunnerError, StaleStateError
-from runner.liveness import Life, life_of
+from runner.liveness import Life, codex_of, life_of
 from runner.store.ledger import read_meta
 
 TYPE_CHECKING = False
@@ -37,7 +37,7 @@ def settle(
         run: the run as it was read.
         ledger: the index.
         settings: for the place of Codex's rollouts and the state directory.
-        ended: why it is over, when the caller has ended it.
+        ended: why it is over, when the caller has ended it in a supervisor's place.
         holds_session: the caller has the lock of its session.
 
     Raises:
@@ -45,7 +45,10 @@ def settle(
         RunnerFault: the record cannot be read.
     """
     run = session_files.located(settings.state_home, run)
-    if run.is_finished or (life := life_of(run)) is Life.SUPERVISOR:
+    if run.is_finished:
+        return run
+    life = life_of(run) if ended is None else _life_without_supervisor(run)
+    if life is Life.SUPERVISOR:
         return run
     if life is Life.CODEX:
         return _named(run, ledger, settings)
@@ -69,6 +72,10 @@ def settle(
     with contextlib.suppress(RunnerError):
         _tell_session(finished, ledger, settings, holds_session=holds_session)
     return _on_record(run, finished, ledger)
+
+
+def _life_without_supervisor(run: Run) -> Life:
+    return Life.CODEX if codex_of(run) else Life.NONE
 
 
 def _on_record(run: Run, finished: Run, ledger: Ledger) -> Run:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support import stand_in as script
 from support.guard import MARKER
-from support.processes import is_alive, start_time, wait_until
+from support.processes import is_alive, kill, start_time, wait_until
 from support.sabotage import SUPERVISOR, TASKS, dies, hold, sabotaged
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn
@@ -225,6 +225,35 @@ def test_a_session_whose_supervisor_is_gone_is_stopped_with_all_it_has_started(
     assert not any(is_alive(pid, began) for pid, began in tools)
     status = session.status
     assert (status["state"], status["outcome"]) == ("STOPPED", "stopped")
+
+
+def test_what_is_being_stopped_without_a_supervisor_is_at_work_until_all_has_ended(
+    sessions: Sessions, codex: StandIn, tmp_path: Path
+) -> None:
+    codex.plays(
+        *script.begin(),
+        script.spawn(ignoring=["TERM"]),
+        script.message("ready"),
+        script.hang(),
+        thread=script.FRESH,
+    )
+    session = sessions.start()
+    files = session.wait_for_run(1)
+    wait_until(lambda: "ready" in files.text(".events.jsonl"))
+    (tool,) = codex.children
+    session.lose(supervisor=True)
+
+    stop = sessions.begin("stop", session.id)
+    wait_until(lambda: gone(files.codex()))
+    state, sent = session.state, session.send("More.").code
+    usual = ("--repo", sessions.repo, "--codex-bin", codex.path, "--log-dir", tmp_path)
+    resumed = sessions.cli(*usual, "--resume", session.id, "--task", "More.")
+    kill(tool)
+
+    assert stop.wait().stdout == f"Task {session.id} stopped.\n"
+    assert (state, sent, resumed.returncode) == ("RUNNING", 75, 75)
+    assert session.status["outcome"] == "stopped"
+    assert session.given == ["Begin."]
 
 
 def test_a_prompt_that_codex_may_have_had_is_not_given_again(
