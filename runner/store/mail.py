@@ -6,7 +6,7 @@ never delivered twice and never lost in between.
 
 from __future__ import annotations
 
-from parsers.value import Value
+from parsers.value import Value, replace
 from runner.clock import iso
 from runner.errors import ArchivedError, NoSuchTaskError
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from runner.store.database import Cell, Database
 
 _COLUMNS = "mail_id, session_id, queued_at, state, task, run_id, attempts"
+_INTO = f"into mail ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?)"
 _LAST = "select coalesce(max(seq), 0) from sqlite_sequence where name = 'mail'"
 # In an index that was made anew only the runs know which numbers were used.
 _DELIVERED = (
@@ -90,9 +91,7 @@ class Mailboxes:
                 raise NoSuchTaskError(session_id)
             if found != (None,):
                 raise ArchivedError(session_id)
-            (last,) = db.execute(_LAST).fetchone()
-            (delivered,) = db.execute(_DELIVERED, (session_id,)).fetchone()
-            mail_id = max(int(last), int(delivered or 0), above) + 1
+            mail_id = _next(db, session_id, above)
             db.execute(
                 "insert into mail (mail_id, session_id, queued_at, state, task)"
                 " values (?, ?, ?, 'waiting', ?)",
@@ -186,15 +185,31 @@ class Mailboxes:
         Raises:
             LedgerFault: the index cannot be written.
         """
-        row = tuple(getattr(mail, name) for name in _COLUMNS.split(", "))
         with self._database.transaction(is_durable=True) as db:
             db.execute(
-                f"insert into mail ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - names of columns
-                " on conflict (mail_id) do update"
+                f"insert {_INTO} on conflict (mail_id) do update"
                 " set state = excluded.state, run_id = excluded.run_id"
                 " where session_id = excluded.session_id",
-                row,
+                _row(mail),
             )
+
+    def restore_anew(
+        self, mail: Mail, move: Callable[[int], None], *, above: int = 0
+    ) -> None:
+        """Put a prompt into the index under a new number: its own is taken elsewhere.
+
+        Args:
+            mail: the prompt.
+            move: gives its file the name of the new number, in the same transaction.
+            above: a number that the new one must exceed.
+
+        Raises:
+            LedgerFault: the index cannot be written.
+        """
+        with self._database.transaction(is_durable=True) as db:
+            mail_id = _next(db, mail.session_id, above)
+            db.execute(f"insert {_INTO}", _row(replace(mail, mail_id=mail_id)))
+            move(mail_id)
 
     def _of(self, condition: str, value: Cell) -> list[Mail]:
         rows = self._database.rows(
@@ -202,3 +217,14 @@ class Mailboxes:
             value,
         )
         return [Mail(*row) for row in rows]  # type: ignore[arg-type] # as the schema says
+
+
+def _next(db: sqlite3.Connection, session_id: str, above: int) -> int:
+    """Return a number that no prompt of the session has had, and none of the index."""
+    (last,) = db.execute(_LAST).fetchone()
+    (delivered,) = db.execute(_DELIVERED, (session_id,)).fetchone()
+    return max(int(last), int(delivered or 0), above) + 1
+
+
+def _row(mail: Mail) -> tuple[Cell, ...]:
+    return tuple(getattr(mail, name) for name in _COLUMNS.split(", "))
