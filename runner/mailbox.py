@@ -22,7 +22,7 @@ from runner import (
 )
 from runner.errors import AlreadyDeliveredError, FileFault, RunnerError
 from runner.model import Mode, Outcome, Report, SessionId
-from runner.prompt import preview
+from runner.prompt import is_quit, preview
 from runner.settle import settle
 
 TYPE_CHECKING = False
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from runner.store.ledger import Ledger
     from runner.store.mail import Mail, Skipped
 
-QUIT = b"/quit"
 # A prompt whose run does not come to be (no such binary) is not tried for ever.
 _ATTEMPTS = 3
 _HOLDING = (Outcome.USAGE_LIMITED, Outcome.AUTH_FAILED)
@@ -143,14 +142,15 @@ def hold_of(last: Run, first: Mail) -> str | None:
     """Say why the first waiting prompt is not delivered by itself; None when it is.
 
     After a usage limit or a refused login every further prompt would be used up for
-    nothing: it waits until the limit is over, or until somebody sends on purpose.
+    nothing: it waits until the limit is over, or until somebody sends on purpose. The
+    end of the session uses nothing up.
     """
     if last.session is None:
         return "Codex has never named a thread"
     if first.attempts >= _ATTEMPTS:
         error = last.verdict.error if last.verdict else None
         return f"Codex could not be started for it {first.attempts} times: {error}"
-    if last.outcome not in _HOLDING:
+    if last.outcome not in _HOLDING or first.is_quit:
         return None
     resets_at = _resets_at(last)
     if resets_at is None:
@@ -211,7 +211,7 @@ def _obey_or_start(
 ) -> Started | None:
     """Give a prompt to Codex; one that ends the session is for us."""
     session = commission.spec.resume_session
-    if session is not None and commission.prompt.strip() == QUIT:
+    if session is not None and is_quit(commission.prompt):
         if commission.lock is not None:
             os.close(commission.lock)
         skip(session, ledger, settings.state_home)

@@ -15,7 +15,7 @@ from runner.errors import (
     SessionBusyError,
 )
 from runner.model import Outcome
-from runner.prompt import preview
+from runner.prompt import is_quit, preview
 from runner.service import follow, tasks
 from runner.settle import settle
 
@@ -79,7 +79,7 @@ def send(
         if not last.is_finished:
             # One that waits for its turn was there before.
             raise SessionBusyError(row.session_id, last.run_id, _MEND)
-        if prompt.strip() == mailbox.QUIT:
+        if is_quit(prompt):
             return Sent(run_id=None)
         pattern = mailbox.pattern_of(last, ledger)
         files = whereabouts.files_of(row.session_id, ledger, home)
@@ -113,7 +113,7 @@ def queue(
     mail_id = mailbox.put(row.session_id, prompt, ledger, settings.state_home)
     # It is queued: whatever goes wrong now must not make anybody send it again.
     # Who asks for the end of a session does not ask for what is held back before it.
-    is_asked = prompt.strip() != mailbox.QUIT
+    is_asked = not is_quit(prompt)
     try:
         started = mailbox.deliver(row.session_id, ledger, settings, is_asked=is_asked)
         return _standing(row, mail_id, started, (ledger, settings), warn)

@@ -23,7 +23,7 @@ from runner.errors import (
     UsageError,
 )
 from runner.model import Limits, Mode, Outcome, Report, SessionId, Spec, Verbosity
-from runner.prompt import preview
+from runner.prompt import is_quit, preview
 from runner.service import follow
 from runner.service.stop import stop
 from runner.settle import settle
@@ -96,7 +96,7 @@ def prepare(beginning: Beginning, settings: Config) -> Spec:
         UsageError: something that the caller named is not there or makes no sense.
         FileFault: the working directory cannot be made.
     """
-    if beginning.prompt.strip() == mailbox.QUIT:
+    if is_quit(beginning.prompt):
         message = "/quit ends a session: there is none yet"
         raise UsageError(message)
     once = [

@@ -9,6 +9,7 @@ from __future__ import annotations
 from parsers.value import Value, replace
 from runner.clock import iso
 from runner.errors import ArchivedError, NoSuchTaskError
+from runner.prompt import is_quit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ class Mail(Value, kw_only=False):
     task: str
     run_id: str | None
     attempts: int
+
+    @property
+    def is_quit(self) -> bool:
+        """Tell whether it ends the session instead of being given to Codex."""
+        return is_quit(self.task.encode(errors="replace"))
 
 
 class Skipped(Value):
@@ -113,9 +119,12 @@ class Mailboxes:
         return self._of("session_id = ?", session_id)
 
     def skipped(self, session_id: str) -> int:
-        """Return how many prompts for a session were never delivered, on purpose."""
-        sql = "select count(*) from mail where session_id = ? and state = 'skipped'"
-        return int(str(self._database.rows(sql, session_id)[0][0]))
+        """Return how many prompts for a session were never delivered, on purpose.
+
+        One that ends the session is not for Codex: it is not among them.
+        """
+        skipped = self._of("session_id = ? and state = 'skipped'", session_id)
+        return sum(not mail.is_quit for mail in skipped)
 
     def counts(self) -> dict[str, int]:
         """Return how many prompts wait, for each session that has any."""
