@@ -47,6 +47,19 @@ class UndeliverableError(RunnerError):
     """Refuse a prompt for a session that cannot take one."""
 
 
+class OvertakingError(SessionBusyError):
+    """Refuse a prompt that would overtake what waits, whose first is now worked on."""
+
+    def __init__(self, session_id: str, waiting: int, holder: str) -> None:
+        RunnerError.__init__(
+            self,
+            f"prompts wait for task {session_id} before this one ({waiting}): run"
+            f" {holder} works on the first now, this one was not taken (--queue puts it"
+            " behind them)",
+        )
+        self.holder = holder
+
+
 def send(
     row: Row,
     prompt: bytes,
@@ -168,12 +181,13 @@ def _nameless(last: Run) -> str:
 
 def _refuse_behind_mail(row: Row, ledger: Ledger, settings: Config) -> None:
     """Refuse to overtake what waits; deliver it, since somebody wants the session."""
-    if not ledger.mail.waiting(row.session_id):
+    waiting = len(ledger.mail.waiting(row.session_id))
+    if not waiting:
         return
     started = mailbox.deliver(row.session_id, ledger, settings, is_asked=True)
     if started is not None:
         started.listener.close()
-        raise SessionBusyError(row.session_id, started.run_id, _MEND)
+        raise OvertakingError(row.session_id, waiting, started.run_id)
     if tasks.is_at_work(row.session_id, ledger, settings):
         last = ledger.last_of(row.session_id)
         raise SessionBusyError(row.session_id, last.run_id if last else "?", _MEND)

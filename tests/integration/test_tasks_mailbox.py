@@ -84,6 +84,26 @@ def test_an_ordinary_send_does_not_overtake_what_waits(busy: Session, go: Path) 
     assert busy.given == ["Begin.", "One."]
 
 
+def test_who_would_overtake_what_is_held_is_told_what_is_worked_on_instead(
+    busy: Session, go: Path
+) -> None:
+    resume(busy, "limited", go)
+    busy.queue("One.")
+    busy.queue("Two.")
+    go.touch()
+    busy.wait()
+
+    refused = busy.send("Three.")
+
+    assert refused.code == 75
+    run_id = busy.records[2]["run_id"]
+    assert "before this one (2)" in refused.stderr
+    assert f"run {run_id} works on the first now" in refused.stderr
+    assert "is busy" not in refused.stderr
+    busy.wait()
+    assert busy.given == ["Begin.", "limited", "One.", "Two."]
+
+
 def test_a_quit_ends_the_session_after_what_stands_before_it(
     busy: Session, go: Path
 ) -> None:
