@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from parsers.facts import Facts
     from runner.accounts import Accounts
     from runner.config import Config
     from runner.model import Run, Verdict
@@ -126,8 +127,16 @@ def _accounts(
         import traceback  # noqa: PLC0415 - a rare end
 
         fault = " ".join(traceback.format_exc(limit=-1).split())
-        facts = accounts.read_events(record.files_of(run.spec).events)
-        return replace(accounts.unknown("the accounts failed", facts), faults=(fault,))
+        kept = accounts.unknown("the accounts failed", _facts(run))
+        return replace(kept, faults=(fault,))
+
+
+def _facts(run: Run) -> Facts | None:
+    """Read what the events say; what the accounts have failed at may fail here too."""
+    try:
+        return accounts.read_events(record.files_of(run.spec).events)
+    except Exception:  # noqa: BLE001 - see _accounts
+        return None
 
 
 def _write(
