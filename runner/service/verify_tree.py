@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from runner.store.ledger import Ledger
 
-FOREIGN = "foreign"
 _FILE, _DIRECTORY = 0o600, 0o700
 _STALE_SECONDS = 3600.0
 _INDEX = re.compile(r"runs\.db(\.damaged-[0-9-]+)?(-wal|-shm|-journal)?")
@@ -186,7 +185,7 @@ class Tree:
                 yield self._left(entry)
         elif os.path.lexists(entry.path) and not self._ledger.is_source(entry.path):
             detail = _foreign_as(entry)
-            yield Finding(subject=self._name(entry.path), kind=FOREIGN, detail=detail)
+            yield Finding(subject=self._name(entry.path), kind="foreign", detail=detail)
 
     def _is_left(self, entry: Entry) -> bool:
         """Tell by its exact shape whether a killed command has left it behind."""
