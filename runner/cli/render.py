@@ -16,21 +16,8 @@ from runner.errors import RunnerFault
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from typing import Literal
 
     from runner.service.doctor import Check
-
-    Justify = Literal["left", "right"]
-
-_TASK_WIDTH = 60
-_COLUMNS: dict[str, Justify] = {
-    "run": "left",
-    "outcome": "left",
-    "time": "right",
-    "tokens": "right",
-    "cost": "right",
-    "task": "left",
-}
 
 
 class ReaderGoneError(Exception):
@@ -143,33 +130,3 @@ def summary_line(found: Mapping[str, object]) -> str:
     from parsers.summary import one_line  # noqa: PLC0415 - only to parse
 
     return one_line(found)
-
-
-def table(found: Sequence[Mapping[str, object]]) -> None:
-    """Show summaries as a table on the terminal."""
-    from rich.console import Console  # noqa: PLC0415 - 30 ms, on a terminal only
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    shown = Table(box=None, pad_edge=False)
-    for name, justify in _COLUMNS.items():
-        shown.add_column(name, justify=justify, overflow="fold")
-    for each in found:
-        shown.add_row(*map(Text, _cells(each)))
-    Console().print(shown)
-
-
-def _cells(found: Mapping[str, object]) -> list[str]:
-    usage, cost = found.get("token_usage"), found.get("cost")
-    tokens = usage.get("total_tokens") if isinstance(usage, dict) else None
-    usd = cost.get("usd") if isinstance(cost, dict) else None
-    seconds = found.get("elapsed_seconds")
-    task = str(found.get("task") or "")
-    return [
-        str(found.get("run_id") or "-"),
-        str(found.get("outcome") or "-"),
-        f"{seconds:.1f} s" if isinstance(seconds, int | float) else "-",
-        f"{tokens:,}" if isinstance(tokens, int) else "-",
-        f"${usd:.4f}" if isinstance(usd, float) else "-",
-        visible(" ".join(task.split()))[:_TASK_WIDTH],
-    ]

@@ -1,4 +1,4 @@
-"""How sessions look to people: blocks, tables, times."""
+"""How sessions and runs look to people: blocks, tables, times."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser
     from collections.abc import Collection, Iterator, Mapping, Sequence
+    from typing import Literal
 
     from runner.service.archive import Removed
     from runner.session_files import SessionFiles
@@ -162,13 +163,16 @@ def aligned(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[s
         yield "  ".join(cells).rstrip()
 
 
-def table(tables: Sequence[Columns], whole: Collection[str]) -> None:
+def table(
+    tables: Sequence[Columns], whole: Collection[str], right: Collection[str] = ()
+) -> None:
     """Show the first of some tables that the terminal is wide enough for.
 
     Args:
         tables: headings and their cells as plain text, with less and less in them; the
             last one is shown when none fits.
         whole: the columns whose cells are never cut: the others give way.
+        right: the columns whose cells stand on the right: figures.
     """
     from rich.console import Console  # noqa: PLC0415 - 30 ms, on a terminal only
     from rich.table import Table  # noqa: PLC0415
@@ -179,7 +183,9 @@ def table(tables: Sequence[Columns], whole: Collection[str]) -> None:
     columns = next(fitting, tables[-1])
     made = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
-        made.add_column(Text(name, no_wrap=True), no_wrap=name in whole)
+        side: Literal["left", "right"] = "right" if name in right else "left"
+        heading = Text(name, no_wrap=True)
+        made.add_column(heading, justify=side, no_wrap=name in whole)
     for row in zip(*columns.values(), strict=True):
         made.add_row(
             *(
