@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from parsers import untrusted, wire
+from parsers import untrusted, uuids, wire
 from parsers.turns import TurnCompleted, TurnFailed
 from parsers.usage import read_usage
 
@@ -175,7 +175,7 @@ class Digest:
     def _note(self, event: Mapping[str, object]) -> None:
         match event.get("type"):
             case "thread.started":
-                self._note_thread(untrusted.uuid(event.get("thread_id")))
+                self._note_thread(uuids.uuid(event.get("thread_id")))
             case "turn.started":
                 self._stop_running()
                 self.ended = self._answer = None

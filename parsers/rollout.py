@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from parsers import payloads, records, untrusted, wire
+from parsers import payloads, records, untrusted, uuids, wire
 from parsers.calls import CallCounter
 from parsers.records import Worth
 from parsers.threads import (
@@ -189,7 +189,7 @@ class _Reader:
         thread_id = payload.get("thread_id")
         if self._header is None or thread_id == self._header.thread_id:
             return True
-        return untrusted.uuid(thread_id) in {None, self._header.thread_id}
+        return uuids.uuid(thread_id) in {None, self._header.thread_id}
 
     def _begin(self) -> None:
         self._is_copy, self._has_begun = False, True

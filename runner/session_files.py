@@ -13,9 +13,9 @@ import contextlib
 import os
 from pathlib import Path
 
+from parsers import uuids
 from parsers.value import Value, replace
 from runner import artifacts
-from runner.codex import home
 from runner.errors import FileFault
 
 TYPE_CHECKING = False
@@ -87,7 +87,7 @@ def pending(state_home: Path, run_id: str) -> SessionFiles:
 
 def active(state_home: Path, session_id: str) -> SessionFiles:
     """Name the files of a session in use: of a thread, or of a run without one."""
-    if home.UUID.fullmatch(session_id):
+    if uuids.UUID.fullmatch(session_id):
         return SessionFiles(state_home / session_id)
     return pending(state_home, session_id)
 

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import os
-import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,16 +16,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _UUID_VERSION_WITH_TIME = "7"
 # Codex has three levels, people put copies beside.
 _DEEPEST = 8
-
-
-def session_id(text: str) -> str | None:
-    """Return a thread id in Codex's own spelling, or None when it is no UUID."""
-    lower = text.strip().lower()
-    return lower if UUID.fullmatch(lower) else None
 
 
 def rollout_of(home: Path, thread_id: str) -> Path | None:

@@ -6,9 +6,9 @@ import errno
 import os
 from pathlib import Path
 
+from parsers import uuids
 from parsers.value import Value
 from runner import artifacts, clock
-from runner.codex import home
 from runner.errors import FileFault, NoSuchRunError, UsageError
 from runner.model import (
     Mode,
@@ -147,7 +147,7 @@ def _resumed(
 ) -> SessionId | None:
     if text is None:
         return None
-    if session := home.session_id(text):
+    if session := uuids.uuid(text):
         return SessionId(session)
     from runner.service.find import find_run  # noqa: PLC0415 - 3 ms, only for a run id
 

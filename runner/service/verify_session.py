@@ -8,9 +8,9 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from parsers import uuids
 from parsers.value import Value
 from runner import artifacts, chronicle, record, session_files, whereabouts
-from runner.codex import home
 from runner.model import last_of
 from runner.service import verify_merge
 from runner.service.verify_findings import Finding
@@ -136,7 +136,7 @@ def _strayed(case: Case) -> Iterator[Finding]:
             continue
         is_there = files.directory.is_dir()
         is_unnamed = files.directory.parent.name == session_files.PENDING
-        if is_there and not (is_unnamed and home.UUID.fullmatch(case.id)):
+        if is_there and not (is_unnamed and uuids.UUID.fullmatch(case.id)):
             continue  # a run on one session that Codex gave to another
         aside = session_files.put_aside(case.state_home, files.directory.name)
         if is_there:

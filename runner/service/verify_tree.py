@@ -11,9 +11,9 @@ import shutil
 import stat
 from functools import partial
 
+from parsers import uuids
 from parsers.value import Value
 from runner import artifacts, clock, log_dirs, session_files, whereabouts
-from runner.codex import home
 from runner.service import verify_merge
 from runner.service.verify_findings import Finding
 from runner.session_files import SessionFiles
@@ -49,7 +49,7 @@ _WRITTEN = "|".join(
     [*map(re.escape, (*_OWN, *_SESSION)), verify_merge.PROMPT.pattern, _RUN.pattern]
 )
 _LEFT = re.compile(rf"\.({_WRITTEN})\.[0-9a-f]{{8}}\.tmp")
-_KEY = rf"({home.UUID.pattern}|[0-9]{{8}}-[0-9]{{6}}-[0-9]{{6}}-[0-9a-f]{{8}})"
+_KEY = rf"({uuids.UUID.pattern}|[0-9]{{8}}-[0-9]{{6}}-[0-9]{{6}}-[0-9a-f]{{8}})"
 _REMOVED = rf"{re.escape(session_files.REMOVED)}(?P<removed>{_KEY})-[0-9a-f]{{8}}"
 _ASIDE = re.compile(rf"\.import-{_KEY}\.tmp|{_REMOVED}")
 _META = f"{artifacts.PREFIX}*.meta.json"
@@ -77,7 +77,7 @@ class Tree:
                 yield from self._directory(entry, self._nameless)
             elif entry.name == _LOCKS:
                 yield from self._directory(entry, partial(self._file, _LOCK))
-            elif home.UUID.fullmatch(entry.name):
+            elif uuids.UUID.fullmatch(entry.name):
                 yield from self._session(entry)
             elif entry.name in _OWN or _INDEX.fullmatch(entry.name):
                 yield from self._mode(entry, _FILE)
@@ -243,7 +243,7 @@ def places(state_home: Path) -> Iterator[SessionFiles]:
     tops = [state_home, state_home / session_files.PENDING]
     for top in (*tops, *session_files.buckets(state_home)):
         for name in _names(top):
-            is_one = top != state_home or home.UUID.fullmatch(name) is not None
+            is_one = top != state_home or uuids.UUID.fullmatch(name) is not None
             if is_one and (top / name).is_dir():
                 yield SessionFiles(top / name)
 

@@ -13,7 +13,7 @@ from support.real_codex import holding, used
 from support.real_sessions import DEADLINE, RealSession, RealSessions, figures
 from support.tasks import Ended
 
-from runner.codex.home import UUID
+from parsers.uuids import UUID
 
 
 @pytest.fixture

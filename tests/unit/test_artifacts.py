@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from parsers import uuids
 from runner import artifacts, clock
-from runner.codex import home
 from runner.errors import FileFault
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -36,7 +36,7 @@ def test_an_id_is_a_plain_name_and_never_a_sessions() -> None:
 
     assert made.replace("-", "").isalnum()
     assert made == made.lower()
-    assert home.session_id(made) is None
+    assert uuids.uuid(made) is None
 
 
 def refuse(*_: object, **__: object) -> None:

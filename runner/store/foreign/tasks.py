@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from parsers import untrusted
+from parsers import untrusted, uuids
 from runner import proctable
 from runner.store.foreign import sources
 from runner.store.foreign.history import Unreadable
@@ -72,7 +72,7 @@ def is_tasks_root(directory: Path, names: Iterable[str]) -> bool:
     """Tell a root of tasks by what is in it."""
     if _INDEX in names:
         return True
-    tasks = (name for name in names if name == ARCHIVE or untrusted.uuid(name))
+    tasks = (name for name in names if name == ARCHIVE or uuids.uuid(name))
     return any(sources.is_directory(directory / name) for name in tasks)
 
 
@@ -90,7 +90,7 @@ def _read_directory(
             continue
         if is_archive and _is_bucket(path, depth):
             yield from _read_directory(path, is_archive=True, depth=depth + 1)
-        elif untrusted.uuid(name) is None:
+        elif uuids.uuid(name) is None:
             if sources.is_directory(path):
                 yield Unreadable(path, "not a task directory")
         else:
