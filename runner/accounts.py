@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from parsers.digest import Digest
 from parsers.facts import Facts, facts_of_digest
 from parsers.run_cost import RunCost, cost_of_run
@@ -11,6 +9,7 @@ from parsers.run_usage import RunUsage, usage_of_run
 from parsers.summary import PREVIEW_LENGTH
 from parsers.usage import Usage, read_usage
 from parsers.value import Value, as_dict
+from parsers.versions import release
 from runner import artifacts, clock, config, record
 from runner.books import Books, Window, open_books
 from runner.codex.words import last_words
@@ -187,7 +186,7 @@ def account(facts: Facts, context: Context, settings: Config) -> Accounts:
         books.agents,
         facts,
         context.previous,
-        is_cumulative=_is_cumulative(context.codex_version),
+        is_cumulative=is_cumulative(context.codex_version),
     )
     book = prices.PriceBook(settings.state_home, context.window.since or clock.now())
     trouble = prices.trouble(settings.state_home)
@@ -256,8 +255,12 @@ def _thread_usage_before(run: Run, ledger: Ledger) -> Usage | None:
     return None
 
 
-def _is_cumulative(codex_version: str | None) -> bool:
-    numbers = (codex_version or "").split(".")[:2]
-    with contextlib.suppress(ValueError):
-        return tuple(int(number) for number in numbers) >= _FIRST_CUMULATIVE
-    return True
+def is_cumulative(codex_version: str | None, *, otherwise: bool = True) -> bool:
+    """Tell whether a version prints what the thread has used, not one process alone.
+
+    Args:
+        codex_version: the version.
+        otherwise: the answer when it tells no numbers.
+    """
+    told = release(codex_version)
+    return otherwise if told is None else told >= _FIRST_CUMULATIVE

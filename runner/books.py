@@ -5,6 +5,8 @@ Each thread is counted once, and only for what lies in the run's own window.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from parsers import rollout
 from parsers.value import Value, replace
 from runner import artifacts, clock
@@ -18,8 +20,10 @@ if TYPE_CHECKING:
 
     from parsers.rollout import Rollout
 
+# Codex's last records come some moments after its last event.
+AFTERMATH = timedelta(seconds=10)
 # A header is one line that holds the model's base instructions too.
-_HEADER_BYTES = 1 << 20
+HEADER_BYTES = 1 << 20
 
 
 class Window(Value):
@@ -65,11 +69,19 @@ def open_books(
     return Books(
         thread=thread,
         agents=tuple(
-            agent
-            for each in agents
-            if (agent := _of_these_turns(each, own_turns)).calls
+            agent for each in agents if (agent := of_these_turns(each, own_turns)).calls
         ),
     )
+
+
+def of_these_turns(agent: Rollout, turns: set[str]) -> Rollout:
+    """Leave out what a sub-agent did for another run of the same session."""
+    calls = tuple(
+        call
+        for call in agent.calls
+        if call.root_turn_id is None or not turns or call.root_turn_id in turns
+    )
+    return replace(agent, calls=calls)
 
 
 def _agents(
@@ -108,20 +120,10 @@ def _spawned_since(codex_home: Path, session_id: str, window: Window) -> Iterato
     for path in home.rollouts_since(codex_home, window.since):
         try:
             with artifacts.reader(path) as stream:
-                header = rollout.header(stream.readline(_HEADER_BYTES))
+                header = rollout.header(stream.readline(HEADER_BYTES))
         except OSError:
             continue
         if header is None or header.thread_id == session_id:
             continue
         if session_id in {header.session_id, header.parent_thread_id}:
             yield header.thread_id
-
-
-def _of_these_turns(agent: Rollout, turns: set[str]) -> Rollout:
-    """Leave out what a sub-agent did for another run of the same session."""
-    calls = tuple(
-        call
-        for call in agent.calls
-        if call.root_turn_id is None or not turns or call.root_turn_id in turns
-    )
-    return replace(agent, calls=calls)

@@ -6,12 +6,12 @@ last, by the caller. A fault in the accounts never costs the verdict.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 
 from parsers import summary
 from parsers.value import Value, replace
 from runner import accounts, artifacts, block, clock, record
+from runner.books import AFTERMATH
 from runner.codex.version import version_of
 from runner.errors import FileFault
 from runner.judge import Exit, judge, not_started
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
     from runner.config import Config
     from runner.model import Run, Verdict
     from runner.store.ledger import Ledger
-
-
-# Codex's last records come some moments after its last event.
-_AFTERMATH = timedelta(seconds=10)
 
 
 class Closing(Value):
@@ -65,7 +61,7 @@ def conclude(
     if run.spec.mode is Mode.RESUME:
         # A rollout names the version that opened its thread, not those that went on.
         run = replace(run, codex_version=version_of(run.spec.codex.bin, settings))
-    until = closing.at + _AFTERMATH if closing.is_late else None
+    until = closing.at + AFTERMATH if closing.is_late else None
     kept = _accounts(run, ledger, settings, until)
     verdict = judge(accounts.evidence_of(run, closing.exit, kept))
     version = run.codex_version or kept.codex_version

@@ -10,7 +10,7 @@ from functools import cached_property
 from parsers import rollout
 from parsers.value import replace
 from runner import clock
-from runner.books import Books
+from runner.books import HEADER_BYTES, Books, of_these_turns
 from runner.codex import home
 from runner.store.foreign import sources
 from runner.store.foreign.history import UNKNOWN
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from runner.store.foreign.history import ForeignRun, History
     from runner.store.foreign.turn import Turn
 
-_HEADER_BYTES = 1 << 20
 _ENDING = ".jsonl"
 
 
@@ -55,7 +54,7 @@ class Shelf:
         wanted += self._children.get(thread_id, ())
         turns = {turn.turn_id for turn in thread.turns}
         agents = self._agents(wanted, window, seen={thread_id})
-        narrowed = (_of_these_turns(agent, turns) for agent in agents)
+        narrowed = (of_these_turns(agent, turns) for agent in agents)
         return Books(
             thread=thread, agents=tuple(agent for agent in narrowed if agent.calls)
         )
@@ -77,7 +76,7 @@ class Shelf:
             return []
         try:
             with sources.opened(path) as stream:
-                header = rollout.header(stream.readline(_HEADER_BYTES))
+                header = rollout.header(stream.readline(HEADER_BYTES))
                 stream.seek(0)
                 return read_turns(sources.texts(stream), header) if header else []
         except sources.UNREADABLE:
@@ -146,19 +145,9 @@ def _rollouts(codex_home: Path) -> Iterator[Path]:
 def _header(path: Path) -> Header | None:
     try:
         with sources.opened(path) as stream:
-            return rollout.header(stream.readline(_HEADER_BYTES))
+            return rollout.header(stream.readline(HEADER_BYTES))
     except OSError:
         return None
-
-
-def _of_these_turns(agent: Rollout, turns: set[str]) -> Rollout:
-    """Leave out what a sub-agent did for another run of the same session."""
-    calls = tuple(
-        call
-        for call in agent.calls
-        if call.root_turn_id is None or not turns or call.root_turn_id in turns
-    )
-    return replace(agent, calls=calls)
 
 
 def _are_same(runs: Sequence[ForeignRun], turns: Sequence[Turn]) -> bool:
