@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
+from parsers.usage import SUMMED
 from runner import artifacts, clock, record
 from runner.errors import RunnerError, TooLateError
 from runner.model import (
@@ -28,18 +29,11 @@ if TYPE_CHECKING:
 
 Json = dict[str, object]
 
-_TOTAL_TOKENS = 5
+_TOTAL_TOKENS = 1 + SUMMED.index("total_tokens")
 _PACE_SECONDS = 0.05
 # The index tells when something has been written; a supervisor that was killed writes
 # nothing.
 _LOOK_SECONDS = 1.0
-_TOKENS = (
-    "input_tokens",
-    "cached_input_tokens",
-    "output_tokens",
-    "reasoning_output_tokens",
-    "total_tokens",
-)
 
 
 def report(task: Task, ledger: Ledger, settings: Config) -> Json:
@@ -172,18 +166,18 @@ def _consumed(task: Task, ledger: Ledger, settings: Config) -> Json:
     rows = list(found)
     if task.state is TaskState.RUNNING and not task.last.is_finished:
         rows += _so_far(task.last, ledger, settings)
-    tokens = {name: sum(getattr(row, name) for row in rows) for name in _TOKENS}
+    tokens = {name: sum(getattr(row, name) for row in rows) for name in SUMMED}
     runs = sum(row.runs for row in rows)
     unknown_usage = sum(row.unknown_usage for row in rows)
     unknown_parts = sum(row.unknown_parts for row in rows)
     unknown_cost = sum(row.unknown_cost for row in rows)
     known = {
         name: runs > (unknown_usage if name == "total_tokens" else unknown_parts)
-        for name in _TOKENS
+        for name in SUMMED
     }
     return {
         "usage": {
-            **{name: tokens[name] if known[name] else None for name in _TOKENS},
+            **{name: tokens[name] if known[name] else None for name in SUMMED},
             "unknown_runs": unknown_usage,
             "unknown_parts": unknown_parts,
         },
@@ -208,7 +202,7 @@ def _so_far(run: Run, ledger: Ledger, settings: Config) -> list[consumption.Tota
 
 def _total(key: str, row: Sequence[Cell]) -> consumption.Total:
     _, *figures, usd = row
-    tokens = {n: int(f or 0) for n, f in zip(_TOKENS, figures, strict=True)}
+    tokens = {n: int(f or 0) for n, f in zip(SUMMED, figures, strict=True)}
     return consumption.Total(
         key=key,
         runs=1,

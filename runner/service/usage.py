@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from parsers.value import Value
-from runner import clock
+from runner import ages, clock
 from runner.errors import RunnerError, UsageError
 from runner.store import consumption
 
@@ -17,25 +17,11 @@ if TYPE_CHECKING:
     from runner.store.ledger import Ledger
 
 GROUPS = ("day", "model", "repo", "session")
-FIGURES = (
-    "runs",
-    "input_tokens",
-    "cached_input_tokens",
-    "output_tokens",
-    "reasoning_output_tokens",
-    "total_tokens",
-    "usd",
-    "unknown_usage",
-    "unknown_parts",
-    "unknown_cost",
-)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?"
     r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
-_DURATION = re.compile(r"([0-9]+)([smhdw])")
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 # The sums of prices in binary: what is behind this digit is noise.
 _DIGITS = 10
 # Of years with three digits the text would not be comparable.
@@ -61,6 +47,9 @@ class Line(Value):
     unknown_usage: int
     unknown_parts: int
     unknown_cost: int
+
+
+FIGURES = tuple(name for name in Line.field_names() if name not in {"key", "title"})
 
 
 class Report(Value):
@@ -120,8 +109,7 @@ def instant(text: str, now: datetime) -> datetime:
     """
     wanted = text.strip()
     try:
-        if found := _DURATION.fullmatch(wanted):
-            back = timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+        if (back := ages.read(wanted)) is not None:
             return max(now - back, _BEFORE_ALL)
         if _DATE.fullmatch(wanted) or _INSTANT.fullmatch(wanted):
             # One without an offset is midnight here.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from runner import clock, session_files
+from runner import ages, clock, session_files
 from runner.cli import shown
 from runner.errors import RunnerError, UsageError
 from runner.service import archive
@@ -22,7 +20,6 @@ EXAMPLES = """\
   codex-tasks prune --older-than 30d --dry-run
   codex-tasks prune --older-than 12w -a
 """
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -90,12 +87,11 @@ def _remove(row: Row, house: House) -> tuple[int, int]:
 
 
 def _instant(text: str, now: datetime) -> datetime:
-    number, unit = text[:-1], text[-1:]
-    if unit not in _UNITS or not (number.isascii() and number.isdecimal()):
-        message = f"--older-than {text!r}: a number and s, m, h, d or w, such as 30d"
-        raise UsageError(message)
     try:
-        return now - timedelta(seconds=int(number) * _UNITS[unit])
-    except (OverflowError, ValueError) as error:
+        if (age := ages.read(text)) is not None:
+            return now - age
+    except OverflowError as error:
         message = f"--older-than {text!r}: that is before there was any Codex"
         raise UsageError(message) from error
+    message = f"--older-than {text!r}: a number and s, m, h, d or w, such as 30d"
+    raise UsageError(message)
