@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from parsers import summary
 from parsers.digest import Digest
 from parsers.facts import Facts, facts_of_digest
 from parsers.run_cost import RunCost, cost_of_run
 from parsers.run_usage import RunUsage, usage_of_run
-from parsers.summary import PREVIEW_LENGTH
 from parsers.usage import Usage, read_usage
-from parsers.value import Value, as_dict
+from parsers.value import Value, as_dict, replace
 from parsers.versions import release
 from runner import artifacts, clock, config, record
 from runner.books import Books, Window, open_books
@@ -209,11 +209,22 @@ def pointers(data: Mapping[str, object], facts: Facts) -> dict[str, object]:
         facts: what the run's output says.
     """
     found: dict[str, object] = {}
-    if len(str(data.get("task") or "")) >= PREVIEW_LENGTH and data.get("prompt_file"):
+    shown = summary.PREVIEW_LENGTH
+    if len(str(data.get("task") or "")) >= shown and data.get("prompt_file"):
         found["task_file"] = data["prompt_file"]
-    if len(facts.final_message or "") > PREVIEW_LENGTH:
+    if len(facts.final_message or "") > shown:
         found["final_message_file"] = data.get("events_file") or data.get("log_file")
     return found
+
+
+def summary_of(run: Run, kept: Accounts) -> dict[str, object]:
+    """Put together the summary of a run that is over, from its record and accounts."""
+    facts, data, verdict = kept.facts, record.to_json(run), run.verdict
+    if verdict and verdict.error is not None and verdict.error not in facts.errors:
+        facts = replace(facts, errors=(*facts.errors, verdict.error))
+    data |= pointers(data, facts)
+    whole = summary.build(facts, data, run.outcome, kept.usage, kept.cost)
+    return {**whole, "warnings": data["warnings"]}
 
 
 def evidence_of(run: Run, ended: Exit, accounts: Accounts) -> Evidence:
