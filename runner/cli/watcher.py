@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from runner.store.ledger import Ledger
 
 
-class Attendant:
+class Watcher:
     """Be between a run and the one who called for it, until its end or its launch."""
 
     def __init__(
