@@ -15,9 +15,9 @@ from runner import (
     artifacts,
     clock,
     launching,
-    model,
     session_files,
     session_lock,
+    succession,
     whereabouts,
 )
 from runner.errors import AlreadyDeliveredError, FileFault, RunnerError
@@ -234,7 +234,7 @@ def next_spec(last: Run, pattern: Run, task: str, files: SessionFiles) -> Spec:
         files: those of the session.
     """
     spec = pattern.spec
-    at = model.instant_after(last, clock.now())
+    at = succession.instant_after(last, clock.now())
     return replace(
         spec,
         run_id=artifacts.new_run_id(at),
@@ -272,7 +272,7 @@ def pattern_of(last: Run, ledger: Ledger) -> Run:
     """Return the run whose settings the next one on a session has, given the last."""
     if last.launched_at is not None:
         return last
-    return model.pattern_of(ledger.of_session(last.key))
+    return succession.pattern_of(ledger.of_session(last.key))
 
 
 def _last_run(session_id: str, ledger: Ledger, settings: Config) -> Run | None:

@@ -1,4 +1,4 @@
-"""What a run is, the states it passes through, and which of a session's counts: pure.
+"""What a run is and the states that it passes through: pure.
 
 A run's state is a union of frozen values, each holding exactly what is true then;
 `advance` is the only code that leads from one to the next.
@@ -9,7 +9,6 @@ A run's state is a union of frozen values, each holding exactly what is true the
 
 from __future__ import annotations
 
-from datetime import timedelta
 from enum import StrEnum
 
 from parsers.value import EMPTY, Value, replace
@@ -17,7 +16,7 @@ from runner.errors import RunnerError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
     from typing import NewType
 
@@ -33,9 +32,6 @@ EXIT_SIGNAL_BASE = 128
 EXIT_INTERRUPTED = 130
 EXIT_READER_GONE = 141
 EXIT_STOPPED = 143
-
-
-_LATER = timedelta(milliseconds=1)  # as fine as a record tells it
 
 
 class Outcome(StrEnum):
@@ -378,29 +374,3 @@ class Run(Value):
 
     def advanced(self, event: Event) -> Run:
         return replace(self, state=advance(self.state, event))
-
-
-def instant_after(last: Run | None, now: datetime) -> datetime:
-    """Return when a run behind another one is prepared: now, if the clock is right.
-
-    One that was set back must not make the newest run look like an older one.
-    """
-    return now if last is None else max(now, last.spec.prepared_at + _LATER)
-
-
-def without_bystanders(runs: Sequence[Run]) -> Sequence[Run]:
-    """Leave out the runs that have only waited for their session, if others had it."""
-    return [run for run in runs if not run.is_bystander] or runs
-
-
-def last_of(runs: Sequence[Run]) -> Run:
-    """Return the run that tells how its session stands, given all in their order."""
-    return without_bystanders(runs)[-1]
-
-
-def pattern_of(runs: Sequence[Run]) -> Run:
-    """Return the run whose settings the next one on its session has.
-
-    The last that Codex has worked on: one that could not be started was a wrong wish.
-    """
-    return next((run for run in reversed(runs) if run.launched_at), last_of(runs))

@@ -10,15 +10,10 @@ from parsers import uuids
 from parsers.value import Value
 from runner import artifacts, clock
 from runner.errors import FileFault, NoSuchRunError, UsageError
-from runner.model import (
-    Mode,
-    Report,
-    SessionId,
-    Spec,
-    instant_after,
-)
+from runner.model import Mode, Report, SessionId, Spec
 from runner.notify import command_of
 from runner.prompt import STDIN, preview, read_stdin
+from runner.succession import instant_after
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

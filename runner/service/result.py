@@ -5,7 +5,8 @@ from __future__ import annotations
 from parsers.value import Value
 from runner import artifacts, chronicle, record
 from runner.errors import UsageError
-from runner.model import Outcome, without_bystanders
+from runner.model import Outcome
+from runner.succession import without_bystanders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,15 +7,10 @@ import contextlib
 from parsers.usage import SUMMED
 from runner import artifacts, clock, record
 from runner.errors import RunnerError, TooLateError
-from runner.model import (
-    Outcome,
-    Running,
-    TaskState,
-    pattern_of,
-    without_bystanders,
-)
+from runner.model import Outcome, Running, TaskState
 from runner.service import tasks
 from runner.store import consumption
+from runner.succession import pattern_of, without_bystanders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

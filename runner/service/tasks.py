@@ -6,8 +6,9 @@ from parsers.value import Value, replace
 from runner import session_files, whereabouts
 from runner.config import RUN_MARKER
 from runner.errors import FileFault, RunnerError, RunnerFault
-from runner.model import GOOD_ENDS, TaskState, last_of
+from runner.model import GOOD_ENDS, TaskState
 from runner.settle import settle
+from runner.succession import last_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

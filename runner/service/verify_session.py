@@ -11,10 +11,10 @@ from pathlib import Path
 from parsers import uuids
 from parsers.value import Value
 from runner import artifacts, chronicle, record, session_files, whereabouts
-from runner.model import last_of
 from runner.service import verify_merge
 from runner.service.verify_findings import Finding
 from runner.store.ledger import read_meta, write_meta
+from runner.succession import last_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

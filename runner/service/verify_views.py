@@ -9,8 +9,8 @@ from functools import partial
 
 from parsers import tasklog
 from runner import artifacts, chronicle, record, task_json
-from runner.model import last_of
 from runner.service.verify_findings import Finding
+from runner.succession import last_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

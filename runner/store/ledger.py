@@ -132,7 +132,7 @@ class Ledger:
         return sorted(found, key=lambda run: run.place)
 
     def last_of(self, session_id: str) -> Run | None:
-        """Return the run that tells how a session stands (`model.last_of`)."""
+        """Return the run that tells how a session stands (`succession.last_of`)."""
         sql = "run_id = (select last_run from sessions where session_id = ?)"
         return next(iter(self._runs(sql, session_id)), None)
 
