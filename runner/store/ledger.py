@@ -300,9 +300,9 @@ def read_meta(path: Path) -> Run | None:
     """
     try:
         data = json.loads(artifacts.read_bytes(path))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
     except (OSError, ValueError, RecursionError) as error:
+        if artifacts.status(path) is None:
+            return None  # also under a name that no file can have
         raise record.DamagedRecordError(path.name, str(error)) from error
     return record.from_json(data if isinstance(data, dict) else {})
 
