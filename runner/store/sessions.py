@@ -36,9 +36,9 @@ _CONDITIONS = {
 class Row(Value, kw_only=False):
     """Hold one session as the index has it; times are RFC 3339 in UTC.
 
-    `last_run` is the one that tells how the session stands (`succession.last_of`), `outcome`
-    its, None while it is not over. `archived_in` is a
-    directory, relative to the state directory; None for a session in use.
+    `last_run` is the one that tells how the session stands (`succession.last_of`),
+    `outcome` its, None while it is not over. `archived_in` is a directory, relative to
+    the state directory; None for a session in use.
     """
 
     session_id: str
