@@ -47,9 +47,14 @@ def has_lost_runs(ledger: Ledger, settings: Config) -> bool:
     from runner.service import verify_tree  # noqa: PLC0415 - hardly ever
 
     home = settings.state_home
-    if any(map(verify_tree.metas, verify_tree.places(home))):
-        return True
-    return any(any(lost_runs(each, ledger)) for each in log_dirs.noted(home))
+    if not (
+        any(map(verify_tree.metas, verify_tree.places(home)))
+        or any(any(lost_runs(each, ledger)) for each in log_dirs.noted(home))
+    ):
+        return False
+    # Somebody may be putting the first run on record: its file comes before its row.
+    with ledger.database.transaction():
+        return ledger.is_empty()
 
 
 def adopt(
