@@ -237,6 +237,7 @@ def evidence_of(run: Run, ended: Exit, accounts: Accounts) -> Evidence:
         error_class=accounts.error_class,
         was_aborted=accounts.was_aborted,
         last_words=last_words(record.files_of(run.spec).stderr),
+        is_launched=run.launched_at is not None or facts.session_id is not None,
         announced=facts.session_id,
         asked_for=run.spec.resume_session,
     )

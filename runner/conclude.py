@@ -14,7 +14,7 @@ from runner.books import AFTERMATH
 from runner.codex.version import version_of
 from runner.errors import FileFault
 from runner.judge import Exit, judge, not_started
-from runner.model import Ended, Launching, Mode, Prepared
+from runner.model import Ended, Mode, Prepared
 from runner.watch import Watch
 
 TYPE_CHECKING = False
@@ -102,15 +102,13 @@ def conclude_abandoned(run: Run, ended: Exit, ledger: Ledger, settings: Config) 
 def _may_have_begun(run: Run) -> bool:
     """Tell whether Codex may have had the prompt of a run that was left behind.
 
-    A prompt of a mailbox waits again when it had not. Once a supervisor has taken the
-    run over, nothing proves that: better told as lost than given twice.
+    Once a supervisor has taken the run over, nothing proves that it had not: better
+    told as lost than worked on twice, by whoever sends it again or from a mailbox.
     """
-    if not isinstance(run.state, Prepared | Launching):
+    if not isinstance(run.state, Prepared):
         return True
     files = record.files_of(run.spec)
-    if _last_write(files.events, files.stderr):
-        return True
-    return isinstance(run.state, Launching) and run.spec.mail_id is not None
+    return _last_write(files.events, files.stderr) is not None
 
 
 def _accounts(

@@ -79,10 +79,11 @@ class Evidence(Value):
 
     `failure` and `error_class` are Codex's words, from the events and the rollout;
     `last_words` is the end of its standard error. `exit` is empty when nobody was
-    there to be told.
+    there to be told; `is_launched` is false when nothing proves that Codex was started.
     """
 
     exit: Exit
+    is_launched: bool = True
 
     ending: Ending = Ending.NONE
     failure: str | None = None
@@ -208,6 +209,8 @@ def _mismatch(evidence: Evidence) -> str:
 
 def _lost(evidence: Evidence) -> str:
     words = evidence.failure or evidence.last_words
+    if not evidence.is_launched and not words:
+        return "its supervisor is gone, and nobody knows whether it had started Codex"
     said = f"; its last words: {words}" if words else ""
     return f"Codex and its supervisor are gone and the turn has no end{said}"
 

@@ -204,7 +204,7 @@ def _launched(
         started.listener.close()
         break
     run = settle(ledger.find(started.run_id), ledger, settings)
-    if run.outcome is Outcome.NOT_STARTED:
+    if run.outcome in {Outcome.NOT_STARTED, Outcome.LOST} and not run.launched_at:
         error = run.verdict.error if run.verdict else None
         raise RunnerFault(error or f"run {run.run_id} was not started")
     return Sent(run_id=started.run_id)

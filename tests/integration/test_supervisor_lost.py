@@ -206,19 +206,18 @@ def test_a_command_killed_right_after_the_launch_loses_nothing(
     assert files.meta["outcome"] == "succeeded"
 
 
-BEFORE_CODEX = {
+BEFORE_THE_CLAIM = {
     "before it has read its orders": ("import", "runner.session_lock"),
     "before it has claimed the run": ("sqlite3.connect", "runs.db"),
-    "before it has started Codex": ("subprocess.Popen", "exec"),
 }
 
 
-@pytest.mark.parametrize("when", BEFORE_CODEX)
+@pytest.mark.parametrize("when", BEFORE_THE_CLAIM)
 @pytest.mark.parametrize("detach", [False, True])
-def test_a_supervisor_that_dies_before_codex_is_a_run_not_started(
+def test_a_supervisor_that_dies_before_its_claim_is_a_run_not_started(
     task: Tasks, stand_in: StandIn, when: str, *, detach: bool
 ) -> None:
-    point = dies(SUPERVISOR, *BEFORE_CODEX[when])
+    point = dies(SUPERVISOR, *BEFORE_THE_CLAIM[when])
     begun = task.start(*(["--detach"] if detach else []), env=sabotaged(point))
     ended = begun.wait(10)
 
@@ -228,6 +227,31 @@ def test_a_supervisor_that_dies_before_codex_is_a_run_not_started(
     assert ended.meta["outcome"] == "not_started"
     assert "supervisor" in ended.meta["error"]
     assert stand_in.runs == []
+
+
+BEFORE_AN_EVENT = {
+    "before it has started Codex": dies(SUPERVISOR, "subprocess.Popen", "exec"),
+    "once Codex is started": dies(SUPERVISOR, "open", ".meta.json.", 2),
+}
+
+
+@pytest.mark.parametrize("when", BEFORE_AN_EVENT)
+@pytest.mark.parametrize("detach", [False, True])
+def test_killed_between_the_claim_and_the_first_event_a_run_is_lost(
+    task: Tasks, stand_in: StandIn, when: str, *, detach: bool
+) -> None:
+    is_started = when == "once Codex is started"
+    stand_in.plays(script.hang())
+    point = BEFORE_AN_EVENT[when]
+    begun = task.start(*(["--detach"] if detach else []), env=sabotaged(point))
+    if is_started:
+        wait_until(lambda: stand_in.runs, what="Codex, which has read its prompt")
+        kill(stand_in.runs[0]["pid"])
+    files = begun.wait(10).files
+
+    assert '"outcome":"lost"' in task.parse(files.run_id).stdout
+    assert "nobody knows whether it had started Codex" in files.meta["error"]
+    assert len(stand_in.runs) == is_started
 
 
 def test_a_supervisor_that_cannot_claim_its_run_is_a_run_not_started(

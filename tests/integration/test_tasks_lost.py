@@ -417,3 +417,18 @@ def test_a_start_whose_caller_dies_is_found_by_what_ls_says(
     held.go.touch()
     assert begun.wait().code == 0
     Session(begun.stdout.strip(), sessions).wait()
+
+
+def test_a_send_of_which_nobody_knows_whether_codex_has_begun_says_so(
+    sessions: Sessions,
+) -> None:
+    session = sessions.ended()
+    point = dies(SUPERVISOR, "subprocess.Popen", "exec")
+
+    said = session.send("Charge the card.", env=sabotaged(point))
+
+    assert said.code == 1
+    assert "nobody knows whether it had started Codex" in said.stderr
+    assert session.records[-1]["outcome"] == "lost"
+    assert session.send("Look what it has done.").code == 0
+    assert session.wait().code == 0

@@ -215,6 +215,13 @@ TABLE = [
     ),
     Case("nobody was there", {"exit": Exit()}, Outcome.LOST, 1, "gone"),
     Case(
+        "nobody knows whether there was anything",
+        {"exit": Exit(), "is_launched": False},
+        Outcome.LOST,
+        1,
+        "nobody knows whether it had started Codex",
+    ),
+    Case(
         "nobody was there, last words",
         {"exit": Exit(), "last_words": "panicked at"},
         Outcome.LOST,
