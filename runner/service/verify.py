@@ -20,6 +20,7 @@ from runner.service import (
     verify_session,
     verify_tree,
     verify_twice,
+    verify_usage,
     verify_views,
 )
 from runner.service.verify_findings import HOLDER, Finding, Findings
@@ -155,6 +156,7 @@ def _recorded(session_id: str, ledger: Ledger, settings: Config) -> Iterator[Fin
     yield from places
     if not places:
         yield from verify_session.record_differences(case)
+        yield from verify_usage.usage_differences(case)
         yield from verify_mail.mail_differences(case)
 
 

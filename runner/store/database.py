@@ -15,7 +15,7 @@ from runner.errors import LedgerFault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     Cell = str | int | float | None
 
@@ -34,17 +34,24 @@ _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 class Database:
     """Open the index of a state directory, making both when they are missing.
 
+    Args:
+        state_home: the state directory.
+        complete: called when an older index has been brought up to the schema, in the
+            same transaction, for what SQL alone cannot tell.
+
     Raises:
         FileFault: the state directory cannot be made.
         LedgerFault: the database cannot be opened or is of a newer suite.
     """
 
-    def __init__(self, state_home: Path) -> None:
+    def __init__(
+        self, state_home: Path, complete: Callable[[sqlite3.Connection], None]
+    ) -> None:
         artifacts.make_directory(
             state_home, "CODEX_RUNNER_HOME names another state directory"
         )
         self.path = state_home / "runs.db"
-        self._db = self._open()
+        self._db = self._open(complete)
 
     def close(self) -> None:
         self._db.close()
@@ -107,7 +114,9 @@ class Database:
                 with contextlib.suppress(sqlite3.Error):
                     self._db.execute("pragma synchronous = normal")
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(
+        self, complete: Callable[[sqlite3.Connection], None]
+    ) -> sqlite3.Connection:
         try:
             # Closing a descriptor of the file would give back the locks that another
             # connection of this process has on it.
@@ -117,7 +126,7 @@ class Database:
             # The meta files are synced one by one, and the index can be made anew
             # from them: a power cut may cost it its last rows, not its consistency.
             db.execute("pragma synchronous = normal")
-            _migrate(db, self.path)
+            _migrate(db, self.path, complete)
         except sqlite3.Error as error:
             raise LedgerFault(self.path, str(error)) from error
         return db
@@ -166,7 +175,9 @@ def _is_busy(error: sqlite3.Error) -> bool:
     return error.sqlite_errorcode & _KIND == sqlite3.SQLITE_BUSY
 
 
-def _migrate(db: sqlite3.Connection, path: Path) -> None:
+def _migrate(
+    db: sqlite3.Connection, path: Path, complete: Callable[[sqlite3.Connection], None]
+) -> None:
     latest = len(_SCHEMAS)
     (version,) = db.execute("pragma user_version").fetchone()
     if version == latest:
@@ -180,5 +191,6 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
         schema = Path(__file__).with_name(name).read_text(encoding="utf-8")
         for statement in _statements(schema):
             db.execute(statement)
+    complete(db)
     db.execute(f"pragma user_version = {latest}")
     db.execute("commit")

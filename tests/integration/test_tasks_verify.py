@@ -283,6 +283,18 @@ DAMAGE: dict[str, tuple[Callable[[House], object], str]] = {
         execute("update runs set record = '{}' where session_id = ?"),
         "row-damaged",
     ),
+    "other costs in the index": (
+        execute("update usage set usd = 999 where session_id = ?"),
+        "usage-differs",
+    ),
+    "no costs in the index": (
+        execute("delete from usage where session_id = ?"),
+        "usage-differs",
+    ),
+    "costs of another session": (
+        execute("update usage set session_id = 'x' where session_id = ?"),
+        "usage-differs",
+    ),
     "a prompt that no run has delivered": (misdelivered_prompt, "prompt-misdelivered"),
     "a prompt that waits and has been skipped": (
         skipped_file_of_a_waiting_row,
