@@ -9,6 +9,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 
 from parsers.value import Value
 from runner.errors import FileFault
@@ -206,6 +207,20 @@ def status(path: Path) -> os.stat_result | None:
         return path.stat()
     except OSError:
         return None
+
+
+def is_directory(path: Path) -> bool:
+    """Tell directories; what cannot be looked at is none."""
+    found = status(path)
+    return found is not None and stat.S_ISDIR(found.st_mode)
+
+
+def names(directory: Path) -> list[str]:
+    """List what is in a directory, in order; one that cannot be read has nothing."""
+    try:
+        return sorted(os.listdir(directory))  # noqa: PTH208 - names are enough
+    except OSError:
+        return []
 
 
 def read_json(path: Path) -> object:

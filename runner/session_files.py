@@ -14,6 +14,7 @@ import os
 from pathlib import Path
 
 from parsers.value import Value, replace
+from runner import artifacts
 from runner.codex import home
 from runner.errors import FileFault
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 PENDING = ".pending"
 ARCHIVE = "archive"
 _RUNS = "runs"
+_BUCKETS_DEEP = 3
 _NOT_SESSIONS = (ARCHIVE, "locks")
 
 
@@ -105,15 +107,25 @@ def placed(state_home: Path, session_id: str, archived_in: str | None) -> Sessio
 def found(state_home: Path, session_id: str) -> SessionFiles | None:
     """Find the directory of a session by looking, whatever the index says."""
     in_use = active(state_home, session_id)
-    if in_use.directory.is_dir():
+    if artifacts.is_directory(in_use.directory):
         return in_use
     places = (day / session_id for day in buckets(state_home))
-    return next((SessionFiles(place) for place in places if place.is_dir()), None)
+    there = filter(artifacts.is_directory, places)
+    return next(map(SessionFiles, there), None)
 
 
 def buckets(state_home: Path) -> Iterator[Path]:
     """List the directories of the days on which sessions were archived."""
-    yield from (state_home / ARCHIVE).glob("[0-9]*/[0-9]*/[0-9]*")
+    found = [state_home / ARCHIVE]
+    for _ in range(_BUCKETS_DEEP):
+        found = [below for place in found for below in _numbered(place)]
+    yield from found
+
+
+def _numbered(directory: Path) -> Iterator[Path]:
+    for name in artifacts.names(directory):
+        if name.isdecimal() and artifacts.is_directory(directory / name):
+            yield directory / name
 
 
 def of_run(state_home: Path, run: Run) -> SessionFiles | None:
@@ -133,7 +145,7 @@ def located(state_home: Path, run: Run) -> Run:
     Whoever moved its session may have died before that was on record.
     """
     was = of_run(state_home, run)
-    if was is None or was.runs.is_dir():
+    if was is None or artifacts.is_directory(was.runs):
         return run
     now = found(state_home, run.key)
     return run if now is None else moved(run, now)

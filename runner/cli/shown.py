@@ -6,7 +6,7 @@ import json
 import os
 from datetime import datetime
 
-from runner import clock, task_json
+from runner import artifacts, clock, task_json
 from runner.cli import render
 from runner.errors import RunnerError
 from runner.model import TaskState
@@ -168,9 +168,9 @@ def table(
 
 def damage(files: SessionFiles, session_id: str, state: TaskState) -> list[str]:
     """Name what is wrong with the files of a session, for its task alone."""
-    if not files.directory.is_dir():
+    if not artifacts.is_directory(files.directory):
         return []
-    if state is TaskState.RUNNING and not files.json.exists():
+    if state is TaskState.RUNNING and artifacts.status(files.json) is None:
         return []  # its first run is about to begin
     try:
         data = json.loads(files.json.read_bytes())

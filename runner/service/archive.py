@@ -68,7 +68,7 @@ def archive(row: Row, ledger: Ledger, settings: Config) -> Moved:
     with _held(task, ledger, settings):
         bucket = session_files.bucket(clock.now())
         artifacts.make_directory(settings.state_home / bucket)
-        if not task.files.directory.is_dir():
+        if not artifacts.is_directory(task.files.directory):
             # A session of another door has no directory yet.
             artifacts.make_directory(task.files.directory)
             chronicle.write_log(task.files, task.runs)
@@ -116,7 +116,7 @@ def remove(
     aside = settings.state_home / f"{_REMOVED}{task.id}-{os.urandom(4).hex()}"
 
     def put_aside() -> None:
-        if task.files.directory.is_dir():
+        if artifacts.is_directory(task.files.directory):
             session_files.move(task.files, session_files.SessionFiles(aside))
 
     with _held(task, ledger, settings):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from parsers.value import Value, replace
-from runner import session_files
+from runner import artifacts, session_files
 from runner.config import RUN_MARKER
 from runner.errors import FileFault, RunnerError, RunnerFault
 from runner.model import GOOD_ENDS, TaskState, last_of
@@ -69,14 +69,14 @@ def take_stock(ledger: Ledger, settings: Config) -> Now:
                 faults.append(
                     f"{run.key}: its end cannot be put on record (full disk?)"
                 )
-        except RunnerError as error:
+        except (RunnerError, OSError) as error:
             faults.append(f"{run.key}: {error}")
     # Judging a run that never came to be has put its prompt back.
     for session_id in (with_mail | ledger.mail.counts().keys()) - running:
         try:
             if is_at_work(session_id, ledger, settings):
                 running.add(session_id)
-        except RunnerError as error:
+        except (RunnerError, OSError) as error:
             faults.append(f"{session_id}: {error}")
     return Now(running=frozenset(running), faults=tuple(faults))
 
@@ -199,7 +199,8 @@ def _where_it_lies(row: Row, ledger: Ledger, settings: Config) -> Row:
     has_directory = last is not None and session_files.of_run(home, last) is not None
     if not (has_directory or row.archived_in):
         return row
-    if session_files.placed(home, session_id, row.archived_in).directory.is_dir():
+    placed = session_files.placed(home, session_id, row.archived_in)
+    if artifacts.is_directory(placed.directory):
         return row
     files = session_files.found(home, session_id)
     if files is None:

@@ -89,7 +89,9 @@ def unknown_runs(ledger: Ledger, settings: Config) -> Iterator[Finding]:
     with ledger.database.transaction():
         known = ledger.known()
         unknown = [
-            each for each in seeming if each[0] not in known and each[1].exists()
+            each
+            for each in seeming
+            if each[0] not in known and artifacts.status(each[1]) is not None
         ]
     for run_id, path, files in unknown:
         yield _unknown(run_id, path, files, ledger, settings)
@@ -117,7 +119,7 @@ def unsettled_runs(ledger: Ledger, settings: Config) -> Iterator[Finding]:
             run = ledger.find(run_id)
             try:
                 settle(run, ledger, settings)
-            except RunnerError as error:
+            except (RunnerError, OSError) as error:
                 detail = f"its end cannot be put on record: {error}"
                 yield Finding(subject=run_id, kind="unsettled", detail=detail)
 

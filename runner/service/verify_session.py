@@ -95,7 +95,7 @@ def row_differences(session_id: str, ledger: Ledger) -> Iterator[Finding]:
 
 def place_differences(case: Case) -> Iterator[Finding]:
     """Hold the places in the index against where the directories are."""
-    if case.files.directory.is_dir():
+    if artifacts.is_directory(case.files.directory):
         yield from _strayed(case)
         return
     if not case.own and case.row.archived_in is None:
@@ -127,7 +127,7 @@ def _strayed(case: Case) -> Iterator[Finding]:
         files = case.own.get(run.run_id)
         if files is None or files == case.files:
             continue
-        is_there = files.directory.is_dir()
+        is_there = artifacts.is_directory(files.directory)
         is_unnamed = files.directory.parent.name == session_files.PENDING
         if is_there and not (is_unnamed and home.UUID.fullmatch(case.id)):
             continue  # a run on one session that Codex gave to another
@@ -143,7 +143,7 @@ def _strayed(case: Case) -> Iterator[Finding]:
 def _is_somewhere(files: SessionFiles, case: Case) -> bool:
     name = files.directory.name
     return (
-        files.directory.is_dir()
+        artifacts.is_directory(files.directory)
         or session_files.found(case.state_home, name) is not None
     )
 
@@ -173,7 +173,7 @@ def _record(run: Run, *, is_own: bool) -> Iterator[Finding]:
             subject=run.run_id,
             kind="meta-missing" if is_own else "files-gone",
             detail=f"{path} is not there",
-            mend=mend if is_own or path.parent.is_dir() else None,
+            mend=mend if is_own or artifacts.is_directory(path.parent) else None,
         )
     elif differing := _differing(record.to_json(told), record.to_json(run)):
         yield Finding(
@@ -231,7 +231,8 @@ def _make_anew(case: Case) -> None:
     gone = [
         session_files.moved(run, case.files)
         for run in case.runs
-        if run.run_id in case.own and not case.own[run.run_id].directory.is_dir()
+        if run.run_id in case.own
+        and not artifacts.is_directory(case.own[run.run_id].directory)
     ]
     case.ledger.relocate(gone)
     for run in gone:
@@ -243,7 +244,7 @@ def _make_anew(case: Case) -> None:
 
 def _bring_home(case: Case, run: Run, was: SessionFiles) -> None:
     """Give the directory of a run whose thread got its name too late that name."""
-    if not case.files.directory.is_dir():
+    if not artifacts.is_directory(case.files.directory):
         session_files.move(was, case.files)
     else:
         verify_merge.merge(was, case.files, case.ledger)

@@ -4,6 +4,9 @@ import json
 import os
 import shutil
 import sqlite3
+import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -22,6 +25,12 @@ from runner.store.ledger import Ledger
 FIRST = script.THREAD
 OTHER = "01a1f000-0000-7000-8000-00000000000f"
 HOUR = 3600
+CAPABILITIES = "-dac_override,-dac_read_search,-chown"
+BOUND = (
+    ("setpriv", "--bounding-set", CAPABILITIES, "--inh-caps", CAPABILITIES)
+    if os.getuid() == 0
+    else ()
+)
 TABLES = ("runs", "sessions", "usage")
 
 
@@ -51,6 +60,17 @@ class House:
     def send(self, session: str, *words: str) -> None:
         self.run("send", session, *words)
         self.wait(session)
+
+    def as_others(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command without the right of root to read everything."""
+        return subprocess.run(
+            [*BOUND, *self.cli.argv(*words, command="codex_tasks")],
+            env=self.cli.env(),
+            cwd=self.repo,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     def wait(self, session: str) -> None:
         wait_until(self._is_quiet, 20, what=f"the end of {session}")
@@ -677,6 +697,69 @@ def test_files_of_another_door_are_named_when_they_are_gone(
     (difference,) = two.verify("--repair")["differences"]
     assert difference["kind"] == "files-gone"
     assert not difference["is_repairable"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="takes rights from root")
+@pytest.mark.parametrize("inner", ["", "runs"])
+def test_a_directory_that_cannot_be_read_concerns_its_own_task(
+    two: House, inner: str
+) -> None:
+    closed = two.directory() / inner
+    closed.chmod(0)
+    (two.directory(OTHER) / "task.result").unlink()
+
+    found = two.as_others("verify", "--json")
+    status = two.as_others("status", "--json", "-a")
+    archived = two.as_others("archive", "-a")
+
+    kinds = {each["kind"]: each for each in json.loads(found.stdout)["differences"]}
+    assert kinds.keys() == {"mode", "closed", "result-missing"}
+    assert kinds["closed"]["subject"] == str(closed.relative_to(two.home))
+    assert {each["id"] for each in json.loads(status.stdout)} == {FIRST, OTHER}
+    assert f"Task {OTHER} archived" in archived.stdout
+    if not inner:
+        assert FIRST in status.stderr
+        assert f"Failed to archive task {FIRST}: " in archived.stderr
+        assert archived.returncode == 1
+    mended = two.as_others("verify", "--repair")
+    assert mended.returncode == 0, mended.stdout
+    assert two.verify() == {"ok": True, "differences": []}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="takes rights from root")
+def test_a_closed_directory_of_nobody_s_is_named_and_left_alone(two: House) -> None:
+    place = two.home / OTHER.replace("f", "e")
+    place.mkdir(mode=0)
+
+    (difference,) = json.loads(two.as_others("verify", "--repair", "--json").stdout)[
+        "differences"
+    ]
+
+    assert difference["kind"] == "closed"
+    assert not difference["is_repairable"]
+    assert stat.S_IMODE(place.stat().st_mode) == 0
+
+
+@pytest.mark.parametrize("inner", ["", "runs"])
+@pytest.mark.parametrize("is_there", [True, False])
+def test_nothing_is_written_through_a_link(
+    two: House, tmp_path: Path, inner: str, *, is_there: bool
+) -> None:
+    outside = tmp_path / "outside"
+    if is_there:
+        outside.mkdir()
+    place = two.directory() / inner
+    shutil.rmtree(place)
+    place.symlink_to(outside)
+
+    for _ in range(2):
+        (difference,) = two.verify("--repair")["differences"]
+
+        assert difference["kind"] == "link"
+        assert not difference["is_repairable"]
+        assert outside.exists() == is_there
+        assert not is_there or list(outside.iterdir()) == []
+        assert place.is_symlink()
 
 
 def test_people_get_one_line_for_each_difference(two: House) -> None:

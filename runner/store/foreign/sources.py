@@ -95,12 +95,6 @@ def names(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
 
-def is_directory(path: Path) -> bool:
-    """Tell directories; what cannot be looked at is none."""
-    found = artifacts.status(path)
-    return found is not None and stat.S_ISDIR(found.st_mode)
-
-
 def exists(path: Path) -> bool:
     """Tell whether something has this name, if only a link that leads nowhere."""
     try:
