@@ -10,6 +10,7 @@ from pathlib import Path
 
 from parsers.value import Value
 from runner import artifacts, chronicle, record, session_files
+from runner.clock import iso
 from runner.codex import home
 from runner.model import last_of
 from runner.service import verify_merge
@@ -18,7 +19,7 @@ from runner.store.ledger import read_meta, write_meta
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from runner.model import Run
     from runner.session_files import SessionFiles
@@ -73,15 +74,11 @@ def row_differences(session_id: str, ledger: Ledger) -> Iterator[Finding]:
     """Hold the row of a session against the rows of its runs."""
     row, runs = ledger.sessions.find(session_id), ledger.of_session(session_id)
     if runs:
-        last = last_of(runs)
-        told = None if row is None else (row.last_run, row.outcome)
-        if told != (last.run_id, last.outcome):
+        if detail := _row_differs(row, runs):
             yield Finding(
                 subject=session_id,
                 kind="row-differs",
-                detail=f"its row in the index does not follow its last run {last.key}"
-                if row
-                else "it has runs, but no row in the index",
+                detail=detail,
                 mend=partial(ledger.recount, session_id),
             )
     elif row is not None:
@@ -91,6 +88,23 @@ def row_differences(session_id: str, ledger: Ledger) -> Iterator[Finding]:
             detail="it has a row in the index, but no runs",
             mend=partial(ledger.sessions.remove, session_id),
         )
+
+
+def _row_differs(row: Row | None, runs: Sequence[Run]) -> str | None:
+    """Say what is wrong with the row of a session, given its runs.
+
+    It may be newer than they are: archiving, or an import, has written it last.
+    """
+    last = last_of(runs)
+    if row is None:
+        return "it has runs, but no row in the index"
+    if (row.last_run, row.outcome) != (last.run_id, last.outcome):
+        return f"its row in the index does not follow its last run {last.run_id}"
+    began = iso(min(run.spec.prepared_at for run in runs))
+    ended = iso(max(run.ended_at or run.started_at for run in runs))
+    if row.created_at != began or row.updated_at < ended:
+        return f"its times in the index are not those of its runs, {began} to {ended}"
+    return None
 
 
 def place_differences(case: Case) -> Iterator[Finding]:

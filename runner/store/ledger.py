@@ -201,7 +201,9 @@ class Ledger:
         return self.find(run.run_id)
 
     def recount(self, session_id: str) -> None:
-        """Make the row of a session anew from its runs; it keeps title and place.
+        """Make the row of a session anew from its runs.
+
+        It keeps title and place, and when something else last happened to it.
 
         Raises:
             LedgerFault: the index cannot be written.
@@ -212,6 +214,11 @@ class Ledger:
             for run in self.of_session(session_id):
                 self.sessions.note(db, run, title=was.title if was else None)
             self.sessions.place(db, session_id, was.archived_in if was else None)
+            db.execute(
+                "update sessions set updated_at = max(updated_at, ?)"
+                " where session_id = ?",
+                (was.updated_at if was else "", session_id),
+            )
 
     def move(
         self,

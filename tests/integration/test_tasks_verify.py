@@ -299,6 +299,13 @@ DAMAGE: dict[str, tuple[Callable[[House], object], str]] = {
         execute("update sessions set outcome = 'failed' where session_id = ?"),
         "row-differs",
     ),
+    "times that are older than the runs": (
+        execute(
+            "update sessions set created_at = '2020-01-01T00:00:00.000Z',"
+            " updated_at = '2020-01-01T00:00:00.000Z' where session_id = ?"
+        ),
+        "row-differs",
+    ),
     "a row that cannot be read": (
         execute("update runs set record = '{}' where session_id = ?"),
         "row-damaged",

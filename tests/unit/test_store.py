@@ -558,3 +558,18 @@ def test_who_waits_alone_is_last_until_another_comes(ledger: Ledger, logs: str) 
     last = ledger.last_of(SESSION)
     assert last is not None
     assert last.run_id == on_session(1).run_id
+
+
+def test_a_row_that_is_made_anew_keeps_when_something_last_happened(
+    ledger: Ledger, logs: str
+) -> None:
+    one = first(ledger, logs)
+    ledger.store(one, over(one))
+    later = "2030-01-01T00:00:00.000Z"
+    ledger.sessions.archive(SESSION, None, later)
+
+    ledger.recount(SESSION)
+
+    row = ledger.sessions.find(SESSION)
+    assert row is not None
+    assert row.updated_at == later
