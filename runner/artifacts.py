@@ -162,10 +162,15 @@ def replace_with(path: Path, pieces: Iterable[bytes]) -> None:
         raise FileFault("write", path, error) from error
 
 
-def append(path: Path, content: bytes) -> None:
+def append(path: Path, content: bytes, *, is_durable: bool = False) -> None:
     """Append to a file in one write, so that lines of several writers stay whole.
 
     A pipe that nobody reads, or not fast enough, is refused instead of waited for.
+
+    Args:
+        path: the file, made when missing.
+        content: what is appended.
+        is_durable: on the disk before this returns.
 
     Raises:
         FileFault: it cannot be opened, or not all of it could be written.
@@ -177,6 +182,8 @@ def append(path: Path, content: bytes) -> None:
             rest = memoryview(content)
             while rest:
                 rest = rest[os.write(handle, rest) :]
+            if is_durable:
+                os.fsync(handle)
         finally:
             os.close(handle)
     except OSError as error:

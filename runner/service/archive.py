@@ -15,6 +15,7 @@ from runner import artifacts, chronicle, clock, session_files, session_lock
 from runner.errors import NoSuchTaskError, RunnerError, SessionBusyError
 from runner.model import SessionId, TaskState
 from runner.service import tasks
+from runner.store import consumption, removed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,6 +117,8 @@ def remove(
     aside = settings.state_home / f"{_REMOVED}{task.id}-{os.urandom(4).hex()}"
 
     def put_aside() -> None:
+        rows = consumption.of_session(ledger.database, task.id)
+        removed.note(settings.state_home, rows)
         if artifacts.is_directory(task.files.directory):
             session_files.move(task.files, session_files.SessionFiles(aside))
 

@@ -18,6 +18,7 @@ from runner.codex import home
 from runner.service import verify_merge
 from runner.service.verify_findings import Finding
 from runner.session_files import SessionFiles
+from runner.store import removed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ FOREIGN = "foreign"
 _FILE, _DIRECTORY = 0o600, 0o700
 _STALE_SECONDS = 3600.0
 _INDEX = re.compile(r"runs\.db(\.damaged-[0-9-]+)?(-wal|-shm|-journal)?")
-_OWN = ("prices-cache.json", "codex-versions.json", log_dirs.NAME)
+_OWN = ("prices-cache.json", "codex-versions.json", log_dirs.NAME, removed.NAME)
 _USERS = "prices.toml"
 _LOCKS = "locks"
 _LOCK = re.compile(r".+\.lock")

@@ -95,6 +95,42 @@ def noted(database: Database, run_id: str) -> list[Entry]:
     return database.rows(sql, run_id)
 
 
+def of_session(database: Database, session_id: str) -> list[Entry]:
+    """Return the rows of a session.
+
+    Raises:
+        LedgerFault: the index cannot be read.
+    """
+    sql = f"select {', '.join(COLUMNS)} from usage where session_id = ?"  # noqa: S608 - names of columns
+    return database.rows(sql, session_id)
+
+
+def without_run(database: Database) -> list[Entry]:
+    """Return the rows of runs that were removed.
+
+    Raises:
+        LedgerFault: the index cannot be read.
+    """
+    sql = (
+        f"select {', '.join(COLUMNS)} from usage"  # noqa: S608 - names of columns
+        " where run_id not in (select run_id from runs)"
+    )
+    return database.rows(sql)
+
+
+def restore(database: Database, rows: Iterable[Entry]) -> None:
+    """Write down again what removed runs have used.
+
+    Raises:
+        LedgerFault: the index cannot be written.
+    """
+    rows = [*rows]
+    with database.transaction() as db:
+        for run_id in {row[0] for row in rows}:
+            db.execute("delete from usage where run_id = ?", (run_id,))
+        put(db, rows)
+
+
 def recount(database: Database, run: Run) -> None:
     """Write down anew what a run has used.
 

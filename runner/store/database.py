@@ -69,6 +69,31 @@ class Database:
         except sqlite3.Error as error:
             raise LedgerFault(self.path, str(error)) from error
 
+    def legible(
+        self, table: str, columns: str, order: str
+    ) -> tuple[list[tuple[Cell, ...]], bool]:
+        """Read what can be read of a table of a damaged file, from both its ends.
+
+        Args:
+            table: the table; its indexes are not looked at.
+            columns: what is read of it.
+            order: the columns of its key.
+
+        Returns:
+            The rows, and whether these are all.
+        """
+        found: dict[tuple[Cell, ...], None] = {}
+        for way in ("asc", "desc"):
+            keys = ", ".join(f"{name} {way}" for name in order.split(", "))
+            try:
+                sql = f"select {columns} from {table} not indexed order by {keys}"  # noqa: S608 - names of ours
+                for row in self._db.execute(sql):
+                    found[row] = None
+            except (sqlite3.Error, UnicodeDecodeError):
+                continue
+            return list(found), True
+        return list(found), False
+
     def version(self) -> int:
         """Return a number that changes when another process has written."""
         return int(str(self.rows("pragma data_version")[0][0]))

@@ -493,6 +493,92 @@ def test_an_index_that_is_lost_is_made_anew_from_the_files(
     assert rich.verify() == {"ok": True, "differences": []}
 
 
+def lose_a_page(house: House) -> None:
+    """Damage the index of a table; what it is an index of can still be read."""
+    checkpoint(house)
+    with house.db() as db:
+        (size,) = db.execute("pragma page_size").fetchone()
+        sql = "select rootpage from sqlite_master where name = 'runs_by_session'"
+        (page,) = db.execute(sql).fetchone()
+    with (house.home / "runs.db").open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+
+
+@pytest.mark.parametrize("lose", [lose_index_and_log, garble_pages, lose_a_page])
+def test_what_removed_tasks_have_used_is_in_an_index_made_anew(
+    two: House, lose: Callable[[House], None]
+) -> None:
+    before = two.dump()["usage"]
+    two.run("rm", OTHER)
+    lose(two)
+
+    assert two.verify("--repair")["ok"]
+
+    assert two.dump()["usage"] == before
+    assert len(two.dump()["runs"]) == 1
+    assert two.verify() == {"ok": True, "differences": []}
+
+
+def test_what_only_a_damaged_index_knows_is_taken_over(two: House) -> None:
+    before = two.dump()
+    two.run("rm", OTHER)
+    (two.home / "removed.jsonl").unlink()
+    (two.directory() / "task.json").unlink()
+    lose_a_page(two)
+
+    two.verify("--repair")
+
+    after = two.dump()
+    assert after["usage"] == before["usage"]
+    assert [row[:2] for row in after["sessions"]] == [(FIRST, "first")]
+    assert OTHER in (two.home / "removed.jsonl").read_text()
+    assert two.verify() == {"ok": True, "differences": []}
+
+
+def test_what_cannot_be_read_of_a_damaged_index_is_said(two: House) -> None:
+    garble_pages(two)
+
+    (difference,) = two.verify()["differences"]
+
+    assert "not all of runs, sessions, usage can be read" in difference["detail"]
+
+
+def test_what_a_removed_task_has_used_is_checked(two: House) -> None:
+    two.run("rm", OTHER)
+    before = two.dump()
+    with two.db() as db:
+        db.execute("delete from usage where session_id = ?", (OTHER,))
+
+    assert two.kinds() == ["removed-uncounted"]
+    assert two.verify("--repair")["ok"]
+    assert two.dump() == before
+
+    (two.home / "removed.jsonl").write_text('{"run_id": "torn')
+    assert two.kinds() == ["removed-unnoted"]
+    assert two.verify("--repair")["ok"]
+    assert two.verify() == {"ok": True, "differences": []}
+
+
+def test_a_removed_task_whose_files_are_left_elsewhere_does_not_come_back(
+    two: House, tmp_path: Path
+) -> None:
+    thread = OTHER.replace("f", "e")
+    done = two.cli(
+        *("--repo", two.repo, "--log-dir", tmp_path / "logs", "--task", "Do it."),
+        *("--codex-bin", two.stand_in.path, "--resume", thread),
+        command="run_codex_task",
+    )
+    assert done.returncode == 0
+    two.run("rm", thread)
+    before = two.dump()
+    lose_index_and_log(two)
+
+    assert two.verify("--repair")["ok"]
+
+    assert two.dump() == before
+
+
 def test_garbage_is_kept_when_the_index_is_made_anew(two: House) -> None:
     garble_index(two)
 
