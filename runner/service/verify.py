@@ -15,6 +15,7 @@ from runner import session_lock
 from runner.errors import RunnerError
 from runner.model import SessionId
 from runner.service import (
+    verify_files,
     verify_index,
     verify_mail,
     verify_removed,
@@ -166,6 +167,7 @@ def _recorded(session_id: str, ledger: Ledger, settings: Config) -> Iterator[Fin
     yield from places
     if not places:
         yield from verify_session.record_differences(case)
+        yield from verify_files.file_differences(case)
         yield from verify_usage.usage_differences(case)
         yield from verify_mail.mail_differences(case)
 

@@ -13,7 +13,7 @@ from runner import artifacts, chronicle, record, session_files
 from runner.clock import iso
 from runner.codex import home
 from runner.model import last_of
-from runner.service import verify_merge
+from runner.service import verify_merge, verify_tree
 from runner.service.verify_findings import Finding
 from runner.store.ledger import read_meta, write_meta
 
@@ -111,6 +111,7 @@ def place_differences(case: Case) -> Iterator[Finding]:
     """Hold the places in the index against where the directories are."""
     if artifacts.is_directory(case.files.directory):
         yield from _strayed(case)
+        yield from _swapped(case)
         return
     if not case.own and case.row.archived_in is None:
         return  # a session of another door
@@ -152,6 +153,22 @@ def _strayed(case: Case) -> Iterator[Finding]:
             mend = partial(_find_again, case, run, files)
             detail = f"the index has it in {_below(files, case)}, which is not there"
         yield Finding(subject=run.run_id, kind="misplaced", detail=detail, mend=mend)
+
+
+def _swapped(case: Case) -> Iterator[Finding]:
+    """Name the runs whose record lies in the directory of another session."""
+    for run in case.inside:
+        name = record.files_of(run.spec).meta.name
+        if artifacts.status(case.files.runs / name) is not None:
+            continue
+        for files in verify_tree.places(case.state_home):
+            if artifacts.status(files.runs / name) is not None:
+                yield Finding(
+                    subject=run.run_id,
+                    kind="misplaced",
+                    detail=f"it lies in {_below(files, case)}, which is another"
+                    f" session's; the index says {_below(case.files, case)}",
+                )
 
 
 def _is_somewhere(files: SessionFiles, case: Case) -> bool:

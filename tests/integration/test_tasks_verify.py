@@ -130,6 +130,10 @@ def edit(path: Path, **changes: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
+def run_file(house: House, suffix: str) -> Path:
+    return house.meta().with_name(house.meta().name.replace(".meta.json", suffix))
+
+
 def archive_by_hand(house: House) -> None:
     bucket = house.home / "archive" / "2026" / "01" / "02"
     artifacts.make_directory(bucket)
@@ -322,6 +326,8 @@ DAMAGE: dict[str, tuple[Callable[[House], object], str]] = {
         execute("update usage set session_id = 'x' where session_id = ?"),
         "usage-differs",
     ),
+    "no summary": (lambda h: run_file(h, ".summary.json").unlink(), "files-missing"),
+    "no readable log": (lambda h: run_file(h, ".log").unlink(), "files-missing"),
     "a prompt that no run has delivered": (misdelivered_prompt, "prompt-misdelivered"),
     "a prompt that waits and has been skipped": (
         skipped_file_of_a_waiting_row,
@@ -376,6 +382,49 @@ def test_a_prompt_that_is_gone_is_for_its_user_to_skip(two: House) -> None:
         assert db.execute("select state from mail").fetchall() == [("waiting",)]
     two.run("stop", FIRST)
     assert two.verify() == {"ok": True, "differences": []}
+
+
+@pytest.mark.parametrize("suffix", [".events.jsonl", ".stderr", ".prompt"])
+def test_a_file_that_cannot_be_made_again_is_named(two: House, suffix: str) -> None:
+    path = run_file(two, suffix)
+    path.unlink()
+
+    for _ in range(2):
+        (difference,) = two.verify("--repair")["differences"]
+
+        assert difference["kind"] == "files-missing"
+        assert str(path) in difference["detail"]
+        assert not difference["is_repairable"]
+        assert not path.exists()
+
+
+def test_a_log_and_a_summary_are_made_anew_as_they_were(two: House) -> None:
+    log, summary = run_file(two, ".log"), run_file(two, ".summary.json")
+    was, told = log.read_text(), json.loads(summary.read_text())
+    log.unlink()
+    summary.unlink()
+
+    assert two.verify("--repair")["ok"]
+
+    assert json.loads(summary.read_text()) == told
+    assert "codex_run_id=" in log.read_text()
+    assert was.endswith(log.read_text()[-200:])
+
+
+def test_two_directories_that_were_swapped_are_named_and_left_alone(
+    two: House,
+) -> None:
+    aside = two.home / "aside"
+    two.directory().rename(aside)
+    two.directory(OTHER).rename(two.directory())
+    aside.rename(two.directory(OTHER))
+    before = {path for path in two.home.rglob("*") if path.is_file()}
+
+    differences = two.verify("--repair")["differences"]
+
+    assert [each["kind"] for each in differences] == ["misplaced", "misplaced"]
+    assert not any(each["is_repairable"] for each in differences)
+    assert {path for path in two.home.rglob("*") if path.is_file()} == before
 
 
 FOREIGN: dict[str, Callable[[House], Path]] = {
