@@ -13,7 +13,11 @@ _SEQUENCE = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)"
     r"|[PX^_][^\x1b]*\x1b\\|[@-Z\\-_]|[ -/]+[0-~])"
 )
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# From U+061C on: they turn around what is shown, so that one word looks like another.
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
+_LAST_OF_ONE_BYTE = 0xFF
 _PLAIN = "\x1b[0m"
 
 
@@ -23,7 +27,9 @@ def strip(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    r"""Show control characters (`\x1b`) instead of obeying them; tab and newline stay.
+    r"""Show control characters (`\x1b`, `\u202e`) instead of obeying them.
+
+    Tab and newline stay.
 
     A carriage return before a newline is dropped: it is a line ending, not a command.
     """
@@ -31,7 +37,9 @@ def visible(text: str) -> str:
     if "\r" in found:
         text = text.replace("\r\n", "\n")
     for char in found:
-        text = text.replace(char, f"\\x{ord(char):02x}")
+        code = ord(char)
+        shown = f"\\x{code:02x}" if code <= _LAST_OF_ONE_BYTE else f"\\u{code:04x}"
+        text = text.replace(char, shown)
     return text
 
 

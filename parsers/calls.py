@@ -1,7 +1,9 @@
 """Whose tokens are these: the model calls of one thread, each counted once.
 
-Newer versions (0.169) write a `token_usage_record` per call. Where a turn has none, its
-calls are differences of the running totals in `token_count`, which all versions write:
+Newer versions (0.169) write a `token_usage_record` per call. One with a known response
+id is a repeat, unless the thread's total in it has advanced: a provider may use an id
+again. Where a turn has no records, its calls are differences of the running totals in
+`token_count`, which all versions write:
 
 * a total that did not advance is a repeat;
 * a total that equals the last call's usage has restarted: a process of 0.50, which
@@ -37,6 +39,7 @@ class CallCounter:
         self._running: Usage | None = None
         self._is_new_process = False
         self._responses: set[str] = set()
+        self._recorded = 0
 
     @property
     def total(self) -> Usage | None:
@@ -50,12 +53,21 @@ class CallCounter:
         """Take the thread's own `token_usage_record`; None when it is a repeat."""
         self.is_recorded = True
         self._total = payload.get("thread_token_usage") or self._total
+        has_advanced = self._advance_recorded(
+            read_figure(payload.get("thread_token_usage"))
+        )
         response = untrusted.text(payload.get("response_id"))
-        if response in self._responses:
+        if response in self._responses and not has_advanced:
             return None
         if response is not None:
             self._responses.add(response)
         return read_figure(payload.get("usage"))
+
+    def _advance_recorded(self, total: Usage | None) -> bool:
+        if total is None or total.total_tokens <= self._recorded:
+            return False
+        self._recorded = total.total_tokens
+        return True
 
     def take_total(self, info: Mapping[str, object]) -> Usage | None:
         """Take a `token_count`; None when it tells of no call that is not known yet."""

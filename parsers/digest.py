@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from parsers import untrusted, wire
+from parsers import untrusted, uuids, wire
 from parsers.turns import TurnCompleted, TurnFailed
 from parsers.usage import read_usage
 
@@ -60,14 +60,12 @@ class Digest:
 
     def __init__(self) -> None:
         self.thread_id: str | None = None
-        self.other_thread_ids: list[str] = []
         self.ended: TurnCompleted | TurnFailed | None = None
         self.usage: Usage | None = None
         self.commands_failed = 0
         self.files_changed: dict[str, str] = {}
         self.errors: list[str] = []
         self._last_error: str | None = None
-        self.item_warnings: list[str] = []
         self.warnings: dict[str, int] = {}
         self.agent_threads: list[str] = []
         self.progress = 0
@@ -177,7 +175,7 @@ class Digest:
     def _note(self, event: Mapping[str, object]) -> None:
         match event.get("type"):
             case "thread.started":
-                self._note_thread(untrusted.uuid(event.get("thread_id")))
+                self._note_thread(uuids.uuid(event.get("thread_id")))
             case "turn.started":
                 self._stop_running()
                 self.ended = self._answer = None
@@ -211,9 +209,7 @@ class Digest:
             case "collab_tool_call":
                 self._note_call(_id(item), is_done=is_done)
                 self._note_agents(item)
-            case "error":
-                _keep(self.item_warnings, wire.words(item.get("message")))
-            case "reasoning" | "web_search" | "todo_list":
+            case "reasoning" | "web_search" | "todo_list" | "error":
                 pass
             case kind:
                 self._warn(f"unknown_item:{_name(kind)}")
@@ -226,7 +222,6 @@ class Digest:
             self.thread_id = thread_id
         elif thread_id != self.thread_id:
             self._warn("other_thread_announced")
-            _keep(self.other_thread_ids, thread_id)
 
     def _note_command(self, item_id: bytes, *, is_done: bool, is_failed: bool) -> None:
         if not is_done:

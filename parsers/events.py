@@ -5,7 +5,7 @@ Every line gives one: broken lines and types not known yet are values too.
 
 from __future__ import annotations
 
-from parsers import untrusted, wire
+from parsers import untrusted, uuids, wire
 from parsers.items import read_item
 from parsers.turns import TurnCompleted, TurnFailed
 from parsers.usage import read_usage
@@ -107,7 +107,7 @@ def decode(line: bytes) -> Event:
 def _read_event(kind: str, fields: Mapping[str, object]) -> Event:
     match kind:
         case "thread.started":
-            thread_id = untrusted.uuid(fields.get("thread_id"))
+            thread_id = uuids.uuid(fields.get("thread_id"))
             if thread_id is not None:
                 return ThreadStarted(thread_id=thread_id)
         case "turn.started":

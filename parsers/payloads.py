@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parsers import untrusted, wire
+from parsers import untrusted, uuids, wire
 from parsers.threads import Header, RateLimit, RateLimits
 from parsers.value import replace
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 def read_header(payload: Mapping[str, object]) -> Header | None:
     """Read a `session_meta`; None where it names no thread."""
-    thread_id = untrusted.uuid(payload.get("id"))
+    thread_id = uuids.uuid(payload.get("id"))
     if thread_id is None:
         return None
-    parent = untrusted.uuid(payload.get("parent_thread_id")) or _spawner(payload)
-    root = untrusted.uuid(payload.get("session_id"))
+    parent = uuids.uuid(payload.get("parent_thread_id")) or _spawner(payload)
+    root = uuids.uuid(payload.get("session_id"))
     return Header(
         thread_id=thread_id,
         session_id=root or (thread_id if parent is None else None),
         parent_thread_id=parent,
-        forked_from_id=untrusted.uuid(payload.get("forked_from_id")),
+        forked_from_id=uuids.uuid(payload.get("forked_from_id")),
         cwd=text(payload, "cwd"),
         originator=text(payload, "originator"),
         cli_version=text(payload, "cli_version"),
@@ -37,7 +37,7 @@ def _spawner(payload: Mapping[str, object]) -> str | None:
     found = payload.get("source")
     for name in ("subagent", "thread_spawn"):
         found = untrusted.mapping(found).get(name)
-    return untrusted.uuid(untrusted.mapping(found).get("parent_thread_id"))
+    return uuids.uuid(untrusted.mapping(found).get("parent_thread_id"))
 
 
 def ended(turn: Turn, record: Record) -> Turn:
@@ -93,7 +93,7 @@ def spawned_agent(payload: Mapping[str, object]) -> str | None:
         answer = untrusted.load_object((text(payload, "output") or "").encode())
     except untrusted.NotAnObjectError:
         return None
-    return untrusted.uuid(answer.get("agent_id"))
+    return uuids.uuid(answer.get("agent_id"))
 
 
 def info(record: Record) -> Mapping[str, object]:

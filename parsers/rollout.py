@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from parsers import payloads, records, untrusted, wire
-from parsers.calls import CallCounter, read_figure
+from parsers import payloads, records, untrusted, uuids, wire
+from parsers.calls import CallCounter
 from parsers.records import Worth
 from parsers.threads import (
     Call,
@@ -28,7 +28,6 @@ from parsers.window import Window, moment, seconds_between
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from mmap import mmap
     from typing import Final
 
     from parsers.records import Record
@@ -42,7 +41,6 @@ __all__ = [
     "Rollout",
     "Turn",
     "header",
-    "last_total",
     "read",
 ]
 
@@ -82,33 +80,6 @@ def read(
         reader.feed(line, offset)
         offset += len(line)
     return reader.result()
-
-
-def last_total(data: bytes | mmap) -> Usage | None:
-    """Find the thread's figure in a whole file without reading it through.
-
-    The same as `read(…).total`, but for a copy of a parent that has no calls yet.
-    """
-    return _last_figure(data, b'"type":"token_usage_record"') or _last_figure(
-        data, b'"type":"token_count"'
-    )
-
-
-def _last_figure(data: bytes | mmap, kind: bytes) -> Usage | None:
-    place = data.rfind(kind)
-    while place >= 0:
-        start = data.rfind(b"\n", 0, place) + 1
-        end = data.find(b"\n", place)
-        with suppress(untrusted.NotAnObjectError):
-            record = records.read_record(data[start : len(data) if end < 0 else end])
-            figure = read_figure(
-                record.payload.get("thread_token_usage")
-                or payloads.info(record).get("total_token_usage")
-            )
-            if figure is not None and figure.total_tokens:
-                return figure
-        place = data.rfind(kind, 0, start)
-    return None
 
 
 class _Reader:
@@ -218,7 +189,7 @@ class _Reader:
         thread_id = payload.get("thread_id")
         if self._header is None or thread_id == self._header.thread_id:
             return True
-        return untrusted.uuid(thread_id) in {None, self._header.thread_id}
+        return uuids.uuid(thread_id) in {None, self._header.thread_id}
 
     def _begin(self) -> None:
         self._is_copy, self._has_begun = False, True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parsers import ansi, untrusted
+from parsers import ansi, untrusted, uuids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def build(
     priced_model = untrusted.text((cost or {}).get("model"))
     return {
         "run_id": record.text("run_id", "codex_run_id"),
-        "session_id": facts.session_id or untrusted.uuid(record.text("session_id")),
+        "session_id": facts.session_id or uuids.uuid(record.text("session_id")),
         "resume_session": record.text("resume_session"),
         "repo": record.text("repo"),
         **_preview("task", record.text("task"), record.text("task_file")),

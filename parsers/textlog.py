@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 
-from parsers import ansi, figures, untrusted, wire
+from parsers import ansi, figures, uuids, wire
 from parsers.blocks import BlockReader
 from parsers.digest import Digest
 from parsers.facts import Facts, facts_of_digest
@@ -155,8 +155,7 @@ class _TextLog:
         is_ours = self._style == "ours"
         return Facts(
             kind="log",
-            session_id=self._session_id
-            or untrusted.uuid(fields.get("codex_session_id")),
+            session_id=self._session_id or uuids.uuid(fields.get("codex_session_id")),
             model=self._model or fields.get("model") or fields.get("model_selected"),
             final_message=self._message,
             commands_run=self._commands_run if is_ours else None,
@@ -226,7 +225,7 @@ class _TextLog:
             self._style = "codex"
         session, model = _SESSION.fullmatch(text), _MODEL.fullmatch(text)
         if session is not None and self._session_id is None:
-            self._session_id = untrusted.uuid(session.group(1))
+            self._session_id = uuids.uuid(session.group(1))
             self._style = self._style or "ours"  # Codex's has a banner above
         if model is not None and self._model is None:
             self._model = model.group(1)

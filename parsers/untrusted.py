@@ -11,7 +11,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _INTEGER = re.compile(r"\s*-?[0-9]{1,18}\s*", re.ASCII)
 _INTEGER_LIMIT = 2**63  # what a database column and other languages can hold
 _PADDING = " \t\r\n\0\ufeff"
@@ -97,9 +96,3 @@ def mapping(value: object) -> Mapping[str, object]:
 def sequence(value: object) -> Sequence[object]:
     """Narrow to a list; anything else is an empty one."""
     return value if isinstance(value, list) else ()
-
-
-def uuid(value: object) -> str | None:
-    """Narrow to a UUID in lower case."""
-    found = value.strip().lower() if isinstance(value, str) else ""
-    return found if _UUID.fullmatch(found) else None

@@ -12,15 +12,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-PARTS = (
-    "input_tokens",
-    "cached_input_tokens",
-    "cache_write_input_tokens",
-    "output_tokens",
-    "reasoning_output_tokens",
-    "total_tokens",
-)
-
 
 class Usage(Value):
     """Tokens of one model call, of a run or of a thread.
@@ -53,6 +44,11 @@ class Usage(Value):
 
     def to_json(self) -> dict[str, int]:
         return {part: getattr(self, part) for part in PARTS}
+
+
+PARTS = Usage.field_names()
+# What is summed up over runs: a cache write is told with a run alone.
+SUMMED = tuple(part for part in PARTS if part != "cache_write_input_tokens")
 
 
 def sum_usage(figures: Iterable[Usage]) -> Usage:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 
-from parsers import untrusted
+from parsers import untrusted, uuids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,6 +57,6 @@ def changes(item: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 def receivers(item: Mapping[str, object]) -> Iterator[str]:
     """Read the ids of the agent threads that a collaboration call is about."""
     for value in untrusted.sequence(item.get("receiver_thread_ids")):
-        found = untrusted.uuid(value)
+        found = uuids.uuid(value)
         if found:
             yield found

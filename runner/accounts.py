@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from parsers.digest import Digest
 from parsers.facts import Facts, facts_of_digest
 from parsers.run_cost import RunCost, cost_of_run
@@ -11,12 +9,13 @@ from parsers.run_usage import RunUsage, usage_of_run
 from parsers.summary import PREVIEW_LENGTH
 from parsers.usage import Usage, read_usage
 from parsers.value import Value, as_dict
-from runner import clock, config, record
+from parsers.versions import release
+from runner import artifacts, clock, config, record
 from runner.books import Books, Window, open_books
 from runner.codex.words import last_words
 from runner.judge import Ending, Evidence
 from runner.model import Finished, Mode, SessionId
-from runner.store.prices import PriceBook
+from runner.store import prices
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -124,7 +123,7 @@ def read_events(path: Path) -> Facts:
         OSError: it cannot be read.
     """
     digest = Digest()
-    with path.open("rb") as stream:
+    with artifacts.reader(path) as stream:
         digest.read(stream)
     return facts_of_digest(digest)
 
@@ -187,16 +186,18 @@ def account(facts: Facts, context: Context, settings: Config) -> Accounts:
         books.agents,
         facts,
         context.previous,
-        is_cumulative=_is_cumulative(context.codex_version),
+        is_cumulative=is_cumulative(context.codex_version),
     )
-    rates = PriceBook(settings.state_home, context.window.since or clock.now()).rates
+    book = prices.PriceBook(settings.state_home, context.window.since or clock.now())
+    trouble = prices.trouble(settings.state_home)
     return Accounts(
         facts=facts,
         books=books,
         usage=counted.to_json(),
         cost=cost_of_run(
-            counted, facts, rates, model=facts.model or context.model
+            counted, facts, book.rates, model=facts.model or context.model
         ).to_json(),
+        faults=(trouble,) if trouble else (),
     )
 
 
@@ -254,8 +255,12 @@ def _thread_usage_before(run: Run, ledger: Ledger) -> Usage | None:
     return None
 
 
-def _is_cumulative(codex_version: str | None) -> bool:
-    numbers = (codex_version or "").split(".")[:2]
-    with contextlib.suppress(ValueError):
-        return tuple(int(number) for number in numbers) >= _FIRST_CUMULATIVE
-    return True
+def is_cumulative(codex_version: str | None, *, otherwise: bool = True) -> bool:
+    """Tell whether a version prints what the thread has used, not one process alone.
+
+    Args:
+        codex_version: the version.
+        otherwise: the answer when it tells no numbers.
+    """
+    told = release(codex_version)
+    return otherwise if told is None else told >= _FIRST_CUMULATIVE

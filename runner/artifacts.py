@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
     from pathlib import Path
+    from typing import BinaryIO
 
     from runner.model import RunId
 
@@ -211,10 +212,46 @@ def copy_to(path: Path, content: bytes) -> None:
         replace(path.resolve(), content)
 
 
+def open_regular(path: Path) -> int:
+    """Open a file for reading and return its descriptor.
+
+    A pipe or a device in the place of a file could keep its reader waiting for ever.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return handle
+
+
+def reader(path: Path) -> BinaryIO:
+    """Open a file to be read as a stream.
+
+    Raises:
+        OSError: as `open_regular`.
+    """
+    return os.fdopen(open_regular(path), "rb")
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file whole.
+
+    Raises:
+        OSError: as `open_regular`, or it cannot be read.
+    """
+    with reader(path) as stream:
+        return stream.read()
+
+
 def read_text(path: Path) -> str:
     """Read a text file; what is not there is empty."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        handle = open_regular(path)
+        with os.fdopen(handle, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
     except OSError:
         return ""
 
@@ -246,7 +283,7 @@ def read_json(path: Path) -> object:
     import json  # noqa: PLC0415 - not every command reads one
 
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(read_bytes(path))
     except (OSError, ValueError, RecursionError):
         return None
 
@@ -270,6 +307,21 @@ def remove_empty(directory: Path, below: Path) -> None:
         while directory != below and directory.is_relative_to(below):
             directory.rmdir()
             directory = directory.parent
+
+
+def remove_tree(directory: Path) -> list[str]:
+    """Remove a directory with all that is in it; say of what stays why it does."""
+    import shutil  # noqa: PLC0415 - few commands remove
+
+    faults: list[str] = []
+
+    def note(_: object, path: str, fault: tuple[object, object, object]) -> None:
+        error = fault[1]
+        if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+            faults.append(f"{path}: {error.strerror}")
+
+    shutil.rmtree(directory, onerror=note)
+    return faults
 
 
 def lock(path: Path) -> int | None:
@@ -299,7 +351,7 @@ def lock(path: Path) -> int | None:
 def is_locked(path: Path) -> bool:
     """Tell whether some process holds the lock of this file."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        handle = open_regular(path)
     except OSError:
         return False
     try:

@@ -51,7 +51,8 @@ class Attendance:
         chronicle: the files of its session.
         settings: for the place of Codex's rollouts.
         notifier: whose hooks are children of this process too.
-        on_session: what is called once with the thread id that Codex announces.
+        on_session: what is called with the thread id that Codex announces, until it
+            says that this is done.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Attendance:
         chronicle: Chronicle,
         settings: Config,
         notifier: Notifier,
-        on_session: Callable[[str], None],
+        on_session: Callable[[str], bool],
     ) -> None:
         self._keeper = keeper
         self._chronicle = chronicle
@@ -184,8 +185,7 @@ class Attendance:
             self._write(written)
         thread_id = self._watch.digest.thread_id
         if thread_id is not None and not self._is_announced:
-            self._is_announced = True
-            self._on_session(thread_id)
+            self._is_announced = self._on_session(thread_id)
 
     def _write(self, written: Written) -> None:
         self._chronicle.wrote(self._keeper.run, written.lines)

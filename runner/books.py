@@ -5,9 +5,11 @@ Each thread is counted once, and only for what lies in the run's own window.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from parsers import rollout
 from parsers.value import Value, replace
-from runner import clock
+from runner import artifacts, clock
 from runner.codex import home
 
 TYPE_CHECKING = False
@@ -18,8 +20,10 @@ if TYPE_CHECKING:
 
     from parsers.rollout import Rollout
 
+# Codex's last records come some moments after its last event.
+AFTERMATH = timedelta(seconds=10)
 # A header is one line that holds the model's base instructions too.
-_HEADER_BYTES = 1 << 20
+HEADER_BYTES = 1 << 20
 
 
 class Window(Value):
@@ -65,11 +69,19 @@ def open_books(
     return Books(
         thread=thread,
         agents=tuple(
-            agent
-            for each in agents
-            if (agent := _of_these_turns(each, own_turns)).calls
+            agent for each in agents if (agent := of_these_turns(each, own_turns)).calls
         ),
     )
+
+
+def of_these_turns(agent: Rollout, turns: set[str]) -> Rollout:
+    """Leave out what a sub-agent did for another run of the same session."""
+    calls = tuple(
+        call
+        for call in agent.calls
+        if call.root_turn_id is None or not turns or call.root_turn_id in turns
+    )
+    return replace(agent, calls=calls)
 
 
 def _agents(
@@ -90,7 +102,7 @@ def _agents(
 def _read(path: Path, window: Window, *, offset: int | None = None) -> Rollout | None:
     by_time = offset is None
     try:
-        with path.open("rb") as stream:
+        with artifacts.reader(path) as stream:
             return rollout.read(
                 stream,
                 from_offset=offset or 0,
@@ -107,21 +119,11 @@ def _spawned_since(codex_home: Path, session_id: str, window: Window) -> Iterato
         return
     for path in home.rollouts_since(codex_home, window.since):
         try:
-            with path.open("rb") as stream:
-                header = rollout.header(stream.readline(_HEADER_BYTES))
+            with artifacts.reader(path) as stream:
+                header = rollout.header(stream.readline(HEADER_BYTES))
         except OSError:
             continue
         if header is None or header.thread_id == session_id:
             continue
         if session_id in {header.session_id, header.parent_thread_id}:
             yield header.thread_id
-
-
-def _of_these_turns(agent: Rollout, turns: set[str]) -> Rollout:
-    """Leave out what a sub-agent did for another run of the same session."""
-    calls = tuple(
-        call
-        for call in agent.calls
-        if call.root_turn_id is None or not turns or call.root_turn_id in turns
-    )
-    return replace(agent, calls=calls)

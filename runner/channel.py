@@ -24,8 +24,10 @@ class Channel:
 
     def say(self, **message: object) -> None:
         """Send one message; a watcher that is gone or does not read misses it."""
+        # A full pipe may take a part of a long one; the next begins a line of its own.
+        line = f"\n{json.dumps(message)}\n"
         with contextlib.suppress(OSError):
-            os.write(self._descriptor, (json.dumps(message) + "\n").encode())
+            os.write(self._descriptor, line.encode())
 
 
 class Listener:
@@ -38,7 +40,7 @@ class Listener:
         os.set_blocking(descriptor, False)
 
     def heard(self) -> Iterator[Mapping[str, object]]:
-        """Yield the messages that have come since the last call."""
+        """Yield the messages that have come whole since the last call."""
         while self.is_open:
             try:
                 data = os.read(self.descriptor, 65536)
@@ -47,7 +49,9 @@ class Listener:
             if not data:
                 self.is_open = False
             *lines, self._rest = (self._rest + data).split(b"\n")
-            yield from map(json.loads, lines)
+            for line in lines:
+                with contextlib.suppress(ValueError):
+                    yield json.loads(line)
 
     def close(self) -> None:
         if self.descriptor >= 0:

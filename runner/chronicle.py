@@ -59,14 +59,17 @@ class Chronicle:
 
         Raises:
             FileFault: the directory cannot be moved; it is where it was.
+            LedgerFault: the index cannot be written; it is where it was.
         """
         was = session_files.pending(self._home, run.run_id)
         if Path(run.spec.log_dir) != was.runs:
             return None
         now = session_files.active(self._home, session_id)
-        # Somebody may have queued a prompt the moment the name was on record.
-        session_files.merge_mail(now, was)
-        session_files.move(was, now)
+        # Senders write their prompts in a transaction too: the name has been on record
+        # for a moment, and somebody may have queued one by it.
+        with self._ledger.database.transaction():
+            session_files.merge_mail(now, was)
+            session_files.move(was, now)
         return session_files.moved(run, now)
 
     def wrote(self, run: Run, lines: Iterable[bytes]) -> None:
@@ -196,7 +199,7 @@ def _digest_of(run: Run) -> Digest:
     digest = Digest()
     with (
         contextlib.suppress(OSError),
-        record.files_of(run.spec).events.open("rb") as stream,
+        artifacts.reader(record.files_of(run.spec).events) as stream,
     ):
         digest.read(stream)
     return digest
@@ -204,6 +207,6 @@ def _digest_of(run: Run) -> Digest:
 
 def _prompt_of(run: Run) -> bytes:
     try:
-        return record.files_of(run.spec).prompt.read_bytes()
+        return artifacts.read_bytes(record.files_of(run.spec).prompt)
     except OSError:
         return run.spec.task.encode(errors="replace")

@@ -6,12 +6,12 @@ last, by the caller. A fault in the accounts never costs the verdict.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 
 from parsers import summary
 from parsers.value import Value, replace
 from runner import accounts, artifacts, block, clock, record
+from runner.books import AFTERMATH
 from runner.codex.version import version_of
 from runner.errors import FileFault
 from runner.judge import Exit, judge, not_started
@@ -23,14 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from parsers.facts import Facts
     from runner.accounts import Accounts
     from runner.config import Config
     from runner.model import Run, Verdict
     from runner.store.ledger import Ledger
-
-
-# Codex's last records come some moments after its last event.
-_AFTERMATH = timedelta(seconds=10)
 
 
 class Closing(Value):
@@ -46,12 +43,25 @@ class Closing(Value):
     is_late: bool = False
 
 
-def conclude(run: Run, closing: Closing, ledger: Ledger, settings: Config) -> Run:
-    """Return a run as finished that Codex was started for; its files are complete."""
+def unheard(_: str) -> None:
+    """Take a warning that nobody waits for: the record has it."""
+
+
+def conclude(
+    run: Run,
+    closing: Closing,
+    ledger: Ledger,
+    settings: Config,
+    warn: Callable[[str], None] = unheard,
+) -> Run:
+    """Return a run as finished that Codex was started for; its files are complete.
+
+    `warn` is told of those that cannot be written.
+    """
     if run.spec.mode is Mode.RESUME:
         # A rollout names the version that opened its thread, not those that went on.
         run = replace(run, codex_version=version_of(run.spec.codex.bin, settings))
-    until = closing.at + _AFTERMATH if closing.is_late else None
+    until = closing.at + AFTERMATH if closing.is_late else None
     kept = _accounts(run, ledger, settings, until)
     verdict = judge(accounts.evidence_of(run, closing.exit, kept))
     version = run.codex_version or kept.codex_version
@@ -60,13 +70,19 @@ def conclude(run: Run, closing: Closing, ledger: Ledger, settings: Config) -> Ru
         session_id=run.session_id or kept.session_id,
         codex_version=version or version_of(run.spec.codex.bin, settings),
     )
-    return _write(named, verdict, closing, kept)
+    return _write(named, verdict, closing, kept, warn)
 
 
-def conclude_unstarted(run: Run, verdict: Verdict, warnings: Sequence[str] = ()) -> Run:
-    """Return a run as finished that Codex was never started for."""
+def conclude_unstarted(
+    run: Run,
+    verdict: Verdict,
+    warnings: Sequence[str] = (),
+    warn: Callable[[str], None] = unheard,
+) -> Run:
+    """Return a run as finished that Codex was never started for, as `conclude`."""
     closing = Closing(at=clock.now(), exit=Exit(), warnings=warnings)
-    return _write(run, verdict, closing, accounts.unknown("Codex was not started"))
+    kept = accounts.unknown("Codex was not started")
+    return _write(run, verdict, closing, kept, warn)
 
 
 def conclude_abandoned(run: Run, ended: Exit, ledger: Ledger, settings: Config) -> Run:
@@ -107,11 +123,25 @@ def _accounts(
         import traceback  # noqa: PLC0415 - a rare end
 
         fault = " ".join(traceback.format_exc(limit=-1).split())
-        facts = accounts.read_events(record.files_of(run.spec).events)
-        return replace(accounts.unknown("the accounts failed", facts), faults=(fault,))
+        kept = accounts.unknown("the accounts failed", _facts(run))
+        return replace(kept, faults=(fault,))
 
 
-def _write(run: Run, verdict: Verdict, closing: Closing, kept: Accounts) -> Run:
+def _facts(run: Run) -> Facts | None:
+    """Read what the events say; what the accounts have failed at may fail here too."""
+    try:
+        return accounts.read_events(record.files_of(run.spec).events)
+    except Exception:  # noqa: BLE001 - see _accounts
+        return None
+
+
+def _write(
+    run: Run,
+    verdict: Verdict,
+    closing: Closing,
+    kept: Accounts,
+    warn: Callable[[str], None],
+) -> Run:
     found = kept.to_json()
     warnings = {**kept.warnings, **dict.fromkeys(closing.warnings, 1)}
     found |= {"warnings": warnings, "left_running": list(closing.left_running)}
@@ -127,6 +157,8 @@ def _write(run: Run, verdict: Verdict, closing: Closing, kept: Accounts) -> Run:
         *_try(lambda: _write_summary(finished, whole)),
         *_try(lambda: _write_footer(finished)),
     ]
+    for fault in faults:
+        warn(fault)
     return _with_warnings(finished, faults)
 
 

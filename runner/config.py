@@ -23,6 +23,8 @@ HOOK_MARKER = "CODEX_RUNNER_HOOK"
 # Tells Codex and its tools which run they are of, and us whose they are when both
 # their parents and the supervisor are gone.
 RUN_MARKER = "CODEX_RUNNER_RUN"
+# In seconds; above it a poll's timeout overflows.
+_TEN_YEARS = 315_360_000
 
 
 class Config(Value):
@@ -92,9 +94,11 @@ def seconds(text: str, name: str) -> float | None:
         value = float(text)
     except ValueError:
         value = -1.0
-    # Ten years: above it a poll's timeout overflows, and NaN fails the comparison.
-    if not 0 <= value <= 315_360_000:  # noqa: PLR2004 - named by the comment
+    if not value >= 0:  # NaN is not
         message = f"{name}: {text!r} is not a number of seconds (0 means no limit)"
+        raise UsageError(message)
+    if value > _TEN_YEARS:
+        message = f"{name}: {text!r} is more than ten years (0 means no limit)"
         raise UsageError(message)
     return value or None
 

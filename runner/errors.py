@@ -2,8 +2,9 @@
 
 RunnerError
 ├── UsageError            2   the command line or a file it names is wrong
-│   └── NoSuchRunError    2   a run id that no ledger here knows
 ├── NoSuchTaskError       3   a task that no ledger here knows
+├── NoSuchRunError        3   a run that the index does not know, or no longer
+│   └── UnknownRunError   2   one that the command line names
 ├── TooLateError        124   what was waited for has not come in time
 ├── RunnerFault           1   the machine refused: a full disk, a missing right
 │   ├── FileFault         1   one file operation, with the path and the reason
@@ -34,11 +35,19 @@ class UsageError(RunnerError):
     exit_code = 2
 
 
-class NoSuchRunError(UsageError):
-    """Name a run id that neither the index nor the log directory knows."""
+class NoSuchRunError(RunnerError):
+    """Name a run that is not on record: mostly its session has just been removed."""
+
+    exit_code = 3
 
     def __init__(self, run_id: str, looked_in: str) -> None:
         super().__init__(f"no run {run_id!r} is known (looked in {looked_in})")
+
+
+class UnknownRunError(NoSuchRunError):
+    """Refuse a run id that neither the index nor the log directory knows."""
+
+    exit_code = 2
 
 
 class NoSuchTaskError(RunnerError):
@@ -77,11 +86,13 @@ class FileFault(RunnerFault):
 class LedgerFault(RunnerFault):
     """Report that the index database cannot be used."""
 
-    def __init__(self, path: Path | str, reason: str) -> None:
-        super().__init__(
-            f"cannot use the index {path}: {reason}"
-            " (CODEX_RUNNER_HOME names another state directory)"
-        )
+    def __init__(
+        self,
+        path: Path | str,
+        reason: str,
+        mend: str = "CODEX_RUNNER_HOME names another state directory",
+    ) -> None:
+        super().__init__(f"cannot use the index {path}: {reason} ({mend})")
 
 
 class SessionBusyError(RunnerError):

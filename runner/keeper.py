@@ -46,8 +46,8 @@ class Keeper:
         """Advance the run."""
         self.keep(self.run.advanced(event))
 
-    def keep(self, run: Run) -> None:
-        """Take the run as it is now."""
+    def keep(self, run: Run) -> bool:
+        """Take the run as it is now; tell whether the index has it so."""
         self.run = run
         try:
             self._stored = self._store(run)
@@ -55,6 +55,7 @@ class Keeper:
             self.warn(str(error))
             if run.is_finished:
                 self._store_apart(run)
+        return self._stored is run
 
     def _store_apart(self, run: Run) -> None:
         with contextlib.suppress(RunnerError):

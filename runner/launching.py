@@ -85,6 +85,7 @@ def prepare(commission: Commission, ledger: Ledger, settings: Config) -> Prepara
     run = Run(spec=spec, state=Prepared(launcher=proctable.this_process()))
     head = block.text([*block.announcement(run), ""]) + preamble(spec, settings) + "\n"
     made: list[Path] = []
+    guard = None
     try:
         artifacts.make_directory(files.directory, "--log-dir names another one")
         for path, content in (
@@ -104,8 +105,7 @@ def prepare(commission: Commission, ledger: Ledger, settings: Config) -> Prepara
         artifacts.remove([*made, files.meta])
         # Of a session that never came to be nothing is left, not even its directory.
         artifacts.remove_empty(files.directory, settings.state_home)
-        if lock is not None:
-            os.close(lock)
+        _close(guard, lock)
         raise
     return Preparation(run=run, guard=guard, session_lock=lock)
 
@@ -131,37 +131,31 @@ def launch(preparation: Preparation, settings: Config) -> Started:
     Raises:
         RunnerFault: the machine cannot start another process; `abandon` tells so.
     """
-    hear, say = os.pipe()
-    handed = [say, preparation.guard]
-    if preparation.session_lock is not None:
-        handed.append(preparation.session_lock)
-    orders = Orders(
-        run_id=preparation.run.run_id,
-        channel=say,
-        guard=preparation.guard,
-        session_lock=preparation.session_lock,
-    )
+    guard, lock = preparation.guard, preparation.session_lock
+    hear = say = log = None
     try:
+        hear, say = os.pipe()
         log = os.open(
             record.files_of(preparation.run.spec).log, os.O_WRONLY | os.O_APPEND
         )
-        handed.append(log)
+        orders = Orders(
+            run_id=preparation.run.run_id, channel=say, guard=guard, session_lock=lock
+        )
         pid = process.start(
             process.Launch(
                 argv=orders.to_argv(),
                 environment=settings.environment,
                 stdout=log,
                 stderr=log,
-                keep=tuple(handed),
+                keep=tuple(each for each in (say, guard, lock) if each is not None),
                 blocked=(*STOP_SIGNALS, STOP_ORDER),
             )
         )
     except OSError as error:
-        os.close(hear)
+        _close(hear)
         raise SupervisorFault(error) from error
     finally:
-        for descriptor in handed:
-            os.close(descriptor)
+        _close(say, guard, lock, log)
     return Started(
         run_id=preparation.run.run_id,
         supervisor=proctable.child(pid),
@@ -181,6 +175,12 @@ def abandon(
     over = conclude_unstarted(run, not_started(1, reason))
     Chronicle(ledger, settings.state_home, lambda _: None).ended(over, None)
     ledger.store(run, over)
+
+
+def _close(*descriptors: int | None) -> None:
+    for each in descriptors:
+        if each is not None:
+            os.close(each)
 
 
 def _session_lock(spec: Spec, ledger: Ledger, settings: Config) -> int | None:

@@ -11,10 +11,18 @@ import contextlib
 import os
 
 from parsers.value import replace
-from runner import artifacts, clock, launching, model, session_files, session_lock
+from runner import (
+    artifacts,
+    clock,
+    launching,
+    model,
+    session_files,
+    session_lock,
+    whereabouts,
+)
 from runner.errors import AlreadyDeliveredError, FileFault, RunnerError
 from runner.model import Mode, Outcome, Report, SessionId
-from runner.prompt import preview
+from runner.prompt import is_quit, preview
 from runner.settle import settle
 
 TYPE_CHECKING = False
@@ -26,9 +34,8 @@ if TYPE_CHECKING:
     from runner.model import Run, Spec
     from runner.session_files import SessionFiles
     from runner.store.ledger import Ledger
-    from runner.store.mail import Mail
+    from runner.store.mail import Mail, Skipped
 
-QUIT = b"/quit"
 # A prompt whose run does not come to be (no such binary) is not tried for ever.
 _ATTEMPTS = 3
 _HOLDING = (Outcome.USAGE_LIMITED, Outcome.AUTH_FAILED)
@@ -38,54 +45,112 @@ def put(session_id: str, prompt: bytes, ledger: Ledger, state_home: Path) -> int
     """Add a prompt to the mailbox of a session; it is on the disk when this returns.
 
     Raises:
+        ArchivedError: the session has been put away.
+        NoSuchTaskError: there is none of this id any more.
         RunnerFault: the disk or the index refuses; nothing is queued.
     """
     files = session_files.active(state_home, session_id)
+    written: list[int] = []
 
     def write(mail_id: int) -> None:
         path = files.mail(mail_id)
         artifacts.make_directory(path.parent)
         artifacts.replace(path, prompt)
+        written.append(mail_id)
 
     # A file that the index does not know of is left alone: a sender was killed before
     # its commit, or the index was made anew.
     above = files.last_mail
-    at = clock.now()
-    return ledger.mail.put(session_id, preview(prompt), at, write, above=above)
+    task, at = preview(prompt), clock.now()
+    entry = (task, clock.iso(at))
+    try:
+        return ledger.mail.put(session_id, task, at, write, above=above)
+    except RunnerError:
+        for mail_id in written:
+            if _is_queued(mail_id, session_id, entry, files, ledger):
+                return mail_id
+        raise
 
 
-def skip(session_id: str, ledger: Ledger, state_home: Path) -> list[Mail]:
-    """Take all that waits out of the mailbox of a session, and return it.
+def _is_queued(
+    mail_id: int,
+    session_id: str,
+    entry: tuple[str, str],
+    files: SessionFiles,
+    ledger: Ledger,
+) -> bool:
+    """Tell whether a prompt waits whose commit seems to have failed.
+
+    If not, its file goes: else `verify` would take it for one that was queued, beside
+    the one that its sender sends again.
+    """
+    # Nobody else can be about to use the number meanwhile.
+    with contextlib.suppress(RunnerError), ledger.database.transaction():
+        row = ledger.mail.find(mail_id)
+        if row is not None and (row.task, row.queued_at) == entry:
+            return True
+        if row is None or row.session_id != session_id:
+            artifacts.remove([files.mail(mail_id)])
+    return False
+
+
+def skip(
+    session_id: str, ledger: Ledger, state_home: Path, up_to: int | None = None
+) -> Skipped:
+    """Take what waits out of the mailbox of a session, and return it.
 
     The names of the files say so too: else an index that is made anew from them would
     deliver what was skipped. One that is not there, or cannot be renamed, is no reason
     not to skip it.
 
+    Args:
+        session_id: whose mailbox.
+        ledger: the index.
+        state_home: where the files are.
+        up_to: the number of the last prompt that is meant, None for all.
+
     Raises:
-        LedgerFault: the index cannot be written.
+        LedgerFault: the index cannot be written; all waits as before.
     """
+    marked: dict[int, SessionFiles] = {}
 
     def mark(mail: Mail) -> None:
         files = session_files.found(state_home, session_id)
         if files is not None:
             with contextlib.suppress(OSError):
                 files.mail(mail.mail_id).rename(files.skipped(mail.mail_id))
+                marked[mail.mail_id] = files
 
-    return ledger.mail.skip(session_id, mark)
+    try:
+        return ledger.mail.skip(session_id, mark, up_to)
+    except BaseException:
+        _unmark(marked, ledger)
+        raise
+
+
+def _unmark(marked: dict[int, SessionFiles], ledger: Ledger) -> None:
+    """Give the files of prompts that wait all the same their names again."""
+    with contextlib.suppress(RunnerError), ledger.database.transaction():
+        for mail_id, files in marked.items():
+            row = ledger.mail.find(mail_id)
+            if row is not None and row.state == "waiting":
+                with contextlib.suppress(OSError):
+                    files.skipped(mail_id).rename(files.mail(mail_id))
 
 
 def hold_of(last: Run, first: Mail) -> str | None:
     """Say why the first waiting prompt is not delivered by itself; None when it is.
 
     After a usage limit or a refused login every further prompt would be used up for
-    nothing: it waits until the limit is over, or until somebody sends on purpose.
+    nothing: it waits until the limit is over, or until somebody sends on purpose. The
+    end of the session uses nothing up.
     """
     if last.session is None:
         return "Codex has never named a thread"
     if first.attempts >= _ATTEMPTS:
         error = last.verdict.error if last.verdict else None
         return f"Codex could not be started for it {first.attempts} times: {error}"
-    if last.outcome not in _HOLDING:
+    if last.outcome not in _HOLDING or first.is_quit:
         return None
     resets_at = _resets_at(last)
     if resets_at is None:
@@ -121,14 +186,14 @@ def deliver(
     )
     if isinstance(taken, session_lock.Busy):
         return None
-    try:
+    with taken:
         last = _last_run(session_id, ledger, settings)
         mail = next(iter(ledger.mail.waiting(session_id)), None)
         if mail is None or last is None or not last.is_finished:
             return None
         if hold_of(last, mail) and not (is_asked and last.session):
             return None
-        files = session_files.active(settings.state_home, session_id)
+        files = whereabouts.files_of(session_id, ledger, settings.state_home)
         commission = launching.Commission(
             spec=replace(
                 next_spec(last, pattern_of(last, ledger), mail.task, files),
@@ -139,8 +204,6 @@ def deliver(
         )
         session_lock.inscribe(taken, commission.spec.run_id)
         return _obey_or_start(commission, ledger, settings)
-    finally:
-        os.close(taken.descriptor)
 
 
 def _obey_or_start(
@@ -148,8 +211,9 @@ def _obey_or_start(
 ) -> Started | None:
     """Give a prompt to Codex; one that ends the session is for us."""
     session = commission.spec.resume_session
-    if session is not None and commission.prompt.strip() == QUIT:
-        os.close(commission.lock or -1)
+    if session is not None and is_quit(commission.prompt):
+        if commission.lock is not None:
+            os.close(commission.lock)
         skip(session, ledger, settings.state_home)
         return None
     try:
@@ -238,7 +302,7 @@ def _resets_at(last: Run) -> float | None:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return artifacts.read_bytes(path)
     except OSError as error:
         mend = "codex-tasks stop skips what waits"
         raise FileFault("read the prompt", path, error, mend) from error

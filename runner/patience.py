@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner import clock
+from runner import artifacts, clock
 from runner.codex import home
 from runner.judge import Cause
 
@@ -76,6 +76,6 @@ class Patience:
 def _holds_news(path: Path, start: int, end: int) -> bool:
     if end <= start:
         return False
-    with path.open("rb") as file:
+    with artifacts.reader(path) as file:
         file.seek(start)
         return any(_NO_PROGRESS not in line[:_HEAD_BYTES] for line in file)

@@ -54,3 +54,8 @@ def preview(prompt: bytes) -> str:
     return prompt[: PREVIEW_CHARACTERS * 4].decode(errors="replace")[
         :PREVIEW_CHARACTERS
     ]
+
+
+def is_quit(prompt: bytes) -> bool:
+    """Tell whether a prompt ends its session instead of being given to Codex."""
+    return prompt.strip() == b"/quit"

@@ -1,6 +1,6 @@
 """The record of a run as JSON: the meta file and the index hold the same object.
 
-Pure. `from_json(to_json(run)) == run` for every run.
+Pure. Reading a record back and writing it again gives the same record.
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ import contextlib
 import os
 from pathlib import Path
 
+from parsers import uuids
 from parsers.value import Value, replace
 from runner import artifacts
-from runner.codex import home
 from runner.errors import FileFault
 
 TYPE_CHECKING = False
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 PENDING = ".pending"
 ARCHIVE = "archive"
+REMOVED = ".removed-"
 _RUNS = "runs"
 _BUCKETS_DEEP = 3
 _NOT_SESSIONS = (ARCHIVE, "locks")
@@ -87,7 +88,7 @@ def pending(state_home: Path, run_id: str) -> SessionFiles:
 
 def active(state_home: Path, session_id: str) -> SessionFiles:
     """Name the files of a session in use: of a thread, or of a run without one."""
-    if home.UUID.fullmatch(session_id):
+    if uuids.UUID.fullmatch(session_id):
         return SessionFiles(state_home / session_id)
     return pending(state_home, session_id)
 
@@ -102,6 +103,29 @@ def placed(state_home: Path, session_id: str, archived_in: str | None) -> Sessio
     if archived_in is None:
         return active(state_home, session_id)
     return SessionFiles(state_home / archived_in)
+
+
+def archived_in(state_home: Path, files: SessionFiles) -> str | None:
+    """Say of a directory what the index would: None for that of a session in use."""
+    place = files.directory.relative_to(state_home)
+    return str(place) if place.parts[0] == ARCHIVE else None
+
+
+def aside(state_home: Path, name: str) -> SessionFiles:
+    """Name the place of a directory that is being removed."""
+    return SessionFiles(state_home / f"{REMOVED}{name}-{os.urandom(4).hex()}")
+
+
+def put_aside(state_home: Path, name: str) -> SessionFiles | None:
+    """Find a directory of this name that was to be removed, the last one to be."""
+    found = [*state_home.glob(f"{REMOVED}{name}-*")]
+    last = max(found, key=lambda path: path.stat().st_ctime, default=None)
+    return None if last is None else SessionFiles(last)
+
+
+def is_aside(files: SessionFiles) -> bool:
+    """Tell whether a directory was to be removed."""
+    return files.directory.name.startswith(REMOVED)
 
 
 def found(state_home: Path, session_id: str) -> SessionFiles | None:
@@ -147,8 +171,25 @@ def located(state_home: Path, run: Run) -> Run:
     was = of_run(state_home, run)
     if was is None or artifacts.is_directory(was.runs):
         return run
-    now = found(state_home, run.key)
+    now = found(state_home, run.key) or _holding(state_home, run.run_id)
     return run if now is None else moved(run, now)
+
+
+def _holding(state_home: Path, run_id: str) -> SessionFiles | None:
+    """Find the directory that a run's record lies in, whatever it is called.
+
+    It looks into every directory: the last resort, where all else has failed.
+    """
+    name = f"{artifacts.PREFIX}{run_id}.meta.json"
+    tops = (state_home, state_home / PENDING, *buckets(state_home))
+    places = (
+        SessionFiles(top / each)
+        for top in tops
+        for each in artifacts.names(top)
+        if not each.startswith(".")
+    )
+    there = (each for each in places if artifacts.status(each.runs / name) is not None)
+    return next(there, None)
 
 
 def moved(run: Run, to: SessionFiles) -> Run:
@@ -167,6 +208,21 @@ def move(was: SessionFiles, now: SessionFiles) -> None:
     except OSError as error:
         doing = f"move {was.directory} to"
         raise FileFault(doing, now.directory, error) from error
+
+
+@contextlib.contextmanager
+def moving(was: SessionFiles, now: SessionFiles) -> Iterator[None]:
+    """Have a session elsewhere, and back where it was when the block fails.
+
+    Raises:
+        FileFault: it cannot be moved; it is where it was.
+    """
+    move(was, now)
+    try:
+        yield
+    except Exception:
+        move(now, was)
+        raise
 
 
 def merge_mail(of: SessionFiles, to: SessionFiles) -> None:

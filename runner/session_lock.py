@@ -26,9 +26,15 @@ _PACE_SECONDS = 0.01
 
 
 class Held(Value, kw_only=False):
-    """The lock is ours, as long as this descriptor is open."""
+    """The lock is ours, as long as this descriptor is open: to the end of a `with`."""
 
     descriptor: int
+
+    def __enter__(self) -> None:
+        """Keep the lock that has been taken."""
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.descriptor)
 
 
 class Busy(Value, kw_only=False):
@@ -101,6 +107,6 @@ def take_patiently(
 
 def _holder(path: Path) -> str:
     try:
-        return path.read_text(encoding="ascii") or "?"
+        return artifacts.read_bytes(path).decode("ascii") or "?"
     except (OSError, ValueError):
         return "?"

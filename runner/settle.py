@@ -8,7 +8,7 @@ import os
 from parsers.value import replace
 from runner import config, record, session_files, session_lock
 from runner.errors import FileFault, LedgerFault, RunnerError, StaleStateError
-from runner.liveness import Life, life_of
+from runner.liveness import Life, codex_of, life_of
 from runner.store.ledger import read_meta
 
 TYPE_CHECKING = False
@@ -37,14 +37,18 @@ def settle(
         run: the run as it was read.
         ledger: the index.
         settings: for the place of Codex's rollouts and the state directory.
-        ended: why it is over, when the caller has ended it.
+        ended: why it is over, when the caller has ended it in a supervisor's place.
         holds_session: the caller has the lock of its session.
 
     Raises:
+        NoSuchRunError: it has been removed since.
         RunnerFault: the record cannot be read.
     """
     run = session_files.located(settings.state_home, run)
-    if run.is_finished or (life := life_of(run)) is Life.SUPERVISOR:
+    if run.is_finished:
+        return run
+    life = life_of(run) if ended is None else _life_without_supervisor(run)
+    if life is Life.SUPERVISOR:
         return run
     if life is Life.CODEX:
         return _named(run, ledger, settings)
@@ -56,14 +60,22 @@ def settle(
     from runner import conclude  # noqa: PLC0415 - 40 ms, only where one was left
     from runner.judge import Exit  # noqa: PLC0415
 
-    run = _named(run, ledger, settings)
+    told = _told_by_meta(run)
+    # The meta file may be all that has the verdict: it stays as it is.
+    run = _named(run, ledger, settings, with_meta=told is None)
     theirs = config.at_codex_home(settings, run.spec.codex_home)
-    finished = _told_by_meta(run) or conclude.conclude_abandoned(
-        run, ended or Exit(), ledger, theirs
+    finished = (
+        replace(told, spec=run.spec, session_id=told.session_id or run.session_id)
+        if told is not None
+        else conclude.conclude_abandoned(run, ended or Exit(), ledger, theirs)
     )
     with contextlib.suppress(RunnerError):
         _tell_session(finished, ledger, settings, holds_session=holds_session)
     return _on_record(run, finished, ledger)
+
+
+def _life_without_supervisor(run: Run) -> Life:
+    return Life.CODEX if codex_of(run) else Life.NONE
 
 
 def _on_record(run: Run, finished: Run, ledger: Ledger) -> Run:
@@ -80,21 +92,28 @@ def _on_record(run: Run, finished: Run, ledger: Ledger) -> Run:
         return finished
 
 
-def _named(run: Run, ledger: Ledger, settings: Config) -> Run:
+def _named(
+    run: Run, ledger: Ledger, settings: Config, *, with_meta: bool = True
+) -> Run:
     """Give a session its name when its supervisor has died before it could."""
     from runner import chronicle  # noqa: PLC0415 - see settle
 
     home = settings.state_home
     files = session_files.of_run(home, run)
-    if files is None or files != session_files.pending(home, run.run_id):
+    if files is None:
+        return run
+    is_unnamed = files == session_files.pending(home, run.run_id)
+    if not is_unnamed and run.session is not None:
         return run
     session = run.session or chronicle.thread_of(run)
     if session is None:
         return run
     writer = chronicle.Chronicle(ledger, home, lambda _: None)
     try:
-        known = ledger.store(run, replace(run, session_id=session))
-        return ledger.store(known, writer.name(known, session) or known)
+        named = replace(run, session_id=session)
+        known = ledger.store(run, named, with_meta=with_meta)
+        moved = writer.name(known, session) or known
+        return ledger.store(known, moved, with_meta=with_meta)
     except RunnerError:
         # Another reader was faster, or the disk refuses: the next one tries again.
         return session_files.located(home, ledger.find(run.run_id))

@@ -60,5 +60,7 @@ def _why_not(error: OSError, program: str) -> tuple[int, str]:
             " (npm install -g @openai/codex installs it, --codex-bin names it)"
         )
     if is_program:
+        if os.sep in program and Path(program).is_dir():
+            reason = "it is a directory"
         return EXIT_NOT_EXECUTABLE, (f"codex binary cannot be run: {program}: {reason}")
     return 1, f"cannot start Codex: {os.fsdecode(error.filename)}: {reason}"

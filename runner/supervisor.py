@@ -25,7 +25,6 @@ from runner.model import (
     Claimed,
     Launched,
     Outcome,
-    SessionId,
     Verdict,
 )
 from runner.orders import STOP_ORDER, STOP_SIGNALS, read
@@ -37,8 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
-    from runner.chronicle import Chronicle
     from runner.config import Config
+    from runner.model import SessionId
     from runner.notify import Notifier
     from runner.orders import Orders
 
@@ -101,7 +100,9 @@ def _attend(
     from runner import conclude  # noqa: PLC0415
     from runner.attend import Attendance  # noqa: PLC0415
     from runner.chronicle import Chronicle  # noqa: PLC0415
+    from runner.naming import Naming  # noqa: PLC0415
     from runner.notify import Notifier  # noqa: PLC0415
+    from runner.store import prices  # noqa: PLC0415
 
     chronicle = Chronicle(keeper.ledger, settings.state_home, keeper.warn)
     chronicle.began(keeper.run)
@@ -109,12 +110,15 @@ def _attend(
     keeper.channel.say(launched=True)
     notifier = Notifier(settings, keeper.warn)
     notifier.started(keeper.run)
+    if trouble := prices.trouble(settings.state_home):
+        keeper.warn(trouble)  # before the run is over it can still be mended
+    naming = Naming(keeper, chronicle, settings)
     attendance = Attendance(
         keeper,
         chronicle,
         settings,
         notifier,
-        lambda thread_id: _own(SessionId(thread_id), keeper, chronicle, settings),
+        naming.name,
     )
     ended = attendance.attend(codex, inbox)
     at = clock.now()
@@ -122,9 +126,10 @@ def _attend(
     closing = conclude.Closing(
         at=at, exit=ended, left_running=left, warnings=keeper.warnings
     )
-    run = conclude.conclude(keeper.run, closing, keeper.ledger, settings)
+    run = conclude.conclude(keeper.run, closing, keeper.ledger, settings, keeper.warn)
     chronicle.ended(run, attendance.answer)
-    keeper.keep(run)
+    if keeper.keep(run):
+        naming.finish()
     _close(keeper, notifier, inbox, settings)
 
 
@@ -161,7 +166,7 @@ def _close_unstarted(
     from runner.chronicle import Chronicle  # noqa: PLC0415
     from runner.notify import Notifier  # noqa: PLC0415
 
-    run = conclude.conclude_unstarted(keeper.run, verdict, keeper.warnings)
+    run = conclude.conclude_unstarted(keeper.run, verdict, keeper.warnings, keeper.warn)
     Chronicle(keeper.ledger, settings.state_home, keeper.warn).ended(run, None)
     keeper.keep(run)
     _close(keeper, Notifier(settings, keeper.warn), inbox, settings)
@@ -214,33 +219,6 @@ def _note_rollout(keeper: Keeper, settings: Config) -> None:
     if path is not None:
         with contextlib.suppress(OSError):
             keeper.run = replace(keeper.run, rollout_offset=path.stat().st_size)
-
-
-def _own(
-    session: SessionId, keeper: Keeper, chronicle: Chronicle, settings: Config
-) -> None:
-    """Take the lock of the session that Codex announced, then publish its id.
-
-    In this order nobody can ask for the session before it is ours. Its directory gets
-    its name last: whoever finds the record but not the files looks for them there.
-    """
-    if keeper.run.spec.resume_session != session:
-        with contextlib.suppress(RunnerError):
-            taken = session_lock.take(
-                settings.state_home, keeper.ledger, session, keeper.run.run_id
-            )
-            if isinstance(taken, session_lock.Held):
-                keeper.session_locks.append(taken.descriptor)
-    keeper.keep(replace(keeper.run, session_id=session))
-    try:
-        named = chronicle.name(keeper.run, session)
-    except RunnerError as error:
-        keeper.warn(str(error))
-        named = None
-    if named is not None:
-        keeper.keep(named)
-        chronicle.note(named)
-    keeper.channel.say(session=session)
 
 
 def run() -> NoReturn:

@@ -13,6 +13,7 @@ from parsers.digest import Digest
 from parsers.lines import LineBuffer
 from parsers.transcript import render, render_stderr
 from parsers.value import Value
+from runner import artifacts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Tail:
     @property
     def has_grown(self) -> bool:
         """Whether there may be something to read: asking costs less than to try it."""
-        return self._handle is None or os.fstat(self._handle).st_size > self._offset
+        return self._handle is None or os.fstat(self._handle).st_size != self._offset
 
     def open(self) -> int:
         """Open the file, if that has not been done, and return its descriptor.
@@ -58,7 +59,7 @@ class Tail:
             OSError: it cannot be opened.
         """
         if self._handle is None:
-            self._handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            self._handle = artifacts.open_regular(self.path)
             if self._offset:
                 os.lseek(self._handle, self._offset, os.SEEK_SET)
         return self._handle
@@ -74,6 +75,8 @@ class Tail:
         if not self.try_open():
             return
         handle = self.open()
+        if os.fstat(handle).st_size < self._offset:
+            self._begin_anew(handle)
         for _ in range(_CHUNKS_AT_ONCE):
             data = os.read(handle, _CHUNK)
             self.has_more = bool(data)
@@ -81,6 +84,11 @@ class Tail:
                 return
             self._offset += len(data)
             yield from self._buffer.feed(data)
+
+    def _begin_anew(self, handle: int) -> None:
+        """Go back to the beginning: somebody has emptied the file."""
+        self._offset = os.lseek(handle, 0, os.SEEK_SET)
+        self._buffer = LineBuffer()
 
     def rest(self) -> bytes:
         """Return a last line that has no end."""
@@ -104,7 +112,7 @@ def last_lines(path: Path, count: int, *, with_rest: bool) -> tuple[int, int]:
         The offset of the first of them, and how many they are.
     """
     try:
-        with path.open("rb") as stream:
+        with artifacts.reader(path) as stream:
             end = stream.seek(0, os.SEEK_END)
             if not with_rest:
                 end = next(_newlines_before(end, stream), -1) + 1

@@ -32,8 +32,9 @@ elapsed_seconds=, codex_session_id=, outcome=, log_file=, meta_file=, summary_fi
 summary_json=. Notes for people go to standard error.
 
 exit codes: 0 succeeded; 1 failed; 2 wrong usage; 75 the session is busy; 124 timed out
-or stalled; 126 and 127 Codex cannot be run or found; 130 and 143 stopped by INT or
-TERM; 141 the reader of standard output is gone (the run goes on); else Codex's own.
+or stalled; 126 and 127 Codex cannot be run or found; 130 and 143 interrupted by INT or
+TERM; 143 stopped by codex-tasks stop, too; 141 the reader of standard output is gone
+(the run goes on); else Codex's own.
 """
 
 

@@ -75,7 +75,7 @@ def whole_parser() -> argparse.ArgumentParser:
         description="Start sessions of Codex in the background and manage them by id.",
         epilog=f"{_TASK}\n{_EXIT_CODES}",
     )
-    parser.add_general()
+    parser.add_general(has_script=False)
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", parser_class=Parser
     )

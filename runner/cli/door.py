@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from runner.config import Config
 
 _WIDTH = 88
+# What may be empty, or is refused in words of its own.
+_MAY_BE_EMPTY = ("TEXT", "TITLE", "PROMPT", "TASK", "RUN_ID")
+_MISSING = "the following arguments are required: "
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:
@@ -64,6 +67,8 @@ class Parser(argparse.ArgumentParser):
         hint = f"{self.prog} --help lists what there is"
         if message.endswith("expected one argument"):
             hint = "a value that starts with - is given as --option=VALUE"
+        elif message.startswith(_MISSING) and not message.startswith(f"{_MISSING}-"):
+            hint += "; a word that starts with - stands behind --"
         text = f"{message} ({hint})"
         raise UsageError(text)
 
@@ -72,23 +77,33 @@ class Parser(argparse.ArgumentParser):
         Output().text(message)
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> object:
+        if "" in arg_strings and action.metavar not in _MAY_BE_EMPTY:
+            # A script's empty variable; it must not stand for what it is not.
+            name = "/".join(action.option_strings) or action.metavar
+            message = f"{name} is empty: give it a value, or leave it out"
+            raise UsageError(message)
         # Python 3.11 drops a `--` that is an option's value (`--task=--`).
         if arg_strings == ["--"] and action.option_strings and action.nargs is None:
             return self._get_value(action, "--")
         return super()._get_values(action, arg_strings)
 
-    def add_general(self) -> None:
-        """Add the options that every command has."""
+    def add_general(self, *, has_script: bool = True) -> None:
+        """Add the options that every command has.
+
+        Args:
+            has_script: a script can be made of the options alone to complete them.
+        """
         add = self.add_argument_group("general").add_argument
-        add(
-            "--print-completion",
-            metavar="SHELL",
-            choices=("bash", "zsh", "tcsh"),
-            action=_PrintCompletion,
-            dest=argparse.SUPPRESS,
-            default=argparse.SUPPRESS,
-            help="print a completion script for bash, zsh or tcsh",
-        )
+        if has_script:
+            add(
+                "--print-completion",
+                metavar="SHELL",
+                choices=("bash", "zsh", "tcsh"),
+                action=_PrintCompletion,
+                dest=argparse.SUPPRESS,
+                default=argparse.SUPPRESS,
+                help="print a completion script for bash, zsh or tcsh",
+            )
         add("--version", action="version", version=f"{self.prog} {VERSION}")
 
 
@@ -124,6 +139,9 @@ def enter(command: Callable[[Config], int]) -> int:
         render.note(str(error))
         return error.exit_code
     except OSError as error:
+        if _is_nowhere(error):
+            render.note("the current directory is gone: change to one that exists")
+            return UsageError.exit_code
         # What no module has a better word for: a name that is too long, a right
         # that is missing on the way to a directory.
         place = f"{os.fsdecode(error.filename)}: " if error.filename else ""
@@ -131,3 +149,14 @@ def enter(command: Callable[[Config], int]) -> int:
         return 1
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+
+
+def _is_nowhere(error: OSError) -> bool:
+    """Tell of a relative path that has nothing to begin at."""
+    if not isinstance(error, FileNotFoundError) or error.filename is not None:
+        return False
+    try:
+        os.getcwd()  # noqa: PTH109 - pathlib would do no more
+    except FileNotFoundError:
+        return True
+    return False

@@ -15,11 +15,14 @@ from runner.errors import RunnerError, UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from runner.config import Config
 
 PROG = "parse_codex_run"
+_FIGURES = ("time", "tokens", "cost")
+_COLUMNS = ("run", "outcome", *_FIGURES, "task")
+_TASK_WIDTH = 60
 _EPILOG = """\
 examples:
   parse_codex_run --log runs/codex-run-20261120-101201-512345-9f3a1c07.events.jsonl
@@ -137,9 +140,30 @@ def _show(found: list[dict[str, object]], wanted: str) -> None:
     if wanted == "json":
         output.lines(render.compact(each) for each in found)
     elif render.is_terminal() and len(found) > 1:
-        render.table(found)
+        from runner.cli import shown  # noqa: PLC0415 - on a terminal only
+
+        whole = [name for name in _COLUMNS if name != "task"]
+        cells = zip(*map(_cells, found), strict=True)
+        columns = dict(zip(_COLUMNS, cells, strict=True))
+        shown.table([columns], whole, right=_FIGURES)
     else:
         output.lines(render.summary_line(each) for each in found)
+
+
+def _cells(found: Mapping[str, object]) -> list[str]:
+    usage, cost = found.get("token_usage"), found.get("cost")
+    tokens = usage.get("total_tokens") if isinstance(usage, dict) else None
+    usd = cost.get("usd") if isinstance(cost, dict) else None
+    seconds = found.get("elapsed_seconds")
+    task = str(found.get("task") or "")
+    return [
+        str(found.get("run_id") or "-"),
+        str(found.get("outcome") or "-"),
+        f"{seconds:.1f} s" if isinstance(seconds, int | float) else "-",
+        f"{tokens:,}" if isinstance(tokens, int) else "-",
+        f"${usd:.4f}" if isinstance(usd, float) else "-",
+        render.visible(" ".join(task.split()))[:_TASK_WIDTH],
+    ]
 
 
 if __name__ == "__main__":

@@ -16,21 +16,8 @@ from runner.errors import RunnerFault
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from typing import Literal
 
     from runner.service.doctor import Check
-
-    Justify = Literal["left", "right"]
-
-_TASK_WIDTH = 60
-_COLUMNS: dict[str, Justify] = {
-    "run": "left",
-    "outcome": "left",
-    "time": "right",
-    "tokens": "right",
-    "cost": "right",
-    "task": "left",
-}
 
 
 class ReaderGoneError(Exception):
@@ -90,12 +77,14 @@ def is_terminal() -> bool:
 def note(text: str, *, is_interrupting: bool = False) -> None:
     """Say something to people in one line, on standard error; nobody has to listen.
 
+    What a caller or a model has put into a name or a text is shown, not obeyed.
+
     Args:
         text: the line.
         is_interrupting: a terminal may just have shown a `^C` where it would begin.
     """
     name = Path(sys.argv[0]).name.removesuffix(".py")
-    line = " ".join(f"{name}: {text}".splitlines())
+    line = visible(" ".join(f"{name}: {text}".splitlines()))
     if is_interrupting and os.isatty(2):
         line = f"\n{line}"
     with contextlib.suppress(OSError):
@@ -118,9 +107,11 @@ def compact(value: object) -> str:
 def doctor_lines(checks: Sequence[Check]) -> list[str]:
     """Write findings for people, one line each, with the mend."""
     return [
-        f"{'ok  ' if check.is_good else 'FAIL'} {check.name}:"
-        f" {' '.join(check.detail.split())}"
-        + (f" -> {check.mend}" if check.mend else "")
+        visible(
+            f"{'ok  ' if check.is_good else 'FAIL'} {check.name}:"
+            f" {' '.join(check.detail.split())}"
+            + (f" -> {check.mend}" if check.mend else "")
+        )
         for check in checks
     ]
 
@@ -139,33 +130,3 @@ def summary_line(found: Mapping[str, object]) -> str:
     from parsers.summary import one_line  # noqa: PLC0415 - only to parse
 
     return one_line(found)
-
-
-def table(found: Sequence[Mapping[str, object]]) -> None:
-    """Show summaries as a table on the terminal."""
-    from rich.console import Console  # noqa: PLC0415 - 30 ms, on a terminal only
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    shown = Table(box=None, pad_edge=False)
-    for name, justify in _COLUMNS.items():
-        shown.add_column(name, justify=justify, overflow="fold")
-    for each in found:
-        shown.add_row(*map(Text, _cells(each)))
-    Console().print(shown)
-
-
-def _cells(found: Mapping[str, object]) -> list[str]:
-    usage, cost = found.get("token_usage"), found.get("cost")
-    tokens = usage.get("total_tokens") if isinstance(usage, dict) else None
-    usd = cost.get("usd") if isinstance(cost, dict) else None
-    seconds = found.get("elapsed_seconds")
-    task = str(found.get("task") or "")
-    return [
-        str(found.get("run_id") or "-"),
-        str(found.get("outcome") or "-"),
-        f"{seconds:.1f} s" if isinstance(seconds, int | float) else "-",
-        f"{tokens:,}" if isinstance(tokens, int) else "-",
-        f"${usd:.4f}" if isinstance(usd, float) else "-",
-        visible(" ".join(task.split()))[:_TASK_WIDTH],
-    ]

@@ -1,9 +1,10 @@
-"""How sessions look to people: blocks, tables, times."""
+"""How sessions and runs look to people: blocks, tables, times."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from datetime import datetime
 
 from runner import artifacts, clock, task_json
@@ -15,13 +16,22 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser
     from collections.abc import Collection, Iterator, Mapping, Sequence
+    from typing import Literal
 
+    from runner.service.archive import Removed
     from runner.session_files import SessionFiles
+
+    Columns = Mapping[str, Sequence[str]]
 
 _TIMES = ("human", "iso")
 _KILO = 1000
 _UNITS = ("", "kB", "MB", "GB", "TB")
 _LARGEST = 3 * (len(_UNITS) - 1)
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+# Of a thread id: its time, then more and more of what chance has given.
+_BEGINNINGS = (13, 18, 23)
+# Cut to less, a title or a path tells nothing.
+_LEAST = 8
 _STYLES = {"RUNNING": "green", "DIED": "red", "ARCHIVED": "dim"}
 
 
@@ -83,8 +93,7 @@ def _block(report: Mapping[str, object], time_format: str) -> Iterator[str]:
     if report["pid"]:
         yield f"PID: {report['pid']}"
     if report["queue"]:
-        held = f", held: {line(report['queue_held'])}" if report["queue_held"] else ""
-        yield f"Queue: {report['queue']} waiting{held}"
+        yield f"Queue: {report['queue']} waiting{_held(report, time_format)}"
     if report["skipped"]:
         yield f"Skipped: {report['skipped']} prompts were never delivered"
     yield f"Usage: {_usage(report)}"
@@ -93,6 +102,22 @@ def _block(report: Mapping[str, object], time_format: str) -> Iterator[str]:
     previous = report["previous_result"]
     if isinstance(previous, dict):
         yield from _text(f"Previous Result (run {previous['run']})", previous["text"])
+
+
+def _held(report: Mapping[str, object], time_format: str) -> str:
+    """Tell why the queue waits, its instants as all others are written."""
+    if not report["queue_held"]:
+        return ""
+    why = line(report["queue_held"])
+    return f", held: {_INSTANT.sub(lambda at: _timed(at[0], time_format), why)}"
+
+
+def _timed(text: str, time_format: str) -> str:
+    """Write what looks like an instant as one, and what is none as it is."""
+    try:
+        return time(text, time_format)
+    except ValueError:
+        return text
 
 
 def _usage(report: Mapping[str, object]) -> str:
@@ -139,31 +164,61 @@ def aligned(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[s
 
 
 def table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], whole: Collection[str]
+    tables: Sequence[Columns], whole: Collection[str], right: Collection[str] = ()
 ) -> None:
-    """Show a table on the terminal.
+    """Show the first of some tables that the terminal is wide enough for.
 
     Args:
-        columns: the headings.
-        rows: the cells, as plain text.
-        whole: the columns whose cells are never cut: the others give way when the
-            terminal is narrow.
+        tables: headings and their cells as plain text, with less and less in them; the
+            last one is shown when none fits.
+        whole: the columns whose cells are never cut: the others give way.
+        right: the columns whose cells stand on the right: figures.
     """
     from rich.console import Console  # noqa: PLC0415 - 30 ms, on a terminal only
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
+    console = Console()
+    fitting = (each for each in tables if _least_width(each, whole) <= console.width)
+    columns = next(fitting, tables[-1])
     made = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
-        made.add_column(Text(name, no_wrap=True), no_wrap=name in whole)
-    for row in rows:
+        side: Literal["left", "right"] = "right" if name in right else "left"
+        heading = Text(name, no_wrap=True)
+        made.add_column(heading, justify=side, no_wrap=name in whole)
+    for row in zip(*columns.values(), strict=True):
         made.add_row(
             *(
                 Text(cell, _STYLES.get(cell, ""), no_wrap=True, overflow="ellipsis")
                 for cell in row
             )
         )
-    Console().print(made)
+    console.print(made)
+
+
+def _least_width(columns: Columns, whole: Collection[str]) -> int:
+    from rich.cells import cell_len  # noqa: PLC0415 - as above
+
+    least = 2 * (len(columns) - 1)
+    for name, cells in columns.items():
+        width = max(map(cell_len, (name, *cells)))
+        least += width if name in whole else min(width, _LEAST)
+    return least
+
+
+def beginnings(ids: Sequence[str]) -> list[str]:
+    """Shorten ids to beginnings that still tell them apart: a task goes by them too."""
+    for length in _BEGINNINGS:
+        if len({each[:length] for each in ids}) == len(set(ids)):
+            return [each[:length] for each in ids]
+    return list(ids)
+
+
+def remains(removed: Removed) -> Iterator[str]:
+    """Say which files of a session are still there after it was removed."""
+    yield from (f"not removed: {fault}" for fault in removed.left)
+    for directory in removed.elsewhere:
+        yield f"the files of its runs stay in {directory}"
 
 
 def damage(files: SessionFiles, session_id: str, state: TaskState) -> list[str]:
@@ -173,11 +228,11 @@ def damage(files: SessionFiles, session_id: str, state: TaskState) -> list[str]:
     if state is TaskState.RUNNING and artifacts.status(files.json) is None:
         return []  # its first run is about to begin
     try:
-        data = json.loads(files.json.read_bytes())
+        data = json.loads(artifacts.read_bytes(files.json))
     except OSError as error:
         fault = task_json.DamagedTaskError(files.json, error.strerror or str(error))
         return [str(fault)]
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return [str(task_json.DamagedTaskError(files.json, str(error)))]
     try:
         task_json.check(files.json, data, session_id)

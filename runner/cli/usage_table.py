@@ -21,8 +21,6 @@ _WIDEST_BAR = 24
 _NARROWEST_BAR = 6
 _NARROWEST = 13
 _WIDEST_TITLE = 32
-# Of a thread id: its time, then more and more of what chance has given.
-_BEGINNINGS = (13, 18, 23)
 _TOKENS = {
     "Input": "input_tokens",
     "Cached": "cached_input_tokens",
@@ -30,6 +28,9 @@ _TOKENS = {
     "Tokens": "total_tokens",
 }
 _PARTS = ("Input", "Cached", "Output")
+# What is not known is told in few words rather than in none.
+_NOTE = " + {} unknown"
+_SHORT_NOTE = " +{}?"
 _KILO = 1000
 _BAR = "Share"
 _STYLES = {"Cost": "green", "Title": "dim", _BAR: "cyan"}
@@ -83,7 +84,7 @@ def _rows(columns: Sequence[Column]) -> Iterator[tuple[str, ...]]:
     return zip(*(column.padded() for column in columns), strict=True)
 
 
-def _columns(report: Report, figure: Figure) -> list[Column]:
+def _columns(report: Report, figure: Figure, note: str = _NOTE) -> list[Column]:
     lines = [*report.lines, *([report.total] if report.total else [])]
     whose = [shown.line(line.key) for line in report.lines]
     columns = [
@@ -93,24 +94,35 @@ def _columns(report: Report, figure: Figure) -> list[Column]:
     for name, part in _TOKENS.items():
         told = [getattr(line, part) for line in lines]
         numbers = [None if number is None else figure(number) for number in told]
-        missing = [line.unknown_usage if name == "Tokens" else 0 for line in lines]
-        columns.append(Column(name, _amounts(numbers, missing)))
-    columns.append(Column("Cost", _costs(lines)))
+        columns.append(Column(name, _amounts(numbers, _missing(name, lines), note)))
+    columns.append(Column("Cost", _costs(lines, note)))
     if any(line.title for line in lines):
         titles = [shown.line(line.title or "") for line in lines]
         columns.append(Column("Title", titles, is_right=False))
     return columns
 
 
-def _costs(lines: Sequence[Line]) -> list[str]:
+def _missing(name: str, lines: Sequence[Line]) -> list[int]:
+    """Count what a column is without; a part says so where it lacks more than all."""
+    if name not in _PARTS:
+        return [line.unknown_usage for line in lines]
+    return [
+        line.unknown_parts if line.unknown_parts > line.unknown_usage else 0
+        for line in lines
+    ]
+
+
+def _costs(lines: Sequence[Line], note: str) -> list[str]:
     numbers = [None if line.usd is None else f"${line.usd:,.4f}" for line in lines]
-    return _amounts(numbers, [line.unknown_cost for line in lines])
+    return _amounts(numbers, [line.unknown_cost for line in lines], note)
 
 
-def _amounts(numbers: Sequence[str | None], missing: Sequence[int]) -> list[str]:
+def _amounts(
+    numbers: Sequence[str | None], missing: Sequence[int], note: str
+) -> list[str]:
     """Write figures one below the other, each with how many it is without."""
     notes = [
-        f" + {count} unknown" if count and number is not None else ""
+        note.format(count) if count and number is not None else ""
         for number, count in zip(numbers, missing, strict=True)
     ]
     width = max(map(len, notes), default=0)
@@ -122,14 +134,17 @@ def _amounts(numbers: Sequence[str | None], missing: Sequence[int]) -> list[str]
 
 def _fitted(report: Report, width: int) -> list[Column]:
     """Leave out, cut off and add what makes the table as wide as the terminal."""
+    is_by_session = report.by == "session"
     key, *others = _columns(report, _short)
     title = others.pop() if others[-1].heading == "Title" else None
     reserved = width - (_NARROWEST + len(_GAP) if title else 0)
     if _whole([key, *others]) > reserved:
         others = [column for column in others if column.heading not in _PARTS]
-    if report.by == "session" and _whole([key, *others]) > reserved:
-        key = Column(key.heading, _beginnings(key.cells), is_right=False)
-    room = max(width - _whole(others) - len(_GAP), _NARROWEST)
+    if is_by_session and _whole([key, *others]) > reserved:
+        key = Column(key.heading, shown.beginnings(key.cells), is_right=False)
+    least = key if is_by_session else _cut(key, _NARROWEST)
+    others = _given_way(report, others, width - least.width - len(_GAP))
+    room = max(width - _whole(others) - len(_GAP), least.width)
     columns = [_cut(key, room, from_left=report.by == "repo"), *others]
     if title is not None:
         room = min(width - _whole(columns) - len(_GAP), _WIDEST_TITLE)
@@ -141,12 +156,16 @@ def _fitted(report: Report, width: int) -> list[Column]:
     return columns
 
 
-def _beginnings(ids: Sequence[str]) -> list[str]:
-    """Shorten ids to beginnings that still tell them apart: a task goes by them too."""
-    for length in _BEGINNINGS:
-        if len({each[:length] for each in ids}) == len(set(ids)):
-            return [each[:length] for each in ids]
-    return list(ids)
+def _given_way(report: Report, columns: list[Column], width: int) -> list[Column]:
+    """Say in fewer words what is unknown, then leave out what costs can do without."""
+    if _whole(columns) <= width:
+        return columns
+    names = {column.heading for column in columns}
+    short = [c for c in _columns(report, _short, _SHORT_NOTE) if c.heading in names]
+    for name in ("Runs", "Tokens"):
+        if _whole(short) > width:
+            short = [column for column in short if column.heading != name]
+    return short
 
 
 def _bars(report: Report, width: int) -> Column:

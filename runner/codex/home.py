@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import os
-import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,14 +16,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _UUID_VERSION_WITH_TIME = "7"
-
-
-def session_id(text: str) -> str | None:
-    """Return a thread id in Codex's own spelling, or None when it is no UUID."""
-    lower = text.strip().lower()
-    return lower if UUID.fullmatch(lower) else None
+# Codex has three levels, people put copies beside.
+_DEEPEST = 8
 
 
 def rollout_of(home: Path, thread_id: str) -> Path | None:
@@ -37,10 +31,29 @@ def rollout_of(home: Path, thread_id: str) -> Path | None:
         if found := _in_directory(directory, thread_id):
             return found
     for top in ("sessions", "archived_sessions"):
-        for name, _, _ in os.walk(home / top):
-            if found := _in_directory(Path(name), thread_id):
+        for directory, _ in directories(home / top):
+            if found := _in_directory(directory, thread_id):
                 return found
     return None
+
+
+def directories(
+    top: Path, faults: list[OSError] | None = None
+) -> Iterator[tuple[Path, list[str]]]:
+    """Walk through a tree of rollouts: each directory and the names of its files.
+
+    Args:
+        top: where it begins; links in it are not followed.
+        faults: gathers what could not be listed.
+    """
+    onerror = None if faults is None else faults.append
+    highest = len(top.parts)
+    for name, below, names in os.walk(top, onerror=onerror):
+        directory = Path(name)
+        below.sort()
+        if len(directory.parts) - highest >= _DEEPEST:
+            below.clear()
+        yield directory, sorted(names)
 
 
 def rollouts_since(home: Path, since: datetime) -> Iterator[Path]:

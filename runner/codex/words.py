@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 
 from parsers.ansi import strip
+from runner import artifacts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _ERROR = re.compile(rf"(?:error|Error|ERROR): |{_CONFIGURATION.pattern}")
 def last_words(stderr: Path) -> str | None:
     """Return the line or lines that say why Codex ended; None when it said nothing."""
     try:
-        with stderr.open("rb") as file:
+        with artifacts.reader(stderr) as file:
             file.seek(0, 2)
             file.seek(max(0, file.tell() - _TAIL_BYTES))
             text = strip(file.read().decode(errors="replace"))

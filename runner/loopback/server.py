@@ -24,11 +24,6 @@ from runner.loopback.reply import Delay, HttpFailure, Stall
 from runner.loopback.request import MalformedRequestError, decode
 from runner.loopback.wire import events
 
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
@@ -54,13 +49,11 @@ class _Server(ThreadingHTTPServer):
         self.waiting: set[int] = set()
         super().__init__(("127.0.0.1", port), _Handler)
 
-    @override
     def server_bind(self) -> None:
         # HTTPServer asks the resolver for its own name, which can take seconds.
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
 
-    @override
     def handle_error(self, request: object, client_address: object) -> None:
         # A client that has gone (Codex was stopped) is daily business here.
         if not isinstance(sys.exception(), OSError):
@@ -167,8 +160,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    @override
-    def log_message(self, format: str, *args: object) -> None:  # stderr is for people
+    def log_message(self, *_: object) -> None:  # stderr is for people
         pass
 
 

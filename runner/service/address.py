@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from runner.codex import home
+from parsers import uuids
 from runner.errors import NoSuchTaskError, UsageError
 
 TYPE_CHECKING = False
@@ -29,7 +29,7 @@ def find(text: str, ledger: Ledger) -> Row:
         UsageError: it fits several.
     """
     wanted = text.strip()
-    exact = ledger.sessions.find(home.session_id(wanted) or wanted)
+    exact = ledger.sessions.find(uuids.uuid(wanted) or wanted)
     exact = exact or ledger.sessions.of_run(wanted)
     if exact is not None:
         return exact
@@ -41,7 +41,7 @@ def find(text: str, ledger: Ledger) -> Row:
     if found:
         raise UsageError(_ambiguous(text, list(found.values())))
     # Before Codex named threads for it, another tool gave its tasks ids of its own.
-    old_id = home.session_id(wanted)
+    old_id = uuids.uuid(wanted)
     was = ledger.sessions.imported_as(old_id) if old_id else None
     if was is None:
         raise NoSuchTaskError(text)

@@ -1,17 +1,16 @@
 """Put sessions away, bring them back, and remove them for good.
 
 A session moves in one rename, inside the transaction that says so. Whoever dies in
-between leaves a directory that the next reader finds where it is.
+between leaves a directory that the next reader finds (`runner.whereabouts`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 
 from parsers.value import Value
-from runner import artifacts, chronicle, clock, session_files, session_lock
+from runner import artifacts, chronicle, clock, record, session_files, session_lock
 from runner.errors import NoSuchTaskError, RunnerError, SessionBusyError
 from runner.model import SessionId, TaskState
 from runner.service import tasks
@@ -19,8 +18,9 @@ from runner.store import consumption, removed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
+    from pathlib import Path
 
     from runner.config import Config
     from runner.model import Run
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from runner.session_files import SessionFiles
     from runner.store.ledger import Ledger
     from runner.store.sessions import Row
-
-_REMOVED = ".removed-"
 
 
 class Moved(Value):
@@ -42,6 +40,19 @@ class Moved(Value):
     directory: str
     size: int
     is_new: bool = True
+
+
+class Removed(Value):
+    """Hold what has become of a session's files.
+
+    `size` is how many bytes of the disk they have given back, `left` says of each that
+    could not be removed why; in `elsewhere` there still are files of its runs.
+    """
+
+    session_id: str
+    size: int
+    left: tuple[str, ...]
+    elsewhere: tuple[str, ...]
 
 
 class WaitingMailError(SessionBusyError):
@@ -70,9 +81,7 @@ def archive(row: Row, ledger: Ledger, settings: Config) -> Moved:
         bucket = session_files.bucket(clock.now())
         artifacts.make_directory(settings.state_home / bucket)
         if not artifacts.is_directory(task.files.directory):
-            # A session of another door has no directory yet.
-            artifacts.make_directory(task.files.directory)
-            chronicle.write_log(task.files, task.runs)
+            _have_directory(task, settings)
         return _move(task, f"{bucket}/{task.id}", ledger, settings)
 
 
@@ -92,9 +101,20 @@ def unarchive(row: Row, ledger: Ledger, settings: Config) -> Moved:
         return _move(task, None, ledger, settings)
 
 
+def _have_directory(task: Task, settings: Config) -> None:
+    """Give a session of another door a directory, which it does not have yet."""
+    left = session_files.found(settings.state_home, task.id)
+    if left is not None:
+        # Whoever archived it has died before the index said so.
+        session_files.move(left, task.files)
+        return
+    artifacts.make_directory(task.files.directory)
+    chronicle.write_log(task.files, task.runs)
+
+
 def remove(
     row: Row, ledger: Ledger, settings: Config, *, if_unchanged: bool = False
-) -> Moved:
+) -> Removed:
     """Remove a session that is at rest, with all files that lie in its directory.
 
     What it has used and cost stays on record, and so do Codex's own files and the log
@@ -114,21 +134,64 @@ def remove(
     if if_unchanged and task.row != row:
         mend = "it has changed since it was listed"
         raise SessionBusyError(task.id, task.row.last_run, mend)
-    aside = settings.state_home / f"{_REMOVED}{task.id}-{os.urandom(4).hex()}"
-
-    def put_aside() -> None:
-        rows = consumption.of_session(ledger.database, task.id)
-        removed.note(settings.state_home, rows)
-        if artifacts.is_directory(task.files.directory):
-            session_files.move(task.files, session_files.SessionFiles(aside))
-
+    home = settings.state_home
+    going = [
+        (files, session_files.aside(home, files.directory.name))
+        for files in _directories(task, home)
+    ]
     with _held(task, ledger, settings):
-        size = session_files.size(task.files)
-        if waiting := ledger.remove(task.id, put_aside):
+        if waiting := ledger.remove(task.id, _removing(task.id, going, ledger)):
             raise WaitingMailError(task.id, waiting)
-    shutil.rmtree(aside, ignore_errors=True)
-    place = str(task.files.directory)
-    return Moved(session_id=task.id, directory=place, size=size)
+    asides = [now for _, now in going]
+    size = sum(map(session_files.size, asides))
+    left = [fault for now in asides for fault in artifacts.remove_tree(now.directory)]
+    return Removed(
+        session_id=task.id,
+        size=size - sum(map(session_files.size, asides)),
+        left=tuple(left),
+        elsewhere=_elsewhere(task, home),
+    )
+
+
+def _directories(task: Task, state_home: Path) -> list[SessionFiles]:
+    """List the directories that are a session's: those of unnamed runs are, too."""
+    unnamed = (session_files.pending(state_home, run.run_id) for run in task.runs)
+    return [
+        files
+        for files in dict.fromkeys([task.files, *unnamed])
+        if artifacts.is_directory(files.directory)
+    ]
+
+
+def _elsewhere(task: Task, state_home: Path) -> tuple[str, ...]:
+    """Name the log directories of other doors in which files of its runs stay."""
+    theirs = (run for run in task.runs if not session_files.of_run(state_home, run))
+    found = (record.files_of(run.spec) for run in theirs)
+    there = (
+        each
+        for each in found
+        if artifacts.status(each.meta) or artifacts.status(each.log)
+    )
+    return tuple(dict.fromkeys(str(each.directory) for each in there))
+
+
+@contextlib.contextmanager
+def _removing(
+    session_id: str, going: Iterable[tuple[SessionFiles, SessionFiles]], ledger: Ledger
+) -> Iterator[None]:
+    """Put directories aside once it is written down what their runs have used."""
+    rows = consumption.of_session(ledger.database, session_id)
+    removed.note(ledger.database.path.parent, rows)
+    with _moving(going):
+        yield
+
+
+@contextlib.contextmanager
+def _moving(going: Iterable[tuple[SessionFiles, SessionFiles]]) -> Iterator[None]:
+    with contextlib.ExitStack() as moved:
+        for was, now in going:
+            moved.enter_context(session_files.moving(was, now))
+        yield
 
 
 def older_than(
@@ -182,7 +245,7 @@ def _move(task: Task, where: str | None, ledger: Ledger, settings: Config) -> Mo
         task.id,
         where,
         [session_files.moved(run, now) for run in _own_runs(task, was)],
-        lambda: session_files.move(was, now),
+        session_files.moving(was, now),
     )
     if waiting:
         raise WaitingMailError(task.id, waiting)

@@ -54,12 +54,15 @@ def clone(url: str, ref: str | None, directory: str | None, settings: Config) ->
     It appears whole or not at all. What git says goes to standard error.
 
     Raises:
-        UsageError: no directory is named, or it is there already.
+        UsageError: no directory is named, or it is there already; no name of a ref.
         RunnerFault: git cannot be run, or fails; nothing is left behind.
         CloneEndedError: a signal came; git is ended, and nothing is left behind.
     """
     if not directory:
         message = "--repo needs --working-dir: the directory to clone into"
+        raise UsageError(message)
+    if ref is not None and ref.startswith("-"):
+        message = f"--repo-ref {ref}: a name of a branch, tag or commit is needed"
         raise UsageError(message)
     place = Path(directory).absolute()
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
@@ -129,9 +132,6 @@ class _Git:
 
 def _check_out(ref: str, place: Path, git: _Git) -> None:
     """Check out a branch or tag, else whatever the other side has under that name."""
-    if ref.startswith("-"):
-        message = f"--repo-ref {ref}: a name of a branch, tag or commit is needed"
-        raise UsageError(message)
     at = ["-C", str(place)]
     what = f"git checkout {ref}"
     if git.does_well([*at, "checkout", ref, "--"], what):

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from parsers.value import Value
 from runner import artifacts, process
-from runner.errors import RunnerError
+from runner.errors import LedgerFault, RunnerError
+from runner.store import prices
+from runner.store.database import is_damage
 from runner.store.ledger import Ledger
 
 TYPE_CHECKING = False
@@ -54,6 +56,7 @@ def examine(
         _repository(request, settings),
         *(_sandbox(request, found, settings) if found else ()),
         *_state(settings),
+        *_prices(settings),
         *([_log_dir(request)] if has_log_dir else ()),
         *_space(request if has_log_dir else None, settings),
     ]
@@ -148,9 +151,9 @@ def _codex_doctor(found: str, settings: Config) -> Mapping[str, object]:
 
 def _codex_config(settings: Config) -> Mapping[str, object]:
     try:
-        text = (settings.codex_home / "config.toml").read_text(encoding="utf-8")
+        text = artifacts.read_bytes(settings.codex_home / "config.toml").decode()
         return tomllib.loads(text)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
 
 
@@ -236,25 +239,50 @@ def _state(settings: Config) -> Iterator[Check]:
         ledger = Ledger(home)
         ledger.unfinished()
         ledger.close()
-    except RunnerError as error:
-        yield Check(
-            name="state",
-            is_good=False,
-            detail=str(error),
-            mend=f"make {home} writable, or set CODEX_RUNNER_HOME",
-        )
+        is_open = [p for p in (home, home / "runs.db") if p.stat().st_mode & 0o077]
+    except (RunnerError, OSError) as error:
+        yield _unusable(home, error)
         return
-    open_to_others = [p for p in (home, home / "runs.db") if p.stat().st_mode & 0o077]
     yield Check(
         name="state",
-        is_good=not open_to_others,
+        is_good=not is_open,
         detail=f"{home}: "
         + (
-            f"others can get at {open_to_others[0]}"
-            if open_to_others
+            f"others can get at {is_open[0]}"
+            if is_open
             else "private, and the index can be written"
         ),
-        mend=f"chmod go= {open_to_others[0]}" if open_to_others else None,
+        mend=f"chmod go= {is_open[0]}" if is_open else None,
+    )
+
+
+def _unusable(home: Path, error: RunnerError | OSError) -> Check:
+    if isinstance(error, LedgerFault) and is_damage(error):
+        mend = "codex-tasks verify --repair"
+    else:
+        mend = f"make {home} readable and writable, or set CODEX_RUNNER_HOME"
+    reason = error.strerror if isinstance(error, OSError) else None
+    return Check(
+        name="state",
+        is_good=False,
+        detail=f"{home}: {reason}" if reason else str(error),
+        mend=mend,
+    )
+
+
+def _prices(settings: Config) -> Iterator[Check]:
+    """Look at the user's own prices, where there are any."""
+    path = settings.state_home / prices.OWN
+    if not is_there(path):
+        return
+    trouble = prices.trouble(settings.state_home)
+    yield Check(
+        name="prices",
+        is_good=trouble is None,
+        detail=trouble or f"{path} can be used",
+        mend=f"correct {path}: what runs until then may get no price, for ever"
+        if trouble
+        else None,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runner import artifacts
-from runner.errors import NoSuchRunError
+from runner.errors import NoSuchRunError, UnknownRunError
 from runner.model import RunId
 from runner.settle import settle
 from runner.store.ledger import read_meta
@@ -24,7 +24,7 @@ def find_run(run_id: str, log_dir: Path, ledger: Ledger, settings: Config) -> Ru
     the index; one that nobody keeps alive is judged.
 
     Raises:
-        NoSuchRunError: neither knows it.
+        UnknownRunError: neither knows it.
         RunnerFault: its record cannot be read.
     """
     try:
@@ -33,6 +33,6 @@ def find_run(run_id: str, log_dir: Path, ledger: Ledger, settings: Config) -> Ru
         found = read_meta(artifacts.RunFiles(log_dir, RunId(run_id)).meta)
         if found is None:
             looked_in = f"{settings.state_home / 'runs.db'} and {log_dir}"
-            raise NoSuchRunError(run_id, looked_in) from None
+            raise UnknownRunError(run_id, looked_in) from None
         run = ledger.adopt(found)
     return settle(run, ledger, settings)

@@ -6,7 +6,7 @@ count; where both leave a run's share open it stays unknown, with the reason.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from parsers import untrusted
 from parsers.run_cost import cost_of_run
@@ -15,7 +15,7 @@ from parsers.usage import Usage
 from parsers.value import replace
 from runner import accounts
 from runner.accounts import Accounts
-from runner.books import Books, Window
+from runner.books import AFTERMATH, Books, Window
 from runner.model import Mode, Outcome
 from runner.store.foreign.history import UNKNOWN
 from runner.store.prices import PriceBook
@@ -30,10 +30,7 @@ if TYPE_CHECKING:
     from runner.service.imported_books import Shelf
     from runner.store.foreign.history import ForeignRun, History
 
-# Codex's last records come some moments after its last event.
-_AFTERMATH = timedelta(seconds=10)
-_FIRST_CUMULATIVE = (0, 80)
-# What ran before it was older: where no version is told, the date is.
+# What ran before it printed what one process used; asked where no version is told.
 _FIRST_CUMULATIVE_AT = datetime(2026, 1, 1, tzinfo=UTC)
 _ROLLOUT, _BASH = "rollout", "run_codex_task.sh"
 
@@ -117,7 +114,7 @@ class Accountant:
         later = runs[run.number + 1 :]
         until = min((each.started_at for each in later), default=None)
         if until is None and self._history.kind != _ROLLOUT:
-            until = run.ended_at + _AFTERMATH
+            until = run.ended_at + AFTERMATH
         return Window(offset=0 if is_new else None, since=run.started_at, until=until)
 
     def _with_figures(self, run: ForeignRun, facts: Facts) -> Facts:
@@ -151,7 +148,5 @@ def _figure(facts: Facts) -> tuple[str, Usage] | None:
 
 
 def _is_cumulative(run: ForeignRun) -> bool:
-    numbers = (run.codex_version or "").split("-")[0].split(".")[:2]
-    if all(number.isdecimal() for number in numbers):
-        return tuple(map(int, numbers)) >= _FIRST_CUMULATIVE
-    return run.started_at >= _FIRST_CUMULATIVE_AT
+    is_new = run.started_at >= _FIRST_CUMULATIVE_AT
+    return accounts.is_cumulative(run.codex_version, otherwise=is_new)

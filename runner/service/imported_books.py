@@ -5,14 +5,13 @@ The home is walked once, not once for each run: an import looks at thousands of 
 
 from __future__ import annotations
 
-import os
 from functools import cached_property
-from pathlib import Path
 
 from parsers import rollout
 from parsers.value import replace
 from runner import clock
-from runner.books import Books
+from runner.books import HEADER_BYTES, Books, of_these_turns
+from runner.codex import home
 from runner.store.foreign import sources
 from runner.store.foreign.history import UNKNOWN
 from runner.store.foreign.rollouts import PREFIX, SESSIONS
@@ -21,13 +20,13 @@ from runner.store.foreign.turns import read_turns
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from parsers.rollout import Header, Rollout
     from runner.books import Window
     from runner.store.foreign.history import ForeignRun, History
     from runner.store.foreign.turn import Turn
 
-_HEADER_BYTES = 1 << 20
 _ENDING = ".jsonl"
 
 
@@ -55,7 +54,7 @@ class Shelf:
         wanted += self._children.get(thread_id, ())
         turns = {turn.turn_id for turn in thread.turns}
         agents = self._agents(wanted, window, seen={thread_id})
-        narrowed = (_of_these_turns(agent, turns) for agent in agents)
+        narrowed = (of_these_turns(agent, turns) for agent in agents)
         return Books(
             thread=thread, agents=tuple(agent for agent in narrowed if agent.calls)
         )
@@ -77,10 +76,10 @@ class Shelf:
             return []
         try:
             with sources.opened(path) as stream:
-                header = rollout.header(stream.readline(_HEADER_BYTES))
+                header = rollout.header(stream.readline(HEADER_BYTES))
                 stream.seek(0)
-                return read_turns(stream, header) if header else []
-        except OSError:
+                return read_turns(sources.texts(stream), header) if header else []
+        except sources.UNREADABLE:
             return []
 
     def _agents(
@@ -106,12 +105,12 @@ class Shelf:
         try:
             with sources.opened(path) as stream:
                 return rollout.read(
-                    stream,
+                    sources.texts(stream),
                     from_offset=offset or 0,
                     since=clock.iso(since) if since else None,
                     until=clock.iso(window.until) if window.until else None,
                 )
-        except OSError:
+        except sources.UNREADABLE:
             return None
 
     @cached_property
@@ -137,29 +136,18 @@ class Shelf:
 
 def _rollouts(codex_home: Path) -> Iterator[Path]:
     for top in SESSIONS:
-        for directory, below, names in os.walk(codex_home / top):
-            below.sort()
-            for name in sorted(names):
+        for directory, names in home.directories(codex_home / top):
+            for name in names:
                 if name.startswith(PREFIX) and name.endswith(_ENDING):
-                    yield Path(directory) / name
+                    yield directory / name
 
 
 def _header(path: Path) -> Header | None:
     try:
         with sources.opened(path) as stream:
-            return rollout.header(stream.readline(_HEADER_BYTES))
+            return rollout.header(stream.readline(HEADER_BYTES))
     except OSError:
         return None
-
-
-def _of_these_turns(agent: Rollout, turns: set[str]) -> Rollout:
-    """Leave out what a sub-agent did for another run of the same session."""
-    calls = tuple(
-        call
-        for call in agent.calls
-        if call.root_turn_id is None or not turns or call.root_turn_id in turns
-    )
-    return replace(agent, calls=calls)
 
 
 def _are_same(runs: Sequence[ForeignRun], turns: Sequence[Turn]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from parsers import untrusted
 from runner import artifacts, session_files
 from runner.model import Outcome
 from runner.service import imported_runs
@@ -101,17 +102,29 @@ def ended_since(part: History, known: Sequence[Run]) -> ForeignRun | None:
     return None if found is None or found.outcome is Outcome.LOST else found
 
 
-def is_among(run: ForeignRun, known: Sequence[Run]) -> bool:
-    """Tell whether a run is one of those on record, as far as times are known."""
-    said = [imported_runs.origin_of(each).get("said") for each in known]
-    is_vague = any(isinstance(each, dict) and UNKNOWN in each for each in said)
-    if UNKNOWN in run.meta or is_vague:
+def is_among(run: ForeignRun, part: History, known: Sequence[Run]) -> bool:
+    """Tell whether a run is one of those on record.
+
+    Its time tells; where times are only guesses its number in the session does.
+    """
+    dated = [each for each in known if not _is_vague(each)]
+    is_dated = UNKNOWN not in run.meta
+    if is_dated and any(_are_at_one_time(run, other) for other in dated):
         return True
-    return any(
-        run.started_at <= (other.ended_at or run.started_at) + _SAME
-        and run.ended_at >= other.started_at - _SAME
-        for other in known
-    )
+    if is_dated and len(dated) == len(known):
+        return False
+    identity = imported_runs.identity_of(part, run)
+    origins = map(imported_runs.origin_of, known)
+    return any(origin.get("identity") == identity for origin in origins)
+
+
+def _is_vague(run: Run) -> bool:
+    return UNKNOWN in untrusted.mapping(imported_runs.origin_of(run).get("said"))
+
+
+def _are_at_one_time(run: ForeignRun, other: Run) -> bool:
+    is_before_its_end = run.started_at <= (other.ended_at or run.started_at) + _SAME
+    return is_before_its_end and run.ended_at >= other.started_at - _SAME
 
 
 def _archived(state_home: Path) -> Iterator[Path]:

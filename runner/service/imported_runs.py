@@ -11,9 +11,8 @@ from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
-from parsers import untrusted
+from parsers import untrusted, uuids
 from parsers.value import Value, replace
-from runner.codex import home
 from runner.model import (
     EXIT_INTERRUPTED,
     EXIT_NOT_FOUND,
@@ -70,7 +69,7 @@ class Place(Value):
 
 def parts_of(history: History) -> Iterator[History]:
     """Split runs that Codex named no thread for: each is a session of its own."""
-    thread_id = home.session_id(history.session_id or "")
+    thread_id = uuids.uuid(history.session_id or "")
     if thread_id is not None or not history.runs:
         yield replace(history, session_id=thread_id)
         return
@@ -180,7 +179,7 @@ def _directory(history: History) -> str:
 
 
 def _is_resumed(run: ForeignRun) -> bool:
-    return untrusted.uuid(run.meta.get("resume_session")) is not None
+    return uuids.uuid(run.meta.get("resume_session")) is not None
 
 
 def _options(run: ForeignRun, repo: str) -> CodexOptions:

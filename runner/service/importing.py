@@ -135,7 +135,7 @@ class _Import:
         for read, place in readers:
             if read is foreign.read_bash_runs:
                 yield from self._take_back(place)
-            for history in read(place):
+            for history in _each_of(read, place):
                 yield from self._take(history, place)
 
     def _take_back(self, place: Path) -> Iterator[Found]:
@@ -158,8 +158,8 @@ class _Import:
             for part in imported_runs.parts_of(found):
                 try:
                     yield self._take_part(part, place)
-                except (SourceFault, DamagedRecordError) as error:
-                    yield Unreadable(part.source, str(error))
+                except (SourceFault, DamagedRecordError, *sources.OVERWHELMED) as error:
+                    yield Unreadable(part.source, sources.why(error))
 
     def _take_part(self, part: History, place: Path) -> Found:
         key = self._register.key_of(part)
@@ -187,7 +187,7 @@ class _Import:
             return Imported(session_id=key, history=replace(part, runs=(ended,)))
         if self._ledger is not None and not (self._is_trial or is_ours):
             self._complete(key, part, known, self._ledger)
-        left_out = tuple(run for run in part.runs if not is_among(run, known))
+        left_out = tuple(run for run in part.runs if not is_among(run, part, known))
         return Present(session_id=key, history=part, left_out=left_out)
 
     def _renew(
@@ -271,9 +271,7 @@ class _Import:
         runs: Sequence[Run],
         ledger: Ledger,
     ) -> None:
-        place = files.directory.relative_to(self._home)
-        is_archived = place.parts[0] == session_files.ARCHIVE
-        archived_in = str(place) if is_archived else None
+        archived_in = session_files.archived_in(self._home, files)
         for run in runs:
             ledger.adopt(run, title=part.title, archived_in=archived_in)
         at = iso(imported_files.updated_at(part))
@@ -299,6 +297,14 @@ class _Import:
         with contextlib.suppress(OSError):
             return part.source.samefile(files.directory)
         return False
+
+
+def _each_of(read: Reader, place: Path) -> Iterator[History | Unreadable]:
+    """Read a source; one that is too much for its reader ends it alone."""
+    try:
+        yield from read(place)
+    except sources.OVERWHELMED as error:
+        yield Unreadable(place, sources.why(error))
 
 
 def _each_once(places: Sequence[Path]) -> list[Path]:

@@ -69,12 +69,10 @@ def adopt(
         RunnerFault: the index or the disk refuses.
     """
     home = settings.state_home
-    place = files.directory.relative_to(home) if files is not None else None
-    is_archived = place is not None and place.parts[0] == session_files.ARCHIVE
     ledger.adopt(
         run,
         title=_title(files, run.key) if files is not None else None,
-        archived_in=str(place) if is_archived else None,
+        archived_in=None if files is None else session_files.archived_in(home, files),
     )
     if session_files.of_run(home, run) is None:
         log_dirs.note(home, run.spec.log_dir)

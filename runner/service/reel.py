@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 from parsers.value import Value
-from runner import clock, record, session_files
+from runner import artifacts, clock, record, session_files
 from runner.errors import FileFault
 from runner.service.follow import Note
 from runner.settle import settle
@@ -75,7 +75,7 @@ class Reel:
         """Yield the prompt; a preview when its file is gone."""
         path = record.files_of(self.run.spec).prompt
         try:
-            yield Prompt(path.read_bytes())
+            yield Prompt(artifacts.read_bytes(path))
         except OSError as error:
             yield _unreadable(path, error)
             yield Prompt(self.run.spec.task.encode(errors="replace"))

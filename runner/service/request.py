@@ -6,9 +6,9 @@ import errno
 import os
 from pathlib import Path
 
+from parsers import uuids
 from parsers.value import Value
 from runner import artifacts, clock
-from runner.codex import home
 from runner.errors import FileFault, NoSuchRunError, UsageError
 from runner.model import (
     Mode,
@@ -91,7 +91,7 @@ def build_spec(
         UsageError: something that the caller named is not there or makes no sense.
         FileFault: a place that is to be written to cannot be.
     """
-    cwd = _cwd()
+    cwd = str(Path.cwd())
     repo = _directory(request.repo, "--repo")
     if not os.path.isdir(repo):  # noqa: PTH112 - is_dir raises where a right is missing
         message = f"--repo {request.repo}: not a directory"
@@ -134,14 +134,6 @@ def _absolute(path: str | None) -> str | None:
     return str(Path(path).absolute()) if path else None
 
 
-def _cwd() -> str:
-    try:
-        return str(Path.cwd())
-    except OSError as error:
-        message = "the current directory is gone: change to one that exists"
-        raise UsageError(message) from error
-
-
 def _read_file(path: str) -> bytes:
     try:
         return Path(path).read_bytes()
@@ -155,7 +147,7 @@ def _resumed(
 ) -> SessionId | None:
     if text is None:
         return None
-    if session := home.session_id(text):
+    if session := uuids.uuid(text):
         return SessionId(session)
     from runner.service.find import find_run  # noqa: PLC0415 - 3 ms, only for a run id
 

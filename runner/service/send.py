@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from parsers.value import Value
-from runner import artifacts, clock, launching, mailbox, session_files, session_lock
+from runner import artifacts, clock, launching, mailbox, session_lock, whereabouts
 from runner.errors import (
     ArchivedError,
     NoSuchTaskError,
@@ -15,7 +15,7 @@ from runner.errors import (
     SessionBusyError,
 )
 from runner.model import Outcome
-from runner.prompt import preview
+from runner.prompt import is_quit, preview
 from runner.service import follow, tasks
 from runner.settle import settle
 
@@ -47,6 +47,19 @@ class UndeliverableError(RunnerError):
     """Refuse a prompt for a session that cannot take one."""
 
 
+class OvertakingError(SessionBusyError):
+    """Refuse a prompt that would overtake what waits, whose first is now worked on."""
+
+    def __init__(self, session_id: str, waiting: int, holder: str) -> None:
+        RunnerError.__init__(
+            self,
+            f"prompts wait for task {session_id} before this one ({waiting}): run"
+            f" {holder} works on the first now, this one was not taken (--queue puts it"
+            " behind them)",
+        )
+        self.holder = holder
+
+
 def send(
     row: Row,
     prompt: bytes,
@@ -58,7 +71,9 @@ def send(
 
     Raises:
         SessionBusyError: it is at work, or prompts wait in its mailbox.
-        UndeliverableError: it is archived, has no thread or no directory to work in.
+        UndeliverableError: it has no thread or no directory to work in.
+        ArchivedError: it has been put away.
+        NoSuchTaskError: it has been removed since.
         RunnerFault: the machine refuses, or Codex cannot be started.
     """
     last = _last_of(row, ledger, settings)
@@ -71,16 +86,16 @@ def send(
     taken = session_lock.take_patiently(home, ledger, session, run_id)
     if isinstance(taken, session_lock.Busy):
         raise SessionBusyError(row.session_id, taken.holder, _MEND)
-    try:
+    with taken:
         # Somebody may have come and gone since the record was read.
         last = _last_of(row, ledger, settings, holds_session=True)
         if not last.is_finished:
             # One that waits for its turn was there before.
             raise SessionBusyError(row.session_id, last.run_id, _MEND)
-        if prompt.strip() == mailbox.QUIT:
+        if is_quit(prompt):
             return Sent(run_id=None)
         pattern = mailbox.pattern_of(last, ledger)
-        files = session_files.active(home, row.session_id)
+        files = whereabouts.files_of(row.session_id, ledger, home)
         artifacts.make_directory(files.directory)
         commission = launching.Commission(
             spec=mailbox.next_spec(last, pattern, preview(prompt), files),
@@ -89,8 +104,6 @@ def send(
         )
         session_lock.inscribe(taken, commission.spec.run_id)
         started = mailbox.start(commission, ledger, settings)
-    finally:
-        os.close(taken.descriptor)
     return _launched(started, ledger, settings, warn)
 
 
@@ -104,14 +117,16 @@ def queue(
     """Put a prompt into the mailbox of a session, and deliver it when it can be.
 
     Raises:
-        UndeliverableError: the session is archived, has no thread or no directory.
+        UndeliverableError: the session has no thread or no directory to work in.
+        ArchivedError: it has been put away.
+        NoSuchTaskError: it has been removed since.
         RunnerFault: the machine refuses; nothing is queued.
     """
     _last_of(row, ledger, settings)
     mail_id = mailbox.put(row.session_id, prompt, ledger, settings.state_home)
     # It is queued: whatever goes wrong now must not make anybody send it again.
     # Who asks for the end of a session does not ask for what is held back before it.
-    is_asked = prompt.strip() != mailbox.QUIT
+    is_asked = not is_quit(prompt)
     try:
         started = mailbox.deliver(row.session_id, ledger, settings, is_asked=is_asked)
         return _standing(row, mail_id, started, (ledger, settings), warn)
@@ -142,7 +157,7 @@ def _last_of(
     row: Row, ledger: Ledger, settings: Config, *, holds_session: bool = False
 ) -> Run:
     """Return the newest run of a session that can be carried on."""
-    now = ledger.sessions.find(row.session_id)
+    now = whereabouts.row_of(row.session_id, ledger, settings.state_home)
     if now is not None and now.archived_in is not None:
         raise ArchivedError(row.session_id)
     for run in ledger.unfinished_of(row.session_id):
@@ -166,12 +181,13 @@ def _nameless(last: Run) -> str:
 
 def _refuse_behind_mail(row: Row, ledger: Ledger, settings: Config) -> None:
     """Refuse to overtake what waits; deliver it, since somebody wants the session."""
-    if not ledger.mail.waiting(row.session_id):
+    waiting = len(ledger.mail.waiting(row.session_id))
+    if not waiting:
         return
     started = mailbox.deliver(row.session_id, ledger, settings, is_asked=True)
     if started is not None:
         started.listener.close()
-        raise SessionBusyError(row.session_id, started.run_id, _MEND)
+        raise OvertakingError(row.session_id, waiting, started.run_id)
     if tasks.is_at_work(row.session_id, ledger, settings):
         last = ledger.last_of(row.session_id)
         raise SessionBusyError(row.session_id, last.run_id if last else "?", _MEND)

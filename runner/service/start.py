@@ -6,10 +6,24 @@ import os
 from pathlib import Path
 
 from parsers.value import Value, replace
-from runner import artifacts, clock, launching, mailbox, process, session_files
-from runner.errors import FileFault, RunnerError, TooLateError, UsageError
+from runner import (
+    artifacts,
+    chronicle,
+    clock,
+    launching,
+    mailbox,
+    process,
+    session_files,
+)
+from runner.errors import (
+    FileFault,
+    RunnerError,
+    RunnerFault,
+    TooLateError,
+    UsageError,
+)
 from runner.model import Limits, Mode, Outcome, Report, SessionId, Spec, Verbosity
-from runner.prompt import preview
+from runner.prompt import is_quit, preview
 from runner.service import follow
 from runner.service.stop import stop
 from runner.settle import settle
@@ -53,6 +67,16 @@ class NotStartedError(RunnerError):
         super().__init__(f"{_reason(run)} (on record as {run.run_id})")
 
 
+class UnrecordedError(RunnerFault):
+    """Report that the index refuses the name of a thread; its run goes on."""
+
+    def __init__(self, run: Run, session: SessionId) -> None:
+        super().__init__(
+            f"Codex has named thread {session}, which cannot be put on record (full"
+            f" disk?): its run is known as {run.run_id}"
+        )
+
+
 class NamelessError(TooLateError):
     """Report that Codex has not named its thread in time; its run has been ended."""
 
@@ -72,7 +96,7 @@ def prepare(beginning: Beginning, settings: Config) -> Spec:
         UsageError: something that the caller named is not there or makes no sense.
         FileFault: the working directory cannot be made.
     """
-    if beginning.prompt.strip() == mailbox.QUIT:
+    if is_quit(beginning.prompt):
         message = "/quit ends a session: there is none yet"
         raise UsageError(message)
     once = [
@@ -146,18 +170,27 @@ def named(
         # Without a word from its supervisor the record tells, whoever is left.
         run = settle(ledger.find(started.run_id), ledger, settings)
         if run.session is not None:
-            return run.session
+            return _on_record(run, run.session, ledger)
         if run.outcome is Outcome.TIMED_OUT:
             raise NamelessError(run)
         if run.is_finished:
             raise NotStartedError(run)
         if patience is not None and clock.monotonic() - began >= patience:
+            if (thread := chronicle.thread_of(run)) is not None:
+                return _on_record(run, thread, ledger)
             message = (
                 f"Codex has not named a thread within {limit:g} s and is being ended"
                 f" (on record as {run.run_id})"
             )
             raise TooLateError(message)
         clock.sleep(follow.PACE_SECONDS)
+
+
+def _on_record(run: Run, session: SessionId, ledger: Ledger) -> SessionId:
+    """Return the id of a session that can be asked for by it."""
+    if ledger.sessions.find(session) is None:
+        raise UnrecordedError(run, session)
+    return session
 
 
 def give_up(started: Started, number: int, ledger: Ledger, settings: Config) -> None:
@@ -172,7 +205,8 @@ def give_up(started: Started, number: int, ledger: Ledger, settings: Config) -> 
 def _file(path: str, option: str) -> Path:
     found = Path(path).absolute()
     if not found.is_file():
-        message = f"{option} {path}: no such file"
+        what = "is a directory, name a file" if found.is_dir() else "no such file"
+        message = f"{option} {path}: {what}"
         raise UsageError(message)
     return found
 

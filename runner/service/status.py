@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+
+from parsers.usage import SUMMED
 from runner import artifacts, clock, record
 from runner.errors import RunnerError, TooLateError
 from runner.model import (
@@ -26,18 +29,11 @@ if TYPE_CHECKING:
 
 Json = dict[str, object]
 
-_TOTAL_TOKENS = 5
+_TOTAL_TOKENS = 1 + SUMMED.index("total_tokens")
 _PACE_SECONDS = 0.05
 # The index tells when something has been written; a supervisor that was killed writes
 # nothing.
 _LOOK_SECONDS = 1.0
-_TOKENS = (
-    "input_tokens",
-    "cached_input_tokens",
-    "output_tokens",
-    "reasoning_output_tokens",
-    "total_tokens",
-)
 
 
 def report(task: Task, ledger: Ledger, settings: Config) -> Json:
@@ -75,14 +71,15 @@ def report(task: Task, ledger: Ledger, settings: Config) -> Json:
 def mark(ids: Iterable[str], ledger: Ledger) -> dict[str, str]:
     """Note for each session from which run on it is waited for.
 
-    The oldest that is not over, else the last one.
+    The oldest that is not over, else the last one; none for one that cannot be read.
     """
     marks: dict[str, str] = {}
     for session_id in ids:
-        unfinished = [run.run_id for run in ledger.unfinished_of(session_id)]
-        row = ledger.sessions.find(session_id)
-        if mark := next(iter(unfinished), row and row.last_run):
-            marks[session_id] = mark
+        with contextlib.suppress(RunnerError):
+            unfinished = [run.run_id for run in ledger.unfinished_of(session_id)]
+            row = ledger.sessions.find(session_id)
+            if mark := next(iter(unfinished), row and row.last_run):
+                marks[session_id] = mark
     return marks
 
 
@@ -95,6 +92,8 @@ def wait(
     timeout: float | None = None,
 ) -> list[str]:
     """Wait until sessions are no longer at work; return those that are not.
+
+    One that something is wrong with holds up no other: its report tells what.
 
     Args:
         ids: the sessions.
@@ -133,8 +132,11 @@ def has_succeeded(session_id: str, since: str, ledger: Ledger) -> bool:
 
 
 def _is_at_work(session_id: str, ledger: Ledger, settings: Config) -> bool:
-    row = ledger.sessions.find(session_id)
-    return row is not None and tasks.is_at_work(session_id, ledger, settings)
+    try:
+        row = ledger.sessions.find(session_id)
+        return row is not None and tasks.is_at_work(session_id, ledger, settings)
+    except RunnerError:
+        return False
 
 
 def _answers(task: Task) -> Json:
@@ -164,14 +166,20 @@ def _consumed(task: Task, ledger: Ledger, settings: Config) -> Json:
     rows = list(found)
     if task.state is TaskState.RUNNING and not task.last.is_finished:
         rows += _so_far(task.last, ledger, settings)
-    tokens = {name: sum(getattr(row, name) for row in rows) for name in _TOKENS}
+    tokens = {name: sum(getattr(row, name) for row in rows) for name in SUMMED}
     runs = sum(row.runs for row in rows)
     unknown_usage = sum(row.unknown_usage for row in rows)
+    unknown_parts = sum(row.unknown_parts for row in rows)
     unknown_cost = sum(row.unknown_cost for row in rows)
+    known = {
+        name: runs > (unknown_usage if name == "total_tokens" else unknown_parts)
+        for name in SUMMED
+    }
     return {
         "usage": {
-            **(tokens if runs > unknown_usage else dict.fromkeys(_TOKENS)),
+            **{name: tokens[name] if known[name] else None for name in SUMMED},
             "unknown_runs": unknown_usage,
+            "unknown_parts": unknown_parts,
         },
         "cost": {
             "usd": sum(row.usd for row in rows) if runs > unknown_cost else None,
@@ -194,7 +202,7 @@ def _so_far(run: Run, ledger: Ledger, settings: Config) -> list[consumption.Tota
 
 def _total(key: str, row: Sequence[Cell]) -> consumption.Total:
     _, *figures, usd = row
-    tokens = {n: int(f or 0) for n, f in zip(_TOKENS, figures, strict=True)}
+    tokens = {n: int(f or 0) for n, f in zip(SUMMED, figures, strict=True)}
     return consumption.Total(
         key=key,
         runs=1,
@@ -202,4 +210,5 @@ def _total(key: str, row: Sequence[Cell]) -> consumption.Total:
         usd=float(usd or 0),
         unknown_usage=0,
         unknown_cost=int(usd is None),
+        unknown_parts=int(figures[0] is None),
     )

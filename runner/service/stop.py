@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 
 from parsers.value import Value
-from runner import clock, mailbox, process, proctable
+from runner import (
+    artifacts,
+    clock,
+    mailbox,
+    process,
+    proctable,
+    record,
+    session_lock,
+)
 from runner.config import RUN_MARKER
 from runner.errors import RunnerError, RunnerFault
 from runner.judge import Cause, Exit
@@ -17,11 +27,15 @@ from runner.settle import settle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from runner.config import Config
-    from runner.model import ProcessId, Run
+    from runner.model import ProcessId, Run, SessionId
     from runner.store.ledger import Ledger
+    from runner.store.mail import Mail
 
 _PACE_SECONDS = 0.02
+_MOMENT_SECONDS = 1.0
 # The ladder of a supervisor takes fifteen seconds at the most.
 _PATIENCE_SECONDS = 20.0
 _GIVE_UP_SECONDS = 60.0
@@ -32,16 +46,21 @@ def stop(run: Run, number: int, ledger: Ledger, settings: Config) -> bool:
 
     With a supervisor the signal is passed on to it, and the run ends soon after.
     Without one, Codex and all below it are ended and the run is judged here, before
-    this returns.
+    this returns; meanwhile it lives, as one with a supervisor does.
+
+    Raises:
+        NoSuchRunError: it has been removed since.
+        RunnerFault: the record cannot be read.
     """
     match life_of(run), run.state:
         case Life.SUPERVISOR, (Launching() | Running()) as state:
             return process.send(state.supervisor, number)
         case Life.CODEX, _:
-            _end_orphan(run)
             cause = Cause.ORDER if number == STOP_ORDER else Cause.SIGNAL
             ended = Exit(cause=cause, cause_value=number)
-            settle(run, ledger, settings, ended)
+            with _in_charge(run, ledger, settings) as holds_session:
+                _end_orphan(run)
+                settle(run, ledger, settings, ended, holds_session=holds_session)
             return True
         case _:
             return False
@@ -72,33 +91,60 @@ def stop_session(session_id: str, ledger: Ledger, settings: Config) -> Stopped:
     """End all that a session does and has before it; return when nothing is left.
 
     What waits in its mailbox is skipped first, so that nothing takes the place of what
-    is ended. A disk that refuses that must not keep Codex running.
+    is ended. A disk that refuses that must not keep Codex running. It is skipped again
+    at the end: the prompt of a run that never came to be waits once more.
 
     Raises:
         WillNotStopError: a process of it cannot be ended.
         RunnerFault: the record cannot be written.
     """
     key = _key_of(session_id, ledger)
-    skipped, fault = _skip(key, ledger, settings)
-    began = clock.monotonic()
+    # Who sends after that wants it to be done.
+    up_to = ledger.mail.last(key)
+    skipped: list[Mail] = []
+    with contextlib.suppress(RunnerError):
+        skipped += mailbox.skip(key, ledger, settings.state_home, up_to).prompts
     ordered: dict[str, float] = {}
-    while living := _living(key, ledger, settings):
+    over: set[str] = set()
+    while True:
+        key = _end_all(key, ordered, over, ledger, settings)
+        last = mailbox.skip(key, ledger, settings.state_home, up_to)
+        skipped += last.prompts
+        # Somebody may have delivered meanwhile what was put back.
+        if last.unfinished <= over:
+            break
+    return Stopped(
+        session_id=key,
+        runs=tuple(each for each in ordered if not _has_succeeded(each, ledger)),
+        skipped=len(skipped),
+    )
+
+
+def _end_all(
+    key: str,
+    ordered: dict[str, float],
+    over: set[str],
+    ledger: Ledger,
+    settings: Config,
+) -> str:
+    """End the runs on a session; return its name, which Codex may just have given.
+
+    Args:
+        key: the session.
+        ordered: which runs have been told to end, and when; those told are added.
+        over: takes the runs that are over, also one that the index cannot note.
+        ledger: the index.
+        settings: for judging what was left behind.
+    """
+    began = clock.monotonic()
+    while living := _living(key, over, ledger, settings):
         for run in living:
             if clock.monotonic() - began >= _GIVE_UP_SECONDS:
                 raise WillNotStopError(run)
             _press(run, ordered, ledger, settings)
         clock.sleep(_PACE_SECONDS)
-        # Codex may just have named its thread.
         key = _key_of(living[-1].run_id, ledger)
-    if fault is not None:
-        skipped, fault = _skip(key, ledger, settings)
-    if fault is not None:
-        raise fault
-    return Stopped(
-        session_id=key,
-        runs=tuple(each for each in ordered if not _has_succeeded(each, ledger)),
-        skipped=skipped,
-    )
+    return key
 
 
 def _key_of(session_or_run: str, ledger: Ledger) -> str:
@@ -107,18 +153,12 @@ def _key_of(session_or_run: str, ledger: Ledger) -> str:
     return row.session_id if row is not None else session_or_run
 
 
-def _skip(
-    session_id: str, ledger: Ledger, settings: Config
-) -> tuple[int, RunnerError | None]:
-    try:
-        return len(mailbox.skip(session_id, ledger, settings.state_home)), None
-    except RunnerError as error:
-        return 0, error
-
-
-def _living(session_id: str, ledger: Ledger, settings: Config) -> list[Run]:
+def _living(
+    session_id: str, over: set[str], ledger: Ledger, settings: Config
+) -> list[Run]:
     unfinished = ledger.unfinished_of(session_id)
     settled = [settle(run, ledger, settings) for run in unfinished]
+    over.update(run.run_id for run in settled if run.is_finished)
     return [run for run in settled if not run.is_finished]
 
 
@@ -139,6 +179,44 @@ def _press(
 
 def _has_succeeded(run_id: str, ledger: Ledger) -> bool:
     return ledger.find(run_id).outcome is Outcome.SUCCEEDED
+
+
+@contextlib.contextmanager
+def _in_charge(run: Run, ledger: Ledger, settings: Config) -> Iterator[bool]:
+    """Take the place of a supervisor that is gone; tell whether its session is ours.
+
+    Else somebody who looks while the tools of a Codex that has ended still resist would
+    find the run lost, and its session free. A lock that cannot be had keeps nobody from
+    ending the run.
+    """
+    takes = [lambda: artifacts.lock(record.files_of(run.spec).events)]
+    if (session := run.session) is not None:
+        # First: who sees that the run has somebody in charge looks for it there.
+        takes.insert(0, lambda: _session_lock(session, run, ledger, settings))
+    locks = [_patiently(take) for take in takes]
+    try:
+        yield session is not None and locks[0] is not None
+    finally:
+        for lock in locks:
+            if lock is not None:
+                os.close(lock)
+
+
+def _session_lock(
+    session: SessionId, run: Run, ledger: Ledger, settings: Config
+) -> int | None:
+    taken = session_lock.take(settings.state_home, ledger, session, run.run_id)
+    return taken.descriptor if isinstance(taken, session_lock.Held) else None
+
+
+def _patiently(take: Callable[[], int | None]) -> int | None:
+    """Take a lock that others have for a moment only, to see whether it is free."""
+    deadline = clock.monotonic() + _MOMENT_SECONDS
+    with contextlib.suppress(RunnerError):
+        while (lock := take()) is None and clock.monotonic() < deadline:
+            clock.sleep(_PACE_SECONDS)
+        return lock
+    return None
 
 
 def _end_orphan(run: Run) -> None:

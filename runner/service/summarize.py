@@ -7,14 +7,13 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from parsers import summary
+from parsers import summary, uuids
 from parsers.facts import Facts
 from parsers.logs import read_log
 from parsers.usage import Usage
 from parsers.value import replace
 from runner import accounts, artifacts, clock, record
 from runner.books import Window
-from runner.codex import home
 from runner.errors import RunnerError, UsageError
 from runner.judge import Ending, Evidence, Exit, judge
 from runner.model import Outcome, RunId
@@ -52,7 +51,7 @@ def summarize_run(run_id: str, log_dir: Path, settings: Config) -> Json:
     """Return the summary of a run by its id, of a living one what is known so far.
 
     Raises:
-        NoSuchRunError: neither the index nor the log directory knows it.
+        UnknownRunError: neither the index nor the log directory knows it.
         RunnerFault: its record cannot be read.
     """
     ledger = Ledger(settings.state_home)
@@ -207,7 +206,7 @@ def _told_by_block(facts: Facts) -> Json:
 
 def _session_id(facts: Facts, told: Json) -> str | None:
     named = facts.session_id or _text(told, "session_id")
-    return home.session_id(named) if named else None
+    return uuids.uuid(named) if named else None
 
 
 def _window(told: Json) -> Window:

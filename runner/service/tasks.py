@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from parsers.value import Value, replace
-from runner import artifacts, session_files
+from runner import session_files, whereabouts
 from runner.config import RUN_MARKER
 from runner.errors import FileFault, RunnerError, RunnerFault
 from runner.model import GOOD_ENDS, TaskState, last_of
@@ -154,8 +154,7 @@ def look(row: Row, ledger: Ledger, settings: Config) -> Task:
     except FileFault as error:
         # A prompt that cannot be read concerns the mailbox, not what has been done.
         running, fault = _has_living_run(row.session_id, ledger, settings), str(error)
-    row = ledger.sessions.find(row.session_id) or row
-    row = _where_it_lies(row, ledger, settings)
+    row = whereabouts.row_of(row.session_id, ledger, settings.state_home) or row
     runs = tuple(
         # One that is over by now although the disk has refused to note it.
         settle(run, ledger, settings)
@@ -190,24 +189,3 @@ def state_of(row: Row, running: Iterable[str]) -> TaskState:
     if row.archived_in is not None:
         return TaskState.ARCHIVED
     return TaskState.STOPPED if row.outcome in GOOD_ENDS else TaskState.DIED
-
-
-def _where_it_lies(row: Row, ledger: Ledger, settings: Config) -> Row:
-    """Find a session whose directory was moved by somebody who then died."""
-    home, session_id = settings.state_home, row.session_id
-    last = ledger.last_of(session_id)
-    has_directory = last is not None and session_files.of_run(home, last) is not None
-    if not (has_directory or row.archived_in):
-        return row
-    placed = session_files.placed(home, session_id, row.archived_in)
-    if artifacts.is_directory(placed.directory):
-        return row
-    files = session_files.found(home, session_id)
-    if files is None:
-        return row
-    place = files.directory.relative_to(home)
-    is_archived = place.parts[0] == session_files.ARCHIVE
-    ledger.sessions.archive(
-        session_id, str(place) if is_archived else None, row.updated_at
-    )
-    return ledger.sessions.find(session_id) or row

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from parsers.value import Value
-from runner import clock
+from runner import ages, clock
 from runner.errors import RunnerError, UsageError
 from runner.store import consumption
 
@@ -17,24 +17,11 @@ if TYPE_CHECKING:
     from runner.store.ledger import Ledger
 
 GROUPS = ("day", "model", "repo", "session")
-FIGURES = (
-    "runs",
-    "input_tokens",
-    "cached_input_tokens",
-    "output_tokens",
-    "reasoning_output_tokens",
-    "total_tokens",
-    "usd",
-    "unknown_usage",
-    "unknown_cost",
-)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?"
     r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
-_DURATION = re.compile(r"([0-9]+)([smhdw])")
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 # The sums of prices in binary: what is behind this digit is noise.
 _DIGITS = 10
 # Of years with three digits the text would not be comparable.
@@ -44,7 +31,8 @@ _BEFORE_ALL = clock.at(0)
 class Line(Value):
     """Hold one group of runs; a figure that is known of none of them is None.
 
-    `unknown_usage` and `unknown_cost` count the runs that the figures are without.
+    `unknown_usage` and `unknown_cost` count the runs that the figures are without,
+    `unknown_parts` those that the parts of the tokens are without.
     """
 
     key: str
@@ -57,7 +45,11 @@ class Line(Value):
     total_tokens: int | None
     usd: float | None
     unknown_usage: int
+    unknown_parts: int
     unknown_cost: int
+
+
+FIGURES = tuple(name for name in Line.field_names() if name not in {"key", "title"})
 
 
 class Report(Value):
@@ -117,8 +109,7 @@ def instant(text: str, now: datetime) -> datetime:
     """
     wanted = text.strip()
     try:
-        if found := _DURATION.fullmatch(wanted):
-            back = timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+        if (back := ages.read(wanted)) is not None:
             return max(now - back, _BEFORE_ALL)
         if _DATE.fullmatch(wanted) or _INSTANT.fullmatch(wanted):
             # One without an offset is midnight here.
@@ -159,6 +150,7 @@ def _line(total: Total, title: str | None) -> Line:
         total_tokens=total.total_tokens if total.runs > total.unknown_usage else None,
         usd=round(total.usd, _DIGITS) if total.runs > total.unknown_cost else None,
         unknown_usage=total.unknown_usage,
+        unknown_parts=total.unknown_parts,
         unknown_cost=total.unknown_cost,
     )
 

@@ -7,7 +7,6 @@ A session that is at work is left to those who work on it.
 
 from __future__ import annotations
 
-import os
 from functools import partial
 
 from parsers.value import Value
@@ -129,13 +128,11 @@ def _confirm(
     taken = session_lock.take_patiently(home, ledger, session, HOLDER)
     if isinstance(taken, session_lock.Busy):
         return False
-    try:
+    with taken:
         if ledger.unfinished_of(session_id):
             return False
         found = _unchanged(partial(_recorded, session_id, ledger, settings), ledger)
         return findings.take(found or [*_viewed(session_id, ledger, settings)])
-    finally:
-        os.close(taken.descriptor)
 
 
 def _unchanged(look: Callable[[], Iterator[Finding]], ledger: Ledger) -> list[Finding]:

@@ -6,7 +6,7 @@ import contextlib
 from functools import partial
 
 from parsers.value import Value, replace
-from runner import clock, session_files
+from runner import artifacts, clock, session_files
 from runner.errors import NoSuchRunError, RunnerError
 from runner.model import Outcome
 from runner.prompt import preview
@@ -60,9 +60,12 @@ def mail_differences(case: Case) -> Iterator[Finding]:
         delivered=_delivered(case),
         is_certain=_is_certain(case),
     )
+    is_behind = False
     for mail_id, path in files.items():
         if mail_id not in rows:
-            yield _unknown(mail_id, path, box)
+            # What stood behind one that gets a new number still does.
+            is_behind = is_behind or _is_taken(mail_id, box)
+            yield from _unknown(mail_id, path, box, anew=is_behind)
     known: dict[str, int | None] = {run.run_id: run.spec.mail_id for run in case.runs}
     for mail in rows.values():
         if mail.state == "waiting":
@@ -119,38 +122,62 @@ def _is_certain(case: Case) -> bool:
     return recorded <= known and not verify_tree.unrecorded(case.files)
 
 
-def _unknown(mail_id: int, path: Path, box: _Box) -> Finding:
+def _is_taken(mail_id: int, box: _Box) -> bool:
+    """Tell whether another session has the number of a prompt that still waits."""
+    row = box.case.ledger.mail.find(mail_id)
+    return row is not None and mail_id not in box.delivered
+
+
+def _unknown(mail_id: int, path: Path, box: _Box, *, anew: bool) -> Iterator[Finding]:
     if mail_id in box.delivered:
-        state = "delivered"
+        if box.case.ledger.mail.find(mail_id) is not None:
+            return  # another session has its number: its run alone tells of it
+        state, anew = "delivered", False
     else:
         state = "skipped" if path.suffix == _SKIPPED else "waiting"
     # A run without a record may have delivered it: it must not be delivered again.
     is_certain = state != "waiting" or box.is_certain
-    return Finding(
+    restore = _restore_anew if anew else _restore
+    yield Finding(
         subject=box.name(path),
         kind="prompt-unknown",
         detail=f"this prompt ({state}) is not in the index"
         + ("" if is_certain else "; a run without a record may have delivered it"),
-        mend=partial(_restore, mail_id, path, state, box) if is_certain else None,
+        mend=partial(restore, mail_id, path, state, box) if is_certain else None,
     )
 
 
 def _restore(mail_id: int, path: Path, state: str, box: _Box) -> None:
+    box.case.ledger.mail.restore(_found(mail_id, path, state, box))
+
+
+def _restore_anew(mail_id: int, path: Path, state: str, box: _Box) -> None:
+    """Take a prompt in under a new number; one that waits stands at the end then."""
+
+    def move(to: int) -> None:
+        files = box.case.files
+        path.rename(files.skipped(to) if state == "skipped" else files.mail(to))
+
+    mail = _found(mail_id, path, state, box)
+    box.case.ledger.mail.restore_anew(mail, move, above=box.case.files.last_mail)
+
+
+def _found(mail_id: int, path: Path, state: str, box: _Box) -> Mail:
+    """Build the row of a prompt that the index does not know."""
     failed = [
         run
         for run in box.case.runs
         if run.spec.mail_id == mail_id and run.outcome is Outcome.NOT_STARTED
     ]
-    mail = Mail(
+    return Mail(
         mail_id=mail_id,
         session_id=box.case.id,
         queued_at=clock.iso(clock.at(path.stat().st_mtime)),
         state=state,
-        task=preview(path.read_bytes()),
+        task=preview(artifacts.read_bytes(path)),
         run_id=box.delivered.get(mail_id),
         attempts=len(failed),
     )
-    box.case.ledger.mail.restore(mail)
 
 
 def _waiting(mail: Mail, box: _Box) -> Iterator[Finding]:

@@ -42,8 +42,20 @@ def merge(was: SessionFiles, now: SessionFiles, ledger: Ledger) -> None:
     artifacts.make_directory(now.runs)
     for name, path in runs.items():
         path.rename(now.runs / name)
-    artifacts.remove([was.json, was.log, was.result, was.pid])
+    artifacts.remove([*_views(was)])
     _leave(was)
+
+
+def can_merge(was: SessionFiles, now: SessionFiles) -> bool:
+    """Tell whether all of a directory would come to lie in another one."""
+    views = {path.name for path in _views(was)}
+    known = {*views, was.runs.name, was.mailbox.name}
+    return (
+        _children(was.directory).keys() <= known
+        and not _children(was.runs).keys() & _children(now.runs).keys()
+        and not numbers(was) & numbers(now)
+        and len(prompts(was)) == len(_children(was.mailbox))
+    )
 
 
 def merge_mail(was: SessionFiles, now: SessionFiles, ledger: Ledger) -> None:
@@ -68,6 +80,10 @@ def prompts(files: SessionFiles) -> list[Path]:
 def numbers(files: SessionFiles) -> set[str]:
     """Return the numbers that are taken in a mailbox, as the files have them."""
     return {path.stem for path in _children(files.mailbox).values()}
+
+
+def _views(files: SessionFiles) -> tuple[Path, ...]:
+    return files.json, files.log, files.result, files.pid
 
 
 def _children(directory: Path) -> dict[str, Path]:

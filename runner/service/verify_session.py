@@ -8,10 +8,10 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from parsers import uuids
 from parsers.value import Value
-from runner import artifacts, chronicle, record, session_files
+from runner import artifacts, chronicle, record, session_files, whereabouts
 from runner.clock import iso
-from runner.codex import home
 from runner.model import last_of
 from runner.service import verify_merge, verify_tree
 from runner.service.verify_findings import Finding
@@ -124,6 +124,13 @@ def place_differences(case: Case) -> Iterator[Finding]:
             f" the index says {_below(case.files, case)}",
             mend=partial(_correct, case, found),
         )
+    elif (aside := session_files.put_aside(case.state_home, case.id)) is not None:
+        yield Finding(
+            subject=case.id,
+            kind="misplaced",
+            detail=f"it lies in {_below(aside, case)}, and was not removed",
+            mend=partial(whereabouts.row_of, case.id, case.ledger, case.state_home),
+        )
     elif any(_is_somewhere(files, case) for files in case.own.values()):
         yield from _strayed(case)
     else:
@@ -144,11 +151,15 @@ def _strayed(case: Case) -> Iterator[Finding]:
             continue
         is_there = artifacts.is_directory(files.directory)
         is_unnamed = files.directory.parent.name == session_files.PENDING
-        if is_there and not (is_unnamed and home.UUID.fullmatch(case.id)):
+        if is_there and not (is_unnamed and uuids.UUID.fullmatch(case.id)):
             continue  # a run on one session that Codex gave to another
+        aside = session_files.put_aside(case.state_home, files.directory.name)
         if is_there:
             mend = partial(_bring_home, case, run, files)
             detail = f"it lies in {_below(files, case)}, its thread is {case.id}"
+        elif aside is not None:
+            mend = partial(session_files.move, aside, files)
+            detail = f"it lies in {_below(aside, case)}, and was not removed"
         else:
             mend = partial(_find_again, case, run, files)
             detail = f"the index has it in {_below(files, case)}, which is not there"
@@ -246,11 +257,8 @@ def _write(run: Run, *, is_own: bool) -> None:
 
 def _correct(case: Case, found: SessionFiles) -> None:
     """Let the index say where a session lies."""
-    place = found.directory.relative_to(case.state_home)
-    is_archived = place.parts[0] == session_files.ARCHIVE
-    case.ledger.sessions.archive(
-        case.id, str(place) if is_archived else None, case.row.updated_at
-    )
+    place = session_files.archived_in(case.state_home, found)
+    case.ledger.sessions.archive(case.id, place, case.row.updated_at)
     runs = [run for run in case.runs if case.own.get(run.run_id) == case.files]
     case.ledger.relocate([session_files.moved(run, found) for run in runs])
     chronicle.write_json(case.ledger, found)

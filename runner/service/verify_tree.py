@@ -12,9 +12,9 @@ import stat
 from functools import partial
 from pathlib import Path
 
+from parsers import uuids
 from parsers.value import Value
-from runner import artifacts, clock, log_dirs, session_files
-from runner.codex import home
+from runner import artifacts, clock, log_dirs, session_files, whereabouts
 from runner.service import verify_merge
 from runner.service.verify_findings import Finding
 from runner.session_files import SessionFiles
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from runner.store.ledger import Ledger
 
-FOREIGN = "foreign"
 _FILE, _DIRECTORY = 0o600, 0o700
 _STALE_SECONDS = 3600.0
 _INDEX = re.compile(r"runs\.db(\.damaged-[0-9-]+)?(-wal|-shm|-journal)?")
@@ -51,8 +50,9 @@ _WRITTEN = "|".join(
     [*map(re.escape, (*_OWN, *_SESSION)), verify_merge.PROMPT.pattern, _RUN.pattern]
 )
 _LEFT = re.compile(rf"\.({_WRITTEN})\.[0-9a-f]{{8}}\.tmp")
-_KEY = rf"({home.UUID.pattern}|[0-9]{{8}}-[0-9]{{6}}-[0-9]{{6}}-[0-9a-f]{{8}})"
-_ASIDE = re.compile(rf"\.import-{_KEY}\.tmp|\.removed-{_KEY}-[0-9a-f]{{8}}")
+_KEY = rf"({uuids.UUID.pattern}|[0-9]{{8}}-[0-9]{{6}}-[0-9]{{6}}-[0-9a-f]{{8}})"
+_REMOVED = rf"{re.escape(session_files.REMOVED)}(?P<removed>{_KEY})-[0-9a-f]{{8}}"
+_ASIDE = re.compile(rf"\.import-{_KEY}\.tmp|{_REMOVED}")
 _META = re.compile(rf"{artifacts.PREFIX}(?P<run>.+)\.meta\.json")
 
 
@@ -84,7 +84,7 @@ class Tree:
             yield from self._directory(entry, self._nameless)
         elif entry.name == _LOCKS:
             yield from self._directory(entry, partial(self._file, _LOCK))
-        elif home.UUID.fullmatch(entry.name):
+        elif uuids.UUID.fullmatch(entry.name):
             yield from self._session(entry)
         elif entry.name in _OWN or _INDEX.fullmatch(entry.name):
             yield from self._mode(entry, _FILE)
@@ -208,7 +208,7 @@ class Tree:
     def _session_at(self, path: Path) -> str | None:
         """Name the session that a path belongs to."""
         for name in (path.name, path.parent.name):
-            if name in self._runs or home.UUID.fullmatch(name):
+            if name in self._runs or uuids.UUID.fullmatch(name):
                 return self._runs.get(name, name)
         return None
 
@@ -225,11 +225,11 @@ class Tree:
     def _other(self, entry: Entry) -> Iterator[Finding]:
         """Name what has no place here, if it is still there."""
         if self._is_left(entry):
-            if entry.is_stale:
+            if entry.is_stale and not self._is_needed(entry):
                 yield self._left(entry)
         elif os.path.lexists(entry.path) and not self._ledger.is_source(entry.path):
             detail = _foreign_as(entry)
-            yield Finding(subject=self._name(entry.path), kind=FOREIGN, detail=detail)
+            yield Finding(subject=self._name(entry.path), kind="foreign", detail=detail)
 
     def _is_left(self, entry: Entry) -> bool:
         """Tell by its exact shape whether a killed command has left it behind."""
@@ -238,6 +238,18 @@ class Tree:
             return is_on_top and _ASIDE.fullmatch(entry.name) is not None
         is_plain = stat.S_ISREG(entry.status.st_mode)
         return is_plain and _LEFT.fullmatch(entry.name) is not None
+
+    def _is_needed(self, entry: Entry) -> bool:
+        """Tell whether it is what the index still has and somebody wanted to remove."""
+        match = _ASIDE.fullmatch(entry.name)
+        key = match["removed"] if match else None
+        if key is None:
+            return False
+        row = self._ledger.sessions.find(key)
+        if row is not None:
+            return whereabouts.is_missing(row, self._ledger, self._home)
+        unnamed = session_files.pending(self._home, key)
+        return key in self._runs and not artifacts.is_directory(unnamed.directory)
 
     def _left(self, entry: Entry) -> Finding:
         return Finding(
@@ -290,7 +302,7 @@ def places(state_home: Path) -> Iterator[SessionFiles]:
     for top in (*tops, *session_files.buckets(state_home)):
         for name in artifacts.names(top):
             path = top / name
-            is_one = top != state_home or home.UUID.fullmatch(name) is not None
+            is_one = top != state_home or uuids.UUID.fullmatch(name) is not None
             if is_one and artifacts.is_directory(path) and not path.is_symlink():
                 yield SessionFiles(path)
 

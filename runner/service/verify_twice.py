@@ -1,28 +1,31 @@
 """Find the sessions that have two directories.
 
 Where one of them holds nothing but views, which can be made anew, it is in the way.
-Which of two with files of their own is right, a user knows.
+Where both hold runs of the session, and no file of one has the name of another's, they
+are put together. Which of two others is right, a user knows.
 """
 
 from __future__ import annotations
 
-import os
 from functools import partial
 
 from parsers.value import Value
 from runner import artifacts, session_files, session_lock, task_json
 from runner.errors import RunnerFault, SessionBusyError
 from runner.model import SessionId
-from runner.service import verify_tree
+from runner.service import verify_merge, verify_tree
 from runner.service.verify_findings import HOLDER, Finding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from runner.session_files import SessionFiles
     from runner.store.ledger import Ledger
+
+_HALVES = 2
+_LATER = "verify again when it is over"
 
 
 def twice_differences(ledger: Ledger, state_home: Path) -> Iterator[Finding]:
@@ -54,8 +57,13 @@ class _Twins(Value, kw_only=False):
             subject=self.name,
             kind="twice",
             detail=detail,
-            mend=partial(self._remove, spare) if spare else None,
+            mend=self._mend(spare),
         )
+
+    def _mend(self, spare: list[SessionFiles]) -> Callable[[], None] | None:
+        if spare:
+            return partial(self._remove, spare)
+        return self._unite if self._other_half() is not None else None
 
     def _spare(self) -> list[SessionFiles]:
         """Find what can go, if only one directory is left then."""
@@ -68,26 +76,61 @@ class _Twins(Value, kw_only=False):
             bare = [files for files in bare if files != here]
         return bare if len(self.places) - len(bare) == 1 else []
 
+    def _other_half(self) -> SessionFiles | None:
+        """Find what can be put to the directory that the index has."""
+        row = self.ledger.sessions.find(self.name)
+        if row is None or len(self.places) != _HALVES:
+            return None
+        here = session_files.placed(self.state_home, self.name, row.archived_in)
+        others = [files for files in self.places if files != here]
+        if len(others) != 1 or not all(map(self._is_half, self.places)):
+            return None
+        return others[0] if verify_merge.can_merge(others[0], here) else None
+
+    def _is_half(self, files: SessionFiles) -> bool:
+        """Tell whether a directory holds runs of the session, on record as its own."""
+        known = set(self.ledger.ids_of(self.name))
+        runs = verify_tree.metas(files).keys()
+        return bool(runs) and runs <= known
+
+    def _unite(self) -> None:
+        with self._held():
+            half = self._other_half()
+            if half is None or self.ledger.unfinished_of(self.name):
+                message = "it has just changed: verify again"
+                raise RunnerFault(message)
+            (here,) = (files for files in self.places if files != half)
+            verify_merge.merge(half, here, self.ledger)
+            runs = self.ledger.of_session(self.name)
+            found = [
+                session_files.moved(run, here)
+                for run in runs
+                if run.run_id in verify_tree.metas(here)
+            ]
+            self.ledger.relocate(found)
+
     def _remove(self, spare: list[SessionFiles]) -> None:
+        with (
+            self._held(),
+            # Senders write their prompts in a transaction too.
+            self.ledger.database.transaction(),
+        ):
+            if unfinished := self.ledger.unfinished_of(self.name):
+                raise SessionBusyError(self.name, unfinished[0].run_id, _LATER)
+            if self._spare() != spare:
+                message = "it has just changed: verify again"
+                raise RunnerFault(message)
+            for files in spare:
+                artifacts.remove([*_views(files)])
+                files.directory.rmdir()
+
+    def _held(self) -> session_lock.Held:
         taken = session_lock.take_patiently(
             self.state_home, self.ledger, SessionId(self.name), HOLDER
         )
-        later = "verify again when it is over"
         if isinstance(taken, session_lock.Busy):
-            raise SessionBusyError(self.name, taken.holder, later)
-        try:
-            # Senders write their prompts in a transaction too.
-            with self.ledger.database.transaction():
-                if unfinished := self.ledger.unfinished_of(self.name):
-                    raise SessionBusyError(self.name, unfinished[0].run_id, later)
-                if self._spare() != spare:
-                    message = "it has just changed: verify again"
-                    raise RunnerFault(message)
-                for files in spare:
-                    artifacts.remove([*_views(files)])
-                    files.directory.rmdir()
-        finally:
-            os.close(taken.descriptor)
+            raise SessionBusyError(self.name, taken.holder, _LATER)
+        return taken
 
     def _below(self, files: SessionFiles) -> str:
         return str(files.directory.relative_to(self.state_home))

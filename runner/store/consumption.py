@@ -6,7 +6,7 @@ known is null, never 0.
 
 from __future__ import annotations
 
-from parsers.usage import read_usage
+from parsers.usage import SUMMED, read_usage
 from parsers.value import Value
 from runner.clock import iso
 from runner.store.database import clean
@@ -31,15 +31,8 @@ _KEYS = {
     "session": "session_id",
     "total": "'total'",
 }
-_PARTS = (
-    "input_tokens",
-    "cached_input_tokens",
-    "output_tokens",
-    "reasoning_output_tokens",
-    "total_tokens",
-)
 _ONE = "and session_id = ?"
-COLUMNS = ("run_id", "model", "session_id", "repo", "prepared_at", *_PARTS, "usd")
+COLUMNS = ("run_id", "model", "session_id", "repo", "prepared_at", *SUMMED, "usd")
 _DIGITS = 9
 
 
@@ -192,7 +185,7 @@ def totals(
     """
     rows = database.rows(
         f"select {_KEYS[by]}, count(distinct run_id),"  # noqa: S608 - ours, all of it
-        f" {', '.join(f'sum({part})' for part in _PARTS)}, sum(usd),"
+        f" {', '.join(f'sum({part})' for part in SUMMED)}, sum(usd),"
         f" {_without('total_tokens')}, {_without('usd')}, {_without('input_tokens')}"
         f" from usage where prepared_at >= ? {'' if session_id is None else _ONE}"
         " group by 1 order by 1",
@@ -279,12 +272,4 @@ def _row(
     if used is None:
         # A log may tell the total alone.
         return (model, None, None, None, None, told.get("total_tokens"), usd)
-    return (
-        model,
-        used.input_tokens,
-        used.cached_input_tokens,
-        used.output_tokens,
-        used.reasoning_output_tokens,
-        used.total_tokens,
-        usd,
-    )
+    return (model, *(getattr(used, part) for part in SUMMED), usd)

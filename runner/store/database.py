@@ -67,7 +67,7 @@ class Database:
         except UnicodeEncodeError:
             return []  # stray bytes of a command line: no id of ours
         except sqlite3.Error as error:
-            raise LedgerFault(self.path, str(error)) from error
+            raise _fault(self.path, error) from error
 
     def legible(
         self, table: str, columns: str, order: str
@@ -126,13 +126,15 @@ class Database:
                 self._db.execute("pragma synchronous = full")
             self._db.execute("begin immediate")
             yield self._db
-            self._db.execute("commit")
+            # A block may have done so, which has something to undo when it fails.
+            if self._db.in_transaction:
+                self._db.execute("commit")
         except BaseException as error:
             # SQLite may have rolled back already, on a full disk for one.
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("rollback")
             if isinstance(error, sqlite3.Error | UnicodeEncodeError | OverflowError):
-                raise LedgerFault(self.path, str(error)) from error
+                raise _fault(self.path, error) from error
             raise
         finally:
             if is_durable:
@@ -153,7 +155,7 @@ class Database:
             db.execute("pragma synchronous = normal")
             _migrate(db, self.path, complete)
         except sqlite3.Error as error:
-            raise LedgerFault(self.path, str(error)) from error
+            raise _fault(self.path, error) from error
         return db
 
 
@@ -174,8 +176,19 @@ def clean(text: object) -> str:
 
 def is_damage(fault: LedgerFault) -> bool:
     """Tell whether a fault is of the file: damaged, or no database at all."""
-    code = getattr(fault.__cause__, "sqlite_errorcode", None)
+    return _is_damaged(fault.__cause__)
+
+
+def _is_damaged(error: BaseException | None) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & _KIND in _DAMAGE
+
+
+def _fault(path: Path, error: Exception) -> LedgerFault:
+    if _is_damaged(error):
+        mend = "codex-tasks verify --repair makes it anew from the files"
+        return LedgerFault(path, str(error), mend)
+    return LedgerFault(path, str(error))
 
 
 def _keep_a_log(db: sqlite3.Connection) -> None:

@@ -26,7 +26,7 @@ from runner.store.sessions import Sessions
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from runner.model import Event, Run, SessionId
@@ -225,7 +225,7 @@ class Ledger:
         session_id: str,
         archived_in: str | None,
         runs: list[Run],
-        rename: Callable[[], None],
+        moving: AbstractContextManager[None],
     ) -> int:
         """Put a session elsewhere, in the moment in which its directory is renamed.
 
@@ -233,7 +233,7 @@ class Ledger:
             session_id: the session.
             archived_in: its directory below the state directory, None to use it again.
             runs: its runs, as they are when their files have moved.
-            rename: moves the directory.
+            moving: moves the directory, and back when its block fails.
 
         Returns:
             How many prompts wait for it; if any do, nothing has been moved.
@@ -249,15 +249,19 @@ class Ledger:
                 return waiting
             self.sessions.place(db, session_id, archived_in)
             _relocate(db, runs)
-            rename()
+            with moving:
+                # It is back before anybody else can look for it.
+                db.execute("commit")
         return 0
 
-    def remove(self, session_id: str, put_aside: Callable[[], None]) -> int:
+    def remove(
+        self, session_id: str, putting_aside: AbstractContextManager[None]
+    ) -> int:
         """Take a session out of the index, in the moment in which its files go.
 
         Args:
             session_id: the session.
-            put_aside: moves its directory away.
+            putting_aside: moves its directory away, and back when its block fails.
 
         Returns:
             How many prompts wait for it; if any do, nothing has been removed.
@@ -272,7 +276,8 @@ class Ledger:
             if waiting := len(self.mail.waiting(session_id)):
                 return waiting
             self.sessions.take_out(db, session_id)
-            put_aside()
+            with putting_aside:
+                db.execute("commit")
         return 0
 
     def relocate(self, runs: list[Run]) -> None:
@@ -297,18 +302,16 @@ class Ledger:
 
 
 def read_meta(path: Path) -> Run | None:
-    """Read a run back from its meta file; None when there is none to be read.
+    """Read a run back from its meta file; None when there is none.
 
     Raises:
-        DamagedRecordError: the file holds no record of this suite.
+        DamagedRecordError: what is there is no record of this suite.
     """
     try:
-        text = path.read_bytes()
-    except OSError:
+        data = json.loads(artifacts.read_bytes(path))
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    try:
-        data = json.loads(text)
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise record.DamagedRecordError(path.name, str(error)) from error
     return record.from_json(data if isinstance(data, dict) else {})
 

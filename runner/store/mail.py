@@ -6,9 +6,10 @@ never delivered twice and never lost in between.
 
 from __future__ import annotations
 
-from parsers.value import Value
+from parsers.value import Value, replace
 from runner.clock import iso
 from runner.errors import ArchivedError, NoSuchTaskError
+from runner.prompt import is_quit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,15 +18,17 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from runner.model import Run
-    from runner.store.database import Database
+    from runner.store.database import Cell, Database
 
 _COLUMNS = "mail_id, session_id, queued_at, state, task, run_id, attempts"
+_INTO = f"into mail ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?)"
 _LAST = "select coalesce(max(seq), 0) from sqlite_sequence where name = 'mail'"
 # In an index that was made anew only the runs know which numbers were used.
 _DELIVERED = (
     "select max(json_extract(record, '$.request.mail_id')) from runs"
     " where session_id = ?"
 )
+_UNFINISHED = "select run_id from runs where session_id = ? and state <> 'finished'"
 _ARCHIVED_IN = "select archived_in from sessions where session_id = ?"
 
 
@@ -43,6 +46,18 @@ class Mail(Value, kw_only=False):
     task: str
     run_id: str | None
     attempts: int
+
+    @property
+    def is_quit(self) -> bool:
+        """Tell whether it ends the session instead of being given to Codex."""
+        return is_quit(self.task.encode(errors="replace"))
+
+
+class Skipped(Value):
+    """Hold what has been skipped, and which runs on the session were not over then."""
+
+    prompts: tuple[Mail, ...]
+    unfinished: frozenset[str]
 
 
 class Mailboxes:
@@ -82,9 +97,7 @@ class Mailboxes:
                 raise NoSuchTaskError(session_id)
             if found != (None,):
                 raise ArchivedError(session_id)
-            (last,) = db.execute(_LAST).fetchone()
-            (delivered,) = db.execute(_DELIVERED, (session_id,)).fetchone()
-            mail_id = max(int(last), int(delivered or 0), above) + 1
+            mail_id = _next(db, session_id, above)
             db.execute(
                 "insert into mail (mail_id, session_id, queued_at, state, task)"
                 " values (?, ?, ?, 'waiting', ?)",
@@ -92,6 +105,10 @@ class Mailboxes:
             )
             write(mail_id)
         return mail_id
+
+    def find(self, mail_id: int) -> Mail | None:
+        """Return the prompt of a number, whose session may be any."""
+        return next(iter(self._of("mail_id = ?", mail_id)), None)
 
     def waiting(self, session_id: str) -> list[Mail]:
         """Return what waits for a session, in the order of the queue."""
@@ -102,9 +119,12 @@ class Mailboxes:
         return self._of("session_id = ?", session_id)
 
     def skipped(self, session_id: str) -> int:
-        """Return how many prompts for a session were never delivered, on purpose."""
-        sql = "select count(*) from mail where session_id = ? and state = 'skipped'"
-        return int(str(self._database.rows(sql, session_id)[0][0]))
+        """Return how many prompts for a session were never delivered, on purpose.
+
+        One that ends the session is not for Codex: it is not among them.
+        """
+        skipped = self._of("session_id = ? and state = 'skipped'", session_id)
+        return sum(not mail.is_quit for mail in skipped)
 
     def counts(self) -> dict[str, int]:
         """Return how many prompts wait, for each session that has any."""
@@ -135,26 +155,36 @@ class Mailboxes:
             (mail_id, run_id),
         )
 
-    def skip(self, session_id: str, mark: Callable[[Mail], None]) -> list[Mail]:
-        """Mark all that waits for a session as skipped, and return it.
+    def last(self, session_id: str) -> int:
+        """Return the number of the newest prompt for a session, 0 without any."""
+        return max((mail.mail_id for mail in self.of_session(session_id)), default=0)
+
+    def skip(
+        self, session_id: str, mark: Callable[[Mail], None], up_to: int | None = None
+    ) -> Skipped:
+        """Mark what waits for a session as skipped, and return it.
 
         Args:
             session_id: whose mailbox.
             mark: marks the file of a prompt too, in the same transaction.
+            up_to: the number of the last prompt that is meant, None for all.
 
         Raises:
             LedgerFault: the index cannot be written.
         """
         with self._database.transaction(is_durable=True) as db:
-            skipped = self.waiting(session_id)
-            db.execute(
-                "update mail set state = 'skipped'"
-                " where session_id = ? and state = 'waiting'",
-                (session_id,),
+            waiting = self.waiting(session_id)
+            meant = [m for m in waiting if up_to is None or m.mail_id <= up_to]
+            db.executemany(
+                "update mail set state = 'skipped' where mail_id = ?",
+                [(mail.mail_id,) for mail in meant],
             )
-            for mail in skipped:
+            for mail in meant:
                 mark(mail)
-        return skipped
+            runs = db.execute(_UNFINISHED, (session_id,)).fetchall()
+        return Skipped(
+            prompts=tuple(meant), unfinished=frozenset(run_id for (run_id,) in runs)
+        )
 
     def restore(self, mail: Mail) -> None:
         """Put a prompt into the index as its file and the runs tell of it.
@@ -164,19 +194,46 @@ class Mailboxes:
         Raises:
             LedgerFault: the index cannot be written.
         """
-        row = tuple(getattr(mail, name) for name in _COLUMNS.split(", "))
         with self._database.transaction(is_durable=True) as db:
             db.execute(
-                f"insert into mail ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - names of columns
-                " on conflict (mail_id) do update"
+                f"insert {_INTO} on conflict (mail_id) do update"
                 " set state = excluded.state, run_id = excluded.run_id"
                 " where session_id = excluded.session_id",
-                row,
+                _row(mail),
             )
 
-    def _of(self, condition: str, session_id: str) -> list[Mail]:
+    def restore_anew(
+        self, mail: Mail, move: Callable[[int], None], *, above: int = 0
+    ) -> None:
+        """Put a prompt into the index under a new number: its own is taken elsewhere.
+
+        Args:
+            mail: the prompt.
+            move: gives its file the name of the new number, in the same transaction.
+            above: a number that the new one must exceed.
+
+        Raises:
+            LedgerFault: the index cannot be written.
+        """
+        with self._database.transaction(is_durable=True) as db:
+            mail_id = _next(db, mail.session_id, above)
+            db.execute(f"insert {_INTO}", _row(replace(mail, mail_id=mail_id)))
+            move(mail_id)
+
+    def _of(self, condition: str, value: Cell) -> list[Mail]:
         rows = self._database.rows(
             f"select {_COLUMNS} from mail where {condition} order by mail_id",  # noqa: S608 - see the callers
-            session_id,
+            value,
         )
         return [Mail(*row) for row in rows]  # type: ignore[arg-type] # as the schema says
+
+
+def _next(db: sqlite3.Connection, session_id: str, above: int) -> int:
+    """Return a number that no prompt of the session has had, and none of the index."""
+    (last,) = db.execute(_LAST).fetchone()
+    (delivered,) = db.execute(_DELIVERED, (session_id,)).fetchone()
+    return max(int(last), int(delivered or 0), above) + 1
+
+
+def _row(mail: Mail) -> tuple[Cell, ...]:
+    return tuple(getattr(mail, name) for name in _COLUMNS.split(", "))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from parsers import prices
+from parsers import prices, untrusted
 from runner import artifacts
 from runner.errors import RunnerError
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from parsers.prices import Rates
+
+
+OWN = "prices.toml"
 
 
 class PriceBook:
@@ -30,7 +33,7 @@ class PriceBook:
     """
 
     def __init__(self, state_home: Path, at: datetime) -> None:
-        self._own = state_home / "prices.toml"
+        self._own = state_home / OWN
         self._kept = state_home / "prices-cache.json"
         self._at = at
 
@@ -52,15 +55,10 @@ class PriceBook:
         return rates
 
     def _from_own(self, model: str) -> Rates | None:
-        if not self._own.exists():
-            return None
-        import tomllib  # noqa: PLC0415 - 6 ms, for those who have a table of their own
-
         try:
-            table = tomllib.loads(self._own.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            reason = f"{self._own} cannot be read: {error}"
-            raise prices.PriceUnknownError(model, reason) from error
+            table = _read_table(self._own)
+        except _DamagedTableError as error:
+            raise prices.PriceUnknownError(model, str(error)) from error
         models = table.get("models")
         if not isinstance(models, dict) or model not in models:
             return None
@@ -76,6 +74,48 @@ class PriceBook:
         except RunnerError:
             # Only the next look-up is the slower for it.
             return
+
+
+def trouble(state_home: Path) -> str | None:
+    """Say why the user's table is not used as it is meant; None when all is well."""
+    path = state_home / OWN
+    try:
+        table = _read_table(path)
+        models = table.get("models")
+        if table and not isinstance(models, dict):
+            return f'{path} names no models: [models."name"] begins one'
+        for model in untrusted.mapping(models):
+            prices.from_table(table, model)
+    except _DamagedTableError as error:
+        return str(error)
+    except prices.PriceUnknownError as error:
+        return f"{path}: {error}"
+    return None
+
+
+class _DamagedTableError(Exception):
+    """Report a table of the user's that cannot be read."""
+
+
+def _read_table(path: Path) -> dict[str, object]:
+    """Read the user's table; it is empty where there is none.
+
+    Raises:
+        _DamagedTableError: it cannot be read; the message says where.
+    """
+    if not path.exists():
+        return {}
+    import tomllib  # noqa: PLC0415 - 6 ms, for those who have a table of their own
+
+    try:
+        return tomllib.loads(artifacts.read_bytes(path).decode())
+    except RecursionError as error:
+        message = f"{path} cannot be read: it nests too deeply"
+        raise _DamagedTableError(message) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        message = f"{path} cannot be read: {reason}"
+        raise _DamagedTableError(message) from error
 
 
 def _stamp() -> str:

@@ -15,7 +15,7 @@ from support.real_sessions import DEADLINE, RealSession, RealSessions
 from support.tasks import Ended
 from support.terminal import Terminal, terminal
 
-from runner.codex.home import UUID
+from parsers.uuids import UUID
 
 INTERRUPTED = 130
 READER_GONE = 141

@@ -25,7 +25,7 @@ def test_the_usage_of_a_session_is_that_of_its_runs_and_of_its_rollout(
 
     shares = [parts(run.summary["token_usage"]) for run in runs]
     assert shares == [used(1, 2), used(3, 4, 5), used(6), used(7, 8), used(9)]
-    assert figures(status["usage"]) == used_by(session) == figures(session.total)
+    assert figures(status["usage"]) == used_by(session) == session.total
     assert status["usage"]["unknown_runs"] == status["cost"]["unknown_runs"] == 0
     costs = [run.summary["cost"]["usd"] for run in runs]
     assert all(cost > 0 for cost in costs)
@@ -41,12 +41,12 @@ def test_the_usage_of_a_living_run_is_part_of_its_session_s(
     session.send("calls: 2\nrun: sleep 4000")
     asked_for = used(1, 2, 3, 4)["input_tokens"]
     wait_until(
-        lambda: session.total.input_tokens == asked_for, DEADLINE, "the last call"
+        lambda: session.total["input_tokens"] == asked_for, DEADLINE, "the last call"
     )
 
     during = session.status
 
-    assert figures(during["usage"]) == figures(session.total)
+    assert figures(during["usage"]) == session.total
     assert during["cost"]["usd"] > before["cost"]["usd"]
     session.stop()
     after = session.status
@@ -68,5 +68,5 @@ def test_what_sub_agents_have_used_is_the_session_s_too(
     assert (
         status["usage"]["input_tokens"] == own["input_tokens"] + agent["input_tokens"]
     )
-    assert status["usage"]["input_tokens"] > figures(session.total)["input_tokens"]
+    assert status["usage"]["input_tokens"] > session.total["input_tokens"]
     assert status["cost"]["usd"] == pytest.approx(run.summary["cost"]["usd"])

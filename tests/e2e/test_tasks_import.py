@@ -30,7 +30,7 @@ def test_a_thread_of_codex_exec_is_taken_in_with_all_its_turns(
     status = session.status
     assert (status["state"], status["outcome"]) == ("DIED", "failed")
     assert status["working_dir"] == str(sessions.repo)
-    assert figures(status["usage"]) == figures(session.total)
+    assert figures(status["usage"]) == session.total
     assert status["cost"]["usd"] > 0
     assert status["previous_result"]["text"] == "two"
     assert session.result().code == 1
@@ -61,7 +61,7 @@ def test_an_imported_thread_is_carried_on_and_counted_on(
     assert (len(turns), policies) == (4, {"danger-full-access"})
     status = session.status
     assert status["runs"] == 4
-    assert figures(status["usage"]) == figures(session.total)
+    assert figures(status["usage"]) == session.total
     again = sessions("import", sessions.codex.home)
     assert again.code == 0, again.stderr
     assert "imported 0 sessions (0 runs); 1 already on record" in again.stderr

@@ -13,7 +13,7 @@ from support.real_codex import holding, used
 from support.real_sessions import DEADLINE, RealSession, RealSessions, figures
 from support.tasks import Ended
 
-from runner.codex.home import UUID
+from parsers.uuids import UUID
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def _is_carried_on(session: RealSession) -> None:
     assert f"run {session.status['last_run']} works on it" in said.stderr
     _has_answered(session, "two", runs=2)
     assert session.prompts[1] == "say: two"
-    assert figures(session.status["usage"]) == figures(session.total)
+    assert figures(session.status["usage"]) == session.total
 
 
 def _is_stopped(session: RealSession) -> None:
@@ -159,7 +159,7 @@ def _is_carried_on_at_last(session: RealSession) -> None:
     assert session.send("say: the end").code == 0
     _has_answered(session, "the end", runs=5)
     assert session.given == session.prompts
-    assert figures(session.status["usage"]) == figures(session.total)
+    assert figures(session.status["usage"]) == session.total
     removed = session.sessions("rm", session.id)
     assert removed.code == 0
     assert not session.directory.exists()

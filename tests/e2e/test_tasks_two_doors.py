@@ -39,7 +39,7 @@ def test_run_codex_task_keeps_out_of_a_session_that_is_at_work(
     assert session.json["runs"] == [holder.run_id, ended.files.run_id]
     assert session.last_answer == "three"
     assert parts(ended.files.summary["token_usage"]) == used(3)
-    assert figures(session.status["usage"]) == figures(session.total)
+    assert figures(session.status["usage"]) == session.total
 
 
 def test_codex_tasks_keeps_out_of_a_session_that_run_codex_task_holds(
@@ -72,7 +72,7 @@ def test_codex_tasks_keeps_out_of_a_session_that_run_codex_task_holds(
     assert session.result().stdout == "three\n"
     assert session.given[-1] == "say: three"
     assert len(session.given) == len(session.json["runs"]) == 3
-    assert figures(session.status["usage"]) == figures(session.total)
+    assert figures(session.status["usage"]) == session.total
 
 
 def test_a_session_that_run_codex_task_began_is_a_session_like_any_other(
@@ -88,7 +88,7 @@ def test_a_session_that_run_codex_task_began_is_a_session_like_any_other(
     assert session.result().stdout == "two\n"
     assert session.prompts == ["run: true\nsay: one", "say: two"]
     assert session.json["runs"][0] == begun.files.run_id
-    assert figures(session.status["usage"]) == figures(session.total)
+    assert figures(session.status["usage"]) == session.total
     resumed = codex("--resume", session.id, "--task", "say: three")
     assert resumed.code == 0
     assert session.result().stdout == "three\n"

@@ -58,7 +58,14 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     "standard input without a task": (["--task", "-"], ["standard input", "empty"]),
     "an empty continuation": (["--resume", OTHER, "--continue-prompt", " "], ["empty"]),
     "a session that is no UUID": (["--resume", "my-session"], ["my-session", "UUID"]),
-    "a session without a name": (["--resume", ""], ["--resume"]),
+    "a session without a name": (["--resume", ""], ["--resume is empty"]),
+    "a program without a name": (["--codex-bin", ""], ["--codex-bin is empty"]),
+    "a sandbox without a name": (["--sandbox="], ["--sandbox/-s is empty"]),
+    "no setting": (["-c", ""], ["--config/-c is empty"]),
+    "a summary without a name": (["--json-out", ""], ["--json-out is empty"]),
+    "events without a name": (["--event-stream", ""], ["--event-stream is empty"]),
+    "no verbosity": (["--verbosity", ""], ["--verbosity is empty"]),
+    "a huge number of seconds": (["--timeout", "1e9"], ["more than ten years"]),
     "nearly a UUID": (["--resume", OTHER[:-1]], ["UUID"]),
     "a session that is a path": (["--resume", "../../etc/passwd"], ["UUID"]),
     "a very long session": (["--resume", "x" * 5000], ["UUID"]),
@@ -296,6 +303,7 @@ def test_a_disk_that_fills_up_during_the_run_costs_a_warning_not_the_verdict(
     assert any("No space left" in each for each in ended.meta["warnings"])
     assert not ended.files.path(".summary.json").exists()
     assert not list(task.log_dir.glob(".*"))
+    assert "warning: cannot write" in ended.stderr
 
 
 @pytest.mark.parametrize("flag", ["--json-out", "--event-stream"])
@@ -307,6 +315,7 @@ def test_a_report_that_cannot_be_written_is_a_warning(task: Tasks, flag: str) ->
     warned = [each for each in ended.meta["warnings"] if "/dev/full" in each]
     assert len(warned) == 1
     assert "No space left" in warned[0]
+    assert ended.stderr.splitlines() == [f"run_codex_task: warning: {warned[0]}"]
 
 
 @pytest.mark.parametrize("flag", ["--json-out", "--event-stream"])

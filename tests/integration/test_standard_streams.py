@@ -345,14 +345,20 @@ def test_a_full_standard_output_is_one_line_and_a_run_that_was_not_started(
 
 
 @pytest.mark.parametrize(
-    "command", ["run_codex_task", "parse_codex_run", "codex_tasks"]
+    ("command", "script"),
+    [
+        ("run_codex_task", ["--print-completion=bash"]),
+        ("parse_codex_run", ["--print-completion=bash"]),
+        ("codex_tasks", ["completion", "bash"]),
+    ],
 )
-@pytest.mark.parametrize("option", ["--help", "--version", "--print-completion=bash"])
+@pytest.mark.parametrize("option", ["--help", "--version", None])
 def test_help_that_cannot_be_written_is_no_success(
-    command: str, option: str, cli: Cli
+    command: str, script: list[str], option: str | None, cli: Cli
 ) -> None:
+    words = script if option is None else [option]
     with Path("/dev/full").open("wb") as full:
-        begun = cli.start(option, command=command, stdout=full)
+        begun = cli.start(*words, command=command, stdout=full)
         _, said = begun.communicate(timeout=30)
 
     assert begun.returncode == 1

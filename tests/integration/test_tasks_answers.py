@@ -8,6 +8,7 @@ from support.processes import wait_until
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn
 from support.tasks import Ended, Tasks
+from support.terminal import terminal
 
 
 @pytest.fixture
@@ -38,6 +39,24 @@ def test_an_answer_is_printed_whole(sessions: Sessions, codex: StandIn) -> None:
     assert session.result() == Ended(0, f"{text}\n", "")
     assert session.text("task.result") == text
     assert session.status["last_result"] == text
+
+
+def test_a_terminal_shows_the_control_characters_of_an_answer(
+    sessions: Sessions, codex: StandIn
+) -> None:
+    codex.plays(
+        *script.begin(),
+        script.message("one\x1b[2J\u202e\ntwo"),
+        script.complete(),
+        thread=script.FRESH,
+    )
+    session = sessions.ended()
+
+    with terminal() as screen:
+        argv = sessions.cli.argv("result", session.id, command="codex_tasks")
+        process = screen.start(argv, sessions.cli.env())
+        assert process.wait(20) == 0
+        assert screen.shown() == "one\\x1b[2J\\u202e\r\ntwo\r\n"
 
 
 def test_a_run_that_failed_shows_no_older_answer_as_if_it_were_its_own(

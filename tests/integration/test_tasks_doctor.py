@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from support.commands import Cli
+from support.sabotage import TASKS, fails, sabotaged
 from support.stand_in import StandIn
 
 NAMES = ["codex", "login", "CODEX_HOME", "repo", "sandbox", "state"]
@@ -122,6 +123,36 @@ def test_a_state_directory_that_cannot_be_is_told(
     assert "CODEX_RUNNER_HOME" in checks["state"]["mend"]
 
 
+def test_an_index_that_cannot_be_got_at_hides_no_other_check(
+    doctor: Doctor, repo: Path
+) -> None:
+    env: dict[str, str | None] = {
+        **sabotaged(fails(TASKS, "sqlite3.connect", "runs.db"))
+    }
+
+    checks = doctor.checks("--working-dir", repo, env=env)
+
+    assert bad(checks) == ["state"]
+    assert "No space left" in checks["state"]["detail"]
+    assert "readable and writable" in checks["state"]["mend"]
+    assert {"codex", "repo", "git"} <= set(checks)
+
+
+def test_a_damaged_index_is_mended_by_verify(
+    doctor: Doctor, repo: Path, state_home: Path
+) -> None:
+    state_home.mkdir(mode=0o700)
+    (state_home / "runs.db").write_bytes(b"garbage" * 1000)
+
+    check = doctor.checks("--working-dir", repo)["state"]
+    said = doctor.cli("ls", command="codex_tasks").stderr
+
+    assert check["mend"] == "codex-tasks verify --repair"
+    assert "file is not a database (codex-tasks verify --repair" in check["detail"]
+    assert "file is not a database (codex-tasks verify --repair" in said
+    assert "CODEX_RUNNER_HOME" not in said
+
+
 def test_a_state_directory_that_others_can_read_is_told(
     doctor: Doctor, repo: Path, state_home: Path
 ) -> None:
@@ -131,3 +162,34 @@ def test_a_state_directory_that_others_can_read_is_told(
     checks = doctor.checks("--working-dir", repo)
 
     assert bad(checks) == ["state"]
+
+
+@pytest.mark.parametrize(
+    ("table", "why"),
+    {
+        "no TOML": ('[models."one"]\ninput = \n', "line 2"),
+        "no price": ('[models."one"]\ninput = "cheap"\noutput = 1\n', "'cheap'"),
+        "no models": ('[model."one"]\ninput = 1\noutput = 1\n', "names no models"),
+        "nested": (f"a = {'[' * 100_000}", "too deeply"),
+    }.values(),
+)
+def test_prices_that_cannot_be_used_are_a_finding(
+    doctor: Doctor, repo: Path, state_home: Path, table: str, why: str
+) -> None:
+    state_home.mkdir(mode=0o700)
+    (state_home / "prices.toml").write_text(table)
+
+    checks = doctor.checks("--working-dir", repo)
+
+    assert bad(checks) == ["prices"]
+    assert why in checks["prices"]["detail"]
+    assert "prices.toml" in checks["prices"]["mend"]
+
+
+def test_prices_that_can_be_used_are_said_so(
+    doctor: Doctor, repo: Path, state_home: Path
+) -> None:
+    state_home.mkdir(mode=0o700)
+    (state_home / "prices.toml").write_text('[models."one"]\ninput = 1\noutput = 2\n')
+
+    assert doctor.checks("--working-dir", repo)["prices"]["is_good"]

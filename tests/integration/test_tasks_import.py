@@ -325,6 +325,23 @@ def test_a_thread_that_two_sources_know_counts_once(
     assert json.loads(record[0])["request"]["codex_home"] == str(home)
 
 
+def test_what_an_older_task_was_asked_since_is_left_out_and_named(
+    house: House, old: Old, tmp_path: Path
+) -> None:
+    root = old.tasks(tmp_path / "old")
+    house("import", root, code=1)
+    with (root / TWICE / "task.log").open("a") as log:
+        log.write(lines(asked("third"), *turn(TWICE, "three", 50)))
+
+    left_out = {
+        each["id"]: len(each["left_out"])
+        for each in house.json("import", root, code=1)["present"]
+    }
+
+    assert left_out == {TWICE: 1, DIED: 0, PUT_AWAY: 0}
+    assert "is left out" in house("import", root, code=1).stderr
+
+
 def test_a_rollout_that_is_being_written_is_left_until_it_has_ended(
     house: House, old: Old, tmp_path: Path
 ) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support import stand_in as script
 from support.guard import MARKER
-from support.processes import is_alive, start_time, wait_until
+from support.processes import is_alive, kill, start_time, wait_until
 from support.sabotage import SUPERVISOR, TASKS, dies, hold, sabotaged
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn
@@ -227,6 +227,35 @@ def test_a_session_whose_supervisor_is_gone_is_stopped_with_all_it_has_started(
     assert (status["state"], status["outcome"]) == ("STOPPED", "stopped")
 
 
+def test_what_is_being_stopped_without_a_supervisor_is_at_work_until_all_has_ended(
+    sessions: Sessions, codex: StandIn, tmp_path: Path
+) -> None:
+    codex.plays(
+        *script.begin(),
+        script.spawn(ignoring=["TERM"]),
+        script.message("ready"),
+        script.hang(),
+        thread=script.FRESH,
+    )
+    session = sessions.start()
+    files = session.wait_for_run(1)
+    wait_until(lambda: "ready" in files.text(".events.jsonl"))
+    (tool,) = codex.children
+    session.lose(supervisor=True)
+
+    stop = sessions.begin("stop", session.id)
+    wait_until(lambda: gone(files.codex()))
+    state, sent = session.state, session.send("More.").code
+    usual = ("--repo", sessions.repo, "--codex-bin", codex.path, "--log-dir", tmp_path)
+    resumed = sessions.cli(*usual, "--resume", session.id, "--task", "More.")
+    kill(tool)
+
+    assert stop.wait().stdout == f"Task {session.id} stopped.\n"
+    assert (state, sent, resumed.returncode) == ("RUNNING", 75, 75)
+    assert session.status["outcome"] == "stopped"
+    assert session.given == ["Begin."]
+
+
 def test_a_prompt_that_codex_may_have_had_is_not_given_again(
     sessions: Sessions, codex: StandIn
 ) -> None:
@@ -261,6 +290,72 @@ def test_a_prompt_whose_sender_died_before_the_launch_is_delivered_by_a_wait(
 
     assert session.given == ["Begin.", "Next."]
     assert session.records[-1]["outcome"] == "succeeded"
+
+
+def test_a_prompt_whose_sender_died_before_the_launch_is_skipped_by_a_stop(
+    sessions: Sessions,
+) -> None:
+    session = sessions.ended()
+    point = dies(TASKS, "subprocess.Popen", "runner.supervisor")
+    assert session.queue("Next.", env=sabotaged(point)).code == -signal.SIGKILL
+
+    stopped = session.stop()
+
+    assert "nothing to stop. 1 waiting prompt skipped." in stopped.stdout
+    session.wait()
+    assert session.given == ["Begin."]
+    assert session.mail == [("Next.", "skipped")]
+    assert (session.directory / "mail" / "00000001.skipped").exists()
+
+
+def test_a_prompt_that_codex_could_not_be_started_for_is_skipped_by_a_stop(
+    sessions: Sessions, codex: StandIn, tmp_path: Path
+) -> None:
+    session = sessions.ended()
+    (tmp_path / "stop").mkdir()
+    launching, stopping = hold(tmp_path), hold(tmp_path / "stop")
+    point = launching.at(SUPERVISOR, "subprocess.Popen", str(codex.path))
+    queued = sessions.begin(
+        "send", "--queue", session.id, "Next.", env=sabotaged(point)
+    )
+    wait_until(launching.reached.exists)
+    away = codex.path.with_name("away")
+    codex.path.rename(away)
+    # It looks again when it has given the order.
+    looking = "select record from runs where session_id = ? and state"
+    point = stopping.at(TASKS, "sqlite3.execute", looking, 2)
+    stop = sessions.begin("stop", session.id, env=sabotaged(point))
+    wait_until(stopping.reached.exists)
+    launching.go.touch()
+    stopping.go.touch()
+
+    said = stop.wait()
+
+    queued.wait()
+    away.rename(codex.path)
+    assert said.stdout == f"Task {session.id} stopped. 1 waiting prompt skipped.\n"
+    session.wait()
+    assert session.given == ["Begin."]
+
+
+def test_what_a_reader_starts_again_during_a_stop_is_stopped_too(
+    sessions: Sessions, codex: StandIn, tmp_path: Path
+) -> None:
+    session = sessions.ended()
+    codex.plays(*script.begin(), script.hang(), thread=script.FRESH)
+    point = dies(TASKS, "subprocess.Popen", "runner.supervisor")
+    assert session.queue("Next.", env=sabotaged(point)).code == -signal.SIGKILL
+    # It has skipped what waits, and has put back the prompt that was never delivered.
+    looking = hold(tmp_path)
+    point = looking.at(TASKS, "sqlite3.execute", "begin immediate", 3)
+    stop = sessions.begin("stop", session.id, env=sabotaged(point))
+    wait_until(looking.reached.exists)
+    assert session.state == "RUNNING"
+    looking.go.touch()
+
+    assert stop.wait().stdout == f"Task {session.id} stopped.\n"
+    assert session.status["outcome"] == "stopped"
+    assert session.state == "STOPPED"
 
 
 def test_a_prompt_whose_supervisor_died_while_a_wait_wanted_to_deliver_it_is_delivered(

@@ -84,6 +84,26 @@ def test_an_ordinary_send_does_not_overtake_what_waits(busy: Session, go: Path) 
     assert busy.given == ["Begin.", "One."]
 
 
+def test_who_would_overtake_what_is_held_is_told_what_is_worked_on_instead(
+    busy: Session, go: Path
+) -> None:
+    resume(busy, "limited", go)
+    busy.queue("One.")
+    busy.queue("Two.")
+    go.touch()
+    busy.wait()
+
+    refused = busy.send("Three.")
+
+    assert refused.code == 75
+    run_id = busy.records[2]["run_id"]
+    assert "before this one (2)" in refused.stderr
+    assert f"run {run_id} works on the first now" in refused.stderr
+    assert "is busy" not in refused.stderr
+    busy.wait()
+    assert busy.given == ["Begin.", "limited", "One.", "Two."]
+
+
 def test_a_quit_ends_the_session_after_what_stands_before_it(
     busy: Session, go: Path
 ) -> None:
@@ -97,6 +117,7 @@ def test_a_quit_ends_the_session_after_what_stands_before_it(
     status = busy.status
     assert (status["state"], status["queue"]) == ("STOPPED", 0)
     assert [state for _, state in busy.mail] == ["delivered"] + ["skipped"] * 3
+    assert status["skipped"] == 2, "the quit itself is no prompt that was lost"
     assert busy.send("On again.").code == 0
     assert busy.wait().code == 0
     assert busy.given == ["Begin.", "One.", "On again."]
@@ -122,6 +143,34 @@ def test_a_quit_to_a_session_at_rest_does_nothing(sessions: Sessions) -> None:
     assert session.given == ["Begin."]
     status = session.status
     assert (status["state"], status["queue"]) == ("STOPPED", 0)
+    assert status["skipped"] == 0
+
+
+def test_a_quit_behind_a_limit_ends_the_session_after_what_is_held_before_it(
+    busy: Session, go: Path
+) -> None:
+    resume(busy, "limited", go)
+    go.touch()
+    busy.wait()
+
+    assert busy.queue("/quit").code == 0
+    status = busy.status
+    assert (status["queue"], status["skipped"]) == (0, 0)
+
+    go.unlink()
+    busy.queue("limited again")
+    busy.queue("One.")
+    go.touch()
+    busy.wait()
+    assert "1 before it" in busy.queue("/quit").stderr
+    status = busy.status
+    assert status["queue"] == 2
+    assert "usage_limited" in status["queue_held"]
+    assert busy.queue("Two.").code == 0
+    busy.wait()
+    assert busy.given == ["Begin.", "limited", "limited again", "One."]
+    status = busy.status
+    assert (status["queue"], status["skipped"]) == (0, 1)
 
 
 @pytest.mark.parametrize(

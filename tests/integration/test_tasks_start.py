@@ -13,7 +13,7 @@ from support.sessions import Session, Sessions
 from support.stand_in import StandIn
 from support.tasks import Ended, gone
 
-from runner.codex import home
+from parsers import uuids
 
 
 def the_one(sessions: Sessions) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def test_only_the_id_goes_to_standard_output(sessions: Sessions) -> None:
     said = sessions(*sessions.starting("-t", "A title", "Begin."))
 
     assert (said.code, said.stderr) == (0, "")
-    assert home.UUID.fullmatch(said.stdout.rstrip("\n"))
+    assert uuids.UUID.fullmatch(said.stdout.rstrip("\n"))
     assert said.stdout.count("\n") == 1
     session = Session(said.stdout.strip(), sessions)
     assert session.wait().code == 0
@@ -47,6 +47,23 @@ def test_only_the_id_goes_to_standard_output(sessions: Sessions) -> None:
     assert (status["title"], status["state"]) == ("A title", "STOPPED")
     assert status["last_result"] == "answer to Begin."
     assert session.json["title"] == "A title"
+
+
+@pytest.mark.parametrize(("stdout", "code"), [(">/dev/full", 1), (">&-", 141)])
+def test_a_session_whose_id_cannot_be_printed_is_named_all_the_same(
+    sessions: Sessions, tmp_path: Path, stdout: str, code: int
+) -> None:
+    words = sessions.cli.argv(*sessions.starting("Begin."), command="codex_tasks")
+    said = tmp_path / "said"
+
+    with said.open("wb") as stderr:
+        shell = ["sh", "-c", f'exec "$@" {stdout}', "sh", *words]
+        ended = sessions.cli.launch(shell, stderr=stderr).wait(30)
+
+    session = Session(the_one(sessions)["session_id"], sessions)
+    assert ended == code
+    assert f"task {session.id} was started\n" in said.read_text()
+    assert session.wait().code == 0
 
 
 def test_codex_is_found_through_the_path(sessions: Sessions, codex: StandIn) -> None:

@@ -174,6 +174,42 @@ def test_a_wait_counts_every_run_of_the_queue_that_it_has_seen(
     assert session.state == "STOPPED"
 
 
+def lose_prompt(session: Session) -> None:
+    session.lose(supervisor=True, codex=True)
+    (session.directory / "mail" / "00000001.prompt").unlink()
+
+
+def damage_record(session: Session) -> None:
+    session.lose(supervisor=True, codex=True)
+    sql = "update runs set record = '{}' where session_id = ?"
+    session.sessions.change(sql, session.id)
+
+
+@pytest.mark.parametrize("words", [["--wait"], ["--wait-any"]])
+@pytest.mark.parametrize("damage", [lose_prompt, damage_record])
+def test_a_wait_for_several_tells_of_all_when_one_is_damaged(
+    sessions: Sessions,
+    held: Path,
+    damage: Callable[[Session], None],
+    words: list[str],
+) -> None:
+    bad = sessions.start()
+    bad.wait_for_run(1)
+    bad.queue("More.")
+    damage(bad)
+    held.touch()
+    good = sessions.ended()
+
+    said = sessions("status", "--json", *words, bad.id, good.id)
+
+    assert said.code == 1
+    found = {each["id"]: each for each in json.loads(said.stdout)}
+    assert found[good.id]["state"] == "STOPPED"
+    named = said.stderr + str(found.get(bad.id, {}).get("queue_held"))
+    assert "prompt" in named if damage is lose_prompt else bad.id in named
+    assert said.stderr.count("\n") == (damage is damage_record)
+
+
 def test_a_wait_for_any_ends_with_the_first(
     sessions: Sessions, codex: StandIn, held: Path
 ) -> None:
@@ -380,3 +416,14 @@ def test_nothing_is_said_to_be_wrong_with_a_session_that_begins(
     go.touch()
     assert begun.wait().code == 0
     Session(begun.stdout.strip(), sessions).wait()
+
+
+def test_parts_that_nobody_knows_are_not_told_as_nothing(sessions: Sessions) -> None:
+    session = sessions.ended()
+    sessions.change("update usage set input_tokens = null, output_tokens = null")
+
+    usage = session.status["usage"]
+
+    assert usage["total_tokens"] > 0
+    assert usage["input_tokens"] is usage["output_tokens"] is None
+    assert (usage["unknown_runs"], usage["unknown_parts"]) == (0, 1)

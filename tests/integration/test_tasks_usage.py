@@ -13,7 +13,7 @@ from support.commands import Cli
 from support.many import MODELS, REPOS, fill
 from support.processes import wait_until
 from support.tasks import Tasks
-from support.terminal import terminal
+from support.terminal import on_screen
 
 from runner.store.ledger import Ledger
 
@@ -26,9 +26,9 @@ FIGURES = [
     "total_tokens",
     "usd",
     "unknown_usage",
+    "unknown_parts",
     "unknown_cost",
 ]
-_STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def usage(
@@ -41,21 +41,6 @@ def told(cli: Cli, *words: str, env: Mapping[str, str | None] | None = None) -> 
     done = usage(cli, "--json", *words, env=env)
     assert (done.returncode, done.stderr) == (0, "")
     return json.loads(done.stdout)
-
-
-def on_screen(cli: Cli, columns: int, *words: str) -> list[str]:
-    """Show the table on a terminal of this width; colours are taken off."""
-    with terminal() as opened:
-        env = {**cli.env(), "COLUMNS": str(columns), "TERM": "xterm-256color"}
-        argv = cli.argv("usage", *words, command="codex_tasks")
-        process = opened.start(argv, env)
-        shown = ""
-        while process.poll() is None:
-            shown += opened.shown()
-        shown += opened.shown()
-        assert process.returncode == 0
-    assert "\x1b[" in shown
-    return _STYLE.sub("", shown).splitlines()
 
 
 def test_json_is_one_object_with_the_promised_names(cli: Cli, state_home: Path) -> None:
@@ -177,25 +162,27 @@ def test_a_run_that_is_at_work_is_named_as_not_counted(task: Tasks, cli: Cli) ->
 
 
 @pytest.mark.parametrize("by", ["day", "model", "repo", "session"])
-@pytest.mark.parametrize("columns", [80, 160])
+@pytest.mark.parametrize("columns", [30, 40, 50, 60, 80, 160])
 def test_the_table_fits_the_terminal(
     cli: Cli, state_home: Path, by: str, columns: int
 ) -> None:
     fill(state_home, sessions=40, runs_per_session=3)
 
-    lines = on_screen(cli, columns, "--by", by)
+    lines = on_screen(cli, columns, "usage", "--by", by)
 
     assert max(map(len, lines)) <= columns
     assert lines[0].split()[:1] == [by.capitalize()]
     assert lines[-1].startswith("total ")
-    if columns > 80 or by != "session":
+    assert lines[0].split()[-1] in {"Cost", "Share"}
+    assert re.search(r"\$[0-9.,]+ (\+ \d+ unknown|\+\d+\?)", lines[-1])
+    if columns > 80 or (columns == 80 and by != "session"):
         assert any("█" in line for line in lines)
 
 
 def test_ids_that_are_cut_still_name_their_task(cli: Cli, state_home: Path) -> None:
     made = fill(state_home, sessions=40, runs_per_session=1)
 
-    lines = on_screen(cli, 80, "--by", "session")
+    lines = on_screen(cli, 80, "usage", "--by", "session")
 
     shown = {line.split()[0] for line in lines[1:-1]}
     assert len(shown) == 40
@@ -205,7 +192,7 @@ def test_ids_that_are_cut_still_name_their_task(cli: Cli, state_home: Path) -> N
 def test_a_row_alone_makes_a_table_too(cli: Cli, state_home: Path) -> None:
     fill(state_home, sessions=1, runs_per_session=1)
 
-    lines = on_screen(cli, 80)
+    lines = on_screen(cli, 80, "usage")
 
     assert len(lines) == 3
     assert "Input" in lines[0]
@@ -219,7 +206,7 @@ def test_a_title_cannot_speak_to_the_terminal(cli: Cli, state_home: Path) -> Non
     ledger.close()
 
     plain = usage(cli, "--by", "session").stdout
-    lines = on_screen(cli, 160, "--by", "session")
+    lines = on_screen(cli, 160, "usage", "--by", "session")
 
     assert plain.splitlines()[1].endswith("a\\x1b[31mb c 文字")
     assert len(plain.splitlines()) == len(lines) == 3
@@ -240,6 +227,6 @@ def test_thousands_of_rows_take_no_longer_than_they_are_many(
 ) -> None:
     made = fill(state_home, sessions=4000, runs_per_session=1)
 
-    lines = on_screen(cli, 120, "--by", "session")
+    lines = on_screen(cli, 120, "usage", "--by", "session")
 
     assert len(lines) == len(made) + 2

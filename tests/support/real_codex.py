@@ -61,9 +61,9 @@ class RealTasks(Tasks):
         return found
 
     def records(self, session: str, kind: str) -> list[dict[str, Any]]:
-        """Give the payloads of a thread's records of one kind, in order."""
-        lines = self.rollout(session).read_text().splitlines()
-        records = [json.loads(line) for line in lines]
+        """Give the payloads of a thread's whole records of one kind, in order."""
+        lines = self.rollout(session).read_text().splitlines(keepends=True)
+        records = [json.loads(line) for line in lines if line.endswith("\n")]
         return [
             {**record["payload"], "ordinal": record["ordinal"]}
             for record in records

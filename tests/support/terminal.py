@@ -2,14 +2,17 @@
 
 import os
 import pty
+import re
 import select
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from support.commands import Cli
 from support.processes import kill, processes_below
 
+_STYLE = re.compile(r"\x1b\[[0-9;]*m")
 # The session leader's first open of a terminal makes it the controlling one.
 _ENTER = 'exec <"$0" >"$0" 2>&1; exec "$@"'
 
@@ -70,3 +73,17 @@ def terminal() -> Iterator[Terminal]:
     finally:
         opened.end()
         os.close(screen)
+
+
+def on_screen(cli: Cli, columns: int, *words: str) -> list[str]:
+    """Show what `codex-tasks` draws on a terminal of this width, less colours."""
+    with terminal() as opened:
+        env = {**cli.env(), "COLUMNS": str(columns), "TERM": "xterm-256color"}
+        process = opened.start(cli.argv(*words, command="codex_tasks"), env)
+        shown = ""
+        while process.poll() is None:
+            shown += opened.shown()
+        shown += opened.shown()
+        assert process.returncode == 0
+    assert "\x1b[" in shown
+    return _STYLE.sub("", shown).splitlines()

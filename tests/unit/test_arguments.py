@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from support.runs import settings
 
+from runner.cli import parse_codex_run
 from runner.cli.arguments import Arguments, parse
 from runner.errors import UsageError
 from runner.model import Verbosity
@@ -82,7 +83,7 @@ def test_what_stands_behind_two_dashes_is_codexs(understand: Understand) -> None
 
 @pytest.mark.parametrize("name", ["--timeout", "--stall-timeout"])
 @pytest.mark.parametrize(
-    "text", ["", "x", "-1", "nan", "inf", "-inf", "1e9999", "0x10", "1,5", "400000000"]
+    "text", ["x", "-1", "nan", "inf", "-inf", "1e9999", "0x10", "1,5", "400000000"]
 )
 def test_a_bad_number_is_named(understand: Understand, name: str, text: str) -> None:
     with pytest.raises(UsageError, match=name) as caught:
@@ -159,5 +160,16 @@ def test_only_the_doctor_does_without_a_repo(tmp_path: Path) -> None:
     assert parse(["--doctor", "--json"], settings(tmp_path)).doctor
 
 
-def test_an_empty_repo_is_not_the_current_directory(understand: Understand) -> None:
-    assert understand("--repo", "").request.repo == ""
+@pytest.mark.parametrize(
+    "name", ["--repo", "--model", "--config", "--timeout", "--log-dir", "--resume"]
+)
+def test_an_empty_value_is_refused_by_name(understand: Understand, name: str) -> None:
+    for words in ([name, ""], [f"{name}="]):
+        with pytest.raises(UsageError, match=f"{name}.* is empty"):
+            understand("--task", "x", *words)
+
+
+@pytest.mark.parametrize("words", [("--log", ""), ("--log=",), ("r", "--log-dir=")])
+def test_an_empty_value_is_no_place_to_look_in(words: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match="is empty"):
+        parse_codex_run.parse(words)

@@ -3,13 +3,14 @@
 import errno
 import fcntl
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from parsers import uuids
 from runner import artifacts, clock
-from runner.codex import home
 from runner.errors import FileFault
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -35,7 +36,7 @@ def test_an_id_is_a_plain_name_and_never_a_sessions() -> None:
 
     assert made.replace("-", "").isalnum()
     assert made == made.lower()
-    assert home.session_id(made) is None
+    assert uuids.uuid(made) is None
 
 
 def refuse(*_: object, **__: object) -> None:
@@ -172,3 +173,16 @@ def test_json_that_is_too_deep_is_none(tmp_path: Path) -> None:
     path.write_bytes(b"[" * 100_000)
 
     assert artifacts.read_json(path) is None
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_what_is_no_file_is_refused_at_once(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / "state")
+
+    with pytest.raises(OSError, match="it is not a regular file"):
+        artifacts.read_bytes(tmp_path / "state")
+    assert artifacts.read_text(tmp_path / "state") == ""
+    assert artifacts.read_json(tmp_path / "state") is None
+    assert not artifacts.is_locked(tmp_path / "state")

@@ -1,6 +1,7 @@
 """The way back from a supervisor: whole messages, and nobody who waits."""
 
 import os
+import select
 from collections.abc import Iterator
 
 import pytest
@@ -61,3 +62,21 @@ def test_nobody_waits_for_a_listener_that_does_not_listen_or_is_gone(
     os.close(hear)
 
     channel.say(finished=True)
+
+
+def test_a_message_that_a_full_pipe_took_in_part_does_not_end_the_watcher(
+    ends: tuple[int, int],
+) -> None:
+    hear, say = ends
+    channel, listener = Channel(say), Listener(hear)
+    while is_writable(say):
+        channel.say(warning="x" * 100_000)
+    assert list(listener.heard()) == []
+
+    channel.say(finished=True)
+
+    assert list(listener.heard()) == [{"finished": True}]
+
+
+def is_writable(end: int) -> bool:
+    return bool(select.select([], [end], [], 0)[1])

@@ -1,13 +1,18 @@
 """The files of a session follow its runs, and a fault in them costs a warning."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.runs import run
+from support.runs import SESSION, run
 
+from runner import artifacts, session_files
 from runner.chronicle import Chronicle
 from runner.errors import LedgerFault
-from runner.store.ledger import Ledger
+from runner.model import SessionId
+from runner.session_files import SessionFiles
+from runner.store.ledger import Ledger, write_meta
 from runner.store.sessions import Row
 
 
@@ -29,3 +34,43 @@ def test_an_index_that_cannot_be_read_is_a_warning(
 
     assert warnings
     assert all("disk I/O error" in each for each in warnings)
+
+
+def test_nobody_queues_a_prompt_while_a_session_gets_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = Ledger(tmp_path)
+    unnamed = session_files.pending(tmp_path, run().run_id)
+    one = run(log_dir=str(unnamed.runs))
+    artifacts.make_directory(unnamed.runs)
+    ledger.prepare(one)
+    refused: list[str] = []
+
+    def move(was: SessionFiles, now: SessionFiles) -> None:
+        with (
+            closing(sqlite3.connect(ledger.database.path, timeout=0)) as other,
+            pytest.raises(sqlite3.OperationalError) as caught,
+        ):
+            other.execute("begin immediate")
+        refused.append(str(caught.value))
+        was.directory.rename(now.directory)
+
+    monkeypatch.setattr(session_files, "move", move)
+    named = Chronicle(ledger, tmp_path, print).name(one, SessionId(SESSION))
+
+    assert refused == ["database is locked"]
+    assert named is not None
+    assert Path(named.spec.log_dir).is_dir()
+
+
+def test_a_run_whose_directory_has_a_name_that_no_record_knows_is_found(
+    tmp_path: Path,
+) -> None:
+    recorded = session_files.pending(tmp_path, run().run_id)
+    one = run(log_dir=str(recorded.runs))
+    named = session_files.active(tmp_path, SESSION)
+    lying = session_files.moved(one, named)
+    artifacts.make_directory(named.runs)
+    write_meta(lying)
+
+    assert session_files.located(tmp_path, one) == lying

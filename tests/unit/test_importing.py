@@ -20,7 +20,7 @@ from runner.service.imported_findings import Empty, Imported, Present
 from runner.service.tasks import look
 from runner.store import foreign
 from runner.store.foreign import eventlines
-from runner.store.foreign.history import ForeignRun, History, Unreadable
+from runner.store.foreign.history import UNKNOWN, ForeignRun, History, Unreadable
 from runner.store.ledger import Ledger
 
 DATA = Path(__file__).parent / "parsers" / "data"
@@ -310,6 +310,45 @@ def test_a_run_at_another_time_is_left_out_and_named(house: House) -> None:
     assert isinstance(found, Present)
     assert [run.started_at for run in found.left_out] == [later.started_at]
     assert len(house.records()) == 1
+
+
+def test_of_runs_without_times_those_beyond_the_known_are_left_out_and_named(
+    house: House,
+) -> None:
+    vague: dict[str, Any] = {"started_at": AT, "meta": {UNKNOWN: ["started_at"]}}
+    house(replace(PART, runs=runs(vague, vague)))
+
+    (same,) = house(replace(PART, runs=runs(vague, vague)))
+    (more,) = house(replace(PART, runs=runs(vague, vague, vague, {})))
+
+    assert isinstance(same, Present)
+    assert isinstance(more, Present)
+    assert same.left_out == ()
+    assert [run.number for run in more.left_out] == [2, 3]
+    assert len(house.records()) == 2
+
+
+@pytest.mark.parametrize(
+    ("harm", "why"),
+    [(MemoryError(), "it is too large"), (RecursionError(), "it nests too deeply")],
+)
+def test_a_source_that_is_too_much_for_its_reader_ends_itself_alone(
+    house: House, monkeypatch: pytest.MonkeyPatch, harm: Exception, why: str
+) -> None:
+    def broken(_: Path) -> Iterator[History | Unreadable]:
+        yield PART
+        raise harm
+
+    readers = [broken, house._read]
+    monkeypatch.setattr(importing, "_READERS", readers)
+    monkeypatch.setattr(foreign, "readers_of", lambda _: readers)
+    other = replace(PART, session_id=SPAWNING)
+
+    found = house(other)
+
+    assert [type(each) for each in found] == [Imported, Unreadable, Imported]
+    assert isinstance(found[1], Unreadable)
+    assert found[1].reason == why
 
 
 def test_a_thread_that_is_at_work_is_not_taken_in(house: House) -> None:

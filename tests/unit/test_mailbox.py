@@ -34,13 +34,13 @@ def ended(outcome: Outcome, accounts: dict[str, object] | None = None) -> Run:
     return replace(run(state), session_id=SessionId(SESSION))
 
 
-def mail(attempts: int = 0) -> Mail:
+def mail(attempts: int = 0, task: str = "Next.") -> Mail:
     return Mail(
         mail_id=1,
         session_id=SESSION,
         queued_at=clock.iso(AT),
         state="waiting",
-        task="Next.",
+        task=task,
         run_id=None,
         attempts=attempts,
     )
@@ -67,6 +67,13 @@ def test_a_run_that_ended_in_an_ordinary_way_holds_nothing_back(
 @pytest.mark.parametrize("outcome", [Outcome.USAGE_LIMITED, Outcome.AUTH_FAILED])
 def test_without_a_known_end_of_the_limit_the_mail_is_held(outcome: Outcome) -> None:
     assert outcome in str(hold_of(ended(outcome), mail()))
+
+
+def test_a_limit_does_not_hold_back_the_end_of_the_session() -> None:
+    limited = ended(Outcome.USAGE_LIMITED)
+
+    assert hold_of(limited, mail(task=" /quit\n")) is None
+    assert hold_of(limited, mail(task="/quit now")) is not None
 
 
 def test_a_usage_limit_holds_the_mail_until_it_is_over() -> None:

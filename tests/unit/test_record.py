@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.runs import AT, PROCESS, SESSION, run
 
+from parsers.value import replace
 from runner import record
 from runner.model import (
     CodexOptions,
@@ -32,11 +33,14 @@ from runner.model import (
 TEXT = st.text(st.characters(exclude_characters="\0", codec=None), max_size=30)
 SOME = st.none() | TEXT.filter(bool)
 UUIDS = st.uuids().map(lambda uuid: SessionId(str(uuid)))
-INSTANTS = st.datetimes(
+FINE_INSTANTS = st.datetimes(
     AT.replace(year=2020, tzinfo=None),
     AT.replace(year=2100, tzinfo=None),
     timezones=st.just(UTC),
-).map(lambda at: at - timedelta(microseconds=at.microsecond % 1000))
+)
+INSTANTS = FINE_INSTANTS.map(
+    lambda at: at - timedelta(microseconds=at.microsecond % 1000)
+)
 SECONDS = st.none() | st.floats(0.001, 1e8)
 PROCESSES = st.builds(
     ProcessId,
@@ -108,6 +112,23 @@ RUNS = st.builds(
     codex_version=SOME,
     rollout_offset=st.none() | st.integers(0, 1 << 40),
 )
+# As the suite has them in hand: finer times, accounts that lack a part.
+FRESH_RUNS = st.builds(
+    replace,
+    RUNS,
+    spec=st.builds(replace, SPECS, prepared_at=FINE_INSTANTS),
+    state=STATES
+    | st.builds(
+        Running, supervisor=PROCESSES, codex=PROCESSES, started_at=FINE_INSTANTS
+    )
+    | st.builds(
+        Finished,
+        verdict=VERDICTS,
+        started_at=st.none() | FINE_INSTANTS,
+        ended_at=FINE_INSTANTS,
+        accounts=ACCOUNTS | st.just({}),
+    ),
+)
 
 
 def without_default_model(run: Run) -> bool:
@@ -118,6 +139,13 @@ def without_default_model(run: Run) -> bool:
         and state.accounts["model"] is None
         and run.spec.codex.model is not None
     )
+
+
+@given(FRESH_RUNS)
+def test_a_record_that_is_read_and_written_again_is_the_same(run: Run) -> None:
+    written = record.to_json(run)
+
+    assert record.to_json(record.from_json(written)) == written
 
 
 @given(RUNS.filter(without_default_model))

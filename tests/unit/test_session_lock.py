@@ -39,6 +39,18 @@ def test_a_full_disk_does_not_cost_the_session(
     os.close(again.descriptor)
 
 
+def test_a_lock_is_given_back_at_the_end_of_a_block(tmp_path: Path) -> None:
+    taken = take(tmp_path)
+    assert isinstance(taken, Held)
+
+    with taken:
+        assert isinstance(take(tmp_path), Busy)
+
+    again = take(tmp_path)
+    assert isinstance(again, Held)
+    os.close(again.descriptor)
+
+
 def test_whoever_comes_second_is_told_who_holds_it(tmp_path: Path) -> None:
     taken = take(tmp_path)
 

@@ -6,9 +6,26 @@ import pytest
 from support.runs import AT, PROCESS, run, settings
 
 from runner import settle
-from runner.errors import FileFault
+from runner.errors import FileFault, NoSuchRunError
 from runner.model import Outcome, Running
+from runner.service.find import find_run
 from runner.store.ledger import Ledger
+
+
+def test_a_run_that_goes_meanwhile_is_no_fault_of_the_command_line(
+    tmp_path: Path,
+) -> None:
+    ours = settings(tmp_path)
+    ledger = Ledger(ours.state_home)
+    running = Running(supervisor=PROCESS, codex=PROCESS, started_at=AT)
+    gone = run(running, log_dir=str(tmp_path))
+
+    with pytest.raises(NoSuchRunError) as meanwhile:
+        settle.settle(gone, ledger, ours)
+    with pytest.raises(NoSuchRunError) as named:
+        find_run(gone.run_id, tmp_path, ledger, ours)
+
+    assert (meanwhile.value.exit_code, named.value.exit_code) == (3, 2)
 
 
 def test_a_session_that_cannot_be_told_costs_the_verdict_nothing(

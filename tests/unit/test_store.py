@@ -3,6 +3,8 @@
 import json
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 from support.runs import AT, PROCESS, SESSION, run
 
 from parsers.value import replace
-from runner import clock, record
+from runner import clock, record, session_files
 from runner.errors import (
     AlreadyDeliveredError,
     ArchivedError,
@@ -34,6 +36,7 @@ from runner.model import (
     TaskState,
     Verdict,
 )
+from runner.session_files import SessionFiles
 from runner.store import consumption
 from runner.store.ledger import Ledger
 
@@ -61,6 +64,12 @@ def ledger(tmp_path: Path) -> Ledger:
 def over(one: Run, outcome: Outcome = Outcome.SUCCEEDED, **accounts: object) -> Run:
     verdict = Verdict(outcome=outcome, exit_code=0)
     return one.advanced(Ended(verdict=verdict, at=AT, accounts=accounts))
+
+
+@contextmanager
+def noting(moved: list[str]) -> Iterator[None]:
+    moved.append("moved")
+    yield
 
 
 def finished(one: Run, **accounts: object) -> Run:
@@ -209,7 +218,7 @@ def test_a_session_with_waiting_mail_is_not_moved(ledger: Ledger, logs: str) -> 
     ledger.mail.put(SESSION, "Next.", AT, lambda _: None)
     moved: list[str] = []
 
-    waiting = ledger.move(SESSION, "archive/x", [], lambda: moved.append("moved"))
+    waiting = ledger.move(SESSION, "archive/x", [], noting(moved))
 
     row = ledger.sessions.find(SESSION)
     assert (waiting, moved) == (1, [])
@@ -223,11 +232,10 @@ def test_a_move_that_fails_leaves_the_index_as_it_was(
     one = first(ledger, logs)
     ledger.store(one, over(one))
 
-    def refuse() -> None:
-        raise OSError
+    moving = session_files.moving(SessionFiles(Path("/no/x")), SessionFiles(Path("/y")))
 
-    with pytest.raises(OSError):  # noqa: PT011 - ours
-        ledger.move(SESSION, "archive/x", [], refuse)
+    with pytest.raises(FileFault):
+        ledger.move(SESSION, "archive/x", [], moving)
 
     row = ledger.sessions.find(SESSION)
     assert row is not None
@@ -413,12 +421,9 @@ def test_a_session_is_not_put_away_while_a_run_on_it_is_not_over(
     moved: list[str] = []
 
     def put_away() -> int:
-        def rename() -> None:
-            moved.append("x")
-
         if verb == "remove":
-            return ledger.remove(SESSION, rename)
-        return ledger.move(SESSION, "archive/x", [], rename)
+            return ledger.remove(SESSION, noting(moved))
+        return ledger.move(SESSION, "archive/x", [], noting(moved))
 
     with pytest.raises(SessionBusyError):
         put_away()

@@ -1,5 +1,6 @@
 """The transcript of a session: what is there, and what comes while it is followed."""
 
+import errno
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -230,12 +231,33 @@ def test_missing_files_are_named_and_the_rest_is_shown(house: House) -> None:
     ]
 
 
-def test_a_file_that_breaks_off_is_a_fault(house: House) -> None:
-    files = record.files_of(house.run(0).spec)
-    files.events.unlink()
-    files.events.mkdir()
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_what_is_no_file_is_named_and_the_rest_is_shown(
+    house: House, make: Callable[[Path], None]
+) -> None:
+    files = record.files_of(house.run(0, stderr=b"oh\n").spec)
+    for path in (files.prompt, files.events):
+        path.unlink()
+        make(path)
+    what = "it is not a regular file"
 
-    with pytest.raises(FileFault, match="Is a directory"):
+    assert house.said() == [
+        *(f"# cannot read {files.prompt}: {what}", "> Do it."),
+        *(f"# cannot read {files.events}: {what}", "! oh"),
+    ]
+
+
+def test_a_file_that_breaks_off_is_a_fault(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.run(0, events=b"one\n")
+
+    def broken(*_: int) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "read", broken)
+
+    with pytest.raises(FileFault, match="Input/output error"):
         house.said()
 
 

@@ -8,6 +8,7 @@ from support.many import accounts, figures, fill
 from support.runs import AT, run, settings
 
 from runner import record
+from runner.cli import usage_table
 from runner.errors import UsageError
 from runner.model import Finished, Outcome, RunId, Verdict
 from runner.service import usage
@@ -214,7 +215,25 @@ def test_a_log_that_tells_a_total_alone_leaves_its_parts_unknown(home: Path) -> 
         None,
         None,
     )
-    assert (line.unknown_usage, line.unknown_cost) == (0, 1)
+    assert (line.unknown_usage, line.unknown_parts, line.unknown_cost) == (0, 1, 1)
+
+
+def test_parts_that_do_not_add_up_say_how_many_runs_they_are_without(
+    home: Path,
+) -> None:
+    known, total_alone = accounts({MODELS[0]: figures(10)}), accounts({})
+    tokens = total_alone["token_usage"]
+    assert isinstance(tokens, dict)
+    alone = {**total_alone, "token_usage": {**tokens, "total_tokens": 77}}
+    put(home, known, alone, accounts({}))
+
+    line = only(home, "repo")
+    row = usage_table.plain(report(home, "repo"))[1]
+
+    assert (line.input_tokens, line.total_tokens) == (10, 87)
+    assert (line.runs, line.unknown_parts, line.unknown_usage) == (3, 2, 1)
+    assert "10 + 2 unknown" in row
+    assert "87 + 1 unknown" in row
 
 
 def test_a_run_that_codex_was_never_started_for_does_not_count(home: Path) -> None:

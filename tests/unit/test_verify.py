@@ -1,6 +1,7 @@
 """What is found is told once, what is mended is told so, and nothing is lost."""
 
 import contextlib
+import errno
 import json
 import os
 import sqlite3
@@ -177,19 +178,65 @@ def test_a_run_that_is_taken_in_takes_its_prompt_out_of_the_mailbox(
     assert [row.state for row in mail(ledger)] == ["delivered"]
 
 
-def test_a_number_that_is_another_sessions_is_left_to_it(
+def test_prompts_whose_number_is_another_sessions_get_new_ones_in_their_order(
     config: Config, ledger: Ledger
 ) -> None:
     ledger.prepare(finished(config, 1))
+    ledger.adopt(finished(config, 2, Outcome.NOT_STARTED, mail_id=NUMBER))
+    theirs = Mail(NUMBER, "other", clock.iso(AT), "waiting", "Theirs.", None, 0)
+    ledger.mail.restore(theirs)
+    first = prompt(config)
+    artifacts.create(first.with_name("00000002.skipped"), b"Before.")
+    artifacts.create(first.with_name("00000004.prompt"), b"Then.")
+
+    assert verify(config, is_repairing=True).is_good
+
+    assert kinds(config) == []
+    assert ledger.mail.of_session("other") == [theirs]
+    assert [
+        (row.mail_id, row.task, row.state, row.attempts) for row in mail(ledger)
+    ] == [
+        (2, "Before.", "skipped", 0),
+        (5, "More.", "waiting", 1),
+        (6, "Then.", "waiting", 0),
+    ]
+    files = session_files.active(config.state_home, SESSION)
+    assert files.mail(5).read_text() == "More."
+    assert files.mail(6).read_text() == "Then."
+    assert mailbox.put(SESSION, b"Last.", ledger, config.state_home) == 7
+
+
+def test_a_prompt_that_was_delivered_under_a_number_of_another_session_is_in_order(
+    config: Config, ledger: Ledger
+) -> None:
+    ledger.adopt(finished(config, 1, mail_id=NUMBER))
     theirs = Mail(NUMBER, "other", clock.iso(AT), "waiting", "Theirs.", None, 0)
     ledger.mail.restore(theirs)
     prompt(config)
 
-    report = verify(config, is_repairing=True)
+    assert verify(config, is_repairing=True).is_good
 
-    assert not report.is_good
-    assert ledger.mail.of_session("other") == [theirs]
+    assert kinds(config) == []
     assert mail(ledger) == []
+
+
+def test_a_prompt_that_cannot_get_a_new_number_stays_as_it_is(
+    config: Config, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.prepare(finished(config, 1))
+    theirs = Mail(NUMBER, "other", clock.iso(AT), "waiting", "Theirs.", None, 0)
+    ledger.mail.restore(theirs)
+    path = prompt(config)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(Path, "rename", refuse)
+        assert not verify(config, is_repairing=True).is_good
+    assert mail(ledger) == []
+    assert path.exists()
+    assert verify(config, is_repairing=True).is_good
 
 
 def test_a_skip_is_seen_in_the_names_of_the_files(
@@ -204,7 +251,7 @@ def test_a_skip_is_seen_in_the_names_of_the_files(
 
     skipped = mailbox.skip(SESSION, ledger, config.state_home)
 
-    assert [each.mail_id for each in skipped] == numbers
+    assert [each.mail_id for each in skipped.prompts] == numbers
     assert [path.name for path in files.mailbox.iterdir()] == ["00000002.skipped"]
     assert [row.state for row in mail(ledger)] == ["skipped", "skipped"]
 

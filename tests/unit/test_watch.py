@@ -59,3 +59,22 @@ def test_the_answer_behind_a_huge_line_stands_in_the_transcript(
     assert ("last words" in text) == (stream == "stderr")
     assert watch.digest.thread_id == SESSION
     assert watch.digest.warnings == {}
+
+
+def test_what_comes_after_a_file_was_emptied_is_read_from_its_beginning(
+    files: RunFiles,
+) -> None:
+    files.events.write_text(line("turn.started") + '{"a fragment of')
+    watch = Watch(files)
+    watch.read()
+    files.events.write_text("")
+    answer = item(1, "agent_message", text=ANSWER)
+    files.events.write_text(answer[:20])
+
+    text = watch.read().text
+    files.events.write_text(answer)
+    text += "".join(written.text for written in watch.finish())
+
+    assert ANSWER in text
+    assert "unreadable" not in text
+    assert watch.digest.warnings == {}

@@ -34,7 +34,10 @@ def arguments(parser: ArgumentParser) -> None:
 
 def main(found: Namespace, house: House) -> int:
     """Archive tasks, one line each; one that fails does not keep the others back."""
-    if found.all == bool(found.task):
+    if found.all and found.task:
+        message = "tasks by name and -a: one of them at a time"
+        raise UsageError(message)
+    if not (found.all or found.task):
         message = "name the tasks to archive, or all that are at rest with -a"
         raise UsageError(message)
     skipped, rows = _at_rest(house) if found.all else ([], house.rows(found.task))

@@ -150,6 +150,6 @@ def _count(text: str | None) -> int | None:
     except ValueError:
         count = -1
     if count < 0:
-        message = f"-n {text!r} is not a number of lines"
+        message = f"-n {text!r} is not a number of lines, 0 or more"
         raise UsageError(message)
     return count

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runner.cli.house import House
+    from runner.cli.shown import Columns
     from runner.service.listing import Listed
 
 SUMMARY = "List tasks, the newest first."
@@ -25,7 +26,7 @@ EXAMPLES = """\
   codex-tasks ls --json | jq -r '.[] | select(.queue > 0) | .id'
 """
 _COLUMNS = ("ID", "Title", "State", "Created At", "Updated At", "Working Dir")
-_SHORT_COLUMNS = ("ID", "State", "Updated", "Title", "Working Dir")
+_WHOLE = ("ID", "State", "Updated")
 _NAMED_AT_MOST = 5
 _LONGEST_NUMBER = 19
 
@@ -62,21 +63,21 @@ def main(found: Namespace, house: House) -> int:
     elif not listed:
         house.output.lines(["No tasks found."])
     elif render.is_terminal():
-        rows = _short_rows(listed, found.time_format)
-        shown.table(_SHORT_COLUMNS, rows, whole=("ID", "State", "Updated"))
+        shown.table(_tables(listed, found.time_format), _WHOLE)
     else:
         house.output.lines(shown.aligned(_COLUMNS, _rows(listed, found.time_format)))
     return 0
 
 
 def _states(found: Namespace) -> set[TaskState]:
-    words = [w for words in found.state for word in words for w in word.split(",") if w]
-    if not words:
+    given = [word for words in found.state for word in words]
+    if not given:
         return set(TaskState) if found.all else set(TaskState) - {TaskState.ARCHIVED}
+    words = [word for each in given for word in each.split(",") if word]
     try:
-        return {TaskState(word.upper()) for word in words}
+        return {TaskState(word.upper()) for word in words or given}
     except ValueError as error:
-        message = f"--state {' '.join(words)}: the states are {', '.join(TaskState)}"
+        message = f"--state {' '.join(given)}: the states are {', '.join(TaskState)}"
         raise UsageError(message) from error
 
 
@@ -84,7 +85,7 @@ def _limit(text: str | None) -> int | None:
     if text is None:
         return None
     if not (text.isascii() and text.isdecimal()):
-        message = f"--limit {text!r}: a number is needed"
+        message = f"--limit {text!r}: a whole number is needed, 0 or more"
         raise UsageError(message)
     # A longer number is above all that a table can hold.
     return int(text) if len(text) < _LONGEST_NUMBER else None
@@ -110,17 +111,35 @@ def _state(each: Listed) -> str:
     return f"{each.state} +{each.waiting}" if each.waiting else str(each.state)
 
 
-def _short_rows(listed: Sequence[Listed], time_format: str) -> list[list[str]]:
+def _tables(listed: Sequence[Listed], time_format: str) -> list[Columns]:
+    """Make the table for a terminal, then the same with less and less in it.
+
+    What a task is called goes last: its id, of which a beginning does, and its title.
+    """
+    full = _short_columns(listed, time_format)
+    brief = {**full, "ID": shown.beginnings(full["ID"])}
+    gone = ("Working Dir", "Updated", "Title")
     return [
-        [
-            each.row.session_id,
-            _state(each),
-            shown.short_time(each.row.updated_at, time_format),
-            shown.line(each.row.title or "-"),
-            shown.short_path(shown.line(each.repo or "-")),
-        ]
-        for each in listed
+        *(_without(gone[:count], full) for count in range(len(gone))),
+        *(_without(gone[:count], brief) for count in (len(gone) - 1, len(gone))),
     ]
+
+
+def _without(names: Sequence[str], columns: Columns) -> Columns:
+    return {name: cells for name, cells in columns.items() if name not in names}
+
+
+def _short_columns(listed: Sequence[Listed], time_format: str) -> Columns:
+    rows = [each.row for each in listed]
+    times = [shown.short_time(row.updated_at, time_format) for row in rows]
+    places = [shown.short_path(shown.line(each.repo or "-")) for each in listed]
+    return {
+        "ID": [row.session_id for row in rows],
+        "State": [_state(each) for each in listed],
+        "Updated": times,
+        "Title": [shown.line(row.title or "-") for row in rows],
+        "Working Dir": places,
+    }
 
 
 def _rows(listed: Sequence[Listed], time_format: str) -> list[list[str]]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from runner import clock, session_files
+from runner import ages, clock, session_files
 from runner.cli import shown
 from runner.errors import RunnerError, UsageError
 from runner.service import archive
@@ -22,7 +20,6 @@ EXAMPLES = """\
   codex-tasks prune --older-than 30d --dry-run
   codex-tasks prune --older-than 12w -a
 """
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -48,13 +45,13 @@ def main(found: Namespace, house: House) -> int:
     instant = _instant(found.older_than, clock.now())
     rows = archive.older_than(instant, house.ledger, with_active=found.all)
     told = [_prune(row, house, is_dry=found.dry_run) for row in rows]
-    sizes = [size for _, size, code in told if not code]
+    sizes = [size for line, size, _ in told if line]
     will = "would be " if found.dry_run else ""
     total = f"{shown.count(len(sizes), 'task')} {will}removed"
     # Not before: a reader that is gone must not keep the others.
     house.output.lines(
         [
-            *(line for line, _, code in told if not code),
+            *(line for line, _, _ in told if line),
             f"{total}; {shown.size(sum(sizes))} {will}given back.",
         ]
     )
@@ -63,14 +60,18 @@ def main(found: Namespace, house: House) -> int:
 
 def _prune(row: Row, house: House, *, is_dry: bool) -> tuple[str, int, int]:
     """Remove a task, or only look how large it is: line, bytes and exit code."""
+    code = 0
     try:
-        size = _size(row, house) if is_dry else _remove(row, house)
+        if is_dry:
+            size = _size(row, house)
+        else:
+            size, code = _remove(row, house)
     except RunnerError as error:
         house.note(f"{row.session_id}: {error}")
         return "", 0, error.exit_code
     title = f" {shown.line(row.title)}" if row.title else ""
     line = f"{row.session_id} {row.updated_at[:10]} {shown.size(size)}{title}"
-    return line, size, 0
+    return line, size, code
 
 
 def _size(row: Row, house: House) -> int:
@@ -79,17 +80,18 @@ def _size(row: Row, house: House) -> int:
     return session_files.size(files)
 
 
-def _remove(row: Row, house: House) -> int:
-    return archive.remove(row, house.ledger, house.settings, if_unchanged=True).size
+def _remove(row: Row, house: House) -> tuple[int, int]:
+    removed = archive.remove(row, house.ledger, house.settings, if_unchanged=True)
+    house.notes(shown.remains(removed))
+    return removed.size, 1 if removed.left else 0
 
 
 def _instant(text: str, now: datetime) -> datetime:
-    number, unit = text[:-1], text[-1:]
-    if unit not in _UNITS or not (number.isascii() and number.isdecimal()):
-        message = f"--older-than {text!r}: a number and s, m, h, d or w, such as 30d"
-        raise UsageError(message)
     try:
-        return now - timedelta(seconds=int(number) * _UNITS[unit])
-    except (OverflowError, ValueError) as error:
+        if (age := ages.read(text)) is not None:
+            return now - age
+    except OverflowError as error:
         message = f"--older-than {text!r}: that is before there was any Codex"
         raise UsageError(message) from error
+    message = f"--older-than {text!r}: a number and s, m, h, d or w, such as 30d"
+    raise UsageError(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runner.cli import render
 from runner.errors import SessionBusyError
 from runner.service.result import result_of
 
@@ -38,7 +39,9 @@ def main(found: Namespace, house: House) -> int:
         mend = "codex-tasks status --wait waits for its end"
         raise SessionBusyError(task.id, result.run.run_id, mend)
     if result.answer is not None:
-        house.output.lines([result.answer])
+        # A terminal would obey what the model has written; a program has it as it is.
+        show = render.visible if render.is_terminal() else str
+        house.output.lines([show(result.answer)])
     if result.has_succeeded and result.answer is not None:
         return 0
     house.note(_explanation(result))

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
     from runner.cli.house import House
 
-SUMMARY = "Remove a task that is at rest, with its files; what it cost stays on record."
+SUMMARY = (
+    "Remove a task that is at rest, with its directory; what it cost stays on record."
+)
 EXAMPLES = """\
   codex-tasks rm 01a1f0
 """
@@ -25,7 +27,8 @@ def arguments(parser: ArgumentParser) -> None:
 def main(found: Namespace, house: House) -> int:
     """Remove a task for good; Codex's own files are left alone."""
     row = house.row(found.task)
-    moved = archive.remove(row, house.ledger, house.settings)
-    text = f"Task {row.session_id} removed; {shown.size(moved.size)} given back."
+    removed = archive.remove(row, house.ledger, house.settings)
+    house.notes(shown.remains(removed))
+    text = f"Task {row.session_id} removed; {shown.size(removed.size)} given back."
     house.output.lines([text])
-    return 0
+    return 1 if removed.left else 0

@@ -6,7 +6,8 @@ import signal
 
 from runner import config, process, prompt
 from runner.cli import options, render
-from runner.errors import UsageError
+from runner.cli.render import ReaderGoneError
+from runner.errors import RunnerFault, UsageError
 from runner.model import EXIT_SIGNAL_BASE
 from runner.orders import STOP_SIGNALS
 from runner.service import start
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from runner.cli.house import House
     from runner.launching import Started
+    from runner.model import SessionId
 
 SUMMARY = "Start a session in the background and print its thread id."
 EXAMPLES = """\
@@ -98,8 +100,17 @@ def main(found: Namespace, house: House) -> int:
         # It has got its name while it was being ended.
         render.note(f"task {session} has been ended")
         return EXIT_SIGNAL_BASE + told[0]
-    house.output.lines([session])
+    _tell(session, house)
     return 0
+
+
+def _tell(session: SessionId, house: House) -> None:
+    """Say what the task is called; where nobody can read it, to people at least."""
+    try:
+        house.output.lines([session])
+    except (ReaderGoneError, RunnerFault):
+        render.note(f"task {session} was started")
+        raise
 
 
 def _end_when_told(started: Started, house: House) -> list[int]:

@@ -59,8 +59,10 @@ def main(found: Namespace, house: House) -> int:
         house.note("there are no such tasks")
     if late is not None:
         raise late
+    if not len(reports) == len(marks) == len(rows):
+        return 1
     succeeded = (status.has_succeeded(each, marks[each], house.ledger) for each in done)
-    return 0 if all(succeeded) and len(reports) == len(rows) else 1
+    return 0 if all(succeeded) else 1
 
 
 def _report(row: Row, house: House) -> dict[str, object] | None:
@@ -75,7 +77,11 @@ def _report(row: Row, house: House) -> dict[str, object] | None:
 
 
 def _check(found: Namespace) -> None:
-    if sum((found.all, found.all_running, bool(found.task))) != 1:
+    wishes = sum((found.all, found.all_running, bool(found.task)))
+    if wishes > 1:
+        message = "tasks by name, -a and -A: one of them at a time"
+        raise UsageError(message)
+    if not wishes:
         message = "name the tasks, or -a for all, or -A for those that are running"
         raise UsageError(message)
     if found.wait and found.wait_any:

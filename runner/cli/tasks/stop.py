@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from runner.cli.house import House
 
-SUMMARY = "Stop tasks, with everything that they have started."
+SUMMARY = "Stop tasks, with everything that they have started, other tasks too."
 EXAMPLES = """\
   codex-tasks stop 01a1f0
   codex-tasks stop -a
@@ -27,7 +27,10 @@ def arguments(parser: ArgumentParser) -> None:
 
 def main(found: Namespace, house: House) -> int:
     """Stop tasks; what became of each is told when all have been dealt with."""
-    if found.all == bool(found.task):
+    if found.all and found.task:
+        message = "tasks by name and -a: one of them at a time"
+        raise UsageError(message)
+    if not (found.all or found.task):
         message = "name the tasks to stop, or all that are running with -a"
         raise UsageError(message)
     if found.all:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from runner import artifacts
 from runner.store.foreign import sources
 from runner.store.foreign.bash_runs import is_bash_meta, read_bash_runs
-from runner.store.foreign.history import Unreadable
 from runner.store.foreign.rollouts import SESSIONS, read_rollouts
 from runner.store.foreign.tasks import (
     RECORD,
@@ -23,13 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from runner.store.foreign.history import History
+    from runner.store.foreign.history import History, Unreadable
 
     Reader = Callable[[Path], Iterator[History | Unreadable]]
 
 __all__ = [
     "NOTHING",
-    "read_all",
     "read_bash_runs",
     "read_rollouts",
     "read_task",
@@ -40,24 +38,11 @@ __all__ = [
 NOTHING = "nothing in it is known to come from Codex"
 
 
-def read_all(directory: Path) -> Iterator[History | Unreadable]:
-    """Read a directory as what its contents tell that it is; it may be several things.
-
-    One task, a root of tasks, the log directory of the bash runner, a CODEX_HOME.
-    """
-    try:
-        readers = readers_of(directory)
-    except OSError as error:
-        yield Unreadable(directory, sources.why(error))
-        return
-    if not readers:
-        yield Unreadable(directory, NOTHING)
-    for read in readers:
-        yield from read(directory)
-
-
 def readers_of(directory: Path) -> list[Reader]:
     """Tell how a directory can be read; in no way if nothing in it is known.
+
+    One task, a root of tasks, the log directory of the bash runner, a CODEX_HOME: it
+    may be several of them.
 
     Raises:
         OSError: it cannot be listed.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from parsers import untrusted
+from parsers import untrusted, uuids
 from parsers.value import Value, replace
 from runner.judge import Ending, Evidence, Exit
 from runner.store.foreign import eventlines, sources, verdicts
@@ -84,7 +84,7 @@ def _read_run(meta_file: Path) -> Member | Unreadable | None:
     log_file = _log_of(meta_file, meta)
     try:
         log = read_bash_log(log_file) if log_file is not None else BashLog()
-    except OSError as error:
+    except sources.UNREADABLE as error:
         return Unreadable(meta_file, f"{log_file}: {sources.why(error)}")
     return _member(meta_file, meta, log_file, log)
 
@@ -100,8 +100,8 @@ def _log_of(meta_file: Path, meta: Mapping[str, object]) -> Path | None:
 def _member(
     meta_file: Path, meta: Mapping[str, object], log_file: Path | None, log: BashLog
 ) -> Member:
-    asked_for = untrusted.uuid(meta.get("resume_session"))
-    announced = log.facts.session_id or untrusted.uuid(meta.get("session_id"))
+    asked_for = uuids.uuid(meta.get("resume_session"))
+    announced = log.facts.session_id or uuids.uuid(meta.get("session_id"))
     exit_code = untrusted.integer(meta.get("exit_code"))
     judgement = _judge(meta_file, log, exit_code, asked_for)
     started_at, ended_at, unknown = _times(meta_file, meta)

@@ -38,7 +38,7 @@ def read_bash_log(path: Path) -> BashLog:
         OSError: it cannot be read.
     """
     with sources.opened(path) as stream:
-        facts = read_text_log(stream)
+        facts = read_text_log(sources.texts(stream))
         stream.seek(0)
         head = _Head()
         head.read(stream)

@@ -6,12 +6,12 @@ of `codex exec` are taken, and of these no sub-agent's: it belongs to its parent
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from parsers import payloads, records, untrusted
 from parsers.value import Value
 from runner import artifacts
+from runner.codex import home
 from runner.store.foreign import sources, verdicts
 from runner.store.foreign.history import ForeignRun, History, Unreadable
 from runner.store.foreign.living import Living
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 SESSIONS: Final = ("sessions", "archived_sessions")
 PREFIX: Final = "rollout-"
-_ENDINGS: Final = (".jsonl", ".jsonl.zst", ".jsonl.gz")
+_COMPRESSED: Final = (".zst", ".gz")
+_ENDINGS: Final = (".jsonl", *(f".jsonl{ending}" for ending in _COMPRESSED))
 _ORIGINATOR: Final = "codex_exec"
 # A header is one line that holds the model's base instructions too.
 _HEADER_BYTES: Final = 8 << 20
@@ -65,7 +66,7 @@ def _read(
         if found is None or found.header.thread_id in seen:
             return None
         history = _history(found, living)
-    except OSError as error:
+    except sources.UNREADABLE as error:
         return Unreadable(path, sources.why(error))
     seen.add(found.header.thread_id)
     return history
@@ -73,12 +74,10 @@ def _read(
 
 def _files(top: Path, faults: list[OSError]) -> Iterator[Path]:
     """List the rollouts below a directory, and gather what could not be listed."""
-    # Follows no links.
-    for directory, below, names in os.walk(top, onerror=faults.append):
-        below.sort()
-        for name in sorted(names):
+    for directory, names in home.directories(top, faults):
+        for name in names:
             if name.startswith(PREFIX) and name.endswith(_ENDINGS):
-                yield Path(directory) / name
+                yield directory / name
 
 
 def _look_at(path: Path, *, is_archived: bool) -> Source | None:
@@ -87,6 +86,8 @@ def _look_at(path: Path, *, is_archived: bool) -> Source | None:
     Raises:
         OSError: it cannot be read, or does not begin with a header.
     """
+    if path.suffix in _COMPRESSED:
+        raise OSError(0, "it is compressed, and not read")
     with sources.opened(path) as stream:
         first = stream.readline(_HEADER_BYTES)
     try:
@@ -110,7 +111,7 @@ def _is_agent(meta: Mapping[str, object]) -> bool:
 
 def _history(found: Source, living: Living) -> History:
     with sources.opened(found.path) as stream:
-        turns = read_turns(stream, found.header)
+        turns = read_turns(sources.texts(stream), found.header)
     created_at = _made_at(found)
     runs = tuple(
         _run_of(found, turn, number, created_at) for number, turn in enumerate(turns)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import json
-import stat
 from datetime import UTC, datetime
 
 from parsers import untrusted
@@ -20,7 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO, Final
 
-_LARGEST: Final = 64 << 20  # bytes of a file that is read whole
+_LARGEST: Final = 64 << 20  # bytes of a file that is read whole, and of a line
+# What a source can do to its reader, besides what the disk says of it.
+OVERWHELMED: Final = (MemoryError, RecursionError)
+UNREADABLE: Final = (OSError, *OVERWHELMED)
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)  # where nothing tells a time
 _UUID_WITH_TIME: Final = "7"
 
@@ -32,19 +34,27 @@ def opened(path: Path) -> BinaryIO:
         OSError: it cannot be opened, or is no regular file.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-        return path.open("rb")
+        return artifacts.reader(path)
     except ValueError as error:
         raise OSError(errno.EINVAL, "it is not the name of a file") from error
 
 
 def lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Give the lines of a file, each with the byte that it begins at."""
-    offset = stream.tell()
-    for line in stream:
-        yield offset, line
-        offset += len(line)
+    """Give the lines of a file, each with the byte that it begins at.
+
+    One that is too large to be anybody's is passed over.
+    """
+    offset, is_rest = stream.tell(), False
+    while line := stream.readline(_LARGEST):
+        is_whole = line.endswith(b"\n") or len(line) < _LARGEST
+        if is_whole and not is_rest:
+            yield offset, line
+        offset, is_rest = offset + len(line), not is_whole
+
+
+def texts(stream: BinaryIO) -> Iterator[bytes]:
+    """Give the lines of a file alone."""
+    return (line for _, line in lines(stream))
 
 
 def content(path: Path) -> bytes:
@@ -81,9 +91,15 @@ def words(path: Path) -> str | None:
     return text or None
 
 
-def why(error: OSError) -> str:
+def why(error: Exception) -> str:
     """Say in a few words why something could not be read."""
-    return error.strerror or str(error)
+    match error:
+        case MemoryError():
+            return "it is too large"
+        case RecursionError():
+            return "it nests too deeply"
+        case _:
+            return getattr(error, "strerror", None) or str(error)
 
 
 def names(directory: Path) -> list[str]:

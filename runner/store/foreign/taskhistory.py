@@ -100,7 +100,7 @@ def _judge(record: Record, evidence: Evidence, *, is_last: bool) -> Judgement:
 
 def _read_transcript(record: Record) -> Found:
     with sources.opened(record.log) as stream:
-        transcript = Transcript().read(stream)
+        transcript = Transcript().read(sources.texts(stream))
     thread_id = transcript.session_id
     runs = []
     for number, turn in enumerate(transcript.turns):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parsers import untrusted
+from parsers import uuids
 from parsers.value import Value
 from runner.store.foreign import sources
 
@@ -60,7 +60,7 @@ class Record(Value, kw_only=False):
 
     @property
     def created_at(self) -> datetime:
-        found = self._time("created_at") or sources.made_at(untrusted.uuid(self.id))
+        found = self._time("created_at") or sources.made_at(uuids.uuid(self.id))
         return found or self._time("updated_at") or self._written
 
     @property

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from parsers import untrusted
+from parsers import untrusted, uuids
 from runner import artifacts, proctable
 from runner.store.foreign import sources
 from runner.store.foreign.history import Unreadable
@@ -59,7 +59,7 @@ def read_task(
         return
     try:
         yield history_of(Record(directory, fields, is_archived))
-    except OSError as error:
+    except sources.UNREADABLE as error:
         yield Unreadable(directory, f"task.log: {sources.why(error)}")
 
 
@@ -72,7 +72,7 @@ def is_tasks_root(directory: Path, names: Iterable[str]) -> bool:
     """Tell a root of tasks by what is in it."""
     if _INDEX in names:
         return True
-    tasks = (name for name in names if name == ARCHIVE or untrusted.uuid(name))
+    tasks = (name for name in names if name == ARCHIVE or uuids.uuid(name))
     return any(artifacts.is_directory(directory / name) for name in tasks)
 
 
@@ -90,7 +90,7 @@ def _read_directory(
             continue
         if is_archive and _is_bucket(path, depth):
             yield from _read_directory(path, is_archive=True, depth=depth + 1)
-        elif untrusted.uuid(name) is None:
+        elif uuids.uuid(name) is None:
             if artifacts.is_directory(path):
                 yield Unreadable(path, "not a task directory")
         else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from parsers import ansi, untrusted
+from parsers import ansi, uuids
 from runner.judge import Ending, Evidence, Exit
 from runner.store.foreign import eventlines, sources
 from runner.store.foreign.prompts import is_injected
@@ -94,7 +94,7 @@ class Transcript:
     def _take_banner(self, heading: str) -> None:
         session, model = _SESSION.fullmatch(heading), _MODEL.fullmatch(heading)
         if session is not None and self.session_id is None:
-            self.session_id = untrusted.uuid(session[1])
+            self.session_id = uuids.uuid(session[1])
         if model is not None and self.model is None:
             self.model = model[1]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from parsers import payloads, untrusted
 from parsers.usage import read_usage
+from parsers.versions import release
 from runner.judge import Ending, Evidence, Exit
 from runner.store.foreign import eventlines, sources
 from runner.store.foreign.calls import Call
@@ -151,7 +152,5 @@ class Turn:
 
 
 def _tells_failures(version: str | None) -> bool:
-    numbers = (version or "").split("-")[0].split(".")[:2]
-    if not all(number.isdecimal() for number in numbers):
-        return True
-    return tuple(map(int, numbers)) > _SILENT_ON_FAILURE
+    told = release(version)
+    return told is None or told > _SILENT_ON_FAILURE

@@ -1,7 +1,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from parsers.digest import Digest
 from parsers.turns import TurnCompleted, TurnFailed
 from runner.clock import iso
+from runner.codex.home import rollout_of
 from runner.model import Outcome
+from runner.service.imported_books import Shelf
 from runner.store.foreign import read_rollouts
 from runner.store.foreign.eventlines import event_lines
 from runner.store.foreign.history import ForeignRun, History, Unreadable
@@ -383,8 +385,11 @@ def test_what_is_no_rollout_is_named(tmp_path: Path, make_rollout: MakeRollout) 
     (tmp_path / "sessions" / "circle").symlink_to(tmp_path / "sessions")
     found = list(read_rollouts(tmp_path))
 
-    assert all(isinstance(each, Unreadable) and each.reason for each in found)
-    assert len(found) == 5
+    reasons = {e.source.name: e.reason for e in found if isinstance(e, Unreadable)}
+    assert all(reasons.values())
+    assert len(reasons) == len(found) == 5
+    (packed,) = (name for name in reasons if name.endswith(".zst"))
+    assert reasons[packed] == "it is compressed, and not read"
 
 
 def test_a_home_without_sessions_holds_nothing(tmp_path: Path) -> None:
@@ -430,3 +435,29 @@ def test_whatever_a_rollout_holds_nothing_raises(
     path.write_bytes(path.read_bytes() + lines + rubbish)
 
     assert all(run.lines for run in only(tmp_path).runs)
+
+
+@pytest.fixture
+def abyss(tmp_path: Path) -> Iterator[Path]:
+    """Make a directory that holds one in another, a thousand deep and more."""
+    places = [tmp_path / "sessions" / "a"]
+    for _ in range(1200):
+        places.append(places[-1] / "a")
+    places[0].parent.mkdir(exist_ok=True)
+    for place in places:
+        place.mkdir()
+    yield tmp_path
+    for place in reversed(places):  # whoever tidies up goes no deeper than Python
+        place.rmdir()
+
+
+def test_directories_deeper_than_any_of_codex_are_not_gone_into(
+    abyss: Path, make_rollout: MakeRollout
+) -> None:
+    path = make_rollout(BEGIN, USER, END)
+    missing = "01a1f000-0000-7000-8000-00000000000f"
+
+    assert only(abyss).session_id == THREAD
+    assert Shelf(abyss).has(THREAD)
+    assert rollout_of(abyss, THREAD) == path
+    assert rollout_of(abyss, missing) is None

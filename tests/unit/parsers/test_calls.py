@@ -26,3 +26,27 @@ def test_a_response_whose_id_is_no_text_counts_each_time(nonsense: object) -> No
     ]
 
     assert [used.total_tokens if used else None for used in found] == [5, 5]
+
+
+def test_an_id_that_a_provider_uses_again_is_another_call() -> None:
+    counter = CallCounter()
+    totals = [1, 2, 1, 2, 3]  # the third and fourth are told again
+
+    found = [
+        counter.take_record(
+            {
+                "response_id": "resp_1",
+                "usage": USAGE,
+                "thread_token_usage": times(total),
+            }
+        )
+        for total in totals
+    ]
+
+    assert [used.total_tokens if used else None for used in found] == [
+        *(5, 5, None, None, 5)
+    ]
+
+
+def times(number: int) -> dict[str, int]:
+    return {name: figure * number for name, figure in USAGE.items()}

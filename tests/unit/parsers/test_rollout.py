@@ -366,19 +366,6 @@ def test_a_call_that_was_missed_is_in_the_difference() -> None:
     assert read(first + third).usage == sum_usage([CALL] * 3)
 
 
-@pytest.mark.parametrize("path", sorted(DATA.glob("rollout-*.jsonl")), ids=str)
-def test_the_last_total_is_found_without_reading_all(path: Path) -> None:
-    data = path.read_bytes()
-
-    assert rollout.last_total(data) == read(data).total
-    assert rollout.last_total(data + b'{"type":"token_count"') == read(data).total
-
-
-def test_where_no_total_is_none_is_found() -> None:
-    assert rollout.last_total(b"") is None
-    assert rollout.last_total(event("token_count", info=None)) is None
-
-
 @pytest.mark.parametrize("length", [4_096, 1 << 20])
 def test_a_header_is_read_from_the_beginning_of_its_line(
     length: int, recorded: Callable[[str], bytes]

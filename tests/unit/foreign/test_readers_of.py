@@ -1,8 +1,11 @@
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
-from runner.store.foreign import read_all
-from runner.store.foreign.history import History, Unreadable
+import pytest
+
+from runner.store.foreign import readers_of, sources
+from runner.store.foreign.history import History
 
 MakePath = Callable[..., Path]
 STARTED = (
@@ -11,8 +14,8 @@ STARTED = (
 
 
 def kinds(directory: Path) -> list[str]:
-    found = list(read_all(directory))
-    return [each.kind if isinstance(each, History) else each.reason for each in found]
+    found = [each for read in readers_of(directory) for each in read(directory)]
+    return [each.kind for each in found if isinstance(each, History)]
 
 
 def test_a_root_of_tasks_is_known(tmp_path: Path, make_task: MakePath) -> None:
@@ -32,6 +35,7 @@ def test_a_root_whose_tasks_are_all_archived_is_known(
 def test_a_root_of_our_own_alone_holds_nothing_foreign(tmp_path: Path) -> None:
     (tmp_path / "runs.db").touch()
 
+    assert readers_of(tmp_path)
     assert kinds(tmp_path) == []
 
 
@@ -60,13 +64,26 @@ def test_a_directory_that_is_several_things_is_read_as_each(
     assert kinds(tmp_path) == ["run_codex_task.sh", "codex-tasks"]
 
 
-def test_any_other_directory_is_named(tmp_path: Path) -> None:
-    assert kinds(tmp_path) == ["nothing in it is known to come from Codex"]
+def test_any_other_directory_can_be_read_in_no_way(tmp_path: Path) -> None:
+    assert readers_of(tmp_path) == []
 
 
-def test_what_is_no_directory_is_named(tmp_path: Path) -> None:
+def test_what_is_no_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    assert kinds(tmp_path / "file") == ["Not a directory"]
-    assert kinds(tmp_path / "nowhere") == ["No such file or directory"]
-    assert all(isinstance(each, Unreadable) for each in read_all(tmp_path / "file"))
+    with pytest.raises(NotADirectoryError):
+        readers_of(tmp_path / "file")
+    with pytest.raises(FileNotFoundError):
+        readers_of(tmp_path / "nowhere")
+
+
+def test_a_line_that_is_too_large_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sources, "_LARGEST", 10)
+    text = b"one\n" + b"x" * 34 + b"\nexactly 9\n" + b"two\n" + b"x" * 10
+
+    assert list(sources.lines(BytesIO(text))) == [
+        *((0, b"one\n"), (39, b"exactly 9\n"), (49, b"two\n"))
+    ]
+    assert list(sources.texts(BytesIO(b"x" * 9))) == [b"x" * 9]

@@ -1,0 +1,171 @@
+"""What `codex-tasks` cannot do is refused in one line; nothing is started."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from support.commands import Cli
+from support.sessions import Sessions
+from support.stand_in import StandIn
+from support.tasks import Ended
+
+STRANGE = "dupe\x1b[31m\u202e"
+
+
+def is_one_line(ended: Ended, code: int, *words: str) -> bool:
+    lines = ended.stderr.splitlines()
+    return (
+        ended.code == code
+        and ended.stdout == ""
+        and len(lines) == 1
+        and lines[0].startswith("codex_tasks: ")
+        and all(word in lines[0] for word in words)
+    )
+
+
+ONE = "one of them at a time"
+WRONG: dict[str, tuple[list[str], list[str]]] = {
+    "a repository without a name": (
+        ["start", "--repo", "", "--working-dir", "new", "x"],
+        ["--repo is empty"],
+    ),
+    "a ref without a name": (
+        ["start", "--repo", "a", "--working-dir", "new", "--repo-ref=", "x"],
+        ["--repo-ref is empty"],
+    ),
+    "a program without a name": (["start", "--codex-bin", "", "x"], ["--codex-bin is"]),
+    "a model without a name": (["start", "-m", "", "x"], ["--model/-m is empty"]),
+    "no setting": (["start", "-c", "", "x"], ["--config/-c is empty"]),
+    "an image without a name": (["start", "--image", "", "x"], ["--image is empty"]),
+    "a directory without a name": (
+        ["start", "--working-dir", "", "x"],
+        ["--working-dir is empty"],
+    ),
+    "a place without a name": (["doctor", "--working-dir", ""], ["--working-dir is"]),
+    "no state": (["ls", "--state", ""], ["--state is empty"]),
+    "an unset state": (["ls", "--state", "RUNNING", ""], ["--state is empty"]),
+    "commas alone": (["ls", "--state", ","], ["--state ,", "RUNNING"]),
+    "no run of an answer": (["result", "--run", "", "x"], ["--run is empty"]),
+    "no run of a log": (["log", "--run", "", "x"], ["--run is empty"]),
+    "no number of lines": (["log", "-n", "", "x"], ["-n/--lines is empty"]),
+    "nothing to import": (["import", ""], ["DIR is empty"]),
+    "no time": (["usage", "--since", ""], ["--since is empty"]),
+    "no age": (["prune", "--older-than", ""], ["--older-than is empty"]),
+    "no prompt": (["start", ""], ["the prompt is empty"]),
+    "eleven years": (["start", "--timeout", "3.5e8", "x"], ["more than ten years"]),
+    "less than none": (["ls", "--limit", "-1"], ["--limit '-1'", "0 or more"]),
+    "a prompt like an option": (
+        ["send", "x", "-x"],
+        ["PROMPT", "a word that starts with - stands behind --"],
+    ),
+    "all and one, to look at": (["status", "-a", "x"], [ONE]),
+    "all and those at work": (["status", "-a", "-A"], [ONE]),
+    "all and one, to stop": (["stop", "-a", "x"], [ONE]),
+    "all and one, to put away": (["archive", "-a", "x"], [ONE]),
+    "an image that is a directory": (
+        ["start", "--image", ".", "x"],
+        ["--image .", "is a directory"],
+    ),
+    "a schema that is a directory": (
+        ["start", "--output-schema", ".", "x"],
+        ["--output-schema .", "is a directory"],
+    ),
+    "a configuration that is a directory": (
+        ["start", "--config-file", ".", "x"],
+        ["--config-file .", "is a directory"],
+    ),
+    "an image that is not there": (["start", "--image", "no", "x"], ["no such file"]),
+    "an option that is none": (["ls", f"--{STRANGE}"], [r"--dupe\x1b[31m\u202e"]),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_wrong_command_line_is_refused_in_one_line(
+    sessions: Sessions, codex: StandIn, what: str
+) -> None:
+    words, said = WRONG[what]
+
+    ended = sessions(*words)
+
+    assert is_one_line(ended, 2, *said), ended
+    assert codex.records == []
+    assert not (sessions.cli.cwd / "new").exists()
+
+
+def test_no_title_is_no_matter(sessions: Sessions) -> None:
+    assert sessions.ended("-t", "", "Begin.").status["title"] is None
+
+
+def test_a_ref_like_an_option_is_refused_before_anything_is_cloned(
+    sessions: Sessions, repo: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "parent" / "clone"
+    words = ["--repo", str(repo), "--working-dir", str(place), "--repo-ref=-x"]
+
+    ended = sessions(*sessions.starting(*words, "Begin."))
+
+    assert is_one_line(ended, 2, "--repo-ref -x", "is needed"), ended
+    assert not place.parent.exists()
+
+
+def test_names_are_shown_not_obeyed(sessions: Sessions) -> None:
+    for _ in range(2):
+        sessions.ended("-t", STRANGE, "Begin.")
+
+    ended = sessions("status", STRANGE)
+
+    assert is_one_line(ended, 2, "fits several tasks"), ended
+    assert ended.stderr.count(r"(dupe\x1b[31m\u202e)") == 2
+
+
+def test_a_program_that_is_a_directory_is_told(
+    sessions: Sessions, tmp_path: Path
+) -> None:
+    ended = sessions(*sessions.starting("--codex-bin", tmp_path, "Begin."))
+
+    assert is_one_line(ended, 1, f"cannot be run: {tmp_path}: it is a directory"), ended
+
+
+NOWHERE: list[tuple[list[str], dict[str, str]]] = [
+    (["start", "x"], {}),
+    (["start", "--working-dir", "below", "x"], {}),
+    (["start", "--repo", "a", "--working-dir", "b", "x"], {}),
+    (["doctor"], {}),
+    (["import"], {}),
+    (["import", "--dry-run", "a"], {}),
+    (["ls"], {"CODEX_RUNNER_HOME": "relative"}),
+]
+
+
+def nowhere(
+    cli: Cli, gone: Path, *words: str, env: dict[str, str] | None = None
+) -> Ended:
+    """Run a command in a directory that is removed before it begins."""
+    gone.mkdir()
+    command = cli.argv(*words, command="codex_tasks")
+    done = subprocess.run(
+        ["sh", "-c", 'rmdir "$0"; exec "$@"', gone, *command],  # noqa: S607  # any sh
+        cwd=gone,
+        env=cli.env(env),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize(("words", "env"), NOWHERE, ids=str)
+def test_a_current_directory_that_is_gone_is_named(
+    cli: Cli, tmp_path: Path, words: list[str], env: dict[str, str]
+) -> None:
+    ended = nowhere(cli, tmp_path / "gone", *words, env=env)
+
+    assert is_one_line(ended, 2, "the current directory is gone"), ended
+
+
+def test_a_current_directory_that_is_gone_is_no_matter_where_none_is_needed(
+    cli: Cli, tmp_path: Path
+) -> None:
+    ended = nowhere(cli, tmp_path / "gone", "ls")
+
+    assert ended == Ended(0, "No tasks found.\n", "")

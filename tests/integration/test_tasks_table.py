@@ -1,0 +1,59 @@
+"""The table of tasks on a terminal keeps what a task is called and how it is."""
+
+from pathlib import Path
+
+import pytest
+from support.commands import Cli
+from support.many import fill
+from support.terminal import on_screen
+
+from runner.model import Run
+
+
+@pytest.fixture
+def made(state_home: Path) -> list[Run]:
+    return fill(state_home, sessions=12, runs_per_session=1)
+
+
+@pytest.mark.parametrize(
+    ("columns", "headings"),
+    [
+        (120, "ID State Updated Title Working Dir"),
+        (80, "ID State Updated Title Working …"),
+        (70, "ID State Updated Title"),
+        (60, "ID State Title"),
+        (40, "ID State Title"),
+        (30, "ID State"),
+    ],
+)
+def test_a_narrow_terminal_leaves_out_what_can_be_done_without(
+    cli: Cli, made: list[Run], columns: int, headings: str
+) -> None:
+    heading, *lines = on_screen(cli, columns, "ls")
+
+    assert " ".join(heading.split()) == headings
+    assert max(map(len, lines)) <= columns
+    assert len(lines) == len(made)
+    for line in lines:
+        assert line.split()[1] in {"STOPPED", "DIED"}
+
+
+@pytest.mark.parametrize("columns", [80, 60])
+def test_ids_are_whole_where_there_is_room(
+    cli: Cli, made: list[Run], columns: int
+) -> None:
+    _, *lines = on_screen(cli, columns, "ls")
+
+    assert {line.split()[0] for line in lines} == {run.key for run in made}
+
+
+@pytest.mark.parametrize("columns", [50, 40, 30])
+def test_the_beginning_of_an_id_still_names_its_task(
+    cli: Cli, made: list[Run], columns: int
+) -> None:
+    _, *lines = on_screen(cli, columns, "ls")
+
+    for begun in (line.split()[0] for line in lines):
+        assert len([run for run in made if run.key.startswith(begun)]) == 1
+    said = cli("status", "--json", lines[0].split()[0], command="codex_tasks")
+    assert said.returncode == 0

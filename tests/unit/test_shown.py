@@ -1,0 +1,47 @@
+"""How sessions look to people."""
+
+import pytest
+
+from runner.cli import shown
+
+REPORT = {
+    "id": "01a1f000-0000-7000-8000-000000000001",
+    "title": None,
+    "state": "STOPPED",
+    "outcome": None,
+    "created_at": "2026-11-20T12:00:00.000Z",
+    "updated_at": "2026-11-20T12:00:00.000Z",
+    "working_dir": "/here",
+    "pid": None,
+    "queue": 2,
+    "skipped": 0,
+    "usage": None,
+    "cost": None,
+    "last_prompt": None,
+    "last_result": None,
+    "previous_result": None,
+}
+
+
+def queue(held: str, time_format: str) -> str:
+    lines = shown.blocks([{**REPORT, "queue_held": held}], time_format)
+    return next(line for line in lines if line.startswith("Queue: "))
+
+
+@pytest.mark.parametrize("time_format", ["human", "iso"])
+def test_an_instant_that_a_queue_waits_for_is_written_like_all_others(
+    time_format: str,
+) -> None:
+    instant = "2026-11-20T17:40:01.123Z"
+
+    said = queue(f"the usage limit lasts until {instant}", time_format)
+
+    local = shown.time(instant, time_format)
+    assert said == f"Queue: 2 waiting, held: the usage limit lasts until {local}"
+    assert ".123" not in said
+
+
+def test_what_only_looks_like_an_instant_stays_as_it_is() -> None:
+    text = "2026-99-20T17:40:01Z"
+
+    assert queue(text, "human").endswith(text)
