@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from parsers import summary
 from parsers.digest import Digest
 from parsers.facts import Facts, facts_of_digest
 from parsers.run_cost import RunCost, cost_of_run
 from parsers.run_usage import RunUsage, usage_of_run
-from parsers.summary import PREVIEW_LENGTH
 from parsers.usage import Usage, read_usage
-from parsers.value import Value, as_dict
+from parsers.value import Value, as_dict, replace
 from parsers.versions import release
 from runner import artifacts, clock, config, record
-from runner.books import Books, Window, open_books
+from runner.books import Books, Share, open_books
 from runner.codex.words import last_words
 from runner.judge import Ending, Evidence
 from runner.model import Finished, Mode, SessionId
@@ -103,14 +103,14 @@ class Accounts(Value):
 class Context(Value):
     """Hold what a file does not say of itself.
 
-    `session_id` is the thread whose rollout is looked for, `window` the part of it
+    `session_id` is the thread whose rollout is looked for, `share` the part of it
     that is meant. `previous` is what the thread had used before, for when only the
     events tell; `codex_version` says whether they are cumulative. `model` is that of
     calls that do not name theirs.
     """
 
     session_id: str | None
-    window: Window
+    share: Share
     previous: Usage | None
     codex_version: str | None
     model: str | None
@@ -147,7 +147,7 @@ def keep(
         facts = Facts(kind="empty", warnings={f"events: {error.strerror}": 1})
     is_asked_for = facts.session_id in {None, run.spec.resume_session}
     resumed_at = run.rollout_offset if is_asked_for else None
-    window = Window(
+    share = Share(
         offset=resumed_at if run.spec.mode is Mode.RESUME else 0,
         since=run.started_at,
         until=min(
@@ -157,7 +157,7 @@ def keep(
     )
     context = Context(
         session_id=facts.session_id,
-        window=window,
+        share=share,
         previous=_thread_usage_before(run, ledger)
         if is_asked_for or run.spec.mode is Mode.NEW
         else None,
@@ -179,7 +179,7 @@ def unknown(reason: str, facts: Facts | None = None) -> Accounts:
 def account(facts: Facts, context: Context, settings: Config) -> Accounts:
     """Count and price what some file says, with the rollouts as the referee."""
     books = open_books(
-        settings.codex_home, context.session_id, context.window, facts.agent_threads
+        settings.codex_home, context.session_id, context.share, facts.agent_threads
     )
     counted = usage_of_run(
         books.thread,
@@ -188,7 +188,7 @@ def account(facts: Facts, context: Context, settings: Config) -> Accounts:
         context.previous,
         is_cumulative=is_cumulative(context.codex_version),
     )
-    book = prices.PriceBook(settings.state_home, context.window.since or clock.now())
+    book = prices.PriceBook(settings.state_home, context.share.since or clock.now())
     trouble = prices.trouble(settings.state_home)
     return Accounts(
         facts=facts,
@@ -209,11 +209,22 @@ def pointers(data: Mapping[str, object], facts: Facts) -> dict[str, object]:
         facts: what the run's output says.
     """
     found: dict[str, object] = {}
-    if len(str(data.get("task") or "")) >= PREVIEW_LENGTH and data.get("prompt_file"):
+    shown = summary.PREVIEW_LENGTH
+    if len(str(data.get("task") or "")) >= shown and data.get("prompt_file"):
         found["task_file"] = data["prompt_file"]
-    if len(facts.final_message or "") > PREVIEW_LENGTH:
+    if len(facts.final_message or "") > shown:
         found["final_message_file"] = data.get("events_file") or data.get("log_file")
     return found
+
+
+def summary_of(run: Run, kept: Accounts) -> dict[str, object]:
+    """Put together the summary of a run that is over, from its record and accounts."""
+    facts, data, verdict = kept.facts, record.to_json(run), run.verdict
+    if verdict and verdict.error is not None and verdict.error not in facts.errors:
+        facts = replace(facts, errors=(*facts.errors, verdict.error))
+    data |= pointers(data, facts)
+    whole = summary.build(facts, data, run.outcome, kept.usage, kept.cost)
+    return {**whole, "warnings": data["warnings"]}
 
 
 def evidence_of(run: Run, ended: Exit, accounts: Accounts) -> Evidence:

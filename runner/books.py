@@ -1,6 +1,6 @@
 """Find the rollouts that tell what a run used: its thread's and its sub-agents'.
 
-Each thread is counted once, and only for what lies in the run's own window.
+Each thread is counted once, and only for what is the run's own share.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ AFTERMATH = timedelta(seconds=10)
 HEADER_BYTES = 1 << 20
 
 
-class Window(Value):
+class Share(Value):
     """Tell which part of a session is one run's.
 
     `offset` is where the thread's rollout ended before the run, in bytes, which is
@@ -46,26 +46,26 @@ class Books(Value):
 
 
 def open_books(
-    codex_home: Path, session_id: str | None, window: Window, named: Iterable[str]
+    codex_home: Path, session_id: str | None, share: Share, named: Iterable[str]
 ) -> Books:
     """Read the rollouts of a run.
 
     Args:
         codex_home: where Codex keeps them.
         session_id: the run's thread.
-        window: the run's part of it.
+        share: the run's part of it.
         named: sub-agent threads that the run's events name.
     """
     path = home.rollout_of(codex_home, session_id) if session_id else None
     if path is None or session_id is None:
         return Books()
-    thread = _read(path, window, offset=window.offset)
+    thread = _read(path, share, offset=share.offset)
     if thread is None:
         return Books()
     wanted = [*named, *thread.spawned_thread_ids]
-    wanted += _spawned_since(codex_home, session_id, window)
+    wanted += _spawned_since(codex_home, session_id, share)
     own_turns = {turn.turn_id for turn in thread.turns}
-    agents = _agents(codex_home, wanted, window, seen={session_id})
+    agents = _agents(codex_home, wanted, share, seen={session_id})
     return Books(
         thread=thread,
         agents=tuple(
@@ -85,7 +85,7 @@ def of_these_turns(agent: Rollout, turns: set[str]) -> Rollout:
 
 
 def _agents(
-    codex_home: Path, wanted: list[str], window: Window, seen: set[str]
+    codex_home: Path, wanted: list[str], share: Share, seen: set[str]
 ) -> Iterator[Rollout]:
     while wanted:
         thread_id = wanted.pop(0)
@@ -93,31 +93,31 @@ def _agents(
             continue
         seen.add(thread_id)
         path = home.rollout_of(codex_home, thread_id)
-        agent = _read(path, window) if path else None
+        agent = _read(path, share) if path else None
         if agent is not None:
             wanted += agent.spawned_thread_ids
             yield agent
 
 
-def _read(path: Path, window: Window, *, offset: int | None = None) -> Rollout | None:
+def _read(path: Path, share: Share, *, offset: int | None = None) -> Rollout | None:
     by_time = offset is None
     try:
         with artifacts.reader(path) as stream:
             return rollout.read(
                 stream,
                 from_offset=offset or 0,
-                since=clock.iso(window.since) if window.since and by_time else None,
-                until=clock.iso(window.until) if window.until else None,
+                since=clock.iso(share.since) if share.since and by_time else None,
+                until=clock.iso(share.until) if share.until else None,
             )
     except OSError:
         return None
 
 
-def _spawned_since(codex_home: Path, session_id: str, window: Window) -> Iterator[str]:
+def _spawned_since(codex_home: Path, session_id: str, share: Share) -> Iterator[str]:
     """Name the sub-agent threads that say themselves which session they are of."""
-    if window.since is None:
+    if share.since is None:
         return
-    for path in home.rollouts_since(codex_home, window.since):
+    for path in home.rollouts_since(codex_home, share.since):
         try:
             with artifacts.reader(path) as stream:
                 header = rollout.header(stream.readline(HEADER_BYTES))

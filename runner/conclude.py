@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from parsers import summary
 from parsers.value import Value, replace
 from runner import accounts, artifacts, block, clock, record
 from runner.books import AFTERMATH
 from runner.codex.version import version_of
 from runner.errors import FileFault
 from runner.judge import Exit, judge, not_started
-from runner.model import Ended, Finished, Launching, Mode, Prepared
+from runner.model import Ended, Launching, Mode, Prepared
 from runner.watch import Watch
 
 TYPE_CHECKING = False
@@ -146,24 +145,17 @@ def _write(
     warnings = {**kept.warnings, **dict.fromkeys(closing.warnings, 1)}
     found |= {"warnings": warnings, "left_running": list(closing.left_running)}
     finished = run.advanced(Ended(verdict=verdict, at=closing.at, accounts=found))
-    data = record.to_json(finished)
-    facts = kept.facts
-    if verdict.error is not None and verdict.error not in facts.errors:
-        facts = replace(facts, errors=(*facts.errors, verdict.error))
-    data |= accounts.pointers(data, facts)
-    whole = summary.build(facts, data, verdict.outcome, kept.usage, kept.cost)
-    whole["warnings"] = warnings
     faults = [
-        *_try(lambda: _write_summary(finished, whole)),
+        *_try(lambda: _write_summary(finished, kept)),
         *_try(lambda: _write_footer(finished)),
     ]
     for fault in faults:
         warn(fault)
-    return _with_warnings(finished, faults)
+    return finished.with_warnings(faults)
 
 
-def _write_summary(run: Run, whole: dict[str, object]) -> None:
-    text = record.encode(whole, indent=2)
+def _write_summary(run: Run, kept: Accounts) -> None:
+    text = record.encode(accounts.summary_of(run, kept), indent=2)
     artifacts.replace(record.files_of(run.spec).summary, text)
     if run.spec.report.json_out:
         artifacts.copy_to(Path(run.spec.report.json_out), text)
@@ -181,18 +173,6 @@ def _try(writing: Callable[[], None]) -> list[str]:
     except FileFault as error:
         return [str(error)]
     return []
-
-
-def _with_warnings(run: Run, texts: list[str]) -> Run:
-    if not texts or not isinstance(run.state, Finished):
-        return run
-    found = dict(run.state.accounts)
-    known = found["warnings"]
-    found["warnings"] = {
-        **(known if isinstance(known, dict) else {}),
-        **dict.fromkeys(texts, 1),
-    }
-    return replace(run, state=replace(run.state, accounts=found))
 
 
 def _last_write(*paths: Path) -> datetime | None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from parsers.value import replace
 from runner.errors import FileFault, RunnerError, StaleStateError
-from runner.model import Finished
 from runner.store.ledger import write_meta
 
 TYPE_CHECKING = False
@@ -84,12 +82,6 @@ class Keeper:
 
     def note_late_warnings(self) -> None:
         """Add to the record of a finished run what came up after its verdict."""
-        state = self.run.state
-        if not isinstance(state, Finished):
-            return
-        known = state.accounts.get("warnings")
-        counted = {**(known if isinstance(known, dict) else {})}
-        late = {text: 1 for text in self.warnings if text not in counted}
-        if late:
-            accounts = {**state.accounts, "warnings": {**counted, **late}}
-            self.keep(replace(self.run, state=replace(state, accounts=accounts)))
+        noted = self.run.with_warnings(self.warnings)
+        if noted != self.run:
+            self.keep(noted)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from runner.store.ledger import Ledger
 
 
-class _TakenError(RunnerFault):
+class _LockedFault(RunnerFault):
     """Report that somebody has locked a file that was made this moment."""
 
     def __init__(self, path: Path) -> None:
@@ -98,7 +98,7 @@ def prepare(commission: Commission, ledger: Ledger, settings: Config) -> Prepara
             made.append(path)
         guard = artifacts.lock(files.events)
         if guard is None:
-            raise _TakenError(files.events)
+            raise _LockedFault(files.events)
         ledger.prepare(run, title=commission.title)
         _note_log_dir(run, settings)
     except RunnerError:

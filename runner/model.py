@@ -17,7 +17,7 @@ from runner.errors import RunnerError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
     from typing import NewType
 
@@ -364,6 +364,17 @@ class Run(Value):
     def started_at(self) -> datetime:
         """Return when the run began: with Codex, or else when it was prepared."""
         return self.launched_at or self.spec.prepared_at
+
+    def with_warnings(self, texts: Iterable[str]) -> Run:
+        """Add to a finished run what went wrong beside it and is not told yet."""
+        if not isinstance(self.state, Finished):
+            return self
+        known = self.accounts.get("warnings")
+        told = dict(known) if isinstance(known, dict) else {}
+        for text in texts:
+            told.setdefault(text, 1)
+        accounts = {**self.accounts, "warnings": told}
+        return replace(self, state=replace(self.state, accounts=accounts))
 
     def advanced(self, event: Event) -> Run:
         return replace(self, state=advance(self.state, event))

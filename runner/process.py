@@ -19,8 +19,12 @@ from runner.errors import RunnerFault
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from types import FrameType
+    from typing import Any
 
     from runner.model import ProcessId
+
+    Handler = Callable[[int, FrameType | None], Any]
 
 _LINUX = sys.platform == "linux"
 _PR_SET_CHILD_SUBREAPER = 36
@@ -125,6 +129,44 @@ def held_back(numbers: Iterable[int]) -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def heed(numbers: Iterable[int], handler: Handler) -> dict[int, Handler | int | None]:
+    """Let a handler have signals from now on; those this process is deaf to stay so.
+
+    Returns:
+        What was in its place for each.
+    """
+    heard = [n for n in numbers if signal.getsignal(n) is not signal.SIG_IGN]
+    return {number: signal.signal(number, handler) for number in heard}
+
+
+@contextlib.contextmanager
+def noted(
+    numbers: Iterable[int], when_told: Callable[[int], object] | None = None
+) -> Iterator[Sequence[int]]:
+    """Note the signals that would end this process, until the end of a block.
+
+    No exception is raised where one comes: nothing that has just been started, or is
+    being removed, is lost to it.
+
+    Args:
+        numbers: the signals.
+        when_told: what is called with each that comes.
+    """
+    told: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        told.append(number)
+        if when_told is not None:
+            when_told(number)
+
+    before = heed(numbers, note)
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class SparedInterrupt:

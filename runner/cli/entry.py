@@ -32,10 +32,10 @@ def _be(module: str) -> NoReturn:
     # One that is ignored stays so: a script's background command is started deaf.
     is_heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if is_heard:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: TID251 - nothing is loaded
     __import__(module)
     from runner.cli.door import leave  # noqa: PLC0415 - it is a part of the loading
 
     if is_heard:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: TID251 - see above
     leave(sys.modules[module].main())

@@ -51,7 +51,7 @@ with --task, or else in a scratch repository with a small task. Without one, or 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: that of the run."""
     words = sys.argv[1:] if argv is None else argv
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    process.heed([signal.SIGTERM], signal.default_int_handler)
     return enter(lambda settings: _command(parse(words), settings))
 
 
@@ -160,14 +160,8 @@ def _start(stage: Stage, output: Output) -> tuple[str | None, int]:
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
     """Put an interrupt off to the end of the block: a run just made needs a reader."""
-    came: list[int] = []
-    numbers = [n for n in _INTERRUPTS if signal.getsignal(n) is not signal.SIG_IGN]
-    before = {n: signal.signal(n, lambda n, _: came.append(n)) for n in numbers}
-    try:
+    with process.noted(_INTERRUPTS) as came:
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
     if came:
         raise KeyboardInterrupt
 

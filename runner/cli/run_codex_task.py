@@ -60,12 +60,12 @@ def _run(arguments: Arguments, settings: Config) -> int:
             launching.abandon(preparation, str(error), ledger, settings)
             raise
         # Loaded while the supervisor comes up, not before the id is out.
-        from runner.cli.attendant import Attendant  # noqa: PLC0415
+        from runner.cli.watcher import Watcher  # noqa: PLC0415
 
-        attendant = Attendant(started, output, ledger, settings)
+        watcher = Watcher(started, output, ledger, settings)
     if arguments.detach:
-        return attendant.launched()
-    return attendant.followed(interrupt)
+        return watcher.launched()
+    return watcher.followed(interrupt)
 
 
 def _doctor(arguments: Arguments, settings: Config) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
@@ -14,7 +13,7 @@ from runner.model import EXIT_INTERRUPTED, EXIT_SIGNAL_BASE, EXIT_STOPPED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from runner.config import Config
 
@@ -70,7 +69,7 @@ def clone(url: str, ref: str | None, directory: str | None, settings: Config) ->
         raise UsageError(message)
     part = place.with_name(f".{place.name}.{os.urandom(4).hex()}.clone")
     source = str(Path(url).absolute()) if Path(url).exists() else url
-    with _noted_signals() as told:
+    with process.noted(_ENDS) as told:
         git = _Git(settings, told)
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -89,25 +88,6 @@ def _remove(part: Path) -> None:
         if not part.exists():
             return
         clock.sleep(_PACE_SECONDS)
-
-
-@contextlib.contextmanager
-def _noted_signals() -> Iterator[Sequence[int]]:
-    """Note the signals that would end this process; those it is deaf to stay so.
-
-    No exception is raised where one comes: neither a git that has just been started
-    nor what is being removed is lost to it.
-    """
-    told: list[int] = []
-    were = {number: signal.getsignal(number) for number in _ENDS}
-    heard = [number for number in _ENDS if were[number] is not signal.SIG_IGN]
-    try:
-        for number in heard:
-            signal.signal(number, lambda number, _: told.append(number))
-        yield told
-    finally:
-        for number in heard:
-            signal.signal(number, were[number])
 
 
 class _Git:

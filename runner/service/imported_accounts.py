@@ -15,7 +15,7 @@ from parsers.usage import Usage
 from parsers.value import replace
 from runner import accounts
 from runner.accounts import Accounts
-from runner.books import AFTERMATH, Books, Window
+from runner.books import AFTERMATH, Books, Share
 from runner.model import Mode, Outcome
 from runner.store.foreign.history import UNKNOWN
 from runner.store.prices import PriceBook
@@ -100,13 +100,13 @@ class Accountant:
         )
 
     def _books(self, run: ForeignRun, spec: Spec, facts: Facts) -> Books:
-        window = self._window(run, spec)
+        share = self._share(run, spec)
         thread_id = self._history.session_id
-        if window is None or thread_id is None:
+        if share is None or thread_id is None:
             return Books()
-        return self._shelf.open(thread_id, window, facts.agent_threads)
+        return self._shelf.open(thread_id, share, facts.agent_threads)
 
-    def _window(self, run: ForeignRun, spec: Spec) -> Window | None:
+    def _share(self, run: ForeignRun, spec: Spec) -> Share | None:
         """Tell a run's part of the thread; None where times are only guessed."""
         runs, is_new = self._history.runs, spec.mode is Mode.NEW
         if self._is_guessed and not (is_new and len(runs) == 1):
@@ -115,7 +115,7 @@ class Accountant:
         until = min((each.started_at for each in later), default=None)
         if until is None and self._history.kind != _ROLLOUT:
             until = run.ended_at + AFTERMATH
-        return Window(offset=0 if is_new else None, since=run.started_at, until=until)
+        return Share(offset=0 if is_new else None, since=run.started_at, until=until)
 
     def _with_figures(self, run: ForeignRun, facts: Facts) -> Facts:
         """Add what a readable log has told in words that no event has."""

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from parsers.rollout import Header, Rollout
-    from runner.books import Window
+    from runner.books import Share
     from runner.store.foreign.history import ForeignRun, History
-    from runner.store.foreign.turn import Turn
+    from runner.store.foreign.turn import ToldTurn
 
 _ENDING = ".jsonl"
 
@@ -39,21 +39,21 @@ class Shelf:
     def has(self, thread_id: str) -> bool:
         return thread_id in self._paths
 
-    def open(self, thread_id: str, window: Window, named: Iterable[str]) -> Books:
+    def open(self, thread_id: str, share: Share, named: Iterable[str]) -> Books:
         """Read the part of a thread, and of its sub-agents, that one run has done.
 
         Args:
             thread_id: the thread.
-            window: the run's part of it.
+            share: the run's part of it.
             named: sub-agent threads that the run's events name.
         """
-        thread = self._read(thread_id, window, window.offset)
+        thread = self._read(thread_id, share, share.offset)
         if thread is None:
             return Books()
         wanted = [*named, *thread.spawned_thread_ids]
         wanted += self._children.get(thread_id, ())
         turns = {turn.turn_id for turn in thread.turns}
-        agents = self._agents(wanted, window, seen={thread_id})
+        agents = self._agents(wanted, share, seen={thread_id})
         narrowed = (of_these_turns(agent, turns) for agent in agents)
         return Books(
             thread=thread, agents=tuple(agent for agent in narrowed if agent.calls)
@@ -70,7 +70,7 @@ class Shelf:
         pairs = zip(history.runs, turns, strict=False)
         return replace(history, runs=tuple(_dated(*pair) for pair in pairs))
 
-    def _turns(self, thread_id: str) -> list[Turn]:
+    def _turns(self, thread_id: str) -> list[ToldTurn]:
         path = self._paths.get(thread_id)
         if path is None:
             return []
@@ -83,32 +83,30 @@ class Shelf:
             return []
 
     def _agents(
-        self, wanted: list[str], window: Window, seen: set[str]
+        self, wanted: list[str], share: Share, seen: set[str]
     ) -> Iterator[Rollout]:
         while wanted:
             thread_id = wanted.pop(0)
             if thread_id in seen:
                 continue
             seen.add(thread_id)
-            agent = self._read(thread_id, window, None)
+            agent = self._read(thread_id, share, None)
             if agent is not None:
                 wanted += agent.spawned_thread_ids
                 yield agent
 
-    def _read(
-        self, thread_id: str, window: Window, offset: int | None
-    ) -> Rollout | None:
+    def _read(self, thread_id: str, share: Share, offset: int | None) -> Rollout | None:
         path = self._paths.get(thread_id)
         if path is None:
             return None
-        since = window.since if offset is None else None
+        since = share.since if offset is None else None
         try:
             with sources.opened(path) as stream:
                 return rollout.read(
                     sources.texts(stream),
                     from_offset=offset or 0,
                     since=clock.iso(since) if since else None,
-                    until=clock.iso(window.until) if window.until else None,
+                    until=clock.iso(share.until) if share.until else None,
                 )
         except sources.UNREADABLE:
             return None
@@ -150,7 +148,7 @@ def _header(path: Path) -> Header | None:
         return None
 
 
-def _are_same(runs: Sequence[ForeignRun], turns: Sequence[Turn]) -> bool:
+def _are_same(runs: Sequence[ForeignRun], turns: Sequence[ToldTurn]) -> bool:
     """Tell whether turns are those of the runs; later ones may be somebody else's."""
     if len(turns) < len(runs) or any(turn.began_at is None for turn in turns):
         return False
@@ -165,7 +163,7 @@ def _words(prompt: str | None) -> str:
     return " ".join((prompt or "").split())
 
 
-def _dated(run: ForeignRun, turn: Turn) -> ForeignRun:
+def _dated(run: ForeignRun, turn: ToldTurn) -> ForeignRun:
     began_at = turn.began_at or run.started_at
     return replace(
         run,

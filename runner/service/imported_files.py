@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 
-from parsers import summary
-from parsers.value import replace
 from runner import (
     accounts,
     artifacts,
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from parsers.facts import Facts
-    from runner.accounts import Accounts
     from runner.model import Run, Spec
     from runner.service.imported_accounts import Accountant
     from runner.service.imported_runs import Place
@@ -188,7 +185,8 @@ def _write_run(
     artifacts.replace_with(files.events, _read(eventlines.event_lines(run), history))
     kept = accountant.count(run, spec, _facts(run, files))
     made = imported_runs.run_of(history, run, spec, kept)
-    _write_summary(files, made, kept)
+    whole = accounts.summary_of(made, kept)
+    artifacts.replace(files.summary, record.encode(whole, indent=2))
     artifacts.replace_with(files.log, _read(_log(history, run, made, files), history))
     artifacts.replace(files.meta, record.encode(record.to_json(made), indent=2))
     return made
@@ -208,18 +206,6 @@ def _facts(run: ForeignRun, files: RunFiles) -> Facts:
 
 def _stderr(run: ForeignRun) -> bytes:
     return "".join(f"{line}\n" for line in run.stderr).encode(errors="replace")
-
-
-def _write_summary(files: RunFiles, run: Run, kept: Accounts) -> None:
-    facts, verdict = kept.facts, run.verdict
-    error = verdict.error if verdict else None
-    if error is not None and error not in facts.errors:
-        facts = replace(facts, errors=(*facts.errors, error))
-    data = record.to_json(run)
-    data |= accounts.pointers(data, facts)
-    whole = summary.build(facts, data, run.outcome, kept.usage, kept.cost)
-    whole["warnings"] = dict(kept.warnings)
-    artifacts.replace(files.summary, record.encode(whole, indent=2))
 
 
 def _log(

@@ -13,7 +13,7 @@ from parsers.logs import read_log
 from parsers.usage import Usage
 from parsers.value import replace
 from runner import accounts, artifacts, clock, record
-from runner.books import Window
+from runner.books import Share
 from runner.errors import RunnerError, UsageError
 from runner.judge import Ending, Evidence, Exit, judge
 from runner.model import Outcome, RunId
@@ -79,7 +79,7 @@ def summarize_log(log: Path, meta_path: Path | None, settings: Config) -> Json:
     told = {**_told_by_block(facts), **meta}
     context = accounts.Context(
         session_id=_session_id(facts, told),
-        window=_window(told),
+        share=_share(told),
         previous=None if told.get("resume_session") else Usage(),
         codex_version=_text(told, "codex_version"),
         model=_text(told, "model"),
@@ -209,9 +209,9 @@ def _session_id(facts: Facts, told: Json) -> str | None:
     return uuids.uuid(named) if named else None
 
 
-def _window(told: Json) -> Window:
+def _share(told: Json) -> Share:
     offset = told.get("rollout_offset")
-    return Window(
+    return Share(
         offset=offset if isinstance(offset, int) else None,
         since=_instant(told, "started_at"),
         until=_instant(told, "ended_at"),

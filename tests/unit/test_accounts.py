@@ -7,7 +7,7 @@ import pytest
 from support.runs import AT, PROCESS, run, settings
 
 from runner import accounts
-from runner.books import Books, Window
+from runner.books import Books, Share
 from runner.model import Running
 from runner.store.ledger import Ledger
 
@@ -18,10 +18,10 @@ RUNNING = Running(supervisor=PROCESS, codex=PROCESS, started_at=AT)
 def test_what_came_long_after_a_run_that_is_judged_late_is_not_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: datetime | None
 ) -> None:
-    asked: list[Window] = []
+    asked: list[Share] = []
 
-    def open_books(_home: Path, _id: object, window: Window, _named: object) -> Books:
-        asked.append(window)
+    def open_books(_home: Path, _id: object, share: Share, _named: object) -> Books:
+        asked.append(share)
         return Books()
 
     monkeypatch.setattr(accounts, "open_books", open_books)
@@ -31,9 +31,9 @@ def test_what_came_long_after_a_run_that_is_judged_late_is_not_its_own(
         run(RUNNING, log_dir=str(tmp_path)), Ledger(ours.state_home), ours, until
     )
 
-    (window,) = asked
-    assert window.until == until
-    assert window.since == AT
+    (share,) = asked
+    assert share.until == until
+    assert share.since == AT
 
 
 def test_a_run_is_looked_for_in_the_home_that_it_has(

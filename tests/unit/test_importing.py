@@ -11,7 +11,7 @@ import pytest
 
 from parsers.value import replace
 from runner import artifacts, config, record, session_files
-from runner.books import Window
+from runner.books import Share
 from runner.errors import RunnerFault
 from runner.model import Mode, Outcome
 from runner.service import imported_runs, importing
@@ -269,11 +269,11 @@ def test_sub_agents_are_counted_with_their_parent(tmp_path: Path) -> None:
     (day / "rollout-damaged.jsonl").write_text("{")
     shelf = Shelf(tmp_path / "home")
 
-    books = shelf.open(SPAWNING, Window(offset=0), ())
+    books = shelf.open(SPAWNING, Share(offset=0), ())
 
     assert books.thread is not None
     assert [agent.thread_id for agent in books.agents] == [SPAWNED]
-    assert shelf.open(THREAD, Window(offset=0), ()).thread is None
+    assert shelf.open(THREAD, Share(offset=0), ()).thread is None
 
 
 def test_nothing_was_asked_for(house: House) -> None:

@@ -3,6 +3,7 @@
 import pytest
 from support.runs import AT, PROCESS, SESSION, run, spec
 
+from parsers.value import replace
 from runner.model import (
     Claimed,
     Ended,
@@ -111,3 +112,21 @@ def test_a_run_is_on_the_session_that_was_announced_or_asked_for() -> None:
     assert run(PREPARED).session is None
     assert asked.session == SESSION
     assert spec() == spec()
+
+
+def test_a_warning_is_added_to_a_finished_run_once() -> None:
+    told = {"warnings": {"known": 3}, "model": "gpt-5"}
+    over = run(replace(FINISHED, accounts=told))
+
+    warned = over.with_warnings(["known", "late"]).with_warnings(["later", "late"])
+
+    assert warned.accounts == {
+        "warnings": {"known": 3, "late": 1, "later": 1},
+        "model": "gpt-5",
+    }
+    assert warned.verdict == over.verdict
+    assert over.accounts == told
+
+
+def test_a_run_that_is_not_over_takes_no_warning() -> None:
+    assert run(RUNNING).with_warnings(["too early"]) == run(RUNNING)

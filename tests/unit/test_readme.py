@@ -14,6 +14,7 @@ from runner.model import Outcome
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 PARSERS = {
     "run_codex_task": arguments.build_parser(config.load({"HOME": "/nowhere"})),
     "parse_codex_run": parse_codex_run.build_parser(),
@@ -91,3 +92,12 @@ def test_the_two_commands_of_a_fresh_machine_stand_at_the_top() -> None:
 def _descendants(kind: type[RunnerError]) -> list[type[RunnerError]]:
     below = kind.__subclasses__()
     return below + [each for child in below for each in _descendants(child)]
+
+
+@pytest.mark.parametrize("package", ["runner", "parsers"])
+def test_every_module_has_its_place_in_the_architecture(package: str) -> None:
+    house = [line for line in ARCHITECTURE.splitlines() if line.startswith("|")]
+    named = set(re.findall(r"`(?:runner/)?(\w+)(?:\.py)?`", "\n".join(house)))
+    modules = {path.stem for path in (ROOT / package).glob("*.py")}
+
+    assert modules - named == {"__init__"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from contextlib import ExitStack
 
 from runner import config, process, prompt
 from runner.cli import options, render
@@ -15,6 +16,8 @@ from runner.service import start
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from runner.cli.house import House
     from runner.launching import Started
@@ -84,18 +87,17 @@ def main(found: Namespace, house: House) -> int:
         message = "--repo-ref goes with --repo"
         raise UsageError(message)
     spec = start.prepare(beginning, house.settings)
-    with process.held_back(STOP_SIGNALS):
-        started = start.begin(spec, beginning, house.ledger, house.settings)
-        told = _end_when_told(started, house)
-    try:
-        session = start.named(started, house.ledger, house.settings, render.note)
-    except start.NotStartedError as error:
-        if not told:
-            raise
-        render.note(str(error))
-        return EXIT_SIGNAL_BASE + told[0]
-    for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
+    with ExitStack() as until_named:
+        with process.held_back(STOP_SIGNALS):
+            started = start.begin(spec, beginning, house.ledger, house.settings)
+            told = until_named.enter_context(_ended_when_told(started, house))
+        try:
+            session = start.named(started, house.ledger, house.settings, render.note)
+        except start.NotStartedError as error:
+            if not told:
+                raise
+            render.note(str(error))
+            return EXIT_SIGNAL_BASE + told[0]
     if told:
         # It has got its name while it was being ended.
         render.note(f"task {session} has been ended")
@@ -108,31 +110,24 @@ def _tell(session: SessionId, house: House) -> None:
     """Say what the task is called; where nobody can read it, to people at least."""
     try:
         house.output.lines([session])
-    except (ReaderGoneError, RunnerFault):
+    except (ReaderGoneError, RunnerFault, KeyboardInterrupt):
         render.note(f"task {session} was started")
         raise
 
 
-def _end_when_told(started: Started, house: House) -> list[int]:
-    """Let a caller who goes away take with him what he does not know the name of.
+def _ended_when_told(
+    started: Started, house: House
+) -> AbstractContextManager[Sequence[int]]:
+    """Let a caller who goes away take with him what he does not know the name of."""
 
-    Returns:
-        The signals that have come, filled as they come.
-    """
-    told: list[int] = []
-
-    def end(number: int, _: object) -> None:
-        told.append(number)
+    def end(number: int) -> None:
         render.note(
             f"{signal.Signals(number).name}: ending run {started.run_id}",
             is_interrupting=number == signal.SIGINT,
         )
         start.give_up(started, number, house.ledger, house.settings)
 
-    for number in STOP_SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, end)
-    return told
+    return process.noted(STOP_SIGNALS, end)
 
 
 def _beginning(found: Namespace, house: House) -> start.Beginning:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from parsers.threads import Header
-    from runner.store.foreign.turn import Turn
+    from runner.store.foreign.turn import ToldTurn
 
 SESSIONS: Final = ("sessions", "archived_sessions")
 PREFIX: Final = "rollout-"
@@ -138,7 +138,9 @@ def _made_at(found: Source) -> datetime:
     return made or sources.modified(found.path) or sources.EPOCH
 
 
-def _run_of(found: Source, turn: Turn, number: int, created_at: datetime) -> ForeignRun:
+def _run_of(
+    found: Source, turn: ToldTurn, number: int, created_at: datetime
+) -> ForeignRun:
     # The header names the version that opened the thread, not those that went on.
     version, forked_from = found.header.cli_version, found.header.forked_from_id
     evidence = turn.evidence(version)

@@ -27,7 +27,7 @@ _LIMITED: Final = "the usage limit was reached"
 _LIMIT_CLASS: Final = "usage_limit_exceeded"
 
 
-class Turn:
+class ToldTurn:
     """What the rollout says of one turn; `at` is its first record's time."""
 
     def __init__(self, turn_id: str | None, at: str) -> None:

@@ -13,7 +13,7 @@ from parsers.window import seconds_between
 from runner.store.foreign import sources
 from runner.store.foreign.calls import read_item
 from runner.store.foreign.prompts import is_injected
-from runner.store.foreign.turn import Turn
+from runner.store.foreign.turn import ToldTurn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _ANSWERS: Final = frozenset({"function_call_output", "custom_tool_call_output"})
 _ENDS: Final = frozenset({"task_complete", "turn_aborted"})
 
 
-def read_turns(lines: Iterable[bytes], header: Header) -> list[Turn]:
+def read_turns(lines: Iterable[bytes], header: Header) -> list[ToldTurn]:
     """Read a rollout file from its beginning; never raises on its contents.
 
     A fork may begin with a copy of its parent's turns, times rewritten: they are left
@@ -55,7 +55,7 @@ def read_turns(lines: Iterable[bytes], header: Header) -> list[Turn]:
     return [turn for turn in reader.turns if _is_own(turn, header)]
 
 
-def _is_own(turn: Turn, header: Header) -> bool:
+def _is_own(turn: ToldTurn, header: Header) -> bool:
     if turn.turn_id is not None:
         return turn.turn_id.lower() >= header.thread_id
     return seconds_between(header.started_at or "", turn.at) >= _COPYING_TAKES
@@ -63,7 +63,7 @@ def _is_own(turn: Turn, header: Header) -> bool:
 
 class _Reader:
     def __init__(self) -> None:
-        self.turns: list[Turn] = []
+        self.turns: list[ToldTurn] = []
 
     def feed(self, record: Record) -> None:
         payload, kind = record.payload, record.kind
@@ -86,8 +86,8 @@ class _Reader:
             last.turn_id = last.turn_id or turn_id
             last.take_context(record.payload)
 
-    def _begin(self, record: Record, turn_id: str | None) -> Turn:
-        turn = Turn(turn_id, record.at)
+    def _begin(self, record: Record, turn_id: str | None) -> ToldTurn:
+        turn = ToldTurn(turn_id, record.at)
         self.turns.append(turn)
         return turn
 
@@ -111,7 +111,7 @@ class _Reader:
             elif (found := read_item(item)) is not None:
                 turn.keep(untrusted.text(item.get("id")), found)
 
-    def _take(self, turn: Turn, record: Record) -> None:
+    def _take(self, turn: ToldTurn, record: Record) -> None:
         payload = record.payload
         if record.kind == "agent_message":
             turn.answer_with(payloads.text(payload, "message") or "")

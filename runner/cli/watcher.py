@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from runner.store.ledger import Ledger
 
 
-class Attendant:
+class Watcher:
     """Be between a run and the one who called for it, until its end or its launch."""
 
     def __init__(
@@ -38,9 +38,7 @@ class Attendant:
         self._output = output
         self._ledger = ledger
         self._settings = settings
-        for number in STOP_SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self._stop)
+        process.heed(STOP_SIGNALS, self._stop)
 
     def launched(self) -> int:
         """Return when Codex has been launched; say so in full when it cannot be."""
