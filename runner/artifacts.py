@@ -92,6 +92,17 @@ def make_directory(path: Path, mend: str = "") -> None:
         raise FileFault("make the directory", path, error, mend) from error
 
 
+def make_private(path: Path) -> None:
+    """Take others' rights to what another tool has made; what refuses stays open.
+
+    A link is left alone: what it leads to is somebody else's.
+    """
+    with contextlib.suppress(OSError):
+        mode = path.lstat().st_mode
+        if not stat.S_ISLNK(mode):
+            path.chmod(_PRIVATE_DIRECTORY if stat.S_ISDIR(mode) else _PRIVATE_FILE)
+
+
 def create(path: Path, content: bytes = b"") -> None:
     """Create a private file that must not exist yet, with its first content.
 
@@ -152,10 +163,15 @@ def replace_with(path: Path, pieces: Iterable[bytes]) -> None:
         raise FileFault("write", path, error) from error
 
 
-def append(path: Path, content: bytes) -> None:
+def append(path: Path, content: bytes, *, is_durable: bool = False) -> None:
     """Append to a file in one write, so that lines of several writers stay whole.
 
     A pipe that nobody reads, or not fast enough, is refused instead of waited for.
+
+    Args:
+        path: the file, made when missing.
+        content: what is appended.
+        is_durable: on the disk before this returns.
 
     Raises:
         FileFault: it cannot be opened, or not all of it could be written.
@@ -167,6 +183,8 @@ def append(path: Path, content: bytes) -> None:
             rest = memoryview(content)
             while rest:
                 rest = rest[os.write(handle, rest) :]
+            if is_durable:
+                os.fsync(handle)
         finally:
             os.close(handle)
     except OSError as error:
@@ -244,6 +262,20 @@ def status(path: Path) -> os.stat_result | None:
         return path.stat()
     except OSError:
         return None
+
+
+def is_directory(path: Path) -> bool:
+    """Tell directories; what cannot be looked at is none."""
+    found = status(path)
+    return found is not None and stat.S_ISDIR(found.st_mode)
+
+
+def names(directory: Path) -> list[str]:
+    """List what is in a directory, in order; one that cannot be read has nothing."""
+    try:
+        return sorted(os.listdir(directory))  # noqa: PTH208 - names are enough
+    except OSError:
+        return []
 
 
 def read_json(path: Path) -> object:

@@ -109,7 +109,7 @@ class Chronicle:
             return None
         # Another door carries an archived session on.
         place = session_files.placed(self._home, run.key, row.archived_in)
-        return place if place.directory.is_dir() else None
+        return place if artifacts.is_directory(place.directory) else None
 
     def _begin_log(self, files: SessionFiles, run: Run) -> None:
         if not files.log.exists():
@@ -128,7 +128,7 @@ def directory_of(state_home: Path, run: Run) -> SessionFiles | None:
     """Name the directory of a run's session; None when it has none."""
     own = session_files.of_run(state_home, run)
     files = own or session_files.active(state_home, run.key)
-    return files if files.directory.is_dir() else None
+    return files if artifacts.is_directory(files.directory) else None
 
 
 def write_json(ledger: Ledger, files: SessionFiles, run: Run | None = None) -> None:

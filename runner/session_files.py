@@ -29,6 +29,7 @@ PENDING = ".pending"
 ARCHIVE = "archive"
 REMOVED = ".removed-"
 _RUNS = "runs"
+_BUCKETS_DEEP = 3
 _NOT_SESSIONS = (ARCHIVE, "locks")
 
 
@@ -130,15 +131,25 @@ def is_aside(files: SessionFiles) -> bool:
 def found(state_home: Path, session_id: str) -> SessionFiles | None:
     """Find the directory of a session by looking, whatever the index says."""
     in_use = active(state_home, session_id)
-    if in_use.directory.is_dir():
+    if artifacts.is_directory(in_use.directory):
         return in_use
     places = (day / session_id for day in buckets(state_home))
-    return next((SessionFiles(place) for place in places if place.is_dir()), None)
+    there = filter(artifacts.is_directory, places)
+    return next(map(SessionFiles, there), None)
 
 
 def buckets(state_home: Path) -> Iterator[Path]:
     """List the directories of the days on which sessions were archived."""
-    yield from (state_home / ARCHIVE).glob("[0-9]*/[0-9]*/[0-9]*")
+    found = [state_home / ARCHIVE]
+    for _ in range(_BUCKETS_DEEP):
+        found = [below for place in found for below in _numbered(place)]
+    yield from found
+
+
+def _numbered(directory: Path) -> Iterator[Path]:
+    for name in artifacts.names(directory):
+        if name.isdecimal() and artifacts.is_directory(directory / name):
+            yield directory / name
 
 
 def of_run(state_home: Path, run: Run) -> SessionFiles | None:
@@ -158,7 +169,7 @@ def located(state_home: Path, run: Run) -> Run:
     Whoever moved its session may have died before that was on record.
     """
     was = of_run(state_home, run)
-    if was is None or was.runs.is_dir():
+    if was is None or artifacts.is_directory(was.runs):
         return run
     now = found(state_home, run.key) or _holding(state_home, run.run_id)
     return run if now is None else moved(run, now)
@@ -171,8 +182,14 @@ def _holding(state_home: Path, run_id: str) -> SessionFiles | None:
     """
     name = f"{artifacts.PREFIX}{run_id}.meta.json"
     tops = (state_home, state_home / PENDING, *buckets(state_home))
-    metas = (path for top in tops for path in top.glob(f"[!.]*/{_RUNS}/{name}"))
-    return next((SessionFiles(path.parent.parent) for path in metas), None)
+    places = (
+        SessionFiles(top / each)
+        for top in tops
+        for each in artifacts.names(top)
+        if not each.startswith(".")
+    )
+    there = (each for each in places if artifacts.status(each.runs / name) is not None)
+    return next(there, None)
 
 
 def moved(run: Run, to: SessionFiles) -> Run:

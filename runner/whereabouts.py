@@ -62,7 +62,7 @@ def is_missing(row: Row, ledger: Ledger, state_home: Path) -> bool:
     A session of another door has none before it is archived.
     """
     place = session_files.placed(state_home, row.session_id, row.archived_in)
-    if place.directory.is_dir():
+    if artifacts.is_directory(place.directory):
         return False
     runs = ledger.of_session(row.session_id)
     own = (session_files.of_run(state_home, run) for run in runs)

@@ -223,9 +223,9 @@ def remains(removed: Removed) -> Iterator[str]:
 
 def damage(files: SessionFiles, session_id: str, state: TaskState) -> list[str]:
     """Name what is wrong with the files of a session, for its task alone."""
-    if not files.directory.is_dir():
+    if not artifacts.is_directory(files.directory):
         return []
-    if state is TaskState.RUNNING and not files.json.exists():
+    if state is TaskState.RUNNING and artifacts.status(files.json) is None:
         return []  # its first run is about to begin
     try:
         data = json.loads(artifacts.read_bytes(files.json))

@@ -14,6 +14,7 @@ from runner import artifacts, chronicle, clock, record, session_files, session_l
 from runner.errors import NoSuchTaskError, RunnerError, SessionBusyError
 from runner.model import SessionId, TaskState
 from runner.service import tasks
+from runner.store import consumption, removed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def archive(row: Row, ledger: Ledger, settings: Config) -> Moved:
     with _held(task, ledger, settings):
         bucket = session_files.bucket(clock.now())
         artifacts.make_directory(settings.state_home / bucket)
-        if not task.files.directory.is_dir():
+        if not artifacts.is_directory(task.files.directory):
             _have_directory(task, settings)
         return _move(task, f"{bucket}/{task.id}", ledger, settings)
 
@@ -139,7 +140,7 @@ def remove(
         for files in _directories(task, home)
     ]
     with _held(task, ledger, settings):
-        if waiting := ledger.remove(task.id, _moving(going)):
+        if waiting := ledger.remove(task.id, _removing(task.id, going, ledger)):
             raise WaitingMailError(task.id, waiting)
     asides = [now for _, now in going]
     size = sum(map(session_files.size, asides))
@@ -158,7 +159,7 @@ def _directories(task: Task, state_home: Path) -> list[SessionFiles]:
     return [
         files
         for files in dict.fromkeys([task.files, *unnamed])
-        if files.directory.is_dir()
+        if artifacts.is_directory(files.directory)
     ]
 
 
@@ -166,8 +167,23 @@ def _elsewhere(task: Task, state_home: Path) -> tuple[str, ...]:
     """Name the log directories of other doors in which files of its runs stay."""
     theirs = (run for run in task.runs if not session_files.of_run(state_home, run))
     found = (record.files_of(run.spec) for run in theirs)
-    there = (each for each in found if each.meta.exists() or each.log.exists())
+    there = (
+        each
+        for each in found
+        if artifacts.status(each.meta) or artifacts.status(each.log)
+    )
     return tuple(dict.fromkeys(str(each.directory) for each in there))
+
+
+@contextlib.contextmanager
+def _removing(
+    session_id: str, going: Iterable[tuple[SessionFiles, SessionFiles]], ledger: Ledger
+) -> Iterator[None]:
+    """Put directories aside once it is written down what their runs have used."""
+    rows = consumption.of_session(ledger.database, session_id)
+    removed.note(ledger.database.path.parent, rows)
+    with _moving(going):
+        yield
 
 
 @contextlib.contextmanager

@@ -102,7 +102,7 @@ def write_views(history: History, runs: Sequence[Run], built: SessionFiles) -> N
 
 
 def complete_views(ledger: Ledger, files: SessionFiles, key: str) -> None:
-    """Bring the files of an older tool's directory up to ours.
+    """Bring the files of an older tool's directory up to ours, and make them private.
 
     What would be another's in our hands is kept beside under the name that it had and
     `.imported`: a record without runs, and a log that is none of events.
@@ -119,6 +119,7 @@ def complete_views(ledger: Ledger, files: SessionFiles, key: str) -> None:
     if not _is_of_events(files.log):
         _keep(files.log)
         chronicle.write_log(files, ledger.of_session(key))
+    _make_private(files, ledger.database.path.parent)
 
 
 def renew_views(ledger: Ledger, files: SessionFiles, key: str) -> None:
@@ -271,6 +272,15 @@ def _write_result(ledger: Ledger, files: SessionFiles, key: str) -> None:
 def _keep(path: Path) -> None:
     if path.exists():
         artifacts.replace_with(path.with_name(path.name + OLD), _chunks(path))
+
+
+def _make_private(files: SessionFiles, state_home: Path) -> None:
+    within = [each for each in files.directory.parents if state_home in each.parents]
+    kept = [path.with_name(path.name + OLD) for path in (files.json, files.log)]
+    pipe = files.directory / "task.pipe"
+    views = (files.json, files.log, files.result, files.pid, pipe)
+    for path in (*within, files.directory, *views, *kept):
+        artifacts.make_private(path)
 
 
 def _is_of_events(log: Path) -> bool:

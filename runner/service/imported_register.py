@@ -9,12 +9,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 from parsers import untrusted
-from runner import session_files
+from runner import artifacts, session_files
 from runner.model import Outcome
 from runner.service import imported_runs
 from runner.session_files import SessionFiles
 from runner.store import consumption
-from runner.store.foreign import sources
 from runner.store.foreign.history import UNKNOWN
 
 TYPE_CHECKING = False
@@ -67,7 +66,7 @@ class Register:
     def where(self, part: History, key: str) -> SessionFiles:
         """Name the directory of a session: where it lies, if it lies here already."""
         active = session_files.active(self._home, key)
-        if sources.is_directory(active.directory):
+        if artifacts.is_directory(active.directory):
             return active
         if key in self._archived:
             return SessionFiles(self._archived[key])
@@ -130,5 +129,4 @@ def _are_at_one_time(run: ForeignRun, other: Run) -> bool:
 
 def _archived(state_home: Path) -> Iterator[Path]:
     for bucket in session_files.buckets(state_home):
-        if sources.is_directory(bucket):
-            yield from bucket.iterdir()
+        yield from (bucket / name for name in artifacts.names(bucket))

@@ -99,7 +99,7 @@ def usual_places(settings: Config) -> list[Path]:
         Path(_RUNS).absolute(),
         settings.codex_home,
     ]
-    return [place for place in places if sources.is_directory(place)]
+    return [place for place in places if artifacts.is_directory(place)]
 
 
 class _Import:

@@ -32,9 +32,11 @@ def lost_runs(directory: Path, ledger: Ledger | None) -> Iterator[Run]:
         ledger: the index, None where there is none yet.
     """
     known = _known(ledger) if ledger is not None else set()
-    for path in sorted(directory.glob(f"{artifacts.PREFIX}*{_META}")):
-        run_id = path.name.removeprefix(artifacts.PREFIX).removesuffix(_META)
-        run = None if run_id in known else _read(path)
+    for name in artifacts.names(directory):
+        if not (name.startswith(artifacts.PREFIX) and name.endswith(_META)):
+            continue
+        run_id = name.removeprefix(artifacts.PREFIX).removesuffix(_META)
+        run = None if run_id in known else _read(directory / name)
         if run is None or run.run_id != run_id or run.launched_at is None:
             continue
         # It may have been put on record after the look at the index.

@@ -105,9 +105,22 @@ def summary_of(run: Run, log_dir: Path) -> Json:
         written = artifacts.read_json(files.summary)
         if isinstance(written, dict):
             return written
-    data = record.to_json(run)
+    whole = _of_record(run, places)
+    warnings = _mapping(whole, "warnings") or {}
+    missing = f"summary: no such file: {places[0].summary}"
+    return {**whole, "warnings": {**warnings, missing: 1}}
+
+
+def made_anew(run: Run) -> Json:
+    """Return the summary of a finished run from its record and its events."""
+    return _of_record(run, [record.files_of(run.spec)])
+
+
+def _of_record(run: Run, places: Iterable[artifacts.RunFiles]) -> Json:
+    data, facts = record.to_json(run), _facts_of(places)
+    data |= accounts.pointers(data, facts)
     whole = summary.build(
-        _facts_of(places),
+        facts,
         data,
         _text(data, "outcome"),
         _mapping(data, "token_usage"),
@@ -117,10 +130,7 @@ def summary_of(run: Run, log_dir: Path) -> Json:
     return {
         **whole,
         "errors": whole["errors"] or ([error] if error else []),
-        "warnings": {
-            **(_mapping(data, "warnings") or {}),
-            f"summary: no such file: {places[0].summary}": 1,
-        },
+        "warnings": dict(_mapping(data, "warnings") or {}),
     }
 
 

@@ -70,14 +70,14 @@ def take_stock(ledger: Ledger, settings: Config) -> Now:
                 faults.append(
                     f"{run.key}: its end cannot be put on record (full disk?)"
                 )
-        except RunnerError as error:
+        except (RunnerError, OSError) as error:
             faults.append(f"{run.key}: {error}")
     # Judging a run that never came to be has put its prompt back.
     for session_id in (with_mail | ledger.mail.counts().keys()) - running:
         try:
             if is_at_work(session_id, ledger, settings):
                 running.add(session_id)
-        except RunnerError as error:
+        except (RunnerError, OSError) as error:
             faults.append(f"{session_id}: {error}")
     return Now(running=frozenset(running), faults=tuple(faults))
 

@@ -14,11 +14,15 @@ from runner import session_lock
 from runner.errors import RunnerError
 from runner.model import SessionId
 from runner.service import (
+    verify_files,
     verify_index,
     verify_mail,
+    verify_removed,
+    verify_salvage,
     verify_session,
     verify_tree,
     verify_twice,
+    verify_usage,
     verify_views,
 )
 from runner.service.verify_findings import HOLDER, Finding, Findings
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 
     from runner.config import Config
     from runner.service.verify_findings import Difference
+    from runner.service.verify_salvage import Salvage
     from runner.store.ledger import Ledger
 
 # What has been mended may show what was hidden behind it.
@@ -61,10 +66,10 @@ def verify(settings: Config, *, is_repairing: bool = False) -> Report:
         LedgerFault: the index cannot be opened although it is not damaged.
     """
     findings = Findings(is_repairing=is_repairing)
-    ledger = verify_index.open_index(findings, settings)
+    ledger, salvage = verify_index.open_index(findings, settings)
     if ledger is None:
         return Report(differences=findings.differences)
-    _examine_all(findings, ledger, settings)
+    _examine_all(findings, ledger, salvage, settings)
     return Report(
         differences=findings.differences,
         sessions=len(ledger.sessions.ids()),
@@ -72,13 +77,20 @@ def verify(settings: Config, *, is_repairing: bool = False) -> Report:
     )
 
 
-def _examine_all(findings: Findings, ledger: Ledger, settings: Config) -> None:
+def _examine_all(
+    findings: Findings, ledger: Ledger, salvage: Salvage | None, settings: Config
+) -> None:
     home = settings.state_home
+    # Before the runs: what was removed is not taken for lost.
+    findings.take(list(verify_removed.uncounted(ledger, home)))
     # First what keeps others from being seen: records, rights, rows.
     findings.take(list(verify_index.runs_elsewhere(ledger, settings)))
     findings.take(verify_tree.Tree(home, ledger).differences())
     findings.take(list(verify_index.damaged_rows(ledger, settings)))
     findings.take(list(verify_index.unknown_runs(ledger, settings)))
+    if salvage is not None:
+        verify_salvage.put_rest(salvage, ledger)
+    findings.take(list(verify_removed.unnoted(ledger, home, findings.hidden)))
     findings.take(list(verify_index.unsettled_runs(ledger, settings)))
     findings.take(verify_twice.twice_differences(ledger, home))
     sessions = ledger.sessions.ids() | set(ledger.known().values())
@@ -152,6 +164,8 @@ def _recorded(session_id: str, ledger: Ledger, settings: Config) -> Iterator[Fin
     yield from places
     if not places:
         yield from verify_session.record_differences(case)
+        yield from verify_files.file_differences(case)
+        yield from verify_usage.usage_differences(case)
         yield from verify_mail.mail_differences(case)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from runner import artifacts, clock, log_dirs, record, session_files
 from runner.errors import LedgerFault, NoSuchRunError, RunnerError, RunnerFault
-from runner.service import recovery, verify_tree
+from runner.service import recovery, verify_salvage, verify_tree
 from runner.service.verify_findings import Finding
 from runner.settle import settle
 from runner.store.database import is_damage
@@ -16,45 +16,50 @@ from runner.store.ledger import Ledger, read_meta
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from runner.config import Config
     from runner.model import Run
     from runner.service.verify_findings import Findings
+    from runner.service.verify_salvage import Salvage
     from runner.session_files import SessionFiles
 
 _NAME = "runs.db"
 _WITH_IT = ("", "-wal", "-shm")
 
 
-def open_index(findings: Findings, settings: Config) -> Ledger | None:
+def open_index(
+    findings: Findings, settings: Config
+) -> tuple[Ledger | None, Salvage | None]:
     """Open the index; None when it is damaged and has not been mended.
 
-    A damaged one is moved aside. What it still tells of runs whose files lie elsewhere,
-    which are found by nothing else, is taken over.
+    A damaged one is moved aside. What it still tells of runs whose files lie elsewhere
+    is taken over.
+
+    Returns:
+        The index, and what can be read of a damaged one that no file tells.
 
     Raises:
         LedgerFault: it cannot be opened for another reason.
     """
     ledger, damage = _look(settings.state_home)
     if not damage:
-        return ledger
-    known = _legible(ledger, settings)
+        return ledger, None
+    found = verify_salvage.salvage(ledger, settings.state_home)
     if ledger is not None:
         ledger.close()
     finding = Finding(
         subject=_NAME,
         kind="index-damaged",
-        detail=f"the index cannot be used: {damage[0]}",
+        detail=f"the index cannot be used: {damage[0]}{_loss(found)}",
         mend=partial(_move_aside, settings.state_home),
     )
     if not findings.take([finding]):
-        return None
+        return None, None
     ledger = Ledger(settings.state_home)
-    for run in known:
-        ledger.adopt(run)
-    return ledger
+    verify_salvage.put_runs(found, ledger)
+    return ledger, found
 
 
 def damaged_rows(ledger: Ledger, settings: Config) -> Iterator[Finding]:
@@ -89,7 +94,9 @@ def unknown_runs(ledger: Ledger, settings: Config) -> Iterator[Finding]:
     with ledger.database.transaction():
         known = ledger.known()
         unknown = [
-            each for each in seeming if each[0] not in known and each[1].exists()
+            each
+            for each in seeming
+            if each[0] not in known and artifacts.status(each[1]) is not None
         ]
     for run_id, path, files in unknown:
         yield _unknown(run_id, path, files, ledger, settings)
@@ -117,7 +124,7 @@ def unsettled_runs(ledger: Ledger, settings: Config) -> Iterator[Finding]:
             run = ledger.find(run_id)
             try:
                 settle(run, ledger, settings)
-            except RunnerError as error:
+            except (RunnerError, OSError) as error:
                 detail = f"its end cannot be put on record: {error}"
                 yield Finding(subject=run_id, kind="unsettled", detail=detail)
 
@@ -133,18 +140,12 @@ def _look(state_home: Path) -> tuple[Ledger | None, list[str]]:
         return ledger, [str(fault.__cause__)]
 
 
-def _legible(ledger: Ledger | None, settings: Config) -> Sequence[Run]:
-    """Read from a damaged index what can be read of runs with files elsewhere."""
-    found: list[Run] = []
-    if ledger is None:
-        return found
-    with contextlib.suppress(RunnerError):
-        for run_id in ledger.known():
-            with contextlib.suppress(RunnerError, ValueError, TypeError):
-                run = ledger.find(run_id)
-                if session_files.of_run(settings.state_home, run) is None:
-                    found.append(run)
-    return found
+def _loss(found: Salvage) -> str:
+    """Say what cannot be read of a damaged index."""
+    if not found.unread:
+        return ""
+    tables = ", ".join(found.unread)
+    return f"; not all of {tables} can be read: what no file tells is lost"
 
 
 def _move_aside(state_home: Path) -> None:

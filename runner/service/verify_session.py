@@ -11,14 +11,15 @@ from pathlib import Path
 from parsers import uuids
 from parsers.value import Value
 from runner import artifacts, chronicle, record, session_files, whereabouts
-from runner.service import verify_merge
+from runner.clock import iso
+from runner.service import verify_merge, verify_tree
 from runner.service.verify_findings import Finding
 from runner.store.ledger import read_meta, write_meta
 from runner.succession import last_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from runner.model import Run
     from runner.session_files import SessionFiles
@@ -73,15 +74,11 @@ def row_differences(session_id: str, ledger: Ledger) -> Iterator[Finding]:
     """Hold the row of a session against the rows of its runs."""
     row, runs = ledger.sessions.find(session_id), ledger.of_session(session_id)
     if runs:
-        last = last_of(runs)
-        told = None if row is None else (row.last_run, row.outcome)
-        if told != (last.run_id, last.outcome):
+        if detail := _row_differs(row, runs):
             yield Finding(
                 subject=session_id,
                 kind="row-differs",
-                detail=f"its row in the index does not follow its last run {last.key}"
-                if row
-                else "it has runs, but no row in the index",
+                detail=detail,
                 mend=partial(ledger.recount, session_id),
             )
     elif row is not None:
@@ -93,10 +90,28 @@ def row_differences(session_id: str, ledger: Ledger) -> Iterator[Finding]:
         )
 
 
+def _row_differs(row: Row | None, runs: Sequence[Run]) -> str | None:
+    """Say what is wrong with the row of a session, given its runs.
+
+    It may be newer than they are: archiving, or an import, has written it last.
+    """
+    last = last_of(runs)
+    if row is None:
+        return "it has runs, but no row in the index"
+    if (row.last_run, row.outcome) != (last.run_id, last.outcome):
+        return f"its row in the index does not follow its last run {last.run_id}"
+    began = iso(min(run.spec.prepared_at for run in runs))
+    ended = iso(max(run.ended_at or run.started_at for run in runs))
+    if row.created_at != began or row.updated_at < ended:
+        return f"its times in the index are not those of its runs, {began} to {ended}"
+    return None
+
+
 def place_differences(case: Case) -> Iterator[Finding]:
     """Hold the places in the index against where the directories are."""
-    if case.files.directory.is_dir():
+    if artifacts.is_directory(case.files.directory):
         yield from _strayed(case)
+        yield from _swapped(case)
         return
     if not case.own and case.row.archived_in is None:
         return  # a session of another door
@@ -134,7 +149,7 @@ def _strayed(case: Case) -> Iterator[Finding]:
         files = case.own.get(run.run_id)
         if files is None or files == case.files:
             continue
-        is_there = files.directory.is_dir()
+        is_there = artifacts.is_directory(files.directory)
         is_unnamed = files.directory.parent.name == session_files.PENDING
         if is_there and not (is_unnamed and uuids.UUID.fullmatch(case.id)):
             continue  # a run on one session that Codex gave to another
@@ -151,10 +166,26 @@ def _strayed(case: Case) -> Iterator[Finding]:
         yield Finding(subject=run.run_id, kind="misplaced", detail=detail, mend=mend)
 
 
+def _swapped(case: Case) -> Iterator[Finding]:
+    """Name the runs whose record lies in the directory of another session."""
+    for run in case.inside:
+        name = record.files_of(run.spec).meta.name
+        if artifacts.status(case.files.runs / name) is not None:
+            continue
+        for files in verify_tree.places(case.state_home):
+            if artifacts.status(files.runs / name) is not None:
+                yield Finding(
+                    subject=run.run_id,
+                    kind="misplaced",
+                    detail=f"it lies in {_below(files, case)}, which is another"
+                    f" session's; the index says {_below(case.files, case)}",
+                )
+
+
 def _is_somewhere(files: SessionFiles, case: Case) -> bool:
     name = files.directory.name
     return (
-        files.directory.is_dir()
+        artifacts.is_directory(files.directory)
         or session_files.found(case.state_home, name) is not None
     )
 
@@ -184,7 +215,7 @@ def _record(run: Run, *, is_own: bool) -> Iterator[Finding]:
             subject=run.run_id,
             kind="meta-missing" if is_own else "files-gone",
             detail=f"{path} is not there",
-            mend=mend if is_own or path.parent.is_dir() else None,
+            mend=mend if is_own or artifacts.is_directory(path.parent) else None,
         )
     elif differing := _differing(record.to_json(told), record.to_json(run)):
         yield Finding(
@@ -239,7 +270,8 @@ def _make_anew(case: Case) -> None:
     gone = [
         session_files.moved(run, case.files)
         for run in case.runs
-        if run.run_id in case.own and not case.own[run.run_id].directory.is_dir()
+        if run.run_id in case.own
+        and not artifacts.is_directory(case.own[run.run_id].directory)
     ]
     case.ledger.relocate(gone)
     for run in gone:
@@ -251,7 +283,7 @@ def _make_anew(case: Case) -> None:
 
 def _bring_home(case: Case, run: Run, was: SessionFiles) -> None:
     """Give the directory of a run whose thread got its name too late that name."""
-    if not case.files.directory.is_dir():
+    if not artifacts.is_directory(case.files.directory):
         session_files.move(was, case.files)
     else:
         verify_merge.merge(was, case.files, case.ledger)

@@ -10,6 +10,7 @@ import re
 import shutil
 import stat
 from functools import partial
+from pathlib import Path
 
 from parsers import uuids
 from parsers.value import Value
@@ -17,18 +18,18 @@ from runner import artifacts, clock, log_dirs, session_files, whereabouts
 from runner.service import verify_merge
 from runner.service.verify_findings import Finding
 from runner.session_files import SessionFiles
+from runner.store import removed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from runner.store.ledger import Ledger
 
 _FILE, _DIRECTORY = 0o600, 0o700
 _STALE_SECONDS = 3600.0
 _INDEX = re.compile(r"runs\.db(\.damaged-[0-9-]+)?(-wal|-shm|-journal)?")
-_OWN = ("prices-cache.json", "codex-versions.json", log_dirs.NAME)
+_OWN = ("prices-cache.json", "codex-versions.json", log_dirs.NAME, removed.NAME)
 _USERS = "prices.toml"
 _LOCKS = "locks"
 _LOCK = re.compile(r".+\.lock")
@@ -52,7 +53,7 @@ _LEFT = re.compile(rf"\.({_WRITTEN})\.[0-9a-f]{{8}}\.tmp")
 _KEY = rf"({uuids.UUID.pattern}|[0-9]{{8}}-[0-9]{{6}}-[0-9]{{6}}-[0-9a-f]{{8}})"
 _REMOVED = rf"{re.escape(session_files.REMOVED)}(?P<removed>{_KEY})-[0-9a-f]{{8}}"
 _ASIDE = re.compile(rf"\.import-{_KEY}\.tmp|{_REMOVED}")
-_META = f"{artifacts.PREFIX}*.meta.json"
+_META = re.compile(rf"{artifacts.PREFIX}(?P<run>.+)\.meta\.json")
 
 
 class Tree:
@@ -66,23 +67,29 @@ class Tree:
     def __init__(self, state_home: Path, ledger: Ledger) -> None:
         self._home = state_home
         self._ledger = ledger
-        self._runs = ledger.known().keys()
+        self._runs = ledger.known()
 
     def differences(self) -> Iterator[Finding]:
         """Name what is foreign, left over, or open to others."""
         for entry in _entries(self._home):
-            if entry.name == session_files.ARCHIVE:
-                yield from self._archive(entry)
-            elif entry.name == session_files.PENDING:
-                yield from self._directory(entry, self._nameless)
-            elif entry.name == _LOCKS:
-                yield from self._directory(entry, partial(self._file, _LOCK))
-            elif uuids.UUID.fullmatch(entry.name):
-                yield from self._session(entry)
-            elif entry.name in _OWN or _INDEX.fullmatch(entry.name):
-                yield from self._mode(entry, _FILE)
-            elif entry.name != _USERS:
-                yield from self._other(entry)
+            try:
+                yield from self._on_top(entry)
+            except OSError as error:
+                yield self._closed(entry, error)
+
+    def _on_top(self, entry: Entry) -> Iterator[Finding]:
+        if entry.name == session_files.ARCHIVE:
+            yield from self._archive(entry)
+        elif entry.name == session_files.PENDING:
+            yield from self._directory(entry, self._nameless)
+        elif entry.name == _LOCKS:
+            yield from self._directory(entry, partial(self._file, _LOCK))
+        elif uuids.UUID.fullmatch(entry.name):
+            yield from self._session(entry)
+        elif entry.name in _OWN or _INDEX.fullmatch(entry.name):
+            yield from self._mode(entry, _FILE)
+        elif entry.name != _USERS:
+            yield from self._other(entry)
 
     def _archive(self, entry: Entry, depth: int = 0) -> Iterator[Finding]:
         if depth == _BUCKETS_DEEP:
@@ -98,17 +105,25 @@ class Tree:
             yield from self._other(entry)
 
     def _session(self, entry: Entry) -> Iterator[Finding]:
-        if not entry.is_directory or not self._is_ours(entry):
+        if entry.is_link:
+            yield self._link(entry)
+        elif self._is_ours(entry):
+            yield from self._directory(entry, self._in_session)
+        elif (error := entry.refusal) is not None:
+            # Whose it is cannot be seen.
+            yield self._closed(entry, error)
+        else:
             yield from self._other(entry)
-            return
-        yield from self._directory(entry, self._in_session)
 
     def _nameless(self, entry: Entry) -> Iterator[Finding]:
         """Look at a first run whose thread has no name, or that never came to be."""
-        if not entry.is_directory or self._is_ours(entry):
+        is_seen = entry.is_directory and not entry.is_link and entry.refusal is None
+        if not is_seen or self._is_ours(entry):
             yield from self._session(entry)
             return
-        files = [path for path in entry.path.rglob("*") if not path.is_dir()]
+        files = [
+            Path(top) / name for top, _, names in os.walk(entry.path) for name in names
+        ]
         if not files and entry.is_stale:
             yield self._left(entry)
         elif not all(map(_is_of_a_run, files)):
@@ -120,13 +135,15 @@ class Tree:
     def _is_ours(self, entry: Entry) -> bool:
         return (
             entry.name in self._runs
-            or any(SessionFiles(entry.path).runs.glob(_META))
+            or bool(metas(SessionFiles(entry.path)))
             or self._ledger.sessions.find(entry.name) is not None
         )
 
     def _in_session(self, entry: Entry) -> Iterator[Finding]:
         files = SessionFiles(entry.path.parent)
-        if entry.path == files.runs and entry.is_directory:
+        if entry.is_link and entry.path in {files.runs, files.mailbox}:
+            yield self._link(entry)
+        elif entry.path == files.runs and entry.is_directory:
             yield from self._directory(entry, partial(self._file, _RUN))
             yield from self._unrecorded(files)
         elif entry.path == files.mailbox and entry.is_directory:
@@ -137,8 +154,12 @@ class Tree:
             yield from self._other(entry)
 
     def _unrecorded(self, files: SessionFiles) -> Iterator[Finding]:
-        for run_id in sorted(unrecorded(files) - self._runs):
-            named = [files.runs / name for name in _names(files.runs) if run_id in name]
+        for run_id in sorted(unrecorded(files) - self._runs.keys()):
+            named = [
+                files.runs / name
+                for name in artifacts.names(files.runs)
+                if run_id in name
+            ]
             if named and all(map(_is_stale, named)):
                 yield Finding(
                     subject=self._name(files.runs / f"{artifacts.PREFIX}{run_id}"),
@@ -162,11 +183,34 @@ class Tree:
         try:
             inside = _entries(entry.path)
         except OSError as error:
-            detail = f"cannot be read: {error.strerror}"
-            yield Finding(subject=self._name(entry.path), kind="closed", detail=detail)
+            yield self._closed(entry, error)
             return
         for each in inside:
             yield from below(each)
+
+    def _closed(self, entry: Entry, error: OSError) -> Finding:
+        return Finding(
+            subject=self._name(entry.path),
+            kind="closed",
+            detail=f"cannot be looked into: {error.strerror}",
+            hides=self._session_at(entry.path),
+        )
+
+    def _link(self, entry: Entry) -> Finding:
+        """Name a link in the place of a directory, through which nothing is written."""
+        return Finding(
+            subject=self._name(entry.path),
+            kind="link",
+            detail="a link lies where its directory should, left as it is",
+            hides=self._session_at(entry.path),
+        )
+
+    def _session_at(self, path: Path) -> str | None:
+        """Name the session that a path belongs to."""
+        for name in (path.name, path.parent.name):
+            if name in self._runs or uuids.UUID.fullmatch(name):
+                return self._runs.get(name, name)
+        return None
 
     def _mode(self, entry: Entry, wanted: int) -> Iterator[Finding]:
         mode = stat.S_IMODE(entry.status.st_mode) & 0o777
@@ -205,7 +249,7 @@ class Tree:
         if row is not None:
             return whereabouts.is_missing(row, self._ledger, self._home)
         unnamed = session_files.pending(self._home, key)
-        return key in self._runs and not unnamed.directory.is_dir()
+        return key in self._runs and not artifacts.is_directory(unnamed.directory)
 
     def _left(self, entry: Entry) -> Finding:
         return Finding(
@@ -231,7 +275,21 @@ class Entry(Value, kw_only=False):
 
     @property
     def is_directory(self) -> bool:
-        return self.path.is_dir()
+        return artifacts.is_directory(self.path)
+
+    @property
+    def is_link(self) -> bool:
+        return stat.S_ISLNK(self.status.st_mode)
+
+    @property
+    def refusal(self) -> OSError | None:
+        """Return why a directory cannot be looked into; None when it can."""
+        try:
+            if self.is_directory:
+                _entries(self.path)
+        except OSError as error:
+            return error
+        return None
 
     @property
     def is_stale(self) -> bool:
@@ -239,33 +297,30 @@ class Entry(Value, kw_only=False):
 
 
 def places(state_home: Path) -> Iterator[SessionFiles]:
-    """List the directories that are, or look like, a session's."""
+    """List the directories that are, or look like, a session's; links are none."""
     tops = [state_home, state_home / session_files.PENDING]
     for top in (*tops, *session_files.buckets(state_home)):
-        for name in _names(top):
+        for name in artifacts.names(top):
+            path = top / name
             is_one = top != state_home or uuids.UUID.fullmatch(name) is not None
-            if is_one and (top / name).is_dir():
-                yield SessionFiles(top / name)
+            if is_one and artifacts.is_directory(path) and not path.is_symlink():
+                yield SessionFiles(path)
 
 
 def metas(files: SessionFiles) -> dict[str, Path]:
     """Name the records that lie in a session's directory, by the ids of their runs."""
-    found = ((_RUN.fullmatch(path.name), path) for path in files.runs.glob(_META))
-    return {match["run"]: path for match, path in sorted(found, key=_path) if match}
+    found = ((_META.fullmatch(name), name) for name in artifacts.names(files.runs))
+    return {match["run"]: files.runs / name for match, name in found if match}
 
 
 def unrecorded(files: SessionFiles) -> set[str]:
     """Name the runs of which a session's directory has files, but no record."""
-    matches = map(_RUN.fullmatch, _names(files.runs))
+    matches = map(_RUN.fullmatch, artifacts.names(files.runs))
     return {match["run"] for match in matches if match} - metas(files).keys()
 
 
 def _is_of_a_run(path: Path) -> bool:
     return bool(_RUN.fullmatch(path.name) or _LEFT.fullmatch(path.name))
-
-
-def _path(pair: tuple[object, Path]) -> Path:
-    return pair[1]
 
 
 def _entries(directory: Path) -> list[Entry]:
@@ -274,16 +329,9 @@ def _entries(directory: Path) -> list[Entry]:
         path = directory / name
         try:
             found.append(Entry(path, path.lstat()))
-        except OSError:
+        except FileNotFoundError:
             continue
     return found
-
-
-def _names(directory: Path) -> Collection[str]:
-    try:
-        return sorted(os.listdir(directory))  # noqa: PTH208 - names are enough
-    except OSError:
-        return ()
 
 
 def _is_stale(path: Path) -> bool:

@@ -34,7 +34,9 @@ def twice_differences(ledger: Ledger, state_home: Path) -> Iterator[Finding]:
     for files in verify_tree.places(state_home):
         found.setdefault(files.directory.name, []).append(files)
     for name, places in sorted(found.items()):
-        if len(places) > 1 and all(files.directory.is_dir() for files in places):
+        if len(places) > 1 and all(
+            artifacts.is_directory(each.directory) for each in places
+        ):
             yield _Twins(name, tuple(places), ledger, state_home).finding()
 
 

@@ -14,12 +14,14 @@ from runner.store.database import clean
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping
-    from typing import Any
+    from collections.abc import Iterable, Mapping
+    from typing import Any, TypeAlias
 
     from parsers.usage import Usage
     from runner.model import Run
     from runner.store.database import Cell, Database
+
+    Entry: TypeAlias = tuple[Cell, ...]
 
 UNKNOWN_MODEL = "unknown"
 _KEYS = {
@@ -30,6 +32,8 @@ _KEYS = {
     "total": "'total'",
 }
 _ONE = "and session_id = ?"
+COLUMNS = ("run_id", "model", "session_id", "repo", "prepared_at", *SUMMED, "usd")
+_DIGITS = 9
 
 
 class Total(Value, kw_only=False):
@@ -55,15 +59,87 @@ class Total(Value, kw_only=False):
 
 def note(db: sqlite3.Connection, run: Run) -> None:
     """Write down what a finished run has used, in the transaction that stores it."""
-    if run.launched_at is None:
-        return
+    db.execute("delete from usage where run_id = ?", (run.run_id,))
+    put(db, entries(run))
+
+
+def put(db: sqlite3.Connection, rows: Iterable[Entry]) -> None:
+    """Write rows down, except where a run has one of that model."""
+    marks = ", ".join("?" * len(COLUMNS))
+    db.executemany(f"insert or ignore into usage values ({marks})", rows)  # noqa: S608 - question marks
+
+
+def entries(run: Run) -> list[Entry]:
+    """Return the rows that a run has: none before it is over, or without a launch."""
+    if not run.is_finished or run.launched_at is None:
+        return []
     rows = rows_of(run.accounts, run.spec.codex.model)
     whose = (run.key, clean(run.spec.repo), iso(run.spec.prepared_at))
-    db.execute("delete from usage where run_id = ?", (run.run_id,))
-    db.executemany(
-        "insert into usage values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [(run.run_id, clean(model), *whose, *figures) for model, *figures in rows],
+    return [(run.run_id, clean(model), *whose, *figures) for model, *figures in rows]
+
+
+def noted(database: Database, run_id: str) -> list[Entry]:
+    """Return the rows that the index has of a run.
+
+    Raises:
+        LedgerFault: the index cannot be read.
+    """
+    sql = f"select {', '.join(COLUMNS)} from usage where run_id = ?"  # noqa: S608 - names of columns
+    return database.rows(sql, run_id)
+
+
+def of_session(database: Database, session_id: str) -> list[Entry]:
+    """Return the rows of a session.
+
+    Raises:
+        LedgerFault: the index cannot be read.
+    """
+    sql = f"select {', '.join(COLUMNS)} from usage where session_id = ?"  # noqa: S608 - names of columns
+    return database.rows(sql, session_id)
+
+
+def without_run(database: Database) -> list[Entry]:
+    """Return the rows of runs that were removed.
+
+    Raises:
+        LedgerFault: the index cannot be read.
+    """
+    sql = (
+        f"select {', '.join(COLUMNS)} from usage"  # noqa: S608 - names of columns
+        " where run_id not in (select run_id from runs)"
     )
+    return database.rows(sql)
+
+
+def restore(database: Database, rows: Iterable[Entry]) -> None:
+    """Write down again what removed runs have used.
+
+    Raises:
+        LedgerFault: the index cannot be written.
+    """
+    rows = [*rows]
+    with database.transaction() as db:
+        for run_id in {row[0] for row in rows}:
+            db.execute("delete from usage where run_id = ?", (run_id,))
+        put(db, rows)
+
+
+def recount(database: Database, run: Run) -> None:
+    """Write down anew what a run has used.
+
+    Raises:
+        LedgerFault: the index cannot be written.
+    """
+    with database.transaction() as db:
+        note(db, run)
+
+
+def is_same(some: Iterable[Entry], others: Iterable[Entry]) -> bool:
+    """Tell whether rows say the same, whatever their order.
+
+    A sum of prices may differ in its last digits from one Python to the next.
+    """
+    return sorted(map(_rounded, some)) == sorted(map(_rounded, others))
 
 
 def run_ids(database: Database) -> set[str]:
@@ -182,6 +258,12 @@ def _shares(
         model: shares.get(model, 0.0) + (rest if model == heir else 0.0)
         for model in by_model
     }
+
+
+def _rounded(entry: Entry) -> tuple[str, ...]:
+    return tuple(
+        str(round(each, _DIGITS) if isinstance(each, float) else each) for each in entry
+    )
 
 
 def _row(

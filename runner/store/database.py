@@ -15,7 +15,7 @@ from runner.errors import LedgerFault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     Cell = str | int | float | None
 
@@ -34,17 +34,24 @@ _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 class Database:
     """Open the index of a state directory, making both when they are missing.
 
+    Args:
+        state_home: the state directory.
+        complete: called when an older index has been brought up to the schema, in the
+            same transaction, for what SQL alone cannot tell.
+
     Raises:
         FileFault: the state directory cannot be made.
         LedgerFault: the database cannot be opened or is of a newer suite.
     """
 
-    def __init__(self, state_home: Path) -> None:
+    def __init__(
+        self, state_home: Path, complete: Callable[[sqlite3.Connection], None]
+    ) -> None:
         artifacts.make_directory(
             state_home, "CODEX_RUNNER_HOME names another state directory"
         )
         self.path = state_home / "runs.db"
-        self._db = self._open()
+        self._db = self._open(complete)
 
     def close(self) -> None:
         self._db.close()
@@ -61,6 +68,31 @@ class Database:
             return []  # stray bytes of a command line: no id of ours
         except sqlite3.Error as error:
             raise _fault(self.path, error) from error
+
+    def legible(
+        self, table: str, columns: str, order: str
+    ) -> tuple[list[tuple[Cell, ...]], bool]:
+        """Read what can be read of a table of a damaged file, from both its ends.
+
+        Args:
+            table: the table; its indexes are not looked at.
+            columns: what is read of it.
+            order: the columns of its key.
+
+        Returns:
+            The rows, and whether these are all.
+        """
+        found: dict[tuple[Cell, ...], None] = {}
+        for way in ("asc", "desc"):
+            keys = ", ".join(f"{name} {way}" for name in order.split(", "))
+            try:
+                sql = f"select {columns} from {table} not indexed order by {keys}"  # noqa: S608 - names of ours
+                for row in self._db.execute(sql):
+                    found[row] = None
+            except (sqlite3.Error, UnicodeDecodeError):
+                continue
+            return list(found), True
+        return list(found), False
 
     def version(self) -> int:
         """Return a number that changes when another process has written."""
@@ -109,7 +141,9 @@ class Database:
                 with contextlib.suppress(sqlite3.Error):
                     self._db.execute("pragma synchronous = normal")
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(
+        self, complete: Callable[[sqlite3.Connection], None]
+    ) -> sqlite3.Connection:
         try:
             # Closing a descriptor of the file would give back the locks that another
             # connection of this process has on it.
@@ -119,7 +153,7 @@ class Database:
             # The meta files are synced one by one, and the index can be made anew
             # from them: a power cut may cost it its last rows, not its consistency.
             db.execute("pragma synchronous = normal")
-            _migrate(db, self.path)
+            _migrate(db, self.path, complete)
         except sqlite3.Error as error:
             raise _fault(self.path, error) from error
         return db
@@ -179,7 +213,9 @@ def _is_busy(error: sqlite3.Error) -> bool:
     return error.sqlite_errorcode & _KIND == sqlite3.SQLITE_BUSY
 
 
-def _migrate(db: sqlite3.Connection, path: Path) -> None:
+def _migrate(
+    db: sqlite3.Connection, path: Path, complete: Callable[[sqlite3.Connection], None]
+) -> None:
     latest = len(_SCHEMAS)
     (version,) = db.execute("pragma user_version").fetchone()
     if version == latest:
@@ -193,5 +229,6 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
         schema = Path(__file__).with_name(name).read_text(encoding="utf-8")
         for statement in _statements(schema):
             db.execute(statement)
+    complete(db)
     db.execute(f"pragma user_version = {latest}")
     db.execute("commit")

@@ -7,12 +7,14 @@ follows from a run for its session, its mailbox and the usage is in the same one
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 from runner import artifacts, record
 from runner.errors import (
     AlreadyDeliveredError,
     NoSuchRunError,
+    RunnerError,
     SessionBusyError,
     StaleStateError,
 )
@@ -42,7 +44,7 @@ class Ledger:
     """
 
     def __init__(self, state_home: Path) -> None:
-        self.database = Database(state_home)
+        self.database = Database(state_home, _count_all)
         self.sessions = Sessions(self.database)
         self.mail = Mailboxes(self.database)
 
@@ -199,7 +201,9 @@ class Ledger:
         return self.find(run.run_id)
 
     def recount(self, session_id: str) -> None:
-        """Make the row of a session anew from its runs; it keeps title and place.
+        """Make the row of a session anew from its runs.
+
+        It keeps title and place, and when something else last happened to it.
 
         Raises:
             LedgerFault: the index cannot be written.
@@ -210,6 +214,11 @@ class Ledger:
             for run in self.of_session(session_id):
                 self.sessions.note(db, run, title=was.title if was else None)
             self.sessions.place(db, session_id, was.archived_in if was else None)
+            db.execute(
+                "update sessions set updated_at = max(updated_at, ?)"
+                " where session_id = ?",
+                (was.updated_at if was else "", session_id),
+            )
 
     def move(
         self,
@@ -325,6 +334,14 @@ def _note_usage(db: sqlite3.Connection, run: Run) -> None:
     from runner.store import consumption  # noqa: PLC0415 - not before a run is over
 
     consumption.note(db, run)
+
+
+def _count_all(db: sqlite3.Connection) -> None:
+    """Count the runs of an older index, which had no rows for that."""
+    for (text,) in db.execute("select record from runs where state = 'finished'"):
+        # A record that cannot be read is for `verify` to name.
+        with contextlib.suppress(RunnerError, ValueError, TypeError):
+            _note_usage(db, record.from_json(json.loads(text)))
 
 
 def _relocate(db: sqlite3.Connection, runs: list[Run]) -> None:

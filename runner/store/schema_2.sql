@@ -64,19 +64,8 @@ create table usage (
 
 create index usage_by_session on usage (session_id);
 
-insert into usage
-select run_id, coalesce(json_extract(record, '$.model'), 'unknown'),
-    session_id, repo, prepared_at,
-    json_extract(record, '$.token_usage.input_tokens'),
-    json_extract(record, '$.token_usage.cached_input_tokens'),
-    json_extract(record, '$.token_usage.output_tokens'),
-    json_extract(record, '$.token_usage.reasoning_output_tokens'),
-    json_extract(record, '$.token_usage.total_tokens'),
-    json_extract(record, '$.cost.usd')
-from runs where state = 'finished' and json_extract(record, '$.launched_at') is not null;
-
 -- A supervisor of the version before may still be at work: it writes its run's row and
--- knows of nothing else.
+-- knows of nothing else. Sub-agents and models are told apart by `verify --repair`.
 create trigger runs_of_version_1 after update on runs when new.session_id is null
     or exists (select 1 from sessions where session_id = new.session_id
         and last_run = new.run_id and outcome is not new.outcome)

@@ -473,6 +473,20 @@ def test_old_tasks_in_our_own_directory_stay_where_they_are(
     assert house("import", code=1).stdout == ""
 
 
+def test_what_was_taken_in_where_it_lies_is_private(house: House, old: Old) -> None:
+    house.state_home.mkdir(mode=0o700)
+    old.tasks(house.state_home)
+    stranger = house.state_home / TWICE / "notes"
+    stranger.touch()
+    stranger.chmod(0o644)
+
+    house("import", code=1)
+
+    kinds = {line.split()[0] for line in house("verify", code=1).lines}
+    assert kinds == {"foreign"}
+    assert stranger.stat().st_mode & 0o777 == 0o644
+
+
 def test_a_transcript_in_our_own_directory_becomes_a_log_of_events(
     house: House, old: Old
 ) -> None:

@@ -4,6 +4,9 @@ import json
 import os
 import shutil
 import sqlite3
+import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -22,6 +25,12 @@ from runner.store.ledger import Ledger
 FIRST = script.THREAD
 OTHER = "01a1f000-0000-7000-8000-00000000000f"
 HOUR = 3600
+CAPABILITIES = "-dac_override,-dac_read_search,-chown"
+BOUND = (
+    ("setpriv", "--bounding-set", CAPABILITIES, "--inh-caps", CAPABILITIES)
+    if os.getuid() == 0
+    else ()
+)
 TABLES = ("runs", "sessions", "usage")
 
 
@@ -51,6 +60,17 @@ class House:
     def send(self, session: str, *words: str) -> None:
         self.run("send", session, *words)
         self.wait(session)
+
+    def as_others(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command without the right of root to read everything."""
+        return subprocess.run(
+            [*BOUND, *self.cli.argv(*words, command="codex_tasks")],
+            env=self.cli.env(),
+            cwd=self.repo,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     def wait(self, session: str) -> None:
         wait_until(self._is_quiet, 20, what=f"the end of {session}")
@@ -108,6 +128,10 @@ def age(path: Path) -> None:
 
 def edit(path: Path, **changes: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def run_file(house: House, suffix: str) -> Path:
+    return house.meta().with_name(house.meta().name.replace(".meta.json", suffix))
 
 
 def archive_by_hand(house: House) -> None:
@@ -279,10 +303,31 @@ DAMAGE: dict[str, tuple[Callable[[House], object], str]] = {
         execute("update sessions set outcome = 'failed' where session_id = ?"),
         "row-differs",
     ),
+    "times that are older than the runs": (
+        execute(
+            "update sessions set created_at = '2020-01-01T00:00:00.000Z',"
+            " updated_at = '2020-01-01T00:00:00.000Z' where session_id = ?"
+        ),
+        "row-differs",
+    ),
     "a row that cannot be read": (
         execute("update runs set record = '{}' where session_id = ?"),
         "row-damaged",
     ),
+    "other costs in the index": (
+        execute("update usage set usd = 999 where session_id = ?"),
+        "usage-differs",
+    ),
+    "no costs in the index": (
+        execute("delete from usage where session_id = ?"),
+        "usage-differs",
+    ),
+    "costs of another session": (
+        execute("update usage set session_id = 'x' where session_id = ?"),
+        "usage-differs",
+    ),
+    "no summary": (lambda h: run_file(h, ".summary.json").unlink(), "files-missing"),
+    "no readable log": (lambda h: run_file(h, ".log").unlink(), "files-missing"),
     "a prompt that no run has delivered": (misdelivered_prompt, "prompt-misdelivered"),
     "a prompt that waits and has been skipped": (
         skipped_file_of_a_waiting_row,
@@ -337,6 +382,49 @@ def test_a_prompt_that_is_gone_is_for_its_user_to_skip(two: House) -> None:
         assert db.execute("select state from mail").fetchall() == [("waiting",)]
     two.run("stop", FIRST)
     assert two.verify() == {"ok": True, "differences": []}
+
+
+@pytest.mark.parametrize("suffix", [".events.jsonl", ".stderr", ".prompt"])
+def test_a_file_that_cannot_be_made_again_is_named(two: House, suffix: str) -> None:
+    path = run_file(two, suffix)
+    path.unlink()
+
+    for _ in range(2):
+        (difference,) = two.verify("--repair")["differences"]
+
+        assert difference["kind"] == "files-missing"
+        assert str(path) in difference["detail"]
+        assert not difference["is_repairable"]
+        assert not path.exists()
+
+
+def test_a_log_and_a_summary_are_made_anew_as_they_were(two: House) -> None:
+    log, summary = run_file(two, ".log"), run_file(two, ".summary.json")
+    was, told = log.read_text(), json.loads(summary.read_text())
+    log.unlink()
+    summary.unlink()
+
+    assert two.verify("--repair")["ok"]
+
+    assert json.loads(summary.read_text()) == told
+    assert "codex_run_id=" in log.read_text()
+    assert was.endswith(log.read_text()[-200:])
+
+
+def test_two_directories_that_were_swapped_are_named_and_left_alone(
+    two: House,
+) -> None:
+    aside = two.home / "aside"
+    two.directory().rename(aside)
+    two.directory(OTHER).rename(two.directory())
+    aside.rename(two.directory(OTHER))
+    before = {path for path in two.home.rglob("*") if path.is_file()}
+
+    differences = two.verify("--repair")["differences"]
+
+    assert [each["kind"] for each in differences] == ["misplaced", "misplaced"]
+    assert not any(each["is_repairable"] for each in differences)
+    assert {path for path in two.home.rglob("*") if path.is_file()} == before
 
 
 FOREIGN: dict[str, Callable[[House], Path]] = {
@@ -452,6 +540,92 @@ def test_an_index_that_is_lost_is_made_anew_from_the_files(
         assert db.execute("select state from mail").fetchall() == [("delivered",)]
     rich.send("first", "It works.")
     assert rich.verify() == {"ok": True, "differences": []}
+
+
+def lose_a_page(house: House) -> None:
+    """Damage the index of a table; what it is an index of can still be read."""
+    checkpoint(house)
+    with house.db() as db:
+        (size,) = db.execute("pragma page_size").fetchone()
+        sql = "select rootpage from sqlite_master where name = 'runs_by_session'"
+        (page,) = db.execute(sql).fetchone()
+    with (house.home / "runs.db").open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+
+
+@pytest.mark.parametrize("lose", [lose_index_and_log, garble_pages, lose_a_page])
+def test_what_removed_tasks_have_used_is_in_an_index_made_anew(
+    two: House, lose: Callable[[House], None]
+) -> None:
+    before = two.dump()["usage"]
+    two.run("rm", OTHER)
+    lose(two)
+
+    assert two.verify("--repair")["ok"]
+
+    assert two.dump()["usage"] == before
+    assert len(two.dump()["runs"]) == 1
+    assert two.verify() == {"ok": True, "differences": []}
+
+
+def test_what_only_a_damaged_index_knows_is_taken_over(two: House) -> None:
+    before = two.dump()
+    two.run("rm", OTHER)
+    (two.home / "removed.jsonl").unlink()
+    (two.directory() / "task.json").unlink()
+    lose_a_page(two)
+
+    two.verify("--repair")
+
+    after = two.dump()
+    assert after["usage"] == before["usage"]
+    assert [row[:2] for row in after["sessions"]] == [(FIRST, "first")]
+    assert OTHER in (two.home / "removed.jsonl").read_text()
+    assert two.verify() == {"ok": True, "differences": []}
+
+
+def test_what_cannot_be_read_of_a_damaged_index_is_said(two: House) -> None:
+    garble_pages(two)
+
+    (difference,) = two.verify()["differences"]
+
+    assert "not all of runs, sessions, usage can be read" in difference["detail"]
+
+
+def test_what_a_removed_task_has_used_is_checked(two: House) -> None:
+    two.run("rm", OTHER)
+    before = two.dump()
+    with two.db() as db:
+        db.execute("delete from usage where session_id = ?", (OTHER,))
+
+    assert two.kinds() == ["removed-uncounted"]
+    assert two.verify("--repair")["ok"]
+    assert two.dump() == before
+
+    (two.home / "removed.jsonl").write_text('{"run_id": "torn')
+    assert two.kinds() == ["removed-unnoted"]
+    assert two.verify("--repair")["ok"]
+    assert two.verify() == {"ok": True, "differences": []}
+
+
+def test_a_removed_task_whose_files_are_left_elsewhere_does_not_come_back(
+    two: House, tmp_path: Path
+) -> None:
+    thread = OTHER.replace("f", "e")
+    done = two.cli(
+        *("--repo", two.repo, "--log-dir", tmp_path / "logs", "--task", "Do it."),
+        *("--codex-bin", two.stand_in.path, "--resume", thread),
+        command="run_codex_task",
+    )
+    assert done.returncode == 0
+    two.run("rm", thread)
+    before = two.dump()
+    lose_index_and_log(two)
+
+    assert two.verify("--repair")["ok"]
+
+    assert two.dump() == before
 
 
 def test_garbage_is_kept_when_the_index_is_made_anew(two: House) -> None:
@@ -665,6 +839,69 @@ def test_files_of_another_door_are_named_when_they_are_gone(
     (difference,) = two.verify("--repair")["differences"]
     assert difference["kind"] == "files-gone"
     assert not difference["is_repairable"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="takes rights from root")
+@pytest.mark.parametrize("inner", ["", "runs"])
+def test_a_directory_that_cannot_be_read_concerns_its_own_task(
+    two: House, inner: str
+) -> None:
+    closed = two.directory() / inner
+    closed.chmod(0)
+    (two.directory(OTHER) / "task.result").unlink()
+
+    found = two.as_others("verify", "--json")
+    status = two.as_others("status", "--json", "-a")
+    archived = two.as_others("archive", "-a")
+
+    kinds = {each["kind"]: each for each in json.loads(found.stdout)["differences"]}
+    assert kinds.keys() == {"mode", "closed", "result-missing"}
+    assert kinds["closed"]["subject"] == str(closed.relative_to(two.home))
+    assert {each["id"] for each in json.loads(status.stdout)} == {FIRST, OTHER}
+    assert f"Task {OTHER} archived" in archived.stdout
+    if not inner:
+        assert FIRST in status.stderr
+        assert f"Failed to archive task {FIRST}: " in archived.stderr
+        assert archived.returncode == 1
+    mended = two.as_others("verify", "--repair")
+    assert mended.returncode == 0, mended.stdout
+    assert two.verify() == {"ok": True, "differences": []}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="takes rights from root")
+def test_a_closed_directory_of_nobody_s_is_named_and_left_alone(two: House) -> None:
+    place = two.home / OTHER.replace("f", "e")
+    place.mkdir(mode=0)
+
+    (difference,) = json.loads(two.as_others("verify", "--repair", "--json").stdout)[
+        "differences"
+    ]
+
+    assert difference["kind"] == "closed"
+    assert not difference["is_repairable"]
+    assert stat.S_IMODE(place.stat().st_mode) == 0
+
+
+@pytest.mark.parametrize("inner", ["", "runs"])
+@pytest.mark.parametrize("is_there", [True, False])
+def test_nothing_is_written_through_a_link(
+    two: House, tmp_path: Path, inner: str, *, is_there: bool
+) -> None:
+    outside = tmp_path / "outside"
+    if is_there:
+        outside.mkdir()
+    place = two.directory() / inner
+    shutil.rmtree(place)
+    place.symlink_to(outside)
+
+    for _ in range(2):
+        (difference,) = two.verify("--repair")["differences"]
+
+        assert difference["kind"] == "link"
+        assert not difference["is_repairable"]
+        assert outside.exists() == is_there
+        assert not is_there or list(outside.iterdir()) == []
+        assert place.is_symlink()
 
 
 def test_people_get_one_line_for_each_difference(two: House) -> None:

@@ -315,18 +315,12 @@ def own_locks(path: Path) -> set[str]:
     }
 
 
-def test_an_index_of_the_first_schema_is_brought_up_with_all_that_it_holds(
-    tmp_path: Path,
-) -> None:
-    cost = {"usd": 0.25, "model": "gpt-5", "parts": None}
-    one = finished(run(), model="gpt-5", token_usage=USAGE, cost=cost)
-    named = replace(one, session_id=SessionId(SESSION))
-    lost = over(run(run_id=RunId("20261120-111201-512345-1")), Outcome.NOT_STARTED)
-    (tmp_path / "state").mkdir()
-    with sqlite3.connect(tmp_path / "state" / "runs.db") as db:
+def index_of_schema_1(state_home: Path, *runs: Run) -> None:
+    state_home.mkdir()
+    with sqlite3.connect(state_home / "runs.db") as db:
         for statement in SCHEMA_1.read_text().split(";\n"):
             db.execute(statement)
-        for each in (named, lost):
+        for each in runs:
             db.execute(
                 "insert into runs values (?, 'finished', ?, ?, ?, ?, ?, ?)",
                 (
@@ -342,6 +336,16 @@ def test_an_index_of_the_first_schema_is_brought_up_with_all_that_it_holds(
         db.execute("pragma user_version = 1")
     db.close()
 
+
+def test_an_index_of_the_first_schema_is_brought_up_with_all_that_it_holds(
+    tmp_path: Path,
+) -> None:
+    cost = {"usd": 0.25, "model": "gpt-5", "parts": None}
+    one = finished(run(), model="gpt-5", token_usage=USAGE, cost=cost)
+    named = replace(one, session_id=SessionId(SESSION))
+    lost = over(run(run_id=RunId("20261120-111201-512345-1")), Outcome.NOT_STARTED)
+    index_of_schema_1(tmp_path / "state", named, lost)
+
     ledger = Ledger(tmp_path / "state")
 
     rows = {row.session_id: row for row in ledger.sessions.newest()}
@@ -351,6 +355,31 @@ def test_an_index_of_the_first_schema_is_brought_up_with_all_that_it_holds(
     (total,) = consumption.totals(ledger.database, "model")
     assert (total.key, total.runs, total.total_tokens) == ("gpt-5", 1, 110)
     assert total.usd == pytest.approx(0.25)
+
+
+def test_sub_agents_and_models_of_an_older_index_are_counted_as_those_of_a_new_one(
+    tmp_path: Path,
+) -> None:
+    other = {**USAGE, "input_tokens": 50, "total_tokens": 60}
+    usage = {**USAGE, "subagents": [other], "by_model": {"gpt-5": USAGE, "o9": other}}
+    cost = {"usd": 0.25, "model": "gpt-5", "parts": {"o9": {"input": 0.2}}}
+    one = finished(run(), model="gpt-5", token_usage=usage, cost=cost)
+    damaged = finished(run(run_id=RunId("20261120-111201-512345-1")))
+    index_of_schema_1(tmp_path / "older", one, damaged)
+    with sqlite3.connect(tmp_path / "older" / "runs.db") as db:
+        text = "update runs set record = '{}' where run_id = ?"
+        db.execute(text, (damaged.run_id,))
+    db.close()
+
+    older, new = Ledger(tmp_path / "older"), Ledger(tmp_path / "new")
+    new.adopt(replace(one, spec=replace(one.spec, log_dir=str(tmp_path))))
+
+    counted = consumption.totals(older.database, "model")
+    assert counted == consumption.totals(new.database, "model")
+    assert {total.key: total.total_tokens for total in counted} == {
+        "gpt-5": 110,
+        "o9": 60,
+    }
 
 
 def test_a_run_that_has_been_launched_is_counted_once_it_is_over(
@@ -534,3 +563,18 @@ def test_who_waits_alone_is_last_until_another_comes(ledger: Ledger, logs: str) 
     last = ledger.last_of(SESSION)
     assert last is not None
     assert last.run_id == on_session(1).run_id
+
+
+def test_a_row_that_is_made_anew_keeps_when_something_last_happened(
+    ledger: Ledger, logs: str
+) -> None:
+    one = first(ledger, logs)
+    ledger.store(one, over(one))
+    later = "2030-01-01T00:00:00.000Z"
+    ledger.sessions.archive(SESSION, None, later)
+
+    ledger.recount(SESSION)
+
+    row = ledger.sessions.find(SESSION)
+    assert row is not None
+    assert row.updated_at == later

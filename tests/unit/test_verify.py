@@ -27,6 +27,7 @@ from runner.service import verify_twice
 from runner.service.verify import verify
 from runner.service.verify_findings import Finding, Findings
 from runner.service.verify_session import Case
+from runner.store import consumption
 from runner.store.ledger import Ledger, read_meta
 from runner.store.mail import Mail
 
@@ -718,3 +719,21 @@ def test_the_work_grows_with_the_runs_of_a_session_not_with_their_square(
 
     assert kinds(config) == []
     assert len(asked) <= 30 * 5, "each run some times, not each for each"
+
+
+def test_rows_that_an_older_supervisor_has_written_are_counted_anew(
+    config: Config, ledger: Ledger
+) -> None:
+    one = finished(config, 1)
+    figures = {"input_tokens": 7, "total_tokens": 7}
+    accounts = {"token_usage": {"by_model": {"a": figures, "b": figures}}}
+    one = replace(one, state=replace(one.state, accounts=accounts))
+    ledger.adopt(one)
+    with ledger.database.transaction() as db:
+        db.execute("delete from usage where model = 'b'")
+        db.execute("update usage set model = 'unknown'")
+
+    verify(config, is_repairing=True)
+
+    found = consumption.totals(ledger.database, "model")
+    assert [(total.key, total.total_tokens) for total in found] == [("a", 7), ("b", 7)]

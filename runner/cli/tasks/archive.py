@@ -65,9 +65,9 @@ def _at_rest(house: House) -> tuple[list[str], list[Row]]:
 def _archive(row: Row, house: House) -> tuple[str | None, int]:
     try:
         moved = archive.archive(row, house.ledger, house.settings)
-    except RunnerError as error:
+    except (RunnerError, OSError) as error:
         house.note(f"Failed to archive task {row.session_id}: {error}")
-        return None, error.exit_code
+        return None, error.exit_code if isinstance(error, RunnerError) else 1
     if moved.is_new:
         size = shown.size(moved.size)
         text = f"Task {row.session_id} archived to {moved.directory} ({size})."

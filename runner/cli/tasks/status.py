@@ -71,7 +71,7 @@ def _report(row: Row, house: House) -> dict[str, object] | None:
         task = look(row, house.ledger, house.settings)
         house.notes(shown.damage(task.files, task.id, task.state))
         return status.report(task, house.ledger, house.settings)
-    except RunnerError as error:
+    except (RunnerError, OSError) as error:
         house.note(f"{row.session_id}: {error}")
         return None
 

@@ -6,6 +6,7 @@ cannot be read is said so.
 
 from __future__ import annotations
 
+from runner import artifacts
 from runner.store.foreign import sources
 from runner.store.foreign.bash_runs import is_bash_meta, read_bash_runs
 from runner.store.foreign.rollouts import SESSIONS, read_rollouts
@@ -51,7 +52,7 @@ def readers_of(directory: Path) -> list[Reader]:
         return [read_task]
     readers: dict[Reader, bool] = {
         read_bash_runs: any(map(is_bash_meta, names)),
-        read_rollouts: any(sources.is_directory(directory / top) for top in SESSIONS),
+        read_rollouts: any(artifacts.is_directory(directory / top) for top in SESSIONS),
         read_tasks: is_tasks_root(directory, names),
     }
     return [read for read, is_asked in readers.items() if is_asked]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from parsers import payloads, records, untrusted
 from parsers.value import Value
+from runner import artifacts
 from runner.codex import home
 from runner.store.foreign import sources, verdicts
 from runner.store.foreign.history import ForeignRun, History, Unreadable
@@ -47,7 +48,7 @@ def read_rollouts(codex_home: Path) -> Iterator[History | Unreadable]:
     """Read the threads of a CODEX_HOME, each once."""
     seen: set[str] = set()
     living = Living()
-    for top in filter(sources.is_directory, (codex_home / name for name in SESSIONS)):
+    for top in filter(artifacts.is_directory, (codex_home / name for name in SESSIONS)):
         faults: list[OSError] = []
         for path in _files(top, faults):
             found = _read(path, seen, living, is_archived=top.name != SESSIONS[0])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import json
-import stat
 from datetime import UTC, datetime
 
 from parsers import untrusted
@@ -110,12 +109,6 @@ def names(directory: Path) -> list[str]:
         OSError: it cannot be listed.
     """
     return sorted(path.name for path in directory.iterdir())
-
-
-def is_directory(path: Path) -> bool:
-    """Tell directories; what cannot be looked at is none."""
-    found = artifacts.status(path)
-    return found is not None and stat.S_ISDIR(found.st_mode)
 
 
 def exists(path: Path) -> bool:

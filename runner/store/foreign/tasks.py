@@ -12,7 +12,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from parsers import untrusted, uuids
-from runner import proctable
+from runner import artifacts, proctable
 from runner.store.foreign import sources
 from runner.store.foreign.history import Unreadable
 from runner.store.foreign.taskhistory import history_of
@@ -39,7 +39,7 @@ _MAY_RUN: Final = ("RUNNING", "DIED", "IDLE")
 def read_tasks(root: Path) -> Iterator[History | Unreadable]:
     """Read all tasks of a root, the archived ones last; our own are left out."""
     yield from _read_directory(root, is_archive=False, depth=0)
-    if sources.is_directory(root / ARCHIVE):
+    if artifacts.is_directory(root / ARCHIVE):
         yield from _read_directory(root / ARCHIVE, is_archive=True, depth=0)
 
 
@@ -73,7 +73,7 @@ def is_tasks_root(directory: Path, names: Iterable[str]) -> bool:
     if _INDEX in names:
         return True
     tasks = (name for name in names if name == ARCHIVE or uuids.uuid(name))
-    return any(sources.is_directory(directory / name) for name in tasks)
+    return any(artifacts.is_directory(directory / name) for name in tasks)
 
 
 def _read_directory(
@@ -91,14 +91,15 @@ def _read_directory(
         if is_archive and _is_bucket(path, depth):
             yield from _read_directory(path, is_archive=True, depth=depth + 1)
         elif uuids.uuid(name) is None:
-            if sources.is_directory(path):
+            if artifacts.is_directory(path):
                 yield Unreadable(path, "not a task directory")
         else:
             yield from read_task(path, is_archived=is_archive)
 
 
 def _is_bucket(path: Path, depth: int) -> bool:
-    return depth < _BUCKETS_DEEP and path.name.isdigit() and sources.is_directory(path)
+    is_one = depth < _BUCKETS_DEEP and path.name.isdigit()
+    return is_one and artifacts.is_directory(path)
 
 
 def _refusal(directory: Path, fields: Mapping[str, object]) -> str | None:
