@@ -427,3 +427,20 @@ def test_parts_that_nobody_knows_are_not_told_as_nothing(sessions: Sessions) -> 
     assert usage["total_tokens"] > 0
     assert usage["input_tokens"] is usage["output_tokens"] is None
     assert (usage["unknown_runs"], usage["unknown_parts"]) == (0, 1)
+
+
+def test_what_rests_is_not_waited_for_among_all(sessions: Sessions, held: Path) -> None:
+    died = sessions.start("Fail")
+    held.touch()
+    assert died.wait().code == 1
+    held.unlink()
+    begun = sessions.start("Go on.")
+
+    assert sessions("status", "--wait", "-a", "--timeout", "0.2").code == 124
+    held.touch()
+    assert sessions("status", "--wait", "-a").code == 0
+
+    begun.wait()
+    for words in ("--wait", "-a"), ("--wait-any", "-a"), ("-a",):
+        assert sessions("status", *words).code == 0
+    assert sessions("status", "--wait", died.id).code == 1

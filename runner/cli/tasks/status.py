@@ -46,9 +46,9 @@ def arguments(parser: ArgumentParser) -> None:
 def main(found: Namespace, house: House) -> int:
     """Tell how tasks are, after waiting for them if that is asked for."""
     _check(found)
-    rows = _selected(found, house)
+    rows, awaited = _selected(found, house)
     marks = status.mark([row.session_id for row in rows], house.ledger)
-    done, late = _wait(found, list(marks), house)
+    done, late = _wait(found, [each for each in awaited if each in marks], house)
     reports = [report for row in rows if (report := _report(row, house)) is not None]
     if found.json:
         value = reports[0] if found.one and reports else reports
@@ -95,15 +95,23 @@ def _check(found: Namespace) -> None:
         raise UsageError(message)
 
 
-def _selected(found: Namespace, house: House) -> list[Row]:
+def _selected(found: Namespace, house: House) -> tuple[list[Row], list[str]]:
+    """Return the tasks that are to be told of, and the ids of those to wait for.
+
+    Of all tasks those that rest are not waited for: what they did long ago does not
+    count.
+    """
     if found.task:
-        return house.rows(found.task)
+        rows = house.rows(found.task)
+        return rows, [row.session_id for row in rows]
     now = take_stock(house.ledger, house.settings)
     house.notes(now.faults)
     rows = house.ledger.sessions.newest()
-    if found.all_running:
-        return [row for row in rows if row.session_id in now.running]
-    return rows
+    running = [row for row in rows if row.session_id in now.running]
+    return (
+        running if found.all_running else rows,
+        [row.session_id for row in running],
+    )
 
 
 def _wait(
