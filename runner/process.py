@@ -110,15 +110,31 @@ def start(launch: Launch) -> int:
 
 
 def reap() -> Iterator[tuple[int, int]]:
-    """Yield (pid, wait status) of every child, own or adopted, that has ended."""
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if pid == 0:
-            return
+    """Yield (pid, wait status) of every child, own or adopted, that has ended.
+
+    Where the system allows it a child stays a zombie until the next is asked for: while
+    its end is dealt with, nobody else can know of it and go on.
+    """
+    while (ended := _ended_child()) is not None:
+        pid, status = ended
         yield pid, status
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+
+
+def _ended_child() -> tuple[int, int] | None:
+    try:
+        if not _LINUX:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            return (pid, status) if pid else None
+        how = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        info = os.waitid(os.P_ALL, 0, how)
+    except ChildProcessError:
+        return None
+    if info is None:
+        return None
+    has_exited = info.si_code == os.CLD_EXITED
+    return info.si_pid, info.si_status << 8 if has_exited else info.si_status
 
 
 @contextlib.contextmanager
