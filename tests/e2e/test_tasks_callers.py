@@ -19,6 +19,8 @@ from parsers.uuids import UUID
 
 INTERRUPTED = 130
 READER_GONE = 141
+# Where nobody can read the id, people are told.
+NOTED = "codex_tasks: task {} was started\n"
 
 
 class Caller:
@@ -124,34 +126,36 @@ def test_a_start_in_the_background_outlives_its_script(
 
 
 @pytest.mark.parametrize(
-    ("script", "code"),
+    ("script", "code", "note"),
     [
-        ('exec "$@" >&-', READER_GONE),
-        ('exec "$@" <&-', 0),
-        ('exec "$@" 2>&-', 0),
-        ('exec "$@" <&- >&- 2>&-', READER_GONE),
+        ('exec "$@" >&-', READER_GONE, NOTED),
+        ('exec "$@" <&-', 0, ""),
+        ('exec "$@" 2>&-', 0, ""),
+        ('exec "$@" <&- >&- 2>&-', READER_GONE, ""),
     ],
 )
 def test_closed_standard_streams_do_no_harm(
-    caller: Caller, script: str, code: int
+    caller: Caller, script: str, code: int, note: str
 ) -> None:
     said = caller(script)
 
-    assert (said.code, said.stderr) == (code, "")
     session = caller.only_session()
+    assert (said.code, said.stderr) == (code, note.format(session.id))
     assert said.stdout == ("" if code else f"{session.id}\n")
     caller.goes_on(session)
 
 
-def test_a_reader_that_is_gone_costs_the_id_alone(
+def test_a_reader_that_is_gone_costs_nothing_but_the_line(
     caller: Caller, tmp_path: Path
 ) -> None:
     pipe = tmp_path / "pipe"
 
     said = caller(f'mkfifo {pipe}; : <{pipe} & exec "$@" >{pipe}')
 
-    assert (said.code, said.stdout, said.stderr) == (READER_GONE, "", "")
-    caller.goes_on(caller.only_session())
+    session = caller.only_session()
+    assert (said.code, said.stdout) == (READER_GONE, "")
+    assert said.stderr == NOTED.format(session.id)
+    caller.goes_on(session)
 
 
 def test_closing_the_terminal_after_the_start_stops_nothing(
