@@ -39,11 +39,11 @@ __all__ = [
 ]
 
 # A tick asks for two sizes (50 us with the waking up), a look at a run two queries.
-_PACE_SECONDS = 0.025
-_TICKS_PER_LOOK = 10
+_PACE_SECONDS = 0.04
+_TICKS_PER_LOOK = 6
 # A supervisor that was killed changes nothing in the index.
-_TICKS_PER_JUDGEMENT = 40
-_TICKS_OF_PATIENCE = 160
+_TICKS_PER_JUDGEMENT = 24
+_TICKS_OF_PATIENCE = 100
 
 
 class Wish(Value):
