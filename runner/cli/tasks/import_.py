@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SUMMARY = "Take in the histories of other tools; their files are left as they are."
 EXAMPLES = """\
   codex-tasks import --dry-run      (older tasks, ./runs, the threads of CODEX_HOME)
-  codex-tasks import ~/.codex ~/work/app/runs
+  codex-tasks import ~/.codex ~/projects/app/runs
 """
 _TITLE_LENGTH = 60
 
