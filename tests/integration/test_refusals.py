@@ -12,21 +12,9 @@ import pytest
 from support import stand_in as script
 from support.sabotage import FOREGROUND, SUPERVISOR, fails, sabotaged
 from support.stand_in import StandIn
-from support.tasks import CLOSING, Ended, Tasks
+from support.tasks import CLOSING, Ended, Tasks, is_one_line
 
 OTHER = "01a1f000-0000-7000-8000-00000000000f"
-
-
-def is_one_line(ended: Ended, code: int, *words: str) -> bool:
-    lines = ended.stderr.splitlines()
-    return (
-        ended.code == code
-        and ended.stdout == ""
-        and len(lines) == 1
-        and lines[0].startswith("run_codex_task: ")
-        and "Traceback" not in ended.stderr
-        and all(word in lines[0] for word in words)
-    )
 
 
 def contents(directory: Path) -> set[str]:

@@ -1,26 +1,17 @@
 """What `codex-tasks` cannot do is refused in one line; nothing is started."""
 
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
 from support.commands import Cli
 from support.sessions import Sessions
 from support.stand_in import StandIn
-from support.tasks import Ended
+from support.tasks import Ended, is_one_line
 
+said_in_one_line = partial(is_one_line, by="codex_tasks")
 STRANGE = "dupe\x1b[31m\u202e"
-
-
-def is_one_line(ended: Ended, code: int, *words: str) -> bool:
-    lines = ended.stderr.splitlines()
-    return (
-        ended.code == code
-        and ended.stdout == ""
-        and len(lines) == 1
-        and lines[0].startswith("codex_tasks: ")
-        and all(word in lines[0] for word in words)
-    )
 
 
 ONE = "one of them at a time"
@@ -87,7 +78,7 @@ def test_a_wrong_command_line_is_refused_in_one_line(
 
     ended = sessions(*words)
 
-    assert is_one_line(ended, 2, *said), ended
+    assert said_in_one_line(ended, 2, *said), ended
     assert codex.records == []
     assert not (sessions.cli.cwd / "new").exists()
 
@@ -104,7 +95,7 @@ def test_a_ref_like_an_option_is_refused_before_anything_is_cloned(
 
     ended = sessions(*sessions.starting(*words, "Begin."))
 
-    assert is_one_line(ended, 2, "--repo-ref -x", "is needed"), ended
+    assert said_in_one_line(ended, 2, "--repo-ref -x", "is needed"), ended
     assert not place.parent.exists()
 
 
@@ -114,7 +105,7 @@ def test_names_are_shown_not_obeyed(sessions: Sessions) -> None:
 
     ended = sessions("status", STRANGE)
 
-    assert is_one_line(ended, 2, "fits several tasks"), ended
+    assert said_in_one_line(ended, 2, "fits several tasks"), ended
     assert ended.stderr.count(r"(dupe\x1b[31m\u202e)") == 2
 
 
@@ -123,7 +114,9 @@ def test_a_program_that_is_a_directory_is_told(
 ) -> None:
     ended = sessions(*sessions.starting("--codex-bin", tmp_path, "Begin."))
 
-    assert is_one_line(ended, 1, f"cannot be run: {tmp_path}: it is a directory"), ended
+    assert said_in_one_line(
+        ended, 1, f"cannot be run: {tmp_path}: it is a directory"
+    ), ended
 
 
 NOWHERE: list[tuple[list[str], dict[str, str]]] = [
@@ -160,7 +153,7 @@ def test_a_current_directory_that_is_gone_is_named(
 ) -> None:
     ended = nowhere(cli, tmp_path / "gone", *words, env=env)
 
-    assert is_one_line(ended, 2, "the current directory is gone"), ended
+    assert said_in_one_line(ended, 2, "the current directory is gone"), ended
 
 
 def test_a_current_directory_that_is_gone_is_no_matter_where_none_is_needed(

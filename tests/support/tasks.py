@@ -116,6 +116,21 @@ class Ended:
         return self.files.meta
 
 
+def is_one_line(
+    ended: Ended, code: int, *words: str, by: str = "run_codex_task"
+) -> bool:
+    """Say whether a command said nothing but one line, on standard error."""
+    lines = ended.stderr.splitlines()
+    return (
+        ended.code == code
+        and ended.stdout == ""
+        and len(lines) == 1
+        and lines[0].startswith(f"{by}: ")
+        and "Traceback" not in ended.stderr
+        and all(word in lines[0] for word in words)
+    )
+
+
 @dataclass(frozen=True)
 class Begun:
     """A command that was started with its streams in files."""
