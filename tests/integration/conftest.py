@@ -7,6 +7,7 @@ from support import stand_in as script
 from support.commands import Cli
 from support.sessions import Sessions
 from support.stand_in import StandIn, make_stand_in
+from support.verified import OTHER, House
 
 
 @pytest.fixture(autouse=True)
@@ -40,3 +41,17 @@ def sessions(cli: Cli, repo: Path, codex: StandIn, tmp_path: Path) -> Sessions:
 def go(tmp_path: Path) -> Path:
     """Name the file that a waiting stand-in waits for."""
     return tmp_path / "go"
+
+
+@pytest.fixture
+def house(cli: Cli, state_home: Path, repo: Path, stand_in: StandIn) -> House:
+    return House(cli, state_home, repo, stand_in)
+
+
+@pytest.fixture
+def two(house: House) -> House:
+    """Give a house with two sessions: the first is the one that will be damaged."""
+    house.start("-t", "first")
+    house.start("-t", "second", thread=OTHER)
+    assert house.verify() == {"ok": True, "differences": []}
+    return house
