@@ -115,7 +115,9 @@ def skip(
     marked: dict[int, SessionFiles] = {}
 
     def mark(mail: Mail) -> None:
-        files = session_files.found(state_home, session_id)
+        # Codex may have named the session since, whose directory then moves.
+        files = session_files.found(state_home, mail.session_id)
+        files = files or session_files.found(state_home, session_id)
         if files is not None:
             with contextlib.suppress(OSError):
                 files.mail(mail.mail_id).rename(files.skipped(mail.mail_id))
@@ -188,6 +190,9 @@ def deliver(
         return None
     with taken:
         last = _last_run(session_id, ledger, settings)
+        if last is not None and last.key != session_id:
+            # Codex has named it since: this was not its lock.
+            return None
         mail = next(iter(ledger.mail.waiting(session_id)), None)
         if mail is None or last is None or not last.is_finished:
             return None

@@ -20,29 +20,29 @@ if TYPE_CHECKING:
 
 
 def row_of(session_id: str, ledger: Ledger, state_home: Path) -> Row | None:
-    """Return the row of a session, which says where it lies.
+    """Return the row of a session, which says where it lies and what it is called now.
 
     A disk that refuses to note it does not keep the truth from being told.
 
     Raises:
         LedgerFault: the index cannot be read.
     """
-    row = ledger.sessions.find(session_id)
+    row = ledger.sessions.of(session_id)
     if row is None or _elsewhere(row, ledger, state_home) is None:
         return row
     try:
         with ledger.database.transaction() as db:
             # Whoever was about to move it has been waited for.
-            row = ledger.sessions.find(session_id)
+            row = ledger.sessions.of(session_id)
             if row is not None:
                 where = _kept_in(row, ledger, state_home)
-                ledger.sessions.place(db, session_id, where)
+                ledger.sessions.place(db, row.session_id, where)
     except RunnerFault:
-        found = session_files.found(state_home, session_id)
+        found = session_files.found(state_home, row.session_id) if row else None
         if row is None or found is None:
             return row
         return replace(row, archived_in=session_files.archived_in(state_home, found))
-    return ledger.sessions.find(session_id)
+    return ledger.sessions.of(session_id)
 
 
 def files_of(session_id: str, ledger: Ledger, state_home: Path) -> SessionFiles:
@@ -52,8 +52,9 @@ def files_of(session_id: str, ledger: Ledger, state_home: Path) -> SessionFiles:
         LedgerFault: the index cannot be read.
     """
     row = row_of(session_id, ledger, state_home)
-    where = None if row is None else row.archived_in
-    return session_files.placed(state_home, session_id, where)
+    if row is None:
+        return session_files.active(state_home, session_id)
+    return session_files.placed(state_home, row.session_id, row.archived_in)
 
 
 def is_missing(row: Row, ledger: Ledger, state_home: Path) -> bool:

@@ -29,8 +29,7 @@ def find(text: str, ledger: Ledger) -> Row:
         UsageError: it fits several.
     """
     wanted = text.strip()
-    exact = ledger.sessions.find(uuids.uuid(wanted) or wanted)
-    exact = exact or ledger.sessions.of_run(wanted)
+    exact = ledger.sessions.of(uuids.uuid(wanted) or wanted)
     if exact is not None:
         return exact
     found = {row.session_id: row for row in ledger.sessions.titled(wanted)}

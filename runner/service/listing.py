@@ -37,21 +37,18 @@ def listing(
 ) -> list[Listed]:
     """Return the sessions that are in one of these states, the newest first."""
     home = settings.state_home
-    rows = [
-        row if row.outcome else tasks.judged(row, now, ledger, settings)
-        for row in ledger.sessions.newest(states, now.running, limit)
-    ]
+    found = tasks.newest(states, now, ledger, settings, limit)
     waiting = ledger.mail.counts()
-    repos = ledger.sessions.repos(row.session_id for row in rows)
+    repos = ledger.sessions.repos(row.session_id for row, _ in found)
     return [
         Listed(
             row=row,
-            state=tasks.state_of(row, now.running),
+            state=state,
             repo=repos.get(row.session_id),
             files=session_files.placed(home, row.session_id, row.archived_in),
             waiting=waiting.get(row.session_id, 0),
         )
-        for row in rows
+        for row, state in found
     ]
 
 

@@ -122,8 +122,13 @@ def queue(
         NoSuchTaskError: it has been removed since.
         RunnerFault: the machine refuses; nothing is queued.
     """
-    _last_of(row, ledger, settings)
-    mail_id = mailbox.put(row.session_id, prompt, ledger, settings.state_home)
+    last = _last_of(row, ledger, settings)
+    try:
+        mail_id = mailbox.put(last.key, prompt, ledger, settings.state_home)
+    except NoSuchTaskError:
+        # Codex may have named it just now.
+        key = ledger.find(last.run_id).key
+        mail_id = mailbox.put(key, prompt, ledger, settings.state_home)
     # It is queued: whatever goes wrong now must not make anybody send it again.
     # Who asks for the end of a session does not ask for what is held back before it.
     is_asked = not is_quit(prompt)

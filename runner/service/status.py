@@ -72,7 +72,7 @@ def mark(ids: Iterable[str], ledger: Ledger) -> dict[str, str]:
     for session_id in ids:
         with contextlib.suppress(RunnerError):
             unfinished = [run.run_id for run in ledger.unfinished_of(session_id)]
-            row = ledger.sessions.find(session_id)
+            row = ledger.sessions.of(session_id)
             if mark := next(iter(unfinished), row and row.last_run):
                 marks[session_id] = mark
     return marks
@@ -128,7 +128,7 @@ def has_succeeded(session_id: str, since: str, ledger: Ledger) -> bool:
 
 def _is_at_work(session_id: str, ledger: Ledger, settings: Config) -> bool:
     try:
-        row = ledger.sessions.find(session_id)
+        row = ledger.sessions.of(session_id)
         return row is not None and tasks.is_at_work(session_id, ledger, settings)
     except RunnerError:
         return False

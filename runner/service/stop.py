@@ -98,59 +98,52 @@ def stop_session(session_id: str, ledger: Ledger, settings: Config) -> Stopped:
         WillNotStopError: a process of it cannot be ended.
         RunnerFault: the record cannot be written.
     """
-    key = _key_of(session_id, ledger)
     # Who sends after that wants it to be done.
-    up_to = ledger.mail.last(key)
+    up_to = ledger.mail.last(session_id)
     skipped: list[Mail] = []
     with contextlib.suppress(RunnerError):
-        skipped += mailbox.skip(key, ledger, settings.state_home, up_to).prompts
+        skipped += mailbox.skip(session_id, ledger, settings.state_home, up_to).prompts
     ordered: dict[str, float] = {}
     over: set[str] = set()
     while True:
-        key = _end_all(key, ordered, over, ledger, settings)
-        last = mailbox.skip(key, ledger, settings.state_home, up_to)
+        _end_all(session_id, ordered, over, ledger, settings)
+        last = mailbox.skip(session_id, ledger, settings.state_home, up_to)
         skipped += last.prompts
         # Somebody may have delivered meanwhile what was put back.
         if last.unfinished <= over:
             break
+    row = ledger.sessions.of(session_id)
     return Stopped(
-        session_id=key,
+        # Codex may have named it since.
+        session_id=row.session_id if row is not None else session_id,
         runs=tuple(each for each in ordered if not _has_succeeded(each, ledger)),
         skipped=len(skipped),
     )
 
 
 def _end_all(
-    key: str,
+    session_id: str,
     ordered: dict[str, float],
     over: set[str],
     ledger: Ledger,
     settings: Config,
-) -> str:
-    """End the runs on a session; return its name, which Codex may just have given.
+) -> None:
+    """End the runs on a session.
 
     Args:
-        key: the session.
+        session_id: the session.
         ordered: which runs have been told to end, and when; those told are added.
         over: takes the runs that are over, also one that the index cannot note.
         ledger: the index.
         settings: for judging what was left behind.
     """
     began = clock.monotonic()
-    while living := _living(key, over, ledger, settings):
+    while living := _living(session_id, over, ledger, settings):
         for run in living:
             if clock.monotonic() - began >= _GIVE_UP_SECONDS:
                 raise WillNotStopError(run)
             _press(run, ordered, ledger, settings)
         clock.sleep(_PACE_SECONDS)
-        key = _key_of(living[-1].run_id, ledger)
-    return key
-
-
-def _key_of(session_or_run: str, ledger: Ledger) -> str:
-    """Name the session of a run that was one of its own when it was listed."""
-    row = ledger.sessions.of_run(session_or_run)
-    return row.session_id if row is not None else session_or_run
 
 
 def _living(

@@ -12,7 +12,7 @@ from runner.succession import last_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Sequence
 
     from runner.config import Config
     from runner.model import Run
@@ -103,12 +103,35 @@ def _has_living_run(session_id: str, ledger: Ledger, settings: Config) -> bool:
     return any(not run.is_finished for run in settled)
 
 
-def judged(row: Row, now: Now, ledger: Ledger, settings: Config) -> Row:
-    """Return a session with an outcome that could not be put on record."""
-    last = ledger.last_of(row.session_id)
-    if row.outcome is not None or row.session_id in now.running or last is None:
-        return row
-    return replace(row, outcome=settle(last, ledger, settings).outcome)
+def newest(
+    states: Collection[TaskState],
+    now: Now,
+    ledger: Ledger,
+    settings: Config,
+    limit: int | None = None,
+) -> list[tuple[Row, TaskState]]:
+    """Return the sessions that are in one of these states, the newest first."""
+    rows = ledger.sessions.newest(states, now.running, limit)
+    found = [standing(row, now.running, ledger, settings) for row in rows]
+    return [(row, state) for row, state in found if state in states]
+
+
+def standing(
+    row: Row, running: Collection[str], ledger: Ledger, settings: Config
+) -> tuple[Row, TaskState]:
+    """Tell the state of a session, given which were at work a moment ago.
+
+    Since then it may have been carried on, or named by Codex, or its run is over and
+    the disk has refused to note that: where no outcome is on record its last run tells.
+    """
+    is_running = row.session_id in running
+    if row.outcome is None and not is_running:
+        last = ledger.last_of(row.session_id)
+        if last is not None:
+            last = settle(last, ledger, settings)
+            is_running = not last.is_finished
+            row = replace(row, outcome=last.outcome)
+    return row, _state_of(row, is_running=is_running)
 
 
 def _is_delivering(session_id: str, ledger: Ledger, settings: Config) -> bool:
@@ -167,12 +190,12 @@ def look(row: Row, ledger: Ledger, settings: Config) -> Task:
         message = f"session {row.session_id} has no run on record: codex-tasks verify"
         raise RunnerFault(message)
     last = last_of(runs)
+    # Somebody may have carried it on since it was found to be at rest.
+    running = running or any(not run.is_finished for run in runs)
     waiting = ledger.mail.waiting(row.session_id)
     return Task(
         row=row,
-        state=state_of(
-            replace(row, outcome=last.outcome), {row.session_id} if running else ()
-        ),
+        state=_state_of(replace(row, outcome=last.outcome), is_running=running),
         files=session_files.placed(
             settings.state_home, row.session_id, row.archived_in
         ),
@@ -182,9 +205,8 @@ def look(row: Row, ledger: Ledger, settings: Config) -> Task:
     )
 
 
-def state_of(row: Row, running: Iterable[str]) -> TaskState:
-    """Derive the state of a session from its row and from which are at work."""
-    if row.session_id in running:
+def _state_of(row: Row, *, is_running: bool) -> TaskState:
+    if is_running:
         # Also an archived one, when another door carries it on.
         return TaskState.RUNNING
     if row.archived_in is not None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from parsers.value import Value
 from runner import clock, process
 from runner.errors import NoSuchRunError, UsageError
-from runner.model import Finished, Outcome, Running
+from runner.model import Finished, Outcome, Running, TaskState
 from runner.orders import STOP_SIGNALS
 from runner.service.follow import Note
 from runner.service.reel import Errors, Events, Part, Prompt, Reel, Start, last_starts
-from runner.service.tasks import is_at_work, state_of
+from runner.service.tasks import is_at_work, standing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,7 +96,6 @@ class _Transcript:
         self._ledger = ledger
         self._settings = settings
         self._session_id = task.id
-        self._first_run = task.runs[0].run_id
         self._version = ledger.database.version()
         self._seen: Row | None = None
         runs = [run for run in task.runs if self._is_wanted(run)]
@@ -139,8 +138,7 @@ class _Transcript:
 
     def _row(self) -> Row | None:
         """Find the session, which gets another name when Codex names its thread."""
-        found = self._ledger.sessions.find(self._session_id)
-        found = found or self._ledger.sessions.of_run(self._first_run)
+        found = self._ledger.sessions.of(self._session_id)
         self._session_id = found.session_id if found else self._session_id
         return found
 
@@ -149,7 +147,7 @@ class _Transcript:
         with process.held_back(STOP_SIGNALS):
             # A run may be started here: who delivers its prompt is not interrupted.
             goes_on = is_at_work(self._session_id, self._ledger, self._settings)
-        was, row = self._session_id, self._row()
+        row = self._row()
         run_id = self._wish.run_id
         if self._wish.is_endless:
             return None
@@ -157,9 +155,12 @@ class _Transcript:
             return f"Task {self._session_id} state unavailable"
         if run_id in self._shown:
             return f"Run {run_id} has ended"
-        if goes_on or row.session_id != was:
+        if goes_on:
             return None
-        return f"Task {row.session_id} is {state_of(row, ())}"
+        _, state = standing(row, (), self._ledger, self._settings)
+        if state is TaskState.RUNNING:
+            return None
+        return f"Task {row.session_id} is {state}"
 
     def _until_something_changes(self) -> Iterator[Nothing]:
         """Wait; a session of many runs is not read anew because another one works."""

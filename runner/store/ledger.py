@@ -21,7 +21,7 @@ from runner.errors import (
 from runner.model import Outcome
 from runner.store.database import Database, clean
 from runner.store.mail import Mailboxes
-from runner.store.sessions import Sessions
+from runner.store.sessions import IS_MEANT, Sessions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -128,14 +128,15 @@ class Ledger:
     def of_session(self, session_id: SessionId | str) -> list[Run]:
         """Return the runs on a session, in the order in which they had it.
 
-        A run id stands for the session of a run whose Codex has not named one.
+        A run id stands for the session that the run is on, here and below: who knows
+        no other need not ask first whether Codex has named it meanwhile.
         """
-        found = self._runs("session_id = ?", session_id)
+        found = self._runs(IS_MEANT, session_id)
         return sorted(found, key=lambda run: run.place)
 
     def last_of(self, session_id: str) -> Run | None:
         """Return the run that tells how a session stands (`succession.last_of`)."""
-        sql = "run_id = (select last_run from sessions where session_id = ?)"
+        sql = f"run_id = (select last_run from sessions where {IS_MEANT})"  # noqa: S608 - ours
         return next(iter(self._runs(sql, session_id)), None)
 
     def unfinished(self) -> list[Run]:
@@ -144,7 +145,7 @@ class Ledger:
 
     def unfinished_of(self, session_id: SessionId | str) -> list[Run]:
         """Return the runs on a session that no one has judged yet, the oldest first."""
-        return self._runs("session_id = ? and state <> 'finished'", session_id)
+        return self._runs(f"{IS_MEANT} and state <> 'finished'", session_id)
 
     def ids_of(self, session_id: SessionId | str) -> list[str]:
         """Return the ids of the runs on a session, sorted."""

@@ -10,6 +10,7 @@ from parsers.value import Value, replace
 from runner.clock import iso
 from runner.errors import ArchivedError, NoSuchTaskError
 from runner.prompt import is_quit
+from runner.store.sessions import IS_MEANT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _DELIVERED = (
     "select max(json_extract(record, '$.request.mail_id')) from runs"
     " where session_id = ?"
 )
-_UNFINISHED = "select run_id from runs where session_id = ? and state <> 'finished'"
+_UNFINISHED = f"select run_id from runs where {IS_MEANT} and state <> 'finished'"  # noqa: S608 - ours
 _ARCHIVED_IN = "select archived_in from sessions where session_id = ?"
 
 
@@ -112,18 +113,18 @@ class Mailboxes:
 
     def waiting(self, session_id: str) -> list[Mail]:
         """Return what waits for a session, in the order of the queue."""
-        return self._of("session_id = ? and state = 'waiting'", session_id)
+        return self._of(f"{IS_MEANT} and state = 'waiting'", session_id)
 
     def of_session(self, session_id: str) -> list[Mail]:
         """Return all that ever was in a session's mailbox."""
-        return self._of("session_id = ?", session_id)
+        return self._of(IS_MEANT, session_id)
 
     def skipped(self, session_id: str) -> int:
         """Return how many prompts for a session were never delivered, on purpose.
 
         One that ends the session is not for Codex: it is not among them.
         """
-        skipped = self._of("session_id = ? and state = 'skipped'", session_id)
+        skipped = self._of(f"{IS_MEANT} and state = 'skipped'", session_id)
         return sum(not mail.is_quit for mail in skipped)
 
     def counts(self) -> dict[str, int]:

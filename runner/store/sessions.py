@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from runner.store.database import Cell, Database
 
 _COLUMNS = "session_id, title, created_at, updated_at, last_run, outcome, archived_in"
+# Who asks for a session by the id of a run may have learnt that before Codex named it.
+IS_MEANT = "session_id = coalesce((select session_id from runs where run_id = ?1), ?1)"
 _BEHIND_ANY_ID = "~"
 _IS_LATER = "excluded.last_place >= last_place or excluded.last_run = last_run"
-# The states as an index can tell them, given which sessions are at work.
+# The states as an index can tell them, given which sessions were at work: one whose
+# outcome is not on record may be since, or Codex has just named it.
 _CONDITIONS = {
     TaskState.ARCHIVED: "archived_in is not null and session_id not in ({running})",
-    TaskState.RUNNING: "session_id in ({running})",
+    TaskState.RUNNING: "(session_id in ({running}) or outcome is null)",
     TaskState.STOPPED: "archived_in is null and outcome in ({good})"
     " and session_id not in ({running})",
     TaskState.DIED: "archived_in is null and coalesce(outcome, '') not in ({good})"
@@ -107,10 +110,9 @@ class Sessions:
         """Return the session of this id."""
         return next(iter(self._rows("where session_id = ?", session_id)), None)
 
-    def of_run(self, run_id: str) -> Row | None:
-        """Return the session that a run is on."""
-        sql = "where session_id = (select session_id from runs where run_id = ?)"
-        return next(iter(self._rows(sql, run_id)), None)
+    def of(self, key: str) -> Row | None:
+        """Return the session of this id, or that the run of this id is on now."""
+        return next(iter(self._rows(f"where {IS_MEANT}", key)), None)
 
     def imported_as(self, old_id: str) -> Row | None:
         """Return the session that a task of another tool has become."""
@@ -140,6 +142,8 @@ class Sessions:
         limit: int | None = None,
     ) -> list[Row]:
         """Return the sessions that are in one of these states, the newest first.
+
+        Among them are all whose outcome is not on record and that may be in one.
 
         Args:
             states: the states that are wanted.

@@ -6,7 +6,7 @@ from runner.cli import shown
 from runner.errors import RunnerError, UsageError
 from runner.model import TaskState
 from runner.service import archive
-from runner.service.tasks import state_of, take_stock
+from runner.service.tasks import newest, take_stock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ def _at_rest(house: House) -> tuple[list[str], list[Row]]:
     now = take_stock(house.ledger, house.settings)
     house.notes(now.faults)
     skipped, rest = [], []
-    for row in house.ledger.sessions.newest(_NOT_ARCHIVED):
-        if state_of(row, now.running) is TaskState.RUNNING:
+    for row, state in newest(_NOT_ARCHIVED, now, house.ledger, house.settings):
+        if state is TaskState.RUNNING:
             skipped.append(f"Skipping task {row.session_id} (RUNNING).")
         else:
             rest.append(row)

@@ -7,8 +7,9 @@ import json
 from runner import config
 from runner.cli import shown
 from runner.errors import RunnerError, TooLateError, UsageError
+from runner.model import TaskState
 from runner.service import status
-from runner.service.tasks import look, take_stock
+from runner.service.tasks import look, newest, take_stock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,10 +107,10 @@ def _selected(found: Namespace, house: House) -> tuple[list[Row], list[str]]:
         return rows, [row.session_id for row in rows]
     now = take_stock(house.ledger, house.settings)
     house.notes(now.faults)
-    rows = house.ledger.sessions.newest()
-    running = [row for row in rows if row.session_id in now.running]
+    found_now = newest(set(TaskState), now, house.ledger, house.settings)
+    running = [row for row, state in found_now if state is TaskState.RUNNING]
     return (
-        running if found.all_running else rows,
+        running if found.all_running else [row for row, _ in found_now],
         [row.session_id for row in running],
     )
 
