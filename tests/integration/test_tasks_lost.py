@@ -17,6 +17,8 @@ from support.sessions import Session, Sessions
 from support.stand_in import StandIn
 from support.tasks import gone
 
+from runner.store.sessions import IS_MEANT
+
 ELSEWHEN = "00000000-0000-4000-8000-000000000000"
 
 
@@ -322,7 +324,7 @@ def test_a_prompt_that_codex_could_not_be_started_for_is_skipped_by_a_stop(
     away = codex.path.with_name("away")
     codex.path.rename(away)
     # It looks again when it has given the order.
-    looking = "select record from runs where session_id = ? and state"
+    looking = f"select record from runs where {IS_MEANT} and state"  # noqa: S608 - names what to wait for
     point = stopping.at(TASKS, "sqlite3.execute", looking, 2)
     stop = sessions.begin("stop", session.id, env=sabotaged(point))
     wait_until(stopping.reached.exists)
