@@ -44,6 +44,10 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "no age": (["prune", "--older-than", ""], ["--older-than is empty"]),
     "no prompt": (["start", ""], ["the prompt is empty"]),
     "eleven years": (["start", "--timeout", "3.5e8", "x"], ["more than ten years"]),
+    "no number of seconds, and nothing to wait for": (
+        ["status", "-A", "--wait", "--timeout", "soon"],
+        ["--timeout: 'soon'"],
+    ),
     "less than none": (["ls", "--limit", "-1"], ["--limit '-1'", "0 or more"]),
     "a prompt like an option": (
         ["send", "x", "-x"],

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 
-from runner import config
-from runner.cli import shown
+from runner.cli import options, shown
 from runner.errors import RunnerError, TooLateError, UsageError
 from runner.model import TaskState
 from runner.service import status
@@ -47,9 +46,12 @@ def arguments(parser: ArgumentParser) -> None:
 def main(found: Namespace, house: House) -> int:
     """Tell how tasks are, after waiting for them if that is asked for."""
     _check(found)
+    # Also when there is nobody to wait for, as there may be next time.
+    patience = options.seconds(found.timeout, "--timeout", default=None)
     rows, awaited = _selected(found, house)
     marks = status.mark([row.session_id for row in rows], house.ledger)
-    done, late = _wait(found, [each for each in awaited if each in marks], house)
+    awaited = [each for each in awaited if each in marks]
+    done, late = _wait(found, awaited, patience, house)
     reports = [report for row in rows if (report := _report(row, house)) is not None]
     if found.json:
         value = reports[0] if found.one and reports else reports
@@ -116,18 +118,18 @@ def _selected(found: Namespace, house: House) -> tuple[list[Row], list[str]]:
 
 
 def _wait(
-    found: Namespace, ids: list[str], house: House
+    found: Namespace, ids: list[str], patience: float | None, house: House
 ) -> tuple[list[str], TooLateError | None]:
     """Wait if that is asked for; return the tasks whose success counts."""
     if not (found.wait or found.wait_any) or not ids:
         return [], None
-    timeout = None
-    if found.timeout is not None:
-        timeout = config.seconds(found.timeout, "--timeout")
-    for_any = found.wait_any
     try:
         done = status.wait(
-            ids, house.ledger, house.settings, for_any=for_any, timeout=timeout
+            ids,
+            house.ledger,
+            house.settings,
+            for_any=found.wait_any,
+            timeout=patience,
         )
     except TooLateError as error:
         # How they are by now is told all the same.
