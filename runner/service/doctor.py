@@ -215,8 +215,17 @@ def _is_trusted(repo: Path, settings: Config) -> bool:
 
 
 def _sandbox(request: Request, found: str, settings: Config) -> Iterator[Check]:
-    if request.codex.sandbox == "danger-full-access":
+    mode = request.codex.sandbox
+    if mode == "danger-full-access":
         yield Check(name="sandbox", is_good=True, detail="none is asked for")
+        return
+    if mode is not None and not _knows(found, mode, settings):
+        yield Check(
+            name="sandbox",
+            is_good=False,
+            detail=f"Codex knows no sandbox {mode!r}",
+            mend="name one of those that `codex exec --help` lists",
+        )
         return
     ran = process.capture(
         [found, "sandbox", "--", "echo", "works"], settings.environment, _ASK_SECONDS
@@ -231,6 +240,12 @@ def _sandbox(request: Request, found: str, settings: Config) -> Iterator[Check]:
         else "allow unprivileged user namespaces, or pass --sandbox danger-full-access"
         " where the machine itself is the sandbox",
     )
+
+
+def _knows(found: str, mode: str, settings: Config) -> bool:
+    """Tell whether Codex takes a sandbox mode: with --help it does nothing else."""
+    asked = [found, "exec", f"--sandbox={mode}", "--help"]
+    return process.capture(asked, settings.environment, _ASK_SECONDS) is not None
 
 
 def _state(settings: Config) -> Iterator[Check]:

@@ -41,6 +41,15 @@ def test_the_sandbox_helper_is_tried(codex: RealTasks) -> None:
     assert sandbox["is_good"] or "user namespaces" in sandbox["mend"]
 
 
+def test_a_sandbox_that_codex_does_not_know_is_told(codex: RealTasks) -> None:
+    ended = codex("--sandbox", "workspace-wirte", "--doctor", "--json")
+
+    sandbox = checks_of(ended)["sandbox"]
+    assert bad(ended) == ["sandbox"]
+    assert "workspace-wirte" in sandbox["detail"]
+    assert "codex exec --help" in sandbox["mend"]
+
+
 @pytest.mark.parametrize("name", ["no-such-codex", "/bin/true", "README.md"])
 def test_a_codex_that_is_none_is_told(codex: RealTasks, name: str) -> None:
     ended = codex("--codex-bin", name, "--doctor")
