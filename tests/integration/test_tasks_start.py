@@ -211,6 +211,31 @@ def test_a_signal_that_comes_before_the_supervisor_listens_is_not_lost(
     wait_until(lambda: the_one(sessions)["outcome"] == "interrupted")
 
 
+def test_a_session_that_gets_its_name_while_it_is_ended_is_not_said_to_have_ended(
+    sessions: Sessions, codex: StandIn, tmp_path: Path, go: Path
+) -> None:
+    listens = tmp_path / "listens"
+    codex.plays(
+        script.ignore("TERM"),
+        script.on_signal("INT", *script.begin(), script.wait_for(go), script.leave(1)),
+        script.write(listens, "now"),
+        script.hang(),
+        thread=script.FRESH,
+    )
+    begun = sessions.begin(*sessions.starting("Begin."))
+    wait_until(listens.exists)
+
+    begun.send(signal.SIGINT)
+    ended = begun.wait()
+
+    (session,) = sessions.listed().values()
+    assert (ended.code, ended.stdout) == (130, "")
+    assert session["state"] == "RUNNING"
+    assert f"task {session['id']} is being ended" in ended.stderr
+    go.touch()
+    wait_until(lambda: the_one(sessions)["outcome"] == "interrupted")
+
+
 def test_a_signal_after_the_id_is_out_does_not_disturb_the_session(
     sessions: Sessions, codex: StandIn, go: Path
 ) -> None:

@@ -100,7 +100,7 @@ def main(found: Namespace, house: House) -> int:
             return EXIT_SIGNAL_BASE + told[0]
     if told:
         # It has got its name while it was being ended.
-        render.note(f"task {session} has been ended")
+        render.note(f"task {session} is being ended")
         return EXIT_SIGNAL_BASE + told[0]
     _tell(session, house)
     return 0
