@@ -105,7 +105,8 @@ def complete_views(ledger: Ledger, files: SessionFiles, key: str) -> None:
     """Bring the files of an older tool's directory up to ours, and make them private.
 
     What would be another's in our hands is kept beside under the name that it had and
-    `.imported`: a record without runs, and a log that is none of events.
+    `.imported`: a record without runs, and a log that is none of events. The process
+    that it names is gone, or nothing would be taken in.
 
     Raises:
         RunnerFault: the disk or the index refuses.
@@ -113,6 +114,7 @@ def complete_views(ledger: Ledger, files: SessionFiles, key: str) -> None:
     told = artifacts.read_json(files.json)
     if not (isinstance(told, dict) and isinstance(told.get("runs"), list)):
         _keep(files.json)
+        artifacts.remove([files.pid])
         if not files.result.exists():
             _write_result(ledger, files, key)
         chronicle.write_json(ledger, files)

@@ -487,6 +487,20 @@ def test_what_was_taken_in_where_it_lies_is_private(house: House, old: Old) -> N
     assert stranger.stat().st_mode & 0o777 == 0o644
 
 
+def test_a_process_that_is_gone_is_not_named_any_more_where_it_was_taken_in(
+    house: House, old: Old
+) -> None:
+    house.state_home.mkdir(mode=0o700)
+    begun = lines(asked("try"), *turn(DIED, None, 0))
+    directory = old.task(house.state_home, DIED, begun, state="RUNNING")
+    (directory / "task.pid").write_text("2147483647")
+
+    house("import")
+
+    assert not (directory / "task.pid").exists()
+    assert house("verify").stdout == ""
+
+
 def test_a_transcript_in_our_own_directory_becomes_a_log_of_events(
     house: House, old: Old
 ) -> None:
