@@ -117,7 +117,8 @@ def stop_session(session_id: str, ledger: Ledger, settings: Config) -> Stopped:
         # Codex may have named it since.
         session_id=row.session_id if row is not None else session_id,
         runs=tuple(each for each in ordered if not _has_succeeded(each, ledger)),
-        skipped=len(skipped),
+        # As everywhere: a quit is no prompt that was lost.
+        skipped=sum(not mail.is_quit for mail in skipped),
     )
 
 
