@@ -94,8 +94,8 @@ def _block(report: Mapping[str, object], time_format: str) -> Iterator[str]:
         yield f"PID: {report['pid']}"
     if report["queue"]:
         yield f"Queue: {report['queue']} waiting{_held(report, time_format)}"
-    if report["skipped"]:
-        yield f"Skipped: {report['skipped']} prompts were never delivered"
+    if isinstance(skipped := report["skipped"], int) and skipped:
+        yield f"Skipped: {count(skipped, 'prompt')}, never delivered"
     yield f"Usage: {_usage(report)}"
     yield from _text("Last Prompt", report["last_prompt"])
     yield from _text("Last Result", report["last_result"])

@@ -156,6 +156,7 @@ def test_a_run_that_is_at_work_is_named_as_not_counted(task: Tasks, cli: Cli) ->
 
     assert done.returncode == 0
     assert "1 run is still at work, and not counted yet" in done.stderr
+    assert "No runs on record" not in done.stderr
     begun.send(2)
     wait_until(lambda: files.is_finished, what="the end")
     begun.wait()

@@ -544,5 +544,14 @@ def test_people_get_one_line_for_each_difference(two: House) -> None:
     assert "2 tasks, 2 runs: 2 differences, 1 of them mended" in mended.stderr
 
 
+def test_one_of_a_kind_is_not_said_to_be_several(house: House) -> None:
+    house.start()
+    (house.directory() / "task.json").unlink()
+
+    found = house.cli("verify", command="codex_tasks")
+
+    assert "1 task, 1 run: 1 difference, 0 of them mended" in found.stderr
+
+
 def test_nothing_at_all_agrees(house: House) -> None:
     assert house.verify() == {"ok": True, "differences": []}

@@ -23,6 +23,12 @@ REPORT = {
 }
 
 
+def test_one_of_a_kind_is_not_several() -> None:
+    one = shown.blocks([{**REPORT, "queue_held": None, "skipped": 1}], "human")
+
+    assert "Skipped: 1 prompt, never delivered" in one
+
+
 def queue(held: str, time_format: str) -> str:
     lines = shown.blocks([{**REPORT, "queue_held": held}], time_format)
     return next(line for line in lines if line.startswith("Queue: "))

@@ -51,10 +51,10 @@ def main(found: Namespace, house: House) -> int:
         house.note(f"{runs} still at work, and not counted yet")
     if found.json:
         house.output.lines([json.dumps(_json(report), indent=2)])
-    elif report.total is None:
-        house.note("No runs on record" + (" since then." if since else "."))
-    else:
+    elif report.total is not None:
         _show(report, house)
+    elif not report.not_over:
+        house.note("No runs on record" + (" since then." if since else "."))
     return 0
 
 

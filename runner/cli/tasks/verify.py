@@ -6,6 +6,7 @@ import json
 
 from parsers.value import as_dict
 from runner.cli import render
+from runner.cli.shown import count
 from runner.service.verify import verify
 
 TYPE_CHECKING = False
@@ -56,9 +57,9 @@ def _line(difference: Difference) -> str:
 
 
 def _counts(report: Report) -> str:
-    looked_at = f"{report.sessions} tasks, {report.runs} runs"
-    found = len(report.differences)
-    if not found:
+    looked_at = f"{count(report.sessions, 'task')}, {count(report.runs, 'run')}"
+    if not report.differences:
         return f"{looked_at}: index and files agree"
     mended = sum(difference.mended for difference in report.differences)
-    return f"{looked_at}: {found} differences, {mended} of them mended"
+    found = count(len(report.differences), "difference")
+    return f"{looked_at}: {found}, {mended} of them mended"
