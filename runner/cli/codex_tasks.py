@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from runner.cli.door import Parser, enter, leave
+from runner.cli.door import Parser, enter, leave, meant
 from runner.cli.house import House
 from runner.cli.tasks import COMMANDS, module_of
 from runner.errors import UsageError
@@ -43,7 +43,8 @@ def _command(words: list[str], settings: Config) -> int:
         code: int = module.main(found, House(settings))
         return code
     if words and not words[0].startswith("-"):
-        message = f"no command {words[0]!r} (codex-tasks --help lists them)"
+        hint = meant(words[0], {each: each for each in COMMANDS})
+        message = f"no command {words[0]!r} ({hint}codex-tasks --help lists them)"
         raise UsageError(message)
     whole_parser().parse_args(words)
     message = "a command is needed (codex-tasks --help lists them)"

@@ -16,7 +16,7 @@ from runner.version import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import NoReturn
 
     from runner.config import Config
@@ -63,8 +63,20 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
 
-    def error(self, message: str) -> NoReturn:
-        hint = f"{self.prog} --help lists what there is"
+    def parse_args(  # type: ignore[override]  # of its overloads one is used
+        self, args: Sequence[str], namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        found, rest = self.parse_known_args(args, namespace)
+        if rest:
+            # What was meant as the value of a misspelt option is not what is wrong.
+            options = [each for each in rest if each[:2] == "--" != each]
+            known = {each.lstrip("-"): each for each in self._option_string_actions}
+            near = meant(options[0].lstrip("-"), known) if options else ""
+            self.error(f"unrecognized arguments: {' '.join(options or rest)}", near)
+        return found
+
+    def error(self, message: str, near: str = "") -> NoReturn:
+        hint = f"{near}{self.prog} --help lists what there is"
         if message.endswith("expected one argument"):
             hint = "a value that starts with - is given as --option=VALUE"
         elif message.startswith(_MISSING) and not message.startswith(f"{_MISSING}-"):
@@ -105,6 +117,19 @@ class Parser(argparse.ArgumentParser):
                 help="print a completion script for bash, zsh or tcsh",
             )
         add("--version", action="version", version=f"{self.prog} {VERSION}")
+
+
+def meant(word: str, known: Mapping[str, str]) -> str:
+    """Say what somebody may have meant by a word, in front of another hint.
+
+    Args:
+        word: what is not known.
+        known: words that are like it when it is misspelt, and how they are written.
+    """
+    import difflib  # noqa: PLC0415 - for a mistake alone
+
+    near = difflib.get_close_matches(word.partition("=")[0], known, n=2)
+    return f"did you mean {' or '.join(known[each] for each in near)}? " if near else ""
 
 
 class _PrintCompletion(argparse.Action):

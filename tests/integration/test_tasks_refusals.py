@@ -70,6 +70,17 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
         ["--config-file .", "is a directory"],
     ),
     "an image that is not there": (["start", "--image", "no", "x"], ["no such file"]),
+    "a command with two letters the wrong way round": (
+        ["sttaus", "x"],
+        ["no command 'sttaus'", "did you mean status?"],
+    ),
+    "a command that could be two": (["stat"], ["did you mean start or status?"]),
+    "a command like no other": (["frobnicate"], ["(codex-tasks --help lists them)"]),
+    "an option with two letters the wrong way round": (
+        ["start", "--sandbxo", "read-only", "x"],
+        ["unrecognized arguments: --sandbxo (did you mean --sandbox?"],
+    ),
+    "a word too many": (["start", "x", "y"], ["unrecognized arguments: y (codex"]),
     "an option that is none": (["ls", f"--{STRANGE}"], [r"--dupe\x1b[31m\u202e"]),
 }
 
