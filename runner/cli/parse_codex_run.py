@@ -145,7 +145,7 @@ def _show(found: list[dict[str, object]], wanted: str) -> None:
         whole = [name for name in _COLUMNS if name != "task"]
         cells = zip(*map(_cells, found), strict=True)
         columns = dict(zip(_COLUMNS, cells, strict=True))
-        shown.table([columns], whole, right=_FIGURES)
+        output.text(shown.table([columns], whole, right=_FIGURES))
     else:
         output.lines(render.summary_line(each) for each in found)
 

@@ -165,8 +165,8 @@ def aligned(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[s
 
 def table(
     tables: Sequence[Columns], whole: Collection[str], right: Collection[str] = ()
-) -> None:
-    """Show the first of some tables that the terminal is wide enough for.
+) -> str:
+    """Draw the first of some tables that the terminal is wide enough for.
 
     Args:
         tables: headings and their cells as plain text, with less and less in them; the
@@ -193,7 +193,10 @@ def table(
                 for cell in row
             )
         )
-    console.print(made)
+    # Not printed by the console: it writes in the locale's letters, or not at all.
+    with console.capture() as drawn:
+        console.print(made)
+    return drawn.get()
 
 
 def _least_width(columns: Columns, whole: Collection[str]) -> int:

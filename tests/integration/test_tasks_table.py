@@ -57,3 +57,10 @@ def test_the_beginning_of_an_id_still_names_its_task(
         assert len([run for run in made if run.key.startswith(begun)]) == 1
     said = cli("status", "--json", lines[0].split()[0], command="codex_tasks")
     assert said.returncode == 0
+
+
+@pytest.mark.usefixtures("made")
+def test_a_locale_without_such_letters_is_no_matter(cli: Cli) -> None:
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+    assert on_screen(cli, 80, "ls", **ascii_only) == on_screen(cli, 80, "ls")

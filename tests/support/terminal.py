@@ -75,10 +75,10 @@ def terminal() -> Iterator[Terminal]:
         os.close(screen)
 
 
-def on_screen(cli: Cli, columns: int, *words: str) -> list[str]:
+def on_screen(cli: Cli, columns: int, *words: str, **more: str) -> list[str]:
     """Show what `codex-tasks` draws on a terminal of this width, less colours."""
     with terminal() as opened:
-        env = {**cli.env(), "COLUMNS": str(columns), "TERM": "xterm-256color"}
+        env = {**cli.env(), "COLUMNS": str(columns), "TERM": "xterm-256color", **more}
         process = opened.start(cli.argv(*words, command="codex_tasks"), env)
         shown = ""
         while process.poll() is None:

@@ -63,7 +63,7 @@ def main(found: Namespace, house: House) -> int:
     elif not listed:
         house.output.lines(["No tasks found."])
     elif render.is_terminal():
-        shown.table(_tables(listed, found.time_format), _WHOLE)
+        house.output.text(shown.table(_tables(listed, found.time_format), _WHOLE))
     else:
         house.output.lines(shown.aligned(_COLUMNS, _rows(listed, found.time_format)))
     return 0
