@@ -32,7 +32,9 @@ def find(text: str, ledger: Ledger) -> Row:
     exact = ledger.sessions.of(uuids.uuid(wanted) or wanted)
     if exact is not None:
         return exact
-    found = {row.session_id: row for row in ledger.sessions.titled(wanted)}
+    # A title was made one line when it was given; another tool's was not.
+    titles = {wanted, " ".join(wanted.split())}
+    found = {row.session_id: row for t in titles for row in ledger.sessions.titled(t)}
     if _PREFIX.fullmatch(prefix := wanted.lower()):
         found |= {row.session_id: row for row in ledger.sessions.starting_with(prefix)}
     if len(found) == 1:

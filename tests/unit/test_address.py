@@ -39,6 +39,19 @@ def test_every_way_of_naming_a_task_finds_it(ledger: Ledger, text: str) -> None:
     assert address.find(text, ledger).session_id == FIRST
 
 
+@pytest.mark.parametrize("text", ["fix\tthe  tests", "fix\nthe tests\n"])
+def test_a_title_is_found_as_it_was_given_before_it_became_one_line(
+    ledger: Ledger, text: str
+) -> None:
+    assert address.find(text, ledger).session_id == FIRST
+
+
+def test_a_title_of_another_tool_keeps_its_spaces(ledger: Ledger) -> None:
+    ledger.sessions.set_title(FIRST, "two  spaces")
+
+    assert address.find("two  spaces", ledger).session_id == FIRST
+
+
 def test_what_fits_several_lists_them(ledger: Ledger) -> None:
     with pytest.raises(UsageError) as caught:
         address.find("01a1f000", ledger)
