@@ -249,7 +249,7 @@ def test_all_kinds_come_in_and_their_sources_stay(
         ["codex-tasks-fifo", "1 run", "and there"],
     ]
     assert done.stderr.count(DAMAGED) == 2
-    assert "imported 8 sessions (12 runs); 0 already on record; 2 unreadable" in (
+    assert "imported 8 sessions (12 runs); 0 already on record; 2 not taken in" in (
         done.stderr
     )
     listed = {each["id"]: each["state"] for each in house.json("ls", "-a")}
@@ -354,6 +354,7 @@ def test_a_rollout_that_is_being_written_is_left_until_it_has_ended(
     early = house("import", home, code=1)
 
     assert f"{path}: seems to be at work: import it when it has ended" in early.stderr
+    assert "0 already on record; 2 not taken in" in early.stderr
     assert house.json("ls", "-a") == []
     # Nobody has it open, and it has been quiet for long: it is taken for dead.
     os.utime(path, (0, 0))
@@ -390,7 +391,7 @@ def test_a_second_import_changes_nothing(
     done = house("import", *places, code=1)
 
     assert done.stdout == ""
-    assert "imported 0 sessions (0 runs); 8 already on record; 2 unreadable" in (
+    assert "imported 0 sessions (0 runs); 8 already on record; 2 not taken in" in (
         done.stderr
     )
     after = tree(house.state_home)

@@ -113,7 +113,7 @@ class _Report:
         self._house.note(
             f"{self._word} {sessions} ({_count(self._runs, 'run')});"
             f" {len(self.present)} already on record;"
-            f" {len(self.unreadable)} unreadable"
+            f" {len(self.unreadable)} not taken in"
         )
 
 
