@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from runner.loopback.reply import Responder
 
+_LAST_PORT = 65535
 RESPONDERS: dict[str, Responder] = {"scripted": scripted, "demo": demo}
 
 
@@ -52,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=sys.modules[scripted.__module__].__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--port", type=_port, default=0, help="0 takes a free one")
     parser.add_argument("--responder", choices=sorted(RESPONDERS), default="scripted")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="named in config.toml")
     parser.add_argument(
@@ -67,6 +68,14 @@ def _parser() -> argparse.ArgumentParser:
         help="end with the program that holds the other end of stdin",
     )
     return parser
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= _LAST_PORT:
+        message = f"{port} is no port: 0 to {_LAST_PORT}"
+        raise argparse.ArgumentTypeError(message)
+    return port
 
 
 def _announce(server: LoopbackServer, home: Path | None) -> None:

@@ -236,6 +236,17 @@ def test_a_program_that_cannot_serve_says_so(loopback: LoopbackServer) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("port", ["-1", "65536", "http"])
+def test_what_is_no_port_is_refused_by_name(port: str) -> None:
+    done = subprocess.run(
+        [*PROGRAM, f"--port={port}"], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 2
+    assert port in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
 def test_a_silent_client_does_not_hold_up_others(loopback: LoopbackServer) -> None:
     port = int(loopback.base_url.rpartition(":")[2].partition("/")[0])
     with socket.create_connection(("127.0.0.1", port)) as silent:
