@@ -12,7 +12,7 @@ import os
 import stat
 
 from parsers.value import Value
-from runner.errors import FileFault
+from runner.errors import FileFault, is_shortage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -349,10 +349,16 @@ def lock(path: Path) -> int | None:
 
 
 def is_locked(path: Path) -> bool:
-    """Tell whether some process holds the lock of this file."""
+    """Tell whether some process holds the lock of this file.
+
+    Raises:
+        FileFault: this process lacks what it takes to look.
+    """
     try:
         handle = open_regular(path)
-    except OSError:
+    except OSError as error:
+        if is_shortage(error):
+            raise FileFault("open the lock", path, error) from error
         return False
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -17,10 +17,22 @@ RunnerError
 
 from __future__ import annotations
 
+import errno
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import ClassVar
+
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+
+def is_shortage(error: OSError) -> bool:
+    """Tell whether whoever looked lacked a descriptor or memory to look with.
+
+    That says nothing of what was looked at, which must not be taken for gone.
+    """
+    return error.errno in _SHORTAGES
 
 
 class RunnerError(Exception):

@@ -1,15 +1,17 @@
 """Read the process table: name processes for good, find them, look at them.
 
-Linux is read from /proc; elsewhere psutil is asked.
+Linux is read from /proc; elsewhere psutil is asked. Whoever has no file descriptor or
+no memory left to look with learns nothing: that is a `FileFault`, and nobody is gone
+because of it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 
 from parsers.value import Value
+from runner.errors import FileFault, is_shortage
 from runner.model import ProcessId
 
 TYPE_CHECKING = False
@@ -37,12 +39,8 @@ class Row(Value):
 def boot_id() -> str:
     """Return what tells this boot of this machine from any other."""
     if _LINUX:
-        with (
-            contextlib.suppress(OSError),
-            open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file,
-        ):
-            return file.read().strip()
-        return "unknown"
+        found = _read("/proc/sys/kernel/random/boot_id")
+        return "unknown" if found is None else found.decode().strip()
     import psutil  # noqa: PLC0415 - only where there is no /proc
 
     return str(int(psutil.boot_time()))
@@ -172,12 +170,8 @@ def carriers(variable: str, value: str) -> list[ProcessId]:
 
 def carries(process: ProcessId, variable: str, value: str) -> bool:
     """Tell whether a process was started with this variable, set to this value."""
-    try:
-        with open(f"/proc/{process.pid}/environ", "rb") as file:
-            entries = file.read().split(b"\0")
-    except OSError:
-        return False
-    return f"{variable}={value}".encode() in entries
+    found = _read(f"/proc/{process.pid}/environ")
+    return found is not None and f"{variable}={value}".encode() in found.split(b"\0")
 
 
 def program_of(process: ProcessId) -> str:
@@ -220,7 +214,11 @@ def _table() -> list[Row]:
 
 def _pids() -> set[int]:
     if _LINUX:
-        return {int(name) for name in os.listdir("/proc") if name.isdecimal()}
+        try:
+            names = os.listdir("/proc")
+        except OSError as error:
+            raise FileFault("read", "/proc", error) from error
+        return {int(name) for name in names if name.isdecimal()}
     import psutil  # noqa: PLC0415 - only where there is no /proc
 
     return set(psutil.pids())
@@ -229,10 +227,8 @@ def _pids() -> set[int]:
 def _row(pid: int) -> Row | None:
     if not _LINUX:
         return _psutil_row(pid)
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            text = file.read()
-    except OSError:
+    text = _read(f"/proc/{pid}/stat")
+    if text is None:
         return None
     fields = text[text.rindex(b")") + 2 :].split()
     return Row(
@@ -241,6 +237,21 @@ def _row(pid: int) -> Row | None:
         start_time=int(fields[_STAT_START]),
         has_ended=fields[_STAT_STATE].decode() in _GONE,
     )
+
+
+def _read(path: str) -> bytes | None:
+    """Read a file of /proc whole; None when what it tells of is not there.
+
+    Raises:
+        FileFault: this process lacks what it takes to look.
+    """
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        if is_shortage(error):
+            raise FileFault("read", path, error) from error
+        return None
 
 
 def _psutil_row(pid: int) -> Row | None:

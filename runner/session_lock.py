@@ -49,7 +49,8 @@ def take(
     """Try to become the one writer of a session.
 
     Raises:
-        FileFault: the lock file cannot be made.
+        FileFault: the lock file cannot be made, or nobody can look who works on it.
+        LedgerFault: the index cannot be read.
     """
     directory = state_home / "locks"
     artifacts.make_directory(directory)
@@ -58,14 +59,18 @@ def take(
     if descriptor is None:
         return Busy(_holder(path))
     try:
-        unfinished = ledger.unfinished_of(session_id)
+        orphans = (
+            other.run_id
+            for other in ledger.unfinished_of(session_id)
+            if other.run_id != run_id and liveness.is_orphaned(other)
+        )
+        orphan = next(orphans, None)
     except RunnerError:
         os.close(descriptor)
         raise
-    for other in unfinished:
-        if other.run_id != run_id and liveness.is_orphaned(other):
-            os.close(descriptor)
-            return Busy(other.run_id)
+    if orphan is not None:
+        os.close(descriptor)
+        return Busy(orphan)
     held = Held(descriptor)
     inscribe(held, run_id)
     return held

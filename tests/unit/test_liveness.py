@@ -1,12 +1,15 @@
 """Who keeps a run alive is a question to the kernel, about its own files first."""
 
+import errno
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from support.runs import run
 
 from runner import artifacts, proctable, record
+from runner.errors import FileFault
 from runner.liveness import Life, life_of
 from runner.model import Launching, Prepared, Run
 
@@ -31,6 +34,21 @@ def test_a_run_whose_file_is_locked_is_in_charge_of_somebody(handed_over: Run) -
 
     assert life_of(handed_over) is Life.SUPERVISOR
     os.close(guard)
+
+
+def test_who_has_no_descriptor_left_to_look_with_declares_no_run_dead(
+    handed_over: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = record.files_of(handed_over.spec).events
+    artifacts.create(events, b"")
+
+    def refuse(*_: object) -> NoReturn:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(artifacts, "open_regular", refuse)
+
+    with pytest.raises(FileFault, match=str(events)):
+        life_of(handed_over)
 
 
 @pytest.mark.parametrize("state", [Prepared, Launching])

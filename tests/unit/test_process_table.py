@@ -1,11 +1,14 @@
 """Nobody slips through a table that is read while processes come and go."""
 
+import errno
+import os
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import pytest
 
 from runner import proctable
+from runner.errors import FileFault
 from runner.proctable import Row
 
 T = TypeVar("T")
@@ -76,3 +79,31 @@ def test_a_child_whose_parent_goes_while_they_are_read_is_found(
     )
 
     assert below_root(monkeypatch, kernel) == [MIDDLE]
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_who_cannot_look_takes_nobody_for_gone(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    here = proctable.this_process()
+
+    def refuse(*_: object) -> NoReturn:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(proctable, "open", refuse, raising=False)
+
+    with pytest.raises(FileFault, match=os.strerror(number)):
+        proctable.is_alive(here)
+    with pytest.raises(FileFault, match=os.strerror(number)):
+        proctable.exists(here.pid)
+
+
+def test_who_may_not_look_at_a_process_does_not_see_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise PermissionError
+
+    monkeypatch.setattr(proctable, "open", refuse, raising=False)
+
+    assert not proctable.exists(os.getpid())
