@@ -81,22 +81,31 @@ class Attendance:
     def attend(self, codex: int, inbox: process.SignalInbox) -> Exit:
         """Return when Codex has ended, by itself or by us."""
         self._codex = codex
-        while not self._is_over():
-            for number in inbox.wait(self._pace()):
-                is_order = number == STOP_ORDER
-                self._end(Cause.ORDER if is_order else Cause.SIGNAL, number)
-            self._reap()
-            self._read()
-            self._notifier.end_late_ones()
-            if self._ladder is None and self._status is None:
-                self._family.look()
-                if limit := self._patience.exceeded(self._watch.digest):
-                    self._end(*limit)
+        while not self._kept_up(self._is_over):
+            self._kept_up(lambda: self._hear(inbox))
+            self._kept_up(self._reap)
+            self._kept_up(self._read)
+            self._kept_up(self._notifier.end_late_ones)
+            self._kept_up(self._limit)
         # The ladder may have seen that all are gone before their status was taken.
-        self._reap()
-        for written in self._watch.finish():
-            self._write(written)
+        self._kept_up(self._reap)
+        self._kept_up(self._read_rest)
         return self._exit()
+
+    def _kept_up(self, step: Callable[[], bool | None]) -> bool:
+        """Take a step; tell what it tells, False when it could not be taken.
+
+        Nobody else hears the signals of this run and enforces its limits: whatever the
+        machine refuses (a descriptor, memory), the other steps are taken all the same
+        and this one is tried again.
+        """
+        try:
+            return bool(step())
+        except Exception as error:  # noqa: BLE001 - a bug in a view must not cost them either
+            self._keeper.warn(
+                f"Codex could not be attended: {str(error) or repr(error)}"
+            )
+            return False
 
     @property
     def answer(self) -> str | None:
@@ -116,16 +125,32 @@ class Attendance:
 
     def leftovers(self) -> list[dict[str, object]]:
         """Name what Codex has left running: pid and short name of each process."""
+        left: list[ProcessId] = []
+        self._kept_up(lambda: left.extend(self._lingering()))
+        return [{"pid": m.pid, "name": proctable.name_of(m)} for m in left]
+
+    def _lingering(self) -> list[ProcessId]:
         deadline = clock.monotonic() + _LINGER_SECONDS
         while (members := self._members()) and clock.monotonic() < deadline:
             clock.sleep(_LINGER_PACE_SECONDS)
             self._reap()
-        return [{"pid": m.pid, "name": proctable.name_of(m)} for m in members]
+        return members
+
+    def _hear(self, inbox: process.SignalInbox) -> None:
+        for number in inbox.wait(self._pace()):
+            is_order = number == STOP_ORDER
+            self._end(Cause.ORDER if is_order else Cause.SIGNAL, number)
 
     def _is_over(self) -> bool:
         if self._ladder is not None:
             return self._ladder.step()
         return self._status is not None
+
+    def _limit(self) -> None:
+        if self._ladder is None and self._status is None:
+            self._family.look()
+            if limit := self._patience.exceeded(self._watch.digest):
+                self._end(*limit)
 
     def _end(self, cause: Cause, value: float) -> None:
         if self._ladder is None:
@@ -186,6 +211,10 @@ class Attendance:
         thread_id = self._watch.digest.thread_id
         if thread_id is not None and not self._is_announced:
             self._is_announced = self._on_session(thread_id)
+
+    def _read_rest(self) -> None:
+        for written in self._watch.finish():
+            self._write(written)
 
     def _write(self, written: Written) -> None:
         self._chronicle.wrote(self._keeper.run, written.lines)

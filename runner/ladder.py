@@ -8,9 +8,11 @@ because every orphan is adopted by the supervisor.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 
 from runner import clock, process
+from runner.errors import RunnerError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,8 +45,10 @@ class Ladder:
         self._members = members
         self._began = clock.monotonic()
         self._told: set[ProcessId] = set()
-        if (first := codex()) is not None:
-            process.send(first, signal.SIGINT)
+        # Who cannot be named or reached now is told TERM with all others.
+        with contextlib.suppress(OSError, RunnerError):
+            if (first := codex()) is not None:
+                process.send(first, signal.SIGINT)
 
     def step(self) -> bool:
         """Send what is due; tell whether nothing is left, or nothing can be done."""

@@ -77,13 +77,19 @@ class Tail:
         handle = self.open()
         if os.fstat(handle).st_size < self._offset:
             self._begin_anew(handle)
-        for _ in range(_CHUNKS_AT_ONCE):
-            data = os.read(handle, _CHUNK)
-            self.has_more = bool(data)
-            if not data:
-                return
-            self._offset += len(data)
-            yield from self._buffer.feed(data)
+        try:
+            for _ in range(_CHUNKS_AT_ONCE):
+                data = os.read(handle, _CHUNK)
+                self.has_more = bool(data)
+                if not data:
+                    return
+                self._offset += len(data)
+                yield from self._buffer.feed(data)
+        except MemoryError:
+            # The beginning of a line that is too long is given up: its rest, and what
+            # comes behind it, can be read then.
+            self._buffer = LineBuffer()
+            raise
 
     def _begin_anew(self, handle: int) -> None:
         """Go back to the beginning: somebody has emptied the file."""
@@ -160,10 +166,11 @@ class Watch:
 
     def read(self) -> Written:
         """Return what has been written since the last call."""
-        events, errors = list(self._events.lines()), list(self._stderr.lines())
-        for line in events:
+        events: list[bytes] = []
+        for line in self._events.lines():
             self.digest.feed(line)
-        return _written(events, errors)
+            events.append(line)
+        return _written(events, list(self._stderr.lines()))
 
     def finish(self) -> Iterator[Written]:
         """Yield the rest, unfinished last lines included."""

@@ -1,7 +1,9 @@
 """The transcript holds all that Codex has written, whatever the size of a line."""
 
 import json
+import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from support.runs import SESSION, spec
@@ -78,3 +80,28 @@ def test_what_comes_after_a_file_was_emptied_is_read_from_its_beginning(
     assert ANSWER in text
     assert "unreadable" not in text
     assert watch.digest.warnings == {}
+
+
+def test_what_was_read_of_a_line_that_does_not_fit_into_memory_is_given_up(
+    files: RunFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = item(1, "agent_message", text=ANSWER)
+    files.events.write_text(line("thread.started", thread_id=SESSION) + "a huge ")
+    watch = Watch(files)
+    watch.read()
+
+    def refuse(*_: object) -> NoReturn:
+        raise MemoryError
+
+    monkeypatch.setattr(os, "read", refuse)
+    with pytest.raises(MemoryError):
+        watch.read()
+    monkeypatch.undo()
+    with files.events.open("a") as stream:
+        stream.write("line\n" + answer)
+
+    text = watch.read().text
+    assert "a huge" not in text
+    assert ANSWER in text
+    assert watch.digest.thread_id == SESSION
+    assert watch.digest.final_message == ANSWER
