@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-from runner import artifacts, block, process, record
+from runner import artifacts, block, clock, process, record
 from runner.cli import render
 from runner.errors import RunnerFault
+from runner.liveness import Life, life_of
 from runner.model import Finished
 from runner.orders import STOP_SIGNALS
 from runner.service import follow
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from runner.cli.render import Output
     from runner.config import Config
     from runner.launching import Started
+    from runner.model import Run
     from runner.store.ledger import Ledger
 
 
@@ -46,8 +48,7 @@ class Watcher:
             if isinstance(piece, follow.Launched):
                 return 0
             render.note(piece.text)
-        run = settle(self._ledger.find(self._run_id), self._ledger, self._settings)
-        return self._end() if run.is_finished else 0
+        return self._end() if self._settled().is_finished else 0
 
     def followed(self, interrupt: process.SparedInterrupt) -> int:
         """Show the run as it happens, then the block, and return its exit code."""
@@ -63,8 +64,26 @@ class Watcher:
                 render.note(piece.text)
         return self._end()
 
+    def _settled(self) -> Run:
+        """Return the run as it is; of a full disk the index may lack its verdict.
+
+        Its supervisor, which has told of the end, keeps it alive until it is gone
+        itself: then the files of the run tell.
+        """
+        run = self._look()
+        if run.is_finished:
+            return run
+        for each in follow.until_closed(self._listener):
+            render.note(each.text)
+        while life_of(run) is Life.SUPERVISOR:
+            clock.sleep(follow.PACE_SECONDS)
+        return self._look()
+
+    def _look(self) -> Run:
+        return settle(self._ledger.find(self._run_id), self._ledger, self._settings)
+
     def _end(self) -> int:
-        run = settle(self._ledger.find(self._run_id), self._ledger, self._settings)
+        run = self._settled()
         if not isinstance(run.state, Finished):
             message = f"run {run.run_id} has no verdict: its record cannot be written"
             raise RunnerFault(message)
