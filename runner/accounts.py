@@ -129,7 +129,11 @@ def read_events(path: Path) -> Facts:
 
 
 def keep(
-    run: Run, ledger: Ledger, settings: Config, until: datetime | None = None
+    run: Run,
+    ledger: Ledger,
+    settings: Config,
+    until: datetime | None = None,
+    seen: Facts | None = None,
 ) -> Accounts:
     """Work out the accounts of a run that Codex was started for.
 
@@ -139,12 +143,16 @@ def keep(
         settings: for Codex's home and the prices.
         until: when it was over, for one that is judged later: its session may have
             been carried on by somebody who keeps no ledger.
+        seen: what its events said to somebody who had them open, for when they are
+            gone.
     """
     settings = config.at_codex_home(settings, run.spec.codex_home)
     try:
         facts = read_events(record.files_of(run.spec).events)
     except OSError as error:
-        facts = Facts(kind="empty", warnings={f"events: {error.strerror}": 1})
+        known = seen or Facts(kind="empty")
+        warnings = {**known.warnings, f"events: {error.strerror}": 1}
+        facts = replace(known, warnings=warnings)
     is_asked_for = facts.session_id in {None, run.spec.resume_session}
     resumed_at = run.rollout_offset if is_asked_for else None
     share = Share(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from parsers.facts import facts_of_digest
 from runner import artifacts, clock, liveness, process, proctable, record
 from runner.config import HOOK_MARKER
 from runner.errors import FileFault
@@ -21,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from parsers.facts import Facts
     from runner.artifacts import RunFiles
     from runner.chronicle import Chronicle
     from runner.config import Config
@@ -111,6 +113,11 @@ class Attendance:
     def answer(self) -> str | None:
         """Return the last thing that Codex has said."""
         return self._watch.digest.final_message
+
+    @property
+    def seen(self) -> Facts:
+        """Return what Codex has said, also in a file that has been removed since."""
+        return facts_of_digest(self._watch.digest)
 
     @property
     def _files(self) -> RunFiles:

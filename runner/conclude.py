@@ -32,11 +32,13 @@ if TYPE_CHECKING:
 class Closing(Value):
     """Hold how a run came to its end, as far as somebody was there to see it.
 
-    `warnings` are what went wrong beside it; `is_late` says that a reader closes it.
+    `seen` is what the events said to whoever attended Codex, `warnings` are what went
+    wrong beside it; `is_late` says that a reader closes it.
     """
 
     at: datetime
     exit: Exit
+    seen: Facts | None = None
     left_running: Sequence[dict[str, object]] = ()
     warnings: Sequence[str] = ()
     is_late: bool = False
@@ -60,8 +62,7 @@ def conclude(
     if run.spec.mode is Mode.RESUME:
         # A rollout names the version that opened its thread, not those that went on.
         run = replace(run, codex_version=version_of(run.spec.codex.bin, settings))
-    until = closing.at + AFTERMATH if closing.is_late else None
-    kept = _accounts(run, ledger, settings, until)
+    kept = _accounts(run, closing, ledger, settings)
     verdict = judge(accounts.evidence_of(run, closing.exit, kept))
     version = run.codex_version or kept.codex_version
     named = replace(
@@ -111,16 +112,15 @@ def _may_have_begun(run: Run) -> bool:
     return _last_write(files.events, files.stderr) is not None
 
 
-def _accounts(
-    run: Run, ledger: Ledger, settings: Config, until: datetime | None
-) -> Accounts:
+def _accounts(run: Run, closing: Closing, ledger: Ledger, settings: Config) -> Accounts:
+    until = closing.at + AFTERMATH if closing.is_late else None
     try:
-        return accounts.keep(run, ledger, settings, until)
+        return accounts.keep(run, ledger, settings, until, closing.seen)
     except Exception:  # noqa: BLE001 - a bug in counting must not cost the verdict
         import traceback  # noqa: PLC0415 - a rare end
 
         fault = " ".join(traceback.format_exc(limit=-1).split())
-        kept = accounts.unknown("the accounts failed", _facts(run))
+        kept = accounts.unknown("the accounts failed", closing.seen or _facts(run))
         return replace(kept, faults=(fault,))
 
 

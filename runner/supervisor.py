@@ -124,7 +124,11 @@ def _attend(
     at = clock.now()
     left = attendance.leftovers()
     closing = conclude.Closing(
-        at=at, exit=ended, left_running=left, warnings=keeper.warnings
+        at=at,
+        exit=ended,
+        seen=attendance.seen,
+        left_running=left,
+        warnings=keeper.warnings,
     )
     run = conclude.conclude(keeper.run, closing, keeper.ledger, settings, keeper.warn)
     chronicle.ended(run, attendance.answer)
