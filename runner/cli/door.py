@@ -164,16 +164,24 @@ def enter(command: Callable[[Config], int]) -> int:
         render.note(str(error))
         return error.exit_code
     except OSError as error:
-        if _is_nowhere(error):
-            render.note("the current directory is gone: change to one that exists")
-            return UsageError.exit_code
-        # What no module has a better word for: a name that is too long, a right
-        # that is missing on the way to a directory.
-        place = f"{os.fsdecode(error.filename)}: " if error.filename else ""
-        render.note(f"{place}{error.strerror or error}")
+        return _refused(error)
+    except (ImportError, MemoryError) as error:
+        # Libraries too are mapped when they are needed, if there is room.
+        render.note(str(error) or "there is not enough memory")
         return 1
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+
+
+def _refused(error: OSError) -> int:
+    if _is_nowhere(error):
+        render.note("the current directory is gone: change to one that exists")
+        return UsageError.exit_code
+    # What no module has a better word for: a name that is too long, a right that is
+    # missing on the way to a directory.
+    place = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+    render.note(f"{place}{error.strerror or error}")
+    return 1
 
 
 def _is_nowhere(error: OSError) -> bool:

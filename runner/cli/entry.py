@@ -33,9 +33,12 @@ def _be(module: str) -> NoReturn:
     is_heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if is_heard:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: TID251 - nothing is loaded
-    __import__(module)
-    from runner.cli.door import leave  # noqa: PLC0415 - it is a part of the loading
-
+    try:
+        __import__(module)
+        from runner.cli.door import leave  # noqa: PLC0415 - it is a part of the loading
+    except (OSError, ImportError, MemoryError) as error:
+        reason = str(error) or "there is not enough memory"
+        sys.exit(f"{sys.argv[0].rpartition('/')[2]}: cannot be loaded: {reason}")
     if is_heard:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: TID251 - see above
     leave(sys.modules[module].main())
