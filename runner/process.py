@@ -109,6 +109,16 @@ def start(launch: Launch) -> int:
     return child.pid
 
 
+def kill_child(pid: int) -> None:
+    """End a program that `start` has started and nobody has reaped, at once.
+
+    Its pid is nobody else's yet, and it leads its group: nothing has to be looked up,
+    for which a descriptor or memory might be missing.
+    """
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
 def reap() -> Iterator[tuple[int, int]]:
     """Yield (pid, wait status) of every child, own or adopted, that has ended.
 

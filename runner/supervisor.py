@@ -33,7 +33,7 @@ from runner.store.ledger import Ledger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import NoReturn
 
     from runner.config import Config
@@ -87,39 +87,34 @@ def _supervise(
     if isinstance(started, Verdict):
         _close_unstarted(keeper, started, inbox, settings)
         return
-    keeper.carry(Launched(codex=proctable.child(started), at=clock.now()))
-    if session_files.of_run(settings.state_home, keeper.run) is None:
-        keeper.channel.say(launched=True)
     _attend(started, keeper, inbox, settings)
 
 
 def _attend(
     codex: int, keeper: Keeper, inbox: process.SignalInbox, settings: Config
 ) -> None:
-    # What follows costs 50 ms to import: Codex is at work by now.
-    from runner import conclude  # noqa: PLC0415
-    from runner.attend import Attendance  # noqa: PLC0415
-    from runner.chronicle import Chronicle  # noqa: PLC0415
-    from runner.naming import Naming  # noqa: PLC0415
-    from runner.notify import Notifier  # noqa: PLC0415
-    from runner.store import prices  # noqa: PLC0415
+    with _ended_unless_attended(codex):
+        keeper.carry(Launched(codex=proctable.child(codex), at=clock.now()))
+        if session_files.of_run(settings.state_home, keeper.run) is None:
+            keeper.channel.say(launched=True)
+        # What follows costs 50 ms to import: Codex is at work by now.
+        from runner import conclude  # noqa: PLC0415
+        from runner.attend import Attendance  # noqa: PLC0415
+        from runner.chronicle import Chronicle  # noqa: PLC0415
+        from runner.naming import Naming  # noqa: PLC0415
+        from runner.notify import Notifier  # noqa: PLC0415
+        from runner.store import prices  # noqa: PLC0415
 
-    chronicle = Chronicle(keeper.ledger, settings.state_home, keeper.warn)
-    chronicle.began(keeper.run)
-    # A task says so when its own files do; to others a fast launch is worth more.
-    keeper.channel.say(launched=True)
-    notifier = Notifier(settings, keeper.warn)
-    notifier.started(keeper.run)
-    if trouble := prices.trouble(settings.state_home):
-        keeper.warn(trouble)  # before the run is over it can still be mended
-    naming = Naming(keeper, chronicle, settings)
-    attendance = Attendance(
-        keeper,
-        chronicle,
-        settings,
-        notifier,
-        naming.name,
-    )
+        chronicle = Chronicle(keeper.ledger, settings.state_home, keeper.warn)
+        chronicle.began(keeper.run)
+        # A task says so when its own files do; to others a fast launch is worth more.
+        keeper.channel.say(launched=True)
+        notifier = Notifier(settings, keeper.warn)
+        notifier.started(keeper.run)
+        if trouble := prices.trouble(settings.state_home):
+            keeper.warn(trouble)  # before the run is over it can still be mended
+        naming = Naming(keeper, chronicle, settings)
+        attendance = Attendance(keeper, chronicle, settings, notifier, naming.name)
     ended = attendance.attend(codex, inbox)
     at = clock.now()
     left = attendance.leftovers()
@@ -135,6 +130,19 @@ def _attend(
     if keeper.keep(run):
         naming.finish()
     _close(keeper, notifier, inbox, settings)
+
+
+@contextlib.contextmanager
+def _ended_unless_attended(codex: int) -> Iterator[None]:
+    """End a Codex that has just been started when nobody comes to attend it.
+
+    Its limits would not be enforced, and no signal would reach it.
+    """
+    try:
+        yield
+    except BaseException:
+        process.kill_child(codex)
+        raise
 
 
 def _close(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support import stand_in as script
 from support.processes import is_alive, wait_until
+from support.sabotage import SUPERVISOR, fails, sabotaged
 from support.stand_in import StandIn
 from support.tasks import Begun, Tasks, gone
 
@@ -74,3 +75,16 @@ def test_a_limit_that_passes_meanwhile_is_enforced_as_soon_as_it_can_be(
     assert ended.code == 124
     assert ended.fields["outcome"] == "timed_out"
     assert gone(codex)
+
+
+@pytest.mark.usefixtures("waiting")
+@pytest.mark.parametrize("module", ["runner.attend", "runner.conclude"])
+def test_a_codex_that_nobody_can_come_to_attend_is_ended(
+    task: Tasks, stand_in: StandIn, module: str
+) -> None:
+    ended = task("--timeout", 60, env=sabotaged(fails(SUPERVISOR, "import", module)))
+
+    assert ended.code == 1
+    assert ended.fields["outcome"] == "lost"
+    assert len(stand_in.runs) <= 1
+    assert "No space left" in ended.files.log
