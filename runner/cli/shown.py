@@ -121,11 +121,16 @@ def _timed(text: str, time_format: str) -> str:
 
 
 def _usage(report: Mapping[str, object]) -> str:
-    usage, cost = report["usage"], report["cost"]
-    total = usage["total_tokens"] if isinstance(usage, dict) else None
-    usd = cost["usd"] if isinstance(cost, dict) else None
-    tokens = "unknown" if total is None else f"{total:,} tokens"
-    return f"{tokens}, {'cost unknown' if usd is None else f'${usd:.4f}'}"
+    tokens = _known(report["usage"], "total_tokens", "{:,} tokens")
+    return f"{tokens or 'unknown'}, {_known(report['cost'], 'usd') or 'cost unknown'}"
+
+
+def _known(sums: object, name: str, pattern: str = "${:.4f}") -> str | None:
+    """Write a sum over the runs, and how many of them it is without."""
+    if not isinstance(sums, dict) or sums[name] is None:
+        return None
+    missing = sums["unknown_runs"]
+    return pattern.format(sums[name]) + (f" + {missing} unknown" if missing else "")
 
 
 def _text(name: str, text: object) -> Iterator[str]:

@@ -51,3 +51,25 @@ def test_what_only_looks_like_an_instant_stays_as_it_is() -> None:
     text = "2026-99-20T17:40:01Z"
 
     assert queue(text, "human").endswith(text)
+
+
+@pytest.mark.parametrize(
+    ("usage", "cost", "said"),
+    [
+        ((12_345, 0), (0.5, 0), "12,345 tokens, $0.5000"),
+        ((12_345, 0), (0.0, 1), "12,345 tokens, $0.0000 + 1 unknown"),
+        ((12_345, 2), (None, 3), "12,345 tokens + 2 unknown, cost unknown"),
+        ((None, 1), (None, 1), "unknown, cost unknown"),
+    ],
+)
+def test_a_sum_says_what_it_is_without(
+    usage: tuple[int | None, int], cost: tuple[float | None, int], said: str
+) -> None:
+    report = {
+        **REPORT,
+        "usage": {"total_tokens": usage[0], "unknown_runs": usage[1]},
+        "cost": {"usd": cost[0], "unknown_runs": cost[1]},
+        "queue_held": None,
+    }
+
+    assert f"Usage: {said}" in list(shown.blocks([report], "iso"))
