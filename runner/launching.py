@@ -87,7 +87,7 @@ def prepare(commission: Commission, ledger: Ledger, settings: Config) -> Prepara
     made: list[Path] = []
     guard = None
     try:
-        artifacts.make_directory(files.directory, "--log-dir names another one")
+        artifacts.make_directory(files.directory, _mend(run, settings))
         for path, content in (
             (files.prompt, commission.prompt),
             (files.events, b""),
@@ -108,6 +108,12 @@ def prepare(commission: Commission, ledger: Ledger, settings: Config) -> Prepara
         _close(guard, lock)
         raise
     return Preparation(run=run, guard=guard, session_lock=lock)
+
+
+def _mend(run: Run, settings: Config) -> str:
+    if session_files.of_run(settings.state_home, run) is None:
+        return "--log-dir names another one"
+    return "CODEX_RUNNER_HOME names another state directory"
 
 
 def _note_log_dir(run: Run, settings: Config) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.commands import Cli
+from support.sabotage import TASKS, fails, sabotaged
 from support.sessions import Sessions
 from support.stand_in import StandIn
 from support.tasks import Ended, is_one_line
@@ -177,3 +178,16 @@ def test_a_current_directory_that_is_gone_is_no_matter_where_none_is_needed(
     ended = nowhere(cli, tmp_path / "gone", "ls")
 
     assert ended == Ended(0, "No tasks found.\n", "")
+
+
+def test_a_disk_that_takes_no_session_is_told_with_the_mend_of_this_command(
+    sessions: Sessions, codex: StandIn
+) -> None:
+    sessions("ls")
+    full = sabotaged(fails(TASKS, "os.mkdir", ".pending"))
+
+    ended = sessions(*sessions.starting("Begin."), env=full)
+
+    mend = "(CODEX_RUNNER_HOME names another state directory)"
+    assert said_in_one_line(ended, 1, "No space left on device", mend), ended
+    assert codex.records == []
