@@ -39,6 +39,8 @@ _MOMENT_SECONDS = 1.0
 # The ladder of a supervisor takes fifteen seconds at the most.
 _PATIENCE_SECONDS = 20.0
 _GIVE_UP_SECONDS = 60.0
+# How long others may keep the index before Codex is ended all the same.
+_HURRY_SECONDS = 3.0
 
 
 def stop(run: Run, number: int, ledger: Ledger, settings: Config) -> bool:
@@ -91,8 +93,9 @@ def stop_session(session_id: str, ledger: Ledger, settings: Config) -> Stopped:
     """End all that a session does and has before it; return when nothing is left.
 
     What waits in its mailbox is skipped first, so that nothing takes the place of what
-    is ended. A disk that refuses that must not keep Codex running. It is skipped again
-    at the end: the prompt of a run that never came to be waits once more.
+    is ended. A disk that refuses that, or a process that was suspended while it had the
+    index, must not keep Codex running. It is skipped again at the end: the prompt of a
+    run that never came to be waits once more.
 
     Raises:
         WillNotStopError: a process of it cannot be ended.
@@ -101,7 +104,7 @@ def stop_session(session_id: str, ledger: Ledger, settings: Config) -> Stopped:
     # Who sends after that wants it to be done.
     up_to = ledger.mail.last(session_id)
     skipped: list[Mail] = []
-    with contextlib.suppress(RunnerError):
+    with contextlib.suppress(RunnerError), ledger.database.hurried(_HURRY_SECONDS):
         skipped += mailbox.skip(session_id, ledger, settings.state_home, up_to).prompts
     ordered: dict[str, float] = {}
     over: set[str] = set()

@@ -111,6 +111,18 @@ class Database:
         return [*found, *(f"table {name} is missing" for name in missing)]
 
     @contextlib.contextmanager
+    def hurried(self, seconds: float) -> Iterator[None]:
+        """Wait no longer than this for others who have the index, within a block."""
+        self._wait_for_others(seconds)
+        try:
+            yield
+        finally:
+            self._wait_for_others(_BUSY_SECONDS)
+
+    def _wait_for_others(self, seconds: float) -> None:
+        self._db.execute(f"pragma busy_timeout = {seconds * 1000:.0f}")
+
+    @contextlib.contextmanager
     def transaction(self, *, is_durable: bool = False) -> Iterator[sqlite3.Connection]:
         """Write all of a block or nothing.
 

@@ -9,7 +9,7 @@ import pytest
 from support import stand_in as script
 from support.commands import Cli, fields
 from support.processes import wait_until
-from support.sabotage import SUPERVISOR, fails, sabotaged
+from support.sabotage import SUPERVISOR, fails, hold, sabotaged
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn
 from support.tasks import gone
@@ -120,6 +120,29 @@ def test_stop_ends_a_run_although_the_disk_refuses_to_skip_its_mail(
     assert gone(codex)
     assert "Traceback" not in said.stderr
     assert said.code == 0
+
+
+def test_stop_ends_a_run_although_somebody_was_suspended_with_the_index(
+    busy: Session, go: Path, tmp_path: Path
+) -> None:
+    codex = busy.wait_for_run(1).codex()
+    suspended = hold(tmp_path / "suspended")
+    suspended.reached.parent.mkdir()
+    env = sabotaged(suspended.at(COMMAND, "sqlite3.execute", "commit"))
+    sender = busy.sessions.begin("send", "--queue", busy.id, "Meanwhile.", env=env)
+    wait_until(suspended.reached.exists, what="a transaction that is held open")
+
+    stopping = busy.sessions.begin("stop", busy.id)
+    wait_until(lambda: gone(codex), 20, "the end of Codex")
+    suspended.go.touch()
+
+    assert sender.wait().code == 0
+    assert stopping.wait().code == 0
+    # What is queued after the order to stop is meant.
+    go.touch()
+    busy.wait()
+    assert busy.given == ["Begin.", "Meanwhile."]
+    assert [record["outcome"] for record in busy.records] == ["stopped", "succeeded"]
 
 
 def test_a_prompt_that_is_queued_but_cannot_be_delivered_is_queued(
