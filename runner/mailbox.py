@@ -180,8 +180,11 @@ def deliver(
     Raises:
         RunnerFault: the machine refuses; the prompt goes on waiting.
     """
-    if not ledger.mail.waiting(session_id):
+    waiting = ledger.mail.waiting(session_id)
+    if not waiting:
         return None
+    # Codex may have named it since it was found.
+    session_id = waiting[0].session_id
     run_id = artifacts.new_run_id(clock.now())
     taken = session_lock.take_patiently(
         settings.state_home, ledger, SessionId(session_id), run_id

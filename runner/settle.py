@@ -53,10 +53,11 @@ def settle(
     if life is Life.CODEX:
         return _named(run, ledger, settings)
     # Between the reading of the record and the look at the processes the supervisor
-    # may have written its verdict.
-    run = session_files.located(settings.state_home, ledger.find(run.run_id))
-    if run.is_finished:
-        return run
+    # may have written its verdict, or Codex been started and its session been named.
+    now = session_files.located(settings.state_home, ledger.find(run.run_id))
+    if now.state != run.state or now.spec.log_dir != run.spec.log_dir:
+        return settle(now, ledger, settings, ended, holds_session=holds_session)
+    run = now
     from runner import conclude  # noqa: PLC0415 - 40 ms, only where one was left
     from runner.judge import Exit  # noqa: PLC0415
 

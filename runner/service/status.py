@@ -7,14 +7,15 @@ import contextlib
 from parsers.usage import SUMMED
 from runner import artifacts, clock, record
 from runner.errors import RunnerError, TooLateError
-from runner.model import Outcome, Running, TaskState
+from runner.model import Outcome, Running
 from runner.service import tasks
+from runner.settle import settle
 from runner.store import consumption
 from runner.succession import pattern_of, without_bystanders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from runner.config import Config
     from runner.model import Run
@@ -79,59 +80,76 @@ def mark(ids: Iterable[str], ledger: Ledger) -> dict[str, str]:
 
 
 def wait(
-    ids: Sequence[str],
+    marks: Mapping[str, str],
     ledger: Ledger,
     settings: Config,
     *,
     for_any: bool = False,
     timeout: float | None = None,
-) -> list[str]:
-    """Wait until sessions are no longer at work; return those that are not.
+) -> dict[str, bool]:
+    """Wait until sessions are no longer at work; tell which of them have succeeded.
 
-    One that something is wrong with holds up no other: its report tells what.
+    That is found out as soon as one is at rest: somebody may carry it on while others
+    are waited for. One that something is wrong with holds up no other: its report tells
+    what.
 
     Args:
-        ids: the sessions.
+        marks: the sessions, each with the run from which on it is waited for.
         ledger: the index.
         settings: for judging what was left behind.
-        for_any: return as soon as one of them is at rest.
+        for_any: return as soon as one of them is at rest; tell only of those that are.
         timeout: how long at the most, in seconds; None is without limit.
 
     Raises:
         TooLateError: the time is up.
     """
     began = looked = clock.monotonic()
-    version, running = -1, list(ids)
+    version, ends = -1, dict[str, bool]()
     while True:
         written, now = ledger.database.version(), clock.monotonic()
+        running = [each for each in marks if each not in ends]
         if written != version or now - looked >= _LOOK_SECONDS:
             version, looked = written, now
-            running = [each for each in running if _is_at_work(each, ledger, settings)]
-            if not running or (for_any and len(running) < len(ids)):
-                return [each for each in ids if each not in running]
+            for each in running:
+                if (end := _end_of(each, marks[each], ledger, settings)) is not None:
+                    ends[each] = end
+            if len(ends) == len(marks) or (for_any and ends):
+                return ends
         if timeout is not None and now - began >= timeout:
-            message = f"after {timeout:g} s still running: {', '.join(running)}"
+            left = ", ".join(each for each in running if each not in ends)
+            message = f"after {timeout:g} s still running: {left}"
             raise TooLateError(message)
         clock.sleep(_PACE_SECONDS)
 
 
-def has_succeeded(session_id: str, since: str, ledger: Ledger) -> bool:
-    """Tell whether all runs of a session, from one on, did what they were asked for.
-
-    One that gave up waiting for the session is not the session's failure.
-    """
-    runs = [run for run in ledger.of_session(session_id) if run.run_id >= since]
-    awaited = without_bystanders(runs)
-    is_left = bool(ledger.mail.waiting(session_id))
-    return not is_left and all(run.outcome is Outcome.SUCCEEDED for run in awaited)
-
-
-def _is_at_work(session_id: str, ledger: Ledger, settings: Config) -> bool:
+def _end_of(
+    session_id: str, since: str, ledger: Ledger, settings: Config
+) -> bool | None:
+    """Tell whether a session that is at rest has succeeded; None when it is at work."""
     try:
         row = ledger.sessions.of(session_id)
-        return row is not None and tasks.is_at_work(session_id, ledger, settings)
+        if row is not None and tasks.is_at_work(session_id, ledger, settings):
+            return None
+        return _has_succeeded(session_id, since, ledger, settings)
     except RunnerError:
         return False
+
+
+def _has_succeeded(
+    session_id: str, since: str, ledger: Ledger, settings: Config
+) -> bool:
+    """Tell whether all runs of a session, from one on, did what they were asked for.
+
+    One that gave up waiting for the session is not the session's failure; one that is
+    not over has begun since the session was found at rest.
+    """
+    # Before the runs: what has left the mailbox by then is seen among them.
+    is_left = bool(ledger.mail.waiting(session_id))
+    runs = (run for run in ledger.of_session(session_id) if run.run_id >= since)
+    settled = (settle(run, ledger, settings) for run in runs)
+    awaited = without_bystanders([run for run in settled if run.is_finished])
+    has_failed = any(run.outcome is not Outcome.SUCCEEDED for run in awaited)
+    return bool(awaited) and not (is_left or has_failed)
 
 
 def _answers(task: Task) -> Json:
@@ -157,10 +175,16 @@ def _answer(task: Task, run: Run) -> str | None:
 
 def _consumed(task: Task, ledger: Ledger, settings: Config) -> Json:
     """Add up what the runs have used and cost, of a living one what is known so far."""
-    found = consumption.totals(ledger.database, "session", session_id=task.id)
-    rows = list(found)
-    if task.state is TaskState.RUNNING and not task.last.is_finished:
-        rows += _so_far(task.last, ledger, settings)
+    living = None if task.last.is_finished else task.last
+    rows = consumption.totals(
+        ledger.database,
+        "session",
+        session_id=task.id,
+        # It may be over, and counted, since it was looked at.
+        without=None if living is None else living.run_id,
+    )
+    if living is not None:
+        rows += _so_far(living, ledger, settings)
     tokens = {name: sum(getattr(row, name) for row in rows) for name in SUMMED}
     runs = sum(row.runs for row in rows)
     unknown_usage = sum(row.unknown_usage for row in rows)

@@ -85,8 +85,10 @@ class WillNotStopError(RunnerFault):
 
 def at_work(ledger: Ledger) -> list[str]:
     """Name the sessions that have something to stop; nothing is started by that."""
-    keys = {run.key for run in ledger.unfinished()} | ledger.mail.counts().keys()
-    return sorted(keys)
+    # Before the runs and after them: a prompt may be delivered meanwhile, or put back.
+    with_mail = ledger.mail.counts().keys()
+    at_work = {run.key for run in ledger.unfinished()}
+    return sorted(with_mail | at_work | ledger.mail.counts().keys())
 
 
 def stop_session(session_id: str, ledger: Ledger, settings: Config) -> Stopped:

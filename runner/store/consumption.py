@@ -170,6 +170,7 @@ def totals(
     by: str,
     since: str | None = None,
     session_id: str | None = None,
+    without: str | None = None,
 ) -> list[Total]:
     """Sum up all finished runs that Codex was started for.
 
@@ -179,6 +180,7 @@ def totals(
             one row, where a run that called two models is one run.
         since: an RFC 3339 instant; runs prepared before it are left out.
         session_id: only the runs of this session.
+        without: a run that is left out.
 
     Raises:
         LedgerFault: the index cannot be read.
@@ -187,9 +189,10 @@ def totals(
         f"select {_KEYS[by]}, count(distinct run_id),"  # noqa: S608 - ours, all of it
         f" {', '.join(f'sum({part})' for part in SUMMED)}, sum(usd),"
         f" {_without('total_tokens')}, {_without('usd')}, {_without('input_tokens')}"
-        f" from usage where prepared_at >= ? {'' if session_id is None else _ONE}"
-        " group by 1 order by 1",
+        " from usage where prepared_at >= ? and run_id <> ?"
+        f" {'' if session_id is None else _ONE} group by 1 order by 1",
         since or "",
+        without or "",
         *(() if session_id is None else (session_id,)),
     )
     return [

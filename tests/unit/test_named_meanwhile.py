@@ -1,15 +1,17 @@
 """Codex names a session, or somebody carries it on, while a command looks at it."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.moments import first_of_all
 from support.runs import AT, PROCESS, SESSION, run
 from support.runs import settings as settings_of
 
 from parsers.value import replace
-from runner import clock, mailbox, session_files
+from runner import clock, mailbox, session_files, session_lock
 from runner.config import Config
 from runner.errors import TooLateError
 from runner.model import (
@@ -147,9 +149,7 @@ def test_who_waits_for_a_run_goes_on_waiting_when_its_session_gets_its_name(
     name(nameless, ledger)
 
     with pytest.raises(TooLateError):
-        status.wait([nameless.key], ledger, settings, timeout=0)
-
-    assert not status.has_succeeded(nameless.key, marks[nameless.key], ledger)
+        status.wait(marks, ledger, settings, timeout=0)
 
 
 @pytest.mark.usefixtures("alive")
@@ -227,10 +227,37 @@ def test_a_prompt_is_queued_although_the_session_gets_its_name_meanwhile(
 
 @pytest.mark.usefixtures("alive")
 def test_nothing_is_delivered_under_the_lock_of_a_name_that_is_no_longer_one(
-    ledger: Ledger, nameless: Run, settings: Config
+    ledger: Ledger, nameless: Run, settings: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mailbox.put(nameless.key, b"Next.", ledger, settings.state_home)
-    end(name(nameless, ledger), ledger, Outcome.SUCCEEDED)
+    take = session_lock.take_patiently
+
+    def ended() -> None:
+        end(name(nameless, ledger), ledger, Outcome.SUCCEEDED)
+
+    monkeypatch.setattr(session_lock, "take_patiently", first_of_all(ended, take))
 
     assert mailbox.deliver(nameless.key, ledger, settings) is None
     assert len(ledger.mail.waiting(SESSION)) == 1
+
+
+@pytest.mark.usefixtures("alive")
+def test_what_was_queued_by_the_id_of_a_run_is_delivered_to_the_session_by_its_name(
+    ledger: Ledger, nameless: Run, settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commissions: list[Any] = []
+    monkeypatch.setattr(mailbox, "start", lambda each, *_: commissions.append(each))
+    home = settings.state_home
+    end(name(nameless, ledger), ledger, Outcome.SUCCEEDED)
+    was = session_files.pending(home, nameless.run_id)
+    session_files.move(was, session_files.active(home, SESSION))
+    mailbox.put(SESSION, b"Next.", ledger, home)
+
+    mailbox.deliver(nameless.key, ledger, settings)
+
+    (commission,) = commissions
+    assert commission.spec.resume_session == SESSION
+    assert commission.lock is not None
+    held = session_lock.take(home, ledger, SessionId(SESSION), RunId("another"))
+    assert isinstance(held, session_lock.Busy)
+    os.close(commission.lock)

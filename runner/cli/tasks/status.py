@@ -50,8 +50,8 @@ def main(found: Namespace, house: House) -> int:
     patience = options.seconds(found.timeout, "--timeout", default=None)
     rows, awaited = _selected(found, house)
     marks = status.mark([row.session_id for row in rows], house.ledger)
-    awaited = [each for each in awaited if each in marks]
-    done, late = _wait(found, awaited, patience, house)
+    awaited_from = {each: marks[each] for each in awaited if each in marks}
+    ends, late = _wait(found, awaited_from, patience, house)
     reports = [report for row in rows if (report := _report(row, house)) is not None]
     if found.json:
         value = reports[0] if found.one and reports else reports
@@ -64,8 +64,7 @@ def main(found: Namespace, house: House) -> int:
         raise late
     if not len(reports) == len(marks) == len(rows):
         return 1
-    succeeded = (status.has_succeeded(each, marks[each], house.ledger) for each in done)
-    return 0 if all(succeeded) else 1
+    return 0 if all(ends.values()) else 1
 
 
 def _report(row: Row, house: House) -> dict[str, object] | None:
@@ -118,14 +117,14 @@ def _selected(found: Namespace, house: House) -> tuple[list[Row], list[str]]:
 
 
 def _wait(
-    found: Namespace, ids: list[str], patience: float | None, house: House
-) -> tuple[list[str], TooLateError | None]:
-    """Wait if that is asked for; return the tasks whose success counts."""
-    if not (found.wait or found.wait_any) or not ids:
-        return [], None
+    found: Namespace, marks: dict[str, str], patience: float | None, house: House
+) -> tuple[dict[str, bool], TooLateError | None]:
+    """Wait if that is asked for; tell of the tasks at rest which have succeeded."""
+    if not (found.wait or found.wait_any) or not marks:
+        return {}, None
     try:
-        done = status.wait(
-            ids,
+        ends = status.wait(
+            marks,
             house.ledger,
             house.settings,
             for_any=found.wait_any,
@@ -133,5 +132,5 @@ def _wait(
         )
     except TooLateError as error:
         # How they are by now is told all the same.
-        return [], error
-    return done, None
+        return {}, error
+    return ends, None

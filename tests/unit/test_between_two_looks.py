@@ -1,0 +1,190 @@
+"""A command looks twice, and in between the world changes: what it says stays true."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.moments import afterwards, first_of_all
+from support.runs import AT, PROCESS, SESSION, run
+from support.runs import settings as settings_of
+
+from parsers.value import replace
+from runner import clock, mailbox, session_files, settle
+from runner.config import Config
+from runner.liveness import Life
+from runner.model import (
+    Claimed,
+    Ended,
+    Launched,
+    Mode,
+    Outcome,
+    Run,
+    RunId,
+    SessionId,
+    Verdict,
+)
+from runner.service import status, stop, tasks
+from runner.store import consumption
+from runner.store.ledger import Ledger
+
+THIRD = RunId("20261120-101209-512345-9f3a1c07")
+SECOND = RunId("20261120-101203-512345-9f3a1c07")
+USED = {
+    "model": "gpt-5.5",
+    "token_usage": {
+        "input_tokens": 100,
+        "cached_input_tokens": 0,
+        "output_tokens": 10,
+        "reasoning_output_tokens": 0,
+        "total_tokens": 110,
+    },
+    "cost": {"usd": 0.5},
+}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Config:
+    return settings_of(tmp_path, CODEX_RUNNER_HOME=str(tmp_path / "state"))
+
+
+@pytest.fixture
+def ledger(settings: Config) -> Ledger:
+    return Ledger(settings.state_home)
+
+
+@pytest.fixture
+def alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every run that is not over be taken for one that lives."""
+    for module in (tasks, status, stop, mailbox):
+        monkeypatch.setattr(module, "settle", lambda run, *_, **__: run)
+
+
+@pytest.fixture
+def first(ledger: Ledger, settings: Config) -> Run:
+    """Put a run of a session on record, on which Codex is at work."""
+    return begun(ledger, settings)
+
+
+def begun(ledger: Ledger, settings: Config, run_id: RunId | None = None) -> Run:
+    """Let Codex begin to work on one more run of the session."""
+    files = session_files.active(settings.state_home, SESSION)
+    files.runs.mkdir(parents=True, exist_ok=True)
+    one = run(
+        run_id=run_id or run().run_id,
+        log_dir=str(files.runs),
+        repo=str(settings.state_home),
+        mode=Mode.RESUME,
+        resume_session=SessionId(SESSION),
+    )
+    one = replace(one, session_id=SessionId(SESSION))
+    ledger.prepare(one)
+    one = ledger.advance(one, Claimed(supervisor=PROCESS))
+    return ledger.advance(one, Launched(at=AT, codex=PROCESS))
+
+
+def end(one: Run, ledger: Ledger, outcome: Outcome = Outcome.SUCCEEDED) -> Run:
+    verdict = Verdict(outcome=outcome, exit_code=0)
+    return ledger.advance(one, Ended(at=AT, verdict=verdict, accounts=USED))
+
+
+@pytest.mark.usefixtures("alive")
+def test_a_run_that_ends_while_its_session_is_told_of_is_counted_once(
+    first: Run, ledger: Ledger, settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = ledger.sessions.of(SESSION)
+    assert row is not None
+    task = tasks.look(row, ledger, settings)
+    end(first, ledger)
+    (total,) = consumption.totals(ledger.database, "session")
+    monkeypatch.setattr(status, "_so_far", lambda *_: [total])
+
+    told: Any = status.report(task, ledger, settings)
+
+    assert told["usage"]["total_tokens"] == 110
+    assert told["cost"]["usd"] == 0.5
+
+
+@pytest.mark.usefixtures("alive")
+def test_who_waits_is_told_of_the_run_that_ended_not_of_the_one_begun_since(
+    first: Run, ledger: Ledger, settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks = status.mark([SESSION], ledger)
+    end(first, ledger)
+    of_session = first_of_all(
+        lambda: begun(ledger, settings, SECOND), ledger.of_session
+    )
+    monkeypatch.setattr(ledger, "of_session", of_session)
+
+    assert status.wait(marks, ledger, settings) == {SESSION: True}
+    assert len(ledger.unfinished_of(SESSION)) == 1
+
+
+@pytest.mark.usefixtures("alive")
+def test_who_waits_for_two_is_told_how_each_ended_at_its_own_end(
+    first: Run, ledger: Ledger, settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = run(run_id=THIRD, log_dir=first.spec.log_dir)
+    ledger.prepare(other)
+    marks = status.mark([SESSION, other.key], ledger)
+    end(first, ledger, Outcome.SUCCEEDED)
+
+    def carry_on() -> None:
+        end(begun(ledger, settings, SECOND), ledger, Outcome.FAILED)
+
+    def end_other() -> None:
+        now = ledger.advance(other, Claimed(supervisor=PROCESS))
+        end(ledger.advance(now, Launched(at=AT, codex=PROCESS)), ledger)
+
+    moments = [end_other, carry_on]
+    monkeypatch.setattr(clock, "sleep", lambda _: moments.pop()())
+    versions = iter(range(100))
+    monkeypatch.setattr(ledger.database, "version", lambda: next(versions))
+
+    assert status.wait(marks, ledger, settings) == {SESSION: True, other.key: True}
+
+
+@pytest.mark.usefixtures("alive")
+def test_a_session_that_is_removed_while_it_is_waited_for_has_not_succeeded(
+    first: Run, ledger: Ledger, settings: Config
+) -> None:
+    marks = status.mark([SESSION], ledger)
+    end(first, ledger)
+    ledger.sessions.remove(SESSION)
+
+    assert status.wait(marks, ledger, settings) == {SESSION: False}
+
+
+def test_whoever_stops_all_sees_a_session_whose_prompt_is_just_being_delivered(
+    first: Run, ledger: Ledger, settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mailbox.put(SESSION, b"Next.", ledger, settings.state_home)
+    end(first, ledger)
+
+    def deliver() -> None:
+        begun(ledger, settings, SECOND)
+        mailbox.skip(SESSION, ledger, settings.state_home)
+
+    monkeypatch.setattr(ledger, "unfinished", afterwards(deliver, ledger.unfinished))
+
+    assert stop.at_work(ledger) == [SESSION]
+
+
+def test_a_run_that_moves_on_while_one_asks_whether_it_lives_is_asked_again(
+    ledger: Ledger, settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = run(log_dir=str(settings.state_home))
+    ledger.prepare(prepared)
+    # The command that prepared it is gone by the time that Codex works on it.
+    lives = {"Prepared": Life.NONE, "Launching": Life.SUPERVISOR}
+
+    def look(one: Run) -> Life:
+        if ledger.find(one.run_id).state == prepared.state:
+            ledger.advance(prepared, Claimed(supervisor=PROCESS))
+        return lives[type(one.state).__name__]
+
+    monkeypatch.setattr(settle, "life_of", look)
+
+    found = settle.settle(prepared, ledger, settings)
+
+    assert not found.is_finished
+    assert not ledger.find(prepared.run_id).is_finished
