@@ -83,5 +83,11 @@ class Keeper:
     def note_late_warnings(self) -> None:
         """Add to the record of a finished run what came up after its verdict."""
         noted = self.run.with_warnings(self.warnings)
-        if noted != self.run:
+        if noted == self.run:
+            return
+        if self._stored is not self.run:
             self.keep(noted)
+            return
+        with contextlib.suppress(RunnerError):
+            # Its session is free: somebody may have moved it, or removed it.
+            self.ledger.add_warnings(noted.run_id, self.warnings)

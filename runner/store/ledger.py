@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 
+from parsers.value import replace
 from runner import artifacts, record
 from runner.errors import (
     AlreadyDeliveredError,
@@ -26,6 +27,7 @@ from runner.store.sessions import IS_MEANT, Sessions
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterable
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -249,7 +251,7 @@ class Ledger:
             if waiting := len(self.mail.waiting(session_id)):
                 return waiting
             self.sessions.place(db, session_id, archived_in)
-            _relocate(db, runs)
+            self._relocate(db, runs)
             with moving:
                 # It is back before anybody else can look for it.
                 db.execute("commit")
@@ -288,7 +290,27 @@ class Ledger:
             LedgerFault: the index cannot be written.
         """
         with self.database.transaction() as db:
-            _relocate(db, runs)
+            self._relocate(db, runs)
+
+    def add_warnings(self, run_id: str, warnings: Iterable[str]) -> None:
+        """Add to the record of a finished run what went wrong since, wherever it lies.
+
+        Raises:
+            NoSuchRunError: it has been removed.
+            FileFault, LedgerFault: as `prepare`.
+        """
+        with self.database.transaction() as db:
+            # Whoever was about to move its session has been waited for.
+            run = self.find(run_id).with_warnings(warnings)
+            _note_record(db, run)
+            write_meta(run)
+
+    def _relocate(self, db: sqlite3.Connection, runs: list[Run]) -> None:
+        for run in runs:
+            # What has been added to its record since it was read stays there.
+            for now in self._runs("run_id = ?", run.run_id):
+                place = replace(now.spec, log_dir=run.spec.log_dir)
+                _note_record(db, replace(now, spec=place))
 
     def _refuse_living(self, session_id: str) -> None:
         """Refuse to put away a session that somebody has prepared a run for."""
@@ -345,12 +367,11 @@ def _count_all(db: sqlite3.Connection) -> None:
             _note_usage(db, record.from_json(json.loads(text)))
 
 
-def _relocate(db: sqlite3.Connection, runs: list[Run]) -> None:
-    for run in runs:
-        db.execute(
-            "update runs set record = ? where run_id = ? and state = ?",
-            (json.dumps(record.to_json(run)), run.run_id, _state_of(run)),
-        )
+def _note_record(db: sqlite3.Connection, run: Run) -> None:
+    db.execute(
+        "update runs set record = ? where run_id = ?",
+        (json.dumps(record.to_json(run)), run.run_id),
+    )
 
 
 def _insert(db: sqlite3.Connection, run: Run, otherwise: str = "") -> int:
