@@ -81,22 +81,23 @@ def gather(
     Raises:
         LedgerFault: the index cannot be read.
     """
-    not_over, faults = _judge(ledger, settings)
+    judged, faults = _judge(ledger, settings)
     start = clock.iso(since) if since else None
-    titles = consumption.titles(ledger.database) if by == "session" else {}
-    lines = [
-        _line(total, titles.get(total.key))
-        for total in consumption.totals(ledger.database, by, start)
-    ]
+    # A run may end meanwhile, or be given the name of its session.
+    with ledger.database.moment():
+        titles = consumption.titles(ledger.database) if by == "session" else {}
+        totals = consumption.totals(ledger.database, by, start)
+        whole = consumption.totals(ledger.database, "total", start)
+        unfinished = {run.run_id for run in ledger.unfinished()}
+    lines = [_line(total, titles.get(total.key)) for total in totals]
     if by != "day":
         lines.sort(key=_dearest_first)
-    whole = consumption.totals(ledger.database, "total", start)
     return Report(
         by=by,
         since=since,
         lines=tuple(lines),
         total=_line(whole[0], None) if whole else None,
-        not_over=not_over,
+        not_over=len(unfinished - judged),
         faults=tuple(faults),
     )
 
@@ -124,17 +125,20 @@ def instant(text: str, now: datetime) -> datetime:
     raise UsageError(message)
 
 
-def _judge(ledger: Ledger, settings: Config) -> tuple[int, list[str]]:
-    """Judge the runs that nobody keeps alive any more; count those that live."""
-    living, faults = 0, []
+def _judge(ledger: Ledger, settings: Config) -> tuple[set[str], list[str]]:
+    """Judge the runs that nobody keeps alive any more, and name them."""
+    judged: set[str] = set()
+    faults = []
     for run in ledger.unfinished():
         from runner.settle import settle  # noqa: PLC0415 - where a run is not over
 
         try:
-            living += not settle(run, ledger, settings).is_finished
+            if settle(run, ledger, settings).is_finished:
+                judged.add(run.run_id)
         except RunnerError as error:
+            judged.add(run.run_id)
             faults.append(f"{run.key}: {error}")
-    return living, faults
+    return judged, faults
 
 
 def _line(total: Total, title: str | None) -> Line:

@@ -123,6 +123,19 @@ class Database:
         self._db.execute(f"pragma busy_timeout = {seconds * 1000:.0f}")
 
     @contextlib.contextmanager
+    def moment(self) -> Iterator[None]:
+        """Let all queries of a block be answered as of the same moment.
+
+        Raises:
+            LedgerFault: the index cannot be read.
+        """
+        self.rows("begin")
+        try:
+            yield
+        finally:
+            self.rows("rollback")
+
+    @contextlib.contextmanager
     def transaction(self, *, is_durable: bool = False) -> Iterator[sqlite3.Connection]:
         """Write all of a block or nothing.
 
