@@ -192,9 +192,9 @@ def _close(*descriptors: int | None) -> None:
 def _session_lock(spec: Spec, ledger: Ledger, settings: Config) -> int | None:
     if spec.resume_session is None:
         return None
-    taken = session_lock.take(
-        settings.state_home, ledger, spec.resume_session, spec.run_id
-    )
+    # Who waits for its turn does that in the background.
+    wait = session_lock.take if spec.wait_for_session else session_lock.take_patiently
+    taken = wait(settings.state_home, ledger, spec.resume_session, spec.run_id)
     if isinstance(taken, session_lock.Held):
         return taken.descriptor
     if spec.wait_for_session:

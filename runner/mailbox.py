@@ -192,26 +192,33 @@ def deliver(
     if isinstance(taken, session_lock.Busy):
         return None
     with taken:
-        last = _last_run(session_id, ledger, settings)
-        if last is not None and last.key != session_id:
-            # Codex has named it since: this was not its lock.
+        commission = _next(session_id, ledger, settings, is_asked=is_asked)
+        if commission is None:
             return None
-        mail = next(iter(ledger.mail.waiting(session_id)), None)
-        if mail is None or last is None or not last.is_finished:
-            return None
-        if hold_of(last, mail) and not (is_asked and last.session):
-            return None
-        files = whereabouts.files_of(session_id, ledger, settings.state_home)
-        commission = launching.Commission(
-            spec=replace(
-                next_spec(last, pattern_of(last, ledger), mail.task, files),
-                mail_id=mail.mail_id,
-            ),
-            prompt=_read(files.mail(mail.mail_id)),
-            lock=os.dup(taken.descriptor),
-        )
         session_lock.inscribe(taken, commission.spec.run_id)
-        return _obey_or_start(commission, ledger, settings)
+        lock = os.dup(taken.descriptor)
+        return _obey_or_start(replace(commission, lock=lock), ledger, settings)
+
+
+def _next(
+    session_id: str, ledger: Ledger, settings: Config, *, is_asked: bool
+) -> Commission | None:
+    """Return what is to be delivered now to a session, whose lock the caller has."""
+    last = _last_run(session_id, ledger, settings)
+    if last is not None and last.key != session_id:
+        # Codex has named it since: this was not its lock.
+        return None
+    mail = next(iter(ledger.mail.waiting(session_id)), None)
+    if mail is None or last is None or not last.is_finished:
+        return None
+    if hold_of(last, mail) and not (is_asked and last.session):
+        return None
+    files = whereabouts.files_of(session_id, ledger, settings.state_home)
+    prompt = _prompt_of(mail, files, ledger)
+    if prompt is None:
+        return None
+    spec = next_spec(last, pattern_of(last, ledger), mail.task, files)
+    return launching.Commission(spec=replace(spec, mail_id=mail.mail_id), prompt=prompt)
 
 
 def _obey_or_start(
@@ -308,9 +315,16 @@ def _resets_at(last: Run) -> float | None:
     return max(found, default=None)
 
 
-def _read(path: Path) -> bytes:
+def _prompt_of(mail: Mail, files: SessionFiles, ledger: Ledger) -> bytes | None:
+    """Read a prompt that is to be delivered; None when it has just been skipped."""
+    path = files.mail(mail.mail_id)
     try:
         return artifacts.read_bytes(path)
     except OSError as error:
+        # Whoever skips it renames its file in a transaction.
+        with contextlib.suppress(RunnerError), ledger.database.transaction():
+            row = ledger.mail.find(mail.mail_id)
+            if row is None or row.state != "waiting":
+                return None
         mend = "codex-tasks stop skips what waits"
         raise FileFault("read the prompt", path, error, mend) from error

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from parsers.value import Value
-from runner import artifacts, chronicle, record
+from runner import artifacts, chronicle, record, session_files
 from runner.errors import UsageError
 from runner.model import Outcome
 from runner.succession import without_bystanders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from runner.model import Run
     from runner.service.tasks import Task
+    from runner.session_files import SessionFiles
 
 
 class Result(Value):
@@ -29,7 +32,7 @@ class Result(Value):
         return self.run.outcome is Outcome.SUCCEEDED
 
 
-def result_of(task: Task, run_id: str | None = None) -> Result:
+def result_of(task: Task, state_home: Path, run_id: str | None = None) -> Result:
     """Return the answer of a session's last run, or of one of its runs.
 
     Raises:
@@ -45,13 +48,27 @@ def result_of(task: Task, run_id: str | None = None) -> Result:
     else:
         runs = list(without_bystanders(runs))
     *before, run = runs
-    answer = chronicle.answer_of(run) or _kept(task, run)
     answered = (each for each in reversed(before) if each.has_answer)
-    return Result(run=run, answer=answer, earlier=next(answered, None))
+    return Result(
+        run=run,
+        answer=answer_of(task, run, state_home),
+        earlier=next(answered, None),
+    )
 
 
-def _kept(task: Task, run: Run) -> str | None:
+def answer_of(task: Task, run: Run, state_home: Path) -> str | None:
+    """Return what a run has answered, whole; None when that cannot be read."""
+    answer = chronicle.answer_of(run) or _kept(task.files, run)
+    if answer is None and run.has_answer:
+        # Its session may have been moved since it was looked at.
+        run = session_files.located(state_home, run)
+        files = session_files.of_run(state_home, run) or task.files
+        answer = chronicle.answer_of(run) or _kept(files, run)
+    return answer
+
+
+def _kept(files: SessionFiles, run: Run) -> str | None:
     """Return the answer of a run that has lost its files, if it was the last one."""
-    text = artifacts.read_text(task.files.result)
+    text = artifacts.read_text(files.result)
     is_its = record.checksum(text) == run.accounts.get("answer_checksum")
     return text if run.has_answer and is_its else None

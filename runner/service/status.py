@@ -16,6 +16,7 @@ from runner.succession import pattern_of, without_bystanders
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from runner.config import Config
     from runner.model import Run
@@ -39,7 +40,7 @@ def report(task: Task, ledger: Ledger, settings: Config) -> Json:
     answer; the one before it is `previous_result` then. Prompts are previews.
     """
     row, last, pattern = task.row, task.last, pattern_of(task.runs)
-    answers = _answers(task)
+    answers = _answers(task, settings.state_home)
     return {
         "id": row.session_id,
         "title": row.title,
@@ -152,25 +153,25 @@ def _has_succeeded(
     return bool(awaited) and not (is_left or has_failed)
 
 
-def _answers(task: Task) -> Json:
+def _answers(task: Task, state_home: Path) -> Json:
     over = [run for run in without_bystanders(task.runs) if run.is_finished]
     answered = [run for run in over if run.has_answer]
     is_new = bool(answered) and answered[-1] is over[-1]
-    text = _answer(task, answered[-1]) if answered else None
+    text = _answer(task, answered[-1], state_home) if answered else None
     previous = None
     if answered and not is_new:
         previous = {"run": answered[-1].run_id, "text": text}
     return {"last_result": text if is_new else None, "previous_result": previous}
 
 
-def _answer(task: Task, run: Run) -> str | None:
+def _answer(task: Task, run: Run, state_home: Path) -> str | None:
     """Return what a run has answered; mostly it lies ready in a file."""
     text = artifacts.read_text(task.files.result)
     if record.checksum(text) == run.accounts.get("answer_checksum"):
         return text
-    from runner import chronicle  # noqa: PLC0415 - the parsers, where there is no file
+    from runner.service import result  # noqa: PLC0415 - the parsers, without a file
 
-    return chronicle.answer_of(run)
+    return result.answer_of(task, run, state_home)
 
 
 def _consumed(task: Task, ledger: Ledger, settings: Config) -> Json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from parsers.value import Value, replace
 from runner import session_files, whereabouts
 from runner.config import RUN_MARKER
-from runner.errors import FileFault, RunnerError, RunnerFault
+from runner.errors import FileFault, NoSuchTaskError, RunnerError, RunnerFault
 from runner.model import GOOD_ENDS, TaskState
 from runner.settle import settle
 from runner.succession import last_of
@@ -170,6 +170,7 @@ def look(row: Row, ledger: Ledger, settings: Config) -> Task:
     """Return one session as it is.
 
     Raises:
+        NoSuchTaskError: it has been removed since.
         RunnerFault: its record cannot be read or written.
     """
     fault = None
@@ -187,6 +188,9 @@ def look(row: Row, ledger: Ledger, settings: Config) -> Task:
         for run in ledger.of_session(row.session_id)
     )
     if not runs:
+        if ledger.sessions.of(row.session_id) is None:
+            # It has been removed since it was found.
+            raise NoSuchTaskError(row.session_id)
         message = f"session {row.session_id} has no run on record: codex-tasks verify"
         raise RunnerFault(message)
     last = last_of(runs)

@@ -1,5 +1,7 @@
 """A command looks twice, and in between the world changes: what it says stays true."""
 
+import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,20 @@ from support.runs import AT, PROCESS, SESSION, run
 from support.runs import settings as settings_of
 
 from parsers.value import replace
-from runner import clock, mailbox, session_files, settle
+from runner import (
+    clock,
+    mailbox,
+    record,
+    session_files,
+    session_lock,
+    settle,
+    whereabouts,
+)
+from runner.channel import Channel
 from runner.config import Config
+from runner.errors import FileFault, NoSuchTaskError
+from runner.keeper import Keeper
+from runner.launching import Commission, prepare
 from runner.liveness import Life
 from runner.model import (
     Claimed,
@@ -23,13 +37,14 @@ from runner.model import (
     SessionId,
     Verdict,
 )
-from runner.service import status, stop, tasks
+from runner.service import archive, status, stop, tasks, usage
+from runner.service.result import result_of
 from runner.store import consumption
-from runner.store.ledger import Ledger
+from runner.store.ledger import Ledger, read_meta
 
 THIRD = RunId("20261120-101209-512345-9f3a1c07")
 SECOND = RunId("20261120-101203-512345-9f3a1c07")
-USED = {
+USED: dict[str, object] = {
     "model": "gpt-5.5",
     "token_usage": {
         "input_tokens": 100,
@@ -39,6 +54,8 @@ USED = {
         "total_tokens": 110,
     },
     "cost": {"usd": 0.5},
+    "warnings": {},
+    "left_running": [],
 }
 
 
@@ -82,18 +99,41 @@ def begun(ledger: Ledger, settings: Config, run_id: RunId | None = None) -> Run:
     return ledger.advance(one, Launched(at=AT, codex=PROCESS))
 
 
-def end(one: Run, ledger: Ledger, outcome: Outcome = Outcome.SUCCEEDED) -> Run:
+def over(one: Run, outcome: Outcome = Outcome.SUCCEEDED, **accounts: object) -> Run:
     verdict = Verdict(outcome=outcome, exit_code=0)
-    return ledger.advance(one, Ended(at=AT, verdict=verdict, accounts=USED))
+    return one.advanced(Ended(at=AT, verdict=verdict, accounts={**USED, **accounts}))
+
+
+def end(
+    one: Run,
+    ledger: Ledger,
+    outcome: Outcome = Outcome.SUCCEEDED,
+    **accounts: object,
+) -> Run:
+    return ledger.store(one, over(one, outcome, **accounts))
+
+
+def said(text: str) -> bytes:
+    item = {"id": "item_0", "type": "agent_message", "text": text}
+    lines = [{"type": "item.completed", "item": item}, {"type": "turn.completed"}]
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+def look(ledger: Ledger, settings: Config) -> tasks.Task:
+    row = ledger.sessions.of(SESSION)
+    assert row is not None
+    return tasks.look(row, ledger, settings)
+
+
+def put_away(ledger: Ledger, settings: Config) -> None:
+    archive.archive(look(ledger, settings).row, ledger, settings)
 
 
 @pytest.mark.usefixtures("alive")
 def test_a_run_that_ends_while_its_session_is_told_of_is_counted_once(
     first: Run, ledger: Ledger, settings: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    row = ledger.sessions.of(SESSION)
-    assert row is not None
-    task = tasks.look(row, ledger, settings)
+    task = look(ledger, settings)
     end(first, ledger)
     (total,) = consumption.totals(ledger.database, "session")
     monkeypatch.setattr(status, "_so_far", lambda *_: [total])
@@ -188,3 +228,127 @@ def test_a_run_that_moves_on_while_one_asks_whether_it_lives_is_asked_again(
 
     assert not found.is_finished
     assert not ledger.find(prepared.run_id).is_finished
+
+
+def test_an_answer_is_found_although_its_session_is_archived_meanwhile(
+    first: Run, ledger: Ledger, settings: Config
+) -> None:
+    events = record.files_of(first.spec).events
+    events.write_bytes(said("Done."))
+    checksum = record.checksum("Done.")
+    end(first, ledger, has_answer=True, answer_checksum=checksum)
+    task = look(ledger, settings)
+    put_away(ledger, settings)
+
+    told = result_of(task, settings.state_home)
+    report = status.report(task, ledger, settings)
+
+    assert told.answer == report["last_result"] == "Done."
+
+
+def test_a_session_that_is_removed_while_it_is_looked_at_is_no_task_any_more(
+    first: Run, ledger: Ledger, settings: Config
+) -> None:
+    end(first, ledger)
+    row = ledger.sessions.of(SESSION)
+    assert row is not None
+    ledger.sessions.remove(SESSION)
+
+    with pytest.raises(NoSuchTaskError):
+        tasks.look(row, ledger, settings)
+
+
+@pytest.mark.usefixtures("alive")
+def test_the_rows_of_the_usage_add_up_although_a_run_ends_while_they_are_read(
+    first: Run, ledger: Ledger, settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = begun(ledger, settings, SECOND)
+    end(first, ledger)
+    theirs = Ledger(settings.state_home)
+    totals = afterwards(lambda: end(second, theirs), consumption.totals)
+    monkeypatch.setattr(consumption, "totals", totals)
+    monkeypatch.setattr(usage, "_judge", lambda *_: (set(), []))
+
+    told = usage.gather(ledger, settings, "day")
+
+    assert told.total is not None
+    assert sum(line.runs for line in told.lines) == told.total.runs == 1
+    assert told.not_over == 1
+    assert usage.gather(ledger, settings, "day").not_over == 0
+
+
+def test_a_warning_that_comes_late_follows_its_run_into_the_archive(
+    first: Run, ledger: Ledger, settings: Config
+) -> None:
+    reader, writer = os.pipe()
+    keeper = Keeper(first, ledger, Channel(writer))
+    keeper.keep(over(first))
+    put_away(ledger, settings)
+
+    keeper.warn("the notify command has failed")
+    keeper.note_late_warnings()
+
+    known = ledger.find(first.run_id)
+    assert Path(known.spec.log_dir).is_dir()
+    assert known.accounts["warnings"] == {"the notify command has failed": 1}
+    assert read_meta(record.files_of(known.spec).meta) == known
+    os.close(reader)
+    os.close(writer)
+
+
+def test_what_is_noted_of_a_run_while_its_session_is_moved_stays_noted(
+    first: Run, ledger: Ledger, settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end(first, ledger)
+
+    def warn() -> None:
+        ledger.add_warnings(first.run_id, ["the notify command has failed"])
+
+    monkeypatch.setattr(ledger, "move", first_of_all(warn, ledger.move))
+    put_away(ledger, settings)
+
+    known = ledger.find(first.run_id)
+    assert known.accounts["warnings"] == {"the notify command has failed": 1}
+
+
+def test_a_session_that_somebody_has_for_a_moment_only_is_not_refused(
+    first: Run, ledger: Ledger, settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end(first, ledger)
+    home = settings.state_home
+    spec = replace(first.spec, run_id=SECOND)
+    held = session_lock.take(home, ledger, SessionId(SESSION), THIRD)
+    assert isinstance(held, session_lock.Held)
+    monkeypatch.setattr(clock, "sleep", lambda _: os.close(held.descriptor))
+
+    prepared = prepare(Commission(spec=spec, prompt=b"Next."), ledger, settings)
+
+    assert prepared.session_lock is not None
+    os.close(prepared.session_lock)
+    os.close(prepared.guard)
+
+
+def test_a_prompt_that_is_skipped_while_it_is_being_delivered_is_no_fault(
+    first: Run, ledger: Ledger, settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = settings.state_home
+    mailbox.put(SESSION, b"Next.", ledger, home)
+    end(first, ledger)
+    late = first_of_all(
+        lambda: mailbox.skip(SESSION, ledger, home), whereabouts.files_of
+    )
+    monkeypatch.setattr(whereabouts, "files_of", late)
+
+    assert mailbox.deliver(SESSION, ledger, settings) is None
+
+
+def test_a_prompt_that_waits_and_cannot_be_read_still_is_one(
+    first: Run, ledger: Ledger, settings: Config
+) -> None:
+    home = settings.state_home
+    mail_id = mailbox.put(SESSION, b"Next.", ledger, home)
+    end(first, ledger)
+    session_files.active(home, SESSION).mail(mail_id).unlink()
+
+    with pytest.raises(FileFault):
+        mailbox.deliver(SESSION, ledger, settings)

@@ -34,7 +34,8 @@ def main(found: Namespace, house: House) -> int:
     task = house.task(found.task)
     named = found.task.strip()
     is_run = any(run.run_id == named for run in task.runs)
-    result = result_of(task, found.run or (named if is_run else None))
+    wanted = found.run or (named if is_run else None)
+    result = result_of(task, house.settings.state_home, wanted)
     if not result.run.is_finished:
         mend = "codex-tasks status --wait waits for its end"
         raise SessionBusyError(task.id, result.run.run_id, mend)
