@@ -89,10 +89,11 @@ def unarchive(row: Row, ledger: Ledger, settings: Config) -> Moved:
     """Bring a session back from the archive.
 
     Raises:
+        SessionBusyError: another door carries it on there.
         RunnerFault: it cannot be moved; it is where it was.
     """
     task = tasks.look(row, ledger, settings)
-    if task.state is not TaskState.ARCHIVED:
+    if task.row.archived_in is None:
         place = str(task.files.directory)
         return Moved(session_id=task.id, directory=place, size=0, is_new=False)
     with _held(task, ledger, settings):

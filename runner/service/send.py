@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -136,8 +137,17 @@ def queue(
         started = mailbox.deliver(row.session_id, ledger, settings, is_asked=is_asked)
         return _standing(row, mail_id, started, (ledger, settings), warn)
     except RunnerError as error:
-        warn(f"queued, but not delivered yet: {error}")
+        still = "not delivered yet" if _waits(mail_id, ledger) else "no longer waiting"
+        warn(f"queued, but {still}: {error}")
         return Sent(run_id=None)
+
+
+def _waits(mail_id: int, ledger: Ledger) -> bool:
+    """Tell whether a prompt is still to be delivered, as far as one can see."""
+    with contextlib.suppress(RunnerError):
+        mail = ledger.mail.find(mail_id)
+        return mail is not None and mail.state == "waiting"
+    return True
 
 
 def _standing(

@@ -17,12 +17,13 @@ from runner import (
     session_lock,
 )
 from runner.config import RUN_MARKER
-from runner.errors import RunnerError, RunnerFault
+from runner.errors import NoSuchRunError, RunnerError, RunnerFault
 from runner.judge import Cause, Exit
 from runner.ladder import Ladder
 from runner.liveness import Life, codex_of, life_of
 from runner.model import Launching, Outcome, Running
 from runner.orders import STOP_ORDER
+from runner.service import tasks
 from runner.settle import settle
 
 TYPE_CHECKING = False
@@ -117,6 +118,9 @@ def stop_session(session_id: str, ledger: Ledger, settings: Config) -> Stopped:
         # Somebody may have delivered meanwhile what was put back.
         if last.unfinished <= over:
             break
+    with contextlib.suppress(RunnerError):
+        # Who has sent since relied on the run that was at work to deliver it.
+        tasks.is_at_work(session_id, ledger, settings)
     row = ledger.sessions.of(session_id)
     return Stopped(
         # Codex may have named it since.
@@ -177,7 +181,10 @@ def _press(
 
 
 def _has_succeeded(run_id: str, ledger: Ledger) -> bool:
-    return ledger.find(run_id).outcome is Outcome.SUCCEEDED
+    try:
+        return ledger.find(run_id).outcome is Outcome.SUCCEEDED
+    except NoSuchRunError:
+        return False  # its session has been removed since
 
 
 @contextlib.contextmanager

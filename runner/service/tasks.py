@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from parsers.value import Value, replace
-from runner import session_files, whereabouts
+from runner import artifacts, record, session_files, whereabouts
 from runner.config import RUN_MARKER
 from runner.errors import FileFault, NoSuchTaskError, RunnerError, RunnerFault
 from runner.model import GOOD_ENDS, TaskState
@@ -112,8 +112,12 @@ def newest(
 ) -> list[tuple[Row, TaskState]]:
     """Return the sessions that are in one of these states, the newest first."""
     rows = ledger.sessions.newest(states, now.running, limit)
-    found = [standing(row, now.running, ledger, settings) for row in rows]
-    return [(row, state) for row, state in found if state in states]
+    each = (standing(row, now.running, ledger, settings) for row in rows)
+    found = [(row, state) for row, state in each if state in states]
+    if limit is not None and len(found) < limit <= len(rows):
+        # What is in another state by now has taken the place of others.
+        return newest(states, now, ledger, settings)[:limit]
+    return found
 
 
 def standing(
@@ -139,8 +143,10 @@ def _is_delivering(session_id: str, ledger: Ledger, settings: Config) -> bool:
     from runner import mailbox  # noqa: PLC0415 - 4 ms, only where something waits
 
     if RUN_MARKER in settings.environment:
-        # What is started from inside a run would be ended with that.
-        return _has_living_run(session_id, ledger, settings)
+        # What is started from inside a run would be ended with that. The supervisor of
+        # the run before delivers before it goes.
+        will_be = _is_about_to_be_delivered(session_id, ledger, settings)
+        return will_be or _has_living_run(session_id, ledger, settings)
     started = mailbox.deliver(session_id, ledger, settings)
     if started is not None:
         started.listener.close()
@@ -156,6 +162,16 @@ def _is_delivering(session_id: str, ledger: Ledger, settings: Config) -> bool:
         # One that is over, and whose end cannot be put on record, is delivered nothing.
         return not settle(last, ledger, settings).is_finished
     return mailbox.hold_of(last, waiting[0]) is None
+
+
+def _is_about_to_be_delivered(
+    session_id: str, ledger: Ledger, settings: Config
+) -> bool:
+    last, waiting = ledger.last_of(session_id), ledger.mail.waiting(session_id)
+    if last is None or _hold(last, waiting):
+        return False
+    files = record.files_of(session_files.located(settings.state_home, last).spec)
+    return bool(waiting) and artifacts.is_locked(files.events)
 
 
 def _hold(last: Run, waiting: Sequence[Mail]) -> str | None:

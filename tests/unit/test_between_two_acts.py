@@ -1,0 +1,234 @@
+"""A command looks, then acts or tells, and in between the world changes."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.moments import afterwards, first_of_all
+from support.runs import AT, PROCESS, SESSION, run
+from support.runs import settings as settings_of
+
+from parsers.value import replace
+from runner import artifacts, mailbox, record, session_files
+from runner.cli import shown
+from runner.config import RUN_MARKER, Config
+from runner.errors import RunnerFault, SessionBusyError
+from runner.model import (
+    Claimed,
+    Ended,
+    Launched,
+    Mode,
+    Outcome,
+    Run,
+    RunId,
+    SessionId,
+    TaskState,
+    Verdict,
+)
+from runner.service import archive, listing, send, stop, tasks, verify_tree
+from runner.service.tasks import Now
+from runner.store.ledger import Ledger
+
+SECOND = RunId("20261120-101203-512345-9f3a1c07")
+OTHER = RunId("20261120-101209-512345-9f3a1c07")
+NOBODY = Now(running=frozenset())
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Config:
+    return settings_of(tmp_path, CODEX_RUNNER_HOME=str(tmp_path / "state"))
+
+
+@pytest.fixture
+def ledger(settings: Config) -> Ledger:
+    return Ledger(settings.state_home)
+
+
+@pytest.fixture
+def alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every run that is not over be taken for one that lives."""
+    for module in (tasks, stop, send, mailbox):
+        monkeypatch.setattr(module, "settle", lambda run, *_, **__: run)
+
+
+def begun(ledger: Ledger, settings: Config, run_id: RunId | None = None) -> Run:
+    """Let Codex begin to work on a run of the session."""
+    files = session_files.active(settings.state_home, SESSION)
+    files.runs.mkdir(parents=True, exist_ok=True)
+    one = run(
+        run_id=run_id or run().run_id,
+        log_dir=str(files.runs),
+        repo=str(settings.state_home),
+        mode=Mode.RESUME,
+        resume_session=SessionId(SESSION),
+    )
+    one = replace(one, session_id=SessionId(SESSION))
+    ledger.prepare(one)
+    one = ledger.advance(one, Claimed(supervisor=PROCESS))
+    return ledger.advance(one, Launched(at=AT, codex=PROCESS))
+
+
+def end(one: Run, ledger: Ledger, outcome: Outcome = Outcome.SUCCEEDED) -> Run:
+    verdict = Verdict(outcome=outcome, exit_code=0)
+    return ledger.advance(one, Ended(at=AT, verdict=verdict, accounts={}))
+
+
+@pytest.fixture
+def ended(ledger: Ledger, settings: Config) -> Run:
+    """Put a run of a session on record that is over."""
+    return end(begun(ledger, settings), ledger)
+
+
+@pytest.mark.usefixtures("alive")
+def test_within_a_run_too_a_session_between_two_runs_of_its_queue_is_at_work(
+    ended: Run, ledger: Ledger, settings: Config, tmp_path: Path
+) -> None:
+    inside = settings_of(
+        tmp_path,
+        CODEX_RUNNER_HOME=str(settings.state_home),
+        **{RUN_MARKER: "20261120-101100-512345-9f3a1c07"},
+    )
+    mailbox.put(SESSION, b"Next.", ledger, settings.state_home)
+    supervisor = artifacts.lock(record.files_of(ended.spec).events)
+    assert supervisor is not None
+
+    assert tasks.is_at_work(SESSION, ledger, inside)
+
+    os.close(supervisor)
+    assert not tasks.is_at_work(SESSION, ledger, inside)
+
+
+@pytest.mark.usefixtures("alive")
+def test_what_is_sent_while_a_session_is_being_stopped_is_delivered_by_who_stops_it(
+    ledger: Ledger, settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, delivered = settings.state_home, list[bytes]()
+    working = begun(ledger, settings)
+    mailbox.put(SESSION, b"Before.", ledger, home)
+
+    def order(*_: object) -> bool:
+        mailbox.put(SESSION, b"Since.", ledger, home)
+        end(working, ledger, Outcome.STOPPED)
+        return True
+
+    def start(commission: Any, *_: object) -> None:  # noqa: ANN401  # as mailbox.start
+        delivered.append(commission.prompt)
+        assert commission.lock is not None
+        os.close(commission.lock)
+
+    monkeypatch.setattr(stop, "stop", order)
+    monkeypatch.setattr(mailbox, "start", start)
+
+    stopped = stop.stop_session(SESSION, ledger, settings)
+
+    assert (stopped.runs, stopped.skipped) == ((working.run_id,), 1)
+    assert delivered == [b"Since."]
+
+
+@pytest.mark.usefixtures("alive")
+def test_a_session_that_is_removed_once_it_was_stopped_has_been_stopped(
+    ledger: Ledger, settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    working = begun(ledger, settings)
+
+    def order(*_: object) -> bool:
+        end(working, ledger, Outcome.STOPPED)
+        ledger.sessions.remove(SESSION)
+        return True
+
+    monkeypatch.setattr(stop, "stop", order)
+
+    assert stop.stop_session(SESSION, ledger, settings).runs == (working.run_id,)
+
+
+@pytest.mark.usefixtures("ended", "alive")
+def test_a_session_that_begins_to_work_takes_no_others_place_in_a_short_list(
+    ledger: Ledger, settings: Config
+) -> None:
+    other = run(run_id=OTHER, log_dir=str(settings.state_home), prepared_at=AT)
+    ledger.prepare(other)
+
+    states = {TaskState.STOPPED, TaskState.DIED}
+    newest = ledger.sessions.newest({TaskState.DIED, TaskState.STOPPED}, (), 1)
+    assert [row.session_id for row in newest] == [OTHER]
+    (found,) = listing.listing(states, 1, NOBODY, ledger, settings)
+
+    assert found.row.session_id == SESSION
+
+
+@pytest.mark.usefixtures("ended")
+def test_a_session_that_is_removed_while_all_are_listed_is_no_stranger(
+    ledger: Ledger, settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = settings.state_home / SESSION
+
+    def remove() -> None:
+        ledger.sessions.remove(SESSION)
+        directory.rename(settings.state_home / ".removed")
+
+    late = afterwards(remove, session_files.in_use)
+    monkeypatch.setattr(session_files, "in_use", late)
+
+    assert listing.strangers(ledger, settings) == []
+
+
+def test_the_files_of_a_session_that_has_just_been_moved_are_not_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = session_files.SessionFiles(tmp_path / SESSION)
+    files.directory.mkdir()
+    late = first_of_all(files.directory.rmdir, artifacts.read_bytes)
+    monkeypatch.setattr(artifacts, "read_bytes", late)
+
+    assert shown.damage(files, SESSION, TaskState.STOPPED) == []
+
+
+@pytest.mark.usefixtures("ended")
+def test_a_directory_that_moves_while_the_tree_is_walked_is_not_closed(
+    ledger: Ledger, settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    was = session_files.active(settings.state_home, SESSION)
+
+    def look(directory: Path) -> list[verify_tree.Entry]:
+        if directory == was.directory:
+            was.directory.rename(settings.state_home / "archive")
+        return entries(directory)
+
+    entries = verify_tree._entries
+    monkeypatch.setattr(verify_tree, "_entries", look)
+    found = [*verify_tree.Tree(settings.state_home, ledger).differences()]
+
+    assert not [each for each in found if each.kind == "closed"]
+
+
+@pytest.mark.usefixtures("alive")
+def test_an_archived_session_that_another_door_carries_on_is_busy_not_unarchived(
+    ended: Run, ledger: Ledger, settings: Config
+) -> None:
+    row = ledger.sessions.of(ended.key)
+    assert row is not None
+    archive.archive(row, ledger, settings)
+    begun(ledger, settings, SECOND)
+
+    with pytest.raises(SessionBusyError):
+        archive.unarchive(row, ledger, settings)
+
+
+@pytest.mark.usefixtures("ended", "alive")
+def test_who_queues_is_not_told_that_a_prompt_waits_which_has_been_taken(
+    ledger: Ledger, settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = ledger.sessions.of(SESSION)
+    assert row is not None
+    warnings: list[str] = []
+
+    def lose(*_: object, **__: object) -> None:
+        mailbox.skip(SESSION, ledger, settings.state_home)
+        message = "run 1 was not started"
+        raise RunnerFault(message)
+
+    monkeypatch.setattr(mailbox, "deliver", lose)
+    send.queue(row, b"Next.", ledger, settings, warnings.append)
+
+    assert warnings == ["queued, but no longer waiting: run 1 was not started"]
