@@ -239,7 +239,8 @@ def damage(files: SessionFiles, session_id: str, state: TaskState) -> list[str]:
         data = json.loads(artifacts.read_bytes(files.json))
     except OSError as error:
         fault = task_json.DamagedTaskError(files.json, error.strerror or str(error))
-        return [str(fault)]
+        # It may have been moved since.
+        return [str(fault)] if artifacts.is_directory(files.directory) else []
     except (ValueError, RecursionError) as error:
         return [str(task_json.DamagedTaskError(files.json, str(error)))]
     try:

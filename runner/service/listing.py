@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from parsers.value import Value
-from runner import session_files
+from runner import artifacts, session_files
 from runner.service import tasks
 
 TYPE_CHECKING = False
@@ -56,4 +56,9 @@ def strangers(ledger: Ledger, settings: Config) -> list[str]:
     """Name what lies among the sessions and is none that the index knows."""
     home = settings.state_home
     names = sorted(session_files.in_use(home) - ledger.sessions.ids())
-    return [name for name in names if not ledger.is_source(home / name)]
+    return [
+        name
+        for name in names
+        # One that has been put away or removed meanwhile is no stranger.
+        if artifacts.is_directory(home / name) and not ledger.is_source(home / name)
+    ]

@@ -182,6 +182,8 @@ class Tree:
         yield from self._mode(entry, _DIRECTORY)
         try:
             inside = _entries(entry.path)
+        except FileNotFoundError:
+            return  # moved or removed since it was listed
         except OSError as error:
             yield self._closed(entry, error)
             return
@@ -287,6 +289,8 @@ class Entry(Value, kw_only=False):
         try:
             if self.is_directory:
                 _entries(self.path)
+        except FileNotFoundError:
+            return None
         except OSError as error:
             return error
         return None
