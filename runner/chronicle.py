@@ -46,7 +46,7 @@ class Chronicle:
 
     def began(self, run: Run) -> None:
         """Note that Codex works on the run's prompt."""
-        if (files := self._files(run)) is None:
+        if (files := self.files_of(run)) is None:
             return
         if isinstance(run.state, Running):
             pid = str(run.state.codex.pid).encode()
@@ -75,7 +75,7 @@ class Chronicle:
     def wrote(self, run: Run, lines: Iterable[bytes]) -> None:
         """Add what Codex has written to the log."""
         text = b"".join(lines)
-        files = self._files(run) if text else None
+        files = self.files_of(run) if text else None
         # A log that came to be while a run was under way would lack its beginning: it
         # is written whole by the next run.
         if files is not None and files.log.exists():
@@ -83,7 +83,7 @@ class Chronicle:
 
     def ended(self, run: Run, answer: str | None) -> None:
         """Note the end of a run that is about to be put on record."""
-        if (files := self._files(run)) is None:
+        if (files := self.files_of(run)) is None:
             return
         if answer:
             text = answer.encode(errors="replace")
@@ -94,12 +94,15 @@ class Chronicle:
 
     def note(self, run: Run) -> None:
         """Write the metadata anew, with the run as it is given."""
-        if (files := self._files(run)) is not None:
+        if (files := self.files_of(run)) is not None:
             self._try(lambda: write_json(self._ledger, files, run))
 
-    def _files(self, run: Run) -> SessionFiles | None:
-        if (found := directory_of(self._home, run)) is not None:
-            return found
+    def files_of(self, run: Run) -> SessionFiles | None:
+        """Name the files of a run's session; None when it has no directory."""
+        own = session_files.of_run(self._home, run)
+        files = own or session_files.active(self._home, run.key)
+        if artifacts.is_directory(files.directory):
+            return files
         try:
             row = self._ledger.sessions.find(run.key)
         except RunnerError as error:
@@ -122,13 +125,6 @@ class Chronicle:
             writing()
         except RunnerError as error:
             self._warn(str(error))
-
-
-def directory_of(state_home: Path, run: Run) -> SessionFiles | None:
-    """Name the directory of a run's session; None when it has none."""
-    own = session_files.of_run(state_home, run)
-    files = own or session_files.active(state_home, run.key)
-    return files if artifacts.is_directory(files.directory) else None
 
 
 def write_json(ledger: Ledger, files: SessionFiles, run: Run | None = None) -> None:

@@ -134,13 +134,14 @@ def _tell_session(
     """Complete the session's own files; what cannot be written is made anew later."""
     from runner import chronicle  # noqa: PLC0415 - see settle
 
-    files = chronicle.directory_of(settings.state_home, run)
-    if files is None:
-        return
     writer = chronicle.Chronicle(ledger, settings.state_home, lambda _: None)
+    if writer.files_of(run) is None:
+        return
     lock = None
     if run.session is not None and not holds_session:
-        taken = session_lock.take(settings.state_home, ledger, run.session, run.run_id)
+        taken = session_lock.take_patiently(
+            settings.state_home, ledger, run.session, run.run_id
+        )
         if isinstance(taken, session_lock.Busy):
             # Another run writes there; this one's lines come when the log is made anew.
             return
@@ -154,8 +155,10 @@ def _tell_session(
             session_files.located(settings.state_home, each)
             for each in ledger.of_session(run.key)
         ]
-        with contextlib.suppress(RunnerError):
-            chronicle.write_log(files, runs)
+        # It may have been moved while others had it.
+        if (files := writer.files_of(run)) is not None:
+            with contextlib.suppress(RunnerError):
+                chronicle.write_log(files, runs)
     finally:
         if lock is not None:
             os.close(lock)

@@ -1,5 +1,6 @@
 """A command looks, then acts or tells, and in between the world changes."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,15 @@ from support.runs import AT, PROCESS, SESSION, run
 from support.runs import settings as settings_of
 
 from parsers.value import replace
-from runner import artifacts, mailbox, record, session_files
+from runner import (
+    artifacts,
+    clock,
+    mailbox,
+    record,
+    session_files,
+    session_lock,
+    whereabouts,
+)
 from runner.cli import shown
 from runner.config import RUN_MARKER, Config
 from runner.errors import RunnerFault, SessionBusyError
@@ -28,6 +37,7 @@ from runner.model import (
 )
 from runner.service import archive, listing, send, stop, tasks, verify_tree
 from runner.service.tasks import Now
+from runner.settle import settle
 from runner.store.ledger import Ledger
 
 SECOND = RunId("20261120-101203-512345-9f3a1c07")
@@ -232,3 +242,45 @@ def test_who_queues_is_not_told_that_a_prompt_waits_which_has_been_taken(
     send.queue(row, b"Next.", ledger, settings, warnings.append)
 
     assert warnings == ["queued, but no longer waiting: run 1 was not started"]
+
+
+def test_whoever_judges_a_run_tells_its_session_although_others_look_at_it_too(
+    ledger: Ledger, settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = begun(ledger, settings)
+    home, files = (
+        settings.state_home,
+        session_files.active(settings.state_home, SESSION),
+    )
+    files.pid.write_text("4242")
+    held = session_lock.take(home, ledger, SessionId(SESSION), OTHER)
+    assert isinstance(held, session_lock.Held)
+    monkeypatch.setattr(clock, "sleep", lambda _: os.close(held.descriptor))
+
+    assert settle(left, ledger, settings).outcome is Outcome.LOST
+
+    assert json.loads(files.json.read_text())["state"] == "DIED"
+    assert not files.pid.exists()
+
+
+@pytest.mark.usefixtures("ended")
+def test_a_run_on_an_archived_session_that_was_left_behind_is_told_there(
+    ledger: Ledger, settings: Config, tmp_path: Path
+) -> None:
+    row = ledger.sessions.of(SESSION)
+    assert row is not None
+    archive.archive(row, ledger, settings)
+    another = run(
+        run_id=SECOND,
+        log_dir=str(tmp_path),
+        mode=Mode.RESUME,
+        resume_session=SessionId(SESSION),
+    )
+    ledger.prepare(replace(another, session_id=SessionId(SESSION)))
+    left = ledger.advance(ledger.find(SECOND), Claimed(supervisor=PROCESS))
+    files = whereabouts.files_of(SESSION, ledger, settings.state_home)
+
+    settle(left, ledger, settings)
+
+    assert json.loads(files.json.read_text())["outcome"] == "lost"
+    assert files.log.read_text().count("user_message") == len(ledger.known())
