@@ -73,12 +73,18 @@ class Reel:
 
     def prompt(self) -> Iterator[Part]:
         """Yield the prompt; a preview when its file is gone."""
-        path = record.files_of(self.run.spec).prompt
+        run = self.run
         try:
-            yield Prompt(artifacts.read_bytes(path))
+            try:
+                text = _prompt_of(run)
+            except OSError:
+                # Its session may just have been moved.
+                run = session_files.located(self._settings.state_home, run)
+                text = _prompt_of(run)
         except OSError as error:
-            yield _unreadable(path, error)
-            yield Prompt(self.run.spec.task.encode(errors="replace"))
+            yield _unreadable(record.files_of(run.spec).prompt, error)
+            text = run.spec.task.encode(errors="replace")
+        yield Prompt(text)
 
     def more(self) -> Iterator[Part]:
         """Yield what has been completed since the last call."""
@@ -142,12 +148,23 @@ def _parts_of(tail: Tail, kind: type[Events | Errors]) -> Iterator[Part]:
         is_at_end = not tail.has_more
 
 
+def _prompt_of(run: Run) -> bytes:
+    return artifacts.read_bytes(record.files_of(run.spec).prompt)
+
+
 def _unreadable(path: Path, error: OSError) -> Note:
     return Note(f"cannot read {path}: {error.strerror or error}")
 
 
-def last_starts(runs: list[Run], count: int) -> dict[str, Start]:
+def last_starts(runs: list[Run], count: int, state_home: Path) -> dict[str, Start]:
     """Find where the last lines of a session begin; runs before them are left out."""
+    starts = _starts(runs, count)
+    now = [session_files.located(state_home, run) for run in runs]
+    # What was moved meanwhile has seemed to be empty.
+    return starts if now == runs else _starts(now, count)
+
+
+def _starts(runs: list[Run], count: int) -> dict[str, Start]:
     starts: dict[str, Start] = {}
     for run in reversed(runs):
         if count == 0 and run.is_finished:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from parsers.usage import SUMMED
-from runner import artifacts, clock, record
+from runner import artifacts, clock, record, session_files
 from runner.errors import RunnerError, TooLateError
 from runner.model import Outcome, Running
 from runner.service import tasks
@@ -214,6 +214,10 @@ def _so_far(run: Run, ledger: Ledger, settings: Config) -> list[consumption.Tota
 
     try:
         kept = accounts.keep(run, ledger, settings)
+        now = session_files.located(settings.state_home, run)
+        if now.spec.log_dir != run.spec.log_dir:
+            # Codex has named its session meanwhile.
+            kept = accounts.keep(now, ledger, settings)
     except RunnerError:
         return []
     found = consumption.rows_of(kept.to_json(), run.spec.codex.model)

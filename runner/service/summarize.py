@@ -12,7 +12,7 @@ from parsers.facts import Facts
 from parsers.logs import read_log
 from parsers.usage import Usage
 from parsers.value import replace
-from runner import accounts, artifacts, clock, record
+from runner import accounts, artifacts, clock, record, session_files
 from runner.books import Share
 from runner.errors import RunnerError, UsageError
 from runner.judge import Ending, Evidence, Exit, judge
@@ -56,6 +56,15 @@ def summarize_run(run_id: str, log_dir: Path, settings: Config) -> Json:
     """
     ledger = Ledger(settings.state_home)
     run = find_run(run_id, log_dir, ledger, settings)
+    told = _known(run, log_dir, ledger, settings)
+    now = session_files.located(settings.state_home, run)
+    if now.spec.log_dir == run.spec.log_dir:
+        return told
+    # Its session has been moved, or named, while its files were read.
+    return _known(now, log_dir, ledger, settings)
+
+
+def _known(run: Run, log_dir: Path, ledger: Ledger, settings: Config) -> Json:
     if run.is_finished:
         return summary_of(run, log_dir)
     kept = accounts.keep(run, ledger, settings)

@@ -99,7 +99,11 @@ class _Transcript:
         self._version = ledger.database.version()
         self._seen: Row | None = None
         runs = [run for run in task.runs if self._is_wanted(run)]
-        self._starts = {} if wish.last is None else last_starts(runs, wish.last)
+        self._starts = (
+            {}
+            if wish.last is None
+            else last_starts(runs, wish.last, settings.state_home)
+        )
         self._shown = {run.run_id for run in runs if wish.last is not None}
         self._shown -= self._starts.keys()
         self._runs = [run for run in runs if run.run_id not in self._shown]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.moments import afterwards, first_of_all
+from support.moments import afterwards, begun, end, first_of_all
 from support.runs import AT, PROCESS, SESSION, run
 from support.runs import settings as settings_of
 
@@ -25,15 +25,12 @@ from runner.config import RUN_MARKER, Config
 from runner.errors import RunnerFault, SessionBusyError
 from runner.model import (
     Claimed,
-    Ended,
-    Launched,
     Mode,
     Outcome,
     Run,
     RunId,
     SessionId,
     TaskState,
-    Verdict,
 )
 from runner.service import archive, listing, send, stop, tasks, verify_tree
 from runner.service.tasks import Now
@@ -60,28 +57,6 @@ def alive(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every run that is not over be taken for one that lives."""
     for module in (tasks, stop, send, mailbox):
         monkeypatch.setattr(module, "settle", lambda run, *_, **__: run)
-
-
-def begun(ledger: Ledger, settings: Config, run_id: RunId | None = None) -> Run:
-    """Let Codex begin to work on a run of the session."""
-    files = session_files.active(settings.state_home, SESSION)
-    files.runs.mkdir(parents=True, exist_ok=True)
-    one = run(
-        run_id=run_id or run().run_id,
-        log_dir=str(files.runs),
-        repo=str(settings.state_home),
-        mode=Mode.RESUME,
-        resume_session=SessionId(SESSION),
-    )
-    one = replace(one, session_id=SessionId(SESSION))
-    ledger.prepare(one)
-    one = ledger.advance(one, Claimed(supervisor=PROCESS))
-    return ledger.advance(one, Launched(at=AT, codex=PROCESS))
-
-
-def end(one: Run, ledger: Ledger, outcome: Outcome = Outcome.SUCCEEDED) -> Run:
-    verdict = Verdict(outcome=outcome, exit_code=0)
-    return ledger.advance(one, Ended(at=AT, verdict=verdict, accounts={}))
 
 
 @pytest.fixture

@@ -1,12 +1,11 @@
 """A command looks twice, and in between the world changes: what it says stays true."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.moments import afterwards, first_of_all
+from support.moments import afterwards, begun, end, first_of_all, look
 from support.runs import AT, PROCESS, SESSION, run
 from support.runs import settings as settings_of
 
@@ -14,49 +13,34 @@ from parsers.value import replace
 from runner import (
     clock,
     mailbox,
-    record,
     session_files,
     session_lock,
     settle,
     whereabouts,
 )
-from runner.channel import Channel
 from runner.config import Config
 from runner.errors import FileFault, NoSuchTaskError
-from runner.keeper import Keeper
 from runner.launching import Commission, prepare
 from runner.liveness import Life
 from runner.model import (
     Claimed,
-    Ended,
     Launched,
-    Mode,
     Outcome,
     Run,
     RunId,
     SessionId,
-    Verdict,
 )
-from runner.service import archive, status, stop, tasks, usage
-from runner.service.result import result_of
+from runner.service import (
+    status,
+    stop,
+    tasks,
+    usage,
+)
 from runner.store import consumption
-from runner.store.ledger import Ledger, read_meta
+from runner.store.ledger import Ledger
 
 THIRD = RunId("20261120-101209-512345-9f3a1c07")
 SECOND = RunId("20261120-101203-512345-9f3a1c07")
-USED: dict[str, object] = {
-    "model": "gpt-5.5",
-    "token_usage": {
-        "input_tokens": 100,
-        "cached_input_tokens": 0,
-        "output_tokens": 10,
-        "reasoning_output_tokens": 0,
-        "total_tokens": 110,
-    },
-    "cost": {"usd": 0.5},
-    "warnings": {},
-    "left_running": [],
-}
 
 
 @pytest.fixture
@@ -80,53 +64,6 @@ def alive(monkeypatch: pytest.MonkeyPatch) -> None:
 def first(ledger: Ledger, settings: Config) -> Run:
     """Put a run of a session on record, on which Codex is at work."""
     return begun(ledger, settings)
-
-
-def begun(ledger: Ledger, settings: Config, run_id: RunId | None = None) -> Run:
-    """Let Codex begin to work on one more run of the session."""
-    files = session_files.active(settings.state_home, SESSION)
-    files.runs.mkdir(parents=True, exist_ok=True)
-    one = run(
-        run_id=run_id or run().run_id,
-        log_dir=str(files.runs),
-        repo=str(settings.state_home),
-        mode=Mode.RESUME,
-        resume_session=SessionId(SESSION),
-    )
-    one = replace(one, session_id=SessionId(SESSION))
-    ledger.prepare(one)
-    one = ledger.advance(one, Claimed(supervisor=PROCESS))
-    return ledger.advance(one, Launched(at=AT, codex=PROCESS))
-
-
-def over(one: Run, outcome: Outcome = Outcome.SUCCEEDED, **accounts: object) -> Run:
-    verdict = Verdict(outcome=outcome, exit_code=0)
-    return one.advanced(Ended(at=AT, verdict=verdict, accounts={**USED, **accounts}))
-
-
-def end(
-    one: Run,
-    ledger: Ledger,
-    outcome: Outcome = Outcome.SUCCEEDED,
-    **accounts: object,
-) -> Run:
-    return ledger.store(one, over(one, outcome, **accounts))
-
-
-def said(text: str) -> bytes:
-    item = {"id": "item_0", "type": "agent_message", "text": text}
-    lines = [{"type": "item.completed", "item": item}, {"type": "turn.completed"}]
-    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
-
-
-def look(ledger: Ledger, settings: Config) -> tasks.Task:
-    row = ledger.sessions.of(SESSION)
-    assert row is not None
-    return tasks.look(row, ledger, settings)
-
-
-def put_away(ledger: Ledger, settings: Config) -> None:
-    archive.archive(look(ledger, settings).row, ledger, settings)
 
 
 @pytest.mark.usefixtures("alive")
@@ -230,22 +167,6 @@ def test_a_run_that_moves_on_while_one_asks_whether_it_lives_is_asked_again(
     assert not ledger.find(prepared.run_id).is_finished
 
 
-def test_an_answer_is_found_although_its_session_is_archived_meanwhile(
-    first: Run, ledger: Ledger, settings: Config
-) -> None:
-    events = record.files_of(first.spec).events
-    events.write_bytes(said("Done."))
-    checksum = record.checksum("Done.")
-    end(first, ledger, has_answer=True, answer_checksum=checksum)
-    task = look(ledger, settings)
-    put_away(ledger, settings)
-
-    told = result_of(task, settings.state_home)
-    report = status.report(task, ledger, settings)
-
-    assert told.answer == report["last_result"] == "Done."
-
-
 def test_a_session_that_is_removed_while_it_is_looked_at_is_no_task_any_more(
     first: Run, ledger: Ledger, settings: Config
 ) -> None:
@@ -275,40 +196,6 @@ def test_the_rows_of_the_usage_add_up_although_a_run_ends_while_they_are_read(
     assert sum(line.runs for line in told.lines) == told.total.runs == 1
     assert told.not_over == 1
     assert usage.gather(ledger, settings, "day").not_over == 0
-
-
-def test_a_warning_that_comes_late_follows_its_run_into_the_archive(
-    first: Run, ledger: Ledger, settings: Config
-) -> None:
-    reader, writer = os.pipe()
-    keeper = Keeper(first, ledger, Channel(writer))
-    keeper.keep(over(first))
-    put_away(ledger, settings)
-
-    keeper.warn("the notify command has failed")
-    keeper.note_late_warnings()
-
-    known = ledger.find(first.run_id)
-    assert Path(known.spec.log_dir).is_dir()
-    assert known.accounts["warnings"] == {"the notify command has failed": 1}
-    assert read_meta(record.files_of(known.spec).meta) == known
-    os.close(reader)
-    os.close(writer)
-
-
-def test_what_is_noted_of_a_run_while_its_session_is_moved_stays_noted(
-    first: Run, ledger: Ledger, settings: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    end(first, ledger)
-
-    def warn() -> None:
-        ledger.add_warnings(first.run_id, ["the notify command has failed"])
-
-    monkeypatch.setattr(ledger, "move", first_of_all(warn, ledger.move))
-    put_away(ledger, settings)
-
-    known = ledger.find(first.run_id)
-    assert known.accounts["warnings"] == {"the notify command has failed": 1}
 
 
 def test_a_session_that_somebody_has_for_a_moment_only_is_not_refused(
