@@ -196,12 +196,15 @@ def look(row: Row, ledger: Ledger, settings: Config) -> Task:
         # A prompt that cannot be read concerns the mailbox, not what has been done.
         running, fault = _has_living_run(row.session_id, ledger, settings), str(error)
     row = whereabouts.row_of(row.session_id, ledger, settings.state_home) or row
+    with ledger.database.moment():
+        found = ledger.of_session(row.session_id)
+        waiting = ledger.mail.waiting(row.session_id)
     runs = tuple(
         # One that is over by now although the disk has refused to note it.
         settle(run, ledger, settings)
         if not (run.is_finished or running)
         else session_files.located(settings.state_home, run)
-        for run in ledger.of_session(row.session_id)
+        for run in found
     )
     if not runs:
         if ledger.sessions.of(row.session_id) is None:
@@ -210,9 +213,11 @@ def look(row: Row, ledger: Ledger, settings: Config) -> Task:
         message = f"session {row.session_id} has no run on record: codex-tasks verify"
         raise RunnerFault(message)
     last = last_of(runs)
-    # Somebody may have carried it on since it was found to be at rest.
-    running = running or any(not run.is_finished for run in runs)
-    waiting = ledger.mail.waiting(row.session_id)
+    hold = fault if fault and waiting else _hold(last, waiting)
+    # Somebody may have carried it on since it was found to be at rest, and what was at
+    # work then may be over: then only what is about to be delivered keeps it there.
+    goes_on = running and bool(waiting) and hold is None
+    running = goes_on or any(not run.is_finished for run in runs)
     return Task(
         row=row,
         state=_state_of(replace(row, outcome=last.outcome), is_running=running),
@@ -221,7 +226,7 @@ def look(row: Row, ledger: Ledger, settings: Config) -> Task:
         ),
         runs=runs,
         waiting=len(waiting),
-        hold=fault or _hold(last, waiting),
+        hold=hold,
     )
 
 

@@ -22,14 +22,7 @@ from runner.config import Config
 from runner.errors import FileFault, NoSuchTaskError
 from runner.launching import Commission, prepare
 from runner.liveness import Life
-from runner.model import (
-    Claimed,
-    Launched,
-    Outcome,
-    Run,
-    RunId,
-    SessionId,
-)
+from runner.model import Claimed, Launched, Outcome, Run, RunId, SessionId, TaskState
 from runner.service import (
     status,
     stop,
@@ -239,3 +232,24 @@ def test_a_prompt_that_waits_and_cannot_be_read_still_is_one(
 
     with pytest.raises(FileFault):
         mailbox.deliver(SESSION, ledger, settings)
+
+
+@pytest.mark.usefixtures("alive")
+def test_a_session_whose_run_ends_while_it_is_looked_at_is_no_longer_at_work(
+    first: Run, ledger: Ledger, settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = afterwards(lambda: end(first, ledger), tasks.is_at_work)
+    monkeypatch.setattr(tasks, "is_at_work", late)
+
+    assert look(ledger, settings).state is TaskState.STOPPED
+
+
+@pytest.mark.usefixtures("alive")
+def test_a_session_whose_next_prompt_is_about_to_be_delivered_still_is_at_work(
+    first: Run, ledger: Ledger, settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mailbox.put(SESSION, b"Next.", ledger, settings.state_home)
+    late = afterwards(lambda: end(first, ledger), tasks.is_at_work)
+    monkeypatch.setattr(tasks, "is_at_work", late)
+
+    assert look(ledger, settings).state is TaskState.RUNNING
