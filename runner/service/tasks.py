@@ -125,16 +125,20 @@ def standing(
 ) -> tuple[Row, TaskState]:
     """Tell the state of a session, given which were at work a moment ago.
 
-    Since then it may have been carried on, or named by Codex, or its run is over and
-    the disk has refused to note that: where no outcome is on record its last run tells.
+    Since then it may have been carried on, or named by Codex, or have come to rest, or
+    its run is over and the disk has refused to note that: where the outcome on record
+    does not agree its last run tells.
     """
     is_running = row.session_id in running
-    if row.outcome is None and not is_running:
+    if is_running is (row.outcome is not None):
+        # Before the run: what has left the mailbox by then has another one.
+        waiting = ledger.mail.waiting(row.session_id) if is_running else []
         last = ledger.last_of(row.session_id)
         if last is not None:
             last = settle(last, ledger, settings)
-            is_running = not last.is_finished
             row = replace(row, outcome=last.outcome)
+            goes_on = bool(waiting) and _hold(last, waiting) is None
+            is_running = goes_on or not last.is_finished
     return row, _state_of(row, is_running=is_running)
 
 

@@ -259,3 +259,26 @@ def test_a_run_on_an_archived_session_that_was_left_behind_is_told_there(
 
     assert json.loads(files.json.read_text())["outcome"] == "lost"
     assert files.log.read_text().count("user_message") == len(ledger.known())
+
+
+@pytest.mark.usefixtures("ended", "alive")
+def test_a_session_that_comes_to_rest_while_all_are_listed_rests(
+    ledger: Ledger, settings: Config
+) -> None:
+    now = Now(running=frozenset({SESSION}))
+
+    (listed,) = listing.listing(set(TaskState), None, now, ledger, settings)
+
+    assert listed.state is TaskState.STOPPED
+
+
+@pytest.mark.usefixtures("ended", "alive")
+def test_a_session_whose_queue_goes_on_while_all_are_listed_is_at_work(
+    ledger: Ledger, settings: Config
+) -> None:
+    now = Now(running=frozenset({SESSION}))
+    mailbox.put(SESSION, b"Next.", ledger, settings.state_home)
+
+    (listed,) = listing.listing({TaskState.RUNNING}, None, now, ledger, settings)
+
+    assert listed.state is TaskState.RUNNING
