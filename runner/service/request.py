@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from parsers import uuids
 from parsers.value import Value
 from runner import artifacts, clock
-from runner.errors import FileFault, NoSuchRunError, UsageError
+from runner.errors import FileFault, NoSuchRunError, RunnerError, UsageError
 from runner.model import Mode, Report, SessionId, Spec
 from runner.notify import command_of
 from runner.prompt import STDIN, preview, read_stdin
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from runner.model import (
         CodexOptions,
         Limits,
+        Run,
         Verbosity,
     )
     from runner.store.ledger import Ledger
@@ -93,7 +95,7 @@ def build_spec(
         raise UsageError(message)
     log_dir = _directory(request.log_dir, "--log-dir")
     resume = _resumed(request.resume, log_dir, ledger, settings)
-    before = ledger.last_of(resume) if resume else None
+    before = _last_of(resume, ledger, settings) if resume else None
     home = before.spec.codex_home if before is not None else None
     at = instant_after(before, clock.now())
     umask = os.umask(0o077)
@@ -156,6 +158,19 @@ def _resumed(
         message = f"--resume {text}: that run has no session ({why})"
         raise UsageError(message)
     return run.session
+
+
+def _last_of(session: SessionId, ledger: Ledger, settings: Config) -> Run | None:
+    """Return the run that comes before; one that was left behind is judged first.
+
+    Once the next one writes to the session's log, what it lacks stays missing.
+    """
+    from runner.settle import settle  # noqa: PLC0415 - only to carry a session on
+
+    for run in ledger.unfinished_of(session):
+        with contextlib.suppress(RunnerError):
+            settle(run, ledger, settings)
+    return ledger.last_of(session)
 
 
 def _report(report: Report) -> Report:

@@ -6,12 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.runs import SESSION, run
+from support.runs import AT, PROCESS, SESSION, run
 
 from parsers.summary import PREVIEW_LENGTH
+from parsers.value import replace
 from runner import artifacts, clock, config
 from runner.errors import FileFault, UsageError
-from runner.model import CodexOptions, Limits, Mode, Report, SessionId, Verbosity
+from runner.model import (
+    CodexOptions,
+    Limits,
+    Mode,
+    Report,
+    Running,
+    SessionId,
+    Verbosity,
+)
 from runner.prompt import PREVIEW_CHARACTERS, preview
 from runner.service.request import (
     Request,
@@ -165,3 +174,18 @@ def test_a_clock_that_was_set_back_makes_no_run_older_than_the_one_before(
 
     assert spec.run_id > before.run_id
     assert spec.prepared_at > ahead
+
+
+def test_a_run_that_was_left_behind_is_judged_before_its_session_is_carried_on(
+    tmp_path: Path,
+) -> None:
+    settings = config.load({"HOME": str(tmp_path)})
+    ledger = Ledger(settings.state_home)
+    running = Running(supervisor=PROCESS, codex=PROCESS, started_at=AT)
+    ledger.prepare(
+        replace(run(running, log_dir=str(tmp_path)), session_id=SessionId(SESSION))
+    )
+
+    build_spec(request(resume=SESSION, repo=str(tmp_path)), b"Go on.", ledger, settings)
+
+    assert ledger.unfinished_of(SESSION) == []
