@@ -10,6 +10,7 @@ import os
 import signal
 from pathlib import Path
 
+from parsers.value import replace
 from runner import artifacts, clock, config, process, proctable, record
 from runner.errors import RunnerError, UsageError
 from runner.version import VERSION
@@ -69,7 +70,8 @@ class Notifier:
         return list(self._hooks)
 
     def started(self, run: Run) -> None:
-        self._send(run, "run_started", "running")
+        # Codex has not said yet which session it works on: the one that is asked for.
+        self._send(replace(run, session_id=run.session), "run_started", "running")
 
     def completed(self, run: Run) -> None:
         data = record.to_json(run)

@@ -134,6 +134,9 @@ def _stage(wishes: Wishes, settings: Config) -> Iterator[Stage]:
 def _examined(wishes: Wishes, settings: Config) -> Mapping[str, Check]:
     """Ask the doctor, without making a state directory for the asking."""
     asked = ["--repo", wishes.repo or ".", "--codex-bin", wishes.codex_bin]
+    if wishes.task is not None:
+        asked.append(f"--task={wishes.task}")
+    asked += wishes.rest
     with tempfile.TemporaryDirectory() as scratch:
         aside = replace(settings, state_home=Path(scratch))
         checks = examine(parse_run(asked, aside).request, aside)

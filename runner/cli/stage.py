@@ -67,7 +67,7 @@ def own_stage(wishes: Wishes, settings: Config) -> Stage:
     else:
         arguments += ["--repo", wishes.repo]
     if wishes.task is not None or not wishes.has_prompt:
-        arguments.append(f"--task={wishes.task or TASK}")
+        arguments.append(f"--task={TASK if wishes.task is None else wishes.task}")
     arguments += ["--codex-bin", wishes.codex_bin, *wishes.rest]
     return Stage(
         arguments=tuple(arguments), settings=settings, place=place, is_offline=False
@@ -88,7 +88,8 @@ def offline_stage(wishes: Wishes, settings: Config, sandbox: str) -> Iterator[St
 
     place = _make_place()
     arguments = _repository(place, settings)
-    arguments += [f"--task={wishes.task or TASK}", "--sandbox", sandbox]
+    task = TASK if wishes.task is None else wishes.task
+    arguments += [f"--task={task}", "--sandbox", sandbox]
     arguments += ["--timeout", _OFFLINE_TIMEOUT_SECONDS]
     arguments += ["--codex-bin", wishes.codex_bin]
     try:

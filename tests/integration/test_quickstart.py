@@ -43,6 +43,24 @@ def test_a_demonstration_does_without_a_sandbox_that_cannot_work(
     assert "danger-full-access" in run["argv"]
 
 
+@pytest.mark.parametrize("wrong", ["--no-such-option", "--sandbox="])
+def test_a_demonstration_refuses_the_options_that_a_run_would(
+    wrong: str, cli: Cli, codex: Path, stand_in: StandIn
+) -> None:
+    code, words = quickstart(cli, "--offline", "--codex-bin", codex, wrong)
+
+    assert code == 2
+    assert wrong.removesuffix("=") in words
+    assert not [r for r in stand_in.runs if r["argv"][0] == "exec"]
+
+
+def test_a_task_that_is_empty_is_no_wish_for_another_one(cli: Cli, codex: Path) -> None:
+    code, words = quickstart(cli, "--offline", "--codex-bin", codex, "--task=")
+
+    assert code == 2
+    assert "--task is empty" in words
+
+
 def test_a_run_of_the_callers_keeps_the_sandbox_and_names_the_mend(
     cli: Cli, codex: Path, stand_in: StandIn
 ) -> None:

@@ -176,6 +176,12 @@ def test_the_event_stream_gets_a_line_at_each_end(task: Tasks, heard: Path) -> N
     assert ended.code == 0
 
 
+def test_the_start_of_a_run_on_a_session_names_that(task: Tasks, heard: Path) -> None:
+    task("--event-stream", heard, "--resume", script.THREAD)
+
+    assert [line["session_id"] for line in told(heard)] == [script.THREAD] * 2
+
+
 def test_a_stopped_run_is_told_as_a_failure(
     task: Tasks, stand_in: StandIn, heard: Path
 ) -> None:
