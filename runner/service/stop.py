@@ -84,6 +84,16 @@ class WillNotStopError(RunnerFault):
         super().__init__(f"run {run.run_id} does not end: kill -9 its processes")
 
 
+class StillWaitingError(RunnerFault):
+    """Report prompts that the index refuses to skip; what was at work has ended."""
+
+    def __init__(self, count: int, error: RunnerError) -> None:
+        super().__init__(
+            f"what was at work has ended, but the waiting prompts ({count}) are not"
+            f" skipped and will be delivered: {error}"
+        )
+
+
 def at_work(ledger: Ledger) -> list[str]:
     """Name the sessions that have something to stop; nothing is started by that."""
     # Before the runs and after them: a prompt may be delivered meanwhile, or put back.
@@ -102,7 +112,8 @@ def stop_session(session_id: str, ledger: Ledger, settings: Config) -> Stopped:
 
     Raises:
         WillNotStopError: a process of it cannot be ended.
-        RunnerFault: the record cannot be written.
+        StillWaitingError: prompts that wait cannot be skipped.
+        LedgerFault: the index cannot be read.
     """
     # Who sends after that wants it to be done.
     up_to = ledger.mail.last(session_id)
@@ -113,7 +124,12 @@ def stop_session(session_id: str, ledger: Ledger, settings: Config) -> Stopped:
     over: set[str] = set()
     while True:
         _end_all(session_id, ordered, over, ledger, settings)
-        last = mailbox.skip(session_id, ledger, settings.state_home, up_to)
+        try:
+            last = mailbox.skip(session_id, ledger, settings.state_home, up_to)
+        except RunnerError as error:
+            if waiting := len(ledger.mail.waiting(session_id)):
+                raise StillWaitingError(waiting, error) from error
+            break
         skipped += last.prompts
         # Somebody may have delivered meanwhile what was put back.
         if last.unfinished <= over:

@@ -12,7 +12,7 @@ from support.processes import wait_until
 from support.sabotage import SUPERVISOR, fails, hold, sabotaged
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn
-from support.tasks import gone
+from support.tasks import gone, is_one_line
 
 OTHER = "01a1f000-0000-7000-8000-00000000000f"
 COMMAND = "runner.cli.codex_tasks"
@@ -120,6 +120,27 @@ def test_stop_ends_a_run_although_the_disk_refuses_to_skip_its_mail(
     assert gone(codex)
     assert "Traceback" not in said.stderr
     assert said.code == 0
+
+
+@pytest.mark.parametrize("waiting", [0, 2])
+def test_stop_tells_of_what_still_waits_when_the_index_takes_nothing(
+    waiting: int, busy: Session, go: Path
+) -> None:
+    for _ in range(waiting):
+        busy.queue("Later.")
+    codex = busy.wait_for_run(1).codex()
+    refused = (fails(COMMAND, "sqlite3.execute", "begin immediate", n) for n in (1, 2))
+
+    said = busy.sessions("stop", busy.id, env=sabotaged(*refused))
+
+    assert gone(codex)
+    if waiting:
+        assert is_one_line(said, 1, "prompts (2) are not skipped", by="codex_tasks")
+    else:
+        assert (said.code, said.stdout) == (0, f"Task {busy.id} stopped.\n")
+    go.touch()
+    busy.wait()
+    assert len(busy.given) == 1 + waiting
 
 
 def test_stop_ends_a_run_although_somebody_was_suspended_with_the_index(
