@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from support.codex_home import built_environment
 from support.commands import Cli
 from support.guard import MARKER, no_process_left
@@ -17,6 +18,12 @@ from support.stand_in import StandIn, make_stand_in
 from support.tasks import Tasks
 
 from runner.loopback import LoopbackServer, scripted, write_home
+
+# How long an example takes tells of the machine and of what else it does.
+settings.register_profile(
+    "shared", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("shared")
 
 
 @pytest.fixture(scope="session")

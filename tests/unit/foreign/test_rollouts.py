@@ -426,7 +426,12 @@ def odd_records() -> st.SearchStrategy[Json]:
 
 
 @given(odd=st.lists(odd_records(), max_size=8), rubbish=st.binary())
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    suppress_health_check=[
+        HealthCheck.function_scoped_fixture,
+        HealthCheck.too_slow,
+    ]
+)
 def test_whatever_a_rollout_holds_nothing_raises(
     make_rollout: MakeRollout, tmp_path: Path, odd: list[Json], rubbish: bytes
 ) -> None:
