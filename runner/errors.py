@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import ClassVar
 
-_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_SHORTAGES = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def is_shortage(error: OSError) -> bool:
-    """Tell whether whoever looked lacked a descriptor or memory to look with.
+    """Tell whether whoever tried lacked a descriptor, memory or a process for it.
 
     That says nothing of what was looked at, which must not be taken for gone.
     """

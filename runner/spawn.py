@@ -8,6 +8,7 @@ from pathlib import Path
 
 from runner import config, process, record
 from runner.codex import command
+from runner.errors import is_shortage
 from runner.judge import not_started
 from runner.model import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND
 
@@ -51,6 +52,8 @@ def start_codex(run: Run, settings: Config) -> int | Verdict:
 def _why_not(error: OSError, program: str) -> tuple[int, str]:
     """Tell a program that is not there from one that cannot be run."""
     reason = error.strerror or str(error)
+    if is_shortage(error):
+        return 1, f"cannot start Codex: {reason}"
     is_program = error.filename is None or os.fsdecode(error.filename) == program
     if isinstance(error, FileNotFoundError) and is_program:
         if os.sep in program and Path(program).exists():
