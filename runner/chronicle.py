@@ -69,6 +69,8 @@ class Chronicle:
         # for a moment, and somebody may have queued one by it.
         with self._ledger.database.transaction():
             session_files.merge_mail(now, was)
+            # Whoever finds it under its name must find its name in it.
+            self._try(lambda: write_json(self._ledger, was, run))
             session_files.move(was, now)
         return session_files.moved(run, now)
 

@@ -7,16 +7,39 @@ import os
 
 from parsers.value import replace
 from runner import config, record, session_files, session_lock
-from runner.errors import FileFault, LedgerFault, RunnerError, StaleStateError
+from runner.errors import (
+    FileFault,
+    LedgerFault,
+    NoSuchRunError,
+    RunnerError,
+    StaleStateError,
+)
 from runner.liveness import Life, codex_of, life_of
 from runner.store.ledger import read_meta
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from runner.config import Config
     from runner.judge import Exit
     from runner.model import Run
     from runner.store.ledger import Ledger
+
+
+def living(runs: Iterable[Run], ledger: Ledger, settings: Config) -> list[Run]:
+    """Return those of some runs that live, after judging those that do not.
+
+    One that has been removed since is over too.
+
+    Raises:
+        RunnerFault: a record cannot be read.
+    """
+    found = []
+    for run in runs:
+        with contextlib.suppress(NoSuchRunError):
+            found.append(settle(run, ledger, settings))
+    return [run for run in found if not run.is_finished]
 
 
 def settle(

@@ -24,7 +24,7 @@ from runner.liveness import Life, codex_of, life_of
 from runner.model import Launching, Outcome, Running
 from runner.orders import STOP_ORDER
 from runner.service import tasks
-from runner.settle import settle
+from runner.settle import living, settle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -164,8 +164,8 @@ def _end_all(
         settings: for judging what was left behind.
     """
     began = clock.monotonic()
-    while living := _living(session_id, over, ledger, settings):
-        for run in living:
+    while found := _living(session_id, over, ledger, settings):
+        for run in found:
             if clock.monotonic() - began >= _GIVE_UP_SECONDS:
                 raise WillNotStopError(run)
             _press(run, ordered, ledger, settings)
@@ -176,9 +176,9 @@ def _living(
     session_id: str, over: set[str], ledger: Ledger, settings: Config
 ) -> list[Run]:
     unfinished = ledger.unfinished_of(session_id)
-    settled = [settle(run, ledger, settings) for run in unfinished]
-    over.update(run.run_id for run in settled if run.is_finished)
-    return [run for run in settled if not run.is_finished]
+    found = living(unfinished, ledger, settings)
+    over.update({run.run_id for run in unfinished} - {run.run_id for run in found})
+    return found
 
 
 def _press(

@@ -5,9 +5,15 @@ from __future__ import annotations
 from parsers.value import Value, replace
 from runner import artifacts, record, session_files, whereabouts
 from runner.config import RUN_MARKER
-from runner.errors import FileFault, NoSuchTaskError, RunnerError, RunnerFault
+from runner.errors import (
+    FileFault,
+    NoSuchRunError,
+    NoSuchTaskError,
+    RunnerError,
+    RunnerFault,
+)
 from runner.model import GOOD_ENDS, TaskState
-from runner.settle import settle
+from runner.settle import living, settle
 from runner.succession import last_of
 
 TYPE_CHECKING = False
@@ -70,6 +76,8 @@ def take_stock(ledger: Ledger, settings: Config) -> Now:
                 faults.append(
                     f"{run.key}: its end cannot be put on record (full disk?)"
                 )
+        except NoSuchRunError:
+            continue  # its session has been removed since
         except (RunnerError, OSError) as error:
             faults.append(f"{run.key}: {error}")
     # Judging a run that never came to be has put its prompt back.
@@ -98,9 +106,7 @@ def is_at_work(session_id: str, ledger: Ledger, settings: Config) -> bool:
 
 
 def _has_living_run(session_id: str, ledger: Ledger, settings: Config) -> bool:
-    unfinished = ledger.unfinished_of(session_id)
-    settled = [settle(run, ledger, settings) for run in unfinished]
-    return any(not run.is_finished for run in settled)
+    return bool(living(ledger.unfinished_of(session_id), ledger, settings))
 
 
 def newest(

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+import runner.settle
 from runner import mailbox
 from runner.config import Config, load
 from runner.service import tasks
@@ -43,7 +44,8 @@ class _Delivering:
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> Config:
     """Let nobody here deliver anything: somebody else has the session."""
-    monkeypatch.setattr(tasks, "settle", lambda run, *_, **__: run)
+    for module in (tasks, runner.settle):
+        monkeypatch.setattr(module, "settle", lambda run, *_, **__: run)
     monkeypatch.setattr(mailbox, "deliver", lambda *_, **__: None)
     return load({"HOME": "/nowhere"})
 
@@ -84,7 +86,8 @@ class _Stuck(_Delivering):
 def test_a_session_whose_end_cannot_be_put_on_record_is_not_at_work(
     settings: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "settle", lambda *_, **__: _Over())
+    for module in (tasks, runner.settle):
+        monkeypatch.setattr(module, "settle", lambda *_, **__: _Over())
     ledger: Any = _Stuck()
 
     assert not tasks.is_at_work("session", ledger, settings)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from support.moments import afterwards, begun, end, first_of_all
 from support.runs import AT, PROCESS, SESSION, run
 from support.runs import settings as settings_of
 
+import runner.settle
 from parsers.value import replace
 from runner import (
     artifacts,
@@ -55,7 +57,7 @@ def ledger(settings: Config) -> Ledger:
 @pytest.fixture
 def alive(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every run that is not over be taken for one that lives."""
-    for module in (tasks, stop, send, mailbox):
+    for module in (tasks, stop, send, mailbox, runner.settle):
         monkeypatch.setattr(module, "settle", lambda run, *_, **__: run)
 
 
@@ -125,6 +127,16 @@ def test_a_session_that_is_removed_once_it_was_stopped_has_been_stopped(
     monkeypatch.setattr(stop, "stop", order)
 
     assert stop.stop_session(SESSION, ledger, settings).runs == (working.run_id,)
+
+
+def test_a_session_that_is_removed_while_it_is_being_stopped_is_not_at_work(
+    ledger: Ledger, settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(ledger, settings)
+    remove = partial(ledger.sessions.remove, SESSION)
+    monkeypatch.setattr(stop, "living", first_of_all(remove, runner.settle.living))
+
+    assert stop.stop_session(SESSION, ledger, settings).runs == ()
 
 
 @pytest.mark.usefixtures("ended", "alive")

@@ -9,6 +9,7 @@ from support.moments import afterwards, begun, end, first_of_all, look
 from support.runs import AT, PROCESS, SESSION, run
 from support.runs import settings as settings_of
 
+import runner.settle
 from parsers.value import replace
 from runner import (
     clock,
@@ -49,7 +50,7 @@ def ledger(settings: Config) -> Ledger:
 @pytest.fixture
 def alive(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every run that is not over be taken for one that lives."""
-    for module in (tasks, status, stop, mailbox):
+    for module in (tasks, status, stop, mailbox, runner.settle):
         monkeypatch.setattr(module, "settle", lambda run, *_, **__: run)
 
 

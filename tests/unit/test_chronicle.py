@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.runs import SESSION, run
 
+from parsers.value import replace
 from runner import artifacts, session_files
 from runner.chronicle import Chronicle
 from runner.errors import LedgerFault
@@ -74,3 +75,31 @@ def test_a_run_whose_directory_has_a_name_that_no_record_knows_is_found(
     write_meta(lying)
 
     assert session_files.located(tmp_path, one) == lying
+
+
+def test_a_session_is_never_found_under_its_name_with_another_one_in_its_metadata(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = Ledger(tmp_path)
+    unnamed = session_files.pending(tmp_path, run().run_id)
+    one = run(log_dir=str(unnamed.runs))
+    artifacts.make_directory(unnamed.runs)
+    ledger.prepare(one)
+    chronicle = Chronicle(ledger, tmp_path, print)
+    chronicle.began(one)
+    told: list[object] = []
+    move = session_files.move
+
+    def moves(was: SessionFiles, now: SessionFiles) -> None:
+        move(was, now)
+        told.append(artifacts.read_json(now.json))
+
+    monkeypatch.setattr(session_files, "move", moves)
+    chronicle.name(
+        ledger.store(one, replace(one, session_id=SessionId(SESSION))),
+        SessionId(SESSION),
+    )
+
+    (at_once,) = told
+    assert isinstance(at_once, dict)
+    assert at_once["id"] == SESSION

@@ -10,6 +10,7 @@ from support.moments import first_of_all
 from support.runs import AT, PROCESS, SESSION, run
 from support.runs import settings as settings_of
 
+import runner.settle
 from parsers.value import replace
 from runner import clock, mailbox, session_files, session_lock
 from runner.config import Config
@@ -46,7 +47,7 @@ def ledger(settings: Config) -> Ledger:
 @pytest.fixture
 def alive(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every run that is not over be taken for one that lives."""
-    for module in (tasks, stop, send, mailbox):
+    for module in (tasks, stop, send, mailbox, runner.settle):
         monkeypatch.setattr(module, "settle", lambda run, *_, **__: run)
 
 

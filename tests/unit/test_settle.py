@@ -28,6 +28,14 @@ def test_a_run_that_goes_meanwhile_is_no_fault_of_the_command_line(
     assert (meanwhile.value.exit_code, named.value.exit_code) == (3, 2)
 
 
+def test_of_runs_that_have_gone_meanwhile_none_lives(tmp_path: Path) -> None:
+    ours = settings(tmp_path)
+    running = Running(supervisor=PROCESS, codex=PROCESS, started_at=AT)
+    gone = run(running, log_dir=str(tmp_path))
+
+    assert settle.living([gone], Ledger(ours.state_home), ours) == []
+
+
 def test_a_session_that_cannot_be_told_costs_the_verdict_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
