@@ -44,6 +44,18 @@ def go(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def waiting(stand_in: StandIn, go: Path) -> StandIn:
+    """Make Codex wait for the test in the middle of its turn."""
+    stand_in.plays(
+        *script.begin(),
+        script.wait_for(go),
+        script.message("It is done."),
+        script.complete(),
+    )
+    return stand_in
+
+
+@pytest.fixture
 def house(cli: Cli, state_home: Path, repo: Path, stand_in: StandIn) -> House:
     return House(cli, state_home, repo, stand_in)
 

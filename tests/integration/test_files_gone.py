@@ -5,22 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support import stand_in as script
 from support.processes import wait_until
-from support.stand_in import USAGE, StandIn
+from support.stand_in import USAGE
 from support.tasks import CLOSING, Tasks
-
-
-@pytest.fixture
-def waiting(stand_in: StandIn, go: Path) -> StandIn:
-    """Make Codex wait for the test in the middle of its turn."""
-    stand_in.plays(
-        *script.begin(),
-        script.wait_for(go),
-        script.message("It is done."),
-        script.complete(),
-    )
-    return stand_in
 
 
 @pytest.mark.usefixtures("waiting")

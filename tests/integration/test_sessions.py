@@ -15,11 +15,6 @@ MENTIONED = "99999999-9999-7999-8999-999999999999"
 
 
 @pytest.fixture
-def go(tmp_path: Path) -> Path:
-    return tmp_path / "go"
-
-
-@pytest.fixture
 def waiting(stand_in: StandIn, go: Path) -> StandIn:
     stand_in.plays(*script.begin(), script.wait_for(go), script.complete())
     return stand_in

@@ -18,11 +18,6 @@ from support.terminal import terminal
 
 
 @pytest.fixture
-def go(tmp_path: Path) -> Path:
-    return tmp_path / "go"
-
-
-@pytest.fixture
 def waiting(stand_in: StandIn, go: Path) -> StandIn:
     stand_in.plays(
         *script.begin(),

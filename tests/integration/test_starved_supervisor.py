@@ -6,25 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support import stand_in as script
 from support.processes import is_alive, wait_until
 from support.sabotage import SUPERVISOR, fails, sabotaged
 from support.stand_in import StandIn
 from support.tasks import Begun, Tasks, gone
 
 REFUSED = "Codex could not be attended: "
-
-
-@pytest.fixture
-def waiting(stand_in: StandIn, go: Path) -> StandIn:
-    """Make Codex wait for the test in the middle of its turn."""
-    stand_in.plays(
-        *script.begin(),
-        script.wait_for(go),
-        script.message("It is done."),
-        script.complete(),
-    )
-    return stand_in
 
 
 @contextmanager

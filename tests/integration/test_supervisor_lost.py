@@ -12,23 +12,6 @@ from support.stand_in import StandIn, make_native
 from support.tasks import CLOSING, Begun, Files, Tasks, gone
 
 
-@pytest.fixture
-def go(tmp_path: Path) -> Path:
-    return tmp_path / "go"
-
-
-@pytest.fixture
-def waiting(stand_in: StandIn, go: Path) -> StandIn:
-    """Make Codex wait for the test in the middle of its turn."""
-    stand_in.plays(
-        *script.begin(),
-        script.wait_for(go),
-        script.message("It is done."),
-        script.complete(),
-    )
-    return stand_in
-
-
 def lose_supervisor(begun: Begun) -> Files:
     files = begun.wait_running()
     wait_until(lambda: files.text(".events.jsonl"), what="the first event")

@@ -45,23 +45,6 @@ NOBODY = Now(running=frozenset())
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Config:
-    return settings_of(tmp_path, CODEX_RUNNER_HOME=str(tmp_path / "state"))
-
-
-@pytest.fixture
-def ledger(settings: Config) -> Ledger:
-    return Ledger(settings.state_home)
-
-
-@pytest.fixture
-def alive(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every run that is not over be taken for one that lives."""
-    for module in (tasks, stop, send, mailbox, runner.settle):
-        monkeypatch.setattr(module, "settle", lambda run, *_, **__: run)
-
-
-@pytest.fixture
 def ended(ledger: Ledger, settings: Config) -> Run:
     """Put a run of a session on record that is over."""
     return end(begun(ledger, settings), ledger)

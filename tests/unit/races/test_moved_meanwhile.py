@@ -14,7 +14,6 @@ from support.moments import (
     put_away,
     said,
 )
-from support.runs import settings as settings_of
 
 from runner import (
     record,
@@ -34,16 +33,6 @@ from runner.service import (
 from runner.service.find import find_run
 from runner.service.result import result_of
 from runner.store.ledger import Ledger, read_meta
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Config:
-    return settings_of(tmp_path, CODEX_RUNNER_HOME=str(tmp_path / "state"))
-
-
-@pytest.fixture
-def ledger(settings: Config) -> Ledger:
-    return Ledger(settings.state_home)
 
 
 @pytest.fixture

@@ -2,15 +2,12 @@
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from support.moments import first_of_all
 from support.runs import AT, PROCESS, SESSION, run
-from support.runs import settings as settings_of
 
-import runner.settle
 from parsers.value import replace
 from runner import clock, mailbox, session_files, session_lock
 from runner.config import Config
@@ -32,23 +29,6 @@ from runner.service.tasks import Now
 from runner.store.ledger import Ledger
 
 NOBODY = Now(running=frozenset())
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Config:
-    return settings_of(tmp_path, CODEX_RUNNER_HOME=str(tmp_path / "state"))
-
-
-@pytest.fixture
-def ledger(settings: Config) -> Ledger:
-    return Ledger(settings.state_home)
-
-
-@pytest.fixture
-def alive(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every run that is not over be taken for one that lives."""
-    for module in (tasks, stop, send, mailbox, runner.settle):
-        monkeypatch.setattr(module, "settle", lambda run, *_, **__: run)
 
 
 @pytest.fixture

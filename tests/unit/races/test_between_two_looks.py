@@ -1,15 +1,12 @@
 """A command looks twice, and in between the world changes: what it says stays true."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 import pytest
 from support.moments import afterwards, begun, end, first_of_all, look
 from support.runs import AT, PROCESS, SESSION, run
-from support.runs import settings as settings_of
 
-import runner.settle
 from parsers.value import replace
 from runner import (
     clock,
@@ -35,23 +32,6 @@ from runner.store.ledger import Ledger
 
 THIRD = RunId("20261120-101209-512345-9f3a1c07")
 SECOND = RunId("20261120-101203-512345-9f3a1c07")
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Config:
-    return settings_of(tmp_path, CODEX_RUNNER_HOME=str(tmp_path / "state"))
-
-
-@pytest.fixture
-def ledger(settings: Config) -> Ledger:
-    return Ledger(settings.state_home)
-
-
-@pytest.fixture
-def alive(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every run that is not over be taken for one that lives."""
-    for module in (tasks, status, stop, mailbox, runner.settle):
-        monkeypatch.setattr(module, "settle", lambda run, *_, **__: run)
 
 
 @pytest.fixture
