@@ -324,18 +324,22 @@ def remove_tree(directory: Path) -> list[str]:
     return faults
 
 
-def lock(path: Path) -> int | None:
+def lock(path: Path, *, is_there: bool = False) -> int | None:
     """Take an exclusive advisory lock, made when missing; None when it is held.
 
     The kernel gives it back when the last copy of the descriptor is closed, also by
     a death. Programs that are started do not inherit it unless it is handed to them.
+
+    Args:
+        path: the file.
+        is_there: it is a file with another use, neither made nor written to.
 
     Raises:
         FileFault: the file cannot be opened, or its file system knows no locks.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
     try:
-        handle = os.open(path, flags, _PRIVATE_FILE)
+        handle = open_regular(path) if is_there else os.open(path, flags, _PRIVATE_FILE)
     except OSError as error:
         raise FileFault("open the lock", path, error) from error
     try:

@@ -6,7 +6,7 @@ import contextlib
 import os
 
 from parsers.value import replace
-from runner import config, record, session_files, session_lock
+from runner import artifacts, clock, config, record, session_files, session_lock
 from runner.errors import (
     FileFault,
     LedgerFault,
@@ -19,12 +19,16 @@ from runner.store.ledger import read_meta
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from runner.config import Config
     from runner.judge import Exit
     from runner.model import Run
     from runner.store.ledger import Ledger
+
+# To judge a run takes a second at the most; a judge may be suspended.
+_PATIENCE_SECONDS = 10.0
+_PACE_SECONDS = 0.01
 
 
 def living(runs: Iterable[Run], ledger: Ledger, settings: Config) -> list[Run]:
@@ -73,14 +77,48 @@ def settle(
     life = life_of(run) if ended is None else _life_without_supervisor(run)
     if life is Life.SUPERVISOR:
         return run
-    if life is Life.CODEX:
-        return _named(run, ledger, settings)
-    # Between the reading of the record and the look at the processes the supervisor
-    # may have written its verdict, or Codex been started and its session been named.
-    now = session_files.located(settings.state_home, ledger.find(run.run_id))
-    if now.state != run.state or now.spec.log_dir != run.spec.log_dir:
-        return settle(now, ledger, settings, ended, holds_session=holds_session)
-    run = now
+    with _alone_with(run):
+        # Between the reading of the record and the look at the processes the supervisor
+        # may have written its verdict, or Codex been started and its session been
+        # named; or somebody else has judged the run.
+        now = session_files.located(settings.state_home, ledger.find(run.run_id))
+        if now.state == run.state and now.spec.log_dir == run.spec.log_dir:
+            if life is Life.CODEX:
+                return _named(now, ledger, settings)
+            return _judged(now, ledger, settings, ended, holds_session=holds_session)
+    return settle(now, ledger, settings, ended, holds_session=holds_session)
+
+
+@contextlib.contextmanager
+def _alone_with(run: Run) -> Iterator[None]:
+    """Let nobody else name or judge a run meanwhile; who was faster is waited for.
+
+    Of two at once one would move the files that the other is about to read, and what
+    is not found is taken for lost. The lock is on the prompt, which nobody writes to.
+    """
+    prompt = record.files_of(run.spec).prompt
+    deadline = clock.monotonic() + _PATIENCE_SECONDS
+    lock = None
+    with contextlib.suppress(RunnerError):
+        while (lock := artifacts.lock(prompt, is_there=True)) is None:
+            if clock.monotonic() >= deadline:
+                break
+            clock.sleep(_PACE_SECONDS)
+    try:
+        yield
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _judged(
+    run: Run,
+    ledger: Ledger,
+    settings: Config,
+    ended: Exit | None,
+    *,
+    holds_session: bool,
+) -> Run:
     from runner import conclude  # noqa: PLC0415 - 40 ms, only where one was left
     from runner.judge import Exit  # noqa: PLC0415
 

@@ -1,13 +1,14 @@
 """A run that was left behind is judged by whoever looks first."""
 
+import os
 from pathlib import Path
 
 import pytest
 from support.runs import AT, PROCESS, run, settings
 
-from runner import settle
+from runner import artifacts, clock, record, settle
 from runner.errors import FileFault, NoSuchRunError
-from runner.model import Outcome, Running
+from runner.model import Ended, Outcome, Running, Verdict
 from runner.service.find import find_run
 from runner.store.ledger import Ledger
 
@@ -26,6 +27,29 @@ def test_a_run_that_goes_meanwhile_is_no_fault_of_the_command_line(
         find_run(gone.run_id, tmp_path, ledger, ours)
 
     assert (meanwhile.value.exit_code, named.value.exit_code) == (3, 2)
+
+
+def test_who_comes_second_to_judge_a_run_waits_for_the_verdict_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = settings(tmp_path)
+    ledger = Ledger(ours.state_home)
+    running = Running(supervisor=PROCESS, codex=PROCESS, started_at=AT)
+    left = run(running, log_dir=str(tmp_path))
+    ledger.prepare(left)
+    prompt = record.files_of(left.spec).prompt
+    prompt.write_bytes(b"Do it.")
+    first = artifacts.lock(prompt, is_there=True)
+    assert first is not None
+    verdict = Verdict(outcome=Outcome.STOPPED, exit_code=143)
+
+    def judge(_: float) -> None:
+        ledger.advance(left, Ended(at=AT, verdict=verdict, accounts={}))
+        os.close(first)
+
+    monkeypatch.setattr(clock, "sleep", judge)
+
+    assert settle.settle(left, ledger, ours).outcome is Outcome.STOPPED
 
 
 def test_of_runs_that_have_gone_meanwhile_none_lives(tmp_path: Path) -> None:
