@@ -149,11 +149,12 @@ def test_a_prompt_queued_while_its_session_goes_is_refused_or_given_or_told_of(
         assert queued.code in {0, 1, 3}, queued.stderr
         assert ended.code in {0, 75}, ended.stderr
         if command == "rm" and ended.code == 0:
-            assert queued.code == 3
+            # A prompt that came first may have been answered before the task goes.
+            assert queued.code == 3 or session.given == ["Begin.", prompt]
             assert session.id not in sessions.listed("-a")
             continue
         if command == "archive":
-            assert (queued.code == 0) == (ended.code == 75)
+            assert 0 in {queued.code, ended.code}
             sessions("unarchive", session.id)
         session.wait()
         if session.records[-1]["outcome"] != "stopped":
