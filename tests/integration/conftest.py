@@ -56,6 +56,20 @@ def waiting(stand_in: StandIn, go: Path) -> StandIn:
 
 
 @pytest.fixture
+def held(codex: StandIn, go: Path) -> Path:
+    """Let every Codex wait for a file, once it has named its thread."""
+    codex.plays(
+        *script.begin(),
+        script.wait_for(go),
+        script.when("Fail", *script.fail("it did not work")),
+        script.message("answer to $PROMPT"),
+        script.complete(),
+        thread=script.FRESH,
+    )
+    return go
+
+
+@pytest.fixture
 def house(cli: Cli, state_home: Path, repo: Path, stand_in: StandIn) -> House:
     return House(cli, state_home, repo, stand_in)
 

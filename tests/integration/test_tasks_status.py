@@ -1,4 +1,4 @@
-"""Naming tasks, waiting for them, stopping them, and what goes wrong with one."""
+"""`codex-tasks status`: telling of tasks, waiting for them, and one that is damaged."""
 
 import json
 import time
@@ -7,99 +7,14 @@ from pathlib import Path
 
 import pytest
 from support import stand_in as script
-from support.processes import is_alive, start_time, wait_until
+from support.processes import wait_until
 from support.sabotage import TASKS, hold, sabotaged
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn
-from support.tasks import gone
 
 FIRST = "01a1f000-aaaa-7000-8000-000000000001"
 SECOND = "01a1f000-aabb-7000-8000-000000000002"
 UNKNOWN = "99999999-9999-7999-8999-999999999999"
-
-
-@pytest.fixture
-def held(codex: StandIn, go: Path) -> Path:
-    """Let every Codex wait for a file, once it has named its thread."""
-    codex.plays(
-        *script.begin(),
-        script.wait_for(go),
-        script.when("Fail", *script.fail("it did not work")),
-        script.message("answer to $PROMPT"),
-        script.complete(),
-        thread=script.FRESH,
-    )
-    return go
-
-
-def started(sessions: Sessions, codex: StandIn, thread: str, *more: str) -> Session:
-    codex.plays(*script.ordinary(), thread=thread)
-    return sessions.ended(*more, "Begin.")
-
-
-def test_a_task_is_named_by_its_id_its_beginning_a_run_or_its_title(
-    sessions: Sessions, codex: StandIn
-) -> None:
-    session = started(sessions, codex, FIRST, "-t", "The title")
-    started(sessions, codex, SECOND, "-t", "Another title")
-    (run,) = session.runs
-
-    for name in (
-        *(FIRST, FIRST.upper(), f" {FIRST} ", FIRST[:12], FIRST[:12].upper()),
-        *(run.run_id, "The title"),
-    ):
-        said = sessions("status", "--json", "--one", name)
-        assert said.code == 0, said.stderr
-        assert json.loads(said.stdout)["id"] == FIRST
-
-
-@pytest.mark.parametrize("command", ["status", "result", "stop", "archive", "rm"])
-def test_what_fits_two_tasks_is_refused_with_both(
-    sessions: Sessions, codex: StandIn, command: str
-) -> None:
-    started(sessions, codex, FIRST, "-t", "The title")
-    started(sessions, codex, SECOND)
-
-    said = sessions(command, FIRST[:11])
-
-    assert (said.code, said.stdout) == (2, "")
-    assert FIRST in said.stderr
-    assert SECOND in said.stderr
-    assert "The title" in said.stderr
-    assert len(sessions.listed()) == 2
-
-
-NOBODY = [
-    *(UNKNOWN, FIRST[:5], "no such title", "", "*", "%"),
-    *("../../x", "../outside", "/etc", ".", "..", "archive", "locks", ".pending"),
-]
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        *(["status"], ["status", "--wait"], ["result"], ["stop"], ["archive"]),
-        *(["unarchive"], ["rm"], ["send"], ["send", "--queue"]),
-    ],
-)
-def test_a_name_that_is_no_tasks_is_three_and_nothing_is_touched(
-    sessions: Sessions, codex: StandIn, tmp_path: Path, command: list[str]
-) -> None:
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    (outside / "task.json").write_text("{}")
-    (outside / "task.pid").write_text("1")
-    started(sessions, codex, FIRST)
-    before = sorted(tmp_path.glob("*/**"))
-
-    for name in NOBODY:
-        prompt = ["More."] if "send" in command else []
-        said = sessions(*command, name, *prompt)
-        assert (name, said.code, said.stdout) == (name, 3, "")
-        assert len(said.stderr.splitlines()) == 1
-
-    assert sorted(tmp_path.glob("*/**")) == before
-    assert (outside / "task.pid").read_text() == "1"
 
 
 def test_a_busy_session_refuses_a_prompt_and_names_its_run(
@@ -245,88 +160,6 @@ def test_all_and_all_running_select_tasks(
     held.touch()
     assert running.wait().code == 0
     assert of("-A") == set()
-
-
-def test_without_anything_running_there_is_nothing_to_stop(sessions: Sessions) -> None:
-    empty = sessions("stop", "-a")
-    session = sessions.ended()
-
-    for said in (empty, sessions("stop", "-a")):
-        assert (said.code, said.stdout) == (0, "No running tasks to stop.\n")
-    said = session.stop()
-    assert said.code == 0
-    assert said.stdout == f"Task {session.id} is not running; nothing to stop.\n"
-
-
-@pytest.mark.usefixtures("held")
-def test_two_stops_at_once_are_one_stop(sessions: Sessions) -> None:
-    session = sessions.start()
-    codex = session.runs[0].codex()
-
-    begun = [sessions.begin("stop", session.id) for _ in range(3)]
-    ended = [each.wait() for each in begun]
-
-    assert [each.code for each in ended] == [0, 0, 0]
-    assert any("stopped." in each.stdout for each in ended)
-    assert gone(codex)
-    status = session.status
-    assert (status["state"], status["outcome"]) == ("STOPPED", "stopped")
-    assert not session.directory.joinpath("task.pid").exists()
-
-
-def test_a_stop_ends_every_descendant_and_no_other_session(
-    sessions: Sessions, codex: StandIn, held: Path
-) -> None:
-    other = sessions.start()
-    codex.plays(
-        *script.begin(),
-        script.spawn(),
-        script.spawn(double_fork=True),
-        script.spawn(own_session=False),
-        script.hang(),
-        thread=script.FRESH,
-    )
-    session = sessions.start()
-    wait_until(lambda: len(codex.children) == 3)
-    tools = [(pid, start_time(pid)) for pid in codex.children]
-
-    assert session.stop().stdout == f"Task {session.id} stopped.\n"
-
-    assert not any(is_alive(pid, began) for pid, began in tools)
-    assert other.state == "RUNNING"
-    held.touch()
-    assert other.wait().code == 0
-
-
-@pytest.mark.usefixtures("held")
-def test_stop_all_stops_all(sessions: Sessions) -> None:
-    running = {sessions.start().id for _ in range(3)}
-
-    said = sessions("stop", "-a")
-
-    assert said.code == 0
-    assert set(said.lines) == {f"Task {key} stopped." for key in running}
-    assert sessions.running == set()
-
-
-@pytest.mark.usefixtures("held")
-def test_a_stop_skips_what_waits_and_tells_how_much(
-    sessions: Sessions,
-) -> None:
-    session = sessions.start()
-    session.queue("One.")
-    session.queue("/quit")
-    session.queue("Two.")
-
-    said = session.stop()
-
-    # The quit itself is no prompt that was lost; status counts them alike.
-    assert said.stdout == f"Task {session.id} stopped. 2 waiting prompts skipped.\n"
-    assert {state for _, state in session.mail} == {"skipped"}
-    assert session.given == ["Begin."]
-    status = session.status
-    assert (status["state"], status["queue"]) == ("STOPPED", 0)
-    assert not list(session.directory.glob("mail/*.prompt"))
 
 
 def damage_json(session: Session) -> Path:

@@ -1,3 +1,5 @@
+"""The rollouts of `codex exec` as a history: each turn is a run, judged and counted."""
+
 import json
 import os
 import sys

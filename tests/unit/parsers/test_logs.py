@@ -1,3 +1,5 @@
+"""Any file that a run leaves is told for what it is, and read."""
+
 import json
 import textwrap
 from collections.abc import Callable

@@ -1,3 +1,5 @@
+"""A rollout's calls are counted, each once, for the run that made them."""
+
 import json
 from collections.abc import Callable, Mapping
 from io import BytesIO
