@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from parsers.turns import TurnCompleted, TurnFailed
-from parsers.value import EMPTY, Value
+from parsers.exec_events.events import TurnCompleted, TurnFailed
+from parsers.struct import EMPTY, Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Literal
 
-    from parsers.digest import Digest
-    from parsers.threads import Rollout
-    from parsers.usage import Usage
+    from parsers.accounting.tokens import Usage
+    from parsers.exec_events.summary import EventSummary
+    from parsers.rollouts.thread import Rollout
 
     Kind = Literal["events", "log", "rollout", "empty"]
     Ended = Literal["completed", "failed"]
 
 
-class Facts(Value):
+class Facts(Struct):
     """The facts of one file; None is what it does not tell.
 
     `usage` is the thread's figure as the file says it, `total_tokens` the figure of a
@@ -53,7 +53,7 @@ _ENDED: dict[type, Ended | None] = {
 _STATES: dict[str, Ended] = {"completed": "completed", "failed": "failed"}
 
 
-def facts_of_digest(digest: Digest) -> Facts:
+def facts_of_summary(digest: EventSummary) -> Facts:
     """Take the facts over that a digest of event lines has gathered."""
     return Facts(
         kind="events",

@@ -1,9 +1,16 @@
-"""The only reader of time: aware UTC instants and the two ways to write them."""
+"""The only reader of time: aware UTC instants, how they are written, and ages."""
 
 from __future__ import annotations
 
+import re
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+_AGE = re.compile(r"([0-9]+)([smhdw])")
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+_LONGEST = 19  # digits: of longer ones Python makes no number at all
 
 
 def now() -> datetime:
@@ -40,3 +47,17 @@ def parse_iso(text: str) -> datetime:
     """
     instant = datetime.fromisoformat(text)
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def read_age(text: str) -> timedelta | None:
+    """Read a number and its unit; None when it is something else.
+
+    Raises:
+        OverflowError: it is longer than any time.
+    """
+    found = _AGE.fullmatch(text)
+    if found is None:
+        return None
+    if len(found[1]) > _LONGEST:
+        raise OverflowError(text)
+    return timedelta(seconds=int(found[1]) * _SECONDS[found[2]])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from parsers.value import Value, replace
+from parsers.struct import Struct, replace
 from runner.errors import UsageError
 
 TYPE_CHECKING = False
@@ -27,7 +27,7 @@ RUN_MARKER = "CODEX_RUNNER_RUN"
 _TEN_YEARS = 315_360_000
 
 
-class Config(Value):
+class Config(Struct):
     """Hold every setting that comes from the environment.
 
     `environment` is the caller's whole environment, for the programs that are

@@ -5,7 +5,7 @@ RunnerError
 ├── NoSuchTaskError       3   a task that no ledger here knows
 ├── NoSuchRunError        3   a run that the index does not know, or no longer
 │   └── UnknownRunError   2   one that the command line names
-├── TooLateError        124   what was waited for has not come in time
+├── WaitTimeoutError        124   what was waited for has not come in time
 ├── RunnerFault           1   the machine refused: a full disk, a missing right
 │   ├── FileFault         1   one file operation, with the path and the reason
 │   └── LedgerFault       1   the database cannot be opened, read or written
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _SHORTAGES = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
-def is_shortage(error: OSError) -> bool:
+def is_resource_exhaustion(error: OSError) -> bool:
     """Tell whether whoever tried lacked a descriptor, memory or a process for it.
 
     That says nothing of what was looked at, which must not be taken for gone.
@@ -74,7 +74,7 @@ class NoSuchTaskError(RunnerError):
         )
 
 
-class TooLateError(RunnerError):
+class WaitTimeoutError(RunnerError):
     """Report that somebody has waited as long as he wanted to."""
 
     exit_code = 124

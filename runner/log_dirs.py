@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from runner import artifacts
+from runner import files
 
 NAME = "log-dirs.jsonl"
 
@@ -22,14 +22,14 @@ def note(state_home: Path, log_dir: str) -> None:
     """
     path, line = state_home / NAME, f"{json.dumps(log_dir)}\n"
     # Two that note the same directory at once leave two lines, which does no harm.
-    if line not in artifacts.read_text(path):
-        artifacts.append(path, line.encode())
+    if line not in files.read_text(path):
+        files.append(path, line.encode())
 
 
 def noted(state_home: Path) -> list[Path]:
     """Return the directories that have been noted; a damaged line names none."""
     found: dict[Path, None] = {}
-    for line in artifacts.read_text(state_home / NAME).splitlines():
+    for line in files.read_text(state_home / NAME).splitlines():
         try:
             path = json.loads(line)
         except ValueError:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from parsers.value import EMPTY, Value, replace
+from parsers.struct import EMPTY, Struct, replace
 from runner.errors import RunnerError
 
 TYPE_CHECKING = False
@@ -82,7 +82,7 @@ class Verbosity(StrEnum):
 GOOD_ENDS = (Outcome.SUCCEEDED, Outcome.STOPPED)
 
 
-class ProcessId(Value):
+class ProcessId(Struct):
     """Name one process for good: a pid alone is used again.
 
     `start_time` is in clock ticks since boot on Linux, in microseconds of the
@@ -94,7 +94,7 @@ class ProcessId(Value):
     boot_id: str
 
 
-class CodexOptions(Value):
+class CodexOptions(Struct):
     """Hold what is passed on to Codex, in the caller's words.
 
     `once` are arguments that belong to one prompt (an image, an output schema): a run
@@ -110,7 +110,7 @@ class CodexOptions(Value):
     once: tuple[str, ...] = ()
 
 
-class Limits(Value):
+class Limits(Struct):
     """Hold the limits of a run, in seconds; None is without limit.
 
     `announcement` is the time until Codex must have named its thread.
@@ -121,7 +121,7 @@ class Limits(Value):
     announcement: float | None = None
 
 
-class Report(Value):
+class Report(Struct):
     """Hold who is told about a run besides its own files."""
 
     json_out: str | None = None
@@ -129,7 +129,7 @@ class Report(Value):
     notify_command: str | None = None
 
 
-class Spec(Value):
+class Spec(Struct):
     """Hold everything that is fixed about a run when it is prepared.
 
     `task` is a preview; the prompt itself lies in the run's prompt file. `cwd` and
@@ -157,7 +157,7 @@ class Spec(Value):
     mail_id: int | None = None
 
 
-class Verdict(Value):
+class Verdict(Struct):
     """Hold how a run ended.
 
     `exit_code` is the run's: what its command returns. `process_exit_code` and
@@ -172,19 +172,19 @@ class Verdict(Value):
     error: str | None = None
 
 
-class Prepared(Value):
+class Prepared(Struct):
     """On record; the command that prepared it has not handed it over yet."""
 
     launcher: ProcessId
 
 
-class Launching(Value):
+class Launching(Struct):
     """Owned by a supervisor that has not started Codex yet."""
 
     supervisor: ProcessId
 
 
-class Running(Value):
+class Running(Struct):
     """Codex has been started."""
 
     supervisor: ProcessId
@@ -192,7 +192,7 @@ class Running(Value):
     started_at: datetime
 
 
-class Finished(Value):
+class Finished(Struct):
     """Over, judged and counted; `started_at` is None when Codex never ran.
 
     `accounts` is what the summary adds to the record: token usage, cost, warnings,
@@ -208,20 +208,20 @@ class Finished(Value):
 State = Prepared | Launching | Running | Finished
 
 
-class Claimed(Value):
+class Claimed(Struct):
     """A supervisor has taken the run over."""
 
     supervisor: ProcessId
 
 
-class Launched(Value):
+class Launched(Struct):
     """The supervisor has started Codex."""
 
     codex: ProcessId
     at: datetime
 
 
-class Ended(Value):
+class Ended(Struct):
     """The run is over, whoever found it out."""
 
     verdict: Verdict
@@ -268,7 +268,7 @@ def _finished(event: Ended, started_at: datetime | None) -> Finished:
     )
 
 
-class Run(Value):
+class Run(Struct):
     """One Codex process from preparation to verdict.
 
     `session_id` is the thread that Codex announced. `rollout_offset` is the size in

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import contextlib
 
-from parsers.value import replace
+from parsers.struct import replace
 from runner import clock, session_lock
 from runner.errors import LedgerFault, RunnerError
 from runner.model import SessionId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from runner.chronicle import Chronicle
     from runner.config import Config
-    from runner.keeper import Keeper
+    from runner.exports.task_files import Chronicle
+    from runner.supervisor.recorder import RunRecorder
 
 _PAUSE_SECONDS = 1.0
 # An index that is locked makes us wait for long: Codex must be attended meanwhile.
@@ -35,7 +35,9 @@ class Naming:
         settings: for the state directory.
     """
 
-    def __init__(self, keeper: Keeper, chronicle: Chronicle, settings: Config) -> None:
+    def __init__(
+        self, keeper: RunRecorder, chronicle: Chronicle, settings: Config
+    ) -> None:
         self._keeper = keeper
         self._chronicle = chronicle
         self._home = settings.state_home

@@ -10,9 +10,14 @@ import os
 import signal
 from pathlib import Path
 
-from parsers.value import replace
-from runner import artifacts, clock, config, process, proctable, record
+from parsers.struct import replace
+from runner import clock, config, files
 from runner.errors import RunnerError, UsageError
+from runner.ledger import record
+from runner.process.signals import SignalInbox, reap, send
+from runner.process.start import Launch, start_program
+from runner.process.table import child
+from runner.process.tree import below
 from runner.version import VERSION
 
 TYPE_CHECKING = False
@@ -87,13 +92,13 @@ class Notifier:
             self._warn(f"the notify command ({hook.name}) exited with {exit_code}")
         return True
 
-    def wait(self, inbox: process.SignalInbox) -> None:
+    def wait(self, inbox: SignalInbox) -> None:
         """Wait until every hook has ended or has been ended; a signal ends them."""
         while self._hooks:
             if inbox.wait(_PACE_SECONDS):
                 for hook in self._hooks.values():
                     self._end(hook, "was ended with the run's supervisor")
-            for pid, status in process.reap():
+            for pid, status in reap():
                 self.ended(pid, os.waitstatus_to_exitcode(status))
             self.end_late_ones()
 
@@ -105,8 +110,8 @@ class Notifier:
 
     def _end(self, hook: Hook, why: str) -> None:
         self._warn(f"the notify command ({hook.name}) {why}")
-        for each in (proctable.child(hook.pid), *proctable.below(hook.pid)):
-            process.send(each, signal.SIGKILL)
+        for each in (child(hook.pid), *below(hook.pid)):
+            send(each, signal.SIGKILL)
         hook.deadline = float("inf")
 
     def _send(self, run: Run, event: str, status: str) -> None:
@@ -130,7 +135,7 @@ class Notifier:
 
     def _append(self, path: Path, line: bytes) -> None:
         try:
-            artifacts.append(path, line)
+            files.append(path, line)
         except RunnerError as error:
             self._warn(str(error))
 
@@ -142,8 +147,8 @@ class Notifier:
             with tempfile.TemporaryFile() as stdin, log.open("ab") as output:
                 stdin.write(line)
                 stdin.seek(0)
-                pid = process.start(
-                    process.Launch(
+                pid = start_program(
+                    Launch(
                         argv=command_of(run.spec.report.notify_command or ""),
                         environment=config.hook_environment(self._config, run.run_id),
                         cwd=run.spec.cwd,

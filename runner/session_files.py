@@ -13,10 +13,11 @@ import contextlib
 import os
 from pathlib import Path
 
-from parsers import uuids
-from parsers.value import Value, replace
-from runner import artifacts
+from parsers.struct import Struct, replace
+from parsers.text import UUID
+from runner import files
 from runner.errors import FileFault
+from runner.run_files import PREFIX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _BUCKETS_DEEP = 3
 _NOT_SESSIONS = (ARCHIVE, "locks")
 
 
-class SessionFiles(Value, kw_only=False):
+class SessionFiles(Struct, kw_only=False):
     """Name the files of one session."""
 
     directory: Path
@@ -88,7 +89,7 @@ def pending(state_home: Path, run_id: str) -> SessionFiles:
 
 def active(state_home: Path, session_id: str) -> SessionFiles:
     """Name the files of a session in use: of a thread, or of a run without one."""
-    if uuids.UUID.fullmatch(session_id):
+    if UUID.fullmatch(session_id):
         return SessionFiles(state_home / session_id)
     return pending(state_home, session_id)
 
@@ -105,9 +106,9 @@ def placed(state_home: Path, session_id: str, archived_in: str | None) -> Sessio
     return SessionFiles(state_home / archived_in)
 
 
-def archived_in(state_home: Path, files: SessionFiles) -> str | None:
+def archived_in(state_home: Path, paths: SessionFiles) -> str | None:
     """Say of a directory what the index would: None for that of a session in use."""
-    place = files.directory.relative_to(state_home)
+    place = paths.directory.relative_to(state_home)
     return str(place) if place.parts[0] == ARCHIVE else None
 
 
@@ -123,18 +124,18 @@ def put_aside(state_home: Path, name: str) -> SessionFiles | None:
     return None if last is None else SessionFiles(last)
 
 
-def is_aside(files: SessionFiles) -> bool:
+def is_aside(paths: SessionFiles) -> bool:
     """Tell whether a directory was to be removed."""
-    return files.directory.name.startswith(REMOVED)
+    return paths.directory.name.startswith(REMOVED)
 
 
 def found(state_home: Path, session_id: str) -> SessionFiles | None:
     """Find the directory of a session by looking, whatever the index says."""
     in_use = active(state_home, session_id)
-    if artifacts.is_directory(in_use.directory):
+    if files.is_directory(in_use.directory):
         return in_use
     places = (day / session_id for day in buckets(state_home))
-    there = filter(artifacts.is_directory, places)
+    there = filter(files.is_directory, places)
     return next(map(SessionFiles, there), None)
 
 
@@ -147,8 +148,8 @@ def buckets(state_home: Path) -> Iterator[Path]:
 
 
 def _numbered(directory: Path) -> Iterator[Path]:
-    for name in artifacts.names(directory):
-        if name.isdecimal() and artifacts.is_directory(directory / name):
+    for name in files.names(directory):
+        if name.isdecimal() and files.is_directory(directory / name):
             yield directory / name
 
 
@@ -169,7 +170,7 @@ def located(state_home: Path, run: Run) -> Run:
     Whoever moved its session may have died before that was on record.
     """
     was = of_run(state_home, run)
-    if was is None or artifacts.is_directory(was.runs):
+    if was is None or files.is_directory(was.runs):
         return run
     now = found(state_home, run.key) or _holding(state_home, run.run_id)
     return run if now is None else moved(run, now)
@@ -180,15 +181,15 @@ def _holding(state_home: Path, run_id: str) -> SessionFiles | None:
 
     It looks into every directory: the last resort, where all else has failed.
     """
-    name = f"{artifacts.PREFIX}{run_id}.meta.json"
+    name = f"{PREFIX}{run_id}.meta.json"
     tops = (state_home, state_home / PENDING, *buckets(state_home))
     places = (
         SessionFiles(top / each)
         for top in tops
-        for each in artifacts.names(top)
+        for each in files.names(top)
         if not each.startswith(".")
     )
-    there = (each for each in places if artifacts.status(each.runs / name) is not None)
+    there = (each for each in places if files.status(each.runs / name) is not None)
     return next(there, None)
 
 
@@ -238,10 +239,10 @@ def merge_mail(of: SessionFiles, to: SessionFiles) -> None:
         of.directory.rmdir()
 
 
-def size(files: SessionFiles) -> int:
+def size(paths: SessionFiles) -> int:
     """Return how many bytes of the disk a session's files take."""
     total = 0
-    for name, _, entries in os.walk(files.directory):
+    for name, _, entries in os.walk(paths.directory):
         for entry in entries:
             with contextlib.suppress(OSError):
                 total += (Path(name) / entry).lstat().st_blocks * 512

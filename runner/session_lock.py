@@ -9,23 +9,25 @@ from __future__ import annotations
 import contextlib
 import os
 
-from parsers.value import Value
-from runner import artifacts, clock, liveness
+from parsers.struct import Struct
+from runner import clock, files
 from runner.errors import RunnerError
+from runner.lifecycle import liveness
+from runner.locks import lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from runner.ledger.runs import Ledger
     from runner.model import RunId, SessionId
-    from runner.store.ledger import Ledger
 
 
 _MOMENT_SECONDS = 3.0
 _PACE_SECONDS = 0.01
 
 
-class Held(Value, kw_only=False):
+class Held(Struct, kw_only=False):
     """The lock is ours, as long as this descriptor is open: to the end of a `with`."""
 
     descriptor: int
@@ -37,7 +39,7 @@ class Held(Value, kw_only=False):
         os.close(self.descriptor)
 
 
-class Busy(Value, kw_only=False):
+class Busy(Struct, kw_only=False):
     """Somebody else works on the session."""
 
     holder: str
@@ -53,9 +55,9 @@ def take(
         LedgerFault: the index cannot be read.
     """
     directory = state_home / "locks"
-    artifacts.make_directory(directory)
+    files.make_directory(directory)
     path = directory / f"{session_id}.lock"
-    descriptor = artifacts.lock(path)
+    descriptor = lock(path)
     if descriptor is None:
         return Busy(_holder(path))
     try:
@@ -112,6 +114,6 @@ def take_patiently(
 
 def _holder(path: Path) -> str:
     try:
-        return artifacts.read_bytes(path).decode("ascii") or "?"
+        return files.read_bytes(path).decode("ascii") or "?"
     except (OSError, ValueError):
         return "?"

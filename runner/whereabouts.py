@@ -6,17 +6,17 @@ was left behind, and whoever finds it puts it right in one of his own.
 
 from __future__ import annotations
 
-from parsers.value import replace
-from runner import artifacts, session_files
+from parsers.struct import replace
+from runner import files, session_files
 from runner.errors import RunnerFault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from runner.ledger.runs import Ledger
+    from runner.ledger.sessions import Row
     from runner.session_files import SessionFiles
-    from runner.store.ledger import Ledger
-    from runner.store.sessions import Row
 
 
 def row_of(session_id: str, ledger: Ledger, state_home: Path) -> Row | None:
@@ -63,7 +63,7 @@ def is_missing(row: Row, ledger: Ledger, state_home: Path) -> bool:
     A session of another door has none before it is archived.
     """
     place = session_files.placed(state_home, row.session_id, row.archived_in)
-    if artifacts.is_directory(place.directory):
+    if files.is_directory(place.directory):
         return False
     runs = ledger.of_session(row.session_id)
     own = (session_files.of_run(state_home, run) for run in runs)
@@ -86,6 +86,6 @@ def _kept_in(row: Row, ledger: Ledger, state_home: Path) -> str | None:
     if not session_files.is_aside(there):
         return session_files.archived_in(state_home, there)
     place = session_files.placed(state_home, row.session_id, row.archived_in)
-    artifacts.make_directory(place.directory.parent)
+    files.make_directory(place.directory.parent)
     session_files.move(there, place)
     return row.archived_in

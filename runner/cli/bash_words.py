@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 
-from parsers.value import Value
+from parsers.struct import Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ _QUOTES = {'"': re.compile(r"[\"$`!\\]"), "'": re.compile(r"'")}
 _SPECIAL = re.compile(r"[^\w@%+=:,./-]")
 
 
-class Typed(Value):
+class Typed(Struct):
     """Hold the words that somebody means.
 
     Of the last one bash itself leaves `head` alone, and is told what comes behind it;

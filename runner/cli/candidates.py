@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parsers.value import Value
+from parsers.struct import Struct
 from runner.cli.codex_tasks import load, parser_of, whole_parser
 from runner.cli.tasks import COMMANDS
 from runner.model import TaskState
@@ -28,7 +28,7 @@ _WORDS = {
 _MANY = ("*", "+")
 
 
-class Candidates(Value, kw_only=False):
+class Candidates(Struct, kw_only=False):
     """Hold what a word can become: some words, or the name of a file."""
 
     kind: Kind
@@ -44,7 +44,7 @@ class Candidates(Value, kw_only=False):
 _NONE = Candidates("words")
 
 
-class _Place(Value):
+class _Place(Struct):
     """Hold where a command line stands before its last word.
 
     `pending` is the option whose value comes next, `used` are those that are there, and

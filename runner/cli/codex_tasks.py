@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from runner.cli.door import Parser, enter, leave, meant
-from runner.cli.house import House
+from runner.cli.context import Context
+from runner.cli.parser import Parser, enter, leave, meant
 from runner.cli.tasks import COMMANDS, module_of
 from runner.errors import UsageError
 
@@ -40,7 +40,7 @@ def _command(words: list[str], settings: Config) -> int:
         command, *rest = words
         module = load(command)
         found = parser_of(command, module).parse_args(rest)
-        code: int = module.main(found, House(settings))
+        code: int = module.main(found, Context(settings))
         return code
     if words and not words[0].startswith("-"):
         hint = meant(words[0], {each: each for each in COMMANDS})

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from parsers.value import Value
-from runner import artifacts, record
-from runner.cli import render
-from runner.cli.door import Parser, enter, leave
-from runner.cli.render import Output
+from parsers.struct import Struct
+from runner import files
+from runner.cli.output import Output, compact, is_terminal, note, summary_line, visible
+from runner.cli.parser import Parser, enter, leave
 from runner.errors import RunnerError, UsageError
+from runner.ledger import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ usage, or a file or run that is not there.
 """
 
 
-class Arguments(Value):
+class Arguments(Struct):
     """Hold a command line that has been understood."""
 
     runs: list[str]
@@ -124,12 +124,10 @@ def _command(arguments: Arguments, settings: Config) -> int:
                     summarize.summarize_run(run_id, arguments.log_dir, settings)
                 )
             except RunnerError as error:
-                render.note(str(error))
+                note(str(error))
                 code = max(code, error.exit_code)
     if found and arguments.json_out is not None:
-        artifacts.copy_to(
-            arguments.json_out.absolute(), record.encode(found[0], indent=2)
-        )
+        files.copy_to(arguments.json_out.absolute(), record.encode(found[0], indent=2))
     is_list = len(arguments.runs) > 1
     _show(found, arguments.format or ("text" if is_list else "json"))
     return code
@@ -138,16 +136,16 @@ def _command(arguments: Arguments, settings: Config) -> int:
 def _show(found: list[dict[str, object]], wanted: str) -> None:
     output = Output()
     if wanted == "json":
-        output.lines(render.compact(each) for each in found)
-    elif render.is_terminal() and len(found) > 1:
-        from runner.cli import shown  # noqa: PLC0415 - on a terminal only
+        output.lines(compact(each) for each in found)
+    elif is_terminal() and len(found) > 1:
+        from runner.cli import format  # noqa: PLC0415 - on a terminal only
 
         whole = [name for name in _COLUMNS if name != "task"]
         cells = zip(*map(_cells, found), strict=True)
         columns = dict(zip(_COLUMNS, cells, strict=True))
-        output.text(shown.table([columns], whole, right=_FIGURES))
+        output.text(format.table([columns], whole, right=_FIGURES))
     else:
-        output.lines(render.summary_line(each) for each in found)
+        output.lines(summary_line(each) for each in found)
 
 
 def _cells(found: Mapping[str, object]) -> list[str]:
@@ -162,7 +160,7 @@ def _cells(found: Mapping[str, object]) -> list[str]:
         f"{seconds:.1f} s" if isinstance(seconds, int | float) else "-",
         f"{tokens:,}" if isinstance(tokens, int) else "-",
         f"${usd:.4f}" if isinstance(usd, float) else "-",
-        render.visible(" ".join(task.split()))[:_TASK_WIDTH],
+        visible(" ".join(task.split()))[:_TASK_WIDTH],
     ]
 
 

@@ -13,25 +13,27 @@ import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from parsers.value import replace
-from runner import clock, process, record
-from runner.cli import render
-from runner.cli.arguments import parse as parse_run
-from runner.cli.door import Parser, enter
-from runner.cli.render import Output, ReaderGoneError
-from runner.cli.stage import Wishes, offline_stage, own_stage
+from parsers.struct import replace
+from runner import clock
+from runner.cli.output import Output, ReaderGoneError, note
+from runner.cli.parser import Parser, enter
+from runner.cli.quickstart_demo import Options, offline_stage, own_stage
+from runner.cli.run_options import parse as parse_run
 from runner.errors import RunnerFault
+from runner.ledger import record
+from runner.ledger.runs import Ledger
+from runner.lifecycle.recover import reconcile_run
 from runner.model import Finished
+from runner.process.signals import handle, reap, recorded
+from runner.process.start import Launch, start_program
 from runner.service.doctor import examine
 from runner.service.stop import stop
-from runner.settle import settle
-from runner.store.ledger import Ledger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from runner.cli.stage import Stage
+    from runner.cli.quickstart_demo import Scenario
     from runner.config import Config
     from runner.service.doctor import Check
 
@@ -51,11 +53,11 @@ with --task, or else in a scratch repository with a small task. Without one, or 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: that of the run."""
     words = sys.argv[1:] if argv is None else argv
-    process.heed([signal.SIGTERM], signal.default_int_handler)
+    handle([signal.SIGTERM], signal.default_int_handler)
     return enter(lambda settings: _command(parse(words), settings))
 
 
-def parse(argv: Sequence[str]) -> Wishes:
+def parse(argv: Sequence[str]) -> Options:
     """Understand a command line.
 
     Raises:
@@ -75,7 +77,7 @@ def parse(argv: Sequence[str]) -> Wishes:
     end = argv.index("--") if "--" in argv else len(argv)
     found, rest = parser.parse_known_args(argv[:end])
     names = {word.partition("=")[0] for word in rest}
-    return Wishes(
+    return Options(
         repo=found.repo,
         task=found.task,
         codex_bin=found.codex_bin,
@@ -86,10 +88,10 @@ def parse(argv: Sequence[str]) -> Wishes:
     )
 
 
-def _command(wishes: Wishes, settings: Config) -> int:
+def _command(wishes: Options, settings: Config) -> int:
     with _stage(wishes, settings) as stage:
         output = Output()
-        render.note("starting run_codex_task --detach")
+        note("starting run_codex_task --detach")
         run_id = None
         try:
             with _uninterrupted():
@@ -101,37 +103,37 @@ def _command(wishes: Wishes, settings: Config) -> int:
             if run_id is not None:
                 _leave(run_id, stage)
             raise
-        render.note(f"the run has ended; parse_codex_run {run_id} says:")
+        note(f"the run has ended; parse_codex_run {run_id} says:")
         _ended(_spawn(["parse_codex_run", "--format=text", run_id], stage, 1))
         _point_to(run_id, stage)
         return code
 
 
 @contextmanager
-def _stage(wishes: Wishes, settings: Config) -> Iterator[Stage]:
+def _stage(wishes: Options, settings: Config) -> Iterator[Scenario]:
     checks = _examined(wishes, settings)
     codex, login, sandbox = (checks.get(n) for n in ("codex", "login", "sandbox"))
     if codex is not None and not codex.is_good:
         message = f"{codex.detail} -> {codex.mend}"
         raise RunnerFault(message)
     if login is not None and login.is_good and not wishes.is_offline:
-        render.note(f"{login.detail}: the run is on your model")
+        note(f"{login.detail}: the run is on your model")
         if sandbox is not None and not sandbox.is_good:
-            render.note(f"{sandbox.detail} -> {sandbox.mend}")
+            note(f"{sandbox.detail} -> {sandbox.mend}")
         yield own_stage(wishes, settings)
         return
-    render.note("no login is used: a model server on this machine plays the model")
+    note("no login is used: a model server on this machine plays the model")
     if wishes.repo or wishes.rest:
-        render.note("it leaves your repository alone; `codex login` makes it yours")
+        note("it leaves your repository alone; `codex login` makes it yours")
     mode = "workspace-write"
     if sandbox is not None and not sandbox.is_good:
         mode = "danger-full-access"
-        render.note(f"{sandbox.detail}: it runs without one, in its scratch repository")
+        note(f"{sandbox.detail}: it runs without one, in its scratch repository")
     with offline_stage(wishes, settings, mode) as stage:
         yield stage
 
 
-def _examined(wishes: Wishes, settings: Config) -> Mapping[str, Check]:
+def _examined(wishes: Options, settings: Config) -> Mapping[str, Check]:
     """Ask the doctor, without making a state directory for the asking."""
     asked = ["--repo", wishes.repo or ".", "--codex-bin", wishes.codex_bin]
     if wishes.task is not None:
@@ -143,7 +145,7 @@ def _examined(wishes: Wishes, settings: Config) -> Mapping[str, Check]:
     return {check.name: check for check in checks}
 
 
-def _start(stage: Stage, output: Output) -> tuple[str | None, int]:
+def _start(stage: Scenario, output: Output) -> tuple[str | None, int]:
     """Start the run in the background, show its lines, return its id and exit code."""
     found = None
     reader, writer = os.pipe()
@@ -163,52 +165,52 @@ def _start(stage: Stage, output: Output) -> tuple[str | None, int]:
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
     """Put an interrupt off to the end of the block: a run just made needs a reader."""
-    with process.noted(_INTERRUPTS) as came:
+    with recorded(_INTERRUPTS) as came:
         yield
     if came:
         raise KeyboardInterrupt
 
 
-def _follow(run_id: str, stage: Stage, output: Output) -> int:
+def _follow(run_id: str, stage: Scenario, output: Output) -> int:
     """Show the run as it happens and return its exit code."""
-    from runner.watch import Watch  # noqa: PLC0415 - the parsers, not before the start
+    from runner.tail import RunTail  # noqa: PLC0415 - the parsers, not before the start
 
     ledger = Ledger(stage.settings.state_home)
     run = ledger.find(run_id)
-    watch = Watch(record.files_of(run.spec))
+    watch = RunTail(record.files_of(run.spec))
     while not run.is_finished:
         output.text(watch.read().text)
         clock.sleep(_PACE_SECONDS)
-        run = settle(ledger.find(run_id), ledger, stage.settings)
+        run = reconcile_run(ledger.find(run_id), ledger, stage.settings)
     for written in watch.finish():
         output.text(written.text)
     return run.state.verdict.exit_code if isinstance(run.state, Finished) else 1
 
 
-def _leave(run_id: str, stage: Stage) -> None:
+def _leave(run_id: str, stage: Scenario) -> None:
     """Say what becomes of the run; a demonstration cannot go on without its model."""
     if not stage.is_offline:
-        render.note(f"the run goes on; parse_codex_run {run_id} tells how it is")
+        note(f"the run goes on; parse_codex_run {run_id} tells how it is")
         return
-    render.note("ending the demonstration")
+    note("ending the demonstration")
     ledger = Ledger(stage.settings.state_home)
     stop(ledger.find(run_id), signal.SIGINT, ledger, stage.settings)
-    while not settle(ledger.find(run_id), ledger, stage.settings).is_finished:
+    while not reconcile_run(ledger.find(run_id), ledger, stage.settings).is_finished:
         clock.sleep(_PACE_SECONDS)
 
 
-def _point_to(run_id: str, stage: Stage) -> None:
+def _point_to(run_id: str, stage: Scenario) -> None:
     files = record.files_of(Ledger(stage.settings.state_home).find(run_id).spec)
-    render.note(f"the whole of it: {files.summary} (beside it {files.log.name}, …)")
+    note(f"the whole of it: {files.summary} (beside it {files.log.name}, …)")
     if stage.place is not None:
-        render.note(f"what it has changed: {stage.place / 'repo'}")
+        note(f"what it has changed: {stage.place / 'repo'}")
 
 
-def _spawn(command: Sequence[str], stage: Stage, stdout: int) -> int:
+def _spawn(command: Sequence[str], stage: Scenario, stdout: int) -> int:
     name, *arguments = command
     argv = [sys.executable, "-P", "-m", f"runner.cli.{name}", *arguments]
-    return process.start(
-        process.Launch(
+    return start_program(
+        Launch(
             argv=argv, environment=stage.settings.environment, stdout=stdout, stderr=2
         )
     )
@@ -217,7 +219,7 @@ def _spawn(command: Sequence[str], stage: Stage, stdout: int) -> int:
 def _ended(pid: int) -> int:
     """Wait for a child and return its exit code."""
     while True:
-        for ended, status in process.reap():
+        for ended, status in reap():
             if ended == pid:
                 return os.waitstatus_to_exitcode(status)
         clock.sleep(_PACE_SECONDS / 5)

@@ -5,21 +5,22 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 
-from runner import block, launching, process
-from runner.cli import render
-from runner.cli.arguments import parse
-from runner.cli.door import enter, leave
-from runner.cli.render import Output, ReaderGoneError
+from runner.cli.output import Output, ReaderGoneError, doctor_json, doctor_lines
+from runner.cli.parser import enter, leave
+from runner.cli.run_options import parse
 from runner.errors import RunnerError
+from runner.exports import key_values
+from runner.ledger.runs import Ledger
+from runner.lifecycle.handoff import STOP_SIGNALS
+from runner.lifecycle.launch import Commission, fail_launch, launch_run, prepare_run
 from runner.model import Verbosity
-from runner.orders import STOP_SIGNALS
-from runner.store.ledger import Ledger
+from runner.process.signals import BackgroundInterrupt, blocked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runner.cli.arguments import Arguments
+    from runner.cli.run_options import Arguments
     from runner.config import Config
 
 
@@ -36,33 +37,33 @@ def _command(arguments: Arguments, settings: Config) -> int:
 
 
 def _run(arguments: Arguments, settings: Config) -> int:
-    from runner.preamble import preamble  # noqa: PLC0415 - not needed for --help
+    from runner.exports.preamble import preamble  # noqa: PLC0415 - not needed for --help
     from runner.service.request import build_spec, read_prompt  # noqa: PLC0415
 
     output = Output()
     prompt = read_prompt(arguments.request)
     ledger = Ledger(settings.state_home)
     spec = build_spec(arguments.request, prompt, ledger, settings)
-    commission = launching.Commission(spec=spec, prompt=prompt)
-    interrupt = process.SparedInterrupt()
+    commission = Commission(spec=spec, prompt=prompt)
+    interrupt = BackgroundInterrupt()
     # Held back until there is a supervisor to pass them on to: one that ended this
     # command now would leave a run behind that nobody has stopped.
-    with process.held_back(STOP_SIGNALS):
-        preparation = launching.prepare(commission, ledger, settings)
+    with blocked(STOP_SIGNALS):
+        preparation = prepare_run(commission, ledger, settings)
         try:
             # Without a reader the run is started all the same: it was asked for.
             with suppress(ReaderGoneError):
-                output.lines(block.announcement(preparation.run))
+                output.lines(key_values.announcement(preparation.run))
                 if spec.verbosity is not Verbosity.LOW:
                     output.text(preamble(spec, settings))
-            started = launching.launch(preparation, settings)
+            started = launch_run(preparation, settings)
         except RunnerError as error:
-            launching.abandon(preparation, str(error), ledger, settings)
+            fail_launch(preparation, str(error), ledger, settings)
             raise
         # Loaded while the supervisor comes up, not before the id is out.
-        from runner.cli.watcher import Watcher  # noqa: PLC0415
+        from runner.cli.follow_run import RunFollower  # noqa: PLC0415
 
-        watcher = Watcher(started, output, ledger, settings)
+        watcher = RunFollower(started, output, ledger, settings)
     if arguments.detach:
         return watcher.launched()
     return watcher.followed(interrupt)
@@ -72,8 +73,8 @@ def _doctor(arguments: Arguments, settings: Config) -> int:
     from runner.service.doctor import examine  # noqa: PLC0415 - only when asked for
 
     checks = examine(arguments.request, settings)
-    lines = render.doctor_lines(checks)
-    Output().lines([render.doctor_json(checks)] if arguments.json else lines)
+    lines = doctor_lines(checks)
+    Output().lines([doctor_json(checks)] if arguments.json else lines)
     return 0 if all(check.is_good for check in checks) else 1
 
 

@@ -6,8 +6,9 @@ import json
 import os
 from pathlib import Path
 
-from runner import artifacts, process
+from runner import files
 from runner.errors import FileFault
+from runner.process.start import capture, which
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,17 +25,17 @@ def version_of(program: str, settings: Config) -> str | None:
     The answer is kept in the state directory until the file is another one, unless
     the file may be a version manager's, which stays the same while Codex changes.
     """
-    path = process.which(program, settings.search_path)
+    path = which(program, settings.search_path)
     if path is None:
         return None
     real = os.path.realpath(path)
-    status = artifacts.status(Path(real))
+    status = files.status(Path(real))
     is_codex = _PACKAGE in real or (status and status.st_size >= _NATIVE_BYTES)
     if status is None or not is_codex:
         return _ask(path, settings)
     stamp = f"{real}:{status.st_size}:{status.st_mtime_ns}"
     kept_in = settings.state_home / "codex-versions.json"
-    kept = artifacts.read_json(kept_in)
+    kept = files.read_json(kept_in)
     known = kept if isinstance(kept, dict) else {}
     if isinstance(known.get(stamp), str):
         return str(known[stamp])
@@ -42,7 +43,7 @@ def version_of(program: str, settings: Config) -> str | None:
     if version is None:
         return None
     try:
-        artifacts.replace(kept_in, json.dumps({**known, stamp: version}).encode())
+        files.replace(kept_in, json.dumps({**known, stamp: version}).encode())
     except FileFault:
         # Only the next one who asks waits for it.
         return version
@@ -50,5 +51,5 @@ def version_of(program: str, settings: Config) -> str | None:
 
 
 def _ask(path: str, settings: Config) -> str | None:
-    said = process.capture([path, "--version"], settings.environment, _ASK_SECONDS)
+    said = capture([path, "--version"], settings.environment, _ASK_SECONDS)
     return said.splitlines()[0].removeprefix("codex-cli ") if said else None

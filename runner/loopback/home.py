@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULT_MODEL = "gpt-5.1-codex"
-_MARK = "# Written by runner.loopback: Codex talks to a model server on this machine.\n"
+_MARK = (
+    "# Appended by runner.loopback: Codex talks to a model server on this machine.\n"
+)
 
 
 class ForeignConfigError(OSError):

@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 
-from parsers.value import Value
-from runner import artifacts, chronicle, clock, record, session_files, session_lock
+from parsers.struct import Struct
+from runner import clock, files, session_files, session_lock
 from runner.errors import NoSuchTaskError, RunnerError, SessionBusyError
+from runner.exports import task_files
+from runner.ledger import record, removed
+from runner.ledger.usage import of_session
 from runner.model import SessionId, TaskState
-from runner.service import tasks
-from runner.store import consumption, removed
+from runner.service import sessions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,14 +25,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runner.config import Config
+    from runner.ledger.runs import Ledger
+    from runner.ledger.sessions import Row
     from runner.model import Run
-    from runner.service.tasks import Task
+    from runner.service.sessions import Task
     from runner.session_files import SessionFiles
-    from runner.store.ledger import Ledger
-    from runner.store.sessions import Row
 
 
-class Moved(Value):
+class Moved(Struct):
     """Hold where a session lies now, and how many bytes of the disk it takes.
 
     `is_new` is False when it lay there already.
@@ -42,7 +44,7 @@ class Moved(Value):
     is_new: bool = True
 
 
-class Removed(Value):
+class Removed(Struct):
     """Hold what has become of a session's files.
 
     `size` is how many bytes of the disk they have given back, `left` says of each that
@@ -73,14 +75,14 @@ def archive(row: Row, ledger: Ledger, settings: Config) -> Moved:
         SessionBusyError: it is running, or prompts wait for it.
         RunnerFault: it cannot be moved; it is where it was.
     """
-    task = tasks.look(row, ledger, settings)
+    task = sessions.look(row, ledger, settings)
     if task.state is TaskState.ARCHIVED:
         place = str(task.files.directory)
         return Moved(session_id=task.id, directory=place, size=0, is_new=False)
     with _held(task, ledger, settings):
         bucket = session_files.bucket(clock.now())
-        artifacts.make_directory(settings.state_home / bucket)
-        if not artifacts.is_directory(task.files.directory):
+        files.make_directory(settings.state_home / bucket)
+        if not files.is_directory(task.files.directory):
             _have_directory(task, settings)
         return _move(task, f"{bucket}/{task.id}", ledger, settings)
 
@@ -92,13 +94,13 @@ def unarchive(row: Row, ledger: Ledger, settings: Config) -> Moved:
         SessionBusyError: another door carries it on there.
         RunnerFault: it cannot be moved; it is where it was.
     """
-    task = tasks.look(row, ledger, settings)
+    task = sessions.look(row, ledger, settings)
     if task.row.archived_in is None:
         place = str(task.files.directory)
         return Moved(session_id=task.id, directory=place, size=0, is_new=False)
     with _held(task, ledger, settings):
         now = session_files.active(settings.state_home, task.id)
-        artifacts.make_directory(now.directory.parent)
+        files.make_directory(now.directory.parent)
         return _move(task, None, ledger, settings)
 
 
@@ -109,8 +111,8 @@ def _have_directory(task: Task, settings: Config) -> None:
         # Whoever archived it has died before the index said so.
         session_files.move(left, task.files)
         return
-    artifacts.make_directory(task.files.directory)
-    chronicle.write_log(task.files, task.runs)
+    files.make_directory(task.files.directory)
+    task_files.write_log(task.files, task.runs)
 
 
 def remove(
@@ -131,21 +133,21 @@ def remove(
         SessionBusyError: it is running, prompts wait for it, or it has changed.
         RunnerFault: it cannot be removed.
     """
-    task = tasks.look(row, ledger, settings)
+    task = sessions.look(row, ledger, settings)
     if if_unchanged and task.row != row:
         mend = "it has changed since it was listed"
         raise SessionBusyError(task.id, task.row.last_run, mend)
     home = settings.state_home
     going = [
-        (files, session_files.aside(home, files.directory.name))
-        for files in _directories(task, home)
+        (paths, session_files.aside(home, paths.directory.name))
+        for paths in _directories(task, home)
     ]
     with _held(task, ledger, settings):
         if waiting := ledger.remove(task.id, _removing(task.id, going, ledger)):
             raise WaitingMailError(task.id, waiting)
     asides = [now for _, now in going]
     size = sum(map(session_files.size, asides))
-    left = [fault for now in asides for fault in artifacts.remove_tree(now.directory)]
+    left = [fault for now in asides for fault in files.remove_tree(now.directory)]
     return Removed(
         session_id=task.id,
         size=size - sum(map(session_files.size, asides)),
@@ -158,9 +160,9 @@ def _directories(task: Task, state_home: Path) -> list[SessionFiles]:
     """List the directories that are a session's: those of unnamed runs are, too."""
     unnamed = (session_files.pending(state_home, run.run_id) for run in task.runs)
     return [
-        files
-        for files in dict.fromkeys([task.files, *unnamed])
-        if artifacts.is_directory(files.directory)
+        paths
+        for paths in dict.fromkeys([task.files, *unnamed])
+        if files.is_directory(paths.directory)
     ]
 
 
@@ -169,9 +171,7 @@ def _elsewhere(task: Task, state_home: Path) -> tuple[str, ...]:
     theirs = (run for run in task.runs if not session_files.of_run(state_home, run))
     found = (record.files_of(run.spec) for run in theirs)
     there = (
-        each
-        for each in found
-        if artifacts.status(each.meta) or artifacts.status(each.log)
+        each for each in found if files.status(each.meta) or files.status(each.log)
     )
     return tuple(dict.fromkeys(str(each.directory) for each in there))
 
@@ -181,7 +181,7 @@ def _removing(
     session_id: str, going: Iterable[tuple[SessionFiles, SessionFiles]], ledger: Ledger
 ) -> Iterator[None]:
     """Put directories aside once it is written down what their runs have used."""
-    rows = consumption.of_session(ledger.database, session_id)
+    rows = of_session(ledger.database, session_id)
     removed.note(ledger.database.path.parent, rows)
     with _moving(going):
         yield
@@ -240,7 +240,7 @@ def _held(task: Task, ledger: Ledger, settings: Config) -> Iterator[None]:
 def _move(task: Task, where: str | None, ledger: Ledger, settings: Config) -> Moved:
     was = task.files
     now = session_files.placed(settings.state_home, task.id, where)
-    artifacts.remove([was.pid])
+    files.remove([was.pid])
     # What has come while the session was not held yet is seen in the transaction.
     waiting = ledger.move(
         task.id,
@@ -252,10 +252,10 @@ def _move(task: Task, where: str | None, ledger: Ledger, settings: Config) -> Mo
         raise WaitingMailError(task.id, waiting)
     with contextlib.suppress(RunnerError):
         # A view of the index, which verify makes anew.
-        chronicle.write_json(ledger, now)
+        task_files.write_json(ledger, now)
     size = session_files.size(now)
     return Moved(session_id=task.id, directory=str(now.directory), size=size)
 
 
-def _own_runs(task: Task, files: SessionFiles) -> list[Run]:
-    return [run for run in task.runs if run.spec.log_dir == str(files.runs)]
+def _own_runs(task: Task, paths: SessionFiles) -> list[Run]:
+    return [run for run in task.runs if run.spec.log_dir == str(paths.runs)]

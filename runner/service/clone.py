@@ -7,9 +7,11 @@ import shutil
 import signal
 from pathlib import Path
 
-from runner import clock, process
+from runner import clock
 from runner.errors import RunnerError, RunnerFault, UsageError
 from runner.model import EXIT_INTERRUPTED, EXIT_SIGNAL_BASE, EXIT_STOPPED
+from runner.process.signals import recorded
+from runner.process.start import run_visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ def clone(url: str, ref: str | None, directory: str | None, settings: Config) ->
         raise UsageError(message)
     part = place.with_name(f".{place.name}.{os.urandom(4).hex()}.clone")
     source = str(Path(url).absolute()) if Path(url).exists() else url
-    with process.noted(_ENDS) as told:
+    with recorded(_ENDS) as told:
         git = _Git(settings, told)
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -102,7 +104,7 @@ class _Git:
 
     def does_well(self, words: list[str], what: str) -> bool:
         argv = ["git", *words]
-        is_done = process.run_loud(argv, self._settings.environment, self._told)
+        is_done = run_visible(argv, self._settings.environment, self._told)
         if self._told:
             number = signal.Signals(self._told[0])
             message = f"{number.name}: {what} has been ended"

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import tomllib
 from pathlib import Path
 
-from parsers.value import Value
-from runner import artifacts, process
+from parsers.struct import Struct, replace
+from runner import files
+from runner.accounting import prices
 from runner.errors import LedgerFault, RunnerError
-from runner.store import prices
-from runner.store.database import is_damage
-from runner.store.ledger import Ledger
+from runner.ledger.database import is_damage
+from runner.ledger.runs import Ledger
+from runner.locks import is_locked, lock
+from runner.process.start import capture, which
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,13 +26,19 @@ if TYPE_CHECKING:
     from runner.service.request import Request
 
 _ASK_SECONDS = 20.0
+
 _LEAST_FREE_BYTES = 500 * 1024 * 1024
+
 _TESTED_VERSION = (0, 169, 0)
+
 _OLDEST_VERSION = (0, 50, 0)
+
 _INSTALL = "npm install -g @openai/codex"
 
+_ASK_SECONDS = 20.0
 
-class Check(Value):
+
+class Check(Struct):
     """Hold one finding: what was looked at, what is so, and how to mend it."""
 
     name: str
@@ -48,7 +57,7 @@ def examine(
         settings: the environment.
         has_log_dir: its files go to the log directory, not to the state directory.
     """
-    found = process.which(request.codex.bin, settings.search_path)
+    found = which(request.codex.bin, settings.search_path)
     return [
         _codex(request, found, settings),
         *(_login(found, settings) if found else ()),
@@ -75,7 +84,7 @@ def _codex(request: Request, found: str | None, settings: Config) -> Check:
             detail=f"{request.codex.bin} is not found, or cannot be run",
             mend=f"{_INSTALL}, or name it with --codex-bin",
         )
-    said = process.capture([found, "--version"], settings.environment, _ASK_SECONDS)
+    said = capture([found, "--version"], settings.environment, _ASK_SECONDS)
     version = _version(said)
     if version is None:
         return Check(
@@ -129,14 +138,12 @@ def _older_login(found: str, settings: Config) -> str | None:
     provider = _codex_config(settings).get("model_provider", "openai")
     if provider != "openai":
         return f"left to the model provider {provider!r} of the configuration"
-    return process.capture(
-        [found, "login", "status"], settings.environment, _ASK_SECONDS
-    )
+    return capture([found, "login", "status"], settings.environment, _ASK_SECONDS)
 
 
 def _codex_doctor(found: str, settings: Config) -> Mapping[str, object]:
     """Ask Codex's own doctor (0.169); it exits 1 when it finds anything at all."""
-    said = process.capture(
+    said = capture(
         [found, "doctor", "--json"],
         settings.environment,
         _ASK_SECONDS,
@@ -151,7 +158,7 @@ def _codex_doctor(found: str, settings: Config) -> Mapping[str, object]:
 
 def _codex_config(settings: Config) -> Mapping[str, object]:
     try:
-        text = artifacts.read_bytes(settings.codex_home / "config.toml").decode()
+        text = files.read_bytes(settings.codex_home / "config.toml").decode()
         return tomllib.loads(text)
     except (OSError, ValueError, RecursionError):
         return {}
@@ -227,7 +234,7 @@ def _sandbox(request: Request, found: str, settings: Config) -> Iterator[Check]:
             mend="name one of those that `codex exec --help` lists",
         )
         return
-    ran = process.capture(
+    ran = capture(
         [found, "sandbox", "--", "echo", "works"], settings.environment, _ASK_SECONDS
     )
     yield Check(
@@ -245,7 +252,7 @@ def _sandbox(request: Request, found: str, settings: Config) -> Iterator[Check]:
 def _knows(found: str, mode: str, settings: Config) -> bool:
     """Tell whether Codex takes a sandbox mode: with --help it does nothing else."""
     asked = [found, "exec", f"--sandbox={mode}", "--help"]
-    return process.capture(asked, settings.environment, _ASK_SECONDS) is not None
+    return capture(asked, settings.environment, _ASK_SECONDS) is not None
 
 
 def _state(settings: Config) -> Iterator[Check]:
@@ -325,7 +332,7 @@ def _space(request: Request | None, settings: Config) -> Iterator[Check]:
         if device in seen:
             continue
         seen.add(device)
-        free = artifacts.free_bytes(nearest)
+        free = files.free_bytes(nearest)
         is_good = free >= _LEAST_FREE_BYTES
         yield Check(
             name=f"disk ({name})",
@@ -333,3 +340,70 @@ def _space(request: Request | None, settings: Config) -> Iterator[Check]:
             detail=f"{free / 1e9:.1f} GB free at {nearest}",
             mend=None if is_good else "make room: a run needs some 500 MB at the least",
         )
+
+
+def examine_tasks(request: Request, settings: Config) -> list[Check]:
+    """Look at everything that sessions need, the first of them with this request."""
+    wanted = Path(request.repo).absolute()
+    place = next(p for p in (wanted, *wanted.parents) if is_there(p))
+    return [
+        *examine(replace(request, repo=str(place)), settings, has_log_dir=False),
+        *(_made(wanted, place) if place.is_dir() and place != wanted else ()),
+        *_file_system(settings.state_home),
+        _git(settings),
+    ]
+
+
+def _made(wanted: Path, place: Path) -> Iterator[Check]:
+    """Tell whether a working directory that is not there yet can be made."""
+    is_good = os.access(place, os.W_OK | os.X_OK)
+    yield Check(
+        name="working directory",
+        is_good=is_good,
+        detail=f"{wanted} is not there yet and can{'' if is_good else 'not'} be made",
+        mend=None if is_good else f"make {place} writable, or name another one",
+    )
+
+
+def _file_system(home: Path) -> Iterator[Check]:
+    """Try what everything rests upon: a lock that stays while its directory moves."""
+    if not home.is_dir():
+        return  # the state directory has its own finding
+    reason = _trouble(home)
+    yield Check(
+        name="file system",
+        is_good=reason is None,
+        detail=f"{home}: {reason or 'locks and renames work'}",
+        mend="set CODEX_RUNNER_HOME to a directory on a local disk" if reason else None,
+    )
+
+
+def _trouble(home: Path) -> str | None:
+    place = home / f".doctor-{os.urandom(4).hex()}"
+    moved = place.with_name(f"{place.name}-moved")
+    try:
+        files.make_directory(place)
+        handle = lock(place / "lock")
+        if handle is None:
+            return "a new file is locked already"
+        try:
+            place.rename(moved)
+            is_held = is_locked(moved / "lock")
+        finally:
+            os.close(handle)
+    except (OSError, RunnerError) as error:
+        return str(error)
+    finally:
+        for each in (place, moved):
+            shutil.rmtree(each, ignore_errors=True)
+    return None if is_held else "a lock keeps nobody out"
+
+
+def _git(settings: Config) -> Check:
+    said = capture(["git", "--version"], settings.environment, _ASK_SECONDS)
+    return Check(
+        name="git",
+        is_good=said is not None,
+        detail=said or "git is not found, or cannot be run",
+        mend=None if said else "install git: start --repo clones with it",
+    )

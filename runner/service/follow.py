@@ -4,40 +4,41 @@ from __future__ import annotations
 
 import select
 
-from parsers.value import Value
-from runner import clock, record
-from runner.liveness import Life, life_of
-from runner.settle import settle
+from parsers.struct import Struct
+from runner import clock
+from runner.ledger import record
+from runner.lifecycle.liveness import Life, life_of
+from runner.lifecycle.recover import reconcile_run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from runner.channel import Listener
     from runner.config import Config
+    from runner.ledger.runs import Ledger
+    from runner.lifecycle.channel import StatusReader
     from runner.model import RunId
-    from runner.store.ledger import Ledger
 
 PACE_SECONDS = 0.05
 
 
-class Shown(Value, kw_only=False):
+class Shown(Struct, kw_only=False):
     """A piece of the transcript; empty when nothing has happened for a moment."""
 
     text: str
 
 
-class Note(Value, kw_only=False):
+class Note(Struct, kw_only=False):
     """Something to tell people that is not part of the run's output."""
 
     text: str
 
 
-class Launched(Value, kw_only=False):
+class Launched(Struct, kw_only=False):
     """The run is on its way: Codex has been started, or waits for its session."""
 
 
-def until_launched(listener: Listener) -> Iterator[Note | Launched]:
+def until_launched(listener: StatusReader) -> Iterator[Note | Launched]:
     """Wait until Codex has been started or its supervisor has given up."""
     while listener.is_open:
         for message in listener.heard():
@@ -49,13 +50,15 @@ def until_launched(listener: Listener) -> Iterator[Note | Launched]:
         _wait(listener)
 
 
-class Named(Value, kw_only=False):
+class Named(Struct, kw_only=False):
     """Codex has named its thread, and the record knows it."""
 
     session_id: str
 
 
-def until_named(listener: Listener, timeout: float | None) -> Iterator[Note | Named]:
+def until_named(
+    listener: StatusReader, timeout: float | None
+) -> Iterator[Note | Named]:
     """Wait until the thread has a name, its supervisor has given up or time is up."""
     deadline = clock.monotonic() + (timeout or float("inf"))
     while listener.is_open and clock.monotonic() < deadline:
@@ -70,16 +73,16 @@ def until_named(listener: Listener, timeout: float | None) -> Iterator[Note | Na
 
 
 def until_finished(
-    run_id: RunId, listener: Listener, ledger: Ledger, settings: Config
+    run_id: RunId, listener: StatusReader, ledger: Ledger, settings: Config
 ) -> Iterator[Shown | Note]:
     """Yield the transcript as it grows, until the run has its verdict.
 
     When the supervisor dies, Codex works on and is followed on; at its end the run
     is judged here.
     """
-    from runner.watch import Watch  # noqa: PLC0415 - 30 ms, not before the launch
+    from runner.tail import RunTail  # noqa: PLC0415 - 30 ms, not before the launch
 
-    watch = Watch(record.files_of(ledger.find(run_id).spec))
+    watch = RunTail(record.files_of(ledger.find(run_id).spec))
     is_finished = is_orphan = False
     while not is_finished:
         for message in listener.heard():
@@ -87,7 +90,7 @@ def until_finished(
             is_finished = is_finished or bool(message.get("finished"))
         yield Shown(watch.read().text)
         if not (is_finished or listener.is_open):
-            run = settle(ledger.find(run_id), ledger, settings)
+            run = reconcile_run(ledger.find(run_id), ledger, settings)
             is_finished = run.is_finished
             if not (is_finished or is_orphan) and life_of(run) is Life.CODEX:
                 is_orphan = True
@@ -98,7 +101,7 @@ def until_finished(
         yield Shown(written.text)
 
 
-def until_closed(listener: Listener) -> Iterator[Note]:
+def until_closed(listener: StatusReader) -> Iterator[Note]:
     """Wait until the supervisor is gone: its hooks have ended then too."""
     while listener.is_open:
         _wait(listener)
@@ -113,7 +116,7 @@ def _notes(message: Mapping[str, object]) -> Iterator[Note]:
         yield Note(f"waiting for the session: run {holder} holds it")
 
 
-def _wait(listener: Listener) -> None:
+def _wait(listener: StatusReader) -> None:
     if listener.is_open:
         select.select([listener.descriptor], (), (), PACE_SECONDS)
     else:

@@ -8,27 +8,26 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from parsers import untrusted
-from parsers.run_cost import cost_of_run
-from parsers.run_usage import usage_of_run
-from parsers.usage import Usage
-from parsers.value import replace
-from runner import accounts
-from runner.accounts import Accounts
-from runner.books import AFTERMATH, Books, Share
+from parsers import loose_json
+from parsers.accounting.run_cost import cost_of_run
+from parsers.accounting.run_usage import usage_of_run
+from parsers.accounting.tokens import Usage
+from parsers.struct import replace
+from runner.accounting.prices import PriceBook
+from runner.accounting.rollouts import AFTERMATH, RunRollouts, Slice
+from runner.accounting.run import RunAccounting, is_cumulative, unknown
+from runner.foreign.history import UNKNOWN
 from runner.model import Mode, Outcome
-from runner.store.foreign.history import UNKNOWN
-from runner.store.prices import PriceBook
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from parsers.accounting.prices import Rates
     from parsers.facts import Facts
-    from parsers.prices import Rates
+    from runner.foreign.history import ForeignRun, History
     from runner.model import Spec
     from runner.service.imported_books import Shelf
-    from runner.store.foreign.history import ForeignRun, History
 
 # What ran before it printed what one process used; asked where no version is told.
 _FIRST_CUMULATIVE_AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -64,7 +63,7 @@ class Accountant:
         self._before: tuple[str, Usage] | None = None
         self._is_guessed = any(UNKNOWN in run.meta for run in history.runs)
 
-    def count(self, run: ForeignRun, spec: Spec, facts: Facts) -> Accounts:
+    def count(self, run: ForeignRun, spec: Spec, facts: Facts) -> RunAccounting:
         """Count a run.
 
         Args:
@@ -73,16 +72,16 @@ class Accountant:
             facts: what its events say.
         """
         if run.outcome is Outcome.NOT_STARTED:
-            return accounts.unknown("Codex was not started", facts)
+            return unknown("Codex was not started", facts)
         facts = self._with_figures(run, facts)
-        is_cumulative = _is_cumulative(run)
+        cumulative = _is_cumulative(run)
         books = self._books(run, spec, facts)
         counted = usage_of_run(
             books.thread,
             books.agents,
             facts,
             self._previous(spec, facts),
-            is_cumulative=is_cumulative,
+            is_cumulative=cumulative,
         )
         self._before = _figure(facts)
         cost = cost_of_run(
@@ -92,21 +91,21 @@ class Accountant:
             model=facts.model or spec.codex.model,
         )
         # A figure of one process alone is no baseline for whoever carries it on.
-        return Accounts(
-            facts=facts if is_cumulative else replace(facts, usage=None),
+        return RunAccounting(
+            facts=facts if cumulative else replace(facts, usage=None),
             books=books,
             usage=counted.to_json(),
             cost=cost.to_json(),
         )
 
-    def _books(self, run: ForeignRun, spec: Spec, facts: Facts) -> Books:
+    def _books(self, run: ForeignRun, spec: Spec, facts: Facts) -> RunRollouts:
         share = self._share(run, spec)
         thread_id = self._history.session_id
         if share is None or thread_id is None:
-            return Books()
+            return RunRollouts()
         return self._shelf.open(thread_id, share, facts.agent_threads)
 
-    def _share(self, run: ForeignRun, spec: Spec) -> Share | None:
+    def _share(self, run: ForeignRun, spec: Spec) -> Slice | None:
         """Tell a run's part of the thread; None where times are only guessed."""
         runs, is_new = self._history.runs, spec.mode is Mode.NEW
         if self._is_guessed and not (is_new and len(runs) == 1):
@@ -115,7 +114,7 @@ class Accountant:
         until = min((each.started_at for each in later), default=None)
         if until is None and self._history.kind != _ROLLOUT:
             until = run.ended_at + AFTERMATH
-        return Share(offset=0 if is_new else None, since=run.started_at, until=until)
+        return Slice(offset=0 if is_new else None, since=run.started_at, until=until)
 
     def _with_figures(self, run: ForeignRun, facts: Facts) -> Facts:
         """Add what a readable log has told in words that no event has."""
@@ -124,8 +123,8 @@ class Accountant:
         return replace(
             facts,
             kind="log",
-            total_tokens=untrusted.integer(run.meta.get("total_tokens")),
-            cost_usd=untrusted.number(run.meta.get("cost_usd")),
+            total_tokens=loose_json.integer(run.meta.get("total_tokens")),
+            cost_usd=loose_json.number(run.meta.get("cost_usd")),
         )
 
     def _previous(self, spec: Spec, facts: Facts) -> Usage | None:
@@ -149,4 +148,4 @@ def _figure(facts: Facts) -> tuple[str, Usage] | None:
 
 def _is_cumulative(run: ForeignRun) -> bool:
     is_new = run.started_at >= _FIRST_CUMULATIVE_AT
-    return accounts.is_cumulative(run.codex_version, otherwise=is_new)
+    return is_cumulative(run.codex_version, otherwise=is_new)

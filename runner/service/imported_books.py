@@ -7,25 +7,25 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from parsers import rollout
-from parsers.value import replace
+from parsers.rollouts.read import read_header_line, read_rollout
+from parsers.struct import replace
 from runner import clock
-from runner.books import HEADER_BYTES, Books, of_these_turns
+from runner.accounting.rollouts import HEADER_BYTES, RunRollouts, of_these_turns
 from runner.codex import home
-from runner.store.foreign import sources
-from runner.store.foreign.history import UNKNOWN
-from runner.store.foreign.rollouts import PREFIX, SESSIONS
-from runner.store.foreign.turns import read_turns
+from runner.foreign import sources
+from runner.foreign.history import UNKNOWN
+from runner.foreign.rollouts import PREFIX, SESSIONS
+from runner.foreign.turns import read_turns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from parsers.rollout import Header, Rollout
-    from runner.books import Share
-    from runner.store.foreign.history import ForeignRun, History
-    from runner.store.foreign.turn import ToldTurn
+    from parsers.rollouts.read import Header, Rollout
+    from runner.accounting.rollouts import Slice
+    from runner.foreign.history import ForeignRun, History
+    from runner.foreign.turn import ToldTurn
 
 _ENDING = ".jsonl"
 
@@ -39,7 +39,7 @@ class Shelf:
     def has(self, thread_id: str) -> bool:
         return thread_id in self._paths
 
-    def open(self, thread_id: str, share: Share, named: Iterable[str]) -> Books:
+    def open(self, thread_id: str, share: Slice, named: Iterable[str]) -> RunRollouts:
         """Read the part of a thread, and of its sub-agents, that one run has done.
 
         Args:
@@ -49,13 +49,13 @@ class Shelf:
         """
         thread = self._read(thread_id, share, share.offset)
         if thread is None:
-            return Books()
+            return RunRollouts()
         wanted = [*named, *thread.spawned_thread_ids]
         wanted += self._children.get(thread_id, ())
         turns = {turn.turn_id for turn in thread.turns}
         agents = self._agents(wanted, share, seen={thread_id})
         narrowed = (of_these_turns(agent, turns) for agent in agents)
-        return Books(
+        return RunRollouts(
             thread=thread, agents=tuple(agent for agent in narrowed if agent.calls)
         )
 
@@ -76,14 +76,14 @@ class Shelf:
             return []
         try:
             with sources.opened(path) as stream:
-                header = rollout.header(stream.readline(HEADER_BYTES))
+                header = read_header_line(stream.readline(HEADER_BYTES))
                 stream.seek(0)
                 return read_turns(sources.texts(stream), header) if header else []
         except sources.UNREADABLE:
             return []
 
     def _agents(
-        self, wanted: list[str], share: Share, seen: set[str]
+        self, wanted: list[str], share: Slice, seen: set[str]
     ) -> Iterator[Rollout]:
         while wanted:
             thread_id = wanted.pop(0)
@@ -95,14 +95,14 @@ class Shelf:
                 wanted += agent.spawned_thread_ids
                 yield agent
 
-    def _read(self, thread_id: str, share: Share, offset: int | None) -> Rollout | None:
+    def _read(self, thread_id: str, share: Slice, offset: int | None) -> Rollout | None:
         path = self._paths.get(thread_id)
         if path is None:
             return None
         since = share.since if offset is None else None
         try:
             with sources.opened(path) as stream:
-                return rollout.read(
+                return read_rollout(
                     sources.texts(stream),
                     from_offset=offset or 0,
                     since=clock.iso(since) if since else None,
@@ -143,7 +143,7 @@ def _rollouts(codex_home: Path) -> Iterator[Path]:
 def _header(path: Path) -> Header | None:
     try:
         with sources.opened(path) as stream:
-            return rollout.header(stream.readline(HEADER_BYTES))
+            return read_header_line(stream.readline(HEADER_BYTES))
     except OSError:
         return None
 

@@ -9,25 +9,20 @@ from __future__ import annotations
 import contextlib
 import shutil
 
-from runner import (
-    accounts,
-    artifacts,
-    block,
-    chronicle,
-    record,
-    session_files,
-    task_json,
-)
-from runner.artifacts import RunFiles
+from runner import files, session_files
+from runner.accounting.run import read_events, summary_of
 from runner.clock import iso
 from runner.errors import RunnerFault
+from runner.exports import key_values, task_files, task_json
+from runner.foreign import eventlines, sources
+from runner.ledger import record
+from runner.ledger.runs import read_meta
+from runner.ledger.sessions import Row
 from runner.model import Outcome, RunId
+from runner.run_files import RunFiles
 from runner.service import imported_runs
 from runner.session_files import SessionFiles
-from runner.store.foreign import eventlines, sources
-from runner.store.ledger import read_meta
-from runner.store.sessions import Row
-from runner.watch import Watch
+from runner.tail import RunTail
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,11 +31,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from parsers.facts import Facts
+    from runner.foreign.history import ForeignRun, History
+    from runner.ledger.runs import Ledger
     from runner.model import Run, Spec
     from runner.service.imported_accounts import Accountant
     from runner.service.imported_runs import Place
-    from runner.store.foreign.history import ForeignRun, History
-    from runner.store.ledger import Ledger
 
 OLD = ".imported"
 _LEFT = ".import-"
@@ -72,7 +67,7 @@ def build(
         SourceFault: the source cannot be read any more.
         FileFault: the disk refuses.
     """
-    artifacts.make_directory(built.runs)
+    files.make_directory(built.runs)
     specs = imported_runs.specs_of(history, place)
     return [
         _write_run(history, run, spec, built, accountant)
@@ -86,10 +81,10 @@ def write_views(history: History, runs: Sequence[Run], built: SessionFiles) -> N
     Raises:
         FileFault: the disk refuses.
     """
-    chronicle.write_log(built, (session_files.moved(run, built) for run in runs))
+    task_files.write_log(built, (session_files.moved(run, built) for run in runs))
     answer = _answer(history)
     if answer is not None:
-        artifacts.replace(built.result, answer.encode(errors="replace"))
+        files.replace(built.result, answer.encode(errors="replace"))
     story = task_json.Story(
         row=_row(history, runs),
         first=runs[0],
@@ -98,10 +93,10 @@ def write_views(history: History, runs: Sequence[Run], built: SessionFiles) -> N
         is_running=False,
         answer=answer,
     )
-    artifacts.replace(built.json, record.encode(task_json.build(story), indent=2))
+    files.replace(built.json, record.encode(task_json.build(story), indent=2))
 
 
-def complete_views(ledger: Ledger, files: SessionFiles, key: str) -> None:
+def complete_views(ledger: Ledger, paths: SessionFiles, key: str) -> None:
     """Bring the files of an older tool's directory up to ours, and make them private.
 
     What would be another's in our hands is kept beside under the name that it had and
@@ -111,37 +106,37 @@ def complete_views(ledger: Ledger, files: SessionFiles, key: str) -> None:
     Raises:
         RunnerFault: the disk or the index refuses.
     """
-    told = artifacts.read_json(files.json)
+    told = files.read_json(paths.json)
     if not (isinstance(told, dict) and isinstance(told.get("runs"), list)):
-        _keep(files.json)
-        artifacts.remove([files.pid])
-        if not files.result.exists():
-            _write_result(ledger, files, key)
-        chronicle.write_json(ledger, files)
-    if not _is_of_events(files.log):
-        _keep(files.log)
-        chronicle.write_log(files, ledger.of_session(key))
-    _make_private(files, ledger.database.path.parent)
+        _keep(paths.json)
+        files.remove([paths.pid])
+        if not paths.result.exists():
+            _write_result(ledger, paths, key)
+        task_files.write_json(ledger, paths)
+    if not _is_of_events(paths.log):
+        _keep(paths.log)
+        task_files.write_log(paths, ledger.of_session(key))
+    _make_private(paths, ledger.database.path.parent)
 
 
-def renew_views(ledger: Ledger, files: SessionFiles, key: str) -> None:
+def renew_views(ledger: Ledger, paths: SessionFiles, key: str) -> None:
     """Write a session's own files anew from the index and its runs.
 
     Raises:
         RunnerFault: the disk or the index refuses.
     """
-    chronicle.write_log(files, ledger.of_session(key))
-    _write_result(ledger, files, key)
-    chronicle.write_json(ledger, files)
+    task_files.write_log(paths, ledger.of_session(key))
+    _write_result(ledger, paths, key)
+    task_files.write_json(ledger, paths)
 
 
-def put_in_place(run: Run, built: SessionFiles, files: SessionFiles) -> None:
+def put_in_place(run: Run, built: SessionFiles, paths: SessionFiles) -> None:
     """Put a run's files where older ones of it lie; its record comes last.
 
     Raises:
         FileFault: the disk refuses.
     """
-    fresh, old = RunFiles(built.runs, run.run_id), RunFiles(files.runs, run.run_id)
+    fresh, old = RunFiles(built.runs, run.run_id), RunFiles(paths.runs, run.run_id)
     for was, now in (
         (fresh.prompt, old.prompt),
         (fresh.stderr, old.stderr),
@@ -153,7 +148,7 @@ def put_in_place(run: Run, built: SessionFiles, files: SessionFiles) -> None:
         session_files.move(SessionFiles(was), SessionFiles(now))
 
 
-def recorded(files: SessionFiles, without: Collection[str] = ()) -> list[Run]:
+def recorded(paths: SessionFiles, without: Collection[str] = ()) -> list[Run]:
     """Read the runs whose records lie in a session's directory.
 
     Args:
@@ -163,10 +158,10 @@ def recorded(files: SessionFiles, without: Collection[str] = ()) -> list[Run]:
     Raises:
         DamagedRecordError: one of them cannot be read.
     """
-    known = {RunFiles(files.runs, RunId(run_id)).meta for run_id in without}
-    paths = sorted(set(files.runs.glob("*.meta.json")) - known)
-    found = map(read_meta, paths)
-    return [session_files.moved(run, files) for run in found if run is not None]
+    known = {RunFiles(paths.runs, RunId(run_id)).meta for run_id in without}
+    metas = sorted(set(paths.runs.glob("*.meta.json")) - known)
+    found = map(read_meta, metas)
+    return [session_files.moved(run, paths) for run in found if run is not None]
 
 
 def is_imported(run: Run) -> bool:
@@ -181,29 +176,29 @@ def _write_run(
     built: SessionFiles,
     accountant: Accountant,
 ) -> Run:
-    files = RunFiles(built.runs, spec.run_id)
-    artifacts.create(files.prompt, (run.prompt or "").encode(errors="replace"))
-    artifacts.create(files.stderr, _stderr(run))
-    artifacts.replace_with(files.events, _read(eventlines.event_lines(run), history))
-    kept = accountant.count(run, spec, _facts(run, files))
+    paths = RunFiles(built.runs, spec.run_id)
+    files.create(paths.prompt, (run.prompt or "").encode(errors="replace"))
+    files.create(paths.stderr, _stderr(run))
+    files.replace_with(paths.events, _read(eventlines.event_lines(run), history))
+    kept = accountant.count(run, spec, _facts(run, paths))
     made = imported_runs.run_of(history, run, spec, kept)
-    whole = accounts.summary_of(made, kept)
-    artifacts.replace(files.summary, record.encode(whole, indent=2))
-    artifacts.replace_with(files.log, _read(_log(history, run, made, files), history))
-    artifacts.replace(files.meta, record.encode(record.to_json(made), indent=2))
+    whole = summary_of(made, kept)
+    files.replace(paths.summary, record.encode(whole, indent=2))
+    files.replace_with(paths.log, _read(_log(history, run, made, paths), history))
+    files.replace(paths.meta, record.encode(record.to_json(made), indent=2))
     return made
 
 
-def _facts(run: ForeignRun, files: RunFiles) -> Facts:
+def _facts(run: ForeignRun, paths: RunFiles) -> Facts:
     """Read what was written; an answer that only the record has kept is added."""
-    facts = accounts.read_events(files.events)
+    facts = read_events(paths.events)
     if run.answer is None or facts.final_message is not None:
         return facts
     said = eventlines.completed(0, eventlines.message(run.answer))
     has_end = facts.ended is not None or run.outcome is not Outcome.SUCCEEDED
     end = b"" if has_end else eventlines.turn_completed(None)
-    artifacts.append(files.events, said + end)
-    return accounts.read_events(files.events)
+    files.append(paths.events, said + end)
+    return read_events(paths.events)
 
 
 def _stderr(run: ForeignRun) -> bytes:
@@ -211,16 +206,16 @@ def _stderr(run: ForeignRun) -> bytes:
 
 
 def _log(
-    history: History, run: ForeignRun, made: Run, files: RunFiles
+    history: History, run: ForeignRun, made: Run, paths: RunFiles
 ) -> Iterator[bytes]:
     """Give the readable log: the one that there is, or one made of the events."""
     if history.kind == "run_codex_task.sh" and run.log_file is not None:
         yield from _chunks(run.log_file)
         return
-    yield _text(block.text([*block.announcement(made), ""]))
-    for written in Watch(files).finish():
+    yield _text(key_values.text([*key_values.announcement(made), ""]))
+    for written in RunTail(paths).finish():
         yield _text(written.text)
-    yield _text("\n" + block.text(block.verdict(made)))
+    yield _text("\n" + key_values.text(key_values.verdict(made)))
 
 
 def _text(text: str) -> bytes:
@@ -265,24 +260,24 @@ def updated_at(history: History) -> datetime:
     return max([history.updated_at, *(run.ended_at for run in history.runs)])
 
 
-def _write_result(ledger: Ledger, files: SessionFiles, key: str) -> None:
-    answers = map(chronicle.answer_of, reversed(ledger.of_session(key)))
+def _write_result(ledger: Ledger, paths: SessionFiles, key: str) -> None:
+    answers = map(task_files.answer_of, reversed(ledger.of_session(key)))
     if answer := next(filter(None, answers), None):
-        artifacts.replace(files.result, answer.encode(errors="replace"))
+        files.replace(paths.result, answer.encode(errors="replace"))
 
 
 def _keep(path: Path) -> None:
     if path.exists():
-        artifacts.replace_with(path.with_name(path.name + OLD), _chunks(path))
+        files.replace_with(path.with_name(path.name + OLD), _chunks(path))
 
 
-def _make_private(files: SessionFiles, state_home: Path) -> None:
-    within = [each for each in files.directory.parents if state_home in each.parents]
-    kept = [path.with_name(path.name + OLD) for path in (files.json, files.log)]
-    pipe = files.directory / "task.pipe"
-    views = (files.json, files.log, files.result, files.pid, pipe)
-    for path in (*within, files.directory, *views, *kept):
-        artifacts.make_private(path)
+def _make_private(paths: SessionFiles, state_home: Path) -> None:
+    within = [each for each in paths.directory.parents if state_home in each.parents]
+    kept = [path.with_name(path.name + OLD) for path in (paths.json, paths.log)]
+    pipe = paths.directory / "task.pipe"
+    views = (paths.json, paths.log, paths.result, paths.pid, pipe)
+    for path in (*within, paths.directory, *views, *kept):
+        files.make_private(path)
 
 
 def _is_of_events(log: Path) -> bool:

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from parsers.value import Value
+from parsers.struct import Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import TypeAlias
 
+    from runner.foreign.history import ForeignRun, History, Unreadable
     from runner.model import Run
-    from runner.store.foreign.history import ForeignRun, History, Unreadable
 
     Found: TypeAlias = "Imported | Recovered | Present | Empty | Unreadable"
 
 
-class Imported(Value):
+class Imported(Struct):
     """A session that was taken in, or would be."""
 
     session_id: str
     history: History
 
 
-class Recovered(Value):
+class Recovered(Struct):
     """Runs of our own on one session that the index had lost, taken back."""
 
     session_id: str
@@ -30,7 +30,7 @@ class Recovered(Value):
     runs: tuple[Run, ...]
 
 
-class Present(Value):
+class Present(Struct):
     """A session that was on record before.
 
     `left_out` are runs of it that the source tells of and the record does not: they
@@ -43,7 +43,7 @@ class Present(Value):
     reason: str | None = None
 
 
-class Empty(Value):
+class Empty(Struct):
     """A session in which nothing has ever been asked for."""
 
     history: History

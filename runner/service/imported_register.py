@@ -8,22 +8,22 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from parsers import untrusted
-from runner import artifacts, session_files
+from parsers import loose_json
+from runner import files, session_files
+from runner.foreign.history import UNKNOWN
+from runner.ledger.usage import totals
 from runner.model import Outcome
 from runner.service import imported_runs
 from runner.session_files import SessionFiles
-from runner.store import consumption
-from runner.store.foreign.history import UNKNOWN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from runner.foreign.history import ForeignRun, History
+    from runner.ledger.runs import Ledger
     from runner.model import Run
-    from runner.store.foreign.history import ForeignRun, History
-    from runner.store.ledger import Ledger
 
 # Two records of one run begin and end at nearly the same time.
 _SAME = timedelta(seconds=5)
@@ -56,7 +56,7 @@ class Register:
             return False
         database = self._ledger.database
         return self._ledger.sessions.find(key) is not None or bool(
-            consumption.totals(database, "session", session_id=key)
+            totals(database, "session", session_id=key)
         )
 
     def runs(self, key: str) -> list[Run]:
@@ -66,7 +66,7 @@ class Register:
     def where(self, part: History, key: str) -> SessionFiles:
         """Name the directory of a session: where it lies, if it lies here already."""
         active = session_files.active(self._home, key)
-        if artifacts.is_directory(active.directory):
+        if files.is_directory(active.directory):
             return active
         if key in self._archived:
             return SessionFiles(self._archived[key])
@@ -119,7 +119,7 @@ def is_among(run: ForeignRun, part: History, known: Sequence[Run]) -> bool:
 
 
 def _is_vague(run: Run) -> bool:
-    return UNKNOWN in untrusted.mapping(imported_runs.origin_of(run).get("said"))
+    return UNKNOWN in loose_json.mapping(imported_runs.origin_of(run).get("said"))
 
 
 def _are_at_one_time(run: ForeignRun, other: Run) -> bool:
@@ -129,4 +129,4 @@ def _are_at_one_time(run: ForeignRun, other: Run) -> bool:
 
 def _archived(state_home: Path) -> Iterator[Path]:
     for bucket in session_files.buckets(state_home):
-        yield from (bucket / name for name in artifacts.names(bucket))
+        yield from (bucket / name for name in files.names(bucket))

@@ -11,8 +11,9 @@ from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
-from parsers import untrusted, uuids
-from parsers.value import Value, replace
+from parsers import loose_json
+from parsers.struct import Struct, replace
+from parsers.text import uuid
 from runner.model import (
     EXIT_INTERRUPTED,
     EXIT_NOT_FOUND,
@@ -31,16 +32,16 @@ from runner.model import (
     Verbosity,
     Verdict,
 )
-from runner.prompt import preview
+from runner.prompt.read import preview
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from runner.accounts import Accounts
+    from runner.accounting.run import RunAccounting
+    from runner.foreign.history import ForeignRun, History
     from runner.session_files import SessionFiles
-    from runner.store.foreign.history import ForeignRun, History
 
 # The key of a run's accounts that tells where it comes from.
 IMPORTED = "imported"
@@ -56,7 +57,7 @@ _EXIT_CODES = {
 _TICK = timedelta(microseconds=1)
 
 
-class Place(Value):
+class Place(Struct):
     """Hold where an imported session is to be, and as whom its Codex works.
 
     `codex_home` is where the thread lives, `umask` that of whoever imports it.
@@ -69,7 +70,7 @@ class Place(Value):
 
 def parts_of(history: History) -> Iterator[History]:
     """Split runs that Codex named no thread for: each is a session of its own."""
-    thread_id = uuids.uuid(history.session_id or "")
+    thread_id = uuid(history.session_id or "")
     if thread_id is not None or not history.runs:
         yield replace(history, session_id=thread_id)
         return
@@ -107,7 +108,7 @@ def identity_of(history: History, run: ForeignRun) -> str:
 
 def origin_of(run: Run) -> Mapping[str, object]:
     """Return what a run's record says of where it comes from; nothing of our own."""
-    return untrusted.mapping(run.accounts.get(IMPORTED))
+    return loose_json.mapping(run.accounts.get(IMPORTED))
 
 
 def specs_of(history: History, place: Place) -> list[Spec]:
@@ -140,7 +141,7 @@ def specs_of(history: History, place: Place) -> list[Spec]:
     return specs
 
 
-def run_of(history: History, run: ForeignRun, spec: Spec, kept: Accounts) -> Run:
+def run_of(history: History, run: ForeignRun, spec: Spec, kept: RunAccounting) -> Run:
     """Put a finished run together."""
     found = {
         **kept.to_json(),
@@ -179,7 +180,7 @@ def _directory(history: History) -> str:
 
 
 def _is_resumed(run: ForeignRun) -> bool:
-    return uuids.uuid(run.meta.get("resume_session")) is not None
+    return uuid(run.meta.get("resume_session")) is not None
 
 
 def _options(run: ForeignRun, repo: str) -> CodexOptions:

@@ -14,11 +14,14 @@ import os
 import shutil
 from pathlib import Path
 
-from parsers.value import replace
-from runner import artifacts, session_files
+from parsers.struct import replace
+from runner import files, foreign, session_files
 from runner.clock import iso
 from runner.errors import RunnerFault
-from runner.record import DamagedRecordError
+from runner.foreign import sources
+from runner.foreign.history import Unreadable
+from runner.ledger.record import DamagedRecordError
+from runner.locks import lock
 from runner.service import imported_files, imported_runs, recovery
 from runner.service.imported_accounts import Accountant, Prices
 from runner.service.imported_books import Shelf
@@ -26,9 +29,6 @@ from runner.service.imported_files import SourceFault
 from runner.service.imported_findings import Empty, Imported, Present, Recovered
 from runner.service.imported_register import Register, ended_since, is_among
 from runner.session_files import SessionFiles
-from runner.store import foreign
-from runner.store.foreign import sources
-from runner.store.foreign.history import Unreadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from runner.config import Config
+    from runner.foreign import Reader
+    from runner.foreign.history import History
+    from runner.ledger.runs import Ledger
     from runner.model import Run, RunId
     from runner.service.imported_findings import Found
-    from runner.store.foreign import Reader
-    from runner.store.foreign.history import History
-    from runner.store.ledger import Ledger
 
 # Whoever knows most of a session comes first.
 _READERS = (
@@ -78,8 +78,8 @@ def take_in(
     Raises:
         RunnerFault: the disk or the index refuses, or another import is at work.
     """
-    artifacts.make_directory(settings.state_home / "locks")
-    held = artifacts.lock(settings.state_home / "locks" / _LOCK)
+    files.make_directory(settings.state_home / "locks")
+    held = lock(settings.state_home / "locks" / _LOCK)
     if held is None:
         message = "another codex-tasks import is at work"
         raise RunnerFault(message)
@@ -99,7 +99,7 @@ def usual_places(settings: Config) -> list[Path]:
         Path(_RUNS).absolute(),
         settings.codex_home,
     ]
-    return [place for place in places if artifacts.is_directory(place)]
+    return [place for place in places if files.is_directory(place)]
 
 
 class _Import:
@@ -144,8 +144,8 @@ class _Import:
         for run in recovery.lost_runs(place, self._ledger):
             sessions.setdefault(run.key, []).append(run)
             if self._ledger is not None and not self._is_trial:
-                files = session_files.found(self._home, run.key)
-                recovery.adopt(run, files, self._ledger, self._settings)
+                paths = session_files.found(self._home, run.key)
+                recovery.adopt(run, paths, self._ledger, self._settings)
         for key, runs in sessions.items():
             yield Recovered(session_id=key, source=place, runs=tuple(runs))
 
@@ -165,13 +165,13 @@ class _Import:
         key = self._register.key_of(part)
         if key in self._seen or self._register.has(key):
             return self._present(key, part, place)
-        files = self._register.where(part, key)
-        if files.runs.is_dir() and any(files.runs.glob("*.meta.json")):
-            return self._found_complete(key, part, files)
+        paths = self._register.where(part, key)
+        if paths.runs.is_dir() and any(paths.runs.glob("*.meta.json")):
+            return self._found_complete(key, part, paths)
         if part.is_at_work:
             return Unreadable(part.source, _AT_WORK)
         if self._ledger is not None and not self._is_trial:
-            self._write(key, part, place, files, self._ledger)
+            self._write(key, part, place, paths, self._ledger)
         self._seen.add(key)
         return Imported(session_id=key, history=part)
 
@@ -199,12 +199,12 @@ class _Import:
         """
         row = ledger.sessions.find(key)
         archived_in = row.archived_in if row else None
-        files = session_files.placed(self._home, key, archived_in)
-        with self._built(key, part, self._shelf(part, place), files) as (built, runs):
+        paths = session_files.placed(self._home, key, archived_in)
+        with self._built(key, part, self._shelf(part, place), paths) as (built, runs):
             (run,) = (each for each in runs if each.run_id == run_id)
-            imported_files.put_in_place(run, built, files)
+            imported_files.put_in_place(run, built, paths)
         ledger.adopt(run, archived_in=archived_in, anew=True)
-        imported_files.renew_views(ledger, files, key)
+        imported_files.renew_views(ledger, paths, key)
 
     def _complete(
         self, key: str, part: History, known: Sequence[Run], ledger: Ledger
@@ -212,50 +212,50 @@ class _Import:
         """Bring to its end what an import that was killed has begun."""
         row = ledger.sessions.find(key)
         archived_in = row.archived_in if row else None
-        files = session_files.placed(self._home, key, archived_in)
+        paths = session_files.placed(self._home, key, archived_in)
         ids = {run.run_id for run in known}
-        begun = imported_files.recorded(files, without=ids)
+        begun = imported_files.recorded(paths, without=ids)
         if missing := [run for run in begun if imported_files.is_imported(run)]:
-            self._adopt(key, part, files, missing, ledger)
-        elif self._lies_in(part, files):
-            imported_files.complete_views(ledger, files, key)
+            self._adopt(key, part, paths, missing, ledger)
+        elif self._lies_in(part, paths):
+            imported_files.complete_views(ledger, paths, key)
 
-    def _found_complete(self, key: str, part: History, files: SessionFiles) -> Found:
+    def _found_complete(self, key: str, part: History, paths: SessionFiles) -> Found:
         """Take over a session that lies there whole and that the index lacks."""
-        runs = imported_files.recorded(files)
+        runs = imported_files.recorded(paths)
         if not all(map(imported_files.is_imported, runs)):
             reason = (
-                f"it lies in {files.directory}, and the index does not know it"
+                f"it lies in {paths.directory}, and the index does not know it"
                 " (codex-tasks verify --repair takes it in)"
             )
             return Present(session_id=key, history=part, reason=reason)
         if self._ledger is not None and not self._is_trial:
-            self._adopt(key, part, files, runs, self._ledger)
+            self._adopt(key, part, paths, runs, self._ledger)
         self._seen.add(key)
         return Imported(session_id=key, history=part)
 
     def _write(
-        self, key: str, part: History, place: Path, files: SessionFiles, ledger: Ledger
+        self, key: str, part: History, place: Path, paths: SessionFiles, ledger: Ledger
     ) -> None:
         shelf = self._shelf(part, place)
         part = shelf.dated(part)
-        with self._built(key, part, shelf, files) as (built, runs):
-            if files.directory.is_dir():
-                _rename(built.runs, files.runs)
+        with self._built(key, part, shelf, paths) as (built, runs):
+            if paths.directory.is_dir():
+                _rename(built.runs, paths.runs)
             else:
                 imported_files.write_views(part, runs, built)
-                artifacts.make_directory(files.directory.parent)
-                _rename(built.directory, files.directory)
-        self._adopt(key, part, files, runs, ledger)
+                files.make_directory(paths.directory.parent)
+                _rename(built.directory, paths.directory)
+        self._adopt(key, part, paths, runs, ledger)
 
     @contextlib.contextmanager
     def _built(
-        self, key: str, part: History, shelf: Shelf, files: SessionFiles
+        self, key: str, part: History, shelf: Shelf, paths: SessionFiles
     ) -> Iterator[tuple[SessionFiles, list[Run]]]:
         """Have the runs of a part written beside, and what is left there removed."""
         built = imported_files.aside(self._home, key)
         where = imported_runs.Place(
-            files=files, codex_home=shelf.codex_home, umask=self._umask
+            files=paths, codex_home=shelf.codex_home, umask=self._umask
         )
         accountant = Accountant(part, shelf, self._prices)
         try:
@@ -267,18 +267,18 @@ class _Import:
         self,
         key: str,
         part: History,
-        files: SessionFiles,
+        paths: SessionFiles,
         runs: Sequence[Run],
         ledger: Ledger,
     ) -> None:
-        archived_in = session_files.archived_in(self._home, files)
+        archived_in = session_files.archived_in(self._home, paths)
         for run in runs:
             ledger.adopt(run, title=part.title, archived_in=archived_in)
         at = iso(imported_files.updated_at(part))
         row = ledger.sessions.find(key)
         if row is not None and row.updated_at < at:
             ledger.sessions.archive(key, archived_in, at)
-        imported_files.complete_views(ledger, files, key)
+        imported_files.complete_views(ledger, paths, key)
 
     def _shelf(self, part: History, place: Path) -> Shelf:
         """Find the home of Codex in which a thread lives."""
@@ -293,9 +293,9 @@ class _Import:
         return self._shelves.setdefault(home, Shelf(home))
 
     @staticmethod
-    def _lies_in(part: History, files: SessionFiles) -> bool:
+    def _lies_in(part: History, paths: SessionFiles) -> bool:
         with contextlib.suppress(OSError):
-            return part.source.samefile(files.directory)
+            return part.source.samefile(paths.directory)
         return False
 
 

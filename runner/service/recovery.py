@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from parsers.value import replace
-from runner import artifacts, log_dirs, record, session_files, task_json
+from parsers.struct import replace
+from runner import files, log_dirs, session_files
 from runner.errors import NoSuchRunError
-from runner.store import consumption
-from runner.store.ledger import read_meta
+from runner.exports import task_json
+from runner.ledger import record
+from runner.ledger.runs import read_meta
+from runner.ledger.usage import run_ids
+from runner.run_files import PREFIX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,9 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runner.config import Config
+    from runner.ledger.runs import Ledger
     from runner.model import Run
     from runner.session_files import SessionFiles
-    from runner.store.ledger import Ledger
 
 _META = ".meta.json"
 
@@ -32,10 +35,10 @@ def lost_runs(directory: Path, ledger: Ledger | None) -> Iterator[Run]:
         ledger: the index, None where there is none yet.
     """
     known = _known(ledger) if ledger is not None else set()
-    for name in artifacts.names(directory):
-        if not (name.startswith(artifacts.PREFIX) and name.endswith(_META)):
+    for name in files.names(directory):
+        if not (name.startswith(PREFIX) and name.endswith(_META)):
             continue
-        run_id = name.removeprefix(artifacts.PREFIX).removesuffix(_META)
+        run_id = name.removeprefix(PREFIX).removesuffix(_META)
         run = None if run_id in known else _read(directory / name)
         if run is None or run.run_id != run_id or run.launched_at is None:
             continue
@@ -60,7 +63,7 @@ def has_lost_runs(ledger: Ledger, settings: Config) -> bool:
 
 
 def adopt(
-    run: Run, files: SessionFiles | None, ledger: Ledger, settings: Config
+    run: Run, paths: SessionFiles | None, ledger: Ledger, settings: Config
 ) -> None:
     """Take a run into the index, with the title and the place of its session.
 
@@ -76,15 +79,15 @@ def adopt(
     home = settings.state_home
     ledger.adopt(
         run,
-        title=_title(files, run.key) if files is not None else None,
-        archived_in=None if files is None else session_files.archived_in(home, files),
+        title=_title(paths, run.key) if paths is not None else None,
+        archived_in=None if paths is None else session_files.archived_in(home, paths),
     )
     if session_files.of_run(home, run) is None:
         log_dirs.note(home, run.spec.log_dir)
 
 
 def _known(ledger: Ledger) -> set[str]:
-    return ledger.known().keys() | consumption.run_ids(ledger.database)
+    return ledger.known().keys() | run_ids(ledger.database)
 
 
 def _is_known(run_id: str, ledger: Ledger) -> bool:
@@ -102,9 +105,9 @@ def _read(path: Path) -> Run | None:
         return None  # of another tool, such as the bash runner
 
 
-def _title(files: SessionFiles, key: str) -> str | None:
+def _title(paths: SessionFiles, key: str) -> str | None:
     try:
-        told = task_json.check(files.json, artifacts.read_json(files.json), key)
+        told = task_json.check(paths.json, files.read_json(paths.json), key)
     except task_json.DamagedTaskError:
         return None
     title = told.get("title")

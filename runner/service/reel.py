@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from itertools import islice
 
-from parsers.value import Value
-from runner import artifacts, clock, record, session_files
+from parsers.struct import Struct
+from runner import clock, files, session_files
 from runner.errors import FileFault
+from runner.ledger import record
+from runner.lifecycle.recover import reconcile_run
 from runner.service.follow import Note
-from runner.settle import settle
-from runner.watch import Tail, last_lines
+from runner.tail import Tail, last_lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from runner.config import Config
+    from runner.ledger.runs import Ledger
     from runner.model import Run
-    from runner.store.ledger import Ledger
 
 _LINES_AT_ONCE = 1_000
 # A session is moved before that is on record.
@@ -27,19 +28,19 @@ _MOVING_SECONDS = 0.5
 _MOVING_PACE_SECONDS = 0.02
 
 
-class Prompt(Value, kw_only=False):
+class Prompt(Struct, kw_only=False):
     """What a run was asked for: it begins here."""
 
     text: bytes
 
 
-class Events(Value, kw_only=False):
+class Events(Struct, kw_only=False):
     """Lines that Codex has written, whole ones."""
 
     lines: tuple[bytes, ...]
 
 
-class Errors(Value, kw_only=False):
+class Errors(Struct, kw_only=False):
     """Lines that Codex has written on its standard error."""
 
     lines: tuple[bytes, ...]
@@ -48,7 +49,7 @@ class Errors(Value, kw_only=False):
 Part: TypeAlias = Prompt | Events | Errors | Note
 
 
-class Start(Value):
+class Start(Struct):
     """Where in the files of a run to begin."""
 
     with_prompt: bool = True
@@ -65,9 +66,9 @@ class Reel:
         self.run = run
         self._ledger = ledger
         self._settings = settings
-        files = record.files_of(run.spec)
-        self._events = Tail(files.events, start.events)
-        self._stderr = Tail(files.stderr, start.stderr)
+        paths = record.files_of(run.spec)
+        self._events = Tail(paths.events, start.events)
+        self._stderr = Tail(paths.stderr, start.stderr)
         self._start = start
         self._open()
 
@@ -111,7 +112,7 @@ class Reel:
     def judge(self) -> None:
         """Find out what has become of the run."""
         run = self._ledger.find(self.run.run_id)
-        self.run = settle(run, self._ledger, self._settings)
+        self.run = reconcile_run(run, self._ledger, self._settings)
         self._open()
 
     def _open(self) -> None:
@@ -129,11 +130,11 @@ class Reel:
     def _find(self) -> None:
         run = self._ledger.find(self.run.run_id)
         self.run = session_files.located(self._settings.state_home, run)
-        files = record.files_of(self.run.spec)
+        paths = record.files_of(self.run.spec)
         if not self._events.is_open:
-            self._events = Tail(files.events, self._start.events)
+            self._events = Tail(paths.events, self._start.events)
         if not self._stderr.is_open:
-            self._stderr = Tail(files.stderr, self._start.stderr)
+            self._stderr = Tail(paths.stderr, self._start.stderr)
 
 
 def _parts_of(tail: Tail, kind: type[Events | Errors]) -> Iterator[Part]:
@@ -149,7 +150,7 @@ def _parts_of(tail: Tail, kind: type[Events | Errors]) -> Iterator[Part]:
 
 
 def _prompt_of(run: Run) -> bytes:
-    return artifacts.read_bytes(record.files_of(run.spec).prompt)
+    return files.read_bytes(record.files_of(run.spec).prompt)
 
 
 def _unreadable(path: Path, error: OSError) -> Note:
@@ -169,10 +170,10 @@ def _starts(runs: list[Run], count: int) -> dict[str, Start]:
     for run in reversed(runs):
         if count == 0 and run.is_finished:
             continue
-        files, is_over = record.files_of(run.spec), run.is_finished
-        stderr, errors = last_lines(files.stderr, count, with_rest=is_over)
+        paths, is_over = record.files_of(run.spec), run.is_finished
+        stderr, errors = last_lines(paths.stderr, count, with_rest=is_over)
         count -= errors
-        events, found = last_lines(files.events, count, with_rest=is_over)
+        events, found = last_lines(paths.events, count, with_rest=is_over)
         count -= found
         starts[run.run_id] = Start(with_prompt=count > 0, events=events, stderr=stderr)
         count = max(count - 1, 0)

@@ -7,30 +7,31 @@ import errno
 import os
 from pathlib import Path
 
-from parsers import uuids
-from parsers.value import Value
-from runner import artifacts, clock
+from parsers.struct import Struct
+from parsers.text import uuid
+from runner import clock, files
 from runner.errors import FileFault, NoSuchRunError, RunnerError, UsageError
 from runner.model import Mode, Report, SessionId, Spec
 from runner.notify import command_of
-from runner.prompt import STDIN, preview, read_stdin
+from runner.prompt.read import STDIN, preview, read_stdin
+from runner.run_files import new_run_id
 from runner.succession import instant_after
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.config import Config
+    from runner.ledger.runs import Ledger
     from runner.model import (
         CodexOptions,
         Limits,
         Run,
         Verbosity,
     )
-    from runner.store.ledger import Ledger
 
 _PER_PROCESS = ("/dev/fd/", "/dev/std", "/proc/self/", "/proc/thread-self/")
 
 
-class Request(Value):
+class Request(Struct):
     """Hold what the caller of a run asks for, in the caller's words.
 
     Of `task` ("-" is standard input) and `task_file` at most one is given; neither
@@ -100,7 +101,7 @@ def build_spec(
     at = instant_after(before, clock.now())
     umask = os.umask(0o077)
     return Spec(
-        run_id=artifacts.new_run_id(at),
+        run_id=new_run_id(at),
         mode=Mode.RESUME if resume else Mode.NEW,
         repo=os.path.normpath(repo),
         task=preview(prompt),
@@ -144,9 +145,9 @@ def _resumed(
 ) -> SessionId | None:
     if text is None:
         return None
-    if session := uuids.uuid(text):
+    if session := uuid(text):
         return SessionId(session)
-    from runner.service.find import find_run  # noqa: PLC0415 - 3 ms, only for a run id
+    from runner.service.lookup import find_run  # noqa: PLC0415 - 3 ms, only for a run id
 
     try:
         run = find_run(Path(text).name, log_dir, ledger, settings)
@@ -165,11 +166,11 @@ def _last_of(session: SessionId, ledger: Ledger, settings: Config) -> Run | None
 
     Once the next one writes to the session's log, what it lacks stays missing.
     """
-    from runner.settle import settle  # noqa: PLC0415 - only to carry a session on
+    from runner.lifecycle.recover import reconcile_run  # noqa: PLC0415 - only to carry a session on
 
     for run in ledger.unfinished_of(session):
         with contextlib.suppress(RunnerError):
-            settle(run, ledger, settings)
+            reconcile_run(run, ledger, settings)
     return ledger.last_of(session)
 
 
@@ -180,7 +181,7 @@ def _report(report: Report) -> Report:
     json_out = event_stream = None
     if report.json_out is not None:
         json_out = _named(report.json_out, "--json-out")
-        artifacts.make_directory(json_out.parent, "--json-out names another one")
+        files.make_directory(json_out.parent, "--json-out names another one")
         if json_out.is_dir():
             message = f"--json-out {report.json_out}: is a directory, name a file"
             raise UsageError(message)
@@ -190,12 +191,10 @@ def _report(report: Report) -> Report:
             )
     if report.event_stream is not None:
         event_stream = _named(report.event_stream, "--event-stream")
-        artifacts.make_directory(
-            event_stream.parent, "--event-stream names another one"
-        )
+        files.make_directory(event_stream.parent, "--event-stream names another one")
         if event_stream.exists() or not _can_be_written(event_stream):
             # Opening it tells best; one that is not there yet is left to the run.
-            artifacts.append(event_stream, b"")
+            files.append(event_stream, b"")
     return Report(
         json_out=str(json_out) if json_out else None,
         event_stream=str(event_stream) if event_stream else None,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from parsers.value import Value
-from runner import artifacts, chronicle, record, session_files
+from parsers.struct import Struct
+from runner import files, session_files
 from runner.errors import UsageError
+from runner.exports import task_files
+from runner.ledger import record
 from runner.model import Outcome
 from runner.succession import without_bystanders
 
@@ -13,11 +15,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runner.model import Run
-    from runner.service.tasks import Task
+    from runner.service.sessions import Task
     from runner.session_files import SessionFiles
 
 
-class Result(Value):
+class Result(Struct):
     """Hold what a run has answered, None when it gave no answer.
 
     `earlier` is the last run before it that gave one.
@@ -58,17 +60,17 @@ def result_of(task: Task, state_home: Path, run_id: str | None = None) -> Result
 
 def answer_of(task: Task, run: Run, state_home: Path) -> str | None:
     """Return what a run has answered, whole; None when that cannot be read."""
-    answer = chronicle.answer_of(run) or _kept(task.files, run)
+    answer = task_files.answer_of(run) or _kept(task.files, run)
     if answer is None and run.has_answer:
         # Its session may have been moved since it was looked at.
         run = session_files.located(state_home, run)
-        files = session_files.of_run(state_home, run) or task.files
-        answer = chronicle.answer_of(run) or _kept(files, run)
+        paths = session_files.of_run(state_home, run) or task.files
+        answer = task_files.answer_of(run) or _kept(paths, run)
     return answer
 
 
-def _kept(files: SessionFiles, run: Run) -> str | None:
+def _kept(paths: SessionFiles, run: Run) -> str | None:
     """Return the answer of a run that has lost its files, if it was the last one."""
-    text = artifacts.read_text(files.result)
+    text = files.read_text(paths.result)
     is_its = record.checksum(text) == run.accounts.get("answer_checksum")
     return text if run.has_answer and is_its else None

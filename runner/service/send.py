@@ -6,8 +6,8 @@ import contextlib
 import os
 from pathlib import Path
 
-from parsers.value import Value
-from runner import artifacts, clock, launching, mailbox, session_lock, whereabouts
+from parsers.struct import Struct
+from runner import clock, files, session_lock, whereabouts
 from runner.errors import (
     ArchivedError,
     NoSuchTaskError,
@@ -15,25 +15,28 @@ from runner.errors import (
     RunnerFault,
     SessionBusyError,
 )
+from runner.lifecycle.launch import Commission
+from runner.lifecycle.queue import deliver, next_spec, pattern_of, put, start
+from runner.lifecycle.recover import reconcile_run
 from runner.model import Outcome
-from runner.prompt import is_quit, preview
-from runner.service import follow, tasks
-from runner.settle import settle
+from runner.prompt.read import is_quit, preview
+from runner.run_files import new_run_id
+from runner.service import follow, sessions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runner.config import Config
-    from runner.launching import Started
+    from runner.ledger.runs import Ledger
+    from runner.ledger.sessions import Row
+    from runner.lifecycle.launch import Started
     from runner.model import Run
-    from runner.store.ledger import Ledger
-    from runner.store.sessions import Row
 
 _MEND = "--queue puts the prompt into its mailbox"
 
 
-class Sent(Value):
+class Sent(Struct):
     """Hold what has become of a prompt.
 
     `run_id` is the run that works on it, None when it waits; `ahead` is how many
@@ -79,7 +82,7 @@ def send(
     """
     last = _last_of(row, ledger, settings)
     _refuse_behind_mail(row, ledger, settings)
-    run_id = artifacts.new_run_id(clock.now())
+    run_id = new_run_id(clock.now())
     session = last.session
     if session is None:
         raise UndeliverableError(_nameless(last))
@@ -95,16 +98,16 @@ def send(
             raise SessionBusyError(row.session_id, last.run_id, _MEND)
         if is_quit(prompt):
             return Sent(run_id=None)
-        pattern = mailbox.pattern_of(last, ledger)
-        files = whereabouts.files_of(row.session_id, ledger, home)
-        artifacts.make_directory(files.directory)
-        commission = launching.Commission(
-            spec=mailbox.next_spec(last, pattern, preview(prompt), files),
+        pattern = pattern_of(last, ledger)
+        paths = whereabouts.files_of(row.session_id, ledger, home)
+        files.make_directory(paths.directory)
+        commission = Commission(
+            spec=next_spec(last, pattern, preview(prompt), paths),
             prompt=prompt,
             lock=os.dup(taken.descriptor),
         )
         session_lock.inscribe(taken, commission.spec.run_id)
-        started = mailbox.start(commission, ledger, settings)
+        started = start(commission, ledger, settings)
     return _launched(started, ledger, settings, warn)
 
 
@@ -125,16 +128,16 @@ def queue(
     """
     last = _last_of(row, ledger, settings)
     try:
-        mail_id = mailbox.put(last.key, prompt, ledger, settings.state_home)
+        mail_id = put(last.key, prompt, ledger, settings.state_home)
     except NoSuchTaskError:
         # Codex may have named it just now.
         key = ledger.find(last.run_id).key
-        mail_id = mailbox.put(key, prompt, ledger, settings.state_home)
+        mail_id = put(key, prompt, ledger, settings.state_home)
     # It is queued: whatever goes wrong now must not make anybody send it again.
     # Who asks for the end of a session does not ask for what is held back before it.
     is_asked = not is_quit(prompt)
     try:
-        started = mailbox.deliver(row.session_id, ledger, settings, is_asked=is_asked)
+        started = deliver(row.session_id, ledger, settings, is_asked=is_asked)
         return _standing(row, mail_id, started, (ledger, settings), warn)
     except RunnerError as error:
         still = "not delivered yet" if _waits(mail_id, ledger) else "no longer waiting"
@@ -176,13 +179,13 @@ def _last_of(
     if now is not None and now.archived_in is not None:
         raise ArchivedError(row.session_id)
     for run in ledger.unfinished_of(row.session_id):
-        settle(run, ledger, settings, holds_session=holds_session)
+        reconcile_run(run, ledger, settings, holds_session=holds_session)
     last = ledger.last_of(row.session_id)
     if last is None:
         raise NoSuchTaskError(row.session_id)
     if last.is_finished and last.session is None:
         raise UndeliverableError(_nameless(last))
-    directory = mailbox.pattern_of(last, ledger).spec.repo
+    directory = pattern_of(last, ledger).spec.repo
     if not Path(directory).is_dir():
         message = f"task {row.session_id} worked in {directory}, which is gone"
         raise UndeliverableError(message)
@@ -199,11 +202,11 @@ def _refuse_behind_mail(row: Row, ledger: Ledger, settings: Config) -> None:
     waiting = len(ledger.mail.waiting(row.session_id))
     if not waiting:
         return
-    started = mailbox.deliver(row.session_id, ledger, settings, is_asked=True)
+    started = deliver(row.session_id, ledger, settings, is_asked=True)
     if started is not None:
         started.listener.close()
         raise OvertakingError(row.session_id, waiting, started.run_id)
-    if tasks.is_at_work(row.session_id, ledger, settings):
+    if sessions.is_at_work(row.session_id, ledger, settings):
         last = ledger.last_of(row.session_id)
         raise SessionBusyError(row.session_id, last.run_id if last else "?", _MEND)
 
@@ -218,7 +221,7 @@ def _launched(
             continue
         started.listener.close()
         break
-    run = settle(ledger.find(started.run_id), ledger, settings)
+    run = reconcile_run(ledger.find(started.run_id), ledger, settings)
     if run.outcome in {Outcome.NOT_STARTED, Outcome.LOST} and not run.launched_at:
         error = run.verdict.error if run.verdict else None
         raise RunnerFault(error or f"run {run.run_id} was not started")

@@ -5,44 +5,41 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from parsers.value import Value, replace
-from runner import (
-    artifacts,
-    chronicle,
-    clock,
-    launching,
-    mailbox,
-    process,
-    session_files,
-)
+from parsers.struct import Struct, replace
+from runner import clock, session_files
 from runner.errors import (
     FileFault,
     RunnerError,
     RunnerFault,
-    TooLateError,
     UsageError,
+    WaitTimeoutError,
 )
+from runner.exports import task_files
+from runner.lifecycle import queue
+from runner.lifecycle.launch import Commission
+from runner.lifecycle.recover import reconcile_run
 from runner.model import Limits, Mode, Outcome, Report, SessionId, Spec, Verbosity
-from runner.prompt import is_quit, preview
+from runner.process.signals import send
+from runner.prompt.read import is_quit, preview
+from runner.run_files import new_run_id
 from runner.service import follow
 from runner.service.stop import stop
-from runner.settle import settle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runner.config import Config
-    from runner.launching import Started
+    from runner.ledger.runs import Ledger
+    from runner.lifecycle.launch import Started
     from runner.model import CodexOptions, Run
-    from runner.store.ledger import Ledger
 
 _CONFIG_NAME = "config.toml"
 # A Codex that obeys is gone by then; one that does not is left to its supervisor.
 _ENDING_SECONDS = 1.0
 
 
-class Beginning(Value):
+class Beginning(Struct):
     """Hold what somebody who starts a session asks for, in his own words.
 
     `timeout`, `stall` and `announcement` are seconds, None is without limit.
@@ -77,7 +74,7 @@ class UnrecordedError(RunnerFault):
         )
 
 
-class NamelessError(TooLateError):
+class NamelessError(WaitTimeoutError):
     """Report that Codex has not named its thread in time; its run has been ended."""
 
     def __init__(self, run: Run) -> None:
@@ -106,7 +103,7 @@ def prepare(beginning: Beginning, settings: Config) -> Spec:
     home = _codex_home(beginning.config_file, settings)
     directory = _working_dir(beginning.working_dir)
     at = clock.now()
-    run_id = artifacts.new_run_id(at)
+    run_id = new_run_id(at)
     return Spec(
         run_id=run_id,
         mode=Mode.NEW,
@@ -139,10 +136,8 @@ def begin(
     Raises:
         RunnerFault: the machine refuses; what is on record says so.
     """
-    commission = launching.Commission(
-        spec=spec, prompt=beginning.prompt, title=beginning.title
-    )
-    return mailbox.start(commission, ledger, settings)
+    commission = Commission(spec=spec, prompt=beginning.prompt, title=beginning.title)
+    return queue.start(commission, ledger, settings)
 
 
 def named(
@@ -168,7 +163,7 @@ def named(
         warn(piece.text)
     while True:
         # Without a word from its supervisor the record tells, whoever is left.
-        run = settle(ledger.find(started.run_id), ledger, settings)
+        run = reconcile_run(ledger.find(started.run_id), ledger, settings)
         if run.session is not None:
             return _on_record(run, run.session, ledger)
         if run.outcome is Outcome.TIMED_OUT:
@@ -176,13 +171,13 @@ def named(
         if run.is_finished:
             raise NotStartedError(run)
         if patience is not None and clock.monotonic() - began >= patience:
-            if (thread := chronicle.thread_of(run)) is not None:
+            if (thread := task_files.thread_of(run)) is not None:
                 return _on_record(run, thread, ledger)
             message = (
                 f"Codex has not named a thread within {limit:g} s and is being ended"
                 f" (on record as {run.run_id})"
             )
-            raise TooLateError(message)
+            raise WaitTimeoutError(message)
         clock.sleep(follow.PACE_SECONDS)
 
 
@@ -198,7 +193,7 @@ def give_up(started: Started, number: int, ledger: Ledger, settings: Config) -> 
 
     A supervisor that has not claimed the run yet keeps the signal until it has.
     """
-    if not process.send(started.supervisor, number):
+    if not send(started.supervisor, number):
         stop(ledger.find(started.run_id), number, ledger, settings)
 
 

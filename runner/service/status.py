@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 
-from parsers.usage import SUMMED
-from runner import artifacts, clock, record, session_files
-from runner.errors import RunnerError, TooLateError
+from parsers.accounting.tokens import SUMMED
+from runner import clock, files, session_files
+from runner.errors import RunnerError, WaitTimeoutError
+from runner.ledger import record
+from runner.ledger.usage import UsageTotal, rows_of, totals
+from runner.lifecycle.recover import reconcile_run
 from runner.model import Outcome, Running
-from runner.service import tasks
-from runner.settle import settle
-from runner.store import consumption
+from runner.service import sessions
 from runner.succession import pattern_of, without_bystanders
 
 TYPE_CHECKING = False
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runner.config import Config
+    from runner.ledger.database import Cell
+    from runner.ledger.runs import Ledger
     from runner.model import Run
-    from runner.service.tasks import Task
-    from runner.store.database import Cell
-    from runner.store.ledger import Ledger
+    from runner.service.sessions import Task
 
 Json = dict[str, object]
 
@@ -102,7 +103,7 @@ def wait(
         timeout: how long at the most, in seconds; None is without limit.
 
     Raises:
-        TooLateError: the time is up.
+        WaitTimeoutError: the time is up.
     """
     began = looked = clock.monotonic()
     version, ends = -1, dict[str, bool]()
@@ -119,7 +120,7 @@ def wait(
         if timeout is not None and now - began >= timeout:
             left = ", ".join(each for each in running if each not in ends)
             message = f"after {timeout:g} s still running: {left}"
-            raise TooLateError(message)
+            raise WaitTimeoutError(message)
         clock.sleep(_PACE_SECONDS)
 
 
@@ -129,7 +130,7 @@ def _end_of(
     """Tell whether a session that is at rest has succeeded; None when it is at work."""
     try:
         row = ledger.sessions.of(session_id)
-        if row is not None and tasks.is_at_work(session_id, ledger, settings):
+        if row is not None and sessions.is_at_work(session_id, ledger, settings):
             return None
         return _has_succeeded(session_id, since, ledger, settings)
     except RunnerError:
@@ -147,7 +148,7 @@ def _has_succeeded(
     # Before the runs: what has left the mailbox by then is seen among them.
     is_left = bool(ledger.mail.waiting(session_id))
     runs = (run for run in ledger.of_session(session_id) if run.run_id >= since)
-    settled = (settle(run, ledger, settings) for run in runs)
+    settled = (reconcile_run(run, ledger, settings) for run in runs)
     awaited = without_bystanders([run for run in settled if run.is_finished])
     has_failed = any(run.outcome is not Outcome.SUCCEEDED for run in awaited)
     return bool(awaited) and not (is_left or has_failed)
@@ -166,7 +167,7 @@ def _answers(task: Task, state_home: Path) -> Json:
 
 def _answer(task: Task, run: Run, state_home: Path) -> str | None:
     """Return what a run has answered; mostly it lies ready in a file."""
-    text = artifacts.read_text(task.files.result)
+    text = files.read_text(task.files.result)
     if record.checksum(text) == run.accounts.get("answer_checksum"):
         return text
     from runner.service import result  # noqa: PLC0415 - the parsers, without a file
@@ -177,7 +178,7 @@ def _answer(task: Task, run: Run, state_home: Path) -> str | None:
 def _consumed(task: Task, ledger: Ledger, settings: Config) -> Json:
     """Add up what the runs have used and cost, of a living one what is known so far."""
     living = None if task.last.is_finished else task.last
-    rows = consumption.totals(
+    rows = totals(
         ledger.database,
         "session",
         session_id=task.id,
@@ -208,26 +209,26 @@ def _consumed(task: Task, ledger: Ledger, settings: Config) -> Json:
     }
 
 
-def _so_far(run: Run, ledger: Ledger, settings: Config) -> list[consumption.Total]:
+def _so_far(run: Run, ledger: Ledger, settings: Config) -> list[UsageTotal]:
     """Count what a living run has used; before its first answer that is nothing."""
-    from runner import accounts  # noqa: PLC0415 - 40 ms, for living runs only
+    from runner.accounting.run import account_run  # noqa: PLC0415 - 40 ms, for living runs only
 
     try:
-        kept = accounts.keep(run, ledger, settings)
+        kept = account_run(run, ledger, settings)
         now = session_files.located(settings.state_home, run)
         if now.spec.log_dir != run.spec.log_dir:
             # Codex has named its session meanwhile.
-            kept = accounts.keep(now, ledger, settings)
+            kept = account_run(now, ledger, settings)
     except RunnerError:
         return []
-    found = consumption.rows_of(kept.to_json(), run.spec.codex.model)
+    found = rows_of(kept.to_json(), run.spec.codex.model)
     return [_total(run.key, row) for row in found if row[_TOTAL_TOKENS] is not None]
 
 
-def _total(key: str, row: Sequence[Cell]) -> consumption.Total:
+def _total(key: str, row: Sequence[Cell]) -> UsageTotal:
     _, *figures, usd = row
     tokens = {n: int(f or 0) for n, f in zip(SUMMED, figures, strict=True)}
-    return consumption.Total(
+    return UsageTotal(
         key=key,
         runs=1,
         **tokens,

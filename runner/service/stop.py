@@ -6,34 +6,32 @@ import contextlib
 import os
 import signal
 
-from parsers.value import Value
-from runner import (
-    artifacts,
-    clock,
-    mailbox,
-    process,
-    proctable,
-    record,
-    session_lock,
-)
+from parsers.struct import Struct
+from runner import clock, session_lock
 from runner.config import RUN_MARKER
 from runner.errors import NoSuchRunError, RunnerError, RunnerFault
-from runner.judge import Cause, Exit
-from runner.ladder import Ladder
-from runner.liveness import Life, codex_of, life_of
+from runner.ledger import record
+from runner.lifecycle import queue
+from runner.lifecycle.handoff import STOP_SIGNAL
+from runner.lifecycle.judge import Cause, Exit
+from runner.lifecycle.liveness import Life, codex_of, life_of
+from runner.lifecycle.recover import living, reconcile_run
+from runner.locks import lock
 from runner.model import Launching, Outcome, Running
-from runner.orders import STOP_ORDER
-from runner.service import tasks
-from runner.settle import living, settle
+from runner.process.signals import send
+from runner.process.table import is_alive, this_process, with_environment
+from runner.process.terminate import Termination
+from runner.process.tree import DescendantTree
+from runner.service import sessions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from runner.config import Config
+    from runner.ledger.queue import Mail
+    from runner.ledger.runs import Ledger
     from runner.model import ProcessId, Run, SessionId
-    from runner.store.ledger import Ledger
-    from runner.store.mail import Mail
 
 _PACE_SECONDS = 0.02
 _MOMENT_SECONDS = 1.0
@@ -57,19 +55,19 @@ def stop(run: Run, number: int, ledger: Ledger, settings: Config) -> bool:
     """
     match life_of(run), run.state:
         case Life.SUPERVISOR, (Launching() | Running()) as state:
-            return process.send(state.supervisor, number)
+            return send(state.supervisor, number)
         case Life.CODEX, _:
-            cause = Cause.ORDER if number == STOP_ORDER else Cause.SIGNAL
+            cause = Cause.ORDER if number == STOP_SIGNAL else Cause.SIGNAL
             ended = Exit(cause=cause, cause_value=number)
             with _in_charge(run, ledger, settings) as holds_session:
                 _end_orphan(run)
-                settle(run, ledger, settings, ended, holds_session=holds_session)
+                reconcile_run(run, ledger, settings, ended, holds_session=holds_session)
             return True
         case _:
             return False
 
 
-class Stopped(Value):
+class Stopped(Struct):
     """Hold what stopping a session has done: the runs it ended, the prompts skipped."""
 
     session_id: str
@@ -119,13 +117,13 @@ def stop_session(session_id: str, ledger: Ledger, settings: Config) -> Stopped:
     up_to = ledger.mail.last(session_id)
     skipped: list[Mail] = []
     with contextlib.suppress(RunnerError), ledger.database.hurried(_HURRY_SECONDS):
-        skipped += mailbox.skip(session_id, ledger, settings.state_home, up_to).prompts
+        skipped += queue.skip(session_id, ledger, settings.state_home, up_to).prompts
     ordered: dict[str, float] = {}
     over: set[str] = set()
     while True:
         _end_all(session_id, ordered, over, ledger, settings)
         try:
-            last = mailbox.skip(session_id, ledger, settings.state_home, up_to)
+            last = queue.skip(session_id, ledger, settings.state_home, up_to)
         except RunnerError as error:
             if waiting := len(ledger.mail.waiting(session_id)):
                 raise StillWaitingError(waiting, error) from error
@@ -136,7 +134,7 @@ def stop_session(session_id: str, ledger: Ledger, settings: Config) -> Stopped:
             break
     with contextlib.suppress(RunnerError):
         # Who has sent since relied on the run that was at work to deliver it.
-        tasks.is_at_work(session_id, ledger, settings)
+        sessions.is_at_work(session_id, ledger, settings)
     row = ledger.sessions.of(session_id)
     return Stopped(
         # Codex may have named it since.
@@ -191,8 +189,8 @@ def _press(
         return
     if at is not None and isinstance(run.state, Launching | Running):
         # What it leaves behind is ended at the next look.
-        process.send(run.state.supervisor, signal.SIGKILL)
-    if stop(run, STOP_ORDER, ledger, settings):
+        send(run.state.supervisor, signal.SIGKILL)
+    if stop(run, STOP_SIGNAL, ledger, settings):
         ordered[run.run_id] = now
 
 
@@ -211,7 +209,7 @@ def _in_charge(run: Run, ledger: Ledger, settings: Config) -> Iterator[bool]:
     find the run lost, and its session free. A lock that cannot be had keeps nobody from
     ending the run.
     """
-    takes = [lambda: artifacts.lock(record.files_of(run.spec).events)]
+    takes = [lambda: lock(record.files_of(run.spec).events)]
     if (session := run.session) is not None:
         # First: who sees that the run has somebody in charge looks for it there.
         takes.insert(0, lambda: _session_lock(session, run, ledger, settings))
@@ -219,9 +217,9 @@ def _in_charge(run: Run, ledger: Ledger, settings: Config) -> Iterator[bool]:
     try:
         yield session is not None and locks[0] is not None
     finally:
-        for lock in locks:
-            if lock is not None:
-                os.close(lock)
+        for held in locks:
+            if held is not None:
+                os.close(held)
 
 
 def _session_lock(
@@ -235,9 +233,9 @@ def _patiently(take: Callable[[], int | None]) -> int | None:
     """Take a lock that others have for a moment only, to see whether it is free."""
     deadline = clock.monotonic() + _MOMENT_SECONDS
     with contextlib.suppress(RunnerError):
-        while (lock := take()) is None and clock.monotonic() < deadline:
+        while (held := take()) is None and clock.monotonic() < deadline:
             clock.sleep(_PACE_SECONDS)
-        return lock
+        return held
     return None
 
 
@@ -245,14 +243,14 @@ def _end_orphan(run: Run) -> None:
     codex = codex_of(run)
     if codex is None:
         return
-    family = proctable.Family(codex.pid, remember=True)
+    family = DescendantTree(codex.pid, remember=True)
 
     def members() -> list[ProcessId]:
-        found = {*family.members(), *proctable.carriers(RUN_MARKER, run.run_id)}
-        found -= {codex, proctable.this_process()}
-        return [codex, *found] if proctable.is_alive(codex) else [*found]
+        found = {*family.members(), *with_environment(RUN_MARKER, run.run_id)}
+        found -= {codex, this_process()}
+        return [codex, *found] if is_alive(codex) else [*found]
 
     members()
-    ladder = Ladder(lambda: codex_of(run), members)
+    ladder = Termination(lambda: codex_of(run), members)
     while not ladder.step():
         clock.sleep(_PACE_SECONDS)

@@ -7,31 +7,41 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from parsers import summary, uuids
+from parsers import run_summary
+from parsers.accounting.tokens import Usage
+from parsers.any_log import read_log
 from parsers.facts import Facts
-from parsers.logs import read_log
-from parsers.usage import Usage
-from parsers.value import replace
-from runner import accounts, artifacts, clock, record, session_files
-from runner.books import Share
+from parsers.struct import replace
+from parsers.text import uuid
+from runner import clock, files, session_files
+from runner.accounting.rollouts import Slice
+from runner.accounting.run import (
+    LogContext,
+    account_log,
+    account_run,
+    pointers,
+    read_events,
+)
 from runner.errors import RunnerError, UsageError
-from runner.judge import Ending, Evidence, Exit, judge
+from runner.ledger import record
+from runner.ledger.runs import Ledger
+from runner.lifecycle.judge import Ending, Evidence, Exit, judge
 from runner.model import Outcome, RunId
-from runner.service.find import find_run
-from runner.store.ledger import Ledger
+from runner.run_files import PREFIX, RunFiles
+from runner.service.lookup import find_run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from runner.accounts import Accounts
+    from runner.accounting.run import RunAccounting
     from runner.config import Config
     from runner.model import Run
 
 Json = dict[str, object]
 
-_OURS = re.compile(re.escape(artifacts.PREFIX) + r"(.+?)\.(?:events\.jsonl|log|stderr)")
+_OURS = re.compile(re.escape(PREFIX) + r"(.+?)\.(?:events\.jsonl|log|stderr)")
 _UNFINISHED = ("prepared", "launching", "running")
 # What the blocks in a log call things, ours and the bash runner's.
 _BLOCK_NAMES = {
@@ -67,10 +77,10 @@ def summarize_run(run_id: str, log_dir: Path, settings: Config) -> Json:
 def _known(run: Run, log_dir: Path, ledger: Ledger, settings: Config) -> Json:
     if run.is_finished:
         return summary_of(run, log_dir)
-    kept = accounts.keep(run, ledger, settings)
+    kept = account_run(run, ledger, settings)
     data = {**record.to_json(run), "model": kept.model}
-    data |= accounts.pointers(data, kept.facts)
-    return summary.build(kept.facts, data, None, kept.usage, kept.cost)
+    data |= pointers(data, kept.facts)
+    return run_summary.build(kept.facts, data, None, kept.usage, kept.cost)
 
 
 def summarize_log(log: Path, meta_path: Path | None, settings: Config) -> Json:
@@ -86,14 +96,14 @@ def summarize_log(log: Path, meta_path: Path | None, settings: Config) -> Json:
     meta = _up_to_date(log, meta, settings)
     facts = _facts(_best_log(log, meta))
     told = {**_told_by_block(facts), **meta}
-    context = accounts.Context(
+    context = LogContext(
         session_id=_session_id(facts, told),
         share=_share(told),
         previous=None if told.get("resume_session") else Usage(),
         codex_version=_text(told, "codex_version"),
         model=_text(told, "model"),
     )
-    kept = accounts.account(facts, context, settings)
+    kept = account_log(facts, context, settings)
     frozen = replace(
         kept,
         usage=_mapping(meta, "token_usage") or kept.usage,
@@ -102,16 +112,16 @@ def summarize_log(log: Path, meta_path: Path | None, settings: Config) -> Json:
     )
     outcome = _outcome(frozen, told)
     told = {"log_file": str(log.absolute()), "model": kept.model, **told}
-    told |= accounts.pointers(told, facts)
-    whole = summary.build(facts, told, outcome, frozen.usage, frozen.cost)
+    told |= pointers(told, facts)
+    whole = run_summary.build(facts, told, outcome, frozen.usage, frozen.cost)
     return {**whole, "warnings": frozen.warnings}
 
 
 def summary_of(run: Run, log_dir: Path) -> Json:
     """Return the summary of a finished run as written, else from its record."""
-    places = (record.files_of(run.spec), artifacts.RunFiles(log_dir, run.run_id))
-    for files in places:
-        written = artifacts.read_json(files.summary)
+    places = (record.files_of(run.spec), RunFiles(log_dir, run.run_id))
+    for paths in places:
+        written = files.read_json(paths.summary)
         if isinstance(written, dict):
             return written
     whole = _of_record(run, places)
@@ -125,10 +135,10 @@ def made_anew(run: Run) -> Json:
     return _of_record(run, [record.files_of(run.spec)])
 
 
-def _of_record(run: Run, places: Iterable[artifacts.RunFiles]) -> Json:
+def _of_record(run: Run, places: Iterable[RunFiles]) -> Json:
     data, facts = record.to_json(run), _facts_of(places)
-    data |= accounts.pointers(data, facts)
-    whole = summary.build(
+    data |= pointers(data, facts)
+    whole = run_summary.build(
         facts,
         data,
         _text(data, "outcome"),
@@ -143,10 +153,10 @@ def _of_record(run: Run, places: Iterable[artifacts.RunFiles]) -> Json:
     }
 
 
-def _facts_of(places: Iterable[artifacts.RunFiles]) -> Facts:
-    for files in places:
+def _facts_of(places: Iterable[RunFiles]) -> Facts:
+    for paths in places:
         with contextlib.suppress(OSError):
-            return accounts.read_events(files.events)
+            return read_events(paths.events)
     return Facts(kind="empty")
 
 
@@ -166,7 +176,7 @@ def _meta(log: Path, named: Path | None) -> tuple[Json, list[str]]:
     if named is not None and not path.is_file():
         message = f"--meta {path}: no such file"
         raise UsageError(message)
-    found = artifacts.read_json(path)
+    found = files.read_json(path)
     if isinstance(found, dict):
         return found, []
     return {}, [f"meta: {path.name} holds no JSON object"]
@@ -190,7 +200,7 @@ def _beside(log: Path) -> Path | None:
     match = _OURS.fullmatch(log.name)
     if match is None:
         return None
-    path = artifacts.RunFiles(log.parent, RunId(match[1])).meta
+    path = RunFiles(log.parent, RunId(match[1])).meta
     return path if path.is_file() else None
 
 
@@ -215,19 +225,19 @@ def _told_by_block(facts: Facts) -> Json:
 
 def _session_id(facts: Facts, told: Json) -> str | None:
     named = facts.session_id or _text(told, "session_id")
-    return uuids.uuid(named) if named else None
+    return uuid(named) if named else None
 
 
-def _share(told: Json) -> Share:
+def _share(told: Json) -> Slice:
     offset = told.get("rollout_offset")
-    return Share(
+    return Slice(
         offset=offset if isinstance(offset, int) else None,
         since=_instant(told, "started_at"),
         until=_instant(told, "ended_at"),
     )
 
 
-def _outcome(kept: Accounts, told: Json) -> str | None:
+def _outcome(kept: RunAccounting, told: Json) -> str | None:
     """Take the outcome on record, else judge by the events, then by the exit code."""
     named = _text(told, "outcome")
     if named in set(Outcome):

@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-from parsers.value import Value
-from runner import ages, clock
+from parsers.struct import Struct
+from runner import clock
+from runner.clock import read_age
 from runner.errors import RunnerError, UsageError
-from runner.store import consumption
+from runner.ledger.usage import titles, totals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.config import Config
-    from runner.store.consumption import Total
-    from runner.store.ledger import Ledger
+    from runner.ledger.runs import Ledger
+    from runner.ledger.usage import UsageTotal
 
 GROUPS = ("day", "model", "repo", "session")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -28,7 +29,7 @@ _DIGITS = 10
 _BEFORE_ALL = clock.at(0)
 
 
-class Line(Value):
+class Line(Struct):
     """Hold one group of runs; a figure that is known of none of them is None.
 
     `unknown_usage` and `unknown_cost` count the runs that the figures are without,
@@ -52,7 +53,7 @@ class Line(Value):
 FIGURES = tuple(name for name in Line.field_names() if name not in {"key", "title"})
 
 
-class Report(Value):
+class Report(Struct):
     """Hold what runs have used, by group; `total` is None when there are no runs.
 
     `not_over` counts the runs that are still at work, which have no figures yet;
@@ -85,11 +86,11 @@ def gather(
     start = clock.iso(since) if since else None
     # A run may end meanwhile, or be given the name of its session.
     with ledger.database.moment():
-        titles = consumption.titles(ledger.database) if by == "session" else {}
-        totals = consumption.totals(ledger.database, by, start)
-        whole = consumption.totals(ledger.database, "total", start)
+        names = titles(ledger.database) if by == "session" else {}
+        sums = totals(ledger.database, by, start)
+        whole = totals(ledger.database, "total", start)
         unfinished = {run.run_id for run in ledger.unfinished()}
-    lines = [_line(total, titles.get(total.key)) for total in totals]
+    lines = [_line(total, names.get(total.key)) for total in sums]
     if by != "day":
         lines.sort(key=_dearest_first)
     return Report(
@@ -110,7 +111,7 @@ def instant(text: str, now: datetime) -> datetime:
     """
     wanted = text.strip()
     try:
-        if (back := ages.read(wanted)) is not None:
+        if (back := read_age(wanted)) is not None:
             return max(now - back, _BEFORE_ALL)
         if _DATE.fullmatch(wanted) or _INSTANT.fullmatch(wanted):
             # One without an offset is midnight here.
@@ -130,10 +131,10 @@ def _judge(ledger: Ledger, settings: Config) -> tuple[set[str], list[str]]:
     judged: set[str] = set()
     faults = []
     for run in ledger.unfinished():
-        from runner.settle import settle  # noqa: PLC0415 - where a run is not over
+        from runner.lifecycle.recover import reconcile_run  # noqa: PLC0415 - where a run is not over
 
         try:
-            if settle(run, ledger, settings).is_finished:
+            if reconcile_run(run, ledger, settings).is_finished:
                 judged.add(run.run_id)
         except RunnerError as error:
             judged.add(run.run_id)
@@ -141,7 +142,7 @@ def _judge(ledger: Ledger, settings: Config) -> tuple[set[str], list[str]]:
     return judged, faults
 
 
-def _line(total: Total, title: str | None) -> Line:
+def _line(total: UsageTotal, title: str | None) -> Line:
     knows_parts = total.runs > total.unknown_parts
     return Line(
         key=total.key,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from parsers.value import Value
+from parsers.struct import Struct
 from runner import session_lock
 from runner.errors import RunnerError
 from runner.model import SessionId
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from runner.config import Config
+    from runner.ledger.runs import Ledger
     from runner.service.verify_findings import Difference
     from runner.service.verify_salvage import Salvage
-    from runner.store.ledger import Ledger
 
 # What has been mended may show what was hidden behind it.
 _ROUNDS = 4
@@ -42,7 +42,7 @@ _ROUNDS = 4
 _LOOKS = 3
 
 
-class Report(Value):
+class Report(Struct):
     """Hold what differs, and how much was looked at."""
 
     differences: tuple[Difference, ...]

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from functools import partial
 
-from runner import artifacts, block, record
+from runner import files
+from runner.exports import key_values
+from runner.ledger import record
 from runner.service import summarize
 from runner.service.verify_findings import Finding
-from runner.watch import Watch
+from runner.tail import RunTail
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from runner.artifacts import RunFiles
     from runner.model import Run
+    from runner.run_files import RunFiles
     from runner.service.verify_session import Case
 
 
@@ -26,34 +28,37 @@ def file_differences(case: Case) -> Iterator[Finding]:
     said so.
     """
     for run in case.runs:
-        files = record.files_of(run.spec)
-        if run.launched_at is None or not artifacts.is_directory(files.directory):
+        paths = record.files_of(run.spec)
+        if run.launched_at is None or not files.is_directory(paths.directory):
             continue
-        expected = (files.prompt, files.events, files.stderr, files.log, files.summary)
-        missing = [path for path in expected if artifacts.status(path) is None]
+        expected = (paths.prompt, paths.events, paths.stderr, paths.log, paths.summary)
+        missing = [path for path in expected if files.status(path) is None]
         if len(missing) < len(expected):
-            yield from _missing(run, files, missing)
+            yield from _missing(run, paths, missing)
 
 
-def _missing(run: Run, files: RunFiles, missing: list[Path]) -> Iterator[Finding]:
-    made = {} if files.events in missing else {files.log: _log, files.summary: _summary}
+def _missing(run: Run, paths: RunFiles, missing: list[Path]) -> Iterator[Finding]:
+    made = {} if paths.events in missing else {paths.log: _log, paths.summary: _summary}
     for path in missing:
         write = made.get(path)
         yield Finding(
             subject=run.run_id,
             kind="files-missing",
             detail=f"{path} is not there",
-            mend=partial(write, run, files) if write else None,
+            mend=partial(write, run, paths) if write else None,
         )
 
 
-def _log(run: Run, files: RunFiles) -> None:
-    body = "".join(written.text for written in Watch(files).finish())
-    head, foot = block.text([*block.announcement(run), ""]), block.verdict(run)
-    text = f"{head}{body}\n{block.text(foot)}"
-    artifacts.replace(files.log, text.encode(errors="backslashreplace"))
+def _log(run: Run, paths: RunFiles) -> None:
+    body = "".join(written.text for written in RunTail(paths).finish())
+    head, foot = (
+        key_values.text([*key_values.announcement(run), ""]),
+        key_values.verdict(run),
+    )
+    text = f"{head}{body}\n{key_values.text(foot)}"
+    files.replace(paths.log, text.encode(errors="backslashreplace"))
 
 
-def _summary(run: Run, files: RunFiles) -> None:
+def _summary(run: Run, paths: RunFiles) -> None:
     text = record.encode(summarize.made_anew(run), indent=2)
-    artifacts.replace(files.summary, text)
+    files.replace(paths.summary, text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parsers.value import Value, replace
+from parsers.struct import Struct, replace
 from runner.errors import RunnerError
 from runner.model import RunId
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 HOLDER = RunId("codex-tasks verify")
 
 
-class Difference(Value):
+class Difference(Struct):
     """Hold one difference between the index and the files.
 
     `subject` is a session, a run or a path below the state directory, `kind` says in
@@ -29,7 +29,7 @@ class Difference(Value):
     mended: bool = False
 
 
-class Finding(Value):
+class Finding(Struct):
     """Hold a difference and what mends it, None when nothing of ours can.
 
     `hides` is a session that cannot be judged before it is mended.

@@ -6,13 +6,15 @@ import contextlib
 import os
 from functools import partial
 
-from runner import artifacts, clock, log_dirs, record, session_files
+from runner import clock, files, log_dirs, session_files
 from runner.errors import LedgerFault, NoSuchRunError, RunnerError, RunnerFault
+from runner.ledger import record
+from runner.ledger.database import is_damage
+from runner.ledger.runs import Ledger, read_meta
+from runner.lifecycle.recover import reconcile_run
+from runner.locks import lock
 from runner.service import recovery, verify_salvage, verify_tree
 from runner.service.verify_findings import Finding
-from runner.settle import settle
-from runner.store.database import is_damage
-from runner.store.ledger import Ledger, read_meta
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,9 +85,9 @@ def unknown_runs(ledger: Ledger, settings: Config) -> Iterator[Finding]:
     """Name the runs that lie in a session's directory and not in the index."""
     known = ledger.known()
     seeming = [
-        (run_id, path, files)
-        for files in verify_tree.places(settings.state_home)
-        for run_id, path in verify_tree.metas(files).items()
+        (run_id, path, paths)
+        for paths in verify_tree.places(settings.state_home)
+        for run_id, path in verify_tree.metas(paths).items()
         if run_id not in known
     ]
     if not seeming:
@@ -96,10 +98,10 @@ def unknown_runs(ledger: Ledger, settings: Config) -> Iterator[Finding]:
         unknown = [
             each
             for each in seeming
-            if each[0] not in known and artifacts.status(each[1]) is not None
+            if each[0] not in known and files.status(each[1]) is not None
         ]
-    for run_id, path, files in unknown:
-        yield _unknown(run_id, path, files, ledger, settings)
+    for run_id, path, paths in unknown:
+        yield _unknown(run_id, path, paths, ledger, settings)
 
 
 def runs_elsewhere(ledger: Ledger, settings: Config) -> Iterator[Finding]:
@@ -107,12 +109,12 @@ def runs_elsewhere(ledger: Ledger, settings: Config) -> Iterator[Finding]:
     home = settings.state_home
     for directory in log_dirs.noted(home):
         for run in recovery.lost_runs(directory, ledger):
-            files = session_files.found(home, run.key)
+            paths = session_files.found(home, run.key)
             yield Finding(
                 subject=run.run_id,
                 kind="unknown-run",
                 detail=f"it lies in {directory}, the index does not know it",
-                mend=partial(recovery.adopt, run, files, ledger, settings),
+                mend=partial(recovery.adopt, run, paths, ledger, settings),
                 hides=run.key,
             )
 
@@ -123,7 +125,7 @@ def unsettled_runs(ledger: Ledger, settings: Config) -> Iterator[Finding]:
         with contextlib.suppress(NoSuchRunError, record.DamagedRecordError):
             run = ledger.find(run_id)
             try:
-                settle(run, ledger, settings)
+                reconcile_run(run, ledger, settings)
             except (RunnerError, OSError) as error:
                 detail = f"its end cannot be put on record: {error}"
                 yield Finding(subject=run_id, kind="unsettled", detail=detail)
@@ -150,8 +152,8 @@ def _loss(found: Salvage) -> str:
 
 def _move_aside(state_home: Path) -> None:
     """Move a damaged index out of the way, unless somebody else has just done so."""
-    artifacts.make_directory(state_home / "locks")
-    held = artifacts.lock(state_home / "locks" / "verify.lock")
+    files.make_directory(state_home / "locks")
+    held = lock(state_home / "locks" / "verify.lock")
     if held is None:
         message = "another codex-tasks verify --repair is at work"
         raise RunnerFault(message)
@@ -170,37 +172,37 @@ def _move_aside(state_home: Path) -> None:
 
 
 def _unknown(
-    run_id: str, path: Path, files: SessionFiles, ledger: Ledger, settings: Config
+    run_id: str, path: Path, paths: SessionFiles, ledger: Ledger, settings: Config
 ) -> Finding:
-    place = files.directory.relative_to(settings.state_home)
+    place = paths.directory.relative_to(settings.state_home)
     try:
-        run = _read(run_id, path, files)
+        run = _read(run_id, path, paths)
     except RunnerError as error:
         return Finding(subject=run_id, kind="meta-damaged", detail=str(error))
     return Finding(
         subject=run_id,
         kind="unknown-run",
         detail=f"it lies in {place}, the index does not know it",
-        mend=partial(recovery.adopt, run, files, ledger, settings),
+        mend=partial(recovery.adopt, run, paths, ledger, settings),
         hides=run.key,
     )
 
 
-def _read(run_id: str, path: Path, files: SessionFiles) -> Run:
+def _read(run_id: str, path: Path, paths: SessionFiles) -> Run:
     run = read_meta(path)
     if run is None or run.run_id != run_id:
         raise record.DamagedRecordError(run_id, "it is of another run, or unreadable")
-    return session_files.moved(run, files)
+    return session_files.moved(run, paths)
 
 
 def _from_meta(
     run_id: str, ledger: Ledger, settings: Config
 ) -> Callable[[], object] | None:
     """Find what a row that cannot be read can be made anew from."""
-    for files in verify_tree.places(settings.state_home):
-        path = verify_tree.metas(files).get(run_id)
+    for paths in verify_tree.places(settings.state_home):
+        path = verify_tree.metas(paths).get(run_id)
         if path is not None:
             with contextlib.suppress(RunnerError):
-                run = _read(run_id, path, files)
+                run = _read(run_id, path, paths)
                 return partial(ledger.adopt, run, anew=True)
     return None

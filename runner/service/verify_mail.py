@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 from functools import partial
 
-from parsers.value import Value, replace
-from runner import artifacts, clock, session_files
+from parsers.struct import Struct, replace
+from runner import clock, files, session_files
 from runner.errors import NoSuchRunError, RunnerError
+from runner.ledger.queue import Mail
 from runner.model import Outcome
-from runner.prompt import preview
+from runner.prompt.read import preview
 from runner.service import verify_merge, verify_tree
 from runner.service.verify_findings import Finding
-from runner.store.mail import Mail
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _PROMPT, _SKIPPED = ".prompt", ".skipped"
 _LONGEST = 40
 
 
-class _Box(Value):
+class _Box(Struct):
     """Hold the mailbox of a session.
 
     `files` has those of prompts by their numbers, `delivered` the runs that have
@@ -51,17 +51,17 @@ def mail_differences(case: Case) -> Iterator[Finding]:
     if any(finding.mend for finding in strayed):
         return  # without them others would seem to be missing
     rows = {mail.mail_id: mail for mail in case.ledger.mail.of_session(case.id)}
-    files = _files(case)
-    if not rows and not files:
+    paths = _files(case)
+    if not rows and not paths:
         return
     box = _Box(
         case=case,
-        files=files,
+        files=paths,
         delivered=_delivered(case),
         is_certain=_is_certain(case),
     )
     is_behind = False
-    for mail_id, path in files.items():
+    for mail_id, path in paths.items():
         if mail_id not in rows:
             # What stood behind one that gets a new number still does.
             is_behind = is_behind or _is_taken(mail_id, box)
@@ -155,8 +155,8 @@ def _restore_anew(mail_id: int, path: Path, state: str, box: _Box) -> None:
     """Take a prompt in under a new number; one that waits stands at the end then."""
 
     def move(to: int) -> None:
-        files = box.case.files
-        path.rename(files.skipped(to) if state == "skipped" else files.mail(to))
+        paths = box.case.files
+        path.rename(paths.skipped(to) if state == "skipped" else paths.mail(to))
 
     mail = _found(mail_id, path, state, box)
     box.case.ledger.mail.restore_anew(mail, move, above=box.case.files.last_mail)
@@ -174,7 +174,7 @@ def _found(mail_id: int, path: Path, state: str, box: _Box) -> Mail:
         session_id=box.case.id,
         queued_at=clock.iso(clock.at(path.stat().st_mtime)),
         state=state,
-        task=preview(artifacts.read_bytes(path)),
+        task=preview(files.read_bytes(path)),
         run_id=box.delivered.get(mail_id),
         attempts=len(failed),
     )

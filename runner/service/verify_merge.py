@@ -9,15 +9,15 @@ from __future__ import annotations
 import contextlib
 import re
 
-from runner import artifacts
+from runner import files
 from runner.errors import RunnerFault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from runner.ledger.runs import Ledger
     from runner.session_files import SessionFiles
-    from runner.store.ledger import Ledger
 
 PROMPT = re.compile(r"[0-9]{8}\.(prompt|skipped)")
 
@@ -39,10 +39,10 @@ def merge(was: SessionFiles, now: SessionFiles, ledger: Ledger) -> None:
     runs = _children(was.runs)
     if taken := runs.keys() & _children(now.runs).keys():
         raise _TakenError(runs[min(taken)], now.runs)
-    artifacts.make_directory(now.runs)
+    files.make_directory(now.runs)
     for name, path in runs.items():
         path.rename(now.runs / name)
-    artifacts.remove([*_views(was)])
+    files.remove([*_views(was)])
     _leave(was)
 
 
@@ -65,25 +65,25 @@ def merge_mail(was: SessionFiles, now: SessionFiles, ledger: Ledger) -> None:
         taken = numbers(now)
         for path in prompts(was):
             if path.stem not in taken:
-                artifacts.make_directory(now.mailbox)
+                files.make_directory(now.mailbox)
                 path.rename(now.mailbox / path.name)
                 taken.add(path.stem)
     _leave(was)
 
 
-def prompts(files: SessionFiles) -> list[Path]:
+def prompts(paths: SessionFiles) -> list[Path]:
     """List the files of prompts in a mailbox, by their numbers."""
-    found = _children(files.mailbox)
+    found = _children(paths.mailbox)
     return [path for name, path in found.items() if PROMPT.fullmatch(name)]
 
 
-def numbers(files: SessionFiles) -> set[str]:
+def numbers(paths: SessionFiles) -> set[str]:
     """Return the numbers that are taken in a mailbox, as the files have them."""
-    return {path.stem for path in _children(files.mailbox).values()}
+    return {path.stem for path in _children(paths.mailbox).values()}
 
 
-def _views(files: SessionFiles) -> tuple[Path, ...]:
-    return files.json, files.log, files.result, files.pid
+def _views(paths: SessionFiles) -> tuple[Path, ...]:
+    return paths.json, paths.log, paths.result, paths.pid
 
 
 def _children(directory: Path) -> dict[str, Path]:

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from functools import partial
 
+from runner.ledger import removed
+from runner.ledger.usage import COLUMNS, is_same, noted, restore, without_run
 from runner.service.verify_findings import Finding
-from runner.store import consumption, removed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
-    from runner.store.consumption import Entry
-    from runner.store.ledger import Ledger
+    from runner.ledger.runs import Ledger
+    from runner.ledger.usage import Entry
 
-_SESSION = consumption.COLUMNS.index("session_id")
+_SESSION = COLUMNS.index("session_id")
 
 
 def uncounted(ledger: Ledger, state_home: Path) -> Iterator[Finding]:
     """Name the removed sessions of which the index does not know what they used."""
     database = ledger.database
-    noted = removed.noted(state_home)
+    told = removed.noted(state_home)
     known = ledger.known()
     differing = [
         entry
-        for run_id, entries in noted.items()
-        if run_id not in known
-        and not consumption.is_same(entries, consumption.noted(database, run_id))
+        for run_id, entries in told.items()
+        if run_id not in known and not is_same(entries, noted(database, run_id))
         for entry in entries
     ]
     for session_id, entries in _by_session(differing).items():
@@ -35,7 +35,7 @@ def uncounted(ledger: Ledger, state_home: Path) -> Iterator[Finding]:
             subject=session_id,
             kind="removed-uncounted",
             detail="it was removed, and the index does not count what it used",
-            mend=partial(consumption.restore, database, entries),
+            mend=partial(restore, database, entries),
         )
 
 
@@ -49,11 +49,11 @@ def unnoted(
         state_home: the state directory.
         hidden: sessions of which some runs are not in the index yet.
     """
-    found = _by_session(consumption.without_run(ledger.database))
+    found = _by_session(without_run(ledger.database))
     # The file is the first to be written: it is read last.
-    noted = removed.noted(state_home)
+    known = removed.noted(state_home)
     for session_id, entries in found.items():
-        missing = [entry for entry in entries if entry[0] not in noted]
+        missing = [entry for entry in entries if entry[0] not in known]
         if missing and session_id not in hidden:
             yield Finding(
                 subject=session_id,

@@ -5,30 +5,31 @@ from __future__ import annotations
 import contextlib
 import json
 
-from parsers.value import Value
-from runner import record, session_files
+from parsers.struct import Struct
+from runner import session_files
 from runner.errors import RunnerError
-from runner.store import consumption
+from runner.ledger import record
+from runner.ledger.usage import COLUMNS, restore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from runner.ledger.runs import Ledger
+    from runner.ledger.usage import Entry
     from runner.model import Run
-    from runner.store.consumption import Entry
-    from runner.store.ledger import Ledger
 
     Session = tuple[str | None, str | None]
 
 _TABLES = {
     "runs": ("record", "run_id"),
     "sessions": ("session_id, title, archived_in", "session_id"),
-    "usage": (", ".join(consumption.COLUMNS), "run_id, model"),
+    "usage": (", ".join(COLUMNS), "run_id, model"),
 }
 
 
-class Salvage(Value):
+class Salvage(Struct):
     """Hold what can be read of a damaged index.
 
     `elsewhere` are runs with files outside the state directory, `sessions` the title
@@ -82,7 +83,7 @@ def put_rest(found: Salvage, ledger: Ledger) -> None:
     """
     known = ledger.known()
     of_removed = [entry for entry in found.usage if entry[0] not in known]
-    consumption.restore(ledger.database, of_removed)
+    restore(ledger.database, of_removed)
     for session_id, (title, _) in found.sessions.items():
         row = ledger.sessions.find(session_id)
         if title is not None and row is not None and row.title is None:

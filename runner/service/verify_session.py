@@ -8,28 +8,30 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from parsers import uuids
-from parsers.value import Value
-from runner import artifacts, chronicle, record, session_files, whereabouts
+from parsers.struct import Struct
+from parsers.text import UUID
+from runner import files, session_files, whereabouts
 from runner.clock import iso
+from runner.exports import task_files
+from runner.ledger import record
+from runner.ledger.runs import read_meta, write_meta
 from runner.service import verify_merge, verify_tree
 from runner.service.verify_findings import Finding
-from runner.store.ledger import read_meta, write_meta
 from runner.succession import last_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from runner.ledger.runs import Ledger
+    from runner.ledger.sessions import Row
     from runner.model import Run
     from runner.session_files import SessionFiles
-    from runner.store.ledger import Ledger
-    from runner.store.sessions import Row
 
 _TOLD_BY_NAME = ("state", "outcome", "session_id")
 
 
-class Case(Value):
+class Case(Struct):
     """Hold one session as the index has it; its runs are over.
 
     `files` is its directory, whether it is there or not; `own` names the directories of
@@ -56,13 +58,13 @@ def case_of(session_id: str, ledger: Ledger, state_home: Path) -> Case | None:
     runs = tuple(ledger.of_session(session_id))
     if row is None or not runs:
         return None
-    files = session_files.placed(state_home, session_id, row.archived_in)
-    log_dir = str(files.runs)
+    paths = session_files.placed(state_home, session_id, row.archived_in)
+    log_dir = str(paths.runs)
     started_for = ((run.run_id, session_files.of_run(state_home, run)) for run in runs)
     return Case(
         row=row,
         runs=runs,
-        files=files,
+        files=paths,
         own={run_id: where for run_id, where in started_for if where is not None},
         inside=tuple(run for run in runs if run.spec.log_dir == log_dir),
         ledger=ledger,
@@ -109,7 +111,7 @@ def _row_differs(row: Row | None, runs: Sequence[Run]) -> str | None:
 
 def place_differences(case: Case) -> Iterator[Finding]:
     """Hold the places in the index against where the directories are."""
-    if artifacts.is_directory(case.files.directory):
+    if files.is_directory(case.files.directory):
         yield from _strayed(case)
         yield from _swapped(case)
         return
@@ -131,7 +133,7 @@ def place_differences(case: Case) -> Iterator[Finding]:
             detail=f"it lies in {_below(aside, case)}, and was not removed",
             mend=partial(whereabouts.row_of, case.id, case.ledger, case.state_home),
         )
-    elif any(_is_somewhere(files, case) for files in case.own.values()):
+    elif any(_is_somewhere(paths, case) for paths in case.own.values()):
         yield from _strayed(case)
     else:
         yield _gone(case)
@@ -146,23 +148,23 @@ def record_differences(case: Case) -> Iterator[Finding]:
 def _strayed(case: Case) -> Iterator[Finding]:
     """Name the runs that do not lie in the directory of the session, but could."""
     for run in case.runs:
-        files = case.own.get(run.run_id)
-        if files is None or files == case.files:
+        paths = case.own.get(run.run_id)
+        if paths is None or paths == case.files:
             continue
-        is_there = artifacts.is_directory(files.directory)
-        is_unnamed = files.directory.parent.name == session_files.PENDING
-        if is_there and not (is_unnamed and uuids.UUID.fullmatch(case.id)):
+        is_there = files.is_directory(paths.directory)
+        is_unnamed = paths.directory.parent.name == session_files.PENDING
+        if is_there and not (is_unnamed and UUID.fullmatch(case.id)):
             continue  # a run on one session that Codex gave to another
-        aside = session_files.put_aside(case.state_home, files.directory.name)
+        aside = session_files.put_aside(case.state_home, paths.directory.name)
         if is_there:
-            mend = partial(_bring_home, case, run, files)
-            detail = f"it lies in {_below(files, case)}, its thread is {case.id}"
+            mend = partial(_bring_home, case, run, paths)
+            detail = f"it lies in {_below(paths, case)}, its thread is {case.id}"
         elif aside is not None:
-            mend = partial(session_files.move, aside, files)
+            mend = partial(session_files.move, aside, paths)
             detail = f"it lies in {_below(aside, case)}, and was not removed"
         else:
-            mend = partial(_find_again, case, run, files)
-            detail = f"the index has it in {_below(files, case)}, which is not there"
+            mend = partial(_find_again, case, run, paths)
+            detail = f"the index has it in {_below(paths, case)}, which is not there"
         yield Finding(subject=run.run_id, kind="misplaced", detail=detail, mend=mend)
 
 
@@ -170,22 +172,22 @@ def _swapped(case: Case) -> Iterator[Finding]:
     """Name the runs whose record lies in the directory of another session."""
     for run in case.inside:
         name = record.files_of(run.spec).meta.name
-        if artifacts.status(case.files.runs / name) is not None:
+        if files.status(case.files.runs / name) is not None:
             continue
-        for files in verify_tree.places(case.state_home):
-            if artifacts.status(files.runs / name) is not None:
+        for paths in verify_tree.places(case.state_home):
+            if files.status(paths.runs / name) is not None:
                 yield Finding(
                     subject=run.run_id,
                     kind="misplaced",
-                    detail=f"it lies in {_below(files, case)}, which is another"
+                    detail=f"it lies in {_below(paths, case)}, which is another"
                     f" session's; the index says {_below(case.files, case)}",
                 )
 
 
-def _is_somewhere(files: SessionFiles, case: Case) -> bool:
-    name = files.directory.name
+def _is_somewhere(paths: SessionFiles, case: Case) -> bool:
+    name = paths.directory.name
     return (
-        artifacts.is_directory(files.directory)
+        files.is_directory(paths.directory)
         or session_files.found(case.state_home, name) is not None
     )
 
@@ -215,7 +217,7 @@ def _record(run: Run, *, is_own: bool) -> Iterator[Finding]:
             subject=run.run_id,
             kind="meta-missing" if is_own else "files-gone",
             detail=f"{path} is not there",
-            mend=mend if is_own or artifacts.is_directory(path.parent) else None,
+            mend=mend if is_own or files.is_directory(path.parent) else None,
         )
     elif differing := _differing(record.to_json(told), record.to_json(run)):
         yield Finding(
@@ -251,7 +253,7 @@ def _without_place(value: object) -> object:
 
 def _write(run: Run, *, is_own: bool) -> None:
     if is_own:
-        artifacts.make_directory(Path(run.spec.log_dir))
+        files.make_directory(Path(run.spec.log_dir))
     write_meta(run)
 
 
@@ -261,43 +263,43 @@ def _correct(case: Case, found: SessionFiles) -> None:
     case.ledger.sessions.archive(case.id, place, case.row.updated_at)
     runs = [run for run in case.runs if case.own.get(run.run_id) == case.files]
     case.ledger.relocate([session_files.moved(run, found) for run in runs])
-    chronicle.write_json(case.ledger, found)
+    task_files.write_json(case.ledger, found)
 
 
 def _make_anew(case: Case) -> None:
     """Make the directory of a session with what the index knows."""
-    artifacts.make_directory(case.files.runs)
+    files.make_directory(case.files.runs)
     gone = [
         session_files.moved(run, case.files)
         for run in case.runs
         if run.run_id in case.own
-        and not artifacts.is_directory(case.own[run.run_id].directory)
+        and not files.is_directory(case.own[run.run_id].directory)
     ]
     case.ledger.relocate(gone)
     for run in gone:
         write_meta(run)
     if gone:
-        chronicle.write_log(case.files, case.ledger.of_session(case.id))
-        chronicle.write_json(case.ledger, case.files)
+        task_files.write_log(case.files, case.ledger.of_session(case.id))
+        task_files.write_json(case.ledger, case.files)
 
 
 def _bring_home(case: Case, run: Run, was: SessionFiles) -> None:
     """Give the directory of a run whose thread got its name too late that name."""
-    if not artifacts.is_directory(case.files.directory):
+    if not files.is_directory(case.files.directory):
         session_files.move(was, case.files)
     else:
         verify_merge.merge(was, case.files, case.ledger)
     case.ledger.relocate([session_files.moved(run, case.files)])
-    chronicle.write_json(case.ledger, case.files)
+    task_files.write_json(case.ledger, case.files)
 
 
 def _find_again(case: Case, run: Run, was: SessionFiles) -> None:
     """Let the index say where a run lies; where nothing is, beside the others."""
     name = was.directory.name
     elsewhere = session_files.found(case.state_home, name)
-    files = elsewhere if elsewhere is not None and name != case.id else case.files
-    case.ledger.relocate([session_files.moved(run, files)])
+    paths = elsewhere if elsewhere is not None and name != case.id else case.files
+    case.ledger.relocate([session_files.moved(run, paths)])
 
 
-def _below(files: SessionFiles, case: Case) -> str:
-    return str(files.directory.relative_to(case.state_home))
+def _below(paths: SessionFiles, case: Case) -> str:
+    return str(paths.directory.relative_to(case.state_home))

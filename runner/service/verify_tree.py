@@ -12,19 +12,20 @@ import stat
 from functools import partial
 from pathlib import Path
 
-from parsers import uuids
-from parsers.value import Value
-from runner import artifacts, clock, log_dirs, session_files, whereabouts
+from parsers.struct import Struct
+from parsers.text import UUID
+from runner import clock, files, log_dirs, session_files, whereabouts
+from runner.ledger import removed
+from runner.run_files import PREFIX
 from runner.service import verify_merge
 from runner.service.verify_findings import Finding
 from runner.session_files import SessionFiles
-from runner.store import removed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from runner.store.ledger import Ledger
+    from runner.ledger.runs import Ledger
 
 _FILE, _DIRECTORY = 0o600, 0o700
 _STALE_SECONDS = 3600.0
@@ -41,7 +42,7 @@ _SESSION = (
     *("task.json.imported", "task.log.imported", "task.pipe"),
 )
 _RUN = re.compile(
-    rf"{artifacts.PREFIX}(?P<run>.+)"
+    rf"{PREFIX}(?P<run>.+)"
     r"\.(prompt|events\.jsonl|stderr|log|meta\.json|summary\.json)"
 )
 # What a killed command leaves: files that are being written, sessions that are being
@@ -50,10 +51,10 @@ _WRITTEN = "|".join(
     [*map(re.escape, (*_OWN, *_SESSION)), verify_merge.PROMPT.pattern, _RUN.pattern]
 )
 _LEFT = re.compile(rf"\.({_WRITTEN})\.[0-9a-f]{{8}}\.tmp")
-_KEY = rf"({uuids.UUID.pattern}|[0-9]{{8}}-[0-9]{{6}}-[0-9]{{6}}-[0-9a-f]{{8}})"
+_KEY = rf"({UUID.pattern}|[0-9]{{8}}-[0-9]{{6}}-[0-9]{{6}}-[0-9a-f]{{8}})"
 _REMOVED = rf"{re.escape(session_files.REMOVED)}(?P<removed>{_KEY})-[0-9a-f]{{8}}"
 _ASIDE = re.compile(rf"\.import-{_KEY}\.tmp|{_REMOVED}")
-_META = re.compile(rf"{artifacts.PREFIX}(?P<run>.+)\.meta\.json")
+_META = re.compile(rf"{PREFIX}(?P<run>.+)\.meta\.json")
 
 
 class Tree:
@@ -84,7 +85,7 @@ class Tree:
             yield from self._directory(entry, self._nameless)
         elif entry.name == _LOCKS:
             yield from self._directory(entry, partial(self._file, _LOCK))
-        elif uuids.UUID.fullmatch(entry.name):
+        elif UUID.fullmatch(entry.name):
             yield from self._session(entry)
         elif entry.name in _OWN or _INDEX.fullmatch(entry.name):
             yield from self._mode(entry, _FILE)
@@ -121,14 +122,14 @@ class Tree:
         if not is_seen or self._is_ours(entry):
             yield from self._session(entry)
             return
-        files = [
+        paths = [
             Path(top) / name for top, _, names in os.walk(entry.path) for name in names
         ]
-        if not files and entry.is_stale:
+        if not paths and entry.is_stale:
             yield self._left(entry)
-        elif not all(map(_is_of_a_run, files)):
+        elif not all(map(_is_of_a_run, paths)):
             yield from self._other(entry)
-        elif files:
+        elif paths:
             # It is being prepared, or whoever did that has died before it was done.
             yield from self._directory(entry, self._in_session)
 
@@ -140,29 +141,27 @@ class Tree:
         )
 
     def _in_session(self, entry: Entry) -> Iterator[Finding]:
-        files = SessionFiles(entry.path.parent)
-        if entry.is_link and entry.path in {files.runs, files.mailbox}:
+        paths = SessionFiles(entry.path.parent)
+        if entry.is_link and entry.path in {paths.runs, paths.mailbox}:
             yield self._link(entry)
-        elif entry.path == files.runs and entry.is_directory:
+        elif entry.path == paths.runs and entry.is_directory:
             yield from self._directory(entry, partial(self._file, _RUN))
-            yield from self._unrecorded(files)
-        elif entry.path == files.mailbox and entry.is_directory:
+            yield from self._unrecorded(paths)
+        elif entry.path == paths.mailbox and entry.is_directory:
             yield from self._directory(entry, partial(self._file, verify_merge.PROMPT))
         elif entry.name in _SESSION and not entry.is_directory:
             yield from self._mode(entry, _FILE)
         else:
             yield from self._other(entry)
 
-    def _unrecorded(self, files: SessionFiles) -> Iterator[Finding]:
-        for run_id in sorted(unrecorded(files) - self._runs.keys()):
+    def _unrecorded(self, paths: SessionFiles) -> Iterator[Finding]:
+        for run_id in sorted(unrecorded(paths) - self._runs.keys()):
             named = [
-                files.runs / name
-                for name in artifacts.names(files.runs)
-                if run_id in name
+                paths.runs / name for name in files.names(paths.runs) if run_id in name
             ]
             if named and all(map(_is_stale, named)):
                 yield Finding(
-                    subject=self._name(files.runs / f"{artifacts.PREFIX}{run_id}"),
+                    subject=self._name(paths.runs / f"{PREFIX}{run_id}"),
                     kind="unrecorded",
                     detail="files of a run that has no record",
                 )
@@ -210,7 +209,7 @@ class Tree:
     def _session_at(self, path: Path) -> str | None:
         """Name the session that a path belongs to."""
         for name in (path.name, path.parent.name):
-            if name in self._runs or uuids.UUID.fullmatch(name):
+            if name in self._runs or UUID.fullmatch(name):
                 return self._runs.get(name, name)
         return None
 
@@ -251,7 +250,7 @@ class Tree:
         if row is not None:
             return whereabouts.is_missing(row, self._ledger, self._home)
         unnamed = session_files.pending(self._home, key)
-        return key in self._runs and not artifacts.is_directory(unnamed.directory)
+        return key in self._runs and not files.is_directory(unnamed.directory)
 
     def _left(self, entry: Entry) -> Finding:
         return Finding(
@@ -265,7 +264,7 @@ class Tree:
         return str(path.relative_to(self._home))
 
 
-class Entry(Value, kw_only=False):
+class Entry(Struct, kw_only=False):
     """Hold one entry of a directory: a link counts as what it leads to."""
 
     path: Path
@@ -277,7 +276,7 @@ class Entry(Value, kw_only=False):
 
     @property
     def is_directory(self) -> bool:
-        return artifacts.is_directory(self.path)
+        return files.is_directory(self.path)
 
     @property
     def is_link(self) -> bool:
@@ -304,23 +303,23 @@ def places(state_home: Path) -> Iterator[SessionFiles]:
     """List the directories that are, or look like, a session's; links are none."""
     tops = [state_home, state_home / session_files.PENDING]
     for top in (*tops, *session_files.buckets(state_home)):
-        for name in artifacts.names(top):
+        for name in files.names(top):
             path = top / name
-            is_one = top != state_home or uuids.UUID.fullmatch(name) is not None
-            if is_one and artifacts.is_directory(path) and not path.is_symlink():
+            is_one = top != state_home or UUID.fullmatch(name) is not None
+            if is_one and files.is_directory(path) and not path.is_symlink():
                 yield SessionFiles(path)
 
 
-def metas(files: SessionFiles) -> dict[str, Path]:
+def metas(paths: SessionFiles) -> dict[str, Path]:
     """Name the records that lie in a session's directory, by the ids of their runs."""
-    found = ((_META.fullmatch(name), name) for name in artifacts.names(files.runs))
-    return {match["run"]: files.runs / name for match, name in found if match}
+    found = ((_META.fullmatch(name), name) for name in files.names(paths.runs))
+    return {match["run"]: paths.runs / name for match, name in found if match}
 
 
-def unrecorded(files: SessionFiles) -> set[str]:
+def unrecorded(paths: SessionFiles) -> set[str]:
     """Name the runs of which a session's directory has files, but no record."""
-    matches = map(_RUN.fullmatch, artifacts.names(files.runs))
-    return {match["run"] for match in matches if match} - metas(files).keys()
+    matches = map(_RUN.fullmatch, files.names(paths.runs))
+    return {match["run"] for match in matches if match} - metas(paths).keys()
 
 
 def _is_of_a_run(path: Path) -> bool:
@@ -339,13 +338,13 @@ def _entries(directory: Path) -> list[Entry]:
 
 
 def _is_stale(path: Path) -> bool:
-    status = artifacts.status(path)
+    status = files.status(path)
     return status is not None and Entry(path, status).is_stale
 
 
 def _foreign_as(entry: Entry) -> str:
     if entry.is_directory:
-        told = artifacts.read_json(SessionFiles(entry.path).json)
+        told = files.read_json(SessionFiles(entry.path).json)
         if isinstance(told, dict) and "id" in told and "runs" not in told:
             return "a task of the older codex-tasks: codex-tasks import takes it in"
         if isinstance(told, dict) and told.get("id") == entry.name:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from parsers.value import Value
-from runner import artifacts, session_files, session_lock, task_json
+from parsers.struct import Struct
+from runner import files, session_files, session_lock
 from runner.errors import RunnerFault, SessionBusyError
+from runner.exports import task_json
 from runner.model import SessionId
 from runner.service import verify_merge, verify_tree
 from runner.service.verify_findings import HOLDER, Finding
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from runner.ledger.runs import Ledger
     from runner.session_files import SessionFiles
-    from runner.store.ledger import Ledger
 
 _HALVES = 2
 _LATER = "verify again when it is over"
@@ -31,16 +32,16 @@ _LATER = "verify again when it is over"
 def twice_differences(ledger: Ledger, state_home: Path) -> Iterator[Finding]:
     """Name the sessions that have two directories."""
     found: dict[str, list[SessionFiles]] = {}
-    for files in verify_tree.places(state_home):
-        found.setdefault(files.directory.name, []).append(files)
+    for paths in verify_tree.places(state_home):
+        found.setdefault(paths.directory.name, []).append(paths)
     for name, places in sorted(found.items()):
         if len(places) > 1 and all(
-            artifacts.is_directory(each.directory) for each in places
+            files.is_directory(each.directory) for each in places
         ):
             yield _Twins(name, tuple(places), ledger, state_home).finding()
 
 
-class _Twins(Value, kw_only=False):
+class _Twins(Struct, kw_only=False):
     """Hold the directories of one session."""
 
     name: str
@@ -70,10 +71,10 @@ class _Twins(Value, kw_only=False):
         row = self.ledger.sessions.find(self.name)
         if row is None:
             return []
-        bare = [files for files in self.places if _is_bare(files, self.name)]
+        bare = [paths for paths in self.places if _is_bare(paths, self.name)]
         if len(bare) == len(self.places):
             here = session_files.placed(self.state_home, self.name, row.archived_in)
-            bare = [files for files in bare if files != here]
+            bare = [paths for paths in bare if paths != here]
         return bare if len(self.places) - len(bare) == 1 else []
 
     def _other_half(self) -> SessionFiles | None:
@@ -82,15 +83,15 @@ class _Twins(Value, kw_only=False):
         if row is None or len(self.places) != _HALVES:
             return None
         here = session_files.placed(self.state_home, self.name, row.archived_in)
-        others = [files for files in self.places if files != here]
+        others = [paths for paths in self.places if paths != here]
         if len(others) != 1 or not all(map(self._is_half, self.places)):
             return None
         return others[0] if verify_merge.can_merge(others[0], here) else None
 
-    def _is_half(self, files: SessionFiles) -> bool:
+    def _is_half(self, paths: SessionFiles) -> bool:
         """Tell whether a directory holds runs of the session, on record as its own."""
         known = set(self.ledger.ids_of(self.name))
-        runs = verify_tree.metas(files).keys()
+        runs = verify_tree.metas(paths).keys()
         return bool(runs) and runs <= known
 
     def _unite(self) -> None:
@@ -99,7 +100,7 @@ class _Twins(Value, kw_only=False):
             if half is None or self.ledger.unfinished_of(self.name):
                 message = "it has just changed: verify again"
                 raise RunnerFault(message)
-            (here,) = (files for files in self.places if files != half)
+            (here,) = (paths for paths in self.places if paths != half)
             verify_merge.merge(half, here, self.ledger)
             runs = self.ledger.of_session(self.name)
             found = [
@@ -120,9 +121,9 @@ class _Twins(Value, kw_only=False):
             if self._spare() != spare:
                 message = "it has just changed: verify again"
                 raise RunnerFault(message)
-            for files in spare:
-                artifacts.remove([*_views(files)])
-                files.directory.rmdir()
+            for paths in spare:
+                files.remove([*_views(paths)])
+                paths.directory.rmdir()
 
     def _held(self) -> session_lock.Held:
         taken = session_lock.take_patiently(
@@ -132,22 +133,22 @@ class _Twins(Value, kw_only=False):
             raise SessionBusyError(self.name, taken.holder, _LATER)
         return taken
 
-    def _below(self, files: SessionFiles) -> str:
-        return str(files.directory.relative_to(self.state_home))
+    def _below(self, paths: SessionFiles) -> str:
+        return str(paths.directory.relative_to(self.state_home))
 
 
-def _is_bare(files: SessionFiles, name: str) -> bool:
+def _is_bare(paths: SessionFiles, name: str) -> bool:
     """Tell whether a directory holds views of this suite's and nothing else."""
     try:
-        inside = [*files.directory.iterdir()]
+        inside = [*paths.directory.iterdir()]
     except OSError:
         return False
-    if not all(path in _views(files) and _is_plain(path) for path in inside):
+    if not all(path in _views(paths) and _is_plain(path) for path in inside):
         return False
-    if files.json not in inside:
+    if paths.json not in inside:
         return True
     try:
-        task_json.check(files.json, artifacts.read_json(files.json), name)
+        task_json.check(paths.json, files.read_json(paths.json), name)
     except task_json.DamagedTaskError:
         return False  # the older codex-tasks has nothing but such files
     return True
@@ -157,5 +158,5 @@ def _is_plain(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()
 
 
-def _views(files: SessionFiles) -> tuple[Path, ...]:
-    return files.json, files.log, files.result, files.pid
+def _views(paths: SessionFiles) -> tuple[Path, ...]:
+    return paths.json, paths.log, paths.result, paths.pid

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from parsers import tasklog
-from runner import artifacts, chronicle, record, task_json
+from parsers.exec_events import task_log
+from runner import files
+from runner.exports import task_files, task_json
+from runner.ledger import record
 from runner.service.verify_findings import Finding
 from runner.succession import last_of
 
@@ -33,7 +35,7 @@ def view_differences(case: Case) -> Iterator[Finding]:
         yield from _result(case)
         yield from _log(case)
     if case.files.pid.exists():
-        pid = artifacts.read_text(case.files.pid).strip()
+        pid = files.read_text(case.files.pid).strip()
         yield Finding(
             subject=case.id,
             kind="pid-stale",
@@ -44,7 +46,7 @@ def view_differences(case: Case) -> Iterator[Finding]:
 
 def _json(case: Case) -> Iterator[Finding]:
     path = case.files.json
-    mend = partial(chronicle.write_json, case.ledger, case.files)
+    mend = partial(task_files.write_json, case.ledger, case.files)
     if not path.exists():
         yield Finding(
             subject=case.id,
@@ -54,7 +56,7 @@ def _json(case: Case) -> Iterator[Finding]:
         )
         return
     try:
-        told = task_json.check(path, artifacts.read_json(path), case.id)
+        told = task_json.check(path, files.read_json(path), case.id)
     except task_json.DamagedTaskError as error:
         yield Finding(
             subject=case.id,
@@ -84,7 +86,7 @@ def _said_otherwise(case: Case, told: task_json.Json) -> Iterator[Finding]:
             subject=case.id,
             kind="json-differs",
             detail=f"task.json differs from the index: {shown}",
-            mend=partial(chronicle.write_json, case.ledger, case.files),
+            mend=partial(task_files.write_json, case.ledger, case.files),
         )
 
 
@@ -104,7 +106,7 @@ def _story(case: Case) -> task_json.Story:
 def _result(case: Case) -> Iterator[Finding]:
     if case.files.result.exists():
         return
-    answers = map(chronicle.answer_of, reversed(case.inside))
+    answers = map(task_files.answer_of, reversed(case.inside))
     if answer := next(filter(None, answers), None):
         yield Finding(
             subject=case.id,
@@ -115,8 +117,8 @@ def _result(case: Case) -> Iterator[Finding]:
 
 
 def _write_result(case: Case, answer: str) -> None:
-    artifacts.replace(case.files.result, answer.encode(errors="replace"))
-    chronicle.write_json(case.ledger, case.files)
+    files.replace(case.files.result, answer.encode(errors="replace"))
+    task_files.write_json(case.ledger, case.files)
 
 
 def _log(case: Case) -> Iterator[Finding]:
@@ -129,7 +131,7 @@ def _log(case: Case) -> Iterator[Finding]:
         return
     if any("imported" in run.accounts for run in launched):
         return  # the log of another tool, which writes the same in other bytes
-    status = artifacts.status(case.files.log)
+    status = files.status(case.files.log)
     if status is None:
         kind, detail = "log-missing", "task.log is not there"
     elif status.st_size < _least(launched) and status.st_size < _exact(launched):
@@ -140,7 +142,7 @@ def _log(case: Case) -> Iterator[Finding]:
         subject=case.id,
         kind=kind,
         detail=detail,
-        mend=partial(chronicle.write_log, case.files, case.runs),
+        mend=partial(task_files.write_log, case.files, case.runs),
     )
 
 
@@ -154,11 +156,11 @@ def _least(runs: list[Run]) -> int:
 
 
 def _size(run: Run) -> int:
-    files = record.files_of(run.spec)
-    prompt = tasklog.prompt(artifacts.read_text(files.prompt).encode())
-    written = map(artifacts.status, (files.events, files.stderr))
+    paths = record.files_of(run.spec)
+    prompt = task_log.prompt(files.read_text(paths.prompt).encode())
+    written = map(files.status, (paths.events, paths.stderr))
     return len(prompt) + sum(status.st_size for status in written if status)
 
 
 def _exact(runs: list[Run]) -> int:
-    return sum(len(line) for run in runs for line in chronicle.lines_of(run))
+    return sum(len(line) for run in runs for line in task_files.lines_of(run))

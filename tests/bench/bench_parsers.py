@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from parsers import rollout
-from parsers.digest import Digest
-from parsers.logs import read_log
-from parsers.transcript import render
+from parsers.any_log import read_log
+from parsers.exec_events.summary import EventSummary
+from parsers.exec_events.transcript import render
+from parsers.rollouts.read import read_rollout
 
 ROUNDS = 3
 WORDS = 'the quick "brown" fox\tjumps\n\x1b[32mover\x1b[0m grüße ✓ \\ a/lazy/dog.py:17 '
@@ -29,7 +29,11 @@ def main() -> None:
     size = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     with tempfile.TemporaryDirectory() as folder:
         for name, lines, readers in (
-            ("events", events(), {"Digest": digest, "read_log": read, "render": show}),
+            (
+                "events",
+                events(),
+                {"EventSummary": digest, "read_log": read, "render": show},
+            ),
             ("rollout", records(), {"rollout.read": referee}),
         ):
             path = Path(folder, f"{name}.jsonl")
@@ -68,7 +72,7 @@ def loads(stream: BinaryIO) -> None:
 
 
 def digest(stream: BinaryIO) -> None:
-    Digest().read(stream)
+    EventSummary().read(stream)
 
 
 def read(stream: BinaryIO) -> None:
@@ -81,7 +85,7 @@ def show(stream: BinaryIO) -> None:
 
 
 def referee(stream: BinaryIO) -> None:
-    rollout.read(stream)
+    read_rollout(stream)
 
 
 def write(path: Path, lines: Iterator[object], size: int) -> None:

@@ -9,6 +9,9 @@ from typing import Any
 
 from support.runs import PROCESS, spec
 
+from runner.ledger import runs
+from runner.ledger.runs import Ledger
+from runner.ledger.usage import record_run
 from runner.model import (
     CodexOptions,
     Finished,
@@ -20,8 +23,6 @@ from runner.model import (
     SessionId,
     Verdict,
 )
-from runner.store import consumption, ledger
-from runner.store.ledger import Ledger
 
 UNTIL = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 DAYS = 60
@@ -57,10 +58,10 @@ def fill(
     opened = Ledger(state_home)
     with opened.database.transaction() as db:
         for number, run in enumerate(made):
-            ledger._insert(db, run)
+            runs._insert(db, run)
             opened.sessions.note(db, run, title=_title(number // runs_per_session))
             if run.is_finished:
-                consumption.note(db, run)
+                record_run(db, run)
     opened.close()
     return made
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from support.runs import AT, PROCESS, SESSION, run
 
-from parsers.value import replace
+from parsers.struct import replace
 from runner import session_files
 from runner.config import Config
+from runner.ledger.runs import Ledger
 from runner.model import (
     Claimed,
     Ended,
@@ -20,8 +21,7 @@ from runner.model import (
     SessionId,
     Verdict,
 )
-from runner.service import archive, tasks
-from runner.store.ledger import Ledger
+from runner.service import archive, sessions
 
 USED: dict[str, object] = {
     "model": "gpt-5.5",
@@ -100,10 +100,10 @@ def said(text: str) -> bytes:
     return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
 
 
-def look(ledger: Ledger, settings: Config) -> tasks.Task:
+def look(ledger: Ledger, settings: Config) -> sessions.Task:
     row = ledger.sessions.of(SESSION)
     assert row is not None
-    return tasks.look(row, ledger, settings)
+    return sessions.look(row, ledger, settings)
 
 
 def put_away(ledger: Ledger, settings: Config) -> None:

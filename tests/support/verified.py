@@ -27,7 +27,7 @@ TABLES = ("runs", "sessions", "usage")
 
 
 @dataclass(frozen=True)
-class House:
+class Context:
     """One state directory with real sessions, and the commands that work on it."""
 
     cli: Cli
@@ -104,7 +104,7 @@ def age(path: Path) -> None:
     os.utime(path, (at, at))
 
 
-def mail_file(house: House, name: str, text: str = "More.") -> Path:
+def mail_file(house: Context, name: str, text: str = "More.") -> Path:
     path = house.directory() / "mail" / name
     path.parent.mkdir(mode=0o700, exist_ok=True)
     path.touch(0o600)

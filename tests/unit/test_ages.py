@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from runner import ages
+from runner.clock import read_age
 
 
 @pytest.mark.parametrize(
@@ -19,10 +19,10 @@ from runner import ages
     ],
 )
 def test_an_age_is_a_number_and_its_unit(text: str, age: timedelta | None) -> None:
-    assert ages.read(text) == age
+    assert read_age(text) == age
 
 
 @pytest.mark.parametrize("number", ["9" * 15, "9" * 5000])
 def test_an_age_longer_than_any_time_is_told(number: str) -> None:
     with pytest.raises(OverflowError):
-        ages.read(f"{number}w")
+        read_age(f"{number}w")

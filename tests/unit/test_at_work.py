@@ -3,11 +3,10 @@
 from typing import Any
 
 import pytest
-
 import runner.settle
-from runner import mailbox
+
 from runner.config import Config, load
-from runner.service import tasks
+from runner.service import sessions
 
 
 class _Run:
@@ -56,14 +55,14 @@ def test_a_prompt_that_is_delivered_between_two_looks_is_seen(
 ) -> None:
     ledger: Any = _Delivering(questions)
 
-    assert tasks.is_at_work("session", ledger, settings)
+    assert sessions.is_at_work("session", ledger, settings)
 
 
 @pytest.mark.parametrize("questions", range(1, 4))
 def test_taking_stock_sees_it_too(questions: int, settings: Config) -> None:
     ledger: Any = _Delivering(questions)
 
-    assert tasks.take_stock(ledger, settings).running == {"session"}
+    assert sessions.take_stock(ledger, settings).running == {"session"}
 
 
 class _Over(_Run):
@@ -90,4 +89,4 @@ def test_a_session_whose_end_cannot_be_put_on_record_is_not_at_work(
         monkeypatch.setattr(module, "settle", lambda *_, **__: _Over())
     ledger: Any = _Stuck()
 
-    assert not tasks.is_at_work("session", ledger, settings)
+    assert not sessions.is_at_work("session", ledger, settings)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from runner.channel import Channel, Listener
+from runner.lifecycle.channel import StatusPipe, StatusReader
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def ends() -> Iterator[tuple[int, int]]:
 
 def test_what_is_said_is_heard_in_order(ends: tuple[int, int]) -> None:
     hear, say = ends
-    channel, listener = Channel(say), Listener(hear)
+    channel, listener = StatusPipe(say), StatusReader(hear)
     channel.say(launched=True)
     channel.say(warning="a\nb")
 
@@ -33,7 +33,7 @@ def test_what_is_said_is_heard_in_order(ends: tuple[int, int]) -> None:
 
 def test_a_message_that_comes_in_pieces_is_heard_whole(ends: tuple[int, int]) -> None:
     hear, say = ends
-    listener = Listener(hear)
+    listener = StatusReader(hear)
     os.write(say, b'{"finis')
 
     assert list(listener.heard()) == []
@@ -43,8 +43,8 @@ def test_a_message_that_comes_in_pieces_is_heard_whole(ends: tuple[int, int]) ->
 
 def test_an_end_is_noticed_after_the_last_message(ends: tuple[int, int]) -> None:
     hear, say = ends
-    listener = Listener(hear)
-    Channel(say).say(finished=True)
+    listener = StatusReader(hear)
+    StatusPipe(say).say(finished=True)
     os.close(say)
 
     assert list(listener.heard()) == [{"finished": True}]
@@ -56,7 +56,7 @@ def test_nobody_waits_for_a_listener_that_does_not_listen_or_is_gone(
     ends: tuple[int, int],
 ) -> None:
     hear, say = ends
-    channel = Channel(say)
+    channel = StatusPipe(say)
     for _ in range(10_000):
         channel.say(warning="x" * 100)
     os.close(hear)
@@ -68,7 +68,7 @@ def test_a_message_that_a_full_pipe_took_in_part_does_not_end_the_watcher(
     ends: tuple[int, int],
 ) -> None:
     hear, say = ends
-    channel, listener = Channel(say), Listener(hear)
+    channel, listener = StatusPipe(say), StatusReader(hear)
     while is_writable(say):
         channel.say(warning="x" * 100_000)
     assert list(listener.heard()) == []

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from runner import clock
-from runner.store.foreign import sources
+from runner.foreign import sources
 
 
 @pytest.mark.parametrize("year", [1, 999, 1970, 2026, 9999])

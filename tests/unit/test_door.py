@@ -7,8 +7,9 @@ from typing import NoReturn
 
 import pytest
 
-from runner.cli import entry, render
-from runner.cli.door import enter
+from runner.cli import main
+from runner.cli.output import note
+from runner.cli.parser import enter
 from runner.config import Config
 
 FULL = OSError(errno.EMFILE, os.strerror(errno.EMFILE), "/proc")
@@ -42,7 +43,7 @@ def test_it_is_told_too_when_not_even_that_can_be_loaded(
 ) -> None:
     monkeypatch.setattr(render, "visible", lambda _: refusing(FULL))
 
-    render.note("no room\x07")
+    note("no room\x07")
 
     assert capfd.readouterr().err.partition(": ")[2] == "no room\\x07\n"
 
@@ -55,4 +56,4 @@ def test_a_command_that_cannot_be_loaded_says_so_in_a_line(
     monkeypatch.setattr(entry, "__import__", lambda _: refusing(error), raising=False)
 
     with pytest.raises(SystemExit, match=r"^codex-tasks: cannot be loaded: .+$"):
-        entry.codex_tasks()
+        main.codex_tasks()

@@ -22,15 +22,15 @@ LAYERS = {
 # Programs of their own: they import nothing of the rest of the suite.
 ALONE = ("runner.loopback", "runner.bootstrap")
 OWNERS = {
-    "sqlite3": ("runner.store",),
+    "sqlite3": ("runner.ledger",),
     "subprocess": ("runner.process", "runner.bootstrap"),
     "multiprocessing": (),
     "plumbum": ("runner.process",),
-    "psutil": ("runner.proctable",),
+    "psutil": ("runner.process.table",),
     "pty": (),
     "http.server": ("runner.loopback", "runner.coordinator"),
     "socketserver": ("runner.loopback", "runner.coordinator"),
-    "genai_prices": ("parsers.prices",),
+    "genai_prices": ("parsers.accounting.prices",),
     "rich": ("runner.cli",),
     "shtab": ("runner.cli",),
 }

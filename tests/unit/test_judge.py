@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from support.runs import SESSION
 
-from runner.judge import Cause, Ending, Evidence, Exit, judge, not_started
+from runner.lifecycle.judge import Cause, Ending, Evidence, Exit, judge, not_started
 from runner.model import Outcome
 
 OTHER = "01a1f000-0000-7000-8000-00000000000f"

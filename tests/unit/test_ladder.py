@@ -4,9 +4,9 @@ import signal
 
 import pytest
 
-from runner import clock, process
-from runner.ladder import Ladder
+from runner import clock
 from runner.model import ProcessId
+from runner.process.terminate import Termination
 
 INT, TERM, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGKILL
 
@@ -33,8 +33,8 @@ class Scene:
     def codex(self) -> ProcessId | None:
         return CODEX if CODEX in self.alive else None
 
-    def ladder(self) -> Ladder:
-        return Ladder(self.codex, lambda: list(self.alive))
+    def ladder(self) -> Termination:
+        return Termination(self.codex, lambda: list(self.alive))
 
 
 @pytest.fixture

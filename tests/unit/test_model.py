@@ -3,7 +3,7 @@
 import pytest
 from support.runs import AT, PROCESS, SESSION, run, spec
 
-from parsers.value import replace
+from parsers.struct import replace
 from runner.model import (
     Claimed,
     Ended,

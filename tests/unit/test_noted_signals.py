@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from runner import process
+from runner.process.signals import recorded
 
 NUMBERS = (signal.SIGUSR1, signal.SIGUSR2)
 
@@ -22,7 +22,7 @@ def _as_it_was() -> Iterator[None]:
 def test_a_signal_is_noted_and_told() -> None:
     heard: list[int] = []
 
-    with process.noted(NUMBERS, heard.append) as told:
+    with recorded(NUMBERS, heard.append) as told:
         signal.raise_signal(signal.SIGUSR2)
         signal.raise_signal(signal.SIGUSR1)
 
@@ -33,7 +33,7 @@ def test_what_was_there_before_is_there_again_also_after_a_fault() -> None:
     before: list[int] = []
     signal.signal(signal.SIGUSR1, lambda number, _: before.append(number))
 
-    with contextlib.suppress(ZeroDivisionError), process.noted(NUMBERS):
+    with contextlib.suppress(ZeroDivisionError), recorded(NUMBERS):
         signal.raise_signal(signal.SIGUSR1)
         _ = 1 / 0
     signal.raise_signal(signal.SIGUSR1)
@@ -45,7 +45,7 @@ def test_what_was_there_before_is_there_again_also_after_a_fault() -> None:
 def test_who_is_deaf_to_a_signal_stays_so() -> None:
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
-    with process.noted(NUMBERS) as told:
+    with recorded(NUMBERS) as told:
         signal.raise_signal(signal.SIGUSR1)
         assert signal.getsignal(signal.SIGUSR1) is signal.SIG_IGN
 

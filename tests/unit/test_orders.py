@@ -4,12 +4,12 @@ import sys
 
 import pytest
 
-from runner.orders import Orders, read
+from runner.lifecycle.handoff import SupervisorArgs, read
 
 
 @pytest.mark.parametrize("lock", [None, 0, 9])
 def test_orders_read_back(lock: int | None) -> None:
-    orders = Orders(run_id="20261120-1", channel=8, guard=6, session_lock=lock)
+    orders = SupervisorArgs(run_id="20261120-1", channel=8, guard=6, session_lock=lock)
 
     argv = orders.to_argv()
 

@@ -6,7 +6,7 @@ import plumbum  # noqa: F401 - it asks `uname` when it is imported, which is not
 import pytest
 from pytest_subprocess import FakeProcess
 
-from runner import process
+from runner.process.start import capture, run_helper
 
 PROGRAM = "/bin/sh"  # somebody must be found at the path; the fake answers for it
 ENVIRONMENT = {"PATH": "/bin"}
@@ -16,9 +16,7 @@ def ask(
     fake: FakeProcess, answer: dict[str, Any], *, any_exit_code: bool = False
 ) -> str | None:
     fake.register([PROGRAM, "--version"], **answer)
-    return process.capture(
-        [PROGRAM, "--version"], ENVIRONMENT, 5, any_exit_code=any_exit_code
-    )
+    return capture([PROGRAM, "--version"], ENVIRONMENT, 5, any_exit_code=any_exit_code)
 
 
 def test_the_answer_stands_on_standard_output(fp: FakeProcess) -> None:
@@ -45,7 +43,7 @@ def test_a_doctor_that_found_something_has_answered(fp: FakeProcess) -> None:
 
 
 def test_a_program_that_is_not_there_has_no_answer() -> None:
-    assert process.capture(["/nowhere/codex"], ENVIRONMENT, 5) is None
+    assert capture(["/nowhere/codex"], ENVIRONMENT, 5) is None
 
 
 def test_bytes_that_are_no_text_do_not_spoil_an_answer(fp: FakeProcess) -> None:
@@ -56,8 +54,8 @@ def test_bytes_that_are_no_text_do_not_spoil_an_answer(fp: FakeProcess) -> None:
 def test_a_helper_did_well_or_not(fp: FakeProcess, code: int, is_good: bool) -> None:  # noqa: FBT001 - a row's expectation
     fp.register([PROGRAM, "init"], returncode=code)
 
-    assert process.run_helper([PROGRAM, "init"], ENVIRONMENT, 5) is is_good
+    assert run_helper([PROGRAM, "init"], ENVIRONMENT, 5) is is_good
 
 
 def test_a_helper_that_is_not_installed_did_not_do_well() -> None:
-    assert not process.run_helper(["no-such-helper"], ENVIRONMENT, 5)
+    assert not run_helper(["no-such-helper"], ENVIRONMENT, 5)

@@ -7,9 +7,9 @@ from typing import NoReturn, TypeVar
 
 import pytest
 
-from runner import proctable
 from runner.errors import FileFault
-from runner.proctable import Row
+from runner.process.table import Row, exists, is_alive, this_process
+from runner.process.tree import below
 
 T = TypeVar("T")
 ROOT, PARENT, MIDDLE, CHILD = 10, 20, 30, 40
@@ -47,7 +47,7 @@ def row(pid: int, parent: int) -> Row:
 def below_root(monkeypatch: pytest.MonkeyPatch, kernel: Kernel) -> list[int]:
     monkeypatch.setattr(proctable, "_pids", kernel.pids)
     monkeypatch.setattr(proctable, "_row", kernel.row)
-    return [each.pid for each in proctable.below(ROOT)]
+    return [each.pid for each in below(ROOT)]
 
 
 def test_a_child_that_comes_after_the_listing_is_found(
@@ -85,7 +85,7 @@ def test_a_child_whose_parent_goes_while_they_are_read_is_found(
 def test_who_cannot_look_takes_nobody_for_gone(
     monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    here = proctable.this_process()
+    here = this_process()
 
     def refuse(*_: object) -> NoReturn:
         raise OSError(number, os.strerror(number))
@@ -93,9 +93,9 @@ def test_who_cannot_look_takes_nobody_for_gone(
     monkeypatch.setattr(proctable, "open", refuse, raising=False)
 
     with pytest.raises(FileFault, match=os.strerror(number)):
-        proctable.is_alive(here)
+        is_alive(here)
     with pytest.raises(FileFault, match=os.strerror(number)):
-        proctable.exists(here.pid)
+        exists(here.pid)
 
 
 def test_who_may_not_look_at_a_process_does_not_see_it(
@@ -106,4 +106,4 @@ def test_who_may_not_look_at_a_process_does_not_see_it(
 
     monkeypatch.setattr(proctable, "open", refuse, raising=False)
 
-    assert not proctable.exists(os.getpid())
+    assert not exists(os.getpid())

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.runs import AT, PROCESS, SESSION, run
 
-from parsers.value import replace
-from runner import record
+from parsers.struct import replace
+from runner.ledger import record
 from runner.model import (
     CodexOptions,
     Finished,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from runner.cli import render
+from runner.cli.output import doctor_lines, note
 from runner.service.doctor import Check
 
 
@@ -18,7 +18,7 @@ from runner.service.doctor import Check
 def test_a_note_shows_what_a_terminal_would_obey(
     capfd: pytest.CaptureFixture[str], text: str, said: str
 ) -> None:
-    render.note(text)
+    note(text)
 
     assert capfd.readouterr().err.partition(": ")[2] == f"{said}\n"
 
@@ -26,4 +26,4 @@ def test_a_note_shows_what_a_terminal_would_obey(
 def test_a_finding_shows_what_a_terminal_would_obey() -> None:
     found = Check(name="repo", is_good=False, detail="a\x1b[2J", mend="b\x1b[2J")
 
-    assert render.doctor_lines([found]) == [r"FAIL repo: a\x1b[2J -> b\x1b[2J"]
+    assert doctor_lines([found]) == [r"FAIL repo: a\x1b[2J -> b\x1b[2J"]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from runner.cli import shown
+from runner.cli import format
 from runner.errors import RunnerError, UsageError
 from runner.model import TaskState
 from runner.service import archive
-from runner.service.tasks import newest, take_stock
+from runner.service.sessions import newest, take_stock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from runner.cli.house import House
-    from runner.store.sessions import Row
+    from runner.cli.context import Context
+    from runner.ledger.sessions import Row
 
 SUMMARY = "Put tasks that are at rest into the archive of the day."
 EXAMPLES = """\
@@ -32,7 +32,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("task", metavar="TASK", nargs="*", help="the tasks")
 
 
-def main(found: Namespace, house: House) -> int:
+def main(found: Namespace, house: Context) -> int:
     """Archive tasks, one line each; one that fails does not keep the others back."""
     if found.all and found.task:
         message = "tasks by name and -a: one of them at a time"
@@ -49,7 +49,7 @@ def main(found: Namespace, house: House) -> int:
     return max((code for _, code in told), default=0)
 
 
-def _at_rest(house: House) -> tuple[list[str], list[Row]]:
+def _at_rest(house: Context) -> tuple[list[str], list[Row]]:
     """List those at rest, and a line for each that is not."""
     now = take_stock(house.ledger, house.settings)
     house.notes(now.faults)
@@ -62,14 +62,14 @@ def _at_rest(house: House) -> tuple[list[str], list[Row]]:
     return skipped, rest
 
 
-def _archive(row: Row, house: House) -> tuple[str | None, int]:
+def _archive(row: Row, house: Context) -> tuple[str | None, int]:
     try:
         moved = archive.archive(row, house.ledger, house.settings)
     except (RunnerError, OSError) as error:
         house.note(f"Failed to archive task {row.session_id}: {error}")
         return None, error.exit_code if isinstance(error, RunnerError) else 1
     if moved.is_new:
-        size = shown.size(moved.size)
+        size = format.size(moved.size)
         text = f"Task {row.session_id} archived to {moved.directory} ({size})."
     else:
         text = f"Task {row.session_id} is already archived."

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runner.cli.candidates import Pair
-    from runner.cli.house import House
-    from runner.store.sessions import Row
+    from runner.cli.context import Context
+    from runner.ledger.sessions import Row
 
 SUMMARY = "Print a script that completes commands, options and tasks in a shell."
 EXAMPLES = """\
@@ -45,7 +45,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("--words", action="store_true", help=argparse.SUPPRESS)
 
 
-def main(found: Namespace, house: House) -> int:
+def main(found: Namespace, house: Context) -> int:
     """Print the script of a shell, or what it asks for."""
     if found.words:
         house.output.lines(_answer(found.shell, house))
@@ -55,7 +55,7 @@ def main(found: Namespace, house: House) -> int:
     return 0
 
 
-def _answer(shell: str, house: House) -> list[str]:
+def _answer(shell: str, house: Context) -> list[str]:
     """Tell what the last word can become: of which kind it is, then each on a line."""
     from runner.cli import bash_words  # noqa: PLC0415 - not for the script
     from runner.cli.candidates import complete  # noqa: PLC0415
@@ -73,13 +73,13 @@ def _answer(shell: str, house: House) -> list[str]:
     return [found.kind, *(f"{word}\t{means}" for word, means in pairs)]
 
 
-def _tasks(command: str, begun: str, house: House) -> list[Pair]:
+def _tasks(command: str, begun: str, house: Context) -> list[Pair]:
     """Find tasks by the beginning of their ids, else of their titles."""
-    from runner.cli import shown  # noqa: PLC0415 - not for the script
+    from runner.cli import format  # noqa: PLC0415 - not for the script
 
     rows = _rows(_STATES.get(command, tuple(TaskState)), house)
     ids = [
-        (row.session_id, shown.line(row.title or row.outcome or "at work"))
+        (row.session_id, format.line(row.title or row.outcome or "at work"))
         for row in rows
         if row.session_id.startswith(begun.lower())
     ]
@@ -87,12 +87,12 @@ def _tasks(command: str, begun: str, house: House) -> list[Pair]:
         (row.title, row.session_id)
         for row in rows
         if row.title and row.title.casefold().startswith(begun.casefold())
-        if row.title == shown.line(row.title)
+        if row.title == format.line(row.title)
     ]
     return (ids or titles)[:_MOST]
 
 
-def _rows(states: Sequence[TaskState], house: House) -> list[Row]:
+def _rows(states: Sequence[TaskState], house: Context) -> list[Row]:
     """Read the sessions; a completion makes nothing and complains of nothing."""
     if not (house.settings.state_home / "runs.db").exists():
         return []

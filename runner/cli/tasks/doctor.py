@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.cli import render
+from runner.cli.output import doctor_json, doctor_lines
 from runner.model import CodexOptions, Limits, Report, Verbosity
 from runner.service.request import Request
 
@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from runner.cli.house import House
+    from runner.cli.context import Context
 
 SUMMARY = "Tell what would go wrong here, and how to mend it."
 EXAMPLES = """\
@@ -36,15 +36,15 @@ def arguments(parser: ArgumentParser) -> None:
     add("--json", action="store_true", help="as JSON: one object")
 
 
-def main(found: Namespace, house: House) -> int:
+def main(found: Namespace, house: Context) -> int:
     """Look at the environment; 1 when something has to be mended."""
-    from runner.service.tasks_doctor import examine  # noqa: PLC0415 - not for --help
+    from runner.service.doctor import examine_tasks  # noqa: PLC0415 - not for --help
 
-    checks = examine(_request(found), house.settings)
+    checks = examine_tasks(_request(found), house.settings)
     if found.json:
-        house.output.lines([render.doctor_json(checks)])
+        house.output.lines([doctor_json(checks)])
     else:
-        house.output.lines(render.doctor_lines(checks))
+        house.output.lines(doctor_lines(checks))
     return 0 if all(check.is_good for check in checks) else 1
 
 

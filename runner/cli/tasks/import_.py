@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from runner.cli import shown
+from runner.cli import format
 from runner.clock import iso
 from runner.service.imported_findings import Empty, Imported, Present, Recovered
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterable, Iterator
 
-    from runner.cli.house import House
+    from runner.cli.context import Context
+    from runner.foreign.history import History
     from runner.service.imported_findings import Found
-    from runner.store.foreign.history import History
 
     Json = dict[str, object]
 
@@ -41,7 +41,7 @@ def arguments(parser: ArgumentParser) -> None:
     )
 
 
-def main(found: Namespace, house: House) -> int:
+def main(found: Namespace, house: Context) -> int:
     """Take sessions in, one line each; 1 when something could not be read."""
     pieces = _pieces(found, house)
     report = _Report(house, is_json=found.json, is_trial=found.dry_run)
@@ -51,7 +51,7 @@ def main(found: Namespace, house: House) -> int:
     return 1 if report.unreadable else 0
 
 
-def _pieces(found: Namespace, house: House) -> Iterable[Found]:
+def _pieces(found: Namespace, house: Context) -> Iterable[Found]:
     from runner.service import importing  # noqa: PLC0415 - 20 ms, not for the help
 
     if found.dry_run:
@@ -64,7 +64,7 @@ def _pieces(found: Namespace, house: House) -> Iterable[Found]:
 class _Report:
     """Say what comes of each session, and how many there were."""
 
-    def __init__(self, house: House, *, is_json: bool, is_trial: bool) -> None:
+    def __init__(self, house: Context, *, is_json: bool, is_trial: bool) -> None:
         self._house = house
         self._is_json = is_json
         self._word = "would import" if is_trial else "imported"
@@ -156,7 +156,7 @@ def _recovered(piece: Recovered) -> Json:
 
 
 def _line(session_id: str, kind: str, runs: int, title: str) -> str:
-    shown_title = shown.line(title)[:_TITLE_LENGTH]
+    shown_title = format.line(title)[:_TITLE_LENGTH]
     return f"{session_id}  {kind}  {_count(runs, 'run')}  {shown_title}"
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 
-from parsers import tasklog
-from parsers.transcript import (
+from parsers.exec_events import task_log
+from parsers.exec_events.transcript import (
     coloured,
     render,
     render_end,
@@ -14,15 +14,15 @@ from parsers.transcript import (
     render_stderr,
 )
 from runner.errors import UsageError
-from runner.service import transcript
+from runner.service import log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Mapping
 
-    from runner.cli.house import House
-    from runner.service.transcript import Piece
+    from runner.cli.context import Context
+    from runner.service.log import Piece
 
 SUMMARY = "Show what a task has said and done, in all its runs."
 EXAMPLES = """\
@@ -58,9 +58,9 @@ def arguments(parser: ArgumentParser) -> None:
     add("task", metavar="TASK", help="the task")
 
 
-def main(found: Namespace, house: House) -> int:
+def main(found: Namespace, house: Context) -> int:
     """Show the log; return at its end or, followed, at the end of the task's work."""
-    wish = transcript.Wish(
+    wish = log.Wish(
         run_id=found.run,
         last=_count(found.lines),
         follows=found.follow or found.forever,
@@ -68,11 +68,11 @@ def main(found: Namespace, house: House) -> int:
     )
     task = house.task(found.task)
     said = _Json() if found.json else _Text(is_coloured=_has_colours(house))
-    for piece in transcript.read(task, wish, house.ledger, house.settings):
+    for piece in log.read(task, wish, house.ledger, house.settings):
         match piece:
-            case transcript.Note(text=text):
+            case log.Note(text=text):
                 house.note(text)
-            case transcript.Nothing():
+            case log.Nothing():
                 house.output.check()
             case _:
                 house.output.text(said(piece))
@@ -90,18 +90,18 @@ class _Text:
         start = "" if self._is_first else "\n"
         text = "".join(map(self._colour, self._rendered(piece)))
         self._is_first = self._is_first and not text
-        return start + text if isinstance(piece, transcript.Prompt) else text
+        return start + text if isinstance(piece, log.Prompt) else text
 
     @staticmethod
     def _rendered(piece: Piece) -> list[str]:
         match piece:
-            case transcript.Prompt(text=text):
+            case log.Prompt(text=text):
                 return [render_prompt(text)]
-            case transcript.Events(lines=lines):
+            case log.Events(lines=lines):
                 return [*map(render, lines)]
-            case transcript.Errors(lines=lines):
+            case log.Errors(lines=lines):
                 return [*map(render_stderr, lines)]
-            case transcript.RunEnded(run_id=run_id, outcome=outcome, error=error):
+            case log.RunEnded(run_id=run_id, outcome=outcome, error=error):
                 return [render_end(run_id, outcome, error)]
             case _:
                 return []
@@ -112,12 +112,12 @@ class _Json:
 
     def __call__(self, piece: Piece) -> str:
         match piece:
-            case transcript.Prompt(text=text):
-                lines = [tasklog.prompt(text)]
-            case transcript.Events(lines=found):
+            case log.Prompt(text=text):
+                lines = [task_log.prompt(text)]
+            case log.Events(lines=found):
                 lines = [*map(_event, found)]
-            case transcript.Errors(lines=found):
-                lines = [*map(tasklog.stderr, found)]
+            case log.Errors(lines=found):
+                lines = [*map(task_log.stderr, found)]
             case _:
                 lines = []
         return b"".join(lines).decode(errors="surrogateescape")
@@ -130,10 +130,10 @@ def _event(line: bytes) -> bytes:
     except (ValueError, RecursionError):
         text = line.decode(errors="replace").rstrip("\r\n")
         return json.dumps({"type": "stdout", "message": text}).encode() + b"\n"
-    return tasklog.event(line)
+    return task_log.event(line)
 
 
-def _has_colours(house: House) -> bool:
+def _has_colours(house: Context) -> bool:
     environment: Mapping[str, str] = house.settings.environment
     is_plain = environment.get("NO_COLOR") or environment.get("TERM", "dumb") in {
         "dumb",

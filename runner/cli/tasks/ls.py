@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 
-from runner.cli import render, shown
+from runner.cli import format
+from runner.cli.output import is_terminal
 from runner.errors import UsageError
 from runner.model import TaskState
-from runner.service.listing import listing, strangers
-from runner.service.tasks import take_stock
+from runner.service.sessions import listing, strangers, take_stock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Sequence
 
-    from runner.cli.house import House
-    from runner.cli.shown import Columns
-    from runner.service.listing import Listed
+    from runner.cli.context import Context
+    from runner.cli.format import Columns
+    from runner.service.sessions import Listed
 
 SUMMARY = "List tasks, the newest first."
 EXAMPLES = """\
@@ -45,10 +45,10 @@ def arguments(parser: ArgumentParser) -> None:
     )
     add("--json", action="store_true", help="as JSON: a list")
     add("--limit", metavar="N", help="no more than so many")
-    shown.add_time_format(parser)
+    format.add_time_format(parser)
 
 
-def main(found: Namespace, house: House) -> int:
+def main(found: Namespace, house: Context) -> int:
     """List tasks; what is wrong with one of them is said on standard error."""
     states = _states(found)
     limit = _limit(found.limit)
@@ -56,16 +56,16 @@ def main(found: Namespace, house: House) -> int:
     house.notes(now.faults)
     listed = listing(states, limit, now, house.ledger, house.settings)
     for each in listed:
-        house.notes(shown.damage(each.files, each.row.session_id, each.state))
+        house.notes(format.damage(each.files, each.row.session_id, each.state))
     _name_strangers(house)
     if found.json:
         house.output.lines([json.dumps([_json(each) for each in listed], indent=2)])
     elif not listed:
         house.output.lines(["No tasks found."])
-    elif render.is_terminal():
-        house.output.text(shown.table(_tables(listed, found.time_format), _WHOLE))
+    elif is_terminal():
+        house.output.text(format.table(_tables(listed, found.time_format), _WHOLE))
     else:
-        house.output.lines(shown.aligned(_COLUMNS, _rows(listed, found.time_format)))
+        house.output.lines(format.aligned(_COLUMNS, _rows(listed, found.time_format)))
     return 0
 
 
@@ -117,7 +117,7 @@ def _tables(listed: Sequence[Listed], time_format: str) -> list[Columns]:
     What a task is called goes last: its id, of which a beginning does, and its title.
     """
     full = _short_columns(listed, time_format)
-    brief = {**full, "ID": shown.beginnings(full["ID"])}
+    brief = {**full, "ID": format.beginnings(full["ID"])}
     gone = ("Working Dir", "Updated", "Title")
     return [
         *(_without(gone[:count], full) for count in range(len(gone))),
@@ -131,13 +131,13 @@ def _without(names: Sequence[str], columns: Columns) -> Columns:
 
 def _short_columns(listed: Sequence[Listed], time_format: str) -> Columns:
     rows = [each.row for each in listed]
-    times = [shown.short_time(row.updated_at, time_format) for row in rows]
-    places = [shown.short_path(shown.line(each.repo or "-")) for each in listed]
+    times = [format.short_time(row.updated_at, time_format) for row in rows]
+    places = [format.short_path(format.line(each.repo or "-")) for each in listed]
     return {
         "ID": [row.session_id for row in rows],
         "State": [_state(each) for each in listed],
         "Updated": times,
-        "Title": [shown.line(row.title or "-") for row in rows],
+        "Title": [format.line(row.title or "-") for row in rows],
         "Working Dir": places,
     }
 
@@ -146,17 +146,17 @@ def _rows(listed: Sequence[Listed], time_format: str) -> list[list[str]]:
     return [
         [
             each.row.session_id,
-            shown.line(each.row.title or "-"),
+            format.line(each.row.title or "-"),
             _state(each),
-            shown.time(each.row.created_at, time_format),
-            shown.time(each.row.updated_at, time_format),
-            shown.line(each.repo or "-"),
+            format.time(each.row.created_at, time_format),
+            format.time(each.row.updated_at, time_format),
+            format.line(each.repo or "-"),
         ]
         for each in listed
     ]
 
 
-def _name_strangers(house: House) -> None:
+def _name_strangers(house: Context) -> None:
     """Name what lies in the tree and is no task of ours, a few by name."""
     names = strangers(house.ledger, house.settings)
     for name in names[:_NAMED_AT_MOST]:

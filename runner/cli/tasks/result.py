@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.cli import render
+from runner.cli.output import is_terminal, visible
 from runner.errors import SessionBusyError
 from runner.service.result import result_of
 
@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from runner.cli.house import House
+    from runner.cli.context import Context
     from runner.service.result import Result
 
 SUMMARY = "Print the last answer of a task, whole; the exit code tells the outcome."
@@ -29,7 +29,7 @@ def arguments(parser: ArgumentParser) -> None:
     )
 
 
-def main(found: Namespace, house: House) -> int:
+def main(found: Namespace, house: Context) -> int:
     """Print an answer; an answer of an earlier run is never printed in its place."""
     task = house.task(found.task)
     named = found.task.strip()
@@ -41,7 +41,7 @@ def main(found: Namespace, house: House) -> int:
         raise SessionBusyError(task.id, result.run.run_id, mend)
     if result.answer is not None:
         # A terminal would obey what the model has written; a program has it as it is.
-        show = render.visible if render.is_terminal() else str
+        show = visible if is_terminal() else str
         house.output.lines([show(result.answer)])
     if result.has_succeeded and result.answer is not None:
         return 0

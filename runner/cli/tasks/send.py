@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from runner import process, prompt
-from runner.cli import render
-from runner.orders import STOP_SIGNALS
+from runner.cli.output import note
+from runner.lifecycle.handoff import STOP_SIGNALS
+from runner.process.signals import blocked
+from runner.prompt.read import from_argument
 from runner.service import send
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from runner.cli.house import House
+    from runner.cli.context import Context
 
 SUMMARY = "Send one more prompt to a task that is STOPPED or DIED."
 EXAMPLES = """\
@@ -33,20 +34,20 @@ def arguments(parser: ArgumentParser) -> None:
     add("prompt", metavar="PROMPT", help="what Codex is to do; - reads standard input")
 
 
-def main(found: Namespace, house: House) -> int:
+def main(found: Namespace, house: Context) -> int:
     """Send a prompt; standard output stays empty."""
-    text = prompt.from_argument(found.prompt)
+    text = from_argument(found.prompt)
     row = house.row(found.task)
     verb = send.queue if found.queue else send.send
     # Whoever is interrupted is told first what has become of the prompt.
-    with process.held_back(STOP_SIGNALS):
-        sent = verb(row, text, house.ledger, house.settings, render.note)
+    with blocked(STOP_SIGNALS):
+        sent = verb(row, text, house.ledger, house.settings, note)
         _tell(sent, found)
     return 0
 
 
 def _tell(sent: send.Sent, found: Namespace) -> None:
     if sent.run_id is not None:
-        render.note(f"run {sent.run_id} works on it")
+        note(f"run {sent.run_id} works on it")
     elif found.queue:
-        render.note(f"queued, {sent.ahead} before it" if sent.ahead else "queued")
+        note(f"queued, {sent.ahead} before it" if sent.ahead else "queued")

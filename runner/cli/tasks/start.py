@@ -5,12 +5,14 @@ from __future__ import annotations
 import signal
 from contextlib import ExitStack
 
-from runner import config, process, prompt
-from runner.cli import options, render
-from runner.cli.render import ReaderGoneError
+from runner import config
+from runner.cli import codex_options
+from runner.cli.output import ReaderGoneError, note
 from runner.errors import RunnerFault, UsageError
+from runner.lifecycle.handoff import STOP_SIGNALS
 from runner.model import EXIT_SIGNAL_BASE
-from runner.orders import STOP_SIGNALS
+from runner.process.signals import blocked, recorded
+from runner.prompt.read import from_argument
 from runner.service import start
 
 TYPE_CHECKING = False
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-    from runner.cli.house import House
-    from runner.launching import Started
+    from runner.cli.context import Context
+    from runner.lifecycle.launch import Started
     from runner.model import SessionId
 
 SUMMARY = "Start a session in the background and print its thread id."
@@ -51,7 +53,7 @@ def arguments(parser: ArgumentParser) -> None:
         metavar="FILE",
         help="a config.toml; its directory becomes Codex's home",
     )
-    options.add_codex(add)
+    codex_options.add_codex(add)
     add(
         "--image",
         metavar="FILE",
@@ -76,7 +78,7 @@ def arguments(parser: ArgumentParser) -> None:
     )
 
 
-def main(found: Namespace, house: House) -> int:
+def main(found: Namespace, house: Context) -> int:
     """Start a session; only its id goes to standard output."""
     beginning = _beginning(found, house)
     if found.repo is not None:
@@ -88,52 +90,52 @@ def main(found: Namespace, house: House) -> int:
         raise UsageError(message)
     spec = start.prepare(beginning, house.settings)
     with ExitStack() as until_named:
-        with process.held_back(STOP_SIGNALS):
+        with blocked(STOP_SIGNALS):
             started = start.begin(spec, beginning, house.ledger, house.settings)
             told = until_named.enter_context(_ended_when_told(started, house))
         try:
-            session = start.named(started, house.ledger, house.settings, render.note)
+            session = start.named(started, house.ledger, house.settings, note)
         except start.NotStartedError as error:
             if not told:
                 raise
-            render.note(str(error))
+            note(str(error))
             return EXIT_SIGNAL_BASE + told[0]
     if told:
         # It has got its name while it was being ended.
-        render.note(f"task {session} is being ended")
+        note(f"task {session} is being ended")
         return EXIT_SIGNAL_BASE + told[0]
     _tell(session, house)
     return 0
 
 
-def _tell(session: SessionId, house: House) -> None:
+def _tell(session: SessionId, house: Context) -> None:
     """Say what the task is called; where nobody can read it, to people at least."""
     try:
         house.output.lines([session])
     except (ReaderGoneError, RunnerFault, KeyboardInterrupt):
-        render.note(f"task {session} was started")
+        note(f"task {session} was started")
         raise
 
 
 def _ended_when_told(
-    started: Started, house: House
+    started: Started, house: Context
 ) -> AbstractContextManager[Sequence[int]]:
     """Let a caller who goes away take with him what he does not know the name of."""
 
     def end(number: int) -> None:
-        render.note(
+        note(
             f"{signal.Signals(number).name}: ending run {started.run_id}",
             is_interrupting=number == signal.SIGINT,
         )
         start.give_up(started, number, house.ledger, house.settings)
 
-    return process.noted(STOP_SIGNALS, end)
+    return recorded(STOP_SIGNALS, end)
 
 
-def _beginning(found: Namespace, house: House) -> start.Beginning:
-    text = prompt.from_argument(found.prompt)
+def _beginning(found: Namespace, house: Context) -> start.Beginning:
+    text = from_argument(found.prompt)
     limits = {
-        "timeout": options.seconds(
+        "timeout": codex_options.seconds(
             found.timeout, "--timeout", house.settings.timeout_seconds
         ),
         "stall": config.seconds(found.stall_timeout, "--stall-timeout"),
@@ -144,7 +146,7 @@ def _beginning(found: Namespace, house: House) -> start.Beginning:
         title=_title(found.title),
         working_dir=found.working_dir,
         config_file=found.config_file,
-        codex=options.codex(found),
+        codex=codex_options.codex(found),
         images=tuple(found.image),
         output_schema=found.output_schema,
         **limits,

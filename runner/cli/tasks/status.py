@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 
-from runner.cli import options, shown
-from runner.errors import RunnerError, TooLateError, UsageError
+from runner.cli import codex_options, format
+from runner.errors import RunnerError, UsageError, WaitTimeoutError
 from runner.model import TaskState
 from runner.service import status
-from runner.service.tasks import look, newest, take_stock
+from runner.service.sessions import look, newest, take_stock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from runner.cli.house import House
-    from runner.store.sessions import Row
+    from runner.cli.context import Context
+    from runner.ledger.sessions import Row
 
 SUMMARY = "Tell how tasks are: state, last prompt and result, usage and cost."
 EXAMPLES = """\
@@ -30,7 +30,7 @@ def arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--json", action="store_true", help="as JSON: a list, also for one task")
     add("--one", action="store_true", help="with --json: the object of one task")
-    shown.add_time_format(parser)
+    format.add_time_format(parser)
     add("-a", "--all", action="store_true", help="all tasks, archived ones too")
     add("-A", "--all-running", action="store_true", help="all that are running")
     add("--wait", action="store_true", help="wait until all of them are at rest")
@@ -43,11 +43,11 @@ def arguments(parser: ArgumentParser) -> None:
     add("task", metavar="TASK", nargs="*", help="the tasks")
 
 
-def main(found: Namespace, house: House) -> int:
+def main(found: Namespace, house: Context) -> int:
     """Tell how tasks are, after waiting for them if that is asked for."""
     _check(found)
     # Also when there is nobody to wait for, as there may be next time.
-    patience = options.seconds(found.timeout, "--timeout", default=None)
+    patience = codex_options.seconds(found.timeout, "--timeout", default=None)
     rows, awaited = _selected(found, house)
     marks = status.mark([row.session_id for row in rows], house.ledger)
     awaited_from = {each: marks[each] for each in awaited if each in marks}
@@ -57,7 +57,7 @@ def main(found: Namespace, house: House) -> int:
         value = reports[0] if found.one and reports else reports
         house.output.lines([json.dumps(value, indent=2)])
     elif reports:
-        house.output.lines(shown.blocks(reports, found.time_format))
+        house.output.lines(format.blocks(reports, found.time_format))
     elif not rows:
         house.note("there are no such tasks")
     if late is not None:
@@ -67,11 +67,11 @@ def main(found: Namespace, house: House) -> int:
     return 0 if all(ends.values()) else 1
 
 
-def _report(row: Row, house: House) -> dict[str, object] | None:
+def _report(row: Row, house: Context) -> dict[str, object] | None:
     """Tell how a task is; what is wrong with one concerns that one."""
     try:
         task = look(row, house.ledger, house.settings)
-        house.notes(shown.damage(task.files, task.id, task.state))
+        house.notes(format.damage(task.files, task.id, task.state))
         return status.report(task, house.ledger, house.settings)
     except (RunnerError, OSError) as error:
         house.note(f"{row.session_id}: {error}")
@@ -97,7 +97,7 @@ def _check(found: Namespace) -> None:
         raise UsageError(message)
 
 
-def _selected(found: Namespace, house: House) -> tuple[list[Row], list[str]]:
+def _selected(found: Namespace, house: Context) -> tuple[list[Row], list[str]]:
     """Return the tasks that are to be told of, and the ids of those to wait for.
 
     Of all tasks those that rest are not waited for: what they did long ago does not
@@ -117,8 +117,8 @@ def _selected(found: Namespace, house: House) -> tuple[list[Row], list[str]]:
 
 
 def _wait(
-    found: Namespace, marks: dict[str, str], patience: float | None, house: House
-) -> tuple[dict[str, bool], TooLateError | None]:
+    found: Namespace, marks: dict[str, str], patience: float | None, house: Context
+) -> tuple[dict[str, bool], WaitTimeoutError | None]:
     """Wait if that is asked for; tell of the tasks at rest which have succeeded."""
     if not (found.wait or found.wait_any) or not marks:
         return {}, None
@@ -130,7 +130,7 @@ def _wait(
             for_any=found.wait_any,
             timeout=patience,
         )
-    except TooLateError as error:
+    except WaitTimeoutError as error:
         # How they are by now is told all the same.
         return {}, error
     return ends, None

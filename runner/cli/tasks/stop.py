@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.cli import shown
+from runner.cli import format
 from runner.errors import RunnerError, UsageError
 from runner.service import stop
 
@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from runner.cli.house import House
+    from runner.cli.context import Context
 
 SUMMARY = "Stop tasks, with everything that they have started, other tasks too."
 EXAMPLES = """\
@@ -25,7 +25,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("task", metavar="TASK", nargs="*", help="the tasks")
 
 
-def main(found: Namespace, house: House) -> int:
+def main(found: Namespace, house: Context) -> int:
     """Stop tasks; what became of each is told when all have been dealt with."""
     if found.all and found.task:
         message = "tasks by name and -a: one of them at a time"
@@ -44,13 +44,13 @@ def main(found: Namespace, house: House) -> int:
     return max((code for _, code in told), default=0)
 
 
-def _stop(session_id: str, house: House) -> tuple[str | None, int]:
+def _stop(session_id: str, house: Context) -> tuple[str | None, int]:
     try:
         stopped = stop.stop_session(session_id, house.ledger, house.settings)
     except RunnerError as error:
         house.note(f"{session_id}: {error}")
         return None, error.exit_code
     what = "stopped." if stopped.runs else "is not running; nothing to stop."
-    skipped = f" {shown.count(stopped.skipped, 'waiting prompt')} skipped."
+    skipped = f" {format.count(stopped.skipped, 'waiting prompt')} skipped."
     line = f"Task {stopped.session_id} {what}{skipped if stopped.skipped else ''}"
     return line, 0

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from runner.cli.house import House
+    from runner.cli.context import Context
 
 SUMMARY = "Bring a task back from the archive."
 EXAMPLES = """\
@@ -21,7 +21,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("task", metavar="TASK", help="the task")
 
 
-def main(found: Namespace, house: House) -> int:
+def main(found: Namespace, house: Context) -> int:
     """Bring a task back."""
     row = house.row(found.task)
     moved = archive.unarchive(row, house.ledger, house.settings)

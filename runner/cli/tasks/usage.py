@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 
-from parsers.value import as_dict
+from parsers.struct import as_dict
 from runner import clock
-from runner.cli import render
+from runner.cli.output import is_terminal
 from runner.service import usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from runner.cli.house import House
+    from runner.cli.context import Context
     from runner.service.usage import Line, Report
 
 SUMMARY = "Tell what all runs have used and cost, each counted once."
@@ -41,7 +41,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("--json", action="store_true", help="as JSON: one object")
 
 
-def main(found: Namespace, house: House) -> int:
+def main(found: Namespace, house: Context) -> int:
     """Show usage and cost; what is not known is told apart from nothing."""
     since = None if found.since is None else usage.instant(found.since, clock.now())
     report = usage.gather(house.ledger, house.settings, found.by, since)
@@ -58,10 +58,10 @@ def main(found: Namespace, house: House) -> int:
     return 0
 
 
-def _show(report: Report, house: House) -> None:
-    from runner.cli import usage_table  # noqa: PLC0415 - not for --json
+def _show(report: Report, house: Context) -> None:
+    from runner.cli.tasks import usage_table  # noqa: PLC0415 - not for --json
 
-    if render.is_terminal():
+    if is_terminal():
         house.output.text(usage_table.drawn(report))
     else:
         house.output.lines(usage_table.plain(report))

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 
-from parsers.value import as_dict
-from runner.cli import render
-from runner.cli.shown import count
+from parsers.struct import as_dict
+from runner.cli.format import count
+from runner.cli.output import visible
 from runner.service.verify import verify
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from runner.cli.house import House
+    from runner.cli.context import Context
     from runner.service.verify import Report
     from runner.service.verify_findings import Difference
 
@@ -31,7 +31,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("--json", action="store_true", help="write one JSON object")
 
 
-def main(found: Namespace, house: House) -> int:
+def main(found: Namespace, house: Context) -> int:
     """Name what differs, one line each; 0 when all agrees by now."""
     report = verify(house.settings, is_repairing=found.repair)
     if found.json:
@@ -53,7 +53,7 @@ def _line(difference: Difference) -> str:
         text += " (mended)"
     elif difference.is_repairable:
         text += " (verify --repair mends it)"
-    return render.visible(" ".join(text.splitlines()))
+    return visible(" ".join(text.splitlines()))
 
 
 def _counts(report: Report) -> str:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parsers import ansi
+from parsers.text import strip, visible
 
 
 @pytest.mark.parametrize(
@@ -19,16 +19,16 @@ from parsers import ansi
     ],
 )
 def test_every_kind_of_control_sequence_is_stripped(sequence: str) -> None:
-    assert ansi.strip(f"a{sequence}b{sequence}") == "ab"
+    assert strip(f"a{sequence}b{sequence}") == "ab"
 
 
 def test_an_unfinished_sequence_stays() -> None:
-    assert ansi.strip("a\x1b[") == "a\x1b["
+    assert strip("a\x1b[") == "a\x1b["
 
 
 @given(st.text())
 def test_visible_text_holds_no_control_character_but_tab_and_newline(text: str) -> None:
-    shown = ansi.visible(text)
+    shown = visible(text)
 
     assert not [
         char
@@ -38,13 +38,11 @@ def test_visible_text_holds_no_control_character_but_tab_and_newline(text: str) 
 
 
 def test_control_characters_are_shown_by_their_number() -> None:
-    assert ansi.visible("a\x1b[2J\x9b\0\tb\r\nc\rd") == (
-        "a\\x1b[2J\\x9b\\x00\tb\nc\\x0dd"
-    )
+    assert visible("a\x1b[2J\x9b\0\tb\r\nc\rd") == ("a\\x1b[2J\\x9b\\x00\tb\nc\\x0dd")
 
 
 def test_characters_that_turn_a_text_around_are_shown_by_their_number() -> None:
-    assert ansi.visible("a\u202e\u202a\u2066\u2069\u200e\u200f\u061cb") == (
+    assert visible("a\u202e\u202a\u2066\u2069\u200e\u200f\u061cb") == (
         r"a\u202e\u202a\u2066\u2069\u200e\u200f\u061cb"
     )
-    assert ansi.visible("شكرا, 文字, é, \u200d") == "شكرا, 文字, é, \u200d"
+    assert visible("شكرا, 文字, é, \u200d") == "شكرا, 文字, é, \u200d"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from parsers.calls import CallCounter
+from parsers.rollouts.model_calls import CallCounter
 
 USAGE = {"input_tokens": 3, "output_tokens": 2}
 

@@ -6,17 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parsers import digest as digests
-from parsers.digest import Digest
-from parsers.turns import TurnCompleted, TurnFailed
-from parsers.usage import Usage
+from parsers.accounting.tokens import Usage
+from parsers.exec_events.events import TurnCompleted, TurnFailed
+from parsers.exec_events.summary import FILES_LISTED, LISTED, EventSummary
 
 THREAD = "01a1f87a-1edb-7772-a295-bcdec2d6d2fd"
 OTHER = "01a1f87a-239f-7410-b8ac-465d382ada35"
 
 
-def digest_of(data: bytes) -> Digest:
-    digest = Digest()
+def digest_of(data: bytes) -> EventSummary:
+    digest = EventSummary()
     digest.read(BytesIO(data))
     return digest
 
@@ -233,15 +232,15 @@ def test_an_error_without_an_end_is_the_failure() -> None:
 def test_lists_are_bounded_whatever_comes() -> None:
     names = [{"type": f"event-{number}"} for number in range(1_000)]
     errors = [{"type": "error", "message": str(number)} for number in range(1_000)]
-    changes = [{"path": str(n), "kind": "add"} for n in range(digests.FILES_LISTED + 2)]
+    changes = [{"path": str(n), "kind": "add"} for n in range(FILES_LISTED + 2)]
     digest = digest_of(
         lines(*names, *errors, item("file_change", changes=changes, status="completed"))
     )
 
     assert len(digest.warnings) <= 102
     assert sum(digest.warnings.values()) == 1_002
-    assert len(digest.errors) == digests.LISTED
-    assert len(digest.files_changed) == digests.FILES_LISTED
+    assert len(digest.errors) == LISTED
+    assert len(digest.files_changed) == FILES_LISTED
 
 
 FORGED = [
@@ -319,7 +318,7 @@ def test_skimming_finds_what_decoding_finds(
     events: list[dict[str, object]],
     ensure_ascii: bool,  # noqa: FBT001  # Hypothesis' own
 ) -> None:
-    skimmed, decoded = Digest(), Digest()
+    skimmed, decoded = EventSummary(), EventSummary()
     for event in events:
         skimmed.feed(
             json.dumps(event, separators=(",", ":"), ensure_ascii=ensure_ascii).encode(
@@ -343,7 +342,7 @@ def test_an_answer_that_only_looks_whole_is_none() -> None:
 
 @given(st.lists(st.binary()))
 def test_arbitrary_bytes_never_raise(chunks: list[bytes]) -> None:
-    digest = Digest()
+    digest = EventSummary()
     for chunk in chunks:
         digest.feed(chunk)
         digest.feed(b'{"type":"item.completed","item":{"id":"' + chunk)

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parsers import events, items
-from parsers.events import decode
-from parsers.usage import Usage
+from parsers.accounting.tokens import Usage
+from parsers.exec_events import events, items
+from parsers.exec_events.events import decode
 
 THREAD = "01a1f87a-1edb-7772-a295-bcdec2d6d2fd"
 

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parsers import figures
-from parsers.usage import Usage
+from parsers.accounting.tokens import Usage
+from parsers.text_logs import figures
 
 
 @pytest.mark.parametrize(

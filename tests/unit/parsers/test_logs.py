@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parsers.accounting.tokens import Usage
+from parsers.any_log import read_log
+from parsers.exec_events.transcript import render, render_stderr
 from parsers.facts import Facts
-from parsers.logs import read_log
-from parsers.transcript import render, render_stderr
-from parsers.usage import Usage
 
 SESSION = "01a1f88b-6d38-7a70-b978-afb3c8879020"
 OTHER = "11111111-2222-3333-4444-555555555555"

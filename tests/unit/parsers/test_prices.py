@@ -12,9 +12,9 @@ from genai_prices.data_snapshot import get_snapshot
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parsers import prices
-from parsers.prices import Price, PriceUnknownError, Rates
-from parsers.usage import Usage
+from parsers.accounting import prices
+from parsers.accounting.prices import Price, PriceUnknownError, Rates
+from parsers.accounting.tokens import Usage
 
 DAYS = [
     datetime(2026, 1, 1, tzinfo=UTC),

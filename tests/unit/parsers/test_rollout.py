@@ -9,9 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parsers import rollout
-from parsers.rollout import Call, RateLimit, Rollout
-from parsers.usage import Usage, sum_usage
+from parsers.accounting.tokens import Usage, sum_usage
+from parsers.rollouts.read import (
+    Call,
+    RateLimit,
+    Rollout,
+    read_header_line,
+    read_rollout,
+)
 
 DATA = Path(__file__).with_name("data")
 PARENT = "01a1f87a-1edb-7772-a295-bcdec2d6d2fd"
@@ -25,7 +30,7 @@ CALL = Usage(
 
 
 def read(data: bytes) -> Rollout:
-    return rollout.read(BytesIO(data))
+    return read_rollout(BytesIO(data))
 
 
 def inputs(found: Rollout) -> list[int]:
@@ -256,19 +261,19 @@ def test_a_window_by_offset_begins_exactly_there(
 ) -> None:
     data = recorded("rollout-0.169-new+2resumes.jsonl")
     offset, _, _ = second_turn(data)
-    found = rollout.read(BytesIO(data), from_offset=offset)
+    found = read_rollout(BytesIO(data), from_offset=offset)
 
     assert [turn.state for turn in found.turns] == ["completed"] * 2
     assert len(found.calls) == 3
     assert found.usage == sum_usage([CALL] * 3)
     assert found.total == sum_usage([CALL] * 5)
-    assert rollout.read(BytesIO(data), from_offset=len(data)).calls == ()
+    assert read_rollout(BytesIO(data), from_offset=len(data)).calls == ()
 
 
 def test_a_window_by_time_holds_one_run(recorded: Callable[[str], bytes]) -> None:
     data = recorded("rollout-0.169-new+2resumes.jsonl")
     _, since, until = second_turn(data)
-    found = rollout.read(BytesIO(data), since=since, until=until)
+    found = read_rollout(BytesIO(data), since=since, until=until)
 
     assert len(found.calls) == len(found.turns) == 1
     assert found.last_agent_message == "done: say hi"
@@ -280,7 +285,7 @@ def test_totals_before_the_window_are_its_baseline(
     data = recorded("rollout-0.80-new+2resumes.jsonl")
     said = data.index(b'"text":"say hi"')
     offset = data.rindex(b"\n", 0, said) + 1
-    found = rollout.read(BytesIO(data), from_offset=offset)
+    found = read_rollout(BytesIO(data), from_offset=offset)
 
     assert inputs(found) == [1080, 1081, 1082]
 
@@ -308,9 +313,9 @@ def test_times_are_compared_as_times(since: str) -> None:
     record = token_count(total=CALL, last=CALL)
     before = record.replace(b"10:00:00.500Z", b"09:59:59.999Z")
 
-    assert len(rollout.read(BytesIO(record), since=since).calls) == 1
-    assert rollout.read(BytesIO(record), until=since).calls == ()
-    assert rollout.read(BytesIO(before), since=since).calls == ()
+    assert len(read_rollout(BytesIO(record), since=since).calls) == 1
+    assert read_rollout(BytesIO(record), until=since).calls == ()
+    assert read_rollout(BytesIO(before), since=since).calls == ()
 
 
 def test_a_copy_without_turn_ids_is_what_was_written_in_one_go() -> None:
@@ -374,7 +379,7 @@ def test_a_header_is_read_from_the_beginning_of_its_line(
 ) -> None:
     first = recorded("rollout-0.169-subagent-forked.jsonl").split(b"\n")[0]
     text = first.replace(b'"text":"', b'"text":"' + b"x" * 30_000)
-    found = rollout.header(text[:length])
+    found = read_header_line(text[:length])
 
     assert found is not None
     assert found.thread_id == "01a1f87a-d311-7153-9209-122fc45b7b60"
@@ -383,10 +388,10 @@ def test_a_header_is_read_from_the_beginning_of_its_line(
 
 
 def test_what_is_no_header_is_none() -> None:
-    assert rollout.header(b"") is None
-    assert rollout.header(b"{}") is None
-    assert rollout.header(token_count(total=CALL, last=CALL)) is None
-    assert rollout.header(session_meta(id="no id")) is None
+    assert read_header_line(b"") is None
+    assert read_header_line(b"{}") is None
+    assert read_header_line(token_count(total=CALL, last=CALL)) is None
+    assert read_header_line(session_meta(id="no id")) is None
 
 
 def test_other_orders_of_fields_are_read_too(
@@ -417,8 +422,8 @@ def test_arbitrary_bytes_never_raise(
     chunks: list[bytes], from_offset: int, since: str, until: str
 ) -> None:
     data = b"\n".join(chunks)
-    rollout.read(BytesIO(data), from_offset=from_offset, since=since, until=until)
-    rollout.header(data)
+    read_rollout(BytesIO(data), from_offset=from_offset, since=since, until=until)
+    read_header_line(data)
 
 
 PAYLOADS = st.dictionaries(

@@ -2,12 +2,12 @@ from decimal import Decimal
 
 import pytest
 
+from parsers.accounting.prices import PriceUnknownError, Rates, from_table
+from parsers.accounting.run_cost import cost_of_run
+from parsers.accounting.run_usage import RunUsage, ThreadUsage
+from parsers.accounting.tokens import Usage, sum_usage
 from parsers.facts import Facts
-from parsers.prices import PriceUnknownError, Rates, from_table
-from parsers.rollout import Call
-from parsers.run_cost import cost_of_run
-from parsers.run_usage import RunUsage, ThreadUsage
-from parsers.usage import Usage, sum_usage
+from parsers.rollouts.read import Call
 
 TABLE = {
     "models": {

@@ -3,12 +3,11 @@ from io import BytesIO
 
 import pytest
 
-from parsers import rollout
+from parsers.accounting.run_usage import RunUsage, usage_of_run
+from parsers.accounting.tokens import Usage, sum_usage
+from parsers.any_log import read_log
 from parsers.facts import Facts
-from parsers.logs import read_log
-from parsers.rollout import Call, Rollout
-from parsers.run_usage import RunUsage, usage_of_run
-from parsers.usage import Usage, sum_usage
+from parsers.rollouts.read import Call, Rollout, read_rollout
 
 CALL = Usage(
     input_tokens=1200,
@@ -25,7 +24,7 @@ def facts(recorded: Recorded, name: str) -> Facts:
 
 
 def thread(recorded: Recorded, name: str) -> Rollout:
-    return rollout.read(BytesIO(recorded(name)))
+    return read_rollout(BytesIO(recorded(name)))
 
 
 def call(usage: Usage = CALL, model: str = "gpt-5.1-codex") -> Call:
@@ -58,7 +57,7 @@ def test_events_of_one_process_count_whole(recorded: Recorded) -> None:
 def test_the_rollout_is_the_referee(recorded: Recorded) -> None:
     file = recorded("rollout-0.169-new+2resumes.jsonl")
     end = file.index(b"\n", file.index(b'"task_complete"')) + 1
-    window = rollout.read(BytesIO(file), from_offset=end)
+    window = read_rollout(BytesIO(file), from_offset=end)
     said = facts(recorded, "events-0.169-resume2.jsonl")
     share = usage_of_run(window, (), said, None)
 

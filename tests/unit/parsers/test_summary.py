@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parsers.facts import Facts
-from parsers.summary import PREVIEW_LENGTH, build, one_line
+from parsers.run_summary import PREVIEW_LENGTH, build, one_line
 
 KEYS = [
     "run_id",

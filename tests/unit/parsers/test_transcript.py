@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parsers import transcript
-from parsers.transcript import render, render_stderr
+from parsers.exec_events import transcript
+from parsers.exec_events.transcript import render, render_stderr
 
 RUN = """\
 session id: 01a1f87a-1edb-7772-a295-bcdec2d6d2fd

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parsers.usage import PARTS, Usage, read_usage, sum_usage
+from parsers.accounting.tokens import PARTS, Usage, read_usage, sum_usage
 
 FIGURES = st.builds(Usage, **{part: st.integers(0, 10**12) for part in PARTS})
 JSON_VALUES = st.recursive(

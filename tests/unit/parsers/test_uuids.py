@@ -1,10 +1,10 @@
-from parsers import uuids
+from parsers.text import uuid
 
 
 def test_a_uuid_is_put_into_lower_case_and_nothing_else_is_one() -> None:
     name = "01A1F87A-1EDB-7772-A295-BCDEC2D6D2FD"
 
-    assert uuids.uuid(name) == name.lower()
-    assert uuids.uuid("../../etc") is None
-    assert uuids.uuid(f"{name}/..") is None
-    assert uuids.uuid(7) is None
+    assert uuid(name) == name.lower()
+    assert uuid("../../etc") is None
+    assert uuid(f"{name}/..") is None
+    assert uuid(7) is None

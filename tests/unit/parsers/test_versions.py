@@ -1,6 +1,6 @@
 import pytest
 
-from parsers.versions import release
+from parsers.text import release
 
 
 @pytest.mark.parametrize(

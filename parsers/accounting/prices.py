@@ -1,0 +1,290 @@
+"""What tokens cost: rates of a model on a day, and the cost of one model call.
+
+Rates come from the offline table of the `genai-prices` package or from a user's
+`prices.toml`, and are plain values that can be kept: importing the package takes longer
+than everything else that a summary does.
+
+`prices.toml` names US dollars per million tokens. `cached_input` and `cache_write` may
+be left out, then they cost what input costs. A tier is for requests with more than
+`above` input tokens, whose every token then has its price; what it leaves out stays:
+
+    [models."gpt-5.3-codex-spark"]
+    input = 1.75
+    cached_input = 0.175
+    output = 14
+
+    [[models."gpt-5.3-codex-spark".tiers]]
+    above = 272_000
+    input = 3.5
+    output = 21
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+
+from parsers import loose_json
+from parsers.struct import Struct, replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from typing import Final
+
+    from parsers.accounting.tokens import Usage
+
+_MILLION: Final = Decimal(1_000_000)
+_PARTS: Final = ("input", "cached_input", "cache_write", "output")
+_GENAI_NAMES: Final = {
+    "input": "input_mtok",
+    "cached_input": "cache_read_mtok",
+    "cache_write": "cache_write_mtok",
+    "output": "output_mtok",
+}
+_HIGHEST: Final = Decimal(1_000_000_000)
+
+
+class PriceUnknownError(LookupError):
+    """A model has no price; the message says why."""
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__(f"no price for the model {model!r}: {reason}")
+        self.model = model
+        self.reason = reason
+
+
+class Price(Struct):
+    """US dollars per million tokens; tiers are (input tokens of the request, price).
+
+    The highest tier whose start the request exceeds gives the price of all its tokens.
+    """
+
+    base: Decimal
+    tiers: tuple[tuple[int, Decimal], ...] = ()
+
+    def of_request(self, input_tokens: int) -> Decimal:
+        exceeded = [price for start, price in self.tiers if input_tokens > start]
+        return exceeded[-1] if exceeded else self.base
+
+
+class PriceSource(Struct):
+    """Where rates come from; `date` is the day whose price it is (ISO 8601)."""
+
+    name: str
+    version: str | None
+    date: str | None
+
+    def to_json(self) -> dict[str, object]:
+        return {"name": self.name, "version": self.version, "date": self.date}
+
+
+class Rates(Struct):
+    """The prices of one model on one day."""
+
+    model: str
+    input: Price
+    cached_input: Price | None
+    cache_write: Price | None
+    output: Price
+    source: PriceSource
+
+    @property
+    def has_tiers(self) -> bool:
+        """Whether a sum of requests cannot be priced as if it were one."""
+        prices = (self.input, self.cached_input, self.cache_write, self.output)
+        return any(price is not None and price.tiers for price in prices)
+
+    def without_tiers(self) -> Rates:
+        """Make rates whose every request has the base price."""
+        return replace(
+            self,
+            input=Price(base=self.input.base),
+            cached_input=self.cached_input and Price(base=self.cached_input.base),
+            cache_write=self.cache_write and Price(base=self.cache_write.base),
+            output=Price(base=self.output.base),
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """Make an object that `rates_from_json` reads back without any loss."""
+        parts = {part: _price_to_json(getattr(self, part)) for part in _PARTS}
+        return {"model": self.model, **parts, "source": self.source.to_json()}
+
+
+class CostParts(Struct):
+    """US dollars by kind of token; `input` is what was neither cached nor written."""
+
+    input: Decimal = Decimal(0)
+    cached_input: Decimal = Decimal(0)
+    cache_write: Decimal = Decimal(0)
+    output: Decimal = Decimal(0)
+
+    @property
+    def total(self) -> Decimal:
+        return self.input + self.cached_input + self.cache_write + self.output
+
+    def __add__(self, other: CostParts) -> CostParts:
+        return CostParts(
+            **{part: getattr(self, part) + getattr(other, part) for part in _PARTS}
+        )
+
+
+def cost(usage: Usage, rates: Rates) -> CostParts:
+    """Price one request; cached and written tokens beyond the input are not billed."""
+    request = max(usage.input_tokens, 0)
+    cached = min(max(usage.cached_input_tokens, 0), request)
+    written = min(max(usage.cache_write_input_tokens, 0), request - cached)
+
+    def charge(tokens: int, price: Price | None) -> Decimal:
+        return (price or rates.input).of_request(request) * tokens / _MILLION
+
+    return CostParts(
+        input=charge(request - cached - written, rates.input),
+        cached_input=charge(cached, rates.cached_input),
+        cache_write=charge(written, rates.cache_write),
+        output=charge(max(usage.output_tokens, 0), rates.output),
+    )
+
+
+def look_up(model: str, at: datetime) -> Rates:
+    """Find an OpenAI model's rates on a day in the table of `genai-prices`, offline.
+
+    Raises:
+        PriceUnknownError: the table has no price for the model.
+    """
+    import genai_prices  # noqa: PLC0415  # 140 ms and 40 MB, for those who need them
+    from genai_prices import data_snapshot, types  # noqa: PLC0415  # as above
+
+    source = PriceSource(
+        name="genai-prices",
+        version=genai_prices.__version__,
+        date=at.date().isoformat(),
+    )
+    try:
+        _, found = data_snapshot.get_snapshot().find_provider_model(
+            model, None, "openai", None
+        )
+    except LookupError as error:
+        reason = f"genai-prices {source.version} does not know it"
+        raise PriceUnknownError(model, reason) from error
+    table = found.get_prices(at)
+
+    def price(part: str) -> Price | None:
+        value = getattr(table, _GENAI_NAMES[part])
+        if isinstance(value, types.TieredPrices):
+            tiers = tuple((tier.start, tier.price) for tier in value.tiers)
+            return Price(base=value.base, tiers=tiers)
+        return Price(base=value) if isinstance(value, Decimal) else None
+
+    return _rates(model, {part: price(part) for part in _PARTS}, source)
+
+
+def from_table(table: object, model: str, *, date: str | None = None) -> Rates:
+    """Find a model's rates in a user's `prices.toml`, as `tomllib` has read it.
+
+    Raises:
+        PriceUnknownError: the table does not name the model, or names no usable price.
+    """
+    models = loose_json.mapping(loose_json.mapping(table).get("models"))
+    if model not in models:
+        reason = "prices.toml does not name it"
+        raise PriceUnknownError(model, reason)
+    entry = loose_json.mapping(models[model])
+    tiers = [
+        loose_json.mapping(tier) for tier in loose_json.sequence(entry.get("tiers"))
+    ]
+    source = PriceSource(name="prices.toml", version=None, date=date)
+    prices = {part: _price_of_table(model, entry, tiers, part) for part in _PARTS}
+    return _rates(model, prices, source)
+
+
+def rates_from_json(value: object) -> Rates:
+    """Read rates that `Rates.to_json` made.
+
+    Raises:
+        PriceUnknownError: the value is no such object.
+    """
+    fields = loose_json.mapping(value)
+    model = loose_json.text(fields.get("model")) or ""
+    source = loose_json.mapping(fields.get("source"))
+    return _rates(
+        model,
+        {part: _price_from_json(model, fields.get(part)) for part in _PARTS},
+        PriceSource(
+            name=loose_json.text(source.get("name")) or "",
+            version=loose_json.text(source.get("version")),
+            date=loose_json.text(source.get("date")),
+        ),
+    )
+
+
+def _rates(
+    model: str, prices: Mapping[str, Price | None], source: PriceSource
+) -> Rates:
+    of_input, of_output = prices["input"], prices["output"]
+    if of_input is None or of_output is None:
+        reason = f"{source.name or 'the record'} names no input or no output price"
+        raise PriceUnknownError(model, reason)
+    return Rates(
+        model=model,
+        input=of_input,
+        cached_input=prices["cached_input"],
+        cache_write=prices["cache_write"],
+        output=of_output,
+        source=source,
+    )
+
+
+def _price_of_table(
+    model: str,
+    entry: Mapping[str, object],
+    tiers: list[Mapping[str, object]],
+    part: str,
+) -> Price | None:
+    if part not in entry:
+        return None
+    steps = (
+        (_start(model, tier.get("above")), _decimal(model, tier[part]))
+        for tier in tiers
+        if part in tier
+    )
+    return Price(base=_decimal(model, entry[part]), tiers=tuple(sorted(steps)))
+
+
+def _price_to_json(price: Price | None) -> object:
+    if price is None:
+        return None
+    tiers = [{"above": start, "price": str(step)} for start, step in price.tiers]
+    return {"base": str(price.base), "tiers": tiers}
+
+
+def _price_from_json(model: str, value: object) -> Price | None:
+    if value is None:
+        return None
+    fields = loose_json.mapping(value)
+    tiers = map(loose_json.mapping, loose_json.sequence(fields.get("tiers")))
+    steps = (
+        (_start(model, tier.get("above")), _decimal(model, tier.get("price")))
+        for tier in tiers
+    )
+    base = _decimal(model, fields.get("base"))
+    return Price(base=base, tiers=tuple(sorted(steps)))
+
+
+def _start(model: str, value: object) -> int:
+    start = loose_json.integer(value)
+    if start is None or start < 0:
+        reason = f"a tier begins above {value!r}, which is no number of tokens"
+        raise PriceUnknownError(model, reason)
+    return start
+
+
+def _decimal(model: str, value: object) -> Decimal:
+    try:
+        price = Decimal(str(value))
+    except InvalidOperation:
+        price = Decimal(-1)
+    if not (price.is_finite() and 0 <= price <= _HIGHEST):
+        reason = f"{value!r} is no price in US dollars"
+        raise PriceUnknownError(model, reason)
+    return price

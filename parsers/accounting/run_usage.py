@@ -1,0 +1,160 @@
+"""A run's own share of what its thread has used."""
+
+from __future__ import annotations
+
+from parsers.accounting.tokens import PARTS, Usage
+from parsers.struct import Struct, replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Final, Literal
+
+    from parsers.facts import Facts
+    from parsers.rollouts.thread import Call, Rollout
+
+    Source = Literal["rollout", "events", "log"]
+
+
+_SOURCES: Final[dict[str, Source]] = {
+    "events": "events",
+    "log": "log",
+    "rollout": "rollout",
+}
+_RESTARTED: Final = (
+    "the thread's figure is smaller than before the run:"
+    " Codex starts it anew when the context window overflows"
+)
+
+
+class ThreadUsage(Struct):
+    """What one sub-agent's thread used during the run, and its calls."""
+
+    thread_id: str
+    usage: Usage
+    calls: tuple[Call, ...]
+
+
+class RunUsage(Struct):
+    """The tokens of one run; what is not known is None, and `reason` says why.
+
+    `total_tokens` alone is known from logs that name no parts. `calls` are those of the
+    run's own thread, where a rollout tells them; sub-agents' figures stand apart.
+    """
+
+    usage: Usage | None = None
+    total_tokens: int | None = None
+    source: Source | None = None
+    reason: str | None = None
+    calls: tuple[Call, ...] = ()
+    subagents: tuple[ThreadUsage, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """Make the `token_usage` block of a summary."""
+        block: dict[str, object] = dict.fromkeys(PARTS)
+        if self.usage is not None:
+            block |= self.usage.to_json()
+        else:
+            block["total_tokens"] = self.total_tokens
+        block["source"] = self.source
+        if self.reason is not None:
+            block["reason"] = self.reason
+        if self.subagents:
+            block["subagents"] = [
+                {"thread_id": agent.thread_id, **agent.usage.to_json()}
+                for agent in self.subagents
+            ]
+        by_model = self._by_model()
+        if len(by_model) > 1:
+            block["by_model"] = {m: usage.to_json() for m, usage in by_model.items()}
+        return block
+
+    def _by_model(self) -> dict[str, Usage]:
+        """Add up the calls of each model, sub-agents' among them."""
+        calls = [*self.calls, *(call for each in self.subagents for call in each.calls)]
+        found: dict[str, Usage] = {}
+        for call in calls:
+            name = call.model or "unknown"
+            found[name] = found.get(name, Usage()) + call.usage
+        return found
+
+
+def usage_of_run(
+    rollout: Rollout | None,
+    subagent_rollouts: Iterable[Rollout],
+    facts: Facts | None,
+    previous: Usage | None,
+    *,
+    is_cumulative: bool = True,
+) -> RunUsage:
+    """Tell what a run has used: its thread's rollout knows best.
+
+    Args:
+        rollout: the thread's file, read with the window of the run.
+        subagent_rollouts: those of the threads that the run's agents had, likewise.
+        facts: what the run's own output says.
+        previous: the thread's usage before the run; nothing for a new thread, None
+            where it is not known.
+        is_cumulative: whether Codex says the thread's figure (0.80 and later) or that
+            of its process.
+    """
+    own = _usage_of_rollout(rollout, facts)
+    if own is None:
+        own = _usage_of_facts(facts, previous, is_cumulative=is_cumulative)
+    return replace(own, subagents=_subagents(rollout, facts, subagent_rollouts))
+
+
+def _usage_of_rollout(rollout: Rollout | None, facts: Facts | None) -> RunUsage | None:
+    if rollout is None:
+        return None
+    has_answered = facts is not None and facts.ended == "completed"
+    if has_answered and not rollout.calls:
+        # A window that misses the run, or a file that was not written to its end.
+        return None
+    return RunUsage(usage=rollout.usage, source="rollout", calls=rollout.calls)
+
+
+def _usage_of_facts(
+    facts: Facts | None, previous: Usage | None, *, is_cumulative: bool
+) -> RunUsage:
+    if facts is None or (facts.usage is None and facts.total_tokens is None):
+        return RunUsage(reason="neither the run's output nor a rollout file tells it")
+    before = previous if is_cumulative else Usage()
+    if before is None:
+        return RunUsage(
+            reason="only the thread's figure is known, not what it was before the run"
+        )
+    if facts.usage is None:
+        return _total_of_log(facts, before)
+    own = facts.usage - before
+    if own.is_negative:
+        return RunUsage(reason=_RESTARTED)
+    return RunUsage(usage=own, source=_SOURCES.get(facts.kind))
+
+
+def _total_of_log(facts: Facts, before: Usage) -> RunUsage:
+    """Take the share of a `tokens used` figure, which leaves cached input out."""
+    used_before = before.total_tokens - before.cached_input_tokens
+    total = (facts.total_tokens or 0) - used_before
+    if total < 0:
+        return RunUsage(reason=_RESTARTED)
+    return RunUsage(
+        total_tokens=total,
+        source="log",
+        reason="the log tells only a total, without cached input",
+    )
+
+
+def _subagents(
+    rollout: Rollout | None, facts: Facts | None, rollouts: Iterable[Rollout]
+) -> tuple[ThreadUsage, ...]:
+    seen = {rollout.thread_id if rollout else None, facts.session_id if facts else None}
+    found: list[ThreadUsage] = []
+    for agent in rollouts:
+        if agent.thread_id is None or agent.thread_id in seen or not agent.calls:
+            continue
+        seen.add(agent.thread_id)
+        found.append(
+            ThreadUsage(thread_id=agent.thread_id, usage=agent.usage, calls=agent.calls)
+        )
+    return tuple(found)

@@ -1,0 +1,77 @@
+"""Token figures: one value, added and subtracted part by part."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import add
+
+from parsers import loose_json
+from parsers.struct import Struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Usage(Struct):
+    """Tokens of one model call, of a run or of a thread.
+
+    Cached and cache-write tokens are parts of the input, reasoning tokens a part of the
+    output. A difference of two figures may have negative parts.
+    """
+
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_input_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_output_tokens: int = 0
+    total_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            **{part: getattr(self, part) + getattr(other, part) for part in PARTS}
+        )
+
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            **{part: getattr(self, part) - getattr(other, part) for part in PARTS}
+        )
+
+    @property
+    def is_negative(self) -> bool:
+        """Whether any part is below zero: no usage, a difference across a restart."""
+        return any(getattr(self, part) < 0 for part in PARTS)
+
+    def to_json(self) -> dict[str, int]:
+        return {part: getattr(self, part) for part in PARTS}
+
+
+PARTS = Usage.field_names()
+# What is summed up over runs: a cache write is told with a run alone.
+SUMMED = tuple(part for part in PARTS if part != "cache_write_input_tokens")
+
+
+def sum_usage(figures: Iterable[Usage]) -> Usage:
+    """Add figures up; none at all are nothing."""
+    return reduce(add, figures, Usage())
+
+
+def read_usage(value: object) -> Usage | None:
+    """Read a usage object of Codex (every version's) or one that `to_json` made.
+
+    Parts that are missing or nonsense count 0; a missing total is input + output. None
+    when the value is no object, or names neither a part nor a total.
+    """
+    fields = loose_json.mapping(value)
+    figures = {
+        part: max(figure, 0)
+        for part in PARTS
+        if (figure := loose_json.integer(fields.get(part))) is not None
+    }
+    if not figures:
+        return None
+    if "total_tokens" not in figures:
+        figures["total_tokens"] = figures.get("input_tokens", 0) + figures.get(
+            "output_tokens", 0
+        )
+    return Usage(**figures)

@@ -1,0 +1,69 @@
+"""Read any file that a run leaves behind, once it has told what it is."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+from parsers import loose_json
+from parsers.exec_events.summary import EventSummary
+from parsers.facts import Facts, facts_of_rollout, facts_of_summary
+from parsers.rollouts.read import read_rollout
+from parsers.text_logs.read import read_text_log
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import BinaryIO, Final
+
+    from parsers.facts import Kind
+
+_LINES_LOOKED_AT: Final = 50
+_BLANK: Final = b" \t\r\n\0"
+_TEXT_BEGINNINGS: Final = (b"codex_run_id=", b"OpenAI Codex v", b"session id: ")
+_EVENT_BEGINNINGS: Final = ("thread.", "turn.", "item.", "error")
+
+
+def read_log(stream: BinaryIO) -> Facts:
+    """Find out what kind of file it is and read it to its end.
+
+    Never raises on its contents; the memory is that of its longest line.
+    """
+    head: list[bytes] = []
+    kind: Kind | None = None
+    for line in stream:
+        head.append(line)
+        kind = _kind(line)
+        if kind is not None or len(head) == _LINES_LOOKED_AT:
+            break
+    if kind is None and any(line.strip(_BLANK) for line in head):
+        kind = "log"
+    return _read(kind or "empty", chain(head, stream))
+
+
+def _read(kind: Kind, lines: Iterable[bytes]) -> Facts:
+    match kind:
+        case "empty":
+            return Facts(kind="empty")
+        case "events":
+            digest = EventSummary()
+            digest.read(lines)
+            return facts_of_summary(digest)
+        case "rollout":
+            return facts_of_rollout(read_rollout(lines))
+        case "log":
+            return read_text_log(lines)
+
+
+def _kind(line: bytes) -> Kind | None:
+    if line.startswith(_TEXT_BEGINNINGS):
+        return "log"
+    try:
+        fields = loose_json.load_object(line)
+    except loose_json.NotAnObjectError:
+        return None
+    name = fields.get("type")
+    if not isinstance(name, str):
+        return None
+    if "payload" in fields and "timestamp" in fields:
+        return "rollout"
+    return "events" if name.startswith(_EVENT_BEGINNINGS) else None

@@ -1,0 +1,253 @@
+"""Event lines as text for people: pure, so a log can be rebuilt from its events.
+
+Headings stand at the first column, everything that a model or a tool said is indented
+below them: nobody can forge a heading, and `parsers.textlog` can tell who said what.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from parsers.exec_events import events, items
+from parsers.text import painted, strip, visible
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Final
+
+    from parsers.accounting.tokens import Usage
+
+OUTPUT_LINES: Final = 100  # kept at each end of a command's output
+LINE_LENGTH: Final = 2_000
+_COMMAND_LENGTH: Final = 120
+_INDENT: Final = "  "
+_OUTCOMES: Final = {"completed": "succeeded", "": "ended"}
+_LETTERS: Final = {"add": "A", "delete": "D", "update": "M"}
+# Colours by the first word of a heading; what failed is always in the same one.
+_BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "32", "33"
+_HEADINGS: Final = {
+    **dict.fromkeys(("exec", "plan", "file", "tool", "agents:", "web"), _BOLD),
+    **dict.fromkeys(("thinking", "[stderr]", "session", "tokens", "Token"), _DIM),
+    **dict.fromkeys(("ERROR:", "turn", "exited", "failed:", "declined:", "run"), _RED),
+    **dict.fromkeys(("note:", "warning:", "unreadable", "not"), _YELLOW),
+    "user": "1;36",
+    "codex": "1;35",
+    "succeeded:": _GREEN,
+}
+_FAILED: Final = ("failed", "(failed)", "declined", "(declined)")
+_BODIES: Final = {
+    **dict.fromkeys(("thinking", "[stderr]"), _DIM),
+    **dict.fromkeys(("ERROR:", "turn", "run"), _RED),
+}
+_CHANGES: Final = {"A": _GREEN, "D": _RED, "M": _YELLOW}
+
+
+def render(line: bytes) -> str:
+    """Render a `codex exec --json` line; "" when there is nothing to say.
+
+    What is said ends with a newline. Control characters are shown, not obeyed; of a
+    command's output the first and last `OUTPUT_LINES` lines are kept.
+    """
+    match events.decode(line):
+        case events.ItemEvent(phase=phase, item=item):
+            said = _PHASES[phase](item)
+        case events.Undecodable():
+            said = _noise(line)
+        case event:
+            said = _turn(event)
+    return said
+
+
+def render_stderr(line: bytes) -> str:
+    """Render a line that Codex wrote on its standard error."""
+    text = line.decode("utf-8", "replace").rstrip("\r\n")
+    return _heading("[stderr] ", strip(text)) if text.strip() else ""
+
+
+def render_prompt(text: bytes) -> str:
+    """Render what a run was asked for."""
+    return _block("user", text.decode("utf-8", "replace"))
+
+
+def render_end(run_id: str, outcome: str, error: str | None) -> str:
+    """Render how a run ended that was no success."""
+    reason = (error or "").encode("utf-8", "replace").decode()
+    return _heading(f"run {run_id} {outcome}" + (": " if reason else ""), reason)
+
+
+def coloured(said: str) -> str:
+    """Put restrained colours on what one of the functions above has rendered."""
+    return "\n".join(_coloured_lines(said.split("\n")))
+
+
+def _coloured_lines(lines: list[str]) -> Iterator[str]:
+    word = ""
+    for line in lines:
+        if line.startswith(_INDENT):
+            yield painted(line, _body_colour(word, line))
+        elif line:
+            word = line.partition(" ")[0]
+            yield painted(line, _heading_colour(word, line))
+        else:
+            yield line
+
+
+def _heading_colour(word: str, line: str) -> str:
+    colour = _HEADINGS.get(word, "")
+    return _RED if colour == _BOLD and line.endswith(_FAILED) else colour
+
+
+def _body_colour(word: str, line: str) -> str:
+    if word == "file":
+        return _CHANGES.get(line.split(maxsplit=1)[0], "")
+    return _BODIES.get(word, "")
+
+
+def _turn(event: events.Event) -> str:
+    said = ""
+    match event:
+        case events.ThreadStarted(thread_id=thread_id):
+            said = f"session id: {thread_id}\n\n"
+        case events.TurnCompleted(usage=usage):
+            said = _tokens(usage)
+        case events.TurnFailed(message=message):
+            said = _heading("turn failed: ", message)
+        case events.ErrorReported(message=message, is_reconnect=is_reconnect):
+            said = _heading("note: " if is_reconnect else "ERROR: ", message)
+        case events.UnknownEvent(type=name):
+            said = _heading("not known to this version: event ", name)
+        case _:
+            pass
+    return said
+
+
+def _started(item: items.Item) -> str:
+    match item:
+        case items.Command(command=command):
+            return _block("exec", command)
+        case items.McpToolCall(server=server, tool=tool):
+            return _block(f"tool {server}.{tool}", "")
+        case items.CollabToolCall(tool=tool, prompt=prompt):
+            return _block(f"agents: {tool}", prompt or "")
+        case _:
+            return _plan(item)
+
+
+def _plan(item: items.Item) -> str:
+    if not isinstance(item, items.TodoList):
+        return ""
+    return _block("plan", "\n".join(map(_todo, item.todos)))
+
+
+def _completed(item: items.Item) -> str:
+    said = ""
+    match item:
+        case items.AgentMessage(text=text):
+            said = _block("codex", text)
+        case items.Reasoning(text=text):
+            said = _block("thinking", text)
+        case items.Command():
+            said = _command(item)
+        case items.FileChange(changes=changes, status=status):
+            said = _block(f"file update ({status})", "\n".join(map(_change, changes)))
+        case items.McpToolCall() | items.CollabToolCall():
+            said = _call(item)
+        case items.WebSearch(query=query):
+            said = _block("web search", query)
+        case items.ItemError(message=message):
+            said = _heading("warning: ", message)
+        case items.UnknownItem(type=name):
+            said = _heading("not known to this version: item ", name)
+        case items.TodoList():
+            pass  # the last update said the same
+    return said
+
+
+_PHASES: Final[dict[events.Phase, Callable[[items.Item], str]]] = {
+    "started": _started,
+    "updated": _plan,
+    "completed": _completed,
+}
+
+
+def _command(command: items.Command) -> str:
+    outcome = f"exited {command.exit_code}"
+    if command.exit_code in {0, None}:
+        outcome = _OUTCOMES.get(command.status, command.status)
+    name = _shortened(" ".join(command.command.split()), _COMMAND_LENGTH)
+    return _block(f"{outcome}: {name}", _bounded(command.output))
+
+
+def _call(call: items.McpToolCall | items.CollabToolCall) -> str:
+    if isinstance(call, items.CollabToolCall):
+        threads = "\n".join(call.receiver_thread_ids)
+        return _block(f"agents: {call.tool} {call.status}", threads)
+    heading = f"tool {call.server}.{call.tool} {call.status}"
+    return _block(heading, _bounded(call.error or call.result))
+
+
+def _todo(todo: items.Todo) -> str:
+    return f"[{'x' if todo.is_done else ' '}] {todo.text}"
+
+
+def _change(change: items.Change) -> str:
+    return f"{_LETTERS.get(change.kind, '?')} {change.path}"
+
+
+def _tokens(usage: Usage | None) -> str:
+    """Say the figures in Codex's own two forms, whose totals leave cached input out."""
+    if usage is None:
+        return ""
+    fresh = max(usage.input_tokens - usage.cached_input_tokens, 0)
+    used = f"{fresh + usage.output_tokens:,}"
+    return (
+        f"tokens used\n{used}\n"
+        f"Token usage: total={used} input={fresh:,} "
+        f"(+ {usage.cached_input_tokens:,} cached) output={usage.output_tokens:,} "
+        f"(reasoning {usage.reasoning_output_tokens:,})\n"
+    )
+
+
+def _noise(line: bytes) -> str:
+    text = line[: 4 * LINE_LENGTH].decode("utf-8", "replace").strip(" \t\r\n\0")
+    return _heading("unreadable line: ", text.replace("\n", " ")) if text else ""
+
+
+def _heading(heading: str, text: str) -> str:
+    first, *rest = _lines(text) or [""]
+    shown = visible(heading).replace("\n", " ")
+    following = "".join(f"{_INDENT}{line}".rstrip() + "\n" for line in rest)
+    return f"{shown}{first}".rstrip() + f"\n{following}"
+
+
+def _block(heading: str, text: str) -> str:
+    body = "".join(f"{_INDENT}{line}".rstrip() + "\n" for line in _lines(text))
+    return f"{_heading(heading, '')}{body}\n"
+
+
+def _lines(text: str) -> list[str]:
+    # Cut first: what is shown of a control character is longer than it is.
+    cut = [_shortened(line, LINE_LENGTH) for line in text.rstrip().split("\n")]
+    shown = visible("\n".join(cut)).rstrip()
+    return shown.split("\n") if shown else []
+
+
+def _bounded(output: str) -> str:
+    lines = output.rstrip().split("\n")
+    left_out = len(lines) - 2 * OUTPUT_LINES
+    if left_out <= 0:
+        return output
+    return "\n".join(
+        (
+            *islice(lines, OUTPUT_LINES),
+            f"… {left_out:,} lines left out …",
+            *lines[-OUTPUT_LINES:],
+        )
+    )
+
+
+def _shortened(line: str, length: int) -> str:
+    if len(line) <= length:
+        return line
+    return f"{line[:length]}… ({len(line) - length:,} characters left out)"

@@ -1,0 +1,98 @@
+"""Narrow untrusted JSON: whatever a line holds, a caller gets a plain value or none."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from parsers.text import strip
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_INTEGER = re.compile(r"\s*-?[0-9]{1,18}\s*", re.ASCII)
+_INTEGER_LIMIT = 2**63  # what a database column and other languages can hold
+_PADDING = " \t\r\n\0\ufeff"
+
+
+class NotAnObjectError(ValueError):
+    """A line holds no JSON object."""
+
+
+def load_object(line: bytes) -> dict[str, object]:
+    """Read the JSON object that a line holds.
+
+    Invalid UTF-8, a byte order mark, NaN, lone surrogates, raw control characters in a
+    string, and NUL bytes or terminal sequences around the object are all put up with.
+
+    Raises:
+        NotAnObjectError: there is none; the message is the reason.
+    """
+    text = line.decode("utf-8", "replace")
+    try:
+        value: object = json.loads(text)
+    except (ValueError, RecursionError):
+        value = _load_tolerantly(text)
+    if not isinstance(value, dict):
+        message = "not a JSON object"
+        raise NotAnObjectError(message)
+    return value
+
+
+def _load_tolerantly(text: str) -> object:
+    start, end = text.find("{"), text.rfind("}") + 1
+    around = text[: max(start, 0)] + text[end:]
+    if start < 0 or end == 0 or strip(around).strip(_PADDING):
+        message = "not a JSON object"
+        raise NotAnObjectError(message)
+    try:
+        return json.loads(text[start:end], strict=False)
+    except RecursionError as error:
+        message = "nested too deeply"
+        raise NotAnObjectError(message) from error
+    except ValueError as error:
+        raise NotAnObjectError(str(error)) from error
+
+
+def text(value: object) -> str | None:
+    """Narrow to a text that can be encoded: lone surrogates become question marks."""
+    if not isinstance(value, str):
+        return None
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()
+
+
+def integer(value: object) -> int | None:
+    """Narrow to a whole number of 63 bits, written as one or as text; no boolean."""
+    if type(value) is not int:  # a bool is no number, and most values are one
+        value = _as_integer(value)
+    if value is not None and -_INTEGER_LIMIT < value < _INTEGER_LIMIT:
+        return value
+    return None
+
+
+def _as_integer(value: object) -> int | None:
+    if isinstance(value, str) and _INTEGER.fullmatch(value):
+        return int(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else None
+
+
+def number(value: object) -> float | None:
+    """Narrow to a finite number, written as one or as text; a boolean is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if abs(found) < float("inf") else None
+
+
+def mapping(value: object) -> Mapping[str, object]:
+    """Narrow to an object; anything else is an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def sequence(value: object) -> Sequence[object]:
+    """Narrow to a list; anything else is an empty one."""
+    return value if isinstance(value, list) else ()

@@ -1,0 +1,1 @@
+"""Codex's own records of its threads."""

@@ -1,0 +1,112 @@
+"""Whose tokens are these: the model calls of one thread, each counted once.
+
+Newer versions (0.169) write a `token_usage_record` per call. One with a known response
+id is a repeat, unless the thread's total in it has advanced: a provider may use an id
+again. Where a turn has no records, its calls are differences of the running totals in
+`token_count`, which all versions write:
+
+* a total that did not advance is a repeat;
+* a total that equals the last call's usage has restarted: a process of 0.50, which
+  counts for itself, or a thread that ran out of its context window;
+* a fork's first total holds its parent's: only the last call's usage is its own.
+"""
+
+from __future__ import annotations
+
+from parsers import loose_json
+from parsers.accounting.tokens import Usage, read_usage
+from parsers.struct import replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NOTHING = Usage()
+
+
+class CallCounter:
+    """Takes the usage records of one thread in order; tells each call's own usage.
+
+    `is_rooted` is false for a thread that starts with another thread's totals;
+    `is_recorded` tells that the turn has usage records, so that totals tell no calls.
+    `total` is the thread's figure as its file says it, those of its parent included.
+    """
+
+    def __init__(self, *, is_rooted: bool = True) -> None:
+        self.is_rooted = is_rooted
+        self.is_recorded = False
+        self._total: object = None
+        self._running: Usage | None = None
+        self._is_new_process = False
+        self._responses: set[str] = set()
+        self._recorded = 0
+
+    @property
+    def total(self) -> Usage | None:
+        return read_figure(self._total)
+
+    def start_turn(self) -> None:
+        """Note that a turn begins: one process, so one version, writes all of it."""
+        self.is_recorded = False
+
+    def take_record(self, payload: Mapping[str, object]) -> Usage | None:
+        """Take the thread's own `token_usage_record`; None when it is a repeat."""
+        self.is_recorded = True
+        self._total = payload.get("thread_token_usage") or self._total
+        has_advanced = self._advance_recorded(
+            read_figure(payload.get("thread_token_usage"))
+        )
+        response = loose_json.text(payload.get("response_id"))
+        if response in self._responses and not has_advanced:
+            return None
+        if response is not None:
+            self._responses.add(response)
+        return read_figure(payload.get("usage"))
+
+    def _advance_recorded(self, total: Usage | None) -> bool:
+        if total is None or total.total_tokens <= self._recorded:
+            return False
+        self._recorded = total.total_tokens
+        return True
+
+    def take_total(self, info: Mapping[str, object]) -> Usage | None:
+        """Take a `token_count`; None when it tells of no call that is not known yet."""
+        running = read_figure(info.get("total_token_usage"))
+        if running is None:
+            # A process that has no total yet: 0.50 begins every one of them so.
+            self._is_new_process = True
+            return None
+        own = self._advance(
+            running, read_figure(info.get("last_token_usage")) or _NOTHING
+        )
+        self._running, self._is_new_process = running, False
+        if self.is_recorded or own == _NOTHING:
+            return None
+        self._total = info.get("total_token_usage")
+        return own
+
+    def take_baseline(self, info: Mapping[str, object]) -> None:
+        """Take a `token_count` that was copied from a parent: nothing of it is own."""
+        self._running = read_figure(info.get("total_token_usage")) or self._running
+
+    def _advance(self, running: Usage, last: Usage) -> Usage:
+        before = self._running
+        if before is None:
+            before = _NOTHING if self.is_rooted else running - last
+        if running == before and not (self._is_new_process and running == last):
+            return _NOTHING
+        if running in {last, before + last}:
+            return last
+        advance = running - before
+        return running if advance.is_negative else advance
+
+
+def read_figure(value: object) -> Usage | None:
+    """Read a usage object of a rollout; its total is made of its parts.
+
+    A thread that ran out of its context window has the window's size for a total.
+    """
+    usage = read_usage(value)
+    if usage is None or usage.total_tokens == usage.input_tokens + usage.output_tokens:
+        return usage
+    return replace(usage, total_tokens=usage.input_tokens + usage.output_tokens)

@@ -1,0 +1,269 @@
+"""A Codex rollout file: the referee on a thread's calls, turns, models and limits.
+
+Read as a stream from its beginning whatever the window: what stands before the window
+is the baseline of what stands in it. A fork, or a sub-agent that was given its parent's
+context, may begin with a copy of its parent's records, times rewritten: nothing counts
+before the thread's own first turn. Ids are UUIDs of version 7, so a turn is the
+thread's own when its id is not less than the thread's.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from parsers import loose_json
+from parsers.exec_events import wire
+from parsers.rollouts import payloads, records
+from parsers.rollouts.model_calls import CallCounter
+from parsers.rollouts.records import Worth
+from parsers.rollouts.thread import Call, Header, RateLimit, RateLimits, Rollout, Turn
+from parsers.rollouts.time_window import Window, moment, seconds_between
+from parsers.struct import as_dict, replace
+from parsers.text import uuid
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Final
+
+    from parsers.accounting.tokens import Usage
+    from parsers.rollouts.records import Record
+
+__all__ = [
+    "Call",
+    "Header",
+    "RateLimit",
+    "RateLimits",
+    "Rollout",
+    "Turn",
+    "read_header_line",
+    "read_rollout",
+]
+
+# Seconds. Up to 0.98 turns have no ids: there a copy is what was written in one go.
+_COPYING_TAKES: Final = 1.0
+
+
+def read_header_line(first_line: bytes) -> Header | None:
+    """Read a file's first line, or its first kilobytes; None when it is no header."""
+    try:
+        record = records.read_record(first_line)
+    except loose_json.NotAnObjectError:
+        return None
+    if record.kind != "session_meta":
+        return None
+    return payloads.read_header(record.payload)
+
+
+def read_rollout(
+    lines: Iterable[bytes],
+    *,
+    from_offset: int = 0,
+    since: str | None = None,
+    until: str | None = None,
+) -> Rollout:
+    """Read a rollout file from its beginning; never raises on its contents.
+
+    Args:
+        lines: an open binary file at its beginning, or its lines with their newlines.
+        from_offset: count only records that begin at this byte or after it.
+        since: count only records of this ISO 8601 time (UTC) or later.
+        until: count only records of this ISO 8601 time (UTC) or earlier.
+    """
+    reader = _Reader(Window(from_offset, moment(since), moment(until)))
+    offset = 0
+    for line in lines:
+        reader.feed(line, offset)
+        offset += len(line)
+    return reader.result()
+
+
+class _Reader:
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._header: Header | None = None
+        self._began_at = ""
+        self._is_copy = False
+        self._has_begun = False
+        self._model: str | None = None
+        self._turn_id: str | None = None
+        self._root_turn_id: str | None = None
+        self._counter = CallCounter()
+        self._unread_total = b""
+        self._calls: list[Call] = []
+        self._turns: dict[str, Turn] = {}
+        self._limits: RateLimits | None = None
+        self._message: str | None = None
+        self._spawned: dict[str, None] = {}
+        self._warnings: dict[str, int] = {}
+
+    def feed(self, line: bytes, offset: int) -> None:
+        worth = records.worth_of(line)
+        if worth is Worth.NOTHING:
+            return
+        if worth is Worth.TOTAL and self._counter.is_recorded:
+            self._unread_total = line
+            return
+        try:
+            record = records.read_record(line)
+        except loose_json.NotAnObjectError:
+            self._note_noise(line)
+            return
+        self._follow(record)
+        if not self._is_copy:
+            self._take(record, is_inside=self._window.holds(record.at, offset))
+
+    def result(self) -> Rollout:
+        return Rollout(
+            **(as_dict(self._header) if self._header else {}),
+            calls=tuple(self._calls),
+            turns=tuple(self._turns.values()),
+            rate_limits=self._limits,
+            last_agent_message=self._message,
+            spawned_thread_ids=tuple(self._spawned),
+            total=self._counter.total,
+            warnings=self._warnings,
+        )
+
+    def _note_noise(self, line: bytes) -> None:
+        if line.strip(b" \t\r\n\0"):
+            name = "undecodable_line" if line.endswith(b"\n") else "unfinished_line"
+            self._warnings[name] = self._warnings.get(name, 0) + 1
+
+    def _follow(self, record: Record) -> None:
+        """Keep track of where in the file we are: whose records, which turn's."""
+        match record.kind:
+            case "session_meta":
+                self._meet_header(record)
+            case "task_started" | "turn_context":
+                self._meet_turn(record)
+            case "thread_settings_applied" | "token_usage_record":
+                if self._is_own(record.payload):
+                    self._begin()
+            case "token_count" if self._is_copy:
+                self._counter.take_baseline(payloads.info(record))
+            case _:
+                pass
+
+    def _meet_header(self, record: Record) -> None:
+        found = payloads.read_header(record.payload)
+        if found is None or self._has_begun:
+            return
+        if self._header is None:
+            self._header, self._began_at = found, record.at
+            self._is_copy = found.forked_from_id is not None
+            self._counter.is_rooted = not self._is_copy
+        else:
+            self._is_copy = found.thread_id != self._header.thread_id
+
+    def _meet_turn(self, record: Record) -> None:
+        turn_id = payloads.text(record.payload, "turn_id")
+        if self._is_copy and not self._is_own_turn(turn_id, record.at):
+            return
+        self._begin()
+        self._model = payloads.text(record.payload, "model") or self._model
+        if turn_id != self._turn_id:
+            self._read_total()
+            self._counter.start_turn()
+            self._turn_id, self._root_turn_id = turn_id, None
+        self._root_turn_id = (
+            payloads.text(record.payload, "root_turn_id") or self._root_turn_id
+        )
+
+    def _read_total(self) -> None:
+        """Take the last total that a recorded turn left unread: the next one's base."""
+        line, self._unread_total = self._unread_total, b""
+        with suppress(loose_json.NotAnObjectError):
+            self._counter.take_baseline(payloads.info(records.read_record(line)))
+
+    def _is_own_turn(self, turn_id: str | None, at: str) -> bool:
+        if turn_id is None or self._header is None:
+            return seconds_between(self._began_at, at) >= _COPYING_TAKES
+        return turn_id.lower() >= self._header.thread_id
+
+    def _is_own(self, payload: Mapping[str, object]) -> bool:
+        thread_id = payload.get("thread_id")
+        if self._header is None or thread_id == self._header.thread_id:
+            return True
+        return uuid(thread_id) in {None, self._header.thread_id}
+
+    def _begin(self) -> None:
+        self._is_copy, self._has_begun = False, True
+
+    def _take(self, record: Record, *, is_inside: bool) -> None:
+        if record.kind in {"token_usage_record", "token_count"}:
+            self._count(record, is_inside=is_inside)
+        if not is_inside:
+            return
+        match record.kind:
+            case "task_started" | "turn_context" if self._turn_id is not None:
+                self._note_turn(self._turn_id)
+            case "task_complete" | "turn_aborted":
+                self._end_turn(record)
+            case "agent_message" | "item_completed":
+                self._note_item(record.payload)
+            case "function_call_output":
+                self._note_spawned(payloads.spawned_agent(record.payload))
+            case _:
+                pass
+
+    def _count(self, record: Record, *, is_inside: bool) -> None:
+        payload = record.payload
+        if record.kind == "token_count":
+            usage = self._counter.take_total(payloads.info(record))
+            limits = payloads.rate_limits(record)
+            if limits is not None and is_inside:
+                self._limits = limits
+        elif self._is_own(payload):
+            usage = self._counter.take_record(payload)
+        else:
+            return
+        if usage is not None and is_inside:
+            self._note_call(record, usage)
+
+    def _note_call(self, record: Record, usage: Usage) -> None:
+        turn_id = payloads.text(record.payload, "turn_id") or self._turn_id
+        root_turn_id = (
+            payloads.text(record.payload, "root_turn_id") or self._root_turn_id
+        )
+        self._calls.append(
+            Call(
+                at=record.at,
+                turn_id=turn_id,
+                root_turn_id=root_turn_id,
+                model=self._model,
+                usage=usage,
+            )
+        )
+        if turn_id is not None and turn_id not in self._turns:
+            self._note_turn(turn_id)
+
+    def _note_turn(self, turn_id: str) -> None:
+        turn = self._turns.get(turn_id) or Turn(turn_id=turn_id)
+        if turn_id == self._turn_id:
+            turn = replace(turn, model=self._model, root_turn_id=self._root_turn_id)
+        self._turns[turn_id] = turn
+
+    def _end_turn(self, record: Record) -> None:
+        turn_id = payloads.text(record.payload, "turn_id") or self._turn_id
+        if turn_id is None:
+            return
+        self._note_turn(turn_id)
+        self._turns[turn_id] = payloads.ended(self._turns[turn_id], record)
+        self._message = (
+            payloads.text(record.payload, "last_agent_message") or self._message
+        )
+
+    def _note_item(self, payload: Mapping[str, object]) -> None:
+        item = loose_json.mapping(payload.get("item"))
+        if item.get("type") == "CollabAgentToolCall":
+            if item.get("tool") == "spawn_agent":
+                for thread_id in wire.receivers(item):
+                    self._note_spawned(thread_id)
+            return
+        message = payloads.text(payload, "message") or payloads.content(item)
+        self._message = message or self._message
+
+    def _note_spawned(self, thread_id: str | None) -> None:
+        if thread_id is not None:
+            self._spawned[thread_id] = None

@@ -1,0 +1,103 @@
+"""What a Codex thread's rollout file tells, as values (see `parsers.rollout`)."""
+
+from __future__ import annotations
+
+from parsers.accounting.tokens import sum_usage
+from parsers.struct import EMPTY, Struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Literal
+
+    from parsers.accounting.tokens import Usage
+
+    TurnState = Literal["open", "completed", "failed", "aborted"]
+
+
+class Header(Struct):
+    """A file's first record.
+
+    `session_id` is the root thread's id; up to 0.125 a sub-agent's file does not tell
+    it. `parent_thread_id` is the thread that spawned this one.
+    """
+
+    thread_id: str
+    session_id: str | None = None
+    parent_thread_id: str | None = None
+    forked_from_id: str | None = None
+    cwd: str | None = None
+    originator: str | None = None
+    cli_version: str | None = None
+    started_at: str | None = None
+
+
+class Call(Struct):
+    """One call of a model that this thread made, at an ISO 8601 time (UTC)."""
+
+    at: str
+    turn_id: str | None
+    root_turn_id: str | None
+    model: str | None
+    usage: Usage
+
+
+class Turn(Struct):
+    """One turn of this thread.
+
+    `error_class` is Codex's word (`usage_limit_exceeded`, …). Up to 0.142 a turn that
+    failed is written as completed, without a last message; up to 0.98 none is written.
+    """
+
+    turn_id: str
+    root_turn_id: str | None = None
+    model: str | None = None
+    state: TurnState = "open"
+    error_class: str | None = None
+    error_message: str | None = None
+    reason: str | None = None
+
+
+class RateLimit(Struct):
+    """How much of a limit is used up (percent), and when it starts anew (epoch)."""
+
+    used_percent: float | None
+    window_minutes: int | None
+    resets_at: int | None
+
+
+class RateLimits(Struct):
+    """What the last model answer that named limits said of them."""
+
+    at: str
+    primary: RateLimit | None
+    secondary: RateLimit | None
+
+
+class Rollout(Struct):
+    """What a file says about its own thread, within the window that was asked for.
+
+    The header's fields and `total` (a fork's: with its parent's) are the whole file's.
+    `warnings` counts lines that are no records.
+    """
+
+    thread_id: str | None = None
+    session_id: str | None = None
+    parent_thread_id: str | None = None
+    forked_from_id: str | None = None
+    cwd: str | None = None
+    originator: str | None = None
+    cli_version: str | None = None
+    started_at: str | None = None
+    calls: tuple[Call, ...] = ()
+    turns: tuple[Turn, ...] = ()
+    rate_limits: RateLimits | None = None
+    last_agent_message: str | None = None
+    spawned_thread_ids: tuple[str, ...] = ()
+    total: Usage | None = None
+    warnings: Mapping[str, int] = EMPTY
+
+    @property
+    def usage(self) -> Usage:
+        """The sum of the window's calls."""
+        return sum_usage(call.usage for call in self.calls)

@@ -1,0 +1,132 @@
+"""The summary of a run: one JSON object, whatever of the run is left to read."""
+
+from __future__ import annotations
+
+from parsers import loose_json
+from parsers.text import strip, uuid, visible
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Final
+
+    from parsers.facts import Facts
+
+PREVIEW_LENGTH: Final = 2_000
+_TITLE_LENGTH: Final = 64
+
+
+def build(
+    facts: Facts,
+    meta: object,
+    outcome: str | None,
+    token_usage: Mapping[str, object] | None,
+    cost: Mapping[str, object] | None,
+) -> dict[str, object]:
+    """Put a summary together; what nothing tells is null.
+
+    Args:
+        facts: what the run's output says.
+        meta: the run's meta JSON as it was read, whatever it holds; None without one.
+            Its `task_file` and `final_message_file` become pointers to the whole texts.
+        outcome: how the run ended, in one word.
+        token_usage: the block that `RunUsage.to_json` made, now or for the record.
+        cost: the block that `RunCost.to_json` made, likewise.
+    """
+    record = _Record(meta, facts.fields)
+    answer_file = record.text("final_message_file")
+    priced_model = loose_json.text((cost or {}).get("model"))
+    return {
+        "run_id": record.text("run_id", "codex_run_id"),
+        "session_id": facts.session_id or uuid(record.text("session_id")),
+        "resume_session": record.text("resume_session"),
+        "repo": record.text("repo"),
+        **_preview("task", record.text("task"), record.text("task_file")),
+        "started_at": record.text("started_at", "started_at_utc"),
+        "ended_at": record.text("ended_at", "ended_at_utc"),
+        "elapsed_seconds": record.number("elapsed_seconds"),
+        "exit_code": record.integer("exit_code", "codex_exit_code"),
+        "success": None if outcome is None else outcome == "succeeded",
+        "outcome": outcome,
+        "model": record.text("model", "model_selected") or priced_model or facts.model,
+        "log_file": record.text("log_file"),
+        "meta_file": record.text("meta_file"),
+        "token_usage": None if token_usage is None else dict(token_usage),
+        "cost": None if cost is None else dict(cost),
+        **_preview("final_message", facts.final_message, answer_file),
+        "commands": {"run": facts.commands_run, "failed": facts.commands_failed},
+        "files_changed": [
+            {"path": path, "kind": kind} for path, kind in facts.files_changed.items()
+        ],
+        "errors": list(facts.errors),
+        "warnings": dict(facts.warnings),
+    }
+
+
+def one_line(summary: Mapping[str, object]) -> str:
+    """Say a summary in one line of text for people, whatever the summary holds."""
+    outcome = loose_json.text(summary.get("outcome"))
+    words = {"succeeded": "OK", None: "UNKNOWN"}
+    usage = loose_json.mapping(summary.get("token_usage"))
+    return " ".join(
+        (
+            words.get(outcome, "FAIL"),
+            _shown(summary, "run_id"),
+            outcome or "-",
+            _with_unit(loose_json.number(summary.get("elapsed_seconds")), "{:.1f}s"),
+            _with_unit(loose_json.integer(usage.get("total_tokens")), "{:,} tok"),
+            _dollars(loose_json.mapping(summary.get("cost"))),
+            _shown(summary, "session_id"),
+            _title(loose_json.text(summary.get("task")) or ""),
+        )
+    )
+
+
+class _Record:
+    """Looks a run's particulars up in its meta JSON, then in its log's last block."""
+
+    def __init__(self, meta: object, fields: Mapping[str, str]) -> None:
+        self._meta = loose_json.mapping(meta)
+        self._fields = fields
+
+    def value(self, name: str, field: str | None = None) -> object:
+        found = self._meta.get(name)
+        return self._fields.get(field or name) if found is None else found
+
+    def text(self, name: str, field: str | None = None) -> str | None:
+        return loose_json.text(self.value(name, field)) or None
+
+    def number(self, name: str) -> float | None:
+        return loose_json.number(self.value(name))
+
+    def integer(self, name: str, field: str | None = None) -> int | None:
+        return loose_json.integer(self.value(name, field))
+
+
+def _preview(name: str, text: str | None, path: str | None) -> dict[str, object]:
+    preview = None if text is None else text[:PREVIEW_LENGTH]
+    pointer = {} if path is None else {f"{name}_file": path}
+    return {name: preview, **pointer}
+
+
+def _shown(summary: Mapping[str, object], name: str) -> str:
+    return _flat(loose_json.text(summary.get(name)) or "") or "-"
+
+
+def _with_unit(figure: float | None, form: str) -> str:
+    return "-" if figure is None else form.format(figure)
+
+
+def _dollars(cost: Mapping[str, object]) -> str:
+    return _with_unit(loose_json.number(cost.get("usd")), "${:.4f}")
+
+
+def _title(task: str) -> str:
+    title = _flat(task)
+    if len(title) > _TITLE_LENGTH:
+        title = f"{title[: _TITLE_LENGTH - 1]}…"
+    return f'"{title}"'
+
+
+def _flat(text: str) -> str:
+    return visible(" ".join(strip(text).split()))

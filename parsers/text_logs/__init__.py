@@ -1,0 +1,1 @@
+"""Logs written for people."""

@@ -1,0 +1,141 @@
+"""Token and cost figures in lines of text, and none where there is only prose.
+
+Codex writes counts with the separators of the user's locale: `7,200`, `7.200`, `7 200`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from parsers import loose_json
+from parsers.accounting.tokens import Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Final
+
+_COUNT: Final = r"[0-9]{1,3}(?:[,. \u00a0\u202f'’][0-9]{3}){1,5}|[0-9]{1,18}"
+TIME: Final = r"(?:\[[0-9T:.+Z-]+\] )?"  # up to 0.4x Codex began every line with one
+
+_TOKENS_USED: Final = re.compile(
+    rf"{TIME}tokens? used(?:\s*[:=]\s*|\s+)?({_COUNT})?", re.IGNORECASE
+)
+# The interactive Codex's last words, and those of `parsers.transcript`: the total and
+# the input leave cached tokens out.
+_TOKEN_USAGE: Final = re.compile(
+    rf"{TIME}Token usage: total=(?:{_COUNT}) input=({_COUNT})"
+    rf"(?: \(\+ ({_COUNT}) cached\))? output=({_COUNT})(?: \(reasoning ({_COUNT})\))?"
+)
+_IN_OUT: Final = re.compile(
+    rf"\bin(?:put)?\s*=\s*({_COUNT})(?:\s*tok(?:en)?s?)?[\s,;|/]*"
+    rf"\bout(?:put)?\s*=\s*({_COUNT})\s*tok(?:en)?s?\b",
+    re.IGNORECASE,
+)
+_PART: Final = (
+    r"[\"']?(input|prompt|output|completion|total|cached[_ -]input|reasoning[_ -]output"
+    rf"|cache[_ -]write[_ -]input)[_ -]?tokens?[\"']?\s*[:=]\s*({_COUNT})(?![0-9.])"
+)
+_PARTS: Final = re.compile(rf"\s*{_PART}(?:[\s,;]+{_PART})*[\s,;]*", re.IGNORECASE)
+_ONE_PART: Final = re.compile(_PART, re.IGNORECASE)
+_PART_NAMES: Final = {"prompt": "input", "completion": "output"}
+# No two runs of spaces meet in it: a line of nothing else would be tried in all ways.
+_AMOUNT: Final = (
+    r"(?:\$\s*)?((?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)"
+)
+_COST: Final = re.compile(
+    r"\s*[\"']?(?:(?:total|estimated)[_ ])?(?:cost(?:[_ ]usd)?|usd)[\"']?"
+    rf"\s*[:=]\s*{_AMOUNT}(?:\s*usd)?[\s,;.]*",
+    re.IGNORECASE,
+)
+_COST_KEYS: Final = (
+    "cost_usd",
+    "total_cost_usd",
+    "estimated_cost_usd",
+    "total_cost",
+    "cost",
+)
+
+
+def count(text: str) -> int | None:
+    """Read a whole number, with or without a locale's separators."""
+    if re.fullmatch(_COUNT, text.strip()) is None:
+        return None
+    return int(re.sub(r"[^0-9]", "", text))
+
+
+def tokens_used(text: str) -> tuple[bool, int | None]:
+    """Read Codex's `tokens used`: whether it is that line, and a figure on it."""
+    found = _TOKENS_USED.fullmatch(text)
+    if found is None:
+        return False, None
+    return True, count(found.group(1) or "")
+
+
+def token_usage(text: str) -> Usage | None:
+    """Read `Token usage: total=… input=… (+ … cached) output=… (reasoning …)`."""
+    found = _TOKEN_USAGE.fullmatch(text)
+    if found is None:
+        return None
+    fresh, cached, output, reasoning = (
+        count(figure or "0") or 0 for figure in found.groups()
+    )
+    return Usage(
+        input_tokens=fresh + cached,
+        cached_input_tokens=cached,
+        output_tokens=output,
+        reasoning_output_tokens=reasoning,
+        total_tokens=fresh + cached + output,
+    )
+
+
+def parts(text: str) -> dict[str, int]:
+    """Read named figures (`input_tokens: 5`, `in=12 out=34 tok`, a JSON usage object).
+
+    A line that is more than its figures is prose and has none.
+    """
+    pair = _IN_OUT.search(text)
+    if pair is not None:
+        numbers = (count(figure) or 0 for figure in pair.groups())
+        return dict(zip(("input_tokens", "output_tokens"), numbers, strict=True))
+    if _PARTS.fullmatch(text):
+        return {
+            _part_name(name): count(figure) or 0
+            for name, figure in _ONE_PART.findall(text)
+        }
+    return _json_parts(_json_object(text))
+
+
+def cost(text: str) -> float | None:
+    """Read an amount of US dollars from a line that is a cost and nothing else."""
+    found = _COST.fullmatch(text)
+    if found is not None:
+        return float(found.group(1).replace(",", ""))
+    fields = _json_object(text)
+    amounts = (loose_json.number(fields.get(key)) for key in _COST_KEYS)
+    return next((amount for amount in amounts if amount is not None), None)
+
+
+def _part_name(name: str) -> str:
+    plain = re.sub(r"[ -]", "_", name.lower())
+    return f"{_PART_NAMES.get(plain, plain)}_tokens"
+
+
+def _json_object(text: str) -> Mapping[str, object]:
+    if not text.lstrip().startswith("{"):
+        return {}
+    try:
+        return loose_json.mapping(json.loads(text))
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _json_parts(fields: Mapping[str, object]) -> dict[str, int]:
+    usage = loose_json.mapping(fields.get("usage")) or fields
+    found: dict[str, int] = {}
+    for name, value in usage.items():
+        figure = loose_json.integer(value)
+        if figure is not None and _ONE_PART.fullmatch(f"{name}=0"):
+            found[_part_name(name.removesuffix("_tokens"))] = figure
+    return found

@@ -1,0 +1,130 @@
+"""Rates of models, looked up once: the price table costs 140 ms to import.
+
+`prices.toml` in the state directory adds or overrides (`parsers.prices` describes
+it); what the table says of a model on a day is kept beside it until the table is
+another one.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from parsers import loose_json
+from parsers.accounting import prices
+from runner import files
+from runner.errors import RunnerError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from parsers.accounting.prices import Rates
+
+
+OWN = "prices.toml"
+
+
+class PriceBook:
+    """Tell the rates of models on one day.
+
+    Args:
+        state_home: where the user's table and the kept rates lie.
+        at: the day; a run is priced at its own.
+    """
+
+    def __init__(self, state_home: Path, at: datetime) -> None:
+        self._own = state_home / OWN
+        self._kept = state_home / "prices-cache.json"
+        self._at = at
+
+    def rates(self, model: str) -> Rates:
+        """Return the rates of a model.
+
+        Raises:
+            PriceUnknownError: neither table has it, or the user's is damaged.
+        """
+        if (own := self._from_own(model)) is not None:
+            return own
+        key, stamp = f"{model}@{self._at:%Y-%m-%d}", _stamp()
+        kept = self._read(stamp)
+        try:
+            return prices.rates_from_json(kept.get(key))
+        except prices.PriceUnknownError:
+            rates = prices.look_up(model, self._at)
+        self._keep({**kept, "table": stamp, key: rates.to_json()})
+        return rates
+
+    def _from_own(self, model: str) -> Rates | None:
+        try:
+            table = _read_table(self._own)
+        except _DamagedTableError as error:
+            raise prices.PriceUnknownError(model, str(error)) from error
+        models = table.get("models")
+        if not isinstance(models, dict) or model not in models:
+            return None
+        return prices.from_table(table, model, date=f"{self._at:%Y-%m-%d}")
+
+    def _read(self, stamp: str) -> dict[str, object]:
+        kept = files.read_json(self._kept)
+        return kept if isinstance(kept, dict) and kept.get("table") == stamp else {}
+
+    def _keep(self, kept: dict[str, object]) -> None:
+        try:
+            files.replace(self._kept, json.dumps(kept, indent=1).encode())
+        except RunnerError:
+            # Only the next look-up is the slower for it.
+            return
+
+
+def trouble(state_home: Path) -> str | None:
+    """Say why the user's table is not used as it is meant; None when all is well."""
+    path = state_home / OWN
+    try:
+        table = _read_table(path)
+        models = table.get("models")
+        if table and not isinstance(models, dict):
+            return f'{path} names no models: [models."name"] begins one'
+        for model in loose_json.mapping(models):
+            prices.from_table(table, model)
+    except _DamagedTableError as error:
+        return str(error)
+    except prices.PriceUnknownError as error:
+        return f"{path}: {error}"
+    return None
+
+
+class _DamagedTableError(Exception):
+    """Report a table of the user's that cannot be read."""
+
+
+def _read_table(path: Path) -> dict[str, object]:
+    """Read the user's table; it is empty where there is none.
+
+    Raises:
+        _DamagedTableError: it cannot be read; the message says where.
+    """
+    if not path.exists():
+        return {}
+    import tomllib  # noqa: PLC0415 - 6 ms, for those who have a table of their own
+
+    try:
+        return tomllib.loads(files.read_bytes(path).decode())
+    except RecursionError as error:
+        message = f"{path} cannot be read: it nests too deeply"
+        raise _DamagedTableError(message) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        message = f"{path} cannot be read: {reason}"
+        raise _DamagedTableError(message) from error
+
+
+def _stamp() -> str:
+    """Tell one installed price table from another without importing it."""
+    from importlib.util import find_spec  # noqa: PLC0415 - only with a price to find
+
+    spec = find_spec("genai_prices")
+    if spec is None or spec.origin is None:
+        return "none"
+    data = files.status(Path(spec.origin).with_name("data.py"))
+    return f"{data.st_size}:{data.st_mtime_ns}" if data else spec.origin

@@ -1,0 +1,287 @@
+"""What a run did, used and cost, from the files that it and Codex have left."""
+
+from __future__ import annotations
+
+from parsers import run_summary
+from parsers.accounting.run_cost import RunCost, cost_of_run
+from parsers.accounting.run_usage import RunUsage, usage_of_run
+from parsers.accounting.tokens import Usage, read_usage
+from parsers.exec_events.summary import EventSummary
+from parsers.facts import Facts, facts_of_summary
+from parsers.struct import Struct, as_dict, replace
+from parsers.text import release
+from runner import clock, config, files
+from runner.accounting import prices
+from runner.accounting.rollouts import RunRollouts, Slice, read_rollouts
+from runner.codex.stderr import last_words
+from runner.ledger import record
+from runner.lifecycle.judge import Ending, Evidence
+from runner.model import Finished, Mode, SessionId
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    from parsers.rollouts.thread import Turn
+    from runner.config import Config
+    from runner.ledger.runs import Ledger
+    from runner.lifecycle.judge import Exit
+    from runner.model import Run
+
+# Versions before it printed what one process used, later ones what the thread did.
+_FIRST_CUMULATIVE = (0, 80)
+
+
+class RunAccounting(Struct):
+    """Hold what was found out about a run: facts, rollouts, usage, cost.
+
+    `usage` and `cost` are blocks of the summary.
+    """
+
+    facts: Facts
+    usage: Mapping[str, object]
+    cost: Mapping[str, object]
+    books: RunRollouts = RunRollouts()
+    faults: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> dict[str, int]:
+        return {**self.facts.warnings, **dict.fromkeys(self.faults, 1)}
+
+    @property
+    def session_id(self) -> SessionId | None:
+        found = self.facts.session_id
+        return SessionId(found) if found else None
+
+    @property
+    def model(self) -> str | None:
+        """Return the model that the run ended on."""
+        thread, turn = self.books.thread, self._last_turn
+        if thread is not None and thread.calls:
+            return thread.calls[-1].model
+        return (turn.model if turn is not None else None) or self.facts.model
+
+    @property
+    def error_class(self) -> str | None:
+        """Return Codex's word for why the last turn failed."""
+        turn = self._last_turn
+        return turn.error_class if turn is not None else None
+
+    @property
+    def was_aborted(self) -> bool:
+        turn = self._last_turn
+        return turn is not None and turn.state == "aborted"
+
+    @property
+    def _last_turn(self) -> Turn | None:
+        thread = self.books.thread
+        return thread.turns[-1] if thread is not None and thread.turns else None
+
+    @property
+    def codex_version(self) -> str | None:
+        thread = self.books.thread
+        return thread.cli_version if thread is not None else None
+
+    def to_json(self) -> dict[str, object]:
+        """Write what belongs into the record."""
+        found: dict[str, object] = {
+            "model": self.model,
+            "token_usage": self.usage,
+            "cost": self.cost,
+            "has_answer": self.facts.final_message is not None,
+            "answer_checksum": record.checksum(self.facts.final_message or ""),
+        }
+        if self.facts.usage is not None:
+            found["thread_usage"] = self.facts.usage.to_json()
+        thread = self.books.thread
+        if thread is not None and thread.rate_limits is not None:
+            found["rate_limits"] = as_dict(thread.rate_limits)
+        return found
+
+
+class LogContext(Struct):
+    """Hold what a file does not say of itself.
+
+    `session_id` is the thread whose rollout is looked for, `share` the part of it
+    that is meant. `previous` is what the thread had used before, for when only the
+    events tell; `codex_version` says whether they are cumulative. `model` is that of
+    calls that do not name theirs.
+    """
+
+    session_id: str | None
+    share: Slice
+    previous: Usage | None
+    codex_version: str | None
+    model: str | None
+
+
+def read_events(path: Path) -> Facts:
+    """Read what a run's event file says.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = EventSummary()
+    with files.reader(path) as stream:
+        digest.read(stream)
+    return facts_of_summary(digest)
+
+
+def account_run(
+    run: Run,
+    ledger: Ledger,
+    settings: Config,
+    until: datetime | None = None,
+    seen: Facts | None = None,
+) -> RunAccounting:
+    """Work out the accounts of a run that Codex was started for.
+
+    Args:
+        run: the run.
+        ledger: for the other runs of its session.
+        settings: for Codex's home and the prices.
+        until: when it was over, for one that is judged later: its session may have
+            been carried on by somebody who keeps no ledger.
+        seen: what its events said to somebody who had them open, for when they are
+            gone.
+    """
+    settings = config.at_codex_home(settings, run.spec.codex_home)
+    try:
+        facts = read_events(record.files_of(run.spec).events)
+    except OSError as error:
+        known = seen or Facts(kind="empty")
+        warnings = {**known.warnings, f"events: {error.strerror}": 1}
+        facts = replace(known, warnings=warnings)
+    is_asked_for = facts.session_id in {None, run.spec.resume_session}
+    resumed_at = run.rollout_offset if is_asked_for else None
+    share = Slice(
+        offset=resumed_at if run.spec.mode is Mode.RESUME else 0,
+        since=run.started_at,
+        until=min(
+            (at for at in (_next_start(run, ledger), until) if at is not None),
+            default=None,
+        ),
+    )
+    context = LogContext(
+        session_id=facts.session_id,
+        share=share,
+        previous=_thread_usage_before(run, ledger)
+        if is_asked_for or run.spec.mode is Mode.NEW
+        else None,
+        codex_version=run.codex_version,
+        model=run.spec.codex.model,
+    )
+    return account_log(facts, context, settings)
+
+
+def unknown(reason: str, facts: Facts | None = None) -> RunAccounting:
+    """Return the accounts of a run that cannot be counted, with the reason."""
+    return RunAccounting(
+        facts=facts or Facts(kind="empty"),
+        usage=RunUsage(reason=reason).to_json(),
+        cost=RunCost(reason=reason).to_json(),
+    )
+
+
+def account_log(facts: Facts, context: LogContext, settings: Config) -> RunAccounting:
+    """Count and price what some file says, with the rollouts as the referee."""
+    books = read_rollouts(
+        settings.codex_home, context.session_id, context.share, facts.agent_threads
+    )
+    counted = usage_of_run(
+        books.thread,
+        books.agents,
+        facts,
+        context.previous,
+        is_cumulative=is_cumulative(context.codex_version),
+    )
+    book = prices.PriceBook(settings.state_home, context.share.since or clock.now())
+    trouble = prices.trouble(settings.state_home)
+    return RunAccounting(
+        facts=facts,
+        books=books,
+        usage=counted.to_json(),
+        cost=cost_of_run(
+            counted, facts, book.rates, model=facts.model or context.model
+        ).to_json(),
+        faults=(trouble,) if trouble else (),
+    )
+
+
+def pointers(data: Mapping[str, object], facts: Facts) -> dict[str, object]:
+    """Name the files that hold all of the texts which a summary cuts off.
+
+    Args:
+        data: the run's record, as far as there is one.
+        facts: what the run's output says.
+    """
+    found: dict[str, object] = {}
+    shown = run_summary.PREVIEW_LENGTH
+    if len(str(data.get("task") or "")) >= shown and data.get("prompt_file"):
+        found["task_file"] = data["prompt_file"]
+    if len(facts.final_message or "") > shown:
+        found["final_message_file"] = data.get("events_file") or data.get("log_file")
+    return found
+
+
+def summary_of(run: Run, kept: RunAccounting) -> dict[str, object]:
+    """Put together the summary of a run that is over, from its record and accounts."""
+    facts, data, verdict = kept.facts, record.to_json(run), run.verdict
+    if verdict and verdict.error is not None and verdict.error not in facts.errors:
+        facts = replace(facts, errors=(*facts.errors, verdict.error))
+    data |= pointers(data, facts)
+    whole = run_summary.build(facts, data, run.outcome, kept.usage, kept.cost)
+    return {**whole, "warnings": data["warnings"]}
+
+
+def evidence_of(run: Run, ended: Exit, accounts: RunAccounting) -> Evidence:
+    """Gather what a verdict on the run is based on."""
+    facts = accounts.facts
+    return Evidence(
+        exit=ended,
+        ending=Ending(facts.ended or Ending.NONE),
+        failure=facts.failure,
+        error_class=accounts.error_class,
+        was_aborted=accounts.was_aborted,
+        last_words=last_words(record.files_of(run.spec).stderr),
+        is_launched=run.launched_at is not None or facts.session_id is not None,
+        announced=facts.session_id,
+        asked_for=run.spec.resume_session,
+    )
+
+
+def _next_start(run: Run, ledger: Ledger) -> datetime | None:
+    """Return when the next run went on with the session; what came then is its own."""
+    later = ledger.of_session(run.session) if run.session else []
+    starts = [
+        other.launched_at
+        for other in later
+        if other.launched_at is not None and other.launched_at > run.started_at
+    ]
+    return min(starts, default=None)
+
+
+def _thread_usage_before(run: Run, ledger: Ledger) -> Usage | None:
+    """Return what the thread had used when this run began, by its last record."""
+    if run.spec.resume_session is None:
+        return Usage()
+    for earlier in reversed(ledger.of_session(run.spec.resume_session)):
+        if earlier.place < run.place and earlier.launched_at is not None:
+            # An aborted run has no figure, and what it used is in the thread's next.
+            state = earlier.state
+            told = state.accounts if isinstance(state, Finished) else {}
+            return read_usage(told.get("thread_usage"))
+    return None
+
+
+def is_cumulative(codex_version: str | None, *, otherwise: bool = True) -> bool:
+    """Tell whether a version prints what the thread has used, not one process alone.
+
+    Args:
+        codex_version: the version.
+        otherwise: the answer when it tells no numbers.
+    """
+    told = release(codex_version)
+    return otherwise if told is None else told >= _FIRST_CUMULATIVE

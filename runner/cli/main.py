@@ -1,0 +1,44 @@
+"""The first module that a command loads: until the rest is there, Ctrl-C is silent.
+
+Loading a command takes some 30 ms, and Python would answer with a traceback.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+
+def run_codex_task() -> NoReturn:
+    """Be `run_codex_task`."""
+    _be("runner.cli.run_codex_task")
+
+
+def parse_codex_run() -> NoReturn:
+    """Be `parse_codex_run`."""
+    _be("runner.cli.parse_codex_run")
+
+
+def codex_tasks() -> NoReturn:
+    """Be `codex-tasks`."""
+    _be("runner.cli.codex_tasks")
+
+
+def _be(module: str) -> NoReturn:
+    # One that is ignored stays so: a script's background command is started deaf.
+    is_heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if is_heard:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: TID251 - nothing is loaded
+    try:
+        __import__(module)
+        from runner.cli.parser import leave  # noqa: PLC0415 - it is a part of the loading
+    except (OSError, ImportError, MemoryError) as error:
+        reason = str(error) or "there is not enough memory"
+        sys.exit(f"{sys.argv[0].rpartition('/')[2]}: cannot be loaded: {reason}")
+    if is_heard:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: TID251 - see above
+    leave(sys.modules[module].main())

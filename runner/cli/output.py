@@ -1,0 +1,140 @@
+"""Turn results into text: the one place that knows how output looks."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import select
+import sys
+from pathlib import Path
+
+from parsers.struct import as_dict
+from runner.errors import RunnerFault
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from runner.service.doctor import Check
+
+
+class ReaderGoneError(Exception):
+    """Whoever read standard output has closed it."""
+
+
+class Output:
+    """Write to standard output, byte for byte and at once.
+
+    Raises:
+        ReaderGoneError: nobody reads any more (a closed pipe, a closed terminal).
+        RunnerFault: it cannot be written to (a full disk).
+    """
+
+    def __init__(self) -> None:
+        self._is_at_line_start = True
+
+    def text(self, text: str) -> None:
+        """Write a piece of running text."""
+        if text:
+            self._write(text.encode(errors="surrogateescape"))
+            self._is_at_line_start = text.endswith("\n")
+
+    def lines(self, lines: Iterable[str]) -> None:
+        """Write lines, starting on a line of their own, in one go."""
+        start = "" if self._is_at_line_start else "\n"
+        self.text(start + "".join(f"{line}\n" for line in lines))
+
+    def check(self) -> None:
+        """Notice a reader that is gone although there is nothing to write."""
+        with contextlib.suppress(OSError, ValueError):
+            poll = select.poll()
+            poll.register(1, 0)
+            for _, events in poll.poll(0):
+                if events & select.POLLERR:
+                    raise ReaderGoneError
+
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[os.write(1, rest) :]
+            except BlockingIOError:
+                select.select((), [1], ())
+            except OSError as error:
+                if error.errno in {errno.EPIPE, errno.EIO, errno.EBADF}:
+                    raise ReaderGoneError from error
+                message = f"cannot write to standard output: {error.strerror}"
+                raise RunnerFault(message) from error
+
+
+def is_terminal() -> bool:
+    """Tell whether standard output is a terminal; it may be closed."""
+    return os.isatty(1)
+
+
+def note(text: str, *, is_interrupting: bool = False) -> None:
+    """Say something to people in one line, on standard error; nobody has to listen.
+
+    What a caller or a model has put into a name or a text is shown, not obeyed.
+
+    Args:
+        text: the line.
+        is_interrupting: a terminal may just have shown a `^C` where it would begin.
+    """
+    name = Path(sys.argv[0]).name.removesuffix(".py")
+    line = _shown(" ".join(f"{name}: {text}".splitlines()))
+    if is_interrupting and os.isatty(2):
+        line = f"\n{line}"
+    with contextlib.suppress(OSError):
+        # Not through sys.stderr: a signal handler may come in the middle of a write.
+        os.write(2, f"{line}\n".encode(errors="backslashreplace"))
+
+
+def _shown(line: str) -> str:
+    try:
+        return visible(line)
+    except (OSError, MemoryError):
+        # What is told is perhaps that no descriptor is left: then no module loads.
+        return line.encode("unicode_escape").decode("ascii")
+
+
+def visible(text: str) -> str:
+    """Show control characters of a text instead of obeying them."""
+    from parsers.text import visible  # noqa: PLC0415 - `re`, not for the first line of a run
+
+    return visible(text)
+
+
+def compact(value: object) -> str:
+    """Write a value as JSON on one line, in ASCII."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def doctor_lines(checks: Sequence[Check]) -> list[str]:
+    """Write findings for people, one line each, with the mend."""
+    return [
+        visible(
+            f"{'ok  ' if check.is_good else 'FAIL'} {check.name}:"
+            f" {' '.join(check.detail.split())}"
+            + (f" -> {check.mend}" if check.mend else "")
+        )
+        for check in checks
+    ]
+
+
+def doctor_json(checks: Sequence[Check]) -> str:
+    """Write findings for programs."""
+    found = {
+        "ok": all(check.is_good for check in checks),
+        "checks": [as_dict(check) for check in checks],
+    }
+    return json.dumps(found, indent=2)
+
+
+def summary_line(found: Mapping[str, object]) -> str:
+    """Write a summary as one line for people."""
+    from parsers.run_summary import one_line  # noqa: PLC0415 - only to parse
+
+    return one_line(found)

@@ -1,0 +1,194 @@
+"""What every command shares: its parser, and how errors become exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+
+from runner import config
+from runner.cli.output import Output, ReaderGoneError, note
+from runner.errors import RunnerError, UsageError
+from runner.model import EXIT_INTERRUPTED, EXIT_READER_GONE
+from runner.version import VERSION
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import NoReturn
+
+    from runner.config import Config
+
+_WIDTH = 88
+# What may be empty, or is refused in words of its own.
+_MAY_BE_EMPTY = ("TEXT", "TITLE", "PROMPT", "TASK", "RUN_ID")
+_MISSING = "the following arguments are required: "
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """Make a formatter of fixed width.
+
+    argparse makes one for each option, and asking each time how wide the terminal is
+    takes as long as all the rest of a command line.
+    """
+    return argparse.RawDescriptionHelpFormatter(prog, width=_WIDTH)
+
+
+class Parser(argparse.ArgumentParser):
+    """Report a wrong command line as an error value, in one line.
+
+    Args:
+        prog: the command's name.
+        description: what it does, in one sentence.
+        epilog: examples, output and exit codes, as they are to be shown.
+        usage: the usage line.
+    """
+
+    def __init__(
+        self,
+        prog: str,
+        description: str,
+        usage: str | None = None,
+        epilog: str | None = None,
+        **_: object,
+    ) -> None:
+        super().__init__(
+            prog=prog,
+            usage=usage,
+            description=description,
+            epilog=epilog,
+            formatter_class=_formatter,
+            allow_abbrev=False,
+        )
+
+    def parse_args(  # type: ignore[override]  # of its overloads one is used
+        self, args: Sequence[str], namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        found, rest = self.parse_known_args(args, namespace)
+        if rest:
+            # What was meant as the value of a misspelt option is not what is wrong.
+            options = [each for each in rest if each[:2] == "--" != each]
+            known = {each.lstrip("-"): each for each in self._option_string_actions}
+            near = meant(options[0].lstrip("-"), known) if options else ""
+            self.error(f"unrecognized arguments: {' '.join(options or rest)}", near)
+        return found
+
+    def error(self, message: str, near: str = "") -> NoReturn:
+        hint = f"{near}{self.prog} --help lists what there is"
+        if message.endswith("expected one argument"):
+            hint = "a value that starts with - is given as --option=VALUE"
+        elif message.startswith(_MISSING) and not message.startswith(f"{_MISSING}-"):
+            hint += "; a word that starts with - stands behind --"
+        text = f"{message} ({hint})"
+        raise UsageError(text)
+
+    def _print_message(self, message: str, _file: object = None) -> None:
+        # argparse keeps to itself what a full disk answers.
+        Output().text(message)
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> object:
+        if "" in arg_strings and action.metavar not in _MAY_BE_EMPTY:
+            # A script's empty variable; it must not stand for what it is not.
+            name = "/".join(action.option_strings) or action.metavar
+            message = f"{name} is empty: give it a value, or leave it out"
+            raise UsageError(message)
+        # Python 3.11 drops a `--` that is an option's value (`--task=--`).
+        if arg_strings == ["--"] and action.option_strings and action.nargs is None:
+            return self._get_value(action, "--")
+        return super()._get_values(action, arg_strings)
+
+    def add_general(self, *, has_script: bool = True) -> None:
+        """Add the options that every command has.
+
+        Args:
+            has_script: a script can be made of the options alone to complete them.
+        """
+        add = self.add_argument_group("general").add_argument
+        if has_script:
+            add(
+                "--print-completion",
+                metavar="SHELL",
+                choices=("bash", "zsh", "tcsh"),
+                action=_PrintCompletion,
+                dest=argparse.SUPPRESS,
+                default=argparse.SUPPRESS,
+                help="print a completion script for bash, zsh or tcsh",
+            )
+        add("--version", action="version", version=f"{self.prog} {VERSION}")
+
+
+def meant(word: str, known: Mapping[str, str]) -> str:
+    """Say what somebody may have meant by a word, in front of another hint.
+
+    Args:
+        word: what is not known.
+        known: words that are like it when it is misspelt, and how they are written.
+    """
+    import difflib  # noqa: PLC0415 - for a mistake alone
+
+    near = difflib.get_close_matches(word.partition("=")[0], known, n=2)
+    return f"did you mean {' or '.join(known[each] for each in near)}? " if near else ""
+
+
+class _PrintCompletion(argparse.Action):
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        _namespace: argparse.Namespace,
+        values: str | Sequence[object] | None,
+        _option: str | None = None,
+    ) -> NoReturn:
+        import shtab  # noqa: PLC0415 - only to print a completion
+
+        Output().lines([shtab.complete(parser, shell=str(values))])
+        parser.exit()
+
+
+def leave(code: int) -> NoReturn:
+    """End this process at once: the interpreter's own tidying takes 20 ms."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)
+
+
+def enter(command: Callable[[Config], int]) -> int:
+    """Run a command and return its exit code; an error is one line on stderr."""
+    try:
+        return command(config.load())
+    except ReaderGoneError:
+        return EXIT_READER_GONE
+    except RunnerError as error:
+        note(str(error))
+        return error.exit_code
+    except OSError as error:
+        return _refused(error)
+    except (ImportError, MemoryError) as error:
+        # Libraries too are mapped when they are needed, if there is room.
+        note(str(error) or "there is not enough memory")
+        return 1
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def _refused(error: OSError) -> int:
+    if _is_nowhere(error):
+        note("the current directory is gone: change to one that exists")
+        return UsageError.exit_code
+    # What no module has a better word for: a name that is too long, a right that is
+    # missing on the way to a directory.
+    place = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+    note(f"{place}{error.strerror or error}")
+    return 1
+
+
+def _is_nowhere(error: OSError) -> bool:
+    """Tell of a relative path that has nothing to begin at."""
+    if not isinstance(error, FileNotFoundError) or error.filename is not None:
+        return False
+    try:
+        os.getcwd()  # noqa: PTH109 - pathlib would do no more
+    except FileNotFoundError:
+        return True
+    return False

@@ -1,0 +1,215 @@
+"""The command line of `run_codex_task`."""
+
+from __future__ import annotations
+
+from parsers.struct import Struct
+from runner import config
+from runner.cli import codex_options
+from runner.cli.parser import Parser
+from runner.errors import UsageError
+from runner.model import Limits, Report, Verbosity
+from runner.service.request import Request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from runner.config import Config
+
+DEFAULT_STALL_SECONDS = 3600.0
+_LEVELS = (Verbosity.LOW, Verbosity.NORMAL, Verbosity.HIGH)
+PROG = "run_codex_task"
+_EPILOG = """\
+examples:
+  run_codex_task --repo . --task "Fix the failing test"
+  run_codex_task --repo . --task-file task.md --sandbox workspace-write --detach
+  run_codex_task --repo . --resume 20261120-101201-512345-9f3a1c07 --task "Now the docs"
+
+standard output, in this order: codex_run_id=, log_file=, meta_file=,
+summary_file_pending=; the run as it happens; codex_run_id=, codex_exit_code=,
+elapsed_seconds=, codex_session_id=, outcome=, log_file=, meta_file=, summary_file=,
+summary_json=. Notes for people go to standard error.
+
+exit codes: 0 succeeded; 1 failed; 2 wrong usage; 75 the session is busy; 124 timed out
+or stalled; 126 and 127 Codex cannot be run or found; 130 and 143 interrupted by INT or
+TERM; 143 stopped by codex-tasks stop, too; 141 the reader of standard output is gone
+(the run goes on); else Codex's own.
+"""
+
+
+class Arguments(Struct):
+    """Hold a command line that has been understood."""
+
+    request: Request
+    detach: bool
+    doctor: bool
+    json: bool
+
+
+def parse(argv: Sequence[str], settings: Config) -> Arguments:
+    """Understand a command line.
+
+    Raises:
+        UsageError: it is wrong.
+        SystemExit: it asked for help, the version or a completion script.
+    """
+    words, extra = _split(list(argv))
+    found = build_parser(settings).parse_args(words)
+    if found.repo is None and not found.doctor:
+        message = "--repo DIR is needed: the directory that Codex is to work in"
+        raise UsageError(message)
+    if found.json and not found.doctor:
+        message = "--json goes with --doctor; a run's summary is JSON already"
+        raise UsageError(message)
+    return Arguments(
+        request=Request(
+            repo="." if found.repo is None else found.repo,
+            task=found.task,
+            task_file=found.task_file,
+            resume=found.resume,
+            continue_prompt=found.continue_prompt,
+            log_dir=found.log_dir,
+            codex=codex_options.codex(found, tuple(extra)),
+            limits=Limits(
+                timeout=codex_options.seconds(
+                    found.timeout, "--timeout", settings.timeout_seconds
+                ),
+                stall=codex_options.seconds(
+                    found.stall_timeout, "--stall-timeout", DEFAULT_STALL_SECONDS
+                ),
+            ),
+            report=Report(
+                json_out=found.json_out,
+                event_stream=found.event_stream,
+                notify_command=found.notify_cmd,
+            ),
+            wait_for_session=found.wait_for_session,
+            verbosity=_verbosity(found.verbosity, found.verbose, settings),
+        ),
+        detach=found.detach,
+        doctor=found.doctor,
+        json=found.json,
+    )
+
+
+def build_parser(settings: Config) -> argparse.ArgumentParser:
+    """Build the parser; its help is the reference of the flags."""
+    parser = Parser(
+        prog=PROG,
+        usage="%(prog)s --repo DIR (--task TEXT | --task-file FILE | --resume SESSION)"
+        " [options] [-- CODEX ARGUMENTS]",
+        description="Run Codex on a task: record first, then launch, follow, judge.",
+        epilog=_EPILOG,
+    )
+    _add_task(parser, settings)
+    codex_options.add_codex(
+        parser.add_argument_group("passed on to Codex").add_argument
+    )
+    _add_limits(parser)
+    _add_reports(parser)
+    parser.add_general()
+    return parser
+
+
+def _add_task(parser: argparse.ArgumentParser, settings: Config) -> None:
+    add = parser.add_argument_group("the task").add_argument
+    add("--repo", metavar="DIR", help="where Codex works (required)")
+    add("--task", metavar="TEXT", help="the prompt; - reads standard input")
+    add("--task-file", metavar="FILE", help="the prompt, from a file")
+    add(
+        "--resume",
+        metavar="SESSION",
+        help="carry a session on: its UUID, or the id of a run on it",
+    )
+    add(
+        "--continue-prompt",
+        metavar="TEXT",
+        default=settings.continue_prompt,
+        help="the prompt of --resume without a task (CODEX_CONTINUE_PROMPT;"
+        f" default: {config.DEFAULT_CONTINUE_PROMPT!r})",
+    )
+    add(
+        "--wait-for-session",
+        action="store_true",
+        help="wait while another run holds the session, instead of exit 75",
+    )
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("limits").add_argument
+    add(
+        "--timeout",
+        metavar="SECONDS",
+        help="end the run after this time (CODEX_TIMEOUT_SECONDS; default: none)",
+    )
+    add(
+        "--stall-timeout",
+        metavar="SECONDS",
+        help=f"end it after this time without progress (default:"
+        f" {DEFAULT_STALL_SECONDS:g}; 0: never); a running command is progress, a"
+        " reconnect message is not",
+    )
+
+
+def _add_reports(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("files and reports").add_argument
+    add(
+        "--log-dir",
+        metavar="DIR",
+        default="./runs",
+        help="where the run's files go (default: ./runs)",
+    )
+    add("--json-out", metavar="FILE", help="a copy of the summary")
+    add(
+        "--event-stream",
+        metavar="FILE",
+        help="append run_started and run_completed as JSON lines",
+    )
+    add(
+        "--notify-cmd",
+        metavar="CMD",
+        help="run at start and end with the event on its standard input, 30 s at most",
+    )
+    add(
+        "--detach",
+        action="store_true",
+        help="return as soon as Codex has been launched",
+    )
+    add(
+        "-v",
+        dest="verbose",
+        action="count",
+        default=0,
+        help="show the debug preamble; -vv: all of it",
+    )
+    add(
+        "--verbosity",
+        choices=[level.value for level in _LEVELS],
+        help="the same by name (CODEX_LOG_VERBOSITY)",
+    )
+    add("--doctor", action="store_true", help="tell what would go wrong, and the mend")
+    add("--json", action="store_true", help="with --doctor: as JSON")
+
+
+def _split(argv: list[str]) -> tuple[list[str], list[str]]:
+    """Cut off what stands behind `--`: it is Codex's."""
+    if "--" not in argv:
+        return argv, []
+    at = argv.index("--")
+    return argv[:at], argv[at + 1 :]
+
+
+def _verbosity(named: str | None, counted: int, settings: Config) -> Verbosity:
+    if named is not None:
+        return Verbosity(named)
+    if counted:
+        return _LEVELS[min(counted, len(_LEVELS) - 1)]
+    try:
+        return Verbosity(settings.verbosity)
+    except ValueError as error:
+        message = (
+            f"CODEX_LOG_VERBOSITY: {settings.verbosity!r} is none of"
+            f" {', '.join(_LEVELS)}"
+        )
+        raise UsageError(message) from error

@@ -1,0 +1,1 @@
+"""Files written from the ledger for people and scripts."""

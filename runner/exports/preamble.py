@@ -1,0 +1,75 @@
+"""The debug preamble of a run: never a secret, never the environment."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+
+from runner.clock import iso
+from runner.codex import command
+from runner.codex.version import version_of
+from runner.exports.key_values import pairs, text
+from runner.ledger import record
+from runner.model import Verbosity
+from runner.process.start import which
+from runner.version import VERSION
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runner.config import Config
+    from runner.model import Spec
+
+_BEGIN = "===== run_codex_task debug preamble ====="
+_END = "===== end preamble ====="
+_SECRET = re.compile(
+    r"(?i)([\w.\"'-]*(?:key|token|secret|passw|auth|bearer|credential|header)[^=\s]*\s*=).+",
+    re.DOTALL,
+)
+
+
+def preamble(spec: Spec, settings: Config) -> str:
+    """Build the debug preamble; asking Codex for its version is left to -v."""
+    return text([_BEGIN, *pairs(_values(spec, settings)), _END])
+
+
+def redacted(argv: list[str]) -> str:
+    """Write a command line as a shell would take it, without values of secrets."""
+    return shlex.join(_SECRET.sub(r"\1***", word) for word in argv)
+
+
+def _values(spec: Spec, settings: Config) -> dict[str, object]:
+    argv = command.exec_argv(spec.codex, spec.repo, spec.resume_session)
+    files = record.files_of(spec)
+    values: dict[str, object] = {
+        "timestamp_utc": iso(spec.prepared_at),
+        "mode": spec.mode,
+        "resume_session_id": spec.resume_session or "none",
+        "repo": spec.repo,
+        "codex_command": f"{redacted(argv)} < {shlex.quote(str(files.prompt))}",
+        "run_codex_task_version": VERSION,
+    }
+    if spec.verbosity is Verbosity.LOW:
+        return values
+    import platform  # noqa: PLC0415 - 2 ms, not for every run
+
+    values |= {
+        "codex_bin_resolved": which(spec.codex.bin, settings.search_path)
+        or "not found",
+        "codex_version": version_of(spec.codex.bin, settings) or "unknown",
+        "python_version": platform.python_version(),
+    }
+    if spec.verbosity is Verbosity.HIGH:
+        values |= {
+            "cwd": spec.cwd,
+            "umask": f"{spec.umask:04o}",
+            "log_dir": spec.log_dir,
+            "state_home": settings.state_home,
+            "codex_home": spec.codex_home or settings.codex_home,
+            "events_file": files.events,
+            "timeout_seconds": spec.limits.timeout or "none",
+            "stall_timeout_seconds": spec.limits.stall or "none",
+            "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+            "uid": os.getuid(),
+        }
+    return values

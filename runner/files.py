@@ -1,0 +1,275 @@
+"""How files are written: private, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+
+from runner.errors import FileFault
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+    from typing import BinaryIO
+
+
+_PRIVATE_FILE = 0o600
+
+_PRIVATE_DIRECTORY = 0o700
+
+PREFIX = "codex-run-"
+
+
+def make_directory(path: Path, mend: str = "") -> None:
+    """Make a directory and its parents, private; one that exists stays as it is.
+
+    Args:
+        path: the directory.
+        mend: what a user can do when it cannot be made.
+
+    Raises:
+        FileFault: it cannot be made.
+    """
+    try:
+        missing = [p for p in (path, *path.parents) if not p.exists()]
+        for each in reversed(missing):
+            each.mkdir(mode=_PRIVATE_DIRECTORY, exist_ok=True)
+        if not path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    except OSError as error:
+        raise FileFault("make the directory", path, error, mend) from error
+
+
+def make_private(path: Path) -> None:
+    """Take others' rights to what another tool has made; what refuses stays open.
+
+    A link is left alone: what it leads to is somebody else's.
+    """
+    with contextlib.suppress(OSError):
+        mode = path.lstat().st_mode
+        if not stat.S_ISLNK(mode):
+            path.chmod(_PRIVATE_DIRECTORY if stat.S_ISDIR(mode) else _PRIVATE_FILE)
+
+
+def create(path: Path, content: bytes = b"") -> None:
+    """Create a private file that must not exist yet, with its first content.
+
+    Raises:
+        FileFault: it cannot be created or not written whole; nothing is left.
+    """
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE_FILE)
+    except OSError as error:
+        raise FileFault("create", path, error) from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise FileFault("write", path, error) from error
+
+
+def touch(path: Path) -> None:
+    """Make sure that a private file is there; its content stays.
+
+    Raises:
+        FileFault: it cannot be created.
+    """
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, _PRIVATE_FILE))
+    except OSError as error:
+        raise FileFault("create", path, error) from error
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file whole: temporary file beside it, fsync, rename.
+
+    Raises:
+        FileFault: it cannot be written; what stood there before still does.
+    """
+    replace_with(path, (content,))
+
+
+def replace_with(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write a file whole, piece by piece, as `replace` does.
+
+    Raises:
+        FileFault: as `replace`.
+    """
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
+    try:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE_FILE)
+        with os.fdopen(handle, "wb") as file:
+            file.writelines(pieces)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise FileFault("write", path, error) from error
+
+
+def append(path: Path, content: bytes, *, is_durable: bool = False) -> None:
+    """Append to a file in one write, so that lines of several writers stay whole.
+
+    A pipe that nobody reads, or not fast enough, is refused instead of waited for.
+
+    Args:
+        path: the file, made when missing.
+        content: what is appended.
+        is_durable: on the disk before this returns.
+
+    Raises:
+        FileFault: it cannot be opened, or not all of it could be written.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK
+    try:
+        handle = os.open(path, flags, _PRIVATE_FILE)
+        try:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(handle, rest) :]
+            if is_durable:
+                os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise FileFault("append to", path, error) from error
+
+
+def append_text(path: Path, text: str) -> None:
+    """Append text; what is no Unicode (a path's stray bytes) is shown as such.
+
+    Raises:
+        FileFault: as `append`.
+    """
+    append(path, text.encode(errors="backslashreplace"))
+
+
+def copy_to(path: Path, content: bytes) -> None:
+    """Write a copy where a user wants it: a file whole, a device or pipe as it is.
+
+    Raises:
+        FileFault: it cannot be written.
+    """
+    if path.exists() and not path.is_file():
+        append(path, content)
+    else:
+        replace(path.resolve(), content)
+
+
+def open_regular(path: Path) -> int:
+    """Open a file for reading and return its descriptor.
+
+    A pipe or a device in the place of a file could keep its reader waiting for ever.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return handle
+
+
+def reader(path: Path) -> BinaryIO:
+    """Open a file to be read as a stream.
+
+    Raises:
+        OSError: as `open_regular`.
+    """
+    return os.fdopen(open_regular(path), "rb")
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file whole.
+
+    Raises:
+        OSError: as `open_regular`, or it cannot be read.
+    """
+    with reader(path) as stream:
+        return stream.read()
+
+
+def read_text(path: Path) -> str:
+    """Read a text file; what is not there is empty."""
+    try:
+        handle = open_regular(path)
+        with os.fdopen(handle, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+    except OSError:
+        return ""
+
+
+def status(path: Path) -> os.stat_result | None:
+    """Return what the file system says of a file; None when it is not there."""
+    try:
+        return path.stat()
+    except OSError:
+        return None
+
+
+def is_directory(path: Path) -> bool:
+    """Tell directories; what cannot be looked at is none."""
+    found = status(path)
+    return found is not None and stat.S_ISDIR(found.st_mode)
+
+
+def names(directory: Path) -> list[str]:
+    """List what is in a directory, in order; one that cannot be read has nothing."""
+    try:
+        return sorted(os.listdir(directory))  # noqa: PTH208 - names are enough
+    except OSError:
+        return []
+
+
+def read_json(path: Path) -> object:
+    """Read a JSON file; None when it is not there or holds something else."""
+    import json  # noqa: PLC0415 - not every command reads one
+
+    try:
+        return json.loads(read_bytes(path))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def free_bytes(path: Path) -> int:
+    """Return how much a user may still write to the disk that a path lies on."""
+    room = os.statvfs(path)
+    return room.f_bavail * room.f_frsize
+
+
+def remove(paths: list[Path]) -> None:
+    """Remove files of a run that never came to be; missing ones are no matter."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def remove_empty(directory: Path, below: Path) -> None:
+    """Remove a directory and its parents up to another one, while they are empty."""
+    with contextlib.suppress(OSError):
+        while directory != below and directory.is_relative_to(below):
+            directory.rmdir()
+            directory = directory.parent
+
+
+def remove_tree(directory: Path) -> list[str]:
+    """Remove a directory with all that is in it; say of what stays why it does."""
+    import shutil  # noqa: PLC0415 - few commands remove
+
+    faults: list[str] = []
+
+    def note(_: object, path: str, fault: tuple[object, object, object]) -> None:
+        error = fault[1]
+        if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+            faults.append(f"{path}: {error.strerror}")
+
+    shutil.rmtree(directory, onerror=note)
+    return faults

@@ -1,0 +1,1 @@
+"""What happens to a run, whatever process does it."""

@@ -1,0 +1,222 @@
+"""Judge how a run ended, from what is known of it: pure.
+
+The verdict comes from events first and from the exit code second: a turn that
+Codex says is completed has succeeded, one it says has failed has failed, and an
+exit code of 0 without either is no success.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from enum import StrEnum
+
+from parsers.struct import Struct
+from runner.model import (
+    EXIT_INTERRUPTED,
+    EXIT_NOT_EXECUTABLE,
+    EXIT_NOT_FOUND,
+    EXIT_SIGNAL_BASE,
+    EXIT_STOPPED,
+    EXIT_TIMED_OUT,
+    Outcome,
+    Verdict,
+)
+
+_USAGE_LIMIT_CLASSES = ("usage_limit_exceeded", "usage_limit_reached")
+_USAGE_LIMIT = re.compile(
+    r"hit your usage limit|usage[ _]limit|(?<!disk )quota exceeded|insufficient_quota",
+    re.IGNORECASE,
+)
+_AUTH_CLASS = "unauthorized"
+_AUTH = re.compile(
+    r"\b401 Unauthorized\b|not logged in|log ?in again|codex login"
+    r"|refresh token|token_expired|missing bearer|invalid_api_key",
+    re.IGNORECASE,
+)
+# What ends a process because somebody wanted it to end; any other signal is a crash.
+_ENDING_SIGNALS = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGKILL,
+    signal.SIGTERM,
+)
+
+
+class Ending(StrEnum):
+    """The last thing that the event stream says of the turn."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    NONE = "none"
+
+
+class Cause(StrEnum):
+    """Why the supervisor ended the run, when it did."""
+
+    TIMEOUT = "timeout"
+    STALL = "stall"
+    SIGNAL = "signal"
+    ORDER = "order"
+    SILENCE = "silence"
+
+
+class Exit(Struct):
+    """Hold what the operating system said, and why we ended the run if we did.
+
+    `cause_value` is the limit in seconds, or the number of the signal.
+    """
+
+    process_exit_code: int | None = None
+    signal: int | None = None
+    cause: Cause | None = None
+    cause_value: float = 0
+
+
+class Evidence(Struct):
+    """Hold what is known of a run that is over.
+
+    `failure` and `error_class` are Codex's words, from the events and the rollout;
+    `last_words` is the end of its standard error. `exit` is empty when nobody was
+    there to be told; `is_launched` is false when nothing proves that Codex was started.
+    """
+
+    exit: Exit
+    is_launched: bool = True
+
+    ending: Ending = Ending.NONE
+    failure: str | None = None
+    error_class: str | None = None
+    was_aborted: bool = False
+    last_words: str | None = None
+    announced: str | None = None
+    asked_for: str | None = None
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """Return the verdict on a run that Codex was started for."""
+    outcome, exit_code, error = _judge(evidence)
+    return Verdict(
+        outcome=outcome,
+        exit_code=exit_code,
+        process_exit_code=evidence.exit.process_exit_code,
+        signal=evidence.exit.signal,
+        error=error,
+    )
+
+
+def not_started(exit_code: int, error: str) -> Verdict:
+    """Return the verdict on a run whose Codex could not be started."""
+    return Verdict(outcome=Outcome.NOT_STARTED, exit_code=exit_code, error=error)
+
+
+def _judge(evidence: Evidence) -> tuple[Outcome, int, str | None]:
+    if _is_another_session(evidence):
+        return Outcome.FAILED, _failed_code(evidence), _mismatch(evidence)
+    match evidence.ending:
+        case Ending.COMPLETED:
+            return Outcome.SUCCEEDED, 0, None
+        case Ending.FAILED:
+            return _class_of(evidence), _failed_code(evidence), evidence.failure
+        case Ending.NONE:
+            return _without_terminal_event(evidence)
+
+
+def _without_terminal_event(evidence: Evidence) -> tuple[Outcome, int, str | None]:
+    words = evidence.failure or evidence.last_words
+    number = _signal_of(evidence)
+    if evidence.exit.cause is not None:
+        return _ended_by_us(evidence)
+    if evidence.exit.process_exit_code is None and number is None:
+        return Outcome.LOST, 1, _lost(evidence)
+    if number is not None:
+        said = f": {words}" if words else ""
+        error = f"Codex was ended by {_name(number)}{said}"
+        is_wanted = number in _ENDING_SIGNALS
+        outcome = Outcome.INTERRUPTED if is_wanted else Outcome.FAILED
+        return outcome, EXIT_SIGNAL_BASE + number, error
+    if evidence.was_aborted:
+        # Codex exits 1 after an INT that somebody else has sent it.
+        return Outcome.INTERRUPTED, EXIT_INTERRUPTED, "the turn was aborted"
+    code = evidence.exit.process_exit_code
+    if code in (EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND) and not evidence.announced:
+        return Outcome.NOT_STARTED, code, words or f"Codex exited {code}"
+    error = words or f"Codex exited {code} without saying how its turn ended"
+    return _class_of(evidence), _failed_code(evidence), error
+
+
+def _ended_by_us(evidence: Evidence) -> tuple[Outcome, int, str | None]:
+    match evidence.exit.cause:
+        case Cause.TIMEOUT:
+            error = f"the run took longer than {evidence.exit.cause_value:g} s"
+            return Outcome.TIMED_OUT, EXIT_TIMED_OUT, error
+        case Cause.STALL:
+            said = f"; last: {evidence.failure}" if evidence.failure else ""
+            error = f"no progress for {evidence.exit.cause_value:g} s{said}"
+            return Outcome.STALLED, EXIT_TIMED_OUT, error
+        case Cause.SILENCE:
+            words = evidence.failure or evidence.last_words
+            said = f"; last: {words}" if words else ""
+            limit = f"{evidence.exit.cause_value:g} s"
+            error = f"Codex has not named a thread within {limit}{said}"
+            return Outcome.TIMED_OUT, EXIT_TIMED_OUT, error
+        case Cause.ORDER:
+            return Outcome.STOPPED, EXIT_STOPPED, "the run was stopped"
+        case _:
+            number = int(evidence.exit.cause_value)
+            error = f"the run was ended by {_name(number)}"
+            return Outcome.INTERRUPTED, EXIT_SIGNAL_BASE + number, error
+
+
+def _class_of(evidence: Evidence) -> Outcome:
+    """Go by Codex's own class of the error; by its words where that says little."""
+    named, words = evidence.error_class, evidence.failure or evidence.last_words or ""
+    is_vague = named is None or named == "other" or named.endswith("_failed")
+    if named in _USAGE_LIMIT_CLASSES or (is_vague and _USAGE_LIMIT.search(words)):
+        return Outcome.USAGE_LIMITED
+    if named == _AUTH_CLASS or (is_vague and _AUTH.search(words)):
+        return Outcome.AUTH_FAILED
+    return Outcome.FAILED
+
+
+def _signal_of(evidence: Evidence) -> int | None:
+    """Read a signal off the status: a launcher passes it on as 128 and its number."""
+    if evidence.exit.signal is not None:
+        return evidence.exit.signal
+    number = (evidence.exit.process_exit_code or 0) - EXIT_SIGNAL_BASE
+    return number if number in _ENDING_SIGNALS else None
+
+
+def _failed_code(evidence: Evidence) -> int:
+    number = _signal_of(evidence)
+    if number is not None:
+        return EXIT_SIGNAL_BASE + number
+    return evidence.exit.process_exit_code or 1
+
+
+def _is_another_session(evidence: Evidence) -> bool:
+    asked, announced = evidence.asked_for, evidence.announced
+    return asked is not None and announced is not None and asked != announced
+
+
+def _mismatch(evidence: Evidence) -> str:
+    return (
+        f"session {evidence.asked_for} was asked for,"
+        f" but Codex worked on {evidence.announced}"
+    )
+
+
+def _lost(evidence: Evidence) -> str:
+    words = evidence.failure or evidence.last_words
+    if not evidence.is_launched and not words:
+        return "its supervisor is gone, and nobody knows whether it had started Codex"
+    said = f"; its last words: {words}" if words else ""
+    return f"Codex and its supervisor are gone and the turn has no end{said}"
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,1 @@
+"""Programs, signals, the process table and process trees."""

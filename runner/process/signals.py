@@ -1,0 +1,204 @@
+"""Send signals, wait for them, and reap children."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+
+from runner.process.table import is_alive
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from types import FrameType
+    from typing import Any
+
+    from runner.model import ProcessId
+
+    Handler = Callable[[int, FrameType | None], Any]
+
+_LINUX = sys.platform == "linux"
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+_DEVNULL = -3  # subprocess.DEVNULL, which is not loaded yet
+
+_PACE_SECONDS = 0.02
+
+_GRACE_SECONDS = 5.0
+
+
+def send(process: ProcessId, number: int) -> bool:
+    """Send a signal to exactly this process; tell whether it was there."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if hasattr(os, "pidfd_open"):
+            # The handle is taken first: what is identified then is what it points to.
+            handle = os.pidfd_open(process.pid)
+            try:
+                if is_alive(process):
+                    signal.pidfd_send_signal(handle, number)
+                    return True
+            finally:
+                os.close(handle)
+        elif is_alive(process):
+            os.kill(process.pid, number)
+            return True
+    return False
+
+
+def become_subreaper() -> None:
+    """Adopt every orphan below this process (Linux; elsewhere nothing happens)."""
+    if _LINUX:
+        import ctypes  # noqa: PLC0415 - 3 ms, for the supervisor only
+
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def kill_child(pid: int) -> None:
+    """End a program that `start` has started and nobody has reaped, at once.
+
+    Its pid is nobody else's yet, and it leads its group: nothing has to be looked up,
+    for which a descriptor or memory might be missing.
+    """
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def reap() -> Iterator[tuple[int, int]]:
+    """Yield (pid, wait status) of every child, own or adopted, that has ended.
+
+    Where the system allows it a child stays a zombie until the next is asked for: while
+    its end is dealt with, nobody else can know of it and go on.
+    """
+    while (ended := _ended_child()) is not None:
+        pid, status = ended
+        yield pid, status
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+
+
+def _ended_child() -> tuple[int, int] | None:
+    try:
+        if not _LINUX:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            return (pid, status) if pid else None
+        how = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        info = os.waitid(os.P_ALL, 0, how)
+    except ChildProcessError:
+        return None
+    if info is None:
+        return None
+    has_exited = info.si_code == os.CLD_EXITED
+    return info.si_pid, info.si_status << 8 if has_exited else info.si_status
+
+
+@contextlib.contextmanager
+def blocked(numbers: Iterable[int]) -> Iterator[None]:
+    """Let signals wait until the end of a block."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def handle(numbers: Iterable[int], handler: Handler) -> dict[int, Handler | int | None]:
+    """Let a handler have signals from now on; those this process is deaf to stay so.
+
+    Returns:
+        What was in its place for each.
+    """
+    heard = [n for n in numbers if signal.getsignal(n) is not signal.SIG_IGN]
+    return {number: signal.signal(number, handler) for number in heard}
+
+
+@contextlib.contextmanager
+def recorded(
+    numbers: Iterable[int], when_told: Callable[[int], object] | None = None
+) -> Iterator[Sequence[int]]:
+    """Note the signals that would end this process, until the end of a block.
+
+    No exception is raised where one comes: nothing that has just been started, or is
+    being removed, is lost to it.
+
+    Args:
+        numbers: the signals.
+        when_told: what is called with each that comes.
+    """
+    told: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        told.append(number)
+        if when_told is not None:
+            when_told(number)
+
+    before = handle(numbers, note)
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class BackgroundInterrupt:
+    """Tell an INT that was sent on purpose from the Ctrl-C that a script got.
+
+    A script's background command is started deaf to INT, because a terminal sends it
+    to all of a script's commands. An INT that some process sends is meant.
+    """
+
+    def __init__(self) -> None:
+        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        self._is_wanted = ignored and hasattr(signal, "sigtimedwait")
+        if self._is_wanted:
+            # A blocked signal is kept although it is ignored.
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+
+    def was_sent(self) -> bool:
+        """Tell whether one has been sent since the last call."""
+        if not self._is_wanted:
+            return False
+        while info := signal.sigtimedwait([signal.SIGINT], 0):
+            if info.si_code <= 0:
+                return True
+        return False
+
+
+class SignalInbox:
+    """Collect signals instead of being ended by them, and wait for the next.
+
+    Handled signals are back at their default in every program started from here.
+    """
+
+    def __init__(self, numbers: Iterable[int], *, deaf_to: Iterable[int] = ()) -> None:
+        self._pending: list[int] = []
+        self._read, self._write = os.pipe()
+        for end in (self._read, self._write):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        for number in (*numbers, signal.SIGCHLD):
+            signal.signal(number, self._collect)
+        for number in deaf_to:
+            # Handled, not ignored: what is ignored would stay so in Codex.
+            signal.signal(number, lambda *_: None)
+        # Unblocked last: what came before the handlers were set is heard now.
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+    def wait(self, seconds: float, *others: int) -> list[int]:
+        """Return what has arrived, at the latest after so many seconds.
+
+        A child's end and data at one of the other descriptors end the wait too.
+        """
+        if not self._pending:
+            select.select([self._read, *others], (), (), seconds)
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._read, 4096):
+                pass
+        arrived, self._pending = self._pending, []
+        return [number for number in arrived if number != signal.SIGCHLD]
+
+    def _collect(self, number: int, _: object) -> None:
+        self._pending.append(number)

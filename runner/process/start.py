@@ -1,0 +1,191 @@
+"""Start programs: Codex, supervisors and hooks, and helper programs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from parsers.struct import Struct
+from runner import clock
+from runner.errors import RunnerFault
+from runner.process.signals import send
+from runner.process.table import child, is_alive
+from runner.process.tree import DescendantTree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from types import FrameType
+    from typing import Any
+
+    Handler = Callable[[int, FrameType | None], Any]
+
+_LINUX = sys.platform == "linux"
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+_DEVNULL = -3  # subprocess.DEVNULL, which is not loaded yet
+
+_PACE_SECONDS = 0.02
+
+_GRACE_SECONDS = 5.0
+
+
+class Launch(Struct):
+    """Hold what a program is started with.
+
+    `stdin`, `stdout` and `stderr` are open file descriptors, None is /dev/null;
+    `keep` are others that it inherits. `blocked` signals wait until the program asks
+    for them: one that comes before its handlers are set would end it.
+    """
+
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+    cwd: str | None = None
+    umask: int = -1
+    stdin: int | None = None
+    stdout: int | None = None
+    stderr: int | None = None
+    keep: tuple[int, ...] = ()
+    blocked: tuple[int, ...] = ()
+
+
+def start_program(launch: Launch) -> int:
+    """Start a program in a session of its own and return its pid.
+
+    Its end is told by `reap` alone.
+
+    Raises:
+        OSError: as the kernel says why it cannot be started.
+    """
+    import subprocess  # noqa: PLC0415 - 4 ms, not before a run's id is out
+
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, launch.blocked)
+    try:
+        started = subprocess.Popen(
+            launch.argv,
+            stdin=_or_null(launch.stdin),
+            stdout=_or_null(launch.stdout),
+            stderr=_or_null(launch.stderr),
+            env=dict(launch.environment),
+            cwd=launch.cwd,
+            umask=launch.umask,
+            pass_fds=launch.keep,
+            start_new_session=True,
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    # The object would wait for its pid when it is dropped and take the status
+    # away from `reap`: it is told that there is nothing to wait for.
+    started.returncode = 0
+    return started.pid
+
+
+def which(program: str, search_path: str) -> str | None:
+    """Find the file that a program's name stands for."""
+    import shutil  # noqa: PLC0415 - 5 ms, not for the launch
+
+    return shutil.which(program, path=search_path)
+
+
+def capture(
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    timeout: float,
+    *,
+    any_exit_code: bool = False,
+) -> str | None:
+    """Return what Codex says to a question, or None when it fails or takes too long."""
+    program = which(argv[0], environment.get("PATH", os.defpath))
+    if program is None:
+        return None
+    import subprocess  # noqa: PLC0415 - see start
+
+    try:
+        done = subprocess.run(
+            [program, *argv[1:]],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=dict(environment),
+            timeout=timeout,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    # `codex login status` answers on standard error.
+    said = done.stdout.strip() or done.stderr.strip()
+    is_good = done.returncode == 0 or any_exit_code
+    return said.decode(errors="replace") if said and is_good else None
+
+
+def run_helper(
+    argv: Sequence[str], environment: Mapping[str, str], timeout: float
+) -> bool:
+    """Run a helper program such as git; tell whether it did well in time."""
+    from plumbum import local  # noqa: PLC0415 - 60 ms, for helper programs only
+    from plumbum.commands.processes import (  # noqa: PLC0415
+        CommandNotFound,
+        ProcessTimedOut,
+    )
+
+    try:
+        code, _, _ = local[argv[0]][argv[1:]].run(
+            retcode=None, timeout=timeout, stdin=_DEVNULL, env=dict(environment)
+        )
+    except (OSError, CommandNotFound, ProcessTimedOut):
+        return False
+    return bool(code == 0)
+
+
+def run_visible(
+    argv: Sequence[str], environment: Mapping[str, str], told: Sequence[int] = ()
+) -> bool:
+    """Run a helper program whose words go to standard error; tell how it did.
+
+    It does not outlive the call, nor does what it has started when it is ended early.
+
+    Args:
+        argv: its command line.
+        environment: its environment.
+        told: the signals that have come; it is ended as soon as there is one.
+
+    Raises:
+        RunnerFault: it is not there or cannot be run.
+    """
+    from plumbum import local  # noqa: PLC0415 - see run_helper
+    from plumbum.commands.processes import CommandNotFound  # noqa: PLC0415
+
+    try:
+        started = local[argv[0]][argv[1:]].popen(
+            stdin=_DEVNULL, stdout=2, stderr=2, env=dict(environment)
+        )
+    except (OSError, CommandNotFound) as error:
+        message = f"{argv[0]} cannot be run: {error}"
+        raise RunnerFault(message) from error
+    try:
+        # Not one long wait: a signal that comes just before it would go unheard.
+        while not told and started.poll() is None:
+            clock.sleep(_PACE_SECONDS)
+    finally:
+        if started.pid is not None and started.poll() is None:
+            _end(started.pid, started.poll)
+    return bool(started.poll() == 0)
+
+
+def _end(pid: int, reap_it: Callable[[], object]) -> None:
+    """End a child of ours that may refuse to, and all that is below it."""
+    root, family = child(pid), DescendantTree(pid, remember=True)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = clock.monotonic() + _GRACE_SECONDS
+        for each in (root, *family.members()):
+            send(each, number)
+        while clock.monotonic() < deadline:
+            reap_it()
+            if not any(map(is_alive, (root, *family.members()))):
+                return
+            clock.sleep(_PACE_SECONDS)
+
+
+def _or_null(descriptor: int | None) -> int:
+    return _DEVNULL if descriptor is None else descriptor

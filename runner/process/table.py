@@ -1,0 +1,229 @@
+"""Read the process table: name processes for good, find them, look at them.
+
+Linux is read from /proc; elsewhere psutil is asked. Whoever has no file descriptor or
+no memory left to look with learns nothing: that is a `FileFault`, and nobody is gone
+because of it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from parsers.struct import Struct
+from runner.errors import FileFault, is_resource_exhaustion
+from runner.model import ProcessId
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_LINUX = sys.platform == "linux"
+
+# Fields of /proc/PID/stat, counted after the closing parenthesis of the name,
+# which may itself hold spaces and parentheses.
+_STAT_STATE, _STAT_PARENT, _STAT_START = 0, 1, 19
+
+_GONE = ("Z", "X", "x")
+
+_LISTINGS = 10
+
+
+class Row(Struct):
+    """Hold one line of the process table."""
+
+    pid: int
+    parent: int
+    start_time: int
+    has_ended: bool
+
+
+def boot_id() -> str:
+    """Return what tells this boot of this machine from any other."""
+    if _LINUX:
+        found = _read("/proc/sys/kernel/random/boot_id")
+        return "unknown" if found is None else found.decode().strip()
+    import psutil  # noqa: PLC0415 - only where there is no /proc
+
+    return str(int(psutil.boot_time()))
+
+
+def identify(pid: int) -> ProcessId | None:
+    """Name a process for good, or None when it is gone or only a zombie."""
+    row = _row(pid)
+    if row is None or row.has_ended:
+        return None
+    return ProcessId(pid=pid, start_time=row.start_time, boot_id=boot_id())
+
+
+def exists(pid: int) -> bool:
+    """Tell whether a pid is taken, if only by a zombie that waits for its parent."""
+    return _row(pid) is not None
+
+
+def this_process() -> ProcessId:
+    """Name the calling process."""
+    return child(os.getpid())
+
+
+def child(pid: int) -> ProcessId:
+    """Name a process that cannot vanish yet: this one, or its child before `reap`."""
+    row = _row(pid)
+    start_time = row.start_time if row else 0
+    return ProcessId(pid=pid, start_time=start_time, boot_id=boot_id())
+
+
+def is_alive(process: ProcessId) -> bool:
+    """Tell whether exactly this process still runs."""
+    return identify(process.pid) == process
+
+
+def writers_of(path: Path) -> list[ProcessId]:
+    """List the processes whose standard output is this file, parents first.
+
+    Codex and its launcher write there; the tools that Codex starts write to pipes.
+    Only /proc can tell: elsewhere the list is empty.
+    """
+    if not _LINUX:
+        return []
+    try:
+        wanted = path.stat()
+    except OSError:
+        return []
+    found = [row for row in read_table() if _writes_to(row, wanted)]
+    pids = {row.pid: row for row in found}
+    found.sort(key=lambda row: (_depth(row, pids), row.pid))
+    boot = boot_id()
+    return [
+        ProcessId(pid=row.pid, start_time=row.start_time, boot_id=boot)
+        for row in found
+        if not row.has_ended
+    ]
+
+
+def with_environment(variable: str, value: str) -> list[ProcessId]:
+    """List the processes that were started with this variable set to this value."""
+    boot = boot_id()
+    found = [
+        ProcessId(pid=row.pid, start_time=row.start_time, boot_id=boot)
+        for row in read_table()
+        if not row.has_ended
+    ]
+    return [process for process in found if carries(process, variable, value)]
+
+
+def carries(process: ProcessId, variable: str, value: str) -> bool:
+    """Tell whether a process was started with this variable, set to this value."""
+    found = _read(f"/proc/{process.pid}/environ")
+    return found is not None and f"{variable}={value}".encode() in found.split(b"\0")
+
+
+def program_of(process: ProcessId) -> str:
+    """Return the file name of the program that a process runs, or nothing."""
+    try:
+        return os.path.basename(os.readlink(f"/proc/{process.pid}/exe"))
+    except OSError:
+        return ""
+
+
+def comm(process: ProcessId) -> str:
+    """Return a process's short name, as the kernel keeps it."""
+    try:
+        with open(f"/proc/{process.pid}/comm", encoding="utf-8") as file:
+            return file.read().strip()
+    except (OSError, ValueError):
+        return "?"
+
+
+def read_table() -> list[Row]:
+    """Read the whole table; nobody who is alive at the end is missing from it.
+
+    Processes come and go meanwhile: one that is gone before it is read may have left a
+    child that was not there yet when all were listed.
+    """
+    rows: dict[int, Row] = {}
+    listed: set[int] = set()
+    for _ in range(_LISTINGS):
+        new = _pids() - listed
+        if not new:
+            break
+        listed |= new
+        rows.update((pid, row) for pid in sorted(new) if (row := _row(pid)))
+    # Whose parent was gone before that could be read has another one by now.
+    for row in [row for row in rows.values() if row.parent not in rows]:
+        if now := _row(row.pid):
+            rows[row.pid] = now
+    return list(rows.values())
+
+
+def _pids() -> set[int]:
+    if _LINUX:
+        try:
+            names = os.listdir("/proc")
+        except OSError as error:
+            raise FileFault("read", "/proc", error) from error
+        return {int(name) for name in names if name.isdecimal()}
+    import psutil  # noqa: PLC0415 - only where there is no /proc
+
+    return set(psutil.pids())
+
+
+def _row(pid: int) -> Row | None:
+    if not _LINUX:
+        return _psutil_row(pid)
+    text = _read(f"/proc/{pid}/stat")
+    if text is None:
+        return None
+    fields = text[text.rindex(b")") + 2 :].split()
+    return Row(
+        pid=pid,
+        parent=int(fields[_STAT_PARENT]),
+        start_time=int(fields[_STAT_START]),
+        has_ended=fields[_STAT_STATE].decode() in _GONE,
+    )
+
+
+def _read(path: str) -> bytes | None:
+    """Read a file of /proc whole; None when what it tells of is not there.
+
+    Raises:
+        FileFault: this process lacks what it takes to look.
+    """
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        if is_resource_exhaustion(error):
+            raise FileFault("read", path, error) from error
+        return None
+
+
+def _psutil_row(pid: int) -> Row | None:
+    import psutil  # noqa: PLC0415 - only where there is no /proc
+
+    try:
+        process = psutil.Process(pid)
+        return Row(
+            pid=pid,
+            parent=process.ppid(),
+            start_time=int(process.create_time() * 1_000_000),
+            has_ended=process.status() == psutil.STATUS_ZOMBIE,
+        )
+    except psutil.Error:
+        return None
+
+
+def _writes_to(row: Row, wanted: os.stat_result) -> bool:
+    try:
+        held = os.stat(f"/proc/{row.pid}/fd/1")
+    except OSError:
+        return False
+    return (held.st_dev, held.st_ino) == (wanted.st_dev, wanted.st_ino)
+
+
+def _depth(row: Row, among: Mapping[int, Row]) -> int:
+    depth = 0
+    while (parent := among.get(row.parent)) is not None and depth < len(among):
+        row, depth = parent, depth + 1
+    return depth

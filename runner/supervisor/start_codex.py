@@ -1,0 +1,71 @@
+"""Start Codex for a run: files as its streams, the caller's directory and umask."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from runner import config
+from runner.codex import command
+from runner.errors import is_resource_exhaustion
+from runner.ledger import record
+from runner.lifecycle.judge import not_started
+from runner.model import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND
+from runner.process.start import Launch, start_program
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runner.config import Config
+    from runner.model import Run, Verdict
+
+
+def start_codex(run: Run, settings: Config) -> int | Verdict:
+    """Start Codex and return its pid, or say why it cannot be started.
+
+    Codex reads the prompt from its file and writes its streams into theirs,
+    appending; the caller's standard input never reaches it.
+    """
+    spec, files = run.spec, record.files_of(run.spec)
+    appending = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+    with contextlib.ExitStack() as stack:
+
+        def opened(path: os.PathLike[str], flags: int) -> int:
+            descriptor = os.open(path, flags)
+            stack.callback(os.close, descriptor)
+            return descriptor
+
+        try:
+            return start_program(
+                Launch(
+                    argv=command.exec_argv(spec.codex, spec.repo, spec.resume_session),
+                    environment=config.codex_environment(settings, run.run_id),
+                    cwd=spec.cwd,
+                    umask=spec.umask,
+                    stdin=opened(files.prompt, os.O_RDONLY | os.O_CLOEXEC),
+                    stdout=opened(files.events, appending),
+                    stderr=opened(files.stderr, appending),
+                )
+            )
+        except OSError as error:
+            return not_started(*_why_not(error, spec.codex.bin))
+
+
+def _why_not(error: OSError, program: str) -> tuple[int, str]:
+    """Tell a program that is not there from one that cannot be run."""
+    reason = error.strerror or str(error)
+    if is_resource_exhaustion(error):
+        return 1, f"cannot start Codex: {reason}"
+    is_program = error.filename is None or os.fsdecode(error.filename) == program
+    if isinstance(error, FileNotFoundError) and is_program:
+        if os.sep in program and Path(program).exists():
+            return EXIT_NOT_FOUND, f"codex binary {program}: its interpreter is missing"
+        return EXIT_NOT_FOUND, (
+            f"codex binary not found: {program}"
+            " (npm install -g @openai/codex installs it, --codex-bin names it)"
+        )
+    if is_program:
+        if os.sep in program and Path(program).is_dir():
+            reason = "it is a directory"
+        return EXIT_NOT_EXECUTABLE, (f"codex binary cannot be run: {program}: {reason}")
+    return 1, f"cannot start Codex: {os.fsdecode(error.filename)}: {reason}"

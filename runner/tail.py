@@ -1,0 +1,196 @@
+"""Follow what Codex writes: complete lines as they come, as text for people.
+
+Whoever watches reads the files; nobody stands between Codex and them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from parsers.exec_events import task_log
+from parsers.exec_events.summary import EventSummary
+from parsers.exec_events.transcript import render, render_stderr
+from parsers.lines import LineBuffer
+from parsers.struct import Struct
+from runner import files
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from runner.run_files import RunFiles
+
+_CHUNK = 1 << 20
+# A flood of output must not keep a supervisor from its signals and limits.
+_CHUNKS_AT_ONCE = 8
+
+
+class Tail:
+    """Read the complete lines that are added to a file.
+
+    Args:
+        path: the file; it may be renamed once it is open.
+        offset: where in it to begin: the start of a line.
+    """
+
+    def __init__(self, path: Path, offset: int = 0) -> None:
+        self.path = path
+        self._offset = offset
+        self._handle: int | None = None
+        self._buffer = LineBuffer()
+        self.has_more = False
+
+    @property
+    def is_open(self) -> bool:
+        return self._handle is not None
+
+    @property
+    def has_grown(self) -> bool:
+        """Whether there may be something to read: asking costs less than to try it."""
+        return self._handle is None or os.fstat(self._handle).st_size != self._offset
+
+    def open(self) -> int:
+        """Open the file, if that has not been done, and return its descriptor.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        if self._handle is None:
+            self._handle = files.open_regular(self.path)
+            if self._offset:
+                os.lseek(self._handle, self._offset, os.SEEK_SET)
+        return self._handle
+
+    def try_open(self) -> bool:
+        """Open the file, if that can be done; tell whether it is open."""
+        with contextlib.suppress(OSError):
+            self.open()
+        return self.is_open
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield what has been completed since the last call, some MiB at the most."""
+        if not self.try_open():
+            return
+        handle = self.open()
+        if os.fstat(handle).st_size < self._offset:
+            self._begin_anew(handle)
+        try:
+            for _ in range(_CHUNKS_AT_ONCE):
+                data = os.read(handle, _CHUNK)
+                self.has_more = bool(data)
+                if not data:
+                    return
+                self._offset += len(data)
+                yield from self._buffer.feed(data)
+        except MemoryError:
+            # The beginning of a line that is too long is given up: its rest, and what
+            # comes behind it, can be read then.
+            self._buffer = LineBuffer()
+            raise
+
+    def _begin_anew(self, handle: int) -> None:
+        """Go back to the beginning: somebody has emptied the file."""
+        self._offset = os.lseek(handle, 0, os.SEEK_SET)
+        self._buffer = LineBuffer()
+
+    def rest(self) -> bytes:
+        """Return a last line that has no end."""
+        return self._buffer.pending
+
+    def close(self) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
+def last_lines(path: Path, count: int, *, with_rest: bool) -> tuple[int, int]:
+    """Find where the last lines of a file begin, reading it backwards.
+
+    Args:
+        path: the file; one that cannot be read is empty.
+        count: how many lines at the most.
+        with_rest: what stands behind the last newline is a line too.
+
+    Returns:
+        The offset of the first of them, and how many they are.
+    """
+    try:
+        with files.reader(path) as stream:
+            end = stream.seek(0, os.SEEK_END)
+            if not with_rest:
+                end = next(_newlines_before(end, stream), -1) + 1
+            return _lines_before(end, count, stream)
+    except OSError:
+        return 0, 0
+
+
+def _lines_before(end: int, count: int, stream: BinaryIO) -> tuple[int, int]:
+    if count == 0 or end == 0:
+        return end, 0
+    found = 0
+    for place in _newlines_before(end - 1, stream):
+        found += 1
+        if found == count:
+            return place + 1, count
+    return 0, found + 1
+
+
+def _newlines_before(end: int, stream: BinaryIO) -> Iterator[int]:
+    while end > 0:
+        begin = max(end - _CHUNK, 0)
+        stream.seek(begin)
+        block = stream.read(end - begin)
+        place = len(block)
+        while (place := block.rfind(b"\n", 0, place)) >= 0:
+            yield begin + place
+        end = begin
+
+
+class Appended(Struct):
+    """Hold what a run has written: as text for people, and as lines of a task log."""
+
+    text: str = ""
+    lines: tuple[bytes, ...] = ()
+
+
+class RunTail:
+    """Follow one run: its transcript as text, and a digest of its events."""
+
+    def __init__(self, paths: RunFiles) -> None:
+        self.digest = EventSummary()
+        self._events = Tail(paths.events)
+        self._stderr = Tail(paths.stderr)
+
+    def read(self) -> Appended:
+        """Return what has been written since the last call."""
+        events: list[bytes] = []
+        for line in self._events.lines():
+            self.digest.feed(line)
+            events.append(line)
+        return _written(events, list(self._stderr.lines()))
+
+    def finish(self) -> Iterator[Appended]:
+        """Yield the rest, unfinished last lines included."""
+        yield self.read()
+        while self._events.has_more or self._stderr.has_more:
+            yield self.read()
+        last, error = self._events.rest(), self._stderr.rest()
+        if last:
+            self.digest.finish(last)
+        yield _written([last] if last else [], [error] if error else [])
+        self._events.close()
+        self._stderr.close()
+
+
+def _written(events: list[bytes], errors: list[bytes]) -> Appended:
+    if not (events or errors):
+        return _NOTHING
+    texts = [*map(render, events), *map(render_stderr, errors)]
+    lines = (*map(task_log.event, events), *map(task_log.stderr, errors))
+    return Appended(text="".join(texts), lines=lines)
+
+
+_NOTHING = Appended()

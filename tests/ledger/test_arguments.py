@@ -1,0 +1,175 @@
+"""The command line is understood as it is documented, or refused in one line."""
+
+from pathlib import Path
+
+import pytest
+from support.runs import settings
+
+from runner.cli import parse_codex_run
+from runner.cli.run_options import Arguments, parse
+from runner.errors import UsageError
+from runner.model import Verbosity
+
+
+@pytest.fixture
+def understand(tmp_path: Path) -> "Understand":
+    return Understand(tmp_path)
+
+
+class Understand:
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    def __call__(self, *words: str, **environment: str) -> Arguments:
+        usual = ["--repo", "."] if "--repo" not in words[:1] else []
+        return parse([*usual, *words], settings(self._home, **environment))
+
+
+def test_what_is_not_said_has_its_default(understand: Understand) -> None:
+    found = understand("--task", "x")
+
+    assert found.request.task == "x"
+    assert found.request.log_dir == "./runs"
+    assert found.request.codex.bin == "codex"
+    assert found.request.limits.timeout is None
+    assert found.request.limits.stall == 3600
+    assert found.request.verbosity is Verbosity.LOW
+    assert found.request.continue_prompt == "Continue where you left off."
+    assert not found.detach
+    assert not found.request.wait_for_session
+
+
+@pytest.mark.parametrize(
+    "value", ["x", "-x", "--help", "--", "-", "a=b", "=", " ", "-1", "--task=y"]
+)
+def test_any_value_works_after_an_equals_sign(
+    understand: Understand, value: str
+) -> None:
+    found = understand(f"--task={value}", f"--model={value}", f"--config={value}")
+
+    assert found.request.task == value
+    assert found.request.codex.model == value
+    assert found.request.codex.overrides == (value,)
+
+
+@pytest.mark.parametrize("value", ["-x", "--help-me", "--"])
+def test_a_value_that_looks_like_a_flag_needs_the_equals_sign(
+    understand: Understand, value: str
+) -> None:
+    with pytest.raises(UsageError, match="--task"):
+        understand("--task", value)
+
+
+def test_a_dash_alone_is_a_value(understand: Understand) -> None:
+    assert understand("--task", "-").request.task == "-"
+
+
+def test_repeated_settings_are_kept_in_order(understand: Understand) -> None:
+    found = understand("-c", "b=1", "--config", "a=2", "-cb=3", "-c", "b=4")
+
+    assert found.request.codex.overrides == ("b=1", "a=2", "b=3", "b=4")
+
+
+def test_of_a_repeated_flag_the_last_counts(understand: Understand) -> None:
+    assert understand("--task", "a", "--task", "b").request.task == "b"
+
+
+def test_what_stands_behind_two_dashes_is_codexs(understand: Understand) -> None:
+    found = understand("--task", "x", "--", "--full-auto", "--", "--repo", "y")
+
+    assert found.request.codex.extra == ("--full-auto", "--", "--repo", "y")
+    assert found.request.repo == "."
+
+
+@pytest.mark.parametrize("name", ["--timeout", "--stall-timeout"])
+@pytest.mark.parametrize(
+    "text", ["x", "-1", "nan", "inf", "-inf", "1e9999", "0x10", "1,5", "400000000"]
+)
+def test_a_bad_number_is_named(understand: Understand, name: str, text: str) -> None:
+    with pytest.raises(UsageError, match=name) as caught:
+        understand(f"{name}={text}")
+
+    assert repr(text) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("1", 1.0), ("0.5", 0.5), ("0", None), ("0.0", None), ("1e3", 1000.0), (" 7 ", 7)],
+)
+def test_a_good_number_is_seconds_and_zero_is_no_limit(
+    understand: Understand, text: str, seconds: float | None
+) -> None:
+    limits = understand("--timeout", text, "--stall-timeout", text).request.limits
+
+    assert (limits.timeout, limits.stall) == (seconds, seconds)
+
+
+def test_a_flag_beats_its_variable(understand: Understand) -> None:
+    variables = {
+        "CODEX_TIMEOUT_SECONDS": "60",
+        "CODEX_LOG_VERBOSITY": "high",
+        "CODEX_CONTINUE_PROMPT": "Weiter.",
+    }
+    by_variable = understand(**variables).request
+    by_flag = understand(
+        *("--timeout", "5", "--verbosity", "low", "--continue-prompt", "On."),
+        **variables,
+    ).request
+
+    assert by_variable.limits.timeout == 60
+    assert by_variable.verbosity is Verbosity.HIGH
+    assert by_variable.continue_prompt == "Weiter."
+    assert by_flag.limits.timeout == 5
+    assert by_flag.verbosity is Verbosity.LOW
+    assert by_flag.continue_prompt == "On."
+
+
+@pytest.mark.parametrize(
+    ("words", "level"),
+    [
+        ([], "low"),
+        (["-v"], "normal"),
+        (["-vv"], "high"),
+        (["-vvv"], "high"),
+        (["-v", "-v"], "high"),
+        (["--verbosity", "high"], "high"),
+        (["-vv", "--verbosity", "low"], "low"),
+    ],
+)
+def test_verbosity_is_counted_or_named(
+    understand: Understand, words: list[str], level: str
+) -> None:
+    assert understand(*words).request.verbosity == level
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--nonsense"], ["stray"], ["--tas", "x"], ["--verbosity", "loud"]],
+)
+def test_what_is_not_known_is_refused_and_help_is_pointed_to(
+    understand: Understand, words: list[str]
+) -> None:
+    with pytest.raises(UsageError, match="--help"):
+        understand(*words)
+
+
+def test_only_the_doctor_does_without_a_repo(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--repo"):
+        parse(["--task", "x"], settings(tmp_path))
+
+    assert parse(["--doctor", "--json"], settings(tmp_path)).doctor
+
+
+@pytest.mark.parametrize(
+    "name", ["--repo", "--model", "--config", "--timeout", "--log-dir", "--resume"]
+)
+def test_an_empty_value_is_refused_by_name(understand: Understand, name: str) -> None:
+    for words in ([name, ""], [f"{name}="]):
+        with pytest.raises(UsageError, match=f"{name}.* is empty"):
+            understand("--task", "x", *words)
+
+
+@pytest.mark.parametrize("words", [("--log", ""), ("--log=",), ("r", "--log-dir=")])
+def test_an_empty_value_is_no_place_to_look_in(words: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match="is empty"):
+        parse_codex_run.parse(words)

@@ -1,0 +1,112 @@
+"""How long a run may take and what is progress, on a clock of the test's own."""
+
+import json
+from pathlib import Path
+
+import pytest
+from support.runs import SESSION
+
+from parsers.exec_events.summary import EventSummary
+from runner import clock
+from runner.lifecycle.judge import Cause
+from runner.model import Limits
+from runner.supervisor.limits import LimitsWatch
+
+RECONNECTING = b'{"type":"error","message":"Reconnecting... waiting for network"}'
+MESSAGE = b'{"type":"item.completed","item":{"type":"agent_message","text":"x"}}'
+
+
+class Time:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> Time:
+    time = Time()
+    monkeypatch.setattr(clock, "monotonic", time)
+    return time
+
+
+def event(kind: str, state: str) -> bytes:
+    item = {"id": "1", "type": kind, "status": "in_progress"}
+    return json.dumps({"type": f"item.{state}", "item": item}).encode()
+
+
+def test_the_time_limit_is_passed_whatever_happens(time: Time, tmp_path: Path) -> None:
+    patience, digest = LimitsWatch(Limits(timeout=60), tmp_path), EventSummary()
+
+    time.now += 59.9
+    digest.feed(MESSAGE)
+    assert patience.exceeded(digest) is None
+    time.now += 0.1
+    digest.feed(MESSAGE)
+    assert patience.exceeded(digest) == (Cause.TIMEOUT, 60)
+
+
+@pytest.mark.parametrize("line", [None, RECONNECTING, b"noise", b"\0", b""])
+def test_what_is_no_progress_stalls(
+    time: Time, tmp_path: Path, line: bytes | None
+) -> None:
+    patience, digest = LimitsWatch(Limits(stall=100), tmp_path), EventSummary()
+
+    for _ in range(10):
+        assert patience.exceeded(digest) is None
+        time.now += 10
+        if line is not None:
+            digest.feed(line)
+
+    assert patience.exceeded(digest) == (Cause.STALL, 100)
+
+
+def test_an_event_is_progress(time: Time, tmp_path: Path) -> None:
+    patience, digest = LimitsWatch(Limits(stall=100), tmp_path), EventSummary()
+
+    for _ in range(10):
+        time.now += 90
+        digest.feed(MESSAGE)
+        assert patience.exceeded(digest) is None
+
+
+@pytest.mark.parametrize("kind", ["command_execution", "mcp_tool_call"])
+def test_what_is_running_is_progress_until_it_ends(
+    time: Time, tmp_path: Path, kind: str
+) -> None:
+    patience, digest = LimitsWatch(Limits(stall=100), tmp_path), EventSummary()
+    digest.feed(event(kind, "started"))
+
+    for _ in range(10):
+        time.now += 90
+        assert patience.exceeded(digest) is None
+    digest.feed(event(kind, "completed"))
+    assert patience.exceeded(digest) is None
+    time.now += 100
+    assert patience.exceeded(digest) == (Cause.STALL, 100)
+
+
+def test_a_rollout_that_grows_is_progress(time: Time, tmp_path: Path) -> None:
+    rollout = (
+        tmp_path / "sessions" / "2026" / "11" / "20" / f"rollout-x-{SESSION}.jsonl"
+    )
+    rollout.parent.mkdir(parents=True)
+    patience, digest = LimitsWatch(Limits(stall=100), tmp_path), EventSummary()
+    digest.feed(f'{{"type":"thread.started","thread_id":"{SESSION}"}}'.encode())
+
+    for size in range(10):
+        rollout.write_text("x" * size)
+        time.now += 50
+        assert patience.exceeded(digest) is None
+    time.now += 60
+    assert patience.exceeded(digest) is None
+    time.now += 60
+    assert patience.exceeded(digest) == (Cause.STALL, 100)
+
+
+def test_without_limits_there_is_no_end(time: Time, tmp_path: Path) -> None:
+    patience = LimitsWatch(Limits(), tmp_path)
+    time.now += 1e9
+
+    assert patience.exceeded(EventSummary()) is None

@@ -1,0 +1,295 @@
+"""What runs have used adds up, however it is split, and unknown is never nothing."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from support.many import accounts, figures, fill
+from support.runs import AT, run, settings
+
+from runner.cli.tasks import usage_table
+from runner.errors import UsageError
+from runner.ledger import record
+from runner.ledger.runs import Ledger
+from runner.ledger.usage import rows_of
+from runner.model import Finished, Outcome, RunId, Verdict
+from runner.service import usage
+from runner.service.usage import GROUPS, Line, Report
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+MODELS = ("gpt-5.1-codex", "gpt-5.1-codex-mini")
+TOKENS = [name for name in usage.FIGURES if name.endswith("_tokens")]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+def report(home: Path, by: str, since: datetime | None = None) -> Report:
+    ledger = Ledger(home)
+    try:
+        return usage.gather(ledger, settings(home), by, since)
+    finally:
+        ledger.close()
+
+
+def only(home: Path, by: str = "day") -> Line:
+    (line,) = report(home, by).lines
+    return line
+
+
+def put(home: Path, *found: dict[str, object], launched: bool = True) -> None:
+    """Put runs that are over on record, each a day after the other."""
+    ledger = Ledger(home)
+    for number, told in enumerate(found):
+        at = AT + timedelta(days=number)
+        state = Finished(
+            verdict=Verdict(outcome=Outcome.SUCCEEDED, exit_code=0),
+            started_at=at if launched else None,
+            ended_at=at + timedelta(seconds=5),
+            accounts={"warnings": {}, "left_running": [], **told},
+        )
+        ledger.adopt(
+            run(state, run_id=RunId(f"{at:%Y%m%d-%H%M%S-%f}-00000000"), prepared_at=at)
+        )
+    ledger.close()
+
+
+def test_every_way_to_split_gives_the_same_total(home: Path) -> None:
+    fill(home, sessions=40, runs_per_session=5)
+
+    totals = [report(home, by).total for by in GROUPS]
+
+    assert totals[0] is not None
+    assert totals[0].runs == 200
+    assert totals.count(totals[0]) == len(GROUPS)
+
+
+@pytest.mark.parametrize("by", GROUPS)
+def test_the_rows_add_up_to_the_total(home: Path, by: str) -> None:
+    fill(home, sessions=40, runs_per_session=5)
+
+    found = report(home, by)
+
+    assert found.total is not None
+    for name in TOKENS:
+        rows = sum(getattr(line, name) or 0 for line in found.lines)
+        assert rows == getattr(found.total, name)
+    assert sum(x.usd or 0 for x in found.lines) == pytest.approx(found.total.usd)
+    if by != "model":
+        for name in ("runs", "unknown_usage", "unknown_cost"):
+            rows = sum(getattr(line, name) for line in found.lines)
+            assert rows == getattr(found.total, name)
+
+
+def test_a_session_is_the_sum_of_its_runs(home: Path) -> None:
+    made = fill(home, sessions=6, runs_per_session=8)
+
+    lines = {line.key: line for line in report(home, "session").lines}
+
+    for key in {each.key for each in made}:
+        own = [record.to_json(each) for each in made if each.key == key]
+        tokens = [told["token_usage"] for told in own]
+        known = [t["total_tokens"] for t in tokens if isinstance(t, dict)]
+        assert lines[key].runs == 8
+        assert lines[key].total_tokens == sum(n for n in known if n is not None)
+        assert lines[key].unknown_usage == known.count(None)
+
+
+def test_days_are_in_order_and_the_rest_is_dearest_first(home: Path) -> None:
+    fill(home, sessions=20, runs_per_session=5)
+
+    days = [line.key for line in report(home, "day").lines]
+    sessions = [line.usd or 0.0 for line in report(home, "session").lines]
+
+    assert days == sorted(days)
+    assert sessions == sorted(sessions, reverse=True)
+
+
+def test_titles_are_told_where_a_session_still_is(home: Path) -> None:
+    made = fill(home, sessions=4, runs_per_session=1)
+    ledger = Ledger(home)
+    ledger.sessions.remove(made[3].key)
+    ledger.close()
+
+    titles = {line.key: line.title for line in report(home, "session").lines}
+
+    assert titles == {
+        made[0].key: "Fix the tests 0",
+        made[1].key: None,
+        made[2].key: None,
+        made[3].key: None,
+    }
+
+
+def test_a_run_with_two_models_is_split_and_is_one_run(home: Path) -> None:
+    told = accounts({MODELS[0]: figures(1000, 0, 100), MODELS[1]: figures(500)})
+    put(home, told)
+
+    found = report(home, "model")
+
+    by_key = {line.key: line for line in found.lines}
+    assert {key: line.total_tokens for key, line in by_key.items()} == {
+        MODELS[0]: 1100,
+        MODELS[1]: 500,
+    }
+    assert by_key[MODELS[0]].usd == pytest.approx(1000 * 1.25e-6 + 100 * 10e-6)
+    assert by_key[MODELS[1]].usd == pytest.approx(500 * 0.25e-6)
+    assert found.total is not None
+    assert (found.total.runs, found.total.total_tokens) == (1, 1600)
+
+
+def test_a_run_with_two_models_of_unknown_price_is_unknown_once(home: Path) -> None:
+    put(home, accounts({MODELS[0]: figures(10), "own-model": figures(10)}))
+
+    line = only(home)
+
+    assert (line.runs, line.total_tokens, line.usd) == (1, 20, None)
+    assert (line.unknown_usage, line.unknown_cost) == (0, 1)
+
+
+def test_calls_that_name_no_model_went_to_the_one_asked_for() -> None:
+    told = accounts({MODELS[0]: figures(10), MODELS[1]: figures(30)})
+    tokens = told["token_usage"]
+    assert isinstance(tokens, dict)
+    tokens["by_model"]["unknown"] = figures(5)
+
+    rows = rows_of(told, MODELS[0])
+
+    assert [(row[0], row[5]) for row in rows] == [(MODELS[0], 15), (MODELS[1], 30)]
+
+
+@pytest.mark.parametrize("priced", [MODELS, (MODELS[0], "renamed"), ("a", "b")])
+def test_the_shares_of_the_models_add_up_to_the_cost(priced: tuple[str, str]) -> None:
+    used = {MODELS[0]: figures(10), MODELS[1]: figures(30)}
+    parts = {name: {"input": 0.1, "price_source": None} for name in priced}
+    told = {**accounts(used), "cost": {"usd": 0.2, "model": "a", "parts": parts}}
+
+    rows = rows_of(told, None)
+
+    assert sum(float(row[6] or 0) for row in rows) == pytest.approx(0.2)
+    assert all(row[6] is not None for row in rows)
+
+
+def test_what_is_known_of_no_run_is_unknown_not_nothing(home: Path) -> None:
+    put(home, accounts({}))
+
+    found = report(home, "day")
+
+    for line in (*found.lines, found.total):
+        assert line is not None
+        assert [getattr(line, name) for name in TOKENS] == [None] * len(TOKENS)
+        assert line.usd is None
+        assert (line.runs, line.unknown_usage, line.unknown_cost) == (1, 1, 1)
+
+
+def test_a_run_that_used_nothing_is_known_to(home: Path) -> None:
+    put(home, accounts({MODELS[0]: figures(0)}))
+
+    line = only(home)
+
+    assert (line.total_tokens, line.usd) == (0, 0.0)
+    assert (line.unknown_usage, line.unknown_cost) == (0, 0)
+
+
+def test_sums_are_without_what_is_unknown_and_say_so(home: Path) -> None:
+    put(home, accounts({MODELS[0]: figures(1_000_000)}), accounts({}), accounts({}))
+
+    line = only(home, "repo")
+
+    assert (line.runs, line.total_tokens, line.usd) == (3, 1_000_000, 1.25)
+    assert (line.unknown_usage, line.unknown_cost) == (2, 2)
+
+
+def test_a_log_that_tells_a_total_alone_leaves_its_parts_unknown(home: Path) -> None:
+    told = accounts({})
+    tokens = told["token_usage"]
+    assert isinstance(tokens, dict)
+    put(home, {**told, "token_usage": {**tokens, "total_tokens": 77}})
+
+    line = only(home)
+
+    assert (line.total_tokens, line.input_tokens, line.output_tokens) == (
+        77,
+        None,
+        None,
+    )
+    assert (line.unknown_usage, line.unknown_parts, line.unknown_cost) == (0, 1, 1)
+
+
+def test_parts_that_do_not_add_up_say_how_many_runs_they_are_without(
+    home: Path,
+) -> None:
+    known, total_alone = accounts({MODELS[0]: figures(10)}), accounts({})
+    tokens = total_alone["token_usage"]
+    assert isinstance(tokens, dict)
+    alone = {**total_alone, "token_usage": {**tokens, "total_tokens": 77}}
+    put(home, known, alone, accounts({}))
+
+    line = only(home, "repo")
+    row = usage_table.plain(report(home, "repo"))[1]
+
+    assert (line.input_tokens, line.total_tokens) == (10, 87)
+    assert (line.runs, line.unknown_parts, line.unknown_usage) == (3, 2, 1)
+    assert "10 + 2 unknown" in row
+    assert "87 + 1 unknown" in row
+
+
+def test_a_run_that_codex_was_never_started_for_does_not_count(home: Path) -> None:
+    put(home, accounts({}), launched=False)
+
+    assert report(home, "day") == Report(by="day", since=None, lines=(), total=None)
+
+
+def test_what_comes_before_is_left_out(home: Path) -> None:
+    put(home, *[accounts({MODELS[0]: figures(10)})] * 3)
+
+    second = report(home, "day", since=AT + timedelta(days=1)).total
+    nothing = report(home, "day", since=AT + timedelta(days=9))
+
+    assert second is not None
+    assert second.runs == 2
+    assert (nothing.lines, nothing.total) == ((), None)
+
+
+def test_records_of_a_filled_ledger_read_back(home: Path) -> None:
+    made = fill(home, sessions=3, runs_per_session=4, running=1)
+    ledger = Ledger(home)
+
+    found = [ledger.find(each.run_id) for each in made]
+    unfinished = ledger.unfinished()
+    ledger.close()
+
+    assert [each.run_id for each in found] == [each.run_id for each in made]
+    assert [each.run_id for each in unfinished] == [made[-1].run_id]
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("90s", NOW - timedelta(seconds=90)),
+        ("15m", NOW - timedelta(minutes=15)),
+        ("12h", NOW - timedelta(hours=12)),
+        (" 30d ", NOW - timedelta(days=30)),
+        ("2w", NOW - timedelta(weeks=2)),
+        ("99999w", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("2026-11-01", datetime(2026, 11, 1).astimezone()),
+        ("2026-11-01T08:00:00Z", datetime(2026, 11, 1, 8, tzinfo=UTC)),
+        ("2026-11-01t08:00:00.5+02:00", datetime(2026, 11, 1, 6, 0, 0, 500000, UTC)),
+    ],
+)
+def test_since_is_a_date_an_instant_or_a_duration(text: str, meant: datetime) -> None:
+    assert usage.instant(text, NOW) == meant
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "d", "-3d", "1.5h", "3 d", "yesterday", "2026-11", "2026-02-30", "٣d"),
+        *("2026-11-01T08:00:00", "2026-11-01T25:00:00Z", "20261101", "9" * 30 + "w"),
+    ],
+)
+def test_anything_else_is_refused_with_what_can_be_given(text: str) -> None:
+    with pytest.raises(UsageError, match="give a date"):
+        usage.instant(text, NOW)

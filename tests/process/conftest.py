@@ -1,0 +1,83 @@
+"""Integration tests start real processes and must not leave any behind."""
+
+from pathlib import Path
+
+import pytest
+from support import stand_in as script
+from support.commands import Cli
+from support.sessions import Sessions
+from support.stand_in import StandIn, make_stand_in
+from support.verified import OTHER, Context
+
+
+@pytest.fixture(autouse=True)
+def _guarded(processes_guarded: None) -> None:
+    """RunTail over every test."""
+
+
+@pytest.fixture
+def codex(tmp_path: Path) -> StandIn:
+    """Make a stand-in that opens a thread at every start and answers with its prompt.
+
+    It notices when two calls work on one thread at once.
+    """
+    directory = tmp_path / "codex-of-sessions"
+    steps = [
+        *script.begin(),
+        script.alone(),
+        script.message("answer to $PROMPT"),
+        script.complete(),
+    ]
+    return make_stand_in(directory, *steps, thread=script.FRESH)
+
+
+@pytest.fixture
+def sessions(cli: Cli, repo: Path, codex: StandIn, tmp_path: Path) -> Sessions:
+    """Start sessions of the stand-in in the repository."""
+    return Sessions(cli, repo, codex, tmp_path)
+
+
+@pytest.fixture
+def go(tmp_path: Path) -> Path:
+    """Name the file that a waiting stand-in waits for."""
+    return tmp_path / "go"
+
+
+@pytest.fixture
+def waiting(stand_in: StandIn, go: Path) -> StandIn:
+    """Make Codex wait for the test in the middle of its turn."""
+    stand_in.plays(
+        *script.begin(),
+        script.wait_for(go),
+        script.message("It is done."),
+        script.complete(),
+    )
+    return stand_in
+
+
+@pytest.fixture
+def held(codex: StandIn, go: Path) -> Path:
+    """Let every Codex wait for a file, once it has named its thread."""
+    codex.plays(
+        *script.begin(),
+        script.wait_for(go),
+        script.when("Fail", *script.fail("it did not work")),
+        script.message("answer to $PROMPT"),
+        script.complete(),
+        thread=script.FRESH,
+    )
+    return go
+
+
+@pytest.fixture
+def house(cli: Cli, state_home: Path, repo: Path, stand_in: StandIn) -> Context:
+    return Context(cli, state_home, repo, stand_in)
+
+
+@pytest.fixture
+def two(house: Context) -> Context:
+    """Give a house with two sessions: the first is the one that will be damaged."""
+    house.start("-t", "first")
+    house.start("-t", "second", thread=OTHER)
+    assert house.verify() == {"ok": True, "differences": []}
+    return house

@@ -1,0 +1,368 @@
+"""Whoever dies, Codex works on, no byte is lost, the next reader tells the truth."""
+
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from support import stand_in as script
+from support.processes import is_alive, kill, wait_until
+from support.sabotage import FOREGROUND, SUPERVISOR, dies, fails, sabotaged
+from support.stand_in import StandIn, make_native
+from support.tasks import CLOSING, Begun, Files, Tasks, gone
+
+
+def lose_supervisor(begun: Begun) -> Files:
+    files = begun.wait_running()
+    wait_until(lambda: files.text(".events.jsonl"), what="the first event")
+    supervisor = files.supervisor()
+    kill(supervisor)
+    wait_until(lambda: gone(supervisor))
+    return files
+
+
+@pytest.mark.usefixtures("waiting")
+def test_a_killed_supervisor_costs_no_byte_and_the_command_follows_on(
+    task: Tasks, go: Path
+) -> None:
+    begun = task.start()
+    files = lose_supervisor(begun)
+    wait_until(lambda: "is gone, Codex works on" in begun.stderr)
+    assert not files.is_finished
+
+    go.touch()
+    ended = begun.wait()
+
+    assert ended.code == 0
+    assert ended.block == CLOSING
+    assert ended.fields["outcome"] == "succeeded"
+    assert "It is done." in ended.stdout
+    assert "It is done." in files.log
+    assert "outcome=succeeded" in files.log
+    assert files.text(".events.jsonl").count("\n") == 4
+    assert files.summary["final_message"] == "It is done."
+    assert files.meta["outcome"] == "succeeded"
+
+
+@pytest.mark.usefixtures("waiting")
+def test_a_reader_sees_a_run_without_supervisor_as_running_then_as_it_ended(
+    task: Tasks, go: Path
+) -> None:
+    begun = task.start()
+    files = lose_supervisor(begun)
+    begun.kill()
+
+    while_it_runs = task.parse(files.run_id)
+    codex = files.codex()
+    go.touch()
+    wait_until(lambda: gone(codex))
+    after_it = task.parse(files.run_id)
+
+    assert while_it_runs.code == 0
+    assert '"outcome":null' in while_it_runs.stdout
+    assert after_it.code == 0
+    assert '"outcome":"succeeded"' in after_it.stdout
+    assert files.meta["outcome"] == "succeeded"
+    assert files.meta["session_id"] == script.THREAD
+    assert files.meta["process_exit_code"] is None
+    assert "It is done." in files.log
+
+
+def test_killed_with_its_supervisor_a_run_is_lost(
+    task: Tasks, stand_in: StandIn
+) -> None:
+    stand_in.plays(*script.begin(), script.message("half of it"), script.hang())
+    begun = task.start()
+    files = lose_supervisor(begun)
+    kill(files.codex())
+    ended = begun.wait()
+
+    assert ended.code == 1
+    assert ended.fields["outcome"] == "lost"
+    assert files.meta["outcome"] == "lost"
+    assert "gone" in files.meta["error"]
+    assert files.meta["ended_at"] is not None
+    assert "half of it" in files.log
+
+
+@pytest.mark.parametrize("by", ["id", "log"])
+def test_a_lost_run_is_lost_for_a_reader_with_another_state_directory(
+    task: Tasks, stand_in: StandIn, tmp_path: Path, by: str
+) -> None:
+    stand_in.plays(*script.begin(), script.message("half of it"), script.hang())
+    begun = task.start()
+    files = lose_supervisor(begun)
+    begun.kill()
+    codex = files.codex()
+    kill(codex)
+    wait_until(lambda: gone(codex))
+    log = ["--log", files.path(".events.jsonl")]
+    by_id = [files.run_id, "--log-dir", files.directory]
+
+    done = task.cli(
+        *(by_id if by == "id" else log),
+        command="parse_codex_run",
+        env={"CODEX_RUNNER_HOME": str(tmp_path / "another")},
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert '"outcome":"lost"' in done.stdout
+    assert f'"run_id":"{files.run_id}"' in done.stdout
+
+
+def test_killed_after_the_turn_had_ended_the_log_decides(
+    task: Tasks, stand_in: StandIn
+) -> None:
+    stand_in.plays(*script.ordinary("All done."), script.hang())
+    begun = task.start()
+    files = begun.wait_running()
+    wait_until(lambda: "turn.completed" in files.text(".events.jsonl"))
+    for pid in (begun.process.pid, files.supervisor(), files.codex()):
+        kill(pid)
+    begun.process.wait(10)
+
+    done = task.parse(files.run_id)
+
+    assert '"outcome":"succeeded"' in done.stdout
+    assert files.meta["outcome"] == "succeeded"
+
+
+def test_readers_that_come_at_once_agree(task: Tasks, stand_in: StandIn) -> None:
+    stand_in.plays(*script.begin(), script.message("half of it"), script.hang())
+    begun = task.start()
+    files = lose_supervisor(begun)
+    begun.kill()
+    codex = files.codex()
+    kill(codex)
+    wait_until(lambda: gone(codex))
+
+    with ThreadPoolExecutor(6) as pool:
+        done = list(pool.map(task.parse, [files.run_id] * 6))
+
+    assert [each.code for each in done] == [0] * 6
+    assert len({each.stdout for each in done}) == 1
+    assert '"outcome":"lost"' in done[0].stdout
+    assert files.log.count("half of it") == 1
+
+
+@pytest.mark.usefixtures("waiting")
+def test_killing_the_command_does_not_disturb_the_run(task: Tasks, go: Path) -> None:
+    begun = task.start()
+    files = begun.wait_running()
+    begun.kill()
+    assert is_alive(files.codex())
+
+    go.touch()
+    files.wait_for_end()
+
+    assert files.meta["outcome"] == "succeeded"
+    assert files.summary["final_message"] == "It is done."
+    assert "outcome=succeeded" in files.log
+
+
+def test_a_command_killed_between_record_and_launch_leaves_a_run_not_started(
+    task: Tasks, stand_in: StandIn
+) -> None:
+    point = dies(FOREGROUND, "subprocess.Popen", "runner.supervisor")
+    begun = task.start(env=sabotaged(point))
+    files = begun.wait_announced()
+    assert begun.wait().code == -signal.SIGKILL
+    assert files.meta["state"] == "prepared"
+
+    done = task.parse(files.run_id)
+
+    assert '"outcome":"not_started"' in done.stdout
+    assert files.meta["outcome"] == "not_started"
+    assert files.meta["error"]
+    assert stand_in.runs == []
+
+
+def test_a_command_killed_right_after_the_launch_loses_nothing(
+    task: Tasks,
+) -> None:
+    begun = task.start(env=sabotaged(dies(FOREGROUND, "import", "runner.tail")))
+    files = begun.wait_announced()
+    assert begun.wait().code == -signal.SIGKILL
+
+    files.wait_for_end()
+
+    assert files.meta["outcome"] == "succeeded"
+
+
+BEFORE_THE_CLAIM = {
+    "before it has read its orders": ("import", "runner.session_lock"),
+    "before it has claimed the run": ("sqlite3.connect", "runs.db"),
+}
+
+
+@pytest.mark.parametrize("when", BEFORE_THE_CLAIM)
+@pytest.mark.parametrize("detach", [False, True])
+def test_a_supervisor_that_dies_before_its_claim_is_a_run_not_started(
+    task: Tasks, stand_in: StandIn, when: str, *, detach: bool
+) -> None:
+    point = dies(SUPERVISOR, *BEFORE_THE_CLAIM[when])
+    begun = task.start(*(["--detach"] if detach else []), env=sabotaged(point))
+    ended = begun.wait(10)
+
+    assert ended.code == 1
+    assert ended.fields["outcome"] == "not_started"
+    assert ended.block == CLOSING
+    assert ended.meta["outcome"] == "not_started"
+    assert "supervisor" in ended.meta["error"]
+    assert stand_in.runs == []
+
+
+BEFORE_AN_EVENT = {
+    "before it has started Codex": dies(SUPERVISOR, "subprocess.Popen", "exec"),
+    "once Codex is started": dies(SUPERVISOR, "open", ".meta.json.", 2),
+}
+
+
+@pytest.mark.parametrize("when", BEFORE_AN_EVENT)
+@pytest.mark.parametrize("detach", [False, True])
+def test_killed_between_the_claim_and_the_first_event_a_run_is_lost(
+    task: Tasks, stand_in: StandIn, when: str, *, detach: bool
+) -> None:
+    is_started = when == "once Codex is started"
+    stand_in.plays(script.hang())
+    point = BEFORE_AN_EVENT[when]
+    begun = task.start(*(["--detach"] if detach else []), env=sabotaged(point))
+    if is_started:
+        wait_until(lambda: stand_in.runs, what="Codex, which has read its prompt")
+        kill(stand_in.runs[0]["pid"])
+    files = begun.wait(10).files
+
+    assert '"outcome":"lost"' in task.parse(files.run_id).stdout
+    assert "nobody knows whether it had started Codex" in files.meta["error"]
+    assert len(stand_in.runs) == is_started
+
+
+def test_a_supervisor_that_cannot_claim_its_run_is_a_run_not_started(
+    task: Tasks, stand_in: StandIn
+) -> None:
+    point = fails(SUPERVISOR, "open", ".meta.json.")
+    ended = task.start(env=sabotaged(point)).wait(10)
+
+    assert ended.code == 1
+    assert ended.fields["outcome"] == "not_started"
+    assert stand_in.runs == []
+
+
+AFTER_CODEX = {
+    "before it has put that on record": ("open", ".meta.json.", 2),
+    "before it has said so": ("import", "runner.supervisor.loop", 1),
+    "before it has read an event": ("open", ".events.jsonl", 2),
+}
+
+
+@pytest.mark.parametrize("when", AFTER_CODEX)
+def test_a_supervisor_that_dies_once_codex_is_started_is_made_up_for(
+    task: Tasks, stand_in: StandIn, tmp_path: Path, go: Path, when: str
+) -> None:
+    wait = f"until [ -e {go} ]; do sleep 0.02; done"
+    said = r'{"type":"turn.completed","usage":null}'
+    begin = '{"type":"thread.started","thread_id":"$THREAD"}'
+    stand_in.plays(
+        script.native(
+            make_native(tmp_path / "native"),
+            f"echo '{begin}'; {wait}; echo '{said}'",
+        )
+    )
+    begun = task.start(env=sabotaged(dies(SUPERVISOR, *AFTER_CODEX[when])))
+    wait_until(lambda: stand_in.natives)
+    files = begun.wait_announced()
+    wait_until(lambda: "is gone, Codex works on" in begun.stderr)
+    assert '"outcome":null' in task.parse(files.run_id).stdout
+
+    go.touch()
+    ended = begun.wait(10)
+
+    assert ended.fields["outcome"] == "succeeded"
+    assert ended.fields["codex_session_id"] == script.THREAD
+
+
+@pytest.mark.usefixtures("waiting")
+def test_a_launcher_that_was_not_put_on_record_is_known_by_what_it_writes_to(
+    task: Tasks, go: Path
+) -> None:
+    begun = task.start(env=sabotaged(dies(SUPERVISOR, "open", ".meta.json.", 2)))
+    files = begun.wait_announced()
+    wait_until(lambda: "is gone, Codex works on" in begun.stderr)
+    assert files.meta["state"] == "launching"
+    assert '"outcome":null' in task.parse(files.run_id).stdout
+
+    go.touch()
+
+    assert begun.wait().fields["outcome"] == "succeeded"
+
+
+def test_a_supervisor_that_dies_before_its_verdict_is_made_up_for(
+    task: Tasks,
+) -> None:
+    point = dies(SUPERVISOR, "open", ".summary.json.")
+    ended = task.start(env=sabotaged(point)).wait(10)
+
+    assert ended.code == 0
+    assert ended.fields["outcome"] == "succeeded"
+    assert ended.files.summary["outcome"] == "succeeded"
+    assert ended.files.log.count("All done.") == 1
+
+
+def test_a_verdict_that_the_index_did_not_take_is_found_in_the_meta_file(
+    task: Tasks, stand_in: StandIn
+) -> None:
+    stand_in.plays(*script.begin(), script.leave(3))
+    point = dies(SUPERVISOR, "os.rename", ".meta.json", 4)
+    ended = task.start(env=sabotaged(point)).wait(10)
+
+    assert ended.fields["outcome"] in {"failed", "lost"}
+    assert ended.meta["outcome"] == ended.fields["outcome"]
+    assert ended.files.summary["outcome"] == ended.fields["outcome"]
+
+
+def test_a_launcher_may_die_while_codex_itself_goes_on(
+    task: Tasks, stand_in: StandIn, tmp_path: Path, go: Path
+) -> None:
+    wait = f"until [ -e {go} ]; do sleep 0.02; done"
+    begin = '{"type":"thread.started","thread_id":"$THREAD"}'
+    said = '{"type":"turn.completed","usage":null}'
+    stand_in.plays(
+        script.native(
+            make_native(tmp_path / "native"),
+            f"echo '{begin}'; {wait}; echo '{said}'",
+        )
+    )
+    begun = task.start()
+    files = begun.wait_running()
+    wait_until(lambda: stand_in.natives)
+    launcher = files.codex()
+    kill(launcher)
+    wait_until(lambda: gone(launcher))
+    assert is_alive(stand_in.natives[0])
+    assert not files.is_finished
+
+    go.touch()
+    ended = begun.wait()
+
+    assert ended.code == 0
+    assert ended.fields["outcome"] == "succeeded"
+
+
+def test_a_native_codex_that_is_killed_with_its_launcher_has_ended(
+    task: Tasks, stand_in: StandIn, tmp_path: Path
+) -> None:
+    stand_in.plays(
+        *script.begin(),
+        script.native(make_native(tmp_path / "native"), "kill -STOP $$"),
+    )
+    begun = task.start()
+    files = begun.wait_running()
+    wait_until(lambda: stand_in.natives)
+    for pid in (files.codex(), *stand_in.natives):
+        kill(pid)
+
+    ended = begun.wait()
+
+    assert ended.code == 137
+    assert ended.fields["outcome"] == "interrupted"
+    assert "SIGKILL" in ended.meta["error"]

@@ -1,0 +1,436 @@
+"""Whoever was killed, whenever the machine was switched off: status is the truth."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import stand_in as script
+from support.guard import MARKER
+from support.processes import is_alive, kill, start_time, wait_until
+from support.sabotage import SUPERVISOR, TASKS, dies, hold, sabotaged
+from support.sessions import Session, Sessions
+from support.stand_in import StandIn
+from support.tasks import gone
+
+from runner.ledger.sessions import IS_MEANT
+
+ELSEWHEN = "00000000-0000-4000-8000-000000000000"
+
+
+@pytest.fixture
+def busy(sessions: Sessions, codex: StandIn, go: Path) -> Session:
+    """Start a session whose Codex waits for the test."""
+    codex.plays(
+        *script.begin(),
+        script.message("half of it"),
+        script.wait_for(go),
+        script.message("all of it"),
+        script.complete(),
+        thread=script.FRESH,
+    )
+    session = sessions.start()
+    session.wait_for_run(1)
+    return session
+
+
+@pytest.fixture
+def stranger(marker: str) -> Iterator[int]:
+    """Start a process that is none of ours, whose pid the record will name."""
+    process = subprocess.Popen(
+        ["sleep", "60"],  # noqa: S607  # any sleep
+        env={**os.environ, MARKER: marker},
+        start_new_session=True,
+    )
+    yield process.pid
+    process.kill()
+    process.wait()
+
+
+def rewrite(session: Session, **changes: object) -> None:
+    """Change what the record of the last run says of its processes."""
+    (files,) = session.runs
+    record: dict[str, Any] = session.records[-1]
+    for process in record["processes"].values():
+        process.update(changes)
+    text = json.dumps(record)
+    session.sessions.change(
+        "update runs set record = ? where run_id = ?", text, files.run_id
+    )
+    files.path(".meta.json").write_text(text)
+
+
+def test_a_killed_supervisor_leaves_a_running_session_that_ends_well(
+    busy: Session, go: Path
+) -> None:
+    codex = busy.runs[-1].codex()
+    busy.lose(supervisor=True)
+
+    assert busy.state == "RUNNING"
+    assert busy.sessions.listed()[busy.id]["state"] == "RUNNING"
+    assert busy.send("More.").code == 75
+
+    go.touch()
+    wait_until(lambda: gone(codex))
+    status = busy.status
+    assert (status["state"], status["outcome"]) == ("STOPPED", "succeeded")
+    assert status["last_result"] == "all of it"
+    assert busy.result().stdout == "all of it\n"
+    assert busy.text("task.result") == "all of it"
+    assert busy.json["state"] == "STOPPED"
+    assert [line["type"] for line in busy.log] == [
+        "user_message",
+        "thread.started",
+        "turn.started",
+        "item.completed",
+        "item.completed",
+        "turn.completed",
+    ]
+
+
+def test_a_killed_codex_leaves_a_session_that_has_died(busy: Session) -> None:
+    busy.lose(supervisor=False, codex=True)
+
+    assert busy.wait().code == 1
+
+    status = busy.status
+    assert (status["state"], status["outcome"]) == ("DIED", "interrupted")
+    assert "SIGKILL" in status["error"]
+    assert busy.json["state"] == "DIED"
+
+
+def test_with_both_killed_the_session_has_died_and_its_run_is_lost(
+    busy: Session,
+) -> None:
+    busy.lose(supervisor=True, codex=True)
+
+    status = busy.status
+
+    assert (status["state"], status["outcome"]) == ("DIED", "lost")
+    assert busy.sessions.listed()[busy.id]["state"] == "DIED"
+    assert status["pid"] is None
+    assert not busy.directory.joinpath("task.pid").exists()
+    assert busy.stop().stdout == f"Task {busy.id} is not running; nothing to stop.\n"
+    (run,) = busy.runs
+    assert run.meta["outcome"] == "lost"
+
+
+def test_a_session_that_has_died_is_carried_on(busy: Session, go: Path) -> None:
+    busy.lose(supervisor=True, codex=True)
+    go.touch()
+
+    assert busy.send("More.").code == 0
+    assert busy.wait().code == 0
+
+    assert busy.given == ["Begin.", "More."]
+    assert [record["outcome"] for record in busy.records] == ["lost", "succeeded"]
+    assert busy.state == "STOPPED"
+
+
+@pytest.mark.parametrize("command", ["status", "ls", "stop", "send"])
+def test_after_a_reboot_no_session_is_running(
+    busy: Session, go: Path, command: str
+) -> None:
+    busy.lose(supervisor=True, codex=True)
+    rewrite(busy, boot_id=ELSEWHEN)
+    go.touch()
+
+    if command == "stop":
+        assert "is not running" in busy.stop().stdout
+    elif command == "send":
+        assert busy.send("More.").code == 0
+        busy.wait()
+    elif command == "ls":
+        assert busy.sessions.listed()[busy.id]["state"] == "DIED"
+    else:
+        assert busy.state == "DIED"
+
+    assert busy.records[0]["outcome"] == "lost"
+    assert busy.state == ("STOPPED" if command == "send" else "DIED")
+
+
+def test_mail_that_waited_over_a_reboot_is_delivered_to_whoever_looks(
+    busy: Session, go: Path
+) -> None:
+    assert busy.queue("Next.").code == 0
+    busy.lose(supervisor=True, codex=True)
+    rewrite(busy, boot_id=ELSEWHEN)
+    go.touch()
+
+    listed = busy.sessions.listed()
+
+    assert (listed[busy.id]["state"], listed[busy.id]["queue"]) == ("RUNNING", 0)
+    assert busy.wait().code == 0
+    assert [record["outcome"] for record in busy.records] == ["lost", "succeeded"]
+    assert busy.given == ["Begin.", "Next."]
+    assert busy.state == "STOPPED"
+
+
+@pytest.mark.parametrize("has_its_start_time", [False, True])
+def test_a_recycled_pid_is_no_running_session_and_never_signalled(
+    busy: Session, stranger: int, *, has_its_start_time: bool
+) -> None:
+    busy.lose(supervisor=True, codex=True)
+    began = start_time(stranger)
+    if has_its_start_time:
+        rewrite(busy, pid=stranger, start_time=began, boot_id=ELSEWHEN)
+    else:
+        rewrite(busy, pid=stranger)
+
+    stopped = busy.stop()
+
+    assert (stopped.code, stopped.stdout) == (
+        0,
+        f"Task {busy.id} is not running; nothing to stop.\n",
+    )
+    assert is_alive(stranger, began)
+    assert busy.state == "DIED"
+    assert busy.records[-1]["outcome"] == "lost"
+
+
+def test_a_recycled_pid_in_the_file_of_the_pid_is_nothing_to_anybody(
+    busy: Session, stranger: int
+) -> None:
+    busy.lose(supervisor=True, codex=True)
+    busy.directory.joinpath("task.pid").write_text(str(stranger))
+
+    assert busy.state == "DIED"
+    busy.stop()
+    assert busy.sessions("archive", busy.id).code == 0
+    assert is_alive(stranger)
+
+
+def test_a_session_whose_supervisor_is_gone_is_stopped_with_all_it_has_started(
+    sessions: Sessions, codex: StandIn
+) -> None:
+    codex.plays(
+        *script.begin(),
+        script.spawn(),
+        script.spawn(double_fork=True),
+        script.message("ready"),
+        script.hang(),
+        thread=script.FRESH,
+    )
+    session = sessions.start()
+    files = session.wait_for_run(1)
+    wait_until(lambda: "ready" in files.text(".events.jsonl"))
+    tools = [(pid, start_time(pid)) for pid in codex.children]
+    session.lose(supervisor=True)
+
+    stopped = session.stop()
+
+    assert stopped.stdout == f"Task {session.id} stopped.\n"
+    assert not any(is_alive(pid, began) for pid, began in tools)
+    status = session.status
+    assert (status["state"], status["outcome"]) == ("STOPPED", "stopped")
+
+
+def test_what_is_being_stopped_without_a_supervisor_is_at_work_until_all_has_ended(
+    sessions: Sessions, codex: StandIn, tmp_path: Path
+) -> None:
+    codex.plays(
+        *script.begin(),
+        script.spawn(ignoring=["TERM"]),
+        script.message("ready"),
+        script.hang(),
+        thread=script.FRESH,
+    )
+    session = sessions.start()
+    files = session.wait_for_run(1)
+    wait_until(lambda: "ready" in files.text(".events.jsonl"))
+    (tool,) = codex.children
+    session.lose(supervisor=True)
+
+    stop = sessions.begin("stop", session.id)
+    wait_until(lambda: gone(files.codex()))
+    state, sent = session.state, session.send("More.").code
+    usual = ("--repo", sessions.repo, "--codex-bin", codex.path, "--log-dir", tmp_path)
+    resumed = sessions.cli(*usual, "--resume", session.id, "--task", "More.")
+    kill(tool)
+
+    assert stop.wait().stdout == f"Task {session.id} stopped.\n"
+    assert (state, sent, resumed.returncode) == ("RUNNING", 75, 75)
+    assert session.status["outcome"] == "stopped"
+    assert session.given == ["Begin."]
+
+
+def test_a_prompt_that_codex_may_have_had_is_not_given_again(
+    sessions: Sessions, codex: StandIn
+) -> None:
+    """Codex has read its prompt and dies before its first word, its supervisor too."""
+    session = sessions.ended()
+    codex.plays(
+        script.when("Dies.", script.die("KILL")),
+        *script.ordinary(),
+        thread=script.FRESH,
+    )
+    point = dies(SUPERVISOR, "open", ".meta.json.", 2)
+    session.queue("Dies.", env=sabotaged(point))
+    wait_until(lambda: session.given == ["Begin.", "Dies."], what="the prompt is given")
+
+    session.wait()
+
+    assert session.given == ["Begin.", "Dies."]
+    assert session.records[-1]["outcome"] in {"lost", "interrupted"}
+    assert session.state == "DIED"
+    assert session.status["queue"] == 0
+
+
+def test_a_prompt_whose_sender_died_before_the_launch_is_delivered_by_a_wait(
+    sessions: Sessions,
+) -> None:
+    session = sessions.ended()
+    point = dies(TASKS, "subprocess.Popen", "runner.supervisor")
+    assert session.queue("Next.", env=sabotaged(point)).code == -signal.SIGKILL
+    assert session.mail == [("Next.", "delivered")]
+
+    session.wait()
+
+    assert session.given == ["Begin.", "Next."]
+    assert session.records[-1]["outcome"] == "succeeded"
+
+
+def test_a_prompt_whose_sender_died_before_the_launch_is_skipped_by_a_stop(
+    sessions: Sessions,
+) -> None:
+    session = sessions.ended()
+    point = dies(TASKS, "subprocess.Popen", "runner.supervisor")
+    assert session.queue("Next.", env=sabotaged(point)).code == -signal.SIGKILL
+
+    stopped = session.stop()
+
+    assert "nothing to stop. 1 waiting prompt skipped." in stopped.stdout
+    session.wait()
+    assert session.given == ["Begin."]
+    assert session.mail == [("Next.", "skipped")]
+    assert (session.directory / "mail" / "00000001.skipped").exists()
+
+
+def test_a_prompt_that_codex_could_not_be_started_for_is_skipped_by_a_stop(
+    sessions: Sessions, codex: StandIn, tmp_path: Path
+) -> None:
+    session = sessions.ended()
+    (tmp_path / "stop").mkdir()
+    launching, stopping = hold(tmp_path), hold(tmp_path / "stop")
+    point = launching.at(SUPERVISOR, "subprocess.Popen", str(codex.path))
+    queued = sessions.begin(
+        "send", "--queue", session.id, "Next.", env=sabotaged(point)
+    )
+    wait_until(launching.reached.exists)
+    away = codex.path.with_name("away")
+    codex.path.rename(away)
+    # It looks again when it has given the order.
+    looking = f"select record from runs where {IS_MEANT} and state"  # noqa: S608 - names what to wait for
+    point = stopping.at(TASKS, "sqlite3.execute", looking, 2)
+    stop = sessions.begin("stop", session.id, env=sabotaged(point))
+    wait_until(stopping.reached.exists)
+    launching.go.touch()
+    stopping.go.touch()
+
+    said = stop.wait()
+
+    queued.wait()
+    away.rename(codex.path)
+    assert said.stdout == f"Task {session.id} stopped. 1 waiting prompt skipped.\n"
+    session.wait()
+    assert session.given == ["Begin."]
+
+
+def test_what_a_reader_starts_again_during_a_stop_is_stopped_too(
+    sessions: Sessions, codex: StandIn, tmp_path: Path
+) -> None:
+    session = sessions.ended()
+    codex.plays(*script.begin(), script.hang(), thread=script.FRESH)
+    point = dies(TASKS, "subprocess.Popen", "runner.supervisor")
+    assert session.queue("Next.", env=sabotaged(point)).code == -signal.SIGKILL
+    # It has skipped what waits, and has put back the prompt that was never delivered.
+    looking = hold(tmp_path)
+    point = looking.at(TASKS, "sqlite3.execute", "begin immediate", 3)
+    stop = sessions.begin("stop", session.id, env=sabotaged(point))
+    wait_until(looking.reached.exists)
+    assert session.state == "RUNNING"
+    looking.go.touch()
+
+    assert stop.wait().stdout == f"Task {session.id} stopped.\n"
+    assert session.status["outcome"] == "stopped"
+    assert session.state == "STOPPED"
+
+
+def test_a_prompt_whose_supervisor_died_while_a_wait_wanted_to_deliver_it_is_delivered(
+    sessions: Sessions, codex: StandIn, go: Path, tmp_path: Path
+) -> None:
+    session = sessions.ended()
+    codex.plays(
+        script.when("Slow.", *script.begin(), script.wait_for(go), script.complete()),
+        *script.ordinary(),
+        thread=script.FRESH,
+    )
+    (tmp_path / "supervisor").mkdir()
+    (tmp_path / "reader").mkdir()
+    delivering, wanting = hold(tmp_path / "supervisor"), hold(tmp_path / "reader")
+    session.send(
+        "Slow.",
+        env=sabotaged(
+            delivering.at(SUPERVISOR, "open", "/mail/"),
+            dies(SUPERVISOR, "subprocess.Popen", "runner.supervisor"),
+        ),
+    )
+    session.queue("Next.")
+    supervisor = session.wait_for_run(2).supervisor()
+    go.touch()
+    wait_until(delivering.reached.exists)
+    # It has seen the mail, and looks again before it tries to take the session.
+    env = sabotaged(wanting.at(TASKS, "sqlite3.execute", "state = 'waiting'", 2))
+    waiting = sessions.begin("status", "--wait", session.id, env=env)
+    wait_until(wanting.reached.exists)
+
+    delivering.go.touch()
+    wait_until(lambda: gone(supervisor))
+    wanting.go.touch()
+
+    assert "State: STOPPED" in waiting.wait().stdout
+    assert session.given == ["Begin.", "Slow.", "Next."]
+    assert session.records[-1]["outcome"] == "succeeded"
+    assert session.state == "STOPPED"
+
+
+def test_a_start_whose_caller_dies_is_found_by_what_ls_says(
+    sessions: Sessions, tmp_path: Path
+) -> None:
+    point = dies(TASKS, "subprocess.Popen", "runner.supervisor")
+    begun = sessions.begin(*sessions.starting("Begin."), env=sabotaged(point))
+    assert begun.wait().code == -signal.SIGKILL
+
+    (listed,) = sessions.listed().values()
+
+    assert (listed["state"], listed["outcome"]) == ("DIED", "not_started")
+    assert not list((tmp_path / "state").glob("*-*-*"))
+    held = hold(tmp_path)
+    begun = sessions.begin(
+        *sessions.starting("Begin."),
+        env=sabotaged(held.at(TASKS, "subprocess.Popen", "runner.supervisor")),
+    )
+    wait_until(held.reached.exists)
+    assert len(sessions.running) == 1
+    held.go.touch()
+    assert begun.wait().code == 0
+    Session(begun.stdout.strip(), sessions).wait()
+
+
+def test_a_send_of_which_nobody_knows_whether_codex_has_begun_says_so(
+    sessions: Sessions,
+) -> None:
+    session = sessions.ended()
+    point = dies(SUPERVISOR, "subprocess.Popen", "exec")
+
+    said = session.send("Charge the card.", env=sabotaged(point))
+
+    assert said.code == 1
+    assert "nobody knows whether it had started Codex" in said.stderr
+    assert session.records[-1]["outcome"] == "lost"
+    assert session.send("Look what it has done.").code == 0
+    assert session.wait().code == 0

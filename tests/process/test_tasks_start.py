@@ -1,0 +1,346 @@
+"""`start` prints an id and nothing else; one that fails says why and is on record."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import stand_in as script
+from support.processes import wait_until
+from support.sabotage import SUPERVISOR, TASKS, fails, hold, sabotaged
+from support.sessions import Session, Sessions
+from support.stand_in import StandIn
+from support.tasks import Ended, gone
+
+from parsers.text import UUID
+
+
+def the_one(sessions: Sessions) -> dict[str, Any]:
+    (record,) = sessions.records
+    return record
+
+
+def failed(sessions: Sessions, said: Ended, words: str) -> dict[str, Any]:
+    """Check that a start has failed with these words and that its record stays."""
+    assert (said.code, said.stdout) == (1, "")
+    assert words in said.stderr
+    record = the_one(sessions)
+    assert record["run_id"] in said.stderr
+    status = Session(record["run_id"], sessions).status
+    assert status["state"] == "DIED"
+    assert words in status["error"]
+    (listed,) = sessions.listed().values()
+    assert (listed["id"], listed["state"]) == (record["run_id"], "DIED")
+    return record
+
+
+def test_only_the_id_goes_to_standard_output(sessions: Sessions) -> None:
+    said = sessions(*sessions.starting("-t", "A title", "Begin."))
+
+    assert (said.code, said.stderr) == (0, "")
+    assert UUID.fullmatch(said.stdout.rstrip("\n"))
+    assert said.stdout.count("\n") == 1
+    session = Session(said.stdout.strip(), sessions)
+    assert session.wait().code == 0
+    status = session.status
+    assert (status["title"], status["state"]) == ("A title", "STOPPED")
+    assert status["last_result"] == "answer to Begin."
+    assert session.json["title"] == "A title"
+
+
+@pytest.mark.parametrize(("stdout", "code"), [(">/dev/full", 1), (">&-", 141)])
+def test_a_session_whose_id_cannot_be_printed_is_named_all_the_same(
+    sessions: Sessions, tmp_path: Path, stdout: str, code: int
+) -> None:
+    words = sessions.cli.argv(*sessions.starting("Begin."), command="codex_tasks")
+    said = tmp_path / "said"
+
+    with said.open("wb") as stderr:
+        shell = ["sh", "-c", f'exec "$@" {stdout}', "sh", *words]
+        ended = sessions.cli.launch(shell, stderr=stderr).wait(30)
+
+    session = Session(the_one(sessions)["session_id"], sessions)
+    assert ended == code
+    assert f"task {session.id} was started\n" in said.read_text()
+    assert session.wait().code == 0
+
+
+def test_codex_is_found_through_the_path(sessions: Sessions, codex: StandIn) -> None:
+    path = f"{codex.path.parent}:{os.environ['PATH']}"
+
+    said = sessions(
+        "start", "--working-dir", sessions.repo, "Begin.", env={"PATH": path}
+    )
+
+    assert said.code == 0, said.stderr
+    session = Session(said.stdout.strip(), sessions)
+    assert session.wait().code == 0
+    assert session.given == ["Begin."]
+
+
+def test_words_of_codex_before_it_names_a_thread_are_told(
+    sessions: Sessions, codex: StandIn
+) -> None:
+    codex.plays(script.err("Error: the config is no good\n"), script.leave(1))
+
+    said = sessions(*sessions.starting("Begin."))
+
+    record = failed(sessions, said, "Error: the config is no good")
+    assert record["outcome"] == "failed"
+    assert len(said.stderr.splitlines()) == 1
+
+
+def test_a_directory_that_codex_does_not_trust_is_told(
+    sessions: Sessions, codex: StandIn
+) -> None:
+    words = "Not inside a trusted directory and --skip-git-repo-check was not specified"
+    codex.plays(script.err(f"{words}.\n"), script.leave(1))
+
+    said = sessions(*sessions.starting("Begin."))
+
+    failed(sessions, said, words)
+
+
+def test_a_binary_that_is_missing_is_told(sessions: Sessions, tmp_path: Path) -> None:
+    missing = tmp_path / "no-codex"
+
+    said = sessions(*sessions.starting("--codex-bin", missing, "Begin."))
+
+    record = failed(sessions, said, f"codex binary not found: {missing}")
+    assert record["outcome"] == "not_started"
+
+
+def test_a_supervisor_that_cannot_be_started_is_told(sessions: Sessions) -> None:
+    env = sabotaged(fails(TASKS, "subprocess.Popen", "runner.supervisor"))
+
+    said = sessions(*sessions.starting("Begin."), env=env)
+
+    assert (said.code, said.stdout) == (1, "")
+    assert "cannot start a supervisor: No space left on device" in said.stderr
+    record = the_one(sessions)
+    assert record["outcome"] == "not_started"
+    listed = sessions("ls")
+    assert (listed.code, listed.stderr) == (0, "")
+    assert record["run_id"] in listed.stdout
+
+
+def test_what_failed_to_start_can_be_looked_at_archived_and_removed(
+    sessions: Sessions, tmp_path: Path
+) -> None:
+    sessions(*sessions.starting("--codex-bin", tmp_path / "no", "-t", "Bad", "Begin."))
+    run_id = the_one(sessions)["run_id"]
+
+    sent = sessions("send", run_id, "More.")
+    assert sent.code == 1
+    assert "no thread" in sent.stderr
+    assert sessions("send", "--queue", run_id, "More.").code == 1
+    assert sessions("stop", run_id).code == 0
+    assert sessions("result", run_id).code == 1
+    assert sessions("archive", "Bad").code == 0
+    assert sessions.listed() == {}
+    assert sessions.listed("-a")[run_id]["state"] == "ARCHIVED"
+    assert sessions("unarchive", run_id).code == 0
+    assert sessions("rm", run_id).code == 0
+    assert sessions.listed("-a") == {}
+    assert list((sessions.state_home / ".pending").iterdir()) == []
+
+
+def test_a_codex_that_says_nothing_is_ended_in_time(
+    sessions: Sessions, codex: StandIn
+) -> None:
+    codex.plays(script.spawn(), script.hang())
+
+    said = sessions(*sessions.starting("--start-timeout", "1", "Begin."), timeout=20)
+
+    assert (said.code, said.stdout) == (124, "")
+    assert "has not named a thread within 1 s" in said.stderr
+    record = the_one(sessions)
+    assert record["outcome"] == "timed_out"
+    assert gone(*codex.children, codex.runs[0]["pid"])
+    assert Session(record["run_id"], sessions).state == "DIED"
+
+
+def test_the_time_to_name_a_thread_is_no_limit_once_it_has_one(
+    sessions: Sessions, codex: StandIn
+) -> None:
+    codex.plays(
+        *script.begin(), script.wait(1.5), script.complete(), thread=script.FRESH
+    )
+
+    session = sessions.start("--start-timeout", "1", "Begin.")
+
+    assert session.wait().code == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_the_id_is_known_ends_the_run(
+    sessions: Sessions, codex: StandIn, number: int
+) -> None:
+    codex.plays(script.spawn(), script.hang())
+    begun = sessions.begin(*sessions.starting("Begin."))
+    wait_until(lambda: codex.children)
+
+    begun.send(number)
+    ended = begun.wait()
+
+    assert (ended.code, ended.stdout) == (128 + number, "")
+    assert gone(*codex.children, codex.runs[0]["pid"])
+    record = the_one(sessions)
+    assert record["outcome"] == "interrupted"
+    assert record["run_id"] in ended.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_comes_before_the_supervisor_listens_is_not_lost(
+    sessions: Sessions, codex: StandIn, tmp_path: Path, number: int
+) -> None:
+    codex.plays(*script.begin(), script.hang(), thread=script.FRESH)
+    held = hold(tmp_path)
+    env = sabotaged(held.at(SUPERVISOR, "import", "runner.supervisor.recorder"))
+    begun = sessions.begin(*sessions.starting("Begin."), env=env)
+    wait_until(held.reached.exists)
+    wait_until(lambda: sessions.records)
+
+    begun.send(number)
+    wait_until(lambda: "ending run" in begun.stderr)
+    held.go.touch()
+    ended = begun.wait()
+
+    assert (ended.code, ended.stdout) == (128 + number, "")
+    wait_until(lambda: the_one(sessions)["outcome"] == "interrupted")
+
+
+def test_a_session_that_gets_its_name_while_it_is_ended_is_not_said_to_have_ended(
+    sessions: Sessions, codex: StandIn, tmp_path: Path, go: Path
+) -> None:
+    listens = tmp_path / "listens"
+    codex.plays(
+        script.ignore("TERM"),
+        script.on_signal("INT", *script.begin(), script.wait_for(go), script.leave(1)),
+        script.write(listens, "now"),
+        script.hang(),
+        thread=script.FRESH,
+    )
+    begun = sessions.begin(*sessions.starting("Begin."))
+    wait_until(listens.exists)
+
+    begun.send(signal.SIGINT)
+    ended = begun.wait()
+
+    (session,) = sessions.listed().values()
+    assert (ended.code, ended.stdout) == (130, "")
+    assert session["state"] == "RUNNING"
+    assert f"task {session['id']} is being ended" in ended.stderr
+    go.touch()
+    wait_until(lambda: the_one(sessions)["outcome"] == "interrupted")
+
+
+def test_a_signal_after_the_id_is_out_does_not_disturb_the_session(
+    sessions: Sessions, codex: StandIn, go: Path
+) -> None:
+    codex.plays(
+        *script.begin(), script.wait_for(go), script.complete(), thread=script.FRESH
+    )
+    shell = ["sh", "-c", '"$@"; kill -INT 0; exit 0', "sh"]
+    words = sessions.cli.argv(*sessions.starting("Begin."), command="codex_tasks")
+    caller = sessions.cli.launch([*shell, *words], start_new_session=True)
+    out, _ = caller.communicate(timeout=20)
+
+    session = Session(out.decode().strip(), sessions)
+    assert session.state == "RUNNING"
+    go.touch()
+    assert session.wait().code == 0
+
+
+def test_a_reader_of_the_id_that_is_gone_leaves_the_session_running(
+    sessions: Sessions, codex: StandIn, go: Path
+) -> None:
+    codex.plays(
+        *script.begin(), script.wait_for(go), script.complete(), thread=script.FRESH
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = sessions.cli.start(
+        *sessions.starting("Begin."), command="codex_tasks", stdout=writer
+    )
+    os.close(writer)
+
+    assert process.wait(20) == 141
+
+    (key,) = sessions.running
+    go.touch()
+    assert Session(key, sessions).wait().code == 0
+
+
+WRONG = {
+    "no prompt": ["start"],
+    "an empty prompt": ["start", " \n"],
+    "an unknown option": ["start", "--no-such", "Begin."],
+    "/quit": ["start", "/quit"],
+    "an empty standard input": ["start", "-"],
+    "an image that is missing": ["start", "--image", "no.png", "Begin."],
+    "a schema that is missing": ["start", "--output-schema", "no.json", "Begin."],
+    "a configuration of another name": [
+        "start",
+        "--config-file",
+        "README.md",
+        "Begin.",
+    ],
+    "a timeout that is no number": ["start", "--timeout", "soon", "Begin."],
+    "a ref without a repository": ["start", "--repo-ref", "main", "Begin."],
+    "a repository without a directory": ["start", "--repo", "url", "Begin."],
+    "an empty directory": ["start", "--working-dir", "", "Begin."],
+    "no command": [],
+    "an unknown command": ["begin"],
+    "nothing to stop": ["stop"],
+    "a task and all": ["stop", "-a", "x"],
+    "nothing to tell of": ["status"],
+    "both ways to wait": ["status", "-a", "--wait", "--wait-any"],
+    "a timeout without a wait": ["status", "-a", "--timeout", "3"],
+    "one of many": ["status", "-a", "--json", "--one"],
+    "an unknown state": ["ls", "--state", "ASLEEP"],
+    "a limit that is no number": ["ls", "--limit", "few"],
+    "an age that is none": ["prune", "--older-than", "old"],
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_wrong_command_line_is_refused_in_one_line_and_leaves_nothing(
+    sessions: Sessions, codex: StandIn, repo: Path, what: str
+) -> None:
+    said = sessions(*WRONG[what], cwd=repo)
+
+    assert (said.code, said.stdout) == (2, "")
+    assert len(said.stderr.splitlines()) == 1
+    assert codex.runs == []
+    assert not sessions.state_home.exists() or not sessions.records
+
+
+def test_a_prompt_of_a_megabyte_comes_whole_from_standard_input(
+    sessions: Sessions,
+) -> None:
+    prompt = "ünïcode $HOME `id` \\ \n" * 50_000
+
+    said = sessions(*sessions.starting("-"), stdin=prompt)
+
+    assert said.code == 0, said.stderr
+    session = Session(said.stdout.strip(), sessions)
+    session.wait()
+    assert session.send("-", stdin=prompt[::-1]).code == 0
+    session.wait()
+    assert session.queue("-", stdin=f"third {prompt}").code == 0
+    session.wait()
+    assert session.given == [prompt, prompt[::-1], f"third {prompt}"]
+    assert session.prompts == [each.rstrip("\n") for each in session.given]
+
+
+def test_a_working_directory_that_is_missing_is_made(
+    sessions: Sessions, codex: StandIn, tmp_path: Path
+) -> None:
+    place = tmp_path / "a" / "b"
+
+    session = sessions.ended("--working-dir", place, "Begin.")
+
+    assert codex.runs[0]["cwd"] == str(place)
+    assert session.status["working_dir"] == str(place)
