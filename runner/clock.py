@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import time
 from datetime import UTC, datetime, timedelta
 
-_AGE = re.compile(r"([0-9]+)([smhdw])")
-
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-
 _LONGEST = 19  # digits: of longer ones Python makes no number at all
 
 
@@ -21,6 +17,11 @@ def now() -> datetime:
 def at(epoch_seconds: float) -> datetime:
     """Return the instant that many seconds after the epoch, aware, in UTC."""
     return datetime.fromtimestamp(epoch_seconds, UTC)
+
+
+def after(instant: datetime, seconds: float) -> datetime:
+    """Return the instant so many seconds after another one."""
+    return instant + timedelta(seconds=seconds)
 
 
 def monotonic() -> float:
@@ -50,14 +51,14 @@ def parse_iso(text: str) -> datetime:
 
 
 def read_age(text: str) -> timedelta | None:
-    """Read a number and its unit; None when it is something else.
+    """Read an age as people write it (90m, 12h, 30d, 2w); None when it is none.
 
     Raises:
         OverflowError: it is longer than any time.
     """
-    found = _AGE.fullmatch(text)
-    if found is None:
+    number, unit = text[:-1], text[-1:]
+    if not (number.isascii() and number.isdecimal() and unit in _SECONDS):
         return None
-    if len(found[1]) > _LONGEST:
+    if len(number) > _LONGEST:
         raise OverflowError(text)
-    return timedelta(seconds=int(found[1]) * _SECONDS[found[2]])
+    return timedelta(seconds=int(number) * _SECONDS[unit])

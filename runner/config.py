@@ -1,6 +1,6 @@
 """The only reader of the environment and of the state directory's place.
 
-A `Config` is built once at the door and passed down; nothing below reads the
+A `Config` is built once by the command and passed down; nothing below reads the
 environment.
 """
 
@@ -32,6 +32,8 @@ class Config(Struct):
 
     `environment` is the caller's whole environment, for the programs that are
     started on the caller's behalf; it never reaches a log, so it has no repr.
+    `grace_seconds` is the time from INT to KILL when a run is ended, `hook_seconds`
+    that of a notify command, `umask` the caller's, under which Codex works.
     """
 
     state_home: Path
@@ -41,6 +43,9 @@ class Config(Struct):
     verbosity: str
     search_path: str
     environment: Mapping[str, str]
+    grace_seconds: float = 10.0
+    hook_seconds: float = 30.0
+    umask: int = 0o022
 
     def __repr__(self) -> str:
         return f"Config(state_home={self.state_home}, codex_home={self.codex_home}, …)"
@@ -62,6 +67,8 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         verbosity=env.get("CODEX_LOG_VERBOSITY") or "low",
         search_path=env.get("PATH") or os.defpath,
         environment=env,
+        grace_seconds=_number(env, "CODEX_RUNNER_GRACE_SECONDS", 10.0),
+        hook_seconds=_number(env, "CODEX_RUNNER_HOOK_SECONDS", 30.0),
     )
 
 
@@ -117,6 +124,11 @@ def _home(env: Mapping[str, str]) -> Path:
 def _directory(env: Mapping[str, str], name: str, default: Path) -> Path:
     value = env.get(name)
     return Path(value).absolute() if value else default
+
+
+def _number(env: Mapping[str, str], name: str, default: float) -> float:
+    text = env.get(name)
+    return default if not text else seconds(text, name) or default
 
 
 def _timeout(env: Mapping[str, str]) -> float | None:

@@ -20,15 +20,13 @@ _PRIVATE_FILE = 0o600
 
 _PRIVATE_DIRECTORY = 0o700
 
-PREFIX = "codex-run-"
 
-
-def make_directory(path: Path, mend: str = "") -> None:
+def make_directory(path: Path, fix: str = "") -> None:
     """Make a directory and its parents, private; one that exists stays as it is.
 
     Args:
         path: the directory.
-        mend: what a user can do when it cannot be made.
+        fix: what a user can do when it cannot be made.
 
     Raises:
         FileFault: it cannot be made.
@@ -40,7 +38,7 @@ def make_directory(path: Path, mend: str = "") -> None:
         if not path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     except OSError as error:
-        raise FileFault("make the directory", path, error, mend) from error
+        raise FileFault("make the directory", path, error, fix) from error
 
 
 def make_private(path: Path) -> None:
@@ -86,32 +84,59 @@ def touch(path: Path) -> None:
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Write a file whole: temporary file beside it, fsync, rename.
+    """Write a file whole and durably: temporary file beside it, fsync, rename.
 
     Raises:
         FileFault: it cannot be written; what stood there before still does.
     """
-    replace_with(path, (content,))
+    _write(path, (content,), is_durable=True)
 
 
-def replace_with(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file whole, piece by piece, as `replace` does.
+def export(path: Path, content: bytes) -> None:
+    """Write a file whole that can be made anew: no fsync.
 
     Raises:
         FileFault: as `replace`.
     """
+    _write(path, (content,), is_durable=False)
+
+
+def export_pieces(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write a file whole that can be made anew, piece by piece.
+
+    Raises:
+        FileFault: as `replace`.
+    """
+    _write(path, pieces, is_durable=False)
+
+
+def _write(path: Path, pieces: Iterable[bytes], *, is_durable: bool) -> None:
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE_FILE)
         with os.fdopen(handle, "wb") as file:
             file.writelines(pieces)
-            file.flush()
-            os.fsync(file.fileno())
+            if is_durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise FileFault("write", path, error) from error
+
+
+def sync(path: Path) -> None:
+    """Put what was written to a file or directory on the disk.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def append(path: Path, content: bytes, *, is_durable: bool = False) -> None:
@@ -205,6 +230,14 @@ def read_text(path: Path) -> str:
             return stream.read()
     except OSError:
         return ""
+
+
+def read_if_there(path: Path) -> bytes:
+    """Read a file whole; what cannot be read is empty."""
+    try:
+        return read_bytes(path)
+    except OSError:
+        return b""
 
 
 def status(path: Path) -> os.stat_result | None:

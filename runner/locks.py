@@ -4,66 +4,90 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
+from enum import Enum
 
 from runner.errors import FileFault, is_resource_exhaustion
-from runner.files import open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
-
 _PRIVATE_FILE = 0o600
 
-_PRIVATE_DIRECTORY = 0o700
 
-PREFIX = "codex-run-"
+class Lock(Enum):
+    """What can be found out about a lock without taking it."""
+
+    HELD = "a process holds it"
+    FREE = "no process holds it"
+    UNKNOWN = "its file is gone, or cannot be opened or locked"
 
 
-def lock(path: Path, *, is_there: bool = False) -> int | None:
-    """Take an exclusive advisory lock, made when missing; None when it is held.
+def take(path: Path, *, must_exist: bool = False) -> int | None:
+    """Take the exclusive lock of a file; None when another process holds it.
 
-    The kernel gives it back when the last copy of the descriptor is closed, also by
-    a death. Programs that are started do not inherit it unless it is handed to them.
+    The lock belongs to the open file: it is released when the last copy of the
+    descriptor is closed. Programs that are started do not inherit it unless it is
+    handed to them.
 
     Args:
         path: the file.
-        is_there: it is a file with another use, neither made nor written to.
+        must_exist: do not create it.
 
     Raises:
-        FileFault: the file cannot be opened, or its file system knows no locks.
+        FileFault: the file cannot be opened, or its file system has no locks.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    flags = os.O_RDWR | os.O_CLOEXEC | (0 if must_exist else os.O_CREAT)
     try:
-        handle = open_regular(path) if is_there else os.open(path, flags, _PRIVATE_FILE)
+        descriptor = os.open(path, flags, _PRIVATE_FILE)
     except OSError as error:
         raise FileFault("open the lock", path, error) from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_ours = take_open(descriptor)
     except OSError as error:
-        os.close(handle)
-        if isinstance(error, BlockingIOError):
-            return None
+        os.close(descriptor)
         raise FileFault("lock", path, error) from error
-    return handle
+    if is_ours:
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
-def is_locked(path: Path) -> bool:
-    """Tell whether some process holds the lock of this file.
+def take_open(descriptor: int) -> bool:
+    """Lock an open file for all copies of its descriptor; tell whether that worked.
 
     Raises:
-        FileFault: this process lacks what it takes to look.
+        OSError: its file system has no locks.
     """
     try:
-        handle = open_regular(path)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def look(path: Path) -> Lock:
+    """Find out whether a process holds the lock of a file, without taking it.
+
+    Raises:
+        FileFault: this process has no descriptor or memory left to look with.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags)
     except OSError as error:
         if is_resource_exhaustion(error):
             raise FileFault("open the lock", path, error) from error
-        return False
+        return Lock.UNKNOWN
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError as error:
-        return isinstance(error, BlockingIOError)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return Lock.UNKNOWN
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return Lock.HELD
+    except OSError:
+        return Lock.UNKNOWN
     finally:
-        os.close(handle)
-    return False
+        os.close(descriptor)
+    return Lock.FREE

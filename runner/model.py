@@ -1,10 +1,10 @@
 """What a run is and the states that it passes through: pure.
 
-A run's state is a union of frozen values, each holding exactly what is true then;
+A run's state is a union of frozen values, each with exactly what is true then;
 `advance` is the only code that leads from one to the next.
 
-    Prepared ──Claimed──▶ Launching ──Launched──▶ Running ──Ended──▶ Finished
-        └────────Ended────────┴──────────Ended──────────────────────────▲
+    Waiting ──Taken──▶ Prepared ──Claimed──▶ Launching ──Launched──▶ Running
+       └──────────────────┴─────────Ended───────┴─────────────────────┴──▶ Finished
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
-    from typing import NewType
+    from typing import Literal, NewType
 
     RunId = NewType("RunId", str)
     SessionId = NewType("SessionId", str)
@@ -27,11 +27,11 @@ else:
 
 EXIT_NOT_EXECUTABLE = 126
 EXIT_NOT_FOUND = 127
-EXIT_TIMED_OUT = 124
 EXIT_SIGNAL_BASE = 128
 EXIT_INTERRUPTED = 130
 EXIT_READER_GONE = 141
-EXIT_STOPPED = 143
+# The prompt that ends its session instead of being given to Codex.
+QUIT = b"/quit"
 
 
 class Outcome(StrEnum):
@@ -50,12 +50,38 @@ class Outcome(StrEnum):
     NOT_STARTED = "not_started"
 
 
-class TaskState(StrEnum):
-    """What a session is at a moment: derived at every read, never trusted as stored.
+class Meaning(Struct, kw_only=False):
+    """What an outcome means.
 
-    A session whose last run did not do what it was asked for has died; it can be
-    carried on all the same.
+    `exit_code` is what the command of the run returns when nothing more exact is known
+    (Codex's own code, 128 + signal). `prompt` is the state in which its prompt ends
+    once Codex has begun to work on it. `then` is what becomes of the session's next
+    prompt: the supervisor delivers it, the next command does, or a person has to act.
     """
+
+    exit_code: int
+    prompt: Literal["done", "failed", "canceled"]
+    then: Literal["delivered", "left", "held"]
+    is_good: bool = False
+
+
+OUTCOMES: Mapping[Outcome, Meaning] = {
+    Outcome.SUCCEEDED: Meaning(0, "done", "delivered", is_good=True),
+    Outcome.FAILED: Meaning(1, "failed", "delivered"),
+    Outcome.USAGE_LIMITED: Meaning(1, "failed", "held"),
+    Outcome.AUTH_FAILED: Meaning(1, "failed", "held"),
+    Outcome.TIMED_OUT: Meaning(124, "failed", "delivered"),
+    Outcome.STALLED: Meaning(124, "failed", "delivered"),
+    Outcome.OVER_BUDGET: Meaning(1, "failed", "delivered"),
+    Outcome.STOPPED: Meaning(143, "canceled", "left", is_good=True),
+    Outcome.INTERRUPTED: Meaning(EXIT_INTERRUPTED, "canceled", "left"),
+    Outcome.LOST: Meaning(1, "failed", "delivered"),
+    Outcome.NOT_STARTED: Meaning(EXIT_NOT_FOUND, "failed", "left"),
+}
+
+
+class TaskState(StrEnum):
+    """What a session is at a moment; the view `session_states` has the rule."""
 
     RUNNING = "RUNNING"
     STOPPED = "STOPPED"
@@ -64,7 +90,7 @@ class TaskState(StrEnum):
 
 
 class Mode(StrEnum):
-    """Whether a run opens a session or carries one on."""
+    """Whether a run opens a session or resumes one."""
 
     NEW = "new"
     RESUME = "resume"
@@ -78,27 +104,27 @@ class Verbosity(StrEnum):
     HIGH = "high"
 
 
-# What leaves a session STOPPED; every other end leaves it DIED.
-GOOD_ENDS = (Outcome.SUCCEEDED, Outcome.STOPPED)
-
-
 class ProcessId(Struct):
     """Name one process for good: a pid alone is used again.
 
     `start_time` is in clock ticks since boot on Linux, in microseconds of the
-    epoch elsewhere; `boot_id` is the kernel's.
+    epoch elsewhere; `boot_id` is the kernel's. `namespace` is the inode of the PID
+    namespace that the pid is of, `machine_id` what the machine is called; both are
+    empty where they cannot be told.
     """
 
     pid: int
     start_time: int
     boot_id: str
+    namespace: str = ""
+    machine_id: str = ""
 
 
 class CodexOptions(Struct):
     """Hold what is passed on to Codex, in the caller's words.
 
-    `once` are arguments that belong to one prompt (an image, an output schema): a run
-    that carries the session on does not repeat them.
+    `once` are arguments that belong to one prompt (an image, an output schema): the
+    next run of the session does not repeat them.
     """
 
     bin: str
@@ -129,13 +155,42 @@ class Report(Struct):
     notify_command: str | None = None
 
 
+class RunRequest(Struct):
+    """Hold a run that somebody asks for, whichever command it comes from.
+
+    Paths are absolute. `session` is the ledger's key of the session that it resumes and
+    `thread` that session's thread; both are None for a new one, and `thread` alone for a
+    thread that the ledger does not know. `log_dir` is where the run's files go, None for
+    its own directory in the state directory. `has_exports` asks for the `task.*` files
+    of the session. `prompt_id` is the queued prompt that the run delivers; a run without
+    one brings its own, which ends with the run. `cwd` and `umask` are the caller's,
+    which Codex is to work under; `codex_home` is where the session lives.
+    """
+
+    prompt: bytes
+    repo: str
+    cwd: str
+    umask: int
+    codex: CodexOptions
+    codex_home: str
+    limits: Limits = Limits()
+    report: Report = Report()
+    verbosity: Verbosity = Verbosity.LOW
+    task_file: str | None = None
+    log_dir: str | None = None
+    session: int | None = None
+    thread: SessionId | None = None
+    title: str | None = None
+    has_exports: bool = False
+    wait_for_session: bool = False
+    prompt_id: int | None = None
+
+
 class Spec(Struct):
     """Hold everything that is fixed about a run when it is prepared.
 
-    `task` is a preview; the prompt itself lies in the run's prompt file. `cwd` and
-    `umask` are the caller's, which Codex is to work under; `codex_home` is where the
-    session lives, None for wherever the environment says. `mail_id` names the prompt of
-    the session's mailbox that this run delivers.
+    `task` is a preview; the prompt itself lies in the run's prompt file. `directory`
+    holds the run's files, under names of their own where `is_flat` (a `--log-dir`).
     """
 
     run_id: RunId
@@ -144,7 +199,8 @@ class Spec(Struct):
     task: str
     task_file: str | None
     resume_session: SessionId | None
-    log_dir: str
+    directory: str
+    is_flat: bool
     cwd: str
     umask: int
     codex: CodexOptions
@@ -154,15 +210,16 @@ class Spec(Struct):
     verbosity: Verbosity
     prepared_at: datetime
     codex_home: str | None = None
-    mail_id: int | None = None
+    prompt_id: int | None = None
 
 
 class Verdict(Struct):
     """Hold how a run ended.
 
     `exit_code` is the run's: what its command returns. `process_exit_code` and
-    `signal` are what the operating system said of the Codex process, None when
-    nobody was there to be told.
+    `signal` are what the operating system said of the Codex process, None when no
+    process of ours was its parent. `error_class` names why Codex refused before its
+    turn began (`writer`, `configuration`, `thread_gone`, `untrusted`, `option`).
     """
 
     outcome: Outcome
@@ -170,12 +227,17 @@ class Verdict(Struct):
     process_exit_code: int | None = None
     signal: int | None = None
     error: str | None = None
+    error_class: str | None = None
+
+
+class Waiting(Struct):
+    """Accepted with `--wait-for-session`; its supervisor waits for its turn."""
+
+    supervisor: ProcessId | None = None
 
 
 class Prepared(Struct):
-    """On record; the command that prepared it has not handed it over yet."""
-
-    launcher: ProcessId
+    """On record, with its session; no supervisor has claimed it yet."""
 
 
 class Launching(Struct):
@@ -195,8 +257,8 @@ class Running(Struct):
 class Finished(Struct):
     """Over, judged and counted; `started_at` is None when Codex never ran.
 
-    `accounts` is what the summary adds to the record: token usage, cost, warnings,
-    what was left running. JSON values only.
+    `accounts` is what the summary adds to the record: what Codex has said and done,
+    token usage, cost, warnings, what was left running. JSON values only.
     """
 
     verdict: Verdict
@@ -205,7 +267,11 @@ class Finished(Struct):
     accounts: Mapping[str, object] = EMPTY
 
 
-State = Prepared | Launching | Running | Finished
+State = Waiting | Prepared | Launching | Running | Finished
+
+
+class Taken(Struct):
+    """A waiting run has got its session."""
 
 
 class Claimed(Struct):
@@ -222,14 +288,14 @@ class Launched(Struct):
 
 
 class Ended(Struct):
-    """The run is over, whoever found it out."""
+    """The run is over, whichever process found it out."""
 
     verdict: Verdict
     at: datetime
     accounts: Mapping[str, object] = EMPTY
 
 
-Event = Claimed | Launched | Ended
+Event = Taken | Claimed | Launched | Ended
 
 
 class InvalidTransitionError(RunnerError):
@@ -247,38 +313,41 @@ def advance(state: State, event: Event) -> State:
         InvalidTransitionError: the event cannot happen in this state.
     """
     match state, event:
+        case Waiting(), Taken():
+            return Prepared()
         case Prepared(), Claimed(supervisor=supervisor):
             return Launching(supervisor=supervisor)
         case Launching(supervisor=supervisor), Launched(codex=codex, at=at):
             return Running(supervisor=supervisor, codex=codex, started_at=at)
-        case ((Prepared() | Launching()), Ended()):
-            return _finished(event, None)
-        case Running(started_at=started_at), Ended():
-            return _finished(event, started_at)
+        case ((Waiting() | Prepared() | Launching() | Running()), Ended()):
+            return Finished(
+                verdict=event.verdict,
+                started_at=state.started_at if isinstance(state, Running) else None,
+                ended_at=event.at,
+                accounts=event.accounts,
+            )
         case _:
             raise InvalidTransitionError(state, event)
-
-
-def _finished(event: Ended, started_at: datetime | None) -> Finished:
-    return Finished(
-        verdict=event.verdict,
-        started_at=started_at,
-        ended_at=event.at,
-        accounts=event.accounts,
-    )
 
 
 class Run(Struct):
     """One Codex process from preparation to verdict.
 
-    `session_id` is the thread that Codex announced. `rollout_offset` is the size in
-    bytes that the session's rollout file had before this run; `codex_version` is
-    what the binary said of itself.
+    `session` is the ledger's key of the session that it is on, `ordinal` its place
+    among the session's runs, `thread` the one that Codex announced. `waits` tells that
+    it was accepted to wait for its session and has never been launched.
+    `rollout_offset` is the size in bytes that the session's rollout file had before
+    this run; `codex_version` is what the binary said of itself.
     """
 
     spec: Spec
     state: State
-    session_id: SessionId | None = None
+    session: int = 0
+    ordinal: int = 0
+    thread: SessionId | None = None
+    waits: bool = False
+    has_begun: bool = False
+    is_stop_asked: bool = False
     codex_version: str | None = None
     rollout_offset: int | None = None
 
@@ -291,44 +360,16 @@ class Run(Struct):
         return isinstance(self.state, Finished)
 
     @property
-    def session(self) -> SessionId | None:
-        """Return the session this run is on, as asked for or as announced.
-
-        When Codex works on another thread than it was asked for, the run has failed; it
-        stays with the session whose lock it holds.
-        """
-        return self.spec.resume_session or self.session_id
-
-    @property
-    def key(self) -> str:
-        """Name the session, or the run itself as long as Codex has named none."""
-        return self.session or self.run_id
-
-    @property
-    def is_bystander(self) -> bool:
-        """Tell whether it has only waited for its session, which others had."""
-        return self.spec.wait_for_session and self.launched_at is None
-
-    @property
-    def place(self) -> str:
-        """Order the runs on a session; one that has waited comes when it was launched.
-
-        The ids of runs are times too, and a run that does not wait has its session from
-        the beginning.
-        """
-        at = self.launched_at
-        if at is None or not self.spec.wait_for_session:
-            return self.run_id
-        # As fine as a record tells it.
-        return max(f"{at:%Y%m%d-%H%M%S}-{at.microsecond // 1000:03}", self.run_id)
-
-    @property
     def verdict(self) -> Verdict | None:
         return self.state.verdict if isinstance(self.state, Finished) else None
 
     @property
     def outcome(self) -> Outcome | None:
         return self.verdict.outcome if self.verdict else None
+
+    @property
+    def has_succeeded(self) -> bool:
+        return self.outcome is Outcome.SUCCEEDED
 
     @property
     def ended_at(self) -> datetime | None:
@@ -345,7 +386,16 @@ class Run(Struct):
 
         Records of version 0.1.0 do not: of those a success has.
         """
-        return bool(self.accounts.get("has_answer", self.outcome in GOOD_ENDS))
+        is_good = self.outcome is not None and OUTCOMES[self.outcome].is_good
+        return bool(self.accounts.get("has_answer", is_good))
+
+    @property
+    def supervisor(self) -> ProcessId | None:
+        match self.state:
+            case Waiting() | Launching() | Running() as state:
+                return state.supervisor
+            case _:
+                return None
 
     @property
     def launched_at(self) -> datetime | None:
@@ -362,14 +412,14 @@ class Run(Struct):
         return self.launched_at or self.spec.prepared_at
 
     def with_warnings(self, texts: Iterable[str]) -> Run:
-        """Add to a finished run what went wrong beside it and is not told yet."""
+        """Add to a finished run what went wrong beside it and is not on record yet."""
         if not isinstance(self.state, Finished):
             return self
         known = self.accounts.get("warnings")
-        told = dict(known) if isinstance(known, dict) else {}
+        found = dict(known) if isinstance(known, dict) else {}
         for text in texts:
-            told.setdefault(text, 1)
-        accounts = {**self.accounts, "warnings": told}
+            found.setdefault(text, 1)
+        accounts = {**self.accounts, "warnings": found}
         return replace(self, state=replace(self.state, accounts=accounts))
 
     def advanced(self, event: Event) -> Run:

@@ -1,7 +1,8 @@
 """Tell others of a run: lines in an event stream, and the user's hook command.
 
-Neither can hold a run up or fail it: a hook has its time limit, and what goes wrong
-is a warning in the run's record.
+What is to be told stands in the ledger's outbox, written in the transaction of the
+change, so that it is told once whichever process ends the run. Neither can hold a run up
+or fail it: a hook has its time limit, and what goes wrong is a warning.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ import os
 import signal
 from pathlib import Path
 
-from parsers.struct import replace
+from parsers.struct import Struct, replace
 from runner import clock, config, files
 from runner.errors import RunnerError, UsageError
 from runner.ledger import record
-from runner.process.signals import SignalInbox, reap, send
+from runner.process.signals import reap, send
 from runner.process.start import Launch, start_program
 from runner.process.table import child
 from runner.process.tree import below
+from runner.run_files import files_of
 from runner.version import VERSION
 
 TYPE_CHECKING = False
@@ -25,9 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runner.config import Config
+    from runner.ledger.ledger import Ledger
+    from runner.ledger.runs import Telling
     from runner.model import Run
+    from runner.process.signals import SignalInbox
 
-HOOK_SECONDS = 30.0
 _PACE_SECONDS = 0.05
 _SOURCE = "run_codex_task"
 _SHOWN = (
@@ -47,25 +51,28 @@ _SHOWN = (
 )
 
 
-class Hook:
-    """One hook command that has been started and must end in time."""
+class Hook(Struct, kw_only=False):
+    """Hold a hook command that has been started, and until when it must have ended."""
 
-    def __init__(self, pid: int, name: str, deadline: float) -> None:
-        self.pid = pid
-        self.name = name
-        self.deadline = deadline
+    pid: int
+    name: str
+    deadline: float
 
 
 class Notifier:
-    """Send a run's events to its event stream and its hook command.
+    """Send what happened to runs to their event streams and hook commands.
 
     Args:
-        config: for the hook's environment.
-        warn: what is called with one line for each thing that went wrong.
+        ledger: the ledger.
+        settings: for the hook's environment and its time.
+        warn: is called with one line for each thing that goes wrong.
     """
 
-    def __init__(self, config: Config, warn: Callable[[str], None]) -> None:
-        self._config = config
+    def __init__(
+        self, ledger: Ledger, settings: Config, warn: Callable[[str], None]
+    ) -> None:
+        self._ledger = ledger
+        self._settings = settings
         self._warn = warn
         self._hooks: dict[int, Hook] = {}
 
@@ -74,14 +81,15 @@ class Notifier:
         """List the hooks that are still running."""
         return list(self._hooks)
 
-    def started(self, run: Run) -> None:
-        # Codex has not said yet which session it works on: the one that is asked for.
-        self._send(replace(run, session_id=run.session), "run_started", "running")
-
-    def completed(self, run: Run) -> None:
-        data = record.to_json(run)
-        status = "success" if data["outcome"] == "succeeded" else "failure"
-        self._send(run, "run_completed", status)
+    def tell(self, run_id: str) -> None:
+        """Tell what has not been told of a run yet."""
+        try:
+            for telling in self._ledger.runs.untold(run_id):
+                if self._ledger.runs.claim_telling(telling):
+                    error = self._tell(telling, self._ledger.runs.find(run_id))
+                    self._ledger.runs.close_telling(telling, error)
+        except RunnerError as error:
+            self._warn(str(error))
 
     def ended(self, pid: int, exit_code: int) -> bool:
         """Take note of a child's end; tell whether it was a hook."""
@@ -96,7 +104,7 @@ class Notifier:
         """Wait until every hook has ended or has been ended; a signal ends them."""
         while self._hooks:
             if inbox.wait(_PACE_SECONDS):
-                for hook in self._hooks.values():
+                for hook in list(self._hooks.values()):
                     self._end(hook, "was ended with the run's supervisor")
             for pid, status in reap():
                 self.ended(pid, os.waitstatus_to_exitcode(status))
@@ -106,51 +114,57 @@ class Notifier:
         """End the hooks that have had their time, with all that they started."""
         for hook in list(self._hooks.values()):
             if clock.monotonic() >= hook.deadline:
-                self._end(hook, f"took over {HOOK_SECONDS:g} s")
+                self._end(hook, f"took over {self._settings.hook_seconds:g} s")
 
     def _end(self, hook: Hook, why: str) -> None:
         self._warn(f"the notify command ({hook.name}) {why}")
         for each in (child(hook.pid), *below(hook.pid)):
             send(each, signal.SIGKILL)
-        hook.deadline = float("inf")
+        self._hooks[hook.pid] = replace(hook, deadline=float("inf"))
 
-    def _send(self, run: Run, event: str, status: str) -> None:
-        told = run.spec.report
-        if told.event_stream is None and told.notify_command is None:
-            return
+    def _tell(self, telling: Telling, run: Run) -> str | None:
+        """Send one message; return what went wrong."""
         data = record.to_json(run)
+        is_start = telling.what == "run_started"
+        if is_start:
+            # Codex has not said yet which session it works on: the one asked for.
+            data |= {"session_id": run.thread or run.spec.resume_session}
+            data |= dict.fromkeys(("outcome", "exit_code", "error", "ended_at"))
+            data["elapsed_seconds"] = None
+        status = "running" if is_start else _status(run)
         message: dict[str, object] = {
-            "event": event,
+            "event": telling.what,
             "status": status,
             **{name: data[name] for name in _SHOWN},
             "source": _SOURCE,
             "version": VERSION,
             "ts": clock.iso(clock.now()),
         }
-        line = _as_line(message)
-        if told.event_stream is not None:
-            self._append(Path(told.event_stream), line)
-        if told.notify_command is not None:
-            self._start_hook(run, event, line)
-
-    def _append(self, path: Path, line: bytes) -> None:
+        report, line = run.spec.report, _as_line(message)
         try:
-            files.append(path, line)
-        except RunnerError as error:
+            if telling.target == "stream":
+                files.append(Path(report.event_stream or os.devnull), line)
+            else:
+                self._start_hook(run, telling.what, line)
+        except (RunnerError, OSError) as error:
             self._warn(str(error))
+            return str(error)
+        return None
 
     def _start_hook(self, run: Run, event: str, line: bytes) -> None:
         import tempfile  # noqa: PLC0415 - only with a hook
 
-        log = record.files_of(run.spec).log
         try:
-            with tempfile.TemporaryFile() as stdin, log.open("ab") as output:
+            with (
+                tempfile.TemporaryFile() as stdin,
+                files_of(run.spec).log.open("ab") as output,
+            ):
                 stdin.write(line)
                 stdin.seek(0)
                 pid = start_program(
                     Launch(
                         argv=command_of(run.spec.report.notify_command or ""),
-                        environment=config.hook_environment(self._config, run.run_id),
+                        environment=config.hook_environment(self._settings, run.run_id),
                         cwd=run.spec.cwd,
                         umask=run.spec.umask,
                         stdin=stdin.fileno(),
@@ -159,9 +173,14 @@ class Notifier:
                     )
                 )
         except (OSError, UsageError) as error:
-            self._warn(f"the notify command cannot be started: {error}")
-            return
-        self._hooks[pid] = Hook(pid, event, clock.monotonic() + HOOK_SECONDS)
+            message = f"the notify command cannot be started: {error}"
+            raise OSError(message) from error
+        deadline = clock.monotonic() + self._settings.hook_seconds
+        self._hooks[pid] = Hook(pid, event, deadline)
+
+
+def _status(run: Run) -> str:
+    return "success" if run.has_succeeded else "failure"
 
 
 def _as_line(message: dict[str, object]) -> bytes:

@@ -1,57 +1,88 @@
-"""Name the files of a run."""
+"""Name the files of a run.
+
+A run of `codex-tasks` has a directory of its own, `runs/<run id>/` in the state
+directory. `run_codex_task` writes flat files, `codex-run-<run id>.*`, into its
+`--log-dir`. Of both the lock file `owner` lies in `runs/<run id>/`.
+"""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from parsers.struct import Struct
+from runner.model import RunId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from datetime import datetime
-    from pathlib import Path
 
-    from runner.model import RunId
-
-_PRIVATE_FILE = 0o600
-
-_PRIVATE_DIRECTORY = 0o700
+    from runner.model import Spec
 
 PREFIX = "codex-run-"
+RUNS = "runs"
 
 
 class RunFiles(Struct, kw_only=False):
-    """Name the files of one run in its log directory."""
+    """Name the files of one run in its directory."""
 
     directory: Path
     run_id: RunId
+    is_flat: bool
 
-    def _named(self, suffix: str) -> Path:
-        return self.directory / f"{PREFIX}{self.run_id}{suffix}"
+    def _named(self, name: str) -> Path:
+        prefix = f"{PREFIX}{self.run_id}." if self.is_flat else ""
+        return self.directory / f"{prefix}{name}"
 
     @property
     def prompt(self) -> Path:
-        return self._named(".prompt")
+        return self._named("prompt")
 
     @property
     def events(self) -> Path:
-        return self._named(".events.jsonl")
+        return self._named("events.jsonl")
 
     @property
     def stderr(self) -> Path:
-        return self._named(".stderr")
+        return self._named("stderr")
 
     @property
     def log(self) -> Path:
-        return self._named(".log")
+        """Name the readable transcript; in a directory of its own, what hooks said."""
+        return self._named("log")
 
     @property
     def meta(self) -> Path:
-        return self._named(".meta.json")
+        return self._named("meta.json")
 
     @property
     def summary(self) -> Path:
-        return self._named(".summary.json")
+        return self._named("summary.json")
+
+
+def files_of(spec: Spec) -> RunFiles:
+    """Name the files of the run that a spec describes."""
+    return RunFiles(Path(spec.directory), spec.run_id, spec.is_flat)
+
+
+def own_directory(state_home: Path, run_id: str) -> Path:
+    """Name the directory of a run in the state directory."""
+    return state_home / RUNS / run_id
+
+
+def owner_of(state_home: Path, run_id: str) -> Path:
+    """Name the file that the supervisor of a run has locked while it lives."""
+    return own_directory(state_home, run_id) / "owner"
+
+
+def beside(path: Path) -> RunFiles | None:
+    """Name the files of the run that one of its files belongs to, by its name."""
+    name, dot, kind = path.name.removeprefix(PREFIX).partition(".")
+    if path.name.startswith(PREFIX) and dot:
+        return RunFiles(path.parent, RunId(name), is_flat=True)
+    if path.name in {"events.jsonl", "stderr", "log", "meta.json"} and not kind == "":
+        return RunFiles(path.parent, RunId(path.parent.name), is_flat=False)
+    return None
 
 
 def new_run_id(at: datetime) -> RunId:
@@ -59,6 +90,4 @@ def new_run_id(at: datetime) -> RunId:
 
     It sorts by time and can never be taken for a session id, which is a UUID.
     """
-    from runner.model import RunId  # noqa: PLC0415 - one name at one place
-
     return RunId(f"{at:%Y%m%d-%H%M%S-%f}-{os.urandom(4).hex()}")

@@ -1,7 +1,4 @@
-"""Follow what Codex writes: complete lines as they come, as text for people.
-
-Whoever watches reads the files; nobody stands between Codex and them.
-"""
+"""Follow what Codex writes into its files: complete lines, as they come."""
 
 from __future__ import annotations
 
@@ -92,7 +89,7 @@ class Tail:
             raise
 
     def _begin_anew(self, handle: int) -> None:
-        """Go back to the beginning: somebody has emptied the file."""
+        """Go back to the beginning: the file has been emptied."""
         self._offset = os.lseek(handle, 0, os.SEEK_SET)
         self._buffer = LineBuffer()
 
@@ -150,27 +147,38 @@ def _newlines_before(end: int, stream: BinaryIO) -> Iterator[int]:
 
 
 class Appended(Struct):
-    """Hold what a run has written: as text for people, and as lines of a task log."""
+    """Hold whole lines that Codex has written: events, and lines of its stderr."""
 
-    text: str = ""
-    lines: tuple[bytes, ...] = ()
+    events: tuple[bytes, ...] = ()
+    errors: tuple[bytes, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """Render them for people."""
+        return "".join([*map(render, self.events), *map(render_stderr, self.errors)])
+
+    @property
+    def lines(self) -> list[bytes]:
+        """Make them lines of a task log."""
+        events = map(task_log.event, self.events)
+        return [*events, *map(task_log.stderr, self.errors)]
 
 
 class RunTail:
-    """Follow one run: its transcript as text, and a digest of its events."""
+    """Follow one run: the lines that it writes, and a summary of its events."""
 
-    def __init__(self, paths: RunFiles) -> None:
-        self.digest = EventSummary()
-        self._events = Tail(paths.events)
-        self._stderr = Tail(paths.stderr)
+    def __init__(self, files: RunFiles) -> None:
+        self.summary = EventSummary()
+        self._events = Tail(files.events)
+        self._stderr = Tail(files.stderr)
 
     def read(self) -> Appended:
         """Return what has been written since the last call."""
-        events: list[bytes] = []
+        events = []
         for line in self._events.lines():
-            self.digest.feed(line)
+            self.summary.feed(line)
             events.append(line)
-        return _written(events, list(self._stderr.lines()))
+        return Appended(events=tuple(events), errors=tuple(self._stderr.lines()))
 
     def finish(self) -> Iterator[Appended]:
         """Yield the rest, unfinished last lines included."""
@@ -179,18 +187,7 @@ class RunTail:
             yield self.read()
         last, error = self._events.rest(), self._stderr.rest()
         if last:
-            self.digest.finish(last)
-        yield _written([last] if last else [], [error] if error else [])
+            self.summary.finish(last)
+        yield Appended(events=(last,) if last else (), errors=(error,) if error else ())
         self._events.close()
         self._stderr.close()
-
-
-def _written(events: list[bytes], errors: list[bytes]) -> Appended:
-    if not (events or errors):
-        return _NOTHING
-    texts = [*map(render, events), *map(render_stderr, errors)]
-    lines = (*map(task_log.event, events), *map(task_log.stderr, errors))
-    return Appended(text="".join(texts), lines=lines)
-
-
-_NOTHING = Appended()

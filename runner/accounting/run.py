@@ -8,15 +8,14 @@ from parsers.accounting.run_usage import RunUsage, usage_of_run
 from parsers.accounting.tokens import Usage, read_usage
 from parsers.exec_events.summary import EventSummary
 from parsers.facts import Facts, facts_of_summary
-from parsers.struct import Struct, as_dict, replace
+from parsers.struct import Struct, as_dict
 from parsers.text import release
 from runner import clock, config, files
 from runner.accounting import prices
 from runner.accounting.rollouts import RunRollouts, Slice, read_rollouts
-from runner.codex.stderr import last_words
 from runner.ledger import record
-from runner.lifecycle.judge import Ending, Evidence
-from runner.model import Finished, Mode, SessionId
+from runner.model import Mode, SessionId
+from runner.run_files import files_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 
     from parsers.rollouts.thread import Turn
     from runner.config import Config
-    from runner.ledger.runs import Ledger
-    from runner.lifecycle.judge import Exit
+    from runner.ledger.ledger import Ledger
     from runner.model import Run
 
 # Versions before it printed what one process used, later ones what the thread did.
@@ -43,7 +41,7 @@ class RunAccounting(Struct):
     facts: Facts
     usage: Mapping[str, object]
     cost: Mapping[str, object]
-    books: RunRollouts = RunRollouts()
+    rollouts: RunRollouts = RunRollouts()
     faults: tuple[str, ...] = ()
 
     @property
@@ -58,7 +56,7 @@ class RunAccounting(Struct):
     @property
     def model(self) -> str | None:
         """Return the model that the run ended on."""
-        thread, turn = self.books.thread, self._last_turn
+        thread, turn = self.rollouts.thread, self._last_turn
         if thread is not None and thread.calls:
             return thread.calls[-1].model
         return (turn.model if turn is not None else None) or self.facts.model
@@ -76,12 +74,12 @@ class RunAccounting(Struct):
 
     @property
     def _last_turn(self) -> Turn | None:
-        thread = self.books.thread
+        thread = self.rollouts.thread
         return thread.turns[-1] if thread is not None and thread.turns else None
 
     @property
     def codex_version(self) -> str | None:
-        thread = self.books.thread
+        thread = self.rollouts.thread
         return thread.cli_version if thread is not None else None
 
     def to_json(self) -> dict[str, object]:
@@ -92,13 +90,22 @@ class RunAccounting(Struct):
             "cost": self.cost,
             "has_answer": self.facts.final_message is not None,
             "answer_checksum": record.checksum(self.facts.final_message or ""),
+            "said": _said(self.facts),
         }
         if self.facts.usage is not None:
             found["thread_usage"] = self.facts.usage.to_json()
-        thread = self.books.thread
+        thread = self.rollouts.thread
         if thread is not None and thread.rate_limits is not None:
             found["rate_limits"] = as_dict(thread.rate_limits)
         return found
+
+
+def _said(facts: Facts) -> dict[str, object]:
+    """Keep of what Codex has said and done what its summary shows."""
+    whole = run_summary.build(facts, None, None, None, None)
+    kept = ("final_message", "commands", "files_changed", "errors")
+    is_cut = len(facts.final_message or "") > run_summary.PREVIEW_LENGTH
+    return {**{name: whole[name] for name in kept}, "is_cut": is_cut}
 
 
 class LogContext(Struct):
@@ -123,10 +130,17 @@ def read_events(path: Path) -> Facts:
     Raises:
         OSError: it cannot be read.
     """
-    digest = EventSummary()
+    summary = EventSummary()
     with files.reader(path) as stream:
-        digest.read(stream)
-    return facts_of_summary(digest)
+        summary.read(stream)
+    return facts_of_summary(summary)
+
+
+def _facts_of(run: Run) -> Facts:
+    try:
+        return read_events(files_of(run.spec).events)
+    except OSError as error:
+        return Facts(kind="empty", warnings={f"events: {error.strerror}": 1})
 
 
 def account_run(
@@ -136,40 +150,32 @@ def account_run(
     until: datetime | None = None,
     seen: Facts | None = None,
 ) -> RunAccounting:
-    """Work out the accounts of a run that Codex was started for.
+    """Work out what a run that Codex was started for did, used and cost.
 
     Args:
         run: the run.
         ledger: for the other runs of its session.
         settings: for Codex's home and the prices.
-        until: when it was over, for one that is judged later: its session may have
-            been carried on by somebody who keeps no ledger.
-        seen: what its events said to somebody who had them open, for when they are
-            gone.
+        until: when it was over, for one that is judged later: a program that keeps no
+            ledger may have resumed its session since.
+        seen: what its events said to the supervisor that followed them from their
+            beginning; without it they are read.
     """
     settings = config.at_codex_home(settings, run.spec.codex_home)
-    try:
-        facts = read_events(record.files_of(run.spec).events)
-    except OSError as error:
-        known = seen or Facts(kind="empty")
-        warnings = {**known.warnings, f"events: {error.strerror}": 1}
-        facts = replace(known, warnings=warnings)
+    facts = seen or _facts_of(run)
     is_asked_for = facts.session_id in {None, run.spec.resume_session}
     resumed_at = run.rollout_offset if is_asked_for else None
+    ends = [at for at in (ledger.runs.next_launch(run), until) if at is not None]
     share = Slice(
         offset=resumed_at if run.spec.mode is Mode.RESUME else 0,
         since=run.started_at,
-        until=min(
-            (at for at in (_next_start(run, ledger), until) if at is not None),
-            default=None,
-        ),
+        until=min(ends, default=None),
     )
+    is_known = is_asked_for or run.spec.mode is Mode.NEW
     context = LogContext(
         session_id=facts.session_id,
         share=share,
-        previous=_thread_usage_before(run, ledger)
-        if is_asked_for or run.spec.mode is Mode.NEW
-        else None,
+        previous=_thread_usage_before(run, ledger) if is_known else None,
         codex_version=run.codex_version,
         model=run.spec.codex.model,
     )
@@ -187,12 +193,12 @@ def unknown(reason: str, facts: Facts | None = None) -> RunAccounting:
 
 def account_log(facts: Facts, context: LogContext, settings: Config) -> RunAccounting:
     """Count and price what some file says, with the rollouts as the referee."""
-    books = read_rollouts(
+    rollouts = read_rollouts(
         settings.codex_home, context.session_id, context.share, facts.agent_threads
     )
     counted = usage_of_run(
-        books.thread,
-        books.agents,
+        rollouts.thread,
+        rollouts.agents,
         facts,
         context.previous,
         is_cumulative=is_cumulative(context.codex_version),
@@ -201,7 +207,7 @@ def account_log(facts: Facts, context: LogContext, settings: Config) -> RunAccou
     trouble = prices.trouble(settings.state_home)
     return RunAccounting(
         facts=facts,
-        books=books,
+        rollouts=rollouts,
         usage=counted.to_json(),
         cost=cost_of_run(
             counted, facts, book.rates, model=facts.model or context.model
@@ -210,70 +216,13 @@ def account_log(facts: Facts, context: LogContext, settings: Config) -> RunAccou
     )
 
 
-def pointers(data: Mapping[str, object], facts: Facts) -> dict[str, object]:
-    """Name the files that hold all of the texts which a summary cuts off.
-
-    Args:
-        data: the run's record, as far as there is one.
-        facts: what the run's output says.
-    """
-    found: dict[str, object] = {}
-    shown = run_summary.PREVIEW_LENGTH
-    if len(str(data.get("task") or "")) >= shown and data.get("prompt_file"):
-        found["task_file"] = data["prompt_file"]
-    if len(facts.final_message or "") > shown:
-        found["final_message_file"] = data.get("events_file") or data.get("log_file")
-    return found
-
-
-def summary_of(run: Run, kept: RunAccounting) -> dict[str, object]:
-    """Put together the summary of a run that is over, from its record and accounts."""
-    facts, data, verdict = kept.facts, record.to_json(run), run.verdict
-    if verdict and verdict.error is not None and verdict.error not in facts.errors:
-        facts = replace(facts, errors=(*facts.errors, verdict.error))
-    data |= pointers(data, facts)
-    whole = run_summary.build(facts, data, run.outcome, kept.usage, kept.cost)
-    return {**whole, "warnings": data["warnings"]}
-
-
-def evidence_of(run: Run, ended: Exit, accounts: RunAccounting) -> Evidence:
-    """Gather what a verdict on the run is based on."""
-    facts = accounts.facts
-    return Evidence(
-        exit=ended,
-        ending=Ending(facts.ended or Ending.NONE),
-        failure=facts.failure,
-        error_class=accounts.error_class,
-        was_aborted=accounts.was_aborted,
-        last_words=last_words(record.files_of(run.spec).stderr),
-        is_launched=run.launched_at is not None or facts.session_id is not None,
-        announced=facts.session_id,
-        asked_for=run.spec.resume_session,
-    )
-
-
-def _next_start(run: Run, ledger: Ledger) -> datetime | None:
-    """Return when the next run went on with the session; what came then is its own."""
-    later = ledger.of_session(run.session) if run.session else []
-    starts = [
-        other.launched_at
-        for other in later
-        if other.launched_at is not None and other.launched_at > run.started_at
-    ]
-    return min(starts, default=None)
-
-
 def _thread_usage_before(run: Run, ledger: Ledger) -> Usage | None:
     """Return what the thread had used when this run began, by its last record."""
     if run.spec.resume_session is None:
         return Usage()
-    for earlier in reversed(ledger.of_session(run.spec.resume_session)):
-        if earlier.place < run.place and earlier.launched_at is not None:
-            # An aborted run has no figure, and what it used is in the thread's next.
-            state = earlier.state
-            told = state.accounts if isinstance(state, Finished) else {}
-            return read_usage(told.get("thread_usage"))
-    return None
+    earlier = ledger.runs.previous(run)
+    # An aborted run has no figure, and what it used is in the thread's next.
+    return read_usage(earlier.accounts.get("thread_usage")) if earlier else None
 
 
 def is_cumulative(codex_version: str | None, *, otherwise: bool = True) -> bool:

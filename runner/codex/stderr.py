@@ -28,15 +28,19 @@ _CONFIGURATION = re.compile(r"Error loading [^:]+:")
 _ERROR = re.compile(rf"(?:error|Error|ERROR): |{_CONFIGURATION.pattern}")
 
 
-def last_words(stderr: Path) -> str | None:
-    """Return the line or lines that say why Codex ended; None when it said nothing."""
+def read_tail(path: Path) -> str:
+    """Return the end of a file of standard error; "" when it cannot be read."""
     try:
-        with files.reader(stderr) as file:
+        with files.reader(path) as file:
             file.seek(0, 2)
             file.seek(max(0, file.tell() - _TAIL_BYTES))
-            text = strip(file.read().decode(errors="replace"))
+            return strip(file.read().decode(errors="replace"))
     except OSError:
-        return None
+        return ""
+
+
+def error_message(text: str) -> str | None:
+    """Return the line or lines that say why Codex ended; None when it said nothing."""
     lines = [line.strip() for line in text.splitlines()]
     said = [line for line in lines if line and not _NOISE.match(line)]
     if not said:
@@ -49,3 +53,7 @@ def last_words(stderr: Path) -> str | None:
         return first[:_LONGEST]
     has_panicked = len(said) > 1 and "panicked at" in said[-2]
     return " ".join(said[-2:] if has_panicked else said[-1:])[:_LONGEST]
+
+
+def error_class(text: str) -> str | None:
+    return None

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 from runner.ledger import record
+from runner.run_files import files_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runner.model import Run
+    from runner.model import Run, Spec
 
 _BREAKS = {"\n": "\\n", "\r": "\\r"}
 
 
-def announcement(run: Run) -> list[str]:
+def header(spec: Spec) -> list[str]:
     """Build the lines that come before the launch."""
-    data = record.to_json(run)
+    paths = files_of(spec)
     return pairs(
         {
-            "codex_run_id": run.run_id,
-            "log_file": data["log_file"],
-            "meta_file": data["meta_file"],
-            "summary_file_pending": data["summary_file"],
+            "codex_run_id": spec.run_id,
+            "log_file": paths.log,
+            "meta_file": paths.meta,
+            "summary_file_pending": paths.summary,
         }
     )
 
 
-def verdict(run: Run) -> list[str]:
+def footer(run: Run) -> list[str]:
     """Build the lines that come after the end, less the summary itself."""
     data = record.to_json(run)
     return pairs(
@@ -34,7 +35,7 @@ def verdict(run: Run) -> list[str]:
             "codex_run_id": run.run_id,
             "codex_exit_code": data["exit_code"],
             "elapsed_seconds": data["elapsed_seconds"],
-            "codex_session_id": run.session_id or "unknown",
+            "codex_session_id": run.thread or "unknown",
             "outcome": data["outcome"],
             "log_file": data["log_file"],
             "meta_file": data["meta_file"],

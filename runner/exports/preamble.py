@@ -10,9 +10,9 @@ from runner.clock import iso
 from runner.codex import command
 from runner.codex.version import version_of
 from runner.exports.key_values import pairs, text
-from runner.ledger import record
 from runner.model import Verbosity
 from runner.process.start import which
+from runner.run_files import files_of
 from runner.version import VERSION
 
 TYPE_CHECKING = False
@@ -40,13 +40,13 @@ def redacted(argv: list[str]) -> str:
 
 def _values(spec: Spec, settings: Config) -> dict[str, object]:
     argv = command.exec_argv(spec.codex, spec.repo, spec.resume_session)
-    files = record.files_of(spec)
+    paths = files_of(spec)
     values: dict[str, object] = {
         "timestamp_utc": iso(spec.prepared_at),
         "mode": spec.mode,
         "resume_session_id": spec.resume_session or "none",
         "repo": spec.repo,
-        "codex_command": f"{redacted(argv)} < {shlex.quote(str(files.prompt))}",
+        "codex_command": f"{redacted(argv)} < {shlex.quote(str(paths.prompt))}",
         "run_codex_task_version": VERSION,
     }
     if spec.verbosity is Verbosity.LOW:
@@ -63,10 +63,10 @@ def _values(spec: Spec, settings: Config) -> dict[str, object]:
         values |= {
             "cwd": spec.cwd,
             "umask": f"{spec.umask:04o}",
-            "log_dir": spec.log_dir,
+            "log_dir": spec.directory,
             "state_home": settings.state_home,
             "codex_home": spec.codex_home or settings.codex_home,
-            "events_file": files.events,
+            "events_file": paths.events,
             "timeout_seconds": spec.limits.timeout or "none",
             "stall_timeout_seconds": spec.limits.stall or "none",
             "system": f"{platform.system()} {platform.release()} {platform.machine()}",

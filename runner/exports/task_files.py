@@ -1,8 +1,8 @@
-"""Keep a session's own files up to its runs: task.json, .log, .result and .pid.
+"""A session's own files, for people and older scripts: task.json, .log, .result, .pid.
 
-They are a view for people and scripts: all that they say is in the index and in the
-files of the runs too, so a disk that refuses costs a warning, and they can be made
-anew. A session that has no directory has no such files.
+The names and the content are those of the older `codex-tasks` (0.3). All that they say
+is in the ledger and in the files of the runs too: a disk that refuses costs a warning,
+and `verify --repair` writes them anew. A session without exports has no such files.
 """
 
 from __future__ import annotations
@@ -12,117 +12,116 @@ from pathlib import Path
 
 from parsers.exec_events import task_log
 from parsers.exec_events.summary import EventSummary
-from parsers.struct import replace
-from runner import files, session_files
-from runner.clock import iso
+from parsers.struct import Struct
+from runner import files
 from runner.errors import RunnerError
-from runner.exports import task_json
 from runner.ledger import record
-from runner.model import Running, SessionId
+from runner.model import OUTCOMES, Running, TaskState
+from runner.run_files import files_of
 from runner.tail import RunTail
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import datetime
 
-    from runner.ledger.runs import Ledger
+    from runner.ledger.ledger import Ledger
+    from runner.ledger.record import Json
+    from runner.ledger.sessions import Session
     from runner.model import Run
-    from runner.session_files import SessionFiles
+    from runner.tail import Appended
+
+ARCHIVE = "archive"
+FORMAT = 1
+NAMES = ("task.json", "task.log", "task.result", "task.pid")
 
 
-class Chronicle:
+class TaskFiles(Struct, kw_only=False):
+    """Name the files of a session."""
+
+    directory: Path
+
+    @property
+    def json(self) -> Path:
+        return self.directory / "task.json"
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "task.log"
+
+    @property
+    def result(self) -> Path:
+        return self.directory / "task.result"
+
+    @property
+    def pid(self) -> Path:
+        return self.directory / "task.pid"
+
+
+class TaskExport:
     """Write one run into the files of its session, as it happens.
 
     Args:
-        ledger: the index.
-        state_home: where sessions have their directories.
-        warn: what is called with one line for each thing that went wrong.
+        ledger: the ledger.
+        warn: is called with one line for each thing that goes wrong.
     """
 
-    def __init__(
-        self, ledger: Ledger, state_home: Path, warn: Callable[[str], None]
-    ) -> None:
+    def __init__(self, ledger: Ledger, warn: Callable[[str], None]) -> None:
         self._ledger = ledger
-        self._home = state_home
         self._warn = warn
+        self._files: TaskFiles | None = None
+        self._early: list[bytes] = []
+        self.is_begun = False
 
-    def began(self, run: Run) -> None:
-        """Note that Codex works on the run's prompt."""
-        if (paths := self.files_of(run)) is None:
+    def begin(self, run: Run) -> None:
+        """Note that Codex works on the run's prompt; the session has its thread by now.
+
+        A session of `codex-tasks` gets files; a log that is not there yet is written
+        from its beginning.
+        """
+        self.is_begun = True
+        session = self._ledger.sessions.get(run.session)
+        if session.exports is None and session.thread and not run.spec.is_flat:
+            self._ledger.sessions.set_exports(session.key, session.thread)
+            session = self._ledger.sessions.get(run.session)
+        paths = self._files = files_in(session, self._ledger.home)
+        if paths is None:
+            self._early.clear()
             return
+        self._try(lambda: files.make_directory(paths.directory))
         if isinstance(run.state, Running):
             pid = str(run.state.codex.pid).encode()
-            self._try(lambda: files.replace(paths.pid, pid))
+            self._try(lambda: files.export(paths.pid, pid))
         self._try(lambda: self._begin_log(paths, run))
-        self.note(run)
+        self._try(lambda: write_json(self._ledger, run.session))
 
-    def name(self, run: Run, session_id: SessionId) -> Run | None:
-        """Give the directory of a session its name; None when that is nothing new.
-
-        Raises:
-            FileFault: the directory cannot be moved; it is where it was.
-            LedgerFault: the index cannot be written; it is where it was.
-        """
-        was = session_files.pending(self._home, run.run_id)
-        if Path(run.spec.log_dir) != was.runs:
-            return None
-        now = session_files.active(self._home, session_id)
-        # Senders write their prompts in a transaction too: the name has been on record
-        # for a moment, and somebody may have queued one by it.
-        with self._ledger.database.transaction():
-            session_files.merge_mail(now, was)
-            # Whoever finds it under its name must find its name in it.
-            self._try(lambda: write_json(self._ledger, was, run))
-            session_files.move(was, now)
-        return session_files.moved(run, now)
-
-    def wrote(self, run: Run, lines: Iterable[bytes]) -> None:
+    def append(self, run: Run, appended: Appended) -> None:
         """Add what Codex has written to the log."""
-        text = b"".join(lines)
-        paths = self.files_of(run) if text else None
-        # A log that came to be while a run was under way would lack its beginning: it
-        # is written whole by the next run.
-        if paths is not None and paths.log.exists():
-            self._try(lambda: files.append(paths.log, text))
+        if self._files is not None:
+            log, text = self._files.log, b"".join(appended.lines)
+            self._try(lambda: files.append(log, text))
+        elif not (self.is_begun or run.spec.is_flat):
+            self._early += appended.lines
 
-    def ended(self, run: Run, answer: str | None) -> None:
-        """Note the end of a run that is about to be put on record."""
-        if (paths := self.files_of(run)) is None:
+    def finish(self, run: Run, answer: str | None) -> None:
+        """Note the end of a run, as it is in the ledger."""
+        session = self._ledger.sessions.get(run.session)
+        if (paths := files_in(session, self._ledger.home)) is None:
             return
-        if answer:
+        if answer and run.run_id == session.last_run:
             text = answer.encode(errors="replace")
-            self._try(lambda: files.replace(paths.result, text))
-        self.note(run)
-        if run.launched_at is not None:
-            files.remove([paths.pid])
+            self._try(lambda: files.export(paths.result, text))
+        self._try(lambda: write_json(self._ledger, run.session, answer))
+        files.remove([paths.pid])
 
-    def note(self, run: Run) -> None:
-        """Write the metadata anew, with the run as it is given."""
-        if (paths := self.files_of(run)) is not None:
-            self._try(lambda: write_json(self._ledger, paths, run))
-
-    def files_of(self, run: Run) -> SessionFiles | None:
-        """Name the files of a run's session; None when it has no directory."""
-        own = session_files.of_run(self._home, run)
-        paths = own or session_files.active(self._home, run.key)
-        if files.is_directory(paths.directory):
-            return paths
-        try:
-            row = self._ledger.sessions.find(run.key)
-        except RunnerError as error:
-            self._warn(str(error))
-            return None
-        if row is None:
-            return None
-        # Another door carries an archived session on.
-        place = session_files.placed(self._home, run.key, row.archived_in)
-        return place if files.is_directory(place.directory) else None
-
-    def _begin_log(self, paths: SessionFiles, run: Run) -> None:
+    def _begin_log(self, paths: TaskFiles, run: Run) -> None:
         if not paths.log.exists():
-            earlier = self._ledger.of_session(run.key)
-            write_log(paths, (each for each in earlier if each.place < run.place))
-        files.append(paths.log, task_log.prompt(_prompt_of(run)))
+            earlier = self._ledger.runs.of_session(run.session)
+            before = [each for each in earlier if each.ordinal < run.ordinal]
+            files.export_pieces(paths.log, render_log(before))
+        lines = [task_log.prompt(prompt_of(run)), *self._early]
+        self._early.clear()
+        files.append(paths.log, b"".join(lines))
 
     def _try(self, writing: Callable[[], None]) -> None:
         try:
@@ -131,82 +130,145 @@ class Chronicle:
             self._warn(str(error))
 
 
-def write_json(ledger: Ledger, paths: SessionFiles, run: Run | None = None) -> None:
-    """Write the metadata of a session from the index.
+def files_in(session: Session, state_home: Path) -> TaskFiles | None:
+    """Name the files of a session; None for one that has none."""
+    directory = session.exports_in(state_home)
+    return None if directory is None else TaskFiles(directory)
+
+
+def archived_at(name: str, at: datetime) -> str:
+    """Name the directory of a session archived then, below the state directory."""
+    return f"{ARCHIVE}/{at:%Y/%m/%d}/{name}"
+
+
+def render_json(ledger: Ledger, key: int, answer: str | None = None) -> bytes:
+    """Make `task.json`.
 
     Args:
-        ledger: the index.
-        files: the session's.
-        run: one of its runs, as it is when the index does not know that yet.
+        ledger: the ledger.
+        key: the session.
+        answer: the last one that was given; without it the events are read.
 
     Raises:
-        RunnerFault: it cannot be read or written.
+        RunnerError: the ledger cannot be read, or the session has been removed.
     """
-    key = run.key if run is not None else paths.directory.name
-    row, last = ledger.sessions.find(key), ledger.last_of(key)
-    if row is None or last is None:
+    session, runs = ledger.sessions.get(key), ledger.runs.of_session(key)
+    if answer is None:
+        answered = next((run for run in reversed(runs) if run.has_answer), None)
+        answer = answer_of(answered) if answered else None
+    return record.encode(_json(session, runs, answer), indent=2)
+
+
+def write_json(ledger: Ledger, key: int, answer: str | None = None) -> None:
+    """Write `task.json`.
+
+    Raises:
+        RunnerError: as `render_json`, or it cannot be written.
+    """
+    session = ledger.sessions.get(key)
+    if (paths := files_in(session, ledger.home)) is not None:
+        files.export(paths.json, render_json(ledger, key, answer))
+
+
+def render_log(runs: Iterable[Run]) -> Iterator[bytes]:
+    """Make `task.log` of the files of the runs, line by line."""
+    for run in runs:
+        if run.waits:
+            continue
+        yield task_log.prompt(prompt_of(run))
+        for appended in RunTail(files_of(run.spec)).finish():
+            yield from appended.lines
+
+
+def write_all(ledger: Ledger, key: int) -> None:
+    """Write all files of a session anew.
+
+    Raises:
+        RunnerError: one cannot be written, or the ledger cannot be read.
+    """
+    session, runs = ledger.sessions.get(key), ledger.runs.of_session(key)
+    if (paths := files_in(session, ledger.home)) is None:
         return
-    ids = ledger.ids_of(key)
-    living = {each.run_id for each in ledger.unfinished_of(key)}
-    if run is not None:
-        living = (living - {run.run_id}) | ({run.run_id} - _over(run))
-        last = run if run.run_id == last.run_id else last
-        if run.ended_at is not None:
-            row = replace(row, updated_at=iso(run.ended_at))
-    story = task_json.Story(
-        row=row,
-        first=ledger.find(ids[0]),
-        last=last,
-        ids=ids,
-        is_running=bool(living),
-        answer=files.read_text(paths.result) or None,
-    )
-    files.replace(paths.json, record.encode(task_json.build(story), indent=2))
+    files.make_directory(paths.directory)
+    files.export_pieces(paths.log, render_log(runs))
+    answered = next((run for run in reversed(runs) if run.has_answer), None)
+    if answer := answer_of(answered) if answered else None:
+        files.export(paths.result, answer.encode(errors="replace"))
+    write_json(ledger, key)
 
 
-def _over(run: Run) -> set[str]:
-    return {run.run_id} if run.is_finished else set()
+def move(was: Path | None, now: Path | None) -> None:
+    """Move the files of a session to another directory, best effort.
 
-
-def write_log(paths: SessionFiles, runs: Iterable[Run]) -> None:
-    """Write the log of a session anew, from what its runs have left.
-
-    Raises:
-        FileFault: it cannot be written; the one that is there stays.
+    What cannot be moved is written anew by `verify --repair`. Other files in the
+    directory stay where they are.
     """
-    files.replace_with(paths.log, (line for run in runs for line in lines_of(run)))
+    if was is None or now is None or was == now:
+        return
+    with contextlib.suppress(RunnerError, OSError):
+        files.make_directory(now)
+        for name in NAMES:
+            with contextlib.suppress(FileNotFoundError):
+                (was / name).rename(now / name)
+        was.rmdir()
 
 
-def lines_of(run: Run) -> Iterator[bytes]:
-    """Yield what a run adds to the log of its session."""
-    yield task_log.prompt(_prompt_of(run))
-    for written in RunTail(record.files_of(run.spec)).finish():
-        yield from written.lines
-
-
-def thread_of(run: Run) -> SessionId | None:
-    """Return the thread that Codex has announced in a run; None if it has not."""
-    named = _digest_of(run).thread_id
-    return SessionId(named) if named else None
+def summary_of_events(run: Run) -> EventSummary:
+    """Read what the events of a run say; nothing when they cannot be read."""
+    summary = EventSummary()
+    with (
+        contextlib.suppress(OSError),
+        files.reader(files_of(run.spec).events) as stream,
+    ):
+        summary.read(stream)
+    return summary
 
 
 def answer_of(run: Run) -> str | None:
     """Return the last thing that Codex said in a run, whole; None if there is none."""
-    return _digest_of(run).final_message
+    return summary_of_events(run).final_message
 
 
-def _digest_of(run: Run) -> EventSummary:
-    digest = EventSummary()
-    with (
-        contextlib.suppress(OSError),
-        files.reader(record.files_of(run.spec).events) as stream,
-    ):
-        digest.read(stream)
-    return digest
-
-
-def _prompt_of(run: Run) -> bytes:
+def prompt_of(run: Run) -> bytes:
+    """Return the prompt of a run; a preview when its file is gone."""
     try:
-        return files.read_bytes(record.files_of(run.spec).prompt)
+        return files.read_bytes(files_of(run.spec).prompt)
     except OSError:
         return run.spec.task.encode(errors="replace")
+
+
+def _json(session: Session, runs: Sequence[Run], answer: str | None) -> Json:
+    first, last = (
+        runs[0],
+        next((r for r in runs if r.run_id == session.last_run), runs[-1]),
+    )
+    verdict = last.verdict
+    return {
+        "id": session.name,
+        "title": session.title,
+        "state": _state(session, runs),
+        "created_at": session.created_at,
+        "updated_at": session.updated_at,
+        "last_result": answer,
+        "initial_prompt": first.spec.task,
+        "last_prompt": last.spec.task,
+        "config_path": str(Path(session.home) / "config.toml")
+        if session.home
+        else None,
+        "working_dir": last.spec.repo,
+        "outcome": last.outcome,
+        "error": verdict.error if verdict else None,
+        "runs": [run.run_id for run in runs],
+        "format": FORMAT,
+    }
+
+
+def _state(session: Session, runs: Sequence[Run]) -> TaskState:
+    """Name the state that a file can hold: what waits is not in it."""
+    if any(not run.is_finished for run in runs):
+        return TaskState.RUNNING
+    if session.is_archived:
+        return TaskState.ARCHIVED
+    last = next((run for run in reversed(runs) if not run.waits), runs[-1])
+    is_good = last.outcome is not None and OUTCOMES[last.outcome].is_good
+    return TaskState.STOPPED if is_good else TaskState.DIED

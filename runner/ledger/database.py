@@ -1,6 +1,7 @@
-"""The SQLite file of the index: opened, brought up to the schema, written to.
+"""The SQLite file of the ledger: created, opened, read and written.
 
-Every fault of the database becomes a `LedgerFault` here.
+All SQL that is not the schema is in `queries.sql`, each query under a name. Every fault
+of the database becomes a `LedgerFault` here.
 """
 
 from __future__ import annotations
@@ -8,252 +9,333 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from functools import cache
 from pathlib import Path
 
-from runner import clock, files
+from runner import files
 from runner.errors import LedgerFault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+    from typing import Any
 
-    Cell = str | int | float | None
+    Cell = str | int | float | bytes | None
 
-_SCHEMAS = ("schema_1.sql", "schema_2.sql")
+NAME = "ledger.db"
+BACKUP = "ledger.db.backup"
+# The index of the version before, which the migration closes.
+OLD = "runs.db"
+SCHEMA = 3
 # Fifty commands that start at once wait for each other's fsync, not for a lock
 # that is lost; a disk that takes longer than this is reported as a fault.
 _BUSY_SECONDS = 60.0
-_PACE_SECONDS = 0.01
-_TABLES = {"runs", "sessions", "mail", "usage"}
-_FAULTS_TOLD = 5
-# The low byte of an error's code is its kind.
-_KIND = 0xFF
+_KIND = 0xFF  # the low byte of an error's code
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_RESTORES = "codex-tasks verify --repair restores it"
+# Write-ahead logging needs shared memory, which these do not have between machines.
+_REMOTE = {
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "9p",
+    "afs",
+    "ceph",
+    "lustre",
+    "gpfs",
+}
+_LOCAL_FUSE = ("fuseblk", "fusectl")
+_ELSEWHERE = "CODEX_RUNNER_HOME names another state directory"
 
 
 class Database:
-    """Open the index of a state directory, making both when they are missing.
+    """Open the ledger of a state directory, making both when they are missing.
 
-    Args:
-        state_home: the state directory.
-        complete: called when an older index has been brought up to the schema, in the
-            same transaction, for what SQL alone cannot tell.
+    An index of the version before is migrated first.
 
     Raises:
         FileFault: the state directory cannot be made.
-        LedgerFault: the database cannot be opened or is of a newer suite.
+        LedgerFault: the ledger cannot be opened, is of a newer version, or is lost.
+        MigrationError: the index of the version before cannot be taken over now.
     """
 
-    def __init__(
-        self, state_home: Path, complete: Callable[[sqlite3.Connection], None]
-    ) -> None:
-        files.make_directory(
-            state_home, "CODEX_RUNNER_HOME names another state directory"
-        )
-        self.path = state_home / "runs.db"
-        self._db = self._open(complete)
+    def __init__(self, state_home: Path) -> None:
+        files.make_directory(state_home, _ELSEWHERE)
+        self.home = state_home
+        self.path = state_home / NAME
+        if not os.path.lexists(self.path):
+            _make(state_home)
+        self._db = connect(self.path)
 
     def close(self) -> None:
         self._db.close()
 
-    def rows(self, sql: str, *values: Cell) -> list[tuple[Cell, ...]]:
-        """Return what a query finds.
+    def all(self, query: str, **values: Cell) -> list[sqlite3.Row]:
+        """Return the rows that a query finds.
 
         Raises:
-            LedgerFault: the index cannot be read.
+            LedgerFault: the ledger cannot be read.
         """
-        try:
-            return self._db.execute(sql, values).fetchall()
-        except UnicodeEncodeError:
-            return []  # stray bytes of a command line: no id of ours
-        except sqlite3.Error as error:
-            raise _fault(self.path, error) from error
+        return self._run(query, values).fetchall()
 
-    def legible(
-        self, table: str, columns: str, order: str
-    ) -> tuple[list[tuple[Cell, ...]], bool]:
-        """Read what can be read of a table of a damaged file, from both its ends.
+    def one(self, query: str, **values: Cell) -> sqlite3.Row | None:
+        """Return the first row that a query finds, None without any."""
+        row: sqlite3.Row | None = self._run(query, values).fetchone()
+        return row
 
-        Args:
-            table: the table; its indexes are not looked at.
-            columns: what is read of it.
-            order: the columns of its key.
+    def value(self, query: str, **values: Cell) -> Any:  # noqa: ANN401 - a column
+        """Return the first column of the first row, None without any."""
+        row = self.one(query, **values)
+        return None if row is None else row[0]
 
-        Returns:
-            The rows, and whether these are all.
+    def change(self, query: str, **values: Cell) -> int:
+        """Write, inside a transaction, and return how many rows have changed.
+
+        Raises:
+            LedgerFault: the ledger cannot be written.
+            sqlite3.IntegrityError: a constraint of the schema refuses the change.
         """
-        found: dict[tuple[Cell, ...], None] = {}
-        for way in ("asc", "desc"):
-            keys = ", ".join(f"{name} {way}" for name in order.split(", "))
-            try:
-                sql = f"select {columns} from {table} not indexed order by {keys}"  # noqa: S608 - names of ours
-                for row in self._db.execute(sql):
-                    found[row] = None
-            except (sqlite3.Error, UnicodeDecodeError):
-                continue
-            return list(found), True
-        return list(found), False
+        return self._run(query, values).rowcount
+
+    def insert(self, query: str, **values: Cell) -> int:
+        """Insert a row, inside a transaction, and return its integer key."""
+        key = self._run(query, values).lastrowid
+        return 0 if key is None else key
 
     def version(self) -> int:
         """Return a number that changes when another process has written."""
-        return int(str(self.rows("pragma data_version")[0][0]))
-
-    def faults(self) -> list[str]:
-        """Return what is wrong with the file itself, as far as SQLite can tell.
-
-        Raises:
-            LedgerFault: it cannot be read.
-        """
-        checked = self.rows(f"pragma integrity_check({_FAULTS_TOLD})")
-        there = self.rows("select name from sqlite_master where type = 'table'")
-        missing = sorted(_TABLES - {str(name) for (name,) in there})
-        found = [str(text) for (text,) in checked if text != "ok"]
-        return [*found, *(f"table {name} is missing" for name in missing)]
+        return int(self._db.execute("pragma data_version").fetchone()[0])
 
     @contextlib.contextmanager
-    def hurried(self, seconds: float) -> Iterator[None]:
-        """Wait no longer than this for others who have the index, within a block."""
-        self._wait_for_others(seconds)
+    def snapshot(self) -> Iterator[None]:
+        """Let all queries of a block be answered as of the same moment."""
+        self._script("begin")
         try:
             yield
         finally:
-            self._wait_for_others(_BUSY_SECONDS)
-
-    def _wait_for_others(self, seconds: float) -> None:
-        self._db.execute(f"pragma busy_timeout = {seconds * 1000:.0f}")
+            self._script("rollback")
 
     @contextlib.contextmanager
-    def moment(self) -> Iterator[None]:
-        """Let all queries of a block be answered as of the same moment.
-
-        Raises:
-            LedgerFault: the index cannot be read.
-        """
-        self.rows("begin")
-        try:
-            yield
-        finally:
-            self.rows("rollback")
-
-    @contextlib.contextmanager
-    def transaction(self, *, is_durable: bool = False) -> Iterator[sqlite3.Connection]:
+    def transaction(self, *, is_durable: bool = False) -> Iterator[None]:
         """Write all of a block or nothing.
 
         Args:
-            is_durable: on the disk before this returns. Otherwise a power cut may cost
-                the last transactions, which can be made anew from the files.
+            is_durable: survive a power cut too. Every commit survives a kill.
 
         Raises:
-            LedgerFault: the index cannot be written.
+            LedgerFault: the ledger cannot be written.
         """
         try:
             if is_durable:
-                self._db.execute("pragma synchronous = full")
-            self._db.execute("begin immediate")
-            yield self._db
-            # A block may have done so, which has something to undo when it fails.
-            if self._db.in_transaction:
-                self._db.execute("commit")
-        except BaseException as error:
+                self._script("pragma synchronous = full")
+            self._script("begin immediate")
+            yield
+            self._script("commit")
+        except BaseException:
             # SQLite may have rolled back already, on a full disk for one.
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("rollback")
-            if isinstance(error, sqlite3.Error | UnicodeEncodeError | OverflowError):
-                raise _fault(self.path, error) from error
             raise
         finally:
             if is_durable:
                 with contextlib.suppress(sqlite3.Error):
                     self._db.execute("pragma synchronous = normal")
 
-    def _open(
-        self, complete: Callable[[sqlite3.Connection], None]
-    ) -> sqlite3.Connection:
+    @contextlib.contextmanager
+    def impatient(self, seconds: float) -> Iterator[None]:
+        """Wait no longer than this for others who write, within a block."""
+        self._script(f"pragma busy_timeout = {seconds * 1000:.0f}")
         try:
-            # Closing a descriptor of the file would give back the locks that another
-            # connection of this process has on it.
-            if not self.path.exists():
-                files.touch(self.path)
-            db = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
-            # The meta files are synced one by one, and the index can be made anew
-            # from them: a power cut may cost it its last rows, not its consistency.
-            db.execute("pragma synchronous = normal")
-            _migrate(db, self.path, complete)
+            yield
+        finally:
+            self._script(f"pragma busy_timeout = {_BUSY_SECONDS * 1000:.0f}")
+
+    def back_up(self) -> None:
+        """Copy the ledger to `ledger.db.backup`, whole or not at all.
+
+        Raises:
+            LedgerFault: it cannot be read or written.
+        """
+        copy_database(self.path, self.home / BACKUP)
+
+    def faults(self) -> list[str]:
+        """Return what is wrong with the file itself, as far as SQLite can tell."""
+        try:
+            checked = self._db.execute("pragma integrity_check(5)").fetchall()
+            broken = self._db.execute("pragma foreign_key_check").fetchall()
         except sqlite3.Error as error:
-            raise _fault(self.path, error) from error
+            raise fault(self.path, error) from error
+        found = [str(row[0]) for row in checked if row[0] != "ok"]
+        return [*found, *(f"{row[0]} row {row[1]} refers to nothing" for row in broken)]
+
+    def _run(self, query: str, values: dict[str, Cell]) -> sqlite3.Cursor:
+        try:
+            return self._db.execute(queries()[query], values)
+        except sqlite3.IntegrityError:
+            raise
+        except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
+            raise fault(self.path, error) from error
+
+    def _script(self, statement: str) -> None:
+        try:
+            self._db.execute(statement)
+        except sqlite3.Error as error:
+            raise fault(self.path, error) from error
+
+
+@cache
+def queries() -> dict[str, str]:
+    """Read `queries.sql`: the text of each query under its name."""
+    text = Path(__file__).with_name("queries.sql").read_text(encoding="utf-8")
+    parts = (part.partition("\n") for part in text.split("-- name: ")[1:])
+    return {name.strip(): body for name, _, body in parts}
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open a ledger that is there.
+
+    Raises:
+        LedgerFault: it cannot be opened, or is of another version.
+    """
+    try:
+        db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        db.row_factory = sqlite3.Row
+        version = db.execute("pragma user_version").fetchone()[0]
+        db.execute("pragma synchronous = normal")
+        db.execute("pragma foreign_keys = on")
+    except sqlite3.Error as error:
+        raise fault(path, error) from error
+    if version == SCHEMA:
         return db
+    db.close()
+    if version > SCHEMA:
+        reason = f"it was made by a newer version (schema {version})"
+        raise LedgerFault(path, reason, f"update this version, or: {_ELSEWHERE}")
+    raise LedgerFault(path, "it is no ledger", _RESTORES)
 
 
-def _statements(script: str) -> Iterator[str]:
-    """Split a script: `executescript` would end the transaction that it runs in."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
+def create(path: Path) -> None:
+    """Make an empty ledger, whole or not at all.
+
+    Raises:
+        LedgerFault: it cannot be made, or its file system cannot hold one.
+        FileFault: the disk refuses.
+    """
+    refuse_remote(path.parent)
+    part = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
+    files.create(part)
+    try:
+        db = sqlite3.connect(part, isolation_level=None)
+        with contextlib.closing(db):
+            build_schema(db, part)
+            mode = db.execute("pragma journal_mode = wal").fetchone()[0]
+        if mode != "wal":
+            reason = f"its file system has no write-ahead log ({mode})"
+            raise LedgerFault(path, reason, _ELSEWHERE)
+        # Of two commands that begin at once one wins.
+        with contextlib.suppress(FileExistsError):
+            os.link(part, path)
+    except sqlite3.Error as error:
+        raise fault(path, error) from error
+    except OSError as error:
+        raise LedgerFault(path, error.strerror or str(error), _ELSEWHERE) from error
+    finally:
+        files.remove([part])
 
 
-def clean(text: object) -> str:
-    """Make a text that a column can hold of one with stray bytes of a command line."""
-    return os.fsencode(str(text)).decode(errors="replace")
+def build_schema(db: sqlite3.Connection, path: Path) -> None:
+    """Create all tables and views in an empty database, in one transaction."""
+    text = Path(__file__).with_name(f"schema_{SCHEMA}.sql").read_text(encoding="utf-8")
+    db.execute("pragma auto_vacuum = incremental")
+    db.executescript(f"begin;\n{text}\npragma user_version = {SCHEMA};\ncommit;")
+    path.chmod(0o600)
 
 
-def is_damage(fault: LedgerFault) -> bool:
+def copy_database(path: Path, to: Path) -> None:
+    """Copy a database by SQLite's backup, also while others write to it.
+
+    Raises:
+        LedgerFault: one of the two cannot be used; what stood there before stays.
+    """
+    part = to.with_name(f"{to.name}.part")
+    try:
+        files.remove([part])
+        files.create(part)
+        source = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+        with (
+            contextlib.closing(source),
+            contextlib.closing(sqlite3.connect(part)) as db,
+        ):
+            source.backup(db)
+            db.execute("pragma journal_mode = delete")
+        files.sync(part)
+        part.replace(to)
+    except sqlite3.Error as error:
+        raise fault(to, error) from error
+    except OSError as error:
+        raise LedgerFault(to, error.strerror or str(error)) from error
+
+
+def is_lost(state_home: Path) -> bool:
+    """Tell whether a state directory has lost its ledger."""
+    if os.path.lexists(state_home / NAME):
+        return False
+    signs = (BACKUP, "queue/[0-9]*", "runs/*/owner")
+    return any(next(state_home.glob(sign), None) is not None for sign in signs)
+
+
+def refuse_remote(directory: Path) -> None:
+    """Refuse a file system on which several machines would share a ledger.
+
+    Raises:
+        LedgerFault: it is a network file system.
+    """
+    kind = file_system_of(directory)
+    is_remote = kind in _REMOTE or kind.startswith("fuse") and kind not in _LOCAL_FUSE
+    if is_remote:
+        reason = f"{kind} is a network file system, on which SQLite loses data"
+        raise LedgerFault(directory / NAME, reason, _ELSEWHERE)
+
+
+def file_system_of(directory: Path) -> str:
+    """Name the type of the file system that a directory is on; "" when unknown."""
+    place = os.path.realpath(directory)
+    kind, longest = "", -1
+    try:
+        lines = Path("/proc/self/mountinfo").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    for line in lines:
+        left, _, right = line.partition(" - ")
+        point = left.split(" ")[4].replace("\\040", " ")
+        is_above = place == point or place.startswith(point.rstrip("/") + "/")
+        if is_above and len(point) >= longest:
+            kind, longest = right.split(" ")[0], len(point)
+    return kind
+
+
+def is_damage(error: LedgerFault) -> bool:
     """Tell whether a fault is of the file: damaged, or no database at all."""
-    return _is_damaged(fault.__cause__)
-
-
-def _is_damaged(error: BaseException | None) -> bool:
-    code = getattr(error, "sqlite_errorcode", None)
+    code = getattr(error.__cause__, "sqlite_errorcode", None)
     return code is not None and code & _KIND in _DAMAGE
 
 
-def _fault(path: Path, error: Exception) -> LedgerFault:
-    if _is_damaged(error):
-        mend = "codex-tasks verify --repair makes it anew from the files"
-        return LedgerFault(path, str(error), mend)
-    return LedgerFault(path, str(error))
+def fault(path: Path, error: Exception) -> LedgerFault:
+    """Say what SQLite refuses, and what can be done."""
+    found = LedgerFault(path, str(error))
+    found.__cause__ = error
+    return LedgerFault(path, str(error), _RESTORES) if is_damage(found) else found
 
 
-def _keep_a_log(db: sqlite3.Connection) -> None:
-    """Switch to write-ahead logging, which is kept in the file.
+def _make(state_home: Path) -> None:
+    """Make the ledger: from the index of the version before, or a new one."""
+    if os.path.lexists(state_home / OLD):
+        from runner.ledger.migrate import migrate  # noqa: PLC0415 - once
 
-    Of two first commands that switch at once SQLite refuses one without waiting, since
-    each might wait for the other.
-    """
-    deadline = clock.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            db.execute("pragma journal_mode = wal")
-        except sqlite3.OperationalError as error:
-            if not _is_busy(error) or clock.monotonic() >= deadline:
-                raise
-            clock.sleep(_PACE_SECONDS)
-        else:
-            return
-
-
-def _is_busy(error: sqlite3.Error) -> bool:
-    return error.sqlite_errorcode & _KIND == sqlite3.SQLITE_BUSY
-
-
-def _migrate(
-    db: sqlite3.Connection, path: Path, complete: Callable[[sqlite3.Connection], None]
-) -> None:
-    latest = len(_SCHEMAS)
-    (version,) = db.execute("pragma user_version").fetchone()
-    if version == latest:
-        return
-    if version > latest:
-        raise LedgerFault(path, f"it was made by a newer version (schema {version})")
-    _keep_a_log(db)
-    db.execute("begin immediate")
-    (version,) = db.execute("pragma user_version").fetchone()
-    for name in _SCHEMAS[version:]:
-        schema = Path(__file__).with_name(name).read_text(encoding="utf-8")
-        for statement in _statements(schema):
-            db.execute(statement)
-    complete(db)
-    db.execute(f"pragma user_version = {latest}")
-    db.execute("commit")
+        migrate(state_home)
+    elif is_lost(state_home):
+        raise LedgerFault(state_home / NAME, "it is missing", _RESTORES)
+    else:
+        create(state_home / NAME)

@@ -1,240 +1,440 @@
-"""The rows of mailboxes: prompts that wait for their session, and what became of them.
+"""The queue: prompts in the order of their session, each delivered once.
 
-A prompt leaves `waiting` in the transaction that puts its run on record, so it is
-never delivered twice and never lost in between.
+A prompt is one row for its whole life. It becomes `running` in the transaction that puts
+its run on record, and what becomes of it is decided in the one that ends that run, so a
+kill at any moment leaves it waiting, running or ended, and never twice.
 """
 
 from __future__ import annotations
 
+import hashlib
+import sqlite3
+
 from parsers.struct import Struct, replace
+from runner import clock
 from runner.clock import iso
-from runner.errors import ArchivedError, NoSuchTaskError
-from runner.ledger.sessions import IS_MEANT
-from runner.prompt.read import is_quit
+from runner.errors import (
+    AlreadyDeliveredError,
+    RunnerError,
+    SessionBusyError,
+    StaleStateError,
+)
+from runner.ledger.fate import WRITER, Delivery, Ends, fate_of, hold_of
+from runner.model import OUTCOMES, QUIT, Outcome, Taken, Waiting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from runner.ledger.database import Cell, Database
-    from runner.model import Run
+    from runner.ledger.ledger import Ledger
+    from runner.model import Run, RunRequest, Verdict
 
-_COLUMNS = "mail_id, session_id, queued_at, state, task, run_id, attempts"
-_INTO = f"into mail ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?)"
-_LAST = "select coalesce(max(seq), 0) from sqlite_sequence where name = 'mail'"
-# In an index that was made anew only the runs know which numbers were used.
-_DELIVERED = (
-    "select max(json_extract(record, '$.request.mail_id')) from runs"
-    " where session_id = ?"
-)
-_UNFINISHED = f"select run_id from runs where {IS_MEANT} and state <> 'finished'"  # noqa: S608 - ours
-_ARCHIVED_IN = "select archived_in from sessions where session_id = ?"
+_PREVIEW = 200
 
 
-class Mail(Struct, kw_only=False):
-    """Hold one prompt of a mailbox.
+class Prompt(Struct):
+    """Hold one prompt that waits.
 
-    `state` is waiting, delivered or skipped; `task` a preview of the prompt; `attempts`
-    how many runs were prepared for it whose Codex never started.
+    `word` says why it waits, None when it is about to be delivered; `until` is an
+    RFC 3339 instant where the wait has an end, `detail` the reason in a sentence.
+    `run_id` is the waiting run that alone takes it (`--wait-for-session`).
     """
 
-    mail_id: int
-    session_id: str
-    queued_at: str
-    state: str
-    task: str
+    id: int
+    session: int
+    text: bytes | None
+    digest: str | None
+    preview: str
     run_id: str | None
-    attempts: int
+    queued_at: str
+    word: str | None
+    until: str | None
+    detail: str | None
 
     @property
     def is_quit(self) -> bool:
         """Tell whether it ends the session instead of being given to Codex."""
-        return is_quit(self.task.encode(errors="replace"))
+        return self.text is not None and self.text.strip() == QUIT
 
 
-class Skipped(Struct):
-    """Hold what has been skipped, and which runs on the session were not over then."""
+class Candidate(Struct):
+    """Hold a prompt that may be delivered now, with the thread and home it is for."""
 
-    prompts: tuple[Mail, ...]
-    unfinished: frozenset[str]
+    prompt: int
+    session: int
+    thread: str | None
+    home: str
+    waits_for_writer: bool
 
 
-class Mailboxes:
-    """Read and write the rows of all mailboxes."""
+class Stop(Struct):
+    """Hold what a stop has canceled, and the runs that have to be ended."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    session: int
+    canceled: int
+    prompts: tuple[int, ...]
+    waiting: tuple[str, ...]
+    runs: tuple[Run, ...]
 
-    def put(
-        self,
-        session_id: str,
-        task: str,
-        at: datetime,
-        write: Callable[[int], None],
-        *,
-        above: int = 0,
-    ) -> int:
-        """Add a prompt to a mailbox and return its number; on the disk before that.
 
-        Args:
-            session_id: whose mailbox.
-            task: a preview of the prompt.
-            at: when it was queued.
-            write: writes the prompt's file, whose name is told by the number.
-            above: a number that its own must exceed.
+class Queue:
+    """Read and write the prompts of all sessions."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def waiting(self, session: int) -> list[Prompt]:
+        """Return what waits for a session, in the order of the queue, and why."""
+        found = self._ledger.all("waiting_prompts", session=session)
+        return [_prompt(row) for row in found]
+
+    def all_waiting(self) -> list[tuple[int, int]]:
+        """Return the numbers of all prompts that wait, each with its session."""
+        found = self._ledger.all("every_waiting_prompt")
+        return [(row["id"], row["session"]) for row in found]
+
+    def head(self, session: int) -> Prompt | None:
+        """Return the first prompt that waits for a session."""
+        return next(iter(self.waiting(session)), None)
+
+    def candidates(self) -> list[Candidate]:
+        """Return what can be delivered now, the best first.
+
+        Among them is what waits for a foreign writer, whose lock may be free by now.
+        """
+        return [
+            Candidate(
+                prompt=row["id"],
+                session=row["session"],
+                thread=row["thread_id"],
+                home=row["home"].decode(errors="surrogateescape"),
+                waits_for_writer=row["word"] == "writer",
+            )
+            for row in self._ledger.all("deliverable")
+        ]
+
+    def canceled(self, session: int) -> int:
+        """Return how many prompts for a session were canceled before their delivery."""
+        return int(self._ledger.value("canceled_count", session=session))
+
+    def add(self, session: int, text: bytes, preview: str, at: datetime) -> int:
+        """Add a prompt and return its number; it is on the disk when this returns.
 
         Raises:
             ArchivedError: the session has been put away.
-            NoSuchTaskError: there is none of this id any more.
-            FileFault: the file cannot be written; nothing is queued.
-            LedgerFault: the index cannot be written.
+            NoSuchTaskError: it has been removed.
+            LedgerFault: the ledger cannot be written; nothing is queued.
         """
-        with self._database.transaction(is_durable=True) as db:
-            found = db.execute(_ARCHIVED_IN, (session_id,)).fetchone()
-            if found is None:
-                # Removed, or known by its thread since a moment ago.
-                raise NoSuchTaskError(session_id)
-            if found != (None,):
-                raise ArchivedError(session_id)
-            mail_id = _next(db, session_id, above)
-            db.execute(
-                "insert into mail (mail_id, session_id, queued_at, state, task)"
-                " values (?, ?, ?, 'waiting', ?)",
-                (mail_id, session_id, iso(at), task),
-            )
-            write(mail_id)
-        return mail_id
+        with self._ledger.transaction(is_durable=True):
+            self._ledger.sessions.refuse_archived(session)
+            return self._insert(session, text, preview, at)
 
-    def find(self, mail_id: int) -> Mail | None:
-        """Return the prompt of a number, whose session may be any."""
-        return next(iter(self._of("mail_id = ?", mail_id)), None)
+    def prepare(self, run: Run, request: RunRequest) -> Run:
+        """Put a run on record, with its session and its prompt, in one transaction.
 
-    def waiting(self, session_id: str) -> list[Mail]:
-        """Return what waits for a session, in the order of the queue."""
-        return self._of(f"{IS_MEANT} and state = 'waiting'", session_id)
-
-    def of_session(self, session_id: str) -> list[Mail]:
-        """Return all that ever was in a session's mailbox."""
-        return self._of(IS_MEANT, session_id)
-
-    def skipped(self, session_id: str) -> int:
-        """Return how many prompts for a session were never delivered, on purpose.
-
-        One that ends the session is not for Codex: it is not among them.
-        """
-        skipped = self._of(f"{IS_MEANT} and state = 'skipped'", session_id)
-        return sum(not mail.is_quit for mail in skipped)
-
-    def counts(self) -> dict[str, int]:
-        """Return how many prompts wait, for each session that has any."""
-        rows = self._database.rows(
-            "select session_id, count(*) from mail where state = 'waiting'"
-            " group by session_id"
-        )
-        return {str(session): int(str(count)) for session, count in rows}
-
-    def deliver(self, db: sqlite3.Connection, run: Run) -> bool:
-        """Give a run the waiting prompt that it delivers; tell whether it still waited.
-
-        A number alone may be another session's, of another state directory.
-        """
-        return bool(
-            db.execute(
-                "update mail set state = 'delivered', run_id = ?"
-                " where mail_id = ? and session_id = ? and state = 'waiting'",
-                (run.run_id, run.spec.mail_id, run.key),
-            ).rowcount
-        )
-
-    def put_back(self, db: sqlite3.Connection, mail_id: int, run_id: str) -> None:
-        """Let the prompt of a run that never came to be wait again."""
-        db.execute(
-            "update mail set state = 'waiting', run_id = null,"
-            " attempts = attempts + 1 where mail_id = ? and run_id = ?",
-            (mail_id, run_id),
-        )
-
-    def last(self, session_id: str) -> int:
-        """Return the number of the newest prompt for a session, 0 without any."""
-        return max((mail.mail_id for mail in self.of_session(session_id)), default=0)
-
-    def skip(
-        self, session_id: str, mark: Callable[[Mail], None], up_to: int | None = None
-    ) -> Skipped:
-        """Mark what waits for a session as skipped, and return it.
-
-        Args:
-            session_id: whose mailbox.
-            mark: marks the file of a prompt too, in the same transaction.
-            up_to: the number of the last prompt that is meant, None for all.
+        A run that brings its own prompt is refused where another one has the session or
+        prompts wait, unless it waits for its turn; one that delivers a prompt of the
+        queue takes it.
 
         Raises:
-            LedgerFault: the index cannot be written.
+            SessionBusyError: another run has the session, or prompts wait for it.
+            ArchivedError: the session has been put away.
+            AlreadyDeliveredError: the prompt no longer waits, or not as it was read.
+            LedgerFault: the ledger cannot be written; nothing is on record.
         """
-        with self._database.transaction(is_durable=True) as db:
-            waiting = self.waiting(session_id)
-            meant = [m for m in waiting if up_to is None or m.mail_id <= up_to]
-            db.executemany(
-                "update mail set state = 'skipped' where mail_id = ?",
-                [(mail.mail_id,) for mail in meant],
-            )
-            for mail in meant:
-                mark(mail)
-            runs = db.execute(_UNFINISHED, (session_id,)).fetchall()
-        return Skipped(
-            prompts=tuple(meant), unfinished=frozenset(run_id for (run_id,) in runs)
-        )
+        with self._ledger.transaction(is_durable=request.wait_for_session):
+            run = replace(run, session=self._session_for(run, request))
+            if request.prompt_id is not None:
+                self._deliver(run, request)
+            else:
+                run = self._bring(run, request)
+            try:
+                self._ledger.runs.insert(run)
+            except sqlite3.IntegrityError as error:
+                raise self._busy(run.session) from error
+        return run
 
-    def restore(self, mail: Mail) -> None:
-        """Put a prompt into the index as its file and the runs tell of it.
-
-        A number that is another session's stays with that.
+    def take(self, run: Run) -> Run | None:
+        """Give a waiting run its session and its prompt; None while it has to wait.
 
         Raises:
-            LedgerFault: the index cannot be written.
+            LedgerFault: the ledger cannot be written.
         """
-        with self._database.transaction(is_durable=True) as db:
-            db.execute(
-                f"insert {_INTO} on conflict (mail_id) do update"
-                " set state = excluded.state, run_id = excluded.run_id"
-                " where session_id = excluded.session_id",
-                _row(mail),
+        with self._ledger.transaction():
+            if not self._ledger.change("take_prompt", run_id=run.run_id):
+                return None
+            session = run.session
+            if not self._ledger.change("take_turn", run_id=run.run_id, session=session):
+                raise StaleStateError(run.run_id, "waiting")
+            return replace(run.advanced(Taken()), waits=False)
+
+    def reason_of(self, run: Run) -> str | None:
+        """Say why a waiting run has to wait."""
+        if (holder := self.holder(run.session)) is not None:
+            return f"run {holder} holds it"
+        reason: str | None = self._ledger.value("reason_of_run", run_id=run.run_id)
+        return reason
+
+    def holder(self, session: int) -> str | None:
+        """Return the run of ours that writes a session."""
+        holder: str | None = self._ledger.value("holder", session=session)
+        return holder
+
+    def settle(self, run: Run) -> None:
+        """Decide what becomes of the prompt of a finished run, inside a transaction."""
+        verdict = run.verdict
+        if verdict is None:
+            return
+        row = self._ledger.one("prompt_of_run", run_id=run.run_id)
+        if row is not None and row["state"] == "queued":
+            self._leave_waiting(row, verdict.outcome)
+        elif row is not None:
+            self._settle(row, run, verdict)
+        if OUTCOMES[verdict.outcome].then == "held":
+            hold, until = hold_of(run)
+            session, at = run.session, iso(clock.now())
+            self._ledger.change(
+                "hold_first", session=session, hold=hold, until=until, at=at
             )
 
-    def restore_anew(
-        self, mail: Mail, move: Callable[[int], None], *, above: int = 0
-    ) -> None:
-        """Put a prompt into the index under a new number: its own is taken elsewhere.
+    def quit(self, prompt: Prompt) -> list[int]:
+        """Obey a `/quit` whose turn has come: cancel all that waits behind it.
 
-        Args:
-            mail: the prompt.
-            move: gives its file the name of the new number, in the same transaction.
-            above: a number that the new one must exceed.
+        Returns:
+            The numbers of the prompts that no longer wait.
+        """
+        with self._ledger.transaction(is_durable=True):
+            ids = self._open_prompts(prompt.session)
+            if prompt.id not in ids:
+                return []
+            self._end(prompt.id, "done", "quit", Outcome.STOPPED)
+            for each in ids:
+                self._end(each, "canceled", "stopped", Outcome.STOPPED)
+            return ids
+
+    def stop(self, sessions: Sequence[int]) -> list[Stop]:
+        """Cancel what waits and ask what runs to stop, for sessions, in one transaction.
+
+        A prompt that is sent later is wanted. One that is running is never put back.
 
         Raises:
-            LedgerFault: the index cannot be written.
+            LedgerFault: the ledger cannot be written; nothing is canceled.
         """
-        with self._database.transaction(is_durable=True) as db:
-            mail_id = _next(db, mail.session_id, above)
-            db.execute(f"insert {_INTO}", _row(replace(mail, mail_id=mail_id)))
-            move(mail_id)
+        at = iso(clock.now())
+        with self._ledger.transaction(is_durable=True):
+            return [self._stop(session, at) for session in sessions]
 
-    def _of(self, condition: str, value: Cell) -> list[Mail]:
-        rows = self._database.rows(
-            f"select {_COLUMNS} from mail where {condition} order by mail_id",  # noqa: S608 - see the callers
-            value,
+    def to_stop(self) -> list[int]:
+        """Return the sessions in which something runs or waits."""
+        return [row["session"] for row in self._ledger.all("sessions_to_stop")]
+
+    def release(self, session: int) -> None:
+        """Let the first prompt go that is held: somebody sends on purpose."""
+        with self._ledger.transaction():
+            self._ledger.change("release_first", session=session)
+
+    def hold(self, prompt: int, reason: str) -> None:
+        """Keep a prompt back until a person acts."""
+        with self._ledger.transaction():
+            self._ledger.change("hold_prompt", prompt=prompt, hold=reason)
+
+    def release_due(self) -> None:
+        """Let go what was held until a time that has come."""
+        at = iso(clock.now())
+        if self._ledger.one("has_due_holds", at=at) is not None:
+            with self._ledger.transaction():
+                self._ledger.change("release_due", at=at)
+
+    def wait_for_writer(self, candidate: Candidate, *, is_free: bool) -> None:
+        """Note that another program writes the thread of a prompt, or no longer does."""
+        now = clock.now()
+        with self._ledger.transaction():
+            if is_free:
+                self._ledger.change("writer_gone", prompt=candidate.prompt)
+                return
+            row = self._ledger.one("prompt_by_id", prompt=candidate.prompt)
+            step = min(row["unbegun"] if row else 0, len(WRITER) - 1)
+            self._ledger.change(
+                "wait_for_writer",
+                prompt=candidate.prompt,
+                at=iso(now),
+                wake_at=iso(clock.after(now, WRITER[step])),
+            )
+
+    def _session_for(self, run: Run, request: RunRequest) -> int:
+        """Find or open the session of a run."""
+        sessions, spec = self._ledger.sessions, run.spec
+        key = request.session
+        if key is None and request.thread is not None:
+            key = sessions.of_thread(request.thread)
+        if key is None:
+            return sessions.open(
+                iso(spec.prepared_at),
+                thread=request.thread,
+                title=request.title,
+                repo=spec.repo,
+                home=spec.codex_home,
+            )
+        if request.has_exports:
+            sessions.refuse_archived(key)
+        return key
+
+    def _bring(self, run: Run, request: RunRequest) -> Run:
+        """Insert the prompt that a run brings with it, and say whether it waits."""
+        first = self._ledger.one("first_waiting", session=run.session)
+        is_busy = first is not None or self.holder(run.session) is not None
+        if is_busy and not request.wait_for_session:
+            raise self._busy(run.session)
+        spec, at = run.spec, run.spec.prepared_at
+        if is_busy:
+            text, run_id = request.prompt, run.run_id
+            number = self._insert(run.session, text, spec.task, at, run_id)
+            run = replace(run, state=Waiting(), waits=True)
+        else:
+            number = self._ledger.insert(
+                "insert_prompt",
+                session=run.session,
+                text=None,
+                preview=spec.task[:_PREVIEW],
+                digest=None,
+                settings="{}",
+                state="running",
+                direct=1,
+                run_id=run.run_id,
+                attempts=1,
+                at=iso(at),
+            )
+        return replace(run, spec=replace(spec, prompt_id=number))
+
+    def _insert(
+        self,
+        session: int,
+        text: bytes,
+        preview: str,
+        at: datetime,
+        run_id: str | None = None,
+    ) -> int:
+        return self._ledger.insert(
+            "insert_prompt",
+            session=session,
+            text=text,
+            preview=preview[:_PREVIEW],
+            digest=digest_of(text),
+            settings="{}",
+            state="queued",
+            direct=0,
+            run_id=run_id,
+            attempts=0,
+            at=iso(at),
         )
-        return [Mail(*row) for row in rows]  # type: ignore[arg-type] # as the schema says
+
+    def _deliver(self, run: Run, request: RunRequest) -> None:
+        prompt = request.prompt_id or 0
+        changed = self._ledger.change(
+            "deliver_prompt",
+            prompt=prompt,
+            run_id=run.run_id,
+            digest=digest_of(request.prompt),
+        )
+        if not changed:
+            raise AlreadyDeliveredError(prompt)
+
+    def _busy(self, session: int) -> SessionBusyError:
+        """Say what has a session: the run that writes it, or the first that waits."""
+        found = self._ledger.sessions.get(session)
+        holder = self.holder(session)
+        if holder is None and found.waiting:
+            return PromptsWaitError(found.name, found.waiting)
+        return SessionBusyError(found.name, holder or found.last_run or "?")
+
+    def _leave_waiting(self, row: sqlite3.Row, outcome: Outcome) -> None:
+        """Settle a prompt whose run has only waited for its turn."""
+        if outcome in {Outcome.LOST, Outcome.NOT_STARTED}:
+            # Its run was killed: from now on it is delivered as any other.
+            self._ledger.change("free_prompt", prompt=row["id"])
+        else:
+            self._end(row["id"], OUTCOMES[outcome].prompt, str(outcome), outcome)
+
+    def _settle(self, row: sqlite3.Row, run: Run, verdict: Verdict) -> None:
+        delivery = Delivery(
+            is_direct=bool(row["direct"]),
+            is_stop_asked=row["stop_asked_at"] is not None,
+            starts=row["starts"],
+            unbegun=row["unbegun"],
+        )
+        fate = fate_of(delivery, verdict, has_begun=run.has_begun)
+        if isinstance(fate, Ends):
+            self._end(row["id"], fate.state, fate.reason, verdict.outcome)
+            return
+        now = clock.now()
+        self._ledger.change(
+            "put_back",
+            prompt=row["id"],
+            hold=fate.hold,
+            wake_at=iso(clock.after(now, fate.wait)) if fate.wait else None,
+            wake_from=iso(now) if fate.wait else None,
+            wake_why=fate.why,
+            starts=fate.starts,
+            unbegun=fate.unbegun,
+        )
+
+    def _open_prompts(self, session: int) -> list[int]:
+        found = self._ledger.all("open_prompts_of", session=session)
+        return [row["id"] for row in found]
+
+    def _end(self, prompt: int, state: str, reason: str, outcome: Outcome) -> None:
+        """End a prompt, and the run that waits for it alone."""
+        at, code = iso(clock.now()), OUTCOMES[outcome].exit_code
+        self._ledger.change(
+            "end_waiting_run", prompt=prompt, outcome=outcome, exit_code=code, at=at
+        )
+        self._ledger.change(
+            "end_prompt", prompt=prompt, state=state, reason=reason, at=at
+        )
+
+    def _stop(self, session: int, at: str) -> Stop:
+        waiting = self.waiting(session)
+        for each in waiting:
+            self._end(each.id, "canceled", "stopped", Outcome.STOPPED)
+        self._ledger.change("ask_stop_prompts", session=session, at=at)
+        self._ledger.change("ask_stop_runs", session=session, at=at)
+        return Stop(
+            session=session,
+            canceled=sum(not each.is_quit for each in waiting),
+            prompts=tuple(each.id for each in waiting),
+            waiting=tuple(each.run_id for each in waiting if each.run_id),
+            runs=tuple(self._ledger.runs.unfinished(session)),
+        )
 
 
-def _next(db: sqlite3.Connection, session_id: str, above: int) -> int:
-    """Return a number that no prompt of the session has had, and none of the index."""
-    (last,) = db.execute(_LAST).fetchone()
-    (delivered,) = db.execute(_DELIVERED, (session_id,)).fetchone()
-    return max(int(last), int(delivered or 0), above) + 1
+class PromptsWaitError(SessionBusyError):
+    """Refuse a prompt that would overtake what waits."""
+
+    def __init__(self, name: str, count: int) -> None:
+        RunnerError.__init__(
+            self,
+            f"prompts wait for session {name} ({count}): --wait-for-session waits behind"
+            " them, codex-tasks stop cancels them",
+        )
+        self.holder = ""
 
 
-def _row(mail: Mail) -> tuple[Cell, ...]:
-    return tuple(getattr(mail, name) for name in _COLUMNS.split(", "))
+def digest_of(text: bytes) -> str:
+    """Tell one text from another."""
+    return hashlib.sha256(text).hexdigest()
+
+
+def _prompt(row: sqlite3.Row) -> Prompt:
+    return Prompt(
+        id=row["id"],
+        session=row["session"],
+        text=row["text"],
+        digest=row["digest"],
+        preview=row["preview"],
+        run_id=row["run_id"],
+        queued_at=row["queued_at"],
+        word=row["word"],
+        until=row["until"],
+        detail=row["detail"],
+    )

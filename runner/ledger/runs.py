@@ -1,398 +1,358 @@
-"""The ledger of runs: each record is in the index and in the run's meta file.
+"""Runs: each is a row that only goes forward.
 
-The one invariant: both are written in one transaction whose update names the state
-that was read, so of two writers exactly one wins and the file is the winner's. What
-follows from a run for its session, its mailbox and the usage is in the same one.
+Every transition is one guarded update (`update … where state = ?`); what follows from
+it for the session, its prompt and its usage is in the same transaction.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
+import os
+from pathlib import Path
 
-from parsers.struct import replace
-from runner import files
-from runner.errors import (
-    AlreadyDeliveredError,
-    NoSuchRunError,
-    RunnerError,
-    SessionBusyError,
-    StaleStateError,
-)
+from parsers.struct import Struct, replace
+from runner import clock
+from runner.clock import iso, parse_iso
+from runner.errors import NoSuchRunError, StaleStateError
 from runner.ledger import record
-from runner.ledger.database import Database, clean
-from runner.ledger.queue import Mailboxes
-from runner.ledger.sessions import IS_MEANT, Sessions
-from runner.model import Outcome
+from runner.model import Launching, Running
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
-    from contextlib import AbstractContextManager
-    from pathlib import Path
+    from datetime import datetime
 
-    from runner.ledger.database import Cell
-    from runner.model import Event, Run, SessionId
+    from runner.ledger.ledger import Ledger
+    from runner.model import Event, ProcessId, Run, SessionId
 
-_COLUMNS = "state, session_id, repo, prepared_at, ended_at, outcome, record"
+# Of a run in a directory of its own, and of one with flat files.
+_OWN, _FLAT = 3, 2
+# A supervisor tells of its run itself; after this time any command does.
+_TELL_SECONDS = 5.0
+# What was begun and not finished is told again after this time.
+_RETELL_SECONDS = 60.0
 
 
-class Ledger:
-    """Open the ledger of a state directory, making both when they are missing.
+class Telling(Struct, kw_only=False):
+    """Hold one thing that is to be told: to an event stream, or to a hook."""
 
-    Raises:
-        FileFault: the state directory cannot be made.
-        LedgerFault: the database cannot be opened or is of a newer suite.
-    """
+    id: int
+    run_id: str
+    what: str
+    target: str
+    attempts: int
 
-    def __init__(self, state_home: Path) -> None:
-        self.database = Database(state_home, _count_all)
-        self.sessions = Sessions(self.database)
-        self.mail = Mailboxes(self.database)
 
-    def close(self) -> None:
-        self.database.close()
+class Runs:
+    """Read and write runs."""
 
-    def prepare(self, run: Run, *, title: str | None = None) -> None:
-        """Put a new run on record, in the index and as its meta file.
-
-        A run that delivers a prompt of a mailbox takes it out in the same moment.
-
-        Args:
-            run: the run.
-            title: the name of the session that it opens.
-
-        Raises:
-            AlreadyDeliveredError: somebody else has delivered its prompt.
-            FileFault: the meta file cannot be written.
-            LedgerFault: the index cannot be written.
-        """
-        mail_id = run.spec.mail_id
-        with self.database.transaction(is_durable=mail_id is not None) as db:
-            _insert(db, run)
-            self.sessions.note(db, run, title=title)
-            if mail_id is not None and not self.mail.deliver(db, run):
-                raise AlreadyDeliveredError(mail_id)
-            write_meta(run)
-
-    def advance(self, run: Run, event: Event) -> Run:
-        """Carry a run to its next state.
-
-        Raises:
-            StaleStateError: somebody else has carried it on since it was read.
-            FileFault: the meta file cannot be written.
-            LedgerFault: the index cannot be written.
-        """
-        return self.store(run, run.advanced(event))
-
-    def store(self, was: Run, now: Run, *, with_meta: bool = True) -> Run:
-        """Put a run on record as it is now, if it still is in the state that it was.
-
-        Args:
-            was: the run as it was read.
-            now: the run as it is.
-            with_meta: write its meta file too; a verdict whose meta file cannot be
-                written is better in the index alone than nowhere.
-
-        Raises:
-            StaleStateError, FileFault, LedgerFault: as `advance`.
-        """
-        run_id, *row = _row(now)
-        changes = ", ".join(f"{name} = ?" for name in _COLUMNS.split(", "))
-        with self.database.transaction() as db:
-            changed = db.execute(
-                f"update runs set {changes} where run_id = ? and state = ?",  # noqa: S608 - names of columns
-                (*row, run_id, _state_of(was)),
-            ).rowcount
-            if not changed:
-                raise StaleStateError(now.run_id, _state_of(was))
-            self.sessions.note(db, now, was=was.key)
-            if now.is_finished:
-                _note_usage(db, now)
-            if now.outcome is Outcome.NOT_STARTED and now.spec.mail_id is not None:
-                # Codex has never seen the prompt: it waits again, where it stood.
-                self.mail.put_back(db, now.spec.mail_id, now.run_id)
-            if with_meta:
-                write_meta(now)
-        return now
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
 
     def find(self, run_id: str) -> Run:
         """Return the run of this id.
 
         Raises:
-            NoSuchRunError: the index does not know it.
+            NoSuchRunError: the ledger does not know it.
         """
-        found = self._runs("run_id = ?", run_id)
-        if not found:
-            raise NoSuchRunError(run_id, str(self.database.path))
-        return found[0]
+        row = self._ledger.one("run_by_id", run_id=run_id)
+        if row is None:
+            raise NoSuchRunError(run_id, str(self._ledger.path))
+        return self._run(row)
 
-    def of_session(self, session_id: SessionId | str) -> list[Run]:
-        """Return the runs on a session, in the order in which they had it.
+    def of_session(self, session: int) -> list[Run]:
+        """Return the runs of a session, in the order in which they had it."""
+        return [
+            self._run(r) for r in self._ledger.all("runs_of_session", session=session)
+        ]
 
-        A run id stands for the session that the run is on, here and below: who knows
-        no other need not ask first whether Codex has named it meanwhile.
-        """
-        found = self._runs(IS_MEANT, session_id)
-        return sorted(found, key=lambda run: run.place)
+    def unfinished(self, session: int | None = None) -> list[Run]:
+        """Return the runs that are not over, of one session or of all."""
+        found = self._ledger.all("unfinished_runs", session=session)
+        return [self._run(row) for row in found]
 
-    def last_of(self, session_id: str) -> Run | None:
-        """Return the run that tells how a session stands (`succession.last_of`)."""
-        sql = f"run_id = (select last_run from sessions where {IS_MEANT})"  # noqa: S608 - ours
-        return next(iter(self._runs(sql, session_id)), None)
+    def previous(self, run: Run) -> Run | None:
+        """Return the launched run that had the session before this one."""
+        values = {"session": run.session, "ordinal": run.ordinal}
+        row = self._ledger.one("previous_launched", **values)
+        return None if row is None else self._run(row)
 
-    def unfinished(self) -> list[Run]:
-        """Return the runs that no one has judged yet, the oldest first."""
-        return self._runs("state <> 'finished'")
+    def next_launch(self, run: Run) -> datetime | None:
+        """Return when the next run of the session was launched."""
+        values = {"session": run.session, "at": iso(run.started_at)}
+        at = self._ledger.value("next_launch", **values)
+        return None if at is None else parse_iso(at)
 
-    def unfinished_of(self, session_id: SessionId | str) -> list[Run]:
-        """Return the runs on a session that no one has judged yet, the oldest first."""
-        return self._runs(f"{IS_MEANT} and state <> 'finished'", session_id)
-
-    def ids_of(self, session_id: SessionId | str) -> list[str]:
-        """Return the ids of the runs on a session, sorted."""
-        sql = "select run_id from runs where session_id = ? order by run_id"
-        return [str(run_id) for (run_id,) in self.database.rows(sql, session_id)]
-
-    def is_source(self, path: Path) -> bool:
-        """Tell whether runs were imported from here and lie elsewhere now."""
-        sql = (
-            "select 1 from runs"
-            " where json_extract(record, '$.accounts.imported.source') = ? limit 1"
+    def insert(self, run: Run) -> None:
+        """Insert a run, inside a transaction."""
+        spec, verdict = run.spec, run.verdict
+        self._ledger.change(
+            "insert_run",
+            run_id=run.run_id,
+            session=run.session,
+            thread=run.thread,
+            prompt=spec.prompt_id,
+            state=record.state_of(run),
+            waits=int(run.waits),
+            directory=self._stored(spec.directory),
+            layout=_FLAT if spec.is_flat else _OWN,
+            place=None,
+            version=run.codex_version,
+            offset=run.rollout_offset,
+            prepared_at=iso(spec.prepared_at),
+            launched_at=iso(run.launched_at) if run.launched_at else None,
+            ended_at=iso(run.ended_at) if run.ended_at else None,
+            outcome=run.outcome,
+            error_class=verdict.error_class if verdict else None,
+            exit_code=verdict.exit_code if verdict else None,
+            begun=int(run.has_begun),
         )
-        return bool(self.database.rows(sql, str(path)))
+        self._save(run)
+        at = iso(run.ended_at or run.started_at)
+        self._ledger.change("touch_session", session=run.session, at=at)
 
-    def is_empty(self) -> bool:
-        """Tell whether it has no run, nor what one that was removed has used."""
-        sql = "select 1 from runs union all select 1 from usage limit 1"
-        return not self.database.rows(sql)
+    def advance(self, run: Run, event: Event) -> Run:
+        """Take a run to its next state; `finish` ends it.
 
-    def known(self) -> dict[str, str]:
-        """Return the ids of all runs, the oldest first, and the session of each."""
-        rows = self.database.rows("select run_id, session_id from runs order by run_id")
-        return {str(run_id): str(session_id) for run_id, session_id in rows}
+        Raises:
+            StaleStateError: another process has changed its state since it was read, or
+                a stop was asked for before it was claimed.
+            LedgerFault: the ledger cannot be written.
+        """
+        now = run.advanced(event)
+        with self._ledger.transaction():
+            if not self._move(run, now):
+                raise StaleStateError(run.run_id, record.state_of(run))
+            if isinstance(now.state, Running):
+                self._launched(now)
+        return now
 
-    def adopt(
-        self,
-        run: Run,
-        *,
-        title: str | None = None,
-        archived_in: str | None = None,
-        anew: bool = False,
-    ) -> Run:
-        """Take a run into the index that only its meta file knows.
+    def claim_waiting(self, run: Run, supervisor: ProcessId) -> bool:
+        """Note who waits for the session of a waiting run; False when it was stopped."""
+        with self._ledger.transaction():
+            return bool(self._claim(run, supervisor))
+
+    def set_thread(self, run: Run, thread: SessionId, exports: str | None) -> bool:
+        """Note the thread that Codex announces, for the run and for its session.
+
+        Returns:
+            False when the thread belongs to another session.
+        """
+        with self._ledger.transaction():
+            self._ledger.change("name_thread_of_run", run_id=run.run_id, thread=thread)
+            if run.spec.resume_session is not None:
+                return run.spec.resume_session == thread
+            is_named = self._ledger.sessions.set_thread(run.session, thread)
+            if is_named and exports is not None:
+                self._ledger.change("set_exports", session=run.session, exports=exports)
+            return is_named
+
+    def begin_turn(self, run_id: str) -> None:
+        """Note that Codex has begun to work on the prompt: it is delivered."""
+        with self._ledger.transaction():
+            if self._ledger.change("begin_turn", run_id=run_id):
+                self._ledger.change("begin_prompt", run_id=run_id)
+
+    def finish(self, run: Run, now: Run, *, is_judged: bool = False) -> None:
+        """End a run, and in the same transaction what follows: on the disk at return.
 
         Args:
-            run: the run.
-            title: the name of its session, if the index does not know that either.
-            archived_in: where that lies then.
-            anew: replace the row that there is, which cannot be read.
+            run: the run as it was read.
+            now: the run as it is, finished.
+            is_judged: by a command, which leaves the telling to whoever sweeps next.
 
         Raises:
-            LedgerFault: the index cannot be written.
+            StaleStateError: another process has changed its state since it was read.
+            LedgerFault: the ledger cannot be written.
         """
-        with self.database.transaction() as db:
-            is_new = self.sessions.find(run.key) is None
-            if _insert(db, run, "or replace" if anew else "or ignore"):
-                self.sessions.note(db, run, title=title)
-                if is_new:
-                    self.sessions.place(db, run.key, archived_in)
-                if run.is_finished:
-                    _note_usage(db, run)
-                if run.spec.mail_id and run.outcome is not Outcome.NOT_STARTED:
-                    self.mail.deliver(db, run)
-        return self.find(run.run_id)
-
-    def recount(self, session_id: str) -> None:
-        """Make the row of a session anew from its runs.
-
-        It keeps title and place, and when something else last happened to it.
-
-        Raises:
-            LedgerFault: the index cannot be written.
-        """
-        with self.database.transaction() as db:
-            was = self.sessions.find(session_id)
-            db.execute("delete from sessions where session_id = ?", (session_id,))
-            for run in self.of_session(session_id):
-                self.sessions.note(db, run, title=was.title if was else None)
-            self.sessions.place(db, session_id, was.archived_in if was else None)
-            db.execute(
-                "update sessions set updated_at = max(updated_at, ?)"
-                " where session_id = ?",
-                (was.updated_at if was else "", session_id),
+        verdict = now.verdict
+        if verdict is None or now.ended_at is None:
+            raise StaleStateError(run.run_id, record.state_of(run))
+        with self._ledger.transaction(is_durable=True):
+            changed = self._ledger.change(
+                "finish_run",
+                run_id=run.run_id,
+                state=record.state_of(run),
+                outcome=verdict.outcome,
+                error_class=verdict.error_class,
+                exit_code=verdict.exit_code,
+                thread=now.thread,
+                version=now.codex_version,
+                begun=int(now.has_begun),
+                ended_at=iso(now.ended_at),
             )
+            if not changed:
+                raise StaleStateError(run.run_id, record.state_of(run))
+            self._save(now)
+            self._ledger.usage.record_run(now)
+            self._ledger.queue.settle(now)
+            values = {"session": now.session, "at": iso(now.ended_at)}
+            self._ledger.change("touch_session", **values)
+            self._tell_of(now, "run_completed", 0.0 if is_judged else _TELL_SECONDS)
 
-    def move(
-        self,
-        session_id: str,
-        archived_in: str | None,
-        runs: list[Run],
-        moving: AbstractContextManager[None],
-    ) -> int:
-        """Put a session elsewhere, in the moment in which its directory is renamed.
-
-        Args:
-            session_id: the session.
-            archived_in: its directory below the state directory, None to use it again.
-            runs: its runs, as they are when their files have moved.
-            moving: moves the directory, and back when its block fails.
-
-        Returns:
-            How many prompts wait for it; if any do, nothing has been moved.
-
-        Raises:
-            SessionBusyError: a run on it is not over.
-            FileFault: the directory cannot be moved.
-            LedgerFault: the index cannot be written.
-        """
-        with self.database.transaction() as db:
-            self._refuse_living(session_id)
-            if waiting := len(self.mail.waiting(session_id)):
-                return waiting
-            self.sessions.place(db, session_id, archived_in)
-            self._relocate(db, runs)
-            with moving:
-                # It is back before anybody else can look for it.
-                db.execute("commit")
-        return 0
-
-    def remove(
-        self, session_id: str, putting_aside: AbstractContextManager[None]
-    ) -> int:
-        """Take a session out of the index, in the moment in which its files go.
-
-        Args:
-            session_id: the session.
-            putting_aside: moves its directory away, and back when its block fails.
-
-        Returns:
-            How many prompts wait for it; if any do, nothing has been removed.
-
-        Raises:
-            SessionBusyError: a run on it is not over.
-            FileFault: the directory cannot be moved.
-            LedgerFault: the index cannot be written.
-        """
-        with self.database.transaction() as db:
-            self._refuse_living(session_id)
-            if waiting := len(self.mail.waiting(session_id)):
-                return waiting
-            self.sessions.take_out(db, session_id)
-            with putting_aside:
-                db.execute("commit")
-        return 0
-
-    def relocate(self, runs: list[Run]) -> None:
-        """Put on record where the files of runs lie now that their session has moved.
-
-        Raises:
-            LedgerFault: the index cannot be written.
-        """
-        with self.database.transaction() as db:
-            self._relocate(db, runs)
-
-    def add_warnings(self, run_id: str, warnings: Iterable[str]) -> None:
-        """Add to the record of a finished run what went wrong since, wherever it lies.
+    def add_warnings(self, run_id: str, warnings: Iterable[str]) -> Run:
+        """Add to the record of a finished run what went wrong since.
 
         Raises:
             NoSuchRunError: it has been removed.
-            FileFault, LedgerFault: as `prepare`.
+            LedgerFault: the ledger cannot be written.
         """
-        with self.database.transaction() as db:
-            # Whoever was about to move its session has been waited for.
+        with self._ledger.transaction():
             run = self.find(run_id).with_warnings(warnings)
-            _note_record(db, run)
-            write_meta(run)
+            self._save(run)
+        return run
 
-    def _relocate(self, db: sqlite3.Connection, runs: list[Run]) -> None:
-        for run in runs:
-            # What has been added to its record since it was read stays there.
-            for now in self._runs("run_id = ?", run.run_id):
-                place = replace(now.spec, log_dir=run.spec.log_dir)
-                _note_record(db, replace(now, spec=place))
+    def untold(self, run_id: str) -> list[Telling]:
+        """Return whom nobody has told yet of what happened to a run."""
+        found = self._ledger.all("outbox_of_run", run_id=run_id)
+        return [
+            Telling(
+                row["id"], row["run_id"], row["what"], row["target"], row["attempts"]
+            )
+            for row in found
+        ]
 
-    def _refuse_living(self, session_id: str) -> None:
-        """Refuse to put away a session that somebody has prepared a run for."""
-        if unfinished := self.unfinished_of(session_id):
-            holder = unfinished[0].run_id
-            raise SessionBusyError(session_id, holder, "codex-tasks stop ends it")
+    def with_untold(self) -> list[str]:
+        """Return the runs of which no process has told in time."""
+        found = self._ledger.all("outbox_due", at=iso(clock.now()))
+        return [row["run_id"] for row in found]
 
-    def _runs(self, condition: str, *values: str) -> list[Run]:
-        sql = f"select record from runs where {condition} order by run_id"  # noqa: S608 - see the callers
-        rows = self.database.rows(sql, *values)
-        return [record.from_json(json.loads(str(text))) for (text,) in rows]
+    def claim_telling(self, telling: Telling) -> bool:
+        """Take over to tell; False when another process does."""
+        with self._ledger.transaction():
+            changed = self._ledger.change(
+                "claim_outbox",
+                id=telling.id,
+                attempts=telling.attempts,
+                due_at=iso(clock.after(clock.now(), _RETELL_SECONDS)),
+            )
+        return bool(changed)
+
+    def close_telling(self, telling: Telling, error: str | None) -> None:
+        """Note that it was told, or why it could not be."""
+        with self._ledger.transaction():
+            at = iso(clock.now())
+            self._ledger.change("close_outbox", id=telling.id, at=at, error=error)
+
+    def _move(self, run: Run, now: Run) -> int:
+        match now.state:
+            case Launching(supervisor=supervisor):
+                return self._claim(run, supervisor)
+            case Running(codex=codex, started_at=at):
+                return self._ledger.change(
+                    "launch_run",
+                    run_id=run.run_id,
+                    codex=_process_text(codex),
+                    at=iso(at),
+                    offset=now.rollout_offset,
+                )
+            case _:
+                return 0
+
+    def _claim(self, run: Run, supervisor: ProcessId) -> int:
+        return self._ledger.change(
+            "claim_run",
+            run_id=run.run_id,
+            state=record.state_of(run),
+            supervisor=_process_text(supervisor),
+            place=_place_text(supervisor),
+        )
+
+    def _launched(self, run: Run) -> None:
+        """Note what a launch means for the session: its settings, its last change."""
+        self._ledger.change(
+            "keep_settings",
+            session=run.session,
+            settings=record.settings_json(run.spec),
+            repo=os.fsencode(run.spec.repo),
+        )
+        self._ledger.change(
+            "touch_session", session=run.session, at=iso(run.started_at)
+        )
+        self._tell_of(run, "run_started", _TELL_SECONDS)
+
+    def _tell_of(self, run: Run, what: str, delay: float) -> None:
+        """Note in the outbox who is to be told of a change."""
+        report = run.spec.report
+        targets = {"stream": report.event_stream, "hook": report.notify_command}
+        wanted = [name for name, place in targets.items() if place is not None]
+        if not wanted:
+            return
+        at = clock.now()
+        history = self._ledger.insert(
+            "insert_history",
+            at=iso(at),
+            session=run.session,
+            prompt=run.spec.prompt_id,
+            run_id=run.run_id,
+            what=what,
+        )
+        due_at = iso(clock.after(at, delay))
+        for target in wanted:
+            values = {"history": history, "target": target, "due_at": due_at}
+            self._ledger.change("insert_outbox", **values)
+
+    def _save(self, run: Run) -> None:
+        values = {"run_id": run.run_id, "record": record.pack(run)}
+        self._ledger.change("save_record", **values)
+
+    def _stored(self, directory: str) -> bytes:
+        """Write a directory as the ledger does: relative inside the state directory."""
+        path, home = Path(directory), self._ledger.home
+        inside = path.relative_to(home) if path.is_relative_to(home) else path
+        return os.fsencode(inside)
+
+    def _run(self, row: sqlite3.Row) -> Run:
+        columns: dict[str, object] = {
+            "run_id": row["run_id"],
+            "session_id": row["thread_id"],
+            "state": row["state"],
+            "prepared_at": row["prepared_at"],
+            "launched_at": row["launched_at"],
+            "ended_at": row["ended_at"],
+            "outcome": row["outcome"],
+            "exit_code": row["exit_code"],
+            "error_class": row["error_class"],
+            "codex_version": row["codex_version"],
+            "rollout_offset": row["rollout_offset"],
+            "has_begun": bool(row["begun"]),
+            "processes": _processes(row),
+        }
+        request = {
+            "directory": str(self._ledger.home / os.fsdecode(row["directory"])),
+            "is_flat": row["layout"] == _FLAT,
+            "prompt_id": row["prompt"],
+        }
+        return replace(
+            record.of_row(record.unpack(row["record"] or b""), columns, request),
+            session=row["session"],
+            ordinal=row["ordinal"],
+            waits=bool(row["waits"]),
+            is_stop_asked=row["stop_asked_at"] is not None,
+        )
 
 
-def read_meta(path: Path) -> Run | None:
-    """Read a run back from its meta file; None when there is none.
-
-    Raises:
-        DamagedRecordError: what is there is no record of this suite.
-    """
-    try:
-        data = json.loads(files.read_bytes(path))
-    except (OSError, ValueError, RecursionError) as error:
-        if files.status(path) is None:
-            return None  # also under a name that no file can have
-        raise record.DamagedRecordError(path.name, str(error)) from error
-    return record.from_json(data if isinstance(data, dict) else {})
+def _process_text(process: ProcessId) -> str:
+    return f"{process.pid} {process.start_time}"
 
 
-def write_meta(run: Run) -> None:
-    """Write the meta file of a run.
-
-    Alone it is the last resort for a verdict that the index cannot take: the next
-    reader finds it there and brings the index up to it.
-
-    Raises:
-        FileFault: the disk refuses that too.
-    """
-    files.replace(
-        record.files_of(run.spec).meta, record.encode(record.to_json(run), indent=2)
-    )
+def _place_text(process: ProcessId) -> str:
+    return f"{process.machine_id or '-'} {process.boot_id} {process.namespace or '-'}"
 
 
-def _note_usage(db: sqlite3.Connection, run: Run) -> None:
-    from runner.ledger.usage import record_run  # noqa: PLC0415 - not before a run is over
-
-    record_run(db, run)
-
-
-def _count_all(db: sqlite3.Connection) -> None:
-    """Count the runs of an older index, which had no rows for that."""
-    for (text,) in db.execute("select record from runs where state = 'finished'"):
-        # A record that cannot be read is for `verify` to name.
-        with contextlib.suppress(RunnerError, ValueError, TypeError):
-            _note_usage(db, record.from_json(json.loads(text)))
-
-
-def _note_record(db: sqlite3.Connection, run: Run) -> None:
-    db.execute(
-        "update runs set record = ? where run_id = ?",
-        (json.dumps(record.to_json(run)), run.run_id),
-    )
-
-
-def _insert(db: sqlite3.Connection, run: Run, otherwise: str = "") -> int:
-    sql = f"insert {otherwise} into runs (run_id, {_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608, E501 - names of columns
-    return db.execute(sql, _row(run)).rowcount
-
-
-def _row(run: Run) -> tuple[Cell, ...]:
-    data = record.to_json(run)
-    return (
-        run.run_id,
-        _state_of(run),
-        run.key,
-        clean(run.spec.repo),
-        str(data["prepared_at"]),
-        None if data["ended_at"] is None else str(data["ended_at"]),
-        run.outcome,
-        json.dumps(data, ensure_ascii=True),
-    )
-
-
-def _state_of(run: Run) -> str:
-    return type(run.state).__name__.lower()
+def _processes(row: sqlite3.Row) -> dict[str, object]:
+    """Name the processes of a run from its columns, as its record does."""
+    places = (row["place"] or "- - -").split(" ")
+    machine, boot, namespace = ("" if each == "-" else each for each in places)
+    found: dict[str, object] = {}
+    for name in ("supervisor", "codex"):
+        if row[name] is not None:
+            pid, start_time = map(int, row[name].split(" "))
+            found[name] = {
+                "pid": pid,
+                "start_time": start_time,
+                "boot_id": boot,
+                "namespace": namespace,
+                "machine_id": machine,
+            }
+    return found

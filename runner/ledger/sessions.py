@@ -1,239 +1,278 @@
-"""The rows of sessions: what a listing needs without a look at any run's record.
+"""Sessions: a Codex thread with its runs and prompts.
 
-A run's key is its session or, as long as Codex has named none, the run's own id; so a
-launch that failed is a session too, under the id of its one run.
+A session has a key and a short id from its first moment, which never change; its thread
+is a column that is filled in when Codex names it.
 """
 
 from __future__ import annotations
 
+import json
+import os
+
 from parsers.struct import Struct
-from runner.clock import iso
-from runner.ledger.database import clean
-from runner.model import GOOD_ENDS, TaskState
+from parsers.text import uuid
+from runner.errors import ArchivedError, NoSuchTaskError, RunnerError, SessionBusyError
+from runner.ledger.record import read_settings
+from runner.model import SessionId, TaskState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection
+    from pathlib import Path
 
-    from runner.ledger.database import Cell, Database
-    from runner.model import Run
+    from runner.ledger.database import Database
+    from runner.ledger.record import Settings
 
-_COLUMNS = "session_id, title, created_at, updated_at, last_run, outcome, archived_in"
-# Who asks for a session by the id of a run may have learnt that before Codex named it.
-IS_MEANT = "session_id = coalesce((select session_id from runs where run_id = ?1), ?1)"
-_BEHIND_ANY_ID = "~"
-_IS_LATER = "excluded.last_place >= last_place or excluded.last_run = last_run"
-# The states as an index can tell them, given which sessions were at work: one whose
-# outcome is not on record may be since, or Codex has just named it.
-_CONDITIONS = {
-    TaskState.ARCHIVED: "archived_in is not null and session_id not in ({running})",
-    TaskState.RUNNING: "(session_id in ({running}) or outcome is null)",
-    TaskState.STOPPED: "archived_in is null and outcome in ({good})"
-    " and session_id not in ({running})",
-    TaskState.DIED: "archived_in is null and coalesce(outcome, '') not in ({good})"
-    " and session_id not in ({running})",
-}
+_NO_LIMIT = -1
 
 
-class Row(Struct, kw_only=False):
-    """Hold one session as the index has it; times are RFC 3339 in UTC.
+class Session(Struct):
+    """Hold one session at a moment; times are RFC 3339 in UTC.
 
-    `last_run` is the one that tells how the session stands (`succession.last_of`),
-    `outcome` its, None while it is not over. `archived_in` is a directory, relative to
-    the state directory; None for a session in use.
+    `name` is what it is called in output: its thread, or the id of its run as long as
+    Codex has named none. `last_run` is the one that is not over, else the one that tells
+    how the session stands; `outcome` is that run's, None while it is not over. `waiting`
+    is how many prompts wait. `exports` is the directory of its `task.*` files, relative
+    to the state directory; None when it has none. `home` is the CODEX_HOME that it lives
+    in, None when that is not known.
     """
 
-    session_id: str
+    key: int
+    short_id: str
+    thread: SessionId | None
+    name: str
     title: str | None
+    repo: str | None
+    home: str | None
+    exports: str | None
+    is_imported: bool
+    settings: Settings | None
     created_at: str
     updated_at: str
-    last_run: str
+    archived_at: str | None
+    state: TaskState
     outcome: str | None
-    archived_in: str | None
+    last_run: str | None
+    waiting: int
+
+    @property
+    def is_archived(self) -> bool:
+        return self.archived_at is not None
+
+    def exports_in(self, state_home: Path) -> Path | None:
+        """Name the directory of its `task.*` files."""
+        return None if self.exports is None else state_home / self.exports
 
 
 class Sessions:
-    """Read and write the rows of sessions."""
+    """Read and write sessions."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self._db = database
 
-    def note(
+    def get(self, key: int) -> Session:
+        """Return the session of a key.
+
+        Raises:
+            NoSuchTaskError: it has been removed.
+        """
+        row = self._db.one("session_by_key", session=key)
+        if row is None:
+            raise NoSuchTaskError(str(key))
+        return _session(row)
+
+    def named(self, text: str) -> list[Session]:
+        """Return the sessions that a text certainly names: by short id, thread or run."""
+        found = self._db.all("sessions_named", text=uuid(text) or text)
+        return [_session(row) for row in found]
+
+    def like(self, text: str) -> list[Session]:
+        """Return the sessions whose title or the beginning of whose id it is."""
+        is_start = text and not set(text.lower()) - set("0123456789abcdef-")
+        start = text.lower() if is_start else ""
+        line = " ".join(text.split())
+        found = self._db.all("sessions_like", title=text, line=line, start=start)
+        return [_session(row) for row in found]
+
+    def imported_as(self, text: str) -> Session | None:
+        """Return the session that the task of another tool has become."""
+        key = self._db.value("session_of_import", text=text)
+        return None if key is None else self.get(key)
+
+    def of_thread(self, thread: str) -> int | None:
+        """Return the key of the session that a thread belongs to."""
+        key: int | None = self._db.value("session_of_thread", thread=thread)
+        return key
+
+    def all(
+        self, states: Collection[TaskState] = tuple(TaskState), most: int | None = None
+    ) -> list[Session]:
+        """Return the sessions that are in one of these states, the newest first."""
+        limit = _NO_LIMIT if most is None else most
+        found = self._db.all(
+            "sessions_in_states", states=json.dumps([*states]), most=limit
+        )
+        return [_session(row) for row in found]
+
+    def open(  # the columns of a row
         self,
-        db: sqlite3.Connection,
-        run: Run,
+        at: str,
         *,
-        was: str | None = None,
+        thread: str | None = None,
         title: str | None = None,
-    ) -> None:
-        """Bring a session up to one of its runs.
+        repo: str | None = None,
+        home: str | None = None,
+        settings: str = "{}",
+        import_id: int | None = None,
+    ) -> int:
+        """Insert a session, inside a transaction, and return its key."""
+        key = self._db.insert(
+            "insert_session",
+            short_id=_new_short_id(),
+            title=title and clean(title),
+            repo=None if repo is None else os.fsencode(repo),
+            home=b"" if home is None else os.fsencode(home),
+            settings=settings,
+            imported=import_id,
+            at=at,
+        )
+        if thread is not None:
+            self.set_thread(key, thread)
+        return key
+
+    def set_thread(self, key: int, thread: str) -> bool:
+        """Name the thread of a session, inside a transaction.
+
+        Returns:
+            False when the thread belongs to another session.
+        """
+        self._db.change("insert_thread", thread=thread, session=key)
+        return bool(self._db.change("name_session", thread=thread, session=key))
+
+    def set_exports(self, key: int, exports: str | None) -> None:
+        """Note where the `task.*` files of a session lie."""
+        with self._db.transaction():
+            self._db.change("set_exports", session=key, exports=exports)
+
+    def archive(self, session: Session, exports: str | None, at: str) -> None:
+        """Put away a session in which nothing runs or waits.
+
+        Raises:
+            SessionBusyError: something does.
+        """
+        with self._db.transaction():
+            key = session.key
+            if not self._db.change(
+                "archive_session", session=key, exports=exports, at=at
+            ):
+                self.refuse_open(session)
+
+    def unarchive(self, session: Session, exports: str | None, at: str) -> None:
+        """Bring back a session that has been put away.
+
+        Raises:
+            SessionBusyError: a run on it is not over.
+        """
+        with self._db.transaction():
+            values = {"session": session.key, "exports": exports, "at": at}
+            if not self._db.change("unarchive_session", **values):
+                self.refuse_open(session)
+
+    def remove(self, session: Session, *, if_unchanged: bool = False) -> None:
+        """Remove a session with its runs and prompts; its usage stays.
 
         Args:
-            db: the transaction that writes the run.
-            run: the run as it is now.
-            was: its key before; another one when Codex has named its thread since.
-            title: the name of a session that begins.
-        """
-        if was == run.run_id and was != run.key:
-            self._rename(db, was, run.key)
-        at = iso(run.ended_at or run.started_at)
-        db.execute(
-            f"insert into sessions ({_COLUMNS}, last_place)"  # noqa: S608 - names of columns
-            " values (?, ?, ?, ?, ?, ?, null, ?) on conflict (session_id) do update set"
-            " created_at = min(created_at, excluded.created_at),"
-            " updated_at = max(updated_at, excluded.updated_at),"
-            f" outcome = iif({_IS_LATER}, excluded.outcome, outcome),"
-            f" last_run = iif({_IS_LATER}, excluded.last_run, last_run),"
-            f" last_place = iif({_IS_LATER}, excluded.last_place, last_place)",
-            (
-                run.key,
-                title and clean(title),
-                iso(run.spec.prepared_at),
-                at,
-                run.run_id,
-                run.outcome,
-                "" if run.is_bystander else run.place,
-            ),
-        )
-
-    def place(
-        self, db: sqlite3.Connection, session_id: str, archived_in: str | None
-    ) -> None:
-        """Note where a session lies, in the transaction that moves it."""
-        db.execute(
-            "update sessions set archived_in = ? where session_id = ?",
-            (archived_in, session_id),
-        )
-
-    def find(self, session_id: str) -> Row | None:
-        """Return the session of this id."""
-        return next(iter(self._rows("where session_id = ?", session_id)), None)
-
-    def of(self, key: str) -> Row | None:
-        """Return the session of this id, or that the run of this id is on now."""
-        return next(iter(self._rows(f"where {IS_MEANT}", key)), None)
-
-    def imported_as(self, old_id: str) -> Row | None:
-        """Return the session that a task of another tool has become."""
-        sql = (
-            "where session_id = (select session_id from runs where"
-            " json_extract(record, '$.accounts.imported.source') like '%/' || ?"
-            " limit 1)"
-        )
-        return next(iter(self._rows(sql, old_id)), None)
-
-    def starting_with(self, prefix: str) -> list[Row]:
-        """Return the sessions whose id begins like this, a few at the most."""
-        return self._rows(
-            "where session_id >= ? and session_id < ? order by session_id limit 10",
-            prefix,
-            prefix + _BEHIND_ANY_ID,
-        )
-
-    def titled(self, title: str) -> list[Row]:
-        """Return the sessions of this name, the newest first."""
-        return self._rows("where title = ? order by updated_at desc limit 10", title)
-
-    def newest(
-        self,
-        states: Iterable[TaskState] = tuple(TaskState),
-        running: Iterable[str] = (),
-        limit: int | None = None,
-    ) -> list[Row]:
-        """Return the sessions that are in one of these states, the newest first.
-
-        Among them are all whose outcome is not on record and that may be in one.
-
-        Args:
-            states: the states that are wanted.
-            running: the ids of those that are at work: that no row can tell.
-            limit: how many at the most.
-        """
-        at_work = list(running)
-        conditions = [_CONDITIONS[state] for state in set(states)]
-        marks = {"good": _marks(GOOD_ENDS), "running": _marks(at_work)}
-        where = " or ".join(f"({each})" for each in conditions).format(**marks)
-        values: list[Cell] = []
-        for each in conditions:
-            values += GOOD_ENDS if "{good}" in each else ()
-            values += at_work if "{running}" in each else ()
-        return self._rows(
-            f"where {where or 'false'}"
-            " order by updated_at desc, session_id desc limit ?",
-            *values,
-            -1 if limit is None else limit,
-        )
-
-    def repos(self, session_ids: Iterable[str]) -> dict[str, str]:
-        """Return where the last run of each of these sessions works."""
-        sql = (
-            "select session_id, repo from runs where run_id ="
-            " (select last_run from sessions where session_id = ?)"
-        )
-        found = (self._database.rows(sql, each) for each in session_ids)
-        return {str(key): str(repo) for rows in found for key, repo in rows}
-
-    def ids(self) -> set[str]:
-        """Return the ids of all sessions."""
-        rows = self._database.rows("select session_id from sessions")
-        return {str(session_id) for (session_id,) in rows}
-
-    def archive(self, session_id: str, directory: str | None, at: str) -> None:
-        """Note where a session has been archived; None brings it back into use.
+            session: the session.
+            if_unchanged: not when something has happened to it since it was read.
 
         Raises:
-            LedgerFault: the index cannot be written.
+            SessionBusyError: something runs or waits in it, or it has changed.
+            NoSuchTaskError: it has been removed.
         """
-        with self._database.transaction() as db:
-            db.execute(
-                "update sessions set archived_in = ?, updated_at = ?"
-                " where session_id = ?",
-                (directory, at, session_id),
-            )
+        with self._db.transaction():
+            now = self.get(session.key)
+            if if_unchanged and now.updated_at != session.updated_at:
+                raise SessionBusyError(session.name, now.last_run or "?", _CHANGED)
+            self.refuse_open(session)
+            for query in _REMOVALS:
+                self._db.change(query, session=session.key)
 
-    def set_title(self, session_id: str, title: str | None) -> None:
-        """Name a session.
+    def refuse_open(self, session: Session) -> None:
+        """Refuse to put away a session in which something runs or waits."""
+        row = self._db.one("open_of_session", session=session.key)
+        if row is not None and row["run"] is not None:
+            raise SessionBusyError(session.name, row["run"], "codex-tasks stop ends it")
+        if row is not None:
+            raise WaitingPromptsError(session.name, self.get(session.key).waiting)
+
+    def refuse_archived(self, key: int) -> None:
+        """Refuse work for a session that has been put away.
 
         Raises:
-            LedgerFault: the index cannot be written.
+            ArchivedError: it has been.
+            NoSuchTaskError: it has been removed.
         """
-        with self._database.transaction() as db:
-            db.execute(
-                "update sessions set title = ? where session_id = ?",
-                (title, session_id),
-            )
+        session = self.get(key)
+        if session.is_archived:
+            raise ArchivedError(session.name)
 
-    def remove(self, session_id: str) -> None:
-        """Take a session out of the index; what it has used and cost stays.
 
-        Raises:
-            LedgerFault: the index cannot be written.
-        """
-        with self._database.transaction() as db:
-            self.take_out(db, session_id)
+class WaitingPromptsError(SessionBusyError):
+    """Refuse to put a session away while prompts wait for it."""
 
-    def take_out(self, db: sqlite3.Connection, session_id: str) -> None:
-        """Remove a session in the transaction that removes its directory too."""
-        for table in ("runs", "mail", "sessions"):
-            db.execute(f"delete from {table} where session_id = ?", (session_id,))  # noqa: S608 - a table of ours
-
-    def _rename(self, db: sqlite3.Connection, old: str, new: str) -> None:
-        db.execute(
-            "update or ignore sessions set session_id = ? where session_id = ?",
-            (new, old),
+    def __init__(self, name: str, count: int) -> None:
+        RunnerError.__init__(
+            self,
+            f"task {name} has prompts waiting ({count}): codex-tasks stop cancels"
+            " them, send delivers them",
         )
-        db.execute("delete from sessions where session_id = ?", (old,))
-        for table in ("mail", "usage"):
-            db.execute(
-                f"update {table} set session_id = ? where session_id = ?",  # noqa: S608 - a table of ours
-                (new, old),
-            )
-
-    def _rows(self, sql: str, *values: Cell) -> list[Row]:
-        found = self._database.rows(f"select {_COLUMNS} from sessions {sql}", *values)  # noqa: S608 - see the callers
-        return [Row(*row) for row in found]  # type: ignore[arg-type] # as the schema says
 
 
-def _marks(values: Sequence[str]) -> str:
-    return ", ".join("?" * len(values))
+_CHANGED = "it has changed since it was listed"
+_REMOVALS = (
+    "remember_imports",
+    "remove_records",
+    "remove_turns",
+    "remove_outbox",
+    "remove_history",
+    "remove_needs",
+    "remove_prompts",
+    "remove_runs",
+    "forget_thread",
+    "remove_threads",
+    "remove_session",
+)
+
+
+def clean(text: str) -> str:
+    """Make a text that a column can hold of one with stray bytes of a command line."""
+    return os.fsencode(text).decode(errors="replace")
+
+
+def _new_short_id() -> str:
+    """Make eight hex digits that never begin with 0."""
+    number = int.from_bytes(os.urandom(4)) % 0xF0000000
+    return f"{0x10000000 + number:08x}"
+
+
+def _session(row: sqlite3.Row) -> Session:
+    return Session(
+        key=row["id"],
+        short_id=row["short_id"],
+        thread=row["thread_id"],
+        name=row["name"],
+        title=row["title"],
+        repo=None if row["repo"] is None else os.fsdecode(row["repo"]),
+        home=os.fsdecode(row["home"]) or None,
+        exports=row["exports"],
+        is_imported=row["imported"] is not None,
+        settings=read_settings(row["settings"]),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        archived_at=row["archived_at"],
+        state=TaskState(row["state"]),
+        outcome=row["outcome"],
+        last_run=row["last_run"],
+        waiting=row["waiting"],
+    )

@@ -1,45 +1,35 @@
 """What runs have used and cost, as rows that can be summed without their records.
 
 A run has one row for each model that it called, its sub-agents included. What is not
-known is null, never 0.
+known is null, never 0. The rows of a run stay when it is removed: the money is spent.
 """
 
 from __future__ import annotations
 
+import os
+
 from parsers.accounting.tokens import SUMMED, read_usage
 from parsers.struct import Struct
 from runner.clock import iso
-from runner.ledger.database import clean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterable, Mapping
-    from typing import Any, TypeAlias
+    from collections.abc import Mapping
+    from typing import Any
 
     from parsers.accounting.tokens import Usage
-    from runner.ledger.database import Cell, Database
+    from runner.ledger.database import Cell
+    from runner.ledger.ledger import Ledger
     from runner.model import Run
 
-    Entry: TypeAlias = tuple[Cell, ...]
-
 UNKNOWN_MODEL = "unknown"
-_KEYS = {
-    "day": "date(prepared_at, 'localtime')",
-    "model": "model",
-    "repo": "repo",
-    "session": "session_id",
-    "total": "'total'",
-}
-_ONE = "and session_id = ?"
-COLUMNS = ("run_id", "model", "session_id", "repo", "prepared_at", *SUMMED, "usd")
-_DIGITS = 9
+_QUARTER_SECONDS = 900
 
 
 class UsageTotal(Struct, kw_only=False):
     """Hold what the runs of one group have used and cost, in tokens and USD.
 
-    The `unknown_` figures count the runs whose usage or cost nobody knows: the sums are
+    The `unknown_` figures count the runs whose usage or cost is not known: the sums are
     without them. `unknown_parts` adds to the former the runs of which no more than all
     tokens together are known, as some logs tell it.
     """
@@ -57,95 +47,70 @@ class UsageTotal(Struct, kw_only=False):
     unknown_parts: int = 0
 
 
-def record_run(db: sqlite3.Connection, run: Run) -> None:
-    """Write down what a finished run has used, in the transaction that stores it."""
-    db.execute("delete from usage where run_id = ?", (run.run_id,))
-    insert_usage(db, entries(run))
+class UsageTable:
+    """Read and write what runs have used."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def record_run(self, run: Run) -> None:
+        """Write down what a finished run has used, inside a transaction.
+
+        A run that was never launched has used nothing.
+        """
+        self._ledger.change("remove_usage", run_id=run.run_id)
+        if run.launched_at is None:
+            return
+        spec = run.spec
+        for model, *figures, usd in rows_of(run.accounts, spec.codex.model):
+            self._ledger.change(
+                "insert_usage",
+                run_id=run.run_id,
+                thread=run.thread or "",
+                model=os.fsencode(str(model)).decode(errors="replace"),
+                quarter=int(spec.prepared_at.timestamp()) // _QUARTER_SECONDS,
+                name=run.thread or run.run_id,
+                prepared_at=iso(spec.prepared_at),
+                repo=os.fsencode(spec.repo),
+                home=None if spec.codex_home is None else os.fsencode(spec.codex_home),
+                usd=usd,
+                **dict(zip(_FIGURES, figures, strict=True)),
+            )
+
+    def totals(
+        self,
+        by: str,
+        since: str | None = None,
+        name: str | None = None,
+        without: str | None = None,
+    ) -> list[UsageTotal]:
+        """Sum up all finished runs that Codex was started for.
+
+        Args:
+            by: day (of this machine's calendar), model, repo, session, or total: all in
+                one row.
+            since: an RFC 3339 instant; runs prepared before it are left out.
+            name: only the runs of the session of this name.
+            without: a run that is left out.
+        """
+        rows = self._ledger.all(
+            "usage_totals", by=by, since=since or "", name=name, without=without or ""
+        )
+        return [
+            UsageTotal(_text(key), *(figure or 0 for figure in figures))
+            for key, *figures in rows
+        ]
+
+    def titles(self) -> dict[str, str]:
+        """Return the titles of the sessions that have one, by their names."""
+        return {row["name"]: row["title"] for row in self._ledger.all("titles")}
+
+    def run_ids(self) -> set[str]:
+        """Return the ids of the runs whose usage is on record, removed ones too."""
+        return {row["run_id"] for row in self._ledger.all("usage_run_ids")}
 
 
-def insert_usage(db: sqlite3.Connection, rows: Iterable[Entry]) -> None:
-    """Write rows down, except where a run has one of that model."""
-    marks = ", ".join("?" * len(COLUMNS))
-    db.executemany(f"insert or ignore into usage values ({marks})", rows)  # noqa: S608 - question marks
-
-
-def entries(run: Run) -> list[Entry]:
-    """Return the rows that a run has: none before it is over, or without a launch."""
-    if not run.is_finished or run.launched_at is None:
-        return []
-    rows = rows_of(run.accounts, run.spec.codex.model)
-    whose = (run.key, clean(run.spec.repo), iso(run.spec.prepared_at))
-    return [(run.run_id, clean(model), *whose, *figures) for model, *figures in rows]
-
-
-def noted(database: Database, run_id: str) -> list[Entry]:
-    """Return the rows that the index has of a run.
-
-    Raises:
-        LedgerFault: the index cannot be read.
-    """
-    sql = f"select {', '.join(COLUMNS)} from usage where run_id = ?"  # noqa: S608 - names of columns
-    return database.rows(sql, run_id)
-
-
-def of_session(database: Database, session_id: str) -> list[Entry]:
-    """Return the rows of a session.
-
-    Raises:
-        LedgerFault: the index cannot be read.
-    """
-    sql = f"select {', '.join(COLUMNS)} from usage where session_id = ?"  # noqa: S608 - names of columns
-    return database.rows(sql, session_id)
-
-
-def without_run(database: Database) -> list[Entry]:
-    """Return the rows of runs that were removed.
-
-    Raises:
-        LedgerFault: the index cannot be read.
-    """
-    sql = (
-        f"select {', '.join(COLUMNS)} from usage"  # noqa: S608 - names of columns
-        " where run_id not in (select run_id from runs)"
-    )
-    return database.rows(sql)
-
-
-def restore(database: Database, rows: Iterable[Entry]) -> None:
-    """Write down again what removed runs have used.
-
-    Raises:
-        LedgerFault: the index cannot be written.
-    """
-    rows = [*rows]
-    with database.transaction() as db:
-        for run_id in {row[0] for row in rows}:
-            db.execute("delete from usage where run_id = ?", (run_id,))
-        insert_usage(db, rows)
-
-
-def recount(database: Database, run: Run) -> None:
-    """Write down anew what a run has used.
-
-    Raises:
-        LedgerFault: the index cannot be written.
-    """
-    with database.transaction() as db:
-        record_run(db, run)
-
-
-def is_same(some: Iterable[Entry], others: Iterable[Entry]) -> bool:
-    """Tell whether rows say the same, whatever their order.
-
-    A sum of prices may differ in its last digits from one Python to the next.
-    """
-    return sorted(map(_rounded, some)) == sorted(map(_rounded, others))
-
-
-def run_ids(database: Database) -> set[str]:
-    """Return the ids of the runs whose usage is on record, removed ones too."""
-    rows = database.rows("select distinct run_id from usage")
-    return {str(run_id) for (run_id,) in rows}
+_FIGURES = ("input", "cached", "output", "reasoning", "total")
 
 
 def rows_of(
@@ -163,58 +128,6 @@ def rows_of(
     return [
         _row(model, used, {}, shares.get(model)) for model, used in by_model.items()
     ]
-
-
-def totals(
-    database: Database,
-    by: str,
-    since: str | None = None,
-    session_id: str | None = None,
-    without: str | None = None,
-) -> list[UsageTotal]:
-    """Sum up all finished runs that Codex was started for.
-
-    Args:
-        database: the index.
-        by: day (of this machine's calendar), model, repo, session, or total: all in
-            one row, where a run that called two models is one run.
-        since: an RFC 3339 instant; runs prepared before it are left out.
-        session_id: only the runs of this session.
-        without: a run that is left out.
-
-    Raises:
-        LedgerFault: the index cannot be read.
-    """
-    rows = database.rows(
-        f"select {_KEYS[by]}, count(distinct run_id),"  # noqa: S608 - ours, all of it
-        f" {', '.join(f'sum({part})' for part in SUMMED)}, sum(usd),"
-        f" {_without('total_tokens')}, {_without('usd')}, {_without('input_tokens')}"
-        " from usage where prepared_at >= ? and run_id <> ?"
-        f" {'' if session_id is None else _ONE} group by 1 order by 1",
-        since or "",
-        without or "",
-        *(() if session_id is None else (session_id,)),
-    )
-    return [
-        UsageTotal(str(name), *(figure or 0 for figure in figures))  # type: ignore[arg-type] # as the query says
-        for name, *figures in rows
-    ]
-
-
-def titles(database: Database) -> dict[str, str]:
-    """Return the titles of the sessions that have one.
-
-    Raises:
-        LedgerFault: the index cannot be read.
-    """
-    rows = database.rows(
-        "select session_id, title from sessions where title is not null"
-    )
-    return {str(session_id): str(title) for session_id, title in rows}
-
-
-def _without(figure: str) -> str:
-    return f"count(distinct case when {figure} is null then run_id end)"
 
 
 def _by_model(
@@ -263,12 +176,6 @@ def _shares(
     }
 
 
-def _rounded(entry: Entry) -> tuple[str, ...]:
-    return tuple(
-        str(round(each, _DIGITS) if isinstance(each, float) else each) for each in entry
-    )
-
-
 def _row(
     model: str, used: Usage | None, told: Mapping[str, Any], usd: float | None
 ) -> tuple[Cell, ...]:
@@ -276,3 +183,7 @@ def _row(
         # A log may tell the total alone.
         return (model, None, None, None, None, told.get("total_tokens"), usd)
     return (model, *(getattr(used, part) for part in SUMMED), usd)
+
+
+def _text(key: object) -> str:
+    return key.decode(errors="replace") if isinstance(key, bytes) else str(key)

@@ -22,7 +22,7 @@ class StatusPipe:
         self._descriptor = descriptor
         os.set_blocking(descriptor, False)
 
-    def say(self, **message: object) -> None:
+    def send(self, **message: object) -> None:
         """Send one message; a watcher that is gone or does not read misses it."""
         # A full pipe may take a part of a long one; the next begins a line of its own.
         line = f"\n{json.dumps(message)}\n"
@@ -39,7 +39,7 @@ class StatusReader:
         self._rest = b""
         os.set_blocking(descriptor, False)
 
-    def heard(self) -> Iterator[Mapping[str, object]]:
+    def messages(self) -> Iterator[Mapping[str, object]]:
         """Yield the messages that have come whole since the last call."""
         while self.is_open:
             try:

@@ -1,48 +1,40 @@
-"""Close a run: judge it, count it, price it, write its summary and its record.
+"""End a run: judge it, count it, price it.
 
-Whoever sees a run finished finds its other files complete: the record is written
-last, by the caller. A fault in the accounts never costs the verdict.
+A fault in the accounting never costs the verdict. The caller commits what comes of it,
+and writes the exports after that.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from parsers.struct import Struct, replace
 from runner import clock, files
 from runner.accounting.rollouts import AFTERMATH
-from runner.accounting.run import (
-    account_run,
-    evidence_of,
-    read_events,
-    summary_of,
-    unknown,
-)
+from runner.accounting.run import account_run, read_events, unknown
+from runner.codex.stderr import error_class, error_message, read_tail
 from runner.codex.version import version_of
-from runner.errors import FileFault
-from runner.exports import key_values
-from runner.ledger import record
-from runner.lifecycle.judge import Exit, judge, not_started
-from runner.model import Ended, Mode, Prepared
-from runner.tail import RunTail
+from runner.lifecycle.judge import KILLED, Ending, Evidence, Exit, judge, not_started
+from runner.model import Ended, Mode, Prepared, Waiting
+from runner.run_files import files_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from parsers.facts import Facts
     from runner.accounting.run import RunAccounting
     from runner.config import Config
-    from runner.ledger.runs import Ledger
+    from runner.ledger.ledger import Ledger
     from runner.model import Run, Verdict
 
 
 class RunEnd(Struct):
-    """Hold how a run came to its end, as far as somebody was there to see it.
+    """Hold how a run came to its end, as far as a supervisor was there to see it.
 
-    `seen` is what the events said to whoever attended Codex, `warnings` are what went
-    wrong beside it; `is_late` says that a reader closes it.
+    `seen` is what the events said to a supervisor that followed them from their
+    beginning, `warnings` are what went wrong beside it; `is_late` says that a reader
+    ends the run.
     """
 
     at: datetime
@@ -53,135 +45,91 @@ class RunEnd(Struct):
     is_late: bool = False
 
 
-def ignore(_: str) -> None:
-    """Take a warning that nobody waits for: the record has it."""
-
-
-def finish(
-    run: Run,
-    closing: RunEnd,
-    ledger: Ledger,
-    settings: Config,
-    warn: Callable[[str], None] = ignore,
-) -> Run:
-    """Return a run as finished that Codex was started for; its files are complete.
-
-    `warn` is told of those that cannot be written.
-    """
+def finish(run: Run, end: RunEnd, ledger: Ledger, settings: Config) -> Run:
+    """Return a run as finished that Codex was started for."""
     if run.spec.mode is Mode.RESUME:
         # A rollout names the version that opened its thread, not those that went on.
         run = replace(run, codex_version=version_of(run.spec.codex.bin, settings))
-    kept = _accounts(run, closing, ledger, settings)
-    verdict = judge(evidence_of(run, closing.exit, kept))
-    version = run.codex_version or kept.codex_version
-    named = replace(
+    counted = _count(run, end, ledger, settings)
+    has_begun = run.has_begun or counted.facts.has_begun
+    verdict = judge(evidence_of(run, end.exit, counted))
+    version = run.codex_version or counted.codex_version
+    run = replace(
         run,
-        session_id=run.session_id or kept.session_id,
+        thread=run.thread or counted.session_id,
+        has_begun=has_begun,
         codex_version=version or version_of(run.spec.codex.bin, settings),
     )
-    return _write(named, verdict, closing, kept, warn)
+    return _ended(run, verdict, end, counted)
 
 
-def finish_unstarted(
-    run: Run,
-    verdict: Verdict,
-    warnings: Sequence[str] = (),
-    warn: Callable[[str], None] = ignore,
-) -> Run:
-    """Return a run as finished that Codex was never started for, as `conclude`."""
-    closing = RunEnd(at=clock.now(), exit=Exit(), warnings=warnings)
-    kept = unknown("Codex was not started")
-    return _write(run, verdict, closing, kept, warn)
+def finish_unstarted(run: Run, verdict: Verdict, warnings: Sequence[str] = ()) -> Run:
+    """Return a run as finished that Codex was never started for."""
+    end = RunEnd(at=clock.now(), exit=Exit(), warnings=warnings)
+    return _ended(run, verdict, end, unknown("Codex was not started"))
 
 
 def finish_abandoned(run: Run, ended: Exit, ledger: Ledger, settings: Config) -> Run:
-    """Return a run as finished that no supervisor was left to close."""
-    paths = record.files_of(run.spec)
-    if not _may_have_begun(run):
-        reason = (
-            "its supervisor was gone before it had started Codex"
-            f" (why may stand at the end of {paths.log})"
-        )
-        return finish_unstarted(run, not_started(1, reason))
-    _complete_log(run)
-    at = _last_write(paths.events, paths.stderr) or clock.now()
-    closing = RunEnd(at=max(at, run.started_at), exit=ended, is_late=True)
-    return finish(run, closing, ledger, settings)
+    """Return a run as finished whose supervisor is gone.
 
-
-def _may_have_begun(run: Run) -> bool:
-    """Tell whether Codex may have had the prompt of a run that was left behind.
-
-    Once a supervisor has taken the run over, nothing proves that it had not: better
-    told as lost than worked on twice, by whoever sends it again or from a mailbox.
+    Args:
+        run: the run.
+        ended: why it is over, when the caller has ended it in a supervisor's place.
+        ledger: for the other runs of its session.
+        settings: for Codex's home and the prices.
     """
-    if not isinstance(run.state, Prepared):
-        return True
-    paths = record.files_of(run.spec)
-    return _last_write(paths.events, paths.stderr) is not None
+    paths = files_of(run.spec)
+    at = _last_write(paths.events, paths.stderr)
+    if isinstance(run.state, Prepared | Waiting) and at is None:
+        reason = "its supervisor was killed before it had started Codex"
+        return finish_unstarted(run, not_started(1, reason, KILLED))
+    at = max(at or clock.now(), run.started_at)
+    return finish(run, RunEnd(at=at, exit=ended, is_late=True), ledger, settings)
 
 
-def _accounts(
-    run: Run, closing: RunEnd, ledger: Ledger, settings: Config
-) -> RunAccounting:
-    until = closing.at + AFTERMATH if closing.is_late else None
+def evidence_of(run: Run, ended: Exit, counted: RunAccounting) -> Evidence:
+    """Gather what a verdict on the run is based on."""
+    facts, stderr = counted.facts, read_tail(files_of(run.spec).stderr)
+    return Evidence(
+        exit=ended,
+        ending=Ending(facts.ended or Ending.NONE),
+        failure=facts.failure,
+        error_class=counted.error_class,
+        was_aborted=counted.was_aborted,
+        last_words=error_message(stderr),
+        refusal=error_class(stderr),
+        is_launched=run.launched_at is not None or facts.session_id is not None,
+        has_begun=run.has_begun or facts.has_begun,
+        announced=facts.session_id,
+        asked_for=run.spec.resume_session,
+    )
+
+
+def _count(run: Run, end: RunEnd, ledger: Ledger, settings: Config) -> RunAccounting:
+    until = end.at + AFTERMATH if end.is_late else None
     try:
-        return account_run(run, ledger, settings, until, closing.seen)
+        return account_run(run, ledger, settings, until, end.seen)
     except Exception:  # noqa: BLE001 - a bug in counting must not cost the verdict
         import traceback  # noqa: PLC0415 - a rare end
 
         fault = " ".join(traceback.format_exc(limit=-1).split())
-        kept = unknown("the accounts failed", closing.seen or _facts(run))
-        return replace(kept, faults=(fault,))
+        counted = unknown("the accounting failed", end.seen or _facts(run))
+        return replace(counted, faults=(fault,))
 
 
 def _facts(run: Run) -> Facts | None:
-    """Read what the events say; what the accounts have failed at may fail here too."""
+    """Read what the events say; what the accounting has failed at may fail here too."""
     try:
-        return read_events(record.files_of(run.spec).events)
-    except Exception:  # noqa: BLE001 - see _accounts
+        return read_events(files_of(run.spec).events)
+    except Exception:  # noqa: BLE001 - see _count
         return None
 
 
-def _write(
-    run: Run,
-    verdict: Verdict,
-    closing: RunEnd,
-    kept: RunAccounting,
-    warn: Callable[[str], None],
-) -> Run:
-    found = kept.to_json()
-    warnings = {**kept.warnings, **dict.fromkeys(closing.warnings, 1)}
-    found |= {"warnings": warnings, "left_running": list(closing.left_running)}
-    finished = run.advanced(Ended(verdict=verdict, at=closing.at, accounts=found))
-    faults = [
-        *_try(lambda: _write_summary(finished, kept)),
-        *_try(lambda: _write_footer(finished)),
-    ]
-    for fault in faults:
-        warn(fault)
-    return finished.with_warnings(faults)
-
-
-def _write_summary(run: Run, kept: RunAccounting) -> None:
-    text = record.encode(summary_of(run, kept), indent=2)
-    files.replace(record.files_of(run.spec).summary, text)
-    if run.spec.report.json_out:
-        files.copy_to(Path(run.spec.report.json_out), text)
-
-
-def _write_footer(run: Run) -> None:
-    files.append_text(
-        record.files_of(run.spec).log, "\n" + key_values.text(key_values.verdict(run))
-    )
-
-
-def _try(writing: Callable[[], None]) -> list[str]:
-    try:
-        writing()
-    except FileFault as error:
-        return [str(error)]
-    return []
+def _ended(run: Run, verdict: Verdict, end: RunEnd, counted: RunAccounting) -> Run:
+    found = counted.to_json()
+    warnings = {**counted.warnings, **dict.fromkeys(end.warnings, 1)}
+    found |= {"warnings": warnings, "left_running": list(end.left_running)}
+    return run.advanced(Ended(verdict=verdict, at=end.at, accounts=found))
 
 
 def _last_write(*paths: Path) -> datetime | None:
@@ -192,18 +140,3 @@ def _last_write(*paths: Path) -> datetime | None:
         if (status := files.status(path)) and status.st_size
     ]
     return clock.at(max(times)) if times else None
-
-
-def _complete_log(run: Run) -> None:
-    """Write the readable log anew from the events, behind the head it has.
-
-    How far a supervisor came before it died cannot be told from outside; what it
-    has written is the same text, so the log is made whole at once.
-    """
-    paths = record.files_of(run.spec)
-    watch = RunTail(paths)
-    body = [written.text for written in watch.finish()]
-    head = files.read_text(paths.log)
-    if first := next((text for text in body if text), ""):
-        head = head.partition(first.splitlines(keepends=True)[0])[0]
-    _try(lambda: files.replace(paths.log, "".join([head, *body]).encode()))

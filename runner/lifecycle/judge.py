@@ -13,12 +13,10 @@ from enum import StrEnum
 
 from parsers.struct import Struct
 from runner.model import (
-    EXIT_INTERRUPTED,
     EXIT_NOT_EXECUTABLE,
     EXIT_NOT_FOUND,
     EXIT_SIGNAL_BASE,
-    EXIT_STOPPED,
-    EXIT_TIMED_OUT,
+    OUTCOMES,
     Outcome,
     Verdict,
 )
@@ -34,7 +32,7 @@ _AUTH = re.compile(
     r"|refresh token|token_expired|missing bearer|invalid_api_key",
     re.IGNORECASE,
 )
-# What ends a process because somebody wanted it to end; any other signal is a crash.
+# Signals that end a process on purpose; any other signal is a crash.
 _ENDING_SIGNALS = (
     signal.SIGHUP,
     signal.SIGINT,
@@ -42,6 +40,10 @@ _ENDING_SIGNALS = (
     signal.SIGKILL,
     signal.SIGTERM,
 )
+
+
+# The class of a run whose launcher or supervisor was killed before it started Codex.
+KILLED = "killed"
 
 
 class Ending(StrEnum):
@@ -58,7 +60,7 @@ class Cause(StrEnum):
     TIMEOUT = "timeout"
     STALL = "stall"
     SIGNAL = "signal"
-    ORDER = "order"
+    STOP = "stop"
     SILENCE = "silence"
 
 
@@ -78,13 +80,16 @@ class Evidence(Struct):
     """Hold what is known of a run that is over.
 
     `failure` and `error_class` are Codex's words, from the events and the rollout;
-    `last_words` is the end of its standard error. `exit` is empty when nobody was
-    there to be told; `is_launched` is false when nothing proves that Codex was started.
+    `last_words` is the end of its standard error, `refusal` the class of error that it
+    names. `exit` is empty when no supervisor was there to be told; `is_launched` is
+    false when nothing proves that Codex was started, `has_begun` when nothing proves
+    that it has begun to work on the prompt.
     """
 
     exit: Exit
     is_launched: bool = True
-
+    has_begun: bool = True
+    refusal: str | None = None
     ending: Ending = Ending.NONE
     failure: str | None = None
     error_class: str | None = None
@@ -97,18 +102,29 @@ class Evidence(Struct):
 def judge(evidence: Evidence) -> Verdict:
     """Return the verdict on a run that Codex was started for."""
     outcome, exit_code, error = _judge(evidence)
+    error_class = None
+    if outcome is Outcome.LOST and not evidence.is_launched:
+        error_class = KILLED
+    elif not evidence.has_begun and outcome in {Outcome.FAILED, Outcome.LOST}:
+        error_class = evidence.refusal
     return Verdict(
         outcome=outcome,
         exit_code=exit_code,
         process_exit_code=evidence.exit.process_exit_code,
         signal=evidence.exit.signal,
         error=error,
+        error_class=error_class,
     )
 
 
-def not_started(exit_code: int, error: str) -> Verdict:
-    """Return the verdict on a run whose Codex could not be started."""
-    return Verdict(outcome=Outcome.NOT_STARTED, exit_code=exit_code, error=error)
+def not_started(exit_code: int, error: str, error_class: str | None = None) -> Verdict:
+    """Return the verdict on a run whose Codex was not started."""
+    return Verdict(
+        outcome=Outcome.NOT_STARTED,
+        exit_code=exit_code,
+        error=error,
+        error_class=error_class,
+    )
 
 
 def _judge(evidence: Evidence) -> tuple[Outcome, int, str | None]:
@@ -129,7 +145,7 @@ def _without_terminal_event(evidence: Evidence) -> tuple[Outcome, int, str | Non
     if evidence.exit.cause is not None:
         return _ended_by_us(evidence)
     if evidence.exit.process_exit_code is None and number is None:
-        return Outcome.LOST, 1, _lost(evidence)
+        return Outcome.LOST, _code(Outcome.LOST), _lost(evidence)
     if number is not None:
         said = f": {words}" if words else ""
         error = f"Codex was ended by {_name(number)}{said}"
@@ -137,8 +153,8 @@ def _without_terminal_event(evidence: Evidence) -> tuple[Outcome, int, str | Non
         outcome = Outcome.INTERRUPTED if is_wanted else Outcome.FAILED
         return outcome, EXIT_SIGNAL_BASE + number, error
     if evidence.was_aborted:
-        # Codex exits 1 after an INT that somebody else has sent it.
-        return Outcome.INTERRUPTED, EXIT_INTERRUPTED, "the turn was aborted"
+        # Codex exits 1 after an INT that another process has sent it.
+        return Outcome.INTERRUPTED, _code(Outcome.INTERRUPTED), "the turn was aborted"
     code = evidence.exit.process_exit_code
     if code in (EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND) and not evidence.announced:
         return Outcome.NOT_STARTED, code, words or f"Codex exited {code}"
@@ -150,19 +166,19 @@ def _ended_by_us(evidence: Evidence) -> tuple[Outcome, int, str | None]:
     match evidence.exit.cause:
         case Cause.TIMEOUT:
             error = f"the run took longer than {evidence.exit.cause_value:g} s"
-            return Outcome.TIMED_OUT, EXIT_TIMED_OUT, error
+            return Outcome.TIMED_OUT, _code(Outcome.TIMED_OUT), error
         case Cause.STALL:
             said = f"; last: {evidence.failure}" if evidence.failure else ""
             error = f"no progress for {evidence.exit.cause_value:g} s{said}"
-            return Outcome.STALLED, EXIT_TIMED_OUT, error
+            return Outcome.STALLED, _code(Outcome.TIMED_OUT), error
         case Cause.SILENCE:
             words = evidence.failure or evidence.last_words
             said = f"; last: {words}" if words else ""
             limit = f"{evidence.exit.cause_value:g} s"
             error = f"Codex has not named a thread within {limit}{said}"
-            return Outcome.TIMED_OUT, EXIT_TIMED_OUT, error
-        case Cause.ORDER:
-            return Outcome.STOPPED, EXIT_STOPPED, "the run was stopped"
+            return Outcome.TIMED_OUT, _code(Outcome.TIMED_OUT), error
+        case Cause.STOP:
+            return Outcome.STOPPED, _code(Outcome.STOPPED), "the run was stopped"
         case _:
             number = int(evidence.exit.cause_value)
             error = f"the run was ended by {_name(number)}"
@@ -210,9 +226,13 @@ def _mismatch(evidence: Evidence) -> str:
 def _lost(evidence: Evidence) -> str:
     words = evidence.failure or evidence.last_words
     if not evidence.is_launched and not words:
-        return "its supervisor is gone, and nobody knows whether it had started Codex"
+        return "its supervisor was killed, perhaps before it had started Codex"
     said = f"; its last words: {words}" if words else ""
     return f"Codex and its supervisor are gone and the turn has no end{said}"
+
+
+def _code(outcome: Outcome) -> int:
+    return OUTCOMES[outcome].exit_code
 
 
 def _name(number: int) -> str:

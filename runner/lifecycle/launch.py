@@ -6,32 +6,28 @@ import contextlib
 import os
 
 from parsers.struct import Struct
-from runner import files, log_dirs, session_files, session_lock
-from runner.errors import RunnerError, RunnerFault, SessionBusyError
-from runner.exports import key_values
+from runner import clock, files, locks
+from runner.errors import FileFault, RunnerError, RunnerFault
+from runner.exports import queue_files, run_exports
+from runner.exports.key_values import header, text
 from runner.exports.preamble import preamble
-from runner.ledger import record
 from runner.lifecycle.channel import StatusReader
 from runner.lifecycle.handoff import STOP_SIGNAL, STOP_SIGNALS, SupervisorArgs
-from runner.locks import lock
-from runner.model import Prepared, Run
+from runner.model import Mode, Prepared, Run, Spec, Waiting
 from runner.process.start import Launch, start_program
-from runner.process.table import child, this_process
+from runner.process.table import child
+from runner.prompt.read import preview
+from runner.run_files import files_of, new_run_id, own_directory, owner_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
     from runner.config import Config
-    from runner.ledger.runs import Ledger
-    from runner.model import ProcessId, RunId, Spec
+    from runner.ledger.ledger import Ledger
+    from runner.model import ProcessId, RunId, RunRequest
 
-
-class _LockedFault(RunnerFault):
-    """Report that somebody has locked a file that was made this moment."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"{path} is locked by another program: try again")
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
 
 
 class SupervisorFault(RunnerFault):
@@ -42,87 +38,19 @@ class SupervisorFault(RunnerFault):
 
 
 class PreparedRun(Struct):
-    """Hold a run that is on record, and the locks that tell that it is meant.
+    """Hold a run that is on record, and the two locks that say that it lives.
 
-    `guard` is the lock of its events file; `session_lock` that of the session it
-    carries on, None when it opens one or will wait for it.
+    `owner` belongs to whatever process is in charge of the run. `events` is the open
+    file that becomes Codex's standard output.
     """
 
     run: Run
-    guard: int
-    session_lock: int | None
+    owner: int
+    events: int
 
-
-class Commission(Struct):
-    """Hold a run that is to be: its spec, and the prompt byte for byte.
-
-    `lock` is that of its session, when it has been taken already; `title` the name of
-    the session that it opens.
-    """
-
-    spec: Spec
-    prompt: bytes
-    lock: int | None = None
-    title: str | None = None
-
-
-def prepare_run(
-    commission: Commission, ledger: Ledger, settings: Config
-) -> PreparedRun:
-    """Put a run on record: its files, its meta JSON, its row in the index.
-
-    Raises:
-        SessionBusyError: another run holds the session, and waiting was not asked for.
-        AlreadyDeliveredError: another run delivers the prompt of its mailbox.
-        RunnerFault: the disk or the index refuses; nothing is left behind.
-    """
-    spec, held = commission.spec, commission.lock
-    if held is None:
-        held = _session_lock(spec, ledger, settings)
-    paths = record.files_of(spec)
-    run = Run(spec=spec, state=Prepared(launcher=this_process()))
-    head = (
-        key_values.text([*key_values.announcement(run), ""])
-        + preamble(spec, settings)
-        + "\n"
-    )
-    made: list[Path] = []
-    guard = None
-    try:
-        files.make_directory(paths.directory, _mend(run, settings))
-        for path, content in (
-            (paths.prompt, commission.prompt),
-            (paths.events, b""),
-            (paths.stderr, b""),
-            (paths.log, head.encode(errors="backslashreplace")),
-        ):
-            files.create(path, content)
-            made.append(path)
-        guard = lock(paths.events)
-        if guard is None:
-            raise _LockedFault(paths.events)
-        ledger.prepare(run, title=commission.title)
-        _note_log_dir(run, settings)
-    except RunnerError:
-        files.remove([*made, paths.meta])
-        # Of a session that never came to be nothing is left, not even its directory.
-        files.remove_empty(paths.directory, settings.state_home)
-        _close(guard, held)
-        raise
-    return PreparedRun(run=run, guard=guard, session_lock=held)
-
-
-def _mend(run: Run, settings: Config) -> str:
-    if session_files.of_run(settings.state_home, run) is None:
-        return "--log-dir names another one"
-    return "CODEX_RUNNER_HOME names another state directory"
-
-
-def _note_log_dir(run: Run, settings: Config) -> None:
-    """Note where to look for a run when the index is lost; nothing else needs it."""
-    if session_files.of_run(settings.state_home, run) is None:
-        with contextlib.suppress(RunnerError):
-            log_dirs.note(settings.state_home, run.spec.log_dir)
+    def close(self) -> None:
+        os.close(self.owner)
+        os.close(self.events)
 
 
 class Started(Struct):
@@ -130,75 +58,168 @@ class Started(Struct):
 
     run_id: RunId
     supervisor: ProcessId
-    listener: StatusReader
+    reader: StatusReader
 
 
-def launch_run(preparation: PreparedRun, settings: Config) -> Started:
+def prepare_run(request: RunRequest, ledger: Ledger, settings: Config) -> PreparedRun:
+    """Put a run on record: its files, its session, its prompt and its row.
+
+    Raises:
+        SessionBusyError: another run has the session, or prompts wait for it, and
+            waiting was not asked for.
+        ArchivedError: the session has been put away.
+        AlreadyDeliveredError: another run delivers the prompt.
+        RunnerFault: the disk or the ledger refuses; nothing is left behind.
+    """
+    spec = _spec(request, ledger)
+    home, paths = settings.state_home, files_of(spec)
+    made: list[Path] = []
+    with contextlib.ExitStack() as undo:
+        undo.callback(_remove, made, home, spec.run_id)
+        files.make_directory(paths.directory, _fix(spec))
+        files.make_directory(own_directory(home, spec.run_id), _fix(spec))
+        head = _head(spec, settings) if spec.is_flat else b""
+        for path, content in (
+            (paths.prompt, request.prompt),
+            (paths.events, b""),
+            (paths.stderr, b""),
+            (paths.log, head),
+        ):
+            files.create(path, content)
+            made.append(path)
+        owner = _lock(owner_of(home, spec.run_id), undo)
+        events = _lock_events(paths.events, undo)
+        run = ledger.queue.prepare(Run(spec=spec, state=Prepared()), request)
+        undo.pop_all()
+    _export(run, request, ledger, home)
+    return PreparedRun(run=run, owner=owner, events=events)
+
+
+def launch_run(prepared: PreparedRun, settings: Config) -> Started:
     """Hand a run over to a supervisor of its own.
 
     Raises:
-        RunnerFault: the machine cannot start another process; `abandon` tells so.
+        RunnerFault: the machine cannot start another process; `fail_launch` records it.
     """
-    guard, held = preparation.guard, preparation.session_lock
-    hear = say = log = None
-    try:
-        hear, say = os.pipe()
-        log = os.open(
-            record.files_of(preparation.run.spec).log, os.O_WRONLY | os.O_APPEND
-        )
-        orders = SupervisorArgs(
-            run_id=preparation.run.run_id, channel=say, guard=guard, session_lock=held
-        )
-        pid = start_program(
-            Launch(
-                argv=orders.to_argv(),
-                environment=settings.environment,
-                stdout=log,
-                stderr=log,
-                keep=tuple(each for each in (say, guard, held) if each is not None),
-                blocked=(*STOP_SIGNALS, STOP_SIGNAL),
+    run = prepared.run
+    with contextlib.ExitStack() as closing:
+        closing.callback(prepared.close)
+        try:
+            read, write = os.pipe()
+            closing.callback(os.close, write)
+            log = os.open(files_of(run.spec).log, _APPEND)
+            closing.callback(os.close, log)
+            handed = (write, prepared.owner, prepared.events)
+            pid = start_program(
+                Launch(
+                    argv=SupervisorArgs(run.run_id, *handed).to_argv(),
+                    environment=settings.environment,
+                    stdout=log,
+                    stderr=log,
+                    keep=handed,
+                    blocked=(*STOP_SIGNALS, STOP_SIGNAL),
+                )
             )
-        )
-    except OSError as error:
-        _close(hear)
-        raise SupervisorFault(error) from error
-    finally:
-        _close(say, guard, held, log)
-    return Started(
-        run_id=preparation.run.run_id,
-        supervisor=child(pid),
-        listener=StatusReader(hear),
-    )
+        except OSError as error:
+            raise SupervisorFault(error) from error
+    return Started(run_id=run.run_id, supervisor=child(pid), reader=StatusReader(read))
 
 
-def fail_launch(
-    preparation: PreparedRun, reason: str, ledger: Ledger, settings: Config
-) -> None:
+def start_run(request: RunRequest, ledger: Ledger, settings: Config) -> Started:
+    """Put a run on record and hand it to a supervisor.
+
+    Raises:
+        RunnerError: as `prepare_run`, or its supervisor cannot be started.
+    """
+    prepared = prepare_run(request, ledger, settings)
+    try:
+        return launch_run(prepared, settings)
+    except RunnerError as error:
+        fail_launch(prepared.run, str(error), ledger, settings)
+        raise
+
+
+def fail_launch(run: Run, reason: str, ledger: Ledger, settings: Config) -> None:
     """Put on record that a prepared run will not be started, and why."""
-    from runner.exports.task_files import Chronicle  # noqa: PLC0415 - a rare end
     from runner.lifecycle.finish import finish_unstarted  # noqa: PLC0415 - a rare end
     from runner.lifecycle.judge import not_started  # noqa: PLC0415
 
-    run = preparation.run
     over = finish_unstarted(run, not_started(1, reason))
-    Chronicle(ledger, settings.state_home, lambda _: None).ended(over, None)
-    ledger.store(run, over)
+    ledger.runs.finish(run, over)
+    run_exports.write_end(over, ledger, settings.state_home)
 
 
-def _close(*descriptors: int | None) -> None:
-    for each in descriptors:
-        if each is not None:
-            os.close(each)
+def _spec(request: RunRequest, ledger: Ledger) -> Spec:
+    at = clock.now()
+    run_id = new_run_id(at)
+    own = own_directory(ledger.home, run_id)
+    return Spec(
+        run_id=run_id,
+        mode=Mode.NEW if request.thread is None else Mode.RESUME,
+        repo=request.repo,
+        task=preview(request.prompt),
+        task_file=request.task_file,
+        resume_session=request.thread,
+        directory=request.log_dir or str(own),
+        is_flat=request.log_dir is not None,
+        cwd=request.cwd,
+        umask=request.umask,
+        codex=request.codex,
+        limits=request.limits,
+        report=request.report,
+        wait_for_session=request.wait_for_session,
+        verbosity=request.verbosity,
+        prepared_at=at,
+        codex_home=request.codex_home,
+        prompt_id=request.prompt_id,
+    )
 
 
-def _session_lock(spec: Spec, ledger: Ledger, settings: Config) -> int | None:
-    if spec.resume_session is None:
-        return None
-    # Who waits for its turn does that in the background.
-    wait = session_lock.take if spec.wait_for_session else session_lock.take_patiently
-    taken = wait(settings.state_home, ledger, spec.resume_session, spec.run_id)
-    if isinstance(taken, session_lock.Held):
-        return taken.descriptor
-    if spec.wait_for_session:
-        return None
-    raise SessionBusyError(spec.resume_session, taken.holder)
+def _head(spec: Spec, settings: Config) -> bytes:
+    """Write what stands first in a readable log."""
+    lines = text([*header(spec), ""]) + preamble(spec, settings) + "\n"
+    return lines.encode(errors="backslashreplace")
+
+
+def _lock(path: Path, undo: contextlib.ExitStack) -> int:
+    descriptor = locks.take(path)
+    if descriptor is None:
+        message = f"{path} is locked by another program: try again"
+        raise RunnerFault(message)
+    undo.callback(os.close, descriptor)
+    return descriptor
+
+
+def _lock_events(path: Path, undo: contextlib.ExitStack) -> int:
+    """Open the events file as Codex gets it, and lock it with that open file."""
+    try:
+        descriptor = os.open(path, _APPEND)
+        undo.callback(os.close, descriptor)
+        if locks.take_open(descriptor):
+            return descriptor
+    except OSError as error:
+        raise FileFault("lock", path, error) from error
+    message = f"{path} is locked by another program: try again"
+    raise RunnerFault(message)
+
+
+def _export(run: Run, request: RunRequest, ledger: Ledger, state_home: Path) -> None:
+    """Write what people look for; all of it can be made anew from the ledger."""
+    with contextlib.suppress(RunnerError):
+        run_exports.write_meta(run)
+        if run.spec.is_flat:
+            run_exports.note_directory(state_home, run.spec.directory)
+        if isinstance(run.state, Waiting):
+            queue_files.write(ledger, state_home, run.session)
+
+
+def _remove(made: list[Path], state_home: Path, run_id: str) -> None:
+    """Remove what a run that never came to be has left."""
+    own = own_directory(state_home, run_id)
+    files.remove([*made, owner_of(state_home, run_id)])
+    files.remove_empty(own, state_home)
+
+
+def _fix(spec: Spec) -> str:
+    name = "--log-dir names another one"
+    return name if spec.is_flat else "CODEX_RUNNER_HOME names another state directory"

@@ -1,13 +1,20 @@
-"""Tell whether a run that is not finished is still alive, and through whom."""
+"""Tell whether a run that is not over still lives, and through which process.
+
+Two locks tell, whatever PID namespace the reader is in: the supervisor holds that of
+`owner` from before the run is on record, and Codex that of `events.jsonl`, which is
+its standard output. Where a lock cannot be asked, the processes on record are looked
+for, in the reader's own PID namespace only.
+"""
 
 from __future__ import annotations
 
 from enum import Enum
 
-from runner.ledger import record
-from runner.locks import is_locked
-from runner.model import Finished, Launching, Prepared, Running
-from runner.process.table import is_alive, program_of, this_process, writers_of
+from parsers.struct import Struct
+from runner.locks import Lock, look
+from runner.model import Launching, Running
+from runner.process.table import here, is_alive, program_of, writers_of
+from runner.run_files import files_of, owner_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,60 +26,93 @@ _NATIVE = "codex"
 
 
 class Life(Enum):
-    """Who keeps an unfinished run alive."""
+    """Which process keeps an unfinished run alive."""
 
     SUPERVISOR = "its supervisor, or the command that is about to start one"
     CODEX = "Codex alone, its supervisor is gone"
-    NONE = "nobody"
+    UNKNOWN = "it cannot be found out here"
+    NONE = "none"
 
 
-def life_of(run: Run) -> Life:
-    """Tell who keeps a run alive; a finished one is kept by nobody.
+class Place(Struct):
+    """Tell where a run lives, as seen from here.
 
-    The lock of the events file is taken when the run is prepared and handed to the
-    supervisor, which holds it to its last moment. It tells of it across process
-    namespaces too (a reader inside a sandbox sees other pids); the pid tells when
-    that file has been removed.
+    `is_here` says that its pids are of this PID namespace; `reason` why nothing can be
+    found out about it, None when something can.
     """
-    events = record.files_of(run.spec).events
-    match run.state:
-        case Finished():
-            return Life.NONE
-        case Prepared(launcher=owner) | Launching(supervisor=owner):
-            # The launcher may live on for other reasons, and asks only when the
-            # supervisor that it started is gone.
-            is_asking = owner == this_process()
-            has_no_file = not (events.exists() or is_asking)
-            if is_locked(events) or (has_no_file and is_alive(owner)):
-                return Life.SUPERVISOR
-            return Life.CODEX if codex_of(run) else Life.NONE
-        case Running(supervisor=supervisor, codex=codex):
-            if is_locked(events) or is_alive(supervisor):
-                return Life.SUPERVISOR
-            if is_alive(codex) or codex_of(run):
-                return Life.CODEX
-            return Life.NONE
+
+    is_here: bool
+    is_gone: bool = False
+    reason: str | None = None
 
 
-def is_orphaned(run: Run) -> bool:
-    """Tell whether Codex works on without a supervisor."""
-    return life_of(run) is Life.CODEX
+def place_of(run: Run) -> Place:
+    """Compare where a run was started with where this process is."""
+    owner, own = run.supervisor, here()
+    if owner is None:
+        return Place(is_here=True)
+    if owner.boot_id == own["boot_id"]:
+        return Place(is_here=owner.namespace in {"", own["namespace"]})
+    if owner.machine_id and owner.machine_id == own["machine_id"]:
+        return Place(is_here=False, is_gone=True)
+    machine = owner.machine_id or "another kernel"
+    return Place(is_here=False, reason=f"it was started on machine {machine}")
+
+
+def life_of(run: Run, state_home: Path) -> Life:
+    """Tell which process keeps an unfinished run alive.
+
+    Raises:
+        FileFault: this process has no descriptor or memory left to look with.
+    """
+    place = place_of(run)
+    if place.is_gone:
+        return Life.NONE
+    if place.reason is not None:
+        return Life.UNKNOWN
+    owner = look(owner_of(state_home, run.run_id))
+    if owner is Lock.HELD:
+        return Life.SUPERVISOR
+    if owner is Lock.UNKNOWN and not place.is_here:
+        return Life.UNKNOWN
+    if owner is Lock.UNKNOWN and run.supervisor and is_alive(run.supervisor):
+        return Life.SUPERVISOR
+    return life_without_supervisor(run)
+
+
+def life_without_supervisor(run: Run) -> Life:
+    """Tell whether Codex lives, of a run whose supervisor is gone."""
+    place = place_of(run)
+    events = look(files_of(run.spec).events)
+    if place.is_here:
+        # The lock is free although Codex lives where its file has been replaced.
+        is_free = events is Lock.FREE
+        codex = _recorded_codex(run) if is_free else codex_of(run)
+        return Life.NONE if codex is None else Life.CODEX
+    if events is Lock.UNKNOWN:
+        return Life.UNKNOWN
+    # What holds the lock cannot be told from here: Codex, or what it left running.
+    return Life.CODEX if events is Lock.HELD else Life.NONE
 
 
 def codex_of(run: Run) -> ProcessId | None:
     """Name the living Codex of a run: the native process, else the one started.
 
     A supervisor may have died between starting Codex and saying so, while there was
-    only the launcher: then whoever writes to the events file is Codex.
+    only the launcher: then the process that writes to the events file is Codex.
     """
-    events = record.files_of(run.spec).events
+    events = files_of(run.spec).events
     if (native := native_codex(events)) is not None:
         return native
+    if isinstance(run.state, Launching):
+        return next(iter(writers_of(events)), None)
+    return _recorded_codex(run)
+
+
+def _recorded_codex(run: Run) -> ProcessId | None:
     match run.state:
-        case Running(codex=codex):
-            return codex if is_alive(codex) else None
-        case Launching():
-            return next(iter(writers_of(events)), None)
+        case Running(codex=codex) if is_alive(codex):
+            return codex
         case _:
             return None
 
@@ -84,6 +124,6 @@ def native_codex(events: Path) -> ProcessId | None:
     the native one running.
     """
     writers = writers_of(events)
-    natives = [p for p in writers if program_of(p).startswith(_NATIVE)]
+    natives = [each for each in writers if program_of(each).startswith(_NATIVE)]
     # The topmost: below it may be a fork of it that has yet to become a tool.
     return natives[0] if natives else None

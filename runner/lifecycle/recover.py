@@ -1,227 +1,188 @@
-"""Tell the truth about a run that its supervisor can no longer tell."""
+"""Sweep: judge the runs that no process owns any more, deliver what can be delivered.
+
+A command that lists, shows, waits, sends or stops does this once, first, and then
+answers from one snapshot of the ledger.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 
-from parsers.struct import replace
-from runner import clock, config, session_files, session_lock
-from runner.errors import (
-    FileFault,
-    LedgerFault,
-    NoSuchRunError,
-    RunnerError,
-    StaleStateError,
+from parsers.struct import EMPTY, Struct, replace
+from runner import config, files, locks
+from runner.config import RUN_MARKER
+from runner.errors import LedgerFault, NoSuchRunError, RunnerError, StaleStateError
+from runner.lifecycle.liveness import (
+    Life,
+    life_of,
+    life_without_supervisor,
+    place_of,
 )
-from runner.ledger import record
-from runner.ledger.runs import read_meta
-from runner.lifecycle.liveness import Life, codex_of, life_of
-from runner.locks import lock
+from runner.model import Finished
+from runner.run_files import files_of, owner_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Mapping
 
     from runner.config import Config
-    from runner.ledger.runs import Ledger
+    from runner.ledger.ledger import Ledger
     from runner.lifecycle.judge import Exit
     from runner.model import Run
 
-# To judge a run takes a second at the most; a judge may be suspended.
-_PATIENCE_SECONDS = 10.0
-_PACE_SECONDS = 0.01
 
+class Sweep(Struct):
+    """Hold what a sweep could not do.
 
-def living(runs: Iterable[Run], ledger: Ledger, settings: Config) -> list[Run]:
-    """Return those of some runs that live, after judging those that do not.
-
-    One that has been removed since is over too.
-
-    Raises:
-        RunnerFault: a record cannot be read.
+    `faults` are sentences for people. `unknown` says of sessions why nothing can be
+    found out here about their run, by the key of the session.
     """
-    found = []
-    for run in runs:
-        with contextlib.suppress(NoSuchRunError):
-            found.append(reconcile_run(run, ledger, settings))
-    return [run for run in found if not run.is_finished]
+
+    faults: tuple[str, ...] = ()
+    unknown: Mapping[int, str] = EMPTY
+
+
+def sweep(ledger: Ledger, settings: Config, *, delivers: bool = True) -> Sweep:
+    """Judge what was left behind, deliver what can be delivered, tell what is due.
+
+    What goes wrong with one session is named and concerns no other.
+
+    Args:
+        ledger: the ledger.
+        settings: for the programs that are started.
+        delivers: start what can be delivered, too. A command that runs inside of a run
+            never does: what it started would be ended with that run.
+    """
+    faults: list[str] = []
+    unknown: dict[int, str] = {}
+    for run in ledger.runs.unfinished():
+        try:
+            now = reconcile_run(run, ledger, settings)
+            reason = None if now.is_finished else place_of(now).reason
+            if reason is not None:
+                unknown[run.session] = reason
+        except NoSuchRunError:
+            continue  # its session has been removed since
+        except (RunnerError, OSError) as error:
+            faults.append(f"{run.thread or run.run_id}: {error}")
+    if delivers and RUN_MARKER not in settings.environment:
+        from runner.lifecycle import queue  # noqa: PLC0415 - where something waits
+
+        faults += queue.deliver_all(ledger, settings)
+    if ledger.runs.with_untold():
+        _start_telling(settings)
+    return Sweep(faults=tuple(faults), unknown=unknown)
 
 
 def reconcile_run(
-    run: Run,
-    ledger: Ledger,
-    settings: Config,
-    ended: Exit | None = None,
-    *,
-    holds_session: bool = False,
+    run: Run, ledger: Ledger, settings: Config, ended: Exit | None = None
 ) -> Run:
-    """Return a run as it really is, judging it when nobody keeps it alive.
-
-    A run that lives is returned as it is. One that was left behind takes the verdict
-    that its supervisor could write to the meta file alone, else the one that its log
-    proves, else it is lost.
+    """Return a run as it really is, and judge it when no process owns it any more.
 
     Args:
         run: the run as it was read.
-        ledger: the index.
-        settings: for the place of Codex's rollouts and the state directory.
-        ended: why it is over, when the caller has ended it in a supervisor's place.
-        holds_session: the caller has the lock of its session.
+        ledger: the ledger.
+        settings: for the place of Codex's rollouts.
+        ended: why it is over, when the caller has ended it in a supervisor's place and
+            holds the lock of its owner.
 
     Raises:
         NoSuchRunError: it has been removed since.
-        RunnerFault: the record cannot be read.
+        RunnerFault: it cannot be looked at.
     """
-    run = session_files.located(settings.state_home, run)
     if run.is_finished:
         return run
-    life = life_of(run) if ended is None else _life_without_supervisor(run)
-    if life is Life.SUPERVISOR:
+    if ended is not None:
+        return _judge(run, ledger, settings, ended)
+    life = life_of(run, settings.state_home)
+    if life is Life.CODEX and run.thread is None:
+        return _named(run, ledger)
+    if life is not Life.NONE:
         return run
-    with _alone_with(run):
-        # Between the reading of the record and the look at the processes the supervisor
-        # may have written its verdict, or Codex been started and its session been
-        # named; or somebody else has judged the run.
-        now = session_files.located(settings.state_home, ledger.find(run.run_id))
-        if now.state == run.state and now.spec.log_dir == run.spec.log_dir:
-            if life is Life.CODEX:
-                return _named(now, ledger, settings)
-            return _judged(now, ledger, settings, ended, holds_session=holds_session)
-    return reconcile_run(now, ledger, settings, ended, holds_session=holds_session)
-
-
-@contextlib.contextmanager
-def _alone_with(run: Run) -> Iterator[None]:
-    """Let nobody else name or judge a run meanwhile; who was faster is waited for.
-
-    Of two at once one would move the files that the other is about to read, and what
-    is not found is taken for lost. The lock is on the prompt, which nobody writes to.
-    """
-    prompt = record.files_of(run.spec).prompt
-    deadline = clock.monotonic() + _PATIENCE_SECONDS
-    held = None
+    # Of two readers that judge a run at once the second takes the first one for its
+    # supervisor, and looks again when it is asked again.
+    owner = None
     with contextlib.suppress(RunnerError):
-        while (held := lock(prompt, is_there=True)) is None:
-            if clock.monotonic() >= deadline:
-                break
-            clock.sleep(_PACE_SECONDS)
+        owner = locks.take(owner_of(settings.state_home, run.run_id), must_exist=True)
+        if owner is None:
+            return ledger.runs.find(run.run_id)
     try:
-        yield
+        # Since the run was read its supervisor may have started Codex and died.
+        now = ledger.runs.find(run.run_id)
+        if now.is_finished or life_without_supervisor(now) is not Life.NONE:
+            return now
+        return _judge(now, ledger, settings, None)
     finally:
-        if held is not None:
-            os.close(held)
+        if owner is not None:
+            os.close(owner)
 
 
-def _judged(
-    run: Run,
-    ledger: Ledger,
-    settings: Config,
-    ended: Exit | None,
-    *,
-    holds_session: bool,
-) -> Run:
-    from runner.lifecycle.finish import finish_abandoned  # noqa: PLC0415 - 40 ms, only where one was left
+def _start_telling(settings: Config) -> None:
+    """Let a process of its own tell what is due: a hook may take its time."""
+    from runner.lifecycle.handoff import tell_argv  # noqa: PLC0415 - a rare need
+    from runner.process.start import Launch, start_program  # noqa: PLC0415
+
+    with contextlib.suppress(OSError):
+        start_program(Launch(argv=tell_argv(), environment=settings.environment))
+
+
+def _judge(run: Run, ledger: Ledger, settings: Config, ended: Exit | None) -> Run:
+    from runner.exports import abandoned  # noqa: PLC0415 - only where one was left
+    from runner.lifecycle.finish import finish_abandoned  # noqa: PLC0415
     from runner.lifecycle.judge import Exit  # noqa: PLC0415
 
-    told = _told_by_meta(run)
-    # The meta file may be all that has the verdict: it stays as it is.
-    run = _named(run, ledger, settings, with_meta=told is None)
-    theirs = config.at_codex_home(settings, run.spec.codex_home)
-    finished = (
-        replace(told, spec=run.spec, session_id=told.session_id or run.session_id)
-        if told is not None
-        else finish_abandoned(run, ended or Exit(), ledger, theirs)
-    )
-    with contextlib.suppress(RunnerError):
-        _tell_session(finished, ledger, settings, holds_session=holds_session)
-    return _on_record(run, finished, ledger)
-
-
-def _life_without_supervisor(run: Run) -> Life:
-    return Life.CODEX if codex_of(run) else Life.NONE
-
-
-def _on_record(run: Run, finished: Run, ledger: Ledger) -> Run:
-    """Put a verdict on record; a full disk does not keep the truth from being told."""
+    over = _told_by_meta(run)
+    if over is None:
+        theirs = config.at_codex_home(settings, run.spec.codex_home)
+        over = finish_abandoned(run, ended or Exit(), ledger, theirs)
+    if run.thread is None and over.thread is not None:
+        _name(over, ledger)
     try:
-        return ledger.store(run, finished)
+        ledger.runs.finish(run, over, is_judged=True)
     except StaleStateError:
-        return ledger.find(run.run_id)
+        return ledger.runs.find(run.run_id)
     except LedgerFault:
-        return finished
-    except FileFault:
-        with contextlib.suppress(LedgerFault):
-            ledger.store(run, finished, with_meta=False)
-        return finished
-
-
-def _named(
-    run: Run, ledger: Ledger, settings: Config, *, with_meta: bool = True
-) -> Run:
-    """Give a session its name when its supervisor has died before it could."""
-    from runner.exports import task_files  # noqa: PLC0415 - see settle
-
-    home = settings.state_home
-    files = session_files.of_run(home, run)
-    if files is None:
-        return run
-    is_unnamed = files == session_files.pending(home, run.run_id)
-    if not is_unnamed and run.session is not None:
-        return run
-    session = run.session or task_files.thread_of(run)
-    if session is None:
-        return run
-    writer = task_files.Chronicle(ledger, home, lambda _: None)
-    try:
-        named = replace(run, session_id=session)
-        known = ledger.store(run, named, with_meta=with_meta)
-        moved = writer.name(known, session) or known
-        return ledger.store(known, moved, with_meta=with_meta)
-    except RunnerError:
-        # Another reader was faster, or the disk refuses: the next one tries again.
-        return session_files.located(home, ledger.find(run.run_id))
+        # A full disk does not keep the truth from being told.
+        return over
+    abandoned.write(over, ledger)
+    return over
 
 
 def _told_by_meta(run: Run) -> Run | None:
+    """Take the verdict that a supervisor could write to the meta file alone."""
+    from runner.ledger import record  # noqa: PLC0415 - only where one was left
+
+    data = files.read_json(files_of(run.spec).meta)
     try:
-        told = read_meta(record.files_of(run.spec).meta)
+        told = record.from_json(data) if isinstance(data, dict) else None
     except RunnerError:
         return None
-    return told if told is not None and told.is_finished else None
+    if told is None or told.run_id != run.run_id:
+        return None
+    if not isinstance(told.state, Finished):
+        return None
+    return replace(
+        run,
+        state=told.state,
+        thread=told.thread or run.thread,
+        has_begun=told.has_begun or run.has_begun,
+        codex_version=told.codex_version,
+    )
 
 
-def _tell_session(
-    run: Run, ledger: Ledger, settings: Config, *, holds_session: bool
-) -> None:
-    """Complete the session's own files; what cannot be written is made anew later."""
-    from runner.exports import task_files  # noqa: PLC0415 - see settle
+def _named(run: Run, ledger: Ledger) -> Run:
+    """Name the thread of a run whose supervisor was killed before it could."""
+    from runner.exports.task_files import summary_of_events  # noqa: PLC0415
 
-    writer = task_files.Chronicle(ledger, settings.state_home, lambda _: None)
-    if writer.files_of(run) is None:
-        return
-    held = None
-    if run.session is not None and not holds_session:
-        taken = session_lock.take_patiently(
-            settings.state_home, ledger, run.session, run.run_id
-        )
-        if isinstance(taken, session_lock.Busy):
-            # Another run writes there; this one's lines come when the log is made anew.
-            return
-        held = taken.descriptor
-    try:
-        # An older run's answer must not take the place of a newer one's.
-        last = ledger.last_of(run.key)
-        is_last = last is None or last.run_id == run.run_id
-        writer.ended(run, task_files.answer_of(run) if is_last else None)
-        runs = [
-            session_files.located(settings.state_home, each)
-            for each in ledger.of_session(run.key)
-        ]
-        # It may have been moved while others had it.
-        if (files := writer.files_of(run)) is not None:
-            with contextlib.suppress(RunnerError):
-                task_files.write_log(files, runs)
-    finally:
-        if held is not None:
-            os.close(held)
+    thread = summary_of_events(run).thread_id
+    if thread is None:
+        return run
+    _name(replace(run, thread=thread), ledger)
+    return ledger.runs.find(run.run_id)
+
+
+def _name(run: Run, ledger: Ledger) -> None:
+    exports = None if run.spec.is_flat else run.thread
+    if run.thread is not None:
+        ledger.runs.set_thread(run, run.thread, exports)

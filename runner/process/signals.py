@@ -1,4 +1,8 @@
-"""Send signals, wait for them, and reap children."""
+"""Send signals, wait for them, and reap children.
+
+The one invariant: no signal is ever sent to a pid whose start time was not just
+seen to be the one on record.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +25,9 @@ if TYPE_CHECKING:
     Handler = Callable[[int, FrameType | None], Any]
 
 _LINUX = sys.platform == "linux"
-
 _PR_SET_CHILD_SUBREAPER = 36
-
-_DEVNULL = -3  # subprocess.DEVNULL, which is not loaded yet
-
-_PACE_SECONDS = 0.02
-
-_GRACE_SECONDS = 5.0
+# A process that is suspended sees these only when it goes on.
+_HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 def send(process: ProcessId, number: int) -> bool:
@@ -40,11 +39,15 @@ def send(process: ProcessId, number: int) -> bool:
             try:
                 if is_alive(process):
                     signal.pidfd_send_signal(handle, number)
+                    if number in _HANDLED:
+                        signal.pidfd_send_signal(handle, signal.SIGCONT)
                     return True
             finally:
                 os.close(handle)
         elif is_alive(process):
             os.kill(process.pid, number)
+            if number in _HANDLED:
+                os.kill(process.pid, signal.SIGCONT)
             return True
     return False
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 
 from parsers.struct import Struct
 from runner import clock
@@ -16,19 +15,9 @@ from runner.process.tree import DescendantTree
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from types import FrameType
-    from typing import Any
-
-    Handler = Callable[[int, FrameType | None], Any]
-
-_LINUX = sys.platform == "linux"
-
-_PR_SET_CHILD_SUBREAPER = 36
 
 _DEVNULL = -3  # subprocess.DEVNULL, which is not loaded yet
-
 _PACE_SECONDS = 0.02
-
 _GRACE_SECONDS = 5.0
 
 

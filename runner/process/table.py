@@ -1,14 +1,15 @@
 """Read the process table: name processes for good, find them, look at them.
 
-Linux is read from /proc; elsewhere psutil is asked. Whoever has no file descriptor or
-no memory left to look with learns nothing: that is a `FileFault`, and nobody is gone
-because of it.
+Linux is read from /proc; elsewhere psutil is asked. A process that has no file
+descriptor or no memory left to look with learns nothing: that is a `FileFault`, and no
+other process is taken for gone because of it.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 
 from parsers.struct import Struct
 from runner.errors import FileFault, is_resource_exhaustion
@@ -20,13 +21,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LINUX = sys.platform == "linux"
-
 # Fields of /proc/PID/stat, counted after the closing parenthesis of the name,
 # which may itself hold spaces and parentheses.
 _STAT_STATE, _STAT_PARENT, _STAT_START = 0, 1, 19
-
 _GONE = ("Z", "X", "x")
-
 _LISTINGS = 10
 
 
@@ -39,8 +37,19 @@ class Row(Struct):
     has_ended: bool
 
 
-def boot_id() -> str:
-    """Return what tells this boot of this machine from any other."""
+@cache
+def here() -> Mapping[str, str]:
+    """Name this kernel, PID namespace and machine, as the fields of a ProcessId."""
+    return {
+        "boot_id": _boot_id(),
+        "namespace": _namespace(),
+        "machine_id": (_read("/etc/machine-id") or b"")
+        .decode(errors="replace")
+        .strip(),
+    }
+
+
+def _boot_id() -> str:
     if _LINUX:
         found = _read("/proc/sys/kernel/random/boot_id")
         return "unknown" if found is None else found.decode().strip()
@@ -49,12 +58,24 @@ def boot_id() -> str:
     return str(int(psutil.boot_time()))
 
 
+def _namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def process_of(row: Row) -> ProcessId:
+    """Name the process of a row."""
+    return ProcessId(pid=row.pid, start_time=row.start_time, **here())
+
+
 def identify(pid: int) -> ProcessId | None:
     """Name a process for good, or None when it is gone or only a zombie."""
     row = _row(pid)
     if row is None or row.has_ended:
         return None
-    return ProcessId(pid=pid, start_time=row.start_time, boot_id=boot_id())
+    return process_of(row)
 
 
 def exists(pid: int) -> bool:
@@ -70,8 +91,7 @@ def this_process() -> ProcessId:
 def child(pid: int) -> ProcessId:
     """Name a process that cannot vanish yet: this one, or its child before `reap`."""
     row = _row(pid)
-    start_time = row.start_time if row else 0
-    return ProcessId(pid=pid, start_time=start_time, boot_id=boot_id())
+    return ProcessId(pid=pid, start_time=row.start_time if row else 0, **here())
 
 
 def is_alive(process: ProcessId) -> bool:
@@ -94,23 +114,20 @@ def writers_of(path: Path) -> list[ProcessId]:
     found = [row for row in read_table() if _writes_to(row, wanted)]
     pids = {row.pid: row for row in found}
     found.sort(key=lambda row: (_depth(row, pids), row.pid))
-    boot = boot_id()
-    return [
-        ProcessId(pid=row.pid, start_time=row.start_time, boot_id=boot)
-        for row in found
-        if not row.has_ended
-    ]
+    return [process_of(row) for row in found if not row.has_ended]
 
 
-def with_environment(variable: str, value: str) -> list[ProcessId]:
-    """List the processes that were started with this variable set to this value."""
-    boot = boot_id()
-    found = [
-        ProcessId(pid=row.pid, start_time=row.start_time, boot_id=boot)
-        for row in read_table()
-        if not row.has_ended
-    ]
-    return [process for process in found if carries(process, variable, value)]
+def by_environment(variable: str) -> dict[str, list[ProcessId]]:
+    """Group the living processes by the value of a variable they were started with."""
+    found: dict[str, list[ProcessId]] = {}
+    wanted = f"{variable}=".encode()
+    for row in read_table():
+        text = None if row.has_ended else _read(f"/proc/{row.pid}/environ")
+        for each in (text or b"").split(b"\0"):
+            if each.startswith(wanted):
+                value = each[len(wanted) :].decode(errors="replace")
+                found.setdefault(value, []).append(process_of(row))
+    return found
 
 
 def carries(process: ProcessId, variable: str, value: str) -> bool:

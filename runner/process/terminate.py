@@ -21,32 +21,34 @@ if TYPE_CHECKING:
 
     from runner.model import ProcessId
 
-GRACE_SECONDS = 10.0
 # Codex writes its last words within milliseconds; a launcher that swallows INT
 # must not use up the time that the tools need to obey TERM.
-_INT_SECONDS = 2.0
+_INT_SHARE = 0.2
 # After KILL only a process in an uninterruptible wait is still there.
-_GIVE_UP_SECONDS = GRACE_SECONDS + 5.0
+_GIVE_UP_SHARE = 1.5
 
 
 class Termination:
-    """Bring down one run, a step at a time.
+    """End one run, a step at a time.
 
     Args:
-        codex: names the process that is to be told first, None when it has gone.
+        codex: names the process that gets INT first, None when it has gone.
         members: lists all that belongs to the run and is alive.
+        grace: seconds from INT to KILL.
     """
 
     def __init__(
         self,
         codex: Callable[[], ProcessId | None],
         members: Callable[[], list[ProcessId]],
+        grace: float,
     ) -> None:
         self._codex = codex
         self._members = members
+        self._grace = grace
         self._began = clock.monotonic()
-        self._told: set[ProcessId] = set()
-        # Who cannot be named or reached now is told TERM with all others.
+        self._sent: set[ProcessId] = set()
+        # A process that cannot be named or reached now gets TERM with all others.
         with contextlib.suppress(OSError, RunnerError):
             if (first := codex()) is not None:
                 send(first, signal.SIGINT)
@@ -57,13 +59,13 @@ class Termination:
         if not members:
             return True
         passed = clock.monotonic() - self._began
-        if passed >= GRACE_SECONDS:
+        if passed >= self._grace:
             for member in members:
                 send(member, signal.SIGKILL)
-            return passed >= _GIVE_UP_SECONDS
-        if passed >= _INT_SECONDS or self._codex() is None:
+            return passed >= self._grace * _GIVE_UP_SHARE
+        if passed >= self._grace * _INT_SHARE or self._codex() is None:
             for member in members:
-                if member not in self._told:
-                    self._told.add(member)
+                if member not in self._sent:
+                    self._sent.add(member)
                     send(member, signal.SIGTERM)
         return False

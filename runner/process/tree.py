@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from runner.model import ProcessId
-from runner.process.table import Row, boot_id, identify, is_alive, read_table
+from runner.process.table import Row, identify, is_alive, process_of, read_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from runner.model import ProcessId
+
 _LINUX = sys.platform == "linux"
-
-# Fields of /proc/PID/stat, counted after the closing parenthesis of the name,
-# which may itself hold spaces and parentheses.
-_STAT_STATE, _STAT_PARENT, _STAT_START = 0, 1, 19
-
-_GONE = ("Z", "X", "x")
-
-_LISTINGS = 10
 
 
 def below(root: int, *, without: Iterable[int] = ()) -> list[ProcessId]:
@@ -36,7 +29,6 @@ def _below(roots: list[int], left_out: Collection[int] = ()) -> list[ProcessId]:
     children: dict[int, list[Row]] = {}
     for row in read_table():
         children.setdefault(row.parent, []).append(row)
-    boot = boot_id()
     found: list[ProcessId] = []
     queue = list(roots)
     for parent in queue:
@@ -45,9 +37,7 @@ def _below(roots: list[int], left_out: Collection[int] = ()) -> list[ProcessId]:
                 continue
             queue.append(row.pid)
             if not row.has_ended:
-                found.append(
-                    ProcessId(pid=row.pid, start_time=row.start_time, boot_id=boot)
-                )
+                found.append(process_of(row))
     return found
 
 

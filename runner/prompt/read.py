@@ -1,24 +1,62 @@
-"""The text that Codex is given: read from where the caller has it, byte for byte."""
+"""The text that Codex is given: read from where the caller has it, byte for byte.
+
+Every command reads its prompts here, and every prompt passes the same check.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from runner.errors import UsageError
+from runner.model import QUIT
 
 PREVIEW_CHARACTERS = 2000
 STDIN = "-"
 
 
-def from_argument(text: str) -> bytes:
-    """Return the prompt that a command line gives; "-" is standard input.
+def from_text(text: str, name: str) -> bytes:
+    """Return the prompt that a command line gives; `-` reads standard input.
+
+    Args:
+        text: the prompt, or `-`.
+        name: the argument that it comes from, for messages.
 
     Raises:
-        UsageError: it is empty, or standard input cannot be read.
+        UsageError: it is empty or no UTF-8, or standard input cannot be read.
     """
-    prompt = read_stdin("PROMPT -") if text == STDIN else os.fsencode(text)
-    source = "standard input" if text == STDIN else "the prompt"
+    if text == STDIN:
+        return _checked(_read_stdin(f"{name} -"), f"{name} - (standard input)")
+    return _checked(os.fsencode(text), name)
+
+
+def from_file(path: str, name: str) -> bytes:
+    """Return the prompt that a file holds.
+
+    Raises:
+        UsageError: it is empty or no UTF-8, or the file cannot be read.
+    """
+    try:
+        text = Path(path).read_bytes()
+    except OSError as error:
+        message = f"{name} {path}: {error.strerror or error}"
+        raise UsageError(message) from error
+    return _checked(text, f"{name} {path}")
+
+
+def preview(prompt: bytes) -> str:
+    """Return the beginning of a prompt, for records."""
+    text = prompt[: PREVIEW_CHARACTERS * 4].decode(errors="replace")
+    return text[:PREVIEW_CHARACTERS]
+
+
+def is_quit(prompt: bytes) -> bool:
+    """Tell whether a prompt ends its session instead of being given to Codex."""
+    return prompt.strip() == QUIT
+
+
+def _checked(prompt: bytes, source: str) -> bytes:
     if not prompt.strip():
         message = f"{source} is empty: say what Codex is to do"
         raise UsageError(message)
@@ -30,15 +68,7 @@ def from_argument(text: str) -> bytes:
     return prompt
 
 
-def read_stdin(name: str) -> bytes:
-    """Read standard input to its end.
-
-    Args:
-        name: what asked for it, for the message.
-
-    Raises:
-        UsageError: it is closed or cannot be read.
-    """
+def _read_stdin(name: str) -> bytes:
     if sys.stdin is None:
         message = f"{name}: standard input is closed"
         raise UsageError(message)
@@ -47,15 +77,3 @@ def read_stdin(name: str) -> bytes:
     except OSError as error:
         message = f"{name}: standard input cannot be read: {error.strerror}"
         raise UsageError(message) from error
-
-
-def preview(prompt: bytes) -> str:
-    """Return the beginning of a prompt, for records."""
-    return prompt[: PREVIEW_CHARACTERS * 4].decode(errors="replace")[
-        :PREVIEW_CHARACTERS
-    ]
-
-
-def is_quit(prompt: bytes) -> bool:
-    """Tell whether a prompt ends its session instead of being given to Codex."""
-    return prompt.strip() == b"/quit"

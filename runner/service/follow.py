@@ -1,4 +1,4 @@
-"""Follow a run from its files to its end, whoever is left to write its verdict."""
+"""Follow a run from its files to its end, whichever process ends it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import select
 
 from parsers.struct import Struct
 from runner import clock
-from runner.ledger import record
 from runner.lifecycle.liveness import Life, life_of
 from runner.lifecycle.recover import reconcile_run
+from runner.run_files import files_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from runner.config import Config
-    from runner.ledger.runs import Ledger
+    from runner.ledger.ledger import Ledger
     from runner.lifecycle.channel import StatusReader
     from runner.model import RunId
 
@@ -29,7 +29,7 @@ class Shown(Struct, kw_only=False):
 
 
 class Note(Struct, kw_only=False):
-    """Something to tell people that is not part of the run's output."""
+    """Something for people that is not part of the run's output."""
 
     text: str
 
@@ -38,86 +38,85 @@ class Launched(Struct, kw_only=False):
     """The run is on its way: Codex has been started, or waits for its session."""
 
 
-def until_launched(listener: StatusReader) -> Iterator[Note | Launched]:
+class Named(Struct, kw_only=False):
+    """Codex has named its thread, and the ledger knows it."""
+
+    session_id: str
+
+
+def until_launched(reader: StatusReader) -> Iterator[Note | Launched]:
     """Wait until Codex has been started or its supervisor has given up."""
-    while listener.is_open:
-        for message in listener.heard():
+    while reader.is_open:
+        for message in reader.messages():
             yield from _notes(message)
             if message.keys() & {"launched", "waiting"}:
                 yield Launched()
             if message.get("finished"):
                 return
-        _wait(listener)
+        _wait(reader)
 
 
-class Named(Struct, kw_only=False):
-    """Codex has named its thread, and the record knows it."""
-
-    session_id: str
-
-
-def until_named(
-    listener: StatusReader, timeout: float | None
-) -> Iterator[Note | Named]:
+def until_named(reader: StatusReader, timeout: float | None) -> Iterator[Note | Named]:
     """Wait until the thread has a name, its supervisor has given up or time is up."""
     deadline = clock.monotonic() + (timeout or float("inf"))
-    while listener.is_open and clock.monotonic() < deadline:
-        for message in listener.heard():
+    while reader.is_open and clock.monotonic() < deadline:
+        for message in reader.messages():
             yield from _notes(message)
             if session := message.get("session"):
                 yield Named(str(session))
                 return
             if message.get("finished"):
                 return
-        _wait(listener)
+        _wait(reader)
 
 
 def until_finished(
-    run_id: RunId, listener: StatusReader, ledger: Ledger, settings: Config
+    run_id: RunId, reader: StatusReader, ledger: Ledger, settings: Config
 ) -> Iterator[Shown | Note]:
     """Yield the transcript as it grows, until the run has its verdict.
 
-    When the supervisor dies, Codex works on and is followed on; at its end the run
+    When the supervisor is killed, Codex goes on and is followed on; at its end the run
     is judged here.
     """
     from runner.tail import RunTail  # noqa: PLC0415 - 30 ms, not before the launch
 
-    watch = RunTail(record.files_of(ledger.find(run_id).spec))
+    tail = RunTail(files_of(ledger.runs.find(run_id).spec))
     is_finished = is_orphan = False
     while not is_finished:
-        for message in listener.heard():
+        for message in reader.messages():
             yield from _notes(message)
             is_finished = is_finished or bool(message.get("finished"))
-        yield Shown(watch.read().text)
-        if not (is_finished or listener.is_open):
-            run = reconcile_run(ledger.find(run_id), ledger, settings)
+        yield Shown(tail.read().text)
+        if not (is_finished or reader.is_open):
+            run = reconcile_run(ledger.runs.find(run_id), ledger, settings)
             is_finished = run.is_finished
-            if not (is_finished or is_orphan) and life_of(run) is Life.CODEX:
+            life = Life.NONE if is_finished else life_of(run, settings.state_home)
+            if not is_orphan and life is Life.CODEX:
                 is_orphan = True
-                yield Note(f"the supervisor of run {run_id} is gone, Codex works on")
+                yield Note(f"the supervisor of run {run_id} is gone, Codex goes on")
         if not is_finished:
-            _wait(listener)
-    for written in watch.finish():
-        yield Shown(written.text)
+            _wait(reader)
+    for appended in tail.finish():
+        yield Shown(appended.text)
 
 
-def until_closed(listener: StatusReader) -> Iterator[Note]:
+def until_closed(reader: StatusReader) -> Iterator[Note]:
     """Wait until the supervisor is gone: its hooks have ended then too."""
-    while listener.is_open:
-        _wait(listener)
-        for message in listener.heard():
+    while reader.is_open:
+        _wait(reader)
+        for message in reader.messages():
             yield from _notes(message)
 
 
 def _notes(message: Mapping[str, object]) -> Iterator[Note]:
     if warning := message.get("warning"):
         yield Note(f"warning: {warning}")
-    if holder := message.get("waiting"):
-        yield Note(f"waiting for the session: run {holder} holds it")
+    if why := message.get("waiting"):
+        yield Note(f"waiting for the session: {why}")
 
 
-def _wait(listener: StatusReader) -> None:
-    if listener.is_open:
-        select.select([listener.descriptor], (), (), PACE_SECONDS)
+def _wait(reader: StatusReader) -> None:
+    if reader.is_open:
+        select.select([reader.descriptor], (), (), PACE_SECONDS)
     else:
         clock.sleep(PACE_SECONDS)

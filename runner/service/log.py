@@ -1,63 +1,72 @@
 """What a session's runs have said, one after the other, and go on to say.
 
-The files of the runs are read, not the session's own log: they are there whatever door
-a run came through, and nobody stands between them and Codex.
+The files of the runs are read, not the session's own log: they are there whichever
+command a run came from.
 """
 
 from __future__ import annotations
 
+from itertools import islice
+
 from parsers.struct import Struct
-from runner import clock
-from runner.errors import NoSuchRunError, UsageError
+from runner import clock, files
+from runner.errors import FileFault, NoSuchRunError, RunnerError, UsageError
 from runner.lifecycle.handoff import STOP_SIGNALS
-from runner.model import Finished, Outcome, Running, TaskState
+from runner.lifecycle.recover import reconcile_run, sweep
+from runner.model import Finished, Running, TaskState
 from runner.process.signals import blocked
+from runner.run_files import files_of
 from runner.service.follow import Note
-from runner.service.reel import Errors, Events, Part, Prompt, Reel, Start, last_starts
-from runner.service.sessions import is_at_work, standing
+from runner.tail import Tail, last_lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
     from typing import TypeAlias
 
     from runner.config import Config
-    from runner.ledger.runs import Ledger
-    from runner.ledger.sessions import Row
+    from runner.ledger.ledger import Ledger
     from runner.model import Run
     from runner.service.sessions import Task
 
-__all__ = [
-    "Errors",
-    "Events",
-    "Note",
-    "Nothing",
-    "Piece",
-    "Prompt",
-    "RunEnded",
-    "Wish",
-    "read",
-]
-
+_LINES_AT_ONCE = 1_000
 # A tick asks for two sizes (50 us with the waking up), a look at a run two queries.
 _PACE_SECONDS = 0.04
 _TICKS_PER_LOOK = 6
-# A supervisor that was killed changes nothing in the index.
-_TICKS_PER_JUDGEMENT = 24
-_TICKS_OF_PATIENCE = 100
+# A supervisor that was killed changes nothing in the ledger.
+_TICKS_PER_SWEEP = 24
 
 
 class Wish(Struct):
     """Hold what of a session is to be shown.
 
     `last` is how many lines of its log, None for all; `run_id` the only run. To follow
-    ends with the session's work, `is_endless` never.
+    ends when the session is idle, `is_endless` never.
     """
 
     run_id: str | None = None
     last: int | None = None
     follows: bool = False
     is_endless: bool = False
+
+
+class Prompt(Struct, kw_only=False):
+    """What a run was asked for: it begins here."""
+
+    text: bytes
+
+
+class Events(Struct, kw_only=False):
+    """Lines that Codex has written, whole ones."""
+
+    lines: tuple[bytes, ...]
+
+
+class Errors(Struct, kw_only=False):
+    """Lines that Codex has written on its standard error."""
+
+    lines: tuple[bytes, ...]
 
 
 class RunEnded(Struct):
@@ -72,7 +81,15 @@ class Nothing(Struct):
     """Nothing has happened for a moment."""
 
 
-Piece: TypeAlias = Part | RunEnded | Nothing
+Piece: TypeAlias = "Prompt | Events | Errors | Note | RunEnded | Nothing"
+
+
+class Start(Struct):
+    """Where in the files of a run to begin."""
+
+    with_prompt: bool = True
+    events: int = 0
+    stderr: int = 0
 
 
 def read(task: Task, wish: Wish, ledger: Ledger, settings: Config) -> Iterator[Piece]:
@@ -83,10 +100,52 @@ def read(task: Task, wish: Wish, ledger: Ledger, settings: Config) -> Iterator[P
         RunnerFault: the record cannot be read or written.
     """
     if wish.run_id not in {None, *(run.run_id for run in task.runs)}:
-        message = f"task {task.id} has no run {wish.run_id!r}"
+        message = f"task {task.name} has no run {wish.run_id!r}"
         raise UsageError(message)
     transcript = _Transcript(task, wish, ledger, settings)
     return transcript.followed() if wish.follows else transcript.runs()
+
+
+class RunLog:
+    """The files of one run, read once from a place on."""
+
+    def __init__(self, run: Run, start: Start) -> None:
+        self.run = run
+        self._start = start
+        paths = files_of(run.spec)
+        self._prompt = paths.prompt
+        self._events = Tail(paths.events, start.events)
+        self._stderr = Tail(paths.stderr, start.stderr)
+
+    def prompt(self) -> Iterator[Piece]:
+        """Yield the prompt; a preview when its file is gone."""
+        if not self._start.with_prompt:
+            return
+        try:
+            text = files.read_bytes(self._prompt)
+        except OSError as error:
+            yield _unreadable(self._prompt, error)
+            text = self.run.spec.task.encode(errors="replace")
+        yield Prompt(text)
+
+    def more(self) -> Iterator[Piece]:
+        """Yield what has been completed since the last call."""
+        if self._events.has_grown:
+            yield from _pieces_of(self._events, Events)
+        if self._stderr.has_grown:
+            yield from _pieces_of(self._stderr, Errors)
+
+    def rest(self) -> Iterator[Piece]:
+        """Yield the rest; of a run that is over unfinished last lines too."""
+        for tail, kind in ((self._events, Events), (self._stderr, Errors)):
+            yield from _pieces_of(tail, kind)
+            if self.run.is_finished and (last := tail.rest()):
+                yield kind((last,))
+            try:
+                tail.open()
+            except OSError as error:
+                yield _unreadable(tail.path, error)
+            tail.close()
 
 
 class _Transcript:
@@ -96,15 +155,10 @@ class _Transcript:
         self._wish = wish
         self._ledger = ledger
         self._settings = settings
-        self._session_id = task.id
-        self._version = ledger.database.version()
-        self._seen: Row | None = None
+        self._key = task.session.key
+        self._version = ledger.version()
         runs = [run for run in task.runs if self._is_wanted(run)]
-        self._starts = (
-            {}
-            if wish.last is None
-            else last_starts(runs, wish.last, settings.state_home)
-        )
+        self._starts = {} if wish.last is None else last_starts(runs, wish.last)
         self._shown = {run.run_id for run in runs if wish.last is not None}
         self._shown -= self._starts.keys()
         self._runs = [run for run in runs if run.run_id not in self._shown]
@@ -115,14 +169,14 @@ class _Transcript:
             yield from self._show(run)
 
     def followed(self) -> Iterator[Piece]:
-        """Yield what is there and what comes, to the end of the session's work."""
+        """Yield what is there and what comes, until the session is idle."""
         while True:
             while runs := self._new():
                 for run in runs:
                     self._shown.add(run.run_id)
                     yield from self._show(run)
             end = self._end()
-            # Between the two looks a short run may have come and gone.
+            # Between the two looks a short run may have begun and ended.
             if end is not None and not self._new():
                 yield Note(f"{end}; stopping log follow.")
                 return
@@ -136,77 +190,97 @@ class _Transcript:
         )
 
     def _new(self) -> list[Run]:
-        row = self._seen = self._row()
-        runs = self._ledger.of_session(row.session_id) if row is not None else ()
+        runs = self._ledger.runs.of_session(self._key)
         new = (run for run in runs if run.run_id not in self._shown)
         return [run for run in new if self._is_wanted(run)]
-
-    def _row(self) -> Row | None:
-        """Find the session, which gets another name when Codex names its thread."""
-        found = self._ledger.sessions.of(self._session_id)
-        self._session_id = found.session_id if found else self._session_id
-        return found
 
     def _end(self) -> str | None:
         """Say why there is nothing more to come; None when something may."""
         with blocked(STOP_SIGNALS):
             # A run may be started here: who delivers its prompt is not interrupted.
-            goes_on = is_at_work(self._session_id, self._ledger, self._settings)
-        row = self._row()
-        run_id = self._wish.run_id
+            sweep(self._ledger, self._settings)
         if self._wish.is_endless:
             return None
-        if row is None:
-            return f"Task {self._session_id} state unavailable"
-        if run_id in self._shown:
-            return f"Run {run_id} has ended"
-        if goes_on:
+        if self._wish.run_id in self._shown:
+            return f"Run {self._wish.run_id} has ended"
+        try:
+            session = self._ledger.sessions.get(self._key)
+        except RunnerError:
+            return "Task state unavailable"
+        if session.state is TaskState.RUNNING:
             return None
-        _, state = standing(row, (), self._ledger, self._settings)
-        if state is TaskState.RUNNING:
-            return None
-        return f"Task {row.session_id} is {state}"
+        return f"Task {session.name} is {session.state}"
 
     def _until_something_changes(self) -> Iterator[Nothing]:
-        """Wait; a session of many runs is not read anew because another one works."""
-        for _ in range(_TICKS_OF_PATIENCE):
+        for _ in range(_TICKS_PER_SWEEP):
             clock.sleep(_PACE_SECONDS)
             yield Nothing()
-            if self._has_changed() and self._row() != self._seen:
+            if self._has_changed():
                 return
 
     def _has_changed(self) -> bool:
-        was, self._version = self._version, self._ledger.database.version()
+        was, self._version = self._version, self._ledger.version()
         return self._version != was
 
     def _show(self, run: Run) -> Iterator[Piece]:
-        start = self._starts.get(run.run_id, Start())
-        reel = Reel(run, start, self._ledger, self._settings)
-        if start.with_prompt:
-            yield from reel.prompt()
+        log = RunLog(run, self._starts.get(run.run_id, Start()))
+        yield from log.prompt()
         if self._wish.follows:
-            yield from self._live(reel)
-        yield from reel.rest()
-        verdict = reel.run.verdict
-        if verdict is not None and verdict.outcome is not Outcome.SUCCEEDED:
+            yield from self._live(log)
+        yield from log.rest()
+        verdict = log.run.verdict
+        if verdict is not None and not log.run.has_succeeded:
             yield RunEnded(
                 run_id=run.run_id, outcome=verdict.outcome, error=verdict.error
             )
 
-    def _live(self, reel: Reel) -> Iterator[Piece]:
+    def _live(self, log: RunLog) -> Iterator[Piece]:
         """Yield what is added to a run until it is over."""
         ticks = 0
-        while not reel.run.is_finished:
+        while not log.run.is_finished:
             ticks += 1
-            for part in reel.more():
+            for piece in log.more():
                 ticks = 0
-                yield part
+                yield piece
             clock.sleep(_PACE_SECONDS)
             if ticks == 0 or ticks % _TICKS_PER_LOOK:
                 continue
             yield Nothing()
-            if self._has_changed() or ticks % _TICKS_PER_JUDGEMENT == 0:
+            if self._has_changed() or ticks % _TICKS_PER_SWEEP == 0:
                 try:
-                    reel.judge()
+                    run = self._ledger.runs.find(log.run.run_id)
+                    log.run = reconcile_run(run, self._ledger, self._settings)
                 except NoSuchRunError:
                     return  # its session has been removed
+
+
+def last_starts(runs: list[Run], count: int) -> dict[str, Start]:
+    """Find where the last lines of a session begin; runs before them are left out."""
+    starts: dict[str, Start] = {}
+    for run in reversed(runs):
+        if count == 0 and run.is_finished:
+            continue
+        paths, is_over = files_of(run.spec), run.is_finished
+        stderr, errors = last_lines(paths.stderr, count, with_rest=is_over)
+        count -= errors
+        events, found = last_lines(paths.events, count, with_rest=is_over)
+        count -= found
+        starts[run.run_id] = Start(with_prompt=count > 0, events=events, stderr=stderr)
+        count = max(count - 1, 0)
+    return starts
+
+
+def _pieces_of(tail: Tail, kind: type[Events | Errors]) -> Iterator[Piece]:
+    is_at_end = False
+    while not is_at_end:
+        lines = tail.lines()
+        try:
+            while batch := tuple(islice(lines, _LINES_AT_ONCE)):
+                yield kind(batch)
+        except OSError as error:
+            raise FileFault("read", tail.path, error) from error
+        is_at_end = not tail.has_more
+
+
+def _unreadable(path: Path, error: OSError) -> Note:
+    return Note(f"cannot read {path}: {error.strerror or error}")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from parsers import loose_json
 from parsers.struct import Struct
-from runner import files, session_files
+from runner import files
 from runner.errors import UsageError
-from runner.exports import task_files
-from runner.ledger import record
-from runner.model import Outcome
-from runner.succession import without_bystanders
+from runner.exports.task_files import answer_of, files_in
+from runner.ledger.record import checksum
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
     from runner.model import Run
     from runner.service.sessions import Task
-    from runner.session_files import SessionFiles
 
 
 class Result(Struct):
@@ -29,10 +27,6 @@ class Result(Struct):
     answer: str | None
     earlier: Run | None = None
 
-    @property
-    def has_succeeded(self) -> bool:
-        return self.run.outcome is Outcome.SUCCEEDED
-
 
 def result_of(task: Task, state_home: Path, run_id: str | None = None) -> Result:
     """Return the answer of a session's last run, or of one of its runs.
@@ -40,37 +34,36 @@ def result_of(task: Task, state_home: Path, run_id: str | None = None) -> Result
     Raises:
         UsageError: the session has no such run.
     """
-    runs = list(task.runs)
+    runs = list(task.own_runs)
     if run_id is not None:
-        ids = [run.run_id for run in runs]
+        runs = list(task.runs)
+        ids = [str(run.run_id) for run in runs]
         if run_id not in ids:
-            message = f"--run {run_id}: task {task.id} has no such run"
+            message = f"--run {run_id}: task {task.name} has no such run"
             raise UsageError(message)
-        runs = runs[: ids.index(run_id) + 1]  # type: ignore[arg-type] # a str too
-    else:
-        runs = list(without_bystanders(runs))
+        runs = runs[: ids.index(run_id) + 1]
     *before, run = runs
     answered = (each for each in reversed(before) if each.has_answer)
     return Result(
         run=run,
-        answer=answer_of(task, run, state_home),
+        answer=answer_in(task, run, state_home),
         earlier=next(answered, None),
     )
 
 
-def answer_of(task: Task, run: Run, state_home: Path) -> str | None:
-    """Return what a run has answered, whole; None when that cannot be read."""
-    answer = task_files.answer_of(run) or _kept(task.files, run)
-    if answer is None and run.has_answer:
-        # Its session may have been moved since it was looked at.
-        run = session_files.located(state_home, run)
-        paths = session_files.of_run(state_home, run) or task.files
-        answer = task_files.answer_of(run) or _kept(paths, run)
+def answer_in(task: Task, run: Run, state_home: Path) -> str | None:
+    """Return what a run has answered, whole; None when that cannot be read.
+
+    The record has a short answer, the events have any. Of a run that has lost its
+    events the session's `task.result` may still hold it.
+    """
+    said = loose_json.mapping(run.accounts.get("said"))
+    if said and not said.get("is_cut"):
+        return loose_json.text(said.get("final_message"))
+    answer = answer_of(run)
+    paths = files_in(task.session, state_home)
+    if answer is None and run.has_answer and paths is not None:
+        text = files.read_text(paths.result)
+        is_its = checksum(text) == run.accounts.get("answer_checksum")
+        return text if is_its else None
     return answer
-
-
-def _kept(paths: SessionFiles, run: Run) -> str | None:
-    """Return the answer of a run that has lost its files, if it was the last one."""
-    text = files.read_text(paths.result)
-    is_its = record.checksum(text) == run.accounts.get("answer_checksum")
-    return text if run.has_answer and is_its else None

@@ -1,124 +1,116 @@
-"""Give a session one more prompt: at once when it is free, or through its mailbox."""
+"""Give a session one more prompt: at once when it is free, or through its queue."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 
 from parsers.struct import Struct
-from runner import clock, files, session_lock, whereabouts
-from runner.errors import (
-    ArchivedError,
-    NoSuchTaskError,
-    RunnerError,
-    RunnerFault,
-    SessionBusyError,
-)
-from runner.lifecycle.launch import Commission
-from runner.lifecycle.queue import deliver, next_spec, pattern_of, put, start
+from runner import clock
+from runner.codex import home
+from runner.errors import ArchivedError, RunnerError, RunnerFault, SessionBusyError
+from runner.exports import queue_files
+from runner.ledger.queue import PromptsWaitError
+from runner.lifecycle.launch import start_run
+from runner.lifecycle.queue import UndeliverableError, deliver_next, next_request
 from runner.lifecycle.recover import reconcile_run
 from runner.model import Outcome
 from runner.prompt.read import is_quit, preview
-from runner.run_files import new_run_id
-from runner.service import follow, sessions
+from runner.service import follow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runner.config import Config
-    from runner.ledger.runs import Ledger
-    from runner.ledger.sessions import Row
+    from runner.ledger.ledger import Ledger
+    from runner.ledger.sessions import Session
     from runner.lifecycle.launch import Started
-    from runner.model import Run
 
-_MEND = "--queue puts the prompt into its mailbox"
+_FIX = "--queue adds the prompt to its queue"
 
 
 class Sent(Struct):
     """Hold what has become of a prompt.
 
     `run_id` is the run that works on it, None when it waits; `ahead` is how many
-    prompts stand before it in the mailbox.
+    prompts wait before it.
     """
 
     run_id: str | None
     ahead: int = 0
 
 
-class UndeliverableError(RunnerError):
-    """Refuse a prompt for a session that cannot take one."""
-
-
 class OvertakingError(SessionBusyError):
-    """Refuse a prompt that would overtake what waits, whose first is now worked on."""
+    """Refuse a prompt that would overtake what waits, whose first is now delivered."""
 
-    def __init__(self, session_id: str, waiting: int, holder: str) -> None:
+    def __init__(self, name: str, waiting: int, holder: str) -> None:
         RunnerError.__init__(
             self,
-            f"prompts wait for task {session_id} before this one ({waiting}): run"
-            f" {holder} works on the first now, this one was not taken (--queue puts it"
-            " behind them)",
+            f"prompts wait for task {name} before this one ({waiting}): run {holder}"
+            " works on the first now, this one was not taken (--queue puts it behind"
+            " them)",
         )
         self.holder = holder
 
 
+class ForeignWriterError(SessionBusyError):
+    """Refuse a prompt while another program writes the thread."""
+
+    def __init__(self, name: str, pid: int) -> None:
+        RunnerError.__init__(
+            self,
+            f"session {name} is busy: another program writes it, pid"
+            f" {pid or 'unknown'} ({_FIX})",
+        )
+
+
 def send(
-    row: Row,
+    session: Session,
     prompt: bytes,
     ledger: Ledger,
     settings: Config,
     warn: Callable[[str], None],
+    working_dir: str | None = None,
 ) -> Sent:
-    """Carry a session on; when this returns the new run is on record as running.
+    """Resume a session; when this returns the new run is on record as running.
 
     Raises:
-        SessionBusyError: it is at work, or prompts wait in its mailbox.
+        SessionBusyError: a run of ours or another program writes it, or prompts wait.
         UndeliverableError: it has no thread or no directory to work in.
         ArchivedError: it has been put away.
-        NoSuchTaskError: it has been removed since.
         RunnerFault: the machine refuses, or Codex cannot be started.
     """
-    last = _last_of(row, ledger, settings)
-    _refuse_behind_mail(row, ledger, settings)
-    run_id = new_run_id(clock.now())
-    session = last.session
-    if session is None:
-        raise UndeliverableError(_nameless(last))
-    home = settings.state_home
-    taken = session_lock.take_patiently(home, ledger, session, run_id)
-    if isinstance(taken, session_lock.Busy):
-        raise SessionBusyError(row.session_id, taken.holder, _MEND)
-    with taken:
-        # Somebody may have come and gone since the record was read.
-        last = _last_of(row, ledger, settings, holds_session=True)
-        if not last.is_finished:
-            # One that waits for its turn was there before.
-            raise SessionBusyError(row.session_id, last.run_id, _MEND)
-        if is_quit(prompt):
-            return Sent(run_id=None)
-        pattern = pattern_of(last, ledger)
-        paths = whereabouts.files_of(row.session_id, ledger, home)
-        files.make_directory(paths.directory)
-        commission = Commission(
-            spec=next_spec(last, pattern, preview(prompt), paths),
-            prompt=prompt,
-            lock=os.dup(taken.descriptor),
-        )
-        session_lock.inscribe(taken, commission.spec.run_id)
-        started = start(commission, ledger, settings)
+    _settle(session.key, ledger, settings)
+    session = ledger.sessions.get(session.key)
+    if session.is_archived:
+        raise ArchivedError(session.name)
+    if session.waiting:
+        _refuse_overtaking(session, ledger, settings)
+    holder = ledger.queue.holder(session.key)
+    if holder is not None:
+        raise SessionBusyError(session.name, holder, _FIX)
+    request = next_request(session, prompt, settings, working_dir=_place(working_dir))
+    refuse_foreign_writer(session, settings)
+    if is_quit(prompt):
+        return Sent(run_id=None)
+    try:
+        started = start_run(request, ledger, settings)
+    except PromptsWaitError:
+        _refuse_overtaking(ledger.sessions.get(session.key), ledger, settings)
+        raise
+    except SessionBusyError as error:
+        raise SessionBusyError(session.name, error.holder, _FIX) from error
     return _launched(started, ledger, settings, warn)
 
 
 def queue(
-    row: Row,
+    session: Session,
     prompt: bytes,
     ledger: Ledger,
     settings: Config,
     warn: Callable[[str], None],
 ) -> Sent:
-    """Put a prompt into the mailbox of a session, and deliver it when it can be.
+    """Add a prompt to the queue of a session, and deliver what can be delivered.
 
     Raises:
         UndeliverableError: the session has no thread or no directory to work in.
@@ -126,102 +118,100 @@ def queue(
         NoSuchTaskError: it has been removed since.
         RunnerFault: the machine refuses; nothing is queued.
     """
-    last = _last_of(row, ledger, settings)
-    try:
-        mail_id = put(last.key, prompt, ledger, settings.state_home)
-    except NoSuchTaskError:
-        # Codex may have named it just now.
-        key = ledger.find(last.run_id).key
-        mail_id = put(key, prompt, ledger, settings.state_home)
+    _settle(session.key, ledger, settings)
+    session = ledger.sessions.get(session.key)
+    if session.is_archived:
+        raise ArchivedError(session.name)
+    if ledger.queue.holder(session.key) is None:
+        next_request(session, prompt, settings)
+    number = ledger.queue.add(session.key, prompt, preview(prompt), clock.now())
     # It is queued: whatever goes wrong now must not make anybody send it again.
-    # Who asks for the end of a session does not ask for what is held back before it.
-    is_asked = not is_quit(prompt)
     try:
-        started = deliver(row.session_id, ledger, settings, is_asked=is_asked)
-        return _standing(row, mail_id, started, (ledger, settings), warn)
+        queue_files.write(ledger, settings.state_home, session.key)
+        if not is_quit(prompt):
+            # Who asks for the end of a session does not ask for what is held before it.
+            ledger.queue.release(session.key)
+        started = deliver_next(session.key, ledger, settings)
+        return _standing(session, number, started, (ledger, settings), warn)
     except RunnerError as error:
-        still = "not delivered yet" if _waits(mail_id, ledger) else "no longer waiting"
+        waits = any(each.id == number for each in ledger.queue.waiting(session.key))
+        still = "not delivered yet" if waits else "no longer waiting"
         warn(f"queued, but {still}: {error}")
         return Sent(run_id=None)
 
 
-def _waits(mail_id: int, ledger: Ledger) -> bool:
-    """Tell whether a prompt is still to be delivered, as far as one can see."""
-    with contextlib.suppress(RunnerError):
-        mail = ledger.mail.find(mail_id)
-        return mail is not None and mail.state == "waiting"
-    return True
+def refuse_foreign_writer(session: Session, settings: Config) -> None:
+    """Refuse a session whose thread another program writes.
+
+    Raises:
+        ForeignWriterError: it does.
+    """
+    place = Path(session.home) if session.home else settings.codex_home
+    pid = home.writer_of(place, session.thread) if session.thread else None
+    if pid is not None:
+        raise ForeignWriterError(session.name, pid)
+
+
+def _settle(key: int, ledger: Ledger, settings: Config) -> None:
+    """Judge the runs of a session that no process owns any more."""
+    for run in ledger.runs.unfinished(key):
+        reconcile_run(run, ledger, settings)
+
+
+def _refuse_overtaking(session: Session, ledger: Ledger, settings: Config) -> None:
+    """Refuse to overtake what waits; deliver it, since somebody wants the session."""
+    if ledger.queue.holder(session.key) is None:
+        ledger.queue.release(session.key)
+        started = deliver_next(session.key, ledger, settings)
+        if started is not None:
+            started.reader.close()
+            raise OvertakingError(session.name, session.waiting, started.run_id)
+    holder = ledger.queue.holder(session.key)
+    if holder is not None:
+        raise SessionBusyError(session.name, holder, _FIX)
+    if ledger.queue.waiting(session.key):
+        raise PromptsWaitError(session.name, session.waiting)
 
 
 def _standing(
-    row: Row,
-    mail_id: int,
+    session: Session,
+    number: int,
     started: Started | None,
-    house: tuple[Ledger, Config],
+    context: tuple[Ledger, Config],
     warn: Callable[[str], None],
 ) -> Sent:
     """Tell where a prompt stands after the first one that waits has been delivered."""
-    ledger, settings = house
+    ledger, settings = context
     if started is not None:
-        if ledger.find(started.run_id).spec.mail_id == mail_id:
+        if ledger.runs.find(started.run_id).spec.prompt_id == number:
             return _launched(started, ledger, settings, warn)
-        started.listener.close()
+        started.reader.close()
         warn(f"run {started.run_id} works on what was queued first")
-    waiting = [mail.mail_id for mail in ledger.mail.waiting(row.session_id)]
-    return Sent(run_id=None, ahead=sum(each < mail_id for each in waiting))
+    waiting = [prompt.id for prompt in ledger.queue.waiting(session.key)]
+    return Sent(run_id=None, ahead=sum(each < number for each in waiting))
 
 
-def _last_of(
-    row: Row, ledger: Ledger, settings: Config, *, holds_session: bool = False
-) -> Run:
-    """Return the newest run of a session that can be carried on."""
-    now = whereabouts.row_of(row.session_id, ledger, settings.state_home)
-    if now is not None and now.archived_in is not None:
-        raise ArchivedError(row.session_id)
-    for run in ledger.unfinished_of(row.session_id):
-        reconcile_run(run, ledger, settings, holds_session=holds_session)
-    last = ledger.last_of(row.session_id)
-    if last is None:
-        raise NoSuchTaskError(row.session_id)
-    if last.is_finished and last.session is None:
-        raise UndeliverableError(_nameless(last))
-    directory = pattern_of(last, ledger).spec.repo
-    if not Path(directory).is_dir():
-        message = f"task {row.session_id} worked in {directory}, which is gone"
+def _place(working_dir: str | None) -> str | None:
+    if working_dir is None:
+        return None
+    directory = Path(working_dir).absolute()
+    if not directory.is_dir():
+        message = f"--working-dir {working_dir}: not a directory"
         raise UndeliverableError(message)
-    return last
-
-
-def _nameless(last: Run) -> str:
-    why = last.verdict.error if last.verdict else "Codex has not named its thread yet"
-    return f"task {last.key} has no thread to carry on: {why}"
-
-
-def _refuse_behind_mail(row: Row, ledger: Ledger, settings: Config) -> None:
-    """Refuse to overtake what waits; deliver it, since somebody wants the session."""
-    waiting = len(ledger.mail.waiting(row.session_id))
-    if not waiting:
-        return
-    started = deliver(row.session_id, ledger, settings, is_asked=True)
-    if started is not None:
-        started.listener.close()
-        raise OvertakingError(row.session_id, waiting, started.run_id)
-    if sessions.is_at_work(row.session_id, ledger, settings):
-        last = ledger.last_of(row.session_id)
-        raise SessionBusyError(row.session_id, last.run_id if last else "?", _MEND)
+    return str(directory.resolve())
 
 
 def _launched(
     started: Started, ledger: Ledger, settings: Config, warn: Callable[[str], None]
 ) -> Sent:
     """Wait until Codex works on a prompt."""
-    for piece in follow.until_launched(started.listener):
+    for piece in follow.until_launched(started.reader):
         if isinstance(piece, follow.Note):
             warn(piece.text)
             continue
-        started.listener.close()
+        started.reader.close()
         break
-    run = reconcile_run(ledger.find(started.run_id), ledger, settings)
+    run = reconcile_run(ledger.runs.find(started.run_id), ledger, settings)
     if run.outcome in {Outcome.NOT_STARTED, Outcome.LOST} and not run.launched_at:
         error = run.verdict.error if run.verdict else None
         raise RunnerFault(error or f"run {run.run_id} was not started")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from parsers.struct import Struct, replace
-from runner import clock, session_files
+from runner import clock
 from runner.errors import (
     FileFault,
     RunnerError,
@@ -14,47 +13,35 @@ from runner.errors import (
     UsageError,
     WaitTimeoutError,
 )
-from runner.exports import task_files
-from runner.lifecycle import queue
-from runner.lifecycle.launch import Commission
+from runner.exports.task_files import summary_of_events
 from runner.lifecycle.recover import reconcile_run
-from runner.model import Limits, Mode, Outcome, Report, SessionId, Spec, Verbosity
+from runner.model import Outcome, RunRequest, SessionId
 from runner.process.signals import send
-from runner.prompt.read import is_quit, preview
-from runner.run_files import new_run_id
+from runner.prompt.read import is_quit
 from runner.service import follow
-from runner.service.stop import stop
+from runner.service.stop import end_run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runner.config import Config
-    from runner.ledger.runs import Ledger
+    from runner.ledger.ledger import Ledger
     from runner.lifecycle.launch import Started
-    from runner.model import CodexOptions, Run
+    from runner.model import CodexOptions, Limits, Run
 
 _CONFIG_NAME = "config.toml"
 # A Codex that obeys is gone by then; one that does not is left to its supervisor.
 _ENDING_SECONDS = 1.0
 
 
-class Beginning(Struct):
-    """Hold what somebody who starts a session asks for, in his own words.
+class Place(Struct):
+    """Hold where a session is to work, in the caller's words."""
 
-    `timeout`, `stall` and `announcement` are seconds, None is without limit.
-    """
-
-    prompt: bytes
-    title: str | None
     working_dir: str | None
     config_file: str | None
-    codex: CodexOptions
     images: tuple[str, ...]
     output_schema: str | None
-    timeout: float | None
-    stall: float | None
-    announcement: float | None
 
 
 class NotStartedError(RunnerError):
@@ -64,16 +51,6 @@ class NotStartedError(RunnerError):
         super().__init__(f"{_reason(run)} (on record as {run.run_id})")
 
 
-class UnrecordedError(RunnerFault):
-    """Report that the index refuses the name of a thread; its run goes on."""
-
-    def __init__(self, run: Run, session: SessionId) -> None:
-        super().__init__(
-            f"Codex has named thread {session}, which cannot be put on record (full"
-            f" disk?): its run is known as {run.run_id}"
-        )
-
-
 class NamelessError(WaitTimeoutError):
     """Report that Codex has not named its thread in time; its run has been ended."""
 
@@ -81,63 +58,50 @@ class NamelessError(WaitTimeoutError):
         super().__init__(f"{_reason(run)} (on record as {run.run_id})")
 
 
-def _reason(run: Run) -> str:
-    error = run.verdict.error if run.verdict else None
-    return error or "Codex has ended without naming a thread"
+class UnrecordedError(RunnerFault):
+    """Report that the ledger refuses the name of a thread; its run goes on."""
+
+    def __init__(self, run: Run, thread: str) -> None:
+        super().__init__(
+            f"Codex has named thread {thread}, which cannot be put on record (full"
+            f" disk?): its run is known as {run.run_id}"
+        )
 
 
-def prepare(beginning: Beginning, settings: Config) -> Spec:
-    """Build the spec of a session's first run; its directory is made when missing.
+def request(
+    prompt: bytes,
+    place: Place,
+    codex: CodexOptions,
+    limits: Limits,
+    title: str | None,
+    settings: Config,
+) -> RunRequest:
+    """Ask for a session's first run; its directory is made when missing.
 
     Raises:
         UsageError: something that the caller named is not there or makes no sense.
         FileFault: the working directory cannot be made.
     """
-    if is_quit(beginning.prompt):
+    if is_quit(prompt):
         message = "/quit ends a session: there is none yet"
         raise UsageError(message)
-    once = [
-        *(f"--image={_file(path, '--image')}" for path in beginning.images),
-        *_schema(beginning.output_schema),
-    ]
-    home = _codex_home(beginning.config_file, settings)
-    directory = _working_dir(beginning.working_dir)
-    at = clock.now()
-    run_id = new_run_id(at)
-    return Spec(
-        run_id=run_id,
-        mode=Mode.NEW,
-        repo=str(directory),
-        task=preview(beginning.prompt),
-        task_file=None,
-        resume_session=None,
-        log_dir=str(session_files.pending(settings.state_home, run_id).runs),
-        cwd=str(directory),
-        umask=os.umask(0o077),
-        codex=replace(beginning.codex, once=tuple(once)),
-        limits=Limits(
-            timeout=beginning.timeout,
-            stall=beginning.stall,
-            announcement=beginning.announcement,
-        ),
-        report=Report(),
-        wait_for_session=False,
-        verbosity=Verbosity.LOW,
-        prepared_at=at,
+    once = [f"--image={_file(path, '--image')}" for path in place.images]
+    if place.output_schema is not None:
+        schema = _file(place.output_schema, "--output-schema")
+        once += ["--output-schema", str(schema)]
+    home = _codex_home(place.config_file, settings)
+    directory = str(_working_dir(place.working_dir))
+    return RunRequest(
+        prompt=prompt,
+        repo=directory,
+        cwd=directory,
+        umask=settings.umask,
+        codex=replace(codex, once=tuple(once)),
         codex_home=home,
+        limits=limits,
+        title=title,
+        has_exports=True,
     )
-
-
-def begin(
-    spec: Spec, beginning: Beginning, ledger: Ledger, settings: Config
-) -> Started:
-    """Put the session on record and hand its first run to a supervisor.
-
-    Raises:
-        RunnerFault: the machine refuses; what is on record says so.
-    """
-    commission = Commission(spec=spec, prompt=beginning.prompt, title=beginning.title)
-    return queue.start(commission, ledger, settings)
 
 
 def named(
@@ -153,26 +117,29 @@ def named(
     Raises:
         NotStartedError: the run is over and has no thread.
         NamelessError: it took too long, and has been ended.
+        UnrecordedError: the ledger does not take the name.
     """
-    limit = ledger.find(started.run_id).spec.limits.announcement
+    limit = ledger.runs.find(started.run_id).spec.limits.announcement
     patience = None if limit is None else limit + _ENDING_SECONDS
     began = clock.monotonic()
-    for piece in follow.until_named(started.listener, patience):
+    for piece in follow.until_named(started.reader, patience):
         if isinstance(piece, follow.Named):
             return SessionId(piece.session_id)
         warn(piece.text)
     while True:
-        # Without a word from its supervisor the record tells, whoever is left.
-        run = reconcile_run(ledger.find(started.run_id), ledger, settings)
-        if run.session is not None:
-            return _on_record(run, run.session, ledger)
+        # Without a word from its supervisor the ledger tells.
+        run = reconcile_run(ledger.runs.find(started.run_id), ledger, settings)
+        if (thread := ledger.sessions.get(run.session).thread) is not None:
+            return thread
+        if run.thread is not None:
+            raise UnrecordedError(run, run.thread)
         if run.outcome is Outcome.TIMED_OUT:
             raise NamelessError(run)
         if run.is_finished:
             raise NotStartedError(run)
         if patience is not None and clock.monotonic() - began >= patience:
-            if (thread := task_files.thread_of(run)) is not None:
-                return _on_record(run, thread, ledger)
+            if (unrecorded := summary_of_events(run).thread_id) is not None:
+                raise UnrecordedError(run, unrecorded)
             message = (
                 f"Codex has not named a thread within {limit:g} s and is being ended"
                 f" (on record as {run.run_id})"
@@ -181,20 +148,18 @@ def named(
         clock.sleep(follow.PACE_SECONDS)
 
 
-def _on_record(run: Run, session: SessionId, ledger: Ledger) -> SessionId:
-    """Return the id of a session that can be asked for by it."""
-    if ledger.sessions.find(session) is None:
-        raise UnrecordedError(run, session)
-    return session
-
-
 def give_up(started: Started, number: int, ledger: Ledger, settings: Config) -> None:
     """End a run whose caller goes away before it knows the thread's name.
 
     A supervisor that has not claimed the run yet keeps the signal until it has.
     """
     if not send(started.supervisor, number):
-        stop(ledger.find(started.run_id), number, ledger, settings)
+        end_run(ledger.runs.find(started.run_id), number, ledger, settings)
+
+
+def _reason(run: Run) -> str:
+    error = run.verdict.error if run.verdict else None
+    return error or "Codex has ended without naming a thread"
 
 
 def _file(path: str, option: str) -> Path:
@@ -204,12 +169,6 @@ def _file(path: str, option: str) -> Path:
         message = f"{option} {path}: {what}"
         raise UsageError(message)
     return found
-
-
-def _schema(path: str | None) -> list[str]:
-    if path is None:
-        return []
-    return ["--output-schema", str(_file(path, "--output-schema"))]
 
 
 def _codex_home(config_file: str | None, settings: Config) -> str:
@@ -234,5 +193,5 @@ def _working_dir(path: str | None) -> Path:
         directory.mkdir(parents=True, exist_ok=True)
         return directory.resolve()
     except OSError as error:
-        mend = "--working-dir names another one"
-        raise FileFault("make the directory", directory, error, mend) from error
+        fix = "--working-dir names another one"
+        raise FileFault("make the directory", directory, error, fix) from error

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-
+from parsers import loose_json
 from parsers.accounting.tokens import SUMMED
-from runner import clock, files, session_files
-from runner.errors import RunnerError, WaitTimeoutError
-from runner.ledger import record
-from runner.ledger.usage import UsageTotal, rows_of, totals
-from runner.lifecycle.recover import reconcile_run
-from runner.model import Outcome, Running
-from runner.service import sessions
-from runner.succession import pattern_of, without_bystanders
+from parsers.struct import Struct
+from runner import clock
+from runner.errors import NoSuchTaskError, RunnerError, WaitTimeoutError
+from runner.ledger.usage import UsageTotal, rows_of
+from runner.lifecycle.recover import sweep
+from runner.model import ProcessId, Running, TaskState
+from runner.process.table import here, is_alive
+from runner.service.result import answer_in
+from runner.service.sessions import get
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from runner.config import Config
     from runner.ledger.database import Cell
-    from runner.ledger.runs import Ledger
+    from runner.ledger.ledger import Ledger
+    from runner.ledger.queue import Prompt
     from runner.model import Run
     from runner.service.sessions import Task
 
@@ -29,162 +30,203 @@ Json = dict[str, object]
 
 _TOTAL_TOKENS = 1 + SUMMED.index("total_tokens")
 _PACE_SECONDS = 0.05
-# The index tells when something has been written; a supervisor that was killed writes
+# The ledger tells when something has been written; a supervisor that was killed writes
 # nothing.
-_LOOK_SECONDS = 1.0
+_SWEEP_SECONDS = 1.0
 
 
-def report(task: Task, ledger: Ledger, settings: Config) -> Json:
+class Mark(Struct, kw_only=False):
+    """Hold from which run on a session is waited for, by its place among the runs."""
+
+    session: int
+    ordinal: int
+
+
+def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) -> Json:
     """Say what is known of a session.
 
     `last_result` is what the last run that is over has answered, null when it gave no
     answer; the one before it is `previous_result` then. Prompts are previews.
     """
-    row, last, pattern = task.row, task.last, pattern_of(task.runs)
-    answers = _answers(task, settings.state_home)
+    session, last, pattern = task.session, task.last, task.settings_source
+    verdict, exports = last.verdict, session.exports_in(settings.state_home)
+    held = next(iter(task.prompts), None)
     return {
-        "id": row.session_id,
-        "title": row.title,
-        "state": task.state,
+        "id": session.name,
+        "short_id": session.short_id,
+        "title": session.title,
+        "state": session.state,
         "outcome": last.outcome,
-        "error": last.verdict.error if last.verdict else None,
-        "created_at": row.created_at,
-        "updated_at": row.updated_at,
-        "working_dir": pattern.spec.repo,
-        "directory": str(task.files.directory),
-        "model": record.to_json(pattern)["model"],
+        "error": verdict.error if verdict else None,
+        "created_at": session.created_at,
+        "updated_at": session.updated_at,
+        "working_dir": pattern.spec.repo or None,
+        "directory": str(exports) if exports else None,
+        "model": _model(pattern),
         "sandbox": pattern.spec.codex.sandbox,
         "pid": last.state.codex.pid if isinstance(last.state, Running) else None,
         "last_run": last.run_id,
         "runs": len(task.runs),
-        "queue": task.waiting,
-        "queue_held": task.hold,
-        "skipped": ledger.mail.skipped(row.session_id),
+        "queue": len(task.prompts),
+        "queue_held": _held(held),
+        "prompts": [
+            {
+                "id": prompt.id,
+                "prompt": prompt.preview,
+                "why": prompt.word,
+                "until": prompt.until,
+                "detail": prompt.detail,
+            }
+            for prompt in task.prompts
+        ],
+        "unknown": unknown,
+        "left_running": _left_running(task.runs),
+        "skipped": ledger.queue.canceled(session.key),
         "last_prompt": last.spec.task,
-        **answers,
+        **_answers(task, settings.state_home),
         **_consumed(task, ledger, settings),
     }
 
 
-def mark(ids: Iterable[str], ledger: Ledger) -> dict[str, str]:
-    """Note for each session from which run on it is waited for.
+def mark(key: int, ledger: Ledger) -> Mark:
+    """Note from which run on a session is waited for.
 
-    The oldest that is not over, else the last one; none for one that cannot be read.
+    That is the oldest that is not over, else the last one.
+
+    Raises:
+        RunnerError: it cannot be read.
     """
-    marks: dict[str, str] = {}
-    for session_id in ids:
-        with contextlib.suppress(RunnerError):
-            unfinished = [run.run_id for run in ledger.unfinished_of(session_id)]
-            row = ledger.sessions.of(session_id)
-            if mark := next(iter(unfinished), row and row.last_run):
-                marks[session_id] = mark
-    return marks
+    unfinished = ledger.runs.unfinished(key)
+    last = ledger.sessions.get(key).last_run
+    run = unfinished[0] if unfinished else ledger.runs.find(last or "")
+    return Mark(key, run.ordinal)
 
 
 def wait(
-    marks: Mapping[str, str],
+    marks: Sequence[Mark],
     ledger: Ledger,
     settings: Config,
+    warn: Callable[[str], None],
     *,
     for_any: bool = False,
     timeout: float | None = None,
-) -> dict[str, bool]:
-    """Wait until sessions are no longer at work; tell which of them have succeeded.
+) -> dict[int, bool]:
+    """Wait until sessions no longer run; tell which of them have succeeded.
 
-    That is found out as soon as one is at rest: somebody may carry it on while others
-    are waited for. One that something is wrong with holds up no other: its report tells
-    what.
+    That is found out as soon as one is idle: another command may resume it while others
+    are waited for. One that something is wrong with holds up no other.
 
     Args:
         marks: the sessions, each with the run from which on it is waited for.
-        ledger: the index.
+        ledger: the ledger.
         settings: for judging what was left behind.
-        for_any: return as soon as one of them is at rest; tell only of those that are.
+        warn: is called once for each prompt that only time or a person can release.
+        for_any: return as soon as one of them is idle; tell only of those that are.
         timeout: how long at the most, in seconds; None is without limit.
 
     Raises:
         WaitTimeoutError: the time is up.
     """
     began = looked = clock.monotonic()
-    version, ends = -1, dict[str, bool]()
+    version, ends, told = -1, dict[int, bool](), set[str]()
     while True:
-        written, now = ledger.database.version(), clock.monotonic()
-        running = [each for each in marks if each not in ends]
-        if written != version or now - looked >= _LOOK_SECONDS:
+        written, now = ledger.version(), clock.monotonic()
+        running = [each for each in marks if each.session not in ends]
+        if written != version or now - looked >= _SWEEP_SECONDS:
             version, looked = written, now
+            sweep(ledger, settings)
             for each in running:
-                if (end := _end_of(each, marks[each], ledger, settings)) is not None:
-                    ends[each] = end
+                if (end := _end_of(each, ledger)) is not None:
+                    ends[each.session] = end
+                else:
+                    _say_why(each.session, ledger, warn, told)
             if len(ends) == len(marks) or (for_any and ends):
                 return ends
         if timeout is not None and now - began >= timeout:
-            left = ", ".join(each for each in running if each not in ends)
-            message = f"after {timeout:g} s still running: {left}"
+            left = [each.session for each in running if each.session not in ends]
+            names = ", ".join(ledger.sessions.get(key).name for key in left)
+            message = f"after {timeout:g} s still running: {names}"
             raise WaitTimeoutError(message)
         clock.sleep(_PACE_SECONDS)
 
 
-def _end_of(
-    session_id: str, since: str, ledger: Ledger, settings: Config
-) -> bool | None:
-    """Tell whether a session that is at rest has succeeded; None when it is at work."""
+def _end_of(mark: Mark, ledger: Ledger) -> bool | None:
+    """Tell whether an idle session has succeeded; None while it runs.
+
+    All runs from the mark on must have done what they were asked for. One that gave up
+    waiting for its turn is not the session's failure.
+    """
     try:
-        row = ledger.sessions.of(session_id)
-        if row is not None and sessions.is_at_work(session_id, ledger, settings):
-            return None
-        return _has_succeeded(session_id, since, ledger, settings)
+        with ledger.snapshot():
+            task = get(mark.session, ledger)
+    except NoSuchTaskError:
+        return False
     except RunnerError:
         return False
+    if task.session.state is TaskState.RUNNING:
+        return None
+    awaited = [run for run in task.own_runs if run.ordinal >= mark.ordinal]
+    has_failed = any(not run.has_succeeded for run in awaited)
+    return bool(awaited) and not (task.prompts or has_failed)
 
 
-def _has_succeeded(
-    session_id: str, since: str, ledger: Ledger, settings: Config
-) -> bool:
-    """Tell whether all runs of a session, from one on, did what they were asked for.
+def _say_why(
+    key: int, ledger: Ledger, warn: Callable[[str], None], told: set[str]
+) -> None:
+    """Say once why a session goes on waiting although nothing of it runs."""
+    prompt = ledger.queue.head(key)
+    if prompt is None or prompt.word in {None, "session"}:
+        return
+    until = f" until {prompt.until}" if prompt.until else ""
+    text = f"{ledger.sessions.get(key).name}: its next prompt waits{until}"
+    text += f" ({prompt.detail or prompt.word})"
+    if text not in told:
+        told.add(text)
+        warn(text)
 
-    One that gave up waiting for the session is not the session's failure; one that is
-    not over has begun since the session was found at rest.
-    """
-    # Before the runs: what has left the mailbox by then is seen among them.
-    is_left = bool(ledger.mail.waiting(session_id))
-    runs = (run for run in ledger.of_session(session_id) if run.run_id >= since)
-    settled = (reconcile_run(run, ledger, settings) for run in runs)
-    awaited = without_bystanders([run for run in settled if run.is_finished])
-    has_failed = any(run.outcome is not Outcome.SUCCEEDED for run in awaited)
-    return bool(awaited) and not (is_left or has_failed)
+
+def _held(prompt: Prompt | None) -> str | None:
+    """Say why the first prompt is not delivered by itself; None when it will be."""
+    if prompt is None or prompt.word in {None, "session"}:
+        return None
+    return prompt.detail or prompt.word
+
+
+def _model(run: Run) -> object:
+    return run.accounts.get("model") or run.spec.codex.model
+
+
+def _left_running(runs: Sequence[Run]) -> list[Json]:
+    """Name the processes that runs have left, and that still live."""
+    found: list[Json] = []
+    for run in runs:
+        left = run.accounts.get("left_running")
+        for each in left if isinstance(left, list) else ():
+            told = loose_json.mapping(each)
+            pid = loose_json.integer(told.get("pid"))
+            started = loose_json.integer(told.get("start_time"))
+            if pid is None or started is None:
+                continue
+            if is_alive(ProcessId(pid=pid, start_time=started, **here())):
+                found.append({"pid": pid, "name": told.get("name"), "run": run.run_id})
+    return found
 
 
 def _answers(task: Task, state_home: Path) -> Json:
-    over = [run for run in without_bystanders(task.runs) if run.is_finished]
+    over = [run for run in task.own_runs if run.is_finished]
     answered = [run for run in over if run.has_answer]
     is_new = bool(answered) and answered[-1] is over[-1]
-    text = _answer(task, answered[-1], state_home) if answered else None
+    text = answer_in(task, answered[-1], state_home) if answered else None
     previous = None
     if answered and not is_new:
         previous = {"run": answered[-1].run_id, "text": text}
     return {"last_result": text if is_new else None, "previous_result": previous}
 
 
-def _answer(task: Task, run: Run, state_home: Path) -> str | None:
-    """Return what a run has answered; mostly it lies ready in a file."""
-    text = files.read_text(task.files.result)
-    if record.checksum(text) == run.accounts.get("answer_checksum"):
-        return text
-    from runner.service import result  # noqa: PLC0415 - the parsers, without a file
-
-    return result.answer_of(task, run, state_home)
-
-
 def _consumed(task: Task, ledger: Ledger, settings: Config) -> Json:
     """Add up what the runs have used and cost, of a living one what is known so far."""
     living = None if task.last.is_finished else task.last
-    rows = totals(
-        ledger.database,
-        "session",
-        session_id=task.id,
-        # It may be over, and counted, since it was looked at.
-        without=None if living is None else living.run_id,
-    )
+    rows = ledger.usage.totals("session", name=task.name)
     if living is not None:
         rows += _so_far(living, ledger, settings)
     tokens = {name: sum(getattr(row, name) for row in rows) for name in SUMMED}
@@ -211,18 +253,14 @@ def _consumed(task: Task, ledger: Ledger, settings: Config) -> Json:
 
 def _so_far(run: Run, ledger: Ledger, settings: Config) -> list[UsageTotal]:
     """Count what a living run has used; before its first answer that is nothing."""
-    from runner.accounting.run import account_run  # noqa: PLC0415 - 40 ms, for living runs only
+    from runner.accounting.run import account_run  # noqa: PLC0415 - 40 ms, if one lives
 
     try:
-        kept = account_run(run, ledger, settings)
-        now = session_files.located(settings.state_home, run)
-        if now.spec.log_dir != run.spec.log_dir:
-            # Codex has named its session meanwhile.
-            kept = account_run(now, ledger, settings)
+        counted = account_run(run, ledger, settings)
     except RunnerError:
         return []
-    found = rows_of(kept.to_json(), run.spec.codex.model)
-    return [_total(run.key, row) for row in found if row[_TOTAL_TOKENS] is not None]
+    found = rows_of(counted.to_json(), run.spec.codex.model)
+    return [_total(run.run_id, row) for row in found if row[_TOTAL_TOKENS] is not None]
 
 
 def _total(key: str, row: Sequence[Cell]) -> UsageTotal:

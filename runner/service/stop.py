@@ -1,4 +1,8 @@
-"""Stop a run, through its supervisor or, when that is gone, without it."""
+"""Stop sessions: cancel what waits, and end what runs with all that it has started.
+
+One transaction cancels what waits and asks what runs to stop; then the supervisors get
+a signal, all at once. Where a supervisor is gone, this command does its work.
+"""
 
 from __future__ import annotations
 
@@ -6,73 +10,55 @@ import contextlib
 import os
 import signal
 
+from parsers import loose_json
 from parsers.struct import Struct
-from runner import clock, session_lock
+from runner import clock, locks
 from runner.config import RUN_MARKER
 from runner.errors import NoSuchRunError, RunnerError, RunnerFault
-from runner.ledger import record
-from runner.lifecycle import queue
+from runner.exports import abandoned, queue_files
+from runner.lifecycle import recover
 from runner.lifecycle.handoff import STOP_SIGNAL
 from runner.lifecycle.judge import Cause, Exit
-from runner.lifecycle.liveness import Life, codex_of, life_of
-from runner.lifecycle.recover import living, reconcile_run
-from runner.locks import lock
-from runner.model import Launching, Outcome, Running
+from runner.lifecycle.liveness import Life, codex_of, life_of, place_of
+from runner.model import Outcome, ProcessId
+from runner.process import cgroup
 from runner.process.signals import send
-from runner.process.table import is_alive, this_process, with_environment
+from runner.process.table import by_environment, here, is_alive, this_process
 from runner.process.terminate import Termination
 from runner.process.tree import DescendantTree
-from runner.service import sessions
+from runner.run_files import owner_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from runner.config import Config
-    from runner.ledger.queue import Mail
-    from runner.ledger.runs import Ledger
-    from runner.model import ProcessId, Run, SessionId
+    from runner.ledger.ledger import Ledger
+    from runner.model import Run
 
 _PACE_SECONDS = 0.02
-_MOMENT_SECONDS = 1.0
-# The ladder of a supervisor takes fifteen seconds at the most.
-_PATIENCE_SECONDS = 20.0
+# A supervisor that does not obey in one and a half times the grace time is killed.
+_PATIENCE = 2.0
 _GIVE_UP_SECONDS = 60.0
-# How long others may keep the index before Codex is ended all the same.
+# How long others may keep the ledger before Codex is ended all the same.
 _HURRY_SECONDS = 3.0
-
-
-def stop(run: Run, number: int, ledger: Ledger, settings: Config) -> bool:
-    """Stop a run that is alive; tell whether there was something to stop.
-
-    With a supervisor the signal is passed on to it, and the run ends soon after.
-    Without one, Codex and all below it are ended and the run is judged here, before
-    this returns; meanwhile it lives, as one with a supervisor does.
-
-    Raises:
-        NoSuchRunError: it has been removed since.
-        RunnerFault: the record cannot be read.
-    """
-    match life_of(run), run.state:
-        case Life.SUPERVISOR, (Launching() | Running()) as state:
-            return send(state.supervisor, number)
-        case Life.CODEX, _:
-            cause = Cause.ORDER if number == STOP_SIGNAL else Cause.SIGNAL
-            ended = Exit(cause=cause, cause_value=number)
-            with _in_charge(run, ledger, settings) as holds_session:
-                _end_orphan(run)
-                reconcile_run(run, ledger, settings, ended, holds_session=holds_session)
-            return True
-        case _:
-            return False
+_MOMENT_SECONDS = 1.0
 
 
 class Stopped(Struct):
-    """Hold what stopping a session has done: the runs it ended, the prompts skipped."""
+    """Hold what stopping a session has done.
 
-    session_id: str
-    runs: tuple[str, ...]
-    skipped: int
+    `runs` are those that were ended, `canceled` counts the prompts that waited, `left`
+    the processes of earlier runs that were ended. `notes` are for people; `error` says
+    what could not be done.
+    """
+
+    name: str
+    runs: tuple[str, ...] = ()
+    canceled: int = 0
+    left: int = 0
+    notes: tuple[str, ...] = ()
+    error: RunnerError | None = None
 
 
 class WillNotStopError(RunnerFault):
@@ -82,175 +68,293 @@ class WillNotStopError(RunnerFault):
         super().__init__(f"run {run.run_id} does not end: kill -9 its processes")
 
 
-class StillWaitingError(RunnerFault):
-    """Report prompts that the index refuses to skip; what was at work has ended."""
+class ElsewhereError(RunnerFault):
+    """Report a run whose processes this command cannot signal."""
 
-    def __init__(self, count: int, error: RunnerError) -> None:
+    def __init__(self, run: Run, where: str) -> None:
         super().__init__(
-            f"what was at work has ended, but the waiting prompts ({count}) are not"
-            f" skipped and will be delivered: {error}"
+            f"run {run.run_id} cannot be ended here: {where} (stop it there; if that is"
+            " gone: codex-tasks stop --gone)"
         )
 
 
-def at_work(ledger: Ledger) -> list[str]:
-    """Name the sessions that have something to stop; nothing is started by that."""
-    # Before the runs and after them: a prompt may be delivered meanwhile, or put back.
-    with_mail = ledger.mail.counts().keys()
-    at_work = {run.key for run in ledger.unfinished()}
-    return sorted(with_mail | at_work | ledger.mail.counts().keys())
+class StillWaitingError(RunnerFault):
+    """Report prompts that the ledger refuses to cancel; what was running has ended."""
+
+    def __init__(self, count: int, error: RunnerError) -> None:
+        super().__init__(
+            f"what was running has ended, but the waiting prompts ({count}) are not"
+            f" canceled and will be delivered: {error}"
+        )
 
 
-def stop_session(session_id: str, ledger: Ledger, settings: Config) -> Stopped:
-    """End all that a session does and has before it; return when nothing is left.
-
-    What waits in its mailbox is skipped first, so that nothing takes the place of what
-    is ended. A disk that refuses that, or a process that was suspended while it had the
-    index, must not keep Codex running. It is skipped again at the end: the prompt of a
-    run that never came to be waits once more.
-
-    Raises:
-        WillNotStopError: a process of it cannot be ended.
-        StillWaitingError: prompts that wait cannot be skipped.
-        LedgerFault: the index cannot be read.
-    """
-    # Who sends after that wants it to be done.
-    up_to = ledger.mail.last(session_id)
-    skipped: list[Mail] = []
-    with contextlib.suppress(RunnerError), ledger.database.hurried(_HURRY_SECONDS):
-        skipped += queue.skip(session_id, ledger, settings.state_home, up_to).prompts
-    ordered: dict[str, float] = {}
-    over: set[str] = set()
-    while True:
-        _end_all(session_id, ordered, over, ledger, settings)
-        try:
-            last = queue.skip(session_id, ledger, settings.state_home, up_to)
-        except RunnerError as error:
-            if waiting := len(ledger.mail.waiting(session_id)):
-                raise StillWaitingError(waiting, error) from error
-            break
-        skipped += last.prompts
-        # Somebody may have delivered meanwhile what was put back.
-        if last.unfinished <= over:
-            break
-    with contextlib.suppress(RunnerError):
-        # Who has sent since relied on the run that was at work to deliver it.
-        sessions.is_at_work(session_id, ledger, settings)
-    row = ledger.sessions.of(session_id)
-    return Stopped(
-        # Codex may have named it since.
-        session_id=row.session_id if row is not None else session_id,
-        runs=tuple(each for each in ordered if not _has_succeeded(each, ledger)),
-        # As everywhere: a quit is no prompt that was lost.
-        skipped=sum(not mail.is_quit for mail in skipped),
-    )
-
-
-def _end_all(
-    session_id: str,
-    ordered: dict[str, float],
-    over: set[str],
-    ledger: Ledger,
-    settings: Config,
-) -> None:
-    """End the runs on a session.
+def stop_sessions(
+    keys: Sequence[int], ledger: Ledger, settings: Config, *, is_gone: bool = False
+) -> list[Stopped]:
+    """End all that sessions do and have waiting; return when nothing is left.
 
     Args:
-        session_id: the session.
-        ordered: which runs have been told to end, and when; those told are added.
-        over: takes the runs that are over, also one that the index cannot note.
-        ledger: the index.
+        keys: the sessions.
+        ledger: the ledger.
         settings: for judging what was left behind.
+        is_gone: a person says that what cannot be found out about here is gone.
     """
+    stops = {key: _Stop(key, ledger, settings, is_gone=is_gone) for key in keys}
+    refusal = _cancel(stops, ledger)
     began = clock.monotonic()
-    while found := _living(session_id, over, ledger, settings):
-        for run in found:
-            if clock.monotonic() - began >= _GIVE_UP_SECONDS:
-                raise WillNotStopError(run)
-            _press(run, ordered, ledger, settings)
+    while True:
+        going = [stop for stop in stops.values() if stop.step()]
+        if not going:
+            break
+        if clock.monotonic() - began >= _GIVE_UP_SECONDS:
+            for stop in going:
+                stop.give_up()
+            break
         clock.sleep(_PACE_SECONDS)
-
-
-def _living(
-    session_id: str, over: set[str], ledger: Ledger, settings: Config
-) -> list[Run]:
-    unfinished = ledger.unfinished_of(session_id)
-    found = living(unfinished, ledger, settings)
-    over.update({run.run_id for run in unfinished} - {run.run_id for run in found})
-    return found
-
-
-def _press(
-    run: Run, ordered: dict[str, float], ledger: Ledger, settings: Config
-) -> None:
-    """Order a run to stop, once; a supervisor that does not obey is killed."""
-    now = clock.monotonic()
-    at = ordered.get(run.run_id)
-    if at is not None and now - at < _PATIENCE_SECONDS:
-        return
-    if at is not None and isinstance(run.state, Launching | Running):
-        # What it leaves behind is ended at the next look.
-        send(run.state.supervisor, signal.SIGKILL)
-    if stop(run, STOP_SIGNAL, ledger, settings):
-        ordered[run.run_id] = now
-
-
-def _has_succeeded(run_id: str, ledger: Ledger) -> bool:
-    try:
-        return ledger.find(run_id).outcome is Outcome.SUCCEEDED
-    except NoSuchRunError:
-        return False  # its session has been removed since
-
-
-@contextlib.contextmanager
-def _in_charge(run: Run, ledger: Ledger, settings: Config) -> Iterator[bool]:
-    """Take the place of a supervisor that is gone; tell whether its session is ours.
-
-    Else somebody who looks while the tools of a Codex that has ended still resist would
-    find the run lost, and its session free. A lock that cannot be had keeps nobody from
-    ending the run.
-    """
-    takes = [lambda: lock(record.files_of(run.spec).events)]
-    if (session := run.session) is not None:
-        # First: who sees that the run has somebody in charge looks for it there.
-        takes.insert(0, lambda: _session_lock(session, run, ledger, settings))
-    locks = [_patiently(take) for take in takes]
-    try:
-        yield session is not None and locks[0] is not None
-    finally:
-        for held in locks:
-            if held is not None:
-                os.close(held)
-
-
-def _session_lock(
-    session: SessionId, run: Run, ledger: Ledger, settings: Config
-) -> int | None:
-    taken = session_lock.take(settings.state_home, ledger, session, run.run_id)
-    return taken.descriptor if isinstance(taken, session_lock.Held) else None
-
-
-def _patiently(take: Callable[[], int | None]) -> int | None:
-    """Take a lock that others have for a moment only, to see whether it is free."""
-    deadline = clock.monotonic() + _MOMENT_SECONDS
+    if refusal is not None and (refusal := _cancel(stops, ledger)) is not None:
+        for stop in stops.values():
+            stop.note_waiting(refusal)
     with contextlib.suppress(RunnerError):
-        while (held := take()) is None and clock.monotonic() < deadline:
+        # A prompt that was sent since relied on the run that was going on.
+        recover.sweep(ledger, settings)
+    return [stop.result() for stop in stops.values()]
+
+
+def end_run(run: Run, number: int, ledger: Ledger, settings: Config) -> bool:
+    """End one run with a signal; tell whether there was something to end.
+
+    With a supervisor the signal is passed on to it, and the run ends soon after. Without
+    one, Codex and all below it are ended and the run is judged here, before this returns.
+
+    Raises:
+        RunnerFault: the record cannot be read.
+    """
+    life = life_of(run, settings.state_home)
+    if life is Life.SUPERVISOR:
+        return run.supervisor is not None and send(run.supervisor, number)
+    if life is not Life.CODEX:
+        return False
+    with _in_charge(run, settings):
+        ending = _Orphan(run, settings)
+        while not ending.step():
             clock.sleep(_PACE_SECONDS)
-        return held
+        cause = Cause.STOP if number == STOP_SIGNAL else Cause.SIGNAL
+        ended = Exit(cause=cause, cause_value=number)
+        recover.reconcile_run(run, ledger, settings, ended)
+    return True
+
+
+class _Stop:
+    """Stop one session, a step at a time."""
+
+    def __init__(
+        self, key: int, ledger: Ledger, settings: Config, *, is_gone: bool
+    ) -> None:
+        self._key = key
+        self._ledger = ledger
+        self._settings = settings
+        self._is_gone = is_gone
+        self._name = ledger.sessions.get(key).name
+        self._signaled: dict[str, float] = {}
+        self._orphans: dict[str, _Orphan] = {}
+        self._locks = contextlib.ExitStack()
+        self._left: Termination | None = None
+        self._left_count = 0
+        self._notes: list[str] = []
+        self.canceled = 0
+        self.error: RunnerError | None = None
+
+    def step(self) -> bool:
+        """Do what is due; tell whether something of the session still runs."""
+        if self.error is not None:
+            return False
+        try:
+            runs = self._ledger.runs.unfinished(self._key)
+            living = [run for run in runs if self._press(run)]
+            return bool(living) or not self._leftovers_ended()
+        except RunnerError as error:
+            self.error = error
+            return False
+
+    def give_up(self) -> None:
+        for run in self._ledger.runs.unfinished(self._key):
+            self.error = WillNotStopError(run)
+
+    def note_waiting(self, refusal: RunnerError) -> None:
+        with contextlib.suppress(RunnerError):
+            if waiting := len(self._ledger.queue.waiting(self._key)):
+                self.error = self.error or StillWaitingError(waiting, refusal)
+
+    def result(self) -> Stopped:
+        self._locks.close()
+        with contextlib.suppress(RunnerError):
+            self._name = self._ledger.sessions.get(self._key).name
+        ended = (*self._signaled, *self._orphans)
+        return Stopped(
+            name=self._name,
+            runs=tuple(each for each in ended if not self._has_succeeded(each)),
+            canceled=self.canceled,
+            left=self._left_count,
+            notes=tuple(self._notes),
+            error=self.error,
+        )
+
+    def _press(self, run: Run) -> bool:
+        """Do what ends a run; tell whether it still lives."""
+        life = life_of(run, self._settings.state_home)
+        if run.run_id in self._orphans:
+            return self._end_orphan(run)
+        if life is Life.SUPERVISOR:
+            self._signal(run)
+            return True
+        if life is Life.CODEX:
+            return self._end_orphan(run)
+        if life is Life.UNKNOWN and not self._is_gone:
+            raise ElsewhereError(run, place_of(run).reason or "its locks are gone")
+        if life is Life.UNKNOWN:
+            over = recover.reconcile_run(run, self._ledger, self._settings, Exit())
+        else:
+            over = recover.reconcile_run(run, self._ledger, self._settings)
+        return not over.is_finished
+
+    def _signal(self, run: Run) -> None:
+        """Send the stop signal once; a supervisor that does not obey is killed."""
+        supervisor, now = run.supervisor, clock.monotonic()
+        if supervisor is None:
+            return  # it has not claimed the run yet, and finds that it was stopped
+        if not place_of(run).is_here:
+            raise ElsewhereError(run, "it runs in another PID namespace")
+        at = self._signaled.get(run.run_id)
+        if at is None:
+            send(supervisor, STOP_SIGNAL)
+            self._signaled[run.run_id] = now
+        elif now - at >= self._settings.grace_seconds * _PATIENCE:
+            # What it leaves behind is ended at the next step.
+            send(supervisor, signal.SIGKILL)
+
+    def _end_orphan(self, run: Run) -> bool:
+        if not place_of(run).is_here:
+            raise ElsewhereError(run, "it runs in another PID namespace")
+        orphan = self._orphans.get(run.run_id)
+        if orphan is None:
+            self._locks.enter_context(_in_charge(run, self._settings))
+            orphan = self._orphans[run.run_id] = _Orphan(run, self._settings)
+        if not orphan.step():
+            return True
+        ended = Exit(cause=Cause.STOP, cause_value=STOP_SIGNAL)
+        recover.reconcile_run(run, self._ledger, self._settings, ended)
+        self._note_if_uncertain(run)
+        return False
+
+    def _leftovers_ended(self) -> bool:
+        """End what the session's earlier runs have left running."""
+        if self._left is None:
+            runs = self._ledger.runs.of_session(self._key)
+            marked = by_environment(RUN_MARKER)
+            found = {each for run in runs for each in _left_by(run, marked)}
+            found -= {this_process()}
+            self._left_count = len(found)
+            members = sorted(found, key=lambda each: each.pid)
+            self._left = Termination(
+                lambda: None,
+                lambda: [each for each in members if is_alive(each)],
+                self._settings.grace_seconds,
+            )
+        return self._left.step()
+
+    def _note_if_uncertain(self, run: Run) -> None:
+        if not cgroup.is_possible():
+            self._notes.append(
+                f"the supervisor of run {run.run_id} was gone: processes that have left"
+                " its tree and its environment may be left"
+            )
+
+    def _has_succeeded(self, run_id: str) -> bool:
+        try:
+            return self._ledger.runs.find(run_id).outcome is Outcome.SUCCEEDED
+        except NoSuchRunError:
+            return False  # its session has been removed since
+
+
+class _Orphan:
+    """End a Codex whose supervisor is gone, with everything that it has started."""
+
+    def __init__(self, run: Run, settings: Config) -> None:
+        self._run = run
+        codex = codex_of(run)
+        self._tree = DescendantTree(codex.pid, remember=True) if codex else None
+        self._members()
+        grace = settings.grace_seconds
+        self._termination = Termination(lambda: codex_of(run), self._members, grace)
+
+    def step(self) -> bool:
+        return self._termination.step()
+
+    def _members(self) -> list[ProcessId]:
+        codex, run_id = codex_of(self._run), self._run.run_id
+        found = set(self._tree.members() if self._tree else ())
+        found |= set(by_environment(RUN_MARKER).get(run_id, ()))
+        found |= set(cgroup.members(run_id))
+        found -= {this_process(), codex}
+        return [codex, *found] if codex else [*found]
+
+
+def _cancel(stops: dict[int, _Stop], ledger: Ledger) -> RunnerError | None:
+    """Cancel what waits, in one transaction for all sessions; return a refusal.
+
+    A disk that refuses, or a process that was suspended inside of a transaction, must
+    not keep Codex running: it is tried again when everything has ended.
+    """
+    try:
+        with ledger.impatient(_HURRY_SECONDS):
+            done = ledger.queue.stop([*stops])
+    except RunnerError as error:
+        return error
+    for each in done:
+        stops[each.session].canceled += each.canceled
+        queue_files.remove(ledger.home, each.prompts)
+        for run_id in each.waiting:
+            with contextlib.suppress(RunnerError):
+                run = ledger.runs.find(run_id)
+                if run.supervisor is not None:
+                    send(run.supervisor, STOP_SIGNAL)
+                abandoned.write(run, ledger)
     return None
 
 
-def _end_orphan(run: Run) -> None:
-    codex = codex_of(run)
-    if codex is None:
-        return
-    family = DescendantTree(codex.pid, remember=True)
+def _left_by(run: Run, marked: dict[str, list[ProcessId]]) -> Iterable[ProcessId]:
+    """List the living processes that a run has left: on record, or with its marker."""
+    yield from marked.get(run.run_id, ())
+    left = run.accounts.get("left_running")
+    for each in left if isinstance(left, list) else ():
+        told = loose_json.mapping(each)
+        pid = loose_json.integer(told.get("pid"))
+        start_time = loose_json.integer(told.get("start_time"))
+        if pid is not None and start_time is not None:
+            process = ProcessId(pid=pid, start_time=start_time, **here())
+            if is_alive(process):
+                yield process
+                yield from DescendantTree(pid).members()
 
-    def members() -> list[ProcessId]:
-        found = {*family.members(), *with_environment(RUN_MARKER, run.run_id)}
-        found -= {codex, this_process()}
-        return [codex, *found] if is_alive(codex) else [*found]
 
-    members()
-    ladder = Termination(lambda: codex_of(run), members)
-    while not ladder.step():
-        clock.sleep(_PACE_SECONDS)
+@contextlib.contextmanager
+def _in_charge(run: Run, settings: Config) -> Iterator[None]:
+    """Take the place of a supervisor that is gone.
+
+    Else another command that looks while the tools of a Codex that has ended still
+    resist would find the run lost, and its session free.
+    """
+    path = owner_of(settings.state_home, run.run_id)
+    descriptor = None
+    deadline = clock.monotonic() + _MOMENT_SECONDS
+    with contextlib.suppress(RunnerError):
+        while (descriptor := locks.take(path, must_exist=True)) is None:
+            # Another reader has it for a moment, to judge the run.
+            if clock.monotonic() >= deadline:
+                break
+            clock.sleep(_PACE_SECONDS)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,36 +11,28 @@ from parsers.any_log import read_log
 from parsers.facts import Facts
 from parsers.struct import replace
 from parsers.text import uuid
-from runner import clock, files, session_files
+from runner import clock, files
 from runner.accounting.rollouts import Slice
-from runner.accounting.run import (
-    LogContext,
-    account_log,
-    account_run,
-    pointers,
-    read_events,
-)
+from runner.accounting.run import LogContext, account_log, account_run
 from runner.errors import RunnerError, UsageError
+from runner.exports import run_exports
 from runner.ledger import record
-from runner.ledger.runs import Ledger
+from runner.ledger.ledger import Ledger
 from runner.lifecycle.judge import Ending, Evidence, Exit, judge
-from runner.model import Outcome, RunId
-from runner.run_files import PREFIX, RunFiles
+from runner.model import Outcome
+from runner.run_files import beside
 from runner.service.lookup import find_run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import datetime
 
     from runner.accounting.run import RunAccounting
     from runner.config import Config
-    from runner.model import Run
 
 Json = dict[str, object]
 
-_OURS = re.compile(re.escape(PREFIX) + r"(.+?)\.(?:events\.jsonl|log|stderr)")
-_UNFINISHED = ("prepared", "launching", "running")
+_UNFINISHED = ("waiting", "prepared", "launching", "running")
 # What the blocks in a log call things, ours and the bash runner's.
 _BLOCK_NAMES = {
     "codex_run_id": "run_id",
@@ -61,26 +51,17 @@ def summarize_run(run_id: str, log_dir: Path, settings: Config) -> Json:
     """Return the summary of a run by its id, of a living one what is known so far.
 
     Raises:
-        UnknownRunError: neither the index nor the log directory knows it.
+        UnknownRunError: neither the ledger nor the log directory knows it.
         RunnerFault: its record cannot be read.
     """
     ledger = Ledger(settings.state_home)
     run = find_run(run_id, log_dir, ledger, settings)
-    told = _known(run, log_dir, ledger, settings)
-    now = session_files.located(settings.state_home, run)
-    if now.spec.log_dir == run.spec.log_dir:
-        return told
-    # Its session has been moved, or named, while its files were read.
-    return _known(now, log_dir, ledger, settings)
-
-
-def _known(run: Run, log_dir: Path, ledger: Ledger, settings: Config) -> Json:
     if run.is_finished:
-        return summary_of(run, log_dir)
-    kept = account_run(run, ledger, settings)
-    data = {**record.to_json(run), "model": kept.model}
-    data |= pointers(data, kept.facts)
-    return run_summary.build(kept.facts, data, None, kept.usage, kept.cost)
+        return run_exports.summary_of(run)
+    counted = account_run(run, ledger, settings)
+    data = {**record.to_json(run), "model": counted.model}
+    data |= _pointers(data, counted.facts)
+    return run_summary.build(counted.facts, data, None, counted.usage, counted.cost)
 
 
 def summarize_log(log: Path, meta_path: Path | None, settings: Config) -> Json:
@@ -112,52 +93,14 @@ def summarize_log(log: Path, meta_path: Path | None, settings: Config) -> Json:
     )
     outcome = _outcome(frozen, told)
     told = {"log_file": str(log.absolute()), "model": kept.model, **told}
-    told |= pointers(told, facts)
+    told |= _pointers(told, facts)
     whole = run_summary.build(facts, told, outcome, frozen.usage, frozen.cost)
     return {**whole, "warnings": frozen.warnings}
 
 
-def summary_of(run: Run, log_dir: Path) -> Json:
-    """Return the summary of a finished run as written, else from its record."""
-    places = (record.files_of(run.spec), RunFiles(log_dir, run.run_id))
-    for paths in places:
-        written = files.read_json(paths.summary)
-        if isinstance(written, dict):
-            return written
-    whole = _of_record(run, places)
-    warnings = _mapping(whole, "warnings") or {}
-    missing = f"summary: no such file: {places[0].summary}"
-    return {**whole, "warnings": {**warnings, missing: 1}}
-
-
-def made_anew(run: Run) -> Json:
-    """Return the summary of a finished run from its record and its events."""
-    return _of_record(run, [record.files_of(run.spec)])
-
-
-def _of_record(run: Run, places: Iterable[RunFiles]) -> Json:
-    data, facts = record.to_json(run), _facts_of(places)
-    data |= pointers(data, facts)
-    whole = run_summary.build(
-        facts,
-        data,
-        _text(data, "outcome"),
-        _mapping(data, "token_usage"),
-        _mapping(data, "cost"),
-    )
-    error = _text(data, "error")
-    return {
-        **whole,
-        "errors": whole["errors"] or ([error] if error else []),
-        "warnings": dict(_mapping(data, "warnings") or {}),
-    }
-
-
-def _facts_of(places: Iterable[RunFiles]) -> Facts:
-    for paths in places:
-        with contextlib.suppress(OSError):
-            return read_events(paths.events)
-    return Facts(kind="empty")
+def _pointers(data: Json, facts: Facts) -> Json:
+    is_cut = len(facts.final_message or "") > run_summary.PREVIEW_LENGTH
+    return run_exports.pointers(data, is_cut=is_cut)
 
 
 def _facts(log: Path) -> Facts:
@@ -197,11 +140,8 @@ def _up_to_date(log: Path, meta: Json, settings: Config) -> Json:
 
 def _beside(log: Path) -> Path | None:
     """Find the meta file of one of our logs, or of the bash runner's."""
-    match = _OURS.fullmatch(log.name)
-    if match is None:
-        return None
-    path = RunFiles(log.parent, RunId(match[1])).meta
-    return path if path.is_file() else None
+    paths = beside(log)
+    return paths.meta if paths is not None and paths.meta.is_file() else None
 
 
 def _best_log(log: Path, meta: Json) -> Path:

@@ -8,12 +8,10 @@ from datetime import datetime
 from parsers.struct import Struct
 from runner import clock
 from runner.clock import read_age
-from runner.errors import RunnerError, UsageError
-from runner.ledger.usage import titles, totals
+from runner.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from runner.config import Config
     from runner.ledger.runs import Ledger
     from runner.ledger.usage import UsageTotal
 
@@ -56,8 +54,7 @@ FIGURES = tuple(name for name in Line.field_names() if name not in {"key", "titl
 class Report(Struct):
     """Hold what runs have used, by group; `total` is None when there are no runs.
 
-    `not_over` counts the runs that are still at work, which have no figures yet;
-    `faults` is what could not be found out.
+    `not_over` counts the runs that are not over, which have no figures yet.
     """
 
     by: str
@@ -65,32 +62,26 @@ class Report(Struct):
     lines: tuple[Line, ...]
     total: Line | None
     not_over: int = 0
-    faults: tuple[str, ...] = ()
 
 
-def gather(
-    ledger: Ledger, settings: Config, by: str, since: datetime | None = None
-) -> Report:
-    """Add up what the runs that are over have used; those left behind are judged first.
+def gather(ledger: Ledger, by: str, since: datetime | None = None) -> Report:
+    """Add up what the runs that are over have used.
 
     Args:
-        ledger: the index.
-        settings: for judging what was left behind.
+        ledger: the ledger.
         by: one of GROUPS. Days come in their order, others the most expensive first.
         since: only runs that were prepared at this instant or later.
 
     Raises:
-        LedgerFault: the index cannot be read.
+        LedgerFault: the ledger cannot be read.
     """
-    judged, faults = _judge(ledger, settings)
     start = clock.iso(since) if since else None
-    # A run may end meanwhile, or be given the name of its session.
-    with ledger.database.moment():
-        names = titles(ledger.database) if by == "session" else {}
-        sums = totals(ledger.database, by, start)
-        whole = totals(ledger.database, "total", start)
-        unfinished = {run.run_id for run in ledger.unfinished()}
-    lines = [_line(total, names.get(total.key)) for total in sums]
+    with ledger.snapshot():
+        titles = ledger.usage.titles() if by == "session" else {}
+        totals = ledger.usage.totals(by, start)
+        whole = ledger.usage.totals("total", start)
+        unfinished = ledger.runs.unfinished()
+    lines = [_line(total, titles.get(total.key)) for total in totals]
     if by != "day":
         lines.sort(key=_dearest_first)
     return Report(
@@ -98,8 +89,7 @@ def gather(
         since=since,
         lines=tuple(lines),
         total=_line(whole[0], None) if whole else None,
-        not_over=len(unfinished - judged),
-        faults=tuple(faults),
+        not_over=len(unfinished),
     )
 
 
@@ -124,22 +114,6 @@ def instant(text: str, now: datetime) -> datetime:
         " (2026-11-01T08:00:00Z) or how long back from now (90m, 12h, 30d, 2w)"
     )
     raise UsageError(message)
-
-
-def _judge(ledger: Ledger, settings: Config) -> tuple[set[str], list[str]]:
-    """Judge the runs that nobody keeps alive any more, and name them."""
-    judged: set[str] = set()
-    faults = []
-    for run in ledger.unfinished():
-        from runner.lifecycle.recover import reconcile_run  # noqa: PLC0415 - where a run is not over
-
-        try:
-            if reconcile_run(run, ledger, settings).is_finished:
-                judged.add(run.run_id)
-        except RunnerError as error:
-            judged.add(run.run_id)
-            faults.append(f"{run.key}: {error}")
-    return judged, faults
 
 
 def _line(total: UsageTotal, title: str | None) -> Line:

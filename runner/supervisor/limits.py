@@ -36,29 +36,29 @@ class LimitsWatch:
         self._progress = 0
         self._sizes: dict[str, int] = {}
 
-    def exceeded(self, digest: EventSummary) -> tuple[Cause, float] | None:
+    def exceeded(self, summary: EventSummary) -> tuple[Cause, float] | None:
         """Name the limit that has been passed, with its seconds."""
         now = clock.monotonic()
         timeout, stall = self._limits.timeout, self._limits.stall
         if timeout is not None and now - self._began >= timeout:
             return Cause.TIMEOUT, timeout
         announcement = self._limits.announcement or float("inf")
-        if digest.thread_id is None and now - self._began >= announcement:
+        if summary.thread_id is None and now - self._began >= announcement:
             return Cause.SILENCE, announcement
         if stall is None:
             return None
-        if digest.progress != self._progress or digest.is_command_running:
-            self._progress, self._progressed = digest.progress, now
+        if summary.progress != self._progress or summary.is_command_running:
+            self._progress, self._progressed = summary.progress, now
         if now - self._checked >= stall / _CHECKS_PER_LIMIT:
             self._checked = now
-            if self._have_rollouts_grown(digest):
+            if self._have_rollouts_grown(summary):
                 self._progressed = now
         if now - self._progressed >= stall:
             return Cause.STALL, stall
         return None
 
-    def _have_rollouts_grown(self, digest: EventSummary) -> bool:
-        threads = [t for t in (digest.thread_id, *digest.agent_threads) if t]
+    def _have_rollouts_grown(self, summary: EventSummary) -> bool:
+        threads = [t for t in (summary.thread_id, *summary.agent_threads) if t]
         have_grown = [self._has_grown(thread) for thread in threads]
         return any(have_grown)
 

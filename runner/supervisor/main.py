@@ -1,8 +1,8 @@
 """The detached process that owns one Codex process, from launch to verdict.
 
-It holds the lock of the run's events file while it lives, adopts every orphan below
-it, enforces the limits, and writes the verdict. Codex writes into its files itself:
-when the supervisor dies, Codex works on.
+It holds the lock of `owner` while it lives, adopts every orphan below it, enforces the
+limits, and puts the verdict on record. Codex writes into its files itself: when the
+supervisor is killed, Codex goes on.
 """
 
 from __future__ import annotations
@@ -13,21 +13,14 @@ import signal
 import sys
 
 from parsers.struct import replace
-from runner import clock, config, session_files, session_lock
+from runner import clock, config
 from runner.codex import home
 from runner.errors import RunnerError, StaleStateError
-from runner.ledger.runs import Ledger
+from runner.ledger.ledger import Ledger
 from runner.lifecycle.channel import StatusPipe
 from runner.lifecycle.handoff import STOP_SIGNAL, STOP_SIGNALS, read
-from runner.model import (
-    EXIT_SIGNAL_BASE,
-    EXIT_STOPPED,
-    EXIT_TIMED_OUT,
-    Claimed,
-    Launched,
-    Outcome,
-    Verdict,
-)
+from runner.model import OUTCOMES, Claimed, Launched, Outcome, Verdict, Waiting
+from runner.process import cgroup
 from runner.process.signals import SignalInbox, become_subreaper, kill_child
 from runner.process.table import child, this_process
 from runner.supervisor.recorder import RunRecorder
@@ -40,103 +33,101 @@ if TYPE_CHECKING:
 
     from runner.config import Config
     from runner.lifecycle.handoff import SupervisorArgs
-    from runner.model import SessionId
     from runner.notify import Notifier
 
 _DEAF_TO = (signal.SIGHUP, signal.SIGQUIT)
-_SESSION_PACE_SECONDS = 0.25
-# Somebody wants the machine or the session to be quiet, or Codex cannot be started: the
-# next command that looks at the session delivers what waits.
-_LEAVING_THE_MAIL = (Outcome.INTERRUPTED, Outcome.STOPPED, Outcome.NOT_STARTED)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Supervise one run; `launching` starts this."""
-    orders = read(sys.argv[1:] if argv is None else argv)
+    """Supervise one run; `lifecycle.launch` starts this."""
+    words = sys.argv[1:] if argv is None else argv
     os.umask(0o077)
     inbox = SignalInbox((*STOP_SIGNALS, STOP_SIGNAL), deaf_to=_DEAF_TO)
     become_subreaper()
     settings = config.load()
     ledger = Ledger(settings.state_home)
-    channel = StatusPipe(orders.channel)
-    keeper = RunRecorder(ledger.find(orders.run_id), ledger, channel)
+    if words[1:] == ["tell"]:
+        return _tell(ledger, inbox, settings)
+    args = read(words)
+    pipe = StatusPipe(args.pipe)
+    recorder = RunRecorder(ledger.runs.find(args.run_id), ledger, pipe)
     try:
-        keeper.claim(Claimed(supervisor=this_process()))
-    except StaleStateError:
-        return 1
+        return _supervise(recorder, args, inbox, settings)
     except RunnerError as error:
         # Nothing has been started: the next reader finds the run abandoned.
-        keeper.warn(str(error))
+        recorder.warn(str(error))
         return 1
-    place = keeper.run.spec.codex_home
-    _supervise(keeper, orders, inbox, config.at_codex_home(settings, place))
-    return 0
 
 
 def _supervise(
-    keeper: RunRecorder, orders: SupervisorArgs, inbox: SignalInbox, settings: Config
-) -> None:
-    session = keeper.run.spec.resume_session
-    if orders.session_lock is not None:
-        keeper.session_locks.append(orders.session_lock)
-    elif session:
-        refusal = _wait_for(session, keeper, inbox, settings)
+    recorder: RunRecorder, args: SupervisorArgs, inbox: SignalInbox, settings: Config
+) -> int:
+    if isinstance(recorder.run.state, Waiting):
+        from runner.supervisor.wait import wait_for_turn  # noqa: PLC0415 - few runs wait
+
+        refusal = wait_for_turn(recorder, inbox, settings)
         if refusal is not None:
-            _close_unstarted(keeper, refusal, inbox, settings)
-            return
-    _note_rollout(keeper, settings)
-    started = start_codex(keeper.run, settings)
+            _finish_unstarted(recorder, refusal, inbox, settings)
+            return 0
+    try:
+        recorder.claim(Claimed(supervisor=this_process()))
+    except StaleStateError:
+        return _stopped_before(recorder, inbox, settings)
+    settings = config.at_codex_home(settings, recorder.run.spec.codex_home)
+    _note_rollout(recorder, settings)
+    started = start_codex(recorder.run, args.events, settings)
+    os.close(args.events)
     if isinstance(started, Verdict):
-        _close_unstarted(keeper, started, inbox, settings)
-        return
-    _attend(started, keeper, inbox, settings)
+        _finish_unstarted(recorder, started, inbox, settings)
+    else:
+        _attend(started, recorder, inbox, settings)
+    return 0
 
 
 def _attend(
-    codex: int, keeper: RunRecorder, inbox: SignalInbox, settings: Config
+    codex: int, recorder: RunRecorder, inbox: SignalInbox, settings: Config
 ) -> None:
     with _ended_unless_attended(codex):
-        keeper.carry(Launched(codex=child(codex), at=clock.now()))
-        if session_files.of_run(settings.state_home, keeper.run) is None:
-            keeper.channel.say(launched=True)
+        recorder.advance(Launched(codex=child(codex), at=clock.now()))
+        recorder.pipe.send(launched=True)
         # What follows costs 50 ms to import: Codex is at work by now.
         from runner.accounting import prices  # noqa: PLC0415
-        from runner.exports.task_files import Chronicle  # noqa: PLC0415
+        from runner.exports import run_exports  # noqa: PLC0415
+        from runner.exports.task_files import TaskExport  # noqa: PLC0415
+        from runner.lifecycle import queue  # noqa: F401, PLC0415 - for the end
         from runner.lifecycle.finish import RunEnd, finish  # noqa: PLC0415
-        from runner.naming import Naming  # noqa: PLC0415
         from runner.notify import Notifier  # noqa: PLC0415
         from runner.supervisor.loop import SuperviseLoop  # noqa: PLC0415
 
-        chronicle = Chronicle(keeper.ledger, settings.state_home, keeper.warn)
-        chronicle.began(keeper.run)
-        # A task says so when its own files do; to others a fast launch is worth more.
-        keeper.channel.say(launched=True)
-        notifier = Notifier(settings, keeper.warn)
-        notifier.started(keeper.run)
-        if trouble := prices.trouble(settings.state_home):
-            keeper.warn(trouble)  # before the run is over it can still be mended
-        naming = Naming(keeper, chronicle, settings)
-        attendance = SuperviseLoop(keeper, chronicle, settings, notifier, naming.name)
-    ended = attendance.attend(codex, inbox)
+        ledger = recorder.ledger
+        export = TaskExport(ledger, recorder.warn)
+        notifier = Notifier(ledger, settings, recorder.warn)
+        loop = SuperviseLoop(recorder, export, settings, notifier)
+    for step in (
+        lambda: run_exports.write_meta(recorder.run),
+        lambda: notifier.tell(recorder.run.run_id),
+        lambda: _note_trouble(recorder, prices.trouble(settings.state_home)),
+    ):
+        _guarded(step, recorder)
+    ended = loop.supervise(codex, inbox)
     at = clock.now()
-    left = attendance.leftovers()
-    closing = RunEnd(
+    end = RunEnd(
         at=at,
         exit=ended,
-        seen=attendance.seen,
-        left_running=left,
-        warnings=keeper.warnings,
+        seen=loop.seen,
+        left_running=loop.left_running(),
+        warnings=recorder.warnings,
     )
-    run = finish(keeper.run, closing, keeper.ledger, settings, keeper.warn)
-    chronicle.ended(run, attendance.answer)
-    if keeper.keep(run):
-        naming.finish()
-    _close(keeper, notifier, inbox, settings)
+    recorder.finish(finish(recorder.run, end, ledger, settings))
+    cgroup.remove(recorder.run.run_id)
+    _guarded(lambda: export.finish(recorder.run, loop.answer), recorder)
+    run_exports.write_end(recorder.run, recorder.warn)
+    _close(recorder, notifier, inbox, settings)
 
 
 @contextlib.contextmanager
 def _ended_unless_attended(codex: int) -> Iterator[None]:
-    """End a Codex that has just been started when nobody comes to attend it.
+    """End a Codex that has just been started when its supervisor cannot go on.
 
     Its limits would not be enforced, and no signal would reach it.
     """
@@ -147,98 +138,104 @@ def _ended_unless_attended(codex: int) -> Iterator[None]:
         raise
 
 
+def _guarded(step: object, recorder: RunRecorder) -> None:
+    try:
+        step()  # type: ignore[operator]  # each is a function without arguments
+    except RunnerError as error:
+        recorder.warn(str(error))
+
+
+def _note_trouble(recorder: RunRecorder, trouble: str | None) -> None:
+    if trouble:
+        recorder.warn(trouble)  # before the run is over it can still be fixed
+
+
 def _close(
-    keeper: RunRecorder, notifier: Notifier, inbox: SignalInbox, settings: Config
+    recorder: RunRecorder, notifier: Notifier, inbox: SignalInbox, settings: Config
 ) -> None:
-    """Tell everybody; a slow hook holds up neither the session nor the watcher."""
-    keeper.release_session()
-    keeper.channel.say(finished=True)
-    if keeper.run.outcome not in _LEAVING_THE_MAIL:
-        _deliver_next(keeper, settings)
-    notifier.completed(keeper.run)
+    """Tell others; a slow hook holds up neither the session nor the caller."""
+    from runner.exports import queue_files  # noqa: PLC0415 - see _attend
+
+    run = recorder.run
+    if run.spec.prompt_id is not None and run.has_begun:
+        queue_files.remove(settings.state_home, [run.spec.prompt_id])
+    recorder.pipe.send(finished=True)
+    if run.outcome is None or OUTCOMES[run.outcome].then != "left":
+        _deliver_next(recorder, settings)
+    notifier.tell(run.run_id)
     notifier.wait(inbox)
-    keeper.note_late_warnings()
+    recorder.add_late_warnings()
 
 
-def _deliver_next(keeper: RunRecorder, settings: Config) -> None:
+def _deliver_next(recorder: RunRecorder, settings: Config) -> None:
     """Start what waits for the session, now that it is free."""
-    from runner.lifecycle import queue  # noqa: PLC0415 - see _attend
+    from runner.lifecycle.queue import deliver_next  # noqa: PLC0415 - see _attend
 
     try:
-        started = queue.deliver(keeper.run.key, keeper.ledger, settings)
+        started = deliver_next(recorder.run.session, recorder.ledger, settings)
     except RunnerError as error:
-        keeper.warn(str(error))
+        recorder.warn(str(error))
         return
     if started is not None:
-        started.listener.close()
+        started.reader.close()
 
 
-def _close_unstarted(
-    keeper: RunRecorder, verdict: Verdict, inbox: SignalInbox, settings: Config
+def _finish_unstarted(
+    recorder: RunRecorder, verdict: Verdict, inbox: SignalInbox, settings: Config
 ) -> None:
-    from runner.exports.task_files import Chronicle  # noqa: PLC0415
-    from runner.lifecycle.finish import finish_unstarted  # noqa: PLC0415 - see _attend
+    from runner.exports import run_exports  # noqa: PLC0415 - see _attend
+    from runner.exports.task_files import TaskExport  # noqa: PLC0415
+    from runner.lifecycle.finish import finish_unstarted  # noqa: PLC0415
     from runner.notify import Notifier  # noqa: PLC0415
 
-    run = finish_unstarted(keeper.run, verdict, keeper.warnings, keeper.warn)
-    Chronicle(keeper.ledger, settings.state_home, keeper.warn).ended(run, None)
-    keeper.keep(run)
-    _close(keeper, Notifier(settings, keeper.warn), inbox, settings)
+    recorder.finish(finish_unstarted(recorder.run, verdict, recorder.warnings))
+    export = TaskExport(recorder.ledger, recorder.warn)
+    _guarded(lambda: export.finish(recorder.run, None), recorder)
+    run_exports.write_end(recorder.run, recorder.warn)
+    notifier = Notifier(recorder.ledger, settings, recorder.warn)
+    _close(recorder, notifier, inbox, settings)
 
 
-def _wait_for(
-    session: SessionId,
-    keeper: RunRecorder,
-    inbox: SignalInbox,
-    settings: Config,
-) -> Verdict | None:
-    """Wait until the session is ours; a signal ends the wait with a verdict."""
-    told = None
-    limit = keeper.run.spec.limits.timeout
-    began = clock.monotonic()
-    while True:
-        taken = session_lock.take(
-            settings.state_home, keeper.ledger, session, keeper.run.run_id
-        )
-        if isinstance(taken, session_lock.Held):
-            keeper.session_locks.append(taken.descriptor)
-            return None
-        if taken.holder != told:
-            told = taken.holder
-            keeper.channel.say(waiting=told)
-        if limit is not None and clock.monotonic() - began >= limit:
-            return Verdict(
-                outcome=Outcome.TIMED_OUT,
-                exit_code=EXIT_TIMED_OUT,
-                error=f"after {limit:g} s run {told} still held the session",
-            )
-        for number in inbox.wait(_SESSION_PACE_SECONDS):
-            if number == STOP_SIGNAL:
-                return Verdict(
-                    outcome=Outcome.STOPPED,
-                    exit_code=EXIT_STOPPED,
-                    error=f"stopped while it waited for run {told}",
-                )
-            return Verdict(
-                outcome=Outcome.INTERRUPTED,
-                exit_code=EXIT_SIGNAL_BASE + number,
-                error=f"ended by a signal while it waited for run {told}",
-            )
+def _stopped_before(recorder: RunRecorder, inbox: SignalInbox, settings: Config) -> int:
+    """End a run that was stopped before this supervisor claimed it."""
+    recorder.run = recorder.ledger.runs.find(recorder.run.run_id)
+    if recorder.run.is_finished or not recorder.run.is_stop_asked:
+        return 1
+    verdict = Verdict(
+        outcome=Outcome.STOPPED,
+        exit_code=OUTCOMES[Outcome.STOPPED].exit_code,
+        error="the run was stopped before Codex was started",
+    )
+    _finish_unstarted(recorder, verdict, inbox, settings)
+    return 0
 
 
-def _note_rollout(keeper: RunRecorder, settings: Config) -> None:
-    """Note how far the session's rollout goes: what comes behind it is this run's."""
-    session = keeper.run.spec.resume_session
+def _note_rollout(recorder: RunRecorder, settings: Config) -> None:
+    """Note how far the session's rollout goes: what comes after it is this run's."""
+    session = recorder.run.spec.resume_session
     path = home.rollout_of(settings.codex_home, session) if session else None
     if path is not None:
         with contextlib.suppress(OSError):
-            keeper.run = replace(keeper.run, rollout_offset=path.stat().st_size)
+            size = path.stat().st_size
+            recorder.run = replace(recorder.run, rollout_offset=size)
+
+
+def _tell(ledger: Ledger, inbox: SignalInbox, settings: Config) -> int:
+    """Tell what is due in the outbox, in the place of supervisors that are gone."""
+    from runner.notify import Notifier  # noqa: PLC0415 - only here
+
+    warnings: list[str] = []
+    notifier = Notifier(ledger, settings, warnings.append)
+    for run_id in ledger.runs.with_untold():
+        notifier.tell(run_id)
+    notifier.wait(inbox)
+    return 0
 
 
 def run() -> NoReturn:
     """Be the supervisor's process.
 
-    All is on disk at its end, and a watcher waits for it: the interpreter's own
-    tidying would take 20 ms.
+    All is on disk at its end, and a caller waits for it: the interpreter's own
+    clean-up would take 20 ms.
     """
     os._exit(main())

@@ -1,93 +1,143 @@
-"""The run as its supervisor knows it, and its record, which may lag but not lie."""
+"""The run as its supervisor knows it, and what of it the ledger does not have yet."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 
+from parsers.struct import replace
+from runner import clock, files
 from runner.errors import FileFault, RunnerError, StaleStateError
-from runner.ledger.runs import write_meta
+from runner.exports import run_exports
+from runner.model import SessionId
+from runner.run_files import files_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from runner.ledger.runs import Ledger
+    from collections.abc import Callable
+
+    from runner.ledger.ledger import Ledger
     from runner.lifecycle.channel import StatusPipe
     from runner.model import Event, Run
 
+# A ledger that is locked makes each attempt wait: Codex must be attended meanwhile.
+_PAUSE_SECONDS = 1.0
+_REST_PER_ATTEMPT = 10.0
+# How long a verdict is tried again that neither the ledger nor a file takes.
+_GIVE_UP_SECONDS = 60.0
+
 
 class RunRecorder:
-    """Carry a run through its states and keep its record up to it.
+    """Take a run through its states and keep the ledger up to it.
 
-    A disk that refuses must not cost a run that is at work: what could not be
-    written is written with the next change, at the end into the index or the meta file
-    alone.
+    A disk that refuses must not cost a run that is going on: what could not be written
+    is kept and tried again, in its order. A verdict that the ledger refuses goes into
+    the meta file, where the next reader finds it. `is_named` says that the ledger has
+    the session's thread.
     """
 
-    def __init__(self, run: Run, ledger: Ledger, channel: StatusPipe) -> None:
+    def __init__(self, run: Run, ledger: Ledger, pipe: StatusPipe) -> None:
         self.run = run
         self.ledger = ledger
-        self.channel = channel
+        self.pipe = pipe
         self.warnings: list[str] = []
-        self.session_locks: list[int] = []
-        self._stored = run
+        self.is_named = run.spec.resume_session is not None
+        self._pending: list[Callable[[], object]] = []
+        self._not_before = 0.0
 
     def claim(self, event: Event) -> None:
         """Make the first change, which must be on record before anything is done.
 
         Raises:
-            StaleStateError: a reader found the run abandoned and has judged it.
-            FileFault, LedgerFault: the record cannot be written.
+            StaleStateError: the run has been stopped or judged.
+            LedgerFault: the ledger cannot be written.
         """
-        self.run = self._stored = self.ledger.advance(self.run, event)
+        self.run = self.ledger.runs.advance(self.run, event)
 
-    def carry(self, event: Event) -> None:
-        """Advance the run."""
-        self.keep(self.run.advanced(event))
+    def advance(self, event: Event) -> None:
+        """Take the run to its next state, on record as soon as the ledger takes it."""
+        was, self.run = self.run, self.run.advanced(event)
+        self._keep(lambda: self.ledger.runs.advance(was, event))
 
-    def keep(self, run: Run) -> bool:
-        """Take the run as it is now; tell whether the index has it so."""
-        self.run = run
+    def set_thread(self, thread: str) -> None:
+        """Name the thread of the run and, of a new one, of its session."""
+        self.run = replace(self.run, thread=SessionId(thread))
+        self._keep(lambda: self._set_thread(SessionId(thread)))
+
+    def _set_thread(self, thread: SessionId) -> None:
+        exports = None if self.run.spec.is_flat else thread
+        self.ledger.runs.set_thread(self.run, thread, exports)
+        self.is_named = True
+        # The caller may ask for the session by this name from now on.
+        self.pipe.send(session=thread)
+
+    def begin_turn(self) -> None:
+        """Note that Codex has begun to work on the prompt."""
+        self.run = run = replace(self.run, has_begun=True)
+        self._keep(lambda: self.ledger.runs.begin_turn(run.run_id))
+
+    def flush(self) -> bool:
+        """Write what could not be written before; tell whether nothing is left."""
+        began = clock.monotonic()
+        if not self._pending:
+            return True
+        if began < self._not_before:
+            return False
         try:
-            self._stored = self._store(run)
+            while self._pending:
+                self._pending[0]()
+                self._pending.pop(0)
+        except StaleStateError:
+            self._pending.clear()
         except RunnerError as error:
             self.warn(str(error))
-            if run.is_finished:
-                self._store_apart(run)
-        return self._stored is run
+            now = clock.monotonic()
+            rest = max(_PAUSE_SECONDS, _REST_PER_ATTEMPT * (now - began))
+            self._not_before = now + rest
+            return False
+        return True
 
-    def _store_apart(self, run: Run) -> None:
-        with contextlib.suppress(RunnerError):
-            self._stored = self.ledger.store(self._stored, run, with_meta=False)
-        with contextlib.suppress(FileFault):
-            write_meta(run)
+    def finish(self, over: Run) -> None:
+        """Put the verdict on record, or into the meta file alone.
 
-    def _store(self, run: Run) -> Run:
-        try:
-            return self.ledger.store(self._stored, run)
-        except StaleStateError:
-            # A reader that could not see this process (another host or namespace, and
-            # the events file removed) has judged the run. Whoever owns it knows better.
-            return self.ledger.store(self.ledger.find(run.run_id), run)
+        A disk that takes neither is asked again for a time; then the files of the run
+        have to tell.
+        """
+        was, self.run = self.run, over
+        deadline = clock.monotonic() + _GIVE_UP_SECONDS
+        while True:
+            self._not_before = 0.0
+            try:
+                if self.flush():
+                    self.ledger.runs.finish(was, self.run)
+                    return
+            except StaleStateError:
+                return
+            except RunnerError as error:
+                self.warn(str(error))
+            self.run = self.run.with_warnings(self.warnings)
+            with contextlib.suppress(FileFault):
+                meta = files_of(over.spec).meta
+                files.replace(meta, run_exports.render_meta(self.run))
+                return
+            if clock.monotonic() >= deadline:
+                return
+            clock.sleep(_PAUSE_SECONDS)
 
     def warn(self, text: str) -> None:
-        """Keep a warning for the record and tell the watcher."""
+        """Keep a warning for the record and show it to the caller."""
         if text not in self.warnings:
             self.warnings.append(text)
-            self.channel.say(warning=text)
+            self.pipe.send(warning=text)
 
-    def release_session(self) -> None:
-        """Let the next run have the session."""
-        while self.session_locks:
-            os.close(self.session_locks.pop())
-
-    def note_late_warnings(self) -> None:
+    def add_late_warnings(self) -> None:
         """Add to the record of a finished run what came up after its verdict."""
-        noted = self.run.with_warnings(self.warnings)
-        if noted == self.run:
-            return
-        if self._stored is not self.run:
-            self.keep(noted)
+        if self.run.with_warnings(self.warnings) == self.run:
             return
         with contextlib.suppress(RunnerError):
-            # Its session is free: somebody may have moved it, or removed it.
-            self.ledger.add_warnings(noted.run_id, self.warnings)
+            # Its session may have been removed.
+            self.run = self.ledger.runs.add_warnings(self.run.run_id, self.warnings)
+            run_exports.write_meta(self.run)
+
+    def _keep(self, write: Callable[[], object]) -> None:
+        self._pending.append(write)
+        self.flush()

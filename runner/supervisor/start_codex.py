@@ -9,10 +9,11 @@ from pathlib import Path
 from runner import config
 from runner.codex import command
 from runner.errors import is_resource_exhaustion
-from runner.ledger import record
 from runner.lifecycle.judge import not_started
 from runner.model import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND
+from runner.process import cgroup
 from runner.process.start import Launch, start_program
+from runner.run_files import files_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,39 +21,44 @@ if TYPE_CHECKING:
     from runner.model import Run, Verdict
 
 
-def start_codex(run: Run, settings: Config) -> int | Verdict:
+def start_codex(run: Run, events: int, settings: Config) -> int | Verdict:
     """Start Codex and return its pid, or say why it cannot be started.
 
-    Codex reads the prompt from its file and writes its streams into theirs,
-    appending; the caller's standard input never reaches it.
+    Codex reads the prompt from its file and appends its streams to theirs; the caller's
+    standard input never reaches it.
+
+    Args:
+        run: the run.
+        events: the open events file, which is locked: it becomes standard output.
+        settings: for the environment.
     """
-    spec, files = run.spec, record.files_of(run.spec)
-    appending = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+    spec, paths = run.spec, files_of(run.spec)
     with contextlib.ExitStack() as stack:
 
         def opened(path: os.PathLike[str], flags: int) -> int:
-            descriptor = os.open(path, flags)
+            descriptor = os.open(path, flags | os.O_CLOEXEC)
             stack.callback(os.close, descriptor)
             return descriptor
 
         try:
-            return start_program(
-                Launch(
-                    argv=command.exec_argv(spec.codex, spec.repo, spec.resume_session),
-                    environment=config.codex_environment(settings, run.run_id),
-                    cwd=spec.cwd,
-                    umask=spec.umask,
-                    stdin=opened(files.prompt, os.O_RDONLY | os.O_CLOEXEC),
-                    stdout=opened(files.events, appending),
-                    stderr=opened(files.stderr, appending),
-                )
+            launch = Launch(
+                argv=command.exec_argv(spec.codex, spec.repo, spec.resume_session),
+                environment=config.codex_environment(settings, run.run_id),
+                cwd=spec.cwd,
+                umask=spec.umask,
+                stdin=opened(paths.prompt, os.O_RDONLY),
+                stdout=events,
+                stderr=opened(paths.stderr, os.O_WRONLY | os.O_APPEND),
             )
+            with cgroup.entered(run.run_id):
+                return start_program(launch)
         except OSError as error:
+            cgroup.remove(run.run_id)
             return not_started(*_why_not(error, spec.codex.bin))
 
 
 def _why_not(error: OSError, program: str) -> tuple[int, str]:
-    """Tell a program that is not there from one that cannot be run."""
+    """Tell a program that is missing from one that cannot be run."""
     reason = error.strerror or str(error)
     if is_resource_exhaustion(error):
         return 1, f"cannot start Codex: {reason}"

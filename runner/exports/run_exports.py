@@ -1,0 +1,143 @@
+"""The files of a run that are made of the ledger: `meta.json` and `summary.json`.
+
+Both are pure functions of the run's record. They are written after the commit, and read
+back by nothing but importers, a rebuild, and the judge of a run that was left behind.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from parsers import run_summary
+from parsers.facts import Facts, facts_of_summary
+from runner import files
+from runner.errors import RunnerError
+from runner.exports import key_values
+from runner.ledger import record
+from runner.run_files import files_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runner.ledger.record import Json
+    from runner.model import Run
+
+LOG_DIRS = "log-dirs"
+# What Codex has said and done, as the record keeps it for the summary.
+SAID = "said"
+
+
+def ignore(_: str) -> None:
+    """Take a warning that no command waits for: the record has it."""
+
+
+def render_meta(run: Run) -> bytes:
+    """Make `meta.json`."""
+    return record.encode(record.to_json(run), indent=2)
+
+
+def render_summary(run: Run) -> bytes:
+    """Make `summary.json` of a finished run."""
+    return record.encode(summary_of(run), indent=2)
+
+
+def summary_of(run: Run) -> Json:
+    """Make the summary of a finished run from its record."""
+    data = record.to_json(run)
+    said = run.accounts.get(SAID)
+    known = dict(said) if isinstance(said, dict) else {}
+    data |= pointers(data, is_cut=bool(known.pop("is_cut", False)))
+    usage, cost = data["token_usage"], data["cost"]
+    # Records of the versions before do not have it.
+    facts = Facts(kind="empty") if known else _facts_of(run)
+    whole = run_summary.build(
+        facts,
+        data,
+        run.outcome,
+        usage if isinstance(usage, dict) else None,
+        cost if isinstance(cost, dict) else None,
+    )
+    whole |= known
+    error = run.verdict.error if run.verdict else None
+    errors = whole["errors"]
+    if isinstance(errors, list) and error is not None and error not in errors:
+        whole["errors"] = [*errors, error]
+    return {**whole, "warnings": data["warnings"]}
+
+
+def _facts_of(run: Run) -> Facts:
+    from runner.exports.task_files import summary_of_events  # noqa: PLC0415 - see above
+
+    return facts_of_summary(summary_of_events(run))
+
+
+def pointers(data: Json, *, is_cut: bool) -> Json:
+    """Name the files that hold all of the texts which a summary cuts off.
+
+    Args:
+        data: the run's record, as far as there is one.
+        is_cut: the last message is longer than the summary shows.
+    """
+    found: Json = {}
+    is_long = len(str(data.get("task") or "")) >= run_summary.PREVIEW_LENGTH
+    if is_long and data.get("prompt_file"):
+        found["task_file"] = data["prompt_file"]
+    if is_cut:
+        found["final_message_file"] = data.get("events_file") or data.get("log_file")
+    return found
+
+
+def write_meta(run: Run) -> None:
+    """Write `meta.json`.
+
+    Raises:
+        FileFault: it cannot be written.
+    """
+    files.export(files_of(run.spec).meta, render_meta(run))
+
+
+def write_end(run: Run, warn: Callable[[str], None] = ignore) -> None:
+    """Write the files of a run that is over; `meta.json` comes last.
+
+    Args:
+        run: the run, as it is in the ledger.
+        warn: is called with one line for each file that cannot be written.
+    """
+    paths = files_of(run.spec)
+    copy = run.spec.report.json_out
+    attempts: list[Callable[[], None]] = [
+        lambda: files.export(paths.summary, render_summary(run)),
+        *([lambda: _end_log(run)] if run.spec.is_flat else []),
+        *([lambda: files.copy_to(Path(copy), render_summary(run))] if copy else []),
+        lambda: write_meta(run),
+    ]
+    for attempt in attempts:
+        try:
+            attempt()
+        except RunnerError as error:
+            warn(str(error))
+
+
+def note_directory(state_home: Path, directory: str) -> None:
+    """Note that runs lie outside of the state directory; a rebuild looks there.
+
+    Raises:
+        FileFault: it cannot be written.
+    """
+    path, line = state_home / LOG_DIRS, os.fsencode(directory) + b"\n"
+    # Two that note the same directory at once leave two lines, which does no harm.
+    if b"\n" not in line[:-1] and line not in files.read_if_there(path):
+        files.append(path, line)
+
+
+def noted_directories(state_home: Path) -> list[Path]:
+    """Return the directories that have been noted."""
+    lines = files.read_if_there(state_home / LOG_DIRS).splitlines()
+    return [Path(os.fsdecode(line)) for line in dict.fromkeys(lines) if line]
+
+
+def _end_log(run: Run) -> None:
+    text = "\n" + key_values.text(key_values.footer(run))
+    files.append_text(files_of(run.spec).log, text)

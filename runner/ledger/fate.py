@@ -1,0 +1,132 @@
+"""What becomes of a prompt when its run is over: pure.
+
+A prompt whose turn has begun has been delivered and ends with its run. One that came
+with its command ends too: the caller learns how. Any other goes back to its place.
+"""
+
+from __future__ import annotations
+
+from parsers.struct import Struct
+from runner import clock
+from runner.clock import iso
+from runner.model import OUTCOMES, Outcome
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runner.model import Run, Verdict
+
+# Seconds until a prompt is tried again that was never executed, or whose turn never
+# began; and until a thread that another program writes is looked at again.
+BACK_OFF = (10.0, 60.0, 600.0)
+WRITER = (5.0, 10.0, 20.0, 40.0, 60.0)
+# Kills before the launch after which it is tried again at once.
+_AT_ONCE = 2
+# What only a person can change, as `Verdict.error_class` names it.
+_FOR_A_PERSON = ("configuration", "thread_gone", "untrusted", "option")
+_MAY_GO_BACK = (
+    Outcome.FAILED,
+    Outcome.AUTH_FAILED,
+    Outcome.LOST,
+    Outcome.NOT_STARTED,
+)
+
+_FULL = 100.0  # per cent of a usage window
+
+
+class Delivery(Struct):
+    """Hold what is known of a prompt that was given to a run.
+
+    `starts` counts in a row the runs in which Codex was not executed, `unbegun` those
+    in which it was and no turn began.
+    """
+
+    is_direct: bool
+    is_stop_asked: bool
+    starts: int
+    unbegun: int
+
+
+class Ends(Struct):
+    """The prompt has ended."""
+
+    state: str
+    reason: str
+
+
+class GoesBack(Struct):
+    """The prompt waits at its place again.
+
+    `wait` is the time in seconds until it is tried again, and `why` says what for;
+    `hold` is why a person has to act first, None when none has to.
+    """
+
+    starts: int
+    unbegun: int
+    wait: float = 0.0
+    why: str | None = None
+    hold: str | None = None
+
+
+def fate_of(
+    delivery: Delivery, verdict: Verdict, *, has_begun: bool
+) -> Ends | GoesBack:
+    """Say what becomes of a prompt."""
+    outcome, meaning = verdict.outcome, OUTCOMES[verdict.outcome]
+    if delivery.is_stop_asked and not meaning.is_good:
+        return Ends(state="canceled", reason="stopped")
+    may_go_back = outcome in _MAY_GO_BACK and not (has_begun or delivery.is_direct)
+    if not may_go_back:
+        return Ends(state=meaning.prompt, reason=str(outcome))
+    starts, unbegun = delivery.starts, delivery.unbegun
+    kind = verdict.error_class
+    if kind == "killed":
+        wait = _step(BACK_OFF, starts - _AT_ONCE)
+        return _later(wait, "start", starts=starts + 1, unbegun=unbegun)
+    if outcome is Outcome.NOT_STARTED:
+        wait = _step(BACK_OFF, starts)
+        return _later(wait, "start", starts=starts + 1, unbegun=unbegun)
+    if kind == "writer":
+        wait = _step(WRITER, unbegun)
+        return _later(wait, "writer", starts=0, unbegun=unbegun + 1)
+    if kind in _FOR_A_PERSON or outcome is Outcome.AUTH_FAILED:
+        return GoesBack(starts=0, unbegun=0, hold=verdict.error or kind)
+    if unbegun >= len(BACK_OFF):
+        return GoesBack(starts=0, unbegun=0, hold=verdict.error or str(outcome))
+    wait = _step(BACK_OFF, unbegun)
+    return _later(wait, "unbegun", starts=0, unbegun=unbegun + 1)
+
+
+def hold_of(run: Run) -> tuple[str, str | None]:
+    """Say why what waits behind a run is held, and until when if that is known."""
+    resets_at = resets_of(run)
+    if resets_at is None or run.outcome is not Outcome.USAGE_LIMITED:
+        return f"the last run ended {run.outcome}", None
+    until = iso(clock.at(resets_at))
+    return f"the usage limit lasts until {until}", until
+
+
+def resets_of(run: Run) -> float | None:
+    """Return when the limit that ended a run is over, in seconds of the epoch."""
+    limits = run.accounts.get("rate_limits")
+    if not isinstance(limits, dict):
+        return None
+    windows = [limits.get(name) for name in ("primary", "secondary")]
+    found = [
+        float(window["resets_at"])
+        for window in windows
+        if isinstance(window, dict)
+        and isinstance(window.get("resets_at"), int | float)
+        and float(window.get("used_percent") or 0) >= _FULL
+    ]
+    return max(found, default=None)
+
+
+def _step(steps: Sequence[float], number: int) -> float:
+    return 0.0 if number < 0 else steps[min(number, len(steps) - 1)]
+
+
+def _later(wait: float, why: str, *, starts: int, unbegun: int) -> GoesBack:
+    reason = why if wait else None
+    return GoesBack(starts=starts, unbegun=unbegun, wait=wait, why=reason)

@@ -1,0 +1,44 @@
+"""The ledger: the one truth about sessions, prompts, runs and usage."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from runner.ledger.database import Database
+from runner.ledger.runs import Runs
+from runner.ledger.sessions import Sessions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runner.ledger.queue import Queue
+    from runner.ledger.usage import UsageTable
+
+
+class Ledger(Database):
+    """Open the ledger of a state directory, making both when they are missing.
+
+    Raises:
+        FileFault: the state directory cannot be made.
+        LedgerFault: the ledger cannot be opened, is of a newer version, or is lost.
+        MigrationError: the index of the version before cannot be taken over now.
+    """
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        return Sessions(self)
+
+    @cached_property
+    def runs(self) -> Runs:
+        return Runs(self)
+
+    @cached_property
+    def queue(self) -> Queue:
+        from runner.ledger.queue import Queue  # noqa: PLC0415 - where a prompt is asked for
+
+        return Queue(self)
+
+    @cached_property
+    def usage(self) -> UsageTable:
+        from runner.ledger.usage import UsageTable  # noqa: PLC0415 - where a run is over
+
+        return UsageTable(self)

@@ -1,0 +1,353 @@
+-- Every query of the ledger, each under a name and with a word on what it is for.
+-- Parameters have names. Times are text, as the schema says.
+
+-- name: session_by_key
+-- One session as it is now.
+select * from session_states where id = :session
+
+-- name: sessions_in_states
+-- The newest sessions that are in one of these states (a JSON list).
+select * from session_states where state in (select value from json_each(:states)) order by updated_at desc, id desc limit :most
+
+-- name: sessions_named
+-- The sessions that a text certainly names: by short id, thread or run.
+select * from session_states where id in (
+    select id from sessions where short_id = :text
+    union all select session from threads where thread_id = :text
+    union all select session from runs where run_id = :text)
+
+-- name: sessions_like
+-- The sessions that a text may name: a title, or the beginning of a thread id or of a short id.
+select * from session_states where id in (
+    select id from sessions where title = :title or title = :line
+    union select session from threads where length(:start) >= 6 and thread_id >= :start and thread_id < :start || '~'
+    union select id from sessions where length(:start) >= 4 and short_id >= :start and short_id < :start || '~')
+order by updated_at desc limit 10
+
+-- name: session_of_import
+-- The session that another tool's task, under an id of its own, has become.
+select r.session from imports i join runs r on r.run_id = i.run_id
+where i.kind <> 'removed' and (i.source = :text or i.source like '%/' || :text) limit 1
+
+-- name: session_of_thread
+select session from threads where thread_id = :thread
+
+-- name: insert_session
+insert into sessions (short_id, title, repo, home, settings, imported, created_at, updated_at)
+values (:short_id, :title, :repo, :home, :settings, :imported, :at, :at)
+
+-- name: insert_thread
+insert into threads (thread_id, session) values (:thread, :session) on conflict (thread_id) do nothing
+
+-- name: name_session
+-- The thread becomes the session's current one, if it is the session's.
+update sessions set thread_id = :thread where id = :session
+and exists (select 1 from threads where thread_id = :thread and session = :session)
+
+-- name: touch_session
+update sessions set updated_at = max(updated_at, :at) where id = :session
+
+-- name: keep_settings
+-- The next prompt takes the settings of the last run that Codex worked on.
+update sessions set settings = :settings, repo = :repo, imported = null where id = :session
+
+-- name: set_exports
+update sessions set exports = :exports where id = :session
+
+-- name: set_title
+update sessions set title = :title where id = :session
+
+-- name: archive_session
+-- Nothing is done where something waits or runs.
+update sessions set archived_at = :at, updated_at = :at, exports = :exports where id = :session and archived_at is null
+and not exists (select 1 from runs where session = :session and state <> 'finished')
+and not exists (select 1 from prompts where session = :session and ended_at is null)
+
+-- name: unarchive_session
+update sessions set archived_at = null, updated_at = :at, exports = :exports where id = :session and archived_at is not null
+and not exists (select 1 from runs where session = :session and state <> 'finished')
+
+-- name: open_of_session
+-- What keeps a session from being archived or removed: an unfinished run, else a waiting prompt.
+select run_id as run, null as prompt from runs where session = :session and state <> 'finished'
+union all select null, id from prompts where session = :session and state in ('queued', 'parked') limit 1
+
+-- name: remember_imports
+-- A removed run must not come back with the next import.
+update imports set kind = 'removed', run_id = null where run_id in (select run_id from runs where session = :session)
+
+-- name: remove_records
+delete from records where run_id in (select run_id from runs where session = :session)
+-- name: remove_turns
+delete from turns where run_id in (select run_id from runs where session = :session)
+-- name: remove_outbox
+delete from outbox where history in (select id from history where session = :session)
+-- name: remove_history
+delete from history where session = :session
+-- name: remove_needs
+delete from needs where prompt in (select id from prompts where session = :session)
+-- name: remove_prompts
+delete from prompts where session = :session
+-- name: remove_runs
+delete from runs where session = :session
+-- name: remove_threads
+delete from threads where session = :session
+-- name: forget_thread
+update sessions set thread_id = null where id = :session
+-- name: remove_session
+delete from sessions where id = :session
+
+-- name: run_by_id
+select r.*, c.record from runs r left join records c on c.run_id = r.run_id where r.run_id = :run_id
+
+-- name: runs_of_session
+select r.*, c.record from runs r left join records c on c.run_id = r.run_id where r.session = :session order by r.ordinal
+
+-- name: unfinished_runs
+-- Of one session, or of all.
+select r.*, c.record from runs r left join records c on c.run_id = r.run_id
+where r.state <> 'finished' and (:session is null or r.session = :session) order by r.waits, r.ordinal, r.run_id
+
+-- name: previous_launched
+-- The run that had the thread before.
+select r.*, c.record from runs r left join records c on c.run_id = r.run_id
+where r.session = :session and r.ordinal < :ordinal and r.launched_at is not null order by r.ordinal desc limit 1
+
+-- name: next_launch
+select min(launched_at) from runs where session = :session and launched_at > :at
+
+-- name: last_prepared
+select max(prepared_at) from runs where session = :session
+
+-- name: insert_run
+insert into runs (run_id, session, ordinal, thread_id, prompt, state, waits, directory, layout, place, codex_version,
+    rollout_offset, prepared_at, launched_at, ended_at, outcome, error_class, exit_code, begun)
+values (:run_id, :session, (select coalesce(max(ordinal), 0) + 1 from runs where session = :session), :thread, :prompt, :state,
+    :waits, :directory, :layout, :place, :version, :offset, :prepared_at, :launched_at, :ended_at, :outcome, :error_class,
+    :exit_code, :begun)
+
+-- name: save_record
+insert into records (run_id, record) values (:run_id, :record) on conflict (run_id) do update set record = excluded.record
+
+-- name: claim_run
+-- A supervisor takes a run over, unless a stop was asked for before.
+update runs set state = iif(state = 'prepared', 'launching', state), supervisor = :supervisor, place = :place
+where run_id = :run_id and state = :state and stop_asked_at is null
+
+-- name: launch_run
+update runs set state = 'running', codex = :codex, launched_at = :at, rollout_offset = :offset, waits = 0
+where run_id = :run_id and state = 'launching'
+
+-- name: take_turn
+update runs set state = 'prepared', waits = 0,
+    ordinal = (select max(ordinal) + 1 from runs where session = :session)
+where run_id = :run_id and state = 'waiting' and stop_asked_at is null
+
+-- name: finish_run
+update runs set state = 'finished', outcome = :outcome, error_class = :error_class, exit_code = :exit_code, thread_id = :thread,
+    codex_version = :version, begun = :begun, ended_at = :ended_at
+where run_id = :run_id and state = :state
+
+-- name: begin_turn
+update runs set begun = 1 where run_id = :run_id and not begun
+
+-- name: begin_prompt
+update prompts set begun = 1, text = null, wake_at = null, wake_from = null, wake_why = null where run_id = :run_id and state = 'running'
+
+-- name: name_thread_of_run
+update runs set thread_id = :thread where run_id = :run_id
+
+-- name: holder
+-- The run that writes a session.
+select run_id from runs where session = :session and state in ('prepared', 'launching', 'running')
+
+-- name: first_waiting
+select id, run_id from prompts where session = :session and state in ('queued', 'parked') order by place limit 1
+
+-- name: insert_prompt
+insert into prompts (session, place, text, preview, digest, settings, state, direct, run_id, attempts, queued_at)
+values (:session, coalesce((select seq from sqlite_sequence where name = 'prompts'), 0) + 1, :text, :preview, :digest, :settings,
+    :state, :direct, :run_id, :attempts, :at)
+
+-- name: prompt_by_id
+select * from prompts where id = :prompt
+
+-- name: prompt_of_run
+-- The prompt that a run has, or that waits for it alone.
+select * from prompts where run_id = :run_id and ended_at is null
+
+-- name: waiting_prompts
+-- All that waits for a session, and why.
+select p.*, w.word, w.until, w.detail from prompts p join why_waiting w on w.id = p.id where p.session = :session order by p.place
+
+-- name: exported_prompt
+-- A prompt whose turn has not begun, with what names its session.
+select p.*, s.thread_id, s.short_id from prompts p join sessions s on s.id = p.session
+where p.id = :prompt and not p.begun and not p.direct and p.ended_at is null
+
+-- name: exported_prompts
+select id from prompts where not begun and not direct and ended_at is null and text is not null order by id
+
+-- name: reason_of_run
+-- Why the prompt of a waiting run waits.
+select coalesce(w.detail, w.word) from prompts p join why_waiting w on w.id = p.id where p.run_id = :run_id
+
+-- name: every_waiting_prompt
+select id, session from prompts where state in ('queued', 'parked') order by id
+
+-- name: queue_head
+-- The first waiting prompt of a session, with the word that keeps it.
+select p.*, j.word, j.until, j.taker from judged j join prompts p on p.id = j.id where j.session = :session
+
+-- name: deliverable
+-- What can be delivered now; also what waits for a foreign writer, whose lock may be free by now.
+select j.id, j.session, s.thread_id, s.home, j.word from judged j join sessions s on s.id = j.session
+where j.taker is null and (j.word is null or j.word = 'writer') order by j.rank, j.id
+
+-- name: deliver_prompt
+update prompts set state = 'running', run_id = :run_id, attempts = attempts + 1
+where id = :prompt and digest is :digest and exists (select 1 from deliverable d where d.id = :prompt)
+
+-- name: take_prompt
+update prompts set state = 'running', attempts = attempts + 1
+where run_id = :run_id and state = 'queued'
+and exists (select 1 from judged j where j.id = prompts.id and j.word is null and j.taker = :run_id)
+
+-- name: free_prompt
+-- Any run may deliver it now.
+update prompts set run_id = null where id = :prompt and state = 'queued'
+
+-- name: end_prompt
+update prompts set state = :state, reason = :reason, run_id = null, hold = null, wake_at = null, wake_from = null, wake_why = null,
+    ended_at = :at where id = :prompt and ended_at is null
+
+-- name: end_waiting_run
+-- A run that only waited ends with its prompt.
+update runs set state = 'finished', outcome = :outcome, exit_code = :exit_code, ended_at = :at
+where state = 'waiting' and run_id = (select run_id from prompts where id = :prompt)
+
+-- name: put_back
+update prompts set state = 'queued', run_id = null, hold = :hold, wake_at = :wake_at, wake_from = :wake_from, wake_why = :wake_why,
+    starts = :starts, unbegun = :unbegun where id = :prompt and state = 'running'
+
+-- name: wait_for_writer
+-- Another program writes the thread: look again later.
+update prompts set wake_at = :wake_at, wake_from = :at, wake_why = 'writer', unbegun = unbegun + 1
+where id = :prompt and state = 'queued'
+
+-- name: writer_gone
+update prompts set wake_at = null, wake_from = null, wake_why = null where id = :prompt and wake_why = 'writer'
+
+-- name: hold_first
+-- What waits first, and for no run of its own, waits for a person, or until a time.
+update prompts set hold = :hold, wake_at = :until, wake_from = iif(:until is null, null, :at), wake_why = iif(:until is null, null, 'limit')
+where id = (select id from prompts where session = :session and state = 'queued' order by place limit 1) and run_id is null and preview <> '/quit'
+
+-- name: hold_prompt
+update prompts set hold = :hold where id = :prompt and state = 'queued'
+
+-- name: release_first
+-- Somebody sends on purpose: nothing holds the first prompt any more.
+update prompts set hold = null, wake_at = null, wake_from = null, wake_why = null, starts = 0, unbegun = 0
+where id = (select id from prompts where session = :session and state = 'queued' order by place limit 1)
+and (hold is not null or wake_at is not null) and text is not null
+
+-- name: release_due
+-- A hold that had an end is over.
+update prompts set hold = null, wake_at = null, wake_from = null, wake_why = null
+where hold is not null and wake_at is not null and wake_at <= :at and state = 'queued'
+
+-- name: has_due_holds
+select 1 from prompts where hold is not null and wake_at is not null and wake_at <= :at and state = 'queued' limit 1
+
+-- name: open_prompts_of
+select id from prompts where session = :session and state in ('queued', 'parked') order by place
+
+-- name: canceled_count
+-- Prompts that were never delivered, on purpose; the end of a session is none.
+select count(*) from prompts where session = :session and state = 'canceled' and not begun and reason = 'stopped'
+and attempts = 0 and preview not in ('/quit')
+
+-- name: ask_stop_prompts
+update prompts set stop_asked_at = :at where session = :session and state = 'running'
+
+-- name: ask_stop_runs
+update runs set stop_asked_at = coalesce(stop_asked_at, :at) where session = :session and state <> 'finished'
+
+-- name: sessions_to_stop
+select session from runs where state <> 'finished' union select session from prompts where state in ('queued', 'parked') order by 1
+
+-- name: insert_history
+insert into history (at, session, prompt, run_id, what, detail) values (:at, :session, :prompt, :run_id, :what, '{}')
+
+-- name: insert_outbox
+insert into outbox (history, target, due_at) values (:history, :target, :due_at)
+
+-- name: outbox_of_run
+select o.id, o.target, o.attempts, h.what, h.run_id from outbox o join history h on h.id = o.history
+where h.run_id = :run_id and o.done_at is null order by o.id
+
+-- name: outbox_due
+-- What no process has told although it should have.
+select distinct h.run_id from outbox o join history h on h.id = o.history where o.done_at is null and o.due_at <= :at
+
+-- name: claim_outbox
+update outbox set attempts = attempts + 1, due_at = :due_at where id = :id and done_at is null and attempts = :attempts
+
+-- name: close_outbox
+update outbox set done_at = :at, error = :error where id = :id
+
+-- name: remove_usage
+delete from usage where run_id = :run_id
+
+-- name: insert_usage
+insert into usage (run_id, thread_id, model, quarter, session_key, prepared_at, repo, home, calls, input, cached, output, reasoning, total, usd)
+values (:run_id, :thread, :model, :quarter, :name, :prepared_at, :repo, :home, 0, :input, :cached, :output, :reasoning, :total, :usd)
+on conflict do nothing
+
+-- name: usage_totals
+-- What the runs of each group have used; a run that called two models is one run.
+select case :by when 'day' then date(prepared_at, 'localtime') when 'model' then model when 'repo' then repo
+    when 'session' then session_key else 'total' end as key,
+    count(distinct run_id) as runs, sum(input) as input_tokens, sum(cached) as cached_input_tokens, sum(output) as output_tokens,
+    sum(reasoning) as reasoning_output_tokens, sum(total) as total_tokens, sum(usd) as usd,
+    count(distinct iif(total is null, run_id, null)) as unknown_usage,
+    count(distinct iif(usd is null, run_id, null)) as unknown_cost,
+    count(distinct iif(input is null, run_id, null)) as unknown_parts
+from usage where prepared_at >= :since and run_id <> :without and (:name is null or session_key = :name)
+group by 1 order by 1
+
+-- name: usage_run_ids
+select distinct run_id from usage
+
+-- name: titles
+-- The titles of sessions, by their thread; a session without one is known by its run.
+select coalesce(thread_id, (select min(run_id) from runs where session = sessions.id)) as name, title
+from sessions where title is not null
+
+-- name: run_directories
+select run_id, directory from runs
+
+-- name: export_directories
+select exports from sessions where exports is not null
+
+-- name: import_of
+select run_id, kind from imports where identity = :identity and (kind = 'removed' or (kind = :kind and source = :source))
+
+-- name: insert_import
+insert into imports (kind, source, identity, run_id) values (:kind, :source, :identity, :run_id) on conflict do nothing
+
+-- name: notes
+select what, about from notes order by what, about
+
+-- name: insert_note
+insert into notes (what, about) values (:what, :about)
+
+-- name: clear_notes
+delete from notes
+
+-- name: setting
+select value from settings where name = :name
+
+-- name: save_setting
+insert into settings (name, value) values (:name, :value) on conflict (name) do update set value = excluded.value

@@ -1,0 +1,279 @@
+-- The ledger: the one truth about sessions, prompts, runs and usage (SQLite 3.40 or newer).
+-- Ids never change meaning. A session's key is sessions.id; a prompt is one row for its whole life;
+-- an attempt is a run. Every stored time has the form 2026-11-30T04:24:00.000Z, so text order is time order;
+-- back-off arithmetic is done in Python. Paths, homes and variables are bytes: they need not be UTF-8.
+
+pragma auto_vacuum = incremental;                 -- only before the first table
+
+create table environments (                       -- what a prompt was accepted with; no secrets
+    id integer primary key, digest text not null unique, variables blob not null,
+    secrets text                                  -- names and keyed digests of the secrets that were there, never their values
+) strict;
+
+create table sessions (
+    id integer primary key,
+    short_id text not null unique check (short_id glob '[1-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]'),
+    key blob unique,                              -- a caller's own name for it, bytes-exact (coordinator)
+    thread_id text unique references threads deferrable initially deferred,   -- the current one; null until Codex names one
+    title text, repo blob,                        -- paths are bytes: they need not be UTF-8
+    home blob not null default x'',               -- the CODEX_HOME it lives in
+    settings text not null default '{}', environment integer references environments,
+    exports text,                                 -- where task.* lie, relative to the state directory; null: it has none
+    imported integer references imports,          -- null: ours. Settings of others are never run
+    parent integer references sessions on delete set null,
+    paused integer not null default 0 check (paused in (0, 1)),
+    archived_at text, created_at text not null, updated_at text not null
+) strict;
+create index sessions_by_update on sessions (updated_at, id);
+create index sessions_by_title on sessions (title) where title is not null;
+create table threads (thread_id text primary key, session integer not null references sessions on delete cascade) strict, without rowid;
+
+create table queues (                             -- '' is the whole queue, each group has a row of its own
+    name text primary key, slots integer check (slots >= 0),
+    paused integer not null default 0 check (paused in (0, 1)),
+    starts_per_minute integer check (starts_per_minute > 0),
+    usd_per_day real check (usd_per_day is null or (name = '' and usd_per_day >= 0))
+) strict, without rowid;
+create table holds (                              -- a usage limit and a refused login belong to the Codex home
+    home blob not null, until text, why text not null check (why in ('limit', 'login')),
+    trying text,                                  -- the one run that tries first, after the reset or a new login
+    primary key (home, why),
+    check (why = 'login' or until is not null)
+) strict, without rowid;
+
+create table prompts (
+    id integer primary key autoincrement,         -- a number is never given twice
+    session integer not null references sessions,
+    place integer not null,                       -- the order inside the session: the id, until a move
+    text blob,                                    -- null once its turn has begun in an exec run: the run's prompt file has it (retry reads it back)
+    preview text not null, digest text,           -- the first 200 characters; of the text
+    settings text not null default '{}', environment integer references environments,
+    grp text not null default '', priority integer not null default 0 check (priority between -100 and 100),
+    state text not null default 'queued' check (state in ('queued', 'parked', 'running', 'done', 'failed', 'canceled')),
+    reason text, blame integer,                   -- how it ended; the prompt that did not succeed
+    hold text,                                    -- why it is not delivered until a person acts
+    run_id text,                                  -- running: its run. queued: the waiting run that alone takes it (--wait-for-session)
+    direct integer not null default 0 check (direct in (0, 1)),   -- it came with its command, whose caller learns how it ends: it never goes back
+    begun integer not null default 0 check (begun in (0, 1)),
+    attempts integer not null default 0, failures integer not null default 0, crashes integer not null default 0,
+    starts integer not null default 0,            -- in a row: it was never executed
+    unbegun integer not null default 0,           -- in a row: it was executed, and no turn began; held after three
+    parks integer not null default 0,
+    retries integer not null default 0, recoveries integer not null default 0,
+    not_before text, wake_at text, wake_from text, wake_why text,
+    max_usd real, max_tokens integer,             -- for the prompt with all its attempts
+    key text unique, body text, dedup text, expires_at text, labels text, stop_asked_at text,
+    queued_at text not null, ended_at text,
+    unique (session, place),
+    check ((state in ('done', 'failed', 'canceled')) = (ended_at is not null)),
+    check ((ended_at is not null) = (reason is not null)),
+    check (state <> 'running' or run_id is not null),
+    check (run_id is null or state in ('queued', 'running')),
+    check (hold is null or state in ('queued', 'parked')),
+    check ((wake_at is null) = (wake_why is null) and (wake_at is null) = (wake_from is null)),
+    check (wake_at is null or state in ('queued', 'parked')),
+    check ((reason is 'dependency_failed') = (blame is not null)),
+    check (stop_asked_at is null or state not in ('queued', 'parked')),
+    check (state not in ('queued', 'parked') or text is not null or hold is not null or begun)
+) strict;
+create index waiting on prompts (session, place, id, priority, not_before) where state in ('queued', 'parked');
+create index open_prompts on prompts (session, place) where ended_at is null;
+create index delivering on prompts (run_id) where run_id is not null;
+create unique index one_queued on prompts (dedup) where state = 'queued' and dedup is not null and attempts = 0;   -- one that comes back is never refused
+create index waiting_dedup on prompts (dedup) where dedup is not null and state in ('queued', 'parked');
+create index expiring on prompts (expires_at) where expires_at is not null and state in ('queued', 'parked') and not begun;
+create index prompts_by_state on prompts (state, id);
+create index blamed on prompts (blame) where blame is not null;
+create table needs (                              -- --after: a prompt needs another prompt
+    prompt integer not null references prompts on delete cascade, needs integer not null check (needs <> prompt),
+    any_end integer not null default 0, met integer not null default 0, primary key (prompt, needs)
+) strict, without rowid;
+create index open_needs on needs (prompt, needs) where met = 0;
+create index needed_by on needs (needs, prompt) where met = 0;
+
+create table runs (
+    run_id text primary key, session integer not null references sessions,
+    ordinal integer not null,                     -- the order of the session's runs; one that waited comes when it was launched
+    thread_id text, prompt integer, attempt integer not null default 1,
+    kind text not null default 'exec' check (kind in ('exec', 'interactive')),
+    state text not null check (state in ('waiting', 'prepared', 'launching', 'running', 'finished')),
+    waits integer not null default 0,             -- 1: accepted with --wait-for-session and not launched yet: it tells nothing of the session
+    outcome text, error_class text, exit_code integer,
+    directory blob not null,                      -- relative to the state directory when inside it
+    layout integer not null check (layout in (2, 3)),  -- 2: codex-run-<id>.* (also of a --log-dir), 3: runs/<id>/
+    place text,                                   -- machine id, boot id, PID namespace of the two below
+    supervisor text, codex text,                  -- pid and start time
+    begun integer not null default 0 check (begun in (0, 1)), stop_asked_at text,
+    slotless integer not null default 0 check (slotless in (0, 1)),   -- started inside a run that has a slot
+    continues integer not null default 0 check (continues in (0, 1)), -- its prompt file has the continuation prompt, not the prompt's own text
+    grp text not null default '', parent_run text,
+    thread_usage text, rollout_offset integer, codex_version text,
+    base_commit text, head_commit text, worktree blob,
+    prepared_at text not null, launched_at text, ended_at text,
+    unique (session, ordinal), check ((state = 'finished') = (outcome is not null))
+) strict, without rowid;
+create unique index one_writer on runs (session) where state in ('prepared', 'launching', 'running');   -- the session lock
+create index unfinished on runs (session, run_id) where state <> 'finished';   -- the sweep; stop, archive, rm of one session
+create index slots_used on runs (grp) where state in ('prepared', 'launching', 'running') and not slotless;
+create index attempts on runs (prompt) where prompt is not null;
+create index started on runs (prepared_at) where not slotless and not waits;   -- starts_per_minute
+create table records (run_id text primary key, record blob not null) strict, without rowid;   -- compressed JSON, apart
+create table turns (                              -- an interactive run has many
+    run_id text not null, turn_id text not null, ordinal integer not null, state text not null, started_at text, ended_at text, answer text,
+    prompt integer, thread_id text, usage text, error_class text,
+    primary key (run_id, turn_id)
+) strict, without rowid;
+create index open_turns on turns (run_id) where ended_at is null;
+
+create table usage (                              -- stays when the run is removed: no foreign key
+    run_id text not null, thread_id text not null, model text not null, tier text not null default '',
+    quarter integer not null,                     -- of an hour, UTC, since 1970: every time zone and day is a sum of these
+    session_key text not null, prepared_at text not null,   -- of the run: --since takes an instant
+    repo blob, home blob, originator text not null default '',
+    calls integer not null, input integer, cached integer, cache_write integer, output integer, reasoning integer,
+    total integer,                                -- a log may tell this one alone
+    usd real, unpriced integer not null default 0, uncounted integer not null default 0, price_source text,
+    primary key (run_id, thread_id, model, tier, quarter)
+) strict, without rowid;
+create index usage_by_quarter on usage (quarter);
+create index usage_of_session on usage (session_key);
+create table spent (day text primary key, usd real not null) strict, without rowid;   -- a cache of usage by local day; verify recomputes it
+
+create table history (                            -- written in the transaction of each change; webhooks, event streams,
+    id integer primary key autoincrement, at text not null,   -- tasks.md and the page's time line are read from it
+    session integer, prompt integer, run_id text, what text not null, detail text
+) strict;
+create index history_of_session on history (session, id) where session is not null;
+create index history_of_prompt on history (prompt, id) where prompt is not null;
+create table outbox (
+    id integer primary key autoincrement, history integer not null references history, target text not null,
+    due_at text not null, attempts integer not null default 0, done_at text, error text, unique (history, target)
+) strict;
+
+create index undelivered on outbox (due_at) where done_at is null;
+
+create table imports (                            -- what came from where; kind 'removed' is a tombstone
+    id integer primary key, kind text not null, source text not null, identity text not null,
+    inode integer, size integer, mtime integer, cursor text, run_id text, unique (kind, source, identity)
+) strict;
+create table files (                              -- rollouts read for usage without an import
+    path blob primary key, inode integer not null, size integer not null, mtime integer not null, offset integer not null, state text
+) strict, without rowid;
+create table jobs (session integer primary key references sessions on delete cascade, record text not null, signal text, updated_at text not null) strict;
+create table notes (what text not null, about text not null) strict;   -- what a migration could not take over; verify shows them
+create table settings (name text primary key, value text not null) strict, without rowid;
+insert into queues (name) values ('');
+
+-- The one clock. Tests replace this view with a table of the same columns.
+create view clock as select strftime('%Y-%m-%dT%H:%M:%fZ', 'now') as now, date('now', 'localtime') as today,
+    strftime('%Y-%m-%dT%H:%M:%fZ', 'now', 'localtime', 'start of day', '+1 day', 'utc') as midnight,
+    strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-60 seconds') as minute_ago;
+-- What works now: an interactive run only while one of its turns runs.
+create view busy as select r.run_id, r.session, r.grp, r.slotless from runs r where r.state in ('prepared', 'launching', 'running')
+    and (r.kind = 'exec' or exists (select 1 from prompts q where q.run_id = r.run_id)
+        or exists (select 1 from turns t where t.run_id = r.run_id and t.ended_at is null));
+-- The starts of the last minute; one that lies in the future (clock set back) is none. Asked about without a link
+-- to a row outside, so that it is counted once a query and not once a session.
+create view recent as select r.run_id, r.grp, r.prepared_at from clock c cross join runs r
+    where not r.slotless and not r.waits and r.prepared_at > c.minute_ago and r.prepared_at <= c.now;
+-- The first prompt of each session in which something waits.
+create view heads as
+select p.session, min(p.place) as place, count(*) as waiting,
+    min(iif(coalesce(p.not_before, '') <= c.now
+        and not exists (select 1 from needs n where n.prompt = p.id and n.met = 0),
+        p.id - 100 * p.priority, null)) as lifted
+from prompts p, clock c where p.state in ('queued', 'parked') group by p.session;
+
+-- THE rule, written once: the one word that keeps the first prompt of a session (null: none). taker: the run
+-- that alone may have it, a waiting run or the interactive run of its session; null: whoever comes first.
+create view judged as
+select p.id, p.session, p.place, p.grp, p.state, h.waiting,
+    min(p.id - 100 * p.priority, coalesce(h.lifted, 9e18)) as rank,
+    coalesce(p.run_id, (select r.run_id from runs r where r.session = p.session and r.state in ('prepared', 'launching', 'running'))) as taker,
+    case
+        when s.archived_at is not null then 'archived'
+        when p.hold is not null then 'held'
+        when s.paused or a.paused or a.slots is 0 or coalesce(g.paused, 0) or g.slots is 0 then 'pause'
+        when exists (select 1 from busy b where b.session = p.session)
+            or p.run_id is not null and exists (select 1 from runs r where r.session = p.session and r.state in ('prepared', 'launching', 'running')) then 'session'
+        when exists (select 1 from needs n where n.prompt = p.id and n.met = 0) then 'dependency'
+        when p.state = 'parked' and p.wake_at > c.now then 'limit'
+        when p.not_before > c.now then 'time'
+        when p.wake_at > c.now and c.now >= p.wake_from then iif(p.wake_why = 'writer', 'writer', 'retry')
+        when coalesce((select usd from spent where day = c.today), 0) >= a.usd_per_day then 'budget'
+        when a.starts_per_minute is not null and a.starts_per_minute <= (select count(*) from recent) then 'rate'
+        when g.starts_per_minute is not null and g.starts_per_minute <= (select count(*) from recent r where r.grp = p.grp) then 'rate'
+        when a.slots is not null and a.slots <= (select count(*) from busy b where not b.slotless) then 'slot'
+        when g.slots is not null and g.slots <= (select count(*) from busy b where b.grp = p.grp and not b.slotless) then 'slot'
+        when o.home is not null then o.why
+    end as word,
+    case
+        when p.state = 'parked' and p.wake_at > c.now then p.wake_at
+        when p.not_before > c.now then p.not_before
+        when p.wake_at > c.now and c.now >= p.wake_from then p.wake_at
+        when coalesce((select usd from spent where day = c.today), 0) >= a.usd_per_day then c.midnight
+        when a.starts_per_minute is not null and a.starts_per_minute <= (select count(*) from recent) then
+            (select strftime('%Y-%m-%dT%H:%M:%fZ', min(prepared_at), '+60 seconds') from recent)
+        when g.starts_per_minute is not null and g.starts_per_minute <= (select count(*) from recent r where r.grp = p.grp) then
+            (select strftime('%Y-%m-%dT%H:%M:%fZ', min(r.prepared_at), '+60 seconds') from recent r where r.grp = p.grp)
+        when o.until > c.now then o.until
+    end as until
+from heads h
+cross join clock c
+join prompts p on p.session = h.session and p.place = h.place
+join sessions s on s.id = p.session
+join queues a on a.name = ''
+left join queues g on g.name = p.grp and p.grp <> ''
+left join holds o on o.home = s.home and o.why = (select max(w.why) from holds w where w.home = s.home    -- 'login' before 'limit', of those that still hold
+    and (w.until is null or w.until > c.now or w.trying is not null));
+
+create view deliverable as select id, session, rank, grp from judged where word is null and taker is null;
+
+-- For people: every waiting prompt, why it waits in one word, and the sentence behind it. `secret` is not here:
+-- it depends on who delivers.
+create view why_waiting as
+select p.id, p.session, p.state,
+    iif(p.id <> j.id, 'session', j.word) as word,
+    iif(p.id <> j.id, null, j.until) as until,
+    case
+        when p.id <> j.id then 'behind #' || j.id || coalesce(' (' || j.word || ')', ' (starts next)')
+        when j.word = 'session' then 'run ' || (select run_id from runs r where r.session = p.session and r.state in ('prepared', 'launching', 'running')) || ' is not over'
+        when j.word = 'dependency' then 'after ' || (select group_concat('#' || needs, ' ') from needs n where n.prompt = p.id and n.met = 0)
+        when j.word = 'retry' then case p.wake_why when 'start' then 'Codex could not be started ' || p.starts || ' times'
+            when 'unbegun' then 'Codex ended before its turn began, ' || p.unbegun || ' times' else 'attempt ' || p.failures || ' of ' || (p.retries + 1) || ' failed' end
+        when j.word = 'writer' then 'another program writes this thread'
+        when j.word = 'budget' then 'spent today ' || printf('%.2f', (select usd from spent, clock where day = today)) || ' of ' || printf('%.2f', (select usd_per_day from queues where name = ''))
+        when j.word = 'rate' then 'starts per minute'
+        when j.word = 'slot' then (select count(*) from busy where not slotless) || ' of ' || coalesce((select slots from queues where name = ''), 'any')
+            || ' run' || iif(p.grp = '', '', ', group ' || p.grp || ' ' || (select count(*) from busy b where b.grp = p.grp and not b.slotless) || ' of ' || coalesce((select slots from queues where name = p.grp), 'any'))
+        when j.word = 'limit' then iif(p.state = 'parked', 'it hit the usage limit', 'the usage limit of its account')
+        when j.word = 'login' then 'the login of its account was refused'
+        when j.word = 'held' then p.hold
+        when j.word = 'pause' then 'paused'
+    end as detail
+from prompts p join judged j on j.session = p.session where p.state in ('queued', 'parked');
+
+-- The state of a session, the rule written once. RUNNING: an unfinished run, or a waiting prompt that no person
+-- has to release. STOPPED: the last finished run succeeded or was stopped, or there was none. DIED: it ended
+-- otherwise, or the first prompt is held. A run that only waited for its turn tells nothing of its session.
+create view session_states as
+select s.id, s.short_id, s.thread_id, s.title, s.repo, s.home, s.exports, s.imported, s.settings, s.created_at, s.updated_at,
+    s.archived_at, coalesce(s.thread_id, l.run_id, u.run_id, s.short_id) as name, coalesce(u.run_id, l.run_id) as last_run,
+    iif(u.run_id is null, l.outcome, null) as outcome, coalesce(j.waiting, 0) as waiting,
+    case
+        when u.run_id is not null or (j.id is not null and j.word is not 'held') then 'RUNNING'
+        when s.archived_at is not null then 'ARCHIVED'
+        when j.word is 'held' then 'DIED'
+        when coalesce(l.outcome, 'succeeded') in ('succeeded', 'stopped') then 'STOPPED'
+        else 'DIED'
+    end as state
+from sessions s
+left join runs u on u.run_id = (select r.run_id from runs r where r.session = s.id and r.state <> 'finished' order by r.waits, r.ordinal limit 1)
+left join runs l on l.run_id = (select r.run_id from runs r where r.session = s.id and r.state = 'finished' order by r.waits, r.ordinal desc limit 1)
+left join judged j on j.session = s.id;
+
+-- When the timer has to look again: the first moment at which a word can go by itself, or a prompt expires.
+create view next_deadline as
+select min(at) as at from (
+    select min(until) as at from judged where word in ('time', 'retry', 'writer', 'limit', 'budget', 'rate')
+    union all select min(expires_at) from prompts where expires_at is not null and state in ('queued', 'parked') and not begun);

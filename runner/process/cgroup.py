@@ -1,0 +1,103 @@
+"""A control group for each run, where the user may make one (Linux, cgroup v2).
+
+Whatever a run starts stays in its group, also what has left the process tree and
+dropped the run's marker from its environment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from runner.process.table import identify
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runner.model import ProcessId
+
+_MOUNTS = Path("/proc/self/mounts")
+_OWN = Path("/proc/self/cgroup")
+_PREFIX = "codex-run-"
+
+
+@contextlib.contextmanager
+def entered(run_id: str) -> Iterator[None]:
+    """Start what a block starts in a control group of the run, if that can be made.
+
+    This process enters the group, so that the program which it starts is in it from
+    its first instruction, and leaves it at the end of the block.
+    """
+    home = _own_group()
+    try:
+        group = (home / f"{_PREFIX}{run_id}") if home else None
+        if group is not None:
+            group.mkdir(exist_ok=True)
+            _enter(group)
+    except OSError:
+        home = None
+    try:
+        yield
+    finally:
+        if home is not None:
+            with contextlib.suppress(OSError):
+                _enter(home)
+
+
+def is_possible() -> bool:
+    """Tell whether this user may make control groups here."""
+    return _own_group() is not None
+
+
+def members(run_id: str) -> list[ProcessId]:
+    """List the living processes in the control group of a run."""
+    group = _find(run_id)
+    try:
+        text = (group / "cgroup.procs").read_text(encoding="ascii") if group else ""
+    except OSError:
+        return []
+    found = (identify(int(pid)) for pid in text.split())
+    return [process for process in found if process is not None]
+
+
+def remove(run_id: str) -> None:
+    """Remove the control group of a run, unless processes are left in it."""
+    with contextlib.suppress(OSError):
+        if (group := _find(run_id)) is not None:
+            group.rmdir()
+
+
+def _root() -> Path | None:
+    """Name the directory where cgroup v2 is mounted; None where it is not."""
+    with contextlib.suppress(OSError):
+        for line in _MOUNTS.read_text(encoding="utf-8").splitlines():
+            _, place, kind, *_ = line.split(" ")
+            if kind == "cgroup2":
+                return Path(place)
+    return None
+
+
+def _own_group() -> Path | None:
+    """Name the control group of this process, if this user may make others in it."""
+    root = _root()
+    with contextlib.suppress(OSError):
+        for line in _OWN.read_text(encoding="utf-8").splitlines() if root else ():
+            number, _, path = line.split(":", 2)
+            if number == "0" and root and os.access(root / path.lstrip("/"), os.W_OK):
+                return root / path.lstrip("/")
+    return None
+
+
+def _find(run_id: str) -> Path | None:
+    """Find the control group of a run; another login session may have made it."""
+    root, home = _root(), _own_group()
+    name = f"{_PREFIX}{run_id}"
+    if home is not None and (home / name).is_dir():
+        return home / name
+    return next(root.rglob(name), None) if root else None
+
+
+def _enter(group: Path) -> None:
+    (group / "cgroup.procs").write_text(str(os.getpid()), encoding="ascii")

@@ -1,0 +1,99 @@
+"""Wait for the turn of a run that was accepted with `--wait-for-session`."""
+
+from __future__ import annotations
+
+from runner import clock, config
+from runner.codex import home
+from runner.errors import RunnerError
+from runner.exports import queue_files
+from runner.lifecycle import recover
+from runner.lifecycle.handoff import STOP_SIGNAL
+from runner.model import EXIT_SIGNAL_BASE, OUTCOMES, Outcome, Verdict
+from runner.process.table import this_process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runner.config import Config
+    from runner.process.signals import SignalInbox
+    from runner.supervisor.recorder import RunRecorder
+
+_PACE_SECONDS = 0.25
+# A supervisor that was killed writes nothing.
+_SWEEP_SECONDS = 1.0
+
+
+def wait_for_turn(
+    recorder: RunRecorder, inbox: SignalInbox, settings: Config
+) -> Verdict | None:
+    """Wait until the session is this run's; a limit or a signal ends the wait.
+
+    Raises:
+        RunnerError: the ledger cannot be written.
+    """
+    run, ledger = recorder.run, recorder.ledger
+    if not ledger.runs.claim_waiting(run, this_process()):
+        return _stopped()
+    recorder.run = run = ledger.runs.find(run.run_id)
+    settings = config.at_codex_home(settings, run.spec.codex_home)
+    limit = run.spec.limits.timeout
+    began, swept, told = clock.monotonic(), 0.0, ""
+    while True:
+        why = _foreign(recorder, settings)
+        taken = None if why else ledger.queue.take(run)
+        if taken is not None:
+            recorder.run = taken
+            prompt = taken.spec.prompt_id
+            queue_files.remove(settings.state_home, [] if prompt is None else [prompt])
+            return None
+        if ledger.runs.find(run.run_id).is_finished:
+            return _stopped()
+        why = why or ledger.queue.reason_of(run)
+        if why and why != told:
+            recorder.pipe.send(waiting=why)
+            told = why
+        now = clock.monotonic()
+        if limit is not None and now - began >= limit:
+            return Verdict(
+                outcome=Outcome.TIMED_OUT,
+                exit_code=OUTCOMES[Outcome.TIMED_OUT].exit_code,
+                error=f"its turn did not come within {limit:g} s: {told}",
+            )
+        if now - swept >= _SWEEP_SECONDS:
+            swept = now
+            _sweep(recorder, settings)
+        for number in inbox.wait(_PACE_SECONDS):
+            return _ended_by(number, told)
+
+
+def _foreign(recorder: RunRecorder, settings: Config) -> str | None:
+    """Say which program without a ledger writes the thread; None when none does."""
+    thread = recorder.run.spec.resume_session
+    pid = home.writer_of(settings.codex_home, thread) if thread else None
+    if pid is None or recorder.ledger.queue.holder(recorder.run.session):
+        return None
+    return f"another program writes it (pid {pid or 'unknown'})"
+
+
+def _sweep(recorder: RunRecorder, settings: Config) -> None:
+    try:
+        recover.sweep(recorder.ledger, settings)
+    except RunnerError as error:
+        recorder.warn(str(error))
+
+
+def _ended_by(number: int, told: str) -> Verdict:
+    if number == STOP_SIGNAL:
+        return _stopped()
+    return Verdict(
+        outcome=Outcome.INTERRUPTED,
+        exit_code=EXIT_SIGNAL_BASE + number,
+        error=f"ended by a signal while it waited: {told}",
+    )
+
+
+def _stopped() -> Verdict:
+    return Verdict(
+        outcome=Outcome.STOPPED,
+        exit_code=OUTCOMES[Outcome.STOPPED].exit_code,
+        error="stopped while it waited for its session",
+    )
