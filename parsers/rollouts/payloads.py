@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from parsers import loose_json
-from parsers.exec_events import wire
+from parsers.exec_events.items import error_text
 from parsers.rollouts.thread import Header, RateLimit, RateLimits
 from parsers.struct import replace
 from parsers.text import uuid
@@ -54,7 +54,7 @@ def ended(turn: Turn, record: Record) -> Turn:
         turn,
         state="failed",
         error_class=_error_class(loose_json.mapping(error).get("codex_error_info")),
-        error_message=wire.words(error),
+        error_message=error_text(error),
     )
 
 

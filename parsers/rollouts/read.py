@@ -12,7 +12,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from parsers import loose_json
-from parsers.exec_events import wire
+from parsers.exec_events import items
 from parsers.rollouts import payloads, records
 from parsers.rollouts.model_calls import CallCounter
 from parsers.rollouts.records import Worth
@@ -258,7 +258,7 @@ class _Reader:
         item = loose_json.mapping(payload.get("item"))
         if item.get("type") == "CollabAgentToolCall":
             if item.get("tool") == "spawn_agent":
-                for thread_id in wire.receivers(item):
+                for thread_id in items.receivers(item):
                     self._note_spawned(thread_id)
             return
         message = payloads.text(payload, "message") or payloads.content(item)

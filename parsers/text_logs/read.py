@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 
 from parsers.accounting.tokens import Usage, read_usage
-from parsers.exec_events import wire
+from parsers.exec_events.events import is_reconnect
 from parsers.exec_events.summary import EventSummary
 from parsers.facts import Facts, facts_of_summary
 from parsers.struct import replace
@@ -256,7 +256,7 @@ class _TextLog:
 
     def _take_failure(self, text: str) -> None:
         found = _FAILURE.fullmatch(text)
-        if found is None or wire.is_reconnect(found.group(1)):
+        if found is None or is_reconnect(found.group(1)):
             self._failure = self._failure if text not in _SPOKEN else None
             return
         self._failure = found.group(1)
