@@ -1,4 +1,4 @@
-"""Read any file that a run leaves behind, once it has told what it is."""
+"""Find out which kind of file a run has left, and read it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _EVENT_BEGINNINGS: Final = ("thread.", "turn.", "item.", "error")
 
 
 def read_log(stream: BinaryIO) -> Facts:
-    """Find out what kind of file it is and read it to its end.
+    """Read a file of any kind to its end.
 
-    Never raises on its contents; the memory is that of its longest line.
+    Never raises on its contents; needs as much memory as its longest line.
     """
     head: list[bytes] = []
     kind: Kind | None = None
@@ -45,9 +45,9 @@ def _read(kind: Kind, lines: Iterable[bytes]) -> Facts:
         case "empty":
             return Facts(kind="empty")
         case "events":
-            digest = EventSummary()
-            digest.read(lines)
-            return facts_of_summary(digest)
+            summary = EventSummary()
+            summary.read(lines)
+            return facts_of_summary(summary)
         case "rollout":
             return facts_of_rollout(read_rollout(lines))
         case "log":

@@ -1,9 +1,8 @@
-"""The facts of a run, gathered from its event lines one by one.
+"""The facts of a run, gathered line by line from `codex exec --json` (0.50 to 0.169).
 
-Lines are sorted out by their first bytes, and by their last ones where an outcome
-stands there: the output of a command is never decoded, so a digest costs a live run
-nothing and reads a big file as fast as it comes. A line that does not look exactly like
-Codex's own is decoded whole; both ways give the same facts.
+Most lines of a run are commands with their output, answers and reasoning. These are
+recognised by their first bytes, and a command's outcome by its last ones, so their
+texts are never decoded. Any other line is decoded by `events`; both ways find the same.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from parsers.exec_events.items import (
     CollabToolCall,
     Command,
     FileChange,
+    ItemError,
     McpToolCall,
     UnknownItem,
 )
@@ -70,13 +70,15 @@ _MERGED_KINDS: Final = {("add", "update"): "add", ("delete", "add"): "update"}
 class EventSummary:
     """What the event lines fed so far say about a run.
 
-    Lists are bounded to `LISTED`, `files_changed` (path to kind, in order) to
-    `FILES_LISTED`. `progress` advances with every line but noise: reconnect errors and
-    lines that are no event.
+    `has_begun` is True once a line proves that a turn has begun, so that Codex has
+    taken its prompt. `progress` counts the lines, except reconnect errors and lines
+    that are no event. Lists are bounded to `LISTED`, `files_changed` (path to kind, in
+    order) to `FILES_LISTED`.
     """
 
     def __init__(self) -> None:
         self.thread_id: str | None = None
+        self.has_begun = False
         self.ended: TurnCompleted | TurnFailed | None = None
         self.usage: Usage | None = None
         self.commands_failed = 0
@@ -86,30 +88,27 @@ class EventSummary:
         self.warnings: dict[str, int] = {}
         self.agent_threads: list[str] = []
         self.progress = 0
-        # What was last said of a lost connection, and how far the run was then.
-        self._reconnect: tuple[int, str] | None = None
+        # The progress at the last reconnect error, and its message.
+        self._reconnect: tuple[int, str | None] = (-1, None)
         self._commands_done = 0
         self._answer: bytes | str | None = None
         self._running: dict[bytes, bool] = {}  # item id to whether it is a command
 
     @property
     def failure(self) -> str | None:
-        """Why it failed, in Codex's words.
+        """Codex's message on why the turn failed.
 
-        Where no turn has ended, the last error, or what it says of a lost connection.
+        Where the turn has no end: the last error, else the reconnect error that nothing
+        came after.
         """
         match self.ended:
             case TurnFailed(message=message):
                 return message
             case None:
-                return self._last_error or self._lost_connection
+                at, lost = self._reconnect
+                return self._last_error or (lost if at == self.progress else None)
             case _:
                 return None
-
-    @property
-    def _lost_connection(self) -> str | None:
-        at, words = self._reconnect or (-1, None)
-        return words if at == self.progress else None
 
     @property
     def final_message(self) -> str | None:
@@ -172,6 +171,7 @@ class EventSummary:
         elif kind != b"reasoning":
             return False
         self.progress += 1
+        self.has_begun = True
         return True
 
     def _take(self, line: bytes, *, if_broken: str) -> None:
@@ -186,17 +186,17 @@ class EventSummary:
                 self._note(event)
 
     def _note(self, event: Event) -> None:
+        if isinstance(event, TurnStarted | TurnCompleted | TurnFailed):
+            self.has_begun = True
+            self._stop_running()
         match event:
             case ThreadStarted(thread_id=thread_id):
                 self._note_thread(thread_id)
             case TurnStarted():
-                self._stop_running()
                 self.ended = self._answer = None
             case TurnCompleted(usage=usage):
-                self._stop_running()
                 self.ended, self.usage = event, usage
             case TurnFailed(message=message):
-                self._stop_running()
                 self.ended = event
                 self._note_error(message)
             case ErrorReported(message=message):
@@ -209,6 +209,9 @@ class EventSummary:
                 pass  # counted before
 
     def _note_item(self, item: Item, *, is_done: bool) -> None:
+        # 0.169 writes an error item before its turn; an unknown item may come so too.
+        if not isinstance(item, ItemError | UnknownItem):
+            self.has_begun = True
         item_id = item.id.encode()
         match item:
             case Command(exit_code=code, status=status):

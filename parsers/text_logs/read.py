@@ -103,6 +103,7 @@ class _TextLog:
         return Facts(
             kind="log",
             session_id=self._session_id or uuid(fields.get("codex_session_id")),
+            has_begun=self._figures.is_complete,
             model=self._model or fields.get("model") or fields.get("model_selected"),
             final_message=self._message,
             commands_run=self._commands_run if is_ours else None,

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable, Mapping
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from parsers.accounting.tokens import Usage
 from parsers.exec_events.events import TurnCompleted, TurnFailed
 from parsers.exec_events.summary import FILES_LISTED, LISTED, EventSummary
 
+DATA = Path(__file__).with_name("data")
 THREAD = "01a1f87a-1edb-7772-a295-bcdec2d6d2fd"
 OTHER = "01a1f87a-239f-7410-b8ac-465d382ada35"
 
@@ -43,6 +45,79 @@ def test_a_completed_run_is_counted(recorded: Callable[[str], bytes]) -> None:
     assert digest.failure is None
     assert digest.warnings == {}
     assert digest.progress == 9
+
+
+def test_no_turn_has_begun_before_codex_says_so(
+    recorded: Callable[[str], bytes],
+) -> None:
+    # 0.169 names the thread and warns of the model before it starts the turn.
+    data = recorded("events-0.169-new.jsonl").splitlines(keepends=True)
+    announced, warned, started, *_ = data
+    assert b'"item":{"id":"item_0","type":"error"' in warned
+    assert started == b'{"type":"turn.started"}\n'
+
+    assert not EventSummary().has_begun
+    assert not digest_of(announced + warned).has_begun
+    assert digest_of(announced + warned + started).has_begun
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted(path.name for path in DATA.glob("events-*.jsonl")),
+)
+def test_each_version_starts_a_turn_before_its_first_item(
+    name: str, recorded: Callable[[str], bytes]
+) -> None:
+    head, started, rest = recorded(name).partition(b'{"type":"turn.started"}\n')
+
+    assert started
+    assert not digest_of(head).has_begun
+    assert digest_of(rest).has_begun  # what comes after it is proof as well
+
+
+@pytest.mark.parametrize(
+    "proof",
+    [
+        {"type": "turn.started"},
+        {"type": "turn.completed", "usage": None},
+        {"type": "turn.failed", "error": {"message": "no"}},
+        item("command_execution", "started", status="in_progress"),
+        item("command_execution", status="completed"),
+        item("agent_message", text="hello"),
+        item("reasoning", text="hm"),
+        item("file_change", "started", changes=[]),
+        item("mcp_tool_call", "started"),
+        item("web_search", query="x"),
+        item("todo_list", "updated", items=[]),
+        item("collab_tool_call", "started"),
+    ],
+)
+@pytest.mark.parametrize("padding", [b"", b" "])
+def test_an_event_of_a_turn_proves_that_it_had_begun(
+    proof: dict[str, object], padding: bytes
+) -> None:
+    summary = digest_of(padding + lines(proof))
+    assert summary.has_begun
+
+    summary.feed(lines({"type": "thread.started", "thread_id": THREAD}))
+    assert summary.has_begun
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        lines({"type": "thread.started", "thread_id": THREAD}),
+        lines({"type": "error", "message": "Not logged in"}),
+        lines({"type": "error", "message": "Reconnecting... 1/5"}),
+        lines(item("error", message="a warning")),
+        lines(item("mcp_startup", text="of a later version")),
+        lines({"type": "session.configured"}),
+        b"turn.started\n",
+        b'{"type":"turn.start',
+    ],
+)
+def test_no_other_line_proves_that_a_turn_had_begun(line: bytes) -> None:
+    assert not digest_of(line).has_begun
 
 
 @pytest.mark.parametrize("name", ["limit", "late", "drop", "ctx"])

@@ -97,6 +97,35 @@ def test_a_rollout_is_a_log_too(recorded: Callable[[str], bytes]) -> None:
     assert facts.usage.input_tokens == 3065
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "events-0.50-new.jsonl",
+        "events-0.169-limit.jsonl",
+        "events-0.169-abort.jsonl",
+        "rollout-0.50-new+2resumes.jsonl",
+        "rollout-0.169-limit.jsonl",
+        "rollout-0.169-abort.jsonl",
+    ],
+)
+def test_facts_say_that_a_turn_had_begun(
+    name: str, recorded: Callable[[str], bytes]
+) -> None:
+    assert facts_of(recorded(name)).has_begun
+
+
+def test_facts_of_a_file_without_a_turn_say_that_none_had_begun(
+    recorded: Callable[[str], bytes],
+) -> None:
+    header = recorded("rollout-0.169-spawn.jsonl").split(b"\n")[0] + b"\n"
+    announced = recorded("events-0.169-limit.jsonl").split(b"\n")[0] + b"\n"
+
+    assert facts_of(header).kind == "rollout"
+    assert facts_of(announced).kind == "events"
+    for data in (header, announced, BANNER.encode(), b""):
+        assert not facts_of(data).has_begun
+
+
 def test_a_failed_rollout_keeps_codexs_words(
     recorded: Callable[[str], bytes],
 ) -> None:
@@ -126,6 +155,7 @@ def test_codexs_human_mode_is_read(
     assert facts.usage is None
     assert facts.total_tokens == total
     assert facts.ended == "completed"
+    assert facts.has_begun
     assert facts.final_message is not None
     assert facts.final_message.startswith("done: run: echo ")
     assert facts.commands_run is None
