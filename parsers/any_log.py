@@ -7,6 +7,7 @@ from itertools import chain
 from parsers import loose_json
 from parsers.exec_events.summary import EventSummary
 from parsers.facts import Facts, facts_of_rollout, facts_of_summary
+from parsers.lines import BLANK
 from parsers.rollouts.read import read_rollout
 from parsers.text_logs.read import read_text_log
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from parsers.facts import Kind
 
 _LINES_LOOKED_AT: Final = 50
-_BLANK: Final = b" \t\r\n\0"
 _TEXT_BEGINNINGS: Final = (b"codex_run_id=", b"OpenAI Codex v", b"session id: ")
 _EVENT_BEGINNINGS: Final = ("thread.", "turn.", "item.", "error")
 
@@ -35,7 +35,7 @@ def read_log(stream: BinaryIO) -> Facts:
         kind = _kind(line)
         if kind is not None or len(head) == _LINES_LOOKED_AT:
             break
-    if kind is None and any(line.strip(_BLANK) for line in head):
+    if kind is None and any(line.strip(BLANK) for line in head):
         kind = "log"
     return _read(kind or "empty", chain(head, stream))
 

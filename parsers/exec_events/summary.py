@@ -9,26 +9,8 @@ from __future__ import annotations
 
 import re
 
-from parsers.exec_events.events import (
-    ErrorReported,
-    ItemEvent,
-    ThreadStarted,
-    TurnCompleted,
-    TurnFailed,
-    TurnStarted,
-    Undecodable,
-    UnknownEvent,
-    decode,
-)
-from parsers.exec_events.items import (
-    AgentMessage,
-    CollabToolCall,
-    Command,
-    FileChange,
-    ItemError,
-    McpToolCall,
-    UnknownItem,
-)
+from parsers.exec_events import events, items
+from parsers.lines import BLANK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,8 +18,6 @@ if TYPE_CHECKING:
     from typing import Final
 
     from parsers.accounting.tokens import Usage
-    from parsers.exec_events.events import Event
-    from parsers.exec_events.items import Item
 
 LISTED: Final = 200
 FILES_LISTED: Final = 10_000
@@ -49,8 +29,8 @@ _HEAD: Final = re.compile(
     rb'\{"type":"item\.(started|completed)",'
     rb'"item":\{"id":"([^"\\]*)","type":"([a-z_]+)"'
 )
-# A quote right before the outcome ends the output: inside of it, one would be escaped
-# and so would be those that follow.
+# A quote right before the outcome ends the output: inside the output, that quote and
+# those of the outcome would be escaped.
 _OUTCOME: Final = re.compile(
     rb'"(?:,"exit_code":(null|-?[0-9]+))?,"status":"([a-z_]+)"\}\}\s*\Z'
 )
@@ -62,13 +42,13 @@ _GOOD_OUTCOMES: Final = (
 )
 _GOOD_CODES: Final = (None, b"null", b"0")
 _FAILED: Final = ("failed", "declined")
-_BLANK: Final = b" \t\r\n\0"
+_OF_A_TURN: Final = (events.TurnStarted, events.TurnCompleted, events.TurnFailed)
 # An edit of an edit: a file that was added and then updated was added.
 _MERGED_KINDS: Final = {("add", "update"): "add", ("delete", "add"): "update"}
 
 
 class EventSummary:
-    """What the event lines fed so far say about a run.
+    """What the event lines that were fed so far say about a run.
 
     `has_begun` is True once a line proves that a turn has begun, so that Codex has
     taken its prompt. `progress` counts the lines, except reconnect errors and lines
@@ -79,7 +59,7 @@ class EventSummary:
     def __init__(self) -> None:
         self.thread_id: str | None = None
         self.has_begun = False
-        self.ended: TurnCompleted | TurnFailed | None = None
+        self.ended: events.TurnCompleted | events.TurnFailed | None = None
         self.usage: Usage | None = None
         self.commands_failed = 0
         self.files_changed: dict[str, str] = {}
@@ -102,7 +82,7 @@ class EventSummary:
         came after.
         """
         match self.ended:
-            case TurnFailed(message=message):
+            case events.TurnFailed(message=message):
                 return message
             case None:
                 at, lost = self._reconnect
@@ -114,8 +94,8 @@ class EventSummary:
     def final_message(self) -> str | None:
         """The agent's last message in the last turn."""
         if isinstance(self._answer, bytes):
-            match decode(self._answer):
-                case ItemEvent(item=AgentMessage(text=text)):
+            match events.decode(self._answer):
+                case events.ItemEvent(item=items.AgentMessage(text=text)):
                     self._answer = text
                 case _:
                     self._answer = None
@@ -175,59 +155,59 @@ class EventSummary:
         return True
 
     def _take(self, line: bytes, *, if_broken: str) -> None:
-        match decode(line):
-            case Undecodable():
-                if line.strip(_BLANK):
+        match events.decode(line):
+            case events.Undecodable():
+                if line.strip(BLANK):
                     self._warn(if_broken)
-            case ErrorReported(message=message, is_reconnect=True):
+            case events.ErrorReported(message=message, is_reconnect=True):
                 self._reconnect = (self.progress, message)
             case event:
                 self.progress += 1
                 self._note(event)
 
-    def _note(self, event: Event) -> None:
-        if isinstance(event, TurnStarted | TurnCompleted | TurnFailed):
+    def _note(self, event: events.Event) -> None:
+        if isinstance(event, _OF_A_TURN):
             self.has_begun = True
             self._stop_running()
         match event:
-            case ThreadStarted(thread_id=thread_id):
+            case events.ThreadStarted(thread_id=thread_id):
                 self._note_thread(thread_id)
-            case TurnStarted():
+            case events.TurnStarted():
                 self.ended = self._answer = None
-            case TurnCompleted(usage=usage):
+            case events.TurnCompleted(usage=usage):
                 self.ended, self.usage = event, usage
-            case TurnFailed(message=message):
+            case events.TurnFailed(message=message):
                 self.ended = event
                 self._note_error(message)
-            case ErrorReported(message=message):
+            case events.ErrorReported(message=message):
                 self._note_error(message)
-            case ItemEvent(phase=phase, item=item):
+            case events.ItemEvent(phase=phase, item=item):
                 self._note_item(item, is_done=phase == "completed")
-            case UnknownEvent(type=kind):
+            case events.UnknownEvent(type=kind):
                 self._warn(f"unknown_event:{kind[:_NAME_LENGTH]}")
-            case Undecodable():
+            case events.Undecodable():
                 pass  # counted before
 
-    def _note_item(self, item: Item, *, is_done: bool) -> None:
+    def _note_item(self, item: items.Item, *, is_done: bool) -> None:
         # 0.169 writes an error item before its turn; an unknown item may come so too.
-        if not isinstance(item, ItemError | UnknownItem):
+        if not isinstance(item, items.ItemError | items.UnknownItem):
             self.has_begun = True
         item_id = item.id.encode()
         match item:
-            case Command(exit_code=code, status=status):
+            case items.Command(exit_code=code, status=status):
                 is_failed = code not in {None, 0} or status in _FAILED
                 self._note_command(item_id, is_done=is_done, is_failed=is_failed)
-            case AgentMessage(text=text) if is_done:
+            case items.AgentMessage(text=text) if is_done:
                 self._answer = text
-            case FileChange(status=status) if is_done and status not in _FAILED:
+            case items.FileChange(status=status) if is_done and status not in _FAILED:
                 self._note_changes(item)
-            case McpToolCall():
+            case items.McpToolCall():
                 self._note_call(item_id, is_done=is_done)
-            case CollabToolCall(receiver_thread_ids=thread_ids):
+            case items.CollabToolCall(receiver_thread_ids=thread_ids):
                 self._note_call(item_id, is_done=is_done)
                 for thread_id in thread_ids:
                     _keep(self.agent_threads, thread_id)
-            case UnknownItem(type=kind):
+            case items.UnknownItem(type=kind):
                 self._warn(f"unknown_item:{kind[:_NAME_LENGTH]}")
             case _:
                 pass
@@ -253,7 +233,7 @@ class EventSummary:
         else:
             self._running[item_id] = False
 
-    def _note_changes(self, item: FileChange) -> None:
+    def _note_changes(self, item: items.FileChange) -> None:
         for change in item.changes:
             before = self.files_changed.get(change.path, "")
             if not before and len(self.files_changed) >= FILES_LISTED:

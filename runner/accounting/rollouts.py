@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from parsers.rollouts.read import Rollout
+    from parsers.rollouts.thread import Rollout
 
 # Codex's last records come some moments after its last event.
 AFTERMATH = timedelta(seconds=10)

@@ -10,13 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parsers.accounting.tokens import Usage, sum_usage
-from parsers.rollouts.read import (
-    Call,
-    RateLimit,
-    Rollout,
-    read_header_line,
-    read_rollout,
-)
+from parsers.rollouts.read import read_header_line, read_rollout
+from parsers.rollouts.thread import Call, RateLimit, Rollout
 
 DATA = Path(__file__).with_name("data")
 PARENT = "01a1f87a-1edb-7772-a295-bcdec2d6d2fd"

@@ -7,7 +7,7 @@ from parsers.accounting.run_cost import cost_of_run
 from parsers.accounting.run_usage import RunUsage, ThreadUsage
 from parsers.accounting.tokens import Usage, sum_usage
 from parsers.facts import Facts
-from parsers.rollouts.read import Call
+from parsers.rollouts.thread import Call
 
 TABLE = {
     "models": {

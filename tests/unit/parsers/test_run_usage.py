@@ -7,7 +7,8 @@ from parsers.accounting.run_usage import RunUsage, usage_of_run
 from parsers.accounting.tokens import Usage, sum_usage
 from parsers.any_log import read_log
 from parsers.facts import Facts
-from parsers.rollouts.read import Call, Rollout, read_rollout
+from parsers.rollouts.read import read_rollout
+from parsers.rollouts.thread import Call, Rollout
 
 CALL = Usage(
     input_tokens=1200,
