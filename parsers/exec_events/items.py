@@ -44,21 +44,21 @@ class FileChange(Struct):
 
 
 class AgentMessage(Struct):
-    """What the agent says to the user; the last one of a turn is its answer."""
+    """A message of the agent to the user; the last one of a turn is its answer."""
 
     id: str
     text: str
 
 
 class Reasoning(Struct):
-    """A summary of the model's thoughts."""
+    """A summary of the model's reasoning."""
 
     id: str
     text: str
 
 
 class McpToolCall(Struct):
-    """A call of an MCP server's tool; `result` is the text of what came back."""
+    """A call of an MCP server's tool; `result` is the text of its result."""
 
     id: str
     server: str
@@ -69,7 +69,7 @@ class McpToolCall(Struct):
 
 
 class WebSearch(Struct):
-    """A search on the web; its line names `id` twice, and the item's own is lost."""
+    """A search on the web; its line has two fields `id`, and the item's own is lost."""
 
     id: str
     query: str
@@ -83,14 +83,14 @@ class Todo(Struct):
 
 
 class TodoList(Struct):
-    """The agent's plan as it stands."""
+    """The agent's present plan."""
 
     id: str
     todos: tuple[Todo, ...]
 
 
 class CollabToolCall(Struct):
-    """A call about other agents' threads; tool: spawn_agent, wait, send_input, …."""
+    """A call that uses threads of agents; tool: spawn_agent, wait, send_input, …."""
 
     id: str
     tool: str
@@ -100,7 +100,7 @@ class CollabToolCall(Struct):
 
 
 class ItemError(Struct):
-    """A warning: the turn goes on."""
+    """A warning, which does not end the turn."""
 
     id: str
     message: str
