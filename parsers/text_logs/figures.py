@@ -113,7 +113,7 @@ def cost(text: str) -> float | None:
     """Read an amount of US dollars from a line that holds a cost and nothing else."""
     found = _COST.fullmatch(text)
     if found is not None:
-        return float(found.group(1).replace(",", ""))
+        return loose_json.number(found.group(1).replace(",", ""))
     fields = _json_object(text)
     amounts = (loose_json.number(fields.get(key)) for key in _COST_KEYS)
     return next((amount for amount in amounts if amount is not None), None)
