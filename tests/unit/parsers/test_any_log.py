@@ -1,6 +1,7 @@
 """Any file that a run leaves is told for what it is, and read."""
 
 import json
+import math
 import textwrap
 from collections.abc import Callable
 from io import BytesIO
@@ -499,7 +500,24 @@ BITS = st.sampled_from(
 
 
 @given(st.lists(BITS | st.binary(max_size=8), max_size=30))
-def test_arbitrary_bytes_never_raise(bits: list[bytes]) -> None:
-    facts = facts_of(b"".join(bits))
+def test_arbitrary_bytes_give_facts_within_bounds(bits: list[bytes]) -> None:
+    data = b"".join(bits)
+    facts = facts_of(data)
 
+    assert facts.kind in {"events", "log", "rollout", "empty"}
     assert facts.session_id in {None, SESSION}
+    assert facts.ended in {None, "completed", "failed"}
+    assert (facts.failure is not None) == (facts.ended == "failed")
+    assert facts.failure is None or facts.failure in facts.errors
+    assert set(facts.errors) <= {"x"}  # the only error among the bits
+    assert set(facts.files_changed.items()) <= {("x", "add")}
+    assert facts.usage is None or not facts.usage.is_negative
+    assert facts.total_tokens is None or 0 <= facts.total_tokens < 10**18
+    assert facts.cost_usd is None or math.isfinite(facts.cost_usd)
+    assert sum(facts.warnings.values()) <= data.count(b"\n") + 1
+    for count in (facts.commands_run, facts.commands_failed):
+        assert count is None or 0 <= count <= len(bits)
+    if facts.ended == "completed":
+        assert facts.has_begun
+    if facts.has_begun or facts.final_message:
+        assert facts.kind != "empty"

@@ -413,12 +413,23 @@ def test_an_empty_file_tells_nothing() -> None:
 
 
 @given(st.lists(st.binary()), st.integers(0, 99), st.text(), st.text())
-def test_arbitrary_bytes_never_raise(
+def test_arbitrary_bytes_are_counted_and_hide_no_record(
     chunks: list[bytes], from_offset: int, since: str, until: str
 ) -> None:
-    data = b"\n".join(chunks)
-    read_rollout(BytesIO(data), from_offset=from_offset, since=since, until=until)
-    read_header_line(data)
+    noise = b"\n".join(chunks)
+    found = read_rollout(
+        BytesIO(noise), from_offset=from_offset, since=since, until=until
+    )
+    whole = read(noise + b"\n" + token_count(total=CALL, last=CALL))
+
+    assert found.thread_id is None
+    assert found.calls == found.turns == found.spawned_thread_ids == ()
+    assert found.usage == Usage()
+    assert found.warnings.keys() <= {"undecodable_line", "unfinished_line"}
+    assert sum(found.warnings.values()) <= noise.count(b"\n") + 1
+    assert found.warnings.get("unfinished_line", 0) <= 1
+    assert [call.usage for call in whole.calls] == [CALL]
+    assert read_header_line(noise) is None
 
 
 PAYLOADS = st.dictionaries(
@@ -456,14 +467,25 @@ EVENT_TYPES += ["agent_message", "item_completed", "thread_settings_applied"]
         )
     )
 )
-def test_any_json_in_any_record_never_raises(
+def test_any_json_in_any_record_gives_a_sound_rollout(
     records: list[tuple[str, str, dict[str, object]]],
 ) -> None:
     data = b"".join(
         line(kind, {"type": inner, **payload}) for kind, inner, payload in records
     )
+    found = read(data)
 
-    assert not any(call.usage.is_negative for call in read(data).calls)
+    assert len(found.calls) <= len(records)
+    assert not any(call.usage.is_negative for call in found.calls)
+    assert {call.turn_id for call in found.calls} <= {
+        None,
+        *(turn.turn_id for turn in found.turns),
+    }
+    assert {turn.state for turn in found.turns} <= {
+        *("open", "completed", "failed", "aborted"),
+    }
+    assert found.total is None or not found.total.is_negative
+    assert found.warnings == {}  # each line is a JSON object
 
 
 OWN = "01a1f87a-239f-7410-b8ac-465d382ada35"
