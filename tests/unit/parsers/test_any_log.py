@@ -1,4 +1,4 @@
-"""Any file that a run leaves is told for what it is, and read."""
+"""Any file that a run has left is recognised and read."""
 
 import json
 import math
@@ -52,7 +52,7 @@ def transcript(data: bytes, prompt: str = "do it") -> str:
     return FIRST_BLOCK + asked + said + LAST_BLOCK
 
 
-def test_every_kind_of_file_tells_what_it_is(
+def test_every_kind_of_file_is_recognised(
     recorded: Callable[[str], bytes],
 ) -> None:
     events = recorded("events-0.169-new.jsonl")
@@ -66,7 +66,7 @@ def test_every_kind_of_file_tells_what_it_is(
     assert facts_of(b"") == facts_of(b"\n \0\n") == Facts(kind="empty")
 
 
-def test_an_object_that_is_no_event_does_not_tell_the_kind() -> None:
+def test_an_object_that_is_no_event_does_not_decide_the_kind() -> None:
     assert facts_of(b'{"type":7}\n{"type":"novel"}\n{"a":1}\n').kind == "log"
 
 
@@ -204,7 +204,7 @@ def test_our_own_transcript_gives_its_events_back(
 
 
 @pytest.mark.parametrize("name", ["limit", "late", "drop"])
-def test_our_own_transcript_tells_a_failure(
+def test_our_own_transcript_gives_its_failure_back(
     name: str, recorded: Callable[[str], bytes]
 ) -> None:
     events = recorded(f"events-0.169-{name}.jsonl")
@@ -215,7 +215,7 @@ def test_our_own_transcript_tells_a_failure(
     assert told.errors == said.errors
 
 
-def test_our_own_transcript_needs_no_prompt_to_be_known(
+def test_our_own_transcript_is_recognised_without_a_prompt(
     recorded: Callable[[str], bytes],
 ) -> None:
     events = recorded("events-0.169-patch.jsonl")
@@ -445,7 +445,7 @@ def test_an_answer_that_speaks_of_errors_is_no_failure() -> None:
     assert facts.final_message == said.strip()
 
 
-def test_a_tools_figure_counts_for_nothing_when_the_turn_went_on() -> None:
+def test_a_figure_that_a_tool_printed_is_ignored_when_the_turn_goes_on() -> None:
     exec_ = "exec\ncat x in /work\n succeeded in 0ms:\ntokens used\n99\n"
 
     assert (
@@ -472,7 +472,7 @@ def test_a_tools_figure_counts_for_nothing_when_the_turn_went_on() -> None:
     ],
     ids=["utf8", "truncated", "block", "nul", "deep", "long", "digits", "64MB"],
 )
-def test_no_log_is_too_odd_to_read(data: bytes) -> None:
+def test_every_odd_log_is_read(data: bytes) -> None:
     assert facts_of(data).kind in {"events", "log", "empty"}
 
 

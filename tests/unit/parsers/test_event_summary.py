@@ -262,7 +262,7 @@ def test_a_last_line_that_only_lacks_its_newline_counts() -> None:
     assert summary.warnings == {}
 
 
-def test_reconnecting_and_noise_are_no_progress() -> None:
+def test_reconnect_errors_and_broken_lines_are_no_progress() -> None:
     summary = summary_of(
         lines(
             {"type": "error", "message": "Reconnecting... 1/5"},
@@ -275,7 +275,7 @@ def test_reconnecting_and_noise_are_no_progress() -> None:
     assert summary.errors == []
 
 
-def test_a_connection_that_stays_lost_is_why_nothing_goes_on() -> None:
+def test_a_reconnect_error_is_the_failure_when_nothing_follows_it() -> None:
     lost = lines(
         {"type": "error", "message": "Reconnecting... 1/5"},
         {"type": "error", "message": "Reconnecting... 2/5"},
@@ -304,7 +304,7 @@ def test_an_error_without_an_end_is_the_failure() -> None:
     assert (summary.progress, summary.errors, summary.failure) == (1, ["boom"], "boom")
 
 
-def test_lists_are_bounded_whatever_comes() -> None:
+def test_lists_are_bounded() -> None:
     names = [{"type": f"event-{number}"} for number in range(1_000)]
     errors = [{"type": "error", "message": str(number)} for number in range(1_000)]
     changes = [{"path": str(n), "kind": "add"} for n in range(FILES_LISTED + 2)]

@@ -197,9 +197,7 @@ def test_a_failed_turn_has_codexs_words(recorded: Callable[[str], bytes]) -> Non
         ("I am reconnecting the cables", False),
     ],
 )
-def test_notes_on_retrying_a_connection_are_told_from_failures(
-    message: str, *, is_reconnect: bool
-) -> None:
+def test_reconnect_errors_are_recognised(message: str, *, is_reconnect: bool) -> None:
     line = json.dumps({"type": "error", "message": message}).encode()
 
     assert decode(line) == events.ErrorReported(
@@ -249,7 +247,7 @@ def test_odd_lines_are_values_too(line: bytes, expected: events.Event) -> None:
 @pytest.mark.parametrize(
     "wrap", [b"%s", b"\0%s\0", b"\x1b[0m%s\x1b[0m", b"\xef\xbb\xbf%s"]
 )
-def test_a_session_is_announced_in_whatever_case_and_wrapping(wrap: bytes) -> None:
+def test_a_session_is_read_in_any_case_and_wrapping(wrap: bytes) -> None:
     line = json.dumps({"type": "thread.started", "thread_id": THREAD.upper()})
 
     assert decode(wrap % line.encode()) == events.ThreadStarted(thread_id=THREAD)

@@ -48,7 +48,7 @@ def test_codexs_label_is_a_line_of_its_own(
     assert figures.tokens_used(text) == expected
 
 
-def test_the_interactive_codexs_last_words_name_the_parts() -> None:
+def test_the_interactive_codexs_last_line_names_the_parts() -> None:
     text = (
         "Token usage: total=1,234 input=900 (+ 5,000 cached) output=334 (reasoning 120)"
     )
@@ -175,6 +175,6 @@ MANY = " " * 60_000
 @pytest.mark.parametrize(
     "text", [f"Cost:{MANY}x", f"Cost: $1{MANY}x", f"in=3{MANY}x", f"in=3 tok{MANY}x"]
 )
-def test_a_line_of_spaces_is_not_tried_in_all_ways(text: str) -> None:
+def test_a_line_of_spaces_takes_linear_time(text: str) -> None:
     assert figures.cost(text) is None
     assert figures.parts(text) == {}

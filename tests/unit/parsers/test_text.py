@@ -41,7 +41,7 @@ def test_control_characters_are_shown_by_their_number() -> None:
     assert visible("a\x1b[2J\x9b\0\tb\r\nc\rd") == ("a\\x1b[2J\\x9b\\x00\tb\nc\\x0dd")
 
 
-def test_characters_that_turn_a_text_around_are_shown_by_their_number() -> None:
+def test_characters_that_reverse_a_text_are_shown_by_their_number() -> None:
     assert visible("a\u202e\u202a\u2066\u2069\u200e\u200f\u061cb") == (
         r"a\u202e\u202a\u2066\u2069\u200e\u200f\u061cb"
     )
