@@ -99,10 +99,8 @@ class _Reader:
             record = records.read_record(line)
         except loose_json.NotAnObjectError:
             if line.strip(BLANK):
-                name = "undecodable" if line.endswith(b"\n") else "unfinished"
-                self._warnings[f"{name}_line"] = (
-                    self._warnings.get(f"{name}_line", 0) + 1
-                )
+                name = "undecodable_line" if line.endswith(b"\n") else "unfinished_line"
+                self._warnings[name] = self._warnings.get(name, 0) + 1
             return
         self._follow(record)
         if not self._is_copy:
@@ -124,9 +122,9 @@ class _Reader:
         """Keep track of the thread and the turn that the records belong to."""
         match record.kind:
             case "session_meta":
-                self._meet_header(record)
+                self._take_header(record)
             case "task_started" | "turn_context":
-                self._meet_turn(record)
+                self._take_turn(record)
             case "thread_settings_applied" | "token_usage_record":
                 if self._is_own(record.payload):
                     self._begin()
@@ -135,7 +133,7 @@ class _Reader:
             case _:
                 pass
 
-    def _meet_header(self, record: Record) -> None:
+    def _take_header(self, record: Record) -> None:
         found = payloads.read_header(record.payload)
         if found is None or self._has_begun:
             return
@@ -146,7 +144,7 @@ class _Reader:
         else:
             self._is_copy = found.thread_id != self._header.thread_id
 
-    def _meet_turn(self, record: Record) -> None:
+    def _take_turn(self, record: Record) -> None:
         turn_id = payloads.text(record.payload, "turn_id")
         if self._is_copy and not self._is_own_turn(turn_id, record.at):
             return
