@@ -1,4 +1,4 @@
-"""Read any file that a run leaves behind, once it has told what it is."""
+"""Find out which kind of file a run has left, and read it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from itertools import chain
 from parsers import loose_json
 from parsers.exec_events.summary import EventSummary
 from parsers.facts import Facts, facts_of_rollout, facts_of_summary
+from parsers.lines import BLANK
 from parsers.rollouts.read import read_rollout
 from parsers.text_logs.read import read_text_log
 
@@ -18,15 +19,14 @@ if TYPE_CHECKING:
     from parsers.facts import Kind
 
 _LINES_LOOKED_AT: Final = 50
-_BLANK: Final = b" \t\r\n\0"
 _TEXT_BEGINNINGS: Final = (b"codex_run_id=", b"OpenAI Codex v", b"session id: ")
 _EVENT_BEGINNINGS: Final = ("thread.", "turn.", "item.", "error")
 
 
 def read_log(stream: BinaryIO) -> Facts:
-    """Find out what kind of file it is and read it to its end.
+    """Read a file of any kind to its end.
 
-    Never raises on its contents; the memory is that of its longest line.
+    Never raises on its contents; needs as much memory as its longest line.
     """
     head: list[bytes] = []
     kind: Kind | None = None
@@ -35,7 +35,7 @@ def read_log(stream: BinaryIO) -> Facts:
         kind = _kind(line)
         if kind is not None or len(head) == _LINES_LOOKED_AT:
             break
-    if kind is None and any(line.strip(_BLANK) for line in head):
+    if kind is None and any(line.strip(BLANK) for line in head):
         kind = "log"
     return _read(kind or "empty", chain(head, stream))
 
@@ -45,9 +45,9 @@ def _read(kind: Kind, lines: Iterable[bytes]) -> Facts:
         case "empty":
             return Facts(kind="empty")
         case "events":
-            digest = EventSummary()
-            digest.read(lines)
-            return facts_of_summary(digest)
+            summary = EventSummary()
+            summary.read(lines)
+            return facts_of_summary(summary)
         case "rollout":
             return facts_of_rollout(read_rollout(lines))
         case "log":

@@ -1,4 +1,4 @@
-"""What a file that a run left behind says, whichever kind of file it is."""
+"""The facts that a file of a run holds, whichever kind of file it is."""
 
 from __future__ import annotations
 
@@ -19,16 +19,19 @@ if TYPE_CHECKING:
 
 
 class Facts(Struct):
-    """The facts of one file; None is what it does not tell.
+    """The facts of one file; None is what the file does not say.
 
-    `usage` is the thread's figure as the file says it, `total_tokens` the figure of a
-    log that names no parts (Codex's `tokens used` leaves cached input out of it).
+    `has_begun` is True when the file proves that a turn had begun, so that Codex had
+    taken the prompt; of a log for people only a completed turn proves it. `usage` is
+    the thread's figure as the file says it, `total_tokens` the figure of a log that
+    names no parts (Codex's `tokens used` leaves cached input out of it).
     `files_changed` maps paths to add, delete or update, in order. `fields` are the
     key=value lines of a log's last block.
     """
 
     kind: Kind
     session_id: str | None = None
+    has_begun: bool = False
     model: str | None = None
     final_message: str | None = None
     commands_run: int | None = None
@@ -45,39 +48,38 @@ class Facts(Struct):
     fields: Mapping[str, str] = EMPTY
 
 
-_ENDED: dict[type, Ended | None] = {
-    TurnCompleted: "completed",
-    TurnFailed: "failed",
-    type(None): None,
-}
+_ENDED: dict[type, Ended] = {TurnCompleted: "completed", TurnFailed: "failed"}
 _STATES: dict[str, Ended] = {"completed": "completed", "failed": "failed"}
 
 
-def facts_of_summary(digest: EventSummary) -> Facts:
-    """Take the facts over that a digest of event lines has gathered."""
+def facts_of_summary(summary: EventSummary) -> Facts:
+    """Take over the facts that were gathered from event lines."""
     return Facts(
         kind="events",
-        session_id=digest.thread_id,
-        final_message=digest.final_message,
-        commands_run=digest.commands_run,
-        commands_failed=digest.commands_failed,
-        files_changed=digest.files_changed,
-        errors=tuple(digest.errors),
-        warnings=digest.warnings,
-        ended=_ENDED[type(digest.ended)],
-        failure=digest.failure,
-        usage=digest.usage,
-        agent_threads=tuple(digest.agent_threads),
+        session_id=summary.thread_id,
+        has_begun=summary.has_begun,
+        final_message=summary.final_message,
+        commands_run=summary.commands_run,
+        commands_failed=summary.commands_failed,
+        files_changed=summary.files_changed,
+        errors=tuple(summary.errors),
+        warnings=summary.warnings,
+        ended=_ENDED.get(type(summary.ended)),
+        failure=summary.failure,
+        usage=summary.usage,
+        agent_threads=tuple(summary.agent_threads),
     )
 
 
 def facts_of_rollout(rollout: Rollout) -> Facts:
-    """Take the facts over that stand in a rollout file; it does not count commands."""
+    """Take over the facts of a rollout file, which does not count commands."""
     last = rollout.turns[-1] if rollout.turns else None
     model = last.model if last else None
     return Facts(
         kind="rollout",
         session_id=rollout.thread_id,
+        # Versions up to 0.98 write no turns, only the calls in them.
+        has_begun=bool(rollout.turns or rollout.calls),
         model=rollout.calls[-1].model if rollout.calls else model,
         final_message=rollout.last_agent_message,
         errors=tuple(

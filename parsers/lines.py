@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+BLANK = b" \t\r\n\0"  # what a line without any content may consist of
+
 
 class LineBuffer:
-    """Complete lines out of chunks that end anywhere.
+    """Joins chunks that end anywhere to complete lines.
 
-    A chunk is looked at once: a long line costs no more in many chunks than in one.
+    It searches each chunk once: a long line costs no more in many chunks than in one.
     """
 
     __slots__ = ("_chunks",)
@@ -15,7 +17,7 @@ class LineBuffer:
         self._chunks: list[bytes] = []
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take a chunk; give the lines that it completes, without their newlines."""
+        """Add a chunk; return the lines that it completes, without their newlines."""
         head, newline, rest = data.partition(b"\n")
         if not newline:
             self._chunks.append(data)
@@ -27,6 +29,6 @@ class LineBuffer:
 
     @property
     def pending(self) -> bytes:
-        """The unfinished rest after the last newline."""
+        """The unfinished line after the last newline."""
         self._chunks = [b"".join(self._chunks)]
         return self._chunks[0]

@@ -1,4 +1,4 @@
-"""Narrow untrusted JSON: whatever a line holds, a caller gets a plain value or none."""
+"""Narrow untrusted JSON: whatever a line holds, a caller gets a plain value or None."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class NotAnObjectError(ValueError):
 def load_object(line: bytes) -> dict[str, object]:
     """Read the JSON object that a line holds.
 
-    Invalid UTF-8, a byte order mark, NaN, lone surrogates, raw control characters in a
-    string, and NUL bytes or terminal sequences around the object are all put up with.
+    It accepts invalid UTF-8, a byte order mark, NaN, lone surrogates, raw control
+    characters in a string, and NUL bytes or terminal sequences around the object.
 
     Raises:
-        NotAnObjectError: there is none; the message is the reason.
+        NotAnObjectError: the line holds no object; the message says why.
     """
     text = line.decode("utf-8", "replace")
     try:
@@ -63,7 +63,7 @@ def text(value: object) -> str | None:
 
 
 def integer(value: object) -> int | None:
-    """Narrow to a whole number of 63 bits, written as one or as text; no boolean."""
+    """Narrow to an integer of 63 bits, written as a number or a text; no boolean."""
     if type(value) is not int:  # a bool is no number, and most values are one
         value = _as_integer(value)
     if value is not None and -_INTEGER_LIMIT < value < _INTEGER_LIMIT:
@@ -78,7 +78,7 @@ def _as_integer(value: object) -> int | None:
 
 
 def number(value: object) -> float | None:
-    """Narrow to a finite number, written as one or as text; a boolean is none."""
+    """Narrow to a finite number, written as a number or a text; no boolean."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -89,10 +89,10 @@ def number(value: object) -> float | None:
 
 
 def mapping(value: object) -> Mapping[str, object]:
-    """Narrow to an object; anything else is an empty one."""
+    """Narrow to an object; an empty one for anything else."""
     return value if isinstance(value, dict) else {}
 
 
 def sequence(value: object) -> Sequence[object]:
-    """Narrow to a list; anything else is an empty one."""
+    """Narrow to a list; an empty one for anything else."""
     return value if isinstance(value, list) else ()

@@ -1,4 +1,4 @@
-"""The summary of a run: one JSON object, whatever of the run is left to read."""
+"""The summary of a run: one JSON object, made from the run's files that are left."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def build(
     token_usage: Mapping[str, object] | None,
     cost: Mapping[str, object] | None,
 ) -> dict[str, object]:
-    """Put a summary together; what nothing tells is null.
+    """Put a summary together; what is not known is null.
 
     Args:
-        facts: what the run's output says.
+        facts: the facts of the run's output.
         meta: the run's meta JSON as it was read, whatever it holds; None without one.
-            Its `task_file` and `final_message_file` become pointers to the whole texts.
+            Its `task_file` and `final_message_file` are the files of the whole texts.
         outcome: how the run ended, in one word.
         token_usage: the block that `RunUsage.to_json` made, now or for the record.
         cost: the block that `RunCost.to_json` made, likewise.
@@ -64,10 +64,14 @@ def build(
 
 
 def one_line(summary: Mapping[str, object]) -> str:
-    """Say a summary in one line of text for people, whatever the summary holds."""
+    """Make one line of text for people from a summary, whatever the summary holds."""
     outcome = loose_json.text(summary.get("outcome"))
     words = {"succeeded": "OK", None: "UNKNOWN"}
     usage = loose_json.mapping(summary.get("token_usage"))
+    cost = loose_json.mapping(summary.get("cost"))
+    title = _flat(loose_json.text(summary.get("task")) or "")
+    if len(title) > _TITLE_LENGTH:
+        title = f"{title[: _TITLE_LENGTH - 1]}…"
     return " ".join(
         (
             words.get(outcome, "FAIL"),
@@ -75,15 +79,15 @@ def one_line(summary: Mapping[str, object]) -> str:
             outcome or "-",
             _with_unit(loose_json.number(summary.get("elapsed_seconds")), "{:.1f}s"),
             _with_unit(loose_json.integer(usage.get("total_tokens")), "{:,} tok"),
-            _dollars(loose_json.mapping(summary.get("cost"))),
+            _with_unit(loose_json.number(cost.get("usd")), "${:.4f}"),
             _shown(summary, "session_id"),
-            _title(loose_json.text(summary.get("task")) or ""),
+            f'"{title}"',
         )
     )
 
 
 class _Record:
-    """Looks a run's particulars up in its meta JSON, then in its log's last block."""
+    """Looks fields of a run up in its meta JSON, then in its log's last block."""
 
     def __init__(self, meta: object, fields: Mapping[str, str]) -> None:
         self._meta = loose_json.mapping(meta)
@@ -115,17 +119,6 @@ def _shown(summary: Mapping[str, object], name: str) -> str:
 
 def _with_unit(figure: float | None, form: str) -> str:
     return "-" if figure is None else form.format(figure)
-
-
-def _dollars(cost: Mapping[str, object]) -> str:
-    return _with_unit(loose_json.number(cost.get("usd")), "${:.4f}")
-
-
-def _title(task: str) -> str:
-    title = _flat(task)
-    if len(title) > _TITLE_LENGTH:
-        title = f"{title[: _TITLE_LENGTH - 1]}…"
-    return f'"{title}"'
 
 
 def _flat(text: str) -> str:

@@ -1,8 +1,8 @@
-"""Immutable values that cost next to nothing to define.
+"""Immutable values whose classes take almost no time to define.
 
 To a type checker a subclass of `Struct` is a frozen dataclass with keyword arguments
 (PEP 681). The `dataclasses` module takes 13 ms to import and 0.4 ms for each class,
-more than all else that a command does before its first line; this takes 0.01 ms.
+more than everything else that a command does before its first line; this takes 0.01 ms.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     V = TypeVar("V", bound="Struct")
 else:
-    # Only a mark for the type checker; the real one sits in a module of 5 ms.
+    # Only a mark for the type checker; `typing` would take 5 ms to import.
     dataclass_transform = lambda **_: lambda cls: cls  # noqa: E731 - as short as it is
 
 # The default of a field that holds a mapping.
@@ -25,13 +25,13 @@ EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 class Struct:
-    """A value: its class and its fields are all that it is."""
+    """A value: equal to another of the same class with equal fields."""
 
     _names: tuple[str, ...] = ()
     _defaults: Mapping[str, object] = EMPTY
 
     def __init_subclass__(cls, *, kw_only: bool = True) -> None:
-        del kw_only  # for the type checker; positions are always understood
+        del kw_only  # for the type checker; positions are always accepted
         own = cls.__dict__
         names = tuple(own.get("__annotations__", ()))
         cls._names = (*cls._names, *names)
@@ -80,7 +80,7 @@ def replace(value: V, **changes: object) -> V:
 
 
 def as_dict(value: Struct) -> dict[str, Any]:
-    """Return the fields of a value in their order, values among them likewise."""
+    """Return the fields of a value in their order, those of nested values likewise."""
     return {
         name: as_dict(field) if isinstance(field, Struct) else field
         for name, field in ((name, vars(value)[name]) for name in value.field_names())

@@ -10,30 +10,27 @@ _SEQUENCE = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)"
     r"|[PX^_][^\x1b]*\x1b\\|[@-Z\\-_]|[ -/]+[0-~])"
 )
-
-# From U+061C on: they turn around what is shown, so that one word looks like another.
+# From U+061C on they reverse the direction of what follows, so that one word can look
+# like another.
 _CONTROL = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 )
-
 _LAST_OF_ONE_BYTE = 0xFF
-
 _PLAIN = "\x1b[0m"
 
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def strip(text: str) -> str:
-    """Take terminal control sequences out of a text."""
+    """Remove terminal control sequences from a text."""
     return _SEQUENCE.sub("", text) if "\x1b" in text else text
 
 
 def visible(text: str) -> str:
-    r"""Show control characters (`\x1b`, `\u202e`) instead of obeying them.
+    r"""Replace control characters, except tab and newline, by their codes.
 
-    Tab and newline stay.
-
-    A carriage return before a newline is dropped: it is a line ending, not a command.
+    They look like `\x1b` or `\u202e`. A carriage return before a newline is dropped: it
+    is part of a line ending.
     """
     found = set(_CONTROL.findall(text))
     if "\r" in found:
@@ -46,23 +43,23 @@ def visible(text: str) -> str:
 
 
 def painted(line: str, colour: str) -> str:
-    """Put a colour on a line that holds no control characters; "" is none.
+    """Colour a line that holds no control characters.
 
     Args:
         line: one line, without its newline.
-        colour: parameters of SGR: `1;36`.
+        colour: parameters of SGR such as `1;36`; "" for none.
     """
     return f"\x1b[{colour}m{line}{_PLAIN}" if line and colour else line
 
 
 def uuid(value: object) -> str | None:
-    """Narrow to a UUID in lower case; anything else is none."""
+    """Narrow to a UUID in lower case; None for anything else."""
     found = value.strip().lower() if isinstance(value, str) else ""
     return found if UUID.fullmatch(found) else None
 
 
 def release(version: str | None) -> tuple[int, ...] | None:
-    """Read the first two numbers of a version; None when it does not tell them."""
+    """Read the first two numbers of a version; None where they are not numbers."""
     numbers = (version or "").split("-")[0].split(".")[:2]
     if not all(number.isdecimal() for number in numbers):
         return None

@@ -4,6 +4,7 @@ Nothing of the developer's own is touched: processes get an environment that is 
 here, with a home, a CODEX_HOME and a state directory of the test's own.
 """
 
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,9 @@ from runner.loopback import LoopbackServer, scripted, write_home
 settings.register_profile(
     "shared", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.load_profile("shared")
+settings.register_profile("quick", settings.get_profile("shared"), max_examples=20)
+# `bin/test --quick` sets the variable.
+settings.load_profile("quick" if os.environ.get("CODEX_TESTS_QUICK") else "shared")
 
 
 @pytest.fixture(scope="session")

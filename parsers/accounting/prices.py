@@ -1,12 +1,12 @@
 """What tokens cost: rates of a model on a day, and the cost of one model call.
 
 Rates come from the offline table of the `genai-prices` package or from a user's
-`prices.toml`, and are plain values that can be kept: importing the package takes longer
-than everything else that a summary does.
+`prices.toml`. They are plain values that a caller can store, because importing the
+package takes longer than everything else that a summary does.
 
-`prices.toml` names US dollars per million tokens. `cached_input` and `cache_write` may
-be left out, then they cost what input costs. A tier is for requests with more than
-`above` input tokens, whose every token then has its price; what it leaves out stays:
+`prices.toml` gives US dollars per million tokens. Without `cached_input` or
+`cache_write`, these tokens cost what input costs. A tier applies to all tokens of a
+request with more than `above` input tokens; a price that the tier leaves out stays:
 
     [models."gpt-5.3-codex-spark"]
     input = 1.75
@@ -24,24 +24,24 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 
 from parsers import loose_json
-from parsers.struct import Struct, replace
+from parsers.struct import Struct, as_dict, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
     from typing import Final
 
     from parsers.accounting.tokens import Usage
 
 _MILLION: Final = Decimal(1_000_000)
-_PARTS: Final = ("input", "cached_input", "cache_write", "output")
 _GENAI_NAMES: Final = {
     "input": "input_mtok",
     "cached_input": "cache_read_mtok",
     "cache_write": "cache_write_mtok",
     "output": "output_mtok",
 }
+_PARTS: Final = tuple(_GENAI_NAMES)
 _HIGHEST: Final = Decimal(1_000_000_000)
 
 
@@ -76,7 +76,7 @@ class PriceSource(Struct):
     date: str | None
 
     def to_json(self) -> dict[str, object]:
-        return {"name": self.name, "version": self.version, "date": self.date}
+        return as_dict(self)
 
 
 class Rates(Struct):
@@ -96,7 +96,7 @@ class Rates(Struct):
         return any(price is not None and price.tiers for price in prices)
 
     def without_tiers(self) -> Rates:
-        """Make rates whose every request has the base price."""
+        """Make rates that give every request the base price."""
         return replace(
             self,
             input=Price(base=self.input.base),
@@ -106,13 +106,13 @@ class Rates(Struct):
         )
 
     def to_json(self) -> dict[str, object]:
-        """Make an object that `rates_from_json` reads back without any loss."""
+        """Make an object that `rates_from_json` reads back without loss."""
         parts = {part: _price_to_json(getattr(self, part)) for part in _PARTS}
         return {"model": self.model, **parts, "source": self.source.to_json()}
 
 
 class CostParts(Struct):
-    """US dollars by kind of token; `input` is what was neither cached nor written."""
+    """US dollars by kind of token; `input` is that for tokens not cached or written."""
 
     input: Decimal = Decimal(0)
     cached_input: Decimal = Decimal(0)
@@ -130,7 +130,7 @@ class CostParts(Struct):
 
 
 def cost(usage: Usage, rates: Rates) -> CostParts:
-    """Price one request; cached and written tokens beyond the input are not billed."""
+    """Price one request; cached and written tokens beyond its input cost nothing."""
     request = max(usage.input_tokens, 0)
     cached = min(max(usage.cached_input_tokens, 0), request)
     written = min(max(usage.cache_write_input_tokens, 0), request - cached)
@@ -152,7 +152,7 @@ def look_up(model: str, at: datetime) -> Rates:
     Raises:
         PriceUnknownError: the table has no price for the model.
     """
-    import genai_prices  # noqa: PLC0415  # 140 ms and 40 MB, for those who need them
+    import genai_prices  # noqa: PLC0415  # takes 140 ms and 40 MB
     from genai_prices import data_snapshot, types  # noqa: PLC0415  # as above
 
     source = PriceSource(
@@ -190,26 +190,38 @@ def from_table(table: object, model: str, *, date: str | None = None) -> Rates:
         reason = "prices.toml does not name it"
         raise PriceUnknownError(model, reason)
     entry = loose_json.mapping(models[model])
-    tiers = [
-        loose_json.mapping(tier) for tier in loose_json.sequence(entry.get("tiers"))
-    ]
+    tiers = _tiers(entry)
+
+    def price(part: str) -> Price | None:
+        if part not in entry:
+            return None
+        steps = ((tier.get("above"), tier[part]) for tier in tiers if part in tier)
+        return _price(model, entry[part], steps)
+
     source = PriceSource(name="prices.toml", version=None, date=date)
-    prices = {part: _price_of_table(model, entry, tiers, part) for part in _PARTS}
-    return _rates(model, prices, source)
+    return _rates(model, {part: price(part) for part in _PARTS}, source)
 
 
 def rates_from_json(value: object) -> Rates:
     """Read rates that `Rates.to_json` made.
 
     Raises:
-        PriceUnknownError: the value is no such object.
+        PriceUnknownError: the value is not such an object.
     """
     fields = loose_json.mapping(value)
     model = loose_json.text(fields.get("model")) or ""
+
+    def price(part: str) -> Price | None:
+        if fields.get(part) is None:
+            return None
+        entry = loose_json.mapping(fields[part])
+        steps = ((tier.get("above"), tier.get("price")) for tier in _tiers(entry))
+        return _price(model, entry.get("base"), steps)
+
     source = loose_json.mapping(fields.get("source"))
     return _rates(
         model,
-        {part: _price_from_json(model, fields.get(part)) for part in _PARTS},
+        {part: price(part) for part in _PARTS},
         PriceSource(
             name=loose_json.text(source.get("name")) or "",
             version=loose_json.text(source.get("version")),
@@ -235,20 +247,15 @@ def _rates(
     )
 
 
-def _price_of_table(
-    model: str,
-    entry: Mapping[str, object],
-    tiers: list[Mapping[str, object]],
-    part: str,
-) -> Price | None:
-    if part not in entry:
-        return None
-    steps = (
-        (_start(model, tier.get("above")), _decimal(model, tier[part]))
-        for tier in tiers
-        if part in tier
-    )
-    return Price(base=_decimal(model, entry[part]), tiers=tuple(sorted(steps)))
+def _tiers(entry: Mapping[str, object]) -> list[Mapping[str, object]]:
+    return [
+        loose_json.mapping(each) for each in loose_json.sequence(entry.get("tiers"))
+    ]
+
+
+def _price(model: str, base: object, steps: Iterable[tuple[object, object]]) -> Price:
+    tiers = ((_start(model, above), _decimal(model, step)) for above, step in steps)
+    return Price(base=_decimal(model, base), tiers=tuple(sorted(tiers)))
 
 
 def _price_to_json(price: Price | None) -> object:
@@ -256,19 +263,6 @@ def _price_to_json(price: Price | None) -> object:
         return None
     tiers = [{"above": start, "price": str(step)} for start, step in price.tiers]
     return {"base": str(price.base), "tiers": tiers}
-
-
-def _price_from_json(model: str, value: object) -> Price | None:
-    if value is None:
-        return None
-    fields = loose_json.mapping(value)
-    tiers = map(loose_json.mapping, loose_json.sequence(fields.get("tiers")))
-    steps = (
-        (_start(model, tier.get("above")), _decimal(model, tier.get("price")))
-        for tier in tiers
-    )
-    base = _decimal(model, fields.get("base"))
-    return Price(base=base, tiers=tuple(sorted(steps)))
 
 
 def _start(model: str, value: object) -> int:

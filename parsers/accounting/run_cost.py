@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from parsers.accounting.prices import CostParts, PriceUnknownError, cost
 from parsers.accounting.tokens import Usage
-from parsers.struct import EMPTY, Struct
+from parsers.struct import EMPTY, Struct, as_dict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 class RunCost(Struct):
-    """The cost of one run, its sub-agents included; unknown is None with a `reason`.
+    """The cost of one run with its sub-agents; None with a `reason` if it is unknown.
 
-    `estimate` says what was guessed. `by_model` has the parts of each model.
+    `estimate` says what is only estimated. `by_model` has the parts of each model.
     """
 
     usd: Decimal | None = None
@@ -36,20 +36,17 @@ class RunCost(Struct):
 
     def to_json(self) -> dict[str, object]:
         """Make the `cost` block of a summary."""
+        sources = set(self.sources.values())
         block: dict[str, object] = {
             "usd": None if self.usd is None else float(self.usd),
             "model": self.model,
-            "price_source": self._source(),
+            "price_source": sources.pop().to_json() if len(sources) == 1 else None,
             "parts": self._parts(),
         }
         if self.subagents_usd is not None:
             block["subagents_usd"] = float(self.subagents_usd)
         notes = {"estimate": self.estimate, "reason": self.reason}
         return block | {name: note for name, note in notes.items() if note is not None}
-
-    def _source(self) -> dict[str, object] | None:
-        sources = set(self.sources.values())
-        return sources.pop().to_json() if len(sources) == 1 else None
 
     def _parts(self) -> dict[str, object] | None:
         if len(self.by_model) == 1:
@@ -72,11 +69,11 @@ def cost_of_run(
     *,
     model: str | None = None,
 ) -> RunCost:
-    """Price a run's calls; a sum, where there is nothing better, is priced as one.
+    """Price each call of a run; where only their sum is known, price that as one call.
 
     Args:
         used: what the run has used.
-        facts: what its output says: a model, or a cost where no usage is known.
+        facts: the facts of its output: a model, or a cost where no usage is known.
         rates_of: finds a model's rates or raises `PriceUnknownError`.
         model: the model of calls that do not name theirs.
     """
@@ -126,15 +123,12 @@ class _Bill:
         return self.charge_sum(used.usage)
 
     def charge_calls(self, calls: Iterable[Call]) -> Decimal:
-        """Price calls one by one: a long one has a tier of its own."""
-        total = Decimal(0)
-        for call in calls:
-            rates = self._rates(call.model)
-            total += self._charge(call.usage, rates)
-        return total
+        """Price calls one by one, because the tier depends on a call's own input."""
+        charges = (self._charge(call.usage, self._rates(call.model)) for call in calls)
+        return sum(charges, Decimal(0))
 
     def charge_sum(self, usage: Usage) -> Decimal:
-        """Price the sum of calls that are not known one by one."""
+        """Price a sum of calls whose parts are not known."""
         rates = self._rates(None)
         if rates.has_tiers:
             rates = rates.without_tiers()
@@ -157,9 +151,4 @@ class _Bill:
 
 
 def _parts_to_json(parts: CostParts) -> dict[str, object]:
-    return {
-        "input": float(parts.input),
-        "cached_input": float(parts.cached_input),
-        "cache_write": float(parts.cache_write),
-        "output": float(parts.output),
-    }
+    return {part: float(usd) for part, usd in as_dict(parts).items()}

@@ -1,4 +1,7 @@
-"""A run's own share of what its thread has used."""
+"""A run's share of the tokens that its thread has used.
+
+Figures come from Codex's rollout files, else from `codex exec --json` or a log.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,6 @@ if TYPE_CHECKING:
     Source = Literal["rollout", "events", "log"]
 
 
-_SOURCES: Final[dict[str, Source]] = {
-    "events": "events",
-    "log": "log",
-    "rollout": "rollout",
-}
 _RESTARTED: Final = (
     "the thread's figure is smaller than before the run:"
     " Codex starts it anew when the context window overflows"
@@ -28,7 +26,7 @@ _RESTARTED: Final = (
 
 
 class ThreadUsage(Struct):
-    """What one sub-agent's thread used during the run, and its calls."""
+    """What a sub-agent's thread used in the run, and its calls."""
 
     thread_id: str
     usage: Usage
@@ -38,8 +36,8 @@ class ThreadUsage(Struct):
 class RunUsage(Struct):
     """The tokens of one run; what is not known is None, and `reason` says why.
 
-    `total_tokens` alone is known from logs that name no parts. `calls` are those of the
-    run's own thread, where a rollout tells them; sub-agents' figures stand apart.
+    Logs that name no parts give `total_tokens` alone. `calls` are those of the run's
+    own thread, if it has a rollout; `subagents` are not part of `usage`.
     """
 
     usage: Usage | None = None
@@ -70,7 +68,7 @@ class RunUsage(Struct):
         return block
 
     def _by_model(self) -> dict[str, Usage]:
-        """Add up the calls of each model, sub-agents' among them."""
+        """Add up the calls of each model, those of sub-agents included."""
         calls = [*self.calls, *(call for each in self.subagents for call in each.calls)]
         found: dict[str, Usage] = {}
         for call in calls:
@@ -87,16 +85,16 @@ def usage_of_run(
     *,
     is_cumulative: bool = True,
 ) -> RunUsage:
-    """Tell what a run has used: its thread's rollout knows best.
+    """Work out what a run has used, from its thread's rollout or else from its facts.
 
     Args:
         rollout: the thread's file, read with the window of the run.
-        subagent_rollouts: those of the threads that the run's agents had, likewise.
-        facts: what the run's own output says.
-        previous: the thread's usage before the run; nothing for a new thread, None
+        subagent_rollouts: the files of its sub-agents' threads, read likewise.
+        facts: the facts of the run's own output.
+        previous: the thread's usage before the run; `Usage()` for a new thread, None
             where it is not known.
-        is_cumulative: whether Codex says the thread's figure (0.80 and later) or that
-            of its process.
+        is_cumulative: whether Codex prints the thread's figure (0.80 and later) or the
+            figure of its process.
     """
     own = _usage_of_rollout(rollout, facts)
     if own is None:
@@ -129,11 +127,11 @@ def _usage_of_facts(
     own = facts.usage - before
     if own.is_negative:
         return RunUsage(reason=_RESTARTED)
-    return RunUsage(usage=own, source=_SOURCES.get(facts.kind))
+    return RunUsage(usage=own, source=None if facts.kind == "empty" else facts.kind)
 
 
 def _total_of_log(facts: Facts, before: Usage) -> RunUsage:
-    """Take the share of a `tokens used` figure, which leaves cached input out."""
+    """Subtract from a `tokens used` figure, which leaves cached input out."""
     used_before = before.total_tokens - before.cached_input_tokens
     total = (facts.total_tokens or 0) - used_before
     if total < 0:

@@ -1,4 +1,4 @@
-"""Token figures: one value, added and subtracted part by part."""
+"""Token figures as Codex 0.50 to 0.169 counts them, added and subtracted by parts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import reduce
 from operator import add
 
 from parsers import loose_json
-from parsers.struct import Struct
+from parsers.struct import Struct, as_dict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,20 +39,20 @@ class Usage(Struct):
 
     @property
     def is_negative(self) -> bool:
-        """Whether any part is below zero: no usage, a difference across a restart."""
+        """Whether a part is below zero: a difference across a restart, no usage."""
         return any(getattr(self, part) < 0 for part in PARTS)
 
     def to_json(self) -> dict[str, int]:
-        return {part: getattr(self, part) for part in PARTS}
+        return as_dict(self)
 
 
 PARTS = Usage.field_names()
-# What is summed up over runs: a cache write is told with a run alone.
+# The parts that are added up over runs; cache writes are shown per run only.
 SUMMED = tuple(part for part in PARTS if part != "cache_write_input_tokens")
 
 
 def sum_usage(figures: Iterable[Usage]) -> Usage:
-    """Add figures up; none at all are nothing."""
+    """Add figures up; without any the sum is `Usage()`."""
     return reduce(add, figures, Usage())
 
 

@@ -1,14 +1,15 @@
-"""The events of `codex exec --json` as values (Codex 0.50 and later).
+"""The lines of `codex exec --json` as values (Codex 0.50 to 0.169).
 
-Every line gives one: broken lines and types not known yet are values too.
+Every line gives one: a broken line and an event of a later version are values too.
 """
 
 from __future__ import annotations
 
+import re
+
 from parsers import loose_json
 from parsers.accounting.tokens import read_usage
-from parsers.exec_events import wire
-from parsers.exec_events.items import read_item
+from parsers.exec_events.items import error_text, read_item
 from parsers.struct import Struct
 from parsers.text import uuid
 
@@ -17,29 +18,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Final, Literal, TypeAlias
 
+    from parsers.accounting.tokens import Usage
     from parsers.exec_events.items import Item
 
     Phase = Literal["started", "updated", "completed"]
-    from parsers.accounting.tokens import Usage
-
-__all__ = [
-    "ErrorReported",
-    "Event",
-    "ItemEvent",
-    "ThreadStarted",
-    "TurnCompleted",
-    "TurnFailed",
-    "TurnStarted",
-    "Undecodable",
-    "UnknownEvent",
-    "decode",
-]
 
 _PHASES: Final[dict[str, Phase]] = {
     "item.started": "started",
     "item.updated": "updated",
     "item.completed": "completed",
 }
+# `Reconnecting... 1/5 (…)`, `Reconnecting... waiting for network (…)`, 0.50:
+# `Re-connecting... 1/5`; the oldest: `stream error: …; retrying 1/5 in 200ms…`.
+_RECONNECT: Final = re.compile(
+    r"\s*(?:re-?connecting\.\.\.|stream \w+\b.*\bretrying )", re.IGNORECASE
+)
 
 
 class ThreadStarted(Struct):
@@ -49,11 +42,23 @@ class ThreadStarted(Struct):
 
 
 class TurnStarted(Struct):
-    """A prompt is being worked on."""
+    """Codex has taken the prompt; its first model request comes after this."""
+
+
+class TurnCompleted(Struct):
+    """A turn that Codex finished; the usage is the thread's (0.50: the process's)."""
+
+    usage: Usage | None
+
+
+class TurnFailed(Struct):
+    """A turn that Codex gave up, with Codex's message."""
+
+    message: str
 
 
 class ErrorReported(Struct):
-    """An error at the top level; a reconnect is a note that the connection is retried.
+    """An error at the top level; a reconnect says that the connection is retried.
 
     Only a `TurnFailed` after it makes it a failure.
     """
@@ -81,6 +86,18 @@ class Undecodable(Struct):
     reason: str
 
 
+Event: TypeAlias = (
+    ThreadStarted
+    | TurnStarted
+    | TurnCompleted
+    | TurnFailed
+    | ErrorReported
+    | ItemEvent
+    | UnknownEvent
+    | Undecodable
+)
+
+
 def decode(line: bytes) -> Event:
     """Read one line; never raises, whatever the bytes."""
     try:
@@ -94,6 +111,11 @@ def decode(line: bytes) -> Event:
     return _read_event(kind, fields)
 
 
+def is_reconnect(message: str) -> bool:
+    """Tell whether Codex only says that it retries a connection: no failure yet."""
+    return _RECONNECT.match(message) is not None
+
+
 def _read_event(kind: str, fields: Mapping[str, object]) -> Event:
     match kind:
         case "thread.started":
@@ -105,36 +127,11 @@ def _read_event(kind: str, fields: Mapping[str, object]) -> Event:
         case "turn.completed":
             return TurnCompleted(usage=read_usage(fields.get("usage")))
         case "turn.failed":
-            return TurnFailed(message=wire.failure(fields))
+            message = error_text(fields.get("error", fields.get("message")))
+            return TurnFailed(message=message or "turn failed")
         case "error":
-            message = wire.words(fields.get("message"))
-            return ErrorReported(
-                message=message, is_reconnect=wire.is_reconnect(message)
-            )
+            message = error_text(fields.get("message"))
+            return ErrorReported(message=message, is_reconnect=is_reconnect(message))
         case _:
             pass
     return UnknownEvent(type=kind)
-
-
-class TurnCompleted(Struct):
-    """A turn that Codex finished; the usage is the thread's (0.50: the process's)."""
-
-    usage: Usage | None
-
-
-class TurnFailed(Struct):
-    """A turn that Codex gave up, in its words."""
-
-    message: str
-
-
-Event: TypeAlias = (
-    ThreadStarted
-    | TurnStarted
-    | TurnCompleted
-    | TurnFailed
-    | ErrorReported
-    | ItemEvent
-    | UnknownEvent
-    | Undecodable
-)

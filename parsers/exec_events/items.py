@@ -1,16 +1,20 @@
-"""The items inside `item.*` events of `codex exec --json` (0.50 and later)."""
+"""The items inside `item.*` events, as `codex exec --json` writes them (0.50 to 0.169).
+
+`changes`, `receivers` and `error_text` read one field each; the rollout reader uses
+them too, because a rollout names these fields alike.
+"""
 
 from __future__ import annotations
 
 import json
 
 from parsers import loose_json
-from parsers.exec_events import wire
 from parsers.struct import Struct
+from parsers.text import uuid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import TypeAlias
 
 
@@ -40,21 +44,21 @@ class FileChange(Struct):
 
 
 class AgentMessage(Struct):
-    """What the agent says to the user; the last one of a turn is its answer."""
+    """A message of the agent to the user; the last one of a turn is its answer."""
 
     id: str
     text: str
 
 
 class Reasoning(Struct):
-    """A summary of the model's thoughts."""
+    """A summary of the model's reasoning."""
 
     id: str
     text: str
 
 
 class McpToolCall(Struct):
-    """A call of an MCP server's tool; `result` is the text of what came back."""
+    """A call of an MCP server's tool; `result` is the text of its result."""
 
     id: str
     server: str
@@ -65,7 +69,7 @@ class McpToolCall(Struct):
 
 
 class WebSearch(Struct):
-    """A search on the web; its line names `id` twice, and the item's own is lost."""
+    """A search on the web; its line has two fields `id`, and the item's own is lost."""
 
     id: str
     query: str
@@ -79,14 +83,14 @@ class Todo(Struct):
 
 
 class TodoList(Struct):
-    """The agent's plan as it stands."""
+    """The agent's present plan."""
 
     id: str
     todos: tuple[Todo, ...]
 
 
 class CollabToolCall(Struct):
-    """A call about other agents' threads; tool: spawn_agent, wait, send_input, …."""
+    """A call that uses threads of agents; tool: spawn_agent, wait, send_input, …."""
 
     id: str
     tool: str
@@ -96,7 +100,7 @@ class CollabToolCall(Struct):
 
 
 class ItemError(Struct):
-    """A warning: the turn goes on."""
+    """A warning, which does not end the turn."""
 
     id: str
     message: str
@@ -133,6 +137,36 @@ def read_item(value: object) -> Item:
     return reader(fields)
 
 
+def changes(item: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Read the (path, kind) pairs of a file change; kind: add, delete or update."""
+    for change in loose_json.sequence(item.get("changes")):
+        fields = loose_json.mapping(change)
+        kind = fields.get("kind")
+        if isinstance(kind, dict):
+            kind = kind.get("type")
+        path = loose_json.text(fields.get("path"))
+        if path:
+            yield path, loose_json.text(kind) or ""
+
+
+def receivers(item: Mapping[str, object]) -> Iterator[str]:
+    """Read the ids of the agent threads that a collaboration call names."""
+    for value in loose_json.sequence(item.get("receiver_thread_ids")):
+        found = uuid(value)
+        if found:
+            yield found
+
+
+def error_text(value: object) -> str:
+    """Read an error: a text, an object with a message, or any other JSON value."""
+    while isinstance(value, dict) and "message" in value:
+        value = value["message"]
+    found = loose_json.text(value)
+    if found is not None:
+        return found
+    return "" if value is None else json.dumps(value)
+
+
 def _text(fields: Mapping[str, object], name: str) -> str:
     return loose_json.text(fields.get(name)) or ""
 
@@ -150,9 +184,7 @@ def _command(fields: Mapping[str, object]) -> Command:
 def _file_change(fields: Mapping[str, object]) -> FileChange:
     return FileChange(
         id=_text(fields, "id"),
-        changes=tuple(
-            Change(path=path, kind=kind) for path, kind in wire.changes(fields)
-        ),
+        changes=tuple(Change(path=path, kind=kind) for path, kind in changes(fields)),
         status=_text(fields, "status"),
     )
 
@@ -173,7 +205,7 @@ def _mcp_tool_call(fields: Mapping[str, object]) -> McpToolCall:
         tool=_text(fields, "tool"),
         status=_text(fields, "status"),
         result=_result_text(loose_json.mapping(fields.get("result"))),
-        error=None if error is None else wire.words(error),
+        error=None if error is None else error_text(error),
     )
 
 
@@ -209,14 +241,14 @@ def _collab_tool_call(fields: Mapping[str, object]) -> CollabToolCall:
     return CollabToolCall(
         id=_text(fields, "id"),
         tool=_text(fields, "tool"),
-        receiver_thread_ids=tuple(wire.receivers(fields)),
+        receiver_thread_ids=tuple(receivers(fields)),
         status=_text(fields, "status"),
         prompt=loose_json.text(fields.get("prompt")),
     )
 
 
 def _item_error(fields: Mapping[str, object]) -> ItemError:
-    return ItemError(id=_text(fields, "id"), message=wire.words(fields.get("message")))
+    return ItemError(id=_text(fields, "id"), message=error_text(fields.get("message")))
 
 
 _READERS: dict[str, Callable[[Mapping[str, object]], Item]] = {

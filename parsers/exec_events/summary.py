@@ -1,24 +1,20 @@
-"""The facts of a run, gathered from its event lines one by one.
+"""The facts of a run, gathered line by line from `codex exec --json` (0.50 to 0.169).
 
-Lines are sorted out by their first bytes, and by their last ones where an outcome
-stands there: the output of a command is never decoded, so a digest costs a live run
-nothing and reads a big file as fast as it comes. A line that does not look exactly like
-Codex's own is decoded whole; both ways give the same facts.
+Most lines of a run are commands with their output, answers and reasoning. These are
+recognised by their first bytes, and a command's outcome by its last ones, so their
+texts are never decoded. Any other line is decoded by `events`; both ways find the same.
 """
 
 from __future__ import annotations
 
 import re
 
-from parsers import loose_json
-from parsers.accounting.tokens import read_usage
-from parsers.exec_events import wire
-from parsers.exec_events.events import TurnCompleted, TurnFailed
-from parsers.text import uuid
+from parsers.exec_events import events, items
+from parsers.lines import BLANK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from typing import Final
 
     from parsers.accounting.tokens import Usage
@@ -33,8 +29,8 @@ _HEAD: Final = re.compile(
     rb'\{"type":"item\.(started|completed)",'
     rb'"item":\{"id":"([^"\\]*)","type":"([a-z_]+)"'
 )
-# A quote right before the outcome ends the output: inside of it, one would be escaped
-# and so would be those that follow.
+# A quote right before the outcome ends the output: inside the output, that quote and
+# those of the outcome would be escaped.
 _OUTCOME: Final = re.compile(
     rb'"(?:,"exit_code":(null|-?[0-9]+))?,"status":"([a-z_]+)"\}\}\s*\Z'
 )
@@ -45,24 +41,25 @@ _GOOD_OUTCOMES: Final = (
     b'","exit_code":null,"status":"in_progress"}}\n',
 )
 _GOOD_CODES: Final = (None, b"null", b"0")
-_FAILED: Final = (b"failed", b"declined")
-_FAILED_TEXT: Final = ("failed", "declined")
-_BLANK: Final = b" \t\r\n\0"
+_FAILED: Final = ("failed", "declined")
+_OF_A_TURN: Final = (events.TurnStarted, events.TurnCompleted, events.TurnFailed)
 # An edit of an edit: a file that was added and then updated was added.
 _MERGED_KINDS: Final = {("add", "update"): "add", ("delete", "add"): "update"}
 
 
 class EventSummary:
-    """What the event lines fed so far say about a run.
+    """What the event lines that were fed so far say about a run.
 
-    Lists are bounded to `LISTED`, `files_changed` (path to kind, in order) to
-    `FILES_LISTED`. `progress` advances with every line but noise: reconnect errors and
-    lines that are no event.
+    `has_begun` is True once a line proves that a turn has begun, so that Codex has
+    taken its prompt. `progress` counts the lines, except reconnect errors and lines
+    that are no event. Lists are bounded to `LISTED`, `files_changed` (path to kind, in
+    order) to `FILES_LISTED`.
     """
 
     def __init__(self) -> None:
         self.thread_id: str | None = None
-        self.ended: TurnCompleted | TurnFailed | None = None
+        self.has_begun = False
+        self.ended: events.TurnCompleted | events.TurnFailed | None = None
         self.usage: Usage | None = None
         self.commands_failed = 0
         self.files_changed: dict[str, str] = {}
@@ -71,36 +68,37 @@ class EventSummary:
         self.warnings: dict[str, int] = {}
         self.agent_threads: list[str] = []
         self.progress = 0
-        # What was last said of a lost connection, and how far the run was then.
-        self._reconnect: tuple[int, str] | None = None
+        # The progress at the last reconnect error, and its message.
+        self._reconnect: tuple[int, str | None] = (-1, None)
         self._commands_done = 0
         self._answer: bytes | str | None = None
         self._running: dict[bytes, bool] = {}  # item id to whether it is a command
 
     @property
     def failure(self) -> str | None:
-        """Why it failed, in Codex's words.
+        """Codex's message on why the turn failed.
 
-        Where no turn has ended, the last error, or what it says of a lost connection.
+        Where the turn has no end: the last error, else the reconnect error that nothing
+        came after.
         """
         match self.ended:
-            case TurnFailed(message=message):
+            case events.TurnFailed(message=message):
                 return message
             case None:
-                return self._last_error or self._lost_connection
+                at, lost = self._reconnect
+                return self._last_error or (lost if at == self.progress else None)
             case _:
                 return None
-
-    @property
-    def _lost_connection(self) -> str | None:
-        at, words = self._reconnect or (-1, None)
-        return words if at == self.progress else None
 
     @property
     def final_message(self) -> str | None:
         """The agent's last message in the last turn."""
         if isinstance(self._answer, bytes):
-            self._answer = _message(self._answer)
+            match events.decode(self._answer):
+                case events.ItemEvent(item=items.AgentMessage(text=text)):
+                    self._answer = text
+                case _:
+                    self._answer = None
         return self._answer
 
     @property
@@ -124,19 +122,13 @@ class EventSummary:
 
     def finish(self, pending: bytes) -> None:
         """Take what stands after the last newline, when no more will come."""
-        try:
-            loose_json.load_object(pending)
-        except loose_json.NotAnObjectError:
-            if pending.strip(_BLANK):
-                self._warn("unfinished_line")
-        else:
-            self.feed(pending)
+        self._take(pending, if_broken="unfinished_line")
 
     def feed(self, line: bytes) -> None:
         """Take one complete line, with or without its newline."""
         head = _HEAD.match(line)
         if head is None or not self._skim(line, head):
-            self._feed_decoded(line)
+            self._take(line, if_broken="undecodable_line")
 
     def _skim(self, line: bytes, head: re.Match[bytes]) -> bool:
         phase, item_id, kind = head.groups()
@@ -149,7 +141,7 @@ class EventSummary:
                 if outcome is None:
                     return False
                 code, status = outcome.groups()
-                is_failed = code not in _GOOD_CODES or status in _FAILED
+                is_failed = code not in _GOOD_CODES or status.decode() in _FAILED
             is_done = phase == b"completed"
             self._note_command(item_id, is_done=is_done, is_failed=is_failed)
         elif phase != b"completed" or not line.endswith(_ITEM_ENDS):
@@ -159,68 +151,70 @@ class EventSummary:
         elif kind != b"reasoning":
             return False
         self.progress += 1
+        self.has_begun = True
         return True
 
-    def _feed_decoded(self, line: bytes) -> None:
-        try:
-            event = loose_json.load_object(line)
-        except loose_json.NotAnObjectError:
-            if line.strip(_BLANK):
-                self._warn("undecodable_line")
-            return
-        if _is_reconnect(event):
-            self._reconnect = (self.progress, wire.words(event.get("message")))
-        else:
-            self.progress += 1
-            self._note(event)
+    def _take(self, line: bytes, *, if_broken: str) -> None:
+        match events.decode(line):
+            case events.Undecodable():
+                if line.strip(BLANK):
+                    self._warn(if_broken)
+            case events.ErrorReported(message=message, is_reconnect=True):
+                self._reconnect = (self.progress, message)
+            case event:
+                self.progress += 1
+                self._note(event)
 
-    def _note(self, event: Mapping[str, object]) -> None:
-        match event.get("type"):
-            case "thread.started":
-                self._note_thread(uuid(event.get("thread_id")))
-            case "turn.started":
-                self._stop_running()
+    def _note(self, event: events.Event) -> None:
+        if isinstance(event, _OF_A_TURN):
+            self.has_begun = True
+            self._stop_running()
+        match event:
+            case events.ThreadStarted(thread_id=thread_id):
+                self._note_thread(thread_id)
+            case events.TurnStarted():
                 self.ended = self._answer = None
-            case "turn.completed":
-                self.usage = read_usage(event.get("usage"))
-                self._end(TurnCompleted(usage=self.usage))
-            case "turn.failed":
-                self._end(TurnFailed(message=wire.failure(event)))
-            case "error":
-                self._note_error(wire.words(event.get("message")))
-            case "item.started" | "item.updated" | "item.completed" as kind:
-                item = loose_json.mapping(event.get("item"))
-                self._note_item(item, is_done=kind == "item.completed")
-            case kind:
-                self._warn(f"unknown_event:{_name(kind)}")
+            case events.TurnCompleted(usage=usage):
+                self.ended, self.usage = event, usage
+            case events.TurnFailed(message=message):
+                self.ended = event
+                self._note_error(message)
+            case events.ErrorReported(message=message):
+                self._note_error(message)
+            case events.ItemEvent(phase=phase, item=item):
+                self._note_item(item, is_done=phase == "completed")
+            case events.UnknownEvent(type=kind):
+                self._warn(f"unknown_event:{kind[:_NAME_LENGTH]}")
+            case events.Undecodable():
+                pass  # counted before
 
-    def _note_item(self, item: Mapping[str, object], *, is_done: bool) -> None:
-        match item.get("type"):
-            case "command_execution":
-                code = loose_json.integer(item.get("exit_code"))
-                is_failed = code not in {None, 0} or item.get("status") in _FAILED_TEXT
-                self._note_command(_id(item), is_done=is_done, is_failed=is_failed)
-            case "agent_message":
-                if is_done:
-                    self._answer = loose_json.text(item.get("text"))
-            case "file_change":
-                if is_done and item.get("status") not in _FAILED_TEXT:
-                    self._note_changes(item)
-            case "mcp_tool_call":
-                self._note_call(_id(item), is_done=is_done)
-            case "collab_tool_call":
-                self._note_call(_id(item), is_done=is_done)
-                self._note_agents(item)
-            case "reasoning" | "web_search" | "todo_list" | "error":
+    def _note_item(self, item: items.Item, *, is_done: bool) -> None:
+        # 0.169 writes an error item before its turn; an unknown item may come so too.
+        if not isinstance(item, items.ItemError | items.UnknownItem):
+            self.has_begun = True
+        item_id = item.id.encode()
+        match item:
+            case items.Command(exit_code=code, status=status):
+                is_failed = code not in {None, 0} or status in _FAILED
+                self._note_command(item_id, is_done=is_done, is_failed=is_failed)
+            case items.AgentMessage(text=text) if is_done:
+                self._answer = text
+            case items.FileChange(status=status) if is_done and status not in _FAILED:
+                self._note_changes(item)
+            case items.McpToolCall():
+                self._note_call(item_id, is_done=is_done)
+            case items.CollabToolCall(receiver_thread_ids=thread_ids):
+                self._note_call(item_id, is_done=is_done)
+                for thread_id in thread_ids:
+                    _keep(self.agent_threads, thread_id)
+            case items.UnknownItem(type=kind):
+                self._warn(f"unknown_item:{kind[:_NAME_LENGTH]}")
+            case _:
                 pass
-            case kind:
-                self._warn(f"unknown_item:{_name(kind)}")
 
-    def _note_thread(self, thread_id: str | None) -> None:
+    def _note_thread(self, thread_id: str) -> None:
         self._stop_running()
-        if thread_id is None:
-            self._warn("unknown_event:thread.started")
-        elif self.thread_id is None:
+        if self.thread_id is None:
             self.thread_id = thread_id
         elif thread_id != self.thread_id:
             self._warn("other_thread_announced")
@@ -239,27 +233,18 @@ class EventSummary:
         else:
             self._running[item_id] = False
 
-    def _note_changes(self, item: Mapping[str, object]) -> None:
-        for path, kind in wire.changes(item):
-            before = self.files_changed.get(path, "")
+    def _note_changes(self, item: items.FileChange) -> None:
+        for change in item.changes:
+            before = self.files_changed.get(change.path, "")
             if not before and len(self.files_changed) >= FILES_LISTED:
                 self._warn("file_not_listed")
                 continue
-            self.files_changed[path] = _MERGED_KINDS.get((before, kind), kind)
-
-    def _note_agents(self, item: Mapping[str, object]) -> None:
-        for thread_id in wire.receivers(item):
-            _keep(self.agent_threads, thread_id)
+            kind = _MERGED_KINDS.get((before, change.kind), change.kind)
+            self.files_changed[change.path] = kind
 
     def _note_error(self, message: str) -> None:
         self._last_error = message
         _keep(self.errors, message)
-
-    def _end(self, how: TurnCompleted | TurnFailed) -> None:
-        self._stop_running()
-        self.ended = how
-        if isinstance(how, TurnFailed):
-            self._note_error(how.message)
 
     def _stop_running(self) -> None:
         self._commands_done = self.commands_run
@@ -271,27 +256,6 @@ class EventSummary:
         self.warnings[name] = self.warnings.get(name, 0) + 1
 
 
-def _message(line: bytes) -> str | None:
-    try:
-        event = loose_json.load_object(line)
-    except loose_json.NotAnObjectError:
-        return None
-    return loose_json.text(loose_json.mapping(event.get("item")).get("text"))
-
-
-def _is_reconnect(event: Mapping[str, object]) -> bool:
-    message = event.get("message") if event.get("type") == "error" else None
-    return isinstance(message, str) and wire.is_reconnect(message)
-
-
 def _keep(kept: list[str], text: str) -> None:
     if text not in kept and len(kept) < LISTED:
         kept.append(text)
-
-
-def _id(item: Mapping[str, object]) -> bytes:
-    return (loose_json.text(item.get("id")) or "").encode()
-
-
-def _name(kind: object) -> str:
-    return (loose_json.text(kind) or "")[:_NAME_LENGTH]

@@ -1,7 +1,7 @@
-"""The event log of a session, `task.log`: what Codex wrote in all runs, as JSON lines.
+"""Write the event log of a session, `task.log`: all its runs as JSON lines.
 
-The format of the older `codex-tasks` (0.3): the lines of `codex exec --json` as they
-are, and between them the prompts and what Codex said on standard error.
+The format is that of the older `codex-tasks` (0.3): the lines of `codex exec --json` as
+they are, and between them the prompts and what Codex wrote to standard error.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ _NOT_JSON = "stdout"
 
 
 def prompt(text: bytes) -> bytes:
-    """Make the line that stands before the events of a run: its prompt."""
+    """Make the line for a run's prompt, which comes before the run's events."""
     return _line("user_message", text)
 
 
 def stderr(line: bytes) -> bytes:
-    """Make the line for one that Codex wrote on its standard error."""
+    """Make the line for a line that Codex wrote to standard error."""
     return _line("stderr", line)
 
 
 def event(line: bytes) -> bytes:
-    """Return an event as it is; what is no JSON object is wrapped in one."""
+    """Return an event as it is; wrap a line that is not a JSON object in one."""
     bare = line.strip()
     if bare.startswith(b"{") and bare.endswith(b"}"):
         return bare + b"\n"

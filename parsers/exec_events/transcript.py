@@ -1,19 +1,18 @@
-"""Event lines as text for people: pure, so a log can be rebuilt from its events.
+"""The lines of `codex exec --json` (0.50 to 0.169) as text for people.
 
-Headings stand at the first column, everything that a model or a tool said is indented
-below them: nobody can forge a heading, and `parsers.textlog` can tell who said what.
+It is pure: a log can be made again from its events. Headings begin at the first column,
+and what a prompt, a model or a tool said is indented below them. So no text can be
+mistaken for a heading, and `parsers.text_logs.read` can read the log.
 """
 
 from __future__ import annotations
-
-from itertools import islice
 
 from parsers.exec_events import events, items
 from parsers.text import painted, strip, visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import Final
 
     from parsers.accounting.tokens import Usage
@@ -24,7 +23,7 @@ _COMMAND_LENGTH: Final = 120
 _INDENT: Final = "  "
 _OUTCOMES: Final = {"completed": "succeeded", "": "ended"}
 _LETTERS: Final = {"add": "A", "delete": "D", "update": "M"}
-# Colours by the first word of a heading; what failed is always in the same one.
+# Colours by the first word of a heading; a failure always has the same colour.
 _BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "32", "33"
 _HEADINGS: Final = {
     **dict.fromkeys(("exec", "plan", "file", "tool", "agents:", "web"), _BOLD),
@@ -44,71 +43,19 @@ _CHANGES: Final = {"A": _GREEN, "D": _RED, "M": _YELLOW}
 
 
 def render(line: bytes) -> str:
-    """Render a `codex exec --json` line; "" when there is nothing to say.
+    """Render a line; "" when there is nothing to show, else a text with a newline.
 
-    What is said ends with a newline. Control characters are shown, not obeyed; of a
-    command's output the first and last `OUTPUT_LINES` lines are kept.
+    Control characters are replaced by their codes. Of a command's output the first and
+    the last `OUTPUT_LINES` lines are kept.
     """
+    said = ""
     match events.decode(line):
         case events.ItemEvent(phase=phase, item=item):
             said = _PHASES[phase](item)
-        case events.Undecodable():
-            said = _noise(line)
-        case event:
-            said = _turn(event)
-    return said
-
-
-def render_stderr(line: bytes) -> str:
-    """Render a line that Codex wrote on its standard error."""
-    text = line.decode("utf-8", "replace").rstrip("\r\n")
-    return _heading("[stderr] ", strip(text)) if text.strip() else ""
-
-
-def render_prompt(text: bytes) -> str:
-    """Render what a run was asked for."""
-    return _block("user", text.decode("utf-8", "replace"))
-
-
-def render_end(run_id: str, outcome: str, error: str | None) -> str:
-    """Render how a run ended that was no success."""
-    reason = (error or "").encode("utf-8", "replace").decode()
-    return _heading(f"run {run_id} {outcome}" + (": " if reason else ""), reason)
-
-
-def coloured(said: str) -> str:
-    """Put restrained colours on what one of the functions above has rendered."""
-    return "\n".join(_coloured_lines(said.split("\n")))
-
-
-def _coloured_lines(lines: list[str]) -> Iterator[str]:
-    word = ""
-    for line in lines:
-        if line.startswith(_INDENT):
-            yield painted(line, _body_colour(word, line))
-        elif line:
-            word = line.partition(" ")[0]
-            yield painted(line, _heading_colour(word, line))
-        else:
-            yield line
-
-
-def _heading_colour(word: str, line: str) -> str:
-    colour = _HEADINGS.get(word, "")
-    return _RED if colour == _BOLD and line.endswith(_FAILED) else colour
-
-
-def _body_colour(word: str, line: str) -> str:
-    if word == "file":
-        return _CHANGES.get(line.split(maxsplit=1)[0], "")
-    return _BODIES.get(word, "")
-
-
-def _turn(event: events.Event) -> str:
-    said = ""
-    match event:
         case events.ThreadStarted(thread_id=thread_id):
             said = f"session id: {thread_id}\n\n"
+        case events.TurnStarted():
+            pass
         case events.TurnCompleted(usage=usage):
             said = _tokens(usage)
         case events.TurnFailed(message=message):
@@ -117,9 +64,44 @@ def _turn(event: events.Event) -> str:
             said = _heading("note: " if is_reconnect else "ERROR: ", message)
         case events.UnknownEvent(type=name):
             said = _heading("not known to this version: event ", name)
-        case _:
-            pass
+        case events.Undecodable():
+            said = _unreadable(line)
     return said
+
+
+def render_stderr(line: bytes) -> str:
+    """Render a line that Codex wrote to its standard error."""
+    text = line.decode("utf-8", "replace").rstrip("\r\n")
+    return _heading("[stderr] ", strip(text)) if text.strip() else ""
+
+
+def render_prompt(text: bytes) -> str:
+    """Render the prompt of a run."""
+    return _block("user", text.decode("utf-8", "replace"))
+
+
+def render_end(run_id: str, outcome: str, error: str | None) -> str:
+    """Render the end of a run that did not succeed."""
+    reason = (error or "").encode("utf-8", "replace").decode()
+    return _heading(f"run {run_id} {outcome}" + (": " if reason else ""), reason)
+
+
+def coloured(said: str) -> str:
+    """Colour a text that one of the functions above has rendered."""
+    word = ""
+    lines = []
+    for line in said.split("\n"):
+        if not line.startswith(_INDENT):
+            word = line.partition(" ")[0] or word
+            colour = _HEADINGS.get(word, "")
+            if colour == _BOLD and line.endswith(_FAILED):
+                colour = _RED
+        elif word == "file":
+            colour = _CHANGES.get(line.split(maxsplit=1)[0], "")
+        else:
+            colour = _BODIES.get(word, "")
+        lines.append(painted(line, colour))
+    return "\n".join(lines)
 
 
 def _started(item: items.Item) -> str:
@@ -196,7 +178,7 @@ def _change(change: items.Change) -> str:
 
 
 def _tokens(usage: Usage | None) -> str:
-    """Say the figures in Codex's own two forms, whose totals leave cached input out."""
+    """Write the figures in Codex's two forms, whose totals leave cached input out."""
     if usage is None:
         return ""
     fresh = max(usage.input_tokens - usage.cached_input_tokens, 0)
@@ -209,7 +191,7 @@ def _tokens(usage: Usage | None) -> str:
     )
 
 
-def _noise(line: bytes) -> str:
+def _unreadable(line: bytes) -> str:
     text = line[: 4 * LINE_LENGTH].decode("utf-8", "replace").strip(" \t\r\n\0")
     return _heading("unreadable line: ", text.replace("\n", " ")) if text else ""
 
@@ -227,7 +209,7 @@ def _block(heading: str, text: str) -> str:
 
 
 def _lines(text: str) -> list[str]:
-    # Cut first: what is shown of a control character is longer than it is.
+    # Cut first: the code of a control character is longer than the character.
     cut = [_shortened(line, LINE_LENGTH) for line in text.rstrip().split("\n")]
     shown = visible("\n".join(cut)).rstrip()
     return shown.split("\n") if shown else []
@@ -238,13 +220,8 @@ def _bounded(output: str) -> str:
     left_out = len(lines) - 2 * OUTPUT_LINES
     if left_out <= 0:
         return output
-    return "\n".join(
-        (
-            *islice(lines, OUTPUT_LINES),
-            f"… {left_out:,} lines left out …",
-            *lines[-OUTPUT_LINES:],
-        )
-    )
+    note = f"… {left_out:,} lines left out …"
+    return "\n".join((*lines[:OUTPUT_LINES], note, *lines[-OUTPUT_LINES:]))
 
 
 def _shortened(line: str, length: int) -> str:

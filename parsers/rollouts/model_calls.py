@@ -1,9 +1,9 @@
-"""Whose tokens are these: the model calls of one thread, each counted once.
+"""The model calls of one thread's rollout, each counted once.
 
-Newer versions (0.169) write a `token_usage_record` per call. One with a known response
+Codex 0.169 writes a `token_usage_record` for each call. A record with a known response
 id is a repeat, unless the thread's total in it has advanced: a provider may use an id
 again. Where a turn has no records, its calls are differences of the running totals in
-`token_count`, which all versions write:
+`token_count`, which all versions from 0.50 write:
 
 * a total that did not advance is a repeat;
 * a total that equals the last call's usage has restarted: a process of 0.50, which
@@ -25,11 +25,11 @@ _NOTHING = Usage()
 
 
 class CallCounter:
-    """Takes the usage records of one thread in order; tells each call's own usage.
+    """Takes the usage records of one thread in order; returns each call's own usage.
 
-    `is_rooted` is false for a thread that starts with another thread's totals;
-    `is_recorded` tells that the turn has usage records, so that totals tell no calls.
-    `total` is the thread's figure as its file says it, those of its parent included.
+    `is_rooted` is false for a thread that starts with another thread's totals.
+    `is_recorded` is true once the turn has usage records: its totals add no calls then.
+    `total` is the thread's figure as its file says it; a fork's includes its parent's.
     """
 
     def __init__(self, *, is_rooted: bool = True) -> None:
@@ -46,16 +46,17 @@ class CallCounter:
         return read_figure(self._total)
 
     def start_turn(self) -> None:
-        """Note that a turn begins: one process, so one version, writes all of it."""
+        """Begin a turn: one process, so one version of Codex, writes all of it."""
         self.is_recorded = False
 
     def take_record(self, payload: Mapping[str, object]) -> Usage | None:
         """Take the thread's own `token_usage_record`; None when it is a repeat."""
         self.is_recorded = True
         self._total = payload.get("thread_token_usage") or self._total
-        has_advanced = self._advance_recorded(
-            read_figure(payload.get("thread_token_usage"))
-        )
+        total = read_figure(payload.get("thread_token_usage"))
+        has_advanced = total is not None and total.total_tokens > self._recorded
+        if total is not None:
+            self._recorded = max(self._recorded, total.total_tokens)
         response = loose_json.text(payload.get("response_id"))
         if response in self._responses and not has_advanced:
             return None
@@ -63,17 +64,11 @@ class CallCounter:
             self._responses.add(response)
         return read_figure(payload.get("usage"))
 
-    def _advance_recorded(self, total: Usage | None) -> bool:
-        if total is None or total.total_tokens <= self._recorded:
-            return False
-        self._recorded = total.total_tokens
-        return True
-
     def take_total(self, info: Mapping[str, object]) -> Usage | None:
-        """Take a `token_count`; None when it tells of no call that is not known yet."""
+        """Take a `token_count`; None when it shows no new call."""
         running = read_figure(info.get("total_token_usage"))
         if running is None:
-            # A process that has no total yet: 0.50 begins every one of them so.
+            # A process without a total yet: each process of 0.50 begins like this.
             self._is_new_process = True
             return None
         own = self._advance(
@@ -86,7 +81,7 @@ class CallCounter:
         return own
 
     def take_baseline(self, info: Mapping[str, object]) -> None:
-        """Take a `token_count` that was copied from a parent: nothing of it is own."""
+        """Take a `token_count` that was copied from a parent: it shows no own call."""
         self._running = read_figure(info.get("total_token_usage")) or self._running
 
     def _advance(self, running: Usage, last: Usage) -> Usage:
@@ -102,9 +97,9 @@ class CallCounter:
 
 
 def read_figure(value: object) -> Usage | None:
-    """Read a usage object of a rollout; its total is made of its parts.
+    """Read a usage object of a rollout, with the sum of its parts as the total.
 
-    A thread that ran out of its context window has the window's size for a total.
+    Codex writes the window's size as the total when a thread overflows its window.
     """
     usage = read_usage(value)
     if usage is None or usage.total_tokens == usage.input_tokens + usage.output_tokens:

@@ -1,9 +1,9 @@
-"""What the payloads of a rollout's records are called, in any version from 0.50."""
+"""The payloads of a rollout's records, as Codex 0.50 to 0.169 writes them."""
 
 from __future__ import annotations
 
 from parsers import loose_json
-from parsers.exec_events import wire
+from parsers.exec_events.items import error_text
 from parsers.rollouts.thread import Header, RateLimit, RateLimits
 from parsers.struct import replace
 from parsers.text import uuid
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def read_header(payload: Mapping[str, object]) -> Header | None:
-    """Read a `session_meta`; None where it names no thread."""
+    """Read a `session_meta`; None when it names no thread."""
     thread_id = uuid(payload.get("id"))
     if thread_id is None:
         return None
@@ -54,7 +54,7 @@ def ended(turn: Turn, record: Record) -> Turn:
         turn,
         state="failed",
         error_class=_error_class(loose_json.mapping(error).get("codex_error_info")),
-        error_message=wire.words(error),
+        error_message=error_text(error),
     )
 
 
@@ -65,7 +65,7 @@ def _error_class(info: object) -> str | None:
 
 
 def rate_limits(record: Record) -> RateLimits | None:
-    """Read the limits of a `token_count`; most name none."""
+    """Read the limits of a `token_count`; None for most, which name no limit."""
     limits = loose_json.mapping(record.payload.get("rate_limits"))
     primary, secondary = (_limit(limits.get(name)) for name in ("primary", "secondary"))
     if primary is None and secondary is None:
@@ -84,13 +84,13 @@ def _limit(value: object) -> RateLimit | None:
 
 
 def content(item: Mapping[str, object]) -> str:
-    """Read what an `AgentMessage` says."""
+    """Read the text of an `AgentMessage`."""
     blocks = map(loose_json.mapping, loose_json.sequence(item.get("content")))
     return "".join(text(block, "text") or "" for block in blocks)
 
 
 def spawned_agent(payload: Mapping[str, object]) -> str | None:
-    """Read the thread's id from what a `spawn_agent` call gave back."""
+    """Read the thread's id from the output of a `spawn_agent` call."""
     try:
         answer = loose_json.load_object((text(payload, "output") or "").encode())
     except loose_json.NotAnObjectError:
@@ -99,10 +99,10 @@ def spawned_agent(payload: Mapping[str, object]) -> str | None:
 
 
 def info(record: Record) -> Mapping[str, object]:
-    """Read the figures of a `token_count`; the first ones of a process name none."""
+    """Read the figures of a `token_count`; the first one of a process has none."""
     return loose_json.mapping(record.payload.get("info"))
 
 
 def text(payload: Mapping[str, object], name: str) -> str | None:
-    """Read a text; an empty one is none."""
+    """Read a text; None when it is empty."""
     return loose_json.text(payload.get(name)) or None

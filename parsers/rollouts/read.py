@@ -1,10 +1,10 @@
-"""A Codex rollout file: the referee on a thread's calls, turns, models and limits.
+"""Read a Codex rollout file (0.50 to 0.169): a thread's calls, turns, models, limits.
 
-Read as a stream from its beginning whatever the window: what stands before the window
-is the baseline of what stands in it. A fork, or a sub-agent that was given its parent's
-context, may begin with a copy of its parent's records, times rewritten: nothing counts
-before the thread's own first turn. Ids are UUIDs of version 7, so a turn is the
-thread's own when its id is not less than the thread's.
+The file is read from its beginning whatever the window, because totals before the
+window are the baseline of those in it. The file of a fork, or of a sub-agent that was
+given its parent's context, may begin with a copy of the parent's records with new
+times: nothing counts before the thread's own first turn. Ids are UUIDs of version 7, so
+a turn is the thread's own when its id is not less than the thread's.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from __future__ import annotations
 from contextlib import suppress
 
 from parsers import loose_json
-from parsers.exec_events import wire
+from parsers.exec_events import items
+from parsers.lines import BLANK
 from parsers.rollouts import payloads, records
 from parsers.rollouts.model_calls import CallCounter
 from parsers.rollouts.records import Worth
-from parsers.rollouts.thread import Call, Header, RateLimit, RateLimits, Rollout, Turn
+from parsers.rollouts.thread import Call, Rollout, Turn
 from parsers.rollouts.time_window import Window, moment, seconds_between
 from parsers.struct import as_dict, replace
 from parsers.text import uuid
@@ -28,24 +29,14 @@ if TYPE_CHECKING:
 
     from parsers.accounting.tokens import Usage
     from parsers.rollouts.records import Record
+    from parsers.rollouts.thread import Header, RateLimits
 
-__all__ = [
-    "Call",
-    "Header",
-    "RateLimit",
-    "RateLimits",
-    "Rollout",
-    "Turn",
-    "read_header_line",
-    "read_rollout",
-]
-
-# Seconds. Up to 0.98 turns have no ids: there a copy is what was written in one go.
+# Seconds. Up to 0.98 turns have no ids: records written at once are taken as the copy.
 _COPYING_TAKES: Final = 1.0
 
 
 def read_header_line(first_line: bytes) -> Header | None:
-    """Read a file's first line, or its first kilobytes; None when it is no header."""
+    """Read a file's first line or its first kilobytes; None when it is no header."""
     try:
         record = records.read_record(first_line)
     except loose_json.NotAnObjectError:
@@ -107,7 +98,9 @@ class _Reader:
         try:
             record = records.read_record(line)
         except loose_json.NotAnObjectError:
-            self._note_noise(line)
+            if line.strip(BLANK):
+                name = "undecodable_line" if line.endswith(b"\n") else "unfinished_line"
+                self._warnings[name] = self._warnings.get(name, 0) + 1
             return
         self._follow(record)
         if not self._is_copy:
@@ -125,18 +118,13 @@ class _Reader:
             warnings=self._warnings,
         )
 
-    def _note_noise(self, line: bytes) -> None:
-        if line.strip(b" \t\r\n\0"):
-            name = "undecodable_line" if line.endswith(b"\n") else "unfinished_line"
-            self._warnings[name] = self._warnings.get(name, 0) + 1
-
     def _follow(self, record: Record) -> None:
-        """Keep track of where in the file we are: whose records, which turn's."""
+        """Keep track of the thread and the turn that the records belong to."""
         match record.kind:
             case "session_meta":
-                self._meet_header(record)
+                self._take_header(record)
             case "task_started" | "turn_context":
-                self._meet_turn(record)
+                self._take_turn(record)
             case "thread_settings_applied" | "token_usage_record":
                 if self._is_own(record.payload):
                     self._begin()
@@ -145,7 +133,7 @@ class _Reader:
             case _:
                 pass
 
-    def _meet_header(self, record: Record) -> None:
+    def _take_header(self, record: Record) -> None:
         found = payloads.read_header(record.payload)
         if found is None or self._has_begun:
             return
@@ -156,7 +144,7 @@ class _Reader:
         else:
             self._is_copy = found.thread_id != self._header.thread_id
 
-    def _meet_turn(self, record: Record) -> None:
+    def _take_turn(self, record: Record) -> None:
         turn_id = payloads.text(record.payload, "turn_id")
         if self._is_copy and not self._is_own_turn(turn_id, record.at):
             return
@@ -171,7 +159,7 @@ class _Reader:
         )
 
     def _read_total(self) -> None:
-        """Take the last total that a recorded turn left unread: the next one's base."""
+        """Read the last total of a turn with records: the baseline of the next turn."""
         line, self._unread_total = self._unread_total, b""
         with suppress(loose_json.NotAnObjectError):
             self._counter.take_baseline(payloads.info(records.read_record(line)))
@@ -203,7 +191,9 @@ class _Reader:
             case "agent_message" | "item_completed":
                 self._note_item(record.payload)
             case "function_call_output":
-                self._note_spawned(payloads.spawned_agent(record.payload))
+                thread_id = payloads.spawned_agent(record.payload)
+                if thread_id is not None:
+                    self._spawned[thread_id] = None
             case _:
                 pass
 
@@ -258,12 +248,7 @@ class _Reader:
         item = loose_json.mapping(payload.get("item"))
         if item.get("type") == "CollabAgentToolCall":
             if item.get("tool") == "spawn_agent":
-                for thread_id in wire.receivers(item):
-                    self._note_spawned(thread_id)
+                self._spawned |= dict.fromkeys(items.receivers(item))
             return
         message = payloads.text(payload, "message") or payloads.content(item)
         self._message = message or self._message
-
-    def _note_spawned(self, thread_id: str | None) -> None:
-        if thread_id is not None:
-            self._spawned[thread_id] = None

@@ -1,8 +1,8 @@
-"""The records of a Codex rollout file, those that count sorted out as bytes.
+"""The records of a Codex rollout file that matter for turns, calls and limits.
 
-`$CODEX_HOME/sessions/…/rollout-*.jsonl` is written by Codex itself, one record a line:
-`{timestamp, [ordinal,] type, payload}` (0.50 to 0.169). Most bytes of it are messages
-and outputs, which nothing here needs: such lines are told by their head, not decoded.
+Codex 0.50 to 0.169 writes `$CODEX_HOME/sessions/…/rollout-*.jsonl`, one record a line:
+`{timestamp, [ordinal,] type, payload}`. Most of its bytes are messages and outputs,
+which no reader here needs: these lines are recognised by their first bytes and skipped.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ _WANTED_ITEMS: Final = (
 )
 _LIMITS: Final = (b'"primary":{', b'"secondary":{')
 _SPAWNED: Final = b'"output":"{\\"agent_id\\":'
-_PLACE: Final = 400  # what tells items apart stands within so many bytes of their line
+_PLACE: Final = 400  # bytes of a line within which an item's type is looked for
 _META: Final = b'"type":"session_meta"'
 _ENVELOPES: Final = ("event_msg", "response_item")
-# The texts that make a first line long come last among what is needed of it; a quote
-# inside of a string would be escaped, so these are fields.
+# These long texts come after all fields of a first line that are needed. Inside of a
+# string their quotes would be escaped, so a match is a field.
 _LONG_TEXTS: Final = (b',"base_instructions":', b',"instructions":')
 
 
 class Record(Struct):
-    """A record that counts; `kind` is the type of the payload, else of the record."""
+    """A record; `kind` is the type of its payload, else the record's own type."""
 
     at: str
     kind: str
@@ -56,7 +56,7 @@ class Record(Struct):
 
 
 class Worth(Enum):
-    """What a line is good for, as far as its beginning tells."""
+    """What a line may hold, judged by its first bytes."""
 
     NOTHING = auto()
     TOTAL = auto()  # a `token_count` that names no limits
@@ -64,7 +64,7 @@ class Worth(Enum):
 
 
 def worth_of(line: bytes) -> Worth:
-    """Tell lines that need not be read from those that must be."""
+    """Find out from a line's first bytes whether it must be decoded."""
     head = _HEAD.match(line)
     if head is None:
         return Worth.ANYTHING
@@ -75,10 +75,10 @@ def worth_of(line: bytes) -> Worth:
 
 
 def read_record(line: bytes) -> Record:
-    """Read a line.
+    """Decode a line.
 
     Raises:
-        NotAnObjectError: the line is no record.
+        NotAnObjectError: the line is not a record.
     """
     fields = loose_json.load_object(_without_long_texts(line))
     payload = loose_json.mapping(fields.get("payload"))
@@ -102,7 +102,7 @@ def _is_wanted(line: bytes, kind: bytes, inner: bytes | None) -> bool:
 
 
 def _without_long_texts(line: bytes) -> bytes:
-    """Cut a first line where its texts begin: they can be longer than all the rest."""
+    """Cut a first line before its long texts, which can exceed the rest of the file."""
     if _META not in line[:_PLACE]:
         return line
     for field in _LONG_TEXTS:

@@ -1,4 +1,4 @@
-"""What a Codex thread's rollout file tells, as values (see `parsers.rollout`)."""
+"""The values that `parsers.rollouts.read` makes of a Codex thread's rollout file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Header(Struct):
     """A file's first record.
 
-    `session_id` is the root thread's id; up to 0.125 a sub-agent's file does not tell
+    `session_id` is the root thread's id; up to 0.125 a sub-agent's file does not name
     it. `parent_thread_id` is the thread that spawned this one.
     """
 
@@ -33,7 +33,10 @@ class Header(Struct):
 
 
 class Call(Struct):
-    """One call of a model that this thread made, at an ISO 8601 time (UTC)."""
+    """One model call of this thread, at an ISO 8601 time (UTC).
+
+    `root_turn_id` is the turn of the root thread that the call was made for.
+    """
 
     at: str
     turn_id: str | None
@@ -45,8 +48,9 @@ class Call(Struct):
 class Turn(Struct):
     """One turn of this thread.
 
-    `error_class` is Codex's word (`usage_limit_exceeded`, …). Up to 0.142 a turn that
-    failed is written as completed, without a last message; up to 0.98 none is written.
+    `error_class` is Codex's name of the error (`usage_limit_exceeded`, …). Codex up to
+    0.142 writes a failed turn as completed, without a last message; up to 0.98 it
+    writes no turns.
     """
 
     turn_id: str
@@ -59,7 +63,7 @@ class Turn(Struct):
 
 
 class RateLimit(Struct):
-    """How much of a limit is used up (percent), and when it starts anew (epoch)."""
+    """How many percent of a limit are used, and when it resets (epoch)."""
 
     used_percent: float | None
     window_minutes: int | None
@@ -67,7 +71,7 @@ class RateLimit(Struct):
 
 
 class RateLimits(Struct):
-    """What the last model answer that named limits said of them."""
+    """The limits that the last model answer with limits reported."""
 
     at: str
     primary: RateLimit | None
@@ -77,8 +81,8 @@ class RateLimits(Struct):
 class Rollout(Struct):
     """What a file says about its own thread, within the window that was asked for.
 
-    The header's fields and `total` (a fork's: with its parent's) are the whole file's.
-    `warnings` counts lines that are no records.
+    The header's fields and `total` are those of the whole file; a fork's total includes
+    its parent's. `warnings` counts lines that are not records.
     """
 
     thread_id: str | None = None

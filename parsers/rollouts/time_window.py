@@ -1,4 +1,4 @@
-"""Which part of a rollout file is one run's, by place or by time."""
+"""The part of a rollout file that belongs to one run, by offset or by time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from parsers.struct import Struct
 
 
 class Window(Struct, kw_only=False):
-    """Records from a byte on, and between two ISO 8601 times; "" is no bound."""
+    """Records from a byte on and between two ISO 8601 times; "" sets no bound."""
 
     from_offset: int
     since: str
@@ -24,7 +24,7 @@ class Window(Struct, kw_only=False):
 
 
 def moment(at: str | None) -> str:
-    """Make ISO times comparable as text: UTC, without the zone's name."""
+    """Make ISO 8601 times comparable as text: UTC, without the zone's name."""
     if not at:
         return ""
     if at.endswith("Z"):
@@ -33,7 +33,7 @@ def moment(at: str | None) -> str:
 
 
 def seconds_between(begin: str, end: str) -> float:
-    """Subtract ISO times; one that is none stands before all others."""
+    """Subtract two ISO 8601 times; a text that is not one counts as the earliest."""
     return (_parse(end) - _parse(begin)).total_seconds()
 
 

@@ -1,6 +1,8 @@
-"""Token and cost figures in lines of text, and none where there is only prose.
+"""Token and cost figures in a line of text; a line of prose has none.
 
-Codex writes counts with the separators of the user's locale: `7,200`, `7.200`, `7 200`.
+Codex 0.50 to 0.169 prints `tokens used` and a count, with the separators of the user's
+locale (`7,200`, `7.200`, `7 200`); the interactive Codex prints `Token usage: …`. The
+bash runner `run_codex_task.sh` and its users wrote the other forms.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ TIME: Final = r"(?:\[[0-9T:.+Z-]+\] )?"  # up to 0.4x Codex began every line wit
 _TOKENS_USED: Final = re.compile(
     rf"{TIME}tokens? used(?:\s*[:=]\s*|\s+)?({_COUNT})?", re.IGNORECASE
 )
-# The interactive Codex's last words, and those of `parsers.transcript`: the total and
-# the input leave cached tokens out.
+# The last line of the interactive Codex, and of `parsers.exec_events.transcript`: the
+# total and the input leave cached tokens out.
 _TOKEN_USAGE: Final = re.compile(
     rf"{TIME}Token usage: total=(?:{_COUNT}) input=({_COUNT})"
     rf"(?: \(\+ ({_COUNT}) cached\))? output=({_COUNT})(?: \(reasoning ({_COUNT})\))?"
@@ -40,7 +42,7 @@ _PART: Final = (
 _PARTS: Final = re.compile(rf"\s*{_PART}(?:[\s,;]+{_PART})*[\s,;]*", re.IGNORECASE)
 _ONE_PART: Final = re.compile(_PART, re.IGNORECASE)
 _PART_NAMES: Final = {"prompt": "input", "completion": "output"}
-# No two runs of spaces meet in it: a line of nothing else would be tried in all ways.
+# `\s*` never follows `\s*`: on a line of spaces the search would take quadratic time.
 _AMOUNT: Final = (
     r"(?:\$\s*)?((?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)"
 )
@@ -66,7 +68,7 @@ def count(text: str) -> int | None:
 
 
 def tokens_used(text: str) -> tuple[bool, int | None]:
-    """Read Codex's `tokens used`: whether it is that line, and a figure on it."""
+    """Read Codex's `tokens used`: whether it is that line, and the figure on it."""
     found = _TOKENS_USED.fullmatch(text)
     if found is None:
         return False, None
@@ -93,7 +95,7 @@ def token_usage(text: str) -> Usage | None:
 def parts(text: str) -> dict[str, int]:
     """Read named figures (`input_tokens: 5`, `in=12 out=34 tok`, a JSON usage object).
 
-    A line that is more than its figures is prose and has none.
+    A line with more than its figures is prose and has none.
     """
     pair = _IN_OUT.search(text)
     if pair is not None:
@@ -108,10 +110,10 @@ def parts(text: str) -> dict[str, int]:
 
 
 def cost(text: str) -> float | None:
-    """Read an amount of US dollars from a line that is a cost and nothing else."""
+    """Read an amount of US dollars from a line that holds a cost and nothing else."""
     found = _COST.fullmatch(text)
     if found is not None:
-        return float(found.group(1).replace(",", ""))
+        return loose_json.number(found.group(1).replace(",", ""))
     fields = _json_object(text)
     amounts = (loose_json.number(fields.get(key)) for key in _COST_KEYS)
     return next((amount for amount in amounts if amount is not None), None)

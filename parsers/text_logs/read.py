@@ -1,15 +1,16 @@
-"""Logs for people: the bash runner's, Codex's human mode, and our own transcripts.
+"""Logs for people: Codex's human mode, the bash runner's logs and our transcripts.
 
-All three are the same kind of text: `key=value` blocks of a runner around headings of
-Codex (`user`, `exec`, `codex`, `tokens used`, …) with what was said below them. What a
-prompt or a tool said can look like anything, so a fact is taken only where Codex or a
-runner itself would have put it:
+Codex 0.50 to 0.169 writes headings (`user`, `exec`, `codex`, `tokens used`, …) with the
+texts below them when it is called without `--json`. The bash runner
+`run_codex_task.sh` and this suite put `key=value` blocks around them. A prompt or a
+tool can print anything, so a fact is taken only from a line that Codex or a runner
+wrote:
 
 * the session id from the banner, which stands before the prompt, else the last block;
 * `tokens used` after an answer, or as the very last thing that Codex wrote;
 * fields from the last block.
 
-Our own transcripts indent all that was said, so nothing in them can be mistaken.
+Our transcripts indent each text, so there a text is never mistaken for a heading.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 import re
 
 from parsers.accounting.tokens import Usage, read_usage
-from parsers.exec_events import wire
+from parsers.exec_events.events import is_reconnect
 from parsers.exec_events.summary import EventSummary
 from parsers.facts import Facts, facts_of_summary
 from parsers.struct import replace
@@ -33,44 +34,25 @@ if TYPE_CHECKING:
 
     _Style = Literal["codex", "ours"]
 
-_LONGEST: Final = 65_536  # bytes; a longer line was said, it is no heading and no field
-
+_LONGEST: Final = 65_536  # bytes; a longer line is part of a text
 _MESSAGE_LINES: Final = 20_000
-
 _ERRORS_LISTED: Final = 200
-
 _INDENT: Final = "  "
-
 _SPOKEN: Final = frozenset({"user", "codex", "thinking", "exec"})
-
-_BANNER: Final = "OpenAI Codex v"
-
-_EVENT: Final = b'{"type":'
-
-_EVENT_PLACE: Final = 40  # bytes; control sequences may stand before an event
-
-_SESSION: Final = re.compile(rf"{figures.TIME}session id:\s*(\S+)", re.IGNORECASE)
-
-_MODEL: Final = re.compile(rf"{figures.TIME}model:\s*(\S+)")
-
-_OUTCOME: Final = re.compile(r"(succeeded|exited -?[0-9]+|failed|declined): ")
-
 _TOKENS: Final = "tokens used"
-
 _CHANGED: Final = "file update (completed)"
-
-_CHANGE: Final = re.compile(r"([ADM]) (.+)")
-
-_KINDS: Final = {"A": "add", "D": "delete", "M": "update"}
-
+_BANNER: Final = "OpenAI Codex v"
+_EVENT: Final = b'{"type":'
+_EVENT_PLACE: Final = 40  # bytes; control sequences may stand before an event
+_SESSION: Final = re.compile(rf"{figures.TIME}session id:\s*(\S+)", re.IGNORECASE)
+_MODEL: Final = re.compile(rf"{figures.TIME}model:\s*(\S+)")
+_OUTCOME: Final = re.compile(r"(succeeded|exited -?[0-9]+|failed|declined): ")
 _FAILURE: Final = re.compile(r"(?:ERROR|turn failed): (.*)")
-
+_CHANGE: Final = re.compile(r"([ADM]) (.+)")
+_KINDS: Final = {"A": "add", "D": "delete", "M": "update"}
 _FIELD: Final = re.compile(r"([a-z][a-z0-9_]*)=(.*)")
-
 _FIRST: Final = "codex_run_id"
-
 _SECOND: Final = "codex_exit_code"
-
 _GLUED: Final = re.compile(rf"{_FIRST}=(\S+)$")
 
 
@@ -82,72 +64,11 @@ def read_text_log(lines: Iterable[bytes]) -> Facts:
     return log.facts()
 
 
-class _Figures:
-    """The figures of a log; Codex's own, where there are any, before all others."""
-
-    def __init__(self) -> None:
-        self.cost: float | None = None
-        self._own: int | Usage | None = None
-        self._doubtful: int | Usage | None = None
-        self._named: dict[str, int] = {}
-        self._is_awaited = False  # a label stands right above
-        self._is_label_doubtful = False
-
-    def take(self, text: str, *, is_doubtful: bool) -> bool:
-        """Take a line; tell whether it is one of Codex's own figures.
-
-        A doubtful one may be a tool's: it counts only when nothing comes after it.
-        """
-        if self._is_awaited and not text:
-            return True
-        is_label, figure = figures.tokens_used(text)
-        found = figures.token_usage(text) if figure is None else figure
-        if self._is_awaited and not is_label:
-            found, is_doubtful = figures.count(text), self._is_label_doubtful
-        self._is_awaited = is_label and found is None
-        self._is_label_doubtful = is_doubtful
-        if found is not None:
-            self._note(found, is_doubtful=is_doubtful)
-        elif text:
-            self._doubtful = None
-        return is_label or found is not None
-
-    def _note(self, figure: int | Usage, *, is_doubtful: bool) -> None:
-        if is_doubtful:
-            self._doubtful = figure
-        else:
-            self._own, self._doubtful = figure, None
-
-    def take_named(self, text: str) -> None:
-        """Take a line that stands outside of everything that was said."""
-        self._named.update(figures.parts(text))
-        cost = figures.cost(text)
-        self.cost = self.cost if cost is None else cost
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether Codex said a figure, which it does when a turn is completed."""
-        return self._own is not None or self._doubtful is not None
-
-    def usage(self) -> Usage | None:
-        own = self._own if self._doubtful is None else self._doubtful
-        if isinstance(own, Usage):
-            return own
-        has_both = self._named.keys() >= {"input_tokens", "output_tokens"}
-        return read_usage(self._named) if own is None and has_both else None
-
-    def total(self) -> int | None:
-        own = self._own if self._doubtful is None else self._doubtful
-        if own is None:
-            return self._named.get("total_tokens")
-        return None if isinstance(own, Usage) else own
-
-
 class _TextLog:
     def __init__(self) -> None:
-        self._digest = EventSummary()  # of a log whose Codex printed events
+        self._events = EventSummary()  # of a log whose Codex printed events
         self._figures = _Figures()
-        self._blocks = BlockReader()
+        self._blocks = _Blocks()
         self._style: _Style | None = None
         self._heading: str | None = None
         self._is_below_heading = False
@@ -163,9 +84,9 @@ class _TextLog:
 
     def feed(self, line: bytes) -> None:
         if self._style is None and _EVENT in line[:_EVENT_PLACE]:
-            self._digest.feed(line)
+            self._events.feed(line)
         elif len(line) > _LONGEST:
-            self._hear(line[:_LONGEST].decode("utf-8", "replace"))
+            self._take_text(line[:_LONGEST].decode("utf-8", "replace"))
         else:
             text = line.decode("utf-8", "replace").replace("\0", "")
             self._take(strip(text).rstrip())
@@ -173,36 +94,37 @@ class _TextLog:
     def facts(self) -> Facts:
         self._close()
         fields = self._blocks.fields
-        if self._digest.thread_id or self._digest.ended:
-            return replace(facts_of_summary(self._digest), kind="log", fields=fields)
+        if self._events.thread_id or self._events.ended:
+            return replace(facts_of_summary(self._events), kind="log", fields=fields)
         is_ours = self._style == "ours"
+        ended: Ended | None = "completed" if self._figures.is_complete else None
+        if self._failure is not None:
+            ended = "failed"
         return Facts(
             kind="log",
             session_id=self._session_id or uuid(fields.get("codex_session_id")),
+            has_begun=self._figures.is_complete,
             model=self._model or fields.get("model") or fields.get("model_selected"),
             final_message=self._message,
             commands_run=self._commands_run if is_ours else None,
             commands_failed=self._commands_failed if is_ours else None,
             files_changed=self._files,
             errors=tuple(self._errors),
-            ended=self._ended,
+            ended=ended,
             failure=self._failure,
-            usage=self._figures.usage(),
-            total_tokens=self._figures.total(),
+            usage=self._figures.usage,
+            total_tokens=self._figures.total,
             cost_usd=self._figures.cost,
             fields=fields,
         )
 
-    @property
-    def _ended(self) -> Ended | None:
-        if self._failure is not None:
-            return "failed"
-        return "completed" if self._figures.is_complete else None
-
     def _take(self, text: str) -> None:
-        self._find_style(text)
+        if self._is_below_heading and text and self._style != "codex":
+            # The line right below a heading tells whose log it is.
+            self._style = "ours" if text.startswith(_INDENT) else "codex"
+        self._is_below_heading = False
         if self._style == "ours" and (text.startswith(_INDENT) or not text):
-            self._hear(text.removeprefix(_INDENT))
+            self._take_text(text.removeprefix(_INDENT))
         elif self._blocks.take(text):
             self._close()
             self._figures.take_named(text)
@@ -212,18 +134,12 @@ class _TextLog:
         elif text in _SPOKEN or self._style == "ours":
             self._open(text)
         elif self._heading == _TOKENS:
-            self._take_outside(text)  # the answer once more, or a runner's cost
+            self._take_own_line(text)  # the answer once more, or a runner's cost
         else:
             self._take_failure(text)
             if self._heading is None:
-                self._take_outside(text)
-            self._hear(text)
-
-    def _find_style(self, text: str) -> None:
-        """Tell by the line right below a heading; Codex's banner has told before."""
-        if self._is_below_heading and text and self._style != "codex":
-            self._style = "ours" if text.startswith(_INDENT) else "codex"
-        self._is_below_heading = False
+                self._take_own_line(text)
+            self._take_text(text)
 
     @property
     def _is_doubtful(self) -> bool:
@@ -235,15 +151,20 @@ class _TextLog:
         self._heading = text
         self._is_below_heading = text in _SPOKEN
         if self._style == "ours":
-            self._take_outside(text)
+            self._take_own_line(text)
         self._take_failure(text)
         if text == "exec":
             self._commands_run += 1
         outcome = _OUTCOME.match(text)
         self._commands_failed += bool(outcome and outcome.group(1) != "succeeded")
 
-    def _take_outside(self, text: str) -> None:
-        """Take a line that is Codex's or a runner's own: a banner, a figure, a cost."""
+    def _close(self) -> None:
+        if self._heading == "codex":
+            self._message = "\n".join(self._said).strip()
+        self._heading, self._said = None, []
+
+    def _take_own_line(self, text: str) -> None:
+        """Take a line that Codex or a runner wrote: a banner, a figure, a cost."""
         if text.startswith(_BANNER):
             self._style = "codex"
         session, model = _SESSION.fullmatch(text), _MODEL.fullmatch(text)
@@ -256,14 +177,15 @@ class _TextLog:
 
     def _take_failure(self, text: str) -> None:
         found = _FAILURE.fullmatch(text)
-        if found is None or wire.is_reconnect(found.group(1)):
+        if found is None or is_reconnect(found.group(1)):
             self._failure = self._failure if text not in _SPOKEN else None
             return
         self._failure = found.group(1)
         if self._failure not in self._errors and len(self._errors) < _ERRORS_LISTED:
             self._errors.append(self._failure)
 
-    def _hear(self, text: str) -> None:
+    def _take_text(self, text: str) -> None:
+        """Take a line of what a prompt, a model or a tool said."""
         if self._heading == "codex" and len(self._said) < _MESSAGE_LINES:
             self._said.append(text)
         elif self._heading == _CHANGED:
@@ -271,36 +193,92 @@ class _TextLog:
             if change is not None:
                 self._files[change.group(2)] = _KINDS[change.group(1)]
 
-    def _close(self) -> None:
-        if self._heading == "codex":
-            self._message = "\n".join(self._said).strip()
-        self._heading, self._said = None, []
+
+class _Figures:
+    """The figures of a log; where Codex printed its own, they win over all others."""
+
+    def __init__(self) -> None:
+        self.cost: float | None = None
+        self._own: int | Usage | None = None
+        self._doubtful: int | Usage | None = None
+        self._named: dict[str, int] = {}
+        self._is_awaited = False  # the line above is a label without its figure
+        self._is_label_doubtful = False
+
+    def take(self, text: str, *, is_doubtful: bool) -> bool:
+        """Take a line; return whether it is one of Codex's own figures.
+
+        A doubtful one may be a tool's: it counts only when nothing comes after it.
+        """
+        if self._is_awaited and not text:
+            return True
+        is_label, figure = figures.tokens_used(text)
+        found = figures.token_usage(text) if figure is None else figure
+        if self._is_awaited and not is_label:
+            found, is_doubtful = figures.count(text), self._is_label_doubtful
+        self._is_awaited = is_label and found is None
+        self._is_label_doubtful = is_doubtful
+        if found is not None and is_doubtful:
+            self._doubtful = found
+        elif found is not None:
+            self._own, self._doubtful = found, None
+        elif text:
+            self._doubtful = None
+        return is_label or found is not None
+
+    def take_named(self, text: str) -> None:
+        """Take a line that Codex or a runner wrote, not a prompt, a model or a tool."""
+        self._named.update(figures.parts(text))
+        cost = figures.cost(text)
+        self.cost = self.cost if cost is None else cost
+
+    @property
+    def _figure(self) -> int | Usage | None:
+        return self._own if self._doubtful is None else self._doubtful
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether Codex printed a figure, which it does when a turn is completed."""
+        return self._figure is not None
+
+    @property
+    def usage(self) -> Usage | None:
+        if isinstance(self._figure, Usage):
+            return self._figure
+        has_both = self._named.keys() >= {"input_tokens", "output_tokens"}
+        return read_usage(self._named) if has_both and not self.is_complete else None
+
+    @property
+    def total(self) -> int | None:
+        if self._figure is None:
+            return self._named.get("total_tokens")
+        return None if isinstance(self._figure, Usage) else self._figure
 
 
-class BlockReader:
-    """Gathers the fields of the last block from a log's lines."""
+class _Blocks:
+    """The fields of a log's last `key=value` block."""
 
     def __init__(self) -> None:
         self.fields: dict[str, str] = {}
-        self.is_open = False
+        self._is_open = False
         self._glued_run_id: str | None = None
 
     def take(self, line: str) -> bool:
-        """Take a line; tell whether it belongs to a block."""
+        """Take a line; return whether it belongs to a block."""
         found = _FIELD.fullmatch(line)
         name, value = found.groups() if found else ("", "")
         if name == _FIRST:
             self._begin(value)
-        elif name == _SECOND and not self.is_open and self._glued_run_id:
+        elif name == _SECOND and not self._is_open and self._glued_run_id:
             # An output without a final newline stands before the block's first field.
             self._begin(self._glued_run_id)
-        self.is_open = self.is_open and bool(name)
-        if self.is_open:
+        self._is_open = self._is_open and bool(name)
+        if self._is_open:
             self.fields[name] = value
         glued = _GLUED.search(line)
-        self._glued_run_id = glued.group(1) if glued and not self.is_open else None
-        return self.is_open
+        self._glued_run_id = glued.group(1) if glued and not self._is_open else None
+        return self._is_open
 
     def _begin(self, run_id: str) -> None:
         self.fields = {_FIRST: run_id}
-        self.is_open = True
+        self._is_open = True

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from parsers.rollouts.read import Rollout
+    from parsers.rollouts.thread import Rollout
 
 # Codex's last records come some moments after its last event.
 AFTERMATH = timedelta(seconds=10)
@@ -75,7 +75,11 @@ def read_rollouts(
 
 
 def of_these_turns(agent: Rollout, turns: set[str]) -> Rollout:
-    """Leave out what a sub-agent did for another run of the same session."""
+    """Leave out a sub-agent's calls that were made for the turns of another run.
+
+    Their times do not tell them apart: run 1 makes a sub-agent, then run 2 resumes the
+    session while run 3 resumes the sub-agent's thread, so both call models at once.
+    """
     calls = tuple(
         call
         for call in agent.calls

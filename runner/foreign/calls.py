@@ -10,7 +10,7 @@ import re
 import shlex
 
 from parsers import loose_json
-from parsers.exec_events import wire
+from parsers.exec_events import items
 from runner.foreign import eventlines
 
 TYPE_CHECKING = False
@@ -53,7 +53,7 @@ def read_item(item: Mapping[str, object]) -> Item | None:
             return {
                 "type": "collab_tool_call",
                 "tool": loose_json.text(item.get("tool")) or "",
-                "receiver_thread_ids": list(wire.receivers(item)),
+                "receiver_thread_ids": list(items.receivers(item)),
                 "prompt": loose_json.text(item.get("prompt")),
                 "status": loose_json.text(item.get("status")) or "completed",
             }
@@ -89,7 +89,7 @@ class Call:
 def _changes(item: Mapping[str, object]) -> dict[str, str]:
     changes = item.get("changes")
     if not isinstance(changes, dict):
-        return dict(wire.changes(item))
+        return dict(items.changes(item))
     kinds = {
         path: loose_json.mapping(change).get("type") for path, change in changes.items()
     }

@@ -1,7 +1,7 @@
-"""A Responses API on loopback that drives the real Codex without a network.
+"""A Responses API on 127.0.0.1 that drives the real Codex without a network.
 
 `LoopbackServer(scripted)` in a `with` block serves in this process;
-`python -m runner.loopback` is the same as a program. A responder is any function from
+`python -m runner.loopback` serves as a program. A responder is any function from
 `Request` to `Reply`.
 """
 

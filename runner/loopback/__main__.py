@@ -1,4 +1,4 @@
-"""Serve until killed: `python -m runner.loopback`."""
+"""Serve until a signal: `python -m runner.loopback`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RESPONDERS: dict[str, Responder] = {"scripted": scripted, "demo": demo}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Start a server, say where it is on stdout, and serve until a signal ends it."""
+    """Start a server, print its address, and serve until a signal ends it."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         _serve(_parser().parse_args(arguments))

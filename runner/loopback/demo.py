@@ -1,7 +1,7 @@
-"""A model for demonstrations: whatever the task, it does a little real work.
+"""A model for demonstrations: it does the same small piece of work for any task.
 
-It looks around with a command, adds a file by apply_patch, and says what it has done,
-so a run shows everything that a run with a real model shows.
+It runs a command, adds a file by apply_patch, and writes a message about both. So a run
+shows everything that a run with a real model shows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LOOK = "pwd && ls -la && git status --short --branch"
 
 
 def demo(request: Request) -> Reply:
-    """Take the next of three steps, by the number of outputs that have come back."""
+    """Take the next of three steps, by the number of tool outputs in the request."""
     if not request.has_tools:
         return Answer(items=(Message("Demonstration"),))
     match len(request.outputs):

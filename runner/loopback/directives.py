@@ -15,7 +15,7 @@ _LINE = re.compile(rf"^({'|'.join(NAMES)})(?::[ \t]*(.*)|(?<=drop))$", re.MULTIL
 
 
 class MalformedDirectiveError(ValueError):
-    """A directive that cannot be followed; the model says so in its answer."""
+    """A directive that cannot be followed; the message becomes the model's answer."""
 
     def __init__(self, directive: Directive, reason: str) -> None:
         super().__init__(f"'{directive.name}: {directive.text}': {reason}")
@@ -23,7 +23,7 @@ class MalformedDirectiveError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Directive:
-    """One line of a prompt that steers the model."""
+    """One line of a prompt that controls the model."""
 
     name: str
     text: str
@@ -39,7 +39,7 @@ class Directive:
         return value
 
     def settings(self, *names: str, skip: int = 0) -> dict[str, int]:
-        """Read the words, less the first few, as `name=NUMBER` in any order."""
+        """Read the words after the first `skip` as `name=NUMBER` in any order."""
         found = {}
         for word in self.text.split()[skip:]:
             name, _, value = word.partition("=")

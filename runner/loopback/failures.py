@@ -1,4 +1,4 @@
-"""How a model service refuses: the statuses, bodies and headers that Codex knows."""
+"""The errors of a model service: statuses, bodies and headers that Codex reads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PRIMARY_MINUTES, _SECONDARY_MINUTES = 300, 10080
 
 
 def usage_limit(*, resets_at: int | None = None, primary: int = 100) -> HttpFailure:
-    """Refuse because the plan's usage is spent, by default for an hour."""
+    """Refuse because of the plan's usage limit, which resets in an hour by default."""
     at = int(time.time()) + _HOUR if resets_at is None else resets_at
     error = {"type": "usage_limit_reached", "message": "limit", "resets_at": at}
     return HttpFailure(
@@ -33,7 +33,7 @@ def usage_limit(*, resets_at: int | None = None, primary: int = 100) -> HttpFail
 def rate_limits(
     *, primary: int, secondary: int | None = None, resets_at: int
 ) -> Mapping[str, str]:
-    """Write the headers that tell how many percent of a plan's windows are used."""
+    """Write the headers with the used percentage of a plan's windows."""
     headers = _window("primary", primary, _PRIMARY_MINUTES, resets_at)
     if secondary is not None:
         headers |= _window("secondary", secondary, _SECONDARY_MINUTES, resets_at)

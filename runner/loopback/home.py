@@ -1,4 +1,4 @@
-"""A CODEX_HOME that sends Codex to a server on loopback, and nowhere else."""
+"""A CODEX_HOME that sends Codex to a server on 127.0.0.1, and nowhere else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MARK = (
 
 
 class ForeignConfigError(OSError):
-    """The directory holds a configuration that is not ours to replace."""
+    """The directory holds a configuration that this package did not write."""
 
 
 def config_toml(base_url: str, *, model: str = DEFAULT_MODEL, retries: int = 0) -> str:
@@ -24,7 +24,7 @@ def config_toml(base_url: str, *, model: str = DEFAULT_MODEL, retries: int = 0) 
     Args:
         base_url: Of the model provider, with its `/v1`.
         model: A name that the price table knows makes costs visible.
-        retries: Of requests and of streams; with 0 a failure shows itself at once.
+        retries: Of requests and of streams; with 0 Codex reports a failure at once.
     """
     return f"""{_MARK}model = "{model}"
 model_provider = "loopback"
@@ -43,7 +43,11 @@ stream_max_retries = {retries}
 
 
 def write_home(directory: Path, config: str) -> None:
-    """Make a CODEX_HOME, 0700; a user's own raises ForeignConfigError."""
+    """Make a CODEX_HOME, 0700.
+
+    Raises:
+        ForeignConfigError: the directory has a `config.toml` of the user's own.
+    """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = directory / "config.toml"
     if path.exists() and not path.read_text(encoding="utf-8").startswith(_MARK):

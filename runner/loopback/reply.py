@@ -1,7 +1,7 @@
-"""What a model can answer, as values.
+"""The replies that a model can give, as values.
 
-Usage differs from call to call (`usage_of_call`), so that a sum which counts a call
-twice, or not at all, comes out wrong.
+Usage differs from call to call (`usage_of_call`), so that a sum that counts a call
+twice or misses one is wrong.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Something said to the user; alone in an answer it ends the turn."""
+    """A message to the user; alone in an answer it ends the turn."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Reasoning:
-    """A summary of a thought."""
+    """A summary of the model's reasoning."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionCall:
-    """A tool that Codex is to use; it calls again with the output."""
+    """A call of a tool; Codex runs the tool and sends its output with the next call."""
 
     name: str
     arguments: Mapping[str, object]
@@ -69,7 +69,7 @@ class HttpFailure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamFailure:
-    """A `response.failed` event: how an accepted request fails later."""
+    """A `response.failed` event: the end of a request that was accepted."""
 
     code: str
     message: str
@@ -84,14 +84,14 @@ class Drop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stall:
-    """A stream that begins, stays silent for so long, and breaks off."""
+    """A stream that begins, sends nothing for some seconds, and breaks off."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delay:
-    """Any other reply, later: nothing is sent before the time has passed."""
+    """Another reply that is sent after some seconds; nothing is sent before."""
 
     seconds: float
     reply: Reply
@@ -103,7 +103,7 @@ Responder = Callable[[Request], Reply]
 
 
 def usage_of_call(number: int) -> Usage:
-    """Give the default usage of a thread's n-th model call.
+    """Return the default usage of a thread's n-th model call.
 
     Input 1000 + 100n, of which cached 500 + 10n; output 50 + 7n, of which reasoning
     10 + n.

@@ -1,7 +1,7 @@
-"""What Codex asks of the model: one POST, decoded into values.
+"""A model request of Codex: one POST, decoded into values.
 
-Everything is read from the request alone. A responder that decides from it needs no
-memory, so any number of threads, resumed ones and sub-agents, are answered at once.
+A request carries the whole history of its thread. So a responder needs no memory, and
+can answer any number of threads at once, resumed threads and sub-agents too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Json: TypeAlias = "Mapping[str, object]"
 
-# Codex speaks in the user's name when it tells the model about its surroundings.
+# Codex adds messages with the role `user` that describe the environment to the model.
 _INJECTED = re.compile(
     r"\s*(<(environment_context|subagent_notification|turn_aborted|user_instructions"
     r"|user_shell_command|skill)\b|# AGENTS\.md instructions)"
@@ -30,12 +30,12 @@ _OUTPUT_ITEMS = frozenset({"function_call_output", "custom_tool_call_output"})
 
 
 class MalformedRequestError(ValueError):
-    """The body is no JSON object that a Responses API would accept."""
+    """The body is not a JSON object that a Responses API would accept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolOutput:
-    """What one tool call has given back to the model."""
+    """The output of one tool call."""
 
     call_id: str
     text: str
@@ -66,17 +66,21 @@ class Request:
 
     @property
     def has_tools(self) -> bool:
-        """Say whether commands can be run: false when Codex only wants a title."""
+        """Tell whether commands can be run: false when Codex only wants a title."""
         return "exec_command" in self.tools
 
     @property
     def parent_thread_id(self) -> str | None:
-        """Name the thread that spawned this one."""
+        """Return the id of the thread that spawned this one."""
         return self.headers.get("x-codex-parent-thread-id")
 
 
 def decode(body: bytes, headers: Mapping[str, str]) -> Request:
-    """Read a request; raises MalformedRequestError."""
+    """Read a request.
+
+    Raises:
+        MalformedRequestError: the body is not a JSON object.
+    """
     fields = _load(body)
     items = _objects(fields.get("input"))
     turn = _metadata(headers.get("x-codex-turn-metadata", ""))
@@ -152,7 +156,7 @@ def _outputs(items: Iterable[Json]) -> Iterable[ToolOutput]:
 
 
 def _count_replies(items: Iterable[Json]) -> int:
-    """Count unbroken stretches of the model's items: each was one reply."""
+    """Count the groups of items of the model that follow each other: one a reply."""
     authored = [_is_from_model(item) for item in items]
     return sum(now and not before for before, now in pairwise([False, *authored]))
 

@@ -1,4 +1,4 @@
-r"""A model that does what the prompt says: directives at the start of its lines.
+r"""A model that follows the prompt: directives at the start of its lines.
 
 ```
 run: CMD              run a shell command and wait for its end
@@ -55,7 +55,7 @@ _PREVIEW = 80
 
 @dataclass(slots=True)
 class _Turn:
-    """Where a turn stands: outputs not yet accounted for, and what is due with them."""
+    """The tool outputs that no directive has used yet, and what the next reply gets."""
 
     outputs: deque[ToolOutput]
     items: list[Item] = field(default_factory=list)
@@ -72,7 +72,7 @@ class _Turn:
 
 
 def scripted(request: Request) -> Reply:
-    """Do what the prompt's directives say, one model call at a time."""
+    """Follow the prompt's directives, one model call at a time."""
     if not request.has_tools:
         return Answer(items=(Message("Loopback"),))
     try:
@@ -97,7 +97,8 @@ def _use(directive: Directive, turn: _Turn) -> Reply | None:
     waiting = len(turn.outputs)
     calls = TOOLS[directive.name](directive, turn.outputs)
     if len(turn.outputs) < waiting:
-        # Its first call has been made: what stood before it is said and waited for.
+        # The model made this directive's first call in an earlier reply, which also had
+        # the messages and the delay of the directives before it.
         turn.items, turn.seconds = [], 0
     return None if calls is None else turn.answer(*turn.items, *calls)
 

@@ -1,8 +1,9 @@
 """A Responses API on 127.0.0.1: HTTP around a responder.
 
-It listens on loopback only, reads no body above `BODY_LIMIT` and gives a silent client
-`CLIENT_SECONDS`. A reply that waits is given up as soon as its client has gone or the
-server closes, so neither a killed Codex nor a long stall leaves a thread behind.
+It reads no body above `BODY_LIMIT` and closes the connection of a client that sends
+nothing for `CLIENT_SECONDS`. A delayed reply ends as soon as its client closes the
+connection or the server closes, so neither a killed Codex nor a long stall keeps a
+thread alive.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class _Server(ThreadingHTTPServer):
         self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
 
     def handle_error(self, request: object, client_address: object) -> None:
-        # A client that has gone (Codex was stopped) is daily business here.
+        # A client that closes the connection (Codex was stopped) is expected here.
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]  # typeshed names the private alias
 
@@ -120,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._pause(reply.seconds)
 
     def _pause(self, seconds: float) -> bool:
-        """Let the time pass; false when the client or the server has gone before."""
+        """Wait; return False when the client or the server closed before the end."""
         self.server.waiting.add(id(self))
         try:
             return self._wait(seconds)
@@ -179,21 +180,21 @@ class LoopbackServer:
 
     @property
     def base_url(self) -> str:
-        """Name the address that a model provider's `base_url` is set to."""
+        """Return the address for the `base_url` of a model provider."""
         return f"http://127.0.0.1:{self._server.server_port}/v1"
 
     @property
     def requests(self) -> tuple[Request, ...]:
-        """Show the last requests, oldest first; at most `RECORD_LIMIT`."""
+        """Return the last requests, oldest first; at most `RECORD_LIMIT`."""
         return tuple(self._server.requests)
 
     def requests_of(self, thread_id: str) -> tuple[Request, ...]:
-        """Show one thread's requests among the last ones."""
+        """Return one thread's requests among the last ones."""
         return tuple(r for r in self.requests if r.thread_id == thread_id)
 
     @property
     def waiting(self) -> int:
-        """Count the replies that are being held back by a delay or a stall."""
+        """Count the replies that wait because of a delay or a stall."""
         return len(self._server.waiting)
 
     def config_toml(self, *, model: str = DEFAULT_MODEL, retries: int = 0) -> str:
@@ -213,7 +214,7 @@ class LoopbackServer:
         self.close()
 
     def close(self) -> None:
-        """Stop listening; replies that wait are given up."""
+        """Stop listening and end the replies that wait."""
         self._server.closing.set()
         if self._thread.is_alive():  # `shutdown` waits for a loop that has to be there
             self._server.shutdown()

@@ -1,8 +1,7 @@
 """The tools that the scripted model uses, one generator of calls each.
 
-A tool is asked again on every model call of a turn, with the outputs that came back
-since the prompt: it takes those that are its own and returns its next calls, or None
-when it has finished.
+Each model call of a turn runs the tools again, with the outputs since the prompt: a
+tool takes its own outputs and returns its next calls, or None when it has finished.
 """
 
 from __future__ import annotations
@@ -32,19 +31,19 @@ _LEAST_YIELD_MILLISECONDS = 250
 
 
 def command(cmd: str, **options: object) -> FunctionCall:
-    """Call for a shell command, without the login shell's profile and its noise."""
+    """Call for a shell command, without a login shell: its profile may print text."""
     return FunctionCall("exec_command", {"cmd": cmd, "login": False, **options})
 
 
 def added_file(path: str, text: str) -> FunctionCall:
-    """Call for a file to be added, as Codex models do: apply_patch in a shell."""
+    """Call for a new file, as Codex models do: apply_patch in a shell."""
     body = "".join(f"+{line}\n" for line in text.split("\n"))
     patch = f"*** Begin Patch\n*** Add File: {path}\n{body}*** End Patch"
     return command(f"apply_patch <<'EOF'\n{patch}\nEOF\n")
 
 
 def run(directive: Directive, outputs: Outputs) -> Calls | None:
-    """Run a command to its end; Codex hands back a session when it takes longer."""
+    """Run a command to its end; Codex returns a session id when it takes longer."""
     if not outputs:
         return (command(directive.text),)
     while (session := _RUNNING.search(outputs.popleft().text)) is not None:
@@ -58,7 +57,7 @@ def run(directive: Directive, outputs: Outputs) -> Calls | None:
 
 
 def start(directive: Directive, outputs: Outputs) -> Calls | None:
-    """Start a command and go on as soon as Codex allows it."""
+    """Start a command and go on while it runs."""
     call = command(directive.text, yield_time_ms=_LEAST_YIELD_MILLISECONDS)
     return _after(call, outputs)
 
@@ -72,7 +71,7 @@ def patch(directive: Directive, outputs: Outputs) -> Calls | None:
 
 
 def calls(directive: Directive, outputs: Outputs) -> Calls | None:
-    """Run so many short commands, each in a model call of its own."""
+    """Run a number of short commands, each in a model call of its own."""
     for call in _echoes(directive):
         if (next_calls := _after(call, outputs)) is not None:
             return next_calls
@@ -80,7 +79,7 @@ def calls(directive: Directive, outputs: Outputs) -> Calls | None:
 
 
 def together(directive: Directive, outputs: Outputs) -> Calls | None:
-    """Run so many short commands from one model call."""
+    """Run a number of short commands from one model call."""
     echoes = _echoes(directive)
     if not outputs:
         return echoes

@@ -1,4 +1,4 @@
-"""How a reply looks on the wire: server-sent events of a Responses API. Pure."""
+"""Encode a reply as the server-sent events of a Responses API. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def events(reply: Stream, request: Request) -> Iterator[bytes]:
-    """Write a stream's events; how it ends is in its last one, or in none."""
+    """Write a stream's events; a Drop or a Stall has none for its end."""
     response_id = f"resp_{request.thread_id}_{request.call_number}"
     yield _event("response.created", response={"id": response_id})
     match reply:
@@ -58,7 +58,7 @@ def _event(kind: str, **fields: object) -> bytes:
 
 
 def item_on_the_wire(item: Item, name: str) -> dict[str, object]:
-    """Write one item; `name` makes its ids unique in its thread."""
+    """Write one item; `name` makes its ids unique in the thread."""
     match item:
         case Message(text):
             content = [{"type": "output_text", "text": text}]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from parsers.rollouts.read import Header, Rollout
+    from parsers.rollouts.thread import Header, Rollout
     from runner.accounting.rollouts import Slice
     from runner.foreign.history import ForeignRun, History
     from runner.foreign.turn import ToldTurn

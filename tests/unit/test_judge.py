@@ -134,6 +134,30 @@ TABLE = [
         LIMIT,
     ),
     Case(
+        "a usage limit in words, by the class of a connection that failed",
+        {
+            "ending": Ending.FAILED,
+            "failure": LIMIT,
+            "error_class": "http_connection_failed",
+            "exit": code(1),
+        },
+        Outcome.USAGE_LIMITED,
+        1,
+        LIMIT,
+    ),
+    Case(
+        "no login in words, by the class of a stream that failed",
+        {
+            "ending": Ending.FAILED,
+            "failure": AUTH,
+            "error_class": "response_stream_connection_failed",
+            "exit": code(1),
+        },
+        Outcome.AUTH_FAILED,
+        1,
+        AUTH,
+    ),
+    Case(
         "no login, in words",
         {"ending": Ending.FAILED, "failure": AUTH, "exit": code(1)},
         Outcome.AUTH_FAILED,

@@ -24,7 +24,7 @@ def test_a_buffer_gives_the_same_lines_wherever_the_chunks_end(
     assert [*lines, buffer.pending] == data.split(b"\n")
 
 
-def test_pending_may_be_looked_at_in_between() -> None:
+def test_pending_may_be_read_at_any_time() -> None:
     buffer = LineBuffer()
 
     assert buffer.pending == b""

@@ -7,7 +7,7 @@ from parsers.accounting.run_cost import cost_of_run
 from parsers.accounting.run_usage import RunUsage, ThreadUsage
 from parsers.accounting.tokens import Usage, sum_usage
 from parsers.facts import Facts
-from parsers.rollouts.read import Call
+from parsers.rollouts.thread import Call
 
 TABLE = {
     "models": {
@@ -130,7 +130,7 @@ def test_an_unknown_cost_is_null_with_a_reason(run: RunUsage, reason: str) -> No
     assert reason in str(cost.to_json()["reason"])
 
 
-def test_a_cost_that_a_log_names_stands_where_no_usage_does() -> None:
+def test_a_cost_in_a_log_is_used_when_no_usage_is_known() -> None:
     facts = Facts(kind="log", cost_usd=0.5, model="cheap")
     cost = cost_of_run(RunUsage(reason="unknown"), facts, rates_of)
 

@@ -7,7 +7,8 @@ from parsers.accounting.run_usage import RunUsage, usage_of_run
 from parsers.accounting.tokens import Usage, sum_usage
 from parsers.any_log import read_log
 from parsers.facts import Facts
-from parsers.rollouts.read import Call, Rollout, read_rollout
+from parsers.rollouts.read import read_rollout
+from parsers.rollouts.thread import Call, Rollout
 
 CALL = Usage(
     input_tokens=1200,
@@ -54,7 +55,7 @@ def test_events_of_one_process_count_whole(recorded: Recorded) -> None:
     assert share.usage.input_tokens == 2117
 
 
-def test_the_rollout_is_the_referee(recorded: Recorded) -> None:
+def test_a_rollout_wins_over_the_events(recorded: Recorded) -> None:
     file = recorded("rollout-0.169-new+2resumes.jsonl")
     end = file.index(b"\n", file.index(b'"task_complete"')) + 1
     window = read_rollout(BytesIO(file), from_offset=end)
@@ -97,7 +98,7 @@ def test_a_run_that_called_no_model_used_nothing(recorded: Recorded) -> None:
     assert share.source == "rollout"
 
 
-def test_a_rollout_that_misses_a_completed_run_is_no_referee(
+def test_a_rollout_without_a_completed_runs_calls_is_not_used(
     recorded: Recorded,
 ) -> None:
     said = facts(recorded, "events-0.169-new.jsonl")
@@ -154,7 +155,7 @@ def test_what_is_not_known_is_null_with_a_reason(
     assert block["input_tokens"] is block["total_tokens"] is block["source"] is None
 
 
-def test_a_log_that_tells_only_a_total_has_no_parts() -> None:
+def test_a_log_with_only_a_total_has_no_parts() -> None:
     previous = Usage(
         input_tokens=1000,
         cached_input_tokens=900,

@@ -18,7 +18,7 @@ OBJECT = b'{"type":"turn.started"}'
         b"\x1b[32m\0" + OBJECT + b"\0\x1b[0m\n",
     ],
 )
-def test_what_may_stand_around_an_object_is_put_up_with(line: bytes) -> None:
+def test_padding_around_an_object_is_accepted(line: bytes) -> None:
     assert loose_json.load_object(line) == {"type": "turn.started"}
 
 
@@ -38,7 +38,7 @@ def test_what_may_stand_around_an_object_is_put_up_with(line: bytes) -> None:
         b'{"a":' + b"1" * 5_000 + b"}",
     ],
 )
-def test_what_is_no_object_is_refused_with_a_reason(line: bytes) -> None:
+def test_a_line_without_an_object_is_refused_with_a_reason(line: bytes) -> None:
     with pytest.raises(loose_json.NotAnObjectError, match=r"\S"):
         loose_json.load_object(line)
 
@@ -55,7 +55,7 @@ def test_odd_values_inside_of_an_object_are_read() -> None:
 
 
 @given(st.text())
-def test_a_text_that_was_let_in_can_be_encoded(text: str) -> None:
+def test_a_narrowed_text_can_be_encoded(text: str) -> None:
     narrowed = loose_json.text(text + "\ud83d")
 
     assert narrowed is not None

@@ -89,7 +89,7 @@ def test_long_texts_are_previews_with_pointers() -> None:
     assert keys[keys.index("final_message") + 1] == "final_message_file"
 
 
-def test_a_logs_last_block_stands_in_for_its_record() -> None:
+def test_a_logs_last_block_is_used_when_there_is_no_record() -> None:
     fields = {
         "codex_run_id": "r",
         "codex_exit_code": "7",
@@ -124,7 +124,7 @@ def test_numbers_in_a_meta_file_may_be_text() -> None:
     assert summary["session_id"] == SESSION
 
 
-def test_a_summary_can_be_said_in_one_line() -> None:
+def test_a_summary_fits_in_one_line() -> None:
     summary = build(FACTS, META, "succeeded", USAGE, COST)
 
     assert one_line(summary) == (

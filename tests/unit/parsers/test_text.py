@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parsers.text import strip, visible
+from parsers.text import release, strip, uuid, visible
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,36 @@ def test_control_characters_are_shown_by_their_number() -> None:
     assert visible("a\x1b[2J\x9b\0\tb\r\nc\rd") == ("a\\x1b[2J\\x9b\\x00\tb\nc\\x0dd")
 
 
-def test_characters_that_turn_a_text_around_are_shown_by_their_number() -> None:
+def test_characters_that_reverse_a_text_are_shown_by_their_number() -> None:
     assert visible("a\u202e\u202a\u2066\u2069\u200e\u200f\u061cb") == (
         r"a\u202e\u202a\u2066\u2069\u200e\u200f\u061cb"
     )
     assert visible("شكرا, 文字, é, \u200d") == "شكرا, 文字, é, \u200d"
+
+
+def test_a_uuid_is_put_into_lower_case_and_nothing_else_is_one() -> None:
+    name = "01A1F87A-1EDB-7772-A295-BCDEC2D6D2FD"
+
+    assert uuid(name) == name.lower()
+    assert uuid("../../etc") is None
+    assert uuid(f"{name}/..") is None
+    assert uuid(7) is None
+
+
+@pytest.mark.parametrize(
+    ("version", "numbers"),
+    [
+        ("0.80.0", (0, 80)),
+        ("0.169.0-alpha.3", (0, 169)),
+        ("0.80-beta", (0, 80)),
+        ("1", (1,)),
+        ("unknown", None),
+        ("0.x", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_release_is_the_first_two_numbers_of_a_version(
+    version: str | None, numbers: tuple[int, ...] | None
+) -> None:
+    assert release(version) == numbers

@@ -1,6 +1,7 @@
-"""Any file that a run leaves is told for what it is, and read."""
+"""Any file that a run has left is recognised and read."""
 
 import json
+import math
 import textwrap
 from collections.abc import Callable
 from io import BytesIO
@@ -51,7 +52,7 @@ def transcript(data: bytes, prompt: str = "do it") -> str:
     return FIRST_BLOCK + asked + said + LAST_BLOCK
 
 
-def test_every_kind_of_file_tells_what_it_is(
+def test_every_kind_of_file_is_recognised(
     recorded: Callable[[str], bytes],
 ) -> None:
     events = recorded("events-0.169-new.jsonl")
@@ -65,7 +66,7 @@ def test_every_kind_of_file_tells_what_it_is(
     assert facts_of(b"") == facts_of(b"\n \0\n") == Facts(kind="empty")
 
 
-def test_an_object_that_is_no_event_does_not_tell_the_kind() -> None:
+def test_an_object_that_is_no_event_does_not_decide_the_kind() -> None:
     assert facts_of(b'{"type":7}\n{"type":"novel"}\n{"a":1}\n').kind == "log"
 
 
@@ -97,6 +98,35 @@ def test_a_rollout_is_a_log_too(recorded: Callable[[str], bytes]) -> None:
     assert facts.usage.input_tokens == 3065
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "events-0.50-new.jsonl",
+        "events-0.169-limit.jsonl",
+        "events-0.169-abort.jsonl",
+        "rollout-0.50-new+2resumes.jsonl",
+        "rollout-0.169-limit.jsonl",
+        "rollout-0.169-abort.jsonl",
+    ],
+)
+def test_facts_say_that_a_turn_had_begun(
+    name: str, recorded: Callable[[str], bytes]
+) -> None:
+    assert facts_of(recorded(name)).has_begun
+
+
+def test_facts_of_a_file_without_a_turn_say_that_none_had_begun(
+    recorded: Callable[[str], bytes],
+) -> None:
+    header = recorded("rollout-0.169-spawn.jsonl").split(b"\n")[0] + b"\n"
+    announced = recorded("events-0.169-limit.jsonl").split(b"\n")[0] + b"\n"
+
+    assert facts_of(header).kind == "rollout"
+    assert facts_of(announced).kind == "events"
+    for data in (header, announced, BANNER.encode(), b""):
+        assert not facts_of(data).has_begun
+
+
 def test_a_failed_rollout_keeps_codexs_words(
     recorded: Callable[[str], bytes],
 ) -> None:
@@ -126,6 +156,7 @@ def test_codexs_human_mode_is_read(
     assert facts.usage is None
     assert facts.total_tokens == total
     assert facts.ended == "completed"
+    assert facts.has_begun
     assert facts.final_message is not None
     assert facts.final_message.startswith("done: run: echo ")
     assert facts.commands_run is None
@@ -173,7 +204,7 @@ def test_our_own_transcript_gives_its_events_back(
 
 
 @pytest.mark.parametrize("name", ["limit", "late", "drop"])
-def test_our_own_transcript_tells_a_failure(
+def test_our_own_transcript_gives_its_failure_back(
     name: str, recorded: Callable[[str], bytes]
 ) -> None:
     events = recorded(f"events-0.169-{name}.jsonl")
@@ -184,7 +215,7 @@ def test_our_own_transcript_tells_a_failure(
     assert told.errors == said.errors
 
 
-def test_our_own_transcript_needs_no_prompt_to_be_known(
+def test_our_own_transcript_is_recognised_without_a_prompt(
     recorded: Callable[[str], bytes],
 ) -> None:
     events = recorded("events-0.169-patch.jsonl")
@@ -414,7 +445,7 @@ def test_an_answer_that_speaks_of_errors_is_no_failure() -> None:
     assert facts.final_message == said.strip()
 
 
-def test_a_tools_figure_counts_for_nothing_when_the_turn_went_on() -> None:
+def test_a_figure_that_a_tool_printed_is_ignored_when_the_turn_goes_on() -> None:
     exec_ = "exec\ncat x in /work\n succeeded in 0ms:\ntokens used\n99\n"
 
     assert (
@@ -441,7 +472,7 @@ def test_a_tools_figure_counts_for_nothing_when_the_turn_went_on() -> None:
     ],
     ids=["utf8", "truncated", "block", "nul", "deep", "long", "digits", "64MB"],
 )
-def test_no_log_is_too_odd_to_read(data: bytes) -> None:
+def test_every_odd_log_is_read(data: bytes) -> None:
     assert facts_of(data).kind in {"events", "log", "empty"}
 
 
@@ -469,7 +500,24 @@ BITS = st.sampled_from(
 
 
 @given(st.lists(BITS | st.binary(max_size=8), max_size=30))
-def test_arbitrary_bytes_never_raise(bits: list[bytes]) -> None:
-    facts = facts_of(b"".join(bits))
+def test_arbitrary_bytes_give_facts_within_bounds(bits: list[bytes]) -> None:
+    data = b"".join(bits)
+    facts = facts_of(data)
 
+    assert facts.kind in {"events", "log", "rollout", "empty"}
     assert facts.session_id in {None, SESSION}
+    assert facts.ended in {None, "completed", "failed"}
+    assert (facts.failure is not None) == (facts.ended == "failed")
+    assert facts.failure is None or facts.failure in facts.errors
+    assert set(facts.errors) <= {"x"}  # the only error among the bits
+    assert set(facts.files_changed.items()) <= {("x", "add")}
+    assert facts.usage is None or not facts.usage.is_negative
+    assert facts.total_tokens is None or 0 <= facts.total_tokens < 10**18
+    assert facts.cost_usd is None or math.isfinite(facts.cost_usd)
+    assert sum(facts.warnings.values()) <= data.count(b"\n") + 1
+    for count in (facts.commands_run, facts.commands_failed):
+        assert count is None or 0 <= count <= len(bits)
+    if facts.ended == "completed":
+        assert facts.has_begun
+    if facts.has_begun or facts.final_message:
+        assert facts.kind != "empty"

@@ -10,13 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parsers.accounting.tokens import Usage, sum_usage
-from parsers.rollouts.read import (
-    Call,
-    RateLimit,
-    Rollout,
-    read_header_line,
-    read_rollout,
-)
+from parsers.rollouts.read import read_header_line, read_rollout
+from parsers.rollouts.thread import Call, RateLimit, Rollout
 
 DATA = Path(__file__).with_name("data")
 PARENT = "01a1f87a-1edb-7772-a295-bcdec2d6d2fd"
@@ -72,7 +67,7 @@ def test_every_call_of_a_resumed_thread_is_counted_once(
     assert found.warnings == {}
 
 
-def test_older_versions_tell_the_same_by_differences(
+def test_calls_of_older_versions_are_differences_of_totals(
     recorded: Callable[[str], bytes],
 ) -> None:
     per_process = read(recorded("rollout-0.50-new+2resumes.jsonl"))
@@ -138,8 +133,8 @@ def test_a_sub_agent_counts_its_own_calls_only(
     assert {call.turn_id for call in found.calls} == {turn.turn_id}
     assert found.parent_thread_id is not None
     assert (found.forked_from_id is not None) == name.endswith("forked")
-    is_told = not name.startswith("0.125")
-    assert found.session_id == (found.parent_thread_id if is_told else None)
+    is_named = not name.startswith("0.125")
+    assert found.session_id == (found.parent_thread_id if is_named else None)
     assert (turn.root_turn_id not in {None, turn.turn_id}) == name.startswith("0.169")
     assert found.last_agent_message == "done: run: echo sub"
 
@@ -318,7 +313,7 @@ def test_times_are_compared_as_times(since: str) -> None:
     assert read_rollout(BytesIO(before), since=since).calls == ()
 
 
-def test_a_copy_without_turn_ids_is_what_was_written_in_one_go() -> None:
+def test_records_without_turn_ids_are_a_copy_when_written_at_once() -> None:
     header = session_meta(id=OWN, forked_from_id=PARENT)
     copy = event("token_count", info=None) + token_count(total=CALL, last=CALL)
     own = turn_context(model="gpt-5.1-codex") + token_count(
@@ -333,7 +328,7 @@ def test_a_copy_without_turn_ids_is_what_was_written_in_one_go() -> None:
     ]
 
 
-def test_a_repeated_response_counts_once_and_a_strangers_not_at_all() -> None:
+def test_a_repeated_response_counts_once_and_another_threads_never() -> None:
     def record(thread_id: str, response_id: str) -> bytes:
         payload = {
             "thread_id": thread_id,
@@ -355,7 +350,7 @@ def test_a_repeated_response_counts_once_and_a_strangers_not_at_all() -> None:
     assert len(found.calls) == 2
 
 
-def test_an_older_version_may_carry_a_newer_ones_thread_on() -> None:
+def test_an_older_version_may_resume_a_newer_ones_thread() -> None:
     record = {"thread_id": OWN, "response_id": "a", "usage": CALL.to_json()}
     newer = event("task_started", turn_id=OWN_TURN) + line("token_usage_record", record)
     newer += token_count(total=CALL, last=CALL)
@@ -406,24 +401,35 @@ def test_other_orders_of_fields_are_read_too(
     assert read(turned) == read(data)
 
 
-def test_noise_is_counted_and_an_unfinished_line_told() -> None:
+def test_broken_and_unfinished_lines_are_counted() -> None:
     found = read(b"noise\n\n" + token_count(total=CALL, last=CALL) + b'{"timesta')
 
     assert found.warnings == {"undecodable_line": 1, "unfinished_line": 1}
     assert len(found.calls) == 1
 
 
-def test_an_empty_file_tells_nothing() -> None:
+def test_an_empty_file_is_an_empty_rollout() -> None:
     assert read(b"") == Rollout()
 
 
 @given(st.lists(st.binary()), st.integers(0, 99), st.text(), st.text())
-def test_arbitrary_bytes_never_raise(
+def test_arbitrary_bytes_are_counted_and_hide_no_record(
     chunks: list[bytes], from_offset: int, since: str, until: str
 ) -> None:
-    data = b"\n".join(chunks)
-    read_rollout(BytesIO(data), from_offset=from_offset, since=since, until=until)
-    read_header_line(data)
+    noise = b"\n".join(chunks)
+    found = read_rollout(
+        BytesIO(noise), from_offset=from_offset, since=since, until=until
+    )
+    whole = read(noise + b"\n" + token_count(total=CALL, last=CALL))
+
+    assert found.thread_id is None
+    assert found.calls == found.turns == found.spawned_thread_ids == ()
+    assert found.usage == Usage()
+    assert found.warnings.keys() <= {"undecodable_line", "unfinished_line"}
+    assert sum(found.warnings.values()) <= noise.count(b"\n") + 1
+    assert found.warnings.get("unfinished_line", 0) <= 1
+    assert [call.usage for call in whole.calls] == [CALL]
+    assert read_header_line(noise) is None
 
 
 PAYLOADS = st.dictionaries(
@@ -461,14 +467,25 @@ EVENT_TYPES += ["agent_message", "item_completed", "thread_settings_applied"]
         )
     )
 )
-def test_any_json_in_any_record_never_raises(
+def test_any_json_in_any_record_gives_a_sound_rollout(
     records: list[tuple[str, str, dict[str, object]]],
 ) -> None:
     data = b"".join(
         line(kind, {"type": inner, **payload}) for kind, inner, payload in records
     )
+    found = read(data)
 
-    assert not any(call.usage.is_negative for call in read(data).calls)
+    assert len(found.calls) <= len(records)
+    assert not any(call.usage.is_negative for call in found.calls)
+    assert {call.turn_id for call in found.calls} <= {
+        None,
+        *(turn.turn_id for turn in found.turns),
+    }
+    assert {turn.state for turn in found.turns} <= {
+        *("open", "completed", "failed", "aborted"),
+    }
+    assert found.total is None or not found.total.is_negative
+    assert found.warnings == {}  # each line is a JSON object
 
 
 OWN = "01a1f87a-239f-7410-b8ac-465d382ada35"

@@ -1,4 +1,4 @@
-"""A record of a model call may hold anything: nothing of it raises."""
+"""Each model call is counted once, whatever its record holds."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def test_a_response_whose_id_is_no_text_counts_each_time(nonsense: object) -> No
 
 def test_an_id_that_a_provider_uses_again_is_another_call() -> None:
     counter = CallCounter()
-    totals = [1, 2, 1, 2, 3]  # the third and fourth are told again
+    totals = [1, 2, 1, 2, 3]  # the third and fourth are repeats
 
     found = [
         counter.take_record(
