@@ -7,6 +7,7 @@ import contextlib
 import os
 import sys
 
+from parsers.struct import replace
 from runner import config
 from runner.cli.output import Output, ReaderGoneError, note
 from runner.errors import RunnerError, UsageError
@@ -79,7 +80,7 @@ class Parser(argparse.ArgumentParser):
         if message.endswith("expected one argument"):
             hint = "a value that starts with - is given as --option=VALUE"
         elif message.startswith(_MISSING) and not message.startswith(f"{_MISSING}-"):
-            hint += "; a word that starts with - stands behind --"
+            hint += "; put -- before an argument that starts with -"
         text = f"{message} ({hint})"
         raise UsageError(text)
 
@@ -156,7 +157,9 @@ def leave(code: int) -> NoReturn:
 def enter(command: Callable[[Config], int]) -> int:
     """Run a command and return its exit code; an error is one line on stderr."""
     try:
-        return command(config.load())
+        # The umask is the caller's for Codex; what this suite writes is private.
+        umask = os.umask(0o077)
+        return command(replace(config.load(), umask=umask))
     except ReaderGoneError:
         return EXIT_READER_GONE
     except RunnerError as error:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from runner.cli.candidates import Pair
     from runner.cli.context import Context
-    from runner.ledger.sessions import Row
+    from runner.ledger.sessions import Session
 
 SUMMARY = "Print a script that completes commands, options and tasks in a shell."
 EXAMPLES = """\
@@ -45,17 +45,17 @@ def arguments(parser: ArgumentParser) -> None:
     add("--words", action="store_true", help=argparse.SUPPRESS)
 
 
-def main(found: Namespace, house: Context) -> int:
+def main(found: Namespace, context: Context) -> int:
     """Print the script of a shell, or what it asks for."""
     if found.words:
-        house.output.lines(_answer(found.shell, house))
+        context.output.lines(_answer(found.shell, context))
     else:
         script = _SCRIPTS / f"completion.{found.shell}"
-        house.output.text(script.read_text(encoding="utf-8"))
+        context.output.text(script.read_text(encoding="utf-8"))
     return 0
 
 
-def _answer(shell: str, house: Context) -> list[str]:
+def _answer(shell: str, context: Context) -> list[str]:
     """Tell what the last word can become: of which kind it is, then each on a line."""
     from runner.cli import bash_words  # noqa: PLC0415 - not for the script
     from runner.cli.candidates import complete  # noqa: PLC0415
@@ -67,24 +67,24 @@ def _answer(shell: str, house: Context) -> list[str]:
         words[-1] = bash_words.unquoted(words[-1])
     found = complete(
         typed.words if typed else words,
-        lambda command, begun: _tasks(command, begun, house),
+        lambda command, begun: _tasks(command, begun, context),
     )
     pairs = typed.written(found.pairs) if typed else found.pairs
     return [found.kind, *(f"{word}\t{means}" for word, means in pairs)]
 
 
-def _tasks(command: str, begun: str, house: Context) -> list[Pair]:
+def _tasks(command: str, begun: str, context: Context) -> list[Pair]:
     """Find tasks by the beginning of their ids, else of their titles."""
     from runner.cli import format  # noqa: PLC0415 - not for the script
 
-    rows = _rows(_STATES.get(command, tuple(TaskState)), house)
+    rows = _rows(_STATES.get(command, tuple(TaskState)), context)
     ids = [
-        (row.session_id, format.line(row.title or row.outcome or "at work"))
+        (row.name, format.line(row.title or row.outcome or "running"))
         for row in rows
-        if row.session_id.startswith(begun.lower())
+        if row.name.startswith(begun.lower())
     ]
     titles = [
-        (row.title, row.session_id)
+        (row.title, row.name)
         for row in rows
         if row.title and row.title.casefold().startswith(begun.casefold())
         if row.title == format.line(row.title)
@@ -92,11 +92,11 @@ def _tasks(command: str, begun: str, house: Context) -> list[Pair]:
     return (ids or titles)[:_MOST]
 
 
-def _rows(states: Sequence[TaskState], house: Context) -> list[Row]:
+def _rows(states: Sequence[TaskState], context: Context) -> list[Session]:
     """Read the sessions; a completion makes nothing and complains of nothing."""
-    if not (house.settings.state_home / "runs.db").exists():
+    if not (context.settings.state_home / "ledger.db").exists():
         return []
     try:
-        return house.ledger.sessions.newest(states)
+        return context.ledger.sessions.all(states)
     except RunnerError:
         return []
