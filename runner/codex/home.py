@@ -138,12 +138,12 @@ def _is_taken(path: Path) -> bool:
     """Try a thread's lock while no Codex can try it; one that wants to waits 50 ms."""
     for _ in range(_TRIES):
         try:
-            guard = locks.lock(path.with_name(_COORDINATION), is_there=True)
+            guard = locks.take(path.with_name(_COORDINATION), must_exist=True)
         except FileFault:
-            return locks.is_locked(path)
+            return locks.look(path) is locks.Lock.HELD
         if guard is not None:
             try:
-                return locks.is_locked(path)
+                return locks.look(path) is locks.Lock.HELD
             finally:
                 os.close(guard)
         clock.sleep(_TRY_AGAIN_SECONDS)

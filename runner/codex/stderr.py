@@ -101,7 +101,3 @@ def error_message(text: str) -> str | None:
         return first[:_LONGEST]
     has_panicked = len(said) > 1 and "panicked at" in said[-2]
     return " ".join(said[-2:] if has_panicked else said[-1:])[:_LONGEST]
-
-
-def error_class(text: str) -> str | None:
-    return None
