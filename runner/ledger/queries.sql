@@ -338,6 +338,10 @@ select distinct run_id from usage
 select coalesce(thread_id, (select min(run_id) from runs where session = sessions.id)) as name, title
 from sessions where title is not null
 
+-- name: run_names
+-- All runs, the newest first, and what their session is called.
+select r.run_id, coalesce(s.thread_id, r.run_id) as name from runs r join sessions s on s.id = r.session order by r.run_id desc
+
 -- name: run_directories
 select run_id, directory from runs
 

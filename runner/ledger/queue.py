@@ -182,9 +182,7 @@ class Queue:
 
     def restore_running(self, number: int, run: Run) -> None:
         """Give a prompt to the unfinished run that a rebuild finds it in."""
-        if not self._ledger.change(
-            "restore_running", prompt=number, run_id=run.run_id
-        ):
+        if not self._ledger.change("restore_running", prompt=number, run_id=run.run_id):
             self._bring_row(run)
 
     def close(self, number: int, state: str = "canceled") -> None:

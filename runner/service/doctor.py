@@ -13,8 +13,8 @@ from parsers.struct import Struct, replace
 from runner import files
 from runner.accounting import prices
 from runner.errors import LedgerFault, RunnerError
-from runner.ledger.database import is_damage
 from runner.ledger import database
+from runner.ledger.database import is_damage
 from runner.ledger.ledger import Ledger
 from runner.locks import Lock, look, take
 from runner.process.start import capture, which
