@@ -14,8 +14,8 @@ from runner.cli import parse_codex_run
 from runner.cli.codex_tasks import load, parser_of, whole_parser
 from runner.cli.parser import SHELLS, completion_script
 from runner.cli.tasks import COMMANDS
-from runner.errors import RunnerError
-from runner.ledger.database import NAME, UsageError
+from runner.errors import RunnerError, UsageError
+from runner.ledger.database import NAME
 from runner.model import TaskState
 
 TYPE_CHECKING = False
