@@ -1,3 +1,3 @@
 """The suite's version, readable without importing package metadata (28 ms)."""
 
-VERSION = "0.2.0"
+VERSION = "0.3.0"

@@ -24,8 +24,9 @@ task is busy; 124 waited too long; 130 interrupted; 141 the reader of standard o
 is gone.
 """
 _TASK = """\
-A TASK is a thread id, the beginning of one (six characters or more, when it fits one
-task alone), a run id, or a title. Words that start with - stand behind --.
+A TASK is a short id, a thread id, the beginning of one (4 and 6 digits or more, when
+it fits one task alone), a run id, or a title. Put `--` before an argument that starts
+with `-`.
 """
 
 

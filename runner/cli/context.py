@@ -5,16 +5,16 @@ from __future__ import annotations
 from functools import cached_property
 
 from runner.cli.output import Output, note
-from runner.ledger.runs import Ledger
+from runner.ledger.ledger import Ledger
+from runner.lifecycle.recover import sweep
 from runner.service import lookup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from runner.config import Config
-    from runner.ledger.sessions import Row
-    from runner.service.sessions import Task
+    from runner.ledger.sessions import Session
 
 
 class Context:
@@ -26,33 +26,25 @@ class Context:
 
     @cached_property
     def ledger(self) -> Ledger:
-        ledger = Ledger(self.settings.state_home)
-        if ledger.is_empty():
-            self._warn_if_lost(ledger)
-        return ledger
+        return Ledger(self.settings.state_home)
 
-    def _warn_if_lost(self, ledger: Ledger) -> None:
-        from runner.service import recovery  # noqa: PLC0415 - for an empty index only
+    def sweep(self) -> Mapping[int, str]:
+        """Judge and deliver what is due, before anything is answered.
 
-        if recovery.has_lost_runs(ledger, self.settings):
-            self.note(
-                f"the index {ledger.database.path} is empty, but there are runs:"
-                " codex-tasks verify --repair takes them in"
-            )
+        Returns:
+            Of sessions why nothing can be found out here about their run, by key.
+        """
+        swept = sweep(self.ledger, self.settings)
+        self.notes(swept.faults)
+        return swept.unknown
 
-    def row(self, text: str) -> Row:
+    def session(self, text: str) -> Session:
         """Find the session that a text names."""
         return lookup.find(text, self.ledger)
 
-    def rows(self, texts: Sequence[str]) -> list[Row]:
+    def sessions(self, texts: Sequence[str]) -> list[Session]:
         """Find the sessions that texts name, each once."""
         return lookup.find_all(texts, self.ledger)
-
-    def task(self, text: str) -> Task:
-        """Find the session that a text names, as it is now."""
-        from runner.service.sessions import look  # noqa: PLC0415 - not every command
-
-        return look(self.row(text), self.ledger, self.settings)
 
     @staticmethod
     def note(text: str) -> None:

@@ -1,34 +1,34 @@
-"""Be with a run that has been launched, for the command that launched it."""
+"""Follow a run that has been launched, for the command that launched it."""
 
 from __future__ import annotations
 
 import signal
-from pathlib import Path
 
-from runner import clock, files
+from runner import clock
 from runner.cli.output import compact, note
 from runner.errors import RunnerFault
-from runner.exports import key_values
-from runner.ledger import record
+from runner.exports import run_exports
+from runner.exports.key_values import footer
 from runner.lifecycle.handoff import STOP_SIGNALS
 from runner.lifecycle.liveness import Life, life_of
-from runner.lifecycle.recover import reconcile_run
+from runner.lifecycle.recover import reconcile_run, sweep
 from runner.model import Finished
-from runner.process.signals import BackgroundInterrupt, handle, send
+from runner.process.signals import handle, send
 from runner.service import follow
-from runner.service.stop import stop
+from runner.service.stop import end_run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.cli.output import Output
     from runner.config import Config
-    from runner.ledger.runs import Ledger
+    from runner.ledger.ledger import Ledger
     from runner.lifecycle.launch import Started
     from runner.model import Run
+    from runner.process.signals import BackgroundInterrupt
 
 
 class RunFollower:
-    """Be between a run and the one who called for it, until its end or its launch."""
+    """Stay with a run until its end or its launch, and pass signals on to it."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class RunFollower:
     ) -> None:
         self._run_id = started.run_id
         self._supervisor = started.supervisor
-        self._listener = started.listener
+        self._reader = started.reader
         self._output = output
         self._ledger = ledger
         self._settings = settings
@@ -47,16 +47,18 @@ class RunFollower:
 
     def launched(self) -> int:
         """Return when Codex has been launched; say so in full when it cannot be."""
-        for piece in follow.until_launched(self._listener):
+        for piece in follow.until_launched(self._reader):
             if isinstance(piece, follow.Launched):
+                self._sweep()
                 return 0
             note(piece.text)
         return self._end() if self._settled().is_finished else 0
 
     def followed(self, interrupt: BackgroundInterrupt) -> int:
         """Show the run as it happens, then the block, and return its exit code."""
+        is_swept = False
         for piece in follow.until_finished(
-            self._run_id, self._listener, self._ledger, self._settings
+            self._run_id, self._reader, self._ledger, self._settings
         ):
             if interrupt.was_sent():
                 self._stop(signal.SIGINT)
@@ -65,40 +67,43 @@ class RunFollower:
                 self._output.check()
             else:
                 note(piece.text)
+            if not is_swept:
+                is_swept = True
+                self._sweep()
         return self._end()
 
-    def _settled(self) -> Run:
-        """Return the run as it is; of a full disk the index may lack its verdict.
+    def _sweep(self) -> None:
+        """Judge what other runs have left behind, now that this one is on its way."""
+        for fault in sweep(self._ledger, self._settings).faults:
+            note(fault)
 
-        Its supervisor, which has told of the end, keeps it alive until it is gone
+    def _settled(self) -> Run:
+        """Return the run as it is; a full disk may keep its verdict out of the ledger.
+
+        Its supervisor, which has said that it is over, keeps it alive until it is gone
         itself: then the files of the run tell.
         """
         run = self._look()
         if run.is_finished:
             return run
-        for each in follow.until_closed(self._listener):
+        for each in follow.until_closed(self._reader):
             note(each.text)
-        while life_of(run) is Life.SUPERVISOR:
+        while life_of(run, self._settings.state_home) is Life.SUPERVISOR:
             clock.sleep(follow.PACE_SECONDS)
         return self._look()
 
     def _look(self) -> Run:
-        return reconcile_run(
-            self._ledger.find(self._run_id), self._ledger, self._settings
-        )
+        run = self._ledger.runs.find(self._run_id)
+        return reconcile_run(run, self._ledger, self._settings)
 
     def _end(self) -> int:
         run = self._settled()
         if not isinstance(run.state, Finished):
             message = f"run {run.run_id} has no verdict: its record cannot be written"
             raise RunnerFault(message)
-        whole = files.read_json(record.files_of(run.spec).summary)
-        if whole is None:
-            from runner.service.summarize import summary_of  # noqa: PLC0415 - full disk
-
-            whole = summary_of(run, Path(run.spec.log_dir))
-        self._output.lines([*key_values.verdict(run), f"summary_json={compact(whole)}"])
-        for each in follow.until_closed(self._listener):
+        whole = compact(run_exports.summary_of(run))
+        self._output.lines([*footer(run), f"summary_json={whole}"])
+        for each in follow.until_closed(self._reader):
             note(each.text)
         verdict = run.state.verdict
         if verdict.error:
@@ -111,5 +116,5 @@ class RunFollower:
             is_interrupting=number == signal.SIGINT,
         )
         if not send(self._supervisor, number):
-            run = self._ledger.find(self._run_id)
-            stop(run, number, self._ledger, self._settings)
+            run = self._ledger.runs.find(self._run_id)
+            end_run(run, number, self._ledger, self._settings)

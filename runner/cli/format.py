@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from datetime import datetime
 
-from runner import clock, files
+from runner import clock
 from runner.cli.output import visible
-from runner.errors import RunnerError
-from runner.exports import task_json
-from runner.model import TaskState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +16,6 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from runner.service.archive import Removed
-    from runner.session_files import SessionFiles
 
     Columns = Mapping[str, Sequence[str]]
 
@@ -91,10 +86,14 @@ def _block(report: Mapping[str, object], time_format: str) -> Iterator[str]:
     for name, key in (("Created At", "created_at"), ("Updated At", "updated_at")):
         yield f"{name}: {time(str(report[key]), time_format)}"
     yield f"Working Dir: {line(report['working_dir'] or '<none>')}"
+    if report["unknown"]:
+        yield f"Unknown Here: {line(report['unknown'])}"
     if report["pid"]:
         yield f"PID: {report['pid']}"
+    yield from _left_running(report["left_running"])
     if report["queue"]:
         yield f"Queue: {report['queue']} waiting{_held(report, time_format)}"
+    yield from _prompts(report["prompts"], time_format)
     if isinstance(skipped := report["skipped"], int) and skipped:
         yield f"Skipped: {count(skipped, 'prompt')}, never delivered"
     yield f"Usage: {_usage(report)}"
@@ -103,6 +102,20 @@ def _block(report: Mapping[str, object], time_format: str) -> Iterator[str]:
     previous = report["previous_result"]
     if isinstance(previous, dict):
         yield from _text(f"Previous Result (run {previous['run']})", previous["text"])
+
+
+def _left_running(left: object) -> Iterator[str]:
+    """Name the processes that runs have left; `stop` ends them."""
+    for each in left if isinstance(left, list) else ():
+        yield f"Left Running: {line(each['name'])} (pid {each['pid']})"
+
+
+def _prompts(prompts: object, time_format: str) -> Iterator[str]:
+    """Say of each waiting prompt why it waits."""
+    for each in prompts if isinstance(prompts, list) else ():
+        until = f" until {time(each['until'], time_format)}" if each["until"] else ""
+        why = each["detail"] or each["why"] or "starts next"
+        yield f"  #{each['id']} {each['why'] or 'next'}{until}: {line(why)}"
 
 
 def _held(report: Mapping[str, object], time_format: str) -> str:
@@ -228,24 +241,3 @@ def remains(removed: Removed) -> Iterator[str]:
     yield from (f"not removed: {fault}" for fault in removed.left)
     for directory in removed.elsewhere:
         yield f"the files of its runs stay in {directory}"
-
-
-def damage(paths: SessionFiles, session_id: str, state: TaskState) -> list[str]:
-    """Name what is wrong with the files of a session, for its task alone."""
-    if not files.is_directory(paths.directory):
-        return []
-    if state is TaskState.RUNNING and files.status(paths.json) is None:
-        return []  # its first run is about to begin
-    try:
-        data = json.loads(files.read_bytes(paths.json))
-    except OSError as error:
-        fault = task_json.DamagedTaskError(paths.json, error.strerror or str(error))
-        # It may have been moved since.
-        return [str(fault)] if files.is_directory(paths.directory) else []
-    except (ValueError, RecursionError) as error:
-        return [str(task_json.DamagedTaskError(paths.json, str(error)))]
-    try:
-        task_json.check(paths.json, data, session_id)
-    except RunnerError as error:
-        return [str(error)]
-    return []

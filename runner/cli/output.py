@@ -113,12 +113,12 @@ def compact(value: object) -> str:
 
 
 def doctor_lines(checks: Sequence[Check]) -> list[str]:
-    """Write findings for people, one line each, with the mend."""
+    """Write findings for people, one line each, with the fix."""
     return [
         visible(
             f"{'ok  ' if check.is_good else 'FAIL'} {check.name}:"
             f" {' '.join(check.detail.split())}"
-            + (f" -> {check.mend}" if check.mend else "")
+            + (f" -> {check.fix}" if check.fix else "")
         )
         for check in checks
     ]

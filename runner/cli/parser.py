@@ -6,7 +6,9 @@ import argparse
 import contextlib
 import os
 import sys
+from pathlib import Path
 
+from parsers.struct import replace
 from runner import config
 from runner.cli.output import Output, ReaderGoneError, note
 from runner.errors import RunnerError, UsageError
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from runner.config import Config
 
+SHELLS = ("bash", "zsh", "fish")
 _WIDTH = 88
 # What may be empty, or is refused in words of its own.
 _MAY_BE_EMPTY = ("TEXT", "TITLE", "PROMPT", "TASK", "RUN_ID")
@@ -79,7 +82,7 @@ class Parser(argparse.ArgumentParser):
         if message.endswith("expected one argument"):
             hint = "a value that starts with - is given as --option=VALUE"
         elif message.startswith(_MISSING) and not message.startswith(f"{_MISSING}-"):
-            hint += "; a word that starts with - stands behind --"
+            hint += "; put -- before an argument that starts with -"
         text = f"{message} ({hint})"
         raise UsageError(text)
 
@@ -102,18 +105,18 @@ class Parser(argparse.ArgumentParser):
         """Add the options that every command has.
 
         Args:
-            has_script: a script can be made of the options alone to complete them.
+            has_script: one of them prints the completion script.
         """
         add = self.add_argument_group("general").add_argument
         if has_script:
             add(
                 "--print-completion",
                 metavar="SHELL",
-                choices=("bash", "zsh", "tcsh"),
+                choices=SHELLS,
                 action=_PrintCompletion,
                 dest=argparse.SUPPRESS,
                 default=argparse.SUPPRESS,
-                help="print a completion script for bash, zsh or tcsh",
+                help="print the completion script for bash, zsh or fish",
             )
         add("--version", action="version", version=f"{self.prog} {VERSION}")
 
@@ -139,10 +142,14 @@ class _PrintCompletion(argparse.Action):
         values: str | Sequence[object] | None,
         _option: str | None = None,
     ) -> NoReturn:
-        import shtab  # noqa: PLC0415 - only to print a completion
-
-        Output().lines([shtab.complete(parser, shell=str(values))])
+        Output().text(completion_script(str(values)))
         parser.exit()
+
+
+def completion_script(shell: str) -> str:
+    """Return the script that completes all commands in a shell."""
+    place = Path(__file__).with_name("shells") / f"completion.{shell}"
+    return place.read_text(encoding="utf-8")
 
 
 def leave(code: int) -> NoReturn:
@@ -156,7 +163,9 @@ def leave(code: int) -> NoReturn:
 def enter(command: Callable[[Config], int]) -> int:
     """Run a command and return its exit code; an error is one line on stderr."""
     try:
-        return command(config.load())
+        # The umask is the caller's for Codex; what this suite writes is private.
+        umask = os.umask(0o077)
+        return command(replace(config.load(), umask=umask))
     except ReaderGoneError:
         return EXIT_READER_GONE
     except RunnerError as error:

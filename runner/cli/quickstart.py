@@ -20,14 +20,14 @@ from runner.cli.parser import Parser, enter
 from runner.cli.quickstart_demo import Options, offline_stage, own_stage
 from runner.cli.run_options import parse as parse_run
 from runner.errors import RunnerFault
-from runner.ledger import record
-from runner.ledger.runs import Ledger
+from runner.ledger.ledger import Ledger
 from runner.lifecycle.recover import reconcile_run
 from runner.model import Finished
 from runner.process.signals import handle, reap, recorded
 from runner.process.start import Launch, start_program
+from runner.run_files import files_of
 from runner.service.doctor import examine
-from runner.service.stop import stop
+from runner.service.stop import end_run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -114,12 +114,12 @@ def _stage(wishes: Options, settings: Config) -> Iterator[Scenario]:
     checks = _examined(wishes, settings)
     codex, login, sandbox = (checks.get(n) for n in ("codex", "login", "sandbox"))
     if codex is not None and not codex.is_good:
-        message = f"{codex.detail} -> {codex.mend}"
+        message = f"{codex.detail} -> {codex.fix}"
         raise RunnerFault(message)
     if login is not None and login.is_good and not wishes.is_offline:
         note(f"{login.detail}: the run is on your model")
         if sandbox is not None and not sandbox.is_good:
-            note(f"{sandbox.detail} -> {sandbox.mend}")
+            note(f"{sandbox.detail} -> {sandbox.fix}")
         yield own_stage(wishes, settings)
         return
     note("no login is used: a model server on this machine plays the model")
@@ -141,7 +141,7 @@ def _examined(wishes: Options, settings: Config) -> Mapping[str, Check]:
     asked += wishes.rest
     with tempfile.TemporaryDirectory() as scratch:
         aside = replace(settings, state_home=Path(scratch))
-        checks = examine(parse_run(asked, aside).request, aside)
+        checks = examine(parse_run(asked, aside).words, aside)
     return {check.name: check for check in checks}
 
 
@@ -176,12 +176,12 @@ def _follow(run_id: str, stage: Scenario, output: Output) -> int:
     from runner.tail import RunTail  # noqa: PLC0415 - the parsers, not before the start
 
     ledger = Ledger(stage.settings.state_home)
-    run = ledger.find(run_id)
-    watch = RunTail(record.files_of(run.spec))
+    run = ledger.runs.find(run_id)
+    watch = RunTail(files_of(run.spec))
     while not run.is_finished:
         output.text(watch.read().text)
         clock.sleep(_PACE_SECONDS)
-        run = reconcile_run(ledger.find(run_id), ledger, stage.settings)
+        run = reconcile_run(ledger.runs.find(run_id), ledger, stage.settings)
     for written in watch.finish():
         output.text(written.text)
     return run.state.verdict.exit_code if isinstance(run.state, Finished) else 1
@@ -194,13 +194,15 @@ def _leave(run_id: str, stage: Scenario) -> None:
         return
     note("ending the demonstration")
     ledger = Ledger(stage.settings.state_home)
-    stop(ledger.find(run_id), signal.SIGINT, ledger, stage.settings)
-    while not reconcile_run(ledger.find(run_id), ledger, stage.settings).is_finished:
+    end_run(ledger.runs.find(run_id), signal.SIGINT, ledger, stage.settings)
+    while not reconcile_run(
+        ledger.runs.find(run_id), ledger, stage.settings
+    ).is_finished:
         clock.sleep(_PACE_SECONDS)
 
 
 def _point_to(run_id: str, stage: Scenario) -> None:
-    files = record.files_of(Ledger(stage.settings.state_home).find(run_id).spec)
+    files = files_of(Ledger(stage.settings.state_home).runs.find(run_id).spec)
     note(f"the whole of it: {files.summary} (beside it {files.log.name}, …)")
     if stage.place is not None:
         note(f"what it has changed: {stage.place / 'repo'}")

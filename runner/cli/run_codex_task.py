@@ -9,10 +9,10 @@ from runner.cli.output import Output, ReaderGoneError, doctor_json, doctor_lines
 from runner.cli.parser import enter, leave
 from runner.cli.run_options import parse
 from runner.errors import RunnerError
-from runner.exports import key_values
-from runner.ledger.runs import Ledger
+from runner.exports.key_values import header
+from runner.ledger.ledger import Ledger
 from runner.lifecycle.handoff import STOP_SIGNALS
-from runner.lifecycle.launch import Commission, fail_launch, launch_run, prepare_run
+from runner.lifecycle.launch import fail_launch, launch_run, prepare_run
 from runner.model import Verbosity
 from runner.process.signals import BackgroundInterrupt, blocked
 
@@ -37,44 +37,44 @@ def _command(arguments: Arguments, settings: Config) -> int:
 
 
 def _run(arguments: Arguments, settings: Config) -> int:
-    from runner.exports.preamble import preamble  # noqa: PLC0415 - not needed for --help
-    from runner.service.request import build_spec, read_prompt  # noqa: PLC0415
+    from runner.exports.preamble import preamble  # noqa: PLC0415 - not for --help
+    from runner.service.request import read_prompt, run_request  # noqa: PLC0415
 
     output = Output()
-    prompt = read_prompt(arguments.request)
+    prompt = read_prompt(arguments.words)
     ledger = Ledger(settings.state_home)
-    spec = build_spec(arguments.request, prompt, ledger, settings)
-    commission = Commission(spec=spec, prompt=prompt)
+    request = run_request(arguments.words, prompt, ledger, settings)
     interrupt = BackgroundInterrupt()
-    # Held back until there is a supervisor to pass them on to: one that ended this
+    # Blocked until there is a supervisor to pass them on to: a signal that ended this
     # command now would leave a run behind that nobody has stopped.
     with blocked(STOP_SIGNALS):
-        preparation = prepare_run(commission, ledger, settings)
+        prepared = prepare_run(request, ledger, settings)
+        spec = prepared.run.spec
         try:
             # Without a reader the run is started all the same: it was asked for.
             with suppress(ReaderGoneError):
-                output.lines(key_values.announcement(preparation.run))
+                output.lines(header(spec))
                 if spec.verbosity is not Verbosity.LOW:
                     output.text(preamble(spec, settings))
-            started = launch_run(preparation, settings)
+            started = launch_run(prepared, settings)
         except RunnerError as error:
-            fail_launch(preparation, str(error), ledger, settings)
+            fail_launch(prepared.run, str(error), ledger)
             raise
         # Loaded while the supervisor comes up, not before the id is out.
         from runner.cli.follow_run import RunFollower  # noqa: PLC0415
 
-        watcher = RunFollower(started, output, ledger, settings)
+        follower = RunFollower(started, output, ledger, settings)
     if arguments.detach:
-        return watcher.launched()
-    return watcher.followed(interrupt)
+        return follower.launched()
+    return follower.followed(interrupt)
 
 
 def _doctor(arguments: Arguments, settings: Config) -> int:
     from runner.service.doctor import examine  # noqa: PLC0415 - only when asked for
 
-    checks = examine(arguments.request, settings)
-    lines = doctor_lines(checks)
-    Output().lines([doctor_json(checks)] if arguments.json else lines)
+    checks = examine(arguments.words, settings)
+    lines = [doctor_json(checks)] if arguments.json else doctor_lines(checks)
+    Output().lines(lines)
     return 0 if all(check.is_good for check in checks) else 1
 
 

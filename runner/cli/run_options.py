@@ -8,7 +8,7 @@ from runner.cli import codex_options
 from runner.cli.parser import Parser
 from runner.errors import UsageError
 from runner.model import Limits, Report, Verbosity
-from runner.service.request import Request
+from runner.service.request import RunWords
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ TERM; 143 stopped by codex-tasks stop, too; 141 the reader of standard output is
 class Arguments(Struct):
     """Hold a command line that has been understood."""
 
-    request: Request
+    words: RunWords
     detach: bool
     doctor: bool
     json: bool
@@ -63,7 +63,7 @@ def parse(argv: Sequence[str], settings: Config) -> Arguments:
         message = "--json goes with --doctor; a run's summary is JSON already"
         raise UsageError(message)
     return Arguments(
-        request=Request(
+        words=RunWords(
             repo="." if found.repo is None else found.repo,
             task=found.task,
             task_file=found.task_file,
@@ -188,7 +188,7 @@ def _add_reports(parser: argparse.ArgumentParser) -> None:
         choices=[level.value for level in _LEVELS],
         help="the same by name (CODEX_LOG_VERBOSITY)",
     )
-    add("--doctor", action="store_true", help="tell what would go wrong, and the mend")
+    add("--doctor", action="store_true", help="say what would go wrong, and the fix")
     add("--json", action="store_true", help="with --doctor: as JSON")
 
 

@@ -1,16 +1,24 @@
-"""Codex's home directory: where the rollout file of a thread lies.
+"""Codex's home directory: where a thread's rollout file lies, and who writes to it.
 
 `$CODEX_HOME/sessions/YYYY/MM/DD/rollout-<local time>-<thread id>.jsonl`, and
 `archived_sessions/` for threads that Codex has archived (0.50 to 0.169).
+
+Whoever writes to a thread holds an exclusive `flock` on the empty file
+`$CODEX_HOME/thread-writer-locks/<thread id>.lock` (0.147 to 0.171). Codex takes it only
+while it holds `.coordination.lock` beside it, for which it waits. Nothing here makes a
+Codex fail that starts at the same moment.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from runner import clock
+from runner import clock, locks
+from runner.errors import FileFault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +27,10 @@ if TYPE_CHECKING:
 _UUID_VERSION_WITH_TIME = "7"
 # Codex has three levels, people put copies beside.
 _DEEPEST = 8
+_COORDINATION = ".coordination.lock"
+# Codex holds that one for less than a millisecond.
+_TRIES, _TRY_AGAIN_SECONDS = 10, 0.002
+_KERNEL_LOCKS = Path("/proc/locks")
 
 
 def rollout_of(home: Path, thread_id: str) -> Path | None:
@@ -74,6 +86,68 @@ def rollouts_since(home: Path, since: datetime) -> Iterator[Path]:
             except OSError:
                 continue
         day += timedelta(days=1)
+
+
+def writer_of(home: Path, thread_id: str) -> int | None:
+    """Name the process that writes to a thread; None when there is none.
+
+    It is the native Codex, never the npm launcher above it, and may be an app server
+    that holds threads of other programs. 0 means that one writes which cannot be named.
+
+    The kernel's table of locks is read first. It leaves out holders in other PID
+    namespaces and on other machines, so a file that it does not name is locked for a
+    moment. That happens only where the file is there: Codex removes it at its end, and
+    one that was killed leaves it behind.
+
+    Raises:
+        FileFault: this process lacks what it takes to look.
+    """
+    path = home / "thread-writer-locks" / f"{thread_id.lower()}.lock"
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    pid = _locker(status)
+    if pid is None and _is_taken(path):
+        return _locker(status) or 0
+    return pid
+
+
+def _locker(wanted: os.stat_result) -> int | None:
+    """Find in the kernel's table who has a file locked for itself alone."""
+    try:
+        table = _KERNEL_LOCKS.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    device = f"{os.major(wanted.st_dev):02x}:{os.minor(wanted.st_dev):02x}"
+    entry = rf"^\d+: FLOCK +\S+ +WRITE +(\d+) (\S+):{wanted.st_ino} "
+    for pid, named in re.findall(entry, table, re.MULTILINE):
+        if named == device or _has_open(pid, wanted):
+            return int(pid)
+    return None
+
+
+def _has_open(pid: str, wanted: os.stat_result) -> bool:
+    # On btrfs the table names another device than `stat` does.
+    with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as handles:
+        return any(os.path.samestat(each.stat(), wanted) for each in handles)
+    return False
+
+
+def _is_taken(path: Path) -> bool:
+    """Try a thread's lock while no Codex can try it; one that wants to waits 50 ms."""
+    for _ in range(_TRIES):
+        try:
+            guard = locks.take(path.with_name(_COORDINATION), must_exist=True)
+        except FileFault:
+            return locks.look(path) is locks.Lock.HELD
+        if guard is not None:
+            try:
+                return locks.look(path) is locks.Lock.HELD
+            finally:
+                os.close(guard)
+        clock.sleep(_TRY_AGAIN_SECONDS)
+    return True
 
 
 def _likely_days(home: Path, thread_id: str) -> Iterator[Path]:

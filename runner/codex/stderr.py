@@ -4,11 +4,14 @@ Codex (0.50 to 0.169) writes warnings and log lines there before the one line th
 counts; its argument parser writes `error: …`, what would be right, and then the usage.
 What is wrong with a `config.toml` stands on two lines, and a drawing of the place may
 follow.
+
+Where no turn began, they also tell what has to change before it is tried again.
 """
 
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from parsers.text import strip
 from runner import files
@@ -26,6 +29,51 @@ _NOISE = re.compile(
 _CHOICES = "[possible values: "
 _CONFIGURATION = re.compile(r"Error loading [^:]+:")
 _ERROR = re.compile(rf"(?:error|Error|ERROR): |{_CONFIGURATION.pattern}")
+
+Refusal = Literal["writer", "thread_gone", "untrusted", "configuration", "option"]
+
+# How a line begins with which Codex refuses, and the versions that were seen to write
+# it, of 0.50, 0.80, 0.125, 0.142, 0.147, 0.169 and 0.171.
+_REFUSALS: tuple[tuple[Refusal, str, str], ...] = (
+    ("writer", r"Error: .+: thread \S+ already has an active writer", "0.147-0.171"),
+    ("thread_gone", r"Error: .+: no rollout found for thread id ", "0.125-0.171"),
+    ("thread_gone", r"Error: .+: session \S+ is archived\. ", "0.142-0.171"),
+    ("thread_gone", r"Error: .+: failed to resolve rollout path .+ not exist", "0.147"),
+    ("thread_gone", r"Error: .+: rollout at .+ is empty", "0.142-0.171"),
+    ("thread_gone", r"Error: (?:.+: )?empty session file", "0.50-0.125"),
+    ("thread_gone", r"Error: (?:.+: )?failed to parse \w+ ID from", "0.50-0.125"),
+    ("untrusted", r"Not inside a trusted directory and ", "0.50-0.171"),
+    ("configuration", r"Error loading (?:config\.toml|rules):", "0.80-0.171"),
+    ("configuration", r"Error: TOML parse error at ", "0.50"),
+    ("configuration", r"Error: .+\nin `[\w.]+`$", "0.50"),
+    ("configuration", r"Error: Model provider .+ not found$", "0.50-0.171"),
+    ("configuration", r"Error: .+ which is no longer configured\. ", "0.169-0.171"),
+    ("configuration", r"Error: config profile .+ not found$", "0.50-0.125"),
+    ("configuration", r"Error: legacy `profile = .+ no longer sup", "0.142-0.171"),
+    ("configuration", r"Error: .+: No models are available\. ", "0.169-0.171"),
+    ("configuration", r"Error finding codex home: ", "0.80-0.171"),
+    ("option", r"For more information, try '--help'\.$", "0.50-0.171"),
+    ("option", r"Error parsing -c overrides: ", "0.50-0.171"),
+    ("option", r"Error: Unknown feature flag: ", "0.80-0.171"),
+    ("option", r"Error: No default OSS provider configured\. ", "0.80-0.171"),
+    ("option", r"Failed to read output schema file ", "0.50-0.171"),
+    ("option", r"Output schema file .+ is not valid JSON: ", "0.50-0.171"),
+    ("option", r"Error: Failed to open last message file ", "0.169-0.171"),
+)
+
+
+def error_class(text: str) -> Refusal | None:
+    """Name why Codex ended before its turn began; None when that is not known.
+
+    Args:
+        text: what it wrote to standard error. It means something only where the events
+            hold no `turn.started`.
+    """
+    plain = strip(text)
+    for named, beginning, _ in _REFUSALS:
+        if re.search(rf"^{beginning}", plain, re.MULTILINE):
+            return named
+    return None
 
 
 def read_tail(path: Path) -> str:
@@ -53,7 +101,3 @@ def error_message(text: str) -> str | None:
         return first[:_LONGEST]
     has_panicked = len(said) > 1 and "panicked at" in said[-2]
     return " ".join(said[-2:] if has_panicked else said[-1:])[:_LONGEST]
-
-
-def error_class(text: str) -> str | None:
-    return None

@@ -46,7 +46,8 @@ def render(ledger: Ledger, prompt: int) -> bytes | None:
         return None
     header = {name: row[name] for name in _COLUMNS}
     header |= {"thread": row["thread_id"], "short_id": row["short_id"]}
-    return json.dumps(header).encode() + b"\n" + row["text"]
+    text: bytes = row["text"]
+    return json.dumps(header).encode() + b"\n" + text
 
 
 def write(ledger: Ledger, state_home: Path, session: int) -> None:

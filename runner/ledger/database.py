@@ -26,6 +26,7 @@ NAME = "ledger.db"
 BACKUP = "ledger.db.backup"
 # The index of the version before, which the migration closes.
 OLD = "runs.db"
+OLD_BACKUP = "runs.db.schema2"
 SCHEMA = 3
 # Fifty commands that start at once wait for each other's fsync, not for a lock
 # that is lost; a disk that takes longer than this is reported as a fault.
@@ -230,10 +231,7 @@ def create(path: Path) -> None:
         db = sqlite3.connect(part, isolation_level=None)
         with contextlib.closing(db):
             build_schema(db, part)
-            mode = db.execute("pragma journal_mode = wal").fetchone()[0]
-        if mode != "wal":
-            reason = f"its file system has no write-ahead log ({mode})"
-            raise LedgerFault(path, reason, _ELSEWHERE)
+        use_log(part)
         # Of two commands that begin at once one wins.
         with contextlib.suppress(FileExistsError):
             os.link(part, path)
@@ -276,6 +274,22 @@ def copy_database(path: Path, to: Path) -> None:
         raise fault(to, error) from error
     except OSError as error:
         raise LedgerFault(to, error.strerror or str(error)) from error
+
+
+def use_log(path: Path) -> None:
+    """Switch a database to write-ahead logging, which is kept in the file.
+
+    Raises:
+        LedgerFault: its file system has none.
+    """
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as db:
+            mode = db.execute("pragma journal_mode = wal").fetchone()[0]
+    except sqlite3.Error as error:
+        raise fault(path, error) from error
+    if mode != "wal":
+        reason = f"its file system has no write-ahead log ({mode})"
+        raise LedgerFault(path, reason, _ELSEWHERE)
 
 
 def is_lost(state_home: Path) -> bool:

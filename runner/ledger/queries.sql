@@ -120,11 +120,11 @@ select min(launched_at) from runs where session = :session and launched_at > :at
 select max(prepared_at) from runs where session = :session
 
 -- name: insert_run
-insert into runs (run_id, session, ordinal, thread_id, prompt, state, waits, directory, layout, place, codex_version,
-    rollout_offset, prepared_at, launched_at, ended_at, outcome, error_class, exit_code, begun)
+insert into runs (run_id, session, ordinal, thread_id, prompt, state, waits, directory, layout, place, supervisor, codex,
+    codex_version, rollout_offset, prepared_at, launched_at, ended_at, outcome, error_class, exit_code, begun)
 values (:run_id, :session, (select coalesce(max(ordinal), 0) + 1 from runs where session = :session), :thread, :prompt, :state,
-    :waits, :directory, :layout, :place, :version, :offset, :prepared_at, :launched_at, :ended_at, :outcome, :error_class,
-    :exit_code, :begun)
+    :waits, :directory, :layout, :place, :supervisor, :codex, :version, :offset, :prepared_at, :launched_at, :ended_at, :outcome,
+    :error_class, :exit_code, :begun)
 
 -- name: save_record
 insert into records (run_id, record) values (:run_id, :record) on conflict (run_id) do update set record = excluded.record
@@ -184,6 +184,19 @@ select p.*, w.word, w.until, w.detail from prompts p join why_waiting w on w.id 
 -- A prompt whose turn has not begun, with what names its session.
 select p.*, s.thread_id, s.short_id from prompts p join sessions s on s.id = p.session
 where p.id = :prompt and not p.begun and not p.direct and p.ended_at is null
+
+-- name: restore_prompt
+-- A prompt that a rebuild finds in its file.
+insert into prompts (id, session, place, text, preview, digest, settings, state, hold, attempts, queued_at)
+values (:prompt, :session, :place, :text, :preview, :digest, :settings, 'queued', :hold, 0, :at)
+on conflict (id) do update set state = 'queued', text = excluded.text, digest = excluded.digest, hold = excluded.hold,
+    reason = null, ended_at = null, run_id = null
+
+-- name: restore_running
+update prompts set state = 'running', run_id = :run_id, hold = null where id = :prompt and ended_at is null
+
+-- name: session_by_short_id
+select id from sessions where short_id = :short_id
 
 -- name: exported_prompts
 select id from prompts where not begun and not direct and ended_at is null and text is not null order by id
@@ -324,6 +337,10 @@ select distinct run_id from usage
 -- The titles of sessions, by their thread; a session without one is known by its run.
 select coalesce(thread_id, (select min(run_id) from runs where session = sessions.id)) as name, title
 from sessions where title is not null
+
+-- name: run_names
+-- All runs, the newest first, and what their session is called.
+select r.run_id, coalesce(s.thread_id, r.run_id) as name from runs r join sessions s on s.id = r.session order by r.run_id desc
 
 -- name: run_directories
 select run_id, directory from runs

@@ -24,7 +24,7 @@ from runner.model import OUTCOMES, QUIT, Outcome, Taken, Waiting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from runner.ledger.ledger import Ledger
@@ -154,6 +154,40 @@ class Queue:
             except sqlite3.IntegrityError as error:
                 raise self._busy(run.session) from error
         return run
+
+    def restore(
+        self, number: int, header: Mapping[str, object], text: bytes, hold: str | None
+    ) -> None:
+        """Put a prompt back that a rebuild finds in its file, inside a transaction."""
+        sessions, at = self._ledger.sessions, iso(clock.now())
+        told = {name: str(value) for name, value in header.items() if value is not None}
+        thread, short_id = told.get("thread"), told.get("short_id", "")
+        key = sessions.of_thread(thread) if thread else None
+        key = key or self._ledger.value("session_by_short_id", short_id=short_id)
+        if key is None:
+            key = sessions.open(at, thread=thread)
+        place = told.get("place", "")
+        self._ledger.change(
+            "restore_prompt",
+            prompt=number,
+            session=key,
+            place=int(place) if place.lstrip("-").isdecimal() else number,
+            text=text,
+            preview=told.get("preview", text.decode(errors="replace")[:_PREVIEW]),
+            digest=digest_of(text),
+            settings=told.get("settings", "{}"),
+            hold=hold or told.get("hold"),
+            at=told.get("queued_at", at),
+        )
+
+    def restore_running(self, number: int, run: Run) -> None:
+        """Give a prompt to the unfinished run that a rebuild finds it in."""
+        if not self._ledger.change("restore_running", prompt=number, run_id=run.run_id):
+            self._bring_row(run)
+
+    def close(self, number: int, state: str = "canceled") -> None:
+        """End a prompt that a rebuild finds delivered or gone."""
+        self._end(number, state, "rebuilt", Outcome.LOST)
 
     def take(self, run: Run) -> Run | None:
         """Give a waiting run its session and its prompt; None while it has to wait.
@@ -292,20 +326,24 @@ class Queue:
             number = self._insert(run.session, text, spec.task, at, run_id)
             run = replace(run, state=Waiting(), waits=True)
         else:
-            number = self._ledger.insert(
-                "insert_prompt",
-                session=run.session,
-                text=None,
-                preview=spec.task[:_PREVIEW],
-                digest=None,
-                settings="{}",
-                state="running",
-                direct=1,
-                run_id=run.run_id,
-                attempts=1,
-                at=iso(at),
-            )
+            number = self._bring_row(run)
         return replace(run, spec=replace(spec, prompt_id=number))
+
+    def _bring_row(self, run: Run) -> int:
+        """Insert the prompt of a run that brings its own: it is delivered at once."""
+        return self._ledger.insert(
+            "insert_prompt",
+            session=run.session,
+            text=None,
+            preview=run.spec.task[:_PREVIEW],
+            digest=None,
+            settings="{}",
+            state="running",
+            direct=1,
+            run_id=run.run_id,
+            attempts=1,
+            at=iso(run.spec.prepared_at),
+        )
 
     def _insert(
         self,

@@ -79,13 +79,14 @@ class Runs:
 
     def next_launch(self, run: Run) -> datetime | None:
         """Return when the next run of the session was launched."""
-        values = {"session": run.session, "at": iso(run.started_at)}
-        at = self._ledger.value("next_launch", **values)
+        after = iso(run.started_at)
+        at = self._ledger.value("next_launch", session=run.session, at=after)
         return None if at is None else parse_iso(at)
 
     def insert(self, run: Run) -> None:
         """Insert a run, inside a transaction."""
         spec, verdict = run.spec, run.verdict
+        codex = run.state.codex if isinstance(run.state, Running) else None
         self._ledger.change(
             "insert_run",
             run_id=run.run_id,
@@ -96,7 +97,6 @@ class Runs:
             waits=int(run.waits),
             directory=self._stored(spec.directory),
             layout=_FLAT if spec.is_flat else _OWN,
-            place=None,
             version=run.codex_version,
             offset=run.rollout_offset,
             prepared_at=iso(spec.prepared_at),
@@ -106,6 +106,9 @@ class Runs:
             error_class=verdict.error_class if verdict else None,
             exit_code=verdict.exit_code if verdict else None,
             begun=int(run.has_begun),
+            place=_place_text(run.supervisor) if run.supervisor else None,
+            supervisor=_process_text(run.supervisor) if run.supervisor else None,
+            codex=_process_text(codex) if codex else None,
         )
         self._save(run)
         at = iso(run.ended_at or run.started_at)
@@ -186,8 +189,8 @@ class Runs:
             self._save(now)
             self._ledger.usage.record_run(now)
             self._ledger.queue.settle(now)
-            values = {"session": now.session, "at": iso(now.ended_at)}
-            self._ledger.change("touch_session", **values)
+            at = iso(now.ended_at)
+            self._ledger.change("touch_session", session=now.session, at=at)
             self._tell_of(now, "run_completed", 0.0 if is_judged else _TELL_SECONDS)
 
     def add_warnings(self, run_id: str, warnings: Iterable[str]) -> Run:
@@ -258,14 +261,18 @@ class Runs:
             place=_place_text(supervisor),
         )
 
-    def _launched(self, run: Run) -> None:
-        """Note what a launch means for the session: its settings, its last change."""
+    def keep_settings(self, run: Run) -> None:
+        """Let the next run of the session have the settings of this one."""
         self._ledger.change(
             "keep_settings",
             session=run.session,
             settings=record.settings_json(run.spec),
             repo=os.fsencode(run.spec.repo),
         )
+
+    def _launched(self, run: Run) -> None:
+        """Note what a launch means for the session: its settings, its last change."""
+        self.keep_settings(run)
         self._ledger.change(
             "touch_session", session=run.session, at=iso(run.started_at)
         )
@@ -289,12 +296,13 @@ class Runs:
         )
         due_at = iso(clock.after(at, delay))
         for target in wanted:
-            values = {"history": history, "target": target, "due_at": due_at}
-            self._ledger.change("insert_outbox", **values)
+            self._ledger.change(
+                "insert_outbox", history=history, target=target, due_at=due_at
+            )
 
     def _save(self, run: Run) -> None:
-        values = {"run_id": run.run_id, "record": record.pack(run)}
-        self._ledger.change("save_record", **values)
+        packed = record.pack(run)
+        self._ledger.change("save_record", run_id=run.run_id, record=packed)
 
     def _stored(self, directory: str) -> bytes:
         """Write a directory as the ledger does: relative inside the state directory."""

@@ -195,8 +195,35 @@ class Sessions:
             if if_unchanged and now.updated_at != session.updated_at:
                 raise SessionBusyError(session.name, now.last_run or "?", _CHANGED)
             self.refuse_open(session)
-            for query in _REMOVALS:
-                self._db.change(query, session=session.key)
+            self.drop(session.key)
+
+    def drop(self, key: int) -> None:
+        """Delete a session with its runs and prompts, inside a transaction."""
+        for query in _REMOVALS:
+            self._db.change(query, session=key)
+
+    def restore(
+        self, key: int, title: str | None, exports: str, archived_at: str | None
+    ) -> None:
+        """Take over what the exports of a session say of it."""
+        with self._db.transaction():
+            if title is not None:
+                self._db.change("set_title", session=key, title=clean(title))
+            self._db.change("set_exports", session=key, exports=exports)
+            if archived_at is not None:
+                self._db.change(
+                    "archive_session", session=key, exports=exports, at=archived_at
+                )
+
+    def import_from(self, kind: str, source: str, identity: str) -> int:
+        """Note where a session was imported from, inside a transaction."""
+        return self._db.insert(
+            "insert_import",
+            kind=kind,
+            source=clean(source),
+            identity=identity,
+            run_id=identity,
+        )
 
     def refuse_open(self, session: Session) -> None:
         """Refuse to put away a session in which something runs or waits."""

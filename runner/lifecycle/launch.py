@@ -135,18 +135,18 @@ def start_run(request: RunRequest, ledger: Ledger, settings: Config) -> Started:
     try:
         return launch_run(prepared, settings)
     except RunnerError as error:
-        fail_launch(prepared.run, str(error), ledger, settings)
+        fail_launch(prepared.run, str(error), ledger)
         raise
 
 
-def fail_launch(run: Run, reason: str, ledger: Ledger, settings: Config) -> None:
+def fail_launch(run: Run, reason: str, ledger: Ledger) -> None:
     """Put on record that a prepared run will not be started, and why."""
     from runner.lifecycle.finish import finish_unstarted  # noqa: PLC0415 - a rare end
     from runner.lifecycle.judge import not_started  # noqa: PLC0415
 
     over = finish_unstarted(run, not_started(1, reason))
     ledger.runs.finish(run, over)
-    run_exports.write_end(over, ledger, settings.state_home)
+    run_exports.write_end(over)
 
 
 def _spec(request: RunRequest, ledger: Ledger) -> Spec:

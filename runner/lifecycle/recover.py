@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from parsers.struct import EMPTY, Struct, replace
+from parsers.struct import Struct, replace
 from runner import config, files, locks
 from runner.config import RUN_MARKER
 from runner.errors import LedgerFault, NoSuchRunError, RunnerError, StaleStateError
@@ -40,7 +40,7 @@ class Sweep(Struct):
     """
 
     faults: tuple[str, ...] = ()
-    unknown: Mapping[int, str] = EMPTY
+    unknown: Mapping[int, str]
 
 
 def sweep(ledger: Ledger, settings: Config, *, delivers: bool = True) -> Sweep:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runner import clock
 from runner.errors import RunnerError, RunnerFault, UsageError
-from runner.model import EXIT_INTERRUPTED, EXIT_SIGNAL_BASE, EXIT_STOPPED
+from runner.model import EXIT_INTERRUPTED, EXIT_SIGNAL_BASE
 from runner.process.signals import recorded
 from runner.process.start import run_visible
 
@@ -27,7 +27,7 @@ _PACE_SECONDS = 0.05
 class CloneEndedError(RunnerError):
     """Report that somebody has told the command to end before the clone was there."""
 
-    exit_code = EXIT_STOPPED
+    exit_code = EXIT_SIGNAL_BASE + signal.SIGTERM
 
 
 class CloneInterruptedError(CloneEndedError):

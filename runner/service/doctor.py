@@ -13,9 +13,10 @@ from parsers.struct import Struct, replace
 from runner import files
 from runner.accounting import prices
 from runner.errors import LedgerFault, RunnerError
+from runner.ledger import database
 from runner.ledger.database import is_damage
-from runner.ledger.runs import Ledger
-from runner.locks import is_locked, lock
+from runner.ledger.ledger import Ledger
+from runner.locks import Lock, look, take
 from runner.process.start import capture, which
 
 TYPE_CHECKING = False
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from runner.config import Config
-    from runner.service.request import Request
+    from runner.service.request import RunWords
 
 _ASK_SECONDS = 20.0
 
@@ -39,16 +40,16 @@ _ASK_SECONDS = 20.0
 
 
 class Check(Struct):
-    """Hold one finding: what was looked at, what is so, and how to mend it."""
+    """Hold one finding: what was looked at, what is so, and how to fix it."""
 
     name: str
     is_good: bool
     detail: str
-    mend: str | None = None
+    fix: str | None = None
 
 
 def examine(
-    request: Request, settings: Config, *, has_log_dir: bool = True
+    request: RunWords, settings: Config, *, has_log_dir: bool = True
 ) -> list[Check]:
     """Look at everything that a run with this request would need.
 
@@ -76,13 +77,13 @@ def is_there(path: Path) -> bool:
     return os.access(path, os.F_OK)
 
 
-def _codex(request: Request, found: str | None, settings: Config) -> Check:
+def _codex(request: RunWords, found: str | None, settings: Config) -> Check:
     if found is None:
         return Check(
             name="codex",
             is_good=False,
             detail=f"{request.codex.bin} is not found, or cannot be run",
-            mend=f"{_INSTALL}, or name it with --codex-bin",
+            fix=f"{_INSTALL}, or name it with --codex-bin",
         )
     said = capture([found, "--version"], settings.environment, _ASK_SECONDS)
     version = _version(said)
@@ -91,14 +92,14 @@ def _codex(request: Request, found: str | None, settings: Config) -> Check:
             name="codex",
             is_good=False,
             detail=f"{found} --version says {said!r}",
-            mend=f"is it Codex? {_INSTALL}",
+            fix=f"is it Codex? {_INSTALL}",
         )
     if version < _OLDEST_VERSION:
         return Check(
             name="codex",
             is_good=False,
             detail=f"{said} at {found} is too old",
-            mend=f"{_INSTALL}@latest",
+            fix=f"{_INSTALL}@latest",
         )
     newer = " (newer than what this suite was tested with)"
     note = newer if version > _TESTED_VERSION else ""
@@ -111,7 +112,7 @@ def _version(said: str | None) -> tuple[int, ...] | None:
 
 
 def _login(found: str, settings: Config) -> Iterator[Check]:
-    mend = "codex login, or set CODEX_API_KEY"
+    fix = "codex login, or set CODEX_API_KEY"
     told = _codex_doctor(found, settings).get("auth.credentials")
     if isinstance(told, dict):
         is_good = told.get("status") == "ok"
@@ -119,7 +120,7 @@ def _login(found: str, settings: Config) -> Iterator[Check]:
             name="login",
             is_good=is_good,
             detail=str(told.get("summary")),
-            mend=None if is_good else mend,
+            fix=None if is_good else fix,
         )
         return
     detail = _older_login(found, settings)
@@ -127,7 +128,7 @@ def _login(found: str, settings: Config) -> Iterator[Check]:
         name="login",
         is_good=detail is not None,
         detail=detail or "not logged in",
-        mend=mend if detail is None else None,
+        fix=fix if detail is None else None,
     )
 
 
@@ -171,7 +172,7 @@ def _codex_home(settings: Config) -> Check:
             name="CODEX_HOME",
             is_good=False,
             detail=f"{home} is named by the variable, but is no directory",
-            mend=f"mkdir -p {home}, or unset CODEX_HOME",
+            fix=f"mkdir -p {home}, or unset CODEX_HOME",
         )
     nearest = next(p for p in (home, *home.parents) if is_there(p))
     is_good = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
@@ -180,18 +181,18 @@ def _codex_home(settings: Config) -> Check:
         name="CODEX_HOME",
         is_good=is_good,
         detail=f"{home}{state} is {'' if is_good else 'not '}writable",
-        mend=None if is_good else f"mend its rights: chmod u+rwx {nearest}",
+        fix=None if is_good else f"give yourself the right: chmod u+rwx {nearest}",
     )
 
 
-def _repository(request: Request, settings: Config) -> Check:
+def _repository(request: RunWords, settings: Config) -> Check:
     repo = Path(request.repo).absolute()
     if not repo.is_dir():
         return Check(
             name="repo",
             is_good=False,
             detail=f"{repo} is not a directory",
-            mend="name one that is",
+            fix="name one that is",
         )
     if any(_is_repository(place) for place in (repo, *repo.parents)):
         return Check(name="repo", is_good=True, detail=f"{repo} is in a git repository")
@@ -205,7 +206,7 @@ def _repository(request: Request, settings: Config) -> Check:
         name="repo",
         is_good=False,
         detail=f"{repo} is neither in a git repository nor trusted: Codex refuses it",
-        mend="git init there, or pass --skip-git-repo-check",
+        fix="git init there, or pass --skip-git-repo-check",
     )
 
 
@@ -221,7 +222,7 @@ def _is_trusted(repo: Path, settings: Config) -> bool:
     return isinstance(project, dict) and project.get("trust_level") == "trusted"
 
 
-def _sandbox(request: Request, found: str, settings: Config) -> Iterator[Check]:
+def _sandbox(request: RunWords, found: str, settings: Config) -> Iterator[Check]:
     mode = request.codex.sandbox
     if mode == "danger-full-access":
         yield Check(name="sandbox", is_good=True, detail="none is asked for")
@@ -231,7 +232,7 @@ def _sandbox(request: Request, found: str, settings: Config) -> Iterator[Check]:
             name="sandbox",
             is_good=False,
             detail=f"Codex knows no sandbox {mode!r}",
-            mend="name one of those that `codex exec --help` lists",
+            fix="name one of those that `codex exec --help` lists",
         )
         return
     ran = capture(
@@ -242,7 +243,7 @@ def _sandbox(request: Request, found: str, settings: Config) -> Iterator[Check]:
         is_good=ran == "works",
         detail="a sandboxed command "
         + ("works" if ran == "works" else "cannot be run here"),
-        mend=None
+        fix=None
         if ran == "works"
         else "allow unprivileged user namespaces, or pass --sandbox danger-full-access"
         " where the machine itself is the sandbox",
@@ -259,9 +260,9 @@ def _state(settings: Config) -> Iterator[Check]:
     home = settings.state_home
     try:
         ledger = Ledger(home)
-        ledger.unfinished()
+        ledger.runs.unfinished()
         ledger.close()
-        is_open = [p for p in (home, home / "runs.db") if p.stat().st_mode & 0o077]
+        is_open = [p for p in (home, ledger.path) if p.stat().st_mode & 0o077]
     except (RunnerError, OSError) as error:
         yield _unusable(home, error)
         return
@@ -272,23 +273,23 @@ def _state(settings: Config) -> Iterator[Check]:
         + (
             f"others can get at {is_open[0]}"
             if is_open
-            else "private, and the index can be written"
+            else "private, and the ledger can be written"
         ),
-        mend=f"chmod go= {is_open[0]}" if is_open else None,
+        fix=f"chmod go= {is_open[0]}" if is_open else None,
     )
 
 
 def _unusable(home: Path, error: RunnerError | OSError) -> Check:
     if isinstance(error, LedgerFault) and is_damage(error):
-        mend = "codex-tasks verify --repair"
+        fix = "codex-tasks verify --repair"
     else:
-        mend = f"make {home} readable and writable, or set CODEX_RUNNER_HOME"
+        fix = f"make {home} readable and writable, or set CODEX_RUNNER_HOME"
     reason = error.strerror if isinstance(error, OSError) else None
     return Check(
         name="state",
         is_good=False,
         detail=f"{home}: {reason}" if reason else str(error),
-        mend=mend,
+        fix=fix,
     )
 
 
@@ -302,13 +303,13 @@ def _prices(settings: Config) -> Iterator[Check]:
         name="prices",
         is_good=trouble is None,
         detail=trouble or f"{path} can be used",
-        mend=f"correct {path}: what runs until then may get no price, for ever"
+        fix=f"correct {path}: what runs until then may get no price, for ever"
         if trouble
         else None,
     )
 
 
-def _log_dir(request: Request) -> Check:
+def _log_dir(request: RunWords) -> Check:
     directory = Path(request.log_dir).absolute()
     nearest = next(p for p in (directory, *directory.parents) if is_there(p))
     is_good = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
@@ -316,11 +317,11 @@ def _log_dir(request: Request) -> Check:
         name="log directory",
         is_good=is_good,
         detail=f"{directory} can {'' if is_good else 'not '}be written",
-        mend=None if is_good else "name another one with --log-dir",
+        fix=None if is_good else "name another one with --log-dir",
     )
 
 
-def _space(request: Request | None, settings: Config) -> Iterator[Check]:
+def _space(request: RunWords | None, settings: Config) -> Iterator[Check]:
     places = {"state": settings.state_home}
     if request is not None:
         places["logs"] = Path(request.log_dir).absolute()
@@ -338,11 +339,11 @@ def _space(request: Request | None, settings: Config) -> Iterator[Check]:
             name=f"disk ({name})",
             is_good=is_good,
             detail=f"{free / 1e9:.1f} GB free at {nearest}",
-            mend=None if is_good else "make room: a run needs some 500 MB at the least",
+            fix=None if is_good else "make room: a run needs some 500 MB at the least",
         )
 
 
-def examine_tasks(request: Request, settings: Config) -> list[Check]:
+def examine_tasks(request: RunWords, settings: Config) -> list[Check]:
     """Look at everything that sessions need, the first of them with this request."""
     wanted = Path(request.repo).absolute()
     place = next(p for p in (wanted, *wanted.parents) if is_there(p))
@@ -361,42 +362,44 @@ def _made(wanted: Path, place: Path) -> Iterator[Check]:
         name="working directory",
         is_good=is_good,
         detail=f"{wanted} is not there yet and can{'' if is_good else 'not'} be made",
-        mend=None if is_good else f"make {place} writable, or name another one",
+        fix=None if is_good else f"make {place} writable, or name another one",
     )
 
 
 def _file_system(home: Path) -> Iterator[Check]:
-    """Try what everything rests upon: a lock that stays while its directory moves."""
+    """Try what the ledger needs: a local file system, with locks."""
     if not home.is_dir():
         return  # the state directory has its own finding
     reason = _trouble(home)
     yield Check(
         name="file system",
         is_good=reason is None,
-        detail=f"{home}: {reason or 'locks and renames work'}",
-        mend="set CODEX_RUNNER_HOME to a directory on a local disk" if reason else None,
+        detail=f"{home}: {reason or 'locks work, and it is no network file system'}",
+        fix="set CODEX_RUNNER_HOME to a directory on a local disk" if reason else None,
     )
 
 
 def _trouble(home: Path) -> str | None:
+    kind = database.file_system_of(home)
+    try:
+        database.refuse_remote(home)
+    except RunnerError as error:
+        return str(error)
     place = home / f".doctor-{os.urandom(4).hex()}"
-    moved = place.with_name(f"{place.name}-moved")
     try:
         files.make_directory(place)
-        handle = lock(place / "lock")
+        handle = take(place / "lock")
         if handle is None:
             return "a new file is locked already"
         try:
-            place.rename(moved)
-            is_held = is_locked(moved / "lock")
+            is_held = look(place / "lock") is Lock.HELD
         finally:
             os.close(handle)
     except (OSError, RunnerError) as error:
         return str(error)
     finally:
-        for each in (place, moved):
-            shutil.rmtree(each, ignore_errors=True)
-    return None if is_held else "a lock keeps nobody out"
+        shutil.rmtree(place, ignore_errors=True)
+    return None if is_held else f"a lock keeps no other process out ({kind})"
 
 
 def _git(settings: Config) -> Check:
@@ -405,5 +408,5 @@ def _git(settings: Config) -> Check:
         name="git",
         is_good=said is not None,
         detail=said or "git is not found, or cannot be run",
-        mend=None if said else "install git: start --repo clones with it",
+        fix=None if said else "install git: start --repo clones with it",
     )

@@ -12,7 +12,7 @@ from runner.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from runner.ledger.runs import Ledger
+    from runner.ledger.ledger import Ledger
     from runner.ledger.usage import UsageTotal
 
 GROUPS = ("day", "model", "repo", "session")

@@ -1,175 +1,268 @@
-"""Hold the index against the files, and mend what differs.
+"""Check the ledger, and the exported files against it.
 
-Safe at any time: what looks different is looked at again when nobody has written it
-meanwhile (under the lock of the session, the index unchanged) before it is reported.
-A session that is at work is left to those who work on it.
+Every export is made again in memory and compared. `--repair` writes what differs, and
+makes a destroyed ledger anew.
 """
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
+from pathlib import Path
 
-from parsers.struct import Struct
-from runner import session_lock
-from runner.errors import RunnerError
-from runner.model import SessionId
-from runner.service import (
-    verify_files,
-    verify_index,
-    verify_mail,
-    verify_removed,
-    verify_salvage,
-    verify_session,
-    verify_tree,
-    verify_twice,
-    verify_usage,
-    verify_views,
-)
-from runner.service.verify_findings import HOLDER, Finding, Findings
+from parsers.struct import Struct, replace
+from runner import clock, files
+from runner.errors import LedgerFault, NoSuchTaskError, RunnerError
+from runner.exports import abandoned, queue_files, run_exports, task_files
+from runner.ledger import database
+from runner.ledger.ledger import Ledger
+from runner.locks import Lock, look
+from runner.run_files import RUNS, files_of, owner_of
+from runner.service import rebuild
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from runner.config import Config
-    from runner.ledger.runs import Ledger
-    from runner.service.verify_findings import Difference
-    from runner.service.verify_salvage import Salvage
+    from runner.ledger.sessions import Session
+    from runner.model import Run
 
-# What has been mended may show what was hidden behind it.
-_ROUNDS = 4
-# How often to look while others write, before they are made to wait.
-_LOOKS = 3
+_TAIL_BYTES = 4096
+# A directory without a row is left alone for so long: its run may be about to be made.
+_STALE_SECONDS = 3600.0
+_OTHERS = 0o077
+
+
+class Difference(Struct):
+    """Hold one thing that differs, and whether it was fixed."""
+
+    kind: str
+    subject: str
+    detail: str
+    is_repairable: bool = True
+    fixed: bool = False
 
 
 class Report(Struct):
-    """Hold what differs, and how much was looked at."""
+    """Hold what was found; `notes` are about what a migration could not take over."""
 
     differences: tuple[Difference, ...]
     sessions: int = 0
     runs: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def is_good(self) -> bool:
-        """Tell whether index and files agree by now."""
-        return all(difference.mended for difference in self.differences)
+        return all(each.fixed for each in self.differences)
 
 
-def verify(settings: Config, *, is_repairing: bool = False) -> Report:
-    """Hold the index against the files.
+def verify(
+    settings: Config, *, is_repairing: bool = False, is_full: bool = False
+) -> Report:
+    """Compare, and fix what can be fixed if that is asked for.
 
     Args:
-        settings: for the state directory and Codex's home.
-        is_repairing: mend what can be mended.
+        settings: for the state directory.
+        is_repairing: write what differs.
+        is_full: compare logs and answers whole, not by length and their last 4 kB.
 
     Raises:
-        LedgerFault: the index cannot be opened although it is not damaged.
+        RunnerFault: the disk refuses what a repair has to write.
     """
-    findings = Findings(is_repairing=is_repairing)
-    ledger, salvage = verify_index.open_index(findings, settings)
+    home = settings.state_home
+    ledger, damage = _open(home)
+    if damage is not None:
+        if not is_repairing:
+            return Report(differences=(damage,))
+        done = rebuild.rebuild(settings)
+        damage = replace(damage, detail=f"{damage.detail}; {done}", fixed=True)
+        ledger = Ledger(home)
     if ledger is None:
-        return Report(differences=findings.differences)
-    _examine_all(findings, ledger, salvage, settings)
+        return Report(differences=())
+    found = [] if damage is None else [damage]
+    sessions = ledger.sessions.all()
+    check = _Check(ledger, is_full=is_full)
+    for difference, fix in check.all(sessions):
+        found.append(_fixed(difference, fix) if is_repairing and fix else difference)
     return Report(
-        differences=findings.differences,
-        sessions=len(ledger.sessions.ids()),
-        runs=len(ledger.known()),
+        differences=tuple(found),
+        sessions=len(sessions),
+        runs=check.runs,
+        notes=tuple(f"{what}: {about}" for what, about in ledger.all("notes")),
     )
 
 
-def _examine_all(
-    findings: Findings, ledger: Ledger, salvage: Salvage | None, settings: Config
-) -> None:
-    home = settings.state_home
-    # Before the runs: what was removed is not taken for lost.
-    findings.take(list(verify_removed.uncounted(ledger, home)))
-    # First what keeps others from being seen: records, rights, rows.
-    findings.take(list(verify_index.runs_elsewhere(ledger, settings)))
-    findings.take(verify_tree.Tree(home, ledger).differences())
-    findings.take(list(verify_index.damaged_rows(ledger, settings)))
-    findings.take(list(verify_index.unknown_runs(ledger, settings)))
-    if salvage is not None:
-        verify_salvage.put_rest(salvage, ledger)
-    findings.take(list(verify_removed.unnoted(ledger, home, findings.hidden)))
-    findings.take(list(verify_index.unsettled_runs(ledger, settings)))
-    findings.take(verify_twice.twice_differences(ledger, home))
-    sessions = ledger.sessions.ids() | set(ledger.known().values())
-    for session_id in sorted(sessions - findings.hidden):
-        _examine(session_id, findings, ledger, settings)
-
-
-def _examine(
-    session_id: str, findings: Findings, ledger: Ledger, settings: Config
-) -> None:
-    """Look at one session; what is wrong with it concerns no other."""
+def _open(home: Path) -> tuple[Ledger | None, Difference | None]:
+    """Open the ledger and check the file itself; neither where there is none yet."""
+    path = home / database.NAME
+    is_there = files.status(path) is not None or (home / database.OLD).exists()
+    if not is_there and not database.is_lost(home):
+        return None, None
     try:
-        for _ in range(_ROUNDS):
-            if not _seems_different(session_id, ledger, settings):
-                return
-            if not _confirm(session_id, findings, ledger, settings):
-                return
+        ledger = Ledger(home)
+        faults = ledger.faults()
+    except LedgerFault as error:
+        if not rebuild.is_needed(home, error):
+            raise
+        return None, Difference(kind="ledger", subject=str(path), detail=str(error))
+    if faults:
+        ledger.close()
+        detail = "; ".join(faults)
+        return None, Difference(kind="ledger", subject=str(path), detail=detail)
+    return ledger, None
+
+
+def _fixed(difference: Difference, fix: Callable[[], object]) -> Difference:
+    try:
+        fix()
     except (RunnerError, OSError) as error:
-        detail = f"it cannot be looked at: {error}"
-        findings.take([Finding(subject=session_id, kind="unseen", detail=detail)])
+        detail = f"{difference.detail}; it cannot be fixed: {error}"
+        return replace(difference, detail=detail)
+    return replace(difference, fixed=True)
 
 
-def _seems_different(session_id: str, ledger: Ledger, settings: Config) -> bool:
-    if ledger.unfinished_of(session_id):
+if TYPE_CHECKING:
+    Found = tuple[Difference, Callable[[], object] | None]
+
+
+class _Check:
+    """Find what differs, each with what fixes it."""
+
+    def __init__(self, ledger: Ledger, *, is_full: bool) -> None:
+        self._ledger = ledger
+        self._home = ledger.home
+        self._is_full = is_full
+        self.runs = 0
+
+    def all(self, sessions: list[Session]) -> Iterator[Found]:
+        for session in sessions:
+            # A session may be removed meanwhile.
+            with contextlib.suppress(NoSuchTaskError):
+                yield from self._session(session)
+        yield from self._queue()
+        yield from self._strays()
+        yield from self._modes()
+
+    def _session(self, session: Session) -> Iterator[Found]:
+        runs = self._ledger.runs.of_session(session.key)
+        self.runs += len(runs)
+        for run in runs:
+            if run.is_finished:
+                yield from self._run(run)
+        paths = task_files.files_in(session, self._home)
+        if paths is None or any(not run.is_finished for run in runs):
+            return
+        ledger, key = self._ledger, session.key
+        wanted = task_files.render_json(ledger, key)
+        if files.read_if_there(paths.json) != wanted:
+            yield (
+                _differs(paths.json),
+                partial(_write, paths.json, wanted),
+            )
+        if self._log_differs(paths.log, runs):
+            yield _differs(paths.log), partial(task_files.write_all, ledger, key)
+        answered = next((run for run in reversed(runs) if run.has_answer), None)
+        answer = task_files.answer_of(answered) if answered else None
+        if answer and self._text_differs(paths.result, answer):
+            text = answer.encode(errors="replace")
+            yield _differs(paths.result), partial(_write, paths.result, text)
+
+    def _run(self, run: Run) -> Iterator[Found]:
+        paths = files_of(run.spec)
+        if not files.is_directory(paths.directory):
+            gone = f"the files of its run are gone ({paths.directory})"
+            yield (
+                Difference(
+                    kind="files-gone",
+                    subject=run.run_id,
+                    detail=gone,
+                    is_repairable=False,
+                ),
+                None,
+            )
+            return
+        for path, wanted in (
+            (paths.summary, run_exports.render_summary(run)),
+            (paths.meta, run_exports.render_meta(run)),
+        ):
+            if files.read_if_there(path) != wanted:
+                yield _differs(path), partial(_write, path, wanted)
+        if run.spec.is_flat and files.status(paths.log) is None:
+            text = abandoned.render_log(run)
+            yield _differs(paths.log), partial(_write, paths.log, text)
+
+    def _queue(self) -> Iterator[Found]:
+        wanted = {row["id"] for row in self._ledger.all("exported_prompts")}
+        found = {int(path.name): path for path in queue_files.all_files(self._home)}
+        for number in sorted(wanted | found.keys()):
+            path = queue_files.path_of(self._home, number)
+            content = queue_files.render(self._ledger, number)
+            if content is None and path.exists():
+                yield _differs(path, "no prompt waits for it"), path.unlink
+            elif content is not None and files.read_if_there(path) != content:
+                yield _differs(path), partial(_write, path, content)
+
+    def _strays(self) -> Iterator[Found]:
+        """Find directories of runs that the ledger does not know."""
+        known = {row["run_id"] for row in self._ledger.all("run_directories")}
+        removed = self._ledger.usage.run_ids()
+        for name in files.names(self._home / RUNS):
+            place = self._home / RUNS / name
+            if name in known or not _is_stale(place, self._home):
+                continue
+            is_ours = name in removed or not (place / "meta.json").exists()
+            detail = "the ledger has no run for this directory"
+            if is_ours:
+                yield _differs(place, detail), partial(files.remove_tree, place)
+            else:
+                detail += " (codex-tasks import takes it in)"
+                yield replace(_differs(place, detail), is_repairable=False), None
+
+    def _modes(self) -> Iterator[Found]:
+        """Find what others can read or write."""
+        places = [self._home, self._ledger.path, self._home / RUNS]
+        places += [self._home / queue_files.QUEUE]
+        for place in places:
+            status = files.status(place)
+            if status is not None and status.st_mode & _OTHERS:
+                detail = f"others can get at it (mode {status.st_mode & 0o777:o})"
+                difference = Difference(kind="mode", subject=str(place), detail=detail)
+                yield difference, partial(place.chmod, status.st_mode & 0o7700)
+
+    def _log_differs(self, path: Path, runs: list[Run]) -> bool:
+        """Compare a log by its length; the order of stderr among events may differ."""
+        lines = list(task_files.render_log(runs)) if self._is_full else None
+        if lines is not None:
+            have = files.read_if_there(path).splitlines(keepends=True)
+            return sorted(have) != sorted(lines)
+        status = files.status(path)
+        wanted = sum(len(line) for line in task_files.render_log(runs))
+        return status is None or status.st_size != wanted
+
+    def _text_differs(self, path: Path, answer: str) -> bool:
+        wanted, have = answer.encode(errors="replace"), files.read_if_there(path)
+        if self._is_full:
+            return have != wanted
+        return len(have) != len(wanted) or have[-_TAIL_BYTES:] != wanted[-_TAIL_BYTES:]
+
+
+def _write(path: Path, content: bytes) -> None:
+    files.make_directory(path.parent)
+    files.export(path, content)
+
+
+def _differs(path: Path, detail: str = "") -> Difference:
+    if not detail:
+        is_there = files.status(path) is not None
+        detail = "it differs from the ledger" if is_there else "it is missing"
+    return Difference(kind="export", subject=str(path), detail=detail)
+
+
+def _is_stale(place: Path, home: Path) -> bool:
+    """Tell whether a directory without a row belongs to no run that is being made."""
+    status = files.status(place)
+    if status is None or not files.is_directory(place):
         return False
-    found = (*_recorded(session_id, ledger, settings),)
-    return bool(found or [*_viewed(session_id, ledger, settings)])
-
-
-def _confirm(
-    session_id: str, findings: Findings, ledger: Ledger, settings: Config
-) -> bool:
-    """Look again under the lock of a session; tell whether something was mended."""
-    home, session = settings.state_home, SessionId(session_id)
-    taken = session_lock.take_patiently(home, ledger, session, HOLDER)
-    if isinstance(taken, session_lock.Busy):
-        return False
-    with taken:
-        if ledger.unfinished_of(session_id):
-            return False
-        found = _unchanged(partial(_recorded, session_id, ledger, settings), ledger)
-        return findings.take(found or [*_viewed(session_id, ledger, settings)])
-
-
-def _unchanged(look: Callable[[], Iterator[Finding]], ledger: Ledger) -> list[Finding]:
-    """Look at what changes in transactions only, as it is between two of them.
-
-    The index is not kept from others while its files are read, unless they write all
-    the time.
-    """
-    database = ledger.database
-    for _ in range(_LOOKS):
-        before = database.version()
-        found = [*look()]
-        # Whoever is about to write has changed files already: that is waited for.
-        with database.transaction():
-            if database.version() == before:
-                return found
-    with database.transaction():
-        return [*look()]
-
-
-def _recorded(session_id: str, ledger: Ledger, settings: Config) -> Iterator[Finding]:
-    """Look at what the index has on record; the first that differs hides more."""
-    rows = [*verify_session.row_differences(session_id, ledger)]
-    yield from rows
-    case = verify_session.case_of(session_id, ledger, settings.state_home)
-    if rows or case is None:
-        return
-    places = [*verify_session.place_differences(case)]
-    yield from places
-    if not places:
-        yield from verify_session.record_differences(case)
-        yield from verify_files.file_differences(case)
-        yield from verify_usage.usage_differences(case)
-        yield from verify_mail.mail_differences(case)
-
-
-def _viewed(session_id: str, ledger: Ledger, settings: Config) -> Iterator[Finding]:
-    case = verify_session.case_of(session_id, ledger, settings.state_home)
-    if case is not None:
-        yield from verify_views.view_differences(case)
+    age = clock.now().timestamp() - status.st_mtime
+    return age >= _STALE_SECONDS and look(owner_of(home, place.name)) is not Lock.HELD

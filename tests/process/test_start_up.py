@@ -38,7 +38,6 @@ HEAVY = {
     "pydantic",
     "rich",
     "runner.loopback",
-    "shtab",
     "socket",
     "ssl",
     "subprocess",

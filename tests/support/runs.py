@@ -34,7 +34,8 @@ def spec(**changes: Any) -> Spec:  # noqa: ANN401  # any field of a spec
         "task": "Do it.",
         "task_file": None,
         "resume_session": None,
-        "log_dir": "/logs",
+        "directory": "/logs",
+        "is_flat": True,
         "cwd": "/work",
         "umask": 0o022,
         "codex": CodexOptions(bin="codex"),
@@ -49,7 +50,7 @@ def spec(**changes: Any) -> Spec:  # noqa: ANN401  # any field of a spec
 
 def run(state: State | None = None, **changes: Any) -> Run:  # noqa: ANN401  # as above
     """Build a run in a state, with some fields of its spec changed."""
-    return Run(spec=spec(**changes), state=state or Prepared(launcher=PROCESS))
+    return Run(spec=spec(**changes), state=state or Prepared())
 
 
 def settings(home: Path, **environment: str) -> Config:

@@ -15,6 +15,10 @@ from support.processes import is_alive, kill, wait_until
 from support.stand_in import StandIn
 from support.tasks import Begun, Ended, Files
 
+from runner.ledger import record
+from runner.ledger.database import NAME
+from runner.ledger.ledger import Ledger
+
 COMMAND = "codex_tasks"
 DEADLINE = 30
 
@@ -60,14 +64,17 @@ class Session:
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """Give what the index has of the session's runs, the oldest first."""
-        sql = "select record from runs where session_id = ? order by run_id"
-        return [json.loads(text) for (text,) in self.sessions.rows(sql, self.id)]
+        """Give what the ledger has of the session's runs, in their order."""
+        found = self.sessions.records
+        return [r for r in found if self.id in (r["session_id"], r["run_id"])]
 
     @property
-    def mail(self) -> list[tuple[str, str]]:
-        """Give the prompts that ever were in the mailbox, in order, and their state."""
-        sql = "select task, state from mail where session_id = ? order by mail_id"
+    def queued(self) -> list[tuple[str, str]]:
+        """Give the prompts that ever were in the queue, in order, and their state."""
+        sql = (
+            "select p.preview, p.state from prompts p join sessions s on s.id = p.session"
+            " where s.thread_id = ? and not p.direct order by p.id"
+        )
         return [(task, state) for task, state in self.sessions.rows(sql, self.id)]
 
     @property
@@ -95,7 +102,7 @@ class Session:
         return self.send(prompt, "--queue", **options)
 
     def wait(self) -> Ended:
-        """Wait until the session is at rest."""
+        """Wait until the session is idle."""
         return self.sessions("status", "--wait", "--timeout", DEADLINE, self.id)
 
     def stop(self) -> Ended:
@@ -197,9 +204,13 @@ class Sessions:
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """Give what the index has of all runs, the oldest first."""
-        rows = self.rows("select record from runs order by run_id")
-        return [json.loads(text) for (text,) in rows]
+        """Give what the ledger has of all runs, session by session."""
+        if not (self.state_home / NAME).exists():
+            return []
+        with closing(Ledger(self.state_home)) as ledger:
+            sessions = sorted(each.key for each in ledger.sessions.all())
+            runs = [run for key in sessions for run in ledger.runs.of_session(key)]
+            return [record.to_json(run) for run in runs]
 
     @property
     def running(self) -> set[str]:
@@ -209,11 +220,11 @@ class Sessions:
         }
 
     def rows(self, sql: str, *values: str) -> list[Any]:
-        """Ask the index."""
-        with closing(sqlite3.connect(self.state_home / "runs.db")) as db:
+        """Ask the ledger."""
+        with closing(sqlite3.connect(self.state_home / NAME)) as db:
             return db.execute(sql, values).fetchall()
 
     def change(self, sql: str, *values: str) -> None:
-        """Change the index behind everybody's back."""
-        with closing(sqlite3.connect(self.state_home / "runs.db")) as db, db:
+        """Change the ledger while no command looks."""
+        with closing(sqlite3.connect(self.state_home / NAME)) as db, db:
             db.execute(sql, values)

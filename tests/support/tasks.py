@@ -48,6 +48,9 @@ class Files:
     run_id: str
 
     def path(self, suffix: str) -> Path:
+        """Name a file: `.log`, `.meta.json`, …, wherever the run has its files."""
+        if self.directory.name == self.run_id:
+            return self.directory / suffix.removeprefix(".")
         return self.directory / f"codex-run-{self.run_id}{suffix}"
 
     def text(self, suffix: str) -> str:

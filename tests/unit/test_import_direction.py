@@ -32,7 +32,6 @@ OWNERS = {
     "socketserver": ("runner.loopback", "runner.coordinator"),
     "genai_prices": ("parsers.accounting.prices",),
     "rich": ("runner.cli",),
-    "shtab": ("runner.cli",),
 }
 MODULES = modules()
 IMPORTS = {name: imports_of(path) for name, path in MODULES.items()}
@@ -108,7 +107,7 @@ def test_nobody_imports_the_tests() -> None:
 
 def test_only_declared_packages_are_imported() -> None:
     known = {"genai_prices", "jsonlines", "plumbum", "psutil", "rich"}
-    known |= {"shtab", "runner", "parsers"}
+    known |= {"runner", "parsers"}
     everything = {n.partition(".")[0] for names in IMPORTS.values() for n in names}
 
     assert everything - sys.stdlib_module_names <= known

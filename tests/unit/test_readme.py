@@ -1,4 +1,4 @@
-"""The README and the commands' own help say the same."""
+"""The README, the reference of commands and the commands' own help say the same."""
 
 import argparse
 import re
@@ -14,6 +14,7 @@ from runner.model import Outcome
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 PARSERS = {
     "run_codex_task": run_options.build_parser(config.load({"HOME": "/nowhere"})),
@@ -36,28 +37,32 @@ OPTIONS = [
 @pytest.mark.parametrize(
     ("command", "action"), OPTIONS, ids=lambda value: str(getattr(value, "dest", value))
 )
-def test_every_option_has_help_and_stands_in_the_readme(
+def test_every_option_has_help_and_is_in_the_reference(
     command: str, action: argparse.Action
 ) -> None:
     names = action.option_strings or [str(action.metavar)]
 
     assert action.help, (command, names)
-    assert any(re.search(rf"{re.escape(name)}\b", README) for name in names), names
+    assert any(re.search(rf"{re.escape(name)}\b", COMMANDS) for name in names), names
 
 
-def test_every_option_that_the_readme_names_exists() -> None:
+def test_every_option_that_the_reference_names_exists() -> None:
     known = {
         name
         for parser in PARSERS.values()
         for action in parser._actions
         for name in action.option_strings
     }
-    ours = README.partition("## Options of")[2].partition("## Where files lie")[0]
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", COMMANDS))
 
-    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", ours)) - {"--flag"} <= known
+    assert named - {"--flag"} <= known
 
 
-def test_every_command_stands_in_the_readme_with_a_script_of_its_own() -> None:
+def test_the_readme_has_no_more_than_1_900_words() -> None:
+    assert len(README.split()) <= 1900
+
+
+def test_every_command_is_in_the_readme_and_has_a_script_of_its_own() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
     for command in project["project"]["scripts"]:
@@ -77,9 +82,9 @@ def test_every_outcome_and_every_exit_code_of_ours_is_explained() -> None:
     not_yet = {Outcome.OVER_BUDGET}
 
     for outcome in set(Outcome) - not_yet:
-        assert f"`{outcome}`" in README
+        assert f"`{outcome}`" in COMMANDS
     for error in _descendants(RunnerError):
-        assert str(error.exit_code) in README
+        assert f"| {error.exit_code} |" in COMMANDS
 
 
 def test_the_two_commands_of_a_fresh_machine_stand_at_the_top() -> None:
@@ -96,8 +101,8 @@ def _descendants(kind: type[RunnerError]) -> list[type[RunnerError]]:
 
 @pytest.mark.parametrize("package", ["runner", "parsers"])
 def test_every_module_has_its_place_in_the_architecture(package: str) -> None:
-    house = [line for line in ARCHITECTURE.splitlines() if line.startswith("|")]
-    named = set(re.findall(r"`(?:runner/)?(\w+)(?:\.py)?`", "\n".join(house)))
+    table = [line for line in ARCHITECTURE.splitlines() if line.startswith("|")]
+    named = set(re.findall(r"`(?:runner/)?(\w+)`", "\n".join(table)))
     modules = {path.stem for path in (ROOT / package).glob("*.py")}
 
     assert modules - named == {"__init__"}

@@ -1,22 +1,20 @@
-# codex-tasks: completion for fish. Put this into ~/.config/fish/config.fish:
-#   codex-tasks completion fish | source
+# Completion for fish. In ~/.config/fish/config.fish: codex-tasks completion fish | source
 
 function __codex_tasks_complete
-    set -l words (commandline -opc)
-    set -l current (commandline -ct)
-    set -l program (string replace -r '^~(?=/)' -- $HOME $words[1])
+    set -l program (string replace -r '^~(?=/)' -- $HOME (commandline -opc)[1])
+    set program (string replace -r '[^/]*$' codex-tasks -- $program)
     command -q -- $program; or return
-    set -l found (printf '%s\0' $words[2..-1] "$current" |
-        command $program completion fish --words 2>/dev/null)
+    set -l line (commandline -pc | string collect)
+    set -l found (command $program completion fish --line="$line" 2>/dev/null)
     switch "$found[1]"
         case files
-            __fish_complete_path "$current"
+            complete -C "'' "(commandline -ct | string collect)
         case directories
-            __fish_complete_directories "$current" ''
+            complete -C "'' "(commandline -ct | string collect) | string match -r '^[^\t]*/(?:\t.*)?$'
         case words
             set -q found[2]; and printf '%s\n' $found[2..-1]
     end
 end
 
-complete -c codex-tasks -e
-complete -c codex-tasks -f -k -a '(__codex_tasks_complete)'
+complete -c codex-tasks -c run_codex_task -c parse_codex_run -e
+complete -c codex-tasks -c run_codex_task -c parse_codex_run -f -k -a '(__codex_tasks_complete)'

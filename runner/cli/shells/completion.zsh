@@ -1,30 +1,23 @@
-#compdef codex-tasks
-# codex-tasks: completion for zsh. Put this into ~/.zshrc, behind compinit:
-#   source <(codex-tasks completion zsh)
-# or save it as _codex-tasks in a directory of $fpath.
+#compdef codex-tasks run_codex_task parse_codex_run
+# Completion for zsh. In ~/.zshrc, behind compinit: source <(codex-tasks completion zsh)
+# It can also be saved as _codex-tasks in a directory of $fpath.
 
 _codex_tasks() {
-    local kind line means
-    local -a lines pairs
-    lines=("${(@f)$(
-        printf '%s\0' "${(@Q)words[2,CURRENT-1]}" "${(Q)PREFIX}" |
-            "${(Q)words[1]/#\~/$HOME}" completion zsh --words 2>/dev/null
-    )}")
-    kind=$lines[1]
-    for line in "${(@)lines[2,-1]}"; do
-        means=${line#*$'\t'}
-        pairs+=("${${line%%$'\t'*}//:/\\:}${means:+:$means}")
+    local line program=${${(Q)words[1]}/#\~/$HOME}
+    local -a found pairs
+    found=("${(@f)$("${program%"${program##*/}"}codex-tasks" completion zsh 2>/dev/null \
+        --line="${(j: :)words[1,CURRENT-1]} $QIPREFIX$PREFIX")}")
+    for line in "${(@)found[2,-1]}"; do
+        pairs+=("${${${line%%$'\t'*}//\\/\\\\}//:/\\:}:${line#*$'\t'}")
     done
-    case $kind in
+    [[ $found[1] == words || $PREFIX != -*=* ]] || compset -P '*='
+    case $found[1] in
         files) _files ;;
-        directories) _files -/ ;;
-        *) (( $#pairs )) && _describe -V codex-tasks pairs ;;
+        directories) _directories ;;
+        words) _describe -V codex-tasks pairs -M 'm:{a-zA-Z}={A-Za-z}' ;;
     esac
 }
 
-if [[ $funcstack[1] == _codex-tasks ]]; then
-    _codex_tasks "$@"
-else
-    (( $+functions[compdef] )) || { autoload -Uz compinit && compinit }
-    compdef _codex_tasks codex-tasks
-fi
+(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }
+compdef _codex_tasks codex-tasks run_codex_task parse_codex_run
+[[ $funcstack[1] != _codex-tasks ]] || _codex_tasks

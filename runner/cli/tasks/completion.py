@@ -1,102 +1,185 @@
-"""`codex-tasks completion`."""
+"""`codex-tasks completion`: a script for a shell, and what that asks at each TAB.
+
+argparse itself tells which argument takes the last word: its parser is given the line
+with a mark in the place of what is typed of it.
+"""
 
 from __future__ import annotations
 
-import argparse
-import sys
-from pathlib import Path
+import shlex
+from argparse import SUPPRESS
+from contextlib import suppress
 
-from runner.errors import RunnerError
+from runner.cli import parse_codex_run
+from runner.cli.codex_tasks import load, parser_of, whole_parser
+from runner.cli.parser import SHELLS, completion_script
+from runner.cli.tasks import COMMANDS
+from runner.errors import RunnerError, UsageError
+from runner.ledger.database import NAME
 from runner.model import TaskState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-    from collections.abc import Sequence
+    from argparse import Action, ArgumentParser, Namespace
+    from collections.abc import Callable, Sequence
 
-    from runner.cli.candidates import Pair
     from runner.cli.context import Context
-    from runner.ledger.sessions import Row
 
-SUMMARY = "Print a script that completes commands, options and tasks in a shell."
+    Pair = tuple[str, str]  # a word, what it means
+    Row = tuple[str, str, str]  # an id, its title, a note
+
+SUMMARY = "Print a script that completes the commands of this suite in a shell."
 EXAMPLES = """\
   eval "$(codex-tasks completion bash)"      (in ~/.bashrc)
   source <(codex-tasks completion zsh)       (in ~/.zshrc, behind compinit)
   codex-tasks completion fish | source       (in ~/.config/fish/config.fish)
 """
-_SHELLS = ("bash", "zsh", "fish")
-_SCRIPTS = Path(__file__).parents[1] / "shells"
-_IN_USE = (TaskState.RUNNING, TaskState.STOPPED, TaskState.DIED)
+_KINDS = {"FILE": "files", "BIN": "files", "DIR": "directories", "URL": "directories"}
+_WORDS = {
+    "MODE": ("read-only", "workspace-write", "danger-full-access"),
+    "STATE": tuple(TaskState),
+}
+_RECORDED = ("TASK", "SESSION", "RUN", "RUN_ID")
+_ARCHIVED = (TaskState.ARCHIVED,)
+_IN_USE = tuple(state for state in TaskState if state not in _ARCHIVED)
 _STATES = {
-    "send": _IN_USE,
-    "stop": _IN_USE,
-    "archive": _IN_USE,
-    "unarchive": (TaskState.ARCHIVED,),
+    **{f"codex-tasks {each}": _IN_USE for each in ("send", "stop", "archive")},
+    "codex-tasks unarchive": _ARCHIVED,
 }
 _MOST = 200
+_MARK = "\0"
 
 
 def arguments(parser: ArgumentParser) -> None:
     """Describe the command line."""
     add = parser.add_argument
-    add("shell", metavar="SHELL", choices=_SHELLS, help=", ".join(_SHELLS))
-    # What the script asks: the words of the line so far, each with a NUL behind it,
-    # come on standard input.
-    add("--words", action="store_true", help=argparse.SUPPRESS)
+    add("shell", metavar="SHELL", choices=SHELLS, help=", ".join(SHELLS))
+    # What the script asks: the line up to the cursor and, as bash breaks words at = and
+    # : too, the piece of it that bash replaces.
+    add("--line", metavar="TEXT", help=SUPPRESS)
+    add("--piece", metavar="TEXT", help=SUPPRESS)
 
 
-def main(found: Namespace, house: Context) -> int:
-    """Print the script of a shell, or what it asks for."""
-    if found.words:
-        house.output.lines(_answer(found.shell, house))
-    else:
-        script = _SCRIPTS / f"completion.{found.shell}"
-        house.output.text(script.read_text(encoding="utf-8"))
+def main(found: Namespace, context: Context) -> int:
+    """Print the script of a shell, or the answer: a kind, then words."""
+    if found.line is None:
+        context.output.text(completion_script(found.shell))
+        return 0
+    program, *words = _split(found.line)
+    parser, behind = _parser(program.rpartition("/")[2], words, context)
+    states = _STATES.get(parser.prog, tuple(TaskState))
+    kind, pairs = complete(parser, behind, lambda of: _recorded(context, states, of))
+    head = ""
+    if found.piece is not None:
+        head = words[-1].removesuffix(_split(found.piece.lstrip("=:"))[-1])
+    lines = [f"{w}\t{m}".removeprefix(head) for w, m in pairs if w.startswith(head)]
+    context.output.lines([kind, *lines])
     return 0
 
 
-def _answer(shell: str, house: Context) -> list[str]:
-    """Tell what the last word can become: of which kind it is, then each on a line."""
-    from runner.cli import bash_words  # noqa: PLC0415 - not for the script
-    from runner.cli.candidates import complete  # noqa: PLC0415
-
-    text = sys.stdin.buffer.read().decode(errors="surrogateescape")
-    words = text.removesuffix("\0").split("\0")
-    typed = bash_words.read(words) if shell == "bash" else None
-    if shell == "fish":
-        words[-1] = bash_words.unquoted(words[-1])
-    found = complete(
-        typed.words if typed else words,
-        lambda command, begun: _tasks(command, begun, house),
-    )
-    pairs = typed.written(found.pairs) if typed else found.pairs
-    return [found.kind, *(f"{word}\t{means}" for word, means in pairs)]
+def _split(line: str) -> list[str]:
+    """Split a line as a shell does; its last word may be empty, or a quote open."""
+    for quote in ("", '"', "'"):
+        with suppress(ValueError):
+            *words, last = shlex.split(line + _MARK + quote)
+            return [*words, last.removesuffix(_MARK)]
+    return [line]
 
 
-def _tasks(command: str, begun: str, house: Context) -> list[Pair]:
-    """Find tasks by the beginning of their ids, else of their titles."""
-    from runner.cli import format  # noqa: PLC0415 - not for the script
+def _parser(
+    program: str, words: list[str], context: Context
+) -> tuple[ArgumentParser, list[str]]:
+    """Return the parser of a line, and the words that it is for."""
+    if program == parse_codex_run.PROG:
+        return parse_codex_run.build_parser(), words
+    if program == "run_codex_task":
+        from runner.cli import run_options  # noqa: PLC0415 - 3 ms, for its lines only
 
-    rows = _rows(_STATES.get(command, tuple(TaskState)), house)
-    ids = [
-        (row.session_id, format.line(row.title or row.outcome or "at work"))
-        for row in rows
-        if row.session_id.startswith(begun.lower())
+        return run_options.build_parser(context.settings), words
+    if len(words) > 1 and words[0] in COMMANDS:
+        return parser_of(words[0], load(words[0])), words[1:]
+    return whole_parser(), words
+
+
+def complete(
+    parser: ArgumentParser, words: Sequence[str], recorded: Callable[[str], list[Row]]
+) -> tuple[str, list[Pair]]:
+    """Return the kind of the last word (words, files, directories), then the words.
+
+    Args:
+        parser: describes the command; it cannot be used any more.
+        words: the words behind its name, the last one as far as it is typed.
+        recorded: lists what is on record of what a metavar stands for.
+    """
+    *before, current = words
+    name, equals, value = current.partition("=")
+    has_options = "--" not in before
+    is_option = current.startswith("-") and has_options
+    head, begun = (name + equals, value) if is_option and equals else ("", current)
+    given: list[Action] = []
+    taking: list[Action] = []
+
+    def take(action: Action, strings: Sequence[str]) -> str:
+        (taking if _MARK in strings else given).append(action)
+        return SUPPRESS  # so that argparse does nothing with it
+
+    parser._get_values = take  # type: ignore[method-assign,assignment]  # noqa: SLF001 - see above
+    with suppress(UsageError):
+        parser.parse_known_args([*before, head + _MARK])
+    if not taking or (is_option and not head):
+        return "words", _flags(parser, given, current) if has_options else []
+    metavar = str(taking[0].metavar)
+    pairs = _words(taking[0], begun)
+    if metavar in _RECORDED:
+        pairs = _find(recorded(metavar), metavar, begun, before)
+    return _KINDS.get(metavar, "words"), [(head + word, means) for word, means in pairs]
+
+
+def _flags(parser: ArgumentParser, given: Sequence[Action], begun: str) -> list[Pair]:
+    """Return the options that are not given yet, or can be repeated."""
+    return [
+        (flag, each.help or "")
+        for each in parser._actions  # noqa: SLF001 - argparse has no other way to tell
+        if each.help != SUPPRESS
+        and (each not in given or type(each.default) in {list, int})
+        for flag in each.option_strings
+        if flag.startswith(begun)
     ]
-    titles = [
-        (row.title, row.session_id)
-        for row in rows
-        if row.title and row.title.casefold().startswith(begun.casefold())
-        if row.title == format.line(row.title)
+
+
+def _words(action: Action, begun: str) -> list[Pair]:
+    helps = {each.dest: each.help for each in getattr(action, "_choices_actions", ())}
+    words = map(str, action.choices or _WORDS.get(str(action.metavar), ()))
+    return [(word, helps.get(word, "")) for word in words if word.startswith(begun)]
+
+
+def _find(
+    rows: Sequence[Row], metavar: str, begun: str, before: Sequence[str]
+) -> list[Pair]:
+    """Find runs and tasks by the beginning of their ids, else tasks by their titles."""
+    if metavar == "RUN":  # of the task that is named before it: the note
+        rows = [r for r in rows if r[2].startswith(tuple(filter(None, before)))] or rows
+    shown = [
+        (id_, title if title.isprintable() else "", note)
+        for id_, title, note in rows
+        if id_ not in before
     ]
-    return (ids or titles)[:_MOST]
+    ids = [(i, title or n) for i, title, n in shown if i.startswith(begun.lower())]
+    if not ids and metavar == "TASK":
+        begun = begun.casefold()
+        ids = [(t, i) for i, t, _ in shown if t.casefold().startswith(begun)]
+    return ids[:_MOST]
 
 
-def _rows(states: Sequence[TaskState], house: Context) -> list[Row]:
-    """Read the sessions; a completion makes nothing and complains of nothing."""
-    if not (house.settings.state_home / "runs.db").exists():
+def _recorded(context: Context, states: Sequence[TaskState], metavar: str) -> list[Row]:
+    """List what is on record, the newest first; make and complain of nothing."""
+    if not (context.settings.state_home / NAME).exists():
         return []
     try:
-        return house.ledger.sessions.newest(states)
+        if metavar.startswith("RUN"):
+            found = context.ledger.all("run_names")
+            return [(row["run_id"], "", row["name"]) for row in found]
+        sessions = context.ledger.sessions.all(states)
     except RunnerError:
         return []
+    return [(s.name, s.title or "", s.outcome or "running") for s in sessions]

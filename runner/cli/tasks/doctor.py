@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runner.cli.output import doctor_json, doctor_lines
 from runner.model import CodexOptions, Limits, Report, Verbosity
-from runner.service.request import Request
+from runner.service.request import RunWords
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
     from runner.cli.context import Context
 
-SUMMARY = "Tell what would go wrong here, and how to mend it."
+SUMMARY = "Tell what would go wrong here, and how to fix it."
 EXAMPLES = """\
   codex-tasks doctor
   codex-tasks doctor --working-dir ~/src/app -s workspace-write
-  codex-tasks doctor --json | jq -r '.checks[] | select(.is_good | not) | .mend'
+  codex-tasks doctor --json | jq -r '.checks[] | select(.is_good | not) | .fix'
 """
 
 
@@ -36,20 +36,20 @@ def arguments(parser: ArgumentParser) -> None:
     add("--json", action="store_true", help="as JSON: one object")
 
 
-def main(found: Namespace, house: Context) -> int:
-    """Look at the environment; 1 when something has to be mended."""
+def main(found: Namespace, context: Context) -> int:
+    """Look at the environment; 1 when something has to be fixed."""
     from runner.service.doctor import examine_tasks  # noqa: PLC0415 - not for --help
 
-    checks = examine_tasks(_request(found), house.settings)
+    checks = examine_tasks(_request(found), context.settings)
     if found.json:
-        house.output.lines([doctor_json(checks)])
+        context.output.lines([doctor_json(checks)])
     else:
-        house.output.lines(doctor_lines(checks))
+        context.output.lines(doctor_lines(checks))
     return 0 if all(check.is_good for check in checks) else 1
 
 
-def _request(found: Namespace) -> Request:
-    return Request(
+def _request(found: Namespace) -> RunWords:
+    return RunWords(
         repo=found.working_dir or ".",
         task=None,
         task_file=None,

@@ -41,31 +41,31 @@ def arguments(parser: ArgumentParser) -> None:
     )
 
 
-def main(found: Namespace, house: Context) -> int:
+def main(found: Namespace, context: Context) -> int:
     """Take sessions in, one line each; 1 when something could not be read."""
-    pieces = _pieces(found, house)
-    report = _Report(house, is_json=found.json, is_trial=found.dry_run)
+    pieces = _pieces(found, context)
+    report = _Report(context, is_json=found.json, is_trial=found.dry_run)
     for piece in pieces:
         report.take(piece)
     report.close()
     return 1 if report.unreadable else 0
 
 
-def _pieces(found: Namespace, house: Context) -> Iterable[Found]:
+def _pieces(found: Namespace, context: Context) -> Iterable[Found]:
     from runner.service import importing  # noqa: PLC0415 - 20 ms, not for the help
 
     if found.dry_run:
-        is_begun = (house.settings.state_home / "runs.db").exists()
-        ledger = house.ledger if is_begun else None
-        return importing.look_around(found.directory, ledger, house.settings)
-    return importing.take_in(found.directory, house.ledger, house.settings)
+        is_begun = (context.settings.state_home / "runs.db").exists()
+        ledger = context.ledger if is_begun else None
+        return importing.look_around(found.directory, ledger, context.settings)
+    return importing.take_in(found.directory, context.ledger, context.settings)
 
 
 class _Report:
     """Say what comes of each session, and how many there were."""
 
-    def __init__(self, house: Context, *, is_json: bool, is_trial: bool) -> None:
-        self._house = house
+    def __init__(self, context: Context, *, is_json: bool, is_trial: bool) -> None:
+        self._house = context
         self._is_json = is_json
         self._word = "would import" if is_trial else "imported"
         self._runs = 0

@@ -15,6 +15,8 @@ from parsers.exec_events.transcript import (
 )
 from runner.errors import UsageError
 from runner.service import log
+from runner.service.follow import Note
+from runner.service.sessions import get
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("task", metavar="TASK", help="the task")
 
 
-def main(found: Namespace, house: Context) -> int:
+def main(found: Namespace, context: Context) -> int:
     """Show the log; return at its end or, followed, at the end of the task's work."""
     wish = log.Wish(
         run_id=found.run,
@@ -66,16 +68,18 @@ def main(found: Namespace, house: Context) -> int:
         follows=found.follow or found.forever,
         is_endless=found.forever,
     )
-    task = house.task(found.task)
-    said = _Json() if found.json else _Text(is_coloured=_has_colours(house))
-    for piece in log.read(task, wish, house.ledger, house.settings):
+    context.sweep()
+    with context.ledger.snapshot():
+        task = get(context.session(found.task).key, context.ledger)
+    said = _Json() if found.json else _Text(is_coloured=_has_colours(context))
+    for piece in log.read(task, wish, context.ledger, context.settings):
         match piece:
-            case log.Note(text=text):
-                house.note(text)
+            case Note(text=text):
+                context.note(text)
             case log.Nothing():
-                house.output.check()
+                context.output.check()
             case _:
-                house.output.text(said(piece))
+                context.output.text(said(piece))
     return 0
 
 
@@ -133,8 +137,8 @@ def _event(line: bytes) -> bytes:
     return task_log.event(line)
 
 
-def _has_colours(house: Context) -> bool:
-    environment: Mapping[str, str] = house.settings.environment
+def _has_colours(context: Context) -> bool:
+    environment: Mapping[str, str] = context.settings.environment
     is_plain = environment.get("NO_COLOR") or environment.get("TERM", "dumb") in {
         "dumb",
         "",

@@ -8,7 +8,6 @@ from runner.cli import format
 from runner.cli.output import is_terminal
 from runner.errors import UsageError
 from runner.model import TaskState
-from runner.service.sessions import listing, strangers, take_stock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
     from runner.cli.context import Context
     from runner.cli.format import Columns
-    from runner.service.sessions import Listed
+    from runner.ledger.sessions import Session
 
 SUMMARY = "List tasks, the newest first."
 EXAMPLES = """\
@@ -27,7 +26,6 @@ EXAMPLES = """\
 """
 _COLUMNS = ("ID", "Title", "State", "Created At", "Updated At", "Working Dir")
 _WHOLE = ("ID", "State", "Updated")
-_NAMED_AT_MOST = 5
 _LONGEST_NUMBER = 19
 
 
@@ -48,24 +46,23 @@ def arguments(parser: ArgumentParser) -> None:
     format.add_time_format(parser)
 
 
-def main(found: Namespace, house: Context) -> int:
+def main(found: Namespace, context: Context) -> int:
     """List tasks; what is wrong with one of them is said on standard error."""
     states = _states(found)
     limit = _limit(found.limit)
-    now = take_stock(house.ledger, house.settings)
-    house.notes(now.faults)
-    listed = listing(states, limit, now, house.ledger, house.settings)
-    for each in listed:
-        house.notes(format.damage(each.files, each.row.session_id, each.state))
-    _name_strangers(house)
+    context.sweep()
+    sessions = context.ledger.sessions.all(states, limit)
     if found.json:
-        house.output.lines([json.dumps([_json(each) for each in listed], indent=2)])
-    elif not listed:
-        house.output.lines(["No tasks found."])
+        listed = [_json(each) for each in sessions]
+        context.output.lines([json.dumps(listed, indent=2)])
+    elif not sessions:
+        context.output.lines(["No tasks found."])
     elif is_terminal():
-        house.output.text(format.table(_tables(listed, found.time_format), _WHOLE))
+        tables = _tables(sessions, found.time_format)
+        context.output.text(format.table(tables, _WHOLE))
     else:
-        house.output.lines(format.aligned(_COLUMNS, _rows(listed, found.time_format)))
+        rows = _rows(sessions, found.time_format)
+        context.output.lines(format.aligned(_COLUMNS, rows))
     return 0
 
 
@@ -91,32 +88,32 @@ def _limit(text: str | None) -> int | None:
     return int(text) if len(text) < _LONGEST_NUMBER else None
 
 
-def _json(each: Listed) -> dict[str, object]:
-    row = each.row
+def _json(each: Session) -> dict[str, object]:
     return {
-        "id": row.session_id,
-        "title": row.title,
+        "id": each.name,
+        "short_id": each.short_id,
+        "title": each.title,
         "state": each.state,
-        "outcome": row.outcome,
-        "created_at": row.created_at,
-        "updated_at": row.updated_at,
+        "outcome": each.outcome,
+        "created_at": each.created_at,
+        "updated_at": each.updated_at,
         "working_dir": each.repo,
         "queue": each.waiting,
-        "last_run": row.last_run,
+        "last_run": each.last_run,
     }
 
 
-def _state(each: Listed) -> str:
+def _state(each: Session) -> str:
     """Name the state, and how many prompts wait."""
     return f"{each.state} +{each.waiting}" if each.waiting else str(each.state)
 
 
-def _tables(listed: Sequence[Listed], time_format: str) -> list[Columns]:
+def _tables(sessions: Sequence[Session], time_format: str) -> list[Columns]:
     """Make the table for a terminal, then the same with less and less in it.
 
     What a task is called goes last: its id, of which a beginning does, and its title.
     """
-    full = _short_columns(listed, time_format)
+    full = _short_columns(sessions, time_format)
     brief = {**full, "ID": format.beginnings(full["ID"])}
     gone = ("Working Dir", "Updated", "Title")
     return [
@@ -129,40 +126,27 @@ def _without(names: Sequence[str], columns: Columns) -> Columns:
     return {name: cells for name, cells in columns.items() if name not in names}
 
 
-def _short_columns(listed: Sequence[Listed], time_format: str) -> Columns:
-    rows = [each.row for each in listed]
-    times = [format.short_time(row.updated_at, time_format) for row in rows]
-    places = [format.short_path(format.line(each.repo or "-")) for each in listed]
+def _short_columns(sessions: Sequence[Session], time_format: str) -> Columns:
+    times = [format.short_time(each.updated_at, time_format) for each in sessions]
+    places = [format.short_path(format.line(each.repo or "-")) for each in sessions]
     return {
-        "ID": [row.session_id for row in rows],
-        "State": [_state(each) for each in listed],
+        "ID": [each.name for each in sessions],
+        "State": [_state(each) for each in sessions],
         "Updated": times,
-        "Title": [format.line(row.title or "-") for row in rows],
+        "Title": [format.line(each.title or "-") for each in sessions],
         "Working Dir": places,
     }
 
 
-def _rows(listed: Sequence[Listed], time_format: str) -> list[list[str]]:
+def _rows(sessions: Sequence[Session], time_format: str) -> list[list[str]]:
     return [
         [
-            each.row.session_id,
-            format.line(each.row.title or "-"),
+            each.name,
+            format.line(each.title or "-"),
             _state(each),
-            format.time(each.row.created_at, time_format),
-            format.time(each.row.updated_at, time_format),
+            format.time(each.created_at, time_format),
+            format.time(each.updated_at, time_format),
             format.line(each.repo or "-"),
         ]
-        for each in listed
+        for each in sessions
     ]
-
-
-def _name_strangers(house: Context) -> None:
-    """Name what lies in the tree and is no task of ours, a few by name."""
-    names = strangers(house.ledger, house.settings)
-    for name in names[:_NAMED_AT_MOST]:
-        house.note(
-            f"{house.settings.state_home / name} is not in the index"
-            " (codex-tasks verify tells what it is)"
-        )
-    if (more := len(names) - _NAMED_AT_MOST) > 0:
-        house.note(f"and {more} more directories that are not in the index")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner import clock, session_files
+from runner import clock
 from runner.cli import format
 from runner.clock import read_age
 from runner.errors import RunnerError, UsageError
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from runner.cli.context import Context
-    from runner.ledger.sessions import Row
+    from runner.ledger.sessions import Session
 
 SUMMARY = "Remove archived tasks that nothing has happened to for a while."
 EXAMPLES = """\
@@ -41,16 +41,17 @@ def arguments(parser: ArgumentParser) -> None:
     )
 
 
-def main(found: Namespace, house: Context) -> int:
-    """Remove what is old, one line each, and tell how much that gives back."""
+def main(found: Namespace, context: Context) -> int:
+    """Remove what is old, one line each, and say how much that gives back."""
     instant = _instant(found.older_than, clock.now())
-    rows = archive.older_than(instant, house.ledger, with_active=found.all)
-    told = [_prune(row, house, is_dry=found.dry_run) for row in rows]
+    context.sweep()
+    sessions = archive.older_than(instant, context.ledger, with_active=found.all)
+    told = [_prune(each, context, is_dry=found.dry_run) for each in sessions]
     sizes = [size for line, size, _ in told if line]
     will = "would be " if found.dry_run else ""
     total = f"{format.count(len(sizes), 'task')} {will}removed"
     # Not before: a reader that is gone must not keep the others.
-    house.output.lines(
+    context.output.lines(
         [
             *(line for line, _, _ in told if line),
             f"{total}; {format.size(sum(sizes))} {will}given back.",
@@ -59,32 +60,24 @@ def main(found: Namespace, house: Context) -> int:
     return max((code for _, _, code in told), default=0)
 
 
-def _prune(row: Row, house: Context, *, is_dry: bool) -> tuple[str, int, int]:
+def _prune(session: Session, context: Context, *, is_dry: bool) -> tuple[str, int, int]:
     """Remove a task, or only look how large it is: line, bytes and exit code."""
-    code = 0
+    code, ledger = 0, context.ledger
     try:
         if is_dry:
-            size = _size(row, house)
+            runs = ledger.runs.of_session(session.key)
+            places = archive.directories(session, runs, ledger.home)
+            size = sum(map(archive.size_of, places))
         else:
-            size, code = _remove(row, house)
+            removed = archive.remove(session, ledger, if_unchanged=True)
+            context.notes(format.remains(removed))
+            size, code = removed.size, 1 if removed.left else 0
     except RunnerError as error:
-        house.note(f"{row.session_id}: {error}")
+        context.note(f"{session.name}: {error}")
         return "", 0, error.exit_code
-    title = f" {format.line(row.title)}" if row.title else ""
-    line = f"{row.session_id} {row.updated_at[:10]} {format.size(size)}{title}"
+    title = f" {format.line(session.title)}" if session.title else ""
+    line = f"{session.name} {session.updated_at[:10]} {format.size(size)}{title}"
     return line, size, code
-
-
-def _size(row: Row, house: Context) -> int:
-    home = house.settings.state_home
-    files = session_files.placed(home, row.session_id, row.archived_in)
-    return session_files.size(files)
-
-
-def _remove(row: Row, house: Context) -> tuple[int, int]:
-    removed = archive.remove(row, house.ledger, house.settings, if_unchanged=True)
-    house.notes(format.remains(removed))
-    return removed.size, 1 if removed.left else 0
 
 
 def _instant(text: str, now: datetime) -> datetime:

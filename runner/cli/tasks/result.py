@@ -5,6 +5,7 @@ from __future__ import annotations
 from runner.cli.output import is_terminal, visible
 from runner.errors import SessionBusyError
 from runner.service.result import result_of
+from runner.service.sessions import get
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,25 +30,27 @@ def arguments(parser: ArgumentParser) -> None:
     )
 
 
-def main(found: Namespace, house: Context) -> int:
+def main(found: Namespace, context: Context) -> int:
     """Print an answer; an answer of an earlier run is never printed in its place."""
-    task = house.task(found.task)
+    context.sweep()
+    with context.ledger.snapshot():
+        task = get(context.session(found.task).key, context.ledger)
     named = found.task.strip()
     is_run = any(run.run_id == named for run in task.runs)
     wanted = found.run or (named if is_run else None)
-    result = result_of(task, house.settings.state_home, wanted)
+    result = result_of(task, context.settings.state_home, wanted)
     if not result.run.is_finished:
-        mend = "codex-tasks status --wait waits for its end"
-        raise SessionBusyError(task.id, result.run.run_id, mend)
+        fix = "codex-tasks status --wait waits for its end"
+        raise SessionBusyError(task.name, result.run.run_id, fix)
     if result.answer is not None:
         # A terminal would obey what the model has written; a program has it as it is.
         show = visible if is_terminal() else str
-        house.output.lines([show(result.answer)])
-    if result.has_succeeded and result.answer is not None:
+        context.output.lines([show(result.answer)])
+    if result.run.has_succeeded and result.answer is not None:
         return 0
-    house.note(_explanation(result))
+    context.note(_explanation(result))
     has_lost_it = result.run.has_answer and result.answer is None
-    return 0 if result.has_succeeded and not has_lost_it else 1
+    return 0 if result.run.has_succeeded and not has_lost_it else 1
 
 
 def _explanation(result: Result) -> str:
@@ -56,7 +59,7 @@ def _explanation(result: Result) -> str:
     text = f"run {run.run_id} {verdict.outcome if verdict else ''}{said}"
     if result.answer is None:
         gone = "its answer cannot be read: the events of the run are gone"
-        text += f"; {gone if result.run.has_answer else 'it gave no answer'}"
+        text += f"; {gone if run.has_answer else 'it gave no answer'}"
         if result.earlier is not None:
             text += f" (run {result.earlier.run_id} before it did: --run shows it)"
     return text

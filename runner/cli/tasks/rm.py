@@ -11,9 +11,7 @@ if TYPE_CHECKING:
 
     from runner.cli.context import Context
 
-SUMMARY = (
-    "Remove a task that is at rest, with its directory; what it cost stays on record."
-)
+SUMMARY = "Remove an idle task, with its files; what it cost stays on record."
 EXAMPLES = """\
   codex-tasks rm 01a1f0
 """
@@ -24,11 +22,11 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("task", metavar="TASK", help="the task")
 
 
-def main(found: Namespace, house: Context) -> int:
+def main(found: Namespace, context: Context) -> int:
     """Remove a task for good; Codex's own files are left alone."""
-    row = house.row(found.task)
-    removed = archive.remove(row, house.ledger, house.settings)
-    house.notes(format.remains(removed))
-    text = f"Task {row.session_id} removed; {format.size(removed.size)} given back."
-    house.output.lines([text])
+    context.sweep()
+    removed = archive.remove(context.session(found.task), context.ledger)
+    context.notes(format.remains(removed))
+    size = format.size(removed.size)
+    context.output.lines([f"Task {removed.name} removed; {size} given back."])
     return 1 if removed.left else 0

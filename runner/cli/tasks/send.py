@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from runner.cli.output import note
+from runner.errors import UsageError
 from runner.lifecycle.handoff import STOP_SIGNALS
 from runner.process.signals import blocked
-from runner.prompt.read import from_argument
+from runner.prompt import read
 from runner.service import send
 
 TYPE_CHECKING = False
@@ -28,26 +28,37 @@ def arguments(parser: ArgumentParser) -> None:
     add(
         "--queue",
         action="store_true",
-        help="put it into the task's mailbox: it is delivered when its turn comes",
+        help="add it to the task's queue: it is delivered when its turn comes",
+    )
+    add(
+        "--working-dir",
+        metavar="DIR",
+        help="where Codex works, if not where it did before; needed where that is not"
+        " known",
     )
     add("task", metavar="TASK", help="the task")
     add("prompt", metavar="PROMPT", help="what Codex is to do; - reads standard input")
 
 
-def main(found: Namespace, house: Context) -> int:
+def main(found: Namespace, context: Context) -> int:
     """Send a prompt; standard output stays empty."""
-    text = from_argument(found.prompt)
-    row = house.row(found.task)
-    verb = send.queue if found.queue else send.send
-    # Whoever is interrupted is told first what has become of the prompt.
+    if found.queue and found.working_dir is not None:
+        message = "--working-dir goes with a prompt that is sent at once, not --queue"
+        raise UsageError(message)
+    text = read.from_text(found.prompt, "PROMPT")
+    context.sweep()
+    session = context.session(found.task)
+    ledger, settings = context.ledger, context.settings
+    # A caller that interrupts learns first what has become of the prompt.
     with blocked(STOP_SIGNALS):
-        sent = verb(row, text, house.ledger, house.settings, note)
-        _tell(sent, found)
+        if found.queue:
+            sent = send.queue(session, text, ledger, settings, context.note)
+        else:
+            place = found.working_dir
+            sent = send.send(session, text, ledger, settings, context.note, place)
+        if sent.run_id is not None:
+            context.note(f"run {sent.run_id} works on it")
+        elif found.queue:
+            ahead = f", {sent.ahead} before it" if sent.ahead else ""
+            context.note(f"queued{ahead}")
     return 0
-
-
-def _tell(sent: send.Sent, found: Namespace) -> None:
-    if sent.run_id is not None:
-        note(f"run {sent.run_id} works on it")
-    elif found.queue:
-        note(f"queued, {sent.ahead} before it" if sent.ahead else "queued")

@@ -10,16 +10,15 @@ from runner.cli import codex_options
 from runner.cli.output import ReaderGoneError, note
 from runner.errors import RunnerFault, UsageError
 from runner.lifecycle.handoff import STOP_SIGNALS
-from runner.model import EXIT_SIGNAL_BASE
+from runner.lifecycle.launch import start_run
+from runner.model import EXIT_SIGNAL_BASE, Limits
 from runner.process.signals import blocked, recorded
-from runner.prompt.read import from_argument
+from runner.prompt import read
 from runner.service import start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Sequence
-    from contextlib import AbstractContextManager
 
     from runner.cli.context import Context
     from runner.lifecycle.launch import Started
@@ -78,78 +77,72 @@ def arguments(parser: ArgumentParser) -> None:
     )
 
 
-def main(found: Namespace, house: Context) -> int:
+def main(found: Namespace, context: Context) -> int:
     """Start a session; only its id goes to standard output."""
-    beginning = _beginning(found, house)
+    settings, ledger = context.settings, context.ledger
+    prompt, limits = read.from_text(found.prompt, "PROMPT"), _limits(found, context)
+    title = _title(found.title)
     if found.repo is not None:
         from runner.service.clone import clone  # noqa: PLC0415 - only with --repo
 
-        clone(found.repo, found.repo_ref, found.working_dir, house.settings)
+        clone(found.repo, found.repo_ref, found.working_dir, settings)
     elif found.repo_ref is not None:
         message = "--repo-ref goes with --repo"
         raise UsageError(message)
-    spec = start.prepare(beginning, house.settings)
+    place = start.Place(
+        working_dir=found.working_dir,
+        config_file=found.config_file,
+        images=tuple(found.image),
+        output_schema=found.output_schema,
+    )
+    codex = codex_options.codex(found)
+    request = start.request(prompt, place, codex, limits, title, settings)
     with ExitStack() as until_named:
         with blocked(STOP_SIGNALS):
-            started = start.begin(spec, beginning, house.ledger, house.settings)
-            told = until_named.enter_context(_ended_when_told(started, house))
+            started = start_run(request, ledger, settings)
+            came = until_named.enter_context(
+                recorded(STOP_SIGNALS, lambda number: _end(number, started, context))
+            )
         try:
-            session = start.named(started, house.ledger, house.settings, note)
+            session = start.named(started, ledger, settings, note)
         except start.NotStartedError as error:
-            if not told:
+            if not came:
                 raise
             note(str(error))
-            return EXIT_SIGNAL_BASE + told[0]
-    if told:
+            return EXIT_SIGNAL_BASE + came[0]
+    if came:
         # It has got its name while it was being ended.
         note(f"task {session} is being ended")
-        return EXIT_SIGNAL_BASE + told[0]
-    _tell(session, house)
+        return EXIT_SIGNAL_BASE + came[0]
+    context.sweep()
+    _tell(session, context)
     return 0
 
 
-def _tell(session: SessionId, house: Context) -> None:
-    """Say what the task is called; where nobody can read it, to people at least."""
+def _tell(session: SessionId, context: Context) -> None:
+    """Print the id of the task; where no reader is left, say it to people at least."""
     try:
-        house.output.lines([session])
+        context.output.lines([session])
     except (ReaderGoneError, RunnerFault, KeyboardInterrupt):
         note(f"task {session} was started")
         raise
 
 
-def _ended_when_told(
-    started: Started, house: Context
-) -> AbstractContextManager[Sequence[int]]:
-    """Let a caller who goes away take with him what he does not know the name of."""
-
-    def end(number: int) -> None:
-        note(
-            f"{signal.Signals(number).name}: ending run {started.run_id}",
-            is_interrupting=number == signal.SIGINT,
-        )
-        start.give_up(started, number, house.ledger, house.settings)
-
-    return recorded(STOP_SIGNALS, end)
+def _end(number: int, started: Started, context: Context) -> None:
+    """End a run whose caller goes away before it knows the name of the thread."""
+    note(
+        f"{signal.Signals(number).name}: ending run {started.run_id}",
+        is_interrupting=number == signal.SIGINT,
+    )
+    start.give_up(started, number, context.ledger, context.settings)
 
 
-def _beginning(found: Namespace, house: Context) -> start.Beginning:
-    text = from_argument(found.prompt)
-    limits = {
-        "timeout": codex_options.seconds(
-            found.timeout, "--timeout", house.settings.timeout_seconds
-        ),
-        "stall": config.seconds(found.stall_timeout, "--stall-timeout"),
-        "announcement": config.seconds(found.start_timeout, "--start-timeout"),
-    }
-    return start.Beginning(
-        prompt=text,
-        title=_title(found.title),
-        working_dir=found.working_dir,
-        config_file=found.config_file,
-        codex=codex_options.codex(found),
-        images=tuple(found.image),
-        output_schema=found.output_schema,
-        **limits,
+def _limits(found: Namespace, context: Context) -> Limits:
+    timeout = context.settings.timeout_seconds
+    return Limits(
+        timeout=codex_options.seconds(found.timeout, "--timeout", timeout),
+        stall=config.seconds(found.stall_timeout, "--stall-timeout"),
+        announcement=config.seconds(found.start_timeout, "--start-timeout"),
     )
 
 

@@ -8,14 +8,16 @@ from runner.cli import codex_options, format
 from runner.errors import RunnerError, UsageError, WaitTimeoutError
 from runner.model import TaskState
 from runner.service import status
-from runner.service.sessions import look, newest, take_stock
+from runner.service.sessions import get
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from runner.cli.context import Context
-    from runner.ledger.sessions import Row
+    from runner.ledger.sessions import Session
+
+    Json = dict[str, object]
 
 SUMMARY = "Tell how tasks are: state, last prompt and result, usage and cost."
 EXAMPLES = """\
@@ -33,7 +35,7 @@ def arguments(parser: ArgumentParser) -> None:
     format.add_time_format(parser)
     add("-a", "--all", action="store_true", help="all tasks, archived ones too")
     add("-A", "--all-running", action="store_true", help="all that are running")
-    add("--wait", action="store_true", help="wait until all of them are at rest")
+    add("--wait", action="store_true", help="wait until all of them are idle")
     add("--wait-any", action="store_true", help="wait until one of them is")
     add(
         "--timeout",
@@ -43,38 +45,54 @@ def arguments(parser: ArgumentParser) -> None:
     add("task", metavar="TASK", nargs="*", help="the tasks")
 
 
-def main(found: Namespace, house: Context) -> int:
+def main(found: Namespace, context: Context) -> int:
     """Tell how tasks are, after waiting for them if that is asked for."""
     _check(found)
-    # Also when there is nobody to wait for, as there may be next time.
-    patience = codex_options.seconds(found.timeout, "--timeout", default=None)
-    rows, awaited = _selected(found, house)
-    marks = status.mark([row.session_id for row in rows], house.ledger)
-    awaited_from = {each: marks[each] for each in awaited if each in marks}
-    ends, late = _wait(found, awaited_from, patience, house)
-    reports = [report for row in rows if (report := _report(row, house)) is not None]
-    if found.json:
-        value = reports[0] if found.one and reports else reports
-        house.output.lines([json.dumps(value, indent=2)])
-    elif reports:
-        house.output.lines(format.blocks(reports, found.time_format))
-    elif not rows:
-        house.note("there are no such tasks")
+    # Also when there is nothing to wait for, as there may be next time.
+    timeout = codex_options.seconds(found.timeout, "--timeout", default=None)
+    unknown = context.sweep()
+    sessions, awaited = _selected(found, context)
+    ends: dict[int, bool] = {}
+    late = None
+    if found.wait or found.wait_any:
+        try:
+            ends = status.wait(
+                [status.mark(each.key, context.ledger) for each in awaited],
+                context.ledger,
+                context.settings,
+                context.note,
+                for_any=found.wait_any,
+                timeout=timeout,
+            )
+        except WaitTimeoutError as error:
+            # How they are by now is shown all the same.
+            late = error
+    reports = [_report(each, context, unknown.get(each.key)) for each in sessions]
+    _show([report for report in reports if report is not None], found, context)
+    if not sessions and not found.json:
+        context.note("there are no such tasks")
     if late is not None:
         raise late
-    if not len(reports) == len(marks) == len(rows):
-        return 1
-    return 0 if all(ends.values()) else 1
+    return 0 if all(ends.values()) and None not in reports else 1
 
 
-def _report(row: Row, house: Context) -> dict[str, object] | None:
+def _show(reports: list[Json], found: Namespace, context: Context) -> None:
+    if found.json:
+        value = reports[0] if found.one and reports else reports
+        context.output.lines([json.dumps(value, indent=2)])
+    elif reports:
+        context.output.lines(format.blocks(reports, found.time_format))
+
+
+def _report(session: Session, context: Context, unknown: str | None) -> Json | None:
     """Tell how a task is; what is wrong with one concerns that one."""
+    ledger = context.ledger
     try:
-        task = look(row, house.ledger, house.settings)
-        house.notes(format.damage(task.files, task.id, task.state))
-        return status.report(task, house.ledger, house.settings)
+        with ledger.snapshot():
+            task = get(session.key, ledger)
+            return status.report(task, ledger, context.settings, unknown)
     except (RunnerError, OSError) as error:
-        house.note(f"{row.session_id}: {error}")
+        context.note(f"{session.name}: {error}")
         return None
 
 
@@ -97,40 +115,17 @@ def _check(found: Namespace) -> None:
         raise UsageError(message)
 
 
-def _selected(found: Namespace, house: Context) -> tuple[list[Row], list[str]]:
-    """Return the tasks that are to be told of, and the ids of those to wait for.
+def _selected(
+    found: Namespace, context: Context
+) -> tuple[list[Session], list[Session]]:
+    """Return the tasks that are to be shown, and those to wait for.
 
-    Of all tasks those that rest are not waited for: what they did long ago does not
+    Of all tasks those that are idle are not waited for: what they did long ago does not
     count.
     """
     if found.task:
-        rows = house.rows(found.task)
-        return rows, [row.session_id for row in rows]
-    now = take_stock(house.ledger, house.settings)
-    house.notes(now.faults)
-    found_now = newest(set(TaskState), now, house.ledger, house.settings)
-    running = [row for row, state in found_now if state is TaskState.RUNNING]
-    return (
-        running if found.all_running else [row for row, _ in found_now],
-        [row.session_id for row in running],
-    )
-
-
-def _wait(
-    found: Namespace, marks: dict[str, str], patience: float | None, house: Context
-) -> tuple[dict[str, bool], WaitTimeoutError | None]:
-    """Wait if that is asked for; tell of the tasks at rest which have succeeded."""
-    if not (found.wait or found.wait_any) or not marks:
-        return {}, None
-    try:
-        ends = status.wait(
-            marks,
-            house.ledger,
-            house.settings,
-            for_any=found.wait_any,
-            timeout=patience,
-        )
-    except WaitTimeoutError as error:
-        # How they are by now is told all the same.
-        return {}, error
-    return ends, None
+        named = context.sessions(found.task)
+        return named, named
+    sessions = context.ledger.sessions.all()
+    running = [each for each in sessions if each.state is TaskState.RUNNING]
+    return (running if found.all_running else sessions), running

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runner.cli import format
-from runner.errors import RunnerError, UsageError
+from runner.errors import UsageError
 from runner.service import stop
 
 TYPE_CHECKING = False
@@ -21,36 +21,47 @@ EXAMPLES = """\
 
 def arguments(parser: ArgumentParser) -> None:
     """Describe the command line."""
-    parser.add_argument("-a", "--all", action="store_true", help="all that are running")
-    parser.add_argument("task", metavar="TASK", nargs="*", help="the tasks")
+    add = parser.add_argument
+    add("-a", "--all", action="store_true", help="all that are running")
+    add(
+        "--gone",
+        action="store_true",
+        help="the machine or container that a task runs on is gone for good",
+    )
+    add("task", metavar="TASK", nargs="*", help="the tasks")
 
 
-def main(found: Namespace, house: Context) -> int:
-    """Stop tasks; what became of each is told when all have been dealt with."""
+def main(found: Namespace, context: Context) -> int:
+    """Stop tasks, all at once; what became of each is said at the end."""
     if found.all and found.task:
         message = "tasks by name and -a: one of them at a time"
         raise UsageError(message)
     if not (found.all or found.task):
         message = "name the tasks to stop, or all that are running with -a"
         raise UsageError(message)
+    if found.gone and not found.task:
+        message = "--gone goes with tasks by name"
+        raise UsageError(message)
+    ledger = context.ledger
     if found.all:
-        ids = stop.at_work(house.ledger)
+        keys = ledger.queue.to_stop()
     else:
-        ids = [row.session_id for row in house.rows(found.task)]
-    told = [_stop(session_id, house) for session_id in ids]
-    # Not before: a reader that is gone must not keep the others running.
-    lines = [line for line, _ in told if line is not None]
-    house.output.lines(lines if ids else ["No running tasks to stop."])
-    return max((code for _, code in told), default=0)
+        keys = [session.key for session in context.sessions(found.task)]
+    stopped = stop.stop_sessions(keys, ledger, context.settings, is_gone=found.gone)
+    for each in stopped:
+        context.notes(each.notes)
+        if each.error is not None:
+            context.note(f"{each.name}: {each.error}")
+    lines = [_line(each) for each in stopped if each.error is None]
+    context.output.lines(lines if keys else ["No running tasks to stop."])
+    errors = (each.error.exit_code for each in stopped if each.error is not None)
+    return max(errors, default=0)
 
 
-def _stop(session_id: str, house: Context) -> tuple[str | None, int]:
-    try:
-        stopped = stop.stop_session(session_id, house.ledger, house.settings)
-    except RunnerError as error:
-        house.note(f"{session_id}: {error}")
-        return None, error.exit_code
-    what = "stopped." if stopped.runs else "is not running; nothing to stop."
-    skipped = f" {format.count(stopped.skipped, 'waiting prompt')} skipped."
-    line = f"Task {stopped.session_id} {what}{skipped if stopped.skipped else ''}"
-    return line, 0
+def _line(stopped: stop.Stopped) -> str:
+    has_ended = stopped.runs or stopped.left
+    what = "stopped." if has_ended else "is not running; nothing to stop."
+    skipped = ""
+    if stopped.canceled:
+        skipped = f" {format.count(stopped.canceled, 'waiting prompt')} skipped."
+    return f"Task {stopped.name} {what}{skipped}"

@@ -21,10 +21,11 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("task", metavar="TASK", help="the task")
 
 
-def main(found: Namespace, house: Context) -> int:
+def main(found: Namespace, context: Context) -> int:
     """Bring a task back."""
-    row = house.row(found.task)
-    moved = archive.unarchive(row, house.ledger, house.settings)
-    what = f"is back in {moved.directory}." if moved.is_new else "is not archived."
-    house.output.lines([f"Task {row.session_id} {what}"])
+    context.sweep()
+    moved = archive.unarchive(context.session(found.task), context.ledger)
+    where = f"is back in {moved.directory}." if moved.directory else "is back."
+    what = where if moved.is_new else "is not archived."
+    context.output.lines([f"Task {moved.name} {what}"])
     return 0

@@ -41,30 +41,29 @@ def arguments(parser: ArgumentParser) -> None:
     add("--json", action="store_true", help="as JSON: one object")
 
 
-def main(found: Namespace, house: Context) -> int:
+def main(found: Namespace, context: Context) -> int:
     """Show usage and cost; what is not known is told apart from nothing."""
     since = None if found.since is None else usage.instant(found.since, clock.now())
-    report = usage.gather(house.ledger, house.settings, found.by, since)
-    house.notes(report.faults)
+    report = usage.gather(context.ledger, found.by, since)
     if report.not_over:
         runs = "1 run is" if report.not_over == 1 else f"{report.not_over} runs are"
-        house.note(f"{runs} still at work, and not counted yet")
+        context.note(f"{runs} not over, and not counted yet")
     if found.json:
-        house.output.lines([json.dumps(_json(report), indent=2)])
+        context.output.lines([json.dumps(_json(report), indent=2)])
     elif report.total is not None:
-        _show(report, house)
+        _show(report, context)
     elif not report.not_over:
-        house.note("No runs on record" + (" since then." if since else "."))
+        context.note("No runs on record" + (" since then." if since else "."))
     return 0
 
 
-def _show(report: Report, house: Context) -> None:
+def _show(report: Report, context: Context) -> None:
     from runner.cli.tasks import usage_table  # noqa: PLC0415 - not for --json
 
     if is_terminal():
-        house.output.text(usage_table.drawn(report))
+        context.output.text(usage_table.drawn(report))
     else:
-        house.output.lines(usage_table.plain(report))
+        context.output.lines(usage_table.plain(report))
 
 
 def _json(report: Report) -> dict[str, object]:

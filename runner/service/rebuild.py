@@ -1,0 +1,210 @@
+"""Make a destroyed ledger anew: its backup, then the files that were exported since.
+
+The order is that of DESIGN: the backup, `queue/`, `runs/*/meta.json`, `task.json`, and
+the directories of `log-dirs`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+from pathlib import Path
+
+from parsers import loose_json
+from parsers.struct import replace
+from runner import clock, files
+from runner.errors import LedgerFault, RunnerError
+from runner.exports import queue_files, run_exports, task_files
+from runner.ledger import database, record
+from runner.ledger.ledger import Ledger
+from runner.model import OUTCOMES
+from runner.run_files import PREFIX, RUNS, owner_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runner.config import Config
+    from runner.model import Run
+
+_ARCHIVED_AT = "archive/*/*/*/*/task.json"
+
+
+def is_needed(home: Path, error: LedgerFault) -> bool:
+    """Tell whether a ledger that cannot be opened is to be made anew."""
+    path = home / database.NAME
+    return (
+        database.is_damage(error)
+        or database.is_lost(home)
+        or not path.is_file()
+        or not path.stat().st_size
+    )
+
+
+def rebuild(settings: Config) -> str:
+    """Make the ledger anew; return what it was made of, in a sentence.
+
+    Raises:
+        RunnerFault: the disk refuses.
+    """
+    home = settings.state_home
+    source = _restore(home)
+    ledger = Ledger(home)
+    with ledger.transaction():
+        _drop_removed(ledger)
+        prompts = _restore_queue(ledger)
+    runs = 0
+    for meta in sorted((home / RUNS).glob("*/meta.json")):
+        runs += adopt(meta, ledger, is_ours=True) is not None
+    _read_task_files(ledger)
+    for directory in run_exports.noted_directories(home):
+        for meta in sorted(directory.glob(f"{PREFIX}*.meta.json")):
+            runs += adopt(meta, ledger, is_ours=False) is not None
+    ledger.close()
+    return f"made anew from {source}, {runs} runs and {prompts} waiting prompts"
+
+
+def adopt(meta: Path, ledger: Ledger, *, is_ours: bool = False) -> Run | None:
+    """Take a run into the ledger that only its meta file knows.
+
+    Only history is taken, unless the file is this user's own, in the state directory or
+    of a run that has its lock file there.
+
+    Args:
+        meta: the file.
+        ledger: the ledger.
+        is_ours: it lies in the state directory.
+
+    Returns:
+        The run; None when the ledger knows it, or the file is no record of ours.
+
+    Raises:
+        LedgerFault: the ledger cannot be written.
+    """
+    data = files.read_json(meta)
+    try:
+        run = record.from_json(data if isinstance(data, dict) else {})
+    except RunnerError:
+        return None
+    if ledger.one("run_by_id", run_id=run.run_id) is not None:
+        return None
+    run = replace(run, spec=replace(run.spec, directory=str(meta.parent)))
+    is_known = is_ours or files.status(owner_of(ledger.home, run.run_id)) is not None
+    if not (run.is_finished or is_known):
+        return None
+    is_trusted = is_known and _is_private(meta)
+    with ledger.transaction():
+        run = replace(run, session=_session_of(run, ledger, is_trusted=is_trusted))
+        try:
+            ledger.runs.insert(run)
+        except sqlite3.IntegrityError:
+            return None  # another unfinished run has the session
+        if run.is_finished:
+            ledger.usage.record_run(run)
+        _settle_prompt(run, ledger)
+        if is_trusted and run.launched_at is not None:
+            ledger.runs.keep_settings(run)
+    return run
+
+
+def _restore(home: Path) -> str:
+    """Put the best copy that there is in the place of the ledger."""
+    path, aside = home / database.NAME, clock.iso(clock.now()).replace(":", "")
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+        if os.path.lexists(home / name):
+            (home / name).rename(home / f"{name}.damaged-{aside}")
+    backup, old = home / database.BACKUP, home / database.OLD_BACKUP
+    if backup.is_file():
+        with contextlib.suppress(LedgerFault):
+            database.connect(backup).close()
+            database.copy_database(backup, path)
+            database.use_log(path)
+            return str(backup)
+    if old.is_file():
+        from runner.ledger.migrate import migrate_backup  # noqa: PLC0415 - once
+
+        migrate_backup(home)
+        return str(old)
+    database.create(path)
+    return "the files alone"
+
+
+def _drop_removed(ledger: Ledger) -> None:
+    """Remove the sessions that were removed since the backup: their runs have no files."""
+    for session in ledger.sessions.all():
+        runs = ledger.runs.of_session(session.key)
+        own = [run for run in runs if not run.spec.is_flat]
+        if own and not any(Path(run.spec.directory).is_dir() for run in own):
+            with contextlib.suppress(RunnerError):
+                ledger.sessions.drop(session.key)
+
+
+def _restore_queue(ledger: Ledger) -> int:
+    """Bring the prompts up to their files: what has none waits no longer."""
+    found = {int(path.name): path for path in queue_files.all_files(ledger.home)}
+    for number, _ in ledger.queue.all_waiting():
+        if number not in found:
+            ledger.queue.close(number)
+    for number, path in found.items():
+        read = queue_files.read(path)
+        header, text = read if read else ({}, files.read_if_there(path))
+        hold = None if read else "its file is damaged: codex-tasks stop cancels it"
+        ledger.queue.restore(number, header, text, hold)
+    return len(found)
+
+
+def _read_task_files(ledger: Ledger) -> None:
+    """Take the title, and whether it was archived, of sessions from their exports."""
+    home = ledger.home
+    places = [*home.glob("*/task.json"), *home.glob(_ARCHIVED_AT)]
+    for path in places:
+        told = loose_json.mapping(files.read_json(path))
+        thread = loose_json.text(told.get("id"))
+        key = ledger.sessions.of_thread(thread) if thread else None
+        if key is None or told.get("format") != task_files.FORMAT:
+            continue
+        exports = str(path.parent.relative_to(home))
+        at = loose_json.text(told.get("updated_at"))
+        is_archived = exports.startswith(f"{task_files.ARCHIVE}/")
+        title = loose_json.text(told.get("title"))
+        ledger.sessions.restore(key, title, exports, at if is_archived else None)
+
+
+def _session_of(run: Run, ledger: Ledger, *, is_trusted: bool) -> int:
+    """Find or open the session of a run, inside a transaction."""
+    thread = run.spec.resume_session or run.thread
+    key = ledger.sessions.of_thread(thread) if thread else None
+    if key is not None:
+        return key
+    source = None
+    if not is_trusted:
+        source = ledger.sessions.import_from("run", run.spec.directory, run.run_id)
+    return ledger.sessions.open(
+        clock.iso(run.spec.prepared_at),
+        thread=thread,
+        repo=run.spec.repo or None,
+        home=run.spec.codex_home if is_trusted else None,
+        import_id=source,
+    )
+
+
+def _settle_prompt(run: Run, ledger: Ledger) -> None:
+    """Say what has become of the prompt of a run, which may be among the waiting."""
+    number = run.spec.prompt_id
+    if number is None:
+        return
+    if run.outcome is None:
+        ledger.queue.restore_running(number, run)
+    elif run.has_begun:
+        ledger.queue.close(number, OUTCOMES[run.outcome].prompt)
+
+
+def _is_private(path: Path) -> bool:
+    """Tell whether nobody but this user can have written a file."""
+    for each in (path, path.parent):
+        status = files.status(each)
+        if status is None or status.st_uid != os.getuid():
+            return False
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return False
+    return True
