@@ -264,13 +264,8 @@ def _put_in_place(state_home: Path) -> None:
     except FileNotFoundError as error:
         if os.path.lexists(final):
             return
-        has_backup = (state_home / database.BACKUP).exists()
-        copy = (
-            f"restores {database.BACKUP}" if has_backup else f"migrates {SAVED} again"
-        )
         reason = f"{database.OLD} was migrated to it, and it is missing"
-        mend = f"codex-tasks verify --repair {copy}"
-        raise LedgerFault(final, reason, mend) from error
+        raise LedgerFault(final, reason, _way_out(state_home)) from error
     except OSError as error:
         raise FileFault("rename", state_home / _NEW, error) from error
 

@@ -24,7 +24,7 @@ create temp table old_runs as select
     iif(json_type(record, '$.exit_code') = 'integer', record ->> '$.exit_code', null) as exit_code,
     iif(json_type(record, '$.rollout_offset') = 'integer', record ->> '$.rollout_offset', null) as rollout_offset,
     iif(json_type(record, '$.codex_version') = 'text', record ->> '$.codex_version', null) as codex_version,
-    record -> '$.repo' as repo, record -> '$.request.codex_home' as home, record -> '$.request.log_dir' as log_dir,
+    iif(json_type(record, '$.repo') = 'text', record -> '$.repo', json_quote(repo)) as repo, record -> '$.request.codex_home' as home, record -> '$.request.log_dir' as log_dir,
     json_object('repo', record -> '$.repo', 'codex_bin', record -> '$.codex_bin', 'sandbox', record -> '$.sandbox',
         'request', json_object('umask', record -> '$.request.umask', 'overrides', record -> '$.request.overrides',
             'skip_git_repo_check', record -> '$.request.skip_git_repo_check', 'extra', record -> '$.request.extra',
