@@ -96,7 +96,11 @@ def _find(run_id: str) -> Path | None:
     name = f"{_PREFIX}{run_id}"
     if home is not None and (home / name).is_dir():
         return home / name
-    return next(root.rglob(name), None) if root else None
+    # Unlike rglob it goes on where another run's group is removed meanwhile.
+    for directory, names, _ in os.walk(root) if root else ():
+        if name in names:
+            return Path(directory) / name
+    return None
 
 
 def _enter(group: Path) -> None:
