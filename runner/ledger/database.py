@@ -42,12 +42,14 @@ _REMOTE = {
     "smb3",
     "smbfs",
     "9p",
+    "drvfs",
     "afs",
     "ceph",
     "lustre",
     "gpfs",
 }
-_LOCAL_FUSE = ("fuseblk", "fusectl")
+_LOCAL_FUSE = ("fuseblk", "fusectl", "fuse.fuse-overlayfs")
+_MOUNTS = Path("/proc/self/mountinfo")
 _ELSEWHERE = "CODEX_RUNNER_HOME names another state directory"
 
 
@@ -307,8 +309,8 @@ def refuse_remote(directory: Path) -> None:
         LedgerFault: it is a network file system.
     """
     kind = file_system_of(directory)
-    is_remote = kind in _REMOTE or kind.startswith("fuse") and kind not in _LOCAL_FUSE
-    if is_remote:
+    is_remote_fuse = kind.startswith("fuse") and kind not in _LOCAL_FUSE
+    if kind in _REMOTE or is_remote_fuse:
         reason = f"{kind} is a network file system, on which SQLite loses data"
         raise LedgerFault(directory / NAME, reason, _ELSEWHERE)
 
@@ -318,7 +320,7 @@ def file_system_of(directory: Path) -> str:
     place = os.path.realpath(directory)
     kind, longest = "", -1
     try:
-        lines = Path("/proc/self/mountinfo").read_text("utf-8", "replace").splitlines()
+        lines = _MOUNTS.read_text("utf-8", "replace").splitlines()
     except OSError:
         return ""
     for line in lines:
