@@ -319,7 +319,7 @@ values (:run_id, :thread, :model, :quarter, :name, :prepared_at, :repo, :home, 0
 on conflict do nothing
 
 -- name: usage_totals
--- What the runs of each group have used; a run that called two models is one run.
+-- What the runs of each group have used; a run that called two models is one run. Of one session the index finds them.
 select case :by when 'day' then date(prepared_at, 'localtime') when 'model' then model when 'repo' then repo
     when 'session' then session_key else 'total' end as key,
     count(distinct run_id) as runs, sum(input) as input_tokens, sum(cached) as cached_input_tokens, sum(output) as output_tokens,
@@ -327,7 +327,7 @@ select case :by when 'day' then date(prepared_at, 'localtime') when 'model' then
     count(distinct iif(total is null, run_id, null)) as unknown_usage,
     count(distinct iif(usd is null, run_id, null)) as unknown_cost,
     count(distinct iif(input is null, run_id, null)) as unknown_parts
-from usage where prepared_at >= :since and run_id <> :without and (:name is null or session_key = :name)
+from usage where prepared_at >= :since and session_key between coalesce(:name, '') and coalesce(:name, '~')
 group by 1 order by 1
 
 -- name: usage_run_ids
