@@ -57,9 +57,7 @@ def test_looking_takes_nothing(path: Path) -> None:
     os.close(descriptor)
 
 
-def test_the_file_of_a_lock_is_private_and_not_inherited(
-    path: Path, held: int
-) -> None:
+def test_the_file_of_a_lock_is_private_and_not_inherited(path: Path, held: int) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     assert not os.get_inheritable(held)
 

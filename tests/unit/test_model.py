@@ -156,9 +156,7 @@ MEANINGS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("outcome", "exit_code", "prompt", "then"), MEANINGS, ids=lambda value: str(value)
-)
+@pytest.mark.parametrize(("outcome", "exit_code", "prompt", "then"), MEANINGS, ids=str)
 def test_an_outcome_means(
     outcome: Outcome, exit_code: int, prompt: str, then: str
 ) -> None:
