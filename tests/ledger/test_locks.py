@@ -1,6 +1,7 @@
 """A lock belongs to an open file; asking about it does not take it."""
 
 import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,6 @@ from typing import NoReturn
 
 import pytest
 
-from runner import locks
 from runner.errors import FileFault
 from runner.locks import Lock, look, take, take_open
 
@@ -79,6 +79,8 @@ def test_a_missing_or_foreign_file_is_unknown_not_free(path: Path, kind: str) ->
         case "below a file":
             path.touch()
             path /= "owner"
+        case _:
+            assert not path.exists()
 
     assert look(path) is Lock.UNKNOWN
 
@@ -101,7 +103,7 @@ def test_a_reader_that_cannot_look_takes_no_lock_for_free(
     def refuse(*_: object) -> NoReturn:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(locks.os, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
 
     with pytest.raises(FileFault, match=os.strerror(number)):
         look(path)
@@ -116,7 +118,7 @@ def test_a_file_system_without_locks_is_told_and_leaves_no_descriptor(
         opened.append(descriptor)
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(locks.fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "flock", refuse)
 
     with pytest.raises(FileFault, match="lock"):
         take(path)

@@ -4,7 +4,7 @@ import pytest
 
 from runner.cli import format as shown
 
-REPORT = {
+REPORT: dict[str, object] = {
     "id": "01a1f000-0000-7000-8000-000000000001",
     "title": None,
     "state": "STOPPED",
