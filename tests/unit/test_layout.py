@@ -7,6 +7,8 @@ import pytest
 from support.imports import ROOT
 
 DIRECTORIES = {"bin", "docs", "parsers", "runner", "runs", "tests"}
+TESTS = ROOT / "tests"
+TIERS = {"unit", "ledger", "process", "codex", "chaos"}
 FILES = {"README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml"}
 MADE = ("build", "dist", "codex_runner.egg-info")
 COMMANDS = sorted(path.name for path in (ROOT / "bin").iterdir())
@@ -31,6 +33,14 @@ def test_the_top_level_holds_nothing_else() -> None:
 
     assert {path.name for path in visible if path.is_dir()} <= DIRECTORIES
     assert {path.name for path in visible if path.is_file()} <= FILES
+
+
+def test_each_test_is_in_the_directory_of_its_tier() -> None:
+    tiers = {
+        path.parent.relative_to(TESTS).parts[0] for path in TESTS.rglob("test_*.py")
+    }
+
+    assert tiers <= TIERS
 
 
 def test_packages_are_named_as_agreed() -> None:
