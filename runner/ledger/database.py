@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from runner import files
-from runner.errors import LedgerFault
+from runner.errors import ConflictFault, LedgerFault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Database:
 
         Raises:
             LedgerFault: the ledger cannot be written.
-            sqlite3.IntegrityError: a constraint of the schema refuses the change.
+            ConflictFault: a constraint of the schema refuses the change.
         """
         return self._run(query, values).rowcount
 
@@ -176,8 +176,8 @@ class Database:
     def _run(self, query: str, values: dict[str, Cell]) -> sqlite3.Cursor:
         try:
             return self._db.execute(queries()[query], values)
-        except sqlite3.IntegrityError:
-            raise
+        except sqlite3.IntegrityError as error:
+            raise ConflictFault(self.path, str(error)) from error
         except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
             raise fault(self.path, error) from error
 

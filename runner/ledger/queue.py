@@ -8,13 +8,13 @@ kill at any moment leaves it waiting, running or ended, and never twice.
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 
 from parsers.struct import Struct, replace
 from runner import clock
 from runner.clock import iso
 from runner.errors import (
     AlreadyDeliveredError,
+    ConflictFault,
     RunnerError,
     SessionBusyError,
     StaleStateError,
@@ -24,6 +24,7 @@ from runner.model import OUTCOMES, QUIT, Outcome, Taken, Waiting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
@@ -151,7 +152,7 @@ class Queue:
                 run = self._bring(run, request)
             try:
                 self._ledger.runs.insert(run)
-            except sqlite3.IntegrityError as error:
+            except ConflictFault as error:
                 raise self._busy(run.session) from error
         return run
 

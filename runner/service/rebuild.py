@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 import stat
 from pathlib import Path
 
 from parsers import loose_json
 from parsers.struct import replace
 from runner import clock, files
-from runner.errors import LedgerFault, RunnerError
+from runner.errors import ConflictFault, LedgerFault, RunnerError
 from runner.exports import queue_files, run_exports, task_files
 from runner.ledger import database, record
 from runner.ledger.ledger import Ledger
@@ -97,7 +96,7 @@ def adopt(meta: Path, ledger: Ledger, *, is_ours: bool = False) -> Run | None:
         run = replace(run, session=_session_of(run, ledger, is_trusted=is_trusted))
         try:
             ledger.runs.insert(run)
-        except sqlite3.IntegrityError:
+        except ConflictFault:
             return None  # another unfinished run has the session
         if run.is_finished:
             ledger.usage.record_run(run)
