@@ -77,7 +77,8 @@ def test_a_wait_counts_every_run_of_the_queue_that_it_has_seen(
     session = sessions.start("Fail.")
     session.queue("Do it.")
     point = hold(tmp_path)
-    env = sabotaged(point.at(TASKS, "open", ".events.jsonl"))
+    # It has noted the run from which on it waits.
+    env = sabotaged(point.at(TASKS, "sqlite3.execute", "pragma data_version"))
     waiting = sessions.begin("status", "--wait", session.id, env=env)
     wait_until(point.reached.exists)
     point.go.touch()
@@ -89,26 +90,30 @@ def test_a_wait_counts_every_run_of_the_queue_that_it_has_seen(
     assert session.state == "STOPPED"
 
 
-def lose_prompt(session: Session) -> None:
+def lose_directory(session: Session) -> None:
     session.lose(supervisor=True, codex=True)
-    (session.directory / "mail" / "00000001.prompt").unlink()
+    Path(session.json["working_dir"]).rmdir()
 
 
 def damage_record(session: Session) -> None:
     session.lose(supervisor=True, codex=True)
-    sql = "update runs set record = '{}' where session_id = ?"
-    session.sessions.change(sql, session.id)
+    session.sessions.change(
+        "update records set record = x'00' where run_id = ?", session.runs[-1].run_id
+    )
 
 
 @pytest.mark.parametrize("words", [["--wait"], ["--wait-any"]])
-@pytest.mark.parametrize("damage", [lose_prompt, damage_record])
+@pytest.mark.parametrize("damage", [lose_directory, damage_record])
 def test_a_wait_for_several_tells_of_all_when_one_is_damaged(
     sessions: Sessions,
     held: Path,
     damage: Callable[[Session], None],
     words: list[str],
+    tmp_path: Path,
 ) -> None:
-    bad = sessions.start()
+    place = tmp_path / "place"
+    place.mkdir()
+    bad = sessions.start("--working-dir", place, "Begin.")
     bad.wait_for_run(1)
     bad.queue("More.")
     damage(bad)
@@ -121,7 +126,7 @@ def test_a_wait_for_several_tells_of_all_when_one_is_damaged(
     found = {each["id"]: each for each in json.loads(said.stdout)}
     assert found[good.id]["state"] == "STOPPED"
     named = said.stderr + str(found.get(bad.id, {}).get("queue_held"))
-    assert "prompt" in named if damage is lose_prompt else bad.id in named
+    assert "is gone" in named if damage is lose_directory else bad.id in named
     assert said.stderr.count("\n") == (damage is damage_record)
 
 
