@@ -122,12 +122,14 @@ def test_a_wait_for_several_tells_of_all_when_one_is_damaged(
 
     said = sessions("status", "--json", *words, bad.id, good.id)
 
-    assert said.code == 1
     found = {each["id"]: each for each in json.loads(said.stdout)}
+    assert found.keys() == {bad.id, good.id}
     assert found[good.id]["state"] == "STOPPED"
-    named = said.stderr + str(found.get(bad.id, {}).get("queue_held"))
-    assert "is gone" in named if damage is lose_directory else bad.id in named
-    assert said.stderr.count("\n") == (damage is damage_record)
+    assert said.stderr == ""
+    # A damaged record costs what it alone held: the session goes on without it.
+    assert said.code == (damage is lose_directory)
+    if damage is lose_directory:
+        assert "is gone" in found[bad.id]["queue_held"]
 
 
 def test_a_wait_for_any_ends_with_the_first(
@@ -212,15 +214,14 @@ def test_what_is_wrong_with_one_task_concerns_no_other(
     listed = sessions("ls", "--json")
     status = sessions("status", "--json", "-a")
 
-    assert listed.code == 0
-    assert str(path) in listed.stderr
-    assert status.code == 0
     for said in (listed, status):
+        assert (said.code, said.stderr) == (0, "")
         states = {each["id"]: each["state"] for each in json.loads(said.stdout)}
         assert states == dict.fromkeys(ids, "STOPPED")
     if damage is not add_stranger:
-        assert str(path) in status.stderr
-        assert len(listed.stderr.splitlines()) == len(status.stderr.splitlines()) == 1
+        verified = sessions("verify")
+        assert verified.code == 1
+        assert str(path) in verified.stdout
     assert bad.result().stdout == "answer to Begin.\n"
     assert bad.send("More.").code == 0
     assert bad.wait().code == 0
@@ -260,7 +261,7 @@ def test_nothing_is_said_to_be_wrong_with_a_session_that_begins(
 
 def test_parts_that_nobody_knows_are_not_told_as_nothing(sessions: Sessions) -> None:
     session = sessions.ended()
-    sessions.change("update usage set input_tokens = null, output_tokens = null")
+    sessions.change("update usage set input = null, output = null")
 
     usage = session.status["usage"]
 
