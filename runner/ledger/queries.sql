@@ -218,11 +218,11 @@ select j.id, j.session, s.thread_id, s.home, j.word from judged j join sessions 
 where j.taker is null and (j.word is null or j.word = 'writer') order by j.rank, j.id
 
 -- name: deliver_prompt
-update prompts set state = 'running', run_id = :run_id, attempts = attempts + 1
+update prompts set state = 'running', run_id = :run_id, attempts = attempts + 1, wake_at = null, wake_from = null, wake_why = null
 where id = :prompt and digest is :digest and exists (select 1 from deliverable d where d.id = :prompt)
 
 -- name: take_prompt
-update prompts set state = 'running', attempts = attempts + 1
+update prompts set state = 'running', attempts = attempts + 1, wake_at = null, wake_from = null, wake_why = null
 where run_id = :run_id and state = 'queued'
 and exists (select 1 from judged j where j.id = prompts.id and j.word is null and j.taker = :run_id)
 

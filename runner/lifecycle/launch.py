@@ -210,7 +210,7 @@ def _export(run: Run, request: RunRequest, ledger: Ledger, state_home: Path) -> 
         if run.spec.is_flat:
             run_exports.note_directory(state_home, run.spec.directory)
         if isinstance(run.state, Waiting):
-            queue_files.write(ledger, state_home, run.session)
+            queue_files.refresh(ledger, run.session, [run.spec.prompt_id or 0])
 
 
 def _remove(made: list[Path], state_home: Path, run_id: str) -> None:

@@ -312,7 +312,8 @@ def _cancel(stops: dict[int, _Stop], ledger: Ledger) -> RunnerError | None:
         return error
     for each in done:
         stops[each.session].canceled += each.canceled
-        queue_files.remove(ledger.home, each.prompts)
+        with contextlib.suppress(RunnerError):
+            queue_files.refresh(ledger, each.session, each.prompts)
         for run_id in each.waiting:
             with contextlib.suppress(RunnerError):
                 run = ledger.runs.find(run_id)

@@ -157,8 +157,10 @@ def _close(
     from runner.exports import queue_files  # noqa: PLC0415 - see _attend
 
     run = recorder.run
-    if run.spec.prompt_id is not None and run.has_begun:
-        queue_files.remove(settings.state_home, [run.spec.prompt_id])
+    changed = [] if run.spec.prompt_id is None else [run.spec.prompt_id]
+    _guarded(
+        lambda: queue_files.refresh(recorder.ledger, run.session, changed), recorder
+    )
     recorder.pipe.send(finished=True)
     if run.outcome is None or OUTCOMES[run.outcome].then != "left":
         _deliver_next(recorder, settings)

@@ -7,7 +7,7 @@ import contextlib
 from parsers.struct import replace
 from runner import clock, files
 from runner.errors import FileFault, RunnerError, StaleStateError
-from runner.exports import run_exports
+from runner.exports import queue_files, run_exports
 from runner.model import SessionId
 from runner.run_files import files_of
 
@@ -72,8 +72,15 @@ class RunRecorder:
 
     def begin_turn(self) -> None:
         """Note that Codex has begun to work on the prompt."""
-        self.run = run = replace(self.run, has_begun=True)
-        self._keep(lambda: self.ledger.runs.begin_turn(run.run_id))
+        self.run = replace(self.run, has_begun=True)
+        self._keep(self._begin_turn)
+
+    def _begin_turn(self) -> None:
+        run = self.run
+        self.ledger.runs.begin_turn(run.run_id)
+        if run.spec.prompt_id is not None:
+            with contextlib.suppress(RunnerError):
+                queue_files.refresh(self.ledger, run.session, [run.spec.prompt_id])
 
     def flush(self) -> bool:
         """Write what could not be written before; tell whether nothing is left."""
