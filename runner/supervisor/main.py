@@ -89,6 +89,7 @@ def _attend(
 ) -> None:
     with _ended_unless_attended(codex):
         recorder.advance(Launched(codex=child(codex), at=clock.now()))
+        recorder.write_meta()
         recorder.pipe.send(launched=True)
         # What follows costs 50 ms to import: Codex is at work by now.
         from runner.accounting import prices  # noqa: PLC0415
@@ -104,7 +105,6 @@ def _attend(
         notifier = Notifier(ledger, settings, recorder.warn)
         loop = SuperviseLoop(recorder, export, settings, notifier)
     for step in (
-        lambda: run_exports.write_meta(recorder.run),
         lambda: notifier.tell(recorder.run.run_id),
         lambda: _note_trouble(recorder, prices.trouble(settings.state_home)),
     ):

@@ -69,6 +69,7 @@ class RunRecorder:
         self.is_named = True
         # The caller may ask for the session by this name from now on.
         self.pipe.send(session=thread)
+        self.write_meta()
 
     def begin_turn(self) -> None:
         """Note that Codex has begun to work on the prompt."""
@@ -129,6 +130,13 @@ class RunRecorder:
             if clock.monotonic() >= deadline:
                 return
             clock.sleep(_PAUSE_SECONDS)
+
+    def write_meta(self) -> None:
+        """Write the meta file of a run that goes on; a disk may refuse it."""
+        try:
+            run_exports.write_meta(self.run)
+        except RunnerError as error:
+            self.warn(str(error))
 
     def warn(self, text: str) -> None:
         """Keep a warning for the record and show it to the caller."""
