@@ -172,8 +172,13 @@ class Database:
         return [*found, *(f"{row[0]} row {row[1]} refers to nothing" for row in broken)]
 
     def _run(self, query: str, values: dict[str, Cell]) -> sqlite3.Cursor:
+        text = queries()[query]
         try:
-            return self._db.execute(queries()[query], values)
+            try:
+                return self._db.execute(text, values)
+            except UnicodeEncodeError:
+                cleaned = {name: _clean(value) for name, value in values.items()}
+                return self._db.execute(text, cleaned)
         except sqlite3.IntegrityError:
             raise
         except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
@@ -307,8 +312,8 @@ def refuse_remote(directory: Path) -> None:
         LedgerFault: it is a network file system.
     """
     kind = file_system_of(directory)
-    is_remote = kind in _REMOTE or kind.startswith("fuse") and kind not in _LOCAL_FUSE
-    if is_remote:
+    is_remote_fuse = kind.startswith("fuse") and kind not in _LOCAL_FUSE
+    if kind in _REMOTE or is_remote_fuse:
         reason = f"{kind} is a network file system, on which SQLite loses data"
         raise LedgerFault(directory / NAME, reason, _ELSEWHERE)
 
@@ -341,6 +346,13 @@ def fault(path: Path, error: Exception) -> LedgerFault:
     found = LedgerFault(path, str(error))
     found.__cause__ = error
     return LedgerFault(path, str(error), _RESTORES) if is_damage(found) else found
+
+
+def _clean(value: Cell) -> Cell:
+    """Make a text that a column can hold of one with stray bytes of a command line."""
+    return (
+        os.fsencode(value).decode(errors="replace") if isinstance(value, str) else value
+    )
 
 
 def _make(state_home: Path) -> None:
