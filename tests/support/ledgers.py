@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from support.runs import AT, PROCESS, SESSION, spec
+from support.runs import AT, SESSION, spec
 
 from parsers.struct import Struct, replace
 from runner.ledger.ledger import Ledger
@@ -23,6 +23,12 @@ from runner.model import (
     Spec,
     Verdict,
 )
+from runner.process.table import this_process
+
+
+def gone() -> ProcessId:
+    """Name a process of this machine that has ended: none has begun so early."""
+    return replace(this_process(), start_time=1)
 
 
 def request(**changes: Any) -> RunRequest:  # noqa: ANN401  # any field of a request
@@ -69,11 +75,11 @@ def resume(ledger: Ledger, run: Run, number: int, **changes: Any) -> Run:  # noq
     )
 
 
-def launch(ledger: Ledger, run: Run, codex: ProcessId = PROCESS) -> Run:
-    """Note that a supervisor has started Codex for a run."""
-    launching = ledger.runs.advance(run, Claimed(supervisor=PROCESS))
+def launch(ledger: Ledger, run: Run) -> Run:
+    """Note that a supervisor has started Codex for a run; both have ended since."""
+    launching = ledger.runs.advance(run, Claimed(supervisor=gone()))
     at = run.spec.prepared_at + timedelta(milliseconds=100)
-    return ledger.runs.advance(launching, Launched(codex=codex, at=at))
+    return ledger.runs.advance(launching, Launched(codex=gone(), at=at))
 
 
 def name(ledger: Ledger, run: Run, thread: str = SESSION) -> Run:
