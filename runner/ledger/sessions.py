@@ -84,7 +84,7 @@ class Sessions:
         return _session(row)
 
     def named(self, text: str) -> list[Session]:
-        """Return the sessions that a text names for certain: a short id, thread or run."""
+        """Return the sessions that a text names for certain, by an id of theirs."""
         found = self._db.all("sessions_named", text=uuid(text) or text)
         return [_session(row) for row in found]
 
