@@ -24,6 +24,7 @@ from runner.model import (
     Verdict,
 )
 from runner.process.table import this_process
+from runner.run_files import own_directory
 
 
 def gone() -> ProcessId:
@@ -52,19 +53,19 @@ def run_id(number: int) -> RunId:
 def prepare(ledger: Ledger, number: int = 1, **changes: Any) -> Run:  # noqa: ANN401  # as above
     """Put a run on record; changes are of fields of its request and of its spec."""
     asked = request(**_of(RunRequest, changes))
-    own = str(ledger.home / "runs" / run_id(number))
+    named = changes.get("run_id", run_id(number))
     fields = {
-        "run_id": run_id(number),
+        "run_id": named,
         "mode": Mode.NEW if asked.thread is None else Mode.RESUME,
         "resume_session": asked.thread,
-        "directory": own,
+        "directory": str(own_directory(ledger.home, named)),
         "is_flat": False,
         "prepared_at": AT + timedelta(seconds=number),
         "prompt_id": asked.prompt_id,
         **_of(Spec, changes),
     }
     ledger.queue.prepare(Run(spec=spec(**fields), state=Prepared()), asked)
-    return ledger.runs.find(fields["run_id"])
+    return ledger.runs.find(named)
 
 
 def resume(ledger: Ledger, run: Run, number: int, **changes: Any) -> Run:  # noqa: ANN401  # as above
