@@ -1,5 +1,7 @@
 """Puts sessions, runs and prompts on record as the commands do, without a process."""
 
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
@@ -139,6 +141,22 @@ def session_of(
 def queue(ledger: Ledger, session: int, text: str = "More.") -> int:
     """Queue a prompt for a session."""
     return ledger.queue.add(session, text.encode(), text, AT)
+
+
+def wake(ledger: Ledger, prompt: int, why: str, until: str) -> None:
+    """Let a prompt wait until a time, as one does that was put back."""
+    execute(
+        ledger,
+        "update prompts set wake_at = ?, wake_why = ?, wake_from = queued_at"
+        " where id = ?",
+        *(until, why, prompt),
+    )
+
+
+def execute(ledger: Ledger, sql: str, *values: str | int | None) -> None:
+    """Change the ledger as no verb does."""
+    with closing(sqlite3.connect(ledger.path)) as db, db:
+        db.execute(sql, values)
 
 
 def row(ledger: Ledger, prompt: int) -> dict[str, Any]:
