@@ -174,8 +174,13 @@ class Database:
         return [*found, *(f"{row[0]} row {row[1]} refers to nothing" for row in broken)]
 
     def _run(self, query: str, values: dict[str, Cell]) -> sqlite3.Cursor:
+        text = queries()[query]
         try:
-            return self._db.execute(queries()[query], values)
+            try:
+                return self._db.execute(text, values)
+            except UnicodeEncodeError:
+                cleaned = {name: _clean(value) for name, value in values.items()}
+                return self._db.execute(text, cleaned)
         except sqlite3.IntegrityError as error:
             raise ConflictFault(self.path, str(error)) from error
         except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
@@ -343,6 +348,13 @@ def fault(path: Path, error: Exception) -> LedgerFault:
     found = LedgerFault(path, str(error))
     found.__cause__ = error
     return LedgerFault(path, str(error), _RESTORES) if is_damage(found) else found
+
+
+def _clean(value: Cell) -> Cell:
+    """Make a text that a column can hold of one with stray bytes of a command line."""
+    return (
+        os.fsencode(value).decode(errors="replace") if isinstance(value, str) else value
+    )
 
 
 def _make(state_home: Path) -> None:

@@ -139,9 +139,10 @@ update runs set state = 'running', codex = :codex, launched_at = :at, rollout_of
 where run_id = :run_id and state = 'launching'
 
 -- name: take_turn
+-- A waiting run has got its session: it comes after the runs that it has waited for.
 update runs set state = 'prepared', waits = 0,
     ordinal = (select max(ordinal) + 1 from runs where session = :session)
-where run_id = :run_id and state = 'waiting' and stop_asked_at is null
+where run_id = :run_id and state = 'waiting' and stop_asked_at is null returning ordinal
 
 -- name: finish_run
 update runs set state = 'finished', outcome = :outcome, error_class = :error_class, exit_code = :exit_code, thread_id = :thread,

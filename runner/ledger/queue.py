@@ -1,8 +1,8 @@
 """The queue: prompts in the order of their session, each delivered once.
 
-A prompt is one row for its whole life. It becomes `running` in the transaction that puts
-its run on record, and what becomes of it is decided in the one that ends that run, so a
-kill at any moment leaves it waiting, running or ended, and never twice.
+A prompt is one row for its whole life. It becomes `running` in the transaction that
+puts its run on record, and what becomes of it is decided in the one that ends that run,
+so a kill at any moment leaves it waiting, running or ended, and never twice.
 """
 
 from __future__ import annotations
@@ -200,9 +200,12 @@ class Queue:
             if not self._ledger.change("take_prompt", run_id=run.run_id):
                 return None
             session = run.session
-            if not self._ledger.change("take_turn", run_id=run.run_id, session=session):
+            ordinal = self._ledger.value(
+                "take_turn", run_id=run.run_id, session=session
+            )
+            if ordinal is None:
                 raise StaleStateError(run.run_id, "waiting")
-            return replace(run.advanced(Taken()), waits=False)
+            return replace(run.advanced(Taken()), waits=False, ordinal=ordinal)
 
     def reason_of(self, run: Run) -> str | None:
         """Say why a waiting run has to wait."""
@@ -249,7 +252,7 @@ class Queue:
             return ids
 
     def stop(self, sessions: Sequence[int]) -> list[Stop]:
-        """Cancel what waits and ask what runs to stop, for sessions, in one transaction.
+        """Cancel what waits in sessions and ask what runs to stop, in one transaction.
 
         A prompt that is sent later is wanted. One that is running is never put back.
 
@@ -282,7 +285,7 @@ class Queue:
                 self._ledger.change("release_due", at=at)
 
     def wait_for_writer(self, candidate: Candidate, *, is_free: bool) -> None:
-        """Note that another program writes the thread of a prompt, or no longer does."""
+        """Note that another program writes a prompt's thread, or no longer does."""
         now = clock.now()
         with self._ledger.transaction():
             if is_free:
@@ -453,8 +456,8 @@ class PromptsWaitError(SessionBusyError):
     def __init__(self, name: str, count: int) -> None:
         RunnerError.__init__(
             self,
-            f"prompts wait for session {name} ({count}): --wait-for-session waits behind"
-            " them, codex-tasks stop cancels them",
+            f"prompts wait for session {name} ({count}): --wait-for-session waits"
+            " behind them, codex-tasks stop cancels them",
         )
         self.holder = ""
 

@@ -67,7 +67,7 @@ class UsageTable:
                 "insert_usage",
                 run_id=run.run_id,
                 thread=run.thread or "",
-                model=os.fsencode(str(model)).decode(errors="replace"),
+                model=str(model),
                 quarter=int(spec.prepared_at.timestamp()) // _QUARTER_SECONDS,
                 name=run.thread or run.run_id,
                 prepared_at=iso(spec.prepared_at),
