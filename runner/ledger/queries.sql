@@ -152,7 +152,7 @@ where run_id = :run_id and state = :state
 update runs set begun = 1 where run_id = :run_id and not begun
 
 -- name: begin_prompt
-update prompts set begun = 1, text = null, wake_at = null, wake_from = null, wake_why = null where run_id = :run_id and state = 'running'
+update prompts set begun = 1, text = null where run_id = :run_id and state = 'running'
 
 -- name: name_thread_of_run
 update runs set thread_id = :thread where run_id = :run_id
@@ -218,7 +218,7 @@ select j.id, j.session, s.thread_id, s.home, j.word from judged j join sessions 
 where j.taker is null and (j.word is null or j.word = 'writer') order by j.rank, j.id
 
 -- name: deliver_prompt
-update prompts set state = 'running', run_id = :run_id, attempts = attempts + 1
+update prompts set state = 'running', run_id = :run_id, attempts = attempts + 1, wake_at = null, wake_from = null, wake_why = null
 where id = :prompt and digest is :digest and exists (select 1 from deliverable d where d.id = :prompt)
 
 -- name: take_prompt
