@@ -13,6 +13,7 @@ from runner.model import (
     CodexOptions,
     Ended,
     Outcome,
+    Report,
     Run,
     RunId,
     RunRequest,
@@ -34,8 +35,8 @@ def session(ledger: Ledger) -> int:
 
 def prepare(ledger: Ledger, session: int, number: int, prompt: int) -> Run:
     request = asks(session, prompt_id=prompt)
-    spec = {"run_id": RunId(f"run-{number}"), "prompt_id": prompt}
-    return ledger.queue.prepare(run(**spec), request)
+    prepared = run(run_id=RunId(f"run-{number}"), prompt_id=prompt)
+    return ledger.queue.prepare(prepared, request)
 
 
 def asks(session: int, **changes: object) -> RunRequest:
@@ -79,3 +80,16 @@ def test_a_prompt_whose_back_off_is_over_is_delivered(
     assert word(ledger, session) is None
     prepared = prepare(ledger, session, 3, prompt)
     assert ledger.queue.holder(session) == prepared.run_id
+
+
+def test_the_end_of_a_run_that_only_waited_is_told(
+    ledger: Ledger, session: int
+) -> None:
+    ledger.queue.add(session, b"First.", "First.", AT)
+    waiting = run(report=Report(notify_command="hook"), resume_session=SESSION)
+    ledger.queue.prepare(waiting, asks(session, wait_for_session=True))
+
+    ledger.queue.stop([session])
+
+    (told,) = ledger.runs.untold(waiting.run_id)
+    assert (told.what, told.target) == ("run_completed", "hook")
