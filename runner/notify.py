@@ -24,7 +24,7 @@ from runner.version import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from runner.config import Config
     from runner.ledger.ledger import Ledger
@@ -100,10 +100,13 @@ class Notifier:
             self._warn(f"the notify command ({hook.name}) exited with {exit_code}")
         return True
 
-    def wait(self, inbox: SignalInbox) -> None:
-        """Wait until every hook has ended or has been ended; a signal ends them."""
+    def wait(self, inbox: SignalInbox, ended_by: Sequence[int]) -> None:
+        """Wait until every hook has ended, or a signal of these ends them.
+
+        A stop of the run that arrives when the run has just ended is none of them.
+        """
         while self._hooks:
-            if inbox.wait(_PACE_SECONDS):
+            if any(number in ended_by for number in inbox.wait(_PACE_SECONDS)):
                 for hook in list(self._hooks.values()):
                     self._end(hook, "was ended with the run's supervisor")
             for pid, status in reap():

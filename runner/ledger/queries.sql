@@ -153,7 +153,7 @@ where run_id = :run_id and state = :state
 update runs set begun = 1 where run_id = :run_id and not begun
 
 -- name: begin_prompt
-update prompts set begun = 1, text = null, wake_at = null, wake_from = null, wake_why = null where run_id = :run_id and state = 'running'
+update prompts set begun = 1, text = null where run_id = :run_id and state = 'running'
 
 -- name: name_thread_of_run
 update runs set thread_id = :thread where run_id = :run_id
@@ -238,7 +238,7 @@ update prompts set state = :state, reason = :reason, run_id = null, hold = null,
 -- name: end_waiting_run
 -- A run that only waited ends with its prompt.
 update runs set state = 'finished', outcome = :outcome, exit_code = :exit_code, ended_at = :at
-where state = 'waiting' and run_id = (select run_id from prompts where id = :prompt)
+where run_id = :run_id and state = 'waiting'
 
 -- name: put_back
 update prompts set state = 'queued', run_id = null, hold = :hold, wake_at = :wake_at, wake_from = :wake_from, wake_why = :wake_why,

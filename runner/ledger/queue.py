@@ -428,9 +428,12 @@ class Queue:
     def _end(self, prompt: int, state: str, reason: str, outcome: Outcome) -> None:
         """End a prompt, and the run that waits for it alone."""
         at, code = iso(clock.now()), OUTCOMES[outcome].exit_code
-        self._ledger.change(
-            "end_waiting_run", prompt=prompt, outcome=outcome, exit_code=code, at=at
-        )
+        row = self._ledger.one("prompt_by_id", prompt=prompt)
+        run_id: str | None = row["run_id"] if row else None
+        if run_id is not None and self._ledger.change(
+            "end_waiting_run", run_id=run_id, outcome=outcome, exit_code=code, at=at
+        ):
+            self._ledger.runs.note_end(self._ledger.runs.find(run_id))
         self._ledger.change(
             "end_prompt", prompt=prompt, state=state, reason=reason, at=at
         )

@@ -165,7 +165,7 @@ def _close(
     if run.outcome is None or OUTCOMES[run.outcome].then != "left":
         _deliver_next(recorder, settings)
     notifier.tell(run.run_id)
-    notifier.wait(inbox)
+    notifier.wait(inbox, STOP_SIGNALS)
     recorder.add_late_warnings()
 
 
@@ -230,7 +230,7 @@ def _tell(ledger: Ledger, inbox: SignalInbox, settings: Config) -> int:
     notifier = Notifier(ledger, settings, warnings.append)
     for run_id in ledger.runs.with_untold():
         notifier.tell(run_id)
-    notifier.wait(inbox)
+    notifier.wait(inbox, STOP_SIGNALS)
     return 0
 
 
