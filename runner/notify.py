@@ -1,8 +1,8 @@
 """Tell others of a run: lines in an event stream, and the user's hook command.
 
-What is to be told stands in the ledger's outbox, written in the transaction of the
-change, so that it is told once whichever process ends the run. Neither can hold a run up
-or fail it: a hook has its time limit, and what goes wrong is a warning.
+An outbox in the ledger holds what is to be told, written in the transaction of the
+change, so it is told once whichever process ends the run. Neither can delay or fail a
+run: a hook has a time limit, and what goes wrong is a warning.
 """
 
 from __future__ import annotations

@@ -8,13 +8,13 @@ its turn has begun.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from runner import files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from runner.ledger.ledger import Ledger
 

@@ -131,7 +131,7 @@ class Runs:
         return now
 
     def claim_waiting(self, run: Run, supervisor: ProcessId) -> bool:
-        """Note who waits for the session of a waiting run; False when it was stopped."""
+        """Note who supervises a waiting run; False when it was stopped."""
         with self._ledger.transaction():
             return bool(self._claim(run, supervisor))
 

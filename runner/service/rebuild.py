@@ -129,7 +129,7 @@ def _restore(home: Path) -> str:
 
 
 def _drop_removed(ledger: Ledger) -> None:
-    """Remove the sessions that were removed since the backup: their runs have no files."""
+    """Remove sessions that were removed since the backup: their files are gone."""
     for session in ledger.sessions.all():
         runs = ledger.runs.of_session(session.key)
         own = [run for run in runs if not run.spec.is_flat]
@@ -146,7 +146,7 @@ def _restore_queue(ledger: Ledger) -> int:
             ledger.queue.close(number)
     for number, path in found.items():
         read = queue_files.read(path)
-        header, text = read if read else ({}, files.read_if_there(path))
+        header, text = read or ({}, files.read_if_there(path))
         hold = None if read else "its file is damaged: codex-tasks stop cancels it"
         ledger.queue.restore(number, header, text, hold)
     return len(found)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Task(Struct):
-    """Hold one session with its runs in their order and the prompts that wait for it."""
+    """Hold one session with its runs in their order and its waiting prompts."""
 
     session: Session
     runs: tuple[Run, ...]

@@ -120,8 +120,8 @@ def stop_sessions(
 def end_run(run: Run, number: int, ledger: Ledger, settings: Config) -> bool:
     """End one run with a signal; tell whether there was something to end.
 
-    With a supervisor the signal is passed on to it, and the run ends soon after. Without
-    one, Codex and all below it are ended and the run is judged here, before this returns.
+    A supervisor is given the signal, and the run ends soon after. Without one, Codex
+    and all below it are ended and the run is judged before this returns.
 
     Raises:
         RunnerFault: the record cannot be read.

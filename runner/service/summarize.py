@@ -8,7 +8,6 @@ from pathlib import Path
 from parsers import run_summary
 from parsers.accounting.tokens import Usage
 from parsers.any_log import read_log
-from parsers.facts import Facts
 from parsers.struct import replace
 from parsers.text import uuid
 from runner import clock, files
@@ -29,6 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from parsers.facts import Facts
     from runner.accounting.run import RunAccounting
     from runner.config import Config
 

@@ -22,7 +22,14 @@ def test_a_checkout_in_which_codex_has_left_python_files_passes_its_tests(
     skill.write_text("import runner.nothing\n")
 
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--tb=line", "tests/unit/test_layout.py"],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "--tb=line",
+            "tests/unit/test_layout.py",
+        ],
         cwd=copy,
         env=environment,
         capture_output=True,

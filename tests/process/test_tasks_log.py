@@ -159,7 +159,9 @@ def test_json_gives_the_lines_of_the_task_log(context: Context) -> None:
     whole = (context.directory / "task.log").read_text(encoding="utf-8")
 
     assert context.log("--json") == whole
-    assert context.log("--json", "-n", 7) == "".join(whole.splitlines(keepends=True)[-7:])
+    assert context.log("--json", "-n", 7) == "".join(
+        whole.splitlines(keepends=True)[-7:]
+    )
     assert context.log("--json", "-n", 0) == ""
     assert context.log("-n", "99999999999999999999", "--json") == whole
 

@@ -208,13 +208,13 @@ def test_what_waits_behind_a_limit_that_is_over_is_delivered_by_the_next_command
     count = {"type": "token_count", "info": None, "rate_limits": limits}
     at = "2026-11-20T10:00:00.000Z"
     line = json.dumps({"timestamp": at, "type": "event_msg", "payload": count})
-    rollout = "$CODEX_HOME/sessions/2026/11/20/rollout-2026-11-20T10-00-00-$THREAD.jsonl"
+    rollout = (
+        "$CODEX_HOME/sessions/2026/11/20/rollout-2026-11-20T10-00-00-$THREAD.jsonl"
+    )
     codex.plays(
         *script.begin(),
         script.wait_for(go),
-        script.when(
-            "limited", script.write(rollout, line + "\n"), *script.fail(LIMIT)
-        ),
+        script.when("limited", script.write(rollout, line + "\n"), *script.fail(LIMIT)),
         script.message("answer to $PROMPT"),
         script.complete(),
         thread=script.FRESH,
