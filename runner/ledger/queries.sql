@@ -246,7 +246,7 @@ update prompts set state = 'queued', run_id = null, hold = :hold, wake_at = :wak
 
 -- name: wait_for_writer
 -- Another program writes the thread: look again later.
-update prompts set wake_at = :wake_at, wake_from = :at, wake_why = 'writer', unbegun = unbegun + 1
+update prompts set wake_at = :wake_at, wake_from = :at, wake_why = 'writer'
 where id = :prompt and state = 'queued'
 
 -- name: writer_gone
