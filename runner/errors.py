@@ -11,6 +11,7 @@ RunnerError
 │   └── LedgerFault       1   the database cannot be opened, read or written
 │       └── ConflictFault 1   a constraint of its schema refuses the change
 ├── SessionBusyError     75   another run holds the session
+├── MigrationError       75   runs of the version before are at work
 ├── ArchivedError         1   a session that has been put away
 └── StaleStateError       1   a record has moved on since it was read
     └── AlreadyDeliveredError   a prompt has been given to another run
@@ -22,6 +23,7 @@ import errno
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
     from typing import ClassVar
 
@@ -127,6 +129,20 @@ class SessionBusyError(RunnerError):
             f"session {session_id} is busy: run {holder} holds it ({hint})"
         )
         self.holder = holder
+
+
+class MigrationError(RunnerError):
+    """Report that runs of the version before are not over, and how to go on."""
+
+    exit_code = 75
+
+    def __init__(self, runs: Sequence[str]) -> None:
+        names = ", ".join(runs)
+        super().__init__(
+            "this state directory is of the version before, and runs in it are not"
+            f" over: {names} (codex-tasks migrate waits for them, codex-tasks migrate"
+            " --stop ends them)"
+        )
 
 
 class StaleStateError(RunnerError):

@@ -359,6 +359,11 @@ insert into imports (kind, source, identity, run_id) values (:kind, :source, :id
 -- name: notes
 select what, about from notes order by what, about
 
+-- name: counts
+-- What is in the ledger.
+select (select count(*) from sessions) as sessions, (select count(*) from runs) as runs,
+    (select count(*) from prompts where state in ('queued', 'parked')) as waiting
+
 -- name: insert_note
 insert into notes (what, about) values (:what, :about)
 
