@@ -252,7 +252,7 @@ def test_a_disk_that_takes_nothing_is_one_line_and_nothing_half_written(
     assert stand_in.runs == []
 
 
-@pytest.mark.parametrize("text", [".prompt", ".events", ".log", ".meta.json"])
+@pytest.mark.parametrize("text", [".prompt", ".events", ".log"])
 def test_a_disk_that_is_full_at_any_file_leaves_none(
     task: Tasks, stand_in: StandIn, text: str
 ) -> None:
@@ -262,6 +262,15 @@ def test_a_disk_that_is_full_at_any_file_leaves_none(
     assert list(task.log_dir.iterdir()) == []
     assert stand_in.runs == []
     assert task().code == 0
+
+
+def test_a_meta_file_that_the_disk_refuses_at_the_start_is_written_later(
+    task: Tasks,
+) -> None:
+    ended = task(env=sabotaged(fails(FOREGROUND, "open", ".meta.json")))
+
+    assert ended.code == 0
+    assert ended.meta["outcome"] == "succeeded"
 
 
 def test_a_supervisor_that_cannot_be_started_is_told_and_on_record(

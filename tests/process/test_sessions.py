@@ -153,7 +153,7 @@ def test_a_run_whose_supervisor_died_before_it_knew_the_session_stands_for_it(
 ) -> None:
     go = tmp_path / "go"
     stand_in.plays(*script.begin(), script.wait_for(go), script.complete())
-    point = dies(SUPERVISOR, "open", ".meta.json.", 3)
+    point = dies(SUPERVISOR, "sqlite3.execute", "update runs set thread_id")
     first = task("--detach", env=sabotaged(point))
     wait_until(lambda: first.meta["state"] == "running")
     supervisor, codex = first.files.supervisor(), first.files.codex()
@@ -289,7 +289,7 @@ def test_a_detached_run_that_waits_returns_at_once_and_is_delivered_once(
     second = task("--resume", OTHER, "--wait-for-session", "--detach")
 
     assert second.code == 0
-    assert second.meta["state"] == "launching"
+    assert second.meta["state"] == "waiting"
     go.touch()
     assert first.wait().code == 0
     second.files.wait_for_end()

@@ -1,4 +1,4 @@
-"""An index that takes no verdict does not keep a command from telling it."""
+"""A ledger that takes no verdict does not keep a command from telling it."""
 
 import pytest
 from support import stand_in as script
@@ -12,7 +12,7 @@ LINGERING = ("--notify-cmd", "sleep 0.5")
 
 
 def full_from(update: int) -> dict[str, str]:
-    """Let the index refuse all that a supervisor has to say, from one update on."""
+    """Let the ledger refuse all that a supervisor has to say, from one update on."""
     return sabotaged(
         *(fails(SUPERVISOR, *UPDATE, n) for n in range(60, update - 1, -1))
     )
@@ -27,6 +27,7 @@ def test_the_verdict_in_the_meta_file_is_told_once_the_supervisor_is_gone(
     assert ended.block == CLOSING
     assert ended.fields["outcome"] == "succeeded"
     assert "database or disk is full" in ended.stderr
+    assert task.on_record(ended.files).has_succeeded
 
 
 @pytest.mark.parametrize("words", [["--detach"], []])
