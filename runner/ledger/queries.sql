@@ -298,7 +298,7 @@ insert into history (at, session, prompt, run_id, what, detail) values (:at, :se
 insert into outbox (history, target, due_at) values (:history, :target, :due_at)
 
 -- name: outbox_of_run
-select o.id, o.target, o.attempts, h.what, h.run_id from outbox o join history h on h.id = o.history
+select o.id, o.target, h.what, h.run_id from outbox o join history h on h.id = o.history
 where h.run_id = :run_id and o.done_at is null order by o.id
 
 -- name: outbox_due
@@ -306,7 +306,8 @@ where h.run_id = :run_id and o.done_at is null order by o.id
 select distinct h.run_id from outbox o join history h on h.id = o.history where o.done_at is null and o.due_at <= :at
 
 -- name: claim_outbox
-update outbox set attempts = attempts + 1, due_at = :due_at where id = :id and done_at is null and attempts = :attempts
+-- Who has begun to tell is given its time, and may have been killed.
+update outbox set attempts = attempts + 1, due_at = :due_at where id = :id and done_at is null and (attempts = 0 or due_at <= :at)
 
 -- name: close_outbox
 update outbox set done_at = :at, error = :error where id = :id
