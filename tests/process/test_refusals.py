@@ -116,6 +116,28 @@ def test_bytes_that_are_no_text_are_refused_like_any_other(
     assert "Traceback" not in task.parse(stray).stderr
 
 
+@pytest.mark.parametrize(
+    "words", [("--task-file", "prompt"), ("--task", "-"), ("start", "-")]
+)
+def test_a_prompt_that_is_no_text_is_refused_by_every_command_alike(
+    task: Tasks, stand_in: StandIn, state_home: Path, words: tuple[str, str]
+) -> None:
+    prompt = task.place / "prompt"
+    prompt.write_bytes(b"caf\xe9 \xff")
+    by = "codex_tasks" if "start" in words else "run_codex_task"
+    arguments = words if "start" in words else task.arguments(*words)
+
+    with prompt.open("rb") as stdin:
+        begun = task.cli.start(*arguments, command=by, stdin=stdin)
+        out, err = begun.communicate(timeout=30)
+
+    ended = Ended(begun.returncode, out.decode(), err.decode())
+    assert is_one_line(ended, 2, "no UTF-8 (byte 3): Codex refuses it", by=by), ended
+    assert stand_in.runs == []
+    assert task.all == []
+    assert not list(state_home.glob("runs/*"))
+
+
 def test_without_a_repo_or_a_prompt_nothing_is_done(task: Tasks) -> None:
     for arguments in ([], ["--task", "x"], ["--repo", str(task.repo)]):
         done = task.cli(*arguments)

@@ -88,28 +88,40 @@ def test_killed_with_its_supervisor_a_run_is_lost(
 
 
 @pytest.mark.parametrize("by", ["id", "log"])
-def test_a_lost_run_is_lost_for_a_reader_with_another_state_directory(
+def test_a_reader_with_another_state_directory_tells_the_truth_and_writes_nothing(
     task: Tasks, stand_in: StandIn, tmp_path: Path, by: str
 ) -> None:
     stand_in.plays(*script.begin(), script.message("half of it"), script.hang())
     begun = task.start()
-    files = lose_supervisor(begun)
+    files = begun.wait_running()
+    wait_until(lambda: "half of it" in files.text(".events.jsonl"))
+    log = ["--log", files.path(".events.jsonl")]
+    words = log if by == "log" else [files.run_id, "--log-dir", files.directory]
+    env = {"CODEX_RUNNER_HOME": str(tmp_path / "another")}
+
+    def found() -> dict[str, object]:
+        done = task.cli(*words, command="parse_codex_run", env=env)
+        assert done.returncode == 0, done.stderr
+        summary: dict[str, object] = json.loads(done.stdout)
+        assert summary["run_id"] == files.run_id
+        assert summary["final_message"] == "half of it"
+        return summary
+
+    supervisor, codex, calls = files.supervisor(), files.codex(), len(stand_in.records)
+    assert found()["outcome"] is None
     begun.kill()
-    codex = files.codex()
+    kill(supervisor)
+    wait_until(lambda: gone(supervisor))
+    assert found()["outcome"] is None
     kill(codex)
     wait_until(lambda: gone(codex))
-    log = ["--log", files.path(".events.jsonl")]
-    by_id = [files.run_id, "--log-dir", files.directory]
 
-    done = task.cli(
-        *(by_id if by == "id" else log),
-        command="parse_codex_run",
-        env={"CODEX_RUNNER_HOME": str(tmp_path / "another")},
-    )
-
-    assert done.returncode == 0, done.stderr
-    assert '"outcome":"lost"' in done.stdout
-    assert f'"run_id":"{files.run_id}"' in done.stdout
+    assert found()["outcome"] == "lost"
+    assert files.meta["state"] == "running"
+    assert not task.on_record(files).is_finished
+    # What is run comes from the reader's own settings, not from the record.
+    assert len(stand_in.records) == calls
+    assert '"outcome":"lost"' in task.parse(files.run_id).stdout
 
 
 def test_killed_after_the_turn_had_ended_the_log_decides(
