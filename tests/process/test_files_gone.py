@@ -34,8 +34,8 @@ def test_a_run_whose_files_are_gone_ends_as_codex_has_said(
     )
     begun = task.start()
     files = begun.wait_running()
-    # Who knows the session has read from the file.
-    wait_until(lambda: files.meta["session_id"], what="the name of the session")
+    # Who has written the thread to the log has read from the file, and rests.
+    wait_until(lambda: script.THREAD in files.log, what="the name of the thread")
     GONE[how](files)
     go.touch()
     ended = begun.wait()
