@@ -341,6 +341,27 @@ def test_a_codex_that_outlived_its_supervisor_makes_its_session_busy(
     assert task("--resume", OTHER).code == 0
 
 
+@pytest.mark.usefixtures("waiting")
+def test_a_run_waits_for_a_codex_that_outlived_its_supervisor(
+    task: Tasks, stand_in: StandIn, go: Path
+) -> None:
+    first = task.start("--resume", OTHER)
+    files = first.wait_running()
+    supervisor = files.supervisor()
+    kill(supervisor)
+    first.kill()
+    wait_until(lambda: gone(supervisor))
+    second = task.start("--resume", OTHER, "--wait-for-session", "--task", "Second.")
+    wait_until(lambda: f"run {files.run_id} holds it" in second.stderr)
+    assert len(stand_in.runs) == 1
+
+    go.touch()
+
+    assert second.wait().code == 0
+    assert stand_in.runs[1]["stdin"] == "Second."
+    assert files.meta["outcome"] == "succeeded"
+
+
 def test_a_tool_that_stays_behind_does_not_hold_the_session(
     task: Tasks, stand_in: StandIn
 ) -> None:
