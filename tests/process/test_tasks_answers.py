@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from support import stand_in as script
 from support.processes import wait_until
+from support.sabotage import SUPERVISOR, hold, sabotaged
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn
 from support.tasks import Ended, Tasks
@@ -134,7 +135,7 @@ def test_a_run_of_another_session_is_refused(
     assert "no such run" in said.stderr
 
 
-def test_whoever_sees_a_session_stopped_finds_its_answer(session: Session) -> None:
+def test_a_session_that_is_stopped_has_its_answer(session: Session) -> None:
     for number in range(5):
         session.send(f"Number {number}.")
         while session.sessions.listed()[session.id]["state"] == "RUNNING":
@@ -264,7 +265,7 @@ def test_what_is_queued_behind_a_run_of_run_codex_task_is_delivered_at_its_end(
         thread=script.FRESH,
     )
     begun = run_codex_task.start("--task", "First.")
-    files = begun.wait_running()
+    begun.wait_running()
     wait_until(lambda: sessions.records[0]["session_id"], what="a thread")
     session = Session(sessions.records[0]["session_id"], sessions)
 
@@ -290,3 +291,18 @@ def test_codex_tasks_stops_a_run_of_run_codex_task(
     assert sessions("stop", files.run_id).code == 0
 
     assert begun.wait().fields["outcome"] == "stopped"
+
+
+def test_verify_leaves_out_the_files_that_a_supervisor_has_yet_to_write(
+    sessions: Sessions, tmp_path: Path
+) -> None:
+    held = hold(tmp_path)
+    late = held.at(SUPERVISOR, "os.rename", "summary.json")
+    session = sessions.start("Begin.", env=sabotaged(late))
+    wait_until(held.reached.exists, what="the verdict")
+
+    assert session.wait().code == 0
+    early = sessions("verify")
+    held.go.touch()
+
+    assert early == Ended(0, "", early.stderr)
