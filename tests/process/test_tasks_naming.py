@@ -39,21 +39,26 @@ def test_a_task_is_named_by_its_ids_their_beginnings_and_its_title(
         assert json.loads(said.stdout)["id"] == FIRST
 
 
-def test_a_title_is_found_without_a_locale_for_its_letters(
+def test_titles_and_prompts_need_no_locale_that_has_their_letters(
     sessions: Sessions, codex: StandIn
 ) -> None:
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     codex.plays(*script.ordinary(), thread=FIRST)
-    sessions.start("-t", TITLE, "Begin.", env=ascii_only)
+    session = sessions.start("-t", TITLE, "Größe ändern.", env=ascii_only)
 
     said = sessions("status", "--wait", "--json", "--one", TITLE, env=ascii_only)
 
     assert said.code == 0, said.stderr
     status = json.loads(said.stdout)
     assert (status["id"], status["title"]) == (FIRST, TITLE)
-    assert status["outcome"] == "succeeded"
-    assert sessions("status", TITLE).code == 0
-    assert sessions("ls").stdout == sessions("ls", env=ascii_only).stdout
+    assert (status["outcome"], status["last_prompt"]) == ("succeeded", "Größe ändern.")
+    assert session.given == ["Größe ändern."]
+    assert session.json["title"] == TITLE
+    for words in (["status", TITLE], ["ls"], ["log", TITLE]):
+        here, there = sessions(*words), sessions(*words, env=ascii_only)
+        assert here == there, words
+        assert (here.code, here.stderr) == (0, ""), words
+    assert sessions("verify", env=ascii_only).code == 0
 
 
 def test_an_exact_short_id_wins_over_a_title(
