@@ -148,10 +148,10 @@ class _Check:
         runs = self._ledger.runs.of_session(session.key)
         self.runs += len(runs)
         for run in runs:
-            if run.is_finished:
+            if self._is_written(run):
                 yield from self._run(run)
         paths = task_files.files_in(session, self._home)
-        if paths is None or any(not run.is_finished for run in runs):
+        if paths is None or not all(map(self._is_written, runs)):
             return
         ledger, key = self._ledger, session.key
         wanted = task_files.render_json(ledger, key)
@@ -167,6 +167,12 @@ class _Check:
         if answer and self._text_differs(paths.result, answer):
             text = answer.encode(errors="replace")
             yield _differs(paths.result), partial(_write, paths.result, text)
+
+    def _is_written(self, run: Run) -> bool:
+        """Tell whether a run is over, and the supervisor that writes its files gone."""
+        return (
+            run.is_finished and look(owner_of(self._home, run.run_id)) is not Lock.HELD
+        )
 
     def _run(self, run: Run) -> Iterator[Found]:
         paths = files_of(run.spec)
