@@ -279,8 +279,8 @@ select id from prompts where session = :session and state in ('queued', 'parked'
 
 -- name: canceled_count
 -- Prompts that were never delivered, on purpose; the end of a session is none.
-select count(*) from prompts where session = :session and state = 'canceled' and not begun and reason = 'stopped'
-and attempts = 0 and preview not in ('/quit')
+select count(*) from prompts where session = :session and state = 'canceled' and not begun and not direct and reason = 'stopped'
+and preview not in ('/quit')
 
 -- name: ask_stop_prompts
 update prompts set stop_asked_at = :at where session = :session and state = 'running'

@@ -73,7 +73,6 @@ class Stop(Struct):
     """Hold what a stop has canceled, and the runs that have to be ended."""
 
     session: int
-    canceled: int
     prompts: tuple[int, ...]
     waiting: tuple[str, ...]
     runs: tuple[Run, ...]
@@ -444,7 +443,6 @@ class Queue:
         self._ledger.change("ask_stop_runs", session=session, at=at)
         return Stop(
             session=session,
-            canceled=sum(not each.is_quit for each in waiting),
             prompts=tuple(each.id for each in waiting),
             waiting=tuple(each.run_id for each in waiting if each.run_id),
             runs=tuple(self._ledger.runs.unfinished(session)),

@@ -152,13 +152,13 @@ class _Stop:
         self._settings = settings
         self._is_gone = is_gone
         self._name = ledger.sessions.get(key).name
+        self._was_canceled = ledger.queue.canceled(key)
         self._signaled: dict[str, float] = {}
         self._orphans: dict[str, _Orphan] = {}
         self._locks = contextlib.ExitStack()
         self._left: Termination | None = None
         self._left_count = 0
         self._notes: list[str] = []
-        self.canceled = 0
         self.error: RunnerError | None = None
 
     def step(self) -> bool:
@@ -184,13 +184,15 @@ class _Stop:
 
     def result(self) -> Stopped:
         self._locks.close()
+        canceled = 0
         with contextlib.suppress(RunnerError):
             self._name = self._ledger.sessions.get(self._key).name
+            canceled = self._ledger.queue.canceled(self._key) - self._was_canceled
         ended = (*self._signaled, *self._orphans)
         return Stopped(
             name=self._name,
             runs=tuple(each for each in ended if not self._has_succeeded(each)),
-            canceled=self.canceled,
+            canceled=canceled,
             left=self._left_count,
             notes=tuple(self._notes),
             error=self.error,
@@ -309,7 +311,6 @@ def _cancel(stops: dict[int, _Stop], ledger: Ledger) -> RunnerError | None:
     except RunnerError as error:
         return error
     for each in done:
-        stops[each.session].canceled += each.canceled
         with contextlib.suppress(RunnerError):
             queue_files.refresh(ledger, each.session, each.prompts)
         for run_id in each.waiting:
