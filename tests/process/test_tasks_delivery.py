@@ -154,21 +154,24 @@ def test_what_only_a_person_can_change_holds_the_prompt_until_one_sends(
     assert codex.begun(session.id) == ["Begin.", "One."]
 
 
-def test_codex_that_sees_another_writer_is_started_again_and_never_held(
+def test_codex_that_sees_another_writer_is_started_again_later_and_never_held(
     session: Session, codex: StandIn
 ) -> None:
     refuses(codex, WRITER)
     session.queue("One.")
     for number in range(2, 7):
         wait_for_runs(session, number)
-        waits = "select wake_why, hold from prompts where ended_at is null"
-        assert session.sessions.rows(waits) == [("writer", None)]
-        # The lock is free by now, so it is not waited for.
+        assert why(session) == ["writer"]
+        assert 0 < seconds_until(session) <= 60
+        assert len(session.records) == number
+        let_time_pass(session)
         session.sessions("ls")
     wait_for_runs(session, 7)
     answers(codex)
+    let_time_pass(session)
 
     assert session.wait().code == 0
+
     assert codex.begun(session.id) == ["Begin.", "One."]
 
 
