@@ -56,9 +56,10 @@ def free(writer: "subprocess.Popen[str]") -> None:
 def test_status_names_the_program_that_writes_the_thread(
     session: Session, writes: Writes
 ) -> None:
-    assert session.status["other_writer"] is None
+    before = session.status
     writer = writes(session)
 
+    assert before["other_writer"] is None
     assert session.status["other_writer"] == {"pid": writer.pid}
     said = session.sessions("status", session.id).stdout
     assert f"Written By: another program (pid {writer.pid})" in said
