@@ -214,9 +214,11 @@ select id, session from prompts where state in ('queued', 'parked') order by id
 select p.*, j.word, j.until, j.taker from judged j join prompts p on p.id = j.id where j.session = :session
 
 -- name: deliverable
--- What can be delivered now; also what waits for a foreign writer, whose lock may be free by now.
+-- What can be delivered now; also what waits for a foreign writer, whose lock may be free by now. Where Codex has
+-- seen the writer and we do not ('refused'), it is not started again at once.
 select j.id, j.session, s.thread_id, s.home, j.word from judged j join sessions s on s.id = j.session
-where j.taker is null and (j.word is null or j.word = 'writer') order by j.rank, j.id
+where j.taker is null and (j.word is null or j.word = 'writer'
+    and exists (select 1 from prompts p where p.id = j.id and p.wake_why = 'writer')) order by j.rank, j.id
 
 -- name: deliver_prompt
 update prompts set state = 'running', run_id = :run_id, attempts = attempts + 1, wake_at = null, wake_from = null, wake_why = null
@@ -279,8 +281,8 @@ select id from prompts where session = :session and state in ('queued', 'parked'
 
 -- name: canceled_count
 -- Prompts that were never delivered, on purpose; the end of a session is none.
-select count(*) from prompts where session = :session and state = 'canceled' and not begun and reason = 'stopped'
-and attempts = 0 and preview not in ('/quit')
+select count(*) from prompts where session = :session and state = 'canceled' and not begun and not direct and reason = 'stopped'
+and preview not in ('/quit')
 
 -- name: ask_stop_prompts
 update prompts set stop_asked_at = :at where session = :session and state = 'running'

@@ -15,6 +15,7 @@ from runner.clock import iso
 from runner.errors import (
     AlreadyDeliveredError,
     ConflictFault,
+    ForeignWriterError,
     RunnerError,
     SessionBusyError,
     StaleStateError,
@@ -73,7 +74,6 @@ class Stop(Struct):
     """Hold what a stop has canceled, and the runs that have to be ended."""
 
     session: int
-    canceled: int
     prompts: tuple[int, ...]
     waiting: tuple[str, ...]
     runs: tuple[Run, ...]
@@ -139,7 +139,8 @@ class Queue:
         queue takes it.
 
         Raises:
-            SessionBusyError: another run has the session, or prompts wait for it.
+            SessionBusyError: another run has the session, another program writes it, or
+            prompts wait for it.
             ArchivedError: the session has been put away.
             AlreadyDeliveredError: the prompt no longer waits, or not as it was read.
             LedgerFault: the ledger cannot be written; nothing is on record.
@@ -319,9 +320,13 @@ class Queue:
     def _bring(self, run: Run, request: RunRequest) -> Run:
         """Insert the prompt that a run brings with it, and say whether it waits."""
         first = self._ledger.one("first_waiting", session=run.session)
-        is_busy = first is not None or self.holder(run.session) is not None
-        if is_busy and not request.wait_for_session:
+        is_ours = first is not None or self.holder(run.session) is not None
+        is_busy = is_ours or request.writer is not None
+        if is_ours and not request.wait_for_session:
             raise self._busy(run.session)
+        if is_busy and not request.wait_for_session:
+            name = self._ledger.sessions.get(run.session).name
+            raise ForeignWriterError(name, request.writer or 0)
         spec, at = run.spec, run.spec.prepared_at
         if is_busy:
             text, run_id = request.prompt, run.run_id
@@ -444,7 +449,6 @@ class Queue:
         self._ledger.change("ask_stop_runs", session=session, at=at)
         return Stop(
             session=session,
-            canceled=sum(not each.is_quit for each in waiting),
             prompts=tuple(each.id for each in waiting),
             waiting=tuple(each.run_id for each in waiting if each.run_id),
             runs=tuple(self._ledger.runs.unfinished(session)),

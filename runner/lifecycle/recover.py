@@ -21,6 +21,7 @@ from runner.lifecycle.liveness import (
 )
 from runner.locks import Lock
 from runner.model import Finished
+from runner.process import cgroup
 from runner.run_files import files_of, owner_of
 
 TYPE_CHECKING = False
@@ -205,6 +206,7 @@ def _judge(run: Run, ledger: Ledger, settings: Config, ended: Exit | None) -> Ru
         # A full disk does not keep the truth from being told.
         return over
     abandoned.write(over, ledger)
+    cgroup.remove(run.run_id)
     return over
 
 

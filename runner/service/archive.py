@@ -56,6 +56,8 @@ class Removed(Struct):
 def archive(session: Session, ledger: Ledger) -> Moved:
     """Put away an idle session; its exports move into the archive of the day.
 
+    A session that had none gets them: a rebuild learns there that it is archived.
+
     Raises:
         SessionBusyError: something runs or waits in it.
         LedgerFault: the ledger cannot be written.
@@ -63,7 +65,7 @@ def archive(session: Session, ledger: Ledger) -> Moved:
     if session.is_archived:
         return _moved(session, ledger, is_new=False)
     at = clock.now()
-    exports = session.exports and task_files.archived_at(session.name, at)
+    exports = session.thread and task_files.archived_at(session.name, at)
     ledger.sessions.archive(session, exports, iso(at))
     return _relocated(session, ledger)
 
@@ -162,8 +164,9 @@ def _relocated(was: Session, ledger: Ledger) -> Moved:
     """Move the exports of a session to where the ledger has them now."""
     now = ledger.sessions.get(was.key)
     task_files.move(was.exports_in(ledger.home), now.exports_in(ledger.home))
+    write = task_files.write_json if was.exports else task_files.write_all
     with contextlib.suppress(RunnerError):
-        task_files.write_json(ledger, was.key)
+        write(ledger, was.key)
     return _moved(now, ledger, is_new=True)
 
 

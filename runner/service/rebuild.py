@@ -55,10 +55,11 @@ def rebuild(settings: Config) -> str:
     runs = 0
     for meta in sorted((home / RUNS).glob("*/meta.json")):
         runs += adopt(meta, ledger, is_ours=True) is not None
-    _read_task_files(ledger)
     for directory in run_exports.noted_directories(home):
         for meta in sorted(directory.glob(f"{PREFIX}*.meta.json")):
             runs += adopt(meta, ledger, is_ours=False) is not None
+    # Last: a session of which all runs lie elsewhere may have been archived.
+    _read_task_files(ledger)
     ledger.close()
     return f"made anew from {source}, {runs} runs and {prompts} waiting prompts"
 
