@@ -10,14 +10,13 @@ import contextlib
 from functools import partial
 
 from parsers.struct import Struct, replace
-from runner import clock, files
+from runner import files
 from runner.errors import LedgerFault, NoSuchTaskError, RunnerError
 from runner.exports import abandoned, queue_files, run_exports, task_files
 from runner.ledger import database
 from runner.ledger.ledger import Ledger
-from runner.locks import Lock, look
-from runner.run_files import RUNS, files_of, owner_of
-from runner.service import rebuild
+from runner.run_files import RUNS, files_of
+from runner.service import archive, rebuild
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from runner.model import Run
 
 _TAIL_BYTES = 4096
-# A directory without a row is left alone for so long: its run may be about to be made.
-_STALE_SECONDS = 3600.0
 _OTHERS = 0o077
 
 
@@ -205,15 +202,9 @@ class _Check:
 
     def _strays(self) -> Iterator[Found]:
         """Find directories of runs that the ledger does not know."""
-        known = {row["run_id"] for row in self._ledger.all("run_directories")}
-        removed = self._ledger.usage.run_ids()
-        for name in files.names(self._home / RUNS):
-            place = self._home / RUNS / name
-            if name in known or not _is_stale(place, self._home):
-                continue
-            is_ours = name in removed or not (place / "meta.json").exists()
+        for place, can_go in archive.strays(self._ledger):
             detail = "the ledger has no run for this directory"
-            if is_ours:
+            if can_go:
                 yield _differs(place, detail), partial(files.remove_tree, place)
             else:
                 detail += " (codex-tasks import takes it in)"
@@ -257,12 +248,3 @@ def _differs(path: Path, detail: str = "") -> Difference:
         is_there = files.status(path) is not None
         detail = "it differs from the ledger" if is_there else "it is missing"
     return Difference(kind="export", subject=str(path), detail=detail)
-
-
-def _is_stale(place: Path, home: Path) -> bool:
-    """Tell whether a directory without a row belongs to no run that is being made."""
-    status = files.status(place)
-    if status is None or not files.is_directory(place):
-        return False
-    age = clock.now().timestamp() - status.st_mtime
-    return age >= _STALE_SECONDS and look(owner_of(home, place.name)) is not Lock.HELD
