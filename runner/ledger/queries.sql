@@ -374,4 +374,5 @@ delete from notes
 select value from settings where name = :name
 
 -- name: save_setting
-insert into settings (name, value) values (:name, :value) on conflict (name) do update set value = excluded.value
+insert into settings (name, value) values (:name, :value)
+on conflict (name) do update set value = excluded.value where value <> excluded.value
