@@ -12,13 +12,10 @@ from support.runs import settings
 from support.worked import ANSWER, FIRST, OTHER
 
 from runner import files
-from runner.config import Config
 from runner.errors import FileFault
-from runner.exports import queue_files
+from runner.exports import queue_files, task_files
 from runner.ledger.ledger import Ledger
-from runner.model import Run
 from runner.run_files import RunFiles, files_of
-from runner.service import verify as verifying
 from runner.service.archive import archive
 from runner.service.verify import Difference, verify
 
@@ -27,11 +24,11 @@ class State:
     """A state directory with two sessions, one of them with a prompt that waits."""
 
     def __init__(self, place: Path) -> None:
-        self.settings: Config = settings(place, CODEX_RUNNER_HOME=str(place / "state"))
+        self.settings = settings(place, CODEX_RUNNER_HOME=str(place / "state"))
         self.home = self.settings.state_home
         self.ledger = Ledger(self.home)
-        self.run: Run = worked.work(self.ledger, self.settings, title="first")
-        self.flat: Run = worked.work(
+        self.run = worked.work(self.ledger, self.settings, title="first")
+        self.flat = worked.work(
             self.ledger, self.settings, OTHER, log_dir=str(place / "logs")
         )
         self.prompt = worked.queue(self.ledger, self.run.session, "More.")
@@ -46,6 +43,11 @@ class State:
 
     def export(self, name: str) -> Path:
         return worked.exports(self.ledger) / name
+
+    def cancel(self) -> None:
+        """Cancel the prompt that waits."""
+        self.ledger.queue.stop([self.run.session])
+        queue_files.refresh(self.ledger, self.run.session, [self.prompt])
 
     def found(self, **options: bool) -> list[Difference]:
         return list(verify(self.settings, **options).differences)
@@ -239,8 +241,7 @@ def test_a_repair_that_fails_says_why(
 
 
 def test_an_archived_session_is_compared_where_its_exports_are(state: State) -> None:
-    state.ledger.queue.stop([state.run.session])
-    queue_files.remove(state.home, [state.prompt])
+    state.cancel()
     moved = archive(state.ledger.sessions.get(state.run.session), state.ledger)
     assert moved.directory is not None
     assert state.found() == []
@@ -271,16 +272,15 @@ def test_a_session_in_which_something_runs_is_not_compared(state: State) -> None
 def test_a_session_that_is_removed_meanwhile_is_no_difference(
     state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state.ledger.queue.stop([state.run.session])
-    queue_files.remove(state.home, [state.prompt])
-    real = verifying.task_files.render_json
+    state.cancel()
+    real = task_files.render_json
 
     def render_json(ledger: Ledger, key: int) -> bytes:
         if key == state.run.session:
             state.ledger.sessions.remove(state.ledger.sessions.get(key))
         return real(ledger, key)
 
-    monkeypatch.setattr(verifying.task_files, "render_json", render_json)
+    monkeypatch.setattr(task_files, "render_json", render_json)
 
     assert state.found() == []
 

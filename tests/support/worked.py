@@ -64,7 +64,7 @@ def write_events(run: Run, thread: str, answer: str) -> None:
 def queue(ledger: Ledger, session: int, text: str) -> int:
     """Queue a prompt as `send --queue` does, with its file."""
     number = ledgers.queue(ledger, session, text)
-    queue_files.write(ledger, ledger.home, session)
+    queue_files.refresh(ledger, session, [number])
     return number
 
 
