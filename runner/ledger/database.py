@@ -191,9 +191,9 @@ class Database:
                     for name, value in values.items()
                 }
                 return self._db.execute(text, cleaned)
-        except sqlite3.IntegrityError as error:
+        except (sqlite3.IntegrityError, OverflowError) as error:
             raise ConflictFault(self.path, str(error)) from error
-        except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
+        except (sqlite3.Error, UnicodeEncodeError) as error:
             raise fault(self.path, error) from error
 
     def _script(self, statement: str) -> None:

@@ -149,7 +149,7 @@ class _Check:
             if run.is_finished:
                 yield from self._run(run)
         paths = task_files.files_in(session, self._home)
-        if paths is None or any(not run.is_finished for run in runs):
+        if paths is None or not runs or any(not run.is_finished for run in runs):
             return
         ledger, key = self._ledger, session.key
         wanted = task_files.render_json(ledger, key)
