@@ -190,11 +190,17 @@ where p.id = :prompt and not p.begun and not p.direct and p.ended_at is null
 -- A prompt that a rebuild finds in its file.
 insert into prompts (id, session, place, text, preview, digest, settings, state, hold, attempts, queued_at)
 values (:prompt, :session, :place, :text, :preview, :digest, :settings, 'queued', :hold, 0, :at)
-on conflict (id) do update set state = 'queued', text = excluded.text, digest = excluded.digest, hold = excluded.hold,
-    reason = null, ended_at = null, run_id = null
+on conflict (id) do update set text = excluded.text, digest = excluded.digest, hold = excluded.hold
+where state in ('queued', 'parked')
 
 -- name: restore_running
-update prompts set state = 'running', run_id = :run_id, hold = null where id = :prompt and ended_at is null
+-- A waiting run has not been given its prompt yet.
+update prompts set state = iif(:waits, 'queued', 'running'), run_id = :run_id, hold = null where id = :prompt and ended_at is null
+
+-- name: restore_session
+-- What a run tells of a session that was opened for its prompts.
+update sessions set home = iif(home = x'', :home, home), repo = coalesce(repo, :repo), created_at = min(created_at, :at)
+where id = :session
 
 -- name: session_by_short_id
 select id from sessions where short_id = :short_id
@@ -377,4 +383,5 @@ delete from notes
 select value from settings where name = :name
 
 -- name: save_setting
-insert into settings (name, value) values (:name, :value) on conflict (name) do update set value = excluded.value
+insert into settings (name, value) values (:name, :value)
+on conflict (name) do update set value = excluded.value where value <> excluded.value

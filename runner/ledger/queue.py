@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from runner.ledger.database import Cell
     from runner.ledger.ledger import Ledger
     from runner.model import Run, RunRequest, Verdict
 
@@ -167,24 +168,34 @@ class Queue:
         key = sessions.of_thread(thread) if thread else None
         key = key or self._ledger.value("session_by_short_id", short_id=short_id)
         if key is None:
-            key = sessions.open(at, thread=thread)
-        place = told.get("place", "")
-        self._ledger.change(
-            "restore_prompt",
-            prompt=number,
-            session=key,
-            place=int(place) if place.lstrip("-").isdecimal() else number,
-            text=text,
-            preview=told.get("preview", text.decode(errors="replace")[:_PREVIEW]),
-            digest=digest_of(text),
-            settings=told.get("settings", "{}"),
-            hold=hold or told.get("hold"),
-            at=told.get("queued_at", at),
-        )
+            key = sessions.open(told.get("queued_at", at), thread=thread)
+        place = header.get("place")
+        values: dict[str, Cell] = {
+            "prompt": number,
+            "session": key,
+            "place": place if isinstance(place, int) else number,
+            "text": text,
+            "preview": told.get("preview", text.decode(errors="replace")[:_PREVIEW]),
+            "digest": digest_of(text),
+            "settings": told.get("settings", "{}"),
+            "hold": hold or told.get("hold"),
+            "at": told.get("queued_at", at),
+        }
+        try:
+            self._ledger.change("restore_prompt", **values)
+        except ConflictFault:
+            # Another prompt has its place, as no header that is whole says.
+            self._ledger.change("restore_prompt", **{**values, "place": number})
 
     def restore_running(self, number: int, run: Run) -> None:
         """Give a prompt to the unfinished run that a rebuild finds it in."""
-        if not self._ledger.change("restore_running", prompt=number, run_id=run.run_id):
+        is_given = self._ledger.change(
+            "restore_running",
+            prompt=number,
+            run_id=run.run_id,
+            waits=isinstance(run.state, Waiting),
+        )
+        if not is_given:
             self._bring_row(run)
 
     def close(self, number: int, state: str = "canceled") -> None:

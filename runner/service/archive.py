@@ -11,12 +11,13 @@ from runner import clock, files
 from runner.clock import iso
 from runner.errors import RunnerError
 from runner.exports import task_files
+from runner.locks import Lock, look
 from runner.model import TaskState
 from runner.run_files import RUNS, files_of, own_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from runner.ledger.ledger import Ledger
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _IDLE = (TaskState.STOPPED, TaskState.DIED, TaskState.ARCHIVED)
 _BLOCK_BYTES = 512
+# A directory without a row is left alone for so long: its run may be about to be made.
+_STALE_SECONDS = 3600.0
 
 
 class Moved(Struct):
@@ -148,6 +151,29 @@ def directories(session: Session, runs: Iterable[Run], state_home: Path) -> list
         if each.name == RUNS and state_home in each.parent.parents
     ]
     return [each for each in dict.fromkeys(found) if files.is_directory(each)]
+
+
+def strays(ledger: Ledger) -> Iterator[tuple[Path, bool]]:
+    """Find directories of runs that the ledger does not know.
+
+    Returns:
+        Each, and whether it can go: its run was removed, or never came to be.
+    """
+    known = {row["run_id"] for row in ledger.all("run_directories")}
+    removed = ledger.usage.run_ids()
+    for name in files.names(ledger.home / RUNS):
+        place = ledger.home / RUNS / name
+        if name not in known and _is_stale(place):
+            yield place, name in removed or not (place / "meta.json").exists()
+
+
+def _is_stale(place: Path) -> bool:
+    """Tell whether a directory without a row belongs to no run that is being made."""
+    status = files.status(place)
+    if status is None or not files.is_directory(place):
+        return False
+    age = clock.now().timestamp() - status.st_mtime
+    return age >= _STALE_SECONDS and look(place / "owner") is not Lock.HELD
 
 
 def size_of(directory: Path) -> int:

@@ -93,17 +93,18 @@ def adopt(meta: Path, ledger: Ledger, *, is_ours: bool = False) -> Run | None:
     if not (run.is_finished or is_known):
         return None
     is_trusted = is_known and _is_private(meta)
-    with ledger.transaction():
-        run = replace(run, session=_session_of(run, ledger, is_trusted=is_trusted))
-        try:
+    try:
+        with ledger.transaction():
+            run = replace(run, session=_session_of(run, ledger, is_trusted=is_trusted))
             ledger.runs.insert(run)
-        except ConflictFault:
-            return None  # another unfinished run has the session
-        if run.is_finished:
-            ledger.usage.record_run(run)
-        _settle_prompt(run, ledger)
-        if is_trusted and run.launched_at is not None:
-            ledger.runs.keep_settings(run)
+            if run.is_finished:
+                ledger.usage.record_run(run)
+            _settle_prompt(run, ledger)
+            if is_trusted and run.launched_at is not None:
+                ledger.runs.keep_settings(run)
+    except ConflictFault:
+        # Another unfinished run has the session, or no column holds what it says.
+        return None
     return run
 
 
@@ -174,18 +175,16 @@ def _session_of(run: Run, ledger: Ledger, *, is_trusted: bool) -> int:
     """Find or open the session of a run, inside a transaction."""
     thread = run.spec.resume_session or run.thread
     key = ledger.sessions.of_thread(thread) if thread else None
-    if key is not None:
-        return key
-    source = None
-    if not is_trusted:
-        source = ledger.sessions.import_from("run", run.spec.directory, run.run_id)
-    return ledger.sessions.open(
-        clock.iso(run.spec.prepared_at),
-        thread=thread,
-        repo=run.spec.repo or None,
-        home=run.spec.codex_home if is_trusted else None,
-        import_id=source,
-    )
+    source, at = None, clock.iso(run.spec.prepared_at)
+    if key is None:
+        if not is_trusted:
+            source = ledger.sessions.import_from("run", run.spec.directory, run.run_id)
+        key = ledger.sessions.open(at, thread=thread, import_id=source)
+    home = run.spec.codex_home if is_trusted else None
+    repo = os.fsencode(run.spec.repo) or None
+    told = {"home": os.fsencode(home or ""), "repo": repo, "at": at}
+    ledger.change("restore_session", session=key, **told)
+    return key
 
 
 def _settle_prompt(run: Run, ledger: Ledger) -> None:
