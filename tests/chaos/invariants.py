@@ -179,6 +179,18 @@ def state_is_clean(chaos: Chaos) -> list[str]:
     return found
 
 
+def exports_belong_to_sessions(chaos: Chaos) -> list[str]:
+    """See that no directory is left of a removed session, and no `task.pid`."""
+    wanted = {row["exports"] for row in chaos.rows("select exports from sessions")}
+    found = [*chaos.state.glob("*/task.*"), *chaos.state.glob("archive/*/*/*/*/task.*")]
+    return [
+        f"{path} is left"
+        for path in found
+        if str(path.parent.relative_to(chaos.state)) not in wanted
+        or path.name == "task.pid"
+    ]
+
+
 def sessions_are_idle(chaos: Chaos) -> list[str]:
     """See that no session is said to run."""
     listed = json.loads(chaos.run("ls", "--json").stdout)
@@ -198,6 +210,7 @@ INVARIANTS: tuple[Callable[[Chaos], list[str]], ...] = (
     commands_end_as_they_should,
     sessions_are_idle,
     state_is_clean,
+    exports_belong_to_sessions,
 )
 
 
