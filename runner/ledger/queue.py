@@ -21,6 +21,7 @@ from runner.errors import (
     StaleStateError,
 )
 from runner.ledger.fate import WRITER_SECONDS, Delivery, Ends, fate_of, hold_of
+from runner.ledger.record import settings_json
 from runner.model import OUTCOMES, QUIT, Outcome, Taken, Waiting
 
 TYPE_CHECKING = False
@@ -323,6 +324,7 @@ class Queue:
                 title=request.title,
                 repo=spec.repo,
                 home=spec.codex_home,
+                settings=settings_json(spec),
             )
         if request.has_exports:
             sessions.refuse_archived(key)

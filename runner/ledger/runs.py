@@ -186,6 +186,9 @@ class Runs:
             if not changed:
                 raise StaleStateError(run.run_id, record.state_of(run))
             self._save(now)
+            if now.has_begun:
+                # Its supervisor may have been killed before it noted the launch.
+                self.keep_settings(now)
             self._ledger.usage.record_run(now)
             self._ledger.queue.settle(now)
             at = iso(now.ended_at)
