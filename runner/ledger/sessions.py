@@ -223,6 +223,7 @@ class Sessions:
             source=clean(source),
             identity=identity,
             run_id=identity,
+            mtime=None,
         )
 
     def refuse_open(self, session: Session) -> None:
