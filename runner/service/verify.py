@@ -148,7 +148,7 @@ class _Check:
         runs = self._ledger.runs.of_session(session.key)
         self.runs += len(runs)
         for run in runs:
-            if run.is_finished:
+            if run.is_finished and not rebuild.has_foreign_files(run):
                 yield from self._run(run)
         paths = task_files.files_in(session, self._home)
         if paths is None or any(not run.is_finished for run in runs):
