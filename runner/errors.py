@@ -9,6 +9,7 @@ RunnerError
 ├── RunnerFault           1   the machine refused: a full disk, a missing right
 │   ├── FileFault         1   one file operation, with the path and the reason
 │   └── LedgerFault       1   the database cannot be opened, read or written
+│       └── ConflictFault 1   a constraint of its schema refuses the change
 ├── SessionBusyError     75   another run holds the session
 ├── ArchivedError         1   a session that has been put away
 └── StaleStateError       1   a record has moved on since it was read
@@ -105,6 +106,10 @@ class LedgerFault(RunnerFault):
         mend: str = "CODEX_RUNNER_HOME names another state directory",
     ) -> None:
         super().__init__(f"cannot use the index {path}: {reason} ({mend})")
+
+
+class ConflictFault(LedgerFault):
+    """Report a change that a constraint of the schema refuses."""
 
 
 class SessionBusyError(RunnerError):

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from runner import files
-from runner.errors import LedgerFault
+from runner.errors import ConflictFault, LedgerFault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,12 +42,14 @@ _REMOTE = {
     "smb3",
     "smbfs",
     "9p",
+    "drvfs",
     "afs",
     "ceph",
     "lustre",
     "gpfs",
 }
-_LOCAL_FUSE = ("fuseblk", "fusectl")
+_LOCAL_FUSE = ("fuseblk", "fusectl", "fuse.fuse-overlayfs")
+_MOUNTS = Path("/proc/self/mountinfo")
 _ELSEWHERE = "CODEX_RUNNER_HOME names another state directory"
 
 
@@ -96,7 +98,7 @@ class Database:
 
         Raises:
             LedgerFault: the ledger cannot be written.
-            sqlite3.IntegrityError: a constraint of the schema refuses the change.
+            ConflictFault: a constraint of the schema refuses the change.
         """
         return self._run(query, values).rowcount
 
@@ -172,10 +174,15 @@ class Database:
         return [*found, *(f"{row[0]} row {row[1]} refers to nothing" for row in broken)]
 
     def _run(self, query: str, values: dict[str, Cell]) -> sqlite3.Cursor:
+        text = queries()[query]
         try:
-            return self._db.execute(queries()[query], values)
-        except sqlite3.IntegrityError:
-            raise
+            try:
+                return self._db.execute(text, values)
+            except UnicodeEncodeError:
+                cleaned = {name: _clean(value) for name, value in values.items()}
+                return self._db.execute(text, cleaned)
+        except sqlite3.IntegrityError as error:
+            raise ConflictFault(self.path, str(error)) from error
         except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
             raise fault(self.path, error) from error
 
@@ -307,8 +314,8 @@ def refuse_remote(directory: Path) -> None:
         LedgerFault: it is a network file system.
     """
     kind = file_system_of(directory)
-    is_remote = kind in _REMOTE or kind.startswith("fuse") and kind not in _LOCAL_FUSE
-    if is_remote:
+    is_remote_fuse = kind.startswith("fuse") and kind not in _LOCAL_FUSE
+    if kind in _REMOTE or is_remote_fuse:
         reason = f"{kind} is a network file system, on which SQLite loses data"
         raise LedgerFault(directory / NAME, reason, _ELSEWHERE)
 
@@ -318,7 +325,7 @@ def file_system_of(directory: Path) -> str:
     place = os.path.realpath(directory)
     kind, longest = "", -1
     try:
-        lines = Path("/proc/self/mountinfo").read_text("utf-8", "replace").splitlines()
+        lines = _MOUNTS.read_text("utf-8", "replace").splitlines()
     except OSError:
         return ""
     for line in lines:
@@ -341,6 +348,13 @@ def fault(path: Path, error: Exception) -> LedgerFault:
     found = LedgerFault(path, str(error))
     found.__cause__ = error
     return LedgerFault(path, str(error), _RESTORES) if is_damage(found) else found
+
+
+def _clean(value: Cell) -> Cell:
+    """Make a text that a column can hold of one with stray bytes of a command line."""
+    return (
+        os.fsencode(value).decode(errors="replace") if isinstance(value, str) else value
+    )
 
 
 def _make(state_home: Path) -> None:

@@ -69,7 +69,7 @@ class GoesBack(Struct):
     hold: str | None = None
 
 
-def fate_of(
+def fate_of(  # noqa: PLR0911 - one return for each row of the table
     delivery: Delivery, verdict: Verdict, *, has_begun: bool
 ) -> Ends | GoesBack:
     """Say what becomes of a prompt."""

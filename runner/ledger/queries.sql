@@ -139,9 +139,10 @@ update runs set state = 'running', codex = :codex, launched_at = :at, rollout_of
 where run_id = :run_id and state = 'launching'
 
 -- name: take_turn
+-- A waiting run has got its session: it comes after the runs that it has waited for.
 update runs set state = 'prepared', waits = 0,
     ordinal = (select max(ordinal) + 1 from runs where session = :session)
-where run_id = :run_id and state = 'waiting' and stop_asked_at is null
+where run_id = :run_id and state = 'waiting' and stop_asked_at is null returning ordinal
 
 -- name: finish_run
 update runs set state = 'finished', outcome = :outcome, error_class = :error_class, exit_code = :exit_code, thread_id = :thread,
@@ -152,7 +153,7 @@ where run_id = :run_id and state = :state
 update runs set begun = 1 where run_id = :run_id and not begun
 
 -- name: begin_prompt
-update prompts set begun = 1, text = null, wake_at = null, wake_from = null, wake_why = null where run_id = :run_id and state = 'running'
+update prompts set begun = 1, text = null where run_id = :run_id and state = 'running'
 
 -- name: name_thread_of_run
 update runs set thread_id = :thread where run_id = :run_id
@@ -218,11 +219,11 @@ select j.id, j.session, s.thread_id, s.home, j.word from judged j join sessions 
 where j.taker is null and (j.word is null or j.word = 'writer') order by j.rank, j.id
 
 -- name: deliver_prompt
-update prompts set state = 'running', run_id = :run_id, attempts = attempts + 1
+update prompts set state = 'running', run_id = :run_id, attempts = attempts + 1, wake_at = null, wake_from = null, wake_why = null
 where id = :prompt and digest is :digest and exists (select 1 from deliverable d where d.id = :prompt)
 
 -- name: take_prompt
-update prompts set state = 'running', attempts = attempts + 1
+update prompts set state = 'running', attempts = attempts + 1, wake_at = null, wake_from = null, wake_why = null
 where run_id = :run_id and state = 'queued'
 and exists (select 1 from judged j where j.id = prompts.id and j.word is null and j.taker = :run_id)
 
@@ -237,7 +238,7 @@ update prompts set state = :state, reason = :reason, run_id = null, hold = null,
 -- name: end_waiting_run
 -- A run that only waited ends with its prompt.
 update runs set state = 'finished', outcome = :outcome, exit_code = :exit_code, ended_at = :at
-where state = 'waiting' and run_id = (select run_id from prompts where id = :prompt)
+where run_id = :run_id and state = 'waiting'
 
 -- name: put_back
 update prompts set state = 'queued', run_id = null, hold = :hold, wake_at = :wake_at, wake_from = :wake_from, wake_why = :wake_why,
@@ -319,7 +320,7 @@ values (:run_id, :thread, :model, :quarter, :name, :prepared_at, :repo, :home, 0
 on conflict do nothing
 
 -- name: usage_totals
--- What the runs of each group have used; a run that called two models is one run.
+-- What the runs of each group have used; a run that called two models is one run. Of one session the index finds them.
 select case :by when 'day' then date(prepared_at, 'localtime') when 'model' then model when 'repo' then repo
     when 'session' then session_key else 'total' end as key,
     count(distinct run_id) as runs, sum(input) as input_tokens, sum(cached) as cached_input_tokens, sum(output) as output_tokens,
@@ -327,7 +328,7 @@ select case :by when 'day' then date(prepared_at, 'localtime') when 'model' then
     count(distinct iif(total is null, run_id, null)) as unknown_usage,
     count(distinct iif(usd is null, run_id, null)) as unknown_cost,
     count(distinct iif(input is null, run_id, null)) as unknown_parts
-from usage where prepared_at >= :since and run_id <> :without and (:name is null or session_key = :name)
+from usage where prepared_at >= :since and session_key between coalesce(:name, '') and coalesce(:name, '~')
 group by 1 order by 1
 
 -- name: usage_run_ids
@@ -345,8 +346,9 @@ select r.run_id, coalesce(s.thread_id, r.run_id) as name from runs r join sessio
 -- name: run_directories
 select run_id, directory from runs
 
--- name: export_directories
-select exports from sessions where exports is not null
+-- name: task_directories
+-- Where the tasks lie that the ledger knows: its exports, and what was imported.
+select exports as directory from sessions where exports is not null union all select source from imports
 
 -- name: imports_of_session
 select i.run_id, i.identity, i.kind, i.source, i.mtime from runs r join imports i on i.run_id = r.run_id where r.session = :session

@@ -1,20 +1,20 @@
 """The queue: prompts in the order of their session, each delivered once.
 
-A prompt is one row for its whole life. It becomes `running` in the transaction that puts
-its run on record, and what becomes of it is decided in the one that ends that run, so a
-kill at any moment leaves it waiting, running or ended, and never twice.
+A prompt is one row for its whole life. It becomes `running` in the transaction that
+puts its run on record, and what becomes of it is decided in the one that ends that run,
+so a kill at any moment leaves it waiting, running or ended, and never twice.
 """
 
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 
 from parsers.struct import Struct, replace
 from runner import clock
 from runner.clock import iso
 from runner.errors import (
     AlreadyDeliveredError,
+    ConflictFault,
     RunnerError,
     SessionBusyError,
     StaleStateError,
@@ -24,6 +24,7 @@ from runner.model import OUTCOMES, QUIT, Outcome, Taken, Waiting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
@@ -151,7 +152,7 @@ class Queue:
                 run = self._bring(run, request)
             try:
                 self._ledger.runs.insert(run)
-            except sqlite3.IntegrityError as error:
+            except ConflictFault as error:
                 raise self._busy(run.session) from error
         return run
 
@@ -199,9 +200,12 @@ class Queue:
             if not self._ledger.change("take_prompt", run_id=run.run_id):
                 return None
             session = run.session
-            if not self._ledger.change("take_turn", run_id=run.run_id, session=session):
+            ordinal = self._ledger.value(
+                "take_turn", run_id=run.run_id, session=session
+            )
+            if ordinal is None:
                 raise StaleStateError(run.run_id, "waiting")
-            return replace(run.advanced(Taken()), waits=False)
+            return replace(run.advanced(Taken()), waits=False, ordinal=ordinal)
 
     def reason_of(self, run: Run) -> str | None:
         """Say why a waiting run has to wait."""
@@ -248,7 +252,7 @@ class Queue:
             return ids
 
     def stop(self, sessions: Sequence[int]) -> list[Stop]:
-        """Cancel what waits and ask what runs to stop, for sessions, in one transaction.
+        """Cancel what waits in sessions and ask what runs to stop, in one transaction.
 
         A prompt that is sent later is wanted. One that is running is never put back.
 
@@ -281,7 +285,7 @@ class Queue:
                 self._ledger.change("release_due", at=at)
 
     def wait_for_writer(self, candidate: Candidate, *, is_free: bool) -> None:
-        """Note that another program writes the thread of a prompt, or no longer does."""
+        """Note that another program writes a prompt's thread, or no longer does."""
         now = clock.now()
         with self._ledger.transaction():
             if is_free:
@@ -424,9 +428,12 @@ class Queue:
     def _end(self, prompt: int, state: str, reason: str, outcome: Outcome) -> None:
         """End a prompt, and the run that waits for it alone."""
         at, code = iso(clock.now()), OUTCOMES[outcome].exit_code
-        self._ledger.change(
-            "end_waiting_run", prompt=prompt, outcome=outcome, exit_code=code, at=at
-        )
+        row = self._ledger.one("prompt_by_id", prompt=prompt)
+        run_id: str | None = row["run_id"] if row else None
+        if run_id is not None and self._ledger.change(
+            "end_waiting_run", run_id=run_id, outcome=outcome, exit_code=code, at=at
+        ):
+            self._ledger.runs.note_end(self._ledger.runs.find(run_id))
         self._ledger.change(
             "end_prompt", prompt=prompt, state=state, reason=reason, at=at
         )
@@ -452,8 +459,8 @@ class PromptsWaitError(SessionBusyError):
     def __init__(self, name: str, count: int) -> None:
         RunnerError.__init__(
             self,
-            f"prompts wait for session {name} ({count}): --wait-for-session waits behind"
-            " them, codex-tasks stop cancels them",
+            f"prompts wait for session {name} ({count}): --wait-for-session waits"
+            " behind them, codex-tasks stop cancels them",
         )
         self.holder = ""
 

@@ -136,7 +136,7 @@ class Runs:
         return now
 
     def claim_waiting(self, run: Run, supervisor: ProcessId) -> bool:
-        """Note who waits for the session of a waiting run; False when it was stopped."""
+        """Note who supervises a waiting run; False when it was stopped."""
         with self._ledger.transaction():
             return bool(self._claim(run, supervisor))
 
@@ -196,7 +196,11 @@ class Runs:
             self._ledger.queue.settle(now)
             at = iso(now.ended_at)
             self._ledger.change("touch_session", session=now.session, at=at)
-            self._tell_of(now, "run_completed", 0.0 if is_judged else _TELL_SECONDS)
+            self.note_end(now, 0.0 if is_judged else _TELL_SECONDS)
+
+    def note_end(self, run: Run, delay: float = _TELL_SECONDS) -> None:
+        """Note who is to be told that a run is over, inside a transaction."""
+        self._tell_of(run, "run_completed", delay)
 
     def add_warnings(self, run_id: str, warnings: Iterable[str]) -> Run:
         """Add to the record of a finished run what went wrong since.

@@ -91,7 +91,7 @@ def prepare_run(request: RunRequest, ledger: Ledger, settings: Config) -> Prepar
         events = _lock_events(paths.events, undo)
         run = ledger.queue.prepare(Run(spec=spec, state=Prepared()), request)
         undo.pop_all()
-    _export(run, request, ledger, home)
+    _export(run, ledger, home)
     return PreparedRun(run=run, owner=owner, events=events)
 
 
@@ -203,14 +203,14 @@ def _lock_events(path: Path, undo: contextlib.ExitStack) -> int:
     raise RunnerFault(message)
 
 
-def _export(run: Run, request: RunRequest, ledger: Ledger, state_home: Path) -> None:
+def _export(run: Run, ledger: Ledger, state_home: Path) -> None:
     """Write what people look for; all of it can be made anew from the ledger."""
     with contextlib.suppress(RunnerError):
         run_exports.write_meta(run)
         if run.spec.is_flat:
             run_exports.note_directory(state_home, run.spec.directory)
         if isinstance(run.state, Waiting):
-            queue_files.write(ledger, state_home, run.session)
+            queue_files.refresh(ledger, run.session, [run.spec.prompt_id or 0])
 
 
 def _remove(made: list[Path], state_home: Path, run_id: str) -> None:

@@ -10,7 +10,7 @@ import contextlib
 import os
 
 from parsers.struct import Struct, replace
-from runner import config, files, locks
+from runner import clock, config, files, locks
 from runner.config import RUN_MARKER
 from runner.errors import LedgerFault, NoSuchRunError, RunnerError, StaleStateError
 from runner.lifecycle.liveness import (
@@ -19,17 +19,24 @@ from runner.lifecycle.liveness import (
     life_without_supervisor,
     place_of,
 )
+from runner.locks import Lock
 from runner.model import Finished
 from runner.run_files import files_of, owner_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from runner.config import Config
     from runner.ledger.ledger import Ledger
     from runner.lifecycle.judge import Exit
     from runner.model import Run
+
+
+_PACE_SECONDS = 0.02
+# How long another reader is waited for that judges a run at the same time.
+_PATIENCE_SECONDS = 5.0
 
 
 class Sweep(Struct):
@@ -92,6 +99,8 @@ def reconcile_run(
         RunnerFault: it cannot be looked at.
     """
     if run.is_finished:
+        if _lacks_exports(run):
+            _write_exports(run, ledger)
         return run
     if ended is not None:
         return _judge(run, ledger, settings, ended)
@@ -100,22 +109,60 @@ def reconcile_run(
         return _named(run, ledger)
     if life is not Life.NONE:
         return run
-    # Of two readers that judge a run at once the second takes the first one for its
-    # supervisor, and looks again when it is asked again.
-    owner = None
-    with contextlib.suppress(RunnerError):
-        owner = locks.take(owner_of(settings.state_home, run.run_id), must_exist=True)
-        if owner is None:
-            return ledger.runs.find(run.run_id)
-    try:
-        # Since the run was read its supervisor may have started Codex and died.
+    with in_charge(run, settings.state_home) as lock:
+        # Since the run was read its supervisor may have started Codex and died, and
+        # another reader may have judged it.
         now = ledger.runs.find(run.run_id)
-        if now.is_finished or life_without_supervisor(now) is not Life.NONE:
+        is_done = now.is_finished or lock is Lock.HELD
+        if is_done or life_without_supervisor(now) is not Life.NONE:
             return now
         return _judge(now, ledger, settings, None)
+
+
+@contextlib.contextmanager
+def in_charge(
+    run: Run, state_home: Path, *, patience: float = _PATIENCE_SECONDS
+) -> Iterator[Lock]:
+    """Take the place of a supervisor that is gone, within a block.
+
+    Of two readers that judge a run at once the second waits for the first. A command
+    that ends the tools of a Codex that has ended keeps others from finding the run
+    lost, and its session free.
+
+    Yields:
+        FREE when the lock was taken, HELD when another process keeps it for longer,
+        UNKNOWN when there is none.
+    """
+    path, deadline = owner_of(state_home, run.run_id), clock.monotonic() + patience
+    descriptor, lock = None, Lock.UNKNOWN
+    with contextlib.suppress(RunnerError):
+        while (descriptor := locks.take(path, must_exist=True)) is None:
+            lock = Lock.HELD
+            if clock.monotonic() >= deadline:
+                break
+            clock.sleep(_PACE_SECONDS)
+        else:
+            lock = Lock.FREE
+    try:
+        yield lock
     finally:
-        if owner is not None:
-            os.close(owner)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _lacks_exports(run: Run) -> bool:
+    """Tell of a finished run whether its meta file says that it goes on."""
+    told = files.read_json(files_of(run.spec).meta)
+    return isinstance(told, dict) and "ended_at" in told and told["ended_at"] is None
+
+
+def _write_exports(run: Run, ledger: Ledger) -> None:
+    """Write the files of a run whose supervisor was killed before it had done so."""
+    from runner.exports import abandoned  # noqa: PLC0415 - only where one was left
+
+    with in_charge(run, ledger.home, patience=0) as lock:
+        if lock is Lock.FREE and _lacks_exports(run):
+            abandoned.write(run, ledger)
 
 
 def _start_telling(settings: Config) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sqlite3
 import stat
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from parsers import loose_json
 from parsers.struct import replace
 from parsers.text import uuid
 from runner import clock, files
-from runner.errors import LedgerFault, RunnerError
+from runner.errors import ConflictFault, LedgerFault, RunnerError
 from runner.exports import queue_files, run_exports, task_files
 from runner.ledger import database, record
 from runner.ledger.ledger import Ledger
@@ -105,7 +104,7 @@ def adopt(meta: Path, ledger: Ledger) -> Run | None:
                 ledger.runs.keep_settings(run)
             if not ledger.runs.unfinished(run.session):
                 ledger.runs.sort(run.session)
-    except (sqlite3.IntegrityError, ArithmeticError, AttributeError, *_NONSENSE):
+    except (ConflictFault, ArithmeticError, AttributeError, *_NONSENSE):
         return None  # another unfinished run has the session, or figures are none
     if run.spec.is_flat:
         with contextlib.suppress(RunnerError):
@@ -220,7 +219,7 @@ def _restore(home: Path) -> str:
 
 
 def _drop_removed(ledger: Ledger) -> None:
-    """Remove the sessions that were removed since the backup: their runs have no files."""
+    """Remove sessions that were removed since the backup: their files are gone."""
     for session in ledger.sessions.all():
         runs = ledger.runs.of_session(session.key)
         own = [run for run in runs if not run.spec.is_flat]
@@ -237,7 +236,7 @@ def _restore_queue(ledger: Ledger) -> int:
             ledger.queue.close(number)
     for number, path in found.items():
         read = queue_files.read(path)
-        header, text = read if read else ({}, files.read_if_there(path))
+        header, text = read or ({}, files.read_if_there(path))
         hold = None if read else "its file is damaged: codex-tasks stop cancels it"
         ledger.queue.restore(number, header, text, hold)
     return len(found)

@@ -127,10 +127,10 @@ def queue(
     number = ledger.queue.add(session.key, prompt, preview(prompt), clock.now())
     # It is queued: whatever goes wrong now must not make anybody send it again.
     try:
-        queue_files.write(ledger, settings.state_home, session.key)
         if not is_quit(prompt):
             # Who asks for the end of a session does not ask for what is held before it.
             ledger.queue.release(session.key)
+        queue_files.refresh(ledger, session.key, [number])
         started = deliver_next(session.key, ledger, settings)
         return _standing(session, number, started, (ledger, settings), warn)
     except RunnerError as error:

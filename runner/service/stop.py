@@ -7,12 +7,11 @@ a signal, all at once. Where a supervisor is gone, this command does its work.
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 
 from parsers import loose_json
 from parsers.struct import Struct
-from runner import clock, locks
+from runner import clock
 from runner.config import RUN_MARKER
 from runner.errors import NoSuchRunError, RunnerError, RunnerFault
 from runner.exports import abandoned, queue_files
@@ -26,11 +25,10 @@ from runner.process.signals import send
 from runner.process.table import by_environment, here, is_alive, this_process
 from runner.process.terminate import Termination
 from runner.process.tree import DescendantTree
-from runner.run_files import owner_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from runner.config import Config
     from runner.ledger.ledger import Ledger
@@ -42,7 +40,6 @@ _PATIENCE = 2.0
 _GIVE_UP_SECONDS = 60.0
 # How long others may keep the ledger before Codex is ended all the same.
 _HURRY_SECONDS = 3.0
-_MOMENT_SECONDS = 1.0
 
 
 class Stopped(Struct):
@@ -123,8 +120,8 @@ def stop_sessions(
 def end_run(run: Run, number: int, ledger: Ledger, settings: Config) -> bool:
     """End one run with a signal; tell whether there was something to end.
 
-    With a supervisor the signal is passed on to it, and the run ends soon after. Without
-    one, Codex and all below it are ended and the run is judged here, before this returns.
+    A supervisor is given the signal, and the run ends soon after. Without one, Codex
+    and all below it are ended and the run is judged before this returns.
 
     Raises:
         RunnerFault: the record cannot be read.
@@ -134,7 +131,7 @@ def end_run(run: Run, number: int, ledger: Ledger, settings: Config) -> bool:
         return run.supervisor is not None and send(run.supervisor, number)
     if life is not Life.CODEX:
         return False
-    with _in_charge(run, settings):
+    with recover.in_charge(run, settings.state_home):
         ending = _Orphan(run, settings)
         while not ending.step():
             clock.sleep(_PACE_SECONDS)
@@ -237,7 +234,8 @@ class _Stop:
             raise ElsewhereError(run, "it runs in another PID namespace")
         orphan = self._orphans.get(run.run_id)
         if orphan is None:
-            self._locks.enter_context(_in_charge(run, self._settings))
+            home = self._settings.state_home
+            self._locks.enter_context(recover.in_charge(run, home))
             orphan = self._orphans[run.run_id] = _Orphan(run, self._settings)
         if not orphan.step():
             return True
@@ -312,7 +310,8 @@ def _cancel(stops: dict[int, _Stop], ledger: Ledger) -> RunnerError | None:
         return error
     for each in done:
         stops[each.session].canceled += each.canceled
-        queue_files.remove(ledger.home, each.prompts)
+        with contextlib.suppress(RunnerError):
+            queue_files.refresh(ledger, each.session, each.prompts)
         for run_id in each.waiting:
             with contextlib.suppress(RunnerError):
                 run = ledger.runs.find(run_id)
@@ -335,26 +334,3 @@ def _left_by(run: Run, marked: dict[str, list[ProcessId]]) -> Iterable[ProcessId
             if is_alive(process):
                 yield process
                 yield from DescendantTree(pid).members()
-
-
-@contextlib.contextmanager
-def _in_charge(run: Run, settings: Config) -> Iterator[None]:
-    """Take the place of a supervisor that is gone.
-
-    Else another command that looks while the tools of a Codex that has ended still
-    resist would find the run lost, and its session free.
-    """
-    path = owner_of(settings.state_home, run.run_id)
-    descriptor = None
-    deadline = clock.monotonic() + _MOMENT_SECONDS
-    with contextlib.suppress(RunnerError):
-        while (descriptor := locks.take(path, must_exist=True)) is None:
-            # Another reader has it for a moment, to judge the run.
-            if clock.monotonic() >= deadline:
-                break
-            clock.sleep(_PACE_SECONDS)
-    try:
-        yield
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from functools import partial
-from pathlib import Path
 
 from parsers.struct import Struct, replace
 from runner import clock, files
@@ -23,6 +22,7 @@ from runner.service import rebuild
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from runner.config import Config
     from runner.ledger.sessions import Session

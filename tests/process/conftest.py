@@ -1,4 +1,4 @@
-"""Integration tests start real processes and must not leave any behind."""
+"""Process tests start real processes and must not leave any behind."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from support.verified import OTHER, Context
 
 @pytest.fixture(autouse=True)
 def _guarded(processes_guarded: None) -> None:
-    """RunTail over every test."""
+    """Let no test leave processes behind."""
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def test_fifty_starts_on_a_fresh_state_directory_leave_fifty_complete_records(
     lines = [json.loads(line) for line in stream.read_text().splitlines()]
     told = [(line["run_id"], line["event"]) for line in lines]
     assert len(told) == len(set(told)) == 2 * MANY
-    with sqlite3.connect(state_home / "runs.db") as db:
+    with sqlite3.connect(state_home / "ledger.db") as db:
         rows = db.execute("select state, outcome, count(*) from runs group by 1, 2")
         assert rows.fetchall() == [("finished", "succeeded", MANY)]
     db.close()

@@ -246,15 +246,19 @@ def test_a_prompt_of_any_shape_is_a_prompt(
     assert {run["stdin"] for run in stand_in.runs} == {prompt}
 
 
-def test_a_prompt_of_stray_bytes_reaches_codex_byte_for_byte(
-    task: Tasks, stand_in: StandIn
+def test_a_prompt_beyond_ascii_reaches_codex_byte_for_byte(
+    task: Tasks, stand_in: StandIn, tmp_path: Path
 ) -> None:
-    ended = task("--task", os.fsdecode(b"caf\xe9 \xff"))
+    text = "caf\u00e9\r\n\t\u2028 \U0001f600 \x00\x1b[1m"
+    prompt = tmp_path / "prompt"
+    prompt.write_bytes(text.encode())
+
+    ended = task("--task-file", prompt)
 
     assert ended.code == 0
-    assert ended.files.path(".prompt").read_bytes() == b"caf\xe9 \xff"
-    assert ended.meta["task"] == "caf\ufffd \ufffd"
-    assert stand_in.runs[0]["stdin"] == "caf\ufffd \ufffd"
+    assert ended.files.path(".prompt").read_bytes() == text.encode()
+    assert ended.meta["task"] == text
+    assert stand_in.runs[0]["stdin"] == text
 
 
 def test_names_of_any_shape_are_names(task: Tasks, stand_in: StandIn) -> None:

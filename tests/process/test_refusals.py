@@ -194,7 +194,7 @@ def test_a_place_that_cannot_be_written_is_named(task: Tasks, place: str) -> Non
 def test_an_index_that_cannot_be_used_is_named_and_stays_as_it_is(
     task: Tasks, state_home: Path, kind: str
 ) -> None:
-    index = state_home / "runs.db"
+    index = state_home / "ledger.db"
     state_home.mkdir()
     match kind:
         case "damaged":

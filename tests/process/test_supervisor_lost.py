@@ -27,7 +27,7 @@ def test_a_killed_supervisor_costs_no_byte_and_the_command_follows_on(
 ) -> None:
     begun = task.start()
     files = lose_supervisor(begun)
-    wait_until(lambda: "is gone, Codex works on" in begun.stderr)
+    wait_until(lambda: "is gone, Codex goes on" in begun.stderr)
     assert not files.is_finished
 
     go.touch()
@@ -190,8 +190,8 @@ def test_a_command_killed_right_after_the_launch_loses_nothing(
 
 
 BEFORE_THE_CLAIM = {
-    "before it has read its orders": ("import", "runner.session_lock"),
-    "before it has claimed the run": ("sqlite3.connect", "runs.db"),
+    "before it has read its orders": ("import", "runner.supervisor.start_codex"),
+    "before it has claimed the run": ("sqlite3.connect", "ledger.db"),
 }
 
 
@@ -212,9 +212,13 @@ def test_a_supervisor_that_dies_before_its_claim_is_a_run_not_started(
     assert stand_in.runs == []
 
 
+# What the supervisor writes into the ledger when it takes the run over, and when it has
+# started Codex.
+CLAIMED = ("sqlite3.execute", "set state = iif(state = 'prepared'")
+LAUNCHED = ("sqlite3.execute", "set state = 'running'")
 BEFORE_AN_EVENT = {
     "before it has started Codex": dies(SUPERVISOR, "subprocess.Popen", "exec"),
-    "once Codex is started": dies(SUPERVISOR, "open", ".meta.json.", 2),
+    "once Codex is started": dies(SUPERVISOR, *LAUNCHED),
 }
 
 
@@ -233,14 +237,14 @@ def test_killed_between_the_claim_and_the_first_event_a_run_is_lost(
     files = begun.wait(10).files
 
     assert '"outcome":"lost"' in task.parse(files.run_id).stdout
-    assert "nobody knows whether it had started Codex" in files.meta["error"]
+    assert "perhaps before it had started Codex" in files.meta["error"]
     assert len(stand_in.runs) == is_started
 
 
 def test_a_supervisor_that_cannot_claim_its_run_is_a_run_not_started(
     task: Tasks, stand_in: StandIn
 ) -> None:
-    point = fails(SUPERVISOR, "open", ".meta.json.")
+    point = fails(SUPERVISOR, *CLAIMED)
     ended = task.start(env=sabotaged(point)).wait(10)
 
     assert ended.code == 1
@@ -249,9 +253,9 @@ def test_a_supervisor_that_cannot_claim_its_run_is_a_run_not_started(
 
 
 AFTER_CODEX = {
-    "before it has put that on record": ("open", ".meta.json.", 2),
-    "before it has said so": ("import", "runner.supervisor.loop", 1),
-    "before it has read an event": ("open", ".events.jsonl", 2),
+    "before it has put that on record": LAUNCHED,
+    "before it has said so": ("import", "runner.supervisor.loop"),
+    "before it has read an event": ("open", ".events.jsonl"),
 }
 
 
@@ -271,7 +275,7 @@ def test_a_supervisor_that_dies_once_codex_is_started_is_made_up_for(
     begun = task.start(env=sabotaged(dies(SUPERVISOR, *AFTER_CODEX[when])))
     wait_until(lambda: stand_in.natives)
     files = begun.wait_announced()
-    wait_until(lambda: "is gone, Codex works on" in begun.stderr)
+    wait_until(lambda: "is gone, Codex goes on" in begun.stderr)
     assert '"outcome":null' in task.parse(files.run_id).stdout
 
     go.touch()
@@ -285,9 +289,9 @@ def test_a_supervisor_that_dies_once_codex_is_started_is_made_up_for(
 def test_a_launcher_that_was_not_put_on_record_is_known_by_what_it_writes_to(
     task: Tasks, go: Path
 ) -> None:
-    begun = task.start(env=sabotaged(dies(SUPERVISOR, "open", ".meta.json.", 2)))
+    begun = task.start(env=sabotaged(dies(SUPERVISOR, *LAUNCHED)))
     files = begun.wait_announced()
-    wait_until(lambda: "is gone, Codex works on" in begun.stderr)
+    wait_until(lambda: "is gone, Codex goes on" in begun.stderr)
     assert files.meta["state"] == "launching"
     assert '"outcome":null' in task.parse(files.run_id).stdout
 

@@ -85,8 +85,8 @@ def test_a_stop_skips_what_waits_and_tells_how_much(
 
     # The quit itself is no prompt that was lost; status counts them alike.
     assert said.stdout == f"Task {session.id} stopped. 2 waiting prompts skipped.\n"
-    assert {state for _, state in session.mail} == {"skipped"}
+    assert {state for _, state in session.queued} == {"canceled"}
     assert session.given == ["Begin."]
     status = session.status
     assert (status["state"], status["queue"]) == ("STOPPED", 0)
-    assert not list(session.directory.glob("mail/*.prompt"))
+    assert not list(sessions.state_home.glob("queue/*"))

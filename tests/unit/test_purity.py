@@ -18,7 +18,7 @@ from pytest_subprocess import FakeProcess
     ],
 )
 def test_a_real_process_is_refused(attempt: Callable[[], object]) -> None:
-    with pytest.raises(pytest.fail.Exception, match="a unit test called"):
+    with pytest.raises(pytest.fail.Exception, match="this test called"):
         attempt()
 
 

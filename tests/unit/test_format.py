@@ -2,18 +2,22 @@
 
 import pytest
 
-from runner.cli import format
+from runner.cli import format as shown
 
-REPORT = {
+REPORT: dict[str, object] = {
     "id": "01a1f000-0000-7000-8000-000000000001",
     "title": None,
     "state": "STOPPED",
     "outcome": None,
+    "error": None,
+    "unknown": None,
     "created_at": "2026-11-20T12:00:00.000Z",
     "updated_at": "2026-11-20T12:00:00.000Z",
     "working_dir": "/here",
     "pid": None,
+    "left_running": [],
     "queue": 2,
+    "prompts": [],
     "skipped": 0,
     "usage": None,
     "cost": None,
@@ -24,13 +28,13 @@ REPORT = {
 
 
 def test_one_of_a_kind_is_not_several() -> None:
-    one = format.blocks([{**REPORT, "queue_held": None, "skipped": 1}], "human")
+    one = shown.blocks([{**REPORT, "queue_held": None, "skipped": 1}], "human")
 
     assert "Skipped: 1 prompt, never delivered" in one
 
 
 def queue(held: str, time_format: str) -> str:
-    lines = format.blocks([{**REPORT, "queue_held": held}], time_format)
+    lines = shown.blocks([{**REPORT, "queue_held": held}], time_format)
     return next(line for line in lines if line.startswith("Queue: "))
 
 
@@ -42,7 +46,7 @@ def test_an_instant_that_a_queue_waits_for_is_written_like_all_others(
 
     said = queue(f"the usage limit lasts until {instant}", time_format)
 
-    local = format.time(instant, time_format)
+    local = shown.time(instant, time_format)
     assert said == f"Queue: 2 waiting, held: the usage limit lasts until {local}"
     assert ".123" not in said
 
@@ -72,4 +76,4 @@ def test_a_sum_says_what_it_is_without(
         "queue_held": None,
     }
 
-    assert f"Usage: {said}" in list(format.blocks([report], "iso"))
+    assert f"Usage: {said}" in list(shown.blocks([report], "iso"))

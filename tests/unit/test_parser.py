@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import pytest
 
-from runner.cli import main
+from runner.cli import main, output
 from runner.cli.output import note
 from runner.cli.parser import enter
 from runner.config import Config
@@ -41,7 +41,7 @@ def test_what_a_command_lacks_is_one_line(
 def test_it_is_told_too_when_not_even_that_can_be_loaded(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(render, "visible", lambda _: refusing(FULL))
+    monkeypatch.setattr(output, "visible", lambda _: refusing(FULL))
 
     note("no room\x07")
 
@@ -53,7 +53,7 @@ def test_a_command_that_cannot_be_loaded_says_so_in_a_line(
     monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["/usr/bin/codex-tasks"])
-    monkeypatch.setattr(entry, "__import__", lambda _: refusing(error), raising=False)
+    monkeypatch.setattr(main, "__import__", lambda _: refusing(error), raising=False)
 
     with pytest.raises(SystemExit, match=r"^codex-tasks: cannot be loaded: .+$"):
         main.codex_tasks()

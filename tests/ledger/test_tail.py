@@ -8,8 +8,7 @@ from typing import NoReturn
 import pytest
 from support.runs import SESSION, spec
 
-from runner.ledger import record
-from runner.run_files import RunFiles
+from runner.run_files import RunFiles, files_of
 from runner.tail import RunTail
 
 HUGE = 20_000_000
@@ -27,7 +26,7 @@ def item(number: int, kind: str, **fields: object) -> str:
 
 @pytest.fixture
 def files(tmp_path: Path) -> RunFiles:
-    files = record.files_of(spec(log_dir=str(tmp_path)))
+    files = files_of(spec(directory=str(tmp_path)))
     files.events.touch()
     files.stderr.touch()
     return files
@@ -35,7 +34,7 @@ def files(tmp_path: Path) -> RunFiles:
 
 @pytest.mark.parametrize("stream", ["events", "stderr"])
 @pytest.mark.parametrize("was_read", [False, True])
-def test_the_answer_behind_a_huge_line_stands_in_the_transcript(
+def test_the_answer_after_a_huge_line_is_in_the_transcript(
     files: RunFiles, stream: str, *, was_read: bool
 ) -> None:
     huge = item(
@@ -51,35 +50,35 @@ def test_the_answer_behind_a_huge_line_stands_in_the_transcript(
     files.events.write_text(begin + huge + answer + line("turn.completed", usage=None))
     if stream == "stderr":
         files.stderr.write_text("x" * HUGE + "\nlast words\n")
-    watch = RunTail(files)
+    tail = RunTail(files)
 
-    text = watch.read().text if was_read else ""
-    text += "".join(written.text for written in watch.finish())
+    text = tail.read().text if was_read else ""
+    text += "".join(appended.text for appended in tail.finish())
 
     assert ANSWER in text
     assert "unreadable" not in text
     assert ("last words" in text) == (stream == "stderr")
-    assert watch.digest.thread_id == SESSION
-    assert watch.digest.warnings == {}
+    assert tail.summary.thread_id == SESSION
+    assert tail.summary.warnings == {}
 
 
 def test_what_comes_after_a_file_was_emptied_is_read_from_its_beginning(
     files: RunFiles,
 ) -> None:
     files.events.write_text(line("turn.started") + '{"a fragment of')
-    watch = RunTail(files)
-    watch.read()
+    tail = RunTail(files)
+    tail.read()
     files.events.write_text("")
     answer = item(1, "agent_message", text=ANSWER)
     files.events.write_text(answer[:20])
 
-    text = watch.read().text
+    text = tail.read().text
     files.events.write_text(answer)
-    text += "".join(written.text for written in watch.finish())
+    text += "".join(appended.text for appended in tail.finish())
 
     assert ANSWER in text
     assert "unreadable" not in text
-    assert watch.digest.warnings == {}
+    assert tail.summary.warnings == {}
 
 
 def test_what_was_read_of_a_line_that_does_not_fit_into_memory_is_given_up(
@@ -87,21 +86,21 @@ def test_what_was_read_of_a_line_that_does_not_fit_into_memory_is_given_up(
 ) -> None:
     answer = item(1, "agent_message", text=ANSWER)
     files.events.write_text(line("thread.started", thread_id=SESSION) + "a huge ")
-    watch = RunTail(files)
-    watch.read()
+    tail = RunTail(files)
+    tail.read()
 
     def refuse(*_: object) -> NoReturn:
         raise MemoryError
 
     monkeypatch.setattr(os, "read", refuse)
     with pytest.raises(MemoryError):
-        watch.read()
+        tail.read()
     monkeypatch.undo()
     with files.events.open("a") as stream:
         stream.write("line\n" + answer)
 
-    text = watch.read().text
+    text = tail.read().text
     assert "a huge" not in text
     assert ANSWER in text
-    assert watch.digest.thread_id == SESSION
-    assert watch.digest.final_message == ANSWER
+    assert tail.summary.thread_id == SESSION
+    assert tail.summary.final_message == ANSWER

@@ -1,4 +1,4 @@
-"""What waits in a mailbox is delivered when its turn comes, unless it is held back."""
+"""What waits in a queue is delivered when its turn comes, unless it is held back."""
 
 import json
 import time
@@ -116,7 +116,7 @@ def test_a_quit_ends_the_session_after_what_stands_before_it(
     assert busy.given == ["Begin.", "One."]
     status = busy.status
     assert (status["state"], status["queue"]) == ("STOPPED", 0)
-    assert [state for _, state in busy.mail] == ["delivered"] + ["skipped"] * 3
+    assert [state for _, state in busy.queued] == ["done", "done", *["canceled"] * 2]
     assert status["skipped"] == 2, "the quit itself is no prompt that was lost"
     assert busy.send("On again.").code == 0
     assert busy.wait().code == 0
@@ -176,7 +176,7 @@ def test_a_quit_behind_a_limit_ends_the_session_after_what_is_held_before_it(
 @pytest.mark.parametrize(
     ("prompt", "outcome"), [("limited", "usage_limited"), ("log in", "auth_failed")]
 )
-def test_mail_behind_a_limit_is_held_until_somebody_sends_on_purpose(
+def test_what_waits_behind_a_limit_is_held_until_somebody_sends_on_purpose(
     busy: Session, go: Path, prompt: str, outcome: str
 ) -> None:
     resume(busy, prompt, go)
@@ -199,28 +199,37 @@ def test_mail_behind_a_limit_is_held_until_somebody_sends_on_purpose(
     assert busy.status["queue"] == 0
 
 
-def test_mail_behind_a_limit_that_is_over_is_delivered_to_whoever_looks(
-    busy: Session, go: Path
+def test_what_waits_behind_a_limit_that_is_over_is_delivered_by_the_next_command(
+    sessions: Sessions, codex: StandIn, go: Path
 ) -> None:
-    resume(busy, "limited", go)
-    busy.queue("One.")
-    go.touch()
-    assert busy.wait().code == 1
-    resets = int(time.time()) + 2
-    record = busy.records[-1]
-    window = {"used_percent": 100.0, "resets_at": resets}
-    record["accounts"]["rate_limits"] = {"primary": window, "secondary": None}
-    busy.sessions.change(
-        "update runs set record = ? where run_id = ?",
-        *(json.dumps(record), record["run_id"]),
+    resets = int(time.time()) + 12
+    window = {"used_percent": 100.0, "window_minutes": 300, "resets_at": resets}
+    limits = {"primary": window, "secondary": None}
+    count = {"type": "token_count", "info": None, "rate_limits": limits}
+    at = "2026-11-20T10:00:00.000Z"
+    line = json.dumps({"timestamp": at, "type": "event_msg", "payload": count})
+    rollout = (
+        "$CODEX_HOME/sessions/2026/11/20/rollout-2026-11-20T10-00-00-$THREAD.jsonl"
     )
-    assert "the usage limit lasts until" in busy.status["queue_held"]
+    codex.plays(
+        *script.begin(),
+        script.wait_for(go),
+        script.when("limited", script.write(rollout, line + "\n"), *script.fail(LIMIT)),
+        script.message("answer to $PROMPT"),
+        script.complete(),
+        thread=script.FRESH,
+    )
+    session = sessions.start("limited")
+    session.queue("One.")
+    go.touch()
+    assert session.wait().code == 1
 
-    wait_until(lambda: not busy.status["queue"], 10, "the delivery after the limit")
+    assert "the usage limit lasts until" in session.status["queue_held"]
+    wait_until(lambda: not session.status["queue"], 60, "the delivery after the limit")
 
     assert time.time() >= resets
-    assert busy.wait().code == 0
-    assert busy.given == ["Begin.", "limited", "One."]
+    assert session.wait().code == 0
+    assert session.given == ["limited", "One."]
 
 
 def test_a_run_that_fails_in_an_ordinary_way_holds_nothing_up(
@@ -237,7 +246,7 @@ def test_a_run_that_fails_in_an_ordinary_way_holds_nothing_up(
     assert busy.state == "STOPPED"
 
 
-def test_a_prompt_that_codex_cannot_be_started_for_is_not_tried_for_ever(
+def test_a_prompt_that_codex_cannot_be_started_for_is_tried_again_at_intervals(
     busy: Session, codex: StandIn, go: Path
 ) -> None:
     go.touch()
@@ -248,21 +257,24 @@ def test_a_prompt_that_codex_cannot_be_started_for_is_not_tried_for_ever(
     queued = busy.queue("One.")
     assert queued.code == 0
     assert "queued, but not delivered yet" in queued.stderr
-    for _ in range(4):
-        busy.sessions("status", busy.id)
-        busy.wait()
+    for _ in range(3):
+        said = busy.sessions("status", busy.id).stdout
 
     status = busy.status
-    assert (status["queue"], status["state"]) == (1, "DIED")
-    assert "3 times" in status["queue_held"]
-    assert len(busy.records) == 4
+    assert (status["queue"], status["state"]) == (1, "RUNNING")
+    assert "Codex could not be started" in status["queue_held"]
+    assert "Codex could not be started" in said
+    assert [record["outcome"] for record in busy.records[1:]] == ["not_started"]
+    timed = busy.sessions("status", "--wait", "--timeout", "0.5", busy.id)
+    assert timed.code == 124
+    assert "Codex could not be started" in timed.stderr
     away.rename(codex.path)
     assert busy.queue("Two.").code == 0
     assert busy.wait().code == 0
     assert busy.given == ["Begin.", "One.", "Two."]
 
 
-def test_an_archived_session_takes_no_mail_and_one_with_mail_is_not_archived(
+def test_an_archived_session_takes_no_prompt_and_one_with_prompts_is_not_archived(
     busy: Session, go: Path
 ) -> None:
     resume(busy, "limited", go)

@@ -1,10 +1,10 @@
-"""Codex's last words: the one line on standard error that says why it ended."""
+"""Codex's error message: the line on standard error that says why it ended."""
 
 from pathlib import Path
 
 import pytest
 
-from runner.codex.stderr import last_words
+from runner.codex.stderr import error_message, read_tail
 
 TRUST = "Not inside a trusted directory and --skip-git-repo-check was not specified."
 USAGE = "error: unexpected argument '-C' found"
@@ -36,24 +36,24 @@ DRAWING = '  |\n1 | model = "x\n  |          ^\n'
         ("thread 'main' panicked at a.rs:1:\nindex out of bounds\n", "panicked"),
     ],
 )
-def test_the_last_words_are(tmp_path: Path, text: str, words: str | None) -> None:
+def test_the_error_message_is(tmp_path: Path, text: str, words: str | None) -> None:
     path = tmp_path / "stderr"
     path.write_text(text)
 
-    found = last_words(path)
+    found = error_message(read_tail(path))
 
     if "No prompt" in text:
         words = "No prompt provided"
     assert (found is None) if words is None else (words in str(found))
 
 
-def test_they_are_bounded_and_of_any_bytes(tmp_path: Path) -> None:
+def test_a_message_is_bounded_and_made_of_any_bytes(tmp_path: Path) -> None:
     path = tmp_path / "stderr"
     path.write_bytes(b"noise\n" * 100_000 + b"\xff\0" + b"x" * 10_000)
 
-    assert len(last_words(path) or "") == 500
+    assert len(error_message(read_tail(path)) or "") == 500
 
 
-def test_without_a_file_there_are_none(tmp_path: Path) -> None:
-    assert last_words(tmp_path / "none") is None
-    assert last_words(tmp_path) is None
+def test_without_a_file_there_is_no_message(tmp_path: Path) -> None:
+    assert error_message(read_tail(tmp_path / "none")) is None
+    assert error_message(read_tail(tmp_path)) is None

@@ -12,7 +12,7 @@ import pytest
 from parsers.text import uuid
 from runner import clock, files
 from runner.errors import FileFault
-from runner.locks import is_locked, lock
+from runner.locks import Lock, look, take
 from runner.run_files import new_run_id
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -135,15 +135,15 @@ def test_a_copy_goes_through_a_link_and_to_a_device(tmp_path: Path) -> None:
 
 def test_a_lock_is_held_until_its_descriptor_is_closed(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    assert not is_locked(path)
-    handle = lock(path)
+    assert look(path) is Lock.UNKNOWN
+    handle = take(path)
     assert handle is not None
 
-    assert is_locked(path)
-    assert lock(path) is None
+    assert look(path) is Lock.HELD
+    assert take(path) is None
     assert not os.get_inheritable(handle)
     os.close(handle)
-    assert not is_locked(path)
+    assert look(path) is Lock.FREE
 
 
 def test_a_file_system_without_locks_is_a_fault_not_a_lock_held(
@@ -156,8 +156,8 @@ def test_a_file_system_without_locks_is_a_fault_not_a_lock_held(
     (tmp_path / "lock").touch()
 
     with pytest.raises(FileFault, match="lock"):
-        lock(tmp_path / "lock")
-    assert not is_locked(tmp_path / "lock")
+        take(tmp_path / "lock")
+    assert look(tmp_path / "lock") is Lock.UNKNOWN
 
 
 def test_reading_what_is_not_there_is_nothing(tmp_path: Path) -> None:
@@ -187,4 +187,4 @@ def test_what_is_no_file_is_refused_at_once(
         files.read_bytes(tmp_path / "state")
     assert files.read_text(tmp_path / "state") == ""
     assert files.read_json(tmp_path / "state") is None
-    assert not is_locked(tmp_path / "state")
+    assert look(tmp_path / "state") is Lock.UNKNOWN
