@@ -349,6 +349,7 @@ select run_id, directory from runs
 -- name: task_directories
 -- Where the tasks lie that the ledger knows: its exports, and what was imported.
 select exports as directory from sessions where exports is not null union all select source from imports
+union all select thread_id from threads
 
 -- name: imports_of_session
 select i.run_id, i.identity, i.kind, i.source, i.mtime from runs r join imports i on i.run_id = r.run_id where r.session = :session

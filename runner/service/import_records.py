@@ -6,13 +6,13 @@ The table `imports` says which run came from where: a run is known by its identi
 from __future__ import annotations
 
 import contextlib
+import os
 
 from parsers.struct import Struct, replace
 from runner import files
 from runner.clock import iso
 from runner.foreign import sources
 from runner.foreign.tasks import RECORD, is_event_log, is_ours
-from runner.ledger.sessions import clean
 from runner.model import Mode
 from runner.service import rebuild
 from runner.service.foreign_runs import identity_of
@@ -54,7 +54,7 @@ def look_up(part: History, ledger: Ledger) -> Known | None:
     if key is None:
         return None
     rows = ledger.all("imports_of_session", session=key)
-    source = (part.kind, clean(str(part.source)))
+    source = (part.kind, _source(part))
     mine = [row for row in rows if (row["kind"], row["source"]) == source]
     theirs = {row["run_id"] for row in rows if row["kind"] != rebuild.KIND}
     runs = ledger.runs.of_session(key)
@@ -69,6 +69,11 @@ def look_up(part: History, ledger: Ledger) -> Known | None:
         is_newer=is_idle and part.written_at > written_at,
         is_mixed=len(runs) > len(mine),
     )
+
+
+def _source(part: History) -> str:
+    """Write a path as a column has it."""
+    return os.fsencode(part.source).decode(errors="replace")
 
 
 def _turns_of(own: Sequence[Run], part: History) -> frozenset[str]:
@@ -128,7 +133,7 @@ def insert(
         imported = ledger.insert(
             "insert_import",
             kind=part.kind,
-            source=clean(str(part.source)),
+            source=_source(part),
             identity=identity,
             run_id=run.run_id,
             mtime=part.written_at,
