@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-    from parsers.rollouts.read import Header, Rollout
+    from parsers.rollouts.thread import Header, Rollout
 
 # Codex's last records come some moments after its last event.
 AFTERMATH = timedelta(seconds=10)
