@@ -179,7 +179,10 @@ class Database:
             try:
                 return self._db.execute(text, values)
             except UnicodeEncodeError:
-                cleaned = {name: _clean(value) for name, value in values.items()}
+                cleaned = {
+                    name: clean(value) if isinstance(value, str) else value
+                    for name, value in values.items()
+                }
                 return self._db.execute(text, cleaned)
         except sqlite3.IntegrityError as error:
             raise ConflictFault(self.path, str(error)) from error
@@ -350,11 +353,9 @@ def fault(path: Path, error: Exception) -> LedgerFault:
     return LedgerFault(path, str(error), _RESTORES) if is_damage(found) else found
 
 
-def _clean(value: Cell) -> Cell:
+def clean(text: str) -> str:
     """Make a text that a column can hold of one with stray bytes of a command line."""
-    return (
-        os.fsencode(value).decode(errors="replace") if isinstance(value, str) else value
-    )
+    return os.fsencode(text).decode(errors="replace")
 
 
 def _make(state_home: Path) -> None:

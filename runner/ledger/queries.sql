@@ -246,7 +246,7 @@ update prompts set state = 'queued', run_id = null, hold = :hold, wake_at = :wak
 
 -- name: wait_for_writer
 -- Another program writes the thread: look again later.
-update prompts set wake_at = :wake_at, wake_from = :at, wake_why = 'writer', unbegun = unbegun + 1
+update prompts set wake_at = :wake_at, wake_from = :at, wake_why = 'writer'
 where id = :prompt and state = 'queued'
 
 -- name: writer_gone
@@ -391,6 +391,11 @@ update runs set ordinal = -ordinal where session = :session
 
 -- name: notes
 select what, about from notes order by what, about
+
+-- name: counts
+-- What is in the ledger.
+select (select count(*) from sessions) as sessions, (select count(*) from runs) as runs,
+    (select count(*) from prompts where state in ('queued', 'parked')) as waiting
 
 -- name: insert_note
 insert into notes (what, about) values (:what, :about)

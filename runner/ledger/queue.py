@@ -19,7 +19,7 @@ from runner.errors import (
     SessionBusyError,
     StaleStateError,
 )
-from runner.ledger.fate import WRITER, Delivery, Ends, fate_of, hold_of
+from runner.ledger.fate import WRITER_SECONDS, Delivery, Ends, fate_of, hold_of
 from runner.model import OUTCOMES, QUIT, Outcome, Taken, Waiting
 
 TYPE_CHECKING = False
@@ -291,13 +291,11 @@ class Queue:
             if is_free:
                 self._ledger.change("writer_gone", prompt=candidate.prompt)
                 return
-            row = self._ledger.one("prompt_by_id", prompt=candidate.prompt)
-            step = min(row["unbegun"] if row else 0, len(WRITER) - 1)
             self._ledger.change(
                 "wait_for_writer",
                 prompt=candidate.prompt,
                 at=iso(now),
-                wake_at=iso(clock.after(now, WRITER[step])),
+                wake_at=iso(clock.after(now, WRITER_SECONDS)),
             )
 
     def _session_for(self, run: Run, request: RunRequest) -> int:

@@ -62,14 +62,16 @@ class UsageTable:
         if run.launched_at is None:
             return
         spec = run.spec
+        # One that never announced its thread has used what it has in the session's.
+        thread = run.thread or spec.resume_session
         for model, *figures, usd in rows_of(run.accounts, spec.codex.model):
             self._ledger.change(
                 "insert_usage",
                 run_id=run.run_id,
-                thread=run.thread or "",
+                thread=thread or "",
                 model=str(model),
                 quarter=int(spec.prepared_at.timestamp()) // _QUARTER_SECONDS,
-                name=run.thread or run.run_id,
+                name=thread or run.run_id,
                 prepared_at=iso(spec.prepared_at),
                 repo=os.fsencode(spec.repo),
                 home=None if spec.codex_home is None else os.fsencode(spec.codex_home),

@@ -82,13 +82,11 @@ def life_of(run: Run, state_home: Path) -> Life:
 
 def life_without_supervisor(run: Run) -> Life:
     """Tell whether Codex lives, of a run whose supervisor is gone."""
-    place = place_of(run)
+    if place_of(run).is_here:
+        # The lock is free although Codex lives where its file has been replaced, and
+        # where a supervisor of version 0.2 has started it.
+        return Life.NONE if codex_of(run) is None else Life.CODEX
     events = look(files_of(run.spec).events)
-    if place.is_here:
-        # The lock is free although Codex lives where its file has been replaced.
-        is_free = events is Lock.FREE
-        codex = _recorded_codex(run) if is_free else codex_of(run)
-        return Life.NONE if codex is None else Life.CODEX
     if events is Lock.UNKNOWN:
         return Life.UNKNOWN
     # What holds the lock cannot be told from here: Codex, or what it left running.

@@ -59,14 +59,15 @@ def look_up(part: History, ledger: Ledger) -> Known | None:
     theirs = {row["run_id"] for row in rows if row["kind"] != rebuild.KIND}
     runs = ledger.runs.of_session(key)
     own = [run for run in runs if run.run_id not in theirs]
-    written_at = max((row["mtime"] for row in mine), default=part.written_at)
+    # The importer of version 0.1 kept no time: what it left is not replaced.
+    times = [row["mtime"] or part.written_at for row in mine]
     is_idle = all(run.is_finished for run in runs)
     return Known(
         key=key,
         runs=tuple(run.run_id for run in runs),
         identities=_turns_of(own, part).union(row["identity"] for row in rows),
         given=tuple(row["run_id"] for row in mine),
-        is_newer=is_idle and part.written_at > written_at,
+        is_newer=is_idle and bool(times) and part.written_at > max(times),
         is_mixed=len(runs) > len(mine),
     )
 

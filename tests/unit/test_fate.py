@@ -8,7 +8,7 @@ from support.runs import AT, run
 from runner import clock
 from runner.ledger.fate import (
     BACK_OFF,
-    WRITER,
+    WRITER_SECONDS,
     Delivery,
     Ends,
     GoesBack,
@@ -80,7 +80,7 @@ def test_a_thread_that_another_program_writes_is_looked_at_again(before: int) ->
     fate = goes_back(delivery(unbegun=before), verdict(Outcome.FAILED, "writer"))
 
     assert (fate.why, fate.hold) == ("writer", None)
-    assert fate.wait == WRITER[min(before, len(WRITER) - 1)]
+    assert (fate.wait, fate.unbegun) == (WRITER_SECONDS, before)
 
 
 @pytest.mark.parametrize("error_class", FOR_A_PERSON)

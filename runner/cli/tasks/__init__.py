@@ -22,6 +22,8 @@ COMMANDS = (
     "usage",
     "doctor",
     "verify",
+    "migrate",
+    "restore",
     "completion",
 )
 

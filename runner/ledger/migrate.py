@@ -1,0 +1,279 @@
+"""Bring a state directory of the versions before (`runs.db`) to the ledger.
+
+`ledger.db` is a new file, and `runs.db` stays as a closed one: without it an old
+command would make a new, empty index. There is one commit point, the transaction in
+`runs.db` that closes it. Killed before that the directory is what it was; after it only
+a rename is left to do, which the next command does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import filecmp
+import json
+import os
+import sqlite3
+
+from runner import clock, files
+from runner.clock import iso
+from runner.errors import FileFault, LedgerFault, MigrationError
+from runner.ledger import conversion, database, old_runs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from runner.ledger.old_runs import Owned
+
+SAVED = "runs.db.schema2"
+# What `restore` writes back into the index.
+BEGUN = "runs.db.restore"
+CLOSED = 3
+# Of a command that finds an old index; `codex-tasks migrate` waits without a limit.
+PATIENCE_SECONDS = 10.0
+_NEW = "ledger.db.new"
+_PACE_SECONDS = 0.05
+_BUSY_SECONDS = 60.0
+_MEGABYTE = 1_000_000
+_MARGIN = 10 * _MEGABYTE
+_OLD_LOG_DIRS, _LOG_DIRS = "log-dirs.jsonl", "log-dirs"
+_ELSEWHERE = "CODEX_RUNNER_HOME names another state directory"
+_CLOSED = (
+    "this state directory was brought to a newer version:"
+    " run the command again with that"
+)
+_UNCERTAIN = (
+    "the ledger was lost and made again: this may have been delivered before (send"
+    " delivers it, stop cancels it)"
+)
+# What programs of the version before still try that have opened the index already;
+# those that start later are refused by the version.
+_REFUSED = {
+    "runs": ("insert on runs", "delete on runs"),
+    "mail": ("insert on mail", "delete on mail"),
+    "sessions": (
+        "update of archived_in on sessions when old.archived_in is not new.archived_in",
+    ),
+}
+
+
+def migrate(
+    state_home: Path,
+    patience: float = PATIENCE_SECONDS,
+    on_wait: Callable[[Sequence[Owned]], None] = lambda _: None,
+) -> None:
+    """Make the ledger of an index of the version before; nothing is done twice.
+
+    Args:
+        state_home: the state directory.
+        patience: how many seconds to wait for runs that processes of the version before
+            own.
+        on_wait: is called with these again and again meanwhile.
+
+    Raises:
+        MigrationError: they are not over by then; nothing has changed.
+        LedgerFault: the index cannot be read or the ledger cannot be made, and nothing
+            has changed; or the index was closed before, and the ledger is lost.
+        FileFault: the disk refuses; nothing has changed.
+    """
+    path = state_home / database.OLD
+    database.refuse_remote(state_home)
+    _refuse_read_only(path)
+    with _opened(path) as old:
+        if _begin(old, path, patience, on_wait):
+            _refuse_full(path)
+            _save(path)
+            _build(path)
+            _note_log_dirs(state_home)
+            _close(old)
+    _put_in_place(state_home)
+
+
+def again(state_home: Path) -> None:
+    """Make a lost ledger again, as it was after the migration.
+
+    What waited then may have been delivered since: it is held.
+
+    Raises:
+        LedgerFault, FileFault: as `migrate`.
+    """
+    with _opened(state_home / SAVED) as old:
+        old.execute("begin immediate")
+        _build(state_home / SAVED, hold=_UNCERTAIN)
+    _put_in_place(state_home)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open the index; what SQLite or the disk refuses becomes a fault."""
+    try:
+        uri = f"{path.as_uri()}?mode=rw"
+        db = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+        with contextlib.closing(db):
+            db.execute("pragma synchronous = full")
+            yield db
+    except sqlite3.Error as error:
+        raise database.fault(path, error) from error
+    except OSError as error:
+        raise FileFault("migrate", path, error) from error
+
+
+def _begin(
+    old: sqlite3.Connection,
+    path: Path,
+    patience: float,
+    on_wait: Callable[[Sequence[Owned]], None],
+) -> bool:
+    """Begin a transaction in which no run of the version before is at work.
+
+    Returns:
+        False when the index has been closed already.
+    """
+    deadline = clock.monotonic() + patience
+    while True:
+        old.execute("begin immediate")
+        version, tables = _version(old), _tables(old)
+        if version == CLOSED:
+            return False
+        if version > CLOSED:
+            reason = f"it was made by a newer version (schema {version})"
+            raise LedgerFault(path, reason, f"update this version, or: {_ELSEWHERE}")
+        if version == 0 and tables:
+            raise LedgerFault(path, "it is no index of this suite", _ELSEWHERE)
+        owned = old_runs.owned(old, path.parent) if tables else []
+        if not owned:
+            return True
+        old.execute("rollback")
+        if clock.monotonic() >= deadline:
+            raise MigrationError([each.run_id for each in owned])
+        on_wait(owned)
+        clock.sleep(_PACE_SECONDS)
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return int(db.execute("pragma user_version").fetchone()[0])
+
+
+def _tables(db: sqlite3.Connection) -> set[str]:
+    found = db.execute("select name from sqlite_master where type = 'table'")
+    return {name for (name,) in found}
+
+
+def _refuse_read_only(path: Path) -> None:
+    """Say by name what SQLite would call an index that cannot be opened."""
+    is_media = os.statvfs(path.parent).f_flag & os.ST_RDONLY
+    if is_media or not os.access(path.parent, os.W_OK):
+        what = "file system is read-only" if is_media else "directory cannot be written"
+        raise LedgerFault(path, f"it has to be migrated, and its {what}")
+
+
+def _refuse_full(path: Path) -> None:
+    """Refuse what the disk has no room for: a copy of the index, and the ledger."""
+    names = (path, path.with_name(f"{path.name}-wal"))
+    size = sum(found.st_size for name in names if (found := files.status(name)))
+    needed, free = 2 * size + _MARGIN, files.free_bytes(path.parent)
+    if free < needed:
+        reason = (
+            f"to migrate it {needed // _MEGABYTE} MB are needed on its disk, and"
+            f" {free // _MEGABYTE} MB are free"
+        )
+        raise LedgerFault(path, reason, "make room")
+
+
+def _save(path: Path) -> None:
+    """Keep a copy of the index as it was; an earlier one of other content stays too."""
+    saved, copy = path.with_name(SAVED), path.with_name(f"{SAVED}.new")
+    database.copy_database(path, copy)
+    if saved.exists() and not filecmp.cmp(copy, saved, shallow=False):
+        stamp = iso(clock.at(saved.stat().st_mtime)).replace(":", "")
+        saved.rename(saved.with_name(f"{SAVED}.{stamp}"))
+    copy.replace(saved)
+
+
+def _build(index: Path, hold: str | None = None) -> None:
+    """Make the ledger under another name, whole and on the disk.
+
+    Args:
+        index: the index that it is made of; no process writes to it meanwhile.
+        hold: why the prompts that wait are held, None where they are not.
+    """
+    path = index.with_name(_NEW)
+    rest = (path.with_name(f"{_NEW}{end}") for end in ("-journal", "-wal", "-shm"))
+    files.remove([path, *rest])
+    files.create(path)
+    db = sqlite3.connect(path.as_uri(), uri=True, isolation_level=None)
+    with contextlib.closing(db):
+        db.execute("pragma journal_mode = delete")
+        db.execute("pragma synchronous = full")
+        database.build_schema(db, path)
+        db.execute("attach ? as old", (f"{index.as_uri()}?mode=ro",))
+        db.execute("begin")
+        conversion.fill(db, path.parent)
+        waiting = "update prompts set hold = coalesce(hold, ?) where state = 'queued'"
+        db.execute(waiting, (hold,))
+        if broken := db.execute("pragma main.foreign_key_check").fetchall():
+            reason = f"its rows would refer to nothing: {[*map(tuple, broken[:3])]}"
+            raise LedgerFault(path, reason, "the index stays as it is")
+        db.execute("commit")
+        mode = db.execute("pragma main.journal_mode = wal").fetchone()[0]
+    if mode != "wal":
+        reason = f"its file system has no write-ahead log ({mode})"
+        raise LedgerFault(path, reason, _ELSEWHERE)
+    files.sync(path)
+    files.sync(path.parent)
+
+
+def _note_log_dirs(state_home: Path) -> None:
+    """Write the list of directories that hold runs as a rebuild reads it now."""
+    noted = files.read_if_there(state_home / _LOG_DIRS).splitlines()
+    for line in files.read_text(state_home / _OLD_LOG_DIRS).splitlines():
+        with contextlib.suppress(ValueError, RecursionError):
+            place = json.loads(line)
+            if isinstance(place, str) and "\n" not in place:
+                noted.append(os.fsencode(place))
+    if noted:
+        lines = b"".join(each + b"\n" for each in dict.fromkeys(noted))
+        files.replace(state_home / _LOG_DIRS, lines)
+
+
+def _close(old: sqlite3.Connection) -> None:
+    """Close the index for good, in one commit: here it has happened."""
+    tables = _tables(old) & _REFUSED.keys()
+    if "mail" in tables:
+        # They wait in the ledger now.
+        old.execute("update mail set state = 'skipped' where state = 'waiting'")
+    refused = [what for table in sorted(tables) for what in _REFUSED[table]]
+    for number, what in enumerate(refused):
+        old.execute(
+            f"create trigger closed_{number} before {what} begin"
+            f" select raise(abort, '{_CLOSED}'); end"
+        )
+    old.execute(f"pragma user_version = {CLOSED}")
+    old.execute("commit")
+
+
+def _put_in_place(state_home: Path) -> None:
+    """Give the ledger its name; of two commands that do so at once one is enough."""
+    final = state_home / database.NAME
+    if os.path.lexists(final):
+        return
+    try:
+        (state_home / _NEW).rename(final)
+        files.sync(state_home)
+    except FileNotFoundError as error:
+        if os.path.lexists(final):
+            return
+        reason = f"{database.OLD} was migrated to it, and it is missing"
+        raise LedgerFault(final, reason, _way_out(state_home)) from error
+    except OSError as error:
+        raise FileFault("rename", state_home / _NEW, error) from error
+
+
+def _way_out(state_home: Path) -> str:
+    """Say what brings a lost ledger back."""
+    if (state_home / BEGUN).exists():
+        return "codex-tasks restore ends what it has begun"
+    if (state_home / database.BACKUP).exists():
+        return f"codex-tasks verify --repair restores {database.BACKUP}"
+    return f"codex-tasks verify --repair migrates {SAVED} again"

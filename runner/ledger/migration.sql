@@ -1,0 +1,208 @@
+-- What the index of the versions before says, as rows of the ledger: statements under names, run in one transaction.
+--
+-- `old` is that index; `runs_before`, `sessions_before`, `mail_before` and `usage_before` are its tables, empty where it
+-- has none (schema 1 has runs alone). Functions of Python: `exports(key, archived_in)`, where a session's files lie;
+-- `directory(run_id, exports, log_dir)`, where a run's do; `short_id(key)`; `pack(record)`; `path(json)`, the bytes of a
+-- path, and `plain(json)`, a text to show: of one that is no UTF-8 SQLite would make a text that cannot be read.
+
+-- name: session_before
+select archived_in from sessions_before where session_id = :key
+
+-- name: old_runs
+-- The runs with what is taken over of their records. A record may be damaged: what is no text or number counts as
+-- missing. `settings` is what `record.settings_json` writes; the next prompt can take it over where a run `is_sound`.
+create temp table old_runs as select
+    run_id, coalesce(session_id, run_id) as key, run_id as place,
+    coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', prepared_at), '1970-01-01T00:00:00.000Z') as prepared_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', record ->> '$.launched_at') as launched_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', ended_at) as ended_at,
+    iif(outcome is null or outcome in (select outcome from outcomes), outcome, 'failed') as outcome,
+    case json_type(record, '$.session_id') when 'text' then record ->> '$.session_id' when 'null' then null
+        else iif(session_id like '________-____-____-____-____________', session_id, null) end as thread,
+    iif(json_type(record, '$.request.mail_id') = 'integer', record ->> '$.request.mail_id', null) as prompt,
+    record ->> '$.request.wait_for_session' is 1 as waits,
+    iif(json_type(record, '$.exit_code') = 'integer', record ->> '$.exit_code', null) as exit_code,
+    iif(json_type(record, '$.rollout_offset') = 'integer', record ->> '$.rollout_offset', null) as rollout_offset,
+    iif(json_type(record, '$.codex_version') = 'text', record ->> '$.codex_version', null) as codex_version,
+    iif(json_type(record, '$.repo') = 'text', record -> '$.repo', json_quote(repo)) as repo, record -> '$.request.codex_home' as home, record -> '$.request.log_dir' as log_dir,
+    json_object('repo', record -> '$.repo', 'codex_bin', record -> '$.codex_bin', 'sandbox', record -> '$.sandbox',
+        'request', json_object('umask', record -> '$.request.umask', 'overrides', record -> '$.request.overrides',
+            'skip_git_repo_check', record -> '$.request.skip_git_repo_check', 'extra', record -> '$.request.extra',
+            'model', record -> '$.request.model', 'limits', json_object('timeout', record -> '$.request.limits.timeout',
+                'stall', record -> '$.request.limits.stall'))) as settings,
+    json_type(record, '$.accounts.imported') is 'object' as is_imported,
+    record ->> '$.run_id' is run_id and record ->> '$.state' is state
+        and json_type(record, '$.repo') is 'text' and json_type(record, '$.codex_bin') is 'text'
+        and json_type(record, '$.request.log_dir') is 'text' and json_type(record, '$.request.umask') is 'integer'
+        and json_type(record, '$.request.overrides') is 'array' and json_type(record, '$.request.extra') is 'array'
+        and json_type(record, '$.request.skip_git_repo_check') in ('true', 'false')
+        and json_type(record, '$.sandbox') in ('text', 'null') and json_type(record, '$.request.model') in ('text', 'null')
+        and json_type(record, '$.request.limits.timeout') in ('integer', 'real', 'null')
+        and json_type(record, '$.request.limits.stall') in ('integer', 'real', 'null') as is_sound
+from runs_before
+
+-- name: places
+-- The order of a session's runs; one that waited for the session comes when it was launched.
+update old_runs set place = max(run_id, replace(substr(launched_at, 1, 10), '-', '') || '-'
+    || replace(substr(launched_at, 12, 8), ':', '') || '-' || substr(launched_at, 21, 3))
+where waits and launched_at is not null
+
+-- name: old_runs_by_key
+create index temp.old_runs_by_key on old_runs (key, place)
+
+-- name: old_runs_by_id
+create unique index temp.old_runs_by_id on old_runs (run_id)
+
+-- name: old_sessions
+-- The sessions, numbered in the order of their last change; runs without one get one. `last` is the run whose directory
+-- the next prompt takes over, `pattern` the one whose settings.
+create temp table old_sessions as
+with sessions as (
+    select session_id as key, title, created_at, updated_at, archived_in from sessions_before
+    union all select coalesce(session_id, run_id), null, min(prepared_at), max(coalesce(ended_at, prepared_at)), null
+    from runs_before where coalesce(session_id, run_id) not in (select session_id from sessions_before) group by 1)
+select row_number() over (order by updated_at, key) as id, key, title, created_at, updated_at, archived_in,
+    key like '________-____-____-____-____________' as is_thread, exports(key, archived_in) as exports,
+    (select run_id from old_runs r where r.key = s.key order by launched_at is null, place desc limit 1) as last,
+    (select run_id from old_runs r where r.key = s.key and launched_at is not null and is_sound and not is_imported
+        order by place desc limit 1) as pattern
+from sessions s
+
+-- name: old_sessions_by_key
+create unique index temp.old_sessions_by_key on old_sessions (key)
+
+-- name: imports
+insert into imports (kind, source, identity, run_id)
+select plain(record -> '$.accounts.imported.kind'), plain(record -> '$.accounts.imported.source'),
+    plain(record -> '$.accounts.imported.identity'), run_id
+from runs_before where run_id in (select run_id from old_runs where is_imported) on conflict do nothing
+
+-- name: sessions
+-- Of an imported run the next prompt takes over the directory alone, and / stands for one that its importer did not know.
+insert into sessions (id, short_id, thread_id, title, repo, home, settings, exports, imported, archived_at, created_at, updated_at)
+select s.id, short_id(s.key), iif(s.is_thread, s.key, null), s.title,
+    iif(l.is_imported, nullif(path(l.repo), x'2f'), path(l.repo)),
+    iif(l.is_imported, x'', coalesce(path(coalesce(p.home, l.home)), x'')), iif(l.is_imported, '{}', coalesce(p.settings, '{}')),
+    s.exports, i.id, iif(s.archived_in is null, null, s.updated_at), s.created_at, s.updated_at
+from old_sessions s
+left join old_runs l on l.run_id = s.last
+left join old_runs p on p.run_id = s.pattern
+left join imports i on i.run_id = s.last
+
+-- name: threads
+insert into threads (thread_id, session) select thread_id, id from sessions where thread_id is not null
+
+-- name: runs
+-- Those that are not over are looked at one by one after that.
+insert into runs (run_id, session, ordinal, thread_id, prompt, attempt, state, waits, outcome, exit_code, directory, layout,
+    begun, rollout_offset, codex_version, prepared_at, launched_at, ended_at)
+select r.run_id, s.id, row_number() over (partition by s.id order by r.place, r.run_id), r.thread, r.prompt,
+    iif(r.prompt is null, 1, row_number() over (partition by r.prompt order by r.place)),
+    iif(r.outcome is null, 'waiting', 'finished'), r.waits and r.launched_at is null, r.outcome,
+    iif(r.outcome is null, null, coalesce(r.exit_code, (select code from outcomes o where o.outcome = r.outcome))),
+    directory(r.run_id, s.exports, r.log_dir), 2, r.launched_at is not null and r.thread is not null,
+    r.rollout_offset, r.codex_version, r.prepared_at, r.launched_at,
+    iif(r.outcome is null, null, coalesce(r.ended_at, r.prepared_at))
+from old_runs r join old_sessions s on s.key = r.key
+
+-- name: records
+insert into records (run_id, record) select run_id, pack(cast(record as blob)) from runs_before
+
+-- name: unfinished
+select r.run_id, r.session, r.waits, r.directory, r.launched_at, r.prepared_at, b.record
+from runs r join runs_before b on b.run_id = r.run_id where r.state <> 'finished' order by r.session, r.ordinal
+
+-- name: go_on
+-- The first sweep judges it.
+update runs set state = :state, supervisor = :supervisor, codex = :codex, place = :place where run_id = :run_id
+
+-- name: end_run
+update runs set state = 'finished', outcome = :outcome, exit_code = :exit_code, error_class = :error_class,
+    thread_id = coalesce(:thread, thread_id), ended_at = :ended_at where run_id = :run_id
+
+-- name: save_record
+update records set record = :record where run_id = :run_id
+
+-- name: ended_prompts
+insert into prompts (id, session, place, preview, state, reason, begun, attempts, queued_at, ended_at)
+select m.mail_id, s.id, m.mail_id, substr(m.task, 1, 200),
+    iif(m.state = 'skipped', 'canceled', coalesce(o.prompt, 'failed')),
+    iif(m.state = 'skipped', 'stopped', coalesce(r.outcome, 'lost')),
+    coalesce(r.begun, 0), iif(m.state = 'skipped', 0, m.attempts + 1), m.queued_at, coalesce(r.ended_at, s.updated_at)
+from mail_before m join old_sessions s on s.key = m.session_id
+left join runs r on r.run_id = m.run_id
+left join outcomes o on o.outcome = r.outcome
+where m.state = 'skipped' or m.state = 'delivered' and coalesce(r.outcome, 'lost') <> 'not_started'
+    and (r.run_id is null or r.state = 'finished')
+
+-- name: open_prompts
+-- One that was given to a run which never came to be waits again.
+select m.mail_id, s.id as session, s.key, s.exports, m.task, m.queued_at, m.attempts, r.run_id, r.begun, r.directory
+from mail_before m join old_sessions s on s.key = m.session_id
+left join runs r on r.run_id = m.run_id and r.state <> 'finished'
+where m.mail_id not in (select id from prompts) order by s.id, m.mail_id
+
+-- name: last_run
+-- The run that tells how a session stands.
+select r.*, c.record from runs r join records c on c.run_id = r.run_id
+where r.session = :session order by r.waits, r.ordinal desc limit 1
+
+-- name: insert_prompt
+insert into prompts (id, session, place, text, preview, digest, state, hold, run_id, begun, attempts, starts, wake_at, wake_from,
+    wake_why, queued_at)
+values (:id, :session, :id, :text, :preview, :digest, :state, :hold, :run_id, :begun, :attempts, :starts, :wake_at, :wake_from,
+    iif(:wake_at is null, null, 'limit'), :queued_at)
+
+-- name: usage
+insert into usage (run_id, thread_id, model, quarter, session_key, prepared_at, repo, home, calls, input, cached, output,
+    reasoning, total, usd)
+select u.run_id, iif(u.session_id like '________-____-____-____-____________', u.session_id, ''), u.model,
+    coalesce(strftime('%s', u.prepared_at), 0) / 900, u.session_id, u.prepared_at, cast(u.repo as blob), nullif(s.home, x''), 0,
+    u.input_tokens, u.cached_input_tokens, u.output_tokens, u.reasoning_output_tokens, u.total_tokens, u.usd
+from usage_before u left join old_sessions o on o.key = u.session_id left join sessions s on s.id = o.id
+
+-- name: uncounted
+-- Finished runs that an index of schema 1 has not counted.
+select r.run_id, o.key, r.prepared_at, c.record from runs r
+join old_runs o on o.run_id = r.run_id join records c on c.run_id = r.run_id
+where r.state = 'finished' and r.launched_at is not null and r.run_id not in (select run_id from usage)
+
+-- name: insert_usage
+insert into usage (run_id, thread_id, model, quarter, session_key, prepared_at, repo, calls, input, cached, output, reasoning, total, usd)
+values (:run_id, iif(:key like '________-____-____-____-____________', :key, ''), :model, strftime('%s', :prepared_at) / 900,
+    :key, :prepared_at, :repo, 0, :input, :cached, :output, :reasoning, :total, :usd) on conflict do nothing
+
+-- name: is_counted
+select 1 from usage where run_id = :run_id
+
+-- name: tombstones
+-- A removed run must not come back with the next import: all that is left of it is its id.
+insert into imports (kind, source, identity)
+select distinct 'removed', '', run_id from usage where run_id not in (select run_id from runs)
+
+-- name: note
+insert into notes (what, about) values (:what, :about)
+
+-- name: note_damaged
+insert into notes (what, about) select 'record damaged', run_id from old_runs where not coalesce(is_sound, 0)
+
+-- name: note_prompts
+insert into notes (what, about) select 'prompt without a session', mail_id || ' of ' || session_id from mail_before
+where session_id not in (select key from old_sessions)
+
+-- name: note_deliveries
+insert into notes (what, about) select 'run of a prompt lost', mail_id || ' of ' || session_id from mail_before
+where state = 'delivered' and run_id not in (select run_id from runs)
+
+-- name: session_places
+select key, exports from old_sessions where exports is not null
+
+-- name: prompts_of
+select mail_id from mail_before where session_id = :key
+
+-- name: forget_last_prompt
+delete from sqlite_sequence where name = 'prompts'
+
+-- name: set_last_prompt
+insert into sqlite_sequence (name, seq)
+select 'prompts', max(:seq, coalesce((select max(id) from prompts), 0), coalesce((select max(prompt) from runs), 0))

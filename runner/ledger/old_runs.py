@@ -1,0 +1,155 @@
+"""The runs of the versions before that are not over when they are migrated.
+
+While a supervisor of that version owns one, nothing is migrated. Of those that no
+process owns one of each session is left for the first sweep to judge; the others end.
+"""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+from parsers.struct import Struct, replace
+from parsers.text import UUID
+from runner import files
+from runner.clock import iso
+from runner.errors import RunnerError
+from runner.ledger import record
+from runner.ledger.steps import load
+from runner.locks import Lock, look
+from runner.model import Ended, Launching, Outcome, RunId, Running, Verdict
+from runner.process.table import here, is_alive
+from runner.run_files import PREFIX, RunFiles
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import sqlite3
+
+    from runner.ledger.database import Cell
+    from runner.ledger.record import Json
+    from runner.ledger.steps import Steps
+    from runner.model import ProcessId, Run
+
+_LOST = "Codex and its supervisor are gone and the turn has no end"
+_KILLED = "its supervisor was killed before it had started Codex"
+
+
+class Owned(Struct, kw_only=False):
+    """Name a run that a process of the version before owns, and its supervisor."""
+
+    run_id: str
+    supervisor: ProcessId | None
+
+
+def owned(old: sqlite3.Connection, home: Path) -> list[Owned]:
+    """Return the unfinished runs that a supervisor owns, or whoever starts one.
+
+    It holds the lock of the events file from before the run is on record; the process
+    tells where that file has been removed.
+    """
+    found = []
+    for run_id, key, text in old.execute(
+        "select run_id, coalesce(session_id, run_id), record from runs"
+        " where state <> 'finished' order by run_id"
+    ):
+        run = _read(load(text))
+        session = key if UUID.fullmatch(key) else f".pending/{key}"
+        places = [home / session / "runs", *([Path(run.spec.directory)] if run else [])]
+        name, supervisor = f"{PREFIX}{run_id}.events.jsonl", _supervisor_of(run)
+        is_locked = any(look(each / name) is Lock.HELD for each in places)
+        if is_locked or (supervisor is not None and is_alive(supervisor)):
+            found.append(Owned(run_id, supervisor))
+    return found
+
+
+def _supervisor_of(run: Run | None) -> ProcessId | None:
+    """Name the supervisor of a run, if that may be a process of now."""
+    supervisor = None if run is None else run.supervisor
+    if supervisor is None or supervisor.boot_id != here()["boot_id"]:
+        return None
+    # The versions before recorded neither namespace nor machine.
+    return replace(supervisor, **here())
+
+
+def end_runs(steps: Steps) -> None:
+    """Leave one unfinished run of a session for the first sweep; end the others.
+
+    A run that waited for the session had no process but its supervisor, and a damaged
+    record is nothing to judge by.
+    """
+    found = steps.do("unfinished").fetchall()
+    for _, rows in itertools.groupby(found, lambda row: row["session"]):
+        runs = [(row, steps.run(row, load(row["record"]))) for row in rows]
+        usable = [row for row, run in runs if run is not None and not row["waits"]]
+        for row, run in runs:
+            if run is not None and row in usable[-1:]:
+                steps.do("go_on", run_id=run.run_id, **_state_of(run))
+            else:
+                _end(row, run, steps)
+
+
+def _state_of(run: Run) -> dict[str, Cell]:
+    """Return the columns of a state.
+
+    The versions before recorded neither namespace nor machine of a process. A run that
+    no supervisor owns is judged here: a process of another boot is not found.
+    """
+    names = ("machine_id", "boot_id", "namespace")
+    place = " ".join(here()[name] or "-" for name in names)
+    found: dict[str, Cell] = {"supervisor": None, "codex": None, "place": place}
+    match run.state:
+        case Launching(supervisor=supervisor):
+            found["supervisor"] = _text(supervisor)
+        case Running(supervisor=supervisor, codex=codex):
+            found |= {"supervisor": _text(supervisor), "codex": _text(codex)}
+        case _:
+            found["place"] = None
+    return {"state": record.state_of(run), **found}
+
+
+def _text(process: ProcessId) -> str:
+    return f"{process.pid} {process.start_time}"
+
+
+def _end(row: sqlite3.Row, run: Run | None, steps: Steps) -> None:
+    """End a run: as its meta file says, or else it is lost."""
+    paths = RunFiles(steps.directory(row), RunId(row["run_id"]), is_flat=True)
+    wrote = files.status(paths.events)
+    is_lost = run is None or row["launched_at"] or (wrote and wrote.st_size)
+    verdict = Verdict(
+        outcome=Outcome.LOST if is_lost else Outcome.NOT_STARTED,
+        exit_code=1,
+        error=_LOST if is_lost else _KILLED,
+        error_class=None if is_lost else "killed",
+    )
+    over = _told_by_meta(paths)
+    if over is None and run is not None:
+        over = run.advanced(Ended(verdict=verdict, at=run.started_at))
+    if over is not None and over.verdict is not None:
+        verdict = over.verdict
+        steps.do("save_record", run_id=row["run_id"], record=record.pack(over))
+    steps.do(
+        "end_run",
+        run_id=row["run_id"],
+        outcome=verdict.outcome,
+        exit_code=verdict.exit_code,
+        error_class=verdict.error_class,
+        thread=over.thread if over else None,
+        ended_at=iso(over.ended_at) if over and over.ended_at else row["prepared_at"],
+    )
+    steps.note("run ended by the migration", f"{row['run_id']}: {verdict.outcome}")
+
+
+def _told_by_meta(paths: RunFiles) -> Run | None:
+    """Read the verdict that a supervisor could write to the meta file alone."""
+    data = files.read_json(paths.meta)
+    told = _read(data) if isinstance(data, dict) else None
+    is_end = told is not None and told.is_finished and told.run_id == paths.run_id
+    return told if is_end else None
+
+
+def _read(data: Json) -> Run | None:
+    try:
+        return record.from_json(data)
+    except RunnerError:
+        return None

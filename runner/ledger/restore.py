@@ -1,0 +1,198 @@
+"""The way back: give a migrated state directory to the version before again.
+
+`runs.db` becomes what it was before the migration, save that what waited then and has
+been delivered or canceled since does not wait in it. Killed at any moment the directory
+is still the ledger's, or `codex-tasks restore` ends what was begun: while `runs.db` is
+closed and there is no ledger, both versions refuse it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+
+from parsers.struct import Struct
+from runner import clock, files
+from runner.clock import iso
+from runner.errors import FileFault, LedgerFault, RunnerError
+from runner.ledger import database
+from runner.ledger.migrate import BEGUN, CLOSED, SAVED
+from runner.ledger.old_places import Places
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_BUSY_SECONDS = 2.0
+_PATIENCE_SECONDS = 60.0
+
+
+class Restored(Struct):
+    """Say what the version before does not know.
+
+    `ledger` is where the ledger is now, `runs` counts the runs since the migration and
+    `waiting` the prompts that were sent since and wait. A restore that was begun before
+    knows none of it.
+    """
+
+    ledger: Path | None = None
+    runs: int = 0
+    waiting: int = 0
+
+
+class RunsAtWorkError(RunnerError):
+    """Refuse to give back a state directory in which runs are not over."""
+
+    exit_code = 75
+
+    def __init__(self, runs: list[str]) -> None:
+        names = ", ".join(runs)
+        super().__init__(f"runs are not over: {names} (codex-tasks stop -a ends them)")
+
+
+class NothingToRestoreError(RunnerError):
+    """Refuse what was never migrated, or has been given back already."""
+
+    def __init__(self, state_home: Path) -> None:
+        super().__init__(f"{state_home} was not migrated, or has been restored already")
+
+
+def restore(state_home: Path) -> Restored:
+    """Give a state directory back to the version before.
+
+    Raises:
+        RunsAtWorkError: runs are not over; nothing has changed.
+        NothingToRestoreError: it was not migrated.
+        LedgerFault: one of the databases cannot be used, or other commands use them.
+        FileFault: the disk refuses.
+    """
+    begun, index = state_home / BEGUN, state_home / database.OLD
+    told = Restored()
+    if (state_home / database.NAME).exists():
+        if not (state_home / SAVED).exists():
+            raise NothingToRestoreError(state_home)
+        with _alone(state_home / database.NAME) as ledger:
+            told = _make_index(state_home, ledger)
+            away = _put_away(state_home / database.NAME)
+        told = Restored(ledger=away, runs=told.runs, waiting=told.waiting)
+    elif not (begun.exists() and _version(index) == CLOSED):
+        raise NothingToRestoreError(state_home)
+    _write_back(begun, index)
+    files.remove([begun])
+    return told
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[sqlite3.Connection]:
+    """Have the ledger as one file that no other process uses."""
+    try:
+        db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        with contextlib.closing(db):
+            # It ends the write-ahead log, which SQLite does for the last user alone.
+            db.execute("pragma journal_mode = delete")
+            db.execute("begin exclusive")
+            try:
+                yield db
+            finally:
+                db.execute("rollback")
+                if path.exists():
+                    db.execute("pragma journal_mode = wal")
+    except sqlite3.OperationalError as error:
+        mend = "try again when no other command uses it"
+        raise LedgerFault(path, str(error), mend) from error
+    except sqlite3.Error as error:
+        raise database.fault(path, error) from error
+
+
+def _make_index(state_home: Path, ledger: sqlite3.Connection) -> Restored:
+    """Make the index that the version before may use, under another name."""
+    unfinished = "select run_id from runs where state <> 'finished' order by run_id"
+    if runs := [run_id for (run_id,) in ledger.execute(unfinished)]:
+        raise RunsAtWorkError(runs)
+    copy = state_home / f"{BEGUN}.new"
+    database.copy_database(state_home / SAVED, copy)
+    with contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as db:
+        last = _settle_prompts(db, ledger, state_home)
+        known = {run_id for (run_id,) in db.execute("select run_id from runs")}
+    copy.replace(state_home / BEGUN)
+    now = {run_id for (run_id,) in ledger.execute("select run_id from runs")}
+    waiting = ledger.execute(
+        "select count(*) from prompts where state in ('queued', 'parked') and id > ?",
+        (last,),
+    )
+    return Restored(runs=len(now - known), waiting=waiting.fetchone()[0])
+
+
+def _settle_prompts(
+    db: sqlite3.Connection, ledger: sqlite3.Connection, state_home: Path
+) -> int:
+    """Note in the index what became of the prompts that waited; return the last one."""
+    if not db.execute("select 1 from sqlite_master where name = 'mail'").fetchone():
+        return 0  # schema 1
+    db.execute("begin")
+    places = Places(state_home)
+    for mail_id, key, archived_in in db.execute(
+        "select mail_id, m.session_id, archived_in from mail m"
+        " left join sessions s on s.session_id = m.session_id where state = 'waiting'"
+    ).fetchall():
+        now = ledger.execute(
+            "select p.state, p.begun, r.run_id from prompts p"
+            " left join runs r on r.prompt = p.id where p.id = ?"
+            " order by r.ordinal desc limit 1",
+            (mail_id,),
+        ).fetchone()
+        state, begun, run_id = now or ("canceled", 0, None)
+        if state in {"queued", "parked"}:
+            continue
+        is_delivered = run_id is not None and (begun or state != "canceled")
+        db.execute(
+            "update mail set state = ?, run_id = ? where mail_id = ?",
+            ("delivered", run_id, mail_id)
+            if is_delivered
+            else ("skipped", None, mail_id),
+        )
+        # Its verify --repair goes by the names of the files too.
+        if (place := places.of_session(key, archived_in)) is not None:
+            path = state_home / place / "mail" / f"{mail_id:08d}.prompt"
+            with contextlib.suppress(OSError):
+                path.rename(path.with_suffix(".skipped"))
+    db.execute("commit")
+    sql = "select max(seq) from sqlite_sequence where name = 'mail'"
+    return int(db.execute(sql).fetchone()[0] or 0)
+
+
+def _put_away(path: Path) -> Path:
+    """Give the ledger another name: from here on both versions refuse the directory."""
+    stamp = iso(clock.now()).replace(":", "")
+    away = path.with_name(f"{path.name}.{stamp}.bak")
+    try:
+        path.rename(away)
+        files.sync(path.parent)
+    except OSError as error:
+        raise FileFault("rename", path, error) from error
+    return away
+
+
+def _version(index: Path) -> int:
+    try:
+        with contextlib.closing(sqlite3.connect(index)) as db:
+            return int(db.execute("pragma user_version").fetchone()[0])
+    except sqlite3.Error as error:
+        raise database.fault(index, error) from error
+
+
+def _write_back(source: Path, index: Path) -> None:
+    """Write a whole database into the index, in one transaction.
+
+    A copy of the file would be undone by what the index's write-ahead log has.
+    """
+    try:
+        old = sqlite3.connect(source)
+        db = sqlite3.connect(index, timeout=_PATIENCE_SECONDS)
+        with contextlib.closing(old), contextlib.closing(db):
+            db.execute("pragma synchronous = full")
+            old.backup(db)
+            db.execute("pragma journal_mode = wal")
+    except sqlite3.Error as error:
+        raise database.fault(index, error) from error
