@@ -358,12 +358,45 @@ select run_id, directory from runs
 -- name: task_directories
 -- Where the tasks lie that the ledger knows: its exports, and what was imported.
 select exports as directory from sessions where exports is not null union all select source from imports
+union all select thread_id from threads
 
--- name: import_of
-select run_id, kind from imports where identity = :identity and (kind = 'removed' or (kind = :kind and source = :source))
+-- name: imports_of_session
+select i.run_id, i.identity, i.kind, i.source, i.mtime from runs r join imports i on i.run_id = r.run_id where r.session = :session
+
+-- name: session_of_identity
+select r.session from imports i join runs r on r.run_id = i.run_id where i.identity = :identity limit 1
+
+-- name: was_removed
+-- A session that was removed leaves its usage, a run without a thread its identity.
+select 1 from usage where session_key = :name union all select 1 from imports where kind = 'removed' and identity = :identity limit 1
+
+-- name: is_counted
+-- A run whose usage is on record, also one that was removed, or whose thread came from the files of another tool.
+select 1 from runs where run_id = :run_id union all select 1 from usage where run_id = :run_id
+union all select 1 from threads t join runs r on r.session = t.session join imports i on i.run_id = r.run_id
+    where t.thread_id = :thread and i.kind not in ('run', 'removed') limit 1
 
 -- name: insert_import
-insert into imports (kind, source, identity, run_id) values (:kind, :source, :identity, :run_id) on conflict do nothing
+insert into imports (kind, source, identity, run_id, mtime) values (:kind, :source, :identity, :run_id, :mtime)
+
+-- name: set_imported
+update sessions set imported = :imported where id = :session
+
+-- name: drop_import
+delete from imports where run_id = :run_id
+-- name: drop_record
+delete from records where run_id = :run_id
+-- name: drop_run
+delete from runs where run_id = :run_id
+
+-- name: rank_runs
+-- The order of a session's runs by time, after older ones were added: first as negative numbers, which none has.
+update runs set ordinal = -(select count(*) from runs o where o.session = runs.session
+    and (coalesce(o.launched_at, o.prepared_at), o.run_id) <= (coalesce(runs.launched_at, runs.prepared_at), runs.run_id))
+where session = :session
+
+-- name: number_runs
+update runs set ordinal = -ordinal where session = :session
 
 -- name: notes
 select what, about from notes order by what, about

@@ -113,6 +113,11 @@ class Runs:
         at = iso(run.ended_at or run.started_at)
         self._ledger.change("touch_session", session=run.session, at=at)
 
+    def sort(self, session: int) -> None:
+        """Put the runs of a session in the order of time, inside a transaction."""
+        self._ledger.change("rank_runs", session=session)
+        self._ledger.change("number_runs", session=session)
+
     def advance(self, run: Run, event: Event) -> Run:
         """Take a run to its next state; `finish` ends it.
 

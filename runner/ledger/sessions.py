@@ -224,6 +224,7 @@ class Sessions:
             source=source,
             identity=identity,
             run_id=identity,
+            mtime=None,
         )
 
     def refuse_open(self, session: Session) -> None:

@@ -146,7 +146,7 @@ class _Check:
         runs = self._ledger.runs.of_session(session.key)
         self.runs += len(runs)
         for run in runs:
-            if self._is_written(run):
+            if self._is_written(run) and not rebuild.has_foreign_files(run):
                 yield from self._run(run)
         paths = task_files.files_in(session, self._home)
         if paths is None or not (runs and all(map(self._is_written, runs))):

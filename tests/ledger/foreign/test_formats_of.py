@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.foreign import readers_of, sources
-from runner.foreign.history import History
+from runner.foreign import formats_of, read_tasks, sources
 
 MakePath = Callable[..., Path]
 STARTED = (
@@ -13,15 +12,10 @@ STARTED = (
 )
 
 
-def kinds(directory: Path) -> list[str]:
-    found = [each for read in readers_of(directory) for each in read(directory)]
-    return [each.kind for each in found if isinstance(each, History)]
-
-
 def test_a_root_of_tasks_is_known(tmp_path: Path, make_task: MakePath) -> None:
     make_task(STARTED)
 
-    assert kinds(tmp_path) == ["codex-tasks"]
+    assert formats_of(tmp_path) == ["tasks"]
 
 
 def test_a_root_whose_tasks_are_all_archived_is_known(
@@ -29,30 +23,30 @@ def test_a_root_whose_tasks_are_all_archived_is_known(
 ) -> None:
     make_task(STARTED, "archive/2025/10/21/0199d9c2-0000-7000-8000-000000000001")
 
-    assert kinds(tmp_path) == ["codex-tasks"]
+    assert formats_of(tmp_path) == ["tasks"]
 
 
 def test_a_root_of_our_own_alone_holds_nothing_foreign(tmp_path: Path) -> None:
-    (tmp_path / "runs.db").touch()
+    (tmp_path / "ledger.db").touch()
 
-    assert readers_of(tmp_path)
-    assert kinds(tmp_path) == []
+    assert formats_of(tmp_path) == ["tasks"]
+    assert list(read_tasks(tmp_path)) == []
 
 
 def test_one_task_is_known(make_task: MakePath) -> None:
-    assert kinds(make_task(STARTED)) == ["codex-tasks"]
+    assert formats_of(make_task(STARTED)) == ["task"]
 
 
 def test_a_log_directory_is_known(tmp_path: Path, make_bash_run: MakePath) -> None:
     make_bash_run("R1", None)
 
-    assert kinds(tmp_path) == ["run_codex_task.sh"]
+    assert formats_of(tmp_path) == ["bash"]
 
 
 def test_a_codex_home_is_known(tmp_path: Path, make_rollout: MakePath) -> None:
     make_rollout()
 
-    assert kinds(tmp_path) == ["rollout"]
+    assert formats_of(tmp_path) == ["rollouts"]
 
 
 def test_a_directory_that_is_several_things_is_read_as_each(
@@ -61,20 +55,20 @@ def test_a_directory_that_is_several_things_is_read_as_each(
     make_bash_run("R1", None)
     make_task(STARTED)
 
-    assert kinds(tmp_path) == ["run_codex_task.sh", "codex-tasks"]
+    assert formats_of(tmp_path) == ["tasks", "bash"]
 
 
 def test_any_other_directory_can_be_read_in_no_way(tmp_path: Path) -> None:
-    assert readers_of(tmp_path) == []
+    assert formats_of(tmp_path) == []
 
 
 def test_what_is_no_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with pytest.raises(NotADirectoryError):
-        readers_of(tmp_path / "file")
+        formats_of(tmp_path / "file")
     with pytest.raises(FileNotFoundError):
-        readers_of(tmp_path / "nowhere")
+        formats_of(tmp_path / "nowhere")
 
 
 def test_a_line_that_is_too_large_is_passed_over(

@@ -1,7 +1,7 @@
-"""What a rollout says of the tools that a turn has used, as items of events.
+"""What a turn did, as a rollout keeps it: commands, edits, calls to other agents.
 
-Since 0.16x it keeps the items themselves; before, only the model's calls and what was
-answered to them, as text in one of three forms.
+Since 0.16x a rollout has the items themselves; before, only the model's calls of tools
+and what was answered to them, as text in one of three forms.
 """
 
 from __future__ import annotations
@@ -11,14 +11,11 @@ import shlex
 
 from parsers import loose_json
 from parsers.exec_events import items
-from runner.foreign import eventlines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Final
-
-    Item = Mapping[str, object]
 
 _SHELLS: Final = frozenset(
     {"shell", "container.exec", "shell_command", "exec_command", "local_shell"}
@@ -26,7 +23,6 @@ _SHELLS: Final = frozenset(
 _NAMELESS: Final = "local_shell"  # a `local_shell_call` has an action instead
 _PATCH: Final = "apply_patch"
 _HUNK: Final = re.compile(r"^\*\*\* (Add|Update|Delete) File: (.+)$", re.MULTILINE)
-_KINDS: Final = {"Add": "add", "Update": "update", "Delete": "delete"}
 _BEGIN_PATCH: Final = "*** Begin Patch"
 _EXIT_CODE: Final = re.compile(
     r"^(?:Exit code: |Process exited with code )(-?[0-9]{1,9})$", re.MULTILINE
@@ -37,26 +33,40 @@ _NO_CODE: Final = -1  # what Codex's events say of such a command
 _HEAD: Final = 400  # characters that the note before an output may take
 
 
-def read_item(item: Mapping[str, object]) -> Item | None:
+def command(line: str, output: str, exit_code: int | None) -> items.Command:
+    """Make a command that has ended; its exit code is None where nothing tells it."""
+    status = _status(exit_code)
+    return items.Command(
+        id="", command=line, output=output, exit_code=exit_code, status=status
+    )
+
+
+def file_change(
+    changes: Iterable[tuple[str, str]], status: str = "completed"
+) -> items.FileChange:
+    """Make an edit from paths and what was done to them: add, delete or update."""
+    pairs = tuple(items.Change(path=path, kind=kind) for path, kind in changes)
+    return items.FileChange(id="", changes=pairs, status=status)
+
+
+def read_item(item: Mapping[str, object]) -> items.Item | None:
     """Read an item that a rollout keeps; None when it is of another kind."""
+    status = loose_json.text(item.get("status")) or "completed"
     match item.get("type"):
         case "CommandExecution":
-            return eventlines.command(
-                _joined(item.get("command")),
-                loose_json.text(item.get("aggregated_output")) or "",
-                loose_json.integer(item.get("exit_code")),
-            )
+            output = loose_json.text(item.get("aggregated_output")) or ""
+            exit_code = loose_json.integer(item.get("exit_code"))
+            return command(_joined(item.get("command")), output, exit_code)
         case "FileChange":
-            status = loose_json.text(item.get("status")) or "completed"
-            return eventlines.file_change(_changes(item), status)
+            return file_change(_changes(item), status)
         case "CollabAgentToolCall":
-            return {
-                "type": "collab_tool_call",
-                "tool": loose_json.text(item.get("tool")) or "",
-                "receiver_thread_ids": list(items.receivers(item)),
-                "prompt": loose_json.text(item.get("prompt")),
-                "status": loose_json.text(item.get("status")) or "completed",
-            }
+            return items.CollabToolCall(
+                id="",
+                tool=loose_json.text(item.get("tool")) or "",
+                receiver_thread_ids=tuple(items.receivers(item)),
+                prompt=loose_json.text(item.get("prompt")),
+                status=status,
+            )
         case _:
             return None
 
@@ -72,31 +82,31 @@ class Call:
         text = self.line or loose_json.text(arguments.get("input")) or given
         self.patch = text if _BEGIN_PATCH in text else None
 
-    def answered(self, output: object) -> Item | None:
+    def answered(self, output: object) -> items.Item | None:
         """Read what came back; None when it was no command and no edit."""
         text, exit_code = _answer(output)
         if self.patch is not None and (self.name == _PATCH or _PATCH in self.line):
-            has_failed = exit_code not in {0, None}
-            changes = {path: _KINDS[kind] for kind, path in _HUNK.findall(self.patch)}
-            return eventlines.file_change(
-                changes, "failed" if has_failed else "completed"
-            )
-        if self.name in _SHELLS:
-            return eventlines.command(self.line, text, exit_code)
-        return None
+            kinds = {"Add": "add", "Update": "update", "Delete": "delete"}
+            changes = [(path, kinds[kind]) for kind, path in _HUNK.findall(self.patch)]
+            return file_change(changes, _status(exit_code))
+        return command(self.line, text, exit_code) if self.name in _SHELLS else None
 
 
-def _changes(item: Mapping[str, object]) -> dict[str, str]:
+def _status(exit_code: int | None) -> str:
+    return "completed" if exit_code in {0, None} else "failed"
+
+
+def _changes(item: Mapping[str, object]) -> list[tuple[str, str]]:
     changes = item.get("changes")
     if not isinstance(changes, dict):
-        return dict(items.changes(item))
+        return list(items.changes(item))
     kinds = {
         path: loose_json.mapping(change).get("type") for path, change in changes.items()
     }
-    return {
-        loose_json.text(path) or "": loose_json.text(kind) or "update"
+    return [
+        (loose_json.text(path) or "", loose_json.text(kind) or "update")
         for path, kind in kinds.items()
-    }
+    ]
 
 
 def _answer(output: object) -> tuple[str, int | None]:
@@ -125,7 +135,7 @@ def _object(text: str) -> Mapping[str, object]:
         return {}
 
 
-def _joined(command: object) -> str:
-    if isinstance(command, list):
-        return shlex.join(loose_json.text(word) or "" for word in command)
-    return loose_json.text(command) or ""
+def _joined(words: object) -> str:
+    if isinstance(words, list):
+        return shlex.join(loose_json.text(word) or "" for word in words)
+    return loose_json.text(words) or ""
