@@ -211,9 +211,9 @@ def _restore(home: Path) -> str:
             database.use_log(path)
             return str(backup)
     if old.is_file():
-        from runner.ledger.migrate import migrate_backup  # noqa: PLC0415 - once
+        from runner.ledger import migrate  # noqa: PLC0415 - once
 
-        migrate_backup(home)
+        migrate.again(home)
         return str(old)
     database.create(path)
     return "the files alone"

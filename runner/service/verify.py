@@ -16,7 +16,8 @@ from runner.errors import LedgerFault, NoSuchTaskError, RunnerError
 from runner.exports import abandoned, queue_files, run_exports, task_files
 from runner.ledger import database
 from runner.ledger.ledger import Ledger
-from runner.run_files import RUNS, files_of
+from runner.locks import Lock, look
+from runner.run_files import RUNS, files_of, owner_of
 from runner.service import archive, rebuild
 
 TYPE_CHECKING = False
