@@ -311,10 +311,10 @@ def use_log(path: Path) -> None:
 
 def is_lost(state_home: Path) -> bool:
     """Tell whether a state directory has lost its ledger."""
-    if os.path.lexists(state_home / NAME):
-        return False
     signs = (BACKUP, OLD_BACKUP, "queue/[0-9]*", "runs/*/owner")
-    return any(next(state_home.glob(sign), None) is not None for sign in signs)
+    is_used = any(next(state_home.glob(sign), None) is not None for sign in signs)
+    # Looked at last: another command may make the ledger and its first run meanwhile.
+    return is_used and not os.path.lexists(state_home / NAME)
 
 
 def refuse_remote(directory: Path) -> None:
