@@ -161,6 +161,7 @@ class Begun:
                 self.stdout.count("\n") >= len(ANNOUNCED)
                 or self.process.poll() is not None
             ),
+            deadline=30,  # dozens may be started at once
             what="the four lines",
         )
         found = fields(self.stdout)
