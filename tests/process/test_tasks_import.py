@@ -721,6 +721,24 @@ def test_a_run_of_this_suite_comes_back_once(trap: Trap, house: Context) -> None
     assert house("import", trap.meta.parent).stdout == ""
 
 
+def test_a_run_in_the_state_directory_that_the_ledger_has_lost_comes_back(
+    house: Context, repo: Path
+) -> None:
+    thread = house("start", "--working-dir", repo, "go").stdout.strip()
+    house("status", "--wait", "--timeout", "30", thread)
+    usage = house.status(thread)["usage"]
+    house.rows("delete from prompts")
+    for table in ("usage", "records", "runs"):
+        house.rows(f"delete from {table}")  # noqa: S608 # ours
+
+    done = house("import")
+
+    assert "imported 1 session (1 run)" in done.stderr
+    assert house.status(thread)["usage"] == usage
+    assert house("import").stdout == ""
+    house("send", thread, "and on")
+
+
 def test_a_run_whose_thread_came_from_a_rollout_is_not_counted_twice(
     house: Context, old: Old, tmp_path: Path, repo: Path, codex_home: Path
 ) -> None:
