@@ -145,6 +145,20 @@ class MigrationError(RunnerError):
         )
 
 
+class ForeignWriterError(SessionBusyError):
+    """Refuse a second run on a session that another program writes."""
+
+    def __init__(
+        self, name: str, pid: int, fix: str = "--wait-for-session waits for its end"
+    ) -> None:
+        RunnerError.__init__(
+            self,
+            f"session {name} is busy: another program writes it, pid"
+            f" {pid or 'unknown'} ({fix})",
+        )
+        self.holder, self.pid = "", pid
+
+
 class StaleStateError(RunnerError):
     """Report that a record is no longer in the state it was read in."""
 

@@ -164,7 +164,8 @@ class RunRequest(Struct):
     a directory of its own. `has_exports` asks for the `task.*` files of the session.
     `prompt_id` is the queued prompt that the run delivers; a run without one brings
     its own, which ends with the run. `cwd` and `umask` are the caller's,
-    which Codex is to work under; `codex_home` is where the session lives.
+    which Codex is to work under; `codex_home` is where the session lives. `writer` is
+    the process of another program that writes the thread, 0 when it cannot be named.
     """
 
     prompt: bytes
@@ -184,6 +185,7 @@ class RunRequest(Struct):
     has_exports: bool = False
     wait_for_session: bool = False
     prompt_id: int | None = None
+    writer: int | None = None
 
 
 class Spec(Struct):

@@ -12,7 +12,7 @@ import sqlite3
 from functools import cache
 from pathlib import Path
 
-from runner import files
+from runner import clock, files
 from runner.errors import ConflictFault, LedgerFault
 
 TYPE_CHECKING = False
@@ -155,13 +155,20 @@ class Database:
         finally:
             self._script(f"pragma busy_timeout = {_BUSY_SECONDS * 1000:.0f}")
 
-    def back_up(self) -> None:
-        """Copy the ledger to `ledger.db.backup`, whole or not at all.
+    def back_up_daily(self) -> None:
+        """Copy the ledger to `ledger.db.backup`, at most once a day.
 
         Raises:
-            LedgerFault: it cannot be read or written.
+            RunnerFault: it cannot be read or written; the next day tries again.
         """
-        copy_database(self.path, self.home / BACKUP)
+        today = clock.iso(clock.now())[:10]
+        if self.value("setting", name=BACKUP) == today:
+            return
+        with self.transaction():
+            # Of two processes that come here at once one copies.
+            is_ours = self.change("save_setting", name=BACKUP, value=today)
+        if is_ours:
+            copy_database(self.path, self.home / BACKUP)
 
     def faults(self) -> list[str]:
         """Return what is wrong with the file itself, as far as SQLite can tell."""
@@ -184,9 +191,9 @@ class Database:
                     for name, value in values.items()
                 }
                 return self._db.execute(text, cleaned)
-        except sqlite3.IntegrityError as error:
+        except (sqlite3.IntegrityError, OverflowError) as error:
             raise ConflictFault(self.path, str(error)) from error
-        except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
+        except (sqlite3.Error, UnicodeEncodeError) as error:
             raise fault(self.path, error) from error
 
     def _script(self, statement: str) -> None:
@@ -265,7 +272,7 @@ def copy_database(path: Path, to: Path) -> None:
     """Copy a database by SQLite's backup, also while others write to it.
 
     Raises:
-        LedgerFault: one of the two cannot be used; what stood there before stays.
+        RunnerFault: one of the two cannot be used; what was there before stays.
     """
     part = to.with_name(f"{to.name}.part")
     try:
@@ -306,7 +313,7 @@ def is_lost(state_home: Path) -> bool:
     """Tell whether a state directory has lost its ledger."""
     if os.path.lexists(state_home / NAME):
         return False
-    signs = (BACKUP, "queue/[0-9]*", "runs/*/owner")
+    signs = (BACKUP, OLD_BACKUP, "queue/[0-9]*", "runs/*/owner")
     return any(next(state_home.glob(sign), None) is not None for sign in signs)
 
 

@@ -88,7 +88,7 @@ def fate_of(  # noqa: PLR0911 - one return for each row of the table
         wait = _step(BACK_OFF, starts)
         return _later(wait, "start", starts=starts + 1, unbegun=unbegun)
     if kind == "writer":
-        return _later(WRITER_SECONDS, "writer", starts=0, unbegun=unbegun)
+        return _later(WRITER_SECONDS, "refused", starts=0, unbegun=unbegun)
     if kind in _FOR_A_PERSON or outcome is Outcome.AUTH_FAILED:
         return GoesBack(starts=0, unbegun=0, hold=verdict.error or kind)
     if unbegun >= len(BACK_OFF):

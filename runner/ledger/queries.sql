@@ -190,11 +190,17 @@ where p.id = :prompt and not p.begun and not p.direct and p.ended_at is null
 -- A prompt that a rebuild finds in its file.
 insert into prompts (id, session, place, text, preview, digest, settings, state, hold, attempts, queued_at)
 values (:prompt, :session, :place, :text, :preview, :digest, :settings, 'queued', :hold, 0, :at)
-on conflict (id) do update set state = 'queued', text = excluded.text, digest = excluded.digest, hold = excluded.hold,
-    reason = null, ended_at = null, run_id = null
+on conflict (id) do update set text = excluded.text, digest = excluded.digest, hold = excluded.hold
+where state in ('queued', 'parked')
 
 -- name: restore_running
-update prompts set state = 'running', run_id = :run_id, hold = null where id = :prompt and ended_at is null
+-- A waiting run has not been given its prompt yet.
+update prompts set state = iif(:waits, 'queued', 'running'), run_id = :run_id, hold = null where id = :prompt and ended_at is null
+
+-- name: restore_session
+-- What a run tells of a session that was opened for its prompts.
+update sessions set home = iif(home = x'', :home, home), repo = coalesce(repo, :repo), created_at = min(created_at, :at)
+where id = :session
 
 -- name: session_by_short_id
 select id from sessions where short_id = :short_id
@@ -214,9 +220,11 @@ select id, session from prompts where state in ('queued', 'parked') order by id
 select p.*, j.word, j.until, j.taker from judged j join prompts p on p.id = j.id where j.session = :session
 
 -- name: deliverable
--- What can be delivered now; also what waits for a foreign writer, whose lock may be free by now.
+-- What can be delivered now; also what waits for a foreign writer, whose lock may be free by now. Where Codex has
+-- seen the writer and we do not ('refused'), it is not started again at once.
 select j.id, j.session, s.thread_id, s.home, j.word from judged j join sessions s on s.id = j.session
-where j.taker is null and (j.word is null or j.word = 'writer') order by j.rank, j.id
+where j.taker is null and (j.word is null or j.word = 'writer'
+    and exists (select 1 from prompts p where p.id = j.id and p.wake_why = 'writer')) order by j.rank, j.id
 
 -- name: deliver_prompt
 update prompts set state = 'running', run_id = :run_id, attempts = attempts + 1, wake_at = null, wake_from = null, wake_why = null
@@ -279,8 +287,8 @@ select id from prompts where session = :session and state in ('queued', 'parked'
 
 -- name: canceled_count
 -- Prompts that were never delivered, on purpose; the end of a session is none.
-select count(*) from prompts where session = :session and state = 'canceled' and not begun and reason = 'stopped'
-and attempts = 0 and preview not in ('/quit')
+select count(*) from prompts where session = :session and state = 'canceled' and not begun and not direct and reason = 'stopped'
+and preview not in ('/quit')
 
 -- name: ask_stop_prompts
 update prompts set stop_asked_at = :at where session = :session and state = 'running'
@@ -298,7 +306,7 @@ insert into history (at, session, prompt, run_id, what, detail) values (:at, :se
 insert into outbox (history, target, due_at) values (:history, :target, :due_at)
 
 -- name: outbox_of_run
-select o.id, o.target, o.attempts, h.what, h.run_id from outbox o join history h on h.id = o.history
+select o.id, o.target, h.what, h.run_id from outbox o join history h on h.id = o.history
 where h.run_id = :run_id and o.done_at is null order by o.id
 
 -- name: outbox_due
@@ -306,7 +314,8 @@ where h.run_id = :run_id and o.done_at is null order by o.id
 select distinct h.run_id from outbox o join history h on h.id = o.history where o.done_at is null and o.due_at <= :at
 
 -- name: claim_outbox
-update outbox set attempts = attempts + 1, due_at = :due_at where id = :id and done_at is null and attempts = :attempts
+-- Who has begun to tell is given its time, and may have been killed.
+update outbox set attempts = attempts + 1, due_at = :due_at where id = :id and done_at is null and (attempts = 0 or due_at <= :at)
 
 -- name: close_outbox
 update outbox set done_at = :at, error = :error where id = :id
@@ -407,4 +416,5 @@ delete from notes
 select value from settings where name = :name
 
 -- name: save_setting
-insert into settings (name, value) values (:name, :value) on conflict (name) do update set value = excluded.value
+insert into settings (name, value) values (:name, :value)
+on conflict (name) do update set value = excluded.value where value <> excluded.value

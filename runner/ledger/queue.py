@@ -15,11 +15,13 @@ from runner.clock import iso
 from runner.errors import (
     AlreadyDeliveredError,
     ConflictFault,
+    ForeignWriterError,
     RunnerError,
     SessionBusyError,
     StaleStateError,
 )
 from runner.ledger.fate import WRITER_SECONDS, Delivery, Ends, fate_of, hold_of
+from runner.ledger.record import settings_json
 from runner.model import OUTCOMES, QUIT, Outcome, Taken, Waiting
 
 TYPE_CHECKING = False
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from runner.ledger.database import Cell
     from runner.ledger.ledger import Ledger
     from runner.model import Run, RunRequest, Verdict
 
@@ -73,7 +76,6 @@ class Stop(Struct):
     """Hold what a stop has canceled, and the runs that have to be ended."""
 
     session: int
-    canceled: int
     prompts: tuple[int, ...]
     waiting: tuple[str, ...]
     runs: tuple[Run, ...]
@@ -139,7 +141,8 @@ class Queue:
         queue takes it.
 
         Raises:
-            SessionBusyError: another run has the session, or prompts wait for it.
+            SessionBusyError: another run has the session, another program writes it, or
+            prompts wait for it.
             ArchivedError: the session has been put away.
             AlreadyDeliveredError: the prompt no longer waits, or not as it was read.
             LedgerFault: the ledger cannot be written; nothing is on record.
@@ -166,24 +169,34 @@ class Queue:
         key = sessions.of_thread(thread) if thread else None
         key = key or self._ledger.value("session_by_short_id", short_id=short_id)
         if key is None:
-            key = sessions.open(at, thread=thread)
-        place = told.get("place", "")
-        self._ledger.change(
-            "restore_prompt",
-            prompt=number,
-            session=key,
-            place=int(place) if place.lstrip("-").isdecimal() else number,
-            text=text,
-            preview=told.get("preview", text.decode(errors="replace")[:_PREVIEW]),
-            digest=digest_of(text),
-            settings=told.get("settings", "{}"),
-            hold=hold or told.get("hold"),
-            at=told.get("queued_at", at),
-        )
+            key = sessions.open(told.get("queued_at", at), thread=thread)
+        place = header.get("place")
+        values: dict[str, Cell] = {
+            "prompt": number,
+            "session": key,
+            "place": place if isinstance(place, int) else number,
+            "text": text,
+            "preview": told.get("preview", text.decode(errors="replace")[:_PREVIEW]),
+            "digest": digest_of(text),
+            "settings": told.get("settings", "{}"),
+            "hold": hold or told.get("hold"),
+            "at": told.get("queued_at", at),
+        }
+        try:
+            self._ledger.change("restore_prompt", **values)
+        except ConflictFault:
+            # Another prompt has its place, as no header that is whole says.
+            self._ledger.change("restore_prompt", **{**values, "place": number})
 
     def restore_running(self, number: int, run: Run) -> None:
         """Give a prompt to the unfinished run that a rebuild finds it in."""
-        if not self._ledger.change("restore_running", prompt=number, run_id=run.run_id):
+        is_given = self._ledger.change(
+            "restore_running",
+            prompt=number,
+            run_id=run.run_id,
+            waits=isinstance(run.state, Waiting),
+        )
+        if not is_given:
             self._bring_row(run)
 
     def close(self, number: int, state: str = "canceled") -> None:
@@ -311,6 +324,7 @@ class Queue:
                 title=request.title,
                 repo=spec.repo,
                 home=spec.codex_home,
+                settings=settings_json(spec),
             )
         if request.has_exports:
             sessions.refuse_archived(key)
@@ -319,9 +333,13 @@ class Queue:
     def _bring(self, run: Run, request: RunRequest) -> Run:
         """Insert the prompt that a run brings with it, and say whether it waits."""
         first = self._ledger.one("first_waiting", session=run.session)
-        is_busy = first is not None or self.holder(run.session) is not None
-        if is_busy and not request.wait_for_session:
+        is_ours = first is not None or self.holder(run.session) is not None
+        is_busy = is_ours or request.writer is not None
+        if is_ours and not request.wait_for_session:
             raise self._busy(run.session)
+        if is_busy and not request.wait_for_session:
+            name = self._ledger.sessions.get(run.session).name
+            raise ForeignWriterError(name, request.writer or 0)
         spec, at = run.spec, run.spec.prepared_at
         if is_busy:
             text, run_id = request.prompt, run.run_id
@@ -444,7 +462,6 @@ class Queue:
         self._ledger.change("ask_stop_runs", session=session, at=at)
         return Stop(
             session=session,
-            canceled=sum(not each.is_quit for each in waiting),
             prompts=tuple(each.id for each in waiting),
             waiting=tuple(each.run_id for each in waiting if each.run_id),
             runs=tuple(self._ledger.runs.unfinished(session)),

@@ -40,7 +40,6 @@ class Telling(Struct, kw_only=False):
     run_id: str
     what: str
     target: str
-    attempts: int
 
 
 class Runs:
@@ -192,6 +191,9 @@ class Runs:
             if not changed:
                 raise StaleStateError(run.run_id, record.state_of(run))
             self._save(now)
+            if now.has_begun:
+                # Its supervisor may have been killed before it noted the launch.
+                self.keep_settings(now)
             self._ledger.usage.record_run(now)
             self._ledger.queue.settle(now)
             at = iso(now.ended_at)
@@ -218,9 +220,7 @@ class Runs:
         """Return whom nobody has told yet of what happened to a run."""
         found = self._ledger.all("outbox_of_run", run_id=run_id)
         return [
-            Telling(
-                row["id"], row["run_id"], row["what"], row["target"], row["attempts"]
-            )
+            Telling(row["id"], row["run_id"], row["what"], row["target"])
             for row in found
         ]
 
@@ -231,12 +231,13 @@ class Runs:
 
     def claim_telling(self, telling: Telling) -> bool:
         """Take over to tell; False when another process does."""
+        now = clock.now()
         with self._ledger.transaction():
             changed = self._ledger.change(
                 "claim_outbox",
                 id=telling.id,
-                attempts=telling.attempts,
-                due_at=iso(clock.after(clock.now(), _RETELL_SECONDS)),
+                at=iso(now),
+                due_at=iso(clock.after(now, _RETELL_SECONDS)),
             )
         return bool(changed)
 

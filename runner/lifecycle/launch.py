@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+from pathlib import Path
 
-from parsers.struct import Struct
+from parsers.struct import Struct, replace
 from runner import clock, files, locks
+from runner.codex.home import writer_of
 from runner.errors import FileFault, RunnerError, RunnerFault
 from runner.exports import queue_files, run_exports
 from runner.exports.key_values import header, text
@@ -21,8 +23,6 @@ from runner.run_files import files_of, new_run_id, own_directory, owner_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from runner.config import Config
     from runner.ledger.ledger import Ledger
     from runner.model import ProcessId, RunId, RunRequest
@@ -65,12 +65,15 @@ def prepare_run(request: RunRequest, ledger: Ledger, settings: Config) -> Prepar
     """Put a run on record: its files, its session, its prompt and its row.
 
     Raises:
-        SessionBusyError: another run has the session, or prompts wait for it, and
-            waiting was not asked for.
+        SessionBusyError: another run has the session, another program writes it, or
+            prompts wait for it, and waiting was not asked for.
         ArchivedError: the session has been put away.
         AlreadyDeliveredError: another run delivers the prompt.
         RunnerFault: the disk or the ledger refuses; nothing is left behind.
     """
+    if request.prompt_id is None and request.thread is not None:
+        pid = writer_of(Path(request.codex_home), request.thread)
+        request = replace(request, writer=pid)
     spec = _spec(request, ledger)
     home, paths = settings.state_home, files_of(spec)
     made: list[Path] = []

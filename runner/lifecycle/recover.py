@@ -21,6 +21,7 @@ from runner.lifecycle.liveness import (
 )
 from runner.locks import Lock
 from runner.model import Finished
+from runner.process import cgroup
 from runner.run_files import files_of, owner_of
 
 TYPE_CHECKING = False
@@ -65,7 +66,7 @@ def sweep(ledger: Ledger, settings: Config, *, delivers: bool = True) -> Sweep:
     unknown: dict[int, str] = {}
     for run in ledger.runs.unfinished():
         try:
-            now = reconcile_run(run, ledger, settings)
+            now = _reconcile(run, ledger, settings, None)
             reason = None if now.is_finished else place_of(now).reason
             if reason is not None:
                 unknown[run.session] = reason
@@ -98,6 +99,13 @@ def reconcile_run(
         NoSuchRunError: it has been removed since.
         RunnerFault: it cannot be looked at.
     """
+    now = _reconcile(run, ledger, settings, ended)
+    if now is not run and now.is_finished and ledger.runs.with_untold():
+        _start_telling(settings)
+    return now
+
+
+def _reconcile(run: Run, ledger: Ledger, settings: Config, ended: Exit | None) -> Run:
     if run.is_finished:
         if _lacks_exports(run):
             _write_exports(run, ledger)
@@ -166,7 +174,12 @@ def _write_exports(run: Run, ledger: Ledger) -> None:
 
 
 def _start_telling(settings: Config) -> None:
-    """Let a process of its own tell what is due: a hook may take its time."""
+    """Let a process of its own tell what is due: a hook may take its time.
+
+    Inside of a run it would be ended with that run, in the middle of its work.
+    """
+    if RUN_MARKER in settings.environment:
+        return
     from runner.lifecycle.handoff import tell_argv  # noqa: PLC0415 - a rare need
     from runner.process.start import Launch, start_program  # noqa: PLC0415
 
@@ -193,6 +206,7 @@ def _judge(run: Run, ledger: Ledger, settings: Config, ended: Exit | None) -> Ru
         # A full disk does not keep the truth from being told.
         return over
     abandoned.write(over, ledger)
+    cgroup.remove(run.run_id)
     return over
 
 

@@ -69,10 +69,11 @@ def rebuild(settings: Config) -> str:
     runs = 0
     for meta in sorted((home / RUNS).glob("*/meta.json")):
         runs += adopt(meta, ledger) is not None
-    _read_task_files(ledger)
     for directory in run_exports.noted_directories(home):
         for meta in sorted(directory.glob(f"{PREFIX}*.meta.json")):
             runs += adopt(meta, ledger) is not None
+    # Last: a session of which all runs lie elsewhere may have been archived.
+    _read_task_files(ledger)
     ledger.close()
     return f"made anew from {source}, {runs} runs and {prompts} waiting prompts"
 
@@ -210,9 +211,9 @@ def _restore(home: Path) -> str:
             database.use_log(path)
             return str(backup)
     if old.is_file():
-        from runner.ledger.migrate import migrate_backup  # noqa: PLC0415 - once
+        from runner.ledger import migrate  # noqa: PLC0415 - once
 
-        migrate_backup(home)
+        migrate.again(home)
         return str(old)
     database.create(path)
     return "the files alone"
@@ -263,18 +264,18 @@ def _session_of(run: Run, ledger: Ledger, *, is_trusted: bool) -> int:
     """Find or open the session of a run, inside a transaction."""
     thread = run.spec.resume_session or run.thread
     key = ledger.sessions.of_thread(thread) if thread else None
-    if key is not None:
-        return key
-    source = None
-    if not is_trusted:
-        source = ledger.sessions.import_from(KIND, run.spec.directory, run.run_id)
-    return ledger.sessions.open(
-        clock.iso(run.spec.prepared_at),
-        thread=thread,
-        repo=run.spec.repo or None,
-        home=run.spec.codex_home if is_trusted else None,
-        import_id=source,
-    )
+    source, at = None, clock.iso(run.spec.prepared_at)
+    is_new = key is None
+    if key is None:
+        if not is_trusted:
+            source = ledger.sessions.import_from(KIND, run.spec.directory, run.run_id)
+        key = ledger.sessions.open(at, thread=thread, import_id=source)
+    if is_trusted or is_new:
+        home = run.spec.codex_home if is_trusted else None
+        repo = os.fsencode(run.spec.repo) or None
+        told = {"home": os.fsencode(home or ""), "repo": repo, "at": at}
+        ledger.change("restore_session", session=key, **told)
+    return key
 
 
 def _settle_prompt(run: Run, ledger: Ledger) -> None:

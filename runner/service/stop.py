@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from runner.model import Run
 
 _PACE_SECONDS = 0.02
-# A supervisor that does not obey in one and a half times the grace time is killed.
+# A supervisor that does not obey in twice the grace time is killed.
 _PATIENCE = 2.0
 _GIVE_UP_SECONDS = 60.0
 # How long others may keep the ledger before Codex is ended all the same.
@@ -152,13 +152,14 @@ class _Stop:
         self._settings = settings
         self._is_gone = is_gone
         self._name = ledger.sessions.get(key).name
+        self._was_canceled = ledger.queue.canceled(key)
         self._signaled: dict[str, float] = {}
         self._orphans: dict[str, _Orphan] = {}
         self._locks = contextlib.ExitStack()
         self._left: Termination | None = None
         self._left_count = 0
+        self._groups: set[str] = set()
         self._notes: list[str] = []
-        self.canceled = 0
         self.error: RunnerError | None = None
 
     def step(self) -> bool:
@@ -184,13 +185,15 @@ class _Stop:
 
     def result(self) -> Stopped:
         self._locks.close()
+        canceled = 0
         with contextlib.suppress(RunnerError):
             self._name = self._ledger.sessions.get(self._key).name
+            canceled = self._ledger.queue.canceled(self._key) - self._was_canceled
         ended = (*self._signaled, *self._orphans)
         return Stopped(
             name=self._name,
             runs=tuple(each for each in ended if not self._has_succeeded(each)),
-            canceled=self.canceled,
+            canceled=canceled,
             left=self._left_count,
             notes=tuple(self._notes),
             error=self.error,
@@ -241,15 +244,17 @@ class _Stop:
             return True
         ended = Exit(cause=Cause.STOP, cause_value=STOP_SIGNAL)
         recover.reconcile_run(run, self._ledger, self._settings, ended)
-        self._note_if_uncertain(run)
         return False
 
     def _leftovers_ended(self) -> bool:
         """End what the session's earlier runs have left running."""
         if self._left is None:
             runs = self._ledger.runs.of_session(self._key)
-            marked = by_environment(RUN_MARKER)
-            found = {each for run in runs for each in _left_by(run, marked)}
+            self._note_if_uncertain(runs[-1:])
+            groups = cgroup.by_run()
+            self._groups = groups.keys() & {run.run_id for run in runs}
+            known = (by_environment(RUN_MARKER), groups)
+            found = {each for run in runs for each in _left_by(run, *known)}
             found -= {this_process()}
             self._left_count = len(found)
             members = sorted(found, key=lambda each: each.pid)
@@ -258,14 +263,19 @@ class _Stop:
                 lambda: [each for each in members if is_alive(each)],
                 self._settings.grace_seconds,
             )
-        return self._left.step()
+        is_over = self._left.step()
+        for run_id in self._groups if is_over else ():
+            cgroup.remove(run_id)
+        return is_over
 
-    def _note_if_uncertain(self, run: Run) -> None:
-        if not cgroup.is_possible():
-            self._notes.append(
-                f"the supervisor of run {run.run_id} was gone: processes that have left"
-                " its tree and its environment may be left"
-            )
+    def _note_if_uncertain(self, last: Sequence[Run]) -> None:
+        """Say that something may be left of a run whose supervisor was gone."""
+        for run in () if cgroup.is_possible() else last:
+            if run.run_id in self._orphans or run.outcome is Outcome.LOST:
+                self._notes.append(
+                    f"the supervisor of run {run.run_id} was gone: processes that have"
+                    " left its tree and its environment may be left"
+                )
 
     def _has_succeeded(self, run_id: str) -> bool:
         try:
@@ -292,7 +302,7 @@ class _Orphan:
         codex, run_id = codex_of(self._run), self._run.run_id
         found = set(self._tree.members() if self._tree else ())
         found |= set(by_environment(RUN_MARKER).get(run_id, ()))
-        found |= set(cgroup.members(run_id))
+        found |= set(cgroup.by_run().get(run_id, ()))
         found -= {this_process(), codex}
         return [codex, *found] if codex else [*found]
 
@@ -309,7 +319,6 @@ def _cancel(stops: dict[int, _Stop], ledger: Ledger) -> RunnerError | None:
     except RunnerError as error:
         return error
     for each in done:
-        stops[each.session].canceled += each.canceled
         with contextlib.suppress(RunnerError):
             queue_files.refresh(ledger, each.session, each.prompts)
         for run_id in each.waiting:
@@ -321,9 +330,10 @@ def _cancel(stops: dict[int, _Stop], ledger: Ledger) -> RunnerError | None:
     return None
 
 
-def _left_by(run: Run, marked: dict[str, list[ProcessId]]) -> Iterable[ProcessId]:
-    """List the living processes that a run has left: on record, or with its marker."""
-    yield from marked.get(run.run_id, ())
+def _left_by(run: Run, *known: dict[str, list[ProcessId]]) -> Iterable[ProcessId]:
+    """List the living processes that a run has left: on record, or known to be its."""
+    for found in known:
+        yield from found.get(run.run_id, ())
     left = run.accounts.get("left_running")
     for each in left if isinstance(left, list) else ():
         told = loose_json.mapping(each)

@@ -166,6 +166,7 @@ def _close(
         _deliver_next(recorder, settings)
     notifier.tell(run.run_id)
     notifier.wait(inbox, STOP_SIGNALS)
+    _guarded(recorder.ledger.back_up_daily, recorder)
     recorder.add_late_warnings()
 
 

@@ -14,7 +14,7 @@ from runner import locks
 from runner.errors import FileFault
 from runner.lifecycle import liveness
 from runner.lifecycle.liveness import Life, life_of, place_of
-from runner.model import Launching, ProcessId, Run, Running
+from runner.model import Launching, Prepared, ProcessId, Run, Running
 from runner.process.table import child
 from runner.run_files import files_of, owner_of
 
@@ -53,7 +53,18 @@ def test_a_run_whose_owner_file_is_locked_has_a_supervisor(
     guard = locks.take(owner_of(tmp_path, left.run_id))
     assert guard is not None
 
-    assert life_of(left, tmp_path) is Life.SUPERVISOR
+    for state in (Prepared(), in_state(Running, own())):
+        assert life_of(replace(left, state=state), tmp_path) is Life.SUPERVISOR
+    os.close(guard)
+
+
+def test_a_command_that_judges_a_run_is_not_taken_for_its_supervisor(
+    left: Run, tmp_path: Path
+) -> None:
+    guard = locks.take(owner_of(tmp_path, left.run_id))
+    assert guard is not None
+
+    assert life_of(left, tmp_path) is Life.NONE
     os.close(guard)
 
 

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pytest
-from support.runs import AT, SESSION, run
+from support.runs import AT, PROCESS, SESSION, run
 
 from parsers.struct import replace
 from runner import clock
 from runner.ledger.ledger import Ledger
 from runner.lifecycle.judge import KILLED
 from runner.model import (
+    Claimed,
     CodexOptions,
     Ended,
     Outcome,
@@ -39,7 +40,7 @@ def prepare(ledger: Ledger, session: int, number: int, prompt: int) -> Run:
     return ledger.queue.prepare(prepared, request)
 
 
-def asks(session: int, **changes: object) -> RunRequest:
+def asks(session: int | None, **changes: object) -> RunRequest:
     request = RunRequest(
         prompt=b"More.",
         repo="/repo",
@@ -53,10 +54,12 @@ def asks(session: int, **changes: object) -> RunRequest:
     return replace(request, **changes)
 
 
-def kill(ledger: Ledger, prepared: Run) -> None:
-    verdict = Verdict(outcome=Outcome.NOT_STARTED, exit_code=1, error_class=KILLED)
-    over = prepared.advanced(Ended(verdict=verdict, at=AT, accounts={}))
-    ledger.runs.finish(prepared, over)
+def end(
+    ledger: Ledger, one: Run, outcome: Outcome, error_class: str | None = None
+) -> None:
+    verdict = Verdict(outcome=outcome, exit_code=1, error_class=error_class)
+    over = one.advanced(Ended(verdict=verdict, at=AT, accounts={}))
+    ledger.runs.finish(one, over)
 
 
 def word(ledger: Ledger, session: int) -> str | None:
@@ -71,7 +74,8 @@ def test_a_prompt_whose_back_off_is_over_is_delivered(
     prompt = ledger.queue.add(session, b"More.", "More.", AT)
     for number in range(3):
         assert word(ledger, session) is None
-        kill(ledger, prepare(ledger, session, number, prompt))
+        prepared = prepare(ledger, session, number, prompt)
+        end(ledger, prepared, Outcome.NOT_STARTED, KILLED)
     assert word(ledger, session) == "retry"
 
     with ledger.transaction():
@@ -93,3 +97,30 @@ def test_the_end_of_a_run_that_only_waited_is_told(
 
     (told,) = ledger.runs.untold(waiting.run_id)
     assert (told.what, told.target) == ("run_completed", "hook")
+
+
+def test_a_session_has_settings_although_its_supervisor_noted_no_launch(
+    ledger: Ledger,
+) -> None:
+    options = CodexOptions(bin="/opt/codex", sandbox="read-only")
+    first = ledger.queue.prepare(run(codex=options), asks(session=None, thread=None))
+    claimed = ledger.runs.advance(first, Claimed(supervisor=PROCESS))
+
+    end(ledger, claimed, Outcome.LOST)
+
+    settings = ledger.sessions.get(first.session).settings
+    assert settings is not None
+    assert settings.codex == options
+
+
+def test_a_session_takes_the_settings_of_a_run_whose_launch_was_not_noted(
+    ledger: Ledger, session: int
+) -> None:
+    options = CodexOptions(bin="/opt/codex", sandbox="read-only")
+    resumed = ledger.queue.prepare(run(codex=options), asks(session))
+
+    end(ledger, replace(resumed, has_begun=True), Outcome.SUCCEEDED)
+
+    settings = ledger.sessions.get(session).settings
+    assert settings is not None
+    assert settings.codex == options

@@ -158,6 +158,17 @@ def test_a_run_with_two_models_is_split_and_is_one_run(home: Path) -> None:
     assert (found.total.runs, found.total.total_tokens) == (1, 1600)
 
 
+def test_what_sub_agents_have_used_is_counted_with_their_run() -> None:
+    told = accounts({MODELS[0]: figures(10)})
+    tokens = told["token_usage"]
+    assert isinstance(tokens, dict)
+    tokens["subagents"] = [figures(30), figures(2)]
+
+    (row,) = rows_of(told, None)
+
+    assert (row[0], row[5]) == (MODELS[0], 42)
+
+
 def test_a_run_with_two_models_of_unknown_price_is_unknown_once(home: Path) -> None:
     put(home, accounts({MODELS[0]: figures(10), "own-model": figures(10)}))
 

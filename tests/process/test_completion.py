@@ -92,6 +92,7 @@ def test_a_tab_writes_what_the_shell_then_reads(
     shell: Shell, state_home: Path, repo: Path
 ) -> None:
     first, second = fill(state_home, sessions=2, runs_per_session=1)
+    thread = str(second.thread)
     entitle(state_home, first, TITLE)
     (repo / "a file.md").touch()
     (repo / "a directory").mkdir()
@@ -104,7 +105,7 @@ def test_a_tab_writes_what_the_shell_then_reads(
         (f"{program} start --sandbox=wo", "start", "--sandbox=workspace-write"),
         ("run_codex_task --sandbox wo", "--sandbox", "workspace-write"),
         ("parse_codex_run --format=te", "--format=text"),
-        (f"codex-tasks status {second.thread[:-4]}", "status", second.thread),
+        (f"codex-tasks status {thread[:-4]}", "status", thread),
         ("codex-tasks status Rat", "status", TITLE),
         ("codex-tasks status Rate:", "status", TITLE),
         ("codex-tasks status Rate:\\ it", "status", TITLE),

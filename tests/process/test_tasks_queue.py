@@ -258,7 +258,8 @@ def test_a_prompt_that_codex_cannot_be_started_for_is_tried_again_at_intervals(
     assert queued.code == 0
     assert "queued, but not delivered yet" in queued.stderr
     for _ in range(3):
-        said = busy.sessions("status", busy.id).stdout
+        busy.sessions("ls")
+    said = busy.sessions("status", busy.id).stdout
 
     status = busy.status
     assert (status["queue"], status["state"]) == (1, "RUNNING")

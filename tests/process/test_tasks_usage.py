@@ -189,7 +189,7 @@ def test_ids_that_are_cut_still_name_their_task(cli: Cli, state_home: Path) -> N
 
     shown = {line.split()[0] for line in lines[1:-1]}
     assert len(shown) == 40
-    assert all(any(run.thread.startswith(each) for run in made) for each in shown)
+    assert all(any(str(run.thread).startswith(each) for run in made) for each in shown)
 
 
 def test_a_row_alone_makes_a_table_too(cli: Cli, state_home: Path) -> None:

@@ -1,13 +1,17 @@
 """Puts sessions, runs and prompts on record as the commands do, without a process."""
 
+import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from support.runs import AT, SESSION, spec
 
 from parsers.struct import Struct, replace
+from runner import clock, locks
 from runner.ledger.ledger import Ledger
 from runner.model import (
     Claimed,
@@ -157,6 +161,23 @@ def execute(ledger: Ledger, sql: str, *values: str | int | None) -> None:
     """Change the ledger as no verb does."""
     with closing(sqlite3.connect(ledger.path)) as db, db:
         db.execute(sql, values)
+
+
+def touch(path: Path, *, hours: int) -> None:
+    """Let a file or directory have been changed so many hours from now."""
+    at = clock.now().timestamp() + hours * 3600
+    os.utime(path, (at, at))
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file, as the process does that owns a run."""
+    held = locks.take(path)
+    assert held is not None
+    try:
+        yield
+    finally:
+        os.close(held)
 
 
 def row(ledger: Ledger, prompt: int) -> dict[str, Any]:

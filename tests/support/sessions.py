@@ -71,7 +71,8 @@ class Session:
     def queued(self) -> list[tuple[str, str]]:
         """Give the prompts that ever were in the queue, in order, and their state."""
         sql = (
-            "select p.preview, p.state from prompts p join sessions s on s.id = p.session"
+            "select p.preview, p.state from prompts p"
+            " join sessions s on s.id = p.session"
             " where s.thread_id = ? and not p.direct order by p.id"
         )
         return [(task, state) for task, state in self.sessions.rows(sql, self.id)]

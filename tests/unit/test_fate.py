@@ -79,7 +79,7 @@ def test_a_codex_that_cannot_be_executed_is_tried_later_from_the_first(
 def test_a_thread_that_another_program_writes_is_looked_at_again(before: int) -> None:
     fate = goes_back(delivery(unbegun=before), verdict(Outcome.FAILED, "writer"))
 
-    assert (fate.why, fate.hold) == ("writer", None)
+    assert (fate.why, fate.hold) == ("refused", None)
     assert (fate.wait, fate.unbegun) == (WRITER_SECONDS, before)
 
 

@@ -1,10 +1,11 @@
-"""An index that takes no verdict does not keep a command from telling it."""
+"""A ledger that takes no verdict does not keep a command from telling it."""
 
 import pytest
 from support import stand_in as script
+from support.processes import wait_until
 from support.sabotage import SUPERVISOR, fails, sabotaged
 from support.stand_in import StandIn
-from support.tasks import CLOSING, Tasks
+from support.tasks import CLOSING, Tasks, gone
 
 UPDATE = ("sqlite3.execute", "update runs set")
 # The hook command keeps the supervisor after it has told of the end.
@@ -12,7 +13,7 @@ LINGERING = ("--notify-cmd", "sleep 0.5")
 
 
 def full_from(update: int) -> dict[str, str]:
-    """Let the index refuse all that a supervisor has to say, from one update on."""
+    """Let the ledger refuse all that a supervisor has to say, from one update on."""
     return sabotaged(
         *(fails(SUPERVISOR, *UPDATE, n) for n in range(60, update - 1, -1))
     )
@@ -27,6 +28,30 @@ def test_the_verdict_in_the_meta_file_is_told_once_the_supervisor_is_gone(
     assert ended.block == CLOSING
     assert ended.fields["outcome"] == "succeeded"
     assert "database or disk is full" in ended.stderr
+    assert task.on_record(ended.files).has_succeeded
+
+
+def test_the_verdict_in_the_meta_file_is_taken_over_by_the_next_reader(
+    task: Tasks,
+) -> None:
+    ended = task("--detach", env=full_from(3))
+    files = ended.files
+    wait_until(lambda: files.is_finished, what="the verdict in the meta file")
+    verdict, supervisor = files.meta, task.on_record(files).supervisor
+    assert supervisor is not None
+    wait_until(lambda: gone(supervisor.pid))
+    assert not task.on_record(files).is_finished
+
+    found = task.parse(files.run_id)
+
+    assert '"outcome":"succeeded"' in found.stdout
+    run = task.on_record(files)
+    assert run.has_succeeded
+    assert run.thread == verdict["session_id"] == script.THREAD
+    assert run.accounts["token_usage"] == verdict["token_usage"]
+    assert files.meta["process_exit_code"] == verdict["process_exit_code"] == 0
+    assert task.cli("verify", command="codex_tasks").returncode == 0
+    assert task("--resume", script.THREAD).code == 0
 
 
 @pytest.mark.parametrize("words", [["--detach"], []])
