@@ -257,7 +257,7 @@ class _Reader:
             self._hear(payloads.text(record.payload, "message"), record, place)
         elif is_item and item.get("type") == "UserMessage":
             self._hear(payloads.content(item), record, place)
-        elif self.turns and kind != "message":  # what is told twice
+        elif self.turns and kind != "message":  # which repeats others
             self.turns[-1].take(record, item if is_item else {})
 
     def _meet_turn(self, record: Record, place: int) -> None:

@@ -6,13 +6,13 @@ The table `imports` says which run came from where: a run is known by its identi
 from __future__ import annotations
 
 import contextlib
-import os
 
 from parsers.struct import Struct, replace
 from runner import files
 from runner.clock import iso
 from runner.foreign import sources
 from runner.foreign.tasks import RECORD, is_event_log, is_ours
+from runner.ledger.database import clean
 from runner.model import Mode
 from runner.service import rebuild
 from runner.service.foreign_runs import identity_of
@@ -54,13 +54,13 @@ def look_up(part: History, ledger: Ledger) -> Known | None:
     if key is None:
         return None
     rows = ledger.all("imports_of_session", session=key)
-    source = (part.kind, _source(part))
+    source = (part.kind, clean(str(part.source)))
     mine = [row for row in rows if (row["kind"], row["source"]) == source]
     theirs = {row["run_id"] for row in rows if row["kind"] != rebuild.KIND}
     runs = ledger.runs.of_session(key)
     own = [run for run in runs if run.run_id not in theirs]
     # The importer of version 0.1 kept no time: what it left is not replaced.
-    times = [row["mtime"] or part.written_at for row in mine]
+    times = [row["mtime"] for row in mine if row["mtime"] is not None]
     is_idle = all(run.is_finished for run in runs)
     return Known(
         key=key,
@@ -70,11 +70,6 @@ def look_up(part: History, ledger: Ledger) -> Known | None:
         is_newer=is_idle and bool(times) and part.written_at > max(times),
         is_mixed=len(runs) > len(mine),
     )
-
-
-def _source(part: History) -> str:
-    """Write a path as a column has it."""
-    return os.fsencode(part.source).decode(errors="replace")
 
 
 def _turns_of(own: Sequence[Run], part: History) -> frozenset[str]:
@@ -134,7 +129,7 @@ def insert(
         imported = ledger.insert(
             "insert_import",
             kind=part.kind,
-            source=_source(part),
+            source=clean(str(part.source)),
             identity=identity,
             run_id=run.run_id,
             mtime=part.written_at,

@@ -290,7 +290,7 @@ def _settle_prompt(run: Run, ledger: Ledger) -> None:
 
 
 def _is_private(path: Path) -> bool:
-    """Tell whether nobody but this user can have written a file."""
+    """Tell whether this user alone can have written a file."""
     for each in (path, path.parent):
         status = files.status(each)
         if status is None or status.st_uid != os.getuid():

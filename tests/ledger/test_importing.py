@@ -550,6 +550,16 @@ def test_a_source_that_was_written_since_is_replaced_whole(place: Place) -> None
     assert verify(place.settings, is_full=True).differences == ()
 
 
+def test_what_the_importer_of_version_0_1_left_is_not_replaced(place: Place) -> None:
+    place(replace(PART, runs=runs(events(10))))
+    place.ledger._db.execute("update imports set mtime = null")
+
+    (found,) = place(replace(PART, runs=runs(events(10), events(30)), **NEWER))
+
+    assert found.word == "present"
+    assert len(found.left_out) == 1
+
+
 def test_a_run_that_a_source_has_no_more_is_gone_with_its_files(place: Place) -> None:
     place(replace(PART, runs=runs(events(10), events(30))))
 

@@ -170,7 +170,7 @@ class Old:
 
 
 @dataclass
-class Context:
+class Command:
     """The command, and the state directory that it works on."""
 
     cli: Cli
@@ -209,8 +209,8 @@ def old(repo: Path) -> Old:
 
 
 @pytest.fixture
-def house(cli: Cli, state_home: Path, codex: StandIn) -> Context:
-    return Context(cli, state_home, codex)
+def tasks(cli: Cli, state_home: Path, codex: StandIn) -> Command:
+    return Command(cli, state_home, codex)
 
 
 def tree(*roots: Path) -> dict[str, str]:
@@ -225,7 +225,7 @@ def tree(*roots: Path) -> dict[str, str]:
 
 
 def test_all_kinds_come_in_and_their_sources_stay(
-    house: Context, old: Old, tmp_path: Path
+    tasks: Command, old: Old, tmp_path: Path
 ) -> None:
     places = [
         old.fifo(old.tasks(tmp_path / "old")),
@@ -234,7 +234,7 @@ def test_all_kinds_come_in_and_their_sources_stay(
     ]
     before = tree(*places)
 
-    done = house("import", *places, code=1)
+    done = tasks("import", *places, code=1)
 
     assert tree(*places) == before
     told = [line.split("  ") for line in done.lines]
@@ -255,95 +255,95 @@ def test_all_kinds_come_in_and_their_sources_stay(
     assert "imported 8 sessions (12 runs); 0 already on record; 2 not imported" in (
         done.stderr
     )
-    listed = {each["id"]: each["state"] for each in house.json("ls", "-a")}
+    listed = {each["id"]: each["state"] for each in tasks.json("ls", "-a")}
     assert len(listed) == 8
     assert (listed[TWICE], listed[DIED]) == ("STOPPED", "DIED")
     assert listed[PUT_AWAY] == "ARCHIVED"
-    assert house("verify").stdout == ""
+    assert tasks("verify").stdout == ""
 
 
 def test_an_old_task_is_at_hand_as_our_own(
-    house: Context, old: Old, tmp_path: Path, repo: Path
+    tasks: Command, old: Old, tmp_path: Path, repo: Path
 ) -> None:
-    house("import", old.tasks(tmp_path / "old"), code=1)
+    tasks("import", old.tasks(tmp_path / "old"), code=1)
 
-    status = house.status(TWICE)
+    status = tasks.status(TWICE)
 
     assert (status["title"], status["runs"]) == ("Task 1", 2)
     assert (status["last_prompt"], status["last_result"]) == ("second", "two")
     assert status["created_at"] == "2025-10-20T12:00:00.123Z"
     assert status["updated_at"] == "2025-10-20T12:01:07.000Z"
     assert status["working_dir"] == str(repo)
-    assert house("result", TWICE).stdout == "two\n"
-    log = house("log", TWICE).stdout
+    assert tasks("result", TWICE).stdout == "two\n"
+    log = tasks("log", TWICE).stdout
     assert log.index("first") < log.index("one") < log.index("second")
-    assert house("result", DIED, code=None).code != 0
-    assert house.status(DIED)["error"] == "no luck"
-    away = house.status(PUT_AWAY)
+    assert tasks("result", DIED, code=None).code != 0
+    assert tasks.status(DIED)["error"] == "no luck"
+    away = tasks.status(PUT_AWAY)
     assert away["directory"] is None
     assert away["updated_at"] == "2025-10-20T12:01:07.000Z"
     # Of that time Codex told what one process used, not what the thread had.
-    assert house.shares(TWICE) == [110, 130]
+    assert tasks.shares(TWICE) == [110, 130]
 
 
 def test_a_run_of_the_bash_runner_keeps_its_figure(
-    house: Context, old: Old, tmp_path: Path
+    tasks: Command, old: Old, tmp_path: Path
 ) -> None:
     logs = old.bash(tmp_path / "logs")
-    house("import", logs)
+    tasks("import", logs)
 
-    assert house.shares(OF_BASH) == [7200]
-    assert house("result", OF_BASH).stdout.strip() == "It is done."
+    assert tasks.shares(OF_BASH) == [7200]
+    assert tasks("result", OF_BASH).stdout.strip() == "It is done."
 
 
 def test_a_rollout_tells_its_runs_and_what_each_has_used(
-    house: Context, old: Old, tmp_path: Path
+    tasks: Command, old: Old, tmp_path: Path
 ) -> None:
-    house("import", old.rollout(tmp_path / "their-home"), code=1)
+    tasks("import", old.rollout(tmp_path / "their-home"), code=1)
 
-    assert house.shares(RECORDED) == SHARES
-    assert house.status(RECORDED)["usage"]["total_tokens"] == sum(SHARES)
-    assert house("usage").stdout.count("7,725") > 0
+    assert tasks.shares(RECORDED) == SHARES
+    assert tasks.status(RECORDED)["usage"]["total_tokens"] == sum(SHARES)
+    assert tasks("usage").stdout.count("7,725") > 0
 
 
 def test_a_thread_that_two_sources_know_counts_once(
-    house: Context, old: Old, tmp_path: Path
+    tasks: Command, old: Old, tmp_path: Path
 ) -> None:
     home = old.rollout(tmp_path / "their-home")
     root = old.recorded_task(tmp_path / "old")
     logs = old.bash(tmp_path / "logs", thread=RECORDED)
 
-    done = house.json("import", home, logs, root, code=1)
+    done = tasks.json("import", home, logs, root, code=1)
 
     assert [each["kind"] for each in done["imported"]] == ["codex-tasks"]
     present = {each["kind"]: each["left_out"] for each in done["present"]}
     assert present == {"run_codex_task.sh": [], "rollout": []}
     # The rollout is the referee, and tells the times that the task's log does not.
-    assert house.shares(RECORDED) == SHARES
-    rows = house.rows("select launched_at from runs order by ordinal")
+    assert tasks.shares(RECORDED) == SHARES
+    rows = tasks.rows("select launched_at from runs order by ordinal")
     assert rows[1] == ("2026-11-20T10:21:55.892Z",)
-    assert house.rows("select home from sessions") == [(bytes(home),)]
+    assert tasks.rows("select home from sessions") == [(bytes(home),)]
 
 
 def test_what_an_older_task_was_asked_since_comes_with_the_next_import(
-    house: Context, old: Old, tmp_path: Path
+    tasks: Command, old: Old, tmp_path: Path
 ) -> None:
     root = old.tasks(tmp_path / "old")
-    house("import", root, code=1)
+    tasks("import", root, code=1)
     with (root / TWICE / "task.log").open("a") as log:
         log.write(lines(asked("third"), *turn(TWICE, "three", 50)))
 
-    done = house.json("import", root, code=1)
+    done = tasks.json("import", root, code=1)
 
     assert [(each["id"], each["runs"]) for each in done["imported"]] == [(TWICE, 3)]
     assert {each["id"] for each in done["present"]} == {DIED, PUT_AWAY}
-    assert house("result", TWICE).stdout == "three\n"
-    assert house.shares(TWICE) == [110, 130, 150]
-    assert house("verify").stdout == ""
+    assert tasks("result", TWICE).stdout == "three\n"
+    assert tasks.shares(TWICE) == [110, 130, 150]
+    assert tasks("verify").stdout == ""
 
 
 def test_a_rollout_that_is_being_written_is_left_until_it_has_ended(
-    house: Context, old: Old, tmp_path: Path
+    tasks: Command, old: Old, tmp_path: Path
 ) -> None:
     home = old.rollout(tmp_path / "their-home")
     (path,) = home.glob(f"sessions/*/*/*/rollout-*{RECORDED}.jsonl")
@@ -351,114 +351,114 @@ def test_a_rollout_that_is_being_written_is_left_until_it_has_ended(
     end = whole.rindex(b"\n", 0, whole.rindex(b'"type":"task_complete"')) + 1
     path.write_bytes(whole[:end])
 
-    early = house("import", home, code=1)
+    early = tasks("import", home, code=1)
 
     assert f"{path}: it seems to be running: import it when it has" in early.stderr
     assert "0 already on record; 2 not imported" in early.stderr
-    assert house.json("ls", "-a") == []
+    assert tasks.json("ls", "-a") == []
     # No Codex holds it, and it has been quiet for long: it is taken for dead.
     os.utime(path, (0, 0))
-    house("import", home, code=1)
-    assert house.status(RECORDED)["state"] == "DIED"
+    tasks("import", home, code=1)
+    assert tasks.status(RECORDED)["state"] == "DIED"
     path.write_bytes(whole)
-    ids = house.rows("select run_id from runs order by 1")
+    ids = tasks.rows("select run_id from runs order by 1")
 
-    done = house("import", home, code=1)
+    done = tasks("import", home, code=1)
 
     assert "imported 1 session (3 runs); 0 already on record" in done.stderr
-    assert house.status(RECORDED)["state"] == "STOPPED"
-    assert house("result", RECORDED).stdout == "done: run: false\n"
-    assert house.rows("select run_id from runs order by 1") == ids
-    assert house.shares(RECORDED) == SHARES
-    assert house.status(RECORDED)["usage"]["total_tokens"] == sum(SHARES)
-    assert house("verify").stdout == ""
+    assert tasks.status(RECORDED)["state"] == "STOPPED"
+    assert tasks("result", RECORDED).stdout == "done: run: false\n"
+    assert tasks.rows("select run_id from runs order by 1") == ids
+    assert tasks.shares(RECORDED) == SHARES
+    assert tasks.status(RECORDED)["usage"]["total_tokens"] == sum(SHARES)
+    assert tasks("verify").stdout == ""
 
 
 def test_a_second_import_changes_nothing(
-    house: Context, old: Old, tmp_path: Path
+    tasks: Command, old: Old, tmp_path: Path
 ) -> None:
     places = [
         old.fifo(old.tasks(tmp_path / "old")),
         old.bash(tmp_path / "logs"),
         old.rollout(tmp_path / "their-home"),
     ]
-    house("import", *places, code=1)
+    tasks("import", *places, code=1)
     sql = "select * from runs, sessions, usage, imports order by 1, 2, 3"
-    before, rows = tree(house.state_home), house.rows(sql)
+    before, rows = tree(tasks.state_home), tasks.rows(sql)
     # A run without a thread is known again although nothing tells its time any more.
     os.utime(tmp_path / "old" / NAMELESS / "task.log", (0, 0))
 
-    done = house("import", *places, code=1)
+    done = tasks("import", *places, code=1)
 
     assert done.stdout == ""
     assert "imported 0 sessions (0 runs); 8 already on record; 2 not imported" in (
         done.stderr
     )
-    after = tree(house.state_home)
+    after = tree(tasks.state_home)
     assert {p for p in after if after[p] != before.get(p)} <= {
-        f"{house.state_home}/ledger.db{suffix}" for suffix in ("", "-wal", "-shm")
+        f"{tasks.state_home}/ledger.db{suffix}" for suffix in ("", "-wal", "-shm")
     }
-    assert house.rows(sql) == rows
+    assert tasks.rows(sql) == rows
 
 
-def test_a_dry_run_writes_nothing(house: Context, old: Old, tmp_path: Path) -> None:
+def test_a_dry_run_writes_nothing(tasks: Command, old: Old, tmp_path: Path) -> None:
     root = old.tasks(tmp_path / "old")
 
-    done = house("import", "--dry-run", root, code=1)
+    done = tasks("import", "--dry-run", root, code=1)
 
-    assert not house.state_home.exists()
+    assert not tasks.state_home.exists()
     assert "would import 3 sessions (4 runs)" in done.stderr
-    assert house("import", root, code=1).stdout == done.stdout
-    before = house.rows("select * from sessions")
-    assert house("import", "--dry-run", old.bash(tmp_path / "logs")).lines
-    assert house.rows("select * from sessions") == before
-    assert not (house.state_home / OF_BASH).exists()
+    assert tasks("import", root, code=1).stdout == done.stdout
+    before = tasks.rows("select * from sessions")
+    assert tasks("import", "--dry-run", old.bash(tmp_path / "logs")).lines
+    assert tasks.rows("select * from sessions") == before
+    assert not (tasks.state_home / OF_BASH).exists()
 
 
 def test_an_imported_session_is_resumed(
-    house: Context, old: Old, tmp_path: Path, repo: Path, codex_home: Path
+    tasks: Command, old: Old, tmp_path: Path, repo: Path, codex_home: Path
 ) -> None:
-    house("import", old.tasks(tmp_path / "old"), old.bash(tmp_path / "logs"), code=1)
+    tasks("import", old.tasks(tmp_path / "old"), old.bash(tmp_path / "logs"), code=1)
 
     for thread in (TWICE, DIED, OF_BASH):
-        house("send", thread, "go on")
-        house("status", "--wait", "--timeout", "30", thread)
-        assert house("result", thread).stdout.strip() == "answer to go on"
-    given = {call["argv"][-2]: call for call in house.codex.runs}
+        tasks("send", thread, "go on")
+        tasks("status", "--wait", "--timeout", "30", thread)
+        assert tasks("result", thread).stdout.strip() == "answer to go on"
+    given = {call["argv"][-2]: call for call in tasks.codex.runs}
     assert set(given) == {TWICE, DIED, OF_BASH}
     argv = given[OF_BASH]["argv"]
     assert argv[argv.index("-C") + 1] == str(repo)
     assert "-m" not in argv
     assert given[TWICE]["env"]["CODEX_HOME"] == str(codex_home)
-    refused = house("send", PUT_AWAY, "go on", code=1)
+    refused = tasks("send", PUT_AWAY, "go on", code=1)
     assert "unarchive" in refused.stderr
-    house("unarchive", PUT_AWAY)
-    house("send", PUT_AWAY, "go on")
-    house("status", "--wait", "--timeout", "30", PUT_AWAY)
-    assert house("verify").stdout == ""
+    tasks("unarchive", PUT_AWAY)
+    tasks("send", PUT_AWAY, "go on")
+    tasks("status", "--wait", "--timeout", "30", PUT_AWAY)
+    assert tasks("verify").stdout == ""
 
 
 def test_old_tasks_in_our_own_directory_stay_as_they_are(
-    house: Context, old: Old
+    tasks: Command, old: Old
 ) -> None:
-    house.state_home.mkdir(mode=0o700)
-    old.tasks(house.state_home)
-    kept = house.state_home / TWICE
-    before = tree(house.state_home)
+    tasks.state_home.mkdir(mode=0o700)
+    old.tasks(tasks.state_home)
+    kept = tasks.state_home / TWICE
+    before = tree(tasks.state_home)
 
-    house("import", code=1)
+    tasks("import", code=1)
 
-    after = tree(house.state_home)
+    after = tree(tasks.state_home)
     assert before.items() <= after.items()
     made = {Path(path) for path in after.keys() - before.keys()}
-    places = [kept, house.state_home / DIED, house.state_home / BUCKET / PUT_AWAY]
+    places = [kept, tasks.state_home / DIED, tasks.state_home / BUCKET / PUT_AWAY]
     copies = {place / "task.json.imported" for place in places}
     assert copies | {kept / "task.result.imported"} == {
         path for path in made if "imported" in path.name
     }
-    assert len(house("ls", "-a").lines) == 4
-    house("send", TWICE, "go on")
-    house("status", "--wait", "--timeout", "30", TWICE)
+    assert len(tasks("ls", "-a").lines) == 4
+    tasks("send", TWICE, "go on")
+    tasks("status", "--wait", "--timeout", "30", TWICE)
     assert (kept / "task.result").read_text() == "answer to go on"
     assert (kept / "task.result.imported").read_text() == "two"
     was = before[str(kept / "task.json")]
@@ -469,93 +469,93 @@ def test_old_tasks_in_our_own_directory_stay_as_they_are(
         "second",
         "go on",
     ]
-    assert house("import", code=1).stdout == ""
+    assert tasks("import", code=1).stdout == ""
 
 
-def test_a_transcript_in_our_own_directory_is_kept(house: Context, old: Old) -> None:
-    house.state_home.mkdir(mode=0o700)
+def test_a_transcript_in_our_own_directory_is_kept(tasks: Command, old: Old) -> None:
+    tasks.state_home.mkdir(mode=0o700)
     text = TRANSCRIPT.format(thread=NAMED)
-    directory = old.task(house.state_home, NAMED, text, state="IDLE")
+    directory = old.task(tasks.state_home, NAMED, text, state="IDLE")
 
-    house("import")
+    tasks("import")
 
     assert (directory / "task.log.imported").read_text() == text
     assert (directory / "task.log").read_text() == text
-    assert house.status(NAMED)["usage"]["unknown_runs"] == 2
-    assert "look around" in house("log", NAMED).stdout
+    assert tasks.status(NAMED)["usage"]["unknown_runs"] == 2
+    assert "look around" in tasks("log", NAMED).stdout
 
 
 def test_without_a_word_the_usual_places_are_looked_at(
-    house: Context, old: Old, tmp_path: Path, codex_home: Path
+    tasks: Command, old: Old, tmp_path: Path, codex_home: Path
 ) -> None:
     old.bash(tmp_path / "runs")
     old.rollout(codex_home)
-    old.tasks(Path(house.cli.environment["HOME"]) / ".codex" / "tasks")
+    old.tasks(Path(tasks.cli.environment["HOME"]) / ".codex" / "tasks")
 
-    done = house.json("import", code=1)
+    done = tasks.json("import", code=1)
 
     kinds = [each["kind"] for each in done["imported"]]
     assert kinds == [*["codex-tasks"] * 3, "run_codex_task.sh", "rollout"]
 
 
-def test_without_any_history_nothing_is_wrong(house: Context) -> None:
-    done = house("import")
+def test_without_any_history_nothing_is_wrong(tasks: Command) -> None:
+    done = tasks("import")
 
     assert done.stdout == ""
     assert "imported 0 sessions (0 runs)" in done.stderr
 
 
-def test_a_directory_that_holds_none_is_named(house: Context, tmp_path: Path) -> None:
-    done = house("import", tmp_path / "nowhere", code=1)
+def test_a_directory_that_holds_none_is_named(tasks: Command, tmp_path: Path) -> None:
+    done = tasks("import", tmp_path / "nowhere", code=1)
 
     assert "nowhere: No such file or directory" in done.stderr
 
 
 def test_a_session_of_our_own_is_not_taken_from_its_rollout(
-    house: Context, old: Old, codex_home: Path, repo: Path
+    tasks: Command, old: Old, codex_home: Path, repo: Path
 ) -> None:
-    house.codex.plays(*script.ordinary(), thread=RECORDED)
-    house("start", "--working-dir", repo, "Do it.")
-    house("status", "--wait", "--timeout", "30", RECORDED)
-    usage = house.status(RECORDED)["usage"]
+    tasks.codex.plays(*script.ordinary(), thread=RECORDED)
+    tasks("start", "--working-dir", repo, "Do it.")
+    tasks("status", "--wait", "--timeout", "30", RECORDED)
+    usage = tasks.status(RECORDED)["usage"]
 
-    done = house.json("import", old.rollout(codex_home), code=1)
+    done = tasks.json("import", old.rollout(codex_home), code=1)
 
     assert done["imported"] == []
     # The first turn is the run that is on record.
     assert len(done["present"][0]["left_out"]) == 2
-    assert house.status(RECORDED)["usage"] == usage
+    assert tasks.status(RECORDED)["usage"] == usage
 
 
 def test_what_was_removed_here_does_not_come_back(
-    house: Context, old: Old, tmp_path: Path
+    tasks: Command, old: Old, tmp_path: Path
 ) -> None:
     logs = old.bash(tmp_path / "logs")
-    house("import", logs)
-    house("rm", OF_BASH)
+    tasks("import", logs)
+    tasks("rm", OF_BASH)
 
-    done = house("import", logs)
+    done = tasks("import", logs)
 
     assert done.stdout == ""
     assert "it was removed here" in done.stderr
 
 
 def test_an_import_that_was_killed_is_done_by_the_next(
-    house: Context, old: Old, tmp_path: Path
+    tasks: Command, old: Old, tmp_path: Path
 ) -> None:
     root = old.tasks(tmp_path / "old")
-    house("import", root, code=1)
-    whole = tree(house.state_home / "runs")
+    tasks("import", root, code=1)
+    whole = tree(tasks.state_home / "runs")
     for table in ("usage", "records", "runs"):
-        house.rows(f"delete from {table}")  # noqa: S608 # ours
-    house.rows("update sessions set imported = null, thread_id = null")
+        tasks.rows(f"delete from {table}")  # noqa: S608 # ours
+    tasks.rows("update sessions set imported = null, thread_id = null")
     for table in ("threads", "sessions", "imports"):
-        house.rows(f"delete from {table}")  # noqa: S608 # ours
+        tasks.rows(f"delete from {table}")  # noqa: S608 # ours
 
-    house("import", root, code=1)
+    tasks("import", root, code=1)
 
-    assert tree(house.state_home / "runs") == whole
-    assert house("verify").stdout == ""
+    assert tree(tasks.state_home / "runs") == whole
+    assert tasks("verify").stdout == ""
 
 
 # No foreign record decides where and what we run
@@ -563,9 +563,9 @@ def test_an_import_that_was_killed_is_done_by_the_next(
 
 @dataclass
 class Trap:
-    """A run of this suite as somebody has left it, and the programs that it names."""
+    """A run of this suite that another user has left, and a program that it names."""
 
-    house: Context
+    tasks: Command
     meta: Path
     evil: StandIn
 
@@ -576,27 +576,27 @@ class Trap:
         for name, value in changes.items():
             (asked if name in asked else told)[name] = value
         self.meta.write_text(json.dumps(told))
-        self.house.state_home.rename(self.house.state_home.with_name("other"))
-        self.house("import", self.meta.parent, code=None)
+        self.tasks.state_home.rename(self.tasks.state_home.with_name("other"))
+        self.tasks("import", self.meta.parent, code=None)
         thread = told["session_id"]
-        before = len(self.house.codex.runs)
-        self.house("send", thread, "go on")
-        self.house("status", "--wait", "--timeout", "30", thread)
+        before = len(self.tasks.codex.runs)
+        self.tasks("send", thread, "go on")
+        self.tasks("status", "--wait", "--timeout", "30", thread)
         assert self.evil.records == []
-        (given,) = self.house.codex.runs[before:]
+        (given,) = self.tasks.codex.runs[before:]
         found: Json = given
         return found
 
 
 @pytest.fixture
-def trap(house: Context, repo: Path, tmp_path: Path) -> Trap:
+def trap(tasks: Command, repo: Path, tmp_path: Path) -> Trap:
     runs = tmp_path / "their" / "runs"
-    done = house.cli(
+    done = tasks.cli(
         *(
             "--repo",
             repo,
             "--codex-bin",
-            house.codex.path,
+            tasks.codex.path,
             "--log-dir",
             runs,
             "--task",
@@ -605,7 +605,7 @@ def trap(house: Context, repo: Path, tmp_path: Path) -> Trap:
     )
     assert done.returncode == 0, done.stderr
     (meta,) = runs.glob("*.meta.json")
-    return Trap(house, meta, make_stand_in(tmp_path / "evil"))
+    return Trap(tasks, meta, make_stand_in(tmp_path / "evil"))
 
 
 def test_no_foreign_record_names_the_program(trap: Trap) -> None:
@@ -644,22 +644,22 @@ def test_no_foreign_record_adds_arguments(trap: Trap) -> None:
 
 
 def test_no_foreign_record_names_a_thread_that_is_an_option(
-    trap: Trap, house: Context
+    trap: Trap, tasks: Command
 ) -> None:
     told = json.loads(trap.meta.read_text())
     told["session_id"] = "--yolo"
     trap.meta.write_text(json.dumps(told))
-    house.state_home.rename(house.state_home.with_name("other"))
+    tasks.state_home.rename(tasks.state_home.with_name("other"))
 
-    house("import", trap.meta.parent)
+    tasks("import", trap.meta.parent)
 
-    assert house.rows("select * from threads") == []
-    refused = house("send", told["run_id"], "go on", code=1)
+    assert tasks.rows("select * from threads") == []
+    refused = tasks("send", told["run_id"], "go on", code=1)
     assert "has no thread to resume" in refused.stderr
 
 
 def test_no_foreign_record_is_told_of_or_ends_anything(
-    trap: Trap, house: Context, tmp_path: Path
+    trap: Trap, tasks: Command, tmp_path: Path
 ) -> None:
     told = json.loads(trap.meta.read_text())
     told["left_running"] = [{"pid": os.getpid(), "start_time": 1, "name": "pytest"}]
@@ -668,20 +668,20 @@ def test_no_foreign_record_is_told_of_or_ends_anything(
         "notify_command": f"touch {tmp_path / 'evil.txt'}",
     }
     trap.meta.write_text(json.dumps(told))
-    house.state_home.rename(house.state_home.with_name("other"))
+    tasks.state_home.rename(tasks.state_home.with_name("other"))
 
-    house("import", trap.meta.parent)
+    tasks("import", trap.meta.parent)
 
-    (run,) = house.rows("select record from records")
+    (run,) = tasks.rows("select record from records")
     record = json.loads(zlib.decompress(run[0]))
     assert record["left_running"] == []
     assert set(record["request"]["report"].values()) == {None}
     assert not (tmp_path / "out.json").exists()
-    assert house("verify").stdout == ""
+    assert tasks("verify").stdout == ""
 
 
 def test_a_relative_repo_is_never_the_root(
-    house: Context, old: Old, tmp_path: Path
+    tasks: Command, old: Old, tmp_path: Path
 ) -> None:
     app = tmp_path / "app"
     make_repository(app)
@@ -691,55 +691,73 @@ def test_a_relative_repo_is_never_the_root(
         (meta,) = place.glob("*.meta.json")
         meta.write_text(json.dumps(json.loads(meta.read_text()) | {"repo": "."}))
 
-    house("import", logs, lost)
+    tasks("import", logs, lost)
 
-    assert house.status(OF_BASH)["working_dir"] == str(app)
-    house("send", OF_BASH, "go on")
-    house("status", "--wait", "--timeout", "30", OF_BASH)
-    argv = house.codex.runs[-1]["argv"]
+    assert tasks.status(OF_BASH)["working_dir"] == str(app)
+    tasks("send", OF_BASH, "go on")
+    tasks("status", "--wait", "--timeout", "30", OF_BASH)
+    argv = tasks.codex.runs[-1]["argv"]
     assert argv[argv.index("-C") + 1] == str(app)
-    assert house.status(NAMED)["working_dir"] is None
-    refused = house("send", NAMED, "go on", code=1)
+    assert tasks.status(NAMED)["working_dir"] is None
+    refused = tasks("send", NAMED, "go on", code=1)
     assert "--working-dir" in refused.stderr
-    house("send", "--working-dir", app, NAMED, "go on")
-    house("status", "--wait", "--timeout", "30", NAMED)
+    tasks("send", "--working-dir", app, NAMED, "go on")
+    tasks("status", "--wait", "--timeout", "30", NAMED)
 
 
-def test_a_run_of_this_suite_comes_back_once(trap: Trap, house: Context) -> None:
-    was = house("usage").stdout
-    house.state_home.rename(house.state_home.with_name("other"))
+def test_a_run_of_this_suite_comes_back_once(trap: Trap, tasks: Command) -> None:
+    was = tasks("usage").stdout
+    tasks.state_home.rename(tasks.state_home.with_name("other"))
     before = tree(trap.meta.parent)
 
-    done = house.json("import", trap.meta.parent)
+    done = tasks.json("import", trap.meta.parent)
 
     (told,) = done["imported"]
     assert (told["kind"], told["runs"]) == ("run", 1)
-    assert house("import", trap.meta.parent).stdout == ""
-    assert house("usage").stdout == was
+    assert tasks("import", trap.meta.parent).stdout == ""
+    assert tasks("usage").stdout == was
     assert tree(trap.meta.parent) == before
-    house("rm", told["id"])
-    assert house("import", trap.meta.parent).stdout == ""
+    tasks("rm", told["id"])
+    assert tasks("import", trap.meta.parent).stdout == ""
+
+
+def test_a_run_in_the_state_directory_that_the_ledger_has_lost_comes_back(
+    tasks: Command, repo: Path
+) -> None:
+    thread = tasks("start", "--working-dir", repo, "go").stdout.strip()
+    tasks("status", "--wait", "--timeout", "30", thread)
+    usage = tasks.status(thread)["usage"]
+    tasks.rows("delete from prompts")
+    for table in ("usage", "records", "runs"):
+        tasks.rows(f"delete from {table}")  # noqa: S608 # ours
+
+    done = tasks("import")
+
+    assert "imported 1 session (1 run)" in done.stderr
+    assert tasks.status(thread)["usage"] == usage
+    assert tasks("import").stdout == ""
+    tasks("send", thread, "and on")
 
 
 def test_a_run_whose_thread_came_from_a_rollout_is_not_counted_twice(
-    house: Context, old: Old, tmp_path: Path, repo: Path, codex_home: Path
+    tasks: Command, old: Old, tmp_path: Path, repo: Path, codex_home: Path
 ) -> None:
-    house.codex.plays(*script.ordinary(), thread=RECORDED)
+    tasks.codex.plays(*script.ordinary(), thread=RECORDED)
     runs = tmp_path / "runs"
-    house.cli(
+    tasks.cli(
         "--repo",
         repo,
         "--codex-bin",
-        house.codex.path,
+        tasks.codex.path,
         "--log-dir",
         runs,
         "--task",
         "go",
     )
-    house.state_home.rename(house.state_home.with_name("other"))
-    house("import", old.rollout(codex_home), code=1)
-    usage = house.status(RECORDED)["usage"]
+    tasks.state_home.rename(tasks.state_home.with_name("other"))
+    tasks("import", old.rollout(codex_home), code=1)
+    usage = tasks.status(RECORDED)["usage"]
 
-    assert house("import", runs).stdout == ""
+    assert tasks("import", runs).stdout == ""
 
-    assert house.status(RECORDED)["usage"] == usage
+    assert tasks.status(RECORDED)["usage"] == usage

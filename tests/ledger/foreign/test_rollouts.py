@@ -451,7 +451,7 @@ def abyss(tmp_path: Path) -> Iterator[Path]:
     for place in places:
         place.mkdir()
     yield tmp_path
-    for place in reversed(places):  # whoever tidies up goes no deeper than Python
+    for place in reversed(places):  # what tidies up goes no deeper than Python
         place.rmdir()
 
 
