@@ -1,4 +1,4 @@
-"""A run in another PID namespace, as a container is: known by its locks, not its pids."""
+"""A run in another PID namespace, as in a container: its locks tell, not its pids."""
 
 import json
 import subprocess

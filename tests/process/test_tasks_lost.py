@@ -250,7 +250,8 @@ def test_what_is_being_stopped_without_a_supervisor_is_at_work_until_all_has_end
     (tool,) = codex.children
     session.lose(supervisor=True)
 
-    stop = sessions.begin("stop", session.id)
+    patient = {"CODEX_RUNNER_GRACE_SECONDS": "60"}
+    stop = sessions.begin("stop", session.id, env=patient)
     wait_until(lambda: gone(files.codex()))
     state, sent = session.state, session.send("More.").code
     usual = ("--repo", sessions.repo, "--codex-bin", codex.path, "--log-dir", tmp_path)
