@@ -47,25 +47,31 @@ def test_a_run_with_both_locks_free_is_gone(left: Run, tmp_path: Path) -> None:
     assert life_of(left, tmp_path) is Life.NONE
 
 
-def test_a_run_whose_owner_file_is_locked_has_a_supervisor(
+def test_a_supervisor_that_holds_its_lock_keeps_its_run_alive(
     left: Run, tmp_path: Path
 ) -> None:
-    guard = locks.take(owner_of(tmp_path, left.run_id))
-    assert guard is not None
+    owned = replace(left, state=in_state(Running, own()))
 
-    for state in (Prepared(), in_state(Running, own())):
-        assert life_of(replace(left, state=state), tmp_path) is Life.SUPERVISOR
-    os.close(guard)
+    with ledgers.locked(owner_of(tmp_path, left.run_id)):
+        assert life_of(owned, tmp_path) is Life.SUPERVISOR
 
 
-def test_a_command_that_judges_a_run_is_not_taken_for_its_supervisor(
+def test_the_command_that_prepares_a_run_keeps_it_alive(
     left: Run, tmp_path: Path
 ) -> None:
-    guard = locks.take(owner_of(tmp_path, left.run_id))
-    assert guard is not None
+    prepared = replace(left, state=Prepared())
 
-    assert life_of(left, tmp_path) is Life.NONE
-    os.close(guard)
+    with ledgers.locked(owner_of(tmp_path, left.run_id)):
+        assert life_of(prepared, tmp_path) is Life.SUPERVISOR
+    assert life_of(prepared, tmp_path) is Life.NONE
+
+
+def test_a_command_that_judges_a_run_does_not_keep_it_alive(
+    left: Run, tmp_path: Path
+) -> None:
+    """It holds the lock of the owner while it works; the supervisor is gone."""
+    with ledgers.locked(owner_of(tmp_path, left.run_id)):
+        assert life_of(left, tmp_path) is Life.NONE
 
 
 def test_a_supervisor_that_lives_without_its_lock_keeps_no_run_alive(

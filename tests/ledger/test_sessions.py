@@ -90,10 +90,21 @@ def test_the_next_run_has_the_settings_of_the_last_one_that_was_launched(
     assert (settings.repo, settings.umask) == ("/first", 0o027)
 
 
-def test_a_session_that_nothing_was_launched_for_has_no_settings(
+def test_a_session_begins_with_the_settings_of_its_first_run(ledger: Ledger) -> None:
+    """It may end before Codex is launched; a prompt can be queued for it before."""
+    settings = session(ledger, ledgers.prepare(ledger, repo="/first")).settings
+
+    assert settings is not None
+    assert settings.repo == "/first"
+
+
+def test_a_session_that_was_opened_without_a_run_has_no_settings(
     ledger: Ledger,
 ) -> None:
-    assert session(ledger, ledgers.prepare(ledger)).settings is None
+    with ledger.transaction():
+        key = ledger.sessions.open("2026-11-20T10:12:01.000Z")
+
+    assert ledger.sessions.get(key).settings is None
 
 
 def test_a_damaged_record_costs_what_only_it_has(ledger: Ledger) -> None:

@@ -77,7 +77,8 @@ class Context:
         paths.events.write_bytes(events)
         paths.stderr.write_bytes(stderr)
         self.locks[prepared.run_id] = take(owner_of(self.home, prepared.run_id)) or -1
-        run = ledgers.name(self.ledger, ledgers.launch(self.ledger, prepared))
+        launched = ledgers.launch(self.ledger, prepared, is_alive=True)
+        run = ledgers.name(self.ledger, launched)
         return run if outcome is None else self.end(run, outcome, error)
 
     def end(

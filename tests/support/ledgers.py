@@ -82,9 +82,13 @@ def resume(ledger: Ledger, run: Run, number: int, **changes: Any) -> Run:  # noq
     )
 
 
-def launch(ledger: Ledger, run: Run) -> Run:
-    """Note that a supervisor has started Codex for a run; both have ended since."""
-    launching = ledger.runs.advance(run, Claimed(supervisor=gone()))
+def launch(ledger: Ledger, run: Run, *, is_alive: bool = False) -> Run:
+    """Note that a supervisor has started Codex for a run.
+
+    Both have ended since, or the supervisor is this process.
+    """
+    supervisor = this_process() if is_alive else gone()
+    launching = ledger.runs.advance(run, Claimed(supervisor=supervisor))
     at = run.spec.prepared_at + timedelta(milliseconds=100)
     return ledger.runs.advance(launching, Launched(codex=gone(), at=at))
 
