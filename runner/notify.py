@@ -141,7 +141,7 @@ class Notifier:
             **{name: data[name] for name in _SHOWN},
             "source": _SOURCE,
             "version": VERSION,
-            "ts": clock.iso(clock.now()),
+            "ts": telling.at,
         }
         report, line = run.spec.report, _as_line(message)
         try:

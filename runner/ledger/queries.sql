@@ -306,7 +306,7 @@ insert into history (at, session, prompt, run_id, what, detail) values (:at, :se
 insert into outbox (history, target, due_at) values (:history, :target, :due_at)
 
 -- name: outbox_of_run
-select o.id, o.target, h.what, h.run_id from outbox o join history h on h.id = o.history
+select o.id, o.target, h.what, h.run_id, h.at from outbox o join history h on h.id = o.history
 where h.run_id = :run_id and o.done_at is null order by o.id
 
 -- name: outbox_due

@@ -34,12 +34,16 @@ _RETELL_SECONDS = 60.0
 
 
 class Telling(Struct, kw_only=False):
-    """Hold one thing that is to be told: to an event stream, or to a hook."""
+    """Hold one thing that is to be told: to an event stream, or to a hook.
+
+    `at` is when it happened.
+    """
 
     id: int
     run_id: str
     what: str
     target: str
+    at: str
 
 
 class Runs:
@@ -220,7 +224,7 @@ class Runs:
         """Return whom nobody has told yet of what happened to a run."""
         found = self._ledger.all("outbox_of_run", run_id=run_id)
         return [
-            Telling(row["id"], row["run_id"], row["what"], row["target"])
+            Telling(row["id"], row["run_id"], row["what"], row["target"], row["at"])
             for row in found
         ]
 
