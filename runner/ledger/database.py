@@ -50,26 +50,19 @@ _REMOTE = {
 }
 _LOCAL_FUSE = ("fuseblk", "fusectl", "fuse.fuse-overlayfs")
 _MOUNTS = Path("/proc/self/mountinfo")
-_ELSEWHERE = "CODEX_RUNNER_HOME names another state directory"
+ELSEWHERE = "CODEX_RUNNER_HOME names another state directory"
 
 
 class Database:
-    """Open the ledger of a state directory, making both when they are missing.
-
-    An index of the version before is migrated first.
+    """Open the ledger that a state directory has.
 
     Raises:
-        FileFault: the state directory cannot be made.
-        LedgerFault: the ledger cannot be opened, is of a newer version, or is lost.
-        MigrationError: the index of the version before cannot be taken over now.
+        LedgerFault: it cannot be opened, or is of another version.
     """
 
     def __init__(self, state_home: Path) -> None:
-        files.make_directory(state_home, _ELSEWHERE)
         self.home = state_home
         self.path = state_home / NAME
-        if not os.path.lexists(self.path):
-            _make(state_home)
         self._db = connect(self.path)
 
     def close(self) -> None:
@@ -230,7 +223,7 @@ def connect(path: Path) -> sqlite3.Connection:
     db.close()
     if version > SCHEMA:
         reason = f"it was made by a newer version (schema {version})"
-        raise LedgerFault(path, reason, f"update this version, or: {_ELSEWHERE}")
+        raise LedgerFault(path, reason, f"update this version, or: {ELSEWHERE}")
     raise LedgerFault(path, "it is no ledger", _RESTORES)
 
 
@@ -255,7 +248,7 @@ def create(path: Path) -> None:
     except sqlite3.Error as error:
         raise fault(path, error) from error
     except OSError as error:
-        raise LedgerFault(path, error.strerror or str(error), _ELSEWHERE) from error
+        raise LedgerFault(path, error.strerror or str(error), ELSEWHERE) from error
     finally:
         files.remove([part])
 
@@ -306,7 +299,19 @@ def use_log(path: Path) -> None:
         raise fault(path, error) from error
     if mode != "wal":
         reason = f"its file system has no write-ahead log ({mode})"
-        raise LedgerFault(path, reason, _ELSEWHERE)
+        raise LedgerFault(path, reason, ELSEWHERE)
+
+
+def make(state_home: Path) -> None:
+    """Make an empty ledger in a state directory that has never had one.
+
+    Raises:
+        LedgerFault: it has lost its ledger, or cannot have one.
+        FileFault: the disk refuses.
+    """
+    if is_lost(state_home):
+        raise LedgerFault(state_home / NAME, "it is missing", _RESTORES)
+    create(state_home / NAME)
 
 
 def is_lost(state_home: Path) -> bool:
@@ -327,7 +332,7 @@ def refuse_remote(directory: Path) -> None:
     is_remote_fuse = kind.startswith("fuse") and kind not in _LOCAL_FUSE
     if kind in _REMOTE or is_remote_fuse:
         reason = f"{kind} is a network file system, on which SQLite loses data"
-        raise LedgerFault(directory / NAME, reason, _ELSEWHERE)
+        raise LedgerFault(directory / NAME, reason, ELSEWHERE)
 
 
 def file_system_of(directory: Path) -> str:
@@ -363,15 +368,3 @@ def fault(path: Path, error: Exception) -> LedgerFault:
 def clean(text: str) -> str:
     """Make a text that a column can hold of one with stray bytes of a command line."""
     return os.fsencode(text).decode(errors="replace")
-
-
-def _make(state_home: Path) -> None:
-    """Make the ledger: from the index of the version before, or a new one."""
-    if os.path.lexists(state_home / OLD):
-        from runner.ledger.migrate import migrate  # noqa: PLC0415 - once
-
-        migrate(state_home)
-    elif is_lost(state_home):
-        raise LedgerFault(state_home / NAME, "it is missing", _RESTORES)
-    else:
-        create(state_home / NAME)
