@@ -25,8 +25,9 @@ class Facts(Struct):
     taken the prompt; of a log for people only a completed turn proves it. `usage` is
     the thread's figure as the file says it, `total_tokens` the figure of a log that
     names no parts (Codex's `tokens used` leaves cached input out of it).
-    `files_changed` maps paths to add, delete or update, in order. `fields` are the
-    key=value lines of a log's last block.
+    `files_changed` maps paths to add, delete or update, in order. `codex_version` and
+    `cwd` are of the banner of a log for people, `fields` the key=value lines of its
+    last block.
     """
 
     kind: Kind
@@ -45,6 +46,8 @@ class Facts(Struct):
     total_tokens: int | None = None
     cost_usd: float | None = None
     agent_threads: tuple[str, ...] = ()
+    codex_version: str | None = None
+    cwd: str | None = None
     fields: Mapping[str, str] = EMPTY
 
 

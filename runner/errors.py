@@ -1,19 +1,20 @@
-"""The tree of errors that a door shows as one line, each with its exit code.
+"""The tree of errors that a command shows as one line, each with its exit code.
 
 RunnerError
 ├── UsageError            2   the command line or a file it names is wrong
 ├── NoSuchTaskError       3   a task that no ledger here knows
-├── NoSuchRunError        3   a run that the index does not know, or no longer
+├── NoSuchRunError        3   a run that the ledger does not know, or no longer
 │   └── UnknownRunError   2   one that the command line names
 ├── WaitTimeoutError        124   what was waited for has not come in time
 ├── RunnerFault           1   the machine refused: a full disk, a missing right
 │   ├── FileFault         1   one file operation, with the path and the reason
 │   └── LedgerFault       1   the database cannot be opened, read or written
+│       └── ConflictFault 1   a constraint of its schema refuses the change
 ├── SessionBusyError     75   another run holds the session
 ├── MigrationError       75   runs of the version before are at work
 ├── ArchivedError         1   a session that has been put away
 └── StaleStateError       1   a record has moved on since it was read
-    └── AlreadyDeliveredError   a prompt of a mailbox has been given to another run
+    └── AlreadyDeliveredError   a prompt has been given to another run
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _SHORTAGES = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def is_resource_exhaustion(error: OSError) -> bool:
-    """Tell whether whoever tried lacked a descriptor, memory or a process for it.
+    """Tell whether this process lacked a descriptor, memory or a process for it.
 
     That says nothing of what was looked at, which must not be taken for gone.
     """
@@ -38,7 +39,7 @@ def is_resource_exhaustion(error: OSError) -> bool:
 
 
 class RunnerError(Exception):
-    """Say in one line what was wrong, with which value, and how to mend it."""
+    """Say in one line what was wrong, with which value, and how to fix it."""
 
     exit_code: ClassVar[int] = 1
 
@@ -59,7 +60,7 @@ class NoSuchRunError(RunnerError):
 
 
 class UnknownRunError(NoSuchRunError):
-    """Refuse a run id that neither the index nor the log directory knows."""
+    """Refuse a run id that neither the ledger nor the log directory knows."""
 
     exit_code = 2
 
@@ -71,13 +72,13 @@ class NoSuchTaskError(RunnerError):
 
     def __init__(self, text: str) -> None:
         super().__init__(
-            f"no task {text!r}: name one by its id, at least six characters of its"
-            " beginning, a run id or its title (codex-tasks ls -a lists them)"
+            f"no task {text!r}: name one by its short id (4 digits or more), its thread"
+            " id (6 or more), a run id or its title (codex-tasks ls -a lists them)"
         )
 
 
 class WaitTimeoutError(RunnerError):
-    """Report that somebody has waited as long as he wanted to."""
+    """Report that the time to wait is over."""
 
     exit_code = 124
 
@@ -87,26 +88,30 @@ class RunnerFault(RunnerError):
 
 
 class FileFault(RunnerFault):
-    """Report one failed file operation, with the mend where there is one."""
+    """Report one failed file operation, with a hint where there is one."""
 
     def __init__(
-        self, doing: str, path: Path | str, cause: OSError, mend: str = ""
+        self, doing: str, path: Path | str, cause: OSError, hint: str = ""
     ) -> None:
         reason = cause.strerror or str(cause)
-        hint = f" ({mend})" if mend else ""
-        super().__init__(f"cannot {doing} {path}: {reason}{hint}")
+        end = f" ({hint})" if hint else ""
+        super().__init__(f"cannot {doing} {path}: {reason}{end}")
 
 
 class LedgerFault(RunnerFault):
-    """Report that the index database cannot be used."""
+    """Report that the ledger cannot be used."""
 
     def __init__(
         self,
         path: Path | str,
         reason: str,
-        mend: str = "CODEX_RUNNER_HOME names another state directory",
+        hint: str = "CODEX_RUNNER_HOME names another state directory",
     ) -> None:
-        super().__init__(f"cannot use the index {path}: {reason} ({mend})")
+        super().__init__(f"cannot use the ledger {path}: {reason} ({hint})")
+
+
+class ConflictFault(LedgerFault):
+    """Report a change that a constraint of the schema refuses."""
 
 
 class SessionBusyError(RunnerError):
@@ -118,10 +123,10 @@ class SessionBusyError(RunnerError):
         self,
         session_id: str,
         holder: str,
-        mend: str = "--wait-for-session waits for its end",
+        hint: str = "--wait-for-session waits for its end",
     ) -> None:
         super().__init__(
-            f"session {session_id} is busy: run {holder} holds it ({mend})"
+            f"session {session_id} is busy: run {holder} holds it ({hint})"
         )
         self.holder = holder
 
@@ -140,6 +145,20 @@ class MigrationError(RunnerError):
         )
 
 
+class ForeignWriterError(SessionBusyError):
+    """Refuse a second run on a session that another program writes."""
+
+    def __init__(
+        self, name: str, pid: int, fix: str = "--wait-for-session waits for its end"
+    ) -> None:
+        RunnerError.__init__(
+            self,
+            f"session {name} is busy: another program writes it, pid"
+            f" {pid or 'unknown'} ({fix})",
+        )
+        self.holder, self.pid = "", pid
+
+
 class StaleStateError(RunnerError):
     """Report that a record is no longer in the state it was read in."""
 
@@ -148,14 +167,14 @@ class StaleStateError(RunnerError):
 
 
 class AlreadyDeliveredError(StaleStateError):
-    """Report that a prompt of a mailbox no longer waits."""
+    """Report that a prompt no longer waits."""
 
     def __init__(self, mail_id: int) -> None:
         RunnerError.__init__(self, f"prompt {mail_id} has been delivered already")
 
 
 class ArchivedError(RunnerError):
-    """Refuse to carry on a session that has been put away."""
+    """Refuse to resume a session that is archived."""
 
     def __init__(self, session_id: str) -> None:
         super().__init__(

@@ -41,17 +41,6 @@ def make_directory(path: Path, fix: str = "") -> None:
         raise FileFault("make the directory", path, error, fix) from error
 
 
-def make_private(path: Path) -> None:
-    """Take others' rights to what another tool has made; what refuses stays open.
-
-    A link is left alone: what it leads to is somebody else's.
-    """
-    with contextlib.suppress(OSError):
-        mode = path.lstat().st_mode
-        if not stat.S_ISLNK(mode):
-            path.chmod(_PRIVATE_DIRECTORY if stat.S_ISDIR(mode) else _PRIVATE_FILE)
-
-
 def create(path: Path, content: bytes = b"") -> None:
     """Create a private file that must not exist yet, with its first content.
 

@@ -158,13 +158,14 @@ class Report(Struct):
 class RunRequest(Struct):
     """Hold a run that somebody asks for, whichever command it comes from.
 
-    Paths are absolute. `session` is the ledger's key of the session that it resumes and
-    `thread` that session's thread; both are None for a new one, and `thread` alone for a
-    thread that the ledger does not know. `log_dir` is where the run's files go, None for
-    its own directory in the state directory. `has_exports` asks for the `task.*` files
-    of the session. `prompt_id` is the queued prompt that the run delivers; a run without
-    one brings its own, which ends with the run. `cwd` and `umask` are the caller's,
-    which Codex is to work under; `codex_home` is where the session lives.
+    Paths are absolute. `session` is the ledger's key of the session that it resumes,
+    `thread` that session's thread; both are None for a new one, and `thread` alone is
+    one that the ledger does not know. `log_dir` is where the run's files go, None for
+    a directory of its own. `has_exports` asks for the `task.*` files of the session.
+    `prompt_id` is the queued prompt that the run delivers; a run without one brings
+    its own, which ends with the run. `cwd` and `umask` are the caller's,
+    which Codex is to work under; `codex_home` is where the session lives. `writer` is
+    the process of another program that writes the thread, 0 when it cannot be named.
     """
 
     prompt: bytes
@@ -184,6 +185,7 @@ class RunRequest(Struct):
     has_exports: bool = False
     wait_for_session: bool = False
     prompt_id: int | None = None
+    writer: int | None = None
 
 
 class Spec(Struct):

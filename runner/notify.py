@@ -1,8 +1,8 @@
 """Tell others of a run: lines in an event stream, and the user's hook command.
 
-What is to be told stands in the ledger's outbox, written in the transaction of the
-change, so that it is told once whichever process ends the run. Neither can hold a run up
-or fail it: a hook has its time limit, and what goes wrong is a warning.
+An outbox in the ledger holds what is to be told, written in the transaction of the
+change, so it is told once whichever process ends the run. Neither can delay or fail a
+run: a hook has a time limit, and what goes wrong is a warning.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from runner.version import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from runner.config import Config
     from runner.ledger.ledger import Ledger
@@ -100,10 +100,13 @@ class Notifier:
             self._warn(f"the notify command ({hook.name}) exited with {exit_code}")
         return True
 
-    def wait(self, inbox: SignalInbox) -> None:
-        """Wait until every hook has ended or has been ended; a signal ends them."""
+    def wait(self, inbox: SignalInbox, ended_by: Sequence[int]) -> None:
+        """Wait until every hook has ended, or a signal of these ends them.
+
+        A stop of the run that arrives when the run has just ended is none of them.
+        """
         while self._hooks:
-            if inbox.wait(_PACE_SECONDS):
+            if any(number in ended_by for number in inbox.wait(_PACE_SECONDS)):
                 for hook in list(self._hooks.values()):
                     self._end(hook, "was ended with the run's supervisor")
             for pid, status in reap():
@@ -138,7 +141,7 @@ class Notifier:
             **{name: data[name] for name in _SHOWN},
             "source": _SOURCE,
             "version": VERSION,
-            "ts": clock.iso(clock.now()),
+            "ts": telling.at,
         }
         report, line = run.spec.report, _as_line(message)
         try:

@@ -80,7 +80,7 @@ def beside(path: Path) -> RunFiles | None:
     name, dot, kind = path.name.removeprefix(PREFIX).partition(".")
     if path.name.startswith(PREFIX) and dot:
         return RunFiles(path.parent, RunId(name), is_flat=True)
-    if path.name in {"events.jsonl", "stderr", "log", "meta.json"} and not kind == "":
+    if path.name in {"events.jsonl", "stderr", "log", "meta.json"} and kind:
         return RunFiles(path.parent, RunId(path.parent.name), is_flat=False)
     return None
 

@@ -46,6 +46,8 @@ _EVENT: Final = b'{"type":'
 _EVENT_PLACE: Final = 40  # bytes; control sequences may stand before an event
 _SESSION: Final = re.compile(rf"{figures.TIME}session id:\s*(\S+)", re.IGNORECASE)
 _MODEL: Final = re.compile(rf"{figures.TIME}model:\s*(\S+)")
+_VERSION: Final = re.compile(rf"{_BANNER}([0-9]\S*)(?: .*)?")
+_CWD: Final = re.compile(r"workdir:\s*(.+)")
 _OUTCOME: Final = re.compile(r"(succeeded|exited -?[0-9]+|failed|declined): ")
 _FAILURE: Final = re.compile(r"(?:ERROR|turn failed): (.*)")
 _CHANGE: Final = re.compile(r"([ADM]) (.+)")
@@ -76,6 +78,8 @@ class _TextLog:
         self._message: str | None = None
         self._session_id: str | None = None
         self._model: str | None = None
+        self._version: str | None = None
+        self._cwd: str | None = None
         self._errors: list[str] = []
         self._failure: str | None = None
         self._commands_run = 0
@@ -115,6 +119,8 @@ class _TextLog:
             usage=self._figures.usage,
             total_tokens=self._figures.total,
             cost_usd=self._figures.cost,
+            codex_version=self._version,
+            cwd=self._cwd,
             fields=fields,
         )
 
@@ -167,6 +173,11 @@ class _TextLog:
         """Take a line that Codex or a runner wrote: a banner, a figure, a cost."""
         if text.startswith(_BANNER):
             self._style = "codex"
+        version, cwd = _VERSION.fullmatch(text), _CWD.fullmatch(text)
+        if version is not None:
+            self._version = self._version or version.group(1)
+        elif cwd is not None and self._version is not None:
+            self._cwd = self._cwd or cwd.group(1)
         session, model = _SESSION.fullmatch(text), _MODEL.fullmatch(text)
         if session is not None and self._session_id is None:
             self._session_id = uuid(session.group(1))

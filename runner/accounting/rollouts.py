@@ -6,6 +6,7 @@ Each thread is counted once, and only for what is the run's own share.
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 from parsers.rollouts.read import read_header_line, read_rollout
 from parsers.struct import Struct, replace
@@ -16,14 +17,71 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
-    from pathlib import Path
 
-    from parsers.rollouts.thread import Rollout
+    from parsers.rollouts.thread import Header, Rollout
 
 # Codex's last records come some moments after its last event.
 AFTERMATH = timedelta(seconds=10)
 # A header is one line that holds the model's base instructions too.
-HEADER_BYTES = 1 << 20
+_HEADER_BYTES = 1 << 20
+# What a file can do to its reader, besides what the disk says of it.
+_UNREADABLE = (OSError, MemoryError, RecursionError)
+_TOPS = ("sessions", "archived_sessions")
+_ENDINGS = (".jsonl", ".jsonl.zst", ".jsonl.gz")
+
+
+class Rollouts:
+    """Find the rollouts of a Codex home, each by a look into its directories."""
+
+    def __init__(self, codex_home: Path) -> None:
+        self.home = codex_home
+
+    def path_of(self, thread_id: str) -> Path | None:
+        """Return the rollout file of a thread."""
+        return home.rollout_of(self.home, thread_id)
+
+    def children_of(self, thread_id: str, since: datetime | None) -> Iterator[str]:
+        """Name the threads that call themselves a thread's, as far as they are new."""
+        for path in home.rollouts_since(self.home, since) if since else ():
+            header = _header(path)
+            if header is not None and thread_id in _parents(header):
+                yield header.thread_id
+
+
+class RolloutIndex(Rollouts):
+    """Find the rollouts of a Codex home in a list that is made once.
+
+    `files` are all of them, the first of each thread: Codex looks into the same places
+    in the same order. `faults` are directories that could not be listed.
+    """
+
+    def __init__(self, codex_home: Path) -> None:
+        super().__init__(codex_home)
+        self.files: list[Path] = []
+        self.faults: list[OSError] = []
+        self._paths: dict[str, Path] = {}
+        self._children: dict[str, list[str]] = {}
+        for top in filter(files.is_directory, (codex_home / name for name in _TOPS)):
+            for directory, names in home.directories(top, self.faults):
+                for name in names:
+                    if name.startswith("rollout-") and name.endswith(_ENDINGS):
+                        self._add(directory / name)
+
+    def path_of(self, thread_id: str) -> Path | None:
+        return self._paths.get(thread_id)
+
+    def children_of(self, thread_id: str, _since: datetime | None) -> Iterator[str]:
+        yield from self._children.get(thread_id, ())
+
+    def _add(self, path: Path) -> None:
+        header = _header(path)
+        if header is None:
+            self.files.append(path)
+        elif header.thread_id not in self._paths:
+            self.files.append(path)
+            self._paths[header.thread_id] = path
+            for parent in _parents(header):
+                self._children.setdefault(parent, []).append(header.thread_id)
 
 
 class Slice(Struct):
@@ -46,35 +104,38 @@ class RunRollouts(Struct):
 
 
 def read_rollouts(
-    codex_home: Path, session_id: str | None, share: Slice, named: Iterable[str]
+    where: Path | Rollouts, session_id: str | None, share: Slice, named: Iterable[str]
 ) -> RunRollouts:
     """Read the rollouts of a run.
 
     Args:
-        codex_home: where Codex keeps them.
+        where: the Codex home that they lie in, or its index.
         session_id: the run's thread.
         share: the run's part of it.
         named: sub-agent threads that the run's events name.
     """
-    path = home.rollout_of(codex_home, session_id) if session_id else None
+    rollouts = Rollouts(where) if isinstance(where, Path) else where
+    path = rollouts.path_of(session_id) if session_id else None
     if path is None or session_id is None:
         return RunRollouts()
     thread = _read(path, share, offset=share.offset)
     if thread is None:
         return RunRollouts()
     wanted = [*named, *thread.spawned_thread_ids]
-    wanted += _spawned_since(codex_home, session_id, share)
+    wanted += rollouts.children_of(session_id, share.since)
     own_turns = {turn.turn_id for turn in thread.turns}
-    agents = _agents(codex_home, wanted, share, seen={session_id})
+    agents = _agents(rollouts, wanted, share, seen={session_id})
     return RunRollouts(
         thread=thread,
         agents=tuple(
-            agent for each in agents if (agent := of_these_turns(each, own_turns)).calls
+            agent
+            for each in agents
+            if (agent := _of_these_turns(each, own_turns)).calls
         ),
     )
 
 
-def of_these_turns(agent: Rollout, turns: set[str]) -> Rollout:
+def _of_these_turns(agent: Rollout, turns: set[str]) -> Rollout:
     """Leave out a sub-agent's calls that were made for the turns of another run.
 
     Their times do not tell them apart: run 1 makes a sub-agent, then run 2 resumes the
@@ -89,14 +150,14 @@ def of_these_turns(agent: Rollout, turns: set[str]) -> Rollout:
 
 
 def _agents(
-    codex_home: Path, wanted: list[str], share: Slice, seen: set[str]
+    rollouts: Rollouts, wanted: list[str], share: Slice, seen: set[str]
 ) -> Iterator[Rollout]:
     while wanted:
         thread_id = wanted.pop(0)
         if thread_id in seen:
             continue
         seen.add(thread_id)
-        path = home.rollout_of(codex_home, thread_id)
+        path = rollouts.path_of(thread_id)
         agent = _read(path, share) if path else None
         if agent is not None:
             wanted += agent.spawned_thread_ids
@@ -113,21 +174,20 @@ def _read(path: Path, share: Slice, *, offset: int | None = None) -> Rollout | N
                 since=clock.iso(share.since) if share.since and by_time else None,
                 until=clock.iso(share.until) if share.until else None,
             )
+    except _UNREADABLE:
+        return None
+
+
+def _header(path: Path) -> Header | None:
+    """Read a file's header; None when it has none or is compressed."""
+    try:
+        with files.reader(path) as stream:
+            return read_header_line(stream.readline(_HEADER_BYTES))
     except OSError:
         return None
 
 
-def _spawned_since(codex_home: Path, session_id: str, share: Slice) -> Iterator[str]:
-    """Name the sub-agent threads that say themselves which session they are of."""
-    if share.since is None:
-        return
-    for path in home.rollouts_since(codex_home, share.since):
-        try:
-            with files.reader(path) as stream:
-                header = read_header_line(stream.readline(HEADER_BYTES))
-        except OSError:
-            continue
-        if header is None or header.thread_id == session_id:
-            continue
-        if session_id in {header.session_id, header.parent_thread_id}:
-            yield header.thread_id
+def _parents(header: Header) -> set[str]:
+    """Return the threads that a sub-agent's header names."""
+    named = {header.session_id, header.parent_thread_id} - {None, header.thread_id}
+    return {name for name in named if name is not None}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from parsers import run_summary
 from parsers.accounting.run_cost import RunCost, cost_of_run
 from parsers.accounting.run_usage import RunUsage, usage_of_run
@@ -20,22 +22,25 @@ from runner.run_files import files_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
     from pathlib import Path
 
     from parsers.rollouts.thread import Turn
+    from runner.accounting.rollouts import Rollouts
     from runner.config import Config
     from runner.ledger.ledger import Ledger
     from runner.model import Run
 
-# Versions before it printed what one process used, later ones what the thread did.
+# Versions before it printed what one process used, later ones what the thread did. The
+# day tells where the version is not known.
 _FIRST_CUMULATIVE = (0, 80)
+_FIRST_CUMULATIVE_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class RunAccounting(Struct):
     """Hold what was found out about a run: facts, rollouts, usage, cost.
 
-    `usage` and `cost` are blocks of the summary.
+    `usage` and `cost` are blocks of the summary. `is_cumulative` is False when Codex
+    has printed the figure of one process, which is no baseline for the next run.
     """
 
     facts: Facts
@@ -43,6 +48,7 @@ class RunAccounting(Struct):
     cost: Mapping[str, object]
     rollouts: RunRollouts = RunRollouts()
     faults: tuple[str, ...] = ()
+    is_cumulative: bool = True
 
     @property
     def warnings(self) -> dict[str, int]:
@@ -92,7 +98,7 @@ class RunAccounting(Struct):
             "answer_checksum": record.checksum(self.facts.final_message or ""),
             "said": _said(self.facts),
         }
-        if self.facts.usage is not None:
+        if self.facts.usage is not None and self.is_cumulative:
             found["thread_usage"] = self.facts.usage.to_json()
         thread = self.rollouts.thread
         if thread is not None and thread.rate_limits is not None:
@@ -191,17 +197,31 @@ def unknown(reason: str, facts: Facts | None = None) -> RunAccounting:
     )
 
 
-def account_log(facts: Facts, context: LogContext, settings: Config) -> RunAccounting:
-    """Count and price what some file says, with the rollouts as the referee."""
+def account_log(
+    facts: Facts, context: LogContext, settings: Config, index: Rollouts | None = None
+) -> RunAccounting:
+    """Count and price what some file says, with the rollouts as the referee.
+
+    Args:
+        facts: what the file says.
+        context: what it does not say.
+        settings: for Codex's home and the prices.
+        index: the rollouts, where many files are counted; without it Codex's home is
+            searched.
+    """
     rollouts = read_rollouts(
-        settings.codex_home, context.session_id, context.share, facts.agent_threads
+        index or settings.codex_home,
+        context.session_id,
+        context.share,
+        facts.agent_threads,
     )
+    is_cumulative = _is_cumulative(context)
     counted = usage_of_run(
         rollouts.thread,
         rollouts.agents,
         facts,
         context.previous,
-        is_cumulative=is_cumulative(context.codex_version),
+        is_cumulative=is_cumulative,
     )
     book = prices.PriceBook(settings.state_home, context.share.since or clock.now())
     trouble = prices.trouble(settings.state_home)
@@ -213,6 +233,7 @@ def account_log(facts: Facts, context: LogContext, settings: Config) -> RunAccou
             counted, facts, book.rates, model=facts.model or context.model
         ).to_json(),
         faults=(trouble,) if trouble else (),
+        is_cumulative=is_cumulative,
     )
 
 
@@ -225,12 +246,9 @@ def _thread_usage_before(run: Run, ledger: Ledger) -> Usage | None:
     return read_usage(earlier.accounts.get("thread_usage")) if earlier else None
 
 
-def is_cumulative(codex_version: str | None, *, otherwise: bool = True) -> bool:
-    """Tell whether a version prints what the thread has used, not one process alone.
-
-    Args:
-        codex_version: the version.
-        otherwise: the answer when it tells no numbers.
-    """
-    told = release(codex_version)
-    return otherwise if told is None else told >= _FIRST_CUMULATIVE
+def _is_cumulative(context: LogContext) -> bool:
+    """Tell whether Codex printed what the thread has used, not one process alone."""
+    told, at = release(context.codex_version), context.share.since
+    if told is None:
+        return at is None or at >= _FIRST_CUMULATIVE_AT
+    return told >= _FIRST_CUMULATIVE

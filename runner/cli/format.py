@@ -90,6 +90,8 @@ def _block(report: Mapping[str, object], time_format: str) -> Iterator[str]:
         yield f"Unknown Here: {line(report['unknown'])}"
     if report["pid"]:
         yield f"PID: {report['pid']}"
+    if isinstance(other := report["other_writer"], dict):
+        yield f"Written By: another program (pid {other['pid'] or 'unknown'})"
     yield from _left_running(report["left_running"])
     if report["queue"]:
         yield f"Queue: {report['queue']} waiting{_held(report, time_format)}"

@@ -96,7 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="DIR",
         default=Path("runs"),
-        help="where runs are looked for that the index does not know (default: ./runs)",
+        help="where to look for runs that the ledger does not know (default: ./runs)",
     )
     add(
         "--format",

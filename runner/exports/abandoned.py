@@ -31,8 +31,9 @@ def write(run: Run, ledger: Ledger) -> None:
     session = ledger.sessions.get(run.session)
     if (paths := task_files.files_in(session, ledger.home)) is not None:
         files.remove([paths.pid])
-    if run.has_begun and run.spec.prompt_id is not None:
-        queue_files.remove(ledger.home, [run.spec.prompt_id])
+    if run.spec.prompt_id is not None:
+        with contextlib.suppress(RunnerError):
+            queue_files.refresh(ledger, run.session, [run.spec.prompt_id])
 
 
 def render_log(run: Run) -> bytes:

@@ -8,13 +8,13 @@ its turn has begun.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from runner import files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from runner.ledger.ledger import Ledger
 
@@ -26,9 +26,7 @@ _COLUMNS = (
     "settings",
     "grp",
     "priority",
-    "state",
     "hold",
-    "attempts",
     "not_before",
     "queued_at",
 )
@@ -50,23 +48,25 @@ def render(ledger: Ledger, prompt: int) -> bytes | None:
     return json.dumps(header).encode() + b"\n" + text
 
 
-def write(ledger: Ledger, state_home: Path, session: int) -> None:
-    """Write the files of all prompts that wait for a session.
+def refresh(ledger: Ledger, session: int, changed: Iterable[int] = ()) -> None:
+    """Write the files of prompts as they are now, and remove those that have begun.
+
+    Args:
+        ledger: the ledger.
+        session: whose first waiting prompt may be held, or no longer be.
+        changed: the numbers of other prompts of the session.
 
     Raises:
         RunnerError: one cannot be written; the ledger has the prompt.
     """
-    for prompt in ledger.queue.waiting(session):
-        path = path_of(state_home, prompt.id)
-        content = render(ledger, prompt.id)
-        if content is not None and not path.exists():
+    first = ledger.value("first_waiting", session=session)
+    for prompt in {*changed, *([] if first is None else [first])}:
+        path, content = path_of(ledger.home, prompt), render(ledger, prompt)
+        if content is None:
+            files.remove([path])
+        elif files.read_if_there(path) != content:
             files.make_directory(path.parent)
             files.export(path, content)
-
-
-def remove(state_home: Path, prompts: Iterable[int]) -> None:
-    """Remove the files of prompts that no longer wait for their turn."""
-    files.remove([path_of(state_home, prompt) for prompt in prompts])
 
 
 def read(path: Path) -> tuple[dict[str, object], bytes] | None:

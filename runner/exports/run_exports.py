@@ -10,7 +10,6 @@ import os
 from pathlib import Path
 
 from parsers import run_summary
-from parsers.facts import Facts, facts_of_summary
 from runner import files
 from runner.errors import RunnerError
 from runner.exports import key_values
@@ -21,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from parsers.facts import Facts
     from runner.ledger.record import Json
     from runner.model import Run
 
@@ -45,6 +45,8 @@ def render_summary(run: Run) -> bytes:
 
 def summary_of(run: Run) -> Json:
     """Make the summary of a finished run from its record."""
+    from parsers.facts import Facts  # noqa: PLC0415 - not for the launch
+
     data = record.to_json(run)
     said = run.accounts.get(SAID)
     known = dict(said) if isinstance(said, dict) else {}
@@ -68,6 +70,7 @@ def summary_of(run: Run) -> Json:
 
 
 def _facts_of(run: Run) -> Facts:
+    from parsers.facts import facts_of_summary  # noqa: PLC0415 - see above
     from runner.exports.task_files import summary_of_events  # noqa: PLC0415 - see above
 
     return facts_of_summary(summary_of_events(run))

@@ -16,7 +16,7 @@ from parsers.struct import Struct
 from runner import files
 from runner.errors import RunnerError
 from runner.ledger import record
-from runner.model import OUTCOMES, Running, TaskState
+from runner.model import OUTCOMES, Outcome, Running, TaskState
 from runner.run_files import files_of
 from runner.tail import RunTail
 
@@ -173,7 +173,8 @@ def write_json(ledger: Ledger, key: int, answer: str | None = None) -> None:
 def render_log(runs: Iterable[Run]) -> Iterator[bytes]:
     """Make `task.log` of the files of the runs, line by line."""
     for run in runs:
-        if run.waits:
+        is_unstarted = run.outcome is Outcome.NOT_STARTED and run.launched_at is None
+        if run.waits or is_unstarted:
             continue
         yield task_log.prompt(prompt_of(run))
         for appended in RunTail(files_of(run.spec)).finish():

@@ -1,53 +1,45 @@
-"""Read what other tools have left behind of their runs of Codex.
+"""Read what other tools have left of their runs of Codex.
 
 Pure reading: a source is never changed, nothing that a file holds raises, and what
-cannot be read is said so.
+cannot be read is named.
 """
 
 from __future__ import annotations
 
+from parsers.text import uuid
 from runner import files
-from runner.foreign import sources
 from runner.foreign.bash_runs import is_bash_meta, read_bash_runs
-from runner.foreign.rollouts import SESSIONS, read_rollouts
-from runner.foreign.tasks import RECORD, is_tasks_root, read_task, read_tasks
+from runner.foreign.rollouts import SESSIONS, read_rollout
+from runner.foreign.tasks import ARCHIVE, RECORD, read_task, read_tasks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
+    from typing import Literal
 
-    from runner.foreign.history import History, Unreadable
+    Format = Literal["task", "tasks", "bash", "rollouts"]
 
-    Reader = Callable[[Path], Iterator[History | Unreadable]]
+# An archive of older tasks, and the ledgers of this suite.
+_OF_A_ROOT = (ARCHIVE, "ledger.db", "runs.db")
 
-__all__ = [
-    "NOTHING",
-    "read_bash_runs",
-    "read_rollouts",
-    "read_task",
-    "read_tasks",
-    "readers_of",
-]
-
-NOTHING = "nothing in it is known to come from Codex"
+__all__ = ["formats_of", "read_bash_runs", "read_rollout", "read_task", "read_tasks"]
 
 
-def readers_of(directory: Path) -> list[Reader]:
-    """Tell how a directory can be read; in no way if nothing in it is known.
+def formats_of(directory: Path) -> list[Format]:
+    """Tell what a directory holds, the format that tells most of a session first.
 
     One task, a root of tasks, the log directory of the bash runner, a CODEX_HOME: it
-    may be several of them.
+    may be several of them, and none when nothing in it is known.
 
     Raises:
         OSError: it cannot be listed.
     """
-    names = sources.names(directory)
+    names = sorted(path.name for path in directory.iterdir())
     if RECORD in names:
-        return [read_task]
-    readers: dict[Reader, bool] = {
-        read_bash_runs: any(map(is_bash_meta, names)),
-        read_rollouts: any(files.is_directory(directory / top) for top in SESSIONS),
-        read_tasks: is_tasks_root(directory, names),
+        return ["task"]
+    found: dict[Format, bool] = {
+        "tasks": any(name in _OF_A_ROOT or uuid(name) for name in names),
+        "bash": any(map(is_bash_meta, names)),
+        "rollouts": any(files.is_directory(directory / top) for top in SESSIONS),
     }
-    return [read for read, is_asked in readers.items() if is_asked]
+    return [name for name, is_there in found.items() if is_there]

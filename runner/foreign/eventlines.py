@@ -9,47 +9,54 @@ import json
 import re
 
 from parsers import loose_json
+from parsers.accounting.tokens import PARTS
+from parsers.exec_events import items
+from parsers.exec_events.summary import EventSummary
+from parsers.facts import facts_of_summary
+from parsers.struct import as_dict
 from runner.foreign import sources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Final
 
     from parsers.accounting.tokens import Usage
-    from parsers.facts import Facts
+    from parsers.facts import Ended, Facts
     from runner.foreign.history import ForeignRun
 
-# What the old tool wrote between Codex's lines.
-SYNTHETIC: Final = frozenset({"user_message", "stderr"})
+# What the older codex-tasks wrote between Codex's lines.
+SYNTHETIC: Final = ("user_message", "stderr")
 _HEAD: Final = re.compile(rb'\s*\{\s*"type"\s*:\s*"([a-z_.]+)"')
-_USAGE: Final = (
-    "input_tokens",
-    "cached_input_tokens",
-    "cache_write_input_tokens",
-    "output_tokens",
-    "reasoning_output_tokens",
+# What Codex puts before a prompt; no user has written it.
+_INJECTED: Final = (
+    "<environment_context>",
+    "<user_instructions>",
+    "# AGENTS.md instructions for ",
+    "<permissions instructions>",
+    "<skills_instructions>",
+    "<subagent_notification>",
+    "<turn_aborted>",
+    "<user_shell_command>",
 )
 
 
 def event_lines(run: ForeignRun) -> Iterator[bytes]:
-    """Give the event lines of a run, each with its newline.
+    """Return the event lines of a run, each with its newline.
 
     Raises:
         OSError: the file they stand in cannot be read any more.
     """
+    if run.events is not None:
+        path, first, end = run.events
+        with sources.opened(path) as stream:
+            stream.seek(first)
+            for offset, line in sources.lines(stream):
+                if end is not None and offset >= end:
+                    break
+                if kind_of(line) not in {None, *SYNTHETIC}:
+                    yield line if line.endswith(b"\n") else line + b"\n"
     yield from run.lines
-    if run.events is None:
-        return
-    path, first, end = run.events
-    with sources.opened(path) as stream:
-        stream.seek(first)
-        for offset, line in sources.lines(stream):
-            if offset >= end:
-                return
-            kind = kind_of(line)
-            if kind is not None and kind not in SYNTHETIC:
-                yield line if line.endswith(b"\n") else line + b"\n"
 
 
 def kind_of(line: bytes) -> str | None:
@@ -57,84 +64,97 @@ def kind_of(line: bytes) -> str | None:
     head = _HEAD.match(line)
     if head is not None:
         return head.group(1).decode()
+    return loose_json.text(fields(line).get("type"))
+
+
+def fields(line: bytes) -> Mapping[str, object]:
+    """Read the fields of an event; empty when the line is none."""
     try:
-        return loose_json.text(loose_json.load_object(line).get("type"))
+        return loose_json.load_object(line)
     except loose_json.NotAnObjectError:
-        return None
+        return {}
 
 
-def thread_started(thread_id: str | None) -> tuple[bytes, ...]:
-    """Make the first line of a run; none when the thread has no name."""
-    if thread_id is None:
+def is_injected(text: str, kind: object = None) -> bool:
+    """Tell a message that Codex was given, and that no user has written."""
+    is_plain = loose_json.text(kind) in {None, "", "plain"}
+    return text.lstrip().startswith(_INJECTED) or not is_plain
+
+
+def turn(
+    thread_id: str | None,
+    done: Iterable[items.Item],
+    ended: Ended | None,
+    failure: str | None = None,
+    usage: Usage | None = None,
+) -> tuple[bytes, ...]:
+    """Make the lines of a whole turn; its usage is the thread's."""
+    begin = [{"type": "thread.started", "thread_id": thread_id}] if thread_id else []
+    return (
+        *map(_line, begin),
+        _line({"type": "turn.started"}),
+        *(_completed(*each) for each in enumerate(done)),
+        *end(ended, failure, usage),
+    )
+
+
+def facts_of(lines: Iterable[bytes]) -> Facts:
+    """Read what event lines say."""
+    summary = EventSummary()
+    summary.read(lines)
+    return facts_of_summary(summary)
+
+
+def end(
+    ended: Ended | None, failure: str | None = None, usage: Usage | None = None
+) -> tuple[bytes, ...]:
+    """Make the line that a turn ends with; none for a turn without an end."""
+    event: dict[str, object] = {"type": f"turn.{ended}"}
+    if ended is None:
         return ()
-    return (_line({"type": "thread.started", "thread_id": thread_id}),)
+    if ended == "failed":
+        event["error"] = {"message": failure or "turn failed"}
+    elif usage is not None:
+        event["usage"] = {part: getattr(usage, part) for part in PARTS[:-1]}
+    return (_line(event),)
 
 
-def turn_started() -> bytes:
-    """Make the line that a turn begins with."""
-    return _line({"type": "turn.started"})
+def answer(text: str) -> bytes:
+    """Make the line of an answer alone."""
+    return _completed(0, message(text))
 
 
-def turn_completed(usage: Usage | None) -> bytes:
-    """Make the line that a good turn ends with; the usage is the thread's."""
-    if usage is None:
-        return _line({"type": "turn.completed"})
-    figures = {part: getattr(usage, part) for part in _USAGE}
-    return _line({"type": "turn.completed", "usage": figures})
-
-
-def turn_failed(message: str) -> bytes:
-    """Make the line that a failed turn ends with."""
-    return _line({"type": "turn.failed", "error": {"message": message}})
-
-
-def message(text: str) -> Mapping[str, object]:
+def message(text: str) -> items.AgentMessage:
     """Make what the agent said."""
-    return {"type": "agent_message", "text": text}
+    return items.AgentMessage(id="", text=text)
 
 
-def command(line: str, output: str, exit_code: int | None) -> Mapping[str, object]:
-    """Make a command that has ended; no exit code means that nobody knows it."""
-    return {
-        "type": "command_execution",
-        "command": line,
-        "aggregated_output": output,
-        "exit_code": exit_code,
-        "status": "completed" if exit_code in {0, None} else "failed",
-    }
-
-
-def file_change(
-    changes: Mapping[str, str], status: str = "completed"
-) -> Mapping[str, object]:
-    """Make an edit from paths and what was done to them: add, delete or update."""
-    listed = [{"path": path, "kind": kind} for path, kind in changes.items()]
-    return {"type": "file_change", "changes": listed, "status": status}
-
-
-def completed(number: int, item: Mapping[str, object]) -> bytes:
-    """Make the line that an item ends with."""
-    named = {"id": f"item_{number}", **item}
+def _completed(number: int, item: items.Item) -> bytes:
+    named = {"id": f"item_{number}", **_fields(item)}
     return _line({"type": "item.completed", "item": named})
 
 
-def of_facts(facts: Facts) -> tuple[bytes, ...]:
-    """Tell in event lines what a log for people has told."""
-    items: list[Mapping[str, object]] = []
-    if facts.files_changed:
-        items.append(file_change(facts.files_changed))
-    if facts.final_message:
-        items.append(message(facts.final_message))
-    ends = {
-        "completed": (turn_completed(facts.usage),),
-        "failed": (turn_failed(facts.failure or "turn failed"),),
-    }
-    return (
-        *thread_started(facts.session_id),
-        turn_started(),
-        *(completed(number, item) for number, item in enumerate(items)),
-        *ends.get(facts.ended or "", ()),
-    )
+def _fields(item: items.Item) -> Mapping[str, object]:
+    match item:
+        case items.Command():
+            return {
+                "type": "command_execution",
+                "command": item.command,
+                "aggregated_output": item.output,
+                "exit_code": item.exit_code,
+                "status": item.status,
+            }
+        case items.FileChange(changes=changes, status=status):
+            listed = [as_dict(each) for each in changes]
+            return {"type": "file_change", "changes": listed, "status": status}
+        case items.CollabToolCall():
+            told = as_dict(item)
+            del told["id"]
+            return {"type": "collab_tool_call", **told}
+        case items.AgentMessage(text=text):
+            return {"type": "agent_message", "text": text}
+        case _:
+            return {"type": "error", "message": ""}
 
 
 def _line(event: Mapping[str, object]) -> bytes:

@@ -1,80 +1,87 @@
-"""What another tool has left behind of its runs of Codex, as values.
+"""What another tool has left of its runs of Codex, as values.
 
-A value says only what its source says. Where a source does not tell a time, the best
-one known stands there, and `meta["unknown"]` names the field.
+A value says only what its source says.
 """
 
 from __future__ import annotations
 
-from parsers.struct import EMPTY, Struct
+from parsers.facts import Facts
+from parsers.struct import Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
     from pathlib import Path
-    from typing import Final, Literal
+    from typing import Literal
 
     from runner.model import Outcome
 
     Kind = Literal["codex-tasks", "codex-tasks-fifo", "run_codex_task.sh", "rollout"]
 
-# The key of `ForeignRun.meta` under which the fields stand that are only guessed.
-UNKNOWN: Final = "unknown"
-
 
 class ForeignRun(Struct):
     """One invocation of Codex, as far as the source tells.
 
-    `number` counts from 0 in the order of time. `events` is a file, the first byte and
-    the end byte of the lines of `codex exec --json`; lines of other make may stand
-    between them, which `eventlines.event_lines` leaves out. `lines` are used instead
-    where the source has another format: event lines made from it. `log_file` is the
-    readable log it left, `meta` what else the source's record said (JSON values only),
-    `source_run_id` the source's own id of it.
+    `number` counts from 0 in the order of time, `place` is the byte of a rollout at
+    which its turn begins. `events` bounds the lines of `codex exec --json` in a file by
+    the first byte and the end (None: the file's); `lines` are made of another format
+    and come after them. `is_dated` is False where the times are only the nearest known
+    ones.
+
+    `facts` are what its events or its log say. `error_class`, `last_words`,
+    `was_aborted` and `asked_for` are more evidence of how it ended, as
+    `lifecycle.judge` takes it; `stated` is what the tool says of a run without an end.
     """
 
-    number: int
-    prompt: str | None
-    events: tuple[Path, int, int] | None
+    number: int = 0
+    place: int | None = None
+    prompt: str | None = None
+    facts: Facts = Facts(kind="empty")
+    events: tuple[Path, int, int | None] | None = None
     lines: tuple[bytes, ...] = ()
     stderr: tuple[str, ...] = ()
-    outcome: Outcome
-    exit_code: int | None
-    error: str | None
-    answer: str | None
-    model: str | None
-    codex_version: str | None
-    sandbox: str | None
     started_at: datetime
     ended_at: datetime
-    log_file: Path | None
-    meta: Mapping[str, object] = EMPTY
-    source_run_id: str | None
+    is_dated: bool = True
+    error_class: str | None = None
+    last_words: str | None = None
+    was_aborted: bool = False
+    asked_for: str | None = None
+    stated: Outcome | None = None
+    exit_code: int | None = None
+    model: str | None = None
+    codex_version: str | None = None
+    source_run_id: str | None = None
+
+    @property
+    def answer(self) -> str | None:
+        return self.facts.final_message or None
 
 
 class History(Struct):
     """The runs of one session; `session_id` is None when Codex named no thread.
 
-    `config_path` is the configuration that the old tool's `--config-file` named.
-    `is_at_work` tells that the last run has no end yet and seems to be under way.
+    `likely_dir` is a guess of where it worked. `written_at` is when the newest of its
+    files was written, in nanoseconds of the epoch. `is_open` tells that the last turn
+    has no end on record.
     """
 
     session_id: str | None
-    title: str | None
+    title: str | None = None
     created_at: datetime
     updated_at: datetime
-    working_dir: str | None
-    config_path: str | None
-    archived_at: datetime | None
+    working_dir: str | None = None
+    likely_dir: str | None = None
+    archived_at: datetime | None = None
     kind: Kind
     source: Path
+    written_at: int = 0
+    is_open: bool = False
     runs: tuple[ForeignRun, ...]
-    is_at_work: bool = False
 
 
 class Unreadable(Struct, kw_only=False):
-    """A source that cannot be taken over, and why."""
+    """A source that cannot be imported, and why."""
 
     source: Path
     reason: str

@@ -1,88 +1,70 @@
-"""Read Codex's own records of threads that nobody else has kept: the rollouts.
+"""Read a rollout, Codex's own record of a thread: each turn was one `codex exec`.
 
-`$CODEX_HOME/sessions/YYYY/MM/DD/rollout-*.jsonl` and `archived_sessions/`. Only threads
-of `codex exec` are taken, and of these no sub-agent's: it belongs to its parent's run.
+Only threads of `codex exec` are read, and of these no sub-agent's: what it did belongs
+to its parent's run. Up to 0.98 a turn has neither a beginning nor an end on record: it
+begins with what the user said, and the agent's last word is its end.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
 
 from parsers import loose_json
+from parsers.accounting.tokens import read_usage
 from parsers.rollouts import payloads, records
-from parsers.struct import Struct
-from runner import files
-from runner.codex import home
-from runner.foreign import sources, verdicts
+from parsers.rollouts.items import Call, read_item
+from parsers.rollouts.thread import Turn
+from parsers.rollouts.time_window import seconds_between
+from parsers.text import release
+from runner.foreign import eventlines, sources
 from runner.foreign.history import ForeignRun, History, Unreadable
-from runner.foreign.living import Living
-from runner.foreign.turns import read_turns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import datetime
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
     from typing import Final
 
+    from parsers.accounting.tokens import Usage
+    from parsers.exec_events.items import Item
+    from parsers.facts import Ended
+    from parsers.rollouts.records import Record
     from parsers.rollouts.thread import Header
-    from runner.foreign.turn import ToldTurn
 
 SESSIONS: Final = ("sessions", "archived_sessions")
-PREFIX: Final = "rollout-"
 _COMPRESSED: Final = (".zst", ".gz")
-_ENDINGS: Final = (".jsonl", *(f".jsonl{ending}" for ending in _COMPRESSED))
 _ORIGINATOR: Final = "codex_exec"
 # A header is one line that holds the model's base instructions too.
 _HEADER_BYTES: Final = 8 << 20
+# Long records that tell nothing here; a place so near to the beginning is no text.
+_SKIPPED: Final = re.compile(
+    rb'.{0,120}?"type":"(?:world_state|compacted|token_usage_record'
+    rb'|response_item","payload":\{"type":"reasoning)"',
+    re.DOTALL,
+)
+# Seconds: a fork's copy of its parent is written in one go, times and all.
+_COPYING_TAKES: Final = 1.0
+_CALLS: Final = ("function_call", "custom_tool_call", "local_shell_call")
+_ANSWERS: Final = ("function_call_output", "custom_tool_call_output")
+_ALL: Final = 100.0  # percent
+# Up to this version a turn that failed is written as completed, without an answer.
+_SILENT_ON_FAILURE: Final = (0, 142)
+_NO_ANSWER: Final = "the turn ended without an answer, and its rollout does not say why"
+_LIMITED: Final = "the usage limit was reached"
+_LIMIT_CLASS: Final = "usage_limit_exceeded"
 
 
-class Source(Struct, kw_only=False):
-    """A rollout file and what its first line says."""
-
-    path: Path
-    header: Header
-    meta: Mapping[str, object]
-    is_archived: bool
-
-
-def read_rollouts(codex_home: Path) -> Iterator[History | Unreadable]:
-    """Read the threads of a CODEX_HOME, each once."""
-    seen: set[str] = set()
-    living = Living()
-    for top in filter(files.is_directory, (codex_home / name for name in SESSIONS)):
-        faults: list[OSError] = []
-        for path in _files(top, faults):
-            found = _read(path, seen, living, is_archived=top.name != SESSIONS[0])
-            if found is not None:
-                yield found
-        for fault in faults:
-            yield Unreadable(Path(fault.filename or top), sources.why(fault))
-
-
-def _read(
-    path: Path, seen: set[str], living: Living, *, is_archived: bool
-) -> History | Unreadable | None:
+def read_rollout(path: Path) -> History | Unreadable | None:
+    """Read a rollout file; None when its thread is none of those that are read."""
     try:
-        found = _look_at(path, is_archived=is_archived)
-        if found is None or found.header.thread_id in seen:
-            return None
-        history = _history(found, living)
+        header, is_wanted = _look_at(path)
+        return _history(path, header) if is_wanted else None
     except sources.UNREADABLE as error:
         return Unreadable(path, sources.why(error))
-    seen.add(found.header.thread_id)
-    return history
 
 
-def _files(top: Path, faults: list[OSError]) -> Iterator[Path]:
-    """List the rollouts below a directory, and gather what could not be listed."""
-    for directory, names in home.directories(top, faults):
-        for name in names:
-            if name.startswith(PREFIX) and name.endswith(_ENDINGS):
-                yield directory / name
-
-
-def _look_at(path: Path, *, is_archived: bool) -> Source | None:
-    """Read a file's header; None when the thread is none of those that are taken.
+def _look_at(path: Path) -> tuple[Header, bool]:
+    """Read a file's header, and tell whether its thread is read.
 
     Raises:
         OSError: it cannot be read, or does not begin with a header.
@@ -95,72 +77,209 @@ def _look_at(path: Path, *, is_archived: bool) -> Source | None:
         record = records.read_record(first)
     except loose_json.NotAnObjectError as error:
         raise OSError(0, f"its first line is no record: {error}") from error
-    is_header = record.kind == "session_meta"
-    header = payloads.read_header(record.payload) if is_header else None
+    meta = record.payload
+    header = payloads.read_header(meta) if record.kind == "session_meta" else None
     if header is None:
         raise OSError(0, "its first line names no thread")
-    is_agent = header.parent_thread_id is not None or _is_agent(record.payload)
-    if header.originator != _ORIGINATOR or is_agent:
-        return None
-    return Source(path, header, record.payload, is_archived)
+    is_agent = "subagent" in loose_json.mapping(meta.get("source"))
+    is_agent = is_agent or meta.get("thread_source") == "subagent"
+    is_agent = is_agent or header.parent_thread_id is not None
+    return header, header.originator == _ORIGINATOR and not is_agent
 
 
-def _is_agent(meta: Mapping[str, object]) -> bool:
-    names = loose_json.mapping(meta.get("source")).keys()
-    return "subagent" in names or meta.get("thread_source") == "subagent"
-
-
-def _history(found: Source, living: Living) -> History:
-    with sources.opened(found.path) as stream:
-        turns = read_turns(sources.texts(stream), found.header)
-    created_at = _made_at(found)
-    runs = tuple(
-        _run_of(found, turn, number, created_at) for number, turn in enumerate(turns)
-    )
-    updated_at = max((run.ended_at for run in runs), default=created_at)
+def _history(path: Path, header: Header) -> History:
+    written_at = sources.written_at(path)
+    with sources.opened(path) as stream:
+        turns = _turns(sources.lines(stream), header)
+    created_at = sources.instant(header.started_at) or sources.modified(path)
+    runs = []
+    for number, turn in enumerate(turns):
+        ended, failure, error_class = turn.end(header.cli_version)
+        lines = eventlines.turn(
+            header.thread_id, turn.items, ended, failure, turn.usage
+        )
+        began_at = sources.instant(turn.began_at) or created_at
+        run = ForeignRun(
+            number=number,
+            place=turn.place,
+            prompt=turn.prompt,
+            facts=eventlines.facts_of(lines),
+            lines=lines,
+            started_at=began_at,
+            ended_at=max(began_at, sources.instant(turn.ended_at) or began_at),
+            error_class=error_class,
+            was_aborted=turn.ended is not None and turn.ended.state == "aborted",
+            model=turn.model,
+            # The header names the version that opened the thread, no later one.
+            codex_version=None if number else header.cli_version,
+            source_run_id=turn.turn_id,
+        )
+        runs.append(run)
+    updated_at = max([created_at, *(run.ended_at for run in runs)])
     return History(
-        session_id=found.header.thread_id,
-        title=None,
+        session_id=header.thread_id,
         created_at=created_at,
-        updated_at=max(created_at, updated_at),
-        working_dir=found.header.cwd,
-        config_path=None,
-        archived_at=max(created_at, updated_at) if found.is_archived else None,
+        updated_at=updated_at,
+        working_dir=sources.directory(header.cwd),
+        archived_at=updated_at if SESSIONS[1] in path.parts else None,
         kind="rollout",
-        source=found.path,
-        runs=runs,
-        is_at_work=bool(turns) and turns[-1].ended is None and living.has(found.path),
+        source=path,
+        written_at=written_at,
+        is_open=bool(turns) and turns[-1].ended is None,
+        runs=tuple(runs),
     )
 
 
-def _made_at(found: Source) -> datetime:
-    made = sources.instant(found.header.started_at)
-    made = made or sources.made_at(found.header.thread_id)
-    return made or sources.modified(found.path) or sources.EPOCH
+def _turns(lines: Iterable[tuple[int, bytes]], header: Header) -> list[_Turn]:
+    """Read the turns of a rollout; never raises on its contents.
+
+    A fork may begin with a copy of its parent's turns, times rewritten: they are left
+    out. Ids are UUIDs of version 7, so an own turn's is not less than the thread's.
+    """
+    reader = _Reader()
+    for place, line in lines:
+        if not _SKIPPED.match(line):
+            try:
+                reader.feed(records.read_record(line), place)
+            except loose_json.NotAnObjectError:
+                continue
+    if header.forked_from_id is None:
+        return reader.turns
+    return [turn for turn in reader.turns if _is_own(turn, header)]
 
 
-def _run_of(
-    found: Source, turn: ToldTurn, number: int, created_at: datetime
-) -> ForeignRun:
-    # The header names the version that opened the thread, not those that went on.
-    version, forked_from = found.header.cli_version, found.header.forked_from_id
-    evidence = turn.evidence(version)
-    judgement = verdicts.judged(evidence)
-    return ForeignRun(
-        number=number,
-        prompt=turn.prompt,
-        events=None,
-        lines=turn.event_lines(found.header.thread_id, evidence),
-        outcome=judgement.outcome,
-        exit_code=None,
-        error=judgement.error,
-        answer=turn.answer,
-        model=turn.model,
-        codex_version=None if number else version,
-        sandbox=turn.sandbox,
-        started_at=turn.began_at or created_at,
-        ended_at=turn.ended_at or created_at,
-        log_file=None,
-        meta={"forked_from_id": forked_from} if forked_from else {},
-        source_run_id=turn.turn_id,
-    )
+def _is_own(turn: _Turn, header: Header) -> bool:
+    if turn.turn_id is not None:
+        return turn.turn_id.lower() >= header.thread_id
+    return seconds_between(header.started_at or "", turn.at) >= _COPYING_TAKES
+
+
+class _Turn:
+    """What the rollout says of one turn; `at` and `place` are its first record's."""
+
+    def __init__(self, turn_id: str | None, at: str, place: int) -> None:
+        self.turn_id, self.at, self.place = turn_id, at, place
+        self.began_at = self.ended_at = at
+        self.prompt: str | None = None
+        self.answer: str | None = None
+        self.model: str | None = None
+        self.ended: Turn | None = None
+        self.usage: Usage | None = None
+        self.items: list[Item] = []
+        self._is_limited = False
+        self._is_answered = False
+        self._places: dict[str, int] = {}
+        self._calls: dict[str, Call] = {}
+
+    def take(self, record: Record, item: Mapping[str, object]) -> None:
+        """Take a record that begins no turn, and that no user has said."""
+        payload, kind = record.payload, record.kind
+        if self.ended is None and sources.instant(record.at) is not None:
+            self.ended_at = record.at
+        if kind == "agent_message":
+            self._say(payloads.text(payload, "message") or "")
+        elif item.get("type") == "AgentMessage":
+            self._say(payloads.content(item))
+        elif kind == "item_completed":
+            self._keep(loose_json.text(item.get("id")) or "", read_item(item))
+        elif kind in {*_CALLS, *_ANSWERS}:
+            self._take_call(record)
+        elif kind == "token_count":
+            self._count(record)
+        elif kind in {"task_complete", "turn_aborted"} and self.ended is None:
+            self.ended = payloads.ended(Turn(turn_id=""), record)
+            answer = payloads.text(payload, "last_agent_message")
+            if answer is not None and self.ended.state == "completed":
+                self._say(answer)
+
+    def end(self, version: str | None) -> tuple[Ended | None, str | None, str | None]:
+        """Tell how it ended, Codex's message and its class of the error.
+
+        Args:
+            version: the one that opened the thread.
+        """
+        if self.ended is None:
+            has_said_all = self.turn_id is None and self._is_answered
+            return "completed" if has_said_all else None, None, None
+        if self.ended.state == "aborted":
+            return None, None, None
+        if self.ended.state != "completed":
+            return "failed", self.ended.error_message, self.ended.error_class
+        told = release(version)
+        if self.answer is not None or told is None or told > _SILENT_ON_FAILURE:
+            return "completed", None, None
+        if self._is_limited:
+            return "failed", _LIMITED, _LIMIT_CLASS
+        return "failed", _NO_ANSWER, None
+
+    def _take_call(self, record: Record) -> None:
+        """Keep what a tool was called for, once it has answered."""
+        call_id = loose_json.text(record.payload.get("call_id")) or ""
+        if record.kind in _CALLS:
+            self._is_answered, self._calls[call_id] = False, Call(record.payload)
+        elif (call := self._calls.pop(call_id, None)) and call_id not in self._places:
+            self._keep(call_id, call.answered(record.payload.get("output")))
+
+    def _say(self, text: str) -> None:
+        said = eventlines.message(text)
+        if self.items[-1:] != [said]:  # some versions write it twice
+            self.items.append(said)
+        self.answer, self._is_answered = text or self.answer, True
+
+    def _keep(self, item_id: str, item: Item | None) -> None:
+        """Keep an item; Codex's own words for it replace what its call has told."""
+        if item is not None and item_id in self._places:
+            self.items[self._places[item_id]] = item
+        elif item is not None:
+            if item_id:
+                self._places[item_id] = len(self.items)
+            self.items.append(item)
+
+    def _count(self, record: Record) -> None:
+        figure = read_usage(payloads.info(record).get("total_token_usage"))
+        self.usage = figure or self.usage
+        limits = payloads.rate_limits(record)
+        for limit in (limits.primary, limits.secondary) if limits else ():
+            if limit is not None and (limit.used_percent or 0) >= _ALL:
+                self._is_limited = True
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.turns: list[_Turn] = []
+
+    def feed(self, record: Record, place: int) -> None:
+        kind, item = record.kind, loose_json.mapping(record.payload.get("item"))
+        is_item = kind == "item_completed"
+        if kind in {"task_started", "turn_context"}:
+            self._meet_turn(record, place)
+        elif kind == "user_message":
+            self._hear(payloads.text(record.payload, "message"), record, place)
+        elif is_item and item.get("type") == "UserMessage":
+            self._hear(payloads.content(item), record, place)
+        elif self.turns and kind != "message":  # which repeats others
+            self.turns[-1].take(record, item if is_item else {})
+
+    def _meet_turn(self, record: Record, place: int) -> None:
+        """Begin a turn, unless the last one may be the one that a record names."""
+        turn_id = payloads.text(record.payload, "turn_id")
+        last = self.turns[-1] if self.turns else None
+        is_open = last and last.turn_id is None and last.ended is None
+        if turn_id is not None and not (last and (is_open or last.turn_id == turn_id)):
+            last = self._begin(turn_id, record, place)
+        if last is not None:
+            last.turn_id = last.turn_id or turn_id
+            last.model = payloads.text(record.payload, "model") or last.model
+
+    def _hear(self, text: str | None, record: Record, place: int) -> None:
+        if not text or eventlines.is_injected(text, record.payload.get("kind")):
+            return
+        last = self.turns[-1] if self.turns else None
+        is_over = last and (last.ended or (last.turn_id is None and last.prompt))
+        turn = self._begin(None, record, place) if last is None or is_over else last
+        turn.prompt = turn.prompt or text
+
+    def _begin(self, turn_id: str | None, record: Record, place: int) -> _Turn:
+        turn = _Turn(turn_id, record.at, place)
+        self.turns.append(turn)
+        return turn

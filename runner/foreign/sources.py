@@ -1,13 +1,12 @@
-"""Look into other people's files without changing or believing them.
+"""Read files of other tools without changing or believing them.
 
-Only regular files are opened: a pipe would wait for a writer for ever. Whatever cannot
-be read is an `OSError`, what a file holds is narrowed and never raises.
+Only regular files are opened: a pipe would wait for a writer for ever. What cannot be
+read is an `OSError`; what a file holds is narrowed and never raises.
 """
 
 from __future__ import annotations
 
 import errno
-import json
 from datetime import UTC, datetime
 
 from parsers import loose_json
@@ -24,7 +23,6 @@ _LARGEST: Final = 64 << 20  # bytes of a file that is read whole, and of a line
 OVERWHELMED: Final = (MemoryError, RecursionError)
 UNREADABLE: Final = (OSError, *OVERWHELMED)
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)  # where nothing tells a time
-_UUID_WITH_TIME: Final = "7"
 
 
 def opened(path: Path) -> BinaryIO:
@@ -40,9 +38,9 @@ def opened(path: Path) -> BinaryIO:
 
 
 def lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Give the lines of a file, each with the byte that it begins at.
+    """Return the lines of a file, each with the byte that it begins at.
 
-    One that is too large to be anybody's is passed over.
+    A line that is larger than any that Codex writes is left out.
     """
     offset, is_rest = stream.tell(), False
     while line := stream.readline(_LARGEST):
@@ -53,7 +51,7 @@ def lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 def texts(stream: BinaryIO) -> Iterator[bytes]:
-    """Give the lines of a file alone."""
+    """Return the lines of a file alone."""
     return (line for _, line in lines(stream))
 
 
@@ -82,16 +80,7 @@ def load(path: Path) -> Mapping[str, object]:
         raise OSError(errno.EINVAL, f"it holds no JSON object: {error}") from error
 
 
-def words(path: Path) -> str | None:
-    """Read a text; None when it cannot be read or says nothing."""
-    try:
-        text = content(path).decode("utf-8", "replace").strip()
-    except OSError:
-        return None
-    return text or None
-
-
-def why(error: Exception) -> str:
+def why(error: BaseException) -> str:
     """Say in a few words why something could not be read."""
     match error:
         case MemoryError():
@@ -102,28 +91,19 @@ def why(error: Exception) -> str:
             return getattr(error, "strerror", None) or str(error)
 
 
-def names(directory: Path) -> list[str]:
-    """List what is in a directory, in order.
-
-    Raises:
-        OSError: it cannot be listed.
-    """
-    return sorted(path.name for path in directory.iterdir())
+def written_at(*paths: Path) -> int:
+    """Return when the newest of some files was written, in nanoseconds of the epoch."""
+    found = filter(None, map(files.status, paths))
+    return max((status.st_mtime_ns for status in found), default=0)
 
 
-def exists(path: Path) -> bool:
-    """Tell whether something has this name, if only a link that leads nowhere."""
+def modified(*paths: Path) -> datetime:
+    """Return when the first of some files that is there was last written to."""
+    found = next(filter(None, map(files.status, paths)), None)
     try:
-        path.lstat()
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def modified(path: Path) -> datetime | None:
-    """Return when a file was last written to."""
-    found = files.status(path)
-    return None if found is None else _at(found.st_mtime)
+        return datetime.fromtimestamp(found.st_mtime, UTC) if found else EPOCH
+    except (ValueError, OverflowError, OSError):
+        return EPOCH
 
 
 def instant(value: object) -> datetime | None:
@@ -135,30 +115,13 @@ def instant(value: object) -> datetime | None:
     return found if found >= EPOCH else None  # the zero of other languages
 
 
-def made_at(thread_id: str | None) -> datetime | None:
-    """Return when a thread was opened, which its id tells in version 7."""
-    if thread_id is None or thread_id[14:15] != _UUID_WITH_TIME:
-        return None
-    return _at(int(thread_id[:8] + thread_id[9:13], 16) / 1000)
-
-
 def said(value: object) -> str | None:
     """Narrow to a text that says something."""
     text = loose_json.text(value)
     return text if text and text.strip() else None
 
 
-def plain(value: object) -> Mapping[str, object]:
-    """Make an object of a foreign record fit to be written as JSON again."""
-    try:
-        text = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
-        return loose_json.mapping(json.loads(text, parse_constant=lambda _: None))
-    except (ValueError, RecursionError):
-        return {}
-
-
-def _at(seconds: float) -> datetime | None:
-    try:
-        return datetime.fromtimestamp(seconds, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
+def directory(value: object) -> str | None:
+    """Narrow to the absolute path of a directory."""
+    text = said(value)
+    return text if text and text.startswith("/") and "\0" not in text else None

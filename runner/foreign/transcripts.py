@@ -1,4 +1,4 @@
-"""The readable log of the old tool's first generation, which kept one Codex for a task.
+"""Read the logs of the first generation of `codex-tasks`, which kept one Codex a task.
 
 Every heading begins with its time in UTC (`[2025-09-22T19:02:11] codex`), what was said
 stands below it. A prompt begins a run; the agent's answer is the end of its turn.
@@ -8,125 +8,91 @@ from __future__ import annotations
 
 import re
 
+from parsers.facts import Facts
+from parsers.rollouts.items import command
+from parsers.struct import replace
 from parsers.text import strip, uuid
 from runner.foreign import eventlines, sources
-from runner.foreign.prompts import is_injected
-from runner.lifecycle.judge import Ending, Evidence, Exit
+from runner.foreign.history import ForeignRun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
     from datetime import datetime
     from typing import Final
 
-_HEADING: Final = re.compile(r"\[([0-9T:.+Z-]{19,35})\] ?(.*)")
+    from parsers.exec_events.items import Item
+
+_HEADING: Final = re.compile(r"^\[([0-9T:.+Z-]{19,35})\] ?(.*)$", re.MULTILINE)
 _PROMPT: Final = re.compile(r"(?:User instructions:|user)\s*(.*)")
 _SESSION: Final = re.compile(r"(?:codex session|session id:)\s+(\S+)")
 _MODEL: Final = re.compile(r"model:\s*(\S+)")
 _EXEC: Final = re.compile(r"exec (.+?)(?: in /.*)?")
 _EXECUTED: Final = re.compile(r"(.*?)\s?(?:succeeded|exited (-?[0-9]{1,9})) in .*:?")
 _ERROR: Final = re.compile(r"ERROR: (.*)")
-_SAID_LINES: Final = 20_000
 
 
-class Turn:
-    """What the transcript says of one prompt."""
+def read_transcript(
+    data: bytes, task_id: str, at: datetime
+) -> tuple[str | None, list[ForeignRun]]:
+    """Read a log; return the thread that Codex named in it, and its runs.
 
-    def __init__(self, at: datetime | None) -> None:
-        self.began_at = self.ended_at = at
-        self.prompt: str | None = None
-        self.answer: str | None = None
-        self.error: str | None = None
-        self.items: list[Mapping[str, object]] = []
-        self.is_answered = False
+    Args:
+        data: the log.
+        task_id: the task's own id.
+        at: the time of a run whose heading tells none.
+    """
+    text = strip(data.decode("utf-8", "replace").replace("\0", ""))
+    _, *rest = _HEADING.split(text.replace("\r\n", "\n"))
+    thread_id = model = None
+    line = ""
+    runs: list[ForeignRun] = []
+    done: list[list[Item]] = []
+    for time, head, below in zip(rest[::3], rest[1::3], rest[2::3], strict=True):
+        when, heading, said = sources.instant(time), head.strip(), below.strip("\n")
+        if prompt := _PROMPT.fullmatch(heading):
+            asked = f"{prompt[1]}\n{said}".strip("\n")
+            if not eventlines.is_injected(asked):
+                runs.append(_run(asked, task_id, when, at))
+                done.append([])
+        elif session := _SESSION.fullmatch(heading):
+            thread_id = thread_id or uuid(session[1])
+        elif named := _MODEL.fullmatch(heading):
+            model = model or named[1]
+        elif runs:
+            begun = _EXEC.fullmatch(heading)
+            line = begun[1] if begun else line
+            run = _told(runs[-1], done[-1], heading, said, line)
+            runs[-1] = replace(run, ended_at=max(run.started_at, when or run.ended_at))
+    for place, (run, items) in enumerate(zip(runs, done, strict=True)):
+        told = run.facts
+        lines = eventlines.turn(thread_id, items, told.ended, told.failure)
+        facts = eventlines.facts_of(lines)
+        runs[place] = replace(run, model=model, lines=lines, facts=facts)
+    return thread_id, runs
 
-    @property
-    def evidence(self) -> Evidence:
-        ending = Ending.COMPLETED if self.is_answered else Ending.NONE
-        if self.error is not None:
-            ending = Ending.FAILED
-        return Evidence(exit=Exit(), ending=ending, failure=self.error)
 
-    def event_lines(self, session_id: str | None) -> tuple[bytes, ...]:
-        items = (eventlines.completed(*each) for each in enumerate(self.items))
-        ends: tuple[bytes, ...] = ()
-        if self.error is not None:
-            ends = (eventlines.turn_failed(self.error),)
-        elif self.is_answered:
-            ends = (eventlines.turn_completed(None),)
-        begin = (*eventlines.thread_started(session_id), eventlines.turn_started())
-        return (*begin, *items, *ends)
+def _run(asked: str, task_id: str, when: datetime | None, at: datetime) -> ForeignRun:
+    return ForeignRun(
+        prompt=asked or None,
+        started_at=when or at,
+        ended_at=when or at,
+        is_dated=when is not None,
+        source_run_id=task_id,
+    )
 
 
-class Transcript:
-    """What a whole log says; `session_id` is the thread that Codex named in it."""
-
-    def __init__(self) -> None:
-        self.session_id: str | None = None
-        self.model: str | None = None
-        self.turns: list[Turn] = []
-        self._heading = ""
-        self._said: list[str] = []
-        self._command: str | None = None
-
-    def read(self, lines: Iterable[bytes]) -> Transcript:
-        for line in lines:
-            text = strip(line.decode("utf-8", "replace").replace("\0", ""))
-            found = _HEADING.fullmatch(text.rstrip())
-            if found is not None:
-                self._close()
-                self._open(sources.instant(found[1]), found[2].strip())
-            elif len(self._said) < _SAID_LINES:
-                self._said.append(text.rstrip("\r\n"))
-        self._close()
-        return self
-
-    def _open(self, at: datetime | None, heading: str) -> None:
-        self._heading = heading
-        prompt = _PROMPT.fullmatch(heading)
-        if prompt is not None:
-            self.turns.append(Turn(at))
-            self._said = [prompt[1]] if prompt[1] else []
-        elif self.turns and at is not None:
-            self.turns[-1].ended_at = at
-        self._take_banner(heading)
-
-    def _take_banner(self, heading: str) -> None:
-        session, model = _SESSION.fullmatch(heading), _MODEL.fullmatch(heading)
-        if session is not None and self.session_id is None:
-            self.session_id = uuid(session[1])
-        if model is not None and self.model is None:
-            self.model = model[1]
-
-    def _close(self) -> None:
-        text, self._said = "\n".join(self._said).strip("\n"), []
-        heading, self._heading = self._heading, ""
-        if not self.turns:
-            return
-        turn = self.turns[-1]
-        if _PROMPT.fullmatch(heading):
-            self._take_prompt(text)
-        elif heading == "codex":
-            turn.items.append(eventlines.message(text))
-            turn.answer, turn.is_answered, turn.error = text, True, None
-        elif error := _ERROR.fullmatch(heading):
-            turn.error = f"{error[1]}\n{text}".strip()
-        else:
-            self._take_command(turn, heading, text)
-
-    def _take_prompt(self, text: str) -> None:
-        if is_injected(text):
-            self.turns.pop()  # Codex was given it, no user has said it
-        else:
-            self.turns[-1].prompt = text or None
-
-    def _take_command(self, turn: Turn, heading: str, text: str) -> None:
-        begun, executed = _EXEC.fullmatch(heading), _EXECUTED.fullmatch(heading)
-        if begun is not None:
-            self._command = begun[1]
-            turn.is_answered = False
-        elif executed is not None:
-            line = self._command or executed[1]
-            self._command = None
-            code = int(executed[2] or 0)
-            turn.items.append(eventlines.command(line, text, code))
+def _told(
+    run: ForeignRun, done: list[Item], heading: str, said: str, line: str
+) -> ForeignRun:
+    """Add what stands below one heading; `line` is the command that ran last."""
+    if heading == "codex":
+        done.append(eventlines.message(said))
+        return replace(run, facts=Facts(kind="log", ended="completed"))
+    if error := _ERROR.fullmatch(heading):
+        failure = f"{error[1]}\n{said}".strip()
+        return replace(run, facts=Facts(kind="log", ended="failed", failure=failure))
+    if _EXEC.fullmatch(heading) and run.facts.ended == "completed":
+        return replace(run, facts=Facts(kind="log"))
+    if executed := _EXECUTED.fullmatch(heading):
+        done.append(command(line or executed[1], said, int(executed[2] or 0)))
+    return run

@@ -1,1 +1,1 @@
-"""The ledger: the SQLite index over the run files."""
+"""The ledger: one SQLite file, the truth about runs, sessions and prompts."""

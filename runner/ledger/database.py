@@ -12,8 +12,8 @@ import sqlite3
 from functools import cache
 from pathlib import Path
 
-from runner import files
-from runner.errors import LedgerFault
+from runner import clock, files
+from runner.errors import ConflictFault, LedgerFault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,32 +42,27 @@ _REMOTE = {
     "smb3",
     "smbfs",
     "9p",
+    "drvfs",
     "afs",
     "ceph",
     "lustre",
     "gpfs",
 }
-_LOCAL_FUSE = ("fuseblk", "fusectl")
-_ELSEWHERE = "CODEX_RUNNER_HOME names another state directory"
+_LOCAL_FUSE = ("fuseblk", "fusectl", "fuse.fuse-overlayfs")
+_MOUNTS = Path("/proc/self/mountinfo")
+ELSEWHERE = "CODEX_RUNNER_HOME names another state directory"
 
 
 class Database:
-    """Open the ledger of a state directory, making both when they are missing.
-
-    An index of the version before is migrated first.
+    """Open the ledger that a state directory has.
 
     Raises:
-        FileFault: the state directory cannot be made.
-        LedgerFault: the ledger cannot be opened, is of a newer version, or is lost.
-        MigrationError: the index of the version before cannot be taken over now.
+        LedgerFault: it cannot be opened, or is of another version.
     """
 
     def __init__(self, state_home: Path) -> None:
-        files.make_directory(state_home, _ELSEWHERE)
         self.home = state_home
         self.path = state_home / NAME
-        if not os.path.lexists(self.path):
-            _make(state_home)
         self._db = connect(self.path)
 
     def close(self) -> None:
@@ -96,7 +91,7 @@ class Database:
 
         Raises:
             LedgerFault: the ledger cannot be written.
-            sqlite3.IntegrityError: a constraint of the schema refuses the change.
+            ConflictFault: a constraint of the schema refuses the change.
         """
         return self._run(query, values).rowcount
 
@@ -153,13 +148,20 @@ class Database:
         finally:
             self._script(f"pragma busy_timeout = {_BUSY_SECONDS * 1000:.0f}")
 
-    def back_up(self) -> None:
-        """Copy the ledger to `ledger.db.backup`, whole or not at all.
+    def back_up_daily(self) -> None:
+        """Copy the ledger to `ledger.db.backup`, at most once a day.
 
         Raises:
-            LedgerFault: it cannot be read or written.
+            RunnerFault: it cannot be read or written; the next day tries again.
         """
-        copy_database(self.path, self.home / BACKUP)
+        today = clock.iso(clock.now())[:10]
+        if self.value("setting", name=BACKUP) == today:
+            return
+        with self.transaction():
+            # Of two processes that come here at once one copies.
+            is_ours = self.change("save_setting", name=BACKUP, value=today)
+        if is_ours:
+            copy_database(self.path, self.home / BACKUP)
 
     def faults(self) -> list[str]:
         """Return what is wrong with the file itself, as far as SQLite can tell."""
@@ -172,11 +174,19 @@ class Database:
         return [*found, *(f"{row[0]} row {row[1]} refers to nothing" for row in broken)]
 
     def _run(self, query: str, values: dict[str, Cell]) -> sqlite3.Cursor:
+        text = queries()[query]
         try:
-            return self._db.execute(queries()[query], values)
-        except sqlite3.IntegrityError:
-            raise
-        except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
+            try:
+                return self._db.execute(text, values)
+            except UnicodeEncodeError:
+                cleaned = {
+                    name: clean(value) if isinstance(value, str) else value
+                    for name, value in values.items()
+                }
+                return self._db.execute(text, cleaned)
+        except (sqlite3.IntegrityError, OverflowError) as error:
+            raise ConflictFault(self.path, str(error)) from error
+        except (sqlite3.Error, UnicodeEncodeError) as error:
             raise fault(self.path, error) from error
 
     def _script(self, statement: str) -> None:
@@ -213,7 +223,7 @@ def connect(path: Path) -> sqlite3.Connection:
     db.close()
     if version > SCHEMA:
         reason = f"it was made by a newer version (schema {version})"
-        raise LedgerFault(path, reason, f"update this version, or: {_ELSEWHERE}")
+        raise LedgerFault(path, reason, f"update this version, or: {ELSEWHERE}")
     raise LedgerFault(path, "it is no ledger", _RESTORES)
 
 
@@ -238,7 +248,7 @@ def create(path: Path) -> None:
     except sqlite3.Error as error:
         raise fault(path, error) from error
     except OSError as error:
-        raise LedgerFault(path, error.strerror or str(error), _ELSEWHERE) from error
+        raise LedgerFault(path, error.strerror or str(error), ELSEWHERE) from error
     finally:
         files.remove([part])
 
@@ -255,7 +265,7 @@ def copy_database(path: Path, to: Path) -> None:
     """Copy a database by SQLite's backup, also while others write to it.
 
     Raises:
-        LedgerFault: one of the two cannot be used; what stood there before stays.
+        RunnerFault: one of the two cannot be used; what was there before stays.
     """
     part = to.with_name(f"{to.name}.part")
     try:
@@ -289,15 +299,27 @@ def use_log(path: Path) -> None:
         raise fault(path, error) from error
     if mode != "wal":
         reason = f"its file system has no write-ahead log ({mode})"
-        raise LedgerFault(path, reason, _ELSEWHERE)
+        raise LedgerFault(path, reason, ELSEWHERE)
+
+
+def make(state_home: Path) -> None:
+    """Make an empty ledger in a state directory that has never had one.
+
+    Raises:
+        LedgerFault: it has lost its ledger, or cannot have one.
+        FileFault: the disk refuses.
+    """
+    if is_lost(state_home):
+        raise LedgerFault(state_home / NAME, "it is missing", _RESTORES)
+    create(state_home / NAME)
 
 
 def is_lost(state_home: Path) -> bool:
     """Tell whether a state directory has lost its ledger."""
-    if os.path.lexists(state_home / NAME):
-        return False
-    signs = (BACKUP, "queue/[0-9]*", "runs/*/owner")
-    return any(next(state_home.glob(sign), None) is not None for sign in signs)
+    signs = (BACKUP, OLD_BACKUP, "queue/[0-9]*", "runs/*/owner")
+    is_used = any(next(state_home.glob(sign), None) is not None for sign in signs)
+    # Looked at last: another command may make the ledger and its first run meanwhile.
+    return is_used and not os.path.lexists(state_home / NAME)
 
 
 def refuse_remote(directory: Path) -> None:
@@ -307,10 +329,10 @@ def refuse_remote(directory: Path) -> None:
         LedgerFault: it is a network file system.
     """
     kind = file_system_of(directory)
-    is_remote = kind in _REMOTE or kind.startswith("fuse") and kind not in _LOCAL_FUSE
-    if is_remote:
+    is_remote_fuse = kind.startswith("fuse") and kind not in _LOCAL_FUSE
+    if kind in _REMOTE or is_remote_fuse:
         reason = f"{kind} is a network file system, on which SQLite loses data"
-        raise LedgerFault(directory / NAME, reason, _ELSEWHERE)
+        raise LedgerFault(directory / NAME, reason, ELSEWHERE)
 
 
 def file_system_of(directory: Path) -> str:
@@ -318,7 +340,7 @@ def file_system_of(directory: Path) -> str:
     place = os.path.realpath(directory)
     kind, longest = "", -1
     try:
-        lines = Path("/proc/self/mountinfo").read_text("utf-8", "replace").splitlines()
+        lines = _MOUNTS.read_text("utf-8", "replace").splitlines()
     except OSError:
         return ""
     for line in lines:
@@ -343,13 +365,6 @@ def fault(path: Path, error: Exception) -> LedgerFault:
     return LedgerFault(path, str(error), _RESTORES) if is_damage(found) else found
 
 
-def _make(state_home: Path) -> None:
-    """Make the ledger: from the index of the version before, or a new one."""
-    if os.path.lexists(state_home / OLD):
-        from runner.ledger.migrate import migrate  # noqa: PLC0415 - once
-
-        migrate(state_home)
-    elif is_lost(state_home):
-        raise LedgerFault(state_home / NAME, "it is missing", _RESTORES)
-    else:
-        create(state_home / NAME)
+def clean(text: str) -> str:
+    """Make a text that a column can hold of one with stray bytes of a command line."""
+    return os.fsencode(text).decode(errors="replace")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Seconds until a prompt is tried again that was never executed, or whose turn never
 # began; and until a thread that another program writes is looked at again.
 BACK_OFF = (10.0, 60.0, 600.0)
-WRITER = (5.0, 10.0, 20.0, 40.0, 60.0)
+WRITER_SECONDS = 10.0
 # Kills before the launch after which it is tried again at once.
 _AT_ONCE = 2
 # What only a person can change, as `Verdict.error_class` names it.
@@ -69,7 +69,7 @@ class GoesBack(Struct):
     hold: str | None = None
 
 
-def fate_of(
+def fate_of(  # noqa: PLR0911 - one return for each row of the table
     delivery: Delivery, verdict: Verdict, *, has_begun: bool
 ) -> Ends | GoesBack:
     """Say what becomes of a prompt."""
@@ -88,8 +88,7 @@ def fate_of(
         wait = _step(BACK_OFF, starts)
         return _later(wait, "start", starts=starts + 1, unbegun=unbegun)
     if kind == "writer":
-        wait = _step(WRITER, unbegun)
-        return _later(wait, "writer", starts=0, unbegun=unbegun + 1)
+        return _later(WRITER_SECONDS, "refused", starts=0, unbegun=unbegun)
     if kind in _FOR_A_PERSON or outcome is Outcome.AUTH_FAILED:
         return GoesBack(starts=0, unbegun=0, hold=verdict.error or kind)
     if unbegun >= len(BACK_OFF):

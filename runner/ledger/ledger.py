@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 
+from runner import files
+from runner.ledger import database
 from runner.ledger.database import Database
 from runner.ledger.runs import Runs
 from runner.ledger.sessions import Sessions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from runner.ledger.queue import Queue
     from runner.ledger.usage import UsageTable
 
@@ -17,11 +22,24 @@ if TYPE_CHECKING:
 class Ledger(Database):
     """Open the ledger of a state directory, making both when they are missing.
 
+    An index of the version before is migrated first.
+
     Raises:
         FileFault: the state directory cannot be made.
         LedgerFault: the ledger cannot be opened, is of a newer version, or is lost.
         MigrationError: the index of the version before cannot be taken over now.
     """
+
+    def __init__(self, state_home: Path) -> None:
+        files.make_directory(state_home, database.ELSEWHERE)
+        if not os.path.lexists(state_home / database.NAME):
+            if os.path.lexists(state_home / database.OLD):
+                from runner.ledger.migrate import migrate  # noqa: PLC0415 - once
+
+                migrate(state_home)
+            else:
+                database.make(state_home)
+        super().__init__(state_home)
 
     @cached_property
     def sessions(self) -> Sessions:

@@ -38,7 +38,6 @@ _BUSY_SECONDS = 60.0
 _MEGABYTE = 1_000_000
 _MARGIN = 10 * _MEGABYTE
 _OLD_LOG_DIRS, _LOG_DIRS = "log-dirs.jsonl", "log-dirs"
-_ELSEWHERE = "CODEX_RUNNER_HOME names another state directory"
 _CLOSED = (
     "this state directory was brought to a newer version:"
     " run the command again with that"
@@ -138,9 +137,11 @@ def _begin(
             return False
         if version > CLOSED:
             reason = f"it was made by a newer version (schema {version})"
-            raise LedgerFault(path, reason, f"update this version, or: {_ELSEWHERE}")
+            raise LedgerFault(
+                path, reason, f"update this version, or: {database.ELSEWHERE}"
+            )
         if version == 0 and tables:
-            raise LedgerFault(path, "it is no index of this suite", _ELSEWHERE)
+            raise LedgerFault(path, "it is no index of this suite", database.ELSEWHERE)
         owned = old_runs.owned(old, path.parent) if tables else []
         if not owned:
             return True
@@ -219,7 +220,7 @@ def _build(index: Path, hold: str | None = None) -> None:
         mode = db.execute("pragma main.journal_mode = wal").fetchone()[0]
     if mode != "wal":
         reason = f"its file system has no write-ahead log ({mode})"
-        raise LedgerFault(path, reason, _ELSEWHERE)
+        raise LedgerFault(path, reason, database.ELSEWHERE)
     files.sync(path)
     files.sync(path.parent)
 

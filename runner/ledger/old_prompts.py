@@ -12,9 +12,9 @@ import os
 from runner import clock, files
 from runner.clock import iso
 from runner.ledger import record
+from runner.ledger.database import clean
 from runner.ledger.fate import hold_of
 from runner.ledger.queue import digest_of
-from runner.ledger.sessions import clean
 from runner.model import OUTCOMES, QUIT, RunId
 from runner.run_files import RunFiles
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from parsers import loose_json
 from runner import files
 from runner.ledger import record
+from runner.ledger.database import clean
 from runner.ledger.old_places import encoded
-from runner.ledger.sessions import clean
 from runner.ledger.steps import load
 from runner.ledger.usage import rows_of
 

@@ -139,9 +139,10 @@ update runs set state = 'running', codex = :codex, launched_at = :at, rollout_of
 where run_id = :run_id and state = 'launching'
 
 -- name: take_turn
+-- A waiting run has got its session: it comes after the runs that it has waited for.
 update runs set state = 'prepared', waits = 0,
     ordinal = (select max(ordinal) + 1 from runs where session = :session)
-where run_id = :run_id and state = 'waiting' and stop_asked_at is null
+where run_id = :run_id and state = 'waiting' and stop_asked_at is null returning ordinal
 
 -- name: finish_run
 update runs set state = 'finished', outcome = :outcome, error_class = :error_class, exit_code = :exit_code, thread_id = :thread,
@@ -152,7 +153,7 @@ where run_id = :run_id and state = :state
 update runs set begun = 1 where run_id = :run_id and not begun
 
 -- name: begin_prompt
-update prompts set begun = 1, text = null, wake_at = null, wake_from = null, wake_why = null where run_id = :run_id and state = 'running'
+update prompts set begun = 1, text = null where run_id = :run_id and state = 'running'
 
 -- name: name_thread_of_run
 update runs set thread_id = :thread where run_id = :run_id
@@ -189,11 +190,17 @@ where p.id = :prompt and not p.begun and not p.direct and p.ended_at is null
 -- A prompt that a rebuild finds in its file.
 insert into prompts (id, session, place, text, preview, digest, settings, state, hold, attempts, queued_at)
 values (:prompt, :session, :place, :text, :preview, :digest, :settings, 'queued', :hold, 0, :at)
-on conflict (id) do update set state = 'queued', text = excluded.text, digest = excluded.digest, hold = excluded.hold,
-    reason = null, ended_at = null, run_id = null
+on conflict (id) do update set text = excluded.text, digest = excluded.digest, hold = excluded.hold
+where state in ('queued', 'parked')
 
 -- name: restore_running
-update prompts set state = 'running', run_id = :run_id, hold = null where id = :prompt and ended_at is null
+-- A waiting run has not been given its prompt yet.
+update prompts set state = iif(:waits, 'queued', 'running'), run_id = :run_id, hold = null where id = :prompt and ended_at is null
+
+-- name: restore_session
+-- What a run tells of a session that was opened for its prompts.
+update sessions set home = iif(home = x'', :home, home), repo = coalesce(repo, :repo), created_at = min(created_at, :at)
+where id = :session
 
 -- name: session_by_short_id
 select id from sessions where short_id = :short_id
@@ -213,16 +220,18 @@ select id, session from prompts where state in ('queued', 'parked') order by id
 select p.*, j.word, j.until, j.taker from judged j join prompts p on p.id = j.id where j.session = :session
 
 -- name: deliverable
--- What can be delivered now; also what waits for a foreign writer, whose lock may be free by now.
+-- What can be delivered now; also what waits for a foreign writer, whose lock may be free by now. Where Codex has
+-- seen the writer and we do not ('refused'), it is not started again at once.
 select j.id, j.session, s.thread_id, s.home, j.word from judged j join sessions s on s.id = j.session
-where j.taker is null and (j.word is null or j.word = 'writer') order by j.rank, j.id
+where j.taker is null and (j.word is null or j.word = 'writer'
+    and exists (select 1 from prompts p where p.id = j.id and p.wake_why = 'writer')) order by j.rank, j.id
 
 -- name: deliver_prompt
-update prompts set state = 'running', run_id = :run_id, attempts = attempts + 1
+update prompts set state = 'running', run_id = :run_id, attempts = attempts + 1, wake_at = null, wake_from = null, wake_why = null
 where id = :prompt and digest is :digest and exists (select 1 from deliverable d where d.id = :prompt)
 
 -- name: take_prompt
-update prompts set state = 'running', attempts = attempts + 1
+update prompts set state = 'running', attempts = attempts + 1, wake_at = null, wake_from = null, wake_why = null
 where run_id = :run_id and state = 'queued'
 and exists (select 1 from judged j where j.id = prompts.id and j.word is null and j.taker = :run_id)
 
@@ -237,7 +246,7 @@ update prompts set state = :state, reason = :reason, run_id = null, hold = null,
 -- name: end_waiting_run
 -- A run that only waited ends with its prompt.
 update runs set state = 'finished', outcome = :outcome, exit_code = :exit_code, ended_at = :at
-where state = 'waiting' and run_id = (select run_id from prompts where id = :prompt)
+where run_id = :run_id and state = 'waiting'
 
 -- name: put_back
 update prompts set state = 'queued', run_id = null, hold = :hold, wake_at = :wake_at, wake_from = :wake_from, wake_why = :wake_why,
@@ -245,7 +254,7 @@ update prompts set state = 'queued', run_id = null, hold = :hold, wake_at = :wak
 
 -- name: wait_for_writer
 -- Another program writes the thread: look again later.
-update prompts set wake_at = :wake_at, wake_from = :at, wake_why = 'writer', unbegun = unbegun + 1
+update prompts set wake_at = :wake_at, wake_from = :at, wake_why = 'writer'
 where id = :prompt and state = 'queued'
 
 -- name: writer_gone
@@ -278,8 +287,8 @@ select id from prompts where session = :session and state in ('queued', 'parked'
 
 -- name: canceled_count
 -- Prompts that were never delivered, on purpose; the end of a session is none.
-select count(*) from prompts where session = :session and state = 'canceled' and not begun and reason = 'stopped'
-and attempts = 0 and preview not in ('/quit')
+select count(*) from prompts where session = :session and state = 'canceled' and not begun and not direct and reason = 'stopped'
+and preview not in ('/quit')
 
 -- name: ask_stop_prompts
 update prompts set stop_asked_at = :at where session = :session and state = 'running'
@@ -297,7 +306,7 @@ insert into history (at, session, prompt, run_id, what, detail) values (:at, :se
 insert into outbox (history, target, due_at) values (:history, :target, :due_at)
 
 -- name: outbox_of_run
-select o.id, o.target, o.attempts, h.what, h.run_id from outbox o join history h on h.id = o.history
+select o.id, o.target, h.what, h.run_id, h.at from outbox o join history h on h.id = o.history
 where h.run_id = :run_id and o.done_at is null order by o.id
 
 -- name: outbox_due
@@ -305,7 +314,8 @@ where h.run_id = :run_id and o.done_at is null order by o.id
 select distinct h.run_id from outbox o join history h on h.id = o.history where o.done_at is null and o.due_at <= :at
 
 -- name: claim_outbox
-update outbox set attempts = attempts + 1, due_at = :due_at where id = :id and done_at is null and attempts = :attempts
+-- Who has begun to tell is given its time, and may have been killed.
+update outbox set attempts = attempts + 1, due_at = :due_at where id = :id and done_at is null and (attempts = 0 or due_at <= :at)
 
 -- name: close_outbox
 update outbox set done_at = :at, error = :error where id = :id
@@ -319,7 +329,7 @@ values (:run_id, :thread, :model, :quarter, :name, :prepared_at, :repo, :home, 0
 on conflict do nothing
 
 -- name: usage_totals
--- What the runs of each group have used; a run that called two models is one run.
+-- What the runs of each group have used; a run that called two models is one run. Of one session the index finds them.
 select case :by when 'day' then date(prepared_at, 'localtime') when 'model' then model when 'repo' then repo
     when 'session' then session_key else 'total' end as key,
     count(distinct run_id) as runs, sum(input) as input_tokens, sum(cached) as cached_input_tokens, sum(output) as output_tokens,
@@ -327,7 +337,7 @@ select case :by when 'day' then date(prepared_at, 'localtime') when 'model' then
     count(distinct iif(total is null, run_id, null)) as unknown_usage,
     count(distinct iif(usd is null, run_id, null)) as unknown_cost,
     count(distinct iif(input is null, run_id, null)) as unknown_parts
-from usage where prepared_at >= :since and run_id <> :without and (:name is null or session_key = :name)
+from usage where prepared_at >= :since and session_key between coalesce(:name, '') and coalesce(:name, '~')
 group by 1 order by 1
 
 -- name: usage_run_ids
@@ -345,14 +355,48 @@ select r.run_id, coalesce(s.thread_id, r.run_id) as name from runs r join sessio
 -- name: run_directories
 select run_id, directory from runs
 
--- name: export_directories
-select exports from sessions where exports is not null
+-- name: task_directories
+-- Where the tasks lie that the ledger knows: its exports, and what was imported.
+select exports as directory from sessions where exports is not null union all select source from imports
+union all select thread_id from threads
 
--- name: import_of
-select run_id, kind from imports where identity = :identity and (kind = 'removed' or (kind = :kind and source = :source))
+-- name: imports_of_session
+select i.run_id, i.identity, i.kind, i.source, i.mtime from runs r join imports i on i.run_id = r.run_id where r.session = :session
+
+-- name: session_of_identity
+select r.session from imports i join runs r on r.run_id = i.run_id where i.identity = :identity limit 1
+
+-- name: was_removed
+-- A session that was removed leaves its usage, a run without a thread its identity.
+select 1 from usage where session_key = :name union all select 1 from imports where kind = 'removed' and identity = :identity limit 1
+
+-- name: is_counted
+-- A run whose usage is on record, also one that was removed, or whose thread came from the files of another tool.
+select 1 from runs where run_id = :run_id union all select 1 from usage where run_id = :run_id
+union all select 1 from threads t join runs r on r.session = t.session join imports i on i.run_id = r.run_id
+    where t.thread_id = :thread and i.kind not in ('run', 'removed') limit 1
 
 -- name: insert_import
-insert into imports (kind, source, identity, run_id) values (:kind, :source, :identity, :run_id) on conflict do nothing
+insert into imports (kind, source, identity, run_id, mtime) values (:kind, :source, :identity, :run_id, :mtime)
+
+-- name: set_imported
+update sessions set imported = :imported where id = :session
+
+-- name: drop_import
+delete from imports where run_id = :run_id
+-- name: drop_record
+delete from records where run_id = :run_id
+-- name: drop_run
+delete from runs where run_id = :run_id
+
+-- name: rank_runs
+-- The order of a session's runs by time, after older ones were added: first as negative numbers, which none has.
+update runs set ordinal = -(select count(*) from runs o where o.session = runs.session
+    and (coalesce(o.launched_at, o.prepared_at), o.run_id) <= (coalesce(runs.launched_at, runs.prepared_at), runs.run_id))
+where session = :session
+
+-- name: number_runs
+update runs set ordinal = -ordinal where session = :session
 
 -- name: notes
 select what, about from notes order by what, about
@@ -372,4 +416,5 @@ delete from notes
 select value from settings where name = :name
 
 -- name: save_setting
-insert into settings (name, value) values (:name, :value) on conflict (name) do update set value = excluded.value
+insert into settings (name, value) values (:name, :value)
+on conflict (name) do update set value = excluded.value where value <> excluded.value

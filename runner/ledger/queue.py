@@ -1,32 +1,36 @@
 """The queue: prompts in the order of their session, each delivered once.
 
-A prompt is one row for its whole life. It becomes `running` in the transaction that puts
-its run on record, and what becomes of it is decided in the one that ends that run, so a
-kill at any moment leaves it waiting, running or ended, and never twice.
+A prompt is one row for its whole life. It becomes `running` in the transaction that
+puts its run on record, and what becomes of it is decided in the one that ends that run,
+so a kill at any moment leaves it waiting, running or ended, and never twice.
 """
 
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 
 from parsers.struct import Struct, replace
 from runner import clock
 from runner.clock import iso
 from runner.errors import (
     AlreadyDeliveredError,
+    ConflictFault,
+    ForeignWriterError,
     RunnerError,
     SessionBusyError,
     StaleStateError,
 )
-from runner.ledger.fate import WRITER, Delivery, Ends, fate_of, hold_of
+from runner.ledger.fate import WRITER_SECONDS, Delivery, Ends, fate_of, hold_of
+from runner.ledger.record import settings_json
 from runner.model import OUTCOMES, QUIT, Outcome, Taken, Waiting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from runner.ledger.database import Cell
     from runner.ledger.ledger import Ledger
     from runner.model import Run, RunRequest, Verdict
 
@@ -72,7 +76,6 @@ class Stop(Struct):
     """Hold what a stop has canceled, and the runs that have to be ended."""
 
     session: int
-    canceled: int
     prompts: tuple[int, ...]
     waiting: tuple[str, ...]
     runs: tuple[Run, ...]
@@ -138,7 +141,8 @@ class Queue:
         queue takes it.
 
         Raises:
-            SessionBusyError: another run has the session, or prompts wait for it.
+            SessionBusyError: another run has the session, another program writes it, or
+            prompts wait for it.
             ArchivedError: the session has been put away.
             AlreadyDeliveredError: the prompt no longer waits, or not as it was read.
             LedgerFault: the ledger cannot be written; nothing is on record.
@@ -151,7 +155,7 @@ class Queue:
                 run = self._bring(run, request)
             try:
                 self._ledger.runs.insert(run)
-            except sqlite3.IntegrityError as error:
+            except ConflictFault as error:
                 raise self._busy(run.session) from error
         return run
 
@@ -165,24 +169,34 @@ class Queue:
         key = sessions.of_thread(thread) if thread else None
         key = key or self._ledger.value("session_by_short_id", short_id=short_id)
         if key is None:
-            key = sessions.open(at, thread=thread)
-        place = told.get("place", "")
-        self._ledger.change(
-            "restore_prompt",
-            prompt=number,
-            session=key,
-            place=int(place) if place.lstrip("-").isdecimal() else number,
-            text=text,
-            preview=told.get("preview", text.decode(errors="replace")[:_PREVIEW]),
-            digest=digest_of(text),
-            settings=told.get("settings", "{}"),
-            hold=hold or told.get("hold"),
-            at=told.get("queued_at", at),
-        )
+            key = sessions.open(told.get("queued_at", at), thread=thread)
+        place = header.get("place")
+        values: dict[str, Cell] = {
+            "prompt": number,
+            "session": key,
+            "place": place if isinstance(place, int) else number,
+            "text": text,
+            "preview": told.get("preview", text.decode(errors="replace")[:_PREVIEW]),
+            "digest": digest_of(text),
+            "settings": told.get("settings", "{}"),
+            "hold": hold or told.get("hold"),
+            "at": told.get("queued_at", at),
+        }
+        try:
+            self._ledger.change("restore_prompt", **values)
+        except ConflictFault:
+            # Another prompt has its place, as no header that is whole says.
+            self._ledger.change("restore_prompt", **{**values, "place": number})
 
     def restore_running(self, number: int, run: Run) -> None:
         """Give a prompt to the unfinished run that a rebuild finds it in."""
-        if not self._ledger.change("restore_running", prompt=number, run_id=run.run_id):
+        is_given = self._ledger.change(
+            "restore_running",
+            prompt=number,
+            run_id=run.run_id,
+            waits=isinstance(run.state, Waiting),
+        )
+        if not is_given:
             self._bring_row(run)
 
     def close(self, number: int, state: str = "canceled") -> None:
@@ -199,9 +213,12 @@ class Queue:
             if not self._ledger.change("take_prompt", run_id=run.run_id):
                 return None
             session = run.session
-            if not self._ledger.change("take_turn", run_id=run.run_id, session=session):
+            ordinal = self._ledger.value(
+                "take_turn", run_id=run.run_id, session=session
+            )
+            if ordinal is None:
                 raise StaleStateError(run.run_id, "waiting")
-            return replace(run.advanced(Taken()), waits=False)
+            return replace(run.advanced(Taken()), waits=False, ordinal=ordinal)
 
     def reason_of(self, run: Run) -> str | None:
         """Say why a waiting run has to wait."""
@@ -248,7 +265,7 @@ class Queue:
             return ids
 
     def stop(self, sessions: Sequence[int]) -> list[Stop]:
-        """Cancel what waits and ask what runs to stop, for sessions, in one transaction.
+        """Cancel what waits in sessions and ask what runs to stop, in one transaction.
 
         A prompt that is sent later is wanted. One that is running is never put back.
 
@@ -281,19 +298,17 @@ class Queue:
                 self._ledger.change("release_due", at=at)
 
     def wait_for_writer(self, candidate: Candidate, *, is_free: bool) -> None:
-        """Note that another program writes the thread of a prompt, or no longer does."""
+        """Note that another program writes a prompt's thread, or no longer does."""
         now = clock.now()
         with self._ledger.transaction():
             if is_free:
                 self._ledger.change("writer_gone", prompt=candidate.prompt)
                 return
-            row = self._ledger.one("prompt_by_id", prompt=candidate.prompt)
-            step = min(row["unbegun"] if row else 0, len(WRITER) - 1)
             self._ledger.change(
                 "wait_for_writer",
                 prompt=candidate.prompt,
                 at=iso(now),
-                wake_at=iso(clock.after(now, WRITER[step])),
+                wake_at=iso(clock.after(now, WRITER_SECONDS)),
             )
 
     def _session_for(self, run: Run, request: RunRequest) -> int:
@@ -309,6 +324,7 @@ class Queue:
                 title=request.title,
                 repo=spec.repo,
                 home=spec.codex_home,
+                settings=settings_json(spec),
             )
         if request.has_exports:
             sessions.refuse_archived(key)
@@ -317,9 +333,13 @@ class Queue:
     def _bring(self, run: Run, request: RunRequest) -> Run:
         """Insert the prompt that a run brings with it, and say whether it waits."""
         first = self._ledger.one("first_waiting", session=run.session)
-        is_busy = first is not None or self.holder(run.session) is not None
-        if is_busy and not request.wait_for_session:
+        is_ours = first is not None or self.holder(run.session) is not None
+        is_busy = is_ours or request.writer is not None
+        if is_ours and not request.wait_for_session:
             raise self._busy(run.session)
+        if is_busy and not request.wait_for_session:
+            name = self._ledger.sessions.get(run.session).name
+            raise ForeignWriterError(name, request.writer or 0)
         spec, at = run.spec, run.spec.prepared_at
         if is_busy:
             text, run_id = request.prompt, run.run_id
@@ -424,9 +444,12 @@ class Queue:
     def _end(self, prompt: int, state: str, reason: str, outcome: Outcome) -> None:
         """End a prompt, and the run that waits for it alone."""
         at, code = iso(clock.now()), OUTCOMES[outcome].exit_code
-        self._ledger.change(
-            "end_waiting_run", prompt=prompt, outcome=outcome, exit_code=code, at=at
-        )
+        row = self._ledger.one("prompt_by_id", prompt=prompt)
+        run_id: str | None = row["run_id"] if row else None
+        if run_id is not None and self._ledger.change(
+            "end_waiting_run", run_id=run_id, outcome=outcome, exit_code=code, at=at
+        ):
+            self._ledger.runs.note_end(self._ledger.runs.find(run_id))
         self._ledger.change(
             "end_prompt", prompt=prompt, state=state, reason=reason, at=at
         )
@@ -439,7 +462,6 @@ class Queue:
         self._ledger.change("ask_stop_runs", session=session, at=at)
         return Stop(
             session=session,
-            canceled=sum(not each.is_quit for each in waiting),
             prompts=tuple(each.id for each in waiting),
             waiting=tuple(each.run_id for each in waiting if each.run_id),
             runs=tuple(self._ledger.runs.unfinished(session)),
@@ -452,8 +474,8 @@ class PromptsWaitError(SessionBusyError):
     def __init__(self, name: str, count: int) -> None:
         RunnerError.__init__(
             self,
-            f"prompts wait for session {name} ({count}): --wait-for-session waits behind"
-            " them, codex-tasks stop cancels them",
+            f"prompts wait for session {name} ({count}): --wait-for-session waits"
+            " behind them, codex-tasks stop cancels them",
         )
         self.holder = ""
 

@@ -34,13 +34,16 @@ _RETELL_SECONDS = 60.0
 
 
 class Telling(Struct, kw_only=False):
-    """Hold one thing that is to be told: to an event stream, or to a hook."""
+    """Hold one thing that is to be told: to an event stream, or to a hook.
+
+    `at` is when it happened.
+    """
 
     id: int
     run_id: str
     what: str
     target: str
-    attempts: int
+    at: str
 
 
 class Runs:
@@ -114,6 +117,11 @@ class Runs:
         at = iso(run.ended_at or run.started_at)
         self._ledger.change("touch_session", session=run.session, at=at)
 
+    def sort(self, session: int) -> None:
+        """Put the runs of a session in the order of time, inside a transaction."""
+        self._ledger.change("rank_runs", session=session)
+        self._ledger.change("number_runs", session=session)
+
     def advance(self, run: Run, event: Event) -> Run:
         """Take a run to its next state; `finish` ends it.
 
@@ -131,7 +139,7 @@ class Runs:
         return now
 
     def claim_waiting(self, run: Run, supervisor: ProcessId) -> bool:
-        """Note who waits for the session of a waiting run; False when it was stopped."""
+        """Note who supervises a waiting run; False when it was stopped."""
         with self._ledger.transaction():
             return bool(self._claim(run, supervisor))
 
@@ -187,11 +195,18 @@ class Runs:
             if not changed:
                 raise StaleStateError(run.run_id, record.state_of(run))
             self._save(now)
+            if now.has_begun:
+                # Its supervisor may have been killed before it noted the launch.
+                self.keep_settings(now)
             self._ledger.usage.record_run(now)
             self._ledger.queue.settle(now)
             at = iso(now.ended_at)
             self._ledger.change("touch_session", session=now.session, at=at)
-            self._tell_of(now, "run_completed", 0.0 if is_judged else _TELL_SECONDS)
+            self.note_end(now, 0.0 if is_judged else _TELL_SECONDS)
+
+    def note_end(self, run: Run, delay: float = _TELL_SECONDS) -> None:
+        """Note who is to be told that a run is over, inside a transaction."""
+        self._tell_of(run, "run_completed", delay)
 
     def add_warnings(self, run_id: str, warnings: Iterable[str]) -> Run:
         """Add to the record of a finished run what went wrong since.
@@ -209,9 +224,7 @@ class Runs:
         """Return whom nobody has told yet of what happened to a run."""
         found = self._ledger.all("outbox_of_run", run_id=run_id)
         return [
-            Telling(
-                row["id"], row["run_id"], row["what"], row["target"], row["attempts"]
-            )
+            Telling(row["id"], row["run_id"], row["what"], row["target"], row["at"])
             for row in found
         ]
 
@@ -222,12 +235,13 @@ class Runs:
 
     def claim_telling(self, telling: Telling) -> bool:
         """Take over to tell; False when another process does."""
+        now = clock.now()
         with self._ledger.transaction():
             changed = self._ledger.change(
                 "claim_outbox",
                 id=telling.id,
-                attempts=telling.attempts,
-                due_at=iso(clock.after(clock.now(), _RETELL_SECONDS)),
+                at=iso(now),
+                due_at=iso(clock.after(now, _RETELL_SECONDS)),
             )
         return bool(changed)
 

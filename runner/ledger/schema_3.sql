@@ -199,7 +199,7 @@ select p.id, p.session, p.place, p.grp, p.state, h.waiting,
         when exists (select 1 from needs n where n.prompt = p.id and n.met = 0) then 'dependency'
         when p.state = 'parked' and p.wake_at > c.now then 'limit'
         when p.not_before > c.now then 'time'
-        when p.wake_at > c.now and c.now >= p.wake_from then iif(p.wake_why = 'writer', 'writer', 'retry')
+        when p.wake_at > c.now and c.now >= p.wake_from then iif(p.wake_why in ('writer', 'refused'), 'writer', 'retry')
         when coalesce((select usd from spent where day = c.today), 0) >= a.usd_per_day then 'budget'
         when a.starts_per_minute is not null and a.starts_per_minute <= (select count(*) from recent) then 'rate'
         when g.starts_per_minute is not null and g.starts_per_minute <= (select count(*) from recent r where r.grp = p.grp) then 'rate'

@@ -13,7 +13,7 @@ from parsers.struct import Struct
 from parsers.text import uuid
 from runner.errors import ArchivedError, NoSuchTaskError, RunnerError, SessionBusyError
 from runner.ledger.record import read_settings
-from runner.model import SessionId, TaskState
+from runner.model import TaskState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from runner.ledger.database import Database
     from runner.ledger.record import Settings
+    from runner.model import SessionId
 
 _NO_LIMIT = -1
 
@@ -31,11 +32,11 @@ class Session(Struct):
     """Hold one session at a moment; times are RFC 3339 in UTC.
 
     `name` is what it is called in output: its thread, or the id of its run as long as
-    Codex has named none. `last_run` is the one that is not over, else the one that tells
-    how the session stands; `outcome` is that run's, None while it is not over. `waiting`
-    is how many prompts wait. `exports` is the directory of its `task.*` files, relative
-    to the state directory; None when it has none. `home` is the CODEX_HOME that it lives
-    in, None when that is not known.
+    Codex has named none. `last_run` is the one that is not over, else the one that
+    tells how the session stands; `outcome` is that run's, None while it is not over.
+    `waiting` is how many prompts wait. `exports` is the directory of its `task.*`
+    files, relative to the state directory; None when it has none. `home` is the
+    CODEX_HOME that it lives in, None when that is not known.
     """
 
     key: int
@@ -83,7 +84,7 @@ class Sessions:
         return _session(row)
 
     def named(self, text: str) -> list[Session]:
-        """Return the sessions that a text certainly names: by short id, thread or run."""
+        """Return the sessions that a text names for certain, by an id of theirs."""
         found = self._db.all("sessions_named", text=uuid(text) or text)
         return [_session(row) for row in found]
 
@@ -115,7 +116,7 @@ class Sessions:
         )
         return [_session(row) for row in found]
 
-    def open(  # the columns of a row
+    def open(  # noqa: PLR0913 - the columns of a row
         self,
         at: str,
         *,
@@ -130,7 +131,7 @@ class Sessions:
         key = self._db.insert(
             "insert_session",
             short_id=_new_short_id(),
-            title=title and clean(title),
+            title=title,
             repo=None if repo is None else os.fsencode(repo),
             home=b"" if home is None else os.fsencode(home),
             settings=settings,
@@ -208,7 +209,7 @@ class Sessions:
         """Take over what the exports of a session say of it."""
         with self._db.transaction():
             if title is not None:
-                self._db.change("set_title", session=key, title=clean(title))
+                self._db.change("set_title", session=key, title=title)
             self._db.change("set_exports", session=key, exports=exports)
             if archived_at is not None:
                 self._db.change(
@@ -220,9 +221,10 @@ class Sessions:
         return self._db.insert(
             "insert_import",
             kind=kind,
-            source=clean(source),
+            source=source,
             identity=identity,
             run_id=identity,
+            mtime=None,
         )
 
     def refuse_open(self, session: Session) -> None:
@@ -270,11 +272,6 @@ _REMOVALS = (
     "remove_threads",
     "remove_session",
 )
-
-
-def clean(text: str) -> str:
-    """Make a text that a column can hold of one with stray bytes of a command line."""
-    return os.fsencode(text).decode(errors="replace")
 
 
 def _new_short_id() -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from parsers import loose_json
 from runner.errors import RunnerError
 from runner.ledger import record
-from runner.ledger.sessions import clean
+from runner.ledger.database import clean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

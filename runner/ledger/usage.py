@@ -69,7 +69,7 @@ class UsageTable:
                 "insert_usage",
                 run_id=run.run_id,
                 thread=thread or "",
-                model=os.fsencode(str(model)).decode(errors="replace"),
+                model=str(model),
                 quarter=int(spec.prepared_at.timestamp()) // _QUARTER_SECONDS,
                 name=thread or run.run_id,
                 prepared_at=iso(spec.prepared_at),
@@ -84,7 +84,6 @@ class UsageTable:
         by: str,
         since: str | None = None,
         name: str | None = None,
-        without: str | None = None,
     ) -> list[UsageTotal]:
         """Sum up all finished runs that Codex was started for.
 
@@ -93,11 +92,8 @@ class UsageTable:
                 one row.
             since: an RFC 3339 instant; runs prepared before it are left out.
             name: only the runs of the session of this name.
-            without: a run that is left out.
         """
-        rows = self._ledger.all(
-            "usage_totals", by=by, since=since or "", name=name, without=without or ""
-        )
+        rows = self._ledger.all("usage_totals", by=by, since=since or "", name=name)
         return [
             UsageTotal(_text(key), *(figure or 0 for figure in figures))
             for key, *figures in rows

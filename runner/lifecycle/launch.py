@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+from pathlib import Path
 
-from parsers.struct import Struct
+from parsers.struct import Struct, replace
 from runner import clock, files, locks
+from runner.codex.home import writer_of
 from runner.errors import FileFault, RunnerError, RunnerFault
 from runner.exports import queue_files, run_exports
 from runner.exports.key_values import header, text
@@ -21,8 +23,6 @@ from runner.run_files import files_of, new_run_id, own_directory, owner_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from runner.config import Config
     from runner.ledger.ledger import Ledger
     from runner.model import ProcessId, RunId, RunRequest
@@ -65,12 +65,15 @@ def prepare_run(request: RunRequest, ledger: Ledger, settings: Config) -> Prepar
     """Put a run on record: its files, its session, its prompt and its row.
 
     Raises:
-        SessionBusyError: another run has the session, or prompts wait for it, and
-            waiting was not asked for.
+        SessionBusyError: another run has the session, another program writes it, or
+            prompts wait for it, and waiting was not asked for.
         ArchivedError: the session has been put away.
         AlreadyDeliveredError: another run delivers the prompt.
         RunnerFault: the disk or the ledger refuses; nothing is left behind.
     """
+    if request.prompt_id is None and request.thread is not None:
+        pid = writer_of(Path(request.codex_home), request.thread)
+        request = replace(request, writer=pid)
     spec = _spec(request, ledger)
     home, paths = settings.state_home, files_of(spec)
     made: list[Path] = []
@@ -91,7 +94,7 @@ def prepare_run(request: RunRequest, ledger: Ledger, settings: Config) -> Prepar
         events = _lock_events(paths.events, undo)
         run = ledger.queue.prepare(Run(spec=spec, state=Prepared()), request)
         undo.pop_all()
-    _export(run, request, ledger, home)
+    _export(run, ledger, home)
     return PreparedRun(run=run, owner=owner, events=events)
 
 
@@ -203,14 +206,14 @@ def _lock_events(path: Path, undo: contextlib.ExitStack) -> int:
     raise RunnerFault(message)
 
 
-def _export(run: Run, request: RunRequest, ledger: Ledger, state_home: Path) -> None:
+def _export(run: Run, ledger: Ledger, state_home: Path) -> None:
     """Write what people look for; all of it can be made anew from the ledger."""
     with contextlib.suppress(RunnerError):
         run_exports.write_meta(run)
         if run.spec.is_flat:
             run_exports.note_directory(state_home, run.spec.directory)
         if isinstance(run.state, Waiting):
-            queue_files.write(ledger, state_home, run.session)
+            queue_files.refresh(ledger, run.session, [run.spec.prompt_id or 0])
 
 
 def _remove(made: list[Path], state_home: Path, run_id: str) -> None:

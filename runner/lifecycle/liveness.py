@@ -70,13 +70,13 @@ def life_of(run: Run, state_home: Path) -> Life:
         return Life.NONE
     if place.reason is not None:
         return Life.UNKNOWN
-    owner = look(owner_of(state_home, run.run_id))
-    if owner is Lock.HELD:
+    owner, supervisor = look(owner_of(state_home, run.run_id)), run.supervisor
+    if not place.is_here and owner is not Lock.FREE:
+        return Life.SUPERVISOR if owner is Lock.HELD else Life.UNKNOWN
+    is_owned = owner is Lock.HELD if supervisor is None else is_alive(supervisor)
+    if owner is not Lock.FREE and is_owned:
         return Life.SUPERVISOR
-    if owner is Lock.UNKNOWN and not place.is_here:
-        return Life.UNKNOWN
-    if owner is Lock.UNKNOWN and run.supervisor and is_alive(run.supervisor):
-        return Life.SUPERVISOR
+    # Its supervisor is gone, also where a command holds the lock to judge the run.
     return life_without_supervisor(run)
 
 

@@ -74,13 +74,14 @@ def deliver(candidate: Candidate, ledger: Ledger, settings: Config) -> Started |
         return None
     if prompt.is_quit:
         gone = ledger.queue.quit(prompt)
-        queue_files.remove(settings.state_home, gone)
+        queue_files.refresh(ledger, candidate.session, gone)
         return None
     session = ledger.sessions.get(candidate.session)
     try:
         request = next_request(session, prompt.text, settings, prompt_id=prompt.id)
     except UndeliverableError as error:
         ledger.queue.hold(prompt.id, str(error))
+        queue_files.refresh(ledger, candidate.session)
         return None
     with contextlib.suppress(AlreadyDeliveredError, SessionBusyError):
         return start_run(request, ledger, settings)

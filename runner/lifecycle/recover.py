@@ -10,7 +10,7 @@ import contextlib
 import os
 
 from parsers.struct import Struct, replace
-from runner import config, files, locks
+from runner import clock, config, files, locks
 from runner.config import RUN_MARKER
 from runner.errors import LedgerFault, NoSuchRunError, RunnerError, StaleStateError
 from runner.lifecycle.liveness import (
@@ -19,17 +19,25 @@ from runner.lifecycle.liveness import (
     life_without_supervisor,
     place_of,
 )
+from runner.locks import Lock
 from runner.model import Finished
+from runner.process import cgroup
 from runner.run_files import files_of, owner_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from runner.config import Config
     from runner.ledger.ledger import Ledger
     from runner.lifecycle.judge import Exit
     from runner.model import Run
+
+
+_PACE_SECONDS = 0.02
+# How long another reader is waited for that judges a run at the same time.
+_PATIENCE_SECONDS = 5.0
 
 
 class Sweep(Struct):
@@ -58,7 +66,7 @@ def sweep(ledger: Ledger, settings: Config, *, delivers: bool = True) -> Sweep:
     unknown: dict[int, str] = {}
     for run in ledger.runs.unfinished():
         try:
-            now = reconcile_run(run, ledger, settings)
+            now = _reconcile(run, ledger, settings, None)
             reason = None if now.is_finished else place_of(now).reason
             if reason is not None:
                 unknown[run.session] = reason
@@ -91,7 +99,16 @@ def reconcile_run(
         NoSuchRunError: it has been removed since.
         RunnerFault: it cannot be looked at.
     """
+    now = _reconcile(run, ledger, settings, ended)
+    if now is not run and now.is_finished and ledger.runs.with_untold():
+        _start_telling(settings)
+    return now
+
+
+def _reconcile(run: Run, ledger: Ledger, settings: Config, ended: Exit | None) -> Run:
     if run.is_finished:
+        if _lacks_exports(run):
+            _write_exports(run, ledger)
         return run
     if ended is not None:
         return _judge(run, ledger, settings, ended)
@@ -100,26 +117,69 @@ def reconcile_run(
         return _named(run, ledger)
     if life is not Life.NONE:
         return run
-    # Of two readers that judge a run at once the second takes the first one for its
-    # supervisor, and looks again when it is asked again.
-    owner = None
-    with contextlib.suppress(RunnerError):
-        owner = locks.take(owner_of(settings.state_home, run.run_id), must_exist=True)
-        if owner is None:
-            return ledger.runs.find(run.run_id)
-    try:
-        # Since the run was read its supervisor may have started Codex and died.
+    with in_charge(run, settings.state_home) as lock:
+        # Since the run was read its supervisor may have started Codex and died, and
+        # another reader may have judged it.
         now = ledger.runs.find(run.run_id)
-        if now.is_finished or life_without_supervisor(now) is not Life.NONE:
+        is_done = now.is_finished or lock is Lock.HELD
+        if is_done or life_without_supervisor(now) is not Life.NONE:
             return now
         return _judge(now, ledger, settings, None)
+
+
+@contextlib.contextmanager
+def in_charge(
+    run: Run, state_home: Path, *, patience: float = _PATIENCE_SECONDS
+) -> Iterator[Lock]:
+    """Take the place of a supervisor that is gone, within a block.
+
+    Of two readers that judge a run at once the second waits for the first. A command
+    that ends the tools of a Codex that has ended keeps others from finding the run
+    lost, and its session free.
+
+    Yields:
+        FREE when the lock was taken, HELD when another process keeps it for longer,
+        UNKNOWN when there is none.
+    """
+    path, deadline = owner_of(state_home, run.run_id), clock.monotonic() + patience
+    descriptor, lock = None, Lock.UNKNOWN
+    with contextlib.suppress(RunnerError):
+        while (descriptor := locks.take(path, must_exist=True)) is None:
+            lock = Lock.HELD
+            if clock.monotonic() >= deadline:
+                break
+            clock.sleep(_PACE_SECONDS)
+        else:
+            lock = Lock.FREE
+    try:
+        yield lock
     finally:
-        if owner is not None:
-            os.close(owner)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _lacks_exports(run: Run) -> bool:
+    """Tell of a finished run whether its meta file says that it goes on."""
+    told = files.read_json(files_of(run.spec).meta)
+    return isinstance(told, dict) and "ended_at" in told and told["ended_at"] is None
+
+
+def _write_exports(run: Run, ledger: Ledger) -> None:
+    """Write the files of a run whose supervisor was killed before it had done so."""
+    from runner.exports import abandoned  # noqa: PLC0415 - only where one was left
+
+    with in_charge(run, ledger.home, patience=0) as lock:
+        if lock is Lock.FREE and _lacks_exports(run):
+            abandoned.write(run, ledger)
 
 
 def _start_telling(settings: Config) -> None:
-    """Let a process of its own tell what is due: a hook may take its time."""
+    """Let a process of its own tell what is due: a hook may take its time.
+
+    Inside of a run it would be ended with that run, in the middle of its work.
+    """
+    if RUN_MARKER in settings.environment:
+        return
     from runner.lifecycle.handoff import tell_argv  # noqa: PLC0415 - a rare need
     from runner.process.start import Launch, start_program  # noqa: PLC0415
 
@@ -146,6 +206,7 @@ def _judge(run: Run, ledger: Ledger, settings: Config, ended: Exit | None) -> Ru
         # A full disk does not keep the truth from being told.
         return over
     abandoned.write(over, ledger)
+    cgroup.remove(run.run_id)
     return over
 
 

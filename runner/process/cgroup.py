@@ -51,11 +51,23 @@ def is_possible() -> bool:
     return _own_group() is not None
 
 
-def members(run_id: str) -> list[ProcessId]:
-    """List the living processes in the control group of a run."""
-    group = _find(run_id)
+def by_run() -> dict[str, list[ProcessId]]:
+    """Group the living processes that are in the control group of a run by that run.
+
+    Another login session may have made a group, so all are looked through.
+    """
+    found: dict[str, list[ProcessId]] = {}
+    for place, names, _ in os.walk(_root() or os.devnull):
+        for name in names:
+            if name.startswith(_PREFIX):
+                members = _members(Path(place, name))
+                found[name.removeprefix(_PREFIX)] = members
+    return found
+
+
+def _members(group: Path) -> list[ProcessId]:
     try:
-        text = (group / "cgroup.procs").read_text(encoding="ascii") if group else ""
+        text = (group / "cgroup.procs").read_text(encoding="ascii")
     except OSError:
         return []
     found = (identify(int(pid)) for pid in text.split())
@@ -65,8 +77,8 @@ def members(run_id: str) -> list[ProcessId]:
 def remove(run_id: str) -> None:
     """Remove the control group of a run, unless processes are left in it."""
     with contextlib.suppress(OSError):
-        if (group := _find(run_id)) is not None:
-            group.rmdir()
+        if (home := _own_group()) is not None:
+            (home / f"{_PREFIX}{run_id}").rmdir()
 
 
 def _root() -> Path | None:
@@ -87,19 +99,6 @@ def _own_group() -> Path | None:
             number, _, path = line.split(":", 2)
             if number == "0" and root and os.access(root / path.lstrip("/"), os.W_OK):
                 return root / path.lstrip("/")
-    return None
-
-
-def _find(run_id: str) -> Path | None:
-    """Find the control group of a run; another login session may have made it."""
-    root, home = _root(), _own_group()
-    name = f"{_PREFIX}{run_id}"
-    if home is not None and (home / name).is_dir():
-        return home / name
-    # Unlike rglob it goes on where another run's group is removed meanwhile.
-    for directory, names, _ in os.walk(root) if root else ():
-        if name in names:
-            return Path(directory) / name
     return None
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from runner.process.table import Row, identify, is_alive, process_of, read_table
+from runner.process.table import identify, is_alive, process_of, read_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from runner.model import ProcessId
+    from runner.process.table import Row
 
 _LINUX = sys.platform == "linux"
 

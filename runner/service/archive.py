@@ -11,12 +11,13 @@ from runner import clock, files
 from runner.clock import iso
 from runner.errors import RunnerError
 from runner.exports import task_files
+from runner.locks import Lock, look
 from runner.model import TaskState
 from runner.run_files import RUNS, files_of, own_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from runner.ledger.ledger import Ledger
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _IDLE = (TaskState.STOPPED, TaskState.DIED, TaskState.ARCHIVED)
 _BLOCK_BYTES = 512
+# A directory without a row is left alone for so long: its run may be about to be made.
+_STALE_SECONDS = 3600.0
 
 
 class Moved(Struct):
@@ -56,6 +59,8 @@ class Removed(Struct):
 def archive(session: Session, ledger: Ledger) -> Moved:
     """Put away an idle session; its exports move into the archive of the day.
 
+    A session that had none gets them: a rebuild learns there that it is archived.
+
     Raises:
         SessionBusyError: something runs or waits in it.
         LedgerFault: the ledger cannot be written.
@@ -63,7 +68,7 @@ def archive(session: Session, ledger: Ledger) -> Moved:
     if session.is_archived:
         return _moved(session, ledger, is_new=False)
     at = clock.now()
-    exports = session.exports and task_files.archived_at(session.name, at)
+    exports = session.thread and task_files.archived_at(session.name, at)
     ledger.sessions.archive(session, exports, iso(at))
     return _relocated(session, ledger)
 
@@ -148,6 +153,29 @@ def directories(session: Session, runs: Iterable[Run], state_home: Path) -> list
     return [each for each in dict.fromkeys(found) if files.is_directory(each)]
 
 
+def strays(ledger: Ledger) -> Iterator[tuple[Path, bool]]:
+    """Find directories of runs that the ledger does not know.
+
+    Returns:
+        Each, and whether it can go: its run was removed, or never came to be.
+    """
+    known = {row["run_id"] for row in ledger.all("run_directories")}
+    removed = ledger.usage.run_ids()
+    for name in files.names(ledger.home / RUNS):
+        place = ledger.home / RUNS / name
+        if name not in known and _is_stale(place):
+            yield place, name in removed or not (place / "meta.json").exists()
+
+
+def _is_stale(place: Path) -> bool:
+    """Tell whether a directory without a row belongs to no run that is being made."""
+    status = files.status(place)
+    if status is None or not files.is_directory(place):
+        return False
+    age = clock.now().timestamp() - status.st_mtime
+    return age >= _STALE_SECONDS and look(place / "owner") is not Lock.HELD
+
+
 def size_of(directory: Path) -> int:
     """Return how many bytes of the disk a directory takes."""
     total = 0
@@ -162,8 +190,9 @@ def _relocated(was: Session, ledger: Ledger) -> Moved:
     """Move the exports of a session to where the ledger has them now."""
     now = ledger.sessions.get(was.key)
     task_files.move(was.exports_in(ledger.home), now.exports_in(ledger.home))
+    write = task_files.write_json if was.exports else task_files.write_all
     with contextlib.suppress(RunnerError):
-        task_files.write_json(ledger, was.key)
+        write(ledger, was.key)
     return _moved(now, ledger, is_new=True)
 
 

@@ -1,93 +1,88 @@
-"""Take the histories that other tools have made into the ledger, each session once.
+"""Import the histories that other tools have left, each session once.
 
-What is on record stays as it is, save a run that was lost and of which its rollout has
-the end since. Of several sources that know a thread the one that knows most of it is
-asked first, and the others add nothing, so that no usage counts twice. A session is
-written beside, put in place by one rename, then taken into the index: whoever is killed
-in between is completed by the next import.
+Of several sources that know a thread the one that tells most of it comes first, and the
+others add nothing, so that no usage counts twice. A source that was written since its
+import replaces what came from it. A session is one transaction, after the files of its
+runs and before their exports: what a killed import leaves is directories without rows.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
+from datetime import timedelta
 from pathlib import Path
 
-from parsers.struct import replace
-from runner import files, foreign, session_files
-from runner.clock import iso
-from runner.errors import RunnerFault
+from parsers.struct import Struct, replace
+from runner import clock, files, foreign
+from runner.accounting.rollouts import RolloutIndex
+from runner.codex import home
+from runner.exports import run_exports
 from runner.foreign import sources
-from runner.foreign.history import Unreadable
-from runner.ledger.record import DamagedRecordError
-from runner.locks import lock
-from runner.service import imported_files, imported_runs, recovery
-from runner.service.imported_accounts import Accountant, Prices
-from runner.service.imported_books import Shelf
-from runner.service.imported_files import SourceFault
-from runner.service.imported_findings import Empty, Imported, Present, Recovered
-from runner.service.imported_register import Register, ended_since, is_among
-from runner.session_files import SessionFiles
+from runner.foreign.history import History, Unreadable
+from runner.run_files import PREFIX, RUNS, own_directory
+from runner.service import foreign_runs, import_records, rebuild
+from runner.service.foreign_runs import Maker, Origin, identity_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import TypeAlias
+    from datetime import datetime
+    from typing import Literal
 
     from runner.config import Config
-    from runner.foreign import Reader
-    from runner.foreign.history import History
-    from runner.ledger.runs import Ledger
-    from runner.model import Run, RunId
-    from runner.service.imported_findings import Found
+    from runner.foreign import Format
+    from runner.ledger.ledger import Ledger
+    from runner.model import Run
+    from runner.service.import_records import Known
 
-# Whoever knows most of a session comes first.
-_READERS = (
-    foreign.read_task,
-    foreign.read_tasks,
-    foreign.read_bash_runs,
-    foreign.read_rollouts,
-)
-_LOCK = "import.lock"
-_RUNS = "runs"
-_AT_WORK = "seems to be at work: import it when it has ended"
+    Word = Literal["imported", "present", "empty", "unreadable"]
+
+# What tells most of a session comes first.
+_ORDER = ("task", "tasks", "bash", "rollouts")
+_NOTHING = "nothing in it is known to come from Codex"
+_RUNNING = "it seems to be running: import it when it has ended"
+_REMOVED = "it was removed here"
+# A model thinks, and a tool works, for less than that without a word on record.
+_QUIET = timedelta(hours=1)
 
 
-Source: TypeAlias = tuple["Reader", Path]
+class Finding(Struct):
+    """What comes of one session, or of a source that cannot be read.
 
-
-def look_around(
-    directories: Sequence[str], ledger: Ledger | None, settings: Config
-) -> Iterator[Found]:
-    """Say what an import would take in; nothing is written.
-
-    Args:
-        directories: as for `take_in`.
-        ledger: the index, None where there is none yet.
-        settings: for the usual places.
+    `runs` counts the runs that were imported, or that the source has. `left_out` are
+    the times of runs that the source tells of and the record does not; `reason` says
+    why something is not imported.
     """
-    yield from _Import(ledger, settings, is_trial=True).take_all(directories)
+
+    word: Word
+    source: Path
+    session_id: str = ""
+    kind: str = ""
+    title: str | None = None
+    asked: str | None = None
+    runs: int = 0
+    left_out: tuple[datetime, ...] = ()
+    reason: str | None = None
 
 
 def take_in(
-    directories: Sequence[str], ledger: Ledger, settings: Config
-) -> Iterator[Found]:
-    """Take in what these directories hold, or the usual places where there are none.
+    directories: Sequence[str],
+    ledger: Ledger | None,
+    settings: Config,
+    *,
+    is_trial: bool = False,
+) -> Iterator[Finding]:
+    """Import what these directories hold, or the usual places where there are none.
+
+    Args:
+        directories: the directories.
+        ledger: the ledger; None in a trial where there is none yet.
+        settings: for the usual places.
+        is_trial: only say what would be imported.
 
     Raises:
-        RunnerFault: the disk or the index refuses, or another import is at work.
+        RunnerFault: the disk or the ledger refuses.
     """
-    files.make_directory(settings.state_home / "locks")
-    held = lock(settings.state_home / "locks" / _LOCK)
-    if held is None:
-        message = "another codex-tasks import is at work"
-        raise RunnerFault(message)
-    try:
-        imported_files.clear(settings.state_home)
-        yield from _Import(ledger, settings, is_trial=False).take_all(directories)
-    finally:
-        os.close(held)
+    yield from _Import(ledger, settings, is_trial=is_trial).run(directories)
 
 
 def usual_places(settings: Config) -> list[Path]:
@@ -96,7 +91,7 @@ def usual_places(settings: Config) -> list[Path]:
     places = [
         settings.state_home,
         *([Path(own) / ".codex" / "tasks"] if own else []),
-        Path(_RUNS).absolute(),
+        Path(RUNS).absolute(),
         settings.codex_home,
     ]
     return [place for place in places if files.is_directory(place)]
@@ -108,203 +103,178 @@ class _Import:
     ) -> None:
         self._ledger = ledger
         self._settings = settings
-        self._home = settings.state_home
         self._is_trial = is_trial
-        self._prices = Prices(self._home)
-        self._shelves: dict[Path, Shelf] = {}
-        self._umask = os.umask(0o077)
-        self._seen: set[str] = set()
-        self._register = Register(self._home, ledger)
+        self._indexes: dict[Path, RolloutIndex] = {}
+        # Homes of Codex whose threads may be resumed in them, and all that are read.
+        self._trusted = [settings.codex_home]
+        self._homes = [settings.codex_home]
+        self._seen: set[str] = set()  # a trial puts nothing on record
 
-    def take_all(self, directories: Sequence[str]) -> Iterator[Found]:
+    def run(self, directories: Sequence[str]) -> Iterator[Finding]:
         named = [Path(each).absolute() for each in directories]
-        readers: list[Source] = []
+        found: list[tuple[Format, Path]] = []
         for place in _each_once(named or usual_places(self._settings)):
             try:
-                found = foreign.readers_of(place)
+                formats = foreign.formats_of(place)
             except OSError as error:
-                yield Unreadable(place, sources.why(error))
+                yield _unreadable(place, sources.why(error))
                 continue
-            readers += [(read, place) for read in found]
-            if named and not found:
-                yield Unreadable(place, foreign.NOTHING)
-        readers.sort(key=lambda source: _READERS.index(source[0]))
-        homes = [place for read, place in readers if read is foreign.read_rollouts]
-        for place in _each_once([self._settings.codex_home, *homes]):
-            self._shelves[place] = Shelf(place)
-        for read, place in readers:
-            if read is foreign.read_bash_runs:
-                yield from self._take_back(place)
-            for history in _each_of(read, place):
-                yield from self._take(history, place)
+            found += [(each, place) for each in formats]
+            if named and not formats:
+                yield _unreadable(place, _NOTHING)
+        found.sort(key=lambda each: _ORDER.index(each[0]))
+        homes = [place for each, place in found if each == "rollouts"]
+        self._trusted += [place for place in homes if place in named]
+        self._homes = _each_once([*self._trusted, *homes])
+        for each, place in found:
+            if each in {"tasks", "bash"}:
+                yield from self._recover(place)
+            try:
+                for history in self._read(each, place):
+                    yield from self._take(history)
+            except sources.OVERWHELMED as error:
+                yield _unreadable(place, sources.why(error))
 
-    def _take_back(self, place: Path) -> Iterator[Found]:
-        """Take back runs of our own that lie among those of the bash runner."""
+    def _read(self, each: Format, place: Path) -> Iterator[History | Unreadable]:
+        match each:
+            case "task":
+                yield from foreign.read_task(place)
+            case "tasks":
+                yield from foreign.read_tasks(place)
+            case "bash":
+                yield from foreign.read_bash_runs(place)
+            case "rollouts":
+                index = self._index(place)
+                yield from filter(None, map(foreign.read_rollout, index.files))
+                for fault in index.faults:
+                    yield Unreadable(Path(fault.filename or place), sources.why(fault))
+
+    def _recover(self, place: Path) -> Iterator[Finding]:
+        """Take back runs of this suite, of another state directory for one."""
         sessions: dict[str, list[Run]] = {}
-        for run in recovery.lost_runs(place, self._ledger):
-            sessions.setdefault(run.key, []).append(run)
+        metas = (f"{PREFIX}*.meta.json", f"{RUNS}/*/meta.json")
+        for meta in sorted(path for each in metas for path in place.glob(each)):
+            run = rebuild.lost_run(meta, self._ledger)
+            if run is None or run.launched_at is None:
+                continue
             if self._ledger is not None and not self._is_trial:
-                paths = session_files.found(self._home, run.key)
-                recovery.adopt(run, paths, self._ledger, self._settings)
-        for key, runs in sessions.items():
-            yield Recovered(session_id=key, source=place, runs=tuple(runs))
-
-    def _take(self, found: History | Unreadable, place: Path) -> Iterator[Found]:
-        if isinstance(found, Unreadable):
-            yield found
-        elif not found.runs:
-            yield Empty(history=found)
-        else:
-            for part in imported_runs.parts_of(found):
-                try:
-                    yield self._take_part(part, place)
-                except (SourceFault, DamagedRecordError, *sources.OVERWHELMED) as error:
-                    yield Unreadable(part.source, sources.why(error))
-
-    def _take_part(self, part: History, place: Path) -> Found:
-        key = self._register.key_of(part)
-        if key in self._seen or self._register.has(key):
-            return self._present(key, part, place)
-        paths = self._register.where(part, key)
-        if paths.runs.is_dir() and any(paths.runs.glob("*.meta.json")):
-            return self._found_complete(key, part, paths)
-        if part.is_at_work:
-            return Unreadable(part.source, _AT_WORK)
-        if self._ledger is not None and not self._is_trial:
-            self._write(key, part, place, paths, self._ledger)
-        self._seen.add(key)
-        return Imported(session_id=key, history=part)
-
-    def _present(self, key: str, part: History, place: Path) -> Found:
-        known = self._register.runs(key)
-        if not known:
-            reason = None if key in self._seen else "it was removed here"
-            return Present(session_id=key, history=part, reason=reason)
-        is_ours = not all(map(imported_files.is_imported, known))
-        if not is_ours and (ended := ended_since(part, known)) is not None:
-            if self._ledger is not None and not self._is_trial:
-                self._renew(key, part, place, known[-1].run_id, self._ledger)
-            return Imported(session_id=key, history=replace(part, runs=(ended,)))
-        if self._ledger is not None and not (self._is_trial or is_ours):
-            self._complete(key, part, known, self._ledger)
-        left_out = tuple(run for run in part.runs if not is_among(run, part, known))
-        return Present(session_id=key, history=part, left_out=left_out)
-
-    def _renew(
-        self, key: str, part: History, place: Path, run_id: RunId, ledger: Ledger
-    ) -> None:
-        """Write a run anew that has come to its end after it was imported.
-
-        Its files come first: whoever is killed before the index says so does it again.
-        """
-        row = ledger.sessions.find(key)
-        archived_in = row.archived_in if row else None
-        paths = session_files.placed(self._home, key, archived_in)
-        with self._built(key, part, self._shelf(part, place), paths) as (built, runs):
-            (run,) = (each for each in runs if each.run_id == run_id)
-            imported_files.put_in_place(run, built, paths)
-        ledger.adopt(run, archived_in=archived_in, anew=True)
-        imported_files.renew_views(ledger, paths, key)
-
-    def _complete(
-        self, key: str, part: History, known: Sequence[Run], ledger: Ledger
-    ) -> None:
-        """Bring to its end what an import that was killed has begun."""
-        row = ledger.sessions.find(key)
-        archived_in = row.archived_in if row else None
-        paths = session_files.placed(self._home, key, archived_in)
-        ids = {run.run_id for run in known}
-        begun = imported_files.recorded(paths, without=ids)
-        if missing := [run for run in begun if imported_files.is_imported(run)]:
-            self._adopt(key, part, paths, missing, ledger)
-        elif self._lies_in(part, paths):
-            imported_files.complete_views(ledger, paths, key)
-
-    def _found_complete(self, key: str, part: History, paths: SessionFiles) -> Found:
-        """Take over a session that lies there whole and that the index lacks."""
-        runs = imported_files.recorded(paths)
-        if not all(map(imported_files.is_imported, runs)):
-            reason = (
-                f"it lies in {paths.directory}, and the index does not know it"
-                " (codex-tasks verify --repair takes it in)"
+                run = rebuild.adopt(meta, self._ledger)
+            if run is not None:
+                sessions.setdefault(run.thread or run.run_id, []).append(run)
+        for name, runs in sessions.items():
+            self._seen.add(name)
+            yield Finding(
+                word="imported",
+                source=place,
+                session_id=name,
+                kind=rebuild.KIND,
+                asked=runs[0].spec.task,
+                runs=len(runs),
             )
-            return Present(session_id=key, history=part, reason=reason)
-        if self._ledger is not None and not self._is_trial:
-            self._adopt(key, part, paths, runs, self._ledger)
-        self._seen.add(key)
-        return Imported(session_id=key, history=part)
+
+    def _take(self, found: History | Unreadable) -> Iterator[Finding]:
+        if isinstance(found, Unreadable):
+            yield _unreadable(found.source, found.reason)
+        elif not found.runs:
+            yield Finding(word="empty", source=found.source)
+        else:
+            for part in foreign_runs.parts_of(found):
+                try:
+                    yield self._take_part(part)
+                except (OSError, *sources.OVERWHELMED) as error:
+                    yield _unreadable(part.source, sources.why(error))
+
+    def _take_part(self, part: History) -> Finding:
+        name, ledger = foreign_runs.name_of(part), self._ledger
+        known = import_records.look_up(part, ledger) if ledger else None
+        told = _finding("present", name, part)
+        if known is None and ledger is not None:
+            seen = {"name": name, "identity": identity_of(part, part.runs[0])}
+            if ledger.value("was_removed", **seen) is not None:
+                return replace(told, reason=_REMOVED)
+        if known is None and self._is_trial and name in self._seen:
+            return told
+        self._seen.add(name)
+        wanted = set(range(len(part.runs)))
+        if known is not None and (known.is_mixed or not known.is_newer):
+            ids = [identity_of(part, run) for run in part.runs]
+            wanted = {at for at, each in enumerate(ids) if each not in known.identities}
+        new = [run for at, run in enumerate(part.runs) if at in wanted]
+        is_running = part.is_open and self._is_running(part)
+        if known is not None and (is_running or not (known.is_newer and new)):
+            return replace(told, left_out=tuple(run.started_at for run in new))
+        if is_running:
+            return _unreadable(part.source, _RUNNING)
+        is_written = ledger is None or self._is_trial
+        if ledger is not None and not is_written:
+            is_written = self._write(part, known, wanted, ledger)
+        if not is_written:
+            return told
+        return _finding("imported", name, replace(part, runs=tuple(new)))
+
+    def _is_running(self, part: History) -> bool:
+        """Tell whether a program seems to write a thread whose last turn has no end."""
+        if abs(clock.now() - sources.modified(part.source)) < _QUIET:
+            return True
+        place = self._rollouts_of(part).home
+        return home.writer_of(place, part.session_id or "") is not None
 
     def _write(
-        self, key: str, part: History, place: Path, paths: SessionFiles, ledger: Ledger
-    ) -> None:
-        shelf = self._shelf(part, place)
-        part = shelf.dated(part)
-        with self._built(key, part, shelf, paths) as (built, runs):
-            if paths.directory.is_dir():
-                _rename(built.runs, paths.runs)
-            else:
-                imported_files.write_views(part, runs, built)
-                files.make_directory(paths.directory.parent)
-                _rename(built.directory, paths.directory)
-        self._adopt(key, part, paths, runs, ledger)
-
-    @contextlib.contextmanager
-    def _built(
-        self, key: str, part: History, shelf: Shelf, paths: SessionFiles
-    ) -> Iterator[tuple[SessionFiles, list[Run]]]:
-        """Have the runs of a part written beside, and what is left there removed."""
-        built = imported_files.aside(self._home, key)
-        where = imported_runs.Place(
-            files=paths, codex_home=shelf.codex_home, umask=self._umask
-        )
-        accountant = Accountant(part, shelf, self._prices)
+        self, part: History, known: Known | None, wanted: set[int], ledger: Ledger
+    ) -> bool:
+        """Write the wanted runs; False when another process has changed the session."""
+        part, origin = self._origin(part)
+        given: tuple[str, ...] = known.given if known else ()
+        ids: list[str] = [*foreign_runs.ids_of(part)]
+        places = {each: own_directory(ledger.home, each) for each in (*ids, *given)}
+        fresh = {each for each, place in places.items() if not place.exists()}
         try:
-            yield built, imported_files.build(part, where, built, accountant)
+            made = Maker(part, origin, self._settings).make(wanted)
+            exports = import_records.keep_old_files(part, ledger.home)
+            with ledger.transaction():
+                if import_records.look_up(part, ledger) != known:
+                    return False
+                if known is None:
+                    key = import_records.open_session(part, origin, made, ledger)
+                    ledger.change("set_exports", session=key, exports=exports)
+                else:
+                    key = known.key
+                import_records.insert(key, part, known, made, ledger)
+            for run in made.values():
+                run_exports.write_end(run)
         finally:
-            shutil.rmtree(built.directory, ignore_errors=True)
+            for run_id in fresh.union(given):
+                if ledger.one("run_by_id", run_id=run_id) is None:
+                    files.remove_tree(places[run_id])
+        return True
 
-    def _adopt(
-        self,
-        key: str,
-        part: History,
-        paths: SessionFiles,
-        runs: Sequence[Run],
-        ledger: Ledger,
-    ) -> None:
-        archived_in = session_files.archived_in(self._home, paths)
-        for run in runs:
-            ledger.adopt(run, title=part.title, archived_in=archived_in)
-        at = iso(imported_files.updated_at(part))
-        row = ledger.sessions.find(key)
-        if row is not None and row.updated_at < at:
-            ledger.sessions.archive(key, archived_in, at)
-        imported_files.complete_views(ledger, paths, key)
+    def _origin(self, part: History) -> tuple[History, Origin]:
+        """Find out where and when a thread worked, and the home that it lies in."""
+        rollouts, repo = self._rollouts_of(part), part.working_dir
+        path = rollouts.path_of(part.session_id or "")
+        if path is None:
+            return part, Origin(repo or part.likely_dir, None, rollouts)
+        if repo is None or not all(run.is_dated for run in part.runs):
+            told = foreign.read_rollout(path)
+            if isinstance(told, History):
+                part = foreign_runs.dated(part, told)
+                repo = repo or told.working_dir
+        place = rollouts.home
+        is_inside = path.resolve().is_relative_to(place.resolve())
+        is_certain = is_inside and place in self._trusted
+        resumed_in = str(place) if is_certain else None
+        return part, Origin(repo or part.likely_dir, resumed_in, rollouts)
 
-    def _shelf(self, part: History, place: Path) -> Shelf:
-        """Find the home of Codex in which a thread lives."""
-        if part.config_path is not None:
-            home = Path(part.config_path).absolute().parent
-        elif part.kind == "rollout":
-            home = place
-        else:
-            named = part.session_id or ""
-            having = (each for each, shelf in self._shelves.items() if shelf.has(named))
-            home = next(having, self._settings.codex_home)
-        return self._shelves.setdefault(home, Shelf(home))
+    def _rollouts_of(self, part: History) -> RolloutIndex:
+        """Find the first home of Codex that has a thread."""
+        thread, indexes = part.session_id or "", map(self._index, self._homes)
+        found = (each for each in indexes if each.path_of(thread) is not None)
+        return next(found, None) or self._index(self._settings.codex_home)
 
-    @staticmethod
-    def _lies_in(part: History, paths: SessionFiles) -> bool:
-        with contextlib.suppress(OSError):
-            return part.source.samefile(paths.directory)
-        return False
-
-
-def _each_of(read: Reader, place: Path) -> Iterator[History | Unreadable]:
-    """Read a source; one that is too much for its reader ends it alone."""
-    try:
-        yield from read(place)
-    except sources.OVERWHELMED as error:
-        yield Unreadable(place, sources.why(error))
+    def _index(self, place: Path) -> RolloutIndex:
+        if place not in self._indexes:
+            self._indexes[place] = RolloutIndex(place)
+        return self._indexes[place]
 
 
 def _each_once(places: Sequence[Path]) -> list[Path]:
@@ -312,5 +282,17 @@ def _each_once(places: Sequence[Path]) -> list[Path]:
     return list({place.resolve(): place for place in reversed(places)}.values())[::-1]
 
 
-def _rename(was: Path, now: Path) -> None:
-    session_files.move(SessionFiles(was), SessionFiles(now))
+def _unreadable(source: Path, reason: str) -> Finding:
+    return Finding(word="unreadable", source=source, reason=reason)
+
+
+def _finding(word: Word, name: str, part: History) -> Finding:
+    return Finding(
+        word=word,
+        source=part.source,
+        session_id=name,
+        kind=part.kind,
+        title=part.title,
+        asked=part.runs[0].prompt,
+        runs=len(part.runs),
+    )

@@ -7,26 +7,39 @@ the directories of `log-dirs`.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-import sqlite3
 import stat
 from pathlib import Path
 
 from parsers import loose_json
 from parsers.struct import replace
+from parsers.text import uuid
 from runner import clock, files
-from runner.errors import LedgerFault, RunnerError
+from runner.errors import ConflictFault, LedgerFault, RunnerError
 from runner.exports import queue_files, run_exports, task_files
 from runner.ledger import database, record
 from runner.ledger.ledger import Ledger
-from runner.model import OUTCOMES
-from runner.run_files import PREFIX, RUNS, owner_of
+from runner.model import (
+    OUTCOMES,
+    CodexOptions,
+    Finished,
+    Limits,
+    Report,
+    SessionId,
+)
+from runner.run_files import PREFIX, RUNS, beside, own_directory, owner_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.config import Config
     from runner.model import Run
 
+# What the table of imports calls a run that came from a meta file of this suite, and
+# the key of a run's accounts that tells where it comes from.
+KIND, IMPORTED = "run", "imported"
+_NONSENSE = (KeyError, TypeError, ValueError)
+_DIGITS = 19
 _ARCHIVED_AT = "archive/*/*/*/*/task.json"
 
 
@@ -55,56 +68,133 @@ def rebuild(settings: Config) -> str:
         prompts = _restore_queue(ledger)
     runs = 0
     for meta in sorted((home / RUNS).glob("*/meta.json")):
-        runs += adopt(meta, ledger, is_ours=True) is not None
-    _read_task_files(ledger)
+        runs += adopt(meta, ledger) is not None
     for directory in run_exports.noted_directories(home):
         for meta in sorted(directory.glob(f"{PREFIX}*.meta.json")):
-            runs += adopt(meta, ledger, is_ours=False) is not None
+            runs += adopt(meta, ledger) is not None
+    # Last: a session of which all runs lie elsewhere may have been archived.
+    _read_task_files(ledger)
     ledger.close()
     return f"made anew from {source}, {runs} runs and {prompts} waiting prompts"
 
 
-def adopt(meta: Path, ledger: Ledger, *, is_ours: bool = False) -> Run | None:
+def adopt(meta: Path, ledger: Ledger) -> Run | None:
     """Take a run into the ledger that only its meta file knows.
 
     Only history is taken, unless the file is this user's own, in the state directory or
     of a run that has its lock file there.
 
-    Args:
-        meta: the file.
-        ledger: the ledger.
-        is_ours: it lies in the state directory.
-
     Returns:
-        The run; None when the ledger knows it, or the file is no record of ours.
+        The run; None when it is not lost, or the file is no record of ours.
 
     Raises:
         LedgerFault: the ledger cannot be written.
     """
-    data = files.read_json(meta)
+    run = lost_run(meta, ledger)
+    if run is None:
+        return None
+    is_trusted = IMPORTED not in run.accounts
     try:
-        run = record.from_json(data if isinstance(data, dict) else {})
-    except RunnerError:
-        return None
-    if ledger.one("run_by_id", run_id=run.run_id) is not None:
-        return None
-    run = replace(run, spec=replace(run.spec, directory=str(meta.parent)))
-    is_known = is_ours or files.status(owner_of(ledger.home, run.run_id)) is not None
-    if not (run.is_finished or is_known):
-        return None
-    is_trusted = is_known and _is_private(meta)
-    with ledger.transaction():
-        run = replace(run, session=_session_of(run, ledger, is_trusted=is_trusted))
-        try:
+        with ledger.transaction():
+            run = replace(run, session=_session_of(run, ledger, is_trusted=is_trusted))
             ledger.runs.insert(run)
-        except sqlite3.IntegrityError:
-            return None  # another unfinished run has the session
-        if run.is_finished:
-            ledger.usage.record_run(run)
-        _settle_prompt(run, ledger)
-        if is_trusted and run.launched_at is not None:
-            ledger.runs.keep_settings(run)
+            if run.is_finished:
+                ledger.usage.record_run(run)
+            _settle_prompt(run, ledger)
+            if is_trusted and run.launched_at is not None:
+                ledger.runs.keep_settings(run)
+            if not ledger.runs.unfinished(run.session):
+                ledger.runs.sort(run.session)
+    except (ConflictFault, ArithmeticError, AttributeError, *_NONSENSE):
+        return None  # another unfinished run has the session, or figures are none
+    if run.spec.is_flat:
+        with contextlib.suppress(RunnerError):
+            run_exports.note_directory(ledger.home, run.spec.directory)
     return run
+
+
+def lost_run(meta: Path, ledger: Ledger | None) -> Run | None:
+    """Read a run that only its meta file knows.
+
+    It is not lost when the ledger knows it, when it was removed, or when its thread was
+    imported from another tool's files. A file that others can have written gives
+    history alone: nothing in it decides what is run, ended or written here.
+
+    Args:
+        meta: the file.
+        ledger: the ledger, None where there is none yet.
+    """
+    paths = beside(meta)
+    if paths is None or _is_counted(paths.run_id, None, ledger):
+        return None
+    data, is_trusted = files.read_json(meta), False
+    if ledger is not None:
+        is_ours = meta.parent == own_directory(ledger.home, paths.run_id)
+        is_ours = (
+            is_ours or files.status(owner_of(ledger.home, paths.run_id)) is not None
+        )
+        is_trusted = is_ours and _is_private(meta)
+    if not isinstance(data, dict):
+        return None
+    try:
+        run = record.from_json(data if is_trusted else _plain(data))
+    except (RunnerError, *_NONSENSE):
+        return None
+    if run.run_id != paths.run_id or not (run.is_finished or is_trusted):
+        return None
+    if not is_trusted:
+        run = _as_history(run, meta)
+    if _is_counted(run.run_id, run.spec.resume_session or run.thread, ledger):
+        return None
+    spec = replace(run.spec, directory=str(meta.parent), is_flat=paths.is_flat)
+    return replace(run, spec=spec)
+
+
+def has_foreign_files(run: Run) -> bool:
+    """Tell whether the files of a run are another state directory's."""
+    return loose_json.mapping(run.accounts.get(IMPORTED)).get("kind") == KIND
+
+
+def _is_counted(run_id: str, thread: str | None, ledger: Ledger | None) -> bool:
+    values = {"run_id": run_id, "thread": thread}
+    return ledger is not None and ledger.value("is_counted", **values) is not None
+
+
+def _as_history(run: Run, meta: Path) -> Run:
+    """Leave out of a finished run what decides anything."""
+    state, repo = run.state, run.spec.repo
+    if isinstance(state, Finished):
+        told = {"left_running": [], IMPORTED: {"kind": KIND, "source": str(meta)}}
+        state = replace(state, accounts={**state.accounts, **told})
+    resumed = uuid(run.spec.resume_session)
+    spec = replace(
+        run.spec,
+        resume_session=SessionId(resumed) if resumed else None,
+        repo=repo if repo.startswith("/") and "\0" not in repo else "",
+        cwd="",
+        codex=CodexOptions(bin="codex"),
+        limits=Limits(),
+        report=Report(),
+        codex_home=None,
+        prompt_id=None,
+    )
+    thread = uuid(run.thread)
+    return replace(
+        run, spec=spec, state=state, thread=SessionId(thread) if thread else None
+    )
+
+
+def _plain(data: object) -> dict[str, object]:
+    """Leave out what no column can hold: lone surrogates, figures above 63 bits.
+
+    Raises:
+        ValueError: it cannot be written as text.
+    """
+    text = json.dumps(data, ensure_ascii=False).encode("utf-8", "replace")
+    found: dict[str, object] = json.loads(
+        text, parse_int=lambda digits: int(digits) if len(digits) < _DIGITS else None
+    )
+    return found
 
 
 def _restore(home: Path) -> str:
@@ -121,16 +211,16 @@ def _restore(home: Path) -> str:
             database.use_log(path)
             return str(backup)
     if old.is_file():
-        from runner.ledger.migrate import migrate_backup  # noqa: PLC0415 - once
+        from runner.ledger import migrate  # noqa: PLC0415 - once
 
-        migrate_backup(home)
+        migrate.again(home)
         return str(old)
     database.create(path)
     return "the files alone"
 
 
 def _drop_removed(ledger: Ledger) -> None:
-    """Remove the sessions that were removed since the backup: their runs have no files."""
+    """Remove sessions that were removed since the backup: their files are gone."""
     for session in ledger.sessions.all():
         runs = ledger.runs.of_session(session.key)
         own = [run for run in runs if not run.spec.is_flat]
@@ -147,7 +237,7 @@ def _restore_queue(ledger: Ledger) -> int:
             ledger.queue.close(number)
     for number, path in found.items():
         read = queue_files.read(path)
-        header, text = read if read else ({}, files.read_if_there(path))
+        header, text = read or ({}, files.read_if_there(path))
         hold = None if read else "its file is damaged: codex-tasks stop cancels it"
         ledger.queue.restore(number, header, text, hold)
     return len(found)
@@ -174,18 +264,18 @@ def _session_of(run: Run, ledger: Ledger, *, is_trusted: bool) -> int:
     """Find or open the session of a run, inside a transaction."""
     thread = run.spec.resume_session or run.thread
     key = ledger.sessions.of_thread(thread) if thread else None
-    if key is not None:
-        return key
-    source = None
-    if not is_trusted:
-        source = ledger.sessions.import_from("run", run.spec.directory, run.run_id)
-    return ledger.sessions.open(
-        clock.iso(run.spec.prepared_at),
-        thread=thread,
-        repo=run.spec.repo or None,
-        home=run.spec.codex_home if is_trusted else None,
-        import_id=source,
-    )
+    source, at = None, clock.iso(run.spec.prepared_at)
+    is_new = key is None
+    if key is None:
+        if not is_trusted:
+            source = ledger.sessions.import_from(KIND, run.spec.directory, run.run_id)
+        key = ledger.sessions.open(at, thread=thread, import_id=source)
+    if is_trusted or is_new:
+        home = run.spec.codex_home if is_trusted else None
+        repo = os.fsencode(run.spec.repo) or None
+        told = {"home": os.fsencode(home or ""), "repo": repo, "at": at}
+        ledger.change("restore_session", session=key, **told)
+    return key
 
 
 def _settle_prompt(run: Run, ledger: Ledger) -> None:
@@ -200,7 +290,7 @@ def _settle_prompt(run: Run, ledger: Ledger) -> None:
 
 
 def _is_private(path: Path) -> bool:
-    """Tell whether nobody but this user can have written a file."""
+    """Tell whether this user alone can have written a file."""
     for each in (path, path.parent):
         status = files.status(each)
         if status is None or status.st_uid != os.getuid():

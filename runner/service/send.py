@@ -6,8 +6,13 @@ from pathlib import Path
 
 from parsers.struct import Struct
 from runner import clock
-from runner.codex import home
-from runner.errors import ArchivedError, RunnerError, RunnerFault, SessionBusyError
+from runner.errors import (
+    ArchivedError,
+    ForeignWriterError,
+    RunnerError,
+    RunnerFault,
+    SessionBusyError,
+)
 from runner.exports import queue_files
 from runner.ledger.queue import PromptsWaitError
 from runner.lifecycle.launch import start_run
@@ -53,17 +58,6 @@ class OvertakingError(SessionBusyError):
         self.holder = holder
 
 
-class ForeignWriterError(SessionBusyError):
-    """Refuse a prompt while another program writes the thread."""
-
-    def __init__(self, name: str, pid: int) -> None:
-        RunnerError.__init__(
-            self,
-            f"session {name} is busy: another program writes it, pid"
-            f" {pid or 'unknown'} ({_FIX})",
-        )
-
-
 def send(
     session: Session,
     prompt: bytes,
@@ -90,7 +84,6 @@ def send(
     if holder is not None:
         raise SessionBusyError(session.name, holder, _FIX)
     request = next_request(session, prompt, settings, working_dir=_place(working_dir))
-    refuse_foreign_writer(session, settings)
     if is_quit(prompt):
         return Sent(run_id=None)
     try:
@@ -98,6 +91,8 @@ def send(
     except PromptsWaitError:
         _refuse_overtaking(ledger.sessions.get(session.key), ledger, settings)
         raise
+    except ForeignWriterError as error:
+        raise ForeignWriterError(session.name, error.pid, _FIX) from error
     except SessionBusyError as error:
         raise SessionBusyError(session.name, error.holder, _FIX) from error
     return _launched(started, ledger, settings, warn)
@@ -127,10 +122,10 @@ def queue(
     number = ledger.queue.add(session.key, prompt, preview(prompt), clock.now())
     # It is queued: whatever goes wrong now must not make anybody send it again.
     try:
-        queue_files.write(ledger, settings.state_home, session.key)
         if not is_quit(prompt):
             # Who asks for the end of a session does not ask for what is held before it.
             ledger.queue.release(session.key)
+        queue_files.refresh(ledger, session.key, [number])
         started = deliver_next(session.key, ledger, settings)
         return _standing(session, number, started, (ledger, settings), warn)
     except RunnerError as error:
@@ -138,18 +133,6 @@ def queue(
         still = "not delivered yet" if waits else "no longer waiting"
         warn(f"queued, but {still}: {error}")
         return Sent(run_id=None)
-
-
-def refuse_foreign_writer(session: Session, settings: Config) -> None:
-    """Refuse a session whose thread another program writes.
-
-    Raises:
-        ForeignWriterError: it does.
-    """
-    place = Path(session.home) if session.home else settings.codex_home
-    pid = home.writer_of(place, session.thread) if session.thread else None
-    if pid is not None:
-        raise ForeignWriterError(session.name, pid)
 
 
 def _settle(key: int, ledger: Ledger, settings: Config) -> None:

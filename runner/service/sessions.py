@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from parsers.struct import Struct
+from parsers.text import uuid
+from runner import files
 from runner.errors import RunnerFault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from runner.ledger.ledger import Ledger
     from runner.ledger.queue import Prompt
     from runner.ledger.sessions import Session
@@ -14,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Task(Struct):
-    """Hold one session with its runs in their order and the prompts that wait for it."""
+    """Hold one session with its runs in their order and its waiting prompts."""
 
     session: Session
     runs: tuple[Run, ...]
@@ -55,3 +59,16 @@ def get(key: int, ledger: Ledger) -> Task:
         message = f"session {session.name} has no run on record: codex-tasks verify"
         raise RunnerFault(message)
     return Task(session=session, runs=runs, prompts=tuple(ledger.queue.waiting(key)))
+
+
+def unknown_tasks(ledger: Ledger) -> list[Path]:
+    """Return the directories of tasks that the ledger does not know: of an older tool.
+
+    Their names alone are looked at, before the ledger: a new session has its row first.
+    """
+    names = files.names(ledger.home)
+    rows = ledger.all("task_directories")
+    known = {row["directory"].rpartition("/")[2] for row in rows}
+    found = (ledger.home / name for name in names if name not in known and uuid(name))
+    # One that has been removed meanwhile is gone.
+    return [place for place in found if files.is_directory(place)]

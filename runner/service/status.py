@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from parsers import loose_json
 from parsers.accounting.tokens import SUMMED
 from parsers.struct import Struct
 from runner import clock
+from runner.codex.home import writer_of
 from runner.errors import NoSuchTaskError, RunnerError, WaitTimeoutError
 from runner.ledger.usage import UsageTotal, rows_of
 from runner.lifecycle.recover import sweep
@@ -17,12 +20,12 @@ from runner.service.sessions import get
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from runner.config import Config
     from runner.ledger.database import Cell
     from runner.ledger.ledger import Ledger
     from runner.ledger.queue import Prompt
+    from runner.ledger.sessions import Session
     from runner.model import Run
     from runner.service.sessions import Task
 
@@ -80,6 +83,7 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
             for prompt in task.prompts
         ],
         "unknown": unknown,
+        "other_writer": _other_writer(session, ledger, settings),
         "left_running": _left_running(task.runs),
         "skipped": ledger.queue.canceled(session.key),
         "last_prompt": last.spec.task,
@@ -190,6 +194,15 @@ def _held(prompt: Prompt | None) -> str | None:
     if prompt is None or prompt.word in {None, "session"}:
         return None
     return prompt.detail or prompt.word
+
+
+def _other_writer(session: Session, ledger: Ledger, settings: Config) -> Json | None:
+    """Name the process of another program that writes the thread."""
+    if session.thread is None or ledger.queue.holder(session.key) is not None:
+        return None
+    home = Path(session.home) if session.home else settings.codex_home
+    pid = writer_of(home, session.thread)
+    return None if pid is None else {"pid": pid or None}
 
 
 def _model(run: Run) -> object:

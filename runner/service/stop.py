@@ -7,12 +7,11 @@ a signal, all at once. Where a supervisor is gone, this command does its work.
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 
 from parsers import loose_json
 from parsers.struct import Struct
-from runner import clock, locks
+from runner import clock
 from runner.config import RUN_MARKER
 from runner.errors import NoSuchRunError, RunnerError, RunnerFault
 from runner.exports import abandoned, queue_files
@@ -26,23 +25,21 @@ from runner.process.signals import send
 from runner.process.table import by_environment, here, is_alive, this_process
 from runner.process.terminate import Termination
 from runner.process.tree import DescendantTree
-from runner.run_files import owner_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from runner.config import Config
     from runner.ledger.ledger import Ledger
     from runner.model import Run
 
 _PACE_SECONDS = 0.02
-# A supervisor that does not obey in one and a half times the grace time is killed.
+# A supervisor that does not obey in twice the grace time is killed.
 _PATIENCE = 2.0
 _GIVE_UP_SECONDS = 60.0
 # How long others may keep the ledger before Codex is ended all the same.
 _HURRY_SECONDS = 3.0
-_MOMENT_SECONDS = 1.0
 
 
 class Stopped(Struct):
@@ -123,8 +120,8 @@ def stop_sessions(
 def end_run(run: Run, number: int, ledger: Ledger, settings: Config) -> bool:
     """End one run with a signal; tell whether there was something to end.
 
-    With a supervisor the signal is passed on to it, and the run ends soon after. Without
-    one, Codex and all below it are ended and the run is judged here, before this returns.
+    A supervisor is given the signal, and the run ends soon after. Without one, Codex
+    and all below it are ended and the run is judged before this returns.
 
     Raises:
         RunnerFault: the record cannot be read.
@@ -134,7 +131,7 @@ def end_run(run: Run, number: int, ledger: Ledger, settings: Config) -> bool:
         return run.supervisor is not None and send(run.supervisor, number)
     if life is not Life.CODEX:
         return False
-    with _in_charge(run, settings):
+    with recover.in_charge(run, settings.state_home):
         ending = _Orphan(run, settings)
         while not ending.step():
             clock.sleep(_PACE_SECONDS)
@@ -155,13 +152,14 @@ class _Stop:
         self._settings = settings
         self._is_gone = is_gone
         self._name = ledger.sessions.get(key).name
+        self._was_canceled = ledger.queue.canceled(key)
         self._signaled: dict[str, float] = {}
         self._orphans: dict[str, _Orphan] = {}
         self._locks = contextlib.ExitStack()
         self._left: Termination | None = None
         self._left_count = 0
+        self._groups: set[str] = set()
         self._notes: list[str] = []
-        self.canceled = 0
         self.error: RunnerError | None = None
 
     def step(self) -> bool:
@@ -187,13 +185,15 @@ class _Stop:
 
     def result(self) -> Stopped:
         self._locks.close()
+        canceled = 0
         with contextlib.suppress(RunnerError):
             self._name = self._ledger.sessions.get(self._key).name
+            canceled = self._ledger.queue.canceled(self._key) - self._was_canceled
         ended = (*self._signaled, *self._orphans)
         return Stopped(
             name=self._name,
             runs=tuple(each for each in ended if not self._has_succeeded(each)),
-            canceled=self.canceled,
+            canceled=canceled,
             left=self._left_count,
             notes=tuple(self._notes),
             error=self.error,
@@ -237,21 +237,24 @@ class _Stop:
             raise ElsewhereError(run, "it runs in another PID namespace")
         orphan = self._orphans.get(run.run_id)
         if orphan is None:
-            self._locks.enter_context(_in_charge(run, self._settings))
+            home = self._settings.state_home
+            self._locks.enter_context(recover.in_charge(run, home))
             orphan = self._orphans[run.run_id] = _Orphan(run, self._settings)
         if not orphan.step():
             return True
         ended = Exit(cause=Cause.STOP, cause_value=STOP_SIGNAL)
         recover.reconcile_run(run, self._ledger, self._settings, ended)
-        self._note_if_uncertain(run)
         return False
 
     def _leftovers_ended(self) -> bool:
         """End what the session's earlier runs have left running."""
         if self._left is None:
             runs = self._ledger.runs.of_session(self._key)
-            marked = by_environment(RUN_MARKER)
-            found = {each for run in runs for each in _left_by(run, marked)}
+            self._note_if_uncertain(runs[-1:])
+            groups = cgroup.by_run()
+            self._groups = groups.keys() & {run.run_id for run in runs}
+            known = (by_environment(RUN_MARKER), groups)
+            found = {each for run in runs for each in _left_by(run, *known)}
             found -= {this_process()}
             self._left_count = len(found)
             members = sorted(found, key=lambda each: each.pid)
@@ -260,14 +263,19 @@ class _Stop:
                 lambda: [each for each in members if is_alive(each)],
                 self._settings.grace_seconds,
             )
-        return self._left.step()
+        is_over = self._left.step()
+        for run_id in self._groups if is_over else ():
+            cgroup.remove(run_id)
+        return is_over
 
-    def _note_if_uncertain(self, run: Run) -> None:
-        if not cgroup.is_possible():
-            self._notes.append(
-                f"the supervisor of run {run.run_id} was gone: processes that have left"
-                " its tree and its environment may be left"
-            )
+    def _note_if_uncertain(self, last: Sequence[Run]) -> None:
+        """Say that something may be left of a run whose supervisor was gone."""
+        for run in () if cgroup.is_possible() else last:
+            if run.run_id in self._orphans or run.outcome is Outcome.LOST:
+                self._notes.append(
+                    f"the supervisor of run {run.run_id} was gone: processes that have"
+                    " left its tree and its environment may be left"
+                )
 
     def _has_succeeded(self, run_id: str) -> bool:
         try:
@@ -294,7 +302,7 @@ class _Orphan:
         codex, run_id = codex_of(self._run), self._run.run_id
         found = set(self._tree.members() if self._tree else ())
         found |= set(by_environment(RUN_MARKER).get(run_id, ()))
-        found |= set(cgroup.members(run_id))
+        found |= set(cgroup.by_run().get(run_id, ()))
         found -= {this_process(), codex}
         return [codex, *found] if codex else [*found]
 
@@ -311,8 +319,8 @@ def _cancel(stops: dict[int, _Stop], ledger: Ledger) -> RunnerError | None:
     except RunnerError as error:
         return error
     for each in done:
-        stops[each.session].canceled += each.canceled
-        queue_files.remove(ledger.home, each.prompts)
+        with contextlib.suppress(RunnerError):
+            queue_files.refresh(ledger, each.session, each.prompts)
         for run_id in each.waiting:
             with contextlib.suppress(RunnerError):
                 run = ledger.runs.find(run_id)
@@ -322,9 +330,10 @@ def _cancel(stops: dict[int, _Stop], ledger: Ledger) -> RunnerError | None:
     return None
 
 
-def _left_by(run: Run, marked: dict[str, list[ProcessId]]) -> Iterable[ProcessId]:
-    """List the living processes that a run has left: on record, or with its marker."""
-    yield from marked.get(run.run_id, ())
+def _left_by(run: Run, *known: dict[str, list[ProcessId]]) -> Iterable[ProcessId]:
+    """List the living processes that a run has left: on record, or known to be its."""
+    for found in known:
+        yield from found.get(run.run_id, ())
     left = run.accounts.get("left_running")
     for each in left if isinstance(left, list) else ():
         told = loose_json.mapping(each)
@@ -335,26 +344,3 @@ def _left_by(run: Run, marked: dict[str, list[ProcessId]]) -> Iterable[ProcessId
             if is_alive(process):
                 yield process
                 yield from DescendantTree(pid).members()
-
-
-@contextlib.contextmanager
-def _in_charge(run: Run, settings: Config) -> Iterator[None]:
-    """Take the place of a supervisor that is gone.
-
-    Else another command that looks while the tools of a Codex that has ended still
-    resist would find the run lost, and its session free.
-    """
-    path = owner_of(settings.state_home, run.run_id)
-    descriptor = None
-    deadline = clock.monotonic() + _MOMENT_SECONDS
-    with contextlib.suppress(RunnerError):
-        while (descriptor := locks.take(path, must_exist=True)) is None:
-            # Another reader has it for a moment, to judge the run.
-            if clock.monotonic() >= deadline:
-                break
-            clock.sleep(_PACE_SECONDS)
-    try:
-        yield
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)

@@ -8,25 +8,27 @@ from pathlib import Path
 from parsers import run_summary
 from parsers.accounting.tokens import Usage
 from parsers.any_log import read_log
-from parsers.facts import Facts
 from parsers.struct import replace
 from parsers.text import uuid
 from runner import clock, files
 from runner.accounting.rollouts import Slice
 from runner.accounting.run import LogContext, account_log, account_run
-from runner.errors import RunnerError, UsageError
+from runner.errors import RunnerError, UnknownRunError, UsageError
 from runner.exports import run_exports
 from runner.ledger import record
 from runner.ledger.ledger import Ledger
 from runner.lifecycle.judge import Ending, Evidence, Exit, judge
-from runner.model import Outcome
-from runner.run_files import beside
+from runner.lifecycle.liveness import Life, life_of
+from runner.locks import Lock, look
+from runner.model import Outcome, RunId
+from runner.run_files import RunFiles, beside, files_of
 from runner.service.lookup import find_run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from parsers.facts import Facts
     from runner.accounting.run import RunAccounting
     from runner.config import Config
 
@@ -55,7 +57,14 @@ def summarize_run(run_id: str, log_dir: Path, settings: Config) -> Json:
         RunnerFault: its record cannot be read.
     """
     ledger = Ledger(settings.state_home)
-    run = find_run(run_id, log_dir, ledger, settings)
+    try:
+        run = find_run(run_id, log_dir, ledger, settings)
+    except UnknownRunError:
+        theirs = RunFiles(log_dir, RunId(run_id), is_flat=True)
+        if not theirs.meta.is_file():
+            raise
+        # It goes on, or was left behind, in another state directory.
+        return summarize_log(theirs.events, theirs.meta, settings)
     if run.is_finished:
         return run_exports.summary_of(run)
     counted = account_run(run, ledger, settings)
@@ -91,7 +100,7 @@ def summarize_log(log: Path, meta_path: Path | None, settings: Config) -> Json:
         cost=_mapping(meta, "cost") or kept.cost,
         faults=(*kept.faults, *faults),
     )
-    outcome = _outcome(frozen, told)
+    outcome = None if _may_go_on(told, settings) else _outcome(frozen, told)
     told = {"log_file": str(log.absolute()), "model": kept.model, **told}
     told |= _pointers(told, facts)
     whole = run_summary.build(facts, told, outcome, frozen.usage, frozen.cost)
@@ -183,9 +192,8 @@ def _outcome(kept: RunAccounting, told: Json) -> str | None:
     if named in set(Outcome):
         return named
     facts, code = kept.facts, _exit_code(told)
-    if told.get("state") in _UNFINISHED:
-        return None
-    if facts.ended is None and code is None:
+    is_ours = told.get("state") in _UNFINISHED
+    if facts.ended is None and code is None and not is_ours:
         # Who knows whether it still goes on.
         return Outcome.INTERRUPTED if kept.was_aborted else None
     if facts.kind == "log" and facts.ended is None:
@@ -200,6 +208,18 @@ def _outcome(kept: RunAccounting, told: Json) -> str | None:
         announced=facts.session_id,
     )
     return judge(evidence).outcome
+
+
+def _may_go_on(told: Json, settings: Config) -> bool:
+    """Tell of a run that another state directory knows whether it may still live."""
+    if told.get("state") not in _UNFINISHED:
+        return False
+    try:
+        run = record.from_json(told)
+    except RunnerError:
+        return True
+    is_gone = life_of(run, settings.state_home) is Life.NONE
+    return not is_gone or look(files_of(run.spec).events) is Lock.HELD
 
 
 def _exit_code(told: Json) -> int | None:

@@ -7,30 +7,29 @@ makes a destroyed ledger anew.
 from __future__ import annotations
 
 import contextlib
+import os
 from functools import partial
-from pathlib import Path
 
 from parsers.struct import Struct, replace
-from runner import clock, files
+from runner import files
 from runner.errors import LedgerFault, NoSuchTaskError, RunnerError
 from runner.exports import abandoned, queue_files, run_exports, task_files
 from runner.ledger import database
 from runner.ledger.ledger import Ledger
 from runner.locks import Lock, look
 from runner.run_files import RUNS, files_of, owner_of
-from runner.service import rebuild
+from runner.service import archive, rebuild
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from runner.config import Config
     from runner.ledger.sessions import Session
     from runner.model import Run
 
 _TAIL_BYTES = 4096
-# A directory without a row is left alone for so long: its run may be about to be made.
-_STALE_SECONDS = 3600.0
 _OTHERS = 0o077
 
 
@@ -148,10 +147,10 @@ class _Check:
         runs = self._ledger.runs.of_session(session.key)
         self.runs += len(runs)
         for run in runs:
-            if run.is_finished:
+            if self._is_written(run) and not rebuild.has_foreign_files(run):
                 yield from self._run(run)
         paths = task_files.files_in(session, self._home)
-        if paths is None or any(not run.is_finished for run in runs):
+        if paths is None or not (runs and all(map(self._is_written, runs))):
             return
         ledger, key = self._ledger, session.key
         wanted = task_files.render_json(ledger, key)
@@ -167,6 +166,12 @@ class _Check:
         if answer and self._text_differs(paths.result, answer):
             text = answer.encode(errors="replace")
             yield _differs(paths.result), partial(_write, paths.result, text)
+
+    def _is_written(self, run: Run) -> bool:
+        """Tell whether a run is over, and the supervisor that writes its files gone."""
+        return (
+            run.is_finished and look(owner_of(self._home, run.run_id)) is not Lock.HELD
+        )
 
     def _run(self, run: Run) -> Iterator[Found]:
         paths = files_of(run.spec)
@@ -205,15 +210,9 @@ class _Check:
 
     def _strays(self) -> Iterator[Found]:
         """Find directories of runs that the ledger does not know."""
-        known = {row["run_id"] for row in self._ledger.all("run_directories")}
-        removed = self._ledger.usage.run_ids()
-        for name in files.names(self._home / RUNS):
-            place = self._home / RUNS / name
-            if name in known or not _is_stale(place, self._home):
-                continue
-            is_ours = name in removed or not (place / "meta.json").exists()
+        for place, can_go in archive.strays(self._ledger):
             detail = "the ledger has no run for this directory"
-            if is_ours:
+            if can_go:
                 yield _differs(place, detail), partial(files.remove_tree, place)
             else:
                 detail += " (codex-tasks import takes it in)"
@@ -231,20 +230,33 @@ class _Check:
                 yield difference, partial(place.chmod, status.st_mode & 0o7700)
 
     def _log_differs(self, path: Path, runs: list[Run]) -> bool:
-        """Compare a log by its length; the order of stderr among events may differ."""
-        lines = list(task_files.render_log(runs)) if self._is_full else None
-        if lines is not None:
+        """Compare the lines of a log; the order of stderr among events may differ."""
+        if self._is_full:
             have = files.read_if_there(path).splitlines(keepends=True)
-            return sorted(have) != sorted(lines)
-        status = files.status(path)
-        wanted = sum(len(line) for line in task_files.render_log(runs))
-        return status is None or status.st_size != wanted
+            return sorted(have) != sorted(task_files.render_log(runs))
+        size, last = _end_of(path)
+        for line in task_files.render_log(runs):
+            size -= len(line)
+            last.discard(line)
+        return bool(size or last)
 
     def _text_differs(self, path: Path, answer: str) -> bool:
         wanted, have = answer.encode(errors="replace"), files.read_if_there(path)
         if self._is_full:
             return have != wanted
         return len(have) != len(wanted) or have[-_TAIL_BYTES:] != wanted[-_TAIL_BYTES:]
+
+
+def _end_of(path: Path) -> tuple[int, set[bytes]]:
+    """Return the length of a log, and its last lines."""
+    try:
+        with files.reader(path) as stream:
+            size = stream.seek(0, os.SEEK_END)
+            begin = stream.seek(max(0, size - _TAIL_BYTES))
+            lines = stream.read().splitlines(keepends=True)
+    except OSError:
+        return 0, set()
+    return size, set(lines[1:] if begin else lines)
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -257,12 +269,3 @@ def _differs(path: Path, detail: str = "") -> Difference:
         is_there = files.status(path) is not None
         detail = "it differs from the ledger" if is_there else "it is missing"
     return Difference(kind="export", subject=str(path), detail=detail)
-
-
-def _is_stale(place: Path, home: Path) -> bool:
-    """Tell whether a directory without a row belongs to no run that is being made."""
-    status = files.status(place)
-    if status is None or not files.is_directory(place):
-        return False
-    age = clock.now().timestamp() - status.st_mtime
-    return age >= _STALE_SECONDS and look(owner_of(home, place.name)) is not Lock.HELD

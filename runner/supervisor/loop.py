@@ -7,10 +7,12 @@ limits, termination.
 from __future__ import annotations
 
 import os
+from functools import partial
 
 from parsers.facts import facts_of_summary
 from runner import clock, files
 from runner.config import HOOK_MARKER
+from runner.errors import RunnerError
 from runner.lifecycle.handoff import STOP_SIGNAL
 from runner.lifecycle.judge import Cause, Exit
 from runner.lifecycle.liveness import native_codex
@@ -218,8 +220,8 @@ class SuperviseLoop:
 
     def _read_rest(self) -> None:
         for appended in self._tail.finish():
-            self._note_progress()
-            self._write(appended)
+            self._guarded(self._note_progress)
+            self._guarded(partial(self._write, appended))
 
     def _note_progress(self) -> None:
         """Put on record the thread that Codex names, and the beginning of its turn."""
@@ -235,7 +237,10 @@ class SuperviseLoop:
         run = self._recorder.run
         self._export.append(run, appended)
         if run.spec.is_flat and (text := appended.text):
-            files.append_text(self._files.log, text)
+            try:
+                files.append_text(self._files.log, text)
+            except RunnerError as error:
+                self._recorder.warn(str(error))
 
     def _exit(self) -> Exit:
         cause, value = self._cause or (None, 0)

@@ -89,6 +89,7 @@ def _attend(
 ) -> None:
     with _ended_unless_attended(codex):
         recorder.advance(Launched(codex=child(codex), at=clock.now()))
+        recorder.write_meta()
         recorder.pipe.send(launched=True)
         # What follows costs 50 ms to import: Codex is at work by now.
         from runner.accounting import prices  # noqa: PLC0415
@@ -104,7 +105,6 @@ def _attend(
         notifier = Notifier(ledger, settings, recorder.warn)
         loop = SuperviseLoop(recorder, export, settings, notifier)
     for step in (
-        lambda: run_exports.write_meta(recorder.run),
         lambda: notifier.tell(recorder.run.run_id),
         lambda: _note_trouble(recorder, prices.trouble(settings.state_home)),
     ):
@@ -157,13 +157,16 @@ def _close(
     from runner.exports import queue_files  # noqa: PLC0415 - see _attend
 
     run = recorder.run
-    if run.spec.prompt_id is not None and run.has_begun:
-        queue_files.remove(settings.state_home, [run.spec.prompt_id])
+    changed = [] if run.spec.prompt_id is None else [run.spec.prompt_id]
+    _guarded(
+        lambda: queue_files.refresh(recorder.ledger, run.session, changed), recorder
+    )
     recorder.pipe.send(finished=True)
     if run.outcome is None or OUTCOMES[run.outcome].then != "left":
         _deliver_next(recorder, settings)
     notifier.tell(run.run_id)
-    notifier.wait(inbox)
+    notifier.wait(inbox, STOP_SIGNALS)
+    _guarded(recorder.ledger.back_up_daily, recorder)
     recorder.add_late_warnings()
 
 
@@ -228,7 +231,7 @@ def _tell(ledger: Ledger, inbox: SignalInbox, settings: Config) -> int:
     notifier = Notifier(ledger, settings, warnings.append)
     for run_id in ledger.runs.with_untold():
         notifier.tell(run_id)
-    notifier.wait(inbox)
+    notifier.wait(inbox, STOP_SIGNALS)
     return 0
 
 

@@ -7,7 +7,7 @@ import contextlib
 from parsers.struct import replace
 from runner import clock, files
 from runner.errors import FileFault, RunnerError, StaleStateError
-from runner.exports import run_exports
+from runner.exports import queue_files, run_exports
 from runner.model import SessionId
 from runner.run_files import files_of
 
@@ -69,11 +69,19 @@ class RunRecorder:
         self.is_named = True
         # The caller may ask for the session by this name from now on.
         self.pipe.send(session=thread)
+        self.write_meta()
 
     def begin_turn(self) -> None:
         """Note that Codex has begun to work on the prompt."""
-        self.run = run = replace(self.run, has_begun=True)
-        self._keep(lambda: self.ledger.runs.begin_turn(run.run_id))
+        self.run = replace(self.run, has_begun=True)
+        self._keep(self._begin_turn)
+
+    def _begin_turn(self) -> None:
+        run = self.run
+        self.ledger.runs.begin_turn(run.run_id)
+        if run.spec.prompt_id is not None:
+            with contextlib.suppress(RunnerError):
+                queue_files.refresh(self.ledger, run.session, [run.spec.prompt_id])
 
     def flush(self) -> bool:
         """Write what could not be written before; tell whether nothing is left."""
@@ -122,6 +130,13 @@ class RunRecorder:
             if clock.monotonic() >= deadline:
                 return
             clock.sleep(_PAUSE_SECONDS)
+
+    def write_meta(self) -> None:
+        """Write the meta file of a run that goes on; a disk may refuse it."""
+        try:
+            run_exports.write_meta(self.run)
+        except RunnerError as error:
+            self.warn(str(error))
 
     def warn(self, text: str) -> None:
         """Keep a warning for the record and show it to the caller."""

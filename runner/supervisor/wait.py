@@ -5,7 +5,6 @@ from __future__ import annotations
 from runner import clock, config
 from runner.codex import home
 from runner.errors import RunnerError
-from runner.exports import queue_files
 from runner.lifecycle import recover
 from runner.lifecycle.handoff import STOP_SIGNAL
 from runner.model import EXIT_SIGNAL_BASE, OUTCOMES, Outcome, Verdict
@@ -42,8 +41,6 @@ def wait_for_turn(
         taken = None if why else ledger.queue.take(run)
         if taken is not None:
             recorder.run = taken
-            prompt = taken.spec.prompt_id
-            queue_files.remove(settings.state_home, [] if prompt is None else [prompt])
             return None
         if ledger.runs.find(run.run_id).is_finished:
             return _stopped()

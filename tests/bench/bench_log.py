@@ -184,7 +184,7 @@ def started(place: Path, script: str) -> dict[str, str]:
 
 
 def events(place: Path) -> Path:
-    (found,) = (place / "state" / THREAD / "runs").glob("*.events.jsonl")
+    (found,) = (place / "state" / "runs").glob("*/events.jsonl")
     return found
 
 

@@ -69,7 +69,7 @@ def task_of(environment: dict[str, str]) -> str:
 
 def argv(words: list[str]) -> list[str]:
     """Build the command line as bin/codex-tasks does, without its shell."""
-    program = "from runner.cli.entry import codex_tasks; codex_tasks()"
+    program = "from runner.cli.main import codex_tasks; codex_tasks()"
     return [sys.executable, "-P", "-c", f"{_PATH}; {program}", *words]
 
 

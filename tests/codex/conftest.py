@@ -1,4 +1,4 @@
-"""End to end: the real Codex against the loopback server.
+"""The real Codex against the loopback server.
 
 Absent, it skips these tests on a developer's machine; with CODEX_E2E=1, as bin/test
 sets it, its absence is a failure: a green run must mean that they were run.
@@ -14,19 +14,10 @@ from support.real_codex import RealTasks
 from support.real_sessions import RealSessions
 from support.stand_in import StandIn
 
-_HERE = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test in this directory."""
-    for item in items:
-        if item.path.is_relative_to(_HERE):
-            item.add_marker(pytest.mark.e2e)
-
 
 @pytest.fixture(autouse=True)
 def _guarded(processes_guarded: None) -> None:
-    """RunTail over every test."""
+    """Let no test leave processes behind."""
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""`--doctor` with the real Codex: what would go wrong, and how to mend it."""
+"""`--doctor` with the real Codex: what would go wrong, and how to fix it."""
 
 import json
 from pathlib import Path
@@ -38,7 +38,7 @@ def test_the_sandbox_helper_is_tried(codex: RealTasks) -> None:
 
     sandbox = checks_of(ended)["sandbox"]
     assert sandbox["detail"].startswith("a sandboxed command ")
-    assert sandbox["is_good"] or "user namespaces" in sandbox["mend"]
+    assert sandbox["is_good"] or "user namespaces" in sandbox["fix"]
 
 
 def test_a_sandbox_that_codex_does_not_know_is_told(codex: RealTasks) -> None:
@@ -47,7 +47,7 @@ def test_a_sandbox_that_codex_does_not_know_is_told(codex: RealTasks) -> None:
     sandbox = checks_of(ended)["sandbox"]
     assert bad(ended) == ["sandbox"]
     assert "workspace-wirte" in sandbox["detail"]
-    assert "codex exec --help" in sandbox["mend"]
+    assert "codex exec --help" in sandbox["fix"]
 
 
 @pytest.mark.parametrize("name", ["no-such-codex", "/bin/true", "README.md"])
@@ -66,7 +66,7 @@ def test_a_missing_login_is_told(codex: RealTasks, tmp_path: Path) -> None:
     ended = codex("--doctor", "--json", env={"CODEX_HOME": str(empty)})
 
     assert bad(ended) == ["login"]
-    assert "codex login" in checks_of(ended)["login"]["mend"]
+    assert "codex login" in checks_of(ended)["login"]["fix"]
 
 
 def test_a_directory_that_codex_refuses_is_told(
@@ -80,7 +80,7 @@ def test_a_directory_that_codex_refuses_is_told(
     nowhere = codex("--repo", tmp_path / "nowhere", "--doctor", "--json")
 
     assert bad(refused) == ["repo"]
-    assert "--skip-git-repo-check" in checks_of(refused)["repo"]["mend"]
+    assert "--skip-git-repo-check" in checks_of(refused)["repo"]["fix"]
     assert skipped.code == 0
     assert bad(nowhere) == ["repo"]
 
@@ -94,7 +94,7 @@ def test_a_state_directory_that_others_can_read_is_told(
     ended = codex("--doctor", "--json")
 
     assert bad(ended) == ["state"]
-    assert checks_of(ended)["state"]["mend"] == f"chmod go= {state_home}"
+    assert checks_of(ended)["state"]["fix"] == f"chmod go= {state_home}"
 
 
 def test_files_where_directories_should_be_are_told(
@@ -109,7 +109,7 @@ def test_files_where_directories_should_be_are_told(
 
     assert bad(logs) == ["log directory"]
     assert bad(state) == ["state"]
-    assert "CODEX_RUNNER_HOME" in checks_of(state)["state"]["mend"]
+    assert "CODEX_RUNNER_HOME" in checks_of(state)["state"]["fix"]
     assert "CODEX_HOME" in bad(home)
 
 

@@ -16,6 +16,11 @@ from runner.loopback import LoopbackServer
 ESCAPING = "setsid -f sleep 4001; setsid sleep 4002 & (sleep 4003 &) ; sleep 4004"
 
 
+def left_by(files: Files) -> list[tuple[int, str]]:
+    """Name what a run has left running."""
+    return [(each["pid"], each["name"]) for each in files.meta["left_running"]]
+
+
 @pytest.fixture
 def sleeps(marker: str) -> "Sleeps":
     return Sleeps(marker)
@@ -127,7 +132,7 @@ def test_the_end_of_the_native_codex_alone_is_told(
     assert files.meta["signal"] == signal.SIGKILL
     assert files.meta["error"] == "Codex was ended by SIGKILL"
     (tool,) = sleeps()
-    assert files.meta["left_running"] == [{"pid": tool, "name": "sleep"}]
+    assert left_by(files) == [(tool, "sleep")]
     kill(tool)
     resumed = codex("--resume", files.run_id, "--task", "say: on again")
     assert resumed.code == 0
@@ -193,7 +198,7 @@ def test_without_its_supervisor_codex_goes_on_and_the_run_ends_well(
     begun, files = begin(codex, f"run: {holding(go)}\nsay: good end")
 
     kill(files.supervisor())
-    wait_until(lambda: "Codex works on" in begun.stderr, what="the note of it")
+    wait_until(lambda: "Codex goes on" in begun.stderr, what="the note of it")
     read = codex.parse(files.run_id)
 
     assert '"outcome":null' in read.stdout
@@ -237,7 +242,7 @@ def test_without_its_supervisor_a_run_can_still_be_stopped(
     native = native_of(files)
 
     kill(files.supervisor())
-    wait_until(lambda: "Codex works on" in begun.stderr, what="the note of it")
+    wait_until(lambda: "Codex goes on" in begun.stderr, what="the note of it")
     begun.send(number)
     ended = begun.wait()
 
@@ -293,8 +298,7 @@ def test_a_server_that_the_agent_leaves_running_is_named_and_left_alone(
 
     assert ended.code == 0
     (server,) = sleeps()
-    left = [{"pid": server, "name": "sleep"}]
-    assert ended.meta["left_running"] == left
+    assert left_by(ended.files) == [(server, "sleep")]
     kill(server)
 
 

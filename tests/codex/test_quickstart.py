@@ -46,7 +46,7 @@ def test_with_a_login_it_runs_the_callers_task(
     assert done.returncode == 0, done.stderr
     assert "on your model" in done.stderr
     assert "\n  -v\n" in done.stdout or "\n-v\n" in done.stdout
-    assert (state_home / "runs.db").exists()
+    assert (state_home / "ledger.db").exists()
 
 
 def test_with_a_login_but_no_task_it_uses_a_scratch_repository(

@@ -191,7 +191,7 @@ def test_waiting_for_a_session_runs_after_its_holder(
     wait = "--wait-for-session"
     waiting = codex.start(*resumed, wait, "--task", "say: after all")
     wait_until(lambda: files.run_id in waiting.stderr, what="the note who holds it")
-    assert waiting.wait_announced().meta["state"] == "launching"
+    assert waiting.wait_announced().meta["state"] == "waiting"
     go.touch()
 
     assert holder.wait().code == 0

@@ -179,4 +179,4 @@ def _is_on_record(sessions: RealSessions, stderr: str) -> None:
     assert status["error"] in stderr
     refused = listed.send("say: again")
     assert (refused.code, refused.stdout) == (1, "")
-    assert "has no thread to carry on" in refused.stderr
+    assert "has no thread to resume" in refused.stderr

@@ -1,4 +1,4 @@
-"""Threads of plain `codex exec` are taken in, and carried on as sessions."""
+"""Threads of plain `codex exec` are imported, and resumed as sessions."""
 
 import pytest
 from support.real_codex import RealTasks
@@ -16,7 +16,7 @@ def thread(codex: RealTasks) -> str:
     return name
 
 
-def test_a_thread_of_codex_exec_is_taken_in_with_all_its_turns(
+def test_a_thread_of_codex_exec_is_imported_with_all_its_turns(
     sessions: RealSessions, thread: str
 ) -> None:
     before = sessions.codex.rollout(thread).read_bytes()
@@ -41,12 +41,12 @@ def test_a_thread_of_codex_exec_is_taken_in_with_all_its_turns(
     assert sessions.codex.rollout(thread).read_bytes() == before
 
 
-def test_an_imported_thread_is_carried_on_and_counted_on(
+def test_an_imported_thread_is_resumed_and_counted_on(
     sessions: RealSessions, thread: str
 ) -> None:
     sessions("import", sessions.codex.home)
     session = RealSession(thread, sessions)
-    # Nobody knows which binary it was: it is the one on the path.
+    # No record says which binary it is: it is the one on the path.
     places = (sessions.stand_in.path.parent, sessions.cli.environment["PATH"])
     path = {"PATH": ":".join(map(str, places))}
     more = session.send("run: true\nsay: three", env=path)
@@ -57,8 +57,9 @@ def test_an_imported_thread_is_carried_on_and_counted_on(
     assert session.result().stdout == "three\n"
     assert session.given[-1] == "run: true\nsay: three"
     turns = sessions.codex.records(thread, "turn_context")
-    policies = {turn["sandbox_policy"]["type"] for turn in turns}
-    assert (len(turns), policies) == (4, {"danger-full-access"})
+    # The turns by hand had another sandbox, which is not taken over.
+    policies = [turn["sandbox_policy"]["type"] for turn in turns]
+    assert policies == [*["danger-full-access"] * 3, "read-only"]
     status = session.status
     assert status["runs"] == 4
     assert figures(status["usage"]) == session.total
@@ -66,9 +67,15 @@ def test_an_imported_thread_is_carried_on_and_counted_on(
     assert again.code == 0, again.stderr
     assert "imported 0 sessions (0 runs); 1 already on record" in again.stderr
     assert session.status == status
+    assert sessions.codex.by_hand("say: four", "resume", thread).code == 0
+    more = sessions("import", sessions.codex.home)
+    assert "imported 1 session (1 run)" in more.stderr
+    assert session.result().stdout == "four\n"
+    assert session.status["runs"] == 5
+    assert figures(session.status["usage"]) == session.total
 
 
-def test_what_codex_tasks_itself_has_done_is_not_taken_in_again(
+def test_what_codex_tasks_itself_has_done_is_not_imported_again(
     sessions: RealSessions,
 ) -> None:
     session = sessions.ended("say: one")

@@ -28,15 +28,15 @@ class Understand:
 def test_what_is_not_said_has_its_default(understand: Understand) -> None:
     found = understand("--task", "x")
 
-    assert found.request.task == "x"
-    assert found.request.log_dir == "./runs"
-    assert found.request.codex.bin == "codex"
-    assert found.request.limits.timeout is None
-    assert found.request.limits.stall == 3600
-    assert found.request.verbosity is Verbosity.LOW
-    assert found.request.continue_prompt == "Continue where you left off."
+    assert found.words.task == "x"
+    assert found.words.log_dir == "./runs"
+    assert found.words.codex.bin == "codex"
+    assert found.words.limits.timeout is None
+    assert found.words.limits.stall == 3600
+    assert found.words.verbosity is Verbosity.LOW
+    assert found.words.continue_prompt == "Continue where you left off."
     assert not found.detach
-    assert not found.request.wait_for_session
+    assert not found.words.wait_for_session
 
 
 @pytest.mark.parametrize(
@@ -47,9 +47,9 @@ def test_any_value_works_after_an_equals_sign(
 ) -> None:
     found = understand(f"--task={value}", f"--model={value}", f"--config={value}")
 
-    assert found.request.task == value
-    assert found.request.codex.model == value
-    assert found.request.codex.overrides == (value,)
+    assert found.words.task == value
+    assert found.words.codex.model == value
+    assert found.words.codex.overrides == (value,)
 
 
 @pytest.mark.parametrize("value", ["-x", "--help-me", "--"])
@@ -61,24 +61,24 @@ def test_a_value_that_looks_like_a_flag_needs_the_equals_sign(
 
 
 def test_a_dash_alone_is_a_value(understand: Understand) -> None:
-    assert understand("--task", "-").request.task == "-"
+    assert understand("--task", "-").words.task == "-"
 
 
 def test_repeated_settings_are_kept_in_order(understand: Understand) -> None:
     found = understand("-c", "b=1", "--config", "a=2", "-cb=3", "-c", "b=4")
 
-    assert found.request.codex.overrides == ("b=1", "a=2", "b=3", "b=4")
+    assert found.words.codex.overrides == ("b=1", "a=2", "b=3", "b=4")
 
 
 def test_of_a_repeated_flag_the_last_counts(understand: Understand) -> None:
-    assert understand("--task", "a", "--task", "b").request.task == "b"
+    assert understand("--task", "a", "--task", "b").words.task == "b"
 
 
 def test_what_stands_behind_two_dashes_is_codexs(understand: Understand) -> None:
     found = understand("--task", "x", "--", "--full-auto", "--", "--repo", "y")
 
-    assert found.request.codex.extra == ("--full-auto", "--", "--repo", "y")
-    assert found.request.repo == "."
+    assert found.words.codex.extra == ("--full-auto", "--", "--repo", "y")
+    assert found.words.repo == "."
 
 
 @pytest.mark.parametrize("name", ["--timeout", "--stall-timeout"])
@@ -99,7 +99,7 @@ def test_a_bad_number_is_named(understand: Understand, name: str, text: str) -> 
 def test_a_good_number_is_seconds_and_zero_is_no_limit(
     understand: Understand, text: str, seconds: float | None
 ) -> None:
-    limits = understand("--timeout", text, "--stall-timeout", text).request.limits
+    limits = understand("--timeout", text, "--stall-timeout", text).words.limits
 
     assert (limits.timeout, limits.stall) == (seconds, seconds)
 
@@ -110,11 +110,11 @@ def test_a_flag_beats_its_variable(understand: Understand) -> None:
         "CODEX_LOG_VERBOSITY": "high",
         "CODEX_CONTINUE_PROMPT": "Weiter.",
     }
-    by_variable = understand(**variables).request
+    by_variable = understand(**variables).words
     by_flag = understand(
         *("--timeout", "5", "--verbosity", "low", "--continue-prompt", "On."),
         **variables,
-    ).request
+    ).words
 
     assert by_variable.limits.timeout == 60
     assert by_variable.verbosity is Verbosity.HIGH
@@ -139,7 +139,7 @@ def test_a_flag_beats_its_variable(understand: Understand) -> None:
 def test_verbosity_is_counted_or_named(
     understand: Understand, words: list[str], level: str
 ) -> None:
-    assert understand(*words).request.verbosity == level
+    assert understand(*words).words.verbosity == level
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from runner import locks
 from runner.codex import home
 from runner.codex.home import writer_of
 from runner.files import open_regular
+from runner.locks import Lock
 
 THREAD = "01a22b2c-cb88-7760-b0fe-be14a920d397"
 OTHER = "01a22b2c-cb88-7760-b0fe-be14a920d398"
@@ -133,24 +134,24 @@ def test_a_lock_is_tried_only_while_no_codex_can_take_it(
     coordination = lock.with_name(".coordination.lock")
     tried = []
 
-    def try_it(path: Path) -> bool:
+    def try_it(path: Path) -> Lock:
         tried.append(path)
-        assert is_held(coordination)
-        return is_held(path)
+        assert real_look(coordination) is Lock.HELD
+        return real_look(path)
 
-    is_held = locks.is_locked
-    monkeypatch.setattr(locks, "is_locked", try_it)
+    real_look = locks.look
+    monkeypatch.setattr(locks, "look", try_it)
 
     assert writer_of(tmp_path, THREAD) is None
     assert tried == [lock]
-    assert not is_held(coordination)
+    assert real_look(coordination) is Lock.FREE
 
 
 @pytest.mark.parametrize("how", [fcntl.LOCK_EX, fcntl.LOCK_SH])
 def test_while_a_codex_starts_or_ends_the_thread_counts_as_held(
     tmp_path: Path, lock: Path, how: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locks, "is_locked", lambda _: pytest.fail("it was tried"))
+    monkeypatch.setattr(locks, "look", lambda _: pytest.fail("it was tried"))
 
     with taken(lock.with_name(".coordination.lock"), how):
         assert writer_of(tmp_path, THREAD) == 0

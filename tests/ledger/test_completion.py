@@ -6,7 +6,8 @@ import pytest
 from support.many import fill
 
 from runner.cli import codex_tasks
-from runner.ledger.runs import Ledger
+from runner.ledger.database import NAME
+from runner.ledger.ledger import Ledger
 from runner.model import Run
 
 
@@ -15,7 +16,9 @@ def made(state_home: Path) -> list[Run]:
     """Put six sessions on record, the second one archived."""
     made = fill(state_home, sessions=6, runs_per_session=1)
     ledger = Ledger(state_home)
-    ledger.sessions.archive(made[1].key, "archive/2026/11/20/x", "2026-11-20")
+    (session,) = ledger.sessions.named(made[1].thread or "")
+    at = "2026-11-20T12:00:00.000Z"
+    ledger.sessions.archive(session, "archive/2026/11/20/x", at)
     ledger.close()
     return made
 
@@ -45,17 +48,17 @@ class Asked:
 
 
 def test_tasks_are_found_the_newest_first(asked: Asked, made: list[Run]) -> None:
-    newest = [run.key for run in reversed(made) if run is not made[1]]
+    newest = [run.thread for run in reversed(made) if run is not made[1]]
 
-    assert asked("codex-tasks status ") == [made[1].key, *newest]
+    assert asked("codex-tasks status ") == [made[1].thread, *newest]
     assert asked("codex-tasks stop ") == newest
-    assert asked("codex-tasks unarchive ") == [made[1].key]
+    assert asked("codex-tasks unarchive ") == [made[1].thread]
     assert asked("codex-tasks rm Fix") == ["Fix the tests 0"]
 
 
 def test_runs_are_found_the_newest_first(asked: Asked, made: list[Run]) -> None:
     assert asked("parse_codex_run ") == [run.run_id for run in reversed(made)]
-    assert asked(f"codex-tasks log {made[2].key} --run ") == [made[2].run_id]
+    assert asked(f"codex-tasks log {made[2].thread} --run ") == [made[2].run_id]
 
 
 @pytest.mark.parametrize(
@@ -77,6 +80,6 @@ def test_a_damaged_ledger_is_not_complained_of(
     asked: Asked, state_home: Path, line: str
 ) -> None:
     state_home.mkdir()
-    (state_home / "runs.db").write_text("This is no database, and long enough. " * 40)
+    (state_home / NAME).write_text("This is no database, and long enough. " * 40)
 
     assert asked(line) == []

@@ -1,6 +1,7 @@
-"""Taking in foreign histories: ids, figures, and what happens when it goes wrong."""
+"""Importing foreign histories: ids, figures, and what happens when it goes wrong."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,90 +10,135 @@ from typing import Any
 
 import pytest
 
+from parsers.facts import Facts
 from parsers.struct import replace
-from runner import config, foreign, session_files
-from runner.accounting.rollouts import Slice
-from runner.errors import RunnerFault
+from runner import clock, config, foreign
+from runner.accounting.rollouts import RolloutIndex, Slice, read_rollouts
+from runner.clock import iso
+from runner.codex import home
+from runner.exports import run_exports, task_files
 from runner.foreign import eventlines
-from runner.foreign.history import UNKNOWN, ForeignRun, History, Unreadable
+from runner.foreign.history import ForeignRun, History, Unreadable
 from runner.ledger import record
-from runner.ledger.runs import Ledger
-from runner.locks import lock
-from runner.model import Mode, Outcome
-from runner.service import imported_runs, importing
-from runner.service.imported_books import Shelf
-from runner.service.imported_findings import Empty, Imported, Present
-from runner.service.sessions import look
+from runner.ledger.ledger import Ledger
+from runner.lifecycle.queue import UndeliverableError, next_request
+from runner.model import (
+    CodexOptions,
+    Finished,
+    Limits,
+    Mode,
+    Outcome,
+    Report,
+    Run,
+    SessionId,
+    Verdict,
+)
+from runner.run_files import files_of, own_directory
+from runner.service import archive, foreign_runs, lookup
+from runner.service.importing import Finding, take_in
+from runner.service.verify import verify
 
-DATA = Path(__file__).parent / "parsers" / "data"
+DATA = Path(__file__).parents[1] / "unit" / "parsers" / "data"
 THREAD = "0199d9c2-0000-7000-8000-000000000001"
+RECORDED = "01a1f87a-1edb-7772-a295-bcdec2d6d2fd"
 SPAWNING = "01a1f87a-cfd2-7201-b78a-8a93bc569f69"
 SPAWNED = "01a1f87a-d08e-7aa2-a29d-c4bfb1d8d5da"
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
-RUN = ForeignRun(
-    number=0,
-    prompt="do it",
-    events=None,
-    outcome=Outcome.SUCCEEDED,
-    exit_code=None,
-    error=None,
-    answer=None,
-    model=None,
-    codex_version=None,
-    sandbox=None,
-    started_at=AT,
-    ended_at=AT,
-    log_file=None,
-    source_run_id=None,
-)
+DONE = Facts(kind="events", ended="completed", has_begun=True)
+RUN = ForeignRun(prompt="do it", facts=DONE, started_at=AT, ended_at=AT)
 PART = History(
     session_id=THREAD,
-    title=None,
     created_at=AT,
     updated_at=AT,
     working_dir="/srv/code",
-    config_path=None,
-    archived_at=None,
     kind="codex-tasks",
     source=Path("/old/task"),
+    written_at=1,
     runs=(RUN,),
 )
+NEWER = {"written_at": 2}
+Json = dict[str, Any]
 
 
-class Context:
-    """A state directory, its index, and histories that are found somewhere."""
+class Place:
+    """A state directory, its ledger, and histories that are found somewhere."""
 
     def __init__(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         environment = {"HOME": str(place), "CODEX_RUNNER_HOME": str(place / "state")}
         self.settings = config.load(environment)
         self.ledger = Ledger(self.settings.state_home)
         self.found: list[History | Unreadable] = []
-        monkeypatch.setattr(importing, "_READERS", (self._read,))
-        monkeypatch.setattr(foreign, "readers_of", lambda _: [self._read])
+        monkeypatch.setattr(foreign, "formats_of", lambda _: ["tasks"])
+        monkeypatch.setattr(foreign, "read_tasks", lambda _: iter(self.found))
         self.place = place
 
-    def __call__(self, *found: History | Unreadable) -> list[object]:
+    def __call__(
+        self, *found: History | Unreadable, is_trial: bool = False
+    ) -> list[Finding]:
         self.found = list(found)
-        return list(importing.take_in([str(self.place)], self.ledger, self.settings))
+        where, ledger = [str(self.place)], self.ledger
+        return list(take_in(where, ledger, self.settings, is_trial=is_trial))
 
-    def records(self, key: str = THREAD) -> list[dict[str, Any]]:
-        return [record.to_json(run) for run in self.ledger.of_session(key)]
+    def words(self, *found: History | Unreadable, **how: bool) -> list[str]:
+        return [each.word for each in self(*found, **how)]
+
+    @property
+    def key(self) -> int:
+        key = self.ledger.sessions.of_thread(THREAD)
+        assert key is not None
+        return key
+
+    def runs(self) -> list[Run]:
+        key = self.ledger.sessions.of_thread(THREAD)
+        return [] if key is None else self.ledger.runs.of_session(key)
+
+    def records(self) -> list[Json]:
+        return [record.to_json(run) for run in self.runs()]
 
     def totals(self) -> list[int | None]:
         return [each["token_usage"]["total_tokens"] for each in self.records()]
 
-    def _read(self, _: Path) -> Iterator[History | Unreadable]:
-        yield from self.found
+    def rows(self, table: str) -> list[tuple[Any, ...]]:
+        found = self.ledger._db.execute(f"select * from {table}")  # noqa: S608 # ours
+        return [tuple(row) for row in found]
+
+    def add_own_run(self, offset: int | None, at: datetime) -> Run:
+        """Put a finished run of our own on record, as `send` does."""
+        (first, *_) = self.runs()
+        run_id = f"{at:%Y%m%d-%H%M%S-%f}-00000000"
+        spec = replace(
+            first.spec,
+            run_id=run_id,
+            mode=Mode.RESUME,
+            resume_session=SessionId(THREAD),
+            prepared_at=at,
+            directory=str(own_directory(self.ledger.home, run_id)),
+        )
+        verdict = Verdict(outcome=Outcome.SUCCEEDED, exit_code=0)
+        state = Finished(verdict=verdict, started_at=at, ended_at=at)
+        run = Run(
+            spec=spec,
+            state=state,
+            session=self.key,
+            thread=SessionId(THREAD),
+            has_begun=True,
+            rollout_offset=offset,
+        )
+        with self.ledger.transaction():
+            self.ledger.runs.insert(run)
+            self.ledger.usage.record_run(run)
+            self.ledger.runs.keep_settings(run)
+        return run
 
 
 @pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Context]:
-    house = Context(tmp_path, monkeypatch)
-    yield house
-    house.ledger.close()
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    found = Place(tmp_path, monkeypatch)
+    yield found
+    found.ledger.close()
 
 
-def runs(*changes: dict[str, Any]) -> tuple[ForeignRun, ...]:
+def runs(*changes: Json) -> tuple[ForeignRun, ...]:
     return tuple(
         replace(
             RUN,
@@ -103,230 +149,540 @@ def runs(*changes: dict[str, Any]) -> tuple[ForeignRun, ...]:
     )
 
 
-def events(usage: int | None, answer: str = "done") -> tuple[bytes, ...]:
+def events(usage: int | None, answer: str = "done") -> Json:
+    """Make the lines of a run, and what they say."""
     line = b'{"type":"turn.completed"}\n'
     if usage is not None:
         figures = {"input_tokens": usage, "output_tokens": 0}
         event = {"type": "turn.completed", "usage": figures}
         line = json.dumps(event).encode() + b"\n"
-    item = eventlines.completed(0, eventlines.message(answer))
-    return (*eventlines.thread_started(THREAD), item, line)
+    begun = eventlines.turn(THREAD, [eventlines.message(answer)], None)
+    lines = (*begun, line)
+    return {"lines": lines, "facts": eventlines.facts_of(lines)}
+
+
+def turns(*places: int) -> tuple[ForeignRun, ...]:
+    return runs(*({"place": place, **events(None)} for place in places))
+
+
+# Ids and values
 
 
 def test_ids_are_the_same_each_time_and_in_the_order_of_the_runs() -> None:
     at_once = [{"started_at": AT}] * 3
     part = replace(PART, runs=runs(*at_once))
 
-    ids = imported_runs.ids_of(part)
+    ids = foreign_runs.ids_of(part)
 
-    assert ids == imported_runs.ids_of(replace(part, source=Path("/elsewhere")))
+    assert ids == foreign_runs.ids_of(replace(part, source=Path("/elsewhere")))
     assert ids == sorted(set(ids))
     assert ids[2].startswith("20260304-050607-000002-")
 
 
-def test_runs_without_a_thread_are_sessions_of_their_own(house: Context) -> None:
-    found = house(replace(PART, session_id=None, runs=runs({}, {})))
+def test_ids_are_those_of_version_0_1() -> None:
+    assert foreign_runs.ids_of(PART) == ["20260304-050607-000000-d79916db"]
+    nameless = replace(PART, session_id=None)
+    assert foreign_runs.ids_of(nameless) == ["20260304-050607-000000-b47ae00e"]
 
-    keys = [each.session_id for each in found if isinstance(each, Imported)]
-    assert len(keys) == len(set(keys)) == 2
-    places = [session_files.active(house.settings.state_home, key) for key in keys]
-    assert [place.directory.parent.name for place in places] == [".pending"] * 2
-    assert all(place.json.is_file() for place in places)
-    again = house(replace(PART, session_id=None, runs=runs({}, {})))
-    assert [type(each) for each in again] == [Present, Present]
+
+def test_runs_without_a_thread_are_sessions_of_their_own(place: Place) -> None:
+    nameless = replace(PART, session_id=None, runs=runs({}, {}))
+
+    found = place(nameless)
+
+    assert [each.word for each in found] == ["imported"] * 2
+    names = [each.session_id for each in found]
+    assert len(set(names)) == 2
+    assert {each.name for each in place.ledger.sessions.all()} == set(names)
+    copied = replace(nameless, source=Path("/elsewhere/task"), **NEWER)
+    assert place.words(copied) == ["present"] * 2
+    assert place.words(nameless) == ["present"] * 2
 
 
 @pytest.mark.parametrize(
-    ("outcome", "process", "code"),
+    ("change", "process", "code"),
     [
-        (Outcome.SUCCEEDED, None, 0),
-        (Outcome.SUCCEEDED, 1, 0),
-        (Outcome.FAILED, None, 1),
-        (Outcome.FAILED, 7, 7),
-        (Outcome.TIMED_OUT, None, 124),
-        (Outcome.STOPPED, None, 143),
-        (Outcome.LOST, 0, 1),
+        ({}, None, 0),
+        ({}, 1, 0),
+        ({"facts": Facts(kind="events", ended="failed")}, None, 1),
+        ({"facts": Facts(kind="events", ended="failed")}, 7, 7),
+        ({"facts": Facts(kind="empty"), "stated": Outcome.TIMED_OUT}, None, 124),
+        ({"facts": Facts(kind="empty"), "stated": Outcome.STOPPED}, None, 143),
+        ({"facts": Facts(kind="empty")}, None, 1),
     ],
 )
 def test_an_exit_code_goes_with_the_outcome(
-    house: Context, outcome: Outcome, process: int | None, code: int
+    place: Place, change: Json, process: int | None, code: int
 ) -> None:
-    house(replace(PART, runs=runs({"outcome": outcome, "exit_code": process})))
+    place(replace(PART, runs=runs({**change, "exit_code": process})))
 
-    (told,) = house.records()
-    assert (told["outcome"], told["exit_code"]) == (outcome, code)
-    assert told["process_exit_code"] == process
-
-
-def test_the_files_of_a_run_are_those_of_our_own(house: Context) -> None:
-    house(replace(PART, runs=runs({"lines": events(5), "stderr": ("oh",)})))
-
-    (run,) = house.ledger.of_session(THREAD)
-    files = record.files_of(run.spec)
-    assert files.prompt.read_text() == "do it"
-    assert files.stderr.read_text() == "oh\n"
-    assert files.events.read_bytes() == b"".join(events(5))
-    assert json.loads(files.meta.read_text()) == record.to_json(run)
-    assert json.loads(files.summary.read_text())["final_message"] == "done"
-    assert "done" in files.log.read_text()
-    row = house.ledger.sessions.find(THREAD)
-    assert row is not None
-    assert look(row, house.ledger, house.settings).runs == (run,)
+    (told,) = place.records()
+    assert (told["exit_code"], told["process_exit_code"]) == (code, process)
 
 
-def test_options_that_codex_would_not_take_are_left_out(
-    house: Context, tmp_path: Path
-) -> None:
-    (tmp_path / "repo" / ".git").mkdir(parents=True)
-    house(
-        replace(
-            PART,
-            working_dir=str(tmp_path / "repo"),
-            runs=runs({"sandbox": "disabled"}, {"sandbox": "read-only", "model": "m"}),
-        )
-    )
+def test_the_files_of_a_run_are_those_of_our_own(place: Place) -> None:
+    place(replace(PART, runs=runs({**events(5), "stderr": ("oh",)})))
 
-    first, last = house.ledger.of_session(THREAD)
-    assert (first.spec.mode, last.spec.mode) == (Mode.NEW, Mode.RESUME)
-    assert (first.spec.codex.sandbox, last.spec.codex.sandbox) == (None, "read-only")
-    assert last.spec.codex.model == "m"
-    assert not last.spec.codex.skip_git_repo_check
+    (run,) = place.runs()
+    paths = files_of(run.spec)
+    assert paths.directory == place.ledger.home / "runs" / run.run_id
+    assert paths.prompt.read_text() == "do it"
+    assert paths.stderr.read_text() == "oh\n"
+    assert paths.events.read_bytes() == b"".join(events(5)["lines"])
+    assert paths.meta.read_bytes() == run_exports.render_meta(run)
+    assert paths.summary.read_bytes() == run_exports.render_summary(run)
+    assert json.loads(paths.summary.read_text())["final_message"] == "done"
+    assert {p.stat().st_mode & 0o777 for p in paths.directory.iterdir()} == {0o600}
+    assert verify(place.settings, is_full=True).differences == ()
+
+
+def test_a_session_has_the_times_and_the_title_of_its_source(place: Place) -> None:
+    later = AT + timedelta(hours=1)
+    place(replace(PART, title="A name", created_at=AT - timedelta(1), updated_at=later))
+
+    session = place.ledger.sessions.get(place.key)
+
+    assert (session.title, session.is_imported) == ("A name", True)
+    assert session.created_at == iso(AT - timedelta(1))
+    assert session.updated_at == iso(later)
+    assert (session.exports, session.repo) == (None, "/srv/code")
+
+
+def test_an_archived_session_stays_archived(place: Place) -> None:
+    place(replace(PART, archived_at=AT, updated_at=AT + timedelta(hours=1)))
+
+    session = place.ledger.sessions.get(place.key)
+
+    assert (session.state, session.archived_at) == ("ARCHIVED", iso(AT))
+    assert session.updated_at == iso(AT + timedelta(hours=1))
+    archive.unarchive(session, place.ledger)
+    assert place.ledger.sessions.get(place.key).state == "STOPPED"
+
+
+# Nothing of a foreign record decides what is run
+
+
+def test_no_option_of_a_foreign_record_is_taken_over(place: Place) -> None:
+    place(replace(PART, runs=runs({"model": "m", **events(5)}, {})))
+
+    for run in place.runs():
+        assert run.spec.codex == CodexOptions(bin="codex")
+        assert (run.spec.limits, run.spec.report) == (Limits(), Report())
+        assert run.spec.codex_home is None
+    assert [run.spec.mode for run in place.runs()] == [Mode.NEW, Mode.RESUME]
+    assert place.records()[0]["model"] == "m"
+    session = place.ledger.sessions.get(place.key)
+    assert (session.settings, session.home) == (None, None)
+    request = next_request(session, b"go", place.settings, working_dir="/")
+    assert request.codex == CodexOptions(bin="codex")
+    assert request.codex_home == str(place.settings.codex_home)
 
 
 @pytest.mark.parametrize("directory", [None, "relative", "/with\0nul"])
-def test_a_working_directory_that_is_none_is_the_root(
-    house: Context, directory: str | None
+def test_a_working_directory_that_is_none_is_unknown(
+    place: Place, directory: str | None
 ) -> None:
-    house(replace(PART, working_dir=directory))
+    place(replace(PART, working_dir=foreign.sources.directory(directory)))
 
-    assert house.records()[0]["repo"] == "/"
-
-
-def test_an_answer_that_only_the_record_has_is_kept(house: Context) -> None:
-    house(replace(PART, runs=runs({"answer": "it was this"})))
-
-    (run,) = house.ledger.of_session(THREAD)
-    assert run.has_answer
-    said = record.files_of(run.spec).events.read_text()
-    assert '"text":"it was this"' in said
-    assert said.endswith('{"type":"turn.completed"}\n')
-    files = session_files.active(house.settings.state_home, THREAD)
-    assert files.result.read_text() == "it was this"
+    session = place.ledger.sessions.get(place.key)
+    assert session.repo is None
+    assert [run.spec.repo for run in place.runs()] == [""]
+    with pytest.raises(UndeliverableError, match="--working-dir"):
+        next_request(session, b"go", place.settings)
 
 
-def test_a_share_is_the_difference_to_the_run_before(house: Context) -> None:
-    house(replace(PART, runs=runs(*({"lines": events(n)} for n in (10, 25, 40)))))
+@pytest.fixture
+def make_home(tmp_path: Path) -> Callable[..., Path]:
+    """Make a CODEX_HOME with recorded rollouts."""
 
-    assert house.totals() == [10, 15, 15]
+    def make(*names: str, where: str = "home") -> Path:
+        day = tmp_path / where / "sessions" / "2026" / "11" / "20"
+        day.mkdir(parents=True)
+        for name in names:
+            shutil.copy(DATA / f"rollout-{name}.jsonl", day / f"rollout-{name}.jsonl")
+        return tmp_path / where
+
+    return make
 
 
-def test_before_2026_codex_told_what_one_process_had_used(house: Context) -> None:
+@pytest.mark.parametrize(
+    ("told", "guess", "found"),
+    [
+        ("/srv/told", "/srv/guess", "/srv/told"),
+        (None, "/srv/guess", "/srv/code/repo"),
+        (None, None, "/srv/code/repo"),
+    ],
+)
+def test_a_directory_that_the_source_leaves_open_is_the_rollouts(
+    place: Place,
+    make_home: Callable[..., Path],
+    told: str | None,
+    guess: str | None,
+    found: str,
+) -> None:
+    make_home("0.169-new+2resumes", where=".codex")
+    part = replace(PART, session_id=RECORDED, working_dir=told, likely_dir=guess)
+    place(part)
+
+    (session,) = place.ledger.sessions.all()
+    assert session.repo == found
+
+
+def test_without_a_rollout_the_guess_stands(place: Place) -> None:
+    place(replace(PART, working_dir=None, likely_dir="/srv/guess"))
+
+    assert place.ledger.sessions.get(place.key).repo == "/srv/guess"
+
+
+def imported_from(
+    where: list[str], settings: config.Config, ledger: Ledger
+) -> list[str | None]:
+    assert [each.word for each in take_in(where, ledger, settings)] == ["imported"]
+    return [session.home for session in ledger.sessions.all()]
+
+
+def test_a_thread_is_resumed_in_the_home_that_the_user_named(
+    tmp_path: Path, make_home: Callable[..., Path]
+) -> None:
+    settings = config.load({"HOME": str(tmp_path), "CODEX_HOME": str(tmp_path / "own")})
+    named = make_home("0.169-new+2resumes", where="theirs")
+
+    homes = imported_from([str(named)], settings, Ledger(settings.state_home))
+
+    assert homes == [str(named)]
+
+
+def test_a_thread_is_resumed_in_the_current_home(
+    tmp_path: Path, make_home: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = config.load({"HOME": str(tmp_path)})
+    make_home("0.169-new+2resumes", where=".codex")
+
+    homes = imported_from([], settings, Ledger(settings.state_home))
+
+    assert homes == [str(settings.codex_home)]
+
+
+def test_a_home_that_the_user_has_not_named_is_only_read(
+    tmp_path: Path, make_home: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_home("0.169-new+2resumes", where="runs")  # a repository may bring one
+    monkeypatch.chdir(tmp_path)
+    settings = config.load({"HOME": str(tmp_path)})
+
+    homes = imported_from([], settings, Ledger(settings.state_home))
+
+    assert homes == [None]
+
+
+def test_a_rollout_that_is_a_link_does_not_lie_in_the_home(
+    tmp_path: Path, make_home: Callable[..., Path]
+) -> None:
+    settings = config.load({"HOME": str(tmp_path), "CODEX_HOME": str(tmp_path / "own")})
+    named = make_home("0.169-new+2resumes", where="theirs")
+    (path,) = named.rglob("rollout-*.jsonl")
+    path.rename(tmp_path / "elsewhere.jsonl")
+    path.symlink_to(tmp_path / "elsewhere.jsonl")
+
+    homes = imported_from([str(named)], settings, Ledger(settings.state_home))
+
+    assert homes == [None]
+
+
+# Usage
+
+
+def test_a_share_is_the_difference_to_the_run_before(place: Place) -> None:
+    place(replace(PART, runs=runs(*(events(n) for n in (10, 25, 40)))))
+
+    assert place.totals() == [10, 15, 15]
+    (total,) = place.ledger.usage.totals("total")
+    assert (total.runs, total.total_tokens) == (3, 40)
+
+
+def test_before_2026_codex_told_what_one_process_had_used(place: Place) -> None:
     year = timedelta(days=365)
-    told = [{"lines": events(n), "started_at": AT - year} for n in (10, 25)]
-    house(replace(PART, runs=runs(*told)))
+    told = [{**events(n), "started_at": AT - year} for n in (10, 25)]
+    place(replace(PART, runs=runs(*told)))
 
-    assert house.totals() == [10, 25]
-    assert "thread_usage" not in house.records()[1]["accounts"]
-
-
-def test_a_version_tells_better_than_the_date(house: Context) -> None:
-    told = [{"lines": events(n), "codex_version": "0.50.0"} for n in (10, 25)]
-    house(replace(PART, runs=runs(*told)))
-
-    assert house.totals() == [10, 25]
+    assert place.totals() == [10, 25]
+    assert "thread_usage" not in place.records()[1]["accounts"]
 
 
-def test_a_share_behind_a_gap_is_unknown_and_says_why(house: Context) -> None:
-    house(replace(PART, runs=runs(*({"lines": events(n)} for n in (10, None, 40)))))
+def test_a_version_tells_better_than_the_date(place: Place) -> None:
+    told = [{**events(n), "codex_version": "0.50.0"} for n in (10, 25)]
+    place(replace(PART, runs=runs(*told)))
 
-    assert house.totals() == [10, None, None]
-    reasons = [each["token_usage"].get("reason") for each in house.records()]
+    assert place.totals() == [10, 25]
+
+
+def test_a_share_behind_a_gap_is_unknown_and_says_why(place: Place) -> None:
+    place(replace(PART, runs=runs(*(events(n) for n in (10, None, 40)))))
+
+    assert place.totals() == [10, None, None]
+    reasons = [each["token_usage"].get("reason") for each in place.records()]
     assert all(reasons[1:])
 
 
-def test_figures_of_different_kinds_are_not_subtracted(house: Context) -> None:
-    told = [{"lines": events(None), "meta": {"total_tokens": 7}}]
-    told += [{"lines": events(None), "meta": {"total_tokens": 9}}]
-    told += [{"lines": events(50)}]
-    house(replace(PART, kind="run_codex_task.sh", runs=runs(*told)))
+def test_figures_of_different_kinds_are_not_subtracted(place: Place) -> None:
+    log = Facts(kind="log", ended="completed")
+    told: list[Json] = [{"facts": replace(log, total_tokens=n)} for n in (7, 9)]
+    place(replace(PART, kind="run_codex_task.sh", runs=runs(*told, events(50))))
 
-    assert house.totals() == [7, 2, None]
-
-
-def test_a_resumed_run_of_an_unknown_thread_has_no_share(house: Context) -> None:
-    meta = {"resume_session": THREAD}
-    house(replace(PART, runs=runs({"lines": events(10), "meta": meta})))
-
-    assert house.totals() == [None]
-    assert house.records()[0]["mode"] == "resume"
+    assert place.totals() == [7, 2, None]
 
 
-def test_sub_agents_are_counted_with_their_parent(tmp_path: Path) -> None:
-    day = tmp_path / "home" / "sessions" / "2026" / "11" / "20"
-    day.mkdir(parents=True)
-    names = {SPAWNING: "rollout-0.169-spawn", SPAWNED: "rollout-0.169-subagent"}
-    for thread, name in names.items():
-        shutil.copy(DATA / f"{name}.jsonl", day / f"rollout-x-{thread}.jsonl")
-    (day / "rollout-damaged.jsonl").write_text("{")
-    shelf = Shelf(tmp_path / "home")
+def test_a_resumed_run_of_an_unknown_thread_has_no_share(place: Place) -> None:
+    resumed = runs({**events(10), "asked_for": THREAD})
+    place(replace(PART, kind="run_codex_task.sh", runs=resumed))
 
-    books = shelf.open(SPAWNING, Slice(offset=0), ())
-
-    assert books.thread is not None
-    assert [agent.thread_id for agent in books.agents] == [SPAWNED]
-    assert shelf.open(THREAD, Slice(offset=0), ()).thread is None
+    assert place.totals() == [None]
+    assert place.records()[0]["mode"] == "resume"
 
 
-def test_nothing_was_asked_for(house: Context) -> None:
-    assert [type(each) for each in house(replace(PART, runs=()))] == [Empty]
+def test_sub_agents_are_counted_with_their_parent(
+    make_home: Callable[..., Path],
+) -> None:
+    where = make_home("0.169-spawn", "0.169-subagent")
+    (where / "sessions" / "rollout-damaged.jsonl").write_text("{")
+    index = RolloutIndex(where)
+
+    found = read_rollouts(index, SPAWNING, Slice(offset=0), ())
+
+    assert found.thread is not None
+    assert [agent.thread_id for agent in found.agents] == [SPAWNED]
+    assert read_rollouts(index, THREAD, Slice(offset=0), ()).thread is None
+    assert len(index.files) == 3
 
 
-def test_what_cannot_be_read_keeps_nothing_else_back(house: Context) -> None:
+def test_an_index_finds_what_a_search_finds(make_home: Callable[..., Path]) -> None:
+    where = make_home("0.169-spawn", "0.169-subagent")
+    index = RolloutIndex(where)
+
+    assert [*index.children_of(SPAWNING, None)] == [SPAWNED]
+    assert index.path_of(SPAWNED) == where / "sessions/2026/11/20" / (
+        "rollout-0.169-subagent.jsonl"
+    )
+
+
+def test_guessed_times_are_those_of_the_turns_with_the_same_prompts(
+    make_home: Callable[..., Path],
+) -> None:
+    path = RolloutIndex(make_home("0.169-new+2resumes")).path_of(RECORDED)
+    assert path is not None
+    rollout = foreign.read_rollout(path)
+    assert isinstance(rollout, History)
+    part = replace(PART, session_id=RECORDED)
+    prompts = ("run: echo hello > f.txt; cat f.txt", "say hi")
+    same, other = (
+        replace(part, runs=runs(*({"is_dated": False, "prompt": p} for p in asked)))
+        for asked in (prompts, "ab")
+    )
+
+    dated = foreign_runs.dated(same, rollout)
+
+    assert [run.started_at.microsecond for run in dated.runs] == [336000, 892000]
+    assert all(run.is_dated for run in dated.runs)
+    assert foreign_runs.dated(other, rollout) == other
+    assert foreign_runs.dated(same, None) == same
+
+
+# What is on record
+
+
+def test_nothing_was_asked_for(place: Place) -> None:
+    assert place.words(replace(PART, runs=())) == ["empty"]
+
+
+def test_what_cannot_be_read_keeps_nothing_else_back(place: Place) -> None:
     gone = replace(RUN, events=(Path("/nowhere/task.log"), 0, 10))
     damaged = Unreadable(Path("/x"), "why")
 
-    found = house(damaged, replace(PART, runs=(gone,)), replace(PART, runs=(RUN,)))
+    words = place.words(damaged, replace(PART, runs=(gone,)), PART)
 
-    assert [type(each) for each in found] == [Unreadable, Unreadable, Imported]
-    assert not list(house.settings.state_home.glob(".import-*"))
-
-
-def test_one_import_at_a_time(house: Context) -> None:
-    house(PART)
-    held = lock(house.settings.state_home / "locks" / "import.lock")
-    assert held is not None
-
-    with pytest.raises(RunnerFault, match="another codex-tasks import"):
-        house(PART)
+    assert words == ["unreadable", "unreadable", "imported"]
+    (run,) = place.runs()
+    assert [p.name for p in (place.ledger.home / "runs").iterdir()] == [run.run_id]
 
 
-def test_a_run_at_another_time_is_left_out_and_named(house: Context) -> None:
-    later = replace(RUN, started_at=AT + timedelta(days=1), ended_at=AT + timedelta(2))
-    house(PART)
+def test_a_source_that_is_on_record_is_left_alone(place: Place) -> None:
+    place(PART)
+    was = place.rows("runs"), place.rows("imports"), place.rows("usage")
 
-    (found,) = house(
-        replace(PART, kind="rollout", runs=(RUN, replace(later, number=1)))
+    assert place.words(PART) == ["present"]
+    assert place.words(replace(PART, written_at=0)) == ["present"]
+    assert (place.rows("runs"), place.rows("imports"), place.rows("usage")) == was
+
+
+def test_a_thread_that_two_sources_know_counts_once(place: Place) -> None:
+    part = replace(PART, runs=runs(events(10), events(30)))
+    other = replace(part, kind="rollout", source=Path("/home/rollout"), **NEWER)
+
+    found = place(part, replace(other, runs=turns(0, 9, 99)))
+
+    assert [each.word for each in found] == ["imported", "present"]
+    assert found[1].left_out == (AT + timedelta(hours=2),)
+    assert place.totals() == [10, 20]
+
+
+def test_a_source_that_was_written_since_is_replaced_whole(place: Place) -> None:
+    lost = {**events(30, "I will"), "facts": Facts(kind="events", has_begun=True)}
+    part = replace(PART, kind="rollout", title="A name")
+    place(replace(part, runs=runs(events(10), lost)))
+    was, imported = place.records(), place.rows("imports")
+    more = runs(events(10), {**events(35), "ended_at": AT + timedelta(2)}, events(40))
+
+    (found,) = place(replace(part, runs=more, **NEWER))
+
+    assert (found.word, found.runs) == ("imported", 3)
+    now = place.records()
+    assert [each["run_id"] for each in now[:2]] == [each["run_id"] for each in was]
+    assert [each["outcome"] for each in was] == ["succeeded", "lost"]
+    assert [each["outcome"] for each in now] == ["succeeded"] * 3
+    assert place.totals() == [10, 25, 5]
+    (total,) = place.ledger.usage.totals("total")
+    assert (total.runs, total.total_tokens) == (3, 40)
+    session = place.ledger.sessions.get(place.key)
+    assert (session.title, session.is_imported) == ("A name", True)
+    assert len(place.rows("imports")) == len(imported) + 1
+    assert place.words(replace(part, runs=more, **NEWER)) == ["present"]
+    assert verify(place.settings, is_full=True).differences == ()
+
+
+def test_what_the_importer_of_version_0_1_left_is_not_replaced(place: Place) -> None:
+    place(replace(PART, runs=runs(events(10))))
+    place.ledger._db.execute("update imports set mtime = null")
+
+    (found,) = place(replace(PART, runs=runs(events(10), events(30)), **NEWER))
+
+    assert found.word == "present"
+    assert len(found.left_out) == 1
+
+
+def test_a_run_that_a_source_has_no_more_is_gone_with_its_files(place: Place) -> None:
+    place(replace(PART, runs=runs(events(10), events(30))))
+
+    assert place.words(replace(PART, runs=runs(events(10)), **NEWER)) == ["imported"]
+
+    (run,) = place.runs()
+    assert [p.name for p in (place.ledger.home / "runs").iterdir()] == [run.run_id]
+    assert place.ledger.usage.run_ids() == {run.run_id}
+
+
+def test_a_failing_ledger_leaves_nothing_behind(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(place.ledger.usage), "record_run", fail)
+    with pytest.raises(KeyboardInterrupt):
+        place(PART)
+
+    assert place.rows("sessions") == place.rows("imports") == []
+    assert list((place.ledger.home / "runs").iterdir()) == []
+
+
+def test_a_session_that_another_import_was_faster_with_is_present(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = foreign_runs.Maker.make
+
+    def slow(maker: foreign_runs.Maker, wanted: set[int]) -> dict[str, Run]:
+        monkeypatch.undo()
+        monkeypatch.setattr(foreign, "formats_of", lambda _: ["tasks"])
+        monkeypatch.setattr(foreign, "read_tasks", lambda _: iter([PART]))
+        where = [str(place.place)]
+        faster = list(take_in(where, place.ledger, place.settings))
+        assert [each.word for each in faster] == ["imported"]
+        return make(maker, wanted)
+
+    monkeypatch.setattr(foreign_runs.Maker, "make", slow)
+    other = replace(
+        PART, kind="run_codex_task.sh", runs=runs({"started_at": AT - AT.resolution})
     )
 
-    assert isinstance(found, Present)
-    assert [run.started_at for run in found.left_out] == [later.started_at]
-    assert len(house.records()) == 1
+    assert place.words(other) == ["present"]
+
+    (run,) = place.runs()
+    assert [p.name for p in (place.ledger.home / "runs").iterdir()] == [run.run_id]
+    assert files_of(run.spec).events.exists()
 
 
-def test_of_runs_without_times_those_beyond_the_known_are_left_out_and_named(
-    house: Context,
+@pytest.mark.parametrize(
+    ("offset", "numbers"),
+    [
+        (90, [0, 1]),  # the run's turn is the third, whatever its time
+        (40, [0, 2]),
+        (None, [0]),  # it may be any of them
+    ],
+)
+def test_what_a_thread_did_beside_runs_of_our_own_is_added(
+    place: Place, offset: int | None, numbers: list[int]
 ) -> None:
-    vague: dict[str, Any] = {"started_at": AT, "meta": {UNKNOWN: ["started_at"]}}
-    house(replace(PART, runs=runs(vague, vague)))
+    part = replace(PART, kind="rollout")
+    place(replace(part, runs=turns(0)))
+    own = place.add_own_run(offset, AT + timedelta(hours=1, minutes=30))
+    settings = place.ledger.sessions.get(place.key).settings
 
-    (same,) = house(replace(PART, runs=runs(vague, vague)))
-    (more,) = house(replace(PART, runs=runs(vague, vague, vague, {})))
+    (found,) = place(replace(part, runs=turns(0, 50, 100), **NEWER))
 
-    assert isinstance(same, Present)
-    assert isinstance(more, Present)
-    assert same.left_out == ()
-    assert [run.number for run in more.left_out] == [2, 3]
-    assert len(house.records()) == 2
+    times = [run.started_at for run in place.runs() if run.run_id != own.run_id]
+    assert times == [AT + timedelta(hours=number) for number in numbers]
+    assert found.runs == (1 if len(numbers) > 1 else 3)
+    assert found.word == ("imported" if len(numbers) > 1 else "present")
+    everything = place.runs()
+    assert [run.started_at for run in everything] == sorted(
+        run.started_at for run in everything
+    )
+    assert [run.ordinal for run in everything] == [*range(1, len(everything) + 1)]
+    session = place.ledger.sessions.get(place.key)
+    assert (session.settings, session.is_imported) == (settings, False)
+
+
+def test_a_session_with_a_run_that_is_not_over_is_left_alone(place: Place) -> None:
+    part = replace(PART, kind="rollout")
+    place(replace(part, runs=turns(0)))
+    own = place.add_own_run(40, AT + timedelta(hours=1))
+    place.ledger._db.execute(
+        "update runs set state = 'prepared', outcome = null where run_id = ?",
+        [own.run_id],
+    )
+
+    assert place.words(replace(part, runs=turns(0, 50, 90), **NEWER)) == ["present"]
+
+    assert len(place.runs()) == 2
+
+
+def test_what_rm_removed_does_not_come_back(place: Place) -> None:
+    nameless = replace(PART, session_id=None)
+    place(replace(PART, runs=turns(0)), nameless)
+    for session in place.ledger.sessions.all():
+        archive.remove(session, place.ledger)
+
+    found = place(replace(PART, runs=turns(0, 9), **NEWER), replace(nameless, **NEWER))
+
+    assert [each.word for each in found] == ["present"] * 2
+    assert {each.reason for each in found} == {"it was removed here"}
+    assert place.ledger.sessions.all() == []
+
+
+def test_what_rm_removed_of_our_own_does_not_come_back(place: Place) -> None:
+    place(PART)
+    place.add_own_run(0, AT)
+    place.ledger._db.execute("delete from imports where id > 1")
+    archive.remove(place.ledger.sessions.get(place.key), place.ledger)
+
+    (found,) = place(replace(PART, kind="rollout", source=Path("/r"), **NEWER))
+
+    assert found.reason == "it was removed here"
+
+
+def test_the_older_id_of_a_task_finds_it(place: Place) -> None:
+    place(replace(PART, kind="codex-tasks-fifo", source=Path("/old") / SPAWNED))
+
+    assert lookup.find(SPAWNED, place.ledger).thread == THREAD
 
 
 @pytest.mark.parametrize(
@@ -334,210 +690,137 @@ def test_of_runs_without_times_those_beyond_the_known_are_left_out_and_named(
     [(MemoryError(), "it is too large"), (RecursionError(), "it nests too deeply")],
 )
 def test_a_source_that_is_too_much_for_its_reader_ends_itself_alone(
-    house: Context, monkeypatch: pytest.MonkeyPatch, harm: Exception, why: str
+    place: Place, monkeypatch: pytest.MonkeyPatch, harm: Exception, why: str
 ) -> None:
     def broken(_: Path) -> Iterator[History | Unreadable]:
         yield PART
         raise harm
 
-    readers = [broken, house._read]
-    monkeypatch.setattr(importing, "_READERS", readers)
-    monkeypatch.setattr(foreign, "readers_of", lambda _: readers)
     other = replace(PART, session_id=SPAWNING)
+    monkeypatch.setattr(foreign, "formats_of", lambda _: ["tasks", "bash"])
+    monkeypatch.setattr(foreign, "read_tasks", broken)
+    monkeypatch.setattr(foreign, "read_bash_runs", lambda _: iter([other]))
 
-    found = house(other)
+    found = place()
 
-    assert [type(each) for each in found] == [Imported, Unreadable, Imported]
-    assert isinstance(found[1], Unreadable)
+    assert [each.word for each in found] == ["imported", "unreadable", "imported"]
     assert found[1].reason == why
 
 
-def test_a_thread_that_is_at_work_is_not_taken_in(house: Context) -> None:
-    lost = runs({"outcome": Outcome.LOST})
-    at_work = replace(PART, kind="rollout", runs=lost, is_at_work=True)
-
-    (found,) = house(at_work)
-
-    assert isinstance(found, Unreadable)
-    assert "import it when it has ended" in found.reason
-    assert house.records() == []
-    (later,) = house(replace(at_work, runs=runs({}), is_at_work=False))
-    assert isinstance(later, Imported)
-
-
-def test_a_thread_on_record_may_be_at_work(house: Context) -> None:
-    house(PART)
-
-    (found,) = house(replace(PART, kind="rollout", is_at_work=True))
-
-    assert isinstance(found, Present)
-
-
-def test_a_lost_run_that_has_its_end_now_is_written_anew(house: Context) -> None:
-    part = replace(PART, kind="rollout", title="A name")
-    before = {"lines": events(10), "codex_version": "0.169.0"}
-    lost = {"outcome": Outcome.LOST, "lines": events(30, "I will")[:-1]}
-    house(replace(part, runs=runs(before, lost)))
-    was = house.records()
-    ended = {"lines": events(35), "ended_at": AT + timedelta(hours=2)}
-
-    (found,) = house(replace(part, runs=runs(before, ended)))
-
-    assert isinstance(found, Imported)
-    assert [run.number for run in found.history.runs] == [1]
-    now = house.records()
-    assert [each["run_id"] for each in now] == [each["run_id"] for each in was]
-    assert (was[1]["outcome"], now[1]["outcome"]) == ("lost", "succeeded")
-    assert now[0] == was[0]
-    files = session_files.active(house.settings.state_home, THREAD)
-    assert files.result.read_text() == "done"
-    assert files.log.read_text().count("I will") == 0
-    (meta,) = files.runs.glob(f"*{now[1]['run_id']}.meta.json")
-    assert json.loads(meta.read_text())["outcome"] == "succeeded"
-    row = house.ledger.sessions.find(THREAD)
-    assert row is not None
-    assert (row.title, row.outcome) == ("A name", "succeeded")
-    assert list(house.settings.state_home.glob(".import-*")) == []
-    (again,) = house(replace(part, runs=runs(before, ended)))
-    assert isinstance(again, Present)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"runs": runs({"outcome": Outcome.LOST})},
-        {"kind": "codex-tasks"},
-        {"is_at_work": True},
-        {"runs": runs({"started_at": AT + timedelta(seconds=1)})},
-    ],
-    ids=["still lost", "another source", "at work", "another run"],
-)
-def test_a_lost_run_stays_without_its_own_end(
-    house: Context, change: dict[str, Any]
-) -> None:
-    part = replace(PART, kind="rollout")
-    house(replace(part, runs=runs({"outcome": Outcome.LOST})))
-    was = house.records()
-
-    (found,) = house(replace(part, **change))
-
-    assert isinstance(found, Present)
-    assert house.records() == was
-
-
-def test_a_dry_run_only_says_that_a_lost_run_has_its_end(house: Context) -> None:
-    part = replace(PART, kind="rollout")
-    house(replace(part, runs=runs({"outcome": Outcome.LOST})))
-    was = house.records()
-    house.found = [part]
-
-    looked = importing.look_around([str(house.place)], house.ledger, house.settings)
-
-    assert [type(each) for each in looked] == [Imported]
-    assert house.records() == was
-
-
-def _lose(ledger: Ledger) -> None:
-    with ledger.database.transaction() as db:
-        for table in ("runs", "sessions", "usage"):
-            db.execute(f"delete from {table}")  # noqa: S608 # a table of ours
-
-
-def test_a_session_in_place_that_the_index_lacks_is_taken_over(house: Context) -> None:
-    house(replace(PART, title="A name", runs=runs({}, {})))
-    was = house.ledger.of_session(THREAD)
-    _lose(house.ledger)
-    # Its source was touched: the same run would get another id.
-    touched = replace(
-        PART, title="A name", runs=runs({"started_at": AT - timedelta(1)})
-    )
-
-    (found,) = house(touched)
-
-    assert isinstance(found, Imported)
-    assert house.ledger.of_session(THREAD) == was
-    row = house.ledger.sessions.find(THREAD)
-    assert row is not None
-    assert row.title == "A name"
-
-
-def test_a_session_of_our_own_that_the_index_lacks_is_left_to_verify(
-    house: Context,
-) -> None:
-    house(PART)
-    (run,) = house.ledger.of_session(THREAD)
-    meta = record.files_of(run.spec).meta
-    told = json.loads(meta.read_text())
-    del told["accounts"]["imported"]
-    meta.write_text(json.dumps(told))
-    _lose(house.ledger)
-
-    (found,) = house(PART)
-
-    assert isinstance(found, Present)
-    assert "verify --repair" in (found.reason or "")
-    assert house.ledger.of_session(THREAD) == []
-
-
-@pytest.mark.parametrize("has_source", [True, False])
-def test_an_archived_session_lies_in_the_archive_of_its_day(
-    house: Context, *, has_source: bool
-) -> None:
-    place = house.settings.state_home / "archive" / "2025" / "01" / "02" / THREAD
-    if has_source:
-        place.mkdir(parents=True)
-
-    house(replace(PART, archived_at=AT, updated_at=AT + timedelta(hours=1)))
-
-    row = house.ledger.sessions.find(THREAD)
-    assert row is not None
-    day = "2025/01/02" if has_source else "2026/03/04"
-    assert row.archived_in == f"archive/{day}/{THREAD}"
-    assert row.updated_at == "2026-03-04T06:06:07.000Z"
-    assert (house.settings.state_home / row.archived_in / "task.json").is_file()
-
-
-def test_guessed_times_are_those_of_the_turns_with_the_same_prompts(
-    tmp_path: Path, make_home: Callable[[str], Path]
-) -> None:
-    home = make_home("rollout-0.169-new+2resumes")
-    thread = "01a1f87a-1edb-7772-a295-bcdec2d6d2fd"
-    guessed = {"meta": {"unknown": ["started_at"], "state": "STOPPED"}}
-    part = replace(PART, session_id=thread)
-    prompts = ("run: echo hello > f.txt; cat f.txt", "say hi")
-    same = replace(part, runs=runs(*({**guessed, "prompt": p} for p in prompts)))
-    other = replace(part, runs=runs(*({**guessed, "prompt": p} for p in "ab")))
-
-    dated = Shelf(home).dated(same)
-
-    assert [run.started_at.microsecond for run in dated.runs] == [336000, 892000]
-    assert dated.runs[0].meta == {"state": "STOPPED"}
-    assert Shelf(home).dated(other) == other
-    assert Shelf(tmp_path / "nowhere").dated(same) == same
+# Threads that are still written
 
 
 @pytest.fixture
-def make_home(tmp_path: Path) -> Callable[[str], Path]:
-    """Make a CODEX_HOME with one recorded rollout."""
-
-    def make(name: str) -> Path:
-        day = tmp_path / "home" / "sessions" / "2026" / "11" / "20"
-        day.mkdir(parents=True)
-        shutil.copy(DATA / f"{name}.jsonl", day / f"{name}.jsonl")
-        return tmp_path / "home"
-
-    return make
+def open_rollout(tmp_path: Path) -> History:
+    source = tmp_path / "rollout.jsonl"
+    source.touch()
+    os.utime(source, (0, 0))
+    lost = runs({"facts": Facts(kind="events", has_begun=True), "place": 0})
+    return replace(PART, kind="rollout", source=source, runs=lost, is_open=True)
 
 
-def test_the_bash_runner_s_own_figure_stands_where_no_log_is_left(
-    tmp_path: Path,
+def test_a_thread_that_is_written_is_not_imported(
+    place: Place, open_rollout: History
 ) -> None:
-    meta = {"run_id": "R1", "session_id": THREAD, "task": "do it", "exit_code": 0}
-    (tmp_path / "codex-run-R1.meta.json").write_text(json.dumps(meta))
-    told = {"tok": {"tot": 7200}}
-    (tmp_path / "codex-run-R1.summary.json").write_text(json.dumps(told))
+    os.utime(open_rollout.source)
 
-    (found,) = foreign.read_bash_runs(tmp_path)
+    (found,) = place(open_rollout)
 
-    assert isinstance(found, History)
-    assert found.runs[0].meta["total_tokens"] == 7200
+    assert found.word == "unreadable"
+    assert "import it when it has ended" in (found.reason or "")
+    assert place.records() == []
+
+
+def test_a_thread_that_codex_holds_is_not_imported(
+    place: Place, open_rollout: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holders: list[int | None] = [4242, None]
+    monkeypatch.setattr(home, "writer_of", lambda *_: holders.pop(0))
+
+    assert place.words(open_rollout) == ["unreadable"]
+    assert place.words(open_rollout) == ["imported"]
+
+    assert [each["outcome"] for each in place.records()] == ["lost"]
+
+
+def test_a_thread_on_record_may_be_written(place: Place, open_rollout: History) -> None:
+    place(replace(open_rollout, is_open=False))
+    os.utime(open_rollout.source)
+
+    assert place.words(replace(open_rollout, **NEWER)) == ["present"]
+
+
+# A trial
+
+
+def test_a_trial_writes_nothing_and_says_the_same(place: Place) -> None:
+    other = replace(PART, kind="rollout", source=Path("/r"))
+    changed = replace(PART, runs=runs({}, {}), **NEWER)
+
+    assert place.words(PART, other, is_trial=True) == ["imported", "present"]
+    assert place.rows("runs") == []
+    assert place.words(PART, other) == ["imported", "present"]
+    was = place.rows("runs")
+    assert place.words(changed, is_trial=True) == ["imported"]
+    assert place.rows("runs") == was
+    assert [*take_in([str(place.place)], None, place.settings, is_trial=True)]
+
+
+# Files of an older tool in our own directory
+
+
+def test_what_an_older_tool_keeps_in_our_directory_is_never_lost(place: Place) -> None:
+    directory = place.ledger.home / THREAD
+    directory.mkdir()
+    texts = {"task.json": "{}", "task.result": "old", "task.log": '{"type":"x"}\n'}
+    for name, text in texts.items():
+        (directory / name).write_text(text)
+    (directory / "task.pid").write_text("2147483647")
+
+    place(replace(PART, source=directory))
+
+    assert {p.name: p.read_text() for p in directory.iterdir()} == {
+        **texts,
+        "task.pid": "2147483647",
+        "task.json.imported": "{}",
+        "task.result.imported": "old",
+    }
+    assert place.ledger.sessions.get(place.key).exports is None
+    # Later our own run exports into the same directory.
+    place.ledger.sessions.set_exports(place.key, THREAD)
+    task_files.write_json(place.ledger, place.key)
+    archive.remove(place.ledger.sessions.get(place.key), place.ledger)
+
+
+def test_a_transcript_is_kept_beside_too(place: Place) -> None:
+    directory = place.ledger.home / THREAD
+    directory.mkdir()
+    (directory / "task.json").write_text("{")
+    (directory / "task.log").write_text("[2025-09-22T19:02:11] user\n")
+
+    place(replace(PART, kind="rollout"))  # whatever tells of the thread
+
+    kept = sorted(p.name for p in directory.glob("*.imported"))
+    assert kept == ["task.json.imported", "task.log.imported"]
+    (directory / "task.json.imported").write_text("kept")
+    place(replace(PART, kind="rollout", **NEWER))
+    assert (directory / "task.json.imported").read_text() == "kept"
+
+
+def test_exports_that_are_ours_are_the_sessions_again(place: Place) -> None:
+    directory = place.ledger.home / THREAD
+    directory.mkdir()
+    (directory / "task.json").write_text('{"runs": []}')
+
+    place(PART)
+
+    assert place.ledger.sessions.get(place.key).exports == THREAD
+    assert [p.name for p in directory.iterdir()] == ["task.json"]
+
+
+def test_a_thread_is_quiet_for_an_hour_before_it_counts_as_lost(
+    place: Place, open_rollout: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "now", lambda: clock.at(3601))
+
+    assert place.words(open_rollout) == ["imported"]

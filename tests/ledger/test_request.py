@@ -1,4 +1,4 @@
-"""What a caller asks for becomes a spec, or is refused before anything is written."""
+"""What a caller asks for becomes a request, or is refused before it is written."""
 
 import os
 from datetime import timedelta
@@ -6,31 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.runs import AT, PROCESS, SESSION, run
+from support import ledgers
+from support.runs import SESSION, settings
 
 from parsers.run_summary import PREVIEW_LENGTH
 from parsers.struct import replace
-from runner import clock, config
+from runner import clock
 from runner.errors import FileFault, UsageError
-from runner.ledger.runs import Ledger
-from runner.model import (
-    CodexOptions,
-    Limits,
-    Mode,
-    Report,
-    Running,
-    SessionId,
-    Verbosity,
-)
+from runner.ledger.ledger import Ledger
+from runner.lifecycle.launch import prepare_run
+from runner.model import CodexOptions, Limits, Outcome, Report, Verbosity
 from runner.prompt.read import PREVIEW_CHARACTERS, preview
 from runner.run_files import new_run_id
-from runner.service.request import (
-    Request,
-    build_spec,
-    read_prompt,
-)
+from runner.service.request import RunWords, read_prompt, run_request
 
-SETTINGS = config.load({"HOME": "/nowhere"})
+SETTINGS = settings(Path("/nowhere"))
 
 
 @pytest.fixture
@@ -38,7 +28,7 @@ def ledger(tmp_path: Path) -> Ledger:
     return Ledger(tmp_path / "state")
 
 
-def request(**changes: Any) -> Request:  # noqa: ANN401  # any field
+def words(**changes: Any) -> RunWords:  # noqa: ANN401  # any field
     fields: dict[str, Any] = {
         "repo": ".",
         "task": None,
@@ -52,21 +42,22 @@ def request(**changes: Any) -> Request:  # noqa: ANN401  # any field
         "wait_for_session": False,
         "verbosity": Verbosity.LOW,
     }
-    return Request(**{**fields, **changes})
+    return RunWords(**{**fields, **changes})
 
 
 def test_a_prompt_is_kept_byte_for_byte(tmp_path: Path) -> None:
     file = tmp_path / "task"
-    file.write_bytes(b"a\r\n\xff\0 ")
+    text = "a\r\nß\0 ".encode()
+    file.write_bytes(text)
 
-    assert read_prompt(request(task_file=str(file))) == b"a\r\n\xff\0 "
-    assert read_prompt(request(task=os.fsdecode(b"\xff x "))) == b"\xff x "
-    assert read_prompt(request(resume=SESSION)) == b"Go on."
-    assert read_prompt(request(resume=SESSION, task="More.")) == b"More."
+    assert read_prompt(words(task_file=str(file))) == text
+    assert read_prompt(words(task=os.fsdecode("ß x ".encode()))) == "ß x ".encode()
+    assert read_prompt(words(resume=SESSION)) == b"Go on."
+    assert read_prompt(words(resume=SESSION, task="More.")) == b"More."
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "refusal"),
     [
         ({}, "needed"),
         ({"task": ""}, "--task is empty"),
@@ -76,9 +67,21 @@ def test_a_prompt_is_kept_byte_for_byte(tmp_path: Path) -> None:
         ({"resume": SESSION, "continue_prompt": " "}, "--continue-prompt"),
     ],
 )
-def test_what_is_no_prompt_is_refused(changes: dict[str, str], words: str) -> None:
-    with pytest.raises(UsageError, match=words):
-        read_prompt(request(**changes))
+def test_what_is_no_prompt_is_refused(changes: dict[str, str], refusal: str) -> None:
+    with pytest.raises(UsageError, match=refusal):
+        read_prompt(words(**changes))
+
+
+@pytest.mark.parametrize("is_file", [False, True])
+def test_a_prompt_that_is_no_utf_8_is_refused_wherever_it_comes_from(
+    tmp_path: Path, *, is_file: bool
+) -> None:
+    (tmp_path / "task").write_bytes(b"a\xff")
+    told = {"task_file": str(tmp_path / "task")}
+    asked = words(**(told if is_file else {"task": os.fsdecode(b"a\xff")}))
+
+    with pytest.raises(UsageError, match=r"no UTF-8 \(byte 1\)"):
+        read_prompt(asked)
 
 
 def test_a_record_and_a_summary_cut_a_prompt_at_the_same_place() -> None:
@@ -112,7 +115,7 @@ def test_what_cannot_be_is_refused(
     usual = {"repo": str(tmp_path), "log_dir": str(tmp_path / "runs")}
 
     with pytest.raises(UsageError):
-        build_spec(request(**{**usual, **changes}), b"x", ledger, SETTINGS)
+        run_request(words(**{**usual, **changes}), b"x", ledger, SETTINGS)
     assert not (tmp_path / "runs").exists()
 
 
@@ -123,70 +126,93 @@ def test_a_report_below_a_file_is_a_fault(ledger: Ledger, tmp_path: Path) -> Non
         Report(event_stream=str(tmp_path / "file" / "x")),
     ):
         with pytest.raises(FileFault):
-            build_spec(
-                request(repo=str(tmp_path), report=report), b"x", ledger, SETTINGS
+            run_request(
+                words(repo=str(tmp_path), report=report), b"x", ledger, SETTINGS
             )
 
 
-def test_a_spec_has_absolute_places_and_the_callers_umask(
+def test_a_request_has_absolute_places_and_the_callers_umask(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    old = os.umask(0o027)
-    try:
-        spec = build_spec(
-            request(repo=".", resume=SESSION.upper()), b"x", ledger, SETTINGS
-        )
-    finally:
-        os.umask(old)
+    ours = replace(SETTINGS, umask=0o027)
 
-    assert spec.repo == spec.cwd == str(tmp_path)
-    assert spec.log_dir == str(tmp_path / "runs")
-    assert spec.umask == 0o027
-    assert spec.resume_session == SESSION
+    asked = run_request(words(repo=".", resume=SESSION.upper()), b"x", ledger, ours)
+
+    assert asked.repo == asked.cwd == str(tmp_path)
+    assert asked.log_dir == str(tmp_path / "runs")
+    assert asked.umask == 0o027
+    assert asked.thread == SESSION
 
 
 def test_a_summary_may_go_to_a_device_in_a_directory_that_is_not_ours(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "access", lambda path, _: str(path) != "/dev")
-    asked = request(repo=str(tmp_path), report=Report(json_out="/dev/null"))
+    asked = words(repo=str(tmp_path), report=Report(json_out="/dev/null"))
 
-    spec = build_spec(asked, b"x", ledger, SETTINGS)
+    found = run_request(asked, b"x", ledger, SETTINGS)
 
-    assert spec.report.json_out == "/dev/null"
+    assert found.report.json_out == "/dev/null"
 
 
-def test_a_clock_that_was_set_back_makes_no_run_older_than_the_one_before(
+def test_a_session_is_resumed_in_the_codex_home_that_it_lives_in(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    ledgers.session_of(ledger, codex_home="/elsewhere")
+
+    known = run_request(
+        words(repo=str(tmp_path), resume=SESSION), b"x", ledger, SETTINGS
+    )
+    new = run_request(words(repo=str(tmp_path)), b"x", ledger, SETTINGS)
+
+    assert (known.codex_home, known.session) == ("/elsewhere", 1)
+    assert (new.codex_home, new.session) == (str(SETTINGS.codex_home), None)
+
+
+def test_a_run_id_stands_for_its_session(ledger: Ledger, tmp_path: Path) -> None:
+    run = ledgers.session_of(ledger)
+    asked = words(repo=str(tmp_path), resume=run.run_id)
+
+    found = run_request(asked, b"x", ledger, SETTINGS)
+
+    assert (found.thread, found.session) == (SESSION, run.session)
+
+
+def test_a_run_without_a_session_cannot_be_resumed(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    run = ledgers.prepare(ledger)
+    ledgers.end(ledger, run, Outcome.NOT_STARTED)
+    asked = words(repo=str(tmp_path), resume=run.run_id)
+
+    with pytest.raises(UsageError, match="has no session"):
+        run_request(asked, b"x", ledger, SETTINGS)
+
+
+def test_a_clock_that_was_set_back_does_not_change_the_order_of_the_runs(
     ledger: Ledger, tmp_path: Path
 ) -> None:
     ahead = clock.now() + timedelta(hours=1)
-    before = run(
-        run_id=new_run_id(ahead),
-        prepared_at=ahead,
-        mode=Mode.RESUME,
-        resume_session=SessionId(SESSION),
-        log_dir=str(tmp_path),
-    )
-    ledger.prepare(before)
+    before = ledgers.session_of(ledger, run_id=new_run_id(ahead), prepared_at=ahead)
+    ours = settings(tmp_path, CODEX_RUNNER_HOME=str(ledger.home))
+    asked = words(repo=str(tmp_path), resume=SESSION, log_dir=str(tmp_path))
 
-    asked = request(repo=str(tmp_path), resume=SESSION)
-    spec = build_spec(asked, b"x", ledger, SETTINGS)
+    prepared = prepare_run(run_request(asked, b"x", ledger, ours), ledger, ours)
+    prepared.close()
 
-    assert spec.run_id > before.run_id
-    assert spec.prepared_at > ahead
+    runs = ledger.runs.of_session(before.session)
+    assert [run.run_id for run in runs] == [before.run_id, prepared.run.run_id]
+    assert ledger.sessions.get(before.session).last_run == prepared.run.run_id
 
 
-def test_a_run_that_was_left_behind_is_judged_before_its_session_is_carried_on(
-    tmp_path: Path,
+def test_a_run_that_was_left_behind_is_judged_before_its_session_is_resumed(
+    ledger: Ledger, tmp_path: Path
 ) -> None:
-    settings = config.load({"HOME": str(tmp_path)})
-    ledger = Ledger(settings.state_home)
-    running = Running(supervisor=PROCESS, codex=PROCESS, started_at=AT)
-    ledger.prepare(
-        replace(run(running, log_dir=str(tmp_path)), session_id=SessionId(SESSION))
-    )
+    ours = settings(tmp_path, CODEX_RUNNER_HOME=str(ledger.home))
+    left = ledgers.name(ledger, ledgers.launch(ledger, ledgers.prepare(ledger)))
 
-    build_spec(request(resume=SESSION, repo=str(tmp_path)), b"Go on.", ledger, settings)
+    asked = words(repo=str(tmp_path), resume=SESSION)
+    run_request(asked, b"Go on.", ledger, ours)
 
-    assert ledger.unfinished_of(SESSION) == []
+    assert ledger.runs.unfinished(left.session) == []

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.runs import AT, PROCESS, SESSION, settings, spec
+from support import ledgers
+from support.runs import SESSION, settings
 
 from parsers.exec_events.transcript import (
     coloured,
@@ -19,26 +20,27 @@ from parsers.exec_events.transcript import (
     render_prompt,
     render_stderr,
 )
-from parsers.struct import replace
 from parsers.text import strip
-from runner import clock, files, session_files
+from runner import clock, files
 from runner.errors import FileFault, UsageError
-from runner.ledger import record
-from runner.ledger.runs import Ledger
-from runner.locks import lock
-from runner.model import Finished, Outcome, Run, Running, SessionId, Verdict
+from runner.ledger.ledger import Ledger
+from runner.ledger.sessions import Session
+from runner.locks import take
+from runner.model import Outcome, Run
+from runner.run_files import files_of, owner_of
 from runner.service import log
+from runner.service.archive import archive
+from runner.service.follow import Note
 from runner.service.log import (
     Errors,
     Events,
-    Note,
     Nothing,
     Piece,
     Prompt,
     RunEnded,
     Wish,
 )
-from runner.service.sessions import look
+from runner.service.sessions import get
 from runner.tail import last_lines
 
 IDS = [f"20261120-10120{n}-000000-0000000{n}" for n in range(4)]
@@ -51,8 +53,7 @@ class Context:
         self.settings = settings(place, CODEX_RUNNER_HOME=str(place / "state"))
         self.home = self.settings.state_home
         self.ledger = Ledger(self.home)
-        self.directory = session_files.active(self.home, SESSION)
-        self.locks: dict[int, int] = {}
+        self.locks: dict[str, int] = {}
 
     def run(
         self,
@@ -63,19 +64,22 @@ class Context:
         error: str | None = None,
     ) -> Run:
         """Put a run on record; one without an outcome is alive."""
-        fields = spec(run_id=IDS[number], log_dir=str(self.directory.runs))
-        running = Running(supervisor=PROCESS, codex=PROCESS, started_at=AT)
-        run = Run(spec=fields, state=running, session_id=SessionId(SESSION))
-        paths = record.files_of(run.spec)
+        prepared = ledgers.prepare(
+            self.ledger,
+            number,
+            run_id=IDS[number],
+            thread=SESSION if number else None,
+            session=self.ledger.sessions.of_thread(SESSION),
+        )
+        paths = files_of(prepared.spec)
         paths.directory.mkdir(parents=True, exist_ok=True)
         paths.prompt.write_text(f"prompt {number}")
         paths.events.write_bytes(events)
         paths.stderr.write_bytes(stderr)
-        self.ledger.prepare(run)
-        if outcome is None:
-            self.locks[number] = lock(paths.events) or -1
-            return run
-        return self.end(run, outcome, error)
+        self.locks[prepared.run_id] = take(owner_of(self.home, prepared.run_id)) or -1
+        launched = ledgers.launch(self.ledger, prepared, is_alive=True)
+        run = ledgers.name(self.ledger, launched)
+        return run if outcome is None else self.end(run, outcome, error)
 
     def end(
         self,
@@ -83,25 +87,29 @@ class Context:
         outcome: Outcome = Outcome.SUCCEEDED,
         error: str | None = None,
     ) -> Run:
-        verdict = Verdict(outcome=outcome, exit_code=0, error=error)
-        ended = Finished(verdict=verdict, started_at=AT, ended_at=AT)
-        now = replace(self.ledger.find(run.run_id), state=ended)
-        self.ledger.store(run, now)
-        if (held := self.locks.pop(IDS.index(run.run_id), None)) is not None:
+        ended = ledgers.end(self.ledger, run, outcome, error=error)
+        os.close(self.locks.pop(run.run_id))
+        return ended
+
+    def close(self) -> None:
+        for held in self.locks.values():
             os.close(held)
-        return now
+        self.ledger.close()
+
+    @property
+    def session(self) -> Session:
+        (found,) = self.ledger.sessions.named(SESSION)
+        return found
 
     def pieces(self, **wish: Any) -> Iterator[Piece]:  # noqa: ANN401  # any field
-        row = self.ledger.sessions.find(SESSION)
-        assert row is not None
-        task = look(row, self.ledger, self.settings)
+        task = get(self.session.key, self.ledger)
         return log.read(task, Wish(**wish), self.ledger, self.settings)
 
     def said(self, **wish: Any) -> list[str]:  # noqa: ANN401  # any field of a wish
         return said(self.pieces(**wish))
 
     def write(self, number: int, data: bytes) -> None:
-        paths = record.files_of(self.ledger.find(IDS[number]).spec)
+        paths = files_of(self.ledger.runs.find(IDS[number]).spec)
         files.append(paths.events, data)
 
 
@@ -128,7 +136,7 @@ def said(pieces: Iterator[Piece]) -> list[str]:
 def house(tmp_path: Path) -> Iterator[Context]:
     found = Context(tmp_path)
     yield found
-    found.ledger.close()
+    found.close()
 
 
 @pytest.fixture
@@ -220,7 +228,7 @@ def test_one_run_alone(house: Context) -> None:
 
 
 def test_missing_files_are_named_and_the_rest_is_shown(house: Context) -> None:
-    paths = record.files_of(house.run(0, events=b"one\n", stderr=b"oh\n").spec)
+    paths = files_of(house.run(0, events=b"one\n", stderr=b"oh\n").spec)
     house.run(1, events=b"two\n")
     paths.prompt.unlink()
     paths.events.unlink()
@@ -237,7 +245,7 @@ def test_missing_files_are_named_and_the_rest_is_shown(house: Context) -> None:
 def test_what_is_no_file_is_named_and_the_rest_is_shown(
     house: Context, make: Callable[[Path], None]
 ) -> None:
-    paths = record.files_of(house.run(0, stderr=b"oh\n").spec)
+    paths = files_of(house.run(0, stderr=b"oh\n").spec)
     for path in (paths.prompt, paths.events):
         path.unlink()
         make(path)
@@ -286,7 +294,7 @@ def test_following_goes_through_the_runs_to_the_end_of_the_work(
     ]
 
 
-def test_following_shows_only_what_comes_behind_the_last_lines(
+def test_following_shows_only_what_comes_after_the_last_lines(
     house: Context, meanwhile: Callable[..., None]
 ) -> None:
     house.run(0, events=b"zero\n")
@@ -297,35 +305,30 @@ def test_following_shows_only_what_comes_behind_the_last_lines(
     assert house.said(follows=True, last=0) == ["two", end]
 
 
-def test_files_that_are_moved_while_they_are_followed_are_not_lost(
+def test_a_session_that_is_archived_while_it_is_followed_is_shown_to_its_end(
     house: Context, meanwhile: Callable[..., None]
 ) -> None:
     run = house.run(0, None, events=b"one\n")
-    bucket = session_files.bucket(AT)
-    archived = session_files.placed(house.home, SESSION, f"{bucket}/{SESSION}")
 
-    def archive() -> None:
+    def put_away() -> None:
         house.write(0, b"two\n")
         house.end(run)
-        archived.directory.parent.mkdir(parents=True)
-        session_files.move(house.directory, archived)
-        place = str(archived.directory.relative_to(house.home))
-        house.ledger.sessions.archive(SESSION, place, "2026-11-20T10:12:05.000Z")
+        archive(house.session, house.ledger)
 
-    meanwhile(archive)
+    meanwhile(put_away)
 
     end = f"# Task {SESSION} is ARCHIVED; stopping log follow."
     assert house.said(follows=True) == ["> prompt 0", "one", "two", end]
     assert house.said() == ["> prompt 0", "one", "two"]
 
 
-def test_files_that_are_moved_before_they_are_opened_are_found(house: Context) -> None:
+def test_a_session_that_is_archived_before_its_files_are_opened_is_shown(
+    house: Context,
+) -> None:
     house.run(0, events=b"one\n")
     pieces = house.pieces()
-    bucket = session_files.bucket(AT)
-    archived = session_files.placed(house.home, SESSION, f"{bucket}/{SESSION}")
-    archived.directory.parent.mkdir(parents=True)
-    session_files.move(house.directory, archived)
+
+    archive(house.session, house.ledger)
 
     assert said(pieces) == ["> prompt 0", "one"]
 
@@ -334,12 +337,10 @@ def test_following_one_run_ends_with_it(
     house: Context, meanwhile: Callable[..., None]
 ) -> None:
     run = house.run(0, None)
-    house.run(1, None)
-    meanwhile(lambda: house.end(run))
+    meanwhile(lambda: (house.end(run), house.run(1, None)))
 
     end = f"# Run {IDS[0]} has ended; stopping log follow."
     assert house.said(follows=True, run_id=IDS[0]) == ["> prompt 0", end]
-    house.end(house.ledger.find(IDS[1]))
 
 
 def test_a_session_that_is_removed_is_followed_no_longer(
@@ -350,11 +351,11 @@ def test_a_session_that_is_removed_is_followed_no_longer(
     def remove() -> None:
         house.write(0, b"one\n")
         house.end(run)
-        house.ledger.sessions.remove(SESSION)
+        house.ledger.sessions.remove(house.session)
 
     meanwhile(remove)
 
-    end = f"# Task {SESSION} state unavailable; stopping log follow."
+    end = "# Task state unavailable; stopping log follow."
     assert house.said(follows=True) == ["> prompt 0", "one", end]
 
 
@@ -429,15 +430,15 @@ def test_following_many_runs_does_not_read_them_all_for_each(
 ) -> None:
     for number in range(4):
         house.run(number)
-    looks: list[str] = []
-    of_session = house.ledger.of_session
+    looks: list[int] = []
+    of_session = house.ledger.runs.of_session
 
-    def counted(session_id: str) -> list[Run]:
-        looks.append(session_id)
-        return list(of_session(session_id))
+    def counted(session: int) -> list[Run]:
+        looks.append(session)
+        return of_session(session)
 
     pieces = house.pieces(follows=True)
-    monkeypatch.setattr(house.ledger, "of_session", counted)
+    monkeypatch.setattr(house.ledger.runs, "of_session", counted)
 
     assert [each for each in said(pieces) if each.startswith(">")] == [
         f"> prompt {number}" for number in range(4)

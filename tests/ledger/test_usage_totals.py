@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 from support.many import accounts, figures, fill
-from support.runs import AT, run, settings
+from support.runs import AT, run
 
+from parsers.struct import replace
 from runner.cli.tasks import usage_table
+from runner.clock import iso
 from runner.errors import UsageError
 from runner.ledger import record
-from runner.ledger.runs import Ledger
+from runner.ledger.ledger import Ledger
 from runner.ledger.usage import rows_of
 from runner.model import Finished, Outcome, RunId, Verdict
 from runner.service import usage
@@ -29,7 +31,7 @@ def home(tmp_path: Path) -> Path:
 def report(home: Path, by: str, since: datetime | None = None) -> Report:
     ledger = Ledger(home)
     try:
-        return usage.gather(ledger, settings(home), by, since)
+        return usage.gather(ledger, by, since)
     finally:
         ledger.close()
 
@@ -50,9 +52,14 @@ def put(home: Path, *found: dict[str, object], launched: bool = True) -> None:
             ended_at=at + timedelta(seconds=5),
             accounts={"warnings": {}, "left_running": [], **told},
         )
-        ledger.adopt(
-            run(state, run_id=RunId(f"{at:%Y%m%d-%H%M%S-%f}-00000000"), prepared_at=at)
-        )
+        run_id = RunId(f"{at:%Y%m%d-%H%M%S-%f}-00000000")
+        with ledger.transaction():
+            one = replace(
+                run(state, run_id=run_id, prepared_at=at),
+                session=ledger.sessions.open(iso(at)),
+            )
+            ledger.runs.insert(one)
+            ledger.usage.record_run(one)
     ledger.close()
 
 
@@ -88,8 +95,8 @@ def test_a_session_is_the_sum_of_its_runs(home: Path) -> None:
 
     lines = {line.key: line for line in report(home, "session").lines}
 
-    for key in {each.key for each in made}:
-        own = [record.to_json(each) for each in made if each.key == key]
+    for key in {each.thread or "" for each in made}:
+        own = [record.to_json(each) for each in made if each.thread == key]
         tokens = [told["token_usage"] for told in own]
         known = [t["total_tokens"] for t in tokens if isinstance(t, dict)]
         assert lines[key].runs == 8
@@ -110,17 +117,28 @@ def test_days_are_in_order_and_the_rest_is_dearest_first(home: Path) -> None:
 def test_titles_are_told_where_a_session_still_is(home: Path) -> None:
     made = fill(home, sessions=4, runs_per_session=1)
     ledger = Ledger(home)
-    ledger.sessions.remove(made[3].key)
+    ledger.sessions.remove(ledger.sessions.named(made[3].thread or "")[0])
     ledger.close()
 
     titles = {line.key: line.title for line in report(home, "session").lines}
 
     assert titles == {
-        made[0].key: "Fix the tests 0",
-        made[1].key: None,
-        made[2].key: None,
-        made[3].key: None,
+        made[0].thread: "Fix the tests 0",
+        made[1].thread: None,
+        made[2].thread: None,
+        made[3].thread: None,
     }
+
+
+def test_what_a_removed_session_has_used_stays_counted(home: Path) -> None:
+    made = fill(home, sessions=3, runs_per_session=2)
+    before = report(home, "day")
+    ledger = Ledger(home)
+    for each in made[::2]:
+        ledger.sessions.remove(ledger.sessions.named(each.thread or "")[0])
+    ledger.close()
+
+    assert report(home, "day") == before
 
 
 def test_a_run_with_two_models_is_split_and_is_one_run(home: Path) -> None:
@@ -138,6 +156,17 @@ def test_a_run_with_two_models_is_split_and_is_one_run(home: Path) -> None:
     assert by_key[MODELS[1]].usd == pytest.approx(500 * 0.25e-6)
     assert found.total is not None
     assert (found.total.runs, found.total.total_tokens) == (1, 1600)
+
+
+def test_what_sub_agents_have_used_is_counted_with_their_run() -> None:
+    told = accounts({MODELS[0]: figures(10)})
+    tokens = told["token_usage"]
+    assert isinstance(tokens, dict)
+    tokens["subagents"] = [figures(30), figures(2)]
+
+    (row,) = rows_of(told, None)
+
+    assert (row[0], row[5]) == (MODELS[0], 42)
 
 
 def test_a_run_with_two_models_of_unknown_price_is_unknown_once(home: Path) -> None:
@@ -257,8 +286,8 @@ def test_records_of_a_filled_ledger_read_back(home: Path) -> None:
     made = fill(home, sessions=3, runs_per_session=4, running=1)
     ledger = Ledger(home)
 
-    found = [ledger.find(each.run_id) for each in made]
-    unfinished = ledger.unfinished()
+    found = [ledger.runs.find(each.run_id) for each in made]
+    unfinished = ledger.runs.unfinished()
     ledger.close()
 
     assert [each.run_id for each in found] == [each.run_id for each in made]

@@ -1,4 +1,4 @@
-"""Integration tests start real processes and must not leave any behind."""
+"""Process tests start real processes and must not leave any behind."""
 
 from pathlib import Path
 
@@ -7,12 +7,11 @@ from support import stand_in as script
 from support.commands import Cli
 from support.sessions import Sessions
 from support.stand_in import StandIn, make_stand_in
-from support.verified import OTHER, Context
 
 
 @pytest.fixture(autouse=True)
 def _guarded(processes_guarded: None) -> None:
-    """RunTail over every test."""
+    """Let no test leave processes behind."""
 
 
 @pytest.fixture
@@ -67,17 +66,3 @@ def held(codex: StandIn, go: Path) -> Path:
         thread=script.FRESH,
     )
     return go
-
-
-@pytest.fixture
-def house(cli: Cli, state_home: Path, repo: Path, stand_in: StandIn) -> Context:
-    return Context(cli, state_home, repo, stand_in)
-
-
-@pytest.fixture
-def two(house: Context) -> Context:
-    """Give a house with two sessions: the first is the one that will be damaged."""
-    house.start("-t", "first")
-    house.start("-t", "second", thread=OTHER)
-    assert house.verify() == {"ok": True, "differences": []}
-    return house

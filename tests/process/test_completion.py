@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pytest
 from support.commands import Cli
-from support.many import fill
+from support.many import entitle, fill
 from support.terminal import Terminal, terminal
-
-from runner.ledger.runs import Ledger
 
 TITLE = "Rate: it's $5 (ü)"
 PROMPT = "ready> "
@@ -94,9 +92,8 @@ def test_a_tab_writes_what_the_shell_then_reads(
     shell: Shell, state_home: Path, repo: Path
 ) -> None:
     first, second = fill(state_home, sessions=2, runs_per_session=1)
-    ledger = Ledger(state_home)
-    ledger.sessions.set_title(first.key, TITLE)
-    ledger.close()
+    thread = str(second.thread)
+    entitle(state_home, first, TITLE)
     (repo / "a file.md").touch()
     (repo / "a directory").mkdir()
     (note := repo.parent / "home" / "a note").touch()
@@ -108,7 +105,7 @@ def test_a_tab_writes_what_the_shell_then_reads(
         (f"{program} start --sandbox=wo", "start", "--sandbox=workspace-write"),
         ("run_codex_task --sandbox wo", "--sandbox", "workspace-write"),
         ("parse_codex_run --format=te", "--format=text"),
-        (f"codex-tasks status {second.key[:-4]}", "status", second.key),
+        (f"codex-tasks status {thread[:-4]}", "status", thread),
         ("codex-tasks status Rat", "status", TITLE),
         ("codex-tasks status Rate:", "status", TITLE),
         ("codex-tasks status Rate:\\ it", "status", TITLE),

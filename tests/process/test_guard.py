@@ -1,4 +1,4 @@
-"""The guard over integration and end-to-end tests finds what they leave behind."""
+"""The guard over tests with processes finds what they leave behind."""
 
 import os
 import subprocess

@@ -1,10 +1,12 @@
-"""Fifty starts at once leave fifty complete records and fifty ids."""
+"""Starts at once, on a fresh state directory too, do not disturb each other."""
 
 import json
 import sqlite3
 from pathlib import Path
 
 import pytest
+from support.processes import wait_until
+from support.sabotage import FOREGROUND, hold, sabotaged
 from support.stand_in import StandIn
 from support.tasks import CLOSING, Tasks
 
@@ -38,8 +40,23 @@ def test_fifty_starts_on_a_fresh_state_directory_leave_fifty_complete_records(
     lines = [json.loads(line) for line in stream.read_text().splitlines()]
     told = [(line["run_id"], line["event"]) for line in lines]
     assert len(told) == len(set(told)) == 2 * MANY
-    with sqlite3.connect(state_home / "runs.db") as db:
+    with sqlite3.connect(state_home / "ledger.db") as db:
         rows = db.execute("select state, outcome, count(*) from runs group by 1, 2")
         assert rows.fetchall() == [("finished", "succeeded", MANY)]
     db.close()
     assert not list(task.log_dir.glob(".*"))
+
+
+def test_a_ledger_that_another_command_has_just_made_is_not_taken_for_lost(
+    task: Tasks, tmp_path: Path, state_home: Path
+) -> None:
+    (state_home / "queue").mkdir(parents=True)
+    held = hold(tmp_path)
+    point = held.at(FOREGROUND, "os.scandir", str(state_home / "queue"))
+    begun = task.start(env=sabotaged(point))
+    wait_until(held.reached.exists, what="its look for what others have left")
+
+    assert task().code == 0
+    held.go.touch()
+
+    assert begun.wait().code == 0

@@ -1,5 +1,6 @@
 """What a run is given stays where it belongs: no argv, no log, nobody else's eyes."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -189,6 +190,48 @@ def test_pythons_own_variables_are_no_matter(task: Tasks, variable: str) -> None
     assert ended.meta["task"] == "Größe"
 
 
+def test_without_utf_8_mode_no_text_beyond_ascii_ends_a_supervisor(
+    task: Tasks, stand_in: StandIn, state_home: Path
+) -> None:
+    text, ascii_only = (
+        "Gr\u00f6\u00dfe \U0001f680",
+        {
+            "LC_ALL": "C",
+            "PYTHONUTF8": "0",
+            "PYTHONCOERCECLOCALE": "0",
+        },
+    )
+    stand_in.plays(
+        *script.begin(),
+        script.err(text),
+        script.message(text),
+        *LAST[1:],
+        thread=script.FRESH,
+    )
+    repo = task.place / text
+    repo.mkdir()
+
+    ended = task("--repo", repo, "--task", text, "-v", env=ascii_only)
+    words = ("--working-dir", repo, "--codex-bin", stand_in.path, "--title", text)
+    sent = task.cli("start", *words, text, command="codex_tasks", env=ascii_only)
+    wait = ("status", "--wait", "--one", "--json", text)
+    waited = task.cli(*wait, command="codex_tasks", env=ascii_only)
+
+    assert ended.code == sent.returncode == waited.returncode == 0
+    assert ended.meta["outcome"] == "succeeded"
+    assert ended.meta["process_exit_code"] == 0  # only a supervisor is told this
+    assert ended.meta["task"] == text
+    assert ended.files.summary["final_message"] == text
+    assert text in ended.files.log
+    assert [run["stdin"] for run in stand_in.runs] == [text, text]
+    status = json.loads(waited.stdout)
+    assert (status["title"], status["state"]) == (text, "STOPPED")
+    assert status["last_result"] == text
+    assert os.fsencode(status["working_dir"]) == os.fsencode(repo)
+    (supervisor_log,) = state_home.glob("runs/*/log")
+    assert supervisor_log.read_text() == ""
+
+
 def test_without_a_home_the_users_own_is_found_or_the_places_are_named(
     task: Tasks,
 ) -> None:
@@ -246,15 +289,19 @@ def test_a_prompt_of_any_shape_is_a_prompt(
     assert {run["stdin"] for run in stand_in.runs} == {prompt}
 
 
-def test_a_prompt_of_stray_bytes_reaches_codex_byte_for_byte(
-    task: Tasks, stand_in: StandIn
+def test_a_prompt_beyond_ascii_reaches_codex_byte_for_byte(
+    task: Tasks, stand_in: StandIn, tmp_path: Path
 ) -> None:
-    ended = task("--task", os.fsdecode(b"caf\xe9 \xff"))
+    text = "caf\u00e9\r\n\t\u2028 \U0001f600 \x00\x1b[1m"
+    prompt = tmp_path / "prompt"
+    prompt.write_bytes(text.encode())
+
+    ended = task("--task-file", prompt)
 
     assert ended.code == 0
-    assert ended.files.path(".prompt").read_bytes() == b"caf\xe9 \xff"
-    assert ended.meta["task"] == "caf\ufffd \ufffd"
-    assert stand_in.runs[0]["stdin"] == "caf\ufffd \ufffd"
+    assert ended.files.path(".prompt").read_bytes() == text.encode()
+    assert ended.meta["task"] == text
+    assert stand_in.runs[0]["stdin"] == text
 
 
 def test_names_of_any_shape_are_names(task: Tasks, stand_in: StandIn) -> None:

@@ -61,7 +61,7 @@ def test_a_task_that_is_empty_is_no_wish_for_another_one(cli: Cli, codex: Path) 
     assert "--task is empty" in words
 
 
-def test_a_run_of_the_callers_keeps_the_sandbox_and_names_the_mend(
+def test_a_run_of_the_callers_keeps_the_sandbox_and_names_the_fix(
     cli: Cli, codex: Path, stand_in: StandIn
 ) -> None:
     code, words = quickstart(cli, "--codex-bin", codex)

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ OTHER = "01a1f000-0000-7000-8000-00000000000f"
 
 
 def contents(directory: Path) -> set[str]:
-    """List the files below a directory, less the index and what tests put there."""
+    """List the files below a directory, less the ledger and what tests put there."""
     return {
         str(path.relative_to(directory))
         for path in directory.rglob("*")
@@ -116,6 +117,28 @@ def test_bytes_that_are_no_text_are_refused_like_any_other(
     assert "Traceback" not in task.parse(stray).stderr
 
 
+@pytest.mark.parametrize(
+    "words", [("--task-file", "prompt"), ("--task", "-"), ("start", "-")]
+)
+def test_a_prompt_that_is_no_text_is_refused_by_every_command_alike(
+    task: Tasks, stand_in: StandIn, state_home: Path, words: tuple[str, str]
+) -> None:
+    prompt = task.place / "prompt"
+    prompt.write_bytes(b"caf\xe9 \xff")
+    by = "codex_tasks" if "start" in words else "run_codex_task"
+    arguments = words if "start" in words else task.arguments(*words)
+
+    with prompt.open("rb") as stdin:
+        begun = task.cli.start(*arguments, command=by, stdin=stdin)
+        out, err = begun.communicate(timeout=30)
+
+    ended = Ended(begun.returncode, out.decode(), err.decode())
+    assert is_one_line(ended, 2, "no UTF-8 (byte 3): Codex refuses it", by=by), ended
+    assert stand_in.runs == []
+    assert task.all == []
+    assert not list(state_home.glob("runs/*"))
+
+
 def test_without_a_repo_or_a_prompt_nothing_is_done(task: Tasks) -> None:
     for arguments in ([], ["--task", "x"], ["--repo", str(task.repo)]):
         done = task.cli(*arguments)
@@ -191,34 +214,54 @@ def test_a_place_that_cannot_be_written_is_named(task: Tasks, place: str) -> Non
 
 
 @pytest.mark.parametrize("kind", ["damaged", "newer", "a directory", "cut short"])
-def test_an_index_that_cannot_be_used_is_named_and_stays_as_it_is(
+def test_a_ledger_that_cannot_be_used_is_named_and_stays_as_it_is(
+    task: Tasks, state_home: Path, kind: str
+) -> None:
+    ledger = state_home / "ledger.db"
+    state_home.mkdir()
+    if kind == "cut short":
+        task()
+        with closing(sqlite3.connect(ledger)) as db:
+            db.execute("pragma wal_checkpoint(truncate)")
+        ledger.write_bytes(ledger.read_bytes()[:5000])
+        shutil.rmtree(task.log_dir)
+    else:
+        make_unusable(ledger, kind)
+    before = ledger.read_bytes() if ledger.is_file() else b""
+
+    ended = task()
+
+    assert is_one_line(ended, 1, str(ledger)), ended
+    assert task.all == []
+    assert (ledger.read_bytes() if ledger.is_file() else b"") == before
+
+
+@pytest.mark.parametrize("kind", ["damaged", "newer", "a directory"])
+def test_beside_an_old_index_that_cannot_be_read_no_empty_ledger_is_made(
     task: Tasks, state_home: Path, kind: str
 ) -> None:
     index = state_home / "runs.db"
     state_home.mkdir()
-    match kind:
-        case "damaged":
-            index.write_bytes(b"no database " * 1000)
-        case "newer":
-            with sqlite3.connect(index) as db:
-                db.execute("pragma user_version = 99")
-            db.close()
-        case "a directory":
-            index.mkdir()
-        case _:
-            task()
-            with sqlite3.connect(index) as db:
-                db.execute("pragma wal_checkpoint(truncate)")
-            db.close()
-            index.write_bytes(index.read_bytes()[:5000])
-            shutil.rmtree(task.log_dir)
+    make_unusable(index, kind)
     before = index.read_bytes() if index.is_file() else b""
 
     ended = task()
 
     assert is_one_line(ended, 1, str(index)), ended
     assert task.all == []
+    assert not (state_home / "ledger.db").exists()
     assert (index.read_bytes() if index.is_file() else b"") == before
+
+
+def make_unusable(path: Path, kind: str) -> None:
+    match kind:
+        case "damaged":
+            path.write_bytes(b"no database " * 1000)
+        case "newer":
+            with closing(sqlite3.connect(path)) as db:
+                db.execute("pragma user_version = 99")
+        case _:
+            path.mkdir()
 
 
 def under_limit(task: Tasks, size: int, *arguments: object) -> Ended:
@@ -252,7 +295,7 @@ def test_a_disk_that_takes_nothing_is_one_line_and_nothing_half_written(
     assert stand_in.runs == []
 
 
-@pytest.mark.parametrize("text", [".prompt", ".events", ".log", ".meta.json"])
+@pytest.mark.parametrize("text", [".prompt", ".events", ".log"])
 def test_a_disk_that_is_full_at_any_file_leaves_none(
     task: Tasks, stand_in: StandIn, text: str
 ) -> None:
@@ -262,6 +305,15 @@ def test_a_disk_that_is_full_at_any_file_leaves_none(
     assert list(task.log_dir.iterdir()) == []
     assert stand_in.runs == []
     assert task().code == 0
+
+
+def test_a_meta_file_that_the_disk_refuses_at_the_start_is_written_later(
+    task: Tasks,
+) -> None:
+    ended = task(env=sabotaged(fails(FOREGROUND, "open", ".meta.json")))
+
+    assert ended.code == 0
+    assert ended.meta["outcome"] == "succeeded"
 
 
 def test_a_supervisor_that_cannot_be_started_is_told_and_on_record(

@@ -125,6 +125,26 @@ def test_a_notify_command_that_hangs_holds_up_neither_run_nor_block(
     assert not any("took over" in each for each in ended.meta["warnings"])
 
 
+def test_a_stop_that_comes_after_the_end_of_a_run_does_not_end_its_notify_command(
+    task: Tasks, tmp_path: Path, go: Path
+) -> None:
+    noted = tmp_path / "hooks"
+    waiting = f"until [ -e {go} ]; do sleep 0.01; done"
+    begun = task.start("--notify-cmd", f"sh -c '{waiting}; cat >> {noted}'")
+    files = begun.wait_running()
+    supervisor = files.supervisor()
+    wait_until(lambda: "summary_json=" in begun.stdout)
+
+    os.kill(supervisor, signal.SIGUSR1)
+    go.touch()
+    ended = begun.wait()
+
+    assert ended.code == 0
+    assert files.meta["warnings"] == {}
+    events = [json.loads(line)["event"] for line in noted.read_text().splitlines()]
+    assert sorted(events) == ["run_completed", "run_started"]
+
+
 @pytest.mark.slow
 def test_a_notify_command_is_ended_after_thirty_seconds_with_all_below_it(
     task: Tasks, tmp_path: Path

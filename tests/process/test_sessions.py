@@ -153,7 +153,7 @@ def test_a_run_whose_supervisor_died_before_it_knew_the_session_stands_for_it(
 ) -> None:
     go = tmp_path / "go"
     stand_in.plays(*script.begin(), script.wait_for(go), script.complete())
-    point = dies(SUPERVISOR, "open", ".meta.json.", 3)
+    point = dies(SUPERVISOR, "sqlite3.execute", "update runs set thread_id")
     first = task("--detach", env=sabotaged(point))
     wait_until(lambda: first.meta["state"] == "running")
     supervisor, codex = first.files.supervisor(), first.files.codex()
@@ -289,7 +289,7 @@ def test_a_detached_run_that_waits_returns_at_once_and_is_delivered_once(
     second = task("--resume", OTHER, "--wait-for-session", "--detach")
 
     assert second.code == 0
-    assert second.meta["state"] == "launching"
+    assert second.meta["state"] == "waiting"
     go.touch()
     assert first.wait().code == 0
     second.files.wait_for_end()
@@ -339,6 +339,27 @@ def test_a_codex_that_outlived_its_supervisor_makes_its_session_busy(
     go.touch()
     wait_until(lambda: gone(codex))
     assert task("--resume", OTHER).code == 0
+
+
+@pytest.mark.usefixtures("waiting")
+def test_a_run_waits_for_a_codex_that_outlived_its_supervisor(
+    task: Tasks, stand_in: StandIn, go: Path
+) -> None:
+    first = task.start("--resume", OTHER)
+    files = first.wait_running()
+    supervisor = files.supervisor()
+    kill(supervisor)
+    first.kill()
+    wait_until(lambda: gone(supervisor))
+    second = task.start("--resume", OTHER, "--wait-for-session", "--task", "Second.")
+    wait_until(lambda: f"run {files.run_id} holds it" in second.stderr)
+    assert len(stand_in.runs) == 1
+
+    go.touch()
+
+    assert second.wait().code == 0
+    assert stand_in.runs[1]["stdin"] == "Second."
+    assert files.meta["outcome"] == "succeeded"
 
 
 def test_a_tool_that_stays_behind_does_not_hold_the_session(

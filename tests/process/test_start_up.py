@@ -30,9 +30,8 @@ HEAVY = {
     "logging",
     "msgspec",
     "multiprocessing",
-    "parsers.digest",
-    "parsers.events",
-    "parsers.rollout",
+    "parsers.exec_events",
+    "parsers.rollouts",
     "plumbum",
     "psutil",
     "pydantic",
@@ -82,8 +81,8 @@ class CtrlC:
             os.kill(os.getpid(), signal.SIGINT)
 
 sys.meta_path.insert(0, CtrlC())
-from runner.cli import entry
-entry.{command}()
+from runner.cli import main
+main.{command}()
 """
 
 

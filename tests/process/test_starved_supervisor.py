@@ -11,7 +11,7 @@ from support.sabotage import SUPERVISOR, fails, sabotaged
 from support.stand_in import StandIn
 from support.tasks import Begun, Tasks, gone
 
-REFUSED = "Codex could not be attended: "
+REFUSED = "Codex could not be supervised: "
 
 
 @contextmanager

@@ -360,7 +360,7 @@ def test_a_signal_ends_a_codex_whose_supervisor_is_gone(
     wait_until(lambda: stand_in.children)
     codex = files.codex()
     kill(files.supervisor())
-    wait_until(lambda: "is gone, Codex works on" in begun.stderr)
+    wait_until(lambda: "is gone, Codex goes on" in begun.stderr)
 
     begun.send(signal.SIGTERM)
     ended = begun.wait()
@@ -387,7 +387,7 @@ def test_a_tool_that_has_left_codex_is_ended_without_a_supervisor_too(
         codex, (tool,) = files.codex(), stand_in.children
         assert tool not in processes_below(codex)
         kill(files.supervisor())
-        wait_until(lambda: "is gone, Codex works on" in begun.stderr)
+        wait_until(lambda: "is gone, Codex goes on" in begun.stderr)
         assert is_alive(tool)
 
         begun.send(signal.SIGTERM)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from support import stand_in as script
 from support.processes import wait_until
+from support.sabotage import SUPERVISOR, hold, sabotaged
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn
 from support.tasks import Ended, Tasks
@@ -134,7 +135,7 @@ def test_a_run_of_another_session_is_refused(
     assert "no such run" in said.stderr
 
 
-def test_whoever_sees_a_session_stopped_finds_its_answer(session: Session) -> None:
+def test_a_session_that_is_stopped_has_its_answer(session: Session) -> None:
     for number in range(5):
         session.send(f"Number {number}.")
         while session.sessions.listed()[session.id]["state"] == "RUNNING":
@@ -172,15 +173,15 @@ def test_an_archived_session_shows_its_answer_and_its_place(session: Session) ->
 
 
 @pytest.fixture
-def door(sessions: Sessions, task: Tasks, tmp_path: Path) -> Tasks:
-    """Start runs of the sessions' stand-in through the other door."""
+def run_codex_task(sessions: Sessions, task: Tasks, tmp_path: Path) -> Tasks:
+    """Start runs of the sessions' stand-in with `run_codex_task`."""
     return Tasks(task.cli, sessions.repo, sessions.stand_in, tmp_path)
 
 
 def test_a_session_that_run_codex_task_began_is_there(
-    sessions: Sessions, door: Tasks
+    sessions: Sessions, run_codex_task: Tasks
 ) -> None:
-    ended = door("--task", "First.")
+    ended = run_codex_task("--task", "First.")
     session = Session(ended.fields["codex_session_id"], sessions)
 
     status = session.status
@@ -204,9 +205,9 @@ def test_a_session_that_run_codex_task_began_is_there(
 
 
 def test_a_session_that_run_codex_task_began_is_archived_at_once(
-    sessions: Sessions, door: Tasks
+    sessions: Sessions, run_codex_task: Tasks
 ) -> None:
-    ended = door("--task", "First.")
+    ended = run_codex_task("--task", "First.")
     session = Session(ended.fields["codex_session_id"], sessions)
 
     assert sessions("archive", session.id).code == 0
@@ -217,11 +218,11 @@ def test_a_session_that_run_codex_task_began_is_archived_at_once(
     assert (listed.code, listed.stderr) == (0, "")
     assert sessions("unarchive", session.id).code == 0
     assert session.state == "STOPPED"
-    assert door("--resume", session.id).code == 0
+    assert run_codex_task("--resume", session.id).code == 0
 
 
-def test_run_codex_task_carries_a_session_on_and_is_seen(
-    session: Session, door: Tasks, codex: StandIn, go: Path
+def test_run_codex_task_resumes_a_session_and_is_seen(
+    session: Session, run_codex_task: Tasks, codex: StandIn, go: Path
 ) -> None:
     codex.plays(
         *script.begin(),
@@ -231,7 +232,9 @@ def test_run_codex_task_carries_a_session_on_and_is_seen(
         script.complete(),
         thread=script.FRESH,
     )
-    begun = door.start("--resume", session.id, "--task", "At the other door.")
+    begun = run_codex_task.start(
+        "--resume", session.id, "--task", "By the other command."
+    )
     begun.wait_running()
 
     assert session.state == "RUNNING"
@@ -242,7 +245,7 @@ def test_run_codex_task_carries_a_session_on_and_is_seen(
     assert ended.code == 0
     assert session.wait().code == 0
 
-    assert session.given == ["Begin.", "At the other door.", "Afterwards."]
+    assert session.given == ["Begin.", "By the other command.", "Afterwards."]
     assert session.prompts == session.given
     assert session.json["runs"] == [run["run_id"] for run in session.records]
     assert session.json["runs"][1] == ended.files.run_id
@@ -250,8 +253,8 @@ def test_run_codex_task_carries_a_session_on_and_is_seen(
     assert codex.together == []
 
 
-def test_what_is_queued_behind_a_run_of_the_other_door_is_delivered_at_its_end(
-    sessions: Sessions, door: Tasks, codex: StandIn, go: Path
+def test_what_is_queued_behind_a_run_of_run_codex_task_is_delivered_at_its_end(
+    sessions: Sessions, run_codex_task: Tasks, codex: StandIn, go: Path
 ) -> None:
     codex.plays(
         *script.begin(),
@@ -261,10 +264,10 @@ def test_what_is_queued_behind_a_run_of_the_other_door_is_delivered_at_its_end(
         script.complete(),
         thread=script.FRESH,
     )
-    begun = door.start("--task", "First.")
-    files = begun.wait_running()
-    wait_until(lambda: files.meta["session_id"])
-    session = Session(files.meta["session_id"], sessions)
+    begun = run_codex_task.start("--task", "First.")
+    begun.wait_running()
+    wait_until(lambda: sessions.records[0]["session_id"], what="a thread")
+    session = Session(sessions.records[0]["session_id"], sessions)
 
     assert session.queue("Second.").code == 0
     listed = sessions("ls")
@@ -278,13 +281,28 @@ def test_what_is_queued_behind_a_run_of_the_other_door_is_delivered_at_its_end(
     assert session.text("task.result") == "answer to Second."
 
 
-def test_codex_tasks_stops_a_run_of_the_other_door(
-    sessions: Sessions, door: Tasks, codex: StandIn
+def test_codex_tasks_stops_a_run_of_run_codex_task(
+    sessions: Sessions, run_codex_task: Tasks, codex: StandIn
 ) -> None:
     codex.plays(*script.begin(), script.hang(), thread=script.FRESH)
-    begun = door.start("--task", "First.")
+    begun = run_codex_task.start("--task", "First.")
     files = begun.wait_running()
 
     assert sessions("stop", files.run_id).code == 0
 
     assert begun.wait().fields["outcome"] == "stopped"
+
+
+def test_verify_leaves_out_the_files_that_a_supervisor_has_yet_to_write(
+    sessions: Sessions, tmp_path: Path
+) -> None:
+    held = hold(tmp_path)
+    late = held.at(SUPERVISOR, "os.rename", "summary.json")
+    session = sessions.start("Begin.", env=sabotaged(late))
+    wait_until(held.reached.exists, what="the verdict")
+
+    assert session.wait().code == 0
+    early = sessions("verify")
+    held.go.touch()
+
+    assert early == Ended(0, "", early.stderr)

@@ -1,4 +1,4 @@
-"""`codex-tasks doctor`: what would go wrong here, and how to mend it."""
+"""`codex-tasks doctor`: what would go wrong here, and how to fix it."""
 
 import json
 import subprocess
@@ -67,9 +67,8 @@ def test_looking_leaves_nothing_behind(
 ) -> None:
     doctor("--working-dir", repo)
 
-    assert [
-        p.name for p in state_home.iterdir() if not p.name.startswith("runs.")
-    ] == []
+    made = [p.name for p in state_home.iterdir()]
+    assert [name for name in made if not name.startswith("ledger.db")] == []
 
 
 def test_a_working_directory_that_is_made_later_is_no_fault(
@@ -100,14 +99,14 @@ def test_a_missing_git_is_told(doctor: Doctor, repo: Path, tmp_path: Path) -> No
     checks = doctor.checks("--working-dir", repo, env={"PATH": str(empty)})
 
     assert "git" in bad(checks)
-    assert "install git" in checks["git"]["mend"]
+    assert "install git" in checks["git"]["fix"]
 
 
 def test_a_missing_codex_is_told(doctor: Doctor, repo: Path) -> None:
     checks = doctor.checks("--working-dir", repo, "--codex-bin", "no-such-codex")
 
     assert bad(checks) == ["codex"]
-    assert "npm install" in checks["codex"]["mend"]
+    assert "npm install" in checks["codex"]["fix"]
 
 
 def test_a_state_directory_that_cannot_be_is_told(
@@ -120,34 +119,34 @@ def test_a_state_directory_that_cannot_be_is_told(
     checks = doctor.checks("--working-dir", repo, env=env)
 
     assert bad(checks) == ["state"]
-    assert "CODEX_RUNNER_HOME" in checks["state"]["mend"]
+    assert "CODEX_RUNNER_HOME" in checks["state"]["fix"]
 
 
-def test_an_index_that_cannot_be_got_at_hides_no_other_check(
+def test_a_ledger_that_cannot_be_opened_hides_no_other_check(
     doctor: Doctor, repo: Path
 ) -> None:
     env: dict[str, str | None] = {
-        **sabotaged(fails(TASKS, "sqlite3.connect", "runs.db"))
+        **sabotaged(fails(TASKS, "sqlite3.connect", "ledger.db"))
     }
 
     checks = doctor.checks("--working-dir", repo, env=env)
 
     assert bad(checks) == ["state"]
     assert "No space left" in checks["state"]["detail"]
-    assert "readable and writable" in checks["state"]["mend"]
+    assert "readable and writable" in checks["state"]["fix"]
     assert {"codex", "repo", "git"} <= set(checks)
 
 
-def test_a_damaged_index_is_mended_by_verify(
+def test_a_damaged_ledger_is_repaired_by_verify(
     doctor: Doctor, repo: Path, state_home: Path
 ) -> None:
     state_home.mkdir(mode=0o700)
-    (state_home / "runs.db").write_bytes(b"garbage" * 1000)
+    (state_home / "ledger.db").write_bytes(b"garbage" * 1000)
 
     check = doctor.checks("--working-dir", repo)["state"]
     said = doctor.cli("ls", command="codex_tasks").stderr
 
-    assert check["mend"] == "codex-tasks verify --repair"
+    assert check["fix"] == "codex-tasks verify --repair"
     assert "file is not a database (codex-tasks verify --repair" in check["detail"]
     assert "file is not a database (codex-tasks verify --repair" in said
     assert "CODEX_RUNNER_HOME" not in said
@@ -183,7 +182,7 @@ def test_prices_that_cannot_be_used_are_a_finding(
 
     assert bad(checks) == ["prices"]
     assert why in checks["prices"]["detail"]
-    assert "prices.toml" in checks["prices"]["mend"]
+    assert "prices.toml" in checks["prices"]["fix"]
 
 
 def test_prices_that_can_be_used_are_said_so(

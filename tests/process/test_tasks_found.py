@@ -105,16 +105,16 @@ def test_stop_does_not_start_what_waits(busy: Session, go: Path) -> None:
     assert busy.given == ["Begin."]
 
 
-def test_stop_ends_a_run_although_the_disk_refuses_to_skip_its_mail(
+def test_stop_ends_a_run_although_the_disk_refuses_to_cancel_what_waits(
     busy: Session,
 ) -> None:
     busy.queue("Never.")
     files = busy.runs[0]
     codex = files.codex()
-    skipping = "update mail set state = 'skipped'"
+    canceling = "update prompts set state = :state, reason"
 
     said = busy.sessions(
-        "stop", busy.id, env=sabotaged(fails(COMMAND, "sqlite3.execute", skipping))
+        "stop", busy.id, env=sabotaged(fails(COMMAND, "sqlite3.execute", canceling))
     )
 
     assert gone(codex)
@@ -123,19 +123,20 @@ def test_stop_ends_a_run_although_the_disk_refuses_to_skip_its_mail(
 
 
 @pytest.mark.parametrize("waiting", [0, 2])
-def test_stop_tells_of_what_still_waits_when_the_index_takes_nothing(
+def test_stop_tells_of_what_still_waits_when_the_ledger_takes_nothing(
     waiting: int, busy: Session, go: Path
 ) -> None:
     for _ in range(waiting):
         busy.queue("Later.")
     codex = busy.wait_for_run(1).codex()
-    refused = (fails(COMMAND, "sqlite3.execute", "begin immediate", n) for n in (1, 2))
+    # Each point fails the first one that no point before it has failed.
+    begins = [fails(COMMAND, "sqlite3.execute", "begin immediate")] * 9
 
-    said = busy.sessions("stop", busy.id, env=sabotaged(*refused))
+    said = busy.sessions("stop", busy.id, env=sabotaged(*begins))
 
     assert gone(codex)
     if waiting:
-        assert is_one_line(said, 1, "prompts (2) are not skipped", by="codex_tasks")
+        assert is_one_line(said, 1, "prompts (2) are not canceled", by="codex_tasks")
     else:
         assert (said.code, said.stdout) == (0, f"Task {busy.id} stopped.\n")
     go.touch()
@@ -143,7 +144,7 @@ def test_stop_tells_of_what_still_waits_when_the_index_takes_nothing(
     assert len(busy.given) == 1 + waiting
 
 
-def test_stop_ends_a_run_although_somebody_was_suspended_with_the_index(
+def test_stop_ends_a_run_although_a_sender_was_suspended_with_the_ledger(
     busy: Session, go: Path, tmp_path: Path
 ) -> None:
     codex = busy.wait_for_run(1).codex()
@@ -158,12 +159,12 @@ def test_stop_ends_a_run_although_somebody_was_suspended_with_the_index(
     suspended.go.touch()
 
     assert sender.wait().code == 0
-    assert stopping.wait().code == 0
-    # What is queued after the order to stop is meant.
+    # The sender was first, so its prompt is canceled, and the caller of stop is told.
+    assert "stopped. 1 waiting prompt skipped." in stopping.wait().stdout
     go.touch()
     busy.wait()
-    assert busy.given == ["Begin.", "Meanwhile."]
-    assert [record["outcome"] for record in busy.records] == ["stopped", "succeeded"]
+    assert busy.given == ["Begin."]
+    assert [record["outcome"] for record in busy.records] == ["stopped"]
 
 
 def test_a_prompt_that_is_queued_but_cannot_be_delivered_is_queued(
@@ -216,35 +217,36 @@ def test_the_answer_of_an_archived_session_is_that_of_its_last_run(
 
 
 def test_an_answer_outlives_the_files_of_its_run(sessions: Sessions) -> None:
-    session = sessions.ended()
-    session.runs[0].path(".events.jsonl").unlink()
+    short, long = sessions.ended(), sessions.ended("long " * 3000)
+    for session in (short, long):
+        session.runs[0].path(".events.jsonl").unlink()
 
-    kept = session.result()
-    (session.directory / "task.result").unlink()
-    lost = session.result()
+    kept = [session.result() for session in (short, long)]
+    for session in (short, long):
+        (session.directory / "task.result").unlink()
+    lost = long.result()
 
-    assert (kept.code, kept.stdout) == (0, "answer to Begin.\n")
+    assert [each.code for each in kept] == [0, 0]
+    assert kept[0].stdout == "answer to Begin.\n"
+    assert kept[1].stdout.count("long") == 3000
+    # A short one is in the ledger too.
+    assert short.result().stdout == "answer to Begin.\n"
     assert (lost.code, lost.stdout) == (1, "")
     assert "cannot be read" in lost.stderr
 
 
-def test_a_prompt_file_that_is_gone_concerns_its_task_alone(
+def test_a_prompt_whose_file_is_gone_is_delivered_all_the_same(
     busy: Session, sessions: Sessions, go: Path
 ) -> None:
-    busy.queue("Lost.")
-    busy.lose(codex=True)
-    (prompt,) = (busy.directory / "mail").iterdir()
-    prompt.unlink()
+    busy.queue("Next.")
+    (file,) = (sessions.state_home / "queue").iterdir()
+    file.unlink()
     go.touch()
-    other = sessions.ended()
 
-    said = sessions("status", "--json", "-a")
+    assert busy.wait().code == 0
 
-    found = {each["id"]: each for each in json.loads(said.stdout)}
-    assert found.keys() == {busy.id, other.id}
-    assert "cannot read the prompt" in found[busy.id]["queue_held"]
-    assert sessions("stop", busy.id).code == 0
-    assert sessions("rm", busy.id).code == 0
+    assert busy.given == ["Begin.", "Next."]
+    assert sessions("verify").code == 0
 
 
 @pytest.mark.parametrize("option", ["-t", "-m"])
@@ -317,13 +319,13 @@ def test_a_start_that_the_disk_refuses_leaves_nothing_behind(
 ) -> None:
     said = sessions(
         *sessions.starting("Begin."),
-        env=sabotaged(fails(COMMAND, "open", ".meta.json")),
+        env=sabotaged(fails(COMMAND, "open", "events.jsonl")),
     )
 
     assert said.code == 1
     assert "No space left" in said.stderr
-    pending = sessions.state_home / ".pending"
-    assert not pending.exists() or list(pending.iterdir()) == []
+    assert sessions.listed("-a") == {}
+    assert list(sessions.state_home.glob("runs/*")) == []
 
 
 @pytest.mark.parametrize("age", ["800000d", "9" * 5000 + "w"])

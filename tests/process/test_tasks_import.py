@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import sqlite3
+import zlib
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any
 import pytest
 from support import stand_in as script
 from support.commands import Cli
-from support.stand_in import StandIn
+from support.repository import make_repository
+from support.stand_in import StandIn, make_stand_in
 from support.tasks import Ended
 
 DATA = Path(__file__).parents[1] / "unit" / "parsers" / "data"
@@ -168,7 +170,7 @@ class Old:
 
 
 @dataclass
-class Context:
+class Command:
     """The command, and the state directory that it works on."""
 
     cli: Cli
@@ -191,12 +193,13 @@ class Context:
         return status
 
     def shares(self, thread: str) -> list[int | None]:
-        runs = sorted((self.state_home / thread / "runs").glob("*.summary.json"))
-        usages = [json.loads(path.read_text())["token_usage"] for path in runs]
+        paths = sorted((self.state_home / "runs").glob("*/summary.json"))
+        told = [json.loads(path.read_text()) for path in paths]
+        usages = [each["token_usage"] for each in told if each["session_id"] == thread]
         return [usage["total_tokens"] for usage in usages]
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(self.state_home / "runs.db")) as db, db:
+        with closing(sqlite3.connect(self.state_home / "ledger.db")) as db, db:
             return db.execute(sql).fetchall()
 
 
@@ -206,8 +209,8 @@ def old(repo: Path) -> Old:
 
 
 @pytest.fixture
-def house(cli: Cli, state_home: Path, codex: StandIn) -> Context:
-    return Context(cli, state_home, codex)
+def tasks(cli: Cli, state_home: Path, codex: StandIn) -> Command:
+    return Command(cli, state_home, codex)
 
 
 def tree(*roots: Path) -> dict[str, str]:
@@ -222,7 +225,7 @@ def tree(*roots: Path) -> dict[str, str]:
 
 
 def test_all_kinds_come_in_and_their_sources_stay(
-    house: Context, old: Old, tmp_path: Path
+    tasks: Command, old: Old, tmp_path: Path
 ) -> None:
     places = [
         old.fifo(old.tasks(tmp_path / "old")),
@@ -231,7 +234,7 @@ def test_all_kinds_come_in_and_their_sources_stay(
     ]
     before = tree(*places)
 
-    done = house("import", *places, code=1)
+    done = tasks("import", *places, code=1)
 
     assert tree(*places) == before
     told = [line.split("  ") for line in done.lines]
@@ -249,101 +252,98 @@ def test_all_kinds_come_in_and_their_sources_stay(
         ["codex-tasks-fifo", "1 run", "and there"],
     ]
     assert done.stderr.count(DAMAGED) == 2
-    assert "imported 8 sessions (12 runs); 0 already on record; 2 not taken in" in (
+    assert "imported 8 sessions (12 runs); 0 already on record; 2 not imported" in (
         done.stderr
     )
-    listed = {each["id"]: each["state"] for each in house.json("ls", "-a")}
+    listed = {each["id"]: each["state"] for each in tasks.json("ls", "-a")}
     assert len(listed) == 8
     assert (listed[TWICE], listed[DIED]) == ("STOPPED", "DIED")
     assert listed[PUT_AWAY] == "ARCHIVED"
-    assert house("verify").stdout == ""
+    assert tasks("verify").stdout == ""
 
 
 def test_an_old_task_is_at_hand_as_our_own(
-    house: Context, old: Old, tmp_path: Path, repo: Path
+    tasks: Command, old: Old, tmp_path: Path, repo: Path
 ) -> None:
-    house("import", old.tasks(tmp_path / "old"), code=1)
+    tasks("import", old.tasks(tmp_path / "old"), code=1)
 
-    status = house.status(TWICE)
+    status = tasks.status(TWICE)
 
     assert (status["title"], status["runs"]) == ("Task 1", 2)
     assert (status["last_prompt"], status["last_result"]) == ("second", "two")
     assert status["created_at"] == "2025-10-20T12:00:00.123Z"
     assert status["updated_at"] == "2025-10-20T12:01:07.000Z"
     assert status["working_dir"] == str(repo)
-    assert house("result", TWICE).stdout == "two\n"
-    log = house("log", TWICE).stdout
+    assert tasks("result", TWICE).stdout == "two\n"
+    log = tasks("log", TWICE).stdout
     assert log.index("first") < log.index("one") < log.index("second")
-    assert house("result", DIED, code=None).code != 0
-    assert house.status(DIED)["error"] == "no luck"
-    away = house.status(PUT_AWAY)
-    assert away["directory"].endswith(f"{BUCKET[:-3]}/20/{PUT_AWAY}")
+    assert tasks("result", DIED, code=None).code != 0
+    assert tasks.status(DIED)["error"] == "no luck"
+    away = tasks.status(PUT_AWAY)
+    assert away["directory"] is None
     assert away["updated_at"] == "2025-10-20T12:01:07.000Z"
     # Of that time Codex told what one process used, not what the thread had.
-    assert house.shares(TWICE) == [110, 130]
+    assert tasks.shares(TWICE) == [110, 130]
 
 
-def test_a_run_of_the_bash_runner_keeps_its_log_and_figure(
-    house: Context, old: Old, tmp_path: Path
+def test_a_run_of_the_bash_runner_keeps_its_figure(
+    tasks: Command, old: Old, tmp_path: Path
 ) -> None:
     logs = old.bash(tmp_path / "logs")
-    house("import", logs)
+    tasks("import", logs)
 
-    (log,) = (house.state_home / OF_BASH / "runs").glob("*.log")
-
-    assert log.read_bytes() == (logs / "codex-run-R1.log").read_bytes()
-    assert house.shares(OF_BASH) == [7200]
-    assert house("result", OF_BASH).stdout.strip() == "It is done."
+    assert tasks.shares(OF_BASH) == [7200]
+    assert tasks("result", OF_BASH).stdout.strip() == "It is done."
 
 
 def test_a_rollout_tells_its_runs_and_what_each_has_used(
-    house: Context, old: Old, tmp_path: Path
+    tasks: Command, old: Old, tmp_path: Path
 ) -> None:
-    house("import", old.rollout(tmp_path / "their-home"), code=1)
+    tasks("import", old.rollout(tmp_path / "their-home"), code=1)
 
-    assert house.shares(RECORDED) == SHARES
-    assert house.status(RECORDED)["usage"]["total_tokens"] == sum(SHARES)
-    assert house("usage").stdout.count("7,725") > 0
+    assert tasks.shares(RECORDED) == SHARES
+    assert tasks.status(RECORDED)["usage"]["total_tokens"] == sum(SHARES)
+    assert tasks("usage").stdout.count("7,725") > 0
 
 
 def test_a_thread_that_two_sources_know_counts_once(
-    house: Context, old: Old, tmp_path: Path
+    tasks: Command, old: Old, tmp_path: Path
 ) -> None:
     home = old.rollout(tmp_path / "their-home")
     root = old.recorded_task(tmp_path / "old")
     logs = old.bash(tmp_path / "logs", thread=RECORDED)
 
-    done = house.json("import", home, logs, root, code=1)
+    done = tasks.json("import", home, logs, root, code=1)
 
     assert [each["kind"] for each in done["imported"]] == ["codex-tasks"]
     present = {each["kind"]: each["left_out"] for each in done["present"]}
-    assert present == {"run_codex_task.sh": ["2026-02-01T10:00:00.000Z"], "rollout": []}
+    assert present == {"run_codex_task.sh": [], "rollout": []}
     # The rollout is the referee, and tells the times that the task's log does not.
-    assert house.shares(RECORDED) == SHARES
-    (record,) = house.rows("select record from runs order by run_id limit 1 offset 1")
-    assert json.loads(record[0])["started_at"] == "2026-11-20T10:21:55.892Z"
-    assert json.loads(record[0])["request"]["codex_home"] == str(home)
+    assert tasks.shares(RECORDED) == SHARES
+    rows = tasks.rows("select launched_at from runs order by ordinal")
+    assert rows[1] == ("2026-11-20T10:21:55.892Z",)
+    assert tasks.rows("select home from sessions") == [(bytes(home),)]
 
 
-def test_what_an_older_task_was_asked_since_is_left_out_and_named(
-    house: Context, old: Old, tmp_path: Path
+def test_what_an_older_task_was_asked_since_comes_with_the_next_import(
+    tasks: Command, old: Old, tmp_path: Path
 ) -> None:
     root = old.tasks(tmp_path / "old")
-    house("import", root, code=1)
+    tasks("import", root, code=1)
     with (root / TWICE / "task.log").open("a") as log:
         log.write(lines(asked("third"), *turn(TWICE, "three", 50)))
 
-    left_out = {
-        each["id"]: len(each["left_out"])
-        for each in house.json("import", root, code=1)["present"]
-    }
+    done = tasks.json("import", root, code=1)
 
-    assert left_out == {TWICE: 1, DIED: 0, PUT_AWAY: 0}
-    assert "is left out" in house("import", root, code=1).stderr
+    assert [(each["id"], each["runs"]) for each in done["imported"]] == [(TWICE, 3)]
+    assert {each["id"] for each in done["present"]} == {DIED, PUT_AWAY}
+    assert tasks("result", TWICE).stdout == "three\n"
+    assert tasks.shares(TWICE) == [110, 130, 150]
+    assert tasks("verify").stdout == ""
 
 
 def test_a_rollout_that_is_being_written_is_left_until_it_has_ended(
-    house: Context, old: Old, tmp_path: Path
+    tasks: Command, old: Old, tmp_path: Path
 ) -> None:
     home = old.rollout(tmp_path / "their-home")
     (path,) = home.glob(f"sessions/*/*/*/rollout-*{RECORDED}.jsonl")
@@ -351,250 +351,413 @@ def test_a_rollout_that_is_being_written_is_left_until_it_has_ended(
     end = whole.rindex(b"\n", 0, whole.rindex(b'"type":"task_complete"')) + 1
     path.write_bytes(whole[:end])
 
-    early = house("import", home, code=1)
+    early = tasks("import", home, code=1)
 
-    assert f"{path}: seems to be at work: import it when it has ended" in early.stderr
-    assert "0 already on record; 2 not taken in" in early.stderr
-    assert house.json("ls", "-a") == []
-    # Nobody has it open, and it has been quiet for long: it is taken for dead.
+    assert f"{path}: it seems to be running: import it when it has" in early.stderr
+    assert "0 already on record; 2 not imported" in early.stderr
+    assert tasks.json("ls", "-a") == []
+    # No Codex holds it, and it has been quiet for long: it is taken for dead.
     os.utime(path, (0, 0))
-    house("import", home, code=1)
-    assert house.status(RECORDED)["state"] == "DIED"
+    tasks("import", home, code=1)
+    assert tasks.status(RECORDED)["state"] == "DIED"
     path.write_bytes(whole)
-    ids = house.rows("select run_id from runs order by 1")
+    ids = tasks.rows("select run_id from runs order by 1")
 
-    done = house("import", home, code=1)
+    done = tasks("import", home, code=1)
 
-    assert "imported 1 session (1 run); 0 already on record" in done.stderr
-    assert house.status(RECORDED)["state"] == "STOPPED"
-    assert house("result", RECORDED).stdout == "done: run: false\n"
-    assert house.rows("select run_id from runs order by 1") == ids
-    assert house.shares(RECORDED) == SHARES
-    assert house.status(RECORDED)["usage"]["total_tokens"] == sum(SHARES)
-    assert house("verify").stdout == ""
+    assert "imported 1 session (3 runs); 0 already on record" in done.stderr
+    assert tasks.status(RECORDED)["state"] == "STOPPED"
+    assert tasks("result", RECORDED).stdout == "done: run: false\n"
+    assert tasks.rows("select run_id from runs order by 1") == ids
+    assert tasks.shares(RECORDED) == SHARES
+    assert tasks.status(RECORDED)["usage"]["total_tokens"] == sum(SHARES)
+    assert tasks("verify").stdout == ""
 
 
 def test_a_second_import_changes_nothing(
-    house: Context, old: Old, tmp_path: Path
+    tasks: Command, old: Old, tmp_path: Path
 ) -> None:
     places = [
         old.fifo(old.tasks(tmp_path / "old")),
         old.bash(tmp_path / "logs"),
         old.rollout(tmp_path / "their-home"),
     ]
-    house("import", *places, code=1)
-    sql = "select * from runs, sessions, usage order by 1, 2, 3"
-    before, rows = tree(house.state_home), house.rows(sql)
-    # A nameless run is known again although nothing tells its time any more.
+    tasks("import", *places, code=1)
+    sql = "select * from runs, sessions, usage, imports order by 1, 2, 3"
+    before, rows = tree(tasks.state_home), tasks.rows(sql)
+    # A run without a thread is known again although nothing tells its time any more.
     os.utime(tmp_path / "old" / NAMELESS / "task.log", (0, 0))
 
-    done = house("import", *places, code=1)
+    done = tasks("import", *places, code=1)
 
     assert done.stdout == ""
-    assert "imported 0 sessions (0 runs); 8 already on record; 2 not taken in" in (
+    assert "imported 0 sessions (0 runs); 8 already on record; 2 not imported" in (
         done.stderr
     )
-    after = tree(house.state_home)
+    after = tree(tasks.state_home)
     assert {p for p in after if after[p] != before.get(p)} <= {
-        f"{house.state_home}/runs.db{suffix}" for suffix in ("", "-wal", "-shm")
+        f"{tasks.state_home}/ledger.db{suffix}" for suffix in ("", "-wal", "-shm")
     }
-    assert house.rows(sql) == rows
+    assert tasks.rows(sql) == rows
 
 
-def test_a_dry_run_writes_nothing(house: Context, old: Old, tmp_path: Path) -> None:
+def test_a_dry_run_writes_nothing(tasks: Command, old: Old, tmp_path: Path) -> None:
     root = old.tasks(tmp_path / "old")
 
-    done = house("import", "--dry-run", root, code=1)
+    done = tasks("import", "--dry-run", root, code=1)
 
-    assert not house.state_home.exists()
+    assert not tasks.state_home.exists()
     assert "would import 3 sessions (4 runs)" in done.stderr
-    assert house("import", root, code=1).stdout == done.stdout
-    before = house.rows("select * from sessions")
-    assert house("import", "--dry-run", old.bash(tmp_path / "logs")).lines
-    assert house.rows("select * from sessions") == before
-    assert not (house.state_home / OF_BASH).exists()
+    assert tasks("import", root, code=1).stdout == done.stdout
+    before = tasks.rows("select * from sessions")
+    assert tasks("import", "--dry-run", old.bash(tmp_path / "logs")).lines
+    assert tasks.rows("select * from sessions") == before
+    assert not (tasks.state_home / OF_BASH).exists()
 
 
-def test_an_imported_session_is_carried_on(
-    house: Context, old: Old, tmp_path: Path, repo: Path, codex_home: Path
+def test_an_imported_session_is_resumed(
+    tasks: Command, old: Old, tmp_path: Path, repo: Path, codex_home: Path
 ) -> None:
-    house("import", old.tasks(tmp_path / "old"), old.bash(tmp_path / "logs"), code=1)
+    tasks("import", old.tasks(tmp_path / "old"), old.bash(tmp_path / "logs"), code=1)
 
     for thread in (TWICE, DIED, OF_BASH):
-        house("send", thread, "go on")
-        house("status", "--wait", "--timeout", "30", thread)
-        assert house("result", thread).stdout.strip() == "answer to go on"
-    given = {call["argv"][-2]: call for call in house.codex.runs}
+        tasks("send", thread, "go on")
+        tasks("status", "--wait", "--timeout", "30", thread)
+        assert tasks("result", thread).stdout.strip() == "answer to go on"
+    given = {call["argv"][-2]: call for call in tasks.codex.runs}
     assert set(given) == {TWICE, DIED, OF_BASH}
     argv = given[OF_BASH]["argv"]
     assert argv[argv.index("-C") + 1] == str(repo)
-    assert argv[argv.index("-m") + 1] == "gpt-5.1-codex"
+    assert "-m" not in argv
     assert given[TWICE]["env"]["CODEX_HOME"] == str(codex_home)
-    refused = house("send", PUT_AWAY, "go on", code=1)
+    refused = tasks("send", PUT_AWAY, "go on", code=1)
     assert "unarchive" in refused.stderr
-    house("unarchive", PUT_AWAY)
-    house("send", PUT_AWAY, "go on")
-    house("status", "--wait", "--timeout", "30", PUT_AWAY)
-    assert house("verify").stdout == ""
+    tasks("unarchive", PUT_AWAY)
+    tasks("send", PUT_AWAY, "go on")
+    tasks("status", "--wait", "--timeout", "30", PUT_AWAY)
+    assert tasks("verify").stdout == ""
 
 
-def test_old_tasks_in_our_own_directory_stay_where_they_are(
-    house: Context, old: Old
+def test_old_tasks_in_our_own_directory_stay_as_they_are(
+    tasks: Command, old: Old
 ) -> None:
-    house.state_home.mkdir(mode=0o700)
-    old.tasks(house.state_home)
-    kept = house.state_home / TWICE
-    before = tree(house.state_home)
+    tasks.state_home.mkdir(mode=0o700)
+    old.tasks(tasks.state_home)
+    kept = tasks.state_home / TWICE
+    before = tree(tasks.state_home)
 
-    house("import", code=1)
+    tasks("import", code=1)
 
-    after = tree(house.state_home)
-    changed = {path for path in before if before[path] != after[path]}
-    records = [kept, house.state_home / DIED, house.state_home / BUCKET / PUT_AWAY]
-    assert changed == {str(each / "task.json") for each in records}
-    for each in records:
-        was = before[str(each / "task.json")]
-        assert after[str(each / "task.json.imported")] == was
-    # One that was killed before it came to the record is completed.
-    (kept / "task.json.imported").rename(kept / "task.json")
-    assert house("import", code=1).stdout == ""
-    assert tree(kept).items() <= after.items()
-    listed = house("ls", "-a")
-    assert "damaged" not in listed.stderr
-    assert len(listed.lines) == 4
-    house("send", TWICE, "go on")
-    house("status", "--wait", "--timeout", "30", TWICE)
+    after = tree(tasks.state_home)
+    assert before.items() <= after.items()
+    made = {Path(path) for path in after.keys() - before.keys()}
+    places = [kept, tasks.state_home / DIED, tasks.state_home / BUCKET / PUT_AWAY]
+    copies = {place / "task.json.imported" for place in places}
+    assert copies | {kept / "task.result.imported"} == {
+        path for path in made if "imported" in path.name
+    }
+    assert len(tasks("ls", "-a").lines) == 4
+    tasks("send", TWICE, "go on")
+    tasks("status", "--wait", "--timeout", "30", TWICE)
     assert (kept / "task.result").read_text() == "answer to go on"
+    assert (kept / "task.result.imported").read_text() == "two"
+    was = before[str(kept / "task.json")]
+    assert tree(kept)[str(kept / "task.json.imported")] == was
     prompts = [*map(json.loads, (kept / "task.log").read_text().splitlines())]
     assert [p["message"] for p in prompts if p["type"] == "user_message"] == [
         "first",
         "second",
         "go on",
     ]
-    assert house("import", code=1).stdout == ""
+    assert tasks("import", code=1).stdout == ""
 
 
-def test_what_was_taken_in_where_it_lies_is_private(house: Context, old: Old) -> None:
-    house.state_home.mkdir(mode=0o700)
-    old.tasks(house.state_home)
-    stranger = house.state_home / TWICE / "notes"
-    stranger.touch()
-    stranger.chmod(0o644)
-
-    house("import", code=1)
-
-    kinds = {line.split()[0] for line in house("verify", code=1).lines}
-    assert kinds == {"foreign"}
-    assert stranger.stat().st_mode & 0o777 == 0o644
-
-
-def test_a_process_that_is_gone_is_not_named_any_more_where_it_was_taken_in(
-    house: Context, old: Old
-) -> None:
-    house.state_home.mkdir(mode=0o700)
-    begun = lines(asked("try"), *turn(DIED, None, 0))
-    directory = old.task(house.state_home, DIED, begun, state="RUNNING")
-    (directory / "task.pid").write_text("2147483647")
-
-    house("import")
-
-    assert not (directory / "task.pid").exists()
-    assert house("verify").stdout == ""
-
-
-def test_a_transcript_in_our_own_directory_becomes_a_log_of_events(
-    house: Context, old: Old
-) -> None:
-    house.state_home.mkdir(mode=0o700)
+def test_a_transcript_in_our_own_directory_is_kept(tasks: Command, old: Old) -> None:
+    tasks.state_home.mkdir(mode=0o700)
     text = TRANSCRIPT.format(thread=NAMED)
-    directory = old.task(house.state_home, NAMED, text, state="IDLE")
+    directory = old.task(tasks.state_home, NAMED, text, state="IDLE")
 
-    house("import")
+    tasks("import")
 
     assert (directory / "task.log.imported").read_text() == text
-    assert '"type": "user_message"' in (directory / "task.log").read_text()
-    assert house.status(NAMED)["usage"]["unknown_runs"] == 2
+    assert (directory / "task.log").read_text() == text
+    assert tasks.status(NAMED)["usage"]["unknown_runs"] == 2
+    assert "look around" in tasks("log", NAMED).stdout
 
 
 def test_without_a_word_the_usual_places_are_looked_at(
-    house: Context, old: Old, tmp_path: Path, codex_home: Path
+    tasks: Command, old: Old, tmp_path: Path, codex_home: Path
 ) -> None:
     old.bash(tmp_path / "runs")
     old.rollout(codex_home)
-    old.tasks(Path(house.cli.environment["HOME"]) / ".codex" / "tasks")
+    old.tasks(Path(tasks.cli.environment["HOME"]) / ".codex" / "tasks")
 
-    done = house.json("import", code=1)
+    done = tasks.json("import", code=1)
 
     kinds = [each["kind"] for each in done["imported"]]
     assert kinds == [*["codex-tasks"] * 3, "run_codex_task.sh", "rollout"]
 
 
-def test_without_any_history_nothing_is_wrong(house: Context) -> None:
-    done = house("import")
+def test_without_any_history_nothing_is_wrong(tasks: Command) -> None:
+    done = tasks("import")
 
     assert done.stdout == ""
     assert "imported 0 sessions (0 runs)" in done.stderr
 
 
-def test_a_directory_that_holds_none_is_named(house: Context, tmp_path: Path) -> None:
-    done = house("import", tmp_path / "nowhere", code=1)
+def test_a_directory_that_holds_none_is_named(tasks: Command, tmp_path: Path) -> None:
+    done = tasks("import", tmp_path / "nowhere", code=1)
 
     assert "nowhere: No such file or directory" in done.stderr
 
 
 def test_a_session_of_our_own_is_not_taken_from_its_rollout(
-    house: Context, old: Old, codex_home: Path, repo: Path
+    tasks: Command, old: Old, codex_home: Path, repo: Path
 ) -> None:
-    house.codex.plays(*script.ordinary(), thread=RECORDED)
-    house("start", "--working-dir", repo, "Do it.")
-    house("status", "--wait", "--timeout", "30", RECORDED)
-    usage = house.status(RECORDED)["usage"]
+    tasks.codex.plays(*script.ordinary(), thread=RECORDED)
+    tasks("start", "--working-dir", repo, "Do it.")
+    tasks("status", "--wait", "--timeout", "30", RECORDED)
+    usage = tasks.status(RECORDED)["usage"]
 
-    done = house.json("import", old.rollout(codex_home), code=1)
+    done = tasks.json("import", old.rollout(codex_home), code=1)
 
     assert done["imported"] == []
-    assert len(done["present"][0]["left_out"]) == 3
-    assert house.status(RECORDED)["usage"] == usage
+    # The first turn is the run that is on record.
+    assert len(done["present"][0]["left_out"]) == 2
+    assert tasks.status(RECORDED)["usage"] == usage
 
 
 def test_what_was_removed_here_does_not_come_back(
-    house: Context, old: Old, tmp_path: Path
+    tasks: Command, old: Old, tmp_path: Path
 ) -> None:
     logs = old.bash(tmp_path / "logs")
-    house("import", logs)
-    house("rm", OF_BASH)
+    tasks("import", logs)
+    tasks("rm", OF_BASH)
 
-    done = house("import", logs)
+    done = tasks("import", logs)
 
     assert done.stdout == ""
     assert "it was removed here" in done.stderr
 
 
-ROW = f"(select max(run_id) from runs where session_id = '{TWICE}')"  # noqa: S608 # ours
-WRECKS = {
-    "no row": ["delete from runs", "delete from sessions", "delete from usage"],
-    "not all rows": [
-        f"delete from usage where run_id = {ROW}",  # noqa: S608 # ours
-        f"delete from runs where run_id = {ROW}",  # noqa: S608 # ours
-    ],
-    "nothing": [],
-}
-
-
-@pytest.mark.parametrize("wreck", WRECKS)
-def test_an_import_that_was_killed_is_completed_by_the_next(
-    house: Context, old: Old, tmp_path: Path, wreck: str
+def test_an_import_that_was_killed_is_done_by_the_next(
+    tasks: Command, old: Old, tmp_path: Path
 ) -> None:
     root = old.tasks(tmp_path / "old")
-    house("import", root, code=1)
-    sql = "select * from runs, sessions, usage order by 1, 2, 3"
-    whole = house.rows(sql)
-    for statement in WRECKS[wreck]:
-        house.rows(statement)
-    (house.state_home / ".import-x.tmp" / "runs").mkdir(parents=True)
+    tasks("import", root, code=1)
+    whole = tree(tasks.state_home / "runs")
+    for table in ("usage", "records", "runs"):
+        tasks.rows(f"delete from {table}")  # noqa: S608 # ours
+    tasks.rows("update sessions set imported = null, thread_id = null")
+    for table in ("threads", "sessions", "imports"):
+        tasks.rows(f"delete from {table}")  # noqa: S608 # ours
 
-    house("import", root, code=1)
+    tasks("import", root, code=1)
 
-    assert house.rows(sql) == whole
-    assert not list(house.state_home.glob(".import-*"))
-    assert house("verify").stdout == ""
+    assert tree(tasks.state_home / "runs") == whole
+    assert tasks("verify").stdout == ""
+
+
+# No foreign record decides where and what we run
+
+
+@dataclass
+class Trap:
+    """A run of this suite that another user has left, and a program that it names."""
+
+    tasks: Command
+    meta: Path
+    evil: StandIn
+
+    def run_after(self, **changes: object) -> Json:
+        """Import the forged record, send a prompt, and show what was started."""
+        told = json.loads(self.meta.read_text())
+        asked = told["request"]
+        for name, value in changes.items():
+            (asked if name in asked else told)[name] = value
+        self.meta.write_text(json.dumps(told))
+        self.tasks.state_home.rename(self.tasks.state_home.with_name("other"))
+        self.tasks("import", self.meta.parent, code=None)
+        thread = told["session_id"]
+        before = len(self.tasks.codex.runs)
+        self.tasks("send", thread, "go on")
+        self.tasks("status", "--wait", "--timeout", "30", thread)
+        assert self.evil.records == []
+        (given,) = self.tasks.codex.runs[before:]
+        found: Json = given
+        return found
+
+
+@pytest.fixture
+def trap(tasks: Command, repo: Path, tmp_path: Path) -> Trap:
+    runs = tmp_path / "their" / "runs"
+    done = tasks.cli(
+        *(
+            "--repo",
+            repo,
+            "--codex-bin",
+            tasks.codex.path,
+            "--log-dir",
+            runs,
+            "--task",
+            "go",
+        )
+    )
+    assert done.returncode == 0, done.stderr
+    (meta,) = runs.glob("*.meta.json")
+    return Trap(tasks, meta, make_stand_in(tmp_path / "evil"))
+
+
+def test_no_foreign_record_names_the_program(trap: Trap) -> None:
+    given = trap.run_after(codex_bin=str(trap.evil.path))
+
+    assert given["argv"][:1] == ["exec"]
+
+
+def test_no_foreign_record_names_the_home_of_codex(
+    trap: Trap, tmp_path: Path, codex_home: Path
+) -> None:
+    given = trap.run_after(codex_home=str(tmp_path / "evil-home"))
+
+    assert given["env"]["CODEX_HOME"] == str(codex_home)
+
+
+def test_no_foreign_record_opens_the_sandbox(trap: Trap) -> None:
+    given = trap.run_after(sandbox="danger-full-access")
+
+    assert "danger-full-access" not in " ".join(given["argv"])
+    assert "-s" not in given["argv"]
+
+
+def test_no_foreign_record_adds_arguments(trap: Trap) -> None:
+    given = trap.run_after(
+        extra=["--dangerously-bypass-approvals-and-sandbox"],
+        overrides=["notify=['evil']"],
+        once=["-i", "/etc/passwd"],
+        skip_git_repo_check=True,
+        model="evil-model",
+    )
+
+    whole = " ".join(given["argv"])
+    words = ("dangerously", "notify", "passwd", "skip-git", "evil")
+    assert not any(word in whole for word in words)
+
+
+def test_no_foreign_record_names_a_thread_that_is_an_option(
+    trap: Trap, tasks: Command
+) -> None:
+    told = json.loads(trap.meta.read_text())
+    told["session_id"] = "--yolo"
+    trap.meta.write_text(json.dumps(told))
+    tasks.state_home.rename(tasks.state_home.with_name("other"))
+
+    tasks("import", trap.meta.parent)
+
+    assert tasks.rows("select * from threads") == []
+    refused = tasks("send", told["run_id"], "go on", code=1)
+    assert "has no thread to resume" in refused.stderr
+
+
+def test_no_foreign_record_is_told_of_or_ends_anything(
+    trap: Trap, tasks: Command, tmp_path: Path
+) -> None:
+    told = json.loads(trap.meta.read_text())
+    told["left_running"] = [{"pid": os.getpid(), "start_time": 1, "name": "pytest"}]
+    told["request"]["report"] = {
+        "json_out": str(tmp_path / "out.json"),
+        "notify_command": f"touch {tmp_path / 'evil.txt'}",
+    }
+    trap.meta.write_text(json.dumps(told))
+    tasks.state_home.rename(tasks.state_home.with_name("other"))
+
+    tasks("import", trap.meta.parent)
+
+    (run,) = tasks.rows("select record from records")
+    record = json.loads(zlib.decompress(run[0]))
+    assert record["left_running"] == []
+    assert set(record["request"]["report"].values()) == {None}
+    assert not (tmp_path / "out.json").exists()
+    assert tasks("verify").stdout == ""
+
+
+def test_a_relative_repo_is_never_the_root(
+    tasks: Command, old: Old, tmp_path: Path
+) -> None:
+    app = tmp_path / "app"
+    make_repository(app)
+    logs = old.bash(app / "runs")
+    lost = old.bash(tmp_path / "elsewhere", thread=NAMED)
+    for place in (logs, lost):
+        (meta,) = place.glob("*.meta.json")
+        meta.write_text(json.dumps(json.loads(meta.read_text()) | {"repo": "."}))
+
+    tasks("import", logs, lost)
+
+    assert tasks.status(OF_BASH)["working_dir"] == str(app)
+    tasks("send", OF_BASH, "go on")
+    tasks("status", "--wait", "--timeout", "30", OF_BASH)
+    argv = tasks.codex.runs[-1]["argv"]
+    assert argv[argv.index("-C") + 1] == str(app)
+    assert tasks.status(NAMED)["working_dir"] is None
+    refused = tasks("send", NAMED, "go on", code=1)
+    assert "--working-dir" in refused.stderr
+    tasks("send", "--working-dir", app, NAMED, "go on")
+    tasks("status", "--wait", "--timeout", "30", NAMED)
+
+
+def test_a_run_of_this_suite_comes_back_once(trap: Trap, tasks: Command) -> None:
+    was = tasks("usage").stdout
+    tasks.state_home.rename(tasks.state_home.with_name("other"))
+    before = tree(trap.meta.parent)
+
+    done = tasks.json("import", trap.meta.parent)
+
+    (told,) = done["imported"]
+    assert (told["kind"], told["runs"]) == ("run", 1)
+    assert tasks("import", trap.meta.parent).stdout == ""
+    assert tasks("usage").stdout == was
+    assert tree(trap.meta.parent) == before
+    tasks("rm", told["id"])
+    assert tasks("import", trap.meta.parent).stdout == ""
+
+
+def test_a_run_in_the_state_directory_that_the_ledger_has_lost_comes_back(
+    tasks: Command, repo: Path
+) -> None:
+    thread = tasks("start", "--working-dir", repo, "go").stdout.strip()
+    tasks("status", "--wait", "--timeout", "30", thread)
+    usage = tasks.status(thread)["usage"]
+    tasks.rows("delete from prompts")
+    for table in ("usage", "records", "runs"):
+        tasks.rows(f"delete from {table}")  # noqa: S608 # ours
+
+    done = tasks("import")
+
+    assert "imported 1 session (1 run)" in done.stderr
+    assert tasks.status(thread)["usage"] == usage
+    assert tasks("import").stdout == ""
+    tasks("send", thread, "and on")
+
+
+def test_a_run_whose_thread_came_from_a_rollout_is_not_counted_twice(
+    tasks: Command, old: Old, tmp_path: Path, repo: Path, codex_home: Path
+) -> None:
+    tasks.codex.plays(*script.ordinary(), thread=RECORDED)
+    runs = tmp_path / "runs"
+    tasks.cli(
+        "--repo",
+        repo,
+        "--codex-bin",
+        tasks.codex.path,
+        "--log-dir",
+        runs,
+        "--task",
+        "go",
+    )
+    tasks.state_home.rename(tasks.state_home.with_name("other"))
+    tasks("import", old.rollout(codex_home), code=1)
+    usage = tasks.status(RECORDED)["usage"]
+
+    assert tasks("import", runs).stdout == ""
+
+    assert tasks.status(RECORDED)["usage"] == usage

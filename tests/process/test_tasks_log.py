@@ -46,7 +46,7 @@ class Follower:
 
 @dataclass
 class Context:
-    """The command, the stand-in and the session's directory."""
+    """The command, the stand-in and the session's files."""
 
     cli: Cli
     stand_in: StandIn
@@ -88,7 +88,7 @@ class Context:
 
     @property
     def metas(self) -> list[dict[str, Any]]:
-        paths = sorted((self.directory / "runs").glob("*.meta.json"))
+        paths = sorted(self.state_home.glob("runs/*/meta.json"))
         return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
     def log(self, *words: object, **options: Any) -> str:  # noqa: ANN401 # as above
@@ -107,7 +107,7 @@ class Context:
 
 
 @pytest.fixture
-def house(
+def context(
     cli: Cli, stand_in: StandIn, repo: Path, state_home: Path, tmp_path: Path
 ) -> Context:
     return Context(cli, stand_in, repo, state_home, tmp_path)
@@ -130,14 +130,14 @@ def waiting(go: Path) -> list[script.Step]:
     ]
 
 
-def test_all_runs_are_shown_one_after_the_other(house: Context) -> None:
-    house.start("First,\nsecond.")
-    house.wait()
-    house.send("Once more.", *script.begin(), *script.fail("no luck"))
+def test_all_runs_are_shown_one_after_the_other(context: Context) -> None:
+    context.start("First,\nsecond.")
+    context.wait()
+    context.send("Once more.", *script.begin(), *script.fail("no luck"))
 
-    said = house.log()
+    said = context.log()
 
-    run_id = house.metas[1]["run_id"]
+    run_id = context.metas[1]["run_id"]
     assert said == (
         "user\n  First,\n  second.\n\n"
         f"session id: {THREAD}\n\n"
@@ -149,51 +149,53 @@ def test_all_runs_are_shown_one_after_the_other(house: Context) -> None:
         "ERROR: no luck\nturn failed: no luck\n"
         f"run {run_id} failed: no luck\n"
     )
-    assert house.log("--run", run_id) == said[said.index("user\n  Once") :]
+    assert context.log("--run", run_id) == said[said.index("user\n  Once") :]
 
 
-def test_json_gives_the_lines_of_the_task_log(house: Context) -> None:
-    house.start("First.", *script.ordinary(), script.err("oh\n"))
-    house.wait()
-    house.send("Second.")
-    whole = (house.directory / "task.log").read_text(encoding="utf-8")
+def test_json_gives_the_lines_of_the_task_log(context: Context) -> None:
+    context.start("First.", *script.ordinary(), script.err("oh\n"))
+    context.wait()
+    context.send("Second.")
+    whole = (context.directory / "task.log").read_text(encoding="utf-8")
 
-    assert house.log("--json") == whole
-    assert house.log("--json", "-n", 7) == "".join(whole.splitlines(keepends=True)[-7:])
-    assert house.log("--json", "-n", 0) == ""
-    assert house.log("-n", "99999999999999999999", "--json") == whole
+    assert context.log("--json") == whole
+    assert context.log("--json", "-n", 7) == "".join(
+        whole.splitlines(keepends=True)[-7:]
+    )
+    assert context.log("--json", "-n", 0) == ""
+    assert context.log("-n", "99999999999999999999", "--json") == whole
 
 
-def test_the_last_lines_are_counted_before_they_are_rendered(house: Context) -> None:
-    house.start()
-    house.wait()
+def test_the_last_lines_are_counted_before_they_are_rendered(context: Context) -> None:
+    context.start()
+    context.wait()
 
-    assert house.log("-n", "2").startswith("codex\n  All done.\n\ntokens used\n")
+    assert context.log("-n", "2").startswith("codex\n  All done.\n\ntokens used\n")
 
 
 def test_broken_lines_are_shown_as_such_and_wrapped_for_programs(
-    house: Context,
+    context: Context,
 ) -> None:
-    house.start(
+    context.start(
         "Go.",
         *script.begin(),
         script.out('no json\n{"type": broken}\n[1]\n\n{"type":"half'),
     )
-    house.wait()
+    context.wait()
 
-    said = house.log()
+    said = context.log()
     assert "unreadable line: no json\n" in said
     assert 'unreadable line: {"type": broken}\n' in said
     assert 'unreadable line: {"type":"half\n' in said
-    found = [json.loads(line) for line in house.log("--json").splitlines()]
+    found = [json.loads(line) for line in context.log("--json").splitlines()]
     assert found[3:] == [
         {"type": "stdout", "message": text}
         for text in ("no json", '{"type": broken}', "[1]", "", '{"type":"half')
     ]
 
 
-def test_control_sequences_are_shown_not_obeyed(house: Context) -> None:
-    house.start(
+def test_control_sequences_are_shown_not_obeyed(context: Context) -> None:
+    context.start(
         f"Go {FORGED}",
         *script.begin(),
         script.message(f"Said {FORGED}"),
@@ -208,9 +210,9 @@ def test_control_sequences_are_shown_not_obeyed(house: Context) -> None:
         script.err("Err \x1b[2J\x9b31m\x1b\x1b[0m[2J\x85ERROR: x\n"),
         *script.fail(f"Failed {FORGED}"),
     )
-    house.wait()
+    context.wait()
 
-    said = house.log()
+    said = context.log()
 
     for word in ("Go", "Said", "Read", "Noise", "ERROR: Failed", "failed: Failed"):
         assert f"{word} {SHOWN}" in said
@@ -218,43 +220,41 @@ def test_control_sequences_are_shown_not_obeyed(house: Context) -> None:
     assert not re.findall(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", said)
 
 
-def test_a_session_that_is_archived_is_shown(house: Context) -> None:
-    house.start()
-    house.wait()
-    said = house.log()
-    archived = house.state_home / "archive/2026/11/20" / THREAD
-    archived.parent.mkdir(parents=True)
-    house.directory.rename(archived)
+def test_a_session_that_is_archived_is_shown(context: Context) -> None:
+    context.start()
+    context.wait()
+    said = context.log()
+    assert context("archive", THREAD).returncode == 0
 
-    assert house.log() == said
-    done = house("log", "-f", "-n0", THREAD)
+    assert context.log() == said
+    done = context("log", "-f", "-n0", THREAD)
     assert (done.returncode, done.stdout) == (0, "")
     assert "is ARCHIVED; stopping log follow.\n" in done.stderr
 
 
-def test_a_session_of_another_door_is_shown(house: Context, task: Tasks) -> None:
+def test_a_session_of_run_codex_task_is_shown(context: Context, task: Tasks) -> None:
     ended = task("--task", "From elsewhere.")
-    house.send("And on.")
+    context.send("And on.")
 
-    said = house.log()
+    said = context.log()
 
     assert said.index("  From elsewhere.\n") < said.index("  And on.\n")
     events = ended.files.path(".events.jsonl")
     events.unlink()
-    done = house("log", THREAD)
+    done = context("log", THREAD)
     assert done.returncode == 0
     assert "  From elsewhere.\n" in done.stdout
     assert "  And on.\n" in done.stdout
     assert f"cannot read {events}: No such file" in done.stderr
 
 
-def test_a_launch_that_failed_says_why(house: Context) -> None:
-    started = house(
-        *("start", "--working-dir", house.repo, "--codex-bin", "no-such-codex", "Go.")
+def test_a_launch_that_failed_says_why(context: Context) -> None:
+    started = context(
+        *("start", "--working-dir", context.repo, "--codex-bin", "no-such-codex", "Go.")
     )
     run_id = started.stderr[started.stderr.rindex(" ") :].strip(" )\n")
 
-    done = house("log", "-f", run_id)
+    done = context("log", "-f", run_id)
 
     assert done.returncode == 0
     assert done.stdout.startswith(f"user\n  Go.\n\nrun {run_id} not_started: ")
@@ -272,49 +272,49 @@ def test_a_launch_that_failed_says_why(house: Context) -> None:
     ],
 )
 def test_what_makes_no_sense_is_refused(
-    house: Context, words: list[str], code: int, said: str
+    context: Context, words: list[str], code: int, said: str
 ) -> None:
-    house.start()
-    house.wait()
+    context.start()
+    context.wait()
 
-    done = house("log", *words)
+    done = context("log", *words)
 
     assert (done.returncode, done.stdout) == (code, "")
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_following_ends_with_the_work(house: Context, go: Path) -> None:
-    house.start("Do it.", *waiting(go))
+def test_following_ends_with_the_work(context: Context, go: Path) -> None:
+    context.start("Do it.", *waiting(go))
 
-    follower = house.follow("-f")
+    follower = context.follow("-f")
 
     follower.wait_for("Under way.")
     assert "It is done." not in follower.said
     go.touch()
     assert follower.ended() == (0, STOPPED)
-    assert follower.said == house.log()
+    assert follower.said == context.log()
 
 
-def test_following_goes_through_what_waits_in_the_mailbox(
-    house: Context, go: Path
+def test_following_goes_through_what_waits_in_the_queue(
+    context: Context, go: Path
 ) -> None:
-    house.start("First.", *waiting(go))
-    follower = house.follow("-f", "--json")
-    assert house("send", "--queue", THREAD, "Second.").returncode == 0
-    assert house("send", "--queue", THREAD, "Third.").returncode == 0
+    context.start("First.", *waiting(go))
+    follower = context.follow("-f", "--json")
+    assert context("send", "--queue", THREAD, "Second.").returncode == 0
+    assert context("send", "--queue", THREAD, "Third.").returncode == 0
     follower.wait_for("Under way.")
     go.touch()
 
     assert follower.ended() == (0, STOPPED)
     said = follower.said
-    assert said == (house.directory / "task.log").read_text(encoding="utf-8")
+    assert said == (context.directory / "task.log").read_text(encoding="utf-8")
     assert said.count('"user_message"') == 3
 
 
-def test_a_line_is_shown_when_its_end_has_come(house: Context, go: Path) -> None:
+def test_a_line_is_shown_when_its_end_has_come(context: Context, go: Path) -> None:
     line = '{"type":"error","message":"half a line"}'
-    house.start(
+    context.start(
         "Go.",
         *script.begin(),
         script.out(line[:20]),
@@ -323,9 +323,9 @@ def test_a_line_is_shown_when_its_end_has_come(house: Context, go: Path) -> None
         script.out(line[20:] + "\n"),
         *script.fail("done"),
     )
-    follower = house.follow("-f")
+    follower = context.follow("-f")
     follower.wait_for("[stderr] once\n")
-    assert "unreadable" not in house.log()
+    assert "unreadable" not in context.log()
     go.touch()
 
     assert follower.ended() == (0, DIED)
@@ -333,31 +333,31 @@ def test_a_line_is_shown_when_its_end_has_come(house: Context, go: Path) -> None
 
 
 def test_following_tells_of_a_run_that_is_stopped_or_lost(
-    house: Context, go: Path
+    context: Context, go: Path
 ) -> None:
-    house.start("Go.", *waiting(go))
-    follower = house.follow("-f")
+    context.start("Go.", *waiting(go))
+    follower = context.follow("-f")
     follower.wait_for("Under way.")
-    assert house("stop", THREAD).returncode == 0
+    assert context("stop", THREAD).returncode == 0
     assert follower.ended() == (0, STOPPED)
-    assert f"\nrun {house.metas[0]['run_id']} stopped: " in follower.said
+    assert f"\nrun {context.metas[0]['run_id']} stopped: " in follower.said
 
-    house.stand_in.plays(*waiting(go))
-    assert house("send", THREAD, "On.").returncode == 0
-    follower = house.follow("-f", "-n", "1")
+    context.stand_in.plays(*waiting(go))
+    assert context("send", THREAD, "On.").returncode == 0
+    follower = context.follow("-f", "-n", "1")
     follower.wait_for("Under way.")
-    processes = house.metas[1]["processes"]
+    processes = context.metas[1]["processes"]
     for name in ("supervisor", "codex"):
         os.kill(processes[name]["pid"], signal.SIGKILL)
     assert follower.ended() == (0, DIED)
-    assert f"run {house.metas[1]['run_id']} lost: " in follower.said
+    assert f"run {context.metas[1]['run_id']} lost: " in follower.said
 
 
-def test_following_for_ever_ends_with_an_interrupt(house: Context) -> None:
-    house.start("First.")
-    follower = house.follow("-F", "-n", "0")
-    house.wait()
-    house.send("Second.")
+def test_following_for_ever_ends_with_an_interrupt(context: Context) -> None:
+    context.start("First.")
+    follower = context.follow("-F", "-n", "0")
+    context.wait()
+    context.send("Second.")
     follower.wait_for("All done.\n")
     follower.wait_for("  Second.\n")
 
@@ -366,9 +366,9 @@ def test_following_for_ever_ends_with_an_interrupt(house: Context) -> None:
     assert follower.ended() == (130, "")
 
 
-def test_a_reader_who_goes_away_ends_it(house: Context, go: Path) -> None:
-    house.start("Go.", *waiting(go))
-    process = house.cli.start("log", "-F", THREAD, command="codex_tasks")
+def test_a_reader_who_goes_away_ends_it(context: Context, go: Path) -> None:
+    context.start("Go.", *waiting(go))
+    process = context.cli.start("log", "-F", THREAD, command="codex_tasks")
     assert process.stdout is not None
     assert process.stdout.readline() == b"user\n"
 
@@ -380,18 +380,15 @@ def test_a_reader_who_goes_away_ends_it(house: Context, go: Path) -> None:
 
 
 def test_a_session_that_is_archived_meanwhile_is_followed_to_its_end(
-    house: Context, go: Path
+    context: Context, go: Path
 ) -> None:
-    house.start("Go.", *waiting(go))
-    follower = house.follow("-f")
+    context.start("Go.", *waiting(go))
+    follower = context.follow("-f")
     follower.wait_for("Under way.")
     follower.process.send_signal(signal.SIGSTOP)
     go.touch()
-    house.wait()
-    archived = house.state_home / "archive/2026/11/20" / THREAD
-    archived.parent.mkdir(parents=True)
-    house.directory.rename(archived)
-    assert house("log", THREAD).returncode == 0
+    context.wait()
+    assert context("archive", THREAD).returncode == 0
     follower.process.send_signal(signal.SIGCONT)
 
     code, notes = follower.ended()
@@ -399,7 +396,7 @@ def test_a_session_that_is_archived_meanwhile_is_followed_to_its_end(
     assert code == 0
     assert "is ARCHIVED; stopping log follow.\n" in notes
     assert "It is done." in follower.said
-    assert follower.said == house.log()
+    assert follower.said == context.log()
 
 
 @pytest.mark.parametrize(
@@ -412,15 +409,15 @@ def test_a_session_that_is_archived_meanwhile_is_followed_to_its_end(
     ],
 )
 def test_colours_are_for_terminals(
-    house: Context, env: dict[str, str], *, has_colours: bool
+    context: Context, env: dict[str, str], *, has_colours: bool
 ) -> None:
-    house.start("Go \x1b[2J.")
-    house.wait()
-    assert "\x1b" not in house.log(env=env)
+    context.start("Go \x1b[2J.")
+    context.wait()
+    assert "\x1b" not in context.log(env=env)
 
     with terminal() as screen:
-        argv = house.cli.argv("log", THREAD, command="codex_tasks")
-        process = screen.start(argv, house.cli.env(env))
+        argv = context.cli.argv("log", THREAD, command="codex_tasks")
+        process = screen.start(argv, context.cli.env(env))
         assert process.wait(20) == 0
         shown = screen.shown()
 

@@ -1,23 +1,19 @@
 """Whoever was killed, whenever the machine was switched off: status is the truth."""
 
-import json
 import os
 import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support import stand_in as script
 from support.guard import MARKER
 from support.processes import is_alive, kill, start_time, wait_until
-from support.sabotage import SUPERVISOR, TASKS, dies, hold, sabotaged
+from support.sabotage import SUPERVISOR, TASKS, Point, dies, hold, sabotaged
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn
 from support.tasks import gone
-
-from runner.ledger.sessions import IS_MEANT
 
 ELSEWHEN = "00000000-0000-4000-8000-000000000000"
 
@@ -51,17 +47,26 @@ def stranger(marker: str) -> Iterator[int]:
     process.wait()
 
 
-def rewrite(session: Session, **changes: object) -> None:
-    """Change what the record of the last run says of its processes."""
+def rewrite(
+    session: Session,
+    *,
+    pid: int | None = None,
+    start_time: int | None = None,
+    boot_id: str | None = None,
+) -> None:
+    """Change what the ledger says of the processes of the last run."""
     (files,) = session.runs
-    record: dict[str, Any] = session.records[-1]
-    for process in record["processes"].values():
-        process.update(changes)
-    text = json.dumps(record)
+    sql = "select place, supervisor, codex from runs where run_id = ?"
+    ((place, *processes),) = session.sessions.rows(sql, files.run_id)
+    machine, boot, namespace = place.split()
+    changed = []
+    for process in processes:
+        was_pid, was_start_time = process.split()
+        changed.append(f"{pid or was_pid} {start_time or was_start_time}")
     session.sessions.change(
-        "update runs set record = ? where run_id = ?", text, files.run_id
+        "update runs set place = ?, supervisor = ?, codex = ? where run_id = ?",
+        *(f"{machine} {boot_id or boot} {namespace}", *changed, files.run_id),
     )
-    files.path(".meta.json").write_text(text)
 
 
 def test_a_killed_supervisor_leaves_a_running_session_that_ends_well(
@@ -153,7 +158,7 @@ def test_after_a_reboot_no_session_is_running(
     assert busy.state == ("STOPPED" if command == "send" else "DIED")
 
 
-def test_mail_that_waited_over_a_reboot_is_delivered_to_whoever_looks(
+def test_a_prompt_that_waited_over_a_reboot_is_delivered_by_the_next_command(
     busy: Session, go: Path
 ) -> None:
     assert busy.queue("Next.").code == 0
@@ -245,7 +250,8 @@ def test_what_is_being_stopped_without_a_supervisor_is_at_work_until_all_has_end
     (tool,) = codex.children
     session.lose(supervisor=True)
 
-    stop = sessions.begin("stop", session.id)
+    patient = {"CODEX_RUNNER_GRACE_SECONDS": "60"}
+    stop = sessions.begin("stop", session.id, env=patient)
     wait_until(lambda: gone(files.codex()))
     state, sent = session.state, session.send("More.").code
     usual = ("--repo", sessions.repo, "--codex-bin", codex.path, "--log-dir", tmp_path)
@@ -258,17 +264,16 @@ def test_what_is_being_stopped_without_a_supervisor_is_at_work_until_all_has_end
     assert session.given == ["Begin."]
 
 
-def test_a_prompt_that_codex_may_have_had_is_not_given_again(
+def test_a_prompt_whose_turn_has_begun_is_not_delivered_again(
     sessions: Sessions, codex: StandIn
 ) -> None:
-    """Codex has read its prompt and dies before its first word, its supervisor too."""
     session = sessions.ended()
     codex.plays(
-        script.when("Dies.", script.die("KILL")),
+        script.when("Dies.", *script.begin(), script.die("KILL")),
         *script.ordinary(),
         thread=script.FRESH,
     )
-    point = dies(SUPERVISOR, "open", ".meta.json.", 2)
+    point = dies(SUPERVISOR, "open", "meta.json.", 1)
     session.queue("Dies.", env=sabotaged(point))
     wait_until(lambda: session.given == ["Begin.", "Dies."], what="the prompt is given")
 
@@ -286,7 +291,7 @@ def test_a_prompt_whose_sender_died_before_the_launch_is_delivered_by_a_wait(
     session = sessions.ended()
     point = dies(TASKS, "subprocess.Popen", "runner.supervisor")
     assert session.queue("Next.", env=sabotaged(point)).code == -signal.SIGKILL
-    assert session.mail == [("Next.", "delivered")]
+    assert session.queued == [("Next.", "running")]
 
     session.wait()
 
@@ -306,8 +311,8 @@ def test_a_prompt_whose_sender_died_before_the_launch_is_skipped_by_a_stop(
     assert "nothing to stop. 1 waiting prompt skipped." in stopped.stdout
     session.wait()
     assert session.given == ["Begin."]
-    assert session.mail == [("Next.", "skipped")]
-    assert (session.directory / "mail" / "00000001.skipped").exists()
+    assert session.queued == [("Next.", "canceled")]
+    assert list((sessions.state_home / "queue").iterdir()) == []
 
 
 def test_a_prompt_that_codex_could_not_be_started_for_is_skipped_by_a_stop(
@@ -323,9 +328,8 @@ def test_a_prompt_that_codex_could_not_be_started_for_is_skipped_by_a_stop(
     wait_until(launching.reached.exists)
     away = codex.path.with_name("away")
     codex.path.rename(away)
-    # It looks again when it has given the order.
-    looking = f"select record from runs where {IS_MEANT} and state"  # noqa: S608 - names what to wait for
-    point = stopping.at(TASKS, "sqlite3.execute", looking, 2)
+    # It looks again after its transaction.
+    point = stopping.at(TASKS, "sqlite3.execute", "where r.state <> 'finished'", 2)
     stop = sessions.begin("stop", session.id, env=sabotaged(point))
     wait_until(stopping.reached.exists)
     launching.go.touch()
@@ -340,62 +344,75 @@ def test_a_prompt_that_codex_could_not_be_started_for_is_skipped_by_a_stop(
     assert session.given == ["Begin."]
 
 
-def test_what_a_reader_starts_again_during_a_stop_is_stopped_too(
+def test_what_a_reader_judges_during_a_stop_is_not_started_again(
     sessions: Sessions, codex: StandIn, tmp_path: Path
 ) -> None:
     session = sessions.ended()
-    codex.plays(*script.begin(), script.hang(), thread=script.FRESH)
     point = dies(TASKS, "subprocess.Popen", "runner.supervisor")
     assert session.queue("Next.", env=sabotaged(point)).code == -signal.SIGKILL
-    # It has skipped what waits, and has put back the prompt that was never delivered.
     looking = hold(tmp_path)
-    point = looking.at(TASKS, "sqlite3.execute", "begin immediate", 3)
+    # It looks again after its transaction.
+    point = looking.at(TASKS, "sqlite3.execute", "where r.state <> 'finished'", 2)
     stop = sessions.begin("stop", session.id, env=sabotaged(point))
     wait_until(looking.reached.exists)
-    assert session.state == "RUNNING"
+
+    assert session.state != "RUNNING"
     looking.go.touch()
 
-    assert stop.wait().stdout == f"Task {session.id} stopped.\n"
-    assert session.status["outcome"] == "stopped"
-    assert session.state == "STOPPED"
+    assert "1 waiting prompt skipped." in stop.wait().stdout
+    assert session.queued == [("Next.", "canceled")]
+    assert len(codex.runs) == 1
 
 
-def test_a_prompt_whose_supervisor_died_while_a_wait_wanted_to_deliver_it_is_delivered(
-    sessions: Sessions, codex: StandIn, go: Path, tmp_path: Path
-) -> None:
+def slow(sessions: Sessions, codex: StandIn, go: Path, *points: Point) -> Session:
+    """Bring a session to a run that waits for the test, with a prompt behind it."""
     session = sessions.ended()
     codex.plays(
         script.when("Slow.", *script.begin(), script.wait_for(go), script.complete()),
         *script.ordinary(),
         thread=script.FRESH,
     )
-    (tmp_path / "supervisor").mkdir()
-    (tmp_path / "reader").mkdir()
-    delivering, wanting = hold(tmp_path / "supervisor"), hold(tmp_path / "reader")
-    session.send(
-        "Slow.",
-        env=sabotaged(
-            delivering.at(SUPERVISOR, "open", "/mail/"),
-            dies(SUPERVISOR, "subprocess.Popen", "runner.supervisor"),
-        ),
-    )
+    session.send("Slow.", env=sabotaged(*points))
     session.queue("Next.")
-    supervisor = session.wait_for_run(2).supervisor()
+    session.wait_for_run(2)
+    return session
+
+
+def test_a_prompt_whose_supervisor_died_while_it_delivered_is_delivered_by_a_wait(
+    sessions: Sessions, codex: StandIn, go: Path
+) -> None:
+    point = dies(SUPERVISOR, "subprocess.Popen", "runner.supervisor")
+    session = slow(sessions, codex, go, point)
+    supervisor = session.runs[-1].supervisor()
+    go.touch()
+    wait_until(lambda: gone(supervisor))
+
+    assert session.wait().code == 0
+
+    assert session.given == ["Begin.", "Slow.", "Next."]
+    outcomes = [record["outcome"] for record in session.records]
+    assert outcomes == ["succeeded", "succeeded", "not_started", "succeeded"]
+
+
+def test_a_prompt_that_a_supervisor_and_a_wait_want_to_deliver_is_delivered_once(
+    sessions: Sessions, codex: StandIn, go: Path, tmp_path: Path
+) -> None:
+    delivering = hold(tmp_path)
+    # It knows what it can deliver, and has not put the run on record yet.
+    point = delivering.at(SUPERVISOR, "sqlite3.execute", "join why_waiting")
+    session = slow(sessions, codex, go, point)
+    supervisor = session.runs[-1].supervisor()
     go.touch()
     wait_until(delivering.reached.exists)
-    # It has seen the mail, and looks again before it tries to take the session.
-    env = sabotaged(wanting.at(TASKS, "sqlite3.execute", "state = 'waiting'", 2))
-    waiting = sessions.begin("status", "--wait", session.id, env=env)
-    wait_until(wanting.reached.exists)
 
+    assert session.wait().code == 0
     delivering.go.touch()
     wait_until(lambda: gone(supervisor))
-    wanting.go.touch()
 
-    assert "State: STOPPED" in waiting.wait().stdout
+    assert session.wait().code == 0
     assert session.given == ["Begin.", "Slow.", "Next."]
-    assert session.records[-1]["outcome"] == "succeeded"
-    assert session.state == "STOPPED"
+    assert len(session.records) == 3
+    assert sessions("verify").code == 0
 
 
 def test_a_start_whose_caller_dies_is_found_by_what_ls_says(
@@ -421,7 +438,7 @@ def test_a_start_whose_caller_dies_is_found_by_what_ls_says(
     Session(begun.stdout.strip(), sessions).wait()
 
 
-def test_a_send_of_which_nobody_knows_whether_codex_has_begun_says_so(
+def test_a_send_that_may_have_reached_codex_says_so(
     sessions: Sessions,
 ) -> None:
     session = sessions.ended()
@@ -430,7 +447,7 @@ def test_a_send_of_which_nobody_knows_whether_codex_has_begun_says_so(
     said = session.send("Charge the card.", env=sabotaged(point))
 
     assert said.code == 1
-    assert "nobody knows whether it had started Codex" in said.stderr
+    assert "perhaps before it had started Codex" in said.stderr
     assert session.records[-1]["outcome"] == "lost"
     assert session.send("Look what it has done.").code == 0
     assert session.wait().code == 0

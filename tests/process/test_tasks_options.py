@@ -19,7 +19,7 @@ OPTIONS = [
 ]
 
 
-def carried_on(session: Session) -> list[list[str]]:
+def given_in_three_runs(session: Session) -> list[list[str]]:
     """Send a prompt and queue one; give the arguments of all three runs."""
     session.wait()
     assert session.send("Second.").code == 0
@@ -36,7 +36,7 @@ def has(argv: list[str], *words: str) -> bool:
 def test_sandbox_model_and_configuration_are_kept(sessions: Sessions) -> None:
     session = sessions.start(*OPTIONS, "Begin.")
 
-    for argv in carried_on(session):
+    for argv in given_in_three_runs(session):
         words = " ".join(argv)
         assert "workspace-write" in words
         assert "gpt-5.1-codex" in words
@@ -56,7 +56,7 @@ def test_an_image_and_a_schema_are_for_one_prompt(
 
     session = sessions.start("--image", image, "--output-schema", schema, "Begin.")
 
-    first, *others = carried_on(session)
+    first, *others = given_in_three_runs(session)
     assert f"--image={image}" in first
     assert has(first, "--output-schema", str(schema))
     for argv in others:
@@ -75,7 +75,7 @@ def test_the_working_directory_and_the_home_of_codex_are_kept(
         *("--working-dir", place, "--config-file", own / "config.toml", "Begin.")
     )
 
-    carried_on(session)
+    given_in_three_runs(session)
     assert {run["cwd"] for run in codex.runs} == {str(place)}
     assert {run["env"]["CODEX_HOME"] for run in codex.runs} == {str(own)}
     assert session.json["config_path"] == str(own / "config.toml")

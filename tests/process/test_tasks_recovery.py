@@ -1,4 +1,4 @@
-"""An index that was lost is made anew, also for runs of other doors."""
+"""A ledger that was lost is made anew, also with the runs of another command."""
 
 import json
 from pathlib import Path
@@ -15,22 +15,23 @@ def logs(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def mixed(sessions: Sessions, cli: Cli, logs: Path) -> Session:
-    """Give a session that two doors have worked on."""
+    """Give a session that two commands have worked on."""
     session = sessions.ended("-t", "mixed", "Begin.")
     by_hand(cli, sessions, logs, "--resume", session.id)
     return session
 
 
 def by_hand(cli: Cli, sessions: Sessions, logs: Path, *words: object) -> str:
-    """Run the other door to its end; return the id of the session."""
+    """Run `run_codex_task` to its end; return the id of the session."""
     usual = ("--repo", sessions.repo, "--codex-bin", sessions.stand_in.path)
     done = cli(*usual, "--log-dir", logs, "--task", "By hand.", *words)
     assert done.returncode == 0, done.stderr
     return fields(done.stdout)["codex_session_id"]
 
 
-def lose_the_index(sessions: Sessions) -> None:
-    for path in sessions.state_home.glob("runs.db*"):
+def lose_the_ledger(sessions: Sessions) -> None:
+    """Remove the ledger and its backup, so that the files alone tell."""
+    for path in sessions.state_home.glob("ledger.db*"):
         path.unlink()
 
 
@@ -42,7 +43,7 @@ def known(sessions: Sessions) -> list[dict[str, object]]:
     return sorted(found, key=lambda each: str(each["id"]))
 
 
-def test_a_lost_index_is_made_anew_with_the_runs_of_every_door(
+def test_a_lost_ledger_is_made_anew_with_the_runs_of_every_command(
     mixed: Session, sessions: Sessions, cli: Cli, logs: Path
 ) -> None:
     by_hand(cli, sessions, logs)
@@ -50,7 +51,7 @@ def test_a_lost_index_is_made_anew_with_the_runs_of_every_door(
     assert sessions("archive", archived.id).code == 0
     was, usage = known(sessions), sessions("usage", "--json").stdout
     assert mixed.status["runs"] == 2
-    lose_the_index(sessions)
+    lose_the_ledger(sessions)
 
     sessions("verify", "--repair")
 
@@ -76,7 +77,7 @@ def test_what_was_removed_does_not_come_back(
 def test_runs_in_a_directory_that_was_moved_are_taken_back_by_import(
     mixed: Session, sessions: Sessions, logs: Path, tmp_path: Path
 ) -> None:
-    lose_the_index(sessions)
+    lose_the_ledger(sessions)
     moved = logs.rename(tmp_path / "moved")
     sessions("verify", "--repair")
     assert mixed.status["runs"] == 1
@@ -94,22 +95,24 @@ def test_runs_in_a_directory_that_was_moved_are_taken_back_by_import(
 
 
 @pytest.mark.parametrize("words", [("ls",), ("status", "-a"), ("usage",)])
-def test_an_empty_index_beside_sessions_is_not_taken_for_an_empty_store(
+def test_a_missing_ledger_beside_sessions_is_not_taken_for_an_empty_one(
     mixed: Session, words: tuple[str, ...]
 ) -> None:
     assert mixed.sessions("archive", mixed.id).code == 0
-    lose_the_index(mixed.sessions)
+    lose_the_ledger(mixed.sessions)
 
     for _ in range(2):
         said = mixed.sessions(*words)
         assert "verify --repair" in said.stderr
     said = mixed.sessions("status", mixed.id)
-    assert (said.code, said.stdout) == (3, "")
+    assert (said.code, said.stdout) == (1, "")
     assert "verify --repair" in said.stderr
     mixed.sessions("verify", "--repair")
     assert "verify --repair" not in mixed.sessions(*words).stderr
 
 
-def test_a_store_without_anything_says_nothing_of_repairs(sessions: Sessions) -> None:
+def test_a_state_directory_without_anything_says_nothing_of_repairs(
+    sessions: Sessions,
+) -> None:
     assert "verify" not in sessions("ls").stderr
     assert "verify" not in sessions("status", "nobody").stderr

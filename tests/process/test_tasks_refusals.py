@@ -43,7 +43,7 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "nothing to import": (["import", ""], ["DIR is empty"]),
     "no time": (["usage", "--since", ""], ["--since is empty"]),
     "no age": (["prune", "--older-than", ""], ["--older-than is empty"]),
-    "no prompt": (["start", ""], ["the prompt is empty"]),
+    "no prompt": (["start", ""], ["PROMPT is empty"]),
     "eleven years": (["start", "--timeout", "3.5e8", "x"], ["more than ten years"]),
     "no number of seconds, and nothing to wait for": (
         ["status", "-A", "--wait", "--timeout", "soon"],
@@ -52,7 +52,7 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "less than none": (["ls", "--limit", "-1"], ["--limit '-1'", "0 or more"]),
     "a prompt like an option": (
         ["send", "x", "-x"],
-        ["PROMPT", "a word that starts with - stands behind --"],
+        ["PROMPT", "put -- before an argument that starts with -"],
     ),
     "all and one, to look at": (["status", "-a", "x"], [ONE]),
     "all and those at work": (["status", "-a", "-A"], [ONE]),
@@ -180,14 +180,14 @@ def test_a_current_directory_that_is_gone_is_no_matter_where_none_is_needed(
     assert ended == Ended(0, "No tasks found.\n", "")
 
 
-def test_a_disk_that_takes_no_session_is_told_with_the_mend_of_this_command(
+def test_a_disk_that_takes_no_session_is_told_with_the_way_out(
     sessions: Sessions, codex: StandIn
 ) -> None:
     sessions("ls")
-    full = sabotaged(fails(TASKS, "os.mkdir", ".pending"))
+    full = sabotaged(fails(TASKS, "os.mkdir", "/runs/"))
 
     ended = sessions(*sessions.starting("Begin."), env=full)
 
-    mend = "(CODEX_RUNNER_HOME names another state directory)"
-    assert said_in_one_line(ended, 1, "No space left on device", mend), ended
+    way_out = "(CODEX_RUNNER_HOME names another state directory)"
+    assert said_in_one_line(ended, 1, "No space left on device", way_out), ended
     assert codex.records == []

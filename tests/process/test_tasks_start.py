@@ -143,7 +143,7 @@ def test_what_failed_to_start_can_be_looked_at_archived_and_removed(
     assert sessions("unarchive", run_id).code == 0
     assert sessions("rm", run_id).code == 0
     assert sessions.listed("-a") == {}
-    assert list((sessions.state_home / ".pending").iterdir()) == []
+    assert list((sessions.state_home / "runs").iterdir()) == []
 
 
 def test_a_codex_that_says_nothing_is_ended_in_time(

@@ -1,13 +1,23 @@
 """`codex-tasks stop` ends what a task does, and nothing else."""
 
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support import stand_in as script
-from support.processes import is_alive, start_time, wait_until
-from support.sessions import Sessions
-from support.stand_in import StandIn
+from support.guard import MARKER
+from support.processes import is_alive, kill, start_time, wait_until
+from support.sabotage import TASKS, dies, hold, sabotaged
+from support.sessions import Session, Sessions
+from support.stand_in import StandIn, make_native
 from support.tasks import gone
+
+from runner.process import cgroup
 
 
 def test_without_anything_running_there_is_nothing_to_stop(sessions: Sessions) -> None:
@@ -85,8 +95,181 @@ def test_a_stop_skips_what_waits_and_tells_how_much(
 
     # The quit itself is no prompt that was lost; status counts them alike.
     assert said.stdout == f"Task {session.id} stopped. 2 waiting prompts skipped.\n"
-    assert {state for _, state in session.mail} == {"skipped"}
+    assert {state for _, state in session.queued} == {"canceled"}
     assert session.given == ["Begin."]
     status = session.status
     assert (status["state"], status["queue"]) == ("STOPPED", 0)
-    assert not list(session.directory.glob("mail/*.prompt"))
+    assert not list(sessions.state_home.glob("queue/*"))
+
+
+@pytest.fixture
+def impatient(environment: dict[str, str]) -> float:
+    """Let what does not obey be killed after this many seconds."""
+    environment["CODEX_RUNNER_GRACE_SECONDS"] = "3"
+    return 3.0
+
+
+def deaf(codex: StandIn) -> None:
+    """Let Codex ignore every signal but KILL."""
+    codex.plays(
+        script.ignore("INT", "TERM"),
+        *script.begin(),
+        script.message("ready"),
+        script.hang(),
+        thread=script.FRESH,
+    )
+
+
+def test_stop_all_stops_all_at_the_same_time(
+    sessions: Sessions, codex: StandIn, impatient: float
+) -> None:
+    deaf(codex)
+    running = {sessions.start().id for _ in range(5)}
+    began = time.monotonic()
+
+    said = sessions("stop", "-a")
+
+    # One after the other they would take five times the grace time.
+    assert impatient < time.monotonic() - began < 4 * impatient
+    assert set(said.lines) == {f"Task {key} stopped." for key in running}
+    assert sessions.running == set()
+
+
+@pytest.mark.usefixtures("held")
+def test_a_suspended_supervisor_does_not_hold_up_a_stop(
+    sessions: Sessions, impatient: float
+) -> None:
+    session = sessions.start()
+    run = session.wait_for_run(1)
+    supervisor, codex = run.supervisor(), run.codex()
+    os.kill(supervisor, signal.SIGSTOP)
+    began = time.monotonic()
+
+    said = session.stop()
+
+    # Twice the grace time for the supervisor; what it leaves behind obeys at once.
+    assert time.monotonic() - began < 4 * impatient
+    assert (said.code, said.lines[0]) == (0, f"Task {session.id} stopped.")
+    assert gone(supervisor, codex)
+    assert session.status["outcome"] == "stopped"
+
+
+@pytest.fixture
+def left(
+    sessions: Sessions, codex: StandIn, tmp_path: Path, marker: str
+) -> Iterator[tuple[Session, list[int]]]:
+    """Kill a Codex and its supervisor, and give what they have left running.
+
+    The first tool carries the marker of its run; the second has an environment and a
+    process session of its own, and no parent that belongs to the run.
+    """
+    pids, program = tmp_path / "pids", make_native(tmp_path / "native")
+    tools = [
+        f"({how} setsid sleep 300 > /dev/null 2>&1 & echo $! >> {pids})"
+        for how in ("", f"env -i {MARKER}={marker}")
+    ]
+    events = [{"type": "thread.started", "thread_id": "$THREAD"}]
+    events += [{"type": "turn.started"}]
+    lines = (f"echo '{json.dumps(each)}'" for each in events)
+    native = script.native(program, "\n".join((*tools, *lines, "sleep 300")))
+    codex.plays(native, thread=script.FRESH)
+    session = sessions.start()
+    session.wait_for_run(1)
+    found = [int(pid) for pid in pids.read_text().split()]
+    session.lose(supervisor=True, codex=True)
+    for pid in codex.natives:
+        kill(pid)
+    yield session, found
+    for pid in found:
+        kill(pid)
+
+
+def test_what_a_killed_codex_has_left_running_is_ended_by_a_stop(
+    left: tuple[Session, list[int]],
+) -> None:
+    session, (marked, unmarked) = left
+    assert session.state == "DIED"
+    assert is_alive(marked)
+
+    said = session.stop()
+
+    assert said.stdout == f"Task {session.id} stopped.\n"
+    assert not is_alive(marked)
+    if cgroup.is_possible():
+        assert not is_alive(unmarked)
+        assert said.stderr == ""
+        assert session.runs[0].run_id not in cgroup.by_run()
+    else:
+        assert "may be left" in said.stderr
+
+
+HIDDEN = "umount -l /sys/fs/cgroup/unified 2> /dev/null || umount -l /sys/fs/cgroup"
+
+
+@pytest.mark.skipif(
+    subprocess.run(
+        ["unshare", "--mount", "sh", "-c", HIDDEN],  # noqa: S607  # any unshare
+        capture_output=True,
+        check=False,
+    ).returncode
+    != 0,
+    reason="needs the right to unmount the control groups in a namespace of its own",
+)
+def test_a_stop_without_control_groups_says_that_processes_may_be_left(
+    left: tuple[Session, list[int]],
+) -> None:
+    session, (marked, unmarked) = left
+    cli = session.sessions.cli
+    argv = cli.argv("stop", session.id, command="codex_tasks")
+    hidden = ["unshare", "--mount", "sh", "-c", f'{HIDDEN}; exec "$@"', "sh", *argv]
+
+    said = cli.launch(hidden)
+    _, notes = said.communicate(timeout=30)
+
+    assert not is_alive(marked)
+    assert is_alive(unmarked)
+    assert b"processes" in notes
+    assert b"may be left" in notes
+
+
+def test_what_is_sent_after_the_order_to_stop_is_delivered(
+    sessions: Sessions, held: Path, tmp_path: Path
+) -> None:
+    session = sessions.start()
+    session.queue("Before.")
+    (tmp_path / "stop").mkdir()
+    ordered = hold(tmp_path / "stop")
+    # It looks what runs, after the transaction in which it gave the order.
+    point = ordered.at(TASKS, "sqlite3.execute", "where r.state <> 'finished'", 2)
+    stop = sessions.begin("stop", session.id, env=sabotaged(point))
+    wait_until(ordered.reached.exists)
+
+    assert session.queue("After.").code == 0
+    ordered.go.touch()
+
+    assert "stopped. 1 waiting prompt skipped." in stop.wait().stdout
+    held.touch()
+    assert session.wait().code == 0
+    assert session.given == ["Begin.", "After."]
+    assert session.queued == [("Before.", "canceled"), ("After.", "done")]
+
+
+def test_a_prompt_whose_run_was_to_stop_is_never_put_back(
+    sessions: Sessions, codex: StandIn
+) -> None:
+    session = sessions.ended()
+    codex.plays(script.hang(), thread=script.FRESH)
+    session.queue("Next.")
+    wait_until(lambda: session.given == ["Begin.", "Next."], what="a prompt is given")
+    # The order is given, and its process is killed before it has ended anything.
+    point = dies(TASKS, "sqlite3.execute", "where r.state <> 'finished'", 2)
+    killed = sessions("stop", session.id, env=sabotaged(point))
+    assert killed.code == -signal.SIGKILL
+    codex.plays(*script.ordinary(), thread=script.FRESH)
+
+    session.lose(supervisor=True, codex=True)
+    session.wait()
+
+    assert session.given == ["Begin.", "Next."]
+    assert session.queued == [("Next.", "canceled")]
+    assert session.status["queue"] == 0

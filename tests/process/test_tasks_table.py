@@ -44,7 +44,7 @@ def test_ids_are_whole_where_there_is_room(
 ) -> None:
     _, *lines = on_screen(cli, columns, "ls")
 
-    assert {line.split()[0] for line in lines} == {run.key for run in made}
+    assert {line.split()[0] for line in lines} == {run.thread for run in made}
 
 
 @pytest.mark.parametrize("columns", [50, 40, 30])
@@ -54,7 +54,7 @@ def test_the_beginning_of_an_id_still_names_its_task(
     _, *lines = on_screen(cli, columns, "ls")
 
     for begun in (line.split()[0] for line in lines):
-        assert len([run for run in made if run.key.startswith(begun)]) == 1
+        assert len([run for run in made if str(run.thread).startswith(begun)]) == 1
     said = cli("status", "--json", lines[0].split()[0], command="codex_tasks")
     assert said.returncode == 0
 

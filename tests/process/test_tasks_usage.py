@@ -10,12 +10,10 @@ from typing import Any
 
 import pytest
 from support.commands import Cli
-from support.many import MODELS, REPOS, fill
+from support.many import MODELS, REPOS, entitle, fill
 from support.processes import wait_until
 from support.tasks import Tasks
 from support.terminal import on_screen
-
-from runner.ledger.runs import Ledger
 
 FIGURES = [
     "runs",
@@ -136,18 +134,22 @@ def test_the_runs_of_real_commands_are_counted(task: Tasks, cli: Cli) -> None:
     assert (row["runs"], row["total_tokens"]) == (1, spent)
 
 
-def test_a_run_that_was_left_behind_is_judged_and_counted(
+def test_a_run_that_was_left_behind_is_counted_once_it_is_judged(
     cli: Cli, state_home: Path
 ) -> None:
     fill(state_home, sessions=2, runs_per_session=2, running=1)
 
+    early = usage(cli)
+    cli("ls", command="codex_tasks")
     total = told(cli)["total"]
+
+    assert "1 run is not over, and not counted yet" in early.stderr
 
     assert total["runs"] == 4
     assert total["unknown_usage"] >= 1
 
 
-def test_a_run_that_is_at_work_is_named_as_not_counted(task: Tasks, cli: Cli) -> None:
+def test_a_run_that_is_not_over_is_named_as_not_counted(task: Tasks, cli: Cli) -> None:
     task.stand_in.plays({"do": "hang"})
     begun = task.start()
     files = begun.wait_running()
@@ -155,7 +157,7 @@ def test_a_run_that_is_at_work_is_named_as_not_counted(task: Tasks, cli: Cli) ->
     done = usage(cli)
 
     assert done.returncode == 0
-    assert "1 run is still at work, and not counted yet" in done.stderr
+    assert "1 run is not over, and not counted yet" in done.stderr
     assert "No runs on record" not in done.stderr
     begun.send(2)
     wait_until(lambda: files.is_finished, what="the end")
@@ -187,7 +189,7 @@ def test_ids_that_are_cut_still_name_their_task(cli: Cli, state_home: Path) -> N
 
     shown = {line.split()[0] for line in lines[1:-1]}
     assert len(shown) == 40
-    assert all(any(run.key.startswith(each) for run in made) for each in shown)
+    assert all(any(str(run.thread).startswith(each) for run in made) for each in shown)
 
 
 def test_a_row_alone_makes_a_table_too(cli: Cli, state_home: Path) -> None:
@@ -202,9 +204,7 @@ def test_a_row_alone_makes_a_table_too(cli: Cli, state_home: Path) -> None:
 
 def test_a_title_cannot_speak_to_the_terminal(cli: Cli, state_home: Path) -> None:
     made = fill(state_home, sessions=1, runs_per_session=1)
-    ledger = Ledger(state_home)
-    ledger.sessions.set_title(made[0].key, "a\x1b[31mb\nc 文字")
-    ledger.close()
+    entitle(state_home, made[0], "a\x1b[31mb\nc 文字")
 
     plain = usage(cli, "--by", "session").stdout
     lines = on_screen(cli, 160, "usage", "--by", "session")

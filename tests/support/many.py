@@ -9,9 +9,9 @@ from typing import Any
 
 from support.runs import PROCESS, spec
 
-from runner.ledger import runs
-from runner.ledger.runs import Ledger
-from runner.ledger.usage import record_run
+from parsers.struct import replace
+from runner.clock import iso
+from runner.ledger.ledger import Ledger
 from runner.model import (
     CodexOptions,
     Finished,
@@ -23,6 +23,8 @@ from runner.model import (
     SessionId,
     Verdict,
 )
+from runner.process.table import here
+from runner.run_files import own_directory
 
 UNTIL = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 DAYS = 60
@@ -55,15 +57,33 @@ def fill(
         running: The last runs of so many sessions are not over, by the record.
     """
     made = list(_runs(state_home, sessions, runs_per_session, running))
-    opened = Ledger(state_home)
-    with opened.database.transaction() as db:
-        for number, run in enumerate(made):
-            runs._insert(db, run)
-            opened.sessions.note(db, run, title=_title(number // runs_per_session))
-            if run.is_finished:
-                record_run(db, run)
-    opened.close()
+    ledger = Ledger(state_home)
+    with ledger.transaction():
+        for number in range(sessions):
+            first = number * runs_per_session
+            _put(ledger, made[first : first + runs_per_session], _title(number))
+    ledger.close()
     return made
+
+
+def entitle(state_home: Path, run: Run, title: str) -> None:
+    """Give the session of a run a title, as if it had been started with it."""
+    ledger = Ledger(state_home)
+    with ledger.transaction():
+        key = ledger.sessions.of_thread(run.thread or "")
+        ledger.change("set_title", session=key, title=title)
+    ledger.close()
+
+
+def _put(ledger: Ledger, runs: list[Run], title: str | None) -> None:
+    """Insert the runs of one session, with what they have used."""
+    spec, thread = runs[0].spec, runs[0].thread
+    at = iso(spec.prepared_at)
+    key = ledger.sessions.open(at, thread=thread, title=title, repo=spec.repo)
+    for run in runs:
+        ledger.runs.insert(replace(run, session=key))
+        if run.is_finished:
+            ledger.usage.record_run(run)
 
 
 def _title(session: int) -> str | None:
@@ -103,20 +123,21 @@ def _run(  # noqa: PLR0913  # what differs from run to run
 ) -> Run:
     at += timedelta(milliseconds=chance.randrange(1000))
     began, ended = at + timedelta(seconds=0.1), at + timedelta(seconds=90)
+    run_id = RunId(f"{at:%Y%m%d-%H%M%S-%f}-{chance.getrandbits(32):08x}")
     changes: dict[str, Any] = {
-        "run_id": RunId(f"{at:%Y%m%d-%H%M%S-%f}-{chance.getrandbits(32):08x}"),
+        "run_id": run_id,
+        "directory": str(own_directory(home, run_id)),
+        "is_flat": False,
         "mode": Mode.RESUME if number else Mode.NEW,
         "repo": repo,
         "cwd": repo,
         "task": f"Prompt {number} of this session.",
         "resume_session": key if number else None,
-        "log_dir": str(home / key / "runs"),
         "codex": CodexOptions(bin="codex", sandbox="workspace-write"),
         "prepared_at": at,
     }
-    state: Finished | Running = Running(
-        supervisor=PROCESS, codex=PROCESS, started_at=began
-    )
+    gone = replace(PROCESS, **here())
+    state: Finished | Running = Running(supervisor=gone, codex=gone, started_at=began)
     if is_over:
         state = Finished(
             verdict=_verdict(chance.choice(OUTCOMES)),
@@ -127,7 +148,7 @@ def _run(  # noqa: PLR0913  # what differs from run to run
     return Run(
         spec=spec(**changes),
         state=state,
-        session_id=key,
+        thread=key,
         codex_version="0.169.0",
         rollout_offset=number * 20_000,
     )

@@ -65,14 +65,14 @@ class Session:
     @property
     def records(self) -> list[dict[str, Any]]:
         """Give what the ledger has of the session's runs, in their order."""
-        found = self.sessions.records
-        return [r for r in found if self.id in (r["session_id"], r["run_id"])]
+        return self.sessions.records_of(self.id)
 
     @property
     def queued(self) -> list[tuple[str, str]]:
         """Give the prompts that ever were in the queue, in order, and their state."""
         sql = (
-            "select p.preview, p.state from prompts p join sessions s on s.id = p.session"
+            "select p.preview, p.state from prompts p"
+            " join sessions s on s.id = p.session"
             " where s.thread_id = ? and not p.direct order by p.id"
         )
         return [(task, state) for task, state in self.sessions.rows(sql, self.id)]
@@ -210,6 +210,13 @@ class Sessions:
         with closing(Ledger(self.state_home)) as ledger:
             sessions = sorted(each.key for each in ledger.sessions.all())
             runs = [run for key in sessions for run in ledger.runs.of_session(key)]
+            return [record.to_json(run) for run in runs]
+
+    def records_of(self, name: str) -> list[dict[str, Any]]:
+        """Give what the ledger has of the runs of a session, in their order."""
+        with closing(Ledger(self.state_home)) as ledger:
+            keys = [each.key for each in ledger.sessions.named(name)]
+            runs = [run for key in keys for run in ledger.runs.of_session(key)]
             return [record.to_json(run) for run in runs]
 
     @property

@@ -235,6 +235,14 @@ class StandIn:
         """List the prompts that were given in a thread, in order."""
         return [run["stdin"] for run in self.runs if run["thread"] == thread]
 
+    def begun(self, thread: str) -> list[str]:
+        """List the prompts whose turn began in a thread, in order."""
+        return [
+            record["began"]
+            for record in self.records
+            if "began" in record and record["thread"] == thread
+        ]
+
     def _beside(self, suffix: str) -> Path:
         return self.path.with_name(self.path.name + suffix)
 

@@ -58,6 +58,8 @@ class Play:
         if b"$PROMPT" in data:
             data = data.replace(b"$PROMPT", json.dumps(self.prompt)[1:-1].encode())
         _write(descriptor, data)
+        if b'"turn.started"' in data:
+            self.record(began=self.prompt, thread=self.thread)
 
     def do_fill(self, step: Step) -> None:
         left = int(str(step["count"]))

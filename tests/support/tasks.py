@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
@@ -13,6 +14,9 @@ from typing import IO, Any, TypedDict, Unpack
 from support.commands import Cli, fields
 from support.processes import is_alive, processes_below, wait_until
 from support.stand_in import StandIn
+
+from runner.ledger.ledger import Ledger
+from runner.model import Run
 
 ANNOUNCED = ["codex_run_id", "log_file", "meta_file", "summary_file_pending"]
 CLOSING = [
@@ -157,6 +161,7 @@ class Begun:
                 self.stdout.count("\n") >= len(ANNOUNCED)
                 or self.process.poll() is not None
             ),
+            deadline=30,  # dozens may be started at once
             what="the four lines",
         )
         found = fields(self.stdout)
@@ -207,6 +212,11 @@ class Tasks:
         found = sorted(self.log_dir.glob("codex-run-*.meta.json"))
         ids = [p.name.removeprefix("codex-run-")[: -len(".meta.json")] for p in found]
         return [Files(self.log_dir, run_id) for run_id in ids]
+
+    def on_record(self, files: Files) -> Run:
+        """Read a run from the ledger, as it is there: nothing is judged."""
+        with closing(Ledger(Path(self.cli.environment["CODEX_RUNNER_HOME"]))) as ledger:
+            return ledger.runs.find(files.run_id)
 
     def arguments(self, *more: object) -> list[object]:
         """Put the usual options before these; a task only when none is given."""

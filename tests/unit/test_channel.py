@@ -1,4 +1,4 @@
-"""The way back from a supervisor: whole messages, and nobody who waits."""
+"""The way back from a supervisor: whole messages, and a sender that never waits."""
 
 import os
 import select
@@ -23,11 +23,11 @@ def ends() -> Iterator[tuple[int, int]]:
 def test_what_is_said_is_heard_in_order(ends: tuple[int, int]) -> None:
     hear, say = ends
     channel, listener = StatusPipe(say), StatusReader(hear)
-    channel.say(launched=True)
-    channel.say(warning="a\nb")
+    channel.send(launched=True)
+    channel.send(warning="a\nb")
 
-    assert list(listener.heard()) == [{"launched": True}, {"warning": "a\nb"}]
-    assert list(listener.heard()) == []
+    assert list(listener.messages()) == [{"launched": True}, {"warning": "a\nb"}]
+    assert list(listener.messages()) == []
     assert listener.is_open
 
 
@@ -36,20 +36,20 @@ def test_a_message_that_comes_in_pieces_is_heard_whole(ends: tuple[int, int]) ->
     listener = StatusReader(hear)
     os.write(say, b'{"finis')
 
-    assert list(listener.heard()) == []
+    assert list(listener.messages()) == []
     os.write(say, b'hed":true}\n{"')
-    assert list(listener.heard()) == [{"finished": True}]
+    assert list(listener.messages()) == [{"finished": True}]
 
 
 def test_an_end_is_noticed_after_the_last_message(ends: tuple[int, int]) -> None:
     hear, say = ends
     listener = StatusReader(hear)
-    StatusPipe(say).say(finished=True)
+    StatusPipe(say).send(finished=True)
     os.close(say)
 
-    assert list(listener.heard()) == [{"finished": True}]
+    assert list(listener.messages()) == [{"finished": True}]
     assert not listener.is_open
-    assert list(listener.heard()) == []
+    assert list(listener.messages()) == []
 
 
 def test_nobody_waits_for_a_listener_that_does_not_listen_or_is_gone(
@@ -58,10 +58,10 @@ def test_nobody_waits_for_a_listener_that_does_not_listen_or_is_gone(
     hear, say = ends
     channel = StatusPipe(say)
     for _ in range(10_000):
-        channel.say(warning="x" * 100)
+        channel.send(warning="x" * 100)
     os.close(hear)
 
-    channel.say(finished=True)
+    channel.send(finished=True)
 
 
 def test_a_message_that_a_full_pipe_took_in_part_does_not_end_the_watcher(
@@ -70,12 +70,12 @@ def test_a_message_that_a_full_pipe_took_in_part_does_not_end_the_watcher(
     hear, say = ends
     channel, listener = StatusPipe(say), StatusReader(hear)
     while is_writable(say):
-        channel.say(warning="x" * 100_000)
-    assert list(listener.heard()) == []
+        channel.send(warning="x" * 100_000)
+    assert list(listener.messages()) == []
 
-    channel.say(finished=True)
+    channel.send(finished=True)
 
-    assert list(listener.heard()) == [{"finished": True}]
+    assert list(listener.messages()) == [{"finished": True}]
 
 
 def is_writable(end: int) -> bool:

@@ -1,11 +1,10 @@
-"""Instants are written and read back, whatever their year."""
+"""Instants are written and read back, whatever their year; an age is read as one."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from runner import clock
-from runner.foreign import sources
 
 
 @pytest.mark.parametrize("year", [1, 999, 1970, 2026, 9999])
@@ -18,7 +17,22 @@ def test_an_instant_of_any_year_is_read_back(year: int) -> None:
     assert clock.parse_iso(written) == instant
 
 
-def test_the_zero_of_another_language_is_no_instant() -> None:
-    assert sources.instant("0001-01-01T00:00:00Z") is None
-    assert sources.instant("1969-12-31T23:59:59Z") is None
-    assert sources.instant("1970-01-01T00:00:00Z") == clock.at(0)
+@pytest.mark.parametrize(
+    ("text", "age"),
+    [
+        ("90s", timedelta(seconds=90)),
+        ("15m", timedelta(minutes=15)),
+        ("012h", timedelta(hours=12)),
+        ("30d", timedelta(days=30)),
+        ("2w", timedelta(weeks=2)),
+        *((text, None) for text in ("", "d", "-3d", "1.5h", " 3d", "3 d", "٣d", "30")),
+    ],
+)
+def test_an_age_is_a_number_and_its_unit(text: str, age: timedelta | None) -> None:
+    assert clock.read_age(text) == age
+
+
+@pytest.mark.parametrize("number", ["9" * 15, "9" * 5000])
+def test_an_age_longer_than_any_time_is_refused(number: str) -> None:
+    with pytest.raises(OverflowError):
+        clock.read_age(f"{number}w")

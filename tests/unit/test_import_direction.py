@@ -1,26 +1,30 @@
-"""Imports point one way, and each effect has one owner."""
+"""Imports point one way, level by level, and each effect has one owner."""
 
+import re
 import sys
 from graphlib import TopologicalSorter
 
 import pytest
-from support.imports import imports_of, modules
+from support.imports import ROOT, imports_of, modules
 
-# Bottom to top. What is not named stands in the middle, between model and service.
-MIDDLE = 2
-LAYERS = {
-    "errors": 0,
-    "version": 0,
-    "model": 1,
-    "clock": 1,
-    "config": 1,
-    "service": 3,
-    "interactive": 4,
-    "coordinator": 5,
-    "cli": 6,
-}
+# Top to bottom: a module imports of the lines below its own. The names in one line do
+# not import each other. Not all of them exist yet.
+LEVELS = [
+    ("cli",),
+    ("coordinator",),
+    ("service",),
+    ("supervisor",),
+    ("conversations",),
+    ("lifecycle",),
+    ("exports", "accounting"),
+    ("foreign", "notify", "tail", "codex", "prompt"),
+    ("ledger", "git", "tmux"),
+    ("process", "files", "run_files", "locks"),
+    ("model", "config"),
+    ("clock", "errors", "version"),
+]
 # Programs of their own: they import nothing of the rest of the suite.
-ALONE = ("runner.loopback", "runner.bootstrap")
+ALONE = ("loopback", "skills", "bootstrap")
 OWNERS = {
     "sqlite3": ("runner.ledger",),
     "subprocess": ("runner.process", "runner.bootstrap"),
@@ -37,9 +41,9 @@ MODULES = modules()
 IMPORTS = {name: imports_of(path) for name, path in MODULES.items()}
 
 
-def layer(module: str) -> int:
-    parts = module.split(".")
-    return LAYERS.get(parts[1], MIDDLE) if len(parts) > 1 else 0
+def unit_of(module: str) -> str:
+    """Name the package or module of `runner` that a module belongs to."""
+    return module.split(".")[1]
 
 
 def is_in(module: str, package: str) -> bool:
@@ -53,16 +57,59 @@ def target(imported: str) -> str | None:
     return imported or None
 
 
-def ours(module: str) -> set[str]:
-    found = {target(imported) for imported in IMPORTS[module]}
+def ours(module: str, *, at_run_time: bool = True) -> set[str]:
+    everything = imports_of(MODULES[module], at_run_time=at_run_time)
+    found = {target(imported) for imported in everything}
     return {name for name in found if name is not None and name != module}
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_no_import_points_up(module: str) -> None:
-    if is_in(module, "runner"):
-        lower = {name for name in ours(module) if is_in(name, "runner")}
-        assert {name for name in lower if layer(name) > layer(module)} == set()
+UNITS = sorted({unit_of(name) for name in MODULES if name.startswith("runner.")})
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_every_unit_is_on_one_level(unit: str) -> None:
+    places = [*ALONE, *(name for level in LEVELS for name in level)]
+
+    assert places.count(unit) == 1
+
+
+@pytest.mark.parametrize(
+    "number", range(len(LEVELS)), ids=lambda at: "+".join(LEVELS[at])
+)
+def test_a_level_imports_of_the_levels_below_it(number: int) -> None:
+    below = {name for level in LEVELS[number + 1 :] for name in level}
+    # The examples of the command line run against the loopback server.
+    allowed = below | ({"loopback"} if "cli" in LEVELS[number] else set())
+    upward = {
+        f"{module} imports {name}"
+        for module in MODULES
+        if module.startswith("runner.") and unit_of(module) in LEVELS[number]
+        for name in ours(module, at_run_time=False)
+        if name.startswith("runner.")
+        and unit_of(name) not in {unit_of(module), *allowed}
+    }
+
+    assert upward == set()
+
+
+def test_the_architecture_draws_the_levels_that_exist() -> None:
+    text = " ".join((ROOT / "docs" / "architecture.md").read_text().split())
+    drawn = re.search(r"`(cli →[^`]+)`", text)
+
+    assert drawn is not None
+    levels = [set(re.findall(r"\w+", level)) for level in drawn[1].split("→")]
+    existing = [set(level) & set(UNITS) for level in LEVELS]
+    assert levels == [level for level in existing if level]
+
+
+def test_what_is_in_bin_starts_the_command_line_or_the_bootstrap() -> None:
+    named = {
+        name
+        for path in (ROOT / "bin").iterdir()
+        for name in re.findall(r"\brunner[./](\w+)", path.read_text())
+    }
+
+    assert named <= {"cli", "bootstrap"}
 
 
 @pytest.mark.parametrize("module", sorted(m for m in MODULES if is_in(m, "parsers")))
@@ -74,11 +121,10 @@ def test_parsers_know_nothing_of_the_runner(module: str) -> None:
 
 @pytest.mark.parametrize("package", ALONE)
 def test_programs_of_their_own_stand_alone(package: str) -> None:
-    inside = [module for module in MODULES if is_in(module, package)]
-    assert inside
-
-    for module in inside:
-        assert all(is_in(name, package) for name in ours(module)), module
+    for module in MODULES:
+        if is_in(module, f"runner.{package}"):
+            strangers = {n for n in ours(module) if not is_in(n, f"runner.{package}")}
+            assert strangers == set(), module
 
 
 def test_nothing_imports_in_a_circle() -> None:
@@ -99,7 +145,7 @@ def test_each_effect_has_one_owner(library: str) -> None:
     assert strangers == set()
 
 
-def test_nobody_imports_the_tests() -> None:
+def test_no_module_imports_the_tests() -> None:
     everything = {name for imported in IMPORTS.values() for name in imported}
 
     assert not any(is_in(name, t) for name in everything for t in ("tests", "support"))

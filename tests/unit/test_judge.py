@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 from support.runs import SESSION
 
-from runner.lifecycle.judge import Cause, Ending, Evidence, Exit, judge, not_started
+from runner.lifecycle.judge import (
+    KILLED,
+    Cause,
+    Ending,
+    Evidence,
+    Exit,
+    judge,
+    not_started,
+)
 from runner.model import Outcome
 
 OTHER = "01a1f000-0000-7000-8000-00000000000f"
@@ -65,7 +73,7 @@ TABLE = [
         None,
     ),
     Case(
-        "completed, nobody saw the end",
+        "completed, its end unseen",
         {**COMPLETED, "exit": Exit()},
         Outcome.SUCCEEDED,
         0,
@@ -208,7 +216,7 @@ TABLE = [
     Case("an unknown signal", {"exit": killed(63)}, Outcome.FAILED, 191, "signal 63"),
     Case("an exit code above 128", {"exit": code(200)}, Outcome.FAILED, 200, "200"),
     Case(
-        "aborted by somebody else",
+        "aborted by another process",
         {"was_aborted": True, "exit": code(1)},
         Outcome.INTERRUPTED,
         130,
@@ -237,16 +245,37 @@ TABLE = [
         143,
         "SIGTERM",
     ),
-    Case("nobody was there", {"exit": Exit()}, Outcome.LOST, 1, "gone"),
     Case(
-        "nobody knows whether there was anything",
+        "stopped on purpose",
+        {"exit": ended_by(Cause.STOP, 0), "was_aborted": True},
+        Outcome.STOPPED,
+        143,
+        "was stopped",
+    ),
+    Case(
+        "stopped as it was completed",
+        {**COMPLETED, "exit": ended_by(Cause.STOP, 0)},
+        Outcome.SUCCEEDED,
+        0,
+        None,
+    ),
+    Case(
+        "no thread named in time",
+        {"exit": ended_by(Cause.SILENCE, 600), "last_words": "still loading"},
+        Outcome.TIMED_OUT,
+        124,
+        "within 600 s; last: still loading",
+    ),
+    Case("no supervisor was there", {"exit": Exit()}, Outcome.LOST, 1, "gone"),
+    Case(
+        "killed, perhaps before there was a Codex",
         {"exit": Exit(), "is_launched": False},
         Outcome.LOST,
         1,
-        "nobody knows whether it had started Codex",
+        "perhaps before it had started Codex",
     ),
     Case(
-        "nobody was there, last words",
+        "no supervisor was there, last words",
         {"exit": Exit(), "last_words": "panicked at"},
         Outcome.LOST,
         1,
@@ -331,6 +360,46 @@ def test_only_success_exits_with_zero_and_only_it_has_no_error(case: Case) -> No
     is_success = verdict.outcome is Outcome.SUCCEEDED
     assert is_success == (verdict.exit_code == 0)
     assert is_success == (verdict.error is None)
+
+
+REFUSALS = ["writer", "thread_gone", "untrusted", "configuration", "option"]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+@pytest.mark.parametrize("ended", [code(1), Exit()], ids=["failed", "lost"])
+def test_a_refusal_before_the_turn_names_the_class_of_the_error(
+    refusal: str, ended: Exit
+) -> None:
+    verdict = judge(Evidence(exit=ended, has_begun=False, refusal=refusal))
+
+    assert verdict.outcome in {Outcome.FAILED, Outcome.LOST}
+    assert verdict.error_class == refusal
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        Evidence(exit=code(1), has_begun=True, refusal="writer"),
+        Evidence(exit=code(1), has_begun=False, refusal=None),
+        Evidence(exit=TIMEOUT, has_begun=False, refusal="writer"),
+        Evidence(exit=killed(15), has_begun=False, refusal="writer"),
+        Evidence(
+            exit=code(1), has_begun=False, refusal="option", last_words="Not logged in"
+        ),
+    ],
+    ids=["the turn had begun", "no refusal", "timed out", "interrupted", "no login"],
+)
+def test_what_is_no_refusal_has_no_class(evidence: Evidence) -> None:
+    assert judge(evidence).error_class is None
+
+
+def test_a_supervisor_killed_before_it_started_codex_is_a_class_of_its_own() -> None:
+    early = Evidence(exit=Exit(), is_launched=False, has_begun=False, refusal="writer")
+    late = Evidence(exit=Exit(), is_launched=True, has_begun=False)
+
+    assert judge(early).error_class == KILLED
+    assert judge(late).error_class is None
+    assert not_started(1, "killed", KILLED).error_class == KILLED
 
 
 def test_a_codex_that_was_never_started_has_no_exit_code_of_its_own() -> None:

@@ -1,4 +1,4 @@
-"""Nobody slips through a table that is read while processes come and go."""
+"""No process is missed in a table that is read while processes come and go."""
 
 import errno
 import os
@@ -8,6 +8,7 @@ from typing import NoReturn, TypeVar
 import pytest
 
 from runner.errors import FileFault
+from runner.process import table
 from runner.process.table import Row, exists, is_alive, this_process
 from runner.process.tree import below
 
@@ -45,8 +46,8 @@ def row(pid: int, parent: int) -> Row:
 
 
 def below_root(monkeypatch: pytest.MonkeyPatch, kernel: Kernel) -> list[int]:
-    monkeypatch.setattr(proctable, "_pids", kernel.pids)
-    monkeypatch.setattr(proctable, "_row", kernel.row)
+    monkeypatch.setattr(table, "_pids", kernel.pids)
+    monkeypatch.setattr(table, "_row", kernel.row)
     return [each.pid for each in below(ROOT)]
 
 
@@ -90,7 +91,7 @@ def test_who_cannot_look_takes_nobody_for_gone(
     def refuse(*_: object) -> NoReturn:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(proctable, "open", refuse, raising=False)
+    monkeypatch.setattr(table, "open", refuse, raising=False)
 
     with pytest.raises(FileFault, match=os.strerror(number)):
         is_alive(here)
@@ -104,6 +105,6 @@ def test_who_may_not_look_at_a_process_does_not_see_it(
     def refuse(*_: object) -> NoReturn:
         raise PermissionError
 
-    monkeypatch.setattr(proctable, "open", refuse, raising=False)
+    monkeypatch.setattr(table, "open", refuse, raising=False)
 
     assert not exists(os.getpid())

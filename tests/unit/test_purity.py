@@ -1,6 +1,7 @@
-"""A unit test cannot start a process, whatever way it tries."""
+"""A unit test cannot start a process or open a database, whatever way it tries."""
 
 import os
+import sqlite3
 import subprocess
 from collections.abc import Callable
 
@@ -18,8 +19,13 @@ from pytest_subprocess import FakeProcess
     ],
 )
 def test_a_real_process_is_refused(attempt: Callable[[], object]) -> None:
-    with pytest.raises(pytest.fail.Exception, match="a unit test called"):
+    with pytest.raises(pytest.fail.Exception, match="this test called"):
         attempt()
+
+
+def test_a_database_is_refused() -> None:
+    with pytest.raises(pytest.fail.Exception, match="belongs into tests/ledger"):
+        sqlite3.connect(":memory:")
 
 
 def test_a_faked_process_is_not(fp: FakeProcess) -> None:

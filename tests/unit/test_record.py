@@ -27,6 +27,7 @@ from runner.model import (
     Spec,
     Verbosity,
     Verdict,
+    Waiting,
 )
 
 # What a command line can hold: no NUL, any other byte, stray ones as surrogates.
@@ -47,6 +48,8 @@ PROCESSES = st.builds(
     pid=st.integers(1, 1 << 22),
     start_time=st.integers(0, 1 << 50),
     boot_id=TEXT,
+    namespace=TEXT,
+    machine_id=TEXT,
 )
 SPECS = st.builds(
     Spec,
@@ -56,7 +59,8 @@ SPECS = st.builds(
     task=TEXT,
     task_file=SOME,
     resume_session=st.none() | UUIDS,
-    log_dir=st.just("/logs"),
+    directory=TEXT.map("/".__add__),
+    is_flat=st.booleans(),
     cwd=TEXT,
     umask=st.integers(0, 0o777),
     codex=st.builds(
@@ -67,12 +71,15 @@ SPECS = st.builds(
         overrides=st.lists(TEXT, max_size=3).map(tuple),
         skip_git_repo_check=st.booleans(),
         extra=st.lists(TEXT, max_size=3).map(tuple),
+        once=st.lists(TEXT, max_size=3).map(tuple),
     ),
-    limits=st.builds(Limits, timeout=SECONDS, stall=SECONDS),
+    limits=st.builds(Limits, timeout=SECONDS, stall=SECONDS, announcement=SECONDS),
     report=st.builds(Report, json_out=SOME, event_stream=SOME, notify_command=SOME),
     wait_for_session=st.booleans(),
     verbosity=st.sampled_from(Verbosity),
     prepared_at=INSTANTS,
+    codex_home=SOME,
+    prompt_id=st.none() | st.integers(1, 1 << 40),
 )
 VERDICTS = st.builds(
     Verdict,
@@ -81,6 +88,7 @@ VERDICTS = st.builds(
     process_exit_code=st.none() | st.integers(0, 255),
     signal=st.none() | st.integers(1, 64),
     error=st.none() | TEXT,
+    error_class=SOME,
 )
 ACCOUNTS = st.fixed_dictionaries(
     {
@@ -93,7 +101,8 @@ ACCOUNTS = st.fixed_dictionaries(
     optional={"thread_usage": st.just({"input_tokens": 1})},
 )
 STATES = st.one_of(
-    st.builds(Prepared, launcher=PROCESSES),
+    st.builds(Waiting, supervisor=st.none() | PROCESSES),
+    st.builds(Prepared),
     st.builds(Launching, supervisor=PROCESSES),
     st.builds(Running, supervisor=PROCESSES, codex=PROCESSES, started_at=INSTANTS),
     st.builds(
@@ -108,7 +117,8 @@ RUNS = st.builds(
     Run,
     spec=SPECS,
     state=STATES,
-    session_id=st.none() | UUIDS,
+    thread=st.none() | UUIDS,
+    has_begun=st.booleans(),
     codex_version=SOME,
     rollout_offset=st.none() | st.integers(0, 1 << 40),
 )
@@ -195,7 +205,8 @@ def test_the_names_that_others_rely_on_are_there_from_the_start() -> None:
     [
         {"state": "dreaming"},
         {"mode": "sideways"},
-        {"processes": None},
+        {"processes": None, "state": "running"},
+        {"processes": []},
         {"prepared_at": "yesterday"},
         {"request": []},
         {"outcome": "splendid", "state": "finished", "ended_at": "2026-11-20"},
@@ -210,8 +221,7 @@ def test_a_damaged_record_is_named(damage: dict[str, object]) -> None:
 
 def test_a_record_without_a_field_is_damaged() -> None:
     whole = record.to_json(run())
-    needed = ["run_id", "session_id", "state", "processes", "request", "prepared_at"]
-    for name in needed:
+    for name in ("run_id", "state", "request", "prepared_at"):
         damaged = {key: value for key, value in whole.items() if key != name}
         with pytest.raises(record.DamagedRecordError):
             record.from_json(damaged)
@@ -222,8 +232,67 @@ def test_text_is_utf_8_and_stray_bytes_are_kept_as_escapes() -> None:
     assert json.loads(record.encode({"a": "\udcff"})) == {"a": "\udcff"}
 
 
-def test_a_session_is_kept_in_the_record() -> None:
+def test_the_thread_that_was_asked_for_and_the_one_announced_are_kept() -> None:
     asked = run(resume_session=SessionId(SESSION))
+    announced = replace(asked, thread=SessionId(SESSION))
 
     assert record.to_json(asked)["resume_session"] == SESSION
-    assert record.from_json(record.to_json(asked)).session == SESSION
+    assert record.to_json(asked)["session_id"] is None
+    assert record.to_json(announced)["session_id"] == SESSION
+    assert record.from_json(record.to_json(announced)) == announced
+
+
+# What only the columns of a run hold: a record does not know them.
+COLUMNS = {"session": 7, "ordinal": 3, "waits": True, "is_stop_asked": True}
+
+
+def test_what_only_the_columns_hold_is_not_in_the_record() -> None:
+    stored = replace(run(), **COLUMNS)
+
+    assert record.to_json(stored) == record.to_json(run())
+
+
+@given(RUNS.filter(without_default_model))
+def test_a_record_is_packed_and_unpacked_without_loss(run: Run) -> None:
+    assert record.unpack(record.pack(run)) == record.to_json(run)
+
+
+@pytest.mark.parametrize("damaged", [b"", b"no zlib", record.pack(run())[:-9]])
+def test_a_packed_record_that_is_damaged_is_an_empty_one(damaged: bytes) -> None:
+    assert record.unpack(damaged) == {}
+
+
+def test_where_a_column_and_the_record_differ_the_column_counts() -> None:
+    stored = record.to_json(run())
+
+    found = record.of_row(stored, {"session_id": SESSION}, {"directory": "/moved"})
+
+    assert found.thread == SESSION
+    assert found.spec.directory == "/moved"
+    assert found.spec.umask == run().spec.umask
+
+
+def test_a_damaged_record_costs_what_only_it_has() -> None:
+    running = Running(supervisor=PROCESS, codex=PROCESS, started_at=AT)
+    whole = record.to_json(run(running))
+    names = ("run_id", "state", "prepared_at", "launched_at", "processes")
+    columns = {name: whole[name] for name in names}
+
+    found = record.of_row({"mode": 5}, columns, {"directory": "/d", "is_flat": True})
+
+    assert (found.run_id, found.state) == (run().run_id, running)
+    assert found.spec.directory == "/d"
+
+
+@given(SPECS)
+def test_the_settings_of_a_run_are_those_of_the_next_one(spec: Spec) -> None:
+    kept = record.read_settings(record.settings_json(spec))
+
+    assert kept is not None
+    assert (kept.repo, kept.umask) == (spec.repo, spec.umask)
+    assert kept.codex == replace(spec.codex, once=())
+    assert kept.limits == replace(spec.limits, announcement=None)
+
+
+def test_a_session_without_settings_has_none() -> None:
+    assert record.read_settings("{}") is None

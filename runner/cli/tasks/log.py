@@ -47,7 +47,7 @@ def arguments(parser: ArgumentParser) -> None:
         "-F",
         "--forever",
         action="store_true",
-        help="go on until you end it: somebody may send the task another prompt",
+        help="go on until you end it: the task may get another prompt",
     )
     add(
         "-n",

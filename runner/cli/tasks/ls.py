@@ -8,6 +8,7 @@ from runner.cli import format
 from runner.cli.output import is_terminal
 from runner.errors import UsageError
 from runner.model import TaskState
+from runner.service.sessions import unknown_tasks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ EXAMPLES = """\
 _COLUMNS = ("ID", "Title", "State", "Created At", "Updated At", "Working Dir")
 _WHOLE = ("ID", "State", "Updated")
 _LONGEST_NUMBER = 19
+_NAMED_AT_MOST = 5
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -47,11 +49,12 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def main(found: Namespace, context: Context) -> int:
-    """List tasks; what is wrong with one of them is said on standard error."""
+    """List tasks; those of an older tool are named on standard error."""
     states = _states(found)
     limit = _limit(found.limit)
     context.sweep()
     sessions = context.ledger.sessions.all(states, limit)
+    _name_unknown(context)
     if found.json:
         listed = [_json(each) for each in sessions]
         context.output.lines([json.dumps(listed, indent=2)])
@@ -64,6 +67,14 @@ def main(found: Namespace, context: Context) -> int:
         rows = _rows(sessions, found.time_format)
         context.output.lines(format.aligned(_COLUMNS, rows))
     return 0
+
+
+def _name_unknown(context: Context) -> None:
+    unknown = unknown_tasks(context.ledger)
+    for place in unknown[:_NAMED_AT_MOST]:
+        context.note(f"{place} is a task of an older tool: codex-tasks import")
+    if (more := len(unknown) - _NAMED_AT_MOST) > 0:
+        context.note(f"and {more} more tasks of an older tool: codex-tasks import")
 
 
 def _states(found: Namespace) -> set[TaskState]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner import clock
+from runner import clock, files
 from runner.cli import format
 from runner.clock import read_age
 from runner.errors import RunnerError, UsageError
@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from datetime import datetime
+    from pathlib import Path
 
     from runner.cli.context import Context
     from runner.ledger.sessions import Session
@@ -47,6 +48,11 @@ def main(found: Namespace, context: Context) -> int:
     context.sweep()
     sessions = archive.older_than(instant, context.ledger, with_active=found.all)
     told = [_prune(each, context, is_dry=found.dry_run) for each in sessions]
+    told += [
+        _clear(place, is_dry=found.dry_run)
+        for place, can_go in archive.strays(context.ledger)
+        if can_go
+    ]
     sizes = [size for line, size, _ in told if line]
     will = "would be " if found.dry_run else ""
     total = f"{format.count(len(sizes), 'task')} {will}removed"
@@ -78,6 +84,13 @@ def _prune(session: Session, context: Context, *, is_dry: bool) -> tuple[str, in
     title = f" {format.line(session.title)}" if session.title else ""
     line = f"{session.name} {session.updated_at[:10]} {format.size(size)}{title}"
     return line, size, code
+
+
+def _clear(place: Path, *, is_dry: bool) -> tuple[str, int, int]:
+    """Remove the directory of a run that is on no record, as `_prune` does a task."""
+    size = archive.size_of(place)
+    left = [] if is_dry else files.remove_tree(place)
+    return f"{place} {format.size(size)}", size, 1 if left else 0
 
 
 def _instant(text: str, now: datetime) -> datetime:

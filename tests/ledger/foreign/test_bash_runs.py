@@ -11,6 +11,7 @@ from runner.foreign import read_bash_runs
 from runner.foreign.eventlines import event_lines
 from runner.foreign.history import ForeignRun, History, Unreadable
 from runner.model import Outcome
+from runner.service.foreign_runs import verdict_of
 
 SESSION = "0199d9c2-0000-7000-8000-00000000000a"
 OTHER = "11111111-2222-4333-8444-555555555555"
@@ -20,12 +21,13 @@ HUMAN = (
     "OpenAI Codex v0.80.0",
     "--------",
     "model: gpt-5.1-codex",
+    "workdir: /srv/elsewhere",
     "sandbox: workspace-write [workdir, /tmp]",
     f"session id: {SESSION}",
     "--------",
     "user",
     f'do it, not as session id: {OTHER}, nor {{"type":"turn.started"}}',
-    "sandbox: danger-full-access",
+    "workdir: /not/this",
     "codex",
     "It is done.",
     "tokens used",
@@ -63,14 +65,13 @@ def test_a_run_is_told_from_its_record_and_its_readable_log(
     assert (history.kind, history.session_id) == ("run_codex_task.sh", SESSION)
     assert history.working_dir == "/srv/code"
     assert (run.prompt, run.answer) == ("do it", "It is done.")
-    assert (run.outcome, run.exit_code, run.error) == (Outcome.SUCCEEDED, 0, None)
+    verdict = verdict_of(run)
+    assert (verdict.outcome, run.exit_code) == (Outcome.SUCCEEDED, 0)
+    assert verdict.error is None
     assert (run.model, run.codex_version) == ("gpt-5.1-codex", "0.80.0")
-    assert run.sandbox == "workspace-write"
     assert iso(run.started_at) == "2026-02-01T10:00:00.000Z"
     assert iso(run.ended_at) == "2026-02-01T10:00:30.000Z"
-    assert run.log_file == tmp_path / "codex-run-R1.log"
-    assert run.source_run_id == "R1"
-    assert (run.meta["model_tier"], run.meta["total_tokens"]) == ("low", 7200)
+    assert (run.source_run_id, run.facts.total_tokens) == ("R1", 7200)
 
 
 def test_a_readable_log_is_told_in_events(
@@ -98,7 +99,7 @@ def test_events_in_a_log_are_found_between_its_blocks(
 
     assert run.lines == ()
     assert b"".join(event_lines(run)).decode().splitlines() == [events[0], events[2]]
-    assert run.outcome is Outcome.SUCCEEDED
+    assert verdict_of(run).outcome is Outcome.SUCCEEDED
 
 
 def test_runs_of_one_session_are_one_history_in_order_of_time(
@@ -133,7 +134,7 @@ def test_without_an_end_in_the_log_the_exit_code_is_asked(
 ) -> None:
     make_bash_run("R1", BLOCK[:1], exit_code=exit_code)
 
-    assert only_run(tmp_path).outcome is outcome
+    assert verdict_of(only_run(tmp_path)).outcome is outcome
 
 
 def test_what_the_log_says_of_the_end_goes_before_the_exit_code(
@@ -141,7 +142,7 @@ def test_what_the_log_says_of_the_end_goes_before_the_exit_code(
 ) -> None:
     make_bash_run("R1", HUMAN, exit_code=143)
 
-    assert only_run(tmp_path).outcome is Outcome.SUCCEEDED
+    assert verdict_of(only_run(tmp_path)).outcome is Outcome.SUCCEEDED
 
 
 def test_the_summary_tells_why_a_run_failed(
@@ -151,16 +152,16 @@ def test_the_summary_tells_why_a_run_failed(
     summary = tmp_path / "codex-run-R1.summary.json"
     summary.write_text('{"err": "Codex run timed out after 5s"}')
 
-    assert only_run(tmp_path).error == "Codex run timed out after 5s"
+    assert verdict_of(only_run(tmp_path)).error == "Codex run timed out after 5s"
 
 
-def test_a_time_that_is_not_on_record_is_named_as_unknown(
+def test_a_time_that_is_not_on_record_is_a_guess(
     tmp_path: Path, make_bash_run: MakeRun
 ) -> None:
     make_bash_run("R1", None, started_at=None, ended_at="yesterday")
     run = only_run(tmp_path)
 
-    assert run.meta["unknown"] == ["started_at", "ended_at"]
+    assert not run.is_dated
     assert run.started_at == run.ended_at
 
 
@@ -197,7 +198,60 @@ def test_fields_of_a_wrong_type_do_no_harm(
     more = ("started_at", "ended_at", "exit_code", "model", "elapsed_seconds")
     make_bash_run("R1", None, **dict.fromkeys((*keys, *more), value))
 
-    assert json.dumps(dict(only_run(tmp_path).meta), allow_nan=False)
+    run = only_run(tmp_path)
+    for text in (run.prompt, run.model, run.source_run_id):
+        assert text is None or text.encode()
+
+
+@pytest.mark.parametrize(
+    ("log", "repo", "certain"),
+    [
+        (HUMAN, "/srv/code", "/srv/code"),
+        (HUMAN, ".", "/srv/elsewhere"),
+        (HUMAN, None, "/srv/elsewhere"),
+        (None, ".", None),
+        (HUMAN[:4], ".", None),
+        (None, "/srv\0", None),
+    ],
+)
+def test_a_relative_repo_is_where_the_banner_says(
+    tmp_path: Path,
+    make_bash_run: MakeRun,
+    log: tuple[str, ...] | None,
+    repo: str | None,
+    certain: str | None,
+) -> None:
+    make_bash_run("R1", log, repo=repo)
+    (history,) = histories(tmp_path)
+
+    assert (history.working_dir, history.likely_dir) == (certain, None)
+
+
+def test_without_a_banner_the_directory_of_the_caller_is_a_guess(
+    tmp_path: Path, make_bash_run: MakeRun
+) -> None:
+    (tmp_path / "app" / "sub").mkdir(parents=True)
+    runs = tmp_path / "app" / "runs"
+    for number, repo in enumerate((".", "sub", "gone")):
+        make_bash_run(f"R{number}", None, repo=repo)
+    runs.mkdir()
+    for path in tmp_path.glob("*.meta.json"):
+        path.rename(runs / path.name)
+
+    assert [each.likely_dir for each in histories(runs)] == [
+        str(tmp_path / "app"),
+        str(tmp_path / "app" / "sub"),
+        None,
+    ]
+
+
+def test_the_runners_own_figure_stands_where_no_log_is_left(
+    tmp_path: Path, make_bash_run: MakeRun
+) -> None:
+    make_bash_run("R1", None)
+    (tmp_path / "codex-run-R1.summary.json").write_text('{"tok": {"tot": 7200}}')
+
+    assert only_run(tmp_path).facts.total_tokens == 7200
 
 
 def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from runner.foreign import read_tasks
 from runner.foreign.eventlines import event_lines
 from runner.foreign.history import History, Unreadable
 from runner.model import Outcome
+from runner.service.foreign_runs import verdict_of
 
 THREAD = "0199d9c2-0000-7000-8000-000000000001"
 OTHER = "0199d9c2-0000-7000-8000-000000000002"
@@ -65,13 +66,14 @@ def test_a_task_becomes_a_history_with_its_run(
 
     assert (history.session_id, history.title) == (THREAD, "Investigate bug")
     assert (history.kind, history.source) == ("codex-tasks", directory)
-    assert (history.working_dir, history.config_path) == ("/srv/code", None)
+    assert history.working_dir == "/srv/code"
     assert history.archived_at is None
     assert (run.number, run.prompt, run.answer) == (0, "first", "hi")
-    assert (run.outcome, run.exit_code) == (Outcome.SUCCEEDED, None)
+    assert verdict_of(run).outcome is Outcome.SUCCEEDED
+    assert run.exit_code is None
     assert iso(run.started_at) == "2025-10-20T12:00:00.123Z"
     assert iso(run.ended_at) == "2025-10-20T12:01:07.000Z"
-    assert dict(run.meta) == {"state": "STOPPED"}
+    assert run.is_dated
 
 
 def test_a_log_is_split_where_a_prompt_was_sent(
@@ -86,16 +88,12 @@ def test_a_log_is_split_where_a_prompt_was_sent(
     )
     first, second = only(tmp_path).runs
 
-    assert (first.prompt, first.answer, first.outcome) == (
-        "first",
-        "one",
-        Outcome.SUCCEEDED,
-    )
+    assert (first.prompt, first.answer) == ("first", "one")
+    assert verdict_of(first).outcome is Outcome.SUCCEEDED
     assert (second.prompt, second.answer) == ("again", "two")
-    assert second.outcome is Outcome.USAGE_LIMITED
+    assert verdict_of(second).outcome is Outcome.USAGE_LIMITED
     assert second.stderr == ("a note",)
-    assert first.meta["unknown"] == ["ended_at"]
-    assert second.meta["unknown"] == ["started_at"]
+    assert (first.is_dated, second.is_dated) == (False, False)
 
 
 def test_the_events_of_each_run_can_be_read_without_the_old_tools_own_lines(
@@ -119,8 +117,9 @@ def test_an_unfinished_last_line_is_kept_as_it_is(
     make_task(log(said("first"), started()) + COMPLETED.encode())
     (run,) = only(tmp_path).runs
 
-    assert run.outcome is Outcome.SUCCEEDED
-    assert b"".join(event_lines(run)) == log(started(), COMPLETED)
+    assert verdict_of(run).outcome is Outcome.SUCCEEDED
+    kept = log(started(), COMPLETED)
+    assert b"".join(event_lines(run))[: len(kept)] == kept
 
 
 def test_a_message_that_codex_was_given_besides_begins_no_run(
@@ -133,16 +132,13 @@ def test_a_message_that_codex_was_given_besides_begins_no_run(
     assert run.prompt == "first"
 
 
-def test_a_prompt_that_looks_injected_is_a_prompt_when_there_is_no_other(
+def test_a_prompt_that_looks_injected_is_none(
     tmp_path: Path, make_task: MakeTask
 ) -> None:
     odd = said("<environment_context> is what?", kind="environment_context")
     make_task(log(said("first"), started(), odd, started(), COMPLETED))
 
-    assert [run.prompt for run in only(tmp_path).runs] == [
-        "first",
-        "<environment_context> is what?",
-    ]
+    assert [run.prompt for run in only(tmp_path).runs] == ["first", "first"]
 
 
 def test_a_run_that_codex_refused_is_a_run_with_its_last_words(
@@ -157,8 +153,9 @@ def test_a_run_that_codex_refused_is_a_run_with_its_last_words(
     )
     run = only(tmp_path).runs[-1]
 
-    assert (run.events, run.outcome) == (None, Outcome.FAILED)
-    assert run.error == "Not inside a trusted directory"
+    verdict = verdict_of(run)
+    assert (run.events, verdict.outcome) == (None, Outcome.FAILED)
+    assert verdict.error == "Not inside a trusted directory"
 
 
 @pytest.mark.parametrize(
@@ -183,8 +180,9 @@ def test_without_a_terminal_event_the_state_is_asked(
     make_task(log(said("first"), started()), state=state, last_result=result)
     (run,) = only(tmp_path).runs
 
-    assert run.outcome is outcome
-    assert (run.error is None) is (outcome is Outcome.SUCCEEDED)
+    verdict = verdict_of(run)
+    assert verdict.outcome is outcome
+    assert (verdict.error is None) is (outcome is Outcome.SUCCEEDED)
 
 
 def test_the_log_goes_before_the_stored_state(
@@ -192,7 +190,7 @@ def test_the_log_goes_before_the_stored_state(
 ) -> None:
     make_task(log(said("first"), started(), COMPLETED), state="RUNNING")
 
-    assert only(tmp_path).runs[0].outcome is Outcome.SUCCEEDED
+    assert verdict_of(only(tmp_path).runs[0]).outcome is Outcome.SUCCEEDED
 
 
 def test_a_task_without_a_log_is_told_from_its_record(
@@ -202,7 +200,8 @@ def test_a_task_without_a_log_is_told_from_its_record(
     (run,) = only(tmp_path).runs
 
     assert (run.prompt, run.answer) == ("first", "answer")
-    assert (run.outcome, run.events) == (Outcome.SUCCEEDED, None)
+    assert (verdict_of(run).outcome, run.events) == (Outcome.SUCCEEDED, None)
+    assert b"".join(event_lines(run)).endswith(b'{"type":"turn.completed"}\n')
 
 
 def test_an_archived_task_is_found_in_its_bucket(
@@ -229,32 +228,19 @@ def test_a_pid_file_without_a_process_is_not_believed(
 ) -> None:
     make_task(log(started(), COMPLETED), state="RUNNING", pid=pid)
 
-    assert only(tmp_path).runs[0].outcome is Outcome.SUCCEEDED
+    assert verdict_of(only(tmp_path).runs[0]).outcome is Outcome.SUCCEEDED
 
 
 def test_our_own_things_and_leftovers_are_left_out(
     tmp_path: Path, make_task: MakeTask
 ) -> None:
     make_task(log(started()), runs=[])
-    for name in ("locks", ".pending", ".tmpAbCdEf"):
-        (tmp_path / name).mkdir()
-    for name in ("runs.db", "runs.db-wal", "prices.toml", ".tmpXyZ", "notes.txt"):
+    for name in ("runs", "queue", ".tmpAbCdEf", "backup", "archive/2025/odd"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("ledger.db", "runs.db-wal", "prices.toml", ".tmpXyZ", "notes.txt"):
         (tmp_path / name).touch()
 
     assert list(read_tasks(tmp_path)) == []
-
-
-def test_what_is_no_task_is_named(tmp_path: Path, make_task: MakeTask) -> None:
-    make_task(log(started()), OTHER)
-    (tmp_path / "backup").mkdir()
-    (tmp_path / "archive/2025/odd").mkdir(parents=True)
-    reasons = refusals(tmp_path)
-
-    assert reasons == {
-        OTHER: "its task.json is another task's",
-        "backup": "not a task directory",
-        "odd": "not a task directory",
-    }
 
 
 @pytest.mark.parametrize(
@@ -284,7 +270,8 @@ def test_fields_of_a_wrong_type_do_no_harm(
     history = only(tmp_path)
 
     assert history.session_id == THREAD
-    assert json.dumps([dict(run.meta) for run in history.runs], allow_nan=False)
+    for run in history.runs:
+        assert all(text is None or text.encode() for text in (run.prompt, run.answer))
 
 
 def test_links_that_lead_in_a_circle_and_pipes_are_only_named(

@@ -7,6 +7,7 @@ from runner.foreign import read_tasks
 from runner.foreign.eventlines import event_lines
 from runner.foreign.history import History
 from runner.model import Outcome
+from runner.service.foreign_runs import verdict_of
 
 NAMED = "0199d9c2-0000-7000-8000-00000000000a"
 TASK = "0199d9c2-0000-7000-8000-000000000001"
@@ -61,7 +62,7 @@ def test_a_transcript_is_told_in_events(
         "look around\nand tell",
         "Nothing here.\n\nReally.",
     )
-    assert (run.outcome, run.model) == (Outcome.SUCCEEDED, "gpt-5-codex")
+    assert (verdict_of(run).outcome, run.model) == (Outcome.SUCCEEDED, "gpt-5-codex")
     assert iso(run.started_at) == "2025-09-22T19:02:11.000Z"
     assert iso(run.ended_at) == "2025-09-22T19:02:16.000Z"
     assert (digest.thread_id, digest.final_message) == (NAMED, run.answer)
@@ -79,7 +80,7 @@ def test_each_prompt_is_a_run_and_one_without_an_answer_is_lost(
         state="RUNNING",
     )
 
-    assert [run.outcome for run in only(tmp_path).runs] == [
+    assert [verdict_of(run).outcome for run in only(tmp_path).runs] == [
         Outcome.SUCCEEDED,
         Outcome.LOST,
     ]
@@ -94,7 +95,9 @@ def test_an_error_as_the_last_word_is_a_failure(
     )
     (run,) = only(tmp_path).runs
 
-    assert (run.outcome, run.error) == (Outcome.AUTH_FAILED, "401 Unauthorized")
+    verdict = verdict_of(run)
+    assert verdict.outcome is Outcome.AUTH_FAILED
+    assert verdict.error == "401 Unauthorized"
 
 
 def test_a_thread_of_another_name_than_its_task_is_of_the_first_generation(

@@ -24,7 +24,7 @@ def dies_at_effect(
     """Kill the process before its n-th effect; the file `mark` tells that it got there.
 
     An effect is what others can see: a file or directory that is made, moved, removed
-    or appended to, a commit to the index, a program started.
+    or appended to, a commit to the ledger, a program started.
     """
     then = "die with children" if with_children else "die"
     return {**_point(who, "effect", "", number, then), "mark": str(mark)}

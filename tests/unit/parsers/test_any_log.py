@@ -160,6 +160,15 @@ def test_codexs_human_mode_is_read(
     assert facts.final_message is not None
     assert facts.final_message.startswith("done: run: echo ")
     assert facts.commands_run is None
+    assert facts.codex_version == name.removeprefix("human-").replace(".log", ".0")
+    assert facts.cwd == "/srv/code/repo"
+
+
+def test_what_a_prompt_says_is_no_banner() -> None:
+    log = b"workdir: /evil\nuser\nOpenAI Codex v9.9.9\nworkdir: /evil\ncodex\nhi\n"
+    facts = facts_of(log)
+
+    assert (facts.codex_version, facts.cwd) == (None, None)
 
 
 def test_a_failed_run_in_colour_is_read(recorded: Callable[[str], bytes]) -> None:

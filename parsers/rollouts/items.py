@@ -1,0 +1,141 @@
+"""What a turn did, as a rollout keeps it: commands, edits, calls to other agents.
+
+Since 0.16x a rollout has the items themselves; before, only the model's calls of tools
+and what was answered to them, as text in one of three forms.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+from parsers import loose_json
+from parsers.exec_events import items
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Final
+
+_SHELLS: Final = frozenset(
+    {"shell", "container.exec", "shell_command", "exec_command", "local_shell"}
+)
+_NAMELESS: Final = "local_shell"  # a `local_shell_call` has an action instead
+_PATCH: Final = "apply_patch"
+_HUNK: Final = re.compile(r"^\*\*\* (Add|Update|Delete) File: (.+)$", re.MULTILINE)
+_BEGIN_PATCH: Final = "*** Begin Patch"
+_EXIT_CODE: Final = re.compile(
+    r"^(?:Exit code: |Process exited with code )(-?[0-9]{1,9})$", re.MULTILINE
+)
+_OUTPUT: Final = re.compile(r"^Output:\n", re.MULTILINE)
+_NOT_RUN: Final = ("aborted by user", "failed in sandbox", "execution error")
+_NO_CODE: Final = -1  # what Codex's events say of such a command
+_HEAD: Final = 400  # characters that the note before an output may take
+
+
+def command(line: str, output: str, exit_code: int | None) -> items.Command:
+    """Make a command that has ended; its exit code is None where nothing tells it."""
+    status = _status(exit_code)
+    return items.Command(
+        id="", command=line, output=output, exit_code=exit_code, status=status
+    )
+
+
+def file_change(
+    changes: Iterable[tuple[str, str]], status: str = "completed"
+) -> items.FileChange:
+    """Make an edit from paths and what was done to them: add, delete or update."""
+    pairs = tuple(items.Change(path=path, kind=kind) for path, kind in changes)
+    return items.FileChange(id="", changes=pairs, status=status)
+
+
+def read_item(item: Mapping[str, object]) -> items.Item | None:
+    """Read an item that a rollout keeps; None when it is of another kind."""
+    status = loose_json.text(item.get("status")) or "completed"
+    match item.get("type"):
+        case "CommandExecution":
+            output = loose_json.text(item.get("aggregated_output")) or ""
+            exit_code = loose_json.integer(item.get("exit_code"))
+            return command(_joined(item.get("command")), output, exit_code)
+        case "FileChange":
+            return file_change(_changes(item), status)
+        case "CollabAgentToolCall":
+            return items.CollabToolCall(
+                id="",
+                tool=loose_json.text(item.get("tool")) or "",
+                receiver_thread_ids=tuple(items.receivers(item)),
+                prompt=loose_json.text(item.get("prompt")),
+                status=status,
+            )
+        case _:
+            return None
+
+
+class Call:
+    """A call of a tool that has yet to be answered."""
+
+    def __init__(self, payload: Mapping[str, object]) -> None:
+        self.name = loose_json.text(payload.get("name")) or _NAMELESS
+        given = loose_json.text(payload.get("arguments") or payload.get("input")) or ""
+        arguments = _object(given) or loose_json.mapping(payload.get("action"))
+        self.line = _joined(arguments.get("command", arguments.get("cmd")))
+        text = self.line or loose_json.text(arguments.get("input")) or given
+        self.patch = text if _BEGIN_PATCH in text else None
+
+    def answered(self, output: object) -> items.Item | None:
+        """Read what came back; None when it was no command and no edit."""
+        text, exit_code = _answer(output)
+        if self.patch is not None and (self.name == _PATCH or _PATCH in self.line):
+            kinds = {"Add": "add", "Update": "update", "Delete": "delete"}
+            changes = [(path, kinds[kind]) for kind, path in _HUNK.findall(self.patch)]
+            return file_change(changes, _status(exit_code))
+        return command(self.line, text, exit_code) if self.name in _SHELLS else None
+
+
+def _status(exit_code: int | None) -> str:
+    return "completed" if exit_code in {0, None} else "failed"
+
+
+def _changes(item: Mapping[str, object]) -> list[tuple[str, str]]:
+    changes = item.get("changes")
+    if not isinstance(changes, dict):
+        return list(items.changes(item))
+    kinds = {
+        path: loose_json.mapping(change).get("type") for path, change in changes.items()
+    }
+    return [
+        (loose_json.text(path) or "", loose_json.text(kind) or "update")
+        for path, kind in kinds.items()
+    ]
+
+
+def _answer(output: object) -> tuple[str, int | None]:
+    if isinstance(output, dict):
+        output = output.get("content")
+    text = loose_json.text(output) or ""
+    fields = _object(text)
+    if "output" in fields:
+        metadata = loose_json.mapping(fields.get("metadata"))
+        code = loose_json.integer(metadata.get("exit_code"))
+        return loose_json.text(fields["output"]) or "", code
+    head = text[:_HEAD]
+    found, begin = _EXIT_CODE.search(head), _OUTPUT.search(head)
+    if begin is None:
+        return text, _NO_CODE if text.startswith(_NOT_RUN) else None
+    code = int(found[1]) if found and found.start() < begin.start() else None
+    return text[begin.end() :], code
+
+
+def _object(text: str) -> Mapping[str, object]:
+    if not text.lstrip().startswith("{"):
+        return {}
+    try:
+        return loose_json.load_object(text.encode())
+    except loose_json.NotAnObjectError:
+        return {}
+
+
+def _joined(words: object) -> str:
+    if isinstance(words, list):
+        return shlex.join(loose_json.text(word) or "" for word in words)
+    return loose_json.text(words) or ""

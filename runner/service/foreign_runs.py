@@ -1,0 +1,293 @@
+"""Make runs of ours of what other tools have left: finished history.
+
+Nothing in a foreign record decides what is run here, where, or how: the options of an
+imported run are empty. A run's id is made of what is in the source, so that the same
+run gets the same id whenever and from wherever it is imported.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from hashlib import sha256
+
+from parsers.accounting.tokens import Usage
+from parsers.struct import Struct, replace
+from parsers.text import uuid
+from runner import files
+from runner.accounting.rollouts import AFTERMATH, Slice
+from runner.accounting.run import LogContext, account_log, unknown
+from runner.foreign import sources
+from runner.foreign.eventlines import event_lines
+from runner.lifecycle.judge import Ending, Evidence, Exit, judge
+from runner.model import (
+    OUTCOMES,
+    CodexOptions,
+    Finished,
+    Limits,
+    Mode,
+    Outcome,
+    Report,
+    Run,
+    RunId,
+    SessionId,
+    Spec,
+    Verbosity,
+    Verdict,
+)
+from runner.prompt.read import preview
+from runner.run_files import files_of, own_directory
+from runner.service.rebuild import IMPORTED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runner.accounting.rollouts import Rollouts
+    from runner.accounting.run import RunAccounting
+    from runner.config import Config
+    from runner.foreign.history import ForeignRun, History
+
+_TICK = timedelta(microseconds=1)
+_BASH = "run_codex_task.sh"
+_ERRORS = {
+    Outcome.STOPPED: "it was stopped before its turn had ended",
+    Outcome.TIMED_OUT: "the run took longer than it was allowed to",
+    Outcome.FAILED: "the older tool says that it died, and not of what",
+    Outcome.LOST: "its turn has no end on record",
+}
+
+
+class Origin(Struct, kw_only=False):
+    """Hold where a thread worked, and where its rollouts lie.
+
+    `codex_home` is the home that it is resumed in, None where that is not certain;
+    `rollouts` are only read.
+    """
+
+    repo: str | None
+    codex_home: str | None
+    rollouts: Rollouts | None
+
+
+def parts_of(history: History) -> Iterator[History]:
+    """Split runs that Codex named no thread for: each is a session of its own."""
+    thread_id = uuid(history.session_id or "")
+    if thread_id is not None or not history.runs:
+        yield replace(history, session_id=thread_id)
+        return
+    for run in history.runs:
+        yield replace(history, session_id=None, runs=(run,))
+
+
+def name_of(part: History) -> str:
+    """Name the session that a part becomes: its thread, else its one run."""
+    return part.session_id or ids_of(part)[0]
+
+
+def ids_of(part: History) -> list[RunId]:
+    """Make the ids of the runs of a part: in their order, the same at every time."""
+    found: list[RunId] = []
+    at = None
+    for run in part.runs:
+        at = run.started_at if at is None else max(run.started_at, at + _TICK)
+        identity = identity_of(part, run).encode(errors="replace")
+        found.append(RunId(f"{at:%Y%m%d-%H%M%S-%f}-{sha256(identity).hexdigest()[:8]}"))
+    return found
+
+
+def identity_of(part: History, run: ForeignRun) -> str:
+    """Say which run it is, whenever and wherever it is found."""
+    if part.session_id is not None:
+        return f"{part.session_id} {run.number}"
+    name = run.source_run_id or part.source.name
+    return f"{part.kind} {name} {run.number}"
+
+
+def dated(part: History, rollout: History | None) -> History:
+    """Give runs whose times are guesses those of the turns that they are.
+
+    The prompts tell: the turns are the runs' when none contradicts, or, where there are
+    more turns than runs, when all agree.
+    """
+    turns = rollout.runs if rollout is not None else ()
+    if all(run.is_dated for run in part.runs) or len(turns) < len(part.runs):
+        return part
+    for run, turn in zip(part.runs, turns, strict=False):
+        asked, heard = (" ".join((each.prompt or "").split()) for each in (run, turn))
+        is_silent = len(turns) == len(part.runs) and not (asked and heard)
+        if asked != heard and not is_silent:
+            return part
+    times = ((turn.started_at, turn.ended_at) for turn in turns)
+    runs = (
+        replace(run, started_at=began, ended_at=max(began, ended), is_dated=True)
+        for run, (began, ended) in zip(part.runs, times, strict=False)
+    )
+    return replace(part, runs=tuple(runs))
+
+
+def verdict_of(run: ForeignRun) -> Verdict:
+    """Judge a run by its events, then by what its own tool said of it."""
+    # The tool calls every exit code but 0 dead; Codex exits 1 after it was aborted.
+    stated = run.stated if run.facts.ended is None else None
+    is_dead = stated is Outcome.FAILED
+    code = 1 if is_dead or run.was_aborted else run.exit_code
+    words = run.last_words or (_ERRORS[Outcome.FAILED] if is_dead else None)
+    found = judge(
+        Evidence(
+            exit=Exit(process_exit_code=code),
+            ending=Ending(run.facts.ended or Ending.NONE),
+            failure=run.facts.failure,
+            error_class=run.error_class,
+            was_aborted=run.was_aborted,
+            last_words=words,
+            announced=run.facts.session_id,
+            asked_for=run.asked_for,
+        )
+    )
+    if stated is not None and not is_dead:
+        code = run.exit_code or OUTCOMES[stated].exit_code
+        error = words or _ERRORS[stated] if stated in _ERRORS else None
+        found = Verdict(outcome=stated, exit_code=code, error=error)
+    if found.outcome is Outcome.LOST:
+        words = run.facts.failure or words
+        said = f"; its last words: {words}" if words else ""
+        found = replace(found, error=f"{_ERRORS[Outcome.LOST]}{said}")
+    return replace(found, process_exit_code=run.exit_code, signal=None)
+
+
+class Maker:
+    """Make the runs of one part, each counted for its own share."""
+
+    def __init__(self, part: History, origin: Origin, settings: Config) -> None:
+        self._part = part
+        self._origin = origin
+        self._settings = settings
+        self._is_dated = all(run.is_dated for run in part.runs)
+        # What the thread had used before the run: by its parts, and as logs tell it.
+        self._parts: Usage | None = None
+        self._total: Usage | None = None
+
+    def make(self, wanted: set[int]) -> dict[str, Run]:
+        """Write the files of the wanted runs, and return these, by their identities.
+
+        Args:
+            wanted: their places; the others are only counted, for those behind them.
+
+        Raises:
+            OSError: the source cannot be read any more.
+            FileFault: the disk refuses.
+        """
+        made = {}
+        for place, run_id in enumerate(ids_of(self._part)):
+            run, spec = self._part.runs[place], self._spec(place, run_id)
+            counted = self._count(place, spec)
+            if place in wanted:
+                _write(run, spec)
+                identity = identity_of(self._part, run)
+                made[identity] = self._run(run, spec, counted)
+        return made
+
+    def _spec(self, place: int, run_id: RunId) -> Spec:
+        part, run, repo = self._part, self._part.runs[place], self._origin.repo or ""
+        is_resumed = part.kind == _BASH and run.asked_for is not None
+        is_new = place == 0 and not is_resumed
+        began = run.started_at
+        return Spec(
+            run_id=run_id,
+            mode=Mode.NEW if is_new else Mode.RESUME,
+            repo=repo,
+            task=preview((run.prompt or "").encode(errors="replace")),
+            task_file=None,
+            resume_session=None if is_new else _thread(part),
+            directory=str(own_directory(self._settings.state_home, run_id)),
+            is_flat=False,
+            cwd=repo,
+            umask=self._settings.umask,
+            codex=CodexOptions(bin="codex"),
+            limits=Limits(),
+            report=Report(),
+            wait_for_session=False,
+            verbosity=Verbosity.LOW,
+            # A session is as old as its first run.
+            prepared_at=began if place else min(began, part.created_at),
+            codex_home=self._origin.codex_home,
+        )
+
+    def _count(self, place: int, spec: Spec) -> RunAccounting:
+        run, is_new = self._part.runs[place], spec.mode is Mode.NEW
+        facts = run.facts
+        if verdict_of(run).outcome is Outcome.NOT_STARTED:
+            return unknown("Codex was not started", facts)
+        is_exact = self._is_dated or (is_new and len(self._part.runs) == 1)
+        before = self._total if facts.usage is None else self._parts
+        context = LogContext(
+            session_id=self._part.session_id if is_exact else None,
+            share=self._share(place, is_new=is_new),
+            previous=Usage() if is_new else before,
+            codex_version=run.codex_version,
+            model=run.model,
+        )
+        rollouts = self._origin.rollouts
+        counted = account_log(facts, context, self._settings, rollouts)
+        self._parts = facts.usage
+        total = facts.total_tokens
+        self._total = None if total is None else Usage(total_tokens=total)
+        return counted
+
+    def _share(self, place: int, *, is_new: bool) -> Slice:
+        run, later = self._part.runs[place], self._part.runs[place + 1 :]
+        until = min((each.started_at for each in later), default=None)
+        if until is None and self._part.kind != "rollout":
+            until = run.ended_at + AFTERMATH
+        return Slice(offset=0 if is_new else None, since=run.started_at, until=until)
+
+    def _run(self, run: ForeignRun, spec: Spec, counted: RunAccounting) -> Run:
+        part, verdict = self._part, verdict_of(run)
+        accounts = {
+            **counted.to_json(),
+            "model": counted.model or run.model,
+            "warnings": dict(counted.warnings),
+            "left_running": [],
+            IMPORTED: {
+                "kind": part.kind,
+                "source": str(part.source),
+                "run": run.source_run_id,
+                "identity": identity_of(part, run),
+            },
+        }
+        is_launched = verdict.outcome is not Outcome.NOT_STARTED
+        told = counted.codex_version if spec.mode is Mode.NEW else None
+        return Run(
+            spec=spec,
+            state=Finished(
+                verdict=verdict,
+                started_at=run.started_at if is_launched else None,
+                ended_at=max(run.started_at, run.ended_at),
+                accounts=accounts,
+            ),
+            thread=_thread(part),
+            has_begun=counted.facts.has_begun or verdict.outcome is Outcome.SUCCEEDED,
+            codex_version=run.codex_version or told,
+        )
+
+
+def _write(run: ForeignRun, spec: Spec) -> None:
+    """Write what a run of ours leaves; an import that was killed may have begun it.
+
+    Raises:
+        OSError: the source cannot be read any more.
+        FileFault: the disk refuses.
+    """
+    if run.events is not None:
+        sources.opened(run.events[0]).close()
+    paths = files_of(spec)
+    files.make_directory(paths.directory)
+    files.export(paths.prompt, (run.prompt or "").encode(errors="replace"))
+    stderr = "".join(f"{line}\n" for line in run.stderr)
+    files.export(paths.stderr, stderr.encode(errors="replace"))
+    files.export(paths.log, b"")
+    files.export_pieces(paths.events, event_lines(run))
+
+
+def _thread(part: History) -> SessionId | None:
+    return None if part.session_id is None else SessionId(part.session_id)

@@ -1,0 +1,113 @@
+"""A Codex for the chaos: it plays what its prompt says, and logs what it does.
+
+A prompt is `p17 ok 30`: its tag, what happens, and how long each step takes in ms. Run
+as `codex.py HOME [codex arguments]`; HOME/codex.log gets one line for each step. As the
+real Codex does, it locks its thread and refuses one that another process writes.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+Event = dict[str, object]
+
+
+def main() -> int:
+    home, arguments = Path(sys.argv[1]), sys.argv[2:]
+    if "--version" in arguments:
+        sys.stdout.write("codex-cli 0.169.0\n")
+        return 0
+    thread = _asked_thread(arguments) or _fresh_thread()
+    text = sys.stdin.read()
+    tag, how, pause = text.split()
+    seconds = int(pause) / 1000
+
+    def log(what: str) -> None:
+        line = f"{what} {tag} {thread} {os.environ['CODEX_RUNNER_RUN']} {os.getpid()}\n"
+        _append(home / "codex.log", line)
+
+    log("start")
+    if not _lock(home / "held" / thread):
+        log("together")
+    locks = Path(os.environ["CODEX_HOME"]) / "thread-writer-locks"
+    locks.mkdir(exist_ok=True)
+    if not _lock(locks / f"{thread}.lock"):
+        sys.stderr.write(
+            "Error: thread/resume: thread/resume failed: thread"
+            f" {thread} already has an active writer (code -32600)\n"
+        )
+        return 1
+    time.sleep(seconds)
+    _say({"type": "thread.started", "thread_id": thread})
+    if how == "early":
+        sys.stderr.write("Error: something went wrong\n")
+        return 1
+    time.sleep(seconds)
+    _say({"type": "turn.started"})
+    log("turn")
+    if how == "tool":
+        _leave_a_tool()
+    time.sleep(seconds)
+    if how == "crash":
+        return 3
+    if how == "fail":
+        _say({"type": "turn.failed", "error": {"message": "it did not work"}})
+        return 1
+    message = {"id": "item_1", "type": "agent_message", "text": f"answer to {tag}"}
+    _say({"type": "item.completed", "item": message})
+    usage = {"input_tokens": 12, "cached_input_tokens": 10, "output_tokens": 3}
+    _say({"type": "turn.completed", "usage": usage})
+    log("end")
+    return 0
+
+
+def _asked_thread(arguments: list[str]) -> str | None:
+    """Find the id in `exec [options] resume [options] ID -`."""
+    if "resume" not in arguments:
+        return None
+    after = arguments[arguments.index("resume") + 1 :]
+    return next(word for word in reversed(after) if word.count("-") == 4)
+
+
+def _fresh_thread() -> str:
+    """Make a thread id as Codex does: a UUID of version 7."""
+    text = f"{time.time_ns() // 1_000_000:012x}" + os.urandom(10).hex()
+    parts = (text[:8], text[8:12], f"7{text[13:16]}", f"8{text[17:20]}", text[20:])
+    return "-".join(parts)
+
+
+def _lock(path: Path) -> bool:
+    """Lock a file until our end; tell whether no other process had it."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _say(event: Event) -> None:
+    os.write(1, json.dumps(event, separators=(",", ":")).encode() + b"\n")
+
+
+def _append(path: Path, line: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(descriptor, line.encode())
+    os.close(descriptor)
+
+
+def _leave_a_tool() -> None:
+    """Start a tool that outlives us; `stop` ends it."""
+    if os.fork() == 0:
+        os.setsid()
+        os.closerange(0, 256)
+        signal.alarm(300)
+        signal.pause()
+
+
+if __name__ == "__main__":
+    os._exit(main())

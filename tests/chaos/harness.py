@@ -1,0 +1,312 @@
+"""Start commands by chance, and kill commands, supervisors and Codexes by chance.
+
+Only processes that this one has started are killed: they carry a marker in their
+environment, or are its children. Each is held by a pidfd while it is looked at, so that
+no other process that got its number is ever killed.
+"""
+
+import os
+import random
+import shlex
+import signal
+import sqlite3
+import sys
+import time
+import traceback
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+from chaos.operations import Choice, Operation
+from support.codex_home import ROOT, built_environment
+from support.guard import MARKER
+from support.processes import command_line, processes_with
+from support.repository import make_repository
+
+from runner.cli import codex_tasks, run_codex_task
+from runner.cli.parser import leave
+from runner.config import RUN_MARKER
+from runner.ledger.database import NAME
+from runner.ledger.ledger import Ledger
+
+AT_ONCE = 4
+_PACE_SECONDS = 0.01
+_KILL_EVERY_SECONDS = 0.05
+_KILL_CHANCE = 0.2
+# A command that takes longer than this is stuck.
+_PATIENCE_SECONDS = 60.0
+_END_SECONDS = 60.0
+# One in so many commands is started as a program of its own, the others are forks.
+_PROGRAM_EVERY = 8
+# The numbers of the commands that follow when no process is killed any more.
+_LATER = 1_000_000
+_PF_FORKNOEXEC = 0x40
+_HERE = Path(__file__).parent
+
+
+class Chaos:
+    """Hold a state directory, what has been done to it, and what was killed."""
+
+    def __init__(self, home: Path, seed: int) -> None:
+        self.home = home
+        self.state = home / "state"
+        self.operations: list[Operation] = []
+        self.kills: Counter[str] = Counter()
+        self.faults: list[str] = []
+        self.sweeps = self.repaired = 0
+        self._chance = random.Random(seed)  # noqa: S311  # not for secrets
+        self._choice = Choice(self._chance, home)
+        self._marker = uuid.uuid4().hex
+        self._running: dict[int, Operation] = {}
+        self._environment = built_environment(
+            home / "home",
+            CODEX_HOME=home / "codex-home",
+            CODEX_RUNNER_HOME=self.state,
+            CODEX_RUNNER_GRACE_SECONDS="0.5",
+            **{MARKER: self._marker},
+        )
+        self._make()
+
+    def play(self, is_enough: Callable[[int], bool]) -> None:
+        """Do operations, several at once, and kill, until it is enough."""
+        killed_at = time.monotonic()
+        while not is_enough(len(self.operations)):
+            self._reap()
+            if len(self._running) < AT_ONCE:
+                self.start(self._choice.next())
+            if time.monotonic() - killed_at >= _KILL_EVERY_SECONDS:
+                killed_at = time.monotonic()
+                self._kill()
+            time.sleep(_PACE_SECONDS)
+
+    def settle(self) -> None:
+        """Kill no more; sweeps alone must bring everything to an end."""
+        deadline = time.monotonic() + _END_SECONDS
+        self._wait_for_commands()
+        for row in self.rows("select short_id from sessions where archived_at > ''"):
+            self.run("unarchive", row["short_id"])
+        while self._open() and time.monotonic() < deadline:
+            self._let_time_pass()
+            self.sweeps += 1
+            self.run("ls", "--json")
+            time.sleep(0.1)
+        if found := self._open():
+            self.faults.append(f"stuck after {self.sweeps} sweeps: {found}")
+        self._end_tools(deadline)
+        # All that could still tell is gone now: what is due is told by a command.
+        while self.rows("select 1 from outbox where done_at is null"):
+            self.change("update outbox set due_at = '2000' where done_at is null")
+            self.run("ls", "--json")
+            self._wait_for_processes(deadline)
+            if time.monotonic() > deadline:
+                break
+
+    def run(self, *words: str) -> Operation:
+        """Do one operation to its end; no process is killed."""
+        number, place = _LATER + len(self.operations), self.home / "operations"
+        operation = Operation(number, "codex_tasks", [*words], place)
+        self.start(operation)
+        self._wait_for_commands()
+        return operation
+
+    def start(self, operation: Operation) -> None:
+        """Start a command in the background."""
+        self.operations.append(operation)
+        operation.began = time.time()
+        sys.stdout.flush()
+        operation.pid = os.fork()
+        if operation.pid == 0:
+            self._be(operation)
+        self._running[operation.pid] = operation
+
+    def rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
+        """Ask the ledger."""
+        with closing(sqlite3.connect(self.state / NAME, timeout=60)) as db:
+            db.row_factory = sqlite3.Row
+            return db.execute(sql, values).fetchall()
+
+    def change(self, sql: str) -> None:
+        """Change the ledger."""
+        with closing(sqlite3.connect(self.state / NAME, timeout=60)) as db, db:
+            db.execute(sql)
+
+    def log(self) -> Iterator[list[str]]:
+        """Read what the Codexes have done: what, tag, thread, run, pid."""
+        path = self.home / "codex.log"
+        for line in path.read_text().splitlines() if path.exists() else ():
+            yield line.split()
+
+    def end(self) -> list[str]:
+        """End what is left and name it.
+
+        A tool of a session that was removed is no fault: no command knows it any more.
+        """
+        sql = "select run_id from chaos where what = 'run removed'"
+        tools = {pid for row in self.rows(sql) for pid in self._tools(row["run_id"])}
+        left = processes_with(MARKER, self._marker)
+        names = [f"{pid} {command_line(pid)}" for pid in left if pid not in tools]
+        for pid in left:
+            self._signal(pid)
+        return names
+
+    def _tools(self, run_id: str) -> list[int]:
+        """List what Codex has left running of a run."""
+        marked = processes_with(RUN_MARKER, run_id)
+        return [pid for pid in marked if not _has_executed(pid)]
+
+    def _make(self) -> None:
+        for name in ("held", "operations", "codex-home", "logs"):
+            (self.home / name).mkdir()
+        make_repository(self.home / "repo")
+        program = shlex.join([sys.executable, "-IS", str(_HERE / "codex.py")])
+        codex = self.home / "codex"
+        codex.write_text(
+            f'#!/bin/sh\nexec {program} {shlex.quote(str(self.home))} "$@"\n'
+        )
+        codex.chmod(0o700)
+        hooks = shlex.quote(str(self.home / "hooks.jsonl"))
+        (self.home / "hook.sh").write_text(f"cat >> {hooks}\n")
+        Ledger(self.state).close()
+        with closing(sqlite3.connect(self.state / NAME)) as db:
+            db.executescript((_HERE / "audit.sql").read_text())
+
+    def _be(self, operation: Operation) -> None:
+        """Be the command, in a fork of this process or as a program of its own."""
+        try:
+            for name, descriptor in (("out", 1), ("err", 2)):
+                path = operation.place / f"{operation.number}.{name}"
+                opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+                os.dup2(opened, descriptor)
+                os.close(opened)
+            null = os.open(os.devnull, os.O_RDONLY)
+            os.dup2(null, 0)
+            os.chdir(self.home)
+            if operation.number % _PROGRAM_EVERY == 0:
+                module = f"runner.cli.{operation.command}"
+                environment = {**self._environment, "PYTHONPATH": str(ROOT)}
+                argv = [sys.executable, "-P", "-m", module, *operation.words]
+                os.execve(sys.executable, argv, environment)  # noqa: S606  # no shell is wanted
+            os.environ.clear()
+            os.environ.update(self._environment)
+            command = (
+                codex_tasks if operation.command == "codex_tasks" else run_codex_task
+            )
+            leave(command.main(operation.words))
+        except BaseException:  # noqa: BLE001  # a child must never come back from here
+            os.write(2, traceback.format_exc().encode())
+        finally:
+            os._exit(70)
+
+    def _reap(self) -> None:
+        while self._running:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                break
+            operation = self._running.pop(pid, None)
+            if operation is None:
+                continue
+            operation.code = os.waitstatus_to_exitcode(status)
+            operation.ended = time.time()
+            self._choice.known(operation)
+            if operation.verb == "stop" and operation.code == 0:
+                self._check_stopped(operation)
+
+    def _wait_for_commands(self) -> None:
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while self._running and time.monotonic() < deadline:
+            self._reap()
+            time.sleep(_PACE_SECONDS)
+        for pid, operation in self._running.items():
+            self.faults.append(f"a command does not end: {operation}")
+            os.kill(pid, signal.SIGKILL)
+
+    def _wait_for_processes(self, deadline: float) -> None:
+        """Wait until only tools are left."""
+        while time.monotonic() < deadline:
+            left = processes_with(MARKER, self._marker)
+            if not any(_has_executed(pid) for pid in left):
+                return
+            time.sleep(_PACE_SECONDS)
+
+    def _check_stopped(self, operation: Operation) -> None:
+        """See that nothing is open that was there before a stop that said so."""
+        limit = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(operation.began))
+        limit += f".{int(operation.began % 1 * 1000):03}Z"
+        for row in self.rows(
+            "select p.id, p.state, p.preview from prompts p join sessions s on"
+            " s.id = p.session where p.ended_at is null and p.queued_at < ?"
+            " and (s.thread_id = ? or ? is null)",
+            limit,
+            operation.session,
+            operation.session,
+        ):
+            self.faults.append(f"open after `{operation}`: {tuple(row)}")
+
+    def _kill(self) -> None:
+        """Kill at chance one of the processes that work."""
+        if self._chance.random() >= _KILL_CHANCE:
+            return
+        found: dict[str, list[int]] = {"command": [*self._running]}
+        for pid in processes_with(MARKER, self._marker):
+            if (what := self._kind(pid)) is not None:
+                found.setdefault(what, []).append(pid)
+        what = self._chance.choice(
+            sorted(kind for kind, pids in found.items() if pids) or ["command"]
+        )
+        if found[what] and self._signal(self._chance.choice(found[what])):
+            self.kills[what] += 1
+
+    def _kind(self, pid: int) -> str | None:
+        """Say what a process is; None of a hook or a tool."""
+        if pid in self._running or not _has_executed(pid):
+            return None
+        words = command_line(pid)
+        if "runner.supervisor" in words:
+            return "teller" if words.endswith(" tell") else "supervisor"
+        return "codex" if "codex.py" in words else None
+
+    def _signal(self, pid: int) -> bool:
+        """Kill a process that is ours; tell whether it was."""
+        with suppress(ProcessLookupError):
+            descriptor = os.pidfd_open(pid)
+            try:
+                if pid in self._running or pid in processes_with(MARKER, self._marker):
+                    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+                    return True
+            finally:
+                os.close(descriptor)
+        return False
+
+    def _open(self) -> list[tuple[object, ...]]:
+        """List what is not over: runs, and prompts that wait for no person."""
+        runs = self.rows("select run_id, state from runs where state <> 'finished'")
+        prompts = self.rows(
+            "select p.id, p.state, w.word, w.detail from prompts p"
+            " left join why_waiting w on w.id = p.id where p.ended_at is null"
+            " and not exists (select 1 from prompts h where h.session = p.session"
+            " and h.hold is not null and h.ended_at is null)"
+        )
+        return [tuple(row) for row in (*runs, *prompts)]
+
+    def _let_time_pass(self) -> None:
+        """Let the back-offs end."""
+        self.change("update prompts set wake_at = wake_from where wake_at is not null")
+
+    def _end_tools(self, deadline: float) -> None:
+        """See that `stop` ends what Codexes have left running, and that it is all."""
+        time.sleep(0.2)
+        ids = [row[0] for row in self.rows("select short_id from sessions")]
+        if ids:
+            self.run("stop", *ids)
+        self._wait_for_processes(deadline)
+
+
+def _has_executed(pid: int) -> bool:
+    """Say whether a process has become its program: before, it looks as its parent."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return False
+    return not int(text.rpartition(")")[2].split()[6]) & _PF_FORKNOEXEC

@@ -1,0 +1,132 @@
+"""`ls` reads the ledger, and the names in the state directory: no file of a session."""
+
+import json
+import os
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from support.many import fill
+
+from runner.cli import codex_tasks
+from runner.ledger.database import NAME, queries
+from runner.ledger.ledger import Ledger
+
+OLDER = [f"0a1b2c3d-4e5f-6789-abcd-{number:012x}" for number in range(7)]
+_SESSIONS = 1_000
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "state"
+    monkeypatch.setenv("CODEX_RUNNER_HOME", str(path))
+    monkeypatch.setattr(sys, "argv", ["codex-tasks"])
+    return path
+
+
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Record every path that is opened, listed or asked for its status."""
+    paths: list[str] = []
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if event in {"open", "os.listdir", "os.scandir", "sqlite3.connect"}:
+            paths.append(str(arguments[0]))
+
+    def spied(call: Callable[..., object]) -> Callable[..., object]:
+        def spy(path: object, *more: object, **options: object) -> object:
+            paths.append(str(path))
+            return call(path, *more, **options)
+
+        return spy
+
+    for name in ("stat", "lstat", "access"):
+        monkeypatch.setattr(os, name, spied(getattr(os, name)))
+    is_on = True
+    sys.addaudithook(lambda *seen: hook(*seen) if is_on else None)
+    yield paths
+    is_on = False
+
+
+def with_directories(home: Path) -> None:
+    """Give each session the directory that its exports would be in."""
+    ledger = Ledger(home)
+    with ledger.transaction():
+        for session in ledger.sessions.all():
+            assert session.thread is not None
+            (home / session.thread).mkdir()
+            ledger.change("set_exports", session=session.key, exports=session.thread)
+    ledger.close()
+
+
+def test_of_a_thousand_sessions_no_file_is_looked_at(
+    home: Path, looked_at: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    fill(home, sessions=_SESSIONS, runs_per_session=1)
+    with_directories(home)
+    looked_at.clear()
+
+    assert codex_tasks.main(["ls", "--json"]) == 0
+
+    out, err = capfd.readouterr()
+    assert (len(json.loads(out)), err) == (_SESSIONS, "")
+    inside = {path for path in looked_at if path.startswith(f"{home}/")}
+    assert {Path(path).parent for path in inside} == {home}
+    assert len(inside) < 10
+
+
+def test_tasks_of_an_older_tool_are_named_until_they_are_imported(
+    home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fill(home, sessions=3, runs_per_session=1)
+    with_directories(home)
+    for name in (*OLDER[:2], "notes", f".{OLDER[2]}"):
+        (home / name).mkdir()
+    (home / OLDER[3]).touch()
+
+    assert codex_tasks.main(["ls"]) == 0
+    out, err = capfd.readouterr()
+    assert len(out.splitlines()) == 1 + 3
+    assert err.splitlines() == [
+        f"codex-tasks: {home / name} is a task of an older tool: codex-tasks import"
+        for name in OLDER[:2]
+    ]
+
+    ledger = Ledger(home)
+    with ledger.transaction():
+        ledger.sessions.import_from("tasks", str(home / OLDER[0]), "the first")
+    ledger.close()
+    codex_tasks.main(["ls", "--json"])
+    (line,) = capfd.readouterr().err.splitlines()
+    assert OLDER[1] in line
+
+
+def test_of_many_tasks_of_an_older_tool_five_are_named(
+    home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in OLDER:
+        (home / name).mkdir(parents=True)
+
+    codex_tasks.main(["ls"])
+
+    out, err = capfd.readouterr()
+    assert out == "No tasks found.\n"
+    *named, rest = err.splitlines()
+    assert [OLDER[number] in line for number, line in enumerate(named)] == [True] * 5
+    assert rest == "codex-tasks: and 2 more tasks of an older tool: codex-tasks import"
+
+
+def test_what_one_session_has_used_is_found_without_the_usage_of_others(
+    home: Path,
+) -> None:
+    Ledger(home).close()
+    query = "explain query plan " + queries()["usage_totals"]
+    values = {"by": "total", "since": "", "name": "one"}
+
+    with closing(sqlite3.connect(home / NAME)) as database:
+        plan = " ".join(row[3] for row in database.execute(query, values))
+
+    assert "USING INDEX usage_of_session (session_key>? AND session_key<?)" in plan

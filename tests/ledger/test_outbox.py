@@ -1,0 +1,169 @@
+"""What is to be told of a run is told once, whichever process does it."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from support import ledgers
+from support.runs import settings
+
+from runner import clock
+from runner.ledger.ledger import Ledger
+from runner.lifecycle import recover
+from runner.model import Outcome, Report, Run
+from runner.notify import Notifier
+from runner.run_files import owner_of
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "state")
+
+
+@pytest.fixture
+def stream(tmp_path: Path) -> Path:
+    return tmp_path / "events.jsonl"
+
+
+@pytest.fixture
+def after(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Let so many seconds pass on the clock of instants."""
+    real, passed = clock.now, [0.0]
+
+    def now() -> datetime:
+        return real() + timedelta(seconds=passed[0])
+
+    def pass_time(seconds: float) -> None:
+        passed[0] += seconds
+
+    monkeypatch.setattr(clock, "now", now)
+    return pass_time
+
+
+@pytest.fixture
+def notifier(ledger: Ledger, tmp_path: Path) -> Notifier:
+    ours = settings(tmp_path, CODEX_RUNNER_HOME=str(ledger.home))
+    return Notifier(ledger, ours, pytest.fail)
+
+
+def begun(ledger: Ledger, stream: Path) -> Run:
+    report = Report(event_stream=str(stream))
+    return ledgers.launch(ledger, ledgers.prepare(ledger, report=report))
+
+
+def told(stream: Path) -> list[str]:
+    """Give the events in the stream, in order."""
+    lines = stream.read_text().splitlines() if stream.exists() else []
+    return [json.loads(line)["event"] for line in lines]
+
+
+def test_a_run_is_told_of_once_at_its_start_and_at_its_end(
+    ledger: Ledger, stream: Path, notifier: Notifier
+) -> None:
+    run = begun(ledger, stream)
+    for _ in range(2):
+        notifier.tell(run.run_id)
+    assert told(stream) == ["run_started"]
+
+    ledgers.end(ledger, run)
+    for _ in range(2):
+        notifier.tell(run.run_id)
+
+    assert told(stream) == ["run_started", "run_completed"]
+    assert ledger.runs.untold(run.run_id) == []
+
+
+def test_a_run_that_nobody_wants_to_hear_of_leaves_nothing_to_tell(
+    ledger: Ledger,
+) -> None:
+    run = ledgers.session_of(ledger)
+
+    assert ledger.runs.untold(run.run_id) == []
+
+
+def test_of_two_processes_that_tell_at_once_one_does(
+    ledger: Ledger, stream: Path, notifier: Notifier
+) -> None:
+    run = begun(ledger, stream)
+    other = Ledger(ledger.home)
+    seen_by_other = other.runs.untold(run.run_id)
+
+    notifier.tell(run.run_id)
+
+    assert not any(map(other.runs.claim_telling, seen_by_other))
+    assert told(stream) == ["run_started"]
+
+
+def test_a_supervisor_is_given_time_to_tell_of_its_run(
+    ledger: Ledger, stream: Path, after: Callable[[float], None]
+) -> None:
+    run = begun(ledger, stream)
+    ledgers.end(ledger, run)
+    assert ledger.runs.with_untold() == []
+
+    after(6)
+
+    assert ledger.runs.with_untold() == [run.run_id]
+
+
+def test_what_was_claimed_and_not_told_is_told_by_another_after_its_time(
+    ledger: Ledger, stream: Path, notifier: Notifier, after: Callable[[float], None]
+) -> None:
+    """A supervisor claims it, and is killed before it has told."""
+    run = begun(ledger, stream)
+    (telling,) = ledger.runs.untold(run.run_id)
+    assert ledger.runs.claim_telling(telling)
+    after(59)
+    assert ledger.runs.with_untold() == []
+
+    after(2)
+    assert ledger.runs.with_untold() == [run.run_id]
+    notifier.tell(run.run_id)
+
+    assert told(stream) == ["run_started"]
+    assert ledger.runs.with_untold() == []
+
+
+def test_the_end_of_a_run_that_a_reader_judges_is_due_at_once(
+    ledger: Ledger,
+    stream: Path,
+    notifier: Notifier,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its supervisor was killed: whoever finds that lets a process tell it."""
+    run = begun(ledger, stream)
+    notifier.tell(run.run_id)
+    owner = owner_of(ledger.home, run.run_id)
+    owner.parent.mkdir(parents=True, exist_ok=True)
+    owner.touch()
+    started: list[bool] = []
+    monkeypatch.setattr(recover, "_start_telling", lambda _: started.append(True))
+    ours = settings(tmp_path, CODEX_RUNNER_HOME=str(ledger.home))
+
+    recover.sweep(ledger, ours)
+
+    assert ledger.runs.find(run.run_id).outcome is Outcome.LOST
+    assert started == [True]
+    (due,) = ledger.runs.with_untold()
+    notifier.tell(due)
+    assert told(stream) == ["run_started", "run_completed"]
+    recover.sweep(ledger, ours)
+    assert started == [True], "there is nothing more to tell"
+
+
+def test_what_cannot_be_told_is_a_warning_and_is_not_tried_for_ever(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    place = tmp_path / "directory"
+    place.mkdir()
+    run = begun(ledger, place)
+    warnings: list[str] = []
+    ours = settings(tmp_path, CODEX_RUNNER_HOME=str(ledger.home))
+
+    Notifier(ledger, ours, warnings.append).tell(run.run_id)
+
+    assert str(place) in warnings[0]
+    assert ledger.runs.untold(run.run_id) == []

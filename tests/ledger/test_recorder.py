@@ -1,0 +1,139 @@
+"""A record that the ledger refuses costs a warning; the verdict lands where it can."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import ledgers
+from support.runs import AT, SESSION, settings
+
+from parsers.struct import replace
+from runner import clock, files
+from runner.errors import LedgerFault
+from runner.ledger import record
+from runner.ledger.ledger import Ledger
+from runner.lifecycle import recover
+from runner.lifecycle.channel import StatusPipe
+from runner.model import Claimed, Launched, Outcome
+from runner.run_files import files_of, owner_of
+from runner.supervisor.recorder import RunRecorder
+
+
+@pytest.fixture
+def pipe() -> Iterator[StatusPipe]:
+    reader, writer = os.pipe()
+    yield StatusPipe(writer)
+    os.close(reader)
+    os.close(writer)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "state")
+
+
+@pytest.fixture
+def recorder(ledger: Ledger, pipe: StatusPipe) -> RunRecorder:
+    """Record a run that Codex works on."""
+    prepared = ledgers.prepare(ledger)
+    files.make_directory(Path(prepared.spec.directory))
+    recorder = RunRecorder(prepared, ledger, pipe)
+    recorder.claim(Claimed(supervisor=ledgers.gone()))
+    recorder.advance(Launched(codex=ledgers.gone(), at=AT))
+    return recorder
+
+
+@pytest.fixture
+def full(
+    recorder: RunRecorder, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[pytest.MonkeyPatch]:
+    """Refuse every change of the ledger until it is undone."""
+    ledger = recorder.ledger
+
+    def refuse(*_: object, **__: object) -> None:
+        raise LedgerFault(ledger.path, "the disk is full")
+
+    with monkeypatch.context() as refusing:
+        refusing.setattr(ledger, "change", refuse)
+        yield refusing
+
+
+def test_what_the_ledger_refuses_is_written_later_in_its_order(
+    recorder: RunRecorder, ledger: Ledger, full: pytest.MonkeyPatch
+) -> None:
+    recorder.set_thread(SESSION)
+    recorder.begin_turn()
+    assert not recorder.is_named
+    full.undo()
+
+    recorder.finish(ledgers.over(recorder.run))
+
+    found = ledger.runs.find(recorder.run.run_id)
+    assert (found.thread, found.has_begun, found.outcome) == (
+        SESSION,
+        True,
+        Outcome.SUCCEEDED,
+    )
+    assert ledger.sessions.get(found.session).thread == SESSION
+    assert [text for text in recorder.warnings if "the disk is full" in text]
+
+
+@pytest.mark.usefixtures("full")
+def test_a_verdict_that_the_ledger_refuses_is_in_the_meta_file(
+    recorder: RunRecorder,
+) -> None:
+    over = ledgers.over(replace(recorder.run, thread=SESSION), has_begun=True)
+
+    recorder.finish(over)
+
+    data = files.read_json(files_of(over.spec).meta)
+    assert isinstance(data, dict)
+    found = record.from_json(data)
+    assert (found.outcome, found.thread) == (Outcome.SUCCEEDED, SESSION)
+    (warning,) = recorder.warnings
+    assert "the disk is full" in warning
+
+
+def test_the_next_reader_takes_the_verdict_from_the_meta_file(
+    recorder: RunRecorder, ledger: Ledger, full: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    over = ledgers.over(replace(recorder.run, thread=SESSION), has_begun=True)
+    recorder.finish(over)
+    full.undo()
+    owner = owner_of(ledger.home, over.run_id)
+    owner.touch()
+
+    recover.sweep(ledger, settings(tmp_path, CODEX_RUNNER_HOME=str(ledger.home)))
+
+    found = ledger.runs.find(over.run_id)
+    assert (found.outcome, found.thread) == (Outcome.SUCCEEDED, SESSION)
+
+
+def test_a_run_that_was_removed_from_the_ledger_ends_without_a_fault(
+    recorder: RunRecorder, ledger: Ledger
+) -> None:
+    """A person may have removed it by hand, or made the ledger anew."""
+    with ledger.transaction():
+        ledger.sessions.drop(recorder.run.session)
+
+    recorder.finish(ledgers.over(recorder.run))
+
+    assert recorder.run.outcome is Outcome.SUCCEEDED
+
+
+def test_a_disk_that_takes_neither_is_asked_again_and_then_given_up(
+    recorder: RunRecorder, full: pytest.MonkeyPatch
+) -> None:
+    passed = [0.0]
+
+    def sleep(seconds: float) -> None:
+        passed[0] += seconds
+
+    full.setattr(clock, "sleep", sleep)
+    full.setattr(clock, "monotonic", lambda: passed[0])
+    Path(recorder.run.spec.directory).rmdir()
+
+    recorder.finish(ledgers.over(recorder.run))
+
+    assert passed[0] >= 60

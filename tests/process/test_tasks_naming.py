@@ -1,0 +1,123 @@
+"""A task is named by one of its ids, the beginning of one, or its title."""
+
+import json
+from pathlib import Path
+
+import pytest
+from support import stand_in as script
+from support.sessions import Session, Sessions
+from support.stand_in import StandIn
+
+FIRST = "01a1f000-aaaa-7000-8000-000000000001"
+SECOND = "01a1f000-aabb-7000-8000-000000000002"
+UNKNOWN = "99999999-9999-7999-8999-999999999999"
+TITLE = "Größe: the title"
+
+
+def started(sessions: Sessions, codex: StandIn, thread: str, *more: str) -> Session:
+    codex.plays(*script.ordinary(), thread=thread)
+    return sessions.ended(*more, "Begin.")
+
+
+def test_a_task_is_named_by_its_ids_their_beginnings_and_its_title(
+    sessions: Sessions, codex: StandIn
+) -> None:
+    session = started(sessions, codex, FIRST, "-t", TITLE)
+    session.send("More.")
+    session.wait()
+    started(sessions, codex, SECOND, "-t", "Another title")
+    first, second = session.runs
+    short = session.status["short_id"]
+
+    for name in (
+        *(FIRST, FIRST.upper(), f" {FIRST} ", FIRST[:12], FIRST[:12].upper()),
+        *(short, short.upper(), short[:4]),
+        *(first.run_id, second.run_id, TITLE, f" {TITLE}\n"),
+    ):
+        said = sessions("status", "--json", "--one", name)
+        assert said.code == 0, (name, said.stderr)
+        assert json.loads(said.stdout)["id"] == FIRST
+
+
+def test_titles_and_prompts_need_no_locale_that_has_their_letters(
+    sessions: Sessions, codex: StandIn
+) -> None:
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    codex.plays(*script.ordinary(), thread=FIRST)
+    session = sessions.start("-t", TITLE, "Größe ändern.", env=ascii_only)
+
+    said = sessions("status", "--wait", "--json", "--one", TITLE, env=ascii_only)
+
+    assert said.code == 0, said.stderr
+    status = json.loads(said.stdout)
+    assert (status["id"], status["title"]) == (FIRST, TITLE)
+    assert (status["outcome"], status["last_prompt"]) == ("succeeded", "Größe ändern.")
+    assert session.given == ["Größe ändern."]
+    assert session.json["title"] == TITLE
+    for words in (["status", TITLE], ["ls"], ["log", TITLE]):
+        here, there = sessions(*words), sessions(*words, env=ascii_only)
+        assert here == there, words
+        assert (here.code, here.stderr) == (0, ""), words
+    assert sessions("verify", env=ascii_only).code == 0
+
+
+def test_an_exact_short_id_wins_over_a_title(
+    sessions: Sessions, codex: StandIn
+) -> None:
+    short = started(sessions, codex, FIRST).status["short_id"]
+    started(sessions, codex, SECOND, "-t", short)
+
+    said = sessions("status", "--json", "--one", short)
+
+    assert json.loads(said.stdout)["id"] == FIRST
+
+
+@pytest.mark.parametrize("command", ["status", "result", "stop", "archive", "rm"])
+def test_what_fits_two_tasks_is_refused_with_both(
+    sessions: Sessions, codex: StandIn, command: str
+) -> None:
+    started(sessions, codex, FIRST, "-t", TITLE)
+    started(sessions, codex, SECOND)
+
+    said = sessions(command, FIRST[:11])
+
+    assert (said.code, said.stdout) == (2, "")
+    assert FIRST in said.stderr
+    assert SECOND in said.stderr
+    assert TITLE in said.stderr
+    assert len(sessions.listed()) == 2
+
+
+NONE = [
+    *(UNKNOWN, FIRST[:5], "no such title", "", "*", "%", "_" * 8),
+    *("../../x", "../outside", "/etc", ".", "..", "archive", "runs", "queue"),
+]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(["status"], ["status", "--wait"], ["result"], ["stop"], ["archive"]),
+        *(["unarchive"], ["rm"], ["send"], ["send", "--queue"]),
+    ],
+)
+def test_a_name_that_is_no_tasks_is_three_and_nothing_is_touched(
+    sessions: Sessions, codex: StandIn, tmp_path: Path, command: list[str]
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "task.json").write_text("{}")
+    (outside / "task.pid").write_text("1")
+    session = started(sessions, codex, FIRST)
+    too_short = session.status["short_id"][:3]
+    before = sorted(tmp_path.glob("*/**"))
+
+    for name in (*NONE, too_short):
+        prompt = ["More."] if "send" in command else []
+        said = sessions(*command, name, *prompt)
+        assert (name, said.code, said.stdout) == (name, 3, "")
+        assert len(said.stderr.splitlines()) == 1
+
+    assert sorted(tmp_path.glob("*/**")) == before
+    assert (outside / "task.pid").read_text() == "1"
+    assert codex.together == []

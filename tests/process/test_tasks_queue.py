@@ -1,0 +1,300 @@
+"""What waits in a queue is delivered when its turn comes, unless it is held back."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from support import stand_in as script
+from support.processes import wait_until
+from support.sessions import Session, Sessions
+from support.stand_in import StandIn
+
+LIMIT = "You've hit your usage limit. Try again later."
+
+
+@pytest.fixture
+def busy(sessions: Sessions, codex: StandIn, go: Path) -> Session:
+    """Start a session whose runs wait for the test."""
+    codex.plays(
+        *script.begin(),
+        script.wait_for(go),
+        script.when("limited", *script.fail(LIMIT)),
+        script.when("log in", *script.fail("401 Unauthorized: not logged in")),
+        script.when("fail", *script.fail("it did not work")),
+        script.message("answer to $PROMPT"),
+        script.complete(),
+        thread=script.FRESH,
+    )
+    return sessions.start()
+
+
+def resume(session: Session, prompt: str, go: Path) -> None:
+    """Bring the session to rest, and begin a run with this prompt."""
+    go.touch()
+    session.wait()
+    go.unlink()
+    assert session.send(prompt).code == 0
+
+
+def test_what_is_queued_for_a_free_session_is_given_at_once(
+    sessions: Sessions,
+) -> None:
+    session = sessions.ended()
+
+    said = session.queue("Next.")
+
+    assert (said.code, said.stdout) == (0, "")
+    assert session.wait().code == 0
+    assert session.given == ["Begin.", "Next."]
+
+
+def test_the_caller_is_told_where_in_the_queue_a_prompt_stands(
+    busy: Session, go: Path
+) -> None:
+    first, second = busy.queue("One."), busy.queue("Two.")
+
+    assert first.stderr.endswith("queued\n")
+    assert "queued, 1 before it" in second.stderr
+    assert busy.status["queue"] == 2
+    assert busy.sessions.listed()[busy.id]["queue"] == 2
+    assert "RUNNING +2" in busy.sessions("ls").stdout
+    assert "Queue: 2 waiting" in busy.sessions("status", busy.id).stdout
+    go.touch()
+    assert busy.wait().code == 0
+    assert busy.given == ["Begin.", "One.", "Two."]
+
+
+def test_what_is_queued_does_not_need_its_sender(busy: Session, go: Path) -> None:
+    busy.queue("Next.")
+
+    go.touch()
+    busy.wait_for_run(2).wait_for_end()
+
+    assert busy.given == ["Begin.", "Next."]
+
+
+def test_an_ordinary_send_does_not_overtake_what_waits(busy: Session, go: Path) -> None:
+    busy.queue("One.")
+
+    assert busy.send("Two.").code == 75
+    go.touch()
+    assert busy.wait().code == 0
+
+    assert busy.given == ["Begin.", "One."]
+
+
+def test_who_would_overtake_what_is_held_is_told_what_is_worked_on_instead(
+    busy: Session, go: Path
+) -> None:
+    resume(busy, "limited", go)
+    busy.queue("One.")
+    busy.queue("Two.")
+    go.touch()
+    busy.wait()
+
+    refused = busy.send("Three.")
+
+    assert refused.code == 75
+    run_id = busy.records[2]["run_id"]
+    assert "before this one (2)" in refused.stderr
+    assert f"run {run_id} works on the first now" in refused.stderr
+    assert "is busy" not in refused.stderr
+    busy.wait()
+    assert busy.given == ["Begin.", "limited", "One.", "Two."]
+
+
+def test_a_quit_ends_the_session_after_what_stands_before_it(
+    busy: Session, go: Path
+) -> None:
+    for prompt in ("One.", "/quit", "Two.", "Three."):
+        assert busy.queue(prompt).code == 0
+
+    go.touch()
+    assert busy.wait().code == 0
+
+    assert busy.given == ["Begin.", "One."]
+    status = busy.status
+    assert (status["state"], status["queue"]) == ("STOPPED", 0)
+    assert [state for _, state in busy.queued] == ["done", "done", *["canceled"] * 2]
+    assert status["skipped"] == 2, "the quit itself is no prompt that was lost"
+    assert busy.send("On again.").code == 0
+    assert busy.wait().code == 0
+    assert busy.given == ["Begin.", "One.", "On again."]
+
+
+def test_a_quit_lets_the_run_in_flight_finish(busy: Session, go: Path) -> None:
+    busy.queue("/quit")
+    assert busy.state == "RUNNING"
+
+    go.touch()
+    assert busy.wait().code == 0
+
+    assert busy.result().stdout == "answer to Begin.\n"
+    assert busy.state == "STOPPED"
+
+
+def test_a_quit_to_a_session_at_rest_does_nothing(sessions: Sessions) -> None:
+    session = sessions.ended()
+
+    assert session.send("/quit").code == 0
+    assert session.queue(" /quit\n").code == 0
+
+    assert session.given == ["Begin."]
+    status = session.status
+    assert (status["state"], status["queue"]) == ("STOPPED", 0)
+    assert status["skipped"] == 0
+
+
+def test_a_quit_behind_a_limit_ends_the_session_after_what_is_held_before_it(
+    busy: Session, go: Path
+) -> None:
+    resume(busy, "limited", go)
+    go.touch()
+    busy.wait()
+
+    assert busy.queue("/quit").code == 0
+    status = busy.status
+    assert (status["queue"], status["skipped"]) == (0, 0)
+
+    go.unlink()
+    busy.queue("limited again")
+    busy.queue("One.")
+    go.touch()
+    busy.wait()
+    assert "1 before it" in busy.queue("/quit").stderr
+    status = busy.status
+    assert status["queue"] == 2
+    assert "usage_limited" in status["queue_held"]
+    assert busy.queue("Two.").code == 0
+    busy.wait()
+    assert busy.given == ["Begin.", "limited", "limited again", "One."]
+    status = busy.status
+    assert (status["queue"], status["skipped"]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "outcome"), [("limited", "usage_limited"), ("log in", "auth_failed")]
+)
+def test_what_waits_behind_a_limit_is_held_until_somebody_sends_on_purpose(
+    busy: Session, go: Path, prompt: str, outcome: str
+) -> None:
+    resume(busy, prompt, go)
+    busy.queue("One.")
+    busy.queue("Two.")
+    go.touch()
+
+    assert busy.wait().code == 1
+
+    status = busy.status
+    assert (status["state"], status["outcome"]) == ("DIED", outcome)
+    assert status["queue"] == 2
+    assert outcome in status["queue_held"]
+    assert busy.given == ["Begin.", prompt]
+    assert "held" in busy.sessions("status", busy.id).stdout
+
+    assert busy.queue("Three.").code == 0
+    assert busy.wait().code == 0
+    assert busy.given[2:] == ["One.", "Two.", "Three."]
+    assert busy.status["queue"] == 0
+
+
+def test_what_waits_behind_a_limit_that_is_over_is_delivered_by_the_next_command(
+    sessions: Sessions, codex: StandIn, go: Path
+) -> None:
+    resets = int(time.time()) + 12
+    window = {"used_percent": 100.0, "window_minutes": 300, "resets_at": resets}
+    limits = {"primary": window, "secondary": None}
+    count = {"type": "token_count", "info": None, "rate_limits": limits}
+    at = "2026-11-20T10:00:00.000Z"
+    line = json.dumps({"timestamp": at, "type": "event_msg", "payload": count})
+    rollout = (
+        "$CODEX_HOME/sessions/2026/11/20/rollout-2026-11-20T10-00-00-$THREAD.jsonl"
+    )
+    codex.plays(
+        *script.begin(),
+        script.wait_for(go),
+        script.when("limited", script.write(rollout, line + "\n"), *script.fail(LIMIT)),
+        script.message("answer to $PROMPT"),
+        script.complete(),
+        thread=script.FRESH,
+    )
+    session = sessions.start("limited")
+    session.queue("One.")
+    go.touch()
+    assert session.wait().code == 1
+
+    assert "the usage limit lasts until" in session.status["queue_held"]
+    wait_until(lambda: not session.status["queue"], 60, "the delivery after the limit")
+
+    assert time.time() >= resets
+    assert session.wait().code == 0
+    assert session.given == ["limited", "One."]
+
+
+def test_a_run_that_fails_in_an_ordinary_way_holds_nothing_up(
+    busy: Session, go: Path
+) -> None:
+    resume(busy, "fail", go)
+    busy.queue("fail again")
+    busy.queue("Fine.")
+    go.touch()
+
+    assert busy.wait().code == 1
+
+    assert busy.given == ["Begin.", "fail", "fail again", "Fine."]
+    assert busy.state == "STOPPED"
+
+
+def test_a_prompt_that_codex_cannot_be_started_for_is_tried_again_at_intervals(
+    busy: Session, codex: StandIn, go: Path
+) -> None:
+    go.touch()
+    busy.wait()
+    away = codex.path.with_name("away")
+    codex.path.rename(away)
+
+    queued = busy.queue("One.")
+    assert queued.code == 0
+    assert "queued, but not delivered yet" in queued.stderr
+    for _ in range(3):
+        busy.sessions("ls")
+    said = busy.sessions("status", busy.id).stdout
+
+    status = busy.status
+    assert (status["queue"], status["state"]) == (1, "RUNNING")
+    assert "Codex could not be started" in status["queue_held"]
+    assert "Codex could not be started" in said
+    assert [record["outcome"] for record in busy.records[1:]] == ["not_started"]
+    timed = busy.sessions("status", "--wait", "--timeout", "0.5", busy.id)
+    assert timed.code == 124
+    assert "Codex could not be started" in timed.stderr
+    away.rename(codex.path)
+    assert busy.queue("Two.").code == 0
+    assert busy.wait().code == 0
+    assert busy.given == ["Begin.", "One.", "Two."]
+
+
+def test_an_archived_session_takes_no_prompt_and_one_with_prompts_is_not_archived(
+    busy: Session, go: Path
+) -> None:
+    resume(busy, "limited", go)
+    busy.queue("One.")
+    go.touch()
+    busy.wait()
+
+    refused = busy.sessions("archive", busy.id)
+    assert refused.code == 75
+    assert "prompts waiting (1)" in refused.stderr
+    assert busy.sessions("rm", busy.id).code == 75
+    assert busy.stop().stdout.endswith("1 waiting prompt skipped.\n")
+    assert busy.sessions("archive", busy.id).code == 0
+    assert busy.send("More.").code == 1
+    sent = busy.queue("More.")
+    assert sent.code == 1
+    assert "unarchive" in sent.stderr
+    assert busy.sessions("unarchive", busy.id).code == 0
+    assert busy.send("More.").code == 0
+    assert busy.wait().code == 0
+    assert busy.given == ["Begin.", "limited", "More."]
+    assert busy.prompts == busy.given

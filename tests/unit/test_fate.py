@@ -1,0 +1,215 @@
+"""What becomes of a prompt: each row of the table in DESIGN rule 5."""
+
+from typing import Any
+
+import pytest
+from support.runs import AT, run
+
+from runner import clock
+from runner.ledger.fate import (
+    BACK_OFF,
+    WRITER_SECONDS,
+    Delivery,
+    Ends,
+    GoesBack,
+    fate_of,
+    hold_of,
+    resets_of,
+)
+from runner.lifecycle.judge import KILLED
+from runner.model import OUTCOMES, Finished, Outcome, Run, Verdict
+
+AT_ONCE = 0.0
+FOR_A_PERSON = ["configuration", "thread_gone", "untrusted", "option"]
+
+
+def verdict(outcome: Outcome, error_class: str | None = None) -> Verdict:
+    return Verdict(outcome=outcome, exit_code=1, error="No.", error_class=error_class)
+
+
+def delivery(
+    *, direct: bool = False, stop: bool = False, starts: int = 0, unbegun: int = 0
+) -> Delivery:
+    return Delivery(
+        is_direct=direct, is_stop_asked=stop, starts=starts, unbegun=unbegun
+    )
+
+
+def goes_back(given: Delivery, ended: Verdict) -> GoesBack:
+    fate = fate_of(given, ended, has_begun=False)
+
+    assert isinstance(fate, GoesBack)
+    return fate
+
+
+@pytest.mark.parametrize("outcome", [Outcome.NOT_STARTED, Outcome.LOST])
+@pytest.mark.parametrize(
+    ("killed_before", "wait", "why"),
+    [
+        (0, AT_ONCE, None),
+        (1, AT_ONCE, None),
+        (2, 10, "start"),
+        (3, 60, "start"),
+        (4, 600, "start"),
+        (40, 600, "start"),
+    ],
+)
+def test_a_prompt_whose_launch_was_killed_is_tried_at_once_twice_then_later(
+    outcome: Outcome, killed_before: int, wait: float, why: str | None
+) -> None:
+    fate = goes_back(delivery(starts=killed_before), verdict(outcome, KILLED))
+
+    assert (fate.wait, fate.why, fate.hold) == (wait, why, None)
+    assert fate.starts == killed_before + 1
+
+
+@pytest.mark.parametrize(
+    ("failed_before", "wait"), [(0, 10), (1, 60), (2, 600), (3, 600), (40, 600)]
+)
+def test_a_codex_that_cannot_be_executed_is_tried_later_from_the_first(
+    failed_before: int, wait: float
+) -> None:
+    fate = goes_back(delivery(starts=failed_before), verdict(Outcome.NOT_STARTED))
+
+    assert (fate.wait, fate.why, fate.hold) == (wait, "start", None)
+    assert fate.starts == failed_before + 1
+
+
+@pytest.mark.parametrize("before", range(7))
+def test_a_thread_that_another_program_writes_is_looked_at_again(before: int) -> None:
+    fate = goes_back(delivery(unbegun=before), verdict(Outcome.FAILED, "writer"))
+
+    assert (fate.why, fate.hold) == ("refused", None)
+    assert (fate.wait, fate.unbegun) == (WRITER_SECONDS, before)
+
+
+@pytest.mark.parametrize("error_class", FOR_A_PERSON)
+def test_what_only_a_person_can_change_holds_the_prompt_at_once(
+    error_class: str,
+) -> None:
+    fate = goes_back(delivery(), verdict(Outcome.FAILED, error_class))
+
+    assert fate.hold == "No."
+    assert (fate.starts, fate.unbegun) == (0, 0)
+
+
+def test_a_hold_without_a_message_is_named_by_the_class_of_the_error() -> None:
+    silent = Verdict(outcome=Outcome.FAILED, exit_code=1, error_class="untrusted")
+
+    assert goes_back(delivery(), silent).hold == "untrusted"
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.LOST])
+def test_any_other_end_before_the_turn_is_tried_three_times_later_then_held(
+    outcome: Outcome,
+) -> None:
+    given, waits = delivery(starts=2), []
+    for _ in BACK_OFF:
+        fate = goes_back(given, verdict(outcome))
+        assert (fate.why, fate.hold, fate.starts) == ("unbegun", None, 0)
+        waits.append(fate.wait)
+        given = delivery(unbegun=fate.unbegun)
+
+    assert waits == [10, 60, 600]
+    assert goes_back(given, verdict(outcome)).hold == "No."
+
+
+def test_a_prompt_without_a_login_is_held_until_a_person_acts() -> None:
+    assert goes_back(delivery(), verdict(Outcome.AUTH_FAILED)).hold == "No."
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_a_prompt_whose_turn_had_begun_ends_as_its_outcome_says(
+    outcome: Outcome,
+) -> None:
+    fate = fate_of(delivery(), verdict(outcome), has_begun=True)
+
+    assert fate == Ends(state=OUTCOMES[outcome].prompt, reason=str(outcome))
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_a_prompt_that_came_with_its_command_ends_with_its_run(
+    outcome: Outcome,
+) -> None:
+    fate = fate_of(delivery(direct=True), verdict(outcome), has_begun=False)
+
+    assert isinstance(fate, Ends)
+
+
+NEVER_AGAIN = set(Outcome) - {
+    Outcome.FAILED,
+    Outcome.AUTH_FAILED,
+    Outcome.LOST,
+    Outcome.NOT_STARTED,
+}
+
+
+@pytest.mark.parametrize("outcome", sorted(NEVER_AGAIN))
+def test_an_end_that_was_meant_or_a_limit_never_brings_a_prompt_back(
+    outcome: Outcome,
+) -> None:
+    assert isinstance(fate_of(delivery(), verdict(outcome), has_begun=False), Ends)
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+@pytest.mark.parametrize("outcome", Outcome)
+def test_after_a_stop_no_prompt_is_parked_retried_or_put_back(
+    outcome: Outcome,
+    has_begun: bool,  # noqa: FBT001 - a row of the table
+) -> None:
+    fate = fate_of(delivery(stop=True), verdict(outcome), has_begun=has_begun)
+
+    assert isinstance(fate, Ends)
+    state = "done" if outcome is Outcome.SUCCEEDED else "canceled"
+    assert fate.state == state
+
+
+def limited(outcome: Outcome = Outcome.USAGE_LIMITED, **windows: Any) -> Run:  # noqa: ANN401 - JSON
+    return run(
+        Finished(
+            verdict=verdict(outcome),
+            started_at=AT,
+            ended_at=AT,
+            accounts={"rate_limits": windows},
+        )
+    )
+
+
+def window(used_percent: float | None, resets_at: object = 1_800_000_000) -> object:
+    return {"used_percent": used_percent, "resets_at": resets_at}
+
+
+def test_a_limit_lasts_until_the_last_full_window_is_reset() -> None:
+    both = limited(primary=window(100, 1000), secondary=window(100.0, 2000))
+    swapped = limited(primary=window(100, 2000), secondary=window(100, 1000))
+
+    assert resets_of(both) == resets_of(swapped) == 2000
+
+
+@pytest.mark.parametrize(
+    "windows",
+    [
+        {},
+        {"primary": window(99.9)},
+        {"primary": window(None)},
+        {"primary": window(100, None)},
+        {"primary": window(100, "soon")},
+        {"primary": None, "secondary": 7},
+    ],
+)
+def test_a_window_that_is_not_full_or_unknown_tells_no_end(
+    windows: dict[str, Any],
+) -> None:
+    assert resets_of(limited(**windows)) is None
+
+
+def test_a_hold_names_the_end_of_the_limit_where_it_is_known() -> None:
+    until = clock.iso(clock.at(1_800_000_000))
+
+    known = hold_of(limited(primary=window(100)))
+    unknown = hold_of(limited())
+    login = hold_of(limited(Outcome.AUTH_FAILED, primary=window(100)))
+
+    assert known == (f"the usage limit lasts until {until}", until)
+    assert unknown == ("the last run ended usage_limited", None)
+    assert login == ("the last run ended auth_failed", None)

@@ -1,0 +1,79 @@
+"""How sessions look to people."""
+
+import pytest
+
+from runner.cli import format as shown
+
+REPORT: dict[str, object] = {
+    "id": "01a1f000-0000-7000-8000-000000000001",
+    "title": None,
+    "state": "STOPPED",
+    "outcome": None,
+    "error": None,
+    "unknown": None,
+    "created_at": "2026-11-20T12:00:00.000Z",
+    "updated_at": "2026-11-20T12:00:00.000Z",
+    "working_dir": "/here",
+    "pid": None,
+    "left_running": [],
+    "queue": 2,
+    "prompts": [],
+    "skipped": 0,
+    "usage": None,
+    "cost": None,
+    "last_prompt": None,
+    "last_result": None,
+    "previous_result": None,
+}
+
+
+def test_one_of_a_kind_is_not_several() -> None:
+    one = shown.blocks([{**REPORT, "queue_held": None, "skipped": 1}], "human")
+
+    assert "Skipped: 1 prompt, never delivered" in one
+
+
+def queue(held: str, time_format: str) -> str:
+    lines = shown.blocks([{**REPORT, "queue_held": held}], time_format)
+    return next(line for line in lines if line.startswith("Queue: "))
+
+
+@pytest.mark.parametrize("time_format", ["human", "iso"])
+def test_an_instant_that_a_queue_waits_for_is_written_like_all_others(
+    time_format: str,
+) -> None:
+    instant = "2026-11-20T17:40:01.123Z"
+
+    said = queue(f"the usage limit lasts until {instant}", time_format)
+
+    local = shown.time(instant, time_format)
+    assert said == f"Queue: 2 waiting, held: the usage limit lasts until {local}"
+    assert ".123" not in said
+
+
+def test_what_only_looks_like_an_instant_stays_as_it_is() -> None:
+    text = "2026-99-20T17:40:01Z"
+
+    assert queue(text, "human").endswith(text)
+
+
+@pytest.mark.parametrize(
+    ("usage", "cost", "said"),
+    [
+        ((12_345, 0), (0.5, 0), "12,345 tokens, $0.5000"),
+        ((12_345, 0), (0.0, 1), "12,345 tokens, $0.0000 + 1 unknown"),
+        ((12_345, 2), (None, 3), "12,345 tokens + 2 unknown, cost unknown"),
+        ((None, 1), (None, 1), "unknown, cost unknown"),
+    ],
+)
+def test_a_sum_says_what_it_is_without(
+    usage: tuple[int | None, int], cost: tuple[float | None, int], said: str
+) -> None:
+    report = {
+        **REPORT,
+        "usage": {"total_tokens": usage[0], "unknown_runs": usage[1]},
+        "cost": {"usd": cost[0], "unknown_runs": cost[1]},
+        "queue_held": None,
+    }
+
+    assert f"Usage: {said}" in list(shown.blocks([report], "iso"))
