@@ -24,17 +24,21 @@ create temp table old_runs as select
     iif(json_type(record, '$.exit_code') = 'integer', record ->> '$.exit_code', null) as exit_code,
     iif(json_type(record, '$.rollout_offset') = 'integer', record ->> '$.rollout_offset', null) as rollout_offset,
     iif(json_type(record, '$.codex_version') = 'text', record ->> '$.codex_version', null) as codex_version,
-    iif(json_type(record, '$.repo') = 'text', record -> '$.repo', json_quote(repo)) as repo, record -> '$.request.codex_home' as home, record -> '$.request.log_dir' as log_dir,
+    iif(json_type(record, '$.repo') = 'text', record -> '$.repo', json_quote(repo)) as repo,
+    record -> '$.request.codex_home' as home, record -> '$.request.log_dir' as log_dir,
     json_object('repo', record -> '$.repo', 'codex_bin', record -> '$.codex_bin', 'sandbox', record -> '$.sandbox',
         'request', json_object('umask', record -> '$.request.umask', 'overrides', record -> '$.request.overrides',
             'skip_git_repo_check', record -> '$.request.skip_git_repo_check', 'extra', record -> '$.request.extra',
             'model', record -> '$.request.model', 'limits', json_object('timeout', record -> '$.request.limits.timeout',
                 'stall', record -> '$.request.limits.stall'))) as settings,
     json_type(record, '$.accounts.imported') is 'object' as is_imported,
-    record ->> '$.run_id' is run_id and record ->> '$.state' is state
+    record ->> '$.run_id' is run_id and record ->> '$.state' is state and record ->> '$.outcome' is outcome
+        and (outcome is null or outcome in (select outcome from outcomes))
         and json_type(record, '$.repo') is 'text' and json_type(record, '$.codex_bin') is 'text'
         and json_type(record, '$.request.log_dir') is 'text' and json_type(record, '$.request.umask') is 'integer'
         and json_type(record, '$.request.overrides') is 'array' and json_type(record, '$.request.extra') is 'array'
+        and not exists (select 1 from json_each(record, '$.request.overrides') where type <> 'text')
+        and not exists (select 1 from json_each(record, '$.request.extra') where type <> 'text')
         and json_type(record, '$.request.skip_git_repo_check') in ('true', 'false')
         and json_type(record, '$.sandbox') in ('text', 'null') and json_type(record, '$.request.model') in ('text', 'null')
         and json_type(record, '$.request.limits.timeout') in ('integer', 'real', 'null')
@@ -163,9 +167,11 @@ from usage_before u left join old_sessions o on o.key = u.session_id left join s
 
 -- name: uncounted
 -- Finished runs that an index of schema 1 has not counted.
+select run_id from runs where state = 'finished' and launched_at is not null and run_id not in (select run_id from usage)
+
+-- name: uncounted_run
 select r.run_id, o.key, r.prepared_at, c.record from runs r
-join old_runs o on o.run_id = r.run_id join records c on c.run_id = r.run_id
-where r.state = 'finished' and r.launched_at is not null and r.run_id not in (select run_id from usage)
+join old_runs o on o.run_id = r.run_id join records c on c.run_id = r.run_id where r.run_id = :run_id
 
 -- name: insert_usage
 insert into usage (run_id, thread_id, model, quarter, session_key, prepared_at, repo, calls, input, cached, output, reasoning, total, usd)
@@ -197,8 +203,8 @@ where state = 'delivered' and run_id not in (select run_id from runs)
 -- name: session_places
 select key, exports from old_sessions where exports is not null
 
--- name: prompts_of
-select mail_id from mail_before where session_id = :key
+-- name: has_prompt
+select 1 from mail_before where mail_id = :id and session_id = :key
 
 -- name: forget_last_prompt
 delete from sqlite_sequence where name = 'prompts'

@@ -59,13 +59,12 @@ def note_strays(steps: Steps) -> None:
     """
     for row in steps.do("session_places").fetchall():
         box = f"{steps.home}/{row['exports']}/mail"
-        if names := [name for name in _names(box) if name[0] != "."]:
-            found = steps.do("prompts_of", key=row["key"]).fetchall()
-            known = {each["mail_id"] for each in found}
-            for name in names:
-                number = name.partition(".")[0]
-                if not number.isdecimal() or int(number) not in known:
-                    steps.note("file of a prompt without a row", f"{box}/{name}")
+        for name in _names(box):
+            stem = name.partition(".")[0]
+            number = int(stem) if stem.isdecimal() else 0
+            has_row = steps.do("has_prompt", id=number, key=row["key"]).fetchone()
+            if name[0] != "." and has_row is None:
+                steps.note("file of a prompt without a row", f"{box}/{name}")
 
 
 def _names(box: str) -> list[str]:

@@ -30,7 +30,8 @@ _WRONG = (ValueError, KeyError, TypeError, AttributeError)
 
 def count(steps: Steps) -> None:
     """Count the finished runs that the index has not counted."""
-    for row in steps.do("uncounted").fetchall():
+    for (run_id,) in steps.do("uncounted").fetchall():
+        row = steps.do("uncounted_run", run_id=run_id).fetchone()
         data = record.unpack(row["record"])
         request = loose_json.mapping(data.get("request"))
         try:

@@ -10,6 +10,7 @@ from runner.config import RUN_MARKER
 from runner.errors import UsageError
 from runner.ledger import database
 from runner.ledger.ledger import Ledger
+from runner.ledger.migrate import PATIENCE_SECONDS
 from runner.ledger.migrate import migrate as migrate_index
 from runner.ledger.restore import restore as restore_index
 from runner.lifecycle.handoff import STOP_SIGNAL
@@ -53,6 +54,7 @@ def migrate(
         What is in the ledger now; None where there was nothing to migrate.
 
     Raises:
+        MigrationError: it is asked for inside a run that has to end first.
         LedgerFault, FileFault: it cannot be made; nothing has changed.
     """
     home = settings.state_home
@@ -60,7 +62,10 @@ def migrate(
     if is_new and not os.path.lexists(home / database.OLD):
         return None
     if is_new:
-        migrate_index(home, math.inf, _Waiting(tell, stops=stops).go_on)
+        # Inside a run of the version before it would wait for its own end.
+        is_inside = RUN_MARKER in settings.environment
+        patience = PATIENCE_SECONDS if is_inside else math.inf
+        migrate_index(home, patience, _Waiting(tell, stops=stops).go_on)
     ledger = Ledger(home)
     try:
         (counts,) = ledger.all("counts")

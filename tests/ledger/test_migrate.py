@@ -668,3 +668,56 @@ def test_the_directories_that_hold_runs_are_noted_for_a_rebuild(state: Path) -> 
     root = os.fsencode(state.parent)
     lines = (state / "log-dirs").read_bytes().splitlines()
     assert lines == [root + b"/repo/runs", root + b"/runs", root + b"/gone"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"codex_bin": 5},
+        {"request": {"overrides": ["a", 5]}},
+        {"request": {"limits": {"timeout": "soon", "stall": None}}},
+        {"request": {"umask": None}},
+    ],
+)
+def test_settings_that_are_damaged_are_not_taken_over(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    sound = record_of(RUN, THREAD, "/nowhere", sandbox="read-only")
+    damaged = record_of(LATER, THREAD, "/nowhere", sandbox="danger", **changes)
+    make(tmp_path, 2, row_of(sound, THREAD), row_of(damaged, THREAD))
+
+    with opened(tmp_path) as ledger:
+        found = session(ledger, THREAD)
+        assert found.settings is not None
+        assert found.settings.codex.sandbox == "read-only"
+        assert len(ledger.runs.of_session(found.key)) == 2
+        assert notes(ledger)["record damaged"] == [LATER]
+
+
+def test_a_run_that_waited_comes_when_it_was_launched(tmp_path: Path) -> None:
+    first = record_of(RUN, THREAD, "/nowhere")
+    waited = record_of(
+        LATER,
+        THREAD,
+        "/nowhere",
+        launched_at="2026-11-20T10:15:00.000Z",
+        request={"wait_for_session": True},
+    )
+    between = record_of(LAST, THREAD, "/nowhere")
+    make(tmp_path, 2, *(row_of(each, THREAD) for each in (first, waited, between)))
+
+    with opened(tmp_path) as ledger:
+        runs = ledger.runs.of_session(session(ledger, THREAD).key)
+        assert [run.run_id for run in runs] == [RUN, LAST, LATER]
+        assert session(ledger, THREAD).last_run == LATER
+
+
+def test_an_outcome_of_another_make_is_a_failure(tmp_path: Path) -> None:
+    odd = record_of(RUN, THREAD, "/nowhere", outcome="exploded")
+    make(tmp_path, 2, row_of(odd, THREAD))
+
+    with opened(tmp_path) as ledger:
+        assert session(ledger, THREAD).outcome == "failed"
+        (run,) = ledger.runs.of_session(session(ledger, THREAD).key)
+        assert run.outcome is Outcome.FAILED
+        assert notes(ledger)["record damaged"] == [RUN]

@@ -13,11 +13,12 @@ import pytest
 from support import old_state
 from support.old_state import make, record_of, row_of
 
-from runner import files
+from runner import config, files
 from runner.errors import LedgerFault, MigrationError, RunnerError
 from runner.ledger import database, migrate
 from runner.ledger.ledger import Ledger
 from runner.ledger.old_runs import Owned
+from runner.service import migrate as service
 
 THREAD = "01a1f000-0000-7000-8000-000000000001"
 RUN = "20261120-101201-000000-00000001"
@@ -276,6 +277,22 @@ def test_the_migration_goes_on_when_it_has_ended(tmp_path: Path) -> None:
     assert told == [RUN]
     with contextlib.closing(Ledger(state)) as ledger:
         assert [run.run_id for run in ledger.runs.unfinished()] == [RUN]
+
+
+def test_inside_of_a_run_nobody_waits_for_its_own_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "PATIENCE_SECONDS", 0.05)
+    state = tmp_path / "state"
+    told: list[str] = []
+    inside = config.load(
+        {"CODEX_RUNNER_HOME": str(state), "HOME": "/", config.RUN_MARKER: RUN}
+    )
+
+    with owned(state), pytest.raises(MigrationError, match=RUN):
+        service.migrate(inside, told.append)
+
+    assert told == [f"waiting for the end of run {RUN}"]
 
 
 # What it refuses by name, before anything is written
