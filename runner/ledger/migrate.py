@@ -215,7 +215,7 @@ def _build(index: Path, hold: str | None = None) -> None:
         db.execute(waiting, (hold,))
         if broken := db.execute("pragma main.foreign_key_check").fetchall():
             reason = f"its rows would refer to nothing: {[*map(tuple, broken[:3])]}"
-            raise LedgerFault(path, reason, "the index stays as it is")
+            raise LedgerFault(path, reason, "runs.db stays as it is")
         db.execute("commit")
         mode = db.execute("pragma main.journal_mode = wal").fetchone()[0]
     if mode != "wal":

@@ -195,8 +195,8 @@ class Runs:
             if not changed:
                 raise StaleStateError(run.run_id, record.state_of(run))
             self._save(now)
-            if now.has_begun:
-                # Its supervisor may have been killed before it noted the launch.
+            if now.has_begun and run.launched_at is None:
+                # Its supervisor was killed before it could note the launch.
                 self.keep_settings(now)
             self._ledger.usage.record_run(now)
             self._ledger.queue.settle(now)

@@ -34,18 +34,23 @@ def main() -> None:
                 argv = [sys.executable, "-P", "-m", "runner.cli.codex_tasks", *words]
                 show(" ".join(words), timed(argv, environment), bare)
         argv = [sys.executable, "-P", "-m", "runner.cli.codex_tasks"]
-        argv += ["completion", "bash", "--words"]
-        show("completion of a command", timed(argv, environment, b"st\0"), bare)
-        show("completion of a task", timed(argv, environment, b"status\0\0"), bare)
+        argv += ["completion", "bash"]
+        for what, line, piece in (("command", "st", "st"), ("task", "status ", "")):
+            asked = [*argv, f"--line=codex-tasks {line}", f"--piece={piece}"]
+            show(f"completion of a {what}", timed(asked, environment), bare)
 
 
-def timed(argv: list[str], environment: dict[str, str], text: bytes = b"") -> float:
+def timed(argv: list[str], environment: dict[str, str]) -> float:
     """Return the seconds that a program takes, the median of some rounds."""
     seconds = []
     for _ in range(ROUNDS):
         began = time.perf_counter()
         subprocess.run(
-            argv, env=environment, input=text, stdout=subprocess.DEVNULL, check=True
+            argv,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            check=True,
         )
         seconds.append(time.perf_counter() - began)
     return statistics.median(seconds)

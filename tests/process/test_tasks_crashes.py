@@ -245,6 +245,11 @@ def test_a_supervisor_that_is_killed_while_its_session_gets_its_name_leaves_it_w
     for each in json.loads(listed.stdout):
         session = Session(each["id"], sessions)
         status = session.status
+        if status["directory"] is None:
+            # Codex was never heard of: the session is known by its run.
+            assert [each["last_run"]] == [r["run_id"] for r in session.records]
+            assert session.records[0]["session_id"] is None
+            continue
         place = Path(status["directory"])
         assert json.loads((place / "task.json").read_bytes())["id"] == session.id
         assert not (place / "task.pid").exists()

@@ -11,6 +11,7 @@ REPORT: dict[str, object] = {
     "outcome": None,
     "error": None,
     "unknown": None,
+    "other_writer": None,
     "created_at": "2026-11-20T12:00:00.000Z",
     "updated_at": "2026-11-20T12:00:00.000Z",
     "working_dir": "/here",
