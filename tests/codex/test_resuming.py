@@ -203,7 +203,7 @@ def test_waiting_for_a_session_runs_after_its_holder(
     assert parts(ended.files.summary["token_usage"]) == used(5)
 
 
-def test_a_session_that_codex_itself_holds_fails_in_its_words(
+def test_a_session_that_codex_itself_holds_is_busy_until_it_has_ended(
     codex: RealTasks, first: Ended, tmp_path: Path
 ) -> None:
     go = tmp_path / "go"
@@ -220,9 +220,8 @@ def test_a_session_that_codex_itself_holds_fails_in_its_words(
         go.touch()
 
     assert by_hand.result().code == 0
-    assert refused.code == 1
-    assert refused.fields["outcome"] == "failed"
-    assert "already has an active writer" in refused.meta["error"]
+    assert refused.code == 75
+    assert "another program writes it, pid" in refused.stderr
     later = codex("--resume", session, "--task", "say: me now").files.summary
     assert later["final_message"] == "me now"
     assert parts(later["token_usage"]) == used(5)

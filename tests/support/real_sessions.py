@@ -58,7 +58,7 @@ class RealSession(Session):
     @property
     def total(self) -> dict[str, int]:
         """Give what the thread has used by the last figure in its rollout."""
-        # Appended with the call; a `token_count` comes after the tools that it asks for.
+        # Appended with the call; its `token_count` comes after the tools.
         records = self.sessions.codex.records(self.id, "token_usage_record")
         return figures(records[-1]["thread_token_usage"])
 
