@@ -35,20 +35,12 @@ _KIND = 0xFF  # the low byte of an error's code
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _RESTORES = "codex-tasks verify --repair restores it"
 # Write-ahead logging needs shared memory, which these do not have between machines.
-_REMOTE = {
-    "nfs",
-    "nfs4",
-    "cifs",
-    "smb3",
-    "smbfs",
-    "9p",
-    "drvfs",
-    "afs",
-    "ceph",
-    "lustre",
-    "gpfs",
-}
-_LOCAL_FUSE = ("fuseblk", "fusectl", "fuse.fuse-overlayfs")
+_REMOTE = (
+    "nfs nfs4 cifs smb3 smbfs 9p drvfs afs ceph lustre gpfs beegfs fuse.sshfs"
+    " fuse.rclone fuse.s3fs fuse.gcsfuse fuse.glusterfs fuse.ceph fuse.ceph-fuse"
+    " fuse.curlftpfs fuse.davfs fuse.goofys fuse.juicefs fuse.blobfuse2"
+    " fuse.gvfsd-fuse fuse.smbnetfs fuse.vmhgfs-fuse"
+)
 _MOUNTS = Path("/proc/self/mountinfo")
 ELSEWHERE = "CODEX_RUNNER_HOME names another state directory"
 
@@ -329,8 +321,7 @@ def refuse_remote(directory: Path) -> None:
         LedgerFault: it is a network file system.
     """
     kind = file_system_of(directory)
-    is_remote_fuse = kind.startswith("fuse") and kind not in _LOCAL_FUSE
-    if kind in _REMOTE or is_remote_fuse:
+    if kind in _REMOTE.split():
         reason = f"{kind} is a network file system, on which SQLite loses data"
         raise LedgerFault(directory / NAME, reason, ELSEWHERE)
 

@@ -116,9 +116,6 @@ where r.session = :session and r.ordinal < :ordinal and r.launched_at is not nul
 -- name: next_launch
 select min(launched_at) from runs where session = :session and launched_at > :at
 
--- name: last_prepared
-select max(prepared_at) from runs where session = :session
-
 -- name: insert_run
 insert into runs (run_id, session, ordinal, thread_id, prompt, state, waits, directory, layout, place, supervisor, codex,
     codex_version, rollout_offset, prepared_at, launched_at, ended_at, outcome, error_class, exit_code, begun)
@@ -216,8 +213,9 @@ select coalesce(w.detail, w.word) from prompts p join why_waiting w on w.id = p.
 select id, session from prompts where state in ('queued', 'parked') order by id
 
 -- name: queue_head
--- The first waiting prompt of a session, with the word that keeps it.
-select p.*, j.word, j.until, j.taker from judged j join prompts p on p.id = j.id where j.session = :session
+-- The first prompt that waits for a session, and why.
+select p.*, w.word, w.until, w.detail from prompts p join why_waiting w on w.id = p.id
+where p.id = (select id from judged where session = :session)
 
 -- name: deliverable
 -- What can be delivered now; also what waits for a foreign writer, whose lock may be free by now. Where Codex has
@@ -405,12 +403,6 @@ select what, about from notes order by what, about
 -- What is in the ledger.
 select (select count(*) from sessions) as sessions, (select count(*) from runs) as runs,
     (select count(*) from prompts where state in ('queued', 'parked')) as waiting
-
--- name: insert_note
-insert into notes (what, about) values (:what, :about)
-
--- name: clear_notes
-delete from notes
 
 -- name: setting
 select value from settings where name = :name

@@ -99,7 +99,8 @@ class Queue:
 
     def head(self, session: int) -> Prompt | None:
         """Return the first prompt that waits for a session."""
-        return next(iter(self.waiting(session)), None)
+        row = self._ledger.one("queue_head", session=session)
+        return None if row is None else _prompt(row)
 
     def candidates(self) -> list[Candidate]:
         """Return what can be delivered now, the best first.

@@ -239,8 +239,8 @@ select p.id, p.session, p.state,
         when p.id <> j.id then 'behind #' || j.id || coalesce(' (' || j.word || ')', ' (starts next)')
         when j.word = 'session' then 'run ' || (select run_id from runs r where r.session = p.session and r.state in ('prepared', 'launching', 'running')) || ' is not over'
         when j.word = 'dependency' then 'after ' || (select group_concat('#' || needs, ' ') from needs n where n.prompt = p.id and n.met = 0)
-        when j.word = 'retry' then case p.wake_why when 'start' then 'Codex could not be started ' || p.starts || ' times'
-            when 'unbegun' then 'Codex ended before its turn began, ' || p.unbegun || ' times' else 'attempt ' || p.failures || ' of ' || (p.retries + 1) || ' failed' end
+        when j.word = 'retry' then case p.wake_why when 'start' then 'Codex could not be started ' || iif(p.starts = 1, 'once', p.starts || ' times')
+            when 'unbegun' then 'Codex ended before its turn began, ' || iif(p.unbegun = 1, 'once', p.unbegun || ' times') else 'attempt ' || p.failures || ' of ' || (p.retries + 1) || ' failed' end
         when j.word = 'writer' then 'another program writes this thread'
         when j.word = 'budget' then 'spent today ' || printf('%.2f', (select usd from spent, clock where day = today)) || ' of ' || printf('%.2f', (select usd_per_day from queues where name = ''))
         when j.word = 'rate' then 'starts per minute'

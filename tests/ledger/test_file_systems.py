@@ -11,7 +11,7 @@ from runner.ledger import database
 from runner.ledger.ledger import Ledger
 
 REMOTE = ("nfs", "nfs4", "cifs", "smb3", "9p", "drvfs", "fuse.sshfs")
-LOCAL = ("ext4", "btrfs", "overlay", "tmpfs", "fuseblk", "fuse.fuse-overlayfs")
+LOCAL = ("ext4", "overlay", "fuseblk", "fuse.fuse-overlayfs", "fuse.gocryptfs")
 
 
 @pytest.fixture

@@ -320,7 +320,7 @@ def test_what_codex_refused_before_its_turn_decides_what_its_prompt_waits_for(
         == {
             "writer": "another program writes this thread",
             "held": "No.",
-            "retry": "Codex ended before its turn began, 1 times",
+            "retry": "Codex ended before its turn began, once",
         }[wanted]
     )
 
