@@ -6,7 +6,7 @@ command a run came from.
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import chain, islice
 
 from parsers.struct import Struct
 from runner import clock, files
@@ -84,14 +84,6 @@ class Nothing(Struct):
 Piece: TypeAlias = "Prompt | Events | Errors | Note | RunEnded | Nothing"
 
 
-class Start(Struct):
-    """Where in the files of a run to begin."""
-
-    with_prompt: bool = True
-    events: int = 0
-    stderr: int = 0
-
-
 def read(task: Task, wish: Wish, ledger: Ledger, settings: Config) -> Iterator[Piece]:
     """Return the pieces of a session's transcript, as they come when it is followed.
 
@@ -103,23 +95,27 @@ def read(task: Task, wish: Wish, ledger: Ledger, settings: Config) -> Iterator[P
         message = f"task {task.name} has no run {wish.run_id!r}"
         raise UsageError(message)
     transcript = _Transcript(task, wish, ledger, settings)
-    return transcript.followed() if wish.follows else transcript.runs()
+    if wish.follows:
+        return transcript.followed()
+    return chain.from_iterable(map(transcript.show, transcript.runs))
 
 
-class RunLog:
+class _RunLog:
     """The files of one run, read once from a place on."""
 
-    def __init__(self, run: Run, start: Start) -> None:
+    def __init__(
+        self, run: Run, *, with_prompt: bool = True, events: int = 0, stderr: int = 0
+    ) -> None:
         self.run = run
-        self._start = start
+        self._with_prompt = with_prompt
         paths = files_of(run.spec)
         self._prompt = paths.prompt
-        self._events = Tail(paths.events, start.events)
-        self._stderr = Tail(paths.stderr, start.stderr)
+        self._events = Tail(paths.events, events)
+        self._stderr = Tail(paths.stderr, stderr)
 
     def prompt(self) -> Iterator[Piece]:
         """Yield the prompt; a preview when its file is gone."""
-        if not self._start.with_prompt:
+        if not self._with_prompt:
             return
         try:
             text = files.read_bytes(self._prompt)
@@ -158,15 +154,9 @@ class _Transcript:
         self._key = task.session.key
         self._version = ledger.version()
         runs = [run for run in task.runs if self._is_wanted(run)]
-        self._starts = {} if wish.last is None else last_starts(runs, wish.last)
-        self._shown = {run.run_id for run in runs if wish.last is not None}
-        self._shown -= self._starts.keys()
-        self._runs = [run for run in runs if run.run_id not in self._shown]
-
-    def runs(self) -> Iterator[Piece]:
-        """Yield what is there."""
-        for run in self._runs:
-            yield from self._show(run)
+        self._logs = _last_logs(runs, wish.last)
+        self._shown = {run.run_id for run in runs if run.run_id not in self._logs}
+        self.runs = [run for run in runs if run.run_id in self._logs]
 
     def followed(self) -> Iterator[Piece]:
         """Yield what is there and what comes, until the session is idle."""
@@ -174,13 +164,17 @@ class _Transcript:
             while runs := self._new():
                 for run in runs:
                     self._shown.add(run.run_id)
-                    yield from self._show(run)
+                    yield from self.show(run)
             end = self._end()
             # Between the two looks a short run may have begun and ended.
             if end is not None and not self._new():
                 yield Note(f"{end}; stopping log follow.")
                 return
-            yield from self._until_something_changes()
+            for _ in range(_TICKS_PER_SWEEP):
+                clock.sleep(_PACE_SECONDS)
+                yield Nothing()
+                if self._has_changed():
+                    break
 
     def _is_wanted(self, run: Run) -> bool:
         """Tell whether a run is to be shown; one that waits is, when its turn comes."""
@@ -211,19 +205,14 @@ class _Transcript:
             return None
         return f"Task {session.name} is {session.state}"
 
-    def _until_something_changes(self) -> Iterator[Nothing]:
-        for _ in range(_TICKS_PER_SWEEP):
-            clock.sleep(_PACE_SECONDS)
-            yield Nothing()
-            if self._has_changed():
-                return
-
     def _has_changed(self) -> bool:
         was, self._version = self._version, self._ledger.version()
         return self._version != was
 
-    def _show(self, run: Run) -> Iterator[Piece]:
-        log = RunLog(run, self._starts.get(run.run_id, Start()))
+    def show(self, run: Run) -> Iterator[Piece]:
+        """Yield what a run says; followed, until it is over."""
+        log = self._logs.pop(run.run_id, None) or _RunLog(run)
+        log.run = run
         yield from log.prompt()
         if self._wish.follows:
             yield from self._live(log)
@@ -234,7 +223,7 @@ class _Transcript:
                 run_id=run.run_id, outcome=verdict.outcome, error=verdict.error
             )
 
-    def _live(self, log: RunLog) -> Iterator[Piece]:
+    def _live(self, log: _RunLog) -> Iterator[Piece]:
         """Yield what is added to a run until it is over."""
         ticks = 0
         while not log.run.is_finished:
@@ -254,9 +243,11 @@ class _Transcript:
                     return  # its session has been removed
 
 
-def last_starts(runs: list[Run], count: int) -> dict[str, Start]:
+def _last_logs(runs: list[Run], count: int | None) -> dict[str, _RunLog]:
     """Find where the last lines of a session begin; runs before them are left out."""
-    starts: dict[str, Start] = {}
+    if count is None:
+        return {run.run_id: _RunLog(run) for run in runs}
+    logs: dict[str, _RunLog] = {}
     for run in reversed(runs):
         if count == 0 and run.is_finished:
             continue
@@ -265,9 +256,11 @@ def last_starts(runs: list[Run], count: int) -> dict[str, Start]:
         count -= errors
         events, found = last_lines(paths.events, count, with_rest=is_over)
         count -= found
-        starts[run.run_id] = Start(with_prompt=count > 0, events=events, stderr=stderr)
+        logs[run.run_id] = _RunLog(
+            run, with_prompt=count > 0, events=events, stderr=stderr
+        )
         count = max(count - 1, 0)
-    return starts
+    return logs
 
 
 def _pieces_of(tail: Tail, kind: type[Events | Errors]) -> Iterator[Piece]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
+from parsers.accounting.tokens import SUMMED
 from parsers.struct import Struct
 from runner import clock
-from runner.clock import read_age
 from runner.errors import UsageError
 
 TYPE_CHECKING = False
@@ -81,16 +81,30 @@ def gather(ledger: Ledger, by: str, since: datetime | None = None) -> Report:
         totals = ledger.usage.totals(by, start)
         whole = ledger.usage.totals("total", start)
         unfinished = ledger.runs.unfinished()
-    lines = [_line(total, titles.get(total.key)) for total in totals]
+    lines = [line_of(total, title=titles.get(total.key)) for total in totals]
     if by != "day":
         lines.sort(key=_dearest_first)
     return Report(
         by=by,
         since=since,
         lines=tuple(lines),
-        total=_line(whole[0], None) if whole else None,
+        total=line_of(*whole) if whole else None,
         not_over=len(unfinished),
     )
+
+
+def line_of(*totals: UsageTotal, title: str | None = None) -> Line:
+    """Add totals up to one line, with the key of the first."""
+    whole = {name: sum(getattr(each, name) for each in totals) for name in FIGURES}
+    whole["usd"] = round(whole["usd"], _DIGITS)
+    unknown = dict.fromkeys(SUMMED, whole["unknown_parts"])
+    unknown["total_tokens"] = whole["unknown_usage"]
+    unknown["usd"] = whole["unknown_cost"]
+    for name, count in unknown.items():
+        if whole["runs"] <= count:
+            whole[name] = None
+    key = totals[0].key if totals else ""
+    return Line(key=key, title=title, **whole)
 
 
 def instant(text: str, now: datetime) -> datetime:
@@ -101,7 +115,7 @@ def instant(text: str, now: datetime) -> datetime:
     """
     wanted = text.strip()
     try:
-        if (back := read_age(wanted)) is not None:
+        if (back := clock.read_age(wanted)) is not None:
             return max(now - back, _BEFORE_ALL)
         if _DATE.fullmatch(wanted) or _INSTANT.fullmatch(wanted):
             # One without an offset is midnight here.
@@ -114,24 +128,6 @@ def instant(text: str, now: datetime) -> datetime:
         " (2026-11-01T08:00:00Z) or how long back from now (90m, 12h, 30d, 2w)"
     )
     raise UsageError(message)
-
-
-def _line(total: UsageTotal, title: str | None) -> Line:
-    knows_parts = total.runs > total.unknown_parts
-    return Line(
-        key=total.key,
-        title=title,
-        runs=total.runs,
-        input_tokens=total.input_tokens if knows_parts else None,
-        cached_input_tokens=total.cached_input_tokens if knows_parts else None,
-        output_tokens=total.output_tokens if knows_parts else None,
-        reasoning_output_tokens=total.reasoning_output_tokens if knows_parts else None,
-        total_tokens=total.total_tokens if total.runs > total.unknown_usage else None,
-        usd=round(total.usd, _DIGITS) if total.runs > total.unknown_cost else None,
-        unknown_usage=total.unknown_usage,
-        unknown_parts=total.unknown_parts,
-        unknown_cost=total.unknown_cost,
-    )
 
 
 def _dearest_first(line: Line) -> tuple[float, int, str]:

@@ -57,7 +57,7 @@ def main(found: Namespace, context: Context) -> int:
     if found.wait or found.wait_any:
         try:
             ends = status.wait(
-                [status.mark(each.key, context.ledger) for each in awaited],
+                [each.key for each in awaited],
                 context.ledger,
                 context.settings,
                 context.note,
