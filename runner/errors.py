@@ -25,7 +25,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-    from typing import ClassVar
 
 _SHORTAGES = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
@@ -41,7 +40,7 @@ def is_resource_exhaustion(error: OSError) -> bool:
 class RunnerError(Exception):
     """Say in one line what was wrong, with which value, and how to fix it."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
 
 
 class UsageError(RunnerError):

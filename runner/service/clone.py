@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runner import clock
 from runner.errors import RunnerError, RunnerFault, UsageError
-from runner.model import EXIT_INTERRUPTED, EXIT_SIGNAL_BASE
+from runner.model import EXIT_SIGNAL_BASE
 from runner.process.signals import recorded
 from runner.process.start import run_visible
 
@@ -19,34 +19,17 @@ if TYPE_CHECKING:
 
     from runner.config import Config
 
-
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _TRIES = 20
 _PACE_SECONDS = 0.05
 
 
 class CloneEndedError(RunnerError):
-    """Report that somebody has told the command to end before the clone was there."""
+    """Report that a signal has ended the clone before it was there."""
 
-    exit_code = EXIT_SIGNAL_BASE + signal.SIGTERM
-
-
-class CloneInterruptedError(CloneEndedError):
-    """Report a Ctrl-C."""
-
-    exit_code = EXIT_INTERRUPTED
-
-
-class CloneHungUpError(CloneEndedError):
-    """Report that the terminal has gone."""
-
-    exit_code = EXIT_SIGNAL_BASE + signal.SIGHUP
-
-
-_ENDS = {
-    signal.SIGINT: CloneInterruptedError,
-    signal.SIGTERM: CloneEndedError,
-    signal.SIGHUP: CloneHungUpError,
-}
+    def __init__(self, number: int, what: str) -> None:
+        super().__init__(f"{signal.Signals(number).name}: {what} has been ended")
+        self.exit_code = EXIT_SIGNAL_BASE + number
 
 
 def clone(url: str, ref: str | None, directory: str | None, settings: Config) -> None:
@@ -72,12 +55,16 @@ def clone(url: str, ref: str | None, directory: str | None, settings: Config) ->
     part = place.with_name(f".{place.name}.{os.urandom(4).hex()}.clone")
     source = str(Path(url).absolute()) if Path(url).exists() else url
     with recorded(_ENDS) as told:
-        git = _Git(settings, told)
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
-            git.run(["clone", "--", source, str(part)], f"git clone {url}")
-            if ref is not None:
-                _check_out(ref, part, git)
+            what = f"git clone {url}"
+            is_done = _git(["clone", "--", source, str(part)], what, settings, told)
+            if is_done and ref is not None:
+                what = f"git checkout {ref}"
+                is_done = _check_out(ref, part, what, settings, told)
+            if not is_done:
+                message = f"{what} has failed; git has said why"
+                raise RunnerFault(message)
             part.rename(place)
         finally:
             _remove(part)
@@ -92,31 +79,21 @@ def _remove(part: Path) -> None:
         clock.sleep(_PACE_SECONDS)
 
 
-class _Git:
-    def __init__(self, settings: Config, told: Sequence[int]) -> None:
-        self._settings = settings
-        self._told = told
-
-    def run(self, words: list[str], what: str) -> None:
-        if not self.does_well(words, what):
-            message = f"{what} has failed; git has said why"
-            raise RunnerFault(message)
-
-    def does_well(self, words: list[str], what: str) -> bool:
-        argv = ["git", *words]
-        is_done = run_visible(argv, self._settings.environment, self._told)
-        if self._told:
-            number = signal.Signals(self._told[0])
-            message = f"{number.name}: {what} has been ended"
-            raise _ENDS[number](message)
-        return is_done
-
-
-def _check_out(ref: str, place: Path, git: _Git) -> None:
+def _check_out(
+    ref: str, place: Path, what: str, settings: Config, told: Sequence[int]
+) -> bool:
     """Check out a branch or tag, else whatever the other side has under that name."""
-    at = ["-C", str(place)]
-    what = f"git checkout {ref}"
-    if git.does_well([*at, "checkout", ref, "--"], what):
-        return
-    git.run([*at, "fetch", "origin", ref], what)
-    git.run([*at, "checkout", "FETCH_HEAD", "--"], what)
+
+    def git(*words: str) -> bool:
+        return _git(["-C", str(place), *words], what, settings, told)
+
+    return git("checkout", ref, "--") or (
+        git("fetch", "origin", ref) and git("checkout", "FETCH_HEAD", "--")
+    )
+
+
+def _git(words: list[str], what: str, settings: Config, told: Sequence[int]) -> bool:
+    is_done = run_visible(["git", *words], settings.environment, told)
+    if told:
+        raise CloneEndedError(told[0], what)
+    return is_done

@@ -46,28 +46,23 @@ class Named(Struct, kw_only=False):
 
 def until_launched(reader: StatusReader) -> Iterator[Note | Launched]:
     """Wait until Codex has been started or its supervisor has given up."""
-    while reader.is_open:
-        for message in reader.messages():
-            yield from _notes(message)
-            if message.keys() & {"launched", "waiting"}:
-                yield Launched()
-            if message.get("finished"):
-                return
-        _wait(reader)
+    for message in _messages(reader):
+        yield from _notes(message)
+        if message.keys() & {"launched", "waiting"}:
+            yield Launched()
+        if message.get("finished"):
+            return
 
 
 def until_named(reader: StatusReader, timeout: float | None) -> Iterator[Note | Named]:
     """Wait until the thread has a name, its supervisor has given up or time is up."""
-    deadline = clock.monotonic() + (timeout or float("inf"))
-    while reader.is_open and clock.monotonic() < deadline:
-        for message in reader.messages():
-            yield from _notes(message)
-            if session := message.get("session"):
-                yield Named(str(session))
-                return
-            if message.get("finished"):
-                return
-        _wait(reader)
+    for message in _messages(reader, timeout):
+        yield from _notes(message)
+        if session := message.get("session"):
+            yield Named(str(session))
+            return
+        if message.get("finished"):
+            return
 
 
 def until_finished(
@@ -102,10 +97,19 @@ def until_finished(
 
 def until_closed(reader: StatusReader) -> Iterator[Note]:
     """Wait until the supervisor is gone: its hooks have ended then too."""
-    while reader.is_open:
-        _wait(reader)
-        for message in reader.messages():
-            yield from _notes(message)
+    for message in _messages(reader):
+        yield from _notes(message)
+
+
+def _messages(
+    reader: StatusReader, timeout: float | None = None
+) -> Iterator[Mapping[str, object]]:
+    """Yield what the supervisor says until it is gone or time is up."""
+    deadline = clock.monotonic() + (timeout or float("inf"))
+    while reader.is_open and clock.monotonic() < deadline:
+        yield from reader.messages()
+        if reader.is_open:
+            _wait(reader)
 
 
 def _notes(message: Mapping[str, object]) -> Iterator[Note]:

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from parsers.text import uuid
 from runner import files
-from runner.errors import (
-    NoSuchRunError,
-    NoSuchTaskError,
-    UnknownRunError,
-    UsageError,
-)
+from runner.errors import NoSuchRunError, NoSuchTaskError, UnknownRunError, UsageError
 from runner.lifecycle.recover import reconcile_run
 from runner.model import RunId
 from runner.run_files import RunFiles
@@ -43,7 +38,12 @@ def find(text: str, ledger: Ledger) -> Session:
     if len(found) == 1:
         return found[0]
     if found:
-        raise UsageError(_ambiguous(text, found))
+        shown = ", ".join(
+            f"{each.name} ({each.title[:_TITLE_LENGTH]})" if each.title else each.name
+            for each in found
+        )
+        message = f"{text!r} fits several tasks: {shown} (name one by its id)"
+        raise UsageError(message)
     # Before Codex named threads for it, another tool gave its tasks ids of its own.
     old_id = uuid(wanted)
     was = ledger.sessions.imported_as(old_id) if old_id else None
@@ -83,11 +83,3 @@ def find_run(run_id: str, log_dir: Path, ledger: Ledger, settings: Config) -> Ru
             raise UnknownRunError(run_id, looked_in) from None
         run = adopted
     return reconcile_run(run, ledger, settings)
-
-
-def _ambiguous(text: str, sessions: Sequence[Session]) -> str:
-    shown = ", ".join(
-        f"{each.name} ({each.title[:_TITLE_LENGTH]})" if each.title else each.name
-        for each in sessions
-    )
-    return f"{text!r} fits several tasks: {shown} (name one by its id)"

@@ -6,11 +6,11 @@ import errno
 import os
 from pathlib import Path
 
-from parsers.struct import Struct
+from parsers.struct import Struct, replace
 from parsers.text import uuid
 from runner import files
 from runner.errors import FileFault, NoSuchRunError, UsageError
-from runner.model import Report, RunRequest, SessionId
+from runner.model import RunRequest, SessionId
 from runner.notify import command_of
 from runner.prompt import read
 
@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.config import Config
     from runner.ledger.ledger import Ledger
-    from runner.model import CodexOptions, Limits, Verbosity
+    from runner.model import CodexOptions, Limits, Report, Verbosity
 
 _PER_PROCESS = ("/dev/fd/", "/dev/std", "/proc/self/", "/proc/thread-self/")
 
@@ -80,7 +80,7 @@ def run_request(
     key = ledger.sessions.of_thread(thread) if thread else None
     _reconcile(key, ledger, settings)
     home = ledger.sessions.get(key).home if key is not None else None
-    task_file = str(Path(words.task_file).absolute()) if words.task_file else None
+    task_file = Path(words.task_file).absolute() if words.task_file else None
     return RunRequest(
         prompt=prompt,
         repo=os.path.normpath(repo),
@@ -91,7 +91,7 @@ def run_request(
         limits=words.limits,
         report=_report(words.report),
         verbosity=words.verbosity,
-        task_file=task_file,
+        task_file=str(task_file) if task_file else None,
         log_dir=str(log_dir),
         session=key,
         thread=thread,
@@ -143,31 +143,29 @@ def _report(report: Report) -> Report:
     """Make the paths absolute and find out now whether they can be written to."""
     if report.notify_command is not None:
         command_of(report.notify_command)
-    json_out = event_stream = None
-    if report.json_out is not None:
-        json_out = _named(report.json_out, "--json-out")
-        files.make_directory(json_out.parent, "--json-out names another one")
+    json_out = _place(report.json_out, "--json-out")
+    if json_out is not None:
         if json_out.is_dir():
             message = f"--json-out {report.json_out}: is a directory, name a file"
             raise UsageError(message)
         if not _can_be_written(json_out):
             cause = OSError(errno.EACCES, os.strerror(errno.EACCES))
             raise FileFault("write", json_out, cause)
-    if report.event_stream is not None:
-        event_stream = _named(report.event_stream, "--event-stream")
-        files.make_directory(event_stream.parent, "--event-stream names another one")
-        if event_stream.exists() or not _can_be_written(event_stream):
-            # Opening it tells best; one that is not there yet is left to the run.
-            files.append(event_stream, b"")
-    return Report(
+    stream = _place(report.event_stream, "--event-stream")
+    if stream is not None and (stream.exists() or not _can_be_written(stream)):
+        # Opening it tells best; one that is not there yet is left to the run.
+        files.append(stream, b"")
+    return replace(
+        report,
         json_out=str(json_out) if json_out else None,
-        event_stream=str(event_stream) if event_stream else None,
-        notify_command=report.notify_command,
+        event_stream=str(stream) if stream else None,
     )
 
 
-def _named(text: str, option: str) -> Path:
+def _place(text: str | None, option: str) -> Path | None:
     """Refuse a name that means another file in the supervisor, which writes to it."""
+    if text is None:
+        return None
     path = Path(text).absolute()
     if str(path).startswith(_PER_PROCESS):
         message = (
@@ -175,6 +173,7 @@ def _named(text: str, option: str) -> Path:
             " (standard output has summary_json= already)"
         )
         raise UsageError(message)
+    files.make_directory(path.parent, f"{option} names another one")
     return path
 
 

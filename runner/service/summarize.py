@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from parsers import run_summary
+from parsers import loose_json, run_summary
 from parsers.accounting.tokens import Usage
 from parsers.any_log import read_log
 from parsers.struct import replace
@@ -85,19 +84,13 @@ def summarize_log(log: Path, meta_path: Path | None, settings: Config) -> Json:
     meta, faults = _meta(log, meta_path)
     meta = _up_to_date(log, meta, settings)
     facts = _facts(_best_log(log, meta))
-    told = {**_told_by_block(facts), **meta}
-    context = LogContext(
-        session_id=_session_id(facts, told),
-        share=_share(told),
-        previous=None if told.get("resume_session") else Usage(),
-        codex_version=_text(told, "codex_version"),
-        model=_text(told, "model"),
-    )
-    kept = account_log(facts, context, settings)
+    block = {name: facts.fields.get(key) for key, name in _BLOCK_NAMES.items()}
+    told = {name: value for name, value in block.items() if value is not None} | meta
+    kept = account_log(facts, _context(facts, told), settings)
     frozen = replace(
         kept,
-        usage=_mapping(meta, "token_usage") or kept.usage,
-        cost=_mapping(meta, "cost") or kept.cost,
+        usage=loose_json.mapping(meta.get("token_usage")) or kept.usage,
+        cost=loose_json.mapping(meta.get("cost")) or kept.cost,
         faults=(*kept.faults, *faults),
     )
     outcome = None if _may_go_on(told, settings) else _outcome(frozen, told)
@@ -122,12 +115,13 @@ def _facts(log: Path) -> Facts:
 
 
 def _meta(log: Path, named: Path | None) -> tuple[Json, list[str]]:
-    path = named or _beside(log)
-    if path is None:
-        return {}, []
-    if named is not None and not path.is_file():
-        message = f"--meta {path}: no such file"
+    if named is not None and not named.is_file():
+        message = f"--meta {named}: no such file"
         raise UsageError(message)
+    own = beside(log)
+    path = named or (own.meta if own is not None else None)
+    if path is None or not path.is_file():
+        return {}, []
     found = files.read_json(path)
     if isinstance(found, dict):
         return found, []
@@ -147,12 +141,6 @@ def _up_to_date(log: Path, meta: Json, settings: Config) -> Json:
     return {**record.to_json(run), "meta_file": meta.get("meta_file")}
 
 
-def _beside(log: Path) -> Path | None:
-    """Find the meta file of one of our logs, or of the bash runner's."""
-    paths = beside(log)
-    return paths.meta if paths is not None and paths.meta.is_file() else None
-
-
 def _best_log(log: Path, meta: Json) -> Path:
     """Prefer the events of a run to the text that was made of them."""
     events = _text(meta, "events_file")
@@ -164,25 +152,18 @@ def _best_log(log: Path, meta: Json) -> Path:
     return log
 
 
-def _told_by_block(facts: Facts) -> Json:
-    return {
-        name: facts.fields[key]
-        for key, name in _BLOCK_NAMES.items()
-        if key in facts.fields
-    }
-
-
-def _session_id(facts: Facts, told: Json) -> str | None:
-    named = facts.session_id or _text(told, "session_id")
-    return uuid(named) if named else None
-
-
-def _share(told: Json) -> Slice:
-    offset = told.get("rollout_offset")
-    return Slice(
-        offset=offset if isinstance(offset, int) else None,
-        since=_instant(told, "started_at"),
-        until=_instant(told, "ended_at"),
+def _context(facts: Facts, told: Json) -> LogContext:
+    offset, session = told.get("rollout_offset"), _text(told, "session_id")
+    return LogContext(
+        session_id=uuid(facts.session_id or session or ""),
+        share=Slice(
+            offset=offset if isinstance(offset, int) else None,
+            since=_instant(told, "started_at"),
+            until=_instant(told, "ended_at"),
+        ),
+        previous=None if told.get("resume_session") else Usage(),
+        codex_version=_text(told, "codex_version"),
+        model=_text(told, "model"),
     )
 
 
@@ -191,7 +172,7 @@ def _outcome(kept: RunAccounting, told: Json) -> str | None:
     named = _text(told, "outcome")
     if named in set(Outcome):
         return named
-    facts, code = kept.facts, _exit_code(told)
+    facts, code = kept.facts, loose_json.integer(told.get("exit_code"))
     is_ours = told.get("state") in _UNFINISHED
     if facts.ended is None and code is None and not is_ours:
         # Who knows whether it still goes on.
@@ -222,13 +203,6 @@ def _may_go_on(told: Json, settings: Config) -> bool:
     return not is_gone or look(files_of(run.spec).events) is Lock.HELD
 
 
-def _exit_code(told: Json) -> int | None:
-    try:
-        return int(str(told.get("exit_code")))
-    except ValueError:
-        return None
-
-
 def _instant(told: Json, name: str) -> datetime | None:
     text = _text(told, name)
     try:
@@ -240,8 +214,3 @@ def _instant(told: Json, name: str) -> datetime | None:
 def _text(told: Json, name: str) -> str | None:
     value = told.get(name)
     return value if isinstance(value, str) and value else None
-
-
-def _mapping(told: Json, name: str) -> Mapping[str, object] | None:
-    value = told.get(name)
-    return value if isinstance(value, Mapping) else None
