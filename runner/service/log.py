@@ -179,14 +179,12 @@ class _Transcript:
     def _is_wanted(self, run: Run) -> bool:
         """Tell whether a run is to be shown; one that waits is, when its turn comes."""
         is_begun = isinstance(run.state, Running | Finished)
-        return self._wish.run_id in {None, run.run_id} and (
-            is_begun or not self._wish.follows
-        )
+        is_due = is_begun or not self._wish.follows
+        return is_due and self._wish.run_id in {None, run.run_id}
 
     def _new(self) -> list[Run]:
-        runs = self._ledger.runs.of_session(self._key)
-        new = (run for run in runs if run.run_id not in self._shown)
-        return [run for run in new if self._is_wanted(run)]
+        runs = filter(self._is_wanted, self._ledger.runs.of_session(self._key))
+        return [run for run in runs if run.run_id not in self._shown]
 
     def _end(self) -> str | None:
         """Say why there is nothing more to come; None when something may."""

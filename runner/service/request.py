@@ -78,7 +78,11 @@ def run_request(
     log_dir = _directory(words.log_dir, "--log-dir")
     thread = _resumed(words.resume, log_dir, ledger, settings)
     key = ledger.sessions.of_thread(thread) if thread else None
-    _reconcile(key, ledger, settings)
+    for run in [] if key is None else ledger.runs.unfinished(key):
+        from runner.lifecycle.recover import reconcile_run  # noqa: PLC0415 - rare
+
+        # One that no process owns any more is no writer.
+        reconcile_run(run, ledger, settings)
     home = ledger.sessions.get(key).home if key is not None else None
     task_file = Path(words.task_file).absolute() if words.task_file else None
     return RunRequest(
@@ -97,16 +101,6 @@ def run_request(
         thread=thread,
         wait_for_session=words.wait_for_session,
     )
-
-
-def _reconcile(session: int | None, ledger: Ledger, settings: Config) -> None:
-    """Judge the run of a session that no process owns any more: it is no writer."""
-    left = [] if session is None else ledger.runs.unfinished(session)
-    if left:
-        from runner.lifecycle.recover import reconcile_run  # noqa: PLC0415 - rare
-
-        for run in left:
-            reconcile_run(run, ledger, settings)
 
 
 def _directory(path: str, flag: str) -> Path:

@@ -34,21 +34,16 @@ def result_of(task: Task, state_home: Path, run_id: str | None = None) -> Result
     Raises:
         UsageError: the session has no such run.
     """
-    runs = list(task.own_runs)
-    if run_id is not None:
-        runs = list(task.runs)
-        ids = [str(run.run_id) for run in runs]
-        if run_id not in ids:
-            message = f"--run {run_id}: task {task.name} has no such run"
-            raise UsageError(message)
-        runs = runs[: ids.index(run_id) + 1]
+    runs = list(task.own_runs if run_id is None else task.runs)
+    while runs and run_id not in {None, runs[-1].run_id}:
+        runs.pop()
+    if not runs:
+        message = f"--run {run_id}: task {task.name} has no such run"
+        raise UsageError(message)
     *before, run = runs
     answered = (each for each in reversed(before) if each.has_answer)
-    return Result(
-        run=run,
-        answer=answer_in(task, run, state_home),
-        earlier=next(answered, None),
-    )
+    answer = answer_in(task, run, state_home)
+    return Result(run=run, answer=answer, earlier=next(answered, None))
 
 
 def answer_in(task: Task, run: Run, state_home: Path) -> str | None:
@@ -63,7 +58,7 @@ def answer_in(task: Task, run: Run, state_home: Path) -> str | None:
     answer = answer_of(run)
     paths = files_in(task.session, state_home)
     if answer is None and run.has_answer and paths is not None:
-        text = files.read_text(paths.result)
-        is_its = checksum(text) == run.accounts.get("answer_checksum")
-        return text if is_its else None
+        kept = files.read_text(paths.result)
+        is_its = checksum(kept) == run.accounts.get("answer_checksum")
+        answer = kept if is_its else None
     return answer

@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     from runner.ledger.usage import UsageTotal
 
 GROUPS = ("day", "model", "repo", "session")
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_INSTANT = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?"
-    r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
+_DATE_OR_INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"([Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2}))?"
 )
 # The sums of prices in binary: what is behind this digit is noise.
 _DIGITS = 10
@@ -83,7 +82,7 @@ def gather(ledger: Ledger, by: str, since: datetime | None = None) -> Report:
         unfinished = ledger.runs.unfinished()
     lines = [line_of(total, title=titles.get(total.key)) for total in totals]
     if by != "day":
-        lines.sort(key=_dearest_first)
+        lines.sort(key=lambda it: (-(it.usd or 0), -(it.total_tokens or 0), it.key))
     return Report(
         by=by,
         since=since,
@@ -117,7 +116,7 @@ def instant(text: str, now: datetime) -> datetime:
     try:
         if (back := clock.read_age(wanted)) is not None:
             return max(now - back, _BEFORE_ALL)
-        if _DATE.fullmatch(wanted) or _INSTANT.fullmatch(wanted):
+        if _DATE_OR_INSTANT.fullmatch(wanted):
             # One without an offset is midnight here.
             named = datetime.fromisoformat(wanted.upper()).astimezone(now.tzinfo)
             return max(named, _BEFORE_ALL)
@@ -128,7 +127,3 @@ def instant(text: str, now: datetime) -> datetime:
         " (2026-11-01T08:00:00Z) or how long back from now (90m, 12h, 30d, 2w)"
     )
     raise UsageError(message)
-
-
-def _dearest_first(line: Line) -> tuple[float, int, str]:
-    return (-(line.usd or 0.0), -(line.total_tokens or 0), line.key)
