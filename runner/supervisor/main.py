@@ -17,8 +17,7 @@ from runner import clock, config
 from runner.codex import home
 from runner.errors import RunnerError, StaleStateError
 from runner.ledger.ledger import Ledger
-from runner.lifecycle.channel import StatusPipe
-from runner.lifecycle.handoff import STOP_SIGNAL, STOP_SIGNALS, read
+from runner.lifecycle.handoff import STOP_SIGNAL, STOP_SIGNALS, StatusPipe, read
 from runner.model import OUTCOMES, Claimed, Launched, Outcome, Verdict, Waiting
 from runner.process import cgroup
 from runner.process.signals import SignalInbox, become_subreaper, kill_child

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runner.ledger.ledger import Ledger
-    from runner.lifecycle.channel import StatusPipe
+    from runner.lifecycle.handoff import StatusPipe
     from runner.model import Event, Run
 
 # A ledger that is locked makes each attempt wait: Codex must be attended meanwhile.
