@@ -104,7 +104,7 @@ def _reconcile(run: Run, ledger: Ledger, settings: Config, ended: Exit | None) -
         return _judge(run, ledger, settings, ended)
     life = life_of(run, settings.state_home)
     if life is Life.CODEX and run.thread is None:
-        from runner.exports.task_files import summary_of_events  # noqa: PLC0415 - rare
+        from runner.tail import summary_of_events  # noqa: PLC0415 - rare
 
         # Its supervisor was killed before it could name the thread.
         if (thread := summary_of_events(run).thread_id) is not None:
@@ -163,11 +163,11 @@ def _complete_exports(run: Run, ledger: Ledger) -> None:
     """Write the files of a run whose supervisor was killed before it had done so."""
     if not _lacks_exports(run):
         return
-    from runner.exports import abandoned  # noqa: PLC0415 - only where one was left
+    from runner.exports import task_files  # noqa: PLC0415 - only where one was left
 
     with in_charge(run, ledger.home, patience=0) as lock:
         if lock is Lock.FREE and _lacks_exports(run):
-            abandoned.write(run, ledger)
+            task_files.write_abandoned(run, ledger)
 
 
 def _start_telling(settings: Config) -> None:
@@ -182,7 +182,7 @@ def _start_telling(settings: Config) -> None:
 
 
 def _judge(run: Run, ledger: Ledger, settings: Config, ended: Exit | None) -> Run:
-    from runner.exports import abandoned  # noqa: PLC0415 - only where one was left
+    from runner.exports import task_files  # noqa: PLC0415 - only where one was left
     from runner.lifecycle.finish import finish_abandoned  # noqa: PLC0415
     from runner.lifecycle.judge import Exit  # noqa: PLC0415
 
@@ -199,7 +199,7 @@ def _judge(run: Run, ledger: Ledger, settings: Config, ended: Exit | None) -> Ru
     except LedgerFault:
         # A full disk does not keep the truth from being told.
         return over
-    abandoned.write(over, ledger)
+    task_files.write_abandoned(over, ledger)
     cgroup.remove(run.run_id)
     return over
 

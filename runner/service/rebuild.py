@@ -66,12 +66,10 @@ def rebuild(settings: Config) -> str:
     with ledger.transaction():
         _drop_removed(ledger)
         prompts = _restore_queue(ledger)
-    runs = 0
-    for meta in sorted((home / RUNS).glob("*/meta.json")):
-        runs += adopt(meta, ledger) is not None
+    metas = sorted((home / RUNS).glob("*/meta.json"))
     for directory in run_exports.noted_directories(home):
-        for meta in sorted(directory.glob(f"{PREFIX}*.meta.json")):
-            runs += adopt(meta, ledger) is not None
+        metas += sorted(directory.glob(f"{PREFIX}*.meta.json"))
+    runs = sum(adopt(meta, ledger) is not None for meta in metas)
     # Last: a session of which all runs lie elsewhere may have been archived.
     _read_task_files(ledger)
     ledger.close()
@@ -116,26 +114,21 @@ def adopt(meta: Path, ledger: Ledger) -> Run | None:
 def lost_run(meta: Path, ledger: Ledger | None) -> Run | None:
     """Read a run that only its meta file knows.
 
-    It is not lost when the ledger knows it, when it was removed, or when its thread was
-    imported from another tool's files. A file that others can have written gives
-    history alone: nothing in it decides what is run, ended or written here.
-
-    Args:
-        meta: the file.
-        ledger: the ledger, None where there is none yet.
+    It is not lost when the ledger (None where there is none yet) knows it, when it was
+    removed, or when its thread was imported from another tool's files. A file that
+    others can have written gives history alone: nothing in it decides what is run,
+    ended or written here.
     """
     paths = beside(meta)
     if paths is None or _is_counted(paths.run_id, None, ledger):
         return None
     data, is_trusted = files.read_json(meta), False
-    if ledger is not None:
-        is_ours = meta.parent == own_directory(ledger.home, paths.run_id)
-        is_ours = (
-            is_ours or files.status(owner_of(ledger.home, paths.run_id)) is not None
-        )
-        is_trusted = is_ours and _is_private(meta)
     if not isinstance(data, dict):
         return None
+    if ledger is not None:
+        is_own = meta.parent == own_directory(ledger.home, paths.run_id)
+        is_ours = is_own or files.status(owner_of(ledger.home, paths.run_id))
+        is_trusted = bool(is_ours) and _is_private(meta)
     try:
         run = record.from_json(data if is_trusted else _plain(data))
     except (RunnerError, *_NONSENSE):
@@ -185,11 +178,7 @@ def _as_history(run: Run, meta: Path) -> Run:
 
 
 def _plain(data: object) -> dict[str, object]:
-    """Leave out what no column can hold: lone surrogates, figures above 63 bits.
-
-    Raises:
-        ValueError: it cannot be written as text.
-    """
+    """Leave out what no column can hold: lone surrogates, figures above 63 bits."""
     text = json.dumps(data, ensure_ascii=False).encode("utf-8", "replace")
     found: dict[str, object] = json.loads(
         text, parse_int=lambda digits: int(digits) if len(digits) < _DIGITS else None
@@ -246,8 +235,7 @@ def _restore_queue(ledger: Ledger) -> int:
 def _read_task_files(ledger: Ledger) -> None:
     """Take the title, and whether it was archived, of sessions from their exports."""
     home = ledger.home
-    places = [*home.glob("*/task.json"), *home.glob(_ARCHIVED_AT)]
-    for path in places:
+    for path in (*home.glob("*/task.json"), *home.glob(_ARCHIVED_AT)):
         told = loose_json.mapping(files.read_json(path))
         thread = loose_json.text(told.get("id"))
         key = ledger.sessions.of_thread(thread) if thread else None
@@ -291,10 +279,10 @@ def _settle_prompt(run: Run, ledger: Ledger) -> None:
 
 def _is_private(path: Path) -> bool:
     """Tell whether this user alone can have written a file."""
-    for each in (path, path.parent):
-        status = files.status(each)
-        if status is None or status.st_uid != os.getuid():
-            return False
-        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            return False
-    return True
+    found = [files.status(each) for each in (path, path.parent)]
+    return all(
+        each is not None
+        and each.st_uid == os.getuid()
+        and not each.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        for each in found
+    )
