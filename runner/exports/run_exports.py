@@ -88,11 +88,7 @@ def pointers(data: Json, *, is_cut: bool) -> Json:
 
 
 def write_meta(run: Run) -> None:
-    """Write `meta.json`.
-
-    Raises:
-        FileFault: it cannot be written.
-    """
+    """Write `meta.json`; FileFault says that it cannot be written."""
     files.export(files_of(run.spec).meta, render_meta(run))
 
 

@@ -26,6 +26,8 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOP_SIGNAL = signal.SIGUSR1
 # The name by which a list of processes shows a supervisor.
 _NAME = "runner.supervisor"
+# The caller's directory and PYTHONPATH, where a `runner` or `parsers` of its own may
+# lie, come behind this suite in the search for modules.
 _PROGRAM = f"""\
 import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from runner.supervisor.main import run; run()"""
@@ -44,11 +46,7 @@ class SupervisorArgs(Struct, kw_only=False):
     events: int
 
     def to_argv(self) -> list[str]:
-        """Build the command line of the supervisor.
-
-        The caller's directory and PYTHONPATH, where a `runner` or `parsers` of its own
-        may lie, come behind this suite in the search for modules.
-        """
+        """Build the command line of the supervisor."""
         numbers = (str(each) for each in (self.pipe, self.owner, self.events))
         return [sys.executable, "-P", "-c", _PROGRAM, _NAME, self.run_id, *numbers]
 

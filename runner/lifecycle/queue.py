@@ -30,8 +30,7 @@ class UndeliverableError(RunnerError):
 def deliver_all(ledger: Ledger, settings: Config) -> list[str]:
     """Start what waits first in every session where nothing keeps it back.
 
-    Returns:
-        What went wrong, a sentence for each session.
+    What went wrong is returned, a sentence for each session.
     """
     faults: list[str] = []
     ledger.queue.release_due()

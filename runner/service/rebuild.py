@@ -45,13 +45,9 @@ _ARCHIVED_AT = "archive/*/*/*/*/task.json"
 
 def is_needed(home: Path, error: LedgerFault) -> bool:
     """Tell whether a ledger that cannot be opened is to be made anew."""
-    path = home / database.NAME
-    return (
-        database.is_damage(error)
-        or database.is_lost(home)
-        or not path.is_file()
-        or not path.stat().st_size
-    )
+    status = files.status(home / database.NAME)
+    is_there = status is not None and stat.S_ISREG(status.st_mode) and status.st_size
+    return database.is_damage(error) or database.is_lost(home) or not is_there
 
 
 def rebuild(settings: Config) -> str:
@@ -77,13 +73,11 @@ def rebuild(settings: Config) -> str:
 
 
 def adopt(meta: Path, ledger: Ledger) -> Run | None:
-    """Take a run into the ledger that only its meta file knows.
+    """Take a run into the ledger that only its meta file knows, and return it.
 
     Only history is taken, unless the file is this user's own, in the state directory or
-    of a run that has its lock file there.
-
-    Returns:
-        The run; None when it is not lost, or the file is no record of ours.
+    of a run that has its lock file there. None when the run is not lost, or the file is
+    no record of ours.
 
     Raises:
         LedgerFault: the ledger cannot be written.
@@ -98,7 +92,12 @@ def adopt(meta: Path, ledger: Ledger) -> Run | None:
             ledger.runs.insert(run)
             if run.is_finished:
                 ledger.usage.record_run(run)
-            _settle_prompt(run, ledger)
+            number = run.spec.prompt_id
+            # Its prompt may be among the waiting.
+            if number is not None and run.outcome is None:
+                ledger.queue.restore_running(number, run)
+            elif number is not None and run.outcome and run.has_begun:
+                ledger.queue.close(number, OUTCOMES[run.outcome].prompt)
             if is_trusted and run.launched_at is not None:
                 ledger.runs.keep_settings(run)
             if not ledger.runs.unfinished(run.session):
@@ -190,7 +189,7 @@ def _restore(home: Path) -> str:
     """Put the best copy that there is in the place of the ledger."""
     path, aside = home / database.NAME, clock.iso(clock.now()).replace(":", "")
     for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
-        if os.path.lexists(home / name):
+        with contextlib.suppress(FileNotFoundError):
             (home / name).rename(home / f"{name}.damaged-{aside}")
     backup, old = home / database.BACKUP, home / database.OLD_BACKUP
     if backup.is_file():
@@ -264,17 +263,6 @@ def _session_of(run: Run, ledger: Ledger, *, is_trusted: bool) -> int:
         told = {"home": os.fsencode(home or ""), "repo": repo, "at": at}
         ledger.change("restore_session", session=key, **told)
     return key
-
-
-def _settle_prompt(run: Run, ledger: Ledger) -> None:
-    """Say what has become of the prompt of a run, which may be among the waiting."""
-    number = run.spec.prompt_id
-    if number is None:
-        return
-    if run.outcome is None:
-        ledger.queue.restore_running(number, run)
-    elif run.has_begun:
-        ledger.queue.close(number, OUTCOMES[run.outcome].prompt)
 
 
 def _is_private(path: Path) -> bool:

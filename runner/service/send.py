@@ -171,11 +171,10 @@ def _launched(
 ) -> Sent:
     """Wait until Codex works on a prompt."""
     for piece in follow.until_launched(started.reader):
-        if isinstance(piece, follow.Note):
-            warn(piece.text)
-            continue
-        started.reader.close()
-        break
+        if not isinstance(piece, follow.Note):
+            started.reader.close()
+            break
+        warn(piece.text)
     run = reconcile_run(ledger.runs.find(started.run_id), ledger, settings)
     if run.outcome in {Outcome.NOT_STARTED, Outcome.LOST} and not run.launched_at:
         error = run.verdict.error if run.verdict else None

@@ -236,14 +236,19 @@ class _Stop:
         """End what the session's earlier runs have left running."""
         if self._left is None:
             runs = self._ledger.runs.of_session(self._key)
-            self._note_if_uncertain(runs[-1:])
+            # Something may be left of a run whose supervisor was gone.
+            for run in () if cgroup.is_possible() else runs[-1:]:
+                if run.run_id in self._orphans or run.outcome is Outcome.LOST:
+                    self._notes.append(
+                        f"the supervisor of run {run.run_id} was gone: processes that"
+                        " have left its tree and its environment may be left"
+                    )
             groups = cgroup.by_run()
             self._groups = groups.keys() & {run.run_id for run in runs}
             known = (by_environment(RUN_MARKER), groups)
             found = {each for run in runs for each in _left_by(run, *known)}
-            found -= {this_process()}
-            self._left_count = len(found)
-            members = sorted(found, key=lambda each: each.pid)
+            members = sorted(found - {this_process()}, key=lambda each: each.pid)
+            self._left_count = len(members)
             self._left = Termination(
                 lambda: None,
                 lambda: [each for each in members if is_alive(each)],
@@ -253,15 +258,6 @@ class _Stop:
         for run_id in self._groups if is_over else ():
             cgroup.remove(run_id)
         return is_over
-
-    def _note_if_uncertain(self, last: Sequence[Run]) -> None:
-        """Say that something may be left of a run whose supervisor was gone."""
-        for run in () if cgroup.is_possible() else last:
-            if run.run_id in self._orphans or run.outcome is Outcome.LOST:
-                self._notes.append(
-                    f"the supervisor of run {run.run_id} was gone: processes that have"
-                    " left its tree and its environment may be left"
-                )
 
 
 class _Orphan:
@@ -273,10 +269,7 @@ class _Orphan:
         self._tree = DescendantTree(codex.pid, remember=True) if codex else None
         self._members()
         grace = settings.grace_seconds
-        self._termination = Termination(lambda: codex_of(run), self._members, grace)
-
-    def step(self) -> bool:
-        return self._termination.step()
+        self.step = Termination(lambda: codex_of(run), self._members, grace).step
 
     def _members(self) -> list[ProcessId]:
         codex, run_id = codex_of(self._run), self._run.run_id

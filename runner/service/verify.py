@@ -196,11 +196,10 @@ class _Check:
         """Find directories of runs that the ledger does not know."""
         for place, can_go in archive.strays(self._ledger):
             detail = "the ledger has no run for this directory"
-            if can_go:
-                yield _differs(place, detail), partial(files.remove_tree, place)
-            else:
+            if not can_go:
                 detail += " (codex-tasks import takes it in)"
-                yield replace(_differs(place, detail), is_repairable=False), None
+            found = replace(_differs(place, detail), is_repairable=can_go)
+            yield found, partial(files.remove_tree, place) if can_go else None
 
     def _modes(self) -> Iterator[Found]:
         """Find what others can read or write."""
