@@ -11,6 +11,7 @@ from parsers.exec_events.transcript import render, render_stderr
 from parsers.lines import LineBuffer
 from parsers.struct import Struct
 from runner import files
+from runner.run_files import files_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
+    from runner.model import Run
     from runner.run_files import RunFiles
 
 _CHUNK = 1 << 20
@@ -191,3 +193,14 @@ class RunTail:
         yield Appended(events=(last,) if last else (), errors=(error,) if error else ())
         self._events.close()
         self._stderr.close()
+
+
+def summary_of_events(run: Run) -> EventSummary:
+    """Read what the events of a run say; nothing when they cannot be read."""
+    summary = EventSummary()
+    with (
+        contextlib.suppress(OSError),
+        files.reader(files_of(run.spec).events) as stream,
+    ):
+        summary.read(stream)
+    return summary

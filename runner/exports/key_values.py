@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from runner.model import Run, Spec
 
-_BREAKS = {"\n": "\\n", "\r": "\\r"}
-
 
 def header(spec: Spec) -> list[str]:
     """Build the lines that come before the launch."""
@@ -30,32 +28,22 @@ def header(spec: Spec) -> list[str]:
 def footer(run: Run) -> list[str]:
     """Build the lines that come after the end, less the summary itself."""
     data = record.to_json(run)
-    return pairs(
-        {
-            "codex_run_id": run.run_id,
-            "codex_exit_code": data["exit_code"],
-            "elapsed_seconds": data["elapsed_seconds"],
-            "codex_session_id": run.thread or "unknown",
-            "outcome": data["outcome"],
-            "log_file": data["log_file"],
-            "meta_file": data["meta_file"],
-            "summary_file": data["summary_file"],
-        }
-    )
+    first = {
+        "codex_run_id": run.run_id,
+        "codex_exit_code": data["exit_code"],
+        "elapsed_seconds": data["elapsed_seconds"],
+        "codex_session_id": run.thread or "unknown",
+    }
+    same = ("outcome", "log_file", "meta_file", "summary_file")
+    return pairs({**first, **{name: data[name] for name in same}})
 
 
 def pairs(values: Mapping[str, object]) -> list[str]:
     """Write values as `key=value` lines; a value never breaks its line."""
-    return [f"{key}={_one_line(value)}" for key, value in values.items()]
+    lines = (f"{key}={value}" for key, value in values.items())
+    return [line.replace("\n", "\\n").replace("\r", "\\r") for line in lines]
 
 
 def text(lines: list[str]) -> str:
     """Join lines, each with its end."""
     return "".join(f"{line}\n" for line in lines)
-
-
-def _one_line(value: object) -> str:
-    shown = str(value)
-    for broken, escape in _BREAKS.items():
-        shown = shown.replace(broken, escape)
-    return shown

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import sys
 
 from runner.clock import iso
 from runner.codex import command
@@ -28,17 +29,13 @@ _SECRET = re.compile(
 )
 
 
-def preamble(spec: Spec, settings: Config) -> str:
-    """Build the debug preamble; asking Codex for its version is left to -v."""
-    return text([_BEGIN, *pairs(_values(spec, settings)), _END])
-
-
 def redacted(argv: list[str]) -> str:
     """Write a command line as a shell would take it, without values of secrets."""
     return shlex.join(_SECRET.sub(r"\1***", word) for word in argv)
 
 
-def _values(spec: Spec, settings: Config) -> dict[str, object]:
+def preamble(spec: Spec, settings: Config) -> str:
+    """Build the debug preamble; asking Codex for its version is left to -v."""
     argv = command.exec_argv(spec.codex, spec.repo, spec.resume_session)
     paths = files_of(spec)
     values: dict[str, object] = {
@@ -49,17 +46,15 @@ def _values(spec: Spec, settings: Config) -> dict[str, object]:
         "codex_command": f"{redacted(argv)} < {shlex.quote(str(paths.prompt))}",
         "run_codex_task_version": VERSION,
     }
-    if spec.verbosity is Verbosity.LOW:
-        return values
-    import platform  # noqa: PLC0415 - 2 ms, not for every run
-
-    values |= {
-        "codex_bin_resolved": which(spec.codex.bin, settings.search_path)
-        or "not found",
-        "codex_version": version_of(spec.codex.bin, settings) or "unknown",
-        "python_version": platform.python_version(),
-    }
+    if spec.verbosity is not Verbosity.LOW:
+        program = spec.codex.bin
+        values |= {
+            "codex_bin_resolved": which(program, settings.search_path) or "not found",
+            "codex_version": version_of(program, settings) or "unknown",
+            "python_version": sys.version.split()[0],
+        }
     if spec.verbosity is Verbosity.HIGH:
+        system = os.uname()
         values |= {
             "cwd": spec.cwd,
             "umask": f"{spec.umask:04o}",
@@ -69,7 +64,7 @@ def _values(spec: Spec, settings: Config) -> dict[str, object]:
             "events_file": paths.events,
             "timeout_seconds": spec.limits.timeout or "none",
             "stall_timeout_seconds": spec.limits.stall or "none",
-            "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+            "system": f"{system.sysname} {system.release} {system.machine}",
             "uid": os.getuid(),
         }
-    return values
+    return text([_BEGIN, *pairs(values), _END])

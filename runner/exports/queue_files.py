@@ -51,10 +51,8 @@ def render(ledger: Ledger, prompt: int) -> bytes | None:
 def refresh(ledger: Ledger, session: int, changed: Iterable[int] = ()) -> None:
     """Write the files of prompts as they are now, and remove those that have begun.
 
-    Args:
-        ledger: the ledger.
-        session: whose first waiting prompt may be held, or no longer be.
-        changed: the numbers of other prompts of the session.
+    These are the changed prompts of the session, by their numbers, and the first that
+    waits: it may be held, or no longer be.
 
     Raises:
         RunnerError: one cannot be written; the ledger has the prompt.

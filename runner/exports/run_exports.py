@@ -20,7 +20,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from parsers.facts import Facts
     from runner.ledger.record import Json
     from runner.model import Run
 
@@ -52,8 +51,12 @@ def summary_of(run: Run) -> Json:
     known = dict(said) if isinstance(said, dict) else {}
     data |= pointers(data, is_cut=bool(known.pop("is_cut", False)))
     usage, cost = data["token_usage"], data["cost"]
-    # Records of the versions before do not have it.
-    facts = Facts(kind="empty") if known else _facts_of(run)
+    facts = Facts(kind="empty")
+    if not known:  # a record of a version before
+        from parsers.facts import facts_of_summary  # noqa: PLC0415 - see above
+        from runner.tail import summary_of_events  # noqa: PLC0415
+
+        facts = facts_of_summary(summary_of_events(run))
     whole = run_summary.build(
         facts,
         data,
@@ -69,19 +72,11 @@ def summary_of(run: Run) -> Json:
     return {**whole, "warnings": data["warnings"]}
 
 
-def _facts_of(run: Run) -> Facts:
-    from parsers.facts import facts_of_summary  # noqa: PLC0415 - see above
-    from runner.exports.task_files import summary_of_events  # noqa: PLC0415 - see above
-
-    return facts_of_summary(summary_of_events(run))
-
-
 def pointers(data: Json, *, is_cut: bool) -> Json:
     """Name the files that hold all of the texts which a summary cuts off.
 
-    Args:
-        data: the run's record, as far as there is one.
-        is_cut: the last message is longer than the summary shows.
+    `data` is the run's record as far as there is one; `is_cut` says that the last
+    message is longer than the summary shows.
     """
     found: Json = {}
     is_long = len(str(data.get("task") or "")) >= run_summary.PREVIEW_LENGTH
@@ -93,26 +88,25 @@ def pointers(data: Json, *, is_cut: bool) -> Json:
 
 
 def write_meta(run: Run) -> None:
-    """Write `meta.json`.
-
-    Raises:
-        FileFault: it cannot be written.
-    """
+    """Write `meta.json`; FileFault says that it cannot be written."""
     files.export(files_of(run.spec).meta, render_meta(run))
 
 
 def write_end(run: Run, warn: Callable[[str], None] = ignore) -> None:
     """Write the files of a run that is over; `meta.json` comes last.
 
-    Args:
-        run: the run, as it is in the ledger.
-        warn: is called with one line for each file that cannot be written.
+    `warn` is called with one line for each file that cannot be written.
     """
     paths = files_of(run.spec)
     copy = run.spec.report.json_out
+
+    def end_log() -> None:
+        text = "\n" + key_values.text(key_values.footer(run))
+        files.append_text(paths.log, text)
+
     attempts: list[Callable[[], None]] = [
         lambda: files.export(paths.summary, render_summary(run)),
-        *([lambda: _end_log(run)] if run.spec.is_flat else []),
+        *([end_log] if run.spec.is_flat else []),
         *([lambda: files.copy_to(Path(copy), render_summary(run))] if copy else []),
         lambda: write_meta(run),
     ]
@@ -139,8 +133,3 @@ def noted_directories(state_home: Path) -> list[Path]:
     """Return the directories that have been noted."""
     lines = files.read_if_there(state_home / LOG_DIRS).splitlines()
     return [Path(os.fsdecode(line)) for line in dict.fromkeys(lines) if line]
-
-
-def _end_log(run: Run) -> None:
-    text = "\n" + key_values.text(key_values.footer(run))
-    files.append_text(files_of(run.spec).log, text)

@@ -11,14 +11,14 @@ import contextlib
 from pathlib import Path
 
 from parsers.exec_events import task_log
-from parsers.exec_events.summary import EventSummary
 from parsers.struct import Struct
 from runner import files
 from runner.errors import RunnerError
+from runner.exports import queue_files, run_exports
 from runner.ledger import record
 from runner.model import OUTCOMES, Outcome, Running, TaskState
 from runner.run_files import files_of
-from runner.tail import RunTail
+from runner.tail import RunTail, summary_of_events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,30 +40,16 @@ class TaskFiles(Struct, kw_only=False):
     """Name the files of a session."""
 
     directory: Path
-
-    @property
-    def json(self) -> Path:
-        return self.directory / "task.json"
-
-    @property
-    def log(self) -> Path:
-        return self.directory / "task.log"
-
-    @property
-    def result(self) -> Path:
-        return self.directory / "task.result"
-
-    @property
-    def pid(self) -> Path:
-        return self.directory / "task.pid"
+    json: Path
+    log: Path
+    result: Path
+    pid: Path
 
 
 class TaskExport:
     """Write one run into the files of its session, as it happens.
 
-    Args:
-        ledger: the ledger.
-        warn: is called with one line for each thing that goes wrong.
+    `warn` is called with one line for each thing that goes wrong.
     """
 
     def __init__(self, ledger: Ledger, warn: Callable[[str], None]) -> None:
@@ -133,7 +119,9 @@ class TaskExport:
 def files_in(session: Session, state_home: Path) -> TaskFiles | None:
     """Name the files of a session; None for one that has none."""
     directory = session.exports_in(state_home)
-    return None if directory is None else TaskFiles(directory)
+    if directory is None:
+        return None
+    return TaskFiles(directory, *(directory / name for name in NAMES))
 
 
 def archived_at(name: str, at: datetime) -> str:
@@ -142,21 +130,31 @@ def archived_at(name: str, at: datetime) -> str:
 
 
 def render_json(ledger: Ledger, key: int, answer: str | None = None) -> bytes:
-    """Make `task.json`.
-
-    Args:
-        ledger: the ledger.
-        key: the session.
-        answer: the last one that was given; without it the events are read.
+    """Make `task.json`; without the last answer the events are read.
 
     Raises:
         RunnerError: the ledger cannot be read, or the session has been removed.
     """
     session, runs = ledger.sessions.get(key), ledger.runs.of_session(key)
-    if answer is None:
-        answered = next((run for run in reversed(runs) if run.has_answer), None)
-        answer = answer_of(answered) if answered else None
-    return record.encode(_json(session, runs, answer), indent=2)
+    last = next((run for run in runs if run.run_id == session.last_run), runs[-1])
+    verdict, home = last.verdict, session.home
+    data: Json = {
+        "id": session.name,
+        "title": session.title,
+        "state": _state(session, runs),
+        "created_at": session.created_at,
+        "updated_at": session.updated_at,
+        "last_result": last_answer(runs) if answer is None else answer,
+        "initial_prompt": runs[0].spec.task,
+        "last_prompt": last.spec.task,
+        "config_path": str(Path(home) / "config.toml") if home else None,
+        "working_dir": last.spec.repo,
+        "outcome": last.outcome,
+        "error": verdict.error if verdict else None,
+        "runs": [run.run_id for run in runs],
+        "format": FORMAT,
+    }
+    return record.encode(data, indent=2)
 
 
 def write_json(ledger: Ledger, key: int, answer: str | None = None) -> None:
@@ -192,10 +190,45 @@ def write_all(ledger: Ledger, key: int) -> None:
         return
     files.make_directory(paths.directory)
     files.export_pieces(paths.log, render_log(runs))
-    answered = next((run for run in reversed(runs) if run.has_answer), None)
-    if answer := answer_of(answered) if answered else None:
+    if answer := last_answer(runs):
         files.export(paths.result, answer.encode(errors="replace"))
     write_json(ledger, key)
+
+
+def write_abandoned(run: Run, ledger: Ledger) -> None:
+    """Complete the files of a run that was judged in a supervisor's place.
+
+    What cannot be written waits.
+
+    Raises:
+        LedgerFault: the ledger cannot be read.
+    """
+    if run.spec.is_flat:
+        with contextlib.suppress(RunnerError):
+            files.export(files_of(run.spec).log, render_transcript(run))
+    run_exports.write_end(run)
+    with contextlib.suppress(RunnerError):
+        write_all(ledger, run.session)
+    session = ledger.sessions.get(run.session)
+    if (paths := files_in(session, ledger.home)) is not None:
+        files.remove([paths.pid])
+    if run.spec.prompt_id is not None:
+        with contextlib.suppress(RunnerError):
+            queue_files.refresh(ledger, run.session, [run.spec.prompt_id])
+
+
+def render_transcript(run: Run) -> bytes:
+    """Make the readable log anew from the events, behind the head it has.
+
+    How far a supervisor came before it was killed cannot be told from outside; what it
+    has written is the same text, so the log is made whole at once.
+    """
+    paths = files_of(run.spec)
+    body = [appended.text for appended in RunTail(paths).finish()]
+    head = files.read_text(paths.log)
+    if first := next((text for text in body if text), ""):
+        head = head.partition(first.splitlines(keepends=True)[0])[0]
+    return "".join([head, *body]).encode(errors="backslashreplace")
 
 
 def move(was: Path | None, now: Path | None) -> None:
@@ -214,20 +247,15 @@ def move(was: Path | None, now: Path | None) -> None:
         was.rmdir()
 
 
-def summary_of_events(run: Run) -> EventSummary:
-    """Read what the events of a run say; nothing when they cannot be read."""
-    summary = EventSummary()
-    with (
-        contextlib.suppress(OSError),
-        files.reader(files_of(run.spec).events) as stream,
-    ):
-        summary.read(stream)
-    return summary
-
-
 def answer_of(run: Run) -> str | None:
     """Return the last thing that Codex said in a run, whole; None if there is none."""
     return summary_of_events(run).final_message
+
+
+def last_answer(runs: Sequence[Run]) -> str | None:
+    """Return the answer of the last of these runs that gave one."""
+    answered = next((run for run in reversed(runs) if run.has_answer), None)
+    return answer_of(answered) if answered else None
 
 
 def prompt_of(run: Run) -> bytes:
@@ -236,32 +264,6 @@ def prompt_of(run: Run) -> bytes:
         return files.read_bytes(files_of(run.spec).prompt)
     except OSError:
         return run.spec.task.encode(errors="replace")
-
-
-def _json(session: Session, runs: Sequence[Run], answer: str | None) -> Json:
-    first, last = (
-        runs[0],
-        next((r for r in runs if r.run_id == session.last_run), runs[-1]),
-    )
-    verdict = last.verdict
-    return {
-        "id": session.name,
-        "title": session.title,
-        "state": _state(session, runs),
-        "created_at": session.created_at,
-        "updated_at": session.updated_at,
-        "last_result": answer,
-        "initial_prompt": first.spec.task,
-        "last_prompt": last.spec.task,
-        "config_path": str(Path(session.home) / "config.toml")
-        if session.home
-        else None,
-        "working_dir": last.spec.repo,
-        "outcome": last.outcome,
-        "error": verdict.error if verdict else None,
-        "runs": [run.run_id for run in runs],
-        "format": FORMAT,
-    }
 
 
 def _state(session: Session, runs: Sequence[Run]) -> TaskState:

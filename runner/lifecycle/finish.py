@@ -20,7 +20,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
-    from pathlib import Path
 
     from parsers.facts import Facts
     from runner.accounting.run import RunAccounting
@@ -52,7 +51,20 @@ def finish(run: Run, end: RunEnd, ledger: Ledger, settings: Config) -> Run:
         run = replace(run, codex_version=version_of(run.spec.codex.bin, settings))
     counted = _count(run, end, ledger, settings)
     has_begun = run.has_begun or counted.facts.has_begun
-    verdict = judge(evidence_of(run, end.exit, counted))
+    facts, stderr = counted.facts, read_tail(files_of(run.spec).stderr)
+    evidence = Evidence(
+        exit=end.exit,
+        ending=Ending(facts.ended or Ending.NONE),
+        failure=facts.failure,
+        error_class=counted.error_class,
+        was_aborted=counted.was_aborted,
+        last_words=error_message(stderr),
+        refusal=error_class(stderr),
+        is_launched=run.launched_at is not None or facts.session_id is not None,
+        has_begun=has_begun,
+        announced=facts.session_id,
+        asked_for=run.spec.resume_session,
+    )
     version = run.codex_version or counted.codex_version
     run = replace(
         run,
@@ -60,7 +72,7 @@ def finish(run: Run, end: RunEnd, ledger: Ledger, settings: Config) -> Run:
         has_begun=has_begun,
         codex_version=version or version_of(run.spec.codex.bin, settings),
     )
-    return _ended(run, verdict, end, counted)
+    return _ended(run, judge(evidence), end, counted)
 
 
 def finish_unstarted(run: Run, verdict: Verdict, warnings: Sequence[str] = ()) -> Run:
@@ -72,37 +84,18 @@ def finish_unstarted(run: Run, verdict: Verdict, warnings: Sequence[str] = ()) -
 def finish_abandoned(run: Run, ended: Exit, ledger: Ledger, settings: Config) -> Run:
     """Return a run as finished whose supervisor is gone.
 
-    Args:
-        run: the run.
-        ended: why it is over, when the caller has ended it in a supervisor's place.
-        ledger: for the other runs of its session.
-        settings: for Codex's home and the prices.
+    `ended` says why it is over, when the caller has ended it in a supervisor's place.
     """
     paths = files_of(run.spec)
-    at = _last_write(paths.events, paths.stderr)
+    found = (files.status(path) for path in (paths.events, paths.stderr))
+    # An empty file tells only when the run was prepared.
+    times = [status.st_mtime for status in found if status and status.st_size]
+    at = clock.at(max(times)) if times else None
     if isinstance(run.state, Prepared | Waiting) and at is None:
         reason = "its supervisor was killed before it had started Codex"
         return finish_unstarted(run, not_started(1, reason, KILLED))
     at = max(at or clock.now(), run.started_at)
     return finish(run, RunEnd(at=at, exit=ended, is_late=True), ledger, settings)
-
-
-def evidence_of(run: Run, ended: Exit, counted: RunAccounting) -> Evidence:
-    """Gather what a verdict on the run is based on."""
-    facts, stderr = counted.facts, read_tail(files_of(run.spec).stderr)
-    return Evidence(
-        exit=ended,
-        ending=Ending(facts.ended or Ending.NONE),
-        failure=facts.failure,
-        error_class=counted.error_class,
-        was_aborted=counted.was_aborted,
-        last_words=error_message(stderr),
-        refusal=error_class(stderr),
-        is_launched=run.launched_at is not None or facts.session_id is not None,
-        has_begun=run.has_begun or facts.has_begun,
-        announced=facts.session_id,
-        asked_for=run.spec.resume_session,
-    )
 
 
 def _count(run: Run, end: RunEnd, ledger: Ledger, settings: Config) -> RunAccounting:
@@ -130,13 +123,3 @@ def _ended(run: Run, verdict: Verdict, end: RunEnd, counted: RunAccounting) -> R
     warnings = {**counted.warnings, **dict.fromkeys(end.warnings, 1)}
     found |= {"warnings": warnings, "left_running": list(end.left_running)}
     return run.advanced(Ended(verdict=verdict, at=end.at, accounts=found))
-
-
-def _last_write(*paths: Path) -> datetime | None:
-    """Return when something was last written to files that are not empty."""
-    times = [
-        status.st_mtime
-        for path in paths
-        if (status := files.status(path)) and status.st_size
-    ]
-    return clock.at(max(times)) if times else None

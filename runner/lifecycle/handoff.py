@@ -1,7 +1,14 @@
-"""What a launching command hands over to the supervisor that it starts."""
+"""What a launching command hands over to its supervisor, and the way back from it.
+
+The way back, lines of JSON, is a convenience, never the truth: the watcher may be gone,
+and a later reader takes the record.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -10,7 +17,7 @@ from parsers.struct import Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 # What stops a run when it reaches its supervisor, or the command that follows it.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -19,6 +26,8 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOP_SIGNAL = signal.SIGUSR1
 # The name by which a list of processes shows a supervisor.
 _NAME = "runner.supervisor"
+# The caller's directory and PYTHONPATH, where a `runner` or `parsers` of its own may
+# lie, come behind this suite in the search for modules.
 _PROGRAM = f"""\
 import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from runner.supervisor.main import run; run()"""
@@ -37,11 +46,7 @@ class SupervisorArgs(Struct, kw_only=False):
     events: int
 
     def to_argv(self) -> list[str]:
-        """Build the command line of the supervisor.
-
-        The caller's directory and PYTHONPATH, where a `runner` or `parsers` of its own
-        may lie, come behind this suite in the search for modules.
-        """
+        """Build the command line of the supervisor."""
         numbers = (str(each) for each in (self.pipe, self.owner, self.events))
         return [sys.executable, "-P", "-c", _PROGRAM, _NAME, self.run_id, *numbers]
 
@@ -55,3 +60,47 @@ def read(argv: Sequence[str]) -> SupervisorArgs:
 def tell_argv() -> list[str]:
     """Build the command line of a process that tells what is due in the outbox."""
     return [sys.executable, "-P", "-c", _PROGRAM, _NAME, "tell"]
+
+
+class StatusPipe:
+    """Say things to the watcher, as long as it listens."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        os.set_blocking(descriptor, False)
+
+    def send(self, **message: object) -> None:
+        """Send one message; a watcher that is gone or does not read misses it."""
+        # A full pipe may take a part of a long one; the next begins a line of its own.
+        line = f"\n{json.dumps(message)}\n"
+        with contextlib.suppress(OSError):
+            os.write(self._descriptor, line.encode())
+
+
+class StatusReader:
+    """Hear what a supervisor says."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.is_open = True
+        self._rest = b""
+        os.set_blocking(descriptor, False)
+
+    def messages(self) -> Iterator[Mapping[str, object]]:
+        """Yield the messages that have come whole since the last call."""
+        while self.is_open:
+            try:
+                data = os.read(self.descriptor, 65536)
+            except BlockingIOError:
+                break
+            if not data:
+                self.is_open = False
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            for line in lines:
+                with contextlib.suppress(ValueError):
+                    yield json.loads(line)
+
+    def close(self) -> None:
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor, self.is_open = -1, False

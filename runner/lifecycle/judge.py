@@ -11,7 +11,7 @@ import re
 import signal
 from enum import StrEnum
 
-from parsers.struct import Struct
+from parsers.struct import Struct, replace
 from runner.model import (
     EXIT_NOT_EXECUTABLE,
     EXIT_NOT_FOUND,
@@ -40,7 +40,6 @@ _ENDING_SIGNALS = (
     signal.SIGKILL,
     signal.SIGTERM,
 )
-
 
 # The class of a run whose launcher or supervisor was killed before it started Codex.
 KILLED = "killed"
@@ -101,93 +100,100 @@ class Evidence(Struct):
 
 def judge(evidence: Evidence) -> Verdict:
     """Return the verdict on a run that Codex was started for."""
-    outcome, exit_code, error = _judge(evidence)
+    found = _judge(evidence)
     error_class = None
-    if outcome is Outcome.LOST and not evidence.is_launched:
+    if found.outcome is Outcome.LOST and not evidence.is_launched:
         error_class = KILLED
-    elif not evidence.has_begun and outcome in {Outcome.FAILED, Outcome.LOST}:
+    elif not evidence.has_begun and found.outcome in {Outcome.FAILED, Outcome.LOST}:
         error_class = evidence.refusal
-    return Verdict(
-        outcome=outcome,
-        exit_code=exit_code,
+    return replace(
+        found,
         process_exit_code=evidence.exit.process_exit_code,
         signal=evidence.exit.signal,
-        error=error,
         error_class=error_class,
     )
+
+
+def verdict(
+    outcome: Outcome, error: str | None, exit_code: int | None = None
+) -> Verdict:
+    """Return a verdict; without another the exit code is that of its outcome."""
+    code = OUTCOMES[outcome].exit_code if exit_code is None else exit_code
+    return Verdict(outcome=outcome, exit_code=code, error=error)
 
 
 def not_started(exit_code: int, error: str, error_class: str | None = None) -> Verdict:
     """Return the verdict on a run whose Codex was not started."""
-    return Verdict(
-        outcome=Outcome.NOT_STARTED,
-        exit_code=exit_code,
-        error=error,
-        error_class=error_class,
-    )
+    found = verdict(Outcome.NOT_STARTED, error, exit_code)
+    return replace(found, error_class=error_class)
 
 
-def _judge(evidence: Evidence) -> tuple[Outcome, int, str | None]:
-    if _is_another_session(evidence):
-        return Outcome.FAILED, _failed_code(evidence), _mismatch(evidence)
+def _judge(evidence: Evidence) -> Verdict:
+    asked, announced = evidence.asked_for, evidence.announced
+    if asked is not None and announced is not None and asked != announced:
+        error = f"session {asked} was asked for, but Codex worked on {announced}"
+        return verdict(Outcome.FAILED, error, _failed_code(evidence))
     match evidence.ending:
         case Ending.COMPLETED:
-            return Outcome.SUCCEEDED, 0, None
+            return verdict(Outcome.SUCCEEDED, None)
         case Ending.FAILED:
-            return _class_of(evidence), _failed_code(evidence), evidence.failure
+            code = _failed_code(evidence)
+            return verdict(_class_of(evidence), evidence.failure, code)
+        case Ending.NONE if evidence.exit.cause is not None:
+            return _ended_by_us(evidence)
         case Ending.NONE:
             return _without_terminal_event(evidence)
 
 
-def _without_terminal_event(evidence: Evidence) -> tuple[Outcome, int, str | None]:
-    words = evidence.failure or evidence.last_words
+def _without_terminal_event(evidence: Evidence) -> Verdict:
+    words, code = _words(evidence), evidence.exit.process_exit_code
     number = _signal_of(evidence)
-    if evidence.exit.cause is not None:
-        return _ended_by_us(evidence)
-    if evidence.exit.process_exit_code is None and number is None:
-        return Outcome.LOST, _code(Outcome.LOST), _lost(evidence)
+    if code is None and number is None:
+        if not evidence.is_launched and not words:
+            error = "its supervisor was killed, perhaps before it had started Codex"
+            return verdict(Outcome.LOST, error)
+        said = f"; its last words: {words}" if words else ""
+        error = f"Codex and its supervisor are gone and the turn has no end{said}"
+        return verdict(Outcome.LOST, error)
     if number is not None:
         said = f": {words}" if words else ""
-        error = f"Codex was ended by {_name(number)}{said}"
         is_wanted = number in _ENDING_SIGNALS
         outcome = Outcome.INTERRUPTED if is_wanted else Outcome.FAILED
-        return outcome, EXIT_SIGNAL_BASE + number, error
+        error = f"Codex was ended by {_name(number)}{said}"
+        return verdict(outcome, error, EXIT_SIGNAL_BASE + number)
     if evidence.was_aborted:
         # Codex exits 1 after an INT that another process has sent it.
-        return Outcome.INTERRUPTED, _code(Outcome.INTERRUPTED), "the turn was aborted"
-    code = evidence.exit.process_exit_code
+        return verdict(Outcome.INTERRUPTED, "the turn was aborted")
     if code in (EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND) and not evidence.announced:
-        return Outcome.NOT_STARTED, code, words or f"Codex exited {code}"
+        return verdict(Outcome.NOT_STARTED, words or f"Codex exited {code}", code)
     error = words or f"Codex exited {code} without saying how its turn ended"
-    return _class_of(evidence), _failed_code(evidence), error
+    return verdict(_class_of(evidence), error, _failed_code(evidence))
 
 
-def _ended_by_us(evidence: Evidence) -> tuple[Outcome, int, str | None]:
+def _ended_by_us(evidence: Evidence) -> Verdict:
+    value = evidence.exit.cause_value
     match evidence.exit.cause:
         case Cause.TIMEOUT:
-            error = f"the run took longer than {evidence.exit.cause_value:g} s"
-            return Outcome.TIMED_OUT, _code(Outcome.TIMED_OUT), error
+            error = f"the run took longer than {value:g} s"
+            return verdict(Outcome.TIMED_OUT, error)
         case Cause.STALL:
             said = f"; last: {evidence.failure}" if evidence.failure else ""
-            error = f"no progress for {evidence.exit.cause_value:g} s{said}"
-            return Outcome.STALLED, _code(Outcome.TIMED_OUT), error
+            return verdict(Outcome.STALLED, f"no progress for {value:g} s{said}")
         case Cause.SILENCE:
-            words = evidence.failure or evidence.last_words
-            said = f"; last: {words}" if words else ""
-            limit = f"{evidence.exit.cause_value:g} s"
-            error = f"Codex has not named a thread within {limit}{said}"
-            return Outcome.TIMED_OUT, _code(Outcome.TIMED_OUT), error
+            said = f"; last: {words}" if (words := _words(evidence)) else ""
+            error = f"Codex has not named a thread within {value:g} s{said}"
+            return verdict(Outcome.TIMED_OUT, error)
         case Cause.STOP:
-            return Outcome.STOPPED, _code(Outcome.STOPPED), "the run was stopped"
+            return verdict(Outcome.STOPPED, "the run was stopped")
         case _:
-            number = int(evidence.exit.cause_value)
+            number = int(value)
             error = f"the run was ended by {_name(number)}"
-            return Outcome.INTERRUPTED, EXIT_SIGNAL_BASE + number, error
+            return verdict(Outcome.INTERRUPTED, error, EXIT_SIGNAL_BASE + number)
 
 
 def _class_of(evidence: Evidence) -> Outcome:
     """Go by Codex's own class of the error; by its words where that says little."""
-    named, words = evidence.error_class, evidence.failure or evidence.last_words or ""
+    named, words = evidence.error_class, _words(evidence) or ""
     is_vague = named is None or named == "other" or named.endswith("_failed")
     if named in _USAGE_LIMIT_CLASSES or (is_vague and _USAGE_LIMIT.search(words)):
         return Outcome.USAGE_LIMITED
@@ -211,28 +217,8 @@ def _failed_code(evidence: Evidence) -> int:
     return evidence.exit.process_exit_code or 1
 
 
-def _is_another_session(evidence: Evidence) -> bool:
-    asked, announced = evidence.asked_for, evidence.announced
-    return asked is not None and announced is not None and asked != announced
-
-
-def _mismatch(evidence: Evidence) -> str:
-    return (
-        f"session {evidence.asked_for} was asked for,"
-        f" but Codex worked on {evidence.announced}"
-    )
-
-
-def _lost(evidence: Evidence) -> str:
-    words = evidence.failure or evidence.last_words
-    if not evidence.is_launched and not words:
-        return "its supervisor was killed, perhaps before it had started Codex"
-    said = f"; its last words: {words}" if words else ""
-    return f"Codex and its supervisor are gone and the turn has no end{said}"
-
-
-def _code(outcome: Outcome) -> int:
-    return OUTCOMES[outcome].exit_code
+def _words(evidence: Evidence) -> str | None:
+    return evidence.failure or evidence.last_words
 
 
 def _name(number: int) -> str:

@@ -13,8 +13,12 @@ from runner.errors import FileFault, RunnerError, RunnerFault
 from runner.exports import queue_files, run_exports
 from runner.exports.key_values import header, text
 from runner.exports.preamble import preamble
-from runner.lifecycle.channel import StatusReader
-from runner.lifecycle.handoff import STOP_SIGNAL, STOP_SIGNALS, SupervisorArgs
+from runner.lifecycle.handoff import (
+    STOP_SIGNAL,
+    STOP_SIGNALS,
+    StatusReader,
+    SupervisorArgs,
+)
 from runner.model import Mode, Prepared, Run, Spec, Waiting
 from runner.process.start import Launch, start_program
 from runner.process.table import child
@@ -76,25 +80,19 @@ def prepare_run(request: RunRequest, ledger: Ledger, settings: Config) -> Prepar
         request = replace(request, writer=pid)
     spec = _spec(request, ledger)
     home, paths = settings.state_home, files_of(spec)
-    made: list[Path] = []
     with contextlib.ExitStack() as undo:
-        undo.callback(_remove, made, home, spec.run_id)
-        files.make_directory(paths.directory, _fix(spec))
-        files.make_directory(own_directory(home, spec.run_id), _fix(spec))
-        head = _head(spec, settings) if spec.is_flat else b""
-        for path, content in (
-            (paths.prompt, request.prompt),
-            (paths.events, b""),
-            (paths.stderr, b""),
-            (paths.log, head),
-        ):
-            files.create(path, content)
-            made.append(path)
+        _create_files(spec, request.prompt, settings, undo)
         owner = _lock(owner_of(home, spec.run_id), undo)
         events = _lock_events(paths.events, undo)
         run = ledger.queue.prepare(Run(spec=spec, state=Prepared()), request)
         undo.pop_all()
-    _export(run, ledger, home)
+    # What people look for; all of it can be made anew from the ledger.
+    with contextlib.suppress(RunnerError):
+        run_exports.write_meta(run)
+        if spec.is_flat:
+            run_exports.note_directory(home, spec.directory)
+        if isinstance(run.state, Waiting):
+            queue_files.refresh(ledger, run.session, [run.spec.prompt_id or 0])
     return PreparedRun(run=run, owner=owner, events=events)
 
 
@@ -178,10 +176,29 @@ def _spec(request: RunRequest, ledger: Ledger) -> Spec:
     )
 
 
-def _head(spec: Spec, settings: Config) -> bytes:
-    """Write what stands first in a readable log."""
-    lines = text([*header(spec), ""]) + preamble(spec, settings) + "\n"
-    return lines.encode(errors="backslashreplace")
+def _create_files(
+    spec: Spec, prompt: bytes, settings: Config, undo: contextlib.ExitStack
+) -> None:
+    home, paths = settings.state_home, files_of(spec)
+    own, head = own_directory(home, spec.run_id), b""
+    fix = "CODEX_RUNNER_HOME names another state directory"
+    if spec.is_flat:
+        fix = "--log-dir names another one"
+        lines = text([*header(spec), ""]) + preamble(spec, settings) + "\n"
+        head = lines.encode(errors="backslashreplace")
+    made = [owner_of(home, spec.run_id)]
+    undo.callback(files.remove_empty, own, home)
+    undo.callback(files.remove, made)
+    files.make_directory(paths.directory, fix)
+    files.make_directory(own, fix)
+    for path, content in (
+        (paths.prompt, prompt),
+        (paths.events, b""),
+        (paths.stderr, b""),
+        (paths.log, head),
+    ):
+        files.create(path, content)
+        made.append(path)
 
 
 def _lock(path: Path, undo: contextlib.ExitStack) -> int:
@@ -204,25 +221,3 @@ def _lock_events(path: Path, undo: contextlib.ExitStack) -> int:
         raise FileFault("lock", path, error) from error
     message = f"{path} is locked by another program: try again"
     raise RunnerFault(message)
-
-
-def _export(run: Run, ledger: Ledger, state_home: Path) -> None:
-    """Write what people look for; all of it can be made anew from the ledger."""
-    with contextlib.suppress(RunnerError):
-        run_exports.write_meta(run)
-        if run.spec.is_flat:
-            run_exports.note_directory(state_home, run.spec.directory)
-        if isinstance(run.state, Waiting):
-            queue_files.refresh(ledger, run.session, [run.spec.prompt_id or 0])
-
-
-def _remove(made: list[Path], state_home: Path, run_id: str) -> None:
-    """Remove what a run that never came to be has left."""
-    own = own_directory(state_home, run_id)
-    files.remove([*made, owner_of(state_home, run_id)])
-    files.remove_empty(own, state_home)
-
-
-def _fix(spec: Spec) -> str:
-    name = "--log-dir names another one"
-    return name if spec.is_flat else "CODEX_RUNNER_HOME names another state directory"

@@ -104,15 +104,9 @@ def codex_of(run: Run) -> ProcessId | None:
         return native
     if isinstance(run.state, Launching):
         return next(iter(writers_of(events)), None)
-    return _recorded_codex(run)
-
-
-def _recorded_codex(run: Run) -> ProcessId | None:
-    match run.state:
-        case Running(codex=codex) if is_alive(codex):
-            return codex
-        case _:
-            return None
+    if isinstance(run.state, Running) and is_alive(run.state.codex):
+        return run.state.codex
+    return None
 
 
 def native_codex(events: Path) -> ProcessId | None:

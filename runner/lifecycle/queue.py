@@ -30,8 +30,7 @@ class UndeliverableError(RunnerError):
 def deliver_all(ledger: Ledger, settings: Config) -> list[str]:
     """Start what waits first in every session where nothing keeps it back.
 
-    Returns:
-        What went wrong, a sentence for each session.
+    What went wrong is returned, a sentence for each session.
     """
     faults: list[str] = []
     ledger.queue.release_due()
@@ -64,7 +63,9 @@ def deliver(candidate: Candidate, ledger: Ledger, settings: Config) -> Started |
     Raises:
         RunnerError: the machine refuses; the prompt goes on waiting.
     """
-    if _is_foreign(candidate, settings):
+    place = Path(candidate.home) if candidate.home else settings.codex_home
+    if candidate.thread and home.writer_of(place, candidate.thread) is not None:
+        # Another program writes the thread.
         ledger.queue.wait_for_writer(candidate, is_free=False)
         return None
     if candidate.waits_for_writer:
@@ -109,9 +110,8 @@ def next_request(
     kept = session.settings
     repo = working_dir or (kept.repo if kept else session.repo)
     if repo is None:
-        message = (
-            f"it is not known where task {session.name} worked: --working-dir says it"
-        )
+        what = f"it is not known where task {session.name} worked"
+        message = f"{what}: --working-dir says it"
         raise UndeliverableError(message)
     if not Path(repo).is_dir():
         message = f"task {session.name} worked in {repo}, which is gone"
@@ -130,11 +130,3 @@ def next_request(
         has_exports=True,
         prompt_id=prompt_id,
     )
-
-
-def _is_foreign(candidate: Candidate, settings: Config) -> bool:
-    """Tell whether another program writes the thread of a prompt."""
-    if candidate.thread is None:
-        return False
-    place = Path(candidate.home) if candidate.home else settings.codex_home
-    return home.writer_of(place, candidate.thread) is not None

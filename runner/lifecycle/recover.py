@@ -54,13 +54,8 @@ class Sweep(Struct):
 def sweep(ledger: Ledger, settings: Config, *, delivers: bool = True) -> Sweep:
     """Judge what was left behind, deliver what can be delivered, tell what is due.
 
-    What goes wrong with one session is named and concerns no other.
-
-    Args:
-        ledger: the ledger.
-        settings: for the programs that are started.
-        delivers: start what can be delivered, too. A command that runs inside of a run
-            never does: what it started would be ended with that run.
+    What goes wrong with one session is named and concerns no other. A command that runs
+    inside of a run never delivers: what it started would be ended with that run.
     """
     faults: list[str] = []
     unknown: dict[int, str] = {}
@@ -88,12 +83,8 @@ def reconcile_run(
 ) -> Run:
     """Return a run as it really is, and judge it when no process owns it any more.
 
-    Args:
-        run: the run as it was read.
-        ledger: the ledger.
-        settings: for the place of Codex's rollouts.
-        ended: why it is over, when the caller has ended it in a supervisor's place and
-            holds the lock of its owner.
+    `ended` says why it is over, when the caller has ended it in a supervisor's place
+    and holds the lock of its owner.
 
     Raises:
         NoSuchRunError: it has been removed since.
@@ -107,14 +98,18 @@ def reconcile_run(
 
 def _reconcile(run: Run, ledger: Ledger, settings: Config, ended: Exit | None) -> Run:
     if run.is_finished:
-        if _lacks_exports(run):
-            _write_exports(run, ledger)
+        _complete_exports(run, ledger)
         return run
     if ended is not None:
         return _judge(run, ledger, settings, ended)
     life = life_of(run, settings.state_home)
     if life is Life.CODEX and run.thread is None:
-        return _named(run, ledger)
+        from runner.tail import summary_of_events  # noqa: PLC0415 - rare
+
+        # Its supervisor was killed before it could name the thread.
+        if (thread := summary_of_events(run).thread_id) is not None:
+            _name(replace(run, thread=thread), ledger)
+            return ledger.runs.find(run.run_id)
     if life is not Life.NONE:
         return run
     with in_charge(run, settings.state_home) as lock:
@@ -164,22 +159,21 @@ def _lacks_exports(run: Run) -> bool:
     return isinstance(told, dict) and "ended_at" in told and told["ended_at"] is None
 
 
-def _write_exports(run: Run, ledger: Ledger) -> None:
+def _complete_exports(run: Run, ledger: Ledger) -> None:
     """Write the files of a run whose supervisor was killed before it had done so."""
-    from runner.exports import abandoned  # noqa: PLC0415 - only where one was left
+    if not _lacks_exports(run):
+        return
+    from runner.exports import task_files  # noqa: PLC0415 - only where one was left
 
     with in_charge(run, ledger.home, patience=0) as lock:
         if lock is Lock.FREE and _lacks_exports(run):
-            abandoned.write(run, ledger)
+            task_files.write_abandoned(run, ledger)
 
 
 def _start_telling(settings: Config) -> None:
-    """Let a process of its own tell what is due: a hook may take its time.
-
-    Inside of a run it would be ended with that run, in the middle of its work.
-    """
+    """Let a process of its own tell what is due: a hook may take its time."""
     if RUN_MARKER in settings.environment:
-        return
+        return  # it would be ended with that run, in the middle of its work
     from runner.lifecycle.handoff import tell_argv  # noqa: PLC0415 - a rare need
     from runner.process.start import Launch, start_program  # noqa: PLC0415
 
@@ -188,7 +182,7 @@ def _start_telling(settings: Config) -> None:
 
 
 def _judge(run: Run, ledger: Ledger, settings: Config, ended: Exit | None) -> Run:
-    from runner.exports import abandoned  # noqa: PLC0415 - only where one was left
+    from runner.exports import task_files  # noqa: PLC0415 - only where one was left
     from runner.lifecycle.finish import finish_abandoned  # noqa: PLC0415
     from runner.lifecycle.judge import Exit  # noqa: PLC0415
 
@@ -205,7 +199,7 @@ def _judge(run: Run, ledger: Ledger, settings: Config, ended: Exit | None) -> Ru
     except LedgerFault:
         # A full disk does not keep the truth from being told.
         return over
-    abandoned.write(over, ledger)
+    task_files.write_abandoned(over, ledger)
     cgroup.remove(run.run_id)
     return over
 
@@ -219,9 +213,11 @@ def _told_by_meta(run: Run) -> Run | None:
         told = record.from_json(data) if isinstance(data, dict) else None
     except RunnerError:
         return None
-    if told is None or told.run_id != run.run_id:
-        return None
-    if not isinstance(told.state, Finished):
+    if (
+        told is None
+        or told.run_id != run.run_id
+        or not isinstance(told.state, Finished)
+    ):
         return None
     return replace(
         run,
@@ -230,17 +226,6 @@ def _told_by_meta(run: Run) -> Run | None:
         has_begun=told.has_begun or run.has_begun,
         codex_version=told.codex_version,
     )
-
-
-def _named(run: Run, ledger: Ledger) -> Run:
-    """Name the thread of a run whose supervisor was killed before it could."""
-    from runner.exports.task_files import summary_of_events  # noqa: PLC0415
-
-    thread = summary_of_events(run).thread_id
-    if thread is None:
-        return run
-    _name(replace(run, thread=thread), ledger)
-    return ledger.runs.find(run.run_id)
 
 
 def _name(run: Run, ledger: Ledger) -> None:

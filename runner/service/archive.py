@@ -91,12 +91,8 @@ def remove(session: Session, ledger: Ledger, *, if_unchanged: bool = False) -> R
     """Remove an idle session, with its runs' directories and its exports.
 
     What it has used and cost stays on record, and so do Codex's own files and the log
-    directories of `run_codex_task`.
-
-    Args:
-        session: the session.
-        ledger: the ledger.
-        if_unchanged: not when something has happened to it since it was read.
+    directories of `run_codex_task`. `if_unchanged` refuses one that something has
+    happened to since it was read.
 
     Raises:
         SessionBusyError: something runs or waits in it, or it has changed.
@@ -112,7 +108,8 @@ def remove(session: Session, ledger: Ledger, *, if_unchanged: bool = False) -> R
     elsewhere = {
         str(each.directory): None
         for each in flat
-        if each.directory not in places and _is_there(each.meta, each.log)
+        if each.directory not in places
+        and (files.status(each.meta) or files.status(each.log))
     }
     return Removed(
         name=session.name,
@@ -127,10 +124,7 @@ def older_than(
 ) -> list[Session]:
     """List archived sessions that nothing has happened to since an instant.
 
-    Args:
-        instant: the instant.
-        ledger: the ledger.
-        with_active: list idle ones that are not archived too.
+    `with_active` lists idle ones that are not archived too.
     """
     limit = iso(instant)
     states = _IDLE if with_active else (TaskState.ARCHIVED,)
@@ -163,17 +157,13 @@ def strays(ledger: Ledger) -> Iterator[tuple[Path, bool]]:
     removed = ledger.usage.run_ids()
     for name in files.names(ledger.home / RUNS):
         place = ledger.home / RUNS / name
-        if name not in known and _is_stale(place):
+        status = None if name in known else files.status(place)
+        if status is None or not files.is_directory(place):
+            continue
+        age = clock.now().timestamp() - status.st_mtime
+        # A younger or a locked one may belong to a run that is being made.
+        if age >= _STALE_SECONDS and look(place / "owner") is not Lock.HELD:
             yield place, name in removed or not (place / "meta.json").exists()
-
-
-def _is_stale(place: Path) -> bool:
-    """Tell whether a directory without a row belongs to no run that is being made."""
-    status = files.status(place)
-    if status is None or not files.is_directory(place):
-        return False
-    age = clock.now().timestamp() - status.st_mtime
-    return age >= _STALE_SECONDS and look(place / "owner") is not Lock.HELD
 
 
 def size_of(directory: Path) -> int:
@@ -206,7 +196,3 @@ def _moved(session: Session, ledger: Ledger, *, is_new: bool) -> Moved:
         size=sum(map(size_of, places)),
         is_new=is_new,
     )
-
-
-def _is_there(*paths: Path) -> bool:
-    return any(files.status(path) is not None for path in paths)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from runner.config import Config
     from runner.ledger.ledger import Ledger
-    from runner.lifecycle.channel import StatusReader
+    from runner.lifecycle.handoff import StatusReader
     from runner.model import RunId
 
 PACE_SECONDS = 0.05

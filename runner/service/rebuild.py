@@ -45,13 +45,9 @@ _ARCHIVED_AT = "archive/*/*/*/*/task.json"
 
 def is_needed(home: Path, error: LedgerFault) -> bool:
     """Tell whether a ledger that cannot be opened is to be made anew."""
-    path = home / database.NAME
-    return (
-        database.is_damage(error)
-        or database.is_lost(home)
-        or not path.is_file()
-        or not path.stat().st_size
-    )
+    status = files.status(home / database.NAME)
+    is_there = status is not None and stat.S_ISREG(status.st_mode) and status.st_size
+    return database.is_damage(error) or database.is_lost(home) or not is_there
 
 
 def rebuild(settings: Config) -> str:
@@ -66,12 +62,10 @@ def rebuild(settings: Config) -> str:
     with ledger.transaction():
         _drop_removed(ledger)
         prompts = _restore_queue(ledger)
-    runs = 0
-    for meta in sorted((home / RUNS).glob("*/meta.json")):
-        runs += adopt(meta, ledger) is not None
+    metas = sorted((home / RUNS).glob("*/meta.json"))
     for directory in run_exports.noted_directories(home):
-        for meta in sorted(directory.glob(f"{PREFIX}*.meta.json")):
-            runs += adopt(meta, ledger) is not None
+        metas += sorted(directory.glob(f"{PREFIX}*.meta.json"))
+    runs = sum(adopt(meta, ledger) is not None for meta in metas)
     # Last: a session of which all runs lie elsewhere may have been archived.
     _read_task_files(ledger)
     ledger.close()
@@ -79,13 +73,11 @@ def rebuild(settings: Config) -> str:
 
 
 def adopt(meta: Path, ledger: Ledger) -> Run | None:
-    """Take a run into the ledger that only its meta file knows.
+    """Take a run into the ledger that only its meta file knows, and return it.
 
     Only history is taken, unless the file is this user's own, in the state directory or
-    of a run that has its lock file there.
-
-    Returns:
-        The run; None when it is not lost, or the file is no record of ours.
+    of a run that has its lock file there. None when the run is not lost, or the file is
+    no record of ours.
 
     Raises:
         LedgerFault: the ledger cannot be written.
@@ -100,7 +92,12 @@ def adopt(meta: Path, ledger: Ledger) -> Run | None:
             ledger.runs.insert(run)
             if run.is_finished:
                 ledger.usage.record_run(run)
-            _settle_prompt(run, ledger)
+            number = run.spec.prompt_id
+            # Its prompt may be among the waiting.
+            if number is not None and run.outcome is None:
+                ledger.queue.restore_running(number, run)
+            elif number is not None and run.outcome and run.has_begun:
+                ledger.queue.close(number, OUTCOMES[run.outcome].prompt)
             if is_trusted and run.launched_at is not None:
                 ledger.runs.keep_settings(run)
             if not ledger.runs.unfinished(run.session):
@@ -116,26 +113,21 @@ def adopt(meta: Path, ledger: Ledger) -> Run | None:
 def lost_run(meta: Path, ledger: Ledger | None) -> Run | None:
     """Read a run that only its meta file knows.
 
-    It is not lost when the ledger knows it, when it was removed, or when its thread was
-    imported from another tool's files. A file that others can have written gives
-    history alone: nothing in it decides what is run, ended or written here.
-
-    Args:
-        meta: the file.
-        ledger: the ledger, None where there is none yet.
+    It is not lost when the ledger (None where there is none yet) knows it, when it was
+    removed, or when its thread was imported from another tool's files. A file that
+    others can have written gives history alone: nothing in it decides what is run,
+    ended or written here.
     """
     paths = beside(meta)
     if paths is None or _is_counted(paths.run_id, None, ledger):
         return None
     data, is_trusted = files.read_json(meta), False
-    if ledger is not None:
-        is_ours = meta.parent == own_directory(ledger.home, paths.run_id)
-        is_ours = (
-            is_ours or files.status(owner_of(ledger.home, paths.run_id)) is not None
-        )
-        is_trusted = is_ours and _is_private(meta)
     if not isinstance(data, dict):
         return None
+    if ledger is not None:
+        is_own = meta.parent == own_directory(ledger.home, paths.run_id)
+        is_ours = is_own or files.status(owner_of(ledger.home, paths.run_id))
+        is_trusted = bool(is_ours) and _is_private(meta)
     try:
         run = record.from_json(data if is_trusted else _plain(data))
     except (RunnerError, *_NONSENSE):
@@ -185,11 +177,7 @@ def _as_history(run: Run, meta: Path) -> Run:
 
 
 def _plain(data: object) -> dict[str, object]:
-    """Leave out what no column can hold: lone surrogates, figures above 63 bits.
-
-    Raises:
-        ValueError: it cannot be written as text.
-    """
+    """Leave out what no column can hold: lone surrogates, figures above 63 bits."""
     text = json.dumps(data, ensure_ascii=False).encode("utf-8", "replace")
     found: dict[str, object] = json.loads(
         text, parse_int=lambda digits: int(digits) if len(digits) < _DIGITS else None
@@ -201,7 +189,7 @@ def _restore(home: Path) -> str:
     """Put the best copy that there is in the place of the ledger."""
     path, aside = home / database.NAME, clock.iso(clock.now()).replace(":", "")
     for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
-        if os.path.lexists(home / name):
+        with contextlib.suppress(FileNotFoundError):
             (home / name).rename(home / f"{name}.damaged-{aside}")
     backup, old = home / database.BACKUP, home / database.OLD_BACKUP
     if backup.is_file():
@@ -246,8 +234,7 @@ def _restore_queue(ledger: Ledger) -> int:
 def _read_task_files(ledger: Ledger) -> None:
     """Take the title, and whether it was archived, of sessions from their exports."""
     home = ledger.home
-    places = [*home.glob("*/task.json"), *home.glob(_ARCHIVED_AT)]
-    for path in places:
+    for path in (*home.glob("*/task.json"), *home.glob(_ARCHIVED_AT)):
         told = loose_json.mapping(files.read_json(path))
         thread = loose_json.text(told.get("id"))
         key = ledger.sessions.of_thread(thread) if thread else None
@@ -278,23 +265,12 @@ def _session_of(run: Run, ledger: Ledger, *, is_trusted: bool) -> int:
     return key
 
 
-def _settle_prompt(run: Run, ledger: Ledger) -> None:
-    """Say what has become of the prompt of a run, which may be among the waiting."""
-    number = run.spec.prompt_id
-    if number is None:
-        return
-    if run.outcome is None:
-        ledger.queue.restore_running(number, run)
-    elif run.has_begun:
-        ledger.queue.close(number, OUTCOMES[run.outcome].prompt)
-
-
 def _is_private(path: Path) -> bool:
     """Tell whether this user alone can have written a file."""
-    for each in (path, path.parent):
-        status = files.status(each)
-        if status is None or status.st_uid != os.getuid():
-            return False
-        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            return False
-    return True
+    found = [files.status(each) for each in (path, path.parent)]
+    return all(
+        each is not None
+        and each.st_uid == os.getuid()
+        and not each.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        for each in found
+    )

@@ -74,15 +74,8 @@ def send(
         ArchivedError: it has been put away.
         RunnerFault: the machine refuses, or Codex cannot be started.
     """
-    _settle(session.key, ledger, settings)
-    session = ledger.sessions.get(session.key)
-    if session.is_archived:
-        raise ArchivedError(session.name)
-    if session.waiting:
-        _refuse_overtaking(session, ledger, settings)
-    holder = ledger.queue.holder(session.key)
-    if holder is not None:
-        raise SessionBusyError(session.name, holder, _FIX)
+    session = _settled(session.key, ledger, settings)
+    _refuse_overtaking(session, ledger, settings)
     request = next_request(session, prompt, settings, working_dir=_place(working_dir))
     if is_quit(prompt):
         return Sent(run_id=None)
@@ -113,10 +106,7 @@ def queue(
         NoSuchTaskError: it has been removed since.
         RunnerFault: the machine refuses; nothing is queued.
     """
-    _settle(session.key, ledger, settings)
-    session = ledger.sessions.get(session.key)
-    if session.is_archived:
-        raise ArchivedError(session.name)
+    session = _settled(session.key, ledger, settings)
     if ledger.queue.holder(session.key) is None:
         next_request(session, prompt, settings)
     number = ledger.queue.add(session.key, prompt, preview(prompt), clock.now())
@@ -127,7 +117,13 @@ def queue(
             ledger.queue.release(session.key)
         queue_files.refresh(ledger, session.key, [number])
         started = deliver_next(session.key, ledger, settings)
-        return _standing(session, number, started, (ledger, settings), warn)
+        if started is not None:
+            if ledger.runs.find(started.run_id).spec.prompt_id == number:
+                return _launched(started, ledger, settings, warn)
+            started.reader.close()
+            warn(f"run {started.run_id} works on what was queued first")
+        waiting = [prompt.id for prompt in ledger.queue.waiting(session.key)]
+        return Sent(run_id=None, ahead=sum(each < number for each in waiting))
     except RunnerError as error:
         waits = any(each.id == number for each in ledger.queue.waiting(session.key))
         still = "not delivered yet" if waits else "no longer waiting"
@@ -135,15 +131,19 @@ def queue(
         return Sent(run_id=None)
 
 
-def _settle(key: int, ledger: Ledger, settings: Config) -> None:
-    """Judge the runs of a session that no process owns any more."""
+def _settled(key: int, ledger: Ledger, settings: Config) -> Session:
+    """Judge the runs of a session that no process owns any more, and read it."""
     for run in ledger.runs.unfinished(key):
         reconcile_run(run, ledger, settings)
+    session = ledger.sessions.get(key)
+    if session.is_archived:
+        raise ArchivedError(session.name)
+    return session
 
 
 def _refuse_overtaking(session: Session, ledger: Ledger, settings: Config) -> None:
     """Refuse to overtake what waits; deliver it, since somebody wants the session."""
-    if ledger.queue.holder(session.key) is None:
+    if session.waiting and ledger.queue.holder(session.key) is None:
         ledger.queue.release(session.key)
         started = deliver_next(session.key, ledger, settings)
         if started is not None:
@@ -152,26 +152,8 @@ def _refuse_overtaking(session: Session, ledger: Ledger, settings: Config) -> No
     holder = ledger.queue.holder(session.key)
     if holder is not None:
         raise SessionBusyError(session.name, holder, _FIX)
-    if ledger.queue.waiting(session.key):
+    if session.waiting and ledger.queue.waiting(session.key):
         raise PromptsWaitError(session.name, session.waiting)
-
-
-def _standing(
-    session: Session,
-    number: int,
-    started: Started | None,
-    context: tuple[Ledger, Config],
-    warn: Callable[[str], None],
-) -> Sent:
-    """Tell where a prompt stands after the first one that waits has been delivered."""
-    ledger, settings = context
-    if started is not None:
-        if ledger.runs.find(started.run_id).spec.prompt_id == number:
-            return _launched(started, ledger, settings, warn)
-        started.reader.close()
-        warn(f"run {started.run_id} works on what was queued first")
-    waiting = [prompt.id for prompt in ledger.queue.waiting(session.key)]
-    return Sent(run_id=None, ahead=sum(each < number for each in waiting))
 
 
 def _place(working_dir: str | None) -> str | None:
@@ -189,11 +171,10 @@ def _launched(
 ) -> Sent:
     """Wait until Codex works on a prompt."""
     for piece in follow.until_launched(started.reader):
-        if isinstance(piece, follow.Note):
-            warn(piece.text)
-            continue
-        started.reader.close()
-        break
+        if not isinstance(piece, follow.Note):
+            started.reader.close()
+            break
+        warn(piece.text)
     run = reconcile_run(ledger.runs.find(started.run_id), ledger, settings)
     if run.outcome in {Outcome.NOT_STARTED, Outcome.LOST} and not run.launched_at:
         error = run.verdict.error if run.verdict else None

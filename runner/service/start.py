@@ -13,13 +13,13 @@ from runner.errors import (
     UsageError,
     WaitTimeoutError,
 )
-from runner.exports.task_files import summary_of_events
 from runner.lifecycle.recover import reconcile_run
 from runner.model import Outcome, RunRequest, SessionId
 from runner.process.signals import send
 from runner.prompt.read import is_quit
 from runner.service import follow
 from runner.service.stop import end_run
+from runner.tail import summary_of_events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,13 +46,6 @@ class Place(Struct):
 
 class NotStartedError(RunnerError):
     """Report a session that has not come to be, in Codex's own words."""
-
-    def __init__(self, run: Run) -> None:
-        super().__init__(f"{_reason(run)} (on record as {run.run_id})")
-
-
-class NamelessError(WaitTimeoutError):
-    """Report that Codex has not named its thread in time; its run has been ended."""
 
     def __init__(self, run: Run) -> None:
         super().__init__(f"{_reason(run)} (on record as {run.run_id})")
@@ -89,7 +82,16 @@ def request(
     if place.output_schema is not None:
         schema = _file(place.output_schema, "--output-schema")
         once += ["--output-schema", str(schema)]
-    home = _codex_home(place.config_file, settings)
+    home = settings.codex_home
+    if place.config_file is not None:
+        found = _file(place.config_file, "--config-file").resolve()
+        home = found.parent
+        if found.name != _CONFIG_NAME:
+            message = (
+                f"--config-file {place.config_file}: must be named {_CONFIG_NAME}, its"
+                " directory is Codex's home"
+            )
+            raise UsageError(message)
     directory = str(_working_dir(place.working_dir))
     return RunRequest(
         prompt=prompt,
@@ -97,7 +99,7 @@ def request(
         cwd=directory,
         umask=settings.umask,
         codex=replace(codex, once=tuple(once)),
-        codex_home=home,
+        codex_home=str(home),
         limits=limits,
         title=title,
         has_exports=True,
@@ -116,7 +118,7 @@ def named(
 
     Raises:
         NotStartedError: the run is over and has no thread.
-        NamelessError: it took too long, and has been ended.
+        WaitTimeoutError: it took too long, and has been ended.
         UnrecordedError: the ledger does not take the name.
     """
     limit = ledger.runs.find(started.run_id).spec.limits.announcement
@@ -134,7 +136,8 @@ def named(
         if run.thread is not None:
             raise UnrecordedError(run, run.thread)
         if run.outcome is Outcome.TIMED_OUT:
-            raise NamelessError(run)
+            message = f"{_reason(run)} (on record as {run.run_id})"
+            raise WaitTimeoutError(message)
         if run.is_finished:
             raise NotStartedError(run)
         if patience is not None and clock.monotonic() - began >= patience:
@@ -169,19 +172,6 @@ def _file(path: str, option: str) -> Path:
         message = f"{option} {path}: {what}"
         raise UsageError(message)
     return found
-
-
-def _codex_home(config_file: str | None, settings: Config) -> str:
-    if config_file is None:
-        return str(settings.codex_home)
-    found = _file(config_file, "--config-file").resolve()
-    if found.name != _CONFIG_NAME:
-        message = (
-            f"--config-file {config_file}: must be named {_CONFIG_NAME}, its directory"
-            " is Codex's home"
-        )
-        raise UsageError(message)
-    return str(found.parent)
 
 
 def _working_dir(path: str | None) -> Path:

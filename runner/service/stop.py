@@ -14,7 +14,7 @@ from parsers.struct import Struct
 from runner import clock
 from runner.config import RUN_MARKER
 from runner.errors import NoSuchRunError, RunnerError, RunnerFault
-from runner.exports import abandoned, queue_files
+from runner.exports import queue_files, task_files
 from runner.lifecycle import recover
 from runner.lifecycle.handoff import STOP_SIGNAL
 from runner.lifecycle.judge import Cause, Exit
@@ -58,13 +58,6 @@ class Stopped(Struct):
     error: RunnerError | None = None
 
 
-class WillNotStopError(RunnerFault):
-    """Report a run that could not be ended."""
-
-    def __init__(self, run: Run) -> None:
-        super().__init__(f"run {run.run_id} does not end: kill -9 its processes")
-
-
 class ElsewhereError(RunnerFault):
     """Report a run whose processes this command cannot signal."""
 
@@ -75,26 +68,12 @@ class ElsewhereError(RunnerFault):
         )
 
 
-class StillWaitingError(RunnerFault):
-    """Report prompts that the ledger refuses to cancel; what was running has ended."""
-
-    def __init__(self, count: int, error: RunnerError) -> None:
-        super().__init__(
-            f"what was running has ended, but the waiting prompts ({count}) are not"
-            f" canceled and will be delivered: {error}"
-        )
-
-
 def stop_sessions(
     keys: Sequence[int], ledger: Ledger, settings: Config, *, is_gone: bool = False
 ) -> list[Stopped]:
     """End all that sessions do and have waiting; return when nothing is left.
 
-    Args:
-        keys: the sessions.
-        ledger: the ledger.
-        settings: for judging what was left behind.
-        is_gone: a person says that what cannot be found out about here is gone.
+    `is_gone` is a person's word that what cannot be found out about here is gone.
     """
     stops = {key: _Stop(key, ledger, settings, is_gone=is_gone) for key in keys}
     refusal = _cancel(stops, ledger)
@@ -176,23 +155,33 @@ class _Stop:
 
     def give_up(self) -> None:
         for run in self._ledger.runs.unfinished(self._key):
-            self.error = WillNotStopError(run)
+            message = f"run {run.run_id} does not end: kill -9 its processes"
+            self.error = RunnerFault(message)
 
     def note_waiting(self, refusal: RunnerError) -> None:
         with contextlib.suppress(RunnerError):
             if waiting := len(self._ledger.queue.waiting(self._key)):
-                self.error = self.error or StillWaitingError(waiting, refusal)
+                message = (
+                    f"what was running has ended, but the waiting prompts ({waiting})"
+                    f" are not canceled and will be delivered: {refusal}"
+                )
+                self.error = self.error or RunnerFault(message)
 
     def result(self) -> Stopped:
         self._locks.close()
         canceled = 0
+        succeeded: set[str] = set()
         with contextlib.suppress(RunnerError):
             self._name = self._ledger.sessions.get(self._key).name
             canceled = self._ledger.queue.canceled(self._key) - self._was_canceled
         ended = (*self._signaled, *self._orphans)
+        for run_id in ended:
+            with contextlib.suppress(NoSuchRunError):  # its session was removed since
+                if self._ledger.runs.find(run_id).outcome is Outcome.SUCCEEDED:
+                    succeeded.add(run_id)
         return Stopped(
             name=self._name,
-            runs=tuple(each for each in ended if not self._has_succeeded(each)),
+            runs=tuple(each for each in ended if each not in succeeded),
             canceled=canceled,
             left=self._left_count,
             notes=tuple(self._notes),
@@ -202,19 +191,16 @@ class _Stop:
     def _press(self, run: Run) -> bool:
         """Do what ends a run; tell whether it still lives."""
         life = life_of(run, self._settings.state_home)
-        if run.run_id in self._orphans:
+        if life is Life.CODEX or run.run_id in self._orphans:
             return self._end_orphan(run)
         if life is Life.SUPERVISOR:
             self._signal(run)
             return True
-        if life is Life.CODEX:
-            return self._end_orphan(run)
         if life is Life.UNKNOWN and not self._is_gone:
             raise ElsewhereError(run, place_of(run).reason or "its locks are gone")
-        if life is Life.UNKNOWN:
-            over = recover.reconcile_run(run, self._ledger, self._settings, Exit())
-        else:
-            over = recover.reconcile_run(run, self._ledger, self._settings)
+        # A person has said that a run on another machine is gone.
+        ended = Exit() if life is Life.UNKNOWN else None
+        over = recover.reconcile_run(run, self._ledger, self._settings, ended)
         return not over.is_finished
 
     def _signal(self, run: Run) -> None:
@@ -250,14 +236,19 @@ class _Stop:
         """End what the session's earlier runs have left running."""
         if self._left is None:
             runs = self._ledger.runs.of_session(self._key)
-            self._note_if_uncertain(runs[-1:])
+            # Something may be left of a run whose supervisor was gone.
+            for run in () if cgroup.is_possible() else runs[-1:]:
+                if run.run_id in self._orphans or run.outcome is Outcome.LOST:
+                    self._notes.append(
+                        f"the supervisor of run {run.run_id} was gone: processes that"
+                        " have left its tree and its environment may be left"
+                    )
             groups = cgroup.by_run()
             self._groups = groups.keys() & {run.run_id for run in runs}
             known = (by_environment(RUN_MARKER), groups)
             found = {each for run in runs for each in _left_by(run, *known)}
-            found -= {this_process()}
-            self._left_count = len(found)
-            members = sorted(found, key=lambda each: each.pid)
+            members = sorted(found - {this_process()}, key=lambda each: each.pid)
+            self._left_count = len(members)
             self._left = Termination(
                 lambda: None,
                 lambda: [each for each in members if is_alive(each)],
@@ -267,21 +258,6 @@ class _Stop:
         for run_id in self._groups if is_over else ():
             cgroup.remove(run_id)
         return is_over
-
-    def _note_if_uncertain(self, last: Sequence[Run]) -> None:
-        """Say that something may be left of a run whose supervisor was gone."""
-        for run in () if cgroup.is_possible() else last:
-            if run.run_id in self._orphans or run.outcome is Outcome.LOST:
-                self._notes.append(
-                    f"the supervisor of run {run.run_id} was gone: processes that have"
-                    " left its tree and its environment may be left"
-                )
-
-    def _has_succeeded(self, run_id: str) -> bool:
-        try:
-            return self._ledger.runs.find(run_id).outcome is Outcome.SUCCEEDED
-        except NoSuchRunError:
-            return False  # its session has been removed since
 
 
 class _Orphan:
@@ -293,10 +269,7 @@ class _Orphan:
         self._tree = DescendantTree(codex.pid, remember=True) if codex else None
         self._members()
         grace = settings.grace_seconds
-        self._termination = Termination(lambda: codex_of(run), self._members, grace)
-
-    def step(self) -> bool:
-        return self._termination.step()
+        self.step = Termination(lambda: codex_of(run), self._members, grace).step
 
     def _members(self) -> list[ProcessId]:
         codex, run_id = codex_of(self._run), self._run.run_id
@@ -326,7 +299,7 @@ def _cancel(stops: dict[int, _Stop], ledger: Ledger) -> RunnerError | None:
                 run = ledger.runs.find(run_id)
                 if run.supervisor is not None:
                     send(run.supervisor, STOP_SIGNAL)
-                abandoned.write(run, ledger)
+                task_files.write_abandoned(run, ledger)
     return None
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from parsers.struct import Struct, replace
 from runner import files
 from runner.errors import LedgerFault, NoSuchTaskError, RunnerError
-from runner.exports import abandoned, queue_files, run_exports, task_files
+from runner.exports import queue_files, run_exports, task_files
 from runner.ledger import database
 from runner.ledger.ledger import Ledger
 from runner.locks import Lock, look
@@ -59,12 +59,10 @@ class Report(Struct):
 def verify(
     settings: Config, *, is_repairing: bool = False, is_full: bool = False
 ) -> Report:
-    """Compare, and fix what can be fixed if that is asked for.
+    """Compare, and with `is_repairing` write what differs.
 
-    Args:
-        settings: for the state directory.
-        is_repairing: write what differs.
-        is_full: compare logs and answers whole, not by length and their last 4 kB.
+    Logs and answers are compared by length and their last 4 kB, or whole with
+    `is_full`.
 
     Raises:
         RunnerFault: the disk refuses what a repair has to write.
@@ -100,16 +98,14 @@ def _open(home: Path) -> tuple[Ledger | None, Difference | None]:
         return None, None
     try:
         ledger = Ledger(home)
-        faults = ledger.faults()
+        if not (detail := "; ".join(ledger.faults())):
+            return ledger, None
+        ledger.close()
     except LedgerFault as error:
         if not rebuild.is_needed(home, error):
             raise
-        return None, Difference(kind="ledger", subject=str(path), detail=str(error))
-    if faults:
-        ledger.close()
-        detail = "; ".join(faults)
-        return None, Difference(kind="ledger", subject=str(path), detail=detail)
-    return ledger, None
+        detail = str(error)
+    return None, Difference(kind="ledger", subject=str(path), detail=detail)
 
 
 def _fixed(difference: Difference, fix: Callable[[], object]) -> Difference:
@@ -154,47 +150,35 @@ class _Check:
             return
         ledger, key = self._ledger, session.key
         wanted = task_files.render_json(ledger, key)
-        if files.read_if_there(paths.json) != wanted:
-            yield (
-                _differs(paths.json),
-                partial(_write, paths.json, wanted),
-            )
+        yield from _compared(paths.json, wanted)
         if self._log_differs(paths.log, runs):
             yield _differs(paths.log), partial(task_files.write_all, ledger, key)
-        answered = next((run for run in reversed(runs) if run.has_answer), None)
-        answer = task_files.answer_of(answered) if answered else None
-        if answer and self._text_differs(paths.result, answer):
+        answer = task_files.last_answer(runs)
+        if answer:
             text = answer.encode(errors="replace")
-            yield _differs(paths.result), partial(_write, paths.result, text)
+            have = files.read_if_there(paths.result)
+            begin = 0 if self._is_full else max(0, len(text) - _TAIL_BYTES)
+            if len(have) != len(text) or have[begin:] != text[begin:]:
+                yield _differs(paths.result), partial(_write, paths.result, text)
 
     def _is_written(self, run: Run) -> bool:
         """Tell whether a run is over, and the supervisor that writes its files gone."""
-        return (
-            run.is_finished and look(owner_of(self._home, run.run_id)) is not Lock.HELD
-        )
+        owner = owner_of(self._home, run.run_id)
+        return run.is_finished and look(owner) is not Lock.HELD
 
     def _run(self, run: Run) -> Iterator[Found]:
         paths = files_of(run.spec)
         if not files.is_directory(paths.directory):
             gone = f"the files of its run are gone ({paths.directory})"
-            yield (
-                Difference(
-                    kind="files-gone",
-                    subject=run.run_id,
-                    detail=gone,
-                    is_repairable=False,
-                ),
-                None,
+            lost = Difference(
+                kind="files-gone", subject=run.run_id, detail=gone, is_repairable=False
             )
+            yield lost, None
             return
-        for path, wanted in (
-            (paths.summary, run_exports.render_summary(run)),
-            (paths.meta, run_exports.render_meta(run)),
-        ):
-            if files.read_if_there(path) != wanted:
-                yield _differs(path), partial(_write, path, wanted)
+        yield from _compared(paths.summary, run_exports.render_summary(run))
+        yield from _compared(paths.meta, run_exports.render_meta(run))
         if run.spec.is_flat and files.status(paths.log) is None:
-            text = abandoned.render_log(run)
+            text = task_files.render_transcript(run)
             yield _differs(paths.log), partial(_write, paths.log, text)
 
     def _queue(self) -> Iterator[Found]:
@@ -205,24 +189,22 @@ class _Check:
             content = queue_files.render(self._ledger, number)
             if content is None and path.exists():
                 yield _differs(path, "no prompt waits for it"), path.unlink
-            elif content is not None and files.read_if_there(path) != content:
-                yield _differs(path), partial(_write, path, content)
+            elif content is not None:
+                yield from _compared(path, content)
 
     def _strays(self) -> Iterator[Found]:
         """Find directories of runs that the ledger does not know."""
         for place, can_go in archive.strays(self._ledger):
             detail = "the ledger has no run for this directory"
-            if can_go:
-                yield _differs(place, detail), partial(files.remove_tree, place)
-            else:
+            if not can_go:
                 detail += " (codex-tasks import takes it in)"
-                yield replace(_differs(place, detail), is_repairable=False), None
+            found = replace(_differs(place, detail), is_repairable=can_go)
+            yield found, partial(files.remove_tree, place) if can_go else None
 
     def _modes(self) -> Iterator[Found]:
         """Find what others can read or write."""
-        places = [self._home, self._ledger.path, self._home / RUNS]
-        places += [self._home / queue_files.QUEUE]
-        for place in places:
+        below = [self._home / name for name in (RUNS, queue_files.QUEUE)]
+        for place in (self._home, self._ledger.path, *below):
             status = files.status(place)
             if status is not None and status.st_mode & _OTHERS:
                 detail = f"others can get at it (mode {status.st_mode & 0o777:o})"
@@ -240,12 +222,6 @@ class _Check:
             last.discard(line)
         return bool(size or last)
 
-    def _text_differs(self, path: Path, answer: str) -> bool:
-        wanted, have = answer.encode(errors="replace"), files.read_if_there(path)
-        if self._is_full:
-            return have != wanted
-        return len(have) != len(wanted) or have[-_TAIL_BYTES:] != wanted[-_TAIL_BYTES:]
-
 
 def _end_of(path: Path) -> tuple[int, set[bytes]]:
     """Return the length of a log, and its last lines."""
@@ -257,6 +233,11 @@ def _end_of(path: Path) -> tuple[int, set[bytes]]:
     except OSError:
         return 0, set()
     return size, set(lines[1:] if begin else lines)
+
+
+def _compared(path: Path, wanted: bytes) -> Iterator[Found]:
+    if files.read_if_there(path) != wanted:
+        yield _differs(path), partial(_write, path, wanted)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -11,8 +11,8 @@ from functools import partial
 
 from parsers.facts import facts_of_summary
 from runner import clock, files
+from runner.codex import home
 from runner.config import HOOK_MARKER
-from runner.errors import RunnerError
 from runner.lifecycle.handoff import STOP_SIGNAL
 from runner.lifecycle.judge import Cause, Exit
 from runner.lifecycle.liveness import native_codex
@@ -21,17 +21,18 @@ from runner.process.table import carries, comm, exists, identify, writers_of
 from runner.process.terminate import Termination
 from runner.process.tree import DescendantTree
 from runner.run_files import files_of
-from runner.supervisor.limits import LimitsWatch
 from runner.tail import RunTail
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
+    from parsers.exec_events.summary import EventSummary
     from parsers.facts import Facts
     from runner.config import Config
     from runner.exports.task_files import TaskExport
-    from runner.model import ProcessId
+    from runner.model import Limits, ProcessId
     from runner.notify import Notifier
     from runner.process.signals import SignalInbox
     from runner.supervisor.recorder import RunRecorder
@@ -49,17 +50,16 @@ _LINGER_SECONDS = 0.5
 _LINGER_PACE_SECONDS = 0.002
 # How long a process may take from its fork to the program that it is to run.
 _EXEC_SECONDS = 0.3
+# A rollout is looked at this often within the stall limit.
+_CHECKS_PER_LIMIT = 8
+# Codex notes the rate limits with every reply, also of a stream that broke off, so a
+# thread that reconnects for ever has a growing file (0.169).
+_NO_PROGRESS = b'"type":"token_count"'
+_HEAD_BYTES = 200
 
 
 class SuperviseLoop:
-    """Be with one Codex process until it and, if it is ended, all below it are gone.
-
-    Args:
-        recorder: the run and its record.
-        export: the files of its session.
-        settings: for the place of Codex's rollouts and the grace time.
-        notifier: whose hooks are children of this process too.
-    """
+    """Be with one Codex process until it and, if it is ended, all below it are gone."""
 
     def __init__(
         self,
@@ -126,29 +126,29 @@ class SuperviseLoop:
     def left_running(self) -> list[dict[str, object]]:
         """Name what Codex has left running: which process, and its short name."""
         left: list[ProcessId] = []
-        self._guarded(lambda: left.extend(self._lingering()))
+
+        def look() -> None:
+            deadline = clock.monotonic() + _LINGER_SECONDS
+            while (members := self._members()) and clock.monotonic() < deadline:
+                clock.sleep(_LINGER_PACE_SECONDS)
+                self._reap()
+            left.extend(members)
+
+        self._guarded(look)
         return [
             {"pid": each.pid, "name": comm(each), "start_time": each.start_time}
             for each in left
         ]
 
-    def _lingering(self) -> list[ProcessId]:
-        deadline = clock.monotonic() + _LINGER_SECONDS
-        while (members := self._members()) and clock.monotonic() < deadline:
-            clock.sleep(_LINGER_PACE_SECONDS)
-            self._reap()
-        return members
-
-    def _pace(self) -> float:
-        if self._termination is not None:
-            return _ENDING_PACE_SECONDS
-        is_silent = clock.monotonic() - self._heard_at > _SILENT_AFTER_SECONDS
-        return _SILENT_PACE_SECONDS if is_silent else _PACE_SECONDS
-
     def _hear(self, inbox: SignalInbox) -> None:
-        for number in inbox.wait(self._pace()):
-            is_stop = number == STOP_SIGNAL
-            self._end(Cause.STOP if is_stop else Cause.SIGNAL, number)
+        if self._termination is not None:
+            pace = _ENDING_PACE_SECONDS
+        elif clock.monotonic() - self._heard_at > _SILENT_AFTER_SECONDS:
+            pace = _SILENT_PACE_SECONDS
+        else:
+            pace = _PACE_SECONDS
+        for number in inbox.wait(pace):
+            self._end(Cause.STOP if number == STOP_SIGNAL else Cause.SIGNAL, number)
 
     def _is_over(self) -> bool:
         if self._termination is not None:
@@ -186,20 +186,16 @@ class SuperviseLoop:
     def _reap(self) -> None:
         for pid, status in reap():
             if pid == self._codex:
-                self._codex_ended(status)
+                if (native := self._survivor()) is None:
+                    self._status = status
+                else:
+                    # Only the launcher has gone: Codex itself is ours now.
+                    self._codex = native.pid
             elif not self._notifier.ended(pid, os.waitstatus_to_exitcode(status)):
                 self._last_status = status
         if self._status is None and not exists(self._codex):
             # A launcher in between took its status, and has passed it on by its own.
             self._status = self._last_status
-
-    def _codex_ended(self, status: int) -> None:
-        native = self._survivor()
-        if native is None:
-            self._status = status
-        else:
-            # Only the launcher has gone: Codex itself is ours now.
-            self._codex = native.pid
 
     def _survivor(self) -> ProcessId | None:
         """Find the Codex that its launcher has left; it may be about to become one."""
@@ -237,10 +233,8 @@ class SuperviseLoop:
         run = self._recorder.run
         self._export.append(run, appended)
         if run.spec.is_flat and (text := appended.text):
-            try:
-                files.append_text(self._files.log, text)
-            except RunnerError as error:
-                self._recorder.warn(str(error))
+            log = self._files.log
+            self._recorder.attempt(lambda: files.append_text(log, text))
 
     def _exit(self) -> Exit:
         cause, value = self._cause or (None, 0)
@@ -251,3 +245,57 @@ class SuperviseLoop:
             cause=cause,
             cause_value=value,
         )
+
+
+class LimitsWatch:
+    """Tell when a run has used up its time, or has stood still for too long.
+
+    Progress is an event that is no reconnect message, a command that is running, or
+    a record in a rollout file of the thread or of its sub-agents: while an agent waits
+    for another, its own event stream says nothing.
+    """
+
+    def __init__(self, limits: Limits, codex_home: Path) -> None:
+        self._limits = limits
+        self._home = codex_home
+        self._began = self._progressed = self._checked = clock.monotonic()
+        self._progress = 0
+        self._sizes: dict[str, int] = {}
+
+    def exceeded(self, summary: EventSummary) -> tuple[Cause, float] | None:
+        """Name the limit that has been passed, with its seconds."""
+        now = clock.monotonic()
+        timeout, stall = self._limits.timeout, self._limits.stall
+        if timeout is not None and now - self._began >= timeout:
+            return Cause.TIMEOUT, timeout
+        announcement = self._limits.announcement or float("inf")
+        if summary.thread_id is None and now - self._began >= announcement:
+            return Cause.SILENCE, announcement
+        if stall is None:
+            return None
+        if summary.progress != self._progress or summary.is_command_running:
+            self._progress, self._progressed = summary.progress, now
+        if now - self._checked >= stall / _CHECKS_PER_LIMIT:
+            self._checked = now
+            threads = (summary.thread_id, *summary.agent_threads)
+            # A list, not a generator: the size of every rollout is noted.
+            have_grown = [self._has_grown(thread) for thread in threads if thread]
+            if any(have_grown):
+                self._progressed = now
+        if now - self._progressed >= stall:
+            return Cause.STALL, stall
+        return None
+
+    def _has_grown(self, thread_id: str) -> bool:
+        """Tell whether a thread's rollout has new records since the last look."""
+        path = home.rollout_of(self._home, thread_id)
+        before = self._sizes.get(thread_id)
+        try:
+            size = self._sizes[thread_id] = path.stat().st_size if path else 0
+            if path is None or before is None or size <= before:
+                return False
+            with files.reader(path) as file:
+                file.seek(before)
+                return any(_NO_PROGRESS not in line[:_HEAD_BYTES] for line in file)
+        except OSError:
+            return False

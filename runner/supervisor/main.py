@@ -7,18 +7,17 @@ supervisor is killed, Codex goes on.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
 
 from parsers.struct import replace
-from runner import clock, config
+from runner import clock, config, files
 from runner.codex import home
 from runner.errors import RunnerError, StaleStateError
 from runner.ledger.ledger import Ledger
-from runner.lifecycle.channel import StatusPipe
-from runner.lifecycle.handoff import STOP_SIGNAL, STOP_SIGNALS, read
+from runner.lifecycle.handoff import STOP_SIGNAL, STOP_SIGNALS, StatusPipe, read
+from runner.lifecycle.judge import verdict
 from runner.model import OUTCOMES, Claimed, Launched, Outcome, Verdict, Waiting
 from runner.process import cgroup
 from runner.process.signals import SignalInbox, become_subreaper, kill_child
@@ -28,7 +27,7 @@ from runner.supervisor.start_codex import start_codex
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from typing import NoReturn
 
     from runner.config import Config
@@ -72,7 +71,13 @@ def _supervise(
     try:
         recorder.claim(Claimed(supervisor=this_process()))
     except StaleStateError:
-        return _stopped_before(recorder, inbox, settings)
+        recorder.run = recorder.ledger.runs.find(recorder.run.run_id)
+        if recorder.run.is_finished or not recorder.run.is_stop_asked:
+            return 1
+        error = "the run was stopped before Codex was started"
+        refusal = verdict(Outcome.STOPPED, error)
+        _finish_unstarted(recorder, refusal, inbox, settings)
+        return 0
     settings = config.at_codex_home(settings, recorder.run.spec.codex_home)
     _note_rollout(recorder, settings)
     started = start_codex(recorder.run, args.events, settings)
@@ -87,7 +92,7 @@ def _supervise(
 def _attend(
     codex: int, recorder: RunRecorder, inbox: SignalInbox, settings: Config
 ) -> None:
-    with _ended_unless_attended(codex):
+    try:
         recorder.advance(Launched(codex=child(codex), at=clock.now()))
         recorder.write_meta()
         recorder.pipe.send(launched=True)
@@ -104,15 +109,17 @@ def _attend(
         export = TaskExport(ledger, recorder.warn)
         notifier = Notifier(ledger, settings, recorder.warn)
         loop = SuperviseLoop(recorder, export, settings, notifier)
-    for step in (
-        lambda: notifier.tell(recorder.run.run_id),
-        lambda: _note_trouble(recorder, prices.trouble(settings.state_home)),
-    ):
-        _guarded(step, recorder)
+    except BaseException:
+        # Its limits would not be enforced, and no signal would reach it.
+        kill_child(codex)
+        raise
+    recorder.attempt(lambda: notifier.tell(recorder.run.run_id))
+    # Before the run is over it can still be fixed.
+    if trouble := prices.trouble(settings.state_home):
+        recorder.warn(trouble)
     ended = loop.supervise(codex, inbox)
-    at = clock.now()
     end = RunEnd(
-        at=at,
+        at=clock.now(),
         exit=ended,
         seen=loop.seen,
         left_running=loop.left_running(),
@@ -120,34 +127,9 @@ def _attend(
     )
     recorder.finish(finish(recorder.run, end, ledger, settings))
     cgroup.remove(recorder.run.run_id)
-    _guarded(lambda: export.finish(recorder.run, loop.answer), recorder)
+    recorder.attempt(lambda: export.finish(recorder.run, loop.answer))
     run_exports.write_end(recorder.run, recorder.warn)
     _close(recorder, notifier, inbox, settings)
-
-
-@contextlib.contextmanager
-def _ended_unless_attended(codex: int) -> Iterator[None]:
-    """End a Codex that has just been started when its supervisor cannot go on.
-
-    Its limits would not be enforced, and no signal would reach it.
-    """
-    try:
-        yield
-    except BaseException:
-        kill_child(codex)
-        raise
-
-
-def _guarded(step: object, recorder: RunRecorder) -> None:
-    try:
-        step()  # type: ignore[operator]  # each is a function without arguments
-    except RunnerError as error:
-        recorder.warn(str(error))
-
-
-def _note_trouble(recorder: RunRecorder, trouble: str | None) -> None:
-    if trouble:
-        recorder.warn(trouble)  # before the run is over it can still be fixed
 
 
 def _close(
@@ -155,72 +137,47 @@ def _close(
 ) -> None:
     """Tell others; a slow hook holds up neither the session nor the caller."""
     from runner.exports import queue_files  # noqa: PLC0415 - see _attend
+    from runner.lifecycle.queue import deliver_next  # noqa: PLC0415
 
-    run = recorder.run
+    run, ledger = recorder.run, recorder.ledger
+
+    def deliver() -> None:
+        if (started := deliver_next(run.session, ledger, settings)) is not None:
+            started.reader.close()
+
     changed = [] if run.spec.prompt_id is None else [run.spec.prompt_id]
-    _guarded(
-        lambda: queue_files.refresh(recorder.ledger, run.session, changed), recorder
-    )
+    recorder.attempt(lambda: queue_files.refresh(ledger, run.session, changed))
     recorder.pipe.send(finished=True)
     if run.outcome is None or OUTCOMES[run.outcome].then != "left":
-        _deliver_next(recorder, settings)
+        recorder.attempt(deliver)
     notifier.tell(run.run_id)
     notifier.wait(inbox, STOP_SIGNALS)
-    _guarded(recorder.ledger.back_up_daily, recorder)
+    recorder.attempt(ledger.back_up_daily)
     recorder.add_late_warnings()
 
 
-def _deliver_next(recorder: RunRecorder, settings: Config) -> None:
-    """Start what waits for the session, now that it is free."""
-    from runner.lifecycle.queue import deliver_next  # noqa: PLC0415 - see _attend
-
-    try:
-        started = deliver_next(recorder.run.session, recorder.ledger, settings)
-    except RunnerError as error:
-        recorder.warn(str(error))
-        return
-    if started is not None:
-        started.reader.close()
-
-
 def _finish_unstarted(
-    recorder: RunRecorder, verdict: Verdict, inbox: SignalInbox, settings: Config
+    recorder: RunRecorder, why: Verdict, inbox: SignalInbox, settings: Config
 ) -> None:
     from runner.exports import run_exports  # noqa: PLC0415 - see _attend
     from runner.exports.task_files import TaskExport  # noqa: PLC0415
     from runner.lifecycle.finish import finish_unstarted  # noqa: PLC0415
     from runner.notify import Notifier  # noqa: PLC0415
 
-    recorder.finish(finish_unstarted(recorder.run, verdict, recorder.warnings))
+    recorder.finish(finish_unstarted(recorder.run, why, recorder.warnings))
     export = TaskExport(recorder.ledger, recorder.warn)
-    _guarded(lambda: export.finish(recorder.run, None), recorder)
+    recorder.attempt(lambda: export.finish(recorder.run, None))
     run_exports.write_end(recorder.run, recorder.warn)
     notifier = Notifier(recorder.ledger, settings, recorder.warn)
     _close(recorder, notifier, inbox, settings)
-
-
-def _stopped_before(recorder: RunRecorder, inbox: SignalInbox, settings: Config) -> int:
-    """End a run that was stopped before this supervisor claimed it."""
-    recorder.run = recorder.ledger.runs.find(recorder.run.run_id)
-    if recorder.run.is_finished or not recorder.run.is_stop_asked:
-        return 1
-    verdict = Verdict(
-        outcome=Outcome.STOPPED,
-        exit_code=OUTCOMES[Outcome.STOPPED].exit_code,
-        error="the run was stopped before Codex was started",
-    )
-    _finish_unstarted(recorder, verdict, inbox, settings)
-    return 0
 
 
 def _note_rollout(recorder: RunRecorder, settings: Config) -> None:
     """Note how far the session's rollout goes: what comes after it is this run's."""
     session = recorder.run.spec.resume_session
     path = home.rollout_of(settings.codex_home, session) if session else None
-    if path is not None:
-        with contextlib.suppress(OSError):
-            size = path.stat().st_size
-            recorder.run = replace(recorder.run, rollout_offset=size)
+    if path is not None and (status := files.status(path)) is not None:
+        recorder.run = replace(recorder.run, rollout_offset=status.st_size)
 
 
 def _tell(ledger: Ledger, inbox: SignalInbox, settings: Config) -> int:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runner.ledger.ledger import Ledger
-    from runner.lifecycle.channel import StatusPipe
+    from runner.lifecycle.handoff import StatusPipe
     from runner.model import Event, Run
 
 # A ledger that is locked makes each attempt wait: Codex must be attended meanwhile.
@@ -60,35 +60,35 @@ class RunRecorder:
 
     def set_thread(self, thread: str) -> None:
         """Name the thread of the run and, of a new one, of its session."""
-        self.run = replace(self.run, thread=SessionId(thread))
-        self._keep(lambda: self._set_thread(SessionId(thread)))
+        name = SessionId(thread)
+        self.run = replace(self.run, thread=name)
 
-    def _set_thread(self, thread: SessionId) -> None:
-        exports = None if self.run.spec.is_flat else thread
-        self.ledger.runs.set_thread(self.run, thread, exports)
-        self.is_named = True
-        # The caller may ask for the session by this name from now on.
-        self.pipe.send(session=thread)
-        self.write_meta()
+        def write() -> None:
+            exports = None if self.run.spec.is_flat else name
+            self.ledger.runs.set_thread(self.run, name, exports)
+            self.is_named = True
+            # The caller may ask for the session by this name from now on.
+            self.pipe.send(session=name)
+            self.write_meta()
+
+        self._keep(write)
 
     def begin_turn(self) -> None:
         """Note that Codex has begun to work on the prompt."""
-        self.run = replace(self.run, has_begun=True)
-        self._keep(self._begin_turn)
+        run = self.run = replace(self.run, has_begun=True)
 
-    def _begin_turn(self) -> None:
-        run = self.run
-        self.ledger.runs.begin_turn(run.run_id)
-        if run.spec.prompt_id is not None:
-            with contextlib.suppress(RunnerError):
-                queue_files.refresh(self.ledger, run.session, [run.spec.prompt_id])
+        def write() -> None:
+            self.ledger.runs.begin_turn(run.run_id)
+            if run.spec.prompt_id is not None:
+                with contextlib.suppress(RunnerError):
+                    queue_files.refresh(self.ledger, run.session, [run.spec.prompt_id])
+
+        self._keep(write)
 
     def flush(self) -> bool:
         """Write what could not be written before; tell whether nothing is left."""
         began = clock.monotonic()
-        if not self._pending:
-            return True
-        if began < self._not_before:
+        if self._pending and began < self._not_before:
             return False
         try:
             while self._pending:
@@ -101,8 +101,7 @@ class RunRecorder:
             now = clock.monotonic()
             rest = max(_PAUSE_SECONDS, _REST_PER_ATTEMPT * (now - began))
             self._not_before = now + rest
-            return False
-        return True
+        return not self._pending
 
     def finish(self, over: Run) -> None:
         """Put the verdict on record, or into the meta file alone.
@@ -133,8 +132,12 @@ class RunRecorder:
 
     def write_meta(self) -> None:
         """Write the meta file of a run that goes on; a disk may refuse it."""
+        self.attempt(lambda: run_exports.write_meta(self.run))
+
+    def attempt(self, step: Callable[[], object]) -> None:
+        """Take a step that must not cost the run; what goes wrong is a warning."""
         try:
-            run_exports.write_meta(self.run)
+            step()
         except RunnerError as error:
             self.warn(str(error))
 

@@ -25,12 +25,8 @@ def start_codex(run: Run, events: int, settings: Config) -> int | Verdict:
     """Start Codex and return its pid, or say why it cannot be started.
 
     Codex reads the prompt from its file and appends its streams to theirs; the caller's
-    standard input never reaches it.
-
-    Args:
-        run: the run.
-        events: the open events file, which is locked: it becomes standard output.
-        settings: for the environment.
+    standard input never reaches it. `events` is the open events file, which is locked:
+    it becomes standard output.
     """
     spec, paths = run.spec, files_of(run.spec)
     with contextlib.ExitStack() as stack:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from runner import clock, config
 from runner.codex import home
-from runner.errors import RunnerError
 from runner.lifecycle import recover
 from runner.lifecycle.handoff import STOP_SIGNAL
-from runner.model import EXIT_SIGNAL_BASE, OUTCOMES, Outcome, Verdict
+from runner.lifecycle.judge import verdict
+from runner.model import EXIT_SIGNAL_BASE, Outcome
 from runner.process.table import this_process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.config import Config
+    from runner.model import Verdict
     from runner.process.signals import SignalInbox
     from runner.supervisor.recorder import RunRecorder
 
@@ -30,8 +31,9 @@ def wait_for_turn(
         RunnerError: the ledger cannot be written.
     """
     run, ledger = recorder.run, recorder.ledger
+    stopped = verdict(Outcome.STOPPED, "stopped while it waited for its session")
     if not ledger.runs.claim_waiting(run, this_process()):
-        return _stopped()
+        return stopped
     recorder.run = run = ledger.runs.find(run.run_id)
     settings = config.at_codex_home(settings, run.spec.codex_home)
     limit = run.spec.limits.timeout
@@ -43,23 +45,23 @@ def wait_for_turn(
             recorder.run = taken
             return None
         if ledger.runs.find(run.run_id).is_finished:
-            return _stopped()
+            return stopped
         why = why or ledger.queue.reason_of(run)
         if why and why != told:
             recorder.pipe.send(waiting=why)
             told = why
         now = clock.monotonic()
         if limit is not None and now - began >= limit:
-            return Verdict(
-                outcome=Outcome.TIMED_OUT,
-                exit_code=OUTCOMES[Outcome.TIMED_OUT].exit_code,
-                error=f"its turn did not come within {limit:g} s: {told}",
-            )
+            error = f"its turn did not come within {limit:g} s: {told}"
+            return verdict(Outcome.TIMED_OUT, error)
         if now - swept >= _SWEEP_SECONDS:
             swept = now
-            _sweep(recorder, settings)
+            recorder.attempt(lambda: recover.sweep(ledger, settings))
         for number in inbox.wait(_PACE_SECONDS):
-            return _ended_by(number, told)
+            if number == STOP_SIGNAL:
+                return stopped
+            error = f"ended by a signal while it waited: {told}"
+            return verdict(Outcome.INTERRUPTED, error, EXIT_SIGNAL_BASE + number)
 
 
 def _foreign(recorder: RunRecorder, settings: Config) -> str | None:
@@ -69,28 +71,3 @@ def _foreign(recorder: RunRecorder, settings: Config) -> str | None:
     if pid is None or recorder.ledger.queue.holder(recorder.run.session):
         return None
     return f"another program writes it (pid {pid or 'unknown'})"
-
-
-def _sweep(recorder: RunRecorder, settings: Config) -> None:
-    try:
-        recover.sweep(recorder.ledger, settings)
-    except RunnerError as error:
-        recorder.warn(str(error))
-
-
-def _ended_by(number: int, told: str) -> Verdict:
-    if number == STOP_SIGNAL:
-        return _stopped()
-    return Verdict(
-        outcome=Outcome.INTERRUPTED,
-        exit_code=EXIT_SIGNAL_BASE + number,
-        error=f"ended by a signal while it waited: {told}",
-    )
-
-
-def _stopped() -> Verdict:
-    return Verdict(
-        outcome=Outcome.STOPPED,
-        exit_code=OUTCOMES[Outcome.STOPPED].exit_code,
-        error="stopped while it waited for its session",
-    )

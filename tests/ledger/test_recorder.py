@@ -14,7 +14,7 @@ from runner.errors import LedgerFault
 from runner.ledger import record
 from runner.ledger.ledger import Ledger
 from runner.lifecycle import recover
-from runner.lifecycle.channel import StatusPipe
+from runner.lifecycle.handoff import StatusPipe
 from runner.model import Claimed, Launched, Outcome
 from runner.run_files import files_of, owner_of
 from runner.supervisor.recorder import RunRecorder

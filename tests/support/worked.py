@@ -9,7 +9,7 @@ from support.runs import SESSION
 
 from runner import files
 from runner.config import Config
-from runner.exports import abandoned, queue_files
+from runner.exports import queue_files, task_files
 from runner.ledger.ledger import Ledger
 from runner.lifecycle.launch import PreparedRun, prepare_run
 from runner.model import CodexOptions, Outcome, Run
@@ -44,7 +44,7 @@ def work(
     ledgers.name(ledger, run, thread)
     ledger.runs.begin_turn(run.run_id)
     ended = ledgers.end(ledger, run, outcome, has_begun=True, has_answer=True)
-    abandoned.write(ended, ledger)
+    task_files.write_abandoned(ended, ledger)
     prepared.close()
     return ended
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from runner.lifecycle.channel import StatusPipe, StatusReader
+from runner.lifecycle.handoff import StatusPipe, StatusReader
 
 
 @pytest.fixture
