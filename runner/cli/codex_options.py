@@ -8,37 +8,18 @@ from runner.model import CodexOptions
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Callable
 
-
-def add_codex(add: Callable[..., object]) -> None:
-    """Add what is passed on to Codex, for every prompt of a session.
-
-    Args:
-        add: `add_argument` of a parser or of one of its groups.
-    """
-    add(
-        "--codex-bin", metavar="BIN", default="codex", help="the binary; default: codex"
-    )
-    add("--sandbox", "-s", metavar="MODE", help="Codex's --sandbox")
-    add("--model", "-m", metavar="MODEL", help="Codex's --model")
-    add(
-        "--config",
-        "-c",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="a configuration value; repeatable",
-    )
-    add(
-        "--skip-git-repo-check",
-        action="store_true",
-        help="work outside of a git repository too",
-    )
+TABLE = """\
+--codex-bin BIN               the binary [default: codex]
+-s, --sandbox MODE            Codex's --sandbox
+-m, --model MODEL             Codex's --model
+-c, --config KEY=VALUE ...    a configuration value; repeatable
+--skip-git-repo-check         work outside of a git repository too
+"""
 
 
 def codex(found: Namespace, extra: tuple[str, ...] = ()) -> CodexOptions:
-    """Read what `add_codex` has added.
+    """Read what `TABLE` describes.
 
     Args:
         found: the command line.

@@ -11,15 +11,14 @@ from runner.cli.output import visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from typing import Literal
 
-    from runner.service.archive import Removed
-
     Columns = Mapping[str, Sequence[str]]
 
-_TIMES = ("human", "iso")
+TIME_FORMAT = (
+    "--time-format {human,iso}  how times are written for people [default: human]"
+)
 _KILO = 1000
 _UNITS = ("", "kB", "MB", "GB", "TB")
 _LARGEST = 3 * (len(_UNITS) - 1)
@@ -29,16 +28,6 @@ _BEGINNINGS = (13, 18, 23)
 # Cut to less, a title or a path tells nothing.
 _LEAST = 8
 _STYLES = {"RUNNING": "green", "DIED": "red", "ARCHIVED": "dim"}
-
-
-def add_time_format(parser: ArgumentParser) -> None:
-    """Add the option that chooses how times are written for people."""
-    parser.add_argument(
-        "--time-format",
-        choices=_TIMES,
-        default=_TIMES[0],
-        help="how times are written for people (default: human)",
-    )
 
 
 def time(text: str, time_format: str) -> str:
@@ -236,10 +225,3 @@ def beginnings(ids: Sequence[str]) -> list[str]:
         if len({each[:length] for each in ids}) == len(set(ids)):
             return [each[:length] for each in ids]
     return list(ids)
-
-
-def remains(removed: Removed) -> Iterator[str]:
-    """Say which files of a session are still there after it was removed."""
-    yield from (f"not removed: {fault}" for fault in removed.left)
-    for directory in removed.elsewhere:
-        yield f"the files of its runs stay in {directory}"

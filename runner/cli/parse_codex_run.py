@@ -7,7 +7,7 @@ from pathlib import Path
 
 from parsers.struct import Struct
 from runner import files
-from runner.cli.output import Output, compact, is_terminal, note, summary_line, visible
+from runner.cli.output import Output, compact, is_terminal, note, visible
 from runner.cli.parser import Parser, enter, leave
 from runner.errors import RunnerError, UsageError
 from runner.ledger import record
@@ -23,6 +23,15 @@ PROG = "parse_codex_run"
 _FIGURES = ("time", "tokens", "cost")
 _COLUMNS = ("run", "outcome", *_FIGURES, "task")
 _TASK_WIDTH = 60
+_OPTIONS = """\
+RUN_ID ...      a run that the ledger knows
+--log FILE      a file that a run has left
+--meta FILE     its meta file (default: the one beside it)
+--log-dir DIR   where to look for runs that the ledger does not know [default: runs]
+--format {json,text}  json: one object a line (default for one run); text: one line for
+                people (default for several; a table on a terminal)
+--json-out FILE  a copy of the summary
+"""
 _EPILOG = """\
 examples:
   parse_codex_run --log runs/codex-run-20261120-101201-512345-9f3a1c07.events.jsonl
@@ -61,7 +70,15 @@ def parse(argv: Sequence[str]) -> Arguments:
         UsageError: it is wrong.
         SystemExit: it asked for help, the version or a completion script.
     """
-    found = Arguments(**vars(build_parser().parse_args(argv)))
+    given = build_parser().parse_args(argv)
+    found = Arguments(
+        runs=given.run_id,
+        log=given.log and Path(given.log),
+        meta=given.meta and Path(given.meta),
+        log_dir=Path(given.log_dir),
+        json_out=given.json_out and Path(given.json_out),
+        format=given.format,
+    )
     if (found.log is None) == (not found.runs):
         message = "name either a file with --log, or one run id or several"
         raise UsageError(message)
@@ -82,29 +99,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Summarise Codex runs: outcome, answer, changes, tokens and cost.",
         epilog=_EPILOG,
     )
-    add = parser.add_argument
-    add("runs", nargs="*", metavar="RUN_ID", help="a run that the ledger knows")
-    add("--log", type=Path, metavar="FILE", help="a file that a run has left")
-    add(
-        "--meta",
-        type=Path,
-        metavar="FILE",
-        help="its meta file (default: the one beside it)",
-    )
-    add(
-        "--log-dir",
-        type=Path,
-        metavar="DIR",
-        default=Path("runs"),
-        help="where to look for runs that the ledger does not know (default: ./runs)",
-    )
-    add(
-        "--format",
-        choices=("json", "text"),
-        help="json: one object a line (default for one run); text: one line for people"
-        " (default for several; a table on a terminal)",
-    )
-    add("--json-out", type=Path, metavar="FILE", help="a copy of the summary")
+    parser.describe(_OPTIONS)
     parser.add_general()
     return parser
 
@@ -145,7 +140,9 @@ def _show(found: list[dict[str, object]], wanted: str) -> None:
         columns = dict(zip(_COLUMNS, cells, strict=True))
         output.text(format.table([columns], whole, right=_FIGURES))
     else:
-        output.lines(summary_line(each) for each in found)
+        from parsers.run_summary import one_line  # noqa: PLC0415 - only for people
+
+        output.lines(one_line(each) for each in found)
 
 
 def _cells(found: Mapping[str, object]) -> list[str]:

@@ -20,44 +20,26 @@ from runner.service.sessions import get
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
     from collections.abc import Mapping
 
     from runner.cli.context import Context
     from runner.service.log import Piece
 
-SUMMARY = "Show what a task has said and done, in all its runs."
-EXAMPLES = """\
+HELP = """\
+Show what a task has said and done, in all its runs.
+
+-f, --follow    go on with what comes, until the task is no longer RUNNING
+-F, --forever   go on until you end it: the task may get another prompt
+-n, --lines N   only the last N events, prompts and lines of standard error
+--json          the events as they are, as JSON lines
+--run RUN       only this run of the task
+TASK            the task
+
   codex-tasks log 01a1f0
   codex-tasks log -f -n 0 01a1f0            (only what comes, to the end of its work)
   codex-tasks log --json 01a1f0 | jq -r 'select(.type == "turn.failed")'
 """
-
-
-def arguments(parser: ArgumentParser) -> None:
-    """Describe the command line."""
-    add = parser.add_argument
-    add(
-        "-f",
-        "--follow",
-        action="store_true",
-        help="go on with what comes, until the task is no longer RUNNING",
-    )
-    add(
-        "-F",
-        "--forever",
-        action="store_true",
-        help="go on until you end it: the task may get another prompt",
-    )
-    add(
-        "-n",
-        "--lines",
-        metavar="N",
-        help="only the last N events, prompts and lines of standard error",
-    )
-    add("--json", action="store_true", help="the events as they are, as JSON lines")
-    add("--run", metavar="RUN", help="only this run of the task")
-    add("task", metavar="TASK", help="the task")
 
 
 def main(found: Namespace, context: Context) -> int:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import json
-
 from runner.cli import format
-from runner.cli.output import is_terminal
+from runner.cli.output import is_terminal, pretty
 from runner.errors import UsageError
 from runner.model import TaskState
 from runner.service.sessions import unknown_tasks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
     from collections.abc import Sequence
 
     from runner.cli.context import Context
     from runner.cli.format import Columns
     from runner.ledger.sessions import Session
 
-SUMMARY = "List tasks, the newest first."
-EXAMPLES = """\
+HELP = f"""\
+List tasks, the newest first.
+
+-a, --all            archived ones too
+--state STATE+ ...   only these: {", ".join(TaskState)}; repeatable, or with commas
+--json               as JSON: a list
+--limit N            no more than so many
+{format.TIME_FORMAT}
+
   codex-tasks ls
   codex-tasks ls -a --state DIED --limit 20
   codex-tasks ls --json | jq -r '.[] | select(.queue > 0) | .id'
@@ -29,23 +34,6 @@ _COLUMNS = ("ID", "Title", "State", "Created At", "Updated At", "Working Dir")
 _WHOLE = ("ID", "State", "Updated")
 _LONGEST_NUMBER = 19
 _NAMED_AT_MOST = 5
-
-
-def arguments(parser: ArgumentParser) -> None:
-    """Describe the command line."""
-    add = parser.add_argument
-    add("-a", "--all", action="store_true", help="archived ones too")
-    add(
-        "--state",
-        metavar="STATE",
-        action="append",
-        nargs="+",
-        default=[],
-        help=f"only these: {', '.join(TaskState)}; repeatable, or with commas",
-    )
-    add("--json", action="store_true", help="as JSON: a list")
-    add("--limit", metavar="N", help="no more than so many")
-    format.add_time_format(parser)
 
 
 def main(found: Namespace, context: Context) -> int:
@@ -57,7 +45,7 @@ def main(found: Namespace, context: Context) -> int:
     _name_unknown(context)
     if found.json:
         listed = [_json(each) for each in sessions]
-        context.output.lines([json.dumps(listed, indent=2)])
+        context.output.lines([pretty(listed)])
     elif not sessions:
         context.output.lines(["No tasks found."])
     elif is_terminal():

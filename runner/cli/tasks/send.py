@@ -10,34 +10,23 @@ from runner.service import send
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
 
     from runner.cli.context import Context
 
-SUMMARY = "Send one more prompt to a task that is STOPPED or DIED."
-EXAMPLES = """\
+HELP = """\
+Send one more prompt to a task that is STOPPED or DIED.
+
+--queue             add it to the task's queue: it is delivered when its turn comes
+--working-dir DIR   where Codex works, if not where it did before; needed where that is
+                    not known
+TASK                the task
+PROMPT              what Codex is to do; - reads standard input
+
   codex-tasks send 01a1f0 "Now the docs" && codex-tasks status --wait 01a1f0
   codex-tasks send --queue 01a1f0 - < next.md     (after what it does now)
   codex-tasks send --queue 01a1f0 /quit           (end it when it has done that)
 """
-
-
-def arguments(parser: ArgumentParser) -> None:
-    """Describe the command line."""
-    add = parser.add_argument
-    add(
-        "--queue",
-        action="store_true",
-        help="add it to the task's queue: it is delivered when its turn comes",
-    )
-    add(
-        "--working-dir",
-        metavar="DIR",
-        help="where Codex works, if not where it did before; needed where that is not"
-        " known",
-    )
-    add("task", metavar="TASK", help="the task")
-    add("prompt", metavar="PROMPT", help="what Codex is to do; - reads standard input")
 
 
 def main(found: Namespace, context: Context) -> int:

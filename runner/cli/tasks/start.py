@@ -18,63 +18,34 @@ from runner.service import start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
 
     from runner.cli.context import Context
     from runner.lifecycle.launch import Started
     from runner.model import SessionId
 
-SUMMARY = "Start a session in the background and print its thread id."
-EXAMPLES = """\
+HELP = f"""\
+Start a session in the background and print its thread id.
+
+PROMPT                    what Codex is to do: - reads standard input; put -- before one
+                          that starts with -
+-t, --title TITLE         a name to find the task by
+--working-dir DIR         where Codex works, made when missing (default: here)
+--repo URL                clone this into --working-dir first
+--repo-ref REF            with --repo: the branch, tag or commit
+--config-file FILE        a config.toml; its directory becomes Codex's home
+{codex_options.TABLE}--image FILE ...          an image for this prompt; repeatable
+--output-schema FILE      Codex's --output-schema, this once
+--timeout SECONDS         end each run after this time (0: never)
+--stall-timeout SECONDS   end it without progress (0: never) [default: 3600]
+--start-timeout SECONDS   give up when Codex has not named its thread by then (0: never)
+                          [default: 60]
+
   id=$(codex-tasks start -s workspace-write "Fix the failing test")
   codex-tasks start -t docs --working-dir ~/src/app - < prompt.md
   codex-tasks start --repo https://example.org/app.git --working-dir app "Review it"
 """
-DEFAULT_START_SECONDS = "60"
 LONGEST_TITLE = 200
-DEFAULT_STALL_SECONDS = "3600"
-
-
-def arguments(parser: ArgumentParser) -> None:
-    """Describe the command line."""
-    add = parser.add_argument
-    add("prompt", metavar="PROMPT", help="what Codex is to do; - reads standard input")
-    add("-t", "--title", metavar="TITLE", help="a name to find the task by")
-    add(
-        "--working-dir",
-        metavar="DIR",
-        help="where Codex works, made when missing (default: here)",
-    )
-    add("--repo", metavar="URL", help="clone this into --working-dir first")
-    add("--repo-ref", metavar="REF", help="with --repo: the branch, tag or commit")
-    add(
-        "--config-file",
-        metavar="FILE",
-        help="a config.toml; its directory becomes Codex's home",
-    )
-    codex_options.add_codex(add)
-    add(
-        "--image",
-        metavar="FILE",
-        action="append",
-        default=[],
-        help="an image for this prompt; repeatable",
-    )
-    add("--output-schema", metavar="FILE", help="Codex's --output-schema, this once")
-    add("--timeout", metavar="SECONDS", help="end each run after this time (0: never)")
-    add(
-        "--stall-timeout",
-        metavar="SECONDS",
-        default=DEFAULT_STALL_SECONDS,
-        help=f"end it without progress (default: {DEFAULT_STALL_SECONDS}; 0: never)",
-    )
-    add(
-        "--start-timeout",
-        metavar="SECONDS",
-        default=DEFAULT_START_SECONDS,
-        help="give up when Codex has not named its thread by then (default:"
-        f" {DEFAULT_START_SECONDS}; 0: never)",
-    )
 
 
 def main(found: Namespace, context: Context) -> int:

@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-import json
-
 from parsers.struct import as_dict
 from runner import clock
-from runner.cli.output import is_terminal
+from runner.cli.output import is_terminal, pretty
 from runner.service import usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
 
     from runner.cli.context import Context
     from runner.service.usage import Line, Report
 
-SUMMARY = "Tell what all runs have used and cost, each counted once."
-EXAMPLES = """\
+HELP = """\
+Tell what all runs have used and cost, each counted once.
+
+--by {day,model,repo,session}  what the rows are [default: day]
+--since TIME  only runs since a date, an instant, or so long ago (12h, 30d, 2w)
+--json        as JSON: one object
+
   codex-tasks usage
   codex-tasks usage --by model --since 2026-11-01
   codex-tasks usage --by session --since 30d --json | jq .total.usd
 """
-
-
-def arguments(parser: ArgumentParser) -> None:
-    """Describe the command line."""
-    add = parser.add_argument
-    add(
-        "--by",
-        choices=usage.GROUPS,
-        default=usage.GROUPS[0],
-        help="what the rows are (default: day)",
-    )
-    add(
-        "--since",
-        metavar="TIME",
-        help="only runs since a date, an instant, or so long ago (12h, 30d, 2w)",
-    )
-    add("--json", action="store_true", help="as JSON: one object")
 
 
 def main(found: Namespace, context: Context) -> int:
@@ -49,7 +35,7 @@ def main(found: Namespace, context: Context) -> int:
         runs = "1 run is" if report.not_over == 1 else f"{report.not_over} runs are"
         context.note(f"{runs} not over, and not counted yet")
     if found.json:
-        context.output.lines([json.dumps(_json(report), indent=2)])
+        context.output.lines([pretty(_json(report))])
     elif report.total is not None:
         _show(report, context)
     elif not report.not_over:
