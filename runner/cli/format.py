@@ -11,10 +11,7 @@ from runner.cli.output import visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
-    from typing import Literal
-
-    Columns = Mapping[str, Sequence[str]]
+    from collections.abc import Iterator, Mapping, Sequence
 
 TIME_FORMAT = (
     "--time-format {human,iso}  how times are written for people [default: human]"
@@ -23,11 +20,6 @@ _KILO = 1000
 _UNITS = ("", "kB", "MB", "GB", "TB")
 _LARGEST = 3 * (len(_UNITS) - 1)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
-# Of a thread id: its time, then more and more of what chance has given.
-_BEGINNINGS = (13, 18, 23)
-# Cut to less, a title or a path tells nothing.
-_LEAST = 8
-_STYLES = {"RUNNING": "green", "DIED": "red", "ARCHIVED": "dim"}
 
 
 def time(text: str, time_format: str) -> str:
@@ -162,66 +154,3 @@ def size(count: int) -> str:
         return f"{count} bytes"
     power = min(len(str(count)) - 1, _LARGEST) // 3
     return f"{count / _KILO**power:.1f} {_UNITS[power]}"
-
-
-def aligned(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Write a table in plain text, for programs and files."""
-    table = [columns, *rows]
-    widths = [max(len(row[at]) for row in table) for at in range(len(columns))]
-    for row in table:
-        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
-        yield "  ".join(cells).rstrip()
-
-
-def table(
-    tables: Sequence[Columns], whole: Collection[str], right: Collection[str] = ()
-) -> str:
-    """Draw the first of some tables that the terminal is wide enough for.
-
-    Args:
-        tables: headings and their cells as plain text, with less and less in them; the
-            last one is shown when none fits.
-        whole: the columns whose cells are never cut: the others give way.
-        right: the columns whose cells stand on the right: figures.
-    """
-    from rich.console import Console  # noqa: PLC0415 - 30 ms, on a terminal only
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    console = Console()
-    fitting = (each for each in tables if _least_width(each, whole) <= console.width)
-    columns = next(fitting, tables[-1])
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
-        side: Literal["left", "right"] = "right" if name in right else "left"
-        heading = Text(name, no_wrap=True)
-        made.add_column(heading, justify=side, no_wrap=name in whole)
-    for row in zip(*columns.values(), strict=True):
-        made.add_row(
-            *(
-                Text(cell, _STYLES.get(cell, ""), no_wrap=True, overflow="ellipsis")
-                for cell in row
-            )
-        )
-    # Not printed by the console: it writes in the locale's letters, or not at all.
-    with console.capture() as drawn:
-        console.print(made)
-    return drawn.get()
-
-
-def _least_width(columns: Columns, whole: Collection[str]) -> int:
-    from rich.cells import cell_len  # noqa: PLC0415 - as above
-
-    least = 2 * (len(columns) - 1)
-    for name, cells in columns.items():
-        width = max(map(cell_len, (name, *cells)))
-        least += width if name in whole else min(width, _LEAST)
-    return least
-
-
-def beginnings(ids: Sequence[str]) -> list[str]:
-    """Shorten ids to beginnings that still tell them apart: a task goes by them too."""
-    for length in _BEGINNINGS:
-        if len({each[:length] for each in ids}) == len(set(ids)):
-            return [each[:length] for each in ids]
-    return list(ids)

@@ -23,6 +23,7 @@ PROG = "parse_codex_run"
 _FIGURES = ("time", "tokens", "cost")
 _COLUMNS = ("run", "outcome", *_FIGURES, "task")
 _TASK_WIDTH = 60
+_LEAST = 8
 _OPTIONS = """\
 RUN_ID ...      a run that the ledger knows
 --log FILE      a file that a run has left
@@ -133,12 +134,19 @@ def _show(found: list[dict[str, object]], wanted: str) -> None:
     if wanted == "json":
         output.lines(compact(each) for each in found)
     elif is_terminal() and len(found) > 1:
-        from runner.cli import format  # noqa: PLC0415 - on a terminal only
+        from runner.cli import table  # noqa: PLC0415 - on a terminal only
 
-        whole = [name for name in _COLUMNS if name != "task"]
         cells = zip(*map(_cells, found), strict=True)
-        columns = dict(zip(_COLUMNS, cells, strict=True))
-        output.text(format.table([columns], whole, right=_FIGURES))
+        columns = [
+            table.Column(
+                name,
+                told,
+                is_right=name in _FIGURES,
+                least=_LEAST if name == "task" else None,
+            )
+            for name, told in zip(_COLUMNS, cells, strict=True)
+        ]
+        output.text(table.drawn([columns]))
     else:
         from parsers.run_summary import one_line  # noqa: PLC0415 - only for people
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import unicodedata
-
-from parsers.struct import Struct
-from runner.cli import format
+from runner.cli import format, table
+from runner.cli.table import Column
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from runner.service.usage import Line, Report
 
-    Figure = Callable[[int], str]
-
-_GAP = "  "
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _WIDEST_BAR = 24
 _NARROWEST_BAR = 6
@@ -31,90 +26,72 @@ _PARTS = ("Input", "Cached", "Output")
 # What is not known is told in few words rather than in none.
 _NOTE = " + {} unknown"
 _SHORT_NOTE = " +{}?"
+# What a narrow terminal goes without, the first ones together.
+_GIVE_WAY = (*_PARTS, "Title", "Runs", "Tokens")
 _KILO = 1000
-_BAR = "Slice"
-_STYLES = {"Cost": "green", "Title": "dim", _BAR: "cyan"}
-
-
-class Column(Struct, kw_only=False):
-    """Hold one column: its heading, a cell for each row, on which side they stand."""
-
-    heading: str
-    cells: Sequence[str]
-    is_right: bool = True
-
-    @property
-    def width(self) -> int:
-        return max(map(_width, (self.heading, *self.cells)))
-
-    def padded(self) -> Iterator[str]:
-        """Return the heading and the cells, all of one width."""
-        width = self.width
-        for cell in (self.heading, *self.cells):
-            space = " " * (width - _width(cell))
-            yield space + cell if self.is_right else cell + space
 
 
 def plain(report: Report) -> list[str]:
     """Write the rows and the total as aligned text, with exact figures."""
-    columns = _columns(report, _exact)
-    return [_GAP.join(row).rstrip() for row in _rows(columns)]
+    return table.plain(_columns(report, _exact))
 
 
 def drawn(report: Report) -> str:
     """Write the same for this terminal, as wide as it is, with a bar for each row."""
-    from rich.console import Console  # noqa: PLC0415 - 30 ms, on a terminal only
-    from rich.text import Text  # noqa: PLC0415
-
-    console = Console(highlight=False)
-    columns = _fitted(report, console.width)
-    rows = list(_rows(columns))
-    styles = [_STYLES.get(column.heading, "") for column in columns]
-    with console.capture() as written:
-        for number, row in enumerate(rows):
-            is_edge = number in {0, len(rows) - 1}
-            cells = zip(row, ["bold"] * len(row) if is_edge else styles, strict=True)
-            text = Text(_GAP).join(Text(cell, style) for cell, style in cells)
-            text.rstrip()
-            console.print(text, no_wrap=True, overflow="ignore", crop=False)
-    return written.get()
-
-
-def _rows(columns: Sequence[Column]) -> Iterator[tuple[str, ...]]:
-    return zip(*(column.padded() for column in columns), strict=True)
+    full, terse = (_columns(report, _short, note) for note in (_NOTE, _SHORT_NOTE))
+    if full[-1].heading == "Title":
+        full.insert(1, full.pop().cut(_WIDEST_TITLE))
+    brief = full
+    if report.by == "session":
+        key = Column(full[0].heading, table.beginnings(full[0].cells))
+        brief, terse = [key, *full[1:]], [key, *terse[1:]]
+    tables = [
+        full,
+        _without(3, full),
+        *(_without(count, brief) for count in (3, 4)),
+        *(_without(count, terse) for count in (4, 5, 6)),
+    ]
+    return table.drawn(tables, has_total=True, more=lambda room: _bars(report, room))
 
 
-def _columns(report: Report, figure: Figure, note: str = _NOTE) -> list[Column]:
+def _without(count: int, columns: Sequence[Column]) -> list[Column]:
+    gone = _GIVE_WAY[:count]
+    return [column for column in columns if column.heading not in gone]
+
+
+def _columns(
+    report: Report, figure: Callable[[int], str], note: str = _NOTE
+) -> list[Column]:
     lines = [*report.lines, *([report.total] if report.total else [])]
-    whose = [format.line(line.key) for line in report.lines]
     columns = [
-        Column(report.by.capitalize(), [*whose, "total"], is_right=False),
-        Column("Runs", [_exact(line.runs) for line in lines]),
+        Column(
+            report.by.capitalize(),
+            [*(format.line(line.key) for line in report.lines), "total"],
+            least=None if report.by == "session" else _NARROWEST,
+            is_end_kept=report.by == "repo",
+        ),
+        Column("Runs", [_exact(line.runs) for line in lines], is_right=True),
     ]
     for name, part in _TOKENS.items():
         told = [getattr(line, part) for line in lines]
         numbers = [None if number is None else figure(number) for number in told]
-        columns.append(Column(name, _amounts(numbers, _missing(name, lines), note)))
-    columns.append(Column("Cost", _costs(lines, note)))
+        missing = [_missing(name, line) for line in lines]
+        cells = _amounts(numbers, missing, note)
+        columns.append(Column(name, cells, is_right=True))
+    costs = [None if line.usd is None else f"${line.usd:,.4f}" for line in lines]
+    cells = _amounts(costs, [line.unknown_cost for line in lines], note)
+    columns.append(Column("Cost", cells, is_right=True, style="green"))
     if any(line.title for line in lines):
         titles = [format.line(line.title or "") for line in lines]
-        columns.append(Column("Title", titles, is_right=False))
+        columns.append(Column("Title", titles, least=_NARROWEST, style="dim"))
     return columns
 
 
-def _missing(name: str, lines: Sequence[Line]) -> list[int]:
-    """Count what a column is without; a part says so where it lacks more than all."""
+def _missing(name: str, line: Line) -> int:
+    """Count what a figure is without; a part says so where it lacks more than all."""
     if name not in _PARTS:
-        return [line.unknown_usage for line in lines]
-    return [
-        line.unknown_parts if line.unknown_parts > line.unknown_usage else 0
-        for line in lines
-    ]
-
-
-def _costs(lines: Sequence[Line], note: str) -> list[str]:
-    numbers = [None if line.usd is None else f"${line.usd:,.4f}" for line in lines]
-    return _amounts(numbers, [line.unknown_cost for line in lines], note)
+        return line.unknown_usage
+    return line.unknown_parts if line.unknown_parts > line.unknown_usage else 0
 
 
 def _amounts(
@@ -132,86 +109,21 @@ def _amounts(
     ]
 
 
-def _fitted(report: Report, width: int) -> list[Column]:
-    """Leave out, cut off and add what makes the table as wide as the terminal."""
-    is_by_session = report.by == "session"
-    key, *others = _columns(report, _short)
-    title = others.pop() if others[-1].heading == "Title" else None
-    reserved = width - (_NARROWEST + len(_GAP) if title else 0)
-    if _whole([key, *others]) > reserved:
-        others = [column for column in others if column.heading not in _PARTS]
-    if is_by_session and _whole([key, *others]) > reserved:
-        key = Column(key.heading, format.beginnings(key.cells), is_right=False)
-    least = key if is_by_session else _cut(key, _NARROWEST)
-    others = _given_way(report, others, width - least.width - len(_GAP))
-    room = max(width - _whole(others) - len(_GAP), least.width)
-    columns = [_cut(key, room, from_left=report.by == "repo"), *others]
-    if title is not None:
-        room = min(width - _whole(columns) - len(_GAP), _WIDEST_TITLE)
-        if room >= _NARROWEST:
-            columns.insert(1, _cut(title, room))
-    room = min(width - _whole(columns) - len(_GAP), _WIDEST_BAR)
-    if room >= _NARROWEST_BAR and report.lines:
-        columns.append(_bars(report, room))
-    return columns
-
-
-def _given_way(report: Report, columns: list[Column], width: int) -> list[Column]:
-    """Say in fewer words what is unknown, then leave out what costs can do without."""
-    if _whole(columns) <= width:
-        return columns
-    names = {column.heading for column in columns}
-    short = [c for c in _columns(report, _short, _SHORT_NOTE) if c.heading in names]
-    for name in ("Runs", "Tokens"):
-        if _whole(short) > width:
-            short = [column for column in short if column.heading != name]
-    return short
-
-
-def _bars(report: Report, width: int) -> Column:
+def _bars(report: Report, room: int) -> Column | None:
     """Draw each row's share of the dearest; of tokens where no cost is known."""
+    if room < _NARROWEST_BAR or not report.lines:
+        return None
     has_cost = any(line.usd for line in report.lines)
     sizes = [
         (line.usd if has_cost else line.total_tokens) or 0 for line in report.lines
     ]
-    largest = max(sizes) or 1
-    bars = [_bar(size / largest, width) for size in sizes]
-    return Column(_BAR, [*bars, ""], is_right=False)
-
-
-def _bar(share: float, width: int) -> str:
-    """Draw a bar in eighths of a character; what is not nothing can be seen."""
-    eighths = round(share * width * 8)
-    if share > 0:
-        eighths = max(eighths, 1)
-    full, rest = divmod(eighths, 8)
-    return "█" * full + _EIGHTHS[rest].strip()
-
-
-def _whole(columns: Sequence[Column]) -> int:
-    return sum(column.width for column in columns) + len(_GAP) * (len(columns) - 1)
-
-
-def _cut(column: Column, width: int, *, from_left: bool = False) -> Column:
-    cells = [
-        cell if _width(cell) <= width else _shortened(cell, width, from_left=from_left)
-        for cell in column.cells
-    ]
-    return Column(column.heading, cells, is_right=column.is_right)
-
-
-def _shortened(text: str, width: int, *, from_left: bool) -> str:
-    while _width(text) >= width:
-        text = text[1:] if from_left else text[:-1]
-    return f"…{text}" if from_left else f"{text}…"
-
-
-def _width(text: str) -> int:
-    """Return how many columns of a terminal a text takes."""
-    if text.isascii():
-        return len(text)
-    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
-    return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))
+    largest, bars = max(sizes) or 1, []
+    for size in sizes:
+        # In eighths of a character; what is not nothing can be seen.
+        eighths = round(size / largest * min(room, _WIDEST_BAR) * 8)
+        full, rest = divmod(max(eighths, 1) if size > 0 else 0, 8)
+        bars.append("█" * full + _EIGHTHS[rest].strip())
+    return Column("Slice", [*bars, ""], style="cyan")
 
 
 def _exact(number: int) -> str:
