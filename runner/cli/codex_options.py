@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 TABLE = """\
 --codex-bin BIN               the binary [default: codex]
--s, --sandbox MODE            Codex's --sandbox
--m, --model MODEL             Codex's --model
--c, --config KEY=VALUE ...    a configuration value; repeatable
+--sandbox, -s MODE            Codex's --sandbox
+--model, -m MODEL             Codex's --model
+--config, -c KEY=VALUE ...    a configuration value; repeatable
 --skip-git-repo-check         work outside of a git repository too
 """
 

@@ -73,13 +73,14 @@ def _block(report: Mapping[str, object], time_format: str) -> Iterator[str]:
         yield f"PID: {report['pid']}"
     if isinstance(other := report["other_writer"], dict):
         yield f"Written By: another program (pid {other['pid'] or 'unknown'})"
-    yield from _left_running(report["left_running"])
-    if report["queue"]:
-        yield f"Queue: {report['queue']} waiting{_held(report, time_format)}"
-    yield from _prompts(report["prompts"], time_format)
+    for each in _list(report["left_running"]):
+        yield f"Left Running: {line(each['name'])} (pid {each['pid']})"
+    yield from _queue(report, time_format)
     if isinstance(skipped := report["skipped"], int) and skipped:
         yield f"Skipped: {count(skipped, 'prompt')}, never delivered"
-    yield f"Usage: {_usage(report)}"
+    tokens = _known(report["usage"], "total_tokens", "{:,} tokens") or "unknown"
+    cost = _known(report["cost"], "usd", "${:.4f}") or "cost unknown"
+    yield f"Usage: {tokens}, {cost}"
     yield from _text("Last Prompt", report["last_prompt"])
     yield from _text("Last Result", report["last_result"])
     previous = report["previous_result"]
@@ -87,42 +88,31 @@ def _block(report: Mapping[str, object], time_format: str) -> Iterator[str]:
         yield from _text(f"Previous Result (run {previous['run']})", previous["text"])
 
 
-def _left_running(left: object) -> Iterator[str]:
-    """Name the processes that runs have left; `stop` ends them."""
-    for each in left if isinstance(left, list) else ():
-        yield f"Left Running: {line(each['name'])} (pid {each['pid']})"
+def _list(value: object) -> list[dict[str, str]]:
+    return value if isinstance(value, list) else []
 
 
-def _prompts(prompts: object, time_format: str) -> Iterator[str]:
-    """Say of each waiting prompt why it waits."""
-    for each in prompts if isinstance(prompts, list) else ():
+def _queue(report: Mapping[str, object], time_format: str) -> Iterator[str]:
+    """Tell why prompts wait, all instants as others are written."""
+
+    def timed(found: re.Match[str]) -> str:
+        try:
+            return time(found[0], time_format)
+        except ValueError:
+            # It only looks like one.
+            return found[0]
+
+    if report["queue"]:
+        why = report["queue_held"]
+        held = f", held: {_INSTANT.sub(timed, line(why))}" if why else ""
+        yield f"Queue: {report['queue']} waiting{held}"
+    for each in _list(report["prompts"]):
         until = f" until {time(each['until'], time_format)}" if each["until"] else ""
         why = each["detail"] or each["why"] or "starts next"
         yield f"  #{each['id']} {each['why'] or 'next'}{until}: {line(why)}"
 
 
-def _held(report: Mapping[str, object], time_format: str) -> str:
-    """Tell why the queue waits, its instants as all others are written."""
-    if not report["queue_held"]:
-        return ""
-    why = line(report["queue_held"])
-    return f", held: {_INSTANT.sub(lambda at: _timed(at[0], time_format), why)}"
-
-
-def _timed(text: str, time_format: str) -> str:
-    """Write what looks like an instant as one, and what is none as it is."""
-    try:
-        return time(text, time_format)
-    except ValueError:
-        return text
-
-
-def _usage(report: Mapping[str, object]) -> str:
-    tokens = _known(report["usage"], "total_tokens", "{:,} tokens")
-    return f"{tokens or 'unknown'}, {_known(report['cost'], 'usd') or 'cost unknown'}"
-
-
-def _known(sums: object, name: str, pattern: str = "${:.4f}") -> str | None:
+def _known(sums: object, name: str, pattern: str) -> str | None:
     """Write a sum over the runs, and how many of them it is without."""
     if not isinstance(sums, dict) or sums[name] is None:
         return None
@@ -145,7 +135,7 @@ def line(value: object) -> str:
 
 def count(number: int, what: str) -> str:
     """Write a number of things."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def size(count: int) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from parsers.struct import Struct
 from runner import files
 from runner.cli.output import Output, compact, is_terminal, note, visible
-from runner.cli.parser import Parser, enter, leave
-from runner.errors import RunnerError, UsageError
+from runner.cli.parser import Parser, enter, leave, refuse
+from runner.errors import RunnerError
 from runner.ledger import record
 
 TYPE_CHECKING = False
@@ -47,48 +46,31 @@ usage, or a file or run that is not there.
 """
 
 
-class Arguments(Struct):
-    """Hold a command line that has been understood."""
-
-    runs: list[str]
-    log: Path | None
-    meta: Path | None
-    log_dir: Path
-    json_out: Path | None
-    format: str | None
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     words = sys.argv[1:] if argv is None else argv
     return enter(lambda settings: _command(parse(words), settings))
 
 
-def parse(argv: Sequence[str]) -> Arguments:
+def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Understand a command line.
 
     Raises:
         UsageError: it is wrong.
         SystemExit: it asked for help, the version or a completion script.
     """
-    given = build_parser().parse_args(argv)
-    found = Arguments(
-        runs=given.run_id,
-        log=given.log and Path(given.log),
-        meta=given.meta and Path(given.meta),
-        log_dir=Path(given.log_dir),
-        json_out=given.json_out and Path(given.json_out),
-        format=given.format,
+    found = build_parser().parse_args(argv)
+    refuse(
+        (
+            (found.log is None) == (not found.run_id),
+            "name either a file with --log, or one run id or several",
+        ),
+        (found.meta is not None and found.log is None, "--meta goes with --log"),
+        (
+            found.json_out is not None and len(found.run_id) > 1,
+            "--json-out takes one summary: name one run",
+        ),
     )
-    if (found.log is None) == (not found.runs):
-        message = "name either a file with --log, or one run id or several"
-        raise UsageError(message)
-    if found.meta is not None and found.log is None:
-        message = "--meta goes with --log"
-        raise UsageError(message)
-    if found.json_out is not None and len(found.runs) > 1:
-        message = "--json-out takes one summary: name one run"
-        raise UsageError(message)
     return found
 
 
@@ -105,27 +87,26 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(arguments: Arguments, settings: Config) -> int:
+def _command(wanted: argparse.Namespace, settings: Config) -> int:
     # Importing the parsers costs 40 ms, which --help should not wait for.
     from runner.service import summarize  # noqa: PLC0415
 
-    code = 0
-    if arguments.log is not None:
-        found = [summarize.summarize_log(arguments.log, arguments.meta, settings)]
-    else:
-        found = []
-        for run_id in arguments.runs:
-            try:
-                found.append(
-                    summarize.summarize_run(run_id, arguments.log_dir, settings)
-                )
-            except RunnerError as error:
-                note(str(error))
-                code = max(code, error.exit_code)
-    if found and arguments.json_out is not None:
-        files.copy_to(arguments.json_out.absolute(), record.encode(found[0], indent=2))
-    is_list = len(arguments.runs) > 1
-    _show(found, arguments.format or ("text" if is_list else "json"))
+    code, found = 0, []
+    if wanted.log is not None:
+        meta = None if wanted.meta is None else Path(wanted.meta)
+        found.append(summarize.summarize_log(Path(wanted.log), meta, settings))
+    for run_id in wanted.run_id:
+        try:
+            found.append(
+                summarize.summarize_run(run_id, Path(wanted.log_dir), settings)
+            )
+        except RunnerError as error:
+            note(str(error))
+            code = max(code, error.exit_code)
+    if found and wanted.json_out is not None:
+        copy = Path(wanted.json_out).absolute()
+        files.copy_to(copy, record.encode(found[0], indent=2))
+    _show(found, wanted.format or ("text" if len(wanted.run_id) > 1 else "json"))
     return code
 
 

@@ -171,18 +171,27 @@ def meant(word: str, known: Mapping[str, str]) -> str:
     return f"did you mean {' or '.join(known[each] for each in near)}? " if near else ""
 
 
+def refuse(*cases: tuple[object, str]) -> None:
+    """Refuse a command line for the first case that holds, with its message.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for holds, message in cases:
+        if holds:
+            raise UsageError(message)
+
+
 def check_named(found: argparse.Namespace, what: str) -> None:
-    """Check that a command is for tasks by name or for all of them.
+    """Check that a command is for tasks by name, or else for all of them.
 
     Raises:
         UsageError: it is for both, or for none.
     """
-    if found.all and found.task:
-        message = "tasks by name and -a: one of them at a time"
-        raise UsageError(message)
-    if not (found.all or found.task):
-        message = f"name the tasks {what}"
-        raise UsageError(message)
+    refuse(
+        (found.all and found.task, "tasks by name and -a: one of them at a time"),
+        (not (found.all or found.task), f"name the tasks {what}"),
+    )
 
 
 class _PrintCompletion(argparse.Action):
@@ -233,22 +242,15 @@ def enter(command: Callable[[Config], int]) -> int:
 
 
 def _refused(error: OSError) -> int:
-    if _is_nowhere(error):
-        note("the current directory is gone: change to one that exists")
-        return UsageError.exit_code
+    if isinstance(error, FileNotFoundError) and error.filename is None:
+        # A relative path may have had nothing to begin at.
+        try:
+            os.getcwd()  # noqa: PTH109 - pathlib would do no more
+        except FileNotFoundError:
+            note("the current directory is gone: change to one that exists")
+            return UsageError.exit_code
     # What no module has a better word for: a name that is too long, a right that is
     # missing on the way to a directory.
     place = f"{os.fsdecode(error.filename)}: " if error.filename else ""
     note(f"{place}{error.strerror or error}")
     return 1
-
-
-def _is_nowhere(error: OSError) -> bool:
-    """Tell of a relative path that has nothing to begin at."""
-    if not isinstance(error, FileNotFoundError) or error.filename is not None:
-        return False
-    try:
-        os.getcwd()  # noqa: PTH109 - pathlib would do no more
-    except FileNotFoundError:
-        return True
-    return False

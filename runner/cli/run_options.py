@@ -5,7 +5,7 @@ from __future__ import annotations
 from parsers.struct import Struct
 from runner import config
 from runner.cli import codex_options
-from runner.cli.parser import Parser
+from runner.cli.parser import Parser, refuse
 from runner.errors import UsageError
 from runner.model import Limits, Report, Verbosity
 from runner.service.request import RunWords
@@ -84,12 +84,16 @@ def parse(argv: Sequence[str], settings: Config) -> Arguments:
     """
     words, extra = _split(list(argv))
     found = build_parser(settings).parse_args(words)
-    if found.repo is None and not found.doctor:
-        message = "--repo DIR is needed: the directory that Codex is to work in"
-        raise UsageError(message)
-    if found.json and not found.doctor:
-        message = "--json goes with --doctor; a run's summary is JSON already"
-        raise UsageError(message)
+    refuse(
+        (
+            found.repo is None and not found.doctor,
+            "--repo DIR is needed: the directory that Codex is to work in",
+        ),
+        (
+            found.json and not found.doctor,
+            "--json goes with --doctor; a run's summary is JSON already",
+        ),
+    )
     return Arguments(
         words=RunWords(
             repo="." if found.repo is None else found.repo,

@@ -51,9 +51,9 @@ def main(found: Namespace, context: Context) -> int:
     if found.json:
         context.output.lines([pretty(lists)])
     word = "would import" if is_trial else "imported"
-    sessions = _count(len(lists["imported"]), "session")
+    sessions = format.count(len(lists["imported"]), "session")
     context.note(
-        f"{word} {sessions} ({_count(runs, 'run')});"
+        f"{word} {sessions} ({format.count(runs, 'run')});"
         f" {len(lists['present'])} already on record;"
         f" {len(lists['unreadable'])} not imported"
     )
@@ -99,8 +99,4 @@ def _json(each: Finding) -> Json:
 
 def _line(each: Finding) -> str:
     title = format.line(each.title or each.asked or "-")[:_TITLE_LENGTH]
-    return f"{each.session_id}  {each.kind}  {_count(each.runs, 'run')}  {title}"
-
-
-def _count(number: int, name: str) -> str:
-    return f"{number:,} {name}{'' if number == 1 else 's'}"
+    return f"{each.session_id}  {each.kind}  {format.count(each.runs, 'run')}  {title}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.errors import UsageError
+from runner.cli.parser import refuse
 from runner.lifecycle.handoff import STOP_SIGNALS
 from runner.process.signals import blocked
 from runner.prompt import read
@@ -31,9 +31,8 @@ PROMPT              what Codex is to do; - reads standard input
 
 def main(found: Namespace, context: Context) -> int:
     """Send a prompt; standard output stays empty."""
-    if found.queue and found.working_dir is not None:
-        message = "--working-dir goes with a prompt that is sent at once, not --queue"
-        raise UsageError(message)
+    wrong = "--working-dir goes with a prompt that is sent at once, not --queue"
+    refuse((found.queue and found.working_dir is not None, wrong))
     text = read.from_text(found.prompt, "PROMPT")
     context.sweep()
     session = context.session(found.task)

@@ -8,7 +8,8 @@ from contextlib import ExitStack
 from runner import config
 from runner.cli import codex_options
 from runner.cli.output import ReaderGoneError, note
-from runner.errors import RunnerFault, UsageError
+from runner.cli.parser import refuse
+from runner.errors import RunnerFault
 from runner.lifecycle.handoff import STOP_SIGNALS
 from runner.lifecycle.launch import start_run
 from runner.model import EXIT_SIGNAL_BASE, Limits
@@ -52,14 +53,18 @@ def main(found: Namespace, context: Context) -> int:
     """Start a session; only its id goes to standard output."""
     settings, ledger = context.settings, context.ledger
     prompt, limits = read.from_text(found.prompt, "PROMPT"), _limits(found, context)
-    title = _title(found.title)
+    title = " ".join((found.title or "").split()) or None
+    refuse(
+        (
+            len(title or "") > LONGEST_TITLE,
+            f"--title has {len(title or '')} characters: {LONGEST_TITLE} at the most",
+        ),
+        (found.repo_ref is not None and not found.repo, "--repo-ref goes with --repo"),
+    )
     if found.repo is not None:
         from runner.service.clone import clone  # noqa: PLC0415 - only with --repo
 
         clone(found.repo, found.repo_ref, found.working_dir, settings)
-    elif found.repo_ref is not None:
-        message = "--repo-ref goes with --repo"
-        raise UsageError(message)
     place = start.Place(
         working_dir=found.working_dir,
         config_file=found.config_file,
@@ -115,12 +120,3 @@ def _limits(found: Namespace, context: Context) -> Limits:
         stall=config.seconds(found.stall_timeout, "--stall-timeout"),
         announcement=config.seconds(found.start_timeout, "--start-timeout"),
     )
-
-
-def _title(text: str | None) -> str | None:
-    """Take a title as it is found later: one line, not too long."""
-    title = " ".join((text or "").split())
-    if len(title) > LONGEST_TITLE:
-        message = f"--title has {len(title)} characters: {LONGEST_TITLE} at the most"
-        raise UsageError(message)
-    return title or None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from runner.cli import codex_options, format
 from runner.cli.output import pretty
-from runner.errors import RunnerError, UsageError, WaitTimeoutError
+from runner.cli.parser import refuse
+from runner.errors import RunnerError, WaitTimeoutError
 from runner.model import TaskState
 from runner.service import status
 from runner.service.sessions import get
@@ -90,21 +91,21 @@ def _report(session: Session, context: Context, unknown: str | None) -> Json | N
 
 def _check(found: Namespace) -> None:
     wishes = sum((found.all, found.all_running, bool(found.task)))
-    if wishes > 1:
-        message = "tasks by name, -a and -A: one of them at a time"
-        raise UsageError(message)
-    if not wishes:
-        message = "name the tasks, or -a for all, or -A for those that are running"
-        raise UsageError(message)
-    if found.wait and found.wait_any:
-        message = "--wait and --wait-any: one of them at a time"
-        raise UsageError(message)
-    if found.timeout is not None and not (found.wait or found.wait_any):
-        message = "--timeout goes with --wait or --wait-any"
-        raise UsageError(message)
-    if found.one and not (found.json and len(found.task) == 1):
-        message = "--one goes with --json and one TASK"
-        raise UsageError(message)
+    waits = found.wait or found.wait_any
+    is_one = found.json and len(found.task) == 1
+    refuse(
+        (wishes > 1, "tasks by name, -a and -A: one of them at a time"),
+        (
+            not wishes,
+            "name the tasks, or -a for all, or -A for those that are running",
+        ),
+        (found.wait and found.wait_any, "--wait and --wait-any: one of them at a time"),
+        (
+            found.timeout is not None and not waits,
+            "--timeout goes with --wait or --wait-any",
+        ),
+        (found.one and not is_one, "--one goes with --json and one TASK"),
+    )
 
 
 def _selected(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from runner.cli import format
-from runner.cli.parser import check_named
-from runner.errors import UsageError
+from runner.cli.parser import check_named, refuse
 from runner.service import stop
 
 TYPE_CHECKING = False
@@ -28,9 +27,7 @@ TASK ...    the tasks
 def main(found: Namespace, context: Context) -> int:
     """Stop tasks, all at once; what became of each is said at the end."""
     check_named(found, "to stop, or all that are running with -a")
-    if found.gone and not found.task:
-        message = "--gone goes with tasks by name"
-        raise UsageError(message)
+    refuse((found.gone and not found.task, "--gone goes with tasks by name"))
     ledger = context.ledger
     if found.all:
         keys = ledger.queue.to_stop()
