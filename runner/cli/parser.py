@@ -41,14 +41,7 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
 
 
 class Parser(argparse.ArgumentParser):
-    """Report a wrong command line as an error value, in one line.
-
-    Args:
-        prog: the command's name.
-        description: what it does, in one sentence.
-        epilog: examples, output and exit codes, as they are to be shown.
-        usage: the usage line.
-    """
+    """Report a wrong command line as an error value, in one line."""
 
     def __init__(
         self,

@@ -256,7 +256,6 @@ def _examined(wishes: Wishes, settings: Config) -> Mapping[str, Check]:
 
 
 def _start(stage: Scenario, output: Output) -> tuple[str | None, int]:
-    """Start the run in the background, show its lines, return its id and exit code."""
     found = None
     reader, writer = os.pipe()
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 COMMANDS = {
     "start": "start",
-    "send": "send",
+    "send": "start",
     "status": "status",
     "result": "result",
     "log": "log",

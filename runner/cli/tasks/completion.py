@@ -88,7 +88,6 @@ def _split(line: str) -> list[str]:
 def _parser(
     program: str, words: list[str], context: Context
 ) -> tuple[ArgumentParser, list[str]]:
-    """Return the parser of a line, and the words that it is for."""
     if program == parse_codex_run.PROG:
         return parse_codex_run.build_parser(), words
     if program == "run_codex_task":

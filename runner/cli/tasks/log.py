@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 
 from parsers.exec_events import task_log
 from parsers.exec_events.transcript import (
@@ -13,6 +12,7 @@ from parsers.exec_events.transcript import (
     render_prompt,
     render_stderr,
 )
+from runner.cli.output import is_terminal
 from runner.errors import UsageError
 from runner.service import log
 from runner.service.follow import Note
@@ -21,7 +21,6 @@ from runner.service.sessions import get
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Mapping
 
     from runner.cli.context import Context
     from runner.service.log import Piece
@@ -53,7 +52,7 @@ def main(found: Namespace, context: Context) -> int:
     context.sweep()
     with context.ledger.snapshot():
         task = get(context.session(found.task).key, context.ledger)
-    said = _Json() if found.json else _Text(is_coloured=_has_colours(context))
+    said = _json if found.json else _Text(is_coloured=_has_colours(context))
     for piece in log.read(task, wish, context.ledger, context.settings):
         match piece:
             case Note(text=text):
@@ -93,20 +92,19 @@ class _Text:
                 return []
 
 
-class _Json:
-    """Write pieces as lines of a task log, one JSON object each."""
-
-    def __call__(self, piece: Piece) -> str:
-        match piece:
-            case log.Prompt(text=text):
-                lines = [task_log.prompt(text)]
-            case log.Events(lines=found):
-                lines = [*map(_event, found)]
-            case log.Errors(lines=found):
-                lines = [*map(task_log.stderr, found)]
-            case _:
-                lines = []
-        return b"".join(lines).decode(errors="surrogateescape")
+def _json(piece: Piece) -> str:
+    """Write a piece as lines of a task log, one JSON object each."""
+    lines: list[bytes] = []
+    match piece:
+        case log.Prompt(text=text):
+            lines = [task_log.prompt(text)]
+        case log.Events(lines=found):
+            lines = [*map(_event, found)]
+        case log.Errors(lines=found):
+            lines = [*map(task_log.stderr, found)]
+        case _:
+            pass
+    return b"".join(lines).decode(errors="surrogateescape")
 
 
 def _event(line: bytes) -> bytes:
@@ -120,12 +118,9 @@ def _event(line: bytes) -> bytes:
 
 
 def _has_colours(context: Context) -> bool:
-    environment: Mapping[str, str] = context.settings.environment
-    is_plain = environment.get("NO_COLOR") or environment.get("TERM", "dumb") in {
-        "dumb",
-        "",
-    }
-    return os.isatty(1) and not is_plain
+    environment = context.settings.environment
+    is_dumb = environment.get("TERM", "dumb") in {"dumb", ""}
+    return is_terminal() and not (environment.get("NO_COLOR") or is_dumb)
 
 
 def _count(text: str | None) -> int | None:

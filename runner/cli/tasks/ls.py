@@ -113,7 +113,6 @@ def _columns(sessions: Sequence[Session], time_format: str) -> list[Column]:
 
 
 def _states_of(sessions: Sequence[Session]) -> list[str]:
-    """Name the states, and how many prompts wait."""
     return [f"{s.state} +{s.waiting}" if s.waiting else str(s.state) for s in sessions]
 
 
