@@ -91,16 +91,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: that of the run."""
     words = sys.argv[1:] if argv is None else argv
     handle([signal.SIGTERM], signal.default_int_handler)
-    return enter(lambda settings: _command(parse(words), settings))
+    return enter(lambda settings: _command(_parse(words), settings))
 
 
-def parse(argv: Sequence[str]) -> Wishes:
-    """Understand a command line.
-
-    Raises:
-        UsageError: it is wrong.
-        SystemExit: it asked for help or the version.
-    """
+def _parse(argv: Sequence[str]) -> Wishes:
     parser = Parser(
         prog=PROG,
         usage="%(prog)s [--offline] [--repo DIR] [--task TEXT] [options]",
@@ -139,7 +133,10 @@ def _command(wishes: Wishes, settings: Config) -> int:
             raise
         note(f"the run has ended; parse_codex_run {run_id} says:")
         _ended(_spawn(["parse_codex_run", "--format=text", run_id], stage, 1))
-        _point_to(run_id, stage)
+        left = files_of(Ledger(stage.settings.state_home).runs.find(run_id).spec)
+        note(f"the whole of it: {left.summary} (beside it {left.log.name}, …)")
+        if stage.place is not None:
+            note(f"what it has changed: {stage.place / 'repo'}")
         return code
 
 
@@ -208,10 +205,14 @@ def _offline_stage(
         write_home(place / "codex-home", server.config_toml())
     except OSError as error:
         raise FileFault("set up a demonstration in", place, error) from error
+    homes = {
+        "CODEX_HOME": str(place / "codex-home"),
+        "CODEX_RUNNER_HOME": str(place / "state"),
+    }
     with server:
         yield Scenario(
             arguments=tuple(arguments),
-            settings=_settings_within(place, settings),
+            settings=config.load({**settings.environment, **homes}),
             place=place,
             is_offline=True,
         )
@@ -233,14 +234,6 @@ def _repository(place: Path, settings: Config) -> list[str]:
     if not run_helper(git, settings.environment, _GIT_SECONDS):
         return ["--repo", str(repo), "--skip-git-repo-check"]
     return ["--repo", str(repo)]
-
-
-def _settings_within(place: Path, settings: Config) -> Config:
-    own = {
-        "CODEX_HOME": str(place / "codex-home"),
-        "CODEX_RUNNER_HOME": str(place / "state"),
-    }
-    return config.load({**settings.environment, **own})
 
 
 def _examined(wishes: Wishes, settings: Config) -> Mapping[str, Check]:
@@ -307,13 +300,6 @@ def _leave(run_id: str, stage: Scenario) -> None:
         ledger.runs.find(run_id), ledger, stage.settings
     ).is_finished:
         clock.sleep(_PACE_SECONDS)
-
-
-def _point_to(run_id: str, stage: Scenario) -> None:
-    left = files_of(Ledger(stage.settings.state_home).runs.find(run_id).spec)
-    note(f"the whole of it: {left.summary} (beside it {left.log.name}, …)")
-    if stage.place is not None:
-        note(f"what it has changed: {stage.place / 'repo'}")
 
 
 def _spawn(command: Sequence[str], stage: Scenario, stdout: int) -> int:

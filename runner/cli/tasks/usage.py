@@ -56,7 +56,7 @@ def main(found: Namespace, context: Context) -> int:
         runs = "1 run is" if report.not_over == 1 else f"{report.not_over} runs are"
         context.note(f"{runs} not over, and not counted yet")
     if found.json:
-        context.output.lines([pretty(_json(report))])
+        context.output.lines([_json(report)])
     elif report.total is not None and is_terminal():
         context.output.text(drawn(report))
     elif report.total is not None:
@@ -66,27 +66,16 @@ def main(found: Namespace, context: Context) -> int:
     return 0
 
 
-def _json(report: Report) -> dict[str, object]:
-    return {
-        "by": report.by,
-        "since": clock.iso(report.since) if report.since else None,
-        "rows": [_row(line, report.by) for line in report.lines],
-        "total": _total(report.total),
-    }
-
-
-def _row(line: Line, by: str) -> dict[str, object]:
-    row = as_dict(line)
-    if by != "session":
+def _json(report: Report) -> str:
+    rows = [as_dict(line) for line in report.lines]
+    for row in rows if report.by != "session" else ():
         del row["title"]
-    return row
-
-
-def _total(line: Line | None) -> dict[str, object]:
-    """Write the sum; of no runs at all it is known: nothing."""
-    if line is None:
-        return {**dict.fromkeys(usage.FIGURES, 0), "usd": 0.0}
-    return {name: getattr(line, name) for name in usage.FIGURES}
+    # Of no runs at all the sum is known: nothing.
+    total: dict[str, object] = {**dict.fromkeys(usage.FIGURES, 0), "usd": 0.0}
+    if report.total is not None:
+        total = {name: getattr(report.total, name) for name in usage.FIGURES}
+    since = clock.iso(report.since) if report.since else None
+    return pretty({"by": report.by, "since": since, "rows": rows, "total": total})
 
 
 def plain(report: Report) -> list[str]:

@@ -30,18 +30,14 @@ def main(found: Namespace, context: Context) -> int:
     """Name what differs, one line each; 0 when nothing does any more."""
     report = verify(context.settings, is_repairing=found.repair, is_full=found.full)
     if found.json:
-        context.output.lines([_json(report)])
+        differences = [as_dict(each) for each in report.differences]
+        told = {"ok": report.is_good, "differences": differences, "notes": report.notes}
+        context.output.lines([pretty(told)])
     else:
         context.output.lines(map(_line, report.differences))
     context.notes(report.notes)
     context.note(_counts(report))
     return 0 if report.is_good else 1
-
-
-def _json(report: Report) -> str:
-    differences = [as_dict(difference) for difference in report.differences]
-    whole = {"ok": report.is_good, "differences": differences, "notes": report.notes}
-    return pretty(whole)
 
 
 def _line(difference: Difference) -> str:
