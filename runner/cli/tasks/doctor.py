@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runner.cli.output import checks_shown
-from runner.model import CodexOptions, Limits, Report, Verbosity
+from runner.model import CodexOptions
 from runner.service.request import RunWords
 
 TYPE_CHECKING = False
@@ -33,20 +33,11 @@ def main(found: Namespace, context: Context) -> int:
 
     words = RunWords(
         repo=found.working_dir or ".",
-        task=None,
-        task_file=None,
-        resume=None,
-        continue_prompt="",
-        log_dir="",
         codex=CodexOptions(
             bin=found.codex_bin,
             sandbox=found.sandbox,
             skip_git_repo_check=found.skip_git_repo_check,
         ),
-        limits=Limits(),
-        report=Report(),
-        wait_for_session=False,
-        verbosity=Verbosity.LOW,
     )
     checks = examine_tasks(words, context.settings)
     context.output.lines(checks_shown(checks, as_json=found.json))
