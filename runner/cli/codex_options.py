@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from runner import config
+from runner.errors import UsageError
 from runner.model import CodexOptions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
 
+_LONGEST_NUMBER = 19
 TABLE = """\
 --codex-bin BIN               the binary [default: codex]
 --sandbox, -s MODE            Codex's --sandbox
@@ -42,3 +44,18 @@ def seconds(text: str | None, name: str, default: float | None) -> float | None:
         UsageError: it is no number of seconds.
     """
     return default if text is None else config.seconds(text, name)
+
+
+def whole_number(text: str | None, name: str, what: str) -> int | None:
+    """Read how many of something are wanted; None is as many as there are.
+
+    Raises:
+        UsageError: it is no whole number, or one below 0.
+    """
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal()):
+        message = f"{name} {text!r} is not a number of {what}, 0 or more"
+        raise UsageError(message)
+    # A longer number is above all that there can be.
+    return int(text) if len(text) < _LONGEST_NUMBER else None

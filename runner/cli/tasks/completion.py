@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from runner.cli import parse_codex_run
 from runner.cli.codex_tasks import load, parser_of, whole_parser
-from runner.cli.parser import SHELLS, completion_script
+from runner.cli.parser import SHELLS, completion_script, refuse
 from runner.cli.tasks import COMMANDS
 from runner.errors import RunnerError, UsageError
 from runner.ledger.database import NAME
@@ -58,9 +58,8 @@ _MARK = "\0"
 
 def main(found: Namespace, context: Context) -> int:
     """Print the script of a shell, or the answer: a kind, then words."""
-    if found.shell not in SHELLS:
-        message = f"SHELL: {found.shell!r} is none of {', '.join(SHELLS)}"
-        raise UsageError(message)
+    wrong = f"SHELL: {found.shell!r} is none of {', '.join(SHELLS)}"
+    refuse((found.shell not in SHELLS, wrong))
     if found.line is None:
         context.output.text(completion_script(found.shell))
         return 0

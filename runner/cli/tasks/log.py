@@ -12,8 +12,8 @@ from parsers.exec_events.transcript import (
     render_prompt,
     render_stderr,
 )
+from runner.cli.codex_options import whole_number
 from runner.cli.output import is_terminal
-from runner.errors import UsageError
 from runner.service import log
 from runner.service.follow import Note
 from runner.service.sessions import get
@@ -45,7 +45,7 @@ def main(found: Namespace, context: Context) -> int:
     """Show the log; return at its end or, followed, at the end of the task's work."""
     wish = log.Wish(
         run_id=found.run,
-        last=_count(found.lines),
+        last=whole_number(found.lines, "-n", "lines"),
         follows=found.follow or found.forever,
         is_endless=found.forever,
     )
@@ -121,16 +121,3 @@ def _has_colours(context: Context) -> bool:
     environment = context.settings.environment
     is_dumb = environment.get("TERM", "dumb") in {"dumb", ""}
     return is_terminal() and not (environment.get("NO_COLOR") or is_dumb)
-
-
-def _count(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        count = int(text)
-    except ValueError:
-        count = -1
-    if count < 0:
-        message = f"-n {text!r} is not a number of lines, 0 or more"
-        raise UsageError(message)
-    return count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runner.cli import format, table
+from runner.cli.codex_options import whole_number
 from runner.cli.output import is_terminal, pretty
 from runner.cli.table import Column
 from runner.errors import UsageError
@@ -32,14 +33,13 @@ List tasks, the newest first.
 """
 # Cut to less, a title or a path tells nothing.
 _LEAST = 8
-_LONGEST_NUMBER = 19
 _NAMED_AT_MOST = 5
 
 
 def main(found: Namespace, context: Context) -> int:
     """List tasks; those of an older tool are named on standard error."""
     states = _states(found)
-    limit = _limit(found.limit)
+    limit = whole_number(found.limit, "--limit", "tasks")
     context.sweep()
     sessions = context.ledger.sessions.all(states, limit)
     _name_unknown(context)
@@ -73,16 +73,6 @@ def _states(found: Namespace) -> set[TaskState]:
     except ValueError as error:
         message = f"--state {' '.join(given)}: the states are {', '.join(TaskState)}"
         raise UsageError(message) from error
-
-
-def _limit(text: str | None) -> int | None:
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdecimal()):
-        message = f"--limit {text!r}: a whole number is needed, 0 or more"
-        raise UsageError(message)
-    # A longer number is above all that a table can hold.
-    return int(text) if len(text) < _LONGEST_NUMBER else None
 
 
 def _json(each: Session) -> dict[str, object]:
