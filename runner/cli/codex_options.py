@@ -3,42 +3,25 @@
 from __future__ import annotations
 
 from runner import config
+from runner.errors import UsageError
 from runner.model import CodexOptions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Callable
 
-
-def add_codex(add: Callable[..., object]) -> None:
-    """Add what is passed on to Codex, for every prompt of a session.
-
-    Args:
-        add: `add_argument` of a parser or of one of its groups.
-    """
-    add(
-        "--codex-bin", metavar="BIN", default="codex", help="the binary; default: codex"
-    )
-    add("--sandbox", "-s", metavar="MODE", help="Codex's --sandbox")
-    add("--model", "-m", metavar="MODEL", help="Codex's --model")
-    add(
-        "--config",
-        "-c",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="a configuration value; repeatable",
-    )
-    add(
-        "--skip-git-repo-check",
-        action="store_true",
-        help="work outside of a git repository too",
-    )
+_LONGEST_NUMBER = 19
+TABLE = """\
+--codex-bin BIN               the binary [default: codex]
+--sandbox, -s MODE            Codex's --sandbox
+--model, -m MODEL             Codex's --model
+--config, -c KEY=VALUE ...    a configuration value; repeatable
+--skip-git-repo-check         work outside of a git repository too
+"""
 
 
 def codex(found: Namespace, extra: tuple[str, ...] = ()) -> CodexOptions:
-    """Read what `add_codex` has added.
+    """Read what `TABLE` describes.
 
     Args:
         found: the command line.
@@ -61,3 +44,18 @@ def seconds(text: str | None, name: str, default: float | None) -> float | None:
         UsageError: it is no number of seconds.
     """
     return default if text is None else config.seconds(text, name)
+
+
+def whole_number(text: str | None, name: str, what: str) -> int | None:
+    """Read how many of something are wanted; None is as many as there are.
+
+    Raises:
+        UsageError: it is no whole number, or one below 0.
+    """
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal()):
+        message = f"{name} {text!r} is not a number of {what}, 0 or more"
+        raise UsageError(message)
+    # A longer number is above all that there can be.
+    return int(text) if len(text) < _LONGEST_NUMBER else None

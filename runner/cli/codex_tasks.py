@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 
+from parsers.struct import Struct
+from runner.cli import tasks
 from runner.cli.context import Context
 from runner.cli.parser import Parser, enter, leave, meant
-from runner.cli.tasks import COMMANDS, module_of
+from runner.cli.tasks import COMMANDS
 from runner.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
-    from types import ModuleType
+    from collections.abc import Callable, Sequence
 
     from runner.config import Config
 
@@ -38,11 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _command(words: list[str], settings: Config) -> int:
     if words and words[0] in COMMANDS:
-        command, *rest = words
-        module = load(command)
-        found = parser_of(command, module).parse_args(rest)
-        code: int = module.main(found, Context(settings))
-        return code
+        command = load(words[0])
+        found = parser_of(words[0], command).parse_args(words[1:])
+        return command.main(found, Context(settings))
     if words and not words[0].startswith("-"):
         hint = meant(words[0], {each: each for each in COMMANDS})
         message = f"no command {words[0]!r} ({hint}codex-tasks --help lists them)"
@@ -52,21 +51,37 @@ def _command(words: list[str], settings: Config) -> int:
     raise UsageError(message)
 
 
-def load(command: str) -> ModuleType:
-    """Load the module of a command."""
-    name = module_of(command)
-    __import__(name)
-    return sys.modules[name]
+class Command(Struct):
+    """Hold what a command is: its function, and the parts of its help."""
+
+    main: Callable[[argparse.Namespace, Context], int]
+    summary: str
+    options: str
+    examples: str
 
 
-def parser_of(command: str, module: ModuleType) -> argparse.ArgumentParser:
-    """Build the parser of one command."""
-    parser = Parser(
-        prog=f"{PROG} {command}",
-        description=module.SUMMARY,
-        epilog=f"examples:\n{module.EXAMPLES}\n{_TASK}\n{_EXIT_CODES}",
+def load(name: str) -> Command:
+    """Load a command."""
+    place = f"{tasks.__name__}.{COMMANDS[name]}"
+    __import__(place)
+    module = sys.modules[place]
+    part = f"_{name}" if hasattr(module, f"main_{name}") else ""
+    main, words = (getattr(module, f"{each}{part}") for each in ("main", "HELP"))
+    summary, *options, examples = words.split("\n\n")
+    return Command(
+        main=main, summary=summary, options="".join(options), examples=examples
     )
-    module.arguments(parser)
+
+
+def parser_of(name: str, command: Command) -> argparse.ArgumentParser:
+    """Build the parser of one command."""
+    task = f"{_TASK}\n" if "TASK" in command.options else ""
+    parser = Parser(
+        prog=f"{PROG} {name}",
+        description=command.summary,
+        epilog=f"examples:\n{command.examples}\n{task}{_EXIT_CODES}",
+    )
+    parser.describe(command.options)
     return parser
 
 
@@ -81,13 +96,10 @@ def whole_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", parser_class=Parser
     )
-    for command in COMMANDS:
-        module = load(command)
-        module.arguments(
-            commands.add_parser(
-                command, help=module.SUMMARY, description=module.SUMMARY
-            )
-        )
+    for name in COMMANDS:
+        command = load(name)
+        told = command.summary
+        commands.add_parser(name, help=told, description=told).describe(command.options)
     return parser
 
 

@@ -15,7 +15,7 @@ from runner.errors import RunnerFault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from runner.service.doctor import Check
 
@@ -112,8 +112,16 @@ def compact(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def doctor_lines(checks: Sequence[Check]) -> list[str]:
-    """Write findings for people, one line each, with the fix."""
+def pretty(value: object) -> str:
+    """Write a value as JSON that people can read too."""
+    return json.dumps(value, indent=2)
+
+
+def checks_shown(checks: Sequence[Check], *, as_json: bool) -> list[str]:
+    """Write findings, for programs or for people: one line each, with the fix."""
+    if as_json:
+        is_good = all(check.is_good for check in checks)
+        return [pretty({"ok": is_good, "checks": [as_dict(each) for each in checks]})]
     return [
         visible(
             f"{'ok  ' if check.is_good else 'FAIL'} {check.name}:"
@@ -122,19 +130,3 @@ def doctor_lines(checks: Sequence[Check]) -> list[str]:
         )
         for check in checks
     ]
-
-
-def doctor_json(checks: Sequence[Check]) -> str:
-    """Write findings for programs."""
-    found = {
-        "ok": all(check.is_good for check in checks),
-        "checks": [as_dict(check) for check in checks],
-    }
-    return json.dumps(found, indent=2)
-
-
-def summary_line(found: Mapping[str, object]) -> str:
-    """Write a summary as one line for people."""
-    from parsers.run_summary import one_line  # noqa: PLC0415 - only to parse
-
-    return one_line(found)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from parsers.struct import Struct
 from runner import files
-from runner.cli.output import Output, compact, is_terminal, note, summary_line, visible
-from runner.cli.parser import Parser, enter, leave
-from runner.errors import RunnerError, UsageError
+from runner.cli.output import Output, compact, is_terminal, note, visible
+from runner.cli.parser import Parser, enter, leave, refuse
+from runner.errors import RunnerError
 from runner.ledger import record
 
 TYPE_CHECKING = False
@@ -23,6 +22,16 @@ PROG = "parse_codex_run"
 _FIGURES = ("time", "tokens", "cost")
 _COLUMNS = ("run", "outcome", *_FIGURES, "task")
 _TASK_WIDTH = 60
+_LEAST = 8
+_OPTIONS = """\
+RUN_ID ...      a run that the ledger knows
+--log FILE      a file that a run has left
+--meta FILE     its meta file (default: the one beside it)
+--log-dir DIR   where to look for runs that the ledger does not know [default: runs]
+--format {json,text}  json: one object a line (default for one run); text: one line for
+                people (default for several; a table on a terminal)
+--json-out FILE  a copy of the summary
+"""
 _EPILOG = """\
 examples:
   parse_codex_run --log runs/codex-run-20261120-101201-512345-9f3a1c07.events.jsonl
@@ -37,40 +46,31 @@ usage, or a file or run that is not there.
 """
 
 
-class Arguments(Struct):
-    """Hold a command line that has been understood."""
-
-    runs: list[str]
-    log: Path | None
-    meta: Path | None
-    log_dir: Path
-    json_out: Path | None
-    format: str | None
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     words = sys.argv[1:] if argv is None else argv
     return enter(lambda settings: _command(parse(words), settings))
 
 
-def parse(argv: Sequence[str]) -> Arguments:
+def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Understand a command line.
 
     Raises:
         UsageError: it is wrong.
         SystemExit: it asked for help, the version or a completion script.
     """
-    found = Arguments(**vars(build_parser().parse_args(argv)))
-    if (found.log is None) == (not found.runs):
-        message = "name either a file with --log, or one run id or several"
-        raise UsageError(message)
-    if found.meta is not None and found.log is None:
-        message = "--meta goes with --log"
-        raise UsageError(message)
-    if found.json_out is not None and len(found.runs) > 1:
-        message = "--json-out takes one summary: name one run"
-        raise UsageError(message)
+    found = build_parser().parse_args(argv)
+    refuse(
+        (
+            (found.log is None) == (not found.run_id),
+            "name either a file with --log, or one run id or several",
+        ),
+        (found.meta is not None and found.log is None, "--meta goes with --log"),
+        (
+            found.json_out is not None and len(found.run_id) > 1,
+            "--json-out takes one summary: name one run",
+        ),
+    )
     return found
 
 
@@ -82,54 +82,31 @@ def build_parser() -> argparse.ArgumentParser:
         description="Summarise Codex runs: outcome, answer, changes, tokens and cost.",
         epilog=_EPILOG,
     )
-    add = parser.add_argument
-    add("runs", nargs="*", metavar="RUN_ID", help="a run that the ledger knows")
-    add("--log", type=Path, metavar="FILE", help="a file that a run has left")
-    add(
-        "--meta",
-        type=Path,
-        metavar="FILE",
-        help="its meta file (default: the one beside it)",
-    )
-    add(
-        "--log-dir",
-        type=Path,
-        metavar="DIR",
-        default=Path("runs"),
-        help="where to look for runs that the ledger does not know (default: ./runs)",
-    )
-    add(
-        "--format",
-        choices=("json", "text"),
-        help="json: one object a line (default for one run); text: one line for people"
-        " (default for several; a table on a terminal)",
-    )
-    add("--json-out", type=Path, metavar="FILE", help="a copy of the summary")
+    parser.describe(_OPTIONS)
     parser.add_general()
     return parser
 
 
-def _command(arguments: Arguments, settings: Config) -> int:
+def _command(wanted: argparse.Namespace, settings: Config) -> int:
     # Importing the parsers costs 40 ms, which --help should not wait for.
     from runner.service import summarize  # noqa: PLC0415
 
-    code = 0
-    if arguments.log is not None:
-        found = [summarize.summarize_log(arguments.log, arguments.meta, settings)]
-    else:
-        found = []
-        for run_id in arguments.runs:
-            try:
-                found.append(
-                    summarize.summarize_run(run_id, arguments.log_dir, settings)
-                )
-            except RunnerError as error:
-                note(str(error))
-                code = max(code, error.exit_code)
-    if found and arguments.json_out is not None:
-        files.copy_to(arguments.json_out.absolute(), record.encode(found[0], indent=2))
-    is_list = len(arguments.runs) > 1
-    _show(found, arguments.format or ("text" if is_list else "json"))
+    code, found = 0, []
+    if wanted.log is not None:
+        meta = None if wanted.meta is None else Path(wanted.meta)
+        found.append(summarize.summarize_log(Path(wanted.log), meta, settings))
+    for run_id in wanted.run_id:
+        try:
+            found.append(
+                summarize.summarize_run(run_id, Path(wanted.log_dir), settings)
+            )
+        except RunnerError as error:
+            note(str(error))
+            code = max(code, error.exit_code)
+    if found and wanted.json_out is not None:
+        copy = Path(wanted.json_out).absolute()
+        files.copy_to(copy, record.encode(found[0], indent=2))
+    _show(found, wanted.format or ("text" if len(wanted.run_id) > 1 else "json"))
     return code
 
 
@@ -138,14 +115,23 @@ def _show(found: list[dict[str, object]], wanted: str) -> None:
     if wanted == "json":
         output.lines(compact(each) for each in found)
     elif is_terminal() and len(found) > 1:
-        from runner.cli import format  # noqa: PLC0415 - on a terminal only
+        from runner.cli import table  # noqa: PLC0415 - on a terminal only
 
-        whole = [name for name in _COLUMNS if name != "task"]
         cells = zip(*map(_cells, found), strict=True)
-        columns = dict(zip(_COLUMNS, cells, strict=True))
-        output.text(format.table([columns], whole, right=_FIGURES))
+        columns = [
+            table.Column(
+                name,
+                told,
+                is_right=name in _FIGURES,
+                least=_LEAST if name == "task" else None,
+            )
+            for name, told in zip(_COLUMNS, cells, strict=True)
+        ]
+        output.text(table.drawn([columns]))
     else:
-        output.lines(summary_line(each) for each in found)
+        from parsers.run_summary import one_line  # noqa: PLC0415 - only for people
+
+        output.lines(one_line(each) for each in found)
 
 
 def _cells(found: Mapping[str, object]) -> list[str]:

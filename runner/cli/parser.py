@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import sys
+from argparse import SUPPRESS
 from pathlib import Path
 
 from parsers.struct import replace
@@ -26,6 +27,7 @@ SHELLS = ("bash", "zsh", "fish")
 _WIDTH = 88
 # What may be empty, or is refused in words of its own.
 _MAY_BE_EMPTY = ("TEXT", "TITLE", "PROMPT", "TASK", "RUN_ID")
+_FLAG = {"action": "store_true"}
 _MISSING = "the following arguments are required: "
 
 
@@ -39,14 +41,7 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
 
 
 class Parser(argparse.ArgumentParser):
-    """Report a wrong command line as an error value, in one line.
-
-    Args:
-        prog: the command's name.
-        description: what it does, in one sentence.
-        epilog: examples, output and exit codes, as they are to be shown.
-        usage: the usage line.
-    """
+    """Report a wrong command line as an error value, in one line."""
 
     def __init__(
         self,
@@ -101,6 +96,41 @@ class Parser(argparse.ArgumentParser):
             return self._get_value(action, "--")
         return super()._get_values(action, arg_strings)
 
+    def describe(self, table: str) -> None:
+        """Add options and arguments that are written as people see them.
+
+        `-n, --lines N  HELP` is a line, and what is indented below it goes on with the
+        help. Without the N it is a flag; `N ...` can be repeated, `N+ ...` takes many
+        at once; `{a,b}` are choices; `[default: x]` in the help is the default.
+        `TASK` is an argument, `TASK ...` any number of them. A line that ends with a
+        colon begins a group. What has no help is hidden.
+        """
+        add: Callable[..., object] = self.add_argument
+        for line in table.replace("\n  ", " ").splitlines():
+            usage, _, told = line.partition("  ")
+            if usage.endswith(":"):
+                add = self.add_argument_group(usage[:-1]).add_argument
+                continue
+            *words, last = usage.replace(", ", " ").split()
+            is_many = last == "..."
+            words += [] if is_many else [last]
+            value = "" if words[-1].startswith("-") else words.pop()
+            option: dict[str, object] = {"help": " ".join(told.split()) or SUPPRESS}
+            if "[default: " in told:
+                option["default"] = told.partition("[default: ")[2].partition("]")[0]
+            if value.startswith("{"):
+                option["choices"] = value[1:-1].split(",")
+            elif value:
+                option["metavar"] = value.removesuffix("+")
+            if not words:
+                words, option["nargs"] = [value.lower()], "*" if is_many else None
+            elif not value:
+                option |= {"action": "count", "default": 0} if is_many else _FLAG
+            elif is_many:
+                nargs = "+" if value.endswith("+") else None
+                option |= {"action": "append", "default": [], "nargs": nargs}
+            add(*words, **option)
+
     def add_general(self, *, has_script: bool = True) -> None:
         """Add the options that every command has.
 
@@ -114,8 +144,8 @@ class Parser(argparse.ArgumentParser):
                 metavar="SHELL",
                 choices=SHELLS,
                 action=_PrintCompletion,
-                dest=argparse.SUPPRESS,
-                default=argparse.SUPPRESS,
+                dest=SUPPRESS,
+                default=SUPPRESS,
                 help="print the completion script for bash, zsh or fish",
             )
         add("--version", action="version", version=f"{self.prog} {VERSION}")
@@ -132,6 +162,29 @@ def meant(word: str, known: Mapping[str, str]) -> str:
 
     near = difflib.get_close_matches(word.partition("=")[0], known, n=2)
     return f"did you mean {' or '.join(known[each] for each in near)}? " if near else ""
+
+
+def refuse(*cases: tuple[object, str]) -> None:
+    """Refuse a command line for the first case that holds, with its message.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for holds, message in cases:
+        if holds:
+            raise UsageError(message)
+
+
+def check_named(found: argparse.Namespace, what: str) -> None:
+    """Check that a command is for tasks by name, or else for all of them.
+
+    Raises:
+        UsageError: it is for both, or for none.
+    """
+    refuse(
+        (found.all and found.task, "tasks by name and -a: one of them at a time"),
+        (not (found.all or found.task), f"name the tasks {what}"),
+    )
 
 
 class _PrintCompletion(argparse.Action):
@@ -182,22 +235,15 @@ def enter(command: Callable[[Config], int]) -> int:
 
 
 def _refused(error: OSError) -> int:
-    if _is_nowhere(error):
-        note("the current directory is gone: change to one that exists")
-        return UsageError.exit_code
+    if isinstance(error, FileNotFoundError) and error.filename is None:
+        # A relative path may have had nothing to begin at.
+        try:
+            os.getcwd()  # noqa: PTH109 - pathlib would do no more
+        except FileNotFoundError:
+            note("the current directory is gone: change to one that exists")
+            return UsageError.exit_code
     # What no module has a better word for: a name that is too long, a right that is
     # missing on the way to a directory.
     place = f"{os.fsdecode(error.filename)}: " if error.filename else ""
     note(f"{place}{error.strerror or error}")
     return 1
-
-
-def _is_nowhere(error: OSError) -> bool:
-    """Tell of a relative path that has nothing to begin at."""
-    if not isinstance(error, FileNotFoundError) or error.filename is not None:
-        return False
-    try:
-        os.getcwd()  # noqa: PTH109 - pathlib would do no more
-    except FileNotFoundError:
-        return True
-    return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 
-from runner.cli.output import Output, ReaderGoneError, doctor_json, doctor_lines
+from runner.cli.output import Output, ReaderGoneError, checks_shown
 from runner.cli.parser import enter, leave
 from runner.cli.run_options import parse
 from runner.errors import RunnerError
@@ -33,10 +33,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _command(arguments: Arguments, settings: Config) -> int:
     if arguments.doctor:
         return _doctor(arguments, settings)
-    return _run(arguments, settings)
-
-
-def _run(arguments: Arguments, settings: Config) -> int:
     from runner.exports.preamble import preamble  # noqa: PLC0415 - not for --help
     from runner.service.request import read_prompt, run_request  # noqa: PLC0415
 
@@ -73,8 +69,7 @@ def _doctor(arguments: Arguments, settings: Config) -> int:
     from runner.service.doctor import examine  # noqa: PLC0415 - only when asked for
 
     checks = examine(arguments.words, settings)
-    lines = [doctor_json(checks)] if arguments.json else doctor_lines(checks)
-    Output().lines(lines)
+    Output().lines(checks_shown(checks, as_json=arguments.json))
     return 0 if all(check.is_good for check in checks) else 1
 
 

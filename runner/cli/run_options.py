@@ -5,7 +5,7 @@ from __future__ import annotations
 from parsers.struct import Struct
 from runner import config
 from runner.cli import codex_options
-from runner.cli.parser import Parser
+from runner.cli.parser import Parser, refuse
 from runner.errors import UsageError
 from runner.model import Limits, Report, Verbosity
 from runner.service.request import RunWords
@@ -20,6 +20,34 @@ if TYPE_CHECKING:
 DEFAULT_STALL_SECONDS = 3600.0
 _LEVELS = (Verbosity.LOW, Verbosity.NORMAL, Verbosity.HIGH)
 PROG = "run_codex_task"
+_OPTIONS = f"""\
+the task:
+--repo DIR               where Codex works (required)
+--task TEXT              the prompt; - reads standard input
+--task-file FILE         the prompt, from a file
+--resume SESSION         carry a session on: its UUID, or the id of a run on it
+--continue-prompt TEXT   the prompt of --resume without a task (CODEX_CONTINUE_PROMPT;
+                         default: {config.DEFAULT_CONTINUE_PROMPT!r})
+--wait-for-session       wait while another run holds the session, instead of exit 75
+passed on to Codex:
+{codex_options.TABLE}limits:
+--timeout SECONDS        end the run after this time (CODEX_TIMEOUT_SECONDS; default:
+                         none)
+--stall-timeout SECONDS  end it after this time without progress (default:
+                         {DEFAULT_STALL_SECONDS:g}; 0: never); a running command is
+                         progress, a reconnect message is not
+files and reports:
+--log-dir DIR            where the run's files go [default: ./runs]
+--json-out FILE          a copy of the summary
+--event-stream FILE      append run_started and run_completed as JSON lines
+--notify-cmd CMD         run at start and end with the event on its standard input,
+                         30 s at most
+--detach                 return as soon as Codex has been launched
+-v ...                   show the debug preamble; -vv: all of it
+--verbosity {{{",".join(_LEVELS)}}}  the same by name (CODEX_LOG_VERBOSITY)
+--doctor                 say what would go wrong, and the fix
+--json                   with --doctor: as JSON
+"""
 _EPILOG = """\
 examples:
   run_codex_task --repo . --task "Fix the failing test"
@@ -56,12 +84,16 @@ def parse(argv: Sequence[str], settings: Config) -> Arguments:
     """
     words, extra = _split(list(argv))
     found = build_parser(settings).parse_args(words)
-    if found.repo is None and not found.doctor:
-        message = "--repo DIR is needed: the directory that Codex is to work in"
-        raise UsageError(message)
-    if found.json and not found.doctor:
-        message = "--json goes with --doctor; a run's summary is JSON already"
-        raise UsageError(message)
+    refuse(
+        (
+            found.repo is None and not found.doctor,
+            "--repo DIR is needed: the directory that Codex is to work in",
+        ),
+        (
+            found.json and not found.doctor,
+            "--json goes with --doctor; a run's summary is JSON already",
+        ),
+    )
     return Arguments(
         words=RunWords(
             repo="." if found.repo is None else found.repo,
@@ -85,7 +117,7 @@ def parse(argv: Sequence[str], settings: Config) -> Arguments:
                 notify_command=found.notify_cmd,
             ),
             wait_for_session=found.wait_for_session,
-            verbosity=_verbosity(found.verbosity, found.verbose, settings),
+            verbosity=_verbosity(found.verbosity, found.v, settings),
         ),
         detach=found.detach,
         doctor=found.doctor,
@@ -102,94 +134,10 @@ def build_parser(settings: Config) -> argparse.ArgumentParser:
         description="Run Codex on a task: record first, then launch, follow, judge.",
         epilog=_EPILOG,
     )
-    _add_task(parser, settings)
-    codex_options.add_codex(
-        parser.add_argument_group("passed on to Codex").add_argument
-    )
-    _add_limits(parser)
-    _add_reports(parser)
+    parser.describe(_OPTIONS)
+    parser.set_defaults(continue_prompt=settings.continue_prompt)
     parser.add_general()
     return parser
-
-
-def _add_task(parser: argparse.ArgumentParser, settings: Config) -> None:
-    add = parser.add_argument_group("the task").add_argument
-    add("--repo", metavar="DIR", help="where Codex works (required)")
-    add("--task", metavar="TEXT", help="the prompt; - reads standard input")
-    add("--task-file", metavar="FILE", help="the prompt, from a file")
-    add(
-        "--resume",
-        metavar="SESSION",
-        help="carry a session on: its UUID, or the id of a run on it",
-    )
-    add(
-        "--continue-prompt",
-        metavar="TEXT",
-        default=settings.continue_prompt,
-        help="the prompt of --resume without a task (CODEX_CONTINUE_PROMPT;"
-        f" default: {config.DEFAULT_CONTINUE_PROMPT!r})",
-    )
-    add(
-        "--wait-for-session",
-        action="store_true",
-        help="wait while another run holds the session, instead of exit 75",
-    )
-
-
-def _add_limits(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("limits").add_argument
-    add(
-        "--timeout",
-        metavar="SECONDS",
-        help="end the run after this time (CODEX_TIMEOUT_SECONDS; default: none)",
-    )
-    add(
-        "--stall-timeout",
-        metavar="SECONDS",
-        help=f"end it after this time without progress (default:"
-        f" {DEFAULT_STALL_SECONDS:g}; 0: never); a running command is progress, a"
-        " reconnect message is not",
-    )
-
-
-def _add_reports(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("files and reports").add_argument
-    add(
-        "--log-dir",
-        metavar="DIR",
-        default="./runs",
-        help="where the run's files go (default: ./runs)",
-    )
-    add("--json-out", metavar="FILE", help="a copy of the summary")
-    add(
-        "--event-stream",
-        metavar="FILE",
-        help="append run_started and run_completed as JSON lines",
-    )
-    add(
-        "--notify-cmd",
-        metavar="CMD",
-        help="run at start and end with the event on its standard input, 30 s at most",
-    )
-    add(
-        "--detach",
-        action="store_true",
-        help="return as soon as Codex has been launched",
-    )
-    add(
-        "-v",
-        dest="verbose",
-        action="count",
-        default=0,
-        help="show the debug preamble; -vv: all of it",
-    )
-    add(
-        "--verbosity",
-        choices=[level.value for level in _LEVELS],
-        help="the same by name (CODEX_LOG_VERBOSITY)",
-    )
-    add("--doctor", action="store_true", help="say what would go wrong, and the fix")
-    add("--json", action="store_true", help="with --doctor: as JSON")
 
 
 def _split(argv: list[str]) -> tuple[list[str], list[str]]:

@@ -10,7 +10,7 @@ from parsers.struct import Struct, replace
 from parsers.text import uuid
 from runner import files
 from runner.errors import FileFault, NoSuchRunError, UsageError
-from runner.model import RunRequest, SessionId
+from runner.model import Limits, Report, RunRequest, SessionId, Verbosity
 from runner.notify import command_of
 from runner.prompt import read
 
@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.config import Config
     from runner.ledger.ledger import Ledger
-    from runner.model import CodexOptions, Limits, Report, Verbosity
+    from runner.model import CodexOptions
 
 _PER_PROCESS = ("/dev/fd/", "/dev/std", "/proc/self/", "/proc/thread-self/")
 
@@ -31,16 +31,16 @@ class RunWords(Struct):
     """
 
     repo: str
-    task: str | None
-    task_file: str | None
-    resume: str | None
-    continue_prompt: str
-    log_dir: str
+    task: str | None = None
+    task_file: str | None = None
+    resume: str | None = None
+    continue_prompt: str = ""
+    log_dir: str = ""
     codex: CodexOptions
-    limits: Limits
-    report: Report
-    wait_for_session: bool
-    verbosity: Verbosity
+    limits: Limits = Limits()
+    report: Report = Report()
+    wait_for_session: bool = False
+    verbosity: Verbosity = Verbosity.LOW
 
 
 def read_prompt(words: RunWords) -> bytes:

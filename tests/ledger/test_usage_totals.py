@@ -8,7 +8,7 @@ from support.many import accounts, figures, fill
 from support.runs import AT, run
 
 from parsers.struct import replace
-from runner.cli.tasks import usage_table
+from runner.cli.tasks.usage import plain
 from runner.clock import iso
 from runner.errors import UsageError
 from runner.ledger import record
@@ -257,7 +257,7 @@ def test_parts_that_do_not_add_up_say_how_many_runs_they_are_without(
     put(home, known, alone, accounts({}))
 
     line = only(home, "repo")
-    row = usage_table.plain(report(home, "repo"))[1]
+    row = plain(report(home, "repo"))[1]
 
     assert (line.input_tokens, line.total_tokens) == (10, 87)
     assert (line.runs, line.unknown_parts, line.unknown_usage) == (3, 2, 1)

@@ -66,7 +66,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) ->
 
 def test_commands_are_completed_with_what_they_do(asked: Asked) -> None:
     assert asked.words("codex-tasks ") == list(COMMANDS)
-    assert ["rm", codex_tasks.load("rm").SUMMARY] in asked.pairs("codex-tasks r")
+    assert ["rm", codex_tasks.load("rm").summary] in asked.pairs("codex-tasks r")
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,15 @@ def test_every_help_has_examples_and_exit_codes(
     assert "exit codes:" in str(parser.epilog)
 
 
+@pytest.mark.parametrize("parser", PARSERS.values(), ids=PARSERS)
+def test_only_a_command_that_takes_a_task_says_what_one_is(
+    parser: argparse.ArgumentParser,
+) -> None:
+    takes_one = any(action.metavar == "TASK" for action in parser._actions)
+
+    assert ("A TASK is" in str(parser.epilog)) == takes_one
+
+
 def test_every_outcome_and_every_exit_code_of_ours_is_explained() -> None:
     not_yet = {Outcome.OVER_BUDGET}
 

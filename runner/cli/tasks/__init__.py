@@ -1,33 +1,29 @@
-"""The commands of `codex-tasks`, a module each; only the one asked for is loaded.
+"""The commands of `codex-tasks`; only the module of the one asked for is loaded.
 
-A module has `SUMMARY` (one line), `EXAMPLES`, `arguments(parser)` and
-`main(found, house)`, which returns the exit code.
+A module has `HELP` (one line, the options as `Parser.describe` takes them, examples)
+and `main(found, context)`, which returns the exit code. Where it is the module of
+several commands, `_name` is behind these names for all but the first.
 """
 
 from __future__ import annotations
 
-COMMANDS = (
-    "start",
-    "send",
-    "status",
-    "result",
-    "log",
-    "stop",
-    "ls",
-    "archive",
-    "unarchive",
-    "rm",
-    "prune",
-    "import",
-    "usage",
-    "doctor",
-    "verify",
-    "migrate",
-    "restore",
-    "completion",
-)
-
-
-def module_of(command: str) -> str:
-    """Name the module of a command; `import` is a word of the language."""
-    return f"{__name__}.{command}_" if command == "import" else f"{__name__}.{command}"
+COMMANDS = {
+    "start": "start",
+    "send": "start",
+    "status": "status",
+    "result": "result",
+    "log": "log",
+    "stop": "stop",
+    "ls": "ls",
+    "archive": "archive",
+    "unarchive": "archive",
+    "rm": "archive",
+    "prune": "archive",
+    "import": "import_",
+    "usage": "usage",
+    "doctor": "doctor",
+    "verify": "verify",
+    "migrate": "migrate",
+    "restore": "migrate",
+    "completion": "completion",
+}

@@ -1,68 +1,174 @@
-"""`codex-tasks archive`."""
+"""`codex-tasks archive`, `unarchive`, `rm` and `prune`."""
 
 from __future__ import annotations
 
+from runner import clock, files
 from runner.cli import format
+from runner.cli.parser import check_named
 from runner.errors import RunnerError, UsageError
 from runner.model import TaskState
 from runner.service import archive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
+    from collections.abc import Iterator
+    from datetime import datetime
 
     from runner.cli.context import Context
     from runner.ledger.sessions import Session
 
-SUMMARY = "Put idle tasks into the archive of the day."
-EXAMPLES = """\
+HELP = """\
+Put idle tasks into the archive of the day.
+
+-a, --all   all that are STOPPED or DIED
+TASK ...    the tasks
+
   codex-tasks archive 01a1f0
   codex-tasks archive -a
 """
+HELP_unarchive = """\
+Bring a task back from the archive.
 
+TASK   the task
+
+  codex-tasks unarchive 01a1f0
+"""
+HELP_rm = """\
+Remove an idle task, with its files; what it cost stays on record.
+
+TASK   the task
+
+  codex-tasks rm 01a1f0
+"""
+HELP_prune = """\
+Remove archived tasks that nothing has happened to for a while.
+
+--older-than AGE   how long nothing has happened: a number and s, m, h, d or w
+                   (required)
+--dry-run          only tell what would be removed
+-a, --all          those that are STOPPED or DIED and not archived, too
+
+  codex-tasks prune --older-than 30d --dry-run
+  codex-tasks prune --older-than 12w -a
+"""
 _NOT_ARCHIVED = set(TaskState) - {TaskState.ARCHIVED}
-
-
-def arguments(parser: ArgumentParser) -> None:
-    """Describe the command line."""
-    parser.add_argument(
-        "-a", "--all", action="store_true", help="all that are STOPPED or DIED"
-    )
-    parser.add_argument("task", metavar="TASK", nargs="*", help="the tasks")
 
 
 def main(found: Namespace, context: Context) -> int:
     """Archive tasks, one line each; one that fails does not keep the others back."""
-    if found.all and found.task:
-        message = "tasks by name and -a: one of them at a time"
-        raise UsageError(message)
-    if not (found.all or found.task):
-        message = "name the tasks to archive, or all that are idle with -a"
-        raise UsageError(message)
+    check_named(found, "to archive, or all that are idle with -a")
     context.sweep()
-    skipped: list[str] = []
+    lines: list[str] = []
     if found.all:
         sessions = context.ledger.sessions.all(_NOT_ARCHIVED)
         running = [each for each in sessions if each.state is TaskState.RUNNING]
-        skipped = [f"Skipping task {each.name} (RUNNING)." for each in running]
+        lines = [f"Skipping task {each.name} (RUNNING)." for each in running]
         sessions = [each for each in sessions if each.state is not TaskState.RUNNING]
     else:
         sessions = context.sessions(found.task)
-    told = [_archive(session, context) for session in sessions]
+    code = 0
+    for session in sessions:
+        try:
+            lines.append(_archived(archive.archive(session, context.ledger)))
+        except (RunnerError, OSError) as error:
+            context.note(f"Failed to archive task {session.name}: {error}")
+            failed = error.exit_code if isinstance(error, RunnerError) else 1
+            code = max(code, failed)
+    if not sessions:
+        lines.append("No STOPPED or DIED tasks were found to archive.")
     # Not before: a reader that is gone must not keep the others back.
-    lines = [line for line, _ in told if line is not None]
-    none = ["No STOPPED or DIED tasks were found to archive."]
-    context.output.lines([*skipped, *(lines if sessions else none)])
-    return max((code for _, code in told), default=0)
+    context.output.lines(lines)
+    return code
 
 
-def _archive(session: Session, context: Context) -> tuple[str | None, int]:
-    try:
-        moved = archive.archive(session, context.ledger)
-    except (RunnerError, OSError) as error:
-        context.note(f"Failed to archive task {session.name}: {error}")
-        return None, error.exit_code if isinstance(error, RunnerError) else 1
+def _archived(moved: archive.Moved) -> str:
     if not moved.is_new:
-        return f"Task {moved.name} is already archived.", 0
+        return f"Task {moved.name} is already archived."
     where = f" to {moved.directory}" if moved.directory else ""
-    return f"Task {moved.name} archived{where} ({format.size(moved.size)}).", 0
+    return f"Task {moved.name} archived{where} ({format.size(moved.size)})."
+
+
+def main_unarchive(found: Namespace, context: Context) -> int:
+    """Bring a task back."""
+    context.sweep()
+    moved = archive.unarchive(context.session(found.task), context.ledger)
+    where = f"is back in {moved.directory}." if moved.directory else "is back."
+    what = where if moved.is_new else "is not archived."
+    context.output.lines([f"Task {moved.name} {what}"])
+    return 0
+
+
+def main_rm(found: Namespace, context: Context) -> int:
+    """Remove a task for good; Codex's own files are left alone."""
+    context.sweep()
+    removed = archive.remove(context.session(found.task), context.ledger)
+    context.notes(_remains(removed))
+    size = format.size(removed.size)
+    context.output.lines([f"Task {removed.name} removed; {size} given back."])
+    return 1 if removed.left else 0
+
+
+def _remains(removed: archive.Removed) -> Iterator[str]:
+    """Say which files of a session are still there after it was removed."""
+    yield from (f"not removed: {fault}" for fault in removed.left)
+    for directory in removed.elsewhere:
+        yield f"the files of its runs stay in {directory}"
+
+
+def main_prune(found: Namespace, context: Context) -> int:
+    """Remove what is old, one line each, and say how much that gives back."""
+    instant = _instant(found.older_than, clock.now())
+    context.sweep()
+    lines, sizes, code = [], [], 0
+    for session in archive.older_than(instant, context.ledger, with_active=found.all):
+        try:
+            size, is_left = _prune(session, context, is_dry=found.dry_run)
+        except RunnerError as error:
+            context.note(f"{session.name}: {error}")
+            code = max(code, error.exit_code)
+            continue
+        title = f" {format.line(session.title)}" if session.title else ""
+        date = session.updated_at[:10]
+        lines.append(f"{session.name} {date} {format.size(size)}{title}")
+        sizes.append(size)
+        code = max(code, is_left)
+    # The directories of runs that are on no record.
+    for place, can_go in archive.strays(context.ledger):
+        if can_go:
+            sizes.append(archive.size_of(place))
+            lines.append(f"{place} {format.size(sizes[-1])}")
+            code = max(code, not found.dry_run and bool(files.remove_tree(place)))
+    will = "would be " if found.dry_run else ""
+    total = f"{format.count(len(sizes), 'task')} {will}removed"
+    # Not before: a reader that is gone must not keep the others.
+    context.output.lines(
+        [*lines, f"{total}; {format.size(sum(sizes))} {will}given back."]
+    )
+    return int(code)
+
+
+def _prune(session: Session, context: Context, *, is_dry: bool) -> tuple[int, bool]:
+    """Remove a task, or only look at it: its bytes, and whether something is left."""
+    ledger = context.ledger
+    if is_dry:
+        runs = ledger.runs.of_session(session.key)
+        places = archive.directories(session, runs, ledger.home)
+        return sum(map(archive.size_of, places)), False
+    removed = archive.remove(session, ledger, if_unchanged=True)
+    context.notes(_remains(removed))
+    return removed.size, bool(removed.left)
+
+
+def _instant(text: str | None, now: datetime) -> datetime:
+    if text is None:
+        message = "--older-than AGE is needed: how long nothing has happened"
+        raise UsageError(message)
+    try:
+        if (age := clock.read_age(text)) is not None:
+            return now - age
+    except OverflowError as error:
+        message = f"--older-than {text!r}: that is before there was any Codex"
+        raise UsageError(message) from error
+    message = f"--older-than {text!r}: a number and s, m, h, d or w, such as 30d"
+    raise UsageError(message)

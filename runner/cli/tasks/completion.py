@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from runner.cli import parse_codex_run
 from runner.cli.codex_tasks import load, parser_of, whole_parser
-from runner.cli.parser import SHELLS, completion_script
+from runner.cli.parser import SHELLS, completion_script, refuse
 from runner.cli.tasks import COMMANDS
 from runner.errors import RunnerError, UsageError
 from runner.ledger.database import NAME
@@ -28,8 +28,13 @@ if TYPE_CHECKING:
     Pair = tuple[str, str]  # a word, what it means
     Row = tuple[str, str, str]  # an id, its title, a note
 
-SUMMARY = "Print a script that completes the commands of this suite in a shell."
-EXAMPLES = """\
+HELP = """\
+Print a script that completes the commands of this suite in a shell.
+
+SHELL          bash, zsh or fish
+--line TEXT
+--piece TEXT
+
   eval "$(codex-tasks completion bash)"      (in ~/.bashrc)
   source <(codex-tasks completion zsh)       (in ~/.zshrc, behind compinit)
   codex-tasks completion fish | source       (in ~/.config/fish/config.fish)
@@ -37,6 +42,7 @@ EXAMPLES = """\
 _KINDS = {"FILE": "files", "BIN": "files", "DIR": "directories", "URL": "directories"}
 _WORDS = {
     "MODE": ("read-only", "workspace-write", "danger-full-access"),
+    "SHELL": SHELLS,
     "STATE": tuple(TaskState),
 }
 _RECORDED = ("TASK", "SESSION", "RUN", "RUN_ID")
@@ -50,18 +56,10 @@ _MOST = 200
 _MARK = "\0"
 
 
-def arguments(parser: ArgumentParser) -> None:
-    """Describe the command line."""
-    add = parser.add_argument
-    add("shell", metavar="SHELL", choices=SHELLS, help=", ".join(SHELLS))
-    # What the script asks: the line up to the cursor and, as bash breaks words at = and
-    # : too, the piece of it that bash replaces.
-    add("--line", metavar="TEXT", help=SUPPRESS)
-    add("--piece", metavar="TEXT", help=SUPPRESS)
-
-
 def main(found: Namespace, context: Context) -> int:
     """Print the script of a shell, or the answer: a kind, then words."""
+    wrong = f"SHELL: {found.shell!r} is none of {', '.join(SHELLS)}"
+    refuse((found.shell not in SHELLS, wrong))
     if found.line is None:
         context.output.text(completion_script(found.shell))
         return 0
@@ -89,7 +87,6 @@ def _split(line: str) -> list[str]:
 def _parser(
     program: str, words: list[str], context: Context
 ) -> tuple[ArgumentParser, list[str]]:
-    """Return the parser of a line, and the words that it is for."""
     if program == parse_codex_run.PROG:
         return parse_codex_run.build_parser(), words
     if program == "run_codex_task":

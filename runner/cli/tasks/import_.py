@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 from runner.cli import format
+from runner.cli.output import pretty
 from runner.clock import iso
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
     from collections.abc import Iterator
 
     from runner.cli.context import Context
@@ -17,27 +16,19 @@ if TYPE_CHECKING:
 
     Json = dict[str, object]
 
-SUMMARY = "Import the histories of other tools; their files are left as they are."
-EXAMPLES = """\
+HELP = """\
+Import the histories of other tools; their files are left as they are.
+
+--dry-run   only say what would be imported
+--json      write one JSON object
+DIR ...     tasks of the older codex-tasks, logs of the bash runner, a CODEX_HOME
+            (default: the state directory, ~/.codex/tasks, ./runs and CODEX_HOME)
+
   codex-tasks import --dry-run      (older tasks, ./runs, the threads of CODEX_HOME)
   codex-tasks import ~/.codex ~/projects/app/runs
 """
 _TITLE_LENGTH = 60
 _LISTS = ("imported", "present", "empty", "unreadable")
-
-
-def arguments(parser: ArgumentParser) -> None:
-    """Describe the command line."""
-    add = parser.add_argument
-    add("--dry-run", action="store_true", help="only say what would be imported")
-    add("--json", action="store_true", help="write one JSON object")
-    add(
-        "directory",
-        metavar="DIR",
-        nargs="*",
-        help="tasks of the older codex-tasks, logs of the bash runner, a CODEX_HOME"
-        " (default: the state directory, ~/.codex/tasks, ./runs and CODEX_HOME)",
-    )
 
 
 def main(found: Namespace, context: Context) -> int:
@@ -50,7 +41,7 @@ def main(found: Namespace, context: Context) -> int:
     ledger = context.ledger if is_begun or not is_trial else None
     lists: dict[str, list[Json]] = {name: [] for name in _LISTS}
     runs = 0
-    for each in take_in(found.directory, ledger, context.settings, is_trial=is_trial):
+    for each in take_in(found.dir, ledger, context.settings, is_trial=is_trial):
         context.notes(_notes(each))
         lists[each.word].append(_json(each))
         if each.word == "imported":
@@ -58,11 +49,11 @@ def main(found: Namespace, context: Context) -> int:
             if not found.json:
                 context.output.lines([_line(each)])
     if found.json:
-        context.output.lines([json.dumps(lists, indent=2)])
+        context.output.lines([pretty(lists)])
     word = "would import" if is_trial else "imported"
-    sessions = _count(len(lists["imported"]), "session")
+    sessions = format.count(len(lists["imported"]), "session")
     context.note(
-        f"{word} {sessions} ({_count(runs, 'run')});"
+        f"{word} {sessions} ({format.count(runs, 'run')});"
         f" {len(lists['present'])} already on record;"
         f" {len(lists['unreadable'])} not imported"
     )
@@ -108,8 +99,4 @@ def _json(each: Finding) -> Json:
 
 def _line(each: Finding) -> str:
     title = format.line(each.title or each.asked or "-")[:_TITLE_LENGTH]
-    return f"{each.session_id}  {each.kind}  {_count(each.runs, 'run')}  {title}"
-
-
-def _count(number: int, name: str) -> str:
-    return f"{number:,} {name}{'' if number == 1 else 's'}"
+    return f"{each.session_id}  {each.kind}  {format.count(each.runs, 'run')}  {title}"

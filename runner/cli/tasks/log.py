@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 
 from parsers.exec_events import task_log
 from parsers.exec_events.transcript import (
@@ -13,65 +12,47 @@ from parsers.exec_events.transcript import (
     render_prompt,
     render_stderr,
 )
-from runner.errors import UsageError
+from runner.cli.codex_options import whole_number
+from runner.cli.output import is_terminal
 from runner.service import log
 from runner.service.follow import Note
 from runner.service.sessions import get
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-    from collections.abc import Mapping
+    from argparse import Namespace
 
     from runner.cli.context import Context
     from runner.service.log import Piece
 
-SUMMARY = "Show what a task has said and done, in all its runs."
-EXAMPLES = """\
+HELP = """\
+Show what a task has said and done, in all its runs.
+
+-f, --follow    go on with what comes, until the task is no longer RUNNING
+-F, --forever   go on until you end it: the task may get another prompt
+-n, --lines N   only the last N events, prompts and lines of standard error
+--json          the events as they are, as JSON lines
+--run RUN       only this run of the task
+TASK            the task
+
   codex-tasks log 01a1f0
   codex-tasks log -f -n 0 01a1f0            (only what comes, to the end of its work)
   codex-tasks log --json 01a1f0 | jq -r 'select(.type == "turn.failed")'
 """
 
 
-def arguments(parser: ArgumentParser) -> None:
-    """Describe the command line."""
-    add = parser.add_argument
-    add(
-        "-f",
-        "--follow",
-        action="store_true",
-        help="go on with what comes, until the task is no longer RUNNING",
-    )
-    add(
-        "-F",
-        "--forever",
-        action="store_true",
-        help="go on until you end it: the task may get another prompt",
-    )
-    add(
-        "-n",
-        "--lines",
-        metavar="N",
-        help="only the last N events, prompts and lines of standard error",
-    )
-    add("--json", action="store_true", help="the events as they are, as JSON lines")
-    add("--run", metavar="RUN", help="only this run of the task")
-    add("task", metavar="TASK", help="the task")
-
-
 def main(found: Namespace, context: Context) -> int:
     """Show the log; return at its end or, followed, at the end of the task's work."""
     wish = log.Wish(
         run_id=found.run,
-        last=_count(found.lines),
+        last=whole_number(found.lines, "-n", "lines"),
         follows=found.follow or found.forever,
         is_endless=found.forever,
     )
     context.sweep()
     with context.ledger.snapshot():
         task = get(context.session(found.task).key, context.ledger)
-    said = _Json() if found.json else _Text(is_coloured=_has_colours(context))
+    said = _json if found.json else _Text(is_coloured=_has_colours(context))
     for piece in log.read(task, wish, context.ledger, context.settings):
         match piece:
             case Note(text=text):
@@ -111,20 +92,19 @@ class _Text:
                 return []
 
 
-class _Json:
-    """Write pieces as lines of a task log, one JSON object each."""
-
-    def __call__(self, piece: Piece) -> str:
-        match piece:
-            case log.Prompt(text=text):
-                lines = [task_log.prompt(text)]
-            case log.Events(lines=found):
-                lines = [*map(_event, found)]
-            case log.Errors(lines=found):
-                lines = [*map(task_log.stderr, found)]
-            case _:
-                lines = []
-        return b"".join(lines).decode(errors="surrogateescape")
+def _json(piece: Piece) -> str:
+    """Write a piece as lines of a task log, one JSON object each."""
+    lines: list[bytes] = []
+    match piece:
+        case log.Prompt(text=text):
+            lines = [task_log.prompt(text)]
+        case log.Events(lines=found):
+            lines = [*map(_event, found)]
+        case log.Errors(lines=found):
+            lines = [*map(task_log.stderr, found)]
+        case _:
+            pass
+    return b"".join(lines).decode(errors="surrogateescape")
 
 
 def _event(line: bytes) -> bytes:
@@ -138,22 +118,6 @@ def _event(line: bytes) -> bytes:
 
 
 def _has_colours(context: Context) -> bool:
-    environment: Mapping[str, str] = context.settings.environment
-    is_plain = environment.get("NO_COLOR") or environment.get("TERM", "dumb") in {
-        "dumb",
-        "",
-    }
-    return os.isatty(1) and not is_plain
-
-
-def _count(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        count = int(text)
-    except ValueError:
-        count = -1
-    if count < 0:
-        message = f"-n {text!r} is not a number of lines, 0 or more"
-        raise UsageError(message)
-    return count
+    environment = context.settings.environment
+    is_dumb = environment.get("TERM", "dumb") in {"dumb", ""}
+    return is_terminal() and not (environment.get("NO_COLOR") or is_dumb)

@@ -2,70 +2,56 @@
 
 from __future__ import annotations
 
-import json
-
-from runner.cli import format
-from runner.cli.output import is_terminal
+from runner.cli import format, table
+from runner.cli.codex_options import whole_number
+from runner.cli.output import is_terminal, pretty
+from runner.cli.table import Column
 from runner.errors import UsageError
 from runner.model import TaskState
 from runner.service.sessions import unknown_tasks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
     from collections.abc import Sequence
 
     from runner.cli.context import Context
-    from runner.cli.format import Columns
     from runner.ledger.sessions import Session
 
-SUMMARY = "List tasks, the newest first."
-EXAMPLES = """\
+HELP = f"""\
+List tasks, the newest first.
+
+-a, --all            archived ones too
+--state STATE+ ...   only these: {", ".join(TaskState)}; repeatable, or with commas
+--json               as JSON: a list
+--limit N            no more than so many
+{format.TIME_FORMAT}
+
   codex-tasks ls
   codex-tasks ls -a --state DIED --limit 20
   codex-tasks ls --json | jq -r '.[] | select(.queue > 0) | .id'
 """
-_COLUMNS = ("ID", "Title", "State", "Created At", "Updated At", "Working Dir")
-_WHOLE = ("ID", "State", "Updated")
-_LONGEST_NUMBER = 19
+# Cut to less, a title or a path tells nothing.
+_LEAST = 8
 _NAMED_AT_MOST = 5
-
-
-def arguments(parser: ArgumentParser) -> None:
-    """Describe the command line."""
-    add = parser.add_argument
-    add("-a", "--all", action="store_true", help="archived ones too")
-    add(
-        "--state",
-        metavar="STATE",
-        action="append",
-        nargs="+",
-        default=[],
-        help=f"only these: {', '.join(TaskState)}; repeatable, or with commas",
-    )
-    add("--json", action="store_true", help="as JSON: a list")
-    add("--limit", metavar="N", help="no more than so many")
-    format.add_time_format(parser)
 
 
 def main(found: Namespace, context: Context) -> int:
     """List tasks; those of an older tool are named on standard error."""
     states = _states(found)
-    limit = _limit(found.limit)
+    limit = whole_number(found.limit, "--limit", "tasks")
     context.sweep()
     sessions = context.ledger.sessions.all(states, limit)
     _name_unknown(context)
     if found.json:
         listed = [_json(each) for each in sessions]
-        context.output.lines([json.dumps(listed, indent=2)])
+        context.output.lines([pretty(listed)])
     elif not sessions:
         context.output.lines(["No tasks found."])
     elif is_terminal():
-        tables = _tables(sessions, found.time_format)
-        context.output.text(format.table(tables, _WHOLE))
+        context.output.text(table.drawn(_tables(sessions, found.time_format)))
     else:
-        rows = _rows(sessions, found.time_format)
-        context.output.lines(format.aligned(_COLUMNS, rows))
+        context.output.lines(table.plain(_columns(sessions, found.time_format)))
     return 0
 
 
@@ -89,16 +75,6 @@ def _states(found: Namespace) -> set[TaskState]:
         raise UsageError(message) from error
 
 
-def _limit(text: str | None) -> int | None:
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdecimal()):
-        message = f"--limit {text!r}: a whole number is needed, 0 or more"
-        raise UsageError(message)
-    # A longer number is above all that a table can hold.
-    return int(text) if len(text) < _LONGEST_NUMBER else None
-
-
 def _json(each: Session) -> dict[str, object]:
     return {
         "id": each.name,
@@ -114,50 +90,40 @@ def _json(each: Session) -> dict[str, object]:
     }
 
 
-def _state(each: Session) -> str:
-    """Name the state, and how many prompts wait."""
-    return f"{each.state} +{each.waiting}" if each.waiting else str(each.state)
+def _columns(sessions: Sequence[Session], time_format: str) -> list[Column]:
+    columns = {
+        "ID": [each.name for each in sessions],
+        "Title": [format.line(each.title or "-") for each in sessions],
+        "State": _states_of(sessions),
+        "Created At": [format.time(each.created_at, time_format) for each in sessions],
+        "Updated At": [format.time(each.updated_at, time_format) for each in sessions],
+        "Working Dir": [format.line(each.repo or "-") for each in sessions],
+    }
+    return [Column(heading, cells) for heading, cells in columns.items()]
 
 
-def _tables(sessions: Sequence[Session], time_format: str) -> list[Columns]:
+def _states_of(sessions: Sequence[Session]) -> list[str]:
+    return [f"{s.state} +{s.waiting}" if s.waiting else str(s.state) for s in sessions]
+
+
+def _tables(sessions: Sequence[Session], time_format: str) -> list[list[Column]]:
     """Make the table for a terminal, then the same with less and less in it.
 
     What a task is called goes last: its id, of which a beginning does, and its title.
     """
-    full = _short_columns(sessions, time_format)
-    brief = {**full, "ID": format.beginnings(full["ID"])}
-    gone = ("Working Dir", "Updated", "Title")
-    return [
-        *(_without(gone[:count], full) for count in range(len(gone))),
-        *(_without(gone[:count], brief) for count in (len(gone) - 1, len(gone))),
-    ]
-
-
-def _without(names: Sequence[str], columns: Columns) -> Columns:
-    return {name: cells for name, cells in columns.items() if name not in names}
-
-
-def _short_columns(sessions: Sequence[Session], time_format: str) -> Columns:
+    names = [each.name for each in sessions]
     times = [format.short_time(each.updated_at, time_format) for each in sessions]
+    titles = [format.line(each.title or "-") for each in sessions]
     places = [format.short_path(format.line(each.repo or "-")) for each in sessions]
-    return {
-        "ID": [each.name for each in sessions],
-        "State": [_state(each) for each in sessions],
-        "Updated": times,
-        "Title": [format.line(each.title or "-") for each in sessions],
-        "Working Dir": places,
-    }
-
-
-def _rows(sessions: Sequence[Session], time_format: str) -> list[list[str]]:
-    return [
+    full, brief = (
         [
-            each.name,
-            format.line(each.title or "-"),
-            _state(each),
-            format.time(each.created_at, time_format),
-            format.time(each.updated_at, time_format),
-            format.line(each.repo or "-"),
+            Column("ID", ids),
+            Column("State", _states_of(sessions)),
+            Column("Updated", times),
+            Column("Title", titles, least=_LEAST),
+            Column("Working Dir", places, least=_LEAST),
         ]
-        for each in sessions
-    ]
+        for ids in (names, table.beginnings(names))
+    )
+    # Without the directory, the time, and at the end the title.
+    return [full, full[:4], [*full[:2], full[3]], [*brief[:2], brief[3]], brief[:2]]

@@ -1,4 +1,4 @@
-"""`codex-tasks migrate`."""
+"""`codex-tasks migrate` and `restore`."""
 
 from __future__ import annotations
 
@@ -7,24 +7,23 @@ from runner.service import migrate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
 
     from runner.cli.context import Context
 
-SUMMARY = "Bring the state directory of the version before to this one."
-EXAMPLES = """\
+HELP = """\
+Bring the state directory of the version before to this one.
+
+--stop   stop the runs of that version that are not over, instead of waiting
+
   codex-tasks migrate
   codex-tasks migrate --stop
 """
+HELP_restore = """\
+Give the state directory back to the version before.
 
-
-def arguments(parser: ArgumentParser) -> None:
-    """Describe the command line."""
-    parser.add_argument(
-        "--stop",
-        action="store_true",
-        help="stop the runs of that version that are not over, instead of waiting",
-    )
+  codex-tasks restore
+"""
 
 
 def main(found: Namespace, context: Context) -> int:
@@ -43,4 +42,23 @@ def main(found: Namespace, context: Context) -> int:
         count(done.waiting, "waiting prompt"),
     )
     context.output.lines([f"Migrated to {done.path}: {', '.join(counts)}."])
+    return 0
+
+
+def main_restore(_: Namespace, context: Context) -> int:
+    """Restore, and say on standard error what that version does not know."""
+    done = migrate.restore(context.settings)
+    since = "since the migration"
+    if done.ledger is not None:
+        context.note(f"the ledger is {done.ledger} now")
+    if done.runs:
+        runs = count(done.runs, "run")
+        context.note(f"{runs} {since}: the version before has the files only")
+    if done.waiting:
+        prompts = count(done.waiting, "prompt")
+        context.note(f"{prompts} sent {since} and not delivered: send again")
+    home = context.settings.state_home
+    context.output.lines(
+        [f"{home} is of the version before again: do not use this one there."]
+    )
     return 0

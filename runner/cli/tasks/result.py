@@ -9,25 +9,21 @@ from runner.service.sessions import get
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
 
     from runner.cli.context import Context
     from runner.service.result import Result
 
-SUMMARY = "Print the last answer of a task, whole; the exit code tells the outcome."
-EXAMPLES = """\
+HELP = """\
+Print the last answer of a task, whole; the exit code tells the outcome.
+
+--run RUN   the answer of this run
+TASK        the task; a run id is the answer of that run
+
   codex-tasks status --wait 01a1f0 > /dev/null; codex-tasks result 01a1f0
   answer=$(codex-tasks result 01a1f0) || echo "no answer"
   codex-tasks result --run 20261120-101201-512345-9f3a1c07 01a1f0
 """
-
-
-def arguments(parser: ArgumentParser) -> None:
-    """Describe the command line."""
-    parser.add_argument("--run", metavar="RUN", help="the answer of this run")
-    parser.add_argument(
-        "task", metavar="TASK", help="the task; a run id is the answer of that run"
-    )
 
 
 def main(found: Namespace, context: Context) -> int:

@@ -1,4 +1,4 @@
-"""`codex-tasks start`."""
+"""`codex-tasks start` and `send`."""
 
 from __future__ import annotations
 
@@ -8,87 +8,76 @@ from contextlib import ExitStack
 from runner import config
 from runner.cli import codex_options
 from runner.cli.output import ReaderGoneError, note
-from runner.errors import RunnerFault, UsageError
+from runner.cli.parser import refuse
+from runner.errors import RunnerFault
 from runner.lifecycle.handoff import STOP_SIGNALS
 from runner.lifecycle.launch import start_run
 from runner.model import EXIT_SIGNAL_BASE, Limits
 from runner.process.signals import blocked, recorded
 from runner.prompt import read
-from runner.service import start
+from runner.service import send, start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
 
     from runner.cli.context import Context
     from runner.lifecycle.launch import Started
     from runner.model import SessionId
 
-SUMMARY = "Start a session in the background and print its thread id."
-EXAMPLES = """\
+HELP = f"""\
+Start a session in the background and print its thread id.
+
+PROMPT                    what Codex is to do: - reads standard input; put -- before one
+                          that starts with -
+-t, --title TITLE         a name to find the task by
+--working-dir DIR         where Codex works, made when missing (default: here)
+--repo URL                clone this into --working-dir first
+--repo-ref REF            with --repo: the branch, tag or commit
+--config-file FILE        a config.toml; its directory becomes Codex's home
+{codex_options.TABLE}--image FILE ...          an image for this prompt; repeatable
+--output-schema FILE      Codex's --output-schema, this once
+--timeout SECONDS         end each run after this time (0: never)
+--stall-timeout SECONDS   end it without progress (0: never) [default: 3600]
+--start-timeout SECONDS   give up when Codex has not named its thread by then (0: never)
+                          [default: 60]
+
   id=$(codex-tasks start -s workspace-write "Fix the failing test")
   codex-tasks start -t docs --working-dir ~/src/app - < prompt.md
   codex-tasks start --repo https://example.org/app.git --working-dir app "Review it"
 """
-DEFAULT_START_SECONDS = "60"
+HELP_send = """\
+Send one more prompt to a task that is STOPPED or DIED.
+
+--queue             add it to the task's queue: it is delivered when its turn comes
+--working-dir DIR   where Codex works, if not where it did before; needed where that is
+                    not known
+TASK                the task
+PROMPT              what Codex is to do; - reads standard input
+
+  codex-tasks send 01a1f0 "Now the docs" && codex-tasks status --wait 01a1f0
+  codex-tasks send --queue 01a1f0 - < next.md     (after what it does now)
+  codex-tasks send --queue 01a1f0 /quit           (end it when it has done that)
+"""
 LONGEST_TITLE = 200
-DEFAULT_STALL_SECONDS = "3600"
-
-
-def arguments(parser: ArgumentParser) -> None:
-    """Describe the command line."""
-    add = parser.add_argument
-    add("prompt", metavar="PROMPT", help="what Codex is to do; - reads standard input")
-    add("-t", "--title", metavar="TITLE", help="a name to find the task by")
-    add(
-        "--working-dir",
-        metavar="DIR",
-        help="where Codex works, made when missing (default: here)",
-    )
-    add("--repo", metavar="URL", help="clone this into --working-dir first")
-    add("--repo-ref", metavar="REF", help="with --repo: the branch, tag or commit")
-    add(
-        "--config-file",
-        metavar="FILE",
-        help="a config.toml; its directory becomes Codex's home",
-    )
-    codex_options.add_codex(add)
-    add(
-        "--image",
-        metavar="FILE",
-        action="append",
-        default=[],
-        help="an image for this prompt; repeatable",
-    )
-    add("--output-schema", metavar="FILE", help="Codex's --output-schema, this once")
-    add("--timeout", metavar="SECONDS", help="end each run after this time (0: never)")
-    add(
-        "--stall-timeout",
-        metavar="SECONDS",
-        default=DEFAULT_STALL_SECONDS,
-        help=f"end it without progress (default: {DEFAULT_STALL_SECONDS}; 0: never)",
-    )
-    add(
-        "--start-timeout",
-        metavar="SECONDS",
-        default=DEFAULT_START_SECONDS,
-        help="give up when Codex has not named its thread by then (default:"
-        f" {DEFAULT_START_SECONDS}; 0: never)",
-    )
 
 
 def main(found: Namespace, context: Context) -> int:
     """Start a session; only its id goes to standard output."""
     settings, ledger = context.settings, context.ledger
     prompt, limits = read.from_text(found.prompt, "PROMPT"), _limits(found, context)
-    title = _title(found.title)
+    title = " ".join((found.title or "").split()) or None
+    refuse(
+        (
+            len(title or "") > LONGEST_TITLE,
+            f"--title has {len(title or '')} characters: {LONGEST_TITLE} at the most",
+        ),
+        (found.repo_ref is not None and not found.repo, "--repo-ref goes with --repo"),
+    )
     if found.repo is not None:
         from runner.service.clone import clone  # noqa: PLC0415 - only with --repo
 
         clone(found.repo, found.repo_ref, found.working_dir, settings)
-    elif found.repo_ref is not None:
-        message = "--repo-ref goes with --repo"
-        raise UsageError(message)
     place = start.Place(
         working_dir=found.working_dir,
         config_file=found.config_file,
@@ -146,10 +135,24 @@ def _limits(found: Namespace, context: Context) -> Limits:
     )
 
 
-def _title(text: str | None) -> str | None:
-    """Take a title as it is found later: one line, not too long."""
-    title = " ".join((text or "").split())
-    if len(title) > LONGEST_TITLE:
-        message = f"--title has {len(title)} characters: {LONGEST_TITLE} at the most"
-        raise UsageError(message)
-    return title or None
+def main_send(found: Namespace, context: Context) -> int:
+    """Send a prompt; standard output stays empty."""
+    wrong = "--working-dir goes with a prompt that is sent at once, not --queue"
+    refuse((found.queue and found.working_dir is not None, wrong))
+    text = read.from_text(found.prompt, "PROMPT")
+    context.sweep()
+    session = context.session(found.task)
+    ledger, settings = context.ledger, context.settings
+    # A caller that interrupts learns first what has become of the prompt.
+    with blocked(STOP_SIGNALS):
+        if found.queue:
+            sent = send.queue(session, text, ledger, settings, context.note)
+        else:
+            place = found.working_dir
+            sent = send.send(session, text, ledger, settings, context.note, place)
+        if sent.run_id is not None:
+            context.note(f"run {sent.run_id} works on it")
+        elif found.queue:
+            ahead = f", {sent.ahead} before it" if sent.ahead else ""
+            context.note(f"queued{ahead}")
+    return 0

@@ -2,47 +2,40 @@
 
 from __future__ import annotations
 
-import json
-
 from runner.cli import codex_options, format
-from runner.errors import RunnerError, UsageError, WaitTimeoutError
+from runner.cli.output import pretty
+from runner.cli.parser import refuse
+from runner.errors import RunnerError, WaitTimeoutError
 from runner.model import TaskState
 from runner.service import status
 from runner.service.sessions import get
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
 
     from runner.cli.context import Context
     from runner.ledger.sessions import Session
 
     Json = dict[str, object]
 
-SUMMARY = "Tell how tasks are: state, last prompt and result, usage and cost."
-EXAMPLES = """\
+HELP = f"""\
+Tell how tasks are: state, last prompt and result, usage and cost.
+
+--json              as JSON: a list, also for one task
+--one               with --json: the object of one task
+{format.TIME_FORMAT}
+-a, --all           all tasks, archived ones too
+-A, --all-running   all that are running
+--wait              wait until all of them are idle
+--wait-any          wait until one of them is
+--timeout SECONDS   wait no longer than this, then exit 124 (default, and 0: no limit)
+TASK ...            the tasks
+
   codex-tasks status 01a1f0
   codex-tasks status --wait --timeout 600 01a1f0 && codex-tasks result 01a1f0
-  codex-tasks status --json -A | jq '.[] | {id, state, usd: .cost.usd}'
+  codex-tasks status --json -A | jq '.[] | {{id, state, usd: .cost.usd}}'
 """
-
-
-def arguments(parser: ArgumentParser) -> None:
-    """Describe the command line."""
-    add = parser.add_argument
-    add("--json", action="store_true", help="as JSON: a list, also for one task")
-    add("--one", action="store_true", help="with --json: the object of one task")
-    format.add_time_format(parser)
-    add("-a", "--all", action="store_true", help="all tasks, archived ones too")
-    add("-A", "--all-running", action="store_true", help="all that are running")
-    add("--wait", action="store_true", help="wait until all of them are idle")
-    add("--wait-any", action="store_true", help="wait until one of them is")
-    add(
-        "--timeout",
-        metavar="SECONDS",
-        help="wait no longer than this, then exit 124 (default, and 0: no limit)",
-    )
-    add("task", metavar="TASK", nargs="*", help="the tasks")
 
 
 def main(found: Namespace, context: Context) -> int:
@@ -79,7 +72,7 @@ def main(found: Namespace, context: Context) -> int:
 def _show(reports: list[Json], found: Namespace, context: Context) -> None:
     if found.json:
         value = reports[0] if found.one and reports else reports
-        context.output.lines([json.dumps(value, indent=2)])
+        context.output.lines([pretty(value)])
     elif reports:
         context.output.lines(format.blocks(reports, found.time_format))
 
@@ -98,21 +91,21 @@ def _report(session: Session, context: Context, unknown: str | None) -> Json | N
 
 def _check(found: Namespace) -> None:
     wishes = sum((found.all, found.all_running, bool(found.task)))
-    if wishes > 1:
-        message = "tasks by name, -a and -A: one of them at a time"
-        raise UsageError(message)
-    if not wishes:
-        message = "name the tasks, or -a for all, or -A for those that are running"
-        raise UsageError(message)
-    if found.wait and found.wait_any:
-        message = "--wait and --wait-any: one of them at a time"
-        raise UsageError(message)
-    if found.timeout is not None and not (found.wait or found.wait_any):
-        message = "--timeout goes with --wait or --wait-any"
-        raise UsageError(message)
-    if found.one and not (found.json and len(found.task) == 1):
-        message = "--one goes with --json and one TASK"
-        raise UsageError(message)
+    waits = found.wait or found.wait_any
+    is_one = found.json and len(found.task) == 1
+    refuse(
+        (wishes > 1, "tasks by name, -a and -A: one of them at a time"),
+        (
+            not wishes,
+            "name the tasks, or -a for all, or -A for those that are running",
+        ),
+        (found.wait and found.wait_any, "--wait and --wait-any: one of them at a time"),
+        (
+            found.timeout is not None and not waits,
+            "--timeout goes with --wait or --wait-any",
+        ),
+        (found.one and not is_one, "--one goes with --json and one TASK"),
+    )
 
 
 def _selected(

@@ -3,45 +3,31 @@
 from __future__ import annotations
 
 from runner.cli import format
-from runner.errors import UsageError
+from runner.cli.parser import check_named, refuse
 from runner.service import stop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
 
     from runner.cli.context import Context
 
-SUMMARY = "Stop tasks, with everything that they have started, other tasks too."
-EXAMPLES = """\
+HELP = """\
+Stop tasks, with everything that they have started, other tasks too.
+
+-a, --all   all that are running
+--gone      the machine or container that a task runs on is gone for good
+TASK ...    the tasks
+
   codex-tasks stop 01a1f0
   codex-tasks stop -a
 """
 
 
-def arguments(parser: ArgumentParser) -> None:
-    """Describe the command line."""
-    add = parser.add_argument
-    add("-a", "--all", action="store_true", help="all that are running")
-    add(
-        "--gone",
-        action="store_true",
-        help="the machine or container that a task runs on is gone for good",
-    )
-    add("task", metavar="TASK", nargs="*", help="the tasks")
-
-
 def main(found: Namespace, context: Context) -> int:
     """Stop tasks, all at once; what became of each is said at the end."""
-    if found.all and found.task:
-        message = "tasks by name and -a: one of them at a time"
-        raise UsageError(message)
-    if not (found.all or found.task):
-        message = "name the tasks to stop, or all that are running with -a"
-        raise UsageError(message)
-    if found.gone and not found.task:
-        message = "--gone goes with tasks by name"
-        raise UsageError(message)
+    check_named(found, "to stop, or all that are running with -a")
+    refuse((found.gone and not found.task, "--gone goes with tasks by name"))
     ledger = context.ledger
     if found.all:
         keys = ledger.queue.to_stop()

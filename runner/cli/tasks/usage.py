@@ -2,43 +2,50 @@
 
 from __future__ import annotations
 
-import json
-
 from parsers.struct import as_dict
 from runner import clock
-from runner.cli.output import is_terminal
+from runner.cli import format, table
+from runner.cli.output import is_terminal, pretty
+from runner.cli.table import Column
 from runner.service import usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
+    from collections.abc import Callable, Sequence
 
     from runner.cli.context import Context
     from runner.service.usage import Line, Report
 
-SUMMARY = "Tell what all runs have used and cost, each counted once."
-EXAMPLES = """\
+HELP = """\
+Tell what all runs have used and cost, each counted once.
+
+--by {day,model,repo,session}  what the rows are [default: day]
+--since TIME  only runs since a date, an instant, or so long ago (12h, 30d, 2w)
+--json        as JSON: one object
+
   codex-tasks usage
   codex-tasks usage --by model --since 2026-11-01
   codex-tasks usage --by session --since 30d --json | jq .total.usd
 """
-
-
-def arguments(parser: ArgumentParser) -> None:
-    """Describe the command line."""
-    add = parser.add_argument
-    add(
-        "--by",
-        choices=usage.GROUPS,
-        default=usage.GROUPS[0],
-        help="what the rows are (default: day)",
-    )
-    add(
-        "--since",
-        metavar="TIME",
-        help="only runs since a date, an instant, or so long ago (12h, 30d, 2w)",
-    )
-    add("--json", action="store_true", help="as JSON: one object")
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+_WIDEST_BAR = 24
+_NARROWEST_BAR = 6
+_NARROWEST = 13
+_WIDEST_TITLE = 32
+_TOKENS = {
+    "Input": "input_tokens",
+    "Cached": "cached_input_tokens",
+    "Output": "output_tokens",
+    "Tokens": "total_tokens",
+}
+_PARTS = ("Input", "Cached", "Output")
+# What is not known is told in few words rather than in none.
+_NOTE = " + {} unknown"
+_SHORT_NOTE = " +{}?"
+# What a narrow terminal goes without, the first ones together.
+_GIVE_WAY = (*_PARTS, "Title", "Runs", "Tokens")
+_KILO = 1000
 
 
 def main(found: Namespace, context: Context) -> int:
@@ -49,41 +56,133 @@ def main(found: Namespace, context: Context) -> int:
         runs = "1 run is" if report.not_over == 1 else f"{report.not_over} runs are"
         context.note(f"{runs} not over, and not counted yet")
     if found.json:
-        context.output.lines([json.dumps(_json(report), indent=2)])
+        context.output.lines([_json(report)])
+    elif report.total is not None and is_terminal():
+        context.output.text(drawn(report))
     elif report.total is not None:
-        _show(report, context)
+        context.output.lines(plain(report))
     elif not report.not_over:
         context.note("No runs on record" + (" since then." if since else "."))
     return 0
 
 
-def _show(report: Report, context: Context) -> None:
-    from runner.cli.tasks import usage_table  # noqa: PLC0415 - not for --json
-
-    if is_terminal():
-        context.output.text(usage_table.drawn(report))
-    else:
-        context.output.lines(usage_table.plain(report))
-
-
-def _json(report: Report) -> dict[str, object]:
-    return {
-        "by": report.by,
-        "since": clock.iso(report.since) if report.since else None,
-        "rows": [_row(line, report.by) for line in report.lines],
-        "total": _total(report.total),
-    }
-
-
-def _row(line: Line, by: str) -> dict[str, object]:
-    row = as_dict(line)
-    if by != "session":
+def _json(report: Report) -> str:
+    rows = [as_dict(line) for line in report.lines]
+    for row in rows if report.by != "session" else ():
         del row["title"]
-    return row
+    # Of no runs at all the sum is known: nothing.
+    total: dict[str, object] = {**dict.fromkeys(usage.FIGURES, 0), "usd": 0.0}
+    if report.total is not None:
+        total = {name: getattr(report.total, name) for name in usage.FIGURES}
+    since = clock.iso(report.since) if report.since else None
+    return pretty({"by": report.by, "since": since, "rows": rows, "total": total})
 
 
-def _total(line: Line | None) -> dict[str, object]:
-    """Write the sum; of no runs at all it is known: nothing."""
-    if line is None:
-        return {**dict.fromkeys(usage.FIGURES, 0), "usd": 0.0}
-    return {name: getattr(line, name) for name in usage.FIGURES}
+def plain(report: Report) -> list[str]:
+    """Write the rows and the total as aligned text, with exact figures."""
+    return table.plain(_columns(report, _exact))
+
+
+def drawn(report: Report) -> str:
+    """Write the same for this terminal, as wide as it is, with a bar for each row."""
+    full, terse = (_columns(report, _short, note) for note in (_NOTE, _SHORT_NOTE))
+    if full[-1].heading == "Title":
+        full.insert(1, full.pop().cut(_WIDEST_TITLE))
+    brief = full
+    if report.by == "session":
+        key = Column(full[0].heading, table.beginnings(full[0].cells))
+        brief, terse = [key, *full[1:]], [key, *terse[1:]]
+    tables = [
+        full,
+        _without(3, full),
+        *(_without(count, brief) for count in (3, 4)),
+        *(_without(count, terse) for count in (4, 5, 6)),
+    ]
+    return table.drawn(tables, has_total=True, more=lambda room: _bars(report, room))
+
+
+def _without(count: int, columns: Sequence[Column]) -> list[Column]:
+    gone = _GIVE_WAY[:count]
+    return [column for column in columns if column.heading not in gone]
+
+
+def _columns(
+    report: Report, figure: Callable[[int], str], note: str = _NOTE
+) -> list[Column]:
+    lines = [*report.lines, *([report.total] if report.total else [])]
+    columns = [
+        Column(
+            report.by.capitalize(),
+            [*(format.line(line.key) for line in report.lines), "total"],
+            least=None if report.by == "session" else _NARROWEST,
+            is_end_kept=report.by == "repo",
+        ),
+        Column("Runs", [_exact(line.runs) for line in lines], is_right=True),
+    ]
+    for name, part in _TOKENS.items():
+        told = [getattr(line, part) for line in lines]
+        numbers = [None if number is None else figure(number) for number in told]
+        missing = [_missing(name, line) for line in lines]
+        cells = _amounts(numbers, missing, note)
+        columns.append(Column(name, cells, is_right=True))
+    costs = [None if line.usd is None else f"${line.usd:,.4f}" for line in lines]
+    cells = _amounts(costs, [line.unknown_cost for line in lines], note)
+    columns.append(Column("Cost", cells, is_right=True, style="green"))
+    if any(line.title for line in lines):
+        titles = [format.line(line.title or "") for line in lines]
+        columns.append(Column("Title", titles, least=_NARROWEST, style="dim"))
+    return columns
+
+
+def _missing(name: str, line: Line) -> int:
+    """Count what a figure is without; a part says so where it lacks more than all."""
+    if name not in _PARTS:
+        return line.unknown_usage
+    return line.unknown_parts if line.unknown_parts > line.unknown_usage else 0
+
+
+def _amounts(
+    numbers: Sequence[str | None], missing: Sequence[int], note: str
+) -> list[str]:
+    """Write figures one below the other, each with how many it is without."""
+    notes = [
+        note.format(count) if count and number is not None else ""
+        for number, count in zip(numbers, missing, strict=True)
+    ]
+    width = max(map(len, notes), default=0)
+    return [
+        "unknown" if number is None else number + note.ljust(width)
+        for number, note in zip(numbers, notes, strict=True)
+    ]
+
+
+def _bars(report: Report, room: int) -> Column | None:
+    """Draw each row's share of the dearest; of tokens where no cost is known."""
+    if room < _NARROWEST_BAR or not report.lines:
+        return None
+    has_cost = any(line.usd for line in report.lines)
+    sizes = [
+        (line.usd if has_cost else line.total_tokens) or 0 for line in report.lines
+    ]
+    largest, bars = max(sizes) or 1, []
+    for size in sizes:
+        # In eighths of a character; what is not nothing can be seen.
+        eighths = round(size / largest * min(room, _WIDEST_BAR) * 8)
+        full, rest = divmod(max(eighths, 1) if size > 0 else 0, 8)
+        bars.append("█" * full + _EIGHTHS[rest].strip())
+    return Column("Slice", [*bars, ""], style="cyan")
+
+
+def _exact(number: int) -> str:
+    return f"{number:,}"
+
+
+def _short(number: int) -> str:
+    """Write a number in three or four digits: 1234567 as 1.23M."""
+    if number < 10 * _KILO:
+        return f"{number:,}"
+    value, units = number / _KILO, iter("kMGT")
+    unit = next(units)
+    while value >= _KILO - 0.5 and (larger := next(units, "")):
+        value, unit = value / _KILO, larger
+    return f"{value:#.3g}".rstrip(".") + unit

@@ -2,51 +2,42 @@
 
 from __future__ import annotations
 
-import json
-
 from parsers.struct import as_dict
 from runner.cli.format import count
-from runner.cli.output import visible
+from runner.cli.output import pretty, visible
 from runner.service.verify import verify
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
 
     from runner.cli.context import Context
     from runner.service.verify import Difference, Report
 
-SUMMARY = "Check the ledger, and the exported files against it."
-EXAMPLES = """\
+HELP = """\
+Check the ledger, and the exported files against it.
+
+--repair   fix what can be fixed
+--full     compare logs and answers whole
+--json     write one JSON object
+
   codex-tasks verify
   codex-tasks verify --repair     (also after ledger.db was lost: it is made anew)
 """
-
-
-def arguments(parser: ArgumentParser) -> None:
-    """Describe the command line."""
-    add = parser.add_argument
-    add("--repair", action="store_true", help="fix what can be fixed")
-    add("--full", action="store_true", help="compare logs and answers whole")
-    add("--json", action="store_true", help="write one JSON object")
 
 
 def main(found: Namespace, context: Context) -> int:
     """Name what differs, one line each; 0 when nothing does any more."""
     report = verify(context.settings, is_repairing=found.repair, is_full=found.full)
     if found.json:
-        context.output.lines([_json(report)])
+        differences = [as_dict(each) for each in report.differences]
+        told = {"ok": report.is_good, "differences": differences, "notes": report.notes}
+        context.output.lines([pretty(told)])
     else:
         context.output.lines(map(_line, report.differences))
     context.notes(report.notes)
     context.note(_counts(report))
     return 0 if report.is_good else 1
-
-
-def _json(report: Report) -> str:
-    differences = [as_dict(difference) for difference in report.differences]
-    whole = {"ok": report.is_good, "differences": differences, "notes": report.notes}
-    return json.dumps(whole, indent=2)
 
 
 def _line(difference: Difference) -> str:

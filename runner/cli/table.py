@@ -1,0 +1,147 @@
+"""Tables: drawn as wide as the terminal is, or as plain text for programs and files."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from parsers.struct import Struct, replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+GAP = "  "
+_STYLES = {"RUNNING": "green", "DIED": "red", "ARCHIVED": "dim"}
+# Of a thread id: its time, then more and more of what chance has given.
+_BEGINNINGS = (13, 18, 23)
+
+
+class Column(Struct, kw_only=False):
+    """Hold one column: its heading, and a cell of plain text for each row.
+
+    `least` is how narrow it may become, None when its cells are never cut, and
+    `is_end_kept` tells that they are cut at their beginning.
+    """
+
+    heading: str
+    cells: Sequence[str]
+    is_right: bool = False
+    least: int | None = None
+    is_end_kept: bool = False
+    style: str = ""
+
+    @property
+    def width(self) -> int:
+        return max(map(_width, (self.heading, *self.cells)))
+
+    @property
+    def least_width(self) -> int:
+        return self.width if self.least is None else min(self.width, self.least)
+
+    def padded(self) -> Iterator[str]:
+        """Return the heading and the cells, all of one width."""
+        width = self.width
+        for cell in (self.heading, *self.cells):
+            space = " " * (width - _width(cell))
+            yield space + cell if self.is_right else cell + space
+
+    def cut(self, width: int) -> Column:
+        """Cut what is wider."""
+        heading, *cells = (
+            cell if _width(cell) <= width else self._shortened(cell, width)
+            for cell in (self.heading, *self.cells)
+        )
+        return replace(self, heading=heading, cells=cells)
+
+    def _shortened(self, text: str, width: int) -> str:
+        while _width(text) >= width:
+            text = text[1:] if self.is_end_kept else text[:-1]
+        return f"…{text}" if self.is_end_kept else f"{text}…"
+
+
+def plain(columns: Sequence[Column]) -> list[str]:
+    """Write a table as aligned text."""
+    return [GAP.join(row).rstrip() for row in _rows(columns)]
+
+
+def drawn(
+    tables: Sequence[Sequence[Column]],
+    *,
+    has_total: bool = False,
+    more: Callable[[int], Column | None] = lambda _: None,
+) -> str:
+    """Draw the first of some tables that the terminal is wide enough for.
+
+    Args:
+        tables: the columns, fewer and narrower ones each time; the last are shown when
+            none fit.
+        has_total: the last row is one.
+        more: makes one more column for the room that is left.
+    """
+    from rich.console import Console  # noqa: PLC0415 - 30 ms, on a terminal only
+    from rich.text import Text  # noqa: PLC0415
+
+    console = Console(highlight=False)
+    columns = _fitted(tables, console.width)
+    last = more(console.width - whole_width(columns) - len(GAP))
+    columns += [] if last is None else [last]
+    rows = list(_rows(columns))
+    # Not printed by the console: it writes in the locale's letters, or not at all.
+    with console.capture() as written:
+        for number, row in enumerate(rows):
+            is_bold = number == 0 or (has_total and number == len(rows) - 1)
+            text = Text(GAP).join(
+                Text(cell, "bold" if is_bold else _style(column, cell))
+                for column, cell in zip(columns, row, strict=True)
+            )
+            text.rstrip()
+            console.print(text, no_wrap=True, overflow="ignore", crop=False)
+    return written.get()
+
+
+def whole_width(columns: Sequence[Column]) -> int:
+    """Return how wide a table is."""
+    return sum(column.width for column in columns) + len(GAP) * (len(columns) - 1)
+
+
+def beginnings(ids: Sequence[str]) -> list[str]:
+    """Shorten ids to beginnings that still tell them apart: a task goes by them too."""
+    for length in _BEGINNINGS:
+        if len({each[:length] for each in ids}) == len(set(ids)):
+            return [each[:length] for each in ids]
+    return list(ids)
+
+
+def _fitted(tables: Sequence[Sequence[Column]], width: int) -> list[Column]:
+    """Choose a table, and cut the widest of what may be cut until it fits."""
+    for columns in tables:
+        least = sum(column.least_width + len(GAP) for column in columns) - len(GAP)
+        if least <= width:
+            break
+    widths = [column.width for column in columns]
+    excess = sum(widths) + len(GAP) * (len(columns) - 1) - width
+    for _ in range(excess):
+        at = max(
+            (at for at, each in enumerate(columns) if widths[at] > each.least_width),
+            key=widths.__getitem__,
+            default=None,
+        )
+        if at is None:
+            break
+        widths[at] -= 1
+    return [column.cut(room) for column, room in zip(columns, widths, strict=True)]
+
+
+def _rows(columns: Sequence[Column]) -> Iterator[tuple[str, ...]]:
+    return zip(*(column.padded() for column in columns), strict=True)
+
+
+def _style(column: Column, cell: str) -> str:
+    return column.style or _STYLES.get(cell.strip(), "")
+
+
+def _width(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+    return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))
