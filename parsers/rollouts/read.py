@@ -152,7 +152,7 @@ class _Reader:
                 total = records.read_record(self._unread_total)
                 self._counter.take_baseline(payloads.info(total))
             self._unread_total = b""
-            self._counter.start_turn()
+            self._counter.is_recorded = False
             self._turn_id, self._root_turn_id = turn_id, None
         root_turn_id = payloads.text(record.payload, "root_turn_id")
         self._root_turn_id = root_turn_id or self._root_turn_id

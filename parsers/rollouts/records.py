@@ -86,9 +86,16 @@ def worth_of(line: bytes) -> Worth:
     if head is None:
         return Worth.ANYTHING
     kind, inner = head.groups()
+    is_wanted = kind in _WANTED
     if inner == b"token_count" and not any(limit in line for limit in _LIMITS):
         return Worth.TOTAL
-    return Worth.ANYTHING if _is_wanted(line, kind, inner) else Worth.NOTHING
+    if kind == b"response_item":
+        is_wanted = inner == b"function_call_output" and _SPAWNED in line[:_PLACE]
+    elif kind == b"event_msg" and inner == b"item_completed":
+        is_wanted = any(item in line[:_PLACE] for item in _WANTED_ITEMS)
+    elif kind == b"event_msg":
+        is_wanted = inner in _WANTED_EVENTS
+    return Worth.ANYTHING if is_wanted else Worth.NOTHING
 
 
 def read_record(line: bytes) -> Record:
@@ -119,17 +126,6 @@ def moment(at: str | None) -> str:
 def seconds_between(begin: str, end: str) -> float:
     """Subtract two ISO 8601 times; a text that is not one counts as the earliest."""
     return (_parse(end) - _parse(begin)).total_seconds()
-
-
-def _is_wanted(line: bytes, kind: bytes, inner: bytes | None) -> bool:
-    if kind == b"event_msg":
-        if inner == b"item_completed":
-            start = line[:_PLACE]
-            return any(item in start for item in _WANTED_ITEMS)
-        return inner in _WANTED_EVENTS
-    if kind == b"response_item":
-        return inner == b"function_call_output" and _SPAWNED in line[:_PLACE]
-    return kind in _WANTED
 
 
 def _without_long_texts(line: bytes) -> bytes:
