@@ -16,6 +16,7 @@ _CONTROL = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 )
 _LAST_OF_ONE_BYTE = 0xFF
+_PLAIN = "\x1b[0m"
 
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -31,12 +32,14 @@ def visible(text: str) -> str:
     They look like `\x1b` or `\u202e`. A carriage return before a newline is dropped: it
     is part of a line ending.
     """
-    return _CONTROL.sub(_code, text.replace("\r\n", "\n"))
-
-
-def _code(char: re.Match[str]) -> str:
-    code = ord(char[0])
-    return f"\\x{code:02x}" if code <= _LAST_OF_ONE_BYTE else f"\\u{code:04x}"
+    found = set(_CONTROL.findall(text))
+    if "\r" in found:
+        text = text.replace("\r\n", "\n")
+    for char in found:
+        code = ord(char)
+        shown = f"\\x{code:02x}" if code <= _LAST_OF_ONE_BYTE else f"\\u{code:04x}"
+        text = text.replace(char, shown)
+    return text
 
 
 def painted(line: str, colour: str) -> str:
@@ -46,7 +49,7 @@ def painted(line: str, colour: str) -> str:
         line: one line, without its newline.
         colour: parameters of SGR such as `1;36`; "" for none.
     """
-    return f"\x1b[{colour}m{line}\x1b[0m" if line and colour else line
+    return f"\x1b[{colour}m{line}{_PLAIN}" if line and colour else line
 
 
 def uuid(value: object) -> str | None:

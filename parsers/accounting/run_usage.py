@@ -26,14 +26,6 @@ _RESTARTED: Final = (
 )
 
 
-class ThreadUsage(Struct):
-    """What a sub-agent's thread used in the run, and its calls."""
-
-    thread_id: str
-    usage: Usage
-    calls: tuple[Call, ...]
-
-
 class RunUsage(Struct):
     """The tokens of one run; what is not known is None, and `reason` says why.
 
@@ -46,7 +38,7 @@ class RunUsage(Struct):
     source: Source | None = None
     reason: str | None = None
     calls: tuple[Call, ...] = ()
-    subagents: tuple[ThreadUsage, ...] = ()
+    subagents: tuple[Rollout, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """Make the `token_usage` block of a summary."""
@@ -98,7 +90,12 @@ def usage_of_run(
         own = _usage_of_facts(facts, previous if is_cumulative else Usage())
     else:
         own = RunUsage(usage=rollout.usage, source="rollout", calls=rollout.calls)
-    return replace(own, subagents=_subagents(rollout, facts, subagent_rollouts))
+    own_ids = {None, rollout and rollout.thread_id, facts and facts.session_id}
+    agents: dict[str | None, Rollout] = {}
+    for agent in subagent_rollouts:
+        if agent.calls and agent.thread_id not in own_ids:
+            agents.setdefault(agent.thread_id, agent)
+    return replace(own, subagents=tuple(agents.values()))
 
 
 def _usage_of_facts(facts: Facts | None, before: Usage | None) -> RunUsage:
@@ -123,18 +120,3 @@ def _usage_of_facts(facts: Facts | None, before: Usage | None) -> RunUsage:
         source="log",
         reason="the log tells only a total, without cached input",
     )
-
-
-def _subagents(
-    rollout: Rollout | None, facts: Facts | None, rollouts: Iterable[Rollout]
-) -> tuple[ThreadUsage, ...]:
-    seen = {rollout.thread_id if rollout else None, facts.session_id if facts else None}
-    found: list[ThreadUsage] = []
-    for agent in rollouts:
-        if agent.thread_id is None or agent.thread_id in seen or not agent.calls:
-            continue
-        seen.add(agent.thread_id)
-        found.append(
-            ThreadUsage(thread_id=agent.thread_id, usage=agent.usage, calls=agent.calls)
-        )
-    return tuple(found)

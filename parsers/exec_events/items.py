@@ -126,10 +126,10 @@ def read_item(value: object) -> Item:
     item = loose_json.mapping(value)
     kind = _text(item, "type")
     made = _ITEMS.get(kind, UnknownItem)
-    values: dict[str, Any] = {
-        name: _READERS[name](item) if name in _READERS else _text(item, name)
-        for name in made.field_names()
-    }
+    values: dict[str, Any] = {}
+    for name in made.field_names():
+        reader = _READERS.get(name)
+        values[name] = reader(item) if reader else loose_json.text(item.get(name)) or ""
     return made(**values)
 
 

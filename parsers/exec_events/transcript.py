@@ -197,7 +197,8 @@ def _heading(heading: str, text: str) -> str:
 
 
 def _block(heading: str, text: str) -> str:
-    return _heading(heading, "") + _indented(_lines(text)) + "\n"
+    shown = visible(heading).replace("\n", " ").rstrip()
+    return f"{shown}\n{_indented(_lines(text))}\n"
 
 
 def _indented(lines: list[str]) -> str:

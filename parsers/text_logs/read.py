@@ -40,6 +40,7 @@ _ERRORS_LISTED: Final = 200
 _INDENT: Final = "  "
 _SPOKEN: Final = frozenset({"user", "codex", "thinking", "exec"})
 _TOKENS: Final = "tokens used"
+_OF_TOOLS: Final = ("exec", "user", _TOKENS)  # what follows these may be a tool's
 _CHANGED: Final = "file update (completed)"
 _BANNER: Final = "OpenAI Codex v"
 _EVENT: Final = b'{"type":'
@@ -100,13 +101,14 @@ class _TextLog:
         if self._events.thread_id or self._events.ended:
             return replace(facts_of_summary(self._events), kind="log", fields=fields)
         is_ours = self._style == "ours"
-        ended: Ended | None = "completed" if self._figures.is_complete else None
+        is_completed = self._figures.of_codex is not None
+        ended: Ended | None = "completed" if is_completed else None
         if self._failure is not None:
             ended = "failed"
         return Facts(
             kind="log",
             session_id=banner("session_id") or uuid(fields.get("codex_session_id")),
-            has_begun=self._figures.is_complete,
+            has_begun=is_completed,
             model=banner("model")
             or fields.get("model")
             or fields.get("model_selected"),
@@ -130,12 +132,13 @@ class _TextLog:
             # The line right below a heading tells whose log it is.
             self._style = "ours" if text.startswith(_INDENT) else "codex"
         self._is_below_heading = False
+        is_of_tool = self._style != "ours" and self._heading in _OF_TOOLS
         if self._style == "ours" and (text.startswith(_INDENT) or not text):
             self._take_text(text.removeprefix(_INDENT))
         elif self._blocks.take(text):
             self._close()
             self._figures.take_named(text)
-        elif self._figures.take(text, is_doubtful=self._is_doubtful):
+        elif self._figures.take(text, is_doubtful=is_of_tool):
             self._close()
             self._heading, self._failure = _TOKENS, None
         elif text in _SPOKEN or self._style == "ours":
@@ -147,10 +150,6 @@ class _TextLog:
             if self._heading is None:
                 self._take_own_line(text)
             self._take_text(text)
-
-    @property
-    def _is_doubtful(self) -> bool:
-        return self._style != "ours" and self._heading in {"exec", "user", _TOKENS}
 
     def _open(self, text: str) -> None:
         """Begin what stands below a heading (ours: any line at the first column)."""
@@ -243,26 +242,22 @@ class _Figures:
         self.cost = self.cost if cost is None else cost
 
     @property
-    def _figure(self) -> int | Usage | None:
+    def of_codex(self) -> int | Usage | None:
+        """Codex's own figure, which it prints when a turn is completed."""
         return self._own if self._doubtful is None else self._doubtful
 
     @property
-    def is_complete(self) -> bool:
-        """Whether Codex printed a figure, which it does when a turn is completed."""
-        return self._figure is not None
-
-    @property
     def usage(self) -> Usage | None:
-        if isinstance(self._figure, Usage):
-            return self._figure
+        if isinstance(self.of_codex, Usage):
+            return self.of_codex
         has_both = self._named.keys() >= {"input_tokens", "output_tokens"}
-        return read_usage(self._named) if has_both and not self.is_complete else None
+        return read_usage(self._named) if has_both and self.of_codex is None else None
 
     @property
     def total(self) -> int | None:
-        if self._figure is None:
+        if self.of_codex is None:
             return self._named.get("total_tokens")
-        return None if isinstance(self._figure, Usage) else self._figure
+        return None if isinstance(self.of_codex, Usage) else self.of_codex
 
 
 class _Blocks:
