@@ -145,12 +145,10 @@ def changes(item: Mapping[str, object]) -> Iterator[tuple[str, str]]:
             yield path, loose_json.text(kind) or ""
 
 
-def receivers(item: Mapping[str, object]) -> Iterator[str]:
+def receivers(item: Mapping[str, object]) -> tuple[str, ...]:
     """Read the ids of the agent threads that a collaboration call names."""
-    for value in loose_json.sequence(item.get("receiver_thread_ids")):
-        found = uuid(value)
-        if found:
-            yield found
+    ids = map(uuid, loose_json.sequence(item.get("receiver_thread_ids")))
+    return tuple(filter(None, ids))
 
 
 def error_text(value: object) -> str:
@@ -219,7 +217,7 @@ _READERS: Final[dict[str, Callable[[Mapping[str, object]], Any]]] = {
     "error": _error,
     "query": _query,
     "todos": _todos,
-    "receiver_thread_ids": lambda item: tuple(receivers(item)),
+    "receiver_thread_ids": receivers,
     "prompt": lambda item: loose_json.text(item.get("prompt")),
     "message": lambda item: error_text(item.get("message")),
 }

@@ -145,7 +145,8 @@ class EventSummary:
                 is_failed = code not in _GOOD_CODES or status.decode() in _FAILED
             is_done = phase == b"completed"
             self._note_call(item_id, is_done=is_done, is_command=True)
-            self.commands_failed += is_done and is_failed
+            if is_failed:
+                self.commands_failed += is_done
         elif phase != b"completed" or not line.endswith(_ITEM_ENDS):
             return False
         elif kind == b"agent_message":
@@ -205,7 +206,8 @@ class EventSummary:
             case items.Command(exit_code=code, status=status):
                 is_failed = code not in {None, 0} or status in _FAILED
                 self._note_call(item_id, is_done=is_done, is_command=True)
-                self.commands_failed += is_done and is_failed
+                if is_failed:
+                    self.commands_failed += is_done
             case items.AgentMessage(text=text) if is_done:
                 self._answer = text
             case items.FileChange(status=status) if is_done and status not in _FAILED:

@@ -66,7 +66,7 @@ def read_item(item: Mapping[str, object]) -> items.Item | None:
             return items.CollabToolCall(
                 id="",
                 tool=loose_json.text(item.get("tool")) or "",
-                receiver_thread_ids=tuple(items.receivers(item)),
+                receiver_thread_ids=items.receivers(item),
                 prompt=loose_json.text(item.get("prompt")),
                 status=status,
             )

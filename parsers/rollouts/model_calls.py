@@ -68,9 +68,8 @@ class CallCounter:
             # A process without a total yet: each process of 0.50 begins like this.
             self._is_new_process = True
             return None
-        own = self._advance(
-            running, read_figure(info.get("last_token_usage")) or _NOTHING
-        )
+        last = read_figure(info.get("last_token_usage")) or _NOTHING
+        own = self._advance(running, last)
         self._running, self._is_new_process = running, False
         if self.is_recorded or own == _NOTHING:
             return None
