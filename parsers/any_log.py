@@ -13,7 +13,6 @@ from parsers.text_logs.read import read_text_log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import BinaryIO, Final
 
     from parsers.facts import Kind
@@ -35,23 +34,16 @@ def read_log(stream: BinaryIO) -> Facts:
         kind = _kind(line)
         if kind is not None or len(head) == _LINES_LOOKED_AT:
             break
-    if kind is None and any(line.strip(BLANK) for line in head):
-        kind = "log"
-    return _read(kind or "empty", chain(head, stream))
-
-
-def _read(kind: Kind, lines: Iterable[bytes]) -> Facts:
-    match kind:
-        case "empty":
-            return Facts(kind="empty")
-        case "events":
-            summary = EventSummary()
-            summary.read(lines)
-            return facts_of_summary(summary)
-        case "rollout":
-            return facts_of_rollout(read_rollout(lines))
-        case "log":
-            return read_text_log(lines)
+    if kind is None and not any(line.strip(BLANK) for line in head):
+        return Facts(kind="empty")
+    lines = chain(head, stream)
+    if kind == "rollout":
+        return facts_of_rollout(read_rollout(lines))
+    if kind != "events":
+        return read_text_log(lines)
+    summary = EventSummary()
+    summary.read(lines)
+    return facts_of_summary(summary)
 
 
 def _kind(line: bytes) -> Kind | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 
 from parsers.text import strip
 
@@ -53,6 +54,14 @@ def _load_tolerantly(text: str) -> object:
         raise NotAnObjectError(message) from error
     except ValueError as error:
         raise NotAnObjectError(str(error)) from error
+
+
+def object_in(text: str) -> Mapping[str, object]:
+    """Read the JSON object that a text is; an empty one for any other text."""
+    if text.lstrip().startswith("{"):
+        with suppress(NotAnObjectError):
+            return load_object(text.encode("utf-8", "replace"))
+    return {}
 
 
 def text(value: object) -> str | None:

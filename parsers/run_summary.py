@@ -44,8 +44,8 @@ def build(
         **_preview("task", record.text("task"), record.text("task_file")),
         "started_at": record.text("started_at", "started_at_utc"),
         "ended_at": record.text("ended_at", "ended_at_utc"),
-        "elapsed_seconds": record.number("elapsed_seconds"),
-        "exit_code": record.integer("exit_code", "codex_exit_code"),
+        "elapsed_seconds": loose_json.number(record.value("elapsed_seconds")),
+        "exit_code": loose_json.integer(record.value("exit_code", "codex_exit_code")),
         "success": None if outcome is None else outcome == "succeeded",
         "outcome": outcome,
         "model": record.text("model", "model_selected") or priced_model or facts.model,
@@ -93,18 +93,12 @@ class _Record:
         self._meta = loose_json.mapping(meta)
         self._fields = fields
 
-    def value(self, name: str, field: str | None = None) -> object:
-        found = self._meta.get(name)
-        return self._fields.get(field or name) if found is None else found
+    def value(self, *names: str) -> object:
+        found = self._meta.get(names[0])
+        return self._fields.get(names[-1]) if found is None else found
 
-    def text(self, name: str, field: str | None = None) -> str | None:
-        return loose_json.text(self.value(name, field)) or None
-
-    def number(self, name: str) -> float | None:
-        return loose_json.number(self.value(name))
-
-    def integer(self, name: str, field: str | None = None) -> int | None:
-        return loose_json.integer(self.value(name, field))
+    def text(self, *names: str) -> str | None:
+        return loose_json.text(self.value(*names)) or None
 
 
 def _preview(name: str, text: str | None, path: str | None) -> dict[str, object]:

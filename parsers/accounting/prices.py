@@ -21,6 +21,7 @@ request with more than `above` input tokens; a price that the tier leaves out st
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal, InvalidOperation
 
 from parsers import loose_json
@@ -28,11 +29,14 @@ from parsers.struct import Struct, as_dict, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
-    from typing import Final
+    from typing import Final, TypeAlias
 
     from parsers.accounting.tokens import Usage
+
+    # A base price and (start, price) of each tier, as somebody wrote them.
+    _Steps: TypeAlias = tuple[object, Sequence[tuple[object, object]]]
 
 _MILLION: Final = Decimal(1_000_000)
 _GENAI_NAMES: Final = {
@@ -51,7 +55,6 @@ class PriceUnknownError(LookupError):
     def __init__(self, model: str, reason: str) -> None:
         super().__init__(f"no price for the model {model!r}: {reason}")
         self.model = model
-        self.reason = reason
 
 
 class Price(Struct):
@@ -84,31 +87,27 @@ class Rates(Struct):
 
     model: str
     input: Price
-    cached_input: Price | None
-    cache_write: Price | None
+    cached_input: Price | None = None
+    cache_write: Price | None = None
     output: Price
     source: PriceSource
 
     @property
     def has_tiers(self) -> bool:
         """Whether a sum of requests cannot be priced as if it were one."""
-        prices = (self.input, self.cached_input, self.cache_write, self.output)
-        return any(price is not None and price.tiers for price in prices)
+        return self != self.without_tiers()
 
     def without_tiers(self) -> Rates:
         """Make rates that give every request the base price."""
-        return replace(
-            self,
-            input=Price(base=self.input.base),
-            cached_input=self.cached_input and Price(base=self.cached_input.base),
-            cache_write=self.cache_write and Price(base=self.cache_write.base),
-            output=Price(base=self.output.base),
-        )
+        prices = {part: getattr(self, part) for part in _PARTS}
+        base = {
+            part: price and Price(base=price.base) for part, price in prices.items()
+        }
+        return replace(self, **base)
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> object:
         """Make an object that `rates_from_json` reads back without loss."""
-        parts = {part: _price_to_json(getattr(self, part)) for part in _PARTS}
-        return {"model": self.model, **parts, "source": self.source.to_json()}
+        return json.loads(json.dumps(as_dict(self), default=str))
 
 
 class CostParts(Struct):
@@ -168,15 +167,17 @@ def look_up(model: str, at: datetime) -> Rates:
         reason = f"genai-prices {source.version} does not know it"
         raise PriceUnknownError(model, reason) from error
     table = found.get_prices(at)
-
-    def price(part: str) -> Price | None:
-        value = getattr(table, _GENAI_NAMES[part])
+    prices: dict[str, _Steps] = {}
+    for part, name in _GENAI_NAMES.items():
+        value = getattr(table, name)
         if isinstance(value, types.TieredPrices):
-            tiers = tuple((tier.start, tier.price) for tier in value.tiers)
-            return Price(base=value.base, tiers=tiers)
-        return Price(base=value) if isinstance(value, Decimal) else None
-
-    return _rates(model, {part: price(part) for part in _PARTS}, source)
+            prices[part] = (
+                value.base,
+                [(tier.start, tier.price) for tier in value.tiers],
+            )
+        elif isinstance(value, Decimal):
+            prices[part] = value, ()
+    return _rates(model, prices, source)
 
 
 def from_table(table: object, model: str, *, date: str | None = None) -> Rates:
@@ -190,16 +191,14 @@ def from_table(table: object, model: str, *, date: str | None = None) -> Rates:
         reason = "prices.toml does not name it"
         raise PriceUnknownError(model, reason)
     entry = loose_json.mapping(models[model])
-    tiers = _tiers(entry)
-
-    def price(part: str) -> Price | None:
-        if part not in entry:
-            return None
-        steps = ((tier.get("above"), tier[part]) for tier in tiers if part in tier)
-        return _price(model, entry[part], steps)
-
+    tiers = [*map(loose_json.mapping, loose_json.sequence(entry.get("tiers")))]
+    prices = {
+        part: (entry[part], [(t.get("above"), t[part]) for t in tiers if part in t])
+        for part in _PARTS
+        if part in entry
+    }
     source = PriceSource(name="prices.toml", version=None, date=date)
-    return _rates(model, {part: price(part) for part in _PARTS}, source)
+    return _rates(model, prices, source)
 
 
 def rates_from_json(value: object) -> Rates:
@@ -209,19 +208,17 @@ def rates_from_json(value: object) -> Rates:
         PriceUnknownError: the value is not such an object.
     """
     fields = loose_json.mapping(value)
-    model = loose_json.text(fields.get("model")) or ""
-
-    def price(part: str) -> Price | None:
-        if fields.get(part) is None:
-            return None
-        entry = loose_json.mapping(fields[part])
-        steps = ((tier.get("above"), tier.get("price")) for tier in _tiers(entry))
-        return _price(model, entry.get("base"), steps)
-
+    prices: dict[str, _Steps] = {}
+    for part in _PARTS:
+        entry = loose_json.mapping(fields.get(part))
+        pairs = map(loose_json.sequence, loose_json.sequence(entry.get("tiers")))
+        if entry:
+            steps = [(p[0], p[1]) if len(p) > 1 else (None, None) for p in pairs]
+            prices[part] = entry.get("base"), steps
     source = loose_json.mapping(fields.get("source"))
     return _rates(
-        model,
-        {part: price(part) for part in _PARTS},
+        loose_json.text(fields.get("model")) or "",
+        prices,
         PriceSource(
             name=loose_json.text(source.get("name")) or "",
             version=loose_json.text(source.get("version")),
@@ -230,39 +227,15 @@ def rates_from_json(value: object) -> Rates:
     )
 
 
-def _rates(
-    model: str, prices: Mapping[str, Price | None], source: PriceSource
-) -> Rates:
-    of_input, of_output = prices["input"], prices["output"]
-    if of_input is None or of_output is None:
+def _rates(model: str, prices: Mapping[str, _Steps], source: PriceSource) -> Rates:
+    if not prices.keys() >= {"input", "output"}:
         reason = f"{source.name or 'the record'} names no input or no output price"
         raise PriceUnknownError(model, reason)
-    return Rates(
-        model=model,
-        input=of_input,
-        cached_input=prices["cached_input"],
-        cache_write=prices["cache_write"],
-        output=of_output,
-        source=source,
-    )
-
-
-def _tiers(entry: Mapping[str, object]) -> list[Mapping[str, object]]:
-    return [
-        loose_json.mapping(each) for each in loose_json.sequence(entry.get("tiers"))
-    ]
-
-
-def _price(model: str, base: object, steps: Iterable[tuple[object, object]]) -> Price:
-    tiers = ((_start(model, above), _decimal(model, step)) for above, step in steps)
-    return Price(base=_decimal(model, base), tiers=tuple(sorted(tiers)))
-
-
-def _price_to_json(price: Price | None) -> object:
-    if price is None:
-        return None
-    tiers = [{"above": start, "price": str(step)} for start, step in price.tiers]
-    return {"base": str(price.base), "tiers": tiers}
+    read: dict[str, Price] = {}
+    for part, (base, steps) in prices.items():
+        tiers = [(_start(model, at), _decimal(model, price)) for at, price in steps]
+        read[part] = Price(base=_decimal(model, base), tiers=tuple(sorted(tiers)))
+    return Rates(model=model, source=source, **read)
 
 
 def _start(model: str, value: object) -> int:

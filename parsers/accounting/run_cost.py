@@ -37,29 +37,25 @@ class RunCost(Struct):
     def to_json(self) -> dict[str, object]:
         """Make the `cost` block of a summary."""
         sources = set(self.sources.values())
+        parts: dict[str, object] = {
+            model: {
+                **_parts_to_json(by_kind),
+                "price_source": self.sources[model].to_json(),
+            }
+            for model, by_kind in self.by_model.items()
+        }
+        if len(self.by_model) == 1:
+            parts = _parts_to_json(*self.by_model.values())
         block: dict[str, object] = {
             "usd": None if self.usd is None else float(self.usd),
             "model": self.model,
             "price_source": sources.pop().to_json() if len(sources) == 1 else None,
-            "parts": self._parts(),
+            "parts": parts or None,
         }
         if self.subagents_usd is not None:
             block["subagents_usd"] = float(self.subagents_usd)
         notes = {"estimate": self.estimate, "reason": self.reason}
         return block | {name: note for name, note in notes.items() if note is not None}
-
-    def _parts(self) -> dict[str, object] | None:
-        if len(self.by_model) == 1:
-            return _parts_to_json(*self.by_model.values())
-        if not self.by_model:
-            return None
-        return {
-            model: {
-                **_parts_to_json(parts),
-                "price_source": self.sources[model].to_json(),
-            }
-            for model, parts in self.by_model.items()
-        }
 
 
 def cost_of_run(
@@ -79,7 +75,10 @@ def cost_of_run(
     """
     model = model or (facts.model if facts else None)
     if used.usage is None:
-        return _cost_without_usage(used, model, facts.cost_usd if facts else None)
+        if facts is None or facts.cost_usd is None:
+            return RunCost(model=model, reason=used.reason or "the usage is not known")
+        usd = Decimal(str(facts.cost_usd))
+        return RunCost(usd=usd, model=model, estimate="the figure that the log names")
     bill = _Bill(rates_of=rates_of, default_model=model)
     try:
         own = bill.charge_own(used)
@@ -98,15 +97,6 @@ def cost_of_run(
     )
 
 
-def _cost_without_usage(
-    used: RunUsage, model: str | None, said_usd: float | None
-) -> RunCost:
-    if said_usd is None:
-        return RunCost(model=model, reason=used.reason or "the usage is not known")
-    usd = Decimal(str(said_usd))
-    return RunCost(usd=usd, model=model, estimate="the figure that the log names")
-
-
 class _Bill:
     def __init__(self, rates_of: RatesOf, default_model: str | None) -> None:
         self.rates_of = rates_of
@@ -120,20 +110,16 @@ class _Bill:
         """Price the run's own thread; a run that called no model costs nothing."""
         if used.calls or used.usage is None or used.usage == Usage():
             return self.charge_calls(used.calls)
-        return self.charge_sum(used.usage)
+        rates = self._rates(None)
+        if rates.has_tiers:
+            rates = rates.without_tiers()
+            self.estimate = "no call is priced as a long one: only their sum is known"
+        return self._charge(used.usage, rates)
 
     def charge_calls(self, calls: Iterable[Call]) -> Decimal:
         """Price calls one by one, because the tier depends on a call's own input."""
         charges = (self._charge(call.usage, self._rates(call.model)) for call in calls)
         return sum(charges, Decimal(0))
-
-    def charge_sum(self, usage: Usage) -> Decimal:
-        """Price a sum of calls whose parts are not known."""
-        rates = self._rates(None)
-        if rates.has_tiers:
-            rates = rates.without_tiers()
-            self.estimate = "no call is priced as a long one: only their sum is known"
-        return self._charge(usage, rates)
 
     def _rates(self, model: str | None) -> Rates:
         name = model or self.default_model or ""

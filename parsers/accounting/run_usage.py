@@ -5,6 +5,8 @@ Figures come from Codex's rollout files, else from `codex exec --json` or a log.
 
 from __future__ import annotations
 
+from itertools import chain
+
 from parsers.accounting.tokens import PARTS, Usage
 from parsers.struct import Struct, replace
 
@@ -18,19 +20,10 @@ if TYPE_CHECKING:
 
     Source = Literal["rollout", "events", "log"]
 
-
 _RESTARTED: Final = (
     "the thread's figure is smaller than before the run:"
     " Codex starts it anew when the context window overflows"
 )
-
-
-class ThreadUsage(Struct):
-    """What a sub-agent's thread used in the run, and its calls."""
-
-    thread_id: str
-    usage: Usage
-    calls: tuple[Call, ...]
 
 
 class RunUsage(Struct):
@@ -45,7 +38,7 @@ class RunUsage(Struct):
     source: Source | None = None
     reason: str | None = None
     calls: tuple[Call, ...] = ()
-    subagents: tuple[ThreadUsage, ...] = ()
+    subagents: tuple[Rollout, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """Make the `token_usage` block of a summary."""
@@ -62,19 +55,13 @@ class RunUsage(Struct):
                 {"thread_id": agent.thread_id, **agent.usage.to_json()}
                 for agent in self.subagents
             ]
-        by_model = self._by_model()
+        by_model: dict[str, Usage] = {}
+        for call in chain(self.calls, *(agent.calls for agent in self.subagents)):
+            name = call.model or "unknown"
+            by_model[name] = by_model.get(name, Usage()) + call.usage
         if len(by_model) > 1:
             block["by_model"] = {m: usage.to_json() for m, usage in by_model.items()}
         return block
-
-    def _by_model(self) -> dict[str, Usage]:
-        """Add up the calls of each model, those of sub-agents included."""
-        calls = [*self.calls, *(call for each in self.subagents for call in each.calls)]
-        found: dict[str, Usage] = {}
-        for call in calls:
-            name = call.model or "unknown"
-            found[name] = found.get(name, Usage()) + call.usage
-        return found
 
 
 def usage_of_run(
@@ -96,42 +83,34 @@ def usage_of_run(
         is_cumulative: whether Codex prints the thread's figure (0.80 and later) or the
             figure of its process.
     """
-    own = _usage_of_rollout(rollout, facts)
-    if own is None:
-        own = _usage_of_facts(facts, previous, is_cumulative=is_cumulative)
-    return replace(own, subagents=_subagents(rollout, facts, subagent_rollouts))
-
-
-def _usage_of_rollout(rollout: Rollout | None, facts: Facts | None) -> RunUsage | None:
-    if rollout is None:
-        return None
     has_answered = facts is not None and facts.ended == "completed"
-    if has_answered and not rollout.calls:
-        # A window that misses the run, or a file that was not written to its end.
-        return None
-    return RunUsage(usage=rollout.usage, source="rollout", calls=rollout.calls)
+    # No call although there is an answer: a window that misses the run, or a file that
+    # was not written to its end.
+    if rollout is None or (has_answered and not rollout.calls):
+        own = _usage_of_facts(facts, previous if is_cumulative else Usage())
+    else:
+        own = RunUsage(usage=rollout.usage, source="rollout", calls=rollout.calls)
+    own_ids = {None, rollout and rollout.thread_id, facts and facts.session_id}
+    agents: dict[str | None, Rollout] = {}
+    for agent in subagent_rollouts:
+        if agent.calls and agent.thread_id not in own_ids:
+            agents.setdefault(agent.thread_id, agent)
+    return replace(own, subagents=tuple(agents.values()))
 
 
-def _usage_of_facts(
-    facts: Facts | None, previous: Usage | None, *, is_cumulative: bool
-) -> RunUsage:
+def _usage_of_facts(facts: Facts | None, before: Usage | None) -> RunUsage:
     if facts is None or (facts.usage is None and facts.total_tokens is None):
         return RunUsage(reason="neither the run's output nor a rollout file tells it")
-    before = previous if is_cumulative else Usage()
     if before is None:
         return RunUsage(
             reason="only the thread's figure is known, not what it was before the run"
         )
-    if facts.usage is None:
-        return _total_of_log(facts, before)
-    own = facts.usage - before
-    if own.is_negative:
-        return RunUsage(reason=_RESTARTED)
-    return RunUsage(usage=own, source=None if facts.kind == "empty" else facts.kind)
-
-
-def _total_of_log(facts: Facts, before: Usage) -> RunUsage:
-    """Subtract from a `tokens used` figure, which leaves cached input out."""
+    if facts.usage is not None:
+        own = facts.usage - before
+        if own.is_negative:
+            return RunUsage(reason=_RESTARTED)
+        return RunUsage(usage=own, source=None if facts.kind == "empty" else facts.kind)
+    # A `tokens used` figure leaves cached input out.
     used_before = before.total_tokens - before.cached_input_tokens
     total = (facts.total_tokens or 0) - used_before
     if total < 0:
@@ -141,18 +120,3 @@ def _total_of_log(facts: Facts, before: Usage) -> RunUsage:
         source="log",
         reason="the log tells only a total, without cached input",
     )
-
-
-def _subagents(
-    rollout: Rollout | None, facts: Facts | None, rollouts: Iterable[Rollout]
-) -> tuple[ThreadUsage, ...]:
-    seen = {rollout.thread_id if rollout else None, facts.session_id if facts else None}
-    found: list[ThreadUsage] = []
-    for agent in rollouts:
-        if agent.thread_id is None or agent.thread_id in seen or not agent.calls:
-            continue
-        seen.add(agent.thread_id)
-        found.append(
-            ThreadUsage(thread_id=agent.thread_id, usage=agent.usage, calls=agent.calls)
-        )
-    return tuple(found)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import reduce
-from operator import add
-
 from parsers import loose_json
 from parsers.struct import Struct, as_dict
 
@@ -53,7 +50,7 @@ SUMMED = tuple(part for part in PARTS if part != "cache_write_input_tokens")
 
 def sum_usage(figures: Iterable[Usage]) -> Usage:
     """Add figures up; without any the sum is `Usage()`."""
-    return reduce(add, figures, Usage())
+    return sum(figures, Usage())
 
 
 def read_usage(value: object) -> Usage | None:
@@ -70,8 +67,5 @@ def read_usage(value: object) -> Usage | None:
     }
     if not figures:
         return None
-    if "total_tokens" not in figures:
-        figures["total_tokens"] = figures.get("input_tokens", 0) + figures.get(
-            "output_tokens", 0
-        )
-    return Usage(**figures)
+    total = figures.get("input_tokens", 0) + figures.get("output_tokens", 0)
+    return Usage(**{"total_tokens": total, **figures})

@@ -118,10 +118,8 @@ def is_reconnect(message: str) -> bool:
 
 def _read_event(kind: str, fields: Mapping[str, object]) -> Event:
     match kind:
-        case "thread.started":
-            thread_id = uuid(fields.get("thread_id"))
-            if thread_id is not None:
-                return ThreadStarted(thread_id=thread_id)
+        case "thread.started" if thread_id := uuid(fields.get("thread_id")):
+            return ThreadStarted(thread_id=thread_id)
         case "turn.started":
             return TurnStarted()
         case "turn.completed":
@@ -133,5 +131,4 @@ def _read_event(kind: str, fields: Mapping[str, object]) -> Event:
             message = error_text(fields.get("message"))
             return ErrorReported(message=message, is_reconnect=is_reconnect(message))
         case _:
-            pass
-    return UnknownEvent(type=kind)
+            return UnknownEvent(type=kind)

@@ -15,13 +15,16 @@ from parsers.text import uuid
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from typing import TypeAlias
+    from typing import Any, Final, TypeAlias
 
 
-class Command(Struct):
+class _Item(Struct):
+    id: str
+
+
+class Command(_Item):
     """A shell command; status: in_progress, completed, failed or declined."""
 
-    id: str
     command: str
     output: str
     exit_code: int | None
@@ -35,32 +38,28 @@ class Change(Struct):
     kind: str
 
 
-class FileChange(Struct):
+class FileChange(_Item):
     """Edits of files made by one patch."""
 
-    id: str
     changes: tuple[Change, ...]
     status: str
 
 
-class AgentMessage(Struct):
+class AgentMessage(_Item):
     """A message of the agent to the user; the last one of a turn is its answer."""
 
-    id: str
     text: str
 
 
-class Reasoning(Struct):
+class Reasoning(_Item):
     """A summary of the model's reasoning."""
 
-    id: str
     text: str
 
 
-class McpToolCall(Struct):
+class McpToolCall(_Item):
     """A call of an MCP server's tool; `result` is the text of its result."""
 
-    id: str
     server: str
     tool: str
     status: str
@@ -68,10 +67,9 @@ class McpToolCall(Struct):
     error: str | None
 
 
-class WebSearch(Struct):
+class WebSearch(_Item):
     """A search on the web; its line has two fields `id`, and the item's own is lost."""
 
-    id: str
     query: str
 
 
@@ -82,34 +80,30 @@ class Todo(Struct):
     is_done: bool
 
 
-class TodoList(Struct):
+class TodoList(_Item):
     """The agent's present plan."""
 
-    id: str
     todos: tuple[Todo, ...]
 
 
-class CollabToolCall(Struct):
+class CollabToolCall(_Item):
     """A call that uses threads of agents; tool: spawn_agent, wait, send_input, …."""
 
-    id: str
     tool: str
     receiver_thread_ids: tuple[str, ...]
     status: str
     prompt: str | None
 
 
-class ItemError(Struct):
+class ItemError(_Item):
     """A warning, which does not end the turn."""
 
-    id: str
     message: str
 
 
-class UnknownItem(Struct):
+class UnknownItem(_Item):
     """An item of a type that this version does not know."""
 
-    id: str
     type: str
 
 
@@ -129,12 +123,14 @@ Item: TypeAlias = (
 
 def read_item(value: object) -> Item:
     """Read an event's `item`, whatever it holds."""
-    fields = loose_json.mapping(value)
-    kind = _text(fields, "type")
-    reader = _READERS.get(kind)
-    if reader is None:
-        return UnknownItem(id=_text(fields, "id"), type=kind)
-    return reader(fields)
+    item = loose_json.mapping(value)
+    kind = _text(item, "type")
+    made = _ITEMS.get(kind, UnknownItem)
+    values: dict[str, Any] = {}
+    for name in made.field_names():
+        reader = _READERS.get(name)
+        values[name] = reader(item) if reader else loose_json.text(item.get(name)) or ""
+    return made(**values)
 
 
 def changes(item: Mapping[str, object]) -> Iterator[tuple[str, str]]:
@@ -149,12 +145,10 @@ def changes(item: Mapping[str, object]) -> Iterator[tuple[str, str]]:
             yield path, loose_json.text(kind) or ""
 
 
-def receivers(item: Mapping[str, object]) -> Iterator[str]:
+def receivers(item: Mapping[str, object]) -> tuple[str, ...]:
     """Read the ids of the agent threads that a collaboration call names."""
-    for value in loose_json.sequence(item.get("receiver_thread_ids")):
-        found = uuid(value)
-        if found:
-            yield found
+    ids = map(uuid, loose_json.sequence(item.get("receiver_thread_ids")))
+    return tuple(filter(None, ids))
 
 
 def error_text(value: object) -> str:
@@ -171,45 +165,8 @@ def _text(fields: Mapping[str, object], name: str) -> str:
     return loose_json.text(fields.get(name)) or ""
 
 
-def _command(fields: Mapping[str, object]) -> Command:
-    return Command(
-        id=_text(fields, "id"),
-        command=_text(fields, "command"),
-        output=_text(fields, "aggregated_output"),
-        exit_code=loose_json.integer(fields.get("exit_code")),
-        status=_text(fields, "status"),
-    )
-
-
-def _file_change(fields: Mapping[str, object]) -> FileChange:
-    return FileChange(
-        id=_text(fields, "id"),
-        changes=tuple(Change(path=path, kind=kind) for path, kind in changes(fields)),
-        status=_text(fields, "status"),
-    )
-
-
-def _agent_message(fields: Mapping[str, object]) -> AgentMessage:
-    return AgentMessage(id=_text(fields, "id"), text=_text(fields, "text"))
-
-
-def _reasoning(fields: Mapping[str, object]) -> Reasoning:
-    return Reasoning(id=_text(fields, "id"), text=_text(fields, "text"))
-
-
-def _mcp_tool_call(fields: Mapping[str, object]) -> McpToolCall:
-    error = fields.get("error")
-    return McpToolCall(
-        id=_text(fields, "id"),
-        server=_text(fields, "server"),
-        tool=_text(fields, "tool"),
-        status=_text(fields, "status"),
-        result=_result_text(loose_json.mapping(fields.get("result"))),
-        error=None if error is None else error_text(error),
-    )
-
-
-def _result_text(result: Mapping[str, object]) -> str:
+def _result(call: Mapping[str, object]) -> str:
+    result = loose_json.mapping(call.get("result"))
     blocks = [
         _text(loose_json.mapping(block), "text")
         for block in loose_json.sequence(result.get("content"))
@@ -220,45 +177,47 @@ def _result_text(result: Mapping[str, object]) -> str:
     return "\n".join(block for block in blocks if block)
 
 
-def _web_search(fields: Mapping[str, object]) -> WebSearch:
-    action = loose_json.mapping(fields.get("action"))
-    query = _text(fields, "query") or _text(action, "query") or _text(action, "url")
-    return WebSearch(id=_text(fields, "id"), query=query)
+def _error(call: Mapping[str, object]) -> str | None:
+    error = call.get("error")
+    return None if error is None else error_text(error)
 
 
-def _todo_list(fields: Mapping[str, object]) -> TodoList:
-    steps = map(loose_json.mapping, loose_json.sequence(fields.get("items")))
-    return TodoList(
-        id=_text(fields, "id"),
-        todos=tuple(
-            Todo(text=_text(step, "text"), is_done=step.get("completed") is True)
-            for step in steps
-        ),
+def _query(search: Mapping[str, object]) -> str:
+    action = loose_json.mapping(search.get("action"))
+    return _text(search, "query") or _text(action, "query") or _text(action, "url")
+
+
+def _todos(plan: Mapping[str, object]) -> tuple[Todo, ...]:
+    steps = map(loose_json.mapping, loose_json.sequence(plan.get("items")))
+    return tuple(
+        Todo(text=_text(step, "text"), is_done=step.get("completed") is True)
+        for step in steps
     )
 
 
-def _collab_tool_call(fields: Mapping[str, object]) -> CollabToolCall:
-    return CollabToolCall(
-        id=_text(fields, "id"),
-        tool=_text(fields, "tool"),
-        receiver_thread_ids=tuple(receivers(fields)),
-        status=_text(fields, "status"),
-        prompt=loose_json.text(fields.get("prompt")),
-    )
-
-
-def _item_error(fields: Mapping[str, object]) -> ItemError:
-    return ItemError(id=_text(fields, "id"), message=error_text(fields.get("message")))
-
-
-_READERS: dict[str, Callable[[Mapping[str, object]], Item]] = {
-    "command_execution": _command,
-    "file_change": _file_change,
-    "agent_message": _agent_message,
-    "reasoning": _reasoning,
-    "mcp_tool_call": _mcp_tool_call,
-    "web_search": _web_search,
-    "todo_list": _todo_list,
-    "collab_tool_call": _collab_tool_call,
-    "error": _item_error,
+_ITEMS: Final[dict[str, type[Item]]] = {
+    "command_execution": Command,
+    "file_change": FileChange,
+    "agent_message": AgentMessage,
+    "reasoning": Reasoning,
+    "mcp_tool_call": McpToolCall,
+    "web_search": WebSearch,
+    "todo_list": TodoList,
+    "collab_tool_call": CollabToolCall,
+    "error": ItemError,
+}
+# The fields of all kinds of items that are not a text of the same name.
+_READERS: Final[dict[str, Callable[[Mapping[str, object]], Any]]] = {
+    "output": lambda item: _text(item, "aggregated_output"),
+    "exit_code": lambda item: loose_json.integer(item.get("exit_code")),
+    "changes": lambda item: tuple(
+        Change(path=path, kind=kind) for path, kind in changes(item)
+    ),
+    "result": _result,
+    "error": _error,
+    "query": _query,
+    "todos": _todos,
+    "receiver_thread_ids": receivers,
+    "prompt": lambda item: loose_json.text(item.get("prompt")),
+    "message": lambda item: error_text(item.get("message")),
 }

@@ -43,6 +43,7 @@ _GOOD_OUTCOMES: Final = (
 _GOOD_CODES: Final = (None, b"null", b"0")
 _FAILED: Final = ("failed", "declined")
 _OF_A_TURN: Final = (events.TurnStarted, events.TurnCompleted, events.TurnFailed)
+_BOUNDARIES: Final = (events.ThreadStarted, *_OF_A_TURN)
 # An edit of an edit: a file that was added and then updated was added.
 _MERGED_KINDS: Final = {("add", "update"): "add", ("delete", "add"): "update"}
 
@@ -143,7 +144,9 @@ class EventSummary:
                 code, status = outcome.groups()
                 is_failed = code not in _GOOD_CODES or status.decode() in _FAILED
             is_done = phase == b"completed"
-            self._note_command(item_id, is_done=is_done, is_failed=is_failed)
+            self._note_call(item_id, is_done=is_done, is_command=True)
+            if is_failed:
+                self.commands_failed += is_done
         elif phase != b"completed" or not line.endswith(_ITEM_ENDS):
             return False
         elif kind == b"agent_message":
@@ -163,24 +166,30 @@ class EventSummary:
                 self._reconnect = (self.progress, message)
             case event:
                 self.progress += 1
+                if isinstance(event, _BOUNDARIES):
+                    self._commands_done = self.commands_run
+                    self._running.clear()
+                    self.has_begun = self.has_begun or isinstance(event, _OF_A_TURN)
                 self._note(event)
 
     def _note(self, event: events.Event) -> None:
-        if isinstance(event, _OF_A_TURN):
-            self.has_begun = True
-            self._stop_running()
         match event:
             case events.ThreadStarted(thread_id=thread_id):
-                self._note_thread(thread_id)
+                self.thread_id = self.thread_id or thread_id
+                if thread_id != self.thread_id:
+                    self._warn("other_thread_announced")
             case events.TurnStarted():
                 self.ended = self._answer = None
             case events.TurnCompleted(usage=usage):
                 self.ended, self.usage = event, usage
-            case events.TurnFailed(message=message):
-                self.ended = event
-                self._note_error(message)
-            case events.ErrorReported(message=message):
-                self._note_error(message)
+            case (
+                events.TurnFailed(message=message)
+                | events.ErrorReported(message=message)
+            ):
+                if isinstance(event, events.TurnFailed):
+                    self.ended = event
+                self._last_error = message
+                _keep(self.errors, message)
             case events.ItemEvent(phase=phase, item=item):
                 self._note_item(item, is_done=phase == "completed")
             case events.UnknownEvent(type=kind):
@@ -196,11 +205,13 @@ class EventSummary:
         match item:
             case items.Command(exit_code=code, status=status):
                 is_failed = code not in {None, 0} or status in _FAILED
-                self._note_command(item_id, is_done=is_done, is_failed=is_failed)
+                self._note_call(item_id, is_done=is_done, is_command=True)
+                if is_failed:
+                    self.commands_failed += is_done
             case items.AgentMessage(text=text) if is_done:
                 self._answer = text
             case items.FileChange(status=status) if is_done and status not in _FAILED:
-                self._note_changes(item)
+                self._note_changes(item.changes)
             case items.McpToolCall():
                 self._note_call(item_id, is_done=is_done)
             case items.CollabToolCall(receiver_thread_ids=thread_ids):
@@ -212,43 +223,23 @@ class EventSummary:
             case _:
                 pass
 
-    def _note_thread(self, thread_id: str) -> None:
-        self._stop_running()
-        if self.thread_id is None:
-            self.thread_id = thread_id
-        elif thread_id != self.thread_id:
-            self._warn("other_thread_announced")
-
-    def _note_command(self, item_id: bytes, *, is_done: bool, is_failed: bool) -> None:
-        if not is_done:
-            self._running[item_id] = True
-            return
-        self._running.pop(item_id, None)
-        self._commands_done += 1
-        self.commands_failed += is_failed
-
-    def _note_call(self, item_id: bytes, *, is_done: bool) -> None:
+    def _note_call(
+        self, item_id: bytes, *, is_done: bool, is_command: bool = False
+    ) -> None:
         if is_done:
             self._running.pop(item_id, None)
+            self._commands_done += is_command
         else:
-            self._running[item_id] = False
+            self._running[item_id] = is_command
 
-    def _note_changes(self, item: items.FileChange) -> None:
-        for change in item.changes:
+    def _note_changes(self, changes: Iterable[items.Change]) -> None:
+        for change in changes:
             before = self.files_changed.get(change.path, "")
             if not before and len(self.files_changed) >= FILES_LISTED:
                 self._warn("file_not_listed")
                 continue
             kind = _MERGED_KINDS.get((before, change.kind), change.kind)
             self.files_changed[change.path] = kind
-
-    def _note_error(self, message: str) -> None:
-        self._last_error = message
-        _keep(self.errors, message)
-
-    def _stop_running(self) -> None:
-        self._commands_done = self.commands_run
-        self._running.clear()
 
     def _warn(self, name: str) -> None:
         if name not in self.warnings and len(self.warnings) >= _NAMES_KEPT:

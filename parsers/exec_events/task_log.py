@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 
-_NOT_JSON = "stdout"
-
 
 def prompt(text: bytes) -> bytes:
     """Make the line for a run's prompt, which comes before the run's events."""
@@ -26,7 +24,7 @@ def event(line: bytes) -> bytes:
     bare = line.strip()
     if bare.startswith(b"{") and bare.endswith(b"}"):
         return bare + b"\n"
-    return _line(_NOT_JSON, line)
+    return _line("stdout", line)
 
 
 def _line(kind: str, text: bytes) -> bytes:

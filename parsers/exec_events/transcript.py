@@ -65,7 +65,9 @@ def render(line: bytes) -> str:
         case events.UnknownEvent(type=name):
             said = _heading("not known to this version: event ", name)
         case events.Undecodable():
-            said = _unreadable(line)
+            text = line[: 4 * LINE_LENGTH].decode("utf-8", "replace").strip(" \t\r\n\0")
+            if text:
+                said = _heading("unreadable line: ", text.replace("\n", " "))
     return said
 
 
@@ -112,14 +114,15 @@ def _started(item: items.Item) -> str:
             return _block(f"tool {server}.{tool}", "")
         case items.CollabToolCall(tool=tool, prompt=prompt):
             return _block(f"agents: {tool}", prompt or "")
+        case items.TodoList(todos=todos):
+            steps = (f"[{'x' if todo.is_done else ' '}] {todo.text}" for todo in todos)
+            return _block("plan", "\n".join(steps))
         case _:
-            return _plan(item)
+            return ""
 
 
-def _plan(item: items.Item) -> str:
-    if not isinstance(item, items.TodoList):
-        return ""
-    return _block("plan", "\n".join(map(_todo, item.todos)))
+def _updated(item: items.Item) -> str:
+    return _started(item) if isinstance(item, items.TodoList) else ""
 
 
 def _completed(item: items.Item) -> str:
@@ -148,7 +151,7 @@ def _completed(item: items.Item) -> str:
 
 _PHASES: Final[dict[events.Phase, Callable[[items.Item], str]]] = {
     "started": _started,
-    "updated": _plan,
+    "updated": _updated,
     "completed": _completed,
 }
 
@@ -169,10 +172,6 @@ def _call(call: items.McpToolCall | items.CollabToolCall) -> str:
     return _block(heading, _bounded(call.error or call.result))
 
 
-def _todo(todo: items.Todo) -> str:
-    return f"[{'x' if todo.is_done else ' '}] {todo.text}"
-
-
 def _change(change: items.Change) -> str:
     return f"{_LETTERS.get(change.kind, '?')} {change.path}"
 
@@ -191,21 +190,19 @@ def _tokens(usage: Usage | None) -> str:
     )
 
 
-def _unreadable(line: bytes) -> str:
-    text = line[: 4 * LINE_LENGTH].decode("utf-8", "replace").strip(" \t\r\n\0")
-    return _heading("unreadable line: ", text.replace("\n", " ")) if text else ""
-
-
 def _heading(heading: str, text: str) -> str:
     first, *rest = _lines(text) or [""]
     shown = visible(heading).replace("\n", " ")
-    following = "".join(f"{_INDENT}{line}".rstrip() + "\n" for line in rest)
-    return f"{shown}{first}".rstrip() + f"\n{following}"
+    return f"{shown}{first}".rstrip() + "\n" + _indented(rest)
 
 
 def _block(heading: str, text: str) -> str:
-    body = "".join(f"{_INDENT}{line}".rstrip() + "\n" for line in _lines(text))
-    return f"{_heading(heading, '')}{body}\n"
+    shown = visible(heading).replace("\n", " ").rstrip()
+    return f"{shown}\n{_indented(_lines(text))}\n"
+
+
+def _indented(lines: list[str]) -> str:
+    return "".join(f"{_INDENT}{line}".rstrip() + "\n" for line in lines)
 
 
 def _lines(text: str) -> list[str]:

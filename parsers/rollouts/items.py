@@ -35,9 +35,12 @@ _HEAD: Final = 400  # characters that the note before an output may take
 
 def command(line: str, output: str, exit_code: int | None) -> items.Command:
     """Make a command that has ended; its exit code is None where nothing tells it."""
-    status = _status(exit_code)
     return items.Command(
-        id="", command=line, output=output, exit_code=exit_code, status=status
+        id="",
+        command=line,
+        output=output,
+        exit_code=exit_code,
+        status=_status(exit_code),
     )
 
 
@@ -63,7 +66,7 @@ def read_item(item: Mapping[str, object]) -> items.Item | None:
             return items.CollabToolCall(
                 id="",
                 tool=loose_json.text(item.get("tool")) or "",
-                receiver_thread_ids=tuple(items.receivers(item)),
+                receiver_thread_ids=items.receivers(item),
                 prompt=loose_json.text(item.get("prompt")),
                 status=status,
             )
@@ -77,7 +80,9 @@ class Call:
     def __init__(self, payload: Mapping[str, object]) -> None:
         self.name = loose_json.text(payload.get("name")) or _NAMELESS
         given = loose_json.text(payload.get("arguments") or payload.get("input")) or ""
-        arguments = _object(given) or loose_json.mapping(payload.get("action"))
+        arguments = loose_json.object_in(given) or loose_json.mapping(
+            payload.get("action")
+        )
         self.line = _joined(arguments.get("command", arguments.get("cmd")))
         text = self.line or loose_json.text(arguments.get("input")) or given
         self.patch = text if _BEGIN_PATCH in text else None
@@ -100,12 +105,10 @@ def _changes(item: Mapping[str, object]) -> list[tuple[str, str]]:
     changes = item.get("changes")
     if not isinstance(changes, dict):
         return list(items.changes(item))
-    kinds = {
-        path: loose_json.mapping(change).get("type") for path, change in changes.items()
-    }
+    pairs = ((path, loose_json.mapping(edit)) for path, edit in changes.items())
     return [
-        (loose_json.text(path) or "", loose_json.text(kind) or "update")
-        for path, kind in kinds.items()
+        (loose_json.text(path) or "", loose_json.text(edit.get("type")) or "update")
+        for path, edit in pairs
     ]
 
 
@@ -113,7 +116,7 @@ def _answer(output: object) -> tuple[str, int | None]:
     if isinstance(output, dict):
         output = output.get("content")
     text = loose_json.text(output) or ""
-    fields = _object(text)
+    fields = loose_json.object_in(text)
     if "output" in fields:
         metadata = loose_json.mapping(fields.get("metadata"))
         code = loose_json.integer(metadata.get("exit_code"))
@@ -124,15 +127,6 @@ def _answer(output: object) -> tuple[str, int | None]:
         return text, _NO_CODE if text.startswith(_NOT_RUN) else None
     code = int(found[1]) if found and found.start() < begin.start() else None
     return text[begin.end() :], code
-
-
-def _object(text: str) -> Mapping[str, object]:
-    if not text.lstrip().startswith("{"):
-        return {}
-    try:
-        return loose_json.load_object(text.encode())
-    except loose_json.NotAnObjectError:
-        return {}
 
 
 def _joined(words: object) -> str:

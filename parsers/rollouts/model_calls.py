@@ -29,6 +29,7 @@ class CallCounter:
 
     `is_rooted` is false for a thread that starts with another thread's totals.
     `is_recorded` is true once the turn has usage records: its totals add no calls then.
+    The reader resets it for each turn: one process, so one version of Codex, writes it.
     `total` is the thread's figure as its file says it; a fork's includes its parent's.
     """
 
@@ -44,10 +45,6 @@ class CallCounter:
     @property
     def total(self) -> Usage | None:
         return read_figure(self._total)
-
-    def start_turn(self) -> None:
-        """Begin a turn: one process, so one version of Codex, writes all of it."""
-        self.is_recorded = False
 
     def take_record(self, payload: Mapping[str, object]) -> Usage | None:
         """Take the thread's own `token_usage_record`; None when it is a repeat."""
@@ -71,9 +68,8 @@ class CallCounter:
             # A process without a total yet: each process of 0.50 begins like this.
             self._is_new_process = True
             return None
-        own = self._advance(
-            running, read_figure(info.get("last_token_usage")) or _NOTHING
-        )
+        last = read_figure(info.get("last_token_usage")) or _NOTHING
+        own = self._advance(running, last)
         self._running, self._is_new_process = running, False
         if self.is_recorded or own == _NOTHING:
             return None

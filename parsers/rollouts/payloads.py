@@ -21,7 +21,12 @@ def read_header(payload: Mapping[str, object]) -> Header | None:
     thread_id = uuid(payload.get("id"))
     if thread_id is None:
         return None
-    parent = uuid(payload.get("parent_thread_id")) or _spawner(payload)
+    spawner = payload.get("source")
+    for name in ("subagent", "thread_spawn"):
+        spawner = loose_json.mapping(spawner).get(name)
+    parent = uuid(payload.get("parent_thread_id")) or uuid(
+        loose_json.mapping(spawner).get("parent_thread_id")
+    )
     root = uuid(payload.get("session_id"))
     return Header(
         thread_id=thread_id,
@@ -35,13 +40,6 @@ def read_header(payload: Mapping[str, object]) -> Header | None:
     )
 
 
-def _spawner(payload: Mapping[str, object]) -> str | None:
-    found = payload.get("source")
-    for name in ("subagent", "thread_spawn"):
-        found = loose_json.mapping(found).get(name)
-    return uuid(loose_json.mapping(found).get("parent_thread_id"))
-
-
 def ended(turn: Turn, record: Record) -> Turn:
     """Read how a turn ended from its `task_complete` or `turn_aborted`."""
     if record.kind == "turn_aborted":
@@ -50,18 +48,15 @@ def ended(turn: Turn, record: Record) -> Turn:
     error = record.payload.get("error")
     if error is None:
         return replace(turn, state="completed")
+    name = loose_json.mapping(error).get("codex_error_info")
+    if isinstance(name, dict):
+        name = next(iter(name), None)
     return replace(
         turn,
         state="failed",
-        error_class=_error_class(loose_json.mapping(error).get("codex_error_info")),
+        error_class=loose_json.text(name),
         error_message=error_text(error),
     )
-
-
-def _error_class(info: object) -> str | None:
-    if isinstance(info, dict):
-        info = next(iter(info), None)
-    return loose_json.text(info)
 
 
 def rate_limits(record: Record) -> RateLimits | None:
@@ -91,10 +86,7 @@ def content(item: Mapping[str, object]) -> str:
 
 def spawned_agent(payload: Mapping[str, object]) -> str | None:
     """Read the thread's id from the output of a `spawn_agent` call."""
-    try:
-        answer = loose_json.load_object((text(payload, "output") or "").encode())
-    except loose_json.NotAnObjectError:
-        return None
+    answer = loose_json.object_in(text(payload, "output") or "")
     return uuid(answer.get("agent_id"))
 
 

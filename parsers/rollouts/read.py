@@ -16,9 +16,8 @@ from parsers.exec_events import items
 from parsers.lines import BLANK
 from parsers.rollouts import payloads, records
 from parsers.rollouts.model_calls import CallCounter
-from parsers.rollouts.records import Worth
+from parsers.rollouts.records import Window, Worth, moment, seconds_between
 from parsers.rollouts.thread import Call, Rollout, Turn
-from parsers.rollouts.time_window import Window, moment, seconds_between
 from parsers.struct import as_dict, replace
 from parsers.text import uuid
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Final
 
-    from parsers.accounting.tokens import Usage
     from parsers.rollouts.records import Record
     from parsers.rollouts.thread import Header, RateLimits
 
@@ -37,13 +35,11 @@ _COPYING_TAKES: Final = 1.0
 
 def read_header_line(first_line: bytes) -> Header | None:
     """Read a file's first line or its first kilobytes; None when it is no header."""
-    try:
+    with suppress(loose_json.NotAnObjectError):
         record = records.read_record(first_line)
-    except loose_json.NotAnObjectError:
-        return None
-    if record.kind != "session_meta":
-        return None
-    return payloads.read_header(record.payload)
+        if record.kind == "session_meta":
+            return payloads.read_header(record.payload)
+    return None
 
 
 def read_rollout(
@@ -127,7 +123,7 @@ class _Reader:
                 self._take_turn(record)
             case "thread_settings_applied" | "token_usage_record":
                 if self._is_own(record.payload):
-                    self._begin()
+                    self._is_copy, self._has_begun = False, True
             case "token_count" if self._is_copy:
                 self._counter.take_baseline(payloads.info(record))
             case _:
@@ -148,21 +144,18 @@ class _Reader:
         turn_id = payloads.text(record.payload, "turn_id")
         if self._is_copy and not self._is_own_turn(turn_id, record.at):
             return
-        self._begin()
+        self._is_copy, self._has_begun = False, True
         self._model = payloads.text(record.payload, "model") or self._model
         if turn_id != self._turn_id:
-            self._read_total()
-            self._counter.start_turn()
+            # The last total of a turn with records is the baseline of the next turn.
+            with suppress(loose_json.NotAnObjectError):
+                total = records.read_record(self._unread_total)
+                self._counter.take_baseline(payloads.info(total))
+            self._unread_total = b""
+            self._counter.is_recorded = False
             self._turn_id, self._root_turn_id = turn_id, None
-        self._root_turn_id = (
-            payloads.text(record.payload, "root_turn_id") or self._root_turn_id
-        )
-
-    def _read_total(self) -> None:
-        """Read the last total of a turn with records: the baseline of the next turn."""
-        line, self._unread_total = self._unread_total, b""
-        with suppress(loose_json.NotAnObjectError):
-            self._counter.take_baseline(payloads.info(records.read_record(line)))
+        root_turn_id = payloads.text(record.payload, "root_turn_id")
+        self._root_turn_id = root_turn_id or self._root_turn_id
 
     def _is_own_turn(self, turn_id: str | None, at: str) -> bool:
         if turn_id is None or self._header is None:
@@ -174,9 +167,6 @@ class _Reader:
         if self._header is None or thread_id == self._header.thread_id:
             return True
         return uuid(thread_id) in {None, self._header.thread_id}
-
-    def _begin(self) -> None:
-        self._is_copy, self._has_begun = False, True
 
     def _take(self, record: Record, *, is_inside: bool) -> None:
         if record.kind in {"token_usage_record", "token_count"}:
@@ -198,35 +188,25 @@ class _Reader:
                 pass
 
     def _count(self, record: Record, *, is_inside: bool) -> None:
-        payload = record.payload
+        payload, usage = record.payload, None
         if record.kind == "token_count":
             usage = self._counter.take_total(payloads.info(record))
-            limits = payloads.rate_limits(record)
-            if limits is not None and is_inside:
-                self._limits = limits
+            if is_inside:
+                self._limits = payloads.rate_limits(record) or self._limits
         elif self._is_own(payload):
             usage = self._counter.take_record(payload)
-        else:
+        if usage is None or not is_inside:
             return
-        if usage is not None and is_inside:
-            self._note_call(record, usage)
-
-    def _note_call(self, record: Record, usage: Usage) -> None:
-        turn_id = payloads.text(record.payload, "turn_id") or self._turn_id
-        root_turn_id = (
-            payloads.text(record.payload, "root_turn_id") or self._root_turn_id
+        call = Call(
+            at=record.at,
+            turn_id=payloads.text(payload, "turn_id") or self._turn_id,
+            root_turn_id=payloads.text(payload, "root_turn_id") or self._root_turn_id,
+            model=self._model,
+            usage=usage,
         )
-        self._calls.append(
-            Call(
-                at=record.at,
-                turn_id=turn_id,
-                root_turn_id=root_turn_id,
-                model=self._model,
-                usage=usage,
-            )
-        )
-        if turn_id is not None and turn_id not in self._turns:
-            self._note_turn(turn_id)
+        self._calls.append(call)
+        if call.turn_id is not None and call.turn_id not in self._turns:
+            self._note_turn(call.turn_id)
 
     def _note_turn(self, turn_id: str) -> None:
         turn = self._turns.get(turn_id) or Turn(turn_id=turn_id)
@@ -240,9 +220,8 @@ class _Reader:
             return
         self._note_turn(turn_id)
         self._turns[turn_id] = payloads.ended(self._turns[turn_id], record)
-        self._message = (
-            payloads.text(record.payload, "last_agent_message") or self._message
-        )
+        message = payloads.text(record.payload, "last_agent_message")
+        self._message = message or self._message
 
     def _note_item(self, payload: Mapping[str, object]) -> None:
         item = loose_json.mapping(payload.get("item"))

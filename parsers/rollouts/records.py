@@ -8,6 +8,7 @@ which no reader here needs: these lines are recognised by their first bytes and 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from enum import Enum, auto
 
 from parsers import loose_json
@@ -55,6 +56,22 @@ class Record(Struct):
     payload: Mapping[str, object]
 
 
+class Window(Struct, kw_only=False):
+    """Records from a byte on and between two `moment`s; "" sets no bound."""
+
+    from_offset: int
+    since: str
+    until: str
+
+    def holds(self, at: str, offset: int) -> bool:
+        if offset < self.from_offset:
+            return False
+        if not self.since and not self.until:
+            return True
+        when = moment(at)
+        return when >= self.since and (not self.until or when <= self.until)
+
+
 class Worth(Enum):
     """What a line may hold, judged by its first bytes."""
 
@@ -69,9 +86,16 @@ def worth_of(line: bytes) -> Worth:
     if head is None:
         return Worth.ANYTHING
     kind, inner = head.groups()
+    is_wanted = kind in _WANTED
     if inner == b"token_count" and not any(limit in line for limit in _LIMITS):
         return Worth.TOTAL
-    return Worth.ANYTHING if _is_wanted(line, kind, inner) else Worth.NOTHING
+    if kind == b"response_item":
+        is_wanted = inner == b"function_call_output" and _SPAWNED in line[:_PLACE]
+    elif kind == b"event_msg" and inner == b"item_completed":
+        is_wanted = any(item in line[:_PLACE] for item in _WANTED_ITEMS)
+    elif kind == b"event_msg":
+        is_wanted = inner in _WANTED_EVENTS
+    return Worth.ANYTHING if is_wanted else Worth.NOTHING
 
 
 def read_record(line: bytes) -> Record:
@@ -90,15 +114,18 @@ def read_record(line: bytes) -> Record:
     )
 
 
-def _is_wanted(line: bytes, kind: bytes, inner: bytes | None) -> bool:
-    if kind == b"event_msg":
-        if inner == b"item_completed":
-            start = line[:_PLACE]
-            return any(item in start for item in _WANTED_ITEMS)
-        return inner in _WANTED_EVENTS
-    if kind == b"response_item":
-        return inner == b"function_call_output" and _SPAWNED in line[:_PLACE]
-    return kind in _WANTED
+def moment(at: str | None) -> str:
+    """Make ISO 8601 times comparable as text: UTC, without the zone's name."""
+    if not at:
+        return ""
+    if at.endswith("Z"):
+        return at[:-1]
+    return _parse(at).isoformat().removesuffix("+00:00")
+
+
+def seconds_between(begin: str, end: str) -> float:
+    """Subtract two ISO 8601 times; a text that is not one counts as the earliest."""
+    return (_parse(end) - _parse(begin)).total_seconds()
 
 
 def _without_long_texts(line: bytes) -> bytes:
@@ -110,3 +137,13 @@ def _without_long_texts(line: bytes) -> bytes:
         if found:
             return head + b"}}"
     return line
+
+
+def _parse(at: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(at)
+        if found.tzinfo is None:
+            return found.replace(tzinfo=UTC)
+        return found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return datetime.min.replace(tzinfo=UTC)

@@ -15,14 +15,7 @@ if TYPE_CHECKING:
     TurnState = Literal["open", "completed", "failed", "aborted"]
 
 
-class Header(Struct):
-    """A file's first record.
-
-    `session_id` is the root thread's id; up to 0.125 a sub-agent's file does not name
-    it. `parent_thread_id` is the thread that spawned this one.
-    """
-
-    thread_id: str
+class _Origin(Struct):
     session_id: str | None = None
     parent_thread_id: str | None = None
     forked_from_id: str | None = None
@@ -30,6 +23,16 @@ class Header(Struct):
     originator: str | None = None
     cli_version: str | None = None
     started_at: str | None = None
+
+
+class Header(_Origin):
+    """A file's first record.
+
+    `session_id` is the root thread's id; up to 0.125 a sub-agent's file does not name
+    it. `parent_thread_id` is the thread that spawned this one.
+    """
+
+    thread_id: str
 
 
 class Call(Struct):
@@ -78,7 +81,7 @@ class RateLimits(Struct):
     secondary: RateLimit | None
 
 
-class Rollout(Struct):
+class Rollout(_Origin):
     """What a file says about its own thread, within the window that was asked for.
 
     The header's fields and `total` are those of the whole file; a fork's total includes
@@ -86,13 +89,6 @@ class Rollout(Struct):
     """
 
     thread_id: str | None = None
-    session_id: str | None = None
-    parent_thread_id: str | None = None
-    forked_from_id: str | None = None
-    cwd: str | None = None
-    originator: str | None = None
-    cli_version: str | None = None
-    started_at: str | None = None
     calls: tuple[Call, ...] = ()
     turns: tuple[Turn, ...] = ()
     rate_limits: RateLimits | None = None

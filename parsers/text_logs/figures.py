@@ -7,7 +7,6 @@ bash runner `run_codex_task.sh` and its users wrote the other forms.
 
 from __future__ import annotations
 
-import json
 import re
 
 from parsers import loose_json
@@ -15,7 +14,6 @@ from parsers.accounting.tokens import Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Final
 
 _COUNT: Final = r"[0-9]{1,3}(?:[,. \u00a0\u202f'’][0-9]{3}){1,5}|[0-9]{1,18}"
@@ -106,7 +104,13 @@ def parts(text: str) -> dict[str, int]:
             _part_name(name): count(figure) or 0
             for name, figure in _ONE_PART.findall(text)
         }
-    return _json_parts(_json_object(text))
+    fields = loose_json.object_in(text)
+    found = {
+        _part_name(name.removesuffix("_tokens")): loose_json.integer(value)
+        for name, value in (loose_json.mapping(fields.get("usage")) or fields).items()
+        if _ONE_PART.fullmatch(f"{name}=0")
+    }
+    return {name: figure for name, figure in found.items() if figure is not None}
 
 
 def cost(text: str) -> float | None:
@@ -114,7 +118,7 @@ def cost(text: str) -> float | None:
     found = _COST.fullmatch(text)
     if found is not None:
         return loose_json.number(found.group(1).replace(",", ""))
-    fields = _json_object(text)
+    fields = loose_json.object_in(text)
     amounts = (loose_json.number(fields.get(key)) for key in _COST_KEYS)
     return next((amount for amount in amounts if amount is not None), None)
 
@@ -122,22 +126,3 @@ def cost(text: str) -> float | None:
 def _part_name(name: str) -> str:
     plain = re.sub(r"[ -]", "_", name.lower())
     return f"{_PART_NAMES.get(plain, plain)}_tokens"
-
-
-def _json_object(text: str) -> Mapping[str, object]:
-    if not text.lstrip().startswith("{"):
-        return {}
-    try:
-        return loose_json.mapping(json.loads(text))
-    except (ValueError, RecursionError):
-        return {}
-
-
-def _json_parts(fields: Mapping[str, object]) -> dict[str, int]:
-    usage = loose_json.mapping(fields.get("usage")) or fields
-    found: dict[str, int] = {}
-    for name, value in usage.items():
-        figure = loose_json.integer(value)
-        if figure is not None and _ONE_PART.fullmatch(f"{name}=0"):
-            found[_part_name(name.removesuffix("_tokens"))] = figure
-    return found

@@ -40,14 +40,17 @@ _ERRORS_LISTED: Final = 200
 _INDENT: Final = "  "
 _SPOKEN: Final = frozenset({"user", "codex", "thinking", "exec"})
 _TOKENS: Final = "tokens used"
+_OF_TOOLS: Final = ("exec", "user", _TOKENS)  # what follows these may be a tool's
 _CHANGED: Final = "file update (completed)"
 _BANNER: Final = "OpenAI Codex v"
 _EVENT: Final = b'{"type":'
 _EVENT_PLACE: Final = 40  # bytes; control sequences may stand before an event
-_SESSION: Final = re.compile(rf"{figures.TIME}session id:\s*(\S+)", re.IGNORECASE)
-_MODEL: Final = re.compile(rf"{figures.TIME}model:\s*(\S+)")
-_VERSION: Final = re.compile(rf"{_BANNER}([0-9]\S*)(?: .*)?")
-_CWD: Final = re.compile(r"workdir:\s*(.+)")
+_BANNER_LINES: Final = {
+    "codex_version": re.compile(rf"{_BANNER}([0-9]\S*)(?: .*)?"),
+    "cwd": re.compile(r"workdir:\s*(.+)"),
+    "session_id": re.compile(rf"{figures.TIME}session id:\s*(\S+)", re.IGNORECASE),
+    "model": re.compile(rf"{figures.TIME}model:\s*(\S+)"),
+}
 _OUTCOME: Final = re.compile(r"(succeeded|exited -?[0-9]+|failed|declined): ")
 _FAILURE: Final = re.compile(r"(?:ERROR|turn failed): (.*)")
 _CHANGE: Final = re.compile(r"([ADM]) (.+)")
@@ -76,10 +79,7 @@ class _TextLog:
         self._is_below_heading = False
         self._said: list[str] = []
         self._message: str | None = None
-        self._session_id: str | None = None
-        self._model: str | None = None
-        self._version: str | None = None
-        self._cwd: str | None = None
+        self._banner: dict[str, str] = {}
         self._errors: list[str] = []
         self._failure: str | None = None
         self._commands_run = 0
@@ -97,18 +97,21 @@ class _TextLog:
 
     def facts(self) -> Facts:
         self._close()
-        fields = self._blocks.fields
+        fields, banner = self._blocks.fields, self._banner.get
         if self._events.thread_id or self._events.ended:
             return replace(facts_of_summary(self._events), kind="log", fields=fields)
         is_ours = self._style == "ours"
-        ended: Ended | None = "completed" if self._figures.is_complete else None
+        is_completed = self._figures.of_codex is not None
+        ended: Ended | None = "completed" if is_completed else None
         if self._failure is not None:
             ended = "failed"
         return Facts(
             kind="log",
-            session_id=self._session_id or uuid(fields.get("codex_session_id")),
-            has_begun=self._figures.is_complete,
-            model=self._model or fields.get("model") or fields.get("model_selected"),
+            session_id=banner("session_id") or uuid(fields.get("codex_session_id")),
+            has_begun=is_completed,
+            model=banner("model")
+            or fields.get("model")
+            or fields.get("model_selected"),
             final_message=self._message,
             commands_run=self._commands_run if is_ours else None,
             commands_failed=self._commands_failed if is_ours else None,
@@ -119,8 +122,8 @@ class _TextLog:
             usage=self._figures.usage,
             total_tokens=self._figures.total,
             cost_usd=self._figures.cost,
-            codex_version=self._version,
-            cwd=self._cwd,
+            codex_version=banner("codex_version"),
+            cwd=banner("cwd"),
             fields=fields,
         )
 
@@ -129,12 +132,13 @@ class _TextLog:
             # The line right below a heading tells whose log it is.
             self._style = "ours" if text.startswith(_INDENT) else "codex"
         self._is_below_heading = False
+        is_of_tool = self._style != "ours" and self._heading in _OF_TOOLS
         if self._style == "ours" and (text.startswith(_INDENT) or not text):
             self._take_text(text.removeprefix(_INDENT))
         elif self._blocks.take(text):
             self._close()
             self._figures.take_named(text)
-        elif self._figures.take(text, is_doubtful=self._is_doubtful):
+        elif self._figures.take(text, is_doubtful=is_of_tool):
             self._close()
             self._heading, self._failure = _TOKENS, None
         elif text in _SPOKEN or self._style == "ours":
@@ -146,10 +150,6 @@ class _TextLog:
             if self._heading is None:
                 self._take_own_line(text)
             self._take_text(text)
-
-    @property
-    def _is_doubtful(self) -> bool:
-        return self._style != "ours" and self._heading in {"exec", "user", _TOKENS}
 
     def _open(self, text: str) -> None:
         """Begin what stands below a heading (ours: any line at the first column)."""
@@ -173,17 +173,15 @@ class _TextLog:
         """Take a line that Codex or a runner wrote: a banner, a figure, a cost."""
         if text.startswith(_BANNER):
             self._style = "codex"
-        version, cwd = _VERSION.fullmatch(text), _CWD.fullmatch(text)
-        if version is not None:
-            self._version = self._version or version.group(1)
-        elif cwd is not None and self._version is not None:
-            self._cwd = self._cwd or cwd.group(1)
-        session, model = _SESSION.fullmatch(text), _MODEL.fullmatch(text)
-        if session is not None and self._session_id is None:
-            self._session_id = uuid(session.group(1))
-            self._style = self._style or "ours"  # Codex's has a banner above
-        if model is not None and self._model is None:
-            self._model = model.group(1)
+        for name, form in _BANNER_LINES.items():
+            found = form.fullmatch(text)
+            value = found.group(1) if found else None
+            if name == "session_id" and value is not None:
+                self._style = self._style or "ours"  # Codex's has a banner above
+                value = uuid(value)
+            is_codex = name != "cwd" or "codex_version" in self._banner
+            if value is not None and is_codex:
+                self._banner.setdefault(name, value)
         self._figures.take_named(text)
 
     def _take_failure(self, text: str) -> None:
@@ -244,26 +242,22 @@ class _Figures:
         self.cost = self.cost if cost is None else cost
 
     @property
-    def _figure(self) -> int | Usage | None:
+    def of_codex(self) -> int | Usage | None:
+        """Codex's own figure, which it prints when a turn is completed."""
         return self._own if self._doubtful is None else self._doubtful
 
     @property
-    def is_complete(self) -> bool:
-        """Whether Codex printed a figure, which it does when a turn is completed."""
-        return self._figure is not None
-
-    @property
     def usage(self) -> Usage | None:
-        if isinstance(self._figure, Usage):
-            return self._figure
+        if isinstance(self.of_codex, Usage):
+            return self.of_codex
         has_both = self._named.keys() >= {"input_tokens", "output_tokens"}
-        return read_usage(self._named) if has_both and not self.is_complete else None
+        return read_usage(self._named) if has_both and self.of_codex is None else None
 
     @property
     def total(self) -> int | None:
-        if self._figure is None:
+        if self.of_codex is None:
             return self._named.get("total_tokens")
-        return None if isinstance(self._figure, Usage) else self._figure
+        return None if isinstance(self.of_codex, Usage) else self.of_codex
 
 
 class _Blocks:
@@ -278,18 +272,16 @@ class _Blocks:
         """Take a line; return whether it belongs to a block."""
         found = _FIELD.fullmatch(line)
         name, value = found.groups() if found else ("", "")
+        # An output without a final newline may stand before the block's first field.
+        is_second = name == _SECOND and not self._is_open
+        run_id = self._glued_run_id if is_second else None
         if name == _FIRST:
-            self._begin(value)
-        elif name == _SECOND and not self._is_open and self._glued_run_id:
-            # An output without a final newline stands before the block's first field.
-            self._begin(self._glued_run_id)
-        self._is_open = self._is_open and bool(name)
+            run_id = value
+        if run_id is not None:
+            self.fields = {_FIRST: run_id}
+        self._is_open = bool(name) and (self._is_open or run_id is not None)
         if self._is_open:
             self.fields[name] = value
         glued = _GLUED.search(line)
         self._glued_run_id = glued.group(1) if glued and not self._is_open else None
         return self._is_open
-
-    def _begin(self, run_id: str) -> None:
-        self.fields = {_FIRST: run_id}
-        self._is_open = True

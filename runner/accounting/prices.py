@@ -1,13 +1,14 @@
 """Rates of models, looked up once: the price table costs 140 ms to import.
 
-`prices.toml` in the state directory adds or overrides (`parsers.prices` describes
-it); what the table says of a model on a day is kept beside it until the table is
-another one.
+`prices.toml` in the state directory adds or overrides, in the form that
+`parsers.accounting.prices` describes. What the table says of a model on a day is kept
+beside it until the table is another one.
 """
 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 from parsers import loose_json
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from parsers.accounting.prices import Rates
-
 
 OWN = "prices.toml"
 
@@ -44,37 +44,25 @@ class PriceBook:
         Raises:
             PriceUnknownError: neither table has it, or the user's is damaged.
         """
-        if (own := self._from_own(model)) is not None:
-            return own
-        key, stamp = f"{model}@{self._at:%Y-%m-%d}", _stamp()
-        kept = self._read(stamp)
-        try:
-            return prices.rates_from_json(kept.get(key))
-        except prices.PriceUnknownError:
-            rates = prices.look_up(model, self._at)
-        self._keep({**kept, "table": stamp, key: rates.to_json()})
-        return rates
-
-    def _from_own(self, model: str) -> Rates | None:
+        day = f"{self._at:%Y-%m-%d}"
         try:
             table = _read_table(self._own)
         except _DamagedTableError as error:
             raise prices.PriceUnknownError(model, str(error)) from error
-        models = table.get("models")
-        if not isinstance(models, dict) or model not in models:
-            return None
-        return prices.from_table(table, model, date=f"{self._at:%Y-%m-%d}")
-
-    def _read(self, stamp: str) -> dict[str, object]:
-        kept = files.read_json(self._kept)
-        return kept if isinstance(kept, dict) and kept.get("table") == stamp else {}
-
-    def _keep(self, kept: dict[str, object]) -> None:
+        if model in loose_json.mapping(table.get("models")):
+            return prices.from_table(table, model, date=day)
+        key, stamp = f"{model}@{day}", _stamp()
+        kept = loose_json.mapping(files.read_json(self._kept))
+        if kept.get("table") != stamp:
+            kept = {"table": stamp}
         try:
+            return prices.rates_from_json(kept.get(key))
+        except prices.PriceUnknownError:
+            rates = prices.look_up(model, self._at)
+        kept = {**kept, key: rates.to_json()}
+        with suppress(RunnerError):  # only the next look-up is the slower for it
             files.replace(self._kept, json.dumps(kept, indent=1).encode())
-        except RunnerError:
-            # Only the next look-up is the slower for it.
-            return
+        return rates
 
 
 def trouble(state_home: Path) -> str | None:
@@ -110,11 +98,10 @@ def _read_table(path: Path) -> dict[str, object]:
 
     try:
         return tomllib.loads(files.read_bytes(path).decode())
-    except RecursionError as error:
-        message = f"{path} cannot be read: it nests too deeply"
-        raise _DamagedTableError(message) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
+        if isinstance(error, RecursionError):
+            reason = "it nests too deeply"
         message = f"{path} cannot be read: {reason}"
         raise _DamagedTableError(message) from error
 

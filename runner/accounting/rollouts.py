@@ -116,52 +116,32 @@ def read_rollouts(
     """
     rollouts = Rollouts(where) if isinstance(where, Path) else where
     path = rollouts.path_of(session_id) if session_id else None
-    if path is None or session_id is None:
-        return RunRollouts()
-    thread = _read(path, share, offset=share.offset)
-    if thread is None:
+    thread = _read(path, share, offset=share.offset) if path else None
+    if thread is None or session_id is None:
         return RunRollouts()
     wanted = [*named, *thread.spawned_thread_ids]
     wanted += rollouts.children_of(session_id, share.since)
-    own_turns = {turn.turn_id for turn in thread.turns}
-    agents = _agents(rollouts, wanted, share, seen={session_id})
-    return RunRollouts(
-        thread=thread,
-        agents=tuple(
-            agent
-            for each in agents
-            if (agent := _of_these_turns(each, own_turns)).calls
-        ),
-    )
-
-
-def _of_these_turns(agent: Rollout, turns: set[str]) -> Rollout:
-    """Leave out a sub-agent's calls that were made for the turns of another run.
-
-    Their times do not tell them apart: run 1 makes a sub-agent, then run 2 resumes the
-    session while run 3 resumes the sub-agent's thread, so both call models at once.
-    """
-    calls = tuple(
-        call
-        for call in agent.calls
-        if call.root_turn_id is None or not turns or call.root_turn_id in turns
-    )
-    return replace(agent, calls=calls)
-
-
-def _agents(
-    rollouts: Rollouts, wanted: list[str], share: Slice, seen: set[str]
-) -> Iterator[Rollout]:
+    # Times do not tell calls apart: run 1 makes a sub-agent, then run 2 resumes the
+    # session while run 3 resumes the sub-agent's thread, so both call models at once.
+    own_turns = {None, *(turn.turn_id for turn in thread.turns)}
+    agents: list[Rollout] = []
+    seen = {session_id}
     while wanted:
         thread_id = wanted.pop(0)
-        if thread_id in seen:
-            continue
+        path = None if thread_id in seen else rollouts.path_of(thread_id)
         seen.add(thread_id)
-        path = rollouts.path_of(thread_id)
         agent = _read(path, share) if path else None
-        if agent is not None:
-            wanted += agent.spawned_thread_ids
-            yield agent
+        if agent is None:
+            continue
+        wanted += agent.spawned_thread_ids
+        calls = tuple(
+            call
+            for call in agent.calls
+            if not thread.turns or call.root_turn_id in own_turns
+        )
+        if calls:
+            agents.append(replace(agent, calls=calls))
+    return RunRollouts(thread=thread, agents=tuple(agents))
 
 
 def _read(path: Path, share: Slice, *, offset: int | None = None) -> Rollout | None:

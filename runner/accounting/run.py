@@ -10,6 +10,7 @@ from parsers.accounting.run_usage import RunUsage, usage_of_run
 from parsers.accounting.tokens import Usage, read_usage
 from parsers.exec_events.summary import EventSummary
 from parsers.facts import Facts, facts_of_summary
+from parsers.rollouts.thread import Rollout, Turn
 from parsers.struct import Struct, as_dict
 from parsers.text import release
 from runner import clock, config, files
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from parsers.rollouts.thread import Turn
     from runner.accounting.rollouts import Rollouts
     from runner.config import Config
     from runner.ledger.ledger import Ledger
@@ -60,58 +60,52 @@ class RunAccounting(Struct):
         return SessionId(found) if found else None
 
     @property
+    def _thread(self) -> Rollout:
+        return self.rollouts.thread or Rollout()
+
+    @property
+    def _last_turn(self) -> Turn:
+        return self._thread.turns[-1] if self._thread.turns else Turn(turn_id="")
+
+    @property
     def model(self) -> str | None:
         """Return the model that the run ended on."""
-        thread, turn = self.rollouts.thread, self._last_turn
-        if thread is not None and thread.calls:
-            return thread.calls[-1].model
-        return (turn.model if turn is not None else None) or self.facts.model
+        calls = self._thread.calls
+        return calls[-1].model if calls else self._last_turn.model or self.facts.model
 
     @property
     def error_class(self) -> str | None:
         """Return Codex's word for why the last turn failed."""
-        turn = self._last_turn
-        return turn.error_class if turn is not None else None
+        return self._last_turn.error_class
 
     @property
     def was_aborted(self) -> bool:
-        turn = self._last_turn
-        return turn is not None and turn.state == "aborted"
-
-    @property
-    def _last_turn(self) -> Turn | None:
-        thread = self.rollouts.thread
-        return thread.turns[-1] if thread is not None and thread.turns else None
+        return self._last_turn.state == "aborted"
 
     @property
     def codex_version(self) -> str | None:
-        thread = self.rollouts.thread
-        return thread.cli_version if thread is not None else None
+        return self._thread.cli_version
 
     def to_json(self) -> dict[str, object]:
         """Write what belongs into the record."""
+        answer = self.facts.final_message
+        # What Codex has said and done, as far as its summary shows it.
+        whole = run_summary.build(self.facts, None, None, None, None)
+        shown = ("final_message", "commands", "files_changed", "errors")
+        is_cut = len(answer or "") > run_summary.PREVIEW_LENGTH
         found: dict[str, object] = {
             "model": self.model,
             "token_usage": self.usage,
             "cost": self.cost,
-            "has_answer": self.facts.final_message is not None,
-            "answer_checksum": record.checksum(self.facts.final_message or ""),
-            "said": _said(self.facts),
+            "has_answer": answer is not None,
+            "answer_checksum": record.checksum(answer or ""),
+            "said": {**{name: whole[name] for name in shown}, "is_cut": is_cut},
         }
         if self.facts.usage is not None and self.is_cumulative:
             found["thread_usage"] = self.facts.usage.to_json()
-        thread = self.rollouts.thread
-        if thread is not None and thread.rate_limits is not None:
-            found["rate_limits"] = as_dict(thread.rate_limits)
+        if self._thread.rate_limits is not None:
+            found["rate_limits"] = as_dict(self._thread.rate_limits)
         return found
-
-
-def _said(facts: Facts) -> dict[str, object]:
-    """Keep of what Codex has said and done what its summary shows."""
-    whole = run_summary.build(facts, None, None, None, None)
-    kept = ("final_message", "commands", "files_changed", "errors")
-    is_cut = len(facts.final_message or "") > run_summary.PREVIEW_LENGTH
-    return {**{name: whole[name] for name in kept}, "is_cut": is_cut}
 
 
 class LogContext(Struct):
@@ -142,13 +136,6 @@ def read_events(path: Path) -> Facts:
     return facts_of_summary(summary)
 
 
-def _facts_of(run: Run) -> Facts:
-    try:
-        return read_events(files_of(run.spec).events)
-    except OSError as error:
-        return Facts(kind="empty", warnings={f"events: {error.strerror}": 1})
-
-
 def account_run(
     run: Run,
     ledger: Ledger,
@@ -168,7 +155,10 @@ def account_run(
             beginning; without it they are read.
     """
     settings = config.at_codex_home(settings, run.spec.codex_home)
-    facts = seen or _facts_of(run)
+    try:
+        facts = seen or read_events(files_of(run.spec).events)
+    except OSError as error:
+        facts = Facts(kind="empty", warnings={f"events: {error.strerror}": 1})
     is_asked_for = facts.session_id in {None, run.spec.resume_session}
     resumed_at = run.rollout_offset if is_asked_for else None
     ends = [at for at in (ledger.runs.next_launch(run), until) if at is not None]
@@ -215,7 +205,12 @@ def account_log(
         context.share,
         facts.agent_threads,
     )
-    is_cumulative = _is_cumulative(context)
+    version, at = release(context.codex_version), context.share.since
+    is_cumulative = (
+        at is None or at >= _FIRST_CUMULATIVE_AT
+        if version is None
+        else version >= _FIRST_CUMULATIVE
+    )
     counted = usage_of_run(
         rollouts.thread,
         rollouts.agents,
@@ -223,15 +218,14 @@ def account_log(
         context.previous,
         is_cumulative=is_cumulative,
     )
-    book = prices.PriceBook(settings.state_home, context.share.since or clock.now())
+    model = facts.model or context.model
+    book = prices.PriceBook(settings.state_home, at or clock.now())
     trouble = prices.trouble(settings.state_home)
     return RunAccounting(
         facts=facts,
         rollouts=rollouts,
         usage=counted.to_json(),
-        cost=cost_of_run(
-            counted, facts, book.rates, model=facts.model or context.model
-        ).to_json(),
+        cost=cost_of_run(counted, facts, book.rates, model=model).to_json(),
         faults=(trouble,) if trouble else (),
         is_cumulative=is_cumulative,
     )
@@ -244,11 +238,3 @@ def _thread_usage_before(run: Run, ledger: Ledger) -> Usage | None:
     earlier = ledger.runs.previous(run)
     # An aborted run has no figure, and what it used is in the thread's next.
     return read_usage(earlier.accounts.get("thread_usage")) if earlier else None
-
-
-def _is_cumulative(context: LogContext) -> bool:
-    """Tell whether Codex printed what the thread has used, not one process alone."""
-    told, at = release(context.codex_version), context.share.since
-    if told is None:
-        return at is None or at >= _FIRST_CUMULATIVE_AT
-    return told >= _FIRST_CUMULATIVE

@@ -13,8 +13,8 @@ from parsers import loose_json
 from parsers.accounting.tokens import read_usage
 from parsers.rollouts import payloads, records
 from parsers.rollouts.items import Call, read_item
+from parsers.rollouts.records import seconds_between
 from parsers.rollouts.thread import Turn
-from parsers.rollouts.time_window import seconds_between
 from parsers.text import release
 from runner.foreign import eventlines, sources
 from runner.foreign.history import ForeignRun, History, Unreadable

@@ -4,10 +4,10 @@ import pytest
 
 from parsers.accounting.prices import PriceUnknownError, Rates, from_table
 from parsers.accounting.run_cost import cost_of_run
-from parsers.accounting.run_usage import RunUsage, ThreadUsage
+from parsers.accounting.run_usage import RunUsage
 from parsers.accounting.tokens import Usage, sum_usage
 from parsers.facts import Facts
-from parsers.rollouts.thread import Call
+from parsers.rollouts.thread import Call, Rollout
 
 TABLE = {
     "models": {
@@ -82,7 +82,7 @@ def test_parts_are_grouped_by_model_when_there_are_several() -> None:
 
 
 def test_sub_agents_are_priced_too_and_shown_apart() -> None:
-    agent = ThreadUsage(thread_id="t", usage=MILLION, calls=(call("dear"),))
+    agent = Rollout(thread_id="t", calls=(call("dear"),))
     run = RunUsage(
         usage=MILLION, source="rollout", calls=(call("cheap"),), subagents=(agent,)
     )
