@@ -18,8 +18,11 @@ from runner.errors import ConflictFault, LedgerFault
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
+    from typing import Any, TypeVar
 
+    from parsers.struct import Struct
+
+    S = TypeVar("S", bound=Struct)
     Cell = str | int | float | bytes | None
 
 NAME = "ledger.db"
@@ -186,6 +189,12 @@ class Database:
             self._db.execute(statement)
         except sqlite3.Error as error:
             raise fault(self.path, error) from error
+
+
+def value_of(kind: type[S], row: sqlite3.Row, **known: object) -> S:
+    """Make a value of the columns that have the names of its fields."""
+    names = [name for name in kind.field_names() if name not in known]
+    return kind(**{name: row[name] for name in names}, **known)
 
 
 @cache

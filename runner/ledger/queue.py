@@ -8,6 +8,7 @@ so a kill at any moment leaves it waiting, running or ended, and never twice.
 from __future__ import annotations
 
 import hashlib
+import os
 
 from parsers.struct import Struct, replace
 from runner import clock
@@ -20,6 +21,7 @@ from runner.errors import (
     SessionBusyError,
     StaleStateError,
 )
+from runner.ledger.database import value_of
 from runner.ledger.fate import WRITER_SECONDS, Delivery, Ends, fate_of, hold_of
 from runner.ledger.record import settings_json
 from runner.model import OUTCOMES, QUIT, Outcome, Taken, Waiting
@@ -90,7 +92,7 @@ class Queue:
     def waiting(self, session: int) -> list[Prompt]:
         """Return what waits for a session, in the order of the queue, and why."""
         found = self._ledger.all("waiting_prompts", session=session)
-        return [_prompt(row) for row in found]
+        return [value_of(Prompt, row) for row in found]
 
     def all_waiting(self) -> list[tuple[int, int]]:
         """Return the numbers of all prompts that wait, each with its session."""
@@ -100,7 +102,7 @@ class Queue:
     def head(self, session: int) -> Prompt | None:
         """Return the first prompt that waits for a session."""
         row = self._ledger.one("queue_head", session=session)
-        return None if row is None else _prompt(row)
+        return None if row is None else value_of(Prompt, row)
 
     def candidates(self) -> list[Candidate]:
         """Return what can be delivered now, the best first.
@@ -108,13 +110,7 @@ class Queue:
         Among them is what waits for a foreign writer, whose lock may be free by now.
         """
         return [
-            Candidate(
-                prompt=row["id"],
-                session=row["session"],
-                thread=row["thread_id"],
-                home=row["home"].decode(errors="surrogateescape"),
-                waits_for_writer=row["word"] == "writer",
-            )
+            value_of(Candidate, row, home=os.fsdecode(row["home"]))
             for row in self._ledger.all("deliverable")
         ]
 
@@ -150,10 +146,13 @@ class Queue:
         """
         with self._ledger.transaction(is_durable=request.wait_for_session):
             run = replace(run, session=self._session_for(run, request))
-            if request.prompt_id is not None:
-                self._deliver(run, request)
-            else:
+            number, digest = request.prompt_id, digest_of(request.prompt)
+            if number is None:
                 run = self._bring(run, request)
+            elif not self._ledger.change(
+                "deliver_prompt", prompt=number, run_id=run.run_id, digest=digest
+            ):
+                raise AlreadyDeliveredError(number)
             try:
                 self._ledger.runs.insert(run)
             except ConflictFault as error:
@@ -191,14 +190,12 @@ class Queue:
 
     def restore_running(self, number: int, run: Run) -> None:
         """Give a prompt to the unfinished run that a rebuild finds it in."""
-        is_given = self._ledger.change(
-            "restore_running",
-            prompt=number,
-            run_id=run.run_id,
-            waits=isinstance(run.state, Waiting),
-        )
-        if not is_given:
-            self._bring_row(run)
+        waits = isinstance(run.state, Waiting)
+        ids: dict[str, Cell] = {"prompt": number, "run_id": run.run_id}
+        if not self._ledger.change("restore_running", waits=waits, **ids):
+            spec = run.spec
+            at = spec.prepared_at
+            self._insert(run.session, None, spec.task, at, run.run_id)
 
     def close(self, number: int, state: str = "canceled") -> None:
         """End a prompt that a rebuild finds delivered or gone."""
@@ -213,10 +210,8 @@ class Queue:
         with self._ledger.transaction():
             if not self._ledger.change("take_prompt", run_id=run.run_id):
                 return None
-            session = run.session
-            ordinal = self._ledger.value(
-                "take_turn", run_id=run.run_id, session=session
-            )
+            ids: dict[str, Cell] = {"run_id": run.run_id, "session": run.session}
+            ordinal = self._ledger.value("take_turn", **ids)
             if ordinal is None:
                 raise StaleStateError(run.run_id, "waiting")
             return replace(run.advanced(Taken()), waits=False, ordinal=ordinal)
@@ -238,17 +233,19 @@ class Queue:
         verdict = run.verdict
         if verdict is None:
             return
+        outcome = verdict.outcome
         row = self._ledger.one("prompt_of_run", run_id=run.run_id)
-        if row is not None and row["state"] == "queued":
-            self._leave_waiting(row, verdict.outcome)
-        elif row is not None:
+        if row is not None and row["state"] == "running":
             self._settle(row, run, verdict)
-        if OUTCOMES[verdict.outcome].then == "held":
+        elif row is not None and outcome in {Outcome.LOST, Outcome.NOT_STARTED}:
+            # Its run was killed while it waited: now it is delivered as any other.
+            self._ledger.change("free_prompt", prompt=row["id"])
+        elif row is not None:
+            self._end(row["id"], OUTCOMES[outcome].prompt, str(outcome), outcome)
+        if OUTCOMES[outcome].then == "held":
             hold, until = hold_of(run)
-            session, at = run.session, iso(clock.now())
-            self._ledger.change(
-                "hold_first", session=session, hold=hold, until=until, at=at
-            )
+            values = {"hold": hold, "until": until, "at": iso(clock.now())}
+            self._ledger.change("hold_first", session=run.session, **values)
 
     def quit(self, prompt: Prompt) -> list[int]:
         """Obey a `/quit` whose turn has come: cancel all that waits behind it.
@@ -257,7 +254,8 @@ class Queue:
             The numbers of the prompts that no longer wait.
         """
         with self._ledger.transaction(is_durable=True):
-            ids = self._open_prompts(prompt.session)
+            found = self._ledger.all("open_prompts_of", session=prompt.session)
+            ids = [row["id"] for row in found]
             if prompt.id not in ids:
                 return []
             self._end(prompt.id, "done", "quit", Outcome.STOPPED)
@@ -273,9 +271,22 @@ class Queue:
         Raises:
             LedgerFault: the ledger cannot be written; nothing is canceled.
         """
-        at = iso(clock.now())
+        at, stops = iso(clock.now()), []
         with self._ledger.transaction(is_durable=True):
-            return [self._stop(session, at) for session in sessions]
+            for session in sessions:
+                waiting = self.waiting(session)
+                for each in waiting:
+                    self._end(each.id, "canceled", "stopped", Outcome.STOPPED)
+                self._ledger.change("ask_stop_prompts", session=session, at=at)
+                self._ledger.change("ask_stop_runs", session=session, at=at)
+                stop = Stop(
+                    session=session,
+                    prompts=tuple(each.id for each in waiting),
+                    waiting=tuple(each.run_id for each in waiting if each.run_id),
+                    runs=tuple(self._ledger.runs.unfinished(session)),
+                )
+                stops.append(stop)
+        return stops
 
     def to_stop(self) -> list[int]:
         """Return the sessions in which something runs or waits."""
@@ -341,63 +352,31 @@ class Queue:
         if is_busy and not request.wait_for_session:
             name = self._ledger.sessions.get(run.session).name
             raise ForeignWriterError(name, request.writer or 0)
-        spec, at = run.spec, run.spec.prepared_at
+        spec, text = run.spec, None
         if is_busy:
-            text, run_id = request.prompt, run.run_id
-            number = self._insert(run.session, text, spec.task, at, run_id)
-            run = replace(run, state=Waiting(), waits=True)
-        else:
-            number = self._bring_row(run)
+            text, run = request.prompt, replace(run, state=Waiting(), waits=True)
+        at = spec.prepared_at
+        number = self._insert(run.session, text, spec.task, at, run.run_id)
         return replace(run, spec=replace(spec, prompt_id=number))
-
-    def _bring_row(self, run: Run) -> int:
-        """Insert the prompt of a run that brings its own: it is delivered at once."""
-        return self._ledger.insert(
-            "insert_prompt",
-            session=run.session,
-            text=None,
-            preview=run.spec.task[:_PREVIEW],
-            digest=None,
-            settings="{}",
-            state="running",
-            direct=1,
-            run_id=run.run_id,
-            attempts=1,
-            at=iso(run.spec.prepared_at),
-        )
 
     def _insert(
         self,
         session: int,
-        text: bytes,
+        text: bytes | None,
         preview: str,
         at: datetime,
         run_id: str | None = None,
     ) -> int:
+        """Insert a prompt; without a text it is delivered, by the run it came with."""
         return self._ledger.insert(
             "insert_prompt",
             session=session,
             text=text,
             preview=preview[:_PREVIEW],
-            digest=digest_of(text),
-            settings="{}",
-            state="queued",
-            direct=0,
+            digest=None if text is None else digest_of(text),
             run_id=run_id,
-            attempts=0,
             at=iso(at),
         )
-
-    def _deliver(self, run: Run, request: RunRequest) -> None:
-        prompt = request.prompt_id or 0
-        changed = self._ledger.change(
-            "deliver_prompt",
-            prompt=prompt,
-            run_id=run.run_id,
-            digest=digest_of(request.prompt),
-        )
-        if not changed:
-            raise AlreadyDeliveredError(prompt)
 
     def _busy(self, session: int) -> SessionBusyError:
         """Say what has a session: the run that writes it, or the first that waits."""
@@ -407,20 +386,10 @@ class Queue:
             return PromptsWaitError(found.name, found.waiting)
         return SessionBusyError(found.name, holder or found.last_run or "?")
 
-    def _leave_waiting(self, row: sqlite3.Row, outcome: Outcome) -> None:
-        """Settle a prompt whose run has only waited for its turn."""
-        if outcome in {Outcome.LOST, Outcome.NOT_STARTED}:
-            # Its run was killed: from now on it is delivered as any other.
-            self._ledger.change("free_prompt", prompt=row["id"])
-        else:
-            self._end(row["id"], OUTCOMES[outcome].prompt, str(outcome), outcome)
-
     def _settle(self, row: sqlite3.Row, run: Run, verdict: Verdict) -> None:
-        delivery = Delivery(
-            is_direct=bool(row["direct"]),
-            is_stop_asked=row["stop_asked_at"] is not None,
-            starts=row["starts"],
-            unbegun=row["unbegun"],
+        is_asked = row["stop_asked_at"] is not None
+        delivery = value_of(
+            Delivery, row, is_direct=bool(row["direct"]), is_stop_asked=is_asked
         )
         fate = fate_of(delivery, verdict, has_begun=run.has_begun)
         if isinstance(fate, Ends):
@@ -438,10 +407,6 @@ class Queue:
             unbegun=fate.unbegun,
         )
 
-    def _open_prompts(self, session: int) -> list[int]:
-        found = self._ledger.all("open_prompts_of", session=session)
-        return [row["id"] for row in found]
-
     def _end(self, prompt: int, state: str, reason: str, outcome: Outcome) -> None:
         """End a prompt, and the run that waits for it alone."""
         at, code = iso(clock.now()), OUTCOMES[outcome].exit_code
@@ -453,19 +418,6 @@ class Queue:
             self._ledger.runs.note_end(self._ledger.runs.find(run_id))
         self._ledger.change(
             "end_prompt", prompt=prompt, state=state, reason=reason, at=at
-        )
-
-    def _stop(self, session: int, at: str) -> Stop:
-        waiting = self.waiting(session)
-        for each in waiting:
-            self._end(each.id, "canceled", "stopped", Outcome.STOPPED)
-        self._ledger.change("ask_stop_prompts", session=session, at=at)
-        self._ledger.change("ask_stop_runs", session=session, at=at)
-        return Stop(
-            session=session,
-            prompts=tuple(each.id for each in waiting),
-            waiting=tuple(each.run_id for each in waiting if each.run_id),
-            runs=tuple(self._ledger.runs.unfinished(session)),
         )
 
 
@@ -484,18 +436,3 @@ class PromptsWaitError(SessionBusyError):
 def digest_of(text: bytes) -> str:
     """Tell one text from another."""
     return hashlib.sha256(text).hexdigest()
-
-
-def _prompt(row: sqlite3.Row) -> Prompt:
-    return Prompt(
-        id=row["id"],
-        session=row["session"],
-        text=row["text"],
-        digest=row["digest"],
-        preview=row["preview"],
-        run_id=row["run_id"],
-        queued_at=row["queued_at"],
-        word=row["word"],
-        until=row["until"],
-        detail=row["detail"],
-    )

@@ -14,6 +14,7 @@ from runner import clock
 from runner.clock import iso, parse_iso
 from runner.errors import NoSuchRunError, StaleStateError
 from runner.ledger import record
+from runner.ledger.database import value_of
 from runner.model import Launching, Running
 
 TYPE_CHECKING = False
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     from runner.ledger.ledger import Ledger
     from runner.model import Event, ProcessId, Run, SessionId
 
+# What the record of a run has under the same name.
+_COLUMNS = (
+    *("run_id", "state", "prepared_at", "launched_at", "ended_at"),
+    *("outcome", "exit_code", "error_class", "codex_version", "rollout_offset"),
+)
 # Of a run in a directory of its own, and of one with flat files.
 _OWN, _FLAT = 3, 2
 # A supervisor tells of its run itself; after this time any command does.
@@ -223,10 +229,7 @@ class Runs:
     def untold(self, run_id: str) -> list[Telling]:
         """Return whom nobody has told yet of what happened to a run."""
         found = self._ledger.all("outbox_of_run", run_id=run_id)
-        return [
-            Telling(row["id"], row["run_id"], row["what"], row["target"], row["at"])
-            for row in found
-        ]
+        return [value_of(Telling, row) for row in found]
 
     def with_untold(self) -> list[str]:
         """Return the runs of which no process has told in time."""
@@ -325,21 +328,10 @@ class Runs:
         return os.fsencode(inside)
 
     def _run(self, row: sqlite3.Row) -> Run:
-        columns: dict[str, object] = {
-            "run_id": row["run_id"],
-            "session_id": row["thread_id"],
-            "state": row["state"],
-            "prepared_at": row["prepared_at"],
-            "launched_at": row["launched_at"],
-            "ended_at": row["ended_at"],
-            "outcome": row["outcome"],
-            "exit_code": row["exit_code"],
-            "error_class": row["error_class"],
-            "codex_version": row["codex_version"],
-            "rollout_offset": row["rollout_offset"],
-            "has_begun": bool(row["begun"]),
-            "processes": _processes(row),
-        }
+        columns: dict[str, object] = {name: row[name] for name in _COLUMNS}
+        columns["has_begun"] = bool(row["begun"])
+        columns["session_id"] = row["thread_id"]
+        columns["processes"] = _processes(row)
         request = {
             "directory": str(self._ledger.home / os.fsdecode(row["directory"])),
             "is_flat": row["layout"] == _FLAT,
@@ -364,17 +356,13 @@ def _place_text(process: ProcessId) -> str:
 
 def _processes(row: sqlite3.Row) -> dict[str, object]:
     """Name the processes of a run from its columns, as its record does."""
+    names = ("machine_id", "boot_id", "namespace")
     places = (row["place"] or "- - -").split(" ")
-    machine, boot, namespace = ("" if each == "-" else each for each in places)
+    told = ("" if place == "-" else place for place in places)
+    place = dict(zip(names, told, strict=True))
     found: dict[str, object] = {}
     for name in ("supervisor", "codex"):
         if row[name] is not None:
             pid, start_time = map(int, row[name].split(" "))
-            found[name] = {
-                "pid": pid,
-                "start_time": start_time,
-                "boot_id": boot,
-                "namespace": namespace,
-                "machine_id": machine,
-            }
+            found[name] = {"pid": pid, "start_time": start_time, **place}
     return found

@@ -12,6 +12,7 @@ import os
 from parsers.struct import Struct
 from parsers.text import uuid
 from runner.errors import ArchivedError, NoSuchTaskError, RunnerError, SessionBusyError
+from runner.ledger.database import value_of
 from runner.ledger.record import read_settings
 from runner.model import TaskState
 
@@ -281,22 +282,14 @@ def _new_short_id() -> str:
 
 
 def _session(row: sqlite3.Row) -> Session:
-    return Session(
+    return value_of(
+        Session,
+        row,
         key=row["id"],
-        short_id=row["short_id"],
         thread=row["thread_id"],
-        name=row["name"],
-        title=row["title"],
         repo=None if row["repo"] is None else os.fsdecode(row["repo"]),
         home=os.fsdecode(row["home"]) or None,
-        exports=row["exports"],
         is_imported=row["imported"] is not None,
         settings=read_settings(row["settings"]),
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-        archived_at=row["archived_at"],
         state=TaskState(row["state"]),
-        outcome=row["outcome"],
-        last_run=row["last_run"],
-        waiting=row["waiting"],
     )
