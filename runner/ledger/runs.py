@@ -115,9 +115,9 @@ class Runs:
             error_class=verdict.error_class if verdict else None,
             exit_code=verdict.exit_code if verdict else None,
             begun=int(run.has_begun),
-            place=_place_text(run.supervisor) if run.supervisor else None,
-            supervisor=_process_text(run.supervisor) if run.supervisor else None,
-            codex=_process_text(codex) if codex else None,
+            place=place_text(run.supervisor) if run.supervisor else None,
+            supervisor=process_text(run.supervisor) if run.supervisor else None,
+            codex=process_text(codex) if codex else None,
         )
         self._save(run)
         at = iso(run.ended_at or run.started_at)
@@ -262,7 +262,7 @@ class Runs:
                 return self._ledger.change(
                     "launch_run",
                     run_id=run.run_id,
-                    codex=_process_text(codex),
+                    codex=process_text(codex),
                     at=iso(at),
                     offset=now.rollout_offset,
                 )
@@ -274,8 +274,8 @@ class Runs:
             "claim_run",
             run_id=run.run_id,
             state=record.state_of(run),
-            supervisor=_process_text(supervisor),
-            place=_place_text(supervisor),
+            supervisor=process_text(supervisor),
+            place=place_text(supervisor),
         )
 
     def keep_settings(self, run: Run) -> None:
@@ -346,11 +346,13 @@ class Runs:
         )
 
 
-def _process_text(process: ProcessId) -> str:
+def process_text(process: ProcessId) -> str:
+    """Name a process as a column does; `place_text` names where that holds."""
     return f"{process.pid} {process.start_time}"
 
 
-def _place_text(process: ProcessId) -> str:
+def place_text(process: ProcessId) -> str:
+    """Name the machine, the boot and the PID namespace of a process."""
     return f"{process.machine_id or '-'} {process.boot_id} {process.namespace or '-'}"
 
 

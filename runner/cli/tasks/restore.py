@@ -27,17 +27,12 @@ def main(_: Namespace, context: Context) -> int:
     if done.ledger is not None:
         context.note(f"the ledger is {done.ledger} now")
     if done.runs:
-        runs = count(done.runs, "run")
-        context.note(
-            f"{runs} since the migration: the version before has the files only"
-        )
+        since = f"{count(done.runs, 'run')} since the migration"
+        context.note(f"{since}: the version before has the files only")
     if done.waiting:
-        prompts = count(done.waiting, "prompt")
-        context.note(
-            f"{prompts} sent since the migration and not delivered: send again"
-        )
+        sent = f"{count(done.waiting, 'prompt')} sent since the migration"
+        context.note(f"{sent} and not delivered: send again")
     home = context.settings.state_home
-    context.output.lines(
-        [f"{home} is of the version before again: do not use this one there."]
-    )
+    told = f"{home} is of the version before again: do not use this one there."
+    context.output.lines([told])
     return 0
