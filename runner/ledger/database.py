@@ -64,11 +64,7 @@ class Database:
         self._db.close()
 
     def all(self, query: str, **values: Cell) -> list[sqlite3.Row]:
-        """Return the rows that a query finds.
-
-        Raises:
-            LedgerFault: the ledger cannot be read.
-        """
+        """Return the rows that a query finds."""
         return self._run(query, values).fetchall()
 
     def one(self, query: str, **values: Cell) -> sqlite3.Row | None:
@@ -89,6 +85,11 @@ class Database:
             ConflictFault: a constraint of the schema refuses the change.
         """
         return self._run(query, values).rowcount
+
+    def write(self, query: str, **values: Cell) -> int:
+        """Write as `change` does, in a transaction of its own."""
+        with self.transaction():
+            return self.change(query, **values)
 
     def insert(self, query: str, **values: Cell) -> int:
         """Insert a row, inside a transaction, and return its integer key."""
@@ -114,9 +115,6 @@ class Database:
 
         Args:
             is_durable: survive a power cut too. Every commit survives a kill.
-
-        Raises:
-            LedgerFault: the ledger cannot be written.
         """
         try:
             if is_durable:
@@ -152,10 +150,8 @@ class Database:
         today = clock.iso(clock.now())[:10]
         if self.value("setting", name=BACKUP) == today:
             return
-        with self.transaction():
-            # Of two processes that come here at once one copies.
-            is_ours = self.change("save_setting", name=BACKUP, value=today)
-        if is_ours:
+        # Of two processes that come here at once one copies.
+        if self.write("save_setting", name=BACKUP, value=today):
             copy_database(self.path, self.home / BACKUP)
 
     def faults(self) -> list[str]:

@@ -165,12 +165,12 @@ class Queue:
         """Put a prompt back that a rebuild finds in its file, inside a transaction."""
         sessions, at = self._ledger.sessions, iso(clock.now())
         told = {name: str(value) for name, value in header.items() if value is not None}
+        at, place = told.get("queued_at", at), header.get("place")
         thread, short_id = told.get("thread"), told.get("short_id", "")
         key = sessions.of_thread(thread) if thread else None
         key = key or self._ledger.value("session_by_short_id", short_id=short_id)
         if key is None:
-            key = sessions.open(told.get("queued_at", at), thread=thread)
-        place = header.get("place")
+            key = sessions.open(at, thread=thread)
         values: dict[str, Cell] = {
             "prompt": number,
             "session": key,
@@ -180,7 +180,7 @@ class Queue:
             "digest": digest_of(text),
             "settings": told.get("settings", "{}"),
             "hold": hold or told.get("hold"),
-            "at": told.get("queued_at", at),
+            "at": at,
         }
         try:
             self._ledger.change("restore_prompt", **values)
@@ -193,20 +193,14 @@ class Queue:
         waits = isinstance(run.state, Waiting)
         ids: dict[str, Cell] = {"prompt": number, "run_id": run.run_id}
         if not self._ledger.change("restore_running", waits=waits, **ids):
-            spec = run.spec
-            at = spec.prepared_at
-            self._insert(run.session, None, spec.task, at, run.run_id)
+            self._insert_own(run)
 
     def close(self, number: int, state: str = "canceled") -> None:
         """End a prompt that a rebuild finds delivered or gone."""
         self._end(number, state, "rebuilt", Outcome.LOST)
 
     def take(self, run: Run) -> Run | None:
-        """Give a waiting run its session and its prompt; None while it has to wait.
-
-        Raises:
-            LedgerFault: the ledger cannot be written.
-        """
+        """Give a waiting run its session and its prompt; None while it has to wait."""
         with self._ledger.transaction():
             if not self._ledger.change("take_prompt", run_id=run.run_id):
                 return None
@@ -267,9 +261,6 @@ class Queue:
         """Cancel what waits in sessions and ask what runs to stop, in one transaction.
 
         A prompt that is sent later is wanted. One that is running is never put back.
-
-        Raises:
-            LedgerFault: the ledger cannot be written; nothing is canceled.
         """
         at, stops = iso(clock.now()), []
         with self._ledger.transaction(is_durable=True):
@@ -294,34 +285,26 @@ class Queue:
 
     def release(self, session: int) -> None:
         """Let the first prompt go that is held: somebody sends on purpose."""
-        with self._ledger.transaction():
-            self._ledger.change("release_first", session=session)
+        self._ledger.write("release_first", session=session)
 
     def hold(self, prompt: int, reason: str) -> None:
         """Keep a prompt back until a person acts."""
-        with self._ledger.transaction():
-            self._ledger.change("hold_prompt", prompt=prompt, hold=reason)
+        self._ledger.write("hold_prompt", prompt=prompt, hold=reason)
 
     def release_due(self) -> None:
         """Let go what was held until a time that has come."""
         at = iso(clock.now())
         if self._ledger.one("has_due_holds", at=at) is not None:
-            with self._ledger.transaction():
-                self._ledger.change("release_due", at=at)
+            self._ledger.write("release_due", at=at)
 
     def wait_for_writer(self, candidate: Candidate, *, is_free: bool) -> None:
         """Note that another program writes a prompt's thread, or no longer does."""
+        if is_free:
+            self._ledger.write("writer_gone", prompt=candidate.prompt)
+            return
         now = clock.now()
-        with self._ledger.transaction():
-            if is_free:
-                self._ledger.change("writer_gone", prompt=candidate.prompt)
-                return
-            self._ledger.change(
-                "wait_for_writer",
-                prompt=candidate.prompt,
-                at=iso(now),
-                wake_at=iso(clock.after(now, WRITER_SECONDS)),
-            )
+        times = {"at": iso(now), "wake_at": iso(clock.after(now, WRITER_SECONDS))}
+        self._ledger.write("wait_for_writer", prompt=candidate.prompt, **times)
 
     def _session_for(self, run: Run, request: RunRequest) -> int:
         """Find or open the session of a run."""
@@ -352,12 +335,18 @@ class Queue:
         if is_busy and not request.wait_for_session:
             name = self._ledger.sessions.get(run.session).name
             raise ForeignWriterError(name, request.writer or 0)
-        spec, text = run.spec, None
         if is_busy:
-            text, run = request.prompt, replace(run, state=Waiting(), waits=True)
+            number = self._insert_own(run, request.prompt)
+            run = replace(run, state=Waiting(), waits=True)
+        else:
+            number = self._insert_own(run)
+        return replace(run, spec=replace(run.spec, prompt_id=number))
+
+    def _insert_own(self, run: Run, text: bytes | None = None) -> int:
+        """Insert the prompt of a run that brings its own; with a text it waits."""
+        spec = run.spec
         at = spec.prepared_at
-        number = self._insert(run.session, text, spec.task, at, run.run_id)
-        return replace(run, spec=replace(spec, prompt_id=number))
+        return self._insert(run.session, text, spec.task, at, run.run_id)
 
     def _insert(
         self,

@@ -239,20 +239,13 @@ class Runs:
     def claim_telling(self, telling: Telling) -> bool:
         """Take over to tell; False when another process does."""
         now = clock.now()
-        with self._ledger.transaction():
-            changed = self._ledger.change(
-                "claim_outbox",
-                id=telling.id,
-                at=iso(now),
-                due_at=iso(clock.after(now, _RETELL_SECONDS)),
-            )
-        return bool(changed)
+        times = {"at": iso(now), "due_at": iso(clock.after(now, _RETELL_SECONDS))}
+        return bool(self._ledger.write("claim_outbox", id=telling.id, **times))
 
     def close_telling(self, telling: Telling, error: str | None) -> None:
         """Note that it was told, or why it could not be."""
-        with self._ledger.transaction():
-            at = iso(clock.now())
-            self._ledger.change("close_outbox", id=telling.id, at=at, error=error)
+        at = iso(clock.now())
+        self._ledger.write("close_outbox", id=telling.id, at=at, error=error)
 
     def _move(self, run: Run, now: Run) -> int:
         match now.state:

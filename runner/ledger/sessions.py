@@ -154,8 +154,7 @@ class Sessions:
 
     def set_exports(self, key: int, exports: str | None) -> None:
         """Note where the `task.*` files of a session lie."""
-        with self._db.transaction():
-            self._db.change("set_exports", session=key, exports=exports)
+        self._db.write("set_exports", session=key, exports=exports)
 
     def archive(self, session: Session, exports: str | None, at: str) -> None:
         """Put away a session in which nothing runs or waits.
