@@ -248,8 +248,8 @@ update runs set state = 'finished', outcome = :outcome, exit_code = :exit_code, 
 where run_id = :run_id and state = 'waiting'
 
 -- name: put_back
-update prompts set state = 'queued', run_id = null, hold = :hold, wake_at = :wake_at, wake_from = :wake_from, wake_why = :wake_why,
-    starts = :starts, unbegun = :unbegun where id = :prompt and state = 'running'
+update prompts set state = 'queued', run_id = null, hold = :hold, wake_at = :wake_at,
+    wake_from = iif(:wake_at is null, null, :at), wake_why = :why, starts = :starts, unbegun = :unbegun where id = :prompt and state = 'running'
 
 -- name: wait_for_writer
 -- Another program writes the thread: look again later.

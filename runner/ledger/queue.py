@@ -10,20 +10,20 @@ from __future__ import annotations
 import hashlib
 import os
 
-from parsers.struct import Struct, replace
+from parsers.struct import Struct, as_dict, replace
 from runner import clock
 from runner.clock import iso
 from runner.errors import (
     AlreadyDeliveredError,
     ConflictFault,
     ForeignWriterError,
-    RunnerError,
     SessionBusyError,
     StaleStateError,
 )
 from runner.ledger.database import value_of
 from runner.ledger.fate import WRITER_SECONDS, Delivery, Ends, fate_of, hold_of
 from runner.ledger.record import settings_json
+from runner.ledger.sessions import PromptsWaitError
 from runner.model import OUTCOMES, QUIT, Outcome, Taken, Waiting
 
 TYPE_CHECKING = False
@@ -124,7 +124,6 @@ class Queue:
         Raises:
             ArchivedError: the session has been put away.
             NoSuchTaskError: it has been removed.
-            LedgerFault: the ledger cannot be written; nothing is queued.
         """
         with self._ledger.transaction(is_durable=True):
             self._ledger.sessions.refuse_archived(session)
@@ -142,7 +141,6 @@ class Queue:
             prompts wait for it.
             ArchivedError: the session has been put away.
             AlreadyDeliveredError: the prompt no longer waits, or not as it was read.
-            LedgerFault: the ledger cannot be written; nothing is on record.
         """
         with self._ledger.transaction(is_durable=request.wait_for_session):
             run = replace(run, session=self._session_for(run, request))
@@ -242,11 +240,7 @@ class Queue:
             self._ledger.change("hold_first", session=run.session, **values)
 
     def quit(self, prompt: Prompt) -> list[int]:
-        """Obey a `/quit` whose turn has come: cancel all that waits behind it.
-
-        Returns:
-            The numbers of the prompts that no longer wait.
-        """
+        """Obey a `/quit` whose turn has come: end all that waits, and return it."""
         with self._ledger.transaction(is_durable=True):
             found = self._ledger.all("open_prompts_of", session=prompt.session)
             ids = [row["id"] for row in found]
@@ -330,23 +324,20 @@ class Queue:
         first = self._ledger.one("first_waiting", session=run.session)
         is_ours = first is not None or self.holder(run.session) is not None
         is_busy = is_ours or request.writer is not None
-        if is_ours and not request.wait_for_session:
-            raise self._busy(run.session)
         if is_busy and not request.wait_for_session:
+            if is_ours:
+                raise self._busy(run.session)
             name = self._ledger.sessions.get(run.session).name
             raise ForeignWriterError(name, request.writer or 0)
+        number = self._insert_own(run, request.prompt if is_busy else None)
         if is_busy:
-            number = self._insert_own(run, request.prompt)
             run = replace(run, state=Waiting(), waits=True)
-        else:
-            number = self._insert_own(run)
         return replace(run, spec=replace(run.spec, prompt_id=number))
 
     def _insert_own(self, run: Run, text: bytes | None = None) -> int:
         """Insert the prompt of a run that brings its own; with a text it waits."""
-        spec = run.spec
-        at = spec.prepared_at
-        return self._insert(run.session, text, spec.task, at, run.run_id)
+        preview, at = run.spec.task, run.spec.prepared_at
+        return self._insert(run.session, text, preview, at, run.run_id)
 
     def _insert(
         self,
@@ -384,42 +375,23 @@ class Queue:
         if isinstance(fate, Ends):
             self._end(row["id"], fate.state, fate.reason, verdict.outcome)
             return
-        now = clock.now()
-        self._ledger.change(
-            "put_back",
-            prompt=row["id"],
-            hold=fate.hold,
-            wake_at=iso(clock.after(now, fate.wait)) if fate.wait else None,
-            wake_from=iso(now) if fate.wait else None,
-            wake_why=fate.why,
-            starts=fate.starts,
-            unbegun=fate.unbegun,
-        )
+        now, wake_at = clock.now(), None
+        if fate.wait:
+            wake_at = iso(clock.after(now, fate.wait))
+        times = {"at": iso(now), "wake_at": wake_at}
+        self._ledger.change("put_back", prompt=row["id"], **times, **as_dict(fate))
 
     def _end(self, prompt: int, state: str, reason: str, outcome: Outcome) -> None:
         """End a prompt, and the run that waits for it alone."""
         at, code = iso(clock.now()), OUTCOMES[outcome].exit_code
         row = self._ledger.one("prompt_by_id", prompt=prompt)
-        run_id: str | None = row["run_id"] if row else None
-        if run_id is not None and self._ledger.change(
-            "end_waiting_run", run_id=run_id, outcome=outcome, exit_code=code, at=at
-        ):
+        run_id = row["run_id"] if row else ""
+        values = {"run_id": run_id, "outcome": outcome, "exit_code": code, "at": at}
+        if self._ledger.change("end_waiting_run", **values):
             self._ledger.runs.note_end(self._ledger.runs.find(run_id))
         self._ledger.change(
             "end_prompt", prompt=prompt, state=state, reason=reason, at=at
         )
-
-
-class PromptsWaitError(SessionBusyError):
-    """Refuse a prompt that would overtake what waits."""
-
-    def __init__(self, name: str, count: int) -> None:
-        RunnerError.__init__(
-            self,
-            f"prompts wait for session {name} ({count}): --wait-for-session waits"
-            " behind them, codex-tasks stop cancels them",
-        )
-        self.holder = ""
 
 
 def digest_of(text: bytes) -> str:

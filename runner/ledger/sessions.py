@@ -233,7 +233,8 @@ class Sessions:
         if row is not None and row["run"] is not None:
             raise SessionBusyError(session.name, row["run"], "codex-tasks stop ends it")
         if row is not None:
-            raise WaitingPromptsError(session.name, self.get(session.key).waiting)
+            count = self.get(session.key).waiting
+            raise PromptsWaitError(session.name, count, puts_away=True)
 
     def refuse_archived(self, key: int) -> None:
         """Refuse work for a session that has been put away.
@@ -247,15 +248,19 @@ class Sessions:
             raise ArchivedError(session.name)
 
 
-class WaitingPromptsError(SessionBusyError):
-    """Refuse to put a session away while prompts wait for it."""
+class PromptsWaitError(SessionBusyError):
+    """Refuse a prompt that would overtake those that wait, or to put them away."""
 
-    def __init__(self, name: str, count: int) -> None:
-        RunnerError.__init__(
-            self,
+    def __init__(self, name: str, count: int, *, puts_away: bool = False) -> None:
+        message = (
             f"task {name} has prompts waiting ({count}): codex-tasks stop cancels"
-            " them, send delivers them",
+            " them, send delivers them"
+            if puts_away
+            else f"prompts wait for session {name} ({count}): --wait-for-session waits"
+            " behind them, codex-tasks stop cancels them"
         )
+        RunnerError.__init__(self, message)
+        self.holder = ""
 
 
 _CHANGED = "it has changed since it was listed"
