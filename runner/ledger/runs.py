@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from runner.ledger.database import Cell
     from runner.ledger.ledger import Ledger
     from runner.model import Event, ProcessId, Run, SessionId
 
@@ -94,31 +95,7 @@ class Runs:
 
     def insert(self, run: Run) -> None:
         """Insert a run, inside a transaction."""
-        spec, verdict = run.spec, run.verdict
-        codex = run.state.codex if isinstance(run.state, Running) else None
-        self._ledger.change(
-            "insert_run",
-            run_id=run.run_id,
-            session=run.session,
-            thread=run.thread,
-            prompt=spec.prompt_id,
-            state=record.state_of(run),
-            waits=int(run.waits),
-            directory=self._stored(spec.directory),
-            layout=_FLAT if spec.is_flat else _OWN,
-            version=run.codex_version,
-            offset=run.rollout_offset,
-            prepared_at=iso(spec.prepared_at),
-            launched_at=iso(run.launched_at) if run.launched_at else None,
-            ended_at=iso(run.ended_at) if run.ended_at else None,
-            outcome=run.outcome,
-            error_class=verdict.error_class if verdict else None,
-            exit_code=verdict.exit_code if verdict else None,
-            begun=int(run.has_begun),
-            place=place_text(run.supervisor) if run.supervisor else None,
-            supervisor=process_text(run.supervisor) if run.supervisor else None,
-            codex=process_text(codex) if codex else None,
-        )
+        self._ledger.change("insert_run", **self._columns(run))
         self._save(run)
         at = iso(run.ended_at or run.started_at)
         self._ledger.change("touch_session", session=run.session, at=at)
@@ -141,7 +118,10 @@ class Runs:
             if not self._move(run, now):
                 raise StaleStateError(run.run_id, record.state_of(run))
             if isinstance(now.state, Running):
-                self._launched(now)
+                self.keep_settings(now)
+                at = iso(now.started_at)
+                self._ledger.change("touch_session", session=now.session, at=at)
+                self._tell_of(now, "run_started", _TELL_SECONDS)
         return now
 
     def claim_waiting(self, run: Run, supervisor: ProcessId) -> bool:
@@ -186,19 +166,8 @@ class Runs:
         if verdict is None or now.ended_at is None:
             raise StaleStateError(run.run_id, record.state_of(run))
         with self._ledger.transaction(is_durable=True):
-            changed = self._ledger.change(
-                "finish_run",
-                run_id=run.run_id,
-                state=record.state_of(run),
-                outcome=verdict.outcome,
-                error_class=verdict.error_class,
-                exit_code=verdict.exit_code,
-                thread=now.thread,
-                version=now.codex_version,
-                begun=int(now.has_begun),
-                ended_at=iso(now.ended_at),
-            )
-            if not changed:
+            values = {**self._columns(now), "state": record.state_of(run)}
+            if not self._ledger.change("finish_run", **values):
                 raise StaleStateError(run.run_id, record.state_of(run))
             self._save(now)
             if now.has_begun and run.launched_at is None:
@@ -280,14 +249,6 @@ class Runs:
             repo=os.fsencode(run.spec.repo),
         )
 
-    def _launched(self, run: Run) -> None:
-        """Note what a launch means for the session: its settings, its last change."""
-        self.keep_settings(run)
-        self._ledger.change(
-            "touch_session", session=run.session, at=iso(run.started_at)
-        )
-        self._tell_of(run, "run_started", _TELL_SECONDS)
-
     def _tell_of(self, run: Run, what: str, delay: float) -> None:
         """Note in the outbox who is to be told of a change."""
         report = run.spec.report
@@ -309,6 +270,33 @@ class Runs:
             self._ledger.change(
                 "insert_outbox", history=history, target=target, due_at=due_at
             )
+
+    def _columns(self, run: Run) -> dict[str, Cell]:
+        """Return the row of a run."""
+        spec, verdict = run.spec, run.verdict
+        codex = run.state.codex if isinstance(run.state, Running) else None
+        return {
+            "run_id": run.run_id,
+            "session": run.session,
+            "thread": run.thread,
+            "prompt": spec.prompt_id,
+            "state": record.state_of(run),
+            "waits": int(run.waits),
+            "directory": self._stored(spec.directory),
+            "layout": _FLAT if spec.is_flat else _OWN,
+            "version": run.codex_version,
+            "offset": run.rollout_offset,
+            "prepared_at": iso(spec.prepared_at),
+            "launched_at": iso(run.launched_at) if run.launched_at else None,
+            "ended_at": iso(run.ended_at) if run.ended_at else None,
+            "outcome": run.outcome,
+            "error_class": verdict.error_class if verdict else None,
+            "exit_code": verdict.exit_code if verdict else None,
+            "begun": int(run.has_begun),
+            "place": place_text(run.supervisor) if run.supervisor else None,
+            "supervisor": process_text(run.supervisor) if run.supervisor else None,
+            "codex": process_text(codex) if codex else None,
+        }
 
     def _save(self, run: Run) -> None:
         packed = record.pack(run)
