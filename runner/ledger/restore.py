@@ -179,7 +179,7 @@ def _write_back(state_home: Path) -> None:
     A copy of the file would be undone by what the index's write-ahead log has.
     """
     index = state_home / database.OLD
-    try:
+    with database.guarded(index):
         old = sqlite3.connect(state_home / BEGUN)
         db = sqlite3.connect(index, timeout=_PATIENCE_SECONDS)
         with contextlib.closing(old), contextlib.closing(db):
@@ -188,5 +188,3 @@ def _write_back(state_home: Path) -> None:
             db.execute("pragma synchronous = full")
             old.backup(db)
             db.execute("pragma journal_mode = wal")
-    except sqlite3.Error as error:
-        raise database.fault(index, error) from error
