@@ -18,8 +18,11 @@ from runner.errors import ConflictFault, LedgerFault
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
+    from typing import Any, TypeVar
 
+    from parsers.struct import Struct
+
+    S = TypeVar("S", bound=Struct)
     Cell = str | int | float | bytes | None
 
 NAME = "ledger.db"
@@ -61,11 +64,7 @@ class Database:
         self._db.close()
 
     def all(self, query: str, **values: Cell) -> list[sqlite3.Row]:
-        """Return the rows that a query finds.
-
-        Raises:
-            LedgerFault: the ledger cannot be read.
-        """
+        """Return the rows that a query finds."""
         return self._run(query, values).fetchall()
 
     def one(self, query: str, **values: Cell) -> sqlite3.Row | None:
@@ -86,6 +85,11 @@ class Database:
             ConflictFault: a constraint of the schema refuses the change.
         """
         return self._run(query, values).rowcount
+
+    def write(self, query: str, **values: Cell) -> int:
+        """Write as `change` does, in a transaction of its own."""
+        with self.transaction():
+            return self.change(query, **values)
 
     def insert(self, query: str, **values: Cell) -> int:
         """Insert a row, inside a transaction, and return its integer key."""
@@ -111,9 +115,6 @@ class Database:
 
         Args:
             is_durable: survive a power cut too. Every commit survives a kill.
-
-        Raises:
-            LedgerFault: the ledger cannot be written.
         """
         try:
             if is_durable:
@@ -149,19 +150,15 @@ class Database:
         today = clock.iso(clock.now())[:10]
         if self.value("setting", name=BACKUP) == today:
             return
-        with self.transaction():
-            # Of two processes that come here at once one copies.
-            is_ours = self.change("save_setting", name=BACKUP, value=today)
-        if is_ours:
+        # Of two processes that come here at once one copies.
+        if self.write("save_setting", name=BACKUP, value=today):
             copy_database(self.path, self.home / BACKUP)
 
     def faults(self) -> list[str]:
         """Return what is wrong with the file itself, as far as SQLite can tell."""
-        try:
+        with guarded(self.path):
             checked = self._db.execute("pragma integrity_check(5)").fetchall()
             broken = self._db.execute("pragma foreign_key_check").fetchall()
-        except sqlite3.Error as error:
-            raise fault(self.path, error) from error
         found = [str(row[0]) for row in checked if row[0] != "ok"]
         return [*found, *(f"{row[0]} row {row[1]} refers to nothing" for row in broken)]
 
@@ -188,6 +185,12 @@ class Database:
             raise fault(self.path, error) from error
 
 
+def value_of(kind: type[S], row: sqlite3.Row, **known: object) -> S:
+    """Make a value of the columns that have the names of its fields."""
+    names = [name for name in kind.field_names() if name not in known]
+    return kind(**{name: row[name] for name in names}, **known)
+
+
 @cache
 def queries() -> dict[str, str]:
     """Read `queries.sql`: the text of each query under its name."""
@@ -202,14 +205,12 @@ def connect(path: Path) -> sqlite3.Connection:
     Raises:
         LedgerFault: it cannot be opened, or is of another version.
     """
-    try:
+    with guarded(path):
         db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
         db.row_factory = sqlite3.Row
         version = db.execute("pragma user_version").fetchone()[0]
         db.execute("pragma synchronous = normal")
         db.execute("pragma foreign_keys = on")
-    except sqlite3.Error as error:
-        raise fault(path, error) from error
     if version == SCHEMA:
         return db
     db.close()
@@ -230,17 +231,13 @@ def create(path: Path) -> None:
     part = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     files.create(part)
     try:
-        db = sqlite3.connect(part, isolation_level=None)
-        with contextlib.closing(db):
-            build_schema(db, part)
-        use_log(part)
-        # Of two commands that begin at once one wins.
-        with contextlib.suppress(FileExistsError):
-            os.link(part, path)
-    except sqlite3.Error as error:
-        raise fault(path, error) from error
-    except OSError as error:
-        raise LedgerFault(path, error.strerror or str(error), ELSEWHERE) from error
+        with guarded(path):
+            with contextlib.closing(sqlite3.connect(part, isolation_level=None)) as db:
+                build_schema(db, part)
+            use_log(part)
+            # Of two commands that begin at once one wins.
+            with contextlib.suppress(FileExistsError):
+                os.link(part, path)
     finally:
         files.remove([part])
 
@@ -260,7 +257,7 @@ def copy_database(path: Path, to: Path) -> None:
         RunnerFault: one of the two cannot be used; what was there before stays.
     """
     part = to.with_name(f"{to.name}.part")
-    try:
+    with guarded(to):
         files.remove([part])
         files.create(part)
         source = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
@@ -272,10 +269,6 @@ def copy_database(path: Path, to: Path) -> None:
             db.execute("pragma journal_mode = delete")
         files.sync(part)
         part.replace(to)
-    except sqlite3.Error as error:
-        raise fault(to, error) from error
-    except OSError as error:
-        raise LedgerFault(to, error.strerror or str(error)) from error
 
 
 def use_log(path: Path) -> None:
@@ -284,11 +277,11 @@ def use_log(path: Path) -> None:
     Raises:
         LedgerFault: its file system has none.
     """
-    try:
-        with contextlib.closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as db:
-            mode = db.execute("pragma journal_mode = wal").fetchone()[0]
-    except sqlite3.Error as error:
-        raise fault(path, error) from error
+    with (
+        guarded(path),
+        contextlib.closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as db,
+    ):
+        mode = db.execute("pragma journal_mode = wal").fetchone()[0]
     if mode != "wal":
         reason = f"its file system has no write-ahead log ({mode})"
         raise LedgerFault(path, reason, ELSEWHERE)
@@ -354,6 +347,17 @@ def fault(path: Path, error: Exception) -> LedgerFault:
     found = LedgerFault(path, str(error))
     found.__cause__ = error
     return LedgerFault(path, str(error), _RESTORES) if is_damage(found) else found
+
+
+@contextlib.contextmanager
+def guarded(path: Path) -> Iterator[None]:
+    """Make a `LedgerFault` of what SQLite or the disk refuses in a block."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise fault(path, error) from error
+    except OSError as error:
+        raise LedgerFault(path, error.strerror or str(error)) from error
 
 
 def clean(text: str) -> str:

@@ -217,10 +217,7 @@ def _build(index: Path, hold: str | None = None) -> None:
             reason = f"its rows would refer to nothing: {[*map(tuple, broken[:3])]}"
             raise LedgerFault(path, reason, "runs.db stays as it is")
         db.execute("commit")
-        mode = db.execute("pragma main.journal_mode = wal").fetchone()[0]
-    if mode != "wal":
-        reason = f"its file system has no write-ahead log ({mode})"
-        raise LedgerFault(path, reason, database.ELSEWHERE)
+    database.use_log(path)
     files.sync(path)
     files.sync(path.parent)
 

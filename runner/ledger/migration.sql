@@ -1,4 +1,5 @@
 -- What the index of the versions before says, as rows of the ledger: statements under names, run in one transaction.
+-- One name may have several, with a semicolon at the end of a line between them.
 --
 -- `old` is that index; `runs_before`, `sessions_before`, `mail_before` and `usage_before` are its tables, empty where it
 -- has none (schema 1 has runs alone). Functions of Python: `exports(key, archived_in)`, where a session's files lie;
@@ -8,7 +9,7 @@
 -- name: session_before
 select archived_in from sessions_before where session_id = :key
 
--- name: old_runs
+-- name: rows
 -- The runs with what is taken over of their records. A record may be damaged: what is no text or number counts as
 -- missing. `settings` is what `record.settings_json` writes; the next prompt can take it over where a run `is_sound`.
 create temp table old_runs as select
@@ -43,21 +44,13 @@ create temp table old_runs as select
         and json_type(record, '$.sandbox') in ('text', 'null') and json_type(record, '$.request.model') in ('text', 'null')
         and json_type(record, '$.request.limits.timeout') in ('integer', 'real', 'null')
         and json_type(record, '$.request.limits.stall') in ('integer', 'real', 'null') as is_sound
-from runs_before
-
--- name: places
+from runs_before;
 -- The order of a session's runs; one that waited for the session comes when it was launched.
 update old_runs set place = max(run_id, replace(substr(launched_at, 1, 10), '-', '') || '-'
     || replace(substr(launched_at, 12, 8), ':', '') || '-' || substr(launched_at, 21, 3))
-where waits and launched_at is not null
-
--- name: old_runs_by_key
-create index temp.old_runs_by_key on old_runs (key, place)
-
--- name: old_runs_by_id
-create unique index temp.old_runs_by_id on old_runs (run_id)
-
--- name: old_sessions
+where waits and launched_at is not null;
+create index temp.old_runs_by_key on old_runs (key, place);
+create unique index temp.old_runs_by_id on old_runs (run_id);
 -- The sessions, numbered in the order of their last change; runs without one get one. `last` is the run whose directory
 -- the next prompt takes over, `pattern` the one whose settings.
 create temp table old_sessions as
@@ -70,18 +63,12 @@ select row_number() over (order by updated_at, key) as id, key, title, created_a
     (select run_id from old_runs r where r.key = s.key order by launched_at is null, place desc limit 1) as last,
     (select run_id from old_runs r where r.key = s.key and launched_at is not null and is_sound and not is_imported
         order by place desc limit 1) as pattern
-from sessions s
-
--- name: old_sessions_by_key
-create unique index temp.old_sessions_by_key on old_sessions (key)
-
--- name: imports
+from sessions s;
+create unique index temp.old_sessions_by_key on old_sessions (key);
 insert into imports (kind, source, identity, run_id)
 select plain(record -> '$.accounts.imported.kind'), plain(record -> '$.accounts.imported.source'),
     plain(record -> '$.accounts.imported.identity'), run_id
-from runs_before where run_id in (select run_id from old_runs where is_imported) on conflict do nothing
-
--- name: sessions
+from runs_before where run_id in (select run_id from old_runs where is_imported) on conflict do nothing;
 -- Of an imported run the next prompt takes over the directory alone, and / stands for one that its importer did not know.
 insert into sessions (id, short_id, thread_id, title, repo, home, settings, exports, imported, archived_at, created_at, updated_at)
 select s.id, short_id(s.key), iif(s.is_thread, s.key, null), s.title,
@@ -91,12 +78,8 @@ select s.id, short_id(s.key), iif(s.is_thread, s.key, null), s.title,
 from old_sessions s
 left join old_runs l on l.run_id = s.last
 left join old_runs p on p.run_id = s.pattern
-left join imports i on i.run_id = s.last
-
--- name: threads
-insert into threads (thread_id, session) select thread_id, id from sessions where thread_id is not null
-
--- name: runs
+left join imports i on i.run_id = s.last;
+insert into threads (thread_id, session) select thread_id, id from sessions where thread_id is not null;
 -- Those that are not over are looked at one by one after that.
 insert into runs (run_id, session, ordinal, thread_id, prompt, attempt, state, waits, outcome, exit_code, directory, layout,
     begun, rollout_offset, codex_version, prepared_at, launched_at, ended_at)
@@ -107,9 +90,7 @@ select r.run_id, s.id, row_number() over (partition by s.id order by r.place, r.
     directory(r.run_id, s.exports, r.log_dir), 2, r.launched_at is not null and r.thread is not null,
     r.rollout_offset, r.codex_version, r.prepared_at, r.launched_at,
     iif(r.outcome is null, null, coalesce(r.ended_at, r.prepared_at))
-from old_runs r join old_sessions s on s.key = r.key
-
--- name: records
+from old_runs r join old_sessions s on s.key = r.key;
 insert into records (run_id, record) select run_id, pack(cast(record as blob)) from runs_before
 
 -- name: unfinished
@@ -141,7 +122,8 @@ where m.state = 'skipped' or m.state = 'delivered' and coalesce(r.outcome, 'lost
 
 -- name: open_prompts
 -- One that was given to a run which never came to be waits again.
-select m.mail_id, s.id as session, s.key, s.exports, m.task, m.queued_at, m.attempts, r.run_id, r.begun, r.directory
+select m.mail_id, s.id as session, s.key, s.exports, substr(m.task, 1, 200) as preview, m.queued_at, m.attempts, r.run_id, r.begun,
+    r.directory, row_number() over (partition by s.id, r.run_id is null order by m.mail_id) = 1 as is_first
 from mail_before m join old_sessions s on s.key = m.session_id
 left join runs r on r.run_id = m.run_id and r.state <> 'finished'
 where m.mail_id not in (select id from prompts) order by s.id, m.mail_id
@@ -152,10 +134,12 @@ select r.*, c.record from runs r join records c on c.run_id = r.run_id
 where r.session = :session order by r.waits, r.ordinal desc limit 1
 
 -- name: insert_prompt
+-- One that runs can never go back without its text.
 insert into prompts (id, session, place, text, preview, digest, state, hold, run_id, begun, attempts, starts, wake_at, wake_from,
     wake_why, queued_at)
-values (:id, :session, :id, :text, :preview, :digest, :state, :hold, :run_id, :begun, :attempts, :starts, :wake_at, :wake_from,
-    iif(:wake_at is null, null, 'limit'), :queued_at)
+values (:id, :session, :id, :text, :preview, :digest, iif(:run_id is null, 'queued', 'running'), :hold, :run_id,
+    :run_id is not null and (:begun or :text is null), :attempts + (:run_id is not null), iif(:run_id is null, :attempts, 0),
+    :wake_at, :wake_from, iif(:wake_at is null, null, 'limit'), :queued_at)
 
 -- name: usage
 insert into usage (run_id, thread_id, model, quarter, session_key, prepared_at, repo, home, calls, input, cached, output,
@@ -167,38 +151,37 @@ from usage_before u left join old_sessions o on o.key = u.session_id left join s
 
 -- name: uncounted
 -- Finished runs that an index of schema 1 has not counted.
-select run_id from runs where state = 'finished' and launched_at is not null and run_id not in (select run_id from usage)
-
--- name: uncounted_run
-select r.run_id, o.key, r.prepared_at, c.record from runs r
-join old_runs o on o.run_id = r.run_id join records c on c.run_id = r.run_id where r.run_id = :run_id
+select r.run_id, c.record from runs r join records c on c.run_id = r.run_id
+where r.state = 'finished' and r.launched_at is not null and r.run_id not in (select run_id from usage)
 
 -- name: insert_usage
 insert into usage (run_id, thread_id, model, quarter, session_key, prepared_at, repo, calls, input, cached, output, reasoning, total, usd)
-values (:run_id, iif(:key like '________-____-____-____-____________', :key, ''), :model, strftime('%s', :prepared_at) / 900,
-    :key, :prepared_at, :repo, 0, :input, :cached, :output, :reasoning, :total, :usd) on conflict do nothing
+select run_id, iif(key like '________-____-____-____-____________', key, ''), :model, strftime('%s', prepared_at) / 900, key,
+    prepared_at, :repo, 0, :input, :cached, :output, :reasoning, :total, :usd
+from old_runs where run_id = :run_id on conflict do nothing
 
--- name: is_counted
-select 1 from usage where run_id = :run_id
+-- name: removed_usage
+-- What the index lacks of a removed run when it was made anew: a line of JSON tells it. One without usage is refused.
+insert into usage (run_id, thread_id, model, quarter, session_key, prepared_at, repo, calls, input, cached, output, reasoning, total, usd)
+select :line ->> '$.run_id', iif(u.value ->> '$.session_id' like '________-____-____-____-____________', u.value ->> '$.session_id', ''),
+    plain(u.value -> '$.model'), strftime('%s', u.value ->> '$.prepared_at') / 900, u.value ->> '$.session_id',
+    u.value ->> '$.prepared_at', path(u.value -> '$.repo'), 0, u.value ->> '$.input_tokens', u.value ->> '$.cached_input_tokens',
+    u.value ->> '$.output_tokens', u.value ->> '$.reasoning_output_tokens', u.value ->> '$.total_tokens', u.value ->> '$.usd'
+from json_each(coalesce(:line -> '$.usage', '')) u
+where not exists (select 1 from usage where run_id = :line ->> '$.run_id') on conflict do nothing
 
--- name: tombstones
+-- name: tombstones_and_notes
 -- A removed run must not come back with the next import: all that is left of it is its id.
 insert into imports (kind, source, identity)
-select distinct 'removed', '', run_id from usage where run_id not in (select run_id from runs)
+select distinct 'removed', '', run_id from usage where run_id not in (select run_id from runs);
+insert into notes (what, about) select 'record damaged', run_id from old_runs where not coalesce(is_sound, 0)
+union all select 'prompt without a session', mail_id || ' of ' || session_id from mail_before
+    where session_id not in (select key from old_sessions)
+union all select 'run of a prompt lost', mail_id || ' of ' || session_id from mail_before
+    where state = 'delivered' and run_id not in (select run_id from runs)
 
 -- name: note
 insert into notes (what, about) values (:what, :about)
-
--- name: note_damaged
-insert into notes (what, about) select 'record damaged', run_id from old_runs where not coalesce(is_sound, 0)
-
--- name: note_prompts
-insert into notes (what, about) select 'prompt without a session', mail_id || ' of ' || session_id from mail_before
-where session_id not in (select key from old_sessions)
-
--- name: note_deliveries
-insert into notes (what, about) select 'run of a prompt lost', mail_id || ' of ' || session_id from mail_before
-where state = 'delivered' and run_id not in (select run_id from runs)
 
 -- name: session_places
 select key, exports from old_sessions where exports is not null
@@ -206,9 +189,7 @@ select key, exports from old_sessions where exports is not null
 -- name: has_prompt
 select 1 from mail_before where mail_id = :id and session_id = :key
 
--- name: forget_last_prompt
-delete from sqlite_sequence where name = 'prompts'
-
 -- name: set_last_prompt
+delete from sqlite_sequence where name = 'prompts';
 insert into sqlite_sequence (name, seq)
 select 'prompts', max(:seq, coalesce((select max(id) from prompts), 0), coalesce((select max(prompt) from runs), 0))

@@ -20,9 +20,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runner.ledger.steps import Steps
+    from runner.ledger.conversion import Steps
 
-_PENDING, _ARCHIVE, _REMOVED = ".pending", "archive", ".removed-"
+_PENDING, _REMOVED = ".pending", ".removed-"
 _BUCKETS_DEEP = 3
 _KINDS = ("events.jsonl", "meta.json", "prompt")
 
@@ -37,7 +37,7 @@ class Places:
     def of_session(self, key: str, archived_in: str | None) -> str | None:
         """Return the directory of a session, relative to the state directory."""
         for place in (archived_in, _in_use(key), self._archived.get(key)):
-            if place is not None and _is_directory(f"{self._home}/{place}"):
+            if place is not None and files.is_directory(self._home / place):
                 return place
         return None
 
@@ -81,15 +81,8 @@ class Places:
 
     @cached_property
     def _archived(self) -> dict[str, str]:
-        days = [_ARCHIVE]
-        for _ in range(_BUCKETS_DEEP):
-            days = [
-                f"{day}/{name}"
-                for day in days
-                for name in files.names(self._home / day)
-                if name.isdecimal()
-            ]
-        return {n: f"{day}/{n}" for day in days for n in files.names(self._home / day)}
+        found = sorted(self._home.glob(f"archive/{'[0-9]*/' * _BUCKETS_DEEP}*"))
+        return {each.name: str(each.relative_to(self._home)) for each in found}
 
 
 def encoded(text: str) -> bytes:
@@ -98,11 +91,6 @@ def encoded(text: str) -> bytes:
         return os.fsencode(text)
     except UnicodeEncodeError:
         return text.encode(errors="replace")
-
-
-def _is_directory(place: str) -> bool:
-    # Of each session: a path object would take longer than the look.
-    return os.path.isdir(place)  # noqa: PTH112
 
 
 def _in_use(key: str) -> str:

@@ -7,6 +7,7 @@ process owns one of each session is left for the first sweep to judge; the other
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 
 from parsers.struct import Struct, replace
@@ -15,19 +16,18 @@ from runner import files
 from runner.clock import iso
 from runner.errors import RunnerError
 from runner.ledger import record
-from runner.ledger.steps import load
+from runner.ledger.runs import place_text, process_text
 from runner.locks import Lock, look
-from runner.model import Ended, Launching, Outcome, RunId, Running, Verdict
+from runner.model import Ended, Outcome, Running, Verdict
 from runner.process.table import here, is_alive
-from runner.run_files import PREFIX, RunFiles
+from runner.run_files import PREFIX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
 
-    from runner.ledger.database import Cell
+    from runner.ledger.conversion import Steps
     from runner.ledger.record import Json
-    from runner.ledger.steps import Steps
     from runner.model import ProcessId, Run
 
 _LOST = "Codex and its supervisor are gone and the turn has no end"
@@ -52,7 +52,7 @@ def owned(old: sqlite3.Connection, home: Path) -> list[Owned]:
         "select run_id, coalesce(session_id, run_id), record from runs"
         " where state <> 'finished' order by run_id"
     ):
-        run = _read(load(text))
+        run = read(_load(text))
         session = key if UUID.fullmatch(key) else f".pending/{key}"
         places = [home / session / "runs", *([Path(run.spec.directory)] if run else [])]
         name, supervisor = f"{PREFIX}{run_id}.events.jsonl", _supervisor_of(run)
@@ -79,41 +79,36 @@ def end_runs(steps: Steps) -> None:
     """
     found = steps.do("unfinished").fetchall()
     for _, rows in itertools.groupby(found, lambda row: row["session"]):
-        runs = [(row, steps.run(row, load(row["record"]))) for row in rows]
+        runs = [(row, steps.run(row, _load(row["record"]))) for row in rows]
         usable = [row for row, run in runs if run is not None and not row["waits"]]
         for row, run in runs:
             if run is not None and row in usable[-1:]:
-                steps.do("go_on", run_id=run.run_id, **_state_of(run))
+                _go_on(run, steps)
             else:
                 _end(row, run, steps)
 
 
-def _state_of(run: Run) -> dict[str, Cell]:
-    """Return the columns of a state.
+def _go_on(run: Run, steps: Steps) -> None:
+    """Leave a run for the first sweep.
 
     The versions before recorded neither namespace nor machine of a process. A run that
     no supervisor owns is judged here: a process of another boot is not found.
     """
-    names = ("machine_id", "boot_id", "namespace")
-    place = " ".join(here()[name] or "-" for name in names)
-    found: dict[str, Cell] = {"supervisor": None, "codex": None, "place": place}
-    match run.state:
-        case Launching(supervisor=supervisor):
-            found["supervisor"] = _text(supervisor)
-        case Running(supervisor=supervisor, codex=codex):
-            found |= {"supervisor": _text(supervisor), "codex": _text(codex)}
-        case _:
-            found["place"] = None
-    return {"state": record.state_of(run), **found}
-
-
-def _text(process: ProcessId) -> str:
-    return f"{process.pid} {process.start_time}"
+    owner = run.supervisor
+    codex = run.state.codex if isinstance(run.state, Running) else None
+    steps.do(
+        "go_on",
+        run_id=run.run_id,
+        state=record.state_of(run),
+        supervisor=process_text(owner) if owner else None,
+        codex=process_text(codex) if codex else None,
+        place=place_text(replace(owner, **here())) if owner else None,
+    )
 
 
 def _end(row: sqlite3.Row, run: Run | None, steps: Steps) -> None:
     """End a run: as its meta file says, or else it is lost."""
-    paths = RunFiles(steps.directory(row), RunId(row["run_id"]), is_flat=True)
+    paths = steps.files(row)
     wrote = files.status(paths.events)
     is_lost = run is None or row["launched_at"] or (wrote and wrote.st_size)
     verdict = Verdict(
@@ -122,7 +117,11 @@ def _end(row: sqlite3.Row, run: Run | None, steps: Steps) -> None:
         error=_LOST if is_lost else _KILLED,
         error_class=None if is_lost else "killed",
     )
-    over = _told_by_meta(paths)
+    # A supervisor could write its verdict to the meta file alone.
+    data = files.read_json(paths.meta)
+    over = read(data) if isinstance(data, dict) else None
+    if over is not None and not (over.is_finished and over.run_id == paths.run_id):
+        over = None
     if over is None and run is not None:
         over = run.advanced(Ended(verdict=verdict, at=run.started_at))
     if over is not None and over.verdict is not None:
@@ -140,16 +139,18 @@ def _end(row: sqlite3.Row, run: Run | None, steps: Steps) -> None:
     steps.note("run ended by the migration", f"{row['run_id']}: {verdict.outcome}")
 
 
-def _told_by_meta(paths: RunFiles) -> Run | None:
-    """Read the verdict that a supervisor could write to the meta file alone."""
-    data = files.read_json(paths.meta)
-    told = _read(data) if isinstance(data, dict) else None
-    is_end = told is not None and told.is_finished and told.run_id == paths.run_id
-    return told if is_end else None
-
-
-def _read(data: Json) -> Run | None:
+def read(data: Json) -> Run | None:
+    """Read a record; None when it is damaged."""
     try:
         return record.from_json(data)
     except RunnerError:
         return None
+
+
+def _load(text: str) -> Json:
+    """Read a JSON object; an empty one of what is none."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

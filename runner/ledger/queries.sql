@@ -163,9 +163,10 @@ select run_id from runs where session = :session and state in ('prepared', 'laun
 select id, run_id from prompts where session = :session and state in ('queued', 'parked') order by place limit 1
 
 -- name: insert_prompt
-insert into prompts (session, place, text, preview, digest, settings, state, direct, run_id, attempts, queued_at)
-values (:session, coalesce((select seq from sqlite_sequence where name = 'prompts'), 0) + 1, :text, :preview, :digest, :settings,
-    :state, :direct, :run_id, :attempts, :at)
+-- One without a text is delivered already, by the run that it came with.
+insert into prompts (session, place, text, preview, digest, state, direct, run_id, attempts, queued_at)
+values (:session, coalesce((select seq from sqlite_sequence where name = 'prompts'), 0) + 1, :text, :preview, :digest,
+    iif(:text is null, 'running', 'queued'), :text is null, :run_id, :text is null, :at)
 
 -- name: prompt_by_id
 select * from prompts where id = :prompt
@@ -220,7 +221,7 @@ where p.id = (select id from judged where session = :session)
 -- name: deliverable
 -- What can be delivered now; also what waits for a foreign writer, whose lock may be free by now. Where Codex has
 -- seen the writer and we do not ('refused'), it is not started again at once.
-select j.id, j.session, s.thread_id, s.home, j.word from judged j join sessions s on s.id = j.session
+select j.id as prompt, j.session, s.thread_id as thread, s.home, j.word is 'writer' as waits_for_writer from judged j join sessions s on s.id = j.session
 where j.taker is null and (j.word is null or j.word = 'writer'
     and exists (select 1 from prompts p where p.id = j.id and p.wake_why = 'writer')) order by j.rank, j.id
 
@@ -247,8 +248,8 @@ update runs set state = 'finished', outcome = :outcome, exit_code = :exit_code, 
 where run_id = :run_id and state = 'waiting'
 
 -- name: put_back
-update prompts set state = 'queued', run_id = null, hold = :hold, wake_at = :wake_at, wake_from = :wake_from, wake_why = :wake_why,
-    starts = :starts, unbegun = :unbegun where id = :prompt and state = 'running'
+update prompts set state = 'queued', run_id = null, hold = :hold, wake_at = :wake_at,
+    wake_from = iif(:wake_at is null, null, :at), wake_why = :why, starts = :starts, unbegun = :unbegun where id = :prompt and state = 'running'
 
 -- name: wait_for_writer
 -- Another program writes the thread: look again later.

@@ -8,20 +8,22 @@ so a kill at any moment leaves it waiting, running or ended, and never twice.
 from __future__ import annotations
 
 import hashlib
+import os
 
-from parsers.struct import Struct, replace
+from parsers.struct import Struct, as_dict, replace
 from runner import clock
 from runner.clock import iso
 from runner.errors import (
     AlreadyDeliveredError,
     ConflictFault,
     ForeignWriterError,
-    RunnerError,
     SessionBusyError,
     StaleStateError,
 )
+from runner.ledger.database import value_of
 from runner.ledger.fate import WRITER_SECONDS, Delivery, Ends, fate_of, hold_of
 from runner.ledger.record import settings_json
+from runner.ledger.sessions import PromptsWaitError
 from runner.model import OUTCOMES, QUIT, Outcome, Taken, Waiting
 
 TYPE_CHECKING = False
@@ -90,7 +92,7 @@ class Queue:
     def waiting(self, session: int) -> list[Prompt]:
         """Return what waits for a session, in the order of the queue, and why."""
         found = self._ledger.all("waiting_prompts", session=session)
-        return [_prompt(row) for row in found]
+        return [value_of(Prompt, row) for row in found]
 
     def all_waiting(self) -> list[tuple[int, int]]:
         """Return the numbers of all prompts that wait, each with its session."""
@@ -100,7 +102,7 @@ class Queue:
     def head(self, session: int) -> Prompt | None:
         """Return the first prompt that waits for a session."""
         row = self._ledger.one("queue_head", session=session)
-        return None if row is None else _prompt(row)
+        return None if row is None else value_of(Prompt, row)
 
     def candidates(self) -> list[Candidate]:
         """Return what can be delivered now, the best first.
@@ -108,13 +110,7 @@ class Queue:
         Among them is what waits for a foreign writer, whose lock may be free by now.
         """
         return [
-            Candidate(
-                prompt=row["id"],
-                session=row["session"],
-                thread=row["thread_id"],
-                home=row["home"].decode(errors="surrogateescape"),
-                waits_for_writer=row["word"] == "writer",
-            )
+            value_of(Candidate, row, home=os.fsdecode(row["home"]))
             for row in self._ledger.all("deliverable")
         ]
 
@@ -128,7 +124,6 @@ class Queue:
         Raises:
             ArchivedError: the session has been put away.
             NoSuchTaskError: it has been removed.
-            LedgerFault: the ledger cannot be written; nothing is queued.
         """
         with self._ledger.transaction(is_durable=True):
             self._ledger.sessions.refuse_archived(session)
@@ -146,14 +141,16 @@ class Queue:
             prompts wait for it.
             ArchivedError: the session has been put away.
             AlreadyDeliveredError: the prompt no longer waits, or not as it was read.
-            LedgerFault: the ledger cannot be written; nothing is on record.
         """
         with self._ledger.transaction(is_durable=request.wait_for_session):
             run = replace(run, session=self._session_for(run, request))
-            if request.prompt_id is not None:
-                self._deliver(run, request)
-            else:
+            number, digest = request.prompt_id, digest_of(request.prompt)
+            if number is None:
                 run = self._bring(run, request)
+            elif not self._ledger.change(
+                "deliver_prompt", prompt=number, run_id=run.run_id, digest=digest
+            ):
+                raise AlreadyDeliveredError(number)
             try:
                 self._ledger.runs.insert(run)
             except ConflictFault as error:
@@ -166,12 +163,12 @@ class Queue:
         """Put a prompt back that a rebuild finds in its file, inside a transaction."""
         sessions, at = self._ledger.sessions, iso(clock.now())
         told = {name: str(value) for name, value in header.items() if value is not None}
+        at, place = told.get("queued_at", at), header.get("place")
         thread, short_id = told.get("thread"), told.get("short_id", "")
         key = sessions.of_thread(thread) if thread else None
         key = key or self._ledger.value("session_by_short_id", short_id=short_id)
         if key is None:
-            key = sessions.open(told.get("queued_at", at), thread=thread)
-        place = header.get("place")
+            key = sessions.open(at, thread=thread)
         values: dict[str, Cell] = {
             "prompt": number,
             "session": key,
@@ -181,7 +178,7 @@ class Queue:
             "digest": digest_of(text),
             "settings": told.get("settings", "{}"),
             "hold": hold or told.get("hold"),
-            "at": told.get("queued_at", at),
+            "at": at,
         }
         try:
             self._ledger.change("restore_prompt", **values)
@@ -191,32 +188,22 @@ class Queue:
 
     def restore_running(self, number: int, run: Run) -> None:
         """Give a prompt to the unfinished run that a rebuild finds it in."""
-        is_given = self._ledger.change(
-            "restore_running",
-            prompt=number,
-            run_id=run.run_id,
-            waits=isinstance(run.state, Waiting),
-        )
-        if not is_given:
-            self._bring_row(run)
+        waits = isinstance(run.state, Waiting)
+        ids: dict[str, Cell] = {"prompt": number, "run_id": run.run_id}
+        if not self._ledger.change("restore_running", waits=waits, **ids):
+            self._insert_own(run)
 
     def close(self, number: int, state: str = "canceled") -> None:
         """End a prompt that a rebuild finds delivered or gone."""
         self._end(number, state, "rebuilt", Outcome.LOST)
 
     def take(self, run: Run) -> Run | None:
-        """Give a waiting run its session and its prompt; None while it has to wait.
-
-        Raises:
-            LedgerFault: the ledger cannot be written.
-        """
+        """Give a waiting run its session and its prompt; None while it has to wait."""
         with self._ledger.transaction():
             if not self._ledger.change("take_prompt", run_id=run.run_id):
                 return None
-            session = run.session
-            ordinal = self._ledger.value(
-                "take_turn", run_id=run.run_id, session=session
-            )
+            ids: dict[str, Cell] = {"run_id": run.run_id, "session": run.session}
+            ordinal = self._ledger.value("take_turn", **ids)
             if ordinal is None:
                 raise StaleStateError(run.run_id, "waiting")
             return replace(run.advanced(Taken()), waits=False, ordinal=ordinal)
@@ -238,26 +225,25 @@ class Queue:
         verdict = run.verdict
         if verdict is None:
             return
+        outcome = verdict.outcome
         row = self._ledger.one("prompt_of_run", run_id=run.run_id)
-        if row is not None and row["state"] == "queued":
-            self._leave_waiting(row, verdict.outcome)
-        elif row is not None:
+        if row is not None and row["state"] == "running":
             self._settle(row, run, verdict)
-        if OUTCOMES[verdict.outcome].then == "held":
+        elif row is not None and outcome in {Outcome.LOST, Outcome.NOT_STARTED}:
+            # Its run was killed while it waited: now it is delivered as any other.
+            self._ledger.change("free_prompt", prompt=row["id"])
+        elif row is not None:
+            self._end(row["id"], OUTCOMES[outcome].prompt, str(outcome), outcome)
+        if OUTCOMES[outcome].then == "held":
             hold, until = hold_of(run)
-            session, at = run.session, iso(clock.now())
-            self._ledger.change(
-                "hold_first", session=session, hold=hold, until=until, at=at
-            )
+            values = {"hold": hold, "until": until, "at": iso(clock.now())}
+            self._ledger.change("hold_first", session=run.session, **values)
 
     def quit(self, prompt: Prompt) -> list[int]:
-        """Obey a `/quit` whose turn has come: cancel all that waits behind it.
-
-        Returns:
-            The numbers of the prompts that no longer wait.
-        """
+        """Obey a `/quit` whose turn has come: end all that waits, and return it."""
         with self._ledger.transaction(is_durable=True):
-            ids = self._open_prompts(prompt.session)
+            found = self._ledger.all("open_prompts_of", session=prompt.session)
+            ids = [row["id"] for row in found]
             if prompt.id not in ids:
                 return []
             self._end(prompt.id, "done", "quit", Outcome.STOPPED)
@@ -269,13 +255,23 @@ class Queue:
         """Cancel what waits in sessions and ask what runs to stop, in one transaction.
 
         A prompt that is sent later is wanted. One that is running is never put back.
-
-        Raises:
-            LedgerFault: the ledger cannot be written; nothing is canceled.
         """
-        at = iso(clock.now())
+        at, stops = iso(clock.now()), []
         with self._ledger.transaction(is_durable=True):
-            return [self._stop(session, at) for session in sessions]
+            for session in sessions:
+                waiting = self.waiting(session)
+                for each in waiting:
+                    self._end(each.id, "canceled", "stopped", Outcome.STOPPED)
+                self._ledger.change("ask_stop_prompts", session=session, at=at)
+                self._ledger.change("ask_stop_runs", session=session, at=at)
+                stop = Stop(
+                    session=session,
+                    prompts=tuple(each.id for each in waiting),
+                    waiting=tuple(each.run_id for each in waiting if each.run_id),
+                    runs=tuple(self._ledger.runs.unfinished(session)),
+                )
+                stops.append(stop)
+        return stops
 
     def to_stop(self) -> list[int]:
         """Return the sessions in which something runs or waits."""
@@ -283,34 +279,26 @@ class Queue:
 
     def release(self, session: int) -> None:
         """Let the first prompt go that is held: somebody sends on purpose."""
-        with self._ledger.transaction():
-            self._ledger.change("release_first", session=session)
+        self._ledger.write("release_first", session=session)
 
     def hold(self, prompt: int, reason: str) -> None:
         """Keep a prompt back until a person acts."""
-        with self._ledger.transaction():
-            self._ledger.change("hold_prompt", prompt=prompt, hold=reason)
+        self._ledger.write("hold_prompt", prompt=prompt, hold=reason)
 
     def release_due(self) -> None:
         """Let go what was held until a time that has come."""
         at = iso(clock.now())
         if self._ledger.one("has_due_holds", at=at) is not None:
-            with self._ledger.transaction():
-                self._ledger.change("release_due", at=at)
+            self._ledger.write("release_due", at=at)
 
     def wait_for_writer(self, candidate: Candidate, *, is_free: bool) -> None:
         """Note that another program writes a prompt's thread, or no longer does."""
+        if is_free:
+            self._ledger.write("writer_gone", prompt=candidate.prompt)
+            return
         now = clock.now()
-        with self._ledger.transaction():
-            if is_free:
-                self._ledger.change("writer_gone", prompt=candidate.prompt)
-                return
-            self._ledger.change(
-                "wait_for_writer",
-                prompt=candidate.prompt,
-                at=iso(now),
-                wake_at=iso(clock.after(now, WRITER_SECONDS)),
-            )
+        times = {"at": iso(now), "wake_at": iso(clock.after(now, WRITER_SECONDS))}
+        self._ledger.write("wait_for_writer", prompt=candidate.prompt, **times)
 
     def _session_for(self, run: Run, request: RunRequest) -> int:
         """Find or open the session of a run."""
@@ -336,68 +324,39 @@ class Queue:
         first = self._ledger.one("first_waiting", session=run.session)
         is_ours = first is not None or self.holder(run.session) is not None
         is_busy = is_ours or request.writer is not None
-        if is_ours and not request.wait_for_session:
-            raise self._busy(run.session)
         if is_busy and not request.wait_for_session:
+            if is_ours:
+                raise self._busy(run.session)
             name = self._ledger.sessions.get(run.session).name
             raise ForeignWriterError(name, request.writer or 0)
-        spec, at = run.spec, run.spec.prepared_at
+        number = self._insert_own(run, request.prompt if is_busy else None)
         if is_busy:
-            text, run_id = request.prompt, run.run_id
-            number = self._insert(run.session, text, spec.task, at, run_id)
             run = replace(run, state=Waiting(), waits=True)
-        else:
-            number = self._bring_row(run)
-        return replace(run, spec=replace(spec, prompt_id=number))
+        return replace(run, spec=replace(run.spec, prompt_id=number))
 
-    def _bring_row(self, run: Run) -> int:
-        """Insert the prompt of a run that brings its own: it is delivered at once."""
-        return self._ledger.insert(
-            "insert_prompt",
-            session=run.session,
-            text=None,
-            preview=run.spec.task[:_PREVIEW],
-            digest=None,
-            settings="{}",
-            state="running",
-            direct=1,
-            run_id=run.run_id,
-            attempts=1,
-            at=iso(run.spec.prepared_at),
-        )
+    def _insert_own(self, run: Run, text: bytes | None = None) -> int:
+        """Insert the prompt of a run that brings its own; with a text it waits."""
+        preview, at = run.spec.task, run.spec.prepared_at
+        return self._insert(run.session, text, preview, at, run.run_id)
 
     def _insert(
         self,
         session: int,
-        text: bytes,
+        text: bytes | None,
         preview: str,
         at: datetime,
         run_id: str | None = None,
     ) -> int:
+        """Insert a prompt; without a text it is delivered, by the run it came with."""
         return self._ledger.insert(
             "insert_prompt",
             session=session,
             text=text,
             preview=preview[:_PREVIEW],
-            digest=digest_of(text),
-            settings="{}",
-            state="queued",
-            direct=0,
+            digest=None if text is None else digest_of(text),
             run_id=run_id,
-            attempts=0,
             at=iso(at),
         )
-
-    def _deliver(self, run: Run, request: RunRequest) -> None:
-        prompt = request.prompt_id or 0
-        changed = self._ledger.change(
-            "deliver_prompt",
-            prompt=prompt,
-            run_id=run.run_id,
-            digest=digest_of(request.prompt),
-        )
-        if not changed:
-            raise AlreadyDeliveredError(prompt)
 
     def _busy(self, session: int) -> SessionBusyError:
         """Say what has a session: the run that writes it, or the first that waits."""
@@ -407,95 +366,34 @@ class Queue:
             return PromptsWaitError(found.name, found.waiting)
         return SessionBusyError(found.name, holder or found.last_run or "?")
 
-    def _leave_waiting(self, row: sqlite3.Row, outcome: Outcome) -> None:
-        """Settle a prompt whose run has only waited for its turn."""
-        if outcome in {Outcome.LOST, Outcome.NOT_STARTED}:
-            # Its run was killed: from now on it is delivered as any other.
-            self._ledger.change("free_prompt", prompt=row["id"])
-        else:
-            self._end(row["id"], OUTCOMES[outcome].prompt, str(outcome), outcome)
-
     def _settle(self, row: sqlite3.Row, run: Run, verdict: Verdict) -> None:
-        delivery = Delivery(
-            is_direct=bool(row["direct"]),
-            is_stop_asked=row["stop_asked_at"] is not None,
-            starts=row["starts"],
-            unbegun=row["unbegun"],
+        is_asked = row["stop_asked_at"] is not None
+        delivery = value_of(
+            Delivery, row, is_direct=bool(row["direct"]), is_stop_asked=is_asked
         )
         fate = fate_of(delivery, verdict, has_begun=run.has_begun)
         if isinstance(fate, Ends):
             self._end(row["id"], fate.state, fate.reason, verdict.outcome)
             return
-        now = clock.now()
-        self._ledger.change(
-            "put_back",
-            prompt=row["id"],
-            hold=fate.hold,
-            wake_at=iso(clock.after(now, fate.wait)) if fate.wait else None,
-            wake_from=iso(now) if fate.wait else None,
-            wake_why=fate.why,
-            starts=fate.starts,
-            unbegun=fate.unbegun,
-        )
-
-    def _open_prompts(self, session: int) -> list[int]:
-        found = self._ledger.all("open_prompts_of", session=session)
-        return [row["id"] for row in found]
+        now, wake_at = clock.now(), None
+        if fate.wait:
+            wake_at = iso(clock.after(now, fate.wait))
+        times = {"at": iso(now), "wake_at": wake_at}
+        self._ledger.change("put_back", prompt=row["id"], **times, **as_dict(fate))
 
     def _end(self, prompt: int, state: str, reason: str, outcome: Outcome) -> None:
         """End a prompt, and the run that waits for it alone."""
         at, code = iso(clock.now()), OUTCOMES[outcome].exit_code
         row = self._ledger.one("prompt_by_id", prompt=prompt)
-        run_id: str | None = row["run_id"] if row else None
-        if run_id is not None and self._ledger.change(
-            "end_waiting_run", run_id=run_id, outcome=outcome, exit_code=code, at=at
-        ):
+        run_id = row["run_id"] if row else ""
+        values = {"run_id": run_id, "outcome": outcome, "exit_code": code, "at": at}
+        if self._ledger.change("end_waiting_run", **values):
             self._ledger.runs.note_end(self._ledger.runs.find(run_id))
         self._ledger.change(
             "end_prompt", prompt=prompt, state=state, reason=reason, at=at
         )
 
-    def _stop(self, session: int, at: str) -> Stop:
-        waiting = self.waiting(session)
-        for each in waiting:
-            self._end(each.id, "canceled", "stopped", Outcome.STOPPED)
-        self._ledger.change("ask_stop_prompts", session=session, at=at)
-        self._ledger.change("ask_stop_runs", session=session, at=at)
-        return Stop(
-            session=session,
-            prompts=tuple(each.id for each in waiting),
-            waiting=tuple(each.run_id for each in waiting if each.run_id),
-            runs=tuple(self._ledger.runs.unfinished(session)),
-        )
-
-
-class PromptsWaitError(SessionBusyError):
-    """Refuse a prompt that would overtake what waits."""
-
-    def __init__(self, name: str, count: int) -> None:
-        RunnerError.__init__(
-            self,
-            f"prompts wait for session {name} ({count}): --wait-for-session waits"
-            " behind them, codex-tasks stop cancels them",
-        )
-        self.holder = ""
-
 
 def digest_of(text: bytes) -> str:
     """Tell one text from another."""
     return hashlib.sha256(text).hexdigest()
-
-
-def _prompt(row: sqlite3.Row) -> Prompt:
-    return Prompt(
-        id=row["id"],
-        session=row["session"],
-        text=row["text"],
-        digest=row["digest"],
-        preview=row["preview"],
-        run_id=row["run_id"],
-        queued_at=row["queued_at"],
-        word=row["word"],
-        until=row["until"],
-        detail=row["detail"],
-    )

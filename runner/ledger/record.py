@@ -24,9 +24,7 @@ from runner.model import (
     ProcessId,
     Report,
     Run,
-    RunId,
     Running,
-    SessionId,
     Spec,
     Verbosity,
     Verdict,
@@ -36,15 +34,24 @@ from runner.run_files import files_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
-    from typing import TypeVar
+    from typing import Any, TypeVar
 
     from runner.model import State
 
-    T = TypeVar("T")
+    S = TypeVar("S", bound=Struct)
+    Kinds = tuple[type, ...]
 
 Json = dict[str, object]
+# What the record shows of a run's accounts beside the others.
+_SHOWN: Mapping[str, Kinds] = {
+    "model": (str,),
+    "token_usage": (dict,),
+    "cost": (dict,),
+    "warnings": (dict,),
+    "left_running": (list,),
+}
 _BLANK: Json = {"mode": "new", "repo": "", "task": "", "codex_bin": "codex"}
 _BLANK_REQUEST: Json = {
     "cwd": "/",
@@ -133,16 +140,9 @@ def from_json(record: Mapping[str, object]) -> Run:
     Raises:
         DamagedRecordError: it is not a record.
     """
-    found = _Fields(record)
     try:
-        return Run(
-            spec=_spec(found),
-            state=_state(found),
-            thread=_session(found.maybe("session_id", str)),
-            has_begun=found.maybe("has_begun", bool) or False,
-            codex_version=found.maybe("codex_version", str),
-            rollout_offset=found.maybe("rollout_offset", int),
-        )
+        known = {"spec": _spec(record), "state": _state(record)}
+        return _read(Run, {**record, "thread": record.get("session_id")}, **known)
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedRecordError(str(record.get("run_id", "?")), repr(error)) from error
 
@@ -236,53 +236,74 @@ class Settings(Struct):
 
 def read_settings(text: str) -> Settings | None:
     """Read what `settings_json` has written; None for a session without settings."""
-    found = _Fields(json.loads(text))
-    if found.maybe("request", dict) is None:
+    found = json.loads(text)
+    if found.get("request") is None:
         return None
-    return Settings(
-        repo=found.get("repo", str),
-        umask=found.part("request").get("umask", int),
-        codex=_options(found),
-        limits=_limits(found.part("request").part("limits")),
-    )
+    request = _part(found, "request")
+    limits = _read(Limits, _part(request, "limits"))
+    return _read(Settings, {**request, **found}, codex=_options(found), limits=limits)
 
 
-class _Fields:
-    """Take values out of a JSON object, each of the type that it must have."""
+def _read(kind: type[S], data: Mapping[str, object], **known: object) -> S:
+    """Make a value of what a JSON object has under the names of its fields.
 
-    def __init__(self, data: Mapping[str, object]) -> None:
-        self._data = data
+    One that is missing there, and is not `known`, has its default, or may be None.
+    """
+    found = dict(known)
+    for name in kind.field_names():
+        if name in known:
+            continue
+        wanted, _, may_miss = kind.__annotations__[name].partition(" | ")
+        value = _typed(data, name, _TYPES.get(wanted, (str,)))
+        if value is not None:
+            found[name] = _MAKERS[wanted](value) if wanted in _MAKERS else value
+        elif not hasattr(kind, name):
+            if not may_miss:
+                raise KeyError(name)
+            found[name] = None
+    return kind(**found)
 
-    def maybe(self, name: str, kind: type[T]) -> T | None:
-        value = self._data.get(name)
-        is_flag = isinstance(value, bool) and kind is not bool
-        if value is None or (isinstance(value, kind) and not is_flag):
-            return value
-        message = f"{name} is no {kind.__name__}: {value!r:.60}"
+
+_TYPES: Mapping[str, Kinds] = {
+    "bool": (bool,),
+    "int": (int,),
+    "float": (int, float),
+    "tuple[str, ...]": (list,),
+}
+
+
+def _texts(value: list[object]) -> tuple[str, ...]:
+    if not all(isinstance(each, str) for each in value):
+        message = f"not all are texts: {value!r:.60}"
         raise TypeError(message)
+    return tuple(map(str, value))
 
-    def get(self, name: str, kind: type[T]) -> T:
-        value = self.maybe(name, kind)
-        if value is None:
-            raise KeyError(name)
+
+_MAKERS: Mapping[str, Callable[[Any], object]] = {
+    "datetime": parse_iso,
+    "Mode": Mode,
+    "Outcome": Outcome,
+    "Verbosity": Verbosity,
+    "SessionId": lambda text: text or None,
+    "tuple[str, ...]": _texts,
+}
+
+
+def _typed(data: Mapping[str, object], name: str, kind: Kinds) -> Any:  # noqa: ANN401 - of that type
+    """Return a value of a JSON object, None when it is missing."""
+    value = data.get(name)
+    is_flag = isinstance(value, bool) and kind != (bool,)
+    if value is None or (isinstance(value, kind) and not is_flag):
         return value
+    message = f"{name} is no {kind[-1].__name__}: {value!r:.60}"
+    raise TypeError(message)
 
-    def number(self, name: str) -> float | None:
-        value = self._data.get(name)
-        return self.maybe(name, int if isinstance(value, int) else float)
 
-    def texts(self, name: str) -> tuple[str, ...]:
-        found = self.maybe(name, list) or []
-        if not all(isinstance(each, str) for each in found):
-            message = f"{name} holds no texts"
-            raise TypeError(message)
-        return tuple(found)
-
-    def part(self, name: str) -> _Fields:
-        return _Fields(self.get(name, dict))
-
-    def instant(self, name: str) -> datetime:
-        return parse_iso(self.get(name, str))
+def _part(data: Mapping[str, object], name: str) -> Json:
+    part: Json | None = _typed(data, name, (dict,))
+    if part is None:
+        raise KeyError(name)
+    return part
 
 
 def _processes(state: State) -> dict[str, object]:
@@ -297,61 +318,30 @@ def _processes(state: State) -> dict[str, object]:
             return {}
 
 
-def _spec(found: _Fields) -> Spec:
-    request = found.part("request")
-    is_old = request.maybe("directory", str) is None
-    told = request.part("report")
-    return Spec(
-        run_id=RunId(found.get("run_id", str)),
-        mode=Mode(found.get("mode", str)),
-        repo=found.get("repo", str),
-        task=found.get("task", str),
-        task_file=found.maybe("task_file", str),
-        resume_session=_session(found.maybe("resume_session", str)),
-        directory=request.get("log_dir" if is_old else "directory", str),
-        is_flat=is_old or request.get("is_flat", bool),
-        cwd=request.get("cwd", str),
-        umask=request.get("umask", int),
-        codex=_options(found),
-        limits=_limits(request.part("limits")),
-        report=Report(
-            json_out=told.maybe("json_out", str),
-            event_stream=told.maybe("event_stream", str),
-            notify_command=told.maybe("notify_command", str),
-        ),
-        wait_for_session=request.get("wait_for_session", bool),
-        verbosity=Verbosity(request.get("verbosity", str)),
-        prepared_at=found.instant("prepared_at"),
-        codex_home=request.maybe("codex_home", str),
-        prompt_id=request.maybe("mail_id" if is_old else "prompt_id", int),
+def _spec(record: Mapping[str, object]) -> Spec:
+    request = _part(record, "request")
+    if request.get("directory") is None:
+        old = {"directory": "log_dir", "prompt_id": "mail_id"}
+        told = {name: request.get(was) for name, was in old.items()}
+        request = {**request, **told, "is_flat": True}
+    return _read(
+        Spec,
+        {**record, **request},
+        codex=_options(record),
+        limits=_read(Limits, _part(request, "limits")),
+        report=_read(Report, _part(request, "report")),
     )
 
 
-def _options(found: _Fields) -> CodexOptions:
-    request = found.part("request")
-    return CodexOptions(
-        bin=found.get("codex_bin", str),
-        sandbox=found.maybe("sandbox", str),
-        model=request.maybe("model", str),
-        overrides=request.texts("overrides"),
-        skip_git_repo_check=request.get("skip_git_repo_check", bool),
-        extra=request.texts("extra"),
-        once=request.texts("once"),
-    )
+def _options(record: Mapping[str, object]) -> CodexOptions:
+    own = {"bin": record.get("codex_bin"), "sandbox": record.get("sandbox")}
+    return _read(CodexOptions, {**_part(record, "request"), **own})
 
 
-def _limits(found: _Fields) -> Limits:
-    return Limits(
-        timeout=found.number("timeout"),
-        stall=found.number("stall"),
-        announcement=found.number("announcement"),
-    )
-
-
-def _state(found: _Fields) -> State:
-    processes = found.maybe("processes", dict) or {}
+def _state(record: Mapping[str, object]) -> State:
+    processes = _typed(record, "processes", (dict,)) or {}
     supervisor, codex = (_process(processes, name) for name in ("supervisor", "codex"))
-    match found.get("state", str), supervisor, codex:
+    match record.get("state"), supervisor, codex:
         case "waiting", _, _:
             return Waiting(supervisor=supervisor)
         case "prepared", _, _:
@@ -359,49 +349,24 @@ def _state(found: _Fields) -> State:
         case "launching", ProcessId() as owner, _:
             return Launching(supervisor=owner)
         case "running", ProcessId() as owner, ProcessId() as child:
-            began = found.instant("launched_at")
-            return Running(supervisor=owner, codex=child, started_at=began)
+            began = {"started_at": record.get("launched_at")}
+            return _read(Running, began, supervisor=owner, codex=child)
         case "finished", _, _:
-            return _finished(found)
+            return _finished(record)
         case state, _, _:
             raise ValueError(state)
 
 
-def _finished(found: _Fields) -> Finished:
-    shown = ("model", "token_usage", "cost", "warnings", "left_running")
-    kinds = (str, dict, dict, dict, list)
-    is_launched = found.maybe("launched_at", str) is not None
-    return Finished(
-        verdict=Verdict(
-            outcome=Outcome(found.get("outcome", str)),
-            exit_code=found.get("exit_code", int),
-            process_exit_code=found.maybe("process_exit_code", int),
-            signal=found.maybe("signal", int),
-            error=found.maybe("error", str),
-            error_class=found.maybe("error_class", str),
-        ),
-        started_at=found.instant("launched_at") if is_launched else None,
-        ended_at=found.instant("ended_at"),
-        accounts={
-            **{n: found.maybe(n, kind) for n, kind in zip(shown, kinds, strict=True)},
-            **(found.maybe("accounts", dict) or EMPTY),
-        },
+def _finished(record: Mapping[str, object]) -> Finished:
+    shown = {name: _typed(record, name, kind) for name, kind in _SHOWN.items()}
+    return _read(
+        Finished,
+        {**record, "started_at": record.get("launched_at")},
+        verdict=_read(Verdict, record),
+        accounts={**shown, **(_typed(record, "accounts", (dict,)) or EMPTY)},
     )
 
 
-def _process(processes: Mapping[str, object], name: str) -> ProcessId | None:
-    told = _Fields(processes).maybe(name, dict)
-    if told is None:
-        return None
-    fields = _Fields(told)
-    return ProcessId(
-        pid=fields.get("pid", int),
-        start_time=fields.get("start_time", int),
-        boot_id=fields.get("boot_id", str),
-        namespace=fields.maybe("namespace", str) or "",
-        machine_id=fields.maybe("machine_id", str) or "",
-    )
-
-
-def _session(value: str | None) -> SessionId | None:
-    return SessionId(value) if value else None
+def _process(processes: Json, name: str) -> ProcessId | None:
+    told = _typed(processes, name, (dict,))
+    return None if told is None else _read(ProcessId, told)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 
-from parsers.struct import Struct
+from parsers.struct import Struct, replace
 from runner import clock, files
 from runner.clock import iso
 from runner.errors import FileFault, LedgerFault, RunnerError
@@ -67,18 +67,17 @@ def restore(state_home: Path) -> Restored:
         LedgerFault: one of the databases cannot be used, or other commands use them.
         FileFault: the disk refuses.
     """
-    begun, index = state_home / BEGUN, state_home / database.OLD
-    told = Restored()
+    begun, told = state_home / BEGUN, Restored()
     if (state_home / database.NAME).exists():
         if not (state_home / SAVED).exists():
             raise NothingToRestoreError(state_home)
         with _alone(state_home / database.NAME) as ledger:
             told = _make_index(state_home, ledger)
-            away = _put_away(state_home / database.NAME)
-        told = Restored(ledger=away, runs=told.runs, waiting=told.waiting)
-    elif not (begun.exists() and _version(index) == CLOSED):
+            away = _put_away(state_home)
+        told = replace(told, ledger=away)
+    elif not begun.exists():
         raise NothingToRestoreError(state_home)
-    _write_back(begun, index)
+    _write_back(state_home)
     files.remove([begun])
     return told
 
@@ -162,37 +161,30 @@ def _settle_prompts(
     return int(db.execute(sql).fetchone()[0] or 0)
 
 
-def _put_away(path: Path) -> Path:
+def _put_away(state_home: Path) -> Path:
     """Give the ledger another name: from here on both versions refuse the directory."""
-    stamp = iso(clock.now()).replace(":", "")
+    path, stamp = state_home / database.NAME, iso(clock.now()).replace(":", "")
     away = path.with_name(f"{path.name}.{stamp}.bak")
     try:
         path.rename(away)
-        files.sync(path.parent)
+        files.sync(state_home)
     except OSError as error:
         raise FileFault("rename", path, error) from error
     return away
 
 
-def _version(index: Path) -> int:
-    try:
-        with contextlib.closing(sqlite3.connect(index)) as db:
-            return int(db.execute("pragma user_version").fetchone()[0])
-    except sqlite3.Error as error:
-        raise database.fault(index, error) from error
-
-
-def _write_back(source: Path, index: Path) -> None:
+def _write_back(state_home: Path) -> None:
     """Write a whole database into the index, in one transaction.
 
     A copy of the file would be undone by what the index's write-ahead log has.
     """
-    try:
-        old = sqlite3.connect(source)
+    index = state_home / database.OLD
+    with database.guarded(index):
+        old = sqlite3.connect(state_home / BEGUN)
         db = sqlite3.connect(index, timeout=_PATIENCE_SECONDS)
         with contextlib.closing(old), contextlib.closing(db):
+            if db.execute("pragma user_version").fetchone()[0] != CLOSED:
+                raise NothingToRestoreError(state_home)
             db.execute("pragma synchronous = full")
             old.backup(db)
             db.execute("pragma journal_mode = wal")
-    except sqlite3.Error as error:
-        raise database.fault(index, error) from error

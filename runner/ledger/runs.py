@@ -14,6 +14,7 @@ from runner import clock
 from runner.clock import iso, parse_iso
 from runner.errors import NoSuchRunError, StaleStateError
 from runner.ledger import record
+from runner.ledger.database import value_of
 from runner.model import Launching, Running
 
 TYPE_CHECKING = False
@@ -22,9 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from runner.ledger.database import Cell
     from runner.ledger.ledger import Ledger
     from runner.model import Event, ProcessId, Run, SessionId
 
+# What the record of a run has under the same name.
+_COLUMNS = (
+    *("run_id", "state", "prepared_at", "launched_at", "ended_at"),
+    *("outcome", "exit_code", "error_class", "codex_version", "rollout_offset"),
+)
 # Of a run in a directory of its own, and of one with flat files.
 _OWN, _FLAT = 3, 2
 # A supervisor tells of its run itself; after this time any command does.
@@ -88,31 +95,7 @@ class Runs:
 
     def insert(self, run: Run) -> None:
         """Insert a run, inside a transaction."""
-        spec, verdict = run.spec, run.verdict
-        codex = run.state.codex if isinstance(run.state, Running) else None
-        self._ledger.change(
-            "insert_run",
-            run_id=run.run_id,
-            session=run.session,
-            thread=run.thread,
-            prompt=spec.prompt_id,
-            state=record.state_of(run),
-            waits=int(run.waits),
-            directory=self._stored(spec.directory),
-            layout=_FLAT if spec.is_flat else _OWN,
-            version=run.codex_version,
-            offset=run.rollout_offset,
-            prepared_at=iso(spec.prepared_at),
-            launched_at=iso(run.launched_at) if run.launched_at else None,
-            ended_at=iso(run.ended_at) if run.ended_at else None,
-            outcome=run.outcome,
-            error_class=verdict.error_class if verdict else None,
-            exit_code=verdict.exit_code if verdict else None,
-            begun=int(run.has_begun),
-            place=_place_text(run.supervisor) if run.supervisor else None,
-            supervisor=_process_text(run.supervisor) if run.supervisor else None,
-            codex=_process_text(codex) if codex else None,
-        )
+        self._ledger.change("insert_run", **self._columns(run))
         self._save(run)
         at = iso(run.ended_at or run.started_at)
         self._ledger.change("touch_session", session=run.session, at=at)
@@ -135,7 +118,10 @@ class Runs:
             if not self._move(run, now):
                 raise StaleStateError(run.run_id, record.state_of(run))
             if isinstance(now.state, Running):
-                self._launched(now)
+                self.keep_settings(now)
+                at = iso(now.started_at)
+                self._ledger.change("touch_session", session=now.session, at=at)
+                self._tell_of(now, "run_started", _TELL_SECONDS)
         return now
 
     def claim_waiting(self, run: Run, supervisor: ProcessId) -> bool:
@@ -180,19 +166,8 @@ class Runs:
         if verdict is None or now.ended_at is None:
             raise StaleStateError(run.run_id, record.state_of(run))
         with self._ledger.transaction(is_durable=True):
-            changed = self._ledger.change(
-                "finish_run",
-                run_id=run.run_id,
-                state=record.state_of(run),
-                outcome=verdict.outcome,
-                error_class=verdict.error_class,
-                exit_code=verdict.exit_code,
-                thread=now.thread,
-                version=now.codex_version,
-                begun=int(now.has_begun),
-                ended_at=iso(now.ended_at),
-            )
-            if not changed:
+            values = {**self._columns(now), "state": record.state_of(run)}
+            if not self._ledger.change("finish_run", **values):
                 raise StaleStateError(run.run_id, record.state_of(run))
             self._save(now)
             if now.has_begun and run.launched_at is None:
@@ -223,10 +198,7 @@ class Runs:
     def untold(self, run_id: str) -> list[Telling]:
         """Return whom nobody has told yet of what happened to a run."""
         found = self._ledger.all("outbox_of_run", run_id=run_id)
-        return [
-            Telling(row["id"], row["run_id"], row["what"], row["target"], row["at"])
-            for row in found
-        ]
+        return [value_of(Telling, row) for row in found]
 
     def with_untold(self) -> list[str]:
         """Return the runs of which no process has told in time."""
@@ -236,20 +208,13 @@ class Runs:
     def claim_telling(self, telling: Telling) -> bool:
         """Take over to tell; False when another process does."""
         now = clock.now()
-        with self._ledger.transaction():
-            changed = self._ledger.change(
-                "claim_outbox",
-                id=telling.id,
-                at=iso(now),
-                due_at=iso(clock.after(now, _RETELL_SECONDS)),
-            )
-        return bool(changed)
+        times = {"at": iso(now), "due_at": iso(clock.after(now, _RETELL_SECONDS))}
+        return bool(self._ledger.write("claim_outbox", id=telling.id, **times))
 
     def close_telling(self, telling: Telling, error: str | None) -> None:
         """Note that it was told, or why it could not be."""
-        with self._ledger.transaction():
-            at = iso(clock.now())
-            self._ledger.change("close_outbox", id=telling.id, at=at, error=error)
+        at = iso(clock.now())
+        self._ledger.write("close_outbox", id=telling.id, at=at, error=error)
 
     def _move(self, run: Run, now: Run) -> int:
         match now.state:
@@ -259,7 +224,7 @@ class Runs:
                 return self._ledger.change(
                     "launch_run",
                     run_id=run.run_id,
-                    codex=_process_text(codex),
+                    codex=process_text(codex),
                     at=iso(at),
                     offset=now.rollout_offset,
                 )
@@ -271,8 +236,8 @@ class Runs:
             "claim_run",
             run_id=run.run_id,
             state=record.state_of(run),
-            supervisor=_process_text(supervisor),
-            place=_place_text(supervisor),
+            supervisor=process_text(supervisor),
+            place=place_text(supervisor),
         )
 
     def keep_settings(self, run: Run) -> None:
@@ -283,14 +248,6 @@ class Runs:
             settings=record.settings_json(run.spec),
             repo=os.fsencode(run.spec.repo),
         )
-
-    def _launched(self, run: Run) -> None:
-        """Note what a launch means for the session: its settings, its last change."""
-        self.keep_settings(run)
-        self._ledger.change(
-            "touch_session", session=run.session, at=iso(run.started_at)
-        )
-        self._tell_of(run, "run_started", _TELL_SECONDS)
 
     def _tell_of(self, run: Run, what: str, delay: float) -> None:
         """Note in the outbox who is to be told of a change."""
@@ -314,6 +271,33 @@ class Runs:
                 "insert_outbox", history=history, target=target, due_at=due_at
             )
 
+    def _columns(self, run: Run) -> dict[str, Cell]:
+        """Return the row of a run."""
+        spec, verdict = run.spec, run.verdict
+        codex = run.state.codex if isinstance(run.state, Running) else None
+        return {
+            "run_id": run.run_id,
+            "session": run.session,
+            "thread": run.thread,
+            "prompt": spec.prompt_id,
+            "state": record.state_of(run),
+            "waits": int(run.waits),
+            "directory": self._stored(spec.directory),
+            "layout": _FLAT if spec.is_flat else _OWN,
+            "version": run.codex_version,
+            "offset": run.rollout_offset,
+            "prepared_at": iso(spec.prepared_at),
+            "launched_at": iso(run.launched_at) if run.launched_at else None,
+            "ended_at": iso(run.ended_at) if run.ended_at else None,
+            "outcome": run.outcome,
+            "error_class": verdict.error_class if verdict else None,
+            "exit_code": verdict.exit_code if verdict else None,
+            "begun": int(run.has_begun),
+            "place": place_text(run.supervisor) if run.supervisor else None,
+            "supervisor": process_text(run.supervisor) if run.supervisor else None,
+            "codex": process_text(codex) if codex else None,
+        }
+
     def _save(self, run: Run) -> None:
         packed = record.pack(run)
         self._ledger.change("save_record", run_id=run.run_id, record=packed)
@@ -325,21 +309,10 @@ class Runs:
         return os.fsencode(inside)
 
     def _run(self, row: sqlite3.Row) -> Run:
-        columns: dict[str, object] = {
-            "run_id": row["run_id"],
-            "session_id": row["thread_id"],
-            "state": row["state"],
-            "prepared_at": row["prepared_at"],
-            "launched_at": row["launched_at"],
-            "ended_at": row["ended_at"],
-            "outcome": row["outcome"],
-            "exit_code": row["exit_code"],
-            "error_class": row["error_class"],
-            "codex_version": row["codex_version"],
-            "rollout_offset": row["rollout_offset"],
-            "has_begun": bool(row["begun"]),
-            "processes": _processes(row),
-        }
+        columns: dict[str, object] = {name: row[name] for name in _COLUMNS}
+        columns["has_begun"] = bool(row["begun"])
+        columns["session_id"] = row["thread_id"]
+        columns["processes"] = _processes(row)
         request = {
             "directory": str(self._ledger.home / os.fsdecode(row["directory"])),
             "is_flat": row["layout"] == _FLAT,
@@ -354,27 +327,25 @@ class Runs:
         )
 
 
-def _process_text(process: ProcessId) -> str:
+def process_text(process: ProcessId) -> str:
+    """Name a process as a column does; `place_text` names where that holds."""
     return f"{process.pid} {process.start_time}"
 
 
-def _place_text(process: ProcessId) -> str:
+def place_text(process: ProcessId) -> str:
+    """Name the machine, the boot and the PID namespace of a process."""
     return f"{process.machine_id or '-'} {process.boot_id} {process.namespace or '-'}"
 
 
 def _processes(row: sqlite3.Row) -> dict[str, object]:
     """Name the processes of a run from its columns, as its record does."""
+    names = ("machine_id", "boot_id", "namespace")
     places = (row["place"] or "- - -").split(" ")
-    machine, boot, namespace = ("" if each == "-" else each for each in places)
+    told = ("" if place == "-" else place for place in places)
+    place = dict(zip(names, told, strict=True))
     found: dict[str, object] = {}
     for name in ("supervisor", "codex"):
         if row[name] is not None:
             pid, start_time = map(int, row[name].split(" "))
-            found[name] = {
-                "pid": pid,
-                "start_time": start_time,
-                "boot_id": boot,
-                "namespace": namespace,
-                "machine_id": machine,
-            }
+            found[name] = {"pid": pid, "start_time": start_time, **place}
     return found

@@ -12,6 +12,7 @@ import os
 from parsers.struct import Struct
 from parsers.text import uuid
 from runner.errors import ArchivedError, NoSuchTaskError, RunnerError, SessionBusyError
+from runner.ledger.database import value_of
 from runner.ledger.record import read_settings
 from runner.model import TaskState
 
@@ -153,8 +154,7 @@ class Sessions:
 
     def set_exports(self, key: int, exports: str | None) -> None:
         """Note where the `task.*` files of a session lie."""
-        with self._db.transaction():
-            self._db.change("set_exports", session=key, exports=exports)
+        self._db.write("set_exports", session=key, exports=exports)
 
     def archive(self, session: Session, exports: str | None, at: str) -> None:
         """Put away a session in which nothing runs or waits.
@@ -233,7 +233,8 @@ class Sessions:
         if row is not None and row["run"] is not None:
             raise SessionBusyError(session.name, row["run"], "codex-tasks stop ends it")
         if row is not None:
-            raise WaitingPromptsError(session.name, self.get(session.key).waiting)
+            count = self.get(session.key).waiting
+            raise PromptsWaitError(session.name, count, puts_away=True)
 
     def refuse_archived(self, key: int) -> None:
         """Refuse work for a session that has been put away.
@@ -247,15 +248,19 @@ class Sessions:
             raise ArchivedError(session.name)
 
 
-class WaitingPromptsError(SessionBusyError):
-    """Refuse to put a session away while prompts wait for it."""
+class PromptsWaitError(SessionBusyError):
+    """Refuse a prompt that would overtake those that wait, or to put them away."""
 
-    def __init__(self, name: str, count: int) -> None:
-        RunnerError.__init__(
-            self,
+    def __init__(self, name: str, count: int, *, puts_away: bool = False) -> None:
+        message = (
             f"task {name} has prompts waiting ({count}): codex-tasks stop cancels"
-            " them, send delivers them",
+            " them, send delivers them"
+            if puts_away
+            else f"prompts wait for session {name} ({count}): --wait-for-session waits"
+            " behind them, codex-tasks stop cancels them"
         )
+        RunnerError.__init__(self, message)
+        self.holder = ""
 
 
 _CHANGED = "it has changed since it was listed"
@@ -281,22 +286,14 @@ def _new_short_id() -> str:
 
 
 def _session(row: sqlite3.Row) -> Session:
-    return Session(
+    return value_of(
+        Session,
+        row,
         key=row["id"],
-        short_id=row["short_id"],
         thread=row["thread_id"],
-        name=row["name"],
-        title=row["title"],
         repo=None if row["repo"] is None else os.fsdecode(row["repo"]),
         home=os.fsdecode(row["home"]) or None,
-        exports=row["exports"],
         is_imported=row["imported"] is not None,
         settings=read_settings(row["settings"]),
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-        archived_at=row["archived_at"],
         state=TaskState(row["state"]),
-        outcome=row["outcome"],
-        last_run=row["last_run"],
-        waiting=row["waiting"],
     )

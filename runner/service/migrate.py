@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 
@@ -9,6 +10,7 @@ from parsers.struct import Struct
 from runner.config import RUN_MARKER
 from runner.errors import UsageError
 from runner.ledger import database
+from runner.ledger.database import value_of
 from runner.ledger.ledger import Ledger
 from runner.ledger.migrate import PATIENCE_SECONDS
 from runner.ledger.migrate import migrate as migrate_index
@@ -65,21 +67,23 @@ def migrate(
         # Inside a run of the version before it would wait for its own end.
         is_inside = RUN_MARKER in settings.environment
         patience = PATIENCE_SECONDS if is_inside else math.inf
-        migrate_index(home, patience, _Waiting(tell, stops=stops).go_on)
-    ledger = Ledger(home)
-    try:
+        told, signaled = set[str](), set[str]()
+
+        def go_on(owned: Sequence[Owned]) -> None:
+            for run in owned:
+                if run.run_id not in told:
+                    told.add(run.run_id)
+                    tell(f"waiting for the end of run {run.run_id}")
+                if stops and run.supervisor and run.run_id not in signaled:
+                    signaled.add(run.run_id)
+                    send(run.supervisor, STOP_SIGNAL)
+
+        migrate_index(home, patience, go_on)
+    with contextlib.closing(Ledger(home)) as ledger:
         (counts,) = ledger.all("counts")
         notes = [f"{row['what']}: {row['about']}" for row in ledger.all("notes")]
-    finally:
-        ledger.close()
-    return Migrated(
-        path=str(home / database.NAME),
-        sessions=counts["sessions"],
-        runs=counts["runs"],
-        waiting=counts["waiting"],
-        notes=tuple(notes) if is_new else (),
-        is_new=is_new,
-    )
+    path, shown = str(home / database.NAME), tuple(notes) if is_new else ()
+    return value_of(Migrated, counts, path=path, notes=shown, is_new=is_new)
 
 
 def restore(settings: Config) -> Restored:
@@ -96,30 +100,6 @@ def restore(settings: Config) -> Restored:
         message = "a run cannot restore the state directory that it is in"
         raise UsageError(message)
     if os.path.lexists(home / database.NAME):
-        ledger = Ledger(home)
-        try:
+        with contextlib.closing(Ledger(home)) as ledger:
             sweep(ledger, settings, delivers=False)
-        finally:
-            ledger.close()
     return restore_index(home)
-
-
-class _Waiting:
-    """Tell of each run that is waited for, and end it if that is asked for: once."""
-
-    def __init__(self, tell: Callable[[str], None], *, stops: bool) -> None:
-        self._tell = tell
-        self._stops = stops
-        self._told = set[str]()
-        self._signaled = set[str]()
-
-    def go_on(self, owned: Sequence[Owned]) -> None:
-        for run in owned:
-            if run.run_id not in self._told:
-                self._told.add(run.run_id)
-                self._tell(f"waiting for the end of run {run.run_id}")
-            if not self._stops or run.supervisor is None:
-                continue
-            if run.run_id not in self._signaled:
-                self._signaled.add(run.run_id)
-                send(run.supervisor, STOP_SIGNAL)

@@ -14,7 +14,7 @@ from runner.errors import (
     SessionBusyError,
 )
 from runner.exports import queue_files
-from runner.ledger.queue import PromptsWaitError
+from runner.ledger.sessions import PromptsWaitError
 from runner.lifecycle.launch import start_run
 from runner.lifecycle.queue import UndeliverableError, deliver_next, next_request
 from runner.lifecycle.recover import reconcile_run

@@ -33,15 +33,13 @@ def main(found: Namespace, context: Context) -> int:
         context.output.lines(["There is nothing to migrate."])
         return 0
     context.notes(done.notes)
-    if not done.is_new:
-        context.output.lines([f"{done.path} is of this version already."])
-        return 0
-    counts = (
-        count(done.sessions, "task"),
-        count(done.runs, "run"),
-        count(done.waiting, "waiting prompt"),
-    )
-    context.output.lines([f"Migrated to {done.path}: {', '.join(counts)}."])
+    if done.is_new:
+        tasks, runs = count(done.sessions, "task"), count(done.runs, "run")
+        waiting = count(done.waiting, "waiting prompt")
+        told = f"Migrated to {done.path}: {tasks}, {runs}, {waiting}."
+    else:
+        told = f"{done.path} is of this version already."
+    context.output.lines([told])
     return 0
 
 
