@@ -1,4 +1,4 @@
-"""A Responses API on 127.0.0.1: HTTP around a responder.
+"""A Responses API on 127.0.0.1, HTTP around a responder, and a home that leads to it.
 
 It reads no body above `BODY_LIMIT` and closes the connection of a client that sends
 nothing for `CLIENT_SECONDS`. A delayed reply ends as soon as its client closes the
@@ -9,6 +9,7 @@ thread alive.
 from __future__ import annotations
 
 import json
+import os
 import select
 import socket
 import socketserver
@@ -16,18 +17,18 @@ import sys
 import threading
 import time
 from collections import deque
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Self
 
-from runner.loopback.home import DEFAULT_MODEL, config_toml
 from runner.loopback.reply import Delay, HttpFailure, Stall
 from runner.loopback.request import MalformedRequestError, decode
 from runner.loopback.wire import events
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
+    from pathlib import Path
 
     from runner.loopback.reply import Reply, Responder, Stream
     from runner.loopback.request import Request
@@ -35,8 +36,56 @@ if TYPE_CHECKING:
 BODY_LIMIT = 64 * 1024 * 1024
 CLIENT_SECONDS = 30
 RECORD_LIMIT = 256
+DEFAULT_MODEL = "gpt-5.1-codex"
 _HEARTBEAT_SECONDS = 0.25
 _NOT_HERE = (HTTPStatus.NOT_FOUND, "only POST /v1/responses is served here")
+_MARK = (
+    "# Appended by runner.loopback: Codex talks to a model server on this machine.\n"
+)
+
+
+class ForeignConfigError(OSError):
+    """The directory holds a configuration that this package did not write."""
+
+
+def config_toml(base_url: str, *, model: str = DEFAULT_MODEL, retries: int = 0) -> str:
+    """Write the text of a `config.toml`.
+
+    Args:
+        base_url: Of the model provider, with its `/v1`.
+        model: A name that the price table knows makes costs visible.
+        retries: Of requests and of streams; with 0 Codex reports a failure at once.
+    """
+    return f"""{_MARK}model = "{model}"
+model_provider = "loopback"
+check_for_update_on_startup = false
+
+[analytics]
+enabled = false
+
+[model_providers.loopback]
+name = "loopback"
+base_url = "{base_url}"
+wire_api = "responses"
+request_max_retries = {retries}
+stream_max_retries = {retries}
+"""
+
+
+def write_home(directory: Path, config: str) -> None:
+    """Make a CODEX_HOME, 0700.
+
+    Raises:
+        ForeignConfigError: the directory has a `config.toml` of the user's own.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = directory / "config.toml"
+    if path.exists() and not path.read_text(encoding="utf-8").startswith(_MARK):
+        msg = f"{path} was not written by the loopback server; choose another directory"
+        raise ForeignConfigError(msg)
+    part = directory / f"config.toml.{os.getpid()}"
+    part.write_text(config, encoding="utf-8")
+    part.replace(path)
 
 
 class _Server(ThreadingHTTPServer):
@@ -90,11 +139,10 @@ class _Handler(BaseHTTPRequestHandler):
         if not length.isdecimal():
             return HTTPStatus.LENGTH_REQUIRED, "the length of the body is needed"
         if int(length) > BODY_LIMIT:
-            too_large = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-            return too_large, f"bodies above {BODY_LIMIT} bytes are not read"
+            message = f"bodies above {BODY_LIMIT} bytes are not read"
+            return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message
         if self.headers.get("content-encoding", "identity") != "identity":
-            unreadable = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
-            return unreadable, "compressed bodies are not read"
+            return HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "compressed bodies are not read"
         return None
 
     def _send(self, reply: Reply, request: Request) -> None:
@@ -123,20 +171,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _pause(self, seconds: float) -> bool:
         """Wait; return False when the client or the server closed before the end."""
         self.server.waiting.add(id(self))
+        deadline = time.monotonic() + seconds
         try:
-            return self._wait(seconds)
+            while (left := deadline - time.monotonic()) > 0:
+                span = min(left, _HEARTBEAT_SECONDS)
+                can_read = select.select([self.connection], [], [], span)[0]
+                if (can_read and self._has_gone()) or self.server.closing.is_set():
+                    return False
+            return True
         finally:
             self.server.waiting.discard(id(self))
-
-    def _wait(self, seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
-            span = min(left, _HEARTBEAT_SECONDS)
-            if select.select([self.connection], [], [], span)[0] and self._has_gone():
-                return False
-            if self.server.closing.is_set():
-                return False
-        return True
 
     def _has_gone(self) -> bool:
         try:
@@ -174,9 +218,8 @@ class LoopbackServer:
 
     def __init__(self, responder: Responder, *, port: int = 0) -> None:
         self._server = _Server(port, responder)
-        self._thread = threading.Thread(
-            target=self._serve, name="loopback", daemon=True
-        )
+        serve = partial(self._server.serve_forever, poll_interval=0.05)
+        self._thread = threading.Thread(target=serve, name="loopback", daemon=True)
 
     @property
     def base_url(self) -> str:
@@ -205,12 +248,7 @@ class LoopbackServer:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -220,6 +258,3 @@ class LoopbackServer:
             self._server.shutdown()
             self._thread.join()
         self._server.server_close()
-
-    def _serve(self) -> None:
-        self._server.serve_forever(poll_interval=0.05)
