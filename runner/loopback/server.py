@@ -88,16 +88,24 @@ def write_home(directory: Path, config: str) -> None:
     part.replace(path)
 
 
-class _Server(ThreadingHTTPServer):
+class LoopbackServer(ThreadingHTTPServer):
+    """A model server in a thread of this process.
+
+    Used as a context manager; `port` 0 takes a free one. The responder is called from
+    many threads at once.
+    """
+
     daemon_threads = True
     request_queue_size = 128  # many Codex processes start in the same moment
 
-    def __init__(self, port: int, responder: Responder) -> None:
+    def __init__(self, responder: Responder, *, port: int = 0) -> None:
         self.responder = responder
-        self.requests: deque[Request] = deque(maxlen=RECORD_LIMIT)
+        self.received: deque[Request] = deque(maxlen=RECORD_LIMIT)
         self.closing = threading.Event()
-        self.waiting: set[int] = set()
+        self.pausing: set[int] = set()
         super().__init__(("127.0.0.1", port), _Handler)
+        serve = partial(self.serve_forever, poll_interval=0.05)
+        self._thread = threading.Thread(target=serve, name="loopback", daemon=True)
 
     def server_bind(self) -> None:
         # HTTPServer asks the resolver for its own name, which can take seconds.
@@ -109,11 +117,49 @@ class _Server(ThreadingHTTPServer):
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]  # typeshed names the private alias
 
+    @property
+    def base_url(self) -> str:
+        """Return the address for the `base_url` of a model provider."""
+        return f"http://127.0.0.1:{self.server_port}/v1"
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        """Return the last requests, oldest first; at most `RECORD_LIMIT`."""
+        return tuple(self.received)
+
+    def requests_of(self, thread_id: str) -> tuple[Request, ...]:
+        """Return one thread's requests among the last ones."""
+        return tuple(r for r in self.requests if r.thread_id == thread_id)
+
+    @property
+    def waiting(self) -> int:
+        """Count the replies that wait because of a delay or a stall."""
+        return len(self.pausing)
+
+    def config_toml(self, *, model: str = DEFAULT_MODEL, retries: int = 0) -> str:
+        """Write a `config.toml` that sends Codex here."""
+        return config_toml(self.base_url, model=model, retries=retries)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop listening and end the replies that wait."""
+        self.closing.set()
+        if self._thread.is_alive():  # `shutdown` waits for a loop that has to be there
+            self.shutdown()
+            self._thread.join()
+        self.server_close()
+
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = CLIENT_SECONDS
-    server: _Server
+    server: LoopbackServer
 
     def do_POST(self) -> None:
         if (refusal := self._refusal()) is not None:
@@ -126,7 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
         except MalformedRequestError as error:
             self._refuse(HTTPStatus.BAD_REQUEST, str(error))
             return
-        self.server.requests.append(request)
+        self.server.received.append(request)
         self._send(self.server.responder(request), request)
 
     def do_GET(self) -> None:
@@ -170,7 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _pause(self, seconds: float) -> bool:
         """Wait; return False when the client or the server closed before the end."""
-        self.server.waiting.add(id(self))
+        self.server.pausing.add(id(self))
         deadline = time.monotonic() + seconds
         try:
             while (left := deadline - time.monotonic()) > 0:
@@ -180,7 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
                     return False
             return True
         finally:
-            self.server.waiting.discard(id(self))
+            self.server.pausing.discard(id(self))
 
     def _has_gone(self) -> bool:
         try:
@@ -207,54 +253,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:  # stderr is for people
         pass
-
-
-class LoopbackServer:
-    """A model server in a thread of this process.
-
-    Used as a context manager; `port` 0 takes a free one. The responder is called from
-    many threads at once.
-    """
-
-    def __init__(self, responder: Responder, *, port: int = 0) -> None:
-        self._server = _Server(port, responder)
-        serve = partial(self._server.serve_forever, poll_interval=0.05)
-        self._thread = threading.Thread(target=serve, name="loopback", daemon=True)
-
-    @property
-    def base_url(self) -> str:
-        """Return the address for the `base_url` of a model provider."""
-        return f"http://127.0.0.1:{self._server.server_port}/v1"
-
-    @property
-    def requests(self) -> tuple[Request, ...]:
-        """Return the last requests, oldest first; at most `RECORD_LIMIT`."""
-        return tuple(self._server.requests)
-
-    def requests_of(self, thread_id: str) -> tuple[Request, ...]:
-        """Return one thread's requests among the last ones."""
-        return tuple(r for r in self.requests if r.thread_id == thread_id)
-
-    @property
-    def waiting(self) -> int:
-        """Count the replies that wait because of a delay or a stall."""
-        return len(self._server.waiting)
-
-    def config_toml(self, *, model: str = DEFAULT_MODEL, retries: int = 0) -> str:
-        """Write a `config.toml` that sends Codex here."""
-        return config_toml(self.base_url, model=model, retries=retries)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Stop listening and end the replies that wait."""
-        self._server.closing.set()
-        if self._thread.is_alive():  # `shutdown` waits for a loop that has to be there
-            self._server.shutdown()
-            self._thread.join()
-        self._server.server_close()
