@@ -25,7 +25,7 @@ NAMES = (
 )
 _HOUR = 3600
 _LEAST_ERROR, _GREATEST_ERROR = 400, 599
-_PRIMARY_MINUTES, _SECONDARY_MINUTES = 300, 10080
+_WINDOW_MINUTES = {"primary": 300, "secondary": 10_080}
 _LINE = re.compile(rf"^({'|'.join(NAMES)})(?::[ \t]*(.*)|(?<=drop))$", re.MULTILINE)
 
 
@@ -80,61 +80,42 @@ def directives(prompt: str) -> tuple[Directive, ...]:
     )
 
 
-def usage_limit(*, resets_at: int | None = None, primary: int = 100) -> HttpFailure:
-    """Refuse because of the plan's usage limit, which resets in an hour by default."""
-    at = int(time.time()) + _HOUR if resets_at is None else resets_at
-    error = {"type": "usage_limit_reached", "message": "limit", "resets_at": at}
-    return HttpFailure(
-        status=HTTPStatus.TOO_MANY_REQUESTS,
-        body={"error": error},
-        headers=rate_limits(primary=primary, resets_at=at),
-    )
-
-
-def rate_limits(
-    *, primary: int, secondary: int | None = None, resets_at: int
-) -> Mapping[str, str]:
-    """Write the headers with the used percentage of a plan's windows."""
-    headers = {}
-    windows = {
-        "primary": (primary, _PRIMARY_MINUTES),
-        "secondary": (secondary, _SECONDARY_MINUTES),
-    }
-    for name, (percent, minutes) in windows.items():
-        if percent is not None:
-            headers[f"x-codex-{name}-used-percent"] = str(percent)
-            headers[f"x-codex-{name}-window-minutes"] = str(minutes)
-            headers[f"x-codex-{name}-reset-at"] = str(resets_at)
-    return headers
-
-
 def failure(directive: Directive) -> Reply:
     """Build what `fail:` asks for."""
     what = directive.text.partition(" ")[0]
+    text = f"The loopback server was told to fail with {what}."
     if not what.isdecimal():
-        message = f"The loopback server was told to fail with {what}."
-        return StreamFailure(code=what, message=message)
-    status = int(what)
+        return StreamFailure(code=what, message=text)
+    status, headers = int(what), {}
+    error: dict[str, object] = {"type": "invalid_request_error"}
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         known = directive.settings("resets", "primary", skip=1)
-        primary = known.get("primary", 100)
-        return usage_limit(resets_at=known.get("resets"), primary=primary)
-    if not _LEAST_ERROR <= status <= _GREATEST_ERROR:
-        directive.refuse(f"{_LEAST_ERROR} to {_GREATEST_ERROR} are errors")
-    if status == HTTPStatus.UNAUTHORIZED:
-        error = {"code": "invalid_api_key", "message": "Incorrect API key provided."}
+        known = {"primary": 100, "resets": int(time.time()) + _HOUR, **known}
+        error = {"type": "usage_limit_reached", "message": "limit"}
+        error["resets_at"] = known["resets"]
+        headers = _rate_limits(known)
+    elif status == HTTPStatus.UNAUTHORIZED:
+        error["code"] = "invalid_api_key"
+        error["message"] = "Incorrect API key provided."
+    elif _LEAST_ERROR <= status <= _GREATEST_ERROR:
+        error |= {"code": f"status_{status}", "message": text}
     else:
-        text = f"The loopback server was told to fail with {status}."
-        error = {"code": f"status_{status}", "message": text}
-    body = {"error": {"type": "invalid_request_error", **error}}
-    return HttpFailure(status=status, body=body)
+        directive.refuse(f"{_LEAST_ERROR} to {_GREATEST_ERROR} are errors")
+    return HttpFailure(status=status, body={"error": error}, headers=headers)
 
 
 def limits(directive: Directive) -> Mapping[str, str]:
-    """Build the headers that `limits:` asks for."""
+    """Build the headers that `limits:` asks for; they reset in an hour by default."""
     known = directive.settings("primary", "secondary", "resets")
-    return rate_limits(
-        primary=known.get("primary", 0),
-        secondary=known.get("secondary"),
-        resets_at=known.get("resets", int(time.time()) + _HOUR),
-    )
+    return _rate_limits({"primary": 0, "resets": int(time.time()) + _HOUR, **known})
+
+
+def _rate_limits(known: Mapping[str, int]) -> dict[str, str]:
+    """Write the headers with the used percentage of a plan's windows."""
+    headers = {}
+    for name, minutes in _WINDOW_MINUTES.items():
+        if name in known:
+            headers[f"x-codex-{name}-used-percent"] = str(known[name])
+            headers[f"x-codex-{name}-window-minutes"] = str(minutes)
+            headers[f"x-codex-{name}-reset-at"] = str(known["resets"])
+    return headers
