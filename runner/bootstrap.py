@@ -36,7 +36,10 @@ class SetupError(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make what is missing; says what it does on stderr."""
-    options = _parser().parse_args(arguments)
+    parser = argparse.ArgumentParser(prog="bin/setup", description=__doc__)
+    parser.add_argument("--test", action="store_true", help="with the test tools")
+    parser.add_argument("--codex", action="store_true", help="with the pinned Codex")
+    options = parser.parse_args(arguments)
     try:
         with _alone(ROOT):
             make_environment(ROOT, for_tests=options.test)
@@ -90,13 +93,6 @@ def get_codex(root: Path) -> Path:
         msg = f"npm has installed Codex {found} where {CODEX_VERSION} was asked for"
         raise SetupError(msg)
     return codex
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="bin/setup", description=__doc__)
-    parser.add_argument("--test", action="store_true", help="with the test tools")
-    parser.add_argument("--codex", action="store_true", help="with the pinned Codex")
-    return parser
 
 
 @contextmanager

@@ -63,12 +63,12 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         state_home=_directory(env, "CODEX_RUNNER_HOME", home / ".codex" / "tasks"),
         codex_home=_directory(env, "CODEX_HOME", home / ".codex"),
         continue_prompt=env.get("CODEX_CONTINUE_PROMPT") or DEFAULT_CONTINUE_PROMPT,
-        timeout_seconds=_timeout(env),
+        timeout_seconds=_number(env, "CODEX_TIMEOUT_SECONDS"),
         verbosity=env.get("CODEX_LOG_VERBOSITY") or "low",
         search_path=env.get("PATH") or os.defpath,
         environment=env,
-        grace_seconds=_number(env, "CODEX_RUNNER_GRACE_SECONDS", 10.0),
-        hook_seconds=_number(env, "CODEX_RUNNER_HOOK_SECONDS", 30.0),
+        grace_seconds=_number(env, "CODEX_RUNNER_GRACE_SECONDS") or 10.0,
+        hook_seconds=_number(env, "CODEX_RUNNER_HOOK_SECONDS") or 30.0,
     )
 
 
@@ -76,9 +76,8 @@ def at_codex_home(config: Config, place: str | None) -> Config:
     """Return the configuration for a session that lives in this home of Codex."""
     if place is None or Path(place) == config.codex_home:
         return config
-    home = Path(place)
     environment = {**config.environment, "CODEX_HOME": place}
-    return replace(config, codex_home=home, environment=environment)
+    return replace(config, codex_home=Path(place), environment=environment)
 
 
 def codex_environment(config: Config, run_id: str) -> dict[str, str]:
@@ -101,13 +100,11 @@ def seconds(text: str, name: str) -> float | None:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not value >= 0:  # NaN is not
-        message = f"{name}: {text!r} is not a number of seconds (0 means no limit)"
-        raise UsageError(message)
-    if value > _TEN_YEARS:
-        message = f"{name}: {text!r} is more than ten years (0 means no limit)"
-        raise UsageError(message)
-    return value or None
+    if 0 <= value <= _TEN_YEARS:
+        return value or None
+    wrong = "more than ten years" if value > 0 else "not a number of seconds"
+    message = f"{name}: {text!r} is {wrong} (0 means no limit)"
+    raise UsageError(message)
 
 
 def _home(env: Mapping[str, str]) -> Path:
@@ -126,11 +123,5 @@ def _directory(env: Mapping[str, str], name: str, default: Path) -> Path:
     return Path(value).absolute() if value else default
 
 
-def _number(env: Mapping[str, str], name: str, default: float) -> float:
-    text = env.get(name)
-    return default if not text else seconds(text, name) or default
-
-
-def _timeout(env: Mapping[str, str]) -> float | None:
-    text = env.get("CODEX_TIMEOUT_SECONDS")
-    return seconds(text, "CODEX_TIMEOUT_SECONDS") if text else None
+def _number(env: Mapping[str, str], name: str) -> float | None:
+    return seconds(env[name], name) if env.get(name) else None

@@ -13,6 +13,7 @@ RunnerError
 ├── SessionBusyError     75   another run holds the session
 ├── MigrationError       75   runs of the version before are at work
 ├── ArchivedError         1   a session that has been put away
+├── InvalidTransitionError   an event that the state of a run does not allow
 └── StaleStateError       1   a record has moved on since it was read
     └── AlreadyDeliveredError   a prompt has been given to another run
 """
@@ -92,9 +93,8 @@ class FileFault(RunnerFault):
     def __init__(
         self, doing: str, path: Path | str, cause: OSError, hint: str = ""
     ) -> None:
-        reason = cause.strerror or str(cause)
-        end = f" ({hint})" if hint else ""
-        super().__init__(f"cannot {doing} {path}: {reason}{end}")
+        reason = f"{cause.strerror or cause}" + (f" ({hint})" if hint else "")
+        super().__init__(f"cannot {doing} {path}: {reason}")
 
 
 class LedgerFault(RunnerFault):
@@ -136,11 +136,10 @@ class MigrationError(RunnerError):
     exit_code = 75
 
     def __init__(self, runs: Sequence[str]) -> None:
-        names = ", ".join(runs)
         super().__init__(
             "this state directory is of the version before, and runs in it are not"
-            f" over: {names} (codex-tasks migrate waits for them, codex-tasks migrate"
-            " --stop ends them)"
+            f" over: {', '.join(runs)} (codex-tasks migrate waits for them, codex-tasks"
+            " migrate --stop ends them)"
         )
 
 
@@ -179,3 +178,11 @@ class ArchivedError(RunnerError):
         super().__init__(
             f"task {session_id} is ARCHIVED: codex-tasks unarchive brings it back"
         )
+
+
+class InvalidTransitionError(RunnerError):
+    """Refuse an event that the state of a run does not allow."""
+
+    def __init__(self, state: object, event: object) -> None:
+        was, what = type(state).__name__, type(event).__name__
+        super().__init__(f"a run that is {was} cannot be {what}")

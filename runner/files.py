@@ -15,21 +15,14 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-
-_PRIVATE_FILE = 0o600
-
-_PRIVATE_DIRECTORY = 0o700
+_PRIVATE_FILE, _PRIVATE_DIRECTORY = 0o600, 0o700
 
 
 def make_directory(path: Path, fix: str = "") -> None:
     """Make a directory and its parents, private; one that exists stays as it is.
 
-    Args:
-        path: the directory.
-        fix: what a user can do when it cannot be made.
-
     Raises:
-        FileFault: it cannot be made.
+        FileFault: it cannot be made; `fix` is what a user can do then.
     """
     try:
         missing = [p for p in (path, *path.parents) if not p.exists()]
@@ -42,7 +35,7 @@ def make_directory(path: Path, fix: str = "") -> None:
 
 
 def create(path: Path, content: bytes = b"") -> None:
-    """Create a private file that must not exist yet, with its first content.
+    """Create a private file that must not exist yet, whole or not at all.
 
     Raises:
         FileFault: it cannot be created or not written whole; nothing is left.
@@ -60,46 +53,24 @@ def create(path: Path, content: bytes = b"") -> None:
         raise FileFault("write", path, error) from error
 
 
-def touch(path: Path) -> None:
-    """Make sure that a private file is there; its content stays.
-
-    Raises:
-        FileFault: it cannot be created.
-    """
-    try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, _PRIVATE_FILE))
-    except OSError as error:
-        raise FileFault("create", path, error) from error
-
-
 def replace(path: Path, content: bytes) -> None:
     """Write a file whole and durably: temporary file beside it, fsync, rename.
 
     Raises:
         FileFault: it cannot be written; what stood there before still does.
     """
-    _write(path, (content,), is_durable=True)
+    export_pieces(path, (content,), is_durable=True)
 
 
 def export(path: Path, content: bytes) -> None:
-    """Write a file whole that can be made anew: no fsync.
-
-    Raises:
-        FileFault: as `replace`.
-    """
-    _write(path, (content,), is_durable=False)
+    """Write a file whole that can be made anew: no fsync. Raise as `replace`."""
+    export_pieces(path, (content,))
 
 
-def export_pieces(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file whole that can be made anew, piece by piece.
-
-    Raises:
-        FileFault: as `replace`.
-    """
-    _write(path, pieces, is_durable=False)
-
-
-def _write(path: Path, pieces: Iterable[bytes], *, is_durable: bool) -> None:
+def export_pieces(
+    path: Path, pieces: Iterable[bytes], *, is_durable: bool = False
+) -> None:
+    """Write a file whole, piece by piece. Raise as `replace`."""
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE_FILE)
@@ -116,11 +87,7 @@ def _write(path: Path, pieces: Iterable[bytes], *, is_durable: bool) -> None:
 
 
 def sync(path: Path) -> None:
-    """Put what was written to a file or directory on the disk.
-
-    Raises:
-        OSError: the disk refuses.
-    """
+    """Put what was written to a file or directory on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -132,11 +99,6 @@ def append(path: Path, content: bytes, *, is_durable: bool = False) -> None:
     """Append to a file in one write, so that lines of several writers stay whole.
 
     A pipe that nobody reads, or not fast enough, is refused instead of waited for.
-
-    Args:
-        path: the file, made when missing.
-        content: what is appended.
-        is_durable: on the disk before this returns.
 
     Raises:
         FileFault: it cannot be opened, or not all of it could be written.
@@ -157,20 +119,12 @@ def append(path: Path, content: bytes, *, is_durable: bool = False) -> None:
 
 
 def append_text(path: Path, text: str) -> None:
-    """Append text; what is no Unicode (a path's stray bytes) is shown as such.
-
-    Raises:
-        FileFault: as `append`.
-    """
+    """Append text; what is no Unicode (a path's stray bytes) is shown as such."""
     append(path, text.encode(errors="backslashreplace"))
 
 
 def copy_to(path: Path, content: bytes) -> None:
-    """Write a copy where a user wants it: a file whole, a device or pipe as it is.
-
-    Raises:
-        FileFault: it cannot be written.
-    """
+    """Write a copy where a user wants it: a file whole, a device or pipe as it is."""
     if path.exists() and not path.is_file():
         append(path, content)
     else:
@@ -193,20 +147,12 @@ def open_regular(path: Path) -> int:
 
 
 def reader(path: Path) -> BinaryIO:
-    """Open a file to be read as a stream.
-
-    Raises:
-        OSError: as `open_regular`.
-    """
+    """Open a file to be read as a stream. Raise as `open_regular`."""
     return os.fdopen(open_regular(path), "rb")
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a file whole.
-
-    Raises:
-        OSError: as `open_regular`, or it cannot be read.
-    """
+    """Read a file whole. Raise as `open_regular`, or when it cannot be read."""
     with reader(path) as stream:
         return stream.read()
 
@@ -223,10 +169,9 @@ def read_text(path: Path) -> str:
 
 def read_if_there(path: Path) -> bytes:
     """Read a file whole; what cannot be read is empty."""
-    try:
+    with contextlib.suppress(OSError):
         return read_bytes(path)
-    except OSError:
-        return b""
+    return b""
 
 
 def status(path: Path) -> os.stat_result | None:

@@ -31,10 +31,6 @@ def take(path: Path, *, must_exist: bool = False) -> int | None:
     descriptor is closed. Programs that are started do not inherit it unless it is
     handed to them.
 
-    Args:
-        path: the file.
-        must_exist: do not create it.
-
     Raises:
         FileFault: the file cannot be opened, or its file system has no locks.
     """
@@ -44,12 +40,11 @@ def take(path: Path, *, must_exist: bool = False) -> int | None:
     except OSError as error:
         raise FileFault("open the lock", path, error) from error
     try:
-        is_ours = take_open(descriptor)
+        if take_open(descriptor):
+            return descriptor
     except OSError as error:
         os.close(descriptor)
         raise FileFault("lock", path, error) from error
-    if is_ours:
-        return descriptor
     os.close(descriptor)
     return None
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from parsers.struct import EMPTY, Struct, replace
-from runner.errors import RunnerError
+from runner.errors import InvalidTransitionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,10 +53,10 @@ class Outcome(StrEnum):
 class Meaning(Struct, kw_only=False):
     """What an outcome means.
 
-    `exit_code` is what the command of the run returns when nothing more exact is known
-    (Codex's own code, 128 + signal). `prompt` is the state in which its prompt ends
-    once Codex has begun to work on it. `then` is what becomes of the session's next
-    prompt: the supervisor delivers it, the next command does, or a person has to act.
+    `exit_code` is the command's when nothing more exact is known (Codex's own code,
+    128 + signal). `prompt` is how its prompt ends once Codex has begun to work on it.
+    `then` is what becomes of the session's next prompt: the supervisor delivers it, the
+    next command does, or a person has to act.
     """
 
     exit_code: int
@@ -107,10 +107,9 @@ class Verbosity(StrEnum):
 class ProcessId(Struct):
     """Name one process for good: a pid alone is used again.
 
-    `start_time` is in clock ticks since boot on Linux, in microseconds of the
-    epoch elsewhere; `boot_id` is the kernel's. `namespace` is the inode of the PID
-    namespace that the pid is of, `machine_id` what the machine is called; both are
-    empty where they cannot be told.
+    `start_time` is in clock ticks since boot on Linux, in microseconds of the epoch
+    elsewhere. `namespace` is the inode of the pid's PID namespace, `machine_id` what
+    the machine is called; both are empty where they cannot be told.
     """
 
     pid: int
@@ -123,8 +122,7 @@ class ProcessId(Struct):
 class CodexOptions(Struct):
     """Hold what is passed on to Codex, in the caller's words.
 
-    `once` are arguments that belong to one prompt (an image, an output schema): the
-    next run of the session does not repeat them.
+    `once` are arguments of one prompt (an image): the next run does not repeat them.
     """
 
     bin: str
@@ -155,40 +153,47 @@ class Report(Struct):
     notify_command: str | None = None
 
 
-class RunRequest(Struct):
-    """Hold a run that somebody asks for, whichever command it comes from.
+class Work(Struct):
+    """Hold what a caller asks of a run, before and after it is prepared.
 
-    Paths are absolute. `session` is the ledger's key of the session that it resumes,
-    `thread` that session's thread; both are None for a new one, and `thread` alone is
-    one that the ledger does not know. `log_dir` is where the run's files go, None for
-    a directory of its own. `has_exports` asks for the `task.*` files of the session.
-    `prompt_id` is the queued prompt that the run delivers; a run without one brings
-    its own, which ends with the run. `cwd` and `umask` are the caller's,
-    which Codex is to work under; `codex_home` is where the session lives. `writer` is
-    the process of another program that writes the thread, 0 when it cannot be named.
+    Paths are absolute; Codex works under the caller's `cwd` and `umask`. `prompt_id` is
+    the queued prompt that the run delivers; without one it brings its own.
     """
 
-    prompt: bytes
     repo: str
     cwd: str
     umask: int
     codex: CodexOptions
-    codex_home: str
     limits: Limits = Limits()
     report: Report = Report()
     verbosity: Verbosity = Verbosity.LOW
     task_file: str | None = None
+    wait_for_session: bool = False
+    prompt_id: int | None = None
+
+
+class RunRequest(Work):
+    """Hold a run that somebody asks for, whichever command it comes from.
+
+    `session` is the ledger's key of the session that it resumes, `thread` that
+    session's thread; both are None for a new one, and `thread` alone is one that the
+    ledger does not know. `codex_home` is where the session lives. `log_dir` is where
+    the run's files go, None for a directory of its own. `has_exports` asks for the
+    `task.*` files of the session. `writer` is the process of another program that
+    writes the thread, 0 when it cannot be named.
+    """
+
+    prompt: bytes
+    codex_home: str
     log_dir: str | None = None
     session: int | None = None
     thread: SessionId | None = None
     title: str | None = None
     has_exports: bool = False
-    wait_for_session: bool = False
-    prompt_id: int | None = None
     writer: int | None = None
 
 
-class Spec(Struct):
+class Spec(Work):
     """Hold everything that is fixed about a run when it is prepared.
 
     `task` is a preview; the prompt itself lies in the run's prompt file. `directory`
@@ -197,22 +202,12 @@ class Spec(Struct):
 
     run_id: RunId
     mode: Mode
-    repo: str
     task: str
-    task_file: str | None
     resume_session: SessionId | None
     directory: str
     is_flat: bool
-    cwd: str
-    umask: int
-    codex: CodexOptions
-    limits: Limits
-    report: Report
-    wait_for_session: bool
-    verbosity: Verbosity
     prepared_at: datetime
     codex_home: str | None = None
-    prompt_id: int | None = None
 
 
 class Verdict(Struct):
@@ -300,20 +295,8 @@ class Ended(Struct):
 Event = Taken | Claimed | Launched | Ended
 
 
-class InvalidTransitionError(RunnerError):
-    """Refuse an event that the state of a run does not allow."""
-
-    def __init__(self, state: State, event: Event) -> None:
-        was, what = type(state).__name__, type(event).__name__
-        super().__init__(f"a run that is {was} cannot be {what}")
-
-
 def advance(state: State, event: Event) -> State:
-    """Return the state that an event leads to.
-
-    Raises:
-        InvalidTransitionError: the event cannot happen in this state.
-    """
+    """Return the state that an event leads to; refuse one that the state forbids."""
     match state, event:
         case Waiting(), Taken():
             return Prepared()
@@ -321,13 +304,10 @@ def advance(state: State, event: Event) -> State:
             return Launching(supervisor=supervisor)
         case Launching(supervisor=supervisor), Launched(codex=codex, at=at):
             return Running(supervisor=supervisor, codex=codex, started_at=at)
-        case ((Waiting() | Prepared() | Launching() | Running()), Ended()):
-            return Finished(
-                verdict=event.verdict,
-                started_at=state.started_at if isinstance(state, Running) else None,
-                ended_at=event.at,
-                accounts=event.accounts,
-            )
+        case ((Waiting() | Prepared() | Launching() | Running()), Ended(at=at)):
+            began = state.started_at if isinstance(state, Running) else None
+            end = Finished(verdict=event.verdict, started_at=began, ended_at=at)
+            return replace(end, accounts=event.accounts)
         case _:
             raise InvalidTransitionError(state, event)
 
@@ -379,34 +359,25 @@ class Run(Struct):
 
     @property
     def accounts(self) -> Mapping[str, object]:
-        """Return what was counted at the end of the run; nothing before."""
         return self.state.accounts if isinstance(self.state, Finished) else EMPTY
 
     @property
     def has_answer(self) -> bool:
-        """Tell whether Codex has said something, as the record of a finished run does.
-
-        Records of version 0.1.0 do not: of those a success has.
-        """
+        """Tell whether Codex has said something; records of 0.1.0 tell by success."""
         is_good = self.outcome is not None and OUTCOMES[self.outcome].is_good
         return bool(self.accounts.get("has_answer", is_good))
 
     @property
     def supervisor(self) -> ProcessId | None:
-        match self.state:
-            case Waiting() | Launching() | Running() as state:
-                return state.supervisor
-            case _:
-                return None
+        if isinstance(self.state, Waiting | Launching | Running):
+            return self.state.supervisor
+        return None
 
     @property
     def launched_at(self) -> datetime | None:
-        """Return when Codex was started."""
-        match self.state:
-            case Running(started_at=at) | Finished(started_at=at):
-                return at
-            case _:
-                return None
+        if isinstance(self.state, Running | Finished):
+            return self.state.started_at
+        return None
 
     @property
     def started_at(self) -> datetime:
@@ -417,10 +388,9 @@ class Run(Struct):
         """Add to a finished run what went wrong beside it and is not on record yet."""
         if not isinstance(self.state, Finished):
             return self
-        known = self.accounts.get("warnings")
-        found = dict(known) if isinstance(known, dict) else {}
-        for text in texts:
-            found.setdefault(text, 1)
+        told = self.accounts.get("warnings")
+        known = told if isinstance(told, dict) else {}
+        found = known | {text: 1 for text in texts if text not in known}
         accounts = {**self.accounts, "warnings": found}
         return replace(self, state=replace(self.state, accounts=accounts))
 

@@ -35,20 +35,11 @@ if TYPE_CHECKING:
 _PACE_SECONDS = 0.05
 _SOURCE = "run_codex_task"
 _SHOWN = (
-    "run_id",
-    "session_id",
-    "repo",
-    "mode",
-    "outcome",
-    "exit_code",
-    "error",
-    "log_file",
-    "meta_file",
-    "summary_file",
-    "started_at",
-    "ended_at",
-    "elapsed_seconds",
+    *("run_id", "session_id", "repo", "mode", "outcome", "exit_code", "error"),
+    *("log_file", "meta_file", "summary_file"),
+    *("started_at", "ended_at", "elapsed_seconds"),
 )
+_NOT_YET = ("outcome", "exit_code", "error", "ended_at", "elapsed_seconds")
 
 
 class Hook(Struct, kw_only=False):
@@ -62,18 +53,13 @@ class Hook(Struct, kw_only=False):
 class Notifier:
     """Send what happened to runs to their event streams and hook commands.
 
-    Args:
-        ledger: the ledger.
-        settings: for the hook's environment and its time.
-        warn: is called with one line for each thing that goes wrong.
+    `warn` is called with one line for each thing that goes wrong.
     """
 
     def __init__(
         self, ledger: Ledger, settings: Config, warn: Callable[[str], None]
     ) -> None:
-        self._ledger = ledger
-        self._settings = settings
-        self._warn = warn
+        self._ledger, self._settings, self._warn = ledger, settings, warn
         self._hooks: dict[int, Hook] = {}
 
     @property
@@ -127,14 +113,14 @@ class Notifier:
 
     def _tell(self, telling: Telling, run: Run) -> str | None:
         """Send one message; return what went wrong."""
-        data = record.to_json(run)
-        is_start = telling.what == "run_started"
-        if is_start:
+        data, status = record.to_json(run), "failure"
+        if telling.what == "run_started":
             # Codex has not said yet which session it works on: the one asked for.
             data |= {"session_id": run.thread or run.spec.resume_session}
-            data |= dict.fromkeys(("outcome", "exit_code", "error", "ended_at"))
-            data["elapsed_seconds"] = None
-        status = "running" if is_start else _status(run)
+            data |= dict.fromkeys(_NOT_YET)
+            status = "running"
+        elif run.has_succeeded:
+            status = "success"
         message: dict[str, object] = {
             "event": telling.what,
             "status": status,
@@ -143,10 +129,10 @@ class Notifier:
             "version": VERSION,
             "ts": telling.at,
         }
-        report, line = run.spec.report, _as_line(message)
+        line = _as_line(message)
         try:
             if telling.target == "stream":
-                files.append(Path(report.event_stream or os.devnull), line)
+                files.append(Path(run.spec.report.event_stream or os.devnull), line)
             else:
                 self._start_hook(run, telling.what, line)
         except (RunnerError, OSError) as error:
@@ -180,10 +166,6 @@ class Notifier:
             raise OSError(message) from error
         deadline = clock.monotonic() + self._settings.hook_seconds
         self._hooks[pid] = Hook(pid, event, deadline)
-
-
-def _status(run: Run) -> str:
-    return "success" if run.has_succeeded else "failure"
 
 
 def _as_line(message: dict[str, object]) -> bytes:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+from itertools import islice
 
 from parsers.exec_events import task_log
 from parsers.exec_events.summary import EventSummary
@@ -43,10 +43,6 @@ class Tail:
         self.has_more = False
 
     @property
-    def is_open(self) -> bool:
-        return self._handle is not None
-
-    @property
     def has_grown(self) -> bool:
         """Whether there may be something to read: asking costs less than to try it."""
         return self._handle is None or os.fstat(self._handle).st_size != self._offset
@@ -59,23 +55,18 @@ class Tail:
         """
         if self._handle is None:
             self._handle = files.open_regular(self.path)
-            if self._offset:
-                os.lseek(self._handle, self._offset, os.SEEK_SET)
+            os.lseek(self._handle, self._offset, os.SEEK_SET)
         return self._handle
-
-    def try_open(self) -> bool:
-        """Open the file, if that can be done; tell whether it is open."""
-        with contextlib.suppress(OSError):
-            self.open()
-        return self.is_open
 
     def lines(self) -> Iterator[bytes]:
         """Yield what has been completed since the last call, some MiB at the most."""
-        if not self.try_open():
+        try:
+            handle = self.open()
+        except OSError:
             return
-        handle = self.open()
-        if os.fstat(handle).st_size < self._offset:
-            self._begin_anew(handle)
+        if os.fstat(handle).st_size < self._offset:  # the file has been emptied
+            self._offset = os.lseek(handle, 0, os.SEEK_SET)
+            self._buffer = LineBuffer()
         try:
             for _ in range(_CHUNKS_AT_ONCE):
                 data = os.read(handle, _CHUNK)
@@ -89,11 +80,6 @@ class Tail:
             # comes behind it, can be read then.
             self._buffer = LineBuffer()
             raise
-
-    def _begin_anew(self, handle: int) -> None:
-        """Go back to the beginning: the file has been emptied."""
-        self._offset = os.lseek(handle, 0, os.SEEK_SET)
-        self._buffer = LineBuffer()
 
     def rest(self) -> bytes:
         """Return a last line that has no end."""
@@ -121,20 +107,14 @@ def last_lines(path: Path, count: int, *, with_rest: bool) -> tuple[int, int]:
             end = stream.seek(0, os.SEEK_END)
             if not with_rest:
                 end = next(_newlines_before(end, stream), -1) + 1
-            return _lines_before(end, count, stream)
+            if count == 0 or end == 0:
+                return end, 0
+            # A line begins behind each newline, and the first of all at 0.
+            found = islice(_newlines_before(end - 1, stream), count)
+            begins = [*(place + 1 for place in found), 0][:count]
+            return begins[-1], len(begins)
     except OSError:
         return 0, 0
-
-
-def _lines_before(end: int, count: int, stream: BinaryIO) -> tuple[int, int]:
-    if count == 0 or end == 0:
-        return end, 0
-    found = 0
-    for place in _newlines_before(end - 1, stream):
-        found += 1
-        if found == count:
-            return place + 1, count
-    return 0, found + 1
 
 
 def _newlines_before(end: int, stream: BinaryIO) -> Iterator[int]:
@@ -162,8 +142,8 @@ class Appended(Struct):
     @property
     def lines(self) -> list[bytes]:
         """Make them lines of a task log."""
-        events = map(task_log.event, self.events)
-        return [*events, *map(task_log.stderr, self.errors)]
+        stderr = map(task_log.stderr, self.errors)
+        return [*map(task_log.event, self.events), *stderr]
 
 
 class RunTail:

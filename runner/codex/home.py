@@ -15,9 +15,10 @@ import contextlib
 import os
 import re
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 
-from runner import clock, locks
+from runner import clock, files, locks
 from runner.errors import FileFault
 
 TYPE_CHECKING = False
@@ -39,13 +40,11 @@ def rollout_of(home: Path, thread_id: str) -> Path | None:
     The id holds the time it was made at, so the directories of that day and its
     neighbours (the names are in local time) are looked into first.
     """
-    for directory in _likely_days(home, thread_id):
+    tops = (home / "sessions", home / "archived_sessions")
+    every = (directory for top in tops for directory, _ in directories(top))
+    for directory in chain(_likely_days(home, thread_id), every):
         if found := _in_directory(directory, thread_id):
             return found
-    for top in ("sessions", "archived_sessions"):
-        for directory, _ in directories(home / top):
-            if found := _in_directory(directory, thread_id):
-                return found
     return None
 
 
@@ -54,9 +53,7 @@ def directories(
 ) -> Iterator[tuple[Path, list[str]]]:
     """Walk through a tree of rollouts: each directory and the names of its files.
 
-    Args:
-        top: where it begins; links in it are not followed.
-        faults: gathers what could not be listed.
+    Links in it are not followed; `faults` gathers what could not be listed.
     """
     onerror = None if faults is None else faults.append
     highest = len(top.parts)
@@ -79,12 +76,9 @@ def rollouts_since(home: Path, since: datetime) -> Iterator[Path]:
     while day <= last:
         directory = home / "sessions" / f"{day:%Y/%m/%d}"
         for name in _names(directory):
-            path = directory / name
-            try:
-                if path.stat().st_mtime >= since.timestamp():
-                    yield path
-            except OSError:
-                continue
+            status = files.status(directory / name)
+            if status and status.st_mtime >= since.timestamp():
+                yield directory / name
         day += timedelta(days=1)
 
 
@@ -103,9 +97,7 @@ def writer_of(home: Path, thread_id: str) -> int | None:
         FileFault: this process lacks what it takes to look.
     """
     path = home / "thread-writer-locks" / f"{thread_id.lower()}.lock"
-    try:
-        status = path.stat()
-    except OSError:
+    if (status := files.status(path)) is None:
         return None
     pid = _locker(status)
     if pid is None and _is_taken(path):
@@ -164,14 +156,9 @@ def _likely_days(home: Path, thread_id: str) -> Iterator[Path]:
 
 def _in_directory(directory: Path, thread_id: str) -> Path | None:
     ending = f"-{thread_id}.jsonl"
-    return next(
-        (directory / name for name in _names(directory) if name.endswith(ending)), None
-    )
+    found = (name for name in _names(directory) if name.endswith(ending))
+    return next((directory / name for name in found), None)
 
 
 def _names(directory: Path) -> list[str]:
-    try:
-        names = [path.name for path in directory.iterdir()]
-    except OSError:
-        return []
-    return [name for name in names if name.startswith("rollout-")]
+    return [name for name in files.names(directory) if name.startswith("rollout-")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -40,13 +41,10 @@ def version_of(program: str, settings: Config) -> str | None:
     if isinstance(known.get(stamp), str):
         return str(known[stamp])
     version = _ask(path, settings)
-    if version is None:
-        return None
-    try:
-        files.replace(kept_in, json.dumps({**known, stamp: version}).encode())
-    except FileFault:
-        # Only the next one who asks waits for it.
-        return version
+    if version is not None:
+        # When it cannot be kept, only the next one who asks waits for it.
+        with contextlib.suppress(FileFault):
+            files.replace(kept_in, json.dumps({**known, stamp: version}).encode())
     return version
 
 

@@ -6,7 +6,6 @@
 """
 
 from runner.loopback.demo import demo
-from runner.loopback.home import DEFAULT_MODEL, ForeignConfigError, write_home
 from runner.loopback.reply import (
     Answer,
     Delay,
@@ -16,22 +15,19 @@ from runner.loopback.reply import (
     Message,
     Reasoning,
     Reply,
-    Responder,
     Stall,
     StreamFailure,
     Usage,
     usage_of_call,
 )
-from runner.loopback.request import Request, ToolOutput
+from runner.loopback.request import Request
 from runner.loopback.scripted import scripted
-from runner.loopback.server import LoopbackServer
+from runner.loopback.server import LoopbackServer, write_home
 
 __all__ = [
-    "DEFAULT_MODEL",
     "Answer",
     "Delay",
     "Drop",
-    "ForeignConfigError",
     "FunctionCall",
     "HttpFailure",
     "LoopbackServer",
@@ -39,10 +35,8 @@ __all__ = [
     "Reasoning",
     "Reply",
     "Request",
-    "Responder",
     "Stall",
     "StreamFailure",
-    "ToolOutput",
     "Usage",
     "demo",
     "scripted",

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.loopback.demo import demo
-from runner.loopback.home import DEFAULT_MODEL, write_home
 from runner.loopback.scripted import scripted
-from runner.loopback.server import LoopbackServer
+from runner.loopback.server import DEFAULT_MODEL, LoopbackServer, write_home
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,9 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(options: argparse.Namespace) -> None:
     with LoopbackServer(RESPONDERS[options.responder], port=options.port) as server:
+        address = f"base_url={server.base_url}\n"
         if options.write_home is not None:
             write_home(options.write_home, server.config_toml(model=options.model))
-        _announce(server, options.write_home)
+            address += f"codex_home={options.write_home.absolute()}\n"
+        sys.stdout.write(address)
+        sys.stdout.flush()
         if options.until_stdin_ends:
             sys.stdin.buffer.read()
         while not options.until_stdin_ends:
@@ -76,14 +78,6 @@ def _port(text: str) -> int:
         message = f"{port} is no port: 0 to {_LAST_PORT}"
         raise argparse.ArgumentTypeError(message)
     return port
-
-
-def _announce(server: LoopbackServer, home: Path | None) -> None:
-    lines = [f"base_url={server.base_url}"]
-    if home is not None:
-        lines.append(f"codex_home={home.absolute()}")
-    sys.stdout.write("\n".join([*lines, ""]))
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from runner.loopback.reply import Answer, Message, Reasoning
 from runner.loopback.tools import added_file, command
 
 if TYPE_CHECKING:
-    from runner.loopback.reply import Item, Reply
+    from runner.loopback.reply import Reply
     from runner.loopback.request import Request
 
 FILE = "HELLO.md"
@@ -26,27 +26,15 @@ def demo(request: Request) -> Reply:
         return Answer(items=(Message("Demonstration"),))
     match len(request.outputs):
         case 0:
-            return _say(Reasoning("Look around first."), command(_LOOK))
+            return Answer(items=(Reasoning("Look around first."), command(_LOOK)))
         case 1:
-            return _say(
-                Message(f"I have seen the repository and add {FILE}."),
-                added_file(FILE, _greeting(request.prompt)),
-            )
+            task = request.prompt.strip().partition("\n")[0][:_PREVIEW]
+            plan = Message(f"I have seen the repository and add {FILE}.")
+            change = added_file(FILE, f"# Hello\n\nThe task was: {task}")
+            return Answer(items=(plan, change))
         case _:
-            return _say(Message(_account(request)))
-
-
-def _say(*items: Item) -> Reply:
-    return Answer(items=items)
-
-
-def _greeting(prompt: str) -> str:
-    task = prompt.strip().partition("\n")[0][:_PREVIEW]
-    return f"# Hello\n\nThe task was: {task}"
-
-
-def _account(request: Request) -> str:
-    last = request.outputs[-1].text.strip()
-    if FILE in last and "Success" in last:
-        return f"Done: I looked at the repository and added {FILE}."
-    return f"I could not add {FILE}. The tool said:\n{last}"
+            last = request.outputs[-1].text.strip()
+            account = f"I could not add {FILE}. The tool said:\n{last}"
+            if FILE in last and "Success" in last:
+                account = f"Done: I looked at the repository and added {FILE}."
+            return Answer(items=(Message(account),))

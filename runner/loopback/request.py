@@ -83,12 +83,21 @@ def decode(body: bytes, headers: Mapping[str, str]) -> Request:
     """
     fields = _load(body)
     items = _objects(fields.get("input"))
-    turn = _metadata(headers.get("x-codex-turn-metadata", ""))
+    try:
+        turn = _load(headers.get("x-codex-turn-metadata", "").encode())
+    except MalformedRequestError:
+        turn = {}
     position, prompt = _last_prompt(items)
     return Request(
         model=str(fields.get("model", "")),
         prompt=prompt,
-        outputs=tuple(_outputs(items[position:])),
+        outputs=tuple(
+            ToolOutput(
+                call_id=str(item.get("call_id", "")), text=_text(item.get("output"))
+            )
+            for item in items[position:]
+            if item.get("type") in _OUTPUT_ITEMS
+        ),
         call_number=1 + _count_replies(items),
         thread_id=headers.get("thread-id") or str(turn.get("thread_id", "unknown")),
         tools=frozenset(
@@ -110,13 +119,6 @@ def _load(body: bytes) -> Json:
         msg = "the body is not a JSON object"
         raise MalformedRequestError(msg)
     return value
-
-
-def _metadata(header: str) -> Json:
-    try:
-        return _load(header.encode())
-    except MalformedRequestError:
-        return {}
 
 
 def _objects(value: object) -> Sequence[Json]:
@@ -148,18 +150,10 @@ def _text(content: object) -> str:
             return ""
 
 
-def _outputs(items: Iterable[Json]) -> Iterable[ToolOutput]:
-    for item in items:
-        if item.get("type") in _OUTPUT_ITEMS:
-            call_id = str(item.get("call_id", ""))
-            yield ToolOutput(call_id=call_id, text=_text(item.get("output")))
-
-
 def _count_replies(items: Iterable[Json]) -> int:
     """Count the groups of items of the model that follow each other: one a reply."""
-    authored = [_is_from_model(item) for item in items]
+    authored = [
+        item.get("type") in _MODEL_ITEMS or item.get("role") == "assistant"
+        for item in items
+    ]
     return sum(now and not before for before, now in pairwise([False, *authored]))
-
-
-def _is_from_model(item: Json) -> bool:
-    return item.get("type") in _MODEL_ITEMS or item.get("role") == "assistant"

@@ -30,8 +30,12 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from runner.loopback.directives import MalformedDirectiveError, directives
-from runner.loopback.failures import failure, limits
+from runner.loopback.directives import (
+    MalformedDirectiveError,
+    directives,
+    failure,
+    limits,
+)
 from runner.loopback.reply import (
     Answer,
     Delay,
@@ -64,8 +68,7 @@ class _Turn:
     seconds: float = 0
 
     def answer(self, *items: Item) -> Reply:
-        answer = Answer(items=items, usage=self.usage, headers=self.headers)
-        return self.later(answer)
+        return self.later(Answer(items=items, usage=self.usage, headers=self.headers))
 
     def later(self, reply: Reply) -> Reply:
         return Delay(seconds=self.seconds, reply=reply) if self.seconds else reply
@@ -75,22 +78,16 @@ def scripted(request: Request) -> Reply:
     """Follow the prompt's directives, one model call at a time."""
     if not request.has_tools:
         return Answer(items=(Message("Loopback"),))
+    turn = _Turn(outputs=deque(request.outputs))
     try:
-        return _play(request)
+        for directive in directives(request.prompt):
+            follow = _use if directive.name in TOOLS else _tell
+            if (reply := follow(directive, turn)) is not None:
+                return reply
     except MalformedDirectiveError as error:
         return Answer(items=(Message(f"I cannot follow {error}."),))
-
-
-def _play(request: Request) -> Reply:
-    turn = _Turn(outputs=deque(request.outputs))
-    for directive in directives(request.prompt):
-        if directive.name in TOOLS:
-            reply = _use(directive, turn)
-        else:
-            reply = _tell(directive, turn)
-        if reply is not None:
-            return reply
-    return turn.answer(*(turn.items or [Message(_short_answer(request.prompt))]))
+    first_line = request.prompt.strip().partition("\n")[0]
+    return turn.answer(*(turn.items or [Message(f"Done: {first_line[:_PREVIEW]}")]))
 
 
 def _use(directive: Directive, turn: _Turn) -> Reply | None:
@@ -115,19 +112,13 @@ def _tell(directive: Directive, turn: _Turn) -> Reply | None:
             turn.headers = limits(directive)
         case "slow":
             turn.seconds = directive.number()
-        case _:
-            return turn.later(_ending(directive, turn))
-    return None
-
-
-def _ending(directive: Directive, turn: _Turn) -> Reply:
-    match directive.name:
         case "stall":
-            return Stall(seconds=directive.number())
+            return turn.later(Stall(seconds=directive.number()))
         case "drop":
-            return Drop(items=tuple(turn.items))
+            return turn.later(Drop(items=tuple(turn.items)))
         case _:
-            return failure(directive)
+            return turn.later(failure(directive))
+    return None
 
 
 def _usage(directive: Directive) -> Usage:
@@ -139,8 +130,3 @@ def _usage(directive: Directive) -> Usage:
         output_tokens=given.get("output", 0),
         reasoning_output_tokens=given.get("reasoning", 0),
     )
-
-
-def _short_answer(prompt: str) -> str:
-    first_line = prompt.strip().partition("\n")[0]
-    return f"Done: {first_line[:_PREVIEW]}"

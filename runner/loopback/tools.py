@@ -48,10 +48,8 @@ def run(directive: Directive, outputs: Outputs) -> Calls | None:
         return (command(directive.text),)
     while (session := _RUNNING.search(outputs.popleft().text)) is not None:
         if not outputs:
-            poll = {
-                "session_id": int(session[1]),
-                "yield_time_ms": _POLL_MILLISECONDS,
-            }
+            number = int(session[1])
+            poll = {"session_id": number, "yield_time_ms": _POLL_MILLISECONDS}
             return (FunctionCall("write_stdin", poll),)
     return None
 
@@ -125,10 +123,5 @@ def _field(output: ToolOutput, name: str) -> object:
 
 
 TOOLS: Mapping[str, Tool] = {
-    "run": run,
-    "start": start,
-    "patch": patch,
-    "calls": calls,
-    "together": together,
-    "spawn": spawn,
+    tool.__name__: tool for tool in (run, start, patch, calls, together, spawn)
 }

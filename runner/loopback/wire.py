@@ -17,7 +17,7 @@ from runner.loopback.reply import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from runner.loopback.reply import Item, Stream, Usage
     from runner.loopback.request import Request
@@ -30,7 +30,9 @@ def events(reply: Stream, request: Request) -> Iterator[bytes]:
     match reply:
         case Answer(items=items, usage=usage):
             yield from _items(items, request)
-            yield _completed(response_id, usage or usage_of_call(request.call_number))
+            wire = usage_on_the_wire(usage or usage_of_call(request.call_number))
+            completed = {"id": response_id, "usage": wire}
+            yield _event("response.completed", response=completed)
         case StreamFailure(code=code, message=message):
             error = {"code": code, "message": message}
             failed = {"id": response_id, "status": "failed", "error": error}
@@ -39,11 +41,6 @@ def events(reply: Stream, request: Request) -> Iterator[bytes]:
             yield from _items(items, request)
         case Stall():
             pass
-
-
-def _completed(response_id: str, usage: Usage) -> bytes:
-    response = {"id": response_id, "usage": usage_on_the_wire(usage)}
-    return _event("response.completed", response=response)
 
 
 def _items(items: tuple[Item, ...], request: Request) -> Iterator[bytes]:
@@ -62,29 +59,21 @@ def item_on_the_wire(item: Item, name: str) -> dict[str, object]:
     match item:
         case Message(text):
             content = [{"type": "output_text", "text": text}]
-            return _typed("message", f"msg_{name}", role="assistant", content=content)
+            kind = {"type": "message", "id": f"msg_{name}", "role": "assistant"}
+            return {**kind, "content": content}
         case Reasoning(text):
             summary = [{"type": "summary_text", "text": text}]
-            return _typed("reasoning", f"rs_{name}", summary=summary)
+            return {"type": "reasoning", "id": f"rs_{name}", "summary": summary}
         case FunctionCall(tool, arguments, namespace):
-            return _call(tool, arguments, namespace, name)
-
-
-def _call(
-    tool: str, arguments: Mapping[str, object], namespace: str | None, name: str
-) -> dict[str, object]:
-    call = _typed(
-        "function_call",
-        f"fc_{name}",
-        call_id=f"call_{name}",
-        name=tool,
-        arguments=json.dumps(arguments),
-    )
-    return call if namespace is None else {**call, "namespace": namespace}
-
-
-def _typed(kind: str, identity: str, **fields: object) -> dict[str, object]:
-    return {"type": kind, "id": identity, **fields}
+            place = {} if namespace is None else {"namespace": namespace}
+            return {
+                "type": "function_call",
+                "id": f"fc_{name}",
+                "call_id": f"call_{name}",
+                "name": tool,
+                "arguments": json.dumps(arguments),
+                **place,
+            }
 
 
 def usage_on_the_wire(usage: Usage) -> dict[str, object]:

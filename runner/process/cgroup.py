@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _MOUNTS = Path("/proc/self/mounts")
 _OWN = Path("/proc/self/cgroup")
-_PREFIX = "codex-run-"
+_PREFIX, _MEMBERS = "codex-run-", "cgroup.procs"
 
 
 @contextlib.contextmanager
@@ -32,10 +32,9 @@ def entered(run_id: str) -> Iterator[None]:
     """
     home = _own_group()
     try:
-        group = (home / f"{_PREFIX}{run_id}") if home else None
-        if group is not None:
-            group.mkdir(exist_ok=True)
-            _enter(group)
+        if home is not None:
+            (home / f"{_PREFIX}{run_id}").mkdir(exist_ok=True)
+            _enter(home / f"{_PREFIX}{run_id}")
     except OSError:
         home = None
     try:
@@ -60,18 +59,11 @@ def by_run() -> dict[str, list[ProcessId]]:
     for place, names, _ in os.walk(_root() or os.devnull):
         for name in names:
             if name.startswith(_PREFIX):
-                members = _members(Path(place, name))
-                found[name.removeprefix(_PREFIX)] = members
+                with contextlib.suppress(OSError):
+                    pids = Path(place, name, _MEMBERS).read_text(encoding="ascii")
+                    members = filter(None, map(identify, map(int, pids.split())))
+                    found[name.removeprefix(_PREFIX)] = list(members)
     return found
-
-
-def _members(group: Path) -> list[ProcessId]:
-    try:
-        text = (group / "cgroup.procs").read_text(encoding="ascii")
-    except OSError:
-        return []
-    found = (identify(int(pid)) for pid in text.split())
-    return [process for process in found if process is not None]
 
 
 def remove(run_id: str) -> None:
@@ -103,4 +95,4 @@ def _own_group() -> Path | None:
 
 
 def _enter(group: Path) -> None:
-    (group / "cgroup.procs").write_text(str(os.getpid()), encoding="ascii")
+    (group / _MEMBERS).write_text(str(os.getpid()), encoding="ascii")

@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import sys
+from functools import partial
 
 from runner.process.table import is_alive
 
@@ -32,22 +33,18 @@ _HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 def send(process: ProcessId, number: int) -> bool:
     """Send a signal to exactly this process; tell whether it was there."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
+    gone = contextlib.suppress(ProcessLookupError, PermissionError)
+    with gone, contextlib.ExitStack() as at_the_end:
+        tell: Callable[[int], None] = partial(os.kill, process.pid)
         if hasattr(os, "pidfd_open"):
             # The handle is taken first: what is identified then is what it points to.
             handle = os.pidfd_open(process.pid)
-            try:
-                if is_alive(process):
-                    signal.pidfd_send_signal(handle, number)
-                    if number in _HANDLED:
-                        signal.pidfd_send_signal(handle, signal.SIGCONT)
-                    return True
-            finally:
-                os.close(handle)
-        elif is_alive(process):
-            os.kill(process.pid, number)
+            at_the_end.callback(os.close, handle)
+            tell = partial(signal.pidfd_send_signal, handle)
+        if is_alive(process):
+            tell(number)
             if number in _HANDLED:
-                os.kill(process.pid, signal.SIGCONT)
+                tell(signal.SIGCONT)
             return True
     return False
 
@@ -125,11 +122,7 @@ def recorded(
     """Note the signals that would end this process, until the end of a block.
 
     No exception is raised where one comes: nothing that has just been started, or is
-    being removed, is lost to it.
-
-    Args:
-        numbers: the signals.
-        when_told: what is called with each that comes.
+    being removed, is lost to it. `when_told` is called with each that comes.
     """
     told: list[int] = []
 

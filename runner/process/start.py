@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-import signal
 
 from parsers.struct import Struct
 from runner import clock
 from runner.errors import RunnerFault
-from runner.process.signals import send
+from runner.process.signals import blocked
 from runner.process.table import child, is_alive
-from runner.process.tree import DescendantTree
+from runner.process.tree import DescendantTree, Termination
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from runner.model import ProcessId
 
 _DEVNULL = -3  # subprocess.DEVNULL, which is not loaded yet
 _PACE_SECONDS = 0.02
@@ -50,21 +51,18 @@ def start_program(launch: Launch) -> int:
     """
     import subprocess  # noqa: PLC0415 - 4 ms, not before a run's id is out
 
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, launch.blocked)
-    try:
+    with blocked(launch.blocked):
         started = subprocess.Popen(
             launch.argv,
-            stdin=_or_null(launch.stdin),
-            stdout=_or_null(launch.stdout),
-            stderr=_or_null(launch.stderr),
+            stdin=_DEVNULL if launch.stdin is None else launch.stdin,
+            stdout=_DEVNULL if launch.stdout is None else launch.stdout,
+            stderr=_DEVNULL if launch.stderr is None else launch.stderr,
             env=dict(launch.environment),
             cwd=launch.cwd,
             umask=launch.umask,
             pass_fds=launch.keep,
             start_new_session=True,
         )
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     # The object would wait for its pid when it is dropped and take the status
     # away from `reap`: it is told that there is nothing to wait for.
     started.returncode = 0
@@ -86,8 +84,7 @@ def capture(
     any_exit_code: bool = False,
 ) -> str | None:
     """Return what Codex says to a question, or None when it fails or takes too long."""
-    program = which(argv[0], environment.get("PATH", os.defpath))
-    if program is None:
+    if (program := which(argv[0], environment.get("PATH", os.defpath))) is None:
         return None
     import subprocess  # noqa: PLC0415 - see start
 
@@ -132,12 +129,8 @@ def run_visible(
 ) -> bool:
     """Run a helper program whose words go to standard error; tell how it did.
 
-    It does not outlive the call, nor does what it has started when it is ended early.
-
-    Args:
-        argv: its command line.
-        environment: its environment.
-        told: the signals that have come; it is ended as soon as there is one.
+    It does not outlive the call, nor does what it has started when it is ended early:
+    as soon as a signal has come and is in `told`.
 
     Raises:
         RunnerFault: it is not there or cannot be run.
@@ -165,16 +158,11 @@ def run_visible(
 def _end(pid: int, reap_it: Callable[[], object]) -> None:
     """End a child of ours that may refuse to, and all that is below it."""
     root, family = child(pid), DescendantTree(pid, remember=True)
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        deadline = clock.monotonic() + _GRACE_SECONDS
-        for each in (root, *family.members()):
-            send(each, number)
-        while clock.monotonic() < deadline:
-            reap_it()
-            if not any(map(is_alive, (root, *family.members()))):
-                return
-            clock.sleep(_PACE_SECONDS)
 
+    def members() -> list[ProcessId]:
+        reap_it()
+        return list(filter(is_alive, (root, *family.members())))
 
-def _or_null(descriptor: int | None) -> int:
-    return _DEVNULL if descriptor is None else descriptor
+    termination = Termination(lambda: None, members, _GRACE_SECONDS)
+    while not termination.step():
+        clock.sleep(_PACE_SECONDS)

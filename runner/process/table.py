@@ -7,6 +7,7 @@ other process is taken for gone because of it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from functools import cache
@@ -40,29 +41,16 @@ class Row(Struct):
 @cache
 def here() -> Mapping[str, str]:
     """Name this kernel, PID namespace and machine, as the fields of a ProcessId."""
-    return {
-        "boot_id": _boot_id(),
-        "namespace": _namespace(),
-        "machine_id": (_read("/etc/machine-id") or b"")
-        .decode(errors="replace")
-        .strip(),
-    }
-
-
-def _boot_id() -> str:
     if _LINUX:
         found = _read("/proc/sys/kernel/random/boot_id")
-        return "unknown" if found is None else found.decode().strip()
-    import psutil  # noqa: PLC0415 - only where there is no /proc
+        boot_id = "unknown" if found is None else found.decode().strip()
+    else:
+        import psutil  # noqa: PLC0415 - only where there is no /proc
 
-    return str(int(psutil.boot_time()))
-
-
-def _namespace() -> str:
-    try:
-        return os.readlink("/proc/self/ns/pid")
-    except OSError:
-        return ""
+        boot_id = str(int(psutil.boot_time()))
+    machine = (_read("/etc/machine-id") or b"").decode(errors="replace").strip()
+    namespace = _target("/proc/self/ns/pid")
+    return {"boot_id": boot_id, "namespace": namespace, "machine_id": machine}
 
 
 def process_of(row: Row) -> ProcessId:
@@ -73,9 +61,7 @@ def process_of(row: Row) -> ProcessId:
 def identify(pid: int) -> ProcessId | None:
     """Name a process for good, or None when it is gone or only a zombie."""
     row = _row(pid)
-    if row is None or row.has_ended:
-        return None
-    return process_of(row)
+    return None if row is None or row.has_ended else process_of(row)
 
 
 def exists(pid: int) -> bool:
@@ -138,10 +124,7 @@ def carries(process: ProcessId, variable: str, value: str) -> bool:
 
 def program_of(process: ProcessId) -> str:
     """Return the file name of the program that a process runs, or nothing."""
-    try:
-        return os.path.basename(os.readlink(f"/proc/{process.pid}/exe"))
-    except OSError:
-        return ""
+    return os.path.basename(_target(f"/proc/{process.pid}/exe"))
 
 
 def comm(process: ProcessId) -> str:
@@ -188,7 +171,18 @@ def _pids() -> set[int]:
 
 def _row(pid: int) -> Row | None:
     if not _LINUX:
-        return _psutil_row(pid)
+        import psutil  # noqa: PLC0415 - only where there is no /proc
+
+        try:
+            process = psutil.Process(pid)
+            return Row(
+                pid=pid,
+                parent=process.ppid(),
+                start_time=int(process.create_time() * 1_000_000),
+                has_ended=process.status() == psutil.STATUS_ZOMBIE,
+            )
+        except psutil.Error:
+            return None
     text = _read(f"/proc/{pid}/stat")
     if text is None:
         return None
@@ -216,27 +210,16 @@ def _read(path: str) -> bytes | None:
         return None
 
 
-def _psutil_row(pid: int) -> Row | None:
-    import psutil  # noqa: PLC0415 - only where there is no /proc
-
-    try:
-        process = psutil.Process(pid)
-        return Row(
-            pid=pid,
-            parent=process.ppid(),
-            start_time=int(process.create_time() * 1_000_000),
-            has_ended=process.status() == psutil.STATUS_ZOMBIE,
-        )
-    except psutil.Error:
-        return None
+def _target(link: str) -> str:
+    with contextlib.suppress(OSError):
+        return os.readlink(link)
+    return ""
 
 
 def _writes_to(row: Row, wanted: os.stat_result) -> bool:
-    try:
-        held = os.stat(f"/proc/{row.pid}/fd/1")
-    except OSError:
-        return False
-    return (held.st_dev, held.st_ino) == (wanted.st_dev, wanted.st_ino)
+    with contextlib.suppress(OSError):
+        return os.path.samestat(os.stat(f"/proc/{row.pid}/fd/1"), wanted)
+    return False
 
 
 def _depth(row: Row, among: Mapping[int, Row]) -> int:

@@ -26,9 +26,17 @@ def from_text(text: str, name: str) -> bytes:
     Raises:
         UsageError: it is empty or no UTF-8, or standard input cannot be read.
     """
-    if text == STDIN:
-        return _checked(_read_stdin(f"{name} -"), f"{name} - (standard input)")
-    return _checked(os.fsencode(text), name)
+    if text != STDIN:
+        return _checked(os.fsencode(text), name)
+    if sys.stdin is None:
+        message = f"{name} -: standard input is closed"
+        raise UsageError(message)
+    try:
+        prompt = sys.stdin.buffer.read()
+    except OSError as error:
+        message = f"{name} -: standard input cannot be read: {error.strerror}"
+        raise UsageError(message) from error
+    return _checked(prompt, f"{name} - (standard input)")
 
 
 def from_file(path: str, name: str) -> bytes:
@@ -66,14 +74,3 @@ def _checked(prompt: bytes, source: str) -> bytes:
         message = f"{source} is no UTF-8 (byte {error.start}): Codex refuses it"
         raise UsageError(message) from error
     return prompt
-
-
-def _read_stdin(name: str) -> bytes:
-    if sys.stdin is None:
-        message = f"{name}: standard input is closed"
-        raise UsageError(message)
-    try:
-        return sys.stdin.buffer.read()
-    except OSError as error:
-        message = f"{name}: standard input cannot be read: {error.strerror}"
-        raise UsageError(message) from error

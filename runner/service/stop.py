@@ -23,8 +23,7 @@ from runner.model import Outcome, ProcessId
 from runner.process import cgroup
 from runner.process.signals import send
 from runner.process.table import by_environment, here, is_alive, this_process
-from runner.process.terminate import Termination
-from runner.process.tree import DescendantTree
+from runner.process.tree import DescendantTree, Termination
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

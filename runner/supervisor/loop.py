@@ -18,8 +18,7 @@ from runner.lifecycle.judge import Cause, Exit
 from runner.lifecycle.liveness import native_codex
 from runner.process.signals import reap
 from runner.process.table import carries, comm, exists, identify, writers_of
-from runner.process.terminate import Termination
-from runner.process.tree import DescendantTree
+from runner.process.tree import DescendantTree, Termination
 from runner.run_files import files_of
 from runner.tail import RunTail
 

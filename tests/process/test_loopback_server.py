@@ -17,8 +17,12 @@ from support.model_calls import body_of, user
 from support.processes import wait_until
 
 from runner.loopback import LoopbackServer, scripted, write_home
-from runner.loopback.home import ForeignConfigError, config_toml
-from runner.loopback.server import BODY_LIMIT, RECORD_LIMIT
+from runner.loopback.server import (
+    BODY_LIMIT,
+    RECORD_LIMIT,
+    ForeignConfigError,
+    config_toml,
+)
 
 PROGRAM = [sys.executable, "-P", "-m", "runner.loopback"]
 

@@ -4,13 +4,13 @@ import pytest
 from support.runs import AT, SESSION, run, spec
 
 from parsers.struct import replace
+from runner.errors import InvalidTransitionError
 from runner.model import (
     OUTCOMES,
     Claimed,
     Ended,
     Event,
     Finished,
-    InvalidTransitionError,
     Launched,
     Launching,
     Outcome,

@@ -6,8 +6,8 @@ import pytest
 
 from runner import clock
 from runner.model import ProcessId
-from runner.process import terminate
-from runner.process.terminate import Termination
+from runner.process import tree
+from runner.process.tree import Termination
 
 INT, TERM, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGKILL
 
@@ -42,7 +42,7 @@ class Scene:
 def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
     scene = Scene()
     monkeypatch.setattr(clock, "monotonic", lambda: scene.now)
-    monkeypatch.setattr(terminate, "send", scene.send)
+    monkeypatch.setattr(tree, "send", scene.send)
     return scene
 
 
