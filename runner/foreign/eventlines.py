@@ -28,6 +28,15 @@ if TYPE_CHECKING:
 # What the older codex-tasks wrote between Codex's lines.
 SYNTHETIC: Final = ("user_message", "stderr")
 _HEAD: Final = re.compile(rb'\s*\{\s*"type"\s*:\s*"([a-z_.]+)"')
+# The items that other formats are made into, and the fields of theirs that are named
+# otherwise in events.
+_TYPES: Final = {
+    items.AgentMessage: "agent_message",
+    items.CollabToolCall: "collab_tool_call",
+    items.Command: "command_execution",
+    items.FileChange: "file_change",
+}
+_NAMES: Final = {"output": "aggregated_output"}
 # What Codex puts before a prompt; no user has written it.
 _INJECTED: Final = (
     "<environment_context>",
@@ -130,31 +139,12 @@ def message(text: str) -> items.AgentMessage:
 
 
 def _completed(number: int, item: items.Item) -> bytes:
-    named = {"id": f"item_{number}", **_fields(item)}
+    named: dict[str, object] = {"id": "", "type": _TYPES[type(item)]}
+    named |= {_NAMES.get(name, name): value for name, value in as_dict(item).items()}
+    named["id"] = f"item_{number}"
+    if isinstance(item, items.FileChange):
+        named["changes"] = [as_dict(each) for each in item.changes]
     return _line({"type": "item.completed", "item": named})
-
-
-def _fields(item: items.Item) -> Mapping[str, object]:
-    match item:
-        case items.Command():
-            return {
-                "type": "command_execution",
-                "command": item.command,
-                "aggregated_output": item.output,
-                "exit_code": item.exit_code,
-                "status": item.status,
-            }
-        case items.FileChange(changes=changes, status=status):
-            listed = [as_dict(each) for each in changes]
-            return {"type": "file_change", "changes": listed, "status": status}
-        case items.CollabToolCall():
-            told = as_dict(item)
-            del told["id"]
-            return {"type": "collab_tool_call", **told}
-        case items.AgentMessage(text=text):
-            return {"type": "agent_message", "text": text}
-        case _:
-            return {"type": "error", "message": ""}
 
 
 def _line(event: Mapping[str, object]) -> bytes:
