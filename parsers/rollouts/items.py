@@ -11,6 +11,7 @@ import shlex
 
 from parsers import loose_json
 from parsers.exec_events import items
+from parsers.rollouts import payloads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,7 +78,9 @@ class Call:
     def __init__(self, payload: Mapping[str, object]) -> None:
         self.name = loose_json.text(payload.get("name")) or _NAMELESS
         given = loose_json.text(payload.get("arguments") or payload.get("input")) or ""
-        arguments = _object(given) or loose_json.mapping(payload.get("action"))
+        arguments = loose_json.load_or_empty(given.encode()) or loose_json.mapping(
+            payload.get("action")
+        )
         self.line = _joined(arguments.get("command", arguments.get("cmd")))
         text = self.line or loose_json.text(arguments.get("input")) or given
         self.patch = text if _BEGIN_PATCH in text else None
@@ -100,12 +103,10 @@ def _changes(item: Mapping[str, object]) -> list[tuple[str, str]]:
     changes = item.get("changes")
     if not isinstance(changes, dict):
         return list(items.changes(item))
-    kinds = {
-        path: loose_json.mapping(change).get("type") for path, change in changes.items()
-    }
+    told = ((path, loose_json.mapping(change)) for path, change in changes.items())
     return [
-        (loose_json.text(path) or "", loose_json.text(kind) or "update")
-        for path, kind in kinds.items()
+        (loose_json.text(path) or "", payloads.text(change, "type") or "update")
+        for path, change in told
     ]
 
 
@@ -113,7 +114,7 @@ def _answer(output: object) -> tuple[str, int | None]:
     if isinstance(output, dict):
         output = output.get("content")
     text = loose_json.text(output) or ""
-    fields = _object(text)
+    fields = loose_json.load_or_empty(text.encode())
     if "output" in fields:
         metadata = loose_json.mapping(fields.get("metadata"))
         code = loose_json.integer(metadata.get("exit_code"))
@@ -124,15 +125,6 @@ def _answer(output: object) -> tuple[str, int | None]:
         return text, _NO_CODE if text.startswith(_NOT_RUN) else None
     code = int(found[1]) if found and found.start() < begin.start() else None
     return text[begin.end() :], code
-
-
-def _object(text: str) -> Mapping[str, object]:
-    if not text.lstrip().startswith("{"):
-        return {}
-    try:
-        return loose_json.load_object(text.encode())
-    except loose_json.NotAnObjectError:
-        return {}
 
 
 def _joined(words: object) -> str:

@@ -91,10 +91,7 @@ def content(item: Mapping[str, object]) -> str:
 
 def spawned_agent(payload: Mapping[str, object]) -> str | None:
     """Read the thread's id from the output of a `spawn_agent` call."""
-    try:
-        answer = loose_json.load_object((text(payload, "output") or "").encode())
-    except loose_json.NotAnObjectError:
-        return None
+    answer = loose_json.load_or_empty((text(payload, "output") or "").encode())
     return uuid(answer.get("agent_id"))
 
 

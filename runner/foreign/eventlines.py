@@ -73,15 +73,7 @@ def kind_of(line: bytes) -> str | None:
     head = _HEAD.match(line)
     if head is not None:
         return head.group(1).decode()
-    return loose_json.text(fields(line).get("type"))
-
-
-def fields(line: bytes) -> Mapping[str, object]:
-    """Read the fields of an event; empty when the line is none."""
-    try:
-        return loose_json.load_object(line)
-    except loose_json.NotAnObjectError:
-        return {}
+    return loose_json.text(loose_json.load_or_empty(line).get("type"))
 
 
 def is_injected(text: str, kind: object = None) -> bool:

@@ -234,7 +234,8 @@ def _split(stream: BinaryIO) -> list[_Invocation]:
         kind = eventlines.kind_of(line)
         if kind is None:
             continue
-        told = eventlines.fields(line) if kind in eventlines.SYNTHETIC else {}
+        is_added = kind in eventlines.SYNTHETIC
+        told = loose_json.load_or_empty(line) if is_added else {}
         text = loose_json.text(told.get("message"))
         last = found[-1] if found else None
         if kind == "user_message":
