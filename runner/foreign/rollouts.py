@@ -65,11 +65,7 @@ def read_rollout(path: Path) -> History | Unreadable | None:
 
 
 def _look_at(path: Path) -> tuple[Header, bool]:
-    """Read a file's header, and tell whether its thread is read.
-
-    Raises:
-        OSError: it cannot be read, or does not begin with a header.
-    """
+    """Read a file's header, and tell whether its thread is read."""
     if path.suffix in _COMPRESSED:
         raise OSError(0, "it is compressed, and not read")
     with sources.opened(path) as stream:
@@ -194,11 +190,7 @@ class _Turn:
                 self._say(answer)
 
     def end(self, version: str | None) -> tuple[Ended | None, str | None, str | None]:
-        """Tell how it ended, Codex's message and its class of the error.
-
-        Args:
-            version: the one that opened the thread.
-        """
+        """Tell how it ended, Codex's message and its class of the error."""
         if self.ended is None:
             has_said_all = self.turn_id is None and self._is_answered
             return "completed" if has_said_all else None, None, None

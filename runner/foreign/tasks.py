@@ -146,11 +146,6 @@ def _read_directory(
 
 
 def _history(record: _Record) -> History:
-    """Read a task.
-
-    Raises:
-        OSError: its log is there and cannot be read.
-    """
     thread_id, runs, is_transcript = None, list[ForeignRun](), False
     if os.path.lexists(record.log):
         with sources.opened(record.log) as stream:

@@ -188,7 +188,7 @@ class Maker:
         """Write the files of the wanted runs, and return these, by their identities.
 
         Args:
-            wanted: their places; the others are only counted, for those behind them.
+            wanted: their places; the others are counted, for those behind them.
 
         Raises:
             OSError: the source cannot be read any more.
@@ -284,12 +284,7 @@ class Maker:
 
 
 def _write(run: ForeignRun, spec: Spec) -> None:
-    """Write what a run of ours leaves; an import that was killed may have begun it.
-
-    Raises:
-        OSError: the source cannot be read any more.
-        FileFault: the disk refuses.
-    """
+    """Write what a run of ours leaves; an import that was killed may have begun it."""
     if run.events is not None:
         sources.opened(run.events[0]).close()
     paths = files_of(spec)
