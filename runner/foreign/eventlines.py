@@ -94,7 +94,7 @@ def turn(
     return (
         *map(_line, begin),
         _line({"type": "turn.started"}),
-        *(_completed(*each) for each in enumerate(done)),
+        *(completed(*each) for each in enumerate(done)),
         *end(ended, failure, usage),
     )
 
@@ -120,17 +120,13 @@ def end(
     return (_line(event),)
 
 
-def answer(text: str) -> bytes:
-    """Make the line of an answer alone."""
-    return _completed(0, message(text))
-
-
 def message(text: str) -> items.AgentMessage:
     """Make what the agent said."""
     return items.AgentMessage(id="", text=text)
 
 
-def _completed(number: int, item: items.Item) -> bytes:
+def completed(number: int, item: items.Item) -> bytes:
+    """Make the line of an item."""
     named: dict[str, object] = {"id": "", "type": _TYPES[type(item)]}
     named |= {_NAMES.get(name, name): value for name, value in as_dict(item).items()}
     named["id"] = f"item_{number}"

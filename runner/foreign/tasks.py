@@ -321,7 +321,8 @@ def _completed(record: _Record, runs: list[ForeignRun]) -> tuple[ForeignRun, ...
         stated = Outcome.SUCCEEDED
         if not last.answer:
             end = () if facts.ended else eventlines.end("completed")
-            lines = (*lines, eventlines.answer(answer), *end)
+            said = eventlines.completed(0, eventlines.message(answer))
+            lines = (*lines, said, *end)
             facts = replace(facts, final_message=answer, ended="completed")
     prompt = last.prompt or last_prompt or runs[-1].prompt
     last = replace(last, prompt=prompt, facts=facts, lines=lines, stated=stated)

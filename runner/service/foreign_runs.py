@@ -76,18 +76,6 @@ class Known(Struct):
     is_mixed: bool
 
 
-class Origin(Struct, kw_only=False):
-    """Hold where a thread worked, and where its rollouts lie.
-
-    `codex_home` is the home that it is resumed in, None where that is not certain;
-    `rollouts` are only read.
-    """
-
-    repo: str | None
-    codex_home: str | None
-    rollouts: Rollouts | None
-
-
 def parts_of(history: History) -> Iterator[History]:
     """Split runs that Codex named no thread for: each is a session of its own."""
     thread_id = uuid(history.session_id or "")
@@ -177,8 +165,8 @@ def verdict_of(run: ForeignRun) -> Verdict:
 class Maker:
     """Make the runs of one part, each counted for its own share."""
 
-    def __init__(self, part: History, origin: Origin, settings: Config) -> None:
-        self._part, self._origin, self._settings = part, origin, settings
+    def __init__(self, part: History, rollouts: Rollouts, settings: Config) -> None:
+        self._part, self._rollouts, self._settings = part, rollouts, settings
         self._is_dated = all(run.is_dated for run in part.runs)
         # What the thread had used before the run: by its parts, and as logs tell it.
         self._parts: Usage | None = None
@@ -205,7 +193,11 @@ class Maker:
         return made
 
     def _spec(self, place: int, run_id: RunId) -> Spec:
-        part, run, repo = self._part, self._part.runs[place], self._origin.repo or ""
+        part, run, repo = (
+            self._part,
+            self._part.runs[place],
+            self._part.working_dir or "",
+        )
         is_resumed = part.kind == _BASH and run.asked_for is not None
         is_new = place == 0 and not is_resumed
         thread, began = part.session_id, run.started_at
@@ -227,7 +219,7 @@ class Maker:
             verbosity=Verbosity.LOW,
             # A session is as old as its first run.
             prepared_at=began if place else min(began, part.created_at),
-            codex_home=self._origin.codex_home,
+            codex_home=part.codex_home,
         )
 
     def _count(self, place: int, spec: Spec) -> RunAccounting:
@@ -248,7 +240,7 @@ class Maker:
             codex_version=run.codex_version,
             model=run.model,
         )
-        counted = account_log(facts, context, self._settings, self._origin.rollouts)
+        counted = account_log(facts, context, self._settings, self._rollouts)
         self._parts, total = facts.usage, facts.total_tokens
         self._total = None if total is None else Usage(total_tokens=total)
         return counted
@@ -342,17 +334,13 @@ def _turns_of(own: Sequence[Run], part: History) -> frozenset[str]:
 
 
 def insert(
-    part: History,
-    known: Known | None,
-    origin: Origin,
-    made: Mapping[str, Run],
-    ledger: Ledger,
+    part: History, known: Known | None, made: Mapping[str, Run], ledger: Ledger
 ) -> int:
     """Insert runs with their usage, inside a transaction; return their session's key.
 
     What the source gave before is deleted first, unless the session has other runs.
     """
-    key = known.key if known else _open_session(part, origin, made, ledger)
+    key = known.key if known else _open_session(part, made, ledger)
     is_mixed = known is not None and known.is_mixed
     if known is not None and not is_mixed:
         ledger.change("set_imported", session=key, imported=None)
@@ -378,15 +366,13 @@ def insert(
     return key
 
 
-def _open_session(
-    part: History, origin: Origin, made: Mapping[str, Run], ledger: Ledger
-) -> int:
+def _open_session(part: History, made: Mapping[str, Run], ledger: Ledger) -> int:
     key = ledger.sessions.open(
         iso(next(iter(made.values())).spec.prepared_at),
         thread=part.session_id,
         title=part.title,
-        repo=origin.repo,
-        home=origin.codex_home,
+        repo=part.working_dir,
+        home=part.codex_home,
     )
     if part.archived_at is not None:
         at = iso(part.archived_at)

@@ -23,7 +23,7 @@ from runner.foreign.history import History, Unreadable
 from runner.foreign.tasks import RECORD, is_event_log, is_ours
 from runner.run_files import PREFIX, RUNS, own_directory
 from runner.service import foreign_runs, rebuild
-from runner.service.foreign_runs import Maker, Origin, identity_of
+from runner.service.foreign_runs import Maker, identity_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -209,18 +209,18 @@ class _Import:
         self, part: History, known: Known | None, wanted: set[int], ledger: Ledger
     ) -> bool:
         """Write the wanted runs; False when another process has changed the session."""
-        part, origin = self._origin(part)
+        part = self._placed(part)
         given = known.given if known else ()
         ids = {*foreign_runs.ids_of(part), *given}
         places = {each: own_directory(ledger.home, each) for each in ids}
         fresh = {each for each, place in places.items() if not place.exists()}
         try:
-            made = Maker(part, origin, self._settings).make(wanted)
+            made = Maker(part, self._rollouts_of(part), self._settings).make(wanted)
             exports = _keep_old_files(part, ledger.home)
             with ledger.transaction():
                 if foreign_runs.look_up(part, ledger) != known:
                     return False
-                key = foreign_runs.insert(part, known, origin, made, ledger)
+                key = foreign_runs.insert(part, known, made, ledger)
                 if known is None:
                     ledger.change("set_exports", session=key, exports=exports)
             for run in made.values():
@@ -231,20 +231,19 @@ class _Import:
                     files.remove_tree(places[run_id])
         return True
 
-    def _origin(self, part: History) -> tuple[History, Origin]:
+    def _placed(self, part: History) -> History:
         """Find out where and when a thread worked, and the home that it lies in."""
-        rollouts, repo, resumed_in = self._rollouts_of(part), part.working_dir, None
-        path = rollouts.path_of(part.session_id or "")
+        rollouts, repo, codex_home = self._rollouts_of(part), part.working_dir, None
+        path, place = rollouts.path_of(part.session_id or ""), rollouts.home
         if path is not None:
             if repo is None or not all(run.is_dated for run in part.runs):
                 told = foreign.read_rollout(path)
                 if isinstance(told, History):
                     part = foreign_runs.dated(part, told)
                     repo = repo or told.working_dir
-            place = rollouts.home
             is_inside = path.resolve().is_relative_to(place.resolve())
-            resumed_in = str(place) if is_inside and place in self._trusted else None
-        return part, Origin(repo or part.likely_dir, resumed_in, rollouts)
+            codex_home = str(place) if is_inside and place in self._trusted else None
+        return replace(part, working_dir=repo or part.likely_dir, codex_home=codex_home)
 
     def _rollouts_of(self, part: History) -> RolloutIndex:
         """Find the first home of Codex that has a thread."""
