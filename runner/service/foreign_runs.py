@@ -193,24 +193,20 @@ class Maker:
         return made
 
     def _spec(self, place: int, run_id: RunId) -> Spec:
-        part, run, repo = (
-            self._part,
-            self._part.runs[place],
-            self._part.working_dir or "",
-        )
+        part, run = self._part, self._part.runs[place]
         is_resumed = part.kind == _BASH and run.asked_for is not None
         is_new = place == 0 and not is_resumed
         thread, began = part.session_id, run.started_at
         return Spec(
             run_id=run_id,
             mode=Mode.NEW if is_new else Mode.RESUME,
-            repo=repo,
+            repo=part.working_dir or "",
             task=preview((run.prompt or "").encode(errors="replace")),
             task_file=None,
             resume_session=SessionId(thread) if thread and not is_new else None,
             directory=str(own_directory(self._settings.state_home, run_id)),
             is_flat=False,
-            cwd=repo,
+            cwd=part.working_dir or "",
             umask=self._settings.umask,
             codex=CodexOptions(bin="codex"),
             limits=Limits(),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 from parsers.struct import Struct, replace
@@ -93,7 +94,7 @@ class _Import:
         self, ledger: Ledger | None, settings: Config, *, is_trial: bool
     ) -> None:
         self._ledger, self._settings, self._is_trial = ledger, settings, is_trial
-        self._indexes: dict[Path, RolloutIndex] = {}
+        self._index = cache(RolloutIndex)
         # Homes of Codex whose threads may be resumed in them, and all that are read.
         self._trusted = [settings.codex_home]
         self._homes = [settings.codex_home]
@@ -250,11 +251,6 @@ class _Import:
         thread, indexes = part.session_id or "", map(self._index, self._homes)
         found = (each for each in indexes if each.path_of(thread) is not None)
         return next(found, None) or self._index(self._settings.codex_home)
-
-    def _index(self, place: Path) -> RolloutIndex:
-        if place not in self._indexes:
-            self._indexes[place] = RolloutIndex(place)
-        return self._indexes[place]
 
 
 def _usual_places(settings: Config) -> list[Path]:
