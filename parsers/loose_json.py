@@ -41,6 +41,14 @@ def load_object(line: bytes) -> dict[str, object]:
     return value
 
 
+def load_or_empty(line: bytes) -> Mapping[str, object]:
+    """Read the JSON object that a line holds; an empty one when it holds none."""
+    try:
+        return load_object(line)
+    except NotAnObjectError:
+        return {}
+
+
 def _load_tolerantly(text: str) -> object:
     start, end = text.find("{"), text.rfind("}") + 1
     around = text[: max(start, 0)] + text[end:]

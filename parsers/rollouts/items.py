@@ -91,8 +91,7 @@ class Call:
         """Read what came back; None when it was no command and no edit."""
         text, exit_code = _answer(output)
         if self.patch is not None and (self.name == _PATCH or _PATCH in self.line):
-            kinds = {"Add": "add", "Update": "update", "Delete": "delete"}
-            changes = [(path, kinds[kind]) for kind, path in _HUNK.findall(self.patch)]
+            changes = [(path, kind.lower()) for kind, path in _HUNK.findall(self.patch)]
             return file_change(changes, _status(exit_code))
         return command(self.line, text, exit_code) if self.name in _SHELLS else None
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from parsers.exec_events.items import Item
 
-PREFIX: Final = "codex-run-"
-META: Final = ".meta.json"
+_PREFIX: Final = "codex-run-"
+_META: Final = ".meta.json"
 _LOG: Final = ".log"
 _SUMMARY: Final = ".summary.json"
 _OURS: Final = ("state", "request")
@@ -51,6 +51,7 @@ def read_bash_runs(directory: Path) -> Iterator[History | Unreadable]:
         return
     sessions: dict[str, list[History]] = {}
     for name in names:
+        is_log = name.startswith(_PREFIX) and name.endswith(_LOG)
         if is_bash_meta(name):
             found = _read_run(directory / name)
             if isinstance(found, History):
@@ -58,19 +59,14 @@ def read_bash_runs(directory: Path) -> Iterator[History | Unreadable]:
                 sessions.setdefault(key, []).append(found)
             elif found is not None:
                 yield found
-        elif _is_lone_log(name, names):
+        elif is_log and name.removesuffix(_LOG) + _META not in names:
             yield Unreadable(directory / name, "it has no meta file")
     yield from map(_joined, sessions.values())
 
 
 def is_bash_meta(name: str) -> bool:
     """Tell the name of a run's record."""
-    return name.startswith(PREFIX) and name.endswith(META)
-
-
-def _is_lone_log(name: str, names: list[str]) -> bool:
-    is_log = name.startswith(PREFIX) and name.endswith(_LOG)
-    return is_log and name.removesuffix(_LOG) + META not in names
+    return name.startswith(_PREFIX) and name.endswith(_META)
 
 
 def _joined(parts: list[History]) -> History:
@@ -94,7 +90,10 @@ def _read_run(meta_file: Path) -> History | Unreadable | None:
         return Unreadable(meta_file, sources.why(error))
     if all(name in meta for name in _OURS):
         return None
-    log = _log_of(meta_file, meta)
+    # The log lies beside the record, whatever place it once was written at.
+    beside = meta_file.with_name(meta_file.name.removesuffix(_META) + _LOG)
+    named = meta_file.parent / (sources.said(meta.get("log_file")) or beside)
+    log = next(filter(os.path.lexists, (beside, named)), None)
     try:
         run = _run(meta_file, meta, log)
     except sources.UNREADABLE as error:
@@ -114,49 +113,28 @@ def _read_run(meta_file: Path) -> History | Unreadable | None:
     )
 
 
-def _log_of(meta_file: Path, meta: Mapping[str, object]) -> Path | None:
-    """Find the log beside the record, whatever place it once was written at."""
-    beside = meta_file.with_name(meta_file.name.removesuffix(META) + _LOG)
-    named = sources.said(meta.get("log_file"))
-    places = [beside, beside.parent / named] if named else [beside]
-    return next(filter(os.path.lexists, places), None)
-
-
-def _facts_of(path: Path | None, meta_file: Path) -> tuple[Facts, bool]:
-    """Read a log, and tell whether Codex printed events; the figure without a log.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    if path is None:
-        told = loose_json.mapping(_summary(meta_file).get("tok")).get("tot")
-        return Facts(kind="empty", total_tokens=loose_json.integer(told)), False
-    with sources.opened(path) as stream:
-        facts = read_text_log(sources.texts(stream))
-        stream.seek(0)
-        lines = sources.texts(stream) if facts.codex_version is None else ()
-        kinds = (eventlines.kind_of(line) for line in lines if line.startswith(b"{"))
-        has_events = any((kind or "").startswith(_EVENTS) for kind in kinds)
-    answer = facts.final_message or None
-    kind = "events" if has_events else "log"
-    return replace(facts, final_message=answer, kind=kind), has_events
-
-
 def _run(meta_file: Path, meta: Mapping[str, object], log: Path | None) -> ForeignRun:
-    facts, has_events = _facts_of(log, meta_file)
-    own_id = meta_file.name.removeprefix(PREFIX).removesuffix(META)
+    own_id = meta_file.name.removeprefix(_PREFIX).removesuffix(_META)
+    summary: Mapping[str, object] = {}
+    with suppress(OSError):
+        summary = sources.load(meta_file.with_name(f"{_PREFIX}{own_id}{_SUMMARY}"))
+    if log is None:
+        total = loose_json.integer(loose_json.mapping(summary.get("tok")).get("tot"))
+        facts = Facts(kind="empty", total_tokens=total)
+    else:
+        facts = _facts_of(log)
     exit_code = loose_json.integer(meta.get("exit_code"))
     started_at = sources.instant(meta.get("started_at"))
     ended_at = sources.instant(meta.get("ended_at"))
     written = sources.modified(meta_file)
     last = ended_at or max(started_at or written, written)
     first = started_at or last
-    error = sources.said(_summary(meta_file).get("err"))
+    error = sources.said(summary.get("err"))
     return ForeignRun(
         prompt=sources.said(meta.get("task")),
         facts=facts,
-        events=(log, 0, None) if log and has_events else None,
-        lines=() if has_events else _lines(facts),
+        events=(log, 0, None) if log and facts.kind == "events" else None,
+        lines=() if facts.kind == "events" else _lines(facts),
         started_at=first,
         ended_at=max(first, last),
         is_dated=bool(started_at and ended_at),
@@ -170,6 +148,18 @@ def _run(meta_file: Path, meta: Mapping[str, object], log: Path | None) -> Forei
     )
 
 
+def _facts_of(log: Path) -> Facts:
+    """Read a log, and tell by the kind whether Codex printed events."""
+    with sources.opened(log) as stream:
+        facts = read_text_log(sources.texts(stream))
+        stream.seek(0)
+        lines = sources.texts(stream) if facts.codex_version is None else ()
+        kinds = (eventlines.kind_of(line) for line in lines if line.startswith(b"{"))
+        has_events = any((kind or "").startswith(_EVENTS) for kind in kinds)
+    kind = "events" if has_events else "log"
+    return replace(facts, final_message=facts.final_message or None, kind=kind)
+
+
 def _lines(facts: Facts) -> tuple[bytes, ...]:
     """Tell in events what a readable log says; one that says nothing makes none."""
     if not (facts.ended or facts.final_message):
@@ -181,13 +171,6 @@ def _lines(facts: Facts) -> tuple[bytes, ...]:
         done.append(eventlines.message(facts.final_message))
     thread_id, usage = facts.session_id, facts.usage
     return eventlines.turn(thread_id, done, facts.ended, facts.failure, usage)
-
-
-def _summary(meta_file: Path) -> Mapping[str, object]:
-    name = meta_file.name.removesuffix(META) + _SUMMARY
-    with suppress(OSError):
-        return sources.load(meta_file.with_name(name))
-    return {}
 
 
 def _likely_dir(meta_file: Path, repo: str | None) -> str | None:

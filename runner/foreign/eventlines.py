@@ -28,6 +28,15 @@ if TYPE_CHECKING:
 # What the older codex-tasks wrote between Codex's lines.
 SYNTHETIC: Final = ("user_message", "stderr")
 _HEAD: Final = re.compile(rb'\s*\{\s*"type"\s*:\s*"([a-z_.]+)"')
+# The items that other formats are made into, and the fields of theirs that are named
+# otherwise in events.
+_TYPES: Final = {
+    items.AgentMessage: "agent_message",
+    items.CollabToolCall: "collab_tool_call",
+    items.Command: "command_execution",
+    items.FileChange: "file_change",
+}
+_NAMES: Final = {"output": "aggregated_output"}
 # What Codex puts before a prompt; no user has written it.
 _INJECTED: Final = (
     "<environment_context>",
@@ -64,15 +73,7 @@ def kind_of(line: bytes) -> str | None:
     head = _HEAD.match(line)
     if head is not None:
         return head.group(1).decode()
-    return loose_json.text(fields(line).get("type"))
-
-
-def fields(line: bytes) -> Mapping[str, object]:
-    """Read the fields of an event; empty when the line is none."""
-    try:
-        return loose_json.load_object(line)
-    except loose_json.NotAnObjectError:
-        return {}
+    return loose_json.text(loose_json.load_or_empty(line).get("type"))
 
 
 def is_injected(text: str, kind: object = None) -> bool:
@@ -93,7 +94,7 @@ def turn(
     return (
         *map(_line, begin),
         _line({"type": "turn.started"}),
-        *(_completed(*each) for each in enumerate(done)),
+        *(completed(*each) for each in enumerate(done)),
         *end(ended, failure, usage),
     )
 
@@ -119,42 +120,19 @@ def end(
     return (_line(event),)
 
 
-def answer(text: str) -> bytes:
-    """Make the line of an answer alone."""
-    return _completed(0, message(text))
-
-
 def message(text: str) -> items.AgentMessage:
     """Make what the agent said."""
     return items.AgentMessage(id="", text=text)
 
 
-def _completed(number: int, item: items.Item) -> bytes:
-    named = {"id": f"item_{number}", **_fields(item)}
+def completed(number: int, item: items.Item) -> bytes:
+    """Make the line of an item."""
+    named: dict[str, object] = {"id": "", "type": _TYPES[type(item)]}
+    named |= {_NAMES.get(name, name): value for name, value in as_dict(item).items()}
+    named["id"] = f"item_{number}"
+    if isinstance(item, items.FileChange):
+        named["changes"] = [as_dict(each) for each in item.changes]
     return _line({"type": "item.completed", "item": named})
-
-
-def _fields(item: items.Item) -> Mapping[str, object]:
-    match item:
-        case items.Command():
-            return {
-                "type": "command_execution",
-                "command": item.command,
-                "aggregated_output": item.output,
-                "exit_code": item.exit_code,
-                "status": item.status,
-            }
-        case items.FileChange(changes=changes, status=status):
-            listed = [as_dict(each) for each in changes]
-            return {"type": "file_change", "changes": listed, "status": status}
-        case items.CollabToolCall():
-            told = as_dict(item)
-            del told["id"]
-            return {"type": "collab_tool_call", **told}
-        case items.AgentMessage(text=text):
-            return {"type": "agent_message", "text": text}
-        case _:
-            return {"type": "error", "message": ""}
 
 
 def _line(event: Mapping[str, object]) -> bytes:

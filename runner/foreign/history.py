@@ -61,9 +61,10 @@ class ForeignRun(Struct):
 class History(Struct):
     """The runs of one session; `session_id` is None when Codex named no thread.
 
-    `likely_dir` is a guess of where it worked. `written_at` is when the newest of its
-    files was written, in nanoseconds of the epoch. `is_open` tells that the last turn
-    has no end on record.
+    `likely_dir` is a guess of where it worked; `codex_home` is the home that its thread
+    is resumed in, filled in by the importer where it is certain. `written_at` is when
+    the newest of its files was written, in nanoseconds of the epoch. `is_open` tells
+    that the last turn has no end on record.
     """
 
     session_id: str | None
@@ -72,6 +73,7 @@ class History(Struct):
     updated_at: datetime
     working_dir: str | None = None
     likely_dir: str | None = None
+    codex_home: str | None = None
     archived_at: datetime | None = None
     kind: Kind
     source: Path

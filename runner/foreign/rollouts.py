@@ -8,6 +8,7 @@ begins with what the user said, and the agent's last word is its end.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 from parsers import loose_json
 from parsers.accounting.tokens import read_usage
@@ -64,11 +65,7 @@ def read_rollout(path: Path) -> History | Unreadable | None:
 
 
 def _look_at(path: Path) -> tuple[Header, bool]:
-    """Read a file's header, and tell whether its thread is read.
-
-    Raises:
-        OSError: it cannot be read, or does not begin with a header.
-    """
+    """Read a file's header, and tell whether its thread is read."""
     if path.suffix in _COMPRESSED:
         raise OSError(0, "it is compressed, and not read")
     with sources.opened(path) as stream:
@@ -95,9 +92,8 @@ def _history(path: Path, header: Header) -> History:
     runs = []
     for number, turn in enumerate(turns):
         ended, failure, error_class = turn.end(header.cli_version)
-        lines = eventlines.turn(
-            header.thread_id, turn.items, ended, failure, turn.usage
-        )
+        items, usage = turn.items, turn.usage
+        lines = eventlines.turn(header.thread_id, items, ended, failure, usage)
         began_at = sources.instant(turn.began_at) or created_at
         run = ForeignRun(
             number=number,
@@ -139,19 +135,16 @@ def _turns(lines: Iterable[tuple[int, bytes]], header: Header) -> list[_Turn]:
     reader = _Reader()
     for place, line in lines:
         if not _SKIPPED.match(line):
-            try:
+            with suppress(loose_json.NotAnObjectError):
                 reader.feed(records.read_record(line), place)
-            except loose_json.NotAnObjectError:
-                continue
-    if header.forked_from_id is None:
-        return reader.turns
-    return [turn for turn in reader.turns if _is_own(turn, header)]
-
-
-def _is_own(turn: _Turn, header: Header) -> bool:
-    if turn.turn_id is not None:
-        return turn.turn_id.lower() >= header.thread_id
-    return seconds_between(header.started_at or "", turn.at) >= _COPYING_TAKES
+    began = header.started_at or ""
+    return [
+        turn
+        for turn in reader.turns
+        if header.forked_from_id is None
+        or (turn.turn_id is not None and turn.turn_id.lower() >= header.thread_id)
+        or (turn.turn_id is None and seconds_between(began, turn.at) >= _COPYING_TAKES)
+    ]
 
 
 class _Turn:
@@ -174,6 +167,7 @@ class _Turn:
     def take(self, record: Record, item: Mapping[str, object]) -> None:
         """Take a record that begins no turn, and that no user has said."""
         payload, kind = record.payload, record.kind
+        call_id, known = loose_json.text(payload.get("call_id")) or "", self._places
         if self.ended is None and sources.instant(record.at) is not None:
             self.ended_at = record.at
         if kind == "agent_message":
@@ -182,8 +176,11 @@ class _Turn:
             self._say(payloads.content(item))
         elif kind == "item_completed":
             self._keep(loose_json.text(item.get("id")) or "", read_item(item))
-        elif kind in {*_CALLS, *_ANSWERS}:
-            self._take_call(record)
+        elif kind in _CALLS:
+            self._is_answered, self._calls[call_id] = False, Call(payload)
+        elif kind in _ANSWERS and call_id in self._calls and call_id not in known:
+            call = self._calls.pop(call_id)
+            self._keep(call_id, call.answered(payload.get("output")))
         elif kind == "token_count":
             self._count(record)
         elif kind in {"task_complete", "turn_aborted"} and self.ended is None:
@@ -193,11 +190,7 @@ class _Turn:
                 self._say(answer)
 
     def end(self, version: str | None) -> tuple[Ended | None, str | None, str | None]:
-        """Tell how it ended, Codex's message and its class of the error.
-
-        Args:
-            version: the one that opened the thread.
-        """
+        """Tell how it ended, Codex's message and its class of the error."""
         if self.ended is None:
             has_said_all = self.turn_id is None and self._is_answered
             return "completed" if has_said_all else None, None, None
@@ -211,14 +204,6 @@ class _Turn:
         if self._is_limited:
             return "failed", _LIMITED, _LIMIT_CLASS
         return "failed", _NO_ANSWER, None
-
-    def _take_call(self, record: Record) -> None:
-        """Keep what a tool was called for, once it has answered."""
-        call_id = loose_json.text(record.payload.get("call_id")) or ""
-        if record.kind in _CALLS:
-            self._is_answered, self._calls[call_id] = False, Call(record.payload)
-        elif (call := self._calls.pop(call_id, None)) and call_id not in self._places:
-            self._keep(call_id, call.answered(record.payload.get("output")))
 
     def _say(self, text: str) -> None:
         said = eventlines.message(text)
@@ -239,9 +224,9 @@ class _Turn:
         figure = read_usage(payloads.info(record).get("total_token_usage"))
         self.usage = figure or self.usage
         limits = payloads.rate_limits(record)
-        for limit in (limits.primary, limits.secondary) if limits else ():
-            if limit is not None and (limit.used_percent or 0) >= _ALL:
-                self._is_limited = True
+        both = (limits.primary, limits.secondary) if limits else ()
+        if any(limit and (limit.used_percent or 0) >= _ALL for limit in both):
+            self._is_limited = True
 
 
 class _Reader:
@@ -266,7 +251,7 @@ class _Reader:
         last = self.turns[-1] if self.turns else None
         is_open = last and last.turn_id is None and last.ended is None
         if turn_id is not None and not (last and (is_open or last.turn_id == turn_id)):
-            last = self._begin(turn_id, record, place)
+            self.turns.append(last := _Turn(turn_id, record.at, place))
         if last is not None:
             last.turn_id = last.turn_id or turn_id
             last.model = payloads.text(record.payload, "model") or last.model
@@ -275,11 +260,6 @@ class _Reader:
         if not text or eventlines.is_injected(text, record.payload.get("kind")):
             return
         last = self.turns[-1] if self.turns else None
-        is_over = last and (last.ended or (last.turn_id is None and last.prompt))
-        turn = self._begin(None, record, place) if last is None or is_over else last
-        turn.prompt = turn.prompt or text
-
-    def _begin(self, turn_id: str | None, record: Record, place: int) -> _Turn:
-        turn = _Turn(turn_id, record.at, place)
-        self.turns.append(turn)
-        return turn
+        if not last or last.ended or (last.turn_id is None and last.prompt):
+            self.turns.append(last := _Turn(None, record.at, place))
+        last.prompt = last.prompt or text

@@ -82,13 +82,11 @@ def load(path: Path) -> Mapping[str, object]:
 
 def why(error: BaseException) -> str:
     """Say in a few words why something could not be read."""
-    match error:
-        case MemoryError():
-            return "it is too large"
-        case RecursionError():
-            return "it nests too deeply"
-        case _:
-            return getattr(error, "strerror", None) or str(error)
+    if isinstance(error, MemoryError):
+        return "it is too large"
+    if isinstance(error, RecursionError):
+        return "it nests too deeply"
+    return getattr(error, "strerror", None) or str(error)
 
 
 def written_at(*paths: Path) -> int:

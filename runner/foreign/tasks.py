@@ -7,29 +7,37 @@ A stored state may be out of date: the log is read first, and a task whose proce
 exists is left alone. Codex's lines stand in the log as it wrote them, without times;
 before each process the older tool wrote a `user_message`, and a `stderr` line for each
 line on standard error.
+
+The first generation kept one Codex a task and wrote a transcript: every heading begins
+with its time in UTC (`[2025-09-22T19:02:11] codex`), what was said stands below it. A
+prompt begins a run; the agent's answer is the end of its turn.
 """
 
 from __future__ import annotations
 
 import os
+import re
 
 from parsers import loose_json
 from parsers.exec_events.summary import EventSummary
-from parsers.facts import facts_of_summary
+from parsers.facts import Facts, facts_of_summary
+from parsers.rollouts.items import command
 from parsers.struct import replace
 from parsers.text import strip, uuid
 from runner import files
 from runner.foreign import eventlines, sources
 from runner.foreign.history import ForeignRun, History, Unreadable
-from runner.foreign.transcripts import read_transcript
 from runner.model import Outcome
 from runner.process.table import exists
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
     from pathlib import Path
     from typing import BinaryIO, Final
+
+    from parsers.exec_events.items import Item
 
 RECORD: Final = "task.json"
 ARCHIVE: Final = "archive"
@@ -40,6 +48,13 @@ _STATED: Final = {"STOPPED": Outcome.STOPPED, "DIED": Outcome.FAILED}
 _FIRST_BYTES: Final = 4096
 _BLANK: Final = b" \t\r\n\0\xef\xbb\xbf"
 _LONGEST: Final = 500
+_HEADING: Final = re.compile(r"^\[([0-9T:.+Z-]{19,35})\] ?(.*)$", re.MULTILINE)
+_PROMPT: Final = re.compile(r"(?:User instructions:|user)\s*(.*)")
+_SESSION: Final = re.compile(r"(?:codex session|session id:)\s+(\S+)")
+_MODEL: Final = re.compile(r"model:\s*(\S+)")
+_EXEC: Final = re.compile(r"exec (.+?)(?: in /.*)?")
+_EXECUTED: Final = re.compile(r"(.*?)\s?(?:succeeded|exited (-?[0-9]{1,9})) in .*:?")
+_ERROR: Final = re.compile(r"ERROR: (.*)")
 _NOTES: Final = ("WARNING: ", "Reading prompt from stdin", "Reading additional input")
 
 
@@ -52,11 +67,12 @@ class _Record:
         self._fields = fields
         self.directory, self.log = directory, directory / "task.log"
         self.id = (self.text("id") or directory.name).lower()
-        self.state = self.text("state")
+        self.state = self.text("state") or ""
         self.is_archived = is_archived or self.state == "ARCHIVED"
         # A run that failed has emptied it.
         kept = files.read_text(directory / "task.result").strip()
         self.result = kept or self.text("last_result")
+        self.prompts = self.text("initial_prompt"), self.text("last_prompt")
         created = sources.instant(fields.get("created_at"))
         updated = sources.instant(fields.get("updated_at"))
         written = sources.modified(self.log, directory)
@@ -73,9 +89,9 @@ class _Record:
 
 def read_tasks(root: Path) -> Iterator[History | Unreadable]:
     """Read all tasks of a root, the archived ones last; our own are left out."""
-    yield from _read_directory(root, depth=0)
+    yield from _read_directory(root)
     if files.is_directory(root / ARCHIVE):
-        yield from _read_directory(root / ARCHIVE, is_archive=True, depth=0)
+        yield from _read_directory(root / ARCHIVE, buckets=_BUCKETS_DEEP)
 
 
 def read_task(
@@ -89,7 +105,9 @@ def read_task(
         return
     if is_ours(fields):
         return
-    if (pid := _living_pid(directory)) and fields.get("state") in _MAY_RUN:
+    pid = loose_json.integer(files.read_text(directory / "task.pid")) or 0
+    is_alive = 0 < pid < _LARGEST_PID and exists(pid)
+    if is_alive and fields.get("state") in _MAY_RUN:
         reason = f"it seems to be running (pid {pid}): import it when it has ended"
         yield Unreadable(directory, reason)
         return
@@ -112,32 +130,22 @@ def is_event_log(stream: BinaryIO) -> bool:
 
 
 def _read_directory(
-    directory: Path, *, is_archive: bool = False, depth: int
+    directory: Path, buckets: int | None = None
 ) -> Iterator[History | Unreadable]:
+    """Read the tasks of a directory; of an archive `buckets` deep with a number."""
     try:
         paths = sorted(directory.iterdir())
     except OSError as error:
         yield Unreadable(directory, sources.why(error))
         return
     for path in paths:
-        is_bucket = is_archive and depth < _BUCKETS_DEEP and path.name.isdigit()
-        if is_bucket and files.is_directory(path):
-            yield from _read_directory(path, is_archive=True, depth=depth + 1)
+        if buckets and path.name.isdigit() and files.is_directory(path):
+            yield from _read_directory(path, buckets - 1)
         elif uuid(path.name) is not None or os.path.lexists(path / RECORD):
-            yield from read_task(path, is_archived=is_archive)
-
-
-def _living_pid(directory: Path) -> int | None:
-    pid = loose_json.integer(files.read_text(directory / "task.pid"))
-    return pid if pid and 0 < pid < _LARGEST_PID and exists(pid) else None
+            yield from read_task(path, is_archived=buckets is not None)
 
 
 def _history(record: _Record) -> History:
-    """Read a task.
-
-    Raises:
-        OSError: its log is there and cannot be read.
-    """
     thread_id, runs, is_transcript = None, list[ForeignRun](), False
     if os.path.lexists(record.log):
         with sources.opened(record.log) as stream:
@@ -146,10 +154,16 @@ def _history(record: _Record) -> History:
                 thread_id, runs = _read_events(stream, record)
         if is_transcript:
             data = sources.content(record.log)
-            thread_id, runs = read_transcript(data, record.id, record.created_at)
-    is_first = is_transcript or thread_id not in {None, record.id}
-    is_first = is_first or record.state == "IDLE"
-    is_first = is_first or os.path.lexists(record.directory / "task.pipe")
+            thread_id, runs = _read_transcript(data, record.id, record.created_at)
+    if not runs and any((record.result, *record.prompts)):  # the log is gone, or empty
+        at = record.created_at
+        runs = [ForeignRun(started_at=at, ended_at=at, is_dated=False)]
+    is_first = (
+        is_transcript
+        or thread_id not in {None, record.id}
+        or record.state == "IDLE"
+        or os.path.lexists(record.directory / "task.pipe")
+    )
     return History(
         session_id=thread_id or (None if is_first else record.id),
         title=record.text("title"),
@@ -160,31 +174,8 @@ def _history(record: _Record) -> History:
         kind="codex-tasks-fifo" if is_first else "codex-tasks",
         source=record.directory,
         written_at=sources.written_at(record.log, record.directory / RECORD),
-        runs=_completed(record, runs or _run_of_record(record)),
+        runs=_completed(record, runs) if runs else (),
     )
-
-
-def _read_events(
-    stream: BinaryIO, record: _Record
-) -> tuple[str | None, list[ForeignRun]]:
-    found = _split(stream)
-    named = (each.summary.thread_id for each in found)
-    thread_id = next(filter(None, named), None)
-    runs = [
-        ForeignRun(
-            prompt=each.prompt,
-            facts=facts_of_summary(each.summary),
-            events=None if each.first is None else (record.log, each.first, each.end),
-            stderr=tuple(each.stderr),
-            started_at=record.created_at,
-            ended_at=record.created_at,
-            is_dated=False,
-            last_words=_last_words(each.stderr),
-            asked_for=thread_id or record.id,
-        )
-        for each in found
-    ]
-    return thread_id, runs
 
 
 class _Invocation:
@@ -206,6 +197,31 @@ class _Invocation:
         self.end = offset + len(line)
 
 
+def _read_events(
+    stream: BinaryIO, record: _Record
+) -> tuple[str | None, list[ForeignRun]]:
+    found = _split(stream)
+    named = (each.summary.thread_id for each in found)
+    thread_id = next(filter(None, named), None)
+    runs = []
+    for each in found:
+        said = (strip(line).strip() for line in each.stderr)
+        words = [line for line in said if line and not line.startswith(_NOTES)]
+        run = ForeignRun(
+            prompt=each.prompt,
+            facts=facts_of_summary(each.summary),
+            events=None if each.first is None else (record.log, each.first, each.end),
+            stderr=tuple(each.stderr),
+            started_at=record.created_at,
+            ended_at=record.created_at,
+            is_dated=False,
+            last_words=words[-1][:_LONGEST] if words else None,
+            asked_for=thread_id or record.id,
+        )
+        runs.append(run)
+    return thread_id, runs
+
+
 def _split(stream: BinaryIO) -> list[_Invocation]:
     """Split a log of events into processes; a message without its own begins none."""
     found: list[_Invocation] = []
@@ -213,7 +229,8 @@ def _split(stream: BinaryIO) -> list[_Invocation]:
         kind = eventlines.kind_of(line)
         if kind is None:
             continue
-        told = eventlines.fields(line) if kind in eventlines.SYNTHETIC else {}
+        is_added = kind in eventlines.SYNTHETIC
+        told = loose_json.load_or_empty(line) if is_added else {}
         text = loose_json.text(told.get("message"))
         last = found[-1] if found else None
         if kind == "user_message":
@@ -229,43 +246,88 @@ def _split(stream: BinaryIO) -> list[_Invocation]:
     return found
 
 
-def _run_of_record(record: _Record) -> list[ForeignRun]:
-    """Make a run of what the record alone says: its log is gone, or empty."""
-    if not (
-        record.result or record.text("last_prompt") or record.text("initial_prompt")
-    ):
-        return []
-    at = record.created_at
-    return [ForeignRun(started_at=at, ended_at=at, is_dated=False)]
+def _read_transcript(
+    data: bytes, task_id: str, at: datetime
+) -> tuple[str | None, list[ForeignRun]]:
+    """Read a transcript; `at` is the time of a run whose heading tells none."""
+    text = strip(data.decode("utf-8", "replace").replace("\0", ""))
+    _, *rest = _HEADING.split(text.replace("\r\n", "\n"))
+    thread_id = model = None
+    line = ""
+    runs: list[ForeignRun] = []
+    done: list[list[Item]] = []
+    for time, head, below in zip(rest[::3], rest[1::3], rest[2::3], strict=True):
+        when, heading, said = sources.instant(time), head.strip(), below.strip("\n")
+        if prompt := _PROMPT.fullmatch(heading):
+            asked = f"{prompt[1]}\n{said}".strip("\n")
+            if not eventlines.is_injected(asked):
+                runs.append(_run(asked, task_id, when, at))
+                done.append([])
+        elif session := _SESSION.fullmatch(heading):
+            thread_id = thread_id or uuid(session[1])
+        elif named := _MODEL.fullmatch(heading):
+            model = model or named[1]
+        elif runs:
+            begun = _EXEC.fullmatch(heading)
+            line = begun[1] if begun else line
+            run = _told(runs[-1], done[-1], heading, said, line)
+            runs[-1] = replace(run, ended_at=max(run.started_at, when or run.ended_at))
+    for place, (run, items) in enumerate(zip(runs, done, strict=True)):
+        told = run.facts
+        lines = eventlines.turn(thread_id, items, told.ended, told.failure)
+        facts = eventlines.facts_of(lines)
+        runs[place] = replace(run, model=model, lines=lines, facts=facts)
+    return thread_id, runs
+
+
+def _run(asked: str, task_id: str, when: datetime | None, at: datetime) -> ForeignRun:
+    return ForeignRun(
+        prompt=asked or None,
+        started_at=when or at,
+        ended_at=when or at,
+        is_dated=when is not None,
+        source_run_id=task_id,
+    )
+
+
+def _told(
+    run: ForeignRun, done: list[Item], heading: str, said: str, line: str
+) -> ForeignRun:
+    """Add what stands below one heading; `line` is the command that ran last."""
+    if heading == "codex":
+        done.append(eventlines.message(said))
+        return replace(run, facts=Facts(kind="log", ended="completed"))
+    if error := _ERROR.fullmatch(heading):
+        failure = f"{error[1]}\n{said}".strip()
+        return replace(run, facts=Facts(kind="log", ended="failed", failure=failure))
+    if _EXEC.fullmatch(heading) and run.facts.ended == "completed":
+        return replace(run, facts=Facts(kind="log"))
+    if executed := _EXECUTED.fullmatch(heading):
+        done.append(command(line or executed[1], said, int(executed[2] or 0)))
+    return run
 
 
 def _completed(record: _Record, runs: list[ForeignRun]) -> tuple[ForeignRun, ...]:
     """Number the runs, and add what only the record knows of the first and the last."""
-    if not runs:
-        return ()
     runs = [replace(run, number=number) for number, run in enumerate(runs)]
-    first, last = runs[0], runs[-1]
-    runs[0] = replace(first, prompt=first.prompt or record.text("initial_prompt"))
+    initial_prompt, last_prompt = record.prompts
+    first, last, state = runs[0], runs[-1], record.state
+    runs[0] = replace(first, prompt=first.prompt or initial_prompt)
+    facts, lines, answer = last.facts, last.lines, record.result
+    stated = _STATED.get(state)
+    # Codex writes an answer only when its turn is completed.
+    is_good = facts.ended == "completed" or state not in {"RUNNING", "DIED"}
+    if answer and is_good and facts.ended != "failed":
+        stated = Outcome.SUCCEEDED
+        if not last.answer:
+            end = () if facts.ended else eventlines.end("completed")
+            said = eventlines.completed(0, eventlines.message(answer))
+            lines = (*lines, said, *end)
+            facts = replace(facts, final_message=answer, ended="completed")
+    prompt = last.prompt or last_prompt or runs[-1].prompt
+    last = replace(last, prompt=prompt, facts=facts, lines=lines, stated=stated)
     if not last.is_dated:
         at = record.ended_at if last.number else record.created_at
         is_only = not last.number
         last = replace(last, started_at=at, ended_at=record.ended_at, is_dated=is_only)
-    prompt, state = last.prompt or record.text("last_prompt"), record.state
-    last = replace(last, prompt=prompt, stated=_STATED.get(state or ""))
-    # Codex writes an answer only when its turn is completed.
-    facts, lines, answer = last.facts, last.lines, record.result
-    is_good = facts.ended == "completed" or state not in {"RUNNING", "DIED"}
-    if answer and is_good and facts.ended != "failed":
-        if not last.answer:
-            end = () if facts.ended else eventlines.end("completed")
-            lines = (*lines, eventlines.answer(answer), *end)
-            facts = replace(facts, final_message=answer, ended="completed")
-        last = replace(last, facts=facts, lines=lines, stated=Outcome.SUCCEEDED)
     return (*runs[:-1], last)
-
-
-def _last_words(stderr: Sequence[str]) -> str | None:
-    """Return the last line on standard error that is no mere note."""
-    said = (strip(line).strip() for line in stderr)
-    words = [line for line in said if line and not line.startswith(_NOTES)]
-    return words[-1][:_LONGEST] if words else None

@@ -1,4 +1,4 @@
-"""Make runs of ours of what other tools have left: finished history.
+"""Make runs of ours of what other tools have left, finished history, and insert them.
 
 Nothing in a foreign record decides what is run here, where, or how: the options of an
 imported run are empty. A run's id is made of what is in the source, so that the same
@@ -16,8 +16,10 @@ from parsers.text import uuid
 from runner import files
 from runner.accounting.rollouts import AFTERMATH, Slice
 from runner.accounting.run import LogContext, account_log, unknown
+from runner.clock import iso
 from runner.foreign import sources
 from runner.foreign.eventlines import event_lines
+from runner.ledger.database import clean
 from runner.lifecycle.judge import Ending, Evidence, Exit, judge
 from runner.model import (
     OUTCOMES,
@@ -36,16 +38,17 @@ from runner.model import (
 )
 from runner.prompt.read import preview
 from runner.run_files import files_of, own_directory
-from runner.service.rebuild import IMPORTED
+from runner.service import rebuild
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from runner.accounting.rollouts import Rollouts
     from runner.accounting.run import RunAccounting
     from runner.config import Config
     from runner.foreign.history import ForeignRun, History
+    from runner.ledger.ledger import Ledger
 
 _TICK = timedelta(microseconds=1)
 _BASH = "run_codex_task.sh"
@@ -57,16 +60,20 @@ _ERRORS = {
 }
 
 
-class Origin(Struct, kw_only=False):
-    """Hold where a thread worked, and where its rollouts lie.
+class Known(Struct):
+    """What the ledger has of a session.
 
-    `codex_home` is the home that it is resumed in, None where that is not certain;
-    `rollouts` are only read.
+    `identities` are those of its runs; `given` are the runs that came from the source
+    that is looked at, `is_newer` when it was written since. `is_mixed` tells that the
+    session has other runs, too.
     """
 
-    repo: str | None
-    codex_home: str | None
-    rollouts: Rollouts | None
+    key: int
+    runs: tuple[str, ...]
+    identities: frozenset[str]
+    given: tuple[str, ...]
+    is_newer: bool
+    is_mixed: bool
 
 
 def parts_of(history: History) -> Iterator[History]:
@@ -158,10 +165,8 @@ def verdict_of(run: ForeignRun) -> Verdict:
 class Maker:
     """Make the runs of one part, each counted for its own share."""
 
-    def __init__(self, part: History, origin: Origin, settings: Config) -> None:
-        self._part = part
-        self._origin = origin
-        self._settings = settings
+    def __init__(self, part: History, rollouts: Rollouts, settings: Config) -> None:
+        self._part, self._rollouts, self._settings = part, rollouts, settings
         self._is_dated = all(run.is_dated for run in part.runs)
         # What the thread had used before the run: by its parts, and as logs tell it.
         self._parts: Usage | None = None
@@ -171,7 +176,7 @@ class Maker:
         """Write the files of the wanted runs, and return these, by their identities.
 
         Args:
-            wanted: their places; the others are only counted, for those behind them.
+            wanted: their places; the others are counted, for those behind them.
 
         Raises:
             OSError: the source cannot be read any more.
@@ -188,20 +193,20 @@ class Maker:
         return made
 
     def _spec(self, place: int, run_id: RunId) -> Spec:
-        part, run, repo = self._part, self._part.runs[place], self._origin.repo or ""
+        part, run = self._part, self._part.runs[place]
         is_resumed = part.kind == _BASH and run.asked_for is not None
         is_new = place == 0 and not is_resumed
-        began = run.started_at
+        thread, began = part.session_id, run.started_at
         return Spec(
             run_id=run_id,
             mode=Mode.NEW if is_new else Mode.RESUME,
-            repo=repo,
+            repo=part.working_dir or "",
             task=preview((run.prompt or "").encode(errors="replace")),
             task_file=None,
-            resume_session=None if is_new else _thread(part),
+            resume_session=SessionId(thread) if thread and not is_new else None,
             directory=str(own_directory(self._settings.state_home, run_id)),
             is_flat=False,
-            cwd=repo,
+            cwd=part.working_dir or "",
             umask=self._settings.umask,
             codex=CodexOptions(bin="codex"),
             limits=Limits(),
@@ -210,36 +215,31 @@ class Maker:
             verbosity=Verbosity.LOW,
             # A session is as old as its first run.
             prepared_at=began if place else min(began, part.created_at),
-            codex_home=self._origin.codex_home,
+            codex_home=part.codex_home,
         )
 
     def _count(self, place: int, spec: Spec) -> RunAccounting:
-        run, is_new = self._part.runs[place], spec.mode is Mode.NEW
-        facts = run.facts
+        part, run, is_new = self._part, self._part.runs[place], spec.mode is Mode.NEW
+        facts, later = run.facts, part.runs[place + 1 :]
         if verdict_of(run).outcome is Outcome.NOT_STARTED:
             return unknown("Codex was not started", facts)
-        is_exact = self._is_dated or (is_new and len(self._part.runs) == 1)
+        until = min((each.started_at for each in later), default=None)
+        if until is None and part.kind != "rollout":
+            until = run.ended_at + AFTERMATH
+        is_exact = self._is_dated or (is_new and len(part.runs) == 1)
         before = self._total if facts.usage is None else self._parts
+        since = run.started_at
         context = LogContext(
-            session_id=self._part.session_id if is_exact else None,
-            share=self._share(place, is_new=is_new),
+            session_id=part.session_id if is_exact else None,
+            share=Slice(offset=0 if is_new else None, since=since, until=until),
             previous=Usage() if is_new else before,
             codex_version=run.codex_version,
             model=run.model,
         )
-        rollouts = self._origin.rollouts
-        counted = account_log(facts, context, self._settings, rollouts)
-        self._parts = facts.usage
-        total = facts.total_tokens
+        counted = account_log(facts, context, self._settings, self._rollouts)
+        self._parts, total = facts.usage, facts.total_tokens
         self._total = None if total is None else Usage(total_tokens=total)
         return counted
-
-    def _share(self, place: int, *, is_new: bool) -> Slice:
-        run, later = self._part.runs[place], self._part.runs[place + 1 :]
-        until = min((each.started_at for each in later), default=None)
-        if until is None and self._part.kind != "rollout":
-            until = run.ended_at + AFTERMATH
-        return Slice(offset=0 if is_new else None, since=run.started_at, until=until)
 
     def _run(self, run: ForeignRun, spec: Spec, counted: RunAccounting) -> Run:
         part, verdict = self._part, verdict_of(run)
@@ -248,7 +248,7 @@ class Maker:
             "model": counted.model or run.model,
             "warnings": dict(counted.warnings),
             "left_running": [],
-            IMPORTED: {
+            rebuild.IMPORTED: {
                 "kind": part.kind,
                 "source": str(part.source),
                 "run": run.source_run_id,
@@ -265,19 +265,14 @@ class Maker:
                 ended_at=max(run.started_at, run.ended_at),
                 accounts=accounts,
             ),
-            thread=_thread(part),
+            thread=SessionId(part.session_id) if part.session_id else None,
             has_begun=counted.facts.has_begun or verdict.outcome is Outcome.SUCCEEDED,
             codex_version=run.codex_version or told,
         )
 
 
 def _write(run: ForeignRun, spec: Spec) -> None:
-    """Write what a run of ours leaves; an import that was killed may have begun it.
-
-    Raises:
-        OSError: the source cannot be read any more.
-        FileFault: the disk refuses.
-    """
+    """Write what a run of ours leaves; an import that was killed may have begun it."""
     if run.events is not None:
         sources.opened(run.events[0]).close()
     paths = files_of(spec)
@@ -289,5 +284,94 @@ def _write(run: ForeignRun, spec: Spec) -> None:
     files.export_pieces(paths.events, event_lines(run))
 
 
-def _thread(part: History) -> SessionId | None:
-    return None if part.session_id is None else SessionId(part.session_id)
+def look_up(part: History, ledger: Ledger) -> Known | None:
+    """Find what the ledger has of a session, by its thread or by its one run."""
+    if part.session_id is not None:
+        key = ledger.sessions.of_thread(part.session_id)
+    else:
+        identity = identity_of(part, part.runs[0])
+        key = ledger.value("session_of_identity", identity=identity)
+    if key is None:
+        return None
+    rows = ledger.all("imports_of_session", session=key)
+    source = (part.kind, clean(str(part.source)))
+    mine = [row for row in rows if (row["kind"], row["source"]) == source]
+    theirs = {row["run_id"] for row in rows if row["kind"] != rebuild.KIND}
+    runs = ledger.runs.of_session(key)
+    own = [run for run in runs if run.run_id not in theirs]
+    # The importer of version 0.1 kept no time: what it left is not replaced.
+    times = [row["mtime"] for row in mine if row["mtime"] is not None]
+    is_idle = all(run.is_finished for run in runs)
+    return Known(
+        key=key,
+        runs=tuple(run.run_id for run in runs),
+        identities=_turns_of(own, part).union(row["identity"] for row in rows),
+        given=tuple(row["run_id"] for row in mine),
+        is_newer=is_idle and bool(times) and part.written_at > max(times),
+        is_mixed=len(runs) > len(mine),
+    )
+
+
+def _turns_of(own: Sequence[Run], part: History) -> frozenset[str]:
+    """Return the identities of the turns of a rollout that are runs of our own.
+
+    Codex appends to a rollout: a run's turn is the first behind what was there before
+    the run. Where that is not known each turn may be one.
+    """
+    found: set[str] = set()
+    for run in own if part.kind == "rollout" else ():
+        begin = 0 if run.spec.mode is Mode.NEW else run.rollout_offset
+        if begin is None:
+            return frozenset(identity_of(part, turn) for turn in part.runs)
+        turns = [turn for turn in part.runs if (turn.place or 0) >= begin]
+        if run.has_begun:
+            found.update(identity_of(part, turn) for turn in turns[:1])
+    return frozenset(found)
+
+
+def insert(
+    part: History, known: Known | None, made: Mapping[str, Run], ledger: Ledger
+) -> int:
+    """Insert runs with their usage, inside a transaction; return their session's key.
+
+    What the source gave before is deleted first, unless the session has other runs.
+    """
+    key = known.key if known else _open_session(part, made, ledger)
+    is_mixed = known is not None and known.is_mixed
+    if known is not None and not is_mixed:
+        ledger.change("set_imported", session=key, imported=None)
+        for run_id in known.given:
+            for query in ("drop_import", "drop_record", "remove_usage", "drop_run"):
+                ledger.change(query, run_id=run_id)
+    imported = None
+    for identity, run in made.items():
+        imported = ledger.insert(
+            "insert_import",
+            kind=part.kind,
+            source=clean(str(part.source)),
+            identity=identity,
+            run_id=run.run_id,
+            mtime=part.written_at,
+        )
+        ledger.runs.insert(replace(run, session=key))
+        ledger.usage.record_run(run)
+    if is_mixed:
+        ledger.runs.sort(key)
+    else:
+        ledger.change("set_imported", session=key, imported=imported)
+    return key
+
+
+def _open_session(part: History, made: Mapping[str, Run], ledger: Ledger) -> int:
+    key = ledger.sessions.open(
+        iso(next(iter(made.values())).spec.prepared_at),
+        thread=part.session_id,
+        title=part.title,
+        repo=part.working_dir,
+        home=part.codex_home,
+    )
+    if part.archived_at is not None:
+        at = iso(part.archived_at)
+        ledger.change("archive_session", session=key, exports=None, at=at)
+    ledger.change("touch_session", session=key, at=iso(part.updated_at))
+    return key

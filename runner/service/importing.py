@@ -2,13 +2,16 @@
 
 Of several sources that know a thread the one that tells most of it comes first, and the
 others add nothing, so that no usage counts twice. A source that was written since its
-import replaces what came from it. A session is one transaction, after the files of its
-runs and before their exports: what a killed import leaves is directories without rows.
+import replaces what came from it: the table `imports` says which run came from where. A
+session is one transaction, after the files of its runs and before their exports: what a
+killed import leaves is directories without rows.
 """
 
 from __future__ import annotations
 
+import contextlib
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 from parsers.struct import Struct, replace
@@ -18,9 +21,10 @@ from runner.codex import home
 from runner.exports import run_exports
 from runner.foreign import sources
 from runner.foreign.history import History, Unreadable
+from runner.foreign.tasks import RECORD, is_event_log, is_ours
 from runner.run_files import PREFIX, RUNS, own_directory
-from runner.service import foreign_runs, import_records, rebuild
-from runner.service.foreign_runs import Maker, Origin, identity_of
+from runner.service import foreign_runs, rebuild
+from runner.service.foreign_runs import Maker, identity_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +36,7 @@ if TYPE_CHECKING:
     from runner.foreign import Format
     from runner.ledger.ledger import Ledger
     from runner.model import Run
-    from runner.service.import_records import Known
+    from runner.service.foreign_runs import Known
 
     Word = Literal["imported", "present", "empty", "unreadable"]
 
@@ -85,26 +89,12 @@ def take_in(
     yield from _Import(ledger, settings, is_trial=is_trial).run(directories)
 
 
-def usual_places(settings: Config) -> list[Path]:
-    """Name the places where other tools leave their histories, those that exist."""
-    own = settings.environment.get("HOME")
-    places = [
-        settings.state_home,
-        *([Path(own) / ".codex" / "tasks"] if own else []),
-        Path(RUNS).absolute(),
-        settings.codex_home,
-    ]
-    return [place for place in places if files.is_directory(place)]
-
-
 class _Import:
     def __init__(
         self, ledger: Ledger | None, settings: Config, *, is_trial: bool
     ) -> None:
-        self._ledger = ledger
-        self._settings = settings
-        self._is_trial = is_trial
-        self._indexes: dict[Path, RolloutIndex] = {}
+        self._ledger, self._settings, self._is_trial = ledger, settings, is_trial
+        self._index = cache(RolloutIndex)
         # Homes of Codex whose threads may be resumed in them, and all that are read.
         self._trusted = [settings.codex_home]
         self._homes = [settings.codex_home]
@@ -113,7 +103,7 @@ class _Import:
     def run(self, directories: Sequence[str]) -> Iterator[Finding]:
         named = [Path(each).absolute() for each in directories]
         found: list[tuple[Format, Path]] = []
-        for place in _each_once(named or usual_places(self._settings)):
+        for place in _each_once(named or _usual_places(self._settings)):
             try:
                 formats = foreign.formats_of(place)
             except OSError as error:
@@ -186,31 +176,28 @@ class _Import:
 
     def _take_part(self, part: History) -> Finding:
         name, ledger = foreign_runs.name_of(part), self._ledger
-        known = import_records.look_up(part, ledger) if ledger else None
+        known = foreign_runs.look_up(part, ledger) if ledger else None
+        ids = [identity_of(part, run) for run in part.runs]
         told = _finding("present", name, part)
-        if known is None and ledger is not None:
-            seen = {"name": name, "identity": identity_of(part, part.runs[0])}
-            if ledger.value("was_removed", **seen) is not None:
+        if known is None:
+            seen = {"name": name, "identity": ids[0]}
+            if ledger and ledger.value("was_removed", **seen) is not None:
                 return replace(told, reason=_REMOVED)
-        if known is None and self._is_trial and name in self._seen:
-            return told
+            if self._is_trial and name in self._seen:
+                return told
         self._seen.add(name)
-        wanted = set(range(len(part.runs)))
+        wanted = set(range(len(ids)))
         if known is not None and (known.is_mixed or not known.is_newer):
-            ids = [identity_of(part, run) for run in part.runs]
             wanted = {at for at, each in enumerate(ids) if each not in known.identities}
-        new = [run for at, run in enumerate(part.runs) if at in wanted]
+        new = tuple(part.runs[at] for at in sorted(wanted))
         is_running = part.is_open and self._is_running(part)
         if known is not None and (is_running or not (known.is_newer and new)):
             return replace(told, left_out=tuple(run.started_at for run in new))
         if is_running:
             return _unreadable(part.source, _RUNNING)
-        is_written = ledger is None or self._is_trial
-        if ledger is not None and not is_written:
-            is_written = self._write(part, known, wanted, ledger)
-        if not is_written:
-            return told
-        return _finding("imported", name, replace(part, runs=tuple(new)))
+        if ledger is None or self._is_trial or self._write(part, known, wanted, ledger):
+            return _finding("imported", name, replace(part, runs=new))
+        return told
 
     def _is_running(self, part: History) -> bool:
         """Tell whether a program seems to write a thread whose last turn has no end."""
@@ -223,23 +210,20 @@ class _Import:
         self, part: History, known: Known | None, wanted: set[int], ledger: Ledger
     ) -> bool:
         """Write the wanted runs; False when another process has changed the session."""
-        part, origin = self._origin(part)
-        given: tuple[str, ...] = known.given if known else ()
-        ids: list[str] = [*foreign_runs.ids_of(part)]
-        places = {each: own_directory(ledger.home, each) for each in (*ids, *given)}
+        part = self._placed(part)
+        given = known.given if known else ()
+        ids = {*foreign_runs.ids_of(part), *given}
+        places = {each: own_directory(ledger.home, each) for each in ids}
         fresh = {each for each, place in places.items() if not place.exists()}
         try:
-            made = Maker(part, origin, self._settings).make(wanted)
-            exports = import_records.keep_old_files(part, ledger.home)
+            made = Maker(part, self._rollouts_of(part), self._settings).make(wanted)
+            exports = _keep_old_files(part, ledger.home)
             with ledger.transaction():
-                if import_records.look_up(part, ledger) != known:
+                if foreign_runs.look_up(part, ledger) != known:
                     return False
+                key = foreign_runs.insert(part, known, made, ledger)
                 if known is None:
-                    key = import_records.open_session(part, origin, made, ledger)
                     ledger.change("set_exports", session=key, exports=exports)
-                else:
-                    key = known.key
-                import_records.insert(key, part, known, made, ledger)
             for run in made.values():
                 run_exports.write_end(run)
         finally:
@@ -248,22 +232,19 @@ class _Import:
                     files.remove_tree(places[run_id])
         return True
 
-    def _origin(self, part: History) -> tuple[History, Origin]:
+    def _placed(self, part: History) -> History:
         """Find out where and when a thread worked, and the home that it lies in."""
-        rollouts, repo = self._rollouts_of(part), part.working_dir
-        path = rollouts.path_of(part.session_id or "")
-        if path is None:
-            return part, Origin(repo or part.likely_dir, None, rollouts)
-        if repo is None or not all(run.is_dated for run in part.runs):
-            told = foreign.read_rollout(path)
-            if isinstance(told, History):
-                part = foreign_runs.dated(part, told)
-                repo = repo or told.working_dir
-        place = rollouts.home
-        is_inside = path.resolve().is_relative_to(place.resolve())
-        is_certain = is_inside and place in self._trusted
-        resumed_in = str(place) if is_certain else None
-        return part, Origin(repo or part.likely_dir, resumed_in, rollouts)
+        rollouts, repo, codex_home = self._rollouts_of(part), part.working_dir, None
+        path, place = rollouts.path_of(part.session_id or ""), rollouts.home
+        if path is not None:
+            if repo is None or not all(run.is_dated for run in part.runs):
+                told = foreign.read_rollout(path)
+                if isinstance(told, History):
+                    part = foreign_runs.dated(part, told)
+                    repo = repo or told.working_dir
+            is_inside = path.resolve().is_relative_to(place.resolve())
+            codex_home = str(place) if is_inside and place in self._trusted else None
+        return replace(part, working_dir=repo or part.likely_dir, codex_home=codex_home)
 
     def _rollouts_of(self, part: History) -> RolloutIndex:
         """Find the first home of Codex that has a thread."""
@@ -271,10 +252,16 @@ class _Import:
         found = (each for each in indexes if each.path_of(thread) is not None)
         return next(found, None) or self._index(self._settings.codex_home)
 
-    def _index(self, place: Path) -> RolloutIndex:
-        if place not in self._indexes:
-            self._indexes[place] = RolloutIndex(place)
-        return self._indexes[place]
+
+def _usual_places(settings: Config) -> list[Path]:
+    own = settings.environment.get("HOME")
+    places = [
+        settings.state_home,
+        *([Path(own) / ".codex" / "tasks"] if own else []),
+        Path(RUNS).absolute(),
+        settings.codex_home,
+    ]
+    return [place for place in places if files.is_directory(place)]
 
 
 def _each_once(places: Sequence[Path]) -> list[Path]:
@@ -296,3 +283,26 @@ def _finding(word: Word, name: str, part: History) -> Finding:
         asked=part.runs[0].prompt,
         runs=len(part.runs),
     )
+
+
+def _keep_old_files(part: History, state_home: Path) -> str | None:
+    """Copy what exports of ours would write over; return the place of ours, if any.
+
+    An older tool uses the same directory for its files of a thread. A log of events is
+    not copied: ours only adds to it.
+    """
+    places = [state_home / (part.session_id or "."), part.source]
+    for place in dict.fromkeys(places):
+        if not (place.is_relative_to(state_home) and (place / RECORD).is_file()):
+            continue
+        told = files.read_json(place / RECORD)
+        if isinstance(told, dict) and is_ours(told):
+            return part.session_id if place == places[0] else None
+        names = [RECORD, "task.result"]
+        with contextlib.suppress(OSError), sources.opened(place / "task.log") as log:
+            names += [] if is_event_log(log) else ["task.log"]
+        for name in names:
+            copy = place / f"{name}.imported"
+            if (place / name).is_file() and not copy.exists():
+                files.export(copy, sources.content(place / name))
+    return None

@@ -47,7 +47,9 @@ def main(found: Namespace, context: Context) -> int:
         if each.word == "imported":
             runs += each.runs
             if not found.json:
-                context.output.lines([_line(each)])
+                title = format.line(each.title or each.asked or "-")[:_TITLE_LENGTH]
+                columns = each.session_id, each.kind, format.count(each.runs, "run")
+                context.output.lines(["  ".join((*columns, title))])
     if found.json:
         context.output.lines([pretty(lists)])
     word = "would import" if is_trial else "imported"
@@ -62,21 +64,17 @@ def main(found: Namespace, context: Context) -> int:
 
 def _notes(each: Finding) -> Iterator[str]:
     name = each.session_id
-    match each.word:
-        case "present":
-            if each.reason is not None:
-                yield f"{name}: not imported: {each.reason}"
-            for at in each.left_out:
-                yield (
-                    f"{name}: already on record; its run of {iso(at)} in"
-                    f" {each.source} is left out"
-                )
-        case "empty":
-            yield f"{each.source}: nothing was ever asked for in it"
-        case "unreadable":
-            yield f"{each.source}: {each.reason}"
-        case "imported":
-            pass
+    if each.word == "empty":
+        yield f"{each.source}: nothing was ever asked for in it"
+    elif each.word == "unreadable":
+        yield f"{each.source}: {each.reason}"
+    elif each.reason is not None:
+        yield f"{name}: not imported: {each.reason}"
+    for at in each.left_out:
+        yield (
+            f"{name}: already on record; its run of {iso(at)} in {each.source} is"
+            " left out"
+        )
 
 
 def _json(each: Finding) -> Json:
@@ -85,18 +83,8 @@ def _json(each: Finding) -> Json:
         return source
     if each.word == "unreadable":
         return {**source, "reason": each.reason}
-    told: Json = {
-        "id": each.session_id,
-        "kind": each.kind,
-        **source,
-        "title": each.title,
-        "runs": each.runs,
-    }
+    told = {"id": each.session_id, "kind": each.kind, **source}
+    told |= {"title": each.title, "runs": each.runs}
     if each.word == "present":
         told |= {"reason": each.reason, "left_out": [iso(at) for at in each.left_out]}
     return told
-
-
-def _line(each: Finding) -> str:
-    title = format.line(each.title or each.asked or "-")[:_TITLE_LENGTH]
-    return f"{each.session_id}  {each.kind}  {format.count(each.runs, 'run')}  {title}"
