@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from functools import cache
 
 from parsers.struct import EMPTY, Struct, as_dict
 from runner.clock import iso, parse_iso
@@ -250,10 +251,10 @@ def _read(kind: type[S], data: Mapping[str, object], **known: object) -> S:
     One that is missing there, and is not `known`, has its default, or may be None.
     """
     found = dict(known)
-    for name in kind.field_names():
+    fields = _fields(kind)  # type: ignore[arg-type] # python/mypy#11469
+    for name, wanted, may_miss in fields:
         if name in known:
             continue
-        wanted, _, may_miss = kind.__annotations__[name].partition(" | ")
         value = _typed(data, name, _TYPES.get(wanted, (str,)))
         if value is not None:
             found[name] = _MAKERS[wanted](value) if wanted in _MAKERS else value
@@ -262,6 +263,16 @@ def _read(kind: type[S], data: Mapping[str, object], **known: object) -> S:
                 raise KeyError(name)
             found[name] = None
     return kind(**found)
+
+
+@cache
+def _fields(kind: type[Struct]) -> list[tuple[str, str, bool]]:
+    """Return the fields of a class: name, type as it is written, may it be None."""
+    written: dict[str, str] = {}
+    for each in reversed(kind.__mro__):
+        written |= vars(each).get("__annotations__", {})
+    told = [(name, written[name].partition(" | ")) for name in kind.field_names()]
+    return [(name, wanted, bool(rest)) for name, (wanted, _, rest) in told]
 
 
 _TYPES: Mapping[str, Kinds] = {
