@@ -19,7 +19,7 @@ from runner.lifecycle.handoff import (
     StatusReader,
     SupervisorArgs,
 )
-from runner.model import Mode, Prepared, Run, Spec, Waiting
+from runner.model import Mode, Prepared, Run, Spec, Waiting, Work
 from runner.process.start import Launch, start_program
 from runner.process.table import child
 from runner.prompt.read import preview
@@ -154,25 +154,17 @@ def _spec(request: RunRequest, ledger: Ledger) -> Spec:
     at = clock.now()
     run_id = new_run_id(at)
     own = own_directory(ledger.home, run_id)
+    asked = {name: getattr(request, name) for name in Work.field_names()}
     return Spec(
+        **asked,
         run_id=run_id,
         mode=Mode.NEW if request.thread is None else Mode.RESUME,
-        repo=request.repo,
         task=preview(request.prompt),
-        task_file=request.task_file,
         resume_session=request.thread,
         directory=request.log_dir or str(own),
         is_flat=request.log_dir is not None,
-        cwd=request.cwd,
-        umask=request.umask,
-        codex=request.codex,
-        limits=request.limits,
-        report=request.report,
-        wait_for_session=request.wait_for_session,
-        verbosity=request.verbosity,
         prepared_at=at,
         codex_home=request.codex_home,
-        prompt_id=request.prompt_id,
     )
 
 
