@@ -80,9 +80,8 @@ class Call:
     def __init__(self, payload: Mapping[str, object]) -> None:
         self.name = loose_json.text(payload.get("name")) or _NAMELESS
         given = loose_json.text(payload.get("arguments") or payload.get("input")) or ""
-        arguments = loose_json.object_in(given) or loose_json.mapping(
-            payload.get("action")
-        )
+        action = loose_json.mapping(payload.get("action"))
+        arguments = loose_json.object_in(given) or action
         self.line = _joined(arguments.get("command", arguments.get("cmd")))
         text = self.line or loose_json.text(arguments.get("input")) or given
         self.patch = text if _BEGIN_PATCH in text else None
