@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import suppress
 
 from parsers.text import strip
 
@@ -66,10 +65,8 @@ def _load_tolerantly(text: str) -> object:
 
 def object_in(text: str) -> Mapping[str, object]:
     """Read the JSON object that a text is; an empty one for any other text."""
-    if text.lstrip().startswith("{"):
-        with suppress(NotAnObjectError):
-            return load_object(text.encode("utf-8", "replace"))
-    return {}
+    is_object = text.lstrip().startswith("{")
+    return load_or_empty(text.encode("utf-8", "replace")) if is_object else {}
 
 
 def text(value: object) -> str | None:
