@@ -98,7 +98,7 @@ def sync(path: Path) -> None:
 def append(path: Path, content: bytes, *, is_durable: bool = False) -> None:
     """Append to a file in one write, so that lines of several writers stay whole.
 
-    A pipe that nobody reads, or not fast enough, is refused instead of waited for.
+    A pipe without a reader, or with a slow one, is refused instead of waited for.
 
     Raises:
         FileFault: it cannot be opened, or not all of it could be written.

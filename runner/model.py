@@ -146,7 +146,7 @@ class Limits(Struct):
 
 
 class Report(Struct):
-    """Hold who is told about a run besides its own files."""
+    """Hold where a run is reported besides its own files."""
 
     json_out: str | None = None
     event_stream: str | None = None
@@ -173,7 +173,7 @@ class Work(Struct):
 
 
 class RunRequest(Work):
-    """Hold a run that somebody asks for, whichever command it comes from.
+    """Hold a run as a caller asks for it, whichever command it uses.
 
     `session` is the ledger's key of the session that it resumes, `thread` that
     session's thread; both are None for a new one, and `thread` alone is one that the

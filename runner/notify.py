@@ -1,7 +1,7 @@
 """Tell others of a run: lines in an event stream, and the user's hook command.
 
 An outbox in the ledger holds what is to be told, written in the transaction of the
-change, so it is told once whichever process ends the run. Neither can delay or fail a
+change, so it is sent once whichever process ends the run. Neither can delay or fail a
 run: a hook has a time limit, and what goes wrong is a warning.
 """
 
@@ -169,7 +169,7 @@ class Notifier:
 
 
 def _as_line(message: dict[str, object]) -> bytes:
-    import io  # noqa: PLC0415 - only where somebody is told
+    import io  # noqa: PLC0415 - only where there is a hook or a stream
 
     import jsonlines  # noqa: PLC0415
 

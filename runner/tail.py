@@ -98,7 +98,7 @@ def last_lines(path: Path, count: int, *, with_rest: bool) -> tuple[int, int]:
     Args:
         path: the file; one that cannot be read is empty.
         count: how many lines at the most.
-        with_rest: what stands behind the last newline is a line too.
+        with_rest: what follows the last newline is a line too.
 
     Returns:
         The offset of the first of them, and how many they are.

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from parsers.accounting.tokens import Usage
 
-    # A base price and (start, price) of each tier, as somebody wrote them.
+    # A base price and (start, price) of each tier, as the user wrote them.
     _Steps: TypeAlias = tuple[object, Sequence[tuple[object, object]]]
 
 _MILLION: Final = Decimal(1_000_000)

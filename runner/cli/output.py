@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class ReaderGoneError(Exception):
-    """Whoever read standard output has closed it."""
+    """The reader of standard output has closed it."""
 
 
 class Output:
     """Write to standard output, byte for byte and at once.
 
     Raises:
-        ReaderGoneError: nobody reads any more (a closed pipe, a closed terminal).
+        ReaderGoneError: its reader is gone (a closed pipe, a closed terminal).
         RunnerFault: it cannot be written to (a full disk).
     """
 
@@ -75,7 +75,7 @@ def is_terminal() -> bool:
 
 
 def note(text: str, *, is_interrupting: bool = False) -> None:
-    """Say something to people in one line, on standard error; nobody has to listen.
+    """Write a note for people, one line on standard error; it may have no reader.
 
     What a caller or a model has put into a name or a text is shown, not obeyed.
 
@@ -96,7 +96,7 @@ def _shown(line: str) -> str:
     try:
         return visible(line)
     except (OSError, MemoryError):
-        # What is told is perhaps that no descriptor is left: then no module loads.
+        # The note may say that no descriptor is left: then no module loads.
         return line.encode("unicode_escape").decode("ascii")
 
 

@@ -152,7 +152,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def meant(word: str, known: Mapping[str, str]) -> str:
-    """Say what somebody may have meant by a word, in front of another hint.
+    """Say what the user may have meant by a word, in front of another hint.
 
     Args:
         word: what is not known.

@@ -42,7 +42,7 @@ def _command(arguments: Arguments, settings: Config) -> int:
     request = run_request(arguments.words, prompt, ledger, settings)
     interrupt = BackgroundInterrupt()
     # Blocked until there is a supervisor to pass them on to: a signal that ended this
-    # command now would leave a run behind that nobody has stopped.
+    # command now would leave a run behind that was not stopped.
     with blocked(STOP_SIGNALS):
         prepared = prepare_run(request, ledger, settings)
         spec = prepared.run.spec

@@ -141,7 +141,7 @@ def build_parser(settings: Config) -> argparse.ArgumentParser:
 
 
 def _split(argv: list[str]) -> tuple[list[str], list[str]]:
-    """Cut off what stands behind `--`: it is Codex's."""
+    """Cut off what follows `--`: it is Codex's."""
     if "--" not in argv:
         return argv, []
     at = argv.index("--")

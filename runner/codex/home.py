@@ -3,7 +3,7 @@
 `$CODEX_HOME/sessions/YYYY/MM/DD/rollout-<local time>-<thread id>.jsonl`, and
 `archived_sessions/` for threads that Codex has archived (0.50 to 0.169).
 
-Whoever writes to a thread holds an exclusive `flock` on the empty file
+The program that writes to a thread holds an exclusive `flock` on the empty file
 `$CODEX_HOME/thread-writer-locks/<thread id>.lock` (0.147 to 0.171). Codex takes it only
 while it holds `.coordination.lock` beside it, for which it waits. Nothing here makes a
 Codex fail that starts at the same moment.

@@ -257,7 +257,7 @@ def _count_runs(steps: Steps) -> None:
 def _note_strays(steps: Steps) -> None:
     """Name the files in mailboxes that no prompt has.
 
-    Their senders were killed before the commit: nobody was told that they wait.
+    Their senders were killed before the commit: no sender learned that they wait.
     """
     for row in steps.do("session_places").fetchall():
         box = steps.home / row["exports"] / "mail"

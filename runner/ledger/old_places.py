@@ -1,6 +1,6 @@
 """Where the versions before have put the directories of sessions and runs.
 
-The index says where a session lies. Whoever moved it may have been killed before that
+The index says where a session lies. A move may have been killed before that
 was on record, and the state directory may have been moved as a whole: then it is looked
 for.
 """

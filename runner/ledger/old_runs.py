@@ -42,7 +42,7 @@ class Owned(Struct, kw_only=False):
 
 
 def owned(old: sqlite3.Connection, home: Path) -> list[Owned]:
-    """Return the unfinished runs that a supervisor owns, or whoever starts one.
+    """Return the unfinished runs that a supervisor owns, or a starting command.
 
     It holds the lock of the events file from before the run is on record; the process
     tells where that file has been removed.

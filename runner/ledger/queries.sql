@@ -268,7 +268,7 @@ where id = (select id from prompts where session = :session and state = 'queued'
 update prompts set hold = :hold where id = :prompt and state = 'queued'
 
 -- name: release_first
--- Somebody sends on purpose: nothing holds the first prompt any more.
+-- The user sends on purpose: nothing holds the first prompt any more.
 update prompts set hold = null, wake_at = null, wake_from = null, wake_why = null, starts = 0, unbegun = 0
 where id = (select id from prompts where session = :session and state = 'queued' order by place limit 1)
 and (hold is not null or wake_at is not null) and text is not null

@@ -278,7 +278,7 @@ class Queue:
         return [row["session"] for row in self._ledger.all("sessions_to_stop")]
 
     def release(self, session: int) -> None:
-        """Let the first prompt go that is held: somebody sends on purpose."""
+        """Let the first prompt go that is held: the user sends on purpose."""
         self._ledger.write("release_first", session=session)
 
     def hold(self, prompt: int, reason: str) -> None:

@@ -98,8 +98,8 @@ def _alone(path: Path) -> Iterator[sqlite3.Connection]:
                 if path.exists():
                     db.execute("pragma journal_mode = wal")
     except sqlite3.OperationalError as error:
-        mend = "try again when no other command uses it"
-        raise LedgerFault(path, str(error), mend) from error
+        fix = "try again when no other command uses it"
+        raise LedgerFault(path, str(error), fix) from error
     except sqlite3.Error as error:
         raise database.fault(path, error) from error
 

@@ -36,7 +36,7 @@ _COLUMNS = (
 _OWN, _FLAT = 3, 2
 # A supervisor tells of its run itself; after this time any command does.
 _TELL_SECONDS = 5.0
-# What was begun and not finished is told again after this time.
+# A report that was begun and not finished is sent again after this time.
 _RETELL_SECONDS = 60.0
 
 
@@ -156,7 +156,7 @@ class Runs:
         Args:
             run: the run as it was read.
             now: the run as it is, finished.
-            is_judged: by a command, which leaves the telling to whoever sweeps next.
+            is_judged: by a command, which leaves the report to the next sweep.
 
         Raises:
             StaleStateError: another process has changed its state since it was read.
@@ -196,7 +196,7 @@ class Runs:
         return run
 
     def untold(self, run_id: str) -> list[Telling]:
-        """Return whom nobody has told yet of what happened to a run."""
+        """Return the reports on a run that have not been sent."""
         found = self._ledger.all("outbox_of_run", run_id=run_id)
         return [value_of(Telling, row) for row in found]
 
@@ -212,7 +212,7 @@ class Runs:
         return bool(self._ledger.write("claim_outbox", id=telling.id, **times))
 
     def close_telling(self, telling: Telling, error: str | None) -> None:
-        """Note that it was told, or why it could not be."""
+        """Note that a report was sent, or why it could not be."""
         at = iso(clock.now())
         self._ledger.write("close_outbox", id=telling.id, at=at, error=error)
 

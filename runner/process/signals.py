@@ -58,9 +58,9 @@ def become_subreaper() -> None:
 
 
 def kill_child(pid: int) -> None:
-    """End a program that `start` has started and nobody has reaped, at once.
+    """End a program that `start` has started and that is not reaped, at once.
 
-    Its pid is nobody else's yet, and it leads its group: nothing has to be looked up,
+    Its pid cannot be used again yet, and it leads its group: no look-up is needed,
     for which a descriptor or memory might be missing.
     """
     with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -71,7 +71,7 @@ def reap() -> Iterator[tuple[int, int]]:
     """Yield (pid, wait status) of every child, own or adopted, that has ended.
 
     Where the system allows it a child stays a zombie until the next is asked for: while
-    its end is dealt with, nobody else can know of it and go on.
+    its end is dealt with, no other code can know of it and go on.
     """
     while (ended := _ended_child()) is not None:
         pid, status = ended

@@ -44,7 +44,7 @@ class Launch(Struct):
 def start_program(launch: Launch) -> int:
     """Start a program in a session of its own and return its pid.
 
-    Its end is told by `reap` alone.
+    Only `reap` reports its end.
 
     Raises:
         OSError: as the kernel says why it cannot be started.
@@ -64,7 +64,7 @@ def start_program(launch: Launch) -> int:
             start_new_session=True,
         )
     # The object would wait for its pid when it is dropped and take the status
-    # away from `reap`: it is told that there is nothing to wait for.
+    # away from `reap`: it would find nothing to wait for.
     started.returncode = 0
     return started.pid
 

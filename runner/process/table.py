@@ -137,7 +137,7 @@ def comm(process: ProcessId) -> str:
 
 
 def read_table() -> list[Row]:
-    """Read the whole table; nobody who is alive at the end is missing from it.
+    """Read the whole table; no process that is alive at the end is missing.
 
     Processes come and go meanwhile: one that is gone before it is read may have left a
     child that was not there yet when all were listed.

@@ -142,7 +142,7 @@ def _settled(key: int, ledger: Ledger, settings: Config) -> Session:
 
 
 def _refuse_overtaking(session: Session, ledger: Ledger, settings: Config) -> None:
-    """Refuse to overtake what waits; deliver it, since somebody wants the session."""
+    """Refuse to overtake what waits; deliver it, since a caller wants the session."""
     if session.waiting and ledger.queue.holder(session.key) is None:
         ledger.queue.release(session.key)
         started = deliver_next(session.key, ledger, settings)

@@ -40,7 +40,7 @@ _TOKENS = {
     "Tokens": "total_tokens",
 }
 _PARTS = ("Input", "Cached", "Output")
-# What is not known is told in few words rather than in none.
+# What is not known is said in few words rather than in none.
 _NOTE = " + {} unknown"
 _SHORT_NOTE = " +{}?"
 # What a narrow terminal goes without, the first ones together.
@@ -49,7 +49,7 @@ _KILO = 1000
 
 
 def main(found: Namespace, context: Context) -> int:
-    """Show usage and cost; what is not known is told apart from nothing."""
+    """Show usage and cost; an unknown figure is never shown as 0."""
     since = None if found.since is None else usage.instant(found.since, clock.now())
     report = usage.gather(context.ledger, found.by, since)
     if report.not_over:
