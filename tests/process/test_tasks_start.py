@@ -49,6 +49,26 @@ def test_only_the_id_goes_to_standard_output(sessions: Sessions) -> None:
     assert session.json["title"] == "A title"
 
 
+def test_what_codex_says_is_stored_once_for_each_who_reads_it(
+    sessions: Sessions,
+) -> None:
+    session = sessions.ended("Begin.")
+    (record,) = session.records
+    place = sessions.state_home / "runs" / record["run_id"]
+
+    wait_until(lambda: not (session.directory / "task.pid").exists())
+    assert {path.name for path in session.directory.iterdir()} == {
+        *("task.json", "task.log", "task.result")
+    }
+    assert {path.name for path in place.iterdir()} == {
+        *("owner", "prompt", "events.jsonl", "stderr", "log"),
+        *("meta.json", "summary.json"),
+    }
+    # The transcript in `log` is for `run_codex_task`, whose runs have no `task.log`.
+    assert "answer to" in (place / "events.jsonl").read_text()
+    assert "answer to" not in (place / "log").read_text()
+
+
 @pytest.mark.parametrize(("stdout", "code"), [(">/dev/full", 1), (">&-", 141)])
 def test_a_session_whose_id_cannot_be_printed_is_named_all_the_same(
     sessions: Sessions, tmp_path: Path, stdout: str, code: int
