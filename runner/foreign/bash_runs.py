@@ -18,7 +18,7 @@ from parsers.struct import replace
 from parsers.text import uuid
 from parsers.text_logs.read import read_text_log
 from runner.foreign import eventlines, sources
-from runner.foreign.history import ForeignRun, History, Unreadable
+from runner.foreign.sources import ForeignRun, History, Unreadable
 from runner.model import Outcome
 
 TYPE_CHECKING = False

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from parsers.accounting.tokens import Usage
     from parsers.facts import Ended, Facts
-    from runner.foreign.history import ForeignRun
+    from runner.foreign.sources import ForeignRun
 
 # What the older codex-tasks wrote between Codex's lines.
 SYNTHETIC: Final = ("user_message", "stderr")

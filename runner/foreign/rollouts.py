@@ -18,7 +18,7 @@ from parsers.rollouts.records import seconds_between
 from parsers.rollouts.thread import Turn
 from parsers.text import release
 from runner.foreign import eventlines, sources
-from runner.foreign.history import ForeignRun, History, Unreadable
+from runner.foreign.sources import ForeignRun, History, Unreadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from parsers.struct import replace
 from parsers.text import strip, uuid
 from runner import files
 from runner.foreign import eventlines, sources
-from runner.foreign.history import ForeignRun, History, Unreadable
+from runner.foreign.sources import ForeignRun, History, Unreadable
 from runner.model import Outcome
 from runner.process.table import exists
 

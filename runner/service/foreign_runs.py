@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from runner.accounting.rollouts import Rollouts
     from runner.accounting.run import RunAccounting
     from runner.config import Config
-    from runner.foreign.history import ForeignRun, History
+    from runner.foreign.sources import ForeignRun, History
     from runner.ledger.ledger import Ledger
 
 _TICK = timedelta(microseconds=1)

@@ -20,7 +20,7 @@ from runner.accounting.rollouts import RolloutIndex
 from runner.codex import home
 from runner.exports import run_exports
 from runner.foreign import sources
-from runner.foreign.history import History, Unreadable
+from runner.foreign.sources import History, Unreadable
 from runner.foreign.tasks import RECORD, is_event_log, is_ours
 from runner.run_files import PREFIX, RUNS, own_directory
 from runner.service import foreign_runs, rebuild
