@@ -299,8 +299,8 @@ def _keep_old_files(part: History, state_home: Path) -> str | None:
         if isinstance(told, dict) and is_ours(told):
             return part.session_id if place == places[0] else None
         names = [RECORD, "task.result"]
-        with contextlib.suppress(OSError), sources.opened(place / "task.log") as log:
-            names += [] if is_event_log(log) else ["task.log"]
+        with contextlib.suppress(OSError):
+            names += [] if is_event_log(place / "task.log") else ["task.log"]
         for name in names:
             copy = place / f"{name}.imported"
             if (place / name).is_file() and not copy.exists():
