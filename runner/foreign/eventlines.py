@@ -130,11 +130,10 @@ def completed(number: int, item: items.Item) -> bytes:
     named: dict[str, object] = {"id": "", "type": _TYPES[type(item)]}
     named |= {_NAMES.get(name, name): value for name, value in as_dict(item).items()}
     named["id"] = f"item_{number}"
-    if isinstance(item, items.FileChange):
-        named["changes"] = [as_dict(each) for each in item.changes]
     return _line({"type": "item.completed", "item": named})
 
 
 def _line(event: Mapping[str, object]) -> bytes:
-    text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+    separators = (",", ":")
+    text = json.dumps(event, ensure_ascii=False, separators=separators, default=as_dict)
     return text.encode("utf-8", "replace") + b"\n"

@@ -58,14 +58,13 @@ _LIMIT_CLASS: Final = "usage_limit_exceeded"
 def read_rollout(path: Path) -> History | Unreadable | None:
     """Read a rollout file; None when its thread is none of those that are read."""
     try:
-        header, is_wanted = _look_at(path)
-        return _history(path, header) if is_wanted else None
+        header = _wanted_header(path)
+        return _history(path, header) if header else None
     except sources.UNREADABLE as error:
         return Unreadable(path, sources.why(error))
 
 
-def _look_at(path: Path) -> tuple[Header, bool]:
-    """Read a file's header, and tell whether its thread is read."""
+def _wanted_header(path: Path) -> Header | None:
     if path.suffix in _COMPRESSED:
         raise OSError(0, "it is compressed, and not read")
     with sources.opened(path) as stream:
@@ -78,10 +77,12 @@ def _look_at(path: Path) -> tuple[Header, bool]:
     header = payloads.read_header(meta) if record.kind == "session_meta" else None
     if header is None:
         raise OSError(0, "its first line names no thread")
-    is_agent = "subagent" in loose_json.mapping(meta.get("source"))
-    is_agent = is_agent or meta.get("thread_source") == "subagent"
-    is_agent = is_agent or header.parent_thread_id is not None
-    return header, header.originator == _ORIGINATOR and not is_agent
+    is_agent = (
+        "subagent" in loose_json.mapping(meta.get("source"))
+        or meta.get("thread_source") == "subagent"
+        or header.parent_thread_id is not None
+    )
+    return header if header.originator == _ORIGINATOR and not is_agent else None
 
 
 def _history(path: Path, header: Header) -> History:

@@ -20,21 +20,16 @@ from runner.clock import iso
 from runner.foreign import sources
 from runner.foreign.eventlines import event_lines
 from runner.ledger.database import clean
-from runner.lifecycle.judge import Ending, Evidence, Exit, judge
+from runner.lifecycle.judge import Ending, Evidence, Exit, judge, verdict
 from runner.model import (
-    OUTCOMES,
     CodexOptions,
     Finished,
-    Limits,
     Mode,
     Outcome,
-    Report,
     Run,
     RunId,
     SessionId,
     Spec,
-    Verbosity,
-    Verdict,
 )
 from runner.prompt.read import preview
 from runner.run_files import files_of, own_directory
@@ -42,13 +37,14 @@ from runner.service import rebuild
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from runner.accounting.rollouts import Rollouts
     from runner.accounting.run import RunAccounting
     from runner.config import Config
     from runner.foreign.sources import ForeignRun, History
     from runner.ledger.ledger import Ledger
+    from runner.model import Verdict
 
 _TICK = timedelta(microseconds=1)
 _BASH = "run_codex_task.sh"
@@ -76,19 +72,11 @@ class Known(Struct):
     is_mixed: bool
 
 
-def parts_of(history: History) -> Iterator[History]:
+def parts_of(history: History) -> list[History]:
     """Split runs that Codex named no thread for: each is a session of its own."""
-    thread_id = uuid(history.session_id or "")
-    if thread_id is not None or not history.runs:
-        yield replace(history, session_id=thread_id)
-        return
-    for run in history.runs:
-        yield replace(history, session_id=None, runs=(run,))
-
-
-def name_of(part: History) -> str:
-    """Name the session that a part becomes: its thread, else its one run."""
-    return part.session_id or ids_of(part)[0]
+    thread_id = uuid(history.session_id)
+    parts = [history.runs] if thread_id else [(run,) for run in history.runs]
+    return [replace(history, session_id=thread_id, runs=runs) for runs in parts]
 
 
 def ids_of(part: History) -> list[RunId]:
@@ -152,14 +140,13 @@ def verdict_of(run: ForeignRun) -> Verdict:
         )
     )
     if stated is not None and not is_dead:
-        code = run.exit_code or OUTCOMES[stated].exit_code
         error = words or _ERRORS[stated] if stated in _ERRORS else None
-        found = Verdict(outcome=stated, exit_code=code, error=error)
+        found = verdict(stated, error, run.exit_code or None)
     if found.outcome is Outcome.LOST:
         words = run.facts.failure or words
         said = f"; its last words: {words}" if words else ""
         found = replace(found, error=f"{_ERRORS[Outcome.LOST]}{said}")
-    return replace(found, process_exit_code=run.exit_code, signal=None)
+    return replace(found, process_exit_code=run.exit_code)
 
 
 class Maker:
@@ -202,17 +189,12 @@ class Maker:
             mode=Mode.NEW if is_new else Mode.RESUME,
             repo=part.working_dir or "",
             task=preview((run.prompt or "").encode(errors="replace")),
-            task_file=None,
             resume_session=SessionId(thread) if thread and not is_new else None,
             directory=str(own_directory(self._settings.state_home, run_id)),
             is_flat=False,
             cwd=part.working_dir or "",
             umask=self._settings.umask,
             codex=CodexOptions(bin="codex"),
-            limits=Limits(),
-            report=Report(),
-            wait_for_session=False,
-            verbosity=Verbosity.LOW,
             # A session is as old as its first run.
             prepared_at=began if place else min(began, part.created_at),
             codex_home=part.codex_home,
@@ -242,7 +224,7 @@ class Maker:
         return counted
 
     def _run(self, run: ForeignRun, spec: Spec, counted: RunAccounting) -> Run:
-        part, verdict = self._part, verdict_of(run)
+        part, judged = self._part, verdict_of(run)
         accounts = {
             **counted.to_json(),
             "model": counted.model or run.model,
@@ -255,18 +237,18 @@ class Maker:
                 "identity": identity_of(part, run),
             },
         }
-        is_launched = verdict.outcome is not Outcome.NOT_STARTED
+        is_launched = judged.outcome is not Outcome.NOT_STARTED
         told = counted.codex_version if spec.mode is Mode.NEW else None
         return Run(
             spec=spec,
             state=Finished(
-                verdict=verdict,
+                verdict=judged,
                 started_at=run.started_at if is_launched else None,
                 ended_at=max(run.started_at, run.ended_at),
                 accounts=accounts,
             ),
             thread=SessionId(part.session_id) if part.session_id else None,
-            has_begun=counted.facts.has_begun or verdict.outcome is Outcome.SUCCEEDED,
+            has_begun=counted.facts.has_begun or judged.outcome is Outcome.SUCCEEDED,
             codex_version=run.codex_version or told,
         )
 
