@@ -268,11 +268,9 @@ def _write(run: ForeignRun, spec: Spec) -> None:
 
 def look_up(part: History, ledger: Ledger) -> Known | None:
     """Find what the ledger has of a session, by its thread or by its one run."""
-    if part.session_id is not None:
-        key = ledger.sessions.of_thread(part.session_id)
-    else:
-        identity = identity_of(part, part.runs[0])
-        key = ledger.value("session_of_identity", identity=identity)
+    identity = identity_of(part, part.runs[0])
+    told = {"thread": part.session_id, "identity": identity}
+    key = ledger.value("session_of_source", **told)
     if key is None:
         return None
     rows = ledger.all("imports_of_session", session=key)
@@ -322,19 +320,13 @@ def insert(
     is_mixed = known is not None and known.is_mixed
     if known is not None and not is_mixed:
         ledger.change("set_imported", session=key, imported=None)
-        for run_id in known.given:
-            for query in ("drop_import", "drop_record", "remove_usage", "drop_run"):
-                ledger.change(query, run_id=run_id)
-    imported = None
+        for query in ("drop_imports", "drop_usage", "remove_records", "remove_runs"):
+            ledger.change(query, session=key)
+    imported, source = None, clean(str(part.source))
     for identity, run in made.items():
-        imported = ledger.insert(
-            "insert_import",
-            kind=part.kind,
-            source=clean(str(part.source)),
-            identity=identity,
-            run_id=run.run_id,
-            mtime=part.written_at,
-        )
+        told = {"source": source, "identity": identity, "run_id": run.run_id}
+        at = part.written_at
+        imported = ledger.insert("insert_import", kind=part.kind, mtime=at, **told)
         ledger.runs.insert(replace(run, session=key))
         ledger.usage.record_run(run)
     if is_mixed:
