@@ -93,9 +93,9 @@ def _history(path: Path, header: Header) -> History:
     runs = []
     for number, turn in enumerate(turns):
         ended, failure, error_class = turn.end(header.cli_version)
-        items, usage = turn.items, turn.usage
+        items, usage = turn.items.values(), turn.usage
         lines = eventlines.turn(header.thread_id, items, ended, failure, usage)
-        began_at = sources.instant(turn.began_at) or created_at
+        began_at = sources.instant(turn.at) or created_at
         run = ForeignRun(
             number=number,
             place=turn.place,
@@ -153,22 +153,22 @@ class _Turn:
 
     def __init__(self, turn_id: str | None, at: str, place: int) -> None:
         self.turn_id, self.at, self.place = turn_id, at, place
-        self.began_at = self.ended_at = at
+        self.ended_at = at
         self.prompt: str | None = None
         self.answer: str | None = None
         self.model: str | None = None
         self.ended: Turn | None = None
         self.usage: Usage | None = None
-        self.items: list[Item] = []
+        # By their ids, or by a number of their own.
+        self.items: dict[str | int, Item] = {}
         self._is_limited = False
         self._is_answered = False
-        self._places: dict[str, int] = {}
         self._calls: dict[str, Call] = {}
 
     def take(self, record: Record, item: Mapping[str, object]) -> None:
         """Take a record that begins no turn, and that no user has said."""
         payload, kind = record.payload, record.kind
-        call_id, known = loose_json.text(payload.get("call_id")) or "", self._places
+        call_id = loose_json.text(payload.get("call_id")) or ""
         if self.ended is None and sources.instant(record.at) is not None:
             self.ended_at = record.at
         if kind == "agent_message":
@@ -179,7 +179,7 @@ class _Turn:
             self._keep(loose_json.text(item.get("id")) or "", read_item(item))
         elif kind in _CALLS:
             self._is_answered, self._calls[call_id] = False, Call(payload)
-        elif kind in _ANSWERS and call_id in self._calls and call_id not in known:
+        elif kind in _ANSWERS and call_id in self._calls and call_id not in self.items:
             call = self._calls.pop(call_id)
             self._keep(call_id, call.answered(payload.get("output")))
         elif kind == "token_count":
@@ -208,18 +208,14 @@ class _Turn:
 
     def _say(self, text: str) -> None:
         said = eventlines.message(text)
-        if self.items[-1:] != [said]:  # some versions write it twice
-            self.items.append(said)
+        if next(reversed(self.items.values()), None) != said:  # some write it twice
+            self._keep("", said)
         self.answer, self._is_answered = text or self.answer, True
 
     def _keep(self, item_id: str, item: Item | None) -> None:
         """Keep an item; Codex's own words for it replace what its call has told."""
-        if item is not None and item_id in self._places:
-            self.items[self._places[item_id]] = item
-        elif item is not None:
-            if item_id:
-                self._places[item_id] = len(self.items)
-            self.items.append(item)
+        if item is not None:
+            self.items[item_id or len(self.items)] = item
 
     def _count(self, record: Record) -> None:
         figure = read_usage(payloads.info(record).get("total_token_usage"))
