@@ -93,32 +93,30 @@ class _Record:
 
 def read_tasks(root: Path) -> Iterator[History | Unreadable]:
     """Read all tasks of a root, the archived ones last; our own are left out."""
-    yield from _read_directory(root)
+    yield from filter(None, _read_directory(root))
     if files.is_directory(root / ARCHIVE):
-        yield from _read_directory(root / ARCHIVE, buckets=_BUCKETS_DEEP)
+        yield from filter(None, _read_directory(root / ARCHIVE, _BUCKETS_DEEP))
 
 
 def read_task(
     directory: Path, *, is_archived: bool = False
-) -> Iterator[History | Unreadable]:
-    """Read one task; one of our own gives nothing."""
+) -> History | Unreadable | None:
+    """Read one task; None when it is one of our own."""
     try:
         fields = sources.load(directory / RECORD)
     except OSError as error:
-        yield Unreadable(directory, f"{RECORD}: {sources.why(error)}")
-        return
+        return Unreadable(directory, f"{RECORD}: {sources.why(error)}")
     if is_ours(fields):
-        return
+        return None
     pid = loose_json.integer(files.read_text(directory / "task.pid")) or 0
     is_alive = 0 < pid < _LARGEST_PID and exists(pid)
     if is_alive and fields.get("state") in _MAY_RUN:
         reason = f"it seems to be running (pid {pid}): import it when it has ended"
-        yield Unreadable(directory, reason)
-        return
+        return Unreadable(directory, reason)
     try:
-        yield _history(_Record(directory, fields, is_archived=is_archived))
+        return _history(_Record(directory, fields, is_archived=is_archived))
     except sources.UNREADABLE as error:
-        yield Unreadable(directory, f"task.log: {sources.why(error)}")
+        return Unreadable(directory, f"task.log: {sources.why(error)}")
 
 
 def is_ours(fields: Mapping[str, object]) -> bool:
@@ -139,7 +137,7 @@ def is_event_log(path: Path) -> bool:
 
 def _read_directory(
     directory: Path, buckets: int | None = None
-) -> Iterator[History | Unreadable]:
+) -> Iterator[History | Unreadable | None]:
     """Read the tasks of a directory; of an archive `buckets` deep with a number."""
     try:
         paths = sorted(directory.iterdir())
@@ -150,7 +148,7 @@ def _read_directory(
         if buckets and path.name.isdigit() and files.is_directory(path):
             yield from _read_directory(path, buckets - 1)
         elif uuid(path.name) is not None or os.path.lexists(path / RECORD):
-            yield from read_task(path, is_archived=buckets is not None)
+            yield read_task(path, is_archived=buckets is not None)
 
 
 def _history(record: _Record) -> History:

@@ -112,10 +112,9 @@ def dated(part: History, rollout: History | None) -> History:
         is_silent = len(turns) == len(part.runs) and not (asked and heard)
         if asked != heard and not is_silent:
             return part
-    times = ((turn.started_at, turn.ended_at) for turn in turns)
     runs = (
-        replace(run, started_at=began, ended_at=max(began, ended), is_dated=True)
-        for run, (began, ended) in zip(part.runs, times, strict=False)
+        replace(run, started_at=turn.started_at, ended_at=turn.ended_at, is_dated=True)
+        for run, turn in zip(part.runs, turns, strict=False)
     )
     return replace(part, runs=tuple(runs))
 
@@ -173,10 +172,19 @@ class Maker:
         for place, run_id in enumerate(ids_of(self._part)):
             run, spec = self._part.runs[place], self._spec(place, run_id)
             counted = self._count(place, spec)
-            if place in wanted:
-                _write(run, spec)
-                identity = identity_of(self._part, run)
-                made[identity] = self._run(run, spec, counted)
+            if place not in wanted:
+                continue
+            if run.events is not None:  # so that the source is named, not our file
+                sources.opened(run.events[0]).close()
+            paths = files_of(spec)
+            # An import that was killed may have begun them.
+            files.make_directory(paths.directory)
+            files.export(paths.prompt, (run.prompt or "").encode(errors="replace"))
+            stderr = "".join(f"{line}\n" for line in run.stderr)
+            files.export(paths.stderr, stderr.encode(errors="replace"))
+            files.export(paths.log, b"")
+            files.export_pieces(paths.events, event_lines(run))
+            made[identity_of(self._part, run)] = self._run(run, spec, counted)
         return made
 
     def _spec(self, place: int, run_id: RunId) -> Spec:
@@ -251,19 +259,6 @@ class Maker:
             has_begun=counted.facts.has_begun or judged.outcome is Outcome.SUCCEEDED,
             codex_version=run.codex_version or told,
         )
-
-
-def _write(run: ForeignRun, spec: Spec) -> None:
-    """Write what a run of ours leaves; an import that was killed may have begun it."""
-    if run.events is not None:
-        sources.opened(run.events[0]).close()
-    paths = files_of(spec)
-    files.make_directory(paths.directory)
-    files.export(paths.prompt, (run.prompt or "").encode(errors="replace"))
-    stderr = "".join(f"{line}\n" for line in run.stderr)
-    files.export(paths.stderr, stderr.encode(errors="replace"))
-    files.export(paths.log, b"")
-    files.export_pieces(paths.events, event_lines(run))
 
 
 def look_up(part: History, ledger: Ledger) -> Known | None:

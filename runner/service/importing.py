@@ -128,7 +128,7 @@ class _Import:
     def _read(self, each: Format, place: Path) -> Iterator[History | Unreadable]:
         match each:
             case "task":
-                yield from foreign.read_task(place)
+                yield from filter(None, [foreign.read_task(place)])
             case "tasks":
                 yield from foreign.read_tasks(place)
             case "bash":
