@@ -45,7 +45,8 @@ _STATED: Final[Mapping[int | None, Outcome]] = {
 def read_bash_runs(directory: Path) -> Iterator[History | Unreadable]:
     """Read all runs of a log directory; our own are left out."""
     try:
-        names = sorted(path.name for path in directory.iterdir())
+        # Not a list: each log looks for its meta file.
+        names = dict.fromkeys(sorted(path.name for path in directory.iterdir()))
     except OSError as error:
         yield Unreadable(directory, sources.why(error))
         return

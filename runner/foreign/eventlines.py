@@ -28,14 +28,8 @@ if TYPE_CHECKING:
 # What the older codex-tasks wrote between Codex's lines.
 SYNTHETIC: Final = ("user_message", "stderr")
 _HEAD: Final = re.compile(rb'\s*\{\s*"type"\s*:\s*"([a-z_.]+)"')
-# The items that other formats are made into, and the fields of theirs that are named
-# otherwise in events.
-_TYPES: Final = {
-    items.AgentMessage: "agent_message",
-    items.CollabToolCall: "collab_tool_call",
-    items.Command: "command_execution",
-    items.FileChange: "file_change",
-}
+_TYPES: Final = {made: kind for kind, made in items.ITEMS.items()}
+# The fields of items that are named otherwise in events.
 _NAMES: Final = {"output": "aggregated_output"}
 # What Codex puts before a prompt; no user has written it.
 _INJECTED: Final = (
