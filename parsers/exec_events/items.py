@@ -125,7 +125,7 @@ def read_item(value: object) -> Item:
     """Read an event's `item`, whatever it holds."""
     item = loose_json.mapping(value)
     kind = _text(item, "type")
-    made = _ITEMS.get(kind, UnknownItem)
+    made = ITEMS.get(kind, UnknownItem)
     values: dict[str, Any] = {}
     for name in made.field_names():
         reader = _READERS.get(name)
@@ -195,7 +195,7 @@ def _todos(plan: Mapping[str, object]) -> tuple[Todo, ...]:
     )
 
 
-_ITEMS: Final[dict[str, type[Item]]] = {
+ITEMS: Final[dict[str, type[Item]]] = {
     "command_execution": Command,
     "file_change": FileChange,
     "agent_message": AgentMessage,

@@ -18,7 +18,7 @@ from parsers.struct import replace
 from parsers.text import uuid
 from parsers.text_logs.read import read_text_log
 from runner.foreign import eventlines, sources
-from runner.foreign.history import ForeignRun, History, Unreadable
+from runner.foreign.sources import ForeignRun, History, Unreadable
 from runner.model import Outcome
 
 TYPE_CHECKING = False
@@ -45,7 +45,8 @@ _STATED: Final[Mapping[int | None, Outcome]] = {
 def read_bash_runs(directory: Path) -> Iterator[History | Unreadable]:
     """Read all runs of a log directory; our own are left out."""
     try:
-        names = sorted(path.name for path in directory.iterdir())
+        # Not a list: each log looks for its meta file.
+        names = dict.fromkeys(sorted(path.name for path in directory.iterdir()))
     except OSError as error:
         yield Unreadable(directory, sources.why(error))
         return

@@ -23,19 +23,13 @@ if TYPE_CHECKING:
 
     from parsers.accounting.tokens import Usage
     from parsers.facts import Ended, Facts
-    from runner.foreign.history import ForeignRun
+    from runner.foreign.sources import ForeignRun
 
 # What the older codex-tasks wrote between Codex's lines.
 SYNTHETIC: Final = ("user_message", "stderr")
 _HEAD: Final = re.compile(rb'\s*\{\s*"type"\s*:\s*"([a-z_.]+)"')
-# The items that other formats are made into, and the fields of theirs that are named
-# otherwise in events.
-_TYPES: Final = {
-    items.AgentMessage: "agent_message",
-    items.CollabToolCall: "collab_tool_call",
-    items.Command: "command_execution",
-    items.FileChange: "file_change",
-}
+_TYPES: Final = {made: kind for kind, made in items.ITEMS.items()}
+# The fields of items that are named otherwise in events.
 _NAMES: Final = {"output": "aggregated_output"}
 # What Codex puts before a prompt; no user has written it.
 _INJECTED: Final = (
@@ -130,11 +124,10 @@ def completed(number: int, item: items.Item) -> bytes:
     named: dict[str, object] = {"id": "", "type": _TYPES[type(item)]}
     named |= {_NAMES.get(name, name): value for name, value in as_dict(item).items()}
     named["id"] = f"item_{number}"
-    if isinstance(item, items.FileChange):
-        named["changes"] = [as_dict(each) for each in item.changes]
     return _line({"type": "item.completed", "item": named})
 
 
 def _line(event: Mapping[str, object]) -> bytes:
-    text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+    separators = (",", ":")
+    text = json.dumps(event, ensure_ascii=False, separators=separators, default=as_dict)
     return text.encode("utf-8", "replace") + b"\n"

@@ -18,7 +18,7 @@ from parsers.rollouts.records import seconds_between
 from parsers.rollouts.thread import Turn
 from parsers.text import release
 from runner.foreign import eventlines, sources
-from runner.foreign.history import ForeignRun, History, Unreadable
+from runner.foreign.sources import ForeignRun, History, Unreadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,14 +58,13 @@ _LIMIT_CLASS: Final = "usage_limit_exceeded"
 def read_rollout(path: Path) -> History | Unreadable | None:
     """Read a rollout file; None when its thread is none of those that are read."""
     try:
-        header, is_wanted = _look_at(path)
-        return _history(path, header) if is_wanted else None
+        header = _wanted_header(path)
+        return _history(path, header) if header else None
     except sources.UNREADABLE as error:
         return Unreadable(path, sources.why(error))
 
 
-def _look_at(path: Path) -> tuple[Header, bool]:
-    """Read a file's header, and tell whether its thread is read."""
+def _wanted_header(path: Path) -> Header | None:
     if path.suffix in _COMPRESSED:
         raise OSError(0, "it is compressed, and not read")
     with sources.opened(path) as stream:
@@ -78,10 +77,12 @@ def _look_at(path: Path) -> tuple[Header, bool]:
     header = payloads.read_header(meta) if record.kind == "session_meta" else None
     if header is None:
         raise OSError(0, "its first line names no thread")
-    is_agent = "subagent" in loose_json.mapping(meta.get("source"))
-    is_agent = is_agent or meta.get("thread_source") == "subagent"
-    is_agent = is_agent or header.parent_thread_id is not None
-    return header, header.originator == _ORIGINATOR and not is_agent
+    is_agent = (
+        "subagent" in loose_json.mapping(meta.get("source"))
+        or meta.get("thread_source") == "subagent"
+        or header.parent_thread_id is not None
+    )
+    return header if header.originator == _ORIGINATOR and not is_agent else None
 
 
 def _history(path: Path, header: Header) -> History:
@@ -92,9 +93,9 @@ def _history(path: Path, header: Header) -> History:
     runs = []
     for number, turn in enumerate(turns):
         ended, failure, error_class = turn.end(header.cli_version)
-        items, usage = turn.items, turn.usage
+        items, usage = turn.items.values(), turn.usage
         lines = eventlines.turn(header.thread_id, items, ended, failure, usage)
-        began_at = sources.instant(turn.began_at) or created_at
+        began_at = sources.instant(turn.at) or created_at
         run = ForeignRun(
             number=number,
             place=turn.place,
@@ -152,22 +153,22 @@ class _Turn:
 
     def __init__(self, turn_id: str | None, at: str, place: int) -> None:
         self.turn_id, self.at, self.place = turn_id, at, place
-        self.began_at = self.ended_at = at
+        self.ended_at = at
         self.prompt: str | None = None
         self.answer: str | None = None
         self.model: str | None = None
         self.ended: Turn | None = None
         self.usage: Usage | None = None
-        self.items: list[Item] = []
+        # By their ids, or by a number of their own.
+        self.items: dict[str | int, Item] = {}
         self._is_limited = False
         self._is_answered = False
-        self._places: dict[str, int] = {}
         self._calls: dict[str, Call] = {}
 
     def take(self, record: Record, item: Mapping[str, object]) -> None:
         """Take a record that begins no turn, and that no user has said."""
         payload, kind = record.payload, record.kind
-        call_id, known = loose_json.text(payload.get("call_id")) or "", self._places
+        call_id = loose_json.text(payload.get("call_id")) or ""
         if self.ended is None and sources.instant(record.at) is not None:
             self.ended_at = record.at
         if kind == "agent_message":
@@ -178,7 +179,7 @@ class _Turn:
             self._keep(loose_json.text(item.get("id")) or "", read_item(item))
         elif kind in _CALLS:
             self._is_answered, self._calls[call_id] = False, Call(payload)
-        elif kind in _ANSWERS and call_id in self._calls and call_id not in known:
+        elif kind in _ANSWERS and call_id in self._calls and call_id not in self.items:
             call = self._calls.pop(call_id)
             self._keep(call_id, call.answered(payload.get("output")))
         elif kind == "token_count":
@@ -207,18 +208,14 @@ class _Turn:
 
     def _say(self, text: str) -> None:
         said = eventlines.message(text)
-        if self.items[-1:] != [said]:  # some versions write it twice
-            self.items.append(said)
+        if next(reversed(self.items.values()), None) != said:  # some write it twice
+            self._keep("", said)
         self.answer, self._is_answered = text or self.answer, True
 
     def _keep(self, item_id: str, item: Item | None) -> None:
         """Keep an item; Codex's own words for it replace what its call has told."""
-        if item is not None and item_id in self._places:
-            self.items[self._places[item_id]] = item
-        elif item is not None:
-            if item_id:
-                self._places[item_id] = len(self.items)
-            self.items.append(item)
+        if item is not None:
+            self.items[item_id or len(self.items)] = item
 
     def _count(self, record: Record) -> None:
         figure = read_usage(payloads.info(record).get("total_token_usage"))

@@ -1,7 +1,8 @@
-"""Read files of other tools without changing or believing them.
+"""What another tool has left of its runs of Codex, and how its files are read.
 
-Only regular files are opened: a pipe would wait for a writer for ever. What cannot be
-read is an `OSError`; what a file holds is narrowed and never raises.
+A value says only what its source says. No file is changed, and none is believed. Only
+regular files are opened: a pipe would wait for a writer for ever. What cannot be read
+is an `OSError`; what a file holds is narrowed and never raises.
 """
 
 from __future__ import annotations
@@ -10,19 +11,95 @@ import errno
 from datetime import UTC, datetime
 
 from parsers import loose_json
+from parsers.facts import Facts
+from parsers.struct import Struct
 from runner import clock, files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
-    from typing import BinaryIO, Final
+    from typing import BinaryIO, Final, Literal
+
+    from runner.model import Outcome
+
+    Kind = Literal["codex-tasks", "codex-tasks-fifo", "run_codex_task.sh", "rollout"]
 
 _LARGEST: Final = 64 << 20  # bytes of a file that is read whole, and of a line
 # What a source can do to its reader, besides what the disk says of it.
 OVERWHELMED: Final = (MemoryError, RecursionError)
 UNREADABLE: Final = (OSError, *OVERWHELMED)
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)  # where nothing tells a time
+
+
+class ForeignRun(Struct):
+    """One invocation of Codex, as far as the source tells.
+
+    `number` counts from 0 in the order of time, `place` is the byte of a rollout at
+    which its turn begins. `events` bounds the lines of `codex exec --json` in a file by
+    the first byte and the end (None: the file's); `lines` are made of another format
+    and come after them. `is_dated` is False where the times are only the nearest known
+    ones.
+
+    `facts` are what its events or its log say. `error_class`, `last_words`,
+    `was_aborted` and `asked_for` are more evidence of how it ended, as
+    `lifecycle.judge` takes it; `stated` is what the tool says of a run without an end.
+    """
+
+    number: int = 0
+    place: int | None = None
+    prompt: str | None = None
+    facts: Facts = Facts(kind="empty")
+    events: tuple[Path, int, int | None] | None = None
+    lines: tuple[bytes, ...] = ()
+    stderr: tuple[str, ...] = ()
+    started_at: datetime
+    ended_at: datetime
+    is_dated: bool = True
+    error_class: str | None = None
+    last_words: str | None = None
+    was_aborted: bool = False
+    asked_for: str | None = None
+    stated: Outcome | None = None
+    exit_code: int | None = None
+    model: str | None = None
+    codex_version: str | None = None
+    source_run_id: str | None = None
+
+    @property
+    def answer(self) -> str | None:
+        return self.facts.final_message or None
+
+
+class History(Struct):
+    """The runs of one session; `session_id` is None when Codex named no thread.
+
+    `likely_dir` is a guess of where it worked; `codex_home` is the home that its thread
+    is resumed in, filled in by the importer where it is certain. `written_at` is when
+    the newest of its files was written, in nanoseconds of the epoch. `is_open` tells
+    that the last turn has no end on record.
+    """
+
+    session_id: str | None
+    title: str | None = None
+    created_at: datetime
+    updated_at: datetime
+    working_dir: str | None = None
+    likely_dir: str | None = None
+    codex_home: str | None = None
+    archived_at: datetime | None = None
+    kind: Kind
+    source: Path
+    written_at: int = 0
+    is_open: bool = False
+    runs: tuple[ForeignRun, ...]
+
+
+class Unreadable(Struct, kw_only=False):
+    """A source that cannot be imported, and why."""
+
+    source: Path
+    reason: str
 
 
 def opened(path: Path) -> BinaryIO:

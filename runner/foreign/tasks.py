@@ -20,13 +20,13 @@ import re
 
 from parsers import loose_json
 from parsers.exec_events.summary import EventSummary
-from parsers.facts import Facts, facts_of_summary
+from parsers.facts import facts_of_summary
 from parsers.rollouts.items import command
 from parsers.struct import replace
 from parsers.text import strip, uuid
 from runner import files
 from runner.foreign import eventlines, sources
-from runner.foreign.history import ForeignRun, History, Unreadable
+from runner.foreign.sources import ForeignRun, History, Unreadable
 from runner.model import Outcome
 from runner.process.table import exists
 
@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from typing import BinaryIO, Final
 
     from parsers.exec_events.items import Item
+    from parsers.facts import Ended
+
+    # The time of a heading, the heading, what is said below it, and the last command.
+    _Section = tuple[datetime | None, str, str, str]
 
 RECORD: Final = "task.json"
 ARCHIVE: Final = "archive"
@@ -89,32 +93,30 @@ class _Record:
 
 def read_tasks(root: Path) -> Iterator[History | Unreadable]:
     """Read all tasks of a root, the archived ones last; our own are left out."""
-    yield from _read_directory(root)
+    yield from filter(None, _read_directory(root))
     if files.is_directory(root / ARCHIVE):
-        yield from _read_directory(root / ARCHIVE, buckets=_BUCKETS_DEEP)
+        yield from filter(None, _read_directory(root / ARCHIVE, _BUCKETS_DEEP))
 
 
 def read_task(
     directory: Path, *, is_archived: bool = False
-) -> Iterator[History | Unreadable]:
-    """Read one task; one of our own gives nothing."""
+) -> History | Unreadable | None:
+    """Read one task; None when it is one of our own."""
     try:
         fields = sources.load(directory / RECORD)
     except OSError as error:
-        yield Unreadable(directory, f"{RECORD}: {sources.why(error)}")
-        return
+        return Unreadable(directory, f"{RECORD}: {sources.why(error)}")
     if is_ours(fields):
-        return
+        return None
     pid = loose_json.integer(files.read_text(directory / "task.pid")) or 0
     is_alive = 0 < pid < _LARGEST_PID and exists(pid)
     if is_alive and fields.get("state") in _MAY_RUN:
         reason = f"it seems to be running (pid {pid}): import it when it has ended"
-        yield Unreadable(directory, reason)
-        return
+        return Unreadable(directory, reason)
     try:
-        yield _history(_Record(directory, fields, is_archived=is_archived))
+        return _history(_Record(directory, fields, is_archived=is_archived))
     except sources.UNREADABLE as error:
-        yield Unreadable(directory, f"task.log: {sources.why(error)}")
+        return Unreadable(directory, f"task.log: {sources.why(error)}")
 
 
 def is_ours(fields: Mapping[str, object]) -> bool:
@@ -122,16 +124,20 @@ def is_ours(fields: Mapping[str, object]) -> bool:
     return isinstance(fields.get("runs"), list)
 
 
-def is_event_log(stream: BinaryIO) -> bool:
-    """Tell a log of events from a transcript, as the first generation wrote."""
-    head = stream.read(_FIRST_BYTES).lstrip(_BLANK)
-    stream.seek(0)
+def is_event_log(path: Path) -> bool:
+    """Tell a log of events from a transcript, as the first generation wrote.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with sources.opened(path) as stream:
+        head = stream.read(_FIRST_BYTES).lstrip(_BLANK)
     return not head or head.startswith(b"{")
 
 
 def _read_directory(
     directory: Path, buckets: int | None = None
-) -> Iterator[History | Unreadable]:
+) -> Iterator[History | Unreadable | None]:
     """Read the tasks of a directory; of an archive `buckets` deep with a number."""
     try:
         paths = sorted(directory.iterdir())
@@ -142,19 +148,15 @@ def _read_directory(
         if buckets and path.name.isdigit() and files.is_directory(path):
             yield from _read_directory(path, buckets - 1)
         elif uuid(path.name) is not None or os.path.lexists(path / RECORD):
-            yield from read_task(path, is_archived=buckets is not None)
+            yield read_task(path, is_archived=buckets is not None)
 
 
 def _history(record: _Record) -> History:
     thread_id, runs, is_transcript = None, list[ForeignRun](), False
     if os.path.lexists(record.log):
-        with sources.opened(record.log) as stream:
-            is_transcript = not is_event_log(stream)
-            if not is_transcript:
-                thread_id, runs = _read_events(stream, record)
-        if is_transcript:
-            data = sources.content(record.log)
-            thread_id, runs = _read_transcript(data, record.id, record.created_at)
+        is_transcript = not is_event_log(record.log)
+        read = _read_transcript if is_transcript else _read_events
+        thread_id, runs = read(record)
     if not runs and any((record.result, *record.prompts)):  # the log is gone, or empty
         at = record.created_at
         runs = [ForeignRun(started_at=at, ended_at=at, is_dated=False)]
@@ -189,18 +191,14 @@ class _Invocation:
         self.end = 0
 
     def take(self, line: bytes, offset: int) -> None:
-        if line.endswith(b"\n"):
-            self.summary.feed(line)
-        else:
-            self.summary.finish(line)
+        self.summary.read([line])
         self.first = offset if self.first is None else self.first
         self.end = offset + len(line)
 
 
-def _read_events(
-    stream: BinaryIO, record: _Record
-) -> tuple[str | None, list[ForeignRun]]:
-    found = _split(stream)
+def _read_events(record: _Record) -> tuple[str | None, list[ForeignRun]]:
+    with sources.opened(record.log) as stream:
+        found = _split(stream)
     named = (each.summary.thread_id for each in found)
     thread_id = next(filter(None, named), None)
     runs = []
@@ -246,65 +244,60 @@ def _split(stream: BinaryIO) -> list[_Invocation]:
     return found
 
 
-def _read_transcript(
-    data: bytes, task_id: str, at: datetime
-) -> tuple[str | None, list[ForeignRun]]:
-    """Read a transcript; `at` is the time of a run whose heading tells none."""
-    text = strip(data.decode("utf-8", "replace").replace("\0", ""))
+def _read_transcript(record: _Record) -> tuple[str | None, list[ForeignRun]]:
+    data = sources.content(record.log).decode("utf-8", "replace")
+    text = strip(data.replace("\0", ""))
     _, *rest = _HEADING.split(text.replace("\r\n", "\n"))
     thread_id = model = None
     line = ""
-    runs: list[ForeignRun] = []
-    done: list[list[Item]] = []
+    found: list[tuple[ForeignRun, list[_Section]]] = []
     for time, head, below in zip(rest[::3], rest[1::3], rest[2::3], strict=True):
         when, heading, said = sources.instant(time), head.strip(), below.strip("\n")
         if prompt := _PROMPT.fullmatch(heading):
             asked = f"{prompt[1]}\n{said}".strip("\n")
+            at = when or record.created_at
+            run = ForeignRun(
+                prompt=asked or None,
+                started_at=at,
+                ended_at=at,
+                is_dated=when is not None,
+                source_run_id=record.id,
+            )
             if not eventlines.is_injected(asked):
-                runs.append(_run(asked, task_id, when, at))
-                done.append([])
+                found.append((run, []))
         elif session := _SESSION.fullmatch(heading):
             thread_id = thread_id or uuid(session[1])
         elif named := _MODEL.fullmatch(heading):
             model = model or named[1]
-        elif runs:
+        elif found:
             begun = _EXEC.fullmatch(heading)
             line = begun[1] if begun else line
-            run = _told(runs[-1], done[-1], heading, said, line)
-            runs[-1] = replace(run, ended_at=max(run.started_at, when or run.ended_at))
-    for place, (run, items) in enumerate(zip(runs, done, strict=True)):
-        told = run.facts
-        lines = eventlines.turn(thread_id, items, told.ended, told.failure)
-        facts = eventlines.facts_of(lines)
-        runs[place] = replace(run, model=model, lines=lines, facts=facts)
+            found[-1][1].append((when, heading, said, line))
+    runs = [replace(_told(*each, thread_id), model=model) for each in found]
     return thread_id, runs
 
 
-def _run(asked: str, task_id: str, when: datetime | None, at: datetime) -> ForeignRun:
-    return ForeignRun(
-        prompt=asked or None,
-        started_at=when or at,
-        ended_at=when or at,
-        is_dated=when is not None,
-        source_run_id=task_id,
-    )
-
-
 def _told(
-    run: ForeignRun, done: list[Item], heading: str, said: str, line: str
+    run: ForeignRun, sections: list[_Section], thread_id: str | None
 ) -> ForeignRun:
-    """Add what stands below one heading; `line` is the command that ran last."""
-    if heading == "codex":
-        done.append(eventlines.message(said))
-        return replace(run, facts=Facts(kind="log", ended="completed"))
-    if error := _ERROR.fullmatch(heading):
-        failure = f"{error[1]}\n{said}".strip()
-        return replace(run, facts=Facts(kind="log", ended="failed", failure=failure))
-    if _EXEC.fullmatch(heading) and run.facts.ended == "completed":
-        return replace(run, facts=Facts(kind="log"))
-    if executed := _EXECUTED.fullmatch(heading):
-        done.append(command(line or executed[1], said, int(executed[2] or 0)))
-    return run
+    """Add what the sections below a prompt tell."""
+    done: list[Item] = []
+    ended: Ended | None = None
+    failure, ended_at = None, run.ended_at
+    for when, heading, said, line in sections:
+        ended_at = max(run.started_at, when or ended_at)
+        if heading == "codex":
+            done.append(eventlines.message(said))
+            ended = "completed"
+        elif error := _ERROR.fullmatch(heading):
+            ended, failure = "failed", f"{error[1]}\n{said}".strip()
+        elif ended == "completed" and _EXEC.fullmatch(heading):
+            ended = None
+        elif executed := _EXECUTED.fullmatch(heading):
+            done.append(command(line or executed[1], said, int(executed[2] or 0)))
+    lines = eventlines.turn(thread_id, done, ended, failure)
+    facts = eventlines.facts_of(lines)
+    return replace(run, ended_at=ended_at, lines=lines, facts=facts)
 
 
 def _completed(record: _Record, runs: list[ForeignRun]) -> tuple[ForeignRun, ...]:

@@ -362,8 +362,10 @@ union all select thread_id from threads
 -- name: imports_of_session
 select i.run_id, i.identity, i.kind, i.source, i.mtime from runs r join imports i on i.run_id = r.run_id where r.session = :session
 
--- name: session_of_identity
-select r.session from imports i join runs r on r.run_id = i.run_id where i.identity = :identity limit 1
+-- name: session_of_source
+-- The session of a thread, or of a run without one.
+select session from threads where thread_id = :thread union all select r.session from imports i join runs r on r.run_id = i.run_id
+where :thread is null and i.identity = :identity limit 1
 
 -- name: was_removed
 -- A session that was removed leaves its usage, a run without a thread its identity.
@@ -381,12 +383,10 @@ insert into imports (kind, source, identity, run_id, mtime) values (:kind, :sour
 -- name: set_imported
 update sessions set imported = :imported where id = :session
 
--- name: drop_import
-delete from imports where run_id = :run_id
--- name: drop_record
-delete from records where run_id = :run_id
--- name: drop_run
-delete from runs where run_id = :run_id
+-- name: drop_imports
+delete from imports where run_id in (select run_id from runs where session = :session)
+-- name: drop_usage
+delete from usage where run_id in (select run_id from runs where session = :session)
 
 -- name: rank_runs
 -- The order of a session's runs by time, after older ones were added: first as negative numbers, which none has.

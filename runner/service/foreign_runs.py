@@ -20,21 +20,16 @@ from runner.clock import iso
 from runner.foreign import sources
 from runner.foreign.eventlines import event_lines
 from runner.ledger.database import clean
-from runner.lifecycle.judge import Ending, Evidence, Exit, judge
+from runner.lifecycle.judge import Ending, Evidence, Exit, judge, verdict
 from runner.model import (
-    OUTCOMES,
     CodexOptions,
     Finished,
-    Limits,
     Mode,
     Outcome,
-    Report,
     Run,
     RunId,
     SessionId,
     Spec,
-    Verbosity,
-    Verdict,
 )
 from runner.prompt.read import preview
 from runner.run_files import files_of, own_directory
@@ -42,13 +37,14 @@ from runner.service import rebuild
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from runner.accounting.rollouts import Rollouts
     from runner.accounting.run import RunAccounting
     from runner.config import Config
-    from runner.foreign.history import ForeignRun, History
+    from runner.foreign.sources import ForeignRun, History
     from runner.ledger.ledger import Ledger
+    from runner.model import Verdict
 
 _TICK = timedelta(microseconds=1)
 _BASH = "run_codex_task.sh"
@@ -76,19 +72,11 @@ class Known(Struct):
     is_mixed: bool
 
 
-def parts_of(history: History) -> Iterator[History]:
+def parts_of(history: History) -> list[History]:
     """Split runs that Codex named no thread for: each is a session of its own."""
-    thread_id = uuid(history.session_id or "")
-    if thread_id is not None or not history.runs:
-        yield replace(history, session_id=thread_id)
-        return
-    for run in history.runs:
-        yield replace(history, session_id=None, runs=(run,))
-
-
-def name_of(part: History) -> str:
-    """Name the session that a part becomes: its thread, else its one run."""
-    return part.session_id or ids_of(part)[0]
+    thread_id = uuid(history.session_id)
+    parts = [history.runs] if thread_id else [(run,) for run in history.runs]
+    return [replace(history, session_id=thread_id, runs=runs) for runs in parts]
 
 
 def ids_of(part: History) -> list[RunId]:
@@ -124,10 +112,9 @@ def dated(part: History, rollout: History | None) -> History:
         is_silent = len(turns) == len(part.runs) and not (asked and heard)
         if asked != heard and not is_silent:
             return part
-    times = ((turn.started_at, turn.ended_at) for turn in turns)
     runs = (
-        replace(run, started_at=began, ended_at=max(began, ended), is_dated=True)
-        for run, (began, ended) in zip(part.runs, times, strict=False)
+        replace(run, started_at=turn.started_at, ended_at=turn.ended_at, is_dated=True)
+        for run, turn in zip(part.runs, turns, strict=False)
     )
     return replace(part, runs=tuple(runs))
 
@@ -152,14 +139,13 @@ def verdict_of(run: ForeignRun) -> Verdict:
         )
     )
     if stated is not None and not is_dead:
-        code = run.exit_code or OUTCOMES[stated].exit_code
         error = words or _ERRORS[stated] if stated in _ERRORS else None
-        found = Verdict(outcome=stated, exit_code=code, error=error)
+        found = verdict(stated, error, run.exit_code or None)
     if found.outcome is Outcome.LOST:
         words = run.facts.failure or words
         said = f"; its last words: {words}" if words else ""
         found = replace(found, error=f"{_ERRORS[Outcome.LOST]}{said}")
-    return replace(found, process_exit_code=run.exit_code, signal=None)
+    return replace(found, process_exit_code=run.exit_code)
 
 
 class Maker:
@@ -186,10 +172,19 @@ class Maker:
         for place, run_id in enumerate(ids_of(self._part)):
             run, spec = self._part.runs[place], self._spec(place, run_id)
             counted = self._count(place, spec)
-            if place in wanted:
-                _write(run, spec)
-                identity = identity_of(self._part, run)
-                made[identity] = self._run(run, spec, counted)
+            if place not in wanted:
+                continue
+            if run.events is not None:  # so that the source is named, not our file
+                sources.opened(run.events[0]).close()
+            paths = files_of(spec)
+            # An import that was killed may have begun them.
+            files.make_directory(paths.directory)
+            files.export(paths.prompt, (run.prompt or "").encode(errors="replace"))
+            stderr = "".join(f"{line}\n" for line in run.stderr)
+            files.export(paths.stderr, stderr.encode(errors="replace"))
+            files.export(paths.log, b"")
+            files.export_pieces(paths.events, event_lines(run))
+            made[identity_of(self._part, run)] = self._run(run, spec, counted)
         return made
 
     def _spec(self, place: int, run_id: RunId) -> Spec:
@@ -202,17 +197,12 @@ class Maker:
             mode=Mode.NEW if is_new else Mode.RESUME,
             repo=part.working_dir or "",
             task=preview((run.prompt or "").encode(errors="replace")),
-            task_file=None,
             resume_session=SessionId(thread) if thread and not is_new else None,
             directory=str(own_directory(self._settings.state_home, run_id)),
             is_flat=False,
             cwd=part.working_dir or "",
             umask=self._settings.umask,
             codex=CodexOptions(bin="codex"),
-            limits=Limits(),
-            report=Report(),
-            wait_for_session=False,
-            verbosity=Verbosity.LOW,
             # A session is as old as its first run.
             prepared_at=began if place else min(began, part.created_at),
             codex_home=part.codex_home,
@@ -242,7 +232,7 @@ class Maker:
         return counted
 
     def _run(self, run: ForeignRun, spec: Spec, counted: RunAccounting) -> Run:
-        part, verdict = self._part, verdict_of(run)
+        part, judged = self._part, verdict_of(run)
         accounts = {
             **counted.to_json(),
             "model": counted.model or run.model,
@@ -255,42 +245,27 @@ class Maker:
                 "identity": identity_of(part, run),
             },
         }
-        is_launched = verdict.outcome is not Outcome.NOT_STARTED
+        is_launched = judged.outcome is not Outcome.NOT_STARTED
         told = counted.codex_version if spec.mode is Mode.NEW else None
         return Run(
             spec=spec,
             state=Finished(
-                verdict=verdict,
+                verdict=judged,
                 started_at=run.started_at if is_launched else None,
                 ended_at=max(run.started_at, run.ended_at),
                 accounts=accounts,
             ),
             thread=SessionId(part.session_id) if part.session_id else None,
-            has_begun=counted.facts.has_begun or verdict.outcome is Outcome.SUCCEEDED,
+            has_begun=counted.facts.has_begun or judged.outcome is Outcome.SUCCEEDED,
             codex_version=run.codex_version or told,
         )
 
 
-def _write(run: ForeignRun, spec: Spec) -> None:
-    """Write what a run of ours leaves; an import that was killed may have begun it."""
-    if run.events is not None:
-        sources.opened(run.events[0]).close()
-    paths = files_of(spec)
-    files.make_directory(paths.directory)
-    files.export(paths.prompt, (run.prompt or "").encode(errors="replace"))
-    stderr = "".join(f"{line}\n" for line in run.stderr)
-    files.export(paths.stderr, stderr.encode(errors="replace"))
-    files.export(paths.log, b"")
-    files.export_pieces(paths.events, event_lines(run))
-
-
 def look_up(part: History, ledger: Ledger) -> Known | None:
     """Find what the ledger has of a session, by its thread or by its one run."""
-    if part.session_id is not None:
-        key = ledger.sessions.of_thread(part.session_id)
-    else:
-        identity = identity_of(part, part.runs[0])
-        key = ledger.value("session_of_identity", identity=identity)
+    identity = identity_of(part, part.runs[0])
+    told = {"thread": part.session_id, "identity": identity}
+    key = ledger.value("session_of_source", **told)
     if key is None:
         return None
     rows = ledger.all("imports_of_session", session=key)
@@ -340,19 +315,13 @@ def insert(
     is_mixed = known is not None and known.is_mixed
     if known is not None and not is_mixed:
         ledger.change("set_imported", session=key, imported=None)
-        for run_id in known.given:
-            for query in ("drop_import", "drop_record", "remove_usage", "drop_run"):
-                ledger.change(query, run_id=run_id)
-    imported = None
+        for query in ("drop_imports", "drop_usage", "remove_records", "remove_runs"):
+            ledger.change(query, session=key)
+    imported, source = None, clean(str(part.source))
     for identity, run in made.items():
-        imported = ledger.insert(
-            "insert_import",
-            kind=part.kind,
-            source=clean(str(part.source)),
-            identity=identity,
-            run_id=run.run_id,
-            mtime=part.written_at,
-        )
+        told = {"source": source, "identity": identity, "run_id": run.run_id}
+        at = part.written_at
+        imported = ledger.insert("insert_import", kind=part.kind, mtime=at, **told)
         ledger.runs.insert(replace(run, session=key))
         ledger.usage.record_run(run)
     if is_mixed:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from parsers.struct import Struct, replace
@@ -20,7 +20,7 @@ from runner.accounting.rollouts import RolloutIndex
 from runner.codex import home
 from runner.exports import run_exports
 from runner.foreign import sources
-from runner.foreign.history import History, Unreadable
+from runner.foreign.sources import History, Unreadable
 from runner.foreign.tasks import RECORD, is_event_log, is_ours
 from runner.run_files import PREFIX, RUNS, own_directory
 from runner.service import foreign_runs, rebuild
@@ -128,7 +128,7 @@ class _Import:
     def _read(self, each: Format, place: Path) -> Iterator[History | Unreadable]:
         match each:
             case "task":
-                yield from foreign.read_task(place)
+                yield from filter(None, [foreign.read_task(place)])
             case "tasks":
                 yield from foreign.read_tasks(place)
             case "bash":
@@ -175,7 +175,8 @@ class _Import:
                     yield _unreadable(part.source, sources.why(error))
 
     def _take_part(self, part: History) -> Finding:
-        name, ledger = foreign_runs.name_of(part), self._ledger
+        ledger = self._ledger
+        name = part.session_id or foreign_runs.ids_of(part)[0]
         known = foreign_runs.look_up(part, ledger) if ledger else None
         ids = [identity_of(part, run) for run in part.runs]
         told = _finding("present", name, part)
@@ -190,7 +191,11 @@ class _Import:
         if known is not None and (known.is_mixed or not known.is_newer):
             wanted = {at for at, each in enumerate(ids) if each not in known.identities}
         new = tuple(part.runs[at] for at in sorted(wanted))
-        is_running = part.is_open and self._is_running(part)
+        # A program seems to write a thread whose last turn has no end.
+        is_running = part.is_open and (
+            abs(clock.now() - sources.modified(part.source)) < _QUIET
+            or home.writer_of(self._rollouts_of(part).home, name) is not None
+        )
         if known is not None and (is_running or not (known.is_newer and new)):
             return replace(told, left_out=tuple(run.started_at for run in new))
         if is_running:
@@ -199,22 +204,14 @@ class _Import:
             return _finding("imported", name, replace(part, runs=new))
         return told
 
-    def _is_running(self, part: History) -> bool:
-        """Tell whether a program seems to write a thread whose last turn has no end."""
-        if abs(clock.now() - sources.modified(part.source)) < _QUIET:
-            return True
-        place = self._rollouts_of(part).home
-        return home.writer_of(place, part.session_id or "") is not None
-
     def _write(
         self, part: History, known: Known | None, wanted: set[int], ledger: Ledger
     ) -> bool:
         """Write the wanted runs; False when another process has changed the session."""
         part = self._placed(part)
         given = known.given if known else ()
-        ids = {*foreign_runs.ids_of(part), *given}
-        places = {each: own_directory(ledger.home, each) for each in ids}
-        fresh = {each for each, place in places.items() if not place.exists()}
+        ids, where = foreign_runs.ids_of(part), partial(own_directory, ledger.home)
+        fresh = [run_id for run_id in ids if not where(run_id).exists()]
         try:
             made = Maker(part, self._rollouts_of(part), self._settings).make(wanted)
             exports = _keep_old_files(part, ledger.home)
@@ -227,9 +224,9 @@ class _Import:
             for run in made.values():
                 run_exports.write_end(run)
         finally:
-            for run_id in fresh.union(given):
+            for run_id in (*fresh, *given):
                 if ledger.one("run_by_id", run_id=run_id) is None:
-                    files.remove_tree(places[run_id])
+                    files.remove_tree(where(run_id))
         return True
 
     def _placed(self, part: History) -> History:
@@ -299,8 +296,8 @@ def _keep_old_files(part: History, state_home: Path) -> str | None:
         if isinstance(told, dict) and is_ours(told):
             return part.session_id if place == places[0] else None
         names = [RECORD, "task.result"]
-        with contextlib.suppress(OSError), sources.opened(place / "task.log") as log:
-            names += [] if is_event_log(log) else ["task.log"]
+        with contextlib.suppress(OSError):
+            names += [] if is_event_log(place / "task.log") else ["task.log"]
         for name in names:
             copy = place / f"{name}.imported"
             if (place / name).is_file() and not copy.exists():

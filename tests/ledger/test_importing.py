@@ -18,7 +18,7 @@ from runner.clock import iso
 from runner.codex import home
 from runner.exports import run_exports, task_files
 from runner.foreign import eventlines
-from runner.foreign.history import ForeignRun, History, Unreadable
+from runner.foreign.sources import ForeignRun, History, Unreadable
 from runner.ledger import record
 from runner.ledger.ledger import Ledger
 from runner.lifecycle.queue import UndeliverableError, next_request

@@ -39,23 +39,22 @@ def main(found: Namespace, context: Context) -> int:
     home, is_trial = context.settings.state_home, found.dry_run
     is_begun = any((home / name).exists() for name in (database.NAME, database.OLD))
     ledger = context.ledger if is_begun or not is_trial else None
-    lists: dict[str, list[Json]] = {name: [] for name in _LISTS}
-    runs = 0
+    lists: dict[str, list[Finding]] = {name: [] for name in _LISTS}
     for each in take_in(found.dir, ledger, context.settings, is_trial=is_trial):
         context.notes(_notes(each))
-        lists[each.word].append(_json(each))
-        if each.word == "imported":
-            runs += each.runs
-            if not found.json:
-                title = format.line(each.title or each.asked or "-")[:_TITLE_LENGTH]
-                columns = each.session_id, each.kind, format.count(each.runs, "run")
-                context.output.lines(["  ".join((*columns, title))])
+        lists[each.word].append(each)
+        if each.word == "imported" and not found.json:
+            title = format.line(each.title or each.asked or "-")[:_TITLE_LENGTH]
+            columns = each.session_id, each.kind, format.count(each.runs, "run")
+            context.output.lines(["  ".join((*columns, title))])
     if found.json:
-        context.output.lines([pretty(lists)])
+        told = {word: [*map(_json, each)] for word, each in lists.items()}
+        context.output.lines([pretty(told)])
     word = "would import" if is_trial else "imported"
     sessions = format.count(len(lists["imported"]), "session")
+    runs = format.count(sum(each.runs for each in lists["imported"]), "run")
     context.note(
-        f"{word} {sessions} ({format.count(runs, 'run')});"
+        f"{word} {sessions} ({runs});"
         f" {len(lists['present'])} already on record;"
         f" {len(lists['unreadable'])} not imported"
     )

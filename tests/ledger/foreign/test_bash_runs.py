@@ -9,7 +9,7 @@ from parsers.exec_events.summary import EventSummary
 from runner.clock import iso
 from runner.foreign import read_bash_runs
 from runner.foreign.eventlines import event_lines
-from runner.foreign.history import ForeignRun, History, Unreadable
+from runner.foreign.sources import ForeignRun, History, Unreadable
 from runner.model import Outcome
 from runner.service.foreign_runs import verdict_of
 

@@ -15,7 +15,7 @@ from runner.clock import iso
 from runner.codex.home import rollout_of
 from runner.foreign import read_rollout, sources
 from runner.foreign.eventlines import event_lines
-from runner.foreign.history import ForeignRun, History, Unreadable
+from runner.foreign.sources import ForeignRun, History, Unreadable
 from runner.model import Outcome
 from runner.service.foreign_runs import verdict_of
 

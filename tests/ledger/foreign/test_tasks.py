@@ -9,7 +9,7 @@ import pytest
 from runner.clock import iso
 from runner.foreign import read_tasks
 from runner.foreign.eventlines import event_lines
-from runner.foreign.history import History, Unreadable
+from runner.foreign.sources import History, Unreadable
 from runner.model import Outcome
 from runner.service.foreign_runs import verdict_of
 

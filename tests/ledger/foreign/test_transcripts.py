@@ -5,7 +5,7 @@ from parsers.exec_events.summary import EventSummary
 from runner.clock import iso
 from runner.foreign import read_tasks
 from runner.foreign.eventlines import event_lines
-from runner.foreign.history import History
+from runner.foreign.sources import History
 from runner.model import Outcome
 from runner.service.foreign_runs import verdict_of
 
