@@ -1,0 +1,36 @@
+"""What `rm` leaves, and says of it."""
+
+from pathlib import Path
+
+from support.commands import fields
+from support.sabotage import TASKS, fails, sabotaged
+from support.sessions import Sessions
+
+
+def test_files_of_runs_in_a_log_directory_stay_and_are_named(
+    sessions: Sessions, tmp_path: Path
+) -> None:
+    usual = ("--repo", sessions.repo, "--log-dir", tmp_path / "logs")
+    binary = ("--codex-bin", sessions.stand_in.path)
+    block = fields(sessions.cli(*usual, *binary, "--task", "Do it.").stdout)
+
+    said = sessions("rm", block["codex_session_id"])
+
+    assert said.code == 0
+    assert "removed; 0 bytes given back." in said.stdout
+    assert f"the files of its runs stay in {tmp_path / 'logs'}" in said.stderr
+    assert Path(block["log_file"]).exists()
+
+
+def test_what_cannot_be_removed_is_named_and_not_counted(sessions: Sessions) -> None:
+    session = sessions.ended()
+    stays = session.directory / "task.log"
+    stays.write_bytes(bytes(5_000_000))
+    refused = sabotaged(fails(TASKS, "os.remove", "task.log"))
+
+    said = sessions("rm", session.id, env=refused)
+
+    assert said.code == 1
+    assert f"not removed: {stays}: No space left" in said.stderr
+    assert " kB given back" in said.stdout
+    assert session.id not in sessions.listed("-a")
