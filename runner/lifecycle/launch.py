@@ -104,7 +104,6 @@ def launch_run(prepared: PreparedRun, settings: Config) -> Started:
     """
     run = prepared.run
     with contextlib.ExitStack() as closing:
-        closing.callback(prepared.close)
         try:
             read, write = os.pipe()
             closing.callback(os.close, write)
@@ -123,6 +122,7 @@ def launch_run(prepared: PreparedRun, settings: Config) -> Started:
             )
         except OSError as error:
             raise SupervisorFault(error) from error
+    prepared.close()
     return Started(run_id=run.run_id, supervisor=child(pid), reader=StatusReader(read))
 
 
@@ -136,18 +136,22 @@ def start_run(request: RunRequest, ledger: Ledger, settings: Config) -> Started:
     try:
         return launch_run(prepared, settings)
     except RunnerError as error:
-        fail_launch(prepared.run, str(error), ledger)
+        fail_launch(prepared, str(error), ledger)
         raise
 
 
-def fail_launch(run: Run, reason: str, ledger: Ledger) -> None:
+def fail_launch(prepared: PreparedRun, reason: str, ledger: Ledger) -> None:
     """Put on record that a prepared run will not be started, and why."""
     from runner.lifecycle.finish import finish_unstarted  # noqa: PLC0415 - a rare end
     from runner.lifecycle.judge import not_started  # noqa: PLC0415
 
-    over = finish_unstarted(run, not_started(1, reason))
-    ledger.runs.finish(run, over)
-    run_exports.write_end(over)
+    run = prepared.run
+    # Its locks keep others from writing the same files meanwhile.
+    with contextlib.closing(prepared):
+        over = finish_unstarted(run, not_started(1, reason))
+        ledger.runs.finish(run, over)
+        run_exports.write_end(over)
+        ledger.runs.note_exported(run.run_id)
 
 
 def _spec(request: RunRequest, ledger: Ledger) -> Spec:

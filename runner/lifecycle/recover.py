@@ -73,6 +73,9 @@ def sweep(ledger: Ledger, settings: Config, *, delivers: bool = True) -> Sweep:
         from runner.lifecycle import queue  # noqa: PLC0415 - where something waits
 
         faults += queue.deliver_all(ledger, settings)
+    for run_id in ledger.runs.unexported():
+        with contextlib.suppress(RunnerError):
+            _complete_exports(ledger.runs.find(run_id), ledger)
     if ledger.runs.with_untold():
         _start_telling(settings)
     return Sweep(faults=tuple(faults), unknown=unknown)
@@ -153,20 +156,14 @@ def in_charge(
             os.close(descriptor)
 
 
-def _lacks_exports(run: Run) -> bool:
-    """Tell of a finished run whether its meta file says that it goes on."""
-    told = files.read_json(files_of(run.spec).meta)
-    return isinstance(told, dict) and "ended_at" in told and told["ended_at"] is None
-
-
 def _complete_exports(run: Run, ledger: Ledger) -> None:
     """Write the files of a run whose supervisor was killed before it had done so."""
-    if not _lacks_exports(run):
+    if run.run_id not in ledger.runs.unexported():
         return
     from runner.exports import task_files  # noqa: PLC0415 - only where one was left
 
     with in_charge(run, ledger.home, patience=0) as lock:
-        if lock is Lock.FREE and _lacks_exports(run):
+        if lock is Lock.FREE and run.run_id in ledger.runs.unexported():
             task_files.write_abandoned(run, ledger)
 
 

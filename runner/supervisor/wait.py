@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner import clock, config
+from runner import clock
 from runner.codex import home
 from runner.lifecycle import recover
 from runner.lifecycle.handoff import STOP_SIGNAL
@@ -35,7 +35,6 @@ def wait_for_turn(
     if not ledger.runs.claim_waiting(run, this_process()):
         return stopped
     recorder.run = run = ledger.runs.find(run.run_id)
-    settings = config.at_codex_home(settings, run.spec.codex_home)
     limit = run.spec.limits.timeout
     began, swept, told = clock.monotonic(), 0.0, ""
     while True:
