@@ -171,11 +171,11 @@ def _start_telling(settings: Config) -> None:
     """Let a process of its own tell what is due: a hook may take its time."""
     if RUN_MARKER in settings.environment:
         return  # it would be ended with that run, in the middle of its work
-    from runner.lifecycle.handoff import tell_argv  # noqa: PLC0415 - a rare need
+    from runner.lifecycle.handoff import argv_of  # noqa: PLC0415 - a rare need
     from runner.process.start import Launch, start_program  # noqa: PLC0415
 
     with contextlib.suppress(OSError):
-        start_program(Launch(argv=tell_argv(), environment=settings.environment))
+        start_program(Launch(argv=argv_of("tell"), environment=settings.environment))
 
 
 def _judge(run: Run, ledger: Ledger, settings: Config, ended: Exit | None) -> Run:

@@ -16,9 +16,9 @@ from runner import clock, config, files
 from runner.codex import home
 from runner.errors import RunnerError, StaleStateError
 from runner.ledger.ledger import Ledger
-from runner.lifecycle.handoff import STOP_SIGNAL, STOP_SIGNALS, StatusPipe, read
+from runner.lifecycle.handoff import STOP_SIGNAL, STOP_SIGNALS, StatusPipe
 from runner.lifecycle.judge import verdict
-from runner.model import Claimed, Launched, Outcome, Waiting
+from runner.model import EXIT_SIGNAL_BASE, Claimed, Launched, Outcome, Waiting
 from runner.process.signals import SignalInbox, become_subreaper, kill_child
 from runner.process.table import child, this_process
 from runner.supervisor.recorder import RunRecorder
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from runner.model import Verdict
 
 _DEAF_TO = (signal.SIGHUP, signal.SIGQUIT)
+_PACE_SECONDS = 0.25
+# How often a run that waits looks for supervisors that were killed.
+_SWEEP_SECONDS = 1.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,12 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     ledger = Ledger(settings.state_home)
     if words[1:] == ["tell"]:
         return _tell(ledger, inbox, settings)
-    args = read(words)
-    run = ledger.runs.find(args.run_id)
+    _, run_id, pipe, _, events = words
+    run = ledger.runs.find(run_id)
     settings = config.at_codex_home(settings, run.spec.codex_home)
-    recorder = RunRecorder(run, ledger, StatusPipe(args.pipe))
+    recorder = RunRecorder(run, ledger, StatusPipe(int(pipe)))
     try:
-        return supervise(recorder, args.events, inbox, settings)
+        return supervise(recorder, int(events), inbox, settings)
     except RunnerError as error:
         # Nothing has been started: the next reader finds the run abandoned.
         recorder.warn(str(error))
@@ -96,11 +99,9 @@ def _begin(
     recorder: RunRecorder, events: int, inbox: SignalInbox, settings: Config
 ) -> int | Verdict | None:
     """Start Codex when it is the run's turn, or say why not; None when it is over."""
-    if isinstance(recorder.run.state, Waiting):
-        from runner.supervisor.wait import wait_for_turn  # noqa: PLC0415 - few runs wait
-
-        if refusal := wait_for_turn(recorder, inbox, settings):
-            return refusal
+    is_waiting = isinstance(recorder.run.state, Waiting)
+    if is_waiting and (why := _wait_for_turn(recorder, inbox, settings)):
+        return why
     try:
         recorder.claim(Claimed(supervisor=this_process()))
     except StaleStateError:
@@ -117,6 +118,54 @@ def _begin(
     started = start_codex(recorder.run, events, settings)
     os.close(events)
     return started
+
+
+def _wait_for_turn(
+    recorder: RunRecorder, inbox: SignalInbox, settings: Config
+) -> Verdict | None:
+    """Wait until the session is this run's; a limit or a signal ends the wait."""
+    from runner.lifecycle import recover  # noqa: PLC0415 - few runs wait
+
+    run, ledger = recorder.run, recorder.ledger
+    stopped = verdict(Outcome.STOPPED, "stopped while it waited for its session")
+    if not ledger.runs.claim_waiting(run, this_process()):
+        return stopped
+    recorder.run = run = ledger.runs.find(run.run_id)
+    limit = run.spec.limits.timeout
+    began, swept, told = clock.monotonic(), 0.0, ""
+    while True:
+        why = _foreign(recorder, settings)
+        taken = None if why else ledger.queue.take(run)
+        if taken is not None:
+            recorder.run = taken
+            return None
+        if ledger.runs.find(run.run_id).is_finished:
+            return stopped
+        why = why or ledger.queue.reason_of(run)
+        if why and why != told:
+            recorder.pipe.send(waiting=why)
+            told = why
+        now = clock.monotonic()
+        if limit is not None and now - began >= limit:
+            error = f"its turn did not come within {limit:g} s: {told}"
+            return verdict(Outcome.TIMED_OUT, error)
+        if now - swept >= _SWEEP_SECONDS:
+            swept = now
+            recorder.attempt(lambda: recover.sweep(ledger, settings))
+        for number in inbox.wait(_PACE_SECONDS):
+            if number == STOP_SIGNAL:
+                return stopped
+            error = f"ended by a signal while it waited: {told}"
+            return verdict(Outcome.INTERRUPTED, error, EXIT_SIGNAL_BASE + number)
+
+
+def _foreign(recorder: RunRecorder, settings: Config) -> str | None:
+    """Say which program without a ledger writes the thread; None when none does."""
+    thread = recorder.run.spec.resume_session
+    pid = home.writer_of(settings.codex_home, thread) if thread else None
+    if pid is None or recorder.ledger.queue.holder(recorder.run.session):
+        return None
+    return f"another program writes it (pid {pid or 'unknown'})"
 
 
 def _tell(ledger: Ledger, inbox: SignalInbox, settings: Config) -> int:
