@@ -159,12 +159,7 @@ def read_bytes(path: Path) -> bytes:
 
 def read_text(path: Path) -> str:
     """Read a text file; what is not there is empty."""
-    try:
-        handle = open_regular(path)
-        with os.fdopen(handle, encoding="utf-8", errors="replace") as stream:
-            return stream.read()
-    except OSError:
-        return ""
+    return read_if_there(path).decode(errors="replace")
 
 
 def read_if_there(path: Path) -> bytes:

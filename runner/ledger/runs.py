@@ -36,6 +36,8 @@ _COLUMNS = (
 _OWN, _FLAT = 3, 2
 # A supervisor tells of its run itself; after this time any command does.
 _TELL_SECONDS = 5.0
+# A warning about a run whose thread its session cannot have.
+FOREIGN_THREAD = "thread {} of this run belongs to another session"
 # The target in the outbox that stands for the files of a run.
 _EXPORTS = "exports"
 # A report that was begun and not finished is sent again after this time.

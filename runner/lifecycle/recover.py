@@ -13,6 +13,7 @@ from parsers.struct import Struct, replace
 from runner import clock, config, files, locks
 from runner.config import RUN_MARKER
 from runner.errors import LedgerFault, NoSuchRunError, RunnerError, StaleStateError
+from runner.ledger.runs import FOREIGN_THREAD
 from runner.lifecycle.liveness import (
     Life,
     life_of,
@@ -20,7 +21,7 @@ from runner.lifecycle.liveness import (
     place_of,
 )
 from runner.locks import Lock
-from runner.model import Finished
+from runner.model import SessionId
 from runner.process import cgroup
 from runner.run_files import files_of, owner_of
 
@@ -111,7 +112,7 @@ def _reconcile(run: Run, ledger: Ledger, settings: Config, ended: Exit | None) -
 
         # Its supervisor was killed before it could name the thread.
         if (thread := summary_of_events(run).thread_id) is not None:
-            _name(replace(run, thread=thread), ledger)
+            _name(run, SessionId(thread), ledger)
             return ledger.runs.find(run.run_id)
     if life is not Life.NONE:
         return run
@@ -188,7 +189,9 @@ def _judge(run: Run, ledger: Ledger, settings: Config, ended: Exit | None) -> Ru
         theirs = config.at_codex_home(settings, run.spec.codex_home)
         over = finish_abandoned(run, ended or Exit(), ledger, theirs)
     if run.thread is None and over.thread is not None:
-        _name(over, ledger)
+        is_ours = _name(run, over.thread, ledger)
+        if not is_ours and run.spec.resume_session is None:
+            over = over.with_warnings([FOREIGN_THREAD.format(over.thread)])
     try:
         ledger.runs.finish(run, over, is_judged=True)
     except StaleStateError:
@@ -210,11 +213,7 @@ def _told_by_meta(run: Run) -> Run | None:
         told = record.from_json(data) if isinstance(data, dict) else None
     except RunnerError:
         return None
-    if (
-        told is None
-        or told.run_id != run.run_id
-        or not isinstance(told.state, Finished)
-    ):
+    if told is None or told.run_id != run.run_id or not told.is_finished:
         return None
     return replace(
         run,
@@ -225,7 +224,5 @@ def _told_by_meta(run: Run) -> Run | None:
     )
 
 
-def _name(run: Run, ledger: Ledger) -> None:
-    exports = None if run.spec.is_flat else run.thread
-    if run.thread is not None:
-        ledger.runs.set_thread(run, run.thread, exports)
+def _name(run: Run, thread: SessionId, ledger: Ledger) -> bool:
+    return ledger.runs.set_thread(run, thread, None if run.spec.is_flat else thread)

@@ -8,6 +8,7 @@ from parsers.struct import replace
 from runner import clock, files
 from runner.errors import FileFault, RunnerError, StaleStateError
 from runner.exports import queue_files, run_exports
+from runner.ledger.runs import FOREIGN_THREAD
 from runner.model import SessionId
 from runner.run_files import files_of
 
@@ -69,7 +70,7 @@ class RunRecorder:
             exports = None if spec.is_flat else name
             is_ours = self.ledger.runs.set_thread(self.run, name, exports)
             if not is_ours and spec.resume_session is None:
-                self.warn(f"thread {name} of this run belongs to another session")
+                self.warn(FOREIGN_THREAD.format(name))
             self.attempt(lambda: begin_exports(self.run))
             # The caller may ask for the session by this name from now on.
             self.pipe.send(session=name)

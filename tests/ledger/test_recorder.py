@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import ledgers
+from support import ledgers, worked
 from support.runs import AT, SESSION, settings
 
 from parsers.struct import replace
@@ -124,6 +124,24 @@ def test_a_thread_that_belongs_to_another_session_is_a_warning_on_record(
     assert found.session != other.session
     (warning,) = recorder.warnings
     assert f"thread {SESSION} of this run belongs to another session" == warning
+
+
+def test_a_reader_that_judges_a_run_warns_of_such_a_thread_too(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    ours = settings(tmp_path, CODEX_RUNNER_HOME=str(ledger.home))
+    worked.work(ledger, ours)
+    prepared = worked.prepare(ledger, ours)
+    run = ledgers.launch(ledger, ledger.runs.find(prepared.run.run_id))
+    worked.write_events(run, worked.FIRST, "It is done.")
+    prepared.close()
+
+    recover.sweep(ledger, ours)
+
+    warnings = ledger.runs.find(run.run_id).accounts["warnings"]
+    assert f"thread {worked.FIRST} of this run belongs to another session" in str(
+        warnings
+    )
 
 
 def test_a_run_that_was_removed_from_the_ledger_ends_without_a_fault(
