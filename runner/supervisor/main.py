@@ -26,9 +26,6 @@ from runner.supervisor.start_codex import start_codex
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import NoReturn
-
     from runner.config import Config
     from runner.model import Verdict
 
@@ -38,17 +35,16 @@ _PACE_SECONDS = 0.25
 _SWEEP_SECONDS = 1.0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main() -> int:
     """Supervise one run; `lifecycle.launch` starts this."""
-    words = sys.argv[1:] if argv is None else argv
     os.umask(0o077)
     inbox = SignalInbox((*STOP_SIGNALS, STOP_SIGNAL), deaf_to=_DEAF_TO)
     become_subreaper()
     settings = config.load()
     ledger = Ledger(settings.state_home)
-    if words[1:] == ["tell"]:
+    if sys.argv[2:] == ["tell"]:
         return _tell(ledger, inbox, settings)
-    _, run_id, pipe, _, events = words
+    run_id, pipe, _, events = sys.argv[2:]
     run = ledger.runs.find(run_id)
     settings = config.at_codex_home(settings, run.spec.codex_home)
     recorder = RunRecorder(run, ledger, StatusPipe(int(pipe)))
@@ -178,12 +174,3 @@ def _tell(ledger: Ledger, inbox: SignalInbox, settings: Config) -> int:
         notifier.tell(run_id)
     notifier.wait(inbox, STOP_SIGNALS)
     return 0
-
-
-def run() -> NoReturn:
-    """Be the supervisor's process.
-
-    All is on disk at its end, and a caller waits for it: the interpreter's own
-    clean-up would take 20 ms.
-    """
-    os._exit(main())
