@@ -106,7 +106,7 @@ class TaskExport:
         if not paths.log.exists():
             earlier = self._ledger.runs.of_session(run.session)
             before = [each for each in earlier if each.ordinal < run.ordinal]
-            files.export_pieces(paths.log, render_log(before))
+            files.export(paths.log, render_log(before))
         lines = [task_log.prompt(prompt_of(run)), *self._early]
         self._early.clear()
         files.append(paths.log, b"".join(lines))
@@ -191,7 +191,7 @@ def write_all(ledger: Ledger, key: int) -> None:
     if (paths := files_in(session, ledger.home)) is None:
         return
     files.make_directory(paths.directory)
-    files.export_pieces(paths.log, render_log(runs))
+    files.export(paths.log, render_log(runs))
     if answer := last_answer(runs):
         files.export(paths.result, answer.encode(errors="replace"))
     write_json(ledger, key)

@@ -281,7 +281,7 @@ def _write(run: ForeignRun, spec: Spec) -> None:
     stderr = "".join(f"{line}\n" for line in run.stderr)
     files.export(paths.stderr, stderr.encode(errors="replace"))
     files.export(paths.log, b"")
-    files.export_pieces(paths.events, event_lines(run))
+    files.export(paths.events, event_lines(run))
 
 
 def look_up(part: History, ledger: Ledger) -> Known | None:
