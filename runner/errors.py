@@ -114,20 +114,28 @@ class ConflictFault(LedgerFault):
 
 
 class SessionBusyError(RunnerError):
-    """Refuse a second run on a session and name the run that holds it."""
+    """Refuse a second run on a session and name the run that holds it.
+
+    `pid` is the process of another program that writes it, 0 when that is not known.
+    """
 
     exit_code = 75
+    holder = ""
+    pid: int | None = None
 
     def __init__(
         self,
         session_id: str,
         holder: str,
         hint: str = "--wait-for-session waits for its end",
+        *,
+        pid: int | None = None,
     ) -> None:
-        super().__init__(
-            f"session {session_id} is busy: run {holder} holds it ({hint})"
-        )
-        self.holder = holder
+        what = f"run {holder} holds it"
+        if pid is not None:
+            what = f"another program writes it, pid {pid or 'unknown'}"
+        super().__init__(f"session {session_id} is busy: {what} ({hint})")
+        self.holder, self.pid = holder, pid
 
 
 class MigrationError(RunnerError):
@@ -141,20 +149,6 @@ class MigrationError(RunnerError):
             f" over: {', '.join(runs)} (codex-tasks migrate waits for them, codex-tasks"
             " migrate --stop ends them)"
         )
-
-
-class ForeignWriterError(SessionBusyError):
-    """Refuse a second run on a session that another program writes."""
-
-    def __init__(
-        self, name: str, pid: int, fix: str = "--wait-for-session waits for its end"
-    ) -> None:
-        RunnerError.__init__(
-            self,
-            f"session {name} is busy: another program writes it, pid"
-            f" {pid or 'unknown'} ({fix})",
-        )
-        self.holder, self.pid = "", pid
 
 
 class StaleStateError(RunnerError):

@@ -59,18 +59,14 @@ def replace(path: Path, content: bytes) -> None:
     Raises:
         FileFault: it cannot be written; what stood there before still does.
     """
-    export_pieces(path, (content,), is_durable=True)
+    export(path, content, is_durable=True)
 
 
-def export(path: Path, content: bytes) -> None:
-    """Write a file whole that can be made anew: no fsync. Raise as `replace`."""
-    export_pieces(path, (content,))
-
-
-def export_pieces(
-    path: Path, pieces: Iterable[bytes], *, is_durable: bool = False
+def export(
+    path: Path, content: bytes | Iterable[bytes], *, is_durable: bool = False
 ) -> None:
-    """Write a file whole, piece by piece. Raise as `replace`."""
+    """Write a file whole that can be made anew: no fsync. Raise as `replace`."""
+    pieces = (content,) if isinstance(content, bytes) else content
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE_FILE)
@@ -159,12 +155,7 @@ def read_bytes(path: Path) -> bytes:
 
 def read_text(path: Path) -> str:
     """Read a text file; what is not there is empty."""
-    try:
-        handle = open_regular(path)
-        with os.fdopen(handle, encoding="utf-8", errors="replace") as stream:
-            return stream.read()
-    except OSError:
-        return ""
+    return read_if_there(path).decode(errors="replace")
 
 
 def read_if_there(path: Path) -> bytes:

@@ -24,7 +24,7 @@ class Lock(Enum):
     UNKNOWN = "its file is gone, or cannot be opened or locked"
 
 
-def take(path: Path, *, must_exist: bool = False) -> int | None:
+def take(path: Path, *, flags: int = os.O_RDWR, must_exist: bool = False) -> int | None:
     """Take the exclusive lock of a file; None when another process holds it.
 
     The lock belongs to the open file: it is released when the last copy of the
@@ -34,7 +34,7 @@ def take(path: Path, *, must_exist: bool = False) -> int | None:
     Raises:
         FileFault: the file cannot be opened, or its file system has no locks.
     """
-    flags = os.O_RDWR | os.O_CLOEXEC | (0 if must_exist else os.O_CREAT)
+    flags |= os.O_CLOEXEC | (0 if must_exist else os.O_CREAT)
     try:
         descriptor = os.open(path, flags, _PRIVATE_FILE)
     except OSError as error:

@@ -45,7 +45,6 @@ _NOT_YET = ("outcome", "exit_code", "error", "ended_at", "elapsed_seconds")
 class Hook(Struct, kw_only=False):
     """Hold a hook command that has been started, and until when it must have ended."""
 
-    pid: int
     name: str
     deadline: float
 
@@ -93,23 +92,24 @@ class Notifier:
         """
         while self._hooks:
             if any(number in ended_by for number in inbox.wait(_PACE_SECONDS)):
-                for hook in list(self._hooks.values()):
-                    self._end(hook, "was ended with the run's supervisor")
+                for pid in self._hooks:
+                    self._end(pid, "was ended with the run's supervisor")
             for pid, status in reap():
                 self.ended(pid, os.waitstatus_to_exitcode(status))
             self.end_late_ones()
 
     def end_late_ones(self) -> None:
         """End the hooks that have had their time, with all that they started."""
-        for hook in list(self._hooks.values()):
+        for pid, hook in self._hooks.items():
             if clock.monotonic() >= hook.deadline:
-                self._end(hook, f"took over {self._settings.hook_seconds:g} s")
+                self._end(pid, f"took over {self._settings.hook_seconds:g} s")
 
-    def _end(self, hook: Hook, why: str) -> None:
+    def _end(self, pid: int, why: str) -> None:
+        hook = self._hooks[pid]
         self._warn(f"the notify command ({hook.name}) {why}")
-        for each in (child(hook.pid), *below(hook.pid)):
+        for each in (child(pid), *below(pid)):
             send(each, signal.SIGKILL)
-        self._hooks[hook.pid] = replace(hook, deadline=float("inf"))
+        self._hooks[pid] = replace(hook, deadline=float("inf"))
 
     def _tell(self, telling: Telling, run: Run) -> str | None:
         """Send one message; return what went wrong."""
@@ -165,7 +165,7 @@ class Notifier:
             message = f"the notify command cannot be started: {error}"
             raise OSError(message) from error
         deadline = clock.monotonic() + self._settings.hook_seconds
-        self._hooks[pid] = Hook(pid, event, deadline)
+        self._hooks[pid] = Hook(event, deadline)
 
 
 def _as_line(message: dict[str, object]) -> bytes:

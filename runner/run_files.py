@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from parsers.struct import Struct
 from runner.model import RunId
 
 TYPE_CHECKING = False
@@ -23,46 +22,26 @@ PREFIX = "codex-run-"
 RUNS = "runs"
 
 
-class RunFiles(Struct, kw_only=False):
-    """Name the files of one run in its directory."""
+class RunFiles:
+    """Name the files of one run in its directory.
 
-    directory: Path
-    run_id: RunId
-    is_flat: bool
+    `log` is the readable transcript; in a directory of its own, what hooks said.
+    """
 
-    def _named(self, name: str) -> Path:
-        prefix = f"{PREFIX}{self.run_id}." if self.is_flat else ""
-        return self.directory / f"{prefix}{name}"
-
-    @property
-    def prompt(self) -> Path:
-        return self._named("prompt")
-
-    @property
-    def events(self) -> Path:
-        return self._named("events.jsonl")
-
-    @property
-    def stderr(self) -> Path:
-        return self._named("stderr")
-
-    @property
-    def log(self) -> Path:
-        """Name the readable transcript; in a directory of its own, what hooks said."""
-        return self._named("log")
-
-    @property
-    def meta(self) -> Path:
-        return self._named("meta.json")
-
-    @property
-    def summary(self) -> Path:
-        return self._named("summary.json")
+    def __init__(self, directory: Path, run_id: RunId, *, is_flat: bool) -> None:
+        self.directory, self.run_id, self.is_flat = directory, run_id, is_flat
+        prefix = f"{PREFIX}{run_id}." if is_flat else ""
+        self.prompt = directory / f"{prefix}prompt"
+        self.events = directory / f"{prefix}events.jsonl"
+        self.stderr = directory / f"{prefix}stderr"
+        self.log = directory / f"{prefix}log"
+        self.meta = directory / f"{prefix}meta.json"
+        self.summary = directory / f"{prefix}summary.json"
 
 
 def files_of(spec: Spec) -> RunFiles:
     """Name the files of the run that a spec describes."""
-    return RunFiles(Path(spec.directory), spec.run_id, spec.is_flat)
+    return RunFiles(Path(spec.directory), spec.run_id, is_flat=spec.is_flat)
 
 
 def own_directory(state_home: Path, run_id: str) -> Path:

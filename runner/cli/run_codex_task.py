@@ -54,7 +54,7 @@ def _command(arguments: Arguments, settings: Config) -> int:
                     output.text(preamble(spec, settings))
             started = launch_run(prepared, settings)
         except RunnerError as error:
-            fail_launch(prepared.run, str(error), ledger)
+            fail_launch(prepared, str(error), ledger)
             raise
         # Loaded while the supervisor comes up, not before the id is out.
         from runner.cli.follow_run import RunFollower  # noqa: PLC0415

@@ -57,15 +57,17 @@ class TaskExport:
         self._warn = warn
         self._files: TaskFiles | None = None
         self._early: list[bytes] = []
-        self.is_begun = False
+        self._is_begun = False
 
     def begin(self, run: Run) -> None:
         """Note that Codex works on the run's prompt; the session has its thread by now.
 
         A session of `codex-tasks` gets files; a log that is not there yet is written
-        from its beginning.
+        from its beginning. Once is enough: a second call changes nothing.
         """
-        self.is_begun = True
+        if self._is_begun:
+            return
+        self._is_begun = True
         session = self._ledger.sessions.get(run.session)
         if session.exports is None and session.thread and not run.spec.is_flat:
             self._ledger.sessions.set_exports(session.key, session.thread)
@@ -86,7 +88,7 @@ class TaskExport:
         if self._files is not None:
             log, text = self._files.log, b"".join(appended.lines)
             self._try(lambda: files.append(log, text))
-        elif not (self.is_begun or run.spec.is_flat):
+        elif not (self._is_begun or run.spec.is_flat):
             self._early += appended.lines
 
     def finish(self, run: Run, answer: str | None) -> None:
@@ -104,7 +106,7 @@ class TaskExport:
         if not paths.log.exists():
             earlier = self._ledger.runs.of_session(run.session)
             before = [each for each in earlier if each.ordinal < run.ordinal]
-            files.export_pieces(paths.log, render_log(before))
+            files.export(paths.log, render_log(before))
         lines = [task_log.prompt(prompt_of(run)), *self._early]
         self._early.clear()
         files.append(paths.log, b"".join(lines))
@@ -189,7 +191,7 @@ def write_all(ledger: Ledger, key: int) -> None:
     if (paths := files_in(session, ledger.home)) is None:
         return
     files.make_directory(paths.directory)
-    files.export_pieces(paths.log, render_log(runs))
+    files.export(paths.log, render_log(runs))
     if answer := last_answer(runs):
         files.export(paths.result, answer.encode(errors="replace"))
     write_json(ledger, key)
@@ -215,6 +217,8 @@ def write_abandoned(run: Run, ledger: Ledger) -> None:
     if run.spec.prompt_id is not None:
         with contextlib.suppress(RunnerError):
             queue_files.refresh(ledger, run.session, [run.spec.prompt_id])
+    with contextlib.suppress(RunnerError):
+        ledger.runs.note_exported(run.run_id)
 
 
 def render_transcript(run: Run) -> bytes:

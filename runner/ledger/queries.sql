@@ -306,11 +306,19 @@ insert into outbox (history, target, due_at) values (:history, :target, :due_at)
 
 -- name: outbox_of_run
 select o.id, o.target, h.what, h.run_id, h.at from outbox o join history h on h.id = o.history
-where h.run_id = :run_id and o.done_at is null order by o.id
+where h.run_id = :run_id and o.done_at is null and o.target <> 'exports' order by o.id
 
 -- name: outbox_due
 -- What no process has told although it should have.
-select distinct h.run_id from outbox o join history h on h.id = o.history where o.done_at is null and o.due_at <= :at
+select distinct h.run_id from outbox o join history h on h.id = o.history
+where o.done_at is null and o.due_at <= :at and o.target <> 'exports'
+
+-- name: unexported_runs
+-- Runs that are over and whose files no process has written yet.
+select h.run_id from outbox o join history h on h.id = o.history where o.done_at is null and o.target = 'exports'
+
+-- name: note_exported
+delete from outbox where done_at is null and target = 'exports' and (select run_id from history where id = outbox.history) = :run_id
 
 -- name: claim_outbox
 -- Who has begun to tell is given its time, and may have been killed.

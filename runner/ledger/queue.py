@@ -16,7 +16,6 @@ from runner.clock import iso
 from runner.errors import (
     AlreadyDeliveredError,
     ConflictFault,
-    ForeignWriterError,
     SessionBusyError,
     StaleStateError,
 )
@@ -328,7 +327,7 @@ class Queue:
             if is_ours:
                 raise self._busy(run.session)
             name = self._ledger.sessions.get(run.session).name
-            raise ForeignWriterError(name, request.writer or 0)
+            raise SessionBusyError(name, "", pid=request.writer or 0)
         number = self._insert_own(run, request.prompt if is_busy else None)
         if is_busy:
             run = replace(run, state=Waiting(), waits=True)

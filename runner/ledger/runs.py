@@ -36,6 +36,10 @@ _COLUMNS = (
 _OWN, _FLAT = 3, 2
 # A supervisor tells of its run itself; after this time any command does.
 _TELL_SECONDS = 5.0
+# A warning about a run whose thread its session cannot have.
+FOREIGN_THREAD = "thread {} of this run belongs to another session"
+# The target in the outbox that stands for the files of a run.
+_EXPORTS = "exports"
 # A report that was begun and not finished is sent again after this time.
 _RETELL_SECONDS = 60.0
 
@@ -180,8 +184,19 @@ class Runs:
             self.note_end(now, 0.0 if is_judged else _TELL_SECONDS)
 
     def note_end(self, run: Run, delay: float = _TELL_SECONDS) -> None:
-        """Note who is to be told that a run is over, inside a transaction."""
-        self._tell_of(run, "run_completed", delay)
+        """Note who is to be told that a run is over, inside a transaction.
+
+        Its files are one of these, until `note_exported`.
+        """
+        self._tell_of(run, "run_completed", delay, _EXPORTS)
+
+    def unexported(self) -> list[str]:
+        """Return the finished runs whose files no process has written yet."""
+        return [row["run_id"] for row in self._ledger.all("unexported_runs")]
+
+    def note_exported(self, run_id: str) -> None:
+        """Note that the files of a finished run are written, as far as they can be."""
+        self._ledger.write("note_exported", run_id=run_id)
 
     def add_warnings(self, run_id: str, warnings: Iterable[str]) -> Run:
         """Add to the record of a finished run what went wrong since.
@@ -249,11 +264,12 @@ class Runs:
             repo=os.fsencode(run.spec.repo),
         )
 
-    def _tell_of(self, run: Run, what: str, delay: float) -> None:
+    def _tell_of(self, run: Run, what: str, delay: float, *others: str) -> None:
         """Note in the outbox who is to be told of a change."""
         report = run.spec.report
         targets = {"stream": report.event_stream, "hook": report.notify_command}
         wanted = [name for name, place in targets.items() if place is not None]
+        wanted += others
         if not wanted:
             return
         at = clock.now()

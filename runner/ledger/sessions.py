@@ -260,7 +260,6 @@ class PromptsWaitError(SessionBusyError):
             " behind them, codex-tasks stop cancels them"
         )
         RunnerError.__init__(self, message)
-        self.holder = ""
 
 
 _CHANGED = "it has changed since it was listed"

@@ -6,6 +6,8 @@ and writes the exports after that.
 
 from __future__ import annotations
 
+import contextlib
+
 from parsers.struct import Struct, replace
 from runner import clock, files
 from runner.accounting.rollouts import AFTERMATH
@@ -105,17 +107,11 @@ def _count(run: Run, end: RunEnd, ledger: Ledger, settings: Config) -> RunAccoun
     except Exception:  # noqa: BLE001 - a bug in counting must not cost the verdict
         import traceback  # noqa: PLC0415 - a rare end
 
-        fault = " ".join(traceback.format_exc(limit=-1).split())
-        counted = unknown("the accounting failed", end.seen or _facts(run))
-        return replace(counted, faults=(fault,))
-
-
-def _facts(run: Run) -> Facts | None:
-    """Read what the events say; what the accounting has failed at may fail here too."""
-    try:
-        return read_events(files_of(run.spec).events)
-    except Exception:  # noqa: BLE001 - see _count
-        return None
+        fault, seen = " ".join(traceback.format_exc(limit=-1).split()), end.seen
+        # What the accounting has failed at may fail here too.
+        with contextlib.suppress(Exception):
+            seen = seen or read_events(files_of(run.spec).events)
+        return replace(unknown("the accounting failed", seen), faults=(fault,))
 
 
 def _ended(run: Run, verdict: Verdict, end: RunEnd, counted: RunAccounting) -> Run:

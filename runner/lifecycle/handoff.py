@@ -13,11 +13,9 @@ import signal
 import sys
 from pathlib import Path
 
-from parsers.struct import Struct
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
 # What stops a run when it reaches its supervisor, or the command that follows it.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -27,39 +25,24 @@ STOP_SIGNAL = signal.SIGUSR1
 # The name by which a list of processes shows a supervisor.
 _NAME = "runner.supervisor"
 # The caller's directory and PYTHONPATH, where a `runner` or `parsers` of its own may
-# lie, come behind this suite in the search for modules.
+# lie, come behind this suite in the search for modules. All is on disk at the end, and
+# a caller waits for it: the interpreter's own clean-up would take 20 ms.
 _PROGRAM = f"""\
-import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})
-from runner.supervisor.main import run; run()"""
+import os, sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+from runner.supervisor.main import main; os._exit(main())"""
 
 
-class SupervisorArgs(Struct, kw_only=False):
-    """Hold what a supervisor needs besides the ledger: inherited descriptors.
+def argv_of(what: str, *descriptors: int) -> list[str]:
+    """Build the command line of a supervisor, or of a process that tells what is due.
 
-    `pipe` leads back to the command that follows the run. `owner` is the lock that says
-    that the run has a supervisor, `events` the open file that Codex writes to.
+    Args:
+        what: the id of the run; `tell` is what is due in the outbox.
+        descriptors: what a supervisor inherits: the pipe back to the command that
+            follows the run, the lock that says that the run has a supervisor, and the
+            open file that Codex writes to.
     """
-
-    run_id: str
-    pipe: int
-    owner: int
-    events: int
-
-    def to_argv(self) -> list[str]:
-        """Build the command line of the supervisor."""
-        numbers = (str(each) for each in (self.pipe, self.owner, self.events))
-        return [sys.executable, "-P", "-c", _PROGRAM, _NAME, self.run_id, *numbers]
-
-
-def read(argv: Sequence[str]) -> SupervisorArgs:
-    """Read the command line of a supervisor back."""
-    _, run_id, *numbers = argv
-    return SupervisorArgs(run_id, *map(int, numbers))
-
-
-def tell_argv() -> list[str]:
-    """Build the command line of a process that tells what is due in the outbox."""
-    return [sys.executable, "-P", "-c", _PROGRAM, _NAME, "tell"]
+    numbers = map(str, descriptors)
+    return [sys.executable, "-P", "-c", _PROGRAM, _NAME, what, *numbers]
 
 
 class StatusPipe:

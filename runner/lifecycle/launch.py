@@ -9,16 +9,11 @@ from pathlib import Path
 from parsers.struct import Struct, replace
 from runner import clock, files, locks
 from runner.codex.home import writer_of
-from runner.errors import FileFault, RunnerError, RunnerFault
+from runner.errors import RunnerError, RunnerFault
 from runner.exports import queue_files, run_exports
 from runner.exports.key_values import header, text
 from runner.exports.preamble import preamble
-from runner.lifecycle.handoff import (
-    STOP_SIGNAL,
-    STOP_SIGNALS,
-    StatusReader,
-    SupervisorArgs,
-)
+from runner.lifecycle.handoff import STOP_SIGNAL, STOP_SIGNALS, StatusReader, argv_of
 from runner.model import Mode, Prepared, Run, Spec, Waiting, Work
 from runner.process.start import Launch, start_program
 from runner.process.table import child
@@ -31,7 +26,7 @@ if TYPE_CHECKING:
     from runner.ledger.ledger import Ledger
     from runner.model import ProcessId, RunId, RunRequest
 
-_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+_APPEND = os.O_WRONLY | os.O_APPEND
 
 
 class SupervisorFault(RunnerFault):
@@ -83,7 +78,8 @@ def prepare_run(request: RunRequest, ledger: Ledger, settings: Config) -> Prepar
     with contextlib.ExitStack() as undo:
         _create_files(spec, request.prompt, settings, undo)
         owner = _lock(owner_of(home, spec.run_id), undo)
-        events = _lock_events(paths.events, undo)
+        # Locked with the open file that Codex gets.
+        events = _lock(paths.events, undo, _APPEND)
         run = ledger.queue.prepare(Run(spec=spec, state=Prepared()), request)
         undo.pop_all()
     # What people look for; all of it can be made anew from the ledger.
@@ -104,16 +100,15 @@ def launch_run(prepared: PreparedRun, settings: Config) -> Started:
     """
     run = prepared.run
     with contextlib.ExitStack() as closing:
-        closing.callback(prepared.close)
         try:
             read, write = os.pipe()
             closing.callback(os.close, write)
-            log = os.open(files_of(run.spec).log, _APPEND)
+            log = os.open(files_of(run.spec).log, _APPEND | os.O_CLOEXEC)
             closing.callback(os.close, log)
             handed = (write, prepared.owner, prepared.events)
             pid = start_program(
                 Launch(
-                    argv=SupervisorArgs(run.run_id, *handed).to_argv(),
+                    argv=argv_of(run.run_id, *handed),
                     environment=settings.environment,
                     stdout=log,
                     stderr=log,
@@ -123,6 +118,7 @@ def launch_run(prepared: PreparedRun, settings: Config) -> Started:
             )
         except OSError as error:
             raise SupervisorFault(error) from error
+    prepared.close()
     return Started(run_id=run.run_id, supervisor=child(pid), reader=StatusReader(read))
 
 
@@ -136,18 +132,22 @@ def start_run(request: RunRequest, ledger: Ledger, settings: Config) -> Started:
     try:
         return launch_run(prepared, settings)
     except RunnerError as error:
-        fail_launch(prepared.run, str(error), ledger)
+        fail_launch(prepared, str(error), ledger)
         raise
 
 
-def fail_launch(run: Run, reason: str, ledger: Ledger) -> None:
+def fail_launch(prepared: PreparedRun, reason: str, ledger: Ledger) -> None:
     """Put on record that a prepared run will not be started, and why."""
     from runner.lifecycle.finish import finish_unstarted  # noqa: PLC0415 - a rare end
     from runner.lifecycle.judge import not_started  # noqa: PLC0415
 
-    over = finish_unstarted(run, not_started(1, reason))
-    ledger.runs.finish(run, over)
-    run_exports.write_end(over)
+    run = prepared.run
+    # Its locks keep others from writing the same files meanwhile.
+    with contextlib.closing(prepared):
+        over = finish_unstarted(run, not_started(1, reason))
+        ledger.runs.finish(run, over)
+        run_exports.write_end(over)
+        ledger.runs.note_exported(run.run_id)
 
 
 def _spec(request: RunRequest, ledger: Ledger) -> Spec:
@@ -193,23 +193,10 @@ def _create_files(
         made.append(path)
 
 
-def _lock(path: Path, undo: contextlib.ExitStack) -> int:
-    descriptor = locks.take(path)
+def _lock(path: Path, undo: contextlib.ExitStack, flags: int = os.O_RDWR) -> int:
+    descriptor = locks.take(path, flags=flags)
     if descriptor is None:
         message = f"{path} is locked by another program: try again"
         raise RunnerFault(message)
     undo.callback(os.close, descriptor)
     return descriptor
-
-
-def _lock_events(path: Path, undo: contextlib.ExitStack) -> int:
-    """Open the events file as Codex gets it, and lock it with that open file."""
-    try:
-        descriptor = os.open(path, _APPEND)
-        undo.callback(os.close, descriptor)
-        if locks.take_open(descriptor):
-            return descriptor
-    except OSError as error:
-        raise FileFault("lock", path, error) from error
-    message = f"{path} is locked by another program: try again"
-    raise RunnerFault(message)

@@ -13,6 +13,7 @@ from parsers.struct import Struct, replace
 from runner import clock, config, files, locks
 from runner.config import RUN_MARKER
 from runner.errors import LedgerFault, NoSuchRunError, RunnerError, StaleStateError
+from runner.ledger.runs import FOREIGN_THREAD
 from runner.lifecycle.liveness import (
     Life,
     life_of,
@@ -20,7 +21,7 @@ from runner.lifecycle.liveness import (
     place_of,
 )
 from runner.locks import Lock
-from runner.model import Finished
+from runner.model import SessionId
 from runner.process import cgroup
 from runner.run_files import files_of, owner_of
 
@@ -73,6 +74,9 @@ def sweep(ledger: Ledger, settings: Config, *, delivers: bool = True) -> Sweep:
         from runner.lifecycle import queue  # noqa: PLC0415 - where something waits
 
         faults += queue.deliver_all(ledger, settings)
+    for run_id in ledger.runs.unexported():
+        with contextlib.suppress(RunnerError):
+            _complete_exports(ledger.runs.find(run_id), ledger)
     if ledger.runs.with_untold():
         _start_telling(settings)
     return Sweep(faults=tuple(faults), unknown=unknown)
@@ -108,7 +112,7 @@ def _reconcile(run: Run, ledger: Ledger, settings: Config, ended: Exit | None) -
 
         # Its supervisor was killed before it could name the thread.
         if (thread := summary_of_events(run).thread_id) is not None:
-            _name(replace(run, thread=thread), ledger)
+            _name(run, SessionId(thread), ledger)
             return ledger.runs.find(run.run_id)
     if life is not Life.NONE:
         return run
@@ -153,20 +157,14 @@ def in_charge(
             os.close(descriptor)
 
 
-def _lacks_exports(run: Run) -> bool:
-    """Tell of a finished run whether its meta file says that it goes on."""
-    told = files.read_json(files_of(run.spec).meta)
-    return isinstance(told, dict) and "ended_at" in told and told["ended_at"] is None
-
-
 def _complete_exports(run: Run, ledger: Ledger) -> None:
     """Write the files of a run whose supervisor was killed before it had done so."""
-    if not _lacks_exports(run):
+    if run.run_id not in ledger.runs.unexported():
         return
     from runner.exports import task_files  # noqa: PLC0415 - only where one was left
 
     with in_charge(run, ledger.home, patience=0) as lock:
-        if lock is Lock.FREE and _lacks_exports(run):
+        if lock is Lock.FREE and run.run_id in ledger.runs.unexported():
             task_files.write_abandoned(run, ledger)
 
 
@@ -174,11 +172,11 @@ def _start_telling(settings: Config) -> None:
     """Let a process of its own tell what is due: a hook may take its time."""
     if RUN_MARKER in settings.environment:
         return  # it would be ended with that run, in the middle of its work
-    from runner.lifecycle.handoff import tell_argv  # noqa: PLC0415 - a rare need
+    from runner.lifecycle.handoff import argv_of  # noqa: PLC0415 - a rare need
     from runner.process.start import Launch, start_program  # noqa: PLC0415
 
     with contextlib.suppress(OSError):
-        start_program(Launch(argv=tell_argv(), environment=settings.environment))
+        start_program(Launch(argv=argv_of("tell"), environment=settings.environment))
 
 
 def _judge(run: Run, ledger: Ledger, settings: Config, ended: Exit | None) -> Run:
@@ -191,7 +189,9 @@ def _judge(run: Run, ledger: Ledger, settings: Config, ended: Exit | None) -> Ru
         theirs = config.at_codex_home(settings, run.spec.codex_home)
         over = finish_abandoned(run, ended or Exit(), ledger, theirs)
     if run.thread is None and over.thread is not None:
-        _name(over, ledger)
+        is_ours = _name(run, over.thread, ledger)
+        if not is_ours and run.spec.resume_session is None:
+            over = over.with_warnings([FOREIGN_THREAD.format(over.thread)])
     try:
         ledger.runs.finish(run, over, is_judged=True)
     except StaleStateError:
@@ -213,11 +213,7 @@ def _told_by_meta(run: Run) -> Run | None:
         told = record.from_json(data) if isinstance(data, dict) else None
     except RunnerError:
         return None
-    if (
-        told is None
-        or told.run_id != run.run_id
-        or not isinstance(told.state, Finished)
-    ):
+    if told is None or told.run_id != run.run_id or not told.is_finished:
         return None
     return replace(
         run,
@@ -228,7 +224,5 @@ def _told_by_meta(run: Run) -> Run | None:
     )
 
 
-def _name(run: Run, ledger: Ledger) -> None:
-    exports = None if run.spec.is_flat else run.thread
-    if run.thread is not None:
-        ledger.runs.set_thread(run, run.thread, exports)
+def _name(run: Run, thread: SessionId, ledger: Ledger) -> bool:
+    return ledger.runs.set_thread(run, thread, None if run.spec.is_flat else thread)

@@ -73,26 +73,15 @@ def reap() -> Iterator[tuple[int, int]]:
     Where the system allows it a child stays a zombie until the next is asked for: while
     its end is dealt with, no other code can know of it and go on.
     """
-    while (ended := _ended_child()) is not None:
-        pid, status = ended
-        yield pid, status
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
-
-
-def _ended_child() -> tuple[int, int] | None:
-    try:
-        if not _LINUX:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            return (pid, status) if pid else None
-        how = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        info = os.waitid(os.P_ALL, 0, how)
-    except ChildProcessError:
-        return None
-    if info is None:
-        return None
-    has_exited = info.si_code == os.CLD_EXITED
-    return info.si_pid, info.si_status << 8 if has_exited else info.si_status
+    how = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    with contextlib.suppress(ChildProcessError):
+        while _LINUX and (info := os.waitid(os.P_ALL, 0, how)) is not None:
+            has_exited = info.si_code == os.CLD_EXITED
+            yield info.si_pid, info.si_status << 8 if has_exited else info.si_status
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(info.si_pid, os.WNOHANG)
+        while not _LINUX and (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            yield ended
 
 
 @contextlib.contextmanager

@@ -157,7 +157,8 @@ def run_visible(
 
 def _end(pid: int, reap_it: Callable[[], object]) -> None:
     """End a child of ours that may refuse to, and all that is below it."""
-    root, family = child(pid), DescendantTree(pid, remember=True)
+    root = child(pid)
+    family = DescendantTree(root, remember=True)
 
     def members() -> list[ProcessId]:
         reap_it()

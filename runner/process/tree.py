@@ -15,7 +15,7 @@ import sys
 from runner import clock
 from runner.errors import RunnerError
 from runner.process.signals import send
-from runner.process.table import identify, is_alive, process_of, read_table
+from runner.process.table import is_alive, process_of, read_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ class DescendantTree:
     orphan goes to init: what was once seen below is remembered.
     """
 
-    def __init__(self, root: int, *, remember: bool = not _LINUX) -> None:
-        self._root = identify(root)
+    def __init__(self, root: ProcessId, *, remember: bool = not _LINUX) -> None:
+        self._root = root
         self._remember = remember
         self._seen: set[ProcessId] = set()
 
@@ -70,14 +70,14 @@ class DescendantTree:
         """Remember who is there, where the kernel does not bring orphans back."""
         if self._remember:
             # A pid that has ended may be a stranger's by now, and so what is below it.
-            known = [p for p in (self._root, *self._seen) if p and is_alive(p)]
-            self._seen.update(below(*(p.pid for p in known)))
+            known = [p.pid for p in (self._root, *self._seen) if is_alive(p)]
+            self._seen.update(below(*known))
 
     def members(self, *, without: Iterable[int] = ()) -> list[ProcessId]:
         """List the living descendants, less the branches of some of them."""
         self.look()
-        left_out, root = set(without), self._root
-        roots = (root.pid,) if root is not None and is_alive(root) else ()
+        left_out = set(without)
+        roots = [self._root.pid] if is_alive(self._root) else []
         found = below(*roots, without=left_out)
         strays = self._seen.difference(found)
         return found + [p for p in strays if p.pid not in left_out and is_alive(p)]

@@ -183,7 +183,7 @@ class Maker:
             stderr = "".join(f"{line}\n" for line in run.stderr)
             files.export(paths.stderr, stderr.encode(errors="replace"))
             files.export(paths.log, b"")
-            files.export_pieces(paths.events, event_lines(run))
+            files.export(paths.events, event_lines(run))
             made[identity_of(self._part, run)] = self._run(run, spec, counted)
         return made
 

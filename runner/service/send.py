@@ -8,7 +8,6 @@ from parsers.struct import Struct
 from runner import clock
 from runner.errors import (
     ArchivedError,
-    ForeignWriterError,
     RunnerError,
     RunnerFault,
     SessionBusyError,
@@ -55,7 +54,6 @@ class OvertakingError(SessionBusyError):
             " works on the first now, this one was not taken (--queue puts it behind"
             " them)",
         )
-        self.holder = holder
 
 
 def send(
@@ -84,10 +82,9 @@ def send(
     except PromptsWaitError:
         _refuse_overtaking(ledger.sessions.get(session.key), ledger, settings)
         raise
-    except ForeignWriterError as error:
-        raise ForeignWriterError(session.name, error.pid, _FIX) from error
     except SessionBusyError as error:
-        raise SessionBusyError(session.name, error.holder, _FIX) from error
+        name, holder = session.name, error.holder
+        raise SessionBusyError(name, holder, _FIX, pid=error.pid) from error
     return _launched(started, ledger, settings, warn)
 
 

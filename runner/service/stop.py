@@ -265,7 +265,7 @@ class _Orphan:
     def __init__(self, run: Run, settings: Config) -> None:
         self._run = run
         codex = codex_of(run)
-        self._tree = DescendantTree(codex.pid, remember=True) if codex else None
+        self._tree = DescendantTree(codex, remember=True) if codex else None
         self._members()
         grace = settings.grace_seconds
         self.step = Termination(lambda: codex_of(run), self._members, grace).step
@@ -315,4 +315,4 @@ def _left_by(run: Run, *known: dict[str, list[ProcessId]]) -> Iterable[ProcessId
             process = ProcessId(pid=pid, start_time=start_time, **here())
             if is_alive(process):
                 yield process
-                yield from DescendantTree(pid).members()
+                yield from DescendantTree(process).members()

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from functools import partial
 
 from parsers.struct import Struct, replace
-from runner import files
+from runner import clock, files
 from runner.errors import LedgerFault, NoSuchTaskError, RunnerError
 from runner.exports import queue_files, run_exports, task_files
 from runner.ledger import database
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
 
 _TAIL_BYTES = 4096
 _OTHERS = 0o077
+# What a writer of an export makes beside it, and renames within milliseconds.
+_TEMPORARY = re.compile(
+    r"\.(codex-run-.+|log|meta\.json|summary\.json|task\.[a-z]+|\d+)\.[0-9a-f]{8}\.tmp"
+)
+_STALE_SECONDS = 60.0
 
 
 class Difference(Struct):
@@ -128,6 +134,7 @@ class _Check:
         self._ledger = ledger
         self._home = ledger.home
         self._is_full = is_full
+        self._places = {ledger.home / queue_files.QUEUE}
         self.runs = 0
 
     def all(self, sessions: list[Session]) -> Iterator[Found]:
@@ -137,16 +144,20 @@ class _Check:
                 yield from self._session(session)
         yield from self._queue()
         yield from self._strays()
+        yield from self._temporaries()
         yield from self._modes()
 
     def _session(self, session: Session) -> Iterator[Found]:
         runs = self._ledger.runs.of_session(session.key)
         self.runs += len(runs)
         for run in runs:
+            self._places.add(files_of(run.spec).directory)
             if self._is_written(run) and not rebuild.has_foreign_files(run):
                 yield from self._run(run)
-        paths = task_files.files_in(session, self._home)
-        if paths is None or not (runs and all(map(self._is_written, runs))):
+        if (paths := task_files.files_in(session, self._home)) is None:
+            return
+        self._places.add(paths.directory)
+        if not (runs and all(map(self._is_written, runs))):
             return
         ledger, key = self._ledger, session.key
         wanted = task_files.render_json(ledger, key)
@@ -200,6 +211,16 @@ class _Check:
                 detail += " (codex-tasks import takes it in)"
             found = replace(_differs(place, detail), is_repairable=can_go)
             yield found, partial(files.remove_tree, place) if can_go else None
+
+    def _temporaries(self) -> Iterator[Found]:
+        """Find what a process that was killed while it wrote an export has left."""
+        for place in sorted(self._places):
+            for path in map(place.joinpath, files.names(place)):
+                status = _TEMPORARY.fullmatch(path.name) and files.status(path)
+                age = clock.now().timestamp() - status.st_mtime if status else 0.0
+                if age >= _STALE_SECONDS:
+                    detail = "its writer was killed"
+                    yield _differs(path, detail), partial(path.unlink, missing_ok=True)
 
     def _modes(self) -> Iterator[Found]:
         """Find what others can read or write."""

@@ -1,7 +1,8 @@
-"""Supervise a running Codex to its end: its output, its limits, its processes.
+"""Supervise a running Codex to its end, and tell of the verdict.
 
 One loop, whose order is the documentation: signals, children that ended, output,
-limits, termination.
+limits, termination. All that comes after the launch is imported here, so that nothing
+is loaded any more when Codex is at work.
 """
 
 from __future__ import annotations
@@ -11,13 +12,28 @@ from functools import partial
 
 from parsers.facts import facts_of_summary
 from runner import clock, files
+from runner.accounting import prices
 from runner.codex import home
 from runner.config import HOOK_MARKER
-from runner.lifecycle.handoff import STOP_SIGNAL
+from runner.exports import queue_files, run_exports
+from runner.exports.task_files import TaskExport
+from runner.lifecycle.finish import RunEnd, finish, finish_unstarted
+from runner.lifecycle.handoff import STOP_SIGNAL, STOP_SIGNALS
 from runner.lifecycle.judge import Cause, Exit
 from runner.lifecycle.liveness import native_codex
+from runner.lifecycle.queue import deliver_next
+from runner.model import OUTCOMES
+from runner.notify import Notifier
+from runner.process import cgroup
 from runner.process.signals import reap
-from runner.process.table import carries, comm, exists, identify, writers_of
+from runner.process.table import (
+    carries,
+    comm,
+    exists,
+    identify,
+    this_process,
+    writers_of,
+)
 from runner.process.tree import DescendantTree, Termination
 from runner.run_files import files_of
 from runner.tail import RunTail
@@ -28,11 +44,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from parsers.exec_events.summary import EventSummary
-    from parsers.facts import Facts
     from runner.config import Config
-    from runner.exports.task_files import TaskExport
-    from runner.model import Limits, ProcessId
-    from runner.notify import Notifier
+    from runner.model import Limits, ProcessId, Run, Verdict
     from runner.process.signals import SignalInbox
     from runner.supervisor.recorder import RunRecorder
     from runner.tail import Appended
@@ -58,24 +71,19 @@ _HEAD_BYTES = 200
 
 
 class SuperviseLoop:
-    """Be with one Codex process until it and, if it is ended, all below it are gone."""
+    """Bring one run to its end, on record, and tell others of it."""
 
     def __init__(
-        self,
-        recorder: RunRecorder,
-        export: TaskExport,
-        settings: Config,
-        notifier: Notifier,
+        self, recorder: RunRecorder, inbox: SignalInbox, settings: Config
     ) -> None:
-        self._recorder = recorder
-        self._export = export
-        self._settings = settings
-        self._notifier = notifier
-        self._files = files_of(recorder.run.spec)
+        run, ledger = recorder.run, recorder.ledger
+        self._recorder, self._inbox, self._settings = recorder, inbox, settings
+        self._export = TaskExport(ledger, recorder.warn)
+        self._notifier = Notifier(ledger, settings, recorder.warn)
+        self._files = files_of(run.spec)
         self._tail = RunTail(self._files)
-        self._tree = DescendantTree(os.getpid())
-        limits = recorder.run.spec.limits
-        self._limits = LimitsWatch(limits, settings.codex_home)
+        self._tree = DescendantTree(run.supervisor or this_process())
+        self._limits = LimitsWatch(run.spec.limits, settings.codex_home)
         self._codex = 0
         self._status: int | None = None
         self._last_status = 0
@@ -83,11 +91,22 @@ class SuperviseLoop:
         self._cause: tuple[Cause, float] | None = None
         self._termination: Termination | None = None
 
-    def supervise(self, codex: int, inbox: SignalInbox) -> Exit:
-        """Return when Codex has ended, by itself or by us."""
+    def refuse(self, why: Verdict) -> None:
+        """End a run whose Codex is not started."""
+        self._close(finish_unstarted(self._recorder.run, why, self._recorder.warnings))
+
+    def attend(self, codex: int) -> None:
+        """Be with Codex until it and, if it is ended, all below it are gone."""
+        recorder, settings = self._recorder, self._settings
+        self._notifier.tell(recorder.run.run_id)
+        # Before the run is over it can still be fixed.
+        if trouble := prices.trouble(settings.state_home):
+            recorder.warn(trouble)
+        if recorder.run.spec.resume_session is not None:
+            self._guarded(lambda: self._export.begin(recorder.run))
         self._codex = codex
         while not self._guarded(self._is_over):
-            self._guarded(lambda: self._hear(inbox))
+            self._guarded(self._hear)
             self._guarded(self._reap)
             self._guarded(self._read)
             self._guarded(self._recorder.flush)
@@ -96,7 +115,43 @@ class SuperviseLoop:
         # The termination may have seen that all are gone before their status was taken.
         self._guarded(self._reap)
         self._guarded(self._read_rest)
-        return self._exit()
+        end = RunEnd(
+            at=clock.now(),
+            exit=self._exit(),
+            # What Codex has said, also in a file that has been removed since.
+            seen=facts_of_summary(self._tail.summary),
+            left_running=self._left_running(),
+            warnings=recorder.warnings,
+        )
+        self._close(finish(recorder.run, end, recorder.ledger, settings))
+
+    def _close(self, over: Run) -> None:
+        """Put the verdict on record, write the exports, and tell others.
+
+        A slow hook holds up neither the session nor the caller.
+        """
+        recorder, ledger, session = self._recorder, self._recorder.ledger, over.session
+        recorder.finish(over)
+        run, answer = recorder.run, self._tail.summary.final_message
+        cgroup.remove(run.run_id)
+        recorder.attempt(lambda: self._export.finish(run, answer))
+        run_exports.write_end(run, recorder.warn)
+        changed = [] if run.spec.prompt_id is None else [run.spec.prompt_id]
+        recorder.attempt(lambda: queue_files.refresh(ledger, session, changed))
+        recorder.pipe.send(finished=True)
+        if run.outcome is None or OUTCOMES[run.outcome].then != "left":
+            recorder.attempt(self._deliver)
+        recorder.attempt(lambda: ledger.runs.note_exported(run.run_id))
+        self._notifier.tell(run.run_id)
+        self._notifier.wait(self._inbox, STOP_SIGNALS)
+        recorder.attempt(ledger.back_up_daily)
+        recorder.add_late_warnings()
+
+    def _deliver(self) -> None:
+        recorder = self._recorder
+        session, ledger = recorder.run.session, recorder.ledger
+        if (started := deliver_next(session, ledger, self._settings)) is not None:
+            started.reader.close()
 
     def _guarded(self, step: Callable[[], bool | None]) -> bool:
         """Take a step; return what it returns, False when it could not be taken.
@@ -112,17 +167,7 @@ class SuperviseLoop:
             self._recorder.warn(text)
             return False
 
-    @property
-    def answer(self) -> str | None:
-        """Return the last thing that Codex has said."""
-        return self._tail.summary.final_message
-
-    @property
-    def seen(self) -> Facts:
-        """Return what Codex has said, also in a file that has been removed since."""
-        return facts_of_summary(self._tail.summary)
-
-    def left_running(self) -> list[dict[str, object]]:
+    def _left_running(self) -> list[dict[str, object]]:
         """Name what Codex has left running: which process, and its short name."""
         left: list[ProcessId] = []
 
@@ -139,14 +184,14 @@ class SuperviseLoop:
             for each in left
         ]
 
-    def _hear(self, inbox: SignalInbox) -> None:
+    def _hear(self) -> None:
         if self._termination is not None:
             pace = _ENDING_PACE_SECONDS
         elif clock.monotonic() - self._heard_at > _SILENT_AFTER_SECONDS:
             pace = _SILENT_PACE_SECONDS
         else:
             pace = _PACE_SECONDS
-        for number in inbox.wait(pace):
+        for number in self._inbox.wait(pace):
             self._end(Cause.STOP if number == STOP_SIGNAL else Cause.SIGNAL, number)
 
     def _is_over(self) -> bool:
@@ -222,9 +267,7 @@ class SuperviseLoop:
         """Put on record the thread that Codex names, and the beginning of its turn."""
         recorder, summary = self._recorder, self._tail.summary
         if summary.thread_id is not None and recorder.run.thread is None:
-            recorder.set_thread(summary.thread_id)
-        if not self._export.is_begun and recorder.is_named:
-            self._export.begin(recorder.run)
+            recorder.set_thread(summary.thread_id, self._export.begin)
         if summary.has_begun and not recorder.run.has_begun:
             recorder.begin_turn()
 

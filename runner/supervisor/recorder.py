@@ -8,6 +8,7 @@ from parsers.struct import replace
 from runner import clock, files
 from runner.errors import FileFault, RunnerError, StaleStateError
 from runner.exports import queue_files, run_exports
+from runner.ledger.runs import FOREIGN_THREAD
 from runner.model import SessionId
 from runner.run_files import files_of
 
@@ -31,8 +32,7 @@ class RunRecorder:
 
     A disk that refuses must not cost a run that is going on: what could not be written
     is kept and tried again, in its order. A verdict that the ledger refuses goes into
-    the meta file, where the next reader finds it. `is_named` says that the ledger has
-    the session's thread.
+    the meta file, where the next reader finds it.
     """
 
     def __init__(self, run: Run, ledger: Ledger, pipe: StatusPipe) -> None:
@@ -40,7 +40,6 @@ class RunRecorder:
         self.ledger = ledger
         self.pipe = pipe
         self.warnings: list[str] = []
-        self.is_named = run.spec.resume_session is not None
         self._pending: list[Callable[[], object]] = []
         self._not_before = 0.0
 
@@ -58,15 +57,21 @@ class RunRecorder:
         was, self.run = self.run, self.run.advanced(event)
         self._keep(lambda: self.ledger.runs.advance(was, event))
 
-    def set_thread(self, thread: str) -> None:
-        """Name the thread of the run and, of a new one, of its session."""
+    def set_thread(self, thread: str, begin_exports: Callable[[Run], None]) -> None:
+        """Name the thread of the run and, of a new one, of its session.
+
+        The exports are begun before the caller learns the name.
+        """
         name = SessionId(thread)
+        spec = self.run.spec
         self.run = replace(self.run, thread=name)
 
         def write() -> None:
-            exports = None if self.run.spec.is_flat else name
-            self.ledger.runs.set_thread(self.run, name, exports)
-            self.is_named = True
+            exports = None if spec.is_flat else name
+            is_ours = self.ledger.runs.set_thread(self.run, name, exports)
+            if not is_ours and spec.resume_session is None:
+                self.warn(FOREIGN_THREAD.format(name))
+            self.attempt(lambda: begin_exports(self.run))
             # The caller may ask for the session by this name from now on.
             self.pipe.send(session=name)
             self.write_meta()

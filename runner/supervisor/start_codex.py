@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 
@@ -29,28 +28,22 @@ def start_codex(run: Run, events: int, settings: Config) -> int | Verdict:
     it becomes standard output.
     """
     spec, paths = run.spec, files_of(run.spec)
-    with contextlib.ExitStack() as stack:
-
-        def opened(path: os.PathLike[str], flags: int) -> int:
-            descriptor = os.open(path, flags | os.O_CLOEXEC)
-            stack.callback(os.close, descriptor)
-            return descriptor
-
-        try:
+    try:
+        with paths.prompt.open("rb") as prompt, paths.stderr.open("ab") as stderr:
             launch = Launch(
                 argv=command.exec_argv(spec.codex, spec.repo, spec.resume_session),
                 environment=config.codex_environment(settings, run.run_id),
                 cwd=spec.cwd,
                 umask=spec.umask,
-                stdin=opened(paths.prompt, os.O_RDONLY),
+                stdin=prompt.fileno(),
                 stdout=events,
-                stderr=opened(paths.stderr, os.O_WRONLY | os.O_APPEND),
+                stderr=stderr.fileno(),
             )
             with cgroup.entered(run.run_id):
                 return start_program(launch)
-        except OSError as error:
-            cgroup.remove(run.run_id)
-            return not_started(*_why_not(error, spec.codex.bin))
+    except OSError as error:
+        cgroup.remove(run.run_id)
+        return not_started(*_why_not(error, spec.codex.bin))
 
 
 def _why_not(error: OSError, program: str) -> tuple[int, str]:

@@ -122,4 +122,5 @@ def test_a_run_is_ended_when_there_is_no_pipe_to_its_supervisor(
     (session,) = ledger.sessions.all()
     (ended,) = ledger.runs.of_session(session.key)
     assert ended.outcome is Outcome.NOT_STARTED
+    assert ledger.runs.unexported() == []
     assert [is_open(each) for each in taken] == [False, False]

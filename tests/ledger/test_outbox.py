@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from support import ledgers
+from support import ledgers, worked
 from support.runs import settings
 
 from runner import clock
@@ -14,7 +14,7 @@ from runner.ledger.ledger import Ledger
 from runner.lifecycle import recover
 from runner.model import Outcome, Report, Run
 from runner.notify import Notifier
-from runner.run_files import owner_of
+from runner.run_files import files_of, owner_of
 
 
 @pytest.fixture
@@ -167,3 +167,21 @@ def test_what_cannot_be_told_is_a_warning_and_is_not_tried_for_ever(
 
     assert str(place) in warnings[0]
     assert ledger.runs.untold(run.run_id) == []
+
+
+def test_exports_are_left_to_the_supervisor_of_a_run_while_it_lives(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    ours = settings(tmp_path, CODEX_RUNNER_HOME=str(ledger.home))
+    prepared = worked.prepare(ledger, ours)
+    run = ledgers.launch(ledger, ledger.runs.find(prepared.run.run_id))
+    ledgers.end(ledger, run)
+
+    recover.sweep(ledger, ours)
+    assert not files_of(run.spec).summary.exists()
+    assert ledger.runs.unexported() == [run.run_id]
+
+    prepared.close()
+    recover.sweep(ledger, ours)
+    assert files_of(run.spec).summary.exists()
+    assert ledger.runs.unexported() == []

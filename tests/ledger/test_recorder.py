@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import ledgers
+from support import ledgers, worked
 from support.runs import AT, SESSION, settings
 
 from parsers.struct import replace
@@ -62,9 +62,10 @@ def full(
 def test_what_the_ledger_refuses_is_written_later_in_its_order(
     recorder: RunRecorder, ledger: Ledger, full: pytest.MonkeyPatch
 ) -> None:
-    recorder.set_thread(SESSION)
+    begun: list[str] = []
+    recorder.set_thread(SESSION, lambda run: begun.append(run.run_id))
     recorder.begin_turn()
-    assert not recorder.is_named
+    assert begun == []
     full.undo()
 
     recorder.finish(ledgers.over(recorder.run))
@@ -76,6 +77,7 @@ def test_what_the_ledger_refuses_is_written_later_in_its_order(
         Outcome.SUCCEEDED,
     )
     assert ledger.sessions.get(found.session).thread == SESSION
+    assert begun == [found.run_id]
     assert [text for text in recorder.warnings if "the disk is full" in text]
 
 
@@ -108,6 +110,38 @@ def test_the_next_reader_takes_the_verdict_from_the_meta_file(
 
     found = ledger.runs.find(over.run_id)
     assert (found.outcome, found.thread) == (Outcome.SUCCEEDED, SESSION)
+
+
+def test_a_thread_that_belongs_to_another_session_is_a_warning_on_record(
+    recorder: RunRecorder, ledger: Ledger
+) -> None:
+    other = ledgers.session_of(ledger, number=2)
+
+    recorder.set_thread(SESSION, lambda _: None)
+    recorder.finish(ledgers.over(recorder.run, warnings=recorder.warnings))
+
+    found = ledger.runs.find(recorder.run.run_id)
+    assert found.session != other.session
+    (warning,) = recorder.warnings
+    assert f"thread {SESSION} of this run belongs to another session" == warning
+
+
+def test_a_reader_that_judges_a_run_warns_of_such_a_thread_too(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    ours = settings(tmp_path, CODEX_RUNNER_HOME=str(ledger.home))
+    worked.work(ledger, ours)
+    prepared = worked.prepare(ledger, ours)
+    run = ledgers.launch(ledger, ledger.runs.find(prepared.run.run_id))
+    worked.write_events(run, worked.FIRST, "It is done.")
+    prepared.close()
+
+    recover.sweep(ledger, ours)
+
+    warnings = ledger.runs.find(run.run_id).accounts["warnings"]
+    assert f"thread {worked.FIRST} of this run belongs to another session" in str(
+        warnings
+    )
 
 
 def test_a_run_that_was_removed_from_the_ledger_ends_without_a_fault(

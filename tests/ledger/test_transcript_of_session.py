@@ -88,6 +88,7 @@ class Context:
         error: str | None = None,
     ) -> Run:
         ended = ledgers.end(self.ledger, run, outcome, error=error)
+        self.ledger.runs.note_exported(run.run_id)
         os.close(self.locks.pop(run.run_id))
         return ended
 

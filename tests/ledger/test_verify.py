@@ -83,6 +83,13 @@ def leave_stray(state: State) -> None:
     ledgers.touch(place, hours=-2)
 
 
+def leave_half(path: Path) -> None:
+    """Leave what a writer leaves that is killed before it has renamed its file."""
+    half = path.with_name(f".{path.name}.1a2b3c4d.tmp")
+    half.write_bytes(b"{")
+    ledgers.touch(half, hours=-1)
+
+
 def test_what_agrees_is_no_difference(state: State) -> None:
     report = verify(state.settings)
 
@@ -128,6 +135,16 @@ DAMAGE: dict[str, tuple[Callable[[State], object], str]] = {
     ),
     "the file of a prompt that does not wait": (
         lambda s: queue_files.path_of(s.home, 99).write_bytes(b"{}\nx"),
+        "export",
+    ),
+    "half a meta file": (lambda s: leave_half(s.files.meta), "export"),
+    "half a summary in a --log-dir": (
+        lambda s: leave_half(s.flat_files.summary),
+        "export",
+    ),
+    "half a log of a session": (lambda s: leave_half(s.export("task.log")), "export"),
+    "half the file of a prompt": (
+        lambda s: leave_half(queue_files.path_of(s.home, s.prompt)),
         "export",
     ),
     "a directory that no run has": (leave_stray, "export"),
