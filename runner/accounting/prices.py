@@ -45,10 +45,9 @@ class PriceBook:
             PriceUnknownError: neither table has it, or the user's is damaged.
         """
         day = f"{self._at:%Y-%m-%d}"
-        try:
-            table = _read_table(self._own)
-        except _DamagedTableError as error:
-            raise prices.PriceUnknownError(model, str(error)) from error
+        table, damage = _read_table(self._own)
+        if damage is not None:
+            raise prices.PriceUnknownError(model, damage)
         if model in loose_json.mapping(table.get("models")):
             return prices.from_table(table, model, date=day)
         key, stamp = f"{model}@{day}", _stamp()
@@ -68,42 +67,31 @@ class PriceBook:
 def trouble(state_home: Path) -> str | None:
     """Say why the user's table is not used as it is meant; None when all is well."""
     path = state_home / OWN
+    table, damage = _read_table(path)
+    models = table.get("models")
+    if table and not isinstance(models, dict):
+        return f'{path} names no models: [models."name"] begins one'
     try:
-        table = _read_table(path)
-        models = table.get("models")
-        if table and not isinstance(models, dict):
-            return f'{path} names no models: [models."name"] begins one'
         for model in loose_json.mapping(models):
             prices.from_table(table, model)
-    except _DamagedTableError as error:
-        return str(error)
     except prices.PriceUnknownError as error:
         return f"{path}: {error}"
-    return None
+    return damage
 
 
-class _DamagedTableError(Exception):
-    """Report a table of the user's that cannot be read."""
-
-
-def _read_table(path: Path) -> dict[str, object]:
-    """Read the user's table; it is empty where there is none.
-
-    Raises:
-        _DamagedTableError: it cannot be read; the message says where.
-    """
+def _read_table(path: Path) -> tuple[dict[str, object], str | None]:
+    """Read the user's table, empty where there is none, and why it cannot be read."""
     if not path.exists():
-        return {}
+        return {}, None
     import tomllib  # noqa: PLC0415 - 6 ms, for those who have a table of their own
 
     try:
-        return tomllib.loads(files.read_bytes(path).decode())
+        return tomllib.loads(files.read_bytes(path).decode()), None
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         if isinstance(error, RecursionError):
             reason = "it nests too deeply"
-        message = f"{path} cannot be read: {reason}"
-        raise _DamagedTableError(message) from error
+        return {}, f"{path} cannot be read: {reason}"
 
 
 def _stamp() -> str:
