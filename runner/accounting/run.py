@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from parsers import run_summary
-from parsers.accounting.run_cost import RunCost, cost_of_run
-from parsers.accounting.run_usage import RunUsage, usage_of_run
+from parsers.accounting.run import RunCost, RunUsage, cost_of_run, usage_of_run
 from parsers.accounting.tokens import Usage, read_usage
 from parsers.exec_events.summary import EventSummary
 from parsers.facts import Facts, facts_of_summary
