@@ -177,11 +177,6 @@ def _result(call: Mapping[str, object]) -> str:
     return "\n".join(block for block in blocks if block)
 
 
-def _error(call: Mapping[str, object]) -> str | None:
-    error = call.get("error")
-    return None if error is None else error_text(error)
-
-
 def _query(search: Mapping[str, object]) -> str:
     action = loose_json.mapping(search.get("action"))
     return _text(search, "query") or _text(action, "query") or _text(action, "url")
@@ -214,7 +209,9 @@ _READERS: Final[dict[str, Callable[[Mapping[str, object]], Any]]] = {
         Change(path=path, kind=kind) for path, kind in changes(item)
     ),
     "result": _result,
-    "error": _error,
+    "error": lambda call: (
+        None if call.get("error") is None else error_text(call["error"])
+    ),
     "query": _query,
     "todos": _todos,
     "receiver_thread_ids": receivers,

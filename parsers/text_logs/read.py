@@ -20,7 +20,7 @@ import re
 from parsers.accounting.tokens import Usage, read_usage
 from parsers.exec_events.events import is_reconnect
 from parsers.exec_events.summary import EventSummary
-from parsers.facts import Facts, facts_of_summary
+from parsers.facts import Facts
 from parsers.struct import replace
 from parsers.text import strip, uuid
 from parsers.text_logs import figures
@@ -99,7 +99,7 @@ class _TextLog:
         self._close()
         fields, banner = self._blocks.fields, self._banner.get
         if self._events.thread_id or self._events.ended:
-            return replace(facts_of_summary(self._events), kind="log", fields=fields)
+            return replace(self._events.facts(), kind="log", fields=fields)
         is_ours = self._style == "ours"
         is_completed = self._figures.of_codex is not None
         ended: Ended | None = "completed" if is_completed else None

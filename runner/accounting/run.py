@@ -8,8 +8,8 @@ from parsers import run_summary
 from parsers.accounting.run import RunCost, RunUsage, cost_of_run, usage_of_run
 from parsers.accounting.tokens import Usage, read_usage
 from parsers.exec_events.summary import EventSummary
-from parsers.facts import Facts, facts_of_summary
-from parsers.rollouts.thread import Rollout, Turn
+from parsers.facts import Facts
+from parsers.rollouts.thread import Rollout
 from parsers.struct import Struct, as_dict
 from parsers.text import release
 from runner import clock, config, files
@@ -63,23 +63,19 @@ class RunAccounting(Struct):
         return self.rollouts.thread or Rollout()
 
     @property
-    def _last_turn(self) -> Turn:
-        return self._thread.turns[-1] if self._thread.turns else Turn(turn_id="")
-
-    @property
     def model(self) -> str | None:
         """Return the model that the run ended on."""
-        calls = self._thread.calls
-        return calls[-1].model if calls else self._last_turn.model or self.facts.model
+        calls, last = self._thread.calls, self._thread.last_turn
+        return calls[-1].model if calls else last.model or self.facts.model
 
     @property
     def error_class(self) -> str | None:
         """Return Codex's word for why the last turn failed."""
-        return self._last_turn.error_class
+        return self._thread.last_turn.error_class
 
     @property
     def was_aborted(self) -> bool:
-        return self._last_turn.state == "aborted"
+        return self._thread.last_turn.state == "aborted"
 
     @property
     def codex_version(self) -> str | None:
@@ -132,7 +128,7 @@ def read_events(path: Path) -> Facts:
     summary = EventSummary()
     with files.reader(path) as stream:
         summary.read(stream)
-    return facts_of_summary(summary)
+    return summary.facts()
 
 
 def account_run(

@@ -53,10 +53,9 @@ def summary_of(run: Run) -> Json:
     usage, cost = data["token_usage"], data["cost"]
     facts = Facts(kind="empty")
     if not known:  # a record of a version before
-        from parsers.facts import facts_of_summary  # noqa: PLC0415 - see above
-        from runner.tail import summary_of_events  # noqa: PLC0415
+        from runner.tail import summary_of_events  # noqa: PLC0415 - see above
 
-        facts = facts_of_summary(summary_of_events(run))
+        facts = summary_of_events(run).facts()
     whole = run_summary.build(
         facts,
         data,

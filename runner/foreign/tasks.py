@@ -20,7 +20,7 @@ import re
 
 from parsers import loose_json
 from parsers.exec_events.summary import EventSummary
-from parsers.facts import Facts, facts_of_summary
+from parsers.facts import Facts
 from parsers.rollouts.items import command
 from parsers.struct import replace
 from parsers.text import strip, uuid
@@ -209,7 +209,7 @@ def _read_events(
         words = [line for line in said if line and not line.startswith(_NOTES)]
         run = ForeignRun(
             prompt=each.prompt,
-            facts=facts_of_summary(each.summary),
+            facts=each.summary.facts(),
             events=None if each.first is None else (record.log, each.first, each.end),
             stderr=tuple(each.stderr),
             started_at=record.created_at,

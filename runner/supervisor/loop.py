@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from functools import partial
 
-from parsers.facts import facts_of_summary
 from runner import clock, files
 from runner.codex import home
 from runner.config import HOOK_MARKER
@@ -120,7 +119,7 @@ class SuperviseLoop:
     @property
     def seen(self) -> Facts:
         """Return what Codex has said, also in a file that has been removed since."""
-        return facts_of_summary(self._tail.summary)
+        return self._tail.summary.facts()
 
     def left_running(self) -> list[dict[str, object]]:
         """Name what Codex has left running: which process, and its short name."""
