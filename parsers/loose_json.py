@@ -78,17 +78,15 @@ def text(value: object) -> str | None:
 
 def integer(value: object) -> int | None:
     """Narrow to an integer of 63 bits, written as a number or a text; no boolean."""
-    if type(value) is not int:  # a bool is no number, and most values are one
-        value = _as_integer(value)
-    if value is not None and -_INTEGER_LIMIT < value < _INTEGER_LIMIT:
-        return value
-    return None
-
-
-def _as_integer(value: object) -> int | None:
-    if isinstance(value, str) and _INTEGER.fullmatch(value):
-        return int(value)
-    return int(value) if isinstance(value, float) and value.is_integer() else None
+    if type(value) is int:  # a bool is no number, and most values are one
+        found = value
+    elif (isinstance(value, str) and _INTEGER.fullmatch(value)) or (
+        isinstance(value, float) and value.is_integer()
+    ):
+        found = int(value)
+    else:
+        return None
+    return found if -_INTEGER_LIMIT < found < _INTEGER_LIMIT else None
 
 
 def number(value: object) -> float | None:

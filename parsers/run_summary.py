@@ -28,29 +28,37 @@ def build(
     Args:
         facts: the facts of the run's output.
         meta: the run's meta JSON as it was read, whatever it holds; None without one.
-            Its `task_file` and `final_message_file` are the files of the whole texts.
+            What it does not say, the log's last block may. Its `task_file` and `final_message_file` are the files of the whole texts.
         outcome: how the run ended, in one word.
         token_usage: the block that `RunUsage.to_json` made, now or for the record.
         cost: the block that `RunCost.to_json` made, likewise.
     """
-    record = _Record(meta, facts.fields)
-    answer_file = record.text("final_message_file")
+    record = loose_json.mapping(meta)
+
+    def value(*names: str) -> object:
+        found = record.get(names[0])
+        return facts.fields.get(names[-1]) if found is None else found
+
+    def text(*names: str) -> str | None:
+        return loose_json.text(value(*names)) or None
+
+    answer_file = text("final_message_file")
     priced_model = loose_json.text((cost or {}).get("model"))
     return {
-        "run_id": record.text("run_id", "codex_run_id"),
-        "session_id": facts.session_id or uuid(record.text("session_id")),
-        "resume_session": record.text("resume_session"),
-        "repo": record.text("repo"),
-        **_preview("task", record.text("task"), record.text("task_file")),
-        "started_at": record.text("started_at", "started_at_utc"),
-        "ended_at": record.text("ended_at", "ended_at_utc"),
-        "elapsed_seconds": loose_json.number(record.value("elapsed_seconds")),
-        "exit_code": loose_json.integer(record.value("exit_code", "codex_exit_code")),
+        "run_id": text("run_id", "codex_run_id"),
+        "session_id": facts.session_id or uuid(text("session_id")),
+        "resume_session": text("resume_session"),
+        "repo": text("repo"),
+        **_preview("task", text("task"), text("task_file")),
+        "started_at": text("started_at", "started_at_utc"),
+        "ended_at": text("ended_at", "ended_at_utc"),
+        "elapsed_seconds": loose_json.number(value("elapsed_seconds")),
+        "exit_code": loose_json.integer(value("exit_code", "codex_exit_code")),
         "success": None if outcome is None else outcome == "succeeded",
         "outcome": outcome,
-        "model": record.text("model", "model_selected") or priced_model or facts.model,
-        "log_file": record.text("log_file"),
-        "meta_file": record.text("meta_file"),
+        "model": text("model", "model_selected") or priced_model or facts.model,
+        "log_file": text("log_file"),
+        "meta_file": text("meta_file"),
         "token_usage": None if token_usage is None else dict(token_usage),
         "cost": None if cost is None else dict(cost),
         **_preview("final_message", facts.final_message, answer_file),
@@ -84,21 +92,6 @@ def one_line(summary: Mapping[str, object]) -> str:
             f'"{title}"',
         )
     )
-
-
-class _Record:
-    """Looks fields of a run up in its meta JSON, then in its log's last block."""
-
-    def __init__(self, meta: object, fields: Mapping[str, str]) -> None:
-        self._meta = loose_json.mapping(meta)
-        self._fields = fields
-
-    def value(self, *names: str) -> object:
-        found = self._meta.get(names[0])
-        return self._fields.get(names[-1]) if found is None else found
-
-    def text(self, *names: str) -> str | None:
-        return loose_json.text(self.value(*names)) or None
 
 
 def _preview(name: str, text: str | None, path: str | None) -> dict[str, object]:

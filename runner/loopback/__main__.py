@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.loopback.demo import demo
-from runner.loopback.scripted import scripted
+from runner.loopback.scripted import demo, scripted
 from runner.loopback.server import DEFAULT_MODEL, LoopbackServer, write_home
 
 if TYPE_CHECKING:

@@ -26,35 +26,94 @@ may stand inside a longer prompt; without any, the answer is one short message. 
 
 from __future__ import annotations
 
+import math
+import re
+import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from http import HTTPStatus
+from typing import TYPE_CHECKING, NoReturn
 
-from runner.loopback.directives import (
-    MalformedDirectiveError,
-    directives,
-    failure,
-    limits,
-)
 from runner.loopback.reply import (
     Answer,
     Delay,
     Drop,
+    HttpFailure,
     Message,
     Reasoning,
     Stall,
+    StreamFailure,
     Usage,
 )
-from runner.loopback.tools import TOOLS
+from runner.loopback.tools import TOOLS, added_file, command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runner.loopback.directives import Directive
     from runner.loopback.reply import Item, Reply
     from runner.loopback.request import Request, ToolOutput
 
+NAMES = (
+    *("run", "start", "patch", "spawn", "calls", "together"),
+    *("say", "think", "usage", "limits", "slow", "stall", "drop", "fail"),
+)
+_HOUR = 3600
+_LEAST_ERROR, _GREATEST_ERROR = 400, 599
+_WINDOW_MINUTES = {"primary": 300, "secondary": 10_080}
+_LINE = re.compile(rf"^({'|'.join(NAMES)})(?::[ \t]*(.*)|(?<=drop))$", re.MULTILINE)
 _PREVIEW = 80
+_ADDED = "HELLO.md"
+_TASK_LENGTH = 200
+_LOOK = "pwd && ls -la && git status --short --branch"
+
+
+class MalformedDirectiveError(ValueError):
+    """A directive that cannot be followed; the message becomes the model's answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Directive:
+    """One line of a prompt that controls the model."""
+
+    name: str
+    text: str
+
+    def number(self) -> float:
+        """Read the text as a number of seconds or pieces."""
+        try:
+            value = float(self.text)
+        except ValueError:
+            value = math.nan
+        if not 0 <= value < math.inf:
+            self.refuse("a number is needed")
+        return value
+
+    def settings(self, *names: str, skip: int = 0) -> dict[str, int]:
+        """Read the words after the first `skip` as `name=NUMBER` in any order."""
+        found = {}
+        for word in self.text.split()[skip:]:
+            name, _, value = word.partition("=")
+            if name not in names or not value.isdecimal():
+                self.refuse(f"these can be set: {', '.join(names)}")
+            found[name] = int(value)
+        return found
+
+    def lines(self) -> str:
+        r"""Read the text with each `\n` as the start of a new line."""
+        return self.text.replace(r"\n", "\n")
+
+    def refuse(self, reason: str) -> NoReturn:
+        """Raise the error that names this directive."""
+        message = f"'{self.name}: {self.text}': {reason}"
+        raise MalformedDirectiveError(message)
+
+
+def directives(prompt: str) -> tuple[Directive, ...]:
+    """Find the directives of a prompt, in their order."""
+    return tuple(
+        Directive(name=found[1], text=(found[2] or "").strip())
+        for found in _LINE.finditer(prompt)
+    )
 
 
 @dataclass(slots=True)
@@ -90,6 +149,30 @@ def scripted(request: Request) -> Reply:
     return turn.answer(*(turn.items or [Message(f"Done: {first_line[:_PREVIEW]}")]))
 
 
+def demo(request: Request) -> Reply:
+    """Do the same small piece of work for any task, in three steps.
+
+    It runs a command, adds a file by apply_patch, and writes a message about both. So a
+    run shows everything that a run with a real model shows.
+    """
+    if not request.has_tools:
+        return Answer(items=(Message("Demonstration"),))
+    match len(request.outputs):
+        case 0:
+            return Answer(items=(Reasoning("Look around first."), command(_LOOK)))
+        case 1:
+            task = request.prompt.strip().partition("\n")[0][:_TASK_LENGTH]
+            plan = Message(f"I have seen the repository and add {_ADDED}.")
+            change = added_file(_ADDED, f"# Hello\n\nThe task was: {task}")
+            return Answer(items=(plan, change))
+        case _:
+            last = request.outputs[-1].text.strip()
+            account = f"I could not add {_ADDED}. The tool said:\n{last}"
+            if _ADDED in last and "Success" in last:
+                account = f"Done: I looked at the repository and added {_ADDED}."
+            return Answer(items=(Message(account),))
+
+
 def _use(directive: Directive, turn: _Turn) -> Reply | None:
     waiting = len(turn.outputs)
     calls = TOOLS[directive.name](directive, turn.outputs)
@@ -109,7 +192,7 @@ def _tell(directive: Directive, turn: _Turn) -> Reply | None:
         case "usage":
             turn.usage = _usage(directive)
         case "limits":
-            turn.headers = limits(directive)
+            turn.headers = _limits(directive)
         case "slow":
             turn.seconds = directive.number()
         case "stall":
@@ -117,7 +200,7 @@ def _tell(directive: Directive, turn: _Turn) -> Reply | None:
         case "drop":
             return turn.later(Drop(items=tuple(turn.items)))
         case _:
-            return turn.later(failure(directive))
+            return turn.later(_failure(directive))
     return None
 
 
@@ -130,3 +213,43 @@ def _usage(directive: Directive) -> Usage:
         output_tokens=given.get("output", 0),
         reasoning_output_tokens=given.get("reasoning", 0),
     )
+
+
+def _failure(directive: Directive) -> Reply:
+    what = directive.text.partition(" ")[0]
+    text = f"The loopback server was told to fail with {what}."
+    if not what.isdecimal():
+        return StreamFailure(code=what, message=text)
+    status, headers = int(what), {}
+    error: dict[str, object] = {"type": "invalid_request_error"}
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        known = directive.settings("resets", "primary", skip=1)
+        known = {"primary": 100, "resets": int(time.time()) + _HOUR, **known}
+        error = {"type": "usage_limit_reached", "message": "limit"}
+        error["resets_at"] = known["resets"]
+        headers = _rate_limits(known)
+    elif status == HTTPStatus.UNAUTHORIZED:
+        error["code"] = "invalid_api_key"
+        error["message"] = "Incorrect API key provided."
+    elif _LEAST_ERROR <= status <= _GREATEST_ERROR:
+        error |= {"code": f"status_{status}", "message": text}
+    else:
+        directive.refuse(f"{_LEAST_ERROR} to {_GREATEST_ERROR} are errors")
+    return HttpFailure(status=status, body={"error": error}, headers=headers)
+
+
+def _limits(directive: Directive) -> Mapping[str, str]:
+    """Build the headers that `limits:` asks for; they reset in an hour by default."""
+    known = directive.settings("primary", "secondary", "resets")
+    return _rate_limits({"primary": 0, "resets": int(time.time()) + _HOUR, **known})
+
+
+def _rate_limits(known: Mapping[str, int]) -> dict[str, str]:
+    """Write the headers with the used percentage of a plan's windows."""
+    headers = {}
+    for name, minutes in _WINDOW_MINUTES.items():
+        if name in known:
+            headers[f"x-codex-{name}-used-percent"] = str(known[name])
+            headers[f"x-codex-{name}-window-minutes"] = str(minutes)
+            headers[f"x-codex-{name}-reset-at"] = str(known["resets"])
+    return headers

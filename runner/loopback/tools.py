@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Mapping
 
-    from runner.loopback.directives import Directive
     from runner.loopback.request import ToolOutput
+    from runner.loopback.scripted import Directive
 
     Outputs = deque[ToolOutput]
     Calls = tuple[FunctionCall, ...]

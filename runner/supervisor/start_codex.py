@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from runner import config
-from runner.codex import command
+from runner.codex.binary import exec_argv
 from runner.errors import is_resource_exhaustion
 from runner.lifecycle.judge import not_started
 from runner.model import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND
@@ -38,7 +38,7 @@ def start_codex(run: Run, events: int, settings: Config) -> int | Verdict:
 
         try:
             launch = Launch(
-                argv=command.exec_argv(spec.codex, spec.repo, spec.resume_session),
+                argv=exec_argv(spec.codex, spec.repo, spec.resume_session),
                 environment=config.codex_environment(settings, run.run_id),
                 cwd=spec.cwd,
                 umask=spec.umask,

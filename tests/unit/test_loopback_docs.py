@@ -1,6 +1,6 @@
 from support.imports import ROOT
 
-from runner.loopback.directives import NAMES
+from runner.loopback.scripted import NAMES
 from runner.loopback.scripted import __doc__ as reference
 from runner.loopback.tools import TOOLS
 
