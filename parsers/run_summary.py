@@ -28,7 +28,8 @@ def build(
     Args:
         facts: the facts of the run's output.
         meta: the run's meta JSON as it was read, whatever it holds; None without one.
-            What it does not say, the log's last block may. Its `task_file` and `final_message_file` are the files of the whole texts.
+            What it does not say, the log's last block may. Its `task_file` and
+            `final_message_file` are the files of the whole texts.
         outcome: how the run ended, in one word.
         token_usage: the block that `RunUsage.to_json` made, now or for the record.
         cost: the block that `RunCost.to_json` made, likewise.

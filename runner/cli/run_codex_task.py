@@ -33,10 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _command(arguments: Arguments, settings: Config) -> int:
     if arguments.doctor:
         return _doctor(arguments, settings)
-    from runner.service.request import (  # noqa: PLC0415 - not for --help
-        read_prompt,
-        run_request,
-    )
+    from runner.service.request import read_prompt, run_request  # noqa: PLC0415 - not for --help
 
     output = Output()
     prompt = read_prompt(arguments.words)
