@@ -49,10 +49,7 @@ def read_log(stream: BinaryIO) -> Facts:
 def _kind(line: bytes) -> Kind | None:
     if line.startswith(_TEXT_BEGINNINGS):
         return "log"
-    try:
-        fields = loose_json.load_object(line)
-    except loose_json.NotAnObjectError:
-        return None
+    fields = loose_json.load_or_empty(line)
     name = fields.get("type")
     if not isinstance(name, str):
         return None

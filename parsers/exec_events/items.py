@@ -182,14 +182,6 @@ def _query(search: Mapping[str, object]) -> str:
     return _text(search, "query") or _text(action, "query") or _text(action, "url")
 
 
-def _todos(plan: Mapping[str, object]) -> tuple[Todo, ...]:
-    steps = map(loose_json.mapping, loose_json.sequence(plan.get("items")))
-    return tuple(
-        Todo(text=_text(step, "text"), is_done=step.get("completed") is True)
-        for step in steps
-    )
-
-
 _ITEMS: Final[dict[str, type[Item]]] = {
     "command_execution": Command,
     "file_change": FileChange,
@@ -213,7 +205,10 @@ _READERS: Final[dict[str, Callable[[Mapping[str, object]], Any]]] = {
         None if call.get("error") is None else error_text(call["error"])
     ),
     "query": _query,
-    "todos": _todos,
+    "todos": lambda plan: tuple(
+        Todo(text=_text(step, "text"), is_done=step.get("completed") is True)
+        for step in map(loose_json.mapping, loose_json.sequence(plan.get("items")))
+    ),
     "receiver_thread_ids": receivers,
     "prompt": lambda item: loose_json.text(item.get("prompt")),
     "message": lambda item: error_text(item.get("message")),

@@ -212,7 +212,7 @@ class EventSummary:
                 if isinstance(event, events.TurnFailed):
                     self.ended = event
                 self._last_error = message
-                _keep(self.errors, message)
+                keep(self.errors, message)
             case events.ItemEvent(phase=phase, item=item):
                 self._note_item(item, is_done=phase == "completed")
             case events.UnknownEvent(type=kind):
@@ -239,7 +239,7 @@ class EventSummary:
             case items.CollabToolCall(receiver_thread_ids=thread_ids):
                 self._note_call(item_id, is_done=is_done)
                 for thread_id in thread_ids:
-                    _keep(self.agent_threads, thread_id)
+                    keep(self.agent_threads, thread_id)
             case items.UnknownItem(type=kind):
                 self._warn(f"unknown_item:{kind[:_NAME_LENGTH]}")
             case _:
@@ -269,6 +269,7 @@ class EventSummary:
         self.warnings[name] = self.warnings.get(name, 0) + 1
 
 
-def _keep(kept: list[str], text: str) -> None:
+def keep(kept: list[str], text: str) -> None:
+    """Add a text that is not there yet to a list of at most `LISTED`."""
     if text not in kept and len(kept) < LISTED:
         kept.append(text)

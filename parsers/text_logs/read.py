@@ -19,7 +19,7 @@ import re
 
 from parsers.accounting.tokens import Usage, read_usage
 from parsers.exec_events.events import is_reconnect
-from parsers.exec_events.summary import EventSummary
+from parsers.exec_events.summary import EventSummary, keep
 from parsers.facts import Facts
 from parsers.struct import replace
 from parsers.text import strip, uuid
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 _LONGEST: Final = 65_536  # bytes; a longer line is part of a text
 _MESSAGE_LINES: Final = 20_000
-_ERRORS_LISTED: Final = 200
 _INDENT: Final = "  "
 _SPOKEN: Final = frozenset({"user", "codex", "thinking", "exec"})
 _TOKENS: Final = "tokens used"
@@ -190,8 +189,7 @@ class _TextLog:
             self._failure = self._failure if text not in _SPOKEN else None
             return
         self._failure = found.group(1)
-        if self._failure not in self._errors and len(self._errors) < _ERRORS_LISTED:
-            self._errors.append(self._failure)
+        keep(self._errors, self._failure)
 
     def _take_text(self, text: str) -> None:
         """Take a line of what a prompt, a model or a tool said."""

@@ -25,43 +25,35 @@ if TYPE_CHECKING:
 OWN = "prices.toml"
 
 
-class PriceBook:
-    """Tell the rates of models on one day.
+def rates(state_home: Path, at: datetime, model: str) -> Rates:
+    """Return the rates of a model.
 
     Args:
         state_home: where the user's table and the kept rates lie.
         at: the day; a run is priced at its own.
+        model: its name.
+
+    Raises:
+        PriceUnknownError: neither table has it, or the user's is damaged.
     """
-
-    def __init__(self, state_home: Path, at: datetime) -> None:
-        self._own = state_home / OWN
-        self._kept = state_home / "prices-cache.json"
-        self._at = at
-
-    def rates(self, model: str) -> Rates:
-        """Return the rates of a model.
-
-        Raises:
-            PriceUnknownError: neither table has it, or the user's is damaged.
-        """
-        day = f"{self._at:%Y-%m-%d}"
-        table, damage = _read_table(self._own)
-        if damage is not None:
-            raise prices.PriceUnknownError(model, damage)
-        if model in loose_json.mapping(table.get("models")):
-            return prices.from_table(table, model, date=day)
-        key, stamp = f"{model}@{day}", _stamp()
-        kept = loose_json.mapping(files.read_json(self._kept))
-        if kept.get("table") != stamp:
-            kept = {"table": stamp}
-        try:
-            return prices.rates_from_json(kept.get(key))
-        except prices.PriceUnknownError:
-            rates = prices.look_up(model, self._at)
-        kept = {**kept, key: rates.to_json()}
-        with suppress(RunnerError):  # only the next look-up is the slower for it
-            files.replace(self._kept, json.dumps(kept, indent=1).encode())
-        return rates
+    day, kept_in = f"{at:%Y-%m-%d}", state_home / "prices-cache.json"
+    table, damage = _read_table(state_home / OWN)
+    if damage is not None:
+        raise prices.PriceUnknownError(model, damage)
+    if model in loose_json.mapping(table.get("models")):
+        return prices.from_table(table, model, date=day)
+    key, stamp = f"{model}@{day}", _stamp()
+    kept = loose_json.mapping(files.read_json(kept_in))
+    if kept.get("table") != stamp:
+        kept = {"table": stamp}
+    try:
+        return prices.rates_from_json(kept.get(key))
+    except prices.PriceUnknownError:
+        found = prices.look_up(model, at)
+    kept = {**kept, key: found.to_json()}
+    with suppress(RunnerError):  # only the next look-up is the slower for it
+        files.replace(kept_in, json.dumps(kept, indent=1).encode())
+    return found
 
 
 def trouble(state_home: Path) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 
 from parsers import run_summary
 from parsers.accounting.run import RunCost, RunUsage, cost_of_run, usage_of_run
@@ -214,13 +215,13 @@ def account_log(
         is_cumulative=is_cumulative,
     )
     model = facts.model or context.model
-    book = prices.PriceBook(settings.state_home, at or clock.now())
+    rates_of = partial(prices.rates, settings.state_home, at or clock.now())
     trouble = prices.trouble(settings.state_home)
     return RunAccounting(
         facts=facts,
         rollouts=rollouts,
         usage=counted.to_json(),
-        cost=cost_of_run(counted, facts, book.rates, model=model).to_json(),
+        cost=cost_of_run(counted, facts, rates_of, model=model).to_json(),
         faults=(trouble,) if trouble else (),
         is_cumulative=is_cumulative,
     )

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from parsers import run_summary
+from parsers import loose_json, run_summary
+from parsers.facts import Facts
 from runner import files
 from runner.errors import RunnerError
 from runner.exports import key_values
@@ -44,16 +45,13 @@ def render_summary(run: Run) -> bytes:
 
 def summary_of(run: Run) -> Json:
     """Make the summary of a finished run from its record."""
-    from parsers.facts import Facts  # noqa: PLC0415 - not for the launch
-
     data = record.to_json(run)
-    said = run.accounts.get(SAID)
-    known = dict(said) if isinstance(said, dict) else {}
+    known = dict(loose_json.mapping(run.accounts.get(SAID)))
     data |= pointers(data, is_cut=bool(known.pop("is_cut", False)))
     usage, cost = data["token_usage"], data["cost"]
     facts = Facts(kind="empty")
     if not known:  # a record of a version before
-        from runner.tail import summary_of_events  # noqa: PLC0415 - see above
+        from runner.tail import summary_of_events  # noqa: PLC0415 - not for the launch
 
         facts = summary_of_events(run).facts()
     whole = run_summary.build(
