@@ -63,13 +63,8 @@ def read_item(item: Mapping[str, object]) -> items.Item | None:
         case "FileChange":
             return file_change(_changes(item), status)
         case "CollabAgentToolCall":
-            return items.CollabToolCall(
-                id="",
-                tool=loose_json.text(item.get("tool")) or "",
-                receiver_thread_ids=items.receivers(item),
-                prompt=loose_json.text(item.get("prompt")),
-                status=status,
-            )
+            call = {**item, "type": "collab_tool_call", "status": status}
+            return items.read_item(call)
         case _:
             return None
 

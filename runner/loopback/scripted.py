@@ -26,6 +26,7 @@ may stand inside a longer prompt; without any, the answer is one short message. 
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import time
@@ -38,6 +39,7 @@ from runner.loopback.reply import (
     Answer,
     Delay,
     Drop,
+    FunctionCall,
     HttpFailure,
     Message,
     Reasoning,
@@ -45,22 +47,25 @@ from runner.loopback.reply import (
     StreamFailure,
     Usage,
 )
-from runner.loopback.tools import TOOLS, added_file, command
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from runner.loopback.reply import Item, Reply
     from runner.loopback.request import Request, ToolOutput
 
-NAMES = (
-    *("run", "start", "patch", "spawn", "calls", "together"),
-    *("say", "think", "usage", "limits", "slow", "stall", "drop", "fail"),
-)
+    Outputs = deque[ToolOutput]
+    Calls = tuple[FunctionCall, ...]
+    Tool = Callable[["Directive", Outputs], Calls | None]
+
+MOST_CALLS = 1000
+_AGENTS = "multi_agent_v1"
+_RUNNING = re.compile(r"^Process running with session ID (\d+)$", re.MULTILINE)
+_POLL_MILLISECONDS = 30_000
+_LEAST_YIELD_MILLISECONDS = 250
 _HOUR = 3600
 _LEAST_ERROR, _GREATEST_ERROR = 400, 599
 _WINDOW_MINUTES = {"primary": 300, "secondary": 10_080}
-_LINE = re.compile(rf"^({'|'.join(NAMES)})(?::[ \t]*(.*)|(?<=drop))$", re.MULTILINE)
 _PREVIEW = 80
 _ADDED = "HELLO.md"
 _TASK_LENGTH = 200
@@ -159,11 +164,11 @@ def demo(request: Request) -> Reply:
         return Answer(items=(Message("Demonstration"),))
     match len(request.outputs):
         case 0:
-            return Answer(items=(Reasoning("Look around first."), command(_LOOK)))
+            return Answer(items=(Reasoning("Look around first."), _command(_LOOK)))
         case 1:
             task = request.prompt.strip().partition("\n")[0][:_TASK_LENGTH]
             plan = Message(f"I have seen the repository and add {_ADDED}.")
-            change = added_file(_ADDED, f"# Hello\n\nThe task was: {task}")
+            change = _added_file(_ADDED, f"# Hello\n\nThe task was: {task}")
             return Answer(items=(plan, change))
         case _:
             last = request.outputs[-1].text.strip()
@@ -253,3 +258,109 @@ def _rate_limits(known: Mapping[str, int]) -> dict[str, str]:
             headers[f"x-codex-{name}-window-minutes"] = str(minutes)
             headers[f"x-codex-{name}-reset-at"] = str(known["resets"])
     return headers
+
+
+# Each model call of a turn runs the tools again, with the outputs since the prompt: a
+# tool takes its own outputs and returns its next calls, or None when it has finished.
+
+
+def _command(cmd: str, **options: object) -> FunctionCall:
+    """Call for a shell command, without a login shell: its profile may print text."""
+    return FunctionCall("exec_command", {"cmd": cmd, "login": False, **options})
+
+
+def _added_file(path: str, text: str) -> FunctionCall:
+    """Call for a new file, as Codex models do: apply_patch in a shell."""
+    body = "".join(f"+{line}\n" for line in text.split("\n"))
+    patch = f"*** Begin Patch\n*** Add File: {path}\n{body}*** End Patch"
+    return _command(f"apply_patch <<'EOF'\n{patch}\nEOF\n")
+
+
+def run(directive: Directive, outputs: Outputs) -> Calls | None:
+    """Run a command to its end; Codex returns a session id when it takes longer."""
+    if not outputs:
+        return (_command(directive.text),)
+    while (session := _RUNNING.search(outputs.popleft().text)) is not None:
+        if not outputs:
+            number = int(session[1])
+            poll = {"session_id": number, "yield_time_ms": _POLL_MILLISECONDS}
+            return (FunctionCall("write_stdin", poll),)
+    return None
+
+
+def start(directive: Directive, outputs: Outputs) -> Calls | None:
+    """Start a command and go on while it runs."""
+    call = _command(directive.text, yield_time_ms=_LEAST_YIELD_MILLISECONDS)
+    return _after(call, outputs)
+
+
+def patch(directive: Directive, outputs: Outputs) -> Calls | None:
+    """Add a file; its text follows its path."""
+    path, _, text = directive.lines().partition(" ")
+    if not path:
+        directive.refuse("a path is needed")
+    return _after(_added_file(path, text or f"This is {path}."), outputs)
+
+
+def calls(directive: Directive, outputs: Outputs) -> Calls | None:
+    """Run a number of short commands, each in a model call of its own."""
+    for call in _echoes(directive):
+        if (next_calls := _after(call, outputs)) is not None:
+            return next_calls
+    return None
+
+
+def together(directive: Directive, outputs: Outputs) -> Calls | None:
+    """Run a number of short commands from one model call."""
+    echoes = _echoes(directive)
+    if not outputs:
+        return echoes
+    for _ in range(min(len(echoes), len(outputs))):
+        outputs.popleft()
+    return None
+
+
+def spawn(directive: Directive, outputs: Outputs) -> Calls | None:
+    """Give a prompt to a sub-agent and wait until it has finished."""
+    if not outputs:
+        message = {"message": directive.lines()}
+        return (FunctionCall("spawn_agent", message, _AGENTS),)
+    agent = _field(outputs.popleft(), "agent_id")
+    while isinstance(agent, str):
+        if not outputs:
+            return (FunctionCall("wait_agent", {"targets": [agent]}, _AGENTS),)
+        if not _field(outputs.popleft(), "timed_out"):
+            break
+    return None
+
+
+def _after(call: FunctionCall, outputs: Outputs) -> Calls | None:
+    if not outputs:
+        return (call,)
+    outputs.popleft()
+    return None
+
+
+def _echoes(directive: Directive) -> Calls:
+    total = int(directive.number())
+    if not 1 <= total <= MOST_CALLS:
+        directive.refuse(f"1 to {MOST_CALLS} calls are possible")
+    return tuple(_command(f"echo call {n} of {total}") for n in range(1, total + 1))
+
+
+def _field(output: ToolOutput, name: str) -> object:
+    try:
+        value: object = json.loads(output.text)
+    except ValueError:
+        return None
+    return value.get(name) if isinstance(value, dict) else None
+
+
+TOOLS: Mapping[str, Tool] = {
+    tool.__name__: tool for tool in (run, start, patch, calls, together, spawn)
+}
+NAMES = (
+    *TOOLS,
+    *("say", "think", "usage", "limits", "slow", "stall", "drop", "fail"),
+)
+_LINE = re.compile(rf"^({'|'.join(NAMES)})(?::[ \t]*(.*)|(?<=drop))$", re.MULTILINE)
