@@ -78,18 +78,18 @@ def one_line(summary: Mapping[str, object]) -> str:
     words = {"succeeded": "OK", None: "UNKNOWN"}
     usage = loose_json.mapping(summary.get("token_usage"))
     cost = loose_json.mapping(summary.get("cost"))
-    title = _flat(loose_json.text(summary.get("task")) or "")
+    title = _flat(summary.get("task"))
     if len(title) > _TITLE_LENGTH:
         title = f"{title[: _TITLE_LENGTH - 1]}…"
     return " ".join(
         (
             words.get(outcome, "FAIL"),
-            _shown(summary, "run_id"),
+            _flat(summary.get("run_id")) or "-",
             outcome or "-",
             _with_unit(loose_json.number(summary.get("elapsed_seconds")), "{:.1f}s"),
             _with_unit(loose_json.integer(usage.get("total_tokens")), "{:,} tok"),
             _with_unit(loose_json.number(cost.get("usd")), "${:.4f}"),
-            _shown(summary, "session_id"),
+            _flat(summary.get("session_id")) or "-",
             f'"{title}"',
         )
     )
@@ -101,13 +101,9 @@ def _preview(name: str, text: str | None, path: str | None) -> dict[str, object]
     return {name: preview, **pointer}
 
 
-def _shown(summary: Mapping[str, object], name: str) -> str:
-    return _flat(loose_json.text(summary.get(name)) or "") or "-"
-
-
 def _with_unit(figure: float | None, form: str) -> str:
     return "-" if figure is None else form.format(figure)
 
 
-def _flat(text: str) -> str:
-    return visible(" ".join(strip(text).split()))
+def _flat(value: object) -> str:
+    return visible(" ".join(strip(loose_json.text(value) or "").split()))

@@ -88,14 +88,12 @@ class EventSummary:
         Where the turn has no end: the last error, else the reconnect error that nothing
         came after.
         """
-        match self.ended:
-            case events.TurnFailed(message=message):
-                return message
-            case None:
-                at, lost = self._reconnect
-                return self._last_error or (lost if at == self.progress else None)
-            case _:
-                return None
+        if isinstance(self.ended, events.TurnCompleted):
+            return None
+        if self.ended is not None:
+            return self.ended.message
+        at, lost = self._reconnect
+        return self._last_error or (lost if at == self.progress else None)
 
     @property
     def final_message(self) -> str | None:

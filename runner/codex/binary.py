@@ -11,6 +11,7 @@ import json
 import os
 from pathlib import Path
 
+from parsers import loose_json
 from runner import files
 from runner.errors import FileFault
 from runner.process.start import capture, which
@@ -64,10 +65,9 @@ def version_of(program: str, settings: Config) -> str | None:
         return _ask(path, settings)
     stamp = f"{real}:{status.st_size}:{status.st_mtime_ns}"
     kept_in = settings.state_home / "codex-versions.json"
-    kept = files.read_json(kept_in)
-    known = kept if isinstance(kept, dict) else {}
-    if isinstance(known.get(stamp), str):
-        return str(known[stamp])
+    known = loose_json.mapping(files.read_json(kept_in))
+    if (version := loose_json.text(known.get(stamp))) is not None:
+        return version
     version = _ask(path, settings)
     if version is not None:
         # When it cannot be kept, only the next one who asks waits for it.

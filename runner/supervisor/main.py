@@ -106,7 +106,7 @@ def _attend(
         from runner.supervisor.loop import SuperviseLoop  # noqa: PLC0415
 
         ledger = recorder.ledger
-        export = TaskExport(ledger, recorder.warn)
+        export = TaskExport(ledger, recorder.attempt)
         notifier = Notifier(ledger, settings, recorder.warn)
         loop = SuperviseLoop(recorder, export, settings, notifier)
     except BaseException:
@@ -128,7 +128,7 @@ def _attend(
     recorder.finish(finish(recorder.run, end, ledger, settings))
     cgroup.remove(recorder.run.run_id)
     recorder.attempt(lambda: export.finish(recorder.run, loop.answer))
-    run_exports.write_end(recorder.run, recorder.warn)
+    run_exports.write_end(recorder.run, recorder.attempt)
     _close(recorder, notifier, inbox, settings)
 
 
@@ -165,9 +165,9 @@ def _finish_unstarted(
     from runner.notify import Notifier  # noqa: PLC0415
 
     recorder.finish(finish_unstarted(recorder.run, why, recorder.warnings))
-    export = TaskExport(recorder.ledger, recorder.warn)
+    export = TaskExport(recorder.ledger, recorder.attempt)
     recorder.attempt(lambda: export.finish(recorder.run, None))
-    run_exports.write_end(recorder.run, recorder.warn)
+    run_exports.write_end(recorder.run, recorder.attempt)
     notifier = Notifier(recorder.ledger, settings, recorder.warn)
     _close(recorder, notifier, inbox, settings)
 
