@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Final
 
+_KINDS: Final[Mapping[str | None, str]] = {
+    "CommandExecution": "command_execution",
+    "FileChange": "file_change",
+    "CollabAgentToolCall": "collab_tool_call",
+}
 _SHELLS: Final = frozenset(
     {"shell", "container.exec", "shell_command", "exec_command", "local_shell"}
 )
@@ -54,19 +59,21 @@ def file_change(
 
 def read_item(item: Mapping[str, object]) -> items.Item | None:
     """Read an item that a rollout keeps; None when it is of another kind."""
-    status = loose_json.text(item.get("status")) or "completed"
-    match item.get("type"):
-        case "CommandExecution":
-            output = loose_json.text(item.get("aggregated_output")) or ""
-            exit_code = loose_json.integer(item.get("exit_code"))
-            return command(_joined(item.get("command")), output, exit_code)
-        case "FileChange":
-            return file_change(_changes(item), status)
-        case "CollabAgentToolCall":
-            call = {**item, "type": "collab_tool_call", "status": status}
-            return items.read_item(call)
-        case _:
-            return None
+    kind = _KINDS.get(loose_json.text(item.get("type")))
+    if kind is None:
+        return None
+    made = {**item, "type": kind}
+    made["status"] = loose_json.text(item.get("status")) or "completed"
+    if kind == "command_execution":
+        made["command"] = _joined(item.get("command"))
+        made["status"] = _status(loose_json.integer(item.get("exit_code")))
+    changes = item.get("changes")
+    if isinstance(changes, dict):
+        edits = ((path, loose_json.mapping(edit)) for path, edit in changes.items())
+        made["changes"] = [
+            {"path": path, "kind": edit.get("type") or "update"} for path, edit in edits
+        ]
+    return items.read_item(made)
 
 
 class Call:
@@ -92,17 +99,6 @@ class Call:
 
 def _status(exit_code: int | None) -> str:
     return "completed" if exit_code in {0, None} else "failed"
-
-
-def _changes(item: Mapping[str, object]) -> list[tuple[str, str]]:
-    changes = item.get("changes")
-    if not isinstance(changes, dict):
-        return list(items.changes(item))
-    pairs = ((path, loose_json.mapping(edit)) for path, edit in changes.items())
-    return [
-        (loose_json.text(path) or "", loose_json.text(edit.get("type")) or "update")
-        for path, edit in pairs
-    ]
 
 
 def _answer(output: object) -> tuple[str, int | None]:

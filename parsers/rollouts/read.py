@@ -16,7 +16,7 @@ from parsers.exec_events import items
 from parsers.lines import BLANK
 from parsers.rollouts import records
 from parsers.rollouts.model_calls import CallCounter
-from parsers.rollouts.records import Window, Worth, moment, seconds_between
+from parsers.rollouts.records import moment, seconds_between
 from parsers.rollouts.thread import Call, Rollout, Turn
 from parsers.struct import as_dict, replace
 from parsers.text import uuid
@@ -57,7 +57,7 @@ def read_rollout(
         since: count only records of this ISO 8601 time (UTC) or later.
         until: count only records of this ISO 8601 time (UTC) or earlier.
     """
-    reader = _Reader(Window(from_offset, moment(since), moment(until)))
+    reader = _Reader(from_offset, moment(since), moment(until))
     offset = 0
     for line in lines:
         reader.feed(line, offset)
@@ -66,8 +66,9 @@ def read_rollout(
 
 
 class _Reader:
-    def __init__(self, window: Window) -> None:
-        self._window = window
+    def __init__(self, from_offset: int, since: str, until: str) -> None:
+        self._from_offset = from_offset
+        self._since, self._until = since, until
         self._header: Header | None = None
         self._began_at = ""
         self._is_copy = False
@@ -86,9 +87,9 @@ class _Reader:
 
     def feed(self, line: bytes, offset: int) -> None:
         worth = records.worth_of(line)
-        if worth is Worth.NOTHING:
+        if worth == "nothing":
             return
-        if worth is Worth.TOTAL and self._counter.is_recorded:
+        if worth == "total" and self._counter.is_recorded:
             self._unread_total = line
             return
         try:
@@ -100,7 +101,13 @@ class _Reader:
             return
         self._follow(record)
         if not self._is_copy:
-            self._take(record, is_inside=self._window.holds(record.at, offset))
+            self._take(record, is_inside=self._holds(record.at, offset))
+
+    def _holds(self, at: str, offset: int) -> bool:
+        if offset < self._from_offset:
+            return False
+        when = moment(at) if self._since or self._until else ""
+        return when >= self._since and (not self._until or when <= self._until)
 
     def result(self) -> Rollout:
         return Rollout(

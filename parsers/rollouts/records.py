@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from enum import Enum, auto
 
 from parsers import loose_json
 from parsers.exec_events.items import error_text
@@ -20,9 +19,11 @@ from parsers.text import uuid
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Final
+    from typing import Final, Literal
 
     from parsers.rollouts.thread import Turn
+
+    Worth = Literal["nothing", "total", "anything"]
 
 _HEAD: Final = re.compile(
     rb'\{"timestamp":"[^"\\]{1,40}",(?:"ordinal":[0-9]+,)?'
@@ -61,46 +62,25 @@ class Record(Struct):
     payload: Mapping[str, object]
 
 
-class Window(Struct, kw_only=False):
-    """Records from a byte on and between two `moment`s; "" sets no bound."""
-
-    from_offset: int
-    since: str
-    until: str
-
-    def holds(self, at: str, offset: int) -> bool:
-        if offset < self.from_offset:
-            return False
-        if not self.since and not self.until:
-            return True
-        when = moment(at)
-        return when >= self.since and (not self.until or when <= self.until)
-
-
-class Worth(Enum):
-    """What a line may hold, judged by its first bytes."""
-
-    NOTHING = auto()
-    TOTAL = auto()  # a `token_count` that names no limits
-    ANYTHING = auto()
-
-
 def worth_of(line: bytes) -> Worth:
-    """Find out from a line's first bytes whether it must be decoded."""
+    """Find out from a line's first bytes whether it must be decoded.
+
+    A total is a `token_count` that names no limits.
+    """
     head = _HEAD.match(line)
     if head is None:
-        return Worth.ANYTHING
+        return "anything"
     kind, inner = head.groups()
     is_wanted = kind in _WANTED
     if inner == b"token_count" and not any(limit in line for limit in _LIMITS):
-        return Worth.TOTAL
+        return "total"
     if kind == b"response_item":
         is_wanted = inner == b"function_call_output" and _SPAWNED in line[:_PLACE]
     elif kind == b"event_msg" and inner == b"item_completed":
         is_wanted = any(item in line[:_PLACE] for item in _WANTED_ITEMS)
     elif kind == b"event_msg":
         is_wanted = inner in _WANTED_EVENTS
-    return Worth.ANYTHING if is_wanted else Worth.NOTHING
+    return "anything" if is_wanted else "nothing"
 
 
 def read_record(line: bytes) -> Record:

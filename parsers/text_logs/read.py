@@ -50,7 +50,7 @@ _BANNER_LINES: Final = {
     "session_id": re.compile(rf"{figures.TIME}session id:\s*(\S+)", re.IGNORECASE),
     "model": re.compile(rf"{figures.TIME}model:\s*(\S+)"),
 }
-_OUTCOME: Final = re.compile(r"(succeeded|exited -?[0-9]+|failed|declined): ")
+_BAD_OUTCOME: Final = re.compile(r"(?:exited -?[0-9]+|failed|declined): ")
 _FAILURE: Final = re.compile(r"(?:ERROR|turn failed): (.*)")
 _CHANGE: Final = re.compile(r"([ADM]) (.+)")
 _KINDS: Final = {"A": "add", "D": "delete", "M": "update"}
@@ -101,9 +101,7 @@ class _TextLog:
             return replace(self._events.facts(), kind="log", fields=fields)
         is_ours = self._style == "ours"
         is_completed = self._figures.of_codex is not None
-        ended: Ended | None = "completed" if is_completed else None
-        if self._failure is not None:
-            ended = "failed"
+        well: Ended | None = "completed" if is_completed else None
         return Facts(
             kind="log",
             session_id=banner("session_id") or uuid(fields.get("codex_session_id")),
@@ -116,7 +114,7 @@ class _TextLog:
             commands_failed=self._commands_failed if is_ours else None,
             files_changed=self._files,
             errors=tuple(self._errors),
-            ended=ended,
+            ended=well if self._failure is None else "failed",
             failure=self._failure,
             usage=self._figures.usage,
             total_tokens=self._figures.total,
@@ -158,10 +156,8 @@ class _TextLog:
         if self._style == "ours":
             self._take_own_line(text)
         self._take_failure(text)
-        if text == "exec":
-            self._commands_run += 1
-        outcome = _OUTCOME.match(text)
-        self._commands_failed += bool(outcome and outcome.group(1) != "succeeded")
+        self._commands_run += text == "exec"
+        self._commands_failed += _BAD_OUTCOME.match(text) is not None
 
     def _close(self) -> None:
         if self._heading == "codex":
@@ -173,9 +169,10 @@ class _TextLog:
         if text.startswith(_BANNER):
             self._style = "codex"
         for name, form in _BANNER_LINES.items():
-            found = form.fullmatch(text)
-            value = found.group(1) if found else None
-            if name == "session_id" and value is not None:
+            if (found := form.fullmatch(text)) is None:
+                continue
+            value: str | None = found.group(1)
+            if name == "session_id":
                 self._style = self._style or "ours"  # Codex's has a banner above
                 value = uuid(value)
             is_codex = name != "cwd" or "codex_version" in self._banner
