@@ -20,8 +20,8 @@ def build(
     facts: Facts,
     meta: object,
     outcome: str | None,
-    token_usage: Mapping[str, object] | None,
-    cost: Mapping[str, object] | None,
+    token_usage: object,
+    cost: object,
 ) -> dict[str, object]:
     """Put a summary together; what is not known is null.
 
@@ -44,7 +44,7 @@ def build(
         return loose_json.text(value(*names)) or None
 
     answer_file = text("final_message_file")
-    priced_model = loose_json.text((cost or {}).get("model"))
+    priced_model = loose_json.text(loose_json.mapping(cost).get("model"))
     return {
         "run_id": text("run_id", "codex_run_id"),
         "session_id": facts.session_id or uuid(text("session_id")),
@@ -60,8 +60,8 @@ def build(
         "model": text("model", "model_selected") or priced_model or facts.model,
         "log_file": text("log_file"),
         "meta_file": text("meta_file"),
-        "token_usage": None if token_usage is None else dict(token_usage),
-        "cost": None if cost is None else dict(cost),
+        "token_usage": dict(token_usage) if isinstance(token_usage, dict) else None,
+        "cost": dict(cost) if isinstance(cost, dict) else None,
         **_preview("final_message", facts.final_message, answer_file),
         "commands": {"run": facts.commands_run, "failed": facts.commands_failed},
         "files_changed": [

@@ -163,11 +163,14 @@ def account_run(
         since=run.started_at,
         until=min(ends, default=None),
     )
-    is_known = is_asked_for or run.spec.mode is Mode.NEW
+    previous = Usage() if run.spec.resume_session is None else None
+    if previous is None and is_asked_for and (earlier := ledger.runs.previous(run)):
+        # An aborted run has no figure, and what it used is in the thread's next.
+        previous = read_usage(earlier.accounts.get("thread_usage"))
     context = LogContext(
         session_id=facts.session_id,
         share=share,
-        previous=_thread_usage_before(run, ledger) if is_known else None,
+        previous=previous,
         codex_version=run.codex_version,
         model=run.spec.codex.model,
     )
@@ -225,12 +228,3 @@ def account_log(
         faults=(trouble,) if trouble else (),
         is_cumulative=is_cumulative,
     )
-
-
-def _thread_usage_before(run: Run, ledger: Ledger) -> Usage | None:
-    """Return what the thread had used when this run began, by its last record."""
-    if run.spec.resume_session is None:
-        return Usage()
-    earlier = ledger.runs.previous(run)
-    # An aborted run has no figure, and what it used is in the thread's next.
-    return read_usage(earlier.accounts.get("thread_usage")) if earlier else None

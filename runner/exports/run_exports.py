@@ -55,19 +55,13 @@ def summary_of(run: Run) -> Json:
     data = record.to_json(run)
     known = dict(loose_json.mapping(run.accounts.get(SAID)))
     data |= pointers(data, is_cut=bool(known.pop("is_cut", False)))
-    usage, cost = data["token_usage"], data["cost"]
     facts = Facts(kind="empty")
     if not known:  # a record of a version before
         from runner.tail import summary_of_events  # noqa: PLC0415 - not for the launch
 
         facts = summary_of_events(run).facts()
-    whole = run_summary.build(
-        facts,
-        data,
-        run.outcome,
-        usage if isinstance(usage, dict) else None,
-        cost if isinstance(cost, dict) else None,
-    )
+    usage, cost = data["token_usage"], data["cost"]
+    whole = run_summary.build(facts, data, run.outcome, usage, cost)
     whole |= known
     error = run.verdict.error if run.verdict else None
     errors = whole["errors"]
