@@ -35,8 +35,7 @@ def load_object(line: bytes) -> dict[str, object]:
     except (ValueError, RecursionError):
         value = _load_tolerantly(text)
     if not isinstance(value, dict):
-        message = "not a JSON object"
-        raise NotAnObjectError(message)
+        raise NotAnObjectError("not a JSON object")
     return value
 
 
@@ -52,13 +51,11 @@ def _load_tolerantly(text: str) -> object:
     start, end = text.find("{"), text.rfind("}") + 1
     around = text[: max(start, 0)] + text[end:]
     if start < 0 or end == 0 or strip(around).strip(_PADDING):
-        message = "not a JSON object"
-        raise NotAnObjectError(message)
+        raise NotAnObjectError("not a JSON object")
     try:
         return json.loads(text[start:end], strict=False)
     except RecursionError as error:
-        message = "nested too deeply"
-        raise NotAnObjectError(message) from error
+        raise NotAnObjectError("nested too deeply") from error
     except ValueError as error:
         raise NotAnObjectError(str(error)) from error
 

@@ -192,8 +192,7 @@ def from_table(table: object, model: str, *, date: str | None = None) -> Rates:
     """
     models = loose_json.mapping(loose_json.mapping(table).get("models"))
     if model not in models:
-        reason = "prices.toml does not name it"
-        raise PriceUnknownError(model, reason)
+        raise PriceUnknownError(model, "prices.toml does not name it")
     source = PriceSource(name="prices.toml", version=None, date=date)
     return _rates(model, models[model], source)
 

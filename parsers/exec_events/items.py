@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class _Item(Struct):
-    id: str
+    id: str = ""  # a rollout's items have none
 
 
 class Command(_Item):

@@ -41,11 +41,7 @@ _HEAD: Final = 400  # characters that the note before an output may take
 def command(line: str, output: str, exit_code: int | None) -> items.Command:
     """Make a command that has ended; its exit code is None where nothing tells it."""
     return items.Command(
-        id="",
-        command=line,
-        output=output,
-        exit_code=exit_code,
-        status=_status(exit_code),
+        command=line, output=output, exit_code=exit_code, status=_status(exit_code)
     )
 
 
@@ -54,7 +50,7 @@ def file_change(
 ) -> items.FileChange:
     """Make an edit from paths and what was done to them: add, delete or update."""
     pairs = tuple(items.Change(path=path, kind=kind) for path, kind in changes)
-    return items.FileChange(id="", changes=pairs, status=status)
+    return items.FileChange(changes=pairs, status=status)
 
 
 def read_item(item: Mapping[str, object]) -> items.Item | None:
