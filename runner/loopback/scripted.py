@@ -197,7 +197,8 @@ def _tell(directive: Directive, turn: _Turn) -> Reply | None:
         case "usage":
             turn.usage = _usage(directive)
         case "limits":
-            turn.headers = _limits(directive)
+            known = directive.settings("primary", "secondary", "resets")
+            turn.headers = _rate_limits({"primary": 0, **known})
         case "slow":
             turn.seconds = directive.number()
         case "stall":
@@ -229,10 +230,9 @@ def _failure(directive: Directive) -> Reply:
     error: dict[str, object] = {"type": "invalid_request_error"}
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         known = directive.settings("resets", "primary", skip=1)
-        known = {"primary": 100, "resets": int(time.time()) + _HOUR, **known}
+        headers = _rate_limits({"primary": 100, **known})
         error = {"type": "usage_limit_reached", "message": "limit"}
-        error["resets_at"] = known["resets"]
-        headers = _rate_limits(known)
+        error["resets_at"] = int(headers["x-codex-primary-reset-at"])
     elif status == HTTPStatus.UNAUTHORIZED:
         error["code"] = "invalid_api_key"
         error["message"] = "Incorrect API key provided."
@@ -243,20 +243,17 @@ def _failure(directive: Directive) -> Reply:
     return HttpFailure(status=status, body={"error": error}, headers=headers)
 
 
-def _limits(directive: Directive) -> Mapping[str, str]:
-    """Build the headers that `limits:` asks for; they reset in an hour by default."""
-    known = directive.settings("primary", "secondary", "resets")
-    return _rate_limits({"primary": 0, "resets": int(time.time()) + _HOUR, **known})
-
-
 def _rate_limits(known: Mapping[str, int]) -> dict[str, str]:
-    """Write the headers with the used percentage of a plan's windows."""
-    headers = {}
+    """Write the headers with the used percentage of a plan's windows.
+
+    They reset in an hour by default.
+    """
+    headers, resets = {}, known.get("resets", int(time.time()) + _HOUR)
     for name, minutes in _WINDOW_MINUTES.items():
         if name in known:
             headers[f"x-codex-{name}-used-percent"] = str(known[name])
             headers[f"x-codex-{name}-window-minutes"] = str(minutes)
-            headers[f"x-codex-{name}-reset-at"] = str(known["resets"])
+            headers[f"x-codex-{name}-reset-at"] = str(resets)
     return headers
 
 
