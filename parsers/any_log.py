@@ -6,7 +6,7 @@ from itertools import chain
 
 from parsers import loose_json
 from parsers.exec_events.summary import EventSummary
-from parsers.facts import Facts, facts_of_rollout, facts_of_summary
+from parsers.facts import Facts
 from parsers.lines import BLANK
 from parsers.rollouts.read import read_rollout
 from parsers.text_logs.read import read_text_log
@@ -38,21 +38,18 @@ def read_log(stream: BinaryIO) -> Facts:
         return Facts(kind="empty")
     lines = chain(head, stream)
     if kind == "rollout":
-        return facts_of_rollout(read_rollout(lines))
+        return read_rollout(lines).facts()
     if kind != "events":
         return read_text_log(lines)
     summary = EventSummary()
     summary.read(lines)
-    return facts_of_summary(summary)
+    return summary.facts()
 
 
 def _kind(line: bytes) -> Kind | None:
     if line.startswith(_TEXT_BEGINNINGS):
         return "log"
-    try:
-        fields = loose_json.load_object(line)
-    except loose_json.NotAnObjectError:
-        return None
+    fields = loose_json.load_or_empty(line)
     name = fields.get("type")
     if not isinstance(name, str):
         return None

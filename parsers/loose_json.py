@@ -35,8 +35,7 @@ def load_object(line: bytes) -> dict[str, object]:
     except (ValueError, RecursionError):
         value = _load_tolerantly(text)
     if not isinstance(value, dict):
-        message = "not a JSON object"
-        raise NotAnObjectError(message)
+        raise NotAnObjectError("not a JSON object")
     return value
 
 
@@ -52,13 +51,11 @@ def _load_tolerantly(text: str) -> object:
     start, end = text.find("{"), text.rfind("}") + 1
     around = text[: max(start, 0)] + text[end:]
     if start < 0 or end == 0 or strip(around).strip(_PADDING):
-        message = "not a JSON object"
-        raise NotAnObjectError(message)
+        raise NotAnObjectError("not a JSON object")
     try:
         return json.loads(text[start:end], strict=False)
     except RecursionError as error:
-        message = "nested too deeply"
-        raise NotAnObjectError(message) from error
+        raise NotAnObjectError("nested too deeply") from error
     except ValueError as error:
         raise NotAnObjectError(str(error)) from error
 
@@ -78,17 +75,15 @@ def text(value: object) -> str | None:
 
 def integer(value: object) -> int | None:
     """Narrow to an integer of 63 bits, written as a number or a text; no boolean."""
-    if type(value) is not int:  # a bool is no number, and most values are one
-        value = _as_integer(value)
-    if value is not None and -_INTEGER_LIMIT < value < _INTEGER_LIMIT:
-        return value
-    return None
-
-
-def _as_integer(value: object) -> int | None:
-    if isinstance(value, str) and _INTEGER.fullmatch(value):
-        return int(value)
-    return int(value) if isinstance(value, float) and value.is_integer() else None
+    if type(value) is int:  # a bool is no number, and most values are one
+        found = value
+    elif (isinstance(value, str) and _INTEGER.fullmatch(value)) or (
+        isinstance(value, float) and value.is_integer()
+    ):
+        found = int(value)
+    else:
+        return None
+    return found if -_INTEGER_LIMIT < found < _INTEGER_LIMIT else None
 
 
 def number(value: object) -> float | None:

@@ -20,39 +20,48 @@ def build(
     facts: Facts,
     meta: object,
     outcome: str | None,
-    token_usage: Mapping[str, object] | None,
-    cost: Mapping[str, object] | None,
+    token_usage: object,
+    cost: object,
 ) -> dict[str, object]:
     """Put a summary together; what is not known is null.
 
     Args:
         facts: the facts of the run's output.
         meta: the run's meta JSON as it was read, whatever it holds; None without one.
-            Its `task_file` and `final_message_file` are the files of the whole texts.
+            What it does not say, the log's last block may. Its `task_file` and
+            `final_message_file` are the files of the whole texts.
         outcome: how the run ended, in one word.
         token_usage: the block that `RunUsage.to_json` made, now or for the record.
         cost: the block that `RunCost.to_json` made, likewise.
     """
-    record = _Record(meta, facts.fields)
-    answer_file = record.text("final_message_file")
-    priced_model = loose_json.text((cost or {}).get("model"))
+    record = loose_json.mapping(meta)
+
+    def value(*names: str) -> object:
+        found = record.get(names[0])
+        return facts.fields.get(names[-1]) if found is None else found
+
+    def text(*names: str) -> str | None:
+        return loose_json.text(value(*names)) or None
+
+    answer_file = text("final_message_file")
+    priced_model = loose_json.text(loose_json.mapping(cost).get("model"))
     return {
-        "run_id": record.text("run_id", "codex_run_id"),
-        "session_id": facts.session_id or uuid(record.text("session_id")),
-        "resume_session": record.text("resume_session"),
-        "repo": record.text("repo"),
-        **_preview("task", record.text("task"), record.text("task_file")),
-        "started_at": record.text("started_at", "started_at_utc"),
-        "ended_at": record.text("ended_at", "ended_at_utc"),
-        "elapsed_seconds": loose_json.number(record.value("elapsed_seconds")),
-        "exit_code": loose_json.integer(record.value("exit_code", "codex_exit_code")),
+        "run_id": text("run_id", "codex_run_id"),
+        "session_id": facts.session_id or uuid(text("session_id")),
+        "resume_session": text("resume_session"),
+        "repo": text("repo"),
+        **_preview("task", text("task"), text("task_file")),
+        "started_at": text("started_at", "started_at_utc"),
+        "ended_at": text("ended_at", "ended_at_utc"),
+        "elapsed_seconds": loose_json.number(value("elapsed_seconds")),
+        "exit_code": loose_json.integer(value("exit_code", "codex_exit_code")),
         "success": None if outcome is None else outcome == "succeeded",
         "outcome": outcome,
-        "model": record.text("model", "model_selected") or priced_model or facts.model,
-        "log_file": record.text("log_file"),
-        "meta_file": record.text("meta_file"),
-        "token_usage": None if token_usage is None else dict(token_usage),
-        "cost": None if cost is None else dict(cost),
+        "model": text("model", "model_selected") or priced_model or facts.model,
+        "log_file": text("log_file"),
+        "meta_file": text("meta_file"),
+        "token_usage": dict(token_usage) if isinstance(token_usage, dict) else None,
+        "cost": dict(cost) if isinstance(cost, dict) else None,
         **_preview("final_message", facts.final_message, answer_file),
         "commands": {"run": facts.commands_run, "failed": facts.commands_failed},
         "files_changed": [
@@ -69,36 +78,21 @@ def one_line(summary: Mapping[str, object]) -> str:
     words = {"succeeded": "OK", None: "UNKNOWN"}
     usage = loose_json.mapping(summary.get("token_usage"))
     cost = loose_json.mapping(summary.get("cost"))
-    title = _flat(loose_json.text(summary.get("task")) or "")
+    title = _flat(summary.get("task"))
     if len(title) > _TITLE_LENGTH:
         title = f"{title[: _TITLE_LENGTH - 1]}…"
     return " ".join(
         (
             words.get(outcome, "FAIL"),
-            _shown(summary, "run_id"),
+            _flat(summary.get("run_id")) or "-",
             outcome or "-",
             _with_unit(loose_json.number(summary.get("elapsed_seconds")), "{:.1f}s"),
             _with_unit(loose_json.integer(usage.get("total_tokens")), "{:,} tok"),
             _with_unit(loose_json.number(cost.get("usd")), "${:.4f}"),
-            _shown(summary, "session_id"),
+            _flat(summary.get("session_id")) or "-",
             f'"{title}"',
         )
     )
-
-
-class _Record:
-    """Looks fields of a run up in its meta JSON, then in its log's last block."""
-
-    def __init__(self, meta: object, fields: Mapping[str, str]) -> None:
-        self._meta = loose_json.mapping(meta)
-        self._fields = fields
-
-    def value(self, *names: str) -> object:
-        found = self._meta.get(names[0])
-        return self._fields.get(names[-1]) if found is None else found
-
-    def text(self, *names: str) -> str | None:
-        return loose_json.text(self.value(*names)) or None
 
 
 def _preview(name: str, text: str | None, path: str | None) -> dict[str, object]:
@@ -107,13 +101,9 @@ def _preview(name: str, text: str | None, path: str | None) -> dict[str, object]
     return {name: preview, **pointer}
 
 
-def _shown(summary: Mapping[str, object], name: str) -> str:
-    return _flat(loose_json.text(summary.get(name)) or "") or "-"
-
-
 def _with_unit(figure: float | None, form: str) -> str:
     return "-" if figure is None else form.format(figure)
 
 
-def _flat(text: str) -> str:
-    return visible(" ".join(strip(text).split()))
+def _flat(value: object) -> str:
+    return visible(" ".join(strip(loose_json.text(value) or "").split()))

@@ -21,7 +21,6 @@ request with more than `above` input tokens; a price that the tier leaves out st
 
 from __future__ import annotations
 
-import json
 from decimal import Decimal, InvalidOperation
 
 from parsers import loose_json
@@ -29,14 +28,10 @@ from parsers.struct import Struct, as_dict, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
     from datetime import datetime
-    from typing import Final, TypeAlias
+    from typing import Final
 
     from parsers.accounting.tokens import Usage
-
-    # A base price and (start, price) of each tier, as the user wrote them.
-    _Steps: TypeAlias = tuple[object, Sequence[tuple[object, object]]]
 
 _MILLION: Final = Decimal(1_000_000)
 _GENAI_NAMES: Final = {
@@ -105,9 +100,19 @@ class Rates(Struct):
         }
         return replace(self, **base)
 
-    def to_json(self) -> object:
+    def to_json(self) -> dict[str, object]:
         """Make an object that `rates_from_json` reads back without loss."""
-        return json.loads(json.dumps(as_dict(self), default=str))
+        prices = [(part, getattr(self, part)) for part in _PARTS]
+        return {
+            "model": self.model,
+            "source": self.source.to_json(),
+            **{part: str(price.base) for part, price in prices if price},
+            "tiers": [
+                {"above": start, part: str(usd)}
+                for part, price in prices
+                for start, usd in (price.tiers if price else ())
+            ],
+        }
 
 
 class CostParts(Struct):
@@ -167,17 +172,16 @@ def look_up(model: str, at: datetime) -> Rates:
         reason = f"genai-prices {source.version} does not know it"
         raise PriceUnknownError(model, reason) from error
     table = found.get_prices(at)
-    prices: dict[str, _Steps] = {}
+    entry: dict[str, object] = {}
+    tiers: list[object] = []
     for part, name in _GENAI_NAMES.items():
         value = getattr(table, name)
         if isinstance(value, types.TieredPrices):
-            prices[part] = (
-                value.base,
-                [(tier.start, tier.price) for tier in value.tiers],
-            )
-        elif isinstance(value, Decimal):
-            prices[part] = value, ()
-    return _rates(model, prices, source)
+            tiers += [{"above": tier.start, part: tier.price} for tier in value.tiers]
+            value = value.base
+        if isinstance(value, Decimal):
+            entry[part] = value
+    return _rates(model, {**entry, "tiers": tiers}, source)
 
 
 def from_table(table: object, model: str, *, date: str | None = None) -> Rates:
@@ -188,17 +192,9 @@ def from_table(table: object, model: str, *, date: str | None = None) -> Rates:
     """
     models = loose_json.mapping(loose_json.mapping(table).get("models"))
     if model not in models:
-        reason = "prices.toml does not name it"
-        raise PriceUnknownError(model, reason)
-    entry = loose_json.mapping(models[model])
-    tiers = [*map(loose_json.mapping, loose_json.sequence(entry.get("tiers")))]
-    prices = {
-        part: (entry[part], [(t.get("above"), t[part]) for t in tiers if part in t])
-        for part in _PARTS
-        if part in entry
-    }
+        raise PriceUnknownError(model, "prices.toml does not name it")
     source = PriceSource(name="prices.toml", version=None, date=date)
-    return _rates(model, prices, source)
+    return _rates(model, models[model], source)
 
 
 def rates_from_json(value: object) -> Rates:
@@ -208,17 +204,10 @@ def rates_from_json(value: object) -> Rates:
         PriceUnknownError: the value is not such an object.
     """
     fields = loose_json.mapping(value)
-    prices: dict[str, _Steps] = {}
-    for part in _PARTS:
-        entry = loose_json.mapping(fields.get(part))
-        pairs = map(loose_json.sequence, loose_json.sequence(entry.get("tiers")))
-        if entry:
-            steps = [(p[0], p[1]) if len(p) > 1 else (None, None) for p in pairs]
-            prices[part] = entry.get("base"), steps
     source = loose_json.mapping(fields.get("source"))
     return _rates(
         loose_json.text(fields.get("model")) or "",
-        prices,
+        fields,
         PriceSource(
             name=loose_json.text(source.get("name")) or "",
             version=loose_json.text(source.get("version")),
@@ -227,15 +216,23 @@ def rates_from_json(value: object) -> Rates:
     )
 
 
-def _rates(model: str, prices: Mapping[str, _Steps], source: PriceSource) -> Rates:
-    if not prices.keys() >= {"input", "output"}:
+def _rates(model: str, entry: object, source: PriceSource) -> Rates:
+    """Read the prices of a model, which have the form of `prices.toml`."""
+    fields = loose_json.mapping(entry)
+    if not fields.keys() >= {"input", "output"}:
         reason = f"{source.name or 'the record'} names no input or no output price"
         raise PriceUnknownError(model, reason)
-    read: dict[str, Price] = {}
-    for part, (base, steps) in prices.items():
-        tiers = [(_start(model, at), _decimal(model, price)) for at, price in steps]
-        read[part] = Price(base=_decimal(model, base), tiers=tuple(sorted(tiers)))
-    return Rates(model=model, source=source, **read)
+    tiers = [*map(loose_json.mapping, loose_json.sequence(fields.get("tiers")))]
+    prices: dict[str, Price] = {}
+    for part in filter(fields.__contains__, _PARTS):
+        base = _decimal(model, fields[part])
+        steps = (
+            (_start(model, tier.get("above")), _decimal(model, tier[part]))
+            for tier in tiers
+            if part in tier
+        )
+        prices[part] = Price(base=base, tiers=tuple(sorted(steps)))
+    return Rates(model=model, source=source, **prices)
 
 
 def _start(model: str, value: object) -> int:

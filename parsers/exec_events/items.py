@@ -1,7 +1,7 @@
 """The items inside `item.*` events, as `codex exec --json` writes them (0.50 to 0.169).
 
-`changes`, `receivers` and `error_text` read one field each; the rollout reader uses
-them too, because a rollout names these fields alike.
+`receivers` and `error_text` read one field each; the rollout reader uses them too,
+because a rollout names these fields alike.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class _Item(Struct):
-    id: str
+    id: str = ""  # a rollout's items have none
 
 
 class Command(_Item):
@@ -133,18 +133,6 @@ def read_item(value: object) -> Item:
     return made(**values)
 
 
-def changes(item: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """Read the (path, kind) pairs of a file change; kind: add, delete or update."""
-    for change in loose_json.sequence(item.get("changes")):
-        fields = loose_json.mapping(change)
-        kind = fields.get("kind")
-        if isinstance(kind, dict):
-            kind = kind.get("type")
-        path = loose_json.text(fields.get("path"))
-        if path:
-            yield path, loose_json.text(kind) or ""
-
-
 def receivers(item: Mapping[str, object]) -> tuple[str, ...]:
     """Read the ids of the agent threads that a collaboration call names."""
     ids = map(uuid, loose_json.sequence(item.get("receiver_thread_ids")))
@@ -165,6 +153,15 @@ def _text(fields: Mapping[str, object], name: str) -> str:
     return loose_json.text(fields.get(name)) or ""
 
 
+def _changes(item: Mapping[str, object]) -> Iterator[Change]:
+    for change in map(loose_json.mapping, loose_json.sequence(item.get("changes"))):
+        kind = change.get("kind")
+        if isinstance(kind, dict):
+            kind = kind.get("type")
+        if path := _text(change, "path"):
+            yield Change(path=path, kind=loose_json.text(kind) or "")
+
+
 def _result(call: Mapping[str, object]) -> str:
     result = loose_json.mapping(call.get("result"))
     blocks = [
@@ -177,22 +174,9 @@ def _result(call: Mapping[str, object]) -> str:
     return "\n".join(block for block in blocks if block)
 
 
-def _error(call: Mapping[str, object]) -> str | None:
-    error = call.get("error")
-    return None if error is None else error_text(error)
-
-
 def _query(search: Mapping[str, object]) -> str:
     action = loose_json.mapping(search.get("action"))
     return _text(search, "query") or _text(action, "query") or _text(action, "url")
-
-
-def _todos(plan: Mapping[str, object]) -> tuple[Todo, ...]:
-    steps = map(loose_json.mapping, loose_json.sequence(plan.get("items")))
-    return tuple(
-        Todo(text=_text(step, "text"), is_done=step.get("completed") is True)
-        for step in steps
-    )
 
 
 ITEMS: Final[dict[str, type[Item]]] = {
@@ -210,13 +194,16 @@ ITEMS: Final[dict[str, type[Item]]] = {
 _READERS: Final[dict[str, Callable[[Mapping[str, object]], Any]]] = {
     "output": lambda item: _text(item, "aggregated_output"),
     "exit_code": lambda item: loose_json.integer(item.get("exit_code")),
-    "changes": lambda item: tuple(
-        Change(path=path, kind=kind) for path, kind in changes(item)
-    ),
+    "changes": lambda item: tuple(_changes(item)),
     "result": _result,
-    "error": _error,
+    "error": lambda call: (
+        None if call.get("error") is None else error_text(call["error"])
+    ),
     "query": _query,
-    "todos": _todos,
+    "todos": lambda plan: tuple(
+        Todo(text=_text(step, "text"), is_done=step.get("completed") is True)
+        for step in map(loose_json.mapping, loose_json.sequence(plan.get("items")))
+    ),
     "receiver_thread_ids": receivers,
     "prompt": lambda item: loose_json.text(item.get("prompt")),
     "message": lambda item: error_text(item.get("message")),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from parsers.exec_events import events, items
+from parsers.facts import Facts
 from parsers.lines import BLANK
 
 TYPE_CHECKING = False
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from parsers.accounting.tokens import Usage
+    from parsers.facts import Ended
 
 LISTED: Final = 200
 FILES_LISTED: Final = 10_000
@@ -44,6 +46,10 @@ _GOOD_CODES: Final = (None, b"null", b"0")
 _FAILED: Final = ("failed", "declined")
 _OF_A_TURN: Final = (events.TurnStarted, events.TurnCompleted, events.TurnFailed)
 _BOUNDARIES: Final = (events.ThreadStarted, *_OF_A_TURN)
+_ENDED: Final[dict[type, Ended]] = {
+    events.TurnCompleted: "completed",
+    events.TurnFailed: "failed",
+}
 # An edit of an edit: a file that was added and then updated was added.
 _MERGED_KINDS: Final = {("add", "update"): "add", ("delete", "add"): "update"}
 
@@ -82,14 +88,12 @@ class EventSummary:
         Where the turn has no end: the last error, else the reconnect error that nothing
         came after.
         """
-        match self.ended:
-            case events.TurnFailed(message=message):
-                return message
-            case None:
-                at, lost = self._reconnect
-                return self._last_error or (lost if at == self.progress else None)
-            case _:
-                return None
+        if isinstance(self.ended, events.TurnCompleted):
+            return None
+        if self.ended is not None:
+            return self.ended.message
+        at, lost = self._reconnect
+        return self._last_error or (lost if at == self.progress else None)
 
     @property
     def final_message(self) -> str | None:
@@ -111,6 +115,24 @@ class EventSummary:
     def is_command_running(self) -> bool:
         """Whether a command, an MCP tool or a call to another agent is under way."""
         return bool(self._running)
+
+    def facts(self) -> Facts:
+        """Return what is known so far, of every kind of fact."""
+        return Facts(
+            kind="events",
+            session_id=self.thread_id,
+            has_begun=self.has_begun,
+            final_message=self.final_message,
+            commands_run=self.commands_run,
+            commands_failed=self.commands_failed,
+            files_changed=self.files_changed,
+            errors=tuple(self.errors),
+            warnings=self.warnings,
+            ended=_ENDED.get(type(self.ended)),
+            failure=self.failure,
+            usage=self.usage,
+            agent_threads=tuple(self.agent_threads),
+        )
 
     def read(self, lines: Iterable[bytes]) -> None:
         """Take all lines of a stream, with their newlines, to its end."""
@@ -145,8 +167,7 @@ class EventSummary:
                 is_failed = code not in _GOOD_CODES or status.decode() in _FAILED
             is_done = phase == b"completed"
             self._note_call(item_id, is_done=is_done, is_command=True)
-            if is_failed:
-                self.commands_failed += is_done
+            self.commands_failed += is_done and is_failed
         elif phase != b"completed" or not line.endswith(_ITEM_ENDS):
             return False
         elif kind == b"agent_message":
@@ -189,7 +210,7 @@ class EventSummary:
                 if isinstance(event, events.TurnFailed):
                     self.ended = event
                 self._last_error = message
-                _keep(self.errors, message)
+                keep(self.errors, message)
             case events.ItemEvent(phase=phase, item=item):
                 self._note_item(item, is_done=phase == "completed")
             case events.UnknownEvent(type=kind):
@@ -204,10 +225,9 @@ class EventSummary:
         item_id = item.id.encode()
         match item:
             case items.Command(exit_code=code, status=status):
-                is_failed = code not in {None, 0} or status in _FAILED
+                is_failed = bool(code) or status in _FAILED
                 self._note_call(item_id, is_done=is_done, is_command=True)
-                if is_failed:
-                    self.commands_failed += is_done
+                self.commands_failed += is_done and is_failed
             case items.AgentMessage(text=text) if is_done:
                 self._answer = text
             case items.FileChange(status=status) if is_done and status not in _FAILED:
@@ -217,7 +237,7 @@ class EventSummary:
             case items.CollabToolCall(receiver_thread_ids=thread_ids):
                 self._note_call(item_id, is_done=is_done)
                 for thread_id in thread_ids:
-                    _keep(self.agent_threads, thread_id)
+                    keep(self.agent_threads, thread_id)
             case items.UnknownItem(type=kind):
                 self._warn(f"unknown_item:{kind[:_NAME_LENGTH]}")
             case _:
@@ -247,6 +267,7 @@ class EventSummary:
         self.warnings[name] = self.warnings.get(name, 0) + 1
 
 
-def _keep(kept: list[str], text: str) -> None:
+def keep(kept: list[str], text: str) -> None:
+    """Add a text that is not there yet to a list of at most `LISTED`."""
     if text not in kept and len(kept) < LISTED:
         kept.append(text)

@@ -12,7 +12,6 @@ from parsers.text import painted, strip, visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Final
 
     from parsers.accounting.tokens import Usage
@@ -50,12 +49,15 @@ def render(line: bytes) -> str:
     """
     said = ""
     match events.decode(line):
-        case events.ItemEvent(phase=phase, item=item):
-            said = _PHASES[phase](item)
+        case events.ItemEvent(phase="completed", item=item):
+            said = _completed(item)
+        case (
+            events.ItemEvent(phase="started", item=item)
+            | events.ItemEvent(item=items.TodoList() as item)
+        ):
+            said = _started(item)
         case events.ThreadStarted(thread_id=thread_id):
             said = f"session id: {thread_id}\n\n"
-        case events.TurnStarted():
-            pass
         case events.TurnCompleted(usage=usage):
             said = _tokens(usage)
         case events.TurnFailed(message=message):
@@ -66,8 +68,10 @@ def render(line: bytes) -> str:
             said = _heading("not known to this version: event ", name)
         case events.Undecodable():
             text = line[: 4 * LINE_LENGTH].decode("utf-8", "replace").strip(" \t\r\n\0")
-            if text:
-                said = _heading("unreadable line: ", text.replace("\n", " "))
+            text = text.replace("\n", " ")
+            said = _heading("unreadable line: ", text) if text else ""
+        case events.ItemEvent() | events.TurnStarted():
+            pass
     return said
 
 
@@ -121,10 +125,6 @@ def _started(item: items.Item) -> str:
             return ""
 
 
-def _updated(item: items.Item) -> str:
-    return _started(item) if isinstance(item, items.TodoList) else ""
-
-
 def _completed(item: items.Item) -> str:
     said = ""
     match item:
@@ -132,48 +132,28 @@ def _completed(item: items.Item) -> str:
             said = _block("codex", text)
         case items.Reasoning(text=text):
             said = _block("thinking", text)
-        case items.Command():
-            said = _command(item)
+        case items.Command(command=command, exit_code=code, status=status):
+            outcome = f"exited {code}" if code else _OUTCOMES.get(status, status)
+            name = _shortened(" ".join(command.split()), _COMMAND_LENGTH)
+            said = _block(f"{outcome}: {name}", _bounded(item.output))
         case items.FileChange(changes=changes, status=status):
-            said = _block(f"file update ({status})", "\n".join(map(_change, changes)))
-        case items.McpToolCall() | items.CollabToolCall():
-            said = _call(item)
+            edits = (f"{_LETTERS.get(each.kind, '?')} {each.path}" for each in changes)
+            said = _block(f"file update ({status})", "\n".join(edits))
+        case items.McpToolCall(tool=tool, status=status, error=error, result=result):
+            heading = f"tool {item.server}.{tool} {status}"
+            said = _block(heading, _bounded(error or result))
+        case items.CollabToolCall(tool=tool, status=status):
+            threads = "\n".join(item.receiver_thread_ids)
+            said = _block(f"agents: {tool} {status}", threads)
         case items.WebSearch(query=query):
             said = _block("web search", query)
         case items.ItemError(message=message):
             said = _heading("warning: ", message)
         case items.UnknownItem(type=name):
             said = _heading("not known to this version: item ", name)
-        case items.TodoList():
-            pass  # the last update said the same
+        case _:
+            pass  # a plan, whose last update said the same
     return said
-
-
-_PHASES: Final[dict[events.Phase, Callable[[items.Item], str]]] = {
-    "started": _started,
-    "updated": _updated,
-    "completed": _completed,
-}
-
-
-def _command(command: items.Command) -> str:
-    outcome = f"exited {command.exit_code}"
-    if command.exit_code in {0, None}:
-        outcome = _OUTCOMES.get(command.status, command.status)
-    name = _shortened(" ".join(command.command.split()), _COMMAND_LENGTH)
-    return _block(f"{outcome}: {name}", _bounded(command.output))
-
-
-def _call(call: items.McpToolCall | items.CollabToolCall) -> str:
-    if isinstance(call, items.CollabToolCall):
-        threads = "\n".join(call.receiver_thread_ids)
-        return _block(f"agents: {call.tool} {call.status}", threads)
-    heading = f"tool {call.server}.{call.tool} {call.status}"
-    return _block(heading, _bounded(call.error or call.result))
-
-
-def _change(change: items.Change) -> str:
-    return f"{_LETTERS.get(change.kind, '?')} {change.path}"
 
 
 def _tokens(usage: Usage | None) -> str:

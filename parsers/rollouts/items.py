@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Final
 
+_KINDS: Final[Mapping[str | None, str]] = {
+    "CommandExecution": "command_execution",
+    "FileChange": "file_change",
+    "CollabAgentToolCall": "collab_tool_call",
+}
 _SHELLS: Final = frozenset(
     {"shell", "container.exec", "shell_command", "exec_command", "local_shell"}
 )
@@ -36,11 +41,7 @@ _HEAD: Final = 400  # characters that the note before an output may take
 def command(line: str, output: str, exit_code: int | None) -> items.Command:
     """Make a command that has ended; its exit code is None where nothing tells it."""
     return items.Command(
-        id="",
-        command=line,
-        output=output,
-        exit_code=exit_code,
-        status=_status(exit_code),
+        command=line, output=output, exit_code=exit_code, status=_status(exit_code)
     )
 
 
@@ -49,29 +50,26 @@ def file_change(
 ) -> items.FileChange:
     """Make an edit from paths and what was done to them: add, delete or update."""
     pairs = tuple(items.Change(path=path, kind=kind) for path, kind in changes)
-    return items.FileChange(id="", changes=pairs, status=status)
+    return items.FileChange(changes=pairs, status=status)
 
 
 def read_item(item: Mapping[str, object]) -> items.Item | None:
     """Read an item that a rollout keeps; None when it is of another kind."""
-    status = loose_json.text(item.get("status")) or "completed"
-    match item.get("type"):
-        case "CommandExecution":
-            output = loose_json.text(item.get("aggregated_output")) or ""
-            exit_code = loose_json.integer(item.get("exit_code"))
-            return command(_joined(item.get("command")), output, exit_code)
-        case "FileChange":
-            return file_change(_changes(item), status)
-        case "CollabAgentToolCall":
-            return items.CollabToolCall(
-                id="",
-                tool=loose_json.text(item.get("tool")) or "",
-                receiver_thread_ids=items.receivers(item),
-                prompt=loose_json.text(item.get("prompt")),
-                status=status,
-            )
-        case _:
-            return None
+    kind = _KINDS.get(loose_json.text(item.get("type")))
+    if kind is None:
+        return None
+    made = {**item, "type": kind}
+    made["status"] = loose_json.text(item.get("status")) or "completed"
+    if kind == "command_execution":
+        made["command"] = _joined(item.get("command"))
+        made["status"] = _status(loose_json.integer(item.get("exit_code")))
+    changes = item.get("changes")
+    if isinstance(changes, dict):
+        edits = ((path, loose_json.mapping(edit)) for path, edit in changes.items())
+        made["changes"] = [
+            {"path": path, "kind": edit.get("type") or "update"} for path, edit in edits
+        ]
+    return items.read_item(made)
 
 
 class Call:
@@ -97,17 +95,6 @@ class Call:
 
 def _status(exit_code: int | None) -> str:
     return "completed" if exit_code in {0, None} else "failed"
-
-
-def _changes(item: Mapping[str, object]) -> list[tuple[str, str]]:
-    changes = item.get("changes")
-    if not isinstance(changes, dict):
-        return list(items.changes(item))
-    pairs = ((path, loose_json.mapping(edit)) for path, edit in changes.items())
-    return [
-        (loose_json.text(path) or "", loose_json.text(edit.get("type")) or "update")
-        for path, edit in pairs
-    ]
 
 
 def _answer(output: object) -> tuple[str, int | None]:

@@ -14,9 +14,9 @@ from contextlib import suppress
 from parsers import loose_json
 from parsers.exec_events import items
 from parsers.lines import BLANK
-from parsers.rollouts import payloads, records
+from parsers.rollouts import records
 from parsers.rollouts.model_calls import CallCounter
-from parsers.rollouts.records import Window, Worth, moment, seconds_between
+from parsers.rollouts.records import moment, seconds_between
 from parsers.rollouts.thread import Call, Rollout, Turn
 from parsers.struct import as_dict, replace
 from parsers.text import uuid
@@ -38,7 +38,7 @@ def read_header_line(first_line: bytes) -> Header | None:
     with suppress(loose_json.NotAnObjectError):
         record = records.read_record(first_line)
         if record.kind == "session_meta":
-            return payloads.read_header(record.payload)
+            return records.read_header(record.payload)
     return None
 
 
@@ -57,7 +57,7 @@ def read_rollout(
         since: count only records of this ISO 8601 time (UTC) or later.
         until: count only records of this ISO 8601 time (UTC) or earlier.
     """
-    reader = _Reader(Window(from_offset, moment(since), moment(until)))
+    reader = _Reader(from_offset, moment(since), moment(until))
     offset = 0
     for line in lines:
         reader.feed(line, offset)
@@ -66,8 +66,9 @@ def read_rollout(
 
 
 class _Reader:
-    def __init__(self, window: Window) -> None:
-        self._window = window
+    def __init__(self, from_offset: int, since: str, until: str) -> None:
+        self._from_offset = from_offset
+        self._since, self._until = since, until
         self._header: Header | None = None
         self._began_at = ""
         self._is_copy = False
@@ -86,9 +87,9 @@ class _Reader:
 
     def feed(self, line: bytes, offset: int) -> None:
         worth = records.worth_of(line)
-        if worth is Worth.NOTHING:
+        if worth == "nothing":
             return
-        if worth is Worth.TOTAL and self._counter.is_recorded:
+        if worth == "total" and self._counter.is_recorded:
             self._unread_total = line
             return
         try:
@@ -100,7 +101,13 @@ class _Reader:
             return
         self._follow(record)
         if not self._is_copy:
-            self._take(record, is_inside=self._window.holds(record.at, offset))
+            self._take(record, is_inside=self._holds(record.at, offset))
+
+    def _holds(self, at: str, offset: int) -> bool:
+        if offset < self._from_offset:
+            return False
+        when = moment(at) if self._since or self._until else ""
+        return when >= self._since and (not self._until or when <= self._until)
 
     def result(self) -> Rollout:
         return Rollout(
@@ -125,12 +132,12 @@ class _Reader:
                 if self._is_own(record.payload):
                     self._is_copy, self._has_begun = False, True
             case "token_count" if self._is_copy:
-                self._counter.take_baseline(payloads.info(record))
+                self._counter.take_baseline(records.info(record))
             case _:
                 pass
 
     def _take_header(self, record: Record) -> None:
-        found = payloads.read_header(record.payload)
+        found = records.read_header(record.payload)
         if found is None or self._has_begun:
             return
         if self._header is None:
@@ -141,26 +148,25 @@ class _Reader:
             self._is_copy = found.thread_id != self._header.thread_id
 
     def _take_turn(self, record: Record) -> None:
-        turn_id = payloads.text(record.payload, "turn_id")
-        if self._is_copy and not self._is_own_turn(turn_id, record.at):
-            return
+        turn_id = records.text(record.payload, "turn_id")
+        if self._is_copy:
+            is_own = seconds_between(self._began_at, record.at) >= _COPYING_TAKES
+            if turn_id is not None and self._header is not None:
+                is_own = turn_id.lower() >= self._header.thread_id
+            if not is_own:
+                return
         self._is_copy, self._has_begun = False, True
-        self._model = payloads.text(record.payload, "model") or self._model
+        self._model = records.text(record.payload, "model") or self._model
         if turn_id != self._turn_id:
             # The last total of a turn with records is the baseline of the next turn.
             with suppress(loose_json.NotAnObjectError):
                 total = records.read_record(self._unread_total)
-                self._counter.take_baseline(payloads.info(total))
+                self._counter.take_baseline(records.info(total))
             self._unread_total = b""
             self._counter.is_recorded = False
             self._turn_id, self._root_turn_id = turn_id, None
-        root_turn_id = payloads.text(record.payload, "root_turn_id")
+        root_turn_id = records.text(record.payload, "root_turn_id")
         self._root_turn_id = root_turn_id or self._root_turn_id
-
-    def _is_own_turn(self, turn_id: str | None, at: str) -> bool:
-        if turn_id is None or self._header is None:
-            return seconds_between(self._began_at, at) >= _COPYING_TAKES
-        return turn_id.lower() >= self._header.thread_id
 
     def _is_own(self, payload: Mapping[str, object]) -> bool:
         thread_id = payload.get("thread_id")
@@ -181,26 +187,26 @@ class _Reader:
             case "agent_message" | "item_completed":
                 self._note_item(record.payload)
             case "function_call_output":
-                thread_id = payloads.spawned_agent(record.payload)
-                if thread_id is not None:
-                    self._spawned[thread_id] = None
+                answer = records.text(record.payload, "output") or ""
+                agent = uuid(loose_json.object_in(answer).get("agent_id"))
+                self._spawned |= {agent: None} if agent else {}
             case _:
                 pass
 
     def _count(self, record: Record, *, is_inside: bool) -> None:
         payload, usage = record.payload, None
         if record.kind == "token_count":
-            usage = self._counter.take_total(payloads.info(record))
+            usage = self._counter.take_total(records.info(record))
             if is_inside:
-                self._limits = payloads.rate_limits(record) or self._limits
+                self._limits = records.rate_limits(record) or self._limits
         elif self._is_own(payload):
             usage = self._counter.take_record(payload)
         if usage is None or not is_inside:
             return
         call = Call(
             at=record.at,
-            turn_id=payloads.text(payload, "turn_id") or self._turn_id,
-            root_turn_id=payloads.text(payload, "root_turn_id") or self._root_turn_id,
+            turn_id=records.text(payload, "turn_id") or self._turn_id,
+            root_turn_id=records.text(payload, "root_turn_id") or self._root_turn_id,
             model=self._model,
             usage=usage,
         )
@@ -215,12 +221,12 @@ class _Reader:
         self._turns[turn_id] = turn
 
     def _end_turn(self, record: Record) -> None:
-        turn_id = payloads.text(record.payload, "turn_id") or self._turn_id
+        turn_id = records.text(record.payload, "turn_id") or self._turn_id
         if turn_id is None:
             return
         self._note_turn(turn_id)
-        self._turns[turn_id] = payloads.ended(self._turns[turn_id], record)
-        message = payloads.text(record.payload, "last_agent_message")
+        self._turns[turn_id] = records.ended(self._turns[turn_id], record)
+        message = records.text(record.payload, "last_agent_message")
         self._message = message or self._message
 
     def _note_item(self, payload: Mapping[str, object]) -> None:
@@ -229,5 +235,5 @@ class _Reader:
             if item.get("tool") == "spawn_agent":
                 self._spawned |= dict.fromkeys(items.receivers(item))
             return
-        message = payloads.text(payload, "message") or payloads.content(item)
+        message = records.text(payload, "message") or records.content(item)
         self._message = message or self._message

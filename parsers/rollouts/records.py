@@ -9,15 +9,21 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from enum import Enum, auto
 
 from parsers import loose_json
-from parsers.struct import Struct
+from parsers.exec_events.items import error_text
+from parsers.rollouts.thread import Header, RateLimit, RateLimits
+from parsers.struct import Struct, replace
+from parsers.text import uuid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Final
+    from typing import Final, Literal
+
+    from parsers.rollouts.thread import Turn
+
+    Worth = Literal["nothing", "total", "anything"]
 
 _HEAD: Final = re.compile(
     rb'\{"timestamp":"[^"\\]{1,40}",(?:"ordinal":[0-9]+,)?'
@@ -56,46 +62,25 @@ class Record(Struct):
     payload: Mapping[str, object]
 
 
-class Window(Struct, kw_only=False):
-    """Records from a byte on and between two `moment`s; "" sets no bound."""
-
-    from_offset: int
-    since: str
-    until: str
-
-    def holds(self, at: str, offset: int) -> bool:
-        if offset < self.from_offset:
-            return False
-        if not self.since and not self.until:
-            return True
-        when = moment(at)
-        return when >= self.since and (not self.until or when <= self.until)
-
-
-class Worth(Enum):
-    """What a line may hold, judged by its first bytes."""
-
-    NOTHING = auto()
-    TOTAL = auto()  # a `token_count` that names no limits
-    ANYTHING = auto()
-
-
 def worth_of(line: bytes) -> Worth:
-    """Find out from a line's first bytes whether it must be decoded."""
+    """Find out from a line's first bytes whether it must be decoded.
+
+    A total is a `token_count` that names no limits.
+    """
     head = _HEAD.match(line)
     if head is None:
-        return Worth.ANYTHING
+        return "anything"
     kind, inner = head.groups()
     is_wanted = kind in _WANTED
     if inner == b"token_count" and not any(limit in line for limit in _LIMITS):
-        return Worth.TOTAL
+        return "total"
     if kind == b"response_item":
         is_wanted = inner == b"function_call_output" and _SPAWNED in line[:_PLACE]
     elif kind == b"event_msg" and inner == b"item_completed":
         is_wanted = any(item in line[:_PLACE] for item in _WANTED_ITEMS)
     elif kind == b"event_msg":
         is_wanted = inner in _WANTED_EVENTS
-    return Worth.ANYTHING if is_wanted else Worth.NOTHING
+    return "anything" if is_wanted else "nothing"
 
 
 def read_record(line: bytes) -> Record:
@@ -126,6 +111,84 @@ def moment(at: str | None) -> str:
 def seconds_between(begin: str, end: str) -> float:
     """Subtract two ISO 8601 times; a text that is not one counts as the earliest."""
     return (_parse(end) - _parse(begin)).total_seconds()
+
+
+def read_header(payload: Mapping[str, object]) -> Header | None:
+    """Read a `session_meta`; None when it names no thread."""
+    thread_id = uuid(payload.get("id"))
+    if thread_id is None:
+        return None
+    spawner = payload.get("source")
+    for name in ("subagent", "thread_spawn"):
+        spawner = loose_json.mapping(spawner).get(name)
+    parent = uuid(payload.get("parent_thread_id")) or uuid(
+        loose_json.mapping(spawner).get("parent_thread_id")
+    )
+    root = uuid(payload.get("session_id"))
+    return Header(
+        thread_id=thread_id,
+        session_id=root or (thread_id if parent is None else None),
+        parent_thread_id=parent,
+        forked_from_id=uuid(payload.get("forked_from_id")),
+        cwd=text(payload, "cwd"),
+        originator=text(payload, "originator"),
+        cli_version=text(payload, "cli_version"),
+        started_at=text(payload, "timestamp"),
+    )
+
+
+def ended(turn: Turn, record: Record) -> Turn:
+    """Read how a turn ended from its `task_complete` or `turn_aborted`."""
+    if record.kind == "turn_aborted":
+        reason = text(record.payload, "reason")
+        return replace(turn, state="aborted", reason=reason)
+    error = record.payload.get("error")
+    if error is None:
+        return replace(turn, state="completed")
+    name = loose_json.mapping(error).get("codex_error_info")
+    if isinstance(name, dict):
+        name = next(iter(name), None)
+    return replace(
+        turn,
+        state="failed",
+        error_class=loose_json.text(name),
+        error_message=error_text(error),
+    )
+
+
+def rate_limits(record: Record) -> RateLimits | None:
+    """Read the limits of a `token_count`; None for most, which name no limit."""
+    limits = loose_json.mapping(record.payload.get("rate_limits"))
+    primary, secondary = (_limit(limits.get(name)) for name in ("primary", "secondary"))
+    if primary is None and secondary is None:
+        return None
+    return RateLimits(at=record.at, primary=primary, secondary=secondary)
+
+
+def _limit(value: object) -> RateLimit | None:
+    if not isinstance(value, dict):
+        return None
+    return RateLimit(
+        used_percent=loose_json.number(value.get("used_percent")),
+        window_minutes=loose_json.integer(value.get("window_minutes")),
+        resets_at=loose_json.integer(value.get("resets_at")),
+    )
+
+
+def content(item: Mapping[str, object]) -> str:
+    """Read the text of an `AgentMessage`."""
+    blocks = map(loose_json.mapping, loose_json.sequence(item.get("content")))
+    return "".join(text(block, "text") or "" for block in blocks)
+
+
+def info(record: Record) -> Mapping[str, object]:
+    """Read the figures of a `token_count`; the first one of a process has none."""
+    return loose_json.mapping(record.payload.get("info"))
+
+
+def text(payload: Mapping[str, object], name: str) -> str | None:
+    """Read a text; None when it is empty."""
+    return loose_json.text(payload.get(name)) or None
 
 
 def _without_long_texts(line: bytes) -> bytes:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from parsers.accounting.tokens import sum_usage
+from parsers.facts import Facts
 from parsers.struct import EMPTY, Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Literal
+    from typing import Final, Literal
 
     from parsers.accounting.tokens import Usage
+    from parsers.facts import Ended
 
     TurnState = Literal["open", "completed", "failed", "aborted"]
+
+_ENDED: Final[dict[str, Ended]] = {"completed": "completed", "failed": "failed"}
 
 
 class _Origin(Struct):
@@ -101,3 +105,28 @@ class Rollout(_Origin):
     def usage(self) -> Usage:
         """The sum of the window's calls."""
         return sum_usage(call.usage for call in self.calls)
+
+    @property
+    def last_turn(self) -> Turn:
+        """The window's last turn; one without any facts when there is none."""
+        return self.turns[-1] if self.turns else Turn(turn_id="")
+
+    def facts(self) -> Facts:
+        """Return what is known of every kind of fact; commands are not counted."""
+        last = self.last_turn
+        return Facts(
+            kind="rollout",
+            session_id=self.thread_id,
+            # Versions up to 0.98 write no turns, only the calls in them.
+            has_begun=bool(self.turns or self.calls),
+            model=self.calls[-1].model if self.calls else last.model,
+            final_message=self.last_agent_message,
+            errors=tuple(
+                turn.error_message for turn in self.turns if turn.error_message
+            ),
+            warnings=self.warnings,
+            ended=_ENDED.get(last.state),
+            failure=last.error_message,
+            usage=self.total,
+            agent_threads=self.spawned_thread_ids,
+        )

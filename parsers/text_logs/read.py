@@ -19,8 +19,8 @@ import re
 
 from parsers.accounting.tokens import Usage, read_usage
 from parsers.exec_events.events import is_reconnect
-from parsers.exec_events.summary import EventSummary
-from parsers.facts import Facts, facts_of_summary
+from parsers.exec_events.summary import EventSummary, keep
+from parsers.facts import Facts
 from parsers.struct import replace
 from parsers.text import strip, uuid
 from parsers.text_logs import figures
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 _LONGEST: Final = 65_536  # bytes; a longer line is part of a text
 _MESSAGE_LINES: Final = 20_000
-_ERRORS_LISTED: Final = 200
 _INDENT: Final = "  "
 _SPOKEN: Final = frozenset({"user", "codex", "thinking", "exec"})
 _TOKENS: Final = "tokens used"
@@ -51,7 +50,7 @@ _BANNER_LINES: Final = {
     "session_id": re.compile(rf"{figures.TIME}session id:\s*(\S+)", re.IGNORECASE),
     "model": re.compile(rf"{figures.TIME}model:\s*(\S+)"),
 }
-_OUTCOME: Final = re.compile(r"(succeeded|exited -?[0-9]+|failed|declined): ")
+_BAD_OUTCOME: Final = re.compile(r"(?:exited -?[0-9]+|failed|declined): ")
 _FAILURE: Final = re.compile(r"(?:ERROR|turn failed): (.*)")
 _CHANGE: Final = re.compile(r"([ADM]) (.+)")
 _KINDS: Final = {"A": "add", "D": "delete", "M": "update"}
@@ -99,12 +98,10 @@ class _TextLog:
         self._close()
         fields, banner = self._blocks.fields, self._banner.get
         if self._events.thread_id or self._events.ended:
-            return replace(facts_of_summary(self._events), kind="log", fields=fields)
+            return replace(self._events.facts(), kind="log", fields=fields)
         is_ours = self._style == "ours"
         is_completed = self._figures.of_codex is not None
-        ended: Ended | None = "completed" if is_completed else None
-        if self._failure is not None:
-            ended = "failed"
+        well: Ended | None = "completed" if is_completed else None
         return Facts(
             kind="log",
             session_id=banner("session_id") or uuid(fields.get("codex_session_id")),
@@ -117,7 +114,7 @@ class _TextLog:
             commands_failed=self._commands_failed if is_ours else None,
             files_changed=self._files,
             errors=tuple(self._errors),
-            ended=ended,
+            ended=well if self._failure is None else "failed",
             failure=self._failure,
             usage=self._figures.usage,
             total_tokens=self._figures.total,
@@ -159,10 +156,8 @@ class _TextLog:
         if self._style == "ours":
             self._take_own_line(text)
         self._take_failure(text)
-        if text == "exec":
-            self._commands_run += 1
-        outcome = _OUTCOME.match(text)
-        self._commands_failed += bool(outcome and outcome.group(1) != "succeeded")
+        self._commands_run += text == "exec"
+        self._commands_failed += _BAD_OUTCOME.match(text) is not None
 
     def _close(self) -> None:
         if self._heading == "codex":
@@ -174,9 +169,10 @@ class _TextLog:
         if text.startswith(_BANNER):
             self._style = "codex"
         for name, form in _BANNER_LINES.items():
-            found = form.fullmatch(text)
-            value = found.group(1) if found else None
-            if name == "session_id" and value is not None:
+            if (found := form.fullmatch(text)) is None:
+                continue
+            value: str | None = found.group(1)
+            if name == "session_id":
                 self._style = self._style or "ours"  # Codex's has a banner above
                 value = uuid(value)
             is_codex = name != "cwd" or "codex_version" in self._banner
@@ -190,8 +186,7 @@ class _TextLog:
             self._failure = self._failure if text not in _SPOKEN else None
             return
         self._failure = found.group(1)
-        if self._failure not in self._errors and len(self._errors) < _ERRORS_LISTED:
-            self._errors.append(self._failure)
+        keep(self._errors, self._failure)
 
     def _take_text(self, text: str) -> None:
         """Take a line of what a prompt, a model or a tool said."""

@@ -25,85 +25,65 @@ if TYPE_CHECKING:
 OWN = "prices.toml"
 
 
-class PriceBook:
-    """Tell the rates of models on one day.
+def rates(state_home: Path, at: datetime, model: str) -> Rates:
+    """Return the rates of a model.
 
     Args:
         state_home: where the user's table and the kept rates lie.
         at: the day; a run is priced at its own.
+        model: its name.
+
+    Raises:
+        PriceUnknownError: neither table has it, or the user's is damaged.
     """
-
-    def __init__(self, state_home: Path, at: datetime) -> None:
-        self._own = state_home / OWN
-        self._kept = state_home / "prices-cache.json"
-        self._at = at
-
-    def rates(self, model: str) -> Rates:
-        """Return the rates of a model.
-
-        Raises:
-            PriceUnknownError: neither table has it, or the user's is damaged.
-        """
-        day = f"{self._at:%Y-%m-%d}"
-        try:
-            table = _read_table(self._own)
-        except _DamagedTableError as error:
-            raise prices.PriceUnknownError(model, str(error)) from error
-        if model in loose_json.mapping(table.get("models")):
-            return prices.from_table(table, model, date=day)
-        key, stamp = f"{model}@{day}", _stamp()
-        kept = loose_json.mapping(files.read_json(self._kept))
-        if kept.get("table") != stamp:
-            kept = {"table": stamp}
-        try:
-            return prices.rates_from_json(kept.get(key))
-        except prices.PriceUnknownError:
-            rates = prices.look_up(model, self._at)
-        kept = {**kept, key: rates.to_json()}
-        with suppress(RunnerError):  # only the next look-up is the slower for it
-            files.replace(self._kept, json.dumps(kept, indent=1).encode())
-        return rates
+    day, kept_in = f"{at:%Y-%m-%d}", state_home / "prices-cache.json"
+    table, damage = _read_table(state_home / OWN)
+    if damage is not None:
+        raise prices.PriceUnknownError(model, damage)
+    if model in loose_json.mapping(table.get("models")):
+        return prices.from_table(table, model, date=day)
+    key, stamp = f"{model}@{day}", _stamp()
+    kept = loose_json.mapping(files.read_json(kept_in))
+    if kept.get("table") != stamp:
+        kept = {"table": stamp}
+    try:
+        return prices.rates_from_json(kept.get(key))
+    except prices.PriceUnknownError:
+        found = prices.look_up(model, at)
+    kept = {**kept, key: found.to_json()}
+    with suppress(RunnerError):  # only the next look-up is the slower for it
+        files.replace(kept_in, json.dumps(kept, indent=1).encode())
+    return found
 
 
 def trouble(state_home: Path) -> str | None:
     """Say why the user's table is not used as it is meant; None when all is well."""
     path = state_home / OWN
+    table, damage = _read_table(path)
+    models = table.get("models")
+    if table and not isinstance(models, dict):
+        return f'{path} names no models: [models."name"] begins one'
     try:
-        table = _read_table(path)
-        models = table.get("models")
-        if table and not isinstance(models, dict):
-            return f'{path} names no models: [models."name"] begins one'
         for model in loose_json.mapping(models):
             prices.from_table(table, model)
-    except _DamagedTableError as error:
-        return str(error)
     except prices.PriceUnknownError as error:
         return f"{path}: {error}"
-    return None
+    return damage
 
 
-class _DamagedTableError(Exception):
-    """Report a table of the user's that cannot be read."""
-
-
-def _read_table(path: Path) -> dict[str, object]:
-    """Read the user's table; it is empty where there is none.
-
-    Raises:
-        _DamagedTableError: it cannot be read; the message says where.
-    """
+def _read_table(path: Path) -> tuple[dict[str, object], str | None]:
+    """Read the user's table, empty where there is none, and why it cannot be read."""
     if not path.exists():
-        return {}
+        return {}, None
     import tomllib  # noqa: PLC0415 - 6 ms, for those who have a table of their own
 
     try:
-        return tomllib.loads(files.read_bytes(path).decode())
+        return tomllib.loads(files.read_bytes(path).decode()), None
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         if isinstance(error, RecursionError):
             reason = "it nests too deeply"
-        message = f"{path} cannot be read: {reason}"
-        raise _DamagedTableError(message) from error
+        return {}, f"{path} cannot be read: {reason}"
 
 
 def _stamp() -> str:

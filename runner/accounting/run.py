@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 
 from parsers import run_summary
-from parsers.accounting.run_cost import RunCost, cost_of_run
-from parsers.accounting.run_usage import RunUsage, usage_of_run
+from parsers.accounting.run import RunCost, RunUsage, cost_of_run, usage_of_run
 from parsers.accounting.tokens import Usage, read_usage
 from parsers.exec_events.summary import EventSummary
-from parsers.facts import Facts, facts_of_summary
-from parsers.rollouts.thread import Rollout, Turn
+from parsers.facts import Facts
+from parsers.rollouts.thread import Rollout
 from parsers.struct import Struct, as_dict
 from parsers.text import release
 from runner import clock, config, files
@@ -64,23 +64,19 @@ class RunAccounting(Struct):
         return self.rollouts.thread or Rollout()
 
     @property
-    def _last_turn(self) -> Turn:
-        return self._thread.turns[-1] if self._thread.turns else Turn(turn_id="")
-
-    @property
     def model(self) -> str | None:
         """Return the model that the run ended on."""
-        calls = self._thread.calls
-        return calls[-1].model if calls else self._last_turn.model or self.facts.model
+        calls, last = self._thread.calls, self._thread.last_turn
+        return calls[-1].model if calls else last.model or self.facts.model
 
     @property
     def error_class(self) -> str | None:
         """Return Codex's word for why the last turn failed."""
-        return self._last_turn.error_class
+        return self._thread.last_turn.error_class
 
     @property
     def was_aborted(self) -> bool:
-        return self._last_turn.state == "aborted"
+        return self._thread.last_turn.state == "aborted"
 
     @property
     def codex_version(self) -> str | None:
@@ -133,7 +129,7 @@ def read_events(path: Path) -> Facts:
     summary = EventSummary()
     with files.reader(path) as stream:
         summary.read(stream)
-    return facts_of_summary(summary)
+    return summary.facts()
 
 
 def account_run(
@@ -167,11 +163,14 @@ def account_run(
         since=run.started_at,
         until=min(ends, default=None),
     )
-    is_known = is_asked_for or run.spec.mode is Mode.NEW
+    previous = Usage() if run.spec.resume_session is None else None
+    if previous is None and is_asked_for and (earlier := ledger.runs.previous(run)):
+        # An aborted run has no figure, and what it used is in the thread's next.
+        previous = read_usage(earlier.accounts.get("thread_usage"))
     context = LogContext(
         session_id=facts.session_id,
         share=share,
-        previous=_thread_usage_before(run, ledger) if is_known else None,
+        previous=previous,
         codex_version=run.codex_version,
         model=run.spec.codex.model,
     )
@@ -219,22 +218,13 @@ def account_log(
         is_cumulative=is_cumulative,
     )
     model = facts.model or context.model
-    book = prices.PriceBook(settings.state_home, at or clock.now())
+    rates_of = partial(prices.rates, settings.state_home, at or clock.now())
     trouble = prices.trouble(settings.state_home)
     return RunAccounting(
         facts=facts,
         rollouts=rollouts,
         usage=counted.to_json(),
-        cost=cost_of_run(counted, facts, book.rates, model=model).to_json(),
+        cost=cost_of_run(counted, facts, rates_of, model=model).to_json(),
         faults=(trouble,) if trouble else (),
         is_cumulative=is_cumulative,
     )
-
-
-def _thread_usage_before(run: Run, ledger: Ledger) -> Usage | None:
-    """Return what the thread had used when this run began, by its last record."""
-    if run.spec.resume_session is None:
-        return Usage()
-    earlier = ledger.runs.previous(run)
-    # An aborted run has no figure, and what it used is in the thread's next.
-    return read_usage(earlier.accounts.get("thread_usage")) if earlier else None

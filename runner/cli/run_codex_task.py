@@ -9,7 +9,7 @@ from runner.cli.output import Output, ReaderGoneError, checks_shown
 from runner.cli.parser import enter, leave
 from runner.cli.run_options import parse
 from runner.errors import RunnerError
-from runner.exports.key_values import header
+from runner.exports.key_values import header, preamble
 from runner.ledger.ledger import Ledger
 from runner.lifecycle.handoff import STOP_SIGNALS
 from runner.lifecycle.launch import fail_launch, launch_run, prepare_run
@@ -33,8 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _command(arguments: Arguments, settings: Config) -> int:
     if arguments.doctor:
         return _doctor(arguments, settings)
-    from runner.exports.preamble import preamble  # noqa: PLC0415 - not for --help
-    from runner.service.request import read_prompt, run_request  # noqa: PLC0415
+    from runner.service.request import read_prompt, run_request  # noqa: PLC0415 - not for --help
 
     output = Output()
     prompt = read_prompt(arguments.words)

@@ -43,8 +43,9 @@ def rollout_of(home: Path, thread_id: str) -> Path | None:
     tops = (home / "sessions", home / "archived_sessions")
     every = (directory for top in tops for directory, _ in directories(top))
     for directory in chain(_likely_days(home, thread_id), every):
-        if found := _in_directory(directory, thread_id):
-            return found
+        for name in _names(directory):
+            if name.endswith(f"-{thread_id}.jsonl"):
+                return directory / name
     return None
 
 
@@ -152,12 +153,6 @@ def _likely_days(home: Path, thread_id: str) -> Iterator[Path]:
         return
     for shift in (0, -1, 1):
         yield home / "sessions" / f"{made + timedelta(days=shift):%Y/%m/%d}"
-
-
-def _in_directory(directory: Path, thread_id: str) -> Path | None:
-    ending = f"-{thread_id}.jsonl"
-    found = (name for name in _names(directory) if name.endswith(ending))
-    return next((directory / name for name in found), None)
 
 
 def _names(directory: Path) -> list[str]:

@@ -7,9 +7,11 @@ back by nothing but importers, a rebuild, and the judge of a run that was left b
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
-from parsers import run_summary
+from parsers import loose_json, run_summary
+from parsers.facts import Facts
 from runner import files
 from runner.errors import RunnerError
 from runner.exports import key_values
@@ -19,17 +21,23 @@ from runner.run_files import files_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
 
     from runner.ledger.record import Json
     from runner.model import Run
+
+    # Takes a step that must not cost the run; what goes wrong may be told.
+    Attempt: TypeAlias = Callable[[Callable[[], object]], None]
 
 LOG_DIRS = "log-dirs"
 # What Codex has said and done, as the record keeps it for the summary.
 SAID = "said"
 
 
-def ignore(_: str) -> None:
-    """Take a warning that no command waits for: the record has it."""
+def best_effort(step: Callable[[], object]) -> None:
+    """Take a step for which no command waits: `verify --repair` can take it again."""
+    with suppress(RunnerError):
+        step()
 
 
 def render_meta(run: Run) -> bytes:
@@ -44,26 +52,16 @@ def render_summary(run: Run) -> bytes:
 
 def summary_of(run: Run) -> Json:
     """Make the summary of a finished run from its record."""
-    from parsers.facts import Facts  # noqa: PLC0415 - not for the launch
-
     data = record.to_json(run)
-    said = run.accounts.get(SAID)
-    known = dict(said) if isinstance(said, dict) else {}
+    known = dict(loose_json.mapping(run.accounts.get(SAID)))
     data |= pointers(data, is_cut=bool(known.pop("is_cut", False)))
-    usage, cost = data["token_usage"], data["cost"]
     facts = Facts(kind="empty")
     if not known:  # a record of a version before
-        from parsers.facts import facts_of_summary  # noqa: PLC0415 - see above
-        from runner.tail import summary_of_events  # noqa: PLC0415
+        from runner.tail import summary_of_events  # noqa: PLC0415 - not for the launch
 
-        facts = facts_of_summary(summary_of_events(run))
-    whole = run_summary.build(
-        facts,
-        data,
-        run.outcome,
-        usage if isinstance(usage, dict) else None,
-        cost if isinstance(cost, dict) else None,
-    )
+        facts = summary_of_events(run).facts()
+    usage, cost = data["token_usage"], data["cost"]
+    whole = run_summary.build(facts, data, run.outcome, usage, cost)
     whole |= known
     error = run.verdict.error if run.verdict else None
     errors = whole["errors"]
@@ -92,29 +90,19 @@ def write_meta(run: Run) -> None:
     files.export(files_of(run.spec).meta, render_meta(run))
 
 
-def write_end(run: Run, warn: Callable[[str], None] = ignore) -> None:
+def write_end(run: Run, attempt: Attempt = best_effort) -> None:
     """Write the files of a run that is over; `meta.json` comes last.
 
-    `warn` is called with one line for each file that cannot be written.
+    `attempt` is called with the writing of each.
     """
     paths = files_of(run.spec)
-    copy = run.spec.report.json_out
-
-    def end_log() -> None:
-        text = "\n" + key_values.text(key_values.footer(run))
-        files.append_text(paths.log, text)
-
-    attempts: list[Callable[[], None]] = [
-        lambda: files.export(paths.summary, render_summary(run)),
-        *([end_log] if run.spec.is_flat else []),
-        *([lambda: files.copy_to(Path(copy), render_summary(run))] if copy else []),
-        lambda: write_meta(run),
-    ]
-    for attempt in attempts:
-        try:
-            attempt()
-        except RunnerError as error:
-            warn(str(error))
+    attempt(lambda: files.export(paths.summary, render_summary(run)))
+    if run.spec.is_flat:
+        footer = "\n" + key_values.text(key_values.footer(run))
+        attempt(lambda: files.append_text(paths.log, footer))
+    if copy := run.spec.report.json_out:
+        attempt(lambda: files.copy_to(Path(copy), render_summary(run)))
+    attempt(lambda: write_meta(run))
 
 
 def note_directory(state_home: Path, directory: str) -> None:

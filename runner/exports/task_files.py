@@ -14,7 +14,8 @@ from parsers.exec_events import task_log
 from parsers.struct import Struct
 from runner import files
 from runner.errors import RunnerError
-from runner.exports import queue_files, run_exports
+from runner.exports import queue_files
+from runner.exports.run_exports import best_effort, write_end
 from runner.ledger import record
 from runner.model import OUTCOMES, Outcome, Running, TaskState
 from runner.run_files import files_of
@@ -22,9 +23,10 @@ from runner.tail import RunTail, summary_of_events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
+    from runner.exports.run_exports import Attempt
     from runner.ledger.ledger import Ledger
     from runner.ledger.record import Json
     from runner.ledger.sessions import Session
@@ -49,12 +51,12 @@ class TaskFiles(Struct, kw_only=False):
 class TaskExport:
     """Write one run into the files of its session, as it happens.
 
-    `warn` is called with one line for each thing that goes wrong.
+    `attempt` is called with each step; what goes wrong must not cost the run.
     """
 
-    def __init__(self, ledger: Ledger, warn: Callable[[str], None]) -> None:
+    def __init__(self, ledger: Ledger, attempt: Attempt) -> None:
         self._ledger = ledger
-        self._warn = warn
+        self._try = attempt
         self._files: TaskFiles | None = None
         self._early: list[bytes] = []
         self._is_begun = False
@@ -110,12 +112,6 @@ class TaskExport:
         lines = [task_log.prompt(prompt_of(run)), *self._early]
         self._early.clear()
         files.append(paths.log, b"".join(lines))
-
-    def _try(self, writing: Callable[[], None]) -> None:
-        try:
-            writing()
-        except RunnerError as error:
-            self._warn(str(error))
 
 
 def files_in(session: Session, state_home: Path) -> TaskFiles | None:
@@ -206,19 +202,16 @@ def write_abandoned(run: Run, ledger: Ledger) -> None:
         LedgerFault: the ledger cannot be read.
     """
     if run.spec.is_flat:
-        with contextlib.suppress(RunnerError):
-            files.export(files_of(run.spec).log, render_transcript(run))
-    run_exports.write_end(run)
-    with contextlib.suppress(RunnerError):
-        write_all(ledger, run.session)
+        log = files_of(run.spec).log
+        best_effort(lambda: files.export(log, render_transcript(run)))
+    write_end(run)
+    best_effort(lambda: write_all(ledger, run.session))
     session = ledger.sessions.get(run.session)
     if (paths := files_in(session, ledger.home)) is not None:
         files.remove([paths.pid])
-    if run.spec.prompt_id is not None:
-        with contextlib.suppress(RunnerError):
-            queue_files.refresh(ledger, run.session, [run.spec.prompt_id])
-    with contextlib.suppress(RunnerError):
-        ledger.runs.note_exported(run.run_id)
+    if (prompt := run.spec.prompt_id) is not None:
+        best_effort(lambda: queue_files.refresh(ledger, run.session, [prompt]))
+    best_effort(lambda: ledger.runs.note_exported(run.run_id))
 
 
 def render_transcript(run: Run) -> bytes:

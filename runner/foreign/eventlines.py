@@ -12,7 +12,6 @@ from parsers import loose_json
 from parsers.accounting.tokens import PARTS
 from parsers.exec_events import items
 from parsers.exec_events.summary import EventSummary
-from parsers.facts import facts_of_summary
 from parsers.struct import as_dict
 from runner.foreign import sources
 
@@ -97,7 +96,7 @@ def facts_of(lines: Iterable[bytes]) -> Facts:
     """Read what event lines say."""
     summary = EventSummary()
     summary.read(lines)
-    return facts_of_summary(summary)
+    return summary.facts()
 
 
 def end(

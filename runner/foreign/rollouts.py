@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from parsers import loose_json
 from parsers.accounting.tokens import read_usage
-from parsers.rollouts import payloads, records
+from parsers.rollouts import records
 from parsers.rollouts.items import Call, read_item
 from parsers.rollouts.records import seconds_between
 from parsers.rollouts.thread import Turn
@@ -74,7 +74,7 @@ def _wanted_header(path: Path) -> Header | None:
     except loose_json.NotAnObjectError as error:
         raise OSError(0, f"its first line is no record: {error}") from error
     meta = record.payload
-    header = payloads.read_header(meta) if record.kind == "session_meta" else None
+    header = records.read_header(meta) if record.kind == "session_meta" else None
     if header is None:
         raise OSError(0, "its first line names no thread")
     is_agent = (
@@ -172,9 +172,9 @@ class _Turn:
         if self.ended is None and sources.instant(record.at) is not None:
             self.ended_at = record.at
         if kind == "agent_message":
-            self._say(payloads.text(payload, "message") or "")
+            self._say(records.text(payload, "message") or "")
         elif item.get("type") == "AgentMessage":
-            self._say(payloads.content(item))
+            self._say(records.content(item))
         elif kind == "item_completed":
             self._keep(loose_json.text(item.get("id")) or "", read_item(item))
         elif kind in _CALLS:
@@ -185,8 +185,8 @@ class _Turn:
         elif kind == "token_count":
             self._count(record)
         elif kind in {"task_complete", "turn_aborted"} and self.ended is None:
-            self.ended = payloads.ended(Turn(turn_id=""), record)
-            answer = payloads.text(payload, "last_agent_message")
+            self.ended = records.ended(Turn(turn_id=""), record)
+            answer = records.text(payload, "last_agent_message")
             if answer is not None and self.ended.state == "completed":
                 self._say(answer)
 
@@ -218,9 +218,9 @@ class _Turn:
             self.items[item_id or len(self.items)] = item
 
     def _count(self, record: Record) -> None:
-        figure = read_usage(payloads.info(record).get("total_token_usage"))
+        figure = read_usage(records.info(record).get("total_token_usage"))
         self.usage = figure or self.usage
-        limits = payloads.rate_limits(record)
+        limits = records.rate_limits(record)
         both = (limits.primary, limits.secondary) if limits else ()
         if any(limit and (limit.used_percent or 0) >= _ALL for limit in both):
             self._is_limited = True
@@ -236,22 +236,22 @@ class _Reader:
         if kind in {"task_started", "turn_context"}:
             self._meet_turn(record, place)
         elif kind == "user_message":
-            self._hear(payloads.text(record.payload, "message"), record, place)
+            self._hear(records.text(record.payload, "message"), record, place)
         elif is_item and item.get("type") == "UserMessage":
-            self._hear(payloads.content(item), record, place)
+            self._hear(records.content(item), record, place)
         elif self.turns and kind != "message":  # which repeats others
             self.turns[-1].take(record, item if is_item else {})
 
     def _meet_turn(self, record: Record, place: int) -> None:
         """Begin a turn, unless the last one may be the one that a record names."""
-        turn_id = payloads.text(record.payload, "turn_id")
+        turn_id = records.text(record.payload, "turn_id")
         last = self.turns[-1] if self.turns else None
         is_open = last and last.turn_id is None and last.ended is None
         if turn_id is not None and not (last and (is_open or last.turn_id == turn_id)):
             self.turns.append(last := _Turn(turn_id, record.at, place))
         if last is not None:
             last.turn_id = last.turn_id or turn_id
-            last.model = payloads.text(record.payload, "model") or last.model
+            last.model = records.text(record.payload, "model") or last.model
 
     def _hear(self, text: str | None, record: Record, place: int) -> None:
         if not text or eventlines.is_injected(text, record.payload.get("kind")):

@@ -20,7 +20,6 @@ import re
 
 from parsers import loose_json
 from parsers.exec_events.summary import EventSummary
-from parsers.facts import facts_of_summary
 from parsers.rollouts.items import command
 from parsers.struct import replace
 from parsers.text import strip, uuid
@@ -207,7 +206,7 @@ def _read_events(record: _Record) -> tuple[str | None, list[ForeignRun]]:
         words = [line for line in said if line and not line.startswith(_NOTES)]
         run = ForeignRun(
             prompt=each.prompt,
-            facts=facts_of_summary(each.summary),
+            facts=each.summary.facts(),
             events=None if each.first is None else (record.log, each.first, each.end),
             stderr=tuple(each.stderr),
             started_at=record.created_at,

@@ -12,8 +12,8 @@ from parsers.struct import Struct, replace
 from runner import clock, files
 from runner.accounting.rollouts import AFTERMATH
 from runner.accounting.run import account_run, read_events, unknown
+from runner.codex.binary import version_of
 from runner.codex.stderr import error_class, error_message, read_tail
-from runner.codex.version import version_of
 from runner.lifecycle.judge import KILLED, Ending, Evidence, Exit, judge, not_started
 from runner.model import Ended, Mode, Prepared, Waiting
 from runner.run_files import files_of

@@ -11,8 +11,7 @@ from runner import clock, files, locks
 from runner.codex.home import writer_of
 from runner.errors import RunnerError, RunnerFault
 from runner.exports import queue_files, run_exports
-from runner.exports.key_values import header, text
-from runner.exports.preamble import preamble
+from runner.exports.key_values import header, preamble, text
 from runner.lifecycle.handoff import STOP_SIGNAL, STOP_SIGNALS, StatusReader, argv_of
 from runner.model import Mode, Prepared, Run, Spec, Waiting, Work
 from runner.process.start import Launch, start_program

@@ -5,7 +5,6 @@
 `Request` to `Reply`.
 """
 
-from runner.loopback.demo import demo
 from runner.loopback.reply import (
     Answer,
     Delay,
@@ -21,7 +20,7 @@ from runner.loopback.reply import (
     usage_of_call,
 )
 from runner.loopback.request import Request
-from runner.loopback.scripted import scripted
+from runner.loopback.scripted import demo, scripted
 from runner.loopback.server import LoopbackServer, write_home
 
 __all__ = [

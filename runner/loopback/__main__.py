@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.loopback.demo import demo
-from runner.loopback.scripted import scripted
+from runner.loopback.scripted import demo, scripted
 from runner.loopback.server import DEFAULT_MODEL, LoopbackServer, write_home
 
 if TYPE_CHECKING:
@@ -24,28 +23,25 @@ RESPONDERS: dict[str, Responder] = {"scripted": scripted, "demo": demo}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Start a server, print its address, and serve until a signal ends it."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    options = _parser().parse_args(arguments)
     try:
-        _serve(_parser().parse_args(arguments))
-    except KeyboardInterrupt:
-        return 0
+        with LoopbackServer(RESPONDERS[options.responder], port=options.port) as server:
+            address = f"base_url={server.base_url}\n"
+            if options.write_home is not None:
+                write_home(options.write_home, server.config_toml(model=options.model))
+                address += f"codex_home={options.write_home.absolute()}\n"
+            sys.stdout.write(address)
+            sys.stdout.flush()
+            if options.until_stdin_ends:
+                sys.stdin.buffer.read()
+            while not options.until_stdin_ends:
+                signal.pause()
     except OSError as error:
         sys.stderr.write(f"loopback: {error}\n")
         return 1
+    except KeyboardInterrupt:
+        pass
     return 0
-
-
-def _serve(options: argparse.Namespace) -> None:
-    with LoopbackServer(RESPONDERS[options.responder], port=options.port) as server:
-        address = f"base_url={server.base_url}\n"
-        if options.write_home is not None:
-            write_home(options.write_home, server.config_toml(model=options.model))
-            address += f"codex_home={options.write_home.absolute()}\n"
-        sys.stdout.write(address)
-        sys.stdout.flush()
-        if options.until_stdin_ends:
-            sys.stdin.buffer.read()
-        while not options.until_stdin_ends:
-            signal.pause()
 
 
 def _parser() -> argparse.ArgumentParser:

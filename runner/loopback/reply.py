@@ -1,4 +1,4 @@
-"""The replies that a model can give, as values.
+"""The replies that a model can give, as values and as server-sent events.
 
 Usage differs from call to call (`usage_of_call`), so that a sum that counts a call
 twice or misses one is wrong.
@@ -6,10 +6,15 @@ twice or misses one is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping  # noqa: TC003  # Responder names one
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from runner.loopback.request import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,3 +119,69 @@ def usage_of_call(number: int) -> Usage:
         output_tokens=50 + 7 * number,
         reasoning_output_tokens=10 + number,
     )
+
+
+def events(reply: Stream, request: Request) -> Iterator[bytes]:
+    """Encode a stream as a Responses API does; a Drop or a Stall has no end."""
+    response_id = f"resp_{request.thread_id}_{request.call_number}"
+    yield _event("response.created", response={"id": response_id})
+    match reply:
+        case Answer(items=items, usage=usage):
+            yield from _items(items, request)
+            wire = _usage_on_the_wire(usage or usage_of_call(request.call_number))
+            completed = {"id": response_id, "usage": wire}
+            yield _event("response.completed", response=completed)
+        case StreamFailure(code=code, message=message):
+            error = {"code": code, "message": message}
+            failed = {"id": response_id, "status": "failed", "error": error}
+            yield _event("response.failed", response=failed)
+        case Drop(items=items):
+            yield from _items(items, request)
+        case Stall():
+            pass
+
+
+def _items(items: tuple[Item, ...], request: Request) -> Iterator[bytes]:
+    for index, item in enumerate(items, 1):
+        name = f"{request.call_number}_{index}"
+        # The number of the call makes the ids unique in the thread.
+        yield _event("response.output_item.done", item=_item_on_the_wire(item, name))
+
+
+def _event(kind: str, **fields: object) -> bytes:
+    data = json.dumps({"type": kind, **fields})
+    return f"event: {kind}\ndata: {data}\n\n".encode()
+
+
+def _item_on_the_wire(item: Item, name: str) -> dict[str, object]:
+    match item:
+        case Message(text):
+            content = [{"type": "output_text", "text": text}]
+            kind = {"type": "message", "id": f"msg_{name}", "role": "assistant"}
+            return {**kind, "content": content}
+        case Reasoning(text):
+            summary = [{"type": "summary_text", "text": text}]
+            return {"type": "reasoning", "id": f"rs_{name}", "summary": summary}
+        case FunctionCall(tool, arguments, namespace):
+            place = {} if namespace is None else {"namespace": namespace}
+            return {
+                "type": "function_call",
+                "id": f"fc_{name}",
+                "call_id": f"call_{name}",
+                "name": tool,
+                "arguments": json.dumps(arguments),
+                **place,
+            }
+
+
+def _usage_on_the_wire(usage: Usage) -> dict[str, object]:
+    return {
+        "input_tokens": usage.input_tokens,
+        "input_tokens_details": {
+            "cached_tokens": usage.cached_input_tokens,
+            "cache_write_tokens": usage.cache_write_input_tokens,
+        },
+        "output_tokens": usage.output_tokens,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning_output_tokens},
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+    }

@@ -116,8 +116,7 @@ def _load(body: bytes) -> Json:
         msg = f"the body is not JSON: {error}"
         raise MalformedRequestError(msg) from error
     if not isinstance(value, dict):
-        msg = "the body is not a JSON object"
-        raise MalformedRequestError(msg)
+        raise MalformedRequestError("the body is not a JSON object")
     return value
 
 

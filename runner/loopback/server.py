@@ -22,9 +22,8 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Self
 
-from runner.loopback.reply import Delay, HttpFailure, Stall
+from runner.loopback.reply import Delay, HttpFailure, Stall, events
 from runner.loopback.request import MalformedRequestError, decode
-from runner.loopback.wire import events
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from functools import partial
 
-from parsers.facts import facts_of_summary
 from runner import clock, files
 from runner.accounting import prices
 from runner.codex import home
@@ -78,7 +77,7 @@ class SuperviseLoop:
     ) -> None:
         run, ledger = recorder.run, recorder.ledger
         self._recorder, self._inbox, self._settings = recorder, inbox, settings
-        self._export = TaskExport(ledger, recorder.warn)
+        self._export = TaskExport(ledger, recorder.attempt)
         self._notifier = Notifier(ledger, settings, recorder.warn)
         self._files = files_of(run.spec)
         self._tail = RunTail(self._files)
@@ -119,7 +118,7 @@ class SuperviseLoop:
             at=clock.now(),
             exit=self._exit(),
             # What Codex has said, also in a file that has been removed since.
-            seen=facts_of_summary(self._tail.summary),
+            seen=self._tail.summary.facts(),
             left_running=self._left_running(),
             warnings=recorder.warnings,
         )
@@ -135,7 +134,7 @@ class SuperviseLoop:
         run, answer = recorder.run, self._tail.summary.final_message
         cgroup.remove(run.run_id)
         recorder.attempt(lambda: self._export.finish(run, answer))
-        run_exports.write_end(run, recorder.warn)
+        run_exports.write_end(run, recorder.attempt)
         changed = [] if run.spec.prompt_id is None else [run.spec.prompt_id]
         recorder.attempt(lambda: queue_files.refresh(ledger, session, changed))
         recorder.pipe.send(finished=True)

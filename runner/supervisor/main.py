@@ -166,10 +166,9 @@ def _foreign(recorder: RunRecorder, settings: Config) -> str | None:
 
 def _tell(ledger: Ledger, inbox: SignalInbox, settings: Config) -> int:
     """Tell what is due in the outbox, in the place of supervisors that are gone."""
-    from runner.exports.run_exports import ignore  # noqa: PLC0415 - only here
-    from runner.notify import Notifier  # noqa: PLC0415
+    from runner.notify import Notifier  # noqa: PLC0415 - only here
 
-    notifier = Notifier(ledger, settings, ignore)
+    notifier = Notifier(ledger, settings, warn=lambda _: None)
     for run_id in ledger.runs.with_untold():
         notifier.tell(run_id)
     notifier.wait(inbox, STOP_SIGNALS)

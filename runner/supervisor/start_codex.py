@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from runner import config
-from runner.codex import command
+from runner.codex.binary import exec_argv
 from runner.errors import is_resource_exhaustion
 from runner.lifecycle.judge import not_started
 from runner.model import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND
@@ -31,7 +31,7 @@ def start_codex(run: Run, events: int, settings: Config) -> int | Verdict:
     try:
         with paths.prompt.open("rb") as prompt, paths.stderr.open("ab") as stderr:
             launch = Launch(
-                argv=command.exec_argv(spec.codex, spec.repo, spec.resume_session),
+                argv=exec_argv(spec.codex, spec.repo, spec.resume_session),
                 environment=config.codex_environment(settings, run.run_id),
                 cwd=spec.cwd,
                 umask=spec.umask,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from support.runs import SESSION, settings, spec
 
-from runner.exports.preamble import preamble, redacted
+from runner.exports.key_values import preamble, redacted
 from runner.model import CodexOptions, Mode, SessionId, Verbosity
 
 SECRET = "squeamish"  # noqa: S105  # that is the point

@@ -3,7 +3,7 @@
 import pytest
 from support.runs import SESSION
 
-from runner.codex.command import exec_argv
+from runner.codex.binary import exec_argv
 from runner.model import CodexOptions, SessionId
 
 ALL = CodexOptions(

@@ -1,8 +1,7 @@
 from support.imports import ROOT
 
-from runner.loopback.directives import NAMES
+from runner.loopback.scripted import NAMES, TOOLS
 from runner.loopback.scripted import __doc__ as reference
-from runner.loopback.tools import TOOLS
 
 PAGE = (ROOT / "docs" / "loopback.md").read_text()
 

@@ -17,8 +17,8 @@ from runner.loopback import (
     demo,
     scripted,
 )
-from runner.loopback.directives import directives
 from runner.loopback.reply import Item, Reply
+from runner.loopback.scripted import directives
 
 RUNNING = "Chunk ID: 1\nProcess running with session ID 77\nOutput:\n"
 ENDED = "Chunk ID: 2\nProcess exited with code 0\nOutput:\n"

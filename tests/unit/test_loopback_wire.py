@@ -13,8 +13,7 @@ from runner.loopback import (
     Usage,
     usage_of_call,
 )
-from runner.loopback.reply import Stream
-from runner.loopback.wire import events
+from runner.loopback.reply import Stream, events
 
 
 def written(reply: Stream) -> list[dict[str, object]]:

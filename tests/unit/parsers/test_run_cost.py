@@ -3,8 +3,7 @@ from decimal import Decimal
 import pytest
 
 from parsers.accounting.prices import PriceUnknownError, Rates, from_table
-from parsers.accounting.run_cost import cost_of_run
-from parsers.accounting.run_usage import RunUsage
+from parsers.accounting.run import RunUsage, cost_of_run
 from parsers.accounting.tokens import Usage, sum_usage
 from parsers.facts import Facts
 from parsers.rollouts.thread import Call, Rollout

@@ -3,7 +3,7 @@ from io import BytesIO
 
 import pytest
 
-from parsers.accounting.run_usage import RunUsage, usage_of_run
+from parsers.accounting.run import RunUsage, usage_of_run
 from parsers.accounting.tokens import Usage, sum_usage
 from parsers.any_log import read_log
 from parsers.facts import Facts

@@ -1,4 +1,8 @@
-"""The version of a Codex binary, asked for once: the binary takes 100 ms to say it."""
+"""The Codex binary (0.50 to 0.169): how it is called, and which version it is.
+
+A prompt is never in its argv: it reaches Codex on standard input. The version is asked
+for once, because the binary takes 100 ms to say it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import json
 import os
 from pathlib import Path
 
+from parsers import loose_json
 from runner import files
 from runner.errors import FileFault
 from runner.process.start import capture, which
@@ -14,10 +19,34 @@ from runner.process.start import capture, which
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.config import Config
+    from runner.model import CodexOptions, SessionId
 
+PROMPT_ON_STDIN = "-"
 _ASK_SECONDS = 10.0
 _PACKAGE = "/@openai/codex"
 _NATIVE_BYTES = 1 << 20
+
+
+def exec_argv(options: CodexOptions, repo: str, resume: SessionId | None) -> list[str]:
+    """Build `codex exec` for a new session, or to carry one on.
+
+    Every option stands before `resume`, which rejects `-C`, `-s` and others behind
+    it. The caller's extra arguments come first: one that takes several values
+    (`-i FILE…`) would otherwise swallow the `-` at the end.
+    """
+    given = (*options.extra, *options.once)
+    argv = [options.bin, "exec", *given, "--json", "-C", repo]
+    if options.sandbox:
+        argv += ["-s", options.sandbox]
+    if options.model:
+        argv += ["-m", options.model]
+    for override in options.overrides:
+        argv += ["-c", override]
+    if options.skip_git_repo_check:
+        argv.append("--skip-git-repo-check")
+    if resume:
+        argv += ["resume", resume]
+    return [*argv, PROMPT_ON_STDIN]
 
 
 def version_of(program: str, settings: Config) -> str | None:
@@ -36,10 +65,9 @@ def version_of(program: str, settings: Config) -> str | None:
         return _ask(path, settings)
     stamp = f"{real}:{status.st_size}:{status.st_mtime_ns}"
     kept_in = settings.state_home / "codex-versions.json"
-    kept = files.read_json(kept_in)
-    known = kept if isinstance(kept, dict) else {}
-    if isinstance(known.get(stamp), str):
-        return str(known[stamp])
+    known = loose_json.mapping(files.read_json(kept_in))
+    if (version := loose_json.text(known.get(stamp))) is not None:
+        return version
     version = _ask(path, settings)
     if version is not None:
         # When it cannot be kept, only the next one who asks waits for it.
