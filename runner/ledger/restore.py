@@ -16,7 +16,7 @@ from runner import clock, files
 from runner.clock import iso
 from runner.errors import FileFault, LedgerFault, RunnerError
 from runner.ledger import database
-from runner.ledger.migrate import BEGUN, CLOSED, SAVED
+from runner.ledger.migrate import BEGUN, CLOSED
 from runner.ledger.old_places import Places
 
 TYPE_CHECKING = False
@@ -69,7 +69,7 @@ def restore(state_home: Path) -> Restored:
     """
     begun, told = state_home / BEGUN, Restored()
     if (state_home / database.NAME).exists():
-        if not (state_home / SAVED).exists():
+        if not (state_home / database.OLD_BACKUP).exists():
             raise NothingToRestoreError(state_home)
         with _alone(state_home / database.NAME) as ledger:
             told = _make_index(state_home, ledger)
@@ -110,7 +110,7 @@ def _make_index(state_home: Path, ledger: sqlite3.Connection) -> Restored:
     if runs := [run_id for (run_id,) in ledger.execute(unfinished)]:
         raise RunsAtWorkError(runs)
     copy = state_home / f"{BEGUN}.new"
-    database.copy_database(state_home / SAVED, copy)
+    database.copy_database(state_home / database.OLD_BACKUP, copy)
     with contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as db:
         last = _settle_prompts(db, ledger, state_home)
         known = {run_id for (run_id,) in db.execute("select run_id from runs")}
