@@ -115,6 +115,17 @@ def again(state_home: Path) -> None:
     _put_in_place(state_home)
 
 
+def is_open(state_home: Path) -> bool:
+    """Tell whether there is an index that no migration has closed."""
+    uri = f"{(state_home / database.OLD).as_uri()}?mode=ro"
+    with (
+        contextlib.suppress(sqlite3.Error),
+        contextlib.closing(sqlite3.connect(uri, uri=True)) as old,
+    ):
+        return bool(old.execute("pragma user_version").fetchone()[0] != CLOSED)
+    return False
+
+
 def _begin(
     old: sqlite3.Connection,
     path: Path,

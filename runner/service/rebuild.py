@@ -45,7 +45,11 @@ _ARCHIVED_AT = "archive/*/*/*/*/task.json"
 
 def is_needed(home: Path, error: LedgerFault) -> bool:
     """Tell whether a ledger that cannot be opened is to be made anew."""
+    from runner.ledger import migrate  # noqa: PLC0415 - few commands migrate
+
     status = files.status(home / database.NAME)
+    if status is None and migrate.is_open(home):
+        return False  # a migration that is refused has lost nothing
     is_there = status is not None and stat.S_ISREG(status.st_mode) and status.st_size
     return database.is_damage(error) or database.is_lost(home) or not is_there
 

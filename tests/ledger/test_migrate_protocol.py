@@ -19,6 +19,7 @@ from runner.ledger import database, migrate
 from runner.ledger.ledger import Ledger
 from runner.ledger.old_runs import Owned
 from runner.service import migrate as service
+from runner.service.verify import verify
 
 THREAD = "01a1f000-0000-7000-8000-000000000001"
 RUN = "20261120-101201-000000-00000001"
@@ -318,6 +319,18 @@ def test_a_disk_without_room_is_refused(
     assert "10 MB are needed on its disk, and 9 MB are free (make room)" in told
     assert is_untouched(state)
     assert not (state / "runs.db.schema2").exists()
+
+
+def test_a_repair_makes_no_ledger_where_the_migration_is_refused(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "free_bytes", lambda _: 9_000_000)
+    home = config.load({"CODEX_RUNNER_HOME": str(state), "HOME": "/"})
+
+    with pytest.raises(LedgerFault, match="make room"):
+        verify(home, is_repairing=True)
+
+    assert is_untouched(state)
 
 
 @pytest.mark.parametrize(
