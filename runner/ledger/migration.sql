@@ -94,19 +94,17 @@ from old_runs r join old_sessions s on s.key = r.key;
 insert into records (run_id, record) select run_id, pack(cast(record as blob)) from runs_before
 
 -- name: unfinished
-select r.run_id, r.session, r.waits, r.directory, r.launched_at, r.prepared_at, b.record
-from runs r join runs_before b on b.run_id = r.run_id where r.state <> 'finished' order by r.session, r.ordinal
+select r.run_id, r.session, r.waits, r.directory, r.launched_at, r.prepared_at, c.record
+from runs r join records c on c.run_id = r.run_id where r.state <> 'finished' order by r.session, r.ordinal
 
 -- name: go_on
 -- The first sweep judges it.
 update runs set state = :state, supervisor = :supervisor, codex = :codex, place = :place where run_id = :run_id
 
 -- name: end_run
+update records set record = :record where run_id = :run_id;
 update runs set state = 'finished', outcome = :outcome, exit_code = :exit_code, error_class = :error_class,
     thread_id = coalesce(:thread, thread_id), ended_at = :ended_at where run_id = :run_id
-
--- name: save_record
-update records set record = :record where run_id = :run_id
 
 -- name: ended_prompts
 insert into prompts (id, session, place, preview, state, reason, begun, attempts, queued_at, ended_at)
@@ -137,7 +135,7 @@ where r.session = :session order by r.waits, r.ordinal desc limit 1
 -- One that runs can never go back without its text.
 insert into prompts (id, session, place, text, preview, digest, state, hold, run_id, begun, attempts, starts, wake_at, wake_from,
     wake_why, queued_at)
-values (:id, :session, :id, :text, :preview, :digest, iif(:run_id is null, 'queued', 'running'), :hold, :run_id,
+values (:mail_id, :session, :mail_id, :text, :preview, :digest, iif(:run_id is null, 'queued', 'running'), :hold, :run_id,
     :run_id is not null and (:begun or :text is null), :attempts + (:run_id is not null), iif(:run_id is null, :attempts, 0),
     :wake_at, :wake_from, iif(:wake_at is null, null, 'limit'), :queued_at)
 

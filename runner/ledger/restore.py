@@ -16,8 +16,8 @@ from runner import clock, files
 from runner.clock import iso
 from runner.errors import FileFault, LedgerFault, RunnerError
 from runner.ledger import database
+from runner.ledger.conversion import Places
 from runner.ledger.migrate import BEGUN, CLOSED
-from runner.ledger.old_places import Places
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
