@@ -14,24 +14,24 @@ import json
 import os
 import sqlite3
 import zlib
-from functools import cache, cached_property
-from pathlib import Path
+from functools import cached_property
 
 from parsers import loose_json
 from runner import clock, files
 from runner.clock import iso
 from runner.errors import FileFault
 from runner.ledger import old_runs, record
-from runner.ledger.database import clean
+from runner.ledger.database import clean, queries
 from runner.ledger.fate import hold_of
 from runner.ledger.queue import digest_of
-from runner.ledger.usage import rows_of
+from runner.ledger.usage import USED, rows_of
 from runner.model import OUTCOMES, QUIT, RunId
 from runner.run_files import PREFIX, RunFiles
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from runner.ledger.database import Cell
     from runner.model import Run
@@ -74,7 +74,7 @@ class Steps:
 
     def do(self, name: str, **values: Cell) -> sqlite3.Cursor:
         """Run the statements of a name, and return what the last one finds."""
-        *first, last = _statements()[name]
+        *first, last = queries("migration.sql")[name].split(";\n")
         for each in first:
             self.db.execute(each, values)
         return self.db.execute(last, values)
@@ -304,7 +304,6 @@ def _held(
 
 def _count_runs(steps: Steps) -> None:
     """Count the finished runs that the index has not counted, as schema 1 did not."""
-    names = ("model", "input", "cached", "output", "reasoning", "total", "usd")
     for row in steps.do("uncounted").fetchall():
         data = record.unpack(row["record"])
         request = loose_json.mapping(data.get("request"))
@@ -313,9 +312,8 @@ def _count_runs(steps: Steps) -> None:
         except (ValueError, KeyError, TypeError, AttributeError):
             found = rows_of({}, None)
         for model, *figures in found:
-            used = dict(zip(names, (clean(str(model)), *figures), strict=True))
-            repo = _encoded(str(data.get("repo", "")))
-            steps.do("insert_usage", run_id=row["run_id"], repo=repo, **used)
+            used = dict(zip(USED, figures, strict=True))
+            steps.do("count", run_id=row["run_id"], model=clean(str(model)), **used)
 
 
 def _note_strays(steps: Steps) -> None:
@@ -331,10 +329,3 @@ def _note_strays(steps: Steps) -> None:
             has_row = steps.do("has_prompt", id=number, key=row["key"]).fetchone()
             if name[0] != "." and has_row is None:
                 steps.note("file of a prompt without a row", box / name)
-
-
-@cache
-def _statements() -> dict[str, list[str]]:
-    text = Path(__file__).with_name("migration.sql").read_text(encoding="utf-8")
-    parts = (part.partition("\n") for part in text.split("-- name: ")[1:])
-    return {name: body.strip().split(";\n") for name, _, body in parts}

@@ -7,9 +7,9 @@ process owns one of each session is left for the first sweep to judge; the other
 from __future__ import annotations
 
 import itertools
-import json
 from pathlib import Path
 
+from parsers import loose_json
 from parsers.struct import Struct, replace
 from parsers.text import UUID
 from runner import files
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     import sqlite3
 
     from runner.ledger.conversion import Steps
-    from runner.ledger.record import Json
     from runner.model import ProcessId, Run
 
 _LOST = "Codex and its supervisor are gone and the turn has no end"
@@ -52,7 +51,7 @@ def owned(old: sqlite3.Connection, home: Path) -> list[Owned]:
         "select run_id, coalesce(session_id, run_id), record from runs"
         " where state <> 'finished' order by run_id"
     ):
-        run, supervisor = read(load(text)), None
+        run, supervisor = read(loose_json.load_or_empty(text.encode())), None
         places = [home / place_of(key) / "runs"]
         if run is not None:
             places.append(Path(run.spec.directory))
@@ -104,8 +103,7 @@ def _end(row: sqlite3.Row, run: Run | None, steps: Steps) -> None:
     """End a run: as its meta file says, or else it is lost."""
     paths = steps.files(row)
     # A supervisor could write its verdict to the meta file alone.
-    data = files.read_json(paths.meta)
-    over = read(data) if isinstance(data, dict) else None
+    over = read(files.read_json(paths.meta))
     if over is None or over.verdict is None or over.run_id != paths.run_id:
         wrote = files.status(paths.events)
         is_lost = run is None or row["launched_at"] or (wrote and wrote.st_size)
@@ -131,18 +129,9 @@ def _end(row: sqlite3.Row, run: Run | None, steps: Steps) -> None:
     steps.note("run ended by the migration", f"{row['run_id']}: {verdict.outcome}")
 
 
-def read(data: Json) -> Run | None:
+def read(data: object) -> Run | None:
     """Read a record; None when it is damaged."""
     try:
-        return record.from_json(data)
+        return record.from_json(loose_json.mapping(data))
     except RunnerError:
         return None
-
-
-def load(text: str | bytes) -> Json:
-    """Read a JSON object; an empty one of what is none."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
