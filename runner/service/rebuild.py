@@ -64,16 +64,22 @@ def rebuild(settings: Config) -> str:
     source = _restore(home)
     ledger = Ledger(home)
     with ledger.transaction():
-        _drop_removed(ledger)
+        for session in ledger.sessions.all():
+            # The files of one that was removed since the backup are gone.
+            runs = ledger.runs.of_session(session.key)
+            own = [Path(run.spec.directory) for run in runs if not run.spec.is_flat]
+            if own and not any(map(files.is_directory, own)):
+                with contextlib.suppress(RunnerError):
+                    ledger.sessions.drop(session.key)
         prompts = _restore_queue(ledger)
     metas = sorted((home / RUNS).glob("*/meta.json"))
     for directory in run_exports.noted_directories(home):
         metas += sorted(directory.glob(f"{PREFIX}*.meta.json"))
-    runs = sum(adopt(meta, ledger) is not None for meta in metas)
+    adopted = sum(adopt(meta, ledger) is not None for meta in metas)
     # Last: a session of which all runs lie elsewhere may have been archived.
     _read_task_files(ledger)
     ledger.close()
-    return f"made anew from {source}, {runs} runs and {prompts} waiting prompts"
+    return f"made anew from {source}, {adopted} runs and {prompts} waiting prompts"
 
 
 def adopt(meta: Path, ledger: Ledger) -> Run | None:
@@ -209,16 +215,6 @@ def _restore(home: Path) -> str:
         return str(old)
     database.create(path)
     return "the files alone"
-
-
-def _drop_removed(ledger: Ledger) -> None:
-    """Remove sessions that were removed since the backup: their files are gone."""
-    for session in ledger.sessions.all():
-        runs = ledger.runs.of_session(session.key)
-        own = [run for run in runs if not run.spec.is_flat]
-        if own and not any(Path(run.spec.directory).is_dir() for run in own):
-            with contextlib.suppress(RunnerError):
-                ledger.sessions.drop(session.key)
 
 
 def _restore_queue(ledger: Ledger) -> int:
