@@ -41,7 +41,8 @@ _CLOSED = (
     "this state directory was brought to a newer version:"
     " run the command again with that"
 )
-_UNCERTAIN = (
+# Of a prompt that waited then.
+UNCERTAIN = (
     "the ledger was lost and made again: this may have been delivered before (send"
     " delivers it, stop cancels it)"
 )
@@ -111,19 +112,29 @@ def again(state_home: Path) -> None:
     """
     saved = state_home / database.OLD_BACKUP
     with database.guarded(saved):
-        _build(saved, hold=_UNCERTAIN)
+        _build(saved, hold=UNCERTAIN)
     _put_in_place(state_home)
 
 
 def is_open(state_home: Path) -> bool:
     """Tell whether there is an index that no migration has closed."""
-    uri = f"{(state_home / database.OLD).as_uri()}?mode=ro"
-    with (
-        contextlib.suppress(sqlite3.Error),
-        contextlib.closing(sqlite3.connect(uri, uri=True)) as old,
-    ):
-        return bool(old.execute("pragma user_version").fetchone()[0] != CLOSED)
-    return False
+    found = _peek(state_home / database.OLD, "pragma user_version")
+    return bool(found) and found != [(CLOSED,)]
+
+
+def waited_before(state_home: Path) -> set[int]:
+    """Return the numbers of the prompts that waited when it was migrated."""
+    waiting = "select mail_id from mail where state = 'waiting'"
+    return {number for (number,) in _peek(state_home / database.OLD_BACKUP, waiting)}
+
+
+def _peek(path: Path, query: str) -> list[tuple[int]]:
+    """Ask an index; of one that cannot be read nothing is found."""
+    with contextlib.suppress(sqlite3.Error):
+        db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+        with contextlib.closing(db):
+            return db.execute(query).fetchall()
+    return []
 
 
 def _begin(

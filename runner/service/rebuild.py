@@ -218,10 +218,18 @@ def _restore(home: Path) -> str:
 
 
 def _restore_queue(ledger: Ledger) -> int:
-    """Bring the prompts up to their files: what has none waits no longer."""
+    """Bring the prompts up to their files: what has none waits no longer.
+
+    One that was migrated may have had none yet, and is held.
+    """
+    from runner.ledger import migrate  # noqa: PLC0415 - few commands migrate
+
     found = {int(path.name): path for path in queue_files.all_files(ledger.home)}
+    migrated = migrate.waited_before(ledger.home)
     for number, _ in ledger.queue.all_waiting():
-        if number not in found:
+        if number in migrated - found.keys():
+            ledger.change("hold_prompt", prompt=number, hold=migrate.UNCERTAIN)
+        elif number not in found:
             ledger.queue.close(number)
     for number, path in found.items():
         read = queue_files.read(path)

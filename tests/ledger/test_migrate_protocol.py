@@ -214,6 +214,23 @@ def test_a_lost_ledger_can_be_made_again_and_holds_what_may_be_delivered(
     assert (state / "runs.db.schema2").read_bytes() == saved
 
 
+def test_what_waited_when_it_was_migrated_is_in_no_file_and_is_held_after_a_rebuild(
+    state: Path,
+) -> None:
+    Ledger(state).close()
+    database.copy_database(state / "ledger.db", state / "ledger.db.backup")
+    for path in (state / "ledger.db", *state.glob("ledger.db-*")):
+        path.unlink()
+    home = config.load({"CODEX_RUNNER_HOME": str(state), "HOME": "/"})
+
+    assert verify(home, is_repairing=True).differences[0].fixed
+
+    with contextlib.closing(Ledger(state)) as ledger:
+        (prompt,) = ledger.queue.waiting(1)
+        assert (prompt.word, prompt.text) == ("held", b"next")
+        assert "may have been delivered" in (prompt.detail or "")
+
+
 def test_the_copy_of_an_earlier_attempt_is_kept_where_it_differs(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
