@@ -30,7 +30,6 @@ from runner.run_files import PREFIX, RunFiles
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from runner.ledger.database import Cell
@@ -230,16 +229,16 @@ def _make_functions(db: sqlite3.Connection, places: Places) -> None:
         found = None if text is None else json.loads(text)
         return _encoded(found) if isinstance(found, str) else None
 
-    functions: tuple[tuple[str, int, Callable[..., Cell]], ...] = (
-        ("exports", 2, places.of_session),
-        ("directory", 3, places.of_run),
-        ("short_id", 1, short_id),
-        ("pack", 1, lambda text: zlib.compress(text, 1)),
-        ("path", 1, path),
-        ("plain", 1, lambda text: (path(text) or b"").decode(errors="replace")),
-    )
-    for name, arguments, function in functions:
-        db.create_function(name, arguments, function)
+    def plain(text: str | None) -> str:
+        """Return such a path as a text to show."""
+        return (path(text) or b"").decode(errors="replace")
+
+    db.create_function("exports", 2, places.of_session)
+    db.create_function("directory", 3, places.of_run)
+    db.create_function("short_id", 1, short_id)
+    db.create_function("pack", 1, lambda text: zlib.compress(text, 1))
+    db.create_function("path", 1, path)
+    db.create_function("plain", 1, plain)
 
 
 def _encoded(text: str) -> bytes:

@@ -131,9 +131,7 @@ def lost_run(meta: Path, ledger: Ledger | None) -> Run | None:
     paths = beside(meta)
     if paths is None or _is_counted(paths.run_id, None, ledger):
         return None
-    data, is_trusted = files.read_json(meta), False
-    if not isinstance(data, dict):
-        return None
+    data, is_trusted = loose_json.mapping(files.read_json(meta)), False
     if ledger is not None:
         is_own = meta.parent == own_directory(ledger.home, paths.run_id)
         is_ours = is_own or files.status(owner_of(ledger.home, paths.run_id))
