@@ -7,36 +7,33 @@ rest from being taken over: it is named in the table `notes`.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
 import os
 import sqlite3
 import zlib
-from functools import cache
-from pathlib import Path
+from functools import cached_property
 
 from parsers import loose_json
 from runner import clock, files
 from runner.clock import iso
+from runner.errors import FileFault
 from runner.ledger import old_runs, record
-from runner.ledger.database import clean
+from runner.ledger.database import clean, queries
 from runner.ledger.fate import hold_of
-from runner.ledger.old_places import Places, encoded
 from runner.ledger.queue import digest_of
-from runner.ledger.usage import rows_of
+from runner.ledger.usage import USED, rows_of
 from runner.model import OUTCOMES, QUIT, RunId
-from runner.run_files import RunFiles
+from runner.run_files import PREFIX, RunFiles
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
     from runner.ledger.database import Cell
-    from runner.ledger.record import Json
     from runner.model import Run
-
-    Held = tuple[str | None, str | None, str | None]
 
 # What an index of schema 1, or one that was never filled, lacks.
 _TABLES = {
@@ -55,6 +52,11 @@ _LOST_TEXT = (
 )
 _REMOVED = "removed.jsonl"
 _SHOWN = 80
+# A session that was to be removed; its key and some random digits follow.
+_AWAY = ".removed-"
+# Where sessions lie; the last place counts most.
+_PLACES = ("archive/[0-9]*/[0-9]*/[0-9]*/*", ".pending/*", "*")
+_KINDS = ("events.jsonl", "meta.json", "prompt")
 
 
 class Steps:
@@ -71,7 +73,7 @@ class Steps:
 
     def do(self, name: str, **values: Cell) -> sqlite3.Cursor:
         """Run the statements of a name, and return what the last one finds."""
-        *first, last = _statements()[name]
+        *first, last = queries("migration.sql")[name].split(";\n")
         for each in first:
             self.db.execute(each, values)
         return self.db.execute(last, values)
@@ -85,12 +87,79 @@ class Steps:
         directory = self.home / os.fsdecode(row["directory"])
         return RunFiles(directory, RunId(row["run_id"]), is_flat=True)
 
-    def run(self, row: sqlite3.Row, data: Json) -> Run | None:
+    def run(self, row: sqlite3.Row) -> Run | None:
         """Read the record of a run; None when it is damaged."""
+        data = record.unpack(row["record"])
         asked = loose_json.mapping(data.get("request"))
         directory, number = str(self.files(row).directory), asked.get("mail_id")
         place = {"directory": directory, "is_flat": True, "prompt_id": number}
         return old_runs.read({**data, "request": {**asked, **place}})
+
+
+class Places:
+    """Find the directories of sessions and runs.
+
+    The index says where a session lies. A move may have been killed before that was on
+    record, and the state directory may have been moved as a whole: then it is looked
+    for. `missing` names the runs that have no files, and where.
+    """
+
+    def __init__(self, state_home: Path) -> None:
+        self._home = state_home
+        self.missing: list[tuple[str, str]] = []
+
+    @cached_property
+    def _found(self) -> dict[str, str]:
+        home = self._home
+        places = [each for place in _PLACES for each in sorted(home.glob(place))]
+        found = filter(files.is_directory, places)
+        return {each.name: str(each.relative_to(home)) for each in found}
+
+    def of_session(self, key: str, archived_in: str | None) -> str | None:
+        """Return the directory of a session, relative to the state directory."""
+        if archived_in is not None and files.is_directory(self._home / archived_in):
+            return archived_in
+        return self._found.get(key)
+
+    def of_run(self, run_id: str, session: str | None, log_dir: str | None) -> bytes:
+        """Return the directory that the files of a run lie in, as the ledger writes it.
+
+        Args:
+            run_id: the run.
+            session: the directory of its session.
+            log_dir: the directory on record, as JSON.
+        """
+        told = None if log_dir is None else json.loads(log_dir)
+        places = [] if session is None else [f"{self._home}/{session}/runs"]
+        places += [told] if isinstance(told, str) else []
+        for place in places:
+            stem = f"{place}/{PREFIX}{run_id}."
+            if any(os.path.lexists(f"{stem}{kind}") for kind in _KINDS):
+                break
+        else:
+            place = (places or [f"{self._home}/runs"])[-1]
+            self.missing.append((run_id, place))
+        # Relative inside the state directory, which may be moved.
+        return _encoded(place.removeprefix(f"{self._home}/"))
+
+    def bring_back(self, steps: Steps) -> None:
+        """Bring back the sessions that were to be removed, and still are on record.
+
+        Raises:
+            FileFault: one cannot be brought back.
+        """
+        for name in [each for each in self._found if each.startswith(_AWAY)]:
+            key = name.removeprefix(_AWAY).rpartition("-")[0]
+            row = steps.do("session_before", key=key).fetchone()
+            if row is None or self.of_session(key, row["archived_in"]) is not None:
+                continue
+            now = self._home / (row["archived_in"] or old_runs.place_of(key))
+            files.make_directory(now.parent)
+            try:
+                (self._home / name).rename(now)
+            except OSError as error:
+                raise FileFault("bring back", now, error) from error
+            self._found[key] = str(now.relative_to(self._home))
 
 
 def fill(db: sqlite3.Connection, home: Path) -> None:
@@ -158,61 +227,55 @@ def _make_functions(db: sqlite3.Connection, places: Places) -> None:
     def path(text: str | None) -> bytes | None:
         """Return the bytes of a path that is written as JSON."""
         found = None if text is None else json.loads(text)
-        return encoded(found) if isinstance(found, str) else None
+        return _encoded(found) if isinstance(found, str) else None
 
-    functions: tuple[tuple[str, int, Callable[..., Cell]], ...] = (
-        ("exports", 2, places.of_session),
-        ("directory", 3, places.of_run),
-        ("short_id", 1, short_id),
-        ("pack", 1, lambda text: zlib.compress(text, 1)),
-        ("path", 1, path),
-        ("plain", 1, lambda text: (path(text) or b"").decode(errors="replace")),
-    )
-    for name, arguments, function in functions:
-        db.create_function(name, arguments, function)
+    def plain(text: str | None) -> str:
+        """Return such a path as a text to show."""
+        return (path(text) or b"").decode(errors="replace")
+
+    db.create_function("exports", 2, places.of_session)
+    db.create_function("directory", 3, places.of_run)
+    db.create_function("short_id", 1, short_id)
+    db.create_function("pack", 1, lambda text: zlib.compress(text, 1))
+    db.create_function("path", 1, path)
+    db.create_function("plain", 1, plain)
+
+
+def _encoded(text: str) -> bytes:
+    """Return the bytes of a path; of what cannot be one a question mark."""
+    try:
+        return os.fsencode(text)
+    except UnicodeEncodeError:
+        return text.encode(errors="replace")
 
 
 def _take_prompt(row: sqlite3.Row, steps: Steps) -> None:
     """Take over a prompt that waits, or whose run is not over."""
-    text = _text_of(row, steps)
-    held: Held = (None, None, None)
-    if row["run_id"] is None and text is None:
-        held = (_LOST_TEXT, None, None)
-        steps.note("text of a prompt lost", f"{row['mail_id']} of {row['key']}")
-    elif row["run_id"] is None and row["is_first"]:
-        held = _held(row, text, steps)
-    steps.do(
-        "insert_prompt",
-        id=row["mail_id"],
-        session=row["session"],
-        text=text,
-        digest=None if text is None else digest_of(text),
-        preview=clean(row["preview"]),
-        run_id=row["run_id"],
-        begun=row["begun"],
-        attempts=row["attempts"],
-        queued_at=row["queued_at"],
-        **dict(zip(("hold", "wake_at", "wake_from"), held, strict=True)),
-    )
-
-
-def _text_of(row: sqlite3.Row, steps: Steps) -> bytes | None:
-    """Read the text of a prompt; None when its file is gone."""
     places = []
     if row["exports"] is not None:
         stem = steps.home / row["exports"] / "mail" / f"{row['mail_id']:08d}"
         places = [stem.with_suffix(".prompt"), stem.with_suffix(".skipped")]
     if row["run_id"] is not None:
         places.append(steps.files(row).prompt)
-    for place in places:
-        try:
-            return files.read_bytes(place)
-        except OSError:
-            continue
-    return None
+    text = hold = wake_at = wake_from = None
+    for place in reversed(places):
+        # The first one counts.
+        with contextlib.suppress(OSError):
+            text = files.read_bytes(place)
+    if row["run_id"] is None and text is None:
+        hold = _LOST_TEXT
+        steps.note("text of a prompt lost", f"{row['mail_id']} of {row['key']}")
+    elif row["run_id"] is None and row["is_first"]:
+        hold, wake_at, wake_from = _held(row, text, steps)
+    told = {**row, "preview": clean(row["preview"])}
+    times = {"wake_at": wake_at, "wake_from": wake_from}
+    digest = None if text is None else digest_of(text)
+    steps.do("insert_prompt", **told, **times, text=text, digest=digest, hold=hold)
 
 
-def _held(first: sqlite3.Row, text: bytes | None, steps: Steps) -> Held:
+def _held(
+    first: sqlite3.Row, text: bytes | None, steps: Steps
+) -> tuple[str | None, str | None, str | None]:
     """Say why the first waiting prompt was held, in the words of the version before.
 
     It worked that out at every look. With a time at which the hold is over, if it has
@@ -221,7 +284,7 @@ def _held(first: sqlite3.Row, text: bytes | None, steps: Steps) -> Held:
     row = steps.do("last_run", session=first["session"]).fetchone()
     if row is None or row["state"] != "finished":
         return None, None, None
-    last, attempts = steps.run(row, record.unpack(row["record"])), first["attempts"]
+    last, attempts = steps.run(row), first["attempts"]
     if row["thread_id"] is None and (last is None or last.spec.resume_session is None):
         return "Codex has never named a thread", None, None
     if attempts >= _ATTEMPTS:
@@ -240,7 +303,6 @@ def _held(first: sqlite3.Row, text: bytes | None, steps: Steps) -> Held:
 
 def _count_runs(steps: Steps) -> None:
     """Count the finished runs that the index has not counted, as schema 1 did not."""
-    names = ("model", "input", "cached", "output", "reasoning", "total", "usd")
     for row in steps.do("uncounted").fetchall():
         data = record.unpack(row["record"])
         request = loose_json.mapping(data.get("request"))
@@ -249,9 +311,8 @@ def _count_runs(steps: Steps) -> None:
         except (ValueError, KeyError, TypeError, AttributeError):
             found = rows_of({}, None)
         for model, *figures in found:
-            used = dict(zip(names, (clean(str(model)), *figures), strict=True))
-            repo = encoded(str(data.get("repo", "")))
-            steps.do("insert_usage", run_id=row["run_id"], repo=repo, **used)
+            used = dict(zip(USED, figures, strict=True))
+            steps.do("count", run_id=row["run_id"], model=clean(str(model)), **used)
 
 
 def _note_strays(steps: Steps) -> None:
@@ -267,10 +328,3 @@ def _note_strays(steps: Steps) -> None:
             has_row = steps.do("has_prompt", id=number, key=row["key"]).fetchone()
             if name[0] != "." and has_row is None:
                 steps.note("file of a prompt without a row", box / name)
-
-
-@cache
-def _statements() -> dict[str, list[str]]:
-    text = Path(__file__).with_name("migration.sql").read_text(encoding="utf-8")
-    parts = (part.partition("\n") for part in text.split("-- name: ")[1:])
-    return {name: body.strip().split(";\n") for name, _, body in parts}

@@ -192,9 +192,9 @@ def value_of(kind: type[S], row: sqlite3.Row, **known: object) -> S:
 
 
 @cache
-def queries() -> dict[str, str]:
-    """Read `queries.sql`: the text of each query under its name."""
-    text = Path(__file__).with_name("queries.sql").read_text(encoding="utf-8")
+def queries(file: str = "queries.sql") -> dict[str, str]:
+    """Read a file of queries: the text of each under its name."""
+    text = Path(__file__).with_name(file).read_text(encoding="utf-8")
     parts = (part.partition("\n") for part in text.split("-- name: ")[1:])
     return {name.strip(): body for name, _, body in parts}
 

@@ -21,12 +21,11 @@ from runner.ledger import conversion, database, old_runs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from runner.ledger.old_runs import Owned
 
-SAVED = "runs.db.schema2"
 # What `restore` writes back into the index.
 BEGUN = "runs.db.restore"
 CLOSED = 3
@@ -42,19 +41,23 @@ _CLOSED = (
     "this state directory was brought to a newer version:"
     " run the command again with that"
 )
-_UNCERTAIN = (
+# Of a prompt that waited then.
+UNCERTAIN = (
     "the ledger was lost and made again: this may have been delivered before (send"
     " delivers it, stop cancels it)"
 )
 # What programs of the version before still try that have opened the index already;
 # those that start later are refused by the version.
-_REFUSED = {
-    "runs": ("insert on runs", "delete on runs"),
-    "mail": ("insert on mail", "delete on mail"),
-    "sessions": (
+_REFUSED = (
+    ("runs", "insert on runs"),
+    ("runs", "delete on runs"),
+    ("mail", "insert on mail"),
+    ("mail", "delete on mail"),
+    (
+        "sessions",
         "update of archived_in on sessions when old.archived_in is not new.archived_in",
     ),
-}
+)
 
 
 def migrate(
@@ -78,10 +81,20 @@ def migrate(
     """
     path = state_home / database.OLD
     database.refuse_remote(state_home)
-    _refuse_read_only(path)
-    with _opened(path) as old:
+    is_media = os.statvfs(state_home).f_flag & os.ST_RDONLY
+    if is_media or not os.access(state_home, os.W_OK):
+        # SQLite would say that the index cannot be opened.
+        what = "file system is read-only" if is_media else "directory cannot be written"
+        raise LedgerFault(path, f"it has to be migrated, and its {what}")
+    uri = f"{path.as_uri()}?mode=rw"
+    with (
+        database.guarded(path),
+        contextlib.closing(
+            sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+        ) as old,
+    ):
+        old.execute("pragma synchronous = full")
         if _begin(old, path, patience, on_wait):
-            _refuse_full(path)
             _save(path)
             _build(path)
             _note_log_dirs(state_home)
@@ -97,25 +110,31 @@ def again(state_home: Path) -> None:
     Raises:
         LedgerFault, FileFault: as `migrate`.
     """
-    with _opened(state_home / SAVED) as old:
-        old.execute("begin immediate")
-        _build(state_home / SAVED, hold=_UNCERTAIN)
+    saved = state_home / database.OLD_BACKUP
+    with database.guarded(saved):
+        _build(saved, hold=UNCERTAIN)
     _put_in_place(state_home)
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open the index; what SQLite or the disk refuses becomes a fault."""
-    try:
-        uri = f"{path.as_uri()}?mode=rw"
-        db = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+def is_open(state_home: Path) -> bool:
+    """Tell whether there is an index that no migration has closed."""
+    found = _peek(state_home / database.OLD, "pragma user_version")
+    return bool(found) and found != [(CLOSED,)]
+
+
+def waited_before(state_home: Path) -> set[int]:
+    """Return the numbers of the prompts that waited when it was migrated."""
+    waiting = "select mail_id from mail where state = 'waiting'"
+    return {number for (number,) in _peek(state_home / database.OLD_BACKUP, waiting)}
+
+
+def _peek(path: Path, query: str) -> list[tuple[int]]:
+    """Ask an index; of one that cannot be read nothing is found."""
+    with contextlib.suppress(sqlite3.Error):
+        db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
         with contextlib.closing(db):
-            db.execute("pragma synchronous = full")
-            yield db
-    except sqlite3.Error as error:
-        raise database.fault(path, error) from error
-    except OSError as error:
-        raise FileFault("migrate", path, error) from error
+            return db.execute(query).fetchall()
+    return []
 
 
 def _begin(
@@ -132,7 +151,8 @@ def _begin(
     deadline = clock.monotonic() + patience
     while True:
         old.execute("begin immediate")
-        version, tables = _version(old), _tables(old)
+        version = old.execute("pragma user_version").fetchone()[0]
+        is_empty = old.execute("select 1 from sqlite_master").fetchone() is None
         if version == CLOSED:
             return False
         if version > CLOSED:
@@ -140,9 +160,9 @@ def _begin(
             raise LedgerFault(
                 path, reason, f"update this version, or: {database.ELSEWHERE}"
             )
-        if version == 0 and tables:
+        if version == 0 and not is_empty:
             raise LedgerFault(path, "it is no index of this suite", database.ELSEWHERE)
-        owned = old_runs.owned(old, path.parent) if tables else []
+        owned = [] if is_empty else old_runs.owned(old, path.parent)
         if not owned:
             return True
         old.execute("rollback")
@@ -152,27 +172,11 @@ def _begin(
         clock.sleep(_PACE_SECONDS)
 
 
-def _version(db: sqlite3.Connection) -> int:
-    return int(db.execute("pragma user_version").fetchone()[0])
-
-
-def _tables(db: sqlite3.Connection) -> set[str]:
-    found = db.execute("select name from sqlite_master where type = 'table'")
-    return {name for (name,) in found}
-
-
-def _refuse_read_only(path: Path) -> None:
-    """Say by name what SQLite would call an index that cannot be opened."""
-    is_media = os.statvfs(path.parent).f_flag & os.ST_RDONLY
-    if is_media or not os.access(path.parent, os.W_OK):
-        what = "file system is read-only" if is_media else "directory cannot be written"
-        raise LedgerFault(path, f"it has to be migrated, and its {what}")
-
-
-def _refuse_full(path: Path) -> None:
-    """Refuse what the disk has no room for: a copy of the index, and the ledger."""
+def _save(path: Path) -> None:
+    """Keep a copy of the index as it was; an earlier one of other content stays too."""
     names = (path, path.with_name(f"{path.name}-wal"))
     size = sum(found.st_size for name in names if (found := files.status(name)))
+    # The copy and the ledger.
     needed, free = 2 * size + _MARGIN, files.free_bytes(path.parent)
     if free < needed:
         reason = (
@@ -180,15 +184,12 @@ def _refuse_full(path: Path) -> None:
             f" {free // _MEGABYTE} MB are free"
         )
         raise LedgerFault(path, reason, "make room")
-
-
-def _save(path: Path) -> None:
-    """Keep a copy of the index as it was; an earlier one of other content stays too."""
-    saved, copy = path.with_name(SAVED), path.with_name(f"{SAVED}.new")
+    saved = path.with_name(database.OLD_BACKUP)
+    copy = path.with_name(f"{saved.name}.new")
     database.copy_database(path, copy)
     if saved.exists() and not filecmp.cmp(copy, saved, shallow=False):
         stamp = iso(clock.at(saved.stat().st_mtime)).replace(":", "")
-        saved.rename(saved.with_name(f"{SAVED}.{stamp}"))
+        saved.rename(saved.with_name(f"{saved.name}.{stamp}"))
     copy.replace(saved)
 
 
@@ -200,8 +201,7 @@ def _build(index: Path, hold: str | None = None) -> None:
         hold: why the prompts that wait are held, None where they are not.
     """
     path = index.with_name(_NEW)
-    rest = (path.with_name(f"{_NEW}{end}") for end in ("-journal", "-wal", "-shm"))
-    files.remove([path, *rest])
+    files.remove([*path.parent.glob(f"{_NEW}*")])
     files.create(path)
     db = sqlite3.connect(path.as_uri(), uri=True, isolation_level=None)
     with contextlib.closing(db):
@@ -237,11 +237,11 @@ def _note_log_dirs(state_home: Path) -> None:
 
 def _close(old: sqlite3.Connection) -> None:
     """Close the index for good, in one commit: here it has happened."""
-    tables = _tables(old) & _REFUSED.keys()
+    tables = {name for (name,) in old.execute("select name from sqlite_master")}
     if "mail" in tables:
         # They wait in the ledger now.
         old.execute("update mail set state = 'skipped' where state = 'waiting'")
-    refused = [what for table in sorted(tables) for what in _REFUSED[table]]
+    refused = [what for table, what in _REFUSED if table in tables]
     for number, what in enumerate(refused):
         old.execute(
             f"create trigger closed_{number} before {what} begin"
@@ -254,24 +254,19 @@ def _close(old: sqlite3.Connection) -> None:
 def _put_in_place(state_home: Path) -> None:
     """Give the ledger its name; of two commands that do so at once one is enough."""
     final = state_home / database.NAME
-    if os.path.lexists(final):
-        return
     try:
-        (state_home / _NEW).rename(final)
-        files.sync(state_home)
+        if not os.path.lexists(final):
+            (state_home / _NEW).rename(final)
+            files.sync(state_home)
     except FileNotFoundError as error:
         if os.path.lexists(final):
             return
+        fix = f"codex-tasks verify --repair migrates {database.OLD_BACKUP} again"
+        if (state_home / BEGUN).exists():
+            fix = "codex-tasks restore ends what it has begun"
+        elif (state_home / database.BACKUP).exists():
+            fix = f"codex-tasks verify --repair restores {database.BACKUP}"
         reason = f"{database.OLD} was migrated to it, and it is missing"
-        raise LedgerFault(final, reason, _way_out(state_home)) from error
+        raise LedgerFault(final, reason, fix) from error
     except OSError as error:
         raise FileFault("rename", state_home / _NEW, error) from error
-
-
-def _way_out(state_home: Path) -> str:
-    """Say what brings a lost ledger back."""
-    if (state_home / BEGUN).exists():
-        return "codex-tasks restore ends what it has begun"
-    if (state_home / database.BACKUP).exists():
-        return f"codex-tasks verify --repair restores {database.BACKUP}"
-    return f"codex-tasks verify --repair migrates {SAVED} again"

@@ -94,19 +94,17 @@ from old_runs r join old_sessions s on s.key = r.key;
 insert into records (run_id, record) select run_id, pack(cast(record as blob)) from runs_before
 
 -- name: unfinished
-select r.run_id, r.session, r.waits, r.directory, r.launched_at, r.prepared_at, b.record
-from runs r join runs_before b on b.run_id = r.run_id where r.state <> 'finished' order by r.session, r.ordinal
+select r.run_id, r.session, r.waits, r.directory, r.launched_at, r.prepared_at, c.record
+from runs r join records c on c.run_id = r.run_id where r.state <> 'finished' order by r.session, r.ordinal
 
 -- name: go_on
 -- The first sweep judges it.
 update runs set state = :state, supervisor = :supervisor, codex = :codex, place = :place where run_id = :run_id
 
 -- name: end_run
+update records set record = :record where run_id = :run_id;
 update runs set state = 'finished', outcome = :outcome, exit_code = :exit_code, error_class = :error_class,
     thread_id = coalesce(:thread, thread_id), ended_at = :ended_at where run_id = :run_id
-
--- name: save_record
-update records set record = :record where run_id = :run_id
 
 -- name: ended_prompts
 insert into prompts (id, session, place, preview, state, reason, begun, attempts, queued_at, ended_at)
@@ -137,38 +135,36 @@ where r.session = :session order by r.waits, r.ordinal desc limit 1
 -- One that runs can never go back without its text.
 insert into prompts (id, session, place, text, preview, digest, state, hold, run_id, begun, attempts, starts, wake_at, wake_from,
     wake_why, queued_at)
-values (:id, :session, :id, :text, :preview, :digest, iif(:run_id is null, 'queued', 'running'), :hold, :run_id,
+values (:mail_id, :session, :mail_id, :text, :preview, :digest, iif(:run_id is null, 'queued', 'running'), :hold, :run_id,
     :run_id is not null and (:begun or :text is null), :attempts + (:run_id is not null), iif(:run_id is null, :attempts, 0),
     :wake_at, :wake_from, iif(:wake_at is null, null, 'limit'), :queued_at)
 
 -- name: usage
-insert into usage (run_id, thread_id, model, quarter, session_key, prepared_at, repo, home, calls, input, cached, output,
-    reasoning, total, usd)
-select u.run_id, iif(u.session_id like '________-____-____-____-____________', u.session_id, ''), u.model,
-    coalesce(strftime('%s', u.prepared_at), 0) / 900, u.session_id, u.prepared_at, cast(u.repo as blob), nullif(s.home, x''), 0,
-    u.input_tokens, u.cached_input_tokens, u.output_tokens, u.reasoning_output_tokens, u.total_tokens, u.usd
-from usage_before u left join old_sessions o on o.key = u.session_id left join sessions s on s.id = o.id
+-- `counted` takes the rows of the index's table, and those that it lacks.
+create temp view counted as select * from usage_before;
+create temp trigger count instead of insert on counted begin
+    insert into usage (run_id, thread_id, model, quarter, session_key, prepared_at, repo, home, calls, input, cached, output, reasoning, total, usd)
+    values (new.run_id, iif(new.session_id like '________-____-____-____-____________', new.session_id, ''), new.model,
+        coalesce(strftime('%s', new.prepared_at), 0) / 900, new.session_id, new.prepared_at, cast(new.repo as blob),
+        (select nullif(s.home, x'') from old_sessions o join sessions s on s.id = o.id where o.key = new.session_id), 0, new.input_tokens,
+        new.cached_input_tokens, new.output_tokens, new.reasoning_output_tokens, new.total_tokens, new.usd) on conflict do nothing; end;
+insert into counted select * from usage_before
 
 -- name: uncounted
 -- Finished runs that an index of schema 1 has not counted.
 select r.run_id, c.record from runs r join records c on c.run_id = r.run_id
 where r.state = 'finished' and r.launched_at is not null and r.run_id not in (select run_id from usage)
 
--- name: insert_usage
-insert into usage (run_id, thread_id, model, quarter, session_key, prepared_at, repo, calls, input, cached, output, reasoning, total, usd)
-select run_id, iif(key like '________-____-____-____-____________', key, ''), :model, strftime('%s', prepared_at) / 900, key,
-    prepared_at, :repo, 0, :input, :cached, :output, :reasoning, :total, :usd
-from old_runs where run_id = :run_id on conflict do nothing
+-- name: count
+insert into counted select run_id, :model, key, path(repo), prepared_at, :input, :cached, :output, :reasoning, :total, :usd
+from old_runs where run_id = :run_id
 
 -- name: removed_usage
 -- What the index lacks of a removed run when it was made anew: a line of JSON tells it. One without usage is refused.
-insert into usage (run_id, thread_id, model, quarter, session_key, prepared_at, repo, calls, input, cached, output, reasoning, total, usd)
-select :line ->> '$.run_id', iif(u.value ->> '$.session_id' like '________-____-____-____-____________', u.value ->> '$.session_id', ''),
-    plain(u.value -> '$.model'), strftime('%s', u.value ->> '$.prepared_at') / 900, u.value ->> '$.session_id',
-    u.value ->> '$.prepared_at', path(u.value -> '$.repo'), 0, u.value ->> '$.input_tokens', u.value ->> '$.cached_input_tokens',
-    u.value ->> '$.output_tokens', u.value ->> '$.reasoning_output_tokens', u.value ->> '$.total_tokens', u.value ->> '$.usd'
-from json_each(coalesce(:line -> '$.usage', '')) u
-where not exists (select 1 from usage where run_id = :line ->> '$.run_id') on conflict do nothing
+insert into counted select :line ->> '$.run_id', plain(u.value -> '$.model'), u.value ->> '$.session_id', path(u.value -> '$.repo'),
+    u.value ->> '$.prepared_at', u.value ->> '$.input_tokens', u.value ->> '$.cached_input_tokens', u.value ->> '$.output_tokens',
+    u.value ->> '$.reasoning_output_tokens', u.value ->> '$.total_tokens', u.value ->> '$.usd'
+from json_each(coalesce(:line -> '$.usage', '')) u where not exists (select 1 from usage where run_id = :line ->> '$.run_id')
 
 -- name: tombstones_and_notes
 -- A removed run must not come back with the next import: all that is left of it is its id.

@@ -7,9 +7,9 @@ process owns one of each session is left for the first sweep to judge; the other
 from __future__ import annotations
 
 import itertools
-import json
 from pathlib import Path
 
+from parsers import loose_json
 from parsers.struct import Struct, replace
 from parsers.text import UUID
 from runner import files
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     import sqlite3
 
     from runner.ledger.conversion import Steps
-    from runner.ledger.record import Json
     from runner.model import ProcessId, Run
 
 _LOST = "Codex and its supervisor are gone and the turn has no end"
@@ -52,23 +51,25 @@ def owned(old: sqlite3.Connection, home: Path) -> list[Owned]:
         "select run_id, coalesce(session_id, run_id), record from runs"
         " where state <> 'finished' order by run_id"
     ):
-        run = read(_load(text))
-        session = key if UUID.fullmatch(key) else f".pending/{key}"
-        places = [home / session / "runs", *([Path(run.spec.directory)] if run else [])]
-        name, supervisor = f"{PREFIX}{run_id}.events.jsonl", _supervisor_of(run)
-        is_locked = any(look(each / name) is Lock.HELD for each in places)
-        if is_locked or (supervisor is not None and is_alive(supervisor)):
+        run, supervisor = read(loose_json.load_or_empty(text.encode())), None
+        places = [home / place_of(key) / "runs"]
+        if run is not None:
+            places.append(Path(run.spec.directory))
+            supervisor = run.supervisor
+        name = f"{PREFIX}{run_id}.events.jsonl"
+        is_owned = any(look(each / name) is Lock.HELD for each in places)
+        if supervisor is not None:
+            # The versions before recorded neither namespace nor machine.
+            is_of_now = supervisor.boot_id == here()["boot_id"]
+            supervisor = replace(supervisor, **here()) if is_of_now else None
+        if is_owned or (supervisor is not None and is_alive(supervisor)):
             found.append(Owned(run_id, supervisor))
     return found
 
 
-def _supervisor_of(run: Run | None) -> ProcessId | None:
-    """Name the supervisor of a run, if that may be a process of now."""
-    supervisor = None if run is None else run.supervisor
-    if supervisor is None or supervisor.boot_id != here()["boot_id"]:
-        return None
-    # The versions before recorded neither namespace nor machine.
-    return replace(supervisor, **here())
+def place_of(key: str) -> str:
+    """Name the directory of a session in the state directory."""
+    return key if UUID.fullmatch(key) else f".pending/{key}"
 
 
 def end_runs(steps: Steps) -> None:
@@ -79,57 +80,46 @@ def end_runs(steps: Steps) -> None:
     """
     found = steps.do("unfinished").fetchall()
     for _, rows in itertools.groupby(found, lambda row: row["session"]):
-        runs = [(row, steps.run(row, _load(row["record"]))) for row in rows]
+        runs = [(row, steps.run(row)) for row in rows]
         usable = [row for row, run in runs if run is not None and not row["waits"]]
         for row, run in runs:
-            if run is not None and row in usable[-1:]:
-                _go_on(run, steps)
-            else:
+            if run is None or row not in usable[-1:]:
                 _end(row, run, steps)
-
-
-def _go_on(run: Run, steps: Steps) -> None:
-    """Leave a run for the first sweep.
-
-    The versions before recorded neither namespace nor machine of a process. A run that
-    no supervisor owns is judged here: a process of another boot is not found.
-    """
-    owner = run.supervisor
-    codex = run.state.codex if isinstance(run.state, Running) else None
-    steps.do(
-        "go_on",
-        run_id=run.run_id,
-        state=record.state_of(run),
-        supervisor=process_text(owner) if owner else None,
-        codex=process_text(codex) if codex else None,
-        place=place_text(replace(owner, **here())) if owner else None,
-    )
+                continue
+            owner = run.supervisor
+            codex = run.state.codex if isinstance(run.state, Running) else None
+            steps.do(
+                "go_on",
+                run_id=run.run_id,
+                state=record.state_of(run),
+                supervisor=process_text(owner) if owner else None,
+                codex=process_text(codex) if codex else None,
+                # A process of another boot is not found there.
+                place=place_text(replace(owner, **here())) if owner else None,
+            )
 
 
 def _end(row: sqlite3.Row, run: Run | None, steps: Steps) -> None:
     """End a run: as its meta file says, or else it is lost."""
     paths = steps.files(row)
-    wrote = files.status(paths.events)
-    is_lost = run is None or row["launched_at"] or (wrote and wrote.st_size)
-    verdict = Verdict(
-        outcome=Outcome.LOST if is_lost else Outcome.NOT_STARTED,
-        exit_code=1,
-        error=_LOST if is_lost else _KILLED,
-        error_class=None if is_lost else "killed",
-    )
     # A supervisor could write its verdict to the meta file alone.
-    data = files.read_json(paths.meta)
-    over = read(data) if isinstance(data, dict) else None
-    if over is not None and not (over.is_finished and over.run_id == paths.run_id):
-        over = None
-    if over is None and run is not None:
-        over = run.advanced(Ended(verdict=verdict, at=run.started_at))
-    if over is not None and over.verdict is not None:
+    over = read(files.read_json(paths.meta))
+    if over is None or over.verdict is None or over.run_id != paths.run_id:
+        wrote = files.status(paths.events)
+        is_lost = run is None or row["launched_at"] or (wrote and wrote.st_size)
+        verdict = Verdict(
+            outcome=Outcome.LOST if is_lost else Outcome.NOT_STARTED,
+            exit_code=1,
+            error=_LOST if is_lost else _KILLED,
+            error_class=None if is_lost else "killed",
+        )
+        over = run and run.advanced(Ended(verdict=verdict, at=run.started_at))
+    else:
         verdict = over.verdict
-        steps.do("save_record", run_id=row["run_id"], record=record.pack(over))
     steps.do(
         "end_run",
         run_id=row["run_id"],
+        record=record.pack(over) if over else row["record"],
         outcome=verdict.outcome,
         exit_code=verdict.exit_code,
         error_class=verdict.error_class,
@@ -139,18 +129,9 @@ def _end(row: sqlite3.Row, run: Run | None, steps: Steps) -> None:
     steps.note("run ended by the migration", f"{row['run_id']}: {verdict.outcome}")
 
 
-def read(data: Json) -> Run | None:
+def read(data: object) -> Run | None:
     """Read a record; None when it is damaged."""
     try:
-        return record.from_json(data)
+        return record.from_json(loose_json.mapping(data))
     except RunnerError:
         return None
-
-
-def _load(text: str) -> Json:
-    """Read a JSON object; an empty one of what is none."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}

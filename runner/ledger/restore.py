@@ -14,10 +14,10 @@ import sqlite3
 from parsers.struct import Struct, replace
 from runner import clock, files
 from runner.clock import iso
-from runner.errors import FileFault, LedgerFault, RunnerError
+from runner.errors import LedgerFault, RunnerError
 from runner.ledger import database
-from runner.ledger.migrate import BEGUN, CLOSED, SAVED
-from runner.ledger.old_places import Places
+from runner.ledger.conversion import Places
+from runner.ledger.migrate import BEGUN, CLOSED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,13 +68,16 @@ def restore(state_home: Path) -> Restored:
         FileFault: the disk refuses.
     """
     begun, told = state_home / BEGUN, Restored()
-    if (state_home / database.NAME).exists():
-        if not (state_home / SAVED).exists():
+    path = state_home / database.NAME
+    if path.exists():
+        if not (state_home / database.OLD_BACKUP).exists():
             raise NothingToRestoreError(state_home)
-        with _alone(state_home / database.NAME) as ledger:
-            told = _make_index(state_home, ledger)
-            away = _put_away(state_home)
-        told = replace(told, ledger=away)
+        away = path.with_name(f"{path.name}.{iso(clock.now()).replace(':', '')}.bak")
+        with _alone(path) as ledger:
+            told = replace(_make_index(state_home, ledger), ledger=away)
+            # From here on both versions refuse the directory.
+            path.rename(away)
+            files.sync(state_home)
     elif not begun.exists():
         raise NothingToRestoreError(state_home)
     _write_back(state_home)
@@ -85,23 +88,21 @@ def restore(state_home: Path) -> Restored:
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[sqlite3.Connection]:
     """Have the ledger as one file that no other process uses."""
-    try:
-        db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-        with contextlib.closing(db):
+    db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+    with database.guarded(path), contextlib.closing(db):
+        try:
             # It ends the write-ahead log, which SQLite does for the last user alone.
             db.execute("pragma journal_mode = delete")
             db.execute("begin exclusive")
-            try:
-                yield db
-            finally:
-                db.execute("rollback")
-                if path.exists():
-                    db.execute("pragma journal_mode = wal")
-    except sqlite3.OperationalError as error:
-        fix = "try again when no other command uses it"
-        raise LedgerFault(path, str(error), fix) from error
-    except sqlite3.Error as error:
-        raise database.fault(path, error) from error
+        except sqlite3.OperationalError as error:
+            fix = "try again when no other command uses it"
+            raise LedgerFault(path, str(error), fix) from error
+        try:
+            yield db
+        finally:
+            db.execute("rollback")
+            if path.exists():
+                db.execute("pragma journal_mode = wal")
 
 
 def _make_index(state_home: Path, ledger: sqlite3.Connection) -> Restored:
@@ -110,7 +111,7 @@ def _make_index(state_home: Path, ledger: sqlite3.Connection) -> Restored:
     if runs := [run_id for (run_id,) in ledger.execute(unfinished)]:
         raise RunsAtWorkError(runs)
     copy = state_home / f"{BEGUN}.new"
-    database.copy_database(state_home / SAVED, copy)
+    database.copy_database(state_home / database.OLD_BACKUP, copy)
     with contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as db:
         last = _settle_prompts(db, ledger, state_home)
         known = {run_id for (run_id,) in db.execute("select run_id from runs")}
@@ -129,27 +130,28 @@ def _settle_prompts(
     """Note in the index what became of the prompts that waited; return the last one."""
     if not db.execute("select 1 from sqlite_master where name = 'mail'").fetchone():
         return 0  # schema 1
+    # What waits no longer, and the run that it was delivered by.
+    now = {
+        number: (waits, run_id)
+        for number, waits, run_id in ledger.execute(
+            "select id, state in ('queued', 'parked'),"
+            " iif(begun or state <> 'canceled', (select run_id from runs"
+            "  where prompt = prompts.id order by ordinal desc limit 1), null)"
+            " from prompts"
+        )
+    }
     db.execute("begin")
     places = Places(state_home)
     for mail_id, key, archived_in in db.execute(
         "select mail_id, m.session_id, archived_in from mail m"
         " left join sessions s on s.session_id = m.session_id where state = 'waiting'"
     ).fetchall():
-        now = ledger.execute(
-            "select p.state, p.begun, r.run_id from prompts p"
-            " left join runs r on r.prompt = p.id where p.id = ?"
-            " order by r.ordinal desc limit 1",
-            (mail_id,),
-        ).fetchone()
-        state, begun, run_id = now or ("canceled", 0, None)
-        if state in {"queued", "parked"}:
+        waits, run_id = now.get(mail_id, (False, None))
+        if waits:
             continue
-        is_delivered = run_id is not None and (begun or state != "canceled")
         db.execute(
             "update mail set state = ?, run_id = ? where mail_id = ?",
-            ("delivered", run_id, mail_id)
-            if is_delivered
-            else ("skipped", None, mail_id),
+            ("delivered" if run_id else "skipped", run_id, mail_id),
         )
         # Its verify --repair goes by the names of the files too.
         if (place := places.of_session(key, archived_in)) is not None:
@@ -159,18 +161,6 @@ def _settle_prompts(
     db.execute("commit")
     sql = "select max(seq) from sqlite_sequence where name = 'mail'"
     return int(db.execute(sql).fetchone()[0] or 0)
-
-
-def _put_away(state_home: Path) -> Path:
-    """Give the ledger another name: from here on both versions refuse the directory."""
-    path, stamp = state_home / database.NAME, iso(clock.now()).replace(":", "")
-    away = path.with_name(f"{path.name}.{stamp}.bak")
-    try:
-        path.rename(away)
-        files.sync(state_home)
-    except OSError as error:
-        raise FileFault("rename", path, error) from error
-    return away
 
 
 def _write_back(state_home: Path) -> None:

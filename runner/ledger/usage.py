@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from runner.model import Run
 
 UNKNOWN_MODEL = "unknown"
+# What `rows_of` tells after the model.
+USED = ("input", "cached", "output", "reasoning", "total", "usd")
 _QUARTER_SECONDS = 900
 
 
@@ -64,7 +66,7 @@ class UsageTable:
         spec = run.spec
         # One that never announced its thread has used what it has in the session's.
         thread = run.thread or spec.resume_session
-        for model, *figures, usd in rows_of(run.accounts, spec.codex.model):
+        for model, *figures in rows_of(run.accounts, spec.codex.model):
             self._ledger.change(
                 "insert_usage",
                 run_id=run.run_id,
@@ -75,8 +77,7 @@ class UsageTable:
                 prepared_at=iso(spec.prepared_at),
                 repo=os.fsencode(spec.repo),
                 home=None if spec.codex_home is None else os.fsencode(spec.codex_home),
-                usd=usd,
-                **dict(zip(_FIGURES, figures, strict=True)),
+                **dict(zip(USED, figures, strict=True)),
             )
 
     def totals(
@@ -106,9 +107,6 @@ class UsageTable:
     def run_ids(self) -> set[str]:
         """Return the ids of the runs whose usage is on record, removed ones too."""
         return {row["run_id"] for row in self._ledger.all("usage_run_ids")}
-
-
-_FIGURES = ("input", "cached", "output", "reasoning", "total")
 
 
 def rows_of(

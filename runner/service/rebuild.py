@@ -45,7 +45,11 @@ _ARCHIVED_AT = "archive/*/*/*/*/task.json"
 
 def is_needed(home: Path, error: LedgerFault) -> bool:
     """Tell whether a ledger that cannot be opened is to be made anew."""
+    from runner.ledger import migrate  # noqa: PLC0415 - few commands migrate
+
     status = files.status(home / database.NAME)
+    if status is None and migrate.is_open(home):
+        return False  # a migration that is refused has lost nothing
     is_there = status is not None and stat.S_ISREG(status.st_mode) and status.st_size
     return database.is_damage(error) or database.is_lost(home) or not is_there
 
@@ -60,16 +64,22 @@ def rebuild(settings: Config) -> str:
     source = _restore(home)
     ledger = Ledger(home)
     with ledger.transaction():
-        _drop_removed(ledger)
+        for session in ledger.sessions.all():
+            # The files of one that was removed since the backup are gone.
+            runs = ledger.runs.of_session(session.key)
+            own = [Path(run.spec.directory) for run in runs if not run.spec.is_flat]
+            if own and not any(map(files.is_directory, own)):
+                with contextlib.suppress(RunnerError):
+                    ledger.sessions.drop(session.key)
         prompts = _restore_queue(ledger)
     metas = sorted((home / RUNS).glob("*/meta.json"))
     for directory in run_exports.noted_directories(home):
         metas += sorted(directory.glob(f"{PREFIX}*.meta.json"))
-    runs = sum(adopt(meta, ledger) is not None for meta in metas)
+    adopted = sum(adopt(meta, ledger) is not None for meta in metas)
     # Last: a session of which all runs lie elsewhere may have been archived.
     _read_task_files(ledger)
     ledger.close()
-    return f"made anew from {source}, {runs} runs and {prompts} waiting prompts"
+    return f"made anew from {source}, {adopted} runs and {prompts} waiting prompts"
 
 
 def adopt(meta: Path, ledger: Ledger) -> Run | None:
@@ -121,9 +131,7 @@ def lost_run(meta: Path, ledger: Ledger | None) -> Run | None:
     paths = beside(meta)
     if paths is None or _is_counted(paths.run_id, None, ledger):
         return None
-    data, is_trusted = files.read_json(meta), False
-    if not isinstance(data, dict):
-        return None
+    data, is_trusted = loose_json.mapping(files.read_json(meta)), False
     if ledger is not None:
         is_own = meta.parent == own_directory(ledger.home, paths.run_id)
         is_ours = is_own or files.status(owner_of(ledger.home, paths.run_id))
@@ -207,21 +215,19 @@ def _restore(home: Path) -> str:
     return "the files alone"
 
 
-def _drop_removed(ledger: Ledger) -> None:
-    """Remove sessions that were removed since the backup: their files are gone."""
-    for session in ledger.sessions.all():
-        runs = ledger.runs.of_session(session.key)
-        own = [run for run in runs if not run.spec.is_flat]
-        if own and not any(Path(run.spec.directory).is_dir() for run in own):
-            with contextlib.suppress(RunnerError):
-                ledger.sessions.drop(session.key)
-
-
 def _restore_queue(ledger: Ledger) -> int:
-    """Bring the prompts up to their files: what has none waits no longer."""
+    """Bring the prompts up to their files: what has none waits no longer.
+
+    One that was migrated may have had none yet, and is held.
+    """
+    from runner.ledger import migrate  # noqa: PLC0415 - few commands migrate
+
     found = {int(path.name): path for path in queue_files.all_files(ledger.home)}
+    migrated = migrate.waited_before(ledger.home)
     for number, _ in ledger.queue.all_waiting():
-        if number not in found:
+        if number in migrated - found.keys():
+            ledger.change("hold_prompt", prompt=number, hold=migrate.UNCERTAIN)
+        elif number not in found:
             ledger.queue.close(number)
     for number, path in found.items():
         read = queue_files.read(path)

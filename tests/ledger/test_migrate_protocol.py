@@ -19,6 +19,7 @@ from runner.ledger import database, migrate
 from runner.ledger.ledger import Ledger
 from runner.ledger.old_runs import Owned
 from runner.service import migrate as service
+from runner.service.verify import verify
 
 THREAD = "01a1f000-0000-7000-8000-000000000001"
 RUN = "20261120-101201-000000-00000001"
@@ -213,6 +214,23 @@ def test_a_lost_ledger_can_be_made_again_and_holds_what_may_be_delivered(
     assert (state / "runs.db.schema2").read_bytes() == saved
 
 
+def test_what_waited_when_it_was_migrated_is_in_no_file_and_is_held_after_a_rebuild(
+    state: Path,
+) -> None:
+    Ledger(state).close()
+    database.copy_database(state / "ledger.db", state / "ledger.db.backup")
+    for path in (state / "ledger.db", *state.glob("ledger.db-*")):
+        path.unlink()
+    home = config.load({"CODEX_RUNNER_HOME": str(state), "HOME": "/"})
+
+    assert verify(home, is_repairing=True).differences[0].fixed
+
+    with contextlib.closing(Ledger(state)) as ledger:
+        (prompt,) = ledger.queue.waiting(1)
+        assert (prompt.word, prompt.text) == ("held", b"next")
+        assert "may have been delivered" in (prompt.detail or "")
+
+
 def test_the_copy_of_an_earlier_attempt_is_kept_where_it_differs(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,6 +336,18 @@ def test_a_disk_without_room_is_refused(
     assert "10 MB are needed on its disk, and 9 MB are free (make room)" in told
     assert is_untouched(state)
     assert not (state / "runs.db.schema2").exists()
+
+
+def test_a_repair_makes_no_ledger_where_the_migration_is_refused(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "free_bytes", lambda _: 9_000_000)
+    home = config.load({"CODEX_RUNNER_HOME": str(state), "HOME": "/"})
+
+    with pytest.raises(LedgerFault, match="make room"):
+        verify(home, is_repairing=True)
+
+    assert is_untouched(state)
 
 
 @pytest.mark.parametrize(
