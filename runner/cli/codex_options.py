@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+
 from runner import config
 from runner.errors import UsageError
 from runner.model import CodexOptions
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from argparse import Namespace
 
 _LONGEST_NUMBER = 19
 TABLE = """\

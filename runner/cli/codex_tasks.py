@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Callable, Sequence
 
 from parsers.struct import Struct
 from runner.cli import tasks
 from runner.cli.context import Context
 from runner.cli.parser import Parser, enter, leave, meant
 from runner.cli.tasks import COMMANDS
+from runner.config import Config
 from runner.errors import UsageError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable, Sequence
-
-    from runner.config import Config
 
 PROG = "codex-tasks"
 _EXIT_CODES = """\

@@ -5,26 +5,20 @@ from __future__ import annotations
 import signal
 
 from runner import clock
-from runner.cli.output import compact, note
+from runner.cli.output import Output, compact, note
+from runner.config import Config
 from runner.errors import RunnerFault
 from runner.exports import run_exports
 from runner.exports.key_values import footer
+from runner.ledger.ledger import Ledger
 from runner.lifecycle.handoff import STOP_SIGNALS
+from runner.lifecycle.launch import Started
 from runner.lifecycle.liveness import Life, life_of
 from runner.lifecycle.recover import reconcile_run, sweep
-from runner.model import Finished
-from runner.process.signals import handle, send
+from runner.model import Finished, Run
+from runner.process.signals import BackgroundInterrupt, handle, send
 from runner.service import follow
 from runner.service.stop import end_run
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from runner.cli.output import Output
-    from runner.config import Config
-    from runner.ledger.ledger import Ledger
-    from runner.lifecycle.launch import Started
-    from runner.model import Run
-    from runner.process.signals import BackgroundInterrupt
 
 
 class RunFollower:

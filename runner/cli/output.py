@@ -8,6 +8,7 @@ import json
 import os
 import select
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from parsers.struct import as_dict
@@ -15,8 +16,6 @@ from runner.errors import RunnerFault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from runner.service.doctor import Check
 
 

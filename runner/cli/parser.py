@@ -7,21 +7,20 @@ import contextlib
 import os
 import sys
 from argparse import SUPPRESS
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from parsers.struct import replace
 from runner import config
 from runner.cli.output import Output, ReaderGoneError, note
+from runner.config import Config
 from runner.errors import RunnerError, UsageError
 from runner.model import EXIT_INTERRUPTED, EXIT_READER_GONE
 from runner.version import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
     from typing import NoReturn
-
-    from runner.config import Config
 
 SHELLS = ("bash", "zsh", "fish")
 _WIDTH = 88

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from runner import clock, config, files
 from runner.cli.output import Output, ReaderGoneError, note
 from runner.cli.parser import Parser, enter
 from runner.cli.run_options import parse as parse_run
+from runner.config import Config
 from runner.errors import FileFault, RunnerFault
 from runner.ledger.ledger import Ledger
 from runner.lifecycle.recover import reconcile_run
@@ -25,15 +27,8 @@ from runner.model import Finished
 from runner.process.signals import handle, reap, recorded
 from runner.process.start import Launch, run_helper, start_program
 from runner.run_files import files_of
-from runner.service.doctor import examine
+from runner.service.doctor import Check, examine
 from runner.service.stop import end_run
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from runner.config import Config
-    from runner.service.doctor import Check
 
 PROG = "bin/quickstart"
 TASK = "Look around in this repository and add a file HELLO.md that greets the reader."

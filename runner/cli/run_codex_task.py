@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 
 from runner.cli.output import Output, ReaderGoneError, checks_shown
 from runner.cli.parser import enter, leave
-from runner.cli.run_options import parse
+from runner.cli.run_options import Arguments, parse
+from runner.config import Config
 from runner.errors import RunnerError
 from runner.exports.key_values import header
 from runner.ledger.ledger import Ledger
@@ -15,13 +17,6 @@ from runner.lifecycle.handoff import STOP_SIGNALS
 from runner.lifecycle.launch import fail_launch, launch_run, prepare_run
 from runner.model import Verbosity
 from runner.process.signals import BackgroundInterrupt, blocked
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from runner.cli.run_options import Arguments
-    from runner.config import Config
 
 
 def main(argv: Sequence[str] | None = None) -> int:

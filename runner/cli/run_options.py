@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Sequence
+
 from parsers.struct import Struct
 from runner import config
 from runner.cli import codex_options
 from runner.cli.parser import Parser, refuse
+from runner.config import Config
 from runner.errors import UsageError
 from runner.model import Limits, Report, Verbosity
 from runner.service.request import RunWords
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Sequence
-
-    from runner.config import Config
 
 DEFAULT_STALL_SECONDS = 3600.0
 _LEVELS = (Verbosity.LOW, Verbosity.NORMAL, Verbosity.HIGH)

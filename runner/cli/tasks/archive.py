@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from collections.abc import Iterator
+from datetime import datetime
+
 from runner import clock, files
 from runner.cli import format
+from runner.cli.context import Context
 from runner.cli.parser import check_named
 from runner.errors import RunnerError, UsageError
+from runner.ledger.sessions import Session
 from runner.model import TaskState
 from runner.service import archive
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Iterator
-    from datetime import datetime
-
-    from runner.cli.context import Context
-    from runner.ledger.sessions import Session
 
 HELP = """\
 Put idle tasks into the archive of the day.

@@ -7,27 +7,21 @@ with a mark in the place of what is typed of it.
 from __future__ import annotations
 
 import shlex
-from argparse import SUPPRESS
+from argparse import SUPPRESS, Action, ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from runner.cli import parse_codex_run
 from runner.cli.codex_tasks import load, parser_of, whole_parser
+from runner.cli.context import Context
 from runner.cli.parser import SHELLS, completion_script, refuse
 from runner.cli.tasks import COMMANDS
 from runner.errors import RunnerError, UsageError
 from runner.ledger.database import NAME
 from runner.model import TaskState
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from argparse import Action, ArgumentParser, Namespace
-    from collections.abc import Callable, Sequence
-
-    from runner.cli.context import Context
-
-    Pair = tuple[str, str]  # a word, what it means
-    Row = tuple[str, str, str]  # an id, its title, a note
-
+Pair = tuple[str, str]  # a word, what it means
+Row = tuple[str, str, str]  # an id, its title, a note
 HELP = """\
 Print a script that completes the commands of this suite in a shell.
 

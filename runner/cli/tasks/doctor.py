@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+
+from runner.cli.context import Context
 from runner.cli.output import checks_shown
 from runner.model import CodexOptions
 from runner.service.request import RunWords
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from argparse import Namespace
-
-    from runner.cli.context import Context
 
 HELP = """\
 Tell what would go wrong here, and how to fix it.

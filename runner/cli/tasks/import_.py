@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from collections.abc import Iterator
+
 from runner.cli import format
+from runner.cli.context import Context
 from runner.cli.output import pretty
 from runner.clock import iso
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Iterator
-
-    from runner.cli.context import Context
     from runner.service.importing import Finding
 
-    Json = dict[str, object]
-
+Json = dict[str, object]
 HELP = """\
 Import the histories of other tools; their files are left as they are.
 

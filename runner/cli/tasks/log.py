@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 
 from parsers.exec_events import task_log
 from parsers.exec_events.transcript import (
@@ -13,17 +14,12 @@ from parsers.exec_events.transcript import (
     render_stderr,
 )
 from runner.cli.codex_options import whole_number
+from runner.cli.context import Context
 from runner.cli.output import is_terminal
 from runner.service import log
 from runner.service.follow import Note
+from runner.service.log import Piece
 from runner.service.sessions import get
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from argparse import Namespace
-
-    from runner.cli.context import Context
-    from runner.service.log import Piece
 
 HELP = """\
 Show what a task has said and done, in all its runs.

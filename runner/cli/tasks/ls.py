@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from collections.abc import Sequence
+
 from runner.cli import format, table
 from runner.cli.codex_options import whole_number
+from runner.cli.context import Context
 from runner.cli.output import is_terminal, pretty
 from runner.cli.table import Column
 from runner.errors import UsageError
+from runner.ledger.sessions import Session
 from runner.model import TaskState
 from runner.service.sessions import unknown_tasks
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Sequence
-
-    from runner.cli.context import Context
-    from runner.ledger.sessions import Session
 
 HELP = f"""\
 List tasks, the newest first.

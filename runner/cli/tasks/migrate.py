@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+
+from runner.cli.context import Context
 from runner.cli.format import count
 from runner.service import migrate
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from argparse import Namespace
-
-    from runner.cli.context import Context
 
 HELP = """\
 Bring the state directory of the version before to this one.

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+
+from runner.cli.context import Context
 from runner.cli.output import is_terminal, visible
 from runner.errors import SessionBusyError
-from runner.service.result import result_of
+from runner.service.result import Result, result_of
 from runner.service.sessions import get
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from argparse import Namespace
-
-    from runner.cli.context import Context
-    from runner.service.result import Result
 
 HELP = """\
 Print the last answer of a task, whole; the exit code tells the outcome.

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import signal
+from argparse import Namespace
 from contextlib import ExitStack
 
 from runner import config
 from runner.cli import codex_options
+from runner.cli.context import Context
 from runner.cli.output import ReaderGoneError, note
 from runner.cli.parser import refuse
 from runner.errors import RunnerFault
 from runner.lifecycle.handoff import STOP_SIGNALS
-from runner.lifecycle.launch import start_run
-from runner.model import EXIT_SIGNAL_BASE, Limits
+from runner.lifecycle.launch import Started, start_run
+from runner.model import EXIT_SIGNAL_BASE, Limits, SessionId
 from runner.process.signals import blocked, recorded
 from runner.prompt import read
 from runner.service import send, start
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from argparse import Namespace
-
-    from runner.cli.context import Context
-    from runner.lifecycle.launch import Started
-    from runner.model import SessionId
 
 HELP = f"""\
 Start a session in the background and print its thread id.

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+
 from runner.cli import codex_options, format
+from runner.cli.context import Context
 from runner.cli.output import pretty
 from runner.cli.parser import refuse
 from runner.errors import RunnerError, WaitTimeoutError
+from runner.ledger.sessions import Session
 from runner.model import TaskState
 from runner.service import status
 from runner.service.sessions import get
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from argparse import Namespace
-
-    from runner.cli.context import Context
-    from runner.ledger.sessions import Session
-
-    Json = dict[str, object]
-
+Json = dict[str, object]
 HELP = f"""\
 Tell how tasks are: state, last prompt and result, usage and cost.
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+
 from runner.cli import format
+from runner.cli.context import Context
 from runner.cli.parser import check_named, refuse
 from runner.service import stop
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from argparse import Namespace
-
-    from runner.cli.context import Context
 
 HELP = """\
 Stop tasks, with everything that they have started, other tasks too.

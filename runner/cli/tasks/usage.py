@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+
 from parsers.struct import as_dict
 from runner import clock
 from runner.cli import format, table
+from runner.cli.context import Context
 from runner.cli.output import is_terminal, pretty
 from runner.cli.table import Column
 from runner.service import usage
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Callable, Sequence
-
-    from runner.cli.context import Context
-    from runner.service.usage import Line, Report
+from runner.service.usage import Line, Report
 
 HELP = """\
 Tell what all runs have used and cost, each counted once.

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+
 from parsers.struct import as_dict
+from runner.cli.context import Context
 from runner.cli.format import count
 from runner.cli.output import pretty, visible
-from runner.service.verify import verify
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from argparse import Namespace
-
-    from runner.cli.context import Context
-    from runner.service.verify import Difference, Report
+from runner.service.verify import Difference, Report, verify
 
 HELP = """\
 Check the ledger, and the exported files against it.
