@@ -84,9 +84,9 @@ def _parser(
     if program == parse_codex_run.PROG:
         return parse_codex_run.build_parser(), words
     if program == "run_codex_task":
-        from runner.cli import run_options  # noqa: PLC0415 - 3 ms, for its lines only
+        from runner.cli import run_codex_task  # noqa: PLC0415 - 3 ms, for its lines only
 
-        return run_options.build_parser(context.settings), words
+        return run_codex_task.build_parser(context.settings), words
     if len(words) > 1 and words[0] in COMMANDS:
         return parser_of(words[0], load(words[0])), words[1:]
     return whole_parser(), words
