@@ -5,8 +5,9 @@ from __future__ import annotations
 from argparse import Namespace
 
 from runner import config
+from runner.config import Config
 from runner.errors import UsageError
-from runner.model import CodexOptions
+from runner.model import CodexOptions, Limits
 
 _LONGEST_NUMBER = 19
 TABLE = """\
@@ -35,13 +36,17 @@ def codex(found: Namespace, extra: tuple[str, ...] = ()) -> CodexOptions:
     )
 
 
-def seconds(text: str | None, name: str, default: float | None) -> float | None:
-    """Read a duration that may not have been given.
+def limits(found: Namespace, settings: Config) -> Limits:
+    """Read `--timeout` and `--stall-timeout`.
 
     Raises:
-        UsageError: it is no number of seconds.
+        UsageError: one of them is no number of seconds.
     """
-    return default if text is None else config.seconds(text, name)
+    timeout = settings.timeout_seconds
+    if found.timeout is not None:
+        timeout = config.seconds(found.timeout, "--timeout")
+    stall = config.seconds(found.stall_timeout, "--stall-timeout")
+    return Limits(timeout=timeout, stall=stall)
 
 
 def whole_number(text: str | None, name: str, what: str) -> int | None:

@@ -174,18 +174,6 @@ def refuse(*cases: tuple[object, str]) -> None:
             raise UsageError(message)
 
 
-def check_named(found: argparse.Namespace, what: str) -> None:
-    """Check that a command is for tasks by name, or else for all of them.
-
-    Raises:
-        UsageError: it is for both, or for none.
-    """
-    refuse(
-        (found.all and found.task, "tasks by name and -a: one of them at a time"),
-        (not (found.all or found.task), f"name the tasks {what}"),
-    )
-
-
 class _PrintCompletion(argparse.Action):
     def __call__(
         self,

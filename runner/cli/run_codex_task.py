@@ -18,7 +18,7 @@ from runner.errors import RunnerError, UsageError
 from runner.exports.key_values import header
 from runner.lifecycle.handoff import STOP_SIGNALS
 from runner.lifecycle.launch import fail_launch, launch_run, prepare_run
-from runner.model import Limits, Report, Verbosity
+from runner.model import Report, Verbosity
 from runner.process.signals import BackgroundInterrupt, blocked
 from runner.service.request import RunWords, read_prompt, run_request
 
@@ -26,7 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.cli.follow_run import RunFollower
 
-DEFAULT_STALL_SECONDS = 3600.0
+_STALL_SECONDS = "3600"
 _LEVELS = (Verbosity.LOW, Verbosity.NORMAL, Verbosity.HIGH)
 PROG = "run_codex_task"
 _OPTIONS = f"""\
@@ -43,7 +43,7 @@ passed on to Codex:
 --timeout SECONDS        end the run after this time (CODEX_TIMEOUT_SECONDS; default:
                          none)
 --stall-timeout SECONDS  end it after this time without progress (default:
-                         {DEFAULT_STALL_SECONDS:g}; 0: never); a running command is
+                         {_STALL_SECONDS}; 0: never); a running command is
                          progress, a reconnect message is not
 files and reports:
 --log-dir DIR            where the run's files go [default: ./runs]
@@ -165,14 +165,7 @@ def parse(argv: Sequence[str], settings: Config) -> Arguments:
             continue_prompt=found.continue_prompt,
             log_dir=found.log_dir,
             codex=codex_options.codex(found, tuple(extra)),
-            limits=Limits(
-                timeout=codex_options.seconds(
-                    found.timeout, "--timeout", settings.timeout_seconds
-                ),
-                stall=codex_options.seconds(
-                    found.stall_timeout, "--stall-timeout", DEFAULT_STALL_SECONDS
-                ),
-            ),
+            limits=codex_options.limits(found, settings),
             report=Report(
                 json_out=found.json_out,
                 event_stream=found.event_stream,
@@ -197,7 +190,9 @@ def build_parser(settings: Config) -> argparse.ArgumentParser:
         epilog=_EPILOG,
     )
     parser.describe(_OPTIONS)
-    parser.set_defaults(continue_prompt=settings.continue_prompt)
+    parser.set_defaults(
+        continue_prompt=settings.continue_prompt, stall_timeout=_STALL_SECONDS
+    )
     parser.add_general()
     return parser
 

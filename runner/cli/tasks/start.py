@@ -6,6 +6,7 @@ import signal
 from argparse import Namespace
 from contextlib import ExitStack
 
+from parsers.struct import replace
 from runner import config
 from runner.cli import codex_options
 from runner.cli.context import Context
@@ -14,7 +15,7 @@ from runner.cli.parser import refuse
 from runner.errors import RunnerFault
 from runner.lifecycle.handoff import STOP_SIGNALS
 from runner.lifecycle.launch import Started, start_run
-from runner.model import EXIT_SIGNAL_BASE, Limits, SessionId
+from runner.model import EXIT_SIGNAL_BASE, SessionId
 from runner.process.signals import blocked, recorded
 from runner.prompt import read
 from runner.service import send, start
@@ -59,7 +60,11 @@ LONGEST_TITLE = 200
 def main(found: Namespace, context: Context) -> int:
     """Start a session; only its id goes to standard output."""
     settings, ledger = context.settings, context.ledger
-    prompt, limits = read.from_text(found.prompt, "PROMPT"), _limits(found, context)
+    prompt = read.from_text(found.prompt, "PROMPT")
+    limits = replace(
+        codex_options.limits(found, settings),
+        announcement=config.seconds(found.start_timeout, "--start-timeout"),
+    )
     title = " ".join((found.title or "").split()) or None
     refuse(
         (
@@ -118,15 +123,6 @@ def _end(number: int, started: Started, context: Context) -> None:
         is_interrupting=number == signal.SIGINT,
     )
     start.give_up(started, number, context.ledger, context.settings)
-
-
-def _limits(found: Namespace, context: Context) -> Limits:
-    timeout = context.settings.timeout_seconds
-    return Limits(
-        timeout=codex_options.seconds(found.timeout, "--timeout", timeout),
-        stall=config.seconds(found.stall_timeout, "--stall-timeout"),
-        announcement=config.seconds(found.start_timeout, "--start-timeout"),
-    )
 
 
 def main_send(found: Namespace, context: Context) -> int:

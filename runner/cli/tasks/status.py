@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from runner.cli import codex_options, format
+from runner import config
+from runner.cli import format
 from runner.cli.context import Context
 from runner.cli.output import pretty
 from runner.cli.parser import refuse
@@ -38,7 +39,7 @@ def main(found: Namespace, context: Context) -> int:
     """Tell how tasks are, after waiting for them if that is asked for."""
     _check(found)
     # Also when there is nothing to wait for, as there may be next time.
-    timeout = codex_options.seconds(found.timeout, "--timeout", default=None)
+    timeout = config.seconds(found.timeout or "0", "--timeout")
     unknown = context.sweep()
     sessions, awaited = _selected(found, context)
     ends: dict[int, bool] = {}
