@@ -83,20 +83,17 @@ def note(text: str, *, is_interrupting: bool = False) -> None:
         is_interrupting: a terminal may just have shown a `^C` where it would begin.
     """
     name = Path(sys.argv[0]).name.removesuffix(".py")
-    line = _shown(" ".join(f"{name}: {text}".splitlines()))
+    line = " ".join(f"{name}: {text}".splitlines())
+    try:
+        line = visible(line)
+    except (OSError, MemoryError):
+        # The note may say that no descriptor is left: then no module loads.
+        line = line.encode("unicode_escape").decode("ascii")
     if is_interrupting and os.isatty(2):
         line = f"\n{line}"
     with contextlib.suppress(OSError):
         # Not through sys.stderr: a signal handler may come in the middle of a write.
         os.write(2, f"{line}\n".encode(errors="backslashreplace"))
-
-
-def _shown(line: str) -> str:
-    try:
-        return visible(line)
-    except (OSError, MemoryError):
-        # The note may say that no descriptor is left: then no module loads.
-        return line.encode("unicode_escape").decode("ascii")
 
 
 def visible(text: str) -> str:

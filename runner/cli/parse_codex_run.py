@@ -73,12 +73,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser; its help is the reference of the flags."""
     parser = Parser(
+        _OPTIONS,
         prog=PROG,
         usage="%(prog)s (--log FILE [--meta FILE] | RUN_ID ...) [options]",
         description="Summarise Codex runs: outcome, answer, changes, tokens and cost.",
         epilog=_EPILOG,
     )
-    parser.describe(_OPTIONS)
     parser.add_general()
     return parser
 

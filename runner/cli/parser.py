@@ -8,6 +8,7 @@ import os
 import sys
 from argparse import SUPPRESS
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from parsers.struct import replace
@@ -20,44 +21,31 @@ from runner.version import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 SHELLS = ("bash", "zsh", "fish")
-_WIDTH = 88
 # What may be empty, or is refused in words of its own.
 _MAY_BE_EMPTY = ("TEXT", "TITLE", "PROMPT", "TASK", "RUN_ID")
 _FLAG = {"action": "store_true"}
 _MISSING = "the following arguments are required: "
 
 
-def _formatter(prog: str) -> argparse.HelpFormatter:
-    """Make a formatter of fixed width.
-
-    argparse makes one for each option, and asking each time how wide the terminal is
-    takes as long as all the rest of a command line.
-    """
-    return argparse.RawDescriptionHelpFormatter(prog, width=_WIDTH)
+# Of fixed width: argparse makes one for each option, and asking each time how wide the
+# terminal is takes as long as all the rest of a command line.
+_formatter = partial(argparse.RawDescriptionHelpFormatter, width=88)
 
 
 class Parser(argparse.ArgumentParser):
-    """Report a wrong command line as an error value, in one line."""
+    """Report a wrong command line as an error value, in one line.
 
-    def __init__(
-        self,
-        prog: str,
-        description: str,
-        usage: str | None = None,
-        epilog: str | None = None,
-        **_: object,
-    ) -> None:
-        super().__init__(
-            prog=prog,
-            usage=usage,
-            description=description,
-            epilog=epilog,
-            formatter_class=_formatter,
-            allow_abbrev=False,
-        )
+    Args:
+        options: what `describe` takes.
+        said: `prog`, `description`, `usage` and `epilog`, as argparse has them.
+    """
+
+    def __init__(self, options: str, **said: Any) -> None:  # noqa: ANN401 - handed on
+        super().__init__(**said, formatter_class=_formatter, allow_abbrev=False)
+        self.describe(options)
 
     def parse_args(  # type: ignore[override]  # of its overloads one is used
         self, args: Sequence[str], namespace: argparse.Namespace | None = None
@@ -69,6 +57,9 @@ class Parser(argparse.ArgumentParser):
             known = {each.lstrip("-"): each for each in self._option_string_actions}
             near = meant(options[0].lstrip("-"), known) if options else ""
             self.error(f"unrecognized arguments: {' '.join(options or rest)}", near)
+        if shell := vars(found).get("print_completion"):
+            Output().text(completion_script(shell))
+            self.exit()
         return found
 
     def error(self, message: str, near: str = "") -> NoReturn:
@@ -142,9 +133,6 @@ class Parser(argparse.ArgumentParser):
                 "--print-completion",
                 metavar="SHELL",
                 choices=SHELLS,
-                action=_PrintCompletion,
-                dest=SUPPRESS,
-                default=SUPPRESS,
                 help="print the completion script for bash, zsh or fish",
             )
         add("--version", action="version", version=f"{self.prog} {VERSION}")
@@ -172,18 +160,6 @@ def refuse(*cases: tuple[object, str]) -> None:
     for holds, message in cases:
         if holds:
             raise UsageError(message)
-
-
-class _PrintCompletion(argparse.Action):
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        _namespace: argparse.Namespace,
-        values: str | Sequence[object] | None,
-        _option: str | None = None,
-    ) -> NoReturn:
-        Output().text(completion_script(str(values)))
-        parser.exit()
 
 
 def completion_script(shell: str) -> str:

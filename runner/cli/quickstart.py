@@ -61,12 +61,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _command(argv: list[str], settings: Config) -> int:
     parser = Parser(
+        _OPTIONS,
         prog=PROG,
         usage="%(prog)s [--offline] [--repo DIR] [--task TEXT] [options]",
         description="Run Codex once, in the background, and show all that comes of it.",
         epilog=_EPILOG,
     )
-    parser.describe(_OPTIONS)
     end = argv.index("--") if "--" in argv else len(argv)
     found, rest = parser.parse_known_args(argv[:end])
     rest += argv[end:]
@@ -115,10 +115,10 @@ def _run_own(words: RunWords, settings: Config, *, has_repo: bool) -> int:
         words = replace(words, task=TASK)
     if has_repo:
         return _run(words, settings)
-    place = _make_place()
     sandbox = words.codex.sandbox or "workspace-write"
     words = replace(words, codex=replace(words.codex, sandbox=sandbox))
-    return _run(_in_scratch(words, place, settings), settings, place)
+    words, place = _in_scratch(words, settings)
+    return _run(words, settings, place)
 
 
 def _demonstrate(words: RunWords, settings: Config) -> int:
@@ -129,8 +129,7 @@ def _demonstrate(words: RunWords, settings: Config) -> int:
     """
     from runner.loopback import LoopbackServer, demo, write_home  # noqa: PLC0415 - HTTP
 
-    place = _make_place()
-    words = _in_scratch(words, place, settings)
+    words, place = _in_scratch(words, settings)
     if words.task is None:
         words = replace(words, task=TASK)
     home, state = place / "codex-home", place / "state"
@@ -146,23 +145,21 @@ def _demonstrate(words: RunWords, settings: Config) -> int:
         return _run(words, own, place, is_offline=True)
 
 
-def _make_place() -> Path:
+def _in_scratch(words: RunWords, settings: Config) -> tuple[RunWords, Path]:
+    """Have a run work in an empty repository, in a directory that is made for it."""
     files.make_directory(_RUNS)
     try:
-        return Path(tempfile.mkdtemp(prefix="quickstart-", dir=_RUNS)).absolute()
+        place = Path(tempfile.mkdtemp(prefix="quickstart-", dir=_RUNS)).absolute()
     except OSError as error:
         raise FileFault("make a directory in", _RUNS, error) from error
-
-
-def _in_scratch(words: RunWords, place: Path, settings: Config) -> RunWords:
-    """Make an empty repository and have the run work in it."""
     repo = place / "repo"
     files.make_directory(repo)
-    git = ["git", "init", "--initial-branch=main", str(repo)]
     words = replace(words, repo=str(repo))
+    git = ["git", "init", "--initial-branch=main", words.repo]
     if run_helper(git, settings.environment, _GIT_SECONDS):
-        return words
-    return replace(words, codex=replace(words.codex, skip_git_repo_check=True))
+        return words, place
+    codex = replace(words.codex, skip_git_repo_check=True)
+    return replace(words, codex=codex), place
 
 
 def _run(

@@ -144,8 +144,9 @@ def parse(argv: Sequence[str], settings: Config) -> Arguments:
         UsageError: it is wrong.
         SystemExit: it asked for help, the version or a completion script.
     """
-    words, extra = _split(list(argv))
-    found = build_parser(settings).parse_args(words)
+    # What follows `--` is Codex's.
+    end = argv.index("--") if "--" in argv else len(argv)
+    found = build_parser(settings).parse_args(argv[:end])
     refuse(
         (
             found.repo is None and not found.doctor,
@@ -164,7 +165,7 @@ def parse(argv: Sequence[str], settings: Config) -> Arguments:
             resume=found.resume,
             continue_prompt=found.continue_prompt,
             log_dir=found.log_dir,
-            codex=codex_options.codex(found, tuple(extra)),
+            codex=codex_options.codex(found, tuple(argv[end + 1 :])),
             limits=codex_options.limits(found, settings),
             report=Report(
                 json_out=found.json_out,
@@ -183,26 +184,18 @@ def parse(argv: Sequence[str], settings: Config) -> Arguments:
 def build_parser(settings: Config) -> argparse.ArgumentParser:
     """Build the parser; its help is the reference of the flags."""
     parser = Parser(
+        _OPTIONS,
         prog=PROG,
         usage="%(prog)s --repo DIR (--task TEXT | --task-file FILE | --resume SESSION)"
         " [options] [-- CODEX ARGUMENTS]",
         description="Run Codex on a task: record first, then launch, follow, judge.",
         epilog=_EPILOG,
     )
-    parser.describe(_OPTIONS)
     parser.set_defaults(
         continue_prompt=settings.continue_prompt, stall_timeout=_STALL_SECONDS
     )
     parser.add_general()
     return parser
-
-
-def _split(argv: list[str]) -> tuple[list[str], list[str]]:
-    """Cut off what follows `--`: it is Codex's."""
-    if "--" not in argv:
-        return argv, []
-    at = argv.index("--")
-    return argv[:at], argv[at + 1 :]
 
 
 def _verbosity(named: str | None, counted: int, settings: Config) -> Verbosity:

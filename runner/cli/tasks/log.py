@@ -22,10 +22,6 @@ from runner.service.follow import Note
 from runner.service.log import Piece
 from runner.service.sessions import get
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from runner.service.result import Result
-
 HELP = """\
 Show what a task has said and done, in all its runs.
 
@@ -83,24 +79,22 @@ class _Text:
         self._is_first = True
 
     def __call__(self, piece: Piece) -> str:
-        start = "" if self._is_first else "\n"
-        text = "".join(map(self._colour, self._rendered(piece)))
-        self._is_first = self._is_first and not text
-        return start + text if isinstance(piece, log.Prompt) else text
-
-    @staticmethod
-    def _rendered(piece: Piece) -> list[str]:
+        parts: list[str] = []
         match piece:
             case log.Prompt(text=text):
-                return [render_prompt(text)]
+                parts = [render_prompt(text)]
             case log.Events(lines=lines):
-                return [*map(render, lines)]
+                parts = [*map(render, lines)]
             case log.Errors(lines=lines):
-                return [*map(render_stderr, lines)]
+                parts = [*map(render_stderr, lines)]
             case log.RunEnded(run_id=run_id, outcome=outcome, error=error):
-                return [render_end(run_id, outcome, error)]
+                parts = [render_end(run_id, outcome, error)]
             case _:
-                return []
+                pass
+        start = "" if self._is_first else "\n"
+        shown = "".join(map(self._colour, parts))
+        self._is_first = self._is_first and not shown
+        return start + shown if isinstance(piece, log.Prompt) else shown
 
 
 def _json(piece: Piece) -> str:
@@ -154,12 +148,6 @@ def main_result(found: Namespace, context: Context) -> int:
         context.output.lines([show(result.answer)])
     if result.run.has_succeeded and result.answer is not None:
         return 0
-    context.note(_explanation(result))
-    has_lost_it = result.run.has_answer and result.answer is None
-    return 0 if result.run.has_succeeded and not has_lost_it else 1
-
-
-def _explanation(result: Result) -> str:
     run, verdict = result.run, result.run.verdict
     said = f": {verdict.error}" if verdict and verdict.error else ""
     text = f"run {run.run_id} {verdict.outcome if verdict else ''}{said}"
@@ -168,4 +156,6 @@ def _explanation(result: Result) -> str:
         text += f"; {gone if run.has_answer else 'it gave no answer'}"
         if result.earlier is not None:
             text += f" (run {result.earlier.run_id} before it did: --run shows it)"
-    return text
+    context.note(text)
+    has_lost_it = run.has_answer and result.answer is None
+    return 0 if run.has_succeeded and not has_lost_it else 1
