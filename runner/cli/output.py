@@ -36,8 +36,18 @@ class Output:
 
     def text(self, text: str) -> None:
         """Write a piece of running text."""
+        rest = memoryview(text.encode(errors="surrogateescape"))
+        while rest:
+            try:
+                rest = rest[os.write(1, rest) :]
+            except BlockingIOError:
+                select.select((), [1], ())
+            except OSError as error:
+                if error.errno in {errno.EPIPE, errno.EIO, errno.EBADF}:
+                    raise ReaderGoneError from error
+                message = f"cannot write to standard output: {error.strerror}"
+                raise RunnerFault(message) from error
         if text:
-            self._write(text.encode(errors="surrogateescape"))
             self._is_at_line_start = text.endswith("\n")
 
     def lines(self, lines: Iterable[str]) -> None:
@@ -53,19 +63,6 @@ class Output:
             for _, events in poll.poll(0):
                 if events & select.POLLERR:
                     raise ReaderGoneError
-
-    def _write(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            try:
-                rest = rest[os.write(1, rest) :]
-            except BlockingIOError:
-                select.select((), [1], ())
-            except OSError as error:
-                if error.errno in {errno.EPIPE, errno.EIO, errno.EBADF}:
-                    raise ReaderGoneError from error
-                message = f"cannot write to standard output: {error.strerror}"
-                raise RunnerFault(message) from error
 
 
 def is_terminal() -> bool:

@@ -112,23 +112,22 @@ def main_archive(found: Namespace, context: Context) -> int:
     code = 0
     for session in sessions:
         try:
-            lines.append(_archived(archive.archive(session, context.ledger)))
+            moved = archive.archive(session, context.ledger)
         except (RunnerError, OSError) as error:
             context.note(f"Failed to archive task {session.name}: {error}")
             failed = error.exit_code if isinstance(error, RunnerError) else 1
             code = max(code, failed)
+            continue
+        where = f" to {moved.directory}" if moved.directory else ""
+        what = f"archived{where} ({format.size(moved.size)})"
+        lines.append(
+            f"Task {moved.name} {what if moved.is_new else 'is already archived'}."
+        )
     if not sessions:
         lines.append("No STOPPED or DIED tasks were found to archive.")
     # Not before: a reader that is gone must not keep the others back.
     context.output.lines(lines)
     return code
-
-
-def _archived(moved: archive.Moved) -> str:
-    if not moved.is_new:
-        return f"Task {moved.name} is already archived."
-    where = f" to {moved.directory}" if moved.directory else ""
-    return f"Task {moved.name} archived{where} ({format.size(moved.size)})."
 
 
 def main_unarchive(found: Namespace, context: Context) -> int:

@@ -119,10 +119,13 @@ def complete(
         parser.parse_known_args([*before, head + _MARK])
     if not taking or (is_option and not head):
         return "words", _flags(parser, given, current) if has_options else []
-    metavar = str(taking[0].metavar)
-    pairs = _words(taking[0], begun)
+    (action, *_), metavar = taking, str(taking[0].metavar)
     if metavar in _RECORDED:
         pairs = _find(recorded(metavar), metavar, begun, before)
+    else:
+        helps = {e.dest: e.help for e in getattr(action, "_choices_actions", ())}
+        choices = map(str, action.choices or _WORDS.get(metavar, ()))
+        pairs = [(c, helps.get(c, "")) for c in choices if c.startswith(begun)]
     return _KINDS.get(metavar, "words"), [(head + word, means) for word, means in pairs]
 
 
@@ -136,12 +139,6 @@ def _flags(parser: ArgumentParser, given: Sequence[Action], begun: str) -> list[
         for flag in each.option_strings
         if flag.startswith(begun)
     ]
-
-
-def _words(action: Action, begun: str) -> list[Pair]:
-    helps = {each.dest: each.help for each in getattr(action, "_choices_actions", ())}
-    words = map(str, action.choices or _WORDS.get(str(action.metavar), ()))
-    return [(word, helps.get(word, "")) for word in words if word.startswith(begun)]
 
 
 def _find(

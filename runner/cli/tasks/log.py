@@ -59,7 +59,12 @@ def main(found: Namespace, context: Context) -> int:
     context.sweep()
     with context.ledger.snapshot():
         task = get(context.session(found.task).key, context.ledger)
-    said = _json if found.json else _Text(is_coloured=_has_colours(context))
+    environment = context.settings.environment
+    is_plain = environment.get("NO_COLOR") or environment.get("TERM", "") in {
+        "",
+        "dumb",
+    }
+    said = _json if found.json else _Text(is_coloured=is_terminal() and not is_plain)
     for piece in log.read(task, wish, context.ledger, context.settings):
         match piece:
             case Note(text=text):
@@ -120,12 +125,6 @@ def _event(line: bytes) -> bytes:
         text = line.decode(errors="replace").rstrip("\r\n")
         return json.dumps({"type": "stdout", "message": text}).encode() + b"\n"
     return task_log.event(line)
-
-
-def _has_colours(context: Context) -> bool:
-    environment = context.settings.environment
-    is_dumb = environment.get("TERM", "dumb") in {"dumb", ""}
-    return is_terminal() and not (environment.get("NO_COLOR") or is_dumb)
 
 
 def main_result(found: Namespace, context: Context) -> int:

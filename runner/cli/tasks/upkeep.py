@@ -68,7 +68,14 @@ Give the state directory back to the version before.
   codex-tasks restore
 """
 _TITLE_LENGTH = 60
-_LISTS = ("imported", "present", "empty", "unreadable")
+_IMPORTED = ("id", "kind", "source", "title", "runs")
+# What is written of a finding, by its word.
+_FIELDS = {
+    "imported": _IMPORTED,
+    "present": (*_IMPORTED, "reason", "left_out"),
+    "empty": ("source",),
+    "unreadable": ("source", "reason"),
+}
 
 
 def main(found: Namespace, context: Context) -> int:
@@ -132,7 +139,7 @@ def main_import(found: Namespace, context: Context) -> int:
     home, is_trial = context.settings.state_home, found.dry_run
     is_begun = any((home / name).exists() for name in (database.NAME, database.OLD))
     ledger = context.ledger if is_begun or not is_trial else None
-    lists: dict[str, list[dict[str, object]]] = {name: [] for name in _LISTS}
+    lists: dict[str, list[dict[str, object]]] = {name: [] for name in _FIELDS}
     runs = 0
     for each in take_in(found.dir, ledger, context.settings, is_trial=is_trial):
         context.notes(_notes(each))
@@ -171,16 +178,9 @@ def _notes(each: Finding) -> Iterator[str]:
 
 
 def _json(each: Finding) -> dict[str, object]:
-    source: dict[str, object] = {"source": str(each.source)}
-    if each.word == "empty":
-        return source
-    if each.word == "unreadable":
-        return {**source, "reason": each.reason}
-    told = {"id": each.session_id, "kind": each.kind, **source}
-    told |= {"title": each.title, "runs": each.runs}
-    if each.word == "present":
-        told |= {"reason": each.reason, "left_out": [iso(at) for at in each.left_out]}
-    return told
+    told: dict[str, object] = {**as_dict(each), "id": each.session_id}
+    told["source"], told["left_out"] = str(each.source), [*map(iso, each.left_out)]
+    return {name: told[name] for name in _FIELDS[each.word]}
 
 
 def main_migrate(found: Namespace, context: Context) -> int:
