@@ -16,7 +16,7 @@ from runner import config
 from runner.cli.output import Output, ReaderGoneError, note
 from runner.config import Config
 from runner.errors import RunnerError, UsageError
-from runner.model import EXIT_INTERRUPTED, EXIT_READER_GONE
+from runner.model import EXIT_INTERRUPTED, EXIT_READER_GONE, CodexOptions, Limits
 from runner.version import VERSION
 
 TYPE_CHECKING = False
@@ -27,9 +27,16 @@ SHELLS = ("bash", "zsh", "fish")
 # What may be empty, or is refused in words of its own.
 _MAY_BE_EMPTY = ("TEXT", "TITLE", "PROMPT", "TASK", "RUN_ID")
 _FLAG = {"action": "store_true"}
+_LONGEST_NUMBER = 19
 _MISSING = "the following arguments are required: "
-
-
+# Read with `codex_of`.
+CODEX_OPTIONS = """\
+--codex-bin BIN               the binary [default: codex]
+--sandbox, -s MODE            Codex's --sandbox
+--model, -m MODEL             Codex's --model
+--config, -c KEY=VALUE ...    a configuration value; repeatable
+--skip-git-repo-check         work outside of a git repository too
+"""
 # Of fixed width: argparse makes one for each option, and asking each time how wide the
 # terminal is takes as long as all the rest of a command line.
 _formatter = partial(argparse.RawDescriptionHelpFormatter, width=88)
@@ -160,6 +167,51 @@ def refuse(*cases: tuple[object, str]) -> None:
     for holds, message in cases:
         if holds:
             raise UsageError(message)
+
+
+def codex_of(found: argparse.Namespace, extra: tuple[str, ...] = ()) -> CodexOptions:
+    """Read what `CODEX_OPTIONS` describes.
+
+    Args:
+        found: the command line.
+        extra: arguments for Codex that it does not know.
+    """
+    return CodexOptions(
+        bin=found.codex_bin,
+        sandbox=found.sandbox,
+        model=found.model,
+        overrides=tuple(found.config),
+        skip_git_repo_check=found.skip_git_repo_check,
+        extra=extra,
+    )
+
+
+def limits_of(found: argparse.Namespace, settings: Config) -> Limits:
+    """Read `--timeout` and `--stall-timeout`.
+
+    Raises:
+        UsageError: one of them is no number of seconds.
+    """
+    timeout = settings.timeout_seconds
+    if found.timeout is not None:
+        timeout = config.seconds(found.timeout, "--timeout")
+    stall = config.seconds(found.stall_timeout, "--stall-timeout")
+    return Limits(timeout=timeout, stall=stall)
+
+
+def whole_number(text: str | None, name: str, what: str) -> int | None:
+    """Read how many of something are wanted; None is as many as there are.
+
+    Raises:
+        UsageError: it is no whole number, or one below 0.
+    """
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal()):
+        message = f"{name} {text!r} is not a number of {what}, 0 or more"
+        raise UsageError(message)
+    # A longer number is above all that there can be.
+    return int(text) if len(text) < _LONGEST_NUMBER else None
 
 
 def completion_script(shell: str) -> str:

@@ -9,10 +9,17 @@ from contextlib import suppress
 
 from parsers.struct import Struct
 from runner import config
-from runner.cli import codex_options
 from runner.cli.context import Context
 from runner.cli.output import ReaderGoneError, checks_shown
-from runner.cli.parser import Parser, enter, leave, refuse
+from runner.cli.parser import (
+    CODEX_OPTIONS,
+    Parser,
+    codex_of,
+    enter,
+    leave,
+    limits_of,
+    refuse,
+)
 from runner.config import Config
 from runner.errors import RunnerError, UsageError
 from runner.exports.key_values import header
@@ -39,7 +46,7 @@ the task:
                          default: {config.DEFAULT_CONTINUE_PROMPT!r})
 --wait-for-session       wait while another run holds the session, instead of exit 75
 passed on to Codex:
-{codex_options.TABLE}limits:
+{CODEX_OPTIONS}limits:
 --timeout SECONDS        end the run after this time (CODEX_TIMEOUT_SECONDS; default:
                          none)
 --stall-timeout SECONDS  end it after this time without progress (default:
@@ -165,15 +172,15 @@ def parse(argv: Sequence[str], settings: Config) -> Arguments:
             resume=found.resume,
             continue_prompt=found.continue_prompt,
             log_dir=found.log_dir,
-            codex=codex_options.codex(found, tuple(argv[end + 1 :])),
-            limits=codex_options.limits(found, settings),
+            codex=codex_of(found, tuple(argv[end + 1 :])),
+            limits=limits_of(found, settings),
             report=Report(
                 json_out=found.json_out,
                 event_stream=found.event_stream,
                 notify_command=found.notify_cmd,
             ),
             wait_for_session=found.wait_for_session,
-            verbosity=_verbosity(found.verbosity, found.v, settings),
+            verbosity=_verbosity(found, settings),
         ),
         detach=found.detach,
         doctor=found.doctor,
@@ -198,13 +205,11 @@ def build_parser(settings: Config) -> argparse.ArgumentParser:
     return parser
 
 
-def _verbosity(named: str | None, counted: int, settings: Config) -> Verbosity:
-    if named is not None:
-        return Verbosity(named)
-    if counted:
-        return _LEVELS[min(counted, len(_LEVELS) - 1)]
+def _verbosity(found: argparse.Namespace, settings: Config) -> Verbosity:
+    if found.v and found.verbosity is None:
+        return _LEVELS[min(found.v, len(_LEVELS) - 1)]
     try:
-        return Verbosity(settings.verbosity)
+        return Verbosity(found.verbosity or settings.verbosity)
     except ValueError as error:
         message = (
             f"CODEX_LOG_VERBOSITY: {settings.verbosity!r} is none of"

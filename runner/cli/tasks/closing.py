@@ -159,7 +159,7 @@ def _remains(removed: archive.Removed) -> Iterator[str]:
 
 def main_prune(found: Namespace, context: Context) -> int:
     """Remove what is old, one line each, and say how much that gives back."""
-    instant = _instant(found.older_than, clock.now())
+    instant = _instant(found.older_than)
     context.sweep()
     lines, sizes, code = [], [], 0
     for session in archive.older_than(instant, context.ledger, with_active=found.all):
@@ -201,13 +201,13 @@ def _prune(session: Session, context: Context, *, is_dry: bool) -> tuple[int, bo
     return removed.size, bool(removed.left)
 
 
-def _instant(text: str | None, now: datetime) -> datetime:
+def _instant(text: str | None) -> datetime:
     message = "--older-than AGE is needed: how long nothing has happened"
     if text is not None:
         message = f"--older-than {text!r}: a number and s, m, h, d or w, such as 30d"
         try:
             if (age := clock.read_age(text)) is not None:
-                return now - age
+                return clock.now() - age
         except OverflowError:
             message = f"--older-than {text!r}: that is before there was any Codex"
     raise UsageError(message)

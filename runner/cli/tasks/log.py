@@ -13,9 +13,9 @@ from parsers.exec_events.transcript import (
     render_prompt,
     render_stderr,
 )
-from runner.cli.codex_options import whole_number
 from runner.cli.context import Context
 from runner.cli.output import is_terminal, visible
+from runner.cli.parser import whole_number
 from runner.errors import SessionBusyError
 from runner.service import log
 from runner.service.follow import Note

@@ -6,9 +6,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from runner.cli import format, table
-from runner.cli.codex_options import whole_number
 from runner.cli.context import Context
 from runner.cli.output import is_terminal, pretty
+from runner.cli.parser import whole_number
 from runner.cli.table import Column
 from runner.errors import UsageError
 from runner.ledger.sessions import Session

@@ -8,10 +8,9 @@ from contextlib import ExitStack
 
 from parsers.struct import replace
 from runner import config
-from runner.cli import codex_options
 from runner.cli.context import Context
 from runner.cli.output import ReaderGoneError, note
-from runner.cli.parser import refuse
+from runner.cli.parser import CODEX_OPTIONS, codex_of, limits_of, refuse
 from runner.errors import RunnerFault
 from runner.lifecycle.handoff import STOP_SIGNALS
 from runner.lifecycle.launch import Started, start_run
@@ -30,7 +29,7 @@ PROMPT                    what Codex is to do: - reads standard input; put -- be
 --repo URL                clone this into --working-dir first
 --repo-ref REF            with --repo: the branch, tag or commit
 --config-file FILE        a config.toml; its directory becomes Codex's home
-{codex_options.TABLE}--image FILE ...          an image for this prompt; repeatable
+{CODEX_OPTIONS}--image FILE ...          an image for this prompt; repeatable
 --output-schema FILE      Codex's --output-schema, this once
 --timeout SECONDS         end each run after this time (0: never)
 --stall-timeout SECONDS   end it without progress (0: never) [default: 3600]
@@ -62,7 +61,7 @@ def main(found: Namespace, context: Context) -> int:
     settings, ledger = context.settings, context.ledger
     prompt = read.from_text(found.prompt, "PROMPT")
     limits = replace(
-        codex_options.limits(found, settings),
+        limits_of(found, settings),
         announcement=config.seconds(found.start_timeout, "--start-timeout"),
     )
     title = " ".join((found.title or "").split()) or None
@@ -83,7 +82,7 @@ def main(found: Namespace, context: Context) -> int:
         images=tuple(found.image),
         output_schema=found.output_schema,
     )
-    codex = codex_options.codex(found)
+    codex = codex_of(found)
     request = start.request(prompt, place, codex, limits, title, settings)
     with ExitStack() as until_named:
         with blocked(STOP_SIGNALS):
