@@ -14,12 +14,9 @@ import os
 import shutil
 import subprocess  # noqa: TID251  # runs before runner.process can be imported
 import sys
+from collections.abc import Iterator, Sequence  # noqa: TC003 - run once, by hand
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 ROOT = Path(__file__).resolve().parents[1]
 CODEX_VERSION = "0.169.0"
@@ -61,9 +58,10 @@ def make_environment(root: Path, *, for_tests: bool) -> None:
     extras = {"test"} & ({"test"} if for_tests else set(done))
     wanted = [hashlib.sha256((root / "pyproject.toml").read_bytes()).hexdigest()]
     wanted += extras
-    if done == wanted and _succeeds(python, "-c", _CHECK):
+    is_there = _asked(python, "-c", _CHECK) is not None
+    if done == wanted and is_there:
         return
-    if not _succeeds(python, "-c", _CHECK):
+    if not is_there:
         _say(f"making .venv with Python {sys.version.split()[0]}")
         _run(sys.executable, "-m", "venv", "--clear", venv)
     _say("installing the suite into .venv")
@@ -122,20 +120,16 @@ def _compile(python: Path, root: Path) -> None:
 
 
 def _version(codex: Path) -> str | None:
+    return (_asked(codex, "--version") or "").strip().rpartition(" ")[2] or None
+
+
+def _asked(*argv: str | Path) -> str | None:
+    """Return what a program prints; None where it fails."""
     try:
-        done = subprocess.run(
-            [codex, "--version"], capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
     except OSError:
         return None
-    return done.stdout.strip().rpartition(" ")[2]
-
-
-def _succeeds(*argv: str | Path) -> bool:
-    try:
-        return subprocess.run(argv, capture_output=True, check=False).returncode == 0
-    except OSError:
-        return False
+    return done.stdout if done.returncode == 0 else None
 
 
 def _run(*argv: str | Path) -> None:

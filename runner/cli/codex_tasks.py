@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Callable, Sequence
 
 from parsers.struct import Struct
 from runner.cli import tasks
 from runner.cli.context import Context
 from runner.cli.parser import Parser, enter, leave, meant
 from runner.cli.tasks import COMMANDS
+from runner.config import Config
 from runner.errors import UsageError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable, Sequence
-
-    from runner.config import Config
 
 PROG = "codex-tasks"
 _EXIT_CODES = """\
@@ -76,18 +72,18 @@ def load(name: str) -> Command:
 def parser_of(name: str, command: Command) -> argparse.ArgumentParser:
     """Build the parser of one command."""
     task = f"{_TASK}\n" if "TASK" in command.options else ""
-    parser = Parser(
+    return Parser(
+        command.options,
         prog=f"{PROG} {name}",
         description=command.summary,
         epilog=f"examples:\n{command.examples}\n{task}{_EXIT_CODES}",
     )
-    parser.describe(command.options)
-    return parser
 
 
 def whole_parser() -> argparse.ArgumentParser:
     """Build the parser that knows all commands, for the help and for completions."""
     parser = Parser(
+        "",
         prog=PROG,
         description="Start sessions of Codex in the background and manage them by id.",
         epilog=f"{_TASK}\n{_EXIT_CODES}",
@@ -98,8 +94,8 @@ def whole_parser() -> argparse.ArgumentParser:
     )
     for name in COMMANDS:
         command = load(name)
-        told = command.summary
-        commands.add_parser(name, help=told, description=told).describe(command.options)
+        told, options = command.summary, command.options
+        commands.add_parser(name, help=told, description=told, options=options)
     return parser
 
 

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 from runner.cli.output import Output, note
+from runner.config import Config
 from runner.ledger.ledger import Ledger
-from runner.lifecycle.recover import sweep
-from runner.service import lookup
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from runner.config import Config
-    from runner.ledger.sessions import Session
+from runner.ledger.sessions import Session
 
 
 class Context:
@@ -34,16 +28,20 @@ class Context:
         Returns:
             Of sessions why nothing can be found out here about their run, by key.
         """
+        from runner.lifecycle.recover import sweep  # noqa: PLC0415 - not for a new run
+
         swept = sweep(self.ledger, self.settings)
         self.notes(swept.faults)
         return swept.unknown
 
     def session(self, text: str) -> Session:
         """Find the session that a text names."""
-        return lookup.find(text, self.ledger)
+        return self.sessions([text])[0]
 
     def sessions(self, texts: Sequence[str]) -> list[Session]:
         """Find the sessions that texts name, each once."""
+        from runner.service import lookup  # noqa: PLC0415 - not for a new run
+
         return lookup.find_all(texts, self.ledger)
 
     @staticmethod

@@ -5,79 +5,62 @@ from __future__ import annotations
 import signal
 
 from runner import clock
+from runner.cli.context import Context
 from runner.cli.output import compact, note
 from runner.errors import RunnerFault
 from runner.exports import run_exports
 from runner.exports.key_values import footer
 from runner.lifecycle.handoff import STOP_SIGNALS
+from runner.lifecycle.launch import Started
 from runner.lifecycle.liveness import Life, life_of
-from runner.lifecycle.recover import reconcile_run, sweep
-from runner.model import Finished
-from runner.process.signals import handle, send
+from runner.lifecycle.recover import reconcile_run
+from runner.model import Finished, Run
+from runner.process.signals import BackgroundInterrupt, handle, send
 from runner.service import follow
 from runner.service.stop import end_run
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from runner.cli.output import Output
-    from runner.config import Config
-    from runner.ledger.ledger import Ledger
-    from runner.lifecycle.launch import Started
-    from runner.model import Run
-    from runner.process.signals import BackgroundInterrupt
 
 
 class RunFollower:
     """Stay with a run until its end or its launch, and pass signals on to it."""
 
     def __init__(
-        self,
-        started: Started,
-        output: Output,
-        ledger: Ledger,
-        settings: Config,
+        self, started: Started, context: Context, interrupt: BackgroundInterrupt
     ) -> None:
-        self._run_id = started.run_id
+        self.run_id = started.run_id
         self._supervisor = started.supervisor
         self._reader = started.reader
-        self._output = output
-        self._ledger = ledger
-        self._settings = settings
+        self._context = context
+        self._interrupt = interrupt
         handle(STOP_SIGNALS, self._stop)
 
     def launched(self) -> int:
         """Return when Codex has been launched; say so in full when it cannot be."""
         for piece in follow.until_launched(self._reader):
             if isinstance(piece, follow.Launched):
-                self._sweep()
+                self._context.sweep()
                 return 0
             note(piece.text)
-        return self._end() if self._settled().is_finished else 0
+        return self.ended() if self.settled().is_finished else 0
 
-    def followed(self, interrupt: BackgroundInterrupt) -> int:
-        """Show the run as it happens, then the block, and return its exit code."""
-        is_swept = False
+    def show(self) -> None:
+        """Show the run as it happens, until it is over."""
+        context, is_swept = self._context, False
         for piece in follow.until_finished(
-            self._run_id, self._reader, self._ledger, self._settings
+            self.run_id, self._reader, context.ledger, context.settings
         ):
-            if interrupt.was_sent():
+            if self._interrupt.was_sent():
                 self._stop(signal.SIGINT)
             if isinstance(piece, follow.Shown):
-                self._output.text(piece.text)
-                self._output.check()
+                context.output.text(piece.text)
+                context.output.check()
             else:
                 note(piece.text)
             if not is_swept:
+                # What other runs have left behind, now that this one is on its way.
                 is_swept = True
-                self._sweep()
-        return self._end()
+                context.sweep()
 
-    def _sweep(self) -> None:
-        """Judge what other runs have left behind, now that this one is on its way."""
-        for fault in sweep(self._ledger, self._settings).faults:
-            note(fault)
-
-    def _settled(self) -> Run:
+    def settled(self) -> Run:
         """Return the run as it is; a full disk may keep its verdict out of the ledger.
 
         Its supervisor, which has said that it is over, keeps it alive until it is gone
@@ -88,21 +71,18 @@ class RunFollower:
             return run
         for each in follow.until_closed(self._reader):
             note(each.text)
-        while life_of(run, self._settings.state_home) is Life.SUPERVISOR:
+        while life_of(run, self._context.settings.state_home) is Life.SUPERVISOR:
             clock.sleep(follow.PACE_SECONDS)
         return self._look()
 
-    def _look(self) -> Run:
-        run = self._ledger.runs.find(self._run_id)
-        return reconcile_run(run, self._ledger, self._settings)
-
-    def _end(self) -> int:
-        run = self._settled()
+    def ended(self) -> int:
+        """Show the block of a run that is over, and return its exit code."""
+        run = self.settled()
         if not isinstance(run.state, Finished):
             message = f"run {run.run_id} has no verdict: its record cannot be written"
             raise RunnerFault(message)
         whole = compact(run_exports.summary_of(run))
-        self._output.lines([*footer(run), f"summary_json={whole}"])
+        self._context.output.lines([*footer(run), f"summary_json={whole}"])
         for each in follow.until_closed(self._reader):
             note(each.text)
         verdict = run.state.verdict
@@ -110,11 +90,22 @@ class RunFollower:
             note(f"{verdict.outcome}: {verdict.error}")
         return verdict.exit_code
 
+    def _look(self) -> Run:
+        ledger = self._context.ledger
+        return reconcile_run(
+            ledger.runs.find(self.run_id), ledger, self._context.settings
+        )
+
+    def end(self, number: int) -> None:
+        """End the run as this signal to its caller would."""
+        if not send(self._supervisor, number):
+            ledger = self._context.ledger
+            run = ledger.runs.find(self.run_id)
+            end_run(run, number, ledger, self._context.settings)
+
     def _stop(self, number: int, _: object = None) -> None:
         note(
-            f"{signal.Signals(number).name}: ending run {self._run_id}",
+            f"{signal.Signals(number).name}: ending run {self.run_id}",
             is_interrupting=number == signal.SIGINT,
         )
-        if not send(self._supervisor, number):
-            run = self._ledger.runs.find(self._run_id)
-            end_run(run, number, self._ledger, self._settings)
+        self.end(number)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from runner import clock
 from runner.cli.output import visible
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
 
 TIME_FORMAT = (
     "--time-format {human,iso}  how times are written for people [default: human]"

@@ -8,6 +8,7 @@ import json
 import os
 import select
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from parsers.struct import as_dict
@@ -15,8 +16,6 @@ from runner.errors import RunnerFault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from runner.service.doctor import Check
 
 
@@ -37,8 +36,18 @@ class Output:
 
     def text(self, text: str) -> None:
         """Write a piece of running text."""
+        rest = memoryview(text.encode(errors="surrogateescape"))
+        while rest:
+            try:
+                rest = rest[os.write(1, rest) :]
+            except BlockingIOError:
+                select.select((), [1], ())
+            except OSError as error:
+                if error.errno in {errno.EPIPE, errno.EIO, errno.EBADF}:
+                    raise ReaderGoneError from error
+                message = f"cannot write to standard output: {error.strerror}"
+                raise RunnerFault(message) from error
         if text:
-            self._write(text.encode(errors="surrogateescape"))
             self._is_at_line_start = text.endswith("\n")
 
     def lines(self, lines: Iterable[str]) -> None:
@@ -54,19 +63,6 @@ class Output:
             for _, events in poll.poll(0):
                 if events & select.POLLERR:
                     raise ReaderGoneError
-
-    def _write(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            try:
-                rest = rest[os.write(1, rest) :]
-            except BlockingIOError:
-                select.select((), [1], ())
-            except OSError as error:
-                if error.errno in {errno.EPIPE, errno.EIO, errno.EBADF}:
-                    raise ReaderGoneError from error
-                message = f"cannot write to standard output: {error.strerror}"
-                raise RunnerFault(message) from error
 
 
 def is_terminal() -> bool:
@@ -84,20 +80,17 @@ def note(text: str, *, is_interrupting: bool = False) -> None:
         is_interrupting: a terminal may just have shown a `^C` where it would begin.
     """
     name = Path(sys.argv[0]).name.removesuffix(".py")
-    line = _shown(" ".join(f"{name}: {text}".splitlines()))
+    line = " ".join(f"{name}: {text}".splitlines())
+    try:
+        line = visible(line)
+    except (OSError, MemoryError):
+        # The note may say that no descriptor is left: then no module loads.
+        line = line.encode("unicode_escape").decode("ascii")
     if is_interrupting and os.isatty(2):
         line = f"\n{line}"
     with contextlib.suppress(OSError):
         # Not through sys.stderr: a signal handler may come in the middle of a write.
         os.write(2, f"{line}\n".encode(errors="backslashreplace"))
-
-
-def _shown(line: str) -> str:
-    try:
-        return visible(line)
-    except (OSError, MemoryError):
-        # The note may say that no descriptor is left: then no module loads.
-        return line.encode("unicode_escape").decode("ascii")
 
 
 def visible(text: str) -> str:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from runner import files
 from runner.cli.output import Output, compact, is_terminal, note, visible
 from runner.cli.parser import Parser, enter, leave, refuse
+from runner.config import Config
 from runner.errors import RunnerError
 from runner.ledger import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Mapping, Sequence
-
-    from runner.config import Config
 
 PROG = "parse_codex_run"
 _FIGURES = ("time", "tokens", "cost")
@@ -77,12 +73,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser; its help is the reference of the flags."""
     parser = Parser(
+        _OPTIONS,
         prog=PROG,
         usage="%(prog)s (--log FILE [--meta FILE] | RUN_ID ...) [options]",
         description="Summarise Codex runs: outcome, answer, changes, tokens and cost.",
         epilog=_EPILOG,
     )
-    parser.describe(_OPTIONS)
     parser.add_general()
     return parser
 

@@ -7,58 +7,52 @@ import contextlib
 import os
 import sys
 from argparse import SUPPRESS
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from parsers.struct import replace
 from runner import config
 from runner.cli.output import Output, ReaderGoneError, note
+from runner.config import Config
 from runner.errors import RunnerError, UsageError
-from runner.model import EXIT_INTERRUPTED, EXIT_READER_GONE
+from runner.model import EXIT_INTERRUPTED, EXIT_READER_GONE, CodexOptions, Limits
 from runner.version import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from typing import NoReturn
-
-    from runner.config import Config
+    from typing import Any, NoReturn
 
 SHELLS = ("bash", "zsh", "fish")
-_WIDTH = 88
 # What may be empty, or is refused in words of its own.
 _MAY_BE_EMPTY = ("TEXT", "TITLE", "PROMPT", "TASK", "RUN_ID")
 _FLAG = {"action": "store_true"}
+_LONGEST_NUMBER = 19
 _MISSING = "the following arguments are required: "
-
-
-def _formatter(prog: str) -> argparse.HelpFormatter:
-    """Make a formatter of fixed width.
-
-    argparse makes one for each option, and asking each time how wide the terminal is
-    takes as long as all the rest of a command line.
-    """
-    return argparse.RawDescriptionHelpFormatter(prog, width=_WIDTH)
+# Read with `codex_of`.
+CODEX_OPTIONS = """\
+--codex-bin BIN               the binary [default: codex]
+--sandbox, -s MODE            Codex's --sandbox
+--model, -m MODEL             Codex's --model
+--config, -c KEY=VALUE ...    a configuration value; repeatable
+--skip-git-repo-check         work outside of a git repository too
+"""
+# Of fixed width: argparse makes one for each option, and asking each time how wide the
+# terminal is takes as long as all the rest of a command line.
+_formatter = partial(argparse.RawDescriptionHelpFormatter, width=88)
 
 
 class Parser(argparse.ArgumentParser):
-    """Report a wrong command line as an error value, in one line."""
+    """Report a wrong command line as an error value, in one line.
 
-    def __init__(
-        self,
-        prog: str,
-        description: str,
-        usage: str | None = None,
-        epilog: str | None = None,
-        **_: object,
-    ) -> None:
-        super().__init__(
-            prog=prog,
-            usage=usage,
-            description=description,
-            epilog=epilog,
-            formatter_class=_formatter,
-            allow_abbrev=False,
-        )
+    Args:
+        options: what `describe` takes.
+        said: `prog`, `description`, `usage` and `epilog`, as argparse has them.
+    """
+
+    def __init__(self, options: str, **said: Any) -> None:  # noqa: ANN401 - handed on
+        super().__init__(**said, formatter_class=_formatter, allow_abbrev=False)
+        self.describe(options)
 
     def parse_args(  # type: ignore[override]  # of its overloads one is used
         self, args: Sequence[str], namespace: argparse.Namespace | None = None
@@ -70,6 +64,9 @@ class Parser(argparse.ArgumentParser):
             known = {each.lstrip("-"): each for each in self._option_string_actions}
             near = meant(options[0].lstrip("-"), known) if options else ""
             self.error(f"unrecognized arguments: {' '.join(options or rest)}", near)
+        if shell := vars(found).get("print_completion"):
+            Output().text(completion_script(shell))
+            self.exit()
         return found
 
     def error(self, message: str, near: str = "") -> NoReturn:
@@ -143,9 +140,6 @@ class Parser(argparse.ArgumentParser):
                 "--print-completion",
                 metavar="SHELL",
                 choices=SHELLS,
-                action=_PrintCompletion,
-                dest=SUPPRESS,
-                default=SUPPRESS,
                 help="print the completion script for bash, zsh or fish",
             )
         add("--version", action="version", version=f"{self.prog} {VERSION}")
@@ -175,28 +169,49 @@ def refuse(*cases: tuple[object, str]) -> None:
             raise UsageError(message)
 
 
-def check_named(found: argparse.Namespace, what: str) -> None:
-    """Check that a command is for tasks by name, or else for all of them.
+def codex_of(found: argparse.Namespace, extra: tuple[str, ...] = ()) -> CodexOptions:
+    """Read what `CODEX_OPTIONS` describes.
 
-    Raises:
-        UsageError: it is for both, or for none.
+    Args:
+        found: the command line.
+        extra: arguments for Codex that it does not know.
     """
-    refuse(
-        (found.all and found.task, "tasks by name and -a: one of them at a time"),
-        (not (found.all or found.task), f"name the tasks {what}"),
+    return CodexOptions(
+        bin=found.codex_bin,
+        sandbox=found.sandbox,
+        model=found.model,
+        overrides=tuple(found.config),
+        skip_git_repo_check=found.skip_git_repo_check,
+        extra=extra,
     )
 
 
-class _PrintCompletion(argparse.Action):
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        _namespace: argparse.Namespace,
-        values: str | Sequence[object] | None,
-        _option: str | None = None,
-    ) -> NoReturn:
-        Output().text(completion_script(str(values)))
-        parser.exit()
+def limits_of(found: argparse.Namespace, settings: Config) -> Limits:
+    """Read `--timeout` and `--stall-timeout`.
+
+    Raises:
+        UsageError: one of them is no number of seconds.
+    """
+    timeout = settings.timeout_seconds
+    if found.timeout is not None:
+        timeout = config.seconds(found.timeout, "--timeout")
+    stall = config.seconds(found.stall_timeout, "--stall-timeout")
+    return Limits(timeout=timeout, stall=stall)
+
+
+def whole_number(text: str | None, name: str, what: str) -> int | None:
+    """Read how many of something are wanted; None is as many as there are.
+
+    Raises:
+        UsageError: it is no whole number, or one below 0.
+    """
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal()):
+        message = f"{name} {text!r} is not a number of {what}, 0 or more"
+        raise UsageError(message)
+    # A longer number is above all that there can be.
+    return int(text) if len(text) < _LONGEST_NUMBER else None
 
 
 def completion_script(shell: str) -> str:

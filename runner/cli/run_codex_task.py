@@ -2,26 +2,93 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 
-from runner.cli.output import Output, ReaderGoneError, checks_shown
-from runner.cli.parser import enter, leave
-from runner.cli.run_options import parse
-from runner.errors import RunnerError
+from parsers.struct import Struct
+from runner import config
+from runner.cli.context import Context
+from runner.cli.output import ReaderGoneError, checks_shown
+from runner.cli.parser import (
+    CODEX_OPTIONS,
+    Parser,
+    codex_of,
+    enter,
+    leave,
+    limits_of,
+    refuse,
+)
+from runner.config import Config
+from runner.errors import RunnerError, UsageError
 from runner.exports.key_values import header, preamble
-from runner.ledger.ledger import Ledger
 from runner.lifecycle.handoff import STOP_SIGNALS
 from runner.lifecycle.launch import fail_launch, launch_run, prepare_run
-from runner.model import Verbosity
+from runner.model import Report, Verbosity
 from runner.process.signals import BackgroundInterrupt, blocked
+from runner.service.request import RunWords, read_prompt, run_request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from runner.cli.follow_run import RunFollower
 
-    from runner.cli.run_options import Arguments
-    from runner.config import Config
+_STALL_SECONDS = "3600"
+_LEVELS = (Verbosity.LOW, Verbosity.NORMAL, Verbosity.HIGH)
+PROG = "run_codex_task"
+_OPTIONS = f"""\
+the task:
+--repo DIR               where Codex works (required)
+--task TEXT              the prompt; - reads standard input
+--task-file FILE         the prompt, from a file
+--resume SESSION         carry a session on: its UUID, or the id of a run on it
+--continue-prompt TEXT   the prompt of --resume without a task (CODEX_CONTINUE_PROMPT;
+                         default: {config.DEFAULT_CONTINUE_PROMPT!r})
+--wait-for-session       wait while another run holds the session, instead of exit 75
+passed on to Codex:
+{CODEX_OPTIONS}limits:
+--timeout SECONDS        end the run after this time (CODEX_TIMEOUT_SECONDS; default:
+                         none)
+--stall-timeout SECONDS  end it after this time without progress (default:
+                         {_STALL_SECONDS}; 0: never); a running command is
+                         progress, a reconnect message is not
+files and reports:
+--log-dir DIR            where the run's files go [default: ./runs]
+--json-out FILE          a copy of the summary
+--event-stream FILE      append run_started and run_completed as JSON lines
+--notify-cmd CMD         run at start and end with the event on its standard input,
+                         30 s at most
+--detach                 return as soon as Codex has been launched
+-v ...                   show the debug preamble; -vv: all of it
+--verbosity {{{",".join(_LEVELS)}}}  the same by name (CODEX_LOG_VERBOSITY)
+--doctor                 say what would go wrong, and the fix
+--json                   with --doctor: as JSON
+"""
+_EPILOG = """\
+examples:
+  run_codex_task --repo . --task "Fix the failing test"
+  run_codex_task --repo . --task-file task.md --sandbox workspace-write --detach
+  run_codex_task --repo . --resume 20261120-101201-512345-9f3a1c07 --task "Now the docs"
+
+standard output, in this order: codex_run_id=, log_file=, meta_file=,
+summary_file_pending=; the run as it happens; codex_run_id=, codex_exit_code=,
+elapsed_seconds=, codex_session_id=, outcome=, log_file=, meta_file=, summary_file=,
+summary_json=. Notes for people go to standard error.
+
+exit codes: 0 succeeded; 1 failed; 2 wrong usage; 75 the session is busy; 124 timed out
+or stalled; 126 and 127 Codex cannot be run or found; 130 and 143 interrupted by INT or
+TERM; 143 stopped by codex-tasks stop, too; 141 the reader of standard output is gone
+(the run goes on); else Codex's own.
+"""
+
+
+class Arguments(Struct):
+    """Hold a command line that has been understood."""
+
+    words: RunWords
+    detach: bool
+    doctor: bool
+    json: bool
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,13 +99,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _command(arguments: Arguments, settings: Config) -> int:
     if arguments.doctor:
-        return _doctor(arguments, settings)
-    from runner.service.request import read_prompt, run_request  # noqa: PLC0415 - not for --help
+        return examined(arguments, settings)
+    follower = start(arguments.words, Context(settings))
+    if arguments.detach:
+        return follower.launched()
+    follower.show()
+    return follower.ended()
 
-    output = Output()
-    prompt = read_prompt(arguments.words)
-    ledger = Ledger(settings.state_home)
-    request = run_request(arguments.words, prompt, ledger, settings)
+
+def start(words: RunWords, context: Context) -> RunFollower:
+    """Start a run and print where it is; return what follows it."""
+    ledger, settings = context.ledger, context.settings
+    request = run_request(words, read_prompt(words), ledger, settings)
     interrupt = BackgroundInterrupt()
     # Blocked until there is a supervisor to pass them on to: a signal that ended this
     # command now would leave a run behind that was not stopped.
@@ -48,9 +120,9 @@ def _command(arguments: Arguments, settings: Config) -> int:
         try:
             # Without a reader the run is started all the same: it was asked for.
             with suppress(ReaderGoneError):
-                output.lines(header(spec))
+                context.output.lines(header(spec))
                 if spec.verbosity is not Verbosity.LOW:
-                    output.text(preamble(spec, settings))
+                    context.output.text(preamble(spec, settings))
             started = launch_run(prepared, settings)
         except RunnerError as error:
             fail_launch(prepared, str(error), ledger)
@@ -58,18 +130,90 @@ def _command(arguments: Arguments, settings: Config) -> int:
         # Loaded while the supervisor comes up, not before the id is out.
         from runner.cli.follow_run import RunFollower  # noqa: PLC0415
 
-        follower = RunFollower(started, output, ledger, settings)
-    if arguments.detach:
-        return follower.launched()
-    return follower.followed(interrupt)
+        return RunFollower(started, context, interrupt)
 
 
-def _doctor(arguments: Arguments, settings: Config) -> int:
+def examined(arguments: Arguments, settings: Config) -> int:
+    """Show what would go wrong with a run; 1 when something has to be fixed."""
     from runner.service.doctor import examine  # noqa: PLC0415 - only when asked for
 
     checks = examine(arguments.words, settings)
-    Output().lines(checks_shown(checks, as_json=arguments.json))
+    Context(settings).output.lines(checks_shown(checks, as_json=arguments.json))
     return 0 if all(check.is_good for check in checks) else 1
+
+
+def parse(argv: Sequence[str], settings: Config) -> Arguments:
+    """Understand a command line.
+
+    Raises:
+        UsageError: it is wrong.
+        SystemExit: it asked for help, the version or a completion script.
+    """
+    # What follows `--` is Codex's.
+    end = argv.index("--") if "--" in argv else len(argv)
+    found = build_parser(settings).parse_args(argv[:end])
+    refuse(
+        (
+            found.repo is None and not found.doctor,
+            "--repo DIR is needed: the directory that Codex is to work in",
+        ),
+        (
+            found.json and not found.doctor,
+            "--json goes with --doctor; a run's summary is JSON already",
+        ),
+    )
+    return Arguments(
+        words=RunWords(
+            repo="." if found.repo is None else found.repo,
+            task=found.task,
+            task_file=found.task_file,
+            resume=found.resume,
+            continue_prompt=found.continue_prompt,
+            log_dir=found.log_dir,
+            codex=codex_of(found, tuple(argv[end + 1 :])),
+            limits=limits_of(found, settings),
+            report=Report(
+                json_out=found.json_out,
+                event_stream=found.event_stream,
+                notify_command=found.notify_cmd,
+            ),
+            wait_for_session=found.wait_for_session,
+            verbosity=_verbosity(found, settings),
+        ),
+        detach=found.detach,
+        doctor=found.doctor,
+        json=found.json,
+    )
+
+
+def build_parser(settings: Config) -> argparse.ArgumentParser:
+    """Build the parser; its help is the reference of the flags."""
+    parser = Parser(
+        _OPTIONS,
+        prog=PROG,
+        usage="%(prog)s --repo DIR (--task TEXT | --task-file FILE | --resume SESSION)"
+        " [options] [-- CODEX ARGUMENTS]",
+        description="Run Codex on a task: record first, then launch, follow, judge.",
+        epilog=_EPILOG,
+    )
+    parser.set_defaults(
+        continue_prompt=settings.continue_prompt, stall_timeout=_STALL_SECONDS
+    )
+    parser.add_general()
+    return parser
+
+
+def _verbosity(found: argparse.Namespace, settings: Config) -> Verbosity:
+    if found.v and found.verbosity is None:
+        return _LEVELS[min(found.v, len(_LEVELS) - 1)]
+    try:
+        return Verbosity(found.verbosity or settings.verbosity)
+    except ValueError as error:
+        message = (
+            f"CODEX_LOG_VERBOSITY: {settings.verbosity!r} is none of"
+            f" {', '.join(_LEVELS)}"
+        )
+        raise UsageError(message) from error
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import pytest
 from support.runs import settings
 
 from runner.cli import parse_codex_run
-from runner.cli.run_options import Arguments, parse
+from runner.cli.run_codex_task import Arguments, parse
 from runner.errors import UsageError
 from runner.model import Verbosity
 

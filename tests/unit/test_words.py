@@ -9,7 +9,7 @@ import pytest
 from support.imports import ROOT, modules
 
 from runner import config
-from runner.cli import codex_tasks, parse_codex_run, run_options, tasks
+from runner.cli import codex_tasks, parse_codex_run, run_codex_task, tasks
 
 # The old word, and what it is called now.
 OLD_WORDS = {
@@ -29,7 +29,7 @@ OLD_WORDS = {
 PATTERN = re.compile(rf"\b({'|'.join(OLD_WORDS)})\b", re.IGNORECASE)
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 HELP = {
-    "run_codex_task": run_options.build_parser(config.load({"HOME": "/nowhere"})),
+    "run_codex_task": run_codex_task.build_parser(config.load({"HOME": "/nowhere"})),
     "parse_codex_run": parse_codex_run.build_parser(),
     **{
         f"codex-tasks {command}": codex_tasks.parser_of(

@@ -7,27 +7,21 @@ with a mark in the place of what is typed of it.
 from __future__ import annotations
 
 import shlex
-from argparse import SUPPRESS
+from argparse import SUPPRESS, Action, ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from runner.cli import parse_codex_run
 from runner.cli.codex_tasks import load, parser_of, whole_parser
+from runner.cli.context import Context
 from runner.cli.parser import SHELLS, completion_script, refuse
 from runner.cli.tasks import COMMANDS
 from runner.errors import RunnerError, UsageError
 from runner.ledger.database import NAME
 from runner.model import TaskState
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from argparse import Action, ArgumentParser, Namespace
-    from collections.abc import Callable, Sequence
-
-    from runner.cli.context import Context
-
-    Pair = tuple[str, str]  # a word, what it means
-    Row = tuple[str, str, str]  # an id, its title, a note
-
+Pair = tuple[str, str]  # a word, what it means
+Row = tuple[str, str, str]  # an id, its title, a note
 HELP = """\
 Print a script that completes the commands of this suite in a shell.
 
@@ -90,9 +84,9 @@ def _parser(
     if program == parse_codex_run.PROG:
         return parse_codex_run.build_parser(), words
     if program == "run_codex_task":
-        from runner.cli import run_options  # noqa: PLC0415 - 3 ms, for its lines only
+        from runner.cli import run_codex_task  # noqa: PLC0415 - 3 ms, for its lines only
 
-        return run_options.build_parser(context.settings), words
+        return run_codex_task.build_parser(context.settings), words
     if len(words) > 1 and words[0] in COMMANDS:
         return parser_of(words[0], load(words[0])), words[1:]
     return whole_parser(), words
@@ -125,10 +119,13 @@ def complete(
         parser.parse_known_args([*before, head + _MARK])
     if not taking or (is_option and not head):
         return "words", _flags(parser, given, current) if has_options else []
-    metavar = str(taking[0].metavar)
-    pairs = _words(taking[0], begun)
+    (action, *_), metavar = taking, str(taking[0].metavar)
     if metavar in _RECORDED:
         pairs = _find(recorded(metavar), metavar, begun, before)
+    else:
+        helps = {e.dest: e.help for e in getattr(action, "_choices_actions", ())}
+        choices = map(str, action.choices or _WORDS.get(metavar, ()))
+        pairs = [(c, helps.get(c, "")) for c in choices if c.startswith(begun)]
     return _KINDS.get(metavar, "words"), [(head + word, means) for word, means in pairs]
 
 
@@ -142,12 +139,6 @@ def _flags(parser: ArgumentParser, given: Sequence[Action], begun: str) -> list[
         for flag in each.option_strings
         if flag.startswith(begun)
     ]
-
-
-def _words(action: Action, begun: str) -> list[Pair]:
-    helps = {each.dest: each.help for each in getattr(action, "_choices_actions", ())}
-    words = map(str, action.choices or _WORDS.get(str(action.metavar), ()))
-    return [(word, helps.get(word, "")) for word in words if word.startswith(begun)]
 
 
 def _find(

@@ -1,8 +1,9 @@
-"""`codex-tasks log`."""
+"""`codex-tasks log` and `result`: what a task has said."""
 
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 
 from parsers.exec_events import task_log
 from parsers.exec_events.transcript import (
@@ -12,18 +13,14 @@ from parsers.exec_events.transcript import (
     render_prompt,
     render_stderr,
 )
-from runner.cli.codex_options import whole_number
-from runner.cli.output import is_terminal
+from runner.cli.context import Context
+from runner.cli.output import is_terminal, visible
+from runner.cli.parser import whole_number
+from runner.errors import SessionBusyError
 from runner.service import log
 from runner.service.follow import Note
+from runner.service.log import Piece
 from runner.service.sessions import get
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from argparse import Namespace
-
-    from runner.cli.context import Context
-    from runner.service.log import Piece
 
 HELP = """\
 Show what a task has said and done, in all its runs.
@@ -39,6 +36,16 @@ TASK            the task
   codex-tasks log -f -n 0 01a1f0            (only what comes, to the end of its work)
   codex-tasks log --json 01a1f0 | jq -r 'select(.type == "turn.failed")'
 """
+HELP_result = """\
+Print the last answer of a task, whole; the exit code tells the outcome.
+
+--run RUN   the answer of this run
+TASK        the task; a run id is the answer of that run
+
+  codex-tasks status --wait 01a1f0 > /dev/null; codex-tasks result 01a1f0
+  answer=$(codex-tasks result 01a1f0) || echo "no answer"
+  codex-tasks result --run 20261120-101201-512345-9f3a1c07 01a1f0
+"""
 
 
 def main(found: Namespace, context: Context) -> int:
@@ -52,7 +59,12 @@ def main(found: Namespace, context: Context) -> int:
     context.sweep()
     with context.ledger.snapshot():
         task = get(context.session(found.task).key, context.ledger)
-    said = _json if found.json else _Text(is_coloured=_has_colours(context))
+    environment = context.settings.environment
+    is_plain = environment.get("NO_COLOR") or environment.get("TERM", "") in {
+        "",
+        "dumb",
+    }
+    said = _json if found.json else _Text(is_coloured=is_terminal() and not is_plain)
     for piece in log.read(task, wish, context.ledger, context.settings):
         match piece:
             case Note(text=text):
@@ -72,24 +84,22 @@ class _Text:
         self._is_first = True
 
     def __call__(self, piece: Piece) -> str:
-        start = "" if self._is_first else "\n"
-        text = "".join(map(self._colour, self._rendered(piece)))
-        self._is_first = self._is_first and not text
-        return start + text if isinstance(piece, log.Prompt) else text
-
-    @staticmethod
-    def _rendered(piece: Piece) -> list[str]:
+        parts: list[str] = []
         match piece:
             case log.Prompt(text=text):
-                return [render_prompt(text)]
+                parts = [render_prompt(text)]
             case log.Events(lines=lines):
-                return [*map(render, lines)]
+                parts = [*map(render, lines)]
             case log.Errors(lines=lines):
-                return [*map(render_stderr, lines)]
+                parts = [*map(render_stderr, lines)]
             case log.RunEnded(run_id=run_id, outcome=outcome, error=error):
-                return [render_end(run_id, outcome, error)]
+                parts = [render_end(run_id, outcome, error)]
             case _:
-                return []
+                pass
+        start = "" if self._is_first else "\n"
+        shown = "".join(map(self._colour, parts))
+        self._is_first = self._is_first and not shown
+        return start + shown if isinstance(piece, log.Prompt) else shown
 
 
 def _json(piece: Piece) -> str:
@@ -117,7 +127,34 @@ def _event(line: bytes) -> bytes:
     return task_log.event(line)
 
 
-def _has_colours(context: Context) -> bool:
-    environment = context.settings.environment
-    is_dumb = environment.get("TERM", "dumb") in {"dumb", ""}
-    return is_terminal() and not (environment.get("NO_COLOR") or is_dumb)
+def main_result(found: Namespace, context: Context) -> int:
+    """Print an answer; an answer of an earlier run is never printed in its place."""
+    from runner.service.result import result_of  # noqa: PLC0415 - for this one only
+
+    context.sweep()
+    with context.ledger.snapshot():
+        task = get(context.session(found.task).key, context.ledger)
+    named = found.task.strip()
+    is_run = any(run.run_id == named for run in task.runs)
+    wanted = found.run or (named if is_run else None)
+    result = result_of(task, context.settings.state_home, wanted)
+    if not result.run.is_finished:
+        fix = "codex-tasks status --wait waits for its end"
+        raise SessionBusyError(task.name, result.run.run_id, fix)
+    if result.answer is not None:
+        # A terminal would obey what the model has written; a program has it as it is.
+        show = visible if is_terminal() else str
+        context.output.lines([show(result.answer)])
+    if result.run.has_succeeded and result.answer is not None:
+        return 0
+    run, verdict = result.run, result.run.verdict
+    said = f": {verdict.error}" if verdict and verdict.error else ""
+    text = f"run {run.run_id} {verdict.outcome if verdict else ''}{said}"
+    if result.answer is None:
+        gone = "its answer cannot be read: the events of the run are gone"
+        text += f"; {gone if run.has_answer else 'it gave no answer'}"
+        if result.earlier is not None:
+            text += f" (run {result.earlier.run_id} before it did: --run shows it)"
+    context.note(text)
+    has_lost_it = run.has_answer and result.answer is None
+    return 0 if run.has_succeeded and not has_lost_it else 1

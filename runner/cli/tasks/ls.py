@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from collections.abc import Sequence
+
 from runner.cli import format, table
-from runner.cli.codex_options import whole_number
+from runner.cli.context import Context
 from runner.cli.output import is_terminal, pretty
+from runner.cli.parser import whole_number
 from runner.cli.table import Column
 from runner.errors import UsageError
+from runner.ledger.sessions import Session
 from runner.model import TaskState
 from runner.service.sessions import unknown_tasks
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Sequence
-
-    from runner.cli.context import Context
-    from runner.ledger.sessions import Session
 
 HELP = f"""\
 List tasks, the newest first.
@@ -42,25 +39,19 @@ def main(found: Namespace, context: Context) -> int:
     limit = whole_number(found.limit, "--limit", "tasks")
     context.sweep()
     sessions = context.ledger.sessions.all(states, limit)
-    _name_unknown(context)
-    if found.json:
-        listed = [_json(each) for each in sessions]
-        context.output.lines([pretty(listed)])
-    elif not sessions:
-        context.output.lines(["No tasks found."])
-    elif is_terminal():
-        context.output.text(table.drawn(_tables(sessions, found.time_format)))
-    else:
-        context.output.lines(table.plain(_columns(sessions, found.time_format)))
-    return 0
-
-
-def _name_unknown(context: Context) -> None:
     unknown = unknown_tasks(context.ledger)
     for place in unknown[:_NAMED_AT_MOST]:
         context.note(f"{place} is a task of an older tool: codex-tasks import")
     if (more := len(unknown) - _NAMED_AT_MOST) > 0:
         context.note(f"and {more} more tasks of an older tool: codex-tasks import")
+    if found.json:
+        listed = [_json(each) for each in sessions]
+        context.output.lines([pretty(listed)])
+    elif not sessions:
+        context.output.lines(["No tasks found."])
+    else:
+        _show(sessions, found.time_format, context)
+    return 0
 
 
 def _states(found: Namespace) -> set[TaskState]:
@@ -90,40 +81,25 @@ def _json(each: Session) -> dict[str, object]:
     }
 
 
-def _columns(sessions: Sequence[Session], time_format: str) -> list[Column]:
-    columns = {
-        "ID": [each.name for each in sessions],
-        "Title": [format.line(each.title or "-") for each in sessions],
-        "State": _states_of(sessions),
-        "Created At": [format.time(each.created_at, time_format) for each in sessions],
-        "Updated At": [format.time(each.updated_at, time_format) for each in sessions],
-        "Working Dir": [format.line(each.repo or "-") for each in sessions],
-    }
-    return [Column(heading, cells) for heading, cells in columns.items()]
-
-
-def _states_of(sessions: Sequence[Session]) -> list[str]:
-    return [f"{s.state} +{s.waiting}" if s.waiting else str(s.state) for s in sessions]
-
-
-def _tables(sessions: Sequence[Session], time_format: str) -> list[list[Column]]:
-    """Make the table for a terminal, then the same with less and less in it.
-
-    What a task is called goes last: its id, of which a beginning does, and its title.
-    """
-    names = [each.name for each in sessions]
-    times = [format.short_time(each.updated_at, time_format) for each in sessions]
+def _show(sessions: Sequence[Session], time_format: str, context: Context) -> None:
+    """Show a table; on a terminal, the first of several with less and less in them."""
+    ids = Column("ID", [each.name for each in sessions])
     titles = [format.line(each.title or "-") for each in sessions]
-    places = [format.short_path(format.line(each.repo or "-")) for each in sessions]
-    full, brief = (
-        [
-            Column("ID", ids),
-            Column("State", _states_of(sessions)),
-            Column("Updated", times),
-            Column("Title", titles, least=_LEAST),
-            Column("Working Dir", places, least=_LEAST),
-        ]
-        for ids in (names, table.beginnings(names))
-    )
-    # Without the directory, the time, and at the end the title.
-    return [full, full[:4], [*full[:2], full[3]], [*brief[:2], brief[3]], brief[:2]]
+    title = Column("Title", titles, least=_LEAST)
+    states = [f"{s.state} +{s.waiting}" if s.waiting else s.state for s in sessions]
+    state = Column("State", states)
+    places = [format.line(each.repo or "-") for each in sessions]
+    if not is_terminal():
+        created = [format.time(each.created_at, time_format) for each in sessions]
+        updated = [format.time(each.updated_at, time_format) for each in sessions]
+        times = [Column("Created At", created), Column("Updated At", updated)]
+        columns = [ids, title, state, *times, Column("Working Dir", places)]
+        context.output.lines(table.plain(columns))
+        return
+    updated = [format.short_time(each.updated_at, time_format) for each in sessions]
+    place = Column("Working Dir", [*map(format.short_path, places)], least=_LEAST)
+    full = [ids, state, Column("Updated", updated), title, place]
+    brief = Column("ID", table.beginnings(ids.cells))
+    # What a task is called goes last: its id, of which a beginning does, and its title.
+    less = [ids, state, title], [brief, state, title], [brief, state]
+    context.output.text(table.drawn([full, full[:4], *less]))

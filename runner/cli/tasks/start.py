@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import signal
+from argparse import Namespace
 from contextlib import ExitStack
 
+from parsers.struct import replace
 from runner import config
-from runner.cli import codex_options
+from runner.cli.context import Context
 from runner.cli.output import ReaderGoneError, note
-from runner.cli.parser import refuse
+from runner.cli.parser import CODEX_OPTIONS, codex_of, limits_of, refuse
 from runner.errors import RunnerFault
 from runner.lifecycle.handoff import STOP_SIGNALS
-from runner.lifecycle.launch import start_run
-from runner.model import EXIT_SIGNAL_BASE, Limits
+from runner.lifecycle.launch import Started, start_run
+from runner.model import EXIT_SIGNAL_BASE, SessionId
 from runner.process.signals import blocked, recorded
 from runner.prompt import read
 from runner.service import send, start
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from argparse import Namespace
-
-    from runner.cli.context import Context
-    from runner.lifecycle.launch import Started
-    from runner.model import SessionId
 
 HELP = f"""\
 Start a session in the background and print its thread id.
@@ -35,7 +29,7 @@ PROMPT                    what Codex is to do: - reads standard input; put -- be
 --repo URL                clone this into --working-dir first
 --repo-ref REF            with --repo: the branch, tag or commit
 --config-file FILE        a config.toml; its directory becomes Codex's home
-{codex_options.TABLE}--image FILE ...          an image for this prompt; repeatable
+{CODEX_OPTIONS}--image FILE ...          an image for this prompt; repeatable
 --output-schema FILE      Codex's --output-schema, this once
 --timeout SECONDS         end each run after this time (0: never)
 --stall-timeout SECONDS   end it without progress (0: never) [default: 3600]
@@ -65,7 +59,11 @@ LONGEST_TITLE = 200
 def main(found: Namespace, context: Context) -> int:
     """Start a session; only its id goes to standard output."""
     settings, ledger = context.settings, context.ledger
-    prompt, limits = read.from_text(found.prompt, "PROMPT"), _limits(found, context)
+    prompt = read.from_text(found.prompt, "PROMPT")
+    limits = replace(
+        limits_of(found, settings),
+        announcement=config.seconds(found.start_timeout, "--start-timeout"),
+    )
     title = " ".join((found.title or "").split()) or None
     refuse(
         (
@@ -84,7 +82,7 @@ def main(found: Namespace, context: Context) -> int:
         images=tuple(found.image),
         output_schema=found.output_schema,
     )
-    codex = codex_options.codex(found)
+    codex = codex_of(found)
     request = start.request(prompt, place, codex, limits, title, settings)
     with ExitStack() as until_named:
         with blocked(STOP_SIGNALS):
@@ -124,15 +122,6 @@ def _end(number: int, started: Started, context: Context) -> None:
         is_interrupting=number == signal.SIGINT,
     )
     start.give_up(started, number, context.ledger, context.settings)
-
-
-def _limits(found: Namespace, context: Context) -> Limits:
-    timeout = context.settings.timeout_seconds
-    return Limits(
-        timeout=codex_options.seconds(found.timeout, "--timeout", timeout),
-        stall=config.seconds(found.stall_timeout, "--stall-timeout"),
-        announcement=config.seconds(found.start_timeout, "--start-timeout"),
-    )
 
 
 def main_send(found: Namespace, context: Context) -> int:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from runner.cli import codex_options, format
+from argparse import Namespace
+from collections.abc import Iterator, Mapping, Sequence
+
+from runner import config
+from runner.cli import format
+from runner.cli.context import Context
 from runner.cli.output import pretty
 from runner.cli.parser import refuse
 from runner.errors import RunnerError, WaitTimeoutError
+from runner.ledger.sessions import Session
 from runner.model import TaskState
 from runner.service import status
 from runner.service.sessions import get
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from argparse import Namespace
-
-    from runner.cli.context import Context
-    from runner.ledger.sessions import Session
-
-    Json = dict[str, object]
 
 HELP = f"""\
 Tell how tasks are: state, last prompt and result, usage and cost.
@@ -42,9 +39,15 @@ def main(found: Namespace, context: Context) -> int:
     """Tell how tasks are, after waiting for them if that is asked for."""
     _check(found)
     # Also when there is nothing to wait for, as there may be next time.
-    timeout = codex_options.seconds(found.timeout, "--timeout", default=None)
+    timeout = config.seconds(found.timeout or "0", "--timeout")
     unknown = context.sweep()
-    sessions, awaited = _selected(found, context)
+    named = context.sessions(found.task)
+    sessions = named or context.ledger.sessions.all()
+    # Of all tasks those that are idle are not waited for: what they did long ago does
+    # not count.
+    awaited = named or [each for each in sessions if each.state is TaskState.RUNNING]
+    if found.all_running:
+        sessions = awaited
     ends: dict[int, bool] = {}
     late = None
     if found.wait or found.wait_any:
@@ -60,33 +63,31 @@ def main(found: Namespace, context: Context) -> int:
         except WaitTimeoutError as error:
             # How they are by now is shown all the same.
             late = error
-    reports = [_report(each, context, unknown.get(each.key)) for each in sessions]
-    _show([report for report in reports if report is not None], found, context)
-    if not sessions and not found.json:
-        context.note("there are no such tasks")
-    if late is not None:
-        raise late
-    return 0 if all(ends.values()) and None not in reports else 1
-
-
-def _show(reports: list[Json], found: Namespace, context: Context) -> None:
+    reports = list(_reports(sessions, unknown, context))
     if found.json:
         value = reports[0] if found.one and reports else reports
         context.output.lines([pretty(value)])
     elif reports:
         context.output.lines(format.blocks(reports, found.time_format))
+    elif not sessions:
+        context.note("there are no such tasks")
+    if late is not None:
+        raise late
+    return 0 if all(ends.values()) and len(reports) == len(sessions) else 1
 
 
-def _report(session: Session, context: Context, unknown: str | None) -> Json | None:
-    """Tell how a task is; what is wrong with one concerns that one."""
+def _reports(
+    sessions: Sequence[Session], unknown: Mapping[int, str], context: Context
+) -> Iterator[dict[str, object]]:
+    """Tell how tasks are; what is wrong with one concerns that one."""
     ledger = context.ledger
-    try:
-        with ledger.snapshot():
-            task = get(session.key, ledger)
-            return status.report(task, ledger, context.settings, unknown)
-    except (RunnerError, OSError) as error:
-        context.note(f"{session.name}: {error}")
-        return None
+    for each in sessions:
+        try:
+            with ledger.snapshot():
+                task, why = get(each.key, ledger), unknown.get(each.key)
+                yield status.report(task, ledger, context.settings, why)
+        except (RunnerError, OSError) as error:
+            context.note(f"{each.name}: {error}")
 
 
 def _check(found: Namespace) -> None:
@@ -106,19 +107,3 @@ def _check(found: Namespace) -> None:
         ),
         (found.one and not is_one, "--one goes with --json and one TASK"),
     )
-
-
-def _selected(
-    found: Namespace, context: Context
-) -> tuple[list[Session], list[Session]]:
-    """Return the tasks that are to be shown, and those to wait for.
-
-    Of all tasks those that are idle are not waited for: what they did long ago does not
-    count.
-    """
-    if found.task:
-        named = context.sessions(found.task)
-        return named, named
-    sessions = context.ledger.sessions.all()
-    running = [each for each in sessions if each.state is TaskState.RUNNING]
-    return (running if found.all_running else sessions), running

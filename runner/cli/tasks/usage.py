@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+
 from parsers.struct import as_dict
 from runner import clock
 from runner.cli import format, table
+from runner.cli.context import Context
 from runner.cli.output import is_terminal, pretty
 from runner.cli.table import Column
 from runner.service import usage
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Callable, Sequence
-
-    from runner.cli.context import Context
-    from runner.service.usage import Line, Report
+from runner.service.usage import Line, Report
 
 HELP = """\
 Tell what all runs have used and cost, each counted once.
@@ -33,11 +30,12 @@ _WIDEST_BAR = 24
 _NARROWEST_BAR = 6
 _NARROWEST = 13
 _WIDEST_TITLE = 32
-_TOKENS = {
+_FIGURES = {
     "Input": "input_tokens",
     "Cached": "cached_input_tokens",
     "Output": "output_tokens",
     "Tokens": "total_tokens",
+    "Cost": "usd",
 }
 _PARTS = ("Input", "Cached", "Output")
 # What is not known is said in few words rather than in none.
@@ -80,7 +78,7 @@ def _json(report: Report) -> str:
 
 def plain(report: Report) -> list[str]:
     """Write the rows and the total as aligned text, with exact figures."""
-    return table.plain(_columns(report, _exact))
+    return table.plain(_columns(report, "{:,}".format))
 
 
 def drawn(report: Report) -> str:
@@ -117,42 +115,38 @@ def _columns(
             least=None if report.by == "session" else _NARROWEST,
             is_end_kept=report.by == "repo",
         ),
-        Column("Runs", [_exact(line.runs) for line in lines], is_right=True),
+        Column("Runs", [f"{line.runs:,}" for line in lines], is_right=True),
     ]
-    for name, part in _TOKENS.items():
-        told = [getattr(line, part) for line in lines]
-        numbers = [None if number is None else figure(number) for number in told]
-        missing = [_missing(name, line) for line in lines]
-        cells = _amounts(numbers, missing, note)
-        columns.append(Column(name, cells, is_right=True))
-    costs = [None if line.usd is None else f"${line.usd:,.4f}" for line in lines]
-    cells = _amounts(costs, [line.unknown_cost for line in lines], note)
-    columns.append(Column("Cost", cells, is_right=True, style="green"))
+    for name in _FIGURES:
+        style = "green" if name == "Cost" else ""
+        cells = _cells(name, lines, figure, note)
+        columns.append(Column(name, cells, is_right=True, style=style))
     if any(line.title for line in lines):
         titles = [format.line(line.title or "") for line in lines]
         columns.append(Column("Title", titles, least=_NARROWEST, style="dim"))
     return columns
 
 
-def _missing(name: str, line: Line) -> int:
-    """Count what a figure is without; a part says so where it lacks more than all."""
-    if name not in _PARTS:
-        return line.unknown_usage
-    return line.unknown_parts if line.unknown_parts > line.unknown_usage else 0
-
-
-def _amounts(
-    numbers: Sequence[str | None], missing: Sequence[int], note: str
+def _cells(
+    name: str, lines: Sequence[Line], figure: Callable[[int], str], note: str
 ) -> list[str]:
-    """Write figures one below the other, each with how many it is without."""
-    notes = [
-        note.format(count) if count and number is not None else ""
-        for number, count in zip(numbers, missing, strict=True)
-    ]
+    """Write figures one below the other, each with how many runs it is without."""
+    texts, notes = [], []
+    for line in lines:
+        number, missing = getattr(line, _FIGURES[name]), line.unknown_usage
+        if name == "Cost":
+            missing = line.unknown_cost
+        elif name in _PARTS:
+            # A part says so where it lacks more than all.
+            missing = line.unknown_parts if line.unknown_parts > missing else 0
+        is_known = number is not None
+        shown = "${:,.4f}".format if name == "Cost" else figure
+        texts.append(shown(number) if is_known else "unknown")
+        notes.append(note.format(missing) if missing and is_known else "")
     width = max(map(len, notes), default=0)
     return [
-        "unknown" if number is None else number + note.ljust(width)
-        for number, note in zip(numbers, notes, strict=True)
+        text if text == "unknown" else text + note.ljust(width)
+        for text, note in zip(texts, notes, strict=True)
     ]
 
 
@@ -171,10 +165,6 @@ def _bars(report: Report, room: int) -> Column | None:
         full, rest = divmod(max(eighths, 1) if size > 0 else 0, 8)
         bars.append("█" * full + _EIGHTHS[rest].strip())
     return Column("Slice", [*bars, ""], style="cyan")
-
-
-def _exact(number: int) -> str:
-    return f"{number:,}"
 
 
 def _short(number: int) -> str:

@@ -1,24 +1,31 @@
-"""`codex-tasks archive`, `unarchive`, `rm` and `prune`."""
+"""`codex-tasks stop`, `archive`, `unarchive`, `rm` and `prune`: what ends tasks."""
 
 from __future__ import annotations
 
+from argparse import Namespace
+from collections.abc import Iterator
+from datetime import datetime
+
 from runner import clock, files
 from runner.cli import format
-from runner.cli.parser import check_named
+from runner.cli.context import Context
+from runner.cli.parser import refuse
 from runner.errors import RunnerError, UsageError
+from runner.ledger.sessions import Session
 from runner.model import TaskState
 from runner.service import archive
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Iterator
-    from datetime import datetime
-
-    from runner.cli.context import Context
-    from runner.ledger.sessions import Session
-
 HELP = """\
+Stop tasks, with everything that they have started, other tasks too.
+
+-a, --all   all that are running
+--gone      the machine or container that a task runs on is gone for good
+TASK ...    the tasks
+
+  codex-tasks stop 01a1f0
+  codex-tasks stop -a
+"""
+HELP_archive = """\
 Put idle tasks into the archive of the day.
 
 -a, --all   all that are STOPPED or DIED
@@ -56,8 +63,43 @@ _NOT_ARCHIVED = set(TaskState) - {TaskState.ARCHIVED}
 
 
 def main(found: Namespace, context: Context) -> int:
+    """Stop tasks, all at once; what became of each is said at the end."""
+    from runner.service.stop import stop_sessions  # noqa: PLC0415 - for this one only
+
+    _check_named(found, "to stop, or all that are running with -a")
+    refuse((found.gone and not found.task, "--gone goes with tasks by name"))
+    ledger = context.ledger
+    if found.all:
+        keys = ledger.queue.to_stop()
+    else:
+        keys = [session.key for session in context.sessions(found.task)]
+    lines, code = [], 0
+    for each in stop_sessions(keys, ledger, context.settings, is_gone=found.gone):
+        context.notes(each.notes)
+        if each.error is not None:
+            context.note(f"{each.name}: {each.error}")
+            code = max(code, each.error.exit_code)
+            continue
+        has_ended = each.runs or each.left
+        what = "stopped." if has_ended else "is not running; nothing to stop."
+        skipped = ""
+        if each.canceled:
+            skipped = f" {format.count(each.canceled, 'waiting prompt')} skipped."
+        lines.append(f"Task {each.name} {what}{skipped}")
+    context.output.lines(lines if keys else ["No running tasks to stop."])
+    return code
+
+
+def _check_named(found: Namespace, what: str) -> None:
+    refuse(
+        (found.all and found.task, "tasks by name and -a: one of them at a time"),
+        (not (found.all or found.task), f"name the tasks {what}"),
+    )
+
+
+def main_archive(found: Namespace, context: Context) -> int:
     """Archive tasks, one line each; one that fails does not keep the others back."""
-    check_named(found, "to archive, or all that are idle with -a")
+    _check_named(found, "to archive, or all that are idle with -a")
     context.sweep()
     lines: list[str] = []
     if found.all:
@@ -70,23 +112,22 @@ def main(found: Namespace, context: Context) -> int:
     code = 0
     for session in sessions:
         try:
-            lines.append(_archived(archive.archive(session, context.ledger)))
+            moved = archive.archive(session, context.ledger)
         except (RunnerError, OSError) as error:
             context.note(f"Failed to archive task {session.name}: {error}")
             failed = error.exit_code if isinstance(error, RunnerError) else 1
             code = max(code, failed)
+            continue
+        where = f" to {moved.directory}" if moved.directory else ""
+        what = f"archived{where} ({format.size(moved.size)})"
+        lines.append(
+            f"Task {moved.name} {what if moved.is_new else 'is already archived'}."
+        )
     if not sessions:
         lines.append("No STOPPED or DIED tasks were found to archive.")
     # Not before: a reader that is gone must not keep the others back.
     context.output.lines(lines)
     return code
-
-
-def _archived(moved: archive.Moved) -> str:
-    if not moved.is_new:
-        return f"Task {moved.name} is already archived."
-    where = f" to {moved.directory}" if moved.directory else ""
-    return f"Task {moved.name} archived{where} ({format.size(moved.size)})."
 
 
 def main_unarchive(found: Namespace, context: Context) -> int:
@@ -118,7 +159,7 @@ def _remains(removed: archive.Removed) -> Iterator[str]:
 
 def main_prune(found: Namespace, context: Context) -> int:
     """Remove what is old, one line each, and say how much that gives back."""
-    instant = _instant(found.older_than, clock.now())
+    instant = _instant(found.older_than)
     context.sweep()
     lines, sizes, code = [], [], 0
     for session in archive.older_than(instant, context.ledger, with_active=found.all):
@@ -160,15 +201,13 @@ def _prune(session: Session, context: Context, *, is_dry: bool) -> tuple[int, bo
     return removed.size, bool(removed.left)
 
 
-def _instant(text: str | None, now: datetime) -> datetime:
-    if text is None:
-        message = "--older-than AGE is needed: how long nothing has happened"
-        raise UsageError(message)
-    try:
-        if (age := clock.read_age(text)) is not None:
-            return now - age
-    except OverflowError as error:
-        message = f"--older-than {text!r}: that is before there was any Codex"
-        raise UsageError(message) from error
-    message = f"--older-than {text!r}: a number and s, m, h, d or w, such as 30d"
+def _instant(text: str | None) -> datetime:
+    message = "--older-than AGE is needed: how long nothing has happened"
+    if text is not None:
+        message = f"--older-than {text!r}: a number and s, m, h, d or w, such as 30d"
+        try:
+            if (age := clock.read_age(text)) is not None:
+                return clock.now() - age
+        except OverflowError:
+            message = f"--older-than {text!r}: that is before there was any Codex"
     raise UsageError(message)

@@ -1,0 +1,223 @@
+"""`codex-tasks doctor`, `verify`, `import`, `migrate` and `restore`.
+
+What a command works with is loaded by its function: they have little in common.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterator
+
+from parsers.struct import as_dict
+from runner.cli.context import Context
+from runner.cli.format import count, line
+from runner.cli.output import checks_shown, pretty, visible
+from runner.clock import iso
+from runner.model import CodexOptions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runner.service.importing import Finding
+    from runner.service.verify import Difference
+
+HELP = """\
+Tell what would go wrong here, and how to fix it.
+
+--working-dir DIR       where Codex is to work (default: here)
+--codex-bin BIN         the binary [default: codex]
+-s, --sandbox MODE      the sandbox that is to be used
+--skip-git-repo-check   it may work outside of a git repository too
+--json                  as JSON: one object
+
+  codex-tasks doctor
+  codex-tasks doctor --working-dir ~/src/app -s workspace-write
+  codex-tasks doctor --json | jq -r '.checks[] | select(.is_good | not) | .fix'
+"""
+HELP_verify = """\
+Check the ledger, and the exported files against it.
+
+--repair   fix what can be fixed
+--full     compare logs and answers whole
+--json     write one JSON object
+
+  codex-tasks verify
+  codex-tasks verify --repair     (also after ledger.db was lost: it is made anew)
+"""
+HELP_import = """\
+Import the histories of other tools; their files are left as they are.
+
+--dry-run   only say what would be imported
+--json      write one JSON object
+DIR ...     tasks of the older codex-tasks, logs of the bash runner, a CODEX_HOME
+            (default: the state directory, ~/.codex/tasks, ./runs and CODEX_HOME)
+
+  codex-tasks import --dry-run      (older tasks, ./runs, the threads of CODEX_HOME)
+  codex-tasks import ~/.codex ~/projects/app/runs
+"""
+HELP_migrate = """\
+Bring the state directory of the version before to this one.
+
+--stop   stop the runs of that version that are not over, instead of waiting
+
+  codex-tasks migrate
+  codex-tasks migrate --stop
+"""
+HELP_restore = """\
+Give the state directory back to the version before.
+
+  codex-tasks restore
+"""
+_TITLE_LENGTH = 60
+_IMPORTED = ("id", "kind", "source", "title", "runs")
+# What is written of a finding, by its word.
+_FIELDS = {
+    "imported": _IMPORTED,
+    "present": (*_IMPORTED, "reason", "left_out"),
+    "empty": ("source",),
+    "unreadable": ("source", "reason"),
+}
+
+
+def main(found: Namespace, context: Context) -> int:
+    """Look at the environment; 1 when something has to be fixed."""
+    from runner.service.doctor import examine_tasks  # noqa: PLC0415
+    from runner.service.request import RunWords  # noqa: PLC0415
+
+    words = RunWords(
+        repo=found.working_dir or ".",
+        codex=CodexOptions(
+            bin=found.codex_bin,
+            sandbox=found.sandbox,
+            skip_git_repo_check=found.skip_git_repo_check,
+        ),
+    )
+    checks = examine_tasks(words, context.settings)
+    context.output.lines(checks_shown(checks, as_json=found.json))
+    return 0 if all(check.is_good for check in checks) else 1
+
+
+def main_verify(found: Namespace, context: Context) -> int:
+    """Name what differs, one line each; 0 when nothing does any more."""
+    from runner.service.verify import verify  # noqa: PLC0415
+
+    report = verify(context.settings, is_repairing=found.repair, is_full=found.full)
+    if found.json:
+        differences = [as_dict(each) for each in report.differences]
+        listed = {
+            "ok": report.is_good,
+            "differences": differences,
+            "notes": report.notes,
+        }
+        context.output.lines([pretty(listed)])
+    else:
+        context.output.lines(map(_line, report.differences))
+    context.notes(report.notes)
+    told = "the ledger and the exported files agree"
+    if report.differences:
+        fixed = sum(difference.fixed for difference in report.differences)
+        told = f"{count(len(report.differences), 'difference')}, {fixed} of them fixed"
+    context.note(
+        f"{count(report.sessions, 'task')}, {count(report.runs, 'run')}: {told}"
+    )
+    return 0 if report.is_good else 1
+
+
+def _line(difference: Difference) -> str:
+    text = f"{difference.kind} {difference.subject}: {difference.detail}"
+    if difference.fixed:
+        text += " (fixed)"
+    elif difference.is_repairable:
+        text += " (verify --repair fixes it)"
+    return visible(" ".join(text.splitlines()))
+
+
+def main_import(found: Namespace, context: Context) -> int:
+    """Import sessions, one line each; 1 when something could not be read."""
+    from runner.ledger import database  # noqa: PLC0415
+    from runner.service.importing import take_in  # noqa: PLC0415
+
+    home, is_trial = context.settings.state_home, found.dry_run
+    is_begun = any((home / name).exists() for name in (database.NAME, database.OLD))
+    ledger = context.ledger if is_begun or not is_trial else None
+    lists: dict[str, list[dict[str, object]]] = {name: [] for name in _FIELDS}
+    runs = 0
+    for each in take_in(found.dir, ledger, context.settings, is_trial=is_trial):
+        context.notes(_notes(each))
+        lists[each.word].append(_json(each))
+        if each.word == "imported":
+            runs += each.runs
+            if not found.json:
+                title = line(each.title or each.asked or "-")[:_TITLE_LENGTH]
+                columns = each.session_id, each.kind, count(each.runs, "run")
+                context.output.lines(["  ".join((*columns, title))])
+    if found.json:
+        context.output.lines([pretty(lists)])
+    word = "would import" if is_trial else "imported"
+    sessions = count(len(lists["imported"]), "session")
+    context.note(
+        f"{word} {sessions} ({count(runs, 'run')});"
+        f" {len(lists['present'])} already on record;"
+        f" {len(lists['unreadable'])} not imported"
+    )
+    return 1 if lists["unreadable"] else 0
+
+
+def _notes(each: Finding) -> Iterator[str]:
+    name = each.session_id
+    if each.word == "empty":
+        yield f"{each.source}: nothing was ever asked for in it"
+    elif each.word == "unreadable":
+        yield f"{each.source}: {each.reason}"
+    elif each.reason is not None:
+        yield f"{name}: not imported: {each.reason}"
+    for at in each.left_out:
+        yield (
+            f"{name}: already on record; its run of {iso(at)} in {each.source} is"
+            " left out"
+        )
+
+
+def _json(each: Finding) -> dict[str, object]:
+    told: dict[str, object] = {**as_dict(each), "id": each.session_id}
+    told["source"], told["left_out"] = str(each.source), [*map(iso, each.left_out)]
+    return {name: told[name] for name in _FIELDS[each.word]}
+
+
+def main_migrate(found: Namespace, context: Context) -> int:
+    """Migrate, and name on standard error what could not be taken over as it was."""
+    from runner.service import migrate  # noqa: PLC0415
+
+    done = migrate.migrate(context.settings, context.note, stops=found.stop)
+    if done is None:
+        context.output.lines(["There is nothing to migrate."])
+        return 0
+    context.notes(done.notes)
+    if done.is_new:
+        tasks, runs = count(done.sessions, "task"), count(done.runs, "run")
+        waiting = count(done.waiting, "waiting prompt")
+        told = f"Migrated to {done.path}: {tasks}, {runs}, {waiting}."
+    else:
+        told = f"{done.path} is of this version already."
+    context.output.lines([told])
+    return 0
+
+
+def main_restore(_: Namespace, context: Context) -> int:
+    """Restore, and say on standard error what that version does not know."""
+    from runner.service import migrate  # noqa: PLC0415
+
+    done = migrate.restore(context.settings)
+    since = "since the migration"
+    if done.ledger is not None:
+        context.note(f"the ledger is {done.ledger} now")
+    if done.runs:
+        runs = count(done.runs, "run")
+        context.note(f"{runs} {since}: the version before has the files only")
+    if done.waiting:
+        prompts = count(done.waiting, "prompt")
+        context.note(f"{prompts} sent {since} and not delivered: send again")
+    home = context.settings.state_home
+    context.output.lines(
+        [f"{home} is of the version before again: do not use this one there."]
+    )
+    return 0
