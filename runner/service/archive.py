@@ -9,8 +9,9 @@ from pathlib import Path
 from parsers.struct import Struct
 from runner import clock, files
 from runner.clock import iso
-from runner.errors import RunnerError
+from runner.errors import RunnerError, SessionBusyError
 from runner.exports import task_files
+from runner.lifecycle.liveness import left_by
 from runner.locks import Lock, look
 from runner.model import TaskState
 from runner.run_files import RUNS, files_of, own_directory
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from runner.ledger.ledger import Ledger
     from runner.ledger.sessions import Session
-    from runner.model import Run
+    from runner.model import ProcessId, Run
 
 _IDLE = (TaskState.STOPPED, TaskState.DIED, TaskState.ARCHIVED)
 _BLOCK_BYTES = 512
@@ -52,8 +53,21 @@ class Removed(Struct):
 
     name: str
     size: int
-    left: tuple[str, ...]
-    elsewhere: tuple[str, ...]
+    left: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
+
+
+class LeftRunningError(SessionBusyError):
+    """Refuse to remove the only record of processes that a run has left running."""
+
+    def __init__(self, name: str, run: Run, processes: dict[ProcessId, object]) -> None:
+        shown = ", ".join(f"{each.pid} ({what})" for each, what in processes.items())
+        RunnerError.__init__(
+            self,
+            f"task {name} is not removed: its run {run.run_id} has left processes"
+            f" running: {shown} (codex-tasks stop ends them)",
+        )
+        self.holder = run.run_id
 
 
 def archive(session: Session, ledger: Ledger) -> Moved:
@@ -87,21 +101,33 @@ def unarchive(session: Session, ledger: Ledger) -> Moved:
     return _relocated(session, ledger)
 
 
-def remove(session: Session, ledger: Ledger, *, if_unchanged: bool = False) -> Removed:
+def remove(
+    session: Session,
+    ledger: Ledger,
+    *,
+    if_unchanged: bool = False,
+    is_dry: bool = False,
+) -> Removed:
     """Remove an idle session, with its runs' directories and its exports.
 
     What it has used and cost stays on record, and so do Codex's own files and the log
     directories of `run_codex_task`. `if_unchanged` refuses one that something has
-    happened to since it was read.
+    happened to since it was read; `is_dry` only tells what it would give back.
 
     Raises:
+        LeftRunningError: processes that its runs have started still live.
         SessionBusyError: something runs or waits in it, or it has changed.
         NoSuchTaskError: it has been removed since.
         LedgerFault: the ledger cannot be written.
     """
     runs = ledger.runs.of_session(session.key)
-    places = directories(session, runs, ledger.home)
+    for run in runs:
+        if processes := left_by(run):
+            raise LeftRunningError(session.name, run, processes)
+    places = _directories(session, runs, ledger.home)
     size = sum(map(size_of, places))
+    if is_dry:
+        return Removed(name=session.name, size=size)
     ledger.sessions.remove(session, if_unchanged=if_unchanged)
     left = [fault for place in places for fault in files.remove_tree(place)]
     flat = (files_of(run.spec) for run in runs if run.spec.is_flat)
@@ -132,7 +158,7 @@ def older_than(
     return [each for each in found if each.updated_at < limit and not each.waiting]
 
 
-def directories(session: Session, runs: Iterable[Run], state_home: Path) -> list[Path]:
+def _directories(session: Session, runs: Iterable[Run], state_home: Path) -> list[Path]:
     """List the directories that are a session's alone, in the state directory."""
     found = [own_directory(state_home, run.run_id) for run in runs]
     if (exports := session.exports_in(state_home)) is not None:
@@ -189,7 +215,7 @@ def _relocated(was: Session, ledger: Ledger) -> Moved:
 def _moved(session: Session, ledger: Ledger, *, is_new: bool) -> Moved:
     exports = session.exports_in(ledger.home)
     runs = ledger.runs.of_session(session.key) if is_new else []
-    places = directories(session, runs, ledger.home) if is_new else []
+    places = _directories(session, runs, ledger.home) if is_new else []
     return Moved(
         name=session.name,
         directory=str(exports) if exports else None,

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from parsers import loose_json
 from parsers.accounting.tokens import SUMMED
 from runner import clock
 from runner.codex.home import writer_of
 from runner.errors import RunnerError, WaitTimeoutError
 from runner.ledger.usage import UsageTotal, rows_of
+from runner.lifecycle.liveness import left_by
 from runner.lifecycle.recover import sweep
-from runner.model import ProcessId, Running, TaskState
-from runner.process.table import here, is_alive
+from runner.model import Running, TaskState
 from runner.service import usage
 from runner.service.result import answer_in
 from runner.service.sessions import get
@@ -75,7 +74,11 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
         ],
         "unknown": unknown,
         "other_writer": _other_writer(session, ledger, settings),
-        "left_running": _left_running(task.runs),
+        "left_running": [
+            {"pid": process.pid, "name": name, "run": run.run_id}
+            for run in task.runs
+            for process, name in left_by(run).items()
+        ],
         "skipped": ledger.queue.canceled(session.key),
         "last_prompt": last.spec.task,
         **_answers(task, settings.state_home),
@@ -187,22 +190,6 @@ def _other_writer(session: Session, ledger: Ledger, settings: Config) -> Json | 
     home = Path(session.home) if session.home else settings.codex_home
     pid = writer_of(home, session.thread)
     return None if pid is None else {"pid": pid or None}
-
-
-def _left_running(runs: Sequence[Run]) -> list[Json]:
-    """Name the processes that runs have left, and that still live."""
-    found: list[Json] = []
-    for run in runs:
-        left = run.accounts.get("left_running")
-        for each in left if isinstance(left, list) else ():
-            told = loose_json.mapping(each)
-            pid = loose_json.integer(told.get("pid"))
-            started = loose_json.integer(told.get("start_time"))
-            if pid is None or started is None:
-                continue
-            if is_alive(ProcessId(pid=pid, start_time=started, **here())):
-                found.append({"pid": pid, "name": told.get("name"), "run": run.run_id})
-    return found
 
 
 def _answers(task: Task, state_home: Path) -> Json:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import signal
 
-from parsers import loose_json
 from parsers.struct import Struct
 from runner import clock
 from runner.config import RUN_MARKER
@@ -18,11 +17,11 @@ from runner.exports import queue_files, task_files
 from runner.lifecycle import recover
 from runner.lifecycle.handoff import STOP_SIGNAL
 from runner.lifecycle.judge import Cause, Exit
-from runner.lifecycle.liveness import Life, codex_of, life_of, place_of
-from runner.model import Outcome, ProcessId
+from runner.lifecycle.liveness import Life, codex_of, left_by, life_of, place_of
+from runner.model import Outcome
 from runner.process import cgroup
 from runner.process.signals import send
-from runner.process.table import by_environment, here, is_alive, this_process
+from runner.process.table import by_environment, is_alive, this_process
 from runner.process.tree import DescendantTree, Termination
 
 TYPE_CHECKING = False
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
     from runner.config import Config
     from runner.ledger.ledger import Ledger
-    from runner.model import Run
+    from runner.model import ProcessId, Run
 
 _PACE_SECONDS = 0.02
 # A supervisor that does not obey in twice the grace time is killed.
@@ -306,13 +305,6 @@ def _left_by(run: Run, *known: dict[str, list[ProcessId]]) -> Iterable[ProcessId
     """List the living processes that a run has left: on record, or known to be its."""
     for found in known:
         yield from found.get(run.run_id, ())
-    left = run.accounts.get("left_running")
-    for each in left if isinstance(left, list) else ():
-        told = loose_json.mapping(each)
-        pid = loose_json.integer(told.get("pid"))
-        start_time = loose_json.integer(told.get("start_time"))
-        if pid is not None and start_time is not None:
-            process = ProcessId(pid=pid, start_time=start_time, **here())
-            if is_alive(process):
-                yield process
-                yield from DescendantTree(pid).members()
+    for process in left_by(run):
+        yield process
+        yield from DescendantTree(process.pid).members()
