@@ -57,16 +57,11 @@ class Prompt(Struct, kw_only=False):
     text: bytes
 
 
-class Events(Struct, kw_only=False):
-    """Lines that Codex has written, whole ones."""
+class Lines(Struct, kw_only=False):
+    """Lines that Codex has written, whole ones: events, or its standard error."""
 
     lines: tuple[bytes, ...]
-
-
-class Errors(Struct, kw_only=False):
-    """Lines that Codex has written on its standard error."""
-
-    lines: tuple[bytes, ...]
+    is_stderr: bool
 
 
 class RunEnded(Struct):
@@ -81,7 +76,7 @@ class Nothing(Struct):
     """Nothing has happened for a moment."""
 
 
-Piece: TypeAlias = "Prompt | Events | Errors | Note | RunEnded | Nothing"
+Piece: TypeAlias = "Prompt | Lines | Note | RunEnded | Nothing"
 
 
 def read(task: Task, wish: Wish, ledger: Ledger, settings: Config) -> Iterator[Piece]:
@@ -110,8 +105,10 @@ class _RunLog:
         self._with_prompt = with_prompt
         paths = files_of(run.spec)
         self._prompt = paths.prompt
-        self._events = Tail(paths.events, events)
-        self._stderr = Tail(paths.stderr, stderr)
+        self._tails = {
+            Tail(paths.events, events): False,
+            Tail(paths.stderr, stderr): True,
+        }
 
     def prompt(self) -> Iterator[Piece]:
         """Yield the prompt; a preview when its file is gone."""
@@ -126,17 +123,26 @@ class _RunLog:
 
     def more(self) -> Iterator[Piece]:
         """Yield what has been completed since the last call."""
-        if self._events.has_grown:
-            yield from _pieces_of(self._events, Events)
-        if self._stderr.has_grown:
-            yield from _pieces_of(self._stderr, Errors)
+        for tail in self._tails:
+            yield from self._read(tail)
+
+    def _read(self, tail: Tail) -> Iterator[Piece]:
+        is_at_end = not tail.has_grown
+        while not is_at_end:
+            lines = tail.lines()
+            try:
+                while batch := tuple(islice(lines, _LINES_AT_ONCE)):
+                    yield Lines(batch, self._tails[tail])
+            except OSError as error:
+                raise FileFault("read", tail.path, error) from error
+            is_at_end = not tail.has_more
 
     def rest(self) -> Iterator[Piece]:
         """Yield the rest; of a run that is over unfinished last lines too."""
-        for tail, kind in ((self._events, Events), (self._stderr, Errors)):
-            yield from _pieces_of(tail, kind)
+        for tail, is_stderr in self._tails.items():
+            yield from self._read(tail)
             if self.run.is_finished and (last := tail.rest()):
-                yield kind((last,))
+                yield Lines((last,), is_stderr)
             try:
                 tail.open()
             except OSError as error:
@@ -259,18 +265,6 @@ def _last_logs(runs: list[Run], count: int | None) -> dict[str, _RunLog]:
         )
         count = max(count - 1, 0)
     return logs
-
-
-def _pieces_of(tail: Tail, kind: type[Events | Errors]) -> Iterator[Piece]:
-    is_at_end = False
-    while not is_at_end:
-        lines = tail.lines()
-        try:
-            while batch := tuple(islice(lines, _LINES_AT_ONCE)):
-                yield kind(batch)
-        except OSError as error:
-            raise FileFault("read", tail.path, error) from error
-        is_at_end = not tail.has_more
 
 
 def _unreadable(path: Path, error: OSError) -> Note:

@@ -32,8 +32,7 @@ from runner.service import log
 from runner.service.archive import archive
 from runner.service.follow import Note
 from runner.service.log import (
-    Errors,
-    Events,
+    Lines,
     Nothing,
     Piece,
     Prompt,
@@ -120,8 +119,8 @@ def said(pieces: Iterator[Piece]) -> list[str]:
         match piece:
             case Prompt(text=text):
                 found.append(f"> {text.decode()}")
-            case Events(lines=lines) | Errors(lines=lines):
-                mark = "" if isinstance(piece, Events) else "! "
+            case Lines(lines=lines, is_stderr=is_stderr):
+                mark = "! " if is_stderr else ""
                 found += [mark + line.decode() for line in lines]
             case RunEnded(run_id=run_id, outcome=outcome, error=error):
                 found.append(f"{IDS.index(run_id)} {outcome} {error}")

@@ -82,10 +82,8 @@ class _Text:
         match piece:
             case log.Prompt(text=text):
                 return [render_prompt(text)]
-            case log.Events(lines=lines):
-                return [*map(render, lines)]
-            case log.Errors(lines=lines):
-                return [*map(render_stderr, lines)]
+            case log.Lines(lines=lines, is_stderr=is_stderr):
+                return [*map(render_stderr if is_stderr else render, lines)]
             case log.RunEnded(run_id=run_id, outcome=outcome, error=error):
                 return [render_end(run_id, outcome, error)]
             case _:
@@ -98,10 +96,8 @@ def _json(piece: Piece) -> str:
     match piece:
         case log.Prompt(text=text):
             lines = [task_log.prompt(text)]
-        case log.Events(lines=found):
-            lines = [*map(_event, found)]
-        case log.Errors(lines=found):
-            lines = [*map(task_log.stderr, found)]
+        case log.Lines(lines=found, is_stderr=is_stderr):
+            lines = [*map(task_log.stderr if is_stderr else _event, found)]
         case _:
             pass
     return b"".join(lines).decode(errors="surrogateescape")
