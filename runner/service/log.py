@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from runner.config import Config
     from runner.ledger.ledger import Ledger
     from runner.model import Run
-    from runner.service.sessions import Task
+    from runner.service.lookup import Task
 
 _LINES_AT_ONCE = 1_000
 # A tick asks for two sizes (50 us with the waking up), a look at a run two queries.

@@ -13,8 +13,8 @@ from runner.lifecycle.liveness import left_by
 from runner.lifecycle.recover import sweep
 from runner.model import Running, TaskState
 from runner.service import usage
+from runner.service.lookup import get
 from runner.service.result import answer_in
-from runner.service.sessions import get
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from runner.ledger.queue import Prompt
     from runner.ledger.sessions import Session
     from runner.model import Run
-    from runner.service.sessions import Task
+    from runner.service.lookup import Task
 
 Json = dict[str, object]
 

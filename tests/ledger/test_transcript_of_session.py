@@ -39,7 +39,7 @@ from runner.service.log import (
     RunEnded,
     Wish,
 )
-from runner.service.sessions import get
+from runner.service.lookup import get
 from runner.tail import last_lines
 
 IDS = [f"20261120-10120{n}-000000-0000000{n}" for n in range(4)]

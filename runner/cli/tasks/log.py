@@ -16,7 +16,7 @@ from runner.cli.codex_options import whole_number
 from runner.cli.output import is_terminal
 from runner.service import log
 from runner.service.follow import Note
-from runner.service.sessions import get
+from runner.service.lookup import get
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

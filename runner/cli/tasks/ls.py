@@ -8,7 +8,7 @@ from runner.cli.output import is_terminal, pretty
 from runner.cli.table import Column
 from runner.errors import UsageError
 from runner.model import TaskState
-from runner.service.sessions import unknown_tasks
+from runner.service.lookup import unknown_tasks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from runner.cli.output import is_terminal, visible
 from runner.errors import SessionBusyError
+from runner.service.lookup import get
 from runner.service.result import result_of
-from runner.service.sessions import get
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

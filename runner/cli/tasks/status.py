@@ -8,7 +8,7 @@ from runner.cli.parser import refuse
 from runner.errors import RunnerError, WaitTimeoutError
 from runner.model import TaskState
 from runner.service import status
-from runner.service.sessions import get
+from runner.service.lookup import get
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
