@@ -232,12 +232,13 @@ def _so_far(run: Run, ledger: Ledger, settings: Config) -> list[UsageTotal]:
     return [
         UsageTotal(
             key=run.run_id,
+            title=None,
             runs=1,
             **{n: int(f or 0) for n, f in zip(SUMMED, figures, strict=True)},
             usd=float(usd or 0),
             unknown_usage=0,
-            unknown_cost=int(usd is None),
             unknown_parts=int(figures[0] is None),
+            unknown_cost=int(usd is None),
         )
         for _, *figures, usd in rows
         if figures[-1] is not None  # all tokens together

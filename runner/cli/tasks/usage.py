@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from runner.cli.context import Context
-    from runner.service.usage import Line, Report
+    from runner.ledger.usage import UsageTotal
+    from runner.service.usage import Report
 
 HELP = """\
 Tell what all runs have used and cost, each counted once.
@@ -134,7 +135,7 @@ def _columns(
     return columns
 
 
-def _missing(name: str, line: Line) -> int:
+def _missing(name: str, line: UsageTotal) -> int:
     """Count what a figure is without; a part says so where it lacks more than all."""
     if name not in _PARTS:
         return line.unknown_usage
