@@ -47,26 +47,24 @@ class RunFollower:
 
     def launched(self) -> int:
         """Return when Codex has been launched; say so in full when it cannot be."""
-        for piece in follow.until_launched(self._reader):
-            if isinstance(piece, follow.Launched):
-                self._sweep()
-                return 0
-            note(piece.text)
+        told = follow.until_told(
+            self._reader, {"launched", "waiting", "finished"}, note
+        )
+        if told and "finished" not in told:
+            self._sweep()
+            return 0
         return self._end() if self._settled().is_finished else 0
 
     def followed(self, interrupt: BackgroundInterrupt) -> int:
         """Show the run as it happens, then the block, and return its exit code."""
         is_swept = False
-        for piece in follow.until_finished(
-            self._run_id, self._reader, self._ledger, self._settings
+        for text in follow.until_finished(
+            self._run_id, self._reader, self._ledger, self._settings, note
         ):
             if interrupt.was_sent():
                 self._stop(signal.SIGINT)
-            if isinstance(piece, follow.Shown):
-                self._output.text(piece.text)
-                self._output.check()
-            else:
-                note(piece.text)
+            self._output.text(text)
+            self._output.check()
             if not is_swept:
                 is_swept = True
                 self._sweep()
@@ -86,8 +84,7 @@ class RunFollower:
         run = self._look()
         if run.is_finished:
             return run
-        for each in follow.until_closed(self._reader):
-            note(each.text)
+        follow.until_told(self._reader, (), note)
         while life_of(run, self._settings.state_home) is Life.SUPERVISOR:
             clock.sleep(follow.PACE_SECONDS)
         return self._look()
@@ -103,8 +100,7 @@ class RunFollower:
             raise RunnerFault(message)
         whole = compact(run_exports.summary_of(run))
         self._output.lines([*footer(run), f"summary_json={whole}"])
-        for each in follow.until_closed(self._reader):
-            note(each.text)
+        follow.until_told(self._reader, (), note)
         verdict = run.state.verdict
         if verdict.error:
             note(f"{verdict.outcome}: {verdict.error}")

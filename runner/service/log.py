@@ -16,7 +16,6 @@ from runner.lifecycle.recover import reconcile_run, sweep
 from runner.model import Finished, Running, TaskState
 from runner.process.signals import blocked
 from runner.run_files import files_of
-from runner.service.follow import Note
 from runner.tail import Tail, last_lines
 
 TYPE_CHECKING = False
@@ -62,6 +61,12 @@ class Lines(Struct, kw_only=False):
 
     lines: tuple[bytes, ...]
     is_stderr: bool
+
+
+class Note(Struct, kw_only=False):
+    """Something for people that is not part of the session's output."""
+
+    text: str
 
 
 class RunEnded(Struct):

@@ -170,11 +170,9 @@ def _launched(
     started: Started, ledger: Ledger, settings: Config, warn: Callable[[str], None]
 ) -> Sent:
     """Wait until Codex works on a prompt."""
-    for piece in follow.until_launched(started.reader):
-        if not isinstance(piece, follow.Note):
-            started.reader.close()
-            break
-        warn(piece.text)
+    words = ("launched", "waiting", "finished")
+    follow.until_told(started.reader, words, warn)
+    started.reader.close()
     run = reconcile_run(ledger.runs.find(started.run_id), ledger, settings)
     if run.outcome in {Outcome.NOT_STARTED, Outcome.LOST} and not run.launched_at:
         error = run.verdict.error if run.verdict else None

@@ -124,10 +124,10 @@ def named(
     limit = ledger.runs.find(started.run_id).spec.limits.announcement
     patience = None if limit is None else limit + _ENDING_SECONDS
     began = clock.monotonic()
-    for piece in follow.until_named(started.reader, patience):
-        if isinstance(piece, follow.Named):
-            return SessionId(piece.session_id)
-        warn(piece.text)
+    words = ("session", "finished")
+    told = follow.until_told(started.reader, words, warn, patience)
+    if session := told.get("session"):
+        return SessionId(str(session))
     while True:
         # Without a word from its supervisor the ledger tells.
         run = reconcile_run(ledger.runs.find(started.run_id), ledger, settings)

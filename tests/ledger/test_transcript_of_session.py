@@ -30,9 +30,9 @@ from runner.model import Outcome, Run
 from runner.run_files import files_of, owner_of
 from runner.service import log
 from runner.service.archive import archive
-from runner.service.follow import Note
 from runner.service.log import (
     Lines,
+    Note,
     Nothing,
     Piece,
     Prompt,

@@ -15,7 +15,6 @@ from parsers.exec_events.transcript import (
 from runner.cli.codex_options import whole_number
 from runner.cli.output import is_terminal
 from runner.service import log
-from runner.service.follow import Note
 from runner.service.lookup import get
 
 TYPE_CHECKING = False
@@ -55,7 +54,7 @@ def main(found: Namespace, context: Context) -> int:
     said = _json if found.json else _Text(is_coloured=_has_colours(context))
     for piece in log.read(task, wish, context.ledger, context.settings):
         match piece:
-            case Note(text=text):
+            case log.Note(text=text):
                 context.note(text)
             case log.Nothing():
                 context.output.check()
