@@ -45,8 +45,7 @@ def main(found: Namespace, context: Context) -> int:
 
 
 def _line(stopped: stop.Stopped) -> str:
-    has_ended = stopped.runs or stopped.left
-    what = "stopped." if has_ended else "is not running; nothing to stop."
+    what = "stopped." if stopped.has_ended else "is not running; nothing to stop."
     skipped = ""
     if stopped.canceled:
         skipped = f" {format.count(stopped.canceled, 'waiting prompt')} skipped."
