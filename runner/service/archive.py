@@ -84,7 +84,7 @@ def archive(session: Session, ledger: Ledger) -> Moved:
     at = clock.now()
     exports = session.thread and task_files.archived_at(session.name, at)
     ledger.sessions.archive(session, exports, iso(at))
-    return _relocated(session, ledger)
+    return _moved(session, ledger)
 
 
 def unarchive(session: Session, ledger: Ledger) -> Moved:
@@ -98,7 +98,7 @@ def unarchive(session: Session, ledger: Ledger) -> Moved:
         return _moved(session, ledger, is_new=False)
     exports = session.exports and session.name
     ledger.sessions.unarchive(session, exports, iso(clock.now()))
-    return _relocated(session, ledger)
+    return _moved(session, ledger)
 
 
 def remove(
@@ -202,23 +202,17 @@ def size_of(directory: Path) -> int:
     return total
 
 
-def _relocated(was: Session, ledger: Ledger) -> Moved:
-    """Move the exports of a session to where the ledger has them now."""
-    now = ledger.sessions.get(was.key)
-    task_files.move(was.exports_in(ledger.home), now.exports_in(ledger.home))
-    write = task_files.write_json if was.exports else task_files.write_all
-    with contextlib.suppress(RunnerError):
-        write(ledger, was.key)
-    return _moved(now, ledger, is_new=True)
-
-
-def _moved(session: Session, ledger: Ledger, *, is_new: bool) -> Moved:
-    exports = session.exports_in(ledger.home)
-    runs = ledger.runs.of_session(session.key) if is_new else []
-    places = _directories(session, runs, ledger.home) if is_new else []
-    return Moved(
-        name=session.name,
-        directory=str(exports) if exports else None,
-        size=sum(map(size_of, places)),
-        is_new=is_new,
-    )
+def _moved(was: Session, ledger: Ledger, *, is_new: bool = True) -> Moved:
+    """Move the exports of a session to where the ledger has them now, if it is new."""
+    now, size = was, 0
+    if is_new:
+        now = ledger.sessions.get(was.key)
+        task_files.move(was.exports_in(ledger.home), now.exports_in(ledger.home))
+        write = task_files.write_json if was.exports else task_files.write_all
+        with contextlib.suppress(RunnerError):
+            write(ledger, was.key)
+        runs = ledger.runs.of_session(was.key)
+        size = sum(map(size_of, _directories(now, runs, ledger.home)))
+    exports = now.exports_in(ledger.home)
+    directory = str(exports) if exports else None
+    return Moved(name=now.name, directory=directory, size=size, is_new=is_new)

@@ -59,16 +59,12 @@ def clone(url: str, ref: str | None, directory: str | None, settings: Config) ->
             _fetch(url, ref, part, settings, told)
             part.rename(place)
         finally:
-            _remove(part)
-
-
-def _remove(part: Path) -> None:
-    """Remove what is there, again while programs that a Ctrl-C ends still add to it."""
-    for _ in range(_TRIES):
-        shutil.rmtree(part, ignore_errors=True)
-        if not part.exists():
-            return
-        clock.sleep(_PACE_SECONDS)
+            # Again while programs that a Ctrl-C ends still add to it.
+            for _ in range(_TRIES):
+                shutil.rmtree(part, ignore_errors=True)
+                if not part.exists():
+                    break
+                clock.sleep(_PACE_SECONDS)
 
 
 def _fetch(

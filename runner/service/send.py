@@ -76,7 +76,13 @@ def send(
     """
     session = _settled(session.key, ledger, settings)
     _refuse_overtaking(session, ledger, settings)
-    request = next_request(session, prompt, settings, working_dir=_place(working_dir))
+    if working_dir is not None:
+        directory = Path(working_dir).absolute()
+        if not directory.is_dir():
+            message = f"--working-dir {working_dir}: not a directory"
+            raise UndeliverableError(message)
+        working_dir = str(directory.resolve())
+    request = next_request(session, prompt, settings, working_dir=working_dir)
     if is_quit(prompt):
         return Sent(run_id=None)
     try:
@@ -154,16 +160,6 @@ def _refuse_overtaking(session: Session, ledger: Ledger, settings: Config) -> No
         raise SessionBusyError(session.name, holder, _FIX)
     if session.waiting and ledger.queue.waiting(session.key):
         raise PromptsWaitError(session.name, session.waiting)
-
-
-def _place(working_dir: str | None) -> str | None:
-    if working_dir is None:
-        return None
-    directory = Path(working_dir).absolute()
-    if not directory.is_dir():
-        message = f"--working-dir {working_dir}: not a directory"
-        raise UndeliverableError(message)
-    return str(directory.resolve())
 
 
 def _launched(

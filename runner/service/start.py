@@ -92,7 +92,16 @@ def request(
                 " directory is Codex's home"
             )
             raise UsageError(message)
-    directory = str(_working_dir(place.working_dir))
+    if place.working_dir == "":
+        message = "--working-dir is empty: name a directory"
+        raise UsageError(message)
+    path = Path(place.working_dir or ".").absolute()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        directory = str(path.resolve())
+    except OSError as error:
+        fix = "--working-dir names another one"
+        raise FileFault("make the directory", path, error, fix) from error
     return RunRequest(
         prompt=prompt,
         repo=directory,
@@ -172,16 +181,3 @@ def _file(path: str, option: str) -> Path:
         message = f"{option} {path}: {what}"
         raise UsageError(message)
     return found
-
-
-def _working_dir(path: str | None) -> Path:
-    if path is not None and not path:
-        message = "--working-dir is empty: name a directory"
-        raise UsageError(message)
-    directory = Path(path or ".").absolute()
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        return directory.resolve()
-    except OSError as error:
-        fix = "--working-dir names another one"
-        raise FileFault("make the directory", directory, error, fix) from error

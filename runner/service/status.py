@@ -112,7 +112,11 @@ def wait(
     Raises:
         WaitTimeoutError: the time is up.
     """
-    since = {key: _first_awaited(key, ledger) for key in keys}
+    since: dict[int, int] = {}  # the place of the first run that is waited for
+    for key in keys:
+        first = next(iter(ledger.runs.unfinished(key)), None)
+        last = ledger.sessions.get(key).last_run or ""
+        since[key] = (first or ledger.runs.find(last)).ordinal
     began = looked = clock.monotonic()
     version, ends, told = -1, dict[int, bool](), set[str]()
     while True:
@@ -133,13 +137,6 @@ def wait(
             message = f"after {timeout:g} s still running: {names}"
             raise WaitTimeoutError(message)
         clock.sleep(_PACE_SECONDS)
-
-
-def _first_awaited(key: int, ledger: Ledger) -> int:
-    """Return the place, among a session's runs, of the first that is waited for."""
-    if unfinished := ledger.runs.unfinished(key):
-        return unfinished[0].ordinal
-    return ledger.runs.find(ledger.sessions.get(key).last_run or "").ordinal
 
 
 def _end_of(key: int, since: int, ledger: Ledger) -> bool | None:

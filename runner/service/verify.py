@@ -82,8 +82,16 @@ def verify(
         return Report(differences=())
     found = [] if damage is None else [damage]
     sessions = ledger.sessions.all()
-    for difference, fix in _differences(sessions, ledger, is_full=is_full):
-        found.append(_fixed(difference, fix) if is_repairing and fix else difference)
+    for each, fix in _differences(sessions, ledger, is_full=is_full):
+        difference = each
+        if is_repairing and fix:
+            try:
+                fix()
+                difference = replace(difference, fixed=True)
+            except (RunnerError, OSError) as error:
+                detail = f"{difference.detail}; it cannot be fixed: {error}"
+                difference = replace(difference, detail=detail)
+        found.append(difference)
     return Report(
         differences=tuple(found),
         sessions=len(sessions),
@@ -108,15 +116,6 @@ def _open(home: Path) -> tuple[Ledger | None, Difference | None]:
             raise
         detail = str(error)
     return None, Difference(kind="ledger", subject=str(path), detail=detail)
-
-
-def _fixed(difference: Difference, fix: Callable[[], object]) -> Difference:
-    try:
-        fix()
-    except (RunnerError, OSError) as error:
-        detail = f"{difference.detail}; it cannot be fixed: {error}"
-        return replace(difference, detail=detail)
-    return replace(difference, fixed=True)
 
 
 def _differences(
