@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from runner.ledger.ledger import Ledger
     from runner.ledger.sessions import Session
-    from runner.model import ProcessId, Run
+    from runner.model import Run
 
 _IDLE = (TaskState.STOPPED, TaskState.DIED, TaskState.ARCHIVED)
 _BLOCK_BYTES = 512
@@ -55,19 +55,6 @@ class Removed(Struct):
     size: int
     left: tuple[str, ...] = ()
     elsewhere: tuple[str, ...] = ()
-
-
-class LeftRunningError(SessionBusyError):
-    """Refuse to remove the only record of processes that a run has left running."""
-
-    def __init__(self, name: str, run: Run, processes: dict[ProcessId, object]) -> None:
-        shown = ", ".join(f"{each.pid} ({what})" for each, what in processes.items())
-        RunnerError.__init__(
-            self,
-            f"task {name} is not removed: its run {run.run_id} has left processes"
-            f" running: {shown} (codex-tasks stop ends them)",
-        )
-        self.holder = run.run_id
 
 
 def archive(session: Session, ledger: Ledger) -> Moved:
@@ -115,21 +102,23 @@ def remove(
     happened to since it was read; `is_dry` only tells what it would give back.
 
     Raises:
-        LeftRunningError: processes that its runs have started still live.
-        SessionBusyError: something runs or waits in it, or it has changed.
+        SessionBusyError: something runs or waits in it, what its runs have left still
+            does, or it has changed.
         NoSuchTaskError: it has been removed since.
         LedgerFault: the ledger cannot be written.
     """
     runs = ledger.runs.of_session(session.key)
     for run in runs:
-        if processes := left_by(run):
-            raise LeftRunningError(session.name, run, processes)
+        if left := left_by(run):
+            shown = ", ".join(f"{each.pid} ({name})" for each, name in left.items())
+            hint = f"it has left running: {shown}; codex-tasks stop ends what it left"
+            raise SessionBusyError(session.name, run.run_id, hint)
     places = _directories(session, runs, ledger.home)
     size = sum(map(size_of, places))
     if is_dry:
         return Removed(name=session.name, size=size)
     ledger.sessions.remove(session, if_unchanged=if_unchanged)
-    left = [fault for place in places for fault in files.remove_tree(place)]
+    faults = [fault for place in places for fault in files.remove_tree(place)]
     flat = (files_of(run.spec) for run in runs if run.spec.is_flat)
     elsewhere = {
         str(each.directory): None
@@ -140,7 +129,7 @@ def remove(
     return Removed(
         name=session.name,
         size=size - sum(map(size_of, places)),
-        left=tuple(left),
+        left=tuple(faults),
         elsewhere=tuple(elsewhere),
     )
 
