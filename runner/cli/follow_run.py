@@ -13,9 +13,9 @@ from runner.lifecycle.handoff import STOP_SIGNALS
 from runner.lifecycle.liveness import Life, life_of
 from runner.lifecycle.recover import reconcile_run, sweep
 from runner.model import Finished
-from runner.process.signals import handle, send
+from runner.process.signals import handle
 from runner.service import follow
-from runner.service.stop import end_run
+from runner.service.stop import end_started
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,9 +37,8 @@ class RunFollower:
         ledger: Ledger,
         settings: Config,
     ) -> None:
+        self._started = started
         self._run_id = started.run_id
-        self._supervisor = started.supervisor
-        self._reader = started.reader
         self._output = output
         self._ledger = ledger
         self._settings = settings
@@ -48,7 +47,7 @@ class RunFollower:
     def launched(self) -> int:
         """Return when Codex has been launched; say so in full when it cannot be."""
         told = follow.until_told(
-            self._reader, {"launched", "waiting", "finished"}, note
+            self._started.reader, {"launched", "waiting", "finished"}, note
         )
         if told and "finished" not in told:
             self._sweep()
@@ -59,7 +58,7 @@ class RunFollower:
         """Show the run as it happens, then the block, and return its exit code."""
         is_swept = False
         for text in follow.until_finished(
-            self._run_id, self._reader, self._ledger, self._settings, note
+            self._started, self._ledger, self._settings, note
         ):
             if interrupt.was_sent():
                 self._stop(signal.SIGINT)
@@ -84,7 +83,7 @@ class RunFollower:
         run = self._look()
         if run.is_finished:
             return run
-        follow.until_told(self._reader, (), note)
+        follow.until_told(self._started.reader, (), note)
         while life_of(run, self._settings.state_home) is Life.SUPERVISOR:
             clock.sleep(follow.PACE_SECONDS)
         return self._look()
@@ -100,7 +99,7 @@ class RunFollower:
             raise RunnerFault(message)
         whole = compact(run_exports.summary_of(run))
         self._output.lines([*footer(run), f"summary_json={whole}"])
-        follow.until_told(self._reader, (), note)
+        follow.until_told(self._started.reader, (), note)
         verdict = run.state.verdict
         if verdict.error:
             note(f"{verdict.outcome}: {verdict.error}")
@@ -111,6 +110,4 @@ class RunFollower:
             f"{signal.Signals(number).name}: ending run {self._run_id}",
             is_interrupting=number == signal.SIGINT,
         )
-        if not send(self._supervisor, number):
-            run = self._ledger.runs.find(self._run_id)
-            end_run(run, number, self._ledger, self._settings)
+        end_started(self._started, number, self._ledger, self._settings)

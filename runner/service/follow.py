@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from runner.config import Config
     from runner.ledger.ledger import Ledger
     from runner.lifecycle.handoff import StatusReader
-    from runner.model import RunId
+    from runner.lifecycle.launch import Started
 
 PACE_SECONDS = 0.05
 
@@ -44,8 +44,7 @@ def until_told(
 
 
 def until_finished(
-    run_id: RunId,
-    reader: StatusReader,
+    started: Started,
     ledger: Ledger,
     settings: Config,
     warn: Callable[[str], None],
@@ -57,6 +56,7 @@ def until_finished(
     """
     from runner.tail import RunTail  # noqa: PLC0415 - 30 ms, not before the launch
 
+    run_id, reader = started.run_id, started.reader
     tail = RunTail(files_of(ledger.runs.find(run_id).spec))
     is_finished = is_orphan = False
     while not is_finished:

@@ -15,10 +15,8 @@ from runner.errors import (
 )
 from runner.lifecycle.recover import reconcile_run
 from runner.model import Outcome, RunRequest, SessionId
-from runner.process.signals import send
 from runner.prompt.read import is_quit
 from runner.service import follow
-from runner.service.stop import end_run
 from runner.tail import summary_of_events
 
 TYPE_CHECKING = False
@@ -158,15 +156,6 @@ def named(
             )
             raise WaitTimeoutError(message)
         clock.sleep(follow.PACE_SECONDS)
-
-
-def give_up(started: Started, number: int, ledger: Ledger, settings: Config) -> None:
-    """End a run whose caller goes away before it knows the thread's name.
-
-    A supervisor that has not claimed the run yet keeps the signal until it has.
-    """
-    if not send(started.supervisor, number):
-        end_run(ledger.runs.find(started.run_id), number, ledger, settings)
 
 
 def _reason(run: Run) -> str:

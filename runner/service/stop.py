@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from runner.config import Config
     from runner.ledger.ledger import Ledger
+    from runner.lifecycle.launch import Started
     from runner.model import ProcessId, Run
 
 _PACE_SECONDS = 0.02
@@ -91,6 +92,17 @@ def stop_sessions(
         # A prompt that was sent since relied on the run that was going on.
         recover.sweep(ledger, settings)
     return [stop.result() for stop in stops.values()]
+
+
+def end_started(
+    started: Started, number: int, ledger: Ledger, settings: Config
+) -> None:
+    """End the run that this command has started.
+
+    A supervisor that has not claimed the run yet keeps the signal until it has.
+    """
+    if not send(started.supervisor, number):
+        end_run(ledger.runs.find(started.run_id), number, ledger, settings)
 
 
 def end_run(run: Run, number: int, ledger: Ledger, settings: Config) -> bool:

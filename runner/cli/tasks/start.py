@@ -16,6 +16,7 @@ from runner.model import EXIT_SIGNAL_BASE, Limits
 from runner.process.signals import blocked, recorded
 from runner.prompt import read
 from runner.service import send, start
+from runner.service.stop import end_started
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def _end(number: int, started: Started, context: Context) -> None:
         f"{signal.Signals(number).name}: ending run {started.run_id}",
         is_interrupting=number == signal.SIGINT,
     )
-    start.give_up(started, number, context.ledger, context.settings)
+    end_started(started, number, context.ledger, context.settings)
 
 
 def _limits(found: Namespace, context: Context) -> Limits:
