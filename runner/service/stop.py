@@ -105,8 +105,8 @@ def end_started(
         end_run(ledger.runs.find(started.run_id), number, ledger, settings)
 
 
-def end_run(run: Run, number: int, ledger: Ledger, settings: Config) -> bool:
-    """End one run with a signal; tell whether there was something to end.
+def end_run(run: Run, number: int, ledger: Ledger, settings: Config) -> None:
+    """End one run with a signal, if something of it lives.
 
     A supervisor is given the signal, and the run ends soon after. Without one, Codex
     and all below it are ended and the run is judged before this returns.
@@ -115,10 +115,10 @@ def end_run(run: Run, number: int, ledger: Ledger, settings: Config) -> bool:
         RunnerFault: the record cannot be read.
     """
     life = life_of(run, settings.state_home)
-    if life is Life.SUPERVISOR:
-        return run.supervisor is not None and send(run.supervisor, number)
+    if life is Life.SUPERVISOR and run.supervisor is not None:
+        send(run.supervisor, number)
     if life is not Life.CODEX:
-        return False
+        return
     with recover.in_charge(run, settings.state_home):
         ending = _end_of_orphan(run, settings)
         while not ending.step():
@@ -126,7 +126,6 @@ def end_run(run: Run, number: int, ledger: Ledger, settings: Config) -> bool:
         cause = Cause.STOP if number == STOP_SIGNAL else Cause.SIGNAL
         ended = Exit(cause=cause, cause_value=number)
         recover.reconcile_run(run, ledger, settings, ended)
-    return True
 
 
 class _Stop:
