@@ -46,7 +46,9 @@ class NotStartedError(RunnerError):
     """Report a session that has not come to be, in Codex's own words."""
 
     def __init__(self, run: Run) -> None:
-        super().__init__(f"{_reason(run)} (on record as {run.run_id})")
+        error = run.verdict.error if run.verdict else None
+        reason = error or "Codex has ended without naming a thread"
+        super().__init__(f"{reason} (on record as {run.run_id})")
 
 
 class UnrecordedError(RunnerFault):
@@ -142,11 +144,10 @@ def named(
             return thread
         if run.thread is not None:
             raise UnrecordedError(run, run.thread)
-        if run.outcome is Outcome.TIMED_OUT:
-            message = f"{_reason(run)} (on record as {run.run_id})"
-            raise WaitTimeoutError(message)
         if run.is_finished:
-            raise NotStartedError(run)
+            error = NotStartedError(run)
+            is_late = run.outcome is Outcome.TIMED_OUT
+            raise WaitTimeoutError(str(error)) if is_late else error
         if patience is not None and clock.monotonic() - began >= patience:
             if (unrecorded := summary_of_events(run).thread_id) is not None:
                 raise UnrecordedError(run, unrecorded)
@@ -156,11 +157,6 @@ def named(
             )
             raise WaitTimeoutError(message)
         clock.sleep(follow.PACE_SECONDS)
-
-
-def _reason(run: Run) -> str:
-    error = run.verdict.error if run.verdict else None
-    return error or "Codex has ended without naming a thread"
 
 
 def _file(path: str, option: str) -> Path:

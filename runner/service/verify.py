@@ -115,7 +115,7 @@ def _open(home: Path) -> tuple[Ledger | None, Difference | None]:
         if not rebuild.is_needed(home, error):
             raise
         detail = str(error)
-    return None, Difference(kind="ledger", subject=str(path), detail=detail)
+    return None, _differs(path, detail, "ledger")
 
 
 def _differences(
@@ -146,8 +146,8 @@ def _differences(
         status = files.status(place)
         if status is not None and status.st_mode & _OTHERS:
             detail = f"others can get at it (mode {status.st_mode & 0o777:o})"
-            difference = Difference(kind="mode", subject=str(place), detail=detail)
-            yield difference, partial(place.chmod, status.st_mode & 0o7700)
+            mode = status.st_mode & 0o7700
+            yield _differs(place, detail, "mode"), partial(place.chmod, mode)
 
 
 def _of_session(session: Session, ledger: Ledger, *, is_full: bool) -> Iterator[Found]:
@@ -218,8 +218,8 @@ def _write(path: Path, content: bytes) -> None:
     files.export(path, content)
 
 
-def _differs(path: Path, detail: str = "") -> Difference:
+def _differs(path: Path, detail: str = "", kind: str = "export") -> Difference:
     if not detail:
         is_there = files.status(path) is not None
         detail = "it differs from the ledger" if is_there else "it is missing"
-    return Difference(kind="export", subject=str(path), detail=detail)
+    return Difference(kind=kind, subject=str(path), detail=detail)
