@@ -15,9 +15,9 @@ from runner.lifecycle.launch import Started
 from runner.lifecycle.liveness import Life, life_of
 from runner.lifecycle.recover import reconcile_run
 from runner.model import Finished, Run
-from runner.process.signals import BackgroundInterrupt, handle, send
+from runner.process.signals import BackgroundInterrupt, handle
 from runner.service import follow
-from runner.service.stop import end_run
+from runner.service.stop import end_started
 
 
 class RunFollower:
@@ -27,34 +27,31 @@ class RunFollower:
         self, started: Started, context: Context, interrupt: BackgroundInterrupt
     ) -> None:
         self.run_id = started.run_id
-        self._supervisor = started.supervisor
-        self._reader = started.reader
+        self._started = started
         self._context = context
         self._interrupt = interrupt
         handle(STOP_SIGNALS, self._stop)
 
     def launched(self) -> int:
         """Return when Codex has been launched; say so in full when it cannot be."""
-        for piece in follow.until_launched(self._reader):
-            if isinstance(piece, follow.Launched):
-                self._context.sweep()
-                return 0
-            note(piece.text)
+        told = follow.until_told(
+            self._started.reader, {"launched", "waiting", "finished"}, note
+        )
+        if told and "finished" not in told:
+            self._context.sweep()
+            return 0
         return self.ended() if self.settled().is_finished else 0
 
     def show(self) -> None:
         """Show the run as it happens, until it is over."""
         context, is_swept = self._context, False
-        for piece in follow.until_finished(
-            self.run_id, self._reader, context.ledger, context.settings
+        for text in follow.until_finished(
+            self._started, context.ledger, context.settings, note
         ):
             if self._interrupt.was_sent():
                 self._stop(signal.SIGINT)
-            if isinstance(piece, follow.Shown):
-                context.output.text(piece.text)
-                context.output.check()
-            else:
-                note(piece.text)
+            context.output.text(text)
+            context.output.check()
             if not is_swept:
                 # What other runs have left behind, now that this one is on its way.
                 is_swept = True
@@ -69,8 +66,7 @@ class RunFollower:
         run = self._look()
         if run.is_finished:
             return run
-        for each in follow.until_closed(self._reader):
-            note(each.text)
+        follow.until_told(self._started.reader, (), note)
         while life_of(run, self._context.settings.state_home) is Life.SUPERVISOR:
             clock.sleep(follow.PACE_SECONDS)
         return self._look()
@@ -83,8 +79,7 @@ class RunFollower:
             raise RunnerFault(message)
         whole = compact(run_exports.summary_of(run))
         self._context.output.lines([*footer(run), f"summary_json={whole}"])
-        for each in follow.until_closed(self._reader):
-            note(each.text)
+        follow.until_told(self._started.reader, (), note)
         verdict = run.state.verdict
         if verdict.error:
             note(f"{verdict.outcome}: {verdict.error}")
@@ -98,10 +93,8 @@ class RunFollower:
 
     def end(self, number: int) -> None:
         """End the run as this signal to its caller would."""
-        if not send(self._supervisor, number):
-            ledger = self._context.ledger
-            run = ledger.runs.find(self.run_id)
-            end_run(run, number, ledger, self._context.settings)
+        context = self._context
+        end_started(self._started, number, context.ledger, context.settings)
 
     def _stop(self, number: int, _: object = None) -> None:
         note(

@@ -339,21 +339,18 @@ on conflict do nothing
 -- What the runs of each group have used; a run that called two models is one run. Of one session the index finds them.
 select case :by when 'day' then date(prepared_at, 'localtime') when 'model' then model when 'repo' then repo
     when 'session' then session_key else 'total' end as key,
+    iif(:by = 'session', (select title from sessions where thread_id = session_key
+        or thread_id is null and id = (select session from runs where run_id = session_key)), null) as title,
     count(distinct run_id) as runs, sum(input) as input_tokens, sum(cached) as cached_input_tokens, sum(output) as output_tokens,
     sum(reasoning) as reasoning_output_tokens, sum(total) as total_tokens, sum(usd) as usd,
     count(distinct iif(total is null, run_id, null)) as unknown_usage,
-    count(distinct iif(usd is null, run_id, null)) as unknown_cost,
-    count(distinct iif(input is null, run_id, null)) as unknown_parts
+    count(distinct iif(input is null, run_id, null)) as unknown_parts,
+    count(distinct iif(usd is null, run_id, null)) as unknown_cost
 from usage where prepared_at >= :since and session_key between coalesce(:name, '') and coalesce(:name, '~')
 group by 1 order by 1
 
 -- name: usage_run_ids
 select distinct run_id from usage
-
--- name: titles
--- The titles of sessions, by their thread; a session without one is known by its run.
-select coalesce(thread_id, (select min(run_id) from runs where session = sessions.id)) as name, title
-from sessions where title is not null
 
 -- name: run_names
 -- All runs, the newest first, and what their session is called.

@@ -31,22 +31,24 @@ _QUARTER_SECONDS = 900
 class UsageTotal(Struct, kw_only=False):
     """Hold what the runs of one group have used and cost, in tokens and USD.
 
-    The `unknown_` figures count the runs whose usage or cost is not known: the sums are
-    without them. `unknown_parts` adds to the former the runs of which no more than all
-    tokens together are known, as some logs tell it.
+    A figure that is known of none of them is None. The `unknown_` figures count the
+    runs whose usage or cost is not known: the sums are without them. `unknown_parts`
+    adds to the former the runs of which no more than all tokens together are known, as
+    some logs tell it.
     """
 
     key: str
+    title: str | None
     runs: int
-    input_tokens: int
-    cached_input_tokens: int
-    output_tokens: int
-    reasoning_output_tokens: int
-    total_tokens: int
-    usd: float
+    input_tokens: int | None
+    cached_input_tokens: int | None
+    output_tokens: int | None
+    reasoning_output_tokens: int | None
+    total_tokens: int | None
+    usd: float | None
     unknown_usage: int
+    unknown_parts: int
     unknown_cost: int
-    unknown_parts: int = 0
 
 
 class UsageTable:
@@ -95,14 +97,7 @@ class UsageTable:
             name: only the runs of the session of this name.
         """
         rows = self._ledger.all("usage_totals", by=by, since=since or "", name=name)
-        return [
-            UsageTotal(_text(key), *(figure or 0 for figure in figures))
-            for key, *figures in rows
-        ]
-
-    def titles(self) -> dict[str, str]:
-        """Return the titles of the sessions that have one, by their names."""
-        return {row["name"]: row["title"] for row in self._ledger.all("titles")}
+        return [UsageTotal(_text(key), *figures) for key, *figures in rows]
 
     def run_ids(self) -> set[str]:
         """Return the ids of the runs whose usage is on record, removed ones too."""

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from enum import Enum
 
+from parsers import loose_json
 from parsers.struct import Struct
 from runner.locks import Lock, look
-from runner.model import Launching, Running
+from runner.model import Launching, ProcessId, Running
 from runner.process.table import here, is_alive, program_of, writers_of
 from runner.run_files import files_of, owner_of
 
@@ -20,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runner.model import ProcessId, Run
+    from runner.model import Run
 
 _NATIVE = "codex"
 
@@ -107,6 +108,25 @@ def codex_of(run: Run) -> ProcessId | None:
     if isinstance(run.state, Running) and is_alive(run.state.codex):
         return run.state.codex
     return None
+
+
+def left_by(run: Run) -> dict[ProcessId, object]:
+    """Return the processes that a run has left and that still live, with their names.
+
+    Only those that its record names: what it left while nobody looked is not there.
+    """
+    found: dict[ProcessId, object] = {}
+    if not place_of(run).is_here:
+        return found
+    for each in loose_json.sequence(run.accounts.get("left_running")):
+        told = loose_json.mapping(each)
+        pid = loose_json.integer(told.get("pid"))
+        start_time = loose_json.integer(told.get("start_time"))
+        if pid is not None and start_time is not None:
+            process = ProcessId(pid=pid, start_time=start_time, **here())
+            if is_alive(process):
+                found[process] = told.get("name")
+    return found
 
 
 def native_codex(events: Path) -> ProcessId | None:

@@ -9,8 +9,9 @@ from pathlib import Path
 from parsers.struct import Struct
 from runner import clock, files
 from runner.clock import iso
-from runner.errors import RunnerError
+from runner.errors import RunnerError, SessionBusyError
 from runner.exports import task_files
+from runner.lifecycle.liveness import left_by
 from runner.locks import Lock, look
 from runner.model import TaskState
 from runner.run_files import RUNS, files_of, own_directory
@@ -52,8 +53,8 @@ class Removed(Struct):
 
     name: str
     size: int
-    left: tuple[str, ...]
-    elsewhere: tuple[str, ...]
+    left: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
 
 
 def archive(session: Session, ledger: Ledger) -> Moved:
@@ -70,7 +71,7 @@ def archive(session: Session, ledger: Ledger) -> Moved:
     at = clock.now()
     exports = session.thread and task_files.archived_at(session.name, at)
     ledger.sessions.archive(session, exports, iso(at))
-    return _relocated(session, ledger)
+    return _moved(session, ledger)
 
 
 def unarchive(session: Session, ledger: Ledger) -> Moved:
@@ -84,26 +85,40 @@ def unarchive(session: Session, ledger: Ledger) -> Moved:
         return _moved(session, ledger, is_new=False)
     exports = session.exports and session.name
     ledger.sessions.unarchive(session, exports, iso(clock.now()))
-    return _relocated(session, ledger)
+    return _moved(session, ledger)
 
 
-def remove(session: Session, ledger: Ledger, *, if_unchanged: bool = False) -> Removed:
+def remove(
+    session: Session,
+    ledger: Ledger,
+    *,
+    if_unchanged: bool = False,
+    is_dry: bool = False,
+) -> Removed:
     """Remove an idle session, with its runs' directories and its exports.
 
     What it has used and cost stays on record, and so do Codex's own files and the log
     directories of `run_codex_task`. `if_unchanged` refuses one that something has
-    happened to since it was read.
+    happened to since it was read; `is_dry` only tells what it would give back.
 
     Raises:
-        SessionBusyError: something runs or waits in it, or it has changed.
+        SessionBusyError: something runs or waits in it, what its runs have left still
+            does, or it has changed.
         NoSuchTaskError: it has been removed since.
         LedgerFault: the ledger cannot be written.
     """
     runs = ledger.runs.of_session(session.key)
-    places = directories(session, runs, ledger.home)
+    for run in runs:
+        if left := left_by(run):
+            shown = ", ".join(f"{each.pid} ({name})" for each, name in left.items())
+            hint = f"it has left running: {shown}; codex-tasks stop ends what it left"
+            raise SessionBusyError(session.name, run.run_id, hint)
+    places = _directories(session, runs, ledger.home)
     size = sum(map(size_of, places))
+    if is_dry:
+        return Removed(name=session.name, size=size)
     ledger.sessions.remove(session, if_unchanged=if_unchanged)
-    left = [fault for place in places for fault in files.remove_tree(place)]
+    faults = [fault for place in places for fault in files.remove_tree(place)]
     flat = (files_of(run.spec) for run in runs if run.spec.is_flat)
     elsewhere = {
         str(each.directory): None
@@ -114,7 +129,7 @@ def remove(session: Session, ledger: Ledger, *, if_unchanged: bool = False) -> R
     return Removed(
         name=session.name,
         size=size - sum(map(size_of, places)),
-        left=tuple(left),
+        left=tuple(faults),
         elsewhere=tuple(elsewhere),
     )
 
@@ -132,7 +147,7 @@ def older_than(
     return [each for each in found if each.updated_at < limit and not each.waiting]
 
 
-def directories(session: Session, runs: Iterable[Run], state_home: Path) -> list[Path]:
+def _directories(session: Session, runs: Iterable[Run], state_home: Path) -> list[Path]:
     """List the directories that are a session's alone, in the state directory."""
     found = [own_directory(state_home, run.run_id) for run in runs]
     if (exports := session.exports_in(state_home)) is not None:
@@ -176,23 +191,17 @@ def size_of(directory: Path) -> int:
     return total
 
 
-def _relocated(was: Session, ledger: Ledger) -> Moved:
-    """Move the exports of a session to where the ledger has them now."""
-    now = ledger.sessions.get(was.key)
-    task_files.move(was.exports_in(ledger.home), now.exports_in(ledger.home))
-    write = task_files.write_json if was.exports else task_files.write_all
-    with contextlib.suppress(RunnerError):
-        write(ledger, was.key)
-    return _moved(now, ledger, is_new=True)
-
-
-def _moved(session: Session, ledger: Ledger, *, is_new: bool) -> Moved:
-    exports = session.exports_in(ledger.home)
-    runs = ledger.runs.of_session(session.key) if is_new else []
-    places = directories(session, runs, ledger.home) if is_new else []
-    return Moved(
-        name=session.name,
-        directory=str(exports) if exports else None,
-        size=sum(map(size_of, places)),
-        is_new=is_new,
-    )
+def _moved(was: Session, ledger: Ledger, *, is_new: bool = True) -> Moved:
+    """Move the exports of a session to where the ledger has them now, if it is new."""
+    now, size = was, 0
+    if is_new:
+        now = ledger.sessions.get(was.key)
+        task_files.move(was.exports_in(ledger.home), now.exports_in(ledger.home))
+        write = task_files.write_json if was.exports else task_files.write_all
+        with contextlib.suppress(RunnerError):
+            write(ledger, was.key)
+        runs = ledger.runs.of_session(was.key)
+        size = sum(map(size_of, _directories(now, runs, ledger.home)))
+    exports = now.exports_in(ledger.home)
+    directory = str(exports) if exports else None
+    return Moved(name=now.name, directory=directory, size=size, is_new=is_new)

@@ -53,47 +53,40 @@ def clone(url: str, ref: str | None, directory: str | None, settings: Config) ->
         message = f"--working-dir {directory}: is there already, name a new one"
         raise UsageError(message)
     part = place.with_name(f".{place.name}.{os.urandom(4).hex()}.clone")
-    source = str(Path(url).absolute()) if Path(url).exists() else url
     with recorded(_ENDS) as told:
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
-            what = f"git clone {url}"
-            is_done = _git(["clone", "--", source, str(part)], what, settings, told)
-            if is_done and ref is not None:
-                what = f"git checkout {ref}"
-                is_done = _check_out(ref, part, what, settings, told)
-            if not is_done:
-                message = f"{what} has failed; git has said why"
-                raise RunnerFault(message)
+            _fetch(url, ref, part, settings, told)
             part.rename(place)
         finally:
-            _remove(part)
+            # Again while programs that a Ctrl-C ends still add to it.
+            for _ in range(_TRIES):
+                shutil.rmtree(part, ignore_errors=True)
+                if not part.exists():
+                    break
+                clock.sleep(_PACE_SECONDS)
 
 
-def _remove(part: Path) -> None:
-    """Remove what is there, again while programs that a Ctrl-C ends still add to it."""
-    for _ in range(_TRIES):
-        shutil.rmtree(part, ignore_errors=True)
-        if not part.exists():
-            return
-        clock.sleep(_PACE_SECONDS)
-
-
-def _check_out(
-    ref: str, place: Path, what: str, settings: Config, told: Sequence[int]
-) -> bool:
-    """Check out a branch or tag, else whatever the other side has under that name."""
+def _fetch(
+    url: str, ref: str | None, part: Path, settings: Config, told: Sequence[int]
+) -> None:
+    """Clone, and check out a branch or tag, else what the other side calls so."""
 
     def git(*words: str) -> bool:
-        return _git(["-C", str(place), *words], what, settings, told)
+        is_done = run_visible(["git", *words], settings.environment, told)
+        if told:
+            raise CloneEndedError(told[0], what)
+        return is_done
 
-    return git("checkout", ref, "--") or (
-        git("fetch", "origin", ref) and git("checkout", "FETCH_HEAD", "--")
-    )
-
-
-def _git(words: list[str], what: str, settings: Config, told: Sequence[int]) -> bool:
-    is_done = run_visible(["git", *words], settings.environment, told)
-    if told:
-        raise CloneEndedError(told[0], what)
-    return is_done
+    what, there = f"git clone {url}", ("-C", str(part))
+    source = str(Path(url).absolute()) if Path(url).exists() else url
+    is_done = git("clone", "--", source, str(part))
+    if is_done and ref is not None:
+        what = f"git checkout {ref}"
+        is_done = git(*there, "checkout", ref, "--") or (
+            git(*there, "fetch", "origin", ref)
+            and git(*there, "checkout", "FETCH_HEAD", "--")
+        )
+    if not is_done:
+        message = f"{what} has failed; git has said why"
+        raise RunnerFault(message)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import tomllib
 from pathlib import Path
 
+from parsers import loose_json
 from parsers.struct import Struct, replace
 from runner import files
 from runner.accounting import prices
@@ -20,10 +20,14 @@ from runner.process.start import capture, which
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+    from typing import TypeAlias
 
     from runner.config import Config
     from runner.service.request import RunWords
+
+    # What is so, and how to fix it; None when there is nothing to fix.
+    Finding: TypeAlias = tuple[str, str | None]
 
 _ASK_SECONDS = 20.0
 _LEAST_FREE_BYTES = 500 * 1024 * 1024
@@ -41,52 +45,62 @@ class Check(Struct):
     fix: str | None = None
 
 
-def examine(
-    request: RunWords, settings: Config, *, has_log_dir: bool = True
-) -> list[Check]:
-    """Look at everything that a run with this request would need.
-
-    Args:
-        request: the run that is thought of.
-        settings: the environment.
-        has_log_dir: its files go to the log directory, not to the state directory.
-    """
-    found = which(request.codex.bin, settings.search_path)
-    return [
-        _codex(request, found, settings),
-        *([_login(found, settings)] if found else ()),
-        _codex_home(settings),
-        _repository(request, settings),
-        *([_sandbox(request, found, settings)] if found else ()),
-        _state(settings),
-        *_prices(settings),
-        *([_log_dir(request)] if has_log_dir else ()),
-        *_space(request if has_log_dir else None, settings),
-    ]
+def examine(request: RunWords, settings: Config) -> list[Check]:
+    """Look at everything that a run with this request would need."""
+    found = _of_any(request, settings)
+    log_dir = Path(request.log_dir).absolute()
+    found["log directory"] = (
+        (f"{log_dir} can be written", None)
+        if _takes_files(_nearest(log_dir))
+        else (f"{log_dir} can not be written", "name another one with --log-dir")
+    )
+    return _checks(found | _space(settings, {"logs": log_dir}))
 
 
 def examine_tasks(request: RunWords, settings: Config) -> list[Check]:
     """Look at everything that sessions need, the first of them with this request."""
     wanted, home = Path(request.repo).absolute(), settings.state_home
     place = _nearest(wanted)
-    checks = examine(replace(request, repo=str(place)), settings, has_log_dir=False)
+    found = _of_any(replace(request, repo=str(place)), settings)
+    found |= _space(settings, {})
     if place.is_dir() and place != wanted:
-        name, state = "working directory", f"{wanted} is not there yet and can"
-        fix = f"make {place} writable, or name another one"
-        good = _check(name, f"{state} be made")
-        bad = _check(name, f"{state}not be made", fix)
-        checks.append(good if _takes_files(place) else bad)
+        state, fix = "can", None
+        if not _takes_files(place):
+            state, fix = "cannot", f"make {place} writable, or name another one"
+        detail = f"{wanted} is not there yet and {state} be made"
+        found["working directory"] = detail, fix
     if home.is_dir():  # else "state" has said why not
-        checks.append(_locks(home))
+        found["file system"] = _locks(home)
     git = _ask(["git", "--version"], settings)
-    fix = "install git: start --repo clones with it"
-    detail = git or "git is not found, or cannot be run"
-    return [*checks, _check("git", detail, None if git else fix)]
+    fix = None if git else "install git: start --repo clones with it"
+    found["git"] = git or "git is not found, or cannot be run", fix
+    return _checks(found)
 
 
-def _check(name: str, detail: str, fix: str | None = None) -> Check:
-    """Make a finding, a good one when there is nothing to fix."""
-    return Check(name=name, is_good=fix is None, detail=detail, fix=fix)
+def _of_any(request: RunWords, settings: Config) -> dict[str, Finding]:
+    """Look at what a run needs, whichever command starts it."""
+    codex = which(request.codex.bin, settings.search_path)
+    found = {"codex": _codex(request, codex, settings)}
+    if codex:
+        found["login"] = _login(codex, settings)
+    found["CODEX_HOME"] = _codex_home(settings)
+    found["repo"] = _repository(request, settings)
+    if codex:
+        found["sandbox"] = _sandbox(request, codex, settings)
+    found["state"] = _state(settings)
+    own = settings.state_home / prices.OWN
+    if _is_there(own):
+        trouble = prices.trouble(settings.state_home)
+        fix = f"correct {own}: what runs until then may get no price, for ever"
+        found["prices"] = trouble or f"{own} can be used", fix if trouble else None
+    return found
+
+
+def _checks(found: dict[str, Finding]) -> list[Check]:
+    return [
+        Check(name=name, is_good=fix is None, detail=detail, fix=fix)
+        for name, (detail, fix) in found.items()
+    ]
 
 
 def _ask(argv: list[str], settings: Config) -> str | None:
@@ -106,50 +120,38 @@ def _takes_files(place: Path) -> bool:
     return place.is_dir() and os.access(place, os.W_OK | os.X_OK)
 
 
-def _codex(request: RunWords, found: str | None, settings: Config) -> Check:
+def _codex(request: RunWords, found: str | None, settings: Config) -> Finding:
     if found is None:
         fix = f"{_INSTALL}, or name it with --codex-bin"
-        detail = f"{request.codex.bin} is not found, or cannot be run"
-        return _check("codex", detail, fix)
+        return f"{request.codex.bin} is not found, or cannot be run", fix
     said = _ask([found, "--version"], settings)
     match = re.search(r"\b(\d+)\.(\d+)\.(\d+)", said or "")
     if match is None:
-        fix = f"is it Codex? {_INSTALL}"
-        return _check("codex", f"{found} --version says {said!r}", fix)
+        return f"{found} --version says {said!r}", f"is it Codex? {_INSTALL}"
     version = tuple(map(int, match.groups()))
     if version < _OLDEST_VERSION:
-        return _check("codex", f"{said} at {found} is too old", f"{_INSTALL}@latest")
+        return f"{said} at {found} is too old", f"{_INSTALL}@latest"
     newer = " (newer than what this suite was tested with)"
-    note = newer if version > _TESTED_VERSION else ""
-    return _check("codex", f"{said} at {found}{note}")
+    return f"{said} at {found}{newer if version > _TESTED_VERSION else ''}", None
 
 
-def _login(found: str, settings: Config) -> Check:
+def _login(found: str, settings: Config) -> Finding:
     fix = "codex login, or set CODEX_API_KEY"
-    told = _codex_doctor(found, settings).get("auth.credentials")
-    if isinstance(told, dict):
-        is_good = told.get("status") == "ok"
-        return _check("login", str(told.get("summary")), None if is_good else fix)
-    # Versions before 0.169 have no doctor.
-    if settings.environment.get("CODEX_API_KEY"):
-        return _check("login", "CODEX_API_KEY is set")
-    provider = _codex_config(settings).get("model_provider", "openai")
-    if provider != "openai":
-        detail = f"left to the model provider {provider!r} of the configuration"
-        return _check("login", detail)
-    said = _ask([found, "login", "status"], settings)
-    return _check("login", said or "not logged in", None if said else fix)
-
-
-def _codex_doctor(found: str, settings: Config) -> Mapping[str, object]:
-    """Ask Codex's own doctor (0.169); it exits 1 when it finds anything at all."""
+    # Codex's own doctor (0.169) exits with 1 when it finds anything at all.
     argv = [found, "doctor", "--json"]
     said = capture(argv, settings.environment, _ASK_SECONDS, any_exit_code=True)
-    try:
-        checks = json.loads(said or "{}").get("checks", {})
-    except (ValueError, AttributeError):
-        return {}
-    return checks if isinstance(checks, dict) else {}
+    told = loose_json.mapping(loose_json.object_in(said or "").get("checks"))
+    if login := loose_json.mapping(told.get("auth.credentials")):
+        is_good = login.get("status") == "ok"
+        return str(login.get("summary")), None if is_good else fix
+    # Versions before 0.169 have no doctor.
+    if settings.environment.get("CODEX_API_KEY"):
+        return "CODEX_API_KEY is set", None
+    provider = _codex_config(settings).get("model_provider", "openai")
+    if provider != "openai":
+        return f"left to the model provider {provider!r} of the configuration", None
+    said = _ask([found, "login", "status"], settings)
+    return said or "not logged in", None if said else fix
 
 
 def _codex_config(settings: Config) -> Mapping[str, object]:
@@ -160,57 +162,56 @@ def _codex_config(settings: Config) -> Mapping[str, object]:
         return {}
 
 
-def _codex_home(settings: Config) -> Check:
-    home, name = settings.codex_home, "CODEX_HOME"
-    if name in settings.environment and not home.is_dir():
-        detail = f"{home} is named by the variable, but is no directory"
-        return _check(name, detail, f"mkdir -p {home}, or unset CODEX_HOME")
+def _codex_home(settings: Config) -> Finding:
+    home = settings.codex_home
+    if "CODEX_HOME" in settings.environment and not home.is_dir():
+        fix = f"mkdir -p {home}, or unset CODEX_HOME"
+        return f"{home} is named by the variable, but is no directory", fix
     nearest = _nearest(home)
     state = "" if _is_there(home) else " (not there yet, Codex makes it)"
     if _takes_files(nearest):
-        return _check(name, f"{home}{state} is writable")
+        return f"{home}{state} is writable", None
     fix = f"give yourself the right: chmod u+rwx {nearest}"
-    return _check(name, f"{home}{state} is not writable", fix)
+    return f"{home}{state} is not writable", fix
 
 
-def _repository(request: RunWords, settings: Config) -> Check:
+def _repository(request: RunWords, settings: Config) -> Finding:
     repo = Path(request.repo).absolute()
     if not repo.is_dir():
-        return _check("repo", f"{repo} is not a directory", "name one that is")
+        return f"{repo} is not a directory", "name one that is"
     # What 0.169 takes for a repository: `.git` is a file, or has a HEAD.
     gits = [place / ".git" for place in (repo, *repo.parents)]
     if any(git.is_file() or _is_there(git / "HEAD") for git in gits):
-        return _check("repo", f"{repo} is in a git repository")
+        return f"{repo} is in a git repository", None
     if request.codex.skip_git_repo_check:
-        return _check("repo", f"{repo} need not be in a git repository")
-    projects = _codex_config(settings).get("projects")
-    project = projects.get(str(repo)) if isinstance(projects, dict) else None
-    if isinstance(project, dict) and project.get("trust_level") == "trusted":
-        return _check("repo", f"{repo} is trusted")
+        return f"{repo} need not be in a git repository", None
+    projects = loose_json.mapping(_codex_config(settings).get("projects"))
+    project = loose_json.mapping(projects.get(str(repo)))
+    if project.get("trust_level") == "trusted":
+        return f"{repo} is trusted", None
     detail = f"{repo} is neither in a git repository nor trusted: Codex refuses it"
-    return _check("repo", detail, "git init there, or pass --skip-git-repo-check")
+    return detail, "git init there, or pass --skip-git-repo-check"
 
 
-def _sandbox(request: RunWords, found: str, settings: Config) -> Check:
+def _sandbox(request: RunWords, found: str, settings: Config) -> Finding:
     mode = request.codex.sandbox
     if mode == "danger-full-access":
-        return _check("sandbox", "none is asked for")
+        return "none is asked for", None
     # With --help Codex reads its arguments, and does nothing else.
     help_of_mode = [found, "exec", f"--sandbox={mode}", "--help"]
     if mode is not None and not _ask(help_of_mode, settings):
         fix = "name one of those that `codex exec --help` lists"
-        return _check("sandbox", f"Codex knows no sandbox {mode!r}", fix)
+        return f"Codex knows no sandbox {mode!r}", fix
     if _ask([found, "sandbox", "--", "echo", "works"], settings) == "works":
-        return _check("sandbox", "a sandboxed command works")
-    return _check(
-        "sandbox",
-        "a sandboxed command cannot be run here",
+        return "a sandboxed command works", None
+    fix = (
         "allow unprivileged user namespaces, or pass --sandbox danger-full-access"
-        " where the machine itself is the sandbox",
+        " where the machine itself is the sandbox"
     )
+    return "a sandboxed command cannot be run here", fix
 
 
-def _state(settings: Config) -> Check:
+def _state(settings: Config) -> Finding:
     home = settings.state_home
     try:
         ledger = Ledger(home)
@@ -222,76 +223,49 @@ def _state(settings: Config) -> Check:
         if isinstance(error, LedgerFault) and database.is_damage(error):
             fix = "codex-tasks verify --repair"
         reason = error.strerror if isinstance(error, OSError) else None
-        return _check("state", f"{home}: {reason}" if reason else str(error), fix)
+        return f"{home}: {reason}" if reason else str(error), fix
     if is_open:
-        detail = f"{home}: others can get at {is_open[0]}"
-        return _check("state", detail, f"chmod go= {is_open[0]}")
-    return _check("state", f"{home}: private, and the ledger can be written")
+        return f"{home}: others can get at {is_open[0]}", f"chmod go= {is_open[0]}"
+    return f"{home}: private, and the ledger can be written", None
 
 
-def _prices(settings: Config) -> Iterator[Check]:
-    """Look at the user's own prices, where there are any."""
-    path = settings.state_home / prices.OWN
-    if not _is_there(path):
-        return
-    trouble = prices.trouble(settings.state_home)
-    fix = f"correct {path}: what runs until then may get no price, for ever"
-    yield _check("prices", trouble or f"{path} can be used", fix if trouble else None)
-
-
-def _log_dir(request: RunWords) -> Check:
-    directory = Path(request.log_dir).absolute()
-    if _takes_files(_nearest(directory)):
-        return _check("log directory", f"{directory} can be written")
-    fix = "name another one with --log-dir"
-    return _check("log directory", f"{directory} can not be written", fix)
-
-
-def _space(request: RunWords | None, settings: Config) -> Iterator[Check]:
-    places = {"state": settings.state_home}
-    if request is not None:
-        places["logs"] = Path(request.log_dir).absolute()
-    places["CODEX_HOME"] = settings.codex_home
+def _space(settings: Config, more: dict[str, Path]) -> dict[str, Finding]:
+    """Look at how much is free, once for each disk."""
+    places = {"state": settings.state_home, **more, "CODEX_HOME": settings.codex_home}
+    found: dict[str, Finding] = {}
     seen: set[int] = set()
     for name, place in places.items():
         nearest = _nearest(place)
         device = nearest.stat().st_dev
-        if device in seen:
-            continue
-        seen.add(device)
-        free = files.free_bytes(nearest)
-        detail = f"{free / 1e9:.1f} GB free at {nearest}"
-        fix = "make room: a run needs some 500 MB at the least"
-        is_enough = free >= _LEAST_FREE_BYTES
-        yield _check(f"disk ({name})", detail, None if is_enough else fix)
+        if device not in seen:
+            seen.add(device)
+            free = files.free_bytes(nearest)
+            fix = "make room: a run needs some 500 MB at the least"
+            found[f"disk ({name})"] = (
+                f"{free / 1e9:.1f} GB free at {nearest}",
+                None if free >= _LEAST_FREE_BYTES else fix,
+            )
+    return found
 
 
-def _locks(home: Path) -> Check:
+def _locks(home: Path) -> Finding:
     """Try what the ledger needs: a local file system, with locks."""
-    if reason := _trouble(home):
-        fix = "set CODEX_RUNNER_HOME to a directory on a local disk"
-        return _check("file system", f"{home}: {reason}", fix)
-    return _check(
-        "file system", f"{home}: locks work, and it is no network file system"
-    )
-
-
-def _trouble(home: Path) -> str | None:
-    place = home / f".doctor-{os.urandom(4).hex()}"
+    place, trouble = home / f".doctor-{os.urandom(4).hex()}", None
     try:
         database.refuse_remote(home)
         files.make_directory(place)
-        handle = take(place / "lock")
-        if handle is None:
-            return "a new file is locked already"
-        try:
-            is_held = look(place / "lock") is Lock.HELD
-        finally:
+        if (handle := take(place / "lock")) is None:
+            trouble = "a new file is locked already"
+        else:
+            if look(place / "lock") is not Lock.HELD:
+                system = database.file_system_of(home)
+                trouble = f"a lock keeps no other process out ({system})"
             os.close(handle)
     except (OSError, RunnerError) as error:
-        return str(error)
+        trouble = str(error)
     finally:
         shutil.rmtree(place, ignore_errors=True)
-    if is_held:
-        return None
-    return f"a lock keeps no other process out ({database.file_system_of(home)})"
+    if trouble:
+        fix = "set CODEX_RUNNER_HOME to a directory on a local disk"
+        return f"{home}: {trouble}", fix
+    return f"{home}: locks work, and it is no network file system", None

@@ -16,19 +16,18 @@ from runner.lifecycle.recover import reconcile_run, sweep
 from runner.model import Finished, Running, TaskState
 from runner.process.signals import blocked
 from runner.run_files import files_of
-from runner.service.follow import Note
 from runner.tail import Tail, last_lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
     from typing import TypeAlias
 
     from runner.config import Config
     from runner.ledger.ledger import Ledger
     from runner.model import Run
-    from runner.service.sessions import Task
+    from runner.service.lookup import Task
 
 _LINES_AT_ONCE = 1_000
 # A tick asks for two sizes (50 us with the waking up), a look at a run two queries.
@@ -57,16 +56,17 @@ class Prompt(Struct, kw_only=False):
     text: bytes
 
 
-class Events(Struct, kw_only=False):
-    """Lines that Codex has written, whole ones."""
+class Lines(Struct, kw_only=False):
+    """Lines that Codex has written, whole ones: events, or its standard error."""
 
     lines: tuple[bytes, ...]
+    is_stderr: bool
 
 
-class Errors(Struct, kw_only=False):
-    """Lines that Codex has written on its standard error."""
+class Note(Struct, kw_only=False):
+    """Something for people that is not part of the session's output."""
 
-    lines: tuple[bytes, ...]
+    text: str
 
 
 class RunEnded(Struct):
@@ -81,7 +81,7 @@ class Nothing(Struct):
     """Nothing has happened for a moment."""
 
 
-Piece: TypeAlias = "Prompt | Events | Errors | Note | RunEnded | Nothing"
+Piece: TypeAlias = "Prompt | Lines | Note | RunEnded | Nothing"
 
 
 def read(task: Task, wish: Wish, ledger: Ledger, settings: Config) -> Iterator[Piece]:
@@ -100,48 +100,12 @@ def read(task: Task, wish: Wish, ledger: Ledger, settings: Config) -> Iterator[P
     return chain.from_iterable(map(transcript.show, transcript.runs))
 
 
-class _RunLog:
-    """The files of one run, read once from a place on."""
+class _Start(Struct):
+    """Where the transcript of a run begins: with its prompt, or in its files."""
 
-    def __init__(
-        self, run: Run, *, with_prompt: bool = True, events: int = 0, stderr: int = 0
-    ) -> None:
-        self.run = run
-        self._with_prompt = with_prompt
-        paths = files_of(run.spec)
-        self._prompt = paths.prompt
-        self._events = Tail(paths.events, events)
-        self._stderr = Tail(paths.stderr, stderr)
-
-    def prompt(self) -> Iterator[Piece]:
-        """Yield the prompt; a preview when its file is gone."""
-        if not self._with_prompt:
-            return
-        try:
-            text = files.read_bytes(self._prompt)
-        except OSError as error:
-            yield _unreadable(self._prompt, error)
-            text = self.run.spec.task.encode(errors="replace")
-        yield Prompt(text)
-
-    def more(self) -> Iterator[Piece]:
-        """Yield what has been completed since the last call."""
-        if self._events.has_grown:
-            yield from _pieces_of(self._events, Events)
-        if self._stderr.has_grown:
-            yield from _pieces_of(self._stderr, Errors)
-
-    def rest(self) -> Iterator[Piece]:
-        """Yield the rest; of a run that is over unfinished last lines too."""
-        for tail, kind in ((self._events, Events), (self._stderr, Errors)):
-            yield from _pieces_of(tail, kind)
-            if self.run.is_finished and (last := tail.rest()):
-                yield kind((last,))
-            try:
-                tail.open()
-            except OSError as error:
-                yield _unreadable(tail.path, error)
-            tail.close()
+    with_prompt: bool = True
+    events: int = 0
+    stderr: int = 0
 
 
 class _Transcript:
@@ -154,9 +118,9 @@ class _Transcript:
         self._key = task.session.key
         self._version = ledger.version()
         runs = [run for run in task.runs if self._is_wanted(run)]
-        self._logs = _last_logs(runs, wish.last)
-        self._shown = {run.run_id for run in runs if run.run_id not in self._logs}
-        self.runs = [run for run in runs if run.run_id in self._logs]
+        self._starts = _starts(runs, wish.last)
+        self._shown = {run.run_id for run in runs if run.run_id not in self._starts}
+        self.runs = [run for run in runs if run.run_id in self._starts]
 
     def followed(self) -> Iterator[Piece]:
         """Yield what is there and what comes, until the session is idle."""
@@ -209,65 +173,84 @@ class _Transcript:
 
     def show(self, run: Run) -> Iterator[Piece]:
         """Yield what a run says; followed, until it is over."""
-        log = self._logs.pop(run.run_id, None) or _RunLog(run)
-        log.run = run
-        yield from log.prompt()
+        start, paths = self._starts.pop(run.run_id, _Start()), files_of(run.spec)
+        if start.with_prompt:
+            try:
+                text = files.read_bytes(paths.prompt)
+            except OSError as error:
+                yield _unreadable(paths.prompt, error)
+                text = run.spec.task.encode(errors="replace")  # a preview
+            yield Prompt(text)
+        tails = {
+            Tail(paths.events, start.events): False,
+            Tail(paths.stderr, start.stderr): True,
+        }
         if self._wish.follows:
-            yield from self._live(log)
-        yield from log.rest()
-        verdict = log.run.verdict
-        if verdict is not None and not log.run.has_succeeded:
+            run = yield from self._live(run, tails)
+        for tail, is_stderr in tails.items():
+            yield from _lines_of(tail, is_stderr=is_stderr)
+            # Of a run that is over unfinished last lines too.
+            if run.is_finished and (last := tail.rest()):
+                yield Lines((last,), is_stderr)
+            try:
+                tail.open()
+            except OSError as error:
+                yield _unreadable(tail.path, error)
+            tail.close()
+        verdict = run.verdict
+        if verdict is not None and not run.has_succeeded:
             yield RunEnded(
                 run_id=run.run_id, outcome=verdict.outcome, error=verdict.error
             )
 
-    def _live(self, log: _RunLog) -> Iterator[Piece]:
-        """Yield what is added to a run until it is over."""
+    def _live(self, run: Run, tails: dict[Tail, bool]) -> Generator[Piece, None, Run]:
+        """Yield what is added to a run until it is over; return it as it is then."""
         ticks = 0
-        while not log.run.is_finished:
+        while not run.is_finished:
             ticks += 1
-            for piece in log.more():
-                ticks = 0
-                yield piece
+            for tail, is_stderr in tails.items():
+                for piece in _lines_of(tail, is_stderr=is_stderr):
+                    ticks = 0
+                    yield piece
             clock.sleep(_PACE_SECONDS)
             if ticks == 0 or ticks % _TICKS_PER_LOOK:
                 continue
             yield Nothing()
             if self._has_changed() or ticks % _TICKS_PER_SWEEP == 0:
                 try:
-                    run = self._ledger.runs.find(log.run.run_id)
-                    log.run = reconcile_run(run, self._ledger, self._settings)
+                    now = self._ledger.runs.find(run.run_id)
+                    run = reconcile_run(now, self._ledger, self._settings)
                 except NoSuchRunError:
-                    return  # its session has been removed
+                    break  # its session has been removed
+        return run
 
 
-def _last_logs(runs: list[Run], count: int | None) -> dict[str, _RunLog]:
+def _starts(runs: list[Run], count: int | None) -> dict[str, _Start]:
     """Find where the last lines of a session begin; runs before them are left out."""
     if count is None:
-        return {run.run_id: _RunLog(run) for run in runs}
-    logs: dict[str, _RunLog] = {}
+        return {run.run_id: _Start() for run in runs}
+    found: dict[str, _Start] = {}
     for run in reversed(runs):
         if count == 0 and run.is_finished:
             continue
         paths, is_over = files_of(run.spec), run.is_finished
         stderr, errors = last_lines(paths.stderr, count, with_rest=is_over)
         count -= errors
-        events, found = last_lines(paths.events, count, with_rest=is_over)
-        count -= found
-        logs[run.run_id] = _RunLog(
-            run, with_prompt=count > 0, events=events, stderr=stderr
-        )
+        events, lines = last_lines(paths.events, count, with_rest=is_over)
+        count -= lines
+        found[run.run_id] = _Start(with_prompt=count > 0, events=events, stderr=stderr)
         count = max(count - 1, 0)
-    return logs
+    return found
 
 
-def _pieces_of(tail: Tail, kind: type[Events | Errors]) -> Iterator[Piece]:
-    is_at_end = False
+def _lines_of(tail: Tail, *, is_stderr: bool) -> Iterator[Lines]:
+    """Yield what has been completed since the last call."""
+    is_at_end = not tail.has_grown
     while not is_at_end:
         lines = tail.lines()
         try:
             while batch := tuple(islice(lines, _LINES_AT_ONCE)):
-                yield kind(batch)
+                yield Lines(batch, is_stderr)
         except OSError as error:
             raise FileFault("read", tail.path, error) from error
         is_at_end = not tail.has_more

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runner.model import Run
-    from runner.service.sessions import Task
+    from runner.service.lookup import Task
 
 
 class Result(Struct):

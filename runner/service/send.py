@@ -74,7 +74,13 @@ def send(
     """
     session = _settled(session.key, ledger, settings)
     _refuse_overtaking(session, ledger, settings)
-    request = next_request(session, prompt, settings, working_dir=_place(working_dir))
+    if working_dir is not None:
+        directory = Path(working_dir).absolute()
+        if not directory.is_dir():
+            message = f"--working-dir {working_dir}: not a directory"
+            raise UndeliverableError(message)
+        working_dir = str(directory.resolve())
+    request = next_request(session, prompt, settings, working_dir=working_dir)
     if is_quit(prompt):
         return Sent(run_id=None)
     try:
@@ -153,25 +159,13 @@ def _refuse_overtaking(session: Session, ledger: Ledger, settings: Config) -> No
         raise PromptsWaitError(session.name, session.waiting)
 
 
-def _place(working_dir: str | None) -> str | None:
-    if working_dir is None:
-        return None
-    directory = Path(working_dir).absolute()
-    if not directory.is_dir():
-        message = f"--working-dir {working_dir}: not a directory"
-        raise UndeliverableError(message)
-    return str(directory.resolve())
-
-
 def _launched(
     started: Started, ledger: Ledger, settings: Config, warn: Callable[[str], None]
 ) -> Sent:
     """Wait until Codex works on a prompt."""
-    for piece in follow.until_launched(started.reader):
-        if not isinstance(piece, follow.Note):
-            started.reader.close()
-            break
-        warn(piece.text)
+    words = ("launched", "waiting", "finished")
+    follow.until_told(started.reader, words, warn)
+    started.reader.close()
     run = reconcile_run(ledger.runs.find(started.run_id), ledger, settings)
     if run.outcome in {Outcome.NOT_STARTED, Outcome.LOST} and not run.launched_at:
         error = run.verdict.error if run.verdict else None

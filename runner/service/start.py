@@ -15,10 +15,8 @@ from runner.errors import (
 )
 from runner.lifecycle.recover import reconcile_run
 from runner.model import Outcome, RunRequest, SessionId
-from runner.process.signals import send
 from runner.prompt.read import is_quit
 from runner.service import follow
-from runner.service.stop import end_run
 from runner.tail import summary_of_events
 
 TYPE_CHECKING = False
@@ -48,7 +46,9 @@ class NotStartedError(RunnerError):
     """Report a session that has not come to be, in Codex's own words."""
 
     def __init__(self, run: Run) -> None:
-        super().__init__(f"{_reason(run)} (on record as {run.run_id})")
+        error = run.verdict.error if run.verdict else None
+        reason = error or "Codex has ended without naming a thread"
+        super().__init__(f"{reason} (on record as {run.run_id})")
 
 
 class UnrecordedError(RunnerFault):
@@ -92,7 +92,16 @@ def request(
                 " directory is Codex's home"
             )
             raise UsageError(message)
-    directory = str(_working_dir(place.working_dir))
+    if place.working_dir == "":
+        message = "--working-dir is empty: name a directory"
+        raise UsageError(message)
+    path = Path(place.working_dir or ".").absolute()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        directory = str(path.resolve())
+    except OSError as error:
+        fix = "--working-dir names another one"
+        raise FileFault("make the directory", path, error, fix) from error
     return RunRequest(
         prompt=prompt,
         repo=directory,
@@ -124,10 +133,10 @@ def named(
     limit = ledger.runs.find(started.run_id).spec.limits.announcement
     patience = None if limit is None else limit + _ENDING_SECONDS
     began = clock.monotonic()
-    for piece in follow.until_named(started.reader, patience):
-        if isinstance(piece, follow.Named):
-            return SessionId(piece.session_id)
-        warn(piece.text)
+    words = ("session", "finished")
+    told = follow.until_told(started.reader, words, warn, patience)
+    if session := told.get("session"):
+        return SessionId(str(session))
     while True:
         # Without a word from its supervisor the ledger tells.
         run = reconcile_run(ledger.runs.find(started.run_id), ledger, settings)
@@ -135,11 +144,10 @@ def named(
             return thread
         if run.thread is not None:
             raise UnrecordedError(run, run.thread)
-        if run.outcome is Outcome.TIMED_OUT:
-            message = f"{_reason(run)} (on record as {run.run_id})"
-            raise WaitTimeoutError(message)
         if run.is_finished:
-            raise NotStartedError(run)
+            error = NotStartedError(run)
+            is_late = run.outcome is Outcome.TIMED_OUT
+            raise WaitTimeoutError(str(error)) if is_late else error
         if patience is not None and clock.monotonic() - began >= patience:
             if (unrecorded := summary_of_events(run).thread_id) is not None:
                 raise UnrecordedError(run, unrecorded)
@@ -151,20 +159,6 @@ def named(
         clock.sleep(follow.PACE_SECONDS)
 
 
-def give_up(started: Started, number: int, ledger: Ledger, settings: Config) -> None:
-    """End a run whose caller goes away before it knows the thread's name.
-
-    A supervisor that has not claimed the run yet keeps the signal until it has.
-    """
-    if not send(started.supervisor, number):
-        end_run(ledger.runs.find(started.run_id), number, ledger, settings)
-
-
-def _reason(run: Run) -> str:
-    error = run.verdict.error if run.verdict else None
-    return error or "Codex has ended without naming a thread"
-
-
 def _file(path: str, option: str) -> Path:
     found = Path(path).absolute()
     if not found.is_file():
@@ -172,16 +166,3 @@ def _file(path: str, option: str) -> Path:
         message = f"{option} {path}: {what}"
         raise UsageError(message)
     return found
-
-
-def _working_dir(path: str | None) -> Path:
-    if path is not None and not path:
-        message = "--working-dir is empty: name a directory"
-        raise UsageError(message)
-    directory = Path(path or ".").absolute()
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        return directory.resolve()
-    except OSError as error:
-        fix = "--working-dir names another one"
-        raise FileFault("make the directory", directory, error, fix) from error

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from parsers import loose_json
 from parsers.accounting.tokens import SUMMED
 from runner import clock
 from runner.codex.home import writer_of
 from runner.errors import RunnerError, WaitTimeoutError
 from runner.ledger.usage import UsageTotal, rows_of
+from runner.lifecycle.liveness import left_by
 from runner.lifecycle.recover import sweep
-from runner.model import ProcessId, Running, TaskState
-from runner.process.table import here, is_alive
+from runner.model import Running, TaskState
 from runner.service import usage
+from runner.service.lookup import get
 from runner.service.result import answer_in
-from runner.service.sessions import get
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from runner.ledger.queue import Prompt
     from runner.ledger.sessions import Session
     from runner.model import Run
-    from runner.service.sessions import Task
+    from runner.service.lookup import Task
 
 Json = dict[str, object]
 
@@ -75,7 +74,11 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
         ],
         "unknown": unknown,
         "other_writer": _other_writer(session, ledger, settings),
-        "left_running": _left_running(task.runs),
+        "left_running": [
+            {"pid": process.pid, "name": name, "run": run.run_id}
+            for run in task.runs
+            for process, name in left_by(run).items()
+        ],
         "skipped": ledger.queue.canceled(session.key),
         "last_prompt": last.spec.task,
         **_answers(task, settings.state_home),
@@ -109,7 +112,11 @@ def wait(
     Raises:
         WaitTimeoutError: the time is up.
     """
-    since = {key: _first_awaited(key, ledger) for key in keys}
+    since: dict[int, int] = {}  # the place of the first run that is waited for
+    for key in keys:
+        first = next(iter(ledger.runs.unfinished(key)), None)
+        last = ledger.sessions.get(key).last_run or ""
+        since[key] = (first or ledger.runs.find(last)).ordinal
     began = looked = clock.monotonic()
     version, ends, told = -1, dict[int, bool](), set[str]()
     while True:
@@ -130,13 +137,6 @@ def wait(
             message = f"after {timeout:g} s still running: {names}"
             raise WaitTimeoutError(message)
         clock.sleep(_PACE_SECONDS)
-
-
-def _first_awaited(key: int, ledger: Ledger) -> int:
-    """Return the place, among a session's runs, of the first that is waited for."""
-    if unfinished := ledger.runs.unfinished(key):
-        return unfinished[0].ordinal
-    return ledger.runs.find(ledger.sessions.get(key).last_run or "").ordinal
 
 
 def _end_of(key: int, since: int, ledger: Ledger) -> bool | None:
@@ -189,22 +189,6 @@ def _other_writer(session: Session, ledger: Ledger, settings: Config) -> Json | 
     return None if pid is None else {"pid": pid or None}
 
 
-def _left_running(runs: Sequence[Run]) -> list[Json]:
-    """Name the processes that runs have left, and that still live."""
-    found: list[Json] = []
-    for run in runs:
-        left = run.accounts.get("left_running")
-        for each in left if isinstance(left, list) else ():
-            told = loose_json.mapping(each)
-            pid = loose_json.integer(told.get("pid"))
-            started = loose_json.integer(told.get("start_time"))
-            if pid is None or started is None:
-                continue
-            if is_alive(ProcessId(pid=pid, start_time=started, **here())):
-                found.append({"pid": pid, "name": told.get("name"), "run": run.run_id})
-    return found
-
-
 def _answers(task: Task, state_home: Path) -> Json:
     over = [run for run in task.own_runs if run.is_finished]
     answered = [run for run in over if run.has_answer]
@@ -245,12 +229,13 @@ def _so_far(run: Run, ledger: Ledger, settings: Config) -> list[UsageTotal]:
     return [
         UsageTotal(
             key=run.run_id,
+            title=None,
             runs=1,
             **{n: int(f or 0) for n, f in zip(SUMMED, figures, strict=True)},
             usd=float(usd or 0),
             unknown_usage=0,
-            unknown_cost=int(usd is None),
             unknown_parts=int(figures[0] is None),
+            unknown_cost=int(usd is None),
         )
         for _, *figures, usd in rows
         if figures[-1] is not None  # all tokens together

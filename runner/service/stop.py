@@ -9,29 +9,29 @@ from __future__ import annotations
 import contextlib
 import signal
 
-from parsers import loose_json
 from parsers.struct import Struct
 from runner import clock
 from runner.config import RUN_MARKER
-from runner.errors import NoSuchRunError, RunnerError, RunnerFault
+from runner.errors import RunnerError, RunnerFault
 from runner.exports import queue_files, task_files
 from runner.lifecycle import recover
 from runner.lifecycle.handoff import STOP_SIGNAL
 from runner.lifecycle.judge import Cause, Exit
-from runner.lifecycle.liveness import Life, codex_of, life_of, place_of
-from runner.model import Outcome, ProcessId
+from runner.lifecycle.liveness import Life, codex_of, left_by, life_of, place_of
+from runner.model import Outcome
 from runner.process import cgroup
 from runner.process.signals import send
-from runner.process.table import by_environment, here, is_alive, this_process
-from runner.process.tree import DescendantTree, Termination
+from runner.process.table import by_environment, is_alive, this_process
+from runner.process.tree import DescendantTree, Termination, below
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from runner.config import Config
     from runner.ledger.ledger import Ledger
-    from runner.model import Run
+    from runner.lifecycle.launch import Started
+    from runner.model import ProcessId, Run
 
 _PACE_SECONDS = 0.02
 # A supervisor that does not obey in twice the grace time is killed.
@@ -44,17 +44,16 @@ _HURRY_SECONDS = 3.0
 class Stopped(Struct):
     """Hold what stopping a session has done.
 
-    `runs` are those that were ended, `canceled` counts the prompts that waited, `left`
-    the processes of earlier runs that were ended. `notes` are for people; `error` says
-    what could not be done.
+    `has_ended` says that a run or processes of an earlier one were ended, `canceled`
+    counts the prompts that waited. `notes` are for people; `error` says what could not
+    be done.
     """
 
     name: str
-    runs: tuple[str, ...] = ()
-    canceled: int = 0
-    left: int = 0
-    notes: tuple[str, ...] = ()
-    error: RunnerError | None = None
+    has_ended: bool
+    canceled: int
+    notes: tuple[str, ...]
+    error: RunnerError | None
 
 
 class ElsewhereError(RunnerFault):
@@ -95,8 +94,19 @@ def stop_sessions(
     return [stop.result() for stop in stops.values()]
 
 
-def end_run(run: Run, number: int, ledger: Ledger, settings: Config) -> bool:
-    """End one run with a signal; tell whether there was something to end.
+def end_started(
+    started: Started, number: int, ledger: Ledger, settings: Config
+) -> None:
+    """End the run that this command has started.
+
+    A supervisor that has not claimed the run yet keeps the signal until it has.
+    """
+    if not send(started.supervisor, number):
+        end_run(ledger.runs.find(started.run_id), number, ledger, settings)
+
+
+def end_run(run: Run, number: int, ledger: Ledger, settings: Config) -> None:
+    """End one run with a signal, if something of it lives.
 
     A supervisor is given the signal, and the run ends soon after. Without one, Codex
     and all below it are ended and the run is judged before this returns.
@@ -105,18 +115,17 @@ def end_run(run: Run, number: int, ledger: Ledger, settings: Config) -> bool:
         RunnerFault: the record cannot be read.
     """
     life = life_of(run, settings.state_home)
-    if life is Life.SUPERVISOR:
-        return run.supervisor is not None and send(run.supervisor, number)
+    if life is Life.SUPERVISOR and run.supervisor is not None:
+        send(run.supervisor, number)
     if life is not Life.CODEX:
-        return False
+        return
     with recover.in_charge(run, settings.state_home):
-        ending = _Orphan(run, settings)
+        ending = _end_of_orphan(run, settings)
         while not ending.step():
             clock.sleep(_PACE_SECONDS)
         cause = Cause.STOP if number == STOP_SIGNAL else Cause.SIGNAL
         ended = Exit(cause=cause, cause_value=number)
         recover.reconcile_run(run, ledger, settings, ended)
-    return True
 
 
 class _Stop:
@@ -132,10 +141,10 @@ class _Stop:
         self._name = ledger.sessions.get(key).name
         self._was_canceled = ledger.queue.canceled(key)
         self._signaled: dict[str, float] = {}
-        self._orphans: dict[str, _Orphan] = {}
+        self._orphans: dict[str, Termination] = {}
         self._locks = contextlib.ExitStack()
         self._left: Termination | None = None
-        self._left_count = 0
+        self._has_left = False
         self._groups: set[str] = set()
         self._notes: list[str] = []
         self.error: RunnerError | None = None
@@ -168,37 +177,43 @@ class _Stop:
 
     def result(self) -> Stopped:
         self._locks.close()
-        canceled = 0
-        succeeded: set[str] = set()
+        canceled, ended = 0, {*self._signaled, *self._orphans}
         with contextlib.suppress(RunnerError):
+            runs = self._ledger.runs.of_session(self._key)
+            ended -= {run.run_id for run in runs if run.has_succeeded}
             self._name = self._ledger.sessions.get(self._key).name
             canceled = self._ledger.queue.canceled(self._key) - self._was_canceled
-        ended = (*self._signaled, *self._orphans)
-        for run_id in ended:
-            with contextlib.suppress(NoSuchRunError):  # its session was removed since
-                if self._ledger.runs.find(run_id).outcome is Outcome.SUCCEEDED:
-                    succeeded.add(run_id)
         return Stopped(
             name=self._name,
-            runs=tuple(each for each in ended if each not in succeeded),
+            has_ended=bool(ended) or self._has_left,
             canceled=canceled,
-            left=self._left_count,
             notes=tuple(self._notes),
             error=self.error,
         )
 
     def _press(self, run: Run) -> bool:
         """Do what ends a run; tell whether it still lives."""
-        life = life_of(run, self._settings.state_home)
-        if life is Life.CODEX or run.run_id in self._orphans:
-            return self._end_orphan(run)
-        if life is Life.SUPERVISOR:
+        life, place = life_of(run, self._settings.state_home), place_of(run)
+        is_orphan = life is Life.CODEX or run.run_id in self._orphans
+        if life is Life.UNKNOWN and not (is_orphan or self._is_gone):
+            raise ElsewhereError(run, place.reason or "its locks are gone")
+        if (is_orphan or life is Life.SUPERVISOR) and not place.is_here:
+            raise ElsewhereError(run, "it runs in another PID namespace")
+        ended = None
+        if is_orphan:
+            if run.run_id not in self._orphans:
+                in_charge = recover.in_charge(run, self._settings.state_home)
+                self._locks.enter_context(in_charge)
+                self._orphans[run.run_id] = _end_of_orphan(run, self._settings)
+            if not self._orphans[run.run_id].step():
+                return True
+            ended = Exit(cause=Cause.STOP, cause_value=STOP_SIGNAL)
+        elif life is Life.SUPERVISOR:
             self._signal(run)
             return True
-        if life is Life.UNKNOWN and not self._is_gone:
-            raise ElsewhereError(run, place_of(run).reason or "its locks are gone")
-        # A person has said that a run on another machine is gone.
-        ended = Exit() if life is Life.UNKNOWN else None
+        elif life is Life.UNKNOWN:
+            # A person has said that a run on another machine is gone.
+            ended = Exit()
         over = recover.reconcile_run(run, self._ledger, self._settings, ended)
         return not over.is_finished
 
@@ -207,8 +222,6 @@ class _Stop:
         supervisor, now = run.supervisor, clock.monotonic()
         if supervisor is None:
             return  # it has not claimed the run yet, and finds that it was stopped
-        if not place_of(run).is_here:
-            raise ElsewhereError(run, "it runs in another PID namespace")
         at = self._signaled.get(run.run_id)
         if at is None:
             send(supervisor, STOP_SIGNAL)
@@ -216,20 +229,6 @@ class _Stop:
         elif now - at >= self._settings.grace_seconds * _PATIENCE:
             # What it leaves behind is ended at the next step.
             send(supervisor, signal.SIGKILL)
-
-    def _end_orphan(self, run: Run) -> bool:
-        if not place_of(run).is_here:
-            raise ElsewhereError(run, "it runs in another PID namespace")
-        orphan = self._orphans.get(run.run_id)
-        if orphan is None:
-            home = self._settings.state_home
-            self._locks.enter_context(recover.in_charge(run, home))
-            orphan = self._orphans[run.run_id] = _Orphan(run, self._settings)
-        if not orphan.step():
-            return True
-        ended = Exit(cause=Cause.STOP, cause_value=STOP_SIGNAL)
-        recover.reconcile_run(run, self._ledger, self._settings, ended)
-        return False
 
     def _leftovers_ended(self) -> bool:
         """End what the session's earlier runs have left running."""
@@ -242,12 +241,15 @@ class _Stop:
                         f"the supervisor of run {run.run_id} was gone: processes that"
                         " have left its tree and its environment may be left"
                     )
-            groups = cgroup.by_run()
+            marked, groups = by_environment(RUN_MARKER), cgroup.by_run()
             self._groups = groups.keys() & {run.run_id for run in runs}
-            known = (by_environment(RUN_MARKER), groups)
-            found = {each for run in runs for each in _left_by(run, *known)}
+            found: set[ProcessId] = set()
+            for run in runs:
+                found.update(marked.get(run.run_id, ()), groups.get(run.run_id, ()))
+                if left := left_by(run):
+                    found.update(left, below(*(each.pid for each in left)))
             members = sorted(found - {this_process()}, key=lambda each: each.pid)
-            self._left_count = len(members)
+            self._has_left = bool(members)
             self._left = Termination(
                 lambda: None,
                 lambda: [each for each in members if is_alive(each)],
@@ -259,24 +261,21 @@ class _Stop:
         return is_over
 
 
-class _Orphan:
-    """End a Codex whose supervisor is gone, with everything that it has started."""
+def _end_of_orphan(run: Run, settings: Config) -> Termination:
+    """Begin to end a Codex whose supervisor is gone, with all that it has started."""
+    root = codex_of(run)
+    tree = DescendantTree(root, remember=True) if root else None
 
-    def __init__(self, run: Run, settings: Config) -> None:
-        self._run = run
+    def members() -> list[ProcessId]:
         codex = codex_of(run)
-        self._tree = DescendantTree(codex, remember=True) if codex else None
-        self._members()
-        grace = settings.grace_seconds
-        self.step = Termination(lambda: codex_of(run), self._members, grace).step
-
-    def _members(self) -> list[ProcessId]:
-        codex, run_id = codex_of(self._run), self._run.run_id
-        found = set(self._tree.members() if self._tree else ())
-        found |= set(by_environment(RUN_MARKER).get(run_id, ()))
-        found |= set(cgroup.by_run().get(run_id, ()))
+        found = set(tree.members() if tree else ())
+        found.update(by_environment(RUN_MARKER).get(run.run_id, ()))
+        found.update(cgroup.by_run().get(run.run_id, ()))
         found -= {this_process(), codex}
         return [codex, *found] if codex else [*found]
+
+    members()  # the tree remembers them, before the first signal is sent
+    return Termination(lambda: codex_of(run), members, settings.grace_seconds)
 
 
 def _cancel(stops: dict[int, _Stop], ledger: Ledger) -> RunnerError | None:
@@ -300,19 +299,3 @@ def _cancel(stops: dict[int, _Stop], ledger: Ledger) -> RunnerError | None:
                     send(run.supervisor, STOP_SIGNAL)
                 task_files.write_abandoned(run, ledger)
     return None
-
-
-def _left_by(run: Run, *known: dict[str, list[ProcessId]]) -> Iterable[ProcessId]:
-    """List the living processes that a run has left: on record, or known to be its."""
-    for found in known:
-        yield from found.get(run.run_id, ())
-    left = run.accounts.get("left_running")
-    for each in left if isinstance(left, list) else ():
-        told = loose_json.mapping(each)
-        pid = loose_json.integer(told.get("pid"))
-        start_time = loose_json.integer(told.get("start_time"))
-        if pid is not None and start_time is not None:
-            process = ProcessId(pid=pid, start_time=start_time, **here())
-            if is_alive(process):
-                yield process
-                yield from DescendantTree(process).members()

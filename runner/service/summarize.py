@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from parsers import loose_json, run_summary
@@ -81,9 +82,8 @@ def summarize_log(log: Path, meta_path: Path | None, settings: Config) -> Json:
     Raises:
         UsageError: the log, or a meta file that was named, cannot be read.
     """
-    meta, faults = _meta(log, meta_path)
-    meta = _up_to_date(log, meta, settings)
-    facts = _facts(_best_log(log, meta))
+    meta, faults = _meta(log, meta_path, settings)
+    facts = _facts(log, meta)
     block = {name: facts.fields.get(key) for key, name in _BLOCK_NAMES.items()}
     told = {name: value for name, value in block.items() if value is not None} | meta
     kept = account_log(facts, _context(facts, told), settings)
@@ -105,7 +105,12 @@ def _pointers(data: Json, facts: Facts) -> Json:
     return run_exports.pointers(data, is_cut=is_cut)
 
 
-def _facts(log: Path) -> Facts:
+def _facts(log: Path, meta: Json) -> Facts:
+    """Read a log, or the events that it was made of: they tell more."""
+    events = _text(meta, "events_file")
+    if events is not None and log.name != Path(events).name:
+        places = (log.with_name(Path(events).name), Path(events))
+        log = next((path for path in places if path.is_file()), log)
     try:
         with log.open("rb") as stream:
             return read_log(stream)
@@ -114,7 +119,8 @@ def _facts(log: Path) -> Facts:
         raise UsageError(message) from error
 
 
-def _meta(log: Path, named: Path | None) -> tuple[Json, list[str]]:
+def _meta(log: Path, named: Path | None, settings: Config) -> tuple[Json, list[str]]:
+    """Read what the meta file tells; judge a run of ours that goes on by its word."""
     if named is not None and not named.is_file():
         message = f"--meta {named}: no such file"
         raise UsageError(message)
@@ -122,34 +128,16 @@ def _meta(log: Path, named: Path | None) -> tuple[Json, list[str]]:
     path = named or (own.meta if own is not None else None)
     if path is None or not path.is_file():
         return {}, []
-    found = files.read_json(path)
-    if isinstance(found, dict):
-        return found, []
-    return {}, [f"meta: {path.name} holds no JSON object"]
-
-
-def _up_to_date(log: Path, meta: Json, settings: Config) -> Json:
-    """Judge a run of ours that its meta file says is still going on."""
-    if meta.get("state") not in _UNFINISHED:
-        return meta
-    try:
-        ledger = Ledger(settings.state_home)
-        run = find_run(str(meta.get("run_id")), log.parent, ledger, settings)
-    except RunnerError:
+    meta = files.read_json(path)
+    if not isinstance(meta, dict):
+        return {}, [f"meta: {path.name} holds no JSON object"]
+    if meta.get("state") in _UNFINISHED:
         # Another machine's: its own word is all there is.
-        return meta
-    return {**record.to_json(run), "meta_file": meta.get("meta_file")}
-
-
-def _best_log(log: Path, meta: Json) -> Path:
-    """Prefer the events of a run to the text that was made of them."""
-    events = _text(meta, "events_file")
-    if events is None or log.name == Path(events).name:
-        return log
-    for path in (log.with_name(Path(events).name), Path(events)):
-        if path.is_file():
-            return path
-    return log
+        with contextlib.suppress(RunnerError):
+            ledger = Ledger(settings.state_home)
+            run = find_run(str(meta.get("run_id")), log.parent, ledger, settings)
+            meta = {**record.to_json(run), "meta_file": meta.get("meta_file")}
+    return meta, []
 
 
 def _context(facts: Facts, told: Json) -> LogContext:

@@ -9,11 +9,11 @@ from parsers.accounting.tokens import SUMMED
 from parsers.struct import Struct
 from runner import clock
 from runner.errors import UsageError
+from runner.ledger.usage import UsageTotal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.ledger.ledger import Ledger
-    from runner.ledger.usage import UsageTotal
 
 GROUPS = ("day", "model", "repo", "session")
 _DATE_OR_INSTANT = re.compile(
@@ -26,28 +26,9 @@ _DIGITS = 10
 _BEFORE_ALL = clock.at(0)
 
 
-class Line(Struct):
-    """Hold one group of runs; a figure that is known of none of them is None.
-
-    `unknown_usage` and `unknown_cost` count the runs that the figures are without,
-    `unknown_parts` those that the parts of the tokens are without.
-    """
-
-    key: str
-    title: str | None
-    runs: int
-    input_tokens: int | None
-    cached_input_tokens: int | None
-    output_tokens: int | None
-    reasoning_output_tokens: int | None
-    total_tokens: int | None
-    usd: float | None
-    unknown_usage: int
-    unknown_parts: int
-    unknown_cost: int
-
-
-FIGURES = tuple(name for name in Line.field_names() if name not in {"key", "title"})
+FIGURES = tuple(
+    name for name in UsageTotal.field_names() if name not in {"key", "title"}
+)
 
 
 class Report(Struct):
@@ -58,8 +39,8 @@ class Report(Struct):
 
     by: str
     since: datetime | None
-    lines: tuple[Line, ...]
-    total: Line | None
+    lines: tuple[UsageTotal, ...]
+    total: UsageTotal | None
     not_over: int = 0
 
 
@@ -76,11 +57,10 @@ def gather(ledger: Ledger, by: str, since: datetime | None = None) -> Report:
     """
     start = clock.iso(since) if since else None
     with ledger.snapshot():
-        titles = ledger.usage.titles() if by == "session" else {}
         totals = ledger.usage.totals(by, start)
         whole = ledger.usage.totals("total", start)
         unfinished = ledger.runs.unfinished()
-    lines = [line_of(total, title=titles.get(total.key)) for total in totals]
+    lines = [line_of(total) for total in totals]
     if by != "day":
         lines.sort(key=lambda it: (-(it.usd or 0), -(it.total_tokens or 0), it.key))
     return Report(
@@ -92,9 +72,9 @@ def gather(ledger: Ledger, by: str, since: datetime | None = None) -> Report:
     )
 
 
-def line_of(*totals: UsageTotal, title: str | None = None) -> Line:
-    """Add totals up to one line, with the key of the first."""
-    whole = {name: sum(getattr(each, name) for each in totals) for name in FIGURES}
+def line_of(*totals: UsageTotal) -> UsageTotal:
+    """Add totals up to one line, with the key and the title of the first."""
+    whole = {name: sum(getattr(each, name) or 0 for each in totals) for name in FIGURES}
     whole["usd"] = round(whole["usd"], _DIGITS)
     unknown = dict.fromkeys(SUMMED, whole["unknown_parts"])
     unknown["total_tokens"] = whole["unknown_usage"]
@@ -102,8 +82,9 @@ def line_of(*totals: UsageTotal, title: str | None = None) -> Line:
     for name, count in unknown.items():
         if whole["runs"] <= count:
             whole[name] = None
-    key = totals[0].key if totals else ""
-    return Line(key=key, title=title, **whole)
+    first = totals[0] if totals else None
+    key, title = (first.key, first.title) if first else ("", None)
+    return UsageTotal(key=key, title=title, **whole)
 
 
 def instant(text: str, now: datetime) -> datetime:

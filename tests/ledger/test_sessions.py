@@ -13,6 +13,7 @@ from runner.ledger import record
 from runner.ledger.ledger import Ledger
 from runner.ledger.sessions import Session
 from runner.model import Outcome, Run, SessionId, TaskState
+from runner.process.table import this_process
 from runner.run_files import files_of
 from runner.service import archive
 
@@ -220,6 +221,35 @@ def test_a_session_that_has_changed_since_it_was_listed_is_not_removed(
         archive.remove(listed, ledger, if_unchanged=True)
 
     archive.remove(listed, ledger)
+
+
+def test_a_session_whose_run_has_left_processes_running_is_not_removed(
+    ledger: Ledger,
+) -> None:
+    here = this_process()
+    left = {"pid": here.pid, "start_time": here.start_time, "name": "server"}
+    run = ledgers.session_of(ledger, accounts={"left_running": [left]})
+    place = with_files(ledger, run)
+
+    for is_dry in (True, False):
+        with pytest.raises(SessionBusyError, match=r"server.*codex-tasks stop") as told:
+            archive.remove(session(ledger, run), ledger, is_dry=is_dry)
+        assert told.value.exit_code == 75
+
+    assert place.exists()
+    assert ledger.runs.find(run.run_id) == run
+
+
+def test_processes_that_a_run_had_left_and_that_are_gone_keep_nothing(
+    ledger: Ledger,
+) -> None:
+    left = {"pid": this_process().pid, "start_time": 1, "name": "server"}
+    run = ledgers.session_of(ledger, accounts={"left_running": [left]})
+
+    would_be = archive.remove(session(ledger, run), ledger, is_dry=True)
+
+    assert ledger.runs.find(run.run_id) == run
+    assert archive.remove(session(ledger, run), ledger) == would_be
 
 
 def age(path: Path) -> None:

@@ -30,17 +30,16 @@ from runner.model import Outcome, Run
 from runner.run_files import files_of, owner_of
 from runner.service import log
 from runner.service.archive import archive
-from runner.service.follow import Note
 from runner.service.log import (
-    Errors,
-    Events,
+    Lines,
+    Note,
     Nothing,
     Piece,
     Prompt,
     RunEnded,
     Wish,
 )
-from runner.service.sessions import get
+from runner.service.lookup import get
 from runner.tail import last_lines
 
 IDS = [f"20261120-10120{n}-000000-0000000{n}" for n in range(4)]
@@ -121,8 +120,8 @@ def said(pieces: Iterator[Piece]) -> list[str]:
         match piece:
             case Prompt(text=text):
                 found.append(f"> {text.decode()}")
-            case Events(lines=lines) | Errors(lines=lines):
-                mark = "" if isinstance(piece, Events) else "! "
+            case Lines(lines=lines, is_stderr=is_stderr):
+                mark = "! " if is_stderr else ""
                 found += [mark + line.decode() for line in lines]
             case RunEnded(run_id=run_id, outcome=outcome, error=error):
                 found.append(f"{IDS.index(run_id)} {outcome} {error}")

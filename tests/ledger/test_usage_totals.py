@@ -13,10 +13,10 @@ from runner.clock import iso
 from runner.errors import UsageError
 from runner.ledger import record
 from runner.ledger.ledger import Ledger
-from runner.ledger.usage import rows_of
+from runner.ledger.usage import UsageTotal, rows_of
 from runner.model import Finished, Outcome, RunId, Verdict
 from runner.service import usage
-from runner.service.usage import GROUPS, Line, Report
+from runner.service.usage import GROUPS, Report
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 MODELS = ("gpt-5.1-codex", "gpt-5.1-codex-mini")
@@ -36,7 +36,7 @@ def report(home: Path, by: str, since: datetime | None = None) -> Report:
         ledger.close()
 
 
-def only(home: Path, by: str = "day") -> Line:
+def only(home: Path, by: str = "day") -> UsageTotal:
     (line,) = report(home, by).lines
     return line
 

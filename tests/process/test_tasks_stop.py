@@ -203,6 +203,26 @@ def test_what_a_killed_codex_has_left_running_is_ended_by_a_stop(
         assert "may be left" in said.stderr
 
 
+def test_a_task_is_removed_when_what_it_has_left_running_has_ended(
+    sessions: Sessions, codex: StandIn
+) -> None:
+    codex.plays(*script.begin(), script.spawn(), script.complete(), thread=script.FRESH)
+    session = sessions.start()
+    session.wait()
+    (left,) = codex.children
+
+    for command in (["rm", session.id], ["prune", "-a", "--older-than", "0s"]):
+        said = sessions(*command)
+        assert said.code == 75
+        assert f"{left} (python" in said.stderr
+        assert "codex-tasks stop ends" in said.stderr
+    assert is_alive(left)
+    assert session.stop().stdout == f"Task {session.id} stopped.\n"
+
+    assert gone(left)
+    assert sessions("rm", session.id).code == 0
+
+
 HIDDEN = "umount -l /sys/fs/cgroup/unified 2> /dev/null || umount -l /sys/fs/cgroup"
 
 

@@ -11,7 +11,6 @@ from runner.cli import format
 from runner.cli.context import Context
 from runner.cli.parser import refuse
 from runner.errors import RunnerError, UsageError
-from runner.ledger.sessions import Session
 from runner.model import TaskState
 from runner.service import archive
 
@@ -80,8 +79,7 @@ def main(found: Namespace, context: Context) -> int:
             context.note(f"{each.name}: {each.error}")
             code = max(code, each.error.exit_code)
             continue
-        has_ended = each.runs or each.left
-        what = "stopped." if has_ended else "is not running; nothing to stop."
+        what = "stopped." if each.has_ended else "is not running; nothing to stop."
         skipped = ""
         if each.canceled:
             skipped = f" {format.count(each.canceled, 'waiting prompt')} skipped."
@@ -164,16 +162,19 @@ def main_prune(found: Namespace, context: Context) -> int:
     lines, sizes, code = [], [], 0
     for session in archive.older_than(instant, context.ledger, with_active=found.all):
         try:
-            size, is_left = _prune(session, context, is_dry=found.dry_run)
+            removed = archive.remove(
+                session, context.ledger, if_unchanged=True, is_dry=found.dry_run
+            )
         except RunnerError as error:
             context.note(f"{session.name}: {error}")
             code = max(code, error.exit_code)
             continue
+        context.notes(_remains(removed))
         title = f" {format.line(session.title)}" if session.title else ""
         date = session.updated_at[:10]
-        lines.append(f"{session.name} {date} {format.size(size)}{title}")
-        sizes.append(size)
-        code = max(code, is_left)
+        lines.append(f"{session.name} {date} {format.size(removed.size)}{title}")
+        sizes.append(removed.size)
+        code = max(code, bool(removed.left))
     # The directories of runs that are on no record.
     for place, can_go in archive.strays(context.ledger):
         if can_go:
@@ -187,18 +188,6 @@ def main_prune(found: Namespace, context: Context) -> int:
         [*lines, f"{total}; {format.size(sum(sizes))} {will}given back."]
     )
     return int(code)
-
-
-def _prune(session: Session, context: Context, *, is_dry: bool) -> tuple[int, bool]:
-    """Remove a task, or only look at it: its bytes, and whether something is left."""
-    ledger = context.ledger
-    if is_dry:
-        runs = ledger.runs.of_session(session.key)
-        places = archive.directories(session, runs, ledger.home)
-        return sum(map(archive.size_of, places)), False
-    removed = archive.remove(session, ledger, if_unchanged=True)
-    context.notes(_remains(removed))
-    return removed.size, bool(removed.left)
 
 
 def _instant(text: str | None) -> datetime:

@@ -18,9 +18,8 @@ from runner.cli.output import is_terminal, visible
 from runner.cli.parser import whole_number
 from runner.errors import SessionBusyError
 from runner.service import log
-from runner.service.follow import Note
 from runner.service.log import Piece
-from runner.service.sessions import get
+from runner.service.lookup import get
 
 HELP = """\
 Show what a task has said and done, in all its runs.
@@ -67,7 +66,7 @@ def main(found: Namespace, context: Context) -> int:
     said = _json if found.json else _Text(is_coloured=is_terminal() and not is_plain)
     for piece in log.read(task, wish, context.ledger, context.settings):
         match piece:
-            case Note(text=text):
+            case log.Note(text=text):
                 context.note(text)
             case log.Nothing():
                 context.output.check()
@@ -88,10 +87,8 @@ class _Text:
         match piece:
             case log.Prompt(text=text):
                 parts = [render_prompt(text)]
-            case log.Events(lines=lines):
-                parts = [*map(render, lines)]
-            case log.Errors(lines=lines):
-                parts = [*map(render_stderr, lines)]
+            case log.Lines(lines=lines, is_stderr=is_stderr):
+                parts = [*map(render_stderr if is_stderr else render, lines)]
             case log.RunEnded(run_id=run_id, outcome=outcome, error=error):
                 parts = [render_end(run_id, outcome, error)]
             case _:
@@ -108,10 +105,8 @@ def _json(piece: Piece) -> str:
     match piece:
         case log.Prompt(text=text):
             lines = [task_log.prompt(text)]
-        case log.Events(lines=found):
-            lines = [*map(_event, found)]
-        case log.Errors(lines=found):
-            lines = [*map(task_log.stderr, found)]
+        case log.Lines(lines=found, is_stderr=is_stderr):
+            lines = [*map(task_log.stderr if is_stderr else _event, found)]
         case _:
             pass
     return b"".join(lines).decode(errors="surrogateescape")

@@ -13,7 +13,7 @@ from runner.cli.table import Column
 from runner.errors import UsageError
 from runner.ledger.sessions import Session
 from runner.model import TaskState
-from runner.service.sessions import unknown_tasks
+from runner.service.lookup import unknown_tasks
 
 HELP = f"""\
 List tasks, the newest first.

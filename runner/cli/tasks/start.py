@@ -18,6 +18,7 @@ from runner.model import EXIT_SIGNAL_BASE, SessionId
 from runner.process.signals import blocked, recorded
 from runner.prompt import read
 from runner.service import send, start
+from runner.service.stop import end_started
 
 HELP = f"""\
 Start a session in the background and print its thread id.
@@ -121,7 +122,7 @@ def _end(number: int, started: Started, context: Context) -> None:
         f"{signal.Signals(number).name}: ending run {started.run_id}",
         is_interrupting=number == signal.SIGINT,
     )
-    start.give_up(started, number, context.ledger, context.settings)
+    end_started(started, number, context.ledger, context.settings)
 
 
 def main_send(found: Namespace, context: Context) -> int:

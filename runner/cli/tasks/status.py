@@ -14,7 +14,7 @@ from runner.errors import RunnerError, WaitTimeoutError
 from runner.ledger.sessions import Session
 from runner.model import TaskState
 from runner.service import status
-from runner.service.sessions import get
+from runner.service.lookup import get
 
 HELP = f"""\
 Tell how tasks are: state, last prompt and result, usage and cost.

@@ -11,8 +11,9 @@ from runner.cli import format, table
 from runner.cli.context import Context
 from runner.cli.output import is_terminal, pretty
 from runner.cli.table import Column
+from runner.ledger.usage import UsageTotal
 from runner.service import usage
-from runner.service.usage import Line, Report
+from runner.service.usage import Report
 
 HELP = """\
 Tell what all runs have used and cost, each counted once.
@@ -128,7 +129,7 @@ def _columns(
 
 
 def _cells(
-    name: str, lines: Sequence[Line], figure: Callable[[int], str], note: str
+    name: str, lines: Sequence[UsageTotal], figure: Callable[[int], str], note: str
 ) -> list[str]:
     """Write figures one below the other, each with how many runs it is without."""
     texts, notes = [], []
