@@ -1,5 +1,5 @@
 -- Every query of the ledger, each under a name and with a word on what it is for.
--- Parameters have names. Times are text, as the schema says.
+-- One that changes several tables has several statements. Parameters have names. Times are text, as the schema says.
 
 -- name: session_by_key
 -- One session as it is now.
@@ -72,29 +72,15 @@ and not exists (select 1 from runs where session = :session and state <> 'finish
 select run_id as run, null as prompt from runs where session = :session and state <> 'finished'
 union all select null, id from prompts where session = :session and state in ('queued', 'parked') limit 1
 
--- name: remember_imports
--- A removed run must not come back with the next import.
-update imports set kind = 'removed', run_id = null where run_id in (select run_id from runs where session = :session)
-
--- name: remove_records
-delete from records where run_id in (select run_id from runs where session = :session)
--- name: remove_turns
-delete from turns where run_id in (select run_id from runs where session = :session)
--- name: remove_outbox
-delete from outbox where history in (select id from history where session = :session)
--- name: remove_history
-delete from history where session = :session
--- name: remove_needs
-delete from needs where prompt in (select id from prompts where session = :session)
--- name: remove_prompts
-delete from prompts where session = :session
--- name: remove_runs
-delete from runs where session = :session
--- name: remove_threads
-delete from threads where session = :session
--- name: forget_thread
-update sessions set thread_id = null where id = :session
 -- name: remove_session
+-- A removed run must not come back with the next import. The schema deletes the threads and needs itself.
+update imports set kind = 'removed', run_id = null where run_id in (select run_id from runs where session = :session);
+delete from records where run_id in (select run_id from runs where session = :session);
+delete from turns where run_id in (select run_id from runs where session = :session);
+delete from outbox where history in (select id from history where session = :session);
+delete from history where session = :session;
+delete from prompts where session = :session;
+delete from runs where session = :session;
 delete from sessions where id = :session
 
 -- name: run_by_id
@@ -289,10 +275,8 @@ select id from prompts where session = :session and state in ('queued', 'parked'
 select count(*) from prompts where session = :session and state = 'canceled' and not begun and not direct and reason = 'stopped'
 and preview not in ('/quit')
 
--- name: ask_stop_prompts
-update prompts set stop_asked_at = :at where session = :session and state = 'running'
-
--- name: ask_stop_runs
+-- name: ask_stop
+update prompts set stop_asked_at = :at where session = :session and state = 'running';
 update runs set stop_asked_at = coalesce(stop_asked_at, :at) where session = :session and state <> 'finished'
 
 -- name: sessions_to_stop
@@ -381,20 +365,18 @@ insert into imports (kind, source, identity, run_id, mtime) values (:kind, :sour
 -- name: set_imported
 update sessions set imported = :imported where id = :session
 
--- name: drop_import
-delete from imports where run_id = :run_id
--- name: drop_record
-delete from records where run_id = :run_id
 -- name: drop_run
+-- An import of the same run takes its place.
+delete from imports where run_id = :run_id;
+delete from records where run_id = :run_id;
+delete from usage where run_id = :run_id;
 delete from runs where run_id = :run_id
 
--- name: rank_runs
+-- name: sort_runs
 -- The order of a session's runs by time, after older ones were added: first as negative numbers, which none has.
 update runs set ordinal = -(select count(*) from runs o where o.session = runs.session
     and (coalesce(o.launched_at, o.prepared_at), o.run_id) <= (coalesce(runs.launched_at, runs.prepared_at), runs.run_id))
-where session = :session
-
--- name: number_runs
+where session = :session;
 update runs set ordinal = -ordinal where session = :session
 
 -- name: notes

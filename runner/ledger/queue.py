@@ -262,8 +262,7 @@ class Queue:
                 waiting = self.waiting(session)
                 for each in waiting:
                     self._end(each.id, "canceled", "stopped", Outcome.STOPPED)
-                self._ledger.change("ask_stop_prompts", session=session, at=at)
-                self._ledger.change("ask_stop_runs", session=session, at=at)
+                self._ledger.change("ask_stop", session=session, at=at)
                 stop = Stop(
                     session=session,
                     prompts=tuple(each.id for each in waiting),

@@ -102,8 +102,7 @@ class Runs:
 
     def sort(self, session: int) -> None:
         """Put the runs of a session in the order of time, inside a transaction."""
-        self._ledger.change("rank_runs", session=session)
-        self._ledger.change("number_runs", session=session)
+        self._ledger.change("sort_runs", session=session)
 
     def advance(self, run: Run, event: Event) -> Run:
         """Take a run to its next state; `finish` ends it.

@@ -200,8 +200,7 @@ class Sessions:
 
     def drop(self, key: int) -> None:
         """Delete a session with its runs and prompts, inside a transaction."""
-        for query in _REMOVALS:
-            self._db.change(query, session=key)
+        self._db.change("remove_session", session=key)
 
     def restore(
         self, key: int, title: str | None, exports: str, archived_at: str | None
@@ -264,19 +263,6 @@ class PromptsWaitError(SessionBusyError):
 
 
 _CHANGED = "it has changed since it was listed"
-_REMOVALS = (
-    "remember_imports",
-    "remove_records",
-    "remove_turns",
-    "remove_outbox",
-    "remove_history",
-    "remove_needs",
-    "remove_prompts",
-    "remove_runs",
-    "forget_thread",
-    "remove_threads",
-    "remove_session",
-)
 
 
 def _new_short_id() -> str:

@@ -341,8 +341,7 @@ def insert(
     if known is not None and not is_mixed:
         ledger.change("set_imported", session=key, imported=None)
         for run_id in known.given:
-            for query in ("drop_import", "drop_record", "remove_usage", "drop_run"):
-                ledger.change(query, run_id=run_id)
+            ledger.change("drop_run", run_id=run_id)
     imported = None
     for identity, run in made.items():
         imported = ledger.insert(
