@@ -72,6 +72,10 @@ class Database:
         row: sqlite3.Row | None = self._run(query, values).fetchone()
         return row
 
+    def values(self, kind: type[S], query: str, **values: Cell) -> list[S]:
+        """Return the rows that a query finds as values of a class."""
+        return [value_of(kind, row) for row in self.all(query, **values)]
+
     def value(self, query: str, **values: Cell) -> Any:  # noqa: ANN401 - a column
         """Return the first column of the first row, None without any."""
         row = self.one(query, **values)

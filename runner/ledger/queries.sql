@@ -54,23 +54,16 @@ update sessions set settings = :settings, repo = :repo, imported = null where id
 -- name: set_exports
 update sessions set exports = :exports where id = :session
 
--- name: set_title
-update sessions set title = :title where id = :session
-
 -- name: archive_session
--- Nothing is done where something waits or runs.
-update sessions set archived_at = :at, updated_at = :at, exports = :exports where id = :session and archived_at is null
+-- Put it away, or bring it back without :archived_at. Nothing is put away where something waits or runs.
+update sessions set archived_at = :archived_at, updated_at = :at, exports = :exports
+where id = :session and (archived_at is null) = (:archived_at is not null)
 and not exists (select 1 from runs where session = :session and state <> 'finished')
-and not exists (select 1 from prompts where session = :session and ended_at is null)
+and (:archived_at is null or not exists (select 1 from prompts where session = :session and ended_at is null))
 
--- name: unarchive_session
-update sessions set archived_at = null, updated_at = :at, exports = :exports where id = :session and archived_at is not null
-and not exists (select 1 from runs where session = :session and state <> 'finished')
-
--- name: open_of_session
--- What keeps a session from being archived or removed: an unfinished run, else a waiting prompt.
-select run_id as run, null as prompt from runs where session = :session and state <> 'finished'
-union all select null, id from prompts where session = :session and state in ('queued', 'parked') limit 1
+-- name: restore_title
+-- What the exports of a session say of it.
+update sessions set title = coalesce(:title, title), exports = coalesce(:exports, exports) where id = :session
 
 -- name: remove_session
 -- A removed run must not come back with the next import. The schema deletes the threads and needs itself.
@@ -103,10 +96,12 @@ where r.session = :session and r.ordinal < :ordinal and r.launched_at is not nul
 select min(launched_at) from runs where session = :session and launched_at > :at
 
 -- name: insert_run
+-- A session is as new as its runs.
+update sessions set updated_at = max(updated_at, coalesce(:ended_at, :launched_at, :prepared_at)) where id = :session;
 insert into runs (run_id, session, ordinal, thread_id, prompt, state, waits, directory, layout, place, supervisor, codex,
     codex_version, rollout_offset, prepared_at, launched_at, ended_at, outcome, error_class, exit_code, begun)
 values (:run_id, :session, (select coalesce(max(ordinal), 0) + 1 from runs where session = :session), :thread, :prompt, :state,
-    :waits, :directory, :layout, :place, :supervisor, :codex, :version, :offset, :prepared_at, :launched_at, :ended_at, :outcome,
+    :waits, :directory, :layout, :place, :supervisor, :codex, :codex_version, :rollout_offset, :prepared_at, :launched_at, :ended_at, :outcome,
     :error_class, :exit_code, :begun)
 
 -- name: save_record
@@ -114,11 +109,12 @@ insert into records (run_id, record) values (:run_id, :record) on conflict (run_
 
 -- name: claim_run
 -- A supervisor takes a run over, unless a stop was asked for before.
-update runs set state = iif(state = 'prepared', 'launching', state), supervisor = :supervisor, place = :place
-where run_id = :run_id and state = :state and stop_asked_at is null
+update runs set state = :state, supervisor = :supervisor, place = :place
+where run_id = :run_id and state = :was and :state in ('launching', 'waiting') and stop_asked_at is null
 
 -- name: launch_run
-update runs set state = 'running', codex = :codex, launched_at = :at, rollout_offset = :offset, waits = 0
+update sessions set updated_at = max(updated_at, :launched_at) where id = :session;
+update runs set state = 'running', codex = :codex, launched_at = :launched_at, rollout_offset = :rollout_offset, waits = 0
 where run_id = :run_id and state = 'launching'
 
 -- name: take_turn
@@ -128,15 +124,14 @@ update runs set state = 'prepared', waits = 0,
 where run_id = :run_id and state = 'waiting' and stop_asked_at is null returning ordinal
 
 -- name: finish_run
+update sessions set updated_at = max(updated_at, :ended_at) where id = :session;
 update runs set state = 'finished', outcome = :outcome, error_class = :error_class, exit_code = :exit_code, thread_id = :thread,
-    codex_version = :version, begun = :begun, ended_at = :ended_at
-where run_id = :run_id and state = :state
+    codex_version = :codex_version, begun = :begun, ended_at = :ended_at
+where run_id = :run_id and state = :was
 
 -- name: begin_turn
+update prompts set begun = 1, text = null where run_id = :run_id and state = 'running';
 update runs set begun = 1 where run_id = :run_id and not begun
-
--- name: begin_prompt
-update prompts set begun = 1, text = null where run_id = :run_id and state = 'running'
 
 -- name: name_thread_of_run
 update runs set thread_id = :thread where run_id = :run_id
@@ -154,12 +149,9 @@ insert into prompts (session, place, text, preview, digest, state, direct, run_i
 values (:session, coalesce((select seq from sqlite_sequence where name = 'prompts'), 0) + 1, :text, :preview, :digest,
     iif(:text is null, 'running', 'queued'), :text is null, :run_id, :text is null, :at)
 
--- name: prompt_by_id
-select * from prompts where id = :prompt
-
 -- name: prompt_of_run
 -- The prompt that a run has, or that waits for it alone.
-select * from prompts where run_id = :run_id and ended_at is null
+select id, state, direct as is_direct, stop_asked_at is not null as is_stop_asked, starts, unbegun from prompts where run_id = :run_id and ended_at is null
 
 -- name: waiting_prompts
 -- All that waits for a session, and why.
@@ -197,7 +189,7 @@ select id from prompts where not begun and not direct and ended_at is null and t
 select coalesce(w.detail, w.word) from prompts p join why_waiting w on w.id = p.id where p.run_id = :run_id
 
 -- name: every_waiting_prompt
-select id, session from prompts where state in ('queued', 'parked') order by id
+select id from prompts where state in ('queued', 'parked') order by id
 
 -- name: queue_head
 -- The first prompt that waits for a session, and why.
@@ -231,7 +223,7 @@ update prompts set state = :state, reason = :reason, run_id = null, hold = null,
 -- name: end_waiting_run
 -- A run that only waited ends with its prompt.
 update runs set state = 'finished', outcome = :outcome, exit_code = :exit_code, ended_at = :at
-where run_id = :run_id and state = 'waiting'
+where run_id = (select run_id from prompts where id = :prompt) and state = 'waiting' returning run_id
 
 -- name: put_back
 update prompts set state = 'queued', run_id = null, hold = :hold, wake_at = :wake_at,
@@ -266,9 +258,6 @@ where hold is not null and wake_at is not null and wake_at <= :at and state = 'q
 
 -- name: has_due_holds
 select 1 from prompts where hold is not null and wake_at is not null and wake_at <= :at and state = 'queued' limit 1
-
--- name: open_prompts_of
-select id from prompts where session = :session and state in ('queued', 'parked') order by place
 
 -- name: canceled_count
 -- Prompts that were never delivered, on purpose; the end of a session is none.

@@ -28,13 +28,12 @@ from runner.model import OUTCOMES, QUIT, Outcome, Taken, Waiting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from runner.ledger.database import Cell
     from runner.ledger.ledger import Ledger
-    from runner.model import Run, RunRequest, Verdict
+    from runner.model import Run, RunRequest
 
 _PREVIEW = 200
 
@@ -91,24 +90,26 @@ class Queue:
 
     def waiting(self, session: int) -> list[Prompt]:
         """Return what waits for a session, in the order of the queue, and why."""
-        found = self._ledger.all("waiting_prompts", session=session)
-        return [value_of(Prompt, row) for row in found]
+        return self._ledger.values(Prompt, "waiting_prompts", session=session)
 
-    def all_waiting(self) -> list[tuple[int, int]]:
-        """Return the numbers of all prompts that wait, each with its session."""
-        found = self._ledger.all("every_waiting_prompt")
-        return [(row["id"], row["session"]) for row in found]
+    def all_waiting(self) -> list[int]:
+        """Return the numbers of all prompts that wait."""
+        return [row["id"] for row in self._ledger.all("every_waiting_prompt")]
 
     def head(self, session: int) -> Prompt | None:
         """Return the first prompt that waits for a session."""
-        row = self._ledger.one("queue_head", session=session)
-        return None if row is None else value_of(Prompt, row)
+        found = self._ledger.values(Prompt, "queue_head", session=session)
+        return found[0] if found else None
 
     def candidates(self) -> list[Candidate]:
         """Return what can be delivered now, the best first.
 
         Among them is what waits for a foreign writer, whose lock may be free by now.
+        What was held until a time that has come is let go first.
         """
+        at = iso(clock.now())
+        if self._ledger.one("has_due_holds", at=at) is not None:
+            self._ledger.write("release_due", at=at)
         return [
             value_of(Candidate, row, home=os.fsdecode(row["home"]))
             for row in self._ledger.all("deliverable")
@@ -127,7 +128,15 @@ class Queue:
         """
         with self._ledger.transaction(is_durable=True):
             self._ledger.sessions.refuse_archived(session)
-            return self._insert(session, text, preview, at)
+            return self._ledger.insert(
+                "insert_prompt",
+                session=session,
+                text=text,
+                preview=preview[:_PREVIEW],
+                digest=digest_of(text),
+                run_id=None,
+                at=iso(at),
+            )
 
     def prepare(self, run: Run, request: RunRequest) -> Run:
         """Put a run on record, with its session and its prompt, in one transaction.
@@ -191,7 +200,7 @@ class Queue:
         waits = isinstance(run.state, Waiting)
         ids: dict[str, Cell] = {"prompt": number, "run_id": run.run_id}
         if not self._ledger.change("restore_running", waits=waits, **ids):
-            self._insert_own(run)
+            self._insert(run)
 
     def close(self, number: int, state: str = "canceled") -> None:
         """End a prompt that a rebuild finds delivered or gone."""
@@ -227,8 +236,16 @@ class Queue:
             return
         outcome = verdict.outcome
         row = self._ledger.one("prompt_of_run", run_id=run.run_id)
+        now = clock.now()
         if row is not None and row["state"] == "running":
-            self._settle(row, run, verdict)
+            delivery = value_of(Delivery, row)
+            fate = fate_of(delivery, verdict, has_begun=run.has_begun)
+            if isinstance(fate, Ends):
+                self._end(row["id"], fate.state, fate.reason, outcome)
+            else:
+                wake_at = iso(clock.after(now, fate.wait)) if fate.wait else None
+                told = {**as_dict(fate), "at": iso(now), "wake_at": wake_at}
+                self._ledger.change("put_back", prompt=row["id"], **told)
         elif row is not None and outcome in {Outcome.LOST, Outcome.NOT_STARTED}:
             # Its run was killed while it waited: now it is delivered as any other.
             self._ledger.change("free_prompt", prompt=row["id"])
@@ -236,20 +253,19 @@ class Queue:
             self._end(row["id"], OUTCOMES[outcome].prompt, str(outcome), outcome)
         if OUTCOMES[outcome].then == "held":
             hold, until = hold_of(run)
-            values = {"hold": hold, "until": until, "at": iso(clock.now())}
+            values = {"hold": hold, "until": until, "at": iso(now)}
             self._ledger.change("hold_first", session=run.session, **values)
 
     def quit(self, prompt: Prompt) -> list[int]:
         """Obey a `/quit` whose turn has come: end all that waits, and return it."""
         with self._ledger.transaction(is_durable=True):
-            found = self._ledger.all("open_prompts_of", session=prompt.session)
-            ids = [row["id"] for row in found]
+            ids = [each.id for each in self.waiting(prompt.session)]
             if prompt.id not in ids:
                 return []
             self._end(prompt.id, "done", "quit", Outcome.STOPPED)
             for each in ids:
                 self._end(each, "canceled", "stopped", Outcome.STOPPED)
-            return ids
+        return ids
 
     def stop(self, sessions: Sequence[int]) -> list[Stop]:
         """Cancel what waits in sessions and ask what runs to stop, in one transaction.
@@ -283,12 +299,6 @@ class Queue:
     def hold(self, prompt: int, reason: str) -> None:
         """Keep a prompt back until a person acts."""
         self._ledger.write("hold_prompt", prompt=prompt, hold=reason)
-
-    def release_due(self) -> None:
-        """Let go what was held until a time that has come."""
-        at = iso(clock.now())
-        if self._ledger.one("has_due_holds", at=at) is not None:
-            self._ledger.write("release_due", at=at)
 
     def wait_for_writer(self, candidate: Candidate, *, is_free: bool) -> None:
         """Note that another program writes a prompt's thread, or no longer does."""
@@ -328,33 +338,21 @@ class Queue:
                 raise self._busy(run.session)
             name = self._ledger.sessions.get(run.session).name
             raise ForeignWriterError(name, request.writer or 0)
-        number = self._insert_own(run, request.prompt if is_busy else None)
+        number = self._insert(run, request.prompt if is_busy else None)
         if is_busy:
             run = replace(run, state=Waiting(), waits=True)
         return replace(run, spec=replace(run.spec, prompt_id=number))
 
-    def _insert_own(self, run: Run, text: bytes | None = None) -> int:
+    def _insert(self, run: Run, text: bytes | None = None) -> int:
         """Insert the prompt of a run that brings its own; with a text it waits."""
-        preview, at = run.spec.task, run.spec.prepared_at
-        return self._insert(run.session, text, preview, at, run.run_id)
-
-    def _insert(
-        self,
-        session: int,
-        text: bytes | None,
-        preview: str,
-        at: datetime,
-        run_id: str | None = None,
-    ) -> int:
-        """Insert a prompt; without a text it is delivered, by the run it came with."""
         return self._ledger.insert(
             "insert_prompt",
-            session=session,
+            session=run.session,
             text=text,
-            preview=preview[:_PREVIEW],
+            preview=run.spec.task[:_PREVIEW],
             digest=None if text is None else digest_of(text),
-            run_id=run_id,
-            at=iso(at),
+            run_id=run.run_id,
+            at=iso(run.spec.prepared_at),
         )
 
     def _busy(self, session: int) -> SessionBusyError:
@@ -365,32 +363,15 @@ class Queue:
             return PromptsWaitError(found.name, found.waiting)
         return SessionBusyError(found.name, holder or found.last_run or "?")
 
-    def _settle(self, row: sqlite3.Row, run: Run, verdict: Verdict) -> None:
-        is_asked = row["stop_asked_at"] is not None
-        delivery = value_of(
-            Delivery, row, is_direct=bool(row["direct"]), is_stop_asked=is_asked
-        )
-        fate = fate_of(delivery, verdict, has_begun=run.has_begun)
-        if isinstance(fate, Ends):
-            self._end(row["id"], fate.state, fate.reason, verdict.outcome)
-            return
-        now, wake_at = clock.now(), None
-        if fate.wait:
-            wake_at = iso(clock.after(now, fate.wait))
-        times = {"at": iso(now), "wake_at": wake_at}
-        self._ledger.change("put_back", prompt=row["id"], **times, **as_dict(fate))
-
     def _end(self, prompt: int, state: str, reason: str, outcome: Outcome) -> None:
         """End a prompt, and the run that waits for it alone."""
-        at, code = iso(clock.now()), OUTCOMES[outcome].exit_code
-        row = self._ledger.one("prompt_by_id", prompt=prompt)
-        run_id = row["run_id"] if row else ""
-        values = {"run_id": run_id, "outcome": outcome, "exit_code": code, "at": at}
-        if self._ledger.change("end_waiting_run", **values):
+        values = {"state": state, "reason": reason, "at": iso(clock.now())}
+        ended: dict[str, Cell] = {"prompt": prompt, "outcome": outcome}
+        ended |= {"exit_code": OUTCOMES[outcome].exit_code, "at": values["at"]}
+        run_id = self._ledger.value("end_waiting_run", **ended)
+        if run_id is not None:
             self._ledger.runs.note_end(self._ledger.runs.find(run_id))
-        self._ledger.change(
-            "end_prompt", prompt=prompt, state=state, reason=reason, at=at
-        )
+        self._ledger.change("end_prompt", prompt=prompt, **values)
 
 
 def digest_of(text: bytes) -> str:

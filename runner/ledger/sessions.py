@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-    from runner.ledger.database import Database
+    from runner.ledger.database import Cell, Database
     from runner.ledger.record import Settings
     from runner.model import SessionId
 
@@ -152,22 +152,13 @@ class Sessions:
         self._db.change("insert_thread", thread=thread, session=key)
         return bool(self._db.change("name_session", thread=thread, session=key))
 
-    def set_exports(self, key: int, exports: str | None) -> None:
-        """Note where the `task.*` files of a session lie."""
-        self._db.write("set_exports", session=key, exports=exports)
-
     def archive(self, session: Session, exports: str | None, at: str) -> None:
         """Put away a session in which nothing runs or waits.
 
         Raises:
             SessionBusyError: something does.
         """
-        with self._db.transaction():
-            key = session.key
-            if not self._db.change(
-                "archive_session", session=key, exports=exports, at=at
-            ):
-                self.refuse_open(session)
+        self._move(session, exports, at, archived_at=at)
 
     def unarchive(self, session: Session, exports: str | None, at: str) -> None:
         """Bring back a session that has been put away.
@@ -175,10 +166,7 @@ class Sessions:
         Raises:
             SessionBusyError: a run on it is not over.
         """
-        with self._db.transaction():
-            values = {"session": session.key, "exports": exports, "at": at}
-            if not self._db.change("unarchive_session", **values):
-                self.refuse_open(session)
+        self._move(session, exports, at, archived_at=None)
 
     def remove(self, session: Session, *, if_unchanged: bool = False) -> None:
         """Remove a session with its runs and prompts; its usage stays.
@@ -195,7 +183,7 @@ class Sessions:
             now = self.get(session.key)
             if if_unchanged and now.updated_at != session.updated_at:
                 raise SessionBusyError(session.name, now.last_run or "?", _CHANGED)
-            self.refuse_open(session)
+            self._refuse_open(session)
             self.drop(session.key)
 
     def drop(self, key: int) -> None:
@@ -207,33 +195,11 @@ class Sessions:
     ) -> None:
         """Take over what the exports of a session say of it."""
         with self._db.transaction():
-            if title is not None:
-                self._db.change("set_title", session=key, title=title)
-            self._db.change("set_exports", session=key, exports=exports)
+            told: dict[str, Cell] = {"session": key, "exports": exports}
+            self._db.change("restore_title", title=title, **told)
             if archived_at is not None:
-                self._db.change(
-                    "archive_session", session=key, exports=exports, at=archived_at
-                )
-
-    def import_from(self, kind: str, source: str, identity: str) -> int:
-        """Note where a session was imported from, inside a transaction."""
-        return self._db.insert(
-            "insert_import",
-            kind=kind,
-            source=source,
-            identity=identity,
-            run_id=identity,
-            mtime=None,
-        )
-
-    def refuse_open(self, session: Session) -> None:
-        """Refuse to put away a session in which something runs or waits."""
-        row = self._db.one("open_of_session", session=session.key)
-        if row is not None and row["run"] is not None:
-            raise SessionBusyError(session.name, row["run"], "codex-tasks stop ends it")
-        if row is not None:
-            count = self.get(session.key).waiting
-            raise PromptsWaitError(session.name, count, puts_away=True)
+                told |= {"at": archived_at, "archived_at": archived_at}
+                self._db.change("archive_session", **told)
 
     def refuse_archived(self, key: int) -> None:
         """Refuse work for a session that has been put away.
@@ -245,6 +211,23 @@ class Sessions:
         session = self.get(key)
         if session.is_archived:
             raise ArchivedError(session.name)
+
+    def _move(
+        self, session: Session, exports: str | None, at: str, archived_at: str | None
+    ) -> None:
+        """Put a session away, or bring it back without a time."""
+        told = {"exports": exports, "at": at, "archived_at": archived_at}
+        with self._db.transaction():
+            if not self._db.change("archive_session", session=session.key, **told):
+                self._refuse_open(session)
+
+    def _refuse_open(self, session: Session) -> None:
+        """Refuse to put away a session in which something runs or waits."""
+        now, fix = self.get(session.key), "codex-tasks stop ends it"
+        if now.last_run is not None and now.outcome is None:
+            raise SessionBusyError(session.name, now.last_run, fix)
+        if now.waiting:
+            raise PromptsWaitError(session.name, now.waiting, puts_away=True)
 
 
 class PromptsWaitError(SessionBusyError):

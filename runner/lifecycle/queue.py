@@ -33,7 +33,6 @@ def deliver_all(ledger: Ledger, settings: Config) -> list[str]:
     What went wrong is returned, a sentence for each session.
     """
     faults: list[str] = []
-    ledger.queue.release_due()
     for candidate in ledger.queue.candidates():
         try:
             started = deliver(candidate, ledger, settings)
@@ -52,9 +51,10 @@ def deliver_next(session: int, ledger: Ledger, settings: Config) -> Started | No
     Raises:
         RunnerError: the machine refuses; the prompt goes on waiting.
     """
-    ledger.queue.release_due()
-    found = [each for each in ledger.queue.candidates() if each.session == session]
-    return deliver(found[0], ledger, settings) if found else None
+    for candidate in ledger.queue.candidates():
+        if candidate.session == session:
+            return deliver(candidate, ledger, settings)
+    return None
 
 
 def deliver(candidate: Candidate, ledger: Ledger, settings: Config) -> Started | None:

@@ -371,6 +371,7 @@ def _open_session(part: History, made: Mapping[str, Run], ledger: Ledger) -> int
     )
     if part.archived_at is not None:
         at = iso(part.archived_at)
-        ledger.change("archive_session", session=key, exports=None, at=at)
+        values = {"session": key, "exports": None, "at": at, "archived_at": at}
+        ledger.change("archive_session", **values)
     ledger.change("touch_session", session=key, at=iso(part.updated_at))
     return key

@@ -220,7 +220,7 @@ def _drop_removed(ledger: Ledger) -> None:
 def _restore_queue(ledger: Ledger) -> int:
     """Bring the prompts up to their files: what has none waits no longer."""
     found = {int(path.name): path for path in queue_files.all_files(ledger.home)}
-    for number, _ in ledger.queue.all_waiting():
+    for number in ledger.queue.all_waiting():
         if number not in found:
             ledger.queue.close(number)
     for number, path in found.items():
@@ -255,7 +255,9 @@ def _session_of(run: Run, ledger: Ledger, *, is_trusted: bool) -> int:
     is_new = key is None
     if key is None:
         if not is_trusted:
-            source = ledger.sessions.import_from(KIND, run.spec.directory, run.run_id)
+            origin = {"kind": KIND, "source": run.spec.directory, "mtime": None}
+            ids = {"identity": run.run_id, "run_id": run.run_id}
+            source = ledger.insert("insert_import", **origin, **ids)
         key = ledger.sessions.open(at, thread=thread, import_id=source)
     if is_trusted or is_new:
         home = run.spec.codex_home if is_trusted else None
