@@ -297,7 +297,8 @@ delete from usage where run_id = :run_id
 
 -- name: insert_usage
 insert into usage (run_id, thread_id, model, quarter, session_key, prepared_at, repo, home, calls, input, cached, output, reasoning, total, usd)
-values (:run_id, :thread, :model, :quarter, :name, :prepared_at, :repo, :home, 0, :input, :cached, :output, :reasoning, :total, :usd)
+values (:run_id, :thread, :model, :quarter, :name, :prepared_at, :repo, :home, 0, :input_tokens, :cached_input_tokens, :output_tokens,
+    :reasoning_output_tokens, :total_tokens, :usd)
 on conflict do nothing
 
 -- name: usage_totals

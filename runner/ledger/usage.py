@@ -76,7 +76,7 @@ class UsageTable:
                 repo=os.fsencode(spec.repo),
                 home=None if spec.codex_home is None else os.fsencode(spec.codex_home),
                 usd=usd,
-                **dict(zip(_FIGURES, figures, strict=True)),
+                **dict(zip(SUMMED, figures, strict=True)),
             )
 
     def totals(
@@ -95,7 +95,10 @@ class UsageTable:
         """
         rows = self._ledger.all("usage_totals", by=by, since=since or "", name=name)
         return [
-            UsageTotal(_text(key), *(figure or 0 for figure in figures))
+            UsageTotal(
+                key.decode(errors="replace") if isinstance(key, bytes) else str(key),
+                *(figure or 0 for figure in figures),
+            )
             for key, *figures in rows
         ]
 
@@ -108,36 +111,34 @@ class UsageTable:
         return {row["run_id"] for row in self._ledger.all("usage_run_ids")}
 
 
-_FIGURES = ("input", "cached", "output", "reasoning", "total")
-
-
 def rows_of(
     accounts: Mapping[str, Any], asked_for: str | None
 ) -> list[tuple[Cell, ...]]:
     """Split a run's accounts by model: model, five token figures, USD."""
     told = accounts.get("token_usage") or {}
     cost = accounts.get("cost") or {}
-    usd = cost.get("usd")
-    by_model = _by_model(told.get("by_model", {}), asked_for)
-    if not by_model:
-        model = accounts.get("model") or cost.get("model") or asked_for
-        return [_row(model or UNKNOWN_MODEL, _whole(told), told, usd)]
-    shares = {} if usd is None else _shares(by_model, cost)
-    return [
-        _row(model, used, {}, shares.get(model)) for model, used in by_model.items()
-    ]
-
-
-def _by_model(
-    told: Mapping[str, object], asked_for: str | None
-) -> dict[str, Usage | None]:
-    """Read the usage of each model; calls that name none went to the one asked for."""
+    usd, total = cost.get("usd"), None
     found: dict[str, Usage | None] = {}
-    for name, figures in told.items():
+    for name, figures in told.get("by_model", {}).items():
+        # Calls that name no model went to the one that was asked for.
         model = asked_for or name if name == UNKNOWN_MODEL else name
         used, before = read_usage(figures), found.get(model)
         found[model] = before + used if before and used else before or used
-    return found
+    shares: dict[str, Any]
+    if found:
+        shares = {} if usd is None else _shares(found, cost)
+    else:
+        model = accounts.get("model") or cost.get("model") or asked_for
+        # A log may tell the total alone.
+        total = told.get("total_tokens")
+        found = {model or UNKNOWN_MODEL: _whole(told)}
+        shares = dict.fromkeys(found, usd)
+    return [
+        (model, *(getattr(used, part) for part in SUMMED), shares.get(model))
+        if used is not None
+        else (model, None, None, None, None, total, shares.get(model))
+        for model, used in found.items()
+    ]
 
 
 def _whole(told: Mapping[str, Any]) -> Usage | None:
@@ -164,24 +165,11 @@ def _shares(
         for model, part in parts.items()
         if model in by_model
     }
-    heir = next(
-        (model for model in by_model if model not in shares), next(iter(by_model))
-    )
+    unnamed = (model for model in by_model if model not in shares)
+    heir = next(unnamed, next(iter(by_model)))
     rest = usd - sum(shares.values())
     return {
-        model: shares.get(model, 0.0) + (rest if model == heir else 0.0)
-        for model in by_model
+        **dict.fromkeys(by_model, 0.0),
+        **shares,
+        heir: shares.get(heir, 0.0) + rest,
     }
-
-
-def _row(
-    model: str, used: Usage | None, told: Mapping[str, Any], usd: float | None
-) -> tuple[Cell, ...]:
-    if used is None:
-        # A log may tell the total alone.
-        return (model, None, None, None, None, told.get("total_tokens"), usd)
-    return (model, *(getattr(used, part) for part in SUMMED), usd)
-
-
-def _text(key: object) -> str:
-    return key.decode(errors="replace") if isinstance(key, bytes) else str(key)
