@@ -36,11 +36,9 @@ select session from threads where thread_id = :thread
 insert into sessions (short_id, title, repo, home, settings, imported, created_at, updated_at)
 values (:short_id, :title, :repo, :home, :settings, :imported, :at, :at)
 
--- name: insert_thread
-insert into threads (thread_id, session) values (:thread, :session) on conflict (thread_id) do nothing
-
 -- name: name_session
--- The thread becomes the session's current one, if it is the session's.
+-- The thread becomes the session's current one, if it is no other session's.
+insert into threads (thread_id, session) values (:thread, :session) on conflict (thread_id) do nothing;
 update sessions set thread_id = :thread where id = :session
 and exists (select 1 from threads where thread_id = :thread and session = :session)
 
@@ -159,8 +157,9 @@ select p.*, w.word, w.until, w.detail from prompts p join why_waiting w on w.id 
 
 -- name: exported_prompt
 -- A prompt whose turn has not begun, with what names its session.
-select p.*, s.thread_id, s.short_id from prompts p join sessions s on s.id = p.session
-where p.id = :prompt and not p.begun and not p.direct and p.ended_at is null
+select p.text, p.id, p.place, p.preview, p.settings, p.grp, p.priority, p.hold, p.not_before, p.queued_at, s.thread_id as thread, s.short_id
+from prompts p join sessions s on s.id = p.session
+where p.id = :prompt and not p.begun and not p.direct and p.ended_at is null and p.text is not null
 
 -- name: restore_prompt
 -- A prompt that a rebuild finds in its file.
@@ -178,15 +177,13 @@ update prompts set state = iif(:waits, 'queued', 'running'), run_id = :run_id, h
 update sessions set home = iif(home = x'', :home, home), repo = coalesce(repo, :repo), created_at = min(created_at, :at)
 where id = :session
 
--- name: session_by_short_id
-select id from sessions where short_id = :short_id
-
 -- name: exported_prompts
 select id from prompts where not begun and not direct and ended_at is null and text is not null order by id
 
 -- name: reason_of_run
--- Why the prompt of a waiting run waits.
-select coalesce(w.detail, w.word) from prompts p join why_waiting w on w.id = p.id where p.run_id = :run_id
+-- Why the prompt of a waiting run waits: another run writes the session, or what keeps the prompt.
+select coalesce('run ' || h.run_id || ' holds it', w.detail, w.word) from prompts p join why_waiting w on w.id = p.id
+left join runs h on h.session = p.session and h.state in ('prepared', 'launching', 'running') where p.run_id = :run_id
 
 -- name: every_waiting_prompt
 select id from prompts where state in ('queued', 'parked') order by id
@@ -230,12 +227,9 @@ update prompts set state = 'queued', run_id = null, hold = :hold, wake_at = :wak
     wake_from = iif(:wake_at is null, null, :at), wake_why = :why, starts = :starts, unbegun = :unbegun where id = :prompt and state = 'running'
 
 -- name: wait_for_writer
--- Another program writes the thread: look again later.
-update prompts set wake_at = :wake_at, wake_from = :at, wake_why = 'writer'
-where id = :prompt and state = 'queued'
-
--- name: writer_gone
-update prompts set wake_at = null, wake_from = null, wake_why = null where id = :prompt and wake_why = 'writer'
+-- Another program writes the thread: look again later. Without :wake_at none does any more.
+update prompts set wake_at = :wake_at, wake_from = iif(:wake_at is null, null, :at), wake_why = iif(:wake_at is null, null, 'writer')
+where id = :prompt and (wake_why is 'writer' or :wake_at is not null and state = 'queued')
 
 -- name: hold_first
 -- What waits first, and for no run of its own, waits for a person, or until a time.

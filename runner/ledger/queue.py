@@ -174,10 +174,10 @@ class Queue:
         told = {name: str(value) for name, value in header.items() if value is not None}
         at, place = told.get("queued_at", at), header.get("place")
         thread, short_id = told.get("thread"), told.get("short_id", "")
-        key = sessions.of_thread(thread) if thread else None
-        key = key or self._ledger.value("session_by_short_id", short_id=short_id)
-        if key is None:
-            key = sessions.open(at, thread=thread)
+        found = [
+            each for name in (thread, short_id) for each in sessions.named(name or "")
+        ]
+        key = found[0].key if found else sessions.open(at, thread=thread)
         values: dict[str, Cell] = {
             "prompt": number,
             "session": key,
@@ -219,8 +219,6 @@ class Queue:
 
     def reason_of(self, run: Run) -> str | None:
         """Say why a waiting run has to wait."""
-        if (holder := self.holder(run.session)) is not None:
-            return f"run {holder} holds it"
         reason: str | None = self._ledger.value("reason_of_run", run_id=run.run_id)
         return reason
 
@@ -302,11 +300,9 @@ class Queue:
 
     def wait_for_writer(self, candidate: Candidate, *, is_free: bool) -> None:
         """Note that another program writes a prompt's thread, or no longer does."""
-        if is_free:
-            self._ledger.write("writer_gone", prompt=candidate.prompt)
-            return
         now = clock.now()
-        times = {"at": iso(now), "wake_at": iso(clock.after(now, WRITER_SECONDS))}
+        wake_at = None if is_free else iso(clock.after(now, WRITER_SECONDS))
+        times = {"at": iso(now), "wake_at": wake_at}
         self._ledger.write("wait_for_writer", prompt=candidate.prompt, **times)
 
     def _session_for(self, run: Run, request: RunRequest) -> int:

@@ -149,7 +149,6 @@ class Sessions:
         Returns:
             False when the thread belongs to another session.
         """
-        self._db.change("insert_thread", thread=thread, session=key)
         return bool(self._db.change("name_session", thread=thread, session=key))
 
     def archive(self, session: Session, exports: str | None, at: str) -> None:
