@@ -28,7 +28,7 @@ from runner.model import OUTCOMES, QUIT, Outcome, Taken, Waiting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from runner.ledger.database import Cell
@@ -71,15 +71,6 @@ class Candidate(Struct):
     thread: str | None
     home: str
     waits_for_writer: bool
-
-
-class Stop(Struct):
-    """Hold what a stop has canceled, and the runs that have to be ended."""
-
-    session: int
-    prompts: tuple[int, ...]
-    waiting: tuple[str, ...]
-    runs: tuple[Run, ...]
 
 
 class Queue:
@@ -174,9 +165,7 @@ class Queue:
         told = {name: str(value) for name, value in header.items() if value is not None}
         at, place = told.get("queued_at", at), header.get("place")
         thread, short_id = told.get("thread"), told.get("short_id", "")
-        found = [
-            each for name in (thread, short_id) for each in sessions.named(name or "")
-        ]
+        found = sessions.named(thread or "") or sessions.named(short_id)
         key = found[0].key if found else sessions.open(at, thread=thread)
         values: dict[str, Cell] = {
             "prompt": number,
@@ -265,26 +254,21 @@ class Queue:
                 self._end(each, "canceled", "stopped", Outcome.STOPPED)
         return ids
 
-    def stop(self, sessions: Sequence[int]) -> list[Stop]:
+    def stop(self, sessions: Collection[int]) -> list[Prompt]:
         """Cancel what waits in sessions and ask what runs to stop, in one transaction.
 
         A prompt that is sent later is wanted. One that is running is never put back.
+
+        Returns:
+            what it has canceled.
         """
-        at, stops = iso(clock.now()), []
         with self._ledger.transaction(is_durable=True):
-            for session in sessions:
-                waiting = self.waiting(session)
-                for each in waiting:
-                    self._end(each.id, "canceled", "stopped", Outcome.STOPPED)
-                self._ledger.change("ask_stop", session=session, at=at)
-                stop = Stop(
-                    session=session,
-                    prompts=tuple(each.id for each in waiting),
-                    waiting=tuple(each.run_id for each in waiting if each.run_id),
-                    runs=tuple(self._ledger.runs.unfinished(session)),
-                )
-                stops.append(stop)
-        return stops
+            canceled = [each for key in sessions for each in self.waiting(key)]
+            for each in canceled:
+                self._end(each.id, "canceled", "stopped", Outcome.STOPPED)
+            for key in sessions:
+                self._ledger.change("ask_stop", session=key, at=iso(clock.now()))
+        return canceled
 
     def to_stop(self) -> list[int]:
         """Return the sessions in which something runs or waits."""
