@@ -322,17 +322,15 @@ def file_system_of(directory: Path) -> str:
     return kind
 
 
-def is_damage(error: LedgerFault) -> bool:
+def is_damage(error: Exception) -> bool:
     """Tell whether a fault is of the file: damaged, or no database at all."""
-    code = getattr(error.__cause__, "sqlite_errorcode", None)
+    code = getattr(error.__cause__ or error, "sqlite_errorcode", None)
     return code is not None and code & _KIND in _DAMAGE
 
 
 def fault(path: Path, error: Exception) -> LedgerFault:
     """Say what SQLite refuses, and what can be done."""
-    found = LedgerFault(path, str(error))
-    found.__cause__ = error
-    return LedgerFault(path, str(error), RESTORES) if is_damage(found) else found
+    return LedgerFault(path, str(error), RESTORES if is_damage(error) else ELSEWHERE)
 
 
 @contextlib.contextmanager

@@ -39,7 +39,7 @@ values (:short_id, :title, :repo, :home, :settings, :imported, :at, :at)
 -- name: name_session
 -- The thread becomes the session's current one, if it is no other session's.
 insert into threads (thread_id, session) values (:thread, :session) on conflict (thread_id) do nothing;
-update sessions set thread_id = :thread where id = :session
+update sessions set thread_id = :thread, exports = coalesce(:exports, exports) where id = :session
 and exists (select 1 from threads where thread_id = :thread and session = :session)
 
 -- name: touch_session
@@ -265,11 +265,10 @@ update runs set stop_asked_at = coalesce(stop_asked_at, :at) where session = :se
 -- name: sessions_to_stop
 select session from runs where state <> 'finished' union select session from prompts where state in ('queued', 'parked') order by 1
 
--- name: insert_history
-insert into history (at, session, prompt, run_id, what, detail) values (:at, :session, :prompt, :run_id, :what, '{}')
-
 -- name: insert_outbox
-insert into outbox (history, target, due_at) values (:history, :target, :due_at)
+-- What has happened, and who is to be told of it (a JSON list).
+insert into history (at, session, prompt, run_id, what, detail) values (:at, :session, :prompt, :run_id, :what, '{}');
+insert into outbox (history, target, due_at) select (select max(id) from history), value, :due_at from json_each(:targets)
 
 -- name: outbox_of_run
 select o.id, o.target, h.what, h.run_id, h.at from outbox o join history h on h.id = o.history

@@ -8,7 +8,6 @@ so a kill at any moment leaves it waiting, running or ended, and never twice.
 from __future__ import annotations
 
 import hashlib
-import os
 
 from parsers.struct import Struct, as_dict, replace
 from runner import clock
@@ -69,7 +68,7 @@ class Candidate(Struct):
     prompt: int
     session: int
     thread: str | None
-    home: str
+    home: bytes
     waits_for_writer: bool
 
 
@@ -101,10 +100,7 @@ class Queue:
         at = iso(clock.now())
         if self._ledger.one("has_due_holds", at=at) is not None:
             self._ledger.write("release_due", at=at)
-        return [
-            value_of(Candidate, row, home=os.fsdecode(row["home"]))
-            for row in self._ledger.all("deliverable")
-        ]
+        return self._ledger.values(Candidate, "deliverable")
 
     def canceled(self, session: int) -> int:
         """Return how many prompts for a session were canceled before their delivery."""
@@ -350,7 +346,7 @@ class Queue:
         ended |= {"exit_code": OUTCOMES[outcome].exit_code, "at": values["at"]}
         run_id = self._ledger.value("end_waiting_run", **ended)
         if run_id is not None:
-            self._ledger.runs.note_end(self._ledger.runs.find(run_id))
+            self._ledger.runs.note(self._ledger.runs.find(run_id), "run_completed")
         self._ledger.change("end_prompt", prompt=prompt, **values)
 
 

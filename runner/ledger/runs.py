@@ -6,6 +6,7 @@ it for the session, its prompt and its usage is in the same transaction.
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -94,10 +95,6 @@ class Runs:
         self._ledger.change("insert_run", **self._columns(run))
         self._save(run)
 
-    def sort(self, session: int) -> None:
-        """Put the runs of a session in the order of time, inside a transaction."""
-        self._ledger.change("sort_runs", session=session)
-
     def advance(self, run: Run, event: Event) -> Run:
         """Take a run to its next state; `finish` ends it.
 
@@ -115,7 +112,7 @@ class Runs:
                 raise StaleStateError(run.run_id, record.state_of(run))
             if is_launched:
                 self.keep_settings(now)
-                self._tell_of(now, "run_started", _TELL_SECONDS)
+                self.note(now, "run_started")
         return now
 
     def claim_waiting(self, run: Run, supervisor: ProcessId) -> bool:
@@ -134,10 +131,7 @@ class Runs:
             self._ledger.change("name_thread_of_run", run_id=run.run_id, thread=thread)
             if run.spec.resume_session is not None:
                 return run.spec.resume_session == thread
-            is_named = self._ledger.sessions.set_thread(run.session, thread)
-            if is_named and exports is not None:
-                self._ledger.change("set_exports", session=run.session, exports=exports)
-            return is_named
+            return self._ledger.sessions.set_thread(run.session, thread, exports)
 
     def begin_turn(self, run_id: str) -> None:
         """Note that Codex has begun to work on the prompt: it is delivered."""
@@ -165,11 +159,7 @@ class Runs:
                 self.keep_settings(now)
             self._ledger.usage.record_run(now)
             self._ledger.queue.settle(now)
-            self.note_end(now, 0.0 if is_judged else _TELL_SECONDS)
-
-    def note_end(self, run: Run, delay: float = _TELL_SECONDS) -> None:
-        """Note who is to be told that a run is over, inside a transaction."""
-        self._tell_of(run, "run_completed", delay)
+            self.note(now, "run_completed", 0.0 if is_judged else _TELL_SECONDS)
 
     def add_warnings(self, run_id: str, warnings: Iterable[str]) -> Run:
         """Add to the record of a finished run what went wrong since.
@@ -212,26 +202,22 @@ class Runs:
             repo=os.fsencode(run.spec.repo),
         )
 
-    def _tell_of(self, run: Run, what: str, delay: float) -> None:
-        """Note in the outbox who is to be told of a change."""
+    def note(self, run: Run, what: str, delay: float = _TELL_SECONDS) -> None:
+        """Note who is to be told of a change to a run, inside a transaction."""
         report = run.spec.report
         targets = {"stream": report.event_stream, "hook": report.notify_command}
         wanted = [name for name, place in targets.items() if place is not None]
-        if not wanted:
-            return
-        at = clock.now()
-        history = self._ledger.insert(
-            "insert_history",
-            at=iso(at),
-            session=run.session,
-            prompt=run.spec.prompt_id,
-            run_id=run.run_id,
-            what=what,
-        )
-        due_at = iso(clock.after(at, delay))
-        for target in wanted:
+        if wanted:
+            at = clock.now()
             self._ledger.change(
-                "insert_outbox", history=history, target=target, due_at=due_at
+                "insert_outbox",
+                at=iso(at),
+                session=run.session,
+                prompt=run.spec.prompt_id,
+                run_id=run.run_id,
+                what=what,
+                targets=json.dumps(wanted),
+                due_at=iso(clock.after(at, delay)),
             )
 
     def _columns(self, run: Run) -> dict[str, Cell]:

@@ -129,9 +129,11 @@ class Sessions:
         import_id: int | None = None,
     ) -> int:
         """Insert a session, inside a transaction, and return its key."""
+        # Eight hex digits that never begin with 0.
+        number = 0x10000000 + int.from_bytes(os.urandom(4)) % 0xF0000000
         key = self._db.insert(
             "insert_session",
-            short_id=_new_short_id(),
+            short_id=f"{number:08x}",
             title=title,
             repo=None if repo is None else os.fsencode(repo),
             home=b"" if home is None else os.fsencode(home),
@@ -143,13 +145,14 @@ class Sessions:
             self.set_thread(key, thread)
         return key
 
-    def set_thread(self, key: int, thread: str) -> bool:
+    def set_thread(self, key: int, thread: str, exports: str | None = None) -> bool:
         """Name the thread of a session, inside a transaction.
 
         Returns:
             False when the thread belongs to another session.
         """
-        return bool(self._db.change("name_session", thread=thread, session=key))
+        told: dict[str, Cell] = {"thread": thread, "exports": exports}
+        return bool(self._db.change("name_session", session=key, **told))
 
     def archive(self, session: Session, exports: str | None, at: str) -> None:
         """Put away a session in which nothing runs or waits.
@@ -183,11 +186,7 @@ class Sessions:
             if if_unchanged and now.updated_at != session.updated_at:
                 raise SessionBusyError(session.name, now.last_run or "?", _CHANGED)
             self._refuse_open(session)
-            self.drop(session.key)
-
-    def drop(self, key: int) -> None:
-        """Delete a session with its runs and prompts, inside a transaction."""
-        self._db.change("remove_session", session=key)
+            self._db.change("remove_session", session=session.key)
 
     def restore(
         self, key: int, title: str | None, exports: str, archived_at: str | None
@@ -245,12 +244,6 @@ class PromptsWaitError(SessionBusyError):
 
 
 _CHANGED = "it has changed since it was listed"
-
-
-def _new_short_id() -> str:
-    """Make eight hex digits that never begin with 0."""
-    number = int.from_bytes(os.urandom(4)) % 0xF0000000
-    return f"{0x10000000 + number:08x}"
 
 
 def _session(row: sqlite3.Row) -> Session:

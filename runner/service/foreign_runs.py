@@ -355,7 +355,7 @@ def insert(
         ledger.runs.insert(replace(run, session=key))
         ledger.usage.record_run(run)
     if is_mixed:
-        ledger.runs.sort(key)
+        ledger.change("sort_runs", session=key)
     else:
         ledger.change("set_imported", session=key, imported=imported)
     return key

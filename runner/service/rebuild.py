@@ -101,7 +101,7 @@ def adopt(meta: Path, ledger: Ledger) -> Run | None:
             if is_trusted and run.launched_at is not None:
                 ledger.runs.keep_settings(run)
             if not ledger.runs.unfinished(run.session):
-                ledger.runs.sort(run.session)
+                ledger.change("sort_runs", session=run.session)
     except (ConflictFault, ArithmeticError, AttributeError, *_NONSENSE):
         return None  # another unfinished run has the session, or figures are none
     if run.spec.is_flat:
@@ -214,7 +214,7 @@ def _drop_removed(ledger: Ledger) -> None:
         own = [run for run in runs if not run.spec.is_flat]
         if own and not any(Path(run.spec.directory).is_dir() for run in own):
             with contextlib.suppress(RunnerError):
-                ledger.sessions.drop(session.key)
+                ledger.change("remove_session", session=session.key)
 
 
 def _restore_queue(ledger: Ledger) -> int:
