@@ -26,8 +26,8 @@ order by updated_at desc limit 10
 
 -- name: session_of_import
 -- The session that another tool's task, under an id of its own, has become.
-select r.session from imports i join runs r on r.run_id = i.run_id
-where i.kind <> 'removed' and (i.source = :text or i.source like '%/' || :text) limit 1
+select * from session_states where id = (select r.session from imports i join runs r on r.run_id = i.run_id
+    where i.kind <> 'removed' and (i.source = :text or i.source like '%/' || :text) limit 1)
 
 -- name: session_of_thread
 select session from threads where thread_id = :thread

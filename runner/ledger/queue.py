@@ -288,9 +288,7 @@ class Queue:
     def _session_for(self, run: Run, request: RunRequest) -> int:
         """Find or open the session of a run."""
         sessions, spec = self._ledger.sessions, run.spec
-        key = request.session
-        if key is None and request.thread is not None:
-            key = sessions.of_thread(request.thread)
+        key = request.session or sessions.of_thread(request.thread)
         if key is None:
             return sessions.open(
                 iso(spec.prepared_at),

@@ -18,7 +18,6 @@ from runner.model import TaskState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Collection
     from pathlib import Path
 
@@ -79,30 +78,27 @@ class Sessions:
         Raises:
             NoSuchTaskError: it has been removed.
         """
-        row = self._db.one("session_by_key", session=key)
-        if row is None:
+        found = self._all("session_by_key", session=key)
+        if not found:
             raise NoSuchTaskError(str(key))
-        return _session(row)
+        return found[0]
 
     def named(self, text: str) -> list[Session]:
         """Return the sessions that a text names for certain, by an id of theirs."""
-        found = self._db.all("sessions_named", text=uuid(text) or text)
-        return [_session(row) for row in found]
+        return self._all("sessions_named", text=uuid(text) or text)
 
     def like(self, text: str) -> list[Session]:
         """Return the sessions whose title or the beginning of whose id it is."""
         is_start = text and not set(text.lower()) - set("0123456789abcdef-")
         start = text.lower() if is_start else ""
         line = " ".join(text.split())
-        found = self._db.all("sessions_like", title=text, line=line, start=start)
-        return [_session(row) for row in found]
+        return self._all("sessions_like", title=text, line=line, start=start)
 
     def imported_as(self, text: str) -> Session | None:
         """Return the session that the task of another tool has become."""
-        key = self._db.value("session_of_import", text=text)
-        return None if key is None else self.get(key)
+        return next(iter(self._all("session_of_import", text=text)), None)
 
-    def of_thread(self, thread: str) -> int | None:
+    def of_thread(self, thread: str | None) -> int | None:
         """Return the key of the session that a thread belongs to."""
         key: int | None = self._db.value("session_of_thread", thread=thread)
         return key
@@ -112,10 +108,7 @@ class Sessions:
     ) -> list[Session]:
         """Return the sessions that are in one of these states, the newest first."""
         limit = _NO_LIMIT if most is None else most
-        found = self._db.all(
-            "sessions_in_states", states=json.dumps([*states]), most=limit
-        )
-        return [_session(row) for row in found]
+        return self._all("sessions_in_states", states=json.dumps([*states]), most=limit)
 
     def open(  # noqa: PLR0913 - the columns of a row
         self,
@@ -210,6 +203,22 @@ class Sessions:
         if session.is_archived:
             raise ArchivedError(session.name)
 
+    def _all(self, query: str, **values: Cell) -> list[Session]:
+        return [
+            value_of(
+                Session,
+                row,
+                key=row["id"],
+                thread=row["thread_id"],
+                repo=None if row["repo"] is None else os.fsdecode(row["repo"]),
+                home=os.fsdecode(row["home"]) or None,
+                is_imported=row["imported"] is not None,
+                settings=read_settings(row["settings"]),
+                state=TaskState(row["state"]),
+            )
+            for row in self._db.all(query, **values)
+        ]
+
     def _move(
         self, session: Session, exports: str | None, at: str, archived_at: str | None
     ) -> None:
@@ -244,17 +253,3 @@ class PromptsWaitError(SessionBusyError):
 
 
 _CHANGED = "it has changed since it was listed"
-
-
-def _session(row: sqlite3.Row) -> Session:
-    return value_of(
-        Session,
-        row,
-        key=row["id"],
-        thread=row["thread_id"],
-        repo=None if row["repo"] is None else os.fsdecode(row["repo"]),
-        home=os.fsdecode(row["home"]) or None,
-        is_imported=row["imported"] is not None,
-        settings=read_settings(row["settings"]),
-        state=TaskState(row["state"]),
-    )

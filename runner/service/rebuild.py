@@ -237,7 +237,7 @@ def _read_task_files(ledger: Ledger) -> None:
     for path in (*home.glob("*/task.json"), *home.glob(_ARCHIVED_AT)):
         told = loose_json.mapping(files.read_json(path))
         thread = loose_json.text(told.get("id"))
-        key = ledger.sessions.of_thread(thread) if thread else None
+        key = ledger.sessions.of_thread(thread)
         if key is None or told.get("format") != task_files.FORMAT:
             continue
         exports = str(path.parent.relative_to(home))
@@ -250,7 +250,7 @@ def _read_task_files(ledger: Ledger) -> None:
 def _session_of(run: Run, ledger: Ledger, *, is_trusted: bool) -> int:
     """Find or open the session of a run, inside a transaction."""
     thread = run.spec.resume_session or run.thread
-    key = ledger.sessions.of_thread(thread) if thread else None
+    key = ledger.sessions.of_thread(thread)
     source, at = None, clock.iso(run.spec.prepared_at)
     is_new = key is None
     if key is None:
