@@ -248,9 +248,10 @@ def _read(kind: type[S], data: Mapping[str, object], **known: object) -> S:
     for name, wanted, may_miss in fields:
         if name in known:
             continue
-        value = _typed(data, name, _TYPES.get(wanted, (str,)))
+        kinds, make = _READERS.get(wanted, ((str,), None))
+        value = _typed(data, name, kinds)
         if value is not None:
-            found[name] = _MAKERS[wanted](value) if wanted in _MAKERS else value
+            found[name] = make(value) if make else value
         elif not hasattr(kind, name):
             if not may_miss:
                 raise KeyError(name)
@@ -268,17 +269,6 @@ def _fields(kind: type[Struct]) -> list[tuple[str, str, bool]]:
     return [(name, wanted, bool(rest)) for name, (wanted, _, rest) in told]
 
 
-_TYPES: Mapping[str, Kinds] = {
-    "bool": (bool,),
-    "int": (int,),
-    "float": (int, float),
-    "tuple[str, ...]": (list,),
-    "Limits": (dict,),
-    "Report": (dict,),
-    "ProcessId": (dict,),
-}
-
-
 def _texts(value: list[object]) -> tuple[str, ...]:
     if not all(isinstance(each, str) for each in value):
         message = f"not all are texts: {value!r:.60}"
@@ -286,16 +276,20 @@ def _texts(value: list[object]) -> tuple[str, ...]:
     return tuple(map(str, value))
 
 
-_MAKERS: Mapping[str, Callable[[Any], object]] = {
-    "datetime": parse_iso,
-    "Mode": Mode,
-    "Outcome": Outcome,
-    "Verbosity": Verbosity,
-    "SessionId": lambda text: text or None,
-    "tuple[str, ...]": _texts,
-    "Limits": lambda part: _read(Limits, part),
-    "Report": lambda part: _read(Report, part),
-    "ProcessId": lambda part: _read(ProcessId, part),
+# How a field is read: the types that its JSON has, and what makes its value of that.
+_READERS: Mapping[str, tuple[Kinds, Callable[[Any], object] | None]] = {
+    "bool": ((bool,), None),
+    "int": ((int,), None),
+    "float": ((int, float), None),
+    "datetime": ((str,), parse_iso),
+    "Mode": ((str,), Mode),
+    "Outcome": ((str,), Outcome),
+    "Verbosity": ((str,), Verbosity),
+    "SessionId": ((str,), lambda text: text or None),
+    "tuple[str, ...]": ((list,), _texts),
+    "Limits": ((dict,), lambda part: _read(Limits, part)),
+    "Report": ((dict,), lambda part: _read(Report, part)),
+    "ProcessId": ((dict,), lambda part: _read(ProcessId, part)),
 }
 
 
