@@ -348,4 +348,5 @@ def guarded(path: Path) -> Iterator[None]:
 
 def clean(text: str) -> str:
     """Make a text that a column can hold of one with stray bytes of a command line."""
-    return os.fsencode(text).decode(errors="replace")
+    # Not as the locale says: one without letters must not lose those of a title.
+    return text.encode(errors="surrogateescape").decode(errors="replace")
