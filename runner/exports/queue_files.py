@@ -19,17 +19,6 @@ if TYPE_CHECKING:
     from runner.ledger.ledger import Ledger
 
 QUEUE = "queue"
-_COLUMNS = (
-    "id",
-    "place",
-    "preview",
-    "settings",
-    "grp",
-    "priority",
-    "hold",
-    "not_before",
-    "queued_at",
-)
 
 
 def path_of(state_home: Path, prompt: int) -> Path:
@@ -40,11 +29,10 @@ def path_of(state_home: Path, prompt: int) -> Path:
 def render(ledger: Ledger, prompt: int) -> bytes | None:
     """Make the file of a prompt; None of one that no longer waits for its turn."""
     row = ledger.one("exported_prompt", prompt=prompt)
-    if row is None or row["text"] is None:
+    if row is None:
         return None
-    header = {name: row[name] for name in _COLUMNS}
-    header |= {"thread": row["thread_id"], "short_id": row["short_id"]}
-    text: bytes = row["text"]
+    header = dict(row)
+    text: bytes = header.pop("text")
     return json.dumps(header).encode() + b"\n" + text
 
 

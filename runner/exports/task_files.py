@@ -72,7 +72,9 @@ class TaskExport:
         self._is_begun = True
         session = self._ledger.sessions.get(run.session)
         if session.exports is None and session.thread and not run.spec.is_flat:
-            self._ledger.sessions.set_exports(session.key, session.thread)
+            self._ledger.write(
+                "set_exports", session=session.key, exports=session.thread
+            )
             session = self._ledger.sessions.get(run.session)
         paths = self._files = files_in(session, self._ledger.home)
         if paths is None:

@@ -36,7 +36,7 @@ SCHEMA = 3
 _BUSY_SECONDS = 60.0
 _KIND = 0xFF  # the low byte of an error's code
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_RESTORES = "codex-tasks verify --repair restores it"
+RESTORES = "codex-tasks verify --repair restores it"
 # Write-ahead logging needs shared memory, which these do not have between machines.
 _REMOTE = (
     "nfs nfs4 cifs smb3 smbfs 9p drvfs afs ceph lustre gpfs beegfs fuse.sshfs"
@@ -71,6 +71,10 @@ class Database:
         """Return the first row that a query finds, None without any."""
         row: sqlite3.Row | None = self._run(query, values).fetchone()
         return row
+
+    def values(self, kind: type[S], query: str, **values: Cell) -> list[S]:
+        """Return the rows that a query finds as values of a class."""
+        return [value_of(kind, row) for row in self.all(query, **values)]
 
     def value(self, query: str, **values: Cell) -> Any:  # noqa: ANN401 - a column
         """Return the first column of the first row, None without any."""
@@ -163,26 +167,20 @@ class Database:
         return [*found, *(f"{row[0]} row {row[1]} refers to nothing" for row in broken)]
 
     def _run(self, query: str, values: dict[str, Cell]) -> sqlite3.Cursor:
-        text = queries()[query]
-        try:
-            try:
-                return self._db.execute(text, values)
-            except UnicodeEncodeError:
-                cleaned = {
-                    name: clean(value) if isinstance(value, str) else value
-                    for name, value in values.items()
-                }
-                return self._db.execute(text, cleaned)
-        except (sqlite3.IntegrityError, OverflowError) as error:
-            raise ConflictFault(self.path, str(error)) from error
-        except (sqlite3.Error, UnicodeEncodeError) as error:
-            raise fault(self.path, error) from error
+        """Run the statements of a query; the last one answers."""
+        with guarded(self.path):
+            cleaned = {
+                name: clean(value) if isinstance(value, str) else value
+                for name, value in values.items()
+            }
+            *others, last = queries()[query].split(";\n")
+            for statement in others:
+                self._db.execute(statement, cleaned)
+            return self._db.execute(last, cleaned)
 
     def _script(self, statement: str) -> None:
-        try:
+        with guarded(self.path):
             self._db.execute(statement)
-        except sqlite3.Error as error:
-            raise fault(self.path, error) from error
 
 
 def value_of(kind: type[S], row: sqlite3.Row, **known: object) -> S:
@@ -217,7 +215,7 @@ def connect(path: Path) -> sqlite3.Connection:
     if version > SCHEMA:
         reason = f"it was made by a newer version (schema {version})"
         raise LedgerFault(path, reason, f"update this version, or: {ELSEWHERE}")
-    raise LedgerFault(path, "it is no ledger", _RESTORES)
+    raise LedgerFault(path, "it is no ledger", RESTORES)
 
 
 def create(path: Path) -> None:
@@ -287,18 +285,6 @@ def use_log(path: Path) -> None:
         raise LedgerFault(path, reason, ELSEWHERE)
 
 
-def make(state_home: Path) -> None:
-    """Make an empty ledger in a state directory that has never had one.
-
-    Raises:
-        LedgerFault: it has lost its ledger, or cannot have one.
-        FileFault: the disk refuses.
-    """
-    if is_lost(state_home):
-        raise LedgerFault(state_home / NAME, "it is missing", _RESTORES)
-    create(state_home / NAME)
-
-
 def is_lost(state_home: Path) -> bool:
     """Tell whether a state directory has lost its ledger."""
     signs = (BACKUP, OLD_BACKUP, "queue/[0-9]*", "runs/*/owner")
@@ -336,17 +322,15 @@ def file_system_of(directory: Path) -> str:
     return kind
 
 
-def is_damage(error: LedgerFault) -> bool:
+def is_damage(error: Exception) -> bool:
     """Tell whether a fault is of the file: damaged, or no database at all."""
-    code = getattr(error.__cause__, "sqlite_errorcode", None)
+    code = getattr(error.__cause__ or error, "sqlite_errorcode", None)
     return code is not None and code & _KIND in _DAMAGE
 
 
 def fault(path: Path, error: Exception) -> LedgerFault:
     """Say what SQLite refuses, and what can be done."""
-    found = LedgerFault(path, str(error))
-    found.__cause__ = error
-    return LedgerFault(path, str(error), _RESTORES) if is_damage(found) else found
+    return LedgerFault(path, str(error), RESTORES if is_damage(error) else ELSEWHERE)
 
 
 @contextlib.contextmanager
@@ -354,7 +338,9 @@ def guarded(path: Path) -> Iterator[None]:
     """Make a `LedgerFault` of what SQLite or the disk refuses in a block."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.IntegrityError, OverflowError) as error:
+        raise ConflictFault(path, str(error)) from error
+    except (sqlite3.Error, UnicodeEncodeError) as error:
         raise fault(path, error) from error
     except OSError as error:
         raise LedgerFault(path, error.strerror or str(error)) from error
@@ -362,4 +348,5 @@ def guarded(path: Path) -> Iterator[None]:
 
 def clean(text: str) -> str:
     """Make a text that a column can hold of one with stray bytes of a command line."""
-    return os.fsencode(text).decode(errors="replace")
+    # Not as the locale says: one without letters must not lose those of a title.
+    return text.encode(errors="surrogateescape").decode(errors="replace")

@@ -13,8 +13,6 @@ from runner.model import OUTCOMES, Outcome
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from runner.model import Run, Verdict
 
 # Seconds until a prompt is tried again that was never executed, or whose turn never
@@ -81,20 +79,20 @@ def fate_of(  # noqa: PLR0911 - one return for each row of the table
         return Ends(state=meaning.prompt, reason=str(outcome))
     starts, unbegun = delivery.starts, delivery.unbegun
     kind = verdict.error_class
-    if kind == "killed":
-        wait = _step(BACK_OFF, starts - _AT_ONCE)
-        return _later(wait, "start", starts=starts + 1, unbegun=unbegun)
-    if outcome is Outcome.NOT_STARTED:
-        wait = _step(BACK_OFF, starts)
-        return _later(wait, "start", starts=starts + 1, unbegun=unbegun)
+    if kind == "killed" or outcome is Outcome.NOT_STARTED:
+        number = starts - _AT_ONCE if kind == "killed" else starts
+        wait = BACK_OFF[min(number, len(BACK_OFF) - 1)] if number >= 0 else 0.0
+        why = "start" if wait else None
+        return GoesBack(starts=starts + 1, unbegun=unbegun, wait=wait, why=why)
     if kind == "writer":
-        return _later(WRITER_SECONDS, "refused", starts=0, unbegun=unbegun)
+        wait = WRITER_SECONDS
+        return GoesBack(starts=0, unbegun=unbegun, wait=wait, why="refused")
     if kind in _FOR_A_PERSON or outcome is Outcome.AUTH_FAILED:
         return GoesBack(starts=0, unbegun=0, hold=verdict.error or kind)
     if unbegun >= len(BACK_OFF):
         return GoesBack(starts=0, unbegun=0, hold=verdict.error or str(outcome))
-    wait = _step(BACK_OFF, unbegun)
-    return _later(wait, "unbegun", starts=0, unbegun=unbegun + 1)
+    wait = BACK_OFF[unbegun]
+    return GoesBack(starts=0, unbegun=unbegun + 1, wait=wait, why="unbegun")
 
 
 def hold_of(run: Run) -> tuple[str, str | None]:
@@ -120,12 +118,3 @@ def resets_of(run: Run) -> float | None:
         and float(window.get("used_percent") or 0) >= _FULL
     ]
     return max(found, default=None)
-
-
-def _step(steps: Sequence[float], number: int) -> float:
-    return 0.0 if number < 0 else steps[min(number, len(steps) - 1)]
-
-
-def _later(wait: float, why: str, *, starts: int, unbegun: int) -> GoesBack:
-    reason = why if wait else None
-    return GoesBack(starts=starts, unbegun=unbegun, wait=wait, why=reason)

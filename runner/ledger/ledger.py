@@ -6,6 +6,7 @@ import os
 from functools import cached_property
 
 from runner import files
+from runner.errors import LedgerFault
 from runner.ledger import database
 from runner.ledger.database import Database
 from runner.ledger.runs import Runs
@@ -32,13 +33,16 @@ class Ledger(Database):
 
     def __init__(self, state_home: Path) -> None:
         files.make_directory(state_home, database.ELSEWHERE)
-        if not os.path.lexists(state_home / database.NAME):
+        path = state_home / database.NAME
+        if not os.path.lexists(path):
             if os.path.lexists(state_home / database.OLD):
                 from runner.ledger.migrate import migrate  # noqa: PLC0415 - once
 
                 migrate(state_home)
+            elif database.is_lost(state_home):
+                raise LedgerFault(path, "it is missing", database.RESTORES)
             else:
-                database.make(state_home)
+                database.create(path)
         super().__init__(state_home)
 
     @cached_property

@@ -1,5 +1,5 @@
 -- Every query of the ledger, each under a name and with a word on what it is for.
--- Parameters have names. Times are text, as the schema says.
+-- One that changes several tables has several statements. Parameters have names. Times are text, as the schema says.
 
 -- name: session_by_key
 -- One session as it is now.
@@ -26,8 +26,8 @@ order by updated_at desc limit 10
 
 -- name: session_of_import
 -- The session that another tool's task, under an id of its own, has become.
-select r.session from imports i join runs r on r.run_id = i.run_id
-where i.kind <> 'removed' and (i.source = :text or i.source like '%/' || :text) limit 1
+select * from session_states where id = (select r.session from imports i join runs r on r.run_id = i.run_id
+    where i.kind <> 'removed' and (i.source = :text or i.source like '%/' || :text) limit 1)
 
 -- name: session_of_thread
 select session from threads where thread_id = :thread
@@ -36,12 +36,10 @@ select session from threads where thread_id = :thread
 insert into sessions (short_id, title, repo, home, settings, imported, created_at, updated_at)
 values (:short_id, :title, :repo, :home, :settings, :imported, :at, :at)
 
--- name: insert_thread
-insert into threads (thread_id, session) values (:thread, :session) on conflict (thread_id) do nothing
-
 -- name: name_session
--- The thread becomes the session's current one, if it is the session's.
-update sessions set thread_id = :thread where id = :session
+-- The thread becomes the session's current one, if it is no other session's.
+insert into threads (thread_id, session) values (:thread, :session) on conflict (thread_id) do nothing;
+update sessions set thread_id = :thread, exports = coalesce(:exports, exports) where id = :session
 and exists (select 1 from threads where thread_id = :thread and session = :session)
 
 -- name: touch_session
@@ -54,47 +52,26 @@ update sessions set settings = :settings, repo = :repo, imported = null where id
 -- name: set_exports
 update sessions set exports = :exports where id = :session
 
--- name: set_title
-update sessions set title = :title where id = :session
-
 -- name: archive_session
--- Nothing is done where something waits or runs.
-update sessions set archived_at = :at, updated_at = :at, exports = :exports where id = :session and archived_at is null
+-- Put it away, or bring it back without :archived_at. Nothing is put away where something waits or runs.
+update sessions set archived_at = :archived_at, updated_at = :at, exports = :exports
+where id = :session and (archived_at is null) = (:archived_at is not null)
 and not exists (select 1 from runs where session = :session and state <> 'finished')
-and not exists (select 1 from prompts where session = :session and ended_at is null)
+and (:archived_at is null or not exists (select 1 from prompts where session = :session and ended_at is null))
 
--- name: unarchive_session
-update sessions set archived_at = null, updated_at = :at, exports = :exports where id = :session and archived_at is not null
-and not exists (select 1 from runs where session = :session and state <> 'finished')
+-- name: restore_title
+-- What the exports of a session say of it.
+update sessions set title = coalesce(:title, title), exports = coalesce(:exports, exports) where id = :session
 
--- name: open_of_session
--- What keeps a session from being archived or removed: an unfinished run, else a waiting prompt.
-select run_id as run, null as prompt from runs where session = :session and state <> 'finished'
-union all select null, id from prompts where session = :session and state in ('queued', 'parked') limit 1
-
--- name: remember_imports
--- A removed run must not come back with the next import.
-update imports set kind = 'removed', run_id = null where run_id in (select run_id from runs where session = :session)
-
--- name: remove_records
-delete from records where run_id in (select run_id from runs where session = :session)
--- name: remove_turns
-delete from turns where run_id in (select run_id from runs where session = :session)
--- name: remove_outbox
-delete from outbox where history in (select id from history where session = :session)
--- name: remove_history
-delete from history where session = :session
--- name: remove_needs
-delete from needs where prompt in (select id from prompts where session = :session)
--- name: remove_prompts
-delete from prompts where session = :session
--- name: remove_runs
-delete from runs where session = :session
--- name: remove_threads
-delete from threads where session = :session
--- name: forget_thread
-update sessions set thread_id = null where id = :session
 -- name: remove_session
+-- A removed run must not come back with the next import. The schema deletes the threads and needs itself.
+update imports set kind = 'removed', run_id = null where run_id in (select run_id from runs where session = :session);
+delete from records where run_id in (select run_id from runs where session = :session);
+delete from turns where run_id in (select run_id from runs where session = :session);
+delete from outbox where history in (select id from history where session = :session);
+delete from history where session = :session;
+delete from prompts where session = :session;
+delete from runs where session = :session;
 delete from sessions where id = :session
 
 -- name: run_by_id
@@ -117,10 +94,12 @@ where r.session = :session and r.ordinal < :ordinal and r.launched_at is not nul
 select min(launched_at) from runs where session = :session and launched_at > :at
 
 -- name: insert_run
+-- A session is as new as its runs.
+update sessions set updated_at = max(updated_at, coalesce(:ended_at, :launched_at, :prepared_at)) where id = :session;
 insert into runs (run_id, session, ordinal, thread_id, prompt, state, waits, directory, layout, place, supervisor, codex,
     codex_version, rollout_offset, prepared_at, launched_at, ended_at, outcome, error_class, exit_code, begun)
 values (:run_id, :session, (select coalesce(max(ordinal), 0) + 1 from runs where session = :session), :thread, :prompt, :state,
-    :waits, :directory, :layout, :place, :supervisor, :codex, :version, :offset, :prepared_at, :launched_at, :ended_at, :outcome,
+    :waits, :directory, :layout, :place, :supervisor, :codex, :codex_version, :rollout_offset, :prepared_at, :launched_at, :ended_at, :outcome,
     :error_class, :exit_code, :begun)
 
 -- name: save_record
@@ -128,11 +107,12 @@ insert into records (run_id, record) values (:run_id, :record) on conflict (run_
 
 -- name: claim_run
 -- A supervisor takes a run over, unless a stop was asked for before.
-update runs set state = iif(state = 'prepared', 'launching', state), supervisor = :supervisor, place = :place
-where run_id = :run_id and state = :state and stop_asked_at is null
+update runs set state = :state, supervisor = :supervisor, place = :place
+where run_id = :run_id and state = :was and :state in ('launching', 'waiting') and stop_asked_at is null
 
 -- name: launch_run
-update runs set state = 'running', codex = :codex, launched_at = :at, rollout_offset = :offset, waits = 0
+update sessions set updated_at = max(updated_at, :launched_at) where id = :session;
+update runs set state = 'running', codex = :codex, launched_at = :launched_at, rollout_offset = :rollout_offset, waits = 0
 where run_id = :run_id and state = 'launching'
 
 -- name: take_turn
@@ -142,15 +122,14 @@ update runs set state = 'prepared', waits = 0,
 where run_id = :run_id and state = 'waiting' and stop_asked_at is null returning ordinal
 
 -- name: finish_run
+update sessions set updated_at = max(updated_at, :ended_at) where id = :session;
 update runs set state = 'finished', outcome = :outcome, error_class = :error_class, exit_code = :exit_code, thread_id = :thread,
-    codex_version = :version, begun = :begun, ended_at = :ended_at
-where run_id = :run_id and state = :state
+    codex_version = :codex_version, begun = :begun, ended_at = :ended_at
+where run_id = :run_id and state = :was
 
 -- name: begin_turn
+update prompts set begun = 1, text = null where run_id = :run_id and state = 'running';
 update runs set begun = 1 where run_id = :run_id and not begun
-
--- name: begin_prompt
-update prompts set begun = 1, text = null where run_id = :run_id and state = 'running'
 
 -- name: name_thread_of_run
 update runs set thread_id = :thread where run_id = :run_id
@@ -168,12 +147,9 @@ insert into prompts (session, place, text, preview, digest, state, direct, run_i
 values (:session, coalesce((select seq from sqlite_sequence where name = 'prompts'), 0) + 1, :text, :preview, :digest,
     iif(:text is null, 'running', 'queued'), :text is null, :run_id, :text is null, :at)
 
--- name: prompt_by_id
-select * from prompts where id = :prompt
-
 -- name: prompt_of_run
 -- The prompt that a run has, or that waits for it alone.
-select * from prompts where run_id = :run_id and ended_at is null
+select id, state, direct as is_direct, stop_asked_at is not null as is_stop_asked, starts, unbegun from prompts where run_id = :run_id and ended_at is null
 
 -- name: waiting_prompts
 -- All that waits for a session, and why.
@@ -181,8 +157,9 @@ select p.*, w.word, w.until, w.detail from prompts p join why_waiting w on w.id 
 
 -- name: exported_prompt
 -- A prompt whose turn has not begun, with what names its session.
-select p.*, s.thread_id, s.short_id from prompts p join sessions s on s.id = p.session
-where p.id = :prompt and not p.begun and not p.direct and p.ended_at is null
+select p.text, p.id, p.place, p.preview, p.settings, p.grp, p.priority, p.hold, p.not_before, p.queued_at, s.thread_id as thread, s.short_id
+from prompts p join sessions s on s.id = p.session
+where p.id = :prompt and not p.begun and not p.direct and p.ended_at is null and p.text is not null
 
 -- name: restore_prompt
 -- A prompt that a rebuild finds in its file.
@@ -200,18 +177,16 @@ update prompts set state = iif(:waits, 'queued', 'running'), run_id = :run_id, h
 update sessions set home = iif(home = x'', :home, home), repo = coalesce(repo, :repo), created_at = min(created_at, :at)
 where id = :session
 
--- name: session_by_short_id
-select id from sessions where short_id = :short_id
-
 -- name: exported_prompts
 select id from prompts where not begun and not direct and ended_at is null and text is not null order by id
 
 -- name: reason_of_run
--- Why the prompt of a waiting run waits.
-select coalesce(w.detail, w.word) from prompts p join why_waiting w on w.id = p.id where p.run_id = :run_id
+-- Why the prompt of a waiting run waits: another run writes the session, or what keeps the prompt.
+select coalesce('run ' || h.run_id || ' holds it', w.detail, w.word) from prompts p join why_waiting w on w.id = p.id
+left join runs h on h.session = p.session and h.state in ('prepared', 'launching', 'running') where p.run_id = :run_id
 
 -- name: every_waiting_prompt
-select id, session from prompts where state in ('queued', 'parked') order by id
+select id from prompts where state in ('queued', 'parked') order by id
 
 -- name: queue_head
 -- The first prompt that waits for a session, and why.
@@ -245,19 +220,16 @@ update prompts set state = :state, reason = :reason, run_id = null, hold = null,
 -- name: end_waiting_run
 -- A run that only waited ends with its prompt.
 update runs set state = 'finished', outcome = :outcome, exit_code = :exit_code, ended_at = :at
-where run_id = :run_id and state = 'waiting'
+where run_id = (select run_id from prompts where id = :prompt) and state = 'waiting' returning run_id
 
 -- name: put_back
 update prompts set state = 'queued', run_id = null, hold = :hold, wake_at = :wake_at,
     wake_from = iif(:wake_at is null, null, :at), wake_why = :why, starts = :starts, unbegun = :unbegun where id = :prompt and state = 'running'
 
 -- name: wait_for_writer
--- Another program writes the thread: look again later.
-update prompts set wake_at = :wake_at, wake_from = :at, wake_why = 'writer'
-where id = :prompt and state = 'queued'
-
--- name: writer_gone
-update prompts set wake_at = null, wake_from = null, wake_why = null where id = :prompt and wake_why = 'writer'
+-- Another program writes the thread: look again later. Without :wake_at none does any more.
+update prompts set wake_at = :wake_at, wake_from = iif(:wake_at is null, null, :at), wake_why = iif(:wake_at is null, null, 'writer')
+where id = :prompt and (wake_why is 'writer' or :wake_at is not null and state = 'queued')
 
 -- name: hold_first
 -- What waits first, and for no run of its own, waits for a person, or until a time.
@@ -281,28 +253,22 @@ where hold is not null and wake_at is not null and wake_at <= :at and state = 'q
 -- name: has_due_holds
 select 1 from prompts where hold is not null and wake_at is not null and wake_at <= :at and state = 'queued' limit 1
 
--- name: open_prompts_of
-select id from prompts where session = :session and state in ('queued', 'parked') order by place
-
 -- name: canceled_count
 -- Prompts that were never delivered, on purpose; the end of a session is none.
 select count(*) from prompts where session = :session and state = 'canceled' and not begun and not direct and reason = 'stopped'
 and preview not in ('/quit')
 
--- name: ask_stop_prompts
-update prompts set stop_asked_at = :at where session = :session and state = 'running'
-
--- name: ask_stop_runs
+-- name: ask_stop
+update prompts set stop_asked_at = :at where session = :session and state = 'running';
 update runs set stop_asked_at = coalesce(stop_asked_at, :at) where session = :session and state <> 'finished'
 
 -- name: sessions_to_stop
 select session from runs where state <> 'finished' union select session from prompts where state in ('queued', 'parked') order by 1
 
--- name: insert_history
-insert into history (at, session, prompt, run_id, what, detail) values (:at, :session, :prompt, :run_id, :what, '{}')
-
 -- name: insert_outbox
-insert into outbox (history, target, due_at) values (:history, :target, :due_at)
+-- What has happened, and who is to be told of it (a JSON list).
+insert into history (at, session, prompt, run_id, what, detail) values (:at, :session, :prompt, :run_id, :what, '{}');
+insert into outbox (history, target, due_at) select (select max(id) from history), value, :due_at from json_each(:targets)
 
 -- name: outbox_of_run
 select o.id, o.target, h.what, h.run_id, h.at from outbox o join history h on h.id = o.history
@@ -388,18 +354,18 @@ insert into imports (kind, source, identity, run_id, mtime) values (:kind, :sour
 -- name: set_imported
 update sessions set imported = :imported where id = :session
 
--- name: drop_imports
-delete from imports where run_id in (select run_id from runs where session = :session)
--- name: drop_usage
-delete from usage where run_id in (select run_id from runs where session = :session)
+-- name: drop_runs
+-- An import of the same session takes their place.
+delete from imports where run_id in (select run_id from runs where session = :session);
+delete from usage where run_id in (select run_id from runs where session = :session);
+delete from records where run_id in (select run_id from runs where session = :session);
+delete from runs where session = :session
 
--- name: rank_runs
+-- name: sort_runs
 -- The order of a session's runs by time, after older ones were added: first as negative numbers, which none has.
 update runs set ordinal = -(select count(*) from runs o where o.session = runs.session
     and (coalesce(o.launched_at, o.prepared_at), o.run_id) <= (coalesce(runs.launched_at, runs.prepared_at), runs.run_id))
-where session = :session
-
--- name: number_runs
+where session = :session;
 update runs set ordinal = -ordinal where session = :session
 
 -- name: notes

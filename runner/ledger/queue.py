@@ -8,7 +8,6 @@ so a kill at any moment leaves it waiting, running or ended, and never twice.
 from __future__ import annotations
 
 import hashlib
-import os
 
 from parsers.struct import Struct, as_dict, replace
 from runner import clock
@@ -27,13 +26,12 @@ from runner.model import OUTCOMES, QUIT, Outcome, Taken, Waiting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from runner.ledger.database import Cell
     from runner.ledger.ledger import Ledger
-    from runner.model import Run, RunRequest, Verdict
+    from runner.model import Run, RunRequest
 
 _PREVIEW = 200
 
@@ -69,17 +67,8 @@ class Candidate(Struct):
     prompt: int
     session: int
     thread: str | None
-    home: str
+    home: bytes
     waits_for_writer: bool
-
-
-class Stop(Struct):
-    """Hold what a stop has canceled, and the runs that have to be ended."""
-
-    session: int
-    prompts: tuple[int, ...]
-    waiting: tuple[str, ...]
-    runs: tuple[Run, ...]
 
 
 class Queue:
@@ -90,28 +79,27 @@ class Queue:
 
     def waiting(self, session: int) -> list[Prompt]:
         """Return what waits for a session, in the order of the queue, and why."""
-        found = self._ledger.all("waiting_prompts", session=session)
-        return [value_of(Prompt, row) for row in found]
+        return self._ledger.values(Prompt, "waiting_prompts", session=session)
 
-    def all_waiting(self) -> list[tuple[int, int]]:
-        """Return the numbers of all prompts that wait, each with its session."""
-        found = self._ledger.all("every_waiting_prompt")
-        return [(row["id"], row["session"]) for row in found]
+    def all_waiting(self) -> list[int]:
+        """Return the numbers of all prompts that wait."""
+        return [row["id"] for row in self._ledger.all("every_waiting_prompt")]
 
     def head(self, session: int) -> Prompt | None:
         """Return the first prompt that waits for a session."""
-        row = self._ledger.one("queue_head", session=session)
-        return None if row is None else value_of(Prompt, row)
+        found = self._ledger.values(Prompt, "queue_head", session=session)
+        return found[0] if found else None
 
     def candidates(self) -> list[Candidate]:
         """Return what can be delivered now, the best first.
 
         Among them is what waits for a foreign writer, whose lock may be free by now.
+        What was held until a time that has come is let go first.
         """
-        return [
-            value_of(Candidate, row, home=os.fsdecode(row["home"]))
-            for row in self._ledger.all("deliverable")
-        ]
+        at = iso(clock.now())
+        if self._ledger.one("has_due_holds", at=at) is not None:
+            self._ledger.write("release_due", at=at)
+        return self._ledger.values(Candidate, "deliverable")
 
     def canceled(self, session: int) -> int:
         """Return how many prompts for a session were canceled before their delivery."""
@@ -126,7 +114,15 @@ class Queue:
         """
         with self._ledger.transaction(is_durable=True):
             self._ledger.sessions.refuse_archived(session)
-            return self._insert(session, text, preview, at)
+            return self._ledger.insert(
+                "insert_prompt",
+                session=session,
+                text=text,
+                preview=preview[:_PREVIEW],
+                digest=digest_of(text),
+                run_id=None,
+                at=iso(at),
+            )
 
     def prepare(self, run: Run, request: RunRequest) -> Run:
         """Put a run on record, with its session and its prompt, in one transaction.
@@ -164,10 +160,8 @@ class Queue:
         told = {name: str(value) for name, value in header.items() if value is not None}
         at, place = told.get("queued_at", at), header.get("place")
         thread, short_id = told.get("thread"), told.get("short_id", "")
-        key = sessions.of_thread(thread) if thread else None
-        key = key or self._ledger.value("session_by_short_id", short_id=short_id)
-        if key is None:
-            key = sessions.open(at, thread=thread)
+        found = sessions.named(thread or "") or sessions.named(short_id)
+        key = found[0].key if found else sessions.open(at, thread=thread)
         values: dict[str, Cell] = {
             "prompt": number,
             "session": key,
@@ -190,7 +184,7 @@ class Queue:
         waits = isinstance(run.state, Waiting)
         ids: dict[str, Cell] = {"prompt": number, "run_id": run.run_id}
         if not self._ledger.change("restore_running", waits=waits, **ids):
-            self._insert_own(run)
+            self._insert(run)
 
     def close(self, number: int, state: str = "canceled") -> None:
         """End a prompt that a rebuild finds delivered or gone."""
@@ -209,8 +203,6 @@ class Queue:
 
     def reason_of(self, run: Run) -> str | None:
         """Say why a waiting run has to wait."""
-        if (holder := self.holder(run.session)) is not None:
-            return f"run {holder} holds it"
         reason: str | None = self._ledger.value("reason_of_run", run_id=run.run_id)
         return reason
 
@@ -226,8 +218,16 @@ class Queue:
             return
         outcome = verdict.outcome
         row = self._ledger.one("prompt_of_run", run_id=run.run_id)
+        now = clock.now()
         if row is not None and row["state"] == "running":
-            self._settle(row, run, verdict)
+            delivery = value_of(Delivery, row)
+            fate = fate_of(delivery, verdict, has_begun=run.has_begun)
+            if isinstance(fate, Ends):
+                self._end(row["id"], fate.state, fate.reason, outcome)
+            else:
+                wake_at = iso(clock.after(now, fate.wait)) if fate.wait else None
+                told = {**as_dict(fate), "at": iso(now), "wake_at": wake_at}
+                self._ledger.change("put_back", prompt=row["id"], **told)
         elif row is not None and outcome in {Outcome.LOST, Outcome.NOT_STARTED}:
             # Its run was killed while it waited: now it is delivered as any other.
             self._ledger.change("free_prompt", prompt=row["id"])
@@ -235,42 +235,35 @@ class Queue:
             self._end(row["id"], OUTCOMES[outcome].prompt, str(outcome), outcome)
         if OUTCOMES[outcome].then == "held":
             hold, until = hold_of(run)
-            values = {"hold": hold, "until": until, "at": iso(clock.now())}
+            values = {"hold": hold, "until": until, "at": iso(now)}
             self._ledger.change("hold_first", session=run.session, **values)
 
     def quit(self, prompt: Prompt) -> list[int]:
         """Obey a `/quit` whose turn has come: end all that waits, and return it."""
         with self._ledger.transaction(is_durable=True):
-            found = self._ledger.all("open_prompts_of", session=prompt.session)
-            ids = [row["id"] for row in found]
+            ids = [each.id for each in self.waiting(prompt.session)]
             if prompt.id not in ids:
                 return []
             self._end(prompt.id, "done", "quit", Outcome.STOPPED)
             for each in ids:
                 self._end(each, "canceled", "stopped", Outcome.STOPPED)
-            return ids
+        return ids
 
-    def stop(self, sessions: Sequence[int]) -> list[Stop]:
+    def stop(self, sessions: Collection[int]) -> list[Prompt]:
         """Cancel what waits in sessions and ask what runs to stop, in one transaction.
 
         A prompt that is sent later is wanted. One that is running is never put back.
+
+        Returns:
+            what it has canceled.
         """
-        at, stops = iso(clock.now()), []
         with self._ledger.transaction(is_durable=True):
-            for session in sessions:
-                waiting = self.waiting(session)
-                for each in waiting:
-                    self._end(each.id, "canceled", "stopped", Outcome.STOPPED)
-                self._ledger.change("ask_stop_prompts", session=session, at=at)
-                self._ledger.change("ask_stop_runs", session=session, at=at)
-                stop = Stop(
-                    session=session,
-                    prompts=tuple(each.id for each in waiting),
-                    waiting=tuple(each.run_id for each in waiting if each.run_id),
-                    runs=tuple(self._ledger.runs.unfinished(session)),
-                )
-                stops.append(stop)
-        return stops
+            canceled = [each for key in sessions for each in self.waiting(key)]
+            for each in canceled:
+                self._end(each.id, "canceled", "stopped", Outcome.STOPPED)
+            for key in sessions:
+                self._ledger.change("ask_stop", session=key, at=iso(clock.now()))
+        return canceled
 
     def to_stop(self) -> list[int]:
         """Return the sessions in which something runs or waits."""
@@ -284,27 +277,17 @@ class Queue:
         """Keep a prompt back until a person acts."""
         self._ledger.write("hold_prompt", prompt=prompt, hold=reason)
 
-    def release_due(self) -> None:
-        """Let go what was held until a time that has come."""
-        at = iso(clock.now())
-        if self._ledger.one("has_due_holds", at=at) is not None:
-            self._ledger.write("release_due", at=at)
-
     def wait_for_writer(self, candidate: Candidate, *, is_free: bool) -> None:
         """Note that another program writes a prompt's thread, or no longer does."""
-        if is_free:
-            self._ledger.write("writer_gone", prompt=candidate.prompt)
-            return
         now = clock.now()
-        times = {"at": iso(now), "wake_at": iso(clock.after(now, WRITER_SECONDS))}
+        wake_at = None if is_free else iso(clock.after(now, WRITER_SECONDS))
+        times = {"at": iso(now), "wake_at": wake_at}
         self._ledger.write("wait_for_writer", prompt=candidate.prompt, **times)
 
     def _session_for(self, run: Run, request: RunRequest) -> int:
         """Find or open the session of a run."""
         sessions, spec = self._ledger.sessions, run.spec
-        key = request.session
-        if key is None and request.thread is not None:
-            key = sessions.of_thread(request.thread)
+        key = request.session or sessions.of_thread(request.thread)
         if key is None:
             return sessions.open(
                 iso(spec.prepared_at),
@@ -328,33 +311,21 @@ class Queue:
                 raise self._busy(run.session)
             name = self._ledger.sessions.get(run.session).name
             raise SessionBusyError(name, "", pid=request.writer or 0)
-        number = self._insert_own(run, request.prompt if is_busy else None)
+        number = self._insert(run, request.prompt if is_busy else None)
         if is_busy:
             run = replace(run, state=Waiting(), waits=True)
         return replace(run, spec=replace(run.spec, prompt_id=number))
 
-    def _insert_own(self, run: Run, text: bytes | None = None) -> int:
+    def _insert(self, run: Run, text: bytes | None = None) -> int:
         """Insert the prompt of a run that brings its own; with a text it waits."""
-        preview, at = run.spec.task, run.spec.prepared_at
-        return self._insert(run.session, text, preview, at, run.run_id)
-
-    def _insert(
-        self,
-        session: int,
-        text: bytes | None,
-        preview: str,
-        at: datetime,
-        run_id: str | None = None,
-    ) -> int:
-        """Insert a prompt; without a text it is delivered, by the run it came with."""
         return self._ledger.insert(
             "insert_prompt",
-            session=session,
+            session=run.session,
             text=text,
-            preview=preview[:_PREVIEW],
+            preview=run.spec.task[:_PREVIEW],
             digest=None if text is None else digest_of(text),
-            run_id=run_id,
-            at=iso(at),
+            run_id=run.run_id,
+            at=iso(run.spec.prepared_at),
         )
 
     def _busy(self, session: int) -> SessionBusyError:
@@ -365,32 +336,15 @@ class Queue:
             return PromptsWaitError(found.name, found.waiting)
         return SessionBusyError(found.name, holder or found.last_run or "?")
 
-    def _settle(self, row: sqlite3.Row, run: Run, verdict: Verdict) -> None:
-        is_asked = row["stop_asked_at"] is not None
-        delivery = value_of(
-            Delivery, row, is_direct=bool(row["direct"]), is_stop_asked=is_asked
-        )
-        fate = fate_of(delivery, verdict, has_begun=run.has_begun)
-        if isinstance(fate, Ends):
-            self._end(row["id"], fate.state, fate.reason, verdict.outcome)
-            return
-        now, wake_at = clock.now(), None
-        if fate.wait:
-            wake_at = iso(clock.after(now, fate.wait))
-        times = {"at": iso(now), "wake_at": wake_at}
-        self._ledger.change("put_back", prompt=row["id"], **times, **as_dict(fate))
-
     def _end(self, prompt: int, state: str, reason: str, outcome: Outcome) -> None:
         """End a prompt, and the run that waits for it alone."""
-        at, code = iso(clock.now()), OUTCOMES[outcome].exit_code
-        row = self._ledger.one("prompt_by_id", prompt=prompt)
-        run_id = row["run_id"] if row else ""
-        values = {"run_id": run_id, "outcome": outcome, "exit_code": code, "at": at}
-        if self._ledger.change("end_waiting_run", **values):
-            self._ledger.runs.note_end(self._ledger.runs.find(run_id))
-        self._ledger.change(
-            "end_prompt", prompt=prompt, state=state, reason=reason, at=at
-        )
+        values = {"state": state, "reason": reason, "at": iso(clock.now())}
+        ended: dict[str, Cell] = {"prompt": prompt, "outcome": outcome}
+        ended |= {"exit_code": OUTCOMES[outcome].exit_code, "at": values["at"]}
+        run_id = self._ledger.value("end_waiting_run", **ended)
+        if run_id is not None:
+            self._ledger.runs.note(self._ledger.runs.find(run_id), "run_completed")
+        self._ledger.change("end_prompt", prompt=prompt, **values)
 
 
 def digest_of(text: bytes) -> str:

@@ -11,7 +11,7 @@ import json
 import zlib
 from functools import cache
 
-from parsers.struct import EMPTY, Struct, as_dict
+from parsers.struct import Struct, as_dict
 from runner.clock import iso, parse_iso
 from runner.errors import RunnerFault
 from runner.model import (
@@ -54,15 +54,7 @@ _SHOWN: Mapping[str, Kinds] = {
     "left_running": (list,),
 }
 _BLANK: Json = {"mode": "new", "repo": "", "task": "", "codex_bin": "codex"}
-_BLANK_REQUEST: Json = {
-    "cwd": "/",
-    "umask": 0o077,
-    "skip_git_repo_check": False,
-    "limits": {},
-    "report": {},
-    "wait_for_session": False,
-    "verbosity": "low",
-}
+_BLANK_REQUEST: Json = {"cwd": "/", "umask": 0o077}
 
 
 class DamagedRecordError(RunnerFault):
@@ -77,6 +69,8 @@ def to_json(run: Run) -> Json:
     spec, paths = run.spec, files_of(run.spec)
     verdict, accounts = run.verdict, dict(run.accounts)
     started, ended = run.started_at, run.ended_at
+    codex = run.state.codex if isinstance(run.state, Running) else None
+    processes = {"supervisor": run.supervisor, "codex": codex}
     return {
         "run_id": spec.run_id,
         "session_id": run.thread,
@@ -114,7 +108,7 @@ def to_json(run: Run) -> Json:
         "launched_at": iso(run.launched_at) if run.launched_at else None,
         "rollout_offset": run.rollout_offset,
         "has_begun": run.has_begun,
-        "processes": _processes(run.state),
+        "processes": {name: as_dict(each) for name, each in processes.items() if each},
         "request": {
             "directory": spec.directory,
             "is_flat": spec.is_flat,
@@ -241,8 +235,7 @@ def read_settings(text: str) -> Settings | None:
     if found.get("request") is None:
         return None
     request = _part(found, "request")
-    limits = _read(Limits, _part(request, "limits"))
-    return _read(Settings, {**request, **found}, codex=_options(found), limits=limits)
+    return _read(Settings, {**request, **found}, codex=_options(found))
 
 
 def _read(kind: type[S], data: Mapping[str, object], **known: object) -> S:
@@ -255,9 +248,10 @@ def _read(kind: type[S], data: Mapping[str, object], **known: object) -> S:
     for name, wanted, may_miss in fields:
         if name in known:
             continue
-        value = _typed(data, name, _TYPES.get(wanted, (str,)))
+        kinds, make = _READERS.get(wanted, ((str,), None))
+        value = _typed(data, name, kinds)
         if value is not None:
-            found[name] = _MAKERS[wanted](value) if wanted in _MAKERS else value
+            found[name] = make(value) if make else value
         elif not hasattr(kind, name):
             if not may_miss:
                 raise KeyError(name)
@@ -275,14 +269,6 @@ def _fields(kind: type[Struct]) -> list[tuple[str, str, bool]]:
     return [(name, wanted, bool(rest)) for name, (wanted, _, rest) in told]
 
 
-_TYPES: Mapping[str, Kinds] = {
-    "bool": (bool,),
-    "int": (int,),
-    "float": (int, float),
-    "tuple[str, ...]": (list,),
-}
-
-
 def _texts(value: list[object]) -> tuple[str, ...]:
     if not all(isinstance(each, str) for each in value):
         message = f"not all are texts: {value!r:.60}"
@@ -290,13 +276,20 @@ def _texts(value: list[object]) -> tuple[str, ...]:
     return tuple(map(str, value))
 
 
-_MAKERS: Mapping[str, Callable[[Any], object]] = {
-    "datetime": parse_iso,
-    "Mode": Mode,
-    "Outcome": Outcome,
-    "Verbosity": Verbosity,
-    "SessionId": lambda text: text or None,
-    "tuple[str, ...]": _texts,
+# How a field is read: the types that its JSON has, and what makes its value of that.
+_READERS: Mapping[str, tuple[Kinds, Callable[[Any], object] | None]] = {
+    "bool": ((bool,), None),
+    "int": ((int,), None),
+    "float": ((int, float), None),
+    "datetime": ((str,), parse_iso),
+    "Mode": ((str,), Mode),
+    "Outcome": ((str,), Outcome),
+    "Verbosity": ((str,), Verbosity),
+    "SessionId": ((str,), lambda text: text or None),
+    "tuple[str, ...]": ((list,), _texts),
+    "Limits": ((dict,), lambda part: _read(Limits, part)),
+    "Report": ((dict,), lambda part: _read(Report, part)),
+    "ProcessId": ((dict,), lambda part: _read(ProcessId, part)),
 }
 
 
@@ -317,31 +310,13 @@ def _part(data: Mapping[str, object], name: str) -> Json:
     return part
 
 
-def _processes(state: State) -> dict[str, object]:
-    match state:
-        case Running(supervisor=supervisor, codex=codex):
-            return {"supervisor": as_dict(supervisor), "codex": as_dict(codex)}
-        case Launching(supervisor=ProcessId() as supervisor):
-            return {"supervisor": as_dict(supervisor)}
-        case Waiting(supervisor=ProcessId() as supervisor):
-            return {"supervisor": as_dict(supervisor)}
-        case _:
-            return {}
-
-
 def _spec(record: Mapping[str, object]) -> Spec:
     request = _part(record, "request")
     if request.get("directory") is None:
         old = {"directory": "log_dir", "prompt_id": "mail_id"}
         told = {name: request.get(was) for name, was in old.items()}
         request = {**request, **told, "is_flat": True}
-    return _read(
-        Spec,
-        {**record, **request},
-        codex=_options(record),
-        limits=_read(Limits, _part(request, "limits")),
-        report=_read(Report, _part(request, "report")),
-    )
+    return _read(Spec, {**record, **request}, codex=_options(record))
 
 
 def _options(record: Mapping[str, object]) -> CodexOptions:
@@ -351,33 +326,24 @@ def _options(record: Mapping[str, object]) -> CodexOptions:
 
 def _state(record: Mapping[str, object]) -> State:
     processes = _typed(record, "processes", (dict,)) or {}
-    supervisor, codex = (_process(processes, name) for name in ("supervisor", "codex"))
-    match record.get("state"), supervisor, codex:
-        case "waiting", _, _:
-            return Waiting(supervisor=supervisor)
-        case "prepared", _, _:
+    told = {**processes, "started_at": record.get("launched_at")}
+    match record.get("state"):
+        case "waiting":
+            return _read(Waiting, told)
+        case "prepared":
             return Prepared()
-        case "launching", ProcessId() as owner, _:
-            return Launching(supervisor=owner)
-        case "running", ProcessId() as owner, ProcessId() as child:
-            began = {"started_at": record.get("launched_at")}
-            return _read(Running, began, supervisor=owner, codex=child)
-        case "finished", _, _:
-            return _finished(record)
-        case state, _, _:
+        case "launching":
+            return _read(Launching, told)
+        case "running":
+            return _read(Running, told)
+        case "finished":
+            shown = {name: _typed(record, name, kind) for name, kind in _SHOWN.items()}
+            others = _typed(record, "accounts", (dict,)) or {}
+            return _read(
+                Finished,
+                {**record, **told},
+                verdict=_read(Verdict, record),
+                accounts={**shown, **others},
+            )
+        case state:
             raise ValueError(state)
-
-
-def _finished(record: Mapping[str, object]) -> Finished:
-    shown = {name: _typed(record, name, kind) for name, kind in _SHOWN.items()}
-    return _read(
-        Finished,
-        {**record, "started_at": record.get("launched_at")},
-        verdict=_read(Verdict, record),
-        accounts={**shown, **(_typed(record, "accounts", (dict,)) or EMPTY)},
-    )
-
-
-def _process(processes: Json, name: str) -> ProcessId | None:
-    told = _typed(processes, name, (dict,))
-    return None if told is None else _read(ProcessId, told)

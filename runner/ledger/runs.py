@@ -6,6 +6,7 @@ it for the session, its prompt and its usage is in the same transaction.
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -14,14 +15,14 @@ from runner import clock
 from runner.clock import iso, parse_iso
 from runner.errors import NoSuchRunError, StaleStateError
 from runner.ledger import record
-from runner.ledger.database import value_of
-from runner.model import Launching, Running
+from runner.model import Running, Waiting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
     from datetime import datetime
+    from typing import Any
 
     from runner.ledger.database import Cell
     from runner.ledger.ledger import Ledger
@@ -69,27 +70,23 @@ class Runs:
         Raises:
             NoSuchRunError: the ledger does not know it.
         """
-        row = self._ledger.one("run_by_id", run_id=run_id)
-        if row is None:
+        found = self._all("run_by_id", run_id=run_id)
+        if not found:
             raise NoSuchRunError(run_id, str(self._ledger.path))
-        return self._run(row)
+        return found[0]
 
     def of_session(self, session: int) -> list[Run]:
         """Return the runs of a session, in the order in which they had it."""
-        return [
-            self._run(r) for r in self._ledger.all("runs_of_session", session=session)
-        ]
+        return self._all("runs_of_session", session=session)
 
     def unfinished(self, session: int | None = None) -> list[Run]:
         """Return the runs that are not over, of one session or of all."""
-        found = self._ledger.all("unfinished_runs", session=session)
-        return [self._run(row) for row in found]
+        return self._all("unfinished_runs", session=session)
 
     def previous(self, run: Run) -> Run | None:
         """Return the launched run that had the session before this one."""
-        values = {"session": run.session, "ordinal": run.ordinal}
-        row = self._ledger.one("previous_launched", **values)
-        return None if row is None else self._run(row)
+        ids: dict[str, Cell] = {"session": run.session, "ordinal": run.ordinal}
+        return next(iter(self._all("previous_launched", **ids)), None)
 
     def next_launch(self, run: Run) -> datetime | None:
         """Return when the next run of the session was launched."""
@@ -101,13 +98,6 @@ class Runs:
         """Insert a run, inside a transaction."""
         self._ledger.change("insert_run", **self._columns(run))
         self._save(run)
-        at = iso(run.ended_at or run.started_at)
-        self._ledger.change("touch_session", session=run.session, at=at)
-
-    def sort(self, session: int) -> None:
-        """Put the runs of a session in the order of time, inside a transaction."""
-        self._ledger.change("rank_runs", session=session)
-        self._ledger.change("number_runs", session=session)
 
     def advance(self, run: Run, event: Event) -> Run:
         """Take a run to its next state; `finish` ends it.
@@ -118,20 +108,22 @@ class Runs:
             LedgerFault: the ledger cannot be written.
         """
         now = run.advanced(event)
+        is_launched = isinstance(now.state, Running)
         with self._ledger.transaction():
-            if not self._move(run, now):
+            values = {**self._columns(now), "was": record.state_of(run)}
+            query = "launch_run" if is_launched else "claim_run"
+            if not self._ledger.change(query, **values):
                 raise StaleStateError(run.run_id, record.state_of(run))
-            if isinstance(now.state, Running):
+            if is_launched:
                 self.keep_settings(now)
-                at = iso(now.started_at)
-                self._ledger.change("touch_session", session=now.session, at=at)
-                self._tell_of(now, "run_started", _TELL_SECONDS)
+                self.note(now, "run_started")
         return now
 
     def claim_waiting(self, run: Run, supervisor: ProcessId) -> bool:
         """Note who supervises a waiting run; False when it was stopped."""
-        with self._ledger.transaction():
-            return bool(self._claim(run, supervisor))
+        now = replace(run, state=Waiting(supervisor=supervisor))
+        values = {**self._columns(now), "was": record.state_of(run)}
+        return bool(self._ledger.write("claim_run", **values))
 
     def set_thread(self, run: Run, thread: SessionId, exports: str | None) -> bool:
         """Note the thread that Codex announces, for the run and for its session.
@@ -143,16 +135,11 @@ class Runs:
             self._ledger.change("name_thread_of_run", run_id=run.run_id, thread=thread)
             if run.spec.resume_session is not None:
                 return run.spec.resume_session == thread
-            is_named = self._ledger.sessions.set_thread(run.session, thread)
-            if is_named and exports is not None:
-                self._ledger.change("set_exports", session=run.session, exports=exports)
-            return is_named
+            return self._ledger.sessions.set_thread(run.session, thread, exports)
 
     def begin_turn(self, run_id: str) -> None:
         """Note that Codex has begun to work on the prompt: it is delivered."""
-        with self._ledger.transaction():
-            if self._ledger.change("begin_turn", run_id=run_id):
-                self._ledger.change("begin_prompt", run_id=run_id)
+        self._ledger.write("begin_turn", run_id=run_id)
 
     def finish(self, run: Run, now: Run, *, is_judged: bool = False) -> None:
         """End a run, and in the same transaction what follows: on the disk at return.
@@ -166,12 +153,9 @@ class Runs:
             StaleStateError: another process has changed its state since it was read.
             LedgerFault: the ledger cannot be written.
         """
-        verdict = now.verdict
-        if verdict is None or now.ended_at is None:
-            raise StaleStateError(run.run_id, record.state_of(run))
         with self._ledger.transaction(is_durable=True):
-            values = {**self._columns(now), "state": record.state_of(run)}
-            if not self._ledger.change("finish_run", **values):
+            values = {**self._columns(now), "was": record.state_of(run)}
+            if not now.is_finished or not self._ledger.change("finish_run", **values):
                 raise StaleStateError(run.run_id, record.state_of(run))
             self._save(now)
             if now.has_begun and run.launched_at is None:
@@ -179,16 +163,7 @@ class Runs:
                 self.keep_settings(now)
             self._ledger.usage.record_run(now)
             self._ledger.queue.settle(now)
-            at = iso(now.ended_at)
-            self._ledger.change("touch_session", session=now.session, at=at)
-            self.note_end(now, 0.0 if is_judged else _TELL_SECONDS)
-
-    def note_end(self, run: Run, delay: float = _TELL_SECONDS) -> None:
-        """Note who is to be told that a run is over, inside a transaction.
-
-        Its files are one of these, until `note_exported`.
-        """
-        self._tell_of(run, "run_completed", delay, _EXPORTS)
+            self.note(now, "run_completed", 0.0 if is_judged else _TELL_SECONDS)
 
     def unexported(self) -> list[str]:
         """Return the finished runs whose files no process has written yet."""
@@ -212,8 +187,7 @@ class Runs:
 
     def untold(self, run_id: str) -> list[Telling]:
         """Return the reports on a run that have not been sent."""
-        found = self._ledger.all("outbox_of_run", run_id=run_id)
-        return [value_of(Telling, row) for row in found]
+        return self._ledger.values(Telling, "outbox_of_run", run_id=run_id)
 
     def with_untold(self) -> list[str]:
         """Return the runs of which no process has told in time."""
@@ -231,30 +205,6 @@ class Runs:
         at = iso(clock.now())
         self._ledger.write("close_outbox", id=telling.id, at=at, error=error)
 
-    def _move(self, run: Run, now: Run) -> int:
-        match now.state:
-            case Launching(supervisor=supervisor):
-                return self._claim(run, supervisor)
-            case Running(codex=codex, started_at=at):
-                return self._ledger.change(
-                    "launch_run",
-                    run_id=run.run_id,
-                    codex=process_text(codex),
-                    at=iso(at),
-                    offset=now.rollout_offset,
-                )
-            case _:
-                return 0
-
-    def _claim(self, run: Run, supervisor: ProcessId) -> int:
-        return self._ledger.change(
-            "claim_run",
-            run_id=run.run_id,
-            state=record.state_of(run),
-            supervisor=process_text(supervisor),
-            place=place_text(supervisor),
-        )
-
     def keep_settings(self, run: Run) -> None:
         """Let the next run of the session have the settings of this one."""
         self._ledger.change(
@@ -264,51 +214,45 @@ class Runs:
             repo=os.fsencode(run.spec.repo),
         )
 
-    def _tell_of(self, run: Run, what: str, delay: float, *others: str) -> None:
-        """Note in the outbox who is to be told of a change."""
+    def note(self, run: Run, what: str, delay: float = _TELL_SECONDS) -> None:
+        """Note who is to be told of a change to a run, inside a transaction.
+
+        The files of a run that is over are one of these, until `note_exported`.
+        """
         report = run.spec.report
         targets = {"stream": report.event_stream, "hook": report.notify_command}
         wanted = [name for name, place in targets.items() if place is not None]
-        wanted += others
-        if not wanted:
-            return
-        at = clock.now()
-        history = self._ledger.insert(
-            "insert_history",
-            at=iso(at),
-            session=run.session,
-            prompt=run.spec.prompt_id,
-            run_id=run.run_id,
-            what=what,
-        )
-        due_at = iso(clock.after(at, delay))
-        for target in wanted:
+        if what == "run_completed":
+            wanted.append(_EXPORTS)
+        if wanted:
+            at = clock.now()
             self._ledger.change(
-                "insert_outbox", history=history, target=target, due_at=due_at
+                "insert_outbox",
+                at=iso(at),
+                session=run.session,
+                prompt=run.spec.prompt_id,
+                run_id=run.run_id,
+                what=what,
+                targets=json.dumps(wanted),
+                due_at=iso(clock.after(at, delay)),
             )
 
     def _columns(self, run: Run) -> dict[str, Cell]:
-        """Return the row of a run."""
-        spec, verdict = run.spec, run.verdict
+        """Return the row of a run; a directory in the state directory is relative."""
+        told: dict[str, Any] = record.to_json(run)
+        path, home = Path(run.spec.directory), self._ledger.home
         codex = run.state.codex if isinstance(run.state, Running) else None
         return {
-            "run_id": run.run_id,
+            **{name: told[name] for name in _COLUMNS},
             "session": run.session,
             "thread": run.thread,
-            "prompt": spec.prompt_id,
-            "state": record.state_of(run),
-            "waits": int(run.waits),
-            "directory": self._stored(spec.directory),
-            "layout": _FLAT if spec.is_flat else _OWN,
-            "version": run.codex_version,
-            "offset": run.rollout_offset,
-            "prepared_at": iso(spec.prepared_at),
-            "launched_at": iso(run.launched_at) if run.launched_at else None,
-            "ended_at": iso(run.ended_at) if run.ended_at else None,
-            "outcome": run.outcome,
-            "error_class": verdict.error_class if verdict else None,
-            "exit_code": verdict.exit_code if verdict else None,
-            "begun": int(run.has_begun),
+            "prompt": run.spec.prompt_id,
+            "waits": run.waits,
+            "directory": os.fsencode(
+                path.relative_to(home) if path.is_relative_to(home) else path
+            ),
+            "layout": _FLAT if run.spec.is_flat else _OWN,
+            "begun": run.has_begun,
             "place": place_text(run.supervisor) if run.supervisor else None,
             "supervisor": process_text(run.supervisor) if run.supervisor else None,
             "codex": process_text(codex) if codex else None,
@@ -318,11 +262,8 @@ class Runs:
         packed = record.pack(run)
         self._ledger.change("save_record", run_id=run.run_id, record=packed)
 
-    def _stored(self, directory: str) -> bytes:
-        """Write a directory as the ledger does: relative inside the state directory."""
-        path, home = Path(directory), self._ledger.home
-        inside = path.relative_to(home) if path.is_relative_to(home) else path
-        return os.fsencode(inside)
+    def _all(self, query: str, **values: Cell) -> list[Run]:
+        return [self._run(row) for row in self._ledger.all(query, **values)]
 
     def _run(self, row: sqlite3.Row) -> Run:
         columns: dict[str, object] = {name: row[name] for name in _COLUMNS}

@@ -18,11 +18,10 @@ from runner.model import TaskState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Collection
     from pathlib import Path
 
-    from runner.ledger.database import Database
+    from runner.ledger.database import Cell, Database
     from runner.ledger.record import Settings
     from runner.model import SessionId
 
@@ -79,30 +78,27 @@ class Sessions:
         Raises:
             NoSuchTaskError: it has been removed.
         """
-        row = self._db.one("session_by_key", session=key)
-        if row is None:
+        found = self._all("session_by_key", session=key)
+        if not found:
             raise NoSuchTaskError(str(key))
-        return _session(row)
+        return found[0]
 
     def named(self, text: str) -> list[Session]:
         """Return the sessions that a text names for certain, by an id of theirs."""
-        found = self._db.all("sessions_named", text=uuid(text) or text)
-        return [_session(row) for row in found]
+        return self._all("sessions_named", text=uuid(text) or text)
 
     def like(self, text: str) -> list[Session]:
         """Return the sessions whose title or the beginning of whose id it is."""
         is_start = text and not set(text.lower()) - set("0123456789abcdef-")
         start = text.lower() if is_start else ""
         line = " ".join(text.split())
-        found = self._db.all("sessions_like", title=text, line=line, start=start)
-        return [_session(row) for row in found]
+        return self._all("sessions_like", title=text, line=line, start=start)
 
     def imported_as(self, text: str) -> Session | None:
         """Return the session that the task of another tool has become."""
-        key = self._db.value("session_of_import", text=text)
-        return None if key is None else self.get(key)
+        return next(iter(self._all("session_of_import", text=text)), None)
 
-    def of_thread(self, thread: str) -> int | None:
+    def of_thread(self, thread: str | None) -> int | None:
         """Return the key of the session that a thread belongs to."""
         key: int | None = self._db.value("session_of_thread", thread=thread)
         return key
@@ -112,10 +108,7 @@ class Sessions:
     ) -> list[Session]:
         """Return the sessions that are in one of these states, the newest first."""
         limit = _NO_LIMIT if most is None else most
-        found = self._db.all(
-            "sessions_in_states", states=json.dumps([*states]), most=limit
-        )
-        return [_session(row) for row in found]
+        return self._all("sessions_in_states", states=json.dumps([*states]), most=limit)
 
     def open(  # noqa: PLR0913 - the columns of a row
         self,
@@ -129,9 +122,11 @@ class Sessions:
         import_id: int | None = None,
     ) -> int:
         """Insert a session, inside a transaction, and return its key."""
+        # Eight hex digits that never begin with 0.
+        number = 0x10000000 + int.from_bytes(os.urandom(4)) % 0xF0000000
         key = self._db.insert(
             "insert_session",
-            short_id=_new_short_id(),
+            short_id=f"{number:08x}",
             title=title,
             repo=None if repo is None else os.fsencode(repo),
             home=b"" if home is None else os.fsencode(home),
@@ -143,18 +138,14 @@ class Sessions:
             self.set_thread(key, thread)
         return key
 
-    def set_thread(self, key: int, thread: str) -> bool:
+    def set_thread(self, key: int, thread: str, exports: str | None = None) -> bool:
         """Name the thread of a session, inside a transaction.
 
         Returns:
             False when the thread belongs to another session.
         """
-        self._db.change("insert_thread", thread=thread, session=key)
-        return bool(self._db.change("name_session", thread=thread, session=key))
-
-    def set_exports(self, key: int, exports: str | None) -> None:
-        """Note where the `task.*` files of a session lie."""
-        self._db.write("set_exports", session=key, exports=exports)
+        told: dict[str, Cell] = {"thread": thread, "exports": exports}
+        return bool(self._db.change("name_session", session=key, **told))
 
     def archive(self, session: Session, exports: str | None, at: str) -> None:
         """Put away a session in which nothing runs or waits.
@@ -162,12 +153,7 @@ class Sessions:
         Raises:
             SessionBusyError: something does.
         """
-        with self._db.transaction():
-            key = session.key
-            if not self._db.change(
-                "archive_session", session=key, exports=exports, at=at
-            ):
-                self.refuse_open(session)
+        self._move(session, exports, at, archived_at=at)
 
     def unarchive(self, session: Session, exports: str | None, at: str) -> None:
         """Bring back a session that has been put away.
@@ -175,10 +161,7 @@ class Sessions:
         Raises:
             SessionBusyError: a run on it is not over.
         """
-        with self._db.transaction():
-            values = {"session": session.key, "exports": exports, "at": at}
-            if not self._db.change("unarchive_session", **values):
-                self.refuse_open(session)
+        self._move(session, exports, at, archived_at=None)
 
     def remove(self, session: Session, *, if_unchanged: bool = False) -> None:
         """Remove a session with its runs and prompts; its usage stays.
@@ -195,46 +178,19 @@ class Sessions:
             now = self.get(session.key)
             if if_unchanged and now.updated_at != session.updated_at:
                 raise SessionBusyError(session.name, now.last_run or "?", _CHANGED)
-            self.refuse_open(session)
-            self.drop(session.key)
-
-    def drop(self, key: int) -> None:
-        """Delete a session with its runs and prompts, inside a transaction."""
-        for query in _REMOVALS:
-            self._db.change(query, session=key)
+            self._refuse_open(session)
+            self._db.change("remove_session", session=session.key)
 
     def restore(
         self, key: int, title: str | None, exports: str, archived_at: str | None
     ) -> None:
         """Take over what the exports of a session say of it."""
         with self._db.transaction():
-            if title is not None:
-                self._db.change("set_title", session=key, title=title)
-            self._db.change("set_exports", session=key, exports=exports)
+            told: dict[str, Cell] = {"session": key, "exports": exports}
+            self._db.change("restore_title", title=title, **told)
             if archived_at is not None:
-                self._db.change(
-                    "archive_session", session=key, exports=exports, at=archived_at
-                )
-
-    def import_from(self, kind: str, source: str, identity: str) -> int:
-        """Note where a session was imported from, inside a transaction."""
-        return self._db.insert(
-            "insert_import",
-            kind=kind,
-            source=source,
-            identity=identity,
-            run_id=identity,
-            mtime=None,
-        )
-
-    def refuse_open(self, session: Session) -> None:
-        """Refuse to put away a session in which something runs or waits."""
-        row = self._db.one("open_of_session", session=session.key)
-        if row is not None and row["run"] is not None:
-            raise SessionBusyError(session.name, row["run"], "codex-tasks stop ends it")
-        if row is not None:
-            count = self.get(session.key).waiting
-            raise PromptsWaitError(session.name, count, puts_away=True)
+                told |= {"at": archived_at, "archived_at": archived_at}
+                self._db.change("archive_session", **told)
 
     def refuse_archived(self, key: int) -> None:
         """Refuse work for a session that has been put away.
@@ -246,6 +202,39 @@ class Sessions:
         session = self.get(key)
         if session.is_archived:
             raise ArchivedError(session.name)
+
+    def _all(self, query: str, **values: Cell) -> list[Session]:
+        return [
+            value_of(
+                Session,
+                row,
+                key=row["id"],
+                thread=row["thread_id"],
+                repo=None if row["repo"] is None else os.fsdecode(row["repo"]),
+                home=os.fsdecode(row["home"]) or None,
+                is_imported=row["imported"] is not None,
+                settings=read_settings(row["settings"]),
+                state=TaskState(row["state"]),
+            )
+            for row in self._db.all(query, **values)
+        ]
+
+    def _move(
+        self, session: Session, exports: str | None, at: str, archived_at: str | None
+    ) -> None:
+        """Put a session away, or bring it back without a time."""
+        told = {"exports": exports, "at": at, "archived_at": archived_at}
+        with self._db.transaction():
+            if not self._db.change("archive_session", session=session.key, **told):
+                self._refuse_open(session)
+
+    def _refuse_open(self, session: Session) -> None:
+        """Refuse to put away a session in which something runs or waits."""
+        now, fix = self.get(session.key), "codex-tasks stop ends it"
+        if now.last_run is not None and now.outcome is None:
+            raise SessionBusyError(session.name, now.last_run, fix)
+        if now.waiting:
+            raise PromptsWaitError(session.name, now.waiting, puts_away=True)
 
 
 class PromptsWaitError(SessionBusyError):
@@ -263,36 +252,3 @@ class PromptsWaitError(SessionBusyError):
 
 
 _CHANGED = "it has changed since it was listed"
-_REMOVALS = (
-    "remember_imports",
-    "remove_records",
-    "remove_turns",
-    "remove_outbox",
-    "remove_history",
-    "remove_needs",
-    "remove_prompts",
-    "remove_runs",
-    "forget_thread",
-    "remove_threads",
-    "remove_session",
-)
-
-
-def _new_short_id() -> str:
-    """Make eight hex digits that never begin with 0."""
-    number = int.from_bytes(os.urandom(4)) % 0xF0000000
-    return f"{0x10000000 + number:08x}"
-
-
-def _session(row: sqlite3.Row) -> Session:
-    return value_of(
-        Session,
-        row,
-        key=row["id"],
-        thread=row["thread_id"],
-        repo=None if row["repo"] is None else os.fsdecode(row["repo"]),
-        home=os.fsdecode(row["home"]) or None,
-        is_imported=row["imported"] is not None,
-        settings=read_settings(row["settings"]),
-        state=TaskState(row["state"]),
-    )

@@ -97,7 +97,13 @@ class UsageTable:
             name: only the runs of the session of this name.
         """
         rows = self._ledger.all("usage_totals", by=by, since=since or "", name=name)
-        return [UsageTotal(_text(key), *figures) for key, *figures in rows]
+        return [
+            UsageTotal(
+                key.decode(errors="replace") if isinstance(key, bytes) else str(key),
+                *figures,
+            )
+            for key, *figures in rows
+        ]
 
     def run_ids(self) -> set[str]:
         """Return the ids of the runs whose usage is on record, removed ones too."""
@@ -110,27 +116,28 @@ def rows_of(
     """Split a run's accounts by model: model, five token figures, USD."""
     told = accounts.get("token_usage") or {}
     cost = accounts.get("cost") or {}
-    usd = cost.get("usd")
-    by_model = _by_model(told.get("by_model", {}), asked_for)
-    if not by_model:
-        model = accounts.get("model") or cost.get("model") or asked_for
-        return [_row(model or UNKNOWN_MODEL, _whole(told), told, usd)]
-    shares = {} if usd is None else _shares(by_model, cost)
-    return [
-        _row(model, used, {}, shares.get(model)) for model, used in by_model.items()
-    ]
-
-
-def _by_model(
-    told: Mapping[str, object], asked_for: str | None
-) -> dict[str, Usage | None]:
-    """Read the usage of each model; calls that name none went to the one asked for."""
+    usd, total = cost.get("usd"), None
     found: dict[str, Usage | None] = {}
-    for name, figures in told.items():
+    for name, figures in told.get("by_model", {}).items():
+        # Calls that name no model went to the one that was asked for.
         model = asked_for or name if name == UNKNOWN_MODEL else name
         used, before = read_usage(figures), found.get(model)
         found[model] = before + used if before and used else before or used
-    return found
+    shares: dict[str, Any]
+    if found:
+        shares = {} if usd is None else _shares(found, cost)
+    else:
+        model = accounts.get("model") or cost.get("model") or asked_for
+        # A log may tell the total alone.
+        total = told.get("total_tokens")
+        found = {model or UNKNOWN_MODEL: _whole(told)}
+        shares = dict.fromkeys(found, usd)
+    return [
+        (model, *(getattr(used, part) for part in SUMMED), shares.get(model))
+        if used is not None
+        else (model, None, None, None, None, total, shares.get(model))
+        for model, used in found.items()
+    ]
 
 
 def _whole(told: Mapping[str, Any]) -> Usage | None:
@@ -157,24 +164,11 @@ def _shares(
         for model, part in parts.items()
         if model in by_model
     }
-    heir = next(
-        (model for model in by_model if model not in shares), next(iter(by_model))
-    )
+    unnamed = (model for model in by_model if model not in shares)
+    heir = next(unnamed, next(iter(by_model)))
     rest = usd - sum(shares.values())
     return {
-        model: shares.get(model, 0.0) + (rest if model == heir else 0.0)
-        for model in by_model
+        **dict.fromkeys(by_model, 0.0),
+        **shares,
+        heir: shares.get(heir, 0.0) + rest,
     }
-
-
-def _row(
-    model: str, used: Usage | None, told: Mapping[str, Any], usd: float | None
-) -> tuple[Cell, ...]:
-    if used is None:
-        # A log may tell the total alone.
-        return (model, None, None, None, None, told.get("total_tokens"), usd)
-    return (model, *(getattr(used, part) for part in SUMMED), usd)
-
-
-def _text(key: object) -> str:
-    return key.decode(errors="replace") if isinstance(key, bytes) else str(key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 from runner.codex import home
@@ -33,16 +34,13 @@ def deliver_all(ledger: Ledger, settings: Config) -> list[str]:
     What went wrong is returned, a sentence for each session.
     """
     faults: list[str] = []
-    ledger.queue.release_due()
     for candidate in ledger.queue.candidates():
         try:
-            started = deliver(candidate, ledger, settings)
+            if (started := deliver(candidate, ledger, settings)) is not None:
+                started.reader.close()
         except (RunnerError, OSError) as error:
             name = candidate.thread or f"prompt {candidate.prompt}"
             faults.append(f"{name}: {error}")
-        else:
-            if started is not None:
-                started.reader.close()
     return faults
 
 
@@ -52,9 +50,10 @@ def deliver_next(session: int, ledger: Ledger, settings: Config) -> Started | No
     Raises:
         RunnerError: the machine refuses; the prompt goes on waiting.
     """
-    ledger.queue.release_due()
-    found = [each for each in ledger.queue.candidates() if each.session == session]
-    return deliver(found[0], ledger, settings) if found else None
+    for candidate in ledger.queue.candidates():
+        if candidate.session == session:
+            return deliver(candidate, ledger, settings)
+    return None
 
 
 def deliver(candidate: Candidate, ledger: Ledger, settings: Config) -> Started | None:
@@ -63,13 +62,13 @@ def deliver(candidate: Candidate, ledger: Ledger, settings: Config) -> Started |
     Raises:
         RunnerError: the machine refuses; the prompt goes on waiting.
     """
-    place = Path(candidate.home) if candidate.home else settings.codex_home
-    if candidate.thread and home.writer_of(place, candidate.thread) is not None:
-        # Another program writes the thread.
-        ledger.queue.wait_for_writer(candidate, is_free=False)
+    own, thread = os.fsdecode(candidate.home), candidate.thread
+    place = Path(own) if own else settings.codex_home
+    is_free = thread is None or home.writer_of(place, thread) is None
+    if candidate.waits_for_writer or not is_free:
+        ledger.queue.wait_for_writer(candidate, is_free=is_free)
+    if not is_free:
         return None
-    if candidate.waits_for_writer:
-        ledger.queue.wait_for_writer(candidate, is_free=True)
     prompt = ledger.queue.head(candidate.session)
     if prompt is None or prompt.id != candidate.prompt or prompt.text is None:
         return None

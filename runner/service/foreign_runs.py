@@ -315,8 +315,7 @@ def insert(
     is_mixed = known is not None and known.is_mixed
     if known is not None and not is_mixed:
         ledger.change("set_imported", session=key, imported=None)
-        for query in ("drop_imports", "drop_usage", "remove_records", "remove_runs"):
-            ledger.change(query, session=key)
+        ledger.change("drop_runs", session=key)
     imported, source = None, clean(str(part.source))
     for identity, run in made.items():
         told = {"source": source, "identity": identity, "run_id": run.run_id}
@@ -325,7 +324,7 @@ def insert(
         ledger.runs.insert(replace(run, session=key))
         ledger.usage.record_run(run)
     if is_mixed:
-        ledger.runs.sort(key)
+        ledger.change("sort_runs", session=key)
     else:
         ledger.change("set_imported", session=key, imported=imported)
     return key
@@ -341,6 +340,7 @@ def _open_session(part: History, made: Mapping[str, Run], ledger: Ledger) -> int
     )
     if part.archived_at is not None:
         at = iso(part.archived_at)
-        ledger.change("archive_session", session=key, exports=None, at=at)
+        values = {"session": key, "exports": None, "at": at, "archived_at": at}
+        ledger.change("archive_session", **values)
     ledger.change("touch_session", session=key, at=iso(part.updated_at))
     return key

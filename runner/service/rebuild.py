@@ -70,7 +70,7 @@ def rebuild(settings: Config) -> str:
             own = [Path(run.spec.directory) for run in runs if not run.spec.is_flat]
             if own and not any(map(files.is_directory, own)):
                 with contextlib.suppress(RunnerError):
-                    ledger.sessions.drop(session.key)
+                    ledger.change("remove_session", session=session.key)
         prompts = _restore_queue(ledger)
     metas = sorted((home / RUNS).glob("*/meta.json"))
     for directory in run_exports.noted_directories(home):
@@ -111,7 +111,7 @@ def adopt(meta: Path, ledger: Ledger) -> Run | None:
             if is_trusted and run.launched_at is not None:
                 ledger.runs.keep_settings(run)
             if not ledger.runs.unfinished(run.session):
-                ledger.runs.sort(run.session)
+                ledger.change("sort_runs", session=run.session)
     except (ConflictFault, ArithmeticError, AttributeError, *_NONSENSE):
         return None  # another unfinished run has the session, or figures are none
     if run.spec.is_flat:
@@ -224,7 +224,7 @@ def _restore_queue(ledger: Ledger) -> int:
 
     found = {int(path.name): path for path in queue_files.all_files(ledger.home)}
     migrated = migrate.waited_before(ledger.home)
-    for number, _ in ledger.queue.all_waiting():
+    for number in ledger.queue.all_waiting():
         if number in migrated - found.keys():
             ledger.change("hold_prompt", prompt=number, hold=migrate.UNCERTAIN)
         elif number not in found:
@@ -243,7 +243,7 @@ def _read_task_files(ledger: Ledger) -> None:
     for path in (*home.glob("*/task.json"), *home.glob(_ARCHIVED_AT)):
         told = loose_json.mapping(files.read_json(path))
         thread = loose_json.text(told.get("id"))
-        key = ledger.sessions.of_thread(thread) if thread else None
+        key = ledger.sessions.of_thread(thread)
         if key is None or told.get("format") != task_files.FORMAT:
             continue
         exports = str(path.parent.relative_to(home))
@@ -256,12 +256,14 @@ def _read_task_files(ledger: Ledger) -> None:
 def _session_of(run: Run, ledger: Ledger, *, is_trusted: bool) -> int:
     """Find or open the session of a run, inside a transaction."""
     thread = run.spec.resume_session or run.thread
-    key = ledger.sessions.of_thread(thread) if thread else None
+    key = ledger.sessions.of_thread(thread)
     source, at = None, clock.iso(run.spec.prepared_at)
     is_new = key is None
     if key is None:
         if not is_trusted:
-            source = ledger.sessions.import_from(KIND, run.spec.directory, run.run_id)
+            origin = {"kind": KIND, "source": run.spec.directory, "mtime": None}
+            ids = {"identity": run.run_id, "run_id": run.run_id}
+            source = ledger.insert("insert_import", **origin, **ids)
         key = ledger.sessions.open(at, thread=thread, import_id=source)
     if is_trusted or is_new:
         home = run.spec.codex_home if is_trusted else None

@@ -286,15 +286,15 @@ def _cancel(stops: dict[int, _Stop], ledger: Ledger) -> RunnerError | None:
     """
     try:
         with ledger.impatient(_HURRY_SECONDS):
-            done = ledger.queue.stop([*stops])
+            done = ledger.queue.stop(stops)
     except RunnerError as error:
         return error
-    for each in done:
+    for prompt in done:
         with contextlib.suppress(RunnerError):
-            queue_files.refresh(ledger, each.session, each.prompts)
-        for run_id in each.waiting:
-            with contextlib.suppress(RunnerError):
-                run = ledger.runs.find(run_id)
+            queue_files.refresh(ledger, prompt.session, [prompt.id])
+        with contextlib.suppress(RunnerError):
+            if prompt.run_id is not None:
+                run = ledger.runs.find(prompt.run_id)
                 if run.supervisor is not None:
                     send(run.supervisor, STOP_SIGNAL)
                 task_files.write_abandoned(run, ledger)

@@ -787,7 +787,7 @@ def test_what_an_older_tool_keeps_in_our_directory_is_never_lost(place: Place) -
     }
     assert place.ledger.sessions.get(place.key).exports is None
     # Later our own run exports into the same directory.
-    place.ledger.sessions.set_exports(place.key, THREAD)
+    place.ledger.write("set_exports", session=place.key, exports=THREAD)
     task_files.write_json(place.ledger, place.key)
     archive.remove(place.ledger.sessions.get(place.key), place.ledger)
 

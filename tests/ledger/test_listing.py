@@ -97,7 +97,9 @@ def test_tasks_of_an_older_tool_are_named_until_they_are_imported(
 
     ledger = Ledger(home)
     with ledger.transaction():
-        ledger.sessions.import_from("tasks", str(home / OLDER[0]), "the first")
+        origin = {"kind": "tasks", "source": str(home / OLDER[0]), "mtime": None}
+        ids = {"identity": "the first", "run_id": "the first"}
+        ledger.insert("insert_import", **origin, **ids)
     ledger.close()
     codex_tasks.main(["ls", "--json"])
     (line,) = capfd.readouterr().err.splitlines()

@@ -129,4 +129,4 @@ def test_several_are_found_once_each_in_their_order(ledger: Ledger) -> None:
 def retitle(ledger: Ledger, thread: str, title: str) -> None:
     with ledger.transaction():
         key = lookup.find(thread, ledger).key
-        ledger.change("set_title", session=key, title=title)
+        ledger.change("restore_title", session=key, title=title, exports=None)

@@ -233,7 +233,7 @@ def test_prompts_keep_their_numbers_their_order_and_their_bytes(
     assert len(waiting[1].text or b"") > 4000
     assert waiting[2].is_quit
     assert all(each.digest for each in waiting)
-    assert migrated.value("open_prompts_of", session=0) is None
+    assert migrated.value("first_waiting", session=0) is None
     numbers = "select seq from sqlite_sequence where name = 'prompts'"
     assert migrated._db.execute(numbers).fetchone()[0] == 9
 

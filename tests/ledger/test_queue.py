@@ -444,12 +444,11 @@ def test_a_stop_cancels_what_waits_and_marks_what_runs(
     waiting = ledgers.resume(ledger, first, 3, wait_for_session=True)
     number = ledgers.queue(ledger, first.session)
 
-    (stopped,) = ledger.queue.stop([first.session])
+    stopped = ledger.queue.stop([first.session])
 
-    assert stopped.waiting == (waiting.run_id,)
-    assert [run.run_id for run in stopped.runs] == [running.run_id]
-    assert stopped.runs[0].is_stop_asked
-    assert stopped.prompts == (waiting.spec.prompt_id, number)
+    assert [each.run_id for each in stopped] == [waiting.run_id, None]
+    assert ledger.runs.find(running.run_id).is_stop_asked
+    assert [each.id for each in stopped] == [waiting.spec.prompt_id, number]
     assert ledger.queue.waiting(first.session) == []
     assert ledger.queue.canceled(first.session) == 2
     assert ledger.queue.to_stop() == [first.session]

@@ -149,7 +149,7 @@ def test_a_run_that_was_removed_from_the_ledger_ends_without_a_fault(
 ) -> None:
     """A person may have removed it by hand, or made the ledger anew."""
     with ledger.transaction():
-        ledger.sessions.drop(recorder.run.session)
+        ledger.change("remove_session", session=recorder.run.session)
 
     recorder.finish(ledgers.over(recorder.run))
 

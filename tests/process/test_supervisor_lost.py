@@ -228,7 +228,7 @@ def test_a_supervisor_that_dies_before_its_claim_is_a_run_not_started(
 
 # What the supervisor writes into the ledger when it takes the run over, and when it has
 # started Codex.
-CLAIMED = ("sqlite3.execute", "set state = iif(state = 'prepared'")
+CLAIMED = ("sqlite3.execute", "set state = :state, supervisor")
 LAUNCHED = ("sqlite3.execute", "set state = 'running'")
 BEFORE_AN_EVENT = {
     "before it has started Codex": dies(SUPERVISOR, "subprocess.Popen", "exec"),

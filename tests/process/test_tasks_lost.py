@@ -329,7 +329,7 @@ def test_a_prompt_that_codex_could_not_be_started_for_is_skipped_by_a_stop(
     away = codex.path.with_name("away")
     codex.path.rename(away)
     # It looks again after its transaction.
-    point = stopping.at(TASKS, "sqlite3.execute", "where r.state <> 'finished'", 2)
+    point = stopping.at(TASKS, "sqlite3.execute", "where r.state <> 'finished'", 1)
     stop = sessions.begin("stop", session.id, env=sabotaged(point))
     wait_until(stopping.reached.exists)
     launching.go.touch()
@@ -352,7 +352,7 @@ def test_what_a_reader_judges_during_a_stop_is_not_started_again(
     assert session.queue("Next.", env=sabotaged(point)).code == -signal.SIGKILL
     looking = hold(tmp_path)
     # It looks again after its transaction.
-    point = looking.at(TASKS, "sqlite3.execute", "where r.state <> 'finished'", 2)
+    point = looking.at(TASKS, "sqlite3.execute", "where r.state <> 'finished'", 1)
     stop = sessions.begin("stop", session.id, env=sabotaged(point))
     wait_until(looking.reached.exists)
 

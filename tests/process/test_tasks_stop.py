@@ -260,7 +260,7 @@ def test_what_is_sent_after_the_order_to_stop_is_delivered(
     (tmp_path / "stop").mkdir()
     ordered = hold(tmp_path / "stop")
     # It looks what runs, after the transaction in which it gave the order.
-    point = ordered.at(TASKS, "sqlite3.execute", "where r.state <> 'finished'", 2)
+    point = ordered.at(TASKS, "sqlite3.execute", "where r.state <> 'finished'", 1)
     stop = sessions.begin("stop", session.id, env=sabotaged(point))
     wait_until(ordered.reached.exists)
 
@@ -282,7 +282,7 @@ def test_a_prompt_whose_run_was_to_stop_is_never_put_back(
     session.queue("Next.")
     wait_until(lambda: session.given == ["Begin.", "Next."], what="a prompt is given")
     # The order is given, and its process is killed before it has ended anything.
-    point = dies(TASKS, "sqlite3.execute", "where r.state <> 'finished'", 2)
+    point = dies(TASKS, "sqlite3.execute", "where r.state <> 'finished'", 1)
     killed = sessions("stop", session.id, env=sabotaged(point))
     assert killed.code == -signal.SIGKILL
     codex.plays(*script.ordinary(), thread=script.FRESH)

@@ -186,9 +186,8 @@ def locked(path: Path) -> Iterator[None]:
 
 def row(ledger: Ledger, prompt: int) -> dict[str, Any]:
     """Give the row of a prompt."""
-    found = ledger.one("prompt_by_id", prompt=prompt)
-    assert found is not None
-    return dict(found)
+    query = "select * from prompts where id = ?"
+    return dict(ledger._db.execute(query, (prompt,)).fetchone())
 
 
 def _of(kind: type[Struct], changes: dict[str, Any]) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def entitle(state_home: Path, run: Run, title: str) -> None:
     ledger = Ledger(state_home)
     with ledger.transaction():
         key = ledger.sessions.of_thread(run.thread or "")
-        ledger.change("set_title", session=key, title=title)
+        ledger.change("restore_title", session=key, title=title, exports=None)
     ledger.close()
 
 
