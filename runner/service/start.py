@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _CONFIG_NAME = "config.toml"
 # A Codex that obeys is gone by then; one that does not is left to its supervisor.
-_ENDING_SECONDS = 1.0
+_ENDING_SECONDS = 5.0
 
 
 class Place(Struct):

@@ -132,7 +132,7 @@ def test_what_was_used_adds_up_by_session_and_model_and_repo(migrated: Ledger) -
     figures = ("runs", "total_tokens", "unknown_usage", "unknown_cost", "unknown_parts")
 
     was = {
-        row["key"]: [row[name] or 0 for name in figures]
+        row["key"]: [row[name] for name in figures]
         for row in live["usage"]["session"]["rows"]
         if row["key"] != late
     }
