@@ -130,6 +130,7 @@ def waiting(go: Path) -> list[script.Step]:
     ]
 
 
+@pytest.mark.core
 def test_all_runs_are_shown_one_after_the_other(context: Context) -> None:
     context.start("First,\nsecond.")
     context.wait()
@@ -284,6 +285,7 @@ def test_what_makes_no_sense_is_refused(
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.core
 def test_following_ends_with_the_work(context: Context, go: Path) -> None:
     context.start("Do it.", *waiting(go))
 
