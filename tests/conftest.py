@@ -5,6 +5,7 @@ here, with a home, a CODEX_HOME and a state directory of the test's own.
 """
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,10 +45,16 @@ def codex_home(tmp_path: Path, loopback: LoopbackServer) -> Path:
     return home
 
 
+@pytest.fixture(scope="session")
+def repo_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make the repository that tests get a copy of."""
+    return make_repository(tmp_path_factory.mktemp("template") / "repo")
+
+
 @pytest.fixture
-def repo(tmp_path: Path) -> Path:
+def repo(tmp_path: Path, repo_template: Path) -> Path:
     """Make a fresh git repository with one commit."""
-    return make_repository(tmp_path / "repo")
+    return Path(shutil.copytree(repo_template, tmp_path / "repo"))
 
 
 @pytest.fixture

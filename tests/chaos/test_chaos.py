@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 
-import pytest
 from support.codex_home import ROOT
 
 OPERATIONS = 300
@@ -13,7 +12,6 @@ OPERATIONS = 300
 SEED = 7
 
 
-@pytest.mark.slow
 def test_three_hundred_operations_under_kills_leave_all_in_order() -> None:
     words = ("--operations", str(OPERATIONS), "--seed", str(SEED), "--json")
     path = os.pathsep.join((str(ROOT), str(ROOT / "tests")))

@@ -181,7 +181,6 @@ def test_usage_and_limits_are_what_the_prompt_says(codex: Codex) -> None:
     assert counts[-1]["rate_limits"]["secondary"]["resets_at"] == 1900000000
 
 
-@pytest.mark.slow
 def test_a_command_that_takes_long_is_waited_for(codex: Codex) -> None:
     ended = codex("run: echo begin; sleep 11; echo end")
 

@@ -51,7 +51,6 @@ def fake_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return programs
 
 
-@pytest.mark.slow
 def test_an_environment_is_made_once_and_renewed_with_the_project(
     checkout: Path, installed: list[str]
 ) -> None:
@@ -76,7 +75,6 @@ def test_an_environment_is_made_once_and_renewed_with_the_project(
     assert (checkout / ".venv" / "bin" / "python").exists()
 
 
-@pytest.mark.slow
 def test_an_installation_that_failed_is_tried_again(
     checkout: Path, monkeypatch: pytest.MonkeyPatch, installed: list[str]
 ) -> None:

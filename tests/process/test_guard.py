@@ -15,6 +15,8 @@ from support.processes import (
 )
 from support.stand_in import make_stand_in, spawn
 
+pytestmark = pytest.mark.core
+
 
 def marked() -> dict[str, str]:
     return {**os.environ, MARKER: "guard-test"}

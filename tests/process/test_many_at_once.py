@@ -4,7 +4,6 @@ import json
 import sqlite3
 from pathlib import Path
 
-import pytest
 from support.processes import wait_until
 from support.sabotage import FOREGROUND, hold, sabotaged
 from support.stand_in import StandIn
@@ -13,7 +12,6 @@ from support.tasks import CLOSING, Tasks
 MANY = 50
 
 
-@pytest.mark.slow
 def test_fifty_starts_on_a_fresh_state_directory_leave_fifty_complete_records(
     task: Tasks, stand_in: StandIn, tmp_path: Path, state_home: Path
 ) -> None:

@@ -274,7 +274,6 @@ def test_the_version_before_goes_on_after_a_restore(
     assert rows(frozen / "state" / "runs.db", waiting) == [(0,)]
 
 
-@pytest.mark.slow
 def test_a_killed_migration_is_not_done_or_done(tmp_path: Path) -> None:
     state = old_state.extract(tmp_path / "root")
     script = ROOT / "tests" / "support" / "kill_migrations.py"

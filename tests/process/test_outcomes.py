@@ -29,6 +29,7 @@ def agrees(ended: Ended, outcome: str, code: int) -> bool:
     )
 
 
+@pytest.mark.core
 def test_a_completed_turn_has_succeeded(task: Tasks) -> None:
     ended = task()
 
@@ -38,6 +39,7 @@ def test_a_completed_turn_has_succeeded(task: Tasks) -> None:
     assert ended.meta["signal"] is None
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("code", [0, 1, 7])
 def test_a_failed_turn_has_failed_whatever_the_exit_code(
     task: Tasks, stand_in: StandIn, code: int
@@ -85,6 +87,7 @@ def test_a_failure_is_told_apart_by_codex_words(
     assert words in ended.stderr
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("code", [0, 3])
 def test_without_a_terminal_event_nothing_has_succeeded(
     task: Tasks, stand_in: StandIn, code: int
@@ -140,6 +143,7 @@ def test_a_death_before_the_first_event_is_told_in_codex_words(
     assert words in ended.stdout
 
 
+@pytest.mark.core
 @pytest.mark.parametrize(
     ("signal", "outcome", "code"),
     [
@@ -162,6 +166,7 @@ def test_a_codex_that_is_killed_tells_by_which_signal(
     assert f"SIG{signal}" in ended.meta["error"]
 
 
+@pytest.mark.core
 def test_a_binary_that_is_not_there_is_127(task: Tasks, tmp_path: Path) -> None:
     for binary in ("no-such-codex", tmp_path / "no-such-codex"):
         ended = task("--codex-bin", binary)
@@ -222,6 +227,7 @@ def test_a_binary_is_found_on_the_callers_path_and_from_the_callers_directory(
     }
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("by", ["flag", "variable"])
 def test_a_run_that_takes_too_long_is_ended_with_124(
     task: Tasks, stand_in: StandIn, by: str
@@ -336,6 +342,7 @@ def test_no_limit_is_no_limit(task: Tasks, stand_in: StandIn) -> None:
     assert agrees(ended, "succeeded", 0)
 
 
+@pytest.mark.core
 def test_what_a_run_has_left_running_is_named_and_left_alone(
     task: Tasks, stand_in: StandIn
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from support.commands import Cli
 from support.tasks import Tasks
 from support.terminal import terminal
@@ -9,6 +10,7 @@ from support.terminal import terminal
 UNKNOWN = "20261120-101201-512345-9f3a1c07"
 
 
+@pytest.mark.core
 def test_an_unknown_run_among_known_ones_does_not_hide_them(task: Tasks) -> None:
     one, two = (task().files.run_id for _ in range(2))
 

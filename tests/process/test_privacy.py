@@ -96,6 +96,7 @@ def test_the_log_and_the_output_tell_no_secret_and_no_environment(
     assert SECRET not in ended.files.text(".summary.json")
 
 
+@pytest.mark.core
 def test_codex_gets_the_callers_environment_and_the_id_of_its_run(
     task: Tasks, stand_in: StandIn
 ) -> None:

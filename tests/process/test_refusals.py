@@ -88,6 +88,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("what", BAD)
 def test_bad_input_is_refused_in_one_line_and_leaves_nothing(
     task: Tasks, tmp_path: Path, stand_in: StandIn, what: str
@@ -139,6 +140,7 @@ def test_a_prompt_that_is_no_text_is_refused_by_every_command_alike(
     assert not list(state_home.glob("runs/*"))
 
 
+@pytest.mark.core
 def test_without_a_repo_or_a_prompt_nothing_is_done(task: Tasks) -> None:
     for arguments in ([], ["--task", "x"], ["--repo", str(task.repo)]):
         done = task.cli(*arguments)

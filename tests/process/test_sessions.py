@@ -93,6 +93,7 @@ def test_a_thread_id_that_is_no_uuid_is_no_session_and_names_no_file(
     assert not list(state_home.parent.rglob("escaped*"))
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("spelling", [str, str.upper, lambda text: f" {text} "])
 def test_a_session_is_carried_on_by_its_uuid_in_any_case(
     task: Tasks, stand_in: StandIn, spelling: "type[str]"
@@ -107,6 +108,7 @@ def test_a_session_is_carried_on_by_its_uuid_in_any_case(
     assert stand_in.runs[0]["stdin"] == "More."
 
 
+@pytest.mark.core
 def test_a_run_id_stands_for_its_session(task: Tasks, stand_in: StandIn) -> None:
     first = task()
 
@@ -201,6 +203,7 @@ def test_another_thread_than_the_one_asked_for_is_a_failure(
     assert ended.block == CLOSING
 
 
+@pytest.mark.core
 @pytest.mark.usefixtures("waiting")
 @pytest.mark.parametrize("by", ["uuid", "run id"])
 def test_a_second_run_on_a_session_is_refused_with_the_id_of_the_first(
@@ -236,6 +239,7 @@ def test_two_resumed_runs_at_once_are_one_and_a_refusal(task: Tasks, go: Path) -
     assert task("--resume", OTHER).code == 0
 
 
+@pytest.mark.core
 @pytest.mark.usefixtures("waiting")
 def test_a_run_that_waits_for_its_session_starts_when_that_is_free(
     task: Tasks, stand_in: StandIn, go: Path
@@ -322,6 +326,7 @@ def test_a_signal_ends_the_waiting_and_leaves_the_holder_alone(
 
 
 @pytest.mark.usefixtures("waiting")
+@pytest.mark.core
 def test_a_codex_that_outlived_its_supervisor_makes_its_session_busy(
     task: Tasks, go: Path
 ) -> None:

@@ -33,6 +33,7 @@ def names(lines: list[str]) -> list[str]:
     return [line.partition("=")[0] for line in lines]
 
 
+@pytest.mark.core
 def test_the_output_is_announcement_transcript_block_in_this_order(
     task: Tasks,
 ) -> None:
@@ -53,6 +54,7 @@ def test_the_output_is_announcement_transcript_block_in_this_order(
         assert Path(ended.fields[key]).is_file()
 
 
+@pytest.mark.core
 @pytest.mark.usefixtures("waiting")
 def test_the_four_lines_come_at_once_on_a_pipe(task: Tasks, go: Path) -> None:
     begun = task.start(stdout=subprocess.PIPE)
@@ -91,6 +93,7 @@ def test_the_run_is_shown_and_logged_as_it_happens(task: Tasks, go: Path) -> Non
     assert begun.wait().code == 0
 
 
+@pytest.mark.core
 @pytest.mark.usefixtures("waiting")
 def test_a_reader_that_stops_after_four_lines_does_not_disturb_the_run(
     task: Tasks, go: Path, tmp_path: Path
@@ -152,6 +155,7 @@ def test_closing_the_terminal_does_not_disturb_the_run(task: Tasks, go: Path) ->
     assert "outcome=succeeded" in files.log
 
 
+@pytest.mark.core
 @pytest.mark.usefixtures("waiting")
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL, signal.SIGQUIT])
 def test_the_death_of_the_command_does_not_disturb_the_run(
@@ -169,6 +173,7 @@ def test_the_death_of_the_command_does_not_disturb_the_run(
     assert files.summary["outcome"] == "succeeded"
 
 
+@pytest.mark.core
 @pytest.mark.usefixtures("waiting")
 def test_a_detached_command_returns_when_codex_has_been_launched(
     task: Tasks, go: Path, stand_in: StandIn
@@ -234,6 +239,7 @@ def test_codex_gets_its_three_streams_and_no_other_descriptor(
     assert run["sid"] == run["pid"]
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("prompt", ["From stdin.", "Größe\0\x1b[31m", "--help", "-"])
 def test_the_prompt_is_read_from_standard_input_when_that_is_asked_for(
     task: Tasks, stand_in: StandIn, prompt: str

@@ -7,6 +7,8 @@ import sys
 import pytest
 from support.commands import Cli
 
+pytestmark = pytest.mark.core
+
 PROBE = """
 import sys
 from runner.cli.{command} import main
@@ -63,11 +65,11 @@ def test_help_imports_nothing_heavy(command: str, cli: Cli) -> None:
     assert loaded_by(command, cli) & HEAVY == set()
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, "codex_tasks"])
 def test_help_touches_no_state(command: str, cli: Cli) -> None:
-    done = cli("--help", command=command)
+    done = cli.start("--help", command=command)
 
-    assert done.returncode == 0
+    assert done.wait(30) == 0
     assert not (cli.cwd / "state").exists()
     assert not (cli.cwd / "runs").exists()
 

@@ -25,7 +25,7 @@ from support.terminal import terminal
 
 from runner.config import RUN_MARKER
 
-GRACE = 10.0
+GRACE = 3.0
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 
 
@@ -45,6 +45,7 @@ def was_stopped(ended: Ended, code: int) -> bool:
     )
 
 
+@pytest.mark.core
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_a_signal_to_the_command_ends_the_run(
     task: Tasks, stand_in: StandIn, number: int, code: int
@@ -96,6 +97,7 @@ def test_codex_is_told_by_int_first_and_writes_its_last_words(
     assert files.text(".stderr") == "told by INT\n"
 
 
+@pytest.mark.core
 def test_tools_in_sessions_of_their_own_are_ended_and_bystanders_are_not(
     task: Tasks, stand_in: StandIn, marker: str
 ) -> None:
@@ -132,7 +134,12 @@ def test_tools_in_sessions_of_their_own_are_ended_and_bystanders_are_not(
         bystander.wait()
 
 
-@pytest.mark.slow
+@pytest.fixture
+def impatient(environment: dict[str, str]) -> None:
+    environment["CODEX_RUNNER_GRACE_SECONDS"] = str(GRACE)
+
+
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_what_ignores_every_gentle_signal_is_killed_after_the_grace_time(
     task: Tasks, stand_in: StandIn, number: int, code: int
@@ -159,6 +166,7 @@ def test_what_ignores_every_gentle_signal_is_killed_after_the_grace_time(
     assert GRACE - 1 < time.monotonic() - began < GRACE + 3
 
 
+@pytest.mark.usefixtures("impatient")
 def test_what_a_tool_starts_while_it_is_being_ended_is_ended_too(
     task: Tasks, stand_in: StandIn
 ) -> None:
@@ -249,6 +257,7 @@ def test_a_signal_to_the_whole_group_is_one_to_the_command(
     assert gone(codex)
 
 
+@pytest.mark.core
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_a_signal_during_the_launch_is_passed_on_to_the_run(
     task: Tasks, stand_in: StandIn, tmp_path: Path, number: int, code: int
@@ -351,6 +360,7 @@ def test_a_terminals_int_does_not_reach_a_scripts_background_command(
     assert task.all[0].meta["outcome"] == "succeeded"
 
 
+@pytest.mark.core
 def test_a_signal_ends_a_codex_whose_supervisor_is_gone(
     task: Tasks, stand_in: StandIn, marker: str
 ) -> None:

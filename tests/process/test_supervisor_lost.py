@@ -23,6 +23,7 @@ def lose_supervisor(begun: Begun) -> Files:
     return files
 
 
+@pytest.mark.core
 @pytest.mark.usefixtures("waiting")
 def test_a_killed_supervisor_costs_no_byte_and_the_command_follows_on(
     task: Tasks, go: Path
@@ -70,6 +71,7 @@ def test_a_reader_sees_a_run_without_supervisor_as_running_then_as_it_ended(
     assert "It is done." in files.log
 
 
+@pytest.mark.core
 def test_killed_with_its_supervisor_a_run_is_lost(
     task: Tasks, stand_in: StandIn
 ) -> None:
@@ -124,6 +126,7 @@ def test_a_reader_with_another_state_directory_tells_the_truth_and_writes_nothin
     assert '"outcome":"lost"' in task.parse(files.run_id).stdout
 
 
+@pytest.mark.core
 def test_killed_after_the_turn_had_ended_the_log_decides(
     task: Tasks, stand_in: StandIn
 ) -> None:
@@ -174,6 +177,7 @@ def test_killing_the_command_does_not_disturb_the_run(task: Tasks, go: Path) -> 
     assert "outcome=succeeded" in files.log
 
 
+@pytest.mark.core
 def test_a_command_killed_between_record_and_launch_leaves_a_run_not_started(
     task: Tasks, stand_in: StandIn
 ) -> None:

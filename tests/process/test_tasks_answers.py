@@ -60,6 +60,7 @@ def test_a_terminal_shows_the_control_characters_of_an_answer(
         assert screen.shown() == "one\\x1b[2J\\u202e\r\ntwo\r\n"
 
 
+@pytest.mark.core
 def test_a_run_that_failed_shows_no_older_answer_as_if_it_were_its_own(
     session: Session,
 ) -> None:
@@ -146,6 +147,7 @@ def test_a_session_that_is_stopped_has_its_answer(session: Session) -> None:
         assert session.json["state"] == "STOPPED"
 
 
+@pytest.mark.core
 def test_an_archived_session_shows_its_answer_and_its_place(session: Session) -> None:
     sessions = session.sessions
     said = sessions("archive", session.id)
@@ -178,6 +180,7 @@ def run_codex_task(sessions: Sessions, task: Tasks, tmp_path: Path) -> Tasks:
     return Tasks(task.cli, sessions.repo, sessions.stand_in, tmp_path)
 
 
+@pytest.mark.core
 def test_a_session_that_run_codex_task_began_is_there(
     sessions: Sessions, run_codex_task: Tasks
 ) -> None:
@@ -281,6 +284,7 @@ def test_what_is_queued_behind_a_run_of_run_codex_task_is_delivered_at_its_end(
     assert session.text("task.result") == "answer to Second."
 
 
+@pytest.mark.core
 def test_codex_tasks_stops_a_run_of_run_codex_task(
     sessions: Sessions, run_codex_task: Tasks, codex: StandIn
 ) -> None:

@@ -36,7 +36,6 @@ def came_one_after_another(session: Session) -> bool:
     )
 
 
-@pytest.mark.slow
 def test_fifty_starts_at_once_print_fifty_ids_that_status_knows(
     sessions: Sessions, codex: StandIn
 ) -> None:
@@ -64,7 +63,6 @@ def test_fifty_starts_at_once_print_fifty_ids_that_status_knows(
     assert len(list((sessions.state_home / "runs").iterdir())) == MANY
 
 
-@pytest.mark.slow
 def test_fifty_prompts_queued_at_once_come_once_each_in_the_order_of_the_queue(
     sessions: Sessions, codex: StandIn, busy: Session, go: Path
 ) -> None:
@@ -87,7 +85,6 @@ def test_fifty_prompts_queued_at_once_come_once_each_in_the_order_of_the_queue(
     assert codex.together == []
 
 
-@pytest.mark.slow
 def test_each_senders_prompts_stay_in_order_while_others_send_too(
     codex: StandIn, busy: Session, go: Path
 ) -> None:
@@ -113,7 +110,6 @@ def test_each_senders_prompts_stay_in_order_while_others_send_too(
     assert codex.together == []
 
 
-@pytest.mark.slow
 def test_of_sends_at_once_without_a_queue_one_works_and_the_others_are_refused(
     sessions: Sessions, codex: StandIn, busy: Session, go: Path
 ) -> None:
@@ -133,7 +129,6 @@ def test_of_sends_at_once_without_a_queue_one_works_and_the_others_are_refused(
     assert codex.together == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("command", ["archive", "rm", "stop"])
 def test_a_prompt_queued_while_its_session_goes_is_refused_or_given_or_told_of(
     sessions: Sessions, command: str

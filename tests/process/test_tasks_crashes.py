@@ -97,7 +97,6 @@ def survives(mark: Path) -> bool:
     return not mark.exists()
 
 
-@pytest.mark.slow
 def test_a_sender_to_a_session_at_work_that_is_killed_has_queued_or_not(
     sessions: Sessions, holding: Holding, tmp_path: Path
 ) -> None:
@@ -124,7 +123,6 @@ def test_a_sender_to_a_session_at_work_that_is_killed_has_queued_or_not(
     assert session.given[1:] == waiting
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("words", [["send", "--queue"], ["send"]])
 def test_a_sender_to_a_free_session_that_is_killed_leaves_a_prompt_given_once_or_never(
     session: Session, tmp_path: Path, words: list[str]
@@ -148,7 +146,6 @@ def test_a_sender_to_a_free_session_that_is_killed_leaves_a_prompt_given_once_or
     ]
 
 
-@pytest.mark.slow
 def test_a_supervisor_that_is_killed_loses_no_prompt_that_waits(
     sessions: Sessions, holding: Holding, tmp_path: Path
 ) -> None:
@@ -171,7 +168,6 @@ def test_a_supervisor_that_is_killed_loses_no_prompt_that_waits(
         assert session.given.count(prompt) == 1
 
 
-@pytest.mark.slow
 def test_a_reader_that_is_killed_while_it_delivers_loses_no_prompt(
     sessions: Sessions, holding: Holding, tmp_path: Path
 ) -> None:
@@ -192,7 +188,6 @@ def test_a_reader_that_is_killed_while_it_delivers_loses_no_prompt(
     assert 4 < number < AT_MOST
 
 
-@pytest.mark.slow
 def test_a_start_that_is_killed_leaves_a_session_that_ends_or_nothing(
     sessions: Sessions, codex: StandIn, tmp_path: Path
 ) -> None:
@@ -219,7 +214,6 @@ def test_a_start_that_is_killed_leaves_a_session_that_ends_or_nothing(
     assert not list(sessions.state_home.glob("[!.]*/.*.tmp"))
 
 
-@pytest.mark.slow
 def test_a_supervisor_that_is_killed_while_its_session_gets_its_name_leaves_it_whole(
     sessions: Sessions, codex: StandIn, tmp_path: Path
 ) -> None:

@@ -41,14 +41,6 @@ def answers(codex: StandIn) -> None:
     codex.plays(*script.ordinary(), thread=script.FRESH)
 
 
-def let_time_pass(session: Session) -> None:
-    """End the back-off of what waits."""
-    session.sessions.change(
-        "update prompts set wake_at = '2026-01-01T00:00:01.000Z',"
-        " wake_from = '2026-01-01T00:00:00.000Z' where wake_at is not null"
-    )
-
-
 def wait_for_runs(session: Session, number: int) -> None:
     """Wait until a session has so many runs, and all of them are over."""
 
@@ -70,6 +62,7 @@ def seconds_until(session: Session) -> float:
     return (until - datetime.now(UTC)).total_seconds()
 
 
+@pytest.mark.core
 def test_a_prompt_keeps_its_place_when_codex_ends_before_its_turn(
     session: Session, codex: StandIn
 ) -> None:
@@ -81,7 +74,7 @@ def test_a_prompt_keeps_its_place_when_codex_ends_before_its_turn(
     assert why(session) == ["retry"]
     assert 0 < seconds_until(session) <= 10
     answers(codex)
-    let_time_pass(session)
+    session.sessions.let_time_pass()
 
     assert session.wait().code == 0
 
@@ -112,7 +105,7 @@ def test_codex_that_ends_early_again_and_again_holds_the_prompt_for_a_person(
     for number in range(2, 5):
         wait_for_runs(session, number)
         assert why(session) == ["retry"]
-        let_time_pass(session)
+        session.sessions.let_time_pass()
         session.sessions("ls")
     wait_for_runs(session, 5)
 
@@ -164,11 +157,11 @@ def test_codex_that_sees_another_writer_is_started_again_later_and_never_held(
         assert why(session) == ["writer"]
         assert 0 < seconds_until(session) <= 60
         assert len(session.records) == number
-        let_time_pass(session)
+        session.sessions.let_time_pass()
         session.sessions("ls")
     wait_for_runs(session, 7)
     answers(codex)
-    let_time_pass(session)
+    session.sessions.let_time_pass()
 
     assert session.wait().code == 0
 
@@ -191,7 +184,7 @@ def test_a_prompt_whose_supervisors_are_killed_before_the_launch_is_not_held(
     assert why(session) == ["retry"]
     assert 0 < seconds_until(session) <= 10
     assert session.state == "RUNNING"
-    let_time_pass(session)
+    session.sessions.let_time_pass()
     assert session.wait().code == 0
     assert codex.begun(session.id) == ["Begin.", "One."]
     assert [each["outcome"] for each in session.records[1:-1]] == ["lost"] * 3

@@ -45,6 +45,7 @@ def bad(checks: dict[str, dict[str, Any]]) -> list[str]:
     return [name for name, check in checks.items() if not check["is_good"]]
 
 
+@pytest.mark.core
 def test_all_is_well_where_sessions_go_well(doctor: Doctor, repo: Path) -> None:
     text = doctor("--working-dir", repo)
     checks = doctor.checks("--working-dir", repo)

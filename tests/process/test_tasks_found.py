@@ -66,6 +66,7 @@ def test_stop_ends_a_run_whose_thread_is_named_meanwhile(
         script.hang(),
         thread=script.FRESH,
     )
+    sessions.cli.environment["CODEX_RUNNER_GRACE_SECONDS"] = "2"
     begun = sessions.begin(*sessions.starting("Begin."))
     wait_until(lambda: bool(sessions.running), what="a run without a thread")
     (run_id,) = sessions.running
@@ -180,11 +181,11 @@ def test_a_prompt_that_is_queued_but_cannot_be_delivered_is_queued(
     assert said.code == 0
     assert "not delivered yet" in said.stderr
     away.rename(codex.path)
+    busy.sessions.let_time_pass()
     busy.wait()
     assert busy.given == ["Begin.", "Once."]
 
 
-@pytest.mark.slow
 def test_archives_at_once_leave_one_directory(sessions: Sessions) -> None:
     for _ in range(4):
         session = sessions.ended()

@@ -224,6 +224,7 @@ def tree(*roots: Path) -> dict[str, str]:
     return found
 
 
+@pytest.mark.core
 def test_all_kinds_come_in_and_their_sources_stay(
     tasks: Command, old: Old, tmp_path: Path
 ) -> None:
@@ -608,6 +609,7 @@ def trap(tasks: Command, repo: Path, tmp_path: Path) -> Trap:
     return Trap(tasks, meta, make_stand_in(tmp_path / "evil"))
 
 
+@pytest.mark.core
 def test_no_foreign_record_names_the_program(trap: Trap) -> None:
     given = trap.run_after(codex_bin=str(trap.evil.path))
 

@@ -130,6 +130,7 @@ def waiting(go: Path) -> list[script.Step]:
     ]
 
 
+@pytest.mark.core
 def test_all_runs_are_shown_one_after_the_other(context: Context) -> None:
     context.start("First,\nsecond.")
     context.wait()
@@ -284,6 +285,7 @@ def test_what_makes_no_sense_is_refused(
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.core
 def test_following_ends_with_the_work(context: Context, go: Path) -> None:
     context.start("Do it.", *waiting(go))
 
@@ -355,11 +357,12 @@ def test_following_tells_of_a_run_that_is_stopped_or_lost(
 
 def test_following_for_ever_ends_with_an_interrupt(context: Context) -> None:
     context.start("First.")
-    follower = context.follow("-F", "-n", "0")
     context.wait()
+    follower = context.follow("-F", "-n", "1")
+    wait_until(lambda: follower.said, what="the last line")
     context.send("Second.")
-    follower.wait_for("All done.\n")
     follower.wait_for("  Second.\n")
+    wait_until(lambda: "All done.\n" in follower.said.partition("  Second.\n")[2])
 
     follower.process.send_signal(signal.SIGINT)
 

@@ -69,6 +69,7 @@ def rewrite(
     )
 
 
+@pytest.mark.core
 def test_a_killed_supervisor_leaves_a_running_session_that_ends_well(
     busy: Session, go: Path
 ) -> None:
@@ -108,6 +109,7 @@ def test_a_killed_codex_leaves_a_session_that_has_died(busy: Session) -> None:
     assert busy.json["state"] == "DIED"
 
 
+@pytest.mark.core
 def test_with_both_killed_the_session_has_died_and_its_run_is_lost(
     busy: Session,
 ) -> None:
@@ -253,17 +255,21 @@ def test_what_is_being_stopped_without_a_supervisor_is_at_work_until_all_has_end
     patient = {"CODEX_RUNNER_GRACE_SECONDS": "60"}
     stop = sessions.begin("stop", session.id, env=patient)
     wait_until(lambda: gone(files.codex()))
-    state, sent = session.state, session.send("More.").code
+    # Each of them waits for the judge for some seconds.
     usual = ("--repo", sessions.repo, "--codex-bin", codex.path, "--log-dir", tmp_path)
-    resumed = sessions.cli(*usual, "--resume", session.id, "--task", "More.")
+    resumed = sessions.cli.start(*usual, "--resume", session.id, "--task", "More.")
+    sent = sessions.begin("send", session.id, "More.")
+    state = session.state
+    busy = (sent.wait().code, resumed.wait())
     kill(tool)
 
     assert stop.wait().stdout == f"Task {session.id} stopped.\n"
-    assert (state, sent, resumed.returncode) == ("RUNNING", 75, 75)
+    assert (state, *busy) == ("RUNNING", 75, 75)
     assert session.status["outcome"] == "stopped"
     assert session.given == ["Begin."]
 
 
+@pytest.mark.core
 def test_a_prompt_whose_turn_has_begun_is_not_delivered_again(
     sessions: Sessions, codex: StandIn
 ) -> None:
@@ -378,6 +384,7 @@ def slow(sessions: Sessions, codex: StandIn, go: Path, *points: Point) -> Sessio
     return session
 
 
+@pytest.mark.core
 def test_a_prompt_whose_supervisor_died_while_it_delivered_is_delivered_by_a_wait(
     sessions: Sessions, codex: StandIn, go: Path
 ) -> None:

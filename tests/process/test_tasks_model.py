@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -231,7 +230,6 @@ class Machine(RuleBasedStateMachine):
         return self.known[which % len(self.known)] if self.known else None
 
 
-@pytest.mark.slow
 def test_sessions_obey_the_model(cli: Cli, repo: Path, tmp_path: Path) -> None:
     numbers = count(1)
 

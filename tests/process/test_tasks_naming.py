@@ -19,6 +19,7 @@ def started(sessions: Sessions, codex: StandIn, thread: str, *more: str) -> Sess
     return sessions.ended(*more, "Begin.")
 
 
+@pytest.mark.core
 def test_a_task_is_named_by_its_ids_their_beginnings_and_its_title(
     sessions: Sessions, codex: StandIn
 ) -> None:

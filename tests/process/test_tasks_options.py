@@ -33,6 +33,7 @@ def has(argv: list[str], *words: str) -> bool:
     return any(argv[at : at + len(words)] == list(words) for at in range(len(argv) + 1))
 
 
+@pytest.mark.core
 def test_sandbox_model_and_configuration_are_kept(sessions: Sessions) -> None:
     session = sessions.start(*OPTIONS, "Begin.")
 
@@ -113,6 +114,7 @@ def origin(repo: Path, tmp_path: Path) -> Path:
     return bare
 
 
+@pytest.mark.core
 @pytest.mark.parametrize(
     ("ref", "files"),
     [
@@ -191,7 +193,7 @@ while :; do wait; sleep 0.1; done
         (signal.SIGTERM, 143, False),
         (signal.SIGINT, 130, False),
         (signal.SIGHUP, 129, False),
-        pytest.param(signal.SIGTERM, 143, True, marks=pytest.mark.slow),
+        (signal.SIGTERM, 143, True),
     ],
 )
 def test_a_clone_that_is_ended_takes_git_along(

@@ -43,6 +43,7 @@ def known(sessions: Sessions) -> list[dict[str, object]]:
     return sorted(found, key=lambda each: str(each["id"]))
 
 
+@pytest.mark.core
 def test_a_lost_ledger_is_made_anew_with_the_runs_of_every_command(
     mixed: Session, sessions: Sessions, cli: Cli, logs: Path
 ) -> None:

@@ -86,6 +86,7 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
 }
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("what", WRONG)
 def test_a_wrong_command_line_is_refused_in_one_line(
     sessions: Sessions, codex: StandIn, what: str

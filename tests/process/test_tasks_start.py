@@ -35,6 +35,7 @@ def failed(sessions: Sessions, said: Ended, words: str) -> dict[str, Any]:
     return record
 
 
+@pytest.mark.core
 def test_only_the_id_goes_to_standard_output(sessions: Sessions) -> None:
     said = sessions(*sessions.starting("-t", "A title", "Begin."))
 
@@ -122,6 +123,7 @@ def test_a_directory_that_codex_does_not_trust_is_told(
     failed(sessions, said, words)
 
 
+@pytest.mark.core
 def test_a_binary_that_is_missing_is_told(sessions: Sessions, tmp_path: Path) -> None:
     missing = tmp_path / "no-codex"
 
@@ -181,6 +183,7 @@ def test_a_codex_that_says_nothing_is_ended_in_time(
     assert Session(record["run_id"], sessions).state == "DIED"
 
 
+@pytest.mark.core
 def test_the_time_to_name_a_thread_is_no_limit_once_it_has_one(
     sessions: Sessions, codex: StandIn
 ) -> None:
@@ -193,6 +196,7 @@ def test_the_time_to_name_a_thread_is_no_limit_once_it_has_one(
     assert session.wait().code == 0
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_before_the_id_is_known_ends_the_run(
     sessions: Sessions, codex: StandIn, number: int

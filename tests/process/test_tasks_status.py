@@ -17,6 +17,7 @@ SECOND = "01a1f000-aabb-7000-8000-000000000002"
 UNKNOWN = "99999999-9999-7999-8999-999999999999"
 
 
+@pytest.mark.core
 def test_a_busy_session_refuses_a_prompt_and_names_its_run(
     sessions: Sessions, held: Path
 ) -> None:
@@ -51,6 +52,7 @@ def test_waiting_has_a_limit(sessions: Sessions, held: Path) -> None:
     assert session.wait().code == 0
 
 
+@pytest.mark.core
 def test_a_wait_tells_by_its_exit_code_whether_all_went_well(
     sessions: Sessions, codex: StandIn, held: Path
 ) -> None:

@@ -31,6 +31,7 @@ def test_without_anything_running_there_is_nothing_to_stop(sessions: Sessions) -
     assert said.stdout == f"Task {session.id} is not running; nothing to stop.\n"
 
 
+@pytest.mark.core
 @pytest.mark.usefixtures("held")
 def test_two_stops_at_once_are_one_stop(sessions: Sessions) -> None:
     session = sessions.start()
@@ -47,6 +48,7 @@ def test_two_stops_at_once_are_one_stop(sessions: Sessions) -> None:
     assert not session.directory.joinpath("task.pid").exists()
 
 
+@pytest.mark.core
 def test_a_stop_ends_every_descendant_and_no_other_session(
     sessions: Sessions, codex: StandIn, held: Path
 ) -> None:
@@ -82,6 +84,7 @@ def test_stop_all_stops_all(sessions: Sessions) -> None:
     assert sessions.running == set()
 
 
+@pytest.mark.core
 @pytest.mark.usefixtures("held")
 def test_a_stop_skips_what_waits_and_tells_how_much(
     sessions: Sessions,

@@ -163,6 +163,7 @@ def test_a_ledger_of_a_newer_version_is_refused_and_left_alone(
     assert not list(sessions.state_home.glob("*.damaged-*"))
 
 
+@pytest.mark.core
 def test_a_supervisor_backs_the_ledger_up_after_its_verdict(
     sessions: Sessions,
 ) -> None:

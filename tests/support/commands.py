@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TypedDict, Unpack
 
+from support.forks import Forks
 from support.processes import kill, processes_below
 
 
@@ -31,12 +32,14 @@ def fields(stdout: str) -> dict[str, str]:
 class Cli:
     """Runs `python -P -m runner.cli.<command>`; `command` names another one.
 
-    `env` changes single variables of the built environment; None removes one.
+    `env` changes single variables of the built environment; None removes one. With
+    `forks` what runs to the end is a fork where that makes no difference.
     """
 
     environment: dict[str, str]
     cwd: Path
     command: str = "run_codex_task"
+    forks: Forks | None = None
     _started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __call__(
@@ -49,9 +52,16 @@ class Cli:
         timeout: float = 60,
     ) -> subprocess.CompletedProcess[str]:
         """Run to the end; without `stdin` it is /dev/null."""
+        argv, merged = self.argv(*arguments, command=command), self.env(env)
+        if self.forks is not None and self.forks.can_run(merged, stdin):
+            module = argv.index("-m") + 1
+            place = cwd or self.cwd
+            return self.forks.run(
+                argv[module:], env=merged, cwd=place, stdin=stdin, timeout=timeout
+            )
         return subprocess.run(
-            self.argv(*arguments, command=command),
-            env=self.env(env),
+            argv,
+            env=merged,
             cwd=cwd or self.cwd,
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,

@@ -1,6 +1,6 @@
 """Finds, names and ends what a test has left running."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -17,14 +17,22 @@ GRACE_SECONDS = 3.0
 
 
 @contextmanager
-def no_process_left(marker: str, grace: float = GRACE_SECONDS) -> Iterator[None]:
-    """Fail when a process with this marker outlives the block, and end it.
+def no_process_left(
+    marker: str,
+    grace: float = GRACE_SECONDS,
+    others: Callable[[], list[int]] = list,
+) -> Iterator[None]:
+    """Fail when a process with this marker, or another, outlives the block, and end it.
 
     The marker is a variable in the environment that everything inherits, so a process
     in a session of its own, or one that has lost its parents, is found as well.
     """
     yield
-    left = _left_behind(marker, grace)
+
+    def alive() -> list[int]:
+        return [*processes_with(MARKER, marker), *others()]
+
+    left = _left_behind(alive, grace)
     names = [f"{pid} {command_line(pid)}" for pid in left]
     for pid in left:
         kill(pid)
@@ -33,10 +41,10 @@ def no_process_left(marker: str, grace: float = GRACE_SECONDS) -> Iterator[None]
         pytest.fail("processes were left behind:\n" + "\n".join(names))
 
 
-def _left_behind(marker: str, grace: float) -> list[int]:
-    """List the marked processes that do not end by themselves within the grace."""
+def _left_behind(alive: Callable[[], list[int]], grace: float) -> list[int]:
+    """List the processes that do not end by themselves within the grace."""
     try:
-        wait_until(lambda: not processes_with(MARKER, marker), grace)
+        wait_until(lambda: not alive(), grace)
     except AssertionError:
-        return processes_with(MARKER, marker)
+        return alive()
     return []

@@ -22,7 +22,7 @@ def git(directory: Path, *arguments: str) -> str:
 def make_repository(directory: Path) -> Path:
     """Make a repository with one commit."""
     directory.mkdir(parents=True)
-    git(directory, "init", "--quiet", "--initial-branch=main")
+    git(directory, "init", "--quiet", "--initial-branch=main", "--template=")
     (directory / "README.md").write_text("A repository to work in.\n")
     git(directory, "add", "README.md")
     git(directory, "commit", "--quiet", "--message=First")

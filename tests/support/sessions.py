@@ -231,6 +231,13 @@ class Sessions:
         with closing(sqlite3.connect(self.state_home / NAME)) as db:
             return db.execute(sql, values).fetchall()
 
+    def let_time_pass(self) -> None:
+        """Let the time be over for which something in a queue waits."""
+        self.change(
+            "update prompts set wake_at = '2026-01-01T00:00:01.000Z',"
+            " wake_from = '2026-01-01T00:00:00.000Z' where wake_at is not null"
+        )
+
     def change(self, sql: str, *values: str) -> None:
         """Change the ledger while no command looks."""
         with closing(sqlite3.connect(self.state_home / NAME)) as db, db:

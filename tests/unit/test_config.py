@@ -19,6 +19,15 @@ def test_places_lie_below_home_until_they_are_named() -> None:
     assert (named.codex_home, named.state_home) == (Path("/c"), Path("/r"))
 
 
+def test_what_is_waited_for_has_its_time() -> None:
+    usual = config.load({"HOME": "/h"})
+    short = {"CODEX_RUNNER_GRACE_SECONDS": "0.5", "CODEX_RUNNER_HOOK_SECONDS": "2"}
+    named = config.load({"HOME": "/h", **short})
+
+    assert (usual.grace_seconds, usual.hook_seconds) == (10, 30)
+    assert (named.grace_seconds, named.hook_seconds) == (0.5, 2)
+
+
 def test_an_empty_variable_is_as_good_as_none() -> None:
     names = "CODEX_HOME CODEX_RUNNER_HOME CODEX_TIMEOUT_SECONDS CODEX_LOG_VERBOSITY"
     names += " CODEX_CONTINUE_PROMPT PATH"

@@ -1,0 +1,268 @@
+"""Runs commands as forks of an interpreter that has loaded the suite already.
+
+Loading takes most of a command's time. What a fork has of its own is the rest: process,
+environment, directory, streams, exit code. The supervisors that such a command starts
+are forks too. A test of how a program is loaded, of a command in the background, or of
+a sabotaged one starts interpreters: `Cli.start`, or a variable that Python reads.
+
+Run as a program, this is the interpreter. Its standard input is a socket, and it forks
+for each message there.
+"""
+
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+from runner.cli.parser import leave
+
+# The libraries that commands load when they need them.
+_LIBRARIES = ("genai_prices.data_snapshot", "jsonlines", "plumbum", "rich.console")
+# An interpreter reads these at its start only.
+_EARLY = ("LANG", "LC_", "LD_", "PYTHON")
+_KEPT = ("LANG", "LC_ALL", "PATH")
+_STREAMS = 3
+# The descriptor by which commands ask for supervisors.
+_ASKING = 200
+_POPEN = subprocess.Popen
+# What a pipe takes before somebody reads.
+_PIPE_BYTES = 1 << 16
+
+
+class Forks:
+    """The interpreter and the way to it; one for each xdist worker."""
+
+    def __init__(self) -> None:
+        self._control, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with its:
+            self._interpreter = subprocess.Popen(
+                [sys.executable, "-P", __file__],
+                stdin=its.fileno(),
+                # An interpreter asks at its start of what kind they are.
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={each: os.environ[each] for each in _KEPT if each in os.environ},
+            )
+
+    @property
+    def pid(self) -> int:
+        """Name the process below which the forks are."""
+        return self._interpreter.pid
+
+    def close(self) -> None:
+        self._control.close()
+        self._interpreter.communicate()
+
+    def can_run(self, env: Mapping[str, str], stdin: str | None) -> bool:
+        """Say whether a fork does what a new interpreter in this environment does."""
+        early = {name: env[name] for name in env if name.startswith(_EARLY)}
+        return len(stdin or "") < _PIPE_BYTES // 4 and all(
+            name in _KEPT and os.environ.get(name) == early[name] for name in early
+        )
+
+    def run(
+        self,
+        argv: list[str],
+        *,
+        env: Mapping[str, str],
+        cwd: Path,
+        stdin: str | None,
+        timeout: float,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a module as `subprocess.run` does; `argv` begins with its name."""
+        ours, its = socket.socketpair()
+        (out, its_out), (err, its_err) = os.pipe(), os.pipe()
+        theirs = (its.detach(), _input(stdin), its_out, its_err)
+        socket.send_fds(self._control, [b"!"], theirs)
+        for descriptor in theirs:
+            os.close(descriptor)
+        with ours:
+            ours.sendall(json.dumps([argv, dict(env), str(cwd), _umask()]).encode())
+            ours.shutdown(socket.SHUT_WR)
+            told, *texts = _read((ours.detach(), out, err), timeout)
+        pid, _, status = told.partition(" ")
+        if not status:
+            os.kill(int(pid), signal.SIGKILL)
+            raise subprocess.TimeoutExpired(argv, timeout)
+        code = os.waitstatus_to_exitcode(int(status))
+        return subprocess.CompletedProcess(argv, code, *texts)
+
+
+def _umask() -> int:
+    """Read the umask; to set it would concern the other threads."""
+    _, _, text = Path("/proc/self/status").read_text().partition("\nUmask:")
+    return int(text.split()[0], 8)
+
+
+def _input(text: str | None) -> int:
+    if text is None:
+        return os.open(os.devnull, os.O_RDONLY)
+    reader, writer = os.pipe()
+    os.write(writer, text.encode())
+    os.close(writer)
+    return reader
+
+
+def _read(descriptors: tuple[int, ...], timeout: float) -> list[str]:
+    """Read each to its end, or until the time is over, and close them."""
+    said, deadline = dict.fromkeys(descriptors, b""), time.monotonic() + timeout
+    waiting, left = select.poll(), set(descriptors)
+    for each in descriptors:
+        waiting.register(each, select.POLLIN)
+    while left and (seconds := deadline - time.monotonic()) > 0:
+        for ready, _ in waiting.poll(seconds * 1000):
+            said[ready] += (data := os.read(ready, _PIPE_BYTES))
+            if not data:
+                waiting.unregister(ready)
+                left.remove(ready)
+    for each in descriptors:
+        os.close(each)
+    return [text.decode("utf-8", "replace") for text in said.values()]
+
+
+class _Server:
+    """Forks for each message, and tells the pid and then the exit status of each."""
+
+    def __init__(self) -> None:
+        self._control = socket.socket(fileno=0)
+        # Commands ask here for their supervisors, which must not inherit from them.
+        self._asked, asking = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        os.dup2(asking.detach(), _ASKING, inheritable=False)
+        self._running: dict[int, tuple[int, socket.socket]] = {}
+        self._waiting = select.poll()
+        for each in (self._control, self._asked):
+            self._waiting.register(each, select.POLLIN)
+
+    def serve(self) -> None:
+        while True:
+            for ready, _ in self._waiting.poll():
+                if ready in self._running:
+                    self._end(ready)
+                elif ready == self._asked.fileno():
+                    self._begin(self._asked, _be_supervisor)
+                elif not self._begin(self._control, _be_command):
+                    return
+
+    def _begin(self, asked: socket.socket, what: Callable[..., NoReturn]) -> bool:
+        _, descriptors, _, _ = socket.recv_fds(asked, 1, 16)
+        if not descriptors:
+            return False
+        client, streams = socket.socket(fileno=descriptors[0]), descriptors[1:]
+        with client.makefile() as file:
+            request = json.load(file)
+        if (pid := os.fork()) == 0:
+            _be(what, streams, *request)
+        client.sendall(f"{pid} ".encode())
+        handle = os.pidfd_open(pid)
+        self._running[handle] = pid, client
+        self._waiting.register(handle, select.POLLIN)
+        for descriptor in streams:
+            os.close(descriptor)
+        return True
+
+    def _end(self, handle: int) -> None:
+        pid, client = self._running.pop(handle)
+        _, status = os.waitpid(pid, 0)
+        with client, suppress(OSError):  # one that asked for a supervisor has gone on
+            client.sendall(str(status).encode())
+        self._waiting.unregister(handle)
+        os.close(handle)
+
+
+def _be(
+    what: Callable[..., NoReturn],
+    descriptors: list[int],
+    argv: list[str],
+    env: dict[str, str],
+    cwd: str,
+    umask: int,
+) -> NoReturn:
+    """Go on as a program in this environment, with these descriptors and no others."""
+    try:
+        for number, descriptor in enumerate(descriptors[:_STREAMS]):
+            os.dup2(descriptor, number)
+        kept = {*range(_STREAMS), *descriptors[_STREAMS:], _ASKING}
+        for name in [each.name for each in Path("/proc/self/fd").iterdir()]:
+            if int(name) not in kept:
+                with suppress(OSError):  # the listing itself
+                    os.close(int(name))
+        os.environ.clear()
+        os.environ.update(env)
+        time.tzset()
+        os.chdir(cwd)
+        os.umask(umask)
+        subprocess.Popen = _start  # type: ignore[assignment, misc]  # called only
+        what(argv, descriptors[_STREAMS:])
+    except SystemExit as end:
+        leave(end.code if isinstance(end.code, int) else int(end.code is not None))
+    except BaseException:  # noqa: BLE001 - as the interpreter does
+        sys.excepthook(*sys.exc_info())
+        leave(1)
+
+
+def _be_command(argv: list[str], _: list[int]) -> NoReturn:
+    """Do what `python -m` does."""
+    module = sys.modules[argv[0]]
+    sys.argv = [str(module.__file__), *argv[1:]]
+    leave(module.main())
+
+
+def _be_supervisor(argv: list[str], kept: list[int]) -> NoReturn:
+    os.setsid()
+    signals, *words = argv
+    signal.pthread_sigmask(signal.SIG_SETMASK, json.loads(signals))
+    # The words end with the numbers that the descriptors had.
+    sys.argv = ["-c", *words[: len(words) - len(kept)], *map(str, kept)]
+    sys.modules["runner.supervisor.main"].run()
+    raise AssertionError
+
+
+def _start(argv: Sequence[str], **options: Any) -> Any:  # noqa: ANN401  # as Popen's
+    """Start a program as Popen does, a supervisor by a message to the server."""
+    words = list(argv)[4:]
+    if words[:1] != ["runner.supervisor"]:
+        return _POPEN(argv, **options)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    asked, its = socket.socketpair()
+    with Path(os.devnull).open("r+b") as null, asked, its:
+        streams = [options[each] for each in ("stdin", "stdout", "stderr")]
+        descriptors = [null.fileno() if each < 0 else each for each in streams]
+        told = (its.fileno(), *descriptors, *options["pass_fds"])
+        with socket.socket(fileno=os.dup(_ASKING)) as asking:
+            socket.send_fds(asking, [b"!"], told)
+        its.close()
+        signals = json.dumps([int(each) for each in blocked])
+        request = [[signals, *words], options["env"], str(Path.cwd()), _umask()]
+        asked.sendall(json.dumps(request).encode())
+        asked.shutdown(socket.SHUT_WR)
+        return SimpleNamespace(pid=int(asked.recv(16).split()[0]), returncode=None)
+
+
+def _load() -> None:
+    """Load all that a command may need."""
+    for name in ("runner", "parsers"):
+        package = importlib.import_module(name)
+        for each in pkgutil.walk_packages(package.__path__, f"{name}."):
+            if not each.name.endswith("__main__"):
+                importlib.import_module(each.name)
+    for name in _LIBRARIES:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+
+
+if __name__ == "__main__":
+    _load()
+    _Server().serve()
