@@ -244,7 +244,7 @@ def _read(kind: type[S], data: Mapping[str, object], **known: object) -> S:
     One that is missing there, and is not `known`, has its default, or may be None.
     """
     found = dict(known)
-    fields = _fields(kind)  # type: ignore[arg-type] # python/mypy#11469
+    fields = _fields(kind)  # type: ignore[arg-type] # mypy: a class is hashable
     for name, wanted, may_miss in fields:
         if name in known:
             continue

@@ -225,8 +225,7 @@ def _be_supervisor(argv: list[str], kept: list[int]) -> NoReturn:
     signal.pthread_sigmask(signal.SIG_SETMASK, json.loads(signals))
     # The words end with the numbers that the descriptors had.
     sys.argv = ["-c", *words[: len(words) - len(kept)], *map(str, kept)]
-    sys.modules["runner.supervisor.main"].run()
-    raise AssertionError
+    os._exit(sys.modules["runner.supervisor.main"].main())
 
 
 def _start(argv: Sequence[str], **options: Any) -> Any:  # noqa: ANN401  # as Popen's
