@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 
-from runner import clock
 from runner.cli.context import Context
 from runner.cli.output import compact, note
 from runner.errors import RunnerFault
@@ -12,8 +11,6 @@ from runner.exports import run_exports
 from runner.exports.key_values import footer
 from runner.lifecycle.handoff import STOP_SIGNALS
 from runner.lifecycle.launch import Started
-from runner.lifecycle.liveness import Life, life_of
-from runner.lifecycle.recover import reconcile_run
 from runner.model import Finished, Run
 from runner.process.signals import BackgroundInterrupt, handle
 from runner.service import follow
@@ -58,18 +55,9 @@ class RunFollower:
                 context.sweep()
 
     def settled(self) -> Run:
-        """Return the run as it is; a full disk may keep its verdict out of the ledger.
-
-        Its supervisor, which has said that it is over, keeps it alive until it is gone
-        itself: then the files of the run tell.
-        """
-        run = self._look()
-        if run.is_finished:
-            return run
-        follow.until_told(self._started.reader, (), note)
-        while life_of(run, self._context.settings.state_home) is Life.SUPERVISOR:
-            clock.sleep(follow.PACE_SECONDS)
-        return self._look()
+        """Return the run as it is after its end, or after that of its supervisor."""
+        context = self._context
+        return follow.settled(self._started, context.ledger, context.settings, note)
 
     def ended(self) -> int:
         """Show the block of a run that is over, and return its exit code."""
@@ -84,12 +72,6 @@ class RunFollower:
         if verdict.error:
             note(f"{verdict.outcome}: {verdict.error}")
         return verdict.exit_code
-
-    def _look(self) -> Run:
-        ledger = self._context.ledger
-        return reconcile_run(
-            ledger.runs.find(self.run_id), ledger, self._context.settings
-        )
 
     def end(self, number: int) -> None:
         """End the run as this signal to its caller would."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from runner.ledger.ledger import Ledger
     from runner.lifecycle.handoff import StatusReader
     from runner.lifecycle.launch import Started
+    from runner.model import Run
 
 PACE_SECONDS = 0.05
 
@@ -75,6 +76,26 @@ def until_finished(
             _wait(reader)
     for appended in tail.finish():
         yield appended.text
+
+
+def settled(
+    started: Started,
+    ledger: Ledger,
+    settings: Config,
+    warn: Callable[[str], None],
+) -> Run:
+    """Return a run as it is, once its supervisor has said that it is over or is silent.
+
+    A full disk may keep a verdict out of the ledger, and a supervisor that was killed
+    closes its pipe before its lock: only when it is gone the files of the run tell.
+    """
+    run = reconcile_run(ledger.runs.find(started.run_id), ledger, settings)
+    if run.is_finished:
+        return run
+    until_told(started.reader, (), warn)
+    while life_of(run, settings.state_home) is Life.SUPERVISOR:
+        clock.sleep(PACE_SECONDS)
+    return reconcile_run(ledger.runs.find(started.run_id), ledger, settings)
 
 
 def _warn(message: Mapping[str, object], warn: Callable[[str], None]) -> None:

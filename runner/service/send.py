@@ -164,9 +164,12 @@ def _launched(
 ) -> Sent:
     """Wait until Codex works on a prompt."""
     words = ("launched", "waiting", "finished")
-    follow.until_told(started.reader, words, warn)
+    told = follow.until_told(started.reader, words, warn)
+    if told and "finished" not in told:
+        run = reconcile_run(ledger.runs.find(started.run_id), ledger, settings)
+    else:
+        run = follow.settled(started, ledger, settings, warn)
     started.reader.close()
-    run = reconcile_run(ledger.runs.find(started.run_id), ledger, settings)
     if run.outcome in {Outcome.NOT_STARTED, Outcome.LOST} and not run.launched_at:
         error = run.verdict.error if run.verdict else None
         raise RunnerFault(error or f"run {run.run_id} was not started")

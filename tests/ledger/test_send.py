@@ -1,0 +1,43 @@
+"""What `send` says of a run, when its supervisor is gone before it has said anything."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import ledgers
+from support.runs import settings
+
+from runner import clock
+from runner.errors import RunnerFault
+from runner.ledger.ledger import Ledger
+from runner.lifecycle.handoff import StatusReader
+from runner.lifecycle.launch import Started, prepare_run
+from runner.service import send
+
+
+def test_a_run_whose_supervisor_was_just_killed_is_not_said_to_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = settings(tmp_path, CODEX_RUNNER_HOME=str(tmp_path / "state"))
+    ledger = Ledger(ours.state_home)
+    first = ledgers.session_of(ledger, repo=str(tmp_path))
+    session = ledger.sessions.get(first.session)
+    release: list[Callable[[], None]] = []
+
+    def start(request: object, *_: object) -> Started:
+        prepared = prepare_run(request, ledger, ours)  # type: ignore[arg-type]  # passed on
+        release.append(prepared.close)
+        reader, writer = os.pipe()
+        # The kernel closes the pipe of a process that it kills, then its lock.
+        os.close(writer)
+        run_id = prepared.run.run_id
+        return Started(
+            run_id=run_id, supervisor=ledgers.gone(), reader=StatusReader(reader)
+        )
+
+    monkeypatch.setattr(send, "start_run", start)
+    monkeypatch.setattr(clock, "sleep", lambda _: release and release.pop()())
+
+    with pytest.raises(RunnerFault, match="killed before it had started Codex"):
+        send.send(session, b"More.", ledger, ours, warn=print)
