@@ -23,7 +23,10 @@ from runner.loopback import LoopbackServer, scripted, write_home
 
 # How long an example takes tells of the machine and of what else it does.
 settings.register_profile(
-    "shared", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "shared",
+    deadline=None,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile("quick", settings.get_profile("shared"), max_examples=20)
 # `bin/test --quick` sets the variable.

@@ -4,6 +4,7 @@ import json
 import sqlite3
 from pathlib import Path
 
+from support import stand_in as script
 from support.processes import wait_until
 from support.sabotage import FOREGROUND, hold, sabotaged
 from support.stand_in import StandIn
@@ -15,6 +16,12 @@ MANY = 50
 def test_fifty_starts_on_a_fresh_state_directory_leave_fifty_complete_records(
     task: Tasks, stand_in: StandIn, tmp_path: Path, state_home: Path
 ) -> None:
+    stand_in.plays(
+        *script.begin(),
+        script.message("It is done."),
+        script.complete(),
+        thread=script.FRESH,
+    )
     stream = tmp_path / "stream.jsonl"
     begun = [
         task.start("--task", f"Number {n}.", "--event-stream", stream)
