@@ -1,7 +1,6 @@
-"""What `send` says of a run, when its supervisor is gone before it has said anything."""
+"""What `send` says of a run whose supervisor is gone before it has said anything."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from runner import clock
 from runner.errors import RunnerFault
 from runner.ledger.ledger import Ledger
 from runner.lifecycle.handoff import StatusReader
-from runner.lifecycle.launch import Started, prepare_run
+from runner.lifecycle.launch import PreparedRun, Started, prepare_run
 from runner.service import send
 
 
@@ -23,11 +22,11 @@ def test_a_run_whose_supervisor_was_just_killed_is_not_said_to_work(
     ledger = Ledger(ours.state_home)
     first = ledgers.session_of(ledger, repo=str(tmp_path))
     session = ledger.sessions.get(first.session)
-    release: list[Callable[[], None]] = []
+    held: list[PreparedRun] = []
 
     def start(request: object, *_: object) -> Started:
         prepared = prepare_run(request, ledger, ours)  # type: ignore[arg-type]  # passed on
-        release.append(prepared.close)
+        held.append(prepared)
         reader, writer = os.pipe()
         # The kernel closes the pipe of a process that it kills, then its lock.
         os.close(writer)
@@ -37,7 +36,7 @@ def test_a_run_whose_supervisor_was_just_killed_is_not_said_to_work(
         )
 
     monkeypatch.setattr(send, "start_run", start)
-    monkeypatch.setattr(clock, "sleep", lambda _: release and release.pop()())
+    monkeypatch.setattr(clock, "sleep", lambda _: held and held.pop().close())
 
     with pytest.raises(RunnerFault, match="killed before it had started Codex"):
         send.send(session, b"More.", ledger, ours, warn=print)

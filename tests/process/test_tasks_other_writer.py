@@ -128,20 +128,24 @@ def test_a_queued_prompt_waits_for_the_other_program_and_goes_on_by_itself(
 
 
 def test_a_run_that_waits_for_the_session_waits_for_the_other_program(
-    session: Session, writes: Writes
+    session: Session, writes: Writes, tmp_path: Path
 ) -> None:
     writer = writes(session)
     usual = ("--repo", session.sessions.repo, "--resume", session.id, "--task", "Next.")
-    waiting = session.sessions.cli.start(
-        *usual, "--codex-bin", session.sessions.stand_in.path, "--wait-for-session"
-    )
-    wait_until(lambda: session.status["queue"], what="a prompt that waits")
+    said = tmp_path / "said"
+    with said.open("wb") as stderr:
+        waiting = session.sessions.cli.start(
+            *usual,
+            *("--codex-bin", session.sessions.stand_in.path, "--wait-for-session"),
+            stderr=stderr,
+        )
+    wait_until(lambda: f"pid {writer.pid}" in said.read_text(), what="why it waits")
+    assert session.status["queue"]
     assert waiting.poll() is None
     assert session.given == ["Begin."]
 
     free(writer)
 
-    _, said = waiting.communicate(timeout=30)
+    waiting.communicate(timeout=30)
     assert waiting.returncode == 0
-    assert f"pid {writer.pid}".encode() in said
     assert session.given == ["Begin.", "Next."]
