@@ -11,7 +11,7 @@ from runner import clock
 from runner.errors import RunnerFault
 from runner.ledger.ledger import Ledger
 from runner.lifecycle.handoff import StatusReader
-from runner.lifecycle.launch import PreparedRun, Started, prepare_run
+from runner.lifecycle.launch import Started, prepare_run
 from runner.service import send
 
 
@@ -22,11 +22,11 @@ def test_a_run_whose_supervisor_was_just_killed_is_not_said_to_work(
     ledger = Ledger(ours.state_home)
     first = ledgers.session_of(ledger, repo=str(tmp_path))
     session = ledger.sessions.get(first.session)
-    held: list[PreparedRun] = []
+    held: list[int] = []
 
     def start(request: object, *_: object) -> Started:
         prepared = prepare_run(request, ledger, ours)  # type: ignore[arg-type]  # passed on
-        held.append(prepared)
+        held.extend((prepared.owner, prepared.events))
         reader, writer = os.pipe()
         # The kernel closes the pipe of a process that it kills, then its lock.
         os.close(writer)
@@ -35,8 +35,12 @@ def test_a_run_whose_supervisor_was_just_killed_is_not_said_to_work(
             run_id=run_id, supervisor=ledgers.gone(), reader=StatusReader(reader)
         )
 
+    def sleep(_: float) -> None:
+        while held:
+            os.close(held.pop())
+
     monkeypatch.setattr(send, "start_run", start)
-    monkeypatch.setattr(clock, "sleep", lambda _: held and held.pop().close())
+    monkeypatch.setattr(clock, "sleep", sleep)
 
     with pytest.raises(RunnerFault, match="killed before it had started Codex"):
         send.send(session, b"More.", ledger, ours, warn=print)
