@@ -555,8 +555,8 @@ def test_the_prompt_of_a_run_that_never_was_waits_again(tmp_path: Path) -> None:
         assert (prompt.text, prompt.run_id) == (b"prompt 1", None)
 
 
-def test_a_prompt_behind_a_usage_limit_is_held_until_the_reset(tmp_path: Path) -> None:
-    ends = int(clock.now().timestamp()) + 3600
+def make_limited(place: Path, ends: int) -> None:
+    """Write a session whose run met a limit that ends then, and a prompt behind it."""
     limits = {"primary": {"used_percent": 100, "resets_at": ends}}
     limited = record_of(
         RUN,
@@ -566,8 +566,13 @@ def test_a_prompt_behind_a_usage_limit_is_held_until_the_reset(tmp_path: Path) -
         outcome="usage_limited",
         accounts={"rate_limits": limits},
     )
-    make(tmp_path, 2, a_session(), row_of(limited, THREAD), mail(1, "waiting"))
-    write_prompt(tmp_path, 1)
+    make(place, 2, a_session(), row_of(limited, THREAD), mail(1, "waiting"))
+    write_prompt(place, 1)
+
+
+def test_a_prompt_behind_a_usage_limit_is_held_until_the_reset(tmp_path: Path) -> None:
+    ends = int(clock.now().timestamp()) + 3600
+    make_limited(tmp_path, ends)
 
     with opened(tmp_path) as ledger:
         (prompt,) = prompts(ledger)
@@ -578,17 +583,7 @@ def test_a_prompt_behind_a_usage_limit_is_held_until_the_reset(tmp_path: Path) -
 
 
 def test_a_usage_limit_that_is_over_holds_nothing(tmp_path: Path) -> None:
-    limits = {"primary": {"used_percent": 100, "resets_at": 1_700_000_000}}
-    limited = record_of(
-        RUN,
-        THREAD,
-        "/nowhere",
-        exit_code=1,
-        outcome="usage_limited",
-        accounts={"rate_limits": limits},
-    )
-    make(tmp_path, 2, a_session(), row_of(limited, THREAD), mail(1, "waiting"))
-    write_prompt(tmp_path, 1)
+    make_limited(tmp_path, 1_700_000_000)
 
     with opened(tmp_path) as ledger:
         assert session(ledger, THREAD).state is TaskState.RUNNING
