@@ -13,7 +13,7 @@ from parsers.struct import Struct
 from runner import clock
 from runner.config import RUN_MARKER
 from runner.errors import RunnerError, RunnerFault
-from runner.exports import queue_files, task_files
+from runner.exports import queue_files
 from runner.lifecycle import recover
 from runner.lifecycle.handoff import STOP_SIGNAL
 from runner.lifecycle.judge import Cause, Exit
@@ -292,10 +292,4 @@ def _cancel(stops: dict[int, _Stop], ledger: Ledger) -> RunnerError | None:
     for prompt in done:
         with contextlib.suppress(RunnerError):
             queue_files.refresh(ledger, prompt.session, [prompt.id])
-        with contextlib.suppress(RunnerError):
-            if prompt.run_id is not None:
-                run = ledger.runs.find(prompt.run_id)
-                if run.supervisor is not None:
-                    send(run.supervisor, STOP_SIGNAL)
-                task_files.write_abandoned(run, ledger)
     return None
