@@ -39,7 +39,11 @@ def deliver_all(ledger: Ledger, settings: Config) -> list[str]:
     What went wrong is returned, a sentence for each session.
     """
     faults: list[str] = []
-    for candidate in ledger.queue.candidates():
+    try:
+        candidates = ledger.queue.candidates()
+    except RunnerError as error:
+        return [str(error)]
+    for candidate in candidates:
         try:
             if (started := deliver(candidate, ledger, settings)) is not None:
                 started.reader.close()

@@ -1,14 +1,17 @@
 """A prompt goes to a run, and comes back when its turn did not begin."""
 
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from support import ledgers
 from support.runs import AT, PROCESS, SESSION, run, settings
 
 from parsers.struct import replace
 from runner import clock
-from runner.errors import FileFault
+from runner.errors import FileFault, LedgerFault
 from runner.ledger.ledger import Ledger
+from runner.lifecycle import recover
 from runner.lifecycle.judge import KILLED
 from runner.lifecycle.queue import deliver_next
 from runner.model import (
@@ -101,6 +104,23 @@ def test_a_directory_that_cannot_be_looked_at_keeps_its_prompt_waiting(
         deliver_next(session, ledger, settings(tmp_path))
 
     assert word(ledger, session) is None
+
+
+def test_a_ledger_that_cannot_be_written_costs_a_sweep_its_deliveries_alone(
+    ledger: Ledger, session: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = ledger.queue.add(session, b"More.", "More.", AT)
+    ledger.queue.hold(prompt, "the usage limit")
+    ledgers.wake(ledger, prompt, "limit", "2026-11-20T11:00:00.000Z")
+
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise LedgerFault(ledger.path, "the disk is full")
+
+    monkeypatch.setattr(ledger, "write", refuse)
+    swept = recover.sweep(ledger, settings(tmp_path))
+
+    (fault,) = swept.faults
+    assert "the disk is full" in fault
 
 
 def test_the_end_of_a_run_that_only_waited_is_told(
