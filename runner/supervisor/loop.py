@@ -99,7 +99,7 @@ class SuperviseLoop:
     def attend(self, codex: int) -> None:
         """Be with Codex until it and, if it is ended, all below it are gone."""
         recorder, settings = self._recorder, self._settings
-        self._notifier.tell(recorder.run.run_id)
+        self._guarded(lambda: self._notifier.tell(recorder.run.run_id))
         # Before the run is over it can still be fixed.
         if trouble := prices.trouble(settings.state_home):
             recorder.warn(trouble)
@@ -143,7 +143,7 @@ class SuperviseLoop:
         if run.outcome is None or OUTCOMES[run.outcome].then != "left":
             recorder.attempt(self._deliver)
         recorder.attempt(lambda: ledger.runs.note_exported(run.run_id))
-        self._notifier.tell(run.run_id)
+        self._guarded(lambda: self._notifier.tell(run.run_id))
         self._notifier.wait(self._inbox, STOP_SIGNALS)
         recorder.attempt(ledger.back_up_daily)
         recorder.add_late_warnings()
