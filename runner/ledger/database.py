@@ -338,9 +338,9 @@ def guarded(path: Path) -> Iterator[None]:
     """Make a `LedgerFault` of what SQLite or the disk refuses in a block."""
     try:
         yield
-    except (sqlite3.IntegrityError, OverflowError) as error:
+    except (sqlite3.IntegrityError, OverflowError, UnicodeEncodeError) as error:
         raise ConflictFault(path, str(error)) from error
-    except (sqlite3.Error, UnicodeEncodeError) as error:
+    except sqlite3.Error as error:
         raise fault(path, error) from error
     except OSError as error:
         raise LedgerFault(path, error.strerror or str(error)) from error

@@ -345,6 +345,7 @@ select 1 from usage where session_key = :name union all select 1 from imports wh
 -- name: is_counted
 -- A run whose usage is on record, also one that was removed, or whose thread came from the files of another tool.
 select 1 from runs where run_id = :run_id union all select 1 from usage where run_id = :run_id
+union all select 1 from imports where kind = 'removed' and identity = :run_id
 union all select 1 from threads t join runs r on r.session = t.session join imports i on i.run_id = r.run_id
     where t.thread_id = :thread and i.kind not in ('run', 'removed') limit 1
 

@@ -60,10 +60,11 @@ class UsageTable:
     def record_run(self, run: Run) -> None:
         """Write down what a finished run has used, inside a transaction.
 
-        A run that was never launched has used nothing.
+        A run that was never launched has used nothing. One whose supervisor was killed
+        before it noted the launch has, once its turn had begun.
         """
         self._ledger.change("remove_usage", run_id=run.run_id)
-        if run.launched_at is None:
+        if run.launched_at is None and not run.has_begun:
             return
         spec = run.spec
         # One that never announced its thread has used what it has in the session's.

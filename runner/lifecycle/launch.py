@@ -117,8 +117,11 @@ def launch_run(prepared: PreparedRun, settings: Config) -> Started:
             )
         except OSError as error:
             raise SupervisorFault(error) from error
+    started = Started(
+        run_id=run.run_id, supervisor=child(pid), reader=StatusReader(read)
+    )
     prepared.close()
-    return Started(run_id=run.run_id, supervisor=child(pid), reader=StatusReader(read))
+    return started
 
 
 def start_run(request: RunRequest, ledger: Ledger, settings: Config) -> Started:

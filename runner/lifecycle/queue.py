@@ -7,7 +7,12 @@ import os
 from pathlib import Path
 
 from runner.codex import home
-from runner.errors import AlreadyDeliveredError, RunnerError, SessionBusyError
+from runner.errors import (
+    AlreadyDeliveredError,
+    FileFault,
+    RunnerError,
+    SessionBusyError,
+)
 from runner.exports import queue_files
 from runner.lifecycle.launch import start_run
 from runner.model import CodexOptions, Limits, RunRequest
@@ -34,7 +39,11 @@ def deliver_all(ledger: Ledger, settings: Config) -> list[str]:
     What went wrong is returned, a sentence for each session.
     """
     faults: list[str] = []
-    for candidate in ledger.queue.candidates():
+    try:
+        candidates = ledger.queue.candidates()
+    except RunnerError as error:
+        return [str(error)]
+    for candidate in candidates:
         try:
             if (started := deliver(candidate, ledger, settings)) is not None:
                 started.reader.close()
@@ -102,6 +111,7 @@ def next_request(
 
     Raises:
         UndeliverableError: it has no thread, or no directory to work in.
+        FileFault: its directory cannot be looked at.
     """
     if session.thread is None:
         message = f"task {session.name} has no thread to resume"
@@ -112,7 +122,11 @@ def next_request(
         what = f"it is not known where task {session.name} worked"
         message = f"{what}: --working-dir says it"
         raise UndeliverableError(message)
-    if not Path(repo).is_dir():
+    try:
+        is_there = Path(repo).is_dir()
+    except OSError as error:
+        raise FileFault("look at", repo, error) from error
+    if not is_there:
         message = f"task {session.name} worked in {repo}, which is gone"
         raise UndeliverableError(message)
     limits = Limits(stall=DEFAULT_STALL_SECONDS, timeout=settings.timeout_seconds)

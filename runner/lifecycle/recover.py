@@ -12,7 +12,13 @@ import os
 from parsers.struct import Struct, replace
 from runner import clock, config, files, locks
 from runner.config import RUN_MARKER
-from runner.errors import LedgerFault, NoSuchRunError, RunnerError, StaleStateError
+from runner.errors import (
+    ConflictFault,
+    LedgerFault,
+    NoSuchRunError,
+    RunnerError,
+    StaleStateError,
+)
 from runner.ledger.runs import FOREIGN_THREAD
 from runner.lifecycle.liveness import (
     Life,
@@ -39,6 +45,11 @@ if TYPE_CHECKING:
 _PACE_SECONDS = 0.02
 # How long another reader is waited for that judges a run at the same time.
 _PATIENCE_SECONDS = 5.0
+# What figures raise that are none, and values that no column can hold.
+_NONSENSE = (
+    *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
+    ConflictFault,
+)
 
 
 class Sweep(Struct):
@@ -180,14 +191,20 @@ def _start_telling(settings: Config) -> None:
 
 
 def _judge(run: Run, ledger: Ledger, settings: Config, ended: Exit | None) -> Run:
-    from runner.exports import task_files  # noqa: PLC0415 - only where one was left
-    from runner.lifecycle.finish import finish_abandoned  # noqa: PLC0415
+    from runner.lifecycle.finish import finish_abandoned  # noqa: PLC0415 - see _end
     from runner.lifecycle.judge import Exit  # noqa: PLC0415
 
-    over = _told_by_meta(run)
-    if over is None:
-        theirs = config.at_codex_home(settings, run.spec.codex_home)
-        over = finish_abandoned(run, ended or Exit(), ledger, theirs)
+    if (told := _told_by_meta(run)) is not None:
+        # Codex can write to a --log-dir in its repository: it may be nonsense.
+        with contextlib.suppress(*_NONSENSE):
+            return _end(run, told, ledger)
+    theirs = config.at_codex_home(settings, run.spec.codex_home)
+    return _end(run, finish_abandoned(run, ended or Exit(), ledger, theirs), ledger)
+
+
+def _end(run: Run, over: Run, ledger: Ledger) -> Run:
+    from runner.exports import task_files  # noqa: PLC0415 - only where one was left
+
     if run.thread is None and over.thread is not None:
         is_ours = _name(run, over.thread, ledger)
         if not is_ours and run.spec.resume_session is None:
@@ -196,6 +213,8 @@ def _judge(run: Run, ledger: Ledger, settings: Config, ended: Exit | None) -> Ru
         ledger.runs.finish(run, over, is_judged=True)
     except StaleStateError:
         return ledger.runs.find(run.run_id)
+    except ConflictFault:
+        raise
     except LedgerFault:
         # A full disk does not keep the truth from being told.
         return over

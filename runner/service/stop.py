@@ -13,7 +13,7 @@ from parsers.struct import Struct
 from runner import clock
 from runner.config import RUN_MARKER
 from runner.errors import RunnerError, RunnerFault
-from runner.exports import queue_files, task_files
+from runner.exports import queue_files
 from runner.lifecycle import recover
 from runner.lifecycle.handoff import STOP_SIGNAL
 from runner.lifecycle.judge import Cause, Exit
@@ -75,6 +75,8 @@ def stop_sessions(
     """
     stops = {key: _Stop(key, ledger, settings, is_gone=is_gone) for key in keys}
     refusal = _cancel(stops, ledger)
+    for stop in stops.values():
+        stop.is_asked = refusal is None
     began = clock.monotonic()
     while True:
         going = [stop for stop in stops.values() if stop.step()]
@@ -129,7 +131,12 @@ def end_run(run: Run, number: int, ledger: Ledger, settings: Config) -> None:
 
 
 class _Stop:
-    """Stop one session, a step at a time."""
+    """Stop one session, a step at a time.
+
+    `is_asked` says that what ran then is marked in the ledger: other runs came later.
+    """
+
+    is_asked = False
 
     def __init__(
         self, key: int, ledger: Ledger, settings: Config, *, is_gone: bool
@@ -154,15 +161,14 @@ class _Stop:
         if self.error is not None:
             return False
         try:
-            runs = self._ledger.runs.unfinished(self._key)
-            living = [run for run in runs if self._press(run)]
+            living = [run for run in self._to_end() if self._press(run)]
             return bool(living) or not self._leftovers_ended()
         except RunnerError as error:
             self.error = error
             return False
 
     def give_up(self) -> None:
-        for run in self._ledger.runs.unfinished(self._key):
+        for run in self._to_end():
             message = f"run {run.run_id} does not end: kill -9 its processes"
             self.error = RunnerFault(message)
 
@@ -190,6 +196,10 @@ class _Stop:
             notes=tuple(self._notes),
             error=self.error,
         )
+
+    def _to_end(self) -> list[Run]:
+        runs = self._ledger.runs.unfinished(self._key)
+        return [run for run in runs if run.is_stop_asked or not self.is_asked]
 
     def _press(self, run: Run) -> bool:
         """Do what ends a run; tell whether it still lives."""
@@ -233,7 +243,8 @@ class _Stop:
     def _leftovers_ended(self) -> bool:
         """End what the session's earlier runs have left running."""
         if self._left is None:
-            runs = self._ledger.runs.of_session(self._key)
+            every = self._ledger.runs.of_session(self._key)
+            runs = [run for run in every if run.is_finished]
             # Something may be left of a run whose supervisor was gone.
             for run in () if cgroup.is_possible() else runs[-1:]:
                 if run.run_id in self._orphans or run.outcome is Outcome.LOST:
@@ -292,10 +303,4 @@ def _cancel(stops: dict[int, _Stop], ledger: Ledger) -> RunnerError | None:
     for prompt in done:
         with contextlib.suppress(RunnerError):
             queue_files.refresh(ledger, prompt.session, [prompt.id])
-        with contextlib.suppress(RunnerError):
-            if prompt.run_id is not None:
-                run = ledger.runs.find(prompt.run_id)
-                if run.supervisor is not None:
-                    send(run.supervisor, STOP_SIGNAL)
-                task_files.write_abandoned(run, ledger)
     return None

@@ -76,6 +76,8 @@ class SuperviseLoop:
         self, recorder: RunRecorder, inbox: SignalInbox, settings: Config
     ) -> None:
         run, ledger = recorder.run, recorder.ledger
+        # Each is loaded when it is first asked for: now, not at the end of the run.
+        _ = ledger.queue, ledger.usage
         self._recorder, self._inbox, self._settings = recorder, inbox, settings
         self._export = TaskExport(ledger, recorder.attempt)
         self._notifier = Notifier(ledger, settings, recorder.warn)
@@ -97,7 +99,7 @@ class SuperviseLoop:
     def attend(self, codex: int) -> None:
         """Be with Codex until it and, if it is ended, all below it are gone."""
         recorder, settings = self._recorder, self._settings
-        self._notifier.tell(recorder.run.run_id)
+        self._guarded(lambda: self._notifier.tell(recorder.run.run_id))
         # Before the run is over it can still be fixed.
         if trouble := prices.trouble(settings.state_home):
             recorder.warn(trouble)
@@ -141,7 +143,7 @@ class SuperviseLoop:
         if run.outcome is None or OUTCOMES[run.outcome].then != "left":
             recorder.attempt(self._deliver)
         recorder.attempt(lambda: ledger.runs.note_exported(run.run_id))
-        self._notifier.tell(run.run_id)
+        self._guarded(lambda: self._notifier.tell(run.run_id))
         self._notifier.wait(self._inbox, STOP_SIGNALS)
         recorder.attempt(ledger.back_up_daily)
         recorder.add_late_warnings()

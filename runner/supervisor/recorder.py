@@ -123,6 +123,9 @@ class RunRecorder:
                     self.ledger.runs.finish(was, self.run)
                     return
             except StaleStateError:
+                # Another process has ended it: what the ledger says is exported.
+                with contextlib.suppress(RunnerError):
+                    self.run = self.ledger.runs.find(over.run_id)
                 return
             except RunnerError as error:
                 self.warn(str(error))

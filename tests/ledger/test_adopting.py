@@ -164,6 +164,21 @@ def test_it_is_taken_once_and_not_when_it_was_removed(
     assert ledger.sessions.all() == []
 
 
+def test_one_that_has_used_nothing_is_not_taken_again_either(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    never = Finished(
+        verdict=Verdict(outcome=Outcome.NOT_STARTED, exit_code=127),
+        started_at=None,
+        ended_at=AT,
+    )
+    meta = changed(write(tmp_path / "runs", never), session_id=None, has_begun=False)
+    assert adopt(meta, ledger) is not None
+    archive.remove(ledger.sessions.all()[0], ledger)
+
+    assert adopt(meta, ledger) is None
+
+
 def test_the_runs_of_a_session_are_in_the_order_of_time(
     ledger: Ledger, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 import errno
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from support import ledgers
@@ -12,6 +13,7 @@ from runner import locks
 from runner.config import Config
 from runner.errors import FileFault, LedgerFault
 from runner.ledger.ledger import Ledger
+from runner.lifecycle import launch
 from runner.lifecycle.launch import SupervisorFault, prepare_run, start_run
 from runner.locks import Lock, look
 from runner.model import Outcome, RunRequest
@@ -123,4 +125,23 @@ def test_a_run_is_ended_when_there_is_no_pipe_to_its_supervisor(
     (ended,) = ledger.runs.of_session(session.key)
     assert ended.outcome is Outcome.NOT_STARTED
     assert ledger.runs.unexported() == []
+    assert [is_open(each) for each in taken] == [False, False]
+
+
+def test_a_supervisor_that_cannot_be_looked_at_costs_one_error(
+    asked: RunRequest,
+    ledger: Ledger,
+    ours: Config,
+    taken: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: int) -> NoReturn:
+        raise FileFault("read", "/proc/1/stat", OSError(errno.ENFILE, "full"))
+
+    monkeypatch.setattr(launch, "start_program", lambda _: os.getpid())
+    monkeypatch.setattr(launch, "child", refuse)
+
+    with pytest.raises(FileFault, match="full"):
+        start_run(asked, ledger, ours)
+
     assert [is_open(each) for each in taken] == [False, False]

@@ -1,14 +1,19 @@
 """A prompt goes to a run, and comes back when its turn did not begin."""
 
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
-from support.runs import AT, PROCESS, SESSION, run
+from support import ledgers
+from support.runs import AT, PROCESS, SESSION, run, settings
 
 from parsers.struct import replace
 from runner import clock
+from runner.errors import FileFault, LedgerFault
 from runner.ledger.ledger import Ledger
+from runner.lifecycle import recover
 from runner.lifecycle.judge import KILLED
+from runner.lifecycle.queue import deliver_next
 from runner.model import (
     Claimed,
     CodexOptions,
@@ -84,6 +89,38 @@ def test_a_prompt_whose_back_off_is_over_is_delivered(
     assert word(ledger, session) is None
     prepared = prepare(ledger, session, 3, prompt)
     assert ledger.queue.holder(session) == prepared.run_id
+
+
+def test_a_directory_that_cannot_be_looked_at_keeps_its_prompt_waiting(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """A supervisor that delivers it has its own exports to finish, and hooks to run."""
+    with ledger.transaction():
+        repo = f"/{'n' * 300}"
+        session = ledger.sessions.open(clock.iso(AT), thread=SESSION, repo=repo)
+    ledger.queue.add(session, b"More.", "More.", AT)
+
+    with pytest.raises(FileFault):
+        deliver_next(session, ledger, settings(tmp_path))
+
+    assert word(ledger, session) is None
+
+
+def test_a_ledger_that_cannot_be_written_costs_a_sweep_its_deliveries_alone(
+    ledger: Ledger, session: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = ledger.queue.add(session, b"More.", "More.", AT)
+    ledger.queue.hold(prompt, "the usage limit")
+    ledgers.wake(ledger, prompt, "limit", "2026-11-20T11:00:00.000Z")
+
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise LedgerFault(ledger.path, "the disk is full")
+
+    monkeypatch.setattr(ledger, "write", refuse)
+    swept = recover.sweep(ledger, settings(tmp_path))
+
+    (fault,) = swept.faults
+    assert "the disk is full" in fault
 
 
 def test_the_end_of_a_run_that_only_waited_is_told(

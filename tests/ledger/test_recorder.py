@@ -1,5 +1,6 @@
 """A record that the ledger refuses costs a warning; the verdict lands where it can."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,6 +111,32 @@ def test_the_next_reader_takes_the_verdict_from_the_meta_file(
 
     found = ledger.runs.find(over.run_id)
     assert (found.outcome, found.thread) == (Outcome.SUCCEEDED, SESSION)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"token_usage": {"by_model": []}},
+        {"cost": {"usd": "much"}, "token_usage": {"by_model": {"m": None}}},
+        {"exit_code": 1 << 70},
+        {"error_class": "\ud800"},
+    ],
+)
+def test_a_verdict_in_the_meta_file_that_is_nonsense_is_not_taken(
+    recorder: RunRecorder, ledger: Ledger, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    run = ledger.runs.find(recorder.run.run_id)
+    paths = files_of(run.spec)
+    told = record.to_json(ledgers.over(run, has_begun=True))
+    files.export(paths.meta, json.dumps({**told, **changes}).encode())
+    owner_of(ledger.home, run.run_id).touch()
+
+    swept = recover.sweep(
+        ledger, settings(tmp_path, CODEX_RUNNER_HOME=str(ledger.home))
+    )
+
+    assert swept.faults == ()
+    assert ledger.runs.find(run.run_id).outcome is Outcome.LOST
 
 
 def test_a_thread_that_belongs_to_another_session_is_a_warning_on_record(

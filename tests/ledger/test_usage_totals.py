@@ -41,7 +41,9 @@ def only(home: Path, by: str = "day") -> UsageTotal:
     return line
 
 
-def put(home: Path, *found: dict[str, object], launched: bool = True) -> None:
+def put(
+    home: Path, *found: dict[str, object], launched: bool = True, begun: bool = False
+) -> None:
     """Put runs that are over on record, each a day after the other."""
     ledger = Ledger(home)
     for number, told in enumerate(found):
@@ -57,6 +59,7 @@ def put(home: Path, *found: dict[str, object], launched: bool = True) -> None:
             one = replace(
                 run(state, run_id=run_id, prepared_at=at),
                 session=ledger.sessions.open(iso(at)),
+                has_begun=begun,
             )
             ledger.runs.insert(one)
             ledger.usage.record_run(one)
@@ -322,3 +325,11 @@ def test_since_is_a_date_an_instant_or_a_duration(text: str, meant: datetime) ->
 def test_anything_else_is_refused_with_what_can_be_given(text: str) -> None:
     with pytest.raises(UsageError, match="give a date"):
         usage.instant(text, NOW)
+
+
+def test_a_run_is_counted_whose_supervisor_was_killed_before_it_noted_the_launch(
+    home: Path,
+) -> None:
+    put(home, accounts({MODELS[0]: figures(100)}), launched=False, begun=True)
+
+    assert only(home).total_tokens == figures(100)["total_tokens"]

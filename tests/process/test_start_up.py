@@ -99,3 +99,67 @@ def test_ctrl_c_while_a_command_is_loaded_is_silent(command: str, cli: Cli) -> N
     )
 
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+ATTENDED = """
+import os, sys
+from pathlib import Path
+
+import runner.supervisor.main
+from runner.supervisor.loop import SuperviseLoop
+from runner import config
+from runner.ledger.ledger import Ledger
+from runner.lifecycle.handoff import StatusPipe
+from runner.lifecycle.launch import prepare_run
+from runner.model import Claimed, CodexOptions, Launched, Report, RunRequest
+from runner.clock import now
+from runner.process.signals import SignalInbox
+from runner.process.table import child, this_process
+from runner.supervisor.recorder import RunRecorder
+
+settings, here = config.load(), str(Path.cwd())
+asked = RunRequest(
+    prompt=b"Do it.", repo=here, cwd=here, umask=0o22, codex=CodexOptions(bin="true"),
+    codex_home=here, report=Report(event_stream=f"{here}/stream"),
+)
+# A command does this, in another process.
+run_id = prepare_run(asked, Ledger(settings.state_home), settings).run.run_id
+ledger = Ledger(settings.state_home)
+recorder = RunRecorder(ledger.runs.find(run_id), ledger, StatusPipe(os.pipe()[1]))
+recorder.claim(Claimed(supervisor=this_process()))
+del sys.modules["runner.ledger.queue"]
+pid = os.spawnlp(os.P_NOWAIT, "true", "true")
+recorder.advance(Launched(codex=child(pid), at=now()))
+loop = SuperviseLoop(recorder, SignalInbox(()), settings)
+before = set(sys.modules)
+loop.attend(pid)
+assert ledger.runs.find(run_id).is_finished
+print(*(name for name in sys.modules if name not in before))
+"""
+
+
+def attended(cli: Cli, *before: str) -> list[str]:
+    """Attend a Codex that ends at once; give the modules that were loaded for it."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", "\n".join([*before, ATTENDED])],
+        capture_output=True,
+        text=True,
+        env=cli.environment,
+        cwd=cli.cwd,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.split()
+
+
+def test_a_supervisor_loads_nothing_of_the_suite_once_codex_works(cli: Cli) -> None:
+    """An upgrade of the suite in mid-run costs no verdict."""
+    loaded = attended(cli)
+
+    assert [each for each in loaded if each.startswith(("runner", "parsers"))] == []
+
+
+def test_a_library_that_cannot_be_loaded_costs_a_report_and_no_verdict(
+    cli: Cli,
+) -> None:
+    attended(cli, "import sys", "sys.modules['jsonlines'] = None")

@@ -296,3 +296,34 @@ def test_a_prompt_whose_run_was_to_stop_is_never_put_back(
     assert session.given == ["Begin.", "Next."]
     assert session.queued == [("Next.", "canceled")]
     assert session.status["queue"] == 0
+
+
+def test_a_stop_leaves_a_run_alone_that_was_sent_after_it(
+    sessions: Sessions, codex: StandIn, go: Path
+) -> None:
+    codex.plays(
+        *script.begin(),
+        script.when("Leave", script.spawn(ignoring=["TERM"]), script.complete()),
+        script.wait_for(go),
+        script.complete(),
+        thread=script.FRESH,
+    )
+    sessions.cli.environment["CODEX_RUNNER_GRACE_SECONDS"] = "3"
+    session = sessions.ended("Leave one.")
+    session.send("To be stopped.")
+    stopping = sessions.begin("stop", session.id)
+    wait_until(lambda: session.records[1]["outcome"] == "stopped")
+    # It is about what the first run has left that the stop still waits.
+    assert stopping.process.poll() is None
+
+    assert session.send("Wanted.").code == 0
+
+    assert stopping.wait().code == 0
+    go.touch()
+    session.wait()
+    assert [each["outcome"] for each in session.records] == [
+        "succeeded",
+        "stopped",
+        "succeeded",
+    ]
+    assert gone(*codex.children)

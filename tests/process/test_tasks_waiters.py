@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from support import stand_in as script
-from support.commands import Cli
+from support.commands import Cli, fields
 from support.processes import wait_until
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn
@@ -114,3 +114,20 @@ def test_a_run_that_waited_is_the_last_once_it_has_had_its_turn(
     assert busy.status["last_prompt"] == "Theirs."
     assert busy.sessions("result", busy.id).stdout == "answer to Theirs.\n"
     assert busy.sessions("verify").code == 0
+
+
+def test_a_waiting_run_that_is_stopped_has_its_files_written_once_as_the_ledger_says(
+    busy: Session, cli: Cli
+) -> None:
+    usual = ("--repo", busy.sessions.repo, "--resume", busy.id, "--task", "Theirs.")
+    options = ("--codex-bin", busy.sessions.stand_in.path, "--wait-for-session")
+    waiting = cli(*usual, *options, "--detach")
+    assert waiting.returncode == 0
+
+    assert busy.stop().code == 0
+
+    unwritten = "select 1 from outbox where target = 'exports' and done_at is null"
+    wait_until(lambda: not busy.sessions.rows(unwritten))
+    assert busy.sessions("verify").code == 0
+    log = Path(fields(waiting.stdout)["log_file"]).read_text()
+    assert log.count("outcome=stopped\n") == 1
