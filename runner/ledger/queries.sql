@@ -64,8 +64,10 @@ and (:archived_at is null or not exists (select 1 from prompts where session = :
 update sessions set title = coalesce(:title, title), exports = coalesce(:exports, exports) where id = :session
 
 -- name: remove_session
--- A removed run must not come back with the next import. The schema deletes the threads and needs itself.
+-- A removed run must not come back with the next import: its usage is left, or a tombstone. The schema deletes the threads and needs itself.
 update imports set kind = 'removed', run_id = null where run_id in (select run_id from runs where session = :session);
+insert into imports (kind, source, identity) select 'removed', '', run_id from runs
+where session = :session and run_id not in (select run_id from usage);
 delete from records where run_id in (select run_id from runs where session = :session);
 delete from turns where run_id in (select run_id from runs where session = :session);
 delete from outbox where history in (select id from history where session = :session);
@@ -315,8 +317,9 @@ select case :by when 'day' then date(prepared_at, 'localtime') when 'model' then
 from usage where prepared_at >= :since and session_key between coalesce(:name, '') and coalesce(:name, '~')
 group by 1 order by 1
 
--- name: usage_run_ids
-select distinct run_id from usage
+-- name: counted_runs
+-- Runs whose usage is on record, and removed ones that have none.
+select run_id from usage union select identity from imports where kind = 'removed'
 
 -- name: run_names
 -- All runs, the newest first, and what their session is called.

@@ -107,8 +107,8 @@ class UsageTable:
         ]
 
     def run_ids(self) -> set[str]:
-        """Return the ids of the runs whose usage is on record, removed ones too."""
-        return {row["run_id"] for row in self._ledger.all("usage_run_ids")}
+        """Return the ids of the runs that were counted, and of the removed ones."""
+        return {row["run_id"] for row in self._ledger.all("counted_runs")}
 
 
 def rows_of(
