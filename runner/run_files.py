@@ -70,3 +70,10 @@ def new_run_id(at: datetime) -> RunId:
     It sorts by time and can never be taken for a session id, which is a UUID.
     """
     return RunId(f"{at:%Y%m%d-%H%M%S-%f}-{os.urandom(4).hex()}")
+
+
+def is_run_id(text: str) -> bool:
+    """Tell whether a text has the form of a run id."""
+    import re  # noqa: PLC0415 - not for the launch
+
+    return re.fullmatch(r"\d{8}-\d{6}-\d{6}-[0-9a-f]{8}", text) is not None

@@ -317,6 +317,10 @@ select case :by when 'day' then date(prepared_at, 'localtime') when 'model' then
 from usage where prepared_at >= :since and session_key between coalesce(:name, '') and coalesce(:name, '~')
 group by 1 order by 1
 
+-- name: check_write
+-- Only a commit tells whether the disk takes one.
+insert into settings (name, value) values ('checked_at', :at) on conflict (name) do update set value = :at
+
 -- name: counted_runs
 -- Runs whose usage is on record, and removed ones that have none.
 select run_id from usage union select identity from imports where kind = 'removed'

@@ -14,7 +14,7 @@ from runner.exports import task_files
 from runner.lifecycle.liveness import left_by
 from runner.locks import Lock, look
 from runner.model import TaskState
-from runner.run_files import RUNS, files_of, own_directory
+from runner.run_files import RUNS, files_of, is_run_id, own_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -178,7 +178,8 @@ def strays(ledger: Ledger) -> Iterator[tuple[Path, bool]]:
         age = clock.now().timestamp() - status.st_mtime
         # A younger or a locked one may belong to a run that is being made.
         if age >= _STALE_SECONDS and look(place / "owner") is not Lock.HELD:
-            yield place, name in removed or not (place / "meta.json").exists()
+            is_empty = not (place / "meta.json").exists()
+            yield place, name in removed or (is_empty and is_run_id(name))
 
 
 def size_of(directory: Path) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from parsers import loose_json
 from parsers.struct import Struct, replace
-from runner import files
+from runner import clock, files
 from runner.accounting import prices
 from runner.errors import LedgerFault, RunnerError
 from runner.ledger import database
@@ -215,7 +215,7 @@ def _state(settings: Config) -> Finding:
     home = settings.state_home
     try:
         ledger = Ledger(home)
-        ledger.runs.unfinished()
+        ledger.write("check_write", at=clock.iso(clock.now()))
         ledger.close()
         is_open = [p for p in (home, ledger.path) if p.stat().st_mode & 0o077]
     except (RunnerError, OSError) as error:

@@ -142,9 +142,10 @@ def _differences(
         elif content is not None:
             yield from _compared(path, content)
     for place, can_go in archive.strays(ledger):
-        detail = "the ledger has no run for this directory"
+        detail = "the ledger has no run for this directory: --repair removes it"
         if not can_go:
-            detail += " (codex-tasks import takes it in)"
+            detail = "the ledger has no run for this directory: it is not removed"
+            detail += " (codex-tasks import takes in runs)"
         stray = replace(_differs(place, detail), is_repairable=can_go)
         yield stray, partial(files.remove_tree, place) if can_go else None
     yield from _temporaries(sessions, ledger)

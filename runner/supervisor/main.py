@@ -41,18 +41,19 @@ def main() -> int:
     inbox = SignalInbox((*STOP_SIGNALS, STOP_SIGNAL), deaf_to=_DEAF_TO)
     become_subreaper()
     settings = config.load()
-    ledger = Ledger(settings.state_home)
     if sys.argv[2:] == ["tell"]:
-        return _tell(ledger, inbox, settings)
-    run_id, pipe, _, events = sys.argv[2:]
-    run = ledger.runs.find(run_id)
-    settings = config.at_codex_home(settings, run.spec.codex_home)
-    recorder = RunRecorder(run, ledger, StatusPipe(int(pipe)))
+        return _tell(Ledger(settings.state_home), inbox, settings)
+    run_id, descriptor, _, events = sys.argv[2:]
+    pipe = StatusPipe(int(descriptor))
     try:
+        ledger = Ledger(settings.state_home)
+        run = ledger.runs.find(run_id)
+        settings = config.at_codex_home(settings, run.spec.codex_home)
+        recorder = RunRecorder(run, ledger, pipe)
         return supervise(recorder, int(events), inbox, settings)
     except RunnerError as error:
         # Nothing has been started: the next reader finds the run abandoned.
-        recorder.warn(str(error))
+        pipe.send(warning=str(error))
         return 1
 
 

@@ -260,13 +260,15 @@ def test_a_directory_that_no_run_has_is_found_after_an_hour(ledger: Ledger) -> N
     run = ledgers.session_of(ledger)
     files.make_directory(Path(run.spec.directory))
     fresh, stale, told = (ledger.home / "runs" / ledgers.run_id(n) for n in (7, 8, 9))
-    for place in (fresh, stale, told):
+    foreign = ledger.home / "runs" / "precious"
+    for place in (fresh, stale, told, foreign):
         files.make_directory(place)
     (told / "meta.json").touch()
-    for place in (Path(run.spec.directory), stale, told):
+    for place in (Path(run.spec.directory), stale, told, foreign):
         age(place)
 
-    assert list(archive.strays(ledger)) == [(stale, True), (told, False)]
+    found = dict(archive.strays(ledger))
+    assert found == {stale: True, told: False, foreign: False}
 
 
 def test_what_is_left_of_a_removed_run_that_has_used_nothing_can_go_too(

@@ -1,7 +1,9 @@
 """`codex-tasks doctor`: what would go wrong here, and how to fix it."""
 
 import json
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +153,22 @@ def test_a_damaged_ledger_is_repaired_by_verify(
     assert "file is not a database (codex-tasks verify --repair" in check["detail"]
     assert "file is not a database (codex-tasks verify --repair" in said
     assert "CODEX_RUNNER_HOME" not in said
+
+
+def test_a_ledger_that_takes_no_write_is_told(
+    doctor: Doctor, repo: Path, state_home: Path
+) -> None:
+    doctor("--working-dir", repo)
+    with closing(sqlite3.connect(state_home / "ledger.db")) as ledger, ledger:
+        ledger.execute(
+            "create trigger full before insert on settings"
+            " begin select raise(abort, 'the disk is full'); end"
+        )
+
+    checks = doctor.checks("--working-dir", repo)
+
+    assert bad(checks) == ["state"]
+    assert "the disk is full" in checks["state"]["detail"]
 
 
 def test_a_state_directory_that_others_can_read_is_told(
