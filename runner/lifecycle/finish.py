@@ -14,8 +14,11 @@ from runner.accounting.rollouts import AFTERMATH
 from runner.accounting.run import account_run, read_events, unknown
 from runner.codex.binary import version_of
 from runner.codex.stderr import error_class, error_message, read_tail
+from runner.config import RUN_MARKER
 from runner.lifecycle.judge import KILLED, Ending, Evidence, Exit, judge, not_started
 from runner.model import Ended, Mode, Prepared, Waiting
+from runner.process import cgroup
+from runner.process.table import by_environment, described, this_process
 from runner.run_files import files_of
 
 TYPE_CHECKING = False
@@ -97,7 +100,12 @@ def finish_abandoned(run: Run, ended: Exit, ledger: Ledger, settings: Config) ->
         reason = "its supervisor was killed before it had started Codex"
         return finish_unstarted(run, not_started(1, reason, KILLED))
     at = max(at or clock.now(), run.started_at)
-    return finish(run, RunEnd(at=at, exit=ended, is_late=True), ledger, settings)
+    # Its tree went with its supervisor: what is left is known by these two alone.
+    left = set(by_environment(RUN_MARKER).get(run.run_id, ()))
+    left.update(cgroup.by_run().get(run.run_id, ()))
+    named = [*map(described, left - {this_process()})]
+    end = RunEnd(at=at, exit=ended, left_running=named, is_late=True)
+    return finish(run, end, ledger, settings)
 
 
 def _count(run: Run, end: RunEnd, ledger: Ledger, settings: Config) -> RunAccounting:

@@ -116,6 +116,12 @@ def by_environment(variable: str) -> dict[str, list[ProcessId]]:
     return found
 
 
+def described(process: ProcessId) -> dict[str, object]:
+    """Return a process as the record of a run names it: which, and its short name."""
+    name = comm(process)
+    return {"pid": process.pid, "name": name, "start_time": process.start_time}
+
+
 def carries(process: ProcessId, variable: str, value: str) -> bool:
     """Tell whether a process was started with this variable, set to this value."""
     found = _read(f"/proc/{process.pid}/environ")

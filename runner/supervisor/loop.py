@@ -27,7 +27,7 @@ from runner.process import cgroup
 from runner.process.signals import reap
 from runner.process.table import (
     carries,
-    comm,
+    described,
     exists,
     identify,
     this_process,
@@ -180,10 +180,7 @@ class SuperviseLoop:
             left.extend(members)
 
         self._guarded(look)
-        return [
-            {"pid": each.pid, "name": comm(each), "start_time": each.start_time}
-            for each in left
-        ]
+        return [*map(described, left)]
 
     def _hear(self) -> None:
         if self._termination is not None:

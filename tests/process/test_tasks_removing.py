@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+from support import stand_in as script
 from support.commands import fields
+from support.processes import wait_until
 from support.sabotage import TASKS, fails, sabotaged
 from support.sessions import Sessions
+from support.tasks import gone
 
 
 def test_files_of_runs_in_a_log_directory_stay_and_are_named(
@@ -20,6 +24,35 @@ def test_files_of_runs_in_a_log_directory_stay_and_are_named(
     assert "removed; 0 bytes given back." in said.stdout
     assert f"the files of its runs stay in {tmp_path / 'logs'}" in said.stderr
     assert Path(block["log_file"]).exists()
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_what_a_killed_supervisor_has_left_running_is_named_and_keeps_its_task(
+    sessions: Sessions, go: Path, *, both: bool
+) -> None:
+    stand_in = sessions.stand_in
+    stand_in.plays(
+        *script.begin(),
+        script.spawn(),
+        script.wait_for(go),
+        script.complete(),
+        thread=script.FRESH,
+    )
+    session = sessions.start()
+    session.wait_for_run(1)
+    wait_until(lambda: stand_in.children)
+    session.lose(supervisor=True, codex=both)
+    go.touch()
+    session.wait()
+
+    left = session.status["left_running"]
+    refused = sessions("rm", session.id)
+
+    assert {each["pid"] for each in left} == {*stand_in.children}
+    assert refused.code == 75
+    assert session.stop().code == 0
+    assert gone(*stand_in.children)
+    assert sessions("rm", session.id).code == 0
 
 
 def test_what_cannot_be_removed_is_named_and_not_counted(sessions: Sessions) -> None:
