@@ -189,6 +189,6 @@ def test_a_disk_that_takes_no_session_is_told_with_the_way_out(
 
     ended = sessions(*sessions.starting("Begin."), env=full)
 
-    way_out = "(CODEX_RUNNER_HOME names another state directory)"
+    way_out = "(set CODEX_RUNNER_HOME to use another state directory)"
     assert said_in_one_line(ended, 1, "No space left on device", way_out), ended
     assert codex.records == []
