@@ -363,7 +363,7 @@ class Run(Struct):
 
     @property
     def has_answer(self) -> bool:
-        """Tell whether Codex has said something; records of 0.1.0 tell by success."""
+        """Return whether Codex has said something; records of 0.1.0 tell by success."""
         is_good = self.outcome is not None and OUTCOMES[self.outcome].is_good
         return bool(self.accounts.get("has_answer", is_good))
 

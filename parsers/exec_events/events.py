@@ -112,7 +112,7 @@ def decode(line: bytes) -> Event:
 
 
 def is_reconnect(message: str) -> bool:
-    """Tell whether Codex only says that it retries a connection: no failure yet."""
+    """Return whether Codex only says that it retries a connection: no failure yet."""
     return _RECONNECT.match(message) is not None
 
 

@@ -286,7 +286,7 @@ def use_log(path: Path) -> None:
 
 
 def is_lost(state_home: Path) -> bool:
-    """Tell whether a state directory has lost its ledger."""
+    """Return whether a state directory has lost its ledger."""
     signs = (BACKUP, OLD_BACKUP, "queue/[0-9]*", "runs/*/owner")
     is_used = any(next(state_home.glob(sign), None) is not None for sign in signs)
     # Looked at last: another command may make the ledger and its first run meanwhile.
@@ -323,7 +323,7 @@ def file_system_of(directory: Path) -> str:
 
 
 def is_damage(error: Exception) -> bool:
-    """Tell whether a fault is of the file: damaged, or no database at all."""
+    """Return whether a fault is of the file: damaged, or no database at all."""
     code = getattr(error.__cause__ or error, "sqlite_errorcode", None)
     return code is not None and code & _KIND in _DAMAGE
 

@@ -117,7 +117,7 @@ def again(state_home: Path) -> None:
 
 
 def is_open(state_home: Path) -> bool:
-    """Tell whether there is an index that no migration has closed."""
+    """Return whether there is an index that no migration has closed."""
     found = _peek(state_home / database.OLD, "pragma user_version")
     return bool(found) and found != [(CLOSED,)]
 

@@ -57,7 +57,7 @@ class Prompt(Struct):
 
     @property
     def is_quit(self) -> bool:
-        """Tell whether it ends the session instead of being given to Codex."""
+        """Return whether it ends the session instead of being given to Codex."""
         return self.text is not None and self.text.strip() == QUIT
 
 

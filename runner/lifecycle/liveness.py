@@ -1,4 +1,4 @@
-"""Tell whether a run that is not over still lives, and through which process.
+"""Return whether a run that is not over still lives, and through which process.
 
 Two locks tell, whatever PID namespace the reader is in: the supervisor holds that of
 `owner` from before the run is on record, and Codex that of `events.jsonl`, which is
@@ -82,7 +82,7 @@ def life_of(run: Run, state_home: Path) -> Life:
 
 
 def life_without_supervisor(run: Run) -> Life:
-    """Tell whether Codex lives, of a run whose supervisor is gone."""
+    """Return whether Codex lives, of a run whose supervisor is gone."""
     if place_of(run).is_here:
         # The lock is free although Codex lives where its file has been replaced, and
         # where a supervisor of version 0.2 has started it.

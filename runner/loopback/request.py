@@ -66,7 +66,7 @@ class Request:
 
     @property
     def has_tools(self) -> bool:
-        """Tell whether commands can be run: false when Codex only wants a title."""
+        """Return whether commands can be run: false when Codex only wants a title."""
         return "exec_command" in self.tools
 
     @property

@@ -46,7 +46,7 @@ def entered(run_id: str) -> Iterator[None]:
 
 
 def is_possible() -> bool:
-    """Tell whether this user may make control groups here."""
+    """Return whether this user may make control groups here."""
     return _own_group() is not None
 
 

@@ -143,7 +143,7 @@ class BackgroundInterrupt:
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
 
     def was_sent(self) -> bool:
-        """Tell whether one has been sent since the last call."""
+        """Return whether one has been sent since the last call."""
         if not self._is_wanted:
             return False
         while info := signal.sigtimedwait([signal.SIGINT], 0):

@@ -65,7 +65,7 @@ def identify(pid: int) -> ProcessId | None:
 
 
 def exists(pid: int) -> bool:
-    """Tell whether a pid is taken, if only by a zombie that waits for its parent."""
+    """Return whether a pid is taken, if only by a zombie that waits for its parent."""
     return _row(pid) is not None
 
 
@@ -81,7 +81,7 @@ def child(pid: int) -> ProcessId:
 
 
 def is_alive(process: ProcessId) -> bool:
-    """Tell whether exactly this process still runs."""
+    """Return whether exactly this process still runs."""
     return identify(process.pid) == process
 
 
@@ -117,7 +117,7 @@ def by_environment(variable: str) -> dict[str, list[ProcessId]]:
 
 
 def carries(process: ProcessId, variable: str, value: str) -> bool:
-    """Tell whether a process was started with this variable, set to this value."""
+    """Return whether a process was started with this variable, set to this value."""
     found = _read(f"/proc/{process.pid}/environ")
     return found is not None and f"{variable}={value}".encode() in found.split(b"\0")
 

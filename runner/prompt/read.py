@@ -60,7 +60,7 @@ def preview(prompt: bytes) -> str:
 
 
 def is_quit(prompt: bytes) -> bool:
-    """Tell whether a prompt ends its session instead of being given to Codex."""
+    """Return whether a prompt ends its session instead of being given to Codex."""
     return prompt.strip() == QUIT
 
 

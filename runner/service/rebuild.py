@@ -44,7 +44,7 @@ _ARCHIVED_AT = "archive/*/*/*/*/task.json"
 
 
 def is_needed(home: Path, error: LedgerFault) -> bool:
-    """Tell whether a ledger that cannot be opened is to be made anew."""
+    """Return whether a ledger that cannot be opened is to be made anew."""
     from runner.ledger import migrate  # noqa: PLC0415 - few commands migrate
 
     status = files.status(home / database.NAME)
@@ -151,7 +151,7 @@ def lost_run(meta: Path, ledger: Ledger | None) -> Run | None:
 
 
 def has_foreign_files(run: Run) -> bool:
-    """Tell whether the files of a run are another state directory's."""
+    """Return whether the files of a run are another state directory's."""
     return loose_json.mapping(run.accounts.get(IMPORTED)).get("kind") == KIND
 
 
@@ -274,7 +274,7 @@ def _session_of(run: Run, ledger: Ledger, *, is_trusted: bool) -> int:
 
 
 def _is_private(path: Path) -> bool:
-    """Tell whether this user alone can have written a file."""
+    """Return whether this user alone can have written a file."""
     found = [files.status(each) for each in (path, path.parent)]
     return all(
         each is not None

@@ -140,7 +140,7 @@ def wait(
 
 
 def _end_of(key: int, since: int, ledger: Ledger) -> bool | None:
-    """Tell whether an idle session has succeeded; None while it runs.
+    """Return whether an idle session has succeeded; None while it runs.
 
     All awaited runs must have done what they were asked for. One that gave up waiting
     for its turn is not the session's failure.

@@ -328,7 +328,7 @@ class LimitsWatch:
         return None
 
     def _has_grown(self, thread_id: str) -> bool:
-        """Tell whether a thread's rollout has new records since the last look."""
+        """Return whether a thread's rollout has new records since the last look."""
         path = home.rollout_of(self._home, thread_id)
         before = self._sizes.get(thread_id)
         try:

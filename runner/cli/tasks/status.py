@@ -43,8 +43,8 @@ def main(found: Namespace, context: Context) -> int:
     unknown = context.sweep()
     named = context.sessions(found.task)
     sessions = named or context.ledger.sessions.all()
-    # Of all tasks those that are idle are not waited for: what they did long ago does
-    # not count.
+    # With --all only running tasks are waited for: the results of idle ones do not
+    # count.
     awaited = named or [each for each in sessions if each.state is TaskState.RUNNING]
     if found.all_running:
         sessions = awaited
