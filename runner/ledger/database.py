@@ -45,7 +45,7 @@ _REMOTE = (
     " fuse.gvfsd-fuse fuse.smbnetfs fuse.vmhgfs-fuse"
 )
 _MOUNTS = Path("/proc/self/mountinfo")
-ELSEWHERE = "CODEX_RUNNER_HOME names another state directory"
+ELSEWHERE = "set CODEX_RUNNER_HOME to use another state directory"
 
 
 class Database:

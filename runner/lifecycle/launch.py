@@ -172,7 +172,7 @@ def _create_files(
 ) -> None:
     home, paths = settings.state_home, files_of(spec)
     own, head = own_directory(home, spec.run_id), b""
-    fix = "CODEX_RUNNER_HOME names another state directory"
+    fix = "set CODEX_RUNNER_HOME to use another state directory"
     if spec.is_flat:
         fix = "--log-dir names another one"
         lines = text([*header(spec), ""]) + preamble(spec, settings) + "\n"

@@ -234,7 +234,7 @@ def test_a_damaged_backup_is_not_used(state: State) -> None:
 
     report = state.repair()
 
-    assert "made anew from the files alone" in report.differences[0].detail
+    assert "rebuilt from the files alone" in report.differences[0].detail
     assert state.dump()["prompts"] == before["prompts"]
 
 
