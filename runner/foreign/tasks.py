@@ -110,7 +110,7 @@ def read_task(
     pid = loose_json.integer(files.read_text(directory / "task.pid")) or 0
     is_alive = 0 < pid < _LARGEST_PID and exists(pid)
     if is_alive and fields.get("state") in _MAY_RUN:
-        reason = f"it seems to be running (pid {pid}): import it when it has ended"
+        reason = f"it seems to be running (pid {pid}): import it after its end"
         return Unreadable(directory, reason)
     try:
         return _history(_Record(directory, fields, is_archived=is_archived))

@@ -59,10 +59,10 @@ def test_a_prompt_is_kept_byte_for_byte(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "refusal"),
     [
-        ({}, "needed"),
+        ({}, "required"),
         ({"task": ""}, "--task is empty"),
         ({"task": "\n \t"}, "empty"),
-        ({"task": "a", "task_file": "b"}, "one prompt"),
+        ({"task": "a", "task_file": "b"}, "not both"),
         ({"task_file": "/nowhere"}, "/nowhere"),
         ({"resume": SESSION, "continue_prompt": " "}, "--continue-prompt"),
     ],

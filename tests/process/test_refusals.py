@@ -40,7 +40,7 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     "a repo without a name": (["--repo", ""], ["--repo"]),
     "an empty task": (["--task", ""], ["--task", "empty"]),
     "a blank task": (["--task", " \n\t"], ["--task", "empty"]),
-    "two prompts": (["--task", "a", "--task-file", "file"], ["one prompt"]),
+    "two prompts": (["--task", "a", "--task-file", "file"], ["not both"]),
     "a task file that is not there": (["--task-file", "none"], ["none", "No such"]),
     "a task file that is a directory": (["--task-file", "."], ["directory"]),
     "an empty task file": (["--task-file", "empty"], ["empty"]),
