@@ -111,7 +111,7 @@ def test_a_ref_like_an_option_is_refused_before_anything_is_cloned(
 
     ended = sessions(*sessions.starting(*words, "Begin."))
 
-    assert said_in_one_line(ended, 2, "--repo-ref -x", "is needed"), ended
+    assert said_in_one_line(ended, 2, "--repo-ref -x", "is required"), ended
     assert not place.parent.exists()
 
 
