@@ -77,8 +77,8 @@ class Tail:
                 self._offset += len(data)
                 yield from self._buffer.feed(data)
         except MemoryError:
-            # Drop the beginning of a line that is too long: its rest and the lines after
-            # it can still be read.
+            # Drop the beginning of a line that is too long, to read its rest and the
+            # lines after it.
             self._buffer = LineBuffer()
             raise
 
