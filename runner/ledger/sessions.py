@@ -246,7 +246,7 @@ class PromptsWaitError(SessionBusyError):
             " them, send delivers them"
             if puts_away
             else f"prompts wait for session {name} ({count}): --wait-for-session waits"
-            " behind them, codex-tasks stop cancels them"
+            " for them, codex-tasks stop cancels them"
         )
         RunnerError.__init__(self, message)
 

@@ -381,7 +381,7 @@ def test_an_index_of_a_later_version_is_refused(state: Path) -> None:
     with contextlib.closing(sqlite3.connect(state / "runs.db")) as old:
         old.execute("pragma user_version = 4")
 
-    assert "made by a newer version (schema 4)" in refusal(state)
+    assert "created by a newer version (schema 4)" in refusal(state)
     assert not (state / "ledger.db").exists()
 
 
