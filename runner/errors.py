@@ -170,7 +170,7 @@ class ArchivedError(RunnerError):
 
     def __init__(self, session_id: str) -> None:
         super().__init__(
-            f"task {session_id} is ARCHIVED: codex-tasks unarchive brings it back"
+            f"task {session_id} is ARCHIVED: run codex-tasks unarchive first"
         )
 
 

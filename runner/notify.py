@@ -102,7 +102,7 @@ class Notifier:
         """Kill the hooks that exceed their time limit, with their descendants."""
         for pid, hook in self._hooks.items():
             if clock.monotonic() >= hook.deadline:
-                self._end(pid, f"took over {self._settings.hook_seconds:g} s")
+                self._end(pid, f"took longer than {self._settings.hook_seconds:g} s")
 
     def _end(self, pid: int, why: str) -> None:
         hook = self._hooks[pid]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _RESTARTED: Final = (
     "the thread's figure is smaller than before the run:"
-    " Codex starts it anew when the context window overflows"
+    " Codex restarts it when the context window overflows"
 )
 
 

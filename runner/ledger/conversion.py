@@ -158,7 +158,7 @@ class Places:
             try:
                 (self._home / name).rename(now)
             except OSError as error:
-                raise FileFault("bring back", now, error) from error
+                raise FileFault("restore", now, error) from error
             self._found[key] = str(now.relative_to(self._home))
 
 

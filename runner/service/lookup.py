@@ -122,16 +122,16 @@ def find_run(run_id: str, log_dir: Path, ledger: Ledger, settings: Config) -> Ru
 
 
 def get(key: int, ledger: Ledger) -> Task:
-    """Return a session as it is now; to be called inside a snapshot.
+    """Return the current state of a session; call it inside a snapshot.
 
     Raises:
-        NoSuchTaskError: it has been removed.
-        RunnerFault: the ledger has no run of it.
+        NoSuchTaskError: it was removed.
+        RunnerFault: it has no run in the ledger.
     """
     session = ledger.sessions.get(key)
     runs = tuple(ledger.runs.of_session(key))
     if not runs:
-        message = f"session {session.name} has no run on record: codex-tasks verify"
+        message = f"session {session.name} has no recorded run: codex-tasks verify"
         raise RunnerFault(message)
     return Task(session=session, runs=runs, prompts=tuple(ledger.queue.waiting(key)))
 

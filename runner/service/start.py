@@ -56,8 +56,8 @@ class UnrecordedError(RunnerFault):
 
     def __init__(self, run: Run, thread: str) -> None:
         super().__init__(
-            f"Codex has named thread {thread}, which cannot be put on record (full"
-            f" disk?): its run is known as {run.run_id}"
+            f"Codex has named thread {thread}, which cannot be stored (full disk?): use"
+            f" the id of its run, {run.run_id}"
         )
 
 

@@ -80,7 +80,7 @@ def test_a_prompt_that_is_no_utf_8_is_refused_wherever_it_comes_from(
     told = {"task_file": str(tmp_path / "task")}
     asked = words(**(told if is_file else {"task": os.fsdecode(b"a\xff")}))
 
-    with pytest.raises(UsageError, match=r"no UTF-8 \(byte 1\)"):
+    with pytest.raises(UsageError, match=r"not UTF-8 \(byte 1\)"):
         read_prompt(asked)
 
 

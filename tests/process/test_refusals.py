@@ -134,7 +134,7 @@ def test_a_prompt_that_is_no_text_is_refused_by_every_command_alike(
         out, err = begun.communicate(timeout=30)
 
     ended = Ended(begun.returncode, out.decode(), err.decode())
-    assert is_one_line(ended, 2, "no UTF-8 (byte 3): Codex refuses it", by=by), ended
+    assert is_one_line(ended, 2, "not UTF-8 (byte 3): Codex refuses it", by=by), ended
     assert stand_in.runs == []
     assert task.all == []
     assert not list(state_home.glob("runs/*"))

@@ -144,7 +144,7 @@ def main_rm(found: Namespace, context: Context) -> int:
     removed = archive.remove(context.session(found.task), context.ledger)
     context.notes(_remains(removed))
     size = format.size(removed.size)
-    context.output.lines([f"Task {removed.name} removed; {size} given back."])
+    context.output.lines([f"Task {removed.name} removed; {size} freed."])
     return 1 if removed.left else 0
 
 
@@ -184,9 +184,7 @@ def main_prune(found: Namespace, context: Context) -> int:
     will = "would be " if found.dry_run else ""
     total = f"{format.count(len(sizes), 'task')} {will}removed"
     # Not before: all tasks are removed even if standard output is closed.
-    context.output.lines(
-        [*lines, f"{total}; {format.size(sum(sizes))} {will}given back."]
-    )
+    context.output.lines([*lines, f"{total}; {format.size(sum(sizes))} {will}freed."])
     return int(code)
 
 
