@@ -31,7 +31,7 @@ _RESTARTED: Final = (
 
 
 class RunUsage(Struct):
-    """The tokens of one run; what is not known is None, and `reason` says why.
+    """The tokens of one run; an unknown figure is None, with a `reason`.
 
     Logs that name no parts give `total_tokens` alone. `calls` are those of the run's
     own thread, if it has a rollout; `subagents` are not part of `usage`.
@@ -68,7 +68,7 @@ class RunUsage(Struct):
 class RunCost(Struct):
     """The cost of one run with its sub-agents; None with a `reason` if it is unknown.
 
-    `estimate` says what is only estimated. `by_model` has the parts of each model.
+    `estimate` names estimated parts. `by_model` has the parts of each model.
     """
 
     usd: Decimal | None = None

@@ -40,7 +40,7 @@ class RunFollower:
         return self.ended() if self.settled().is_finished else 0
 
     def show(self) -> None:
-        """Show the run as it happens, until it is over."""
+        """Show the transcript of the run until it has ended."""
         context, is_swept = self._context, False
         for text in follow.until_finished(
             self._started, context.ledger, context.settings, note

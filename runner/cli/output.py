@@ -111,7 +111,7 @@ def pretty(value: object) -> str:
 
 
 def checks_shown(checks: Sequence[Check], *, as_json: bool) -> list[str]:
-    """Write findings, for programs or for people: one line each, with the fix."""
+    """Write the checks of a doctor as JSON, or one line each with the fix."""
     if as_json:
         is_good = all(check.is_good for check in checks)
         return [pretty({"ok": is_good, "checks": [as_dict(each) for each in checks]})]

@@ -34,7 +34,7 @@ _KILLED = "its supervisor was killed before it had started Codex"
 
 
 class Owned(Struct, kw_only=False):
-    """Name a run that a process of the version before owns, and its supervisor."""
+    """Hold a run that a process of the previous version owns, and its supervisor."""
 
     run_id: str
     supervisor: ProcessId | None

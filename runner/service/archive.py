@@ -78,7 +78,7 @@ def unarchive(session: Session, ledger: Ledger) -> Moved:
     """Move a session out of the archive.
 
     Raises:
-        SessionBusyError: a run on it is not over.
+        SessionBusyError: a run on it is unfinished.
         LedgerFault: the ledger cannot be written.
     """
     if not session.is_archived:

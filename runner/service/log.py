@@ -64,13 +64,13 @@ class Lines(Struct, kw_only=False):
 
 
 class Note(Struct, kw_only=False):
-    """Something for people that is not part of the session's output."""
+    """A note for people that is not part of the session's output."""
 
     text: str
 
 
 class RunEnded(Struct):
-    """A run is over, and was no success."""
+    """The end of a run that has not succeeded."""
 
     run_id: str
     outcome: str

@@ -50,7 +50,7 @@ _BLOCK_NAMES = {
 
 
 def summarize_run(run_id: str, log_dir: Path, settings: Config) -> Json:
-    """Return the summary of a run by its id, of a living one what is known so far.
+    """Return the summary of a run by its id; for a living run, the summary so far.
 
     Raises:
         UnknownRunError: neither the ledger nor the log directory knows it.
