@@ -1,4 +1,4 @@
-"""The facts that a file of a run holds, whichever kind of file it is."""
+"""The facts of a run from a file of any kind."""
 
 from __future__ import annotations
 

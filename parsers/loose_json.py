@@ -1,4 +1,4 @@
-"""Narrow untrusted JSON: whatever a line holds, a caller gets a plain value or None."""
+"""Narrow untrusted JSON: for any line a caller gets a plain value or None."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def load_object(line: bytes) -> dict[str, object]:
     characters in a string, and NUL bytes or terminal sequences around the object.
 
     Raises:
-        NotAnObjectError: the line holds no object; the message says why.
+        NotAnObjectError: the line is not a JSON object, with the reason.
     """
     text = line.decode("utf-8", "replace")
     try:

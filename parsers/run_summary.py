@@ -23,11 +23,11 @@ def build(
     token_usage: object,
     cost: object,
 ) -> dict[str, object]:
-    """Put a summary together; what is not known is null.
+    """Build a summary; an unknown value is null.
 
     Args:
         facts: the facts of the run's output.
-        meta: the run's meta JSON as it was read, whatever it holds; None without one.
+        meta: the run's unchecked meta JSON; None without one.
             What it does not say, the log's last block may. Its `task_file` and
             `final_message_file` are the files of the whole texts.
         outcome: how the run ended, in one word.
@@ -73,7 +73,7 @@ def build(
 
 
 def one_line(summary: Mapping[str, object]) -> str:
-    """Make one line of text for people from a summary, whatever the summary holds."""
+    """Render a summary as one line of text; never raises on its contents."""
     outcome = loose_json.text(summary.get("outcome"))
     words = {"succeeded": "OK", None: "UNKNOWN"}
     usage = loose_json.mapping(summary.get("token_usage"))

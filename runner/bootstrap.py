@@ -1,4 +1,4 @@
-"""Makes the environment that the suite runs in: `.venv`, and Codex in `.codex-bin`.
+"""Create the environment of the suite: `.venv`, and Codex in `.codex-bin`.
 
 Run by `bin/setup` with any Python from 3.11 on, before anything is installed: only the
 standard library, nothing of the suite. Doing nothing when all is there, and one at a
@@ -23,16 +23,16 @@ CODEX_VERSION = "0.169.0"
 CODEX_PACKAGE = f"@openai/codex@{CODEX_VERSION}"
 
 _CHECK = "import pip, sys; sys.exit(sys.version_info < (3, 11))"
-# setuptools' other way to install in place costs each start of Python 13 ms.
+# The default editable mode of setuptools costs 13 ms at each start of Python.
 _IN_PLACE = ("--config-settings", "editable_mode=compat")
 
 
 class SetupError(Exception):
-    """What could not be made, and what a person can do about it."""
+    """What could not be installed, with a hint."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Make what is missing; says what it does on stderr."""
+    """Install what is missing; report progress on stderr."""
     parser = argparse.ArgumentParser(prog="bin/setup", description=__doc__)
     parser.add_argument("--test", action="store_true", help="with the test tools")
     parser.add_argument("--codex", action="store_true", help="with the pinned Codex")
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def make_environment(root: Path, *, for_tests: bool) -> None:
-    """Make or renew `.venv` when `pyproject.toml` is not the one it was made from."""
+    """Create or update `.venv` when `pyproject.toml` has changed."""
     venv, stamp = root / ".venv", root / ".venv" / "codex-runner.stamp"
     python = venv / "bin" / "python"
     done = stamp.read_text(encoding="utf-8").split() if stamp.exists() else []
@@ -62,7 +62,7 @@ def make_environment(root: Path, *, for_tests: bool) -> None:
     if done == wanted and is_there:
         return
     if not is_there:
-        _say(f"making .venv with Python {sys.version.split()[0]}")
+        _say(f"creating .venv with Python {sys.version.split()[0]}")
         _run(sys.executable, "-m", "venv", "--clear", venv)
     _say("installing the suite into .venv")
     _install(python, f"{root}[test]" if extras else str(root))
@@ -71,7 +71,7 @@ def make_environment(root: Path, *, for_tests: bool) -> None:
 
 
 def get_codex(root: Path) -> Path:
-    """Get the pinned Codex from npm, unless it is there."""
+    """Install the pinned Codex from npm, unless it is installed."""
     home = root / ".codex-bin"
     codex = home / "node_modules" / ".bin" / "codex"
     if _version(codex) == CODEX_VERSION:
@@ -79,23 +79,23 @@ def get_codex(root: Path) -> Path:
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
         msg = (
-            f"npm and node are needed to get Codex {CODEX_VERSION} (https://nodejs.org);"
-            " with a Codex of your own, bin/test takes CODEX_E2E_BIN=/path/to/codex"
+            f"npm and node are required for Codex {CODEX_VERSION} (https://nodejs.org);"
+            " to use another Codex in bin/test, set CODEX_E2E_BIN=/path/to/codex"
         )
         raise SetupError(msg)
-    _say(f"getting {CODEX_PACKAGE} from npm into .codex-bin (400 MB)")
+    _say(f"installing {CODEX_PACKAGE} from npm into .codex-bin (400 MB)")
     home.mkdir(exist_ok=True)
     quiet = ("--no-save", "--no-audit", "--no-fund", "--loglevel=error")
     _run(npm, "install", "--prefix", home, *quiet, CODEX_PACKAGE)
     if (found := _version(codex)) != CODEX_VERSION:
-        msg = f"npm has installed Codex {found} where {CODEX_VERSION} was asked for"
+        msg = f"npm has installed Codex {found} instead of {CODEX_VERSION}"
         raise SetupError(msg)
     return codex
 
 
 @contextmanager
 def _alone(root: Path) -> Iterator[None]:
-    """Hold the checkout's directory; the kernel lets go of it whatever happens."""
+    """Lock the checkout's directory; the kernel releases the lock at exit."""
     descriptor = os.open(root, os.O_RDONLY)
     try:
         try:
@@ -109,13 +109,13 @@ def _alone(root: Path) -> Iterator[None]:
 
 
 def _install(python: Path, what: str) -> None:
-    # -qq leaves errors in and takes warnings about the machine's pip settings out.
+    # -qq shows errors and hides warnings about the machine's pip settings.
     options = ("-qq", "--disable-pip-version-check", *_IN_PLACE)
     _run(python, "-m", "pip", "install", *options, "-e", what)
 
 
 def _compile(python: Path, root: Path) -> None:
-    """Write byte code now, also where PYTHONDONTWRITEBYTECODE would keep it away."""
+    """Write byte code now, even with PYTHONDONTWRITEBYTECODE."""
     _run(python, "-m", "compileall", "-q", root / "parsers", root / "runner")
 
 
@@ -124,7 +124,7 @@ def _version(codex: Path) -> str | None:
 
 
 def _asked(*argv: str | Path) -> str | None:
-    """Return what a program prints; None where it fails."""
+    """Return the output of a program; None when it fails."""
     try:
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
     except OSError:
@@ -133,11 +133,11 @@ def _asked(*argv: str | Path) -> str | None:
 
 
 def _run(*argv: str | Path) -> None:
-    """Run a tool whose own words, on stderr, are the best account of a failure."""
+    """Run a tool; its own message on stderr explains a failure."""
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=2, check=False)
     if done.returncode != 0:
         what = " ".join(str(word) for word in argv[:4])
-        msg = f"`{what} …` ended with {done.returncode}; its message stands above"
+        msg = f"`{what} …` ended with {done.returncode}; its message is above"
         raise SetupError(msg)
 
 

@@ -1,4 +1,4 @@
-"""The only reader of time: aware UTC instants, how they are written, and ages."""
+"""The only reader of time: aware UTC instants, their text form, and ages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_LONGEST = 19  # digits: of longer ones Python makes no number at all
+_LONGEST = 19  # digits; Python refuses to convert much longer numbers
 
 
 def now() -> datetime:
@@ -25,7 +25,7 @@ def after(instant: datetime, seconds: float) -> datetime:
 
 
 def monotonic() -> float:
-    """Return seconds that only ever grow, for durations and deadlines."""
+    """Return monotonic seconds, for durations and deadlines."""
     return time.monotonic()
 
 
@@ -51,7 +51,7 @@ def parse_iso(text: str) -> datetime:
 
 
 def read_age(text: str) -> timedelta | None:
-    """Read an age as people write it (90m, 12h, 30d, 2w); None when it is none.
+    """Read an age (90m, 12h, 30d, 2w); None for any other text.
 
     Raises:
         OverflowError: it is longer than any time.

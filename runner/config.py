@@ -1,4 +1,4 @@
-"""The only reader of the environment and of the state directory's place.
+"""The only reader of the environment, and of the state directory's path.
 
 A `Config` is built once by the command and passed down; nothing below reads the
 environment.
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFAULT_CONTINUE_PROMPT = "Continue where you left off."
-# Marks everything that a hook command starts, so that it is never taken for one
+# Marks the processes of a hook command, so that none of them is taken for one
 # of Codex's tools when both are children of the same supervisor.
 HOOK_MARKER = "CODEX_RUNNER_HOOK"
-# Tells Codex and its tools which run they are of, and us whose they are when both
+# The id of the run, for Codex and its tools; it identifies their processes when
 # their parents and the supervisor are gone.
 RUN_MARKER = "CODEX_RUNNER_RUN"
 # In seconds; above it a poll's timeout overflows.
@@ -30,10 +30,10 @@ _TEN_YEARS = 315_360_000
 class Config(Struct):
     """Hold every setting that comes from the environment.
 
-    `environment` is the caller's whole environment, for the programs that are
-    started on the caller's behalf; it never reaches a log, so it has no repr.
-    `grace_seconds` is the time from INT to KILL when a run is ended, `hook_seconds`
-    that of a notify command, `umask` the caller's, under which Codex works.
+    `environment` is the caller's whole environment, for child programs; it has no repr,
+    so it is never logged. `grace_seconds` is the time from INT to KILL when a run is
+    ended, `hook_seconds` the limit of a notify command, `umask` the caller's, under
+    which Codex works.
     """
 
     state_home: Path
@@ -55,7 +55,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
     """Build the configuration from an environment, by default the process's own.
 
     Raises:
-        UsageError: a variable holds something that cannot be used.
+        UsageError: a variable has an invalid value.
     """
     env = dict(os.environ if environ is None else environ)
     home = _home(env)
@@ -73,7 +73,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
 
 
 def at_codex_home(config: Config, place: str | None) -> Config:
-    """Return the configuration for a session that lives in this home of Codex."""
+    """Return the configuration for a session in this home of Codex."""
     if place is None or Path(place) == config.codex_home:
         return config
     environment = {**config.environment, "CODEX_HOME": place}
@@ -81,12 +81,12 @@ def at_codex_home(config: Config, place: str | None) -> Config:
 
 
 def codex_environment(config: Config, run_id: str) -> dict[str, str]:
-    """Build the environment that Codex is given: the caller's, and its run's id."""
+    """Build the environment of Codex: the caller's, and the run's id."""
     return {**config.environment, RUN_MARKER: run_id}
 
 
 def hook_environment(config: Config, run_id: str) -> dict[str, str]:
-    """Build the environment of a hook command: the caller's and its marker."""
+    """Build the environment of a hook command: the caller's, and its marker."""
     return {**config.environment, HOOK_MARKER: run_id}
 
 
@@ -94,7 +94,7 @@ def seconds(text: str, name: str) -> float | None:
     """Read a duration in seconds; 0 means without limit.
 
     Raises:
-        UsageError: the text is not a number of seconds that a clock can hold.
+        UsageError: the text is not a valid number of seconds.
     """
     try:
         value = float(text)
@@ -113,8 +113,8 @@ def _home(env: Mapping[str, str]) -> Path:
     try:
         return Path.home()
     except RuntimeError:
-        # No HOME and no passwd entry (a container's stray uid): a place that
-        # exists, so that the message is about what really cannot be written.
+        # No HOME and no passwd entry (a container's unknown uid): a directory that
+        # exists, so that the error is about writing to it.
         return Path("/")
 
 

@@ -2,20 +2,20 @@
 
 RunnerError
 ├── UsageError            2   the command line or a file it names is wrong
-├── NoSuchTaskError       3   a task that no ledger here knows
-├── NoSuchRunError        3   a run that the ledger does not know, or no longer
-│   └── UnknownRunError   2   one that the command line names
-├── WaitTimeoutError        124   what was waited for has not come in time
-├── RunnerFault           1   the machine refused: a full disk, a missing right
+├── NoSuchTaskError       3   the ledger has no such task
+├── NoSuchRunError        3   the ledger has no such run, or no longer
+│   └── UnknownRunError   2   a run id of the command line is unknown
+├── WaitTimeoutError    124   the wait took too long
+├── RunnerFault           1   a full disk, a missing permission, no memory
 │   ├── FileFault         1   one file operation, with the path and the reason
 │   └── LedgerFault       1   the database cannot be opened, read or written
 │       └── ConflictFault 1   a constraint of its schema refuses the change
 ├── SessionBusyError     75   another run holds the session
-├── MigrationError       75   runs of the version before are at work
-├── ArchivedError         1   a session that has been put away
+├── MigrationError       75   runs of the previous version are not finished
+├── ArchivedError         1   the session is archived
 ├── InvalidTransitionError   an event that the state of a run does not allow
-└── StaleStateError       1   a record has moved on since it was read
-    └── AlreadyDeliveredError   a prompt has been given to another run
+└── StaleStateError       1   a record was changed since it was read
+    └── AlreadyDeliveredError   another run has delivered the prompt
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ _SHORTAGES = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def is_resource_exhaustion(error: OSError) -> bool:
-    """Tell whether this process lacked a descriptor, memory or a process for it.
+    """Return whether this process ran out of descriptors, memory or processes.
 
-    That says nothing of what was looked at, which must not be taken for gone.
+    Such an error says nothing about the file or process that was looked at.
     """
     return error.errno in _SHORTAGES
 
 
 class RunnerError(Exception):
-    """Say in one line what was wrong, with which value, and how to fix it."""
+    """Base class: one line with the problem, the value and the fix."""
 
     exit_code: int = 1
 
@@ -51,7 +51,7 @@ class UsageError(RunnerError):
 
 
 class NoSuchRunError(RunnerError):
-    """Name a run that is not on record: mostly its session has just been removed."""
+    """Report a run without a row: usually its session has just been removed."""
 
     exit_code = 3
 
@@ -60,13 +60,13 @@ class NoSuchRunError(RunnerError):
 
 
 class UnknownRunError(NoSuchRunError):
-    """Refuse a run id that neither the ledger nor the log directory knows."""
+    """Refuse a run id that is neither in the ledger nor in the log directory."""
 
     exit_code = 2
 
 
 class NoSuchTaskError(RunnerError):
-    """Name a task that is in no ledger here."""
+    """Report a task that is not in the ledger."""
 
     exit_code = 3
 
@@ -78,17 +78,17 @@ class NoSuchTaskError(RunnerError):
 
 
 class WaitTimeoutError(RunnerError):
-    """Report that the time to wait is over."""
+    """Report that a wait took too long."""
 
     exit_code = 124
 
 
 class RunnerFault(RunnerError):
-    """Report that the machine, not the caller, stood in the way."""
+    """Report an error of the machine, not of the caller."""
 
 
 class FileFault(RunnerFault):
-    """Report one failed file operation, with a hint where there is one."""
+    """Report one failed file operation, with a hint if given."""
 
     def __init__(
         self, doing: str, path: Path | str, cause: OSError, hint: str = ""
@@ -104,7 +104,7 @@ class LedgerFault(RunnerFault):
         self,
         path: Path | str,
         reason: str,
-        hint: str = "CODEX_RUNNER_HOME names another state directory",
+        hint: str = "set CODEX_RUNNER_HOME to use another state directory",
     ) -> None:
         super().__init__(f"cannot use the ledger {path}: {reason} ({hint})")
 
@@ -114,9 +114,9 @@ class ConflictFault(LedgerFault):
 
 
 class SessionBusyError(RunnerError):
-    """Refuse a second run on a session and name the run that holds it.
+    """Refuse a second run on a session, and name the run that holds its lock.
 
-    `pid` is the process of another program that writes it, 0 when that is not known.
+    `pid` is another program that writes the thread, 0 when its pid is unknown.
     """
 
     exit_code = 75
@@ -139,20 +139,20 @@ class SessionBusyError(RunnerError):
 
 
 class MigrationError(RunnerError):
-    """Report that runs of the version before are not over, and how to go on."""
+    """Report that runs of the previous version are not finished, with the fix."""
 
     exit_code = 75
 
     def __init__(self, runs: Sequence[str]) -> None:
         super().__init__(
-            "this state directory is of the version before, and runs in it are not"
-            f" over: {', '.join(runs)} (codex-tasks migrate waits for them, codex-tasks"
-            " migrate --stop ends them)"
+            "this state directory is of the previous version, and runs in it are not"
+            f" finished: {', '.join(runs)} (codex-tasks migrate waits for them,"
+            " codex-tasks migrate --stop stops them)"
         )
 
 
 class StaleStateError(RunnerError):
-    """Report that a record is no longer in the state it was read in."""
+    """Report that a record was changed since it was read."""
 
     def __init__(self, run_id: str, expected: str) -> None:
         super().__init__(f"run {run_id} is no longer {expected}")
@@ -170,12 +170,12 @@ class ArchivedError(RunnerError):
 
     def __init__(self, session_id: str) -> None:
         super().__init__(
-            f"task {session_id} is ARCHIVED: codex-tasks unarchive brings it back"
+            f"task {session_id} is ARCHIVED: run codex-tasks unarchive first"
         )
 
 
 class InvalidTransitionError(RunnerError):
-    """Refuse an event that the state of a run does not allow."""
+    """Report an event that the state of a run does not allow."""
 
     def __init__(self, state: object, event: object) -> None:
         was, what = type(state).__name__, type(event).__name__

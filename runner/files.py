@@ -1,4 +1,4 @@
-"""How files are written: private, whole or not at all."""
+"""Write files: private, and complete or not at all."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _PRIVATE_FILE, _PRIVATE_DIRECTORY = 0o600, 0o700
 
 
 def make_directory(path: Path, fix: str = "") -> None:
-    """Make a directory and its parents, private; one that exists stays as it is.
+    """Create a private directory and its parents; leave an existing one unchanged.
 
     Raises:
-        FileFault: it cannot be made; `fix` is what a user can do then.
+        FileFault: it cannot be created; `fix` is the hint for the user.
     """
     try:
         missing = [p for p in (path, *path.parents) if not p.exists()]
@@ -35,10 +35,10 @@ def make_directory(path: Path, fix: str = "") -> None:
 
 
 def create(path: Path, content: bytes = b"") -> None:
-    """Create a private file that must not exist yet, whole or not at all.
+    """Create a private file that must not exist yet, complete or not at all.
 
     Raises:
-        FileFault: it cannot be created or not written whole; nothing is left.
+        FileFault: it cannot be created or written completely; nothing is left.
     """
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE_FILE)
@@ -54,10 +54,10 @@ def create(path: Path, content: bytes = b"") -> None:
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Write a file whole and durably: temporary file beside it, fsync, rename.
+    """Replace a file durably: write a temporary file beside it, fsync, rename.
 
     Raises:
-        FileFault: it cannot be written; what stood there before still does.
+        FileFault: it cannot be written; the old file is unchanged.
     """
     export(path, content, is_durable=True)
 
@@ -65,7 +65,7 @@ def replace(path: Path, content: bytes) -> None:
 def export(
     path: Path, content: bytes | Iterable[bytes], *, is_durable: bool = False
 ) -> None:
-    """Write a file whole that can be made anew: no fsync. Raise as `replace`."""
+    """Replace a file that can be rendered again: no fsync. Raise as `replace`."""
     pieces = (content,) if isinstance(content, bytes) else content
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     try:
@@ -83,7 +83,7 @@ def export(
 
 
 def sync(path: Path) -> None:
-    """Put what was written to a file or directory on the disk."""
+    """Flush a file or directory to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -92,9 +92,9 @@ def sync(path: Path) -> None:
 
 
 def append(path: Path, content: bytes, *, is_durable: bool = False) -> None:
-    """Append to a file in one write, so that lines of several writers stay whole.
+    """Append to a file in one write, so that lines of several writers do not mix.
 
-    A pipe without a reader, or with a slow one, is refused instead of waited for.
+    A pipe without a reader, or with a slow one, is an error; the write does not block.
 
     Raises:
         FileFault: it cannot be opened, or not all of it could be written.
@@ -115,12 +115,12 @@ def append(path: Path, content: bytes, *, is_durable: bool = False) -> None:
 
 
 def append_text(path: Path, text: str) -> None:
-    """Append text; what is no Unicode (a path's stray bytes) is shown as such."""
+    """Append text; escape what is not Unicode (a path's stray bytes)."""
     append(path, text.encode(errors="backslashreplace"))
 
 
 def copy_to(path: Path, content: bytes) -> None:
-    """Write a copy where a user wants it: a file whole, a device or pipe as it is."""
+    """Write a copy for the user: replace a file, write into a device or pipe."""
     if path.exists() and not path.is_file():
         append(path, content)
     else:
@@ -130,10 +130,10 @@ def copy_to(path: Path, content: bytes) -> None:
 def open_regular(path: Path) -> int:
     """Open a file for reading and return its descriptor.
 
-    A pipe or a device in the place of a file could keep its reader waiting for ever.
+    A pipe or a device in the place of a file could block its reader for ever.
 
     Raises:
-        OSError: it cannot be opened, or is no regular file.
+        OSError: it cannot be opened, or is not a regular file.
     """
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -143,7 +143,7 @@ def open_regular(path: Path) -> int:
 
 
 def reader(path: Path) -> BinaryIO:
-    """Open a file to be read as a stream. Raise as `open_regular`."""
+    """Open a file as a stream. Raise as `open_regular`."""
     return os.fdopen(open_regular(path), "rb")
 
 
@@ -154,19 +154,19 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file; what is not there is empty."""
+    """Read a text file; return "" when it does not exist."""
     return read_if_there(path).decode(errors="replace")
 
 
 def read_if_there(path: Path) -> bytes:
-    """Read a file whole; what cannot be read is empty."""
+    """Read a whole file; return nothing when it cannot be read."""
     with contextlib.suppress(OSError):
         return read_bytes(path)
     return b""
 
 
 def status(path: Path) -> os.stat_result | None:
-    """Return what the file system says of a file; None when it is not there."""
+    """Return the status of a file; None when it does not exist."""
     try:
         return path.stat()
     except OSError:
@@ -174,13 +174,13 @@ def status(path: Path) -> os.stat_result | None:
 
 
 def is_directory(path: Path) -> bool:
-    """Tell directories; what cannot be looked at is none."""
+    """Return whether a path is a directory; False when that cannot be checked."""
     found = status(path)
     return found is not None and stat.S_ISDIR(found.st_mode)
 
 
 def names(directory: Path) -> list[str]:
-    """List what is in a directory, in order; one that cannot be read has nothing."""
+    """List the names in a directory, sorted; nothing when it cannot be read."""
     try:
         return sorted(os.listdir(directory))  # noqa: PTH208 - names are enough
     except OSError:
@@ -188,7 +188,7 @@ def names(directory: Path) -> list[str]:
 
 
 def read_json(path: Path) -> object:
-    """Read a JSON file; None when it is not there or holds something else."""
+    """Read a JSON file; None when it does not exist or is not JSON."""
     import json  # noqa: PLC0415 - not every command reads one
 
     try:
@@ -198,13 +198,13 @@ def read_json(path: Path) -> object:
 
 
 def free_bytes(path: Path) -> int:
-    """Return how much a user may still write to the disk that a path lies on."""
+    """Return the free space for the user on the disk of a path."""
     room = os.statvfs(path)
     return room.f_bavail * room.f_frsize
 
 
 def remove(paths: list[Path]) -> None:
-    """Remove files of a run that never came to be; missing ones are no matter."""
+    """Remove the files of a run that was not started; ignore missing ones."""
     for path in paths:
         with contextlib.suppress(OSError):
             path.unlink()
@@ -219,7 +219,7 @@ def remove_empty(directory: Path, below: Path) -> None:
 
 
 def remove_tree(directory: Path) -> list[str]:
-    """Remove a directory with all that is in it; say of what stays why it does."""
+    """Remove a directory with its contents; return why files could not be removed."""
     import shutil  # noqa: PLC0415 - few commands remove
 
     faults: list[str] = []

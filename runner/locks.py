@@ -17,7 +17,7 @@ _PRIVATE_FILE = 0o600
 
 
 class Lock(Enum):
-    """What can be found out about a lock without taking it."""
+    """The state of a lock, read without taking it."""
 
     HELD = "a process holds it"
     FREE = "no process holds it"
@@ -28,8 +28,8 @@ def take(path: Path, *, flags: int = os.O_RDWR, must_exist: bool = False) -> int
     """Take the exclusive lock of a file; None when another process holds it.
 
     The lock belongs to the open file: it is released when the last copy of the
-    descriptor is closed. Programs that are started do not inherit it unless it is
-    handed to them.
+    descriptor is closed. Child processes do not inherit it unless it is passed to
+    them.
 
     Raises:
         FileFault: the file cannot be opened, or its file system has no locks.
@@ -50,7 +50,7 @@ def take(path: Path, *, flags: int = os.O_RDWR, must_exist: bool = False) -> int
 
 
 def take_open(descriptor: int) -> bool:
-    """Lock an open file for all copies of its descriptor; tell whether that worked.
+    """Lock an open file for all copies of its descriptor; return whether it worked.
 
     Raises:
         OSError: its file system has no locks.
@@ -63,10 +63,10 @@ def take_open(descriptor: int) -> bool:
 
 
 def look(path: Path) -> Lock:
-    """Find out whether a process holds the lock of a file, without taking it.
+    """Return whether a process holds the lock of a file, without taking it.
 
     Raises:
-        FileFault: this process has no descriptor or memory left to look with.
+        FileFault: this process has run out of descriptors or memory.
     """
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:

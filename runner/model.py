@@ -1,7 +1,7 @@
-"""What a run is and the states that it passes through: pure.
+"""The model of a run and its states: pure.
 
-A run's state is a union of frozen values, each with exactly what is true then;
-`advance` is the only code that leads from one to the next.
+A run's state is a union of frozen values, each with the facts of that state;
+`advance` is the only code that changes the state.
 
     Waiting ──Taken──▶ Prepared ──Claimed──▶ Launching ──Launched──▶ Running
        └──────────────────┴─────────Ended───────┴─────────────────────┴──▶ Finished
@@ -30,12 +30,12 @@ EXIT_NOT_FOUND = 127
 EXIT_SIGNAL_BASE = 128
 EXIT_INTERRUPTED = 130
 EXIT_READER_GONE = 141
-# The prompt that ends its session instead of being given to Codex.
+# The prompt that ends its session instead of being sent to Codex.
 QUIT = b"/quit"
 
 
 class Outcome(StrEnum):
-    """How a run ended, in one word."""
+    """How a run ended."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -53,10 +53,10 @@ class Outcome(StrEnum):
 class Meaning(Struct, kw_only=False):
     """What an outcome means.
 
-    `exit_code` is the command's when nothing more exact is known (Codex's own code,
-    128 + signal). `prompt` is how its prompt ends once Codex has begun to work on it.
-    `then` is what becomes of the session's next prompt: the supervisor delivers it, the
-    next command does, or a person has to act.
+    `exit_code` is the default exit code, unless there is a more exact one (Codex's own,
+    or 128 + signal). `prompt` is how the prompt ends once Codex has begun its turn.
+    `then` says who delivers the session's next prompt: the supervisor, the next
+    command, or a person who has to act first.
     """
 
     exit_code: int
@@ -81,7 +81,7 @@ OUTCOMES: Mapping[Outcome, Meaning] = {
 
 
 class TaskState(StrEnum):
-    """What a session is at a moment; the view `session_states` has the rule."""
+    """The state of a session; the view `session_states` has the rule."""
 
     RUNNING = "RUNNING"
     STOPPED = "STOPPED"
@@ -105,11 +105,11 @@ class Verbosity(StrEnum):
 
 
 class ProcessId(Struct):
-    """Name one process for good: a pid alone is used again.
+    """Identify one process uniquely: a pid alone is reused.
 
     `start_time` is in clock ticks since boot on Linux, in microseconds of the epoch
-    elsewhere. `namespace` is the inode of the pid's PID namespace, `machine_id` what
-    the machine is called; both are empty where they cannot be told.
+    elsewhere. `namespace` is the inode of the pid's PID namespace, `machine_id` the id
+    of the machine; both are empty if unknown.
     """
 
     pid: int
@@ -120,9 +120,9 @@ class ProcessId(Struct):
 
 
 class CodexOptions(Struct):
-    """Hold what is passed on to Codex, in the caller's words.
+    """Hold the caller's options for Codex.
 
-    `once` are arguments of one prompt (an image): the next run does not repeat them.
+    `once` are arguments of one prompt (an image), which the next run does not repeat.
     """
 
     bin: str
@@ -146,7 +146,7 @@ class Limits(Struct):
 
 
 class Report(Struct):
-    """Hold where a run is reported besides its own files."""
+    """Hold where the events and the summary of a run are sent."""
 
     json_out: str | None = None
     event_stream: str | None = None
@@ -154,10 +154,10 @@ class Report(Struct):
 
 
 class Work(Struct):
-    """Hold what a caller asks of a run, before and after it is prepared.
+    """Hold the part of a run that the caller sets, before and after it is prepared.
 
     Paths are absolute; Codex works under the caller's `cwd` and `umask`. `prompt_id` is
-    the queued prompt that the run delivers; without one it brings its own.
+    the queued prompt that the run delivers, None for a run with its own prompt.
     """
 
     repo: str
@@ -173,14 +173,14 @@ class Work(Struct):
 
 
 class RunRequest(Work):
-    """Hold a run as a caller asks for it, whichever command it uses.
+    """Hold the request for a run, from any command.
 
-    `session` is the ledger's key of the session that it resumes, `thread` that
-    session's thread; both are None for a new one, and `thread` alone is one that the
-    ledger does not know. `codex_home` is where the session lives. `log_dir` is where
-    the run's files go, None for a directory of its own. `has_exports` asks for the
-    `task.*` files of the session. `writer` is the process of another program that
-    writes the thread, 0 when it cannot be named.
+    `session` is the ledger's key of the session to resume, `thread` that session's
+    thread. Both are None for a new session; a `thread` without `session` is not in the
+    ledger. `codex_home` is the session's home of Codex. `log_dir` is the directory of
+    the run's files, None for a directory of its own. `has_exports` requests the
+    `task.*` files of the session. `writer` is the pid of another program that writes
+    the thread, 0 when it is unknown.
     """
 
     prompt: bytes
@@ -194,10 +194,10 @@ class RunRequest(Work):
 
 
 class Spec(Work):
-    """Hold everything that is fixed about a run when it is prepared.
+    """Hold the values of a run that never change after it is prepared.
 
-    `task` is a preview; the prompt itself lies in the run's prompt file. `directory`
-    holds the run's files, under names of their own where `is_flat` (a `--log-dir`).
+    `task` is a preview; the whole prompt is in the run's prompt file. `directory` holds
+    the run's files, with the run id in their names if `is_flat` (a `--log-dir`).
     """
 
     run_id: RunId
@@ -213,10 +213,10 @@ class Spec(Work):
 class Verdict(Struct):
     """Hold how a run ended.
 
-    `exit_code` is the run's: what its command returns. `process_exit_code` and
-    `signal` are what the operating system said of the Codex process, None when no
-    process of ours was its parent. `error_class` names why Codex refused before its
-    turn began (`writer`, `configuration`, `thread_gone`, `untrusted`, `option`).
+    `exit_code` is the run's, which its command returns. `process_exit_code` and
+    `signal` are the exit status of the Codex process, None when the supervisor was not
+    its parent. `error_class` is why Codex refused before its turn began (`writer`,
+    `configuration`, `thread_gone`, `untrusted`, `option`).
     """
 
     outcome: Outcome
@@ -228,13 +228,13 @@ class Verdict(Struct):
 
 
 class Waiting(Struct):
-    """Accepted with `--wait-for-session`; its supervisor waits for its turn."""
+    """Accepted with `--wait-for-session`; its supervisor waits for the session."""
 
     supervisor: ProcessId | None = None
 
 
 class Prepared(Struct):
-    """On record, with its session; no supervisor has claimed it yet."""
+    """Inserted, with its session; no supervisor has claimed it yet."""
 
 
 class Launching(Struct):
@@ -252,10 +252,10 @@ class Running(Struct):
 
 
 class Finished(Struct):
-    """Over, judged and counted; `started_at` is None when Codex never ran.
+    """Ended, judged and counted; `started_at` is None when Codex never ran.
 
-    `accounts` is what the summary adds to the record: what Codex has said and done,
-    token usage, cost, warnings, what was left running. JSON values only.
+    `accounts` is the part of the summary that is not in the other columns: Codex's
+    answer and actions, usage, cost, warnings, processes left running. JSON values only.
     """
 
     verdict: Verdict
@@ -272,7 +272,7 @@ class Taken(Struct):
 
 
 class Claimed(Struct):
-    """A supervisor has taken the run over."""
+    """A supervisor has claimed the run."""
 
     supervisor: ProcessId
 
@@ -285,7 +285,7 @@ class Launched(Struct):
 
 
 class Ended(Struct):
-    """The run is over, whichever process found it out."""
+    """The run has ended, judged by its supervisor or by a reader."""
 
     verdict: Verdict
     at: datetime
@@ -296,7 +296,7 @@ Event = Taken | Claimed | Launched | Ended
 
 
 def advance(state: State, event: Event) -> State:
-    """Return the state that an event leads to; refuse one that the state forbids."""
+    """Return the next state after an event; refuse an event that the state forbids."""
     match state, event:
         case Waiting(), Taken():
             return Prepared()
@@ -315,11 +315,11 @@ def advance(state: State, event: Event) -> State:
 class Run(Struct):
     """One Codex process from preparation to verdict.
 
-    `session` is the ledger's key of the session that it is on, `ordinal` its place
-    among the session's runs, `thread` the one that Codex announced. `waits` tells that
-    it was accepted to wait for its session and has never been launched.
-    `rollout_offset` is the size in bytes that the session's rollout file had before
-    this run; `codex_version` is what the binary said of itself.
+    `session` is the ledger's key of its session, `ordinal` its place among the
+    session's runs, `thread` the thread that Codex announced. `waits` is true for a run
+    that was accepted to wait for its session and was never launched.
+    `rollout_offset` is the size in bytes of the session's rollout file before this run;
+    `codex_version` is the version that the binary reported.
     """
 
     spec: Spec
@@ -363,7 +363,7 @@ class Run(Struct):
 
     @property
     def has_answer(self) -> bool:
-        """Tell whether Codex has said something; records of 0.1.0 tell by success."""
+        """Return whether Codex has an answer; records of 0.1.0 show it by success."""
         is_good = self.outcome is not None and OUTCOMES[self.outcome].is_good
         return bool(self.accounts.get("has_answer", is_good))
 
@@ -381,11 +381,11 @@ class Run(Struct):
 
     @property
     def started_at(self) -> datetime:
-        """Return when the run began: with Codex, or else when it was prepared."""
+        """Return when Codex was started, else when the run was prepared."""
         return self.launched_at or self.spec.prepared_at
 
     def with_warnings(self, texts: Iterable[str]) -> Run:
-        """Add to a finished run what went wrong beside it and is not on record yet."""
+        """Add new warnings to a finished run."""
         if not isinstance(self.state, Finished):
             return self
         told = self.accounts.get("warnings")

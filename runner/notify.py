@@ -1,8 +1,8 @@
-"""Tell others of a run: lines in an event stream, and the user's hook command.
+"""Send notifications: lines in an event stream, and the user's hook command.
 
-An outbox in the ledger holds what is to be told, written in the transaction of the
-change, so it is sent once whichever process ends the run. Neither can delay or fail a
-run: a hook has a time limit, and what goes wrong is a warning.
+The outbox table holds them, written in the transaction of the change, so each is sent
+once whichever process ends the run. Neither can delay or fail a run: a hook has a time
+limit, and an error is a warning.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ _NOT_YET = ("outcome", "exit_code", "error", "ended_at", "elapsed_seconds")
 
 
 class Hook(Struct, kw_only=False):
-    """Hold a hook command that has been started, and until when it must have ended."""
+    """Hold a running hook command and its deadline."""
 
     name: str
     deadline: float
 
 
 class Notifier:
-    """Send what happened to runs to their event streams and hook commands.
+    """Send the events of runs to their event streams and hook commands.
 
-    `warn` is called with one line for each thing that goes wrong.
+    `warn` is called with one line for each error.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Notifier:
         return list(self._hooks)
 
     def tell(self, run_id: str) -> None:
-        """Tell what has not been told of a run yet."""
+        """Send the notifications of a run that have not been sent yet."""
         try:
             for telling in self._ledger.runs.untold(run_id):
                 if self._ledger.runs.claim_telling(telling):
@@ -77,7 +77,7 @@ class Notifier:
             self._warn(str(error))
 
     def ended(self, pid: int, exit_code: int) -> bool:
-        """Take note of a child's end; tell whether it was a hook."""
+        """Handle the end of a child; return whether it was a hook."""
         hook = self._hooks.pop(pid, None)
         if hook is None:
             return False
@@ -86,9 +86,9 @@ class Notifier:
         return True
 
     def wait(self, inbox: SignalInbox, ended_by: Sequence[int]) -> None:
-        """Wait until every hook has ended, or a signal of these ends them.
+        """Wait until every hook has ended, or one of these signals ends them.
 
-        A stop of the run that arrives when the run has just ended is none of them.
+        A stop signal for a run that has just ended is not one of them.
         """
         while self._hooks:
             if any(number in ended_by for number in inbox.wait(_PACE_SECONDS)):
@@ -99,10 +99,10 @@ class Notifier:
             self.end_late_ones()
 
     def end_late_ones(self) -> None:
-        """End the hooks that have had their time, with all that they started."""
+        """Kill the hooks that exceed their time limit, with their descendants."""
         for pid, hook in self._hooks.items():
             if clock.monotonic() >= hook.deadline:
-                self._end(pid, f"took over {self._settings.hook_seconds:g} s")
+                self._end(pid, f"took longer than {self._settings.hook_seconds:g} s")
 
     def _end(self, pid: int, why: str) -> None:
         hook = self._hooks[pid]
@@ -112,10 +112,10 @@ class Notifier:
         self._hooks[pid] = replace(hook, deadline=float("inf"))
 
     def _tell(self, telling: Telling, run: Run) -> str | None:
-        """Send one message; return what went wrong."""
+        """Send one message; return the error."""
         data, status = record.to_json(run), "failure"
         if telling.what == "run_started":
-            # Codex has not said yet which session it works on: the one asked for.
+            # Codex has not announced its session yet: use the requested one.
             data |= {"session_id": run.thread or run.spec.resume_session}
             data |= dict.fromkeys(_NOT_YET)
             status = "running"
@@ -180,10 +180,10 @@ def _as_line(message: dict[str, object]) -> bytes:
 
 
 def command_of(text: str) -> list[str]:
-    """Split a hook command into words, as a shell would; no shell is asked.
+    """Split a hook command into words as a shell does, without a shell.
 
     Raises:
-        UsageError: it is empty or has an open quote.
+        UsageError: the command is empty or has an open quote.
     """
     import shlex  # noqa: PLC0415 - only with a hook
 

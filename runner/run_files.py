@@ -1,8 +1,8 @@
-"""Name the files of a run.
+"""The paths of the files of a run.
 
 A run of `codex-tasks` has a directory of its own, `runs/<run id>/` in the state
 directory. `run_codex_task` writes flat files, `codex-run-<run id>.*`, into its
-`--log-dir`. Of both the lock file `owner` lies in `runs/<run id>/`.
+`--log-dir`. For both the lock file `owner` is in `runs/<run id>/`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RUNS = "runs"
 class RunFiles:
     """Name the files of one run in its directory.
 
-    `log` is the readable transcript; in a directory of its own, what hooks said.
+    `log` is the readable transcript; in a directory of its own, the output of hooks.
     """
 
     def __init__(self, directory: Path, run_id: RunId, *, is_flat: bool) -> None:
@@ -50,12 +50,12 @@ def own_directory(state_home: Path, run_id: str) -> Path:
 
 
 def owner_of(state_home: Path, run_id: str) -> Path:
-    """Name the file that the supervisor of a run has locked while it lives."""
+    """Name the file whose lock the supervisor of a run holds."""
     return own_directory(state_home, run_id) / "owner"
 
 
 def beside(path: Path) -> RunFiles | None:
-    """Name the files of the run that one of its files belongs to, by its name."""
+    """Name the files of a run by the path of one of them."""
     name, dot, kind = path.name.removeprefix(PREFIX).partition(".")
     if path.name.startswith(PREFIX) and dot:
         return RunFiles(path.parent, RunId(name), is_flat=True)
@@ -67,7 +67,7 @@ def beside(path: Path) -> RunFiles | None:
 def new_run_id(at: datetime) -> RunId:
     """Make a run id: UTC time to the microsecond and 32 random bits.
 
-    It sorts by time and can never be taken for a session id, which is a UUID.
+    It sorts by time and is never a valid session id, which is a UUID.
     """
     return RunId(f"{at:%Y%m%d-%H%M%S-%f}-{os.urandom(4).hex()}")
 

@@ -1,4 +1,4 @@
-"""Follow what Codex writes into its files: complete lines, as they come."""
+"""Follow the files that Codex writes: complete lines, as they are appended."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from runner.run_files import RunFiles
 
 _CHUNK = 1 << 20
-# A flood of output must not keep a supervisor from its signals and limits.
+# Much output must not keep a supervisor from its signals and limits.
 _CHUNKS_AT_ONCE = 8
 
 
 class Tail:
-    """Read the complete lines that are added to a file.
+    """Read the complete lines that are appended to a file.
 
     Args:
         path: the file; it may be renamed once it is open.
-        offset: where in it to begin: the start of a line.
+        offset: where to begin: the start of a line.
     """
 
     def __init__(self, path: Path, offset: int = 0) -> None:
@@ -45,11 +45,11 @@ class Tail:
 
     @property
     def has_grown(self) -> bool:
-        """Whether there may be something to read: asking costs less than to try it."""
+        """Whether there may be new data: cheaper than a read."""
         return self._handle is None or os.fstat(self._handle).st_size != self._offset
 
     def open(self) -> int:
-        """Open the file, if that has not been done, and return its descriptor.
+        """Open the file on the first call, and return its descriptor.
 
         Raises:
             OSError: it cannot be opened.
@@ -60,12 +60,12 @@ class Tail:
         return self._handle
 
     def lines(self) -> Iterator[bytes]:
-        """Yield what has been completed since the last call, some MiB at the most."""
+        """Yield the lines completed since the last call, at most some MiB."""
         try:
             handle = self.open()
         except OSError:
             return
-        if os.fstat(handle).st_size < self._offset:  # the file has been emptied
+        if os.fstat(handle).st_size < self._offset:  # the file was truncated
             self._offset = os.lseek(handle, 0, os.SEEK_SET)
             self._buffer = LineBuffer()
         try:
@@ -77,13 +77,13 @@ class Tail:
                 self._offset += len(data)
                 yield from self._buffer.feed(data)
         except MemoryError:
-            # The beginning of a line that is too long is given up: its rest, and what
-            # comes behind it, can be read then.
+            # Drop the beginning of a line that is too long, to read its rest and the
+            # lines after it.
             self._buffer = LineBuffer()
             raise
 
     def rest(self) -> bytes:
-        """Return a last line that has no end."""
+        """Return the last line if it has no newline."""
         return self._buffer.pending
 
     def close(self) -> None:
@@ -96,12 +96,12 @@ def last_lines(path: Path, count: int, *, with_rest: bool) -> tuple[int, int]:
     """Find where the last lines of a file begin, reading it backwards.
 
     Args:
-        path: the file; one that cannot be read is empty.
-        count: how many lines at the most.
-        with_rest: what follows the last newline is a line too.
+        path: the file; a file that cannot be read counts as empty.
+        count: the maximum number of lines.
+        with_rest: count the text after the last newline as a line.
 
     Returns:
-        The offset of the first of them, and how many they are.
+        The offset of the first of these lines, and their number.
     """
     try:
         with files.reader(path) as stream:
@@ -110,7 +110,7 @@ def last_lines(path: Path, count: int, *, with_rest: bool) -> tuple[int, int]:
                 end = next(_newlines_before(end, stream), -1) + 1
             if count == 0 or end == 0:
                 return end, 0
-            # A line begins behind each newline, and the first of all at 0.
+            # A line begins after each newline, and the first line at 0.
             found = islice(_newlines_before(end - 1, stream), count)
             begins = [*(place + 1 for place in found), 0][:count]
             return begins[-1], len(begins)
@@ -130,7 +130,7 @@ def _newlines_before(end: int, stream: BinaryIO) -> Iterator[int]:
 
 
 class Appended(Struct):
-    """Hold whole lines that Codex has written: events, and lines of its stderr."""
+    """Hold complete lines that Codex has written: events, and lines of its stderr."""
 
     events: tuple[bytes, ...] = ()
     errors: tuple[bytes, ...] = ()
@@ -148,7 +148,7 @@ class Appended(Struct):
 
 
 class RunTail:
-    """Follow one run: the lines that it writes, and a summary of its events."""
+    """Follow the output of one run, and summarise its events."""
 
     def __init__(self, files: RunFiles) -> None:
         self.summary = EventSummary()
@@ -156,7 +156,7 @@ class RunTail:
         self._stderr = Tail(files.stderr)
 
     def read(self) -> Appended:
-        """Return what has been written since the last call."""
+        """Return the lines written since the last call."""
         events = []
         for line in self._events.lines():
             self.summary.feed(line)
@@ -164,7 +164,7 @@ class RunTail:
         return Appended(events=tuple(events), errors=tuple(self._stderr.lines()))
 
     def finish(self) -> Iterator[Appended]:
-        """Yield the rest, unfinished last lines included."""
+        """Yield the rest, including incomplete last lines."""
         yield self.read()
         while self._events.has_more or self._stderr.has_more:
             yield self.read()
@@ -177,7 +177,7 @@ class RunTail:
 
 
 def summary_of_events(run: Run) -> EventSummary:
-    """Read what the events of a run say; nothing when they cannot be read."""
+    """Summarise the events of a run; empty when they cannot be read."""
     summary = EventSummary()
     with (
         contextlib.suppress(OSError),

@@ -45,7 +45,7 @@ _HIGHEST: Final = Decimal(1_000_000_000)
 
 
 class PriceUnknownError(LookupError):
-    """A model has no price; the message says why."""
+    """A model has no price, with the reason."""
 
     def __init__(self, model: str, reason: str) -> None:
         super().__init__(f"no price for the model {model!r}: {reason}")

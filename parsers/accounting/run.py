@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 _RESTARTED: Final = (
     "the thread's figure is smaller than before the run:"
-    " Codex starts it anew when the context window overflows"
+    " Codex restarts it when the context window overflows"
 )
 
 
 class RunUsage(Struct):
-    """The tokens of one run; what is not known is None, and `reason` says why.
+    """The tokens of one run; an unknown figure is None, with a `reason`.
 
     Logs that name no parts give `total_tokens` alone. `calls` are those of the run's
     own thread, if it has a rollout; `subagents` are not part of `usage`.
@@ -68,7 +68,7 @@ class RunUsage(Struct):
 class RunCost(Struct):
     """The cost of one run with its sub-agents; None with a `reason` if it is unknown.
 
-    `estimate` says what is only estimated. `by_model` has the parts of each model.
+    `estimate` names estimated parts. `by_model` has the parts of each model.
     """
 
     usd: Decimal | None = None

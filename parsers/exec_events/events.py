@@ -68,7 +68,7 @@ class ErrorReported(Struct):
 
 
 class ItemEvent(Struct):
-    """Something the agent does begins, goes on, or is done."""
+    """An item begins, is updated, or is completed."""
 
     phase: Phase
     item: Item
@@ -99,7 +99,7 @@ Event: TypeAlias = (
 
 
 def decode(line: bytes) -> Event:
-    """Read one line; never raises, whatever the bytes."""
+    """Read one line; never raises on its contents."""
     try:
         fields = loose_json.load_object(line)
     except loose_json.NotAnObjectError as error:
@@ -112,7 +112,7 @@ def decode(line: bytes) -> Event:
 
 
 def is_reconnect(message: str) -> bool:
-    """Tell whether Codex only says that it retries a connection: no failure yet."""
+    """Return whether an error is only a reconnect message, not a failure."""
     return _RECONNECT.match(message) is not None
 
 

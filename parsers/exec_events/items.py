@@ -122,7 +122,7 @@ Item: TypeAlias = (
 
 
 def read_item(value: object) -> Item:
-    """Read an event's `item`, whatever it holds."""
+    """Read an event's `item`; never raises on its contents."""
     item = loose_json.mapping(value)
     kind = _text(item, "type")
     made = ITEMS.get(kind, UnknownItem)

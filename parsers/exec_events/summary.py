@@ -117,7 +117,7 @@ class EventSummary:
         return bool(self._running)
 
     def facts(self) -> Facts:
-        """Return what is known so far, of every kind of fact."""
+        """Return the facts so far."""
         return Facts(
             kind="events",
             session_id=self.thread_id,
@@ -144,7 +144,7 @@ class EventSummary:
                 self.finish(line)
 
     def finish(self, pending: bytes) -> None:
-        """Take what stands after the last newline, when no more will come."""
+        """Take the incomplete last line at the end of the stream."""
         self._take(pending, if_broken="unfinished_line")
 
     def feed(self, line: bytes) -> None:

@@ -1,7 +1,7 @@
 """The lines of `codex exec --json` (0.50 to 0.169) as text for people.
 
 It is pure: a log can be made again from its events. Headings begin at the first column,
-and what a prompt, a model or a tool said is indented below them. So no text can be
+and texts of a prompt, a model or a tool are indented below them. So no text can be
 mistaken for a heading, and `parsers.text_logs.read` can read the log.
 """
 

@@ -1,4 +1,4 @@
-"""What a turn did, as a rollout keeps it: commands, edits, calls to other agents.
+"""The items of a turn in a rollout: commands, edits, calls to other agents.
 
 Since 0.16x a rollout has the items themselves; before, only the model's calls of tools
 and what was answered to them, as text in one of three forms.
@@ -39,7 +39,7 @@ _HEAD: Final = 400  # characters that the note before an output may take
 
 
 def command(line: str, output: str, exit_code: int | None) -> items.Command:
-    """Make a command that has ended; its exit code is None where nothing tells it."""
+    """Build a completed command; its exit code is None when it is unknown."""
     return items.Command(
         command=line, output=output, exit_code=exit_code, status=_status(exit_code)
     )
@@ -48,7 +48,7 @@ def command(line: str, output: str, exit_code: int | None) -> items.Command:
 def file_change(
     changes: Iterable[tuple[str, str]], status: str = "completed"
 ) -> items.FileChange:
-    """Make an edit from paths and what was done to them: add, delete or update."""
+    """Build an edit from paths and their kinds: add, delete or update."""
     pairs = tuple(items.Change(path=path, kind=kind) for path, kind in changes)
     return items.FileChange(changes=pairs, status=status)
 

@@ -86,7 +86,7 @@ class RateLimits(Struct):
 
 
 class Rollout(_Origin):
-    """What a file says about its own thread, within the window that was asked for.
+    """The facts of a file about its own thread, within the requested window.
 
     The header's fields and `total` are those of the whole file; a fork's total includes
     its parent's. `warnings` counts lines that are not records.
@@ -112,7 +112,7 @@ class Rollout(_Origin):
         return self.turns[-1] if self.turns else Turn(turn_id="")
 
     def facts(self) -> Facts:
-        """Return what is known of every kind of fact; commands are not counted."""
+        """Return the facts; commands are not counted."""
         last = self.last_turn
         return Facts(
             kind="rollout",

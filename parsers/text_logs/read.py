@@ -6,7 +6,7 @@ texts below them when it is called without `--json`. The bash runner
 tool can print anything, so a fact is taken only from a line that Codex or a runner
 wrote:
 
-* the session id from the banner, which stands before the prompt, else the last block;
+* the session id from the banner, which precedes the prompt, else the last block;
 * `tokens used` after an answer, or as the very last thing that Codex wrote;
 * fields from the last block.
 
@@ -43,7 +43,7 @@ _OF_TOOLS: Final = ("exec", "user", _TOKENS)  # what follows these may be a tool
 _CHANGED: Final = "file update (completed)"
 _BANNER: Final = "OpenAI Codex v"
 _EVENT: Final = b'{"type":'
-_EVENT_PLACE: Final = 40  # bytes; control sequences may stand before an event
+_EVENT_PLACE: Final = 40  # bytes; control sequences may precede an event
 _BANNER_LINES: Final = {
     "codex_version": re.compile(rf"{_BANNER}([0-9]\S*)(?: .*)?"),
     "cwd": re.compile(r"workdir:\s*(.+)"),
@@ -126,7 +126,7 @@ class _TextLog:
 
     def _take(self, text: str) -> None:
         if self._is_below_heading and text and self._style != "codex":
-            # The line right below a heading tells whose log it is.
+            # The line after a heading shows which tool wrote the log.
             self._style = "ours" if text.startswith(_INDENT) else "codex"
         self._is_below_heading = False
         is_of_tool = self._style != "ours" and self._heading in _OF_TOOLS
@@ -149,7 +149,7 @@ class _TextLog:
             self._take_text(text)
 
     def _open(self, text: str) -> None:
-        """Begin what stands below a heading (ours: any line at the first column)."""
+        """Begin the section of a heading (ours: any line at the first column)."""
         self._close()
         self._heading = text
         self._is_below_heading = text in _SPOKEN
@@ -189,7 +189,7 @@ class _TextLog:
         keep(self._errors, self._failure)
 
     def _take_text(self, text: str) -> None:
-        """Take a line of what a prompt, a model or a tool said."""
+        """Take a line of the text of a prompt, a model or a tool."""
         if self._heading == "codex" and len(self._said) < _MESSAGE_LINES:
             self._said.append(text)
         elif self._heading == _CHANGED:
@@ -267,7 +267,7 @@ class _Blocks:
         """Take a line; return whether it belongs to a block."""
         found = _FIELD.fullmatch(line)
         name, value = found.groups() if found else ("", "")
-        # An output without a final newline may stand before the block's first field.
+        # An output without a final newline may precede the block's first field.
         is_second = name == _SECOND and not self._is_open
         run_id = self._glued_run_id if is_second else None
         if name == _FIRST:

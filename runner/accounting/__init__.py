@@ -1,1 +1,1 @@
-"""What a run used and cost."""
+"""The usage and cost of runs."""

@@ -1,8 +1,8 @@
-"""Rates of models, looked up once: the price table costs 140 ms to import.
+"""Rates of models, with a cache: the price table takes 140 ms to import.
 
-`prices.toml` in the state directory adds or overrides, in the form that
-`parsers.accounting.prices` describes. What the table says of a model on a day is kept
-beside it until the table is another one.
+`prices.toml` in the state directory adds or overrides rates, in the format of
+`parsers.accounting.prices`. The rates of a model on a day are cached until another
+version of the table is installed.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ def rates(state_home: Path, at: datetime, model: str) -> Rates:
     """Return the rates of a model.
 
     Args:
-        state_home: where the user's table and the kept rates lie.
-        at: the day; a run is priced at its own.
+        state_home: the directory of the user's table and the cache.
+        at: the day of the run.
         model: its name.
 
     Raises:
-        PriceUnknownError: neither table has it, or the user's is damaged.
+        PriceUnknownError: neither table has the model, or the user's is damaged.
     """
     day, kept_in = f"{at:%Y-%m-%d}", state_home / "prices-cache.json"
     table, damage = _read_table(state_home / OWN)
@@ -51,13 +51,13 @@ def rates(state_home: Path, at: datetime, model: str) -> Rates:
     except prices.PriceUnknownError:
         found = prices.look_up(model, at)
     kept = {**kept, key: found.to_json()}
-    with suppress(RunnerError):  # only the next look-up is the slower for it
+    with suppress(RunnerError):  # without the cache only the next look-up is slower
         files.replace(kept_in, json.dumps(kept, indent=1).encode())
     return found
 
 
 def trouble(state_home: Path) -> str | None:
-    """Say why the user's table is not used as it is meant; None when all is well."""
+    """Return what is wrong with the user's table; None when it is valid."""
     path = state_home / OWN
     table, damage = _read_table(path)
     models = table.get("models")
@@ -72,7 +72,7 @@ def trouble(state_home: Path) -> str | None:
 
 
 def _read_table(path: Path) -> tuple[dict[str, object], str | None]:
-    """Read the user's table, empty where there is none, and why it cannot be read."""
+    """Return the user's table (empty if there is none), and its error."""
     if not path.exists():
         return {}, None
     import tomllib  # noqa: PLC0415 - 6 ms, for those who have a table of their own
@@ -87,7 +87,7 @@ def _read_table(path: Path) -> tuple[dict[str, object], str | None]:
 
 
 def _stamp() -> str:
-    """Tell one installed price table from another without importing it."""
+    """Return the version of the installed price table without importing it."""
     from importlib.util import find_spec  # noqa: PLC0415 - only with a price to find
 
     spec = find_spec("genai_prices")

@@ -1,6 +1,6 @@
-"""Find the rollouts that tell what a run used: its thread's and its sub-agents'.
+"""Find the rollouts of a run: its thread's and its sub-agents'.
 
-Each thread is counted once, and only for what is the run's own share.
+Each thread is counted once, and only with the run's own share.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
     from parsers.rollouts.thread import Header, Rollout
 
-# Codex's last records come some moments after its last event.
+# Codex writes its last records shortly after its last event.
 AFTERMATH = timedelta(seconds=10)
-# A header is one line that holds the model's base instructions too.
+# A header is one line that also contains the model's base instructions.
 _HEADER_BYTES = 1 << 20
-# What a file can do to its reader, besides what the disk says of it.
+# Errors from the contents of a file, besides OSError.
 _UNREADABLE = (OSError, MemoryError, RecursionError)
 _TOPS = ("sessions", "archived_sessions")
 _ENDINGS = (".jsonl", ".jsonl.zst", ".jsonl.gz")
 
 
 class Rollouts:
-    """Find the rollouts of a Codex home, each by a look into its directories."""
+    """Find rollouts of a Codex home by searching its directories."""
 
     def __init__(self, codex_home: Path) -> None:
         self.home = codex_home
@@ -41,7 +41,7 @@ class Rollouts:
         return home.rollout_of(self.home, thread_id)
 
     def children_of(self, thread_id: str, since: datetime | None) -> Iterator[str]:
-        """Name the threads that call themselves a thread's, as far as they are new."""
+        """Return the recent threads whose header names this thread as parent."""
         for path in home.rollouts_since(self.home, since) if since else ():
             header = _header(path)
             if header is not None and thread_id in _parents(header):
@@ -49,10 +49,10 @@ class Rollouts:
 
 
 class RolloutIndex(Rollouts):
-    """Find the rollouts of a Codex home in a list that is made once.
+    """Find rollouts of a Codex home in a list that is read once.
 
-    `files` are all of them, the first of each thread: Codex looks into the same places
-    in the same order. `faults` are directories that could not be listed.
+    `files` has the first file of each thread: Codex searches the same directories in
+    the same order. `faults` are directories that could not be listed.
     """
 
     def __init__(self, codex_home: Path) -> None:
@@ -85,10 +85,10 @@ class RolloutIndex(Rollouts):
 
 
 class Slice(Struct):
-    """Tell which part of a session is one run's.
+    """Hold which part of a session belongs to one run.
 
-    `offset` is where the thread's rollout ended before the run, in bytes, which is
-    exact; `since` and `until` bound the records by their own times.
+    `offset` is the exact size of the thread's rollout before the run, in bytes;
+    `since` and `until` bound the records by their times.
     """
 
     offset: int | None = None
@@ -97,7 +97,7 @@ class Slice(Struct):
 
 
 class RunRollouts(Struct):
-    """Hold what the rollouts say of a run; None when its thread has no rollout."""
+    """Hold the rollouts of a run; None when its thread has no rollout."""
 
     thread: Rollout | None = None
     agents: tuple[Rollout, ...] = ()
@@ -109,9 +109,9 @@ def read_rollouts(
     """Read the rollouts of a run.
 
     Args:
-        where: the Codex home that they lie in, or its index.
+        where: their Codex home, or its index.
         session_id: the run's thread.
-        share: the run's part of it.
+        share: the run's part of the thread.
         named: sub-agent threads that the run's events name.
     """
     rollouts = Rollouts(where) if isinstance(where, Path) else where
@@ -121,7 +121,7 @@ def read_rollouts(
         return RunRollouts()
     wanted = [*named, *thread.spawned_thread_ids]
     wanted += rollouts.children_of(session_id, share.since)
-    # Times do not tell calls apart: run 1 makes a sub-agent, then run 2 resumes the
+    # Times cannot separate calls: run 1 starts a sub-agent, then run 2 resumes the
     # session while run 3 resumes the sub-agent's thread, so both call models at once.
     own_turns = {None, *(turn.turn_id for turn in thread.turns)}
     agents: list[Rollout] = []
@@ -168,6 +168,6 @@ def _header(path: Path) -> Header | None:
 
 
 def _parents(header: Header) -> set[str]:
-    """Return the threads that a sub-agent's header names."""
+    """Return the threads in a sub-agent's header."""
     named = {header.session_id, header.parent_thread_id} - {None, header.thread_id}
     return {name for name in named if name is not None}

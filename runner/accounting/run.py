@@ -1,4 +1,4 @@
-"""What a run did, used and cost, from the files that it and Codex have left."""
+"""The actions, usage and cost of a run, from its files and Codex's rollouts."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
     from runner.ledger.ledger import Ledger
     from runner.model import Run
 
-# Versions before it printed what one process used, later ones what the thread did. The
-# day tells where the version is not known.
+# Older versions printed the usage of one process, later ones that of the thread. The
+# day decides when the version is unknown.
 _FIRST_CUMULATIVE = (0, 80)
 _FIRST_CUMULATIVE_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class RunAccounting(Struct):
-    """Hold what was found out about a run: facts, rollouts, usage, cost.
+    """Hold the accounting of a run: facts, rollouts, usage, cost.
 
     `usage` and `cost` are blocks of the summary. `is_cumulative` is False when Codex
-    has printed the figure of one process, which is no baseline for the next run.
+    printed the usage of one process, which is no baseline for the next run.
     """
 
     facts: Facts
@@ -71,7 +71,7 @@ class RunAccounting(Struct):
 
     @property
     def error_class(self) -> str | None:
-        """Return Codex's word for why the last turn failed."""
+        """Return Codex's error class of the last turn."""
         return self._thread.last_turn.error_class
 
     @property
@@ -83,9 +83,9 @@ class RunAccounting(Struct):
         return self._thread.cli_version
 
     def to_json(self) -> dict[str, object]:
-        """Write what belongs into the record."""
+        """Build the part of the record."""
         answer = self.facts.final_message
-        # What Codex has said and done, as far as its summary shows it.
+        # Codex's answer and actions, for the summary.
         whole = run_summary.build(self.facts, None, None, None, None)
         shown = ("final_message", "commands", "files_changed", "errors")
         is_cut = len(answer or "") > run_summary.PREVIEW_LENGTH
@@ -105,12 +105,12 @@ class RunAccounting(Struct):
 
 
 class LogContext(Struct):
-    """Hold what a file does not say of itself.
+    """Hold the context of a log that is not in the log itself.
 
-    `session_id` is the thread whose rollout is looked for, `share` the part of it
-    that is meant. `previous` is what the thread had used before, for when only the
-    events tell; `codex_version` says whether they are cumulative. `model` is that of
-    calls that do not name theirs.
+    `session_id` is the thread whose rollout is searched, `share` the run's part of it.
+    `previous` is the earlier usage of the thread, needed when there are only events;
+    `codex_version` decides whether these are cumulative. `model` is the model of calls
+    that do not name theirs.
     """
 
     session_id: str | None
@@ -121,7 +121,7 @@ class LogContext(Struct):
 
 
 def read_events(path: Path) -> Facts:
-    """Read what a run's event file says.
+    """Read a run's event file.
 
     Raises:
         OSError: it cannot be read.
@@ -139,16 +139,16 @@ def account_run(
     until: datetime | None = None,
     seen: Facts | None = None,
 ) -> RunAccounting:
-    """Work out what a run that Codex was started for did, used and cost.
+    """Compute the actions, usage and cost of a launched run.
 
     Args:
         run: the run.
         ledger: for the other runs of its session.
         settings: for Codex's home and the prices.
-        until: when it was over, for one that is judged later: a program that keeps no
-            ledger may have resumed its session since.
-        seen: what its events said to the supervisor that followed them from their
-            beginning; without it they are read.
+        until: when the run ended, if it is judged later: another program may have
+            resumed its session since.
+        seen: the summary of the events, if a supervisor followed them from the
+            beginning; otherwise the events are read.
     """
     settings = config.at_codex_home(settings, run.spec.codex_home)
     try:
@@ -165,7 +165,7 @@ def account_run(
     )
     previous = Usage() if run.spec.resume_session is None else None
     if previous is None and is_asked_for and (earlier := ledger.runs.previous(run)):
-        # An aborted run has no figure, and what it used is in the thread's next.
+        # An aborted run has no figure; its usage is part of the thread's next figure.
         previous = read_usage(earlier.accounts.get("thread_usage"))
     context = LogContext(
         session_id=facts.session_id,
@@ -178,7 +178,7 @@ def account_run(
 
 
 def unknown(reason: str, facts: Facts | None = None) -> RunAccounting:
-    """Return the accounts of a run that cannot be counted, with the reason."""
+    """Return accounts without figures, with the reason."""
     return RunAccounting(
         facts=facts or Facts(kind="empty"),
         usage=RunUsage(reason=reason).to_json(),
@@ -189,13 +189,13 @@ def unknown(reason: str, facts: Facts | None = None) -> RunAccounting:
 def account_log(
     facts: Facts, context: LogContext, settings: Config, index: Rollouts | None = None
 ) -> RunAccounting:
-    """Count and price what some file says, with the rollouts as the referee.
+    """Count and price the run of a log, with its rollouts if there are any.
 
     Args:
-        facts: what the file says.
-        context: what it does not say.
+        facts: the facts of the log.
+        context: the context of the log.
         settings: for Codex's home and the prices.
-        index: the rollouts, where many files are counted; without it Codex's home is
+        index: the rollouts, when many logs are counted; by default Codex's home is
             searched.
     """
     rollouts = read_rollouts(

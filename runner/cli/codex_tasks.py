@@ -17,12 +17,12 @@ from runner.errors import UsageError
 PROG = "codex-tasks"
 _EXIT_CODES = """\
 exit codes: 0 done; 1 failed, with the reason; 2 wrong usage; 3 no such task; 75 the
-task is busy; 124 waited too long; 130 interrupted; 141 the reader of standard output
-is gone.
+task is busy; 124 waited too long; 130 interrupted; 141 standard output was
+closed.
 """
 _TASK = """\
-A TASK is a short id, a thread id, the beginning of one (4 and 6 digits or more, when
-it fits one task alone), a run id, or a title. Put `--` before an argument that starts
+A TASK is a short id, a thread id, a unique prefix of one (at least 4 digits of a short
+id, 6 of a thread id), a run id, or a title. Put `--` before an argument that starts
 with `-`.
 """
 
@@ -43,12 +43,12 @@ def _command(words: list[str], settings: Config) -> int:
         message = f"no command {words[0]!r} ({hint}codex-tasks --help lists them)"
         raise UsageError(message)
     whole_parser().parse_args(words)
-    message = "a command is needed (codex-tasks --help lists them)"
+    message = "a command is required (codex-tasks --help lists them)"
     raise UsageError(message)
 
 
 class Command(Struct):
-    """Hold what a command is: its function, and the parts of its help."""
+    """Hold the function of a command and the parts of its help."""
 
     main: Callable[[argparse.Namespace, Context], int]
     summary: str
@@ -81,7 +81,7 @@ def parser_of(name: str, command: Command) -> argparse.ArgumentParser:
 
 
 def whole_parser() -> argparse.ArgumentParser:
-    """Build the parser that knows all commands, for the help and for completions."""
+    """Build the parser of all commands, for the help and for completions."""
     parser = Parser(
         "",
         prog=PROG,

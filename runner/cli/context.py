@@ -1,4 +1,4 @@
-"""What a command works with: the settings, the ledger and standard output."""
+"""The settings, the ledger and standard output of a command."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runner.ledger.sessions import Session
 
 
 class Context:
-    """Open what a command asks for, once."""
+    """Open the ledger and standard output on first use."""
 
     def __init__(self, settings: Config) -> None:
         self.settings = settings
@@ -23,10 +23,10 @@ class Context:
         return Ledger(self.settings.state_home)
 
     def sweep(self) -> Mapping[int, str]:
-        """Judge and deliver what is due, before anything is answered.
+        """Judge abandoned runs and deliver prompts, before the ledger is read.
 
         Returns:
-            Of sessions why nothing can be found out here about their run, by key.
+            Per session key, why the state of its run cannot be determined here.
         """
         from runner.lifecycle.recover import sweep  # noqa: PLC0415 - not for a new run
 

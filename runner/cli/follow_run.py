@@ -18,7 +18,7 @@ from runner.service.stop import end_started
 
 
 class RunFollower:
-    """Stay with a run until its end or its launch, and pass signals on to it."""
+    """Follow a run until its launch or its end, and forward signals to it."""
 
     def __init__(
         self, started: Started, context: Context, interrupt: BackgroundInterrupt
@@ -30,7 +30,7 @@ class RunFollower:
         handle(STOP_SIGNALS, self._stop)
 
     def launched(self) -> int:
-        """Return when Codex has been launched; say so in full when it cannot be."""
+        """Return when Codex is launched; print the whole block if the launch failed."""
         told = follow.until_told(
             self._started.reader, {"launched", "waiting", "finished"}, note
         )
@@ -40,7 +40,7 @@ class RunFollower:
         return self.ended() if self.settled().is_finished else 0
 
     def show(self) -> None:
-        """Show the run as it happens, until it is over."""
+        """Show the transcript of the run until it has ended."""
         context, is_swept = self._context, False
         for text in follow.until_finished(
             self._started, context.ledger, context.settings, note
@@ -50,17 +50,17 @@ class RunFollower:
             context.output.text(text)
             context.output.check()
             if not is_swept:
-                # What other runs have left behind, now that this one is on its way.
+                # Sweep what other runs have left, now that this run is started.
                 is_swept = True
                 context.sweep()
 
     def settled(self) -> Run:
-        """Return the run as it is after its end, or after that of its supervisor."""
+        """Return the run after it, or its supervisor, has ended."""
         context = self._context
         return follow.settled(self._started, context.ledger, context.settings, note)
 
     def ended(self) -> int:
-        """Show the block of a run that is over, and return its exit code."""
+        """Show the block of a finished run, and return its exit code."""
         run = self.settled()
         if not isinstance(run.state, Finished):
             message = f"run {run.run_id} has no verdict: its record cannot be written"
@@ -74,7 +74,7 @@ class RunFollower:
         return verdict.exit_code
 
     def end(self, number: int) -> None:
-        """End the run as this signal to its caller would."""
+        """Send the run this signal, as its caller would."""
         context = self._context
         end_started(self._started, number, context.ledger, context.settings)
 

@@ -1,4 +1,4 @@
-"""How sessions and runs look to people: blocks, tables, times."""
+"""Format sessions and runs for people: blocks, tables, times."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from datetime import datetime
 from runner import clock
 from runner.cli.output import visible
 
-TIME_FORMAT = (
-    "--time-format {human,iso}  how times are written for people [default: human]"
-)
+TIME_FORMAT = "--time-format {human,iso}  how to write times [default: human]"
 _KILO = 1000
 _UNITS = ("", "kB", "MB", "GB", "TB")
 _LARGEST = 3 * (len(_UNITS) - 1)
@@ -28,7 +26,7 @@ def time(text: str, time_format: str) -> str:
 
 
 def short_time(text: str, time_format: str) -> str:
-    """Write an instant of a record in local time, as short as it can be told."""
+    """Write an instant of a record in local time, as short as possible."""
     if time_format == "iso":
         return time(text, time_format)
     local, now = datetime.fromisoformat(text).astimezone(), clock.now().astimezone()
@@ -90,13 +88,13 @@ def _list(value: object) -> list[dict[str, str]]:
 
 
 def _queue(report: Mapping[str, object], time_format: str) -> Iterator[str]:
-    """Tell why prompts wait, all instants as others are written."""
+    """Write why prompts wait, with all instants in the same format."""
 
     def timed(found: re.Match[str]) -> str:
         try:
             return time(found[0], time_format)
         except ValueError:
-            # It only looks like one.
+            # It only looks like an instant.
             return found[0]
 
     if report["queue"]:
@@ -110,7 +108,7 @@ def _queue(report: Mapping[str, object], time_format: str) -> Iterator[str]:
 
 
 def _known(sums: object, name: str, pattern: str) -> str | None:
-    """Write a sum over the runs, and how many of them it is without."""
+    """Write a sum over the runs, and in how many the figure is unknown."""
     if not isinstance(sums, dict) or sums[name] is None:
         return None
     missing = sums["unknown_runs"]
@@ -126,7 +124,7 @@ def _text(name: str, text: object) -> Iterator[str]:
 
 
 def line(value: object) -> str:
-    """Write a text on one line; control characters are shown, not obeyed."""
+    """Write a text on one line, with control characters escaped."""
     return " ".join(visible(str(value)).split())
 
 

@@ -1,6 +1,6 @@
-"""The first module that a command loads: until the rest is there, Ctrl-C is silent.
+"""The first module that a command loads: Ctrl-C during the imports is silent.
 
-Loading a command takes some 30 ms, and Python would answer with a traceback.
+The imports take some 30 ms, in which Python would show a traceback.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
 
 def run_codex_task() -> NoReturn:
-    """Be `run_codex_task`."""
+    """Run `run_codex_task`."""
     _be("runner.cli.run_codex_task")
 
 
 def parse_codex_run() -> NoReturn:
-    """Be `parse_codex_run`."""
+    """Run `parse_codex_run`."""
     _be("runner.cli.parse_codex_run")
 
 
 def codex_tasks() -> NoReturn:
-    """Be `codex-tasks`."""
+    """Run `codex-tasks`."""
     _be("runner.cli.codex_tasks")
 
 
 def _be(module: str) -> NoReturn:
-    # One that is ignored stays so: a script's background command is started deaf.
+    # An ignored SIGINT stays ignored: a shell starts background commands of scripts so.
     is_heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if is_heard:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: TID251 - nothing is loaded

@@ -1,4 +1,4 @@
-"""Turn results into text: the one place that knows how output looks."""
+"""Turn results into text and write them."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Output:
     """Write to standard output, byte for byte and at once.
 
     Raises:
-        ReaderGoneError: its reader is gone (a closed pipe, a closed terminal).
-        RunnerFault: it cannot be written to (a full disk).
+        ReaderGoneError: the pipe or terminal was closed.
+        RunnerFault: the write failed (a full disk).
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Output:
         self.text(start + "".join(f"{line}\n" for line in lines))
 
     def check(self) -> None:
-        """Notice a reader that is gone although there is nothing to write."""
+        """Check whether the reader is gone, when there is nothing to write."""
         with contextlib.suppress(OSError, ValueError):
             poll = select.poll()
             poll.register(1, 0)
@@ -66,14 +66,14 @@ class Output:
 
 
 def is_terminal() -> bool:
-    """Tell whether standard output is a terminal; it may be closed."""
+    """Return whether standard output is a terminal; it may be closed."""
     return os.isatty(1)
 
 
 def note(text: str, *, is_interrupting: bool = False) -> None:
-    """Write a note for people, one line on standard error; it may have no reader.
+    """Write a note for people, one line on standard error, which may be closed.
 
-    What a caller or a model has put into a name or a text is shown, not obeyed.
+    Control characters in names and texts are escaped.
 
     Args:
         text: the line.
@@ -84,17 +84,17 @@ def note(text: str, *, is_interrupting: bool = False) -> None:
     try:
         line = visible(line)
     except (OSError, MemoryError):
-        # The note may say that no descriptor is left: then no module loads.
+        # When the process has no descriptor left, no module can be imported.
         line = line.encode("unicode_escape").decode("ascii")
     if is_interrupting and os.isatty(2):
         line = f"\n{line}"
     with contextlib.suppress(OSError):
-        # Not through sys.stderr: a signal handler may come in the middle of a write.
+        # Not through sys.stderr: a signal handler may run in the middle of a write.
         os.write(2, f"{line}\n".encode(errors="backslashreplace"))
 
 
 def visible(text: str) -> str:
-    """Show control characters of a text instead of obeying them."""
+    """Escape the control characters of a text."""
     from parsers.text import visible  # noqa: PLC0415 - `re`, not for the first line of a run
 
     return visible(text)
@@ -106,12 +106,12 @@ def compact(value: object) -> str:
 
 
 def pretty(value: object) -> str:
-    """Write a value as JSON that people can read too."""
+    """Write a value as indented JSON."""
     return json.dumps(value, indent=2)
 
 
 def checks_shown(checks: Sequence[Check], *, as_json: bool) -> list[str]:
-    """Write findings, for programs or for people: one line each, with the fix."""
+    """Write the checks of a doctor as JSON, or one line each with the fix."""
     if as_json:
         is_good = all(check.is_good for check in checks)
         return [pretty({"ok": is_good, "checks": [as_dict(each) for each in checks]})]

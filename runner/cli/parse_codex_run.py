@@ -1,4 +1,4 @@
-"""`parse_codex_run`: what a run did, used and cost, from the files that it has left."""
+"""`parse_codex_run`: what a run did, used and cost, from its files."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _COLUMNS = ("run", "outcome", *_FIGURES, "task")
 _TASK_WIDTH = 60
 _LEAST = 8
 _OPTIONS = """\
-RUN_ID ...      a run that the ledger knows
---log FILE      a file that a run has left
+RUN_ID ...      a run of the ledger
+--log FILE      a file of a run
 --meta FILE     its meta file (default: the one beside it)
---log-dir DIR   where to look for runs that the ledger does not know [default: runs]
+--log-dir DIR   directory of runs that are not in the ledger [default: runs]
 --format {json,text}  json: one object a line (default for one run); text: one line for
                 people (default for several; a table on a terminal)
---json-out FILE  a copy of the summary
+--json-out FILE  write a copy of the summary
 """
 _EPILOG = """\
 examples:
@@ -37,8 +37,8 @@ examples:
 A log may be a run's events or its readable log, a log of the bash runner, a saved
 `codex exec --json` stream of any version, or a Codex rollout file.
 
-exit codes: 0 summarised, whatever the run's outcome; 1 the machine refused; 2 wrong
-usage, or a file or run that is not there.
+exit codes: 0 summarised, whatever the run's outcome; 1 a file or the ledger cannot be
+read or written; 2 wrong usage, or no such file or run.
 """
 
 
@@ -49,22 +49,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Understand a command line.
+    """Parse a command line.
 
     Raises:
         UsageError: it is wrong.
-        SystemExit: it asked for help, the version or a completion script.
+        SystemExit: help, the version or a completion script was printed.
     """
     found = build_parser().parse_args(argv)
     refuse(
         (
             (found.log is None) == (not found.run_id),
-            "name either a file with --log, or one run id or several",
+            "give either --log FILE or one or more run ids",
         ),
-        (found.meta is not None and found.log is None, "--meta goes with --log"),
+        (found.meta is not None and found.log is None, "--meta needs --log"),
         (
             found.json_out is not None and len(found.run_id) > 1,
-            "--json-out takes one summary: name one run",
+            "--json-out takes one summary: give one run id",
         ),
     )
     return found

@@ -1,4 +1,4 @@
-"""What every command shares: its parser, and how errors become exit codes."""
+"""The parser of all commands, and the mapping of errors to exit codes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 SHELLS = ("bash", "zsh", "fish")
-# What may be empty, or is refused in words of its own.
+# Values that may be empty, or have an error message of their own.
 _MAY_BE_EMPTY = ("TEXT", "TITLE", "PROMPT", "TASK", "RUN_ID")
 _FLAG = {"action": "store_true"}
 _LONGEST_NUMBER = 19
@@ -35,15 +35,15 @@ CODEX_OPTIONS = """\
 --sandbox, -s MODE            Codex's --sandbox
 --model, -m MODEL             Codex's --model
 --config, -c KEY=VALUE ...    a configuration value; repeatable
---skip-git-repo-check         work outside of a git repository too
+--skip-git-repo-check         also work outside of a git repository
 """
-# Of fixed width: argparse makes one for each option, and asking each time how wide the
-# terminal is takes as long as all the rest of a command line.
+# Of fixed width: argparse makes a formatter for each option, and a query of the
+# terminal's width each time takes as long as the rest of parsing.
 _formatter = partial(argparse.RawDescriptionHelpFormatter, width=88)
 
 
 class Parser(argparse.ArgumentParser):
-    """Report a wrong command line as an error value, in one line.
+    """Parse a command line; report a wrong one as `UsageError`, in one line.
 
     Args:
         options: what `describe` takes.
@@ -59,7 +59,7 @@ class Parser(argparse.ArgumentParser):
     ) -> argparse.Namespace:
         found, rest = self.parse_known_args(args, namespace)
         if rest:
-            # What was meant as the value of a misspelt option is not what is wrong.
+            # Report a misspelt option, not the value that follows it.
             options = [each for each in rest if each[:2] == "--" != each]
             known = {each.lstrip("-"): each for each in self._option_string_actions}
             near = meant(options[0].lstrip("-"), known) if options else ""
@@ -70,21 +70,21 @@ class Parser(argparse.ArgumentParser):
         return found
 
     def error(self, message: str, near: str = "") -> NoReturn:
-        hint = f"{near}{self.prog} --help lists what there is"
+        hint = f"{near}{self.prog} --help lists them"
         if message.endswith("expected one argument"):
-            hint = "a value that starts with - is given as --option=VALUE"
+            hint = "write a value that starts with - as --option=VALUE"
         elif message.startswith(_MISSING) and not message.startswith(f"{_MISSING}-"):
             hint += "; put -- before an argument that starts with -"
         text = f"{message} ({hint})"
         raise UsageError(text)
 
     def _print_message(self, message: str, _file: object = None) -> None:
-        # argparse keeps to itself what a full disk answers.
+        # argparse ignores the error of a full disk.
         Output().text(message)
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> object:
         if "" in arg_strings and action.metavar not in _MAY_BE_EMPTY:
-            # A script's empty variable; it must not stand for what it is not.
+            # An empty variable of a script must not be taken as a value.
             name = "/".join(action.option_strings) or action.metavar
             message = f"{name} is empty: give it a value, or leave it out"
             raise UsageError(message)
@@ -94,13 +94,13 @@ class Parser(argparse.ArgumentParser):
         return super()._get_values(action, arg_strings)
 
     def describe(self, table: str) -> None:
-        """Add options and arguments that are written as people see them.
+        """Add options and arguments from the text of their help.
 
-        `-n, --lines N  HELP` is a line, and what is indented below it goes on with the
-        help. Without the N it is a flag; `N ...` can be repeated, `N+ ...` takes many
-        at once; `{a,b}` are choices; `[default: x]` in the help is the default.
+        Each line is `-n, --lines N  HELP`; indented lines below continue the help.
+        Without the N the option is a flag; `N ...` can be repeated, `N+ ...` takes many
+        values; `{a,b}` are choices; `[default: x]` in the help is the default.
         `TASK` is an argument, `TASK ...` any number of them. A line that ends with a
-        colon begins a group. What has no help is hidden.
+        colon begins a group. An option without help is hidden.
         """
         add: Callable[..., object] = self.add_argument
         for line in table.replace("\n  ", " ").splitlines():
@@ -132,7 +132,7 @@ class Parser(argparse.ArgumentParser):
         """Add the options that every command has.
 
         Args:
-            has_script: one of them prints the completion script.
+            has_script: add the option that prints the completion script.
         """
         add = self.add_argument_group("general").add_argument
         if has_script:
@@ -146,11 +146,11 @@ class Parser(argparse.ArgumentParser):
 
 
 def meant(word: str, known: Mapping[str, str]) -> str:
-    """Say what the user may have meant by a word, in front of another hint.
+    """Suggest what the user may have meant by a word, before another hint.
 
     Args:
-        word: what is not known.
-        known: words that are like it when it is misspelt, and how they are written.
+        word: the unknown word.
+        known: valid words in the spelling to compare, and how to show each.
     """
     import difflib  # noqa: PLC0415 - for a mistake alone
 
@@ -159,10 +159,10 @@ def meant(word: str, known: Mapping[str, str]) -> str:
 
 
 def refuse(*cases: tuple[object, str]) -> None:
-    """Refuse a command line for the first case that holds, with its message.
+    """Raise the message of the first case that holds.
 
     Raises:
-        UsageError: there is one.
+        UsageError: a case holds.
     """
     for holds, message in cases:
         if holds:
@@ -170,11 +170,11 @@ def refuse(*cases: tuple[object, str]) -> None:
 
 
 def codex_of(found: argparse.Namespace, extra: tuple[str, ...] = ()) -> CodexOptions:
-    """Read what `CODEX_OPTIONS` describes.
+    """Read the options of `CODEX_OPTIONS`.
 
     Args:
         found: the command line.
-        extra: arguments for Codex that it does not know.
+        extra: more arguments for Codex.
     """
     return CodexOptions(
         bin=found.codex_bin,
@@ -190,7 +190,7 @@ def limits_of(found: argparse.Namespace, settings: Config) -> Limits:
     """Read `--timeout` and `--stall-timeout`.
 
     Raises:
-        UsageError: one of them is no number of seconds.
+        UsageError: a value is not a number of seconds.
     """
     timeout = settings.timeout_seconds
     if found.timeout is not None:
@@ -200,17 +200,17 @@ def limits_of(found: argparse.Namespace, settings: Config) -> Limits:
 
 
 def whole_number(text: str | None, name: str, what: str) -> int | None:
-    """Read how many of something are wanted; None is as many as there are.
+    """Read a count; None means all.
 
     Raises:
-        UsageError: it is no whole number, or one below 0.
+        UsageError: the text is not a whole number, or below 0.
     """
     if text is None:
         return None
     if not (text.isascii() and text.isdecimal()):
         message = f"{name} {text!r} is not a number of {what}, 0 or more"
         raise UsageError(message)
-    # A longer number is above all that there can be.
+    # A longer number is above any possible count.
     return int(text) if len(text) < _LONGEST_NUMBER else None
 
 
@@ -221,7 +221,7 @@ def completion_script(shell: str) -> str:
 
 
 def leave(code: int) -> NoReturn:
-    """End this process at once: the interpreter's own tidying takes 20 ms."""
+    """Exit at once: the interpreter's own shutdown takes 20 ms."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
@@ -231,7 +231,7 @@ def leave(code: int) -> NoReturn:
 def enter(command: Callable[[Config], int]) -> int:
     """Run a command and return its exit code; an error is one line on stderr."""
     try:
-        # The umask is the caller's for Codex; what this suite writes is private.
+        # Codex gets the caller's umask; files of this suite are private.
         umask = os.umask(0o077)
         return command(replace(config.load(), umask=umask))
     except ReaderGoneError:
@@ -242,7 +242,7 @@ def enter(command: Callable[[Config], int]) -> int:
     except OSError as error:
         return _refused(error)
     except (ImportError, MemoryError) as error:
-        # Libraries too are mapped when they are needed, if there is room.
+        # Loading a shared library fails with ImportError when memory is short.
         note(str(error) or "there is not enough memory")
         return 1
     except KeyboardInterrupt:
@@ -251,14 +251,14 @@ def enter(command: Callable[[Config], int]) -> int:
 
 def _refused(error: OSError) -> int:
     if isinstance(error, FileNotFoundError) and error.filename is None:
-        # A relative path may have had nothing to begin at.
+        # A relative path fails when the current directory is gone.
         try:
             os.getcwd()  # noqa: PTH109 - pathlib would do no more
         except FileNotFoundError:
             note("the current directory is gone: change to one that exists")
             return UsageError.exit_code
-    # What no module has a better word for: a name that is too long, a right that is
-    # missing on the way to a directory.
+    # No module handles these: a name that is too long, a directory on the way that may
+    # not be searched.
     place = f"{os.fsdecode(error.filename)}: " if error.filename else ""
     note(f"{place}{error.strerror or error}")
     return 1

@@ -1,7 +1,7 @@
-"""`bin/quickstart`: one Codex run from nothing to its counted summary.
+"""`bin/quickstart`: install, run Codex once, and show the summary.
 
 It does what `run_codex_task --detach` does, follows the run as `codex-tasks log` does,
-and shows what `parse_codex_run` says of it.
+and shows its summary as `parse_codex_run` does.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ PROG = "bin/quickstart"
 TASK = "Look around in this repository and add a file HELLO.md that greets the reader."
 _RUNS = Path("runs")
 _GIT_SECONDS = 20.0
-# Should this command be killed, the model is gone and Codex would try for an hour.
+# When this command is killed, the model is gone and Codex would retry for an hour.
 _OFFLINE_TIMEOUT_SECONDS = 300
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 _OPTIONS = """\
---offline          never use a login
+--offline          use the model on loopback even with a login
 --repo DIR         where Codex works
---task TEXT        what it is to do
+--task TEXT        the prompt
 --codex-bin BIN    the binary [default: codex]
 """
 _EPILOG = """\
-Every other option is one of run_codex_task and passed on to it.
+All other options are passed to run_codex_task.
 
-With a login (`codex login`, or CODEX_API_KEY) the run is on your model, in --repo and
-with --task, or else in a scratch repository with a small task. Without one, or with
---offline, it is a demonstration: the real Codex, driven by a model server on
+With a login (`codex login`, or CODEX_API_KEY) the run uses your model. It works in
+--repo on --task; by default in a scratch repository on a small task. Without a login,
+or with --offline, it is a demonstration: the real Codex, driven by a model server on
 127.0.0.1, runs a command and adds a file in a scratch repository.
 """
 
@@ -64,7 +64,7 @@ def _command(argv: list[str], settings: Config) -> int:
         _OPTIONS,
         prog=PROG,
         usage="%(prog)s [--offline] [--repo DIR] [--task TEXT] [options]",
-        description="Run Codex once, in the background, and show all that comes of it.",
+        description="Run Codex once, in the background; show the run and its summary.",
         epilog=_EPILOG,
     )
     end = argv.index("--") if "--" in argv else len(argv)
@@ -78,15 +78,15 @@ def _command(argv: list[str], settings: Config) -> int:
     if login is not None and login.is_good and not found.offline:
         if arguments.doctor:
             return examined(arguments, settings)
-        note(f"{login.detail}: the run is on your model")
+        note(f"{login.detail}: the run uses your model")
         if fault is not None:
             note(f"{fault.detail} -> {fault.fix}")
         return _run_own(arguments.words, settings, has_repo=found.repo is not None)
-    note("no login is used: a model server on this machine plays the model")
+    note("no login is used: the model is a server on this machine")
     if found.repo or rest:
-        note("it leaves your repository alone; `codex login` makes it yours")
+        note("your repository is not used; run `codex login` to use your model")
     if fault is not None:
-        note(f"{fault.detail}: it runs without one, in its scratch repository")
+        note(f"{fault.detail}: the run has no sandbox, in its scratch repository")
     asked += ["-s", "workspace-write" if fault is None else "danger-full-access"]
     asked.append(f"--timeout={_OFFLINE_TIMEOUT_SECONDS}")
     return _demonstrate(parse(asked, settings).words, settings)
@@ -99,7 +99,7 @@ def _examined(words: RunWords, settings: Config) -> tuple[Check | None, Check | 
         RunnerFault: there is no Codex.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        # No state directory is made for the asking.
+        # The check creates no state directory.
         aside = replace(settings, state_home=Path(scratch))
         checks = {check.name: check for check in examine(words, aside)}
     codex = checks["codex"]
@@ -110,7 +110,7 @@ def _examined(words: RunWords, settings: Config) -> tuple[Check | None, Check | 
 
 
 def _run_own(words: RunWords, settings: Config, *, has_repo: bool) -> int:
-    """Run what the caller asked for; what is missing is a scratch task."""
+    """Run the caller's task, by default a small one in a scratch repository."""
     if words.task is words.task_file is words.resume is None:
         words = replace(words, task=TASK)
     if has_repo:
@@ -146,7 +146,7 @@ def _demonstrate(words: RunWords, settings: Config) -> int:
 
 
 def _in_scratch(words: RunWords, settings: Config) -> tuple[RunWords, Path]:
-    """Have a run work in an empty repository, in a directory that is made for it."""
+    """Let a run work in an empty repository, in a new directory."""
     files.make_directory(_RUNS)
     try:
         place = Path(tempfile.mkdtemp(prefix="quickstart-", dir=_RUNS)).absolute()
@@ -169,17 +169,17 @@ def _run(
     *,
     is_offline: bool = False,
 ) -> int:
-    """Run Codex and show it to its end.
+    """Run Codex and show the run until its end.
 
     Args:
         words: the run.
-        settings: what it is started with.
-        place: the directory that was made for it, if one was.
-        is_offline: it cannot go on without this process, which is its model.
+        settings: the configuration of the run.
+        place: the new directory of the run, if one was made.
+        is_offline: this process serves its model, so it ends with this process.
     """
     context = Context(settings)
     note("starting run_codex_task --detach")
-    # Recorded, not blocked: the thread of a model server takes signals too.
+    # Recorded, not blocked: the model server's thread receives signals too.
     with recorded(_INTERRUPTS) as came:
         follower = start(words, context)
     try:
@@ -193,15 +193,15 @@ def _run(
             follower.settled()
         else:
             run_id = follower.run_id
-            note(f"the run goes on; parse_codex_run {run_id} tells how it is")
+            note(f"the run goes on; parse_codex_run {run_id} shows its state")
         raise
     run = follower.settled()
     note(f"the run has ended; parse_codex_run {run.run_id} says:")
     context.output.lines([one_line(summarize_run(run.run_id, _RUNS, settings))])
     left = files_of(run.spec)
-    note(f"the whole of it: {left.summary} (beside it {left.log.name}, …)")
+    note(f"all files: {left.summary} (beside it {left.log.name}, …)")
     if place is not None:
-        note(f"what it has changed: {place / 'repo'}")
+        note(f"changed files: {place / 'repo'}")
     return run.state.verdict.exit_code if isinstance(run.state, Finished) else 1
 
 

@@ -40,8 +40,8 @@ _OPTIONS = f"""\
 the task:
 --repo DIR               where Codex works (required)
 --task TEXT              the prompt; - reads standard input
---task-file FILE         the prompt, from a file
---resume SESSION         carry a session on: its UUID, or the id of a run on it
+--task-file FILE         read the prompt from a file
+--resume SESSION         resume a session: its UUID, or the id of one of its runs
 --continue-prompt TEXT   the prompt of --resume without a task (CODEX_CONTINUE_PROMPT;
                          default: {config.DEFAULT_CONTINUE_PROMPT!r})
 --wait-for-session       wait while another run holds the session, instead of exit 75
@@ -53,16 +53,16 @@ passed on to Codex:
                          {_STALL_SECONDS}; 0: never); a running command is
                          progress, a reconnect message is not
 files and reports:
---log-dir DIR            where the run's files go [default: ./runs]
---json-out FILE          a copy of the summary
+--log-dir DIR            directory for the run's files [default: ./runs]
+--json-out FILE          write a copy of the summary
 --event-stream FILE      append run_started and run_completed as JSON lines
 --notify-cmd CMD         run at start and end with the event on its standard input,
                          30 s at most
---detach                 return as soon as Codex has been launched
+--detach                 return as soon as Codex is launched
 -v ...                   show the debug preamble; -vv: all of it
---verbosity {{{",".join(_LEVELS)}}}  the same by name (CODEX_LOG_VERBOSITY)
---doctor                 say what would go wrong, and the fix
---json                   with --doctor: as JSON
+--verbosity {{{",".join(_LEVELS)}}}  how much to show (CODEX_LOG_VERBOSITY)
+--doctor                 check the environment, show each problem with its fix
+--json                   with --doctor: write JSON
 """
 _EPILOG = """\
 examples:
@@ -77,13 +77,13 @@ summary_json=. Notes for people go to standard error.
 
 exit codes: 0 succeeded; 1 failed; 2 wrong usage; 75 the session is busy; 124 timed out
 or stalled; 126 and 127 Codex cannot be run or found; 130 and 143 interrupted by INT or
-TERM; 143 stopped by codex-tasks stop, too; 141 the reader of standard output is gone
+TERM; 143 stopped by codex-tasks stop, too; 141 standard output was closed
 (the run goes on); else Codex's own.
 """
 
 
 class Arguments(Struct):
-    """Hold a command line that has been understood."""
+    """Hold a parsed command line."""
 
     words: RunWords
     detach: bool
@@ -108,17 +108,17 @@ def _command(arguments: Arguments, settings: Config) -> int:
 
 
 def start(words: RunWords, context: Context) -> RunFollower:
-    """Start a run and print where it is; return what follows it."""
+    """Start a run, print its id and paths, and return its follower."""
     ledger, settings = context.ledger, context.settings
     request = run_request(words, read_prompt(words), ledger, settings)
     interrupt = BackgroundInterrupt()
-    # Blocked until there is a supervisor to pass them on to: a signal that ended this
-    # command now would leave a run behind that was not stopped.
+    # Blocked until there is a supervisor to forward them to: a signal that killed this
+    # command now would leave the run unstopped.
     with blocked(STOP_SIGNALS):
         prepared = prepare_run(request, ledger, settings)
         spec = prepared.run.spec
         try:
-            # Without a reader the run is started all the same: it was asked for.
+            # With standard output closed the run is started all the same.
             with suppress(ReaderGoneError):
                 context.output.lines(header(spec))
                 if spec.verbosity is not Verbosity.LOW:
@@ -127,14 +127,14 @@ def start(words: RunWords, context: Context) -> RunFollower:
         except RunnerError as error:
             fail_launch(prepared, str(error), ledger)
             raise
-        # Loaded while the supervisor comes up, not before the id is out.
+        # Loaded while the supervisor starts, after the id is printed.
         from runner.cli.follow_run import RunFollower  # noqa: PLC0415
 
         return RunFollower(started, context, interrupt)
 
 
 def examined(arguments: Arguments, settings: Config) -> int:
-    """Show what would go wrong with a run; 1 when something has to be fixed."""
+    """Show what would make a run fail; return 1 when something has to be fixed."""
     from runner.service.doctor import examine  # noqa: PLC0415 - only when asked for
 
     checks = examine(arguments.words, settings)
@@ -143,23 +143,23 @@ def examined(arguments: Arguments, settings: Config) -> int:
 
 
 def parse(argv: Sequence[str], settings: Config) -> Arguments:
-    """Understand a command line.
+    """Parse a command line.
 
     Raises:
         UsageError: it is wrong.
-        SystemExit: it asked for help, the version or a completion script.
+        SystemExit: help, the version or a completion script was printed.
     """
-    # What follows `--` is Codex's.
+    # Arguments after `--` go to Codex.
     end = argv.index("--") if "--" in argv else len(argv)
     found = build_parser(settings).parse_args(argv[:end])
     refuse(
         (
             found.repo is None and not found.doctor,
-            "--repo DIR is needed: the directory that Codex is to work in",
+            "--repo DIR is required: the directory that Codex works in",
         ),
         (
             found.json and not found.doctor,
-            "--json goes with --doctor; a run's summary is JSON already",
+            "--json needs --doctor; a run's summary is JSON already",
         ),
     )
     return Arguments(
@@ -193,7 +193,7 @@ def build_parser(settings: Config) -> argparse.ArgumentParser:
         prog=PROG,
         usage="%(prog)s --repo DIR (--task TEXT | --task-file FILE | --resume SESSION)"
         " [options] [-- CODEX ARGUMENTS]",
-        description="Run Codex on a task: record first, then launch, follow, judge.",
+        description="Run Codex on a task: record the run, launch, follow and judge it.",
         epilog=_EPILOG,
     )
     parser.set_defaults(

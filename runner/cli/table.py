@@ -1,4 +1,4 @@
-"""Tables: drawn as wide as the terminal is, or as plain text for programs and files."""
+"""Tables: fitted to the terminal, or plain text for programs and files."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from parsers.struct import Struct, replace
 
 GAP = "  "
 _STYLES = {"RUNNING": "green", "DIED": "red", "ARCHIVED": "dim"}
-# Of a thread id: its time, then more and more of what chance has given.
+# Lengths of a thread id's prefix: its time, then more and more random digits.
 _BEGINNINGS = (13, 18, 23)
 
 
 class Column(Struct, kw_only=False):
     """Hold one column: its heading, and a cell of plain text for each row.
 
-    `least` is how narrow it may become, None when its cells are never cut, and
-    `is_end_kept` tells that they are cut at their beginning.
+    `least` is the minimum width, None when cells are never cut. With `is_end_kept`
+    cells are cut at their beginning.
     """
 
     heading: str
@@ -43,7 +43,7 @@ class Column(Struct, kw_only=False):
             yield space + cell if self.is_right else cell + space
 
     def cut(self, width: int) -> Column:
-        """Cut what is wider."""
+        """Cut a text to a width."""
         heading, *cells = (
             cell if _width(cell) <= width else self._shortened(cell, width)
             for cell in (self.heading, *self.cells)
@@ -67,13 +67,13 @@ def drawn(
     has_total: bool = False,
     more: Callable[[int], Column | None] = lambda _: None,
 ) -> str:
-    """Draw the first of some tables that the terminal is wide enough for.
+    """Draw the first of some tables that fits the terminal.
 
     Args:
-        tables: the columns, fewer and narrower ones each time; the last are shown when
-            none fit.
-        has_total: the last row is one.
-        more: makes one more column for the room that is left.
+        tables: the columns of each, from wide to narrow; the last is drawn when none
+            fits.
+        has_total: the last row is a total.
+        more: makes one more column for the width that is left.
     """
     from rich.console import Console  # noqa: PLC0415 - 30 ms, on a terminal only
     from rich.text import Text  # noqa: PLC0415
@@ -83,7 +83,7 @@ def drawn(
     last = more(console.width - whole_width(columns) - len(GAP))
     columns += [] if last is None else [last]
     rows = list(_rows(columns))
-    # Not printed by the console: it writes in the locale's letters, or not at all.
+    # Not printed by the console: it encodes in the locale, and may fail.
     with console.capture() as written:
         for number, row in enumerate(rows):
             is_bold = number == 0 or (has_total and number == len(rows) - 1)
@@ -102,7 +102,7 @@ def whole_width(columns: Sequence[Column]) -> int:
 
 
 def beginnings(ids: Sequence[str]) -> list[str]:
-    """Shorten ids to beginnings that still tell them apart: a task goes by them too."""
+    """Shorten ids to prefixes that are still unique: commands take these too."""
     for length in _BEGINNINGS:
         if len({each[:length] for each in ids}) == len(set(ids)):
             return [each[:length] for each in ids]
@@ -110,7 +110,7 @@ def beginnings(ids: Sequence[str]) -> list[str]:
 
 
 def _fitted(tables: Sequence[Sequence[Column]], width: int) -> list[Column]:
-    """Choose a table, and cut the widest of what may be cut until it fits."""
+    """Choose a table, and cut its widest column until it fits."""
     for columns in tables:
         least = sum(column.least_width + len(GAP) for column in columns) - len(GAP)
         if least <= width:

@@ -1,1 +1,1 @@
-"""What is known about the Codex binary and its home."""
+"""The Codex binary and its home."""

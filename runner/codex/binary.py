@@ -1,7 +1,7 @@
-"""The Codex binary (0.50 to 0.169): how it is called, and which version it is.
+"""The Codex binary (0.50 to 0.169): its command lines and its version.
 
-A prompt is never in its argv: it reaches Codex on standard input. The version is asked
-for once, because the binary takes 100 ms to say it.
+A prompt is never in its argv: Codex reads it from standard input. The version is
+cached, because `--version` takes 100 ms.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _NATIVE_BYTES = 1 << 20
 
 
 def exec_argv(options: CodexOptions, repo: str, resume: SessionId | None) -> list[str]:
-    """Build `codex exec` for a new session, or to carry one on.
+    """Build `codex exec` for a new session, or to resume one.
 
-    Every option stands before `resume`, which rejects `-C`, `-s` and others behind
-    it. The caller's extra arguments come first: one that takes several values
-    (`-i FILE…`) would otherwise swallow the `-` at the end.
+    Every option precedes `resume`, which rejects `-C`, `-s` and others after it. The
+    caller's extra arguments come first: an option with several values (`-i FILE…`)
+    would otherwise take the `-` at the end.
     """
     given = (*options.extra, *options.once)
     argv = [options.bin, "exec", *given, "--json", "-C", repo]
@@ -50,10 +50,10 @@ def exec_argv(options: CodexOptions, repo: str, resume: SessionId | None) -> lis
 
 
 def version_of(program: str, settings: Config) -> str | None:
-    """Return what a binary says of its version, without the name before it.
+    """Return the version that a binary reports, without the name before it.
 
-    The answer is kept in the state directory until the file is another one, unless
-    the file may be a version manager's, which stays the same while Codex changes.
+    The version is cached in the state directory until the file changes. A file that may
+    belong to a version manager is not cached: it stays the same while Codex changes.
     """
     path = which(program, settings.search_path)
     if path is None:
@@ -70,7 +70,7 @@ def version_of(program: str, settings: Config) -> str | None:
         return version
     version = _ask(path, settings)
     if version is not None:
-        # When it cannot be kept, only the next one who asks waits for it.
+        # Without the cache only the next call is slower.
         with contextlib.suppress(FileFault):
             files.replace(kept_in, json.dumps({**known, stamp: version}).encode())
     return version

@@ -1,12 +1,12 @@
-"""Codex's home directory: where a thread's rollout file lies, and who writes to it.
+"""Codex's home directory: the rollout file and the writer of a thread.
 
 `$CODEX_HOME/sessions/YYYY/MM/DD/rollout-<local time>-<thread id>.jsonl`, and
 `archived_sessions/` for threads that Codex has archived (0.50 to 0.169).
 
 The program that writes to a thread holds an exclusive `flock` on the empty file
 `$CODEX_HOME/thread-writer-locks/<thread id>.lock` (0.147 to 0.171). Codex takes it only
-while it holds `.coordination.lock` beside it, for which it waits. Nothing here makes a
-Codex fail that starts at the same moment.
+while it holds `.coordination.lock` beside it, for which it waits. This module holds
+that lock while it tries the other one, so a Codex that starts meanwhile does not fail.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _UUID_VERSION_WITH_TIME = "7"
-# Codex has three levels, people put copies beside.
+# Codex has three levels; users add copies beside them.
 _DEEPEST = 8
 _COORDINATION = ".coordination.lock"
-# Codex holds that one for less than a millisecond.
+# Codex holds that lock for less than a millisecond.
 _TRIES, _TRY_AGAIN_SECONDS = 10, 0.002
 _KERNEL_LOCKS = Path("/proc/locks")
 
@@ -37,8 +37,8 @@ _KERNEL_LOCKS = Path("/proc/locks")
 def rollout_of(home: Path, thread_id: str) -> Path | None:
     """Find the rollout file of a thread.
 
-    The id holds the time it was made at, so the directories of that day and its
-    neighbours (the names are in local time) are looked into first.
+    The id contains its time, so the directories of that day and its neighbours (the
+    names are in local time) are searched first.
     """
     tops = (home / "sessions", home / "archived_sessions")
     every = (directory for top in tops for directory, _ in directories(top))
@@ -52,9 +52,9 @@ def rollout_of(home: Path, thread_id: str) -> Path | None:
 def directories(
     top: Path, faults: list[OSError] | None = None
 ) -> Iterator[tuple[Path, list[str]]]:
-    """Walk through a tree of rollouts: each directory and the names of its files.
+    """Walk a tree of rollouts: each directory and the names of its files.
 
-    Links in it are not followed; `faults` gathers what could not be listed.
+    Links are not followed; `faults` collects the errors of directories.
     """
     onerror = None if faults is None else faults.append
     highest = len(top.parts)
@@ -67,10 +67,10 @@ def directories(
 
 
 def rollouts_since(home: Path, since: datetime) -> Iterator[Path]:
-    """List rollout files that were written to since an instant, of recent days.
+    """List recent rollout files that were written since an instant.
 
-    Only the directories of the days from `since` on are looked into: a thread made
-    earlier is found by its id.
+    Only the directories of the days from `since` on are searched: an older thread is
+    found by its id.
     """
     day = since.astimezone() - timedelta(days=1)
     last = clock.now().astimezone() + timedelta(days=1)
@@ -87,15 +87,15 @@ def writer_of(home: Path, thread_id: str) -> int | None:
     """Name the process that writes to a thread; None when there is none.
 
     It is the native Codex, never the npm launcher above it, and may be an app server
-    that holds threads of other programs. 0 means that one writes which cannot be named.
+    that holds threads of other programs. 0 means that the pid of the writer is unknown.
 
-    The kernel's table of locks is read first. It leaves out holders in other PID
-    namespaces and on other machines, so a file that it does not name is locked for a
-    moment. That happens only where the file is there: Codex removes it at its end, and
-    one that was killed leaves it behind.
+    The kernel's table of locks is read first. It does not list holders in other PID
+    namespaces and on other machines, so a file without an entry is locked for a moment.
+    This happens only if the file exists: Codex removes it at its end, and leaves it
+    only when it is killed.
 
     Raises:
-        FileFault: this process lacks what it takes to look.
+        FileFault: this process has run out of descriptors or memory.
     """
     path = home / "thread-writer-locks" / f"{thread_id.lower()}.lock"
     if (status := files.status(path)) is None:
@@ -107,7 +107,7 @@ def writer_of(home: Path, thread_id: str) -> int | None:
 
 
 def _locker(wanted: os.stat_result) -> int | None:
-    """Find in the kernel's table who has a file locked for itself alone."""
+    """Return the process with an exclusive lock on a file, from the kernel's table."""
     try:
         table = _KERNEL_LOCKS.read_text(encoding="ascii", errors="replace")
     except OSError:
@@ -121,14 +121,14 @@ def _locker(wanted: os.stat_result) -> int | None:
 
 
 def _has_open(pid: str, wanted: os.stat_result) -> bool:
-    # On btrfs the table names another device than `stat` does.
+    # On btrfs the table has another device than `stat`.
     with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as handles:
         return any(os.path.samestat(each.stat(), wanted) for each in handles)
     return False
 
 
 def _is_taken(path: Path) -> bool:
-    """Try a thread's lock while no Codex can try it; one that wants to waits 50 ms."""
+    """Try a thread's lock while no Codex can; a Codex that starts waits 50 ms."""
     for _ in range(_TRIES):
         try:
             guard = locks.take(path.with_name(_COORDINATION), must_exist=True)

@@ -1,11 +1,10 @@
-"""Codex's last words on standard error, for runs whose events do not tell why.
+"""Codex's error message on standard error, for runs without a terminal event.
 
-Codex (0.50 to 0.169) writes warnings and log lines there before the one line that
-counts; its argument parser writes `error: …`, what would be right, and then the usage.
-What is wrong with a `config.toml` stands on two lines, and a drawing of the place may
-follow.
+Codex (0.50 to 0.169) writes warnings and log lines before the error message; its
+argument parser writes `error: …`, a hint, and then the usage. An error in `config.toml`
+has two lines, and an excerpt of the file may follow.
 
-Where no turn began, they also tell what has to change before it is tried again.
+If no turn began, the message also shows what has to change before a retry.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ _ERROR = re.compile(rf"(?:error|Error|ERROR): |{_CONFIGURATION.pattern}")
 
 Refusal = Literal["writer", "thread_gone", "untrusted", "configuration", "option"]
 
-# How a line begins with which Codex refuses, and the versions that were seen to write
-# it, of 0.50, 0.80, 0.125, 0.142, 0.147, 0.169 and 0.171.
+# The beginnings of error messages, and the versions that write them, of 0.50, 0.80,
+# 0.125, 0.142, 0.147, 0.169 and 0.171.
 _REFUSALS: tuple[tuple[Refusal, str, str], ...] = (
     ("writer", r"Error: .+: thread \S+ already has an active writer", "0.147-0.171"),
     ("thread_gone", r"Error: .+: no rollout found for thread id ", "0.125-0.171"),
@@ -63,11 +62,11 @@ _REFUSALS: tuple[tuple[Refusal, str, str], ...] = (
 
 
 def error_class(text: str) -> Refusal | None:
-    """Name why Codex ended before its turn began; None when that is not known.
+    """Classify why Codex ended before its turn began; None when it is unknown.
 
     Args:
-        text: what it wrote to standard error. It means something only where the events
-            hold no `turn.started`.
+        text: its standard error. The class is valid only if the events have no
+            `turn.started`.
     """
     plain = strip(text)
     for named, beginning, _ in _REFUSALS:
@@ -77,7 +76,7 @@ def error_class(text: str) -> Refusal | None:
 
 
 def read_tail(path: Path) -> str:
-    """Return the end of a file of standard error; "" when it cannot be read."""
+    """Return the end of a standard error file; "" when it cannot be read."""
     try:
         with files.reader(path) as file:
             file.seek(0, 2)
@@ -88,7 +87,7 @@ def read_tail(path: Path) -> str:
 
 
 def error_message(text: str) -> str | None:
-    """Return the line or lines that say why Codex ended; None when it said nothing."""
+    """Return the lines with the error message of Codex; None without one."""
     lines = [line.strip() for line in text.splitlines()]
     said = [line for line in lines if line and not _NOISE.match(line)]
     if not said:

@@ -31,7 +31,7 @@ _SECRET = re.compile(
 
 
 def header(spec: Spec) -> list[str]:
-    """Build the lines that come before the launch."""
+    """Build the lines before the launch."""
     paths = files_of(spec)
     return pairs(
         {
@@ -44,7 +44,7 @@ def header(spec: Spec) -> list[str]:
 
 
 def footer(run: Run) -> list[str]:
-    """Build the lines that come after the end, less the summary itself."""
+    """Build the lines after the end, without the summary."""
     data = record.to_json(run)
     first = {
         "codex_run_id": run.run_id,
@@ -57,25 +57,25 @@ def footer(run: Run) -> list[str]:
 
 
 def pairs(values: Mapping[str, object]) -> list[str]:
-    """Write values as `key=value` lines; a value never breaks its line."""
+    """Write values as `key=value` lines; newlines in values are escaped."""
     lines = (f"{key}={value}" for key, value in values.items())
     return [line.replace("\n", "\\n").replace("\r", "\\r") for line in lines]
 
 
 def text(lines: list[str]) -> str:
-    """Join lines, each with its end."""
+    """Join lines, each with a newline."""
     return "".join(f"{line}\n" for line in lines)
 
 
 def redacted(argv: list[str]) -> str:
-    """Write a command line as a shell would take it, without values of secrets."""
+    """Quote a command line for a shell, without values of secrets."""
     return shlex.join(_SECRET.sub(r"\1***", word) for word in argv)
 
 
 def preamble(spec: Spec, settings: Config) -> str:
     """Build the debug preamble: never a secret, never the environment.
 
-    Asking Codex for its version is left to -v.
+    Codex's version is queried only with -v.
     """
     argv = exec_argv(spec.codex, spec.repo, spec.resume_session)
     paths = files_of(spec)

@@ -1,8 +1,8 @@
-"""The prompts that wait, as files: a rebuild of a destroyed ledger reads them.
+"""Waiting prompts as files, which a rebuild of a lost ledger reads.
 
-`queue/<prompt id>` in the state directory: one line of JSON, the prompt's row and what
-names its session, then the text. A file is there from when the prompt is queued until
-its turn has begun.
+`queue/<prompt id>` in the state directory: one line of JSON with the prompt's row and
+the ids of its session, then the text. The file exists from the insert of the prompt
+until its turn has begun.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def path_of(state_home: Path, prompt: int) -> Path:
 
 
 def render(ledger: Ledger, prompt: int) -> bytes | None:
-    """Make the file of a prompt; None of one that no longer waits for its turn."""
+    """Render the file of a prompt; None when it no longer waits."""
     row = ledger.one("exported_prompt", prompt=prompt)
     if row is None:
         return None
@@ -37,13 +37,13 @@ def render(ledger: Ledger, prompt: int) -> bytes | None:
 
 
 def refresh(ledger: Ledger, session: int, changed: Iterable[int] = ()) -> None:
-    """Write the files of prompts as they are now, and remove those that have begun.
+    """Write the files of waiting prompts, and remove those of begun ones.
 
-    These are the changed prompts of the session, by their numbers, and the first that
-    waits: it may be held, or no longer be.
+    These are the prompts with the given numbers, and the first waiting one, whose hold
+    may have changed.
 
     Raises:
-        RunnerError: one cannot be written; the ledger has the prompt.
+        RunnerError: a file cannot be written; the ledger has the prompt.
     """
     first = ledger.value("first_waiting", session=session)
     for prompt in {*changed, *([] if first is None else [first])}:
@@ -56,7 +56,7 @@ def refresh(ledger: Ledger, session: int, changed: Iterable[int] = ()) -> None:
 
 
 def read(path: Path) -> tuple[dict[str, object], bytes] | None:
-    """Read the file of a prompt back; None when its header cannot be read."""
+    """Read the file of a prompt; None when its header is damaged."""
     head, _, text = files.read_if_there(path).partition(b"\n")
     try:
         header = json.loads(head)
@@ -66,6 +66,6 @@ def read(path: Path) -> tuple[dict[str, object], bytes] | None:
 
 
 def all_files(state_home: Path) -> list[Path]:
-    """List the files of all prompts, in their order."""
+    """List the files of all prompts, in order."""
     names = [name for name in files.names(state_home / QUEUE) if name.isdecimal()]
     return [state_home / QUEUE / name for name in sorted(names, key=int)]

@@ -1,7 +1,7 @@
-"""The files of a run that are made of the ledger: `meta.json` and `summary.json`.
+"""The exports of a run: `meta.json` and `summary.json`.
 
-Both are pure functions of the run's record. They are written after the commit, and read
-back by nothing but importers, a rebuild, and the judge of a run that was left behind.
+Both are pure functions of the run's record. They are written after the commit. Only an
+import, a rebuild, and the judge of an abandoned run read them.
 """
 
 from __future__ import annotations
@@ -26,37 +26,37 @@ if TYPE_CHECKING:
     from runner.ledger.record import Json
     from runner.model import Run
 
-    # Takes a step that must not cost the run; what goes wrong may be told.
+    # Runs a step whose error must not end the run; it may be reported.
     Attempt: TypeAlias = Callable[[Callable[[], object]], None]
 
 LOG_DIRS = "log-dirs"
-# What Codex has said and done, as the record keeps it for the summary.
+# Codex's answer and actions in the record, for the summary.
 SAID = "said"
 
 
 def best_effort(step: Callable[[], object]) -> None:
-    """Take a step for which no command waits: `verify --repair` can take it again."""
+    """Run a step and ignore its error: `verify --repair` can run it again."""
     with suppress(RunnerError):
         step()
 
 
 def render_meta(run: Run) -> bytes:
-    """Make `meta.json`."""
+    """Render `meta.json`."""
     return record.encode(record.to_json(run), indent=2)
 
 
 def render_summary(run: Run) -> bytes:
-    """Make `summary.json` of a finished run."""
+    """Render `summary.json` of a finished run."""
     return record.encode(summary_of(run), indent=2)
 
 
 def summary_of(run: Run) -> Json:
-    """Make the summary of a finished run from its record."""
+    """Build the summary of a finished run from its record."""
     data = record.to_json(run)
     known = dict(loose_json.mapping(run.accounts.get(SAID)))
     data |= pointers(data, is_cut=bool(known.pop("is_cut", False)))
     facts = Facts(kind="empty")
-    if not known:  # a record of a version before
+    if not known:  # a record of a previous version
         from runner.tail import summary_of_events  # noqa: PLC0415 - not for the launch
 
         facts = summary_of_events(run).facts()
@@ -71,10 +71,10 @@ def summary_of(run: Run) -> Json:
 
 
 def pointers(data: Json, *, is_cut: bool) -> Json:
-    """Name the files that hold all of the texts which a summary cuts off.
+    """Name the files with the whole texts that a summary truncates.
 
-    `data` is the run's record as far as there is one; `is_cut` says that the last
-    message is longer than the summary shows.
+    `data` is the run's record, if any; `is_cut` is true when the summary truncates the
+    last message.
     """
     found: Json = {}
     is_long = len(str(data.get("task") or "")) >= run_summary.PREVIEW_LENGTH
@@ -86,14 +86,14 @@ def pointers(data: Json, *, is_cut: bool) -> Json:
 
 
 def write_meta(run: Run) -> None:
-    """Write `meta.json`; FileFault says that it cannot be written."""
+    """Write `meta.json`; raise FileFault when that fails."""
     files.export(files_of(run.spec).meta, render_meta(run))
 
 
 def write_end(run: Run, attempt: Attempt = best_effort) -> None:
-    """Write the files of a run that is over; `meta.json` comes last.
+    """Write the exports of a finished run; `meta.json` is the last.
 
-    `attempt` is called with the writing of each.
+    `attempt` is called with the function that writes each.
     """
     paths = files_of(run.spec)
     attempt(lambda: files.export(paths.summary, render_summary(run)))
@@ -106,18 +106,18 @@ def write_end(run: Run, attempt: Attempt = best_effort) -> None:
 
 
 def note_directory(state_home: Path, directory: str) -> None:
-    """Note that runs lie outside of the state directory; a rebuild looks there.
+    """Record a log directory outside of the state directory, for a rebuild.
 
     Raises:
-        FileFault: it cannot be written.
+        FileFault: the list cannot be written.
     """
     path, line = state_home / LOG_DIRS, os.fsencode(directory) + b"\n"
-    # Two that note the same directory at once leave two lines, which does no harm.
+    # Two processes may append the same directory at once, which is harmless.
     if b"\n" not in line[:-1] and line not in files.read_if_there(path):
         files.append(path, line)
 
 
 def noted_directories(state_home: Path) -> list[Path]:
-    """Return the directories that have been noted."""
+    """Return the recorded log directories."""
     lines = files.read_if_there(state_home / LOG_DIRS).splitlines()
     return [Path(os.fsdecode(line)) for line in dict.fromkeys(lines) if line]

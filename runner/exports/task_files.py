@@ -1,8 +1,8 @@
-"""A session's own files, for people and older scripts: task.json, .log, .result, .pid.
+"""The exports of a session, for people and scripts: task.json, .log, .result, .pid.
 
-The names and the content are those of the older `codex-tasks` (0.3). All that they say
-is in the ledger and in the files of the runs too: a disk that refuses costs a warning,
-and `verify --repair` writes them anew. A session without exports has no such files.
+The names and the content are those of the older `codex-tasks` (0.3). All content is in
+the ledger and in the files of the runs too: a full disk causes only a warning, and
+`verify --repair` writes them again. A session without exports has no such files.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class TaskFiles(Struct, kw_only=False):
 
 
 class TaskExport:
-    """Write one run into the files of its session, as it happens.
+    """Write one run to the exports of its session, during the run.
 
-    `attempt` is called with each step; what goes wrong must not cost the run.
+    `attempt` is called with each step; an error must not end the run.
     """
 
     def __init__(self, ledger: Ledger, attempt: Attempt) -> None:
@@ -62,10 +62,10 @@ class TaskExport:
         self._is_begun = False
 
     def begin(self, run: Run) -> None:
-        """Note that Codex works on the run's prompt; the session has its thread by now.
+        """Write the start of the run; the session has its thread now.
 
-        A session of `codex-tasks` gets files; a log that is not there yet is written
-        from its beginning. Once is enough: a second call changes nothing.
+        Creates the exports of a session of `codex-tasks`; a missing log is written from
+        its beginning. A second call changes nothing.
         """
         if self._is_begun:
             return
@@ -88,7 +88,7 @@ class TaskExport:
         self._try(lambda: write_json(self._ledger, run.session))
 
     def append(self, run: Run, appended: Appended) -> None:
-        """Add what Codex has written to the log."""
+        """Append Codex's lines to the log."""
         if self._files is not None:
             log, text = self._files.log, b"".join(appended.lines)
             self._try(lambda: files.append(log, text))
@@ -96,7 +96,7 @@ class TaskExport:
             self._early += appended.lines
 
     def finish(self, run: Run, answer: str | None) -> None:
-        """Note the end of a run, as it is in the ledger."""
+        """Write the end of a run, as it is in the ledger."""
         session = self._ledger.sessions.get(run.session)
         if (paths := files_in(session, self._ledger.home)) is None:
             return
@@ -117,7 +117,7 @@ class TaskExport:
 
 
 def files_in(session: Session, state_home: Path) -> TaskFiles | None:
-    """Name the files of a session; None for one that has none."""
+    """Name the exports of a session; None when it has none."""
     directory = session.exports_in(state_home)
     if directory is None:
         return None
@@ -125,15 +125,15 @@ def files_in(session: Session, state_home: Path) -> TaskFiles | None:
 
 
 def archived_at(name: str, at: datetime) -> str:
-    """Name the directory of a session archived then, below the state directory."""
+    """Name the directory of a session that was archived at this time."""
     return f"{ARCHIVE}/{at:%Y/%m/%d}/{name}"
 
 
 def render_json(ledger: Ledger, key: int, answer: str | None = None) -> bytes:
-    """Make `task.json`; without the last answer the events are read.
+    """Render `task.json`; read the events unless the last answer is given.
 
     Raises:
-        RunnerError: the ledger cannot be read, or the session has been removed.
+        RunnerError: the ledger cannot be read, or the session was removed.
     """
     session, runs = ledger.sessions.get(key), ledger.runs.of_session(key)
     last = next((run for run in runs if run.run_id == session.last_run), runs[-1])
@@ -169,7 +169,7 @@ def write_json(ledger: Ledger, key: int, answer: str | None = None) -> None:
 
 
 def render_log(runs: Iterable[Run]) -> Iterator[bytes]:
-    """Make `task.log` of the files of the runs, line by line."""
+    """Render `task.log` from the files of the runs, line by line."""
     for run in runs:
         is_unstarted = run.outcome is Outcome.NOT_STARTED and run.launched_at is None
         if run.waits or is_unstarted:
@@ -180,10 +180,10 @@ def render_log(runs: Iterable[Run]) -> Iterator[bytes]:
 
 
 def write_all(ledger: Ledger, key: int) -> None:
-    """Write all files of a session anew.
+    """Write all exports of a session again.
 
     Raises:
-        RunnerError: one cannot be written, or the ledger cannot be read.
+        RunnerError: a file cannot be written, or the ledger cannot be read.
     """
     session, runs = ledger.sessions.get(key), ledger.runs.of_session(key)
     if (paths := files_in(session, ledger.home)) is None:
@@ -196,9 +196,9 @@ def write_all(ledger: Ledger, key: int) -> None:
 
 
 def write_abandoned(run: Run, ledger: Ledger) -> None:
-    """Complete the files of a run that was judged in a supervisor's place.
+    """Complete the exports of a run without a supervisor.
 
-    What cannot be written waits.
+    A file that cannot be written stays in the outbox.
 
     Raises:
         LedgerFault: the ledger cannot be read.
@@ -217,10 +217,10 @@ def write_abandoned(run: Run, ledger: Ledger) -> None:
 
 
 def render_transcript(run: Run) -> bytes:
-    """Make the readable log anew from the events, behind the head it has.
+    """Render the readable log again from the events, after its header.
 
-    How far a supervisor came before it was killed cannot be told from outside; what it
-    has written is the same text, so the log is made whole at once.
+    It is unknown how far a killed supervisor wrote it. Rendering gives the same text,
+    so the whole log is replaced.
     """
     paths = files_of(run.spec)
     body = [appended.text for appended in RunTail(paths).finish()]
@@ -231,10 +231,10 @@ def render_transcript(run: Run) -> bytes:
 
 
 def move(was: Path | None, now: Path | None) -> None:
-    """Move the files of a session to another directory, best effort.
+    """Move the exports of a session to another directory, ignoring errors.
 
-    What cannot be moved is written anew by `verify --repair`. Other files in the
-    directory stay where they are.
+    `verify --repair` writes files again that cannot be moved. Other files in the
+    directory are not moved.
     """
     if was is None or now is None or was == now:
         return
@@ -247,12 +247,12 @@ def move(was: Path | None, now: Path | None) -> None:
 
 
 def answer_of(run: Run) -> str | None:
-    """Return the last thing that Codex said in a run, whole; None if there is none."""
+    """Return the whole last message of Codex in a run; None if there is none."""
     return summary_of_events(run).final_message
 
 
 def last_answer(runs: Sequence[Run]) -> str | None:
-    """Return the answer of the last of these runs that gave one."""
+    """Return the answer of the last of these runs that has one."""
     answered = next((run for run in reversed(runs) if run.has_answer), None)
     return answer_of(answered) if answered else None
 
@@ -266,7 +266,7 @@ def prompt_of(run: Run) -> bytes:
 
 
 def _state(session: Session, runs: Sequence[Run]) -> TaskState:
-    """Name the state that a file can hold: what waits is not in it."""
+    """Return the state for `task.json`, which does not include waiting prompts."""
     if any(not run.is_finished for run in runs):
         return TaskState.RUNNING
     if session.is_archived:

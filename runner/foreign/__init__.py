@@ -1,7 +1,7 @@
-"""Read what other tools have left of their runs of Codex.
+"""Read the runs of Codex that other tools have recorded.
 
-Pure reading: a source is never changed, nothing that a file holds raises, and what
-cannot be read is named.
+A source is never changed, no content of a file raises, and unreadable sources are
+named.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
     Format = Literal["task", "tasks", "bash", "rollouts"]
 
-# An archive of older tasks, and the ledgers of this suite.
+# The archive of older tasks, and the ledgers of this suite.
 _OF_A_ROOT = (ARCHIVE, "ledger.db", "runs.db")
 
 __all__ = ["formats_of", "read_bash_runs", "read_rollout", "read_task", "read_tasks"]
 
 
 def formats_of(directory: Path) -> list[Format]:
-    """Tell what a directory holds, the format that tells most of a session first.
+    """Return the formats of a directory, the most detailed one first.
 
-    One task, a root of tasks, the log directory of the bash runner, a CODEX_HOME: it
-    may be several of them, and none when nothing in it is known.
+    One task, a root of tasks, the log directory of the bash runner, a CODEX_HOME: a
+    directory may have several of these formats, or none.
 
     Raises:
         OSError: it cannot be listed.

@@ -2,8 +2,8 @@
 
     codex-run-<id>.meta.json  codex-run-<id>.log  codex-run-<id>.summary.json
 
-Runs of one session are one history. The runner took the last id in the log for the
-session's, which a prompt could name: what Codex itself announced goes before it.
+Runs of one session are one history. The runner used the last id in the log as the
+session's, which may come from a prompt: the id that Codex announced has precedence.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ _STATED: Final[Mapping[int | None, Outcome]] = {
 
 
 def read_bash_runs(directory: Path) -> Iterator[History | Unreadable]:
-    """Read all runs of a log directory; our own are left out."""
+    """Read all runs of a log directory, without those of this suite."""
     try:
-        # Not a list: each log looks for its meta file.
+        # Not a list: each log is matched with its meta file.
         names = dict.fromkeys(sorted(path.name for path in directory.iterdir()))
     except OSError as error:
         yield Unreadable(directory, sources.why(error))
@@ -56,7 +56,7 @@ def read_bash_runs(directory: Path) -> Iterator[History | Unreadable]:
         if is_bash_meta(name):
             found = _read_run(directory / name)
             if isinstance(found, History):
-                key = found.session_id or name  # without a session it stands alone
+                key = found.session_id or name  # without a session: alone
                 sessions.setdefault(key, []).append(found)
             elif found is not None:
                 yield found
@@ -66,12 +66,12 @@ def read_bash_runs(directory: Path) -> Iterator[History | Unreadable]:
 
 
 def is_bash_meta(name: str) -> bool:
-    """Tell the name of a run's record."""
+    """Return whether a name is that of a run's record."""
     return name.startswith(_PREFIX) and name.endswith(_META)
 
 
 def _joined(parts: list[History]) -> History:
-    """Make one history of the runs of a session; where the last one worked counts."""
+    """Build the history of a session; use the last run's working directory."""
     parts.sort(key=lambda part: (part.created_at, str(part.source)))
     numbered = enumerate(part.runs[0] for part in parts)
     return replace(
@@ -91,7 +91,7 @@ def _read_run(meta_file: Path) -> History | Unreadable | None:
         return Unreadable(meta_file, sources.why(error))
     if all(name in meta for name in _OURS):
         return None
-    # The log lies beside the record, whatever place it once was written at.
+    # The log is beside the record, even if both were moved.
     beside = meta_file.with_name(meta_file.name.removesuffix(_META) + _LOG)
     named = meta_file.parent / (sources.said(meta.get("log_file")) or beside)
     log = next(filter(os.path.lexists, (beside, named)), None)
@@ -150,7 +150,7 @@ def _run(meta_file: Path, meta: Mapping[str, object], log: Path | None) -> Forei
 
 
 def _facts_of(log: Path) -> Facts:
-    """Read a log, and tell by the kind whether Codex printed events."""
+    """Read a log; its kind shows whether Codex printed events."""
     with sources.opened(log) as stream:
         facts = read_text_log(sources.texts(stream))
         stream.seek(0)
@@ -162,7 +162,7 @@ def _facts_of(log: Path) -> Facts:
 
 
 def _lines(facts: Facts) -> tuple[bytes, ...]:
-    """Tell in events what a readable log says; one that says nothing makes none."""
+    """Convert a readable log to events; an empty one gives none."""
     if not (facts.ended or facts.final_message):
         return ()
     done: list[Item] = []
@@ -175,7 +175,7 @@ def _lines(facts: Facts) -> tuple[bytes, ...]:
 
 
 def _likely_dir(meta_file: Path, repo: str | None) -> str | None:
-    """Resolve a relative `--repo`: `runs` lies where the runner was called."""
+    """Resolve a relative `--repo`: the runner was called in the parent of `runs`."""
     if repo is None or meta_file.parent.name != _RUNS:
         return None
     path = os.path.normpath(f"{meta_file.parent.parent}/{repo}".replace("\0", ""))

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from parsers.facts import Ended, Facts
     from runner.foreign.sources import ForeignRun
 
-# What the older codex-tasks wrote between Codex's lines.
+# Lines of the older codex-tasks between Codex's lines.
 SYNTHETIC: Final = ("user_message", "stderr")
 _HEAD: Final = re.compile(rb'\s*\{\s*"type"\s*:\s*"([a-z_.]+)"')
 _TYPES: Final = {made: kind for kind, made in items.ITEMS.items()}
-# The fields of items that are named otherwise in events.
+# Fields of items with another name in events.
 _NAMES: Final = {"output": "aggregated_output"}
-# What Codex puts before a prompt; no user has written it.
+# The beginnings of messages that Codex adds before a prompt.
 _INJECTED: Final = (
     "<environment_context>",
     "<user_instructions>",
@@ -47,7 +47,7 @@ def event_lines(run: ForeignRun) -> Iterator[bytes]:
     """Return the event lines of a run, each with its newline.
 
     Raises:
-        OSError: the file they stand in cannot be read any more.
+        OSError: the file can no longer be read.
     """
     if run.events is not None:
         path, first, end = run.events
@@ -62,7 +62,7 @@ def event_lines(run: ForeignRun) -> Iterator[bytes]:
 
 
 def kind_of(line: bytes) -> str | None:
-    """Read the type of an event; None when the line is none."""
+    """Return the type of an event; None when the line is not an event."""
     head = _HEAD.match(line)
     if head is not None:
         return head.group(1).decode()
@@ -70,7 +70,7 @@ def kind_of(line: bytes) -> str | None:
 
 
 def is_injected(text: str, kind: object = None) -> bool:
-    """Tell a message that Codex was given, and that no user has written."""
+    """Return whether Codex added a message, not the user."""
     is_plain = loose_json.text(kind) in {None, "", "plain"}
     return text.lstrip().startswith(_INJECTED) or not is_plain
 
@@ -82,7 +82,7 @@ def turn(
     failure: str | None = None,
     usage: Usage | None = None,
 ) -> tuple[bytes, ...]:
-    """Make the lines of a whole turn; its usage is the thread's."""
+    """Build the lines of a whole turn; its usage is the thread's."""
     begin = [{"type": "thread.started", "thread_id": thread_id}] if thread_id else []
     return (
         *map(_line, begin),
@@ -93,7 +93,7 @@ def turn(
 
 
 def facts_of(lines: Iterable[bytes]) -> Facts:
-    """Read what event lines say."""
+    """Summarise event lines."""
     summary = EventSummary()
     summary.read(lines)
     return summary.facts()
@@ -102,7 +102,7 @@ def facts_of(lines: Iterable[bytes]) -> Facts:
 def end(
     ended: Ended | None, failure: str | None = None, usage: Usage | None = None
 ) -> tuple[bytes, ...]:
-    """Make the line that a turn ends with; none for a turn without an end."""
+    """Build the terminal line of a turn; none for a turn without an end."""
     event: dict[str, object] = {"type": f"turn.{ended}"}
     if ended is None:
         return ()
@@ -114,12 +114,12 @@ def end(
 
 
 def message(text: str) -> items.AgentMessage:
-    """Make what the agent said."""
+    """Build the line of an agent's message."""
     return items.AgentMessage(id="", text=text)
 
 
 def completed(number: int, item: items.Item) -> bytes:
-    """Make the line of an item."""
+    """Build the line of an item."""
     named: dict[str, object] = {"id": "", "type": _TYPES[type(item)]}
     named |= {_NAMES.get(name, name): value for name, value in as_dict(item).items()}
     named["id"] = f"item_{number}"

@@ -1,8 +1,8 @@
 """Read a rollout, Codex's own record of a thread: each turn was one `codex exec`.
 
-Only threads of `codex exec` are read, and of these no sub-agent's: what it did belongs
-to its parent's run. Up to 0.98 a turn has neither a beginning nor an end on record: it
-begins with what the user said, and the agent's last word is its end.
+Only threads of `codex exec` are read, without those of sub-agents, which belong to the
+run of the parent. Up to 0.98 a rollout does not record the beginning and end of a turn:
+it begins with the user's message and ends with the agent's last message.
 """
 
 from __future__ import annotations
@@ -35,28 +35,28 @@ if TYPE_CHECKING:
 SESSIONS: Final = ("sessions", "archived_sessions")
 _COMPRESSED: Final = (".zst", ".gz")
 _ORIGINATOR: Final = "codex_exec"
-# A header is one line that holds the model's base instructions too.
+# A header is one line that also contains the model's base instructions.
 _HEADER_BYTES: Final = 8 << 20
-# Long records that tell nothing here; a place so near to the beginning is no text.
+# Long records that are not needed; so near to the beginning a match is not in a text.
 _SKIPPED: Final = re.compile(
     rb'.{0,120}?"type":"(?:world_state|compacted|token_usage_record'
     rb'|response_item","payload":\{"type":"reasoning)"',
     re.DOTALL,
 )
-# Seconds: a fork's copy of its parent is written in one go, times and all.
+# Seconds: a fork's copy of its parent is written at once, with its times.
 _COPYING_TAKES: Final = 1.0
 _CALLS: Final = ("function_call", "custom_tool_call", "local_shell_call")
 _ANSWERS: Final = ("function_call_output", "custom_tool_call_output")
 _ALL: Final = 100.0  # percent
 # Up to this version a turn that failed is written as completed, without an answer.
 _SILENT_ON_FAILURE: Final = (0, 142)
-_NO_ANSWER: Final = "the turn ended without an answer, and its rollout does not say why"
+_NO_ANSWER: Final = "the turn ended without an answer, and its rollout has no reason"
 _LIMITED: Final = "the usage limit was reached"
 _LIMIT_CLASS: Final = "usage_limit_exceeded"
 
 
 def read_rollout(path: Path) -> History | Unreadable | None:
-    """Read a rollout file; None when its thread is none of those that are read."""
+    """Read a rollout file; None for a thread that is not imported."""
     try:
         header = _wanted_header(path)
         return _history(path, header) if header else None
@@ -72,7 +72,7 @@ def _wanted_header(path: Path) -> Header | None:
     try:
         record = records.read_record(first)
     except loose_json.NotAnObjectError as error:
-        raise OSError(0, f"its first line is no record: {error}") from error
+        raise OSError(0, f"its first line is not a record: {error}") from error
     meta = record.payload
     header = records.read_header(meta) if record.kind == "session_meta" else None
     if header is None:
@@ -107,7 +107,7 @@ def _history(path: Path, header: Header) -> History:
             error_class=error_class,
             was_aborted=turn.ended is not None and turn.ended.state == "aborted",
             model=turn.model,
-            # The header names the version that opened the thread, no later one.
+            # The header names only the version that opened the thread.
             codex_version=None if number else header.cli_version,
             source_run_id=turn.turn_id,
         )
@@ -130,8 +130,8 @@ def _history(path: Path, header: Header) -> History:
 def _turns(lines: Iterable[tuple[int, bytes]], header: Header) -> list[_Turn]:
     """Read the turns of a rollout; never raises on its contents.
 
-    A fork may begin with a copy of its parent's turns, times rewritten: they are left
-    out. Ids are UUIDs of version 7, so an own turn's is not less than the thread's.
+    A fork may begin with a copy of its parent's turns with new times, which are left
+    out. Ids are UUIDs of version 7, so the id of an own turn is not below the thread's.
     """
     reader = _Reader()
     for place, line in lines:
@@ -149,7 +149,7 @@ def _turns(lines: Iterable[tuple[int, bytes]], header: Header) -> list[_Turn]:
 
 
 class _Turn:
-    """What the rollout says of one turn; `at` and `place` are its first record's."""
+    """One turn of a rollout; `at` and `place` are those of its first record."""
 
     def __init__(self, turn_id: str | None, at: str, place: int) -> None:
         self.turn_id, self.at, self.place = turn_id, at, place
@@ -166,7 +166,7 @@ class _Turn:
         self._calls: dict[str, Call] = {}
 
     def take(self, record: Record, item: Mapping[str, object]) -> None:
-        """Take a record that begins no turn, and that no user has said."""
+        """Add a record that begins no turn and is not a user's message."""
         payload, kind = record.payload, record.kind
         call_id = loose_json.text(payload.get("call_id")) or ""
         if self.ended is None and sources.instant(record.at) is not None:
@@ -191,7 +191,7 @@ class _Turn:
                 self._say(answer)
 
     def end(self, version: str | None) -> tuple[Ended | None, str | None, str | None]:
-        """Tell how it ended, Codex's message and its class of the error."""
+        """Return how the turn ended, Codex's message and its error class."""
         if self.ended is None:
             has_said_all = self.turn_id is None and self._is_answered
             return "completed" if has_said_all else None, None, None
@@ -213,7 +213,7 @@ class _Turn:
         self.answer, self._is_answered = text or self.answer, True
 
     def _keep(self, item_id: str, item: Item | None) -> None:
-        """Keep an item; Codex's own words for it replace what its call has told."""
+        """Store an item; Codex's own item replaces the one of its call."""
         if item is not None:
             self.items[item_id or len(self.items)] = item
 
@@ -243,7 +243,7 @@ class _Reader:
             self.turns[-1].take(record, item if is_item else {})
 
     def _meet_turn(self, record: Record, place: int) -> None:
-        """Begin a turn, unless the last one may be the one that a record names."""
+        """Begin a turn, unless the record may belong to the last one."""
         turn_id = records.text(record.payload, "turn_id")
         last = self.turns[-1] if self.turns else None
         is_open = last and last.turn_id is None and last.ended is None

@@ -1,8 +1,8 @@
-"""What another tool has left of its runs of Codex, and how its files are read.
+"""The runs of another tool as values, and the reading of its files.
 
-A value says only what its source says. No file is changed, and none is believed. Only
-regular files are opened: a pipe would wait for a writer for ever. What cannot be read
-is an `OSError`; what a file holds is narrowed and never raises.
+A value has only the data of its source. No file is changed, and none is trusted. Only
+regular files are opened: a pipe would block for ever. An unreadable file is an
+`OSError`; the contents of a file are narrowed and never raise.
 """
 
 from __future__ import annotations
@@ -26,24 +26,23 @@ if TYPE_CHECKING:
     Kind = Literal["codex-tasks", "codex-tasks-fifo", "run_codex_task.sh", "rollout"]
 
 _LARGEST: Final = 64 << 20  # bytes of a file that is read whole, and of a line
-# What a source can do to its reader, besides what the disk says of it.
+# Errors from the contents of a source, besides OSError.
 OVERWHELMED: Final = (MemoryError, RecursionError)
 UNREADABLE: Final = (OSError, *OVERWHELMED)
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)  # where nothing tells a time
 
 
 class ForeignRun(Struct):
-    """One invocation of Codex, as far as the source tells.
+    """One invocation of Codex, with the data of the source.
 
     `number` counts from 0 in the order of time, `place` is the byte of a rollout at
     which its turn begins. `events` bounds the lines of `codex exec --json` in a file by
-    the first byte and the end (None: the file's); `lines` are made of another format
-    and come after them. `is_dated` is False where the times are only the nearest known
-    ones.
+    the first byte and the end (None: the file's); `lines` are converted from another
+    format and follow them. `is_dated` is False if the times are only estimates.
 
-    `facts` are what its events or its log say. `error_class`, `last_words`,
-    `was_aborted` and `asked_for` are more evidence of how it ended, as
-    `lifecycle.judge` takes it; `stated` is what the tool says of a run without an end.
+    `facts` are those of its events or its log. `error_class`, `last_words`,
+    `was_aborted` and `asked_for` are more evidence for `lifecycle.judge`; `stated` is
+    the outcome that the tool recorded, for a run without an end.
     """
 
     number: int = 0
@@ -74,10 +73,10 @@ class ForeignRun(Struct):
 class History(Struct):
     """The runs of one session; `session_id` is None when Codex named no thread.
 
-    `likely_dir` is a guess of where it worked; `codex_home` is the home that its thread
-    is resumed in, filled in by the importer where it is certain. `written_at` is when
-    the newest of its files was written, in nanoseconds of the epoch. `is_open` tells
-    that the last turn has no end on record.
+    `likely_dir` is a guess of its working directory; `codex_home` is the home to resume
+    its thread in, set by the importer if it is certain. `written_at` is when the newest
+    of its files was written, in nanoseconds of the epoch. `is_open` is true when the
+    last turn has no recorded end.
     """
 
     session_id: str | None
@@ -111,13 +110,13 @@ def opened(path: Path) -> BinaryIO:
     try:
         return files.reader(path)
     except ValueError as error:
-        raise OSError(errno.EINVAL, "it is not the name of a file") from error
+        raise OSError(errno.EINVAL, "it is not the path of a file") from error
 
 
 def lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Return the lines of a file, each with the byte that it begins at.
+    """Return the lines of a file, each with its offset.
 
-    A line that is larger than any that Codex writes is left out.
+    Lines larger than any line of Codex are left out.
     """
     offset, is_rest = stream.tell(), False
     while line := stream.readline(_LARGEST):
@@ -128,7 +127,7 @@ def lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 def texts(stream: BinaryIO) -> Iterator[bytes]:
-    """Return the lines of a file alone."""
+    """Return the lines of a file without offsets."""
     return (line for _, line in lines(stream))
 
 
@@ -136,7 +135,7 @@ def content(path: Path) -> bytes:
     """Read a file whole.
 
     Raises:
-        OSError: it cannot be read, or is too large for what it should be.
+        OSError: it cannot be read, or is too large.
     """
     with opened(path) as stream:
         data = stream.read(_LARGEST + 1)
@@ -149,7 +148,7 @@ def load(path: Path) -> Mapping[str, object]:
     """Read a JSON object.
 
     Raises:
-        OSError: it cannot be read, or holds something else.
+        OSError: it cannot be read, or is not a JSON object.
     """
     try:
         return loose_json.load_object(content(path))
@@ -158,7 +157,7 @@ def load(path: Path) -> Mapping[str, object]:
 
 
 def why(error: BaseException) -> str:
-    """Say in a few words why something could not be read."""
+    """Return in a few words why something could not be read."""
     if isinstance(error, MemoryError):
         return "it is too large"
     if isinstance(error, RecursionError):
@@ -173,7 +172,7 @@ def written_at(*paths: Path) -> int:
 
 
 def modified(*paths: Path) -> datetime:
-    """Return when the first of some files that is there was last written to."""
+    """Return when the first existing one of some files was last written."""
     found = next(filter(None, map(files.status, paths)), None)
     try:
         return datetime.fromtimestamp(found.st_mtime, UTC) if found else EPOCH
@@ -182,16 +181,16 @@ def modified(*paths: Path) -> datetime:
 
 
 def instant(value: object) -> datetime | None:
-    """Narrow to an instant in UTC; a text that is none is None."""
+    """Narrow to an instant in UTC; None for any other text."""
     try:
         found = clock.parse_iso(loose_json.text(value) or "").astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    return found if found >= EPOCH else None  # the zero of other languages
+    return found if found >= EPOCH else None  # the zero time of other languages
 
 
 def said(value: object) -> str | None:
-    """Narrow to a text that says something."""
+    """Narrow to a text that is not blank."""
     text = loose_json.text(value)
     return text if text and text.strip() else None
 

@@ -3,14 +3,14 @@
     <root>/<thread id>/task.json task.log task.result task.pid [task.pipe]
     <root>/archive/YYYY/MM/DD/<thread id>/…
 
-A stored state may be out of date: the log is read first, and a task whose process still
-exists is left alone. Codex's lines stand in the log as it wrote them, without times;
-before each process the older tool wrote a `user_message`, and a `stderr` line for each
-line on standard error.
+A stored state may be out of date: the log is read first, and a task whose process
+exists is not imported. The log has Codex's unchanged lines, without times; before each
+process the older tool wrote a `user_message`, and a `stderr` line for each line on
+standard error.
 
-The first generation kept one Codex a task and wrote a transcript: every heading begins
-with its time in UTC (`[2025-09-22T19:02:11] codex`), what was said stands below it. A
-prompt begins a run; the agent's answer is the end of its turn.
+The first generation ran one Codex per task and wrote a transcript: every heading begins
+with its time in UTC (`[2025-09-22T19:02:11] codex`), with the text below it. A prompt
+begins a run; the agent's answer is the end of its turn.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _NOTES: Final = ("WARNING: ", "Reading prompt from stdin", "Reading additional i
 
 
 class _Record:
-    """A task's directory and what its task.json says."""
+    """A task's directory and its task.json."""
 
     def __init__(
         self, directory: Path, fields: Mapping[str, object], *, is_archived: bool
@@ -72,7 +72,7 @@ class _Record:
         self.id = (self.text("id") or directory.name).lower()
         self.state = self.text("state") or ""
         self.is_archived = is_archived or self.state == "ARCHIVED"
-        # A run that failed has emptied it.
+        # A failed run has emptied it.
         kept = files.read_text(directory / "task.result").strip()
         self.result = kept or self.text("last_result")
         self.prompts = self.text("initial_prompt"), self.text("last_prompt")
@@ -81,7 +81,7 @@ class _Record:
         written = sources.modified(self.log, directory)
         self.created_at = created or updated or written
         self.updated_at = max(self.created_at, updated or written)
-        # Archiving has written over the time. A copy of the log may be of a later day.
+        # Archiving has overwritten the time. A copy of the log may be of a later day.
         latest = min(written, self.updated_at) if self.is_archived else written
         is_told = self.state in _STATED
         self.ended_at = self.updated_at if is_told else max(self.created_at, latest)
@@ -91,7 +91,7 @@ class _Record:
 
 
 def read_tasks(root: Path) -> Iterator[History | Unreadable]:
-    """Read all tasks of a root, the archived ones last; our own are left out."""
+    """Read all tasks of a root, archived ones last, without those of this suite."""
     yield from filter(None, _read_directory(root))
     if files.is_directory(root / ARCHIVE):
         yield from filter(None, _read_directory(root / ARCHIVE, _BUCKETS_DEEP))
@@ -100,7 +100,7 @@ def read_tasks(root: Path) -> Iterator[History | Unreadable]:
 def read_task(
     directory: Path, *, is_archived: bool = False
 ) -> History | Unreadable | None:
-    """Read one task; None when it is one of our own."""
+    """Read one task; None when it is one of this suite."""
     try:
         fields = sources.load(directory / RECORD)
     except OSError as error:
@@ -110,7 +110,7 @@ def read_task(
     pid = loose_json.integer(files.read_text(directory / "task.pid")) or 0
     is_alive = 0 < pid < _LARGEST_PID and exists(pid)
     if is_alive and fields.get("state") in _MAY_RUN:
-        reason = f"it seems to be running (pid {pid}): import it when it has ended"
+        reason = f"it seems to be running (pid {pid}): import it after its end"
         return Unreadable(directory, reason)
     try:
         return _history(_Record(directory, fields, is_archived=is_archived))
@@ -119,12 +119,12 @@ def read_task(
 
 
 def is_ours(fields: Mapping[str, object]) -> bool:
-    """Tell a task.json of this suite from one of the older tool."""
+    """Return whether a task.json is of this suite, not of the older tool."""
     return isinstance(fields.get("runs"), list)
 
 
 def is_event_log(path: Path) -> bool:
-    """Tell a log of events from a transcript, as the first generation wrote.
+    """Return whether a log has events, not a transcript of the first generation.
 
     Raises:
         OSError: it cannot be read.
@@ -137,7 +137,7 @@ def is_event_log(path: Path) -> bool:
 def _read_directory(
     directory: Path, buckets: int | None = None
 ) -> Iterator[History | Unreadable | None]:
-    """Read the tasks of a directory; of an archive `buckets` deep with a number."""
+    """Read the tasks of a directory; for an archive, `buckets` levels deep."""
     try:
         paths = sorted(directory.iterdir())
     except OSError as error:
@@ -180,7 +180,7 @@ def _history(record: _Record) -> History:
 
 
 class _Invocation:
-    """What the log says of one process; `first` and `end` bound its events."""
+    """One process of the log; `first` and `end` bound its events."""
 
     def __init__(self, prompt: str | None) -> None:
         self.prompt = prompt
@@ -220,7 +220,7 @@ def _read_events(record: _Record) -> tuple[str | None, list[ForeignRun]]:
 
 
 def _split(stream: BinaryIO) -> list[_Invocation]:
-    """Split a log of events into processes; a message without its own begins none."""
+    """Split a log of events into processes; a message without events begins none."""
     found: list[_Invocation] = []
     for offset, line in sources.lines(stream):
         kind = eventlines.kind_of(line)
@@ -279,7 +279,7 @@ def _read_transcript(record: _Record) -> tuple[str | None, list[ForeignRun]]:
 def _told(
     run: ForeignRun, sections: list[_Section], thread_id: str | None
 ) -> ForeignRun:
-    """Add what the sections below a prompt tell."""
+    """Add the sections below a prompt."""
     done: list[Item] = []
     ended: Ended | None = None
     failure, ended_at = None, run.ended_at
@@ -300,14 +300,14 @@ def _told(
 
 
 def _completed(record: _Record, runs: list[ForeignRun]) -> tuple[ForeignRun, ...]:
-    """Number the runs, and add what only the record knows of the first and the last."""
+    """Number the runs, and add the record's values to the first and the last."""
     runs = [replace(run, number=number) for number, run in enumerate(runs)]
     initial_prompt, last_prompt = record.prompts
     first, last, state = runs[0], runs[-1], record.state
     runs[0] = replace(first, prompt=first.prompt or initial_prompt)
     facts, lines, answer = last.facts, last.lines, record.result
     stated = _STATED.get(state)
-    # Codex writes an answer only when its turn is completed.
+    # Codex writes an answer only for a completed turn.
     is_good = facts.ended == "completed" or state not in {"RUNNING", "DIED"}
     if answer and is_good and facts.ended != "failed":
         stated = Outcome.SUCCEEDED

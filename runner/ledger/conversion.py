@@ -1,8 +1,8 @@
-"""Fill a new ledger with what the index of the versions before says.
+"""Fill a new ledger from the database of a previous version.
 
-`migration.sql` makes the rows; Python tells what SQL cannot: where files lie, what a
-prompt says, what becomes of runs that are not over. Nothing that is damaged keeps the
-rest from being taken over: it is named in the table `notes`.
+`migration.sql` inserts the rows; Python adds what SQL cannot compute: the paths of
+files, the texts of prompts, the fate of unfinished runs. A damaged record does not stop
+the migration: it is named in the table `notes`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from runner.ledger.database import Cell
     from runner.model import Run
 
-# What an index of schema 1, or one that was never filled, lacks.
+# The tables that are missing in schema 1, or before the first row.
 _TABLES = {
     "runs": "run_id, state, session_id, repo, prepared_at, ended_at, outcome, record",
     "sessions": "session_id, title, created_at, updated_at, archived_in",
@@ -44,7 +44,7 @@ _TABLES = {
     " cached_input_tokens, output_tokens, reasoning_output_tokens, total_tokens, usd",
 }
 _SHORT = 8
-# Launches that failed, after which the versions before gave a prompt up.
+# The number of failed launches after which previous versions held a prompt.
 _ATTEMPTS = 3
 _LOST_TEXT = (
     "its text was lost before the state directory was migrated (its file was gone):"
@@ -52,15 +52,15 @@ _LOST_TEXT = (
 )
 _REMOVED = "removed.jsonl"
 _SHOWN = 80
-# A session that was to be removed; its key and some random digits follow.
+# The prefix of a directory that was being removed; a key and random digits follow.
 _AWAY = ".removed-"
-# Where sessions lie; the last place counts most.
+# Where directories of sessions are; the last place has precedence.
 _PLACES = ("archive/[0-9]*/[0-9]*/[0-9]*/*", ".pending/*", "*")
 _KINDS = ("events.jsonl", "meta.json", "prompt")
 
 
 class Steps:
-    """Run statements on a new ledger, to which the old index is attached.
+    """Run statements on a new ledger, to which the old database is attached.
 
     Args:
         db: the ledger.
@@ -79,7 +79,7 @@ class Steps:
         return self.db.execute(last, values)
 
     def note(self, what: str, about: object) -> None:
-        """Name something that could not be taken over as it was."""
+        """Note a record that was changed or skipped."""
         self.do("note", what=what, about=clean(str(about)))
 
     def files(self, row: sqlite3.Row) -> RunFiles:
@@ -99,9 +99,9 @@ class Steps:
 class Places:
     """Find the directories of sessions and runs.
 
-    The index says where a session lies. A move may have been killed before that was on
-    record, and the state directory may have been moved as a whole: then it is looked
-    for. `missing` names the runs that have no files, and where.
+    The database records them. A move may have been killed before the record was
+    updated, and the state directory may have been moved: then they are searched for.
+    `missing` names the runs without files, and the place.
     """
 
     def __init__(self, state_home: Path) -> None:
@@ -122,12 +122,12 @@ class Places:
         return self._found.get(key)
 
     def of_run(self, run_id: str, session: str | None, log_dir: str | None) -> bytes:
-        """Return the directory that the files of a run lie in, as the ledger writes it.
+        """Return the directory of the files of a run, as the ledger stores it.
 
         Args:
             run_id: the run.
             session: the directory of its session.
-            log_dir: the directory on record, as JSON.
+            log_dir: the recorded directory, as JSON.
         """
         told = None if log_dir is None else json.loads(log_dir)
         places = [] if session is None else [f"{self._home}/{session}/runs"]
@@ -139,14 +139,14 @@ class Places:
         else:
             place = (places or [f"{self._home}/runs"])[-1]
             self.missing.append((run_id, place))
-        # Relative inside the state directory, which may be moved.
+        # Relative to the state directory, which may be moved.
         return _encoded(place.removeprefix(f"{self._home}/"))
 
     def bring_back(self, steps: Steps) -> None:
-        """Bring back the sessions that were to be removed, and still are on record.
+        """Restore directories of sessions whose removal was killed before its commit.
 
         Raises:
-            FileFault: one cannot be brought back.
+            FileFault: a directory cannot be renamed.
         """
         for name in [each for each in self._found if each.startswith(_AWAY)]:
             key = name.removeprefix(_AWAY).rpartition("-")[0]
@@ -158,20 +158,20 @@ class Places:
             try:
                 (self._home / name).rename(now)
             except OSError as error:
-                raise FileFault("bring back", now, error) from error
+                raise FileFault("restore", now, error) from error
             self._found[key] = str(now.relative_to(self._home))
 
 
 def fill(db: sqlite3.Connection, home: Path) -> None:
-    """Take everything over, inside a transaction.
+    """Convert all rows, inside a transaction.
 
     Args:
-        db: the ledger: its tables, and nothing in them. The index is attached to it as
+        db: the ledger with its empty tables. The old database is attached to it as
             `old`; no supervisor owns an unfinished run there.
         home: the state directory.
     """
     db.row_factory = sqlite3.Row
-    # A text with stray bytes must not end the migration.
+    # A text that is not UTF-8 must not end the migration.
     db.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
     steps, places = Steps(db, home), Places(home)
     last_number = _look_at(db)
@@ -197,7 +197,7 @@ def fill(db: sqlite3.Connection, home: Path) -> None:
 
 
 def _look_at(db: sqlite3.Connection) -> int:
-    """Give the tables of the index their names, and return the last prompt's number."""
+    """Create views of the old tables, and return the last prompt's number."""
     found = db.execute("select name from old.sqlite_master where type = 'table'")
     there = {row["name"] for row in found}
     for name, columns in _TABLES.items():
@@ -242,7 +242,7 @@ def _make_functions(db: sqlite3.Connection, places: Places) -> None:
 
 
 def _encoded(text: str) -> bytes:
-    """Return the bytes of a path; of what cannot be one a question mark."""
+    """Return the bytes of a path; `?` if the value is not a path."""
     try:
         return os.fsencode(text)
     except UnicodeEncodeError:
@@ -250,7 +250,7 @@ def _encoded(text: str) -> bytes:
 
 
 def _take_prompt(row: sqlite3.Row, steps: Steps) -> None:
-    """Take over a prompt that waits, or whose run is not over."""
+    """Convert a prompt that waits, or whose run is unfinished."""
     places = []
     if row["exports"] is not None:
         stem = steps.home / row["exports"] / "mail" / f"{row['mail_id']:08d}"
@@ -276,10 +276,10 @@ def _take_prompt(row: sqlite3.Row, steps: Steps) -> None:
 def _held(
     first: sqlite3.Row, text: bytes | None, steps: Steps
 ) -> tuple[str | None, str | None, str | None]:
-    """Say why the first waiting prompt was held, in the words of the version before.
+    """Return why the first waiting prompt was held, as the previous version did.
 
-    It worked that out at every look. With a time at which the hold is over, if it has
-    one, and the time from which that counts.
+    That version computed it at every read. The result has the time when the hold ends,
+    if any, and the time from which that counts.
     """
     row = steps.do("last_run", session=first["session"]).fetchone()
     if row is None or row["state"] != "finished":
@@ -302,7 +302,7 @@ def _held(
 
 
 def _count_runs(steps: Steps) -> None:
-    """Count the finished runs that the index has not counted, as schema 1 did not."""
+    """Count the finished runs without usage rows, such as those of schema 1."""
     for row in steps.do("uncounted").fetchall():
         data = record.unpack(row["record"])
         request = loose_json.mapping(data.get("request"))
@@ -316,9 +316,9 @@ def _count_runs(steps: Steps) -> None:
 
 
 def _note_strays(steps: Steps) -> None:
-    """Name the files in mailboxes that no prompt has.
+    """Note the files in `mail/` without a row.
 
-    Their senders were killed before the commit: no sender learned that they wait.
+    Their senders were killed before the commit, so no sender was told that they wait.
     """
     for row in steps.do("session_places").fetchall():
         box = steps.home / row["exports"] / "mail"

@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 NAME = "ledger.db"
 BACKUP = "ledger.db.backup"
-# The index of the version before, which the migration closes.
+# The database of the previous version, which the migration closes.
 OLD = "runs.db"
 OLD_BACKUP = "runs.db.schema2"
 SCHEMA = 3
-# Fifty commands that start at once wait for each other's fsync, not for a lock
-# that is lost; a disk that takes longer than this is reported as a fault.
+# Fifty commands that start at once wait for each other's fsync. A disk that takes
+# longer than this is reported as a fault.
 _BUSY_SECONDS = 60.0
 _KIND = 0xFF  # the low byte of an error's code
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 RESTORES = "codex-tasks verify --repair restores it"
-# Write-ahead logging needs shared memory, which these do not have between machines.
+# Write-ahead logging needs memory that is shared by all users of a file system.
 _REMOTE = (
     "nfs nfs4 cifs smb3 smbfs 9p drvfs afs ceph lustre gpfs beegfs fuse.sshfs"
     " fuse.rclone fuse.s3fs fuse.gcsfuse fuse.glusterfs fuse.ceph fuse.ceph-fuse"
@@ -45,11 +45,11 @@ _REMOTE = (
     " fuse.gvfsd-fuse fuse.smbnetfs fuse.vmhgfs-fuse"
 )
 _MOUNTS = Path("/proc/self/mountinfo")
-ELSEWHERE = "CODEX_RUNNER_HOME names another state directory"
+ELSEWHERE = "set CODEX_RUNNER_HOME to use another state directory"
 
 
 class Database:
-    """Open the ledger that a state directory has.
+    """Open the existing ledger of a state directory.
 
     Raises:
         LedgerFault: it cannot be opened, or is of another version.
@@ -64,25 +64,25 @@ class Database:
         self._db.close()
 
     def all(self, query: str, **values: Cell) -> list[sqlite3.Row]:
-        """Return the rows that a query finds."""
+        """Return the rows of a query."""
         return self._run(query, values).fetchall()
 
     def one(self, query: str, **values: Cell) -> sqlite3.Row | None:
-        """Return the first row that a query finds, None without any."""
+        """Return the first row of a query, or None."""
         row: sqlite3.Row | None = self._run(query, values).fetchone()
         return row
 
     def values(self, kind: type[S], query: str, **values: Cell) -> list[S]:
-        """Return the rows that a query finds as values of a class."""
+        """Return the rows of a query as values of a class."""
         return [value_of(kind, row) for row in self.all(query, **values)]
 
     def value(self, query: str, **values: Cell) -> Any:  # noqa: ANN401 - a column
-        """Return the first column of the first row, None without any."""
+        """Return the first column of the first row, or None."""
         row = self.one(query, **values)
         return None if row is None else row[0]
 
     def change(self, query: str, **values: Cell) -> int:
-        """Write, inside a transaction, and return how many rows have changed.
+        """Write, inside a transaction, and return the number of changed rows.
 
         Raises:
             LedgerFault: the ledger cannot be written.
@@ -106,7 +106,7 @@ class Database:
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Let all queries of a block be answered as of the same moment."""
+        """Run all queries of a block in one read transaction."""
         self._script("begin")
         try:
             yield
@@ -115,10 +115,10 @@ class Database:
 
     @contextlib.contextmanager
     def transaction(self, *, is_durable: bool = False) -> Iterator[None]:
-        """Write all of a block or nothing.
+        """Run a block in one write transaction.
 
         Args:
-            is_durable: survive a power cut too. Every commit survives a kill.
+            is_durable: also survive a power cut. Every commit survives a kill.
         """
         try:
             if is_durable:
@@ -127,7 +127,7 @@ class Database:
             yield
             self._script("commit")
         except BaseException:
-            # SQLite may have rolled back already, on a full disk for one.
+            # SQLite may have rolled back already, such as on a full disk.
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("rollback")
             raise
@@ -138,7 +138,7 @@ class Database:
 
     @contextlib.contextmanager
     def impatient(self, seconds: float) -> Iterator[None]:
-        """Wait no longer than this for others who write, within a block."""
+        """Wait at most this long for other writers, within a block."""
         self._script(f"pragma busy_timeout = {seconds * 1000:.0f}")
         try:
             yield
@@ -149,17 +149,17 @@ class Database:
         """Copy the ledger to `ledger.db.backup`, at most once a day.
 
         Raises:
-            RunnerFault: it cannot be read or written; the next day tries again.
+            RunnerFault: it cannot be read or written; the next run retries.
         """
         today = clock.iso(clock.now())[:10]
         if self.value("setting", name=BACKUP) == today:
             return
-        # Of two processes that come here at once one copies.
+        # When two processes get here at once, only one copies.
         if self.write("save_setting", name=BACKUP, value=today):
             copy_database(self.path, self.home / BACKUP)
 
     def faults(self) -> list[str]:
-        """Return what is wrong with the file itself, as far as SQLite can tell."""
+        """Return the faults that SQLite finds in the file."""
         with guarded(self.path):
             checked = self._db.execute("pragma integrity_check(5)").fetchall()
             broken = self._db.execute("pragma foreign_key_check").fetchall()
@@ -167,7 +167,7 @@ class Database:
         return [*found, *(f"{row[0]} row {row[1]} refers to nothing" for row in broken)]
 
     def _run(self, query: str, values: dict[str, Cell]) -> sqlite3.Cursor:
-        """Run the statements of a query; the last one answers."""
+        """Run the statements of a query, and return the cursor of the last one."""
         with guarded(self.path):
             cleaned = {
                 name: clean(value) if isinstance(value, str) else value
@@ -184,21 +184,21 @@ class Database:
 
 
 def value_of(kind: type[S], row: sqlite3.Row, **known: object) -> S:
-    """Make a value of the columns that have the names of its fields."""
+    """Build a value from the columns with the names of its fields."""
     names = [name for name in kind.field_names() if name not in known]
     return kind(**{name: row[name] for name in names}, **known)
 
 
 @cache
 def queries(file: str = "queries.sql") -> dict[str, str]:
-    """Read a file of queries: the text of each under its name."""
+    """Read a file of queries: a dictionary of name to text."""
     text = Path(__file__).with_name(file).read_text(encoding="utf-8")
     parts = (part.partition("\n") for part in text.split("-- name: ")[1:])
     return {name.strip(): body for name, _, body in parts}
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open a ledger that is there.
+    """Open an existing ledger.
 
     Raises:
         LedgerFault: it cannot be opened, or is of another version.
@@ -213,17 +213,17 @@ def connect(path: Path) -> sqlite3.Connection:
         return db
     db.close()
     if version > SCHEMA:
-        reason = f"it was made by a newer version (schema {version})"
+        reason = f"it was created by a newer version (schema {version})"
         raise LedgerFault(path, reason, f"update this version, or: {ELSEWHERE}")
     raise LedgerFault(path, "it is no ledger", RESTORES)
 
 
 def create(path: Path) -> None:
-    """Make an empty ledger, whole or not at all.
+    """Create an empty ledger, complete or not at all.
 
     Raises:
-        LedgerFault: it cannot be made, or its file system cannot hold one.
-        FileFault: the disk refuses.
+        LedgerFault: it cannot be created, or not on this file system.
+        FileFault: a file cannot be written.
     """
     refuse_remote(path.parent)
     part = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
@@ -233,7 +233,7 @@ def create(path: Path) -> None:
             with contextlib.closing(sqlite3.connect(part, isolation_level=None)) as db:
                 build_schema(db, part)
             use_log(part)
-            # Of two commands that begin at once one wins.
+            # When two commands create it at once, the first link wins.
             with contextlib.suppress(FileExistsError):
                 os.link(part, path)
     finally:
@@ -249,10 +249,10 @@ def build_schema(db: sqlite3.Connection, path: Path) -> None:
 
 
 def copy_database(path: Path, to: Path) -> None:
-    """Copy a database by SQLite's backup, also while others write to it.
+    """Copy a database by SQLite's backup, even while other processes write to it.
 
     Raises:
-        RunnerFault: one of the two cannot be used; what was there before stays.
+        RunnerFault: the copy failed; an earlier copy stays.
     """
     part = to.with_name(f"{to.name}.part")
     with guarded(to):
@@ -270,10 +270,10 @@ def copy_database(path: Path, to: Path) -> None:
 
 
 def use_log(path: Path) -> None:
-    """Switch a database to write-ahead logging, which is kept in the file.
+    """Switch a database to write-ahead logging, which is stored in the file.
 
     Raises:
-        LedgerFault: its file system has none.
+        LedgerFault: its file system does not support it.
     """
     with (
         guarded(path),
@@ -286,7 +286,7 @@ def use_log(path: Path) -> None:
 
 
 def is_lost(state_home: Path) -> bool:
-    """Tell whether a state directory has lost its ledger."""
+    """Return whether a state directory has lost its ledger."""
     signs = (BACKUP, OLD_BACKUP, "queue/[0-9]*", "runs/*/owner")
     is_used = any(next(state_home.glob(sign), None) is not None for sign in signs)
     # Looked at last: another command may make the ledger and its first run meanwhile.
@@ -294,7 +294,7 @@ def is_lost(state_home: Path) -> bool:
 
 
 def refuse_remote(directory: Path) -> None:
-    """Refuse a file system on which several machines would share a ledger.
+    """Refuse a network file system.
 
     Raises:
         LedgerFault: it is a network file system.
@@ -323,19 +323,19 @@ def file_system_of(directory: Path) -> str:
 
 
 def is_damage(error: Exception) -> bool:
-    """Tell whether a fault is of the file: damaged, or no database at all."""
+    """Return whether the file is damaged, or not a database."""
     code = getattr(error.__cause__ or error, "sqlite_errorcode", None)
     return code is not None and code & _KIND in _DAMAGE
 
 
 def fault(path: Path, error: Exception) -> LedgerFault:
-    """Say what SQLite refuses, and what can be done."""
+    """Build a `LedgerFault` from an error of SQLite, with a hint."""
     return LedgerFault(path, str(error), RESTORES if is_damage(error) else ELSEWHERE)
 
 
 @contextlib.contextmanager
 def guarded(path: Path) -> Iterator[None]:
-    """Make a `LedgerFault` of what SQLite or the disk refuses in a block."""
+    """Turn errors of SQLite or the disk in a block into a `LedgerFault`."""
     try:
         yield
     except (sqlite3.IntegrityError, OverflowError, UnicodeEncodeError) as error:
@@ -347,6 +347,6 @@ def guarded(path: Path) -> Iterator[None]:
 
 
 def clean(text: str) -> str:
-    """Make a text that a column can hold of one with stray bytes of a command line."""
-    # Not as the locale says: one without letters must not lose those of a title.
+    """Replace bytes of a command line that are not UTF-8, for a column."""
+    # Not by the locale: under C a title would lose its letters.
     return text.encode(errors="surrogateescape").decode(errors="replace")

@@ -1,7 +1,7 @@
-"""What becomes of a prompt when its run is over: pure.
+"""The next state of a prompt when its run ends: pure.
 
-A prompt whose turn has begun has been delivered and ends with its run. One that came
-with its command ends too: the caller learns how. Any other goes back to its place.
+A prompt whose turn has begun was delivered, and ends with its run. So does a prompt of
+`run_codex_task`, which waits for the run. Other prompts return to the queue.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.model import Run, Verdict
 
-# Seconds until a prompt is tried again that was never executed, or whose turn never
-# began; and until a thread that another program writes is looked at again.
+# Seconds until a retry: after Codex was not executed, after a turn did not begin, and
+# after another program wrote the thread.
 BACK_OFF = (10.0, 60.0, 600.0)
 WRITER_SECONDS = 10.0
-# Kills before the launch after which it is tried again at once.
+# How many kills before the launch are retried at once.
 _AT_ONCE = 2
-# What only a person can change, as `Verdict.error_class` names it.
+# The values of `Verdict.error_class` that only a person can fix.
 _FOR_A_PERSON = ("configuration", "thread_gone", "untrusted", "option")
 _MAY_GO_BACK = (
     Outcome.FAILED,
@@ -34,10 +34,10 @@ _FULL = 100.0  # per cent of a usage window
 
 
 class Delivery(Struct):
-    """Hold what is known of a prompt that was given to a run.
+    """Hold the facts on a prompt that a run had.
 
-    `starts` counts in a row the runs in which Codex was not executed, `unbegun` those
-    in which it was and no turn began.
+    `starts` counts successive runs in which Codex was not executed, `unbegun` those in
+    which Codex was executed and no turn began.
     """
 
     is_direct: bool
@@ -54,10 +54,10 @@ class Ends(Struct):
 
 
 class GoesBack(Struct):
-    """The prompt waits at its place again.
+    """The prompt returns to its place in the queue.
 
-    `wait` is the time in seconds until it is tried again, and `why` says what for;
-    `hold` is why a person has to act first, None when none has to.
+    `wait` is the time in seconds until the retry, and `why` the reason; `hold` is why a
+    person has to act first, or None.
     """
 
     starts: int
@@ -70,7 +70,7 @@ class GoesBack(Struct):
 def fate_of(  # noqa: PLR0911 - one return for each row of the table
     delivery: Delivery, verdict: Verdict, *, has_begun: bool
 ) -> Ends | GoesBack:
-    """Say what becomes of a prompt."""
+    """Return the next state of a prompt."""
     outcome, meaning = verdict.outcome, OUTCOMES[verdict.outcome]
     if delivery.is_stop_asked and not meaning.is_good:
         return Ends(state="canceled", reason="stopped")
@@ -96,7 +96,7 @@ def fate_of(  # noqa: PLR0911 - one return for each row of the table
 
 
 def hold_of(run: Run) -> tuple[str, str | None]:
-    """Say why what waits behind a run is held, and until when if that is known."""
+    """Return why the prompts after a run are held, and until when if known."""
     resets_at = resets_of(run)
     if resets_at is None or run.outcome is not Outcome.USAGE_LIMITED:
         return f"the last run ended {run.outcome}", None
@@ -105,7 +105,7 @@ def hold_of(run: Run) -> tuple[str, str | None]:
 
 
 def resets_of(run: Run) -> float | None:
-    """Return when the limit that ended a run is over, in seconds of the epoch."""
+    """Return when the limit that ended a run resets, in seconds of the epoch."""
     limits = run.accounts.get("rate_limits")
     if not isinstance(limits, dict):
         return None

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class Ledger(Database):
-    """Open the ledger of a state directory, making both when they are missing.
+    """Open the ledger of a state directory; create both when they are missing.
 
-    An index of the version before is migrated first.
+    A database of the previous version is migrated first.
 
     Raises:
-        FileFault: the state directory cannot be made.
+        FileFault: the state directory cannot be created.
         LedgerFault: the ledger cannot be opened, is of a newer version, or is lost.
-        MigrationError: the index of the version before cannot be taken over now.
+        MigrationError: runs of the previous version are not finished.
     """
 
     def __init__(self, state_home: Path) -> None:

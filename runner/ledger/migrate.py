@@ -1,9 +1,9 @@
-"""Bring a state directory of the versions before (`runs.db`) to the ledger.
+"""Migrate a state directory of a previous version (`runs.db`) to the ledger.
 
-`ledger.db` is a new file, and `runs.db` stays as a closed one: without it an old
-command would make a new, empty index. There is one commit point, the transaction in
-`runs.db` that closes it. Killed before that the directory is what it was; after it only
-a rename is left to do, which the next command does.
+`ledger.db` is a new file, and `runs.db` stays, closed: without it an old command would
+create a new, empty one. The one commit point is the transaction in `runs.db` that
+closes it. A migration that is killed before it has changed nothing; after it only a
+rename is left, which the next command does.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     from runner.ledger.old_runs import Owned
 
-# What `restore` writes back into the index.
+# The copy that `restore` writes back into `runs.db`.
 BEGUN = "runs.db.restore"
 CLOSED = 3
-# Of a command that finds an old index; `codex-tasks migrate` waits without a limit.
+# For commands that find an old database; `codex-tasks migrate` waits for ever.
 PATIENCE_SECONDS = 10.0
 _NEW = "ledger.db.new"
 _PACE_SECONDS = 0.05
@@ -46,8 +46,8 @@ UNCERTAIN = (
     "the ledger was lost and made again: this may have been delivered before (send"
     " delivers it, stop cancels it)"
 )
-# What programs of the version before still try that have opened the index already;
-# those that start later are refused by the version.
+# Statements of old commands that have opened `runs.db` already; commands that start
+# later are refused by its version.
 _REFUSED = (
     ("runs", "insert on runs"),
     ("runs", "delete on runs"),
@@ -65,25 +65,25 @@ def migrate(
     patience: float = PATIENCE_SECONDS,
     on_wait: Callable[[Sequence[Owned]], None] = lambda _: None,
 ) -> None:
-    """Make the ledger of an index of the version before; nothing is done twice.
+    """Create the ledger from the database of a previous version, once.
 
     Args:
         state_home: the state directory.
-        patience: how many seconds to wait for runs that processes of the version before
-            own.
-        on_wait: is called with these again and again meanwhile.
+        patience: how many seconds to wait for runs that processes of the previous
+            version own.
+        on_wait: is called repeatedly with these runs during the wait.
 
     Raises:
-        MigrationError: they are not over by then; nothing has changed.
-        LedgerFault: the index cannot be read or the ledger cannot be made, and nothing
-            has changed; or the index was closed before, and the ledger is lost.
-        FileFault: the disk refuses; nothing has changed.
+        MigrationError: runs are still unfinished then; nothing has changed.
+        LedgerFault: the old database cannot be read or the ledger cannot be created,
+            and nothing has changed; or it was closed before, and the ledger is lost.
+        FileFault: a file cannot be written; nothing has changed.
     """
     path = state_home / database.OLD
     database.refuse_remote(state_home)
     is_media = os.statvfs(state_home).f_flag & os.ST_RDONLY
     if is_media or not os.access(state_home, os.W_OK):
-        # SQLite would say that the index cannot be opened.
+        # SQLite's own error would be that the database cannot be opened.
         what = "file system is read-only" if is_media else "directory cannot be written"
         raise LedgerFault(path, f"it has to be migrated, and its {what}")
     uri = f"{path.as_uri()}?mode=rw"
@@ -103,9 +103,9 @@ def migrate(
 
 
 def again(state_home: Path) -> None:
-    """Make a lost ledger again, as it was after the migration.
+    """Create a lost ledger again, as it was after the migration.
 
-    What waited then may have been delivered since: it is held.
+    Prompts that waited then may have been delivered since, so they are held.
 
     Raises:
         LedgerFault, FileFault: as `migrate`.
@@ -117,19 +117,19 @@ def again(state_home: Path) -> None:
 
 
 def is_open(state_home: Path) -> bool:
-    """Tell whether there is an index that no migration has closed."""
+    """Return whether there is a `runs.db` that no migration has closed."""
     found = _peek(state_home / database.OLD, "pragma user_version")
     return bool(found) and found != [(CLOSED,)]
 
 
 def waited_before(state_home: Path) -> set[int]:
-    """Return the numbers of the prompts that waited when it was migrated."""
+    """Return the numbers of the prompts that waited at the migration."""
     waiting = "select mail_id from mail where state = 'waiting'"
     return {number for (number,) in _peek(state_home / database.OLD_BACKUP, waiting)}
 
 
 def _peek(path: Path, query: str) -> list[tuple[int]]:
-    """Ask an index; of one that cannot be read nothing is found."""
+    """Query an old database; return nothing when it cannot be read."""
     with contextlib.suppress(sqlite3.Error):
         db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
         with contextlib.closing(db):
@@ -143,10 +143,10 @@ def _begin(
     patience: float,
     on_wait: Callable[[Sequence[Owned]], None],
 ) -> bool:
-    """Begin a transaction in which no run of the version before is at work.
+    """Begin a transaction once no process owns a run of the previous version.
 
     Returns:
-        False when the index has been closed already.
+        False when the database is already closed.
     """
     deadline = clock.monotonic() + patience
     while True:
@@ -156,7 +156,7 @@ def _begin(
         if version == CLOSED:
             return False
         if version > CLOSED:
-            reason = f"it was made by a newer version (schema {version})"
+            reason = f"it was created by a newer version (schema {version})"
             raise LedgerFault(
                 path, reason, f"update this version, or: {database.ELSEWHERE}"
             )
@@ -173,10 +173,10 @@ def _begin(
 
 
 def _save(path: Path) -> None:
-    """Keep a copy of the index as it was; an earlier one of other content stays too."""
+    """Copy the old database; keep an earlier copy of other content too."""
     names = (path, path.with_name(f"{path.name}-wal"))
     size = sum(found.st_size for name in names if (found := files.status(name)))
-    # The copy and the ledger.
+    # Space for the copy and the ledger.
     needed, free = 2 * size + _MARGIN, files.free_bytes(path.parent)
     if free < needed:
         reason = (
@@ -194,11 +194,11 @@ def _save(path: Path) -> None:
 
 
 def _build(index: Path, hold: str | None = None) -> None:
-    """Make the ledger under another name, whole and on the disk.
+    """Create the ledger under a temporary name, complete and flushed to the disk.
 
     Args:
-        index: the index that it is made of; no process writes to it meanwhile.
-        hold: why the prompts that wait are held, None where they are not.
+        index: the old database; no process writes to it meanwhile.
+        hold: why waiting prompts are held, None when they are not.
     """
     path = index.with_name(_NEW)
     files.remove([*path.parent.glob(f"{_NEW}*")])
@@ -223,7 +223,7 @@ def _build(index: Path, hold: str | None = None) -> None:
 
 
 def _note_log_dirs(state_home: Path) -> None:
-    """Write the list of directories that hold runs as a rebuild reads it now."""
+    """Write the list of log directories in the present format."""
     noted = files.read_if_there(state_home / _LOG_DIRS).splitlines()
     for line in files.read_text(state_home / _OLD_LOG_DIRS).splitlines():
         with contextlib.suppress(ValueError, RecursionError):
@@ -236,7 +236,7 @@ def _note_log_dirs(state_home: Path) -> None:
 
 
 def _close(old: sqlite3.Connection) -> None:
-    """Close the index for good, in one commit: here it has happened."""
+    """Close the old database in one transaction: the commit point."""
     tables = {name for (name,) in old.execute("select name from sqlite_master")}
     if "mail" in tables:
         # They wait in the ledger now.
@@ -252,7 +252,7 @@ def _close(old: sqlite3.Connection) -> None:
 
 
 def _put_in_place(state_home: Path) -> None:
-    """Give the ledger its name; of two commands that do so at once one is enough."""
+    """Rename the ledger; another command may have done it already."""
     final = state_home / database.NAME
     try:
         if not os.path.lexists(final):

@@ -1,17 +1,17 @@
--- What the index of the versions before says, as rows of the ledger: statements under names, run in one transaction.
--- One name may have several, with a semicolon at the end of a line between them.
+-- Convert the old database to rows of the ledger: named statements, run in one transaction.
+-- A name may have several statements, separated by a semicolon at the end of a line.
 --
--- `old` is that index; `runs_before`, `sessions_before`, `mail_before` and `usage_before` are its tables, empty where it
--- has none (schema 1 has runs alone). Functions of Python: `exports(key, archived_in)`, where a session's files lie;
--- `directory(run_id, exports, log_dir)`, where a run's do; `short_id(key)`; `pack(record)`; `path(json)`, the bytes of a
--- path, and `plain(json)`, a text to show: of one that is no UTF-8 SQLite would make a text that cannot be read.
+-- `old` is the old database; `runs_before`, `sessions_before`, `mail_before` and `usage_before` are its tables, empty if
+-- it has none (schema 1 has only runs). Functions of Python: `exports(key, archived_in)`, the directory of a session;
+-- `directory(run_id, exports, log_dir)`, that of a run; `short_id(key)`; `pack(record)`; `path(json)`, the bytes of a
+-- path, and `plain(json)`, a text to show: SQLite itself would make an invalid text of a path that is not UTF-8.
 
 -- name: session_before
 select archived_in from sessions_before where session_id = :key
 
 -- name: rows
--- The runs with what is taken over of their records. A record may be damaged: what is no text or number counts as
--- missing. `settings` is what `record.settings_json` writes; the next prompt can take it over where a run `is_sound`.
+-- The runs with the migrated parts of their records. A record may be damaged: a value of another type counts as missing.
+-- `settings` has the format of `record.settings_json`; the next prompt can use it if the run `is_sound`.
 create temp table old_runs as select
     run_id, coalesce(session_id, run_id) as key, run_id as place,
     coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', prepared_at), '1970-01-01T00:00:00.000Z') as prepared_at,
@@ -45,14 +45,14 @@ create temp table old_runs as select
         and json_type(record, '$.request.limits.timeout') in ('integer', 'real', 'null')
         and json_type(record, '$.request.limits.stall') in ('integer', 'real', 'null') as is_sound
 from runs_before;
--- The order of a session's runs; one that waited for the session comes when it was launched.
+-- The order of a session's runs; a run that waited for the session counts from its launch.
 update old_runs set place = max(run_id, replace(substr(launched_at, 1, 10), '-', '') || '-'
     || replace(substr(launched_at, 12, 8), ':', '') || '-' || substr(launched_at, 21, 3))
 where waits and launched_at is not null;
 create index temp.old_runs_by_key on old_runs (key, place);
 create unique index temp.old_runs_by_id on old_runs (run_id);
--- The sessions, numbered in the order of their last change; runs without one get one. `last` is the run whose directory
--- the next prompt takes over, `pattern` the one whose settings.
+-- The sessions, numbered in the order of their last change; runs without a session get one. The next prompt uses the
+-- directory of the run `last`, and the settings of the run `pattern`.
 create temp table old_sessions as
 with sessions as (
     select session_id as key, title, created_at, updated_at, archived_in from sessions_before
@@ -69,7 +69,7 @@ insert into imports (kind, source, identity, run_id)
 select plain(record -> '$.accounts.imported.kind'), plain(record -> '$.accounts.imported.source'),
     plain(record -> '$.accounts.imported.identity'), run_id
 from runs_before where run_id in (select run_id from old_runs where is_imported) on conflict do nothing;
--- Of an imported run the next prompt takes over the directory alone, and / stands for one that its importer did not know.
+-- The next prompt uses only the directory of an imported run; / means that the importer did not know the directory.
 insert into sessions (id, short_id, thread_id, title, repo, home, settings, exports, imported, archived_at, created_at, updated_at)
 select s.id, short_id(s.key), iif(s.is_thread, s.key, null), s.title,
     iif(l.is_imported, nullif(path(l.repo), x'2f'), path(l.repo)),
@@ -80,7 +80,7 @@ left join old_runs l on l.run_id = s.last
 left join old_runs p on p.run_id = s.pattern
 left join imports i on i.run_id = s.last;
 insert into threads (thread_id, session) select thread_id, id from sessions where thread_id is not null;
--- Those that are not over are looked at one by one after that.
+-- The unfinished ones are converted one by one after that.
 insert into runs (run_id, session, ordinal, thread_id, prompt, attempt, state, waits, outcome, exit_code, directory, layout,
     begun, rollout_offset, codex_version, prepared_at, launched_at, ended_at)
 select r.run_id, s.id, row_number() over (partition by s.id order by r.place, r.run_id), r.thread, r.prompt,
@@ -119,7 +119,7 @@ where m.state = 'skipped' or m.state = 'delivered' and coalesce(r.outcome, 'lost
     and (r.run_id is null or r.state = 'finished')
 
 -- name: open_prompts
--- One that was given to a run which never came to be waits again.
+-- A prompt of a run that was never inserted waits again.
 select m.mail_id, s.id as session, s.key, s.exports, substr(m.task, 1, 200) as preview, m.queued_at, m.attempts, r.run_id, r.begun,
     r.directory, row_number() over (partition by s.id, r.run_id is null order by m.mail_id) = 1 as is_first
 from mail_before m join old_sessions s on s.key = m.session_id
@@ -127,12 +127,12 @@ left join runs r on r.run_id = m.run_id and r.state <> 'finished'
 where m.mail_id not in (select id from prompts) order by s.id, m.mail_id
 
 -- name: last_run
--- The run that tells how a session stands.
+-- The run that determines the state of a session.
 select r.*, c.record from runs r join records c on c.run_id = r.run_id
 where r.session = :session order by r.waits, r.ordinal desc limit 1
 
 -- name: insert_prompt
--- One that runs can never go back without its text.
+-- A running prompt cannot return to the queue without its text.
 insert into prompts (id, session, place, text, preview, digest, state, hold, run_id, begun, attempts, starts, wake_at, wake_from,
     wake_why, queued_at)
 values (:mail_id, :session, :mail_id, :text, :preview, :digest, iif(:run_id is null, 'queued', 'running'), :hold, :run_id,
@@ -140,7 +140,7 @@ values (:mail_id, :session, :mail_id, :text, :preview, :digest, iif(:run_id is n
     :wake_at, :wake_from, iif(:wake_at is null, null, 'limit'), :queued_at)
 
 -- name: usage
--- `counted` takes the rows of the index's table, and those that it lacks.
+-- `counted` has the rows of the old table, and the missing ones.
 create temp view counted as select * from usage_before;
 create temp trigger count instead of insert on counted begin
     insert into usage (run_id, thread_id, model, quarter, session_key, prepared_at, repo, home, calls, input, cached, output, reasoning, total, usd)
@@ -151,7 +151,7 @@ create temp trigger count instead of insert on counted begin
 insert into counted select * from usage_before
 
 -- name: uncounted
--- Finished runs that an index of schema 1 has not counted.
+-- Finished runs without usage rows, as in schema 1.
 select r.run_id, c.record from runs r join records c on c.run_id = r.run_id
 where r.state = 'finished' and r.launched_at is not null and r.run_id not in (select run_id from usage)
 
@@ -160,14 +160,14 @@ insert into counted select run_id, :model, key, path(repo), prepared_at, :input,
 from old_runs where run_id = :run_id
 
 -- name: removed_usage
--- What the index lacks of a removed run when it was made anew: a line of JSON tells it. One without usage is refused.
+-- Usage of removed runs that is missing because the old database was rebuilt: it is in a line of JSON.
 insert into counted select :line ->> '$.run_id', plain(u.value -> '$.model'), u.value ->> '$.session_id', path(u.value -> '$.repo'),
     u.value ->> '$.prepared_at', u.value ->> '$.input_tokens', u.value ->> '$.cached_input_tokens', u.value ->> '$.output_tokens',
     u.value ->> '$.reasoning_output_tokens', u.value ->> '$.total_tokens', u.value ->> '$.usd'
 from json_each(coalesce(:line -> '$.usage', '')) u where not exists (select 1 from usage where run_id = :line ->> '$.run_id')
 
 -- name: tombstones_and_notes
--- A removed run must not come back with the next import: all that is left of it is its id.
+-- The next import must not insert a removed run again: only its id is kept.
 insert into imports (kind, source, identity)
 select distinct 'removed', '', run_id from usage where run_id not in (select run_id from runs);
 insert into notes (what, about) select 'record damaged', run_id from old_runs where not coalesce(is_sound, 0)

@@ -1,7 +1,7 @@
-"""The runs of the versions before that are not over when they are migrated.
+"""The unfinished runs of a previous version at its migration.
 
-While a supervisor of that version owns one, nothing is migrated. Of those that no
-process owns one of each session is left for the first sweep to judge; the others end.
+While a supervisor of that version owns a run, nothing is migrated. Of the other runs,
+one of each session is left for the first sweep to judge; the rest are finished.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ _KILLED = "its supervisor was killed before it had started Codex"
 
 
 class Owned(Struct, kw_only=False):
-    """Name a run that a process of the version before owns, and its supervisor."""
+    """Hold a run that a process of the previous version owns, and its supervisor."""
 
     run_id: str
     supervisor: ProcessId | None
 
 
 def owned(old: sqlite3.Connection, home: Path) -> list[Owned]:
-    """Return the unfinished runs that a supervisor owns, or a starting command.
+    """Return the unfinished runs that a supervisor or a starting command owns.
 
-    It holds the lock of the events file from before the run is on record; the process
-    tells where that file has been removed.
+    The owner holds the lock of the events file from before the row exists. If that file
+    was removed, the recorded process is looked up.
     """
     found = []
     for run_id, key, text in old.execute(
@@ -73,10 +73,10 @@ def place_of(key: str) -> str:
 
 
 def end_runs(steps: Steps) -> None:
-    """Leave one unfinished run of a session for the first sweep; end the others.
+    """Leave one unfinished run of a session for the first sweep; finish the others.
 
-    A run that waited for the session had no process but its supervisor, and a damaged
-    record is nothing to judge by.
+    A run that waited for the session had only a supervisor, and a damaged record cannot
+    be judged.
     """
     found = steps.do("unfinished").fetchall()
     for _, rows in itertools.groupby(found, lambda row: row["session"]):
@@ -94,15 +94,15 @@ def end_runs(steps: Steps) -> None:
                 state=record.state_of(run),
                 supervisor=process_text(owner) if owner else None,
                 codex=process_text(codex) if codex else None,
-                # A process of another boot is not found there.
+                # A process of another boot is not found.
                 place=place_text(replace(owner, **here())) if owner else None,
             )
 
 
 def _end(row: sqlite3.Row, run: Run | None, steps: Steps) -> None:
-    """End a run: as its meta file says, or else it is lost."""
+    """Finish a run with the verdict of its meta file, else as `lost`."""
     paths = steps.files(row)
-    # A supervisor could write its verdict to the meta file alone.
+    # A supervisor could write its verdict only to the meta file.
     over = read(files.read_json(paths.meta))
     if over is None or over.verdict is None or over.run_id != paths.run_id:
         wrote = files.status(paths.events)

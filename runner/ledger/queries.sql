@@ -1,23 +1,23 @@
--- Every query of the ledger, each under a name and with a word on what it is for.
--- One that changes several tables has several statements. Parameters have names. Times are text, as the schema says.
+-- All queries of the ledger, each with a name and a comment.
+-- A query that changes several tables has several statements. Parameters have names. Times are text, as in the schema.
 
 -- name: session_by_key
--- One session as it is now.
+-- The current state of a session.
 select * from session_states where id = :session
 
 -- name: sessions_in_states
--- The newest sessions that are in one of these states (a JSON list).
+-- The newest sessions in one of these states (a JSON list).
 select * from session_states where state in (select value from json_each(:states)) order by updated_at desc, id desc limit :most
 
 -- name: sessions_named
--- The sessions that a text certainly names: by short id, thread or run.
+-- The sessions with exactly this short id, thread or run.
 select * from session_states where id in (
     select id from sessions where short_id = :text
     union all select session from threads where thread_id = :text
     union all select session from runs where run_id = :text)
 
 -- name: sessions_like
--- The sessions that a text may name: a title, or the beginning of a thread id or of a short id.
+-- The sessions with this title, or this prefix of a thread id or of a short id.
 select * from session_states where id in (
     select id from sessions where title = :title or title = :line
     union select session from threads where length(:start) >= 6 and thread_id >= :start and thread_id < :start || '~'
@@ -25,7 +25,7 @@ select * from session_states where id in (
 order by updated_at desc limit 10
 
 -- name: session_of_import
--- The session that another tool's task, under an id of its own, has become.
+-- The session that was imported from another tool's task with this id.
 select * from session_states where id = (select r.session from imports i join runs r on r.run_id = i.run_id
     where i.kind <> 'removed' and (i.source = :text or i.source like '%/' || :text) limit 1)
 
@@ -37,7 +37,7 @@ insert into sessions (short_id, title, repo, home, settings, imported, created_a
 values (:short_id, :title, :repo, :home, :settings, :imported, :at, :at)
 
 -- name: name_session
--- The thread becomes the session's current one, if it is no other session's.
+-- Set the session's current thread, unless it belongs to another session.
 insert into threads (thread_id, session) values (:thread, :session) on conflict (thread_id) do nothing;
 update sessions set thread_id = :thread, exports = coalesce(:exports, exports) where id = :session
 and exists (select 1 from threads where thread_id = :thread and session = :session)
@@ -46,25 +46,25 @@ and exists (select 1 from threads where thread_id = :thread and session = :sessi
 update sessions set updated_at = max(updated_at, :at) where id = :session
 
 -- name: keep_settings
--- The next prompt takes the settings of the last run that Codex worked on.
+-- Store the settings of the last run whose turn began, for the next prompt.
 update sessions set settings = :settings, repo = :repo, imported = null where id = :session
 
 -- name: set_exports
 update sessions set exports = :exports where id = :session
 
 -- name: archive_session
--- Put it away, or bring it back without :archived_at. Nothing is put away where something waits or runs.
+-- Archive an idle session; without :archived_at unarchive it.
 update sessions set archived_at = :archived_at, updated_at = :at, exports = :exports
 where id = :session and (archived_at is null) = (:archived_at is not null)
 and not exists (select 1 from runs where session = :session and state <> 'finished')
 and (:archived_at is null or not exists (select 1 from prompts where session = :session and ended_at is null))
 
 -- name: restore_title
--- What the exports of a session say of it.
+-- Values from the exports of a session.
 update sessions set title = coalesce(:title, title), exports = coalesce(:exports, exports) where id = :session
 
 -- name: remove_session
--- A removed run must not come back with the next import: its usage is left, or a tombstone. The schema deletes the threads and needs itself.
+-- The next import must not insert a removed run again: it leaves its usage, or a tombstone. The schema deletes the threads and needs.
 update imports set kind = 'removed', run_id = null where run_id in (select run_id from runs where session = :session);
 insert into imports (kind, source, identity) select 'removed', '', run_id from runs
 where session = :session and run_id not in (select run_id from usage);
@@ -88,7 +88,7 @@ select r.*, c.record from runs r left join records c on c.run_id = r.run_id
 where r.state <> 'finished' and (:session is null or r.session = :session) order by r.waits, r.ordinal, r.run_id
 
 -- name: previous_launched
--- The run that had the thread before.
+-- The run that had the thread before this one.
 select r.*, c.record from runs r left join records c on c.run_id = r.run_id
 where r.session = :session and r.ordinal < :ordinal and r.launched_at is not null order by r.ordinal desc limit 1
 
@@ -96,7 +96,7 @@ where r.session = :session and r.ordinal < :ordinal and r.launched_at is not nul
 select min(launched_at) from runs where session = :session and launched_at > :at
 
 -- name: insert_run
--- A session is as new as its runs.
+-- The time of a session is at least that of its runs.
 update sessions set updated_at = max(updated_at, coalesce(:ended_at, :launched_at, :prepared_at)) where id = :session;
 insert into runs (run_id, session, ordinal, thread_id, prompt, state, waits, directory, layout, place, supervisor, codex,
     codex_version, rollout_offset, prepared_at, launched_at, ended_at, outcome, error_class, exit_code, begun)
@@ -108,7 +108,7 @@ values (:run_id, :session, (select coalesce(max(ordinal), 0) + 1 from runs where
 insert into records (run_id, record) values (:run_id, :record) on conflict (run_id) do update set record = excluded.record
 
 -- name: claim_run
--- A supervisor takes a run over, unless a stop was asked for before.
+-- A supervisor claims a run, unless the run was stopped before.
 update runs set state = :state, supervisor = :supervisor, place = :place
 where run_id = :run_id and state = :was and :state in ('launching', 'waiting') and stop_asked_at is null
 
@@ -118,7 +118,7 @@ update runs set state = 'running', codex = :codex, launched_at = :launched_at, r
 where run_id = :run_id and state = 'launching'
 
 -- name: take_turn
--- A waiting run has got its session: it comes after the runs that it has waited for.
+-- A waiting run gets its session; its ordinal is after the runs that it waited for.
 update runs set state = 'prepared', waits = 0,
     ordinal = (select max(ordinal) + 1 from runs where session = :session)
 where run_id = :run_id and state = 'waiting' and stop_asked_at is null returning ordinal
@@ -144,38 +144,38 @@ select run_id from runs where session = :session and state in ('prepared', 'laun
 select id, run_id from prompts where session = :session and state in ('queued', 'parked') order by place limit 1
 
 -- name: insert_prompt
--- One without a text is delivered already, by the run that it came with.
+-- A prompt without a text is delivered already, by its run.
 insert into prompts (session, place, text, preview, digest, state, direct, run_id, attempts, queued_at)
 values (:session, coalesce((select seq from sqlite_sequence where name = 'prompts'), 0) + 1, :text, :preview, :digest,
     iif(:text is null, 'running', 'queued'), :text is null, :run_id, :text is null, :at)
 
 -- name: prompt_of_run
--- The prompt that a run has, or that waits for it alone.
+-- The prompt of a run, running or reserved for the run.
 select id, state, direct as is_direct, stop_asked_at is not null as is_stop_asked, starts, unbegun from prompts where run_id = :run_id and ended_at is null
 
 -- name: waiting_prompts
--- All that waits for a session, and why.
+-- The waiting prompts of a session, with the reasons.
 select p.*, w.word, w.until, w.detail from prompts p join why_waiting w on w.id = p.id where p.session = :session order by p.place
 
 -- name: exported_prompt
--- A prompt whose turn has not begun, with what names its session.
+-- A prompt whose turn has not begun, with the ids of its session.
 select p.text, p.id, p.place, p.preview, p.settings, p.grp, p.priority, p.hold, p.not_before, p.queued_at, s.thread_id as thread, s.short_id
 from prompts p join sessions s on s.id = p.session
 where p.id = :prompt and not p.begun and not p.direct and p.ended_at is null and p.text is not null
 
 -- name: restore_prompt
--- A prompt that a rebuild finds in its file.
+-- A prompt that a rebuild read from its file.
 insert into prompts (id, session, place, text, preview, digest, settings, state, hold, attempts, queued_at)
 values (:prompt, :session, :place, :text, :preview, :digest, :settings, 'queued', :hold, 0, :at)
 on conflict (id) do update set text = excluded.text, digest = excluded.digest, hold = excluded.hold
 where state in ('queued', 'parked')
 
 -- name: restore_running
--- A waiting run has not been given its prompt yet.
+-- A waiting run does not have its prompt yet.
 update prompts set state = iif(:waits, 'queued', 'running'), run_id = :run_id, hold = null where id = :prompt and ended_at is null
 
 -- name: restore_session
--- What a run tells of a session that was opened for its prompts.
+-- Values of a run for a session that a rebuild inserted for its prompts.
 update sessions set home = iif(home = x'', :home, home), repo = coalesce(repo, :repo), created_at = min(created_at, :at)
 where id = :session
 
@@ -183,7 +183,7 @@ where id = :session
 select id from prompts where not begun and not direct and ended_at is null and text is not null order by id
 
 -- name: reason_of_run
--- Why the prompt of a waiting run waits: another run writes the session, or what keeps the prompt.
+-- Why the prompt of a waiting run waits: another run writes the session, or the prompt's own reason.
 select coalesce('run ' || h.run_id || ' holds it', w.detail, w.word) from prompts p join why_waiting w on w.id = p.id
 left join runs h on h.session = p.session and h.state in ('prepared', 'launching', 'running') where p.run_id = :run_id
 
@@ -191,13 +191,13 @@ left join runs h on h.session = p.session and h.state in ('prepared', 'launching
 select id from prompts where state in ('queued', 'parked') order by id
 
 -- name: queue_head
--- The first prompt that waits for a session, and why.
+-- The first waiting prompt of a session, with the reason.
 select p.*, w.word, w.until, w.detail from prompts p join why_waiting w on w.id = p.id
 where p.id = (select id from judged where session = :session)
 
 -- name: deliverable
--- What can be delivered now; also what waits for a foreign writer, whose lock may be free by now. Where Codex has
--- seen the writer and we do not ('refused'), it is not started again at once.
+-- Prompts that can be delivered now, including prompts that wait for another writer, whose lock may be free now. If only
+-- Codex can see the writer ('refused'), it is not started again at once.
 select j.id as prompt, j.session, s.thread_id as thread, s.home, j.word is 'writer' as waits_for_writer from judged j join sessions s on s.id = j.session
 where j.taker is null and (j.word is null or j.word = 'writer'
     and exists (select 1 from prompts p where p.id = j.id and p.wake_why = 'writer')) order by j.rank, j.id
@@ -229,12 +229,12 @@ update prompts set state = 'queued', run_id = null, hold = :hold, wake_at = :wak
     wake_from = iif(:wake_at is null, null, :at), wake_why = :why, starts = :starts, unbegun = :unbegun where id = :prompt and state = 'running'
 
 -- name: wait_for_writer
--- Another program writes the thread: look again later. Without :wake_at none does any more.
+-- Another program writes the thread: check again at :wake_at. Without :wake_at no program does.
 update prompts set wake_at = :wake_at, wake_from = iif(:wake_at is null, null, :at), wake_why = iif(:wake_at is null, null, 'writer')
 where id = :prompt and (wake_why is 'writer' or :wake_at is not null and state = 'queued')
 
 -- name: hold_first
--- What waits first, and for no run of its own, waits for a person, or until a time.
+-- Hold the first prompt that is not reserved for a run, until a person acts or until a time.
 update prompts set hold = :hold, wake_at = :until, wake_from = iif(:until is null, null, :at), wake_why = iif(:until is null, null, 'limit')
 where id = (select id from prompts where session = :session and state = 'queued' order by place limit 1) and run_id is null and preview <> '/quit'
 
@@ -242,13 +242,13 @@ where id = (select id from prompts where session = :session and state = 'queued'
 update prompts set hold = :hold where id = :prompt and state = 'queued'
 
 -- name: release_first
--- The user sends on purpose: nothing holds the first prompt any more.
+-- Release the first prompt, when the user sends another one.
 update prompts set hold = null, wake_at = null, wake_from = null, wake_why = null, starts = 0, unbegun = 0
 where id = (select id from prompts where session = :session and state = 'queued' order by place limit 1)
 and (hold is not null or wake_at is not null) and text is not null
 
 -- name: release_due
--- A hold that had an end is over.
+-- Release the prompts whose hold has expired.
 update prompts set hold = null, wake_at = null, wake_from = null, wake_why = null
 where hold is not null and wake_at is not null and wake_at <= :at and state = 'queued'
 
@@ -256,7 +256,7 @@ where hold is not null and wake_at is not null and wake_at <= :at and state = 'q
 select 1 from prompts where hold is not null and wake_at is not null and wake_at <= :at and state = 'queued' limit 1
 
 -- name: canceled_count
--- Prompts that were never delivered, on purpose; the end of a session is none.
+-- The number of canceled prompts, without `/quit`.
 select count(*) from prompts where session = :session and state = 'canceled' and not begun and not direct and reason = 'stopped'
 and preview not in ('/quit')
 
@@ -268,7 +268,7 @@ update runs set stop_asked_at = coalesce(stop_asked_at, :at) where session = :se
 select session from runs where state <> 'finished' union select session from prompts where state in ('queued', 'parked') order by 1
 
 -- name: insert_outbox
--- What has happened, and who is to be told of it (a JSON list).
+-- An event and its targets (a JSON list).
 insert into history (at, session, prompt, run_id, what, detail) values (:at, :session, :prompt, :run_id, :what, '{}');
 insert into outbox (history, target, due_at) select (select max(id) from history), value, :due_at from json_each(:targets)
 
@@ -277,19 +277,19 @@ select o.id, o.target, h.what, h.run_id, h.at from outbox o join history h on h.
 where h.run_id = :run_id and o.done_at is null and o.target <> 'exports' order by o.id
 
 -- name: outbox_due
--- What no process has told although it should have.
+-- Overdue notifications.
 select distinct h.run_id from outbox o join history h on h.id = o.history
 where o.done_at is null and o.due_at <= :at and o.target <> 'exports'
 
 -- name: unexported_runs
--- Runs that are over and whose files no process has written yet.
+-- Finished runs whose exports are not written yet.
 select h.run_id from outbox o join history h on h.id = o.history where o.done_at is null and o.target = 'exports'
 
 -- name: note_exported
 delete from outbox where done_at is null and target = 'exports' and (select run_id from history where id = outbox.history) = :run_id
 
 -- name: claim_outbox
--- Who has begun to tell is given its time, and may have been killed.
+-- Claim a notification. An older claim has expired after a time: its process may have been killed.
 update outbox set attempts = attempts + 1, due_at = :due_at where id = :id and done_at is null and (attempts = 0 or due_at <= :at)
 
 -- name: close_outbox
@@ -304,7 +304,7 @@ values (:run_id, :thread, :model, :quarter, :name, :prepared_at, :repo, :home, 0
 on conflict do nothing
 
 -- name: usage_totals
--- What the runs of each group have used; a run that called two models is one run. Of one session the index finds them.
+-- The usage of each group of runs; a run that called two models counts once. For one session SQLite uses the index.
 select case :by when 'day' then date(prepared_at, 'localtime') when 'model' then model when 'repo' then repo
     when 'session' then session_key else 'total' end as key,
     iif(:by = 'session', (select title from sessions where thread_id = session_key
@@ -326,7 +326,7 @@ insert into settings (name, value) values ('checked_at', :at) on conflict (name)
 select run_id from usage union select identity from imports where kind = 'removed'
 
 -- name: run_names
--- All runs, the newest first, and what their session is called.
+-- All runs, the newest first, with the name of their session.
 select r.run_id, coalesce(s.thread_id, r.run_id) as name from runs r join sessions s on s.id = r.session order by r.run_id desc
 
 -- name: run_directories

@@ -1,8 +1,8 @@
-"""The queue: prompts in the order of their session, each delivered once.
+"""The queue: the prompts of each session in order, each delivered once.
 
-A prompt is one row for its whole life. It becomes `running` in the transaction that
-puts its run on record, and what becomes of it is decided in the one that ends that run,
-so a kill at any moment leaves it waiting, running or ended, and never twice.
+A prompt is one row from insert to end. The transaction that inserts its run sets it to
+`running`; the transaction that ends the run sets its next state. So a kill at any
+moment leaves it waiting, running or ended, and it is never delivered twice.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _PREVIEW = 200
 
 
 class Prompt(Struct):
-    """Hold one prompt that waits.
+    """Hold one waiting prompt.
 
-    `word` says why it waits, None when it is about to be delivered; `until` is an
-    RFC 3339 instant where the wait has an end, `detail` the reason in a sentence.
-    `run_id` is the waiting run that alone takes it (`--wait-for-session`).
+    `word` is why it waits, None when it can be delivered; `until` is an RFC 3339
+    instant if the wait has an end, `detail` the reason in a sentence. `run_id` is the
+    waiting run that it is reserved for (`--wait-for-session`).
     """
 
     id: int
@@ -57,12 +57,12 @@ class Prompt(Struct):
 
     @property
     def is_quit(self) -> bool:
-        """Tell whether it ends the session instead of being given to Codex."""
+        """Return whether it ends the session instead of being sent to Codex."""
         return self.text is not None and self.text.strip() == QUIT
 
 
 class Candidate(Struct):
-    """Hold a prompt that may be delivered now, with the thread and home it is for."""
+    """Hold a prompt that can be delivered now, with its thread and Codex home."""
 
     prompt: int
     session: int
@@ -78,23 +78,23 @@ class Queue:
         self._ledger = ledger
 
     def waiting(self, session: int) -> list[Prompt]:
-        """Return what waits for a session, in the order of the queue, and why."""
+        """Return the waiting prompts of a session in order, with the reasons."""
         return self._ledger.values(Prompt, "waiting_prompts", session=session)
 
     def all_waiting(self) -> list[int]:
-        """Return the numbers of all prompts that wait."""
+        """Return the numbers of all waiting prompts."""
         return [row["id"] for row in self._ledger.all("every_waiting_prompt")]
 
     def head(self, session: int) -> Prompt | None:
-        """Return the first prompt that waits for a session."""
+        """Return the first waiting prompt of a session."""
         found = self._ledger.values(Prompt, "queue_head", session=session)
         return found[0] if found else None
 
     def candidates(self) -> list[Candidate]:
-        """Return what can be delivered now, the best first.
+        """Return the prompts that can be delivered now, the best first.
 
-        Among them is what waits for a foreign writer, whose lock may be free by now.
-        What was held until a time that has come is let go first.
+        This includes prompts that wait for another writer, whose lock may be free now.
+        Prompts whose hold has expired are released first.
         """
         at = iso(clock.now())
         if self._ledger.one("has_due_holds", at=at) is not None:
@@ -106,11 +106,11 @@ class Queue:
         return int(self._ledger.value("canceled_count", session=session))
 
     def add(self, session: int, text: bytes, preview: str, at: datetime) -> int:
-        """Add a prompt and return its number; it is on the disk when this returns.
+        """Insert a prompt durably, and return its number.
 
         Raises:
-            ArchivedError: the session has been put away.
-            NoSuchTaskError: it has been removed.
+            ArchivedError: the session is archived.
+            NoSuchTaskError: it was removed.
         """
         with self._ledger.transaction(is_durable=True):
             self._ledger.sessions.refuse_archived(session)
@@ -125,17 +125,17 @@ class Queue:
             )
 
     def prepare(self, run: Run, request: RunRequest) -> Run:
-        """Put a run on record, with its session and its prompt, in one transaction.
+        """Insert a run, with its session and its prompt, in one transaction.
 
-        A run that brings its own prompt is refused where another one has the session or
-        prompts wait, unless it waits for its turn; one that delivers a prompt of the
-        queue takes it.
+        A run with its own prompt is refused when another run has the session or prompts
+        wait, unless it waits for the session. A run for a queued prompt sets it to
+        `running`.
 
         Raises:
             SessionBusyError: another run has the session, another program writes it, or
             prompts wait for it.
-            ArchivedError: the session has been put away.
-            AlreadyDeliveredError: the prompt no longer waits, or not as it was read.
+            ArchivedError: the session is archived.
+            AlreadyDeliveredError: the prompt no longer waits, or has changed.
         """
         with self._ledger.transaction(is_durable=request.wait_for_session):
             run = replace(run, session=self._session_for(run, request))
@@ -155,7 +155,7 @@ class Queue:
     def restore(
         self, number: int, header: Mapping[str, object], text: bytes, hold: str | None
     ) -> None:
-        """Put a prompt back that a rebuild finds in its file, inside a transaction."""
+        """Insert a prompt that a rebuild read from its file, inside a transaction."""
         sessions, at = self._ledger.sessions, iso(clock.now())
         told = {name: str(value) for name, value in header.items() if value is not None}
         at, place = told.get("queued_at", at), header.get("place")
@@ -176,22 +176,22 @@ class Queue:
         try:
             self._ledger.change("restore_prompt", **values)
         except ConflictFault:
-            # Another prompt has its place, as no header that is whole says.
+            # Another prompt has its place, which happens only with a damaged header.
             self._ledger.change("restore_prompt", **{**values, "place": number})
 
     def restore_running(self, number: int, run: Run) -> None:
-        """Give a prompt to the unfinished run that a rebuild finds it in."""
+        """Set a prompt to running for the unfinished run that a rebuild found."""
         waits = isinstance(run.state, Waiting)
         ids: dict[str, Cell] = {"prompt": number, "run_id": run.run_id}
         if not self._ledger.change("restore_running", waits=waits, **ids):
             self._insert(run)
 
     def close(self, number: int, state: str = "canceled") -> None:
-        """End a prompt that a rebuild finds delivered or gone."""
+        """End a prompt that a rebuild found delivered or without a file."""
         self._end(number, state, "rebuilt", Outcome.LOST)
 
     def take(self, run: Run) -> Run | None:
-        """Give a waiting run its session and its prompt; None while it has to wait."""
+        """Give a waiting run its session and prompt; None while it has to wait."""
         with self._ledger.transaction():
             if not self._ledger.change("take_prompt", run_id=run.run_id):
                 return None
@@ -202,17 +202,17 @@ class Queue:
             return replace(run.advanced(Taken()), waits=False, ordinal=ordinal)
 
     def reason_of(self, run: Run) -> str | None:
-        """Say why a waiting run has to wait."""
+        """Return why a waiting run has to wait."""
         reason: str | None = self._ledger.value("reason_of_run", run_id=run.run_id)
         return reason
 
     def holder(self, session: int) -> str | None:
-        """Return the run of ours that writes a session."""
+        """Return the run that has the lock of a session."""
         holder: str | None = self._ledger.value("holder", session=session)
         return holder
 
     def settle(self, run: Run) -> None:
-        """Decide what becomes of the prompt of a finished run, inside a transaction."""
+        """Set the next state of the prompt of a finished run, inside a transaction."""
         verdict = run.verdict
         if verdict is None:
             return
@@ -229,7 +229,7 @@ class Queue:
                 told = {**as_dict(fate), "at": iso(now), "wake_at": wake_at}
                 self._ledger.change("put_back", prompt=row["id"], **told)
         elif row is not None and outcome in {Outcome.LOST, Outcome.NOT_STARTED}:
-            # Its run was killed while it waited: now it is delivered as any other.
+            # Its waiting run was killed: now it is delivered like any other prompt.
             self._ledger.change("free_prompt", prompt=row["id"])
         elif row is not None:
             self._end(row["id"], OUTCOMES[outcome].prompt, str(outcome), outcome)
@@ -239,7 +239,7 @@ class Queue:
             self._ledger.change("hold_first", session=run.session, **values)
 
     def quit(self, prompt: Prompt) -> list[int]:
-        """Obey a `/quit` whose turn has come: end all that waits, and return it."""
+        """Execute a `/quit` that is first in the queue: end all waiting prompts."""
         with self._ledger.transaction(is_durable=True):
             ids = [each.id for each in self.waiting(prompt.session)]
             if prompt.id not in ids:
@@ -250,12 +250,13 @@ class Queue:
         return ids
 
     def stop(self, sessions: Collection[int]) -> list[Prompt]:
-        """Cancel what waits in sessions and ask what runs to stop, in one transaction.
+        """Cancel waiting prompts and mark runs as stopped, in one transaction.
 
-        A prompt that is sent later is wanted. One that is running is never put back.
+        Prompts that are sent later are kept. A running prompt never returns to the
+        queue.
 
         Returns:
-            what it has canceled.
+            The canceled prompts.
         """
         with self._ledger.transaction(is_durable=True):
             canceled = [each for key in sessions for each in self.waiting(key)]
@@ -266,19 +267,19 @@ class Queue:
         return canceled
 
     def to_stop(self) -> list[int]:
-        """Return the sessions in which something runs or waits."""
+        """Return the sessions with an unfinished run or a waiting prompt."""
         return [row["session"] for row in self._ledger.all("sessions_to_stop")]
 
     def release(self, session: int) -> None:
-        """Let the first prompt go that is held: the user sends on purpose."""
+        """Release the first held prompt, when the user sends another one."""
         self._ledger.write("release_first", session=session)
 
     def hold(self, prompt: int, reason: str) -> None:
-        """Keep a prompt back until a person acts."""
+        """Hold a prompt until a person acts."""
         self._ledger.write("hold_prompt", prompt=prompt, hold=reason)
 
     def wait_for_writer(self, candidate: Candidate, *, is_free: bool) -> None:
-        """Note that another program writes a prompt's thread, or no longer does."""
+        """Record that another program writes a prompt's thread, or no longer does."""
         now = clock.now()
         wake_at = None if is_free else iso(clock.after(now, WRITER_SECONDS))
         times = {"at": iso(now), "wake_at": wake_at}
@@ -302,7 +303,7 @@ class Queue:
         return key
 
     def _bring(self, run: Run, request: RunRequest) -> Run:
-        """Insert the prompt that a run brings with it, and say whether it waits."""
+        """Insert the run's own prompt, and return whether it waits."""
         first = self._ledger.one("first_waiting", session=run.session)
         is_ours = first is not None or self.holder(run.session) is not None
         is_busy = is_ours or request.writer is not None
@@ -317,7 +318,7 @@ class Queue:
         return replace(run, spec=replace(run.spec, prompt_id=number))
 
     def _insert(self, run: Run, text: bytes | None = None) -> int:
-        """Insert the prompt of a run that brings its own; with a text it waits."""
+        """Insert the run's own prompt; with a text it waits."""
         return self._ledger.insert(
             "insert_prompt",
             session=run.session,
@@ -329,7 +330,7 @@ class Queue:
         )
 
     def _busy(self, session: int) -> SessionBusyError:
-        """Say what has a session: the run that writes it, or the first that waits."""
+        """Name the run that writes a session, or the first waiting run."""
         found = self._ledger.sessions.get(session)
         holder = self.holder(session)
         if holder is None and found.waiting:
@@ -337,7 +338,7 @@ class Queue:
         return SessionBusyError(found.name, holder or found.last_run or "?")
 
     def _end(self, prompt: int, state: str, reason: str, outcome: Outcome) -> None:
-        """End a prompt, and the run that waits for it alone."""
+        """End a prompt, and the waiting run that it is reserved for."""
         values = {"state": state, "reason": reason, "at": iso(clock.now())}
         ended: dict[str, Cell] = {"prompt": prompt, "outcome": outcome}
         ended |= {"exit_code": OUTCOMES[outcome].exit_code, "at": values["at"]}
@@ -348,5 +349,5 @@ class Queue:
 
 
 def digest_of(text: bytes) -> str:
-    """Tell one text from another."""
+    """Return the hash of a text."""
     return hashlib.sha256(text).hexdigest()

@@ -1,8 +1,8 @@
 """The record of a run as JSON: pure.
 
-The ledger keeps it compressed beside the columns that are searched, and the export
-`meta.json` is the same object. Where a column holds a value too, the column counts.
-Reading a record back and writing it again gives the same record.
+The ledger stores it compressed beside the searchable columns, and the export
+`meta.json` is the same object. If a column has the value too, the column wins.
+Reading a record and writing it again gives the same record.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     Kinds = tuple[type, ...]
 
 Json = dict[str, object]
-# What the record shows of a run's accounts beside the others.
+# The parts of a run's accounts in the record.
 _SHOWN: Mapping[str, Kinds] = {
     "model": (str,),
     "token_usage": (dict,),
@@ -58,14 +58,14 @@ _BLANK_REQUEST: Json = {"cwd": "/", "umask": 0o077}
 
 
 class DamagedRecordError(RunnerFault):
-    """Report a record that is not what this suite writes."""
+    """Report a record that this suite cannot have written."""
 
     def __init__(self, what: str, reason: str) -> None:
         super().__init__(f"the record of run {what} is damaged: {reason}")
 
 
 def to_json(run: Run) -> Json:
-    """Build the record: what people look for first, what only we need last."""
+    """Build the record: values for people first, internal values last."""
     spec, paths = run.spec, files_of(run.spec)
     verdict, accounts = run.verdict, dict(run.accounts)
     started, ended = run.started_at, run.ended_at
@@ -130,7 +130,7 @@ def to_json(run: Run) -> Json:
 
 
 def from_json(record: Mapping[str, object]) -> Run:
-    """Read a record back, also one of the versions before.
+    """Read a record, also of previous versions.
 
     Raises:
         DamagedRecordError: it is not a record.
@@ -143,9 +143,9 @@ def from_json(record: Mapping[str, object]) -> Run:
 
 
 def of_row(stored: Json, columns: Json, request: Json) -> Run:
-    """Make a run of its record and its columns; where both have a value they count.
+    """Build a run from its record and its columns, which have precedence.
 
-    A damaged record costs what only it has: nothing is refused because of it.
+    A damaged record loses only the values that are not in columns; it is not an error.
     """
     asked = stored.get("request")
     known = asked if isinstance(asked, dict) else {}
@@ -165,7 +165,7 @@ def elapsed(started: datetime, ended: datetime | None) -> float | None:
     """Return the seconds between two instants as the record writes them."""
     if ended is None:
         return None
-    # Of finer instants the figure would be another one when the record is read back.
+    # With finer instants the value would differ when the record is read again.
     written = parse_iso(iso(ended)) - parse_iso(iso(started))
     return max(0.0, round(written.total_seconds(), 3))
 
@@ -173,7 +173,7 @@ def elapsed(started: datetime, ended: datetime | None) -> float | None:
 def encode(value: Json, *, indent: int | None = None) -> bytes:
     """Write a JSON object as UTF-8 with a newline at its end.
 
-    A path that is no UTF-8 keeps its bytes as escapes: such text is written in ASCII.
+    A path that is not UTF-8 keeps its bytes as escapes; such text is written in ASCII.
     """
     try:
         text = json.dumps(value, indent=indent, ensure_ascii=False)
@@ -183,13 +183,13 @@ def encode(value: Json, *, indent: int | None = None) -> bytes:
 
 
 def pack(run: Run) -> bytes:
-    """Write the record of a run as the ledger keeps it."""
+    """Write the compressed record of a run for the ledger."""
     text = json.dumps(to_json(run), separators=(",", ":"))
     return zlib.compress(text.encode(), 1)
 
 
 def unpack(record: bytes) -> Json:
-    """Read what `pack` has written; an empty object when it is damaged."""
+    """Read a record that `pack` has written; an empty object when it is damaged."""
     try:
         found = json.loads(zlib.decompress(record))
     except (zlib.error, ValueError, RecursionError):
@@ -198,12 +198,12 @@ def unpack(record: bytes) -> Json:
 
 
 def checksum(answer: str) -> int:
-    """Tell one answer from another without keeping it in the record."""
+    """Return the hash of an answer, which the record has instead of the answer."""
     return zlib.crc32(answer.encode(errors="replace"))
 
 
 def settings_json(spec: Spec) -> str:
-    """Write what the next run of the session takes over from a run."""
+    """Write the settings that the next run of the session takes over."""
     kept = {
         "repo": spec.repo,
         "codex_bin": spec.codex.bin,
@@ -221,7 +221,7 @@ def settings_json(spec: Spec) -> str:
 
 
 class Settings(Struct):
-    """Hold what the next run of a session takes over from the one before."""
+    """Hold the settings that the next run of a session takes over."""
 
     repo: str
     umask: int
@@ -230,7 +230,7 @@ class Settings(Struct):
 
 
 def read_settings(text: str) -> Settings | None:
-    """Read what `settings_json` has written; None for a session without settings."""
+    """Read the output of `settings_json`; None for a session without settings."""
     found = json.loads(text)
     if found.get("request") is None:
         return None
@@ -239,9 +239,9 @@ def read_settings(text: str) -> Settings | None:
 
 
 def _read(kind: type[S], data: Mapping[str, object], **known: object) -> S:
-    """Make a value of what a JSON object has under the names of its fields.
+    """Build a value from the entries of a JSON object with the names of its fields.
 
-    One that is missing there, and is not `known`, has its default, or may be None.
+    A missing entry that is not `known` gets its default, or None where allowed.
     """
     found = dict(known)
     fields = _fields(kind)  # type: ignore[arg-type] # mypy: a class is hashable
@@ -261,7 +261,7 @@ def _read(kind: type[S], data: Mapping[str, object], **known: object) -> S:
 
 @cache
 def _fields(kind: type[Struct]) -> list[tuple[str, str, bool]]:
-    """Return the fields of a class: name, type as it is written, may it be None."""
+    """Return the fields of a class: name, annotation, whether None is allowed."""
     written: dict[str, str] = {}
     for each in reversed(kind.__mro__):
         written |= vars(each).get("__annotations__", {})
@@ -276,7 +276,7 @@ def _texts(value: list[object]) -> tuple[str, ...]:
     return tuple(map(str, value))
 
 
-# How a field is read: the types that its JSON has, and what makes its value of that.
+# How a field is read: its JSON types, and the conversion to its value.
 _READERS: Mapping[str, tuple[Kinds, Callable[[Any], object] | None]] = {
     "bool": ((bool,), None),
     "int": ((int,), None),

@@ -1,9 +1,9 @@
-"""The way back: give a migrated state directory to the version before again.
+"""Restore a migrated state directory for the previous version.
 
-`runs.db` becomes what it was before the migration, save that what waited then and has
-been delivered or canceled since does not wait in it. Killed at any moment the directory
-is still the ledger's, or `codex-tasks restore` ends what was begun: while `runs.db` is
-closed and there is no ledger, both versions refuse it.
+`runs.db` gets its content from before the migration, but prompts that were delivered or
+canceled since do not wait in it. A restore that is killed has changed nothing, or the
+next `codex-tasks restore` completes it: while `runs.db` is closed and there is no
+ledger, both versions refuse the directory.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _PATIENCE_SECONDS = 60.0
 
 
 class Restored(Struct):
-    """Say what the version before does not know.
+    """Hold what the previous version does not have.
 
-    `ledger` is where the ledger is now, `runs` counts the runs since the migration and
-    `waiting` the prompts that were sent since and wait. A restore that was begun before
-    knows none of it.
+    `ledger` is the new path of the ledger, `runs` counts the runs since the migration,
+    `waiting` the waiting prompts that were sent since. All are unknown when a killed
+    restore is completed.
     """
 
     ledger: Path | None = None
@@ -42,30 +42,32 @@ class Restored(Struct):
 
 
 class RunsAtWorkError(RunnerError):
-    """Refuse to give back a state directory in which runs are not over."""
+    """Refuse to restore a state directory with unfinished runs."""
 
     exit_code = 75
 
     def __init__(self, runs: list[str]) -> None:
         names = ", ".join(runs)
-        super().__init__(f"runs are not over: {names} (codex-tasks stop -a ends them)")
+        super().__init__(
+            f"runs are unfinished: {names} (codex-tasks stop -a ends them)"
+        )
 
 
 class NothingToRestoreError(RunnerError):
-    """Refuse what was never migrated, or has been given back already."""
+    """Refuse a state directory that was not migrated, or is already restored."""
 
     def __init__(self, state_home: Path) -> None:
         super().__init__(f"{state_home} was not migrated, or has been restored already")
 
 
 def restore(state_home: Path) -> Restored:
-    """Give a state directory back to the version before.
+    """Restore a state directory for the previous version.
 
     Raises:
-        RunsAtWorkError: runs are not over; nothing has changed.
+        RunsAtWorkError: runs are not finished; nothing has changed.
         NothingToRestoreError: it was not migrated.
         LedgerFault: one of the databases cannot be used, or other commands use them.
-        FileFault: the disk refuses.
+        FileFault: a file cannot be written.
     """
     begun, told = state_home / BEGUN, Restored()
     path = state_home / database.NAME
@@ -87,11 +89,11 @@ def restore(state_home: Path) -> Restored:
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[sqlite3.Connection]:
-    """Have the ledger as one file that no other process uses."""
+    """Lock the ledger exclusively, and merge its write-ahead log."""
     db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     with database.guarded(path), contextlib.closing(db):
         try:
-            # It ends the write-ahead log, which SQLite does for the last user alone.
+            # This merges the write-ahead log; SQLite allows it only for the last user.
             db.execute("pragma journal_mode = delete")
             db.execute("begin exclusive")
         except sqlite3.OperationalError as error:
@@ -106,7 +108,7 @@ def _alone(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _make_index(state_home: Path, ledger: sqlite3.Connection) -> Restored:
-    """Make the index that the version before may use, under another name."""
+    """Create the database for the previous version, under a temporary name."""
     unfinished = "select run_id from runs where state <> 'finished' order by run_id"
     if runs := [run_id for (run_id,) in ledger.execute(unfinished)]:
         raise RunsAtWorkError(runs)
@@ -127,10 +129,10 @@ def _make_index(state_home: Path, ledger: sqlite3.Connection) -> Restored:
 def _settle_prompts(
     db: sqlite3.Connection, ledger: sqlite3.Connection, state_home: Path
 ) -> int:
-    """Note in the index what became of the prompts that waited; return the last one."""
+    """Update the prompts that waited at the migration; return the last number."""
     if not db.execute("select 1 from sqlite_master where name = 'mail'").fetchone():
         return 0  # schema 1
-    # What waits no longer, and the run that it was delivered by.
+    # Prompts that no longer wait, and the runs that delivered them.
     now = {
         number: (waits, run_id)
         for number, waits, run_id in ledger.execute(
@@ -153,7 +155,7 @@ def _settle_prompts(
             "update mail set state = ?, run_id = ? where mail_id = ?",
             ("delivered" if run_id else "skipped", run_id, mail_id),
         )
-        # Its verify --repair goes by the names of the files too.
+        # The previous version's verify --repair also uses the names of the files.
         if (place := places.of_session(key, archived_in)) is not None:
             path = state_home / place / "mail" / f"{mail_id:08d}.prompt"
             with contextlib.suppress(OSError):
@@ -164,9 +166,9 @@ def _settle_prompts(
 
 
 def _write_back(state_home: Path) -> None:
-    """Write a whole database into the index, in one transaction.
+    """Write a whole database into `runs.db`, in one transaction.
 
-    A copy of the file would be undone by what the index's write-ahead log has.
+    A copy of the file would be overwritten from the write-ahead log of `runs.db`.
     """
     index = state_home / database.OLD
     with database.guarded(index):

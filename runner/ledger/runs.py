@@ -1,7 +1,7 @@
-"""Runs: each is a row that only goes forward.
+"""Runs: rows whose state only advances.
 
-Every transition is one guarded update (`update … where state = ?`); what follows from
-it for the session, its prompt and its usage is in the same transaction.
+Every transition is one guarded update (`update … where state = ?`). The changes of the
+session, its prompt and its usage are in the same transaction.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ if TYPE_CHECKING:
     from runner.ledger.ledger import Ledger
     from runner.model import Event, ProcessId, Run, SessionId
 
-# What the record of a run has under the same name.
+# Values with the same name in the record of a run.
 _COLUMNS = (
     *("run_id", "state", "prepared_at", "launched_at", "ended_at"),
     *("outcome", "exit_code", "error_class", "codex_version", "rollout_offset"),
 )
-# Of a run in a directory of its own, and of one with flat files.
+# Names of files in a directory of its own, and of flat files.
 _OWN, _FLAT = 3, 2
-# A supervisor tells of its run itself; after this time any command does.
+# A supervisor sends its own notifications; after this time any command does.
 _TELL_SECONDS = 5.0
-# A warning about a run whose thread its session cannot have.
+# The warning when a thread belongs to another session.
 FOREIGN_THREAD = "thread {} of this run belongs to another session"
-# The target in the outbox that stands for the files of a run.
+# The target in the outbox for the exports of a run.
 _EXPORTS = "exports"
-# A report that was begun and not finished is sent again after this time.
+# A notification that was claimed and not finished can be claimed again after this time.
 _RETELL_SECONDS = 60.0
 
 
 class Telling(Struct, kw_only=False):
-    """Hold one thing that is to be told: to an event stream, or to a hook.
+    """Hold one notification for an event stream or a hook.
 
-    `at` is when it happened.
+    `at` is the time of the event.
     """
 
     id: int
@@ -68,7 +68,7 @@ class Runs:
         """Return the run of this id.
 
         Raises:
-            NoSuchRunError: the ledger does not know it.
+            NoSuchRunError: it is not in the ledger.
         """
         found = self._all("run_by_id", run_id=run_id)
         if not found:
@@ -76,15 +76,15 @@ class Runs:
         return found[0]
 
     def of_session(self, session: int) -> list[Run]:
-        """Return the runs of a session, in the order in which they had it."""
+        """Return the runs of a session in order."""
         return self._all("runs_of_session", session=session)
 
     def unfinished(self, session: int | None = None) -> list[Run]:
-        """Return the runs that are not over, of one session or of all."""
+        """Return the unfinished runs of one session or of all."""
         return self._all("unfinished_runs", session=session)
 
     def previous(self, run: Run) -> Run | None:
-        """Return the launched run that had the session before this one."""
+        """Return the last launched run of the session before this one."""
         ids: dict[str, Cell] = {"session": run.session, "ordinal": run.ordinal}
         return next(iter(self._all("previous_launched", **ids)), None)
 
@@ -100,7 +100,7 @@ class Runs:
         self._save(run)
 
     def advance(self, run: Run, event: Event) -> Run:
-        """Take a run to its next state; `finish` ends it.
+        """Advance a run to its next state; `finish` ends it.
 
         Raises:
             StaleStateError: another process has changed its state since it was read, or
@@ -120,13 +120,13 @@ class Runs:
         return now
 
     def claim_waiting(self, run: Run, supervisor: ProcessId) -> bool:
-        """Note who supervises a waiting run; False when it was stopped."""
+        """Record the supervisor of a waiting run; return False when it was stopped."""
         now = replace(run, state=Waiting(supervisor=supervisor))
         values = {**self._columns(now), "was": record.state_of(run)}
         return bool(self._ledger.write("claim_run", **values))
 
     def set_thread(self, run: Run, thread: SessionId, exports: str | None) -> bool:
-        """Note the thread that Codex announces, for the run and for its session.
+        """Record the thread that Codex announces, for the run and its session.
 
         Returns:
             False when the thread belongs to another session.
@@ -138,16 +138,16 @@ class Runs:
             return self._ledger.sessions.set_thread(run.session, thread, exports)
 
     def begin_turn(self, run_id: str) -> None:
-        """Note that Codex has begun to work on the prompt: it is delivered."""
+        """Record that Codex has begun the turn: the prompt is delivered."""
         self._ledger.write("begin_turn", run_id=run_id)
 
     def finish(self, run: Run, now: Run, *, is_judged: bool = False) -> None:
-        """End a run, and in the same transaction what follows: on the disk at return.
+        """Finish a run with its prompt, session and usage, in one durable transaction.
 
         Args:
             run: the run as it was read.
-            now: the run as it is, finished.
-            is_judged: by a command, which leaves the report to the next sweep.
+            now: the finished run.
+            is_judged: a command judged it; the next sweep sends the notification.
 
         Raises:
             StaleStateError: another process has changed its state since it was read.
@@ -159,25 +159,25 @@ class Runs:
                 raise StaleStateError(run.run_id, record.state_of(run))
             self._save(now)
             if now.has_begun and run.launched_at is None:
-                # Its supervisor was killed before it could note the launch.
+                # Its supervisor was killed before it recorded the launch.
                 self.keep_settings(now)
             self._ledger.usage.record_run(now)
             self._ledger.queue.settle(now)
             self.note(now, "run_completed", 0.0 if is_judged else _TELL_SECONDS)
 
     def unexported(self) -> list[str]:
-        """Return the finished runs whose files no process has written yet."""
+        """Return the finished runs whose exports are not written yet."""
         return [row["run_id"] for row in self._ledger.all("unexported_runs")]
 
     def note_exported(self, run_id: str) -> None:
-        """Note that the files of a finished run are written, as far as they can be."""
+        """Record that the exports of a finished run are written, as far as possible."""
         self._ledger.write("note_exported", run_id=run_id)
 
     def add_warnings(self, run_id: str, warnings: Iterable[str]) -> Run:
-        """Add to the record of a finished run what went wrong since.
+        """Add later warnings to the record of a finished run.
 
         Raises:
-            NoSuchRunError: it has been removed.
+            NoSuchRunError: it was removed.
             LedgerFault: the ledger cannot be written.
         """
         with self._ledger.transaction():
@@ -186,27 +186,27 @@ class Runs:
         return run
 
     def untold(self, run_id: str) -> list[Telling]:
-        """Return the reports on a run that have not been sent."""
+        """Return the notifications of a run that are not sent yet."""
         return self._ledger.values(Telling, "outbox_of_run", run_id=run_id)
 
     def with_untold(self) -> list[str]:
-        """Return the runs of which no process has told in time."""
+        """Return the runs with overdue notifications."""
         found = self._ledger.all("outbox_due", at=iso(clock.now()))
         return [row["run_id"] for row in found]
 
     def claim_telling(self, telling: Telling) -> bool:
-        """Take over to tell; False when another process does."""
+        """Claim a notification; return False when another process has claimed it."""
         now = clock.now()
         times = {"at": iso(now), "due_at": iso(clock.after(now, _RETELL_SECONDS))}
         return bool(self._ledger.write("claim_outbox", id=telling.id, **times))
 
     def close_telling(self, telling: Telling, error: str | None) -> None:
-        """Note that a report was sent, or why it could not be."""
+        """Record that a notification was sent, or why it failed."""
         at = iso(clock.now())
         self._ledger.write("close_outbox", id=telling.id, at=at, error=error)
 
     def keep_settings(self, run: Run) -> None:
-        """Let the next run of the session have the settings of this one."""
+        """Store the settings of this run for the next run of the session."""
         self._ledger.change(
             "keep_settings",
             session=run.session,
@@ -215,9 +215,9 @@ class Runs:
         )
 
     def note(self, run: Run, what: str, delay: float = _TELL_SECONDS) -> None:
-        """Note who is to be told of a change to a run, inside a transaction.
+        """Insert the notifications of a change to a run, inside a transaction.
 
-        The files of a run that is over are one of these, until `note_exported`.
+        The exports of a finished run are one of these rows, until `note_exported`.
         """
         report = run.spec.report
         targets = {"stream": report.event_stream, "hook": report.notify_command}
@@ -238,7 +238,7 @@ class Runs:
             )
 
     def _columns(self, run: Run) -> dict[str, Cell]:
-        """Return the row of a run; a directory in the state directory is relative."""
+        """Build the row of a run; paths inside the state directory are relative."""
         told: dict[str, Any] = record.to_json(run)
         path, home = Path(run.spec.directory), self._ledger.home
         codex = run.state.codex if isinstance(run.state, Running) else None
@@ -285,17 +285,17 @@ class Runs:
 
 
 def process_text(process: ProcessId) -> str:
-    """Name a process as a column does; `place_text` names where that holds."""
+    """Write a process for a column; `place_text` has its machine and namespace."""
     return f"{process.pid} {process.start_time}"
 
 
 def place_text(process: ProcessId) -> str:
-    """Name the machine, the boot and the PID namespace of a process."""
+    """Write the machine, the boot and the PID namespace of a process."""
     return f"{process.machine_id or '-'} {process.boot_id} {process.namespace or '-'}"
 
 
 def _processes(row: sqlite3.Row) -> dict[str, object]:
-    """Name the processes of a run from its columns, as its record does."""
+    """Read the processes of a run from its columns, for its record."""
     names = ("machine_id", "boot_id", "namespace")
     places = (row["place"] or "- - -").split(" ")
     told = ("" if place == "-" else place for place in places)

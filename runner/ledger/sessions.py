@@ -1,7 +1,7 @@
 """Sessions: a Codex thread with its runs and prompts.
 
-A session has a key and a short id from its first moment, which never change; its thread
-is a column that is filled in when Codex names it.
+The key and the short id of a session never change. Its thread is a column that is set
+when Codex names the thread.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _NO_LIMIT = -1
 
 
 class Session(Struct):
-    """Hold one session at a moment; times are RFC 3339 in UTC.
+    """Hold a snapshot of one session; times are RFC 3339 in UTC.
 
-    `name` is what it is called in output: its thread, or the id of its run as long as
-    Codex has named none. `last_run` is the one that is not over, else the one that
-    tells how the session stands; `outcome` is that run's, None while it is not over.
-    `waiting` is how many prompts wait. `exports` is the directory of its `task.*`
-    files, relative to the state directory; None when it has none. `home` is the
-    CODEX_HOME that it lives in, None when that is not known.
+    `name` is its name in output: its thread, or the id of its run until Codex has named
+    the thread. `last_run` is the unfinished run, else the last one that determines the
+    state; `outcome` is that run's, None while it is unfinished. `waiting` is the number
+    of waiting prompts. `exports` is the directory of its `task.*` files, relative to
+    the state directory; None when it has none. `home` is its CODEX_HOME, None when that
+    is unknown.
     """
 
     key: int
@@ -84,29 +84,29 @@ class Sessions:
         return found[0]
 
     def named(self, text: str) -> list[Session]:
-        """Return the sessions that a text names for certain, by an id of theirs."""
+        """Return the sessions with exactly this id (short, thread or run id)."""
         return self._all("sessions_named", text=uuid(text) or text)
 
     def like(self, text: str) -> list[Session]:
-        """Return the sessions whose title or the beginning of whose id it is."""
+        """Return the sessions with this title or this prefix of an id."""
         is_start = text and not set(text.lower()) - set("0123456789abcdef-")
         start = text.lower() if is_start else ""
         line = " ".join(text.split())
         return self._all("sessions_like", title=text, line=line, start=start)
 
     def imported_as(self, text: str) -> Session | None:
-        """Return the session that the task of another tool has become."""
+        """Return the session that was imported from a task of another tool."""
         return next(iter(self._all("session_of_import", text=text)), None)
 
     def of_thread(self, thread: str | None) -> int | None:
-        """Return the key of the session that a thread belongs to."""
+        """Return the key of the session of a thread."""
         key: int | None = self._db.value("session_of_thread", thread=thread)
         return key
 
     def all(
         self, states: Collection[TaskState] = tuple(TaskState), most: int | None = None
     ) -> list[Session]:
-        """Return the sessions that are in one of these states, the newest first."""
+        """Return the sessions in these states, the newest first."""
         limit = _NO_LIMIT if most is None else most
         return self._all("sessions_in_states", states=json.dumps([*states]), most=limit)
 
@@ -122,7 +122,7 @@ class Sessions:
         import_id: int | None = None,
     ) -> int:
         """Insert a session, inside a transaction, and return its key."""
-        # Eight hex digits that never begin with 0.
+        # Eight hex digits, the first one not 0.
         number = 0x10000000 + int.from_bytes(os.urandom(4)) % 0xF0000000
         key = self._db.insert(
             "insert_session",
@@ -139,7 +139,7 @@ class Sessions:
         return key
 
     def set_thread(self, key: int, thread: str, exports: str | None = None) -> bool:
-        """Name the thread of a session, inside a transaction.
+        """Set the thread of a session, inside a transaction.
 
         Returns:
             False when the thread belongs to another session.
@@ -148,18 +148,18 @@ class Sessions:
         return bool(self._db.change("name_session", session=key, **told))
 
     def archive(self, session: Session, exports: str | None, at: str) -> None:
-        """Put away a session in which nothing runs or waits.
+        """Archive an idle session.
 
         Raises:
-            SessionBusyError: something does.
+            SessionBusyError: a run is unfinished or a prompt waits.
         """
         self._move(session, exports, at, archived_at=at)
 
     def unarchive(self, session: Session, exports: str | None, at: str) -> None:
-        """Bring back a session that has been put away.
+        """Move a session out of the archive.
 
         Raises:
-            SessionBusyError: a run on it is not over.
+            SessionBusyError: a run on it is unfinished.
         """
         self._move(session, exports, at, archived_at=None)
 
@@ -168,10 +168,10 @@ class Sessions:
 
         Args:
             session: the session.
-            if_unchanged: not when something has happened to it since it was read.
+            if_unchanged: refuse a session that was changed since it was read.
 
         Raises:
-            SessionBusyError: something runs or waits in it, or it has changed.
+            SessionBusyError: a run is unfinished, a prompt waits, or it has changed.
             NoSuchTaskError: it has been removed.
         """
         with self._db.transaction():
@@ -184,7 +184,7 @@ class Sessions:
     def restore(
         self, key: int, title: str | None, exports: str, archived_at: str | None
     ) -> None:
-        """Take over what the exports of a session say of it."""
+        """Set the values that a rebuild read from the exports of a session."""
         with self._db.transaction():
             told: dict[str, Cell] = {"session": key, "exports": exports}
             self._db.change("restore_title", title=title, **told)
@@ -193,10 +193,10 @@ class Sessions:
                 self._db.change("archive_session", **told)
 
     def refuse_archived(self, key: int) -> None:
-        """Refuse work for a session that has been put away.
+        """Refuse an archived session.
 
         Raises:
-            ArchivedError: it has been.
+            ArchivedError: it is archived.
             NoSuchTaskError: it has been removed.
         """
         session = self.get(key)
@@ -222,14 +222,14 @@ class Sessions:
     def _move(
         self, session: Session, exports: str | None, at: str, archived_at: str | None
     ) -> None:
-        """Put a session away, or bring it back without a time."""
+        """Archive a session, or with no time unarchive it."""
         told = {"exports": exports, "at": at, "archived_at": archived_at}
         with self._db.transaction():
             if not self._db.change("archive_session", session=session.key, **told):
                 self._refuse_open(session)
 
     def _refuse_open(self, session: Session) -> None:
-        """Refuse to put away a session in which something runs or waits."""
+        """Refuse to archive a session with an unfinished run or a waiting prompt."""
         now, fix = self.get(session.key), "codex-tasks stop ends it"
         if now.last_run is not None and now.outcome is None:
             raise SessionBusyError(session.name, now.last_run, fix)
@@ -238,7 +238,7 @@ class Sessions:
 
 
 class PromptsWaitError(SessionBusyError):
-    """Refuse a prompt that would overtake those that wait, or to put them away."""
+    """Refuse a prompt that would overtake waiting prompts, or to archive them."""
 
     def __init__(self, name: str, count: int, *, puts_away: bool = False) -> None:
         message = (
@@ -246,7 +246,7 @@ class PromptsWaitError(SessionBusyError):
             " them, send delivers them"
             if puts_away
             else f"prompts wait for session {name} ({count}): --wait-for-session waits"
-            " behind them, codex-tasks stop cancels them"
+            " for them, codex-tasks stop cancels them"
         )
         RunnerError.__init__(self, message)
 

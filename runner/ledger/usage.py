@@ -1,7 +1,7 @@
-"""What runs have used and cost, as rows that can be summed without their records.
+"""The usage and cost of runs, as rows that can be summed without the records.
 
-A run has one row for each model that it called, its sub-agents included. What is not
-known is null, never 0. The rows of a run stay when it is removed: the money is spent.
+A run has one row for each model that it called, including its sub-agents. An unknown
+figure is null, never 0. The rows stay when a run is removed, for the totals.
 """
 
 from __future__ import annotations
@@ -23,18 +23,17 @@ if TYPE_CHECKING:
     from runner.model import Run
 
 UNKNOWN_MODEL = "unknown"
-# What `rows_of` tells after the model.
+# The figures of `rows_of` after the model.
 USED = ("input", "cached", "output", "reasoning", "total", "usd")
 _QUARTER_SECONDS = 900
 
 
 class UsageTotal(Struct, kw_only=False):
-    """Hold what the runs of one group have used and cost, in tokens and USD.
+    """Hold the usage and cost of the runs of one group, in tokens and USD.
 
-    A figure that is known of none of them is None. The `unknown_` figures count the
-    runs whose usage or cost is not known: the sums are without them. `unknown_parts`
-    adds to the former the runs of which no more than all tokens together are known, as
-    some logs tell it.
+    A figure is None when it is unknown for all runs. The `unknown_` figures count the
+    runs with unknown usage or cost, which the sums do not include. `unknown_parts` also
+    counts runs with only a known total, as in some logs.
     """
 
     key: str
@@ -52,22 +51,22 @@ class UsageTotal(Struct, kw_only=False):
 
 
 class UsageTable:
-    """Read and write what runs have used."""
+    """Read and write the usage of runs."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
     def record_run(self, run: Run) -> None:
-        """Write down what a finished run has used, inside a transaction.
+        """Insert the usage of a finished run, inside a transaction.
 
-        A run that was never launched has used nothing. One whose supervisor was killed
+        A run that was never launched has no usage. One whose supervisor was killed
         before it noted the launch has, once its turn had begun.
         """
         self._ledger.change("remove_usage", run_id=run.run_id)
         if run.launched_at is None and not run.has_begun:
             return
         spec = run.spec
-        # One that never announced its thread has used what it has in the session's.
+        # The usage of a run that never announced its thread is in the session's.
         thread = run.thread or spec.resume_session
         for model, *figures in rows_of(run.accounts, spec.codex.model):
             self._ledger.change(
@@ -94,8 +93,8 @@ class UsageTable:
         Args:
             by: day (of this machine's calendar), model, repo, session, or total: all in
                 one row.
-            since: an RFC 3339 instant; runs prepared before it are left out.
-            name: only the runs of the session of this name.
+            since: an RFC 3339 instant; earlier runs are left out.
+            name: only the runs of the session with this name.
         """
         rows = self._ledger.all("usage_totals", by=by, since=since or "", name=name)
         return [
@@ -120,7 +119,7 @@ def rows_of(
     usd, total = cost.get("usd"), None
     found: dict[str, Usage | None] = {}
     for name, figures in told.get("by_model", {}).items():
-        # Calls that name no model went to the one that was asked for.
+        # Calls without a model count for the requested model.
         model = asked_for or name if name == UNKNOWN_MODEL else name
         used, before = read_usage(figures), found.get(model)
         found[model] = before + used if before and used else before or used
@@ -129,7 +128,7 @@ def rows_of(
         shares = {} if usd is None else _shares(found, cost)
     else:
         model = accounts.get("model") or cost.get("model") or asked_for
-        # A log may tell the total alone.
+        # A log may have only the total.
         total = told.get("total_tokens")
         found = {model or UNKNOWN_MODEL: _whole(told)}
         shares = dict.fromkeys(found, usd)
@@ -153,9 +152,9 @@ def _whole(told: Mapping[str, Any]) -> Usage | None:
 def _shares(
     by_model: Mapping[str, object], cost: Mapping[str, Any]
 ) -> dict[str, float]:
-    """Split a cost by model, as its parts tell; the shares add up to the whole.
+    """Split a cost by model; the shares add up to the whole.
 
-    What is left over falls to a model that no part names, else to the first.
+    The rest goes to a model without a part, else to the first.
     """
     usd, parts = float(cost["usd"]), cost.get("parts") or {}
     if not all(isinstance(part, dict) for part in parts.values()):

@@ -1,1 +1,1 @@
-"""What happens to a run, whatever process does it."""
+"""The steps of a run, shared by supervisors and commands."""

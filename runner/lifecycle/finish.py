@@ -1,7 +1,7 @@
-"""End a run: judge it, count it, price it.
+"""Finish a run: judge it, count its tokens, compute its cost.
 
-A fault in the accounting never costs the verdict. The caller commits what comes of it,
-and writes the exports after that.
+An error in the accounting never loses the verdict. The caller commits the result and
+then writes the exports.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
 
 class RunEnd(Struct):
-    """Hold how a run came to its end, as far as a supervisor was there to see it.
+    """Hold what a supervisor observed of the end of a run.
 
-    `seen` is what the events said to a supervisor that followed them from their
-    beginning, `warnings` are what went wrong beside it; `is_late` says that a reader
-    ends the run.
+    `seen` is the summary of the events, if a supervisor followed them from the
+    beginning; `warnings` are its other errors. `is_late` is true when a reader
+    finishes the run.
     """
 
     at: datetime
@@ -50,9 +50,9 @@ class RunEnd(Struct):
 
 
 def finish(run: Run, end: RunEnd, ledger: Ledger, settings: Config) -> Run:
-    """Return a run as finished that Codex was started for."""
+    """Finish a run whose Codex was started, and return it."""
     if run.spec.mode is Mode.RESUME:
-        # A rollout names the version that opened its thread, not those that went on.
+        # A rollout names the version that opened the thread, not those that resumed it.
         run = replace(run, codex_version=version_of(run.spec.codex.bin, settings))
     counted = _count(run, end, ledger, settings)
     has_begun = run.has_begun or counted.facts.has_begun
@@ -81,19 +81,19 @@ def finish(run: Run, end: RunEnd, ledger: Ledger, settings: Config) -> Run:
 
 
 def finish_unstarted(run: Run, verdict: Verdict, warnings: Sequence[str] = ()) -> Run:
-    """Return a run as finished that Codex was never started for."""
+    """Finish a run whose Codex was never started, and return it."""
     end = RunEnd(at=clock.now(), exit=Exit(), warnings=warnings)
     return _ended(run, verdict, end, unknown("Codex was not started"))
 
 
 def finish_abandoned(run: Run, ended: Exit, ledger: Ledger, settings: Config) -> Run:
-    """Return a run as finished whose supervisor is gone.
+    """Finish a run whose supervisor is gone, and return it.
 
-    `ended` says why it is over, when the caller has ended it in a supervisor's place.
+    `ended` is the cause when the caller has ended the run in place of the supervisor.
     """
     paths = files_of(run.spec)
     found = (files.status(path) for path in (paths.events, paths.stderr))
-    # An empty file tells only when the run was prepared.
+    # An empty file's time is that of the preparation.
     times = [status.st_mtime for status in found if status and status.st_size]
     at = clock.at(max(times)) if times else None
     if isinstance(run.state, Prepared | Waiting) and at is None:
@@ -116,7 +116,7 @@ def _count(run: Run, end: RunEnd, ledger: Ledger, settings: Config) -> RunAccoun
         import traceback  # noqa: PLC0415 - a rare end
 
         fault, seen = " ".join(traceback.format_exc(limit=-1).split()), end.seen
-        # What the accounting has failed at may fail here too.
+        # The step that failed in the accounting may fail here too.
         with contextlib.suppress(Exception):
             seen = seen or read_events(files_of(run.spec).events)
         return replace(unknown("the accounting failed", seen), faults=(fault,))

@@ -1,7 +1,7 @@
-"""What a launching command hands over to its supervisor, and the way back from it.
+"""The arguments that a command passes to its supervisor, and the status pipe back.
 
-The way back, lines of JSON, is a convenience, never the truth: the watcher may be gone,
-and a later reader takes the record.
+The status pipe carries lines of JSON. It is a convenience only: the command may be
+gone, and later readers use the ledger.
 """
 
 from __future__ import annotations
@@ -17,51 +17,51 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-# What stops a run when it reaches its supervisor, or the command that follows it.
+# Signals that stop a run when its supervisor, or the command that follows it, gets one.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# What the `stop` verb sends to a supervisor: its run is stopped on purpose, not
-# interrupted by whatever ends processes.
+# The signal that `stop` sends to a supervisor: the run is then `stopped`, not
+# `interrupted`.
 STOP_SIGNAL = signal.SIGUSR1
-# The name by which a list of processes shows a supervisor.
+# The name of a supervisor in process lists.
 _NAME = "runner.supervisor"
-# The caller's directory and PYTHONPATH, where a `runner` or `parsers` of its own may
-# lie, come behind this suite in the search for modules. All is on disk at the end, and
-# a caller waits for it: the interpreter's own clean-up would take 20 ms.
+# This suite is first on sys.path: the caller's directory and PYTHONPATH may contain a
+# `runner` or `parsers` too. `_exit` skips the interpreter's own shutdown, which takes
+# 20 ms: all is on disk, and a caller waits for the process.
 _PROGRAM = f"""\
 import os, sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from runner.supervisor.main import main; os._exit(main())"""
 
 
 def argv_of(what: str, *descriptors: int) -> list[str]:
-    """Build the command line of a supervisor, or of a process that tells what is due.
+    """Build the command line of a supervisor, or of a process that sends notifications.
 
     Args:
-        what: the id of the run; `tell` is what is due in the outbox.
-        descriptors: what a supervisor inherits: the pipe back to the command that
-            follows the run, the lock that says that the run has a supervisor, and the
-            open file that Codex writes to.
+        what: the id of the run; or `tell`, to send the rows of the outbox.
+        descriptors: what a supervisor inherits: the status pipe to the command that
+            follows the run, the lock of `owner`, and the open file that Codex writes
+            to.
     """
     numbers = map(str, descriptors)
     return [sys.executable, "-P", "-c", _PROGRAM, _NAME, what, *numbers]
 
 
 class StatusPipe:
-    """Say things to the watcher, as long as it listens."""
+    """Send status messages to the command that follows the run."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         os.set_blocking(descriptor, False)
 
     def send(self, **message: object) -> None:
-        """Send one message; a watcher that is gone or does not read misses it."""
-        # A full pipe may take a part of a long one; the next begins a line of its own.
+        """Send one message; a reader that is gone or does not read misses it."""
+        # A full pipe may take only a part; the next message begins on a new line.
         line = f"\n{json.dumps(message)}\n"
         with contextlib.suppress(OSError):
             os.write(self._descriptor, line.encode())
 
 
 class StatusReader:
-    """Hear what a supervisor says."""
+    """Read the status messages of a supervisor."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
@@ -70,7 +70,7 @@ class StatusReader:
         os.set_blocking(descriptor, False)
 
     def messages(self) -> Iterator[Mapping[str, object]]:
-        """Yield the messages that have come whole since the last call."""
+        """Yield the complete messages since the last call."""
         while self.is_open:
             try:
                 data = os.read(self.descriptor, 65536)

@@ -1,8 +1,8 @@
-"""Judge how a run ended, from what is known of it: pure.
+"""Judge how a run ended, from the evidence: pure.
 
-The verdict comes from events first and from the exit code second: a turn that
-Codex says is completed has succeeded, one it says has failed has failed, and an
-exit code of 0 without either is no success.
+The verdict comes from events first and from the exit code second: `turn.completed` is
+a success, `turn.failed` is a failure, and an exit code of 0 without one of them is no
+success.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ KILLED = "killed"
 
 
 class Ending(StrEnum):
-    """The last thing that the event stream says of the turn."""
+    """The terminal event of the turn."""
 
     COMPLETED = "completed"
     FAILED = "failed"
@@ -64,7 +64,7 @@ class Cause(StrEnum):
 
 
 class Exit(Struct):
-    """Hold what the operating system said, and why we ended the run if we did.
+    """Hold the exit status of Codex, and the cause when the supervisor ended it.
 
     `cause_value` is the limit in seconds, or the number of the signal.
     """
@@ -76,13 +76,13 @@ class Exit(Struct):
 
 
 class Evidence(Struct):
-    """Hold what is known of a run that is over.
+    """Hold the evidence on a run that has ended.
 
-    `failure` and `error_class` are Codex's words, from the events and the rollout;
-    `last_words` is the end of its standard error, `refusal` the class of error that it
-    names. `exit` is empty when no supervisor was there to be told; `is_launched` is
-    false when nothing proves that Codex was started, `has_begun` when nothing proves
-    that it has begun to work on the prompt.
+    `failure` and `error_class` are Codex's, from the events and the rollout;
+    `last_words` is the end of its standard error, `refusal` the class of that error.
+    `exit` is empty when no supervisor was there to wait for Codex. `is_launched` is
+    false without proof that Codex was started, `has_begun` without proof that it began
+    the turn.
     """
 
     exit: Exit
@@ -99,7 +99,7 @@ class Evidence(Struct):
 
 
 def judge(evidence: Evidence) -> Verdict:
-    """Return the verdict on a run that Codex was started for."""
+    """Return the verdict on a run whose Codex was started."""
     found = _judge(evidence)
     error_class = None
     if found.outcome is Outcome.LOST and not evidence.is_launched:
@@ -117,7 +117,7 @@ def judge(evidence: Evidence) -> Verdict:
 def verdict(
     outcome: Outcome, error: str | None, exit_code: int | None = None
 ) -> Verdict:
-    """Return a verdict; without another the exit code is that of its outcome."""
+    """Return a verdict; the default exit code is that of its outcome."""
     code = OUTCOMES[outcome].exit_code if exit_code is None else exit_code
     return Verdict(outcome=outcome, exit_code=code, error=error)
 
@@ -131,7 +131,7 @@ def not_started(exit_code: int, error: str, error_class: str | None = None) -> V
 def _judge(evidence: Evidence) -> Verdict:
     asked, announced = evidence.asked_for, evidence.announced
     if asked is not None and announced is not None and asked != announced:
-        error = f"session {asked} was asked for, but Codex worked on {announced}"
+        error = f"session {asked} was requested, but Codex worked on {announced}"
         return verdict(Outcome.FAILED, error, _failed_code(evidence))
     match evidence.ending:
         case Ending.COMPLETED:
@@ -162,7 +162,7 @@ def _without_terminal_event(evidence: Evidence) -> Verdict:
         error = f"Codex was ended by {_name(number)}{said}"
         return verdict(outcome, error, EXIT_SIGNAL_BASE + number)
     if evidence.was_aborted:
-        # Codex exits 1 after an INT that another process has sent it.
+        # Codex exits 1 after an INT from another process.
         return verdict(Outcome.INTERRUPTED, "the turn was aborted")
     if code in (EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND) and not evidence.announced:
         return verdict(Outcome.NOT_STARTED, words or f"Codex exited {code}", code)
@@ -192,7 +192,7 @@ def _ended_by_us(evidence: Evidence) -> Verdict:
 
 
 def _class_of(evidence: Evidence) -> Outcome:
-    """Go by Codex's own class of the error; by its words where that says little."""
+    """Classify by Codex's own error class; by its message where that is too vague."""
     named, words = evidence.error_class, _words(evidence) or ""
     is_vague = named is None or named == "other" or named.endswith("_failed")
     if named in _USAGE_LIMIT_CLASSES or (is_vague and _USAGE_LIMIT.search(words)):
@@ -203,7 +203,7 @@ def _class_of(evidence: Evidence) -> Outcome:
 
 
 def _signal_of(evidence: Evidence) -> int | None:
-    """Read a signal off the status: a launcher passes it on as 128 and its number."""
+    """Return the signal of the exit status; a launcher reports it as 128 + number."""
     if evidence.exit.signal is not None:
         return evidence.exit.signal
     number = (evidence.exit.process_exit_code or 0) - EXIT_SIGNAL_BASE

@@ -1,4 +1,4 @@
-"""Start a run: record first, then the id for the caller, then the supervisor."""
+"""Start a run: insert it, then give the caller the id, then start the supervisor."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class SupervisorFault(RunnerFault):
 
 
 class PreparedRun(Struct):
-    """Hold a run that is on record, and the two locks that say that it lives.
+    """Hold a recorded run, and the two locks that show that it is alive.
 
-    `owner` belongs to whatever process is in charge of the run. `events` is the open
-    file that becomes Codex's standard output.
+    The process that is in charge of the run holds `owner`. `events` is the open file
+    that becomes Codex's standard output.
     """
 
     run: Run
@@ -52,7 +52,7 @@ class PreparedRun(Struct):
 
 
 class Started(Struct):
-    """Hold the supervisor of a run, and the way to hear from it."""
+    """Hold the supervisor of a run, and the reader of its status pipe."""
 
     run_id: RunId
     supervisor: ProcessId
@@ -60,14 +60,14 @@ class Started(Struct):
 
 
 def prepare_run(request: RunRequest, ledger: Ledger, settings: Config) -> PreparedRun:
-    """Put a run on record: its files, its session, its prompt and its row.
+    """Create the files of a run, and insert its session, its prompt and its row.
 
     Raises:
-        SessionBusyError: another run has the session, another program writes it, or
-            prompts wait for it, and waiting was not asked for.
-        ArchivedError: the session has been put away.
+        SessionBusyError: another run or program writes the session, or prompts wait
+            for it, and the caller did not ask to wait.
+        ArchivedError: the session is archived.
         AlreadyDeliveredError: another run delivers the prompt.
-        RunnerFault: the disk or the ledger refuses; nothing is left behind.
+        RunnerFault: a file or the ledger cannot be written; nothing is left.
     """
     if request.prompt_id is None and request.thread is not None:
         pid = writer_of(Path(request.codex_home), request.thread)
@@ -77,11 +77,11 @@ def prepare_run(request: RunRequest, ledger: Ledger, settings: Config) -> Prepar
     with contextlib.ExitStack() as undo:
         _create_files(spec, request.prompt, settings, undo)
         owner = _lock(owner_of(home, spec.run_id), undo)
-        # Locked with the open file that Codex gets.
+        # The lock is on the open file that Codex inherits.
         events = _lock(paths.events, undo, _APPEND)
         run = ledger.queue.prepare(Run(spec=spec, state=Prepared()), request)
         undo.pop_all()
-    # What people look for; all of it can be made anew from the ledger.
+    # Exports for people; they can be rendered again from the ledger.
     with contextlib.suppress(RunnerError):
         run_exports.write_meta(run)
         if spec.is_flat:
@@ -92,10 +92,10 @@ def prepare_run(request: RunRequest, ledger: Ledger, settings: Config) -> Prepar
 
 
 def launch_run(prepared: PreparedRun, settings: Config) -> Started:
-    """Hand a run over to a supervisor of its own.
+    """Start the supervisor of a run, and pass the locks to it.
 
     Raises:
-        RunnerFault: the machine cannot start another process; `fail_launch` records it.
+        RunnerFault: the process cannot be started; the caller uses `fail_launch`.
     """
     run = prepared.run
     with contextlib.ExitStack() as closing:
@@ -125,10 +125,10 @@ def launch_run(prepared: PreparedRun, settings: Config) -> Started:
 
 
 def start_run(request: RunRequest, ledger: Ledger, settings: Config) -> Started:
-    """Put a run on record and hand it to a supervisor.
+    """Prepare a run and start its supervisor.
 
     Raises:
-        RunnerError: as `prepare_run`, or its supervisor cannot be started.
+        RunnerError: as `prepare_run`, or the supervisor cannot be started.
     """
     prepared = prepare_run(request, ledger, settings)
     try:
@@ -139,12 +139,12 @@ def start_run(request: RunRequest, ledger: Ledger, settings: Config) -> Started:
 
 
 def fail_launch(prepared: PreparedRun, reason: str, ledger: Ledger) -> None:
-    """Put on record that a prepared run will not be started, and why."""
+    """Finish a prepared run that cannot be started, with the reason."""
     from runner.lifecycle.finish import finish_unstarted  # noqa: PLC0415 - a rare end
     from runner.lifecycle.judge import not_started  # noqa: PLC0415
 
     run = prepared.run
-    # Its locks keep others from writing the same files meanwhile.
+    # Its locks keep other processes from writing the same files meanwhile.
     with contextlib.closing(prepared):
         over = finish_unstarted(run, not_started(1, reason))
         ledger.runs.finish(run, over)
@@ -175,9 +175,9 @@ def _create_files(
 ) -> None:
     home, paths = settings.state_home, files_of(spec)
     own, head = own_directory(home, spec.run_id), b""
-    fix = "CODEX_RUNNER_HOME names another state directory"
+    fix = "set CODEX_RUNNER_HOME to use another state directory"
     if spec.is_flat:
-        fix = "--log-dir names another one"
+        fix = "--log-dir names another directory"
         lines = text([*header(spec), ""]) + preamble(spec, settings) + "\n"
         head = lines.encode(errors="backslashreplace")
     made = [owner_of(home, spec.run_id)]

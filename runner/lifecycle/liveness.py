@@ -1,9 +1,9 @@
-"""Tell whether a run that is not over still lives, and through which process.
+"""Find out whether an unfinished run is alive, and which process keeps it alive.
 
-Two locks tell, whatever PID namespace the reader is in: the supervisor holds that of
-`owner` from before the run is on record, and Codex that of `events.jsonl`, which is
-its standard output. Where a lock cannot be asked, the processes on record are looked
-for, in the reader's own PID namespace only.
+Two locks show it in any PID namespace: the supervisor holds the lock of `owner` from
+before the run's row exists, and Codex holds that of `events.jsonl`, which is its
+standard output. If a lock cannot be tested, the recorded processes are looked up, in
+the reader's own PID namespace only.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ class Life(Enum):
     """Which process keeps an unfinished run alive."""
 
     SUPERVISOR = "its supervisor, or the command that is about to start one"
-    CODEX = "Codex alone, its supervisor is gone"
-    UNKNOWN = "it cannot be found out here"
+    CODEX = "Codex; its supervisor is gone"
+    UNKNOWN = "unknown on this machine"
     NONE = "none"
 
 
 class Place(Struct):
-    """Tell where a run lives, as seen from here.
+    """Hold where a run was started, as seen from this process.
 
-    `is_here` says that its pids are of this PID namespace; `reason` why nothing can be
-    found out about it, None when something can.
+    `is_here` is true when its pids are of this PID namespace; `reason` is why its state
+    is unknown here, None when it can be determined.
     """
 
     is_here: bool
@@ -48,7 +48,7 @@ class Place(Struct):
 
 
 def place_of(run: Run) -> Place:
-    """Compare where a run was started with where this process is."""
+    """Compare the machine and namespace of a run with those of this process."""
     owner, own = run.supervisor, here()
     if owner is None:
         return Place(is_here=True)
@@ -61,10 +61,10 @@ def place_of(run: Run) -> Place:
 
 
 def life_of(run: Run, state_home: Path) -> Life:
-    """Tell which process keeps an unfinished run alive.
+    """Return which process keeps an unfinished run alive.
 
     Raises:
-        FileFault: this process has no descriptor or memory left to look with.
+        FileFault: this process has run out of descriptors or memory.
     """
     place = place_of(run)
     if place.is_gone:
@@ -77,28 +77,28 @@ def life_of(run: Run, state_home: Path) -> Life:
     is_owned = owner is Lock.HELD if supervisor is None else is_alive(supervisor)
     if owner is not Lock.FREE and is_owned:
         return Life.SUPERVISOR
-    # Its supervisor is gone, also where a command holds the lock to judge the run.
+    # The supervisor is gone, or a command holds the lock to judge the run.
     return life_without_supervisor(run)
 
 
 def life_without_supervisor(run: Run) -> Life:
-    """Tell whether Codex lives, of a run whose supervisor is gone."""
+    """Return whether Codex is alive, for a run whose supervisor is gone."""
     if place_of(run).is_here:
-        # The lock is free although Codex lives where its file has been replaced, and
-        # where a supervisor of version 0.2 has started it.
+        # The lock is free while Codex is alive when its file has been replaced, or
+        # when a supervisor of version 0.2 has started it.
         return Life.NONE if codex_of(run) is None else Life.CODEX
     events = look(files_of(run.spec).events)
     if events is Lock.UNKNOWN:
         return Life.UNKNOWN
-    # What holds the lock cannot be told from here: Codex, or what it left running.
+    # The holder is unknown here: Codex, or a process that it has left running.
     return Life.CODEX if events is Lock.HELD else Life.NONE
 
 
 def codex_of(run: Run) -> ProcessId | None:
-    """Name the living Codex of a run: the native process, else the one started.
+    """Return the living Codex of a run: the native process, else the one started.
 
-    A supervisor may have died between starting Codex and saying so, while there was
-    only the launcher: then the process that writes to the events file is Codex.
+    A supervisor starts the launcher, then is killed before it records the native
+    process; in this case Codex is the process that writes to the events file.
     """
     events = files_of(run.spec).events
     if (native := native_codex(events)) is not None:
@@ -111,9 +111,9 @@ def codex_of(run: Run) -> ProcessId | None:
 
 
 def left_by(run: Run) -> dict[ProcessId, object]:
-    """Return the processes that a run has left and that still live, with their names.
+    """Return the living processes that a run has left running, with their names.
 
-    Only those that its record names: what it left while nobody looked is not there.
+    Only recorded ones: a run without a supervisor at its end has recorded none.
     """
     found: dict[ProcessId, object] = {}
     if not place_of(run).is_here:
@@ -130,12 +130,12 @@ def left_by(run: Run) -> dict[ProcessId, object]:
 
 
 def native_codex(events: Path) -> ProcessId | None:
-    """Find the native Codex process of a run by what it writes to.
+    """Find the native Codex process of a run by its open events file.
 
     The npm package's launcher is a Node process above it; killing that one leaves
     the native one running.
     """
     writers = writers_of(events)
     natives = [each for each in writers if program_of(each).startswith(_NATIVE)]
-    # The topmost: below it may be a fork of it that has yet to become a tool.
+    # The topmost one: a fork below it may not have executed its tool yet.
     return natives[0] if natives else None

@@ -1,4 +1,4 @@
-"""Deliver what waits: the first prompt of a session that nothing keeps back."""
+"""Deliver queued prompts: the first of each session that is free."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from runner.ledger.sessions import Session
     from runner.lifecycle.launch import Started
 
-# What a session whose settings are not known takes, as `codex-tasks start` does.
+# Settings for a session without known settings, as of `codex-tasks start`.
 DEFAULT_STALL_SECONDS = 3600.0
 
 
 class UndeliverableError(RunnerError):
-    """Refuse a prompt for a session that cannot take one."""
+    """Refuse a prompt for a session that cannot be resumed."""
 
 
 def deliver_all(ledger: Ledger, settings: Config) -> list[str]:
-    """Start what waits first in every session where nothing keeps it back.
+    """Deliver the first prompt of every session, unless it has to wait.
 
-    What went wrong is returned, a sentence for each session.
+    Returns the errors, a sentence for each session.
     """
     faults: list[str] = []
     try:
@@ -54,10 +54,10 @@ def deliver_all(ledger: Ledger, settings: Config) -> list[str]:
 
 
 def deliver_next(session: int, ledger: Ledger, settings: Config) -> Started | None:
-    """Start what waits first for a session, if nothing keeps it back.
+    """Deliver the first prompt of a session, unless it has to wait.
 
     Raises:
-        RunnerError: the machine refuses; the prompt goes on waiting.
+        RunnerError: the run cannot be started; the prompt stays in the queue.
     """
     for candidate in ledger.queue.candidates():
         if candidate.session == session:
@@ -66,10 +66,10 @@ def deliver_next(session: int, ledger: Ledger, settings: Config) -> Started | No
 
 
 def deliver(candidate: Candidate, ledger: Ledger, settings: Config) -> Started | None:
-    """Start a run for a prompt; None when it cannot be delivered after all.
+    """Start a run for a prompt; return None when it cannot be delivered now.
 
     Raises:
-        RunnerError: the machine refuses; the prompt goes on waiting.
+        RunnerError: the run cannot be started; the prompt stays in the queue.
     """
     own, thread = os.fsdecode(candidate.home), candidate.thread
     place = Path(own) if own else settings.codex_home
@@ -105,13 +105,13 @@ def next_request(
     prompt_id: int | None = None,
     working_dir: str | None = None,
 ) -> RunRequest:
-    """Ask for a run that resumes a session, with the settings that it has.
+    """Build the request for a run that resumes a session with its settings.
 
-    Of an imported session nothing but its directory is taken over.
+    Only the directory of an imported session is used.
 
     Raises:
-        UndeliverableError: it has no thread, or no directory to work in.
-        FileFault: its directory cannot be looked at.
+        UndeliverableError: it has no thread, or no working directory.
+        FileFault: the working directory cannot be looked at.
     """
     if session.thread is None:
         message = f"task {session.name} has no thread to resume"

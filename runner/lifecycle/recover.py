@@ -1,7 +1,7 @@
-"""Sweep: judge the runs that no process owns any more, deliver what can be delivered.
+"""Sweep: judge the runs that no process owns any more, and deliver queued prompts.
 
-A command that lists, shows, waits, sends or stops does this once, first, and then
-answers from one snapshot of the ledger.
+A command that lists, shows, waits, sends or stops first sweeps once, and then answers
+from one snapshot of the ledger.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 _PACE_SECONDS = 0.02
-# How long another reader is waited for that judges a run at the same time.
+# How long to wait for another reader that judges the same run.
 _PATIENCE_SECONDS = 5.0
 # What figures raise that are none, and values that no column can hold.
 _NONSENSE = (
@@ -53,10 +53,10 @@ _NONSENSE = (
 
 
 class Sweep(Struct):
-    """Hold what a sweep could not do.
+    """Hold the errors of a sweep.
 
-    `faults` are sentences for people. `unknown` says of sessions why nothing can be
-    found out here about their run, by the key of the session.
+    `faults` are sentences for people. `unknown` is, per session key, why the state of
+    the session's run cannot be determined here.
     """
 
     faults: tuple[str, ...] = ()
@@ -64,10 +64,10 @@ class Sweep(Struct):
 
 
 def sweep(ledger: Ledger, settings: Config, *, delivers: bool = True) -> Sweep:
-    """Judge what was left behind, deliver what can be delivered, tell what is due.
+    """Judge abandoned runs, deliver queued prompts, send overdue notifications.
 
-    What goes wrong with one session is named and concerns no other. A command that runs
-    inside of a run never delivers: what it started would be ended with that run.
+    An error in one session is reported and does not stop the others. A command inside a
+    run never delivers: the run that it started would be killed with its own run.
     """
     faults: list[str] = []
     unknown: dict[int, str] = {}
@@ -78,7 +78,7 @@ def sweep(ledger: Ledger, settings: Config, *, delivers: bool = True) -> Sweep:
             if reason is not None:
                 unknown[run.session] = reason
         except NoSuchRunError:
-            continue  # its session has been removed since
+            continue  # another process has removed its session
         except (RunnerError, OSError) as error:
             faults.append(f"{run.thread or run.run_id}: {error}")
     if delivers and RUN_MARKER not in settings.environment:
@@ -96,14 +96,14 @@ def sweep(ledger: Ledger, settings: Config, *, delivers: bool = True) -> Sweep:
 def reconcile_run(
     run: Run, ledger: Ledger, settings: Config, ended: Exit | None = None
 ) -> Run:
-    """Return a run as it really is, and judge it when no process owns it any more.
+    """Return the current state of a run; judge it when no process owns it any more.
 
-    `ended` says why it is over, when the caller has ended it in a supervisor's place
-    and holds the lock of its owner.
+    `ended` is the cause when the caller has ended the run in place of the supervisor,
+    and holds the lock of `owner`.
 
     Raises:
-        NoSuchRunError: it has been removed since.
-        RunnerFault: it cannot be looked at.
+        NoSuchRunError: another process has removed it.
+        RunnerFault: its files or the ledger cannot be read.
     """
     now = _reconcile(run, ledger, settings, ended)
     if now is not run and now.is_finished and ledger.runs.with_untold():
@@ -121,15 +121,15 @@ def _reconcile(run: Run, ledger: Ledger, settings: Config, ended: Exit | None) -
     if life is Life.CODEX and run.thread is None:
         from runner.tail import summary_of_events  # noqa: PLC0415 - rare
 
-        # Its supervisor was killed before it could name the thread.
+        # Its supervisor was killed before it recorded the thread.
         if (thread := summary_of_events(run).thread_id) is not None:
             _name(run, SessionId(thread), ledger)
             return ledger.runs.find(run.run_id)
     if life is not Life.NONE:
         return run
     with in_charge(run, settings.state_home) as lock:
-        # Since the run was read its supervisor may have started Codex and died, and
-        # another reader may have judged it.
+        # Since the run was read, its supervisor may have started Codex and died, or
+        # another reader may have judged the run.
         now = ledger.runs.find(run.run_id)
         is_done = now.is_finished or lock is Lock.HELD
         if is_done or life_without_supervisor(now) is not Life.NONE:
@@ -141,15 +141,15 @@ def _reconcile(run: Run, ledger: Ledger, settings: Config, ended: Exit | None) -
 def in_charge(
     run: Run, state_home: Path, *, patience: float = _PATIENCE_SECONDS
 ) -> Iterator[Lock]:
-    """Take the place of a supervisor that is gone, within a block.
+    """Hold the lock of a supervisor that is gone, within a block.
 
-    Of two readers that judge a run at once the second waits for the first. A command
-    that ends the tools of a Codex that has ended keeps others from finding the run
-    lost, and its session free.
+    When two readers judge a run at once, the second waits for the first. While `stop`
+    kills the tools of a dead Codex, no other reader can judge the run `lost` and so
+    free the session.
 
     Yields:
-        FREE when the lock was taken, HELD when another process keeps it for longer,
-        UNKNOWN when there is none.
+        FREE when the lock was taken, HELD when another process still holds it, UNKNOWN
+        when there is no lock.
     """
     path, deadline = owner_of(state_home, run.run_id), clock.monotonic() + patience
     descriptor, lock = None, Lock.UNKNOWN
@@ -169,7 +169,7 @@ def in_charge(
 
 
 def _complete_exports(run: Run, ledger: Ledger) -> None:
-    """Write the files of a run whose supervisor was killed before it had done so."""
+    """Write the exports of a run whose supervisor was killed before it did."""
     if run.run_id not in ledger.runs.unexported():
         return
     from runner.exports import task_files  # noqa: PLC0415 - only where one was left
@@ -180,9 +180,9 @@ def _complete_exports(run: Run, ledger: Ledger) -> None:
 
 
 def _start_telling(settings: Config) -> None:
-    """Let a process of its own tell what is due: a hook may take its time."""
+    """Start a process that sends overdue notifications: a hook may be slow."""
     if RUN_MARKER in settings.environment:
-        return  # it would be ended with that run, in the middle of its work
+        return  # that process would be killed with the run, in the middle of a hook
     from runner.lifecycle.handoff import argv_of  # noqa: PLC0415 - a rare need
     from runner.process.start import Launch, start_program  # noqa: PLC0415
 
@@ -216,7 +216,7 @@ def _end(run: Run, over: Run, ledger: Ledger) -> Run:
     except ConflictFault:
         raise
     except LedgerFault:
-        # A full disk does not keep the truth from being told.
+        # A verdict is returned even if a full disk prevents its export.
         return over
     task_files.write_abandoned(over, ledger)
     cgroup.remove(run.run_id)
@@ -224,7 +224,7 @@ def _end(run: Run, over: Run, ledger: Ledger) -> Run:
 
 
 def _told_by_meta(run: Run) -> Run | None:
-    """Take the verdict that a supervisor could write to the meta file alone."""
+    """Return the verdict that a supervisor could write only to the meta file."""
     from runner.ledger import record  # noqa: PLC0415 - only where one was left
 
     data = files.read_json(files_of(run.spec).meta)

@@ -82,14 +82,14 @@ class StreamFailure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drop:
-    """A stream that breaks off, after these items and before its end."""
+    """A stream that is closed after these items and before its end."""
 
     items: tuple[Item, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stall:
-    """A stream that begins, sends nothing for some seconds, and breaks off."""
+    """A stream that begins, sends nothing for some seconds, and is closed."""
 
     seconds: float
 

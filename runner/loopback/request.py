@@ -1,7 +1,7 @@
 """A model request of Codex: one POST, decoded into values.
 
-A request carries the whole history of its thread. So a responder needs no memory, and
-can answer any number of threads at once, resumed threads and sub-agents too.
+A request has the whole history of its thread. So a responder needs no state, and can
+answer any number of threads at once, including resumed threads and sub-agents.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Request:
 
     @property
     def has_tools(self) -> bool:
-        """Tell whether commands can be run: false when Codex only wants a title."""
+        """Return whether commands can be run: false when Codex only wants a title."""
         return "exec_command" in self.tools
 
     @property
@@ -150,7 +150,7 @@ def _text(content: object) -> str:
 
 
 def _count_replies(items: Iterable[Json]) -> int:
-    """Count the groups of items of the model that follow each other: one a reply."""
+    """Count the groups of consecutive items of the model: one group for each reply."""
     authored = [
         item.get("type") in _MODEL_ITEMS or item.get("role") == "assistant"
         for item in items

@@ -4,7 +4,7 @@ r"""A model that follows the prompt: directives at the start of its lines.
 run: CMD              run a shell command and wait for its end
 start: CMD            run one and go on while it is still running
 patch: PATH [TEXT]    add a file by apply_patch
-spawn: PROMPT         give a prompt to a sub-agent and wait for it
+spawn: PROMPT         start a sub-agent with a prompt and wait for it
 calls: N              N commands, one after the other, a model call each
 together: N           N commands in one model call
 say: TEXT             a message; the last one is the run's answer
@@ -12,16 +12,16 @@ think: TEXT           a reasoning summary
 usage: input=… cached=… cache_write=… output=… reasoning=…     of the calls that follow
 limits: primary=PERCENT secondary=PERCENT resets=EPOCH         reported with them
 slow: SECONDS         wait before the next reply
-stall: SECONDS        begin a reply, stay silent, break off
-drop                  break the stream off
+stall: SECONDS        begin a reply, send nothing, close the stream
+drop                  close the stream
 fail: 429 [resets=EPOCH primary=PERCENT]      a usage limit
 fail: STATUS          any other HTTP error: 401, 500, …
 fail: CODE            an accepted request that fails, e.g. context_length_exceeded
 ```
 
-Several directives make several model calls. Other lines are left alone, so a directive
-may stand inside a longer prompt; without any, the answer is one short message. In
-`say`, `spawn` and `patch`, `\n` starts a new line.
+Several directives make several model calls. Other lines are ignored, so a longer prompt
+may contain directives; without any, the answer is one short message. In `say`, `spawn`
+and `patch`, `\n` starts a new line.
 """
 
 from __future__ import annotations

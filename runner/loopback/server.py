@@ -1,4 +1,4 @@
-"""A Responses API on 127.0.0.1, HTTP around a responder, and a home that leads to it.
+"""A Responses API on 127.0.0.1: HTTP around a responder, and a CODEX_HOME for it.
 
 It reads no body above `BODY_LIMIT` and closes the connection of a client that sends
 nothing for `CLIENT_SECONDS`. A delayed reply ends as soon as its client closes the

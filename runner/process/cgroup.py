@@ -1,7 +1,7 @@
-"""A control group for each run, where the user may make one (Linux, cgroup v2).
+"""A control group for each run, if the user may create one (Linux, cgroup v2).
 
-Whatever a run starts stays in its group, also what has left the process tree and
-dropped the run's marker from its environment.
+All processes of a run stay in its group, even if they leave the process tree and drop
+the run's marker from their environment.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _PREFIX, _MEMBERS = "codex-run-", "cgroup.procs"
 
 @contextlib.contextmanager
 def entered(run_id: str) -> Iterator[None]:
-    """Start what a block starts in a control group of the run, if that can be made.
+    """Start the programs of a block in a control group of the run, if possible.
 
-    This process enters the group, so that the program which it starts is in it from
-    its first instruction, and leaves it at the end of the block.
+    This process enters the group, so that a program is in the group from its first
+    instruction, and leaves it at the end of the block.
     """
     home = _own_group()
     try:
@@ -46,14 +46,14 @@ def entered(run_id: str) -> Iterator[None]:
 
 
 def is_possible() -> bool:
-    """Tell whether this user may make control groups here."""
+    """Return whether this user may create control groups here."""
     return _own_group() is not None
 
 
 def by_run() -> dict[str, list[ProcessId]]:
-    """Group the living processes that are in the control group of a run by that run.
+    """Return the living processes in control groups of runs, by run.
 
-    Another login session may have made a group, so all are looked through.
+    Another login session may have created a group, so all groups are searched.
     """
     found: dict[str, list[ProcessId]] = {}
     for place, names, _ in os.walk(_root() or os.devnull):
@@ -67,14 +67,14 @@ def by_run() -> dict[str, list[ProcessId]]:
 
 
 def remove(run_id: str) -> None:
-    """Remove the control group of a run, unless processes are left in it."""
+    """Remove the control group of a run, unless it still has processes."""
     with contextlib.suppress(OSError):
         if (home := _own_group()) is not None:
             (home / f"{_PREFIX}{run_id}").rmdir()
 
 
 def _root() -> Path | None:
-    """Name the directory where cgroup v2 is mounted; None where it is not."""
+    """Return the mount point of cgroup v2; None if it is not mounted."""
     with contextlib.suppress(OSError):
         for line in _MOUNTS.read_text(encoding="utf-8").splitlines():
             _, place, kind, *_ = line.split(" ")
@@ -84,7 +84,7 @@ def _root() -> Path | None:
 
 
 def _own_group() -> Path | None:
-    """Name the control group of this process, if this user may make others in it."""
+    """Return this process's control group, if this user may create groups in it."""
     root = _root()
     with contextlib.suppress(OSError):
         for line in _OWN.read_text(encoding="utf-8").splitlines() if root else ():

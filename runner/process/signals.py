@@ -1,7 +1,7 @@
 """Send signals, wait for them, and reap children.
 
-The one invariant: no signal is ever sent to a pid whose start time was not just
-seen to be the one on record.
+The one invariant: a signal is sent to a pid only after its start time was compared with
+the recorded one.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 _LINUX = sys.platform == "linux"
 _PR_SET_CHILD_SUBREAPER = 36
-# A process that is suspended sees these only when it goes on.
+# A suspended process receives these only after SIGCONT.
 _HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 def send(process: ProcessId, number: int) -> bool:
-    """Send a signal to exactly this process; tell whether it was there."""
+    """Send a signal to exactly this process; return whether it existed."""
     gone = contextlib.suppress(ProcessLookupError, PermissionError)
     with gone, contextlib.ExitStack() as at_the_end:
         tell: Callable[[int], None] = partial(os.kill, process.pid)
         if hasattr(os, "pidfd_open"):
-            # The handle is taken first: what is identified then is what it points to.
+            # The pidfd is opened first: the start time is then that of its process.
             handle = os.pidfd_open(process.pid)
             at_the_end.callback(os.close, handle)
             tell = partial(signal.pidfd_send_signal, handle)
@@ -58,10 +58,10 @@ def become_subreaper() -> None:
 
 
 def kill_child(pid: int) -> None:
-    """End a program that `start` has started and that is not reaped, at once.
+    """Kill a program that `start` has started and that is not reaped yet.
 
-    Its pid cannot be used again yet, and it leads its group: no look-up is needed,
-    for which a descriptor or memory might be missing.
+    Its pid cannot be reused yet, and it leads its group. So no look-up is needed, which
+    could fail without a descriptor or memory.
     """
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
@@ -70,8 +70,8 @@ def kill_child(pid: int) -> None:
 def reap() -> Iterator[tuple[int, int]]:
     """Yield (pid, wait status) of every child, own or adopted, that has ended.
 
-    Where the system allows it a child stays a zombie until the next is asked for: while
-    its end is dealt with, no other code can know of it and go on.
+    If the system allows it, a child stays a zombie until the next iteration, so its pid
+    is not reused while the caller handles its end.
     """
     how = os.WEXITED | os.WNOHANG | os.WNOWAIT
     with contextlib.suppress(ChildProcessError):
@@ -86,7 +86,7 @@ def reap() -> Iterator[tuple[int, int]]:
 
 @contextlib.contextmanager
 def blocked(numbers: Iterable[int]) -> Iterator[None]:
-    """Let signals wait until the end of a block."""
+    """Block signals until the end of a block."""
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
@@ -95,10 +95,10 @@ def blocked(numbers: Iterable[int]) -> Iterator[None]:
 
 
 def handle(numbers: Iterable[int], handler: Handler) -> dict[int, Handler | int | None]:
-    """Let a handler have signals from now on; those this process is deaf to stay so.
+    """Install a handler for signals, except ignored ones.
 
     Returns:
-        What was in its place for each.
+        The previous handler of each.
     """
     heard = [n for n in numbers if signal.getsignal(n) is not signal.SIG_IGN]
     return {number: signal.signal(number, handler) for number in heard}
@@ -108,10 +108,10 @@ def handle(numbers: Iterable[int], handler: Handler) -> dict[int, Handler | int 
 def recorded(
     numbers: Iterable[int], when_told: Callable[[int], object] | None = None
 ) -> Iterator[Sequence[int]]:
-    """Note the signals that would end this process, until the end of a block.
+    """Record signals instead of ending this process, until the end of a block.
 
-    No exception is raised where one comes: nothing that has just been started, or is
-    being removed, is lost to it. `when_told` is called with each that comes.
+    No exception is raised when a signal arrives, so the block always completes what it
+    has started. `when_told` is called with each signal.
     """
     told: list[int] = []
 
@@ -129,21 +129,21 @@ def recorded(
 
 
 class BackgroundInterrupt:
-    """Tell an INT that was sent on purpose from the Ctrl-C that a script got.
+    """Distinguish an INT from a process from the Ctrl-C of a script's terminal.
 
-    A script's background command is started deaf to INT, because a terminal sends it
-    to all of a script's commands. An INT that some process sends is meant.
+    A shell starts background commands of a script with INT ignored, because a terminal
+    sends INT to all commands of a script. An INT from a process stops the run.
     """
 
     def __init__(self) -> None:
         ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
         self._is_wanted = ignored and hasattr(signal, "sigtimedwait")
         if self._is_wanted:
-            # A blocked signal is kept although it is ignored.
+            # A blocked signal stays pending even if it is ignored.
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
 
     def was_sent(self) -> bool:
-        """Tell whether one has been sent since the last call."""
+        """Return whether a process has sent INT since the last call."""
         if not self._is_wanted:
             return False
         while info := signal.sigtimedwait([signal.SIGINT], 0):
@@ -155,7 +155,7 @@ class BackgroundInterrupt:
 class SignalInbox:
     """Collect signals instead of being ended by them, and wait for the next.
 
-    Handled signals are back at their default in every program started from here.
+    Child programs get the default handlers of these signals.
     """
 
     def __init__(self, numbers: Iterable[int], *, deaf_to: Iterable[int] = ()) -> None:
@@ -167,15 +167,15 @@ class SignalInbox:
         for number in (*numbers, signal.SIGCHLD):
             signal.signal(number, self._collect)
         for number in deaf_to:
-            # Handled, not ignored: what is ignored would stay so in Codex.
+            # Handled, not ignored: Codex would inherit an ignored signal.
             signal.signal(number, lambda *_: None)
-        # Unblocked last: what came before the handlers were set is heard now.
+        # Unblocked last: earlier signals are delivered to the handlers now.
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
     def wait(self, seconds: float, *others: int) -> list[int]:
-        """Return what has arrived, at the latest after so many seconds.
+        """Return the signals that have arrived, after at most this many seconds.
 
-        A child's end and data at one of the other descriptors end the wait too.
+        A child's end and data on one of the other descriptors end the wait too.
         """
         if not self._pending:
             select.select([self._read, *others], (), (), seconds)

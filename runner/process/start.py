@@ -23,11 +23,11 @@ _GRACE_SECONDS = 5.0
 
 
 class Launch(Struct):
-    """Hold what a program is started with.
+    """Hold the streams and the environment of a program.
 
     `stdin`, `stdout` and `stderr` are open file descriptors, None is /dev/null;
-    `keep` are others that it inherits. `blocked` signals wait until the program asks
-    for them: one that comes before its handlers are set would end it.
+    `keep` are other descriptors that it inherits. `blocked` signals stay pending until
+    the program unblocks them: before its handlers are set they would end it.
     """
 
     argv: Sequence[str]
@@ -47,7 +47,7 @@ def start_program(launch: Launch) -> int:
     Only `reap` reports its end.
 
     Raises:
-        OSError: as the kernel says why it cannot be started.
+        OSError: the kernel cannot start it.
     """
     import subprocess  # noqa: PLC0415 - 4 ms, not before a run's id is out
 
@@ -63,14 +63,14 @@ def start_program(launch: Launch) -> int:
             pass_fds=launch.keep,
             start_new_session=True,
         )
-    # The object would wait for its pid when it is dropped and take the status
+    # When the object is deleted it would wait for its pid, and take the status
     # away from `reap`: it would find nothing to wait for.
     started.returncode = 0
     return started.pid
 
 
 def which(program: str, search_path: str) -> str | None:
-    """Find the file that a program's name stands for."""
+    """Find the file of a program's name."""
     import shutil  # noqa: PLC0415 - 5 ms, not for the launch
 
     return shutil.which(program, path=search_path)
@@ -83,7 +83,7 @@ def capture(
     *,
     any_exit_code: bool = False,
 ) -> str | None:
-    """Return what Codex says to a question, or None when it fails or takes too long."""
+    """Return the output of a Codex command; None when it fails or takes too long."""
     if (program := which(argv[0], environment.get("PATH", os.defpath))) is None:
         return None
     import subprocess  # noqa: PLC0415 - see start
@@ -99,7 +99,7 @@ def capture(
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    # `codex login status` answers on standard error.
+    # `codex login status` writes to standard error.
     said = done.stdout.strip() or done.stderr.strip()
     is_good = done.returncode == 0 or any_exit_code
     return said.decode(errors="replace") if said and is_good else None
@@ -108,7 +108,7 @@ def capture(
 def run_helper(
     argv: Sequence[str], environment: Mapping[str, str], timeout: float
 ) -> bool:
-    """Run a helper program such as git; tell whether it did well in time."""
+    """Run a helper program such as git; return whether it succeeded in time."""
     from plumbum import local  # noqa: PLC0415 - 60 ms, for helper programs only
     from plumbum.commands.processes import (  # noqa: PLC0415
         CommandNotFound,
@@ -127,13 +127,13 @@ def run_helper(
 def run_visible(
     argv: Sequence[str], environment: Mapping[str, str], told: Sequence[int] = ()
 ) -> bool:
-    """Run a helper program whose words go to standard error; tell how it did.
+    """Run a helper program with output on stderr; return whether it succeeded.
 
-    It does not outlive the call, nor does what it has started when it is ended early:
-    as soon as a signal has come and is in `told`.
+    It does not outlive the call. When a signal arrives in `told`, the program and its
+    descendants are ended.
 
     Raises:
-        RunnerFault: it is not there or cannot be run.
+        RunnerFault: it is not found or cannot be run.
     """
     from plumbum import local  # noqa: PLC0415 - see run_helper
     from plumbum.commands.processes import CommandNotFound  # noqa: PLC0415
@@ -146,7 +146,7 @@ def run_visible(
         message = f"{argv[0]} cannot be run: {error}"
         raise RunnerFault(message) from error
     try:
-        # Not one long wait: a signal that comes just before it would go unheard.
+        # Not one long wait: a signal just before it would be missed.
         while not told and started.poll() is None:
             clock.sleep(_PACE_SECONDS)
     finally:
@@ -156,7 +156,7 @@ def run_visible(
 
 
 def _end(pid: int, reap_it: Callable[[], object]) -> None:
-    """End a child of ours that may refuse to, and all that is below it."""
+    """End a child process and its descendants; kill those that do not end."""
     root = child(pid)
     family = DescendantTree(root, remember=True)
 

@@ -1,8 +1,8 @@
-"""Read the process table: name processes for good, find them, look at them.
+"""Read the process table: identify and find processes.
 
-Linux is read from /proc; elsewhere psutil is asked. A process that has no file
-descriptor or no memory left to look with learns nothing: that is a `FileFault`, and no
-other process is taken for gone because of it.
+Linux is read from /proc, other systems with psutil. When this process has run out of
+descriptors or memory, a function raises `FileFault`, and never reports another process
+as gone.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Row(Struct):
 
 @cache
 def here() -> Mapping[str, str]:
-    """Name this kernel, PID namespace and machine, as the fields of a ProcessId."""
+    """Return the kernel, PID namespace and machine, as fields of a ProcessId."""
     if _LINUX:
         found = _read("/proc/sys/kernel/random/boot_id")
         boot_id = "unknown" if found is None else found.decode().strip()
@@ -54,34 +54,34 @@ def here() -> Mapping[str, str]:
 
 
 def process_of(row: Row) -> ProcessId:
-    """Name the process of a row."""
+    """Return the identity of the process of a row."""
     return ProcessId(pid=row.pid, start_time=row.start_time, **here())
 
 
 def identify(pid: int) -> ProcessId | None:
-    """Name a process for good, or None when it is gone or only a zombie."""
+    """Return the identity of a process; None when it is gone or a zombie."""
     row = _row(pid)
     return None if row is None or row.has_ended else process_of(row)
 
 
 def exists(pid: int) -> bool:
-    """Tell whether a pid is taken, if only by a zombie that waits for its parent."""
+    """Return whether a pid is in use, even by a zombie."""
     return _row(pid) is not None
 
 
 def this_process() -> ProcessId:
-    """Name the calling process."""
+    """Return the identity of this process."""
     return child(os.getpid())
 
 
 def child(pid: int) -> ProcessId:
-    """Name a process that cannot vanish yet: this one, or its child before `reap`."""
+    """Return the identity of a process that cannot vanish: this one, or its child."""
     row = _row(pid)
     return ProcessId(pid=pid, start_time=row.start_time if row else 0, **here())
 
 
 def is_alive(process: ProcessId) -> bool:
-    """Tell whether exactly this process still runs."""
+    """Return whether exactly this process still runs."""
     return identify(process.pid) == process
 
 
@@ -89,7 +89,7 @@ def writers_of(path: Path) -> list[ProcessId]:
     """List the processes whose standard output is this file, parents first.
 
     Codex and its launcher write there; the tools that Codex starts write to pipes.
-    Only /proc can tell: elsewhere the list is empty.
+    Only /proc has this: on other systems the list is empty.
     """
     if not _LINUX:
         return []
@@ -104,7 +104,7 @@ def writers_of(path: Path) -> list[ProcessId]:
 
 
 def by_environment(variable: str) -> dict[str, list[ProcessId]]:
-    """Group the living processes by the value of a variable they were started with."""
+    """Group the living processes by a variable of their initial environment."""
     found: dict[str, list[ProcessId]] = {}
     wanted = f"{variable}=".encode()
     for row in read_table():
@@ -123,18 +123,18 @@ def described(process: ProcessId) -> dict[str, object]:
 
 
 def carries(process: ProcessId, variable: str, value: str) -> bool:
-    """Tell whether a process was started with this variable, set to this value."""
+    """Return whether a process was started with this variable and value."""
     found = _read(f"/proc/{process.pid}/environ")
     return found is not None and f"{variable}={value}".encode() in found.split(b"\0")
 
 
 def program_of(process: ProcessId) -> str:
-    """Return the file name of the program that a process runs, or nothing."""
+    """Return the file name of the program of a process, or ""."""
     return os.path.basename(_target(f"/proc/{process.pid}/exe"))
 
 
 def comm(process: ProcessId) -> str:
-    """Return a process's short name, as the kernel keeps it."""
+    """Return a process's short name in the kernel."""
     try:
         with open(f"/proc/{process.pid}/comm", encoding="utf-8") as file:
             return file.read().strip()
@@ -143,10 +143,10 @@ def comm(process: ProcessId) -> str:
 
 
 def read_table() -> list[Row]:
-    """Read the whole table; no process that is alive at the end is missing.
+    """Read the whole table, with every process that is alive at the end.
 
-    Processes come and go meanwhile: one that is gone before it is read may have left a
-    child that was not there yet when all were listed.
+    A process may start a child after the listing and end before it is read, so the
+    table is listed again.
     """
     rows: dict[int, Row] = {}
     listed: set[int] = set()
@@ -156,7 +156,7 @@ def read_table() -> list[Row]:
             break
         listed |= new
         rows.update((pid, row) for pid in sorted(new) if (row := _row(pid)))
-    # Whose parent was gone before that could be read has another one by now.
+    # A process whose parent ended before it was read has another parent by now.
     for row in [row for row in rows.values() if row.parent not in rows]:
         if now := _row(row.pid):
             rows[row.pid] = now
@@ -202,10 +202,10 @@ def _row(pid: int) -> Row | None:
 
 
 def _read(path: str) -> bytes | None:
-    """Read a file of /proc whole; None when what it tells of is not there.
+    """Read a whole file of /proc; None when its process is gone.
 
     Raises:
-        FileFault: this process lacks what it takes to look.
+        FileFault: this process has run out of descriptors or memory.
     """
     try:
         with open(path, "rb") as file:

@@ -1,9 +1,9 @@
-"""All that descends from one process, and how it is ended.
+"""The descendants of a process, and their termination.
 
-Gently first: INT, then TERM, then KILL. INT goes to Codex alone, which then notes the
-abort in its rollout. TERM goes to all that is still there when Codex has gone or has
-had its time, KILL to all that outlives the grace time. What a tool starts meanwhile is
-found at the next step, because every orphan is adopted by the supervisor.
+The signals are INT, then TERM, then KILL. INT goes only to Codex, which then records
+the abort in its rollout. TERM goes to all processes that remain when Codex has exited
+or two seconds have passed, KILL to all that remain after the grace time. New processes
+are found at the next step, because the supervisor adopts every orphan.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from runner.process.table import Row
 
 _LINUX = sys.platform == "linux"
-# Codex writes its last words within milliseconds; a launcher that swallows INT
-# must not use up the time that the tools need to obey TERM.
+# Codex writes its last records within milliseconds. A launcher that ignores INT must
+# not use up the time that the tools need to handle TERM.
 _INT_SHARE = 0.2
 # After KILL only a process in an uninterruptible wait is still there.
 _GIVE_UP_SHARE = 1.5
@@ -36,8 +36,8 @@ def below(*roots: int, without: Iterable[int] = ()) -> list[ProcessId]:
     """List the living descendants of some processes, parents before children.
 
     Args:
-        roots: the pids whose descendants are wanted; they are not listed themselves.
-        without: pids whose whole branches are left out.
+        roots: the pids whose descendants are listed; they are not included.
+        without: pids whose branches are left out.
     """
     children: dict[int, list[Row]] = {}
     for row in read_table():
@@ -55,10 +55,10 @@ def below(*roots: int, without: Iterable[int] = ()) -> list[ProcessId]:
 
 
 class DescendantTree:
-    """Know all that descends from a process, also what its parent has left behind.
+    """Track all descendants of a process, including orphans.
 
-    Below a subreaper whatever loses its parent is below it again. Elsewhere an
-    orphan goes to init: what was once seen below is remembered.
+    A subreaper adopts orphans below it. On other systems an orphan goes to init, so the
+    tree remembers the processes that it has seen.
     """
 
     def __init__(self, root: ProcessId, *, remember: bool = not _LINUX) -> None:
@@ -67,14 +67,14 @@ class DescendantTree:
         self._seen: set[ProcessId] = set()
 
     def look(self) -> None:
-        """Remember who is there, where the kernel does not bring orphans back."""
+        """Remember the descendants, on systems without subreapers."""
         if self._remember:
-            # A pid that has ended may be a stranger's by now, and so what is below it.
+            # The pid of an ended process may be reused, so its children are not ours.
             known = [p.pid for p in (self._root, *self._seen) if is_alive(p)]
             self._seen.update(below(*known))
 
     def members(self, *, without: Iterable[int] = ()) -> list[ProcessId]:
-        """List the living descendants, less the branches of some of them."""
+        """List the living descendants, without the branches of some of them."""
         self.look()
         left_out = set(without)
         roots = [self._root.pid] if is_alive(self._root) else []
@@ -87,8 +87,8 @@ class Termination:
     """End one run, a step at a time.
 
     Args:
-        codex: names the process that gets INT first, None when it has gone.
-        members: lists all that belongs to the run and is alive.
+        codex: returns the process that gets INT first, None when it has exited.
+        members: lists all living processes of the run.
         grace: seconds from INT to KILL.
     """
 
@@ -103,13 +103,13 @@ class Termination:
         self._grace = grace
         self._began = clock.monotonic()
         self._sent: set[ProcessId] = set()
-        # A process that cannot be named or reached now gets TERM with all others.
+        # A process that cannot be signalled now gets TERM with the others.
         with contextlib.suppress(OSError, RunnerError):
             if (first := codex()) is not None:
                 send(first, signal.SIGINT)
 
     def step(self) -> bool:
-        """Send what is due; tell whether nothing is left, or nothing can be done."""
+        """Send the next signal; return whether no process is left or can be ended."""
         members = self._members()
         if not members:
             return True

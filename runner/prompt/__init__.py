@@ -1,1 +1,1 @@
-"""The text that Codex is given."""
+"""The prompt of Codex."""

@@ -1,6 +1,6 @@
-"""The text that Codex is given: read from where the caller has it, byte for byte.
+"""Read the prompt from an argument, a file or standard input, byte for byte.
 
-Every command reads its prompts here, and every prompt passes the same check.
+Every command reads its prompts here, with the same check.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ STDIN = "-"
 
 
 def from_text(text: str, name: str) -> bytes:
-    """Return the prompt that a command line gives; `-` reads standard input.
+    """Return the prompt of a command line; `-` reads standard input.
 
     Args:
         text: the prompt, or `-`.
@@ -40,7 +40,7 @@ def from_text(text: str, name: str) -> bytes:
 
 
 def from_file(path: str, name: str) -> bytes:
-    """Return the prompt that a file holds.
+    """Return the prompt of a file.
 
     Raises:
         UsageError: it is empty or no UTF-8, or the file cannot be read.
@@ -60,17 +60,17 @@ def preview(prompt: bytes) -> str:
 
 
 def is_quit(prompt: bytes) -> bool:
-    """Tell whether a prompt ends its session instead of being given to Codex."""
+    """Return whether a prompt ends its session instead of being sent to Codex."""
     return prompt.strip() == QUIT
 
 
 def _checked(prompt: bytes, source: str) -> bytes:
     if not prompt.strip():
-        message = f"{source} is empty: say what Codex is to do"
+        message = f"{source} is empty: a prompt is required"
         raise UsageError(message)
     try:
         prompt.decode()
     except UnicodeDecodeError as error:
-        message = f"{source} is no UTF-8 (byte {error.start}): Codex refuses it"
+        message = f"{source} is not UTF-8 (byte {error.start}): Codex refuses it"
         raise UsageError(message) from error
     return prompt

@@ -1,4 +1,4 @@
-"""Put sessions away, bring them back, and remove them for good."""
+"""Archive, unarchive and remove sessions."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 _IDLE = (TaskState.STOPPED, TaskState.DIED, TaskState.ARCHIVED)
 _BLOCK_BYTES = 512
-# A directory without a row is left alone for so long: its run may be about to be made.
+# A directory without a row is kept for this long: its run may be about to be inserted.
 _STALE_SECONDS = 3600.0
 
 
 class Moved(Struct):
-    """Hold where a session's files lie now, and how many bytes its runs take.
+    """Hold the new directory of a session's exports, and the size of its runs.
 
-    `directory` is None for a session without files of its own; `is_new` is False when
-    it was there already.
+    `directory` is None for a session without exports; `is_new` is False when the
+    session was there already.
     """
 
     name: str
@@ -45,10 +45,10 @@ class Moved(Struct):
 
 
 class Removed(Struct):
-    """Hold what has become of a session's files.
+    """Hold the result of a removal.
 
-    `size` is how many bytes of the disk they have given back, `left` says of each that
-    could not be removed why; in `elsewhere` there still are files of its runs.
+    `size` is the number of bytes that were freed, `left` the reason for each file that
+    could not be removed. The directories in `elsewhere` still hold files of its runs.
     """
 
     name: str
@@ -58,9 +58,9 @@ class Removed(Struct):
 
 
 def archive(session: Session, ledger: Ledger) -> Moved:
-    """Put away an idle session; its exports move into the archive of the day.
+    """Archive an idle session; move its exports into the archive of the day.
 
-    A session that had none gets them: a rebuild learns there that it is archived.
+    A session without exports gets them: a rebuild reads there that it is archived.
 
     Raises:
         SessionBusyError: something runs or waits in it.
@@ -75,10 +75,10 @@ def archive(session: Session, ledger: Ledger) -> Moved:
 
 
 def unarchive(session: Session, ledger: Ledger) -> Moved:
-    """Bring a session back from the archive.
+    """Move a session out of the archive.
 
     Raises:
-        SessionBusyError: a run on it is not over.
+        SessionBusyError: a run on it is unfinished.
         LedgerFault: the ledger cannot be written.
     """
     if not session.is_archived:
@@ -97,21 +97,21 @@ def remove(
 ) -> Removed:
     """Remove an idle session, with its runs' directories and its exports.
 
-    What it has used and cost stays on record, and so do Codex's own files and the log
-    directories of `run_codex_task`. `if_unchanged` refuses one that something has
-    happened to since it was read; `is_dry` only tells what it would give back.
+    Its usage and cost, Codex's own files and the log directories of `run_codex_task`
+    stay. `if_unchanged` refuses a session that was changed since it was read; `is_dry`
+    only returns the size.
 
     Raises:
-        SessionBusyError: something runs or waits in it, what its runs have left still
-            does, or it has changed.
-        NoSuchTaskError: it has been removed since.
+        SessionBusyError: a run or prompt of the session is not finished, its runs have
+            left processes running, or it has changed.
+        NoSuchTaskError: another process has removed it.
         LedgerFault: the ledger cannot be written.
     """
     runs = ledger.runs.of_session(session.key)
     for run in runs:
         if left := left_by(run):
             shown = ", ".join(f"{each.pid} ({name})" for each, name in left.items())
-            hint = f"it has left running: {shown}; codex-tasks stop ends what it left"
+            hint = f"it has left running: {shown}; codex-tasks stop ends them"
             raise SessionBusyError(session.name, run.run_id, hint)
     places = _directories(session, runs, ledger.home)
     size = sum(map(size_of, places))
@@ -137,9 +137,9 @@ def remove(
 def older_than(
     instant: datetime, ledger: Ledger, *, with_active: bool = False
 ) -> list[Session]:
-    """List archived sessions that nothing has happened to since an instant.
+    """List archived sessions that were not changed since an instant.
 
-    `with_active` lists idle ones that are not archived too.
+    `with_active` also lists idle sessions that are not archived.
     """
     limit = iso(instant)
     states = _IDLE if with_active else (TaskState.ARCHIVED,)
@@ -148,11 +148,11 @@ def older_than(
 
 
 def _directories(session: Session, runs: Iterable[Run], state_home: Path) -> list[Path]:
-    """List the directories that are a session's alone, in the state directory."""
+    """List the directories of one session in the state directory."""
     found = [own_directory(state_home, run.run_id) for run in runs]
     if (exports := session.exports_in(state_home)) is not None:
         found.append(exports)
-    # The version before kept runs and prompts below the session's directory.
+    # The previous version kept runs and prompts below the session's directory.
     flat = (Path(run.spec.directory) for run in runs if run.spec.is_flat)
     found += [
         each.parent
@@ -163,10 +163,10 @@ def _directories(session: Session, runs: Iterable[Run], state_home: Path) -> lis
 
 
 def strays(ledger: Ledger) -> Iterator[tuple[Path, bool]]:
-    """Find directories of runs that the ledger does not know.
+    """Find directories of runs without a row in the ledger.
 
     Returns:
-        Each, and whether it can go: its run was removed, or never came to be.
+        Each, and whether it can be removed: its run was removed or never inserted.
     """
     known = {row["run_id"] for row in ledger.all("run_directories")}
     removed = ledger.usage.run_ids()
@@ -176,14 +176,14 @@ def strays(ledger: Ledger) -> Iterator[tuple[Path, bool]]:
         if status is None or not files.is_directory(place):
             continue
         age = clock.now().timestamp() - status.st_mtime
-        # A younger or a locked one may belong to a run that is being made.
+        # A younger or locked directory may belong to a run that is being prepared.
         if age >= _STALE_SECONDS and look(place / "owner") is not Lock.HELD:
             is_empty = not (place / "meta.json").exists()
             yield place, name in removed or (is_empty and is_run_id(name))
 
 
 def size_of(directory: Path) -> int:
-    """Return how many bytes of the disk a directory takes."""
+    """Return the disk space of a directory in bytes."""
     total = 0
     for name, _, entries in os.walk(directory):
         for entry in entries:
@@ -193,7 +193,7 @@ def size_of(directory: Path) -> int:
 
 
 def _moved(was: Session, ledger: Ledger, *, is_new: bool = True) -> Moved:
-    """Move the exports of a session to where the ledger has them now, if it is new."""
+    """Move the exports of a session to the place in the ledger, if that has changed."""
     now, size = was, 0
     if is_new:
         now = ledger.sessions.get(was.key)

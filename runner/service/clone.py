@@ -1,4 +1,4 @@
-"""Clone a repository for a session that is to work in it."""
+"""Clone a repository for a new session."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PACE_SECONDS = 0.05
 
 
 class CloneEndedError(RunnerError):
-    """Report that a signal has ended the clone before it was there."""
+    """Report that a signal ended the clone before it was complete."""
 
     def __init__(self, number: int, what: str) -> None:
         super().__init__(f"{signal.Signals(number).name}: {what} has been ended")
@@ -33,24 +33,24 @@ class CloneEndedError(RunnerError):
 
 
 def clone(url: str, ref: str | None, directory: str | None, settings: Config) -> None:
-    """Clone a repository into a directory that is not there yet, at a branch or commit.
+    """Clone a repository into a new directory, at a branch, tag or commit.
 
-    It appears whole or not at all. What git says goes to standard error.
+    The directory appears complete or not at all. Git's output goes to standard error.
 
     Raises:
-        UsageError: no directory is named, or it is there already; no name of a ref.
-        RunnerFault: git cannot be run, or fails; nothing is left behind.
-        CloneEndedError: a signal came; git is ended, and nothing is left behind.
+        UsageError: no directory is given, it exists already, or the ref is no name.
+        RunnerFault: git cannot be run, or fails; nothing is left.
+        CloneEndedError: a signal arrived; git has ended, and nothing is left.
     """
     if not directory:
         message = "--repo needs --working-dir: the directory to clone into"
         raise UsageError(message)
     if ref is not None and ref.startswith("-"):
-        message = f"--repo-ref {ref}: a name of a branch, tag or commit is needed"
+        message = f"--repo-ref {ref}: the name of a branch, tag or commit is required"
         raise UsageError(message)
     place = Path(directory).absolute()
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
-        message = f"--working-dir {directory}: is there already, name a new one"
+        message = f"--working-dir {directory}: exists already, name a new directory"
         raise UsageError(message)
     part = place.with_name(f".{place.name}.{os.urandom(4).hex()}.clone")
     with recorded(_ENDS) as told:
@@ -59,7 +59,7 @@ def clone(url: str, ref: str | None, directory: str | None, settings: Config) ->
             _fetch(url, ref, part, settings, told)
             part.rename(place)
         finally:
-            # Again while programs that a Ctrl-C ends still add to it.
+            # Repeated while processes that Ctrl-C ends still write into it.
             for _ in range(_TRIES):
                 shutil.rmtree(part, ignore_errors=True)
                 if not part.exists():
@@ -70,7 +70,7 @@ def clone(url: str, ref: str | None, directory: str | None, settings: Config) ->
 def _fetch(
     url: str, ref: str | None, part: Path, settings: Config, told: Sequence[int]
 ) -> None:
-    """Clone, and check out a branch or tag, else what the other side calls so."""
+    """Clone, and check out a branch or tag, else fetch the ref by its remote name."""
 
     def git(*words: str) -> bool:
         is_done = run_visible(["git", *words], settings.environment, told)
@@ -88,5 +88,5 @@ def _fetch(
             and git(*there, "checkout", "FETCH_HEAD", "--")
         )
     if not is_done:
-        message = f"{what} has failed; git has said why"
+        message = f"{what} failed; git's message is above"
         raise RunnerFault(message)

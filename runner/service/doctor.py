@@ -1,4 +1,4 @@
-"""Find out what would go wrong with a run before it is started."""
+"""Check what a run needs before it is started."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from runner.config import Config
     from runner.service.request import RunWords
 
-    # What is so, and how to fix it; None when there is nothing to fix.
+    # The state, and its fix; None when there is nothing to fix.
     Finding: TypeAlias = tuple[str, str | None]
 
 _ASK_SECONDS = 20.0
@@ -37,7 +37,7 @@ _INSTALL = "npm install -g @openai/codex"
 
 
 class Check(Struct):
-    """Hold one finding: what was looked at, what is so, and how to fix it."""
+    """Hold one check: its name, the state that was found, and the fix."""
 
     name: str
     is_good: bool
@@ -46,19 +46,19 @@ class Check(Struct):
 
 
 def examine(request: RunWords, settings: Config) -> list[Check]:
-    """Look at everything that a run with this request would need."""
+    """Check everything that a run with this request needs."""
     found = _of_any(request, settings)
     log_dir = Path(request.log_dir).absolute()
     found["log directory"] = (
-        (f"{log_dir} can be written", None)
+        (f"{log_dir} is writable", None)
         if _takes_files(_nearest(log_dir))
-        else (f"{log_dir} can not be written", "name another one with --log-dir")
+        else (f"{log_dir} is not writable", "name another directory with --log-dir")
     )
     return _checks(found | _space(settings, {"logs": log_dir}))
 
 
 def examine_tasks(request: RunWords, settings: Config) -> list[Check]:
-    """Look at everything that sessions need, the first of them with this request."""
+    """Check everything that a session with this request needs."""
     wanted, home = Path(request.repo).absolute(), settings.state_home
     place = _nearest(wanted)
     found = _of_any(replace(request, repo=str(place)), settings)
@@ -66,10 +66,10 @@ def examine_tasks(request: RunWords, settings: Config) -> list[Check]:
     if place.is_dir() and place != wanted:
         state, fix = "can", None
         if not _takes_files(place):
-            state, fix = "cannot", f"make {place} writable, or name another one"
-        detail = f"{wanted} is not there yet and {state} be made"
+            state, fix = "cannot", f"make {place} writable, or name another directory"
+        detail = f"{wanted} does not exist yet and {state} be created"
         found["working directory"] = detail, fix
-    if home.is_dir():  # else "state" has said why not
+    if home.is_dir():  # else the check "state" has the reason
         found["file system"] = _locks(home)
     git = _ask(["git", "--version"], settings)
     fix = None if git else "install git: start --repo clones with it"
@@ -78,7 +78,7 @@ def examine_tasks(request: RunWords, settings: Config) -> list[Check]:
 
 
 def _of_any(request: RunWords, settings: Config) -> dict[str, Finding]:
-    """Look at what a run needs, whichever command starts it."""
+    """Check what a run of any command needs."""
     codex = which(request.codex.bin, settings.search_path)
     found = {"codex": _codex(request, codex, settings)}
     if codex:
@@ -91,7 +91,7 @@ def _of_any(request: RunWords, settings: Config) -> dict[str, Finding]:
     own = settings.state_home / prices.OWN
     if _is_there(own):
         trouble = prices.trouble(settings.state_home)
-        fix = f"correct {own}: what runs until then may get no price, for ever"
+        fix = f"correct {own}: runs that end before that may never get a price"
         found["prices"] = trouble or f"{own} can be used", fix if trouble else None
     return found
 
@@ -108,7 +108,7 @@ def _ask(argv: list[str], settings: Config) -> str | None:
 
 
 def _is_there(path: Path) -> bool:
-    """Tell whether a file can be seen; `Path.exists` raises without the rights."""
+    """Return whether a file is visible; `Path.exists` raises without permission."""
     return os.access(path, os.F_OK)
 
 
@@ -122,7 +122,7 @@ def _takes_files(place: Path) -> bool:
 
 def _codex(request: RunWords, found: str | None, settings: Config) -> Finding:
     if found is None:
-        fix = f"{_INSTALL}, or name it with --codex-bin"
+        fix = f"{_INSTALL}, or name the binary with --codex-bin"
         return f"{request.codex.bin} is not found, or cannot be run", fix
     said = _ask([found, "--version"], settings)
     match = re.search(r"\b(\d+)\.(\d+)\.(\d+)", said or "")
@@ -137,7 +137,7 @@ def _codex(request: RunWords, found: str | None, settings: Config) -> Finding:
 
 def _login(found: str, settings: Config) -> Finding:
     fix = "codex login, or set CODEX_API_KEY"
-    # Codex's own doctor (0.169) exits with 1 when it finds anything at all.
+    # Codex's own doctor (0.169) exits with 1 for any finding.
     argv = [found, "doctor", "--json"]
     said = capture(argv, settings.environment, _ASK_SECONDS, any_exit_code=True)
     told = loose_json.mapping(loose_json.object_in(said or "").get("checks"))
@@ -166,20 +166,20 @@ def _codex_home(settings: Config) -> Finding:
     home = settings.codex_home
     if "CODEX_HOME" in settings.environment and not home.is_dir():
         fix = f"mkdir -p {home}, or unset CODEX_HOME"
-        return f"{home} is named by the variable, but is no directory", fix
+        return f"{home} (CODEX_HOME) is not a directory", fix
     nearest = _nearest(home)
-    state = "" if _is_there(home) else " (not there yet, Codex makes it)"
+    state = "" if _is_there(home) else " (does not exist yet, Codex creates it)"
     if _takes_files(nearest):
         return f"{home}{state} is writable", None
-    fix = f"give yourself the right: chmod u+rwx {nearest}"
+    fix = f"add the permission: chmod u+rwx {nearest}"
     return f"{home}{state} is not writable", fix
 
 
 def _repository(request: RunWords, settings: Config) -> Finding:
     repo = Path(request.repo).absolute()
     if not repo.is_dir():
-        return f"{repo} is not a directory", "name one that is"
-    # What 0.169 takes for a repository: `.git` is a file, or has a HEAD.
+        return f"{repo} is not a directory", "name a directory"
+    # Codex (0.169) recognises a repository so: `.git` is a file, or has a HEAD.
     gits = [place / ".git" for place in (repo, *repo.parents)]
     if any(git.is_file() or _is_there(git / "HEAD") for git in gits):
         return f"{repo} is in a git repository", None
@@ -196,11 +196,11 @@ def _repository(request: RunWords, settings: Config) -> Finding:
 def _sandbox(request: RunWords, found: str, settings: Config) -> Finding:
     mode = request.codex.sandbox
     if mode == "danger-full-access":
-        return "none is asked for", None
-    # With --help Codex reads its arguments, and does nothing else.
+        return "no sandbox is requested", None
+    # With --help Codex only parses its arguments.
     help_of_mode = [found, "exec", f"--sandbox={mode}", "--help"]
     if mode is not None and not _ask(help_of_mode, settings):
-        fix = "name one of those that `codex exec --help` lists"
+        fix = "use a mode that `codex exec --help` lists"
         return f"Codex knows no sandbox {mode!r}", fix
     if _ask([found, "sandbox", "--", "echo", "works"], settings) == "works":
         return "a sandboxed command works", None
@@ -225,12 +225,12 @@ def _state(settings: Config) -> Finding:
         reason = error.strerror if isinstance(error, OSError) else None
         return f"{home}: {reason}" if reason else str(error), fix
     if is_open:
-        return f"{home}: others can get at {is_open[0]}", f"chmod go= {is_open[0]}"
-    return f"{home}: private, and the ledger can be written", None
+        return f"{home}: other users can access {is_open[0]}", f"chmod go= {is_open[0]}"
+    return f"{home}: private, and the ledger is writable", None
 
 
 def _space(settings: Config, more: dict[str, Path]) -> dict[str, Finding]:
-    """Look at how much is free, once for each disk."""
+    """Check the free space, once for each disk."""
     places = {"state": settings.state_home, **more, "CODEX_HOME": settings.codex_home}
     found: dict[str, Finding] = {}
     seen: set[int] = set()
@@ -240,7 +240,7 @@ def _space(settings: Config, more: dict[str, Path]) -> dict[str, Finding]:
         if device not in seen:
             seen.add(device)
             free = files.free_bytes(nearest)
-            fix = "make room: a run needs some 500 MB at the least"
+            fix = "free some space: a run needs at least 500 MB"
             found[f"disk ({name})"] = (
                 f"{free / 1e9:.1f} GB free at {nearest}",
                 None if free >= _LEAST_FREE_BYTES else fix,
@@ -249,17 +249,17 @@ def _space(settings: Config, more: dict[str, Path]) -> dict[str, Finding]:
 
 
 def _locks(home: Path) -> Finding:
-    """Try what the ledger needs: a local file system, with locks."""
+    """Check that the file system is local and that its locks work."""
     place, trouble = home / f".doctor-{os.urandom(4).hex()}", None
     try:
         database.refuse_remote(home)
         files.make_directory(place)
         if (handle := take(place / "lock")) is None:
-            trouble = "a new file is locked already"
+            trouble = "a new file is already locked"
         else:
             if look(place / "lock") is not Lock.HELD:
                 system = database.file_system_of(home)
-                trouble = f"a lock keeps no other process out ({system})"
+                trouble = f"a lock does not exclude other processes ({system})"
             os.close(handle)
     except (OSError, RunnerError) as error:
         trouble = str(error)
@@ -268,4 +268,4 @@ def _locks(home: Path) -> Finding:
     if trouble:
         fix = "set CODEX_RUNNER_HOME to a directory on a local disk"
         return f"{home}: {trouble}", fix
-    return f"{home}: locks work, and it is no network file system", None
+    return f"{home}: locks work, and it is not a network file system", None

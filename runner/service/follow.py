@@ -1,4 +1,4 @@
-"""Follow a run from its files to its end, whichever process ends it."""
+"""Follow a run by its files until its end, whichever process judges it."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def until_told(
     warn: Callable[[str], None],
     timeout: float | None = None,
 ) -> Mapping[str, object]:
-    """Wait until a supervisor says one of some words; return what it has said.
+    """Wait until a supervisor sends one of some words; return its message.
 
-    That is empty when it is gone (its hooks have ended then too) or time is up. `warn`
-    gets what is for people.
+    The message is empty when the supervisor is gone (its hooks have ended then too) or
+    after a timeout. Notes for people go to `warn`.
     """
     deadline = clock.monotonic() + (timeout or float("inf"))
     while reader.is_open and clock.monotonic() < deadline:
@@ -52,8 +52,8 @@ def until_finished(
 ) -> Iterator[str]:
     """Yield the transcript as it grows, until the run has its verdict.
 
-    A piece is empty when nothing has happened for a moment. When the supervisor is
-    killed, Codex goes on and is followed on; at its end the run is judged here.
+    A piece is empty when nothing was written for a moment. When the supervisor is
+    killed, Codex goes on and is still followed; at its end the run is judged here.
     """
     from runner.tail import RunTail  # noqa: PLC0415 - 30 ms, not before the launch
 
@@ -84,10 +84,10 @@ def settled(
     settings: Config,
     warn: Callable[[str], None],
 ) -> Run:
-    """Return a run as it is, once its supervisor has said that it is over or is silent.
+    """Return a run, once its supervisor has reported its end or has gone.
 
-    A full disk may keep a verdict out of the ledger, and a supervisor that was killed
-    closes its pipe before its lock: only when it is gone the files of the run tell.
+    A full disk may keep a verdict out of the ledger, and a killed supervisor closes its
+    pipe before its lock. So the files of the run are read only when the lock is free.
     """
     run = reconcile_run(ledger.runs.find(started.run_id), ledger, settings)
     if run.is_finished:

@@ -1,8 +1,8 @@
-"""Make runs of ours of what other tools have left, finished history, and insert them.
+"""Convert runs of other tools to finished runs, and insert them.
 
-Nothing in a foreign record decides what is run here, where, or how: the options of an
-imported run are empty. A run's id is made of what is in the source, so that the same
-run gets the same id whenever and from wherever it is imported.
+No foreign record decides what is run here, where, or how: the options of an imported
+run are empty. A run's id is computed from the source, so a run gets the same id at
+every import.
 """
 
 from __future__ import annotations
@@ -49,19 +49,19 @@ if TYPE_CHECKING:
 _TICK = timedelta(microseconds=1)
 _BASH = "run_codex_task.sh"
 _ERRORS = {
-    Outcome.STOPPED: "it was stopped before its turn had ended",
-    Outcome.TIMED_OUT: "the run took longer than it was allowed to",
-    Outcome.FAILED: "the older tool says that it died, and not of what",
-    Outcome.LOST: "its turn has no end on record",
+    Outcome.STOPPED: "it was stopped before its turn ended",
+    Outcome.TIMED_OUT: "the run exceeded its time limit",
+    Outcome.FAILED: "the older tool recorded that it died, without a reason",
+    Outcome.LOST: "its turn has no recorded end",
 }
 
 
 class Known(Struct):
-    """What the ledger has of a session.
+    """A session as the ledger has it.
 
-    `identities` are those of its runs; `given` are the runs that came from the source
-    that is looked at, `is_newer` when it was written since. `is_mixed` tells that the
-    session has other runs, too.
+    `identities` are those of its runs; `given` are the runs from the present source.
+    `is_newer` is true when that source was written since, `is_mixed` when the session
+    has other runs too.
     """
 
     key: int
@@ -73,14 +73,14 @@ class Known(Struct):
 
 
 def parts_of(history: History) -> list[History]:
-    """Split runs that Codex named no thread for: each is a session of its own."""
+    """Split runs without a thread: each is a session of its own."""
     thread_id = uuid(history.session_id)
     parts = [history.runs] if thread_id else [(run,) for run in history.runs]
     return [replace(history, session_id=thread_id, runs=runs) for runs in parts]
 
 
 def ids_of(part: History) -> list[RunId]:
-    """Make the ids of the runs of a part: in their order, the same at every time."""
+    """Compute the ids of the runs of a part: in order, the same at every import."""
     found: list[RunId] = []
     at = None
     for run in part.runs:
@@ -91,7 +91,7 @@ def ids_of(part: History) -> list[RunId]:
 
 
 def identity_of(part: History, run: ForeignRun) -> str:
-    """Say which run it is, whenever and wherever it is found."""
+    """Return the identity of a run, the same at every import."""
     if part.session_id is not None:
         return f"{part.session_id} {run.number}"
     name = run.source_run_id or part.source.name
@@ -99,10 +99,10 @@ def identity_of(part: History, run: ForeignRun) -> str:
 
 
 def dated(part: History, rollout: History | None) -> History:
-    """Give runs whose times are guesses those of the turns that they are.
+    """Replace guessed times of runs by those of their turns.
 
-    The prompts tell: the turns are the runs' when none contradicts, or, where there are
-    more turns than runs, when all agree.
+    Turns and runs are matched by their prompts: none may differ, and when there are
+    more turns than runs, all must be equal.
     """
     turns = rollout.runs if rollout is not None else ()
     if all(run.is_dated for run in part.runs) or len(turns) < len(part.runs):
@@ -120,8 +120,8 @@ def dated(part: History, rollout: History | None) -> History:
 
 
 def verdict_of(run: ForeignRun) -> Verdict:
-    """Judge a run by its events, then by what its own tool said of it."""
-    # The tool calls every exit code but 0 dead; Codex exits 1 after it was aborted.
+    """Judge a run by its events, then by the record of its tool."""
+    # The tool records every exit code but 0 as dead; Codex exits 1 after an abort.
     stated = run.stated if run.facts.ended is None else None
     is_dead = stated is Outcome.FAILED
     code = 1 if is_dead or run.was_aborted else run.exit_code
@@ -143,30 +143,30 @@ def verdict_of(run: ForeignRun) -> Verdict:
         found = verdict(stated, error, run.exit_code or None)
     if found.outcome is Outcome.LOST:
         words = run.facts.failure or words
-        said = f"; its last words: {words}" if words else ""
+        said = f"; its last output: {words}" if words else ""
         found = replace(found, error=f"{_ERRORS[Outcome.LOST]}{said}")
     return replace(found, process_exit_code=run.exit_code)
 
 
 class Maker:
-    """Make the runs of one part, each counted for its own share."""
+    """Convert the runs of one part, each with its own usage."""
 
     def __init__(self, part: History, rollouts: Rollouts, settings: Config) -> None:
         self._part, self._rollouts, self._settings = part, rollouts, settings
         self._is_dated = all(run.is_dated for run in part.runs)
-        # What the thread had used before the run: by its parts, and as logs tell it.
+        # Usage of the thread before the run: by its parts, and as a total from logs.
         self._parts: Usage | None = None
         self._total: Usage | None = None
 
     def make(self, wanted: set[int]) -> dict[str, Run]:
-        """Write the files of the wanted runs, and return these, by their identities.
+        """Write the files of the wanted runs, and return the runs by identity.
 
         Args:
-            wanted: their places; the others are counted, for those behind them.
+            wanted: their indexes; the others are counted only, for those after them.
 
         Raises:
             OSError: the source cannot be read any more.
-            FileFault: the disk refuses.
+            FileFault: a file cannot be written.
         """
         made = {}
         for place, run_id in enumerate(ids_of(self._part)):
@@ -174,10 +174,10 @@ class Maker:
             counted = self._count(place, spec)
             if place not in wanted:
                 continue
-            if run.events is not None:  # so that the source is named, not our file
+            if run.events is not None:  # an error then names the source
                 sources.opened(run.events[0]).close()
             paths = files_of(spec)
-            # An import that was killed may have begun them.
+            # A killed import may have left these files.
             files.make_directory(paths.directory)
             files.export(paths.prompt, (run.prompt or "").encode(errors="replace"))
             stderr = "".join(f"{line}\n" for line in run.stderr)
@@ -203,7 +203,7 @@ class Maker:
             cwd=part.working_dir or "",
             umask=self._settings.umask,
             codex=CodexOptions(bin="codex"),
-            # A session is as old as its first run.
+            # A session is at most as old as its first run.
             prepared_at=began if place else min(began, part.created_at),
             codex_home=part.codex_home,
         )
@@ -262,7 +262,7 @@ class Maker:
 
 
 def look_up(part: History, ledger: Ledger) -> Known | None:
-    """Find what the ledger has of a session, by its thread or by its one run."""
+    """Find the session of a part in the ledger, by its thread or its only run."""
     identity = identity_of(part, part.runs[0])
     told = {"thread": part.session_id, "identity": identity}
     key = ledger.value("session_of_source", **told)
@@ -274,7 +274,7 @@ def look_up(part: History, ledger: Ledger) -> Known | None:
     theirs = {row["run_id"] for row in rows if row["kind"] != rebuild.KIND}
     runs = ledger.runs.of_session(key)
     own = [run for run in runs if run.run_id not in theirs]
-    # The importer of version 0.1 kept no time: what it left is not replaced.
+    # The importer of version 0.1 stored no time: its runs are not replaced.
     times = [row["mtime"] for row in mine if row["mtime"] is not None]
     is_idle = all(run.is_finished for run in runs)
     return Known(
@@ -288,10 +288,10 @@ def look_up(part: History, ledger: Ledger) -> Known | None:
 
 
 def _turns_of(own: Sequence[Run], part: History) -> frozenset[str]:
-    """Return the identities of the turns of a rollout that are runs of our own.
+    """Return the identities of the turns of a rollout that are runs of this suite.
 
-    Codex appends to a rollout: a run's turn is the first behind what was there before
-    the run. Where that is not known each turn may be one.
+    Codex appends to a rollout: a run's turn is the first one after the offset from
+    before the run. If the offset is unknown, every turn counts.
     """
     found: set[str] = set()
     for run in own if part.kind == "rollout" else ():
@@ -309,7 +309,7 @@ def insert(
 ) -> int:
     """Insert runs with their usage, inside a transaction; return their session's key.
 
-    What the source gave before is deleted first, unless the session has other runs.
+    Earlier runs of the source are deleted first, unless the session has other runs.
     """
     key = known.key if known else _open_session(part, made, ledger)
     is_mixed = known is not None and known.is_mixed

@@ -1,10 +1,10 @@
 """Import the histories that other tools have left, each session once.
 
-Of several sources that know a thread the one that tells most of it comes first, and the
-others add nothing, so that no usage counts twice. A source that was written since its
-import replaces what came from it: the table `imports` says which run came from where. A
-session is one transaction, after the files of its runs and before their exports: what a
-killed import leaves is directories without rows.
+When several sources record a thread, the most detailed one is imported and the others
+add nothing, so no usage counts twice. A source that was written since its import
+replaces its runs: the table `imports` records the source of each run. A session is one
+transaction, after the files of its runs are written and before their exports: a killed
+import leaves only directories without rows.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ if TYPE_CHECKING:
 
     Word = Literal["imported", "present", "empty", "unreadable"]
 
-# What tells most of a session comes first.
+# The most detailed source of a session comes first.
 _ORDER = ("task", "tasks", "bash", "rollouts")
-_NOTHING = "nothing in it is known to come from Codex"
-_RUNNING = "it seems to be running: import it when it has ended"
+_NOTHING = "it has no files of Codex or of a known tool"
+_RUNNING = "it seems to be running: import it after its end"
 _REMOVED = "it was removed here"
-# A model thinks, and a tool works, for less than that without a word on record.
+# A model or a tool is silent for less than this.
 _QUIET = timedelta(hours=1)
 
 
 class Finding(Struct):
-    """What comes of one session, or of a source that cannot be read.
+    """The result for one session, or for a source that cannot be read.
 
-    `runs` counts the runs that were imported, or that the source has. `left_out` are
-    the times of runs that the source tells of and the record does not; `reason` says
-    why something is not imported.
+    `runs` counts the imported runs, or the runs of the source. `left_out` has the times
+    of runs of the source that are not in the ledger; `reason` is why a source is not
+    imported.
     """
 
     word: Word
@@ -75,16 +75,16 @@ def take_in(
     *,
     is_trial: bool = False,
 ) -> Iterator[Finding]:
-    """Import what these directories hold, or the usual places where there are none.
+    """Import the contents of these directories, by default of the usual places.
 
     Args:
         directories: the directories.
-        ledger: the ledger; None in a trial where there is none yet.
+        ledger: the ledger; None in a trial when there is none yet.
         settings: for the usual places.
-        is_trial: only say what would be imported.
+        is_trial: only report what would be imported.
 
     Raises:
-        RunnerFault: the disk or the ledger refuses.
+        RunnerFault: a file or the ledger cannot be written.
     """
     yield from _Import(ledger, settings, is_trial=is_trial).run(directories)
 
@@ -95,10 +95,10 @@ class _Import:
     ) -> None:
         self._ledger, self._settings, self._is_trial = ledger, settings, is_trial
         self._index = cache(RolloutIndex)
-        # Homes of Codex whose threads may be resumed in them, and all that are read.
+        # Homes of Codex in which threads may be resumed, and all that are read.
         self._trusted = [settings.codex_home]
         self._homes = [settings.codex_home]
-        self._seen: set[str] = set()  # a trial puts nothing on record
+        self._seen: set[str] = set()  # a trial inserts no rows
 
     def run(self, directories: Sequence[str]) -> Iterator[Finding]:
         named = [Path(each).absolute() for each in directories]
@@ -140,7 +140,7 @@ class _Import:
                     yield Unreadable(Path(fault.filename or place), sources.why(fault))
 
     def _recover(self, place: Path) -> Iterator[Finding]:
-        """Take back runs of this suite, of another state directory for one."""
+        """Import runs of this suite, such as those of another state directory."""
         sessions: dict[str, list[Run]] = {}
         metas = (f"{PREFIX}*.meta.json", f"{RUNS}/*/meta.json")
         for meta in sorted(path for each in metas for path in place.glob(each)):
@@ -191,7 +191,7 @@ class _Import:
         if known is not None and (known.is_mixed or not known.is_newer):
             wanted = {at for at, each in enumerate(ids) if each not in known.identities}
         new = tuple(part.runs[at] for at in sorted(wanted))
-        # A program seems to write a thread whose last turn has no end.
+        # The last turn has no end: a program may still write the thread.
         is_running = part.is_open and (
             abs(clock.now() - sources.modified(part.source)) < _QUIET
             or home.writer_of(self._rollouts_of(part).home, name) is not None
@@ -207,7 +207,7 @@ class _Import:
     def _write(
         self, part: History, known: Known | None, wanted: set[int], ledger: Ledger
     ) -> bool:
-        """Write the wanted runs; False when another process has changed the session."""
+        """Write the wanted runs; return False if the session has changed."""
         part = self._placed(part)
         given = known.given if known else ()
         ids, where = foreign_runs.ids_of(part), partial(own_directory, ledger.home)
@@ -230,7 +230,7 @@ class _Import:
         return True
 
     def _placed(self, part: History) -> History:
-        """Find out where and when a thread worked, and the home that it lies in."""
+        """Determine the directory and times of a thread, and its Codex home."""
         rollouts, repo, codex_home = self._rollouts_of(part), part.working_dir, None
         path, place = rollouts.path_of(part.session_id or ""), rollouts.home
         if path is not None:
@@ -244,7 +244,7 @@ class _Import:
         return replace(part, working_dir=repo or part.likely_dir, codex_home=codex_home)
 
     def _rollouts_of(self, part: History) -> RolloutIndex:
-        """Find the first home of Codex that has a thread."""
+        """Return the rollouts of the first home of Codex that has the thread."""
         thread, indexes = part.session_id or "", map(self._index, self._homes)
         found = (each for each in indexes if each.path_of(thread) is not None)
         return next(found, None) or self._index(self._settings.codex_home)
@@ -262,7 +262,7 @@ def _usual_places(settings: Config) -> list[Path]:
 
 
 def _each_once(places: Sequence[Path]) -> list[Path]:
-    """Leave out places that are others under another name."""
+    """Remove places that resolve to the same directory."""
     return list({place.resolve(): place for place in reversed(places)}.values())[::-1]
 
 
@@ -283,10 +283,10 @@ def _finding(word: Word, name: str, part: History) -> Finding:
 
 
 def _keep_old_files(part: History, state_home: Path) -> str | None:
-    """Copy what exports of ours would write over; return the place of ours, if any.
+    """Copy files that exports would overwrite; return the directory of exports, if any.
 
     An older tool uses the same directory for its files of a thread. A log of events is
-    not copied: ours only adds to it.
+    not copied: exports only append to it.
     """
     places = [state_home / (part.session_id or "."), part.source]
     for place in dict.fromkeys(places):

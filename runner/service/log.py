@@ -1,7 +1,7 @@
-"""What a session's runs have said, one after the other, and go on to say.
+"""The transcript of a session: the output of its runs in order, optionally followed.
 
-The files of the runs are read, not the session's own log: they are there whichever
-command a run came from.
+The files of the runs are read, not the session's `task.log`: only `codex-tasks` writes
+that one.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
     from runner.service.lookup import Task
 
 _LINES_AT_ONCE = 1_000
-# A tick asks for two sizes (50 us with the waking up), a look at a run two queries.
+# A tick reads two file sizes (50 us with the wake-up), a check of a run two queries.
 _PACE_SECONDS = 0.04
 _TICKS_PER_LOOK = 6
-# A supervisor that was killed changes nothing in the ledger.
+# A killed supervisor changes nothing in the ledger.
 _TICKS_PER_SWEEP = 24
 
 
 class Wish(Struct):
-    """Hold what of a session is to be shown.
+    """Hold which part of a session is shown.
 
-    `last` is how many lines of its log, None for all; `run_id` the only run. To follow
-    ends when the session is idle, `is_endless` never.
+    `last` is the number of lines of its log, None for all; `run_id` the only run.
+    Following ends when the session is idle, with `is_endless` never.
     """
 
     run_id: str | None = None
@@ -57,20 +57,20 @@ class Prompt(Struct, kw_only=False):
 
 
 class Lines(Struct, kw_only=False):
-    """Lines that Codex has written, whole ones: events, or its standard error."""
+    """Complete lines that Codex has written: events, or its standard error."""
 
     lines: tuple[bytes, ...]
     is_stderr: bool
 
 
 class Note(Struct, kw_only=False):
-    """Something for people that is not part of the session's output."""
+    """A note for people that is not part of the session's output."""
 
     text: str
 
 
 class RunEnded(Struct):
-    """A run is over, and was no success."""
+    """The end of a run that has not succeeded."""
 
     run_id: str
     outcome: str
@@ -85,10 +85,10 @@ Piece: TypeAlias = "Prompt | Lines | Note | RunEnded | Nothing"
 
 
 def read(task: Task, wish: Wish, ledger: Ledger, settings: Config) -> Iterator[Piece]:
-    """Return the pieces of a session's transcript, as they come when it is followed.
+    """Return the pieces of a session's transcript, or follow it.
 
     Raises:
-        UsageError: the run that is wished for is not one of the session's.
+        UsageError: the run is not one of the session's.
         RunnerFault: the record cannot be read or written.
     """
     if wish.run_id not in {None, *(run.run_id for run in task.runs)}:
@@ -123,14 +123,14 @@ class _Transcript:
         self.runs = [run for run in runs if run.run_id in self._starts]
 
     def followed(self) -> Iterator[Piece]:
-        """Yield what is there and what comes, until the session is idle."""
+        """Yield all pieces, and new ones until the session is idle."""
         while True:
             while runs := self._new():
                 for run in runs:
                     self._shown.add(run.run_id)
                     yield from self.show(run)
             end = self._end()
-            # Between the two looks a short run may have begun and ended.
+            # A short run may have begun and ended between the two queries.
             if end is not None and not self._new():
                 yield Note(f"{end}; stopping log follow.")
                 return
@@ -141,7 +141,7 @@ class _Transcript:
                     break
 
     def _is_wanted(self, run: Run) -> bool:
-        """Tell whether a run is to be shown; one that waits is, when its turn comes."""
+        """Return whether a run is shown; a waiting run once it has begun."""
         is_begun = isinstance(run.state, Running | Finished)
         is_due = is_begun or not self._wish.follows
         return is_due and self._wish.run_id in {None, run.run_id}
@@ -151,9 +151,9 @@ class _Transcript:
         return [run for run in runs if run.run_id not in self._shown]
 
     def _end(self) -> str | None:
-        """Say why there is nothing more to come; None when something may."""
+        """Return why the transcript has ended; None while it may grow."""
         with blocked(STOP_SIGNALS):
-            # A run may be started here: who delivers its prompt is not interrupted.
+            # The sweep may start a run; no signal may interrupt the delivery.
             sweep(self._ledger, self._settings)
         if self._wish.is_endless:
             return None
@@ -172,7 +172,7 @@ class _Transcript:
         return self._version != was
 
     def show(self, run: Run) -> Iterator[Piece]:
-        """Yield what a run says; followed, until it is over."""
+        """Yield the output of a run; followed, until it is finished."""
         start, paths = self._starts.pop(run.run_id, _Start()), files_of(run.spec)
         if start.with_prompt:
             try:
@@ -189,7 +189,7 @@ class _Transcript:
             run = yield from self._live(run, tails)
         for tail, is_stderr in tails.items():
             yield from _lines_of(tail, is_stderr=is_stderr)
-            # Of a run that is over unfinished last lines too.
+            # Of a finished run also the incomplete last line.
             if run.is_finished and (last := tail.rest()):
                 yield Lines((last,), is_stderr)
             try:
@@ -204,7 +204,7 @@ class _Transcript:
             )
 
     def _live(self, run: Run, tails: dict[Tail, bool]) -> Generator[Piece, None, Run]:
-        """Yield what is added to a run until it is over; return it as it is then."""
+        """Yield what is appended to a run until it is finished; return the run."""
         ticks = 0
         while not run.is_finished:
             ticks += 1
@@ -226,7 +226,7 @@ class _Transcript:
 
 
 def _starts(runs: list[Run], count: int | None) -> dict[str, _Start]:
-    """Find where the last lines of a session begin; runs before them are left out."""
+    """Find where the last lines of a session begin; leave out earlier runs."""
     if count is None:
         return {run.run_id: _Start() for run in runs}
     found: dict[str, _Start] = {}

@@ -1,4 +1,4 @@
-"""Find the session or the run that a text names, and read it at one moment."""
+"""Find the session or the run that a text names, and read it from one snapshot."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ class Task(Struct):
 
     @property
     def own_runs(self) -> list[Run]:
-        """Return its runs without those that have only waited for their turn."""
+        """Return its runs without those that only waited for the session."""
         return [run for run in self.runs if not run.waits] or list(self.runs)
 
     @property
     def last(self) -> Run:
-        """Return the run that is not over, else the one that tells how it stands."""
+        """Return the unfinished run, else the last one that determines the state."""
         named = (run for run in self.runs if run.run_id == self.session.last_run)
         return next(named, self.runs[-1])
 
     @property
     def settings_source(self) -> Run:
-        """Return the run whose settings the next one has."""
+        """Return the run whose settings the next run takes over."""
         launched = (run for run in reversed(self.runs) if run.launched_at)
         return next(launched, self.last)
 
@@ -62,13 +62,12 @@ class Task(Struct):
 def find(text: str, ledger: Ledger) -> Session:
     """Return the session that a text names.
 
-    A short id, a thread id or a run id names one for certain; else it is a title, or
-    the beginning of an id (4 digits or more of a short id, 6 or more of a thread id),
-    and must fit one session alone.
+    A short id, a thread id or a run id is exact. Else the text is a title or a prefix
+    (at least 4 digits of a short id, 6 of a thread id), and must match one session.
 
     Raises:
-        NoSuchTaskError: it names none.
-        UsageError: it fits several.
+        NoSuchTaskError: no session matches.
+        UsageError: several match.
     """
     wanted = text.strip()
     found = ledger.sessions.named(wanted) or ledger.sessions.like(wanted)
@@ -79,9 +78,9 @@ def find(text: str, ledger: Ledger) -> Session:
             f"{each.name} ({each.title[:_TITLE_LENGTH]})" if each.title else each.name
             for each in found
         )
-        message = f"{text!r} fits several tasks: {shown} (name one by its id)"
+        message = f"{text!r} matches several tasks: {shown} (use an id)"
         raise UsageError(message)
-    # Before Codex named threads for it, another tool gave its tasks ids of its own.
+    # An older tool gave its tasks ids of its own.
     old_id = uuid(wanted)
     was = ledger.sessions.imported_as(old_id) if old_id else None
     if was is None:
@@ -123,28 +122,28 @@ def find_run(run_id: str, log_dir: Path, ledger: Ledger, settings: Config) -> Ru
 
 
 def get(key: int, ledger: Ledger) -> Task:
-    """Return a session as it is now; to be called inside a snapshot.
+    """Return the current state of a session; call it inside a snapshot.
 
     Raises:
-        NoSuchTaskError: it has been removed.
-        RunnerFault: the ledger has no run of it.
+        NoSuchTaskError: it was removed.
+        RunnerFault: it has no run in the ledger.
     """
     session = ledger.sessions.get(key)
     runs = tuple(ledger.runs.of_session(key))
     if not runs:
-        message = f"session {session.name} has no run on record: codex-tasks verify"
+        message = f"session {session.name} has no recorded run: codex-tasks verify"
         raise RunnerFault(message)
     return Task(session=session, runs=runs, prompts=tuple(ledger.queue.waiting(key)))
 
 
 def unknown_tasks(ledger: Ledger) -> list[Path]:
-    """Return the directories of tasks that the ledger does not know: of an older tool.
+    """Return the directories of an older tool's tasks, which have no row.
 
-    Their names alone are looked at, before the ledger: a new session has its row first.
+    The names are listed before the ledger is read: a new session has its row first.
     """
     names = files.names(ledger.home)
     rows = ledger.all("task_directories")
     known = {row["directory"].rpartition("/")[2] for row in rows}
     found = (ledger.home / name for name in names if name not in known and uuid(name))
-    # One that has been removed meanwhile is gone.
+    # Another process may have removed it meanwhile.
     return [place for place in found if files.is_directory(place)]

@@ -1,4 +1,4 @@
-"""Bring a state directory of the version before to this one, and back."""
+"""Migrate a state directory of the previous version, and restore it."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 
 class Migrated(Struct):
-    """Hold what is in the ledger; `notes` name what could not be taken over as it was.
+    """Hold what is in the ledger; `notes` name records that were changed or skipped.
 
-    `is_new` is False when it was there already.
+    `is_new` is False when the ledger existed already.
     """
 
     path: str
@@ -45,26 +45,26 @@ class Migrated(Struct):
 def migrate(
     settings: Config, tell: Callable[[str], None], *, stops: bool = False
 ) -> Migrated | None:
-    """Make the ledger, as soon as no run of the version before is at work.
+    """Create the ledger, as soon as no run of the previous version is unfinished.
 
     Args:
         settings: for the state directory.
-        tell: is called with one line for each run that is waited for.
-        stops: end them, as that version's `codex-tasks stop` does.
+        tell: is called with one line for each run that the migration waits for.
+        stops: stop these runs, as that version's `codex-tasks stop` does.
 
     Returns:
-        What is in the ledger now; None where there was nothing to migrate.
+        The contents of the ledger; None when there was nothing to migrate.
 
     Raises:
-        MigrationError: it is asked for inside a run that has to end first.
-        LedgerFault, FileFault: it cannot be made; nothing has changed.
+        MigrationError: the caller is inside a run that has to end first.
+        LedgerFault, FileFault: the ledger cannot be created; nothing has changed.
     """
     home = settings.state_home
     is_new = not os.path.lexists(home / database.NAME)
     if is_new and not os.path.lexists(home / database.OLD):
         return None
     if is_new:
-        # Inside a run of the version before it would wait for its own end.
+        # Inside a run of the previous version the migration would wait for itself.
         is_inside = RUN_MARKER in settings.environment
         patience = PATIENCE_SECONDS if is_inside else math.inf
         told, signaled = set[str](), set[str]()
@@ -87,13 +87,13 @@ def migrate(
 
 
 def restore(settings: Config) -> Restored:
-    """Give the state directory back to the version before.
+    """Restore the state directory for the previous version.
 
     Raises:
-        UsageError: it is asked for inside a run.
-        RunsAtWorkError: runs are not over; nothing has changed.
+        UsageError: the caller is inside a run.
+        RunsAtWorkError: runs are not finished; nothing has changed.
         NothingToRestoreError: it was not migrated.
-        LedgerFault, FileFault: it cannot be done.
+        LedgerFault, FileFault: a file cannot be read or written.
     """
     home = settings.state_home
     if RUN_MARKER in settings.environment:

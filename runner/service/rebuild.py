@@ -1,4 +1,4 @@
-"""Make a destroyed ledger anew: its backup, then the files that were exported since.
+"""Rebuild a lost ledger: restore its backup, then read the exports since.
 
 The order is that of DESIGN: the backup, `queue/`, `runs/*/meta.json`, `task.json`, and
 the directories of `log-dirs`.
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from runner.config import Config
     from runner.model import Run
 
-# What the table of imports calls a run that came from a meta file of this suite, and
-# the key of a run's accounts that tells where it comes from.
+# The kind, in the table of imports, of a run from a meta file of this suite; and the
+# key of a run's accounts that names its source.
 KIND, IMPORTED = "run", "imported"
 _NONSENSE = (KeyError, TypeError, ValueError)
 _DIGITS = 19
@@ -44,18 +44,18 @@ _ARCHIVED_AT = "archive/*/*/*/*/task.json"
 
 
 def is_needed(home: Path, error: LedgerFault) -> bool:
-    """Tell whether a ledger that cannot be opened is to be made anew."""
+    """Return whether a ledger that cannot be opened is to be rebuilt."""
     from runner.ledger import migrate  # noqa: PLC0415 - few commands migrate
 
     status = files.status(home / database.NAME)
     if status is None and migrate.is_open(home):
-        return False  # a migration that is refused has lost nothing
+        return False  # a refused migration has lost nothing
     is_there = status is not None and stat.S_ISREG(status.st_mode) and status.st_size
     return database.is_damage(error) or database.is_lost(home) or not is_there
 
 
 def rebuild(settings: Config) -> str:
-    """Make the ledger anew; return what it was made of, in a sentence.
+    """Rebuild the ledger; return its sources in a sentence.
 
     Raises:
         RunnerFault: the disk refuses.
@@ -65,7 +65,7 @@ def rebuild(settings: Config) -> str:
     ledger = Ledger(home)
     with ledger.transaction():
         for session in ledger.sessions.all():
-            # The files of one that was removed since the backup are gone.
+            # A session that was removed since the backup has no files.
             runs = ledger.runs.of_session(session.key)
             own = [Path(run.spec.directory) for run in runs if not run.spec.is_flat]
             if own and not any(map(files.is_directory, own)):
@@ -76,18 +76,18 @@ def rebuild(settings: Config) -> str:
     for directory in run_exports.noted_directories(home):
         metas += sorted(directory.glob(f"{PREFIX}*.meta.json"))
     adopted = sum(adopt(meta, ledger) is not None for meta in metas)
-    # Last: a session of which all runs lie elsewhere may have been archived.
+    # Last: a session whose runs are all in log directories may have been archived.
     _read_task_files(ledger)
     ledger.close()
-    return f"made anew from {source}, {adopted} runs and {prompts} waiting prompts"
+    return f"rebuilt from {source}, {adopted} runs and {prompts} waiting prompts"
 
 
 def adopt(meta: Path, ledger: Ledger) -> Run | None:
-    """Take a run into the ledger that only its meta file knows, and return it.
+    """Insert a run that only its meta file records, and return it.
 
-    Only history is taken, unless the file is this user's own, in the state directory or
-    of a run that has its lock file there. None when the run is not lost, or the file is
-    no record of ours.
+    Only its history is inserted, unless the file is this user's own, in the state
+    directory or of a run with a lock file there. None when the run is not lost, or the
+    file is not a record of this suite.
 
     Raises:
         LedgerFault: the ledger cannot be written.
@@ -103,7 +103,7 @@ def adopt(meta: Path, ledger: Ledger) -> Run | None:
             if run.is_finished:
                 ledger.usage.record_run(run)
             number = run.spec.prompt_id
-            # Its prompt may be among the waiting.
+            # Its prompt may be in the queue.
             if number is not None and run.outcome is None:
                 ledger.queue.restore_running(number, run)
             elif number is not None and run.outcome and run.has_begun:
@@ -113,7 +113,7 @@ def adopt(meta: Path, ledger: Ledger) -> Run | None:
             if not ledger.runs.unfinished(run.session):
                 ledger.change("sort_runs", session=run.session)
     except (ConflictFault, ArithmeticError, AttributeError, *_NONSENSE):
-        return None  # another unfinished run has the session, or figures are none
+        return None  # another unfinished run has the session, or figures are invalid
     if run.spec.is_flat:
         with contextlib.suppress(RunnerError):
             run_exports.note_directory(ledger.home, run.spec.directory)
@@ -121,12 +121,12 @@ def adopt(meta: Path, ledger: Ledger) -> Run | None:
 
 
 def lost_run(meta: Path, ledger: Ledger | None) -> Run | None:
-    """Read a run that only its meta file knows.
+    """Read a run that only its meta file records.
 
-    It is not lost when the ledger (None where there is none yet) knows it, when it was
+    A run is not lost when it is in the ledger (None if there is none yet), when it was
     removed, or when its thread was imported from another tool's files. A file that
-    others can have written gives history alone: nothing in it decides what is run,
-    ended or written here.
+    other users may have written gives history only: nothing in it decides what is run,
+    killed or written here.
     """
     paths = beside(meta)
     if paths is None or _is_counted(paths.run_id, None, ledger):
@@ -151,7 +151,7 @@ def lost_run(meta: Path, ledger: Ledger | None) -> Run | None:
 
 
 def has_foreign_files(run: Run) -> bool:
-    """Tell whether the files of a run are another state directory's."""
+    """Return whether the files of a run belong to another state directory."""
     return loose_json.mapping(run.accounts.get(IMPORTED)).get("kind") == KIND
 
 
@@ -161,7 +161,7 @@ def _is_counted(run_id: str, thread: str | None, ledger: Ledger | None) -> bool:
 
 
 def _as_history(run: Run, meta: Path) -> Run:
-    """Leave out of a finished run what decides anything."""
+    """Remove everything from a finished run but its history."""
     state, repo = run.state, run.spec.repo
     if isinstance(state, Finished):
         told = {"left_running": [], IMPORTED: {"kind": KIND, "source": str(meta)}}
@@ -185,7 +185,7 @@ def _as_history(run: Run, meta: Path) -> Run:
 
 
 def _plain(data: object) -> dict[str, object]:
-    """Leave out what no column can hold: lone surrogates, figures above 63 bits."""
+    """Remove values that no column can hold: lone surrogates, huge integers."""
     text = json.dumps(data, ensure_ascii=False).encode("utf-8", "replace")
     found: dict[str, object] = json.loads(
         text, parse_int=lambda digits: int(digits) if len(digits) < _DIGITS else None
@@ -194,7 +194,7 @@ def _plain(data: object) -> dict[str, object]:
 
 
 def _restore(home: Path) -> str:
-    """Put the best copy that there is in the place of the ledger."""
+    """Put the best copy in the place of the ledger."""
     path, aside = home / database.NAME, clock.iso(clock.now()).replace(":", "")
     for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
         with contextlib.suppress(FileNotFoundError):
@@ -216,9 +216,9 @@ def _restore(home: Path) -> str:
 
 
 def _restore_queue(ledger: Ledger) -> int:
-    """Bring the prompts up to their files: what has none waits no longer.
+    """Restore the queue from its files: a prompt without a file no longer waits.
 
-    One that was migrated may have had none yet, and is held.
+    A migrated prompt may have had no file yet, and is held.
     """
     from runner.ledger import migrate  # noqa: PLC0415 - few commands migrate
 
@@ -238,7 +238,7 @@ def _restore_queue(ledger: Ledger) -> int:
 
 
 def _read_task_files(ledger: Ledger) -> None:
-    """Take the title, and whether it was archived, of sessions from their exports."""
+    """Restore titles and archived states of sessions from their exports."""
     home = ledger.home
     for path in (*home.glob("*/task.json"), *home.glob(_ARCHIVED_AT)):
         told = loose_json.mapping(files.read_json(path))
@@ -274,7 +274,7 @@ def _session_of(run: Run, ledger: Ledger, *, is_trusted: bool) -> int:
 
 
 def _is_private(path: Path) -> bool:
-    """Tell whether this user alone can have written a file."""
+    """Return whether only this user can have written a file."""
     found = [files.status(each) for each in (path, path.parent)]
     return all(
         each is not None

@@ -1,4 +1,4 @@
-"""Turn the words of a `run_codex_task` command line into a run that can be started."""
+"""Turn a `run_codex_task` command line into a run request."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _PER_PROCESS = ("/dev/fd/", "/dev/std", "/proc/self/", "/proc/thread-self/")
 
 
 class RunWords(Struct):
-    """Hold what a command line asks for, in the caller's words.
+    """Hold the values of a command line.
 
-    Of `task` (`-` is standard input) and `task_file` at most one is given; neither
-    is needed with `resume`, a session's id or a run id that stands for its session.
+    At most one of `task` (`-` is standard input) and `task_file` is given; neither is
+    required with `resume`, a session's UUID or the id of one of its runs.
     """
 
     repo: str
@@ -47,10 +47,10 @@ def read_prompt(words: RunWords) -> bytes:
     """Return the prompt, byte for byte.
 
     Raises:
-        UsageError: there is none, there are two, or it cannot be used.
+        UsageError: there is none, there are two, or it is invalid.
     """
     if words.task is not None and words.task_file is not None:
-        message = "--task and --task-file are both given: one prompt at a time"
+        message = "give --task or --task-file, not both"
         raise UsageError(message)
     if words.task_file is not None:
         return read.from_file(words.task_file, "--task-file")
@@ -58,18 +58,18 @@ def read_prompt(words: RunWords) -> bytes:
         return read.from_text(words.task, "--task")
     if words.resume is not None:
         return read.from_text(words.continue_prompt, "--continue-prompt")
-    message = "a prompt is needed: --task TEXT, --task - or --task-file FILE"
+    message = "a prompt is required: --task TEXT, --task - or --task-file FILE"
     raise UsageError(message)
 
 
 def run_request(
     words: RunWords, prompt: bytes, ledger: Ledger, settings: Config
 ) -> RunRequest:
-    """Ask for a run, refusing what cannot work.
+    """Build the request for a run, and refuse what cannot work.
 
     Raises:
-        UsageError: something that the caller named is not there or makes no sense.
-        FileFault: a place that is to be written to cannot be.
+        UsageError: a path or value of the caller does not exist or is invalid.
+        FileFault: a directory or file cannot be written.
     """
     repo = _directory(words.repo, "--repo")
     if not os.path.isdir(repo):  # noqa: PTH112 - is_dir raises where a right is missing
@@ -81,7 +81,7 @@ def run_request(
     for run in [] if key is None else ledger.runs.unfinished(key):
         from runner.lifecycle.recover import reconcile_run  # noqa: PLC0415 - rare
 
-        # One that no process owns any more is no writer.
+        # A run that no process owns any more does not write.
         reconcile_run(run, ledger, settings)
     home = ledger.sessions.get(key).home if key is not None else None
     task_file = Path(words.task_file).absolute() if words.task_file else None
@@ -105,7 +105,7 @@ def run_request(
 
 def _directory(path: str, flag: str) -> Path:
     if not path:
-        # A script's empty variable; it must not stand for the current directory.
+        # An empty variable of a script must not mean the current directory.
         message = f"{flag} is empty: name a directory"
         raise UsageError(message)
     return Path(path).absolute()
@@ -123,18 +123,18 @@ def _resumed(
     try:
         run = find_run(Path(text).name, log_dir, ledger, settings)
     except NoSuchRunError as error:
-        message = f"--resume {text}: neither a session's UUID nor a run known here"
+        message = f"--resume {text}: neither a session's UUID nor a known run id"
         raise UsageError(message) from error
     thread = ledger.sessions.get(run.session).thread
     if thread is None:
-        why = "it never got that far" if run.is_finished else "Codex has named none yet"
+        why = "it was not started" if run.is_finished else "Codex has named none yet"
         message = f"--resume {text}: that run has no session ({why})"
         raise UsageError(message)
     return thread
 
 
 def _report(report: Report) -> Report:
-    """Make the paths absolute and find out now whether they can be written to."""
+    """Make the paths absolute and check now that they are writable."""
     if report.notify_command is not None:
         command_of(report.notify_command)
     json_out = _place(report.json_out, "--json-out")
@@ -147,7 +147,7 @@ def _report(report: Report) -> Report:
             raise FileFault("write", json_out, cause)
     stream = _place(report.event_stream, "--event-stream")
     if stream is not None and (stream.exists() or not _can_be_written(stream)):
-        # Opening it tells best; one that is not there yet is left to the run.
+        # Check by opening it; the run creates a file that does not exist yet.
         files.append(stream, b"")
     return replace(
         report,
@@ -157,22 +157,22 @@ def _report(report: Report) -> Report:
 
 
 def _place(text: str | None, option: str) -> Path | None:
-    """Refuse a name that means another file in the supervisor, which writes to it."""
+    """Refuse a path that is another file in the supervisor, such as /dev/stdout."""
     if text is None:
         return None
     path = Path(text).absolute()
     if str(path).startswith(_PER_PROCESS):
         message = (
-            f"{option} {text}: that is a stream of this process, name a file"
+            f"{option} {text}: a stream of this process, name a file"
             " (standard output has summary_json= already)"
         )
         raise UsageError(message)
-    files.make_directory(path.parent, f"{option} names another one")
+    files.make_directory(path.parent, f"{option} names another path")
     return path
 
 
 def _can_be_written(path: Path) -> bool:
-    """Tell of a device or pipe itself, else of the directory it is replaced in."""
+    """Check a device or pipe itself, for a file its directory: it is replaced there."""
     if path.exists() and not path.is_file():
         return os.access(path, os.W_OK)
     return os.access(path.resolve().parent, os.W_OK | os.X_OK)

@@ -1,4 +1,4 @@
-"""The last answer of a session, whole, and never an older one in its place."""
+"""The last answer of a session in full; never an earlier answer in its place."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class Result(Struct):
-    """Hold what a run has answered, None when it gave no answer.
+    """Hold the answer of a run, None when there is none.
 
-    `earlier` is the last run before it that gave one.
+    `earlier` is the last run before it that has an answer.
     """
 
     run: Run
@@ -47,10 +47,10 @@ def result_of(task: Task, state_home: Path, run_id: str | None = None) -> Result
 
 
 def answer_in(task: Task, run: Run, state_home: Path) -> str | None:
-    """Return what a run has answered, whole; None when that cannot be read.
+    """Return the full answer of a run; None when it cannot be read.
 
-    The record has a short answer, the events have any. Of a run that has lost its
-    events the session's `task.result` may still hold it.
+    The record has a short answer, the events have any. If the events are gone, the
+    session's `task.result` may still hold it.
     """
     said = loose_json.mapping(run.accounts.get("said"))
     if said and not said.get("is_cut"):

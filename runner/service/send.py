@@ -1,4 +1,4 @@
-"""Give a session one more prompt: at once when it is free, or through its queue."""
+"""Send a prompt to a session: at once when it is free, or through its queue."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _FIX = "--queue adds the prompt to its queue"
 
 
 class Sent(Struct):
-    """Hold what has become of a prompt.
+    """Hold the result of a send.
 
-    `run_id` is the run that works on it, None when it waits; `ahead` is how many
-    prompts wait before it.
+    `run_id` is the run that delivers the prompt, None when it waits; `ahead` is the
+    number of prompts before it.
     """
 
     run_id: str | None
@@ -45,14 +45,13 @@ class Sent(Struct):
 
 
 class OvertakingError(SessionBusyError):
-    """Refuse a prompt that would overtake what waits, whose first is now delivered."""
+    """Refuse a prompt that would overtake the queue, whose first is now delivered."""
 
     def __init__(self, name: str, waiting: int, holder: str) -> None:
         RunnerError.__init__(
             self,
-            f"prompts wait for task {name} before this one ({waiting}): run {holder}"
-            " works on the first now, this one was not taken (--queue puts it behind"
-            " them)",
+            f"task {name} has waiting prompts ({waiting}): run {holder} delivers the"
+            " first now, and this prompt was not sent (--queue adds it to the queue)",
         )
 
 
@@ -64,13 +63,13 @@ def send(
     warn: Callable[[str], None],
     working_dir: str | None = None,
 ) -> Sent:
-    """Resume a session; when this returns the new run is on record as running.
+    """Resume a session; when this returns the new run is recorded as running.
 
     Raises:
-        SessionBusyError: a run of ours or another program writes it, or prompts wait.
-        UndeliverableError: it has no thread or no directory to work in.
-        ArchivedError: it has been put away.
-        RunnerFault: the machine refuses, or Codex cannot be started.
+        SessionBusyError: a run or another program writes it, or prompts wait.
+        UndeliverableError: it has no thread or no working directory.
+        ArchivedError: it is archived.
+        RunnerFault: the ledger cannot be written, or Codex cannot be started.
     """
     session = _settled(session.key, ledger, settings)
     _refuse_overtaking(session, ledger, settings)
@@ -101,22 +100,22 @@ def queue(
     settings: Config,
     warn: Callable[[str], None],
 ) -> Sent:
-    """Add a prompt to the queue of a session, and deliver what can be delivered.
+    """Add a prompt to the queue of a session, and deliver the first one if possible.
 
     Raises:
-        UndeliverableError: the session has no thread or no directory to work in.
-        ArchivedError: it has been put away.
-        NoSuchTaskError: it has been removed since.
-        RunnerFault: the machine refuses; nothing is queued.
+        UndeliverableError: the session has no thread or no working directory.
+        ArchivedError: it is archived.
+        NoSuchTaskError: another process has removed it.
+        RunnerFault: the ledger cannot be written; nothing is queued.
     """
     session = _settled(session.key, ledger, settings)
     if ledger.queue.holder(session.key) is None:
         next_request(session, prompt, settings)
     number = ledger.queue.add(session.key, prompt, preview(prompt), clock.now())
-    # It is queued: whatever goes wrong now must not make anybody send it again.
+    # It is queued: an error from here on must not make the caller send it again.
     try:
         if not is_quit(prompt):
-            # Who asks for the end of a session does not ask for what is held before it.
+            # `/quit` does not release the held prompts before it.
             ledger.queue.release(session.key)
         queue_files.refresh(ledger, session.key, [number])
         started = deliver_next(session.key, ledger, settings)
@@ -124,7 +123,7 @@ def queue(
             if ledger.runs.find(started.run_id).spec.prompt_id == number:
                 return _launched(started, ledger, settings, warn)
             started.reader.close()
-            warn(f"run {started.run_id} works on what was queued first")
+            warn(f"run {started.run_id} delivers an earlier prompt first")
         waiting = [prompt.id for prompt in ledger.queue.waiting(session.key)]
         return Sent(run_id=None, ahead=sum(each < number for each in waiting))
     except RunnerError as error:
@@ -135,7 +134,7 @@ def queue(
 
 
 def _settled(key: int, ledger: Ledger, settings: Config) -> Session:
-    """Judge the runs of a session that no process owns any more, and read it."""
+    """Judge the abandoned runs of a session, and read it again."""
     for run in ledger.runs.unfinished(key):
         reconcile_run(run, ledger, settings)
     session = ledger.sessions.get(key)
@@ -145,7 +144,7 @@ def _settled(key: int, ledger: Ledger, settings: Config) -> Session:
 
 
 def _refuse_overtaking(session: Session, ledger: Ledger, settings: Config) -> None:
-    """Refuse to overtake what waits; deliver it, since a caller wants the session."""
+    """Refuse to overtake waiting prompts; release and deliver the first of them."""
     if session.waiting and ledger.queue.holder(session.key) is None:
         ledger.queue.release(session.key)
         started = deliver_next(session.key, ledger, settings)
@@ -162,7 +161,7 @@ def _refuse_overtaking(session: Session, ledger: Ledger, settings: Config) -> No
 def _launched(
     started: Started, ledger: Ledger, settings: Config, warn: Callable[[str], None]
 ) -> Sent:
-    """Wait until Codex works on a prompt."""
+    """Wait until Codex is started with a prompt."""
     words = ("launched", "waiting", "finished")
     told = follow.until_told(started.reader, words, warn)
     if told and "finished" not in told:

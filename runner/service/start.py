@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from runner.model import CodexOptions, Limits, Run
 
 _CONFIG_NAME = "config.toml"
-# A Codex that obeys is gone by then; one that does not is left to its supervisor.
+# Codex usually ends within this time; otherwise its supervisor kills it later.
 _ENDING_SECONDS = 5.0
 
 
 class Place(Struct):
-    """Hold where a session is to work, in the caller's words."""
+    """Hold the caller's values for the place a session works in."""
 
     working_dir: str | None
     config_file: str | None
@@ -43,21 +43,21 @@ class Place(Struct):
 
 
 class NotStartedError(RunnerError):
-    """Report a session that has not come to be, in Codex's own words."""
+    """Report a session that was not started, with Codex's own message."""
 
     def __init__(self, run: Run) -> None:
         error = run.verdict.error if run.verdict else None
         reason = error or "Codex has ended without naming a thread"
-        super().__init__(f"{reason} (on record as {run.run_id})")
+        super().__init__(f"{reason} (recorded as run {run.run_id})")
 
 
 class UnrecordedError(RunnerFault):
-    """Report that the ledger refuses the name of a thread; its run goes on."""
+    """Report that the thread's name cannot be stored; the run goes on."""
 
     def __init__(self, run: Run, thread: str) -> None:
         super().__init__(
-            f"Codex has named thread {thread}, which cannot be put on record (full"
-            f" disk?): its run is known as {run.run_id}"
+            f"Codex has named thread {thread}, which cannot be stored (full disk?): use"
+            f" the id of its run, {run.run_id}"
         )
 
 
@@ -69,14 +69,14 @@ def request(
     title: str | None,
     settings: Config,
 ) -> RunRequest:
-    """Ask for a session's first run; its directory is made when missing.
+    """Build the request for a session's first run; create its working directory.
 
     Raises:
-        UsageError: something that the caller named is not there or makes no sense.
-        FileFault: the working directory cannot be made.
+        UsageError: a path or value of the caller does not exist or is invalid.
+        FileFault: the working directory cannot be created.
     """
     if is_quit(prompt):
-        message = "/quit ends a session: there is none yet"
+        message = "/quit ends a session, but there is no session yet"
         raise UsageError(message)
     once = [f"--image={_file(path, '--image')}" for path in place.images]
     if place.output_schema is not None:
@@ -100,7 +100,7 @@ def request(
         path.mkdir(parents=True, exist_ok=True)
         directory = str(path.resolve())
     except OSError as error:
-        fix = "--working-dir names another one"
+        fix = "--working-dir names another directory"
         raise FileFault("make the directory", path, error, fix) from error
     return RunRequest(
         prompt=prompt,
@@ -123,12 +123,12 @@ def named(
 ) -> SessionId:
     """Wait until Codex has named the thread, and return its id.
 
-    How long that may take is a limit of the run: its supervisor ends it then.
+    The time limit is one of the run: its supervisor ends the run then.
 
     Raises:
-        NotStartedError: the run is over and has no thread.
-        WaitTimeoutError: it took too long, and has been ended.
-        UnrecordedError: the ledger does not take the name.
+        NotStartedError: the run has ended without a thread.
+        WaitTimeoutError: it took too long, and the run is being ended.
+        UnrecordedError: the ledger cannot store the name.
     """
     limit = ledger.runs.find(started.run_id).spec.limits.announcement
     patience = None if limit is None else limit + _ENDING_SECONDS
@@ -138,7 +138,7 @@ def named(
     if session := told.get("session"):
         return SessionId(str(session))
     while True:
-        # Without a word from its supervisor the ledger tells.
+        # Without a message from the supervisor, read the ledger.
         run = reconcile_run(ledger.runs.find(started.run_id), ledger, settings)
         if (thread := ledger.sessions.get(run.session).thread) is not None:
             return thread
@@ -153,7 +153,7 @@ def named(
                 raise UnrecordedError(run, unrecorded)
             message = (
                 f"Codex has not named a thread within {limit:g} s and is being ended"
-                f" (on record as {run.run_id})"
+                f" (recorded as run {run.run_id})"
             )
             raise WaitTimeoutError(message)
         clock.sleep(follow.PACE_SECONDS)

@@ -1,4 +1,4 @@
-"""What is to be said of a session, and waiting until there is nothing more to come."""
+"""The report on a session, and waiting until sessions are idle."""
 
 from __future__ import annotations
 
@@ -30,16 +30,15 @@ if TYPE_CHECKING:
 Json = dict[str, object]
 
 _PACE_SECONDS = 0.05
-# The ledger tells when something has been written; a supervisor that was killed writes
-# nothing.
+# The ledger's version shows changes; a killed supervisor makes none, so sweep too.
 _SWEEP_SECONDS = 1.0
 
 
 def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) -> Json:
-    """Say what is known of a session.
+    """Report what is known of a session.
 
-    `last_result` is what the last run that is over has answered, null when it gave no
-    answer; the one before it is `previous_result` then. Prompts are previews.
+    `last_result` is the answer of the last finished run, null when it has none; then
+    `previous_result` is the answer before. Prompts are previews.
     """
     session, last, pattern = task.session, task.last, task.settings_source
     verdict, exports = last.verdict, session.exports_in(settings.state_home)
@@ -95,24 +94,24 @@ def wait(
     for_any: bool = False,
     timeout: float | None = None,
 ) -> dict[int, bool]:
-    """Wait until sessions no longer run; tell which of them have succeeded.
+    """Wait until sessions no longer run; return which of them have succeeded.
 
-    That is found out as soon as one is idle: another command may resume it while others
-    are waited for. One that something is wrong with holds up no other.
+    The result is read as soon as a session is idle: another command may resume it
+    while this one waits for others. An error in one session does not stop the wait.
 
     Args:
-        keys: the sessions. Of each the oldest run that is not over counts, else the
-            last one, and what comes after it.
+        keys: the sessions. The result of each counts from its oldest unfinished run,
+            else from its last run.
         ledger: the ledger.
-        settings: for judging what was left behind.
+        settings: for judging abandoned runs.
         warn: is called once for each prompt that only time or a person can release.
-        for_any: return as soon as one of them is idle; tell only of those that are.
-        timeout: how long at the most, in seconds; None is without limit.
+        for_any: return as soon as a session is idle; return only the idle ones.
+        timeout: the time limit in seconds; None is without limit.
 
     Raises:
         WaitTimeoutError: the time is up.
     """
-    since: dict[int, int] = {}  # the place of the first run that is waited for
+    since: dict[int, int] = {}  # the ordinal of the first run that counts
     for key in keys:
         first = next(iter(ledger.runs.unfinished(key)), None)
         last = ledger.sessions.get(key).last_run or ""
@@ -140,10 +139,10 @@ def wait(
 
 
 def _end_of(key: int, since: int, ledger: Ledger) -> bool | None:
-    """Tell whether an idle session has succeeded; None while it runs.
+    """Return whether an idle session has succeeded; None while it runs.
 
-    All awaited runs must have done what they were asked for. One that gave up waiting
-    for its turn is not the session's failure.
+    All awaited runs must have succeeded. A run that gave up waiting for the session
+    does not count.
     """
     try:
         with ledger.snapshot():
@@ -160,7 +159,7 @@ def _end_of(key: int, since: int, ledger: Ledger) -> bool | None:
 def _say_why(
     key: int, ledger: Ledger, warn: Callable[[str], None], told: set[str]
 ) -> None:
-    """Say once why a session goes on waiting although nothing of it runs."""
+    """Warn once why a session without a running run still waits."""
     prompt = ledger.queue.head(key)
     why = _why_held(prompt)
     if prompt is None or why is None:
@@ -174,7 +173,7 @@ def _say_why(
 
 
 def _why_held(prompt: Prompt | None) -> str | None:
-    """Say why the first prompt is not delivered by itself; None when it will be."""
+    """Return why the first prompt is not delivered; None when it will be."""
     if prompt is None or prompt.word in {None, "session"}:
         return None
     return prompt.detail or prompt.word
@@ -202,7 +201,7 @@ def _answers(task: Task, state_home: Path) -> Json:
 
 
 def _consumed(task: Task, ledger: Ledger, settings: Config) -> Json:
-    """Add up what the runs have used and cost, of a living one what is known so far."""
+    """Add up the usage and cost of runs, including a living run so far."""
     rows = ledger.usage.totals("session", name=task.name)
     if not task.last.is_finished:
         rows += _so_far(task.last, ledger, settings)
@@ -218,7 +217,7 @@ def _consumed(task: Task, ledger: Ledger, settings: Config) -> Json:
 
 
 def _so_far(run: Run, ledger: Ledger, settings: Config) -> list[UsageTotal]:
-    """Count what a living run has used; before its first answer that is nothing."""
+    """Count the usage of a living run; before its first answer that is nothing."""
     from runner.accounting.run import account_run  # noqa: PLC0415 - 40 ms, if one lives
 
     try:

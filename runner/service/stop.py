@@ -1,7 +1,7 @@
-"""Stop sessions: cancel what waits, and end what runs with all that it has started.
+"""Stop sessions: cancel waiting prompts, and end runs with all their processes.
 
-One transaction cancels what waits and asks what runs to stop; then the supervisors get
-a signal, all at once. Where a supervisor is gone, this command does its work.
+One transaction cancels the prompts and marks the runs as stopped; then the supervisors
+get a signal, all at once. If a supervisor is gone, this command kills the processes.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ if TYPE_CHECKING:
     from runner.model import ProcessId, Run
 
 _PACE_SECONDS = 0.02
-# A supervisor that does not obey in twice the grace time is killed.
+# A supervisor that has not ended after twice the grace time is killed.
 _PATIENCE = 2.0
 _GIVE_UP_SECONDS = 60.0
-# How long others may keep the ledger before Codex is ended all the same.
+# How long to wait for a locked ledger before Codex is ended all the same.
 _HURRY_SECONDS = 3.0
 
 
 class Stopped(Struct):
-    """Hold what stopping a session has done.
+    """Hold the result of stopping a session.
 
-    `has_ended` says that a run or processes of an earlier one were ended, `canceled`
-    counts the prompts that waited. `notes` are for people; `error` says what could not
-    be done.
+    `has_ended` is true when a run, or processes of an earlier run, were ended.
+    `canceled` counts the canceled prompts. `notes` are for people, `error` is the
+    failure.
     """
 
     name: str
@@ -61,17 +61,17 @@ class ElsewhereError(RunnerFault):
 
     def __init__(self, run: Run, where: str) -> None:
         super().__init__(
-            f"run {run.run_id} cannot be ended here: {where} (stop it there; if that is"
-            " gone: codex-tasks stop --gone)"
+            f"run {run.run_id} cannot be ended here: {where} (stop it there; if that"
+            " machine is gone: codex-tasks stop --gone)"
         )
 
 
 def stop_sessions(
     keys: Sequence[int], ledger: Ledger, settings: Config, *, is_gone: bool = False
 ) -> list[Stopped]:
-    """End all that sessions do and have waiting; return when nothing is left.
+    """Stop sessions; return when none of their processes is left.
 
-    `is_gone` is a person's word that what cannot be found out about here is gone.
+    With `is_gone` the user asserts that runs of unknown state are gone.
     """
     stops = {key: _Stop(key, ledger, settings, is_gone=is_gone) for key in keys}
     refusal = _cancel(stops, ledger)
@@ -91,7 +91,7 @@ def stop_sessions(
         for stop in stops.values():
             stop.note_waiting(refusal)
     with contextlib.suppress(RunnerError):
-        # A prompt that was sent since relied on the run that was going on.
+        # A prompt that was sent meanwhile relied on a supervisor to deliver it.
         recover.sweep(ledger, settings)
     return [stop.result() for stop in stops.values()]
 
@@ -108,10 +108,10 @@ def end_started(
 
 
 def end_run(run: Run, number: int, ledger: Ledger, settings: Config) -> None:
-    """End one run with a signal, if something of it lives.
+    """End one run with a signal, if it is alive.
 
-    A supervisor is given the signal, and the run ends soon after. Without one, Codex
-    and all below it are ended and the run is judged before this returns.
+    A supervisor gets the signal, and the run ends soon after. Without a supervisor,
+    Codex and its descendants are ended and the run is judged before this returns.
 
     Raises:
         RunnerFault: the record cannot be read.
@@ -157,7 +157,7 @@ class _Stop:
         self.error: RunnerError | None = None
 
     def step(self) -> bool:
-        """Do what is due; tell whether something of the session still runs."""
+        """Do the next step; return whether a process of the session still runs."""
         if self.error is not None:
             return False
         try:
@@ -202,7 +202,7 @@ class _Stop:
         return [run for run in runs if run.is_stop_asked or not self.is_asked]
 
     def _press(self, run: Run) -> bool:
-        """Do what ends a run; tell whether it still lives."""
+        """Do the next step to end a run; return whether it is still alive."""
         life, place = life_of(run, self._settings.state_home), place_of(run)
         is_orphan = life is Life.CODEX or run.run_id in self._orphans
         if life is Life.UNKNOWN and not (is_orphan or self._is_gone):
@@ -222,35 +222,35 @@ class _Stop:
             self._signal(run)
             return True
         elif life is Life.UNKNOWN:
-            # A person has said that a run on another machine is gone.
+            # The user has asserted that the run's machine is gone.
             ended = Exit()
         over = recover.reconcile_run(run, self._ledger, self._settings, ended)
         return not over.is_finished
 
     def _signal(self, run: Run) -> None:
-        """Send the stop signal once; a supervisor that does not obey is killed."""
+        """Send the stop signal once; kill a supervisor that does not end."""
         supervisor, now = run.supervisor, clock.monotonic()
         if supervisor is None:
-            return  # it has not claimed the run yet, and finds that it was stopped
+            return  # a supervisor that claims the run later finds it stopped
         at = self._signaled.get(run.run_id)
         if at is None:
             send(supervisor, STOP_SIGNAL)
             self._signaled[run.run_id] = now
         elif now - at >= self._settings.grace_seconds * _PATIENCE:
-            # What it leaves behind is ended at the next step.
+            # The next step ends the processes that it leaves.
             send(supervisor, signal.SIGKILL)
 
     def _leftovers_ended(self) -> bool:
-        """End what the session's earlier runs have left running."""
+        """End processes that the session's earlier runs have left running."""
         if self._left is None:
             every = self._ledger.runs.of_session(self._key)
             runs = [run for run in every if run.is_finished]
-            # Something may be left of a run whose supervisor was gone.
+            # Without its supervisor, processes of a run may be missed.
             for run in () if cgroup.is_possible() else runs[-1:]:
                 if run.run_id in self._orphans or run.outcome is Outcome.LOST:
                     self._notes.append(
                         f"the supervisor of run {run.run_id} was gone: processes that"
-                        " have left its tree and its environment may be left"
+                        " left its process tree and environment may still run"
                     )
             marked, groups = by_environment(RUN_MARKER), cgroup.by_run()
             self._groups = groups.keys() & {run.run_id for run in runs}
@@ -273,7 +273,7 @@ class _Stop:
 
 
 def _end_of_orphan(run: Run, settings: Config) -> Termination:
-    """Begin to end a Codex whose supervisor is gone, with all that it has started."""
+    """Build the termination of a Codex without supervisor, with its descendants."""
     root = codex_of(run)
     tree = DescendantTree(root, remember=True) if root else None
 
@@ -285,15 +285,15 @@ def _end_of_orphan(run: Run, settings: Config) -> Termination:
         found -= {this_process(), codex}
         return [codex, *found] if codex else [*found]
 
-    members()  # the tree remembers them, before the first signal is sent
+    members()  # the tree records them before the first signal is sent
     return Termination(lambda: codex_of(run), members, settings.grace_seconds)
 
 
 def _cancel(stops: dict[int, _Stop], ledger: Ledger) -> RunnerError | None:
-    """Cancel what waits, in one transaction for all sessions; return a refusal.
+    """Cancel waiting prompts, in one transaction for all sessions; return an error.
 
-    A disk that refuses, or a process that was suspended inside of a transaction, must
-    not keep Codex running: it is tried again when everything has ended.
+    A full disk, or a process that was suspended inside a transaction, must not keep
+    Codex running: the cancellation is tried again when all runs have ended.
     """
     try:
         with ledger.impatient(_HURRY_SECONDS):

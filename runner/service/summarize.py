@@ -1,4 +1,4 @@
-"""Summarise what a run has left, wherever it comes from."""
+"""Summarise a run from the ledger or from its files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 Json = dict[str, object]
 
 _UNFINISHED = ("waiting", "prepared", "launching", "running")
-# What the blocks in a log call things, ours and the bash runner's.
+# The names of values in the blocks of a log, of this suite and the bash runner.
 _BLOCK_NAMES = {
     "codex_run_id": "run_id",
     "codex_session_id": "session_id",
@@ -50,7 +50,7 @@ _BLOCK_NAMES = {
 
 
 def summarize_run(run_id: str, log_dir: Path, settings: Config) -> Json:
-    """Return the summary of a run by its id, of a living one what is known so far.
+    """Return the summary of a run by its id; for a living run, the summary so far.
 
     Raises:
         UnknownRunError: neither the ledger nor the log directory knows it.
@@ -63,7 +63,7 @@ def summarize_run(run_id: str, log_dir: Path, settings: Config) -> Json:
         theirs = RunFiles(log_dir, RunId(run_id), is_flat=True)
         if not theirs.meta.is_file():
             raise
-        # It goes on, or was left behind, in another state directory.
+        # A run of another state directory, unfinished or abandoned.
         return summarize_log(theirs.events, theirs.meta, settings)
     if run.is_finished:
         return run_exports.summary_of(run)
@@ -76,8 +76,8 @@ def summarize_run(run_id: str, log_dir: Path, settings: Config) -> Json:
 def summarize_log(log: Path, meta_path: Path | None, settings: Config) -> Json:
     """Return the summary of a log, with its meta file where there is one.
 
-    What a finished run's meta file says of usage and cost is frozen and stands;
-    otherwise both are worked out, with the thread's rollout as the referee.
+    The usage and cost in a finished run's meta file are frozen. Otherwise both are
+    computed, from the thread's rollout where there is one.
 
     Raises:
         UsageError: the log, or a meta file that was named, cannot be read.
@@ -106,7 +106,7 @@ def _pointers(data: Json, facts: Facts) -> Json:
 
 
 def _facts(log: Path, meta: Json) -> Facts:
-    """Read a log, or the events that it was made of: they tell more."""
+    """Read a log, or the events beside it, which have more facts."""
     events = _text(meta, "events_file")
     if events is not None and log.name != Path(events).name:
         places = (log.with_name(Path(events).name), Path(events))
@@ -120,7 +120,7 @@ def _facts(log: Path, meta: Json) -> Facts:
 
 
 def _meta(log: Path, named: Path | None, settings: Config) -> tuple[Json, list[str]]:
-    """Read what the meta file tells; judge a run of ours that goes on by its word."""
+    """Read the meta file; for an unfinished run, ask the ledger."""
     if named is not None and not named.is_file():
         message = f"--meta {named}: no such file"
         raise UsageError(message)
@@ -132,7 +132,7 @@ def _meta(log: Path, named: Path | None, settings: Config) -> tuple[Json, list[s
     if not isinstance(meta, dict):
         return {}, [f"meta: {path.name} holds no JSON object"]
     if meta.get("state") in _UNFINISHED:
-        # Another machine's: its own word is all there is.
+        # A run of another machine: only the meta file is known.
         with contextlib.suppress(RunnerError):
             ledger = Ledger(settings.state_home)
             run = find_run(str(meta.get("run_id")), log.parent, ledger, settings)
@@ -156,17 +156,17 @@ def _context(facts: Facts, told: Json) -> LogContext:
 
 
 def _outcome(kept: RunAccounting, told: Json) -> str | None:
-    """Take the outcome on record, else judge by the events, then by the exit code."""
+    """Take the recorded outcome, else judge by the events, then by the exit code."""
     named = _text(told, "outcome")
     if named in set(Outcome):
         return named
     facts, code = kept.facts, loose_json.integer(told.get("exit_code"))
     is_ours = told.get("state") in _UNFINISHED
     if facts.ended is None and code is None and not is_ours:
-        # Who knows whether it still goes on.
+        # It is unknown whether the run still goes on.
         return Outcome.INTERRUPTED if kept.was_aborted else None
     if facts.kind == "log" and facts.ended is None:
-        # People's logs have no terminal event: the exit code is all there is.
+        # Text logs have no terminal event: only the exit code is known.
         facts = replace(facts, ended="completed" if code == 0 else None)
     evidence = Evidence(
         exit=Exit(process_exit_code=code),
@@ -180,7 +180,7 @@ def _outcome(kept: RunAccounting, told: Json) -> str | None:
 
 
 def _may_go_on(told: Json, settings: Config) -> bool:
-    """Tell of a run that another state directory knows whether it may still live."""
+    """Return whether a run of another state directory may still be alive."""
     if told.get("state") not in _UNFINISHED:
         return False
     try:

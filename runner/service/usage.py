@@ -1,4 +1,4 @@
-"""Tell what all runs have used and cost, each counted once."""
+"""Add up the usage and cost of all runs, each counted once."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _DATE_OR_INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
     r"([Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2}))?"
 )
-# The sums of prices in binary: what is behind this digit is noise.
+# Binary sums of prices: digits after this one are noise.
 _DIGITS = 10
-# Of years with three digits the text would not be comparable.
+# A year with three digits would not compare as text.
 _BEFORE_ALL = clock.at(0)
 
 
@@ -32,9 +32,9 @@ FIGURES = tuple(
 
 
 class Report(Struct):
-    """Hold what runs have used, by group; `total` is None when there are no runs.
+    """Hold the usage of runs by group; `total` is None without runs.
 
-    `not_over` counts the runs that are not over, which have no figures yet.
+    `not_over` counts the unfinished runs, which have no figures yet.
     """
 
     by: str
@@ -45,7 +45,7 @@ class Report(Struct):
 
 
 def gather(ledger: Ledger, by: str, since: datetime | None = None) -> Report:
-    """Add up what the runs that are over have used.
+    """Add up the usage of finished runs.
 
     Args:
         ledger: the ledger.
@@ -88,7 +88,7 @@ def line_of(*totals: UsageTotal) -> UsageTotal:
 
 
 def instant(text: str, now: datetime) -> datetime:
-    """Read since when: a date, an instant, or how long back from now.
+    """Read a time: a date, an instant, or an age.
 
     Raises:
         UsageError: the text is none of these.
@@ -98,13 +98,13 @@ def instant(text: str, now: datetime) -> datetime:
         if (back := clock.read_age(wanted)) is not None:
             return max(now - back, _BEFORE_ALL)
         if _DATE_OR_INSTANT.fullmatch(wanted):
-            # One without an offset is midnight here.
+            # A date without an offset is local midnight.
             named = datetime.fromisoformat(wanted.upper()).astimezone(now.tzinfo)
             return max(named, _BEFORE_ALL)
     except (ValueError, OverflowError):
         pass  # a 31st of February, a time before all calendars
     message = (
         f"--since {text!r}: give a date (2026-11-01), an instant"
-        " (2026-11-01T08:00:00Z) or how long back from now (90m, 12h, 30d, 2w)"
+        " (2026-11-01T08:00:00Z) or an age (90m, 12h, 30d, 2w)"
     )
     raise UsageError(message)

@@ -1,7 +1,7 @@
 """Check the ledger, and the exported files against it.
 
-Every export is made again in memory and compared. `--repair` writes what differs, and
-makes a destroyed ledger anew.
+Every export is rendered again in memory and compared. `--repair` writes what differs,
+and rebuilds a lost ledger.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _TAIL_BYTES = 4096
 _OTHERS = 0o077
-# What a writer of an export makes beside it, and renames within milliseconds.
+# Temporary files, which a writer of an export renames within milliseconds.
 _TEMPORARY = re.compile(
     r"\.(codex-run-.+|log|meta\.json|summary\.json|task\.[a-z]+|\d+)\.[0-9a-f]{8}\.tmp"
 )
@@ -43,7 +43,7 @@ _STALE_SECONDS = 60.0
 
 
 class Difference(Struct):
-    """Hold one thing that differs, and whether it was fixed."""
+    """Hold one difference, and whether it was fixed."""
 
     kind: str
     subject: str
@@ -53,7 +53,7 @@ class Difference(Struct):
 
 
 class Report(Struct):
-    """Hold what was found; `notes` are about what a migration could not take over."""
+    """Hold the differences; `notes` name records that a migration could not convert."""
 
     differences: tuple[Difference, ...]
     sessions: int = 0
@@ -68,7 +68,7 @@ class Report(Struct):
 def verify(
     settings: Config, *, is_repairing: bool = False, is_full: bool = False
 ) -> Report:
-    """Compare, and with `is_repairing` write what differs.
+    """Compare all exports, and with `is_repairing` write what differs.
 
     Logs and answers are compared by length and their last 4 kB, or whole with
     `is_full`.
@@ -127,7 +127,7 @@ def _open(home: Path) -> tuple[Ledger | None, Difference | None]:
 def _differences(
     sessions: list[Session], ledger: Ledger, *, is_full: bool
 ) -> Iterator[Found]:
-    """Find what differs, each with what fixes it."""
+    """Yield the differences, each with its fix."""
     for session in sessions:
         # A session may be removed meanwhile.
         with contextlib.suppress(NoSuchTaskError):
@@ -138,14 +138,14 @@ def _differences(
         path = queue_files.path_of(ledger.home, number)
         content = queue_files.render(ledger, number)
         if content is None and path.exists():
-            yield _differs(path, "no prompt waits for it"), path.unlink
+            yield _differs(path, "its prompt no longer waits"), path.unlink
         elif content is not None:
             yield from _compared(path, content)
     for place, can_go in archive.strays(ledger):
         detail = "the ledger has no run for this directory: --repair removes it"
         if not can_go:
             detail = "the ledger has no run for this directory: it is not removed"
-            detail += " (codex-tasks import takes in runs)"
+            detail += " (codex-tasks import imports runs)"
         stray = replace(_differs(place, detail), is_repairable=can_go)
         yield stray, partial(files.remove_tree, place) if can_go else None
     yield from _temporaries(sessions, ledger)
@@ -153,13 +153,13 @@ def _differences(
     for place in (ledger.home, ledger.path, *below):
         status = files.status(place)
         if status is not None and status.st_mode & _OTHERS:
-            detail = f"others can get at it (mode {status.st_mode & 0o777:o})"
+            detail = f"other users can access it (mode {status.st_mode & 0o777:o})"
             mode = status.st_mode & 0o7700
             yield _differs(place, detail, "mode"), partial(place.chmod, mode)
 
 
 def _temporaries(sessions: list[Session], ledger: Ledger) -> Iterator[Found]:
-    """Find what a process that was killed while it wrote an export has left."""
+    """Find temporary files that a killed writer of an export has left."""
     directories = (row["directory"] for row in ledger.all("run_directories"))
     places = {ledger.home / os.fsdecode(directory) for directory in directories}
     places |= {each.exports_in(ledger.home) or ledger.home for each in sessions}
@@ -173,7 +173,7 @@ def _temporaries(sessions: list[Session], ledger: Ledger) -> Iterator[Found]:
 
 
 def _of_session(session: Session, ledger: Ledger, *, is_full: bool) -> Iterator[Found]:
-    """Compare the files of those runs that are over and whose supervisor is gone."""
+    """Compare the files of finished runs whose supervisor is gone."""
     runs = ledger.runs.of_session(session.key)
     written = [
         run

@@ -1,8 +1,7 @@
-"""Supervise a running Codex to its end, and tell of the verdict.
+"""Supervise a running Codex until its end, and record the verdict.
 
-One loop, whose order is the documentation: signals, children that ended, output,
-limits, termination. All that comes after the launch is imported here, so that nothing
-is loaded any more when Codex is at work.
+One loop with the steps: signals, ended children, output, limits, termination. All
+modules are imported here, so nothing is imported any more while Codex runs.
 """
 
 from __future__ import annotations
@@ -51,26 +50,25 @@ if TYPE_CHECKING:
 
 _PACE_SECONDS = 0.05
 _ENDING_PACE_SECONDS = 0.02
-# A Codex that has been silent for a while is looked at less often; its end and
-# signals end the wait at once all the same.
+# A silent Codex is polled less often; its end and signals still end the wait at once.
 _SILENT_AFTER_SECONDS = 2.0
 _SILENT_PACE_SECONDS = 0.2
-# Tools that Codex has just ended take a moment to go; what is still there after it
-# was left running on purpose.
+# Tools that Codex has just killed take a moment to exit; processes that are alive after
+# it were left running on purpose.
 _LINGER_SECONDS = 0.5
 _LINGER_PACE_SECONDS = 0.002
-# How long a process may take from its fork to the program that it is to run.
+# How long a process may take from its fork to its exec.
 _EXEC_SECONDS = 0.3
-# A rollout is looked at this often within the stall limit.
+# How many times a rollout is checked within the stall limit.
 _CHECKS_PER_LIMIT = 8
-# Codex notes the rate limits with every reply, also of a stream that broke off, so a
-# thread that reconnects for ever has a growing file (0.169).
+# Codex records the rate limits with every reply, even of a broken stream, so the file
+# of a thread that reconnects for ever grows (0.169).
 _NO_PROGRESS = b'"type":"token_count"'
 _HEAD_BYTES = 200
 
 
 class SuperviseLoop:
-    """Bring one run to its end, on record, and tell others of it."""
+    """Supervise one run to its end, record the verdict, and send notifications."""
 
     def __init__(
         self, recorder: RunRecorder, inbox: SignalInbox, settings: Config
@@ -93,14 +91,14 @@ class SuperviseLoop:
         self._termination: Termination | None = None
 
     def refuse(self, why: Verdict) -> None:
-        """End a run whose Codex is not started."""
+        """Finish a run whose Codex was not started."""
         self._close(finish_unstarted(self._recorder.run, why, self._recorder.warnings))
 
     def attend(self, codex: int) -> None:
-        """Be with Codex until it and, if it is ended, all below it are gone."""
+        """Supervise until Codex and, if it was ended, all descendants are gone."""
         recorder, settings = self._recorder, self._settings
         self._guarded(lambda: self._notifier.tell(recorder.run.run_id))
-        # Before the run is over it can still be fixed.
+        # While the run goes on, the user can still fix the file.
         if trouble := prices.trouble(settings.state_home):
             recorder.warn(trouble)
         if recorder.run.spec.resume_session is not None:
@@ -113,13 +111,13 @@ class SuperviseLoop:
             self._guarded(self._recorder.flush)
             self._guarded(self._notifier.end_late_ones)
             self._guarded(self._check_limits)
-        # The termination may have seen that all are gone before their status was taken.
+        # The termination may see that all are gone before their status is collected.
         self._guarded(self._reap)
         self._guarded(self._read_rest)
         end = RunEnd(
             at=clock.now(),
             exit=self._exit(),
-            # What Codex has said, also in a file that has been removed since.
+            # Read from the open descriptor: the file may have been removed.
             seen=self._tail.summary.facts(),
             left_running=self._left_running(),
             warnings=recorder.warnings,
@@ -127,9 +125,9 @@ class SuperviseLoop:
         self._close(finish(recorder.run, end, recorder.ledger, settings))
 
     def _close(self, over: Run) -> None:
-        """Put the verdict on record, write the exports, and tell others.
+        """Record the verdict, write the exports, and send notifications.
 
-        A slow hook holds up neither the session nor the caller.
+        A slow hook delays neither the session nor the caller.
         """
         recorder, ledger, session = self._recorder, self._recorder.ledger, over.session
         recorder.finish(over)
@@ -155,21 +153,20 @@ class SuperviseLoop:
             started.reader.close()
 
     def _guarded(self, step: Callable[[], bool | None]) -> bool:
-        """Take a step; return what it returns, False when it could not be taken.
+        """Run a step and return its result, or False when it failed.
 
-        No other process hears the signals of this run and enforces its limits: whatever
-        the machine refuses (a descriptor, memory), the other steps are taken all the
-        same and this one is tried again.
+        No other process handles the signals of this run and enforces its limits: when a
+        step fails (no descriptor, no memory), the others still run, and it is retried.
         """
         try:
             return bool(step())
-        except Exception as error:  # noqa: BLE001 - a bug in an export must not cost them either
+        except Exception as error:  # noqa: BLE001 - nor may a bug in an export stop them
             text = f"Codex could not be supervised: {str(error) or repr(error)}"
             self._recorder.warn(text)
             return False
 
     def _left_running(self) -> list[dict[str, object]]:
-        """Name what Codex has left running: which process, and its short name."""
+        """List processes that Codex has left running, with their short names."""
         left: list[ProcessId] = []
 
         def look() -> None:
@@ -221,8 +218,8 @@ class SuperviseLoop:
         marked = [m.pid for m in members if carries(m, HOOK_MARKER, run_id)]
         if not marked:
             return members
-        # What a hook left behind was adopted here; below it may be a run of its own,
-        # or be the Codex of one whose supervisor was killed.
+        # Orphans of a hook were adopted here. Among them may be another run, or the
+        # Codex of a run whose supervisor was killed.
         return self._tree.members(without=[*hooks, *marked])
 
     def _reap(self) -> None:
@@ -231,16 +228,16 @@ class SuperviseLoop:
                 if (native := self._survivor()) is None:
                     self._status = status
                 else:
-                    # Only the launcher has gone: Codex itself is ours now.
+                    # Only the launcher has exited: Codex is our child now.
                     self._codex = native.pid
             elif not self._notifier.ended(pid, os.waitstatus_to_exitcode(status)):
                 self._last_status = status
         if self._status is None and not exists(self._codex):
-            # A launcher in between took its status, and has passed it on by its own.
+            # A launcher in between collected its status, and returned it as its own.
             self._status = self._last_status
 
     def _survivor(self) -> ProcessId | None:
-        """Find the Codex that its launcher has left; it may be about to become one."""
+        """Find the Codex of an exited launcher; it may not have called exec yet."""
         events = self._files.events
         deadline = clock.monotonic() + _EXEC_SECONDS
         while (native := native_codex(events)) is None:
@@ -262,7 +259,7 @@ class SuperviseLoop:
             self._guarded(partial(self._write, appended))
 
     def _note_progress(self) -> None:
-        """Put on record the thread that Codex names, and the beginning of its turn."""
+        """Record the thread that Codex announces, and the beginning of its turn."""
         recorder, summary = self._recorder, self._tail.summary
         if summary.thread_id is not None and recorder.run.thread is None:
             recorder.set_thread(summary.thread_id, self._export.begin)
@@ -288,11 +285,11 @@ class SuperviseLoop:
 
 
 class LimitsWatch:
-    """Tell when a run has used up its time, or has stood still for too long.
+    """Check the time limit and the stall limit of a run.
 
-    Progress is an event that is no reconnect message, a command that is running, or
-    a record in a rollout file of the thread or of its sub-agents: while an agent waits
-    for another, its own event stream says nothing.
+    Progress is an event other than a reconnect message, a running command, or a new
+    record in a rollout file of the thread or of its sub-agents: while an agent waits
+    for another, its own event stream is silent.
     """
 
     def __init__(self, limits: Limits, codex_home: Path) -> None:
@@ -303,7 +300,7 @@ class LimitsWatch:
         self._sizes: dict[str, int] = {}
 
     def exceeded(self, summary: EventSummary) -> tuple[Cause, float] | None:
-        """Name the limit that has been passed, with its seconds."""
+        """Return the limit that was exceeded, with its seconds."""
         now = clock.monotonic()
         timeout, stall = self._limits.timeout, self._limits.stall
         if timeout is not None and now - self._began >= timeout:
@@ -318,7 +315,7 @@ class LimitsWatch:
         if now - self._checked >= stall / _CHECKS_PER_LIMIT:
             self._checked = now
             threads = (summary.thread_id, *summary.agent_threads)
-            # A list, not a generator: the size of every rollout is noted.
+            # A list, not a generator: the size of every rollout is recorded.
             have_grown = [self._has_grown(thread) for thread in threads if thread]
             if any(have_grown):
                 self._progressed = now
@@ -327,7 +324,7 @@ class LimitsWatch:
         return None
 
     def _has_grown(self, thread_id: str) -> bool:
-        """Tell whether a thread's rollout has new records since the last look."""
+        """Return whether a thread's rollout has new records since the last check."""
         path = home.rollout_of(self._home, thread_id)
         before = self._sizes.get(thread_id)
         try:

@@ -1,8 +1,8 @@
 """The detached process that owns one Codex process, from launch to verdict.
 
-It holds the lock of `owner` while it lives, adopts every orphan below it, enforces the
-limits, and puts the verdict on record. Codex writes into its files itself: when the
-supervisor is killed, Codex goes on.
+It holds the lock of `owner`, adopts every orphan below it, enforces the limits, and
+records the verdict. Codex writes to its files directly: when the supervisor is killed,
+Codex goes on.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _DEAF_TO = (signal.SIGHUP, signal.SIGQUIT)
 _PACE_SECONDS = 0.25
-# How often a run that waits looks for supervisors that were killed.
+# How often a waiting run looks for killed supervisors.
 _SWEEP_SECONDS = 1.0
 
 
@@ -52,7 +52,7 @@ def main() -> int:
         recorder = RunRecorder(run, ledger, pipe)
         return supervise(recorder, int(events), inbox, settings)
     except RunnerError as error:
-        # Nothing has been started: the next reader finds the run abandoned.
+        # Nothing was started: the next reader judges the abandoned run.
         pipe.send(warning=str(error))
         return 1
 
@@ -60,13 +60,13 @@ def main() -> int:
 def supervise(
     recorder: RunRecorder, events: int, inbox: SignalInbox, settings: Config
 ) -> int:
-    """Be in charge of a run, from its launch to its verdict.
+    """Supervise a run from its launch to its verdict.
 
     Returns:
-        1 when it was over before Codex could be started, else 0.
+        1 when the run ended before Codex was started, else 0.
 
     Raises:
-        RunnerError: the ledger cannot be written; nothing has been started.
+        RunnerError: the ledger cannot be written; nothing was started.
     """
     started = _begin(recorder, events, inbox, settings)
     if started is None:
@@ -76,12 +76,12 @@ def supervise(
             recorder.advance(Launched(codex=child(started), at=clock.now()))
             recorder.write_meta()
             recorder.pipe.send(launched=True)
-        # This costs 50 ms to import: Codex is at work by now.
+        # This import takes 50 ms, during which Codex already runs.
         from runner.supervisor.loop import SuperviseLoop  # noqa: PLC0415
 
         loop = SuperviseLoop(recorder, inbox, settings)
     except BaseException:
-        # Its limits would not be enforced, and no signal would reach it.
+        # Without the loop its limits and signals would be ignored.
         if isinstance(started, int):
             kill_child(started)
         raise
@@ -95,7 +95,7 @@ def supervise(
 def _begin(
     recorder: RunRecorder, events: int, inbox: SignalInbox, settings: Config
 ) -> int | Verdict | None:
-    """Start Codex when it is the run's turn, or say why not; None when it is over."""
+    """Start Codex when the session is free; return None when the run has ended."""
     is_waiting = isinstance(recorder.run.state, Waiting)
     if is_waiting and (why := _wait_for_turn(recorder, inbox, settings)):
         return why
@@ -107,7 +107,7 @@ def _begin(
             return None
         error = "the run was stopped before Codex was started"
         return verdict(Outcome.STOPPED, error)
-    # What comes after the present end of the session's rollout is this run's.
+    # Records after the present end of the session's rollout belong to this run.
     session = recorder.run.spec.resume_session
     path = home.rollout_of(settings.codex_home, session) if session else None
     if path is not None and (status := files.status(path)) is not None:
@@ -120,7 +120,7 @@ def _begin(
 def _wait_for_turn(
     recorder: RunRecorder, inbox: SignalInbox, settings: Config
 ) -> Verdict | None:
-    """Wait until the session is this run's; a limit or a signal ends the wait."""
+    """Wait until this run has the session; a limit or a signal ends the wait."""
     from runner.lifecycle import recover  # noqa: PLC0415 - few runs wait
 
     run, ledger = recorder.run, recorder.ledger
@@ -157,7 +157,7 @@ def _wait_for_turn(
 
 
 def _foreign(recorder: RunRecorder, settings: Config) -> str | None:
-    """Say which program without a ledger writes the thread; None when none does."""
+    """Return a message on another program that writes the thread, or None."""
     thread = recorder.run.spec.resume_session
     pid = home.writer_of(settings.codex_home, thread) if thread else None
     if pid is None or recorder.ledger.queue.holder(recorder.run.session):
@@ -166,7 +166,7 @@ def _foreign(recorder: RunRecorder, settings: Config) -> str | None:
 
 
 def _tell(ledger: Ledger, inbox: SignalInbox, settings: Config) -> int:
-    """Tell what is due in the outbox, in the place of supervisors that are gone."""
+    """Send the overdue notifications of supervisors that are gone."""
     from runner.notify import Notifier  # noqa: PLC0415 - only here
 
     notifier = Notifier(ledger, settings, warn=lambda _: None)

@@ -1,4 +1,4 @@
-"""The run as its supervisor knows it, and what of it the ledger does not have yet."""
+"""The run as its supervisor knows it, with the changes not yet in the ledger."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from runner.lifecycle.handoff import StatusPipe
     from runner.model import Event, Run
 
-# A ledger that is locked makes each attempt wait: Codex must be attended meanwhile.
+# A locked ledger blocks each attempt, but Codex must be supervised meanwhile.
 _PAUSE_SECONDS = 1.0
 _REST_PER_ATTEMPT = 10.0
-# How long a verdict is tried again that neither the ledger nor a file takes.
+# How long to retry a verdict that neither the ledger nor a file can store.
 _GIVE_UP_SECONDS = 60.0
 
 
 class RunRecorder:
-    """Take a run through its states and keep the ledger up to it.
+    """Advance a run through its states, and store each state in the ledger.
 
-    A disk that refuses must not cost a run that is going on: what could not be written
-    is kept and tried again, in its order. A verdict that the ledger refuses goes into
-    the meta file, where the next reader finds it.
+    A full disk must not end a running run: failed writes are kept and retried in
+    order. A verdict that the ledger cannot store is written to the meta file, which the
+    next reader reads.
     """
 
     def __init__(self, run: Run, ledger: Ledger, pipe: StatusPipe) -> None:
@@ -44,7 +44,7 @@ class RunRecorder:
         self._not_before = 0.0
 
     def claim(self, event: Event) -> None:
-        """Make the first change, which must be on record before anything is done.
+        """Store the first change, which must be in the ledger before Codex is started.
 
         Raises:
             StaleStateError: the run has been stopped or judged.
@@ -53,14 +53,14 @@ class RunRecorder:
         self.run = self.ledger.runs.advance(self.run, event)
 
     def advance(self, event: Event) -> None:
-        """Take the run to its next state, on record as soon as the ledger takes it."""
+        """Advance the run to its next state; store it as soon as the ledger can."""
         was, self.run = self.run, self.run.advanced(event)
         self._keep(lambda: self.ledger.runs.advance(was, event))
 
     def set_thread(self, thread: str, begin_exports: Callable[[Run], None]) -> None:
-        """Name the thread of the run and, of a new one, of its session.
+        """Set the thread of the run and, for a new session, of the session.
 
-        The exports are begun before the caller learns the name.
+        The exports are created before the caller gets the name.
         """
         name = SessionId(thread)
         spec = self.run.spec
@@ -72,14 +72,14 @@ class RunRecorder:
             if not is_ours and spec.resume_session is None:
                 self.warn(FOREIGN_THREAD.format(name))
             self.attempt(lambda: begin_exports(self.run))
-            # The caller may ask for the session by this name from now on.
+            # From now on the caller may use this name for the session.
             self.pipe.send(session=name)
             self.write_meta()
 
         self._keep(write)
 
     def begin_turn(self) -> None:
-        """Note that Codex has begun to work on the prompt."""
+        """Record that Codex has begun the turn."""
         run = self.run = replace(self.run, has_begun=True)
 
         def write() -> None:
@@ -91,7 +91,7 @@ class RunRecorder:
         self._keep(write)
 
     def flush(self) -> bool:
-        """Write what could not be written before; tell whether nothing is left."""
+        """Retry the failed writes; return whether none is left."""
         began = clock.monotonic()
         if self._pending and began < self._not_before:
             return False
@@ -109,10 +109,9 @@ class RunRecorder:
         return not self._pending
 
     def finish(self, over: Run) -> None:
-        """Put the verdict on record, or into the meta file alone.
+        """Store the verdict in the ledger, or only in the meta file.
 
-        A disk that takes neither is asked again for a time; then the files of the run
-        have to tell.
+        If both fail, retry for a time; after that the next reader judges by the files.
         """
         was, self.run = self.run, over
         deadline = clock.monotonic() + _GIVE_UP_SECONDS
@@ -139,28 +138,28 @@ class RunRecorder:
             clock.sleep(_PAUSE_SECONDS)
 
     def write_meta(self) -> None:
-        """Write the meta file of a run that goes on; a disk may refuse it."""
+        """Write the meta file of an unfinished run; ignore a full disk."""
         self.attempt(lambda: run_exports.write_meta(self.run))
 
     def attempt(self, step: Callable[[], object]) -> None:
-        """Take a step that must not cost the run; what goes wrong is a warning."""
+        """Run a step that must not end the run; an error becomes a warning."""
         try:
             step()
         except RunnerError as error:
             self.warn(str(error))
 
     def warn(self, text: str) -> None:
-        """Keep a warning for the record and show it to the caller."""
+        """Add a warning to the record and send it to the caller."""
         if text not in self.warnings:
             self.warnings.append(text)
             self.pipe.send(warning=text)
 
     def add_late_warnings(self) -> None:
-        """Add to the record of a finished run what came up after its verdict."""
+        """Add warnings from after the verdict to the record of a finished run."""
         if self.run.with_warnings(self.warnings) == self.run:
             return
         with contextlib.suppress(RunnerError):
-            # Its session may have been removed.
+            # Another process may have removed the session.
             self.run = self.ledger.runs.add_warnings(self.run.run_id, self.warnings)
             run_exports.write_meta(self.run)
 

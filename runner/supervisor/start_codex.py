@@ -21,11 +21,10 @@ if TYPE_CHECKING:
 
 
 def start_codex(run: Run, events: int, settings: Config) -> int | Verdict:
-    """Start Codex and return its pid, or say why it cannot be started.
+    """Start Codex and return its pid, or the reason why it cannot be started.
 
-    Codex reads the prompt from its file and appends its streams to theirs; the caller's
-    standard input never reaches it. `events` is the open events file, which is locked:
-    it becomes standard output.
+    Its standard input is the prompt file, never the caller's. Its standard output is
+    `events`, the open and locked events file.
     """
     spec, paths = run.spec, files_of(run.spec)
     try:
@@ -47,7 +46,7 @@ def start_codex(run: Run, events: int, settings: Config) -> int | Verdict:
 
 
 def _why_not(error: OSError, program: str) -> tuple[int, str]:
-    """Tell a program that is missing from one that cannot be run."""
+    """Distinguish a missing program from one that cannot be run."""
     reason = error.strerror or str(error)
     if is_resource_exhaustion(error):
         return 1, f"cannot start Codex: {reason}"

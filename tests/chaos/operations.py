@@ -60,8 +60,8 @@ class Operation:
     def run_ids(self) -> set[str]:
         """Give the ids of its run that it has printed, also before it was killed."""
         said = re.findall(rf"^codex_run_id=({_RUN_ID})$", self.stdout, re.MULTILINE)
-        said += re.findall(rf"run ({_RUN_ID}) works on it", self.stderr)
-        return {*said, *re.findall(rf"on record as ({_RUN_ID})", self.stderr)}
+        said += re.findall(rf"delivered by run ({_RUN_ID})", self.stderr)
+        return {*said, *re.findall(rf"recorded as run ({_RUN_ID})", self.stderr)}
 
     @property
     def threads(self) -> set[str]:

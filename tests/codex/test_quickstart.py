@@ -44,7 +44,7 @@ def test_with_a_login_it_runs_the_callers_task(
     done = quickstart("--repo", repo, "--task", "say: -v", "--sandbox", "read-only")
 
     assert done.returncode == 0, done.stderr
-    assert "on your model" in done.stderr
+    assert "uses your model" in done.stderr
     assert "\n  -v\n" in done.stdout or "\n-v\n" in done.stdout
     assert (state_home / "ledger.db").exists()
 
@@ -73,7 +73,7 @@ def test_offline_leaves_the_callers_repository_alone(
 
     assert done.returncode == 0, done.stderr
     assert git(repo, "status", "--porcelain") == ""
-    assert "leaves your repository alone" in done.stderr
+    assert "your repository is not used" in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

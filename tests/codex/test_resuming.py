@@ -138,7 +138,7 @@ def test_a_name_is_no_session(codex: RealTasks) -> None:
     ended = codex("--resume", "my-nice-thread")
 
     assert ended.code == 2
-    assert "neither a session's UUID nor a run known here" in ended.stderr
+    assert "neither a session's UUID nor a known run id" in ended.stderr
     assert codex.all == []
 
 

@@ -129,7 +129,7 @@ def test_what_codex_refuses_is_told_in_its_words(
 
     assert (said.code, said.stdout) == (1, "")
     assert words in said.stderr
-    assert "on record as " in said.stderr
+    assert "recorded as run " in said.stderr
     _is_on_record(sessions, said.stderr)
 
 
@@ -171,7 +171,7 @@ def test_a_codex_that_is_not_there_leaves_a_record(sessions: RealSessions) -> No
 
 def _is_on_record(sessions: RealSessions, stderr: str) -> None:
     """Look at the session that has no thread, as the message names it."""
-    run_id = stderr.partition("on record as ")[2].split(")")[0]
+    run_id = stderr.partition("recorded as run ")[2].split(")")[0]
     (listed,) = sessions.all
     assert listed.id == run_id
     status = listed.status

@@ -95,7 +95,7 @@ def _is_carried_on(session: RealSession) -> None:
     said = session.send("say: two")
 
     assert (said.code, said.stdout) == (0, "")
-    assert f"run {session.status['last_run']} works on it" in said.stderr
+    assert f"delivered by run {session.status['last_run']}" in said.stderr
     _has_answered(session, "two", runs=2)
     assert session.prompts[1] == "say: two"
     assert figures(session.status["usage"]) == session.total

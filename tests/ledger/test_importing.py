@@ -727,7 +727,7 @@ def test_a_thread_that_is_written_is_not_imported(
     (found,) = place(open_rollout)
 
     assert found.word == "unreadable"
-    assert "import it when it has ended" in (found.reason or "")
+    assert "import it after its end" in (found.reason or "")
     assert place.records() == []
 
 

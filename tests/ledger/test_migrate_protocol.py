@@ -267,7 +267,7 @@ def test_a_run_that_a_supervisor_owns_is_waited_for_and_then_named(
             migrate.migrate(state, patience=0.1)
 
         assert caught.value.exit_code == 75
-        for word in (RUN, "codex-tasks migrate waits", "migrate --stop ends"):
+        for word in (RUN, "codex-tasks migrate waits", "migrate --stop stops"):
             assert word in str(caught.value)
         assert version(state / "runs.db") == 2
         assert {path.name for path in state.iterdir()} <= {
@@ -381,7 +381,7 @@ def test_an_index_of_a_later_version_is_refused(state: Path) -> None:
     with contextlib.closing(sqlite3.connect(state / "runs.db")) as old:
         old.execute("pragma user_version = 4")
 
-    assert "made by a newer version (schema 4)" in refusal(state)
+    assert "created by a newer version (schema 4)" in refusal(state)
     assert not (state / "ledger.db").exists()
 
 

@@ -234,7 +234,7 @@ def test_a_damaged_backup_is_not_used(state: State) -> None:
 
     report = state.repair()
 
-    assert "made anew from the files alone" in report.differences[0].detail
+    assert "rebuilt from the files alone" in report.differences[0].detail
     assert state.dump()["prompts"] == before["prompts"]
 
 
@@ -347,7 +347,7 @@ def test_a_session_of_which_only_a_prompt_is_left_is_listed_and_stopped(
         return out + err
 
     assert name in said("ls", "--all")
-    assert "has no run on record" in said("status", name)
+    assert "has no recorded run" in said("status", name)
     said("stop", name)
     assert state.ledger.queue.waiting(row["session"]) == []
 

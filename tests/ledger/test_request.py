@@ -59,10 +59,10 @@ def test_a_prompt_is_kept_byte_for_byte(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "refusal"),
     [
-        ({}, "needed"),
+        ({}, "required"),
         ({"task": ""}, "--task is empty"),
         ({"task": "\n \t"}, "empty"),
-        ({"task": "a", "task_file": "b"}, "one prompt"),
+        ({"task": "a", "task_file": "b"}, "not both"),
         ({"task_file": "/nowhere"}, "/nowhere"),
         ({"resume": SESSION, "continue_prompt": " "}, "--continue-prompt"),
     ],
@@ -80,7 +80,7 @@ def test_a_prompt_that_is_no_utf_8_is_refused_wherever_it_comes_from(
     told = {"task_file": str(tmp_path / "task")}
     asked = words(**(told if is_file else {"task": os.fsdecode(b"a\xff")}))
 
-    with pytest.raises(UsageError, match=r"no UTF-8 \(byte 1\)"):
+    with pytest.raises(UsageError, match=r"not UTF-8 \(byte 1\)"):
         read_prompt(asked)
 
 

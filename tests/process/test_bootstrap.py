@@ -119,7 +119,7 @@ def test_without_npm_it_says_what_is_needed(
 ) -> None:
     monkeypatch.setenv("PATH", str(checkout))
 
-    with pytest.raises(SetupError, match=r"npm and node are needed .*CODEX_E2E_BIN"):
+    with pytest.raises(SetupError, match=r"npm and node are required .*CODEX_E2E_BIN"):
         get_codex(checkout)
 
 

@@ -114,7 +114,7 @@ def test_the_first_command_names_the_run_that_it_has_waited_for(
 
     done = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, check=False)
 
-    assert f"are not over: {run_of(state_home)['run_id']}" in done.stderr
+    assert f"are not finished: {run_of(state_home)['run_id']}" in done.stderr
     assert not (state_home / "ledger.db").exists()
     go.touch()
     assert tasks(cli, "status", "--wait", started).returncode == 0

@@ -38,7 +38,7 @@ def test_a_demonstration_does_without_a_sandbox_that_cannot_work(
     code, words = quickstart(cli, "--offline", "--codex-bin", codex)
 
     assert code == 0
-    assert "cannot be run here: it runs without one" in words
+    assert "cannot be run here: the run has no sandbox" in words
     (run,) = (r for r in stand_in.runs if r["argv"][0] == "exec")
     assert "danger-full-access" in run["argv"]
 
@@ -67,7 +67,7 @@ def test_a_run_of_the_callers_keeps_the_sandbox_and_names_the_fix(
     code, words = quickstart(cli, "--codex-bin", codex)
 
     assert code == 0
-    assert ": the run is on your model" in words
+    assert ": the run uses your model" in words
     assert "pass --sandbox danger-full-access" in words
     (run,) = (r for r in stand_in.runs if r["argv"][0] == "exec")
     assert "workspace-write" in run["argv"]

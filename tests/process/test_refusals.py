@@ -40,7 +40,7 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     "a repo without a name": (["--repo", ""], ["--repo"]),
     "an empty task": (["--task", ""], ["--task", "empty"]),
     "a blank task": (["--task", " \n\t"], ["--task", "empty"]),
-    "two prompts": (["--task", "a", "--task-file", "file"], ["one prompt"]),
+    "two prompts": (["--task", "a", "--task-file", "file"], ["not both"]),
     "a task file that is not there": (["--task-file", "none"], ["none", "No such"]),
     "a task file that is a directory": (["--task-file", "."], ["directory"]),
     "an empty task file": (["--task-file", "empty"], ["empty"]),
@@ -134,7 +134,7 @@ def test_a_prompt_that_is_no_text_is_refused_by_every_command_alike(
         out, err = begun.communicate(timeout=30)
 
     ended = Ended(begun.returncode, out.decode(), err.decode())
-    assert is_one_line(ended, 2, "no UTF-8 (byte 3): Codex refuses it", by=by), ended
+    assert is_one_line(ended, 2, "not UTF-8 (byte 3): Codex refuses it", by=by), ended
     assert stand_in.runs == []
     assert task.all == []
     assert not list(state_home.glob("runs/*"))

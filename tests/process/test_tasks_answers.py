@@ -72,7 +72,7 @@ def test_a_run_that_failed_shows_no_older_answer_as_if_it_were_its_own(
 
     assert (said.code, said.stdout) == (1, "")
     assert "failed: it did not work" in said.stderr
-    assert f"run {first} before it did" in said.stderr
+    assert f"run {first} has one" in said.stderr
     earlier = session.result("--run", first)
     assert (earlier.code, earlier.stdout) == (0, "answer to Begin.\n")
     assert session.sessions("result", first).stdout == "answer to Begin.\n"
@@ -105,7 +105,7 @@ def test_a_run_that_did_well_without_a_word_has_no_answer(session: Session) -> N
     said = session.result()
 
     assert (said.code, said.stdout) == (0, "")
-    assert "it gave no answer" in said.stderr
+    assert "it has no answer" in said.stderr
     assert session.status["last_result"] is None
 
 

@@ -142,7 +142,7 @@ def test_what_only_a_person_can_change_holds_the_prompt_until_one_sends(
     answers(codex)
     refused = session.send("Two.")
     assert refused.code == 75
-    assert "works on the first now" in refused.stderr
+    assert "delivers the first now" in refused.stderr
     assert session.wait().code == 0
     assert codex.begun(session.id) == ["Begin.", "One."]
 

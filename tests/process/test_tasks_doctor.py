@@ -82,7 +82,7 @@ def test_a_working_directory_that_is_made_later_is_no_fault(
     allowed = doctor.checks("--working-dir", tmp_path / "new", "--skip-git-repo-check")
 
     assert bad(inside) == []
-    assert "can be made" in inside["working directory"]["detail"]
+    assert "can be created" in inside["working directory"]["detail"]
     assert bad(outside) == ["repo"]
     assert bad(allowed) == []
     assert not (repo / "new").exists()

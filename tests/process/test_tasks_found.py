@@ -295,7 +295,7 @@ def test_a_prompt_that_codex_would_refuse_is_refused_before(
     said = busy.sessions(*words, os.fsdecode(b"bad \xff"))
 
     assert said.code == 2
-    assert "no UTF-8" in said.stderr
+    assert "not UTF-8" in said.stderr
     assert len(busy.sessions.records) == 1
 
 

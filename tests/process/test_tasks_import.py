@@ -354,7 +354,7 @@ def test_a_rollout_that_is_being_written_is_left_until_it_has_ended(
 
     early = tasks("import", home, code=1)
 
-    assert f"{path}: it seems to be running: import it when it has" in early.stderr
+    assert f"{path}: it seems to be running: import it after its end" in early.stderr
     assert "0 already on record; 2 not imported" in early.stderr
     assert tasks.json("ls", "-a") == []
     # No Codex holds it, and it has been quiet for long: it is taken for dead.

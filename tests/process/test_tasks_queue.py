@@ -100,8 +100,8 @@ def test_who_would_overtake_what_is_held_is_told_what_is_worked_on_instead(
 
     assert refused.code == 75
     run_id = busy.records[2]["run_id"]
-    assert "before this one (2)" in refused.stderr
-    assert f"run {run_id} works on the first now" in refused.stderr
+    assert "has waiting prompts (2)" in refused.stderr
+    assert f"run {run_id} delivers the first now" in refused.stderr
     assert "is busy" not in refused.stderr
     busy.wait()
     assert busy.given == ["Begin.", "limited", "One.", "Two."]

@@ -15,7 +15,6 @@ said_in_one_line = partial(is_one_line, by="codex_tasks")
 STRANGE = "dupe\x1b[31m\u202e"
 
 
-ONE = "one of them at a time"
 WRONG: dict[str, tuple[list[str], list[str]]] = {
     "a repository without a name": (
         ["start", "--repo", "", "--working-dir", "new", "x"],
@@ -54,10 +53,10 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
         ["send", "x", "-x"],
         ["PROMPT", "put -- before an argument that starts with -"],
     ),
-    "all and one, to look at": (["status", "-a", "x"], [ONE]),
-    "all and those at work": (["status", "-a", "-A"], [ONE]),
-    "all and one, to stop": (["stop", "-a", "x"], [ONE]),
-    "all and one, to put away": (["archive", "-a", "x"], [ONE]),
+    "all and one, to look at": (["status", "-a", "x"], ["only one of these"]),
+    "all and those at work": (["status", "-a", "-A"], ["only one of these"]),
+    "all and one, to stop": (["stop", "-a", "x"], ["not both"]),
+    "all and one, to put away": (["archive", "-a", "x"], ["not both"]),
     "an image that is a directory": (
         ["start", "--image", ".", "x"],
         ["--image .", "is a directory"],
@@ -112,7 +111,7 @@ def test_a_ref_like_an_option_is_refused_before_anything_is_cloned(
 
     ended = sessions(*sessions.starting(*words, "Begin."))
 
-    assert said_in_one_line(ended, 2, "--repo-ref -x", "is needed"), ended
+    assert said_in_one_line(ended, 2, "--repo-ref -x", "is required"), ended
     assert not place.parent.exists()
 
 
@@ -122,7 +121,7 @@ def test_names_are_shown_not_obeyed(sessions: Sessions) -> None:
 
     ended = sessions("status", STRANGE)
 
-    assert said_in_one_line(ended, 2, "fits several tasks"), ended
+    assert said_in_one_line(ended, 2, "matches several tasks"), ended
     assert ended.stderr.count(r"(dupe\x1b[31m\u202e)") == 2
 
 
@@ -189,6 +188,6 @@ def test_a_disk_that_takes_no_session_is_told_with_the_way_out(
 
     ended = sessions(*sessions.starting("Begin."), env=full)
 
-    way_out = "(CODEX_RUNNER_HOME names another state directory)"
+    way_out = "(set CODEX_RUNNER_HOME to use another state directory)"
     assert said_in_one_line(ended, 1, "No space left on device", way_out), ended
     assert codex.records == []

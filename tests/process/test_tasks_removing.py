@@ -21,7 +21,7 @@ def test_files_of_runs_in_a_log_directory_stay_and_are_named(
     said = sessions("rm", block["codex_session_id"])
 
     assert said.code == 0
-    assert "removed; 0 bytes given back." in said.stdout
+    assert "removed; 0 bytes freed." in said.stdout
     assert f"the files of its runs stay in {tmp_path / 'logs'}" in said.stderr
     assert Path(block["log_file"]).exists()
 
@@ -65,5 +65,5 @@ def test_what_cannot_be_removed_is_named_and_not_counted(sessions: Sessions) -> 
 
     assert said.code == 1
     assert f"not removed: {stays}: No space left" in said.stderr
-    assert " kB given back" in said.stdout
+    assert " kB freed" in said.stdout
     assert session.id not in sessions.listed("-a")

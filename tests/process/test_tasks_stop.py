@@ -203,7 +203,7 @@ def test_what_a_killed_codex_has_left_running_is_ended_by_a_stop(
         assert said.stderr == ""
         assert session.runs[0].run_id not in cgroup.by_run()
     else:
-        assert "may be left" in said.stderr
+        assert "may still run" in said.stderr
 
 
 def test_a_task_is_removed_when_what_it_has_left_running_has_ended(
@@ -252,7 +252,7 @@ def test_a_stop_without_control_groups_says_that_processes_may_be_left(
     assert not is_alive(marked)
     assert is_alive(unmarked)
     assert b"processes" in notes
-    assert b"may be left" in notes
+    assert b"may still run" in notes
 
 
 def test_what_is_sent_after_the_order_to_stop_is_delivered(

@@ -144,7 +144,7 @@ def test_a_run_that_was_left_behind_is_counted_once_it_is_judged(
     cli("ls", command="codex_tasks")
     total = told(cli)["total"]
 
-    assert "1 run is not over, and not counted yet" in early.stderr
+    assert "1 run is not finished, and not counted yet" in early.stderr
 
     assert total["runs"] == 4
     assert total["unknown_usage"] >= 1
@@ -158,7 +158,7 @@ def test_a_run_that_is_not_over_is_named_as_not_counted(task: Tasks, cli: Cli) -
     done = usage(cli)
 
     assert done.returncode == 0
-    assert "1 run is not over, and not counted yet" in done.stderr
+    assert "1 run is not finished, and not counted yet" in done.stderr
     assert "No runs on record" not in done.stderr
     begun.send(2)
     wait_until(lambda: files.is_finished, what="the end")

@@ -18,16 +18,26 @@ OLD_WORDS = {
     r"whoever|somebody|nobody": "the name of the program or the person",
     r"chronicles?": "task files",
     r"mailbox(es)?": "queue",
-    r"(stand|stands|stood) behind": "wait, follow",
+    r"(stand|stands|stood) (behind|apart|above|below|beside)": "wait, follow",
     r"(is|are|was|were) told(?! to)": "the verb of what happens: show, notify, send",
     r"at work": "running",
     r"at rest": "idle",
-    r"carr(y|ies|ied) on": "resume",
+    r"carr(y|ies|ied) .{,12}\bon(?= ?[:.,;)])|carr(y|ies|ied) on": "resume",
+    r"anew": "again",
+    r"put(s|ting)? away": "archive",
+    r"g(a|i)ven? back|gives back": "free, restore",
+    r"br(ings?|ought) .{,12}\bback": "restore, unarchive",
+    r"(takes?|took|taken) over": "migrate, resume, claim",
+    r"for good|what is so": "the fact itself",
+    r"at the (most|least)": "at most, at least",
+    r"goes with|one of them at a time": "needs, not both",
+    r"the versions? before": "the previous version",
+    r"left alone|let go": "the verb of what happens: keep, release",
     r"the index(?! of)": "the ledger",
     r"doors?|houses?|ladders?|the books": "the field's term",
 }
 PATTERN = re.compile(rf"\b({'|'.join(OLD_WORDS)})\b", re.IGNORECASE)
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 HELP = {
     "run_codex_task": run_codex_task.build_parser(config.load({"HOME": "/nowhere"})),
     "parse_codex_run": parse_codex_run.build_parser(),

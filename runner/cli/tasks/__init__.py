@@ -1,8 +1,8 @@
-"""The commands of `codex-tasks`; only the module of the one asked for is loaded.
+"""The commands of `codex-tasks`; a command loads its own module only.
 
 A module has `HELP` (one line, the options as `Parser.describe` takes them, examples)
-and `main(found, context)`, which returns the exit code. Where it is the module of
-several commands, `_name` is behind these names for all but the first.
+and `main(found, context)`, which returns the exit code. In a module of several
+commands all but the first append `_name` to these names.
 """
 
 from __future__ import annotations

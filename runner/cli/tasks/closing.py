@@ -1,4 +1,4 @@
-"""`codex-tasks stop`, `archive`, `unarchive`, `rm` and `prune`: what ends tasks."""
+"""`codex-tasks stop`, `archive`, `unarchive`, `rm` and `prune`."""
 
 from __future__ import annotations
 
@@ -15,45 +15,45 @@ from runner.model import TaskState
 from runner.service import archive
 
 HELP = """\
-Stop tasks, with everything that they have started, other tasks too.
+Stop tasks with all processes that they have started, including other tasks.
 
--a, --all   all that are running
---gone      the machine or container that a task runs on is gone for good
+-a, --all   all running tasks
+--gone      the machine or container of the task no longer exists
 TASK ...    the tasks
 
   codex-tasks stop 01a1f0
   codex-tasks stop -a
 """
 HELP_archive = """\
-Put idle tasks into the archive of the day.
+Archive idle tasks under today's date.
 
--a, --all   all that are STOPPED or DIED
+-a, --all   all tasks that are STOPPED or DIED
 TASK ...    the tasks
 
   codex-tasks archive 01a1f0
   codex-tasks archive -a
 """
 HELP_unarchive = """\
-Bring a task back from the archive.
+Move a task out of the archive.
 
 TASK   the task
 
   codex-tasks unarchive 01a1f0
 """
 HELP_rm = """\
-Remove an idle task, with its files; what it cost stays on record.
+Remove an idle task with its files; its usage and cost stay in the ledger.
 
 TASK   the task
 
   codex-tasks rm 01a1f0
 """
 HELP_prune = """\
-Remove archived tasks that nothing has happened to for a while.
+Remove archived tasks that are older than an age.
 
---older-than AGE   how long nothing has happened: a number and s, m, h, d or w
+--older-than AGE   time since the last change: a number and s, m, h, d or w
                    (required)
---dry-run          only tell what would be removed
--a, --all          those that are STOPPED or DIED and not archived, too
+--dry-run          only list what would be removed
+-a, --all          also tasks that are STOPPED or DIED and not archived
 
   codex-tasks prune --older-than 30d --dry-run
   codex-tasks prune --older-than 12w -a
@@ -62,11 +62,11 @@ _NOT_ARCHIVED = set(TaskState) - {TaskState.ARCHIVED}
 
 
 def main(found: Namespace, context: Context) -> int:
-    """Stop tasks, all at once; what became of each is said at the end."""
+    """Stop tasks, all at once; print the result of each at the end."""
     from runner.service.stop import stop_sessions  # noqa: PLC0415 - for this one only
 
-    _check_named(found, "to stop, or all that are running with -a")
-    refuse((found.gone and not found.task, "--gone goes with tasks by name"))
+    _check_named(found, "to stop, or use -a for all running tasks")
+    refuse((found.gone and not found.task, "--gone needs the names of the tasks"))
     ledger = context.ledger
     if found.all:
         keys = ledger.queue.to_stop()
@@ -90,14 +90,14 @@ def main(found: Namespace, context: Context) -> int:
 
 def _check_named(found: Namespace, what: str) -> None:
     refuse(
-        (found.all and found.task, "tasks by name and -a: one of them at a time"),
+        (found.all and found.task, "give the names of tasks or -a, not both"),
         (not (found.all or found.task), f"name the tasks {what}"),
     )
 
 
 def main_archive(found: Namespace, context: Context) -> int:
-    """Archive tasks, one line each; one that fails does not keep the others back."""
-    _check_named(found, "to archive, or all that are idle with -a")
+    """Archive tasks, one line each; go on after one that fails."""
+    _check_named(found, "to archive, or use -a for all idle tasks")
     context.sweep()
     lines: list[str] = []
     if found.all:
@@ -123,13 +123,13 @@ def main_archive(found: Namespace, context: Context) -> int:
         )
     if not sessions:
         lines.append("No STOPPED or DIED tasks were found to archive.")
-    # Not before: a reader that is gone must not keep the others back.
+    # Not before: all tasks are archived even if standard output is closed.
     context.output.lines(lines)
     return code
 
 
 def main_unarchive(found: Namespace, context: Context) -> int:
-    """Bring a task back."""
+    """Move a task out of the archive."""
     context.sweep()
     moved = archive.unarchive(context.session(found.task), context.ledger)
     where = f"is back in {moved.directory}." if moved.directory else "is back."
@@ -139,24 +139,24 @@ def main_unarchive(found: Namespace, context: Context) -> int:
 
 
 def main_rm(found: Namespace, context: Context) -> int:
-    """Remove a task for good; Codex's own files are left alone."""
+    """Remove a task; keep Codex's own files."""
     context.sweep()
     removed = archive.remove(context.session(found.task), context.ledger)
     context.notes(_remains(removed))
     size = format.size(removed.size)
-    context.output.lines([f"Task {removed.name} removed; {size} given back."])
+    context.output.lines([f"Task {removed.name} removed; {size} freed."])
     return 1 if removed.left else 0
 
 
 def _remains(removed: archive.Removed) -> Iterator[str]:
-    """Say which files of a session are still there after it was removed."""
+    """Name the files of a removed session that still exist."""
     yield from (f"not removed: {fault}" for fault in removed.left)
     for directory in removed.elsewhere:
         yield f"the files of its runs stay in {directory}"
 
 
 def main_prune(found: Namespace, context: Context) -> int:
-    """Remove what is old, one line each, and say how much that gives back."""
+    """Remove old tasks, one line each, and print how much disk space that frees."""
     instant = _instant(found.older_than)
     context.sweep()
     lines, sizes, code = [], [], 0
@@ -175,7 +175,7 @@ def main_prune(found: Namespace, context: Context) -> int:
         lines.append(f"{session.name} {date} {format.size(removed.size)}{title}")
         sizes.append(removed.size)
         code = max(code, bool(removed.left))
-    # The directories of runs that are on no record.
+    # The directories of runs that are not in the ledger.
     for place, can_go in archive.strays(context.ledger):
         if can_go:
             sizes.append(archive.size_of(place))
@@ -183,15 +183,13 @@ def main_prune(found: Namespace, context: Context) -> int:
             code = max(code, not found.dry_run and bool(files.remove_tree(place)))
     will = "would be " if found.dry_run else ""
     total = f"{format.count(len(sizes), 'task')} {will}removed"
-    # Not before: a reader that is gone must not keep the others.
-    context.output.lines(
-        [*lines, f"{total}; {format.size(sum(sizes))} {will}given back."]
-    )
+    # Not before: all tasks are removed even if standard output is closed.
+    context.output.lines([*lines, f"{total}; {format.size(sum(sizes))} {will}freed."])
     return int(code)
 
 
 def _instant(text: str | None) -> datetime:
-    message = "--older-than AGE is needed: how long nothing has happened"
+    message = "--older-than AGE is required: the time since the last change"
     if text is not None:
         message = f"--older-than {text!r}: a number and s, m, h, d or w, such as 30d"
         try:

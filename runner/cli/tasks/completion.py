@@ -1,7 +1,7 @@
-"""`codex-tasks completion`: a script for a shell, and what that asks at each TAB.
+"""`codex-tasks completion`: a script for a shell, and its query at each TAB.
 
-argparse itself tells which argument takes the last word: its parser is given the line
-with a mark in the place of what is typed of it.
+argparse finds the argument that takes the last word: it parses the line with a mark in
+the place of that word.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SHELL          bash, zsh or fish
 --piece TEXT
 
   eval "$(codex-tasks completion bash)"      (in ~/.bashrc)
-  source <(codex-tasks completion zsh)       (in ~/.zshrc, behind compinit)
+  source <(codex-tasks completion zsh)       (in ~/.zshrc, after compinit)
   codex-tasks completion fish | source       (in ~/.config/fish/config.fish)
 """
 _KINDS = {"FILE": "files", "BIN": "files", "DIR": "directories", "URL": "directories"}
@@ -51,7 +51,7 @@ _MARK = "\0"
 
 
 def main(found: Namespace, context: Context) -> int:
-    """Print the script of a shell, or the answer: a kind, then words."""
+    """Print the script of a shell, or answer a query: a kind, then words."""
     wrong = f"SHELL: {found.shell!r} is none of {', '.join(SHELLS)}"
     refuse((found.shell not in SHELLS, wrong))
     if found.line is None:
@@ -70,7 +70,7 @@ def main(found: Namespace, context: Context) -> int:
 
 
 def _split(line: str) -> list[str]:
-    """Split a line as a shell does; its last word may be empty, or a quote open."""
+    """Split a line as a shell does; the last word may be empty or its quote open."""
     for quote in ("", '"', "'"):
         with suppress(ValueError):
             *words, last = shlex.split(line + _MARK + quote)
@@ -98,9 +98,9 @@ def complete(
     """Return the kind of the last word (words, files, directories), then the words.
 
     Args:
-        parser: describes the command; it cannot be used any more.
-        words: the words behind its name, the last one as far as it is typed.
-        recorded: lists what is on record of what a metavar stands for.
+        parser: the parser of the command; not usable afterwards.
+        words: the words after its name, the last one incomplete.
+        recorded: lists the ids and titles for a metavar.
     """
     *before, current = words
     name, equals, value = current.partition("=")
@@ -144,7 +144,7 @@ def _flags(parser: ArgumentParser, given: Sequence[Action], begun: str) -> list[
 def _find(
     rows: Sequence[Row], metavar: str, begun: str, before: Sequence[str]
 ) -> list[Pair]:
-    """Find runs and tasks by the beginning of their ids, else tasks by their titles."""
+    """Find runs and tasks by a prefix of their ids, else tasks by their titles."""
     if metavar == "RUN":  # of the task that is named before it: the note
         rows = [r for r in rows if r[2].startswith(tuple(filter(None, before)))] or rows
     shown = [
@@ -160,7 +160,7 @@ def _find(
 
 
 def _recorded(context: Context, states: Sequence[TaskState], metavar: str) -> list[Row]:
-    """List what is on record, the newest first; make and complain of nothing."""
+    """List ids and titles, newest first; create nothing and ignore errors."""
     if not (context.settings.state_home / NAME).exists():
         return []
     try:

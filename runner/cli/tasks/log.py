@@ -1,4 +1,4 @@
-"""`codex-tasks log` and `result`: what a task has said."""
+"""`codex-tasks log` and `result`."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from runner.service.log import Piece
 from runner.service.lookup import get
 
 HELP = """\
-Show what a task has said and done, in all its runs.
+Show the transcript of a task, of all its runs.
 
--f, --follow    go on with what comes, until the task is no longer RUNNING
--F, --forever   go on until you end it: the task may get another prompt
+-f, --follow    follow the log until the task is no longer RUNNING
+-F, --forever   follow the log until interrupted, also through later prompts
 -n, --lines N   only the last N events, prompts and lines of standard error
---json          the events as they are, as JSON lines
+--json          the unchanged events, as JSON lines
 --run RUN       only this run of the task
 TASK            the task
 
   codex-tasks log 01a1f0
-  codex-tasks log -f -n 0 01a1f0            (only what comes, to the end of its work)
+  codex-tasks log -f -n 0 01a1f0            (new events only, until it is idle)
   codex-tasks log --json 01a1f0 | jq -r 'select(.type == "turn.failed")'
 """
 HELP_result = """\
-Print the last answer of a task, whole; the exit code tells the outcome.
+Print the last answer of a task in full; the exit code is 0 only for a success.
 
 --run RUN   the answer of this run
-TASK        the task; a run id is the answer of that run
+TASK        the task; for a run id, the answer of that run
 
   codex-tasks status --wait 01a1f0 > /dev/null; codex-tasks result 01a1f0
   answer=$(codex-tasks result 01a1f0) || echo "no answer"
@@ -48,7 +48,7 @@ TASK        the task; a run id is the answer of that run
 
 
 def main(found: Namespace, context: Context) -> int:
-    """Show the log; return at its end or, followed, at the end of the task's work."""
+    """Show the log; with --follow, return when the task is idle."""
     wish = log.Wish(
         run_id=found.run,
         last=whole_number(found.lines, "-n", "lines"),
@@ -113,7 +113,7 @@ def _json(piece: Piece) -> str:
 
 
 def _event(line: bytes) -> bytes:
-    """Make the line of an event; what only looks like an object is wrapped in one."""
+    """Make the line of an event; wrap a line that is not a JSON object in one."""
     try:
         json.loads(line.decode())
     except (ValueError, RecursionError):
@@ -137,7 +137,7 @@ def main_result(found: Namespace, context: Context) -> int:
         fix = "codex-tasks status --wait waits for its end"
         raise SessionBusyError(task.name, result.run.run_id, fix)
     if result.answer is not None:
-        # A terminal would obey what the model has written; a program has it as it is.
+        # Control characters are escaped on a terminal, kept for a program.
         show = visible if is_terminal() else str
         context.output.lines([show(result.answer)])
     if result.run.has_succeeded and result.answer is not None:
@@ -147,9 +147,9 @@ def main_result(found: Namespace, context: Context) -> int:
     text = f"run {run.run_id} {verdict.outcome if verdict else ''}{said}"
     if result.answer is None:
         gone = "its answer cannot be read: the events of the run are gone"
-        text += f"; {gone if run.has_answer else 'it gave no answer'}"
+        text += f"; {gone if run.has_answer else 'it has no answer'}"
         if result.earlier is not None:
-            text += f" (run {result.earlier.run_id} before it did: --run shows it)"
+            text += f" (run {result.earlier.run_id} has one: use --run)"
     context.note(text)
     has_lost_it = run.has_answer and result.answer is None
     return 0 if run.has_succeeded and not has_lost_it else 1

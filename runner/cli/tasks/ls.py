@@ -18,23 +18,23 @@ from runner.service.lookup import unknown_tasks
 HELP = f"""\
 List tasks, the newest first.
 
--a, --all            archived ones too
+-a, --all            also archived tasks
 --state STATE+ ...   only these: {", ".join(TaskState)}; repeatable, or with commas
 --json               as JSON: a list
---limit N            no more than so many
+--limit N            at most N tasks
 {format.TIME_FORMAT}
 
   codex-tasks ls
   codex-tasks ls -a --state DIED --limit 20
   codex-tasks ls --json | jq -r '.[] | select(.queue > 0) | .id'
 """
-# Cut to less, a title or a path tells nothing.
+# A title or a path that is cut to less is useless.
 _LEAST = 8
 _NAMED_AT_MOST = 5
 
 
 def main(found: Namespace, context: Context) -> int:
-    """List tasks; those of an older tool are named on standard error."""
+    """List tasks; name tasks of an older tool on standard error."""
     states = _states(found)
     limit = whole_number(found.limit, "--limit", "tasks")
     context.sweep()
@@ -82,7 +82,7 @@ def _json(each: Session) -> dict[str, object]:
 
 
 def _show(sessions: Sequence[Session], time_format: str, context: Context) -> None:
-    """Show a table; on a terminal, the first of several with less and less in them."""
+    """Show a table; on a terminal, the widest of several that fits."""
     ids = Column("ID", [each.name for each in sessions])
     titles = [format.line(each.title or "-") for each in sessions]
     title = Column("Title", titles, least=_LEAST)
@@ -100,6 +100,6 @@ def _show(sessions: Sequence[Session], time_format: str, context: Context) -> No
     place = Column("Working Dir", [*map(format.short_path, places)], least=_LEAST)
     full = [ids, state, Column("Updated", updated), title, place]
     brief = Column("ID", table.beginnings(ids.cells))
-    # What a task is called goes last: its id, of which a beginning does, and its title.
+    # The id, as a prefix, and the title are dropped last: they name the task.
     less = [ids, state, title], [brief, state, title], [brief, state]
     context.output.text(table.drawn([full, full[:4], *less]))

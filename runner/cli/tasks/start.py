@@ -23,19 +23,19 @@ from runner.service.stop import end_started
 HELP = f"""\
 Start a session in the background and print its thread id.
 
-PROMPT                    what Codex is to do: - reads standard input; put -- before one
+PROMPT                    the prompt; - reads standard input; put -- before a prompt
                           that starts with -
--t, --title TITLE         a name to find the task by
---working-dir DIR         where Codex works, made when missing (default: here)
+-t, --title TITLE         a name for the task
+--working-dir DIR         where Codex works; created if missing (default: here)
 --repo URL                clone this into --working-dir first
 --repo-ref REF            with --repo: the branch, tag or commit
 --config-file FILE        a config.toml; its directory becomes Codex's home
 {CODEX_OPTIONS}--image FILE ...          an image for this prompt; repeatable
---output-schema FILE      Codex's --output-schema, this once
+--output-schema FILE      Codex's --output-schema, for this prompt
 --timeout SECONDS         end each run after this time (0: never)
 --stall-timeout SECONDS   end it without progress (0: never) [default: 3600]
---start-timeout SECONDS   give up when Codex has not named its thread by then (0: never)
-                          [default: 60]
+--start-timeout SECONDS   end the run if Codex has not named its thread by then (0:
+                          never) [default: 60]
 
   id=$(codex-tasks start -s workspace-write "Fix the failing test")
   codex-tasks start -t docs --working-dir ~/src/app - < prompt.md
@@ -44,21 +44,21 @@ PROMPT                    what Codex is to do: - reads standard input; put -- be
 HELP_send = """\
 Send one more prompt to a task that is STOPPED or DIED.
 
---queue             add it to the task's queue: it is delivered when its turn comes
---working-dir DIR   where Codex works, if not where it did before; needed where that is
-                    not known
+--queue             add the prompt to the task's queue, and return
+--working-dir DIR   where Codex works (default: as before); required if that directory
+                    is unknown
 TASK                the task
-PROMPT              what Codex is to do; - reads standard input
+PROMPT              the prompt; - reads standard input
 
   codex-tasks send 01a1f0 "Now the docs" && codex-tasks status --wait 01a1f0
-  codex-tasks send --queue 01a1f0 - < next.md     (after what it does now)
-  codex-tasks send --queue 01a1f0 /quit           (end it when it has done that)
+  codex-tasks send --queue 01a1f0 - < next.md     (runs after the current prompt)
+  codex-tasks send --queue 01a1f0 /quit           (finish that, cancel later prompts)
 """
 LONGEST_TITLE = 200
 
 
 def main(found: Namespace, context: Context) -> int:
-    """Start a session; only its id goes to standard output."""
+    """Start a session; print only its id on standard output."""
     settings, ledger = context.settings, context.ledger
     prompt = read.from_text(found.prompt, "PROMPT")
     limits = replace(
@@ -69,9 +69,9 @@ def main(found: Namespace, context: Context) -> int:
     refuse(
         (
             len(title or "") > LONGEST_TITLE,
-            f"--title has {len(title or '')} characters: {LONGEST_TITLE} at the most",
+            f"--title has {len(title or '')} characters: at most {LONGEST_TITLE}",
         ),
-        (found.repo_ref is not None and not found.repo, "--repo-ref goes with --repo"),
+        (found.repo_ref is not None and not found.repo, "--repo-ref needs --repo"),
     )
     if found.repo is not None:
         from runner.service.clone import clone  # noqa: PLC0415 - only with --repo
@@ -99,7 +99,7 @@ def main(found: Namespace, context: Context) -> int:
             note(str(error))
             return EXIT_SIGNAL_BASE + came[0]
     if came:
-        # It has got its name while it was being ended.
+        # Codex has named the thread while the run was being ended.
         note(f"task {session} is being ended")
         return EXIT_SIGNAL_BASE + came[0]
     context.sweep()
@@ -108,7 +108,7 @@ def main(found: Namespace, context: Context) -> int:
 
 
 def _tell(session: SessionId, context: Context) -> None:
-    """Print the id of the task; where no reader is left, say it to people at least."""
+    """Print the id of the task; on standard error if standard output is closed."""
     try:
         context.output.lines([session])
     except (ReaderGoneError, RunnerFault, KeyboardInterrupt):
@@ -117,7 +117,7 @@ def _tell(session: SessionId, context: Context) -> None:
 
 
 def _end(number: int, started: Started, context: Context) -> None:
-    """End a run whose caller goes away before it knows the name of the thread."""
+    """End a run whose caller is interrupted before Codex has named the thread."""
     note(
         f"{signal.Signals(number).name}: ending run {started.run_id}",
         is_interrupting=number == signal.SIGINT,
@@ -127,13 +127,13 @@ def _end(number: int, started: Started, context: Context) -> None:
 
 def main_send(found: Namespace, context: Context) -> int:
     """Send a prompt; standard output stays empty."""
-    wrong = "--working-dir goes with a prompt that is sent at once, not --queue"
+    wrong = "--working-dir does not work with --queue"
     refuse((found.queue and found.working_dir is not None, wrong))
     text = read.from_text(found.prompt, "PROMPT")
     context.sweep()
     session = context.session(found.task)
     ledger, settings = context.ledger, context.settings
-    # A caller that interrupts learns first what has become of the prompt.
+    # An interrupted caller first sees whether the prompt was delivered or queued.
     with blocked(STOP_SIGNALS):
         if found.queue:
             sent = send.queue(session, text, ledger, settings, context.note)
@@ -141,7 +141,7 @@ def main_send(found: Namespace, context: Context) -> int:
             place = found.working_dir
             sent = send.send(session, text, ledger, settings, context.note, place)
         if sent.run_id is not None:
-            context.note(f"run {sent.run_id} works on it")
+            context.note(f"delivered by run {sent.run_id}")
         elif found.queue:
             ahead = f", {sent.ahead} before it" if sent.ahead else ""
             context.note(f"queued{ahead}")

@@ -17,16 +17,16 @@ from runner.service import status
 from runner.service.lookup import get
 
 HELP = f"""\
-Tell how tasks are: state, last prompt and result, usage and cost.
+Show tasks: state, last prompt and result, usage and cost.
 
 --json              as JSON: a list, also for one task
 --one               with --json: the object of one task
 {format.TIME_FORMAT}
--a, --all           all tasks, archived ones too
--A, --all-running   all that are running
---wait              wait until all of them are idle
---wait-any          wait until one of them is
---timeout SECONDS   wait no longer than this, then exit 124 (default, and 0: no limit)
+-a, --all           all tasks, including archived ones
+-A, --all-running   all running tasks
+--wait              wait until all of these tasks are idle
+--wait-any          wait until one of these tasks is idle
+--timeout SECONDS   wait at most this long, then exit 124 (default, and 0: no limit)
 TASK ...            the tasks
 
   codex-tasks status 01a1f0
@@ -36,15 +36,15 @@ TASK ...            the tasks
 
 
 def main(found: Namespace, context: Context) -> int:
-    """Tell how tasks are, after waiting for them if that is asked for."""
+    """Show tasks, with --wait after waiting for them."""
     _check(found)
-    # Also when there is nothing to wait for, as there may be next time.
+    # Check the value even when there is nothing to wait for.
     timeout = config.seconds(found.timeout or "0", "--timeout")
     unknown = context.sweep()
     named = context.sessions(found.task)
     sessions = named or context.ledger.sessions.all()
-    # Of all tasks those that are idle are not waited for: what they did long ago does
-    # not count.
+    # With --all only running tasks are waited for: the results of idle ones do not
+    # count.
     awaited = named or [each for each in sessions if each.state is TaskState.RUNNING]
     if found.all_running:
         sessions = awaited
@@ -61,7 +61,7 @@ def main(found: Namespace, context: Context) -> int:
                 timeout=timeout,
             )
         except WaitTimeoutError as error:
-            # How they are by now is shown all the same.
+            # After a timeout the tasks are shown all the same.
             late = error
     reports = list(_reports(sessions, unknown, context))
     if found.json:
@@ -79,7 +79,7 @@ def main(found: Namespace, context: Context) -> int:
 def _reports(
     sessions: Sequence[Session], unknown: Mapping[int, str], context: Context
 ) -> Iterator[dict[str, object]]:
-    """Tell how tasks are; what is wrong with one concerns that one."""
+    """Report tasks; an error of one does not stop the others."""
     ledger = context.ledger
     for each in sessions:
         try:
@@ -95,15 +95,15 @@ def _check(found: Namespace) -> None:
     waits = found.wait or found.wait_any
     is_one = found.json and len(found.task) == 1
     refuse(
-        (wishes > 1, "tasks by name, -a and -A: one of them at a time"),
+        (wishes > 1, "give the names of tasks, -a or -A: only one of these"),
         (
             not wishes,
-            "name the tasks, or -a for all, or -A for those that are running",
+            "name the tasks, or use -a for all or -A for the running ones",
         ),
-        (found.wait and found.wait_any, "--wait and --wait-any: one of them at a time"),
+        (found.wait and found.wait_any, "give --wait or --wait-any, not both"),
         (
             found.timeout is not None and not waits,
-            "--timeout goes with --wait or --wait-any",
+            "--timeout needs --wait or --wait-any",
         ),
-        (found.one and not is_one, "--one goes with --json and one TASK"),
+        (found.one and not is_one, "--one needs --json and one TASK"),
     )

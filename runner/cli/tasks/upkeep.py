@@ -1,6 +1,6 @@
 """`codex-tasks doctor`, `verify`, `import`, `migrate` and `restore`.
 
-What a command works with is loaded by its function: they have little in common.
+Each function imports what it needs: the commands share little.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from runner.service.verify import Difference
 
 HELP = """\
-Tell what would go wrong here, and how to fix it.
+Check the environment, and show how to fix each problem.
 
---working-dir DIR       where Codex is to work (default: here)
+--working-dir DIR       where Codex would work (default: here)
 --codex-bin BIN         the binary [default: codex]
--s, --sandbox MODE      the sandbox that is to be used
---skip-git-repo-check   it may work outside of a git repository too
+-s, --sandbox MODE      the sandbox to check
+--skip-git-repo-check   do not require a git repository
 --json                  as JSON: one object
 
   codex-tasks doctor
@@ -36,17 +36,17 @@ Tell what would go wrong here, and how to fix it.
 HELP_verify = """\
 Check the ledger, and the exported files against it.
 
---repair   fix what can be fixed
---full     compare logs and answers whole
+--repair   fix differences; restore a lost ledger
+--full     compare whole logs and answers
 --json     write one JSON object
 
   codex-tasks verify
-  codex-tasks verify --repair     (also after ledger.db was lost: it is made anew)
+  codex-tasks verify --repair     (also restores a lost ledger.db)
 """
 HELP_import = """\
-Import the histories of other tools; their files are left as they are.
+Import the histories of other tools; their files are not changed.
 
---dry-run   only say what would be imported
+--dry-run   only list what would be imported
 --json      write one JSON object
 DIR ...     tasks of the older codex-tasks, logs of the bash runner, a CODEX_HOME
             (default: the state directory, ~/.codex/tasks, ./runs and CODEX_HOME)
@@ -55,21 +55,21 @@ DIR ...     tasks of the older codex-tasks, logs of the bash runner, a CODEX_HOM
   codex-tasks import ~/.codex ~/projects/app/runs
 """
 HELP_migrate = """\
-Bring the state directory of the version before to this one.
+Migrate the state directory of the previous version.
 
---stop   stop the runs of that version that are not over, instead of waiting
+--stop   stop the unfinished runs of that version instead of waiting for them
 
   codex-tasks migrate
   codex-tasks migrate --stop
 """
 HELP_restore = """\
-Give the state directory back to the version before.
+Restore the state directory for the previous version.
 
   codex-tasks restore
 """
 _TITLE_LENGTH = 60
 _IMPORTED = ("id", "kind", "source", "title", "runs")
-# What is written of a finding, by its word.
+# The fields that are written, by the kind of finding.
 _FIELDS = {
     "imported": _IMPORTED,
     "present": (*_IMPORTED, "reason", "left_out"),
@@ -79,7 +79,7 @@ _FIELDS = {
 
 
 def main(found: Namespace, context: Context) -> int:
-    """Look at the environment; 1 when something has to be fixed."""
+    """Check the environment; return 1 when something has to be fixed."""
     from runner.service.doctor import examine_tasks  # noqa: PLC0415
     from runner.service.request import RunWords  # noqa: PLC0415
 
@@ -97,7 +97,7 @@ def main(found: Namespace, context: Context) -> int:
 
 
 def main_verify(found: Namespace, context: Context) -> int:
-    """Name what differs, one line each; 0 when nothing does any more."""
+    """Print differences, one line each; return 0 when none is left."""
     from runner.service.verify import verify  # noqa: PLC0415
 
     report = verify(context.settings, is_repairing=found.repair, is_full=found.full)
@@ -132,7 +132,7 @@ def _line(difference: Difference) -> str:
 
 
 def main_import(found: Namespace, context: Context) -> int:
-    """Import sessions, one line each; 1 when something could not be read."""
+    """Import sessions, one line each; return 1 when something could not be read."""
     from runner.ledger import database  # noqa: PLC0415
     from runner.service.importing import take_in  # noqa: PLC0415
 
@@ -165,15 +165,15 @@ def main_import(found: Namespace, context: Context) -> int:
 def _notes(each: Finding) -> Iterator[str]:
     name = each.session_id
     if each.word == "empty":
-        yield f"{each.source}: nothing was ever asked for in it"
+        yield f"{each.source}: it has no prompts"
     elif each.word == "unreadable":
         yield f"{each.source}: {each.reason}"
     elif each.reason is not None:
         yield f"{name}: not imported: {each.reason}"
     for at in each.left_out:
         yield (
-            f"{name}: already on record; its run of {iso(at)} in {each.source} is"
-            " left out"
+            f"{name}: already in the ledger; its run of {iso(at)} in {each.source} is"
+            " not imported"
         )
 
 
@@ -184,7 +184,7 @@ def _json(each: Finding) -> dict[str, object]:
 
 
 def main_migrate(found: Namespace, context: Context) -> int:
-    """Migrate, and name on standard error what could not be taken over as it was."""
+    """Migrate; name on standard error the records that were changed or skipped."""
     from runner.service import migrate  # noqa: PLC0415
 
     done = migrate.migrate(context.settings, context.note, stops=found.stop)
@@ -197,13 +197,13 @@ def main_migrate(found: Namespace, context: Context) -> int:
         waiting = count(done.waiting, "waiting prompt")
         told = f"Migrated to {done.path}: {tasks}, {runs}, {waiting}."
     else:
-        told = f"{done.path} is of this version already."
+        told = f"{done.path} is already of this version."
     context.output.lines([told])
     return 0
 
 
 def main_restore(_: Namespace, context: Context) -> int:
-    """Restore, and say on standard error what that version does not know."""
+    """Restore; name on standard error the runs and prompts since the migration."""
     from runner.service import migrate  # noqa: PLC0415
 
     done = migrate.restore(context.settings)
@@ -212,12 +212,12 @@ def main_restore(_: Namespace, context: Context) -> int:
         context.note(f"the ledger is {done.ledger} now")
     if done.runs:
         runs = count(done.runs, "run")
-        context.note(f"{runs} {since}: the version before has the files only")
+        context.note(f"{runs} {since}: the previous version sees their files only")
     if done.waiting:
         prompts = count(done.waiting, "prompt")
         context.note(f"{prompts} sent {since} and not delivered: send again")
     home = context.settings.state_home
     context.output.lines(
-        [f"{home} is of the version before again: do not use this one there."]
+        [f"{home} is of the previous version again: do not use this version there."]
     )
     return 0

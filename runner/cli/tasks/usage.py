@@ -16,10 +16,10 @@ from runner.service import usage
 from runner.service.usage import Report
 
 HELP = """\
-Tell what all runs have used and cost, each counted once.
+Show the usage and cost of all runs, each counted once.
 
---by {day,model,repo,session}  what the rows are [default: day]
---since TIME  only runs since a date, an instant, or so long ago (12h, 30d, 2w)
+--by {day,model,repo,session}  group the rows by this [default: day]
+--since TIME  only runs since a date, an instant, or an age (12h, 30d, 2w)
 --json        as JSON: one object
 
   codex-tasks usage
@@ -39,10 +39,10 @@ _FIGURES = {
     "Cost": "usd",
 }
 _PARTS = ("Input", "Cached", "Output")
-# What is not known is said in few words rather than in none.
+# An unknown figure is written short, but never left out.
 _NOTE = " + {} unknown"
 _SHORT_NOTE = " +{}?"
-# What a narrow terminal goes without, the first ones together.
+# Columns that a narrow terminal leaves out, the first ones together.
 _GIVE_WAY = (*_PARTS, "Title", "Runs", "Tokens")
 _KILO = 1000
 
@@ -53,7 +53,7 @@ def main(found: Namespace, context: Context) -> int:
     report = usage.gather(context.ledger, found.by, since)
     if report.not_over:
         runs = "1 run is" if report.not_over == 1 else f"{report.not_over} runs are"
-        context.note(f"{runs} not over, and not counted yet")
+        context.note(f"{runs} not finished, and not counted yet")
     if found.json:
         context.output.lines([_json(report)])
     elif report.total is not None and is_terminal():
@@ -69,7 +69,7 @@ def _json(report: Report) -> str:
     rows = [as_dict(line) for line in report.lines]
     for row in rows if report.by != "session" else ():
         del row["title"]
-    # Of no runs at all the sum is known: nothing.
+    # Without runs the sums are 0, not unknown.
     total: dict[str, object] = {**dict.fromkeys(usage.FIGURES, 0), "usd": 0.0}
     if report.total is not None:
         total = {name: getattr(report.total, name) for name in usage.FIGURES}
@@ -83,7 +83,7 @@ def plain(report: Report) -> list[str]:
 
 
 def drawn(report: Report) -> str:
-    """Write the same for this terminal, as wide as it is, with a bar for each row."""
+    """Draw the same for the width of the terminal, with a bar for each row."""
     full, terse = (_columns(report, _short, note) for note in (_NOTE, _SHORT_NOTE))
     if full[-1].heading == "Title":
         full.insert(1, full.pop().cut(_WIDEST_TITLE))
@@ -131,14 +131,14 @@ def _columns(
 def _cells(
     name: str, lines: Sequence[UsageTotal], figure: Callable[[int], str], note: str
 ) -> list[str]:
-    """Write figures one below the other, each with how many runs it is without."""
+    """Write a column of figures, each with the number of runs that it lacks."""
     texts, notes = [], []
     for line in lines:
         number, missing = getattr(line, _FIGURES[name]), line.unknown_usage
         if name == "Cost":
             missing = line.unknown_cost
         elif name in _PARTS:
-            # A part says so where it lacks more than all.
+            # A part is marked where it lacks more runs than the total.
             missing = line.unknown_parts if line.unknown_parts > missing else 0
         is_known = number is not None
         shown = "${:,.4f}".format if name == "Cost" else figure
@@ -152,7 +152,7 @@ def _cells(
 
 
 def _bars(report: Report, room: int) -> Column | None:
-    """Draw each row's share of the dearest; of tokens where no cost is known."""
+    """Draw each row's share of the most expensive row; of tokens without costs."""
     if room < _NARROWEST_BAR or not report.lines:
         return None
     has_cost = any(line.usd for line in report.lines)
@@ -161,7 +161,7 @@ def _bars(report: Report, room: int) -> Column | None:
     ]
     largest, bars = max(sizes) or 1, []
     for size in sizes:
-        # In eighths of a character; what is not nothing can be seen.
+        # In eighths of a character, at least one for a share above 0.
         eighths = round(size / largest * min(room, _WIDEST_BAR) * 8)
         full, rest = divmod(max(eighths, 1) if size > 0 else 0, 8)
         bars.append("█" * full + _EIGHTHS[rest].strip())

@@ -218,7 +218,7 @@ def test_what_still_runs_is_left_alone(tmp_path: Path, make_task: MakeTask) -> N
     pid = os.getpid()
     make_task(log(started()), state="RUNNING", pid=f"{pid}")
 
-    reason = f"it seems to be running (pid {pid}): import it when it has ended"
+    reason = f"it seems to be running (pid {pid}): import it after its end"
     assert refusals(tmp_path) == {THREAD: reason}
 
 

@@ -134,12 +134,12 @@ def test_sub_agents_are_counted_once_and_apart(recorded: Recorded) -> None:
         (
             Facts(kind="events", usage=CALL),
             Usage(input_tokens=9_999),
-            "starts it anew when the context window overflows",
+            "restarts it when the context window overflows",
         ),
         (
             Facts(kind="log", total_tokens=7),
             Usage(input_tokens=9_999, total_tokens=9_999),
-            "starts it anew",
+            "restarts it",
         ),
     ],
 )
