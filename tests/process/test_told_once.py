@@ -66,7 +66,8 @@ def reads_it(task: Tasks, begun: Begun, files: Files) -> None:
     wait_until(lambda: gone(codex))
     with ThreadPoolExecutor(3) as pool:
         found = list(pool.map(task.parse, [files.run_id] * 3))
-    assert all('"outcome":"lost"' in each.stdout for each in found)
+    for each in found:
+        assert '"outcome":"lost"' in each.stdout, each
 
 
 def lists_it(task: Tasks, begun: Begun, files: Files) -> None:
