@@ -71,10 +71,15 @@ def stop_sessions(
 ) -> list[Stopped]:
     """Stop sessions; return when none of their processes is left.
 
-    With `is_gone` the user asserts that runs of unknown state are gone.
+    Sessions that were started inside a run of these are stopped as well. With `is_gone`
+    the user asserts that runs of unknown state are gone.
     """
     stops = {key: _Stop(key, ledger, settings, is_gone=is_gone) for key in keys}
     refusal = _cancel(stops, ledger)
+    if inside := _inside(keys, ledger):
+        inner = {key: _Stop(key, ledger, settings, is_gone=False) for key in inside}
+        refusal = _cancel(inner, ledger) or refusal
+        stops |= inner
     for stop in stops.values():
         stop.is_asked = refusal is None
     began = clock.monotonic()
@@ -94,6 +99,22 @@ def stop_sessions(
         # A prompt that was sent meanwhile relied on a supervisor to deliver it.
         recover.sweep(ledger, settings)
     return [stop.result() for stop in stops.values()]
+
+
+def _inside(keys: Sequence[int], ledger: Ledger) -> list[int]:
+    """List the other sessions whose supervisors were started inside a run of these.
+
+    Their supervisors would end as descendants, and the next command would deliver what
+    waits in their queues.
+    """
+    marked, unfinished = by_environment(RUN_MARKER), ledger.runs.unfinished()
+    found = list(keys)
+    for key in found:  # it grows: an inner run may have started others
+        names = [run.run_id for run in ledger.runs.of_session(key)]
+        inside = {process for name in names for process in marked.get(name, ())}
+        inner = (run.session for run in unfinished if run.supervisor in inside)
+        found += [each for each in dict.fromkeys(inner) if each not in found]
+    return found[len(keys) :]
 
 
 def end_started(

@@ -48,6 +48,29 @@ def test_two_stops_at_once_are_one_stop(sessions: Sessions) -> None:
     assert not session.directory.joinpath("task.pid").exists()
 
 
+@pytest.mark.usefixtures("held")
+def test_a_stop_stops_the_tasks_that_were_started_inside_too(
+    sessions: Sessions,
+) -> None:
+    outer = sessions.start("Outer.")
+    # Interpreters of their own: the kernel shows the environment of their start.
+    inside = {"CODEX_RUNNER_RUN": outer.wait_for_run(1).run_id, "PYTHONUTF8": "1"}
+    inner = sessions.start("Inner.", env=inside)
+    inner.wait_for_run(1)
+    assert inner.queue("Next.", env=inside).code == 0
+
+    said = outer.stop()
+
+    assert (said.code, said.stderr) == (0, "")
+    assert said.stdout == (
+        f"Task {outer.id} stopped.\n"
+        f"Task {inner.id} stopped. 1 waiting prompt skipped.\n"
+    )
+    sessions("ls")
+    assert inner.status["outcome"] == "stopped"
+    assert inner.given == ["Inner."]
+
+
 @pytest.mark.core
 def test_a_stop_ends_every_descendant_and_no_other_session(
     sessions: Sessions, codex: StandIn, held: Path
@@ -153,7 +176,7 @@ def test_a_suspended_supervisor_does_not_hold_up_a_stop(
     # Twice the grace time for the supervisor; what it leaves behind obeys at once.
     assert time.monotonic() - began < 4 * impatient
     assert (said.code, said.lines[0]) == (0, f"Task {session.id} stopped.")
-    assert gone(supervisor, codex)
+    wait_until(lambda: gone(supervisor, codex))
     assert session.status["outcome"] == "stopped"
 
 
