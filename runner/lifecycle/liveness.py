@@ -113,11 +113,10 @@ def codex_of(run: Run) -> ProcessId | None:
 def left_by(run: Run) -> dict[ProcessId, object]:
     """Return the living processes that a run has left running, with their names.
 
-    Only recorded ones: a run without a supervisor at its end has recorded none.
+    Only recorded ones. If the supervisor was killed, the judge recorded those with the
+    run's marker or in its control group.
     """
     found: dict[ProcessId, object] = {}
-    if not place_of(run).is_here:
-        return found
     for each in loose_json.sequence(run.accounts.get("left_running")):
         told = loose_json.mapping(each)
         pid = loose_json.integer(told.get("pid"))

@@ -271,31 +271,29 @@ def test_a_directory_that_no_run_has_is_found_after_an_hour(ledger: Ledger) -> N
     assert found == {stale: True, told: False, foreign: False}
 
 
+def leaves_a_directory_that_can_go(ledger: Ledger, run: Run) -> None:
+    """Remove a session as a command does that is killed before it removes files."""
+    place = Path(run.spec.directory)
+    files.make_directory(place)
+    (place / "meta.json").touch()
+    age(place)
+
+    ledger.sessions.remove(session(ledger, run))
+
+    assert list(archive.strays(ledger)) == [(place, True)]
+
+
 def test_what_is_left_of_a_removed_run_that_has_used_nothing_can_go_too(
     ledger: Ledger,
 ) -> None:
     run = ledgers.prepare(ledger)
     ledgers.end(ledger, run, Outcome.NOT_STARTED)
-    place = Path(run.spec.directory)
-    files.make_directory(place)
-    (place / "meta.json").touch()
-    age(place)
 
-    ledger.sessions.remove(session(ledger, run))
-
-    assert list(archive.strays(ledger)) == [(place, True)]
+    leaves_a_directory_that_can_go(ledger, run)
 
 
 def test_what_a_removal_could_not_remove_can_go_later(ledger: Ledger) -> None:
-    run = ledgers.session_of(ledger)
-    place = Path(run.spec.directory)
-    files.make_directory(place)
-    (place / "meta.json").touch()
-    age(place)
-
-    ledger.sessions.remove(session(ledger, run))
-
-    assert list(archive.strays(ledger)) == [(place, True)]
+    leaves_a_directory_that_can_go(ledger, ledgers.session_of(ledger))
 
 
 def test_a_directory_whose_owner_is_locked_belongs_to_a_run_that_is_made(
