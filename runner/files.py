@@ -114,6 +114,21 @@ def append(path: Path, content: bytes, *, is_durable: bool = False) -> None:
         raise FileFault("append to", path, error) from error
 
 
+def write_all(descriptor: int, content: bytes, path: Path) -> int:
+    """Append to an open file; return the offset of its new end.
+
+    Raises:
+        FileFault: not all of it could be written.
+    """
+    rest = memoryview(content)
+    try:
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        return os.lseek(descriptor, 0, os.SEEK_CUR)
+    except OSError as error:
+        raise FileFault("append to", path, error) from error
+
+
 def append_text(path: Path, text: str) -> None:
     """Append text; escape what is not Unicode (a path's stray bytes)."""
     append(path, text.encode(errors="backslashreplace"))

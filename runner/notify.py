@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from runner.model import Run
     from runner.process.signals import SignalInbox
 
-_PACE_SECONDS = 0.05
+_NEVER = float("inf")
 _SOURCE = "run_codex_task"
 _SHOWN = (
     *("run_id", "session_id", "repo", "mode", "outcome", "exit_code", "error"),
@@ -66,6 +66,12 @@ class Notifier:
         """List the hooks that are still running."""
         return list(self._hooks)
 
+    @property
+    def next_deadline(self) -> float | None:
+        """When the next hook exceeds its time limit, in monotonic seconds."""
+        deadlines = (hook.deadline for hook in self._hooks.values())
+        return min((each for each in deadlines if each < _NEVER), default=None)
+
     def tell(self, run_id: str) -> None:
         """Send the notifications of a run that have not been sent yet."""
         try:
@@ -91,7 +97,9 @@ class Notifier:
         A stop signal for a run that has just ended is not one of them.
         """
         while self._hooks:
-            if any(number in ended_by for number in inbox.wait(_PACE_SECONDS)):
+            at = self.next_deadline
+            pause = None if at is None else max(0, at - clock.monotonic())
+            if any(number in ended_by for number in inbox.wait(pause)):
                 for pid in self._hooks:
                     self._end(pid, "was ended with the run's supervisor")
             for pid, status in reap():
@@ -109,7 +117,7 @@ class Notifier:
         self._warn(f"the notify command ({hook.name}) {why}")
         for each in (child(pid), *below(pid)):
             send(each, signal.SIGKILL)
-        self._hooks[pid] = replace(hook, deadline=float("inf"))
+        self._hooks[pid] = replace(hook, deadline=_NEVER)
 
     def _tell(self, telling: Telling, run: Run) -> str | None:
         """Send one message; return the error."""

@@ -82,6 +82,11 @@ class Tail:
             self._buffer = LineBuffer()
             raise
 
+    @property
+    def offset(self) -> int:
+        """The end of the last complete line that was read."""
+        return self._offset - len(self._buffer.pending)
+
     def rest(self) -> bytes:
         """Return the last line if it has no newline."""
         return self._buffer.pending
@@ -148,12 +153,27 @@ class Appended(Struct):
 
 
 class RunTail:
-    """Follow the output of one run, and summarise its events."""
+    """Follow the output of one run, and summarise its events.
 
-    def __init__(self, files: RunFiles) -> None:
+    Args:
+        files: of the run.
+        offsets: where to begin in its events and its standard error.
+    """
+
+    def __init__(self, files: RunFiles, offsets: tuple[int, int] = (0, 0)) -> None:
         self.summary = EventSummary()
-        self._events = Tail(files.events)
-        self._stderr = Tail(files.stderr)
+        self._events = Tail(files.events, offsets[0])
+        self._stderr = Tail(files.stderr, offsets[1])
+
+    @property
+    def offsets(self) -> tuple[int, int]:
+        """The bytes of events and of standard error that were read."""
+        return self._events.offset, self._stderr.offset
+
+    @property
+    def has_more(self) -> bool:
+        """Return whether the last read left something that was there."""
+        return self._events.has_more or self._stderr.has_more
 
     def read(self) -> Appended:
         """Return the lines written since the last call."""
@@ -166,7 +186,7 @@ class RunTail:
     def finish(self) -> Iterator[Appended]:
         """Yield the rest, including incomplete last lines."""
         yield self.read()
-        while self._events.has_more or self._stderr.has_more:
+        while self.has_more:
             yield self.read()
         last, error = self._events.rest(), self._stderr.rest()
         if last:

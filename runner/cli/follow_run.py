@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Collection, Iterable, Mapping
 
 from runner.cli.context import Context
-from runner.cli.output import compact, note
+from runner.cli.output import note
 from runner.errors import RunnerFault
 from runner.exports import run_exports
-from runner.exports.key_values import footer
 from runner.lifecycle.handoff import STOP_SIGNALS
 from runner.lifecycle.launch import Started
 from runner.model import Finished, Run
 from runner.process.signals import BackgroundInterrupt, handle
 from runner.service import follow
 from runner.service.stop import end_started
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# How often a background command of a script looks whether INT was sent to it.
+_PACE_SECONDS = 0.25
 
 
 class RunFollower:
@@ -27,32 +34,23 @@ class RunFollower:
         self._started = started
         self._context = context
         self._interrupt = interrupt
+        self._told: Mapping[str, Any] = {}
         handle(STOP_SIGNALS, self._stop)
 
     def launched(self) -> int:
         """Return when Codex is launched; print the whole block if the launch failed."""
-        told = follow.until_told(
-            self._started.reader, {"launched", "waiting", "finished"}, note
-        )
-        if told and "finished" not in told:
-            self._context.sweep()
-            return 0
-        return self.ended() if self.settled().is_finished else 0
+        told = self._until({"launched", "waiting", "finished"})
+        is_over = "finished" in told or (not told and self.settled().is_finished)
+        return self.ended() if is_over else 0
 
     def show(self) -> None:
         """Show the transcript of the run until it has ended."""
-        context, is_swept = self._context, False
-        for text in follow.until_finished(
-            self._started, context.ledger, context.settings, note
-        ):
-            if self._interrupt.was_sent():
-                self._stop(signal.SIGINT)
-            context.output.text(text)
-            context.output.check()
-            if not is_swept:
-                # Sweep what other runs have left, now that this run is started.
-                is_swept = True
-                context.sweep()
+        context = self._context
+        following = follow.Following(self._started, note, self._wait)
+        self._show(following.pieces())
+        self._told = following.told
+        if not self._told:
+            self._show(following.rest(context.ledger, context.settings))
 
     def settled(self) -> Run:
         """Return the run after it, or its supervisor, has ended."""
@@ -60,18 +58,33 @@ class RunFollower:
         return follow.settled(self._started, context.ledger, context.settings, note)
 
     def ended(self) -> int:
-        """Show the block of a finished run, and return its exit code."""
-        run = self.settled()
-        if not isinstance(run.state, Finished):
-            message = f"run {run.run_id} has no verdict: its record cannot be written"
-            raise RunnerFault(message)
-        whole = compact(run_exports.summary_of(run))
-        self._context.output.lines([*footer(run), f"summary_json={whole}"])
-        follow.until_told(self._started.reader, (), note)
-        verdict = run.state.verdict
-        if verdict.error:
-            note(f"{verdict.outcome}: {verdict.error}")
-        return verdict.exit_code
+        """Show the last lines of a finished run, and return its exit code."""
+        told = self._told
+        if "lines" not in told:
+            run = self.settled()
+            if not isinstance(run.state, Finished):
+                what = "its record cannot be written"
+                message = f"run {run.run_id} has no verdict: {what}"
+                raise RunnerFault(message)
+            told = run_exports.end_of(run)
+        self._context.output.lines(told["lines"].splitlines())
+        self._until(())
+        if told["error"]:
+            note(told["error"])
+        return int(told["finished"])
+
+    def _show(self, pieces: Iterable[str]) -> None:
+        for text in pieces:
+            if self._interrupt.was_sent():
+                self._stop(signal.SIGINT)
+            self._context.output.text(text)
+
+    def _wait(self, descriptor: int) -> None:
+        pause = _PACE_SECONDS if self._interrupt.is_wanted else None
+        self._context.output.wait(descriptor, pause)
+
+    def _until(self, words: Collection[str]) -> Mapping[str, Any]:
+        return follow.until_told(self._started.reader, words, note)
 
     def end(self, number: int) -> None:
         """Send the run this signal, as its caller would."""

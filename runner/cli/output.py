@@ -57,12 +57,21 @@ class Output:
 
     def check(self) -> None:
         """Check whether the reader is gone, when there is nothing to write."""
-        with contextlib.suppress(OSError, ValueError):
-            poll = select.poll()
-            poll.register(1, 0)
-            for _, events in poll.poll(0):
-                if events & select.POLLERR:
-                    raise ReaderGoneError
+        self.wait(None, 0)
+
+    def wait(self, descriptor: int | None, seconds: float | None) -> None:
+        """Wait until a descriptor can be read, at most this many seconds.
+
+        Raises:
+            ReaderGoneError: standard output was closed meanwhile.
+        """
+        poll = select.poll()
+        if descriptor is not None:
+            poll.register(descriptor, select.POLLIN)
+        poll.register(1, 0)
+        for which, events in poll.poll(None if seconds is None else seconds * 1000):
+            if which == 1 and events & (select.POLLERR | select.POLLHUP):
+                raise ReaderGoneError
 
 
 def is_terminal() -> bool:

@@ -21,10 +21,9 @@ from runner.cli.parser import (
     refuse,
 )
 from runner.config import Config
-from runner.errors import RunnerError, UsageError
-from runner.exports.key_values import header, preamble
+from runner.errors import UsageError
 from runner.lifecycle.handoff import STOP_SIGNALS
-from runner.lifecycle.launch import fail_launch, launch_run, prepare_run
+from runner.lifecycle.launch import start_run
 from runner.model import Report, Verbosity
 from runner.process.signals import BackgroundInterrupt, blocked
 from runner.service.request import RunWords, read_prompt, run_request
@@ -109,25 +108,18 @@ def _command(arguments: Arguments, settings: Config) -> int:
 
 def start(words: RunWords, context: Context) -> RunFollower:
     """Start a run, print its id and paths, and return its follower."""
-    ledger, settings = context.ledger, context.settings
-    request = run_request(words, read_prompt(words), ledger, settings)
+    prompt, settings = read_prompt(words), context.settings
     interrupt = BackgroundInterrupt()
     # Blocked until there is a supervisor to forward them to: a signal that killed this
     # command now would leave the run unstopped.
     with blocked(STOP_SIGNALS):
-        prepared = prepare_run(request, ledger, settings)
-        spec = prepared.run.spec
-        try:
-            # With standard output closed the run is started all the same.
-            with suppress(ReaderGoneError):
-                context.output.lines(header(spec))
-                if spec.verbosity is not Verbosity.LOW:
-                    context.output.text(preamble(spec, settings))
-            started = launch_run(prepared, settings)
-        except RunnerError as error:
-            fail_launch(prepared, str(error), ledger)
-            raise
-        # Loaded while the supervisor starts, after the id is printed.
+        started = start_run(
+            lambda ledger: run_request(words, prompt, ledger, settings), None, settings
+        )
+        # With standard output closed the run is started all the same.
+        with suppress(ReaderGoneError):
+            context.output.text(started.head)
+        # Loaded while Codex starts, after the id is printed.
         from runner.cli.follow_run import RunFollower  # noqa: PLC0415
 
         return RunFollower(started, context, interrupt)

@@ -43,6 +43,12 @@ def header(spec: Spec) -> list[str]:
     )
 
 
+def head(spec: Spec, settings: Config) -> str:
+    """Build all that `run_codex_task` shows before the launch."""
+    shown = "" if spec.verbosity is Verbosity.LOW else preamble(spec, settings)
+    return text(header(spec)) + shown
+
+
 def footer(run: Run) -> list[str]:
     """Build the lines after the end, without the summary."""
     data = record.to_json(run)

@@ -6,6 +6,7 @@ import, a rebuild, and the judge of an abandoned run read them.
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +22,7 @@ from runner.run_files import files_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeAlias
+    from typing import Any, TypeAlias
 
     from runner.ledger.record import Json
     from runner.model import Run
@@ -83,6 +84,17 @@ def pointers(data: Json, *, is_cut: bool) -> Json:
     if is_cut:
         found["final_message_file"] = data.get("events_file") or data.get("log_file")
     return found
+
+
+def end_of(run: Run) -> dict[str, Any]:
+    """Build the last message of a run: its exit code, its last lines, its error."""
+    verdict = run.verdict
+    if verdict is None:
+        return {}
+    whole = json.dumps(summary_of(run), separators=(",", ":"))
+    lines = key_values.text([*key_values.footer(run), f"summary_json={whole}"])
+    error = f"{verdict.outcome}: {verdict.error}" if verdict.error else None
+    return {"finished": verdict.exit_code, "lines": lines, "error": error}
 
 
 def write_meta(run: Run) -> None:

@@ -58,10 +58,19 @@ class Database:
     def __init__(self, state_home: Path) -> None:
         self.home = state_home
         self.path = state_home / NAME
-        self._db = connect(self.path)
+        self._connection: sqlite3.Connection | None = connect(self.path)
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = connect(self.path)
+        return self._connection
 
     def close(self) -> None:
-        self._db.close()
+        """Close the file; the next query opens it again."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def all(self, query: str, **values: Cell) -> list[sqlite3.Row]:
         """Return the rows of a query."""

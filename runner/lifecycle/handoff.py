@@ -1,21 +1,29 @@
-"""The arguments that a command passes to its supervisor, and the status pipe back.
+"""What a command and the supervisor of its run say to each other.
 
-The status pipe carries lines of JSON. It is a convenience only: the command may be
-gone, and later readers use the ledger.
+A command detaches a copy of itself, the supervisor. That one sends lines of JSON over
+the status pipe: first that the run is recorded, or why it was refused, then how it goes
+on. After the first line the pipe is a convenience only: the command may be gone, and
+later readers use the ledger.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
+import select
 import signal
 import sys
 from pathlib import Path
 
+from runner.errors import RunnerError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
+    from types import ModuleType
+    from typing import Any
 
 # Signals that stop a run when its supervisor, or the command that follows it, gets one.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -23,41 +31,68 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # `interrupted`.
 STOP_SIGNAL = signal.SIGUSR1
 # The name of a supervisor in process lists.
-_NAME = "runner.supervisor"
+NAME = "runner.supervisor"
+# Other systems allow little in a copy of a process: there it only records the run, and
+# then becomes a new interpreter, which is the supervisor.
+IS_COPY = sys.platform == "linux"
 # This suite is first on sys.path: the caller's directory and PYTHONPATH may contain a
-# `runner` or `parsers` too. `_exit` skips the interpreter's own shutdown, which takes
-# 20 ms: all is on disk, and a caller waits for the process.
+# `runner` or `parsers` too.
 _PROGRAM = f"""\
 import os, sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from runner.supervisor.main import main; os._exit(main())"""
 
 
-def argv_of(what: str, *descriptors: int) -> list[str]:
-    """Build the command line of a supervisor, or of a process that sends notifications.
+def supervisor() -> ModuleType:
+    """Load the supervisor: a level above, but it runs in a process of its own."""
+    return importlib.import_module("runner.supervisor.main")
+
+
+def argv_of(run_id: str, *descriptors: int) -> list[str]:
+    """Build the command line of a supervisor that is not a copy.
 
     Args:
-        what: the id of the run; or `tell`, to send the rows of the outbox.
-        descriptors: what a supervisor inherits: the status pipe to the command that
-            follows the run, the lock of `owner`, and the open file that Codex writes
-            to.
+        run_id: the run, which is recorded.
+        descriptors: what it inherits: the status pipe, the lock of `owner`, and the
+            open file that Codex writes to.
     """
     numbers = map(str, descriptors)
-    return [sys.executable, "-P", "-c", _PROGRAM, _NAME, what, *numbers]
+    return [sys.executable, "-P", "-c", _PROGRAM, NAME, run_id, *numbers]
 
 
 class StatusPipe:
     """Send status messages to the command that follows the run."""
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+        self.descriptor = descriptor
+        self._unsent: list[tuple[int, int]] = []
         os.set_blocking(descriptor, False)
 
-    def send(self, **message: object) -> None:
-        """Send one message; a reader that is gone or does not read misses it."""
+    def show(self, begin: int, end: int, read: tuple[int, int]) -> None:
+        """Send which part of the log is new transcript, for the caller to copy.
+
+        Args:
+            begin: its first byte. What is between the parts are the outputs of hooks.
+            end: the byte after it.
+            read: the bytes of events and of standard error that the log has now. When
+                this process is killed, the caller goes on from there.
+        """
+        if self._unsent and self._unsent[-1][1] == begin:
+            begin = self._unsent.pop()[0]
+        self._unsent.append((begin, end))
+        if self.send(parts=self._unsent, read=read):
+            self._unsent.clear()
+
+    def send(self, **message: object) -> bool:
+        """Send one message; return False when the reader misses it.
+
+        It is gone, or does not read.
+        """
         # A full pipe may take only a part; the next message begins on a new line.
-        line = f"\n{json.dumps(message)}\n"
-        with contextlib.suppress(OSError):
-            os.write(self._descriptor, line.encode())
+        line = f"\n{json.dumps(message)}\n".encode()
+        try:
+            return os.write(self.descriptor, line) == len(line)
+        except OSError:
+            return False
 
 
 class StatusReader:
@@ -69,7 +104,7 @@ class StatusReader:
         self._rest = b""
         os.set_blocking(descriptor, False)
 
-    def messages(self) -> Iterator[Mapping[str, object]]:
+    def messages(self) -> Iterator[Mapping[str, Any]]:
         """Yield the complete messages since the last call."""
         while self.is_open:
             try:
@@ -83,7 +118,35 @@ class StatusReader:
                 with contextlib.suppress(ValueError):
                     yield json.loads(line)
 
+    def wait_for(self, words: Collection[str]) -> Mapping[str, Any]:
+        """Wait for the first message with one of these words; {} if none comes."""
+        while self.is_open:
+            for message in self.messages():
+                if message.keys() & words:
+                    return message
+            if self.is_open:
+                select.select([self.descriptor], (), ())
+        return {}
+
     def close(self) -> None:
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor, self.is_open = -1, False
+
+
+def as_message(error: RunnerError) -> dict[str, object]:
+    """Write an error for the status pipe."""
+    facts = {**vars(error), "exit_code": error.exit_code}
+    return {"kind": type(error).__name__, "text": str(error), "facts": facts}
+
+
+def from_message(told: Mapping[str, Any]) -> RunnerError:
+    """Read an error from the status pipe."""
+    kinds: list[type[RunnerError]] = [RunnerError]
+    for kind in kinds:  # it grows
+        kinds += kind.__subclasses__()
+    named = {kind.__name__: kind for kind in kinds}
+    kind = named.get(str(told["kind"]), RunnerError)
+    error = kind.__new__(kind, told["text"])
+    vars(error).update(told["facts"])
+    return error

@@ -1,9 +1,10 @@
-"""Start a run: insert it, then give the caller the id, then start the supervisor."""
+"""Start a run: detach its supervisor, which records it before it starts Codex."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+from functools import partial
 from pathlib import Path
 
 from parsers.struct import Struct, replace
@@ -12,18 +13,28 @@ from runner.codex.home import writer_of
 from runner.errors import RunnerError, RunnerFault
 from runner.exports import queue_files, run_exports
 from runner.exports.key_values import header, preamble, text
-from runner.lifecycle.handoff import STOP_SIGNAL, STOP_SIGNALS, StatusReader, argv_of
-from runner.model import Mode, Prepared, Run, Spec, Waiting, Work
-from runner.process.start import Launch, start_program
+from runner.lifecycle.handoff import (
+    StatusPipe,
+    StatusReader,
+    from_message,
+    supervisor,
+)
+from runner.model import Mode, Prepared, Run, RunId, Spec, Waiting, Work
+from runner.process.fork import detach
 from runner.process.table import child
 from runner.prompt.read import preview
 from runner.run_files import files_of, new_run_id, own_directory, owner_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
     from runner.config import Config
     from runner.ledger.ledger import Ledger
-    from runner.model import ProcessId, RunId, RunRequest
+    from runner.model import ProcessId, RunRequest
+
+    Ask: TypeAlias = Callable[[Ledger], RunRequest]
 
 _APPEND = os.O_WRONLY | os.O_APPEND
 
@@ -31,15 +42,15 @@ _APPEND = os.O_WRONLY | os.O_APPEND
 class SupervisorFault(RunnerFault):
     """Report that the supervisor of a run cannot be started."""
 
-    def __init__(self, cause: OSError) -> None:
-        super().__init__(f"cannot start a supervisor: {cause.strerror or cause}")
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"cannot start a supervisor: {reason}")
 
 
 class PreparedRun(Struct):
     """Hold a recorded run, and the two locks that show that it is alive.
 
-    The process that is in charge of the run holds `owner`. `events` is the open file
-    that becomes Codex's standard output.
+    Its supervisor holds `owner`. `events` is the open file that becomes Codex's
+    standard output.
     """
 
     run: Run
@@ -52,11 +63,17 @@ class PreparedRun(Struct):
 
 
 class Started(Struct):
-    """Hold the supervisor of a run, and the reader of its status pipe."""
+    """Hold the supervisor of a recorded run, and the reader of its status pipe.
+
+    `head` is what `run_codex_task` shows first: the run's id and files. `log` is the
+    path of its log.
+    """
 
     run_id: RunId
     supervisor: ProcessId
     reader: StatusReader
+    head: str
+    log: str
 
 
 def prepare_run(request: RunRequest, ledger: Ledger, settings: Config) -> PreparedRun:
@@ -91,65 +108,41 @@ def prepare_run(request: RunRequest, ledger: Ledger, settings: Config) -> Prepar
     return PreparedRun(run=run, owner=owner, events=events)
 
 
-def launch_run(prepared: PreparedRun, settings: Config) -> Started:
-    """Start the supervisor of a run, and pass the locks to it.
+def start_run(ask: Ask, ledger: Ledger | None, settings: Config) -> Started:
+    """Start the supervisor of a new run; return when the run is recorded.
+
+    Args:
+        ask: builds the request, in the supervisor.
+        ledger: what this process has open, if anything: it is closed meanwhile.
+        settings: of the caller.
 
     Raises:
-        RunnerFault: the process cannot be started; the caller uses `fail_launch`.
+        RunnerError: as `ask` and `prepare_run`, or there is no supervisor.
     """
-    run = prepared.run
-    with contextlib.ExitStack() as closing:
-        try:
-            read, write = os.pipe()
-            closing.callback(os.close, write)
-            log = os.open(files_of(run.spec).log, _APPEND | os.O_CLOEXEC)
-            closing.callback(os.close, log)
-            handed = (write, prepared.owner, prepared.events)
-            pid = start_program(
-                Launch(
-                    argv=argv_of(run.run_id, *handed),
-                    environment=settings.environment,
-                    stdout=log,
-                    stderr=log,
-                    keep=handed,
-                    blocked=(*STOP_SIGNALS, STOP_SIGNAL),
-                )
-            )
-        except OSError as error:
-            raise SupervisorFault(error) from error
-    started = Started(
-        run_id=run.run_id, supervisor=child(pid), reader=StatusReader(read)
-    )
-    prepared.close()
-    return started
-
-
-def start_run(request: RunRequest, ledger: Ledger, settings: Config) -> Started:
-    """Prepare a run and start its supervisor.
-
-    Raises:
-        RunnerError: as `prepare_run`, or the supervisor cannot be started.
-    """
-    prepared = prepare_run(request, ledger, settings)
+    if ledger is not None:
+        ledger.close()
     try:
-        return launch_run(prepared, settings)
-    except RunnerError as error:
-        fail_launch(prepared, str(error), ledger)
-        raise
+        pid, read = detach(partial(_supervise, ask, settings))
+    except OSError as error:
+        raise SupervisorFault(error.strerror or str(error)) from error
+    process, reader = child(pid), StatusReader(read)
+    told = reader.wait_for({"recorded", "refused"})
+    if recorded := told.get("recorded"):
+        return Started(
+            run_id=RunId(recorded),
+            supervisor=process,
+            reader=reader,
+            head=told["head"],
+            log=told["log"],
+        )
+    reader.close()
+    if refused := told.get("refused"):
+        raise from_message(refused)
+    raise SupervisorFault("it was killed before it recorded the run")
 
 
-def fail_launch(prepared: PreparedRun, reason: str, ledger: Ledger) -> None:
-    """Finish a prepared run that cannot be started, with the reason."""
-    from runner.lifecycle.finish import finish_unstarted  # noqa: PLC0415 - a rare end
-    from runner.lifecycle.judge import not_started  # noqa: PLC0415
-
-    run = prepared.run
-    # Its locks keep other processes from writing the same files meanwhile.
-    with contextlib.closing(prepared):
-        over = finish_unstarted(run, not_started(1, reason))
-        ledger.runs.finish(run, over)
-        run_exports.write_end(over)
-        ledger.runs.note_exported(run.run_id)
+def _supervise(ask: Ask, settings: Config, pipe: int) -> None:
+    supervisor().supervise_new(ask, settings, StatusPipe(pipe))
 
 
 def _spec(request: RunRequest, ledger: Ledger) -> Spec:

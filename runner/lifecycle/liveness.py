@@ -19,6 +19,7 @@ from runner.run_files import files_of, owner_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from runner.model import Run
@@ -134,7 +135,11 @@ def native_codex(events: Path) -> ProcessId | None:
     The npm package's launcher is a Node process above it; killing that one leaves
     the native one running.
     """
-    writers = writers_of(events)
-    natives = [each for each in writers if program_of(each).startswith(_NATIVE)]
+    return native_of(writers_of(events))
+
+
+def native_of(writers: Sequence[ProcessId]) -> ProcessId | None:
+    """Return the native Codex process of those that write to an events file."""
+    natives = (each for each in writers if program_of(each).startswith(_NATIVE))
     # The topmost one: a fork below it may not have executed its tool yet.
-    return natives[0] if natives else None
+    return next(natives, None)

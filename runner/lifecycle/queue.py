@@ -93,7 +93,7 @@ def deliver(candidate: Candidate, ledger: Ledger, settings: Config) -> Started |
         queue_files.refresh(ledger, candidate.session)
         return None
     with contextlib.suppress(AlreadyDeliveredError, SessionBusyError):
-        return start_run(request, ledger, settings)
+        return start_run(lambda _: request, ledger, settings)
     return None
 
 

@@ -89,7 +89,7 @@ def sweep(ledger: Ledger, settings: Config, *, delivers: bool = True) -> Sweep:
         with contextlib.suppress(RunnerError):
             _complete_exports(ledger.runs.find(run_id), ledger)
     if ledger.runs.with_untold():
-        _start_telling(settings)
+        _start_telling(ledger, settings)
     return Sweep(faults=tuple(faults), unknown=unknown)
 
 
@@ -107,7 +107,7 @@ def reconcile_run(
     """
     now = _reconcile(run, ledger, settings, ended)
     if now is not run and now.is_finished and ledger.runs.with_untold():
-        _start_telling(settings)
+        _start_telling(ledger, settings)
     return now
 
 
@@ -179,15 +179,18 @@ def _complete_exports(run: Run, ledger: Ledger) -> None:
             task_files.write_abandoned(run, ledger)
 
 
-def _start_telling(settings: Config) -> None:
+def _start_telling(ledger: Ledger, settings: Config) -> None:
     """Start a process that sends overdue notifications: a hook may be slow."""
     if RUN_MARKER in settings.environment:
         return  # that process would be killed with the run, in the middle of a hook
-    from runner.lifecycle.handoff import argv_of  # noqa: PLC0415 - a rare need
-    from runner.process.start import Launch, start_program  # noqa: PLC0415
+    from runner.lifecycle.handoff import supervisor  # noqa: PLC0415 - a rare need
+    from runner.process.fork import detach  # noqa: PLC0415
 
+    tell = supervisor().tell
+    ledger.close()
     with contextlib.suppress(OSError):
-        start_program(Launch(argv=argv_of("tell"), environment=settings.environment))
+        _, pipe = detach(lambda _: tell(settings))
+        os.close(pipe)
 
 
 def _judge(run: Run, ledger: Ledger, settings: Config, ended: Exit | None) -> Run:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import sys
 from functools import partial
@@ -27,8 +26,16 @@ if TYPE_CHECKING:
 
 _LINUX = sys.platform == "linux"
 _PR_SET_CHILD_SUBREAPER = 36
-# A suspended process receives these only after SIGCONT.
-_HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+# What a detached process blocks and waits for. HUP and QUIT are not meant for it.
+WAITED = (
+    *(*_STOPS, signal.SIGCHLD, signal.SIGIO),
+    *(signal.SIGHUP, signal.SIGQUIT, signal.SIGALRM),
+)
+# A program that inherited them blocked or ignored would be deaf to them. Python ignores
+# the last two.
+DEFAULTS = (*WAITED, signal.SIGPIPE, signal.SIGXFSZ)
+_SHORTEST_SECONDS = 1e-6
 
 
 def send(process: ProcessId, number: int) -> bool:
@@ -43,7 +50,7 @@ def send(process: ProcessId, number: int) -> bool:
             tell = partial(signal.pidfd_send_signal, handle)
         if is_alive(process):
             tell(number)
-            if number in _HANDLED:
+            if number in _STOPS:  # a suspended process receives them only after CONT
                 tell(signal.SIGCONT)
             return True
     return False
@@ -137,14 +144,14 @@ class BackgroundInterrupt:
 
     def __init__(self) -> None:
         ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-        self._is_wanted = ignored and hasattr(signal, "sigtimedwait")
-        if self._is_wanted:
+        self.is_wanted = ignored and hasattr(signal, "sigtimedwait")
+        if self.is_wanted:
             # A blocked signal stays pending even if it is ignored.
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
 
     def was_sent(self) -> bool:
         """Return whether a process has sent INT since the last call."""
-        if not self._is_wanted:
+        if not self.is_wanted:
             return False
         while info := signal.sigtimedwait([signal.SIGINT], 0):
             if info.si_code <= 0:
@@ -153,37 +160,31 @@ class BackgroundInterrupt:
 
 
 class SignalInbox:
-    """Collect signals instead of being ended by them, and wait for the next.
+    """Wait for signals that are blocked: stop signals, ended children, growing files.
 
-    Child programs get the default handlers of these signals.
+    There are no handlers, so a signal that comes between two waits is taken by the
+    next one. `runner.process.fork` blocks the signals before this process exists, and
+    programs that it starts get them unblocked.
     """
 
-    def __init__(self, numbers: Iterable[int], *, deaf_to: Iterable[int] = ()) -> None:
-        self._pending: list[int] = []
-        self._read, self._write = os.pipe()
-        for end in (self._read, self._write):
-            os.set_blocking(end, False)
-        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        for number in (*numbers, signal.SIGCHLD):
-            signal.signal(number, self._collect)
-        for number in deaf_to:
-            # Handled, not ignored: Codex would inherit an ignored signal.
-            signal.signal(number, lambda *_: None)
-        # Unblocked last: earlier signals are delivered to the handlers now.
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    def wait(self, seconds: float | None) -> list[int]:
+        """Wait for a signal, at most this many seconds; return all stop signals."""
+        arrived: list[int] = []
+        while number := _next(seconds):
+            arrived.append(number)
+            seconds = 0
+        return [number for number in arrived if number in _STOPS]
 
-    def wait(self, seconds: float, *others: int) -> list[int]:
-        """Return the signals that have arrived, after at most this many seconds.
 
-        A child's end and data on one of the other descriptors end the wait too.
-        """
-        if not self._pending:
-            select.select([self._read, *others], (), (), seconds)
-        with contextlib.suppress(BlockingIOError):
-            while os.read(self._read, 4096):
-                pass
-        arrived, self._pending = self._pending, []
-        return [number for number in arrived if number != signal.SIGCHLD]
-
-    def _collect(self, number: int, _: object) -> None:
-        self._pending.append(number)
+def _next(seconds: float | None) -> int | None:
+    """Take one of the signals of `WAITED`; None when there was none in that time."""
+    if seconds is None:
+        return signal.sigwait(WAITED)
+    if hasattr(signal, "sigtimedwait"):
+        info = signal.sigtimedwait(WAITED, seconds)
+        return info.si_signo if info else None
+    # macOS: an alarm ends the wait.
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, _SHORTEST_SECONDS))
+    number = signal.sigwait({*WAITED, signal.SIGALRM})
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    return None if number == signal.SIGALRM else number

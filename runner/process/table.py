@@ -18,7 +18,7 @@ from runner.model import ProcessId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 _LINUX = sys.platform == "linux"
@@ -97,10 +97,41 @@ def writers_of(path: Path) -> list[ProcessId]:
         wanted = path.stat()
     except OSError:
         return []
-    found = [row for row in read_table() if _writes_to(row, wanted)]
+    found = [row for row in read_table() if _writes_to(row.pid, wanted)]
     pids = {row.pid: row for row in found}
     found.sort(key=lambda row: (_depth(row, pids), row.pid))
     return [process_of(row) for row in found if not row.has_ended]
+
+
+def writers_among(processes: Iterable[ProcessId], path: Path) -> list[ProcessId]:
+    """Return those of some processes whose standard output is this file (Linux)."""
+    try:
+        wanted = path.stat()
+    except OSError:
+        return []
+    return [each for each in processes if _writes_to(each.pid, wanted)]
+
+
+def has_child_lists() -> bool:
+    """Return whether Linux was built with lists of the children of a process."""
+    return _LINUX and os.path.exists("/proc/thread-self/children")
+
+
+def listed_children(pid: int) -> list[Row]:
+    """List the children of a process without reading the whole table.
+
+    If another child is reaped meanwhile, one may be missing. That does not happen to
+    children of this process.
+    """
+    threads = f"/proc/{pid}/task"
+    try:
+        lists = [_read(f"{threads}/{each}/children") for each in os.listdir(threads)]
+    except OSError as error:
+        if is_resource_exhaustion(error):
+            raise FileFault("read", threads, error) from error
+        return []
+    pids = [int(each) for text in lists for each in (text or b"").split()]
+    return [row for each in pids if (row := _row(each))]
 
 
 def by_environment(variable: str) -> dict[str, list[ProcessId]]:
@@ -222,9 +253,9 @@ def _target(link: str) -> str:
     return ""
 
 
-def _writes_to(row: Row, wanted: os.stat_result) -> bool:
+def _writes_to(pid: int, wanted: os.stat_result) -> bool:
     with contextlib.suppress(OSError):
-        return os.path.samestat(os.stat(f"/proc/{row.pid}/fd/1"), wanted)
+        return os.path.samestat(os.stat(f"/proc/{pid}/fd/1"), wanted)
     return False
 
 

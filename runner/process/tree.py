@@ -9,17 +9,25 @@ are found at the next step, because the supervisor adopts every orphan.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
+from functools import partial
 
 from runner import clock
 from runner.errors import RunnerError
 from runner.process.signals import send
-from runner.process.table import is_alive, process_of, read_table
+from runner.process.table import (
+    has_child_lists,
+    is_alive,
+    listed_children,
+    process_of,
+    read_table,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from runner.model import ProcessId
     from runner.process.table import Row
@@ -39,19 +47,26 @@ def below(*roots: int, without: Iterable[int] = ()) -> list[ProcessId]:
         roots: the pids whose descendants are listed; they are not included.
         without: pids whose branches are left out.
     """
-    children: dict[int, list[Row]] = {}
-    for row in read_table():
-        children.setdefault(row.parent, []).append(row)
+    children = listed_children
+    if roots != (os.getpid(),) or not has_child_lists():
+        table: dict[int, list[Row]] = {}
+        for row in read_table():
+            table.setdefault(row.parent, []).append(row)
+        children = partial(_children_in, table)
     found: list[ProcessId] = []
     queue, left_out = list(roots), set(without)
     for parent in queue:
-        for row in children.get(parent, ()):
+        for row in children(parent):
             if row.pid in left_out:
                 continue
             queue.append(row.pid)
             if not row.has_ended:
                 found.append(process_of(row))
     return found
+
+
+def _children_in(table: Mapping[int, list[Row]], parent: int) -> list[Row]:
+    return table.get(parent, [])
 
 
 class DescendantTree:

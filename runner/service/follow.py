@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import select
+from pathlib import Path
 
-from runner import clock
+from runner import clock, files
 from runner.lifecycle.liveness import Life, life_of
 from runner.lifecycle.recover import reconcile_run
 from runner.run_files import files_of
@@ -12,6 +13,7 @@ from runner.run_files import files_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
+    from typing import Any, BinaryIO
 
     from runner.config import Config
     from runner.ledger.ledger import Ledger
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from runner.model import Run
 
 PACE_SECONDS = 0.05
+_PIECE_BYTES = 1 << 16
 
 
 def until_told(
@@ -27,55 +30,97 @@ def until_told(
     words: Collection[str],
     warn: Callable[[str], None],
     timeout: float | None = None,
-) -> Mapping[str, object]:
+) -> Mapping[str, Any]:
     """Wait until a supervisor sends one of some words; return its message.
 
     The message is empty when the supervisor is gone (its hooks have ended then too) or
     after a timeout. Notes for people go to `warn`.
     """
-    deadline = clock.monotonic() + (timeout or float("inf"))
-    while reader.is_open and clock.monotonic() < deadline:
+    deadline = None if timeout is None else clock.monotonic() + timeout
+    while reader.is_open:
         for message in reader.messages():
             _warn(message, warn)
             if message.keys() & words:
                 return message
+        pause = None if deadline is None else deadline - clock.monotonic()
+        if pause is not None and pause <= 0:
+            break
         if reader.is_open:
-            _wait(reader)
+            select.select([reader.descriptor], (), (), pause)
     return {}
 
 
-def until_finished(
-    started: Started,
-    ledger: Ledger,
-    settings: Config,
-    warn: Callable[[str], None],
-) -> Iterator[str]:
-    """Yield the transcript as it grows, until the run has its verdict.
+class Following:
+    """Follow the transcript of a run until its end.
 
-    A piece is empty when nothing was written for a moment. When the supervisor is
-    killed, Codex goes on and is still followed; at its end the run is judged here.
+    `told` is the supervisor's last message; it is empty if the supervisor is gone, or
+    could not store the verdict.
+
+    Args:
+        started: the run.
+        warn: takes notes for people.
+        wait: waits until a descriptor can be read, or for a moment.
     """
-    from runner.tail import RunTail  # noqa: PLC0415 - 30 ms, not before the launch
 
-    run_id, reader = started.run_id, started.reader
-    tail = RunTail(files_of(ledger.runs.find(run_id).spec))
-    is_finished = is_orphan = False
-    while not is_finished:
-        for message in reader.messages():
-            _warn(message, warn)
-            is_finished = is_finished or bool(message.get("finished"))
-        yield tail.read().text
-        if not (is_finished or reader.is_open):
+    def __init__(
+        self,
+        started: Started,
+        warn: Callable[[str], None],
+        wait: Callable[[int], None],
+    ) -> None:
+        self._started, self._warn, self._wait = started, warn, wait
+        self._offsets = (0, 0)
+        self.told: Mapping[str, Any] = {}
+
+    def pieces(self) -> Iterator[str]:
+        """Yield the transcript as the supervisor writes it to the log.
+
+        A piece is empty when nothing was written for a moment.
+        """
+        reader = self._started.reader
+        with files.reader(Path(self._started.log)) as log:
+            while reader.is_open:
+                for message in reader.messages():
+                    _warn(message, self._warn)
+                    for begin, end in message.get("parts", ()):
+                        yield from _part(log, begin, end)
+                        self._offsets = tuple(message["read"])
+                    if "finished" in message:
+                        self.told = message
+                        return
+                yield ""
+                if reader.is_open:
+                    self._wait(reader.descriptor)
+
+    def rest(self, ledger: Ledger, settings: Config) -> Iterator[str]:
+        """Yield the transcript from the files of a run whose supervisor is gone.
+
+        Codex may go on; at its end the run is judged here.
+        """
+        from runner.tail import RunTail  # noqa: PLC0415 - 30 ms, for a killed supervisor
+
+        run_id, is_told = self._started.run_id, False
+        run = ledger.runs.find(run_id)
+        tail = RunTail(files_of(run.spec), self._offsets)
+        while not run.is_finished:
+            yield tail.read().text
             run = reconcile_run(ledger.runs.find(run_id), ledger, settings)
-            is_finished = run.is_finished
-            life = Life.NONE if is_finished else life_of(run, settings.state_home)
-            if not is_orphan and life is Life.CODEX:
-                is_orphan = True
-                warn(f"the supervisor of run {run_id} is gone, Codex goes on")
-        if not is_finished:
-            _wait(reader)
-    for appended in tail.finish():
-        yield appended.text
+            life = Life.NONE if run.is_finished else life_of(run, settings.state_home)
+            if not is_told and life is Life.CODEX:
+                is_told = True
+                self._warn(f"the supervisor of run {run_id} is gone, Codex goes on")
+            if not run.is_finished:
+                clock.sleep(PACE_SECONDS)
+        for appended in tail.finish():
+            yield appended.text
+
+
+def _part(log: BinaryIO, begin: int, end: int) -> Iterator[str]:
+    log.seek(begin)
+    while begin < end and (data := log.read(min(end - begin, _PIECE_BYTES))):
+        begin += len(data)
+        # Any bytes: a piece may end in the middle of a letter.
+        yield data.decode(errors="surrogateescape")
 
 
 def settled(
@@ -98,15 +143,8 @@ def settled(
     return reconcile_run(ledger.runs.find(started.run_id), ledger, settings)
 
 
-def _warn(message: Mapping[str, object], warn: Callable[[str], None]) -> None:
+def _warn(message: Mapping[str, Any], warn: Callable[[str], None]) -> None:
     if warning := message.get("warning"):
         warn(f"warning: {warning}")
     if why := message.get("waiting"):
         warn(f"waiting for the session: {why}")
-
-
-def _wait(reader: StatusReader) -> None:
-    if reader.is_open:
-        select.select([reader.descriptor], (), (), PACE_SECONDS)
-    else:
-        clock.sleep(PACE_SECONDS)

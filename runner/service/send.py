@@ -83,7 +83,7 @@ def send(
     if is_quit(prompt):
         return Sent(run_id=None)
     try:
-        started = start_run(request, ledger, settings)
+        started = start_run(lambda _: request, ledger, settings)
     except PromptsWaitError:
         _refuse_overtaking(ledger.sessions.get(session.key), ledger, settings)
         raise

@@ -18,11 +18,12 @@ from runner.exports.task_files import TaskExport
 from runner.lifecycle.finish import RunEnd, finish, finish_unstarted
 from runner.lifecycle.handoff import STOP_SIGNAL, STOP_SIGNALS
 from runner.lifecycle.judge import Cause, Exit
-from runner.lifecycle.liveness import native_codex
+from runner.lifecycle.liveness import native_of
 from runner.lifecycle.queue import deliver_next
 from runner.model import OUTCOMES
 from runner.notify import Notifier
 from runner.process import cgroup
+from runner.process.growth import GrowthSignal
 from runner.process.signals import reap
 from runner.process.table import (
     carries,
@@ -30,7 +31,7 @@ from runner.process.table import (
     exists,
     identify,
     this_process,
-    writers_of,
+    writers_among,
 )
 from runner.process.tree import DescendantTree, Termination
 from runner.run_files import files_of
@@ -48,11 +49,13 @@ if TYPE_CHECKING:
     from runner.supervisor.recorder import RunRecorder
     from runner.tail import Appended
 
-_PACE_SECONDS = 0.05
 _ENDING_PACE_SECONDS = 0.02
-# A silent Codex is polled less often; its end and signals still end the wait at once.
-_SILENT_AFTER_SECONDS = 2.0
-_SILENT_PACE_SECONDS = 0.2
+# The standard output of a supervisor is the log of its run.
+_LOG = 1
+# How soon a step that failed is tried again.
+_RETRY_SECONDS = 0.25
+# How often files are looked at whose growth is not signalled.
+_LOOK_SECONDS = 1.0
 # Tools that Codex has just killed take a moment to exit; processes that are alive after
 # it were left running on purpose.
 _LINGER_SECONDS = 0.5
@@ -86,7 +89,12 @@ class SuperviseLoop:
         self._codex = 0
         self._status: int | None = None
         self._last_status = 0
-        self._heard_at = clock.monotonic()
+        self._growth = GrowthSignal(
+            self._files.directory,
+            (self._files.events, self._files.stderr),
+            is_own=not run.spec.is_flat,
+        )
+        self._has_failed = False
         self._cause: tuple[Cause, float] | None = None
         self._termination: Termination | None = None
 
@@ -130,14 +138,15 @@ class SuperviseLoop:
         A slow hook delays neither the session nor the caller.
         """
         recorder, ledger, session = self._recorder, self._recorder.ledger, over.session
-        recorder.finish(over)
+        is_stored = recorder.finish(over)
         run, answer = recorder.run, self._tail.summary.final_message
         cgroup.remove(run.run_id)
         recorder.attempt(lambda: self._export.finish(run, answer))
         run_exports.write_end(run, recorder.attempt)
         changed = [] if run.spec.prompt_id is None else [run.spec.prompt_id]
         recorder.attempt(lambda: queue_files.refresh(ledger, session, changed))
-        recorder.pipe.send(finished=True)
+        is_shown = is_stored and run.spec.is_flat
+        recorder.pipe.send(**(run_exports.end_of(run) if is_shown else {"finished": 1}))
         if run.outcome is None or OUTCOMES[run.outcome].then != "left":
             recorder.attempt(self._deliver)
         recorder.attempt(lambda: ledger.runs.note_exported(run.run_id))
@@ -163,6 +172,7 @@ class SuperviseLoop:
         except Exception as error:  # noqa: BLE001 - nor may a bug in an export stop them
             text = f"Codex could not be supervised: {str(error) or repr(error)}"
             self._recorder.warn(text)
+            self._has_failed = True
             return False
 
     def _left_running(self) -> list[dict[str, object]]:
@@ -180,14 +190,31 @@ class SuperviseLoop:
         return [*map(described, left)]
 
     def _hear(self) -> None:
-        if self._termination is not None:
-            pace = _ENDING_PACE_SECONDS
-        elif clock.monotonic() - self._heard_at > _SILENT_AFTER_SECONDS:
-            pace = _SILENT_PACE_SECONDS
-        else:
-            pace = _PACE_SECONDS
-        for number in self._inbox.wait(pace):
+        for number in self._inbox.wait(self._pause()):
             self._end(Cause.STOP if number == STOP_SIGNAL else Cause.SIGNAL, number)
+        self._growth.drain()
+
+    def _pause(self) -> float | None:
+        """Return the seconds in which nothing is to be done, unless a signal comes.
+
+        None is without a limit.
+        """
+        if self._tail.has_more:
+            return 0
+        pauses = [_RETRY_SECONDS] if self._has_failed else []
+        self._has_failed = False
+        if self._termination is not None:
+            pauses.append(_ENDING_PACE_SECONDS)
+        if not self._growth.is_on:
+            pauses.append(_LOOK_SECONDS)
+        deadlines = (
+            self._limits.next_look(self._tail.summary),
+            self._recorder.next_retry,
+            self._notifier.next_deadline,
+        )
+        now = clock.monotonic()
+        pauses += [max(0, each - now) for each in deadlines if each is not None]
+        return min(pauses, default=None)
 
     def _is_over(self) -> bool:
         if self._termination is not None:
@@ -209,7 +236,11 @@ class SuperviseLoop:
     def _native(self) -> ProcessId | None:
         if self._status is not None:
             return None
-        return native_codex(self._files.events) or identify(self._codex)
+        return native_of(self._writers()) or identify(self._codex)
+
+    def _writers(self) -> list[ProcessId]:
+        """List the processes that write to the events file, parents first."""
+        return writers_among(self._tree.members(), self._files.events)
 
     def _members(self) -> list[ProcessId]:
         hooks = self._notifier.pids
@@ -238,10 +269,9 @@ class SuperviseLoop:
 
     def _survivor(self) -> ProcessId | None:
         """Find the Codex of an exited launcher; it may not have called exec yet."""
-        events = self._files.events
         deadline = clock.monotonic() + _EXEC_SECONDS
-        while (native := native_codex(events)) is None:
-            if clock.monotonic() > deadline or not writers_of(events):
+        while (native := native_of(writers := self._writers())) is None:
+            if clock.monotonic() > deadline or not writers:
                 break
             clock.sleep(_LINGER_PACE_SECONDS)
         return native
@@ -250,7 +280,6 @@ class SuperviseLoop:
         appended = self._tail.read()
         self._note_progress()
         if appended.events or appended.errors:
-            self._heard_at = clock.monotonic()
             self._write(appended)
 
     def _read_rest(self) -> None:
@@ -267,11 +296,16 @@ class SuperviseLoop:
             recorder.begin_turn()
 
     def _write(self, appended: Appended) -> None:
-        run = self._recorder.run
+        run, recorder = self._recorder.run, self._recorder
         self._export.append(run, appended)
         if run.spec.is_flat and (text := appended.text):
-            log = self._files.log
-            self._recorder.attempt(lambda: files.append_text(log, text))
+            recorder.attempt(lambda: self._show(text))
+
+    def _show(self, text: str) -> None:
+        """Append to the log, which is standard output, and tell the caller where."""
+        data = text.encode(errors="backslashreplace")
+        end = files.write_all(_LOG, data, self._files.log)
+        self._recorder.pipe.show(end - len(data), end, self._tail.offsets)
 
     def _exit(self) -> Exit:
         cause, value = self._cause or (None, 0)
@@ -322,6 +356,17 @@ class LimitsWatch:
         if now - self._progressed >= stall:
             return Cause.STALL, stall
         return None
+
+    def next_look(self, summary: EventSummary) -> float | None:
+        """Return when to call `exceeded` again, in monotonic seconds."""
+        timeout, stall = self._limits.timeout, self._limits.stall
+        times = [] if timeout is None else [self._began + timeout]
+        if summary.thread_id is None and self._limits.announcement is not None:
+            times.append(self._began + self._limits.announcement)
+        if stall is not None:
+            times.append(self._checked + stall / _CHECKS_PER_LIMIT)
+            times.append(self._progressed + stall)
+        return min(times, default=None)
 
     def _has_grown(self, thread_id: str) -> bool:
         """Return whether a thread's rollout has new records since the last check."""

@@ -1,76 +1,127 @@
-"""The detached process that owns one Codex process, from launch to verdict.
+"""The detached process that owns one Codex process, from its record to its verdict.
 
-It holds the lock of `owner`, adopts every orphan below it, enforces the limits, and
-records the verdict. Codex writes to its files directly: when the supervisor is killed,
-Codex goes on.
+It is a copy of the command that starts the run. It holds the lock of `owner`, adopts
+every orphan below it, enforces the limits, and records the verdict. Codex writes to its
+files directly: when the supervisor is killed, Codex goes on.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 from parsers.struct import replace
 from runner import clock, config, files
 from runner.codex import home
-from runner.errors import RunnerError, StaleStateError
+from runner.errors import RunnerError, RunnerFault, StaleStateError
+from runner.exports.key_values import head
 from runner.ledger.ledger import Ledger
-from runner.lifecycle.handoff import STOP_SIGNAL, STOP_SIGNALS, StatusPipe
+from runner.lifecycle.handoff import (
+    IS_COPY,
+    NAME,
+    STOP_SIGNAL,
+    STOP_SIGNALS,
+    StatusPipe,
+    argv_of,
+    as_message,
+)
 from runner.lifecycle.judge import verdict
+from runner.lifecycle.launch import prepare_run
 from runner.model import EXIT_SIGNAL_BASE, Claimed, Launched, Outcome, Waiting
+from runner.process.fork import become, show_as, use_streams
 from runner.process.signals import SignalInbox, become_subreaper, kill_child
 from runner.process.table import child, this_process
+from runner.run_files import files_of
 from runner.supervisor.recorder import RunRecorder
 from runner.supervisor.start_codex import start_codex
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.config import Config
+    from runner.lifecycle.launch import Ask
     from runner.model import Verdict
 
-_DEAF_TO = (signal.SIGHUP, signal.SIGQUIT)
 _PACE_SECONDS = 0.25
 # How often a waiting run looks for killed supervisors.
 _SWEEP_SECONDS = 1.0
 
 
-def main() -> int:
-    """Supervise one run; `lifecycle.launch` starts this."""
+def supervise_new(ask: Ask, settings: Config, pipe: StatusPipe) -> None:
+    """Record a new run, tell its caller, and supervise it to its verdict.
+
+    `lifecycle.launch` calls this in a copy of the caller.
+    """
     os.umask(0o077)
-    inbox = SignalInbox((*STOP_SIGNALS, STOP_SIGNAL), deaf_to=_DEAF_TO)
-    become_subreaper()
-    settings = config.load()
-    if sys.argv[2:] == ["tell"]:
-        return _tell(Ledger(settings.state_home), inbox, settings)
-    run_id, descriptor, _, events = sys.argv[2:]
-    pipe = StatusPipe(int(descriptor))
     try:
         ledger = Ledger(settings.state_home)
-        run = ledger.runs.find(run_id)
-        settings = config.at_codex_home(settings, run.spec.codex_home)
-        recorder = RunRecorder(run, ledger, pipe)
-        return supervise(recorder, int(events), inbox, settings)
+        prepared = prepare_run(ask(ledger), ledger, settings)
+    except RunnerError as error:
+        pipe.send(refused=as_message(error))
+        return
+    except OSError as error:
+        place = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        fault = RunnerFault(f"{place}{error.strerror or error}")
+        pipe.send(refused=as_message(fault))
+        return
+    run = prepared.run
+    show_as(lambda _: [NAME.encode(), run.run_id.encode()])
+    path = files_of(run.spec).log
+    log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    use_streams(log, log)
+    pipe.send(recorded=run.run_id, head=head(run.spec, settings), log=str(path))
+    os.chdir("/")
+    if not IS_COPY:
+        ledger.close()
+        handed = (pipe.descriptor, prepared.owner, prepared.events)
+        become(argv_of(run.run_id, *handed), settings.environment, handed)
+    _supervise(RunRecorder(run, ledger, pipe), prepared.events, settings)
+
+
+def main() -> int:
+    """Supervise a recorded run, where a supervisor is no copy of the caller."""
+    settings = config.load()
+    run_id, descriptor, _, events = sys.argv[2:]
+    ledger = Ledger(settings.state_home)
+    recorder = RunRecorder(
+        ledger.runs.find(run_id), ledger, StatusPipe(int(descriptor))
+    )
+    _supervise(recorder, int(events), settings)
+    return 0
+
+
+def tell(settings: Config) -> None:
+    """Send the overdue notifications of supervisors that are gone."""
+    from runner.notify import Notifier  # noqa: PLC0415 - only here
+
+    ledger = Ledger(settings.state_home)
+    notifier = Notifier(ledger, settings, warn=lambda _: None)
+    for run_id in ledger.runs.with_untold():
+        notifier.tell(run_id)
+    notifier.wait(SignalInbox(), STOP_SIGNALS)
+
+
+def _supervise(recorder: RunRecorder, events: int, settings: Config) -> None:
+    run, inbox = recorder.run, SignalInbox()
+    become_subreaper()
+    settings = config.at_codex_home(settings, run.spec.codex_home)
+    try:
+        supervise(recorder, events, inbox, settings)
     except RunnerError as error:
         # Nothing was started: the next reader judges the abandoned run.
-        pipe.send(warning=str(error))
-        return 1
+        recorder.pipe.send(warning=str(error))
 
 
 def supervise(
     recorder: RunRecorder, events: int, inbox: SignalInbox, settings: Config
-) -> int:
+) -> None:
     """Supervise a run from its launch to its verdict.
-
-    Returns:
-        1 when the run ended before Codex was started, else 0.
 
     Raises:
         RunnerError: the ledger cannot be written; nothing was started.
     """
     started = _begin(recorder, events, inbox, settings)
     if started is None:
-        return 1
+        return
     try:
         if isinstance(started, int):
             recorder.advance(Launched(codex=child(started), at=clock.now()))
@@ -89,7 +140,6 @@ def supervise(
         loop.attend(started)
     else:
         loop.refuse(started)
-    return 0
 
 
 def _begin(
@@ -163,14 +213,3 @@ def _foreign(recorder: RunRecorder, settings: Config) -> str | None:
     if pid is None or recorder.ledger.queue.holder(recorder.run.session):
         return None
     return f"another program writes it (pid {pid or 'unknown'})"
-
-
-def _tell(ledger: Ledger, inbox: SignalInbox, settings: Config) -> int:
-    """Send the overdue notifications of supervisors that are gone."""
-    from runner.notify import Notifier  # noqa: PLC0415 - only here
-
-    notifier = Notifier(ledger, settings, warn=lambda _: None)
-    for run_id in ledger.runs.with_untold():
-        notifier.tell(run_id)
-    notifier.wait(inbox, STOP_SIGNALS)
-    return 0

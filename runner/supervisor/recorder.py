@@ -90,6 +90,11 @@ class RunRecorder:
 
         self._keep(write)
 
+    @property
+    def next_retry(self) -> float | None:
+        """When to retry the failed writes, in monotonic seconds."""
+        return self._not_before if self._pending else None
+
     def flush(self) -> bool:
         """Retry the failed writes; return whether none is left."""
         began = clock.monotonic()
@@ -108,8 +113,11 @@ class RunRecorder:
             self._not_before = now + rest
         return not self._pending
 
-    def finish(self, over: Run) -> None:
+    def finish(self, over: Run) -> bool:
         """Store the verdict in the ledger, or only in the meta file.
+
+        Returns:
+            Whether it is in the ledger.
 
         If both fail, retry for a time; after that the next reader judges by the files.
         """
@@ -120,21 +128,21 @@ class RunRecorder:
             try:
                 if self.flush():
                     self.ledger.runs.finish(was, self.run)
-                    return
+                    return True
             except StaleStateError:
                 # Another process has ended it: what the ledger says is exported.
                 with contextlib.suppress(RunnerError):
                     self.run = self.ledger.runs.find(over.run_id)
-                return
+                return True
             except RunnerError as error:
                 self.warn(str(error))
             self.run = self.run.with_warnings(self.warnings)
             with contextlib.suppress(FileFault):
                 meta = files_of(over.spec).meta
                 files.replace(meta, run_exports.render_meta(self.run))
-                return
+                return False
             if clock.monotonic() >= deadline:
-                return
+                return False
             clock.sleep(_PAUSE_SECONDS)
 
     def write_meta(self) -> None:

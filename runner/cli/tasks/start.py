@@ -87,7 +87,7 @@ def main(found: Namespace, context: Context) -> int:
     request = start.request(prompt, place, codex, limits, title, settings)
     with ExitStack() as until_named:
         with blocked(STOP_SIGNALS):
-            started = start_run(request, ledger, settings)
+            started = start_run(lambda _: request, ledger, settings)
             came = until_named.enter_context(
                 recorded(STOP_SIGNALS, lambda number: _end(number, started, context))
             )
