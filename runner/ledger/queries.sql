@@ -102,7 +102,7 @@ insert into runs (run_id, session, ordinal, thread_id, prompt, state, waits, dir
     codex_version, rollout_offset, prepared_at, launched_at, ended_at, outcome, error_class, exit_code, begun)
 values (:run_id, :session, (select coalesce(max(ordinal), 0) + 1 from runs where session = :session), :thread, :prompt, :state,
     :waits, :directory, :layout, :place, :supervisor, :codex, :codex_version, :rollout_offset, :prepared_at, :launched_at, :ended_at, :outcome,
-    :error_class, :exit_code, :begun)
+    :error_class, :exit_code, :begun) returning ordinal
 
 -- name: save_record
 insert into records (run_id, record) values (:run_id, :record) on conflict (run_id) do update set record = excluded.record

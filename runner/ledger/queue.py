@@ -147,10 +147,9 @@ class Queue:
             ):
                 raise AlreadyDeliveredError(number)
             try:
-                self._ledger.runs.insert(run)
+                return self._ledger.runs.insert(run)
             except ConflictFault as error:
                 raise self._busy(run.session) from error
-        return run
 
     def restore(
         self, number: int, header: Mapping[str, object], text: bytes, hold: str | None

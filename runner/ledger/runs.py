@@ -94,10 +94,11 @@ class Runs:
         at = self._ledger.value("next_launch", session=run.session, at=after)
         return None if at is None else parse_iso(at)
 
-    def insert(self, run: Run) -> None:
-        """Insert a run, inside a transaction."""
-        self._ledger.change("insert_run", **self._columns(run))
+    def insert(self, run: Run) -> Run:
+        """Insert a run, inside a transaction, and return it with its ordinal."""
+        ordinal = self._ledger.value("insert_run", **self._columns(run))
         self._save(run)
+        return replace(run, ordinal=ordinal)
 
     def advance(self, run: Run, event: Event) -> Run:
         """Advance a run to its next state; `finish` ends it.

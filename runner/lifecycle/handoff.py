@@ -134,14 +134,18 @@ class StatusReader:
             self.descriptor, self.is_open = -1, False
 
 
-def as_message(error: RunnerError) -> dict[str, object]:
+def as_message(error: RunnerError | OSError) -> dict[str, object]:
     """Write an error for the status pipe."""
+    if isinstance(error, OSError):
+        return {"os": (error.errno, error.strerror, error.filename)}
     facts = {**vars(error), "exit_code": error.exit_code}
     return {"kind": type(error).__name__, "text": str(error), "facts": facts}
 
 
-def from_message(told: Mapping[str, Any]) -> RunnerError:
+def from_message(told: Mapping[str, Any]) -> RunnerError | OSError:
     """Read an error from the status pipe."""
+    if "os" in told:
+        return OSError(*told["os"])
     kinds: list[type[RunnerError]] = [RunnerError]
     for kind in kinds:  # it grows
         kinds += kind.__subclasses__()

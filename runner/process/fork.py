@@ -51,7 +51,7 @@ def detach(work: Callable[[int], object]) -> tuple[int, int]:
 
 
 def become(
-    argv: Sequence[str], environment: Mapping[str, str], kept: Sequence[int]
+    argv: list[str], environment: Mapping[str, str], kept: Sequence[int]
 ) -> NoReturn:
     """Go on as another program, which inherits these descriptors."""
     for descriptor in kept:

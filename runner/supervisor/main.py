@@ -13,7 +13,7 @@ import sys
 from parsers.struct import replace
 from runner import clock, config, files
 from runner.codex import home
-from runner.errors import RunnerError, RunnerFault, StaleStateError
+from runner.errors import RunnerError, StaleStateError
 from runner.exports.key_values import head
 from runner.ledger.ledger import Ledger
 from runner.lifecycle.handoff import (
@@ -55,13 +55,8 @@ def supervise_new(ask: Ask, settings: Config, pipe: StatusPipe) -> None:
     try:
         ledger = Ledger(settings.state_home)
         prepared = prepare_run(ask(ledger), ledger, settings)
-    except RunnerError as error:
+    except (RunnerError, OSError) as error:
         pipe.send(refused=as_message(error))
-        return
-    except OSError as error:
-        place = f"{os.fsdecode(error.filename)}: " if error.filename else ""
-        fault = RunnerFault(f"{place}{error.strerror or error}")
-        pipe.send(refused=as_message(fault))
         return
     run = prepared.run
     show_as(lambda _: [NAME.encode(), run.run_id.encode()])

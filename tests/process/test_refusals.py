@@ -321,7 +321,7 @@ def test_a_meta_file_that_the_disk_refuses_at_the_start_is_written_later(
 def test_a_supervisor_that_cannot_be_started_is_told_and_on_record(
     task: Tasks, stand_in: StandIn
 ) -> None:
-    point = fails(FOREGROUND, "subprocess.Popen", "runner.supervisor")
+    point = fails(FOREGROUND, "os.fork", "")
 
     ended = task(env=sabotaged(point))
 

@@ -264,7 +264,7 @@ def test_a_signal_during_the_launch_is_passed_on_to_the_run(
 ) -> None:
     stand_in.plays(*hanging())
     held = hold(tmp_path)
-    point = held.at(FOREGROUND, "subprocess.Popen", "runner.supervisor")
+    point = held.at(FOREGROUND, "os.fork", "")
     begun = task.start(env=sabotaged(point))
     wait_until(held.reached.exists)
 
@@ -322,7 +322,7 @@ def test_an_int_sent_during_the_launch_of_a_background_command_counts(
 ) -> None:
     stand_in.plays(*hanging())
     held = hold(tmp_path)
-    point = held.at(FOREGROUND, "subprocess.Popen", "runner.supervisor")
+    point = held.at(FOREGROUND, "os.fork", "")
     noted = tmp_path / "pid"
     shell = task.cli.launch(
         in_a_script(task, noted),

@@ -181,7 +181,7 @@ def test_killing_the_command_does_not_disturb_the_run(task: Tasks, go: Path) -> 
 def test_a_command_killed_between_record_and_launch_leaves_a_run_not_started(
     task: Tasks, stand_in: StandIn
 ) -> None:
-    point = dies(FOREGROUND, "subprocess.Popen", "runner.supervisor")
+    point = dies(FOREGROUND, "os.fork", "")
     begun = task.start(env=sabotaged(point))
     files = begun.wait_announced()
     assert begun.wait().code == -signal.SIGKILL

@@ -295,7 +295,7 @@ def test_a_prompt_whose_sender_died_before_the_launch_is_delivered_by_a_wait(
     sessions: Sessions,
 ) -> None:
     session = sessions.ended()
-    point = dies(TASKS, "subprocess.Popen", "runner.supervisor")
+    point = dies(TASKS, "os.fork", "")
     assert session.queue("Next.", env=sabotaged(point)).code == -signal.SIGKILL
     assert session.queued == [("Next.", "running")]
 
@@ -309,7 +309,7 @@ def test_a_prompt_whose_sender_died_before_the_launch_is_skipped_by_a_stop(
     sessions: Sessions,
 ) -> None:
     session = sessions.ended()
-    point = dies(TASKS, "subprocess.Popen", "runner.supervisor")
+    point = dies(TASKS, "os.fork", "")
     assert session.queue("Next.", env=sabotaged(point)).code == -signal.SIGKILL
 
     stopped = session.stop()
@@ -354,7 +354,7 @@ def test_what_a_reader_judges_during_a_stop_is_not_started_again(
     sessions: Sessions, codex: StandIn, tmp_path: Path
 ) -> None:
     session = sessions.ended()
-    point = dies(TASKS, "subprocess.Popen", "runner.supervisor")
+    point = dies(TASKS, "os.fork", "")
     assert session.queue("Next.", env=sabotaged(point)).code == -signal.SIGKILL
     looking = hold(tmp_path)
     # It looks again after its transaction.
@@ -388,7 +388,7 @@ def slow(sessions: Sessions, codex: StandIn, go: Path, *points: Point) -> Sessio
 def test_a_prompt_whose_supervisor_died_while_it_delivered_is_delivered_by_a_wait(
     sessions: Sessions, codex: StandIn, go: Path
 ) -> None:
-    point = dies(SUPERVISOR, "subprocess.Popen", "runner.supervisor")
+    point = dies(SUPERVISOR, "os.fork", "")
     session = slow(sessions, codex, go, point)
     supervisor = session.runs[-1].supervisor()
     go.touch()
@@ -425,7 +425,7 @@ def test_a_prompt_that_a_supervisor_and_a_wait_want_to_deliver_is_delivered_once
 def test_a_start_whose_caller_dies_is_found_by_what_ls_says(
     sessions: Sessions, tmp_path: Path
 ) -> None:
-    point = dies(TASKS, "subprocess.Popen", "runner.supervisor")
+    point = dies(TASKS, "os.fork", "")
     begun = sessions.begin(*sessions.starting("Begin."), env=sabotaged(point))
     assert begun.wait().code == -signal.SIGKILL
 
@@ -436,7 +436,7 @@ def test_a_start_whose_caller_dies_is_found_by_what_ls_says(
     held = hold(tmp_path)
     begun = sessions.begin(
         *sessions.starting("Begin."),
-        env=sabotaged(held.at(TASKS, "subprocess.Popen", "runner.supervisor")),
+        env=sabotaged(held.at(TASKS, "os.fork", "")),
     )
     wait_until(held.reached.exists)
     assert len(sessions.running) == 1

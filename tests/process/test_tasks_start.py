@@ -134,7 +134,7 @@ def test_a_binary_that_is_missing_is_told(sessions: Sessions, tmp_path: Path) ->
 
 
 def test_a_supervisor_that_cannot_be_started_is_told(sessions: Sessions) -> None:
-    env = sabotaged(fails(TASKS, "subprocess.Popen", "runner.supervisor"))
+    env = sabotaged(fails(TASKS, "os.fork", ""))
 
     said = sessions(*sessions.starting("Begin."), env=env)
 

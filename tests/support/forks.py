@@ -1,9 +1,9 @@
 """Runs commands as forks of an interpreter that has loaded the suite already.
 
 Loading takes most of a command's time. What a fork has of its own is the rest: process,
-environment, directory, streams, exit code. The supervisors that such a command starts
-are forks too. A test of how a program is loaded, of a command in the background, or of
-a sabotaged one starts interpreters: `Cli.start`, or a variable that Python reads.
+environment, directory, streams, exit code. A test of how a program is loaded, of a
+command in the background, or of a sabotaged one starts interpreters: `Cli.start`, or a
+variable that Python reads.
 
 Run as a program, this is the interpreter. Its standard input is a socket, and it forks
 for each message there.
@@ -20,11 +20,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from runner.cli.parser import leave
 
@@ -34,9 +33,6 @@ _LIBRARIES = ("genai_prices.data_snapshot", "jsonlines", "plumbum", "rich.consol
 _EARLY = ("LANG", "LC_", "LD_", "PYTHON")
 _KEPT = ("LANG", "LC_ALL", "PATH")
 _STREAMS = 3
-# The descriptor by which commands ask for supervisors.
-_ASKING = 200
-_POPEN = subprocess.Popen
 # What a pipe takes before somebody reads.
 _PIPE_BYTES = 1 << 16
 
@@ -137,33 +133,27 @@ class _Server:
 
     def __init__(self) -> None:
         self._control = socket.socket(fileno=0)
-        # Commands ask here for their supervisors, which must not inherit from them.
-        self._asked, asking = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        os.dup2(asking.detach(), _ASKING, inheritable=False)
         self._running: dict[int, tuple[int, socket.socket]] = {}
         self._waiting = select.poll()
-        for each in (self._control, self._asked):
-            self._waiting.register(each, select.POLLIN)
+        self._waiting.register(self._control, select.POLLIN)
 
     def serve(self) -> None:
         while True:
             for ready, _ in self._waiting.poll():
                 if ready in self._running:
                     self._end(ready)
-                elif ready == self._asked.fileno():
-                    self._begin(self._asked, _be_supervisor)
-                elif not self._begin(self._control, _be_command):
+                elif not self._begin():
                     return
 
-    def _begin(self, asked: socket.socket, what: Callable[..., NoReturn]) -> bool:
-        _, descriptors, _, _ = socket.recv_fds(asked, 1, 16)
+    def _begin(self) -> bool:
+        _, descriptors, _, _ = socket.recv_fds(self._control, 1, 16)
         if not descriptors:
             return False
         client, streams = socket.socket(fileno=descriptors[0]), descriptors[1:]
         with client.makefile() as file:
             request = json.load(file)
         if (pid := os.fork()) == 0:
-            _be(what, streams, *request)
+            _be(streams, *request)
         client.sendall(f"{pid} ".encode())
         handle = os.pidfd_open(pid)
         self._running[handle] = pid, client
@@ -175,27 +165,25 @@ class _Server:
     def _end(self, handle: int) -> None:
         pid, client = self._running.pop(handle)
         _, status = os.waitpid(pid, 0)
-        with client, suppress(OSError):  # one that asked for a supervisor has gone on
+        with client, suppress(OSError):  # nobody waits any more
             client.sendall(str(status).encode())
         self._waiting.unregister(handle)
         os.close(handle)
 
 
 def _be(
-    what: Callable[..., NoReturn],
     descriptors: list[int],
     argv: list[str],
     env: dict[str, str],
     cwd: str,
     umask: int,
 ) -> NoReturn:
-    """Go on as a program in this environment, with these descriptors and no others."""
+    """Go on as `python -m`, in this environment and with these streams."""
     try:
-        for number, descriptor in enumerate(descriptors[:_STREAMS]):
+        for number, descriptor in enumerate(descriptors):
             os.dup2(descriptor, number)
-        kept = {*range(_STREAMS), *descriptors[_STREAMS:], _ASKING}
         for name in [each.name for each in Path("/proc/self/fd").iterdir()]:
-            if int(name) not in kept:
+            if int(name) >= _STREAMS:
                 with suppress(OSError):  # the listing itself
                     os.close(int(name))
         os.environ.clear()
@@ -203,50 +191,14 @@ def _be(
         time.tzset()
         os.chdir(cwd)
         os.umask(umask)
-        subprocess.Popen = _start  # type: ignore[assignment, misc]  # called only
-        what(argv, descriptors[_STREAMS:])
+        module = sys.modules[argv[0]]
+        sys.argv = [str(module.__file__), *argv[1:]]
+        leave(module.main())
     except SystemExit as end:
         leave(end.code if isinstance(end.code, int) else int(end.code is not None))
     except BaseException:  # noqa: BLE001 - as the interpreter does
         sys.excepthook(*sys.exc_info())
         leave(1)
-
-
-def _be_command(argv: list[str], _: list[int]) -> NoReturn:
-    """Do what `python -m` does."""
-    module = sys.modules[argv[0]]
-    sys.argv = [str(module.__file__), *argv[1:]]
-    leave(module.main())
-
-
-def _be_supervisor(argv: list[str], kept: list[int]) -> NoReturn:
-    os.setsid()
-    signals, *words = argv
-    signal.pthread_sigmask(signal.SIG_SETMASK, json.loads(signals))
-    # The words end with the numbers that the descriptors had.
-    sys.argv = ["-c", *words[: len(words) - len(kept)], *map(str, kept)]
-    os._exit(sys.modules["runner.supervisor.main"].main())
-
-
-def _start(argv: Sequence[str], **options: Any) -> Any:  # noqa: ANN401  # as Popen's
-    """Start a program as Popen does, a supervisor by a message to the server."""
-    words = list(argv)[4:]
-    if words[:1] != ["runner.supervisor"]:
-        return _POPEN(argv, **options)
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    asked, its = socket.socketpair()
-    with Path(os.devnull).open("r+b") as null, asked, its:
-        streams = [options[each] for each in ("stdin", "stdout", "stderr")]
-        descriptors = [null.fileno() if each < 0 else each for each in streams]
-        told = (its.fileno(), *descriptors, *options["pass_fds"])
-        with socket.socket(fileno=os.dup(_ASKING)) as asking:
-            socket.send_fds(asking, [b"!"], told)
-        its.close()
-        signals = json.dumps([int(each) for each in blocked])
-        request = [[signals, *words], options["env"], str(Path.cwd()), _umask()]
-        asked.sendall(json.dumps(request).encode())
-        asked.shutdown(socket.SHUT_WR)
-        return SimpleNamespace(pid=int(asked.recv(16).split()[0]), returncode=None)
 
 
 def _load() -> None:

@@ -15,14 +15,26 @@ import sys
 import time
 
 _VARIABLE = "CODEX_TEST_SABOTAGE"
-_EFFECTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "subprocess.Popen"}
+_EFFECTS = {
+    *("os.rename", "os.remove", "os.mkdir", "os.rmdir"),
+    *("os.fork", "os.posix_spawn"),
+}
+# What a command detaches: a copy, whose command line is still that of the command.
+_SUPERVISOR = "runner.supervisor"
 
 
 def _install(points: "list[dict[str, object]]") -> None:
     mine = [point for point in points if point["who"] in sys.orig_argv]
-    if not mine:
+    supervisors = [point for point in points if point["who"] == _SUPERVISOR]
+    if not mine and not supervisors:
         return
-    seen = dict.fromkeys(range(len(mine)), 0)
+    seen = dict.fromkeys(range(len(points)), 0)
+
+    def be_supervisor() -> None:
+        mine[:] = supervisors
+        seen.update(dict.fromkeys(seen, 0))
+
+    os.register_at_fork(after_in_child=be_supervisor)
 
     def hook(event: str, arguments: "tuple[object, ...]") -> None:
         for number, point in enumerate(mine):
@@ -40,8 +52,8 @@ def _is_at(
 ) -> bool:
     if point["event"] == "effect":
         return _is_effect(event, arguments)
-    if event == "subprocess.Popen":
-        arguments = arguments[:3]  # the environment holds all of these texts
+    if event == "os.posix_spawn":
+        arguments = arguments[:2]  # the environment holds all of these texts
     return event == point["event"] and str(point["text"]) in repr(arguments)
 
 
