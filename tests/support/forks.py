@@ -6,7 +6,8 @@ command in the background, or of a sabotaged one starts interpreters: `Cli.start
 variable that Python reads.
 
 Run as a program, this is the interpreter. Its standard input is a socket, and it forks
-for each message there.
+for each message there. It adopts the supervisors of commands that have ended, so they
+are found below it.
 """
 
 import gc
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from runner.cli.parser import leave
+from runner.process.signals import become_subreaper
 
 # The libraries that commands load when they need them.
 _LIBRARIES = ("genai_prices.data_snapshot", "jsonlines", "plumbum", "rich.console")
@@ -35,6 +37,8 @@ _KEPT = ("LANG", "LC_ALL", "PATH")
 _STREAMS = 3
 # What a pipe takes before somebody reads.
 _PIPE_BYTES = 1 << 16
+# How soon an adopted process that has ended is collected.
+_PACE_MILLISECONDS = 100
 
 
 class Forks:
@@ -139,11 +143,19 @@ class _Server:
 
     def serve(self) -> None:
         while True:
-            for ready, _ in self._waiting.poll():
+            for ready, _ in self._waiting.poll(_PACE_MILLISECONDS):
                 if ready in self._running:
                     self._end(ready)
                 elif not self._begin():
                     return
+            self._collect()
+
+    def _collect(self) -> None:
+        """Reap what was adopted; the commands are reaped by their own handles."""
+        commands = {pid for pid, _ in self._running.values()}
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
+        for pid in {int(each) for each in children.split()} - commands:
+            os.waitpid(pid, os.WNOHANG)
 
     def _begin(self) -> bool:
         _, descriptors, _, _ = socket.recv_fds(self._control, 1, 16)
@@ -216,4 +228,5 @@ def _load() -> None:
 
 if __name__ == "__main__":
     _load()
+    become_subreaper()
     _Server().serve()
