@@ -20,6 +20,7 @@ from runner.prompt import read
 from runner.service import send, start
 from runner.service.stop import end_started
 
+_STALL = f"{config.DEFAULT_STALL_SECONDS:g}"
 HELP = f"""\
 Start a session in the background and print its thread id.
 
@@ -33,7 +34,7 @@ PROMPT                    the prompt; - reads standard input; put -- before a pr
 {CODEX_OPTIONS}--image FILE ...          an image for this prompt; repeatable
 --output-schema FILE      Codex's --output-schema, for this prompt
 --timeout SECONDS         end each run after this time (0: never)
---stall-timeout SECONDS   end it without progress (0: never) [default: 3600]
+--stall-timeout SECONDS   end it without progress (0: never) [default: {_STALL}]
 --start-timeout SECONDS   end the run if Codex has not named its thread by then (0:
                           never) [default: 60]
 
