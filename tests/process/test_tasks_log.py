@@ -188,7 +188,9 @@ def test_broken_lines_are_shown_as_such_and_wrapped_for_programs(
     assert "unreadable line: no json\n" in said
     assert 'unreadable line: {"type": broken}\n' in said
     assert 'unreadable line: {"type":"half\n' in said
-    found = [json.loads(line) for line in context.log("--json").splitlines()]
+    whole = context.log("--json")
+    assert whole == (context.directory / "task.log").read_text(encoding="utf-8")
+    found = [json.loads(line) for line in whole.splitlines()]
     assert found[3:] == [
         {"type": "stdout", "message": text}
         for text in ("no json", '{"type": broken}', "[1]", "", '{"type":"half')

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 
 from parsers.exec_events import task_log
@@ -106,20 +105,10 @@ def _json(piece: Piece) -> str:
         case log.Prompt(text=text):
             lines = [task_log.prompt(text)]
         case log.Lines(lines=found, is_stderr=is_stderr):
-            lines = [*map(task_log.stderr if is_stderr else _event, found)]
+            lines = [*map(task_log.stderr if is_stderr else task_log.event, found)]
         case _:
             pass
     return b"".join(lines).decode(errors="surrogateescape")
-
-
-def _event(line: bytes) -> bytes:
-    """Make the line of an event; wrap a line that is not a JSON object in one."""
-    try:
-        json.loads(line.decode())
-    except (ValueError, RecursionError):
-        text = line.decode(errors="replace").rstrip("\r\n")
-        return json.dumps({"type": "stdout", "message": text}).encode() + b"\n"
-    return task_log.event(line)
 
 
 def main_result(found: Namespace, context: Context) -> int:
