@@ -273,7 +273,8 @@ insert into history (at, session, prompt, run_id, what, detail) values (:at, :se
 insert into outbox (history, target, due_at) select (select max(id) from history), value, :due_at from json_each(:targets)
 
 -- name: outbox_of_run
-select o.id, o.target, h.what, h.run_id, h.at from outbox o join history h on h.id = o.history
+-- The order alone would make SQLite read every row that was ever sent.
+select o.id, o.target, h.what, h.run_id, h.at from outbox o indexed by undelivered join history h on h.id = o.history
 where h.run_id = :run_id and o.done_at is null and o.target <> 'exports' order by o.id
 
 -- name: outbox_due
