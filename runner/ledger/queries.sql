@@ -143,6 +143,10 @@ select run_id from runs where session = :session and state in ('prepared', 'laun
 -- name: first_waiting
 select id, run_id from prompts where session = :session and state in ('queued', 'parked') order by place limit 1
 
+-- name: waiting_quit
+-- The waiting `/quit` of a session; a waiting run sends the same text to Codex.
+select id from prompts where session = :session and state = 'queued' and run_id is null and preview = '/quit' limit 1
+
 -- name: insert_prompt
 -- A prompt without a text is delivered already, by its run.
 insert into prompts (session, place, text, preview, digest, state, direct, run_id, attempts, queued_at)

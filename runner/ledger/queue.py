@@ -15,6 +15,7 @@ from runner.clock import iso
 from runner.errors import (
     AlreadyDeliveredError,
     ConflictFault,
+    RunnerError,
     SessionBusyError,
     StaleStateError,
 )
@@ -59,6 +60,17 @@ class Prompt(Struct):
     def is_quit(self) -> bool:
         """Return whether it ends the session instead of being sent to Codex."""
         return self.text is not None and self.text.strip() == QUIT
+
+
+class QuitWaitsError(SessionBusyError):
+    """Refuse a prompt behind a waiting `/quit`: it would never be delivered."""
+
+    def __init__(self, name: str, number: int) -> None:
+        RunnerError.__init__(
+            self,
+            f"task {name} accepts no prompts: a /quit waits (prompt {number}); send"
+            " after it (status --wait waits for it), or stop the task to cancel it",
+        )
 
 
 class Candidate(Struct):
@@ -111,9 +123,11 @@ class Queue:
         Raises:
             ArchivedError: the session is archived.
             NoSuchTaskError: it was removed.
+            QuitWaitsError: a `/quit` waits in it.
         """
         with self._ledger.transaction(is_durable=True):
             self._ledger.sessions.refuse_archived(session)
+            self.refuse_after_quit(session)
             return self._ledger.insert(
                 "insert_prompt",
                 session=session,
@@ -123,6 +137,12 @@ class Queue:
                 run_id=None,
                 at=iso(at),
             )
+
+    def refuse_after_quit(self, session: int) -> None:
+        """Raise QuitWaitsError when a `/quit` waits in a session."""
+        number = self._ledger.value("waiting_quit", session=session)
+        if number is not None:
+            raise QuitWaitsError(self._ledger.sessions.get(session).name, number)
 
     def prepare(self, run: Run, request: RunRequest) -> Run:
         """Insert a run, with its session and its prompt, in one transaction.
@@ -312,6 +332,8 @@ class Queue:
                 raise self._busy(run.session)
             name = self._ledger.sessions.get(run.session).name
             raise SessionBusyError(name, "", pid=request.writer or 0)
+        if is_busy:
+            self.refuse_after_quit(run.session)
         number = self._insert(run, request.prompt if is_busy else None)
         if is_busy:
             run = replace(run, state=Waiting(), waits=True)

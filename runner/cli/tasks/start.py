@@ -53,7 +53,7 @@ PROMPT              the prompt; - reads standard input
 
   codex-tasks send 01a1f0 "Now the docs" && codex-tasks status --wait 01a1f0
   codex-tasks send --queue 01a1f0 - < next.md     (runs after the current prompt)
-  codex-tasks send --queue 01a1f0 /quit           (finish that, cancel later prompts)
+  codex-tasks send --queue 01a1f0 /quit           (finish these, accept no more)
 """
 LONGEST_TITLE = 200
 
@@ -143,6 +143,8 @@ def main_send(found: Namespace, context: Context) -> int:
             sent = send.send(session, text, ledger, settings, context.note, place)
         if sent.run_id is not None:
             context.note(f"delivered by run {sent.run_id}")
+        elif sent.ahead is None:
+            context.note("nothing runs or waits: /quit has nothing to end")
         elif found.queue:
             ahead = f", {sent.ahead} before it" if sent.ahead else ""
             context.note(f"queued{ahead}")
