@@ -7,7 +7,7 @@ import signal
 from runner.cli.context import Context
 from runner.cli.output import compact, note
 from runner.errors import RunnerFault
-from runner.exports import run_exports
+from runner.exports import queue_files, run_exports
 from runner.exports.key_values import footer
 from runner.lifecycle.handoff import STOP_SIGNALS
 from runner.lifecycle.launch import Started
@@ -71,6 +71,9 @@ class RunFollower:
         verdict = run.state.verdict
         if verdict.error:
             note(f"{verdict.outcome}: {verdict.error}")
+        ledger = self._context.ledger
+        if not run.has_begun and ledger.queue.withdraw(run):
+            queue_files.refresh(ledger, run.session, [run.spec.prompt_id or 0])
         return verdict.exit_code
 
     def end(self, number: int) -> None:

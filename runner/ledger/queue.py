@@ -248,8 +248,8 @@ class Queue:
                 wake_at = iso(clock.after(now, fate.wait)) if fate.wait else None
                 told = {**as_dict(fate), "at": iso(now), "wake_at": wake_at}
                 self._ledger.change("put_back", prompt=row["id"], **told)
-        elif row is not None and outcome in {Outcome.LOST, Outcome.NOT_STARTED}:
-            # Its waiting run was killed: now it is delivered like any other prompt.
+        elif row is not None and verdict.error_class == "killed":
+            # Its caller may have gone: it is delivered like any other prompt.
             self._ledger.change("free_prompt", prompt=row["id"])
         elif row is not None:
             self._end(row["id"], OUTCOMES[outcome].prompt, str(outcome), outcome)
@@ -304,6 +304,18 @@ class Queue:
         wake_at = None if is_free else iso(clock.after(now, WRITER_SECONDS))
         times = {"at": iso(now), "wake_at": wake_at}
         self._ledger.write("wait_for_writer", prompt=candidate.prompt, **times)
+
+    def withdraw(self, run: Run) -> bool:
+        """End the prompt of a finished run if it waits again: its caller is told.
+
+        A script that repeats a failed command would send it a second time.
+        """
+        with self._ledger.transaction(is_durable=True):
+            number, outcome = run.spec.prompt_id, run.outcome
+            waits = number in [each.id for each in self.waiting(run.session)]
+            if waits and number is not None and outcome is not None:
+                self._end(number, "failed", str(outcome), outcome)
+        return waits
 
     def _session_for(self, run: Run, request: RunRequest) -> int:
         """Find or open the session of a run."""

@@ -149,6 +149,9 @@ def fail_launch(prepared: PreparedRun, reason: str, ledger: Ledger) -> None:
         over = finish_unstarted(run, not_started(1, reason))
         ledger.runs.finish(run, over)
         run_exports.write_end(over)
+        if (prompt := run.spec.prompt_id) is not None:
+            with contextlib.suppress(RunnerError):
+                queue_files.refresh(ledger, run.session, [prompt])
         ledger.runs.note_exported(run.run_id)
 
 
