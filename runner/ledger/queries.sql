@@ -290,6 +290,10 @@ where o.done_at is null and o.due_at <= :at and o.target <> 'exports'
 -- Finished runs whose exports are not written yet.
 select h.run_id from outbox o join history h on h.id = o.history where o.done_at is null and o.target = 'exports'
 
+-- name: unexported_of_session
+select h.run_id from outbox o indexed by undelivered join history h on h.id = o.history
+where o.done_at is null and o.target = 'exports' and h.session = :session
+
 -- name: note_exported
 delete from outbox where done_at is null and target = 'exports' and (select run_id from history where id = outbox.history) = :run_id
 
