@@ -8,7 +8,7 @@ from runner.cli.context import Context
 from runner.cli.output import compact, note
 from runner.errors import RunnerFault
 from runner.exports import queue_files, run_exports
-from runner.exports.key_values import footer
+from runner.exports.key_values import footer, tokens
 from runner.lifecycle.handoff import STOP_SIGNALS
 from runner.lifecycle.launch import Started
 from runner.model import Finished, Run
@@ -66,6 +66,7 @@ class RunFollower:
             message = f"run {run.run_id} has no verdict: its record cannot be written"
             raise RunnerFault(message)
         whole = compact(run_exports.summary_of(run))
+        self._context.output.text(tokens(run))
         self._context.output.lines([*footer(run), f"summary_json={whole}"])
         follow.until_told(self._started.reader, (), note)
         verdict = run.state.verdict

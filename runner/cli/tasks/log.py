@@ -16,6 +16,7 @@ from runner.cli.context import Context
 from runner.cli.output import is_terminal, visible
 from runner.cli.parser import whole_number
 from runner.errors import SessionBusyError
+from runner.exports.key_values import tokens
 from runner.service import log
 from runner.service.log import Piece
 from runner.service.lookup import get
@@ -88,8 +89,10 @@ class _Text:
                 parts = [render_prompt(text)]
             case log.Lines(lines=lines, is_stderr=is_stderr):
                 parts = [*map(render_stderr if is_stderr else render, lines)]
-            case log.RunEnded(run_id=run_id, outcome=outcome, error=error):
-                parts = [render_end(run_id, outcome, error)]
+            case log.RunEnded(run=run) if run.has_succeeded:
+                parts = [tokens(run)]
+            case log.RunEnded(run=run) if run.verdict:
+                parts = [render_end(run.run_id, run.verdict.outcome, run.verdict.error)]
             case _:
                 pass
         start = "" if self._is_first else "\n"
