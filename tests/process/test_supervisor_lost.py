@@ -367,7 +367,8 @@ def test_a_completed_log_keeps_what_a_hook_wrote_and_has_one_end(
     (run,) = task.all
     wait_until(lambda: "heard\n" in run.log, what="the first hook")
     # The verdict is in the ledger; a sweep completes the files.
-    wait_until(lambda: task.parse(run.run_id) and run.is_finished)
+    task.parse(run.run_id)
+    wait_until(lambda: run.is_finished)
 
     assert run.log.count("heard\n") == 1
     assert run.log.count("codex_exit_code=") == 1
