@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFAULT_CONTINUE_PROMPT = "Continue where you left off."
+DEFAULT_STALL_SECONDS = 3600.0
 # Marks the processes of a hook command, so that none of them is taken for one
 # of Codex's tools when both are children of the same supervisor.
 HOOK_MARKER = "CODEX_RUNNER_HOOK"

@@ -22,9 +22,11 @@ def stderr(line: bytes) -> bytes:
 def event(line: bytes) -> bytes:
     """Return an event as it is; wrap a line that is not a JSON object in one."""
     bare = line.strip()
-    if bare.startswith(b"{") and bare.endswith(b"}"):
-        return bare + b"\n"
-    return _line("stdout", line)
+    try:
+        is_object = isinstance(json.loads(bare.decode()), dict)
+    except (ValueError, RecursionError):
+        is_object = False
+    return bare + b"\n" if is_object else _line("stdout", line)
 
 
 def _line(kind: str, text: bytes) -> bytes:

@@ -26,7 +26,8 @@ _LETTERS: Final = {"add": "A", "delete": "D", "update": "M"}
 _BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "32", "33"
 _HEADINGS: Final = {
     **dict.fromkeys(("exec", "plan", "file", "tool", "agents:", "web"), _BOLD),
-    **dict.fromkeys(("thinking", "[stderr]", "session", "tokens", "Token"), _DIM),
+    **dict.fromkeys(("thinking", "[stderr]", "session", "tokens"), _DIM),
+    **dict.fromkeys(("Token", "thread"), _DIM),
     **dict.fromkeys(("ERROR:", "turn", "exited", "failed:", "declined:", "run"), _RED),
     **dict.fromkeys(("note:", "warning:", "unreadable", "not"), _YELLOW),
     "user": "1;36",
@@ -58,8 +59,6 @@ def render(line: bytes) -> str:
             said = _started(item)
         case events.ThreadStarted(thread_id=thread_id):
             said = f"session id: {thread_id}\n\n"
-        case events.TurnCompleted(usage=usage):
-            said = _tokens(usage)
         case events.TurnFailed(message=message):
             said = _heading("turn failed: ", message)
         case events.ErrorReported(message=message, is_reconnect=is_reconnect):
@@ -70,8 +69,8 @@ def render(line: bytes) -> str:
             text = line[: 4 * LINE_LENGTH].decode("utf-8", "replace").strip(" \t\r\n\0")
             text = text.replace("\n", " ")
             said = _heading("unreadable line: ", text) if text else ""
-        case events.ItemEvent() | events.TurnStarted():
-            pass
+        case events.ItemEvent() | events.TurnStarted() | events.TurnCompleted():
+            pass  # the usage of a completed turn is that of the whole thread
     return said
 
 
@@ -84,6 +83,20 @@ def render_stderr(line: bytes) -> str:
 def render_prompt(text: bytes) -> str:
     """Render the prompt of a run."""
     return _block("user", text.decode("utf-8", "replace"))
+
+
+def render_tokens(usage: Usage | None, thread: Usage | None = None) -> str:
+    """Render the tokens of a completed run, or of its thread when they are unknown.
+
+    These are Codex's two forms, whose totals leave cached input out.
+    """
+    if usage is None:
+        return "" if thread is None else f"thread total: {_figures(thread)}"
+    if not usage.input_tokens:  # a log may tell the total alone
+        return f"tokens used\n{usage.total_tokens:,}\n"
+    figures = _figures(usage)
+    total = figures.partition(" ")[0].removeprefix("total=")
+    return f"tokens used\n{total}\nToken usage: {figures}"
 
 
 def render_end(run_id: str, outcome: str, error: str | None) -> str:
@@ -156,15 +169,10 @@ def _completed(item: items.Item) -> str:
     return said
 
 
-def _tokens(usage: Usage | None) -> str:
-    """Write the figures in Codex's two forms, whose totals leave cached input out."""
-    if usage is None:
-        return ""
+def _figures(usage: Usage) -> str:
     fresh = max(usage.input_tokens - usage.cached_input_tokens, 0)
-    used = f"{fresh + usage.output_tokens:,}"
     return (
-        f"tokens used\n{used}\n"
-        f"Token usage: total={used} input={fresh:,} "
+        f"total={fresh + usage.output_tokens:,} input={fresh:,} "
         f"(+ {usage.cached_input_tokens:,} cached) output={usage.output_tokens:,} "
         f"(reasoning {usage.reasoning_output_tokens:,})\n"
     )

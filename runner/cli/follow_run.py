@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from runner.cli.context import Context
 from runner.cli.output import note
 from runner.errors import RunnerFault
-from runner.exports import run_exports
+from runner.exports import queue_files, run_exports
 from runner.lifecycle.handoff import STOP_SIGNALS
 from runner.lifecycle.launch import Started
 from runner.model import Finished, Run
@@ -67,11 +67,20 @@ class RunFollower:
                 message = f"run {run.run_id} has no verdict: {what}"
                 raise RunnerFault(message)
             told = run_exports.end_of(run)
+        self._context.output.text(told["tokens"])
         self._context.output.lines(told["lines"].splitlines())
         self._until(())
         if told["error"]:
             note(told["error"])
+        if not told["has_begun"]:
+            self._withdraw(self.settled())
         return int(told["finished"])
+
+    def _withdraw(self, run: Run) -> None:
+        """End the prompt of a run that failed before its turn, if it waits again."""
+        ledger = self._context.ledger
+        if ledger.queue.withdraw(run):
+            queue_files.refresh(ledger, run.session, [run.spec.prompt_id or 0])
 
     def _show(self, pieces: Iterable[str]) -> None:
         for text in pieces:

@@ -104,7 +104,8 @@ def _queue(report: Mapping[str, object], time_format: str) -> Iterator[str]:
     for each in _list(report["prompts"]):
         until = f" until {time(each['until'], time_format)}" if each["until"] else ""
         why = each["detail"] or each["why"] or "starts next"
-        yield f"  #{each['id']} {each['why'] or 'next'}{until}: {line(why)}"
+        name = "/quit " if each["prompt"].strip() == "/quit" else ""
+        yield f"  #{each['id']} {name}{each['why'] or 'next'}{until}: {line(why)}"
 
 
 def _known(sums: object, name: str, pattern: str) -> str | None:

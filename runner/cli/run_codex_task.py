@@ -32,7 +32,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.cli.follow_run import RunFollower
 
-_STALL_SECONDS = "3600"
+_STALL_SECONDS = f"{config.DEFAULT_STALL_SECONDS:g}"
 _LEVELS = (Verbosity.LOW, Verbosity.NORMAL, Verbosity.HIGH)
 PROG = "run_codex_task"
 _OPTIONS = f"""\

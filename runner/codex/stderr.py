@@ -1,8 +1,9 @@
 """Codex's error message on standard error, for runs without a terminal event.
 
-Codex (0.50 to 0.169) writes warnings and log lines before the error message; its
-argument parser writes `error: …`, a hint, and then the usage. An error in `config.toml`
-has two lines, and an excerpt of the file may follow.
+Codex (0.50 to 0.169) writes warnings and log lines before the error message, and a
+backtrace after it; its argument parser writes `error: …`, a hint, and then the usage.
+An error in `config.toml` has two lines, and an excerpt of the file may follow. A panic
+has two lines; an abort of Node, which runs the launcher, stands between lines with `#`.
 
 If no turn began, the message also shows what has to change before a retry.
 """
@@ -10,7 +11,6 @@ If no turn began, the message also shows what has to change before a retry.
 from __future__ import annotations
 
 import re
-from typing import Literal
 
 from parsers.text import strip
 from runner import files
@@ -18,18 +18,28 @@ from runner import files
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Literal
+
+    Refusal = Literal["writer", "thread_gone", "untrusted", "configuration", "option"]
 
 _TAIL_BYTES = 16384
 _LONGEST = 500
+# Notices, log lines, stack frames, and lines without a word: never the cause.
 _NOISE = re.compile(
-    r"WARNING: |Reading prompt from stdin|For more information|Usage: "
+    r"(?i:warning|note): |Reading prompt from stdin|For more information|Usage: "
+    r"|Untrusted project-local configuration |Node\.js v\d|(?i:stack backtrace:)"
     r"|\d{4}-\d\d-\d\dT\S+\s+(?:TRACE|DEBUG|INFO|WARN)\b"
+    r"|\d+: (?:<unknown>|\S+::)|at .+:\d+\)?$|\W*$"
 )
 _CHOICES = "[possible values: "
-_CONFIGURATION = re.compile(r"Error loading [^:]+:")
-_ERROR = re.compile(rf"(?:error|Error|ERROR): |{_CONFIGURATION.pattern}")
-
-Refusal = Literal["writer", "thread_gone", "untrusted", "configuration", "option"]
+_CAUSE = "Caused by:"
+# The next line is a part of these.
+_GOES_ON = re.compile(r"Error loading [^:]+:|.* panicked at ")
+# Of Codex, of its launcher (an exception or an abort of Node), and a panic.
+_ERROR = re.compile(
+    r"(?:\w*[Ee]rror|ERROR)(?: \[\w+\])?: |(?i:fatal [\w ]*error: |# fatal )"
+    rf"|{_GOES_ON.pattern}"
+)
 
 # The beginnings of error messages, and the versions that write them, of 0.50, 0.80,
 # 0.125, 0.142, 0.147, 0.169 and 0.171.
@@ -95,8 +105,9 @@ def error_message(text: str) -> str | None:
     named = next((at for at, line in enumerate(said) if _ERROR.match(line)), None)
     if named is not None:
         first, *more = said[named:]
-        if more and (_CONFIGURATION.match(first) or more[0].startswith(_CHOICES)):
+        if more and more[0] == _CAUSE:
+            first = ": ".join((first, *more[1:2]))
+        elif more and (_GOES_ON.match(first) or more[0].startswith(_CHOICES)):
             first += f" {more[0]}"
-        return first[:_LONGEST]
-    has_panicked = len(said) > 1 and "panicked at" in said[-2]
-    return " ".join(said[-2:] if has_panicked else said[-1:])[:_LONGEST]
+        return first.removeprefix("# ")[:_LONGEST]
+    return said[-1][:_LONGEST]

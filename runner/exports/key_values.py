@@ -62,6 +62,17 @@ def footer(run: Run) -> list[str]:
     return pairs({**first, **{name: data[name] for name in same}})
 
 
+def tokens(run: Run) -> str:
+    """Write the tokens of a succeeded run, as its summary has them."""
+    from parsers.accounting.tokens import read_usage  # noqa: PLC0415 - not at a launch
+    from parsers.exec_events.transcript import render_tokens  # noqa: PLC0415
+
+    if not run.has_succeeded:
+        return ""
+    kept = (run.accounts.get(name) for name in ("token_usage", "thread_usage"))
+    return render_tokens(*map(read_usage, kept))
+
+
 def pairs(values: Mapping[str, object]) -> list[str]:
     """Write values as `key=value` lines; newlines in values are escaped."""
     lines = (f"{key}={value}" for key, value in values.items())

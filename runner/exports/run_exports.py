@@ -92,9 +92,13 @@ def end_of(run: Run) -> dict[str, Any]:
     if verdict is None:
         return {}
     whole = json.dumps(summary_of(run), separators=(",", ":"))
-    lines = key_values.text([*key_values.footer(run), f"summary_json={whole}"])
-    error = f"{verdict.outcome}: {verdict.error}" if verdict.error else None
-    return {"finished": verdict.exit_code, "lines": lines, "error": error}
+    return {
+        "finished": verdict.exit_code,
+        "has_begun": run.has_begun,
+        "tokens": key_values.tokens(run),
+        "lines": key_values.text([*key_values.footer(run), f"summary_json={whole}"]),
+        "error": f"{verdict.outcome}: {verdict.error}" if verdict.error else None,
+    }
 
 
 def write_meta(run: Run) -> None:
@@ -102,16 +106,26 @@ def write_meta(run: Run) -> None:
     files.export(files_of(run.spec).meta, render_meta(run))
 
 
-def write_end(run: Run, attempt: Attempt = best_effort) -> None:
+def closing(run: Run) -> str:
+    """Render the end of the readable log of a finished run."""
+    block = key_values.text(key_values.footer(run))
+    text = f"{key_values.tokens(run)}\n{block}"
+    return text.encode(errors="backslashreplace").decode()
+
+
+def write_end(
+    run: Run, attempt: Attempt = best_effort, *, log: str | None = None
+) -> None:
     """Write the exports of a finished run; `meta.json` is the last.
 
-    `attempt` is called with the function that writes each.
+    `attempt` is called with the function that writes each. `log` is what the readable
+    log lacks, by default its end.
     """
     paths = files_of(run.spec)
     attempt(lambda: files.export(paths.summary, render_summary(run)))
     if run.spec.is_flat:
-        footer = "\n" + key_values.text(key_values.footer(run))
-        attempt(lambda: files.append_text(paths.log, footer))
+        text = closing(run) if log is None else log
+        attempt(lambda: files.append_text(paths.log, text))
     if copy := run.spec.report.json_out:
         attempt(lambda: files.copy_to(Path(copy), render_summary(run)))
     attempt(lambda: write_meta(run))

@@ -15,11 +15,11 @@ from parsers.struct import Struct
 from runner import files
 from runner.errors import RunnerError
 from runner.exports import queue_files
-from runner.exports.run_exports import best_effort, write_end
+from runner.exports.run_exports import best_effort, closing, write_end
 from runner.ledger import record
 from runner.model import OUTCOMES, Outcome, Running, TaskState
 from runner.run_files import files_of
-from runner.tail import RunTail, summary_of_events
+from runner.tail import Appended, RunTail, summary_of_events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from runner.ledger.record import Json
     from runner.ledger.sessions import Session
     from runner.model import Run
-    from runner.tail import Appended
 
 ARCHIVE = "archive"
 FORMAT = 1
@@ -203,10 +202,7 @@ def write_abandoned(run: Run, ledger: Ledger) -> None:
     Raises:
         LedgerFault: the ledger cannot be read.
     """
-    if run.spec.is_flat:
-        log = files_of(run.spec).log
-        best_effort(lambda: files.export(log, render_transcript(run)))
-    write_end(run)
+    write_end(run, log=rest_of_log(run) if run.spec.is_flat else None)
     best_effort(lambda: write_all(ledger, run.session))
     session = ledger.sessions.get(run.session)
     if (paths := files_in(session, ledger.home)) is not None:
@@ -216,18 +212,33 @@ def write_abandoned(run: Run, ledger: Ledger) -> None:
     best_effort(lambda: ledger.runs.note_exported(run.run_id))
 
 
-def render_transcript(run: Run) -> bytes:
-    """Render the readable log again from the events, after its header.
+def rest_of_log(run: Run) -> str:
+    """Return what the readable log of a finished run lacks.
 
-    It is unknown how far a killed supervisor wrote it. Rendering gives the same text,
-    so the whole log is replaced.
+    It is unknown how far a killed supervisor wrote it. Events and standard error are in
+    order there, each for itself; between them are lines of hooks.
     """
     paths = files_of(run.spec)
-    body = [appended.text for appended in RunTail(paths).finish()]
-    head = files.read_text(paths.log)
-    if first := next((text for text in body if text), ""):
-        head = head.partition(first.splitlines(keepends=True)[0])[0]
-    return "".join([head, *body]).encode(errors="backslashreplace")
+    *have, torn = (log := files.read_text(paths.log)).split("\n")
+    tail = [*RunTail(paths).finish()]
+    events = [line for each in tail for line in each.events]
+    errors = [line for each in tail for line in each.errors]
+    said = (Appended(events=tuple(events)), Appended(errors=tuple(errors)))
+    rest = "".join(_without(have, each.text) for each in said)
+    end = closing(run)
+    rest += "" if end in log else end
+    return f"\n{rest}" if torn and rest else rest
+
+
+def _without(have: list[str], text: str) -> str:
+    """Leave out the first lines of a text that are in a log, in their order."""
+    wanted = text.split("\n")[:-1]
+    at = 0
+    for line in have:
+        if at < len(wanted):
+            # The last words of a hook may stand before it, without a newline.
+            at += line.endswith(wanted[at]) if wanted[at] else not line
+    return "".join(f"{line}\n" for line in wanted[at:])
 
 
 def move(was: Path | None, now: Path | None) -> None:

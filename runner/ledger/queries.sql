@@ -143,6 +143,10 @@ select run_id from runs where session = :session and state in ('prepared', 'laun
 -- name: first_waiting
 select id, run_id from prompts where session = :session and state in ('queued', 'parked') order by place limit 1
 
+-- name: waiting_quit
+-- The waiting `/quit` of a session; a waiting run sends the same text to Codex.
+select id from prompts where session = :session and state = 'queued' and run_id is null and preview = '/quit' limit 1
+
 -- name: insert_prompt
 -- A prompt without a text is delivered already, by its run.
 insert into prompts (session, place, text, preview, digest, state, direct, run_id, attempts, queued_at)
@@ -273,7 +277,8 @@ insert into history (at, session, prompt, run_id, what, detail) values (:at, :se
 insert into outbox (history, target, due_at) select (select max(id) from history), value, :due_at from json_each(:targets)
 
 -- name: outbox_of_run
-select o.id, o.target, h.what, h.run_id, h.at from outbox o join history h on h.id = o.history
+-- The order alone would make SQLite read every row that was ever sent.
+select o.id, o.target, h.what, h.run_id, h.at from outbox o indexed by undelivered join history h on h.id = o.history
 where h.run_id = :run_id and o.done_at is null and o.target <> 'exports' order by o.id
 
 -- name: outbox_due
@@ -284,6 +289,10 @@ where o.done_at is null and o.due_at <= :at and o.target <> 'exports'
 -- name: unexported_runs
 -- Finished runs whose exports are not written yet.
 select h.run_id from outbox o join history h on h.id = o.history where o.done_at is null and o.target = 'exports'
+
+-- name: unexported_of_session
+select h.run_id from outbox o indexed by undelivered join history h on h.id = o.history
+where o.done_at is null and o.target = 'exports' and h.session = :session
 
 -- name: note_exported
 delete from outbox where done_at is null and target = 'exports' and (select run_id from history where id = outbox.history) = :run_id

@@ -7,14 +7,13 @@ moment leaves it waiting, running or ended, and it is never delivered twice.
 
 from __future__ import annotations
 
-import hashlib
-
 from parsers.struct import Struct, as_dict, replace
 from runner import clock
 from runner.clock import iso
 from runner.errors import (
     AlreadyDeliveredError,
     ConflictFault,
+    RunnerError,
     SessionBusyError,
     StaleStateError,
 )
@@ -59,6 +58,17 @@ class Prompt(Struct):
     def is_quit(self) -> bool:
         """Return whether it ends the session instead of being sent to Codex."""
         return self.text is not None and self.text.strip() == QUIT
+
+
+class QuitWaitsError(SessionBusyError):
+    """Refuse a prompt behind a waiting `/quit`: it would never be delivered."""
+
+    def __init__(self, name: str, number: int) -> None:
+        RunnerError.__init__(
+            self,
+            f"task {name} accepts no prompts: a /quit waits (prompt {number}); send"
+            " after it (status --wait waits for it), or stop the task to cancel it",
+        )
 
 
 class Candidate(Struct):
@@ -111,9 +121,11 @@ class Queue:
         Raises:
             ArchivedError: the session is archived.
             NoSuchTaskError: it was removed.
+            QuitWaitsError: a `/quit` waits in it.
         """
         with self._ledger.transaction(is_durable=True):
             self._ledger.sessions.refuse_archived(session)
+            self.refuse_after_quit(session)
             return self._ledger.insert(
                 "insert_prompt",
                 session=session,
@@ -123,6 +135,12 @@ class Queue:
                 run_id=None,
                 at=iso(at),
             )
+
+    def refuse_after_quit(self, session: int) -> None:
+        """Raise QuitWaitsError when a `/quit` waits in a session."""
+        number = self._ledger.value("waiting_quit", session=session)
+        if number is not None:
+            raise QuitWaitsError(self._ledger.sessions.get(session).name, number)
 
     def prepare(self, run: Run, request: RunRequest) -> Run:
         """Insert a run, with its session and its prompt, in one transaction.
@@ -139,11 +157,14 @@ class Queue:
         """
         with self._ledger.transaction(is_durable=request.wait_for_session):
             run = replace(run, session=self._session_for(run, request))
-            number, digest = request.prompt_id, digest_of(request.prompt)
+            number = request.prompt_id
             if number is None:
                 run = self._bring(run, request)
             elif not self._ledger.change(
-                "deliver_prompt", prompt=number, run_id=run.run_id, digest=digest
+                "deliver_prompt",
+                prompt=number,
+                run_id=run.run_id,
+                digest=digest_of(request.prompt),
             ):
                 raise AlreadyDeliveredError(number)
             try:
@@ -227,8 +248,8 @@ class Queue:
                 wake_at = iso(clock.after(now, fate.wait)) if fate.wait else None
                 told = {**as_dict(fate), "at": iso(now), "wake_at": wake_at}
                 self._ledger.change("put_back", prompt=row["id"], **told)
-        elif row is not None and outcome in {Outcome.LOST, Outcome.NOT_STARTED}:
-            # Its waiting run was killed: now it is delivered like any other prompt.
+        elif row is not None and verdict.error_class == "killed":
+            # Its caller may have gone: it is delivered like any other prompt.
             self._ledger.change("free_prompt", prompt=row["id"])
         elif row is not None:
             self._end(row["id"], OUTCOMES[outcome].prompt, str(outcome), outcome)
@@ -284,6 +305,18 @@ class Queue:
         times = {"at": iso(now), "wake_at": wake_at}
         self._ledger.write("wait_for_writer", prompt=candidate.prompt, **times)
 
+    def withdraw(self, run: Run) -> bool:
+        """End the prompt of a finished run if it waits again: its caller is told.
+
+        A script that repeats a failed command would send it a second time.
+        """
+        with self._ledger.transaction(is_durable=True):
+            number, outcome = run.spec.prompt_id, run.outcome
+            waits = number in [each.id for each in self.waiting(run.session)]
+            if waits and number is not None and outcome is not None:
+                self._end(number, "failed", str(outcome), outcome)
+        return waits
+
     def _session_for(self, run: Run, request: RunRequest) -> int:
         """Find or open the session of a run."""
         sessions, spec = self._ledger.sessions, run.spec
@@ -311,6 +344,8 @@ class Queue:
                 raise self._busy(run.session)
             name = self._ledger.sessions.get(run.session).name
             raise SessionBusyError(name, "", pid=request.writer or 0)
+        if is_busy:
+            self.refuse_after_quit(run.session)
         number = self._insert(run, request.prompt if is_busy else None)
         if is_busy:
             run = replace(run, state=Waiting(), waits=True)
@@ -349,4 +384,6 @@ class Queue:
 
 def digest_of(text: bytes) -> str:
     """Return the hash of a text."""
+    import hashlib  # noqa: PLC0415 - 4 ms, for a prompt that waits
+
     return hashlib.sha256(text).hexdigest()

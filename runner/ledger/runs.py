@@ -20,7 +20,7 @@ from runner.model import Running, Waiting
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
     from typing import Any
 
@@ -174,8 +174,12 @@ class Runs:
         """Record that the exports of a finished run are written, as far as possible."""
         self._ledger.write("note_exported", run_id=run_id)
 
-    def add_warnings(self, run_id: str, warnings: Iterable[str]) -> Run:
-        """Add later warnings to the record of a finished run.
+    def add_warnings(
+        self, run_id: str, warnings: Iterable[str], export: Callable[[Run], None]
+    ) -> Run:
+        """Add later warnings to the record of a finished run, and export it.
+
+        No other process can remove its directory meanwhile.
 
         Raises:
             NoSuchRunError: it was removed.
@@ -184,6 +188,7 @@ class Runs:
         with self._ledger.transaction():
             run = self.find(run_id).with_warnings(warnings)
             self._save(run)
+            export(run)
         return run
 
     def untold(self, run_id: str) -> list[Telling]:

@@ -14,7 +14,9 @@ from parsers.text import uuid
 from runner.errors import ArchivedError, NoSuchTaskError, RunnerError, SessionBusyError
 from runner.ledger.database import value_of
 from runner.ledger.record import read_settings
+from runner.locks import Lock, look
 from runner.model import TaskState
+from runner.run_files import owner_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -175,6 +177,7 @@ class Sessions:
             NoSuchTaskError: it has been removed.
         """
         with self._db.transaction():
+            self._refuse_exported(session)
             now = self.get(session.key)
             if if_unchanged and now.updated_at != session.updated_at:
                 raise SessionBusyError(session.name, now.last_run or "?", _CHANGED)
@@ -225,8 +228,15 @@ class Sessions:
         """Archive a session, or with no time unarchive it."""
         told = {"exports": exports, "at": at, "archived_at": archived_at}
         with self._db.transaction():
+            self._refuse_exported(session)
             if not self._db.change("archive_session", session=session.key, **told):
                 self._refuse_open(session)
+
+    def _refuse_exported(self, session: Session) -> None:
+        """Refuse a session whose files a process writes at the end of a run."""
+        for row in self._db.all("unexported_of_session", session=session.key):
+            if look(owner_of(self._db.home, row["run_id"])) is Lock.HELD:
+                raise ExportedNowError(session.name, row["run_id"], "try again")
 
     def _refuse_open(self, session: Session) -> None:
         """Refuse to archive a session with an unfinished run or a waiting prompt."""
@@ -235,6 +245,10 @@ class Sessions:
             raise SessionBusyError(session.name, now.last_run, fix)
         if now.waiting:
             raise PromptsWaitError(session.name, now.waiting, puts_away=True)
+
+
+class ExportedNowError(SessionBusyError):
+    """Refuse to move files that a supervisor writes after its verdict."""
 
 
 class PromptsWaitError(SessionBusyError):

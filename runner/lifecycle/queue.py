@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from runner.codex import home
+from runner.config import DEFAULT_STALL_SECONDS
 from runner.errors import (
     AlreadyDeliveredError,
     FileFault,
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from runner.ledger.queue import Candidate
     from runner.ledger.sessions import Session
     from runner.lifecycle.launch import Started
-
-# Settings for a session without known settings, as of `codex-tasks start`.
-DEFAULT_STALL_SECONDS = 3600.0
 
 
 class UndeliverableError(RunnerError):

@@ -11,6 +11,7 @@ from runner import clock, files
 from runner.clock import iso
 from runner.errors import RunnerError, SessionBusyError
 from runner.exports import task_files
+from runner.ledger.sessions import ExportedNowError
 from runner.lifecycle.liveness import left_by
 from runner.locks import Lock, look
 from runner.model import TaskState
@@ -18,7 +19,7 @@ from runner.run_files import RUNS, files_of, is_run_id, own_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
     from runner.ledger.ledger import Ledger
@@ -29,6 +30,9 @@ _IDLE = (TaskState.STOPPED, TaskState.DIED, TaskState.ARCHIVED)
 _BLOCK_BYTES = 512
 # A directory without a row is kept for this long: its run may be about to be inserted.
 _STALE_SECONDS = 3600.0
+_PACE_SECONDS = 0.02
+# How long a supervisor may take to write its exports.
+_PATIENCE_SECONDS = 5.0
 
 
 class Moved(Struct):
@@ -70,7 +74,7 @@ def archive(session: Session, ledger: Ledger) -> Moved:
         return _moved(session, ledger, is_new=False)
     at = clock.now()
     exports = session.thread and task_files.archived_at(session.name, at)
-    ledger.sessions.archive(session, exports, iso(at))
+    _once_exported(lambda: ledger.sessions.archive(session, exports, iso(at)))
     return _moved(session, ledger)
 
 
@@ -84,7 +88,8 @@ def unarchive(session: Session, ledger: Ledger) -> Moved:
     if not session.is_archived:
         return _moved(session, ledger, is_new=False)
     exports = session.exports and session.name
-    ledger.sessions.unarchive(session, exports, iso(clock.now()))
+    at = iso(clock.now())
+    _once_exported(lambda: ledger.sessions.unarchive(session, exports, at))
     return _moved(session, ledger)
 
 
@@ -117,7 +122,7 @@ def remove(
     size = sum(map(size_of, places))
     if is_dry:
         return Removed(name=session.name, size=size)
-    ledger.sessions.remove(session, if_unchanged=if_unchanged)
+    _once_exported(lambda: ledger.sessions.remove(session, if_unchanged=if_unchanged))
     faults = [fault for place in places for fault in files.remove_tree(place)]
     flat = (files_of(run.spec) for run in runs if run.spec.is_flat)
     elsewhere = {
@@ -190,6 +195,18 @@ def size_of(directory: Path) -> int:
             with contextlib.suppress(OSError):
                 total += (Path(name) / entry).lstat().st_blocks * _BLOCK_BYTES
     return total
+
+
+def _once_exported(change: Callable[[], None]) -> None:
+    """Make a change as soon as no supervisor writes the files of the session."""
+    deadline = clock.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return change()
+        except ExportedNowError:
+            if clock.monotonic() >= deadline:
+                raise
+        clock.sleep(_PACE_SECONDS)
 
 
 def _moved(was: Session, ledger: Ledger, *, is_new: bool = True) -> Moved:

@@ -69,12 +69,10 @@ class Note(Struct, kw_only=False):
     text: str
 
 
-class RunEnded(Struct):
-    """The end of a run that has not succeeded."""
+class RunEnded(Struct, kw_only=False):
+    """The end of a run."""
 
-    run_id: str
-    outcome: str
-    error: str | None
+    run: Run
 
 
 class Nothing(Struct):
@@ -197,11 +195,8 @@ class _Transcript:
             except OSError as error:
                 yield _unreadable(tail.path, error)
             tail.close()
-        verdict = run.verdict
-        if verdict is not None and not run.has_succeeded:
-            yield RunEnded(
-                run_id=run.run_id, outcome=verdict.outcome, error=verdict.error
-            )
+        if run.is_finished:
+            yield RunEnded(run)
 
     def _live(self, run: Run, tails: dict[Tail, bool]) -> Generator[Piece, None, Run]:
         """Yield what is appended to a run until it is finished; return the run."""

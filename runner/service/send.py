@@ -17,7 +17,7 @@ from runner.ledger.sessions import PromptsWaitError
 from runner.lifecycle.launch import start_run
 from runner.lifecycle.queue import UndeliverableError, deliver_next, next_request
 from runner.lifecycle.recover import reconcile_run
-from runner.model import Outcome
+from runner.model import QUIT, Outcome
 from runner.prompt.read import is_quit, preview
 from runner.service import follow
 
@@ -37,11 +37,11 @@ class Sent(Struct):
     """Hold the result of a send.
 
     `run_id` is the run that delivers the prompt, None when it waits; `ahead` is the
-    number of prompts before it.
+    number of prompts before it, None for a `/quit` that found nothing to end.
     """
 
     run_id: str | None
-    ahead: int = 0
+    ahead: int | None = 0
 
 
 class OvertakingError(SessionBusyError):
@@ -81,7 +81,7 @@ def send(
         working_dir = str(directory.resolve())
     request = next_request(session, prompt, settings, working_dir=working_dir)
     if is_quit(prompt):
-        return Sent(run_id=None)
+        return Sent(run_id=None, ahead=None)
     try:
         started = start_run(lambda _: request, ledger, settings)
     except PromptsWaitError:
@@ -106,15 +106,17 @@ def queue(
         UndeliverableError: the session has no thread or no working directory.
         ArchivedError: it is archived.
         NoSuchTaskError: another process has removed it.
+        QuitWaitsError: a `/quit` waits in it.
         RunnerFault: the ledger cannot be written; nothing is queued.
     """
+    prompt = QUIT if is_quit(prompt) else prompt
     session = _settled(session.key, ledger, settings)
     if ledger.queue.holder(session.key) is None:
         next_request(session, prompt, settings)
     number = ledger.queue.add(session.key, prompt, preview(prompt), clock.now())
     # It is queued: an error from here on must not make the caller send it again.
     try:
-        if not is_quit(prompt):
+        if prompt != QUIT:
             # `/quit` does not release the held prompts before it.
             ledger.queue.release(session.key)
         queue_files.refresh(ledger, session.key, [number])
@@ -124,7 +126,9 @@ def queue(
                 return _launched(started, ledger, settings, warn)
             started.reader.close()
             warn(f"run {started.run_id} delivers an earlier prompt first")
-        waiting = [prompt.id for prompt in ledger.queue.waiting(session.key)]
+        waiting = [each.id for each in ledger.queue.waiting(session.key)]
+        if prompt == QUIT and number not in waiting:
+            return Sent(run_id=None, ahead=None)
         return Sent(run_id=None, ahead=sum(each < number for each in waiting))
     except RunnerError as error:
         waits = any(each.id == number for each in ledger.queue.waiting(session.key))
@@ -153,6 +157,7 @@ def _refuse_overtaking(session: Session, ledger: Ledger, settings: Config) -> No
             raise OvertakingError(session.name, session.waiting, started.run_id)
     holder = ledger.queue.holder(session.key)
     if holder is not None:
+        ledger.queue.refuse_after_quit(session.key)
         raise SessionBusyError(session.name, holder, _FIX)
     if session.waiting and ledger.queue.waiting(session.key):
         raise PromptsWaitError(session.name, session.waiting)

@@ -209,7 +209,7 @@ def _of_run(run: Run) -> Iterator[Found]:
     yield from _compared(paths.summary, run_exports.render_summary(run))
     yield from _compared(paths.meta, run_exports.render_meta(run))
     if run.spec.is_flat and files.status(paths.log) is None:
-        text = task_files.render_transcript(run)
+        text = task_files.rest_of_log(run).encode(errors="backslashreplace")
         yield _differs(paths.log), partial(_write, paths.log, text)
 
 

@@ -149,8 +149,9 @@ class SuperviseLoop:
         recorder.pipe.send(**(run_exports.end_of(run) if is_shown else {"finished": 1}))
         if run.outcome is None or OUTCOMES[run.outcome].then != "left":
             recorder.attempt(self._deliver)
-        recorder.attempt(lambda: ledger.runs.note_exported(run.run_id))
         self._guarded(lambda: self._notifier.tell(run.run_id))
+        # From now on the session may be archived or removed.
+        recorder.attempt(lambda: ledger.runs.note_exported(run.run_id))
         self._notifier.wait(self._inbox, STOP_SIGNALS)
         recorder.attempt(ledger.back_up_daily)
         recorder.add_late_warnings()

@@ -166,10 +166,14 @@ class RunRecorder:
         """Add warnings from after the verdict to the record of a finished run."""
         if self.run.with_warnings(self.warnings) == self.run:
             return
+        run_id, told = self.run.run_id, self.warnings
+
+        def export(run: Run) -> None:
+            run_exports.best_effort(lambda: run_exports.write_meta(run))
+
         with contextlib.suppress(RunnerError):
             # Another process may have removed the session.
-            self.run = self.ledger.runs.add_warnings(self.run.run_id, self.warnings)
-            run_exports.write_meta(self.run)
+            self.run = self.ledger.runs.add_warnings(run_id, told, export)
 
     def _keep(self, write: Callable[[], object]) -> None:
         self._pending.append(write)

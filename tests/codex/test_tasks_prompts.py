@@ -103,8 +103,8 @@ def test_a_quit_in_the_queue_ends_the_session_when_its_turn_comes(
 ) -> None:
     go = tmp_path / "go"
     session = sessions.start(f"run: {holding(go)}\nsay: zero")
-    for prompt in ("say: one", "/quit", "say: never"):
-        assert session.queue(prompt).code == 0
+    for prompt, code in (("say: one", 0), ("/quit", 0), ("say: never", 75)):
+        assert session.queue(prompt).code == code
     go.touch()
 
     assert session.wait().code == 0

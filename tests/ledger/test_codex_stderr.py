@@ -12,6 +12,74 @@ LOADING = "Error loading config.toml:"
 DRAWING = '  |\n1 | model = "x\n  |          ^\n'
 
 
+NOTICES = """\
+WARNING: proceeding, even though we could not create PATH aliases: Refusing to create
+warning: Untrusted project-local configuration is disabled. Run `codex exec --trust` to
+"""
+PANIC = """\
+
+thread 'codex-main' (16865) panicked at /rustc/59807616/stdio.rs:1:9:
+failed printing to stdout: No space left on device (os error 28)
+stack backtrace:
+   0: <unknown>
+   1: std::panicking::begin_panic
+             at ./library/std/src/panicking.rs:1:5
+note: Some details are omitted, run with `RUST_BACKTRACE=full` for a verbose backtrace.
+"""
+CAUSED = """\
+Error: Failed to write "/dev/full"
+
+Caused by:
+    No space left (os error 28)
+
+Stack backtrace:
+   0: <unknown>
+"""
+OF_NODE = """\
+
+<--- Last few GCs --->
+
+
+#
+# Fatal javascript OOM in GC during deserialization
+#
+"""
+THROWN = """\
+node:internal/modules/cjs/loader:1143
+  throw err;
+  ^
+
+Error [ERR_MODULE_NOT_FOUND]: Cannot find module '/opt/codex.js'
+    at Module._resolveFilename (node:internal/modules/cjs/loader:1140:15) {
+  code: 'MODULE_NOT_FOUND',
+}
+
+Node.js v20.11.0
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", None),
+        (PANIC, " ".join(PANIC.splitlines()[1:3])),
+        (CAUSED, 'Error: Failed to write "/dev/full": No space left (os error 28)'),
+        (OF_NODE, "Fatal javascript OOM in GC during deserialization"),
+        (
+            THROWN,
+            "Error [ERR_MODULE_NOT_FOUND]: Cannot find module '/opt/codex.js'",
+        ),
+        ("FATAL ERROR: heap\n 1: 0xb8 node::Abort()\n", "FATAL ERROR: heap"),
+        ("thread 'x' has overflowed its stack\nfatal runtime error: stack overflow\n",
+         "fatal runtime error: stack overflow"),
+        ("/usr/bin/env: 'node': No such file\n", "/usr/bin/env: 'node': No such file"),
+    ],
+)  # fmt: skip
+def test_a_notice_or_a_frame_is_never_the_cause(text: str, message: str | None) -> None:
+    assert error_message(f"{NOTICES}{text}") == message
+    assert error_message(f"{text}{NOTICES}") == message
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -9,6 +9,7 @@ import pytest
 from support import ledgers
 from support.runs import settings
 
+from parsers.struct import replace
 from runner import locks
 from runner.config import Config
 from runner.errors import FileFault, LedgerFault
@@ -126,6 +127,28 @@ def test_a_run_is_ended_when_there_is_no_pipe_to_its_supervisor(
     assert ended.outcome is Outcome.NOT_STARTED
     assert ledger.runs.unexported() == []
     assert [is_open(each) for each in taken] == [False, False]
+
+
+def test_a_waiting_run_without_a_supervisor_withdraws_its_prompt(
+    asked: RunRequest, ledger: Ledger, ours: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ledgers.launch(ledger, ledgers.prepare(ledger))
+    asked = replace(asked, session=first.session, wait_for_session=True)
+
+    def refuse() -> tuple[int, int]:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, "pipe", refuse)
+
+    with pytest.raises(SupervisorFault):
+        start_run(asked, ledger, ours)
+
+    ended = ledger.runs.of_session(first.session)[-1]
+    assert ended.outcome is Outcome.NOT_STARTED
+    assert ledger.queue.waiting(first.session) == []
+    row = ledgers.row(ledger, ended.spec.prompt_id or 0)
+    assert (row["state"], row["reason"]) == ("failed", "not_started")
+    assert list((ledger.home / "queue").iterdir()) == []
 
 
 def test_a_supervisor_that_cannot_be_looked_at_costs_one_error(

@@ -1,7 +1,9 @@
 """What is to be told of a run is told once, whichever process does it."""
 
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from support import ledgers, worked
 from support.runs import settings
 
 from runner import clock
+from runner.ledger.database import NAME, queries
 from runner.ledger.ledger import Ledger
 from runner.lifecycle import recover
 from runner.model import Outcome, Report, Run
@@ -185,3 +188,16 @@ def test_exports_are_left_to_the_supervisor_of_a_run_while_it_lives(
     recover.sweep(ledger, ours)
     assert files_of(run.spec).summary.exists()
     assert ledger.runs.unexported() == []
+
+
+@pytest.mark.parametrize(
+    "name", ["outbox_of_run", "outbox_due", "unexported_runs", "note_exported"]
+)
+def test_what_was_sent_long_ago_is_not_read_again(ledger: Ledger, name: str) -> None:
+    query = "explain query plan " + queries()[name]
+    values = dict.fromkeys(("run_id", "at"), "x")
+
+    with closing(sqlite3.connect(ledger.home / NAME)) as database:
+        plan = [row[3] for row in database.execute(query, values)]
+
+    assert "USING INDEX undelivered" in plan[0]

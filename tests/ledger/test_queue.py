@@ -18,6 +18,7 @@ from runner.errors import (
     StaleStateError,
 )
 from runner.ledger.ledger import Ledger
+from runner.ledger.queue import QuitWaitsError
 from runner.model import Claimed, Outcome, Run, TaskState
 
 LATER = "2030-01-01T00:00:00.000Z"
@@ -495,8 +496,25 @@ def test_a_run_that_was_stopped_before_its_supervisor_came_is_not_claimed(
         ledger.runs.advance(run, Claimed(supervisor=PROCESS))
 
 
-def test_a_quit_cancels_what_is_behind_it(ledger: Ledger, first: Run) -> None:
-    numbers = [ledgers.queue(ledger, first.session, text) for text in ("/quit", "No.")]
+def test_nothing_waits_behind_a_quit(ledger: Ledger, first: Run) -> None:
+    ledgers.launch(ledger, ledgers.resume(ledger, first, 2))
+    number = ledgers.queue(ledger, first.session, "/quit")
+
+    with pytest.raises(QuitWaitsError, match=rf"a /quit waits \(prompt {number}\)"):
+        ledgers.queue(ledger, first.session, "Later.")
+    with pytest.raises(QuitWaitsError):
+        ledgers.resume(ledger, first, 3, wait_for_session=True)
+
+    assert texts(ledger, first) == [b"/quit"]
+
+
+def test_a_quit_cancels_what_a_migration_left_behind_it(
+    ledger: Ledger, first: Run
+) -> None:
+    numbers = [ledgers.queue(ledger, first.session, text) for text in ("Yes.", "No.")]
+    ledgers.execute(
+        ledger, "update prompts set text = x'2f71756974' where id = ?", numbers[0]
+    )
     head = ledger.queue.head(first.session)
     assert head is not None
     assert head.is_quit

@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from support import ledgers
 from support.runs import SESSION, settings
 
+from parsers.accounting.tokens import Usage
 from parsers.exec_events.transcript import (
     coloured,
     render,
     render_end,
     render_prompt,
     render_stderr,
+    render_tokens,
 )
 from parsers.text import strip
 from runner import clock, files
@@ -123,8 +125,11 @@ def said(pieces: Iterator[Piece]) -> list[str]:
             case Lines(lines=lines, is_stderr=is_stderr):
                 mark = "! " if is_stderr else ""
                 found += [mark + line.decode() for line in lines]
-            case RunEnded(run_id=run_id, outcome=outcome, error=error):
-                found.append(f"{IDS.index(run_id)} {outcome} {error}")
+            case RunEnded(run=run) if run.verdict and not run.has_succeeded:
+                number = IDS.index(run.run_id)
+                found.append(f"{number} {run.outcome} {run.verdict.error}")
+            case RunEnded():
+                pass
             case Note(text=text):
                 found.append(f"# {text}")
             case Nothing():
@@ -374,6 +379,7 @@ def test_following_for_ever_goes_on_after_the_end(
         found += said(iter([next(pieces)]))
 
     assert found == ["> prompt 0", "one", "> prompt 1", "two"]
+    assert isinstance(next(pieces), RunEnded)
     assert [next(pieces) for _ in range(100)] == [Nothing()] * 100
 
 
@@ -401,7 +407,8 @@ ADDED = [{"path": "a", "kind": "add"}]
         (event("thread.started", thread_id=SESSION), "\x1b[2msession id"),
         (event("turn.failed", error={"message": "one\ntwo"}), "\x1b[31m  two"),
         (event("error", message="Reconnecting... 1/5"), "\x1b[33mnote: Reconnecting"),
-        (event("turn.completed", usage={"input_tokens": 5, "output_tokens": 7}), "2mT"),
+        (render_tokens(Usage(input_tokens=5, output_tokens=7)), "2mT"),
+        (render_tokens(None, Usage(input_tokens=5)), "2mthread total"),
     ],
 )
 def test_colours_add_nothing_but_themselves(text: str, part: str) -> None:

@@ -57,3 +57,27 @@ def test_a_run_owes_no_exports_when_its_supervisor_is_done(sessions: Sessions) -
     sessions.ended()
 
     assert sessions.rows("select * from outbox") == []
+
+
+@pytest.mark.parametrize("verb", ["archive", "rm"])
+def test_what_a_supervisor_still_writes_is_neither_moved_nor_removed(
+    verb: str, sessions: Sessions, tmp_path: Path
+) -> None:
+    held = hold(tmp_path)
+    # task.json is written when the thread is named, and again after the verdict.
+    env = sabotaged(held.at(SUPERVISOR, "os.rename", "task.json", 2))
+    session = sessions.start("Begin.", env=env)
+    wait_until(held.reached.exists, what="the last task.json")
+    (run,) = session.runs
+    supervisor = run.supervisor()
+
+    command = sessions.begin(verb, session.id)
+    with pytest.raises(subprocess.TimeoutExpired):
+        command.process.wait(1)
+    held.go.touch()
+
+    assert command.wait().code == 0
+    wait_until(lambda: gone(supervisor), what="the end of the supervisor")
+    assert not (sessions.state_home / session.id).exists()
+    assert run.directory.exists() is (verb == "archive")
+    assert sessions("verify").code == 0

@@ -411,3 +411,33 @@ def test_runs_on_different_sessions_do_not_wait_for_each_other(
     wait_until(lambda: len(stand_in.runs) == 2)
     go.touch()
     assert (first.wait().code, second.wait().code) == (0, 0)
+
+
+@pytest.mark.usefixtures("waiting")
+@pytest.mark.parametrize("end", ["killed", "not found"])
+def test_a_waiting_run_that_fails_for_its_caller_leaves_no_prompt_behind(
+    task: Tasks, stand_in: StandIn, go: Path, end: str
+) -> None:
+    first = task.start("--resume", OTHER)
+    holder = first.wait_running()
+    words = ("--resume", OTHER, "--wait-for-session", "--task", "Second.")
+    more = ("--codex-bin", "/nowhere/codex") if end == "not found" else ()
+    second = task.start(*words, *more)
+    waiter = second.wait_announced()
+    wait_until(lambda: f"run {holder.run_id} holds it" in second.stderr)
+    if end == "killed":
+        supervisor = task.on_record(waiter).supervisor
+        assert supervisor is not None
+        kill(supervisor.pid)
+    else:
+        go.touch()
+
+    assert second.wait().code == {"killed": 1, "not found": 127}[end]
+
+    go.touch()
+    assert first.wait().code == 0
+    assert task("--resume", OTHER, "--task", "Third.").code == 0
+    assert [run["stdin"] for run in stand_in.runs][1:] == ["Third."]
+    assert not list(
+        (Path(task.cli.environment["CODEX_RUNNER_HOME"]) / "queue").iterdir()
+    )

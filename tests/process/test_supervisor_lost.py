@@ -357,6 +357,23 @@ def test_whoever_asks_next_writes_the_files_that_a_killed_supervisor_has_not(
     assert ended.files.log.count("outcome=succeeded") == 1
 
 
+@pytest.mark.parametrize("is_silent", [True, False])
+def test_a_completed_log_keeps_what_a_hook_wrote_and_has_one_end(
+    task: Tasks, stand_in: StandIn, *, is_silent: bool
+) -> None:
+    stand_in.plays(script.leave(3)) if is_silent else None
+    point = dies(SUPERVISOR, "os.rename", ".meta.json", 2 if is_silent else 3)
+    task("--notify-cmd", "echo heard", env=sabotaged(point))
+    (run,) = task.all
+    wait_until(lambda: "heard\n" in run.log, what="the first hook")
+    # The verdict is in the ledger; a sweep completes the files.
+    task.parse(run.run_id)
+    wait_until(lambda: run.is_finished)
+
+    assert run.log.count("heard\n") == 1
+    assert run.log.count("codex_exit_code=") == 1
+
+
 def test_readers_that_come_at_once_write_the_missing_files_once(task: Tasks) -> None:
     ended = task("--detach", env=sabotaged(dies(SUPERVISOR, "open", ".summary.json.")))
     wait_until(lambda: gone(ended.files.supervisor()))

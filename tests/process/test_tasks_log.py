@@ -153,6 +153,20 @@ def test_all_runs_are_shown_one_after_the_other(context: Context) -> None:
     assert context.log("--run", run_id) == said[said.index("user\n  Once") :]
 
 
+def test_the_tokens_of_a_resumed_run_are_its_own(context: Context) -> None:
+    twice = {name: 2 * count for name, count in script.USAGE.items()}
+    context.start()
+    context.wait()
+    context.send(
+        "More.", *script.begin(), script.message("Two."), script.complete(twice)
+    )
+
+    own = "tokens used\n545\nToken usage: total=545 input=200 (+ 1,000 cached)"
+    assert context.log().count(own) == 2
+    assert "1,090" not in context.log()
+    assert context.metas[1]["token_usage"]["total_tokens"] == 1545
+
+
 def test_json_gives_the_lines_of_the_task_log(context: Context) -> None:
     context.start("First.", *script.ordinary(), script.err("oh\n"))
     context.wait()
@@ -188,7 +202,9 @@ def test_broken_lines_are_shown_as_such_and_wrapped_for_programs(
     assert "unreadable line: no json\n" in said
     assert 'unreadable line: {"type": broken}\n' in said
     assert 'unreadable line: {"type":"half\n' in said
-    found = [json.loads(line) for line in context.log("--json").splitlines()]
+    whole = context.log("--json")
+    assert whole == (context.directory / "task.log").read_text(encoding="utf-8")
+    found = [json.loads(line) for line in whole.splitlines()]
     assert found[3:] == [
         {"type": "stdout", "message": text}
         for text in ("no json", '{"type": broken}', "[1]", "", '{"type":"half')

@@ -111,8 +111,20 @@ def test_who_would_overtake_what_is_held_is_told_what_is_worked_on_instead(
 def test_a_quit_ends_the_session_after_what_stands_before_it(
     busy: Session, go: Path
 ) -> None:
-    for prompt in ("One.", "/quit", "Two.", "Three."):
+    for prompt in ("One.", " /quit\n"):
         assert busy.queue(prompt).code == 0
+    number = busy.status["prompts"][1]["id"]
+    text = busy.sessions("status", busy.id).stdout
+    assert f"  #{number} /quit session: behind" in text
+
+    for refused in (
+        busy.queue("Two."),
+        busy.queue("/quit"),
+        busy.send("Three."),
+    ):
+        assert (refused.code, refused.stdout) == (75, "")
+        assert refused.stderr.count("\n") == 1
+        assert f"a /quit waits (prompt {number})" in refused.stderr
 
     go.touch()
     assert busy.wait().code == 0
@@ -120,8 +132,8 @@ def test_a_quit_ends_the_session_after_what_stands_before_it(
     assert busy.given == ["Begin.", "One."]
     status = busy.status
     assert (status["state"], status["queue"]) == ("STOPPED", 0)
-    assert [state for _, state in busy.queued] == ["done", "done", *["canceled"] * 2]
-    assert status["skipped"] == 2, "the quit itself is no prompt that was lost"
+    assert [state for _, state in busy.queued] == ["done", "done"]
+    assert status["skipped"] == 0
     assert busy.send("On again.").code == 0
     assert busy.wait().code == 0
     assert busy.given == ["Begin.", "One.", "On again."]
@@ -138,11 +150,15 @@ def test_a_quit_lets_the_run_in_flight_finish(busy: Session, go: Path) -> None:
     assert busy.state == "STOPPED"
 
 
-def test_a_quit_to_a_session_at_rest_does_nothing(sessions: Sessions) -> None:
+def test_a_quit_to_an_idle_session_says_that_there_is_nothing_to_end(
+    sessions: Sessions,
+) -> None:
     session = sessions.ended()
 
-    assert session.send("/quit").code == 0
-    assert session.queue(" /quit\n").code == 0
+    for sent in (session.send("/quit"), session.queue(" /quit\n")):
+        assert sent.code == 0
+        assert "queued" not in sent.stderr
+        assert "/quit has nothing to end" in sent.stderr
 
     assert session.given == ["Begin."]
     status = session.status
@@ -170,11 +186,12 @@ def test_a_quit_behind_a_limit_ends_the_session_after_what_is_held_before_it(
     status = busy.status
     assert status["queue"] == 2
     assert "usage_limited" in status["queue_held"]
-    assert busy.queue("Two.").code == 0
+    assert busy.queue("Two.").code == 75
+    assert "run " in busy.send("Two.").stderr
     busy.wait()
     assert busy.given == ["Begin.", "limited", "limited again", "One."]
     status = busy.status
-    assert (status["queue"], status["skipped"]) == (0, 1)
+    assert (status["queue"], status["skipped"]) == (0, 0)
 
 
 @pytest.mark.parametrize(

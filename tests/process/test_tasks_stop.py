@@ -114,8 +114,8 @@ def test_a_stop_skips_what_waits_and_tells_how_much(
 ) -> None:
     session = sessions.start()
     session.queue("One.")
-    session.queue("/quit")
     session.queue("Two.")
+    session.queue("/quit")
 
     said = session.stop()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 
 from parsers.exec_events import task_log
@@ -17,6 +16,7 @@ from runner.cli.context import Context
 from runner.cli.output import is_terminal, visible
 from runner.cli.parser import whole_number
 from runner.errors import SessionBusyError
+from runner.exports.key_values import tokens
 from runner.service import log
 from runner.service.log import Piece
 from runner.service.lookup import get
@@ -89,8 +89,10 @@ class _Text:
                 parts = [render_prompt(text)]
             case log.Lines(lines=lines, is_stderr=is_stderr):
                 parts = [*map(render_stderr if is_stderr else render, lines)]
-            case log.RunEnded(run_id=run_id, outcome=outcome, error=error):
-                parts = [render_end(run_id, outcome, error)]
+            case log.RunEnded(run=run) if run.has_succeeded:
+                parts = [tokens(run)]
+            case log.RunEnded(run=run) if run.verdict:
+                parts = [render_end(run.run_id, run.verdict.outcome, run.verdict.error)]
             case _:
                 pass
         start = "" if self._is_first else "\n"
@@ -106,20 +108,10 @@ def _json(piece: Piece) -> str:
         case log.Prompt(text=text):
             lines = [task_log.prompt(text)]
         case log.Lines(lines=found, is_stderr=is_stderr):
-            lines = [*map(task_log.stderr if is_stderr else _event, found)]
+            lines = [*map(task_log.stderr if is_stderr else task_log.event, found)]
         case _:
             pass
     return b"".join(lines).decode(errors="surrogateescape")
-
-
-def _event(line: bytes) -> bytes:
-    """Make the line of an event; wrap a line that is not a JSON object in one."""
-    try:
-        json.loads(line.decode())
-    except (ValueError, RecursionError):
-        text = line.decode(errors="replace").rstrip("\r\n")
-        return json.dumps({"type": "stdout", "message": text}).encode() + b"\n"
-    return task_log.event(line)
 
 
 def main_result(found: Namespace, context: Context) -> int:

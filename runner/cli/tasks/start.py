@@ -20,6 +20,7 @@ from runner.prompt import read
 from runner.service import send, start
 from runner.service.stop import end_started
 
+_STALL = f"{config.DEFAULT_STALL_SECONDS:g}"
 HELP = f"""\
 Start a session in the background and print its thread id.
 
@@ -33,7 +34,7 @@ PROMPT                    the prompt; - reads standard input; put -- before a pr
 {CODEX_OPTIONS}--image FILE ...          an image for this prompt; repeatable
 --output-schema FILE      Codex's --output-schema, for this prompt
 --timeout SECONDS         end each run after this time (0: never)
---stall-timeout SECONDS   end it without progress (0: never) [default: 3600]
+--stall-timeout SECONDS   end it without progress (0: never) [default: {_STALL}]
 --start-timeout SECONDS   end the run if Codex has not named its thread by then (0:
                           never) [default: 60]
 
@@ -52,7 +53,7 @@ PROMPT              the prompt; - reads standard input
 
   codex-tasks send 01a1f0 "Now the docs" && codex-tasks status --wait 01a1f0
   codex-tasks send --queue 01a1f0 - < next.md     (runs after the current prompt)
-  codex-tasks send --queue 01a1f0 /quit           (finish that, cancel later prompts)
+  codex-tasks send --queue 01a1f0 /quit           (finish these, accept no more)
 """
 LONGEST_TITLE = 200
 
@@ -142,6 +143,8 @@ def main_send(found: Namespace, context: Context) -> int:
             sent = send.send(session, text, ledger, settings, context.note, place)
         if sent.run_id is not None:
             context.note(f"delivered by run {sent.run_id}")
+        elif sent.ahead is None:
+            context.note("nothing runs or waits: /quit has nothing to end")
         elif found.queue:
             ahead = f", {sent.ahead} before it" if sent.ahead else ""
             context.note(f"queued{ahead}")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from parsers.accounting.tokens import Usage
 from parsers.any_log import read_log
-from parsers.exec_events.transcript import render, render_stderr
+from parsers.exec_events.transcript import render, render_stderr, render_tokens
 from parsers.facts import Facts
 
 SESSION = "01a1f88b-6d38-7a70-b978-afb3c8879020"
@@ -49,7 +49,9 @@ def facts_of(text: str | bytes) -> Facts:
 def transcript(data: bytes, prompt: str = "do it") -> str:
     said = "".join(map(render, data.splitlines(keepends=True)))
     asked = f"user\n{textwrap.indent(prompt.rstrip(), '  ')}\n\n"
-    return FIRST_BLOCK + asked + said + LAST_BLOCK
+    facts = facts_of(data)
+    tokens = render_tokens(facts.usage) if facts.ended == "completed" else ""
+    return FIRST_BLOCK + asked + said + tokens + LAST_BLOCK
 
 
 def test_every_kind_of_file_is_recognised(

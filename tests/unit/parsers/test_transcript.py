@@ -23,9 +23,6 @@ succeeded: /bin/bash -lc 'echo hello > f.txt; cat f.txt'
 codex
   done: run: echo hello > f.txt; cat f.txt
 
-tokens used
-1,090
-Token usage: total=1,090 input=400 (+ 2,000 cached) output=690 (reasoning 90)
 """
 
 
