@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PROMPT_ON_STDIN = "-"
 _ASK_SECONDS = 10.0
+_CACHE = "codex-versions.json"
 _PACKAGE = "/@openai/codex"
 _NATIVE_BYTES = 1 << 20
 
@@ -55,25 +56,38 @@ def version_of(program: str, settings: Config) -> str | None:
     The version is cached in the state directory until the file changes. A file that may
     belong to a version manager is not cached: it stays the same while Codex changes.
     """
+    if (version := known_version(program, settings)) is not None:
+        return version
     path = which(program, settings.search_path)
-    if path is None:
+    version = None if path is None else _ask(path, settings)
+    stamp = None if path is None else _stamp(path)
+    if version is not None and stamp is not None:
+        known = loose_json.mapping(files.read_json(settings.state_home / _CACHE))
+        content = json.dumps({**known, stamp: version}).encode()
+        # Without the cache only the next call is slower.
+        with contextlib.suppress(FileFault):
+            files.replace(settings.state_home / _CACHE, content)
+    return version
+
+
+def known_version(program: str, settings: Config) -> str | None:
+    """Return the cached version of a binary, without starting it."""
+    path = which(program, settings.search_path)
+    stamp = None if path is None else _stamp(path)
+    if stamp is None:
         return None
+    known = loose_json.mapping(files.read_json(settings.state_home / _CACHE))
+    return loose_json.text(known.get(stamp))
+
+
+def _stamp(path: str) -> str | None:
+    """Identify a file of Codex by its size and time; None for any other program."""
     real = os.path.realpath(path)
     status = files.status(Path(real))
     is_codex = _PACKAGE in real or (status and status.st_size >= _NATIVE_BYTES)
     if status is None or not is_codex:
-        return _ask(path, settings)
-    stamp = f"{real}:{status.st_size}:{status.st_mtime_ns}"
-    kept_in = settings.state_home / "codex-versions.json"
-    known = loose_json.mapping(files.read_json(kept_in))
-    if (version := loose_json.text(known.get(stamp))) is not None:
-        return version
-    version = _ask(path, settings)
-    if version is not None:
-        # Without the cache only the next call is slower.
-        with contextlib.suppress(FileFault):
-            files.replace(kept_in, json.dumps({**known, stamp: version}).encode())
-    return version
+        return None
+    return f"{real}:{status.st_size}:{status.st_mtime_ns}"
 
 
 def _ask(path: str, settings: Config) -> str | None:

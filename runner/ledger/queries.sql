@@ -95,6 +95,12 @@ where r.session = :session and r.ordinal < :ordinal and r.launched_at is not nul
 -- name: next_launch
 select min(launched_at) from runs where session = :session and launched_at > :at
 
+-- name: has_others
+-- Whether a sweep may have to do something for other runs than this one.
+select exists (select 1 from runs where state <> 'finished' and run_id <> :run_id)
+    or exists (select 1 from prompts where state in ('queued', 'parked'))
+    or exists (select 1 from outbox o join history h on h.id = o.history where o.done_at is null and h.run_id <> :run_id)
+
 -- name: insert_run
 -- The time of a session is at least that of its runs.
 update sessions set updated_at = max(updated_at, coalesce(:ended_at, :launched_at, :prepared_at)) where id = :session;

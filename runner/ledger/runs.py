@@ -83,6 +83,10 @@ class Runs:
         """Return the unfinished runs of one session or of all."""
         return self._all("unfinished_runs", session=session)
 
+    def has_others(self, run: Run) -> bool:
+        """Return whether other runs, or prompts, may need a sweep."""
+        return bool(self._ledger.value("has_others", run_id=run.run_id))
+
     def previous(self, run: Run) -> Run | None:
         """Return the last launched run of the session before this one."""
         ids: dict[str, Cell] = {"session": run.session, "ordinal": run.ordinal}

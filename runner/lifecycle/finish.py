@@ -51,8 +51,7 @@ class RunEnd(Struct):
 
 def finish(run: Run, end: RunEnd, ledger: Ledger, settings: Config) -> Run:
     """Finish a run whose Codex was started, and return it."""
-    if run.spec.mode is Mode.RESUME:
-        # A rollout names the version that opened the thread, not those that resumed it.
+    if end.is_late and run.codex_version is None:
         run = replace(run, codex_version=version_of(run.spec.codex.bin, settings))
     counted = _count(run, end, ledger, settings)
     has_begun = run.has_begun or counted.facts.has_begun
@@ -70,12 +69,14 @@ def finish(run: Run, end: RunEnd, ledger: Ledger, settings: Config) -> Run:
         announced=facts.session_id,
         asked_for=run.spec.resume_session,
     )
-    version = run.codex_version or counted.codex_version
+    # A rollout names the version that opened the thread, not those that resumed it.
+    is_named = run.spec.mode is Mode.NEW
+    version = run.codex_version or (counted.codex_version if is_named else None)
     run = replace(
         run,
         thread=run.thread or counted.session_id,
         has_begun=has_begun,
-        codex_version=version or version_of(run.spec.codex.bin, settings),
+        codex_version=version,
     )
     return _ended(run, judge(evidence), end, counted)
 

@@ -125,17 +125,19 @@ def start_run(ask: Ask, ledger: Ledger | None, settings: Config) -> Started:
         pid, read = detach(partial(_supervise, ask, settings))
     except OSError as error:
         raise SupervisorFault(error.strerror or str(error)) from error
-    process, reader = child(pid), StatusReader(read)
-    told = reader.wait_for({"recorded", "refused"})
-    if recorded := told.get("recorded"):
-        return Started(
-            run_id=RunId(recorded),
-            supervisor=process,
-            reader=reader,
-            head=told["head"],
-            log=told["log"],
-        )
-    reader.close()
+    with contextlib.ExitStack() as undo:
+        reader = StatusReader(read)
+        undo.callback(reader.close)
+        process, told = child(pid), reader.wait_for({"recorded", "refused"})
+        if recorded := told.get("recorded"):
+            undo.pop_all()
+            return Started(
+                run_id=RunId(recorded),
+                supervisor=process,
+                reader=reader,
+                head=told["head"],
+                log=told["log"],
+            )
     if refused := told.get("refused"):
         raise from_message(refused)
     raise SupervisorFault("it was killed before it recorded the run")

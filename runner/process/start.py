@@ -74,9 +74,13 @@ def start_program(launch: Launch) -> int:
 
 def which(program: str, search_path: str) -> str | None:
     """Find the file of a program's name."""
-    import shutil  # noqa: PLC0415 - 5 ms, not for the launch
-
-    return shutil.which(program, path=search_path)
+    # Not by `shutil.which`, whose import takes 5 ms.
+    places = [""] if os.sep in program else search_path.split(os.pathsep)
+    for path in (os.path.join(place, program) for place in places):  # noqa: PTH118
+        is_file = os.path.isfile(path)  # noqa: PTH113 - is_file raises
+        if is_file and os.access(path, os.X_OK):
+            return path
+    return None
 
 
 def capture(

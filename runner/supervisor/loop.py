@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 from functools import partial
 
+from parsers.struct import replace
 from runner import clock, files
 from runner.accounting import prices
-from runner.codex import home
+from runner.codex.binary import known_version, version_of
 from runner.config import HOOK_MARKER
 from runner.exports import queue_files, run_exports
 from runner.exports.task_files import TaskExport
@@ -20,9 +21,11 @@ from runner.lifecycle.handoff import STOP_SIGNAL, STOP_SIGNALS
 from runner.lifecycle.judge import Cause, Exit
 from runner.lifecycle.liveness import native_of
 from runner.lifecycle.queue import deliver_next
-from runner.model import OUTCOMES
+from runner.lifecycle.recover import sweep
+from runner.model import OUTCOMES, Mode
 from runner.notify import Notifier
 from runner.process import cgroup
+from runner.process.fork import detach
 from runner.process.growth import GrowthSignal
 from runner.process.signals import reap
 from runner.process.table import (
@@ -35,16 +38,16 @@ from runner.process.table import (
 )
 from runner.process.tree import DescendantTree, Termination
 from runner.run_files import files_of
+from runner.supervisor.limits import LimitsWatch
 from runner.tail import RunTail
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+    from io import FileIO
 
-    from parsers.exec_events.summary import EventSummary
     from runner.config import Config
-    from runner.model import Limits, ProcessId, Run, Verdict
+    from runner.model import ProcessId, Run, Verdict
     from runner.process.signals import SignalInbox
     from runner.supervisor.recorder import RunRecorder
     from runner.tail import Appended
@@ -62,12 +65,6 @@ _LINGER_SECONDS = 0.5
 _LINGER_PACE_SECONDS = 0.002
 # How long a process may take from its fork to its exec.
 _EXEC_SECONDS = 0.3
-# How many times a rollout is checked within the stall limit.
-_CHECKS_PER_LIMIT = 8
-# Codex records the rate limits with every reply, even of a broken stream, so the file
-# of a thread that reconnects for ever grows (0.169).
-_NO_PROGRESS = b'"type":"token_count"'
-_HEAD_BYTES = 200
 
 
 class SuperviseLoop:
@@ -89,6 +86,8 @@ class SuperviseLoop:
         self._codex = 0
         self._status: int | None = None
         self._last_status = 0
+        self._asker = self._sweeper = 0
+        self._answer: FileIO | None = None
         self._growth = GrowthSignal(
             self._files.directory,
             (self._files.events, self._files.stderr),
@@ -112,6 +111,8 @@ class SuperviseLoop:
         if recorder.run.spec.resume_session is not None:
             self._guarded(lambda: self._export.begin(recorder.run))
         self._codex = codex
+        self._guarded(self._ask_version)
+        self._guarded(self._sweep)
         while not self._guarded(self._is_over):
             self._guarded(self._hear)
             self._guarded(self._reap)
@@ -130,6 +131,8 @@ class SuperviseLoop:
             left_running=self._left_running(),
             warnings=recorder.warnings,
         )
+        if self._answer is not None and (said := self._answer.read()):
+            recorder.run = replace(recorder.run, codex_version=said.decode())
         self._close(finish(recorder.run, end, recorder.ledger, settings))
 
     def _close(self, over: Run) -> None:
@@ -190,6 +193,33 @@ class SuperviseLoop:
         self._guarded(look)
         return [*map(described, left)]
 
+    def _ask_version(self) -> None:
+        """Ask Codex for its version while it works: then the verdict need not wait.
+
+        A new thread's rollout names it.
+        """
+        recorder, settings = self._recorder, self._settings
+        program = recorder.run.spec.codex.bin
+        version = known_version(program, settings)
+        recorder.run = replace(recorder.run, codex_version=version)
+        if version is None and recorder.run.spec.mode is Mode.RESUME:
+            recorder.ledger.close()
+            self._asker, answer = detach(
+                lambda pipe: os.write(
+                    pipe, (version_of(program, settings) or "").encode()
+                )
+            )
+            os.set_blocking(answer, False)
+            self._answer = os.fdopen(answer, "rb", buffering=0)
+
+    def _sweep(self) -> None:
+        """Sweep what other runs have left, in another process: a sweep can wait."""
+        ledger, settings = self._recorder.ledger, self._settings
+        if ledger.runs.has_others(self._recorder.run):
+            ledger.close()
+            self._sweeper, pipe = detach(lambda _: sweep(ledger, settings))
+            os.close(pipe)
+
     def _hear(self) -> None:
         for number in self._inbox.wait(self._pause()):
             self._end(Cause.STOP if number == STOP_SIGNAL else Cause.SIGNAL, number)
@@ -244,7 +274,7 @@ class SuperviseLoop:
         return writers_among(self._tree.members(), self._files.events)
 
     def _members(self) -> list[ProcessId]:
-        hooks = self._notifier.pids
+        hooks = [*self._notifier.pids, self._asker, self._sweeper]
         members = self._tree.members(without=hooks)
         run_id = self._recorder.run.run_id
         marked = [m.pid for m in members if carries(m, HOOK_MARKER, run_id)]
@@ -262,7 +292,9 @@ class SuperviseLoop:
                 else:
                     # Only the launcher has exited: Codex is our child now.
                     self._codex = native.pid
-            elif not self._notifier.ended(pid, os.waitstatus_to_exitcode(status)):
+            elif pid not in (self._asker, self._sweeper) and not self._notifier.ended(
+                pid, os.waitstatus_to_exitcode(status)
+            ):
                 self._last_status = status
         if self._status is None and not exists(self._codex):
             # A launcher in between collected its status, and returned it as its own.
@@ -317,68 +349,3 @@ class SuperviseLoop:
             cause=cause,
             cause_value=value,
         )
-
-
-class LimitsWatch:
-    """Check the time limit and the stall limit of a run.
-
-    Progress is an event other than a reconnect message, a running command, or a new
-    record in a rollout file of the thread or of its sub-agents: while an agent waits
-    for another, its own event stream is silent.
-    """
-
-    def __init__(self, limits: Limits, codex_home: Path) -> None:
-        self._limits = limits
-        self._home = codex_home
-        self._began = self._progressed = self._checked = clock.monotonic()
-        self._progress = 0
-        self._sizes: dict[str, int] = {}
-
-    def exceeded(self, summary: EventSummary) -> tuple[Cause, float] | None:
-        """Return the limit that was exceeded, with its seconds."""
-        now = clock.monotonic()
-        timeout, stall = self._limits.timeout, self._limits.stall
-        if timeout is not None and now - self._began >= timeout:
-            return Cause.TIMEOUT, timeout
-        announcement = self._limits.announcement or float("inf")
-        if summary.thread_id is None and now - self._began >= announcement:
-            return Cause.SILENCE, announcement
-        if stall is None:
-            return None
-        if summary.progress != self._progress or summary.is_command_running:
-            self._progress, self._progressed = summary.progress, now
-        if now - self._checked >= stall / _CHECKS_PER_LIMIT:
-            self._checked = now
-            threads = (summary.thread_id, *summary.agent_threads)
-            # A list, not a generator: the size of every rollout is recorded.
-            have_grown = [self._has_grown(thread) for thread in threads if thread]
-            if any(have_grown):
-                self._progressed = now
-        if now - self._progressed >= stall:
-            return Cause.STALL, stall
-        return None
-
-    def next_look(self, summary: EventSummary) -> float | None:
-        """Return when to call `exceeded` again, in monotonic seconds."""
-        timeout, stall = self._limits.timeout, self._limits.stall
-        times = [] if timeout is None else [self._began + timeout]
-        if summary.thread_id is None and self._limits.announcement is not None:
-            times.append(self._began + self._limits.announcement)
-        if stall is not None:
-            times.append(self._checked + stall / _CHECKS_PER_LIMIT)
-            times.append(self._progressed + stall)
-        return min(times, default=None)
-
-    def _has_grown(self, thread_id: str) -> bool:
-        """Return whether a thread's rollout has new records since the last check."""
-        path = home.rollout_of(self._home, thread_id)
-        before = self._sizes.get(thread_id)
-        try:
-            size = self._sizes[thread_id] = path.stat().st_size if path else 0
-            if path is None or before is None or size <= before:
-                return False
-            with files.reader(path) as file:
-                file.seek(before)
-                return any(_NO_PROGRESS not in line[:_HEAD_BYTES] for line in file)
-        except OSError:
-            return False

@@ -103,7 +103,6 @@ def main(found: Namespace, context: Context) -> int:
         # Codex has named the thread while the run was being ended.
         note(f"task {session} is being ended")
         return EXIT_SIGNAL_BASE + came[0]
-    context.sweep()
     _tell(session, context)
     return 0
 

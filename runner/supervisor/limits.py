@@ -1,0 +1,86 @@
+"""The limits of a run: its time, the time without progress, and until its thread."""
+
+from __future__ import annotations
+
+from runner import clock, files
+from runner.codex import home
+from runner.lifecycle.judge import Cause
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from parsers.exec_events.summary import EventSummary
+    from runner.model import Limits
+
+# How many times a rollout is checked within the stall limit.
+_CHECKS_PER_LIMIT = 8
+# Codex records the rate limits with every reply, even of a broken stream, so the file
+# of a thread that reconnects for ever grows (0.169).
+_NO_PROGRESS = b'"type":"token_count"'
+_HEAD_BYTES = 200
+
+
+class LimitsWatch:
+    """Check the time limit and the stall limit of a run.
+
+    Progress is an event other than a reconnect message, a running command, or a new
+    record in a rollout file of the thread or of its sub-agents: while an agent waits
+    for another, its own event stream is silent.
+    """
+
+    def __init__(self, limits: Limits, codex_home: Path) -> None:
+        self._limits = limits
+        self._home = codex_home
+        self._began = self._progressed = self._checked = clock.monotonic()
+        self._progress = 0
+        self._sizes: dict[str, int] = {}
+
+    def exceeded(self, summary: EventSummary) -> tuple[Cause, float] | None:
+        """Return the limit that was exceeded, with its seconds."""
+        now = clock.monotonic()
+        timeout, stall = self._limits.timeout, self._limits.stall
+        if timeout is not None and now - self._began >= timeout:
+            return Cause.TIMEOUT, timeout
+        announcement = self._limits.announcement or float("inf")
+        if summary.thread_id is None and now - self._began >= announcement:
+            return Cause.SILENCE, announcement
+        if stall is None:
+            return None
+        if summary.progress != self._progress or summary.is_command_running:
+            self._progress, self._progressed = summary.progress, now
+        if now - self._checked >= stall / _CHECKS_PER_LIMIT:
+            self._checked = now
+            threads = (summary.thread_id, *summary.agent_threads)
+            # A list, not a generator: the size of every rollout is recorded.
+            have_grown = [self._has_grown(thread) for thread in threads if thread]
+            if any(have_grown):
+                self._progressed = now
+        if now - self._progressed >= stall:
+            return Cause.STALL, stall
+        return None
+
+    def next_look(self, summary: EventSummary) -> float | None:
+        """Return when to call `exceeded` again, in monotonic seconds."""
+        timeout, stall = self._limits.timeout, self._limits.stall
+        times = [] if timeout is None else [self._began + timeout]
+        if summary.thread_id is None and self._limits.announcement is not None:
+            times.append(self._began + self._limits.announcement)
+        if stall is not None:
+            times.append(self._checked + stall / _CHECKS_PER_LIMIT)
+            times.append(self._progressed + stall)
+        return min(times, default=None)
+
+    def _has_grown(self, thread_id: str) -> bool:
+        """Return whether a thread's rollout has new records since the last check."""
+        path = home.rollout_of(self._home, thread_id)
+        before = self._sizes.get(thread_id)
+        try:
+            size = self._sizes[thread_id] = path.stat().st_size if path else 0
+            if path is None or before is None or size <= before:
+                return False
+            with files.reader(path) as file:
+                file.seek(before)
+                return any(_NO_PROGRESS not in line[:_HEAD_BYTES] for line in file)
+        except OSError:
+            return False
