@@ -64,7 +64,8 @@ class StatusPipe:
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
-        self._unsent: list[tuple[int, int]] = []
+        self._unsent: dict[str, object] = {}
+        self._parts: list[tuple[int, int]] = []
         os.set_blocking(descriptor, False)
 
     def show(self, begin: int, end: int, read: tuple[int, int]) -> None:
@@ -76,23 +77,24 @@ class StatusPipe:
             read: the bytes of events and of standard error that the log has now. When
                 this process is killed, the caller goes on from there.
         """
-        if self._unsent and self._unsent[-1][1] == begin:
-            begin = self._unsent.pop()[0]
-        self._unsent.append((begin, end))
-        if self.send(parts=self._unsent, read=read):
-            self._unsent.clear()
+        if self._parts and self._parts[-1][1] == begin:
+            begin = self._parts.pop()[0]
+        self._parts.append((begin, end))
+        self._unsent = {"parts": self._parts, "read": read}
+        self.send()
 
-    def send(self, **message: object) -> bool:
-        """Send one message; return False when the reader misses it.
+    def send(self, **message: object) -> None:
+        """Send one message, with the parts that the caller has not been sent yet.
 
-        It is gone, or does not read.
+        The caller misses it when it is gone, or does not read.
         """
-        # A full pipe may take only a part; the next message begins on a new line.
-        line = f"\n{json.dumps(message)}\n".encode()
-        try:
-            return os.write(self.descriptor, line) == len(line)
-        except OSError:
-            return False
+        # A full pipe may take only a piece; the next message begins on a new line.
+        line = f"\n{json.dumps({**self._unsent, **message})}\n".encode()
+        with contextlib.suppress(OSError):
+            # Without its newline it is complete too, once the next one comes.
+            if os.write(self.descriptor, line) >= len(line) - 1:
+                self._unsent = {}
+                self._parts.clear()
 
 
 class StatusReader:
@@ -100,23 +102,30 @@ class StatusReader:
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
-        self.is_open = True
-        self._rest = b""
+        # Lines that no caller has taken yet; the last one may be incomplete.
+        self._lines = [b""]
+        self._has_ended = False
         os.set_blocking(descriptor, False)
 
+    @property
+    def is_open(self) -> bool:
+        """Return whether messages may come, or have come and were not taken."""
+        return not self._has_ended or len(self._lines) > 1
+
     def messages(self) -> Iterator[Mapping[str, Any]]:
-        """Yield the complete messages since the last call."""
+        """Yield the complete messages that no caller has taken yet."""
         while self.is_open:
+            while len(self._lines) > 1:
+                with contextlib.suppress(ValueError):
+                    yield json.loads(self._lines.pop(0))
+            if self._has_ended:
+                break
             try:
                 data = os.read(self.descriptor, 65536)
             except BlockingIOError:
                 break
-            if not data:
-                self.is_open = False
-            *lines, self._rest = (self._rest + data).split(b"\n")
-            for line in lines:
-                with contextlib.suppress(ValueError):
-                    yield json.loads(line)
+            self._has_ended = not data
+            self._lines = (self._lines[0] + data).split(b"\n")
 
     def wait_for(self, words: Collection[str]) -> Mapping[str, Any]:
         """Wait for the first message with one of these words; {} if none comes."""
@@ -131,7 +140,7 @@ class StatusReader:
     def close(self) -> None:
         if self.descriptor >= 0:
             os.close(self.descriptor)
-            self.descriptor, self.is_open = -1, False
+            self.descriptor, self._has_ended, self._lines = -1, True, [b""]
 
 
 def as_message(error: RunnerError | OSError) -> dict[str, object]:

@@ -1,6 +1,7 @@
-"""A launch that fails leaves a run that says so, and holds nothing."""
+"""A launch that fails before the run is recorded leaves nothing, and says why."""
 
 import errno
+import json
 import os
 from pathlib import Path
 from typing import NoReturn
@@ -9,15 +10,22 @@ import pytest
 from support import ledgers
 from support.runs import settings
 
-from parsers.struct import replace
 from runner import locks
 from runner.config import Config
-from runner.errors import FileFault, LedgerFault
+from runner.errors import (
+    FileFault,
+    LedgerFault,
+    RunnerError,
+    SessionBusyError,
+    UsageError,
+)
 from runner.ledger.ledger import Ledger
+from runner.ledger.sessions import PromptsWaitError
 from runner.lifecycle import launch
-from runner.lifecycle.launch import SupervisorFault, prepare_run, start_run
+from runner.lifecycle.handoff import as_message
+from runner.lifecycle.launch import Started, SupervisorFault, prepare_run, start_run
 from runner.locks import Lock, look
-from runner.model import Outcome, RunRequest
+from runner.model import RunRequest
 from runner.run_files import files_of, owner_of
 
 
@@ -107,7 +115,7 @@ def test_a_run_whose_files_cannot_be_made_leaves_nothing(
     assert [*Path(asked.cwd).glob("logs/*")] == []
 
 
-def test_a_run_is_ended_when_there_is_no_pipe_to_its_supervisor(
+def test_a_run_without_a_pipe_to_its_supervisor_leaves_nothing(
     asked: RunRequest,
     ledger: Ledger,
     ours: Config,
@@ -120,51 +128,109 @@ def test_a_run_is_ended_when_there_is_no_pipe_to_its_supervisor(
     monkeypatch.setattr(os, "pipe", refuse)
 
     with pytest.raises(SupervisorFault, match="Too many open files"):
-        start_run(asked, ledger, ours)
+        start_run(lambda _: asked, ledger, ours)
 
-    (session,) = ledger.sessions.all()
-    (ended,) = ledger.runs.of_session(session.key)
-    assert ended.outcome is Outcome.NOT_STARTED
-    assert ledger.runs.unexported() == []
-    assert [is_open(each) for each in taken] == [False, False]
+    assert taken == []
+    assert ledger.sessions.all() == []
+    below = [*ours.state_home.glob("runs/*"), *Path(asked.cwd).glob("logs/*")]
+    assert below == []
 
 
-def test_a_waiting_run_without_a_supervisor_withdraws_its_prompt(
+def test_a_supervisor_that_cannot_be_forked_leaves_no_pipe(
     asked: RunRequest, ledger: Ledger, ours: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = ledgers.launch(ledger, ledgers.prepare(ledger))
-    asked = replace(asked, session=first.session, wait_for_session=True)
+    made: list[int] = []
+    pipe = os.pipe
 
-    def refuse() -> tuple[int, int]:
+    def note() -> tuple[int, int]:
+        made.extend(pipe())
+        return made[0], made[1]
+
+    def refuse() -> NoReturn:
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-    monkeypatch.setattr(os, "pipe", refuse)
+    monkeypatch.setattr(os, "pipe", note)
+    monkeypatch.setattr(os, "fork", refuse)
 
-    with pytest.raises(SupervisorFault):
-        start_run(asked, ledger, ours)
+    with pytest.raises(SupervisorFault, match="temporarily unavailable"):
+        start_run(lambda _: asked, ledger, ours)
 
-    ended = ledger.runs.of_session(first.session)[-1]
-    assert ended.outcome is Outcome.NOT_STARTED
-    assert ledger.queue.waiting(first.session) == []
-    row = ledgers.row(ledger, ended.spec.prompt_id or 0)
-    assert (row["state"], row["reason"]) == ("failed", "not_started")
-    assert list((ledger.home / "queue").iterdir()) == []
+    assert [is_open(each) for each in made] == [False, False]
+    assert ledger.sessions.all() == []
 
 
 def test_a_supervisor_that_cannot_be_looked_at_costs_one_error(
-    asked: RunRequest,
-    ledger: Ledger,
-    ours: Config,
-    taken: list[int],
-    monkeypatch: pytest.MonkeyPatch,
+    asked: RunRequest, ledger: Ledger, ours: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    reader, writer = os.pipe()
+    os.close(writer)
+
     def refuse(_: int) -> NoReturn:
         raise FileFault("read", "/proc/1/stat", OSError(errno.ENFILE, "full"))
 
-    monkeypatch.setattr(launch, "start_program", lambda _: os.getpid())
+    monkeypatch.setattr(launch, "detach", lambda _: (os.getpid(), reader))
     monkeypatch.setattr(launch, "child", refuse)
 
     with pytest.raises(FileFault, match="full"):
-        start_run(asked, ledger, ours)
+        start_run(lambda _: asked, ledger, ours)
 
-    assert [is_open(each) for each in taken] == [False, False]
+    assert not is_open(reader)
+
+
+def said_by_a_supervisor(
+    message: bytes, request: RunRequest, ours: Config, monkeypatch: pytest.MonkeyPatch
+) -> Started:
+    """Start a run whose supervisor says this and is gone."""
+    reader, writer = os.pipe()
+    os.write(writer, message)
+    os.close(writer)
+    monkeypatch.setattr(launch, "detach", lambda _: (os.getpid(), reader))
+    try:
+        return start_run(lambda _: request, None, ours)
+    except RunnerError:
+        assert not is_open(reader)
+        raise
+
+
+def test_a_supervisor_that_says_nothing_was_killed(
+    asked: RunRequest, ours: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SupervisorFault, match="killed before it recorded the run"):
+        said_by_a_supervisor(b"", asked, ours, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SessionBusyError("0a1b2c", "20261120-1", "--queue", pid=7),
+        LedgerFault(Path("/state"), "the disk is full"),
+        FileFault("create", "/state", OSError(errno.ENOSPC, "No space left")),
+        UsageError("--repo DIR is required"),
+        PromptsWaitError("0a1b2c", 3),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_of_a_supervisor_is_raised_in_the_command(
+    error: RunnerError, asked: RunRequest, ours: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = json.dumps({"refused": as_message(error)}).encode() + b"\n"
+
+    with pytest.raises(type(error)) as raised:
+        said_by_a_supervisor(message, asked, ours, monkeypatch)
+
+    assert type(raised.value) is type(error)
+    assert str(raised.value) == str(error)
+    assert raised.value.exit_code == error.exit_code
+    assert getattr(raised.value, "pid", None) == getattr(error, "pid", None)
+
+
+def test_an_error_of_the_system_is_raised_in_the_command(
+    asked: RunRequest, ours: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = PermissionError(errno.EACCES, "Permission denied", "/state")
+    message = json.dumps({"refused": as_message(error)}).encode() + b"\n"
+
+    with pytest.raises(PermissionError) as raised:
+        said_by_a_supervisor(message, asked, ours, monkeypatch)
+
+    assert str(raised.value) == str(error)

@@ -10,7 +10,7 @@ from parsers.exec_events.summary import EventSummary
 from runner import clock
 from runner.lifecycle.judge import Cause
 from runner.model import Limits
-from runner.supervisor.loop import LimitsWatch
+from runner.supervisor.limits import LimitsWatch
 
 RECONNECTING = b'{"type":"error","message":"Reconnecting... waiting for network"}'
 MESSAGE = b'{"type":"item.completed","item":{"type":"agent_message","text":"x"}}'

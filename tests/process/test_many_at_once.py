@@ -6,7 +6,7 @@ from pathlib import Path
 
 from support import stand_in as script
 from support.processes import wait_until
-from support.sabotage import FOREGROUND, hold, sabotaged
+from support.sabotage import SUPERVISOR, hold, sabotaged
 from support.stand_in import StandIn
 from support.tasks import CLOSING, Tasks
 
@@ -57,7 +57,7 @@ def test_a_ledger_that_another_command_has_just_made_is_not_taken_for_lost(
 ) -> None:
     (state_home / "queue").mkdir(parents=True)
     held = hold(tmp_path)
-    point = held.at(FOREGROUND, "os.scandir", str(state_home / "queue"))
+    point = held.at(SUPERVISOR, "os.scandir", str(state_home / "queue"))
     begun = task.start(env=sabotaged(point))
     wait_until(held.reached.exists, what="its look for what others have left")
 

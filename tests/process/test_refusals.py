@@ -301,7 +301,7 @@ def test_a_disk_that_takes_nothing_is_one_line_and_nothing_half_written(
 def test_a_disk_that_is_full_at_any_file_leaves_none(
     task: Tasks, stand_in: StandIn, text: str
 ) -> None:
-    ended = task(env=sabotaged(fails(FOREGROUND, "open", text)))
+    ended = task(env=sabotaged(fails(SUPERVISOR, "open", text)))
 
     assert is_one_line(ended, 1, "No space left")
     assert list(task.log_dir.iterdir()) == []
@@ -312,25 +312,41 @@ def test_a_disk_that_is_full_at_any_file_leaves_none(
 def test_a_meta_file_that_the_disk_refuses_at_the_start_is_written_later(
     task: Tasks,
 ) -> None:
-    ended = task(env=sabotaged(fails(FOREGROUND, "open", ".meta.json")))
+    ended = task(env=sabotaged(fails(SUPERVISOR, "open", ".meta.json")))
 
     assert ended.code == 0
     assert ended.meta["outcome"] == "succeeded"
 
 
-def test_a_supervisor_that_cannot_be_started_is_told_and_on_record(
-    task: Tasks, stand_in: StandIn
+def test_a_supervisor_that_cannot_be_started_is_told_and_leaves_nothing(
+    task: Tasks, tmp_path: Path, state_home: Path, stand_in: StandIn
 ) -> None:
+    before = contents(tmp_path)
     point = fails(FOREGROUND, "os.fork", "")
 
     ended = task(env=sabotaged(point))
 
-    assert ended.code == 1
-    assert len(ended.stderr.splitlines()) == 1
-    assert "supervisor" in ended.stderr
-    (files,) = task.all
-    assert files.meta["outcome"] == "not_started"
-    assert files.summary["outcome"] == "not_started"
+    told = "cannot start a supervisor: No space left on device"
+    assert is_one_line(ended, 1, told), ended
+    assert contents(tmp_path) == before
+    assert not state_home.exists()
+    assert stand_in.runs == []
+    assert task().code == 0
+
+
+def test_a_record_that_cannot_be_made_whole_leaves_no_row_and_no_file(
+    task: Tasks, state_home: Path, stand_in: StandIn
+) -> None:
+    point = fails(SUPERVISOR, "sqlite3.execute", "insert into runs")
+
+    ended = task(env=sabotaged(point))
+
+    assert is_one_line(ended, 1, "disk is full"), ended
+    assert list(task.log_dir.iterdir()) == []
+    assert list(state_home.glob("runs/*")) == []
+    with closing(sqlite3.connect(state_home / "ledger.db")) as db:
+        for table in ("runs", "sessions", "prompts"):
+            assert db.execute(f"select count(*) from {table}").fetchone() == (0,)  # noqa: S608  # a name from above
     assert stand_in.runs == []
 
 

@@ -102,7 +102,7 @@ def test_ctrl_c_while_a_command_is_loaded_is_silent(command: str, cli: Cli) -> N
 
 
 ATTENDED = """
-import os, sys
+import os, signal, sys
 from pathlib import Path
 
 import runner.supervisor.main
@@ -113,11 +113,12 @@ from runner.lifecycle.handoff import StatusPipe
 from runner.lifecycle.launch import prepare_run
 from runner.model import Claimed, CodexOptions, Launched, Report, RunRequest
 from runner.clock import now
-from runner.process.signals import SignalInbox
+from runner.process.signals import WAITED, SignalInbox
 from runner.process.table import child, this_process
 from runner.supervisor.recorder import RunRecorder
 
 settings, here = config.load(), str(Path.cwd())
+signal.pthread_sigmask(signal.SIG_BLOCK, WAITED)
 asked = RunRequest(
     prompt=b"Do it.", repo=here, cwd=here, umask=0o22, codex=CodexOptions(bin="true"),
     codex_home=here, report=Report(event_stream=f"{here}/stream"),
@@ -130,7 +131,7 @@ recorder.claim(Claimed(supervisor=this_process()))
 del sys.modules["runner.ledger.queue"]
 pid = os.spawnlp(os.P_NOWAIT, "true", "true")
 recorder.advance(Launched(codex=child(pid), at=now()))
-loop = SuperviseLoop(recorder, SignalInbox(()), settings)
+loop = SuperviseLoop(recorder, SignalInbox(), settings)
 before = set(sys.modules)
 loop.attend(pid)
 assert ledger.runs.find(run_id).is_finished

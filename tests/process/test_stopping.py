@@ -18,7 +18,7 @@ from support.processes import (
     start_time,
     wait_until,
 )
-from support.sabotage import FOREGROUND, hold, sabotaged
+from support.sabotage import FOREGROUND, SUPERVISOR, hold, sabotaged
 from support.stand_in import StandIn, make_native
 from support.tasks import CLOSING, Ended, Tasks, gone
 from support.terminal import terminal
@@ -257,15 +257,27 @@ def test_a_signal_to_the_whole_group_is_one_to_the_command(
     assert gone(codex)
 
 
+LAUNCHING: dict[str, tuple[str, str, str]] = {
+    "before there is a supervisor": (FOREGROUND, "os.fork", ""),
+    "while the run is being recorded": (SUPERVISOR, "sqlite3.execute", "commit"),
+    "while its supervisor claims it": (
+        SUPERVISOR,
+        "sqlite3.execute",
+        "set state = :state, supervisor",
+    ),
+    "once the command knows of it": (FOREGROUND, "import", "runner.cli.follow_run"),
+}
+
+
 @pytest.mark.core
+@pytest.mark.parametrize("when", LAUNCHING)
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_a_signal_during_the_launch_is_passed_on_to_the_run(
-    task: Tasks, stand_in: StandIn, tmp_path: Path, number: int, code: int
+    task: Tasks, stand_in: StandIn, tmp_path: Path, number: int, code: int, when: str
 ) -> None:
     stand_in.plays(*hanging())
     held = hold(tmp_path)
-    point = held.at(FOREGROUND, "os.fork", "")
-    begun = task.start(env=sabotaged(point))
+    begun = task.start(env=sabotaged(held.at(*LAUNCHING[when])))
     wait_until(held.reached.exists)
 
     begun.send(number)
@@ -277,8 +289,10 @@ def test_a_signal_during_the_launch_is_passed_on_to_the_run(
 def test_a_signal_before_anything_is_on_record_leaves_nothing(
     task: Tasks, tmp_path: Path, state_home: Path
 ) -> None:
-    held = hold(tmp_path)
-    begun = task.start(env=sabotaged(held.at(FOREGROUND, "open", str(state_home))))
+    held, prompt = hold(tmp_path), tmp_path / "prompt.md"
+    prompt.write_text("Do it.")
+    point = held.at(FOREGROUND, "open", prompt.name)
+    begun = task.start("--task-file", prompt, env=sabotaged(point))
     wait_until(held.reached.exists)
 
     begun.send(signal.SIGINT)
@@ -288,6 +302,7 @@ def test_a_signal_before_anything_is_on_record_leaves_nothing(
     assert ended.code == 130
     assert ended.stdout == ended.stderr == ""
     assert task.all == []
+    assert not state_home.exists()
 
 
 def in_a_script(task: Tasks, noted: Path) -> list[str]:

@@ -11,7 +11,10 @@ from support import stand_in as script
 from support.processes import is_alive, kill, wait_until
 from support.sabotage import FOREGROUND, SUPERVISOR, dies, fails, sabotaged
 from support.stand_in import StandIn, make_native
-from support.tasks import CLOSING, Begun, Files, Tasks, gone
+from support.tasks import CLOSING, Begun, Files, Tasks, gone, is_one_line
+
+from runner.locks import Lock, look
+from runner.run_files import owner_of
 
 
 def lose_supervisor(begun: Begun) -> Files:
@@ -177,14 +180,27 @@ def test_killing_the_command_does_not_disturb_the_run(task: Tasks, go: Path) -> 
     assert "outcome=succeeded" in files.log
 
 
-@pytest.mark.core
-def test_a_command_killed_between_record_and_launch_leaves_a_run_not_started(
-    task: Tasks, stand_in: StandIn
+def test_a_command_killed_before_it_has_a_supervisor_leaves_nothing(
+    task: Tasks, stand_in: StandIn, state_home: Path
 ) -> None:
-    point = dies(FOREGROUND, "os.fork", "")
-    begun = task.start(env=sabotaged(point))
+    ended = task.start(env=sabotaged(dies(FOREGROUND, "os.fork", ""))).wait()
+
+    assert (ended.code, ended.stdout) == (-signal.SIGKILL, "")
+    assert not task.log_dir.exists()
+    assert not state_home.exists()
+    assert stand_in.runs == []
+
+
+@pytest.mark.core
+def test_with_both_killed_between_record_and_launch_a_run_is_not_started(
+    task: Tasks, stand_in: StandIn, state_home: Path
+) -> None:
+    follows = dies(FOREGROUND, "import", "runner.cli.follow_run")
+    begun = task.start(env=sabotaged(follows, dies(SUPERVISOR, *CLAIMED)))
     files = begun.wait_announced()
     assert begun.wait().code == -signal.SIGKILL
+    owner = owner_of(state_home, files.run_id)
+    wait_until(lambda: look(owner) is Lock.FREE, what="the end of the supervisor")
     assert files.meta["state"] == "prepared"
 
     done = task.parse(files.run_id)
@@ -198,7 +214,8 @@ def test_a_command_killed_between_record_and_launch_leaves_a_run_not_started(
 def test_a_command_killed_right_after_the_launch_loses_nothing(
     task: Tasks,
 ) -> None:
-    begun = task.start(env=sabotaged(dies(FOREGROUND, "import", "runner.tail")))
+    point = dies(FOREGROUND, "import", "runner.cli.follow_run")
+    begun = task.start(env=sabotaged(point))
     files = begun.wait_announced()
     assert begun.wait().code == -signal.SIGKILL
 
@@ -207,9 +224,46 @@ def test_a_command_killed_right_after_the_launch_loses_nothing(
     assert files.meta["outcome"] == "succeeded"
 
 
+BEFORE_THE_RECORD = {
+    "before it has loaded all": ("import", "runner.supervisor.start_codex"),
+    "before it has a ledger": ("sqlite3.connect", "ledger.db"),
+    "before it has made a file": ("open", ".prompt"),
+    "before it has a lock": ("open", "/owner"),
+    "before its transaction": ("sqlite3.execute", "begin immediate"),
+    "within its transaction": ("sqlite3.execute", "insert into runs"),
+    "before its commit": ("sqlite3.execute", "commit"),
+}
+
+
+@pytest.mark.parametrize("when", BEFORE_THE_RECORD)
+@pytest.mark.parametrize("detach", [False, True])
+def test_a_supervisor_that_dies_before_its_record_is_told_and_leaves_no_run(
+    task: Tasks, stand_in: StandIn, state_home: Path, when: str, *, detach: bool
+) -> None:
+    point = dies(SUPERVISOR, *BEFORE_THE_RECORD[when])
+    ended = task(*(["--detach"] if detach else []), env=sabotaged(point))
+
+    told = "cannot start a supervisor: it was killed before it recorded the run"
+    assert is_one_line(ended, 1, told), ended
+    assert stand_in.runs == []
+    assert task.cli("ls", "-a", command="codex_tasks").stdout == "No tasks found.\n"
+    verified = task.cli("verify", "--full", command="codex_tasks")
+    assert verified.returncode == 0, verified.stdout
+    # At most files without a run stay, which others cannot read.
+    for left in (*state_home.glob("runs/**/*"), *task.log_dir.glob("*")):
+        assert not left.stat().st_mode & 0o077
+    for events in task.log_dir.glob("*.events.jsonl"):
+        assert look(events) is Lock.FREE
+    assert task().code == 0
+
+
+# What the supervisor writes into the ledger when it takes the run over, and when it has
+# started Codex.
+CLAIMED = ("sqlite3.execute", "set state = :state, supervisor")
+LAUNCHED = ("sqlite3.execute", "set state = 'running'")
 BEFORE_THE_CLAIM = {
-    "before it has read its orders": ("import", "runner.supervisor.start_codex"),
-    "before it has claimed the run": ("sqlite3.connect", "ledger.db"),
+    "once it has told the command": ("os.chdir", "'/'"),
+    "before it has claimed the run": CLAIMED,
 }
 
 
@@ -230,12 +284,8 @@ def test_a_supervisor_that_dies_before_its_claim_is_a_run_not_started(
     assert stand_in.runs == []
 
 
-# What the supervisor writes into the ledger when it takes the run over, and when it has
-# started Codex.
-CLAIMED = ("sqlite3.execute", "set state = :state, supervisor")
-LAUNCHED = ("sqlite3.execute", "set state = 'running'")
 BEFORE_AN_EVENT = {
-    "before it has started Codex": dies(SUPERVISOR, "subprocess.Popen", "exec"),
+    "before it has started Codex": dies(SUPERVISOR, "os.posix_spawn", "exec"),
     "once Codex is started": dies(SUPERVISOR, *LAUNCHED),
 }
 
@@ -270,10 +320,11 @@ def test_a_supervisor_that_cannot_claim_its_run_is_a_run_not_started(
     assert stand_in.runs == []
 
 
-AFTER_CODEX = {
+AFTER_CODEX: dict[str, tuple[Any, ...]] = {
     "before it has put that on record": LAUNCHED,
     "before it has said so": ("import", "runner.supervisor.loop"),
-    "before it has read an event": ("open", ".events.jsonl"),
+    # It has made the file, and opened it for Codex.
+    "before it has read an event": ("open", ".events.jsonl", 3),
 }
 
 
@@ -330,12 +381,13 @@ def test_a_supervisor_that_dies_before_its_verdict_is_made_up_for(
     assert ended.files.log.count("All done.") == 1
 
 
-# The third meta file is the last one: one comes with the launch, one with the thread.
+# The fourth meta file is the last one: one comes with the record, one with the launch,
+# one with the thread.
 BETWEEN_COMMIT_AND_EXPORTS: dict[str, tuple[Any, ...]] = {
     "before its summary": ("open", ".summary.json."),
     "within its summary": ("os.rename", ".summary.json"),
-    "before its meta file": ("open", ".meta.json.", 3),
-    "within its meta file": ("os.rename", ".meta.json", 3),
+    "before its meta file": ("open", ".meta.json.", 4),
+    "within its meta file": ("os.rename", ".meta.json", 4),
 }
 
 
@@ -362,7 +414,7 @@ def test_a_completed_log_keeps_what_a_hook_wrote_and_has_one_end(
     task: Tasks, stand_in: StandIn, *, is_silent: bool
 ) -> None:
     stand_in.plays(script.leave(3)) if is_silent else None
-    point = dies(SUPERVISOR, "os.rename", ".meta.json", 2 if is_silent else 3)
+    point = dies(SUPERVISOR, "os.rename", ".meta.json", 3 if is_silent else 4)
     task("--notify-cmd", "echo heard", env=sabotaged(point))
     (run,) = task.all
     wait_until(lambda: "heard\n" in run.log, what="the first hook")

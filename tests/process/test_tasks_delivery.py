@@ -171,7 +171,7 @@ def test_codex_that_sees_another_writer_is_started_again_later_and_never_held(
 def test_a_prompt_whose_supervisors_are_killed_before_the_launch_is_not_held(
     session: Session, codex: StandIn
 ) -> None:
-    killed = sabotaged(dies(SUPERVISOR, "subprocess.Popen", "exec"))
+    killed = sabotaged(dies(SUPERVISOR, "os.posix_spawn", "exec"))
     assert session.queue("One.", env=killed).code == 0
 
     def is_waiting() -> bool:

@@ -320,7 +320,7 @@ def test_a_start_that_the_disk_refuses_leaves_nothing_behind(
 ) -> None:
     said = sessions(
         *sessions.starting("Begin."),
-        env=sabotaged(fails(COMMAND, "open", "events.jsonl")),
+        env=sabotaged(fails(SUPERVISOR, "open", "events.jsonl")),
     )
 
     assert said.code == 1

@@ -15,6 +15,8 @@ from support.sessions import Session, Sessions
 from support.stand_in import StandIn
 from support.tasks import gone
 
+from runner.locks import Lock, look
+
 ELSEWHEN = "00000000-0000-4000-8000-000000000000"
 
 
@@ -279,7 +281,8 @@ def test_a_prompt_whose_turn_has_begun_is_not_delivered_again(
         *script.ordinary(),
         thread=script.FRESH,
     )
-    point = dies(SUPERVISOR, "open", "meta.json.", 1)
+    # The second one is written once Codex is started.
+    point = dies(SUPERVISOR, "open", "meta.json.", 2)
     session.queue("Dies.", env=sabotaged(point))
     wait_until(lambda: session.given == ["Begin.", "Dies."], what="the prompt is given")
 
@@ -291,13 +294,31 @@ def test_a_prompt_whose_turn_has_begun_is_not_delivered_again(
     assert session.status["queue"] == 0
 
 
+# The sender is killed; then it is killed, and the supervisor that it has started.
+CLAIM = ("sqlite3.execute", "set state = :state, supervisor")
+REOPENED = ("sqlite3.connect", "ledger.db", 2)
+BEFORE_THE_LAUNCH = {
+    "queued": [dies(TASKS, "os.fork", "")],
+    "running": [dies(TASKS, *REOPENED), dies(SUPERVISOR, *CLAIM)],
+}
+
+
+def lost_sender(session: Session, state: str) -> None:
+    """Kill a sender, so that its prompt is in this state and nobody delivers it."""
+    env = sabotaged(*BEFORE_THE_LAUNCH[state])
+    assert session.queue("Next.", env=env).code == -signal.SIGKILL
+    home = session.sessions.state_home
+    owners = list((home / "runs").glob("*/owner"))
+    wait_until(lambda: all(look(owner) is Lock.FREE for owner in owners))
+    assert session.queued == [("Next.", state)]
+
+
+@pytest.mark.parametrize("state", BEFORE_THE_LAUNCH)
 def test_a_prompt_whose_sender_died_before_the_launch_is_delivered_by_a_wait(
-    sessions: Sessions,
+    sessions: Sessions, state: str
 ) -> None:
     session = sessions.ended()
-    point = dies(TASKS, "os.fork", "")
-    assert session.queue("Next.", env=sabotaged(point)).code == -signal.SIGKILL
-    assert session.queued == [("Next.", "running")]
+    lost_sender(session, state)
 
     session.wait()
 
@@ -305,12 +326,12 @@ def test_a_prompt_whose_sender_died_before_the_launch_is_delivered_by_a_wait(
     assert session.records[-1]["outcome"] == "succeeded"
 
 
+@pytest.mark.parametrize("state", BEFORE_THE_LAUNCH)
 def test_a_prompt_whose_sender_died_before_the_launch_is_skipped_by_a_stop(
-    sessions: Sessions,
+    sessions: Sessions, state: str
 ) -> None:
     session = sessions.ended()
-    point = dies(TASKS, "os.fork", "")
-    assert session.queue("Next.", env=sabotaged(point)).code == -signal.SIGKILL
+    lost_sender(session, state)
 
     stopped = session.stop()
 
@@ -327,7 +348,7 @@ def test_a_prompt_that_codex_could_not_be_started_for_is_skipped_by_a_stop(
     session = sessions.ended()
     (tmp_path / "stop").mkdir()
     launching, stopping = hold(tmp_path), hold(tmp_path / "stop")
-    point = launching.at(SUPERVISOR, "subprocess.Popen", str(codex.path))
+    point = launching.at(SUPERVISOR, "os.posix_spawn", str(codex.path))
     queued = sessions.begin(
         "send", "--queue", session.id, "Next.", env=sabotaged(point)
     )
@@ -354,8 +375,7 @@ def test_what_a_reader_judges_during_a_stop_is_not_started_again(
     sessions: Sessions, codex: StandIn, tmp_path: Path
 ) -> None:
     session = sessions.ended()
-    point = dies(TASKS, "os.fork", "")
-    assert session.queue("Next.", env=sabotaged(point)).code == -signal.SIGKILL
+    lost_sender(session, "running")
     looking = hold(tmp_path)
     # It looks again after its transaction.
     point = looking.at(TASKS, "sqlite3.execute", "where r.state <> 'finished'", 1)
@@ -398,7 +418,7 @@ def test_a_prompt_whose_supervisor_died_while_it_delivered_is_delivered_by_a_wai
 
     assert session.given == ["Begin.", "Slow.", "Next."]
     outcomes = [record["outcome"] for record in session.records]
-    assert outcomes == ["succeeded", "succeeded", "not_started", "succeeded"]
+    assert outcomes == ["succeeded"] * 3
 
 
 def test_a_prompt_that_a_supervisor_and_a_wait_want_to_deliver_is_delivered_once(
@@ -425,9 +445,13 @@ def test_a_prompt_that_a_supervisor_and_a_wait_want_to_deliver_is_delivered_once
 def test_a_start_whose_caller_dies_is_found_by_what_ls_says(
     sessions: Sessions, tmp_path: Path
 ) -> None:
-    point = dies(TASKS, "os.fork", "")
-    begun = sessions.begin(*sessions.starting("Begin."), env=sabotaged(point))
+    # The command has made a ledger, and opened that.
+    reopened = ("sqlite3.connect", "ledger.db", 4)
+    both = (dies(TASKS, *reopened), dies(SUPERVISOR, *CLAIM))
+    begun = sessions.begin(*sessions.starting("Begin."), env=sabotaged(*both))
     assert begun.wait().code == -signal.SIGKILL
+    (owner,) = sessions.state_home.glob("runs/*/owner")
+    wait_until(lambda: look(owner) is Lock.FREE)
 
     (listed,) = sessions.listed().values()
 
@@ -436,7 +460,7 @@ def test_a_start_whose_caller_dies_is_found_by_what_ls_says(
     held = hold(tmp_path)
     begun = sessions.begin(
         *sessions.starting("Begin."),
-        env=sabotaged(held.at(TASKS, "os.fork", "")),
+        env=sabotaged(held.at(SUPERVISOR, *CLAIM)),
     )
     wait_until(held.reached.exists)
     assert len(sessions.running) == 1
@@ -449,7 +473,7 @@ def test_a_send_that_may_have_reached_codex_says_so(
     sessions: Sessions,
 ) -> None:
     session = sessions.ended()
-    point = dies(SUPERVISOR, "subprocess.Popen", "exec")
+    point = dies(SUPERVISOR, "os.posix_spawn", "exec")
 
     said = session.send("Charge the card.", env=sabotaged(point))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.commands import Cli
-from support.sabotage import TASKS, fails, sabotaged
+from support.sabotage import SUPERVISOR, fails, sabotaged
 from support.sessions import Sessions
 from support.stand_in import StandIn
 from support.tasks import Ended, is_one_line
@@ -184,7 +184,7 @@ def test_a_disk_that_takes_no_session_is_told_with_the_way_out(
     sessions: Sessions, codex: StandIn
 ) -> None:
     sessions("ls")
-    full = sabotaged(fails(TASKS, "os.mkdir", "/runs/"))
+    full = sabotaged(fails(SUPERVISOR, "os.mkdir", "/runs/"))
 
     ended = sessions(*sessions.starting("Begin."), env=full)
 

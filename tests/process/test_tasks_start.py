@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from support import stand_in as script
 from support.processes import wait_until
-from support.sabotage import SUPERVISOR, TASKS, fails, hold, sabotaged
+from support.sabotage import SUPERVISOR, TASKS, dies, fails, hold, sabotaged
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn
-from support.tasks import Ended, gone
+from support.tasks import Ended, gone, is_one_line
 
 from parsers.text import UUID
 
@@ -138,13 +138,36 @@ def test_a_supervisor_that_cannot_be_started_is_told(sessions: Sessions) -> None
 
     said = sessions(*sessions.starting("Begin."), env=env)
 
-    assert (said.code, said.stdout) == (1, "")
-    assert "cannot start a supervisor: No space left on device" in said.stderr
-    record = the_one(sessions)
-    assert record["outcome"] == "not_started"
-    listed = sessions("ls")
-    assert (listed.code, listed.stderr) == (0, "")
-    assert record["run_id"] in listed.stdout
+    told = "cannot start a supervisor: No space left on device"
+    assert is_one_line(said, 1, told, by="codex_tasks"), said
+    assert sessions.listed("-a") == {}
+    assert sessions.records == []
+    assert not list(sessions.state_home.glob("runs/*"))
+    assert sessions.ended().state == "STOPPED"
+
+
+BEFORE_THE_RECORD = {
+    "before it is ready": ("import", "runner.supervisor.recorder"),
+    "with no file": ("os.mkdir", "/runs/"),
+    "with its files": ("sqlite3.execute", "begin immediate"),
+    "before the row is there for all": ("sqlite3.execute", "commit"),
+}
+
+
+@pytest.mark.parametrize("when", BEFORE_THE_RECORD)
+def test_a_supervisor_that_is_killed_before_the_record_is_told_and_leaves_no_task(
+    sessions: Sessions, codex: StandIn, when: str
+) -> None:
+    env = sabotaged(dies(SUPERVISOR, *BEFORE_THE_RECORD[when]))
+
+    said = sessions(*sessions.starting("Begin."), env=env)
+
+    told = "cannot start a supervisor: it was killed before it recorded the run"
+    assert is_one_line(said, 1, told, by="codex_tasks"), said
+    assert sessions.listed("-a") == {}
+    assert codex.runs == []
+    assert sessions("verify", "--full").code == 0
+    assert sessions.ended().state == "STOPPED"
 
 
 def test_what_failed_to_start_can_be_looked_at_archived_and_removed(
@@ -221,7 +244,9 @@ def test_a_signal_that_comes_before_the_supervisor_listens_is_not_lost(
 ) -> None:
     codex.plays(*script.begin(), script.hang(), thread=script.FRESH)
     held = hold(tmp_path)
-    env = sabotaged(held.at(SUPERVISOR, "import", "runner.supervisor.recorder"))
+    env = sabotaged(
+        held.at(SUPERVISOR, "sqlite3.execute", "set state = :state, supervisor")
+    )
     begun = sessions.begin(*sessions.starting("Begin."), env=env)
     wait_until(held.reached.exists)
     wait_until(lambda: sessions.records)
