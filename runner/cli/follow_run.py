@@ -11,6 +11,7 @@ from runner.errors import RunnerFault
 from runner.exports import queue_files, run_exports
 from runner.lifecycle.handoff import STOP_SIGNALS
 from runner.lifecycle.launch import Started
+from runner.lifecycle.recover import sweep_beside
 from runner.model import Finished, Run
 from runner.process.signals import BackgroundInterrupt, handle
 from runner.service import follow
@@ -36,6 +37,8 @@ class RunFollower:
         self._interrupt = interrupt
         self._told: Mapping[str, Any] = {}
         handle(STOP_SIGNALS, self._stop)
+        if started.has_others:
+            sweep_beside(None, context.settings)
 
     def launched(self) -> int:
         """Return when Codex is launched; print the whole block if the launch failed."""

@@ -10,7 +10,7 @@ from contextlib import suppress
 from parsers.struct import Struct
 from runner import config
 from runner.cli.context import Context
-from runner.cli.output import ReaderGoneError, checks_shown
+from runner.cli.output import ReaderGoneError, checks_shown, note
 from runner.cli.parser import (
     CODEX_OPTIONS,
     Parser,
@@ -21,7 +21,7 @@ from runner.cli.parser import (
     refuse,
 )
 from runner.config import Config
-from runner.errors import UsageError
+from runner.errors import RunnerFault, UsageError
 from runner.lifecycle.handoff import STOP_SIGNALS
 from runner.lifecycle.launch import start_run
 from runner.model import Report, Verbosity
@@ -118,7 +118,11 @@ def start(words: RunWords, context: Context) -> RunFollower:
         )
         # With standard output closed the run is started all the same.
         with suppress(ReaderGoneError):
-            context.output.text(started.head)
+            try:
+                context.output.text(started.head)
+            except RunnerFault:
+                note(f"run {started.run_id} was started")
+                raise
         # Loaded while Codex starts, after the id is printed.
         from runner.cli.follow_run import RunFollower  # noqa: PLC0415
 

@@ -213,7 +213,11 @@ def connect(path: Path) -> sqlite3.Connection:
         LedgerFault: it cannot be opened, or is of another version.
     """
     with guarded(path):
-        db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        # Not created when it is missing: it may have been removed while it was closed.
+        place = f"{path.as_uri()}?mode=rw"
+        db = sqlite3.connect(
+            place, timeout=_BUSY_SECONDS, isolation_level=None, uri=True
+        )
         db.row_factory = sqlite3.Row
         version = db.execute("pragma user_version").fetchone()[0]
         db.execute("pragma synchronous = normal")

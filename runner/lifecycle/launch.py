@@ -66,7 +66,8 @@ class Started(Struct):
     """Hold the supervisor of a recorded run, and the reader of its status pipe.
 
     `head` is what `run_codex_task` shows first: the run's id and files. `log` is the
-    path of its log.
+    path of its log. `has_others` is true when a sweep may have something to do for
+    other runs.
     """
 
     run_id: RunId
@@ -74,6 +75,7 @@ class Started(Struct):
     reader: StatusReader
     head: str
     log: str
+    has_others: bool
 
 
 def prepare_run(request: RunRequest, ledger: Ledger, settings: Config) -> PreparedRun:
@@ -137,6 +139,7 @@ def start_run(ask: Ask, ledger: Ledger | None, settings: Config) -> Started:
                 reader=reader,
                 head=told["head"],
                 log=told["log"],
+                has_others=told["has_others"],
             )
     if refused := told.get("refused"):
         raise from_message(refused)

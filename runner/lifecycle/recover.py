@@ -33,7 +33,7 @@ from runner.run_files import files_of, owner_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from runner.config import Config
@@ -91,6 +91,17 @@ def sweep(ledger: Ledger, settings: Config, *, delivers: bool = True) -> Sweep:
     if ledger.runs.with_untold():
         _start_telling(ledger, settings)
     return Sweep(faults=tuple(faults), unknown=unknown)
+
+
+def sweep_beside(ledger: Ledger | None, settings: Config) -> None:
+    """Sweep in another process, because a sweep can wait.
+
+    Only a command does this, never a supervisor: that would adopt what the sweep has
+    started, and end it with its own run.
+    """
+    from runner.ledger.ledger import Ledger  # noqa: PLC0415 - where others have runs
+
+    _beside(lambda: sweep(Ledger(settings.state_home), settings), ledger)
 
 
 def reconcile_run(
@@ -184,12 +195,23 @@ def _start_telling(ledger: Ledger, settings: Config) -> None:
     if RUN_MARKER in settings.environment:
         return  # that process would be killed with the run, in the middle of a hook
     from runner.lifecycle.handoff import supervisor  # noqa: PLC0415 - a rare need
-    from runner.process.fork import detach  # noqa: PLC0415
 
     tell = supervisor().tell
-    ledger.close()
+    _beside(lambda: tell(settings), ledger)
+
+
+def _beside(work: Callable[[], object], ledger: Ledger | None) -> None:
+    """Work in another process, which keeps no stream of the caller open."""
+    from runner.process.fork import detach, use_streams  # noqa: PLC0415 - see above
+
+    def quietly(_: int) -> None:
+        use_streams(1, 1)
+        work()
+
+    if ledger is not None:
+        ledger.close()
     with contextlib.suppress(OSError):
-        _, pipe = detach(lambda _: tell(settings))
+        _, pipe = detach(quietly)
         os.close(pipe)
 
 

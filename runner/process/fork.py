@@ -36,6 +36,7 @@ def detach(work: Callable[[int], object]) -> tuple[int, int]:
     Raises:
         OSError: the kernel cannot start it.
     """
+    _fill_standard_streams()
     read, write = os.pipe()
     try:
         # Blocked before the fork: a signal to the copy stays pending until it waits.
@@ -57,19 +58,6 @@ def become(
     for descriptor in kept:
         os.set_inheritable(descriptor, True)  # noqa: FBT003 - the call has it so
     os.execve(argv[0], argv, environment)  # noqa: S606 - no shell is wanted
-
-
-def fill_standard_streams() -> None:
-    """Open /dev/null where the caller has closed 0, 1 or 2.
-
-    The next file to be opened would take the number. Reading 0 or writing 1 and 2 still
-    fails.
-    """
-    for number in _STANDARD:
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDONLY if number else os.O_WRONLY)
 
 
 def show_as(change: Callable[[list[bytes]], list[bytes]]) -> None:
@@ -112,6 +100,19 @@ def _be_detached(work: Callable[[int], object], pipe: int) -> NoReturn:
         # The interpreter's own shutdown takes 20 ms, and would flush the buffers of the
         # caller a second time.
         os._exit(code)
+
+
+def _fill_standard_streams() -> None:
+    """Open /dev/null where the caller has closed 0, 1 or 2.
+
+    The next file to be opened would take the number. Reading 0 or writing 1 and 2 still
+    fails.
+    """
+    for number in _STANDARD:
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY if number else os.O_WRONLY)
 
 
 def _close_all_but(*kept: int) -> None:

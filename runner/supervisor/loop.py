@@ -21,7 +21,6 @@ from runner.lifecycle.handoff import STOP_SIGNAL, STOP_SIGNALS
 from runner.lifecycle.judge import Cause, Exit
 from runner.lifecycle.liveness import native_of
 from runner.lifecycle.queue import deliver_next
-from runner.lifecycle.recover import sweep
 from runner.model import OUTCOMES, Mode
 from runner.notify import Notifier
 from runner.process import cgroup
@@ -86,7 +85,7 @@ class SuperviseLoop:
         self._codex = 0
         self._status: int | None = None
         self._last_status = 0
-        self._asker = self._sweeper = 0
+        self._asker = 0
         self._answer: FileIO | None = None
         self._growth = GrowthSignal(
             self._files.directory,
@@ -112,7 +111,6 @@ class SuperviseLoop:
             self._guarded(lambda: self._export.begin(recorder.run))
         self._codex = codex
         self._guarded(self._ask_version)
-        self._guarded(self._sweep)
         while not self._guarded(self._is_over):
             self._guarded(self._hear)
             self._guarded(self._reap)
@@ -209,16 +207,7 @@ class SuperviseLoop:
                     pipe, (version_of(program, settings) or "").encode()
                 )
             )
-            os.set_blocking(answer, False)
             self._answer = os.fdopen(answer, "rb", buffering=0)
-
-    def _sweep(self) -> None:
-        """Sweep what other runs have left, in another process: a sweep can wait."""
-        ledger, settings = self._recorder.ledger, self._settings
-        if ledger.runs.has_others(self._recorder.run):
-            ledger.close()
-            self._sweeper, pipe = detach(lambda _: sweep(ledger, settings))
-            os.close(pipe)
 
     def _hear(self) -> None:
         for number in self._inbox.wait(self._pause()):
@@ -274,7 +263,7 @@ class SuperviseLoop:
         return writers_among(self._tree.members(), self._files.events)
 
     def _members(self) -> list[ProcessId]:
-        hooks = [*self._notifier.pids, self._asker, self._sweeper]
+        hooks = [*self._notifier.pids, self._asker]
         members = self._tree.members(without=hooks)
         run_id = self._recorder.run.run_id
         marked = [m.pid for m in members if carries(m, HOOK_MARKER, run_id)]
@@ -292,7 +281,7 @@ class SuperviseLoop:
                 else:
                     # Only the launcher has exited: Codex is our child now.
                     self._codex = native.pid
-            elif pid not in (self._asker, self._sweeper) and not self._notifier.ended(
+            elif pid != self._asker and not self._notifier.ended(
                 pid, os.waitstatus_to_exitcode(status)
             ):
                 self._last_status = status

@@ -63,7 +63,12 @@ def supervise_new(ask: Ask, settings: Config, pipe: StatusPipe) -> None:
     path = files_of(run.spec).log
     log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
     use_streams(log, log)
-    pipe.send(recorded=run.run_id, head=head(run.spec, settings), log=str(path))
+    pipe.send(
+        recorded=run.run_id,
+        head=head(run.spec, settings),
+        log=str(path),
+        has_others=ledger.runs.has_others(run),
+    )
     os.chdir("/")
     if not IS_COPY:
         ledger.close()

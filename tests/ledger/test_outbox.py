@@ -143,7 +143,11 @@ def test_the_end_of_a_run_that_a_reader_judges_is_due_at_once(
     owner.parent.mkdir(parents=True, exist_ok=True)
     owner.touch()
     started: list[bool] = []
-    monkeypatch.setattr(recover, "_start_telling", lambda _: started.append(True))
+
+    def start_telling(*_: object) -> None:
+        started.append(True)
+
+    monkeypatch.setattr(recover, "_start_telling", start_telling)
     ours = settings(tmp_path, CODEX_RUNNER_HOME=str(ledger.home))
 
     recover.sweep(ledger, ours)

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from support import ledgers
@@ -14,6 +15,9 @@ from runner.lifecycle.handoff import StatusReader
 from runner.lifecycle.launch import Started, prepare_run
 from runner.service import send
 
+if TYPE_CHECKING:
+    from runner.lifecycle.launch import Ask
+
 
 def test_a_run_whose_supervisor_was_just_killed_is_not_said_to_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -24,15 +28,19 @@ def test_a_run_whose_supervisor_was_just_killed_is_not_said_to_work(
     session = ledger.sessions.get(first.session)
     held: list[int] = []
 
-    def start(request: object, *_: object) -> Started:
-        prepared = prepare_run(request, ledger, ours)  # type: ignore[arg-type]  # passed on
+    def start(ask: "Ask", *_: object) -> Started:
+        prepared = prepare_run(ask(ledger), ledger, ours)
         held.extend((prepared.owner, prepared.events))
         reader, writer = os.pipe()
         # The kernel closes the pipe of a process that it kills, then its lock.
         os.close(writer)
-        run_id = prepared.run.run_id
         return Started(
-            run_id=run_id, supervisor=ledgers.gone(), reader=StatusReader(reader)
+            run_id=prepared.run.run_id,
+            supervisor=ledgers.gone(),
+            reader=StatusReader(reader),
+            head="",
+            log="",
+            has_others=False,
         )
 
     def sleep(_: float) -> None:

@@ -36,9 +36,11 @@ def test_a_run_whose_files_are_gone_ends_as_codex_has_said(
     files = begun.wait_running()
     # Who has written the thread to the log has read from the file, and rests.
     wait_until(lambda: script.THREAD in files.log, what="the name of the thread")
+    supervisor = files.supervisor()
     GONE[how](files)
     go.touch()
     ended = begun.wait()
+    wait_until(lambda: gone(supervisor), what="the end of the supervisor")
 
     assert ended.code == 0
     assert ended.block == CLOSING
@@ -49,8 +51,13 @@ def test_a_run_whose_files_are_gone_ends_as_codex_has_said(
     assert summary["token_usage"]["total_tokens"] == (
         USAGE["input_tokens"] + USAGE["output_tokens"]
     )
+    # The supervisor has the log open: only the end of the log has no place.
     is_all = not files.directory.is_dir()
-    assert any(".log: No such file" in each for each in summary["warnings"]) == is_all
+    warnings = task.on_record(files).accounts["warnings"]
+    assert (".log: No such file" in str(warnings)) == is_all
+    assert (".log: No such file" in ended.stderr) == is_all
+    if (moved := files.directory.with_name("elsewhere")).is_dir():
+        assert "It is done." in Files(moved, files.run_id).log
     assert task.on_record(files).has_succeeded
 
 

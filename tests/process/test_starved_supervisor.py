@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support import stand_in as script
 from support.processes import is_alive, wait_until
 from support.sabotage import SUPERVISOR, fails, sabotaged
 from support.stand_in import StandIn
@@ -26,12 +27,21 @@ def without_descriptors(begun: Begun) -> Iterator[None]:
     resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
 
 
-@pytest.mark.usefixtures("waiting")
 def test_it_takes_no_codex_for_gone_that_it_cannot_look_at(
-    task: Tasks, go: Path
+    task: Tasks, stand_in: StandIn, tmp_path: Path, go: Path
 ) -> None:
+    on = tmp_path / "on"
+    stand_in.plays(
+        *script.begin(),
+        script.wait_for(on),
+        script.message("More."),
+        script.wait_for(go),
+        script.complete(),
+    )
     begun = task.start()
     with without_descriptors(begun):
+        # It wakes up when Codex writes, and looks after its processes then.
+        on.touch()
         wait_until(lambda: f"{REFUSED}cannot read /proc/" in begun.stderr)
         files = begun.wait_running()
         assert is_alive(files.supervisor())

@@ -103,6 +103,10 @@ def main(found: Namespace, context: Context) -> int:
         # Codex has named the thread while the run was being ended.
         note(f"task {session} is being ended")
         return EXIT_SIGNAL_BASE + came[0]
+    if started.has_others:
+        from runner.lifecycle.recover import sweep_beside  # noqa: PLC0415 - rare
+
+        sweep_beside(ledger, settings)
     _tell(session, context)
     return 0
 
