@@ -1,8 +1,8 @@
 """Start commands by chance, and kill commands, supervisors and Codexes by chance.
 
-Only processes that this one has started are killed: they carry a marker in their
-environment, or are its children. Each is held by a pidfd while it is looked at, so that
-no other process that got its number is ever killed.
+Only processes that this one has started are killed: it adopts their orphans, so they
+are below it. Each is held by a pidfd while it is looked at, so that no other process
+that got its number is ever killed.
 """
 
 import os
@@ -13,7 +13,6 @@ import sqlite3
 import sys
 import time
 import traceback
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -21,8 +20,7 @@ from pathlib import Path
 
 from chaos.operations import Choice, Operation
 from support.codex_home import ROOT, built_environment
-from support.guard import MARKER
-from support.processes import command_line, processes_with
+from support.processes import command_line, processes_below, processes_with
 from support.repository import make_repository
 
 from runner.cli import codex_tasks, run_codex_task
@@ -30,6 +28,8 @@ from runner.cli.parser import leave
 from runner.config import RUN_MARKER
 from runner.ledger.database import NAME
 from runner.ledger.ledger import Ledger
+from runner.lifecycle.handoff import NAME as SUPERVISOR
+from runner.process.signals import WAITED, become_subreaper
 
 AT_ONCE = 4
 _PACE_SECONDS = 0.01
@@ -43,6 +43,8 @@ _PROGRAM_EVERY = 8
 # The numbers of the commands that follow when no process is killed any more.
 _LATER = 1_000_000
 _PF_FORKNOEXEC = 0x40
+# The signals that a copy of a command blocks: a supervisor, a teller, a sweeper.
+_BLOCKED = sum(1 << number - 1 for number in WAITED)
 _HERE = Path(__file__).parent
 
 
@@ -58,15 +60,14 @@ class Chaos:
         self.sweeps = self.repaired = 0
         self._chance = random.Random(seed)  # noqa: S311  # not for secrets
         self._choice = Choice(self._chance, home)
-        self._marker = uuid.uuid4().hex
         self._running: dict[int, Operation] = {}
         self._environment = built_environment(
             home / "home",
             CODEX_HOME=home / "codex-home",
             CODEX_RUNNER_HOME=self.state,
             CODEX_RUNNER_GRACE_SECONDS="0.5",
-            **{MARKER: self._marker},
         )
+        become_subreaper()
         self._make()
 
     def play(self, is_enough: Callable[[int], bool]) -> None:
@@ -145,7 +146,7 @@ class Chaos:
         """
         sql = "select run_id from chaos where what = 'run removed'"
         tools = {pid for row in self.rows(sql) for pid in self._tools(row["run_id"])}
-        left = processes_with(MARKER, self._marker)
+        left = processes_below(os.getpid())
         names = [f"{pid} {command_line(pid)}" for pid in left if pid not in tools]
         for pid in left:
             self._signal(pid)
@@ -225,8 +226,8 @@ class Chaos:
     def _wait_for_processes(self, deadline: float) -> None:
         """Wait until only tools are left."""
         while time.monotonic() < deadline:
-            left = processes_with(MARKER, self._marker)
-            if not any(_has_executed(pid) for pid in left):
+            left = processes_below(os.getpid())
+            if not any(_has_executed(pid) or _is_copy(pid) for pid in left):
                 return
             time.sleep(_PACE_SECONDS)
 
@@ -249,7 +250,7 @@ class Chaos:
         if self._chance.random() >= _KILL_CHANCE:
             return
         found: dict[str, list[int]] = {"command": [*self._running]}
-        for pid in processes_with(MARKER, self._marker):
+        for pid in processes_below(os.getpid()):
             if (what := self._kind(pid)) is not None:
                 found.setdefault(what, []).append(pid)
         what = self._chance.choice(
@@ -260,19 +261,20 @@ class Chaos:
 
     def _kind(self, pid: int) -> str | None:
         """Say what a process is; None of a hook or a tool."""
-        if pid in self._running or not _has_executed(pid):
+        if pid in self._running:
             return None
         words = command_line(pid)
-        if "runner.supervisor" in words:
-            return "teller" if words.endswith(" tell") else "supervisor"
-        return "codex" if "codex.py" in words else None
+        if _is_copy(pid):
+            # It takes this name once it has recorded its run.
+            return "supervisor" if SUPERVISOR in words else "copy"
+        return "codex" if "codex.py" in words and _has_executed(pid) else None
 
     def _signal(self, pid: int) -> bool:
         """Kill a process that is ours; tell whether it was."""
         with suppress(ProcessLookupError):
             descriptor = os.pidfd_open(pid)
             try:
-                if pid in self._running or pid in processes_with(MARKER, self._marker):
+                if pid in processes_below(os.getpid()):
                     signal.pidfd_send_signal(descriptor, signal.SIGKILL)
                     return True
             finally:
@@ -310,3 +312,13 @@ def _has_executed(pid: int) -> bool:
     except OSError:
         return False
     return not int(text.rpartition(")")[2].split()[6]) & _PF_FORKNOEXEC
+
+
+def _is_copy(pid: int) -> bool:
+    """Say whether a process is a copy of a command that goes on without that one."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text(errors="replace")
+    except OSError:
+        return False
+    _, _, blocked = text.partition("\nSigBlk:")
+    return int(blocked.split()[0], 16) == _BLOCKED
