@@ -58,6 +58,7 @@ class Database:
     def __init__(self, state_home: Path) -> None:
         self.home = state_home
         self.path = state_home / NAME
+        self._file = self._identity()
         self._db = connect(self.path)
 
     def close(self) -> None:
@@ -119,7 +120,14 @@ class Database:
 
         Args:
             is_durable: also survive a power cut. Every commit survives a kill.
+
+        Raises:
+            LedgerFault: the ledger cannot be written; or its file was removed or
+                replaced (by a repair), so that no other process would read the change.
         """
+        if self._identity() != self._file:
+            reason = "it was removed or replaced while it was open"
+            raise LedgerFault(self.path, reason, RESTORES)
         try:
             if is_durable:
                 self._script("pragma synchronous = full")
@@ -165,6 +173,11 @@ class Database:
             broken = self._db.execute("pragma foreign_key_check").fetchall()
         found = [str(row[0]) for row in checked if row[0] != "ok"]
         return [*found, *(f"{row[0]} row {row[1]} refers to nothing" for row in broken)]
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Return the device and the inode of the ledger's file, None without one."""
+        status = files.status(self.path)
+        return None if status is None else (status.st_dev, status.st_ino)
 
     def _run(self, query: str, values: dict[str, Cell]) -> sqlite3.Cursor:
         """Run the statements of a query, and return the cursor of the last one."""

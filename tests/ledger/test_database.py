@@ -235,6 +235,24 @@ def test_a_transaction_that_is_over_already_hides_no_cause(home: Path) -> None:
         assert ledger._db.in_transaction
 
 
+def test_a_ledger_that_was_replaced_while_it_was_open_takes_no_change(
+    home: Path,
+) -> None:
+    opened = Ledger(home)
+    add_session(opened)
+    for path in home.glob("ledger.db*"):
+        path.unlink()
+    with pytest.raises(LedgerFault, match="removed or replaced"):
+        add_session(opened)
+    database.create(opened.path)
+
+    with pytest.raises(LedgerFault, match="removed or replaced"):
+        add_session(opened)
+
+    assert len(opened.sessions.all()) == 1
+    assert Ledger(home).sessions.all() == []
+
+
 def test_what_a_transaction_has_written_before_a_fault_is_not_there(home: Path) -> None:
     ledger = Ledger(home)
 
