@@ -98,9 +98,10 @@ def launch_run(prepared: PreparedRun, settings: Config) -> Started:
         RunnerFault: the process cannot be started; the caller uses `fail_launch`.
     """
     run = prepared.run
-    with contextlib.ExitStack() as closing:
+    with contextlib.ExitStack() as closing, contextlib.ExitStack() as undo:
         try:
             read, write = os.pipe()
+            undo.callback(os.close, read)
             closing.callback(os.close, write)
             log = os.open(files_of(run.spec).log, _APPEND | os.O_CLOEXEC)
             closing.callback(os.close, log)
@@ -117,8 +118,10 @@ def launch_run(prepared: PreparedRun, settings: Config) -> Started:
             )
         except OSError as error:
             raise SupervisorFault(error) from error
+        supervisor = child(pid)
+        undo.pop_all()
     started = Started(
-        run_id=run.run_id, supervisor=child(pid), reader=StatusReader(read)
+        run_id=run.run_id, supervisor=supervisor, reader=StatusReader(read)
     )
     prepared.close()
     return started

@@ -12,7 +12,7 @@ from support.runs import settings
 from parsers.struct import replace
 from runner import locks
 from runner.config import Config
-from runner.errors import FileFault, LedgerFault
+from runner.errors import FileFault, LedgerFault, RunnerFault
 from runner.ledger.ledger import Ledger
 from runner.lifecycle import launch
 from runner.lifecycle.launch import SupervisorFault, prepare_run, start_run
@@ -151,20 +151,25 @@ def test_a_waiting_run_without_a_supervisor_withdraws_its_prompt(
     assert list((ledger.home / "queue").iterdir()) == []
 
 
-def test_a_supervisor_that_cannot_be_looked_at_costs_one_error(
+@pytest.mark.parametrize("step", ["start_program", "child"])
+def test_a_supervisor_that_cannot_be_started_or_looked_at_costs_one_error(
     asked: RunRequest,
     ledger: Ledger,
     ours: Config,
     taken: list[int],
+    step: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def refuse(_: int) -> NoReturn:
-        raise FileFault("read", "/proc/1/stat", OSError(errno.ENFILE, "full"))
+    def refuse(_: object) -> NoReturn:
+        cause = OSError(errno.ENFILE, "full")
+        raise cause if step == "start_program" else FileFault("read", "/proc", cause)
 
+    pipe = os.pipe()
+    monkeypatch.setattr(os, "pipe", lambda: pipe)
     monkeypatch.setattr(launch, "start_program", lambda _: os.getpid())
-    monkeypatch.setattr(launch, "child", refuse)
+    monkeypatch.setattr(launch, step, refuse)
 
-    with pytest.raises(FileFault, match="full"):
+    with pytest.raises(RunnerFault, match="full"):
         start_run(asked, ledger, ours)
 
-    assert [is_open(each) for each in taken] == [False, False]
+    assert [is_open(each) for each in (*taken, *pipe)] == [False] * 4
