@@ -169,13 +169,15 @@ def in_charge(
 
 
 def _complete_exports(run: Run, ledger: Ledger) -> None:
-    """Write the exports of a run whose supervisor was killed before it did."""
-    if run.run_id not in ledger.runs.unexported():
-        return
-    from runner.exports import task_files  # noqa: PLC0415 - only where one was left
+    """Write the exports of a run whose supervisor was killed before it did.
 
+    A lock file that is gone or destroyed is no longer held by a supervisor.
+    """
     with in_charge(run, ledger.home, patience=0) as lock:
-        if lock is Lock.FREE and run.run_id in ledger.runs.unexported():
+        # Under the lock: its supervisor or another reader may have just written them.
+        if lock is not Lock.HELD and run.run_id in ledger.runs.unexported():
+            from runner.exports import task_files  # noqa: PLC0415 - where one was left
+
             task_files.write_abandoned(run, ledger)
 
 
