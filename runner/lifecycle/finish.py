@@ -15,6 +15,7 @@ from runner.accounting.run import account_run, read_events, unknown
 from runner.codex.binary import version_of
 from runner.codex.stderr import error_class, error_message, read_tail
 from runner.config import RUN_MARKER
+from runner.exports import run_exports
 from runner.lifecycle.judge import KILLED, Ending, Evidence, Exit, judge, not_started
 from runner.model import Ended, Mode, Prepared, Waiting
 from runner.process import cgroup
@@ -59,6 +60,7 @@ def finish(run: Run, end: RunEnd, ledger: Ledger, settings: Config) -> Run:
     facts, stderr = counted.facts, read_tail(files_of(run.spec).stderr)
     evidence = Evidence(
         exit=end.exit,
+        told=run_exports.verdict_in_summary(run) if end.is_late else None,
         ending=Ending(facts.ended or Ending.NONE),
         failure=facts.failure,
         error_class=counted.error_class,

@@ -82,10 +82,11 @@ class Evidence(Struct):
     `last_words` is the end of its standard error, `refusal` the class of that error.
     `exit` is empty when no supervisor was there to wait for Codex. `is_launched` is
     false without proof that Codex was started, `has_begun` without proof that it began
-    the turn.
+    the turn. `told` is the verdict of a supervisor that could store it in a file only.
     """
 
     exit: Exit
+    told: Verdict | None = None
     is_launched: bool = True
     has_begun: bool = True
     refusal: str | None = None
@@ -100,7 +101,7 @@ class Evidence(Struct):
 
 def judge(evidence: Evidence) -> Verdict:
     """Return the verdict on a run whose Codex was started."""
-    found = _judge(evidence)
+    found = evidence.told or _judge(evidence)
     error_class = None
     if found.outcome is Outcome.LOST and not evidence.is_launched:
         error_class = KILLED
