@@ -107,6 +107,7 @@ class LedgerFault(RunnerFault):
         hint: str = "set CODEX_RUNNER_HOME to use another state directory",
     ) -> None:
         super().__init__(f"cannot use the ledger {path}: {reason} ({hint})")
+        self.reason = reason
 
 
 class ConflictFault(LedgerFault):

@@ -17,6 +17,7 @@ class Context:
     def __init__(self, settings: Config) -> None:
         self.settings = settings
         self.output = Output()
+        self._noted: set[str] = set()
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -48,7 +49,9 @@ class Context:
     def note(text: str) -> None:
         note(text)
 
-    @staticmethod
-    def notes(texts: Iterable[str]) -> None:
+    def notes(self, texts: Iterable[str]) -> None:
+        """Write notes; a text that was a note before is not repeated."""
         for text in texts:
-            note(text)
+            if text not in self._noted:
+                self._noted.add(text)
+                note(text)

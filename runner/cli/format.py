@@ -62,10 +62,9 @@ def _block(report: Mapping[str, object], time_format: str) -> Iterator[str]:
     for name, key in (("Created At", "created_at"), ("Updated At", "updated_at")):
         yield f"{name}: {time(str(report[key]), time_format)}"
     yield f"Working Dir: {line(report['working_dir'] or '<none>')}"
-    if report["unknown"]:
-        yield f"Unknown Here: {line(report['unknown'])}"
-    if report["pid"]:
-        yield f"PID: {report['pid']}"
+    for name, key in (("Unknown Here", "unknown"), ("PID", "pid"), ("Note", "note")):
+        if report[key]:
+            yield f"{name}: {line(report[key])}"
     if isinstance(other := report["other_writer"], dict):
         yield f"Written By: another program (pid {other['pid'] or 'unknown'})"
     for each in _list(report["left_running"]):

@@ -17,6 +17,7 @@ REPORT: dict[str, object] = {
     "working_dir": "/here",
     "pid": None,
     "left_running": [],
+    "note": None,
     "queue": 2,
     "prompts": [],
     "skipped": 0,

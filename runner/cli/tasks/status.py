@@ -56,7 +56,7 @@ def main(found: Namespace, context: Context) -> int:
                 [each.key for each in awaited],
                 context.ledger,
                 context.settings,
-                context.note,
+                context.notes,
                 for_any=found.wait_any,
                 timeout=timeout,
             )
