@@ -179,11 +179,10 @@ def _pid_of_codex(run: Run) -> int | None:
     if not isinstance(run.state, Running):
         return None
     codex = run.state.codex
-    if not place_of(run).is_here or is_alive(codex):
-        return codex.pid
-    # Only its launcher may have ended.
-    native = codex_of(run)
-    return None if native is None else native.pid
+    # If it is gone, only its launcher may have ended.
+    is_known = not place_of(run).is_here or is_alive(codex)
+    found = codex if is_known else codex_of(run)
+    return found.pid if found else None
 
 
 def _note(run: Run, pid: int | None) -> str | None:
