@@ -30,7 +30,7 @@ RUN_ID ...      a run of the ledger
 """
 _EPILOG = """\
 examples:
-  parse_codex_run --log runs/codex-run-20261120-101201-512345-9f3a1c07.events.jsonl
+  parse_codex_run --log runs/codex-run-20261120-101201-512345-9f3a1c07.log
   parse_codex_run --log old/codex-run-1.log --meta old/codex-run-1.meta.json
   parse_codex_run 20261120-101201-512345-9f3a1c07
 

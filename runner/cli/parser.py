@@ -37,9 +37,16 @@ CODEX_OPTIONS = """\
 --config, -c KEY=VALUE ...    a configuration value; repeatable
 --skip-git-repo-check         also work outside of a git repository
 """
-# Of fixed width: argparse makes a formatter for each option, and a query of the
-# terminal's width each time takes as long as the rest of parsing.
-_formatter = partial(argparse.RawDescriptionHelpFormatter, width=88)
+
+
+class _Help(argparse.HelpFormatter):
+    """Wrap each paragraph to the terminal; keep the lines of examples."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        fill, paragraphs = super()._fill_text, text.strip("\n").split("\n\n")
+        return "\n\n".join(
+            each if "\n  " in each else fill(each, width, indent) for each in paragraphs
+        )
 
 
 class Parser(argparse.ArgumentParser):
@@ -51,7 +58,10 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, options: str, **said: Any) -> None:  # noqa: ANN401 - handed on
-        super().__init__(**said, formatter_class=_formatter, allow_abbrev=False)
+        # argparse makes a formatter for each option; a query of the terminal's width
+        # each time takes as long as the rest of parsing.
+        unasked = partial(_Help, width=80)
+        super().__init__(**said, formatter_class=unasked, allow_abbrev=False)
         self.describe(options)
 
     def parse_args(  # type: ignore[override]  # of its overloads one is used
@@ -77,6 +87,10 @@ class Parser(argparse.ArgumentParser):
             hint += "; put -- before an argument that starts with -"
         text = f"{message} ({hint})"
         raise UsageError(text)
+
+    def format_help(self) -> str:
+        self.formatter_class = _Help
+        return super().format_help()
 
     def _print_message(self, message: str, _file: object = None) -> None:
         # argparse ignores the error of a full disk.

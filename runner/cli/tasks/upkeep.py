@@ -51,7 +51,7 @@ Import the histories of other tools; their files are not changed.
 DIR ...     tasks of the older codex-tasks, logs of the bash runner, a CODEX_HOME
             (default: the state directory, ~/.codex/tasks, ./runs and CODEX_HOME)
 
-  codex-tasks import --dry-run      (older tasks, ./runs, the threads of CODEX_HOME)
+  codex-tasks import --dry-run    (older tasks, ./runs, threads of CODEX_HOME)
   codex-tasks import ~/.codex ~/projects/app/runs
 """
 HELP_migrate = """\
