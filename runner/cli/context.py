@@ -49,6 +49,12 @@ class Context:
         note(text)
 
     @staticmethod
+    def fault(name: str, error: Exception) -> None:
+        """Write the error of one of several tasks, which is named once."""
+        text = str(error)
+        note(text if name in text else f"{name}: {text}")
+
+    @staticmethod
     def notes(texts: Iterable[str]) -> None:
         for text in texts:
             note(text)
