@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from parsers.struct import Struct, replace
@@ -92,11 +93,11 @@ def request(
                 " directory is Codex's home"
             )
             raise UsageError(message)
-    if place.working_dir == "":
-        message = "--working-dir is empty: name a directory"
-        raise UsageError(message)
     path = Path(place.working_dir or ".").absolute()
     try:
+        if os.path.lexists(path) and not path.is_dir():
+            message = f"--working-dir {place.working_dir}: not a directory"
+            raise UsageError(message)
         path.mkdir(parents=True, exist_ok=True)
         directory = str(path.resolve())
     except OSError as error:

@@ -137,6 +137,7 @@ def main_import(found: Namespace, context: Context) -> int:
     from runner.service.importing import take_in  # noqa: PLC0415
 
     home, is_trial = context.settings.state_home, found.dry_run
+    database.refuse_closed(home)
     is_begun = any((home / name).exists() for name in (database.NAME, database.OLD))
     ledger = context.ledger if is_begun or not is_trial else None
     lists: dict[str, list[dict[str, object]]] = {name: [] for name in _FIELDS}
