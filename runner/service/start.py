@@ -18,6 +18,7 @@ from runner.lifecycle.recover import reconcile_run
 from runner.model import Outcome, RunRequest, SessionId
 from runner.prompt.read import is_quit
 from runner.service import follow
+from runner.service.request import refuse_unreadable
 from runner.tail import summary_of_events
 
 TYPE_CHECKING = False
@@ -94,6 +95,7 @@ def request(
             )
             raise UsageError(message)
     path = Path(place.working_dir or ".").absolute()
+    refuse_unreadable(path, "--working-dir")
     try:
         if os.path.lexists(path) and not path.is_dir():
             message = f"--working-dir {place.working_dir}: not a directory"

@@ -11,7 +11,7 @@ from support.runs import settings
 from support.worked import FIRST, OTHER
 
 from runner import clock
-from runner.cli import codex_tasks
+from runner.cli import codex_tasks, parse_codex_run
 from runner.config import Config
 from runner.errors import FileFault, LedgerFault
 from runner.ledger.database import BACKUP, NAME
@@ -19,6 +19,7 @@ from runner.ledger.ledger import Ledger
 from runner.service import doctor, migrate
 from runner.service.verify import verify
 
+LOG = __file__
 ELSEWHERE = "set CODEX_RUNNER_HOME to use another state directory"
 
 
@@ -157,3 +158,30 @@ def test_prune_names_what_it_cannot_remove_and_counts_tasks_alone(
     out, err = capfd.readouterr()
     assert err == "codex-tasks: not removed: it: no permission\n"
     assert "0 tasks and 1 run without a task removed" in out
+
+
+@pytest.mark.parametrize(
+    "text", [b"a shopping list\n", b'{"a": 1}\n', b"\0\xff\n\x1b", b""]
+)
+def test_a_file_that_is_not_of_a_run_is_named_and_not_summarised(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], text: bytes
+) -> None:
+    log = tmp_path / "file"
+    log.write_bytes(text)
+
+    assert parse_codex_run.main(["--log", str(log)]) == 1
+
+    out, err = capfd.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert f"--log {log}: nothing of a Codex run is recognised in it" in err
+
+
+@pytest.mark.parametrize(
+    "words", [["--log", "/dev/zero"], ["--log", LOG, "--meta", "/"]]
+)
+def test_what_is_no_file_is_refused(
+    capfd: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert parse_codex_run.main(words) == 2
+
+    assert ": is a d" in capfd.readouterr().err
