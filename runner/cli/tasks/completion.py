@@ -103,7 +103,7 @@ def complete(
         words: the words after its name, the last one incomplete.
         recorded: lists the ids and titles for a metavar.
     """
-    *before, current = words
+    *before, current = words or [""]
     name, equals, value = current.partition("=")
     has_options = "--" not in before
     is_option = current.startswith("-") and has_options
