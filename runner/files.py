@@ -31,6 +31,9 @@ def make_directory(path: Path, fix: str = "") -> None:
         if not path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     except OSError as error:
+        if isinstance(error, FileExistsError):
+            # A file, or a link to nothing, is in its place.
+            error = NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         raise FileFault("make the directory", path, error, fix) from error
 
 

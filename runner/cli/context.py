@@ -49,6 +49,12 @@ class Context:
     def note(text: str) -> None:
         note(text)
 
+    @staticmethod
+    def fault(name: str, error: Exception) -> None:
+        """Write the error of one of several tasks, which is named once."""
+        text = str(error)
+        note(text if name in text else f"{name}: {text}")
+
     def notes(self, texts: Iterable[str]) -> None:
         """Write notes; a text that was a note before is not repeated."""
         for text in texts:

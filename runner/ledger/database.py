@@ -35,6 +35,7 @@ SCHEMA = 3
 # longer than this is reported as a fault.
 _BUSY_SECONDS = 60.0
 _KIND = 0xFF  # the low byte of an error's code
+_REFUSALS = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 RESTORES = "codex-tasks verify --repair restores it"
 # Write-ahead logging needs memory that is shared by all users of a file system.
@@ -306,6 +307,26 @@ def is_lost(state_home: Path) -> bool:
     return is_used and not os.path.lexists(state_home / NAME)
 
 
+def refuse_closed(home: Path, rights: int = os.R_OK | os.X_OK) -> None:
+    """Refuse an existing state directory that this user may not use.
+
+    Raises:
+        LedgerFault: a right is missing, or it is no directory.
+    """
+    if not os.path.lexists(home) or (home.is_dir() and os.access(home, rights)):
+        return
+    reason, fix = "its directory is not readable or not writable", _opens(home)
+    if not home.is_dir():
+        reason, fix = f"{home} is not a directory", ELSEWHERE
+    elif home.stat().st_uid != os.geteuid():
+        reason = "its directory belongs to another user"
+    raise LedgerFault(home / NAME, reason, fix)
+
+
+def _opens(home: Path) -> str:
+    return f"make {home} and its files readable and writable, or {ELSEWHERE}"
+
+
 def refuse_remote(directory: Path) -> None:
     """Refuse a network file system.
 
@@ -343,6 +364,10 @@ def is_damage(error: Exception) -> bool:
 
 def fault(path: Path, error: Exception) -> LedgerFault:
     """Build a `LedgerFault` from an error of SQLite, with a hint."""
+    if path.is_dir():
+        return LedgerFault(path, "it is a directory", RESTORES)
+    if getattr(error, "sqlite_errorcode", 0) & _KIND in _REFUSALS:
+        return LedgerFault(path, str(error), _opens(path.parent))
     return LedgerFault(path, str(error), RESTORES if is_damage(error) else ELSEWHERE)
 
 

@@ -39,9 +39,10 @@ class Ledger(Database):
                 from runner.ledger.migrate import migrate  # noqa: PLC0415 - once
 
                 migrate(state_home)
-            elif database.is_lost(state_home):
-                raise LedgerFault(path, "it is missing", database.RESTORES)
             else:
+                database.refuse_closed(state_home, os.R_OK | os.W_OK | os.X_OK)
+                if database.is_lost(state_home):
+                    raise LedgerFault(path, "it is missing", database.RESTORES)
                 database.create(path)
         super().__init__(state_home)
 

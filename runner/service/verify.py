@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from runner.ledger.sessions import Session
     from runner.model import Run
 
-    Found: TypeAlias = "tuple[Difference, Callable[[], object] | None]"
+    Found: TypeAlias = "tuple[Difference, Callable[[], list[str] | None] | None]"
 
 _TAIL_BYTES = 4096
 _OTHERS = 0o077
@@ -92,11 +92,13 @@ def verify(
         difference = each
         if is_repairing and fix:
             try:
-                fix()
-                difference = replace(difference, fixed=True)
+                left = "; ".join(fix() or ())
             except (RunnerError, OSError) as error:
-                detail = f"{difference.detail}; it cannot be fixed: {error}"
-                difference = replace(difference, detail=detail)
+                left = str(error)
+            difference = replace(difference, fixed=True)
+            if left:
+                detail = f"{each.detail}; it cannot be fixed: {left}"
+                difference = replace(each, detail=detail, is_repairable=False)
         found.append(difference)
     return Report(
         differences=tuple(found),
@@ -109,6 +111,7 @@ def verify(
 def _open(home: Path) -> tuple[Ledger | None, Difference | None]:
     """Open the ledger and check the file itself; neither where there is none yet."""
     path = home / database.NAME
+    database.refuse_closed(home)
     is_there = files.status(path) is not None or (home / database.OLD).exists()
     if not is_there and not database.is_lost(home):
         return None, None
@@ -120,7 +123,7 @@ def _open(home: Path) -> tuple[Ledger | None, Difference | None]:
     except LedgerFault as error:
         if not rebuild.is_needed(home, error):
             raise
-        detail = str(error)
+        detail = error.reason
     return None, _differs(path, detail, "ledger")
 
 
@@ -142,10 +145,9 @@ def _differences(
         elif content is not None:
             yield from _compared(path, content)
     for place, can_go in archive.strays(ledger):
-        detail = "the ledger has no run for this directory: --repair removes it"
+        detail = "the ledger has no run for this directory"
         if not can_go:
-            detail = "the ledger has no run for this directory: it is not removed"
-            detail += " (codex-tasks import imports runs)"
+            detail += ": it is not removed (codex-tasks import imports runs)"
         stray = replace(_differs(place, detail), is_repairable=can_go)
         yield stray, partial(files.remove_tree, place) if can_go else None
     yield from _temporaries(sessions, ledger)

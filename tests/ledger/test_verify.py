@@ -253,8 +253,21 @@ def test_a_repair_that_fails_says_why(
     (difference,) = state.repaired()
 
     assert not difference.fixed
+    assert not difference.is_repairable
     assert "it cannot be fixed" in difference.detail
     assert "No space left" in difference.detail
+
+
+def test_a_directory_that_cannot_be_removed_is_not_called_fixed(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_stray(state)
+    monkeypatch.setattr(files, "remove_tree", lambda _: ["it: Permission denied"])
+
+    (difference,) = state.repaired()
+
+    assert not difference.fixed
+    assert difference.detail.endswith("it cannot be fixed: it: Permission denied")
 
 
 def test_an_archived_session_is_compared_where_its_exports_are(state: State) -> None:
