@@ -151,12 +151,18 @@ class Database:
         Raises:
             RunnerFault: it cannot be read or written; the next run retries.
         """
-        today = clock.iso(clock.now())[:10]
+        now = clock.iso(clock.now())
+        today, this_hour, done = now[:10], now[:13], "-"
         if self.value("setting", name=BACKUP) == today:
             return
-        # When two processes get here at once, only one copies.
-        if self.write("save_setting", name=BACKUP, value=today):
-            copy_database(self.path, self.home / BACKUP)
+        # When two processes get here at once, only one copies. If that is killed,
+        # there is another attempt in the next hour.
+        if self.write("save_setting", name=BACKUP, value=this_hour):
+            try:
+                copy_database(self.path, self.home / BACKUP)
+                done = today
+            finally:
+                self.write("save_setting", name=BACKUP, value=done)
 
     def faults(self) -> list[str]:
         """Return the faults that SQLite finds in the file."""

@@ -388,5 +388,6 @@ select (select count(*) from sessions) as sessions, (select count(*) from runs) 
 select value from settings where name = :name
 
 -- name: save_setting
+-- A value that begins with the present one changes nothing: a day is over before its hours.
 insert into settings (name, value) values (:name, :value)
-on conflict (name) do update set value = excluded.value where value <> excluded.value
+on conflict (name) do update set value = excluded.value where instr(excluded.value, value) <> 1
