@@ -37,6 +37,7 @@ _BUSY_SECONDS = 60.0
 _KIND = 0xFF  # the low byte of an error's code
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 RESTORES = "codex-tasks verify --repair restores it"
+OLD_RESTORES = "run codex-tasks verify --repair of version 0.2, which wrote it"
 # Write-ahead logging needs memory that is shared by all users of a file system.
 _REMOTE = (
     "nfs nfs4 cifs smb3 smbfs 9p drvfs afs ceph lustre gpfs beegfs fuse.sshfs"
@@ -55,9 +56,9 @@ class Database:
         LedgerFault: it cannot be opened, or is of another version.
     """
 
-    def __init__(self, state_home: Path) -> None:
+    def __init__(self, state_home: Path, name: str = NAME) -> None:
         self.home = state_home
-        self.path = state_home / NAME
+        self.path = state_home / name
         self._db = connect(self.path)
 
     def close(self) -> None:
@@ -293,7 +294,8 @@ def use_log(path: Path) -> None:
 
 def is_lost(state_home: Path) -> bool:
     """Return whether a state directory has lost its ledger."""
-    signs = (BACKUP, OLD_BACKUP, "queue/[0-9]*", "runs/*/owner")
+    aside = f"{NAME}.damaged-*"  # a rebuild was killed
+    signs = (BACKUP, OLD_BACKUP, "queue/[0-9]*", "runs/*/owner", aside)
     is_used = any(next(state_home.glob(sign), None) is not None for sign in signs)
     # Looked at last: another command may make the ledger and its first run meanwhile.
     return is_used and not os.path.lexists(state_home / NAME)
@@ -336,7 +338,8 @@ def is_damage(error: Exception) -> bool:
 
 def fault(path: Path, error: Exception) -> LedgerFault:
     """Build a `LedgerFault` from an error of SQLite, with a hint."""
-    return LedgerFault(path, str(error), RESTORES if is_damage(error) else ELSEWHERE)
+    restores = OLD_RESTORES if path.name == OLD else RESTORES
+    return LedgerFault(path, str(error), restores if is_damage(error) else ELSEWHERE)
 
 
 @contextlib.contextmanager

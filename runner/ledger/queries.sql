@@ -126,7 +126,8 @@ where run_id = :run_id and state = 'waiting' and stop_asked_at is null returning
 -- name: finish_run
 update sessions set updated_at = max(updated_at, :ended_at) where id = :session;
 update runs set state = 'finished', outcome = :outcome, error_class = :error_class, exit_code = :exit_code, thread_id = :thread,
-    codex_version = :codex_version, begun = :begun, ended_at = :ended_at
+    codex_version = :codex_version, begun = :begun, ended_at = :ended_at, launched_at = coalesce(launched_at, :launched_at),
+    rollout_offset = coalesce(rollout_offset, :rollout_offset)
 where run_id = :run_id and state = :was
 
 -- name: begin_turn
@@ -174,6 +175,26 @@ where state in ('queued', 'parked')
 -- A waiting run does not have its prompt yet.
 update prompts set state = iif(:waits, 'queued', 'running'), run_id = :run_id, hold = null where id = :prompt and ended_at is null
 
+-- name: restore_waiting
+-- Its run ended before the turn began.
+update prompts set state = 'queued', run_id = null
+where id = :prompt and run_id = :run_id and ended_at is null and text is not null
+
+-- name: keep_numbers
+-- No prompt gets a number that a run names.
+insert into sqlite_sequence (name, seq) select 'prompts', 0 where not exists (select 1 from sqlite_sequence where name = 'prompts');
+update sqlite_sequence set seq = max(seq, coalesce((select max(prompt) from runs), 0)) where name = 'prompts'
+
+-- name: drop_unfinished
+-- A run of the backup; its meta file has more.
+delete from records where run_id in (select run_id from runs where run_id = :run_id and state <> 'finished');
+delete from runs where run_id = :run_id and state <> 'finished'
+
+-- name: session_of_lost
+-- The session of a run that a rebuild inserts: of its row in the backup, of its thread, of its prompt, or opened by the run.
+select session from runs where run_id = :run_id union all select session from threads where thread_id = :thread
+union all select session from prompts where id = :prompt union all select id from sessions where short_id = :short_id limit 1
+
 -- name: restore_session
 -- Values of a run for a session that a rebuild inserted for its prompts.
 update sessions set home = iif(home = x'', :home, home), repo = coalesce(repo, :repo), created_at = min(created_at, :at)
@@ -188,7 +209,7 @@ select coalesce('run ' || h.run_id || ' holds it', w.detail, w.word) from prompt
 left join runs h on h.session = p.session and h.state in ('prepared', 'launching', 'running') where p.run_id = :run_id
 
 -- name: every_waiting_prompt
-select id from prompts where state in ('queued', 'parked') order by id
+select id, run_id from prompts where state in ('queued', 'parked') order by id
 
 -- name: queue_head
 -- The first waiting prompt of a session, with the reason.
@@ -350,8 +371,9 @@ where :thread is null and i.identity = :identity limit 1
 select 1 from usage where session_key = :name union all select 1 from imports where kind = 'removed' and identity = :identity limit 1
 
 -- name: is_counted
--- A run whose usage is on record, also one that was removed, or whose thread came from the files of another tool.
-select 1 from runs where run_id = :run_id union all select 1 from usage where run_id = :run_id
+-- A run whose usage is on record, also one that was removed, or whose thread came from the files of another tool. When a
+-- rebuild asks, an unfinished run of the backup is not counted.
+select 1 from runs where run_id = :run_id and (state = 'finished' or not :is_rebuilt) union all select 1 from usage where run_id = :run_id
 union all select 1 from imports where kind = 'removed' and identity = :run_id
 union all select 1 from threads t join runs r on r.session = t.session join imports i on i.run_id = r.run_id
     where t.thread_id = :thread and i.kind not in ('run', 'removed') limit 1

@@ -161,7 +161,7 @@ class Queue:
         at, place = told.get("queued_at", at), header.get("place")
         thread, short_id = told.get("thread"), told.get("short_id", "")
         found = sessions.named(thread or "") or sessions.named(short_id)
-        key = found[0].key if found else sessions.open(at, thread=thread)
+        key = found[0].key if found else sessions.open(at, thread=thread, seed=short_id)
         values: dict[str, Cell] = {
             "prompt": number,
             "session": key,
@@ -292,6 +292,7 @@ class Queue:
         if key is None:
             return sessions.open(
                 iso(spec.prepared_at),
+                seed=spec.run_id,
                 thread=request.thread,
                 title=request.title,
                 repo=spec.repo,

@@ -240,6 +240,7 @@ def _told_by_meta(run: Run) -> Run | None:
         thread=told.thread or run.thread,
         has_begun=told.has_begun or run.has_begun,
         codex_version=told.codex_version,
+        rollout_offset=told.rollout_offset,
     )
 
 

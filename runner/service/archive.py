@@ -178,7 +178,9 @@ def strays(ledger: Ledger) -> Iterator[tuple[Path, bool]]:
         age = clock.now().timestamp() - status.st_mtime
         # A younger or locked directory may belong to a run that is being prepared.
         if age >= _STALE_SECONDS and look(place / "owner") is not Lock.HELD:
-            is_empty = not (place / "meta.json").exists()
+            # A run that has worked is kept, even if its record is lost.
+            left = [files.status(place / n) for n in ("meta.json", "events.jsonl")]
+            is_empty = not any(each and each.st_size for each in left)
             yield place, name in removed or (is_empty and is_run_id(name))
 
 

@@ -17,6 +17,7 @@ from runner.errors import LedgerFault, NoSuchTaskError, RunnerError
 from runner.exports import queue_files, run_exports, task_files
 from runner.ledger import database
 from runner.ledger.ledger import Ledger
+from runner.lifecycle.recover import sweep
 from runner.locks import Lock, look
 from runner.run_files import RUNS, files_of, owner_of
 from runner.service import archive, rebuild
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from runner.config import Config
-    from runner.ledger.sessions import Session
     from runner.model import Run
 
     Found: TypeAlias = "tuple[Difference, Callable[[], object] | None]"
@@ -77,33 +77,55 @@ def verify(
         RunnerFault: the disk refuses what a repair has to write.
     """
     home = settings.state_home
-    ledger, damage = _open(home)
-    if damage is not None:
-        if not is_repairing:
-            return Report(differences=(damage,))
-        done = rebuild.rebuild(settings)
-        damage = replace(damage, detail=f"{damage.detail}; {done}", fixed=True)
-        ledger = Ledger(home)
-    if ledger is None:
-        return Report(differences=())
-    found = [] if damage is None else [damage]
-    sessions = ledger.sessions.all()
-    for each, fix in _differences(sessions, ledger, is_full=is_full):
-        difference = each
-        if is_repairing and fix:
-            try:
-                fix()
-                difference = replace(difference, fixed=True)
-            except (RunnerError, OSError) as error:
-                detail = f"{difference.detail}; it cannot be fixed: {error}"
-                difference = replace(difference, detail=detail)
-        found.append(difference)
+    is_alone = is_repairing and files.is_directory(home)
+    with rebuild.alone(home) if is_alone else contextlib.nullcontext():
+        ledger, damage = _open(home)
+        if damage is not None:
+            if not is_repairing:
+                return Report(differences=(damage,))
+            done = rebuild.rebuild(settings)
+            damage = replace(damage, detail=f"{damage.detail}; {done}", fixed=True)
+            ledger = Ledger(home)
+        if ledger is None:
+            return Report(differences=())
+        with contextlib.closing(ledger):
+            # First the verdicts: the exports have them.
+            swept = sweep(ledger, settings, delivers=False) if is_repairing else None
+            found = list(_compare(ledger, is_repairing=is_repairing, is_full=is_full))
+            notes = [f"{what}: {about}" for what, about in ledger.all("notes")]
+            (counts,) = ledger.all("counts")
     return Report(
-        differences=tuple(found),
-        sessions=len(sessions),
-        runs=len(ledger.all("run_directories")),
-        notes=tuple(f"{what}: {about}" for what, about in ledger.all("notes")),
+        differences=tuple(found if damage is None else [damage, *found]),
+        sessions=counts["sessions"],
+        runs=counts["runs"],
+        notes=(*notes, *(swept.faults if swept else ())),
     )
+
+
+def _compare(
+    ledger: Ledger, *, is_repairing: bool, is_full: bool
+) -> Iterator[Difference]:
+    """Compare part by part, each in one snapshot; fix what differs.
+
+    A process writes an export after its commit, so what differs is compared again at
+    the end. A repair locks out other writers: it never replaces a newer export.
+    """
+    parts = list(_parts(ledger, is_full=is_full))
+    with ledger.snapshot():
+        differing = [part for part in parts if any(True for _ in part())]
+    for part in differing:
+        with ledger.transaction() if is_repairing else ledger.snapshot():
+            for each, fix in part():
+                yield _fixed(each, fix) if is_repairing and fix else each
+
+
+def _fixed(difference: Difference, fix: Callable[[], object]) -> Difference:
+    try:
+        fix()
+    except (RunnerError, OSError) as error:
+        detail = f"{difference.detail}; it cannot be fixed: {error}"
+        return replace(difference, detail=detail)
+    return replace(difference, fixed=True)
 
 
 def _open(home: Path) -> tuple[Ledger | None, Difference | None]:
@@ -124,23 +146,29 @@ def _open(home: Path) -> tuple[Ledger | None, Difference | None]:
     return None, _differs(path, detail, "ledger")
 
 
-def _differences(
-    sessions: list[Session], ledger: Ledger, *, is_full: bool
-) -> Iterator[Found]:
-    """Yield the differences, each with its fix."""
-    for session in sessions:
-        # A session may be removed meanwhile.
-        with contextlib.suppress(NoSuchTaskError):
-            yield from _of_session(session, ledger, is_full=is_full)
+def _parts(ledger: Ledger, *, is_full: bool) -> Iterator[Callable[[], Iterator[Found]]]:
+    """Yield functions that find differences, each with its fix."""
+    for session in ledger.sessions.all():
+        yield partial(_of_session, session.key, ledger, is_full=is_full)
     wanted = {row["id"] for row in ledger.all("exported_prompts")}
-    found = {int(path.name): path for path in queue_files.all_files(ledger.home)}
-    for number in sorted(wanted | found.keys()):
-        path = queue_files.path_of(ledger.home, number)
-        content = queue_files.render(ledger, number)
-        if content is None and path.exists():
-            yield _differs(path, "its prompt no longer waits"), path.unlink
-        elif content is not None:
-            yield from _compared(path, content)
+    found = {int(path.name) for path in queue_files.all_files(ledger.home)}
+    for number in sorted(wanted | found):
+        yield partial(_of_prompt, number, ledger)
+    yield partial(_of_places, ledger)
+    yield partial(_temporaries, ledger)
+
+
+def _of_prompt(number: int, ledger: Ledger) -> Iterator[Found]:
+    path = queue_files.path_of(ledger.home, number)
+    content = queue_files.render(ledger, number)
+    if content is None and path.exists():
+        yield _differs(path, "its prompt no longer waits"), path.unlink
+    elif content is not None:
+        yield from _compared(path, content)
+
+
+def _of_places(ledger: Ledger) -> Iterator[Found]:
+    """Find directories without a run, and modes that let other users in."""
     for place, can_go in archive.strays(ledger):
         detail = "the ledger has no run for this directory: --repair removes it"
         if not can_go:
@@ -148,7 +176,6 @@ def _differences(
             detail += " (codex-tasks import imports runs)"
         stray = replace(_differs(place, detail), is_repairable=can_go)
         yield stray, partial(files.remove_tree, place) if can_go else None
-    yield from _temporaries(sessions, ledger)
     below = [ledger.home / name for name in (RUNS, queue_files.QUEUE)]
     for place in (ledger.home, ledger.path, *below):
         status = files.status(place)
@@ -158,10 +185,11 @@ def _differences(
             yield _differs(place, detail, "mode"), partial(place.chmod, mode)
 
 
-def _temporaries(sessions: list[Session], ledger: Ledger) -> Iterator[Found]:
+def _temporaries(ledger: Ledger) -> Iterator[Found]:
     """Find temporary files that a killed writer of an export has left."""
     directories = (row["directory"] for row in ledger.all("run_directories"))
     places = {ledger.home / os.fsdecode(directory) for directory in directories}
+    sessions = ledger.sessions.all()
     places |= {each.exports_in(ledger.home) or ledger.home for each in sessions}
     for place in sorted(places | {ledger.home / queue_files.QUEUE}):
         for path in map(place.joinpath, files.names(place)):
@@ -172,9 +200,12 @@ def _temporaries(sessions: list[Session], ledger: Ledger) -> Iterator[Found]:
                 yield _differs(path, detail), partial(path.unlink, missing_ok=True)
 
 
-def _of_session(session: Session, ledger: Ledger, *, is_full: bool) -> Iterator[Found]:
+def _of_session(key: int, ledger: Ledger, *, is_full: bool) -> Iterator[Found]:
     """Compare the files of finished runs whose supervisor is gone."""
-    runs = ledger.runs.of_session(session.key)
+    try:
+        session, runs = ledger.sessions.get(key), ledger.runs.of_session(key)
+    except NoSuchTaskError:
+        return  # removed meanwhile
     written = [
         run
         for run in runs
@@ -186,9 +217,9 @@ def _of_session(session: Session, ledger: Ledger, *, is_full: bool) -> Iterator[
     paths = task_files.files_in(session, ledger.home)
     if paths is None or not runs or len(written) < len(runs):
         return
-    yield from _compared(paths.json, task_files.render_json(ledger, session.key))
+    yield from _compared(paths.json, task_files.render_json(ledger, key))
     if _log_differs(paths.log, runs, is_full=is_full):
-        yield _differs(paths.log), partial(task_files.write_all, ledger, session.key)
+        yield _differs(paths.log), partial(task_files.write_all, ledger, key)
     if answer := task_files.last_answer(runs):
         text = answer.encode(errors="replace")
         have = files.read_if_there(paths.result)
