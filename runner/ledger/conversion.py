@@ -180,6 +180,7 @@ def fill(db: sqlite3.Connection, home: Path) -> None:
     steps.do("ended_prompts")
     for row in steps.do("open_prompts").fetchall():
         _take_prompt(row, steps)
+    steps.do("queue_files")
     steps.do("set_last_prompt", seq=last_number)
     steps.do("usage")
     _count_runs(steps)

@@ -201,7 +201,9 @@ update sessions set home = iif(home = x'', :home, home), repo = coalesce(repo, :
 where id = :session
 
 -- name: exported_prompts
-select id from prompts where not begun and not direct and ended_at is null and text is not null order by id
+-- The prompts that have a file, except those whose files the next sweep writes.
+select id from prompts where not begun and not direct and ended_at is null and text is not null and session not in
+    (select h.session from outbox o join history h on h.id = o.history where o.done_at is null and o.target = 'exports' and h.run_id is null)
 
 -- name: reason_of_run
 -- Why the prompt of a waiting run waits: another run writes the session, or the prompt's own reason.
@@ -303,11 +305,12 @@ select distinct h.run_id from outbox o join history h on h.id = o.history
 where o.done_at is null and o.due_at <= :at and o.target <> 'exports'
 
 -- name: unexported_runs
--- Finished runs whose exports are not written yet.
-select h.run_id from outbox o join history h on h.id = o.history where o.done_at is null and o.target = 'exports'
+-- Finished runs whose exports are not written yet; without a run, sessions whose prompts have no files yet.
+select h.run_id, h.session from outbox o join history h on h.id = o.history where o.done_at is null and o.target = 'exports'
 
 -- name: note_exported
-delete from outbox where done_at is null and target = 'exports' and (select run_id from history where id = outbox.history) = :run_id
+delete from outbox where done_at is null and target = 'exports'
+and history in (select id from history where run_id = :run_id or run_id is null and session = :session)
 
 -- name: claim_outbox
 -- Claim a notification. An older claim has expired after a time: its process may have been killed.

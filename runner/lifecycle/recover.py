@@ -85,9 +85,12 @@ def sweep(ledger: Ledger, settings: Config, *, delivers: bool = True) -> Sweep:
         from runner.lifecycle import queue  # noqa: PLC0415 - where something waits
 
         faults += queue.deliver_all(ledger, settings)
-    for run_id in ledger.runs.unexported():
+    for run_id, session in ledger.runs.unexported():
         with contextlib.suppress(RunnerError):
-            _complete_exports(ledger.runs.find(run_id), ledger)
+            if run_id is None:
+                _write_queue(session, ledger)
+            else:
+                _complete_exports(ledger.runs.find(run_id), ledger)
     if ledger.runs.with_untold():
         _start_telling(settings)
     return Sweep(faults=tuple(faults), unknown=unknown)
@@ -170,13 +173,24 @@ def in_charge(
 
 def _complete_exports(run: Run, ledger: Ledger) -> None:
     """Write the exports of a run whose supervisor was killed before it did."""
-    if run.run_id not in ledger.runs.unexported():
+    row = run.run_id, run.session
+    if row not in ledger.runs.unexported():
         return
     from runner.exports import task_files  # noqa: PLC0415 - only where one was left
 
     with in_charge(run, ledger.home, patience=0) as lock:
-        if lock is Lock.FREE and run.run_id in ledger.runs.unexported():
+        # A run of the previous version has no lock of this kind.
+        if lock is not Lock.HELD and row in ledger.runs.unexported():
             task_files.write_abandoned(run, ledger)
+
+
+def _write_queue(session: int, ledger: Ledger) -> None:
+    """Write the files of the prompts that waited at the migration."""
+    from runner.exports import queue_files  # noqa: PLC0415 - once
+
+    prompts = [each.id for each in ledger.queue.waiting(session)]
+    queue_files.refresh(ledger, session, prompts)
+    ledger.runs.note_exported(None, session)
 
 
 def _start_telling(settings: Config) -> None:

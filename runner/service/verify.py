@@ -11,6 +11,7 @@ import os
 import re
 from functools import partial
 
+from parsers import loose_json
 from parsers.struct import Struct, replace
 from runner import clock, files
 from runner.errors import LedgerFault, NoSuchTaskError, RunnerError
@@ -164,7 +165,7 @@ def _of_prompt(number: int, ledger: Ledger) -> Iterator[Found]:
     if content is None and path.exists():
         yield _differs(path, "its prompt no longer waits"), path.unlink
     elif content is not None:
-        yield from _compared(path, content)
+        yield from _compared(path, content, ledger.home)
 
 
 def _of_places(ledger: Ledger) -> Iterator[Found]:
@@ -206,19 +207,23 @@ def _of_session(key: int, ledger: Ledger, *, is_full: bool) -> Iterator[Found]:
         session, runs = ledger.sessions.get(key), ledger.runs.of_session(key)
     except NoSuchTaskError:
         return  # removed meanwhile
+    home, unwritten = ledger.home, {run_id for run_id, _ in ledger.runs.unexported()}
     written = [
         run
         for run in runs
-        if run.is_finished and look(owner_of(ledger.home, run.run_id)) is not Lock.HELD
+        if run.is_finished
+        and run.run_id not in unwritten
+        and look(owner_of(home, run.run_id)) is not Lock.HELD
     ]
     for run in written:
         if not rebuild.has_foreign_files(run):
-            yield from _of_run(run)
-    paths = task_files.files_in(session, ledger.home)
+            yield from _of_run(run, home)
+    paths = task_files.files_in(session, home)
     if paths is None or not runs or len(written) < len(runs):
         return
-    yield from _compared(paths.json, task_files.render_json(ledger, key))
-    if _log_differs(paths.log, runs, is_full=is_full):
+    yield from _compared(paths.json, task_files.render_json(ledger, key), home)
+    is_foreign = session.is_imported and _is_of_before(paths.log, home)
+    if not is_foreign and _log_differs(paths.log, runs, is_full=is_full):
         yield _differs(paths.log), partial(task_files.write_all, ledger, key)
     if answer := task_files.last_answer(runs):
         text = answer.encode(errors="replace")
@@ -228,7 +233,7 @@ def _of_session(key: int, ledger: Ledger, *, is_full: bool) -> Iterator[Found]:
             yield _differs(paths.result), partial(_write, paths.result, text)
 
 
-def _of_run(run: Run) -> Iterator[Found]:
+def _of_run(run: Run, home: Path) -> Iterator[Found]:
     paths = files_of(run.spec)
     if not files.is_directory(paths.directory):
         gone = f"the files of its run are gone ({paths.directory})"
@@ -237,8 +242,8 @@ def _of_run(run: Run) -> Iterator[Found]:
         )
         yield lost, None
         return
-    yield from _compared(paths.summary, run_exports.render_summary(run))
-    yield from _compared(paths.meta, run_exports.render_meta(run))
+    yield from _compared(paths.summary, run_exports.render_summary(run), home)
+    yield from _compared(paths.meta, run_exports.render_meta(run), home)
     if run.spec.is_flat and files.status(paths.log) is None:
         text = task_files.render_transcript(run)
         yield _differs(paths.log), partial(_write, paths.log, text)
@@ -261,9 +266,31 @@ def _log_differs(path: Path, runs: list[Run], *, is_full: bool) -> bool:
     return bool(size or last)
 
 
-def _compared(path: Path, wanted: bytes) -> Iterator[Found]:
-    if files.read_if_there(path) != wanted:
-        yield _differs(path), partial(_write, path, wanted)
+def _compared(path: Path, wanted: bytes, home: Path) -> Iterator[Found]:
+    have = files.read_if_there(path)
+    if have == wanted or (_is_of_before(path, home) and _agrees(have, wanted)):
+        return
+    yield _differs(path), partial(_write, path, wanted)
+
+
+def _is_of_before(path: Path, home: Path) -> bool:
+    """Return whether a file is older than the migration."""
+    saved, found = files.status(home / database.OLD_BACKUP), files.status(path)
+    return bool(saved and found and found.st_mtime < saved.st_mtime)
+
+
+def _agrees(have: bytes, wanted: bytes) -> bool:
+    """Return whether a file of the previous version has the values of this one."""
+    old, new = (loose_json.mapping(loose_json.load_or_empty(h)) for h in (have, wanted))
+    return bool(old.keys() & {"run_id", "id"}) and _has_values(old, new)
+
+
+def _has_values(old: object, new: object) -> bool:
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return old is None or old == new
+    # The previous version did not write the paths again when it moved a directory.
+    names = {name for name in old.keys() & new if not name.endswith(("_file", "_path"))}
+    return all(_has_values(old[name], new[name]) for name in names)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -179,7 +179,7 @@ def test_exports_are_left_to_the_supervisor_of_a_run_while_it_lives(
 
     recover.sweep(ledger, ours)
     assert not files_of(run.spec).summary.exists()
-    assert ledger.runs.unexported() == [run.run_id]
+    assert ledger.runs.unexported() == [(run.run_id, run.session)]
 
     prepared.close()
     recover.sweep(ledger, ours)
