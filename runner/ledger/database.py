@@ -250,7 +250,6 @@ def create(path: Path) -> None:
 def build_schema(db: sqlite3.Connection, path: Path) -> None:
     """Create all tables and views in an empty database, in one transaction."""
     text = Path(__file__).with_name(f"schema_{SCHEMA}.sql").read_text(encoding="utf-8")
-    db.execute("pragma auto_vacuum = incremental")
     db.executescript(f"begin;\n{text}\npragma user_version = {SCHEMA};\ncommit;")
     path.chmod(0o600)
 

@@ -77,7 +77,7 @@ def alone(home: Path) -> Iterator[None]:
         LedgerFault: another process repairs it.
     """
     if (lock := take(home, flags=os.O_RDONLY, must_exist=True)) is None:
-        reason = "another verify --repair is at work"
+        reason = "another verify --repair is running"
         raise LedgerFault(home / database.NAME, reason, "wait for its end")
     try:
         yield

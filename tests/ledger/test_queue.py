@@ -370,7 +370,7 @@ def test_what_runs_in_a_session_keeps_its_prompts(ledger: Ledger, first: Run) ->
 
     head, behind = ledger.queue.waiting(first.session)
 
-    assert (head.word, head.detail) == ("session", f"run {run.run_id} is not over")
+    assert (head.word, head.detail) == ("session", f"run {run.run_id} is unfinished")
     assert (behind.word, behind.detail) == ("session", f"behind #{one} (session)")
     assert ledger.queue.candidates() == []
 
