@@ -210,8 +210,9 @@ select id from prompts where not begun and not direct and ended_at is null and t
 select coalesce('run ' || h.run_id || ' holds it', w.detail, w.word) from prompts p join why_waiting w on w.id = p.id
 left join runs h on h.session = p.session and h.state in ('prepared', 'launching', 'running') where p.run_id = :run_id
 
--- name: every_waiting_prompt
-select id, run_id from prompts where state in ('queued', 'parked') order by id
+-- name: free_prompts
+-- Waiting prompts that are not reserved for a waiting run.
+select id from prompts where state in ('queued', 'parked') and run_id is null
 
 -- name: queue_head
 -- The first waiting prompt of a session, with the reason.

@@ -81,10 +81,6 @@ class Queue:
         """Return the waiting prompts of a session in order, with the reasons."""
         return self._ledger.values(Prompt, "waiting_prompts", session=session)
 
-    def all_waiting(self) -> list[int]:
-        """Return the numbers of all waiting prompts."""
-        return [row["id"] for row in self._ledger.all("every_waiting_prompt")]
-
     def head(self, session: int) -> Prompt | None:
         """Return the first waiting prompt of a session."""
         found = self._ledger.values(Prompt, "queue_head", session=session)

@@ -31,14 +31,7 @@ from runner.model import (
     SessionId,
     Waiting,
 )
-from runner.run_files import (
-    PREFIX,
-    RUNS,
-    beside,
-    files_of,
-    own_directory,
-    owner_of,
-)
+from runner.run_files import PREFIX, RUNS, beside, files_of, own_directory, owner_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -313,9 +306,8 @@ def _restore_queue(ledger: Ledger) -> int:
 
 def _lacks_file(run: Run, home: Path) -> bool:
     """Return whether the prompt of a waiting run has no file in the queue."""
-    number = run.spec.prompt_id
-    is_waiting = number is not None and isinstance(run.state, Waiting)
-    return is_waiting and not queue_files.path_of(home, number or 0).exists()
+    path = queue_files.path_of(home, run.spec.prompt_id or 0)
+    return isinstance(run.state, Waiting) and not path.exists()
 
 
 def _settle(number: int, run: Run, ledger: Ledger) -> None:
@@ -342,19 +334,15 @@ def _close_queue(ledger: Ledger) -> list[int]:
     """
     from runner.ledger import migrate  # noqa: PLC0415 - few commands migrate
 
-    found = {int(path.name) for path in queue_files.all_files(ledger.home)}
-    migrated, canceled = migrate.waited_before(ledger.home), []
+    waiting = {row["id"] for row in ledger.all("free_prompts")}
+    lost = waiting - {int(path.name) for path in queue_files.all_files(ledger.home)}
+    uncertain = lost & migrate.waited_before(ledger.home)
+    for number in uncertain:
+        ledger.queue.hold(number, migrate.UNCERTAIN)
     with ledger.transaction():
-        for row in ledger.all("every_waiting_prompt"):
-            number = row["id"]
-            if number in found or row["run_id"] is not None:
-                continue
-            if number in migrated:
-                ledger.change("hold_prompt", prompt=number, hold=migrate.UNCERTAIN)
-            else:
-                ledger.queue.close(number)
-                canceled.append(number)
-    return canceled
+        for number in lost - uncertain:
+            ledger.queue.close(number)
+    return sorted(lost - uncertain)
 
 
 def _read_task_files(ledger: Ledger) -> None:

@@ -739,7 +739,7 @@ def test_what_a_migration_leaves_agrees_with_the_files(state: Path) -> None:
     assert not (state / "queue").exists()
 
     with opened(state) as ledger:
-        waiting = ledger.queue.all_waiting()
+        waiting = [row["id"] for row in ledger.all("free_prompts")]
         told = config.load({"CODEX_RUNNER_HOME": str(state), "HOME": "/"})
         recover.sweep(ledger, told, delivers=False)
         files = {int(path.name) for path in queue_files.all_files(state)}

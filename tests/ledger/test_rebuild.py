@@ -326,7 +326,7 @@ def test_a_header_with_wrong_values_loses_no_text(
     assert state.repair().differences[0].fixed
 
     assert ledgers.row(state.ledger, state.prompts[1])["text"] == text
-    assert len(state.ledger.queue.all_waiting()) == 5
+    assert len(state.ledger.all("free_prompts")) == 5
 
 
 def test_a_session_of_which_only_a_prompt_is_left_is_listed_and_stopped(
