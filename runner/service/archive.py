@@ -179,8 +179,9 @@ def strays(ledger: Ledger) -> Iterator[tuple[Path, bool]]:
         # A younger or locked directory may belong to a run that is being prepared.
         if age >= _STALE_SECONDS and look(place / "owner") is not Lock.HELD:
             # A run that has worked is kept, even if its record is lost.
-            left = [files.status(place / n) for n in ("meta.json", "events.jsonl")]
-            is_empty = not any(each and each.st_size for each in left)
+            events = files.status(place / "events.jsonl")
+            has_worked = events is not None and events.st_size > 0
+            is_empty = not has_worked and not (place / "meta.json").exists()
             yield place, name in removed or (is_empty and is_run_id(name))
 
 
