@@ -38,6 +38,7 @@ _KIND = 0xFF  # the low byte of an error's code
 _REFUSALS = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 RESTORES = "codex-tasks verify --repair restores it"
+OLD_RESTORES = "run codex-tasks verify --repair of version 0.2, which wrote it"
 # Write-ahead logging needs memory that is shared by all users of a file system.
 _REMOTE = (
     "nfs nfs4 cifs smb3 smbfs 9p drvfs afs ceph lustre gpfs beegfs fuse.sshfs"
@@ -56,9 +57,9 @@ class Database:
         LedgerFault: it cannot be opened, or is of another version.
     """
 
-    def __init__(self, state_home: Path) -> None:
+    def __init__(self, state_home: Path, name: str = NAME) -> None:
         self.home = state_home
-        self.path = state_home / NAME
+        self.path = state_home / name
         self._file = self._identity()
         self._db = connect(self.path)
 
@@ -160,12 +161,18 @@ class Database:
         Raises:
             RunnerFault: it cannot be read or written; the next run retries.
         """
-        today = clock.iso(clock.now())[:10]
+        now = clock.iso(clock.now())
+        today, this_hour, done = now[:10], now[:13], "-"
         if self.value("setting", name=BACKUP) == today:
             return
-        # When two processes get here at once, only one copies.
-        if self.write("save_setting", name=BACKUP, value=today):
-            copy_database(self.path, self.home / BACKUP)
+        # When two processes get here at once, only one copies. If that is killed,
+        # there is another attempt in the next hour.
+        if self.write("save_setting", name=BACKUP, value=this_hour):
+            try:
+                copy_database(self.path, self.home / BACKUP)
+                done = today
+            finally:
+                self.write("save_setting", name=BACKUP, value=done)
 
     def faults(self) -> list[str]:
         """Return the faults that SQLite finds in the file."""
@@ -257,7 +264,6 @@ def create(path: Path) -> None:
 def build_schema(db: sqlite3.Connection, path: Path) -> None:
     """Create all tables and views in an empty database, in one transaction."""
     text = Path(__file__).with_name(f"schema_{SCHEMA}.sql").read_text(encoding="utf-8")
-    db.execute("pragma auto_vacuum = incremental")
     db.executescript(f"begin;\n{text}\npragma user_version = {SCHEMA};\ncommit;")
     path.chmod(0o600)
 
@@ -301,7 +307,8 @@ def use_log(path: Path) -> None:
 
 def is_lost(state_home: Path) -> bool:
     """Return whether a state directory has lost its ledger."""
-    signs = (BACKUP, OLD_BACKUP, "queue/[0-9]*", "runs/*/owner")
+    aside = f"{NAME}.damaged-*"  # a rebuild was killed
+    signs = (BACKUP, OLD_BACKUP, "queue/[0-9]*", "runs/*/owner", aside)
     is_used = any(next(state_home.glob(sign), None) is not None for sign in signs)
     # Looked at last: another command may make the ledger and its first run meanwhile.
     return is_used and not os.path.lexists(state_home / NAME)
@@ -368,7 +375,8 @@ def fault(path: Path, error: Exception) -> LedgerFault:
         return LedgerFault(path, "it is a directory", RESTORES)
     if getattr(error, "sqlite_errorcode", 0) & _KIND in _REFUSALS:
         return LedgerFault(path, str(error), _opens(path.parent))
-    return LedgerFault(path, str(error), RESTORES if is_damage(error) else ELSEWHERE)
+    restores = OLD_RESTORES if path.name == OLD else RESTORES
+    return LedgerFault(path, str(error), restores if is_damage(error) else ELSEWHERE)
 
 
 @contextlib.contextmanager

@@ -100,9 +100,12 @@ def sweep(ledger: Ledger, settings: Config, *, delivers: bool = True) -> Sweep:
         from runner.lifecycle import queue  # noqa: PLC0415 - where something waits
 
         faults += queue.deliver_all(ledger, settings)
-    for run_id in ledger.runs.unexported():
+    for run_id, session in ledger.runs.unexported():
         with contextlib.suppress(RunnerError):
-            _complete_exports(ledger.runs.find(run_id), ledger)
+            if run_id is None:
+                _write_queue(session, ledger)
+            else:
+                _complete_exports(ledger.runs.find(run_id), ledger)
     if ledger.runs.with_untold():
         _start_telling(settings)
     return Sweep(faults=tuple(faults), unknown=unknown, unrecorded=unrecorded)
@@ -193,10 +196,20 @@ def _complete_exports(run: Run, ledger: Ledger) -> None:
     """
     with in_charge(run, ledger.home, patience=0) as lock:
         # Under the lock: its supervisor or another reader may have just written them.
-        if lock is not Lock.HELD and run.run_id in ledger.runs.unexported():
+        is_free = lock is not Lock.HELD
+        if is_free and (run.run_id, run.session) in ledger.runs.unexported():
             from runner.exports import task_files  # noqa: PLC0415 - where one was left
 
             task_files.write_abandoned(run, ledger)
+
+
+def _write_queue(session: int, ledger: Ledger) -> None:
+    """Write the files of the prompts that waited at the migration."""
+    from runner.exports import queue_files  # noqa: PLC0415 - once
+
+    prompts = [each.id for each in ledger.queue.waiting(session)]
+    queue_files.refresh(ledger, session, prompts)
+    ledger.runs.note_exported(None, session)
 
 
 def _start_telling(settings: Config) -> None:
@@ -259,6 +272,7 @@ def _told_by_meta(run: Run) -> Run | None:
         thread=told.thread or run.thread,
         has_begun=told.has_begun or run.has_begun,
         codex_version=told.codex_version,
+        rollout_offset=told.rollout_offset,
     )
 
 

@@ -182,7 +182,10 @@ def strays(ledger: Ledger) -> Iterator[tuple[Path, bool]]:
         age = clock.now().timestamp() - status.st_mtime
         # A younger or locked directory may belong to a run that is being prepared.
         if age >= _STALE_SECONDS and look(place / "owner") is not Lock.HELD:
-            is_empty = not (place / "meta.json").exists()
+            # A run that has worked is kept, even if its record is lost.
+            events = files.status(place / "events.jsonl")
+            has_worked = events is not None and events.st_size > 0
+            is_empty = not has_worked and not (place / "meta.json").exists()
             yield place, name in removed or (is_empty and is_run_id(name))
 
 

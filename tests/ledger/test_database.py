@@ -372,3 +372,35 @@ def test_a_backup_that_fails_leaves_the_one_before(
         ledger.back_up_daily()
 
     assert backed_up(home) == 0
+
+
+def test_a_backup_that_failed_is_tried_again_at_the_next_opportunity(
+    home: Path, day: Callable[[int], None]
+) -> None:
+    ledger = Ledger(home)
+    add_session(ledger)
+    part = home / f"{BACKUP}.part"
+    part.mkdir()
+    day(1)
+    with pytest.raises(RunnerFault, match=BACKUP):
+        ledger.back_up_daily()
+    part.rmdir()
+
+    ledger.back_up_daily()
+
+    assert backed_up(home) == 1
+
+
+def test_a_backup_whose_process_was_killed_is_tried_again_in_the_next_hour(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = Ledger(home)
+    monkeypatch.setattr(clock, "now", lambda: AT)
+    ledger.write("save_setting", name=BACKUP, value=clock.iso(AT)[:13])
+
+    ledger.back_up_daily()
+    assert not (home / BACKUP).exists()
+    monkeypatch.setattr(clock, "now", lambda: AT + timedelta(hours=1))
+    ledger.back_up_daily()
+
+    assert backed_up(home) == 0

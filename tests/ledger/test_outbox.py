@@ -182,7 +182,7 @@ def test_exports_are_left_to_the_supervisor_of_a_run_while_it_lives(
 
     recover.sweep(ledger, ours)
     assert not files_of(run.spec).summary.exists()
-    assert ledger.runs.unexported() == [run.run_id]
+    assert ledger.runs.unexported() == [(run.run_id, run.session)]
 
     prepared.close()
     recover.sweep(ledger, ours)
@@ -195,7 +195,7 @@ def test_exports_are_left_to_the_supervisor_of_a_run_while_it_lives(
 )
 def test_what_was_sent_long_ago_is_not_read_again(ledger: Ledger, name: str) -> None:
     query = "explain query plan " + queries()[name]
-    values = dict.fromkeys(("run_id", "at"), "x")
+    values = dict.fromkeys(("run_id", "at", "session"), "x")
 
     with closing(sqlite3.connect(ledger.home / NAME)) as database:
         plan = [row[3] for row in database.execute(query, values)]

@@ -479,7 +479,7 @@ def test_a_send_that_may_have_reached_codex_says_so(
     said = session.send("Charge the card.", env=sabotaged(point))
 
     assert said.code == 1
-    assert "perhaps before it had started Codex" in said.stderr
+    assert "perhaps before it started Codex" in said.stderr
     assert session.records[-1]["outcome"] == "lost"
     assert session.send("Look what it has done.").code == 0
     assert session.wait().code == 0
