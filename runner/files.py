@@ -182,6 +182,15 @@ def is_directory(path: Path) -> bool:
     return found is not None and stat.S_ISDIR(found.st_mode)
 
 
+def is_utf8(path: Path) -> bool:
+    """Return whether a path is UTF-8, whatever the locale."""
+    try:
+        os.fsencode(path).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def names(directory: Path) -> list[str]:
     """List the names in a directory, sorted; nothing when it cannot be read."""
     try:

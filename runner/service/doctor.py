@@ -180,7 +180,7 @@ def _repository(request: RunWords, settings: Config) -> Finding:
     repo = Path(request.repo).absolute()
     if not repo.is_dir():
         return f"{repo} is not a directory", "name a directory"
-    if "\ufffd" in database.clean(str(repo)):
+    if not files.is_utf8(repo):
         return f"{repo} is not UTF-8: Codex refuses it", "rename the directory"
     # Codex (0.169) recognises a repository so: `.git` is a file, or has a HEAD.
     gits = [place / ".git" for place in (repo, *repo.parents)]

@@ -176,7 +176,8 @@ def refuse_unreadable(directory: Path, option: str) -> None:
     Raises:
         UsageError: the path is not UTF-8.
     """
-    if any("\udc80" <= char <= "\udcff" for char in str(directory)):
+    # By its bytes: under an ASCII locale all others look like surrogates, too.
+    if not files.is_utf8(directory):
         message = f"{option} {directory}: the path is not UTF-8: Codex refuses it"
         raise UsageError(message)
 
