@@ -10,10 +10,11 @@ _SEQUENCE = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)"
     r"|[PX^_][^\x1b]*\x1b\\|[@-Z\\-_]|[ -/]+[0-~])"
 )
-# From U+061C on they reverse the direction of what follows, so that one word can look
-# like another.
+# From U+00AD on they are invisible or reverse the direction of what follows, so that
+# one word can look like another. Scripts and emojis need the joiners U+200C and U+200D.
 _CONTROL = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e"
+    r"\u2060-\u206f\ufeff\U000e0000-\U000e007f]"
 )
 _LAST_OF_ONE_BYTE = 0xFF
 _PLAIN = "\x1b[0m"

@@ -60,6 +60,10 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
     """
     env = dict(os.environ if environ is None else environ)
     home = _home(env)
+    # What runs inside, in another directory, has to find the same places.
+    for name in ("CODEX_RUNNER_HOME", "CODEX_HOME"):
+        if env.get(name):
+            env[name] = str(_directory(env, name, home))
     return Config(
         state_home=_directory(env, "CODEX_RUNNER_HOME", home / ".codex" / "tasks"),
         codex_home=_directory(env, "CODEX_HOME", home / ".codex"),
@@ -120,8 +124,11 @@ def _home(env: Mapping[str, str]) -> Path:
 
 
 def _directory(env: Mapping[str, str], name: str, default: Path) -> Path:
-    value = env.get(name)
-    return Path(value).absolute() if value else default
+    value = env.get(name) or str(default)
+    if value.startswith("~"):
+        message = f"{name}: {value!r} begins with ~: write the whole path"
+        raise UsageError(message)
+    return Path(value).absolute()
 
 
 def _number(env: Mapping[str, str], name: str) -> float | None:

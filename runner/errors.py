@@ -11,6 +11,7 @@ RunnerError
 │   └── LedgerFault       1   the database cannot be opened, read or written
 │       └── ConflictFault 1   a constraint of its schema refuses the change
 ├── SessionBusyError     75   another run holds the session
+│   └── LeftRunningError 75   its runs have left processes running
 ├── MigrationError       75   runs of the previous version are not finished
 ├── ArchivedError         1   the session is archived
 ├── InvalidTransitionError   an event that the state of a run does not allow
@@ -39,9 +40,10 @@ def is_resource_exhaustion(error: OSError) -> bool:
 
 
 class RunnerError(Exception):
-    """Base class: one line with the problem, the value and the fix."""
+    """Base class: one line with the problem, the value and the fix, the `hint`."""
 
     exit_code: int = 1
+    hint = ""
 
 
 class UsageError(RunnerError):
@@ -93,6 +95,7 @@ class FileFault(RunnerFault):
     def __init__(
         self, doing: str, path: Path | str, cause: OSError, hint: str = ""
     ) -> None:
+        self.hint = hint
         reason = f"{cause.strerror or cause}" + (f" ({hint})" if hint else "")
         super().__init__(f"cannot {doing} {path}: {reason}")
 
@@ -106,7 +109,9 @@ class LedgerFault(RunnerFault):
         reason: str,
         hint: str = "set CODEX_RUNNER_HOME to use another state directory",
     ) -> None:
+        self.reason, self.hint = reason, hint
         super().__init__(f"cannot use the ledger {path}: {reason} ({hint})")
+        self.reason = reason
 
 
 class ConflictFault(LedgerFault):
@@ -136,6 +141,17 @@ class SessionBusyError(RunnerError):
             what = f"another program writes it, pid {pid or 'unknown'}"
         super().__init__(f"session {session_id} is busy: {what} ({hint})")
         self.holder, self.pid = holder, pid
+
+
+class LeftRunningError(SessionBusyError):
+    """Refuse to remove a session whose run has left processes running."""
+
+    def __init__(self, session_id: str, left: str) -> None:
+        RunnerError.__init__(
+            self,
+            f"session {session_id} has left running: {left} (codex-tasks stop ends"
+            " them)",
+        )
 
 
 class MigrationError(RunnerError):

@@ -31,6 +31,9 @@ def make_directory(path: Path, fix: str = "") -> None:
         if not path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     except OSError as error:
+        if isinstance(error, FileExistsError):
+            # A file, or a link to nothing, is in its place.
+            error = NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         raise FileFault("make the directory", path, error, fix) from error
 
 
@@ -192,6 +195,15 @@ def is_directory(path: Path) -> bool:
     """Return whether a path is a directory; False when that cannot be checked."""
     found = status(path)
     return found is not None and stat.S_ISDIR(found.st_mode)
+
+
+def is_utf8(path: Path) -> bool:
+    """Return whether a path is UTF-8, whatever the locale."""
+    try:
+        os.fsencode(path).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def names(directory: Path) -> list[str]:

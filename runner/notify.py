@@ -170,7 +170,10 @@ class Notifier:
                     )
                 )
         except (OSError, UsageError) as error:
-            message = f"the notify command cannot be started: {error}"
+            why = str(error)
+            if isinstance(error, OSError) and error.filename:
+                why = f"{os.fsdecode(error.filename)}: {error.strerror}"
+            message = f"the notify command cannot be started: {why}"
             raise OSError(message) from error
         deadline = clock.monotonic() + self._settings.hook_seconds
         self._hooks[pid] = Hook(event, deadline)

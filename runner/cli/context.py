@@ -17,6 +17,7 @@ class Context:
     def __init__(self, settings: Config) -> None:
         self.settings = settings
         self.output = Output()
+        self._noted: set[str] = set()
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -49,6 +50,14 @@ class Context:
         note(text)
 
     @staticmethod
-    def notes(texts: Iterable[str]) -> None:
+    def fault(name: str, error: Exception) -> None:
+        """Write the error of one of several tasks, which is named once."""
+        text = str(error)
+        note(text if name in text else f"{name}: {text}")
+
+    def notes(self, texts: Iterable[str]) -> None:
+        """Write notes; a text that was a note before is not repeated."""
         for text in texts:
-            note(text)
+            if text not in self._noted:
+                self._noted.add(text)
+                note(text)

@@ -14,6 +14,8 @@ TIME_FORMAT = "--time-format {human,iso}  how to write times [default: human]"
 _KILO = 1000
 _UNITS = ("", "kB", "MB", "GB", "TB")
 _LARGEST = 3 * (len(_UNITS) - 1)
+# Why a prompt waits, where the ledger has no sentence.
+_WHY = {"archived": "the task is archived", "time": "it is not due yet"}
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 
 
@@ -62,10 +64,9 @@ def _block(report: Mapping[str, object], time_format: str) -> Iterator[str]:
     for name, key in (("Created At", "created_at"), ("Updated At", "updated_at")):
         yield f"{name}: {time(str(report[key]), time_format)}"
     yield f"Working Dir: {line(report['working_dir'] or '<none>')}"
-    if report["unknown"]:
-        yield f"Unknown Here: {line(report['unknown'])}"
-    if report["pid"]:
-        yield f"PID: {report['pid']}"
+    for name, key in (("Unknown Here", "unknown"), ("PID", "pid"), ("Note", "note")):
+        if report[key]:
+            yield f"{name}: {line(report[key])}"
     if isinstance(other := report["other_writer"], dict):
         yield f"Written By: another program (pid {other['pid'] or 'unknown'})"
     for each in _list(report["left_running"]):
@@ -98,14 +99,17 @@ def _queue(report: Mapping[str, object], time_format: str) -> Iterator[str]:
             return found[0]
 
     if report["queue"]:
-        why = report["queue_held"]
-        held = f", held: {_INSTANT.sub(timed, line(why))}" if why else ""
-        yield f"Queue: {report['queue']} waiting{held}"
+        yield f"Queue: {report['queue']} waiting"
+    first = None
     for each in _list(report["prompts"]):
         until = f" until {time(each['until'], time_format)}" if each["until"] else ""
-        why = each["detail"] or each["why"] or "starts next"
-        name = "/quit " if each["prompt"].strip() == "/quit" else ""
-        yield f"  #{each['id']} {name}{each['why'] or 'next'}{until}: {line(why)}"
+        word = each["why"]
+        why = f"it is behind #{first}" if first else each["detail"]
+        why = _INSTANT.sub(timed, line(why or _WHY.get(word, word)))
+        state = f"is held: {why}" if word == "held" else f"waits{until}: {why}"
+        name = " /quit" if each["prompt"].strip() == "/quit" else ""
+        yield f"  #{each['id']}{name} {state if word or first else 'is next'}"
+        first = first or each["id"]
 
 
 def _known(sums: object, name: str, pattern: str) -> str | None:

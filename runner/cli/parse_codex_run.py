@@ -30,15 +30,15 @@ RUN_ID ...      a run of the ledger
 """
 _EPILOG = """\
 examples:
-  parse_codex_run --log runs/codex-run-20261120-101201-512345-9f3a1c07.events.jsonl
+  parse_codex_run --log runs/codex-run-20261120-101201-512345-9f3a1c07.log
   parse_codex_run --log old/codex-run-1.log --meta old/codex-run-1.meta.json
   parse_codex_run 20261120-101201-512345-9f3a1c07
 
 A log may be a run's events or its readable log, a log of the bash runner, a saved
 `codex exec --json` stream of any version, or a Codex rollout file.
 
-exit codes: 0 summarised, whatever the run's outcome; 1 a file or the ledger cannot be
-read or written; 2 wrong usage, or no such file or run.
+exit codes: 0 summarised, whatever the run's outcome; 1 the log is not of a run, or
+a file or the ledger cannot be read or written; 2 wrong usage, or no such file or run.
 """
 
 
@@ -67,6 +67,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
             "--json-out takes one summary: give one run id",
         ),
     )
+    if found.json_out is not None:
+        refuse(
+            (
+                Path(found.json_out).is_dir(),
+                f"--json-out {found.json_out}: is a directory, name a file",
+            )
+        )
     return found
 
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 SHELLS = ("bash", "zsh", "fish")
-# Values that may be empty, or have an error message of their own.
-_MAY_BE_EMPTY = ("TEXT", "TITLE", "PROMPT", "TASK", "RUN_ID")
+# Values that have an error message of their own when they are empty.
+_MAY_BE_EMPTY = ("TEXT", "PROMPT")
 _FLAG = {"action": "store_true"}
 _LONGEST_NUMBER = 19
 _MISSING = "the following arguments are required: "
@@ -37,9 +37,16 @@ CODEX_OPTIONS = """\
 --config, -c KEY=VALUE ...    a configuration value; repeatable
 --skip-git-repo-check         also work outside of a git repository
 """
-# Of fixed width: argparse makes a formatter for each option, and a query of the
-# terminal's width each time takes as long as the rest of parsing.
-_formatter = partial(argparse.RawDescriptionHelpFormatter, width=88)
+
+
+class _Help(argparse.HelpFormatter):
+    """Wrap each paragraph to the terminal; keep the lines of examples."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        fill, paragraphs = super()._fill_text, text.strip("\n").split("\n\n")
+        return "\n\n".join(
+            each if "\n  " in each else fill(each, width, indent) for each in paragraphs
+        )
 
 
 class Parser(argparse.ArgumentParser):
@@ -51,7 +58,10 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, options: str, **said: Any) -> None:  # noqa: ANN401 - handed on
-        super().__init__(**said, formatter_class=_formatter, allow_abbrev=False)
+        # argparse makes a formatter for each option; a query of the terminal's width
+        # each time takes as long as the rest of parsing.
+        unasked = partial(_Help, width=80)
+        super().__init__(**said, formatter_class=unasked, allow_abbrev=False)
         self.describe(options)
 
     def parse_args(  # type: ignore[override]  # of its overloads one is used
@@ -75,8 +85,13 @@ class Parser(argparse.ArgumentParser):
             hint = "write a value that starts with - as --option=VALUE"
         elif message.startswith(_MISSING) and not message.startswith(f"{_MISSING}-"):
             hint += "; put -- before an argument that starts with -"
-        text = f"{message} ({hint})"
-        raise UsageError(text)
+        # Of an invalid choice argparse lists all that are valid.
+        has_hint = "invalid choice" not in message
+        raise UsageError(f"{message} ({hint})" if has_hint else message)
+
+    def format_help(self) -> str:
+        self.formatter_class = _Help
+        return super().format_help()
 
     def _print_message(self, message: str, _file: object = None) -> None:
         # argparse ignores the error of a full disk.
@@ -86,7 +101,8 @@ class Parser(argparse.ArgumentParser):
         if "" in arg_strings and action.metavar not in _MAY_BE_EMPTY:
             # An empty variable of a script must not be taken as a value.
             name = "/".join(action.option_strings) or action.metavar
-            message = f"{name} is empty: give it a value, or leave it out"
+            hint = ", or leave it out" if action.option_strings else ""
+            message = f"{name} is empty: give it a value{hint}"
             raise UsageError(message)
         # Python 3.11 drops a `--` that is an option's value (`--task=--`).
         if arg_strings == ["--"] and action.option_strings and action.nargs is None:
@@ -199,19 +215,23 @@ def limits_of(found: argparse.Namespace, settings: Config) -> Limits:
     return Limits(timeout=timeout, stall=stall)
 
 
-def whole_number(text: str | None, name: str, what: str) -> int | None:
+def whole_number(
+    text: str | None, name: str, what: str, *, least: int = 0
+) -> int | None:
     """Read a count; None means all.
 
     Raises:
-        UsageError: the text is not a whole number, or below 0.
+        UsageError: the text is not a whole number, or below the least.
     """
     if text is None:
         return None
-    if not (text.isascii() and text.isdecimal()):
-        message = f"{name} {text!r} is not a number of {what}, 0 or more"
+    is_number = text.isascii() and text.isdecimal()
+    if is_number and len(text) >= _LONGEST_NUMBER:
+        return None  # above any possible count
+    if not is_number or int(text) < least:
+        message = f"{name} {text!r} is not a number of {what}, {least} or more"
         raise UsageError(message)
-    # A longer number is above any possible count.
-    return int(text) if len(text) < _LONGEST_NUMBER else None
+    return int(text)
 
 
 def completion_script(shell: str) -> str:

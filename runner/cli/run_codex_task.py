@@ -63,11 +63,14 @@ files and reports:
 --doctor                 check the environment, show each problem with its fix
 --json                   with --doctor: write JSON
 """
+_USAGE = """%(prog)s --repo DIR
+                      (--task TEXT | --task-file FILE | --resume SESSION)
+                      [options] [-- CODEX ARGUMENTS]"""
 _EPILOG = """\
 examples:
   run_codex_task --repo . --task "Fix the failing test"
-  run_codex_task --repo . --task-file task.md --sandbox workspace-write --detach
-  run_codex_task --repo . --resume 20261120-101201-512345-9f3a1c07 --task "Now the docs"
+  run_codex_task --repo . --task-file task.md -s workspace-write --detach
+  run_codex_task --repo . --resume 20261120-101201-512345-9f3a1c07 --task Go
 
 standard output, in this order: codex_run_id=, log_file=, meta_file=,
 summary_file_pending=; the run as it happens; codex_run_id=, codex_exit_code=,
@@ -187,8 +190,7 @@ def build_parser(settings: Config) -> argparse.ArgumentParser:
     parser = Parser(
         _OPTIONS,
         prog=PROG,
-        usage="%(prog)s --repo DIR (--task TEXT | --task-file FILE | --resume SESSION)"
-        " [options] [-- CODEX ARGUMENTS]",
+        usage=_USAGE,
         description="Run Codex on a task: record the run, launch, follow and judge it.",
         epilog=_EPILOG,
     )

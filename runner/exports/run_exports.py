@@ -17,6 +17,7 @@ from runner import files
 from runner.errors import RunnerError
 from runner.exports import key_values
 from runner.ledger import record
+from runner.model import OUTCOMES, Outcome, Verdict
 from runner.run_files import files_of
 
 TYPE_CHECKING = False
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     Attempt: TypeAlias = Callable[[Callable[[], object]], None]
 
 LOG_DIRS = "log-dirs"
+_EXIT_CODES = range(256)
 # Codex's answer and actions in the record, for the summary.
 SAID = "said"
 
@@ -69,6 +71,20 @@ def summary_of(run: Run) -> Json:
     if isinstance(errors, list) and error is not None and error not in errors:
         whole["errors"] = [*errors, error]
     return {**whole, "warnings": data["warnings"]}
+
+
+def verdict_in_summary(run: Run) -> Verdict | None:
+    """Read the verdict from a `summary.json` that was written without a `meta.json`."""
+    told = loose_json.mapping(files.read_json(files_of(run.spec).summary))
+    outcome = loose_json.text(told.get("outcome")) or ""
+    code = loose_json.integer(told.get("exit_code"))
+    # Codex can write to a --log-dir in its repository: it may be nonsense.
+    is_ours = told.get("run_id") == run.run_id and outcome in OUTCOMES
+    if not is_ours or code is None or code not in _EXIT_CODES:
+        return None
+    errors = loose_json.sequence(told.get("errors"))
+    error = loose_json.text(errors[-1]) if errors and not told.get("success") else None
+    return Verdict(outcome=Outcome(outcome), exit_code=code, error=error)
 
 
 def pointers(data: Json, *, is_cut: bool) -> Json:

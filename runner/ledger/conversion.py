@@ -8,8 +8,6 @@ the migration: it is named in the table `notes`.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import itertools
 import json
 import os
 import sqlite3
@@ -24,6 +22,7 @@ from runner.ledger import old_runs, record
 from runner.ledger.database import clean, queries
 from runner.ledger.fate import hold_of
 from runner.ledger.queue import digest_of
+from runner.ledger.sessions import short_ids
 from runner.ledger.usage import USED, rows_of
 from runner.model import OUTCOMES, QUIT, RunId
 from runner.run_files import PREFIX, RunFiles
@@ -43,7 +42,6 @@ _TABLES = {
     "usage": "run_id, model, session_id, repo, prepared_at, input_tokens,"
     " cached_input_tokens, output_tokens, reasoning_output_tokens, total_tokens, usd",
 }
-_SHORT = 8
 # The number of failed launches after which previous versions held a prompt.
 _ATTEMPTS = 3
 _LOST_TEXT = (
@@ -182,6 +180,7 @@ def fill(db: sqlite3.Connection, home: Path) -> None:
     steps.do("ended_prompts")
     for row in steps.do("open_prompts").fetchall():
         _take_prompt(row, steps)
+    steps.do("queue_files")
     steps.do("set_last_prompt", seq=last_number)
     steps.do("usage")
     _count_runs(steps)
@@ -218,10 +217,8 @@ def _make_functions(db: sqlite3.Connection, places: Places) -> None:
 
     def short_id(key: str) -> str:
         """Make the short id of a session: the same each time it is migrated."""
-        digests = (f"{key} {salt}".encode() for salt in itertools.count())
-        ids = (hashlib.sha256(text).hexdigest()[:_SHORT] for text in digests)
-        free = (i for i in ids if not (i[0] == "0" or i in taken or key.startswith(i)))
-        taken.add(found := next(free))
+        found = next(each for each in short_ids(key) if each not in taken)
+        taken.add(found)
         return found
 
     def path(text: str | None) -> bytes | None:

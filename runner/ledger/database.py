@@ -35,8 +35,10 @@ SCHEMA = 3
 # longer than this is reported as a fault.
 _BUSY_SECONDS = 60.0
 _KIND = 0xFF  # the low byte of an error's code
+_REFUSALS = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 RESTORES = "codex-tasks verify --repair restores it"
+OLD_RESTORES = "run codex-tasks verify --repair of version 0.2, which wrote it"
 # Write-ahead logging needs memory that is shared by all users of a file system.
 _REMOTE = (
     "nfs nfs4 cifs smb3 smbfs 9p drvfs afs ceph lustre gpfs beegfs fuse.sshfs"
@@ -55,9 +57,10 @@ class Database:
         LedgerFault: it cannot be opened, or is of another version.
     """
 
-    def __init__(self, state_home: Path) -> None:
+    def __init__(self, state_home: Path, name: str = NAME) -> None:
         self.home = state_home
-        self.path = state_home / NAME
+        self.path = state_home / name
+        self._file = self._identity()
         self._connection: sqlite3.Connection | None = connect(self.path)
 
     @property
@@ -128,7 +131,14 @@ class Database:
 
         Args:
             is_durable: also survive a power cut. Every commit survives a kill.
+
+        Raises:
+            LedgerFault: the ledger cannot be written; or its file was removed or
+                replaced (by a repair), so that no other process would read the change.
         """
+        if self._identity() != self._file:
+            reason = "it was removed or replaced while it was open"
+            raise LedgerFault(self.path, reason, RESTORES)
         try:
             if is_durable:
                 self._script("pragma synchronous = full")
@@ -160,12 +170,18 @@ class Database:
         Raises:
             RunnerFault: it cannot be read or written; the next run retries.
         """
-        today = clock.iso(clock.now())[:10]
+        now = clock.iso(clock.now())
+        today, this_hour, done = now[:10], now[:13], "-"
         if self.value("setting", name=BACKUP) == today:
             return
-        # When two processes get here at once, only one copies.
-        if self.write("save_setting", name=BACKUP, value=today):
-            copy_database(self.path, self.home / BACKUP)
+        # When two processes get here at once, only one copies. If that is killed,
+        # there is another attempt in the next hour.
+        if self.write("save_setting", name=BACKUP, value=this_hour):
+            try:
+                copy_database(self.path, self.home / BACKUP)
+                done = today
+            finally:
+                self.write("save_setting", name=BACKUP, value=done)
 
     def faults(self) -> list[str]:
         """Return the faults that SQLite finds in the file."""
@@ -174,6 +190,11 @@ class Database:
             broken = self._db.execute("pragma foreign_key_check").fetchall()
         found = [str(row[0]) for row in checked if row[0] != "ok"]
         return [*found, *(f"{row[0]} row {row[1]} refers to nothing" for row in broken)]
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Return the device and the inode of the ledger's file, None without one."""
+        status = files.status(self.path)
+        return None if status is None else (status.st_dev, status.st_ino)
 
     def _run(self, query: str, values: dict[str, Cell]) -> sqlite3.Cursor:
         """Run the statements of a query, and return the cursor of the last one."""
@@ -256,7 +277,6 @@ def create(path: Path) -> None:
 def build_schema(db: sqlite3.Connection, path: Path) -> None:
     """Create all tables and views in an empty database, in one transaction."""
     text = Path(__file__).with_name(f"schema_{SCHEMA}.sql").read_text(encoding="utf-8")
-    db.execute("pragma auto_vacuum = incremental")
     db.executescript(f"begin;\n{text}\npragma user_version = {SCHEMA};\ncommit;")
     path.chmod(0o600)
 
@@ -300,10 +320,31 @@ def use_log(path: Path) -> None:
 
 def is_lost(state_home: Path) -> bool:
     """Return whether a state directory has lost its ledger."""
-    signs = (BACKUP, OLD_BACKUP, "queue/[0-9]*", "runs/*/owner")
+    aside = f"{NAME}.damaged-*"  # a rebuild was killed
+    signs = (BACKUP, OLD_BACKUP, "queue/[0-9]*", "runs/*/owner", aside)
     is_used = any(next(state_home.glob(sign), None) is not None for sign in signs)
     # Looked at last: another command may make the ledger and its first run meanwhile.
     return is_used and not os.path.lexists(state_home / NAME)
+
+
+def refuse_closed(home: Path, rights: int = os.R_OK | os.X_OK) -> None:
+    """Refuse an existing state directory that this user may not use.
+
+    Raises:
+        LedgerFault: a right is missing, or it is no directory.
+    """
+    if not os.path.lexists(home) or (home.is_dir() and os.access(home, rights)):
+        return
+    reason, fix = "its directory is not readable or not writable", _opens(home)
+    if not home.is_dir():
+        reason, fix = f"{home} is not a directory", ELSEWHERE
+    elif home.stat().st_uid != os.geteuid():
+        reason = "its directory belongs to another user"
+    raise LedgerFault(home / NAME, reason, fix)
+
+
+def _opens(home: Path) -> str:
+    return f"make {home} and its files readable and writable, or {ELSEWHERE}"
 
 
 def refuse_remote(directory: Path) -> None:
@@ -343,7 +384,12 @@ def is_damage(error: Exception) -> bool:
 
 def fault(path: Path, error: Exception) -> LedgerFault:
     """Build a `LedgerFault` from an error of SQLite, with a hint."""
-    return LedgerFault(path, str(error), RESTORES if is_damage(error) else ELSEWHERE)
+    if path.is_dir():
+        return LedgerFault(path, "it is a directory", RESTORES)
+    if getattr(error, "sqlite_errorcode", 0) & _KIND in _REFUSALS:
+        return LedgerFault(path, str(error), _opens(path.parent))
+    restores = OLD_RESTORES if path.name == OLD else RESTORES
+    return LedgerFault(path, str(error), restores if is_damage(error) else ELSEWHERE)
 
 
 @contextlib.contextmanager

@@ -31,19 +31,20 @@ class Ledger(Database):
         MigrationError: runs of the previous version are not finished.
     """
 
-    def __init__(self, state_home: Path) -> None:
+    def __init__(self, state_home: Path, name: str = database.NAME) -> None:
         files.make_directory(state_home, database.ELSEWHERE)
-        path = state_home / database.NAME
+        path = state_home / name
         if not os.path.lexists(path):
             if os.path.lexists(state_home / database.OLD):
                 from runner.ledger.migrate import migrate  # noqa: PLC0415 - once
 
                 migrate(state_home)
-            elif database.is_lost(state_home):
-                raise LedgerFault(path, "it is missing", database.RESTORES)
             else:
+                database.refuse_closed(state_home, os.R_OK | os.W_OK | os.X_OK)
+                if database.is_lost(state_home):
+                    raise LedgerFault(path, "it is missing", database.RESTORES)
                 database.create(path)
-        super().__init__(state_home)
+        super().__init__(state_home, name)
 
     @cached_property
     def sessions(self) -> Sessions:

@@ -96,14 +96,14 @@ def migrate(
         old.execute("pragma synchronous = full")
         if _begin(old, path, patience, on_wait):
             _save(path)
-            _build(path)
+            _build(path, state_home / _NEW)
             _note_log_dirs(state_home)
             _close(old)
     _put_in_place(state_home)
 
 
-def again(state_home: Path) -> None:
-    """Create a lost ledger again, as it was after the migration.
+def again(state_home: Path, path: Path) -> None:
+    """Create a lost ledger again under another name, as it was after the migration.
 
     Prompts that waited then may have been delivered since, so they are held.
 
@@ -112,14 +112,15 @@ def again(state_home: Path) -> None:
     """
     saved = state_home / database.OLD_BACKUP
     with database.guarded(saved):
-        _build(saved, hold=UNCERTAIN)
-    _put_in_place(state_home)
+        _build(saved, path, hold=UNCERTAIN)
 
 
 def is_open(state_home: Path) -> bool:
-    """Return whether there is a `runs.db` that no migration has closed."""
-    found = _peek(state_home / database.OLD, "pragma user_version")
-    return bool(found) and found != [(CLOSED,)]
+    """Return whether there is a `runs.db`, perhaps damaged, that is not closed."""
+    if found := _peek(state_home / database.OLD, "pragma user_version"):
+        return found != [(CLOSED,)]
+    has_ledger = (state_home / database.BACKUP).exists()
+    return (state_home / database.OLD).exists() and not has_ledger
 
 
 def waited_before(state_home: Path) -> set[int]:
@@ -160,6 +161,9 @@ def _begin(
             raise LedgerFault(
                 path, reason, f"update this version, or: {database.ELSEWHERE}"
             )
+        if is_empty and next(path.parent.glob("*/runs"), None) is not None:
+            reason = "it is empty, and there are runs"
+            raise LedgerFault(path, reason, database.OLD_RESTORES)
         if version == 0 and not is_empty:
             raise LedgerFault(path, "it is no index of this suite", database.ELSEWHERE)
         owned = [] if is_empty else old_runs.owned(old, path.parent)
@@ -193,15 +197,15 @@ def _save(path: Path) -> None:
     copy.replace(saved)
 
 
-def _build(index: Path, hold: str | None = None) -> None:
+def _build(index: Path, path: Path, hold: str | None = None) -> None:
     """Create the ledger under a temporary name, complete and flushed to the disk.
 
     Args:
         index: the old database; no process writes to it meanwhile.
+        path: the ledger.
         hold: why waiting prompts are held, None when they are not.
     """
-    path = index.with_name(_NEW)
-    files.remove([*path.parent.glob(f"{_NEW}*")])
+    files.remove([*path.parent.glob(f"{path.name}*")])
     files.create(path)
     db = sqlite3.connect(path.as_uri(), uri=True, isolation_level=None)
     with contextlib.closing(db):

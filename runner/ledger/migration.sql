@@ -104,7 +104,14 @@ update runs set state = :state, supervisor = :supervisor, codex = :codex, place 
 -- name: end_run
 update records set record = :record where run_id = :run_id;
 update runs set state = 'finished', outcome = :outcome, exit_code = :exit_code, error_class = :error_class,
-    thread_id = coalesce(:thread, thread_id), ended_at = :ended_at where run_id = :run_id
+    thread_id = coalesce(:thread, thread_id), ended_at = :ended_at where run_id = :run_id;
+insert into history (at, session, run_id, what) select :ended_at, session, run_id, 'run_completed' from runs where run_id = :run_id;
+insert into outbox (history, target, due_at) values (last_insert_rowid(), 'exports', :ended_at)
+
+-- name: queue_files
+-- The first sweep writes the files of the waiting prompts.
+insert into history (at, session, what) select min(queued_at), session, 'migrated' from prompts where state = 'queued' group by session;
+insert into outbox (history, target, due_at) select id, 'exports', at from history where what = 'migrated'
 
 -- name: ended_prompts
 insert into prompts (id, session, place, preview, state, reason, begun, attempts, queued_at, ended_at)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from runner.ledger.conversion import Steps
     from runner.model import ProcessId, Run
 
-_LOST = "Codex and its supervisor are gone and the turn has no end"
-_KILLED = "its supervisor was killed before it had started Codex"
+_LOST = "Codex and its supervisor ended without a terminal event"
+_KILLED = "its supervisor was killed before it started Codex"
 
 
 class Owned(Struct, kw_only=False):

@@ -132,7 +132,8 @@ where run_id = :run_id and state = 'waiting' and stop_asked_at is null returning
 -- name: finish_run
 update sessions set updated_at = max(updated_at, :ended_at) where id = :session;
 update runs set state = 'finished', outcome = :outcome, error_class = :error_class, exit_code = :exit_code, thread_id = :thread,
-    codex_version = :codex_version, begun = :begun, ended_at = :ended_at
+    codex_version = :codex_version, begun = :begun, ended_at = :ended_at, launched_at = coalesce(launched_at, :launched_at),
+    rollout_offset = coalesce(rollout_offset, :rollout_offset)
 where run_id = :run_id and state = :was
 
 -- name: begin_turn
@@ -184,21 +185,44 @@ where state in ('queued', 'parked')
 -- A waiting run does not have its prompt yet.
 update prompts set state = iif(:waits, 'queued', 'running'), run_id = :run_id, hold = null where id = :prompt and ended_at is null
 
+-- name: restore_waiting
+-- Its run ended before the turn began.
+update prompts set state = 'queued', run_id = null
+where id = :prompt and run_id = :run_id and ended_at is null and text is not null
+
+-- name: keep_numbers
+-- No prompt gets a number that a run names.
+insert into sqlite_sequence (name, seq) select 'prompts', 0 where not exists (select 1 from sqlite_sequence where name = 'prompts');
+update sqlite_sequence set seq = max(seq, coalesce((select max(prompt) from runs), 0)) where name = 'prompts'
+
+-- name: drop_unfinished
+-- A run of the backup; its meta file has more.
+delete from records where run_id in (select run_id from runs where run_id = :run_id and state <> 'finished');
+delete from runs where run_id = :run_id and state <> 'finished'
+
+-- name: session_of_lost
+-- The session of a run that a rebuild inserts: of its row in the backup, of its thread, of its prompt, or opened by the run.
+select session from runs where run_id = :run_id union all select session from threads where thread_id = :thread
+union all select session from prompts where id = :prompt union all select id from sessions where short_id = :short_id limit 1
+
 -- name: restore_session
 -- Values of a run for a session that a rebuild inserted for its prompts.
 update sessions set home = iif(home = x'', :home, home), repo = coalesce(repo, :repo), created_at = min(created_at, :at)
 where id = :session
 
 -- name: exported_prompts
-select id from prompts where not begun and not direct and ended_at is null and text is not null order by id
+-- The prompts that have a file, except those whose files the next sweep writes.
+select id from prompts where not begun and not direct and ended_at is null and text is not null and session not in
+    (select h.session from outbox o join history h on h.id = o.history where o.done_at is null and o.target = 'exports' and h.run_id is null)
 
 -- name: reason_of_run
 -- Why the prompt of a waiting run waits: another run writes the session, or the prompt's own reason.
 select coalesce('run ' || h.run_id || ' holds it', w.detail, w.word) from prompts p join why_waiting w on w.id = p.id
 left join runs h on h.session = p.session and h.state in ('prepared', 'launching', 'running') where p.run_id = :run_id
 
--- name: every_waiting_prompt
-select id from prompts where state in ('queued', 'parked') order by id
+-- name: free_prompts
+-- Waiting prompts that are not reserved for a waiting run.
+select id from prompts where state in ('queued', 'parked') and run_id is null
 
 -- name: queue_head
 -- The first waiting prompt of a session, with the reason.
@@ -293,15 +317,16 @@ select distinct h.run_id from outbox o join history h on h.id = o.history
 where o.done_at is null and o.due_at <= :at and o.target <> 'exports'
 
 -- name: unexported_runs
--- Finished runs whose exports are not written yet.
-select h.run_id from outbox o join history h on h.id = o.history where o.done_at is null and o.target = 'exports'
+-- Finished runs whose exports are not written yet; without a run, sessions whose prompts have no files yet.
+select h.run_id, h.session from outbox o join history h on h.id = o.history where o.done_at is null and o.target = 'exports'
 
 -- name: unexported_of_session
 select h.run_id from outbox o indexed by undelivered join history h on h.id = o.history
-where o.done_at is null and o.target = 'exports' and h.session = :session
+where o.done_at is null and o.target = 'exports' and h.session = :session and h.run_id is not null
 
 -- name: note_exported
-delete from outbox where done_at is null and target = 'exports' and (select run_id from history where id = outbox.history) = :run_id
+delete from outbox where done_at is null and target = 'exports' and exists (select 1 from history h
+    where h.id = outbox.history and (h.run_id = :run_id or h.run_id is null and h.session = :session))
 
 -- name: claim_outbox
 -- Claim a notification. An older claim has expired after a time: its process may have been killed.
@@ -365,8 +390,9 @@ where :thread is null and i.identity = :identity limit 1
 select 1 from usage where session_key = :name union all select 1 from imports where kind = 'removed' and identity = :identity limit 1
 
 -- name: is_counted
--- A run whose usage is on record, also one that was removed, or whose thread came from the files of another tool.
-select 1 from runs where run_id = :run_id union all select 1 from usage where run_id = :run_id
+-- A run whose usage is on record, also one that was removed, or whose thread came from the files of another tool. When a
+-- rebuild asks, an unfinished run of the backup is not counted.
+select 1 from runs where run_id = :run_id and (state = 'finished' or not :is_rebuilt) union all select 1 from usage where run_id = :run_id
 union all select 1 from imports where kind = 'removed' and identity = :run_id
 union all select 1 from threads t join runs r on r.session = t.session join imports i on i.run_id = r.run_id
     where t.thread_id = :thread and i.kind not in ('run', 'removed') limit 1
@@ -403,5 +429,6 @@ select (select count(*) from sessions) as sessions, (select count(*) from runs) 
 select value from settings where name = :name
 
 -- name: save_setting
+-- A value that begins with the present one changes nothing: a day is over before its hours.
 insert into settings (name, value) values (:name, :value)
-on conflict (name) do update set value = excluded.value where value <> excluded.value
+on conflict (name) do update set value = excluded.value where instr(excluded.value, value) <> 1

@@ -91,10 +91,6 @@ class Queue:
         """Return the waiting prompts of a session in order, with the reasons."""
         return self._ledger.values(Prompt, "waiting_prompts", session=session)
 
-    def all_waiting(self) -> list[int]:
-        """Return the numbers of all waiting prompts."""
-        return [row["id"] for row in self._ledger.all("every_waiting_prompt")]
-
     def head(self, session: int) -> Prompt | None:
         """Return the first waiting prompt of a session."""
         found = self._ledger.values(Prompt, "queue_head", session=session)
@@ -181,7 +177,7 @@ class Queue:
         at, place = told.get("queued_at", at), header.get("place")
         thread, short_id = told.get("thread"), told.get("short_id", "")
         found = sessions.named(thread or "") or sessions.named(short_id)
-        key = found[0].key if found else sessions.open(at, thread=thread)
+        key = found[0].key if found else sessions.open(at, thread=thread, seed=short_id)
         values: dict[str, Cell] = {
             "prompt": number,
             "session": key,
@@ -324,6 +320,7 @@ class Queue:
         if key is None:
             return sessions.open(
                 iso(spec.prepared_at),
+                seed=spec.run_id,
                 thread=request.thread,
                 title=request.title,
                 repo=spec.repo,

@@ -170,13 +170,18 @@ class Runs:
             self._ledger.queue.settle(now)
             self.note(now, "run_completed", 0.0 if is_judged else _TELL_SECONDS)
 
-    def unexported(self) -> list[str]:
-        """Return the finished runs whose exports are not written yet."""
-        return [row["run_id"] for row in self._ledger.all("unexported_runs")]
+    def unexported(self) -> list[tuple[str | None, int]]:
+        """Return the finished runs whose exports are not written yet, with sessions.
 
-    def note_exported(self, run_id: str) -> None:
-        """Record that the exports of a finished run are written, as far as possible."""
-        self._ledger.write("note_exported", run_id=run_id)
+        Without a run, the prompts of a migrated session have no files yet.
+        """
+        return [
+            (r["run_id"], r["session"]) for r in self._ledger.all("unexported_runs")
+        ]
+
+    def note_exported(self, run_id: str | None, session: int | None = None) -> None:
+        """Record that exports are written, as far as possible."""
+        self._ledger.write("note_exported", run_id=run_id, session=session)
 
     def add_warnings(
         self, run_id: str, warnings: Iterable[str], export: Callable[[Run], None]

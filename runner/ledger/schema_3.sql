@@ -3,7 +3,7 @@
 -- an attempt is a run. Every stored time has the form 2026-11-30T04:24:00.000Z, so text order is time order;
 -- back-off arithmetic is done in Python. Paths, homes and variables are bytes: they need not be UTF-8.
 
-pragma auto_vacuum = incremental;                 -- only before the first table
+pragma auto_vacuum = incremental;                 -- before the first table
 
 create table environments (                       -- what a prompt was accepted with; no secrets
     id integer primary key, digest text not null unique, variables blob not null,
@@ -18,8 +18,8 @@ create table sessions (
     title text, repo blob,                        -- paths are bytes: they need not be UTF-8
     home blob not null default x'',               -- the CODEX_HOME it lives in
     settings text not null default '{}', environment integer references environments,
-    exports text,                                 -- where task.* lie, relative to the state directory; null: it has none
-    imported integer references imports,          -- null: ours. Settings of others are never run
+    exports text,                                 -- the directory of task.*, relative to the state directory; null: it has none
+    imported integer references imports,          -- null: ours. Imported settings never run anything
     parent integer references sessions on delete set null,
     paused integer not null default 0 check (paused in (0, 1)),
     archived_at text, created_at text not null, updated_at text not null
@@ -36,7 +36,7 @@ create table queues (                             -- '' is the whole queue, each
 ) strict, without rowid;
 create table holds (                              -- a usage limit and a refused login belong to the Codex home
     home blob not null, until text, why text not null check (why in ('limit', 'login')),
-    trying text,                                  -- the one run that tries first, after the reset or a new login
+    trying text,                                  -- the run that is started first after the reset or a new login
     primary key (home, why),
     check (why = 'login' or until is not null)
 ) strict, without rowid;
@@ -53,7 +53,7 @@ create table prompts (
     reason text, blame integer,                   -- how it ended; the prompt that did not succeed
     hold text,                                    -- why it is not delivered until a person acts
     run_id text,                                  -- running: its run. queued: the waiting run that alone takes it (--wait-for-session)
-    direct integer not null default 0 check (direct in (0, 1)),   -- it came with its command, whose caller learns how it ends: it never goes back
+    direct integer not null default 0 check (direct in (0, 1)),   -- its command reports the outcome, so it never returns to the queue
     begun integer not null default 0 check (begun in (0, 1)),
     attempts integer not null default 0, failures integer not null default 0, crashes integer not null default 0,
     starts integer not null default 0,            -- in a row: it was never executed
@@ -97,7 +97,7 @@ create table runs (
     thread_id text, prompt integer, attempt integer not null default 1,
     kind text not null default 'exec' check (kind in ('exec', 'interactive')),
     state text not null check (state in ('waiting', 'prepared', 'launching', 'running', 'finished')),
-    waits integer not null default 0,             -- 1: accepted with --wait-for-session and not launched yet: it tells nothing of the session
+    waits integer not null default 0,             -- 1: accepted with --wait-for-session and not launched yet: ignored in the session's state
     outcome text, error_class text, exit_code integer,
     directory blob not null,                      -- relative to the state directory when inside it
     layout integer not null check (layout in (2, 3)),  -- 2: codex-run-<id>.* (also of a --log-dir), 3: runs/<id>/
@@ -131,7 +131,7 @@ create table usage (                              -- stays when the run is remov
     session_key text not null, prepared_at text not null,   -- of the run: --since takes an instant
     repo blob, home blob, originator text not null default '',
     calls integer not null, input integer, cached integer, cache_write integer, output integer, reasoning integer,
-    total integer,                                -- a log may tell this one alone
+    total integer,                                -- a log may have only this
     usd real, unpriced integer not null default 0, uncounted integer not null default 0, price_source text,
     primary key (run_id, thread_id, model, tier, quarter)
 ) strict, without rowid;
@@ -160,23 +160,23 @@ create table files (                              -- rollouts read for usage wit
     path blob primary key, inode integer not null, size integer not null, mtime integer not null, offset integer not null, state text
 ) strict, without rowid;
 create table jobs (session integer primary key references sessions on delete cascade, record text not null, signal text, updated_at text not null) strict;
-create table notes (what text not null, about text not null) strict;   -- what a migration could not take over; verify shows them
+create table notes (what text not null, about text not null) strict;   -- what a migration could not convert; verify shows them
 create table settings (name text primary key, value text not null) strict, without rowid;
 insert into queues (name) values ('');
 
--- The one clock. Tests replace this view with a table of the same columns.
+-- The clock of all views. Tests replace it with a table of the same columns.
 create view clock as select strftime('%Y-%m-%dT%H:%M:%fZ', 'now') as now, date('now', 'localtime') as today,
     strftime('%Y-%m-%dT%H:%M:%fZ', 'now', 'localtime', 'start of day', '+1 day', 'utc') as midnight,
     strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-60 seconds') as minute_ago;
--- What works now: an interactive run only while one of its turns runs.
+-- The runs that use a slot; an interactive run only during a turn.
 create view busy as select r.run_id, r.session, r.grp, r.slotless from runs r where r.state in ('prepared', 'launching', 'running')
     and (r.kind = 'exec' or exists (select 1 from prompts q where q.run_id = r.run_id)
         or exists (select 1 from turns t where t.run_id = r.run_id and t.ended_at is null));
--- The starts of the last minute; one that lies in the future (clock set back) is none. Asked about without a link
--- to a row outside, so that it is counted once a query and not once a session.
+-- The runs started in the last minute, without start times in the future (the clock was set back). Subqueries on it
+-- refer to no outer row, so SQLite evaluates them once per query.
 create view recent as select r.run_id, r.grp, r.prepared_at from clock c cross join runs r
     where not r.slotless and not r.waits and r.prepared_at > c.minute_ago and r.prepared_at <= c.now;
--- The first prompt of each session in which something waits.
+-- The first waiting prompt of each session.
 create view heads as
 select p.session, min(p.place) as place, count(*) as waiting,
     min(iif(coalesce(p.not_before, '') <= c.now
@@ -184,8 +184,8 @@ select p.session, min(p.place) as place, count(*) as waiting,
         p.id - 100 * p.priority, null)) as lifted
 from prompts p, clock c where p.state in ('queued', 'parked') group by p.session;
 
--- THE rule, written once: the one word that keeps the first prompt of a session (null: none). taker: the run
--- that alone may have it, a waiting run or the interactive run of its session; null: whoever comes first.
+-- Why the first waiting prompt of a session is not delivered, in one word; null when it can be. taker: the only run
+-- that may deliver it, a waiting run or the interactive run of its session; null: any run.
 create view judged as
 select p.id, p.session, p.place, p.grp, p.state, h.waiting,
     min(p.id - 100 * p.priority, coalesce(h.lifted, 9e18)) as rank,
@@ -229,15 +229,15 @@ left join holds o on o.home = s.home and o.why = (select max(w.why) from holds w
 
 create view deliverable as select id, session, rank, grp from judged where word is null and taker is null;
 
--- For people: every waiting prompt, why it waits in one word, and the sentence behind it. `secret` is not here:
--- it depends on who delivers.
+-- For output: each waiting prompt, with its word and a sentence. The word `secret` depends on the process that
+-- delivers, so it is not here.
 create view why_waiting as
 select p.id, p.session, p.state,
     iif(p.id <> j.id, 'session', j.word) as word,
     iif(p.id <> j.id, null, j.until) as until,
     case
         when p.id <> j.id then 'behind #' || j.id || coalesce(' (' || j.word || ')', ' (starts next)')
-        when j.word = 'session' then 'run ' || (select run_id from runs r where r.session = p.session and r.state in ('prepared', 'launching', 'running')) || ' is not over'
+        when j.word = 'session' then 'run ' || (select run_id from runs r where r.session = p.session and r.state in ('prepared', 'launching', 'running')) || ' is unfinished'
         when j.word = 'dependency' then 'after ' || (select group_concat('#' || needs, ' ') from needs n where n.prompt = p.id and n.met = 0)
         when j.word = 'retry' then case p.wake_why when 'start' then 'Codex could not be started ' || iif(p.starts = 1, 'once', p.starts || ' times')
             when 'unbegun' then 'Codex ended before its turn began, ' || iif(p.unbegun = 1, 'once', p.unbegun || ' times') else 'attempt ' || p.failures || ' of ' || (p.retries + 1) || ' failed' end
@@ -253,9 +253,9 @@ select p.id, p.session, p.state,
     end as detail
 from prompts p join judged j on j.session = p.session where p.state in ('queued', 'parked');
 
--- The state of a session, the rule written once. RUNNING: an unfinished run, or a waiting prompt that no person
--- has to release. STOPPED: the last finished run succeeded or was stopped, or there was none. DIED: it ended
--- otherwise, or the first prompt is held. A run that only waited for its turn tells nothing of its session.
+-- The state of a session. RUNNING: a run is unfinished, or a prompt waits whose word is not `held`. STOPPED: the
+-- last finished run succeeded or was stopped, or there was none. DIED: it ended otherwise, or the first prompt is
+-- held. Runs that only waited for the session are ignored.
 create view session_states as
 select s.id, s.short_id, s.thread_id, s.title, s.repo, s.home, s.exports, s.imported, s.settings, s.created_at, s.updated_at,
     s.archived_at, coalesce(s.thread_id, l.run_id, u.run_id, s.short_id) as name, coalesce(u.run_id, l.run_id) as last_run,
@@ -272,7 +272,7 @@ left join runs u on u.run_id = (select r.run_id from runs r where r.session = s.
 left join runs l on l.run_id = (select r.run_id from runs r where r.session = s.id and r.state = 'finished' order by r.waits, r.ordinal desc limit 1)
 left join judged j on j.session = s.id;
 
--- When the timer has to look again: the first moment at which a word can go by itself, or a prompt expires.
+-- When the timer runs next: the first time at which a word changes without a command, or a prompt expires.
 create view next_deadline as
 select min(at) as at from (
     select min(until) as at from judged where word in ('time', 'retry', 'writer', 'limit', 'budget', 'rate')

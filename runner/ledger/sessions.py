@@ -6,8 +6,10 @@ when Codex names the thread.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import re
 
 from parsers.struct import Struct
 from parsers.text import uuid
@@ -20,7 +22,7 @@ from runner.run_files import owner_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from runner.ledger.database import Cell, Database
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from runner.model import SessionId
 
 _NO_LIMIT = -1
+_SHORT_ID = re.compile("[1-9a-f][0-9a-f]{7}")
 
 
 class Session(Struct):
@@ -122,13 +125,17 @@ class Sessions:
         home: str | None = None,
         settings: str = "{}",
         import_id: int | None = None,
+        seed: str = "",
     ) -> int:
-        """Insert a session, inside a transaction, and return its key."""
-        # Eight hex digits, the first one not 0.
-        number = 0x10000000 + int.from_bytes(os.urandom(4)) % 0xF0000000
+        """Insert a session, inside a transaction, and return its key.
+
+        Its short id is computed from `seed`, the id of its first run, so that a rebuild
+        computes the same; or `seed` is the short id that an export has.
+        """
+        seeds = short_ids(seed or os.urandom(8).hex())
         key = self._db.insert(
             "insert_session",
-            short_id=f"{number:08x}",
+            short_id=next(each for each in seeds if not self.named(each)),
             title=title,
             repo=None if repo is None else os.fsencode(repo),
             home=b"" if home is None else os.fsencode(home),
@@ -185,15 +192,23 @@ class Sessions:
             self._db.change("remove_session", session=session.key)
 
     def restore(
-        self, key: int, title: str | None, exports: str, archived_at: str | None
+        self,
+        key: int,
+        title: str | None,
+        exports: str,
+        updated_at: str,
+        *,
+        is_archived: bool,
     ) -> None:
         """Set the values that a rebuild read from the exports of a session."""
         with self._db.transaction():
             told: dict[str, Cell] = {"session": key, "exports": exports}
             self._db.change("restore_title", title=title, **told)
-            if archived_at is not None:
-                told |= {"at": archived_at, "archived_at": archived_at}
-                self._db.change("archive_session", **told)
+            told |= {
+                "at": updated_at,
+                "archived_at": updated_at if is_archived else None,
+            }
+            self._db.change("archive_session", **told)
 
     def refuse_archived(self, key: int) -> None:
         """Refuse an archived session.
@@ -245,6 +260,21 @@ class Sessions:
             raise SessionBusyError(session.name, now.last_run, fix)
         if now.waiting:
             raise PromptsWaitError(session.name, now.waiting, puts_away=True)
+
+
+def short_ids(seed: str) -> Iterator[str]:
+    """Yield the short ids for a session; the first that is free is used.
+
+    They are eight hex digits, the first one not 0, and no prefix of the seed. The end
+    of a run id or of a thread id is random.
+    """
+    yield from filter(_SHORT_ID.fullmatch, (seed, seed[-8:]))
+    import hashlib  # noqa: PLC0415 - 4 ms, seldom needed
+
+    for salt in itertools.count():
+        text = hashlib.sha256(f"{seed} {salt}".encode()).hexdigest()[:8]
+        if _SHORT_ID.fullmatch(text) and not seed.startswith(text):
+            yield text
 
 
 class ExportedNowError(SessionBusyError):

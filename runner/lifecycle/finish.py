@@ -15,6 +15,7 @@ from runner.accounting.run import account_run, read_events, unknown
 from runner.codex.binary import version_of
 from runner.codex.stderr import error_class, error_message, read_tail
 from runner.config import RUN_MARKER
+from runner.exports import run_exports
 from runner.lifecycle.judge import KILLED, Ending, Evidence, Exit, judge, not_started
 from runner.model import Ended, Mode, Prepared, Waiting
 from runner.process import cgroup
@@ -58,6 +59,7 @@ def finish(run: Run, end: RunEnd, ledger: Ledger, settings: Config) -> Run:
     facts, stderr = counted.facts, read_tail(files_of(run.spec).stderr)
     evidence = Evidence(
         exit=end.exit,
+        told=run_exports.verdict_in_summary(run) if end.is_late else None,
         ending=Ending(facts.ended or Ending.NONE),
         failure=facts.failure,
         error_class=counted.error_class,
@@ -98,7 +100,7 @@ def finish_abandoned(run: Run, ended: Exit, ledger: Ledger, settings: Config) ->
     times = [status.st_mtime for status in found if status and status.st_size]
     at = clock.at(max(times)) if times else None
     if isinstance(run.state, Prepared | Waiting) and at is None:
-        reason = "its supervisor was killed before it had started Codex"
+        reason = "its supervisor was killed before it started Codex"
         return finish_unstarted(run, not_started(1, reason, KILLED))
     at = max(at or clock.now(), run.started_at)
     # Its tree went with its supervisor: what is left is known by these two alone.

@@ -82,10 +82,11 @@ class Evidence(Struct):
     `last_words` is the end of its standard error, `refusal` the class of that error.
     `exit` is empty when no supervisor was there to wait for Codex. `is_launched` is
     false without proof that Codex was started, `has_begun` without proof that it began
-    the turn.
+    the turn. `told` is the verdict of a supervisor that could store it in a file only.
     """
 
     exit: Exit
+    told: Verdict | None = None
     is_launched: bool = True
     has_begun: bool = True
     refusal: str | None = None
@@ -100,7 +101,7 @@ class Evidence(Struct):
 
 def judge(evidence: Evidence) -> Verdict:
     """Return the verdict on a run whose Codex was started."""
-    found = _judge(evidence)
+    found = evidence.told or _judge(evidence)
     error_class = None
     if found.outcome is Outcome.LOST and not evidence.is_launched:
         error_class = KILLED
@@ -150,10 +151,10 @@ def _without_terminal_event(evidence: Evidence) -> Verdict:
     number = _signal_of(evidence)
     if code is None and number is None:
         if not evidence.is_launched and not words:
-            error = "its supervisor was killed, perhaps before it had started Codex"
+            error = "its supervisor was killed, perhaps before it started Codex"
             return verdict(Outcome.LOST, error)
-        said = f"; its last words: {words}" if words else ""
-        error = f"Codex and its supervisor are gone and the turn has no end{said}"
+        said = f"; last error: {words}" if words else ""
+        error = f"Codex and its supervisor ended without a terminal event{said}"
         return verdict(Outcome.LOST, error)
     if number is not None:
         said = f": {words}" if words else ""
@@ -166,7 +167,7 @@ def _without_terminal_event(evidence: Evidence) -> Verdict:
         return verdict(Outcome.INTERRUPTED, "the turn was aborted")
     if code in (EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND) and not evidence.announced:
         return verdict(Outcome.NOT_STARTED, words or f"Codex exited {code}", code)
-    error = words or f"Codex exited {code} without saying how its turn ended"
+    error = words or f"Codex exited {code} without a terminal event"
     return verdict(_class_of(evidence), error, _failed_code(evidence))
 
 

@@ -13,6 +13,7 @@ from runner.codex.home import writer_of
 from runner.errors import RunnerError, RunnerFault
 from runner.exports import queue_files, run_exports
 from runner.exports.key_values import header, preamble, text
+from runner.ledger.database import ELSEWHERE
 from runner.lifecycle.handoff import (
     StatusPipe,
     StatusReader,
@@ -173,16 +174,14 @@ def _create_files(
 ) -> None:
     home, paths = settings.state_home, files_of(spec)
     own, head = own_directory(home, spec.run_id), b""
-    fix = "set CODEX_RUNNER_HOME to use another state directory"
     if spec.is_flat:
-        fix = "--log-dir names another directory"
+        files.make_directory(paths.directory, "--log-dir names another directory")
         lines = text([*header(spec), ""]) + preamble(spec, settings) + "\n"
         head = lines.encode(errors="backslashreplace")
     made = [owner_of(home, spec.run_id)]
     undo.callback(files.remove_empty, own, home)
     undo.callback(files.remove, made)
-    files.make_directory(paths.directory, fix)
-    files.make_directory(own, fix)
+    files.make_directory(own, ELSEWHERE)
     for path, content in (
         (paths.prompt, prompt),
         (paths.events, b""),

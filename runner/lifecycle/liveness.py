@@ -14,7 +14,13 @@ from parsers import loose_json
 from parsers.struct import Struct
 from runner.locks import Lock, look
 from runner.model import Launching, ProcessId, Running
-from runner.process.table import here, is_alive, program_of, writers_of
+from runner.process.table import (
+    here,
+    is_alive,
+    is_suspended,
+    program_of,
+    writers_of,
+)
 from runner.run_files import files_of, owner_of
 
 TYPE_CHECKING = False
@@ -109,6 +115,17 @@ def codex_of(run: Run) -> ProcessId | None:
     if isinstance(run.state, Running) and is_alive(run.state.codex):
         return run.state.codex
     return None
+
+
+def suspension_of(run: Run) -> str | None:
+    """Return how to resume a suspended supervisor; None when it is not suspended."""
+    owner = run.supervisor
+    if owner is None or not place_of(run).is_here or not is_suspended(owner):
+        return None
+    return (
+        f"its supervisor (pid {owner.pid}) is suspended: kill -CONT {owner.pid} resumes"
+        " it, codex-tasks stop ends the run"
+    )
 
 
 def left_by(run: Run) -> dict[ProcessId, object]:

@@ -17,6 +17,7 @@ from runner.errors import (
     LedgerFault,
     NoSuchRunError,
     RunnerError,
+    RunnerFault,
     StaleStateError,
 )
 from runner.ledger.runs import FOREIGN_THREAD
@@ -56,11 +57,22 @@ class Sweep(Struct):
     """Hold the errors of a sweep.
 
     `faults` are sentences for people. `unknown` is, per session key, why the state of
-    the session's run cannot be determined here.
+    the session's run cannot be determined here; `unrecorded` is why the verdict on it
+    cannot be stored.
     """
 
     faults: tuple[str, ...] = ()
     unknown: Mapping[int, str]
+    unrecorded: Mapping[int, str]
+
+
+class UnrecordedError(RunnerFault):
+    """Report that the ledger cannot store the verdict on `over`, a finished run."""
+
+    def __init__(self, over: Run, cause: LedgerFault) -> None:
+        what = "the run has ended; its end cannot be recorded"
+        super().__init__(f"{what}: {cause.reason}")
+        self.over = over
 
 
 def sweep(ledger: Ledger, settings: Config, *, delivers: bool = True) -> Sweep:
@@ -71,6 +83,7 @@ def sweep(ledger: Ledger, settings: Config, *, delivers: bool = True) -> Sweep:
     """
     faults: list[str] = []
     unknown: dict[int, str] = {}
+    unrecorded: dict[int, str] = {}
     for run in ledger.runs.unfinished():
         try:
             now = _reconcile(run, ledger, settings, None)
@@ -81,16 +94,21 @@ def sweep(ledger: Ledger, settings: Config, *, delivers: bool = True) -> Sweep:
             continue  # another process has removed its session
         except (RunnerError, OSError) as error:
             faults.append(f"{run.thread or run.run_id}: {error}")
+            if isinstance(error, UnrecordedError):
+                unrecorded[run.session] = str(error)
     if delivers and RUN_MARKER not in settings.environment:
         from runner.lifecycle import queue  # noqa: PLC0415 - where something waits
 
         faults += queue.deliver_all(ledger, settings)
-    for run_id in ledger.runs.unexported():
+    for run_id, session in ledger.runs.unexported():
         with contextlib.suppress(RunnerError):
-            _complete_exports(ledger.runs.find(run_id), ledger)
+            if run_id is None:
+                _write_queue(session, ledger)
+            else:
+                _complete_exports(ledger.runs.find(run_id), ledger)
     if ledger.runs.with_untold():
         _start_telling(ledger, settings)
-    return Sweep(faults=tuple(faults), unknown=unknown)
+    return Sweep(faults=tuple(faults), unknown=unknown, unrecorded=unrecorded)
 
 
 def sweep_beside(ledger: Ledger | None, settings: Config) -> None:
@@ -116,7 +134,10 @@ def reconcile_run(
         NoSuchRunError: another process has removed it.
         RunnerFault: its files or the ledger cannot be read.
     """
-    now = _reconcile(run, ledger, settings, ended)
+    try:
+        now = _reconcile(run, ledger, settings, ended)
+    except UnrecordedError as error:
+        return error.over  # the caller is told the verdict all the same
     if now is not run and now.is_finished and ledger.runs.with_untold():
         _start_telling(ledger, settings)
     return now
@@ -180,14 +201,26 @@ def in_charge(
 
 
 def _complete_exports(run: Run, ledger: Ledger) -> None:
-    """Write the exports of a run whose supervisor was killed before it did."""
-    if run.run_id not in ledger.runs.unexported():
-        return
-    from runner.exports import task_files  # noqa: PLC0415 - only where one was left
+    """Write the exports of a run whose supervisor was killed before it did.
 
+    A lock file that is gone or destroyed is no longer held by a supervisor.
+    """
     with in_charge(run, ledger.home, patience=0) as lock:
-        if lock is Lock.FREE and run.run_id in ledger.runs.unexported():
+        # Under the lock: its supervisor or another reader may have just written them.
+        is_free = lock is not Lock.HELD
+        if is_free and (run.run_id, run.session) in ledger.runs.unexported():
+            from runner.exports import task_files  # noqa: PLC0415 - where one was left
+
             task_files.write_abandoned(run, ledger)
+
+
+def _write_queue(session: int, ledger: Ledger) -> None:
+    """Write the files of the prompts that waited at the migration."""
+    from runner.exports import queue_files  # noqa: PLC0415 - once
+
+    prompts = [each.id for each in ledger.queue.waiting(session)]
+    queue_files.refresh(ledger, session, prompts)
+    ledger.runs.note_exported(None, session)
 
 
 def _start_telling(ledger: Ledger, settings: Config) -> None:
@@ -230,19 +263,18 @@ def _judge(run: Run, ledger: Ledger, settings: Config, ended: Exit | None) -> Ru
 def _end(run: Run, over: Run, ledger: Ledger) -> Run:
     from runner.exports import task_files  # noqa: PLC0415 - only where one was left
 
-    if run.thread is None and over.thread is not None:
-        is_ours = _name(run, over.thread, ledger)
-        if not is_ours and run.spec.resume_session is None:
-            over = over.with_warnings([FOREIGN_THREAD.format(over.thread)])
     try:
+        if run.thread is None and over.thread is not None:
+            is_ours = _name(run, over.thread, ledger)
+            if not is_ours and run.spec.resume_session is None:
+                over = over.with_warnings([FOREIGN_THREAD.format(over.thread)])
         ledger.runs.finish(run, over, is_judged=True)
     except StaleStateError:
         return ledger.runs.find(run.run_id)
     except ConflictFault:
         raise
-    except LedgerFault:
-        # A verdict is returned even if a full disk prevents its export.
-        return over
+    except LedgerFault as error:
+        raise UnrecordedError(over, error) from error
     task_files.write_abandoned(over, ledger)
     cgroup.remove(run.run_id)
     return over
@@ -265,6 +297,7 @@ def _told_by_meta(run: Run) -> Run | None:
         thread=told.thread or run.thread,
         has_begun=told.has_begun or run.has_begun,
         codex_version=told.codex_version,
+        rollout_offset=told.rollout_offset,
     )
 
 

@@ -9,19 +9,21 @@ calls: N              N commands, one after the other, a model call each
 together: N           N commands in one model call
 say: TEXT             a message; the last one is the run's answer
 think: TEXT           a reasoning summary
-usage: input=… cached=… cache_write=… output=… reasoning=…     of the calls that follow
-limits: primary=PERCENT secondary=PERCENT resets=EPOCH         reported with them
+usage: input=… cached=… cache_write=… output=… reasoning=…
+                      tokens of the calls that follow
+limits: primary=PERCENT secondary=PERCENT resets=EPOCH
+                      reported with them
 slow: SECONDS         wait before the next reply
 stall: SECONDS        begin a reply, send nothing, close the stream
 drop                  close the stream
 fail: 429 [resets=EPOCH primary=PERCENT]      a usage limit
 fail: STATUS          any other HTTP error: 401, 500, …
-fail: CODE            an accepted request that fails, e.g. context_length_exceeded
+fail: CODE            an accepted request that fails: context_length_exceeded, …
 ```
 
-Several directives make several model calls. Other lines are ignored, so a longer prompt
-may contain directives; without any, the answer is one short message. In `say`, `spawn`
-and `patch`, `\n` starts a new line.
+Several directives make several model calls. Other lines are ignored, so a
+longer prompt may contain directives; without any, the answer is one short
+message. In `say`, `spawn` and `patch`, `\n` starts a new line.
 """
 
 from __future__ import annotations

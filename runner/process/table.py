@@ -25,7 +25,7 @@ _LINUX = sys.platform == "linux"
 # Fields of /proc/PID/stat, counted after the closing parenthesis of the name,
 # which may itself hold spaces and parentheses.
 _STAT_STATE, _STAT_PARENT, _STAT_START = 0, 1, 19
-_GONE = ("Z", "X", "x")
+_GONE, _SUSPENDED = ("Z", "X", "x"), "T"
 _LISTINGS = 10
 
 
@@ -36,6 +36,7 @@ class Row(Struct):
     parent: int
     start_time: int
     has_ended: bool
+    is_suspended: bool = False
 
 
 @cache
@@ -83,6 +84,12 @@ def child(pid: int) -> ProcessId:
 def is_alive(process: ProcessId) -> bool:
     """Return whether exactly this process still runs."""
     return identify(process.pid) == process
+
+
+def is_suspended(process: ProcessId) -> bool:
+    """Return whether exactly this process waits for SIGCONT."""
+    row = _row(process.pid)
+    return row is not None and row.is_suspended and process_of(row) == process
 
 
 def writers_of(path: Path) -> list[ProcessId]:
@@ -217,6 +224,7 @@ def _row(pid: int) -> Row | None:
                 parent=process.ppid(),
                 start_time=int(process.create_time() * 1_000_000),
                 has_ended=process.status() == psutil.STATUS_ZOMBIE,
+                is_suspended=process.status() == psutil.STATUS_STOPPED,
             )
         except psutil.Error:
             return None
@@ -224,11 +232,13 @@ def _row(pid: int) -> Row | None:
     if text is None:
         return None
     fields = text[text.rindex(b")") + 2 :].split()
+    state = fields[_STAT_STATE].decode()
     return Row(
         pid=pid,
         parent=int(fields[_STAT_PARENT]),
         start_time=int(fields[_STAT_START]),
-        has_ended=fields[_STAT_STATE].decode() in _GONE,
+        has_ended=state in _GONE,
+        is_suspended=state == _SUSPENDED,
     )
 
 

@@ -13,6 +13,8 @@ from runner.errors import UsageError
 from runner.model import QUIT
 
 PREVIEW_CHARACTERS = 2000
+# Codex takes 1 048 576 characters, of at most four bytes each.
+_MOST_BYTES = 4 << 20
 STDIN = "-"
 
 
@@ -32,7 +34,7 @@ def from_text(text: str, name: str) -> bytes:
         message = f"{name} -: standard input is closed"
         raise UsageError(message)
     try:
-        prompt = sys.stdin.buffer.read()
+        prompt = sys.stdin.buffer.read(_MOST_BYTES + 1)
     except OSError as error:
         message = f"{name} -: standard input cannot be read: {error.strerror}"
         raise UsageError(message) from error
@@ -46,7 +48,8 @@ def from_file(path: str, name: str) -> bytes:
         UsageError: it is empty or no UTF-8, or the file cannot be read.
     """
     try:
-        text = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            text = file.read(_MOST_BYTES + 1)
     except OSError as error:
         message = f"{name} {path}: {error.strerror or error}"
         raise UsageError(message) from error
@@ -67,6 +70,9 @@ def is_quit(prompt: bytes) -> bool:
 def _checked(prompt: bytes, source: str) -> bytes:
     if not prompt.strip():
         message = f"{source} is empty: a prompt is required"
+        raise UsageError(message)
+    if len(prompt) > _MOST_BYTES:
+        message = f"{source} is longer than 1,048,576 characters: Codex refuses it"
         raise UsageError(message)
     try:
         prompt.decode()

@@ -9,7 +9,7 @@ from pathlib import Path
 from parsers.struct import Struct
 from runner import clock, files
 from runner.clock import iso
-from runner.errors import RunnerError, SessionBusyError
+from runner.errors import LeftRunningError, RunnerError
 from runner.exports import task_files
 from runner.ledger.sessions import ExportedNowError
 from runner.lifecycle.liveness import left_by
@@ -116,8 +116,7 @@ def remove(
     for run in runs:
         if left := left_by(run):
             shown = ", ".join(f"{each.pid} ({name})" for each, name in left.items())
-            hint = f"it has left running: {shown}; codex-tasks stop ends them"
-            raise SessionBusyError(session.name, run.run_id, hint)
+            raise LeftRunningError(session.name, shown)
     places = _directories(session, runs, ledger.home)
     size = sum(map(size_of, places))
     if is_dry:
@@ -183,8 +182,24 @@ def strays(ledger: Ledger) -> Iterator[tuple[Path, bool]]:
         age = clock.now().timestamp() - status.st_mtime
         # A younger or locked directory may belong to a run that is being prepared.
         if age >= _STALE_SECONDS and look(place / "owner") is not Lock.HELD:
-            is_empty = not (place / "meta.json").exists()
+            # A run that has worked is kept, even if its record is lost.
+            events = files.status(place / "events.jsonl")
+            has_worked = events is not None and events.st_size > 0
+            is_empty = not has_worked and not (place / "meta.json").exists()
             yield place, name in removed or (is_empty and is_run_id(name))
+
+
+def remove_strays(ledger: Ledger, *, is_dry: bool = False) -> list[Removed]:
+    """Remove the directories of runs that are not in the ledger."""
+    return [
+        Removed(
+            name=str(place),
+            size=size_of(place),
+            left=() if is_dry else tuple(files.remove_tree(place)),
+        )
+        for place, can_go in strays(ledger)
+        if can_go
+    ]
 
 
 def size_of(directory: Path) -> int:

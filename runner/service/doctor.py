@@ -12,11 +12,12 @@ from parsers import loose_json
 from parsers.struct import Struct, replace
 from runner import clock, files
 from runner.accounting import prices
-from runner.errors import LedgerFault, RunnerError
+from runner.errors import RunnerError
 from runner.ledger import database
 from runner.ledger.ledger import Ledger
 from runner.locks import Lock, look, take
 from runner.process.start import capture, which
+from runner.run_files import RUNS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -179,6 +180,8 @@ def _repository(request: RunWords, settings: Config) -> Finding:
     repo = Path(request.repo).absolute()
     if not repo.is_dir():
         return f"{repo} is not a directory", "name a directory"
+    if not files.is_utf8(repo):
+        return f"{repo} is not UTF-8: Codex refuses it", "rename the directory"
     # Codex (0.169) recognises a repository so: `.git` is a file, or has a HEAD.
     gits = [place / ".git" for place in (repo, *repo.parents)]
     if any(git.is_file() or _is_there(git / "HEAD") for git in gits):
@@ -219,11 +222,13 @@ def _state(settings: Config) -> Finding:
         ledger.close()
         is_open = [p for p in (home, ledger.path) if p.stat().st_mode & 0o077]
     except (RunnerError, OSError) as error:
-        fix = f"make {home} readable and writable, or set CODEX_RUNNER_HOME"
-        if isinstance(error, LedgerFault) and database.is_damage(error):
-            fix = "codex-tasks verify --repair"
-        reason = error.strerror if isinstance(error, OSError) else None
-        return f"{home}: {reason}" if reason else str(error), fix
+        if isinstance(error, OSError):
+            return f"{home}: {error.strerror or error}", database.ELSEWHERE
+        fix = error.hint or database.ELSEWHERE
+        return str(error).removesuffix(f" ({fix})"), fix
+    runs = home / RUNS
+    if _is_there(runs) and not _takes_files(runs):
+        return f"{runs} is not writable", f"chmod u+rwx {runs}"
     if is_open:
         return f"{home}: other users can access {is_open[0]}", f"chmod go= {is_open[0]}"
     return f"{home}: private, and the ledger is writable", None

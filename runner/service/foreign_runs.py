@@ -331,8 +331,10 @@ def insert(
 
 
 def _open_session(part: History, made: Mapping[str, Run], ledger: Ledger) -> int:
+    first = next(iter(made.values())).spec
     key = ledger.sessions.open(
-        iso(next(iter(made.values())).spec.prepared_at),
+        iso(first.prepared_at),
+        seed=first.run_id,
         thread=part.session_id,
         title=part.title,
         repo=part.working_dir,

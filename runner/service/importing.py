@@ -18,6 +18,7 @@ from parsers.struct import Struct, replace
 from runner import clock, files, foreign
 from runner.accounting.rollouts import RolloutIndex
 from runner.codex import home
+from runner.errors import UsageError
 from runner.exports import run_exports
 from runner.foreign import sources
 from runner.foreign.sources import History, Unreadable
@@ -84,8 +85,13 @@ def take_in(
         is_trial: only report what would be imported.
 
     Raises:
+        UsageError: one of the directories does not exist.
         RunnerFault: a file or the ledger cannot be written.
     """
+    for each in directories:
+        if not files.is_directory(Path(each).absolute()):
+            message = f"DIR {each}: not a directory"
+            raise UsageError(message)
     yield from _Import(ledger, settings, is_trial=is_trial).run(directories)
 
 

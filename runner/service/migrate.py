@@ -60,6 +60,7 @@ def migrate(
         LedgerFault, FileFault: the ledger cannot be created; nothing has changed.
     """
     home = settings.state_home
+    database.refuse_closed(home)
     is_new = not os.path.lexists(home / database.NAME)
     if is_new and not os.path.lexists(home / database.OLD):
         return None
@@ -99,6 +100,7 @@ def restore(settings: Config) -> Restored:
     if RUN_MARKER in settings.environment:
         message = "a run cannot restore the state directory that it is in"
         raise UsageError(message)
+    database.refuse_closed(home)
     if os.path.lexists(home / database.NAME):
         with contextlib.closing(Ledger(home)) as ledger:
             sweep(ledger, settings, delivers=False)

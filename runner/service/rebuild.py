@@ -20,6 +20,8 @@ from runner.errors import ConflictFault, LedgerFault, RunnerError
 from runner.exports import queue_files, run_exports, task_files
 from runner.ledger import database, record
 from runner.ledger.ledger import Ledger
+from runner.ledger.sessions import short_ids
+from runner.locks import take
 from runner.model import (
     OUTCOMES,
     CodexOptions,
@@ -27,12 +29,16 @@ from runner.model import (
     Limits,
     Report,
     SessionId,
+    Waiting,
 )
-from runner.run_files import PREFIX, RUNS, beside, own_directory, owner_of
+from runner.run_files import PREFIX, RUNS, beside, files_of, own_directory, owner_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from runner.config import Config
+    from runner.ledger.database import Cell
     from runner.model import Run
 
 # The kind, in the table of imports, of a run from a meta file of this suite; and the
@@ -40,6 +46,8 @@ if TYPE_CHECKING:
 KIND, IMPORTED = "run", "imported"
 _NONSENSE = (KeyError, TypeError, ValueError)
 _DIGITS = 19
+# The ledger until it is complete; a database has up to three files.
+_NEW, _ENDS = "ledger.db.rebuilt", ("", "-wal", "-shm")
 _ARCHIVED_AT = "archive/*/*/*/*/task.json"
 
 
@@ -54,15 +62,48 @@ def is_needed(home: Path, error: LedgerFault) -> bool:
     return database.is_damage(error) or database.is_lost(home) or not is_there
 
 
+@contextlib.contextmanager
+def alone(home: Path) -> Iterator[None]:
+    """Exclude other repairs of a state directory within a block.
+
+    Raises:
+        LedgerFault: another process repairs it.
+    """
+    if (lock := take(home, flags=os.O_RDONLY, must_exist=True)) is None:
+        reason = "another verify --repair is running"
+        raise LedgerFault(home / database.NAME, reason, "wait for its end")
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
 def rebuild(settings: Config) -> str:
     """Rebuild the ledger; return its sources in a sentence.
+
+    It has another name until it is complete: after a kill the next repair begins again,
+    and other commands report until then that the ledger is missing.
 
     Raises:
         RunnerFault: the disk refuses.
     """
     home = settings.state_home
-    source = _restore(home)
-    ledger = Ledger(home)
+    made, aside = home / _NEW, clock.iso(clock.now()).replace(":", "")
+    files.remove([made.with_name(made.name + end) for end in _ENDS])
+    for name in (database.NAME + end for end in _ENDS):
+        with contextlib.suppress(FileNotFoundError):
+            (home / name).rename(home / f"{name}.damaged-{aside}")
+    source = _restore(home, made)
+    with contextlib.closing(Ledger(home, made.name)) as ledger:
+        told = _read_files(ledger)
+    made.rename(home / database.NAME)
+    files.sync(home)
+    return "; ".join([f"rebuilt from {source}", *told])
+
+
+def _read_files(ledger: Ledger) -> list[str]:
+    """Read the files of the state directory; return what is to be said of them."""
+    home = ledger.home
     with ledger.transaction():
         for session in ledger.sessions.all():
             # A session that was removed since the backup has no files.
@@ -72,42 +113,70 @@ def rebuild(settings: Config) -> str:
                 with contextlib.suppress(RunnerError):
                     ledger.change("remove_session", session=session.key)
         prompts = _restore_queue(ledger)
-    metas = sorted((home / RUNS).glob("*/meta.json"))
+    metas, others = [*(home / RUNS).glob("*/meta.json")], 0
     for directory in run_exports.noted_directories(home):
-        metas += sorted(directory.glob(f"{PREFIX}*.meta.json"))
-    adopted = sum(adopt(meta, ledger) is not None for meta in metas)
+        for meta in directory.glob(f"{PREFIX}*.meta.json"):
+            run_id = _run_of(meta)
+            # It may have runs of other state directories; each has its lock file there.
+            if files.status(owner_of(home, run_id)):
+                metas.append(meta)
+            else:
+                others += not _is_counted(run_id, None, ledger)
+    # The first run of a session determines its short id.
+    metas.sort(key=_run_of)
+    found = (adopt(meta, ledger, is_rebuilt=True) for meta in metas)
+    runs = [run for run in found if run is not None]
+    unfiled = [run.spec.prompt_id for run in runs if _lacks_file(run, home)]
+    canceled = _close_queue(ledger)
+    ledger.write("keep_numbers")
     # Last: a session whose runs are all in log directories may have been archived.
     _read_task_files(ledger)
-    ledger.close()
-    return f"rebuilt from {source}, {adopted} runs and {prompts} waiting prompts"
+    known = ledger.usage.run_ids() | {r["run_id"] for r in ledger.all("run_names")}
+    lost = [name for name in files.names(home / RUNS) if name not in known]
+    return [
+        f"{len(runs)} runs from their directories",
+        f"{prompts} waiting prompts from {queue_files.QUEUE}/",
+        *_told(unfiled, "text from the directory of its waiting run: prompt"),
+        *_told(canceled, "canceled, as it has no file any more: prompt"),
+        *_told(lost, "its record cannot be read: run"),
+        *_told([others] * (others > 0), "of other state directories: runs"),
+    ]
 
 
-def adopt(meta: Path, ledger: Ledger) -> Run | None:
+def _told(found: Sequence[object], what: str) -> list[str]:
+    return [f"{what} {', '.join(map(str, found))}"] if found else []
+
+
+def _run_of(meta: Path) -> str:
+    paths = beside(meta)
+    return paths.run_id if paths else ""
+
+
+def adopt(meta: Path, ledger: Ledger, *, is_rebuilt: bool = False) -> Run | None:
     """Insert a run that only its meta file records, and return it.
 
     Only its history is inserted, unless the file is this user's own, in the state
     directory or of a run with a lock file there. None when the run is not lost, or the
-    file is not a record of this suite.
+    file is not a record of this suite. With `is_rebuilt` a run that the backup has as
+    unfinished is lost too: the file knows how it went on.
 
     Raises:
         LedgerFault: the ledger cannot be written.
     """
-    run = lost_run(meta, ledger)
+    run = lost_run(meta, ledger, is_rebuilt=is_rebuilt)
     if run is None:
         return None
     is_trusted = IMPORTED not in run.accounts
     try:
         with ledger.transaction():
             run = replace(run, session=_session_of(run, ledger, is_trusted=is_trusted))
+            if is_rebuilt:
+                ledger.change("drop_unfinished", run_id=run.run_id)
             ledger.runs.insert(run)
             if run.is_finished:
                 ledger.usage.record_run(run)
-            number = run.spec.prompt_id
-            # Its prompt may be in the queue.
-            if number is not None and run.outcome is None:
-                ledger.queue.restore_running(number, run)
-            elif number is not None and run.outcome and run.has_begun:
-                ledger.queue.close(number, OUTCOMES[run.outcome].prompt)
+            if run.spec.prompt_id is not None:
+                _settle(run.spec.prompt_id, run, ledger)
             if is_trusted and run.launched_at is not None:
                 ledger.runs.keep_settings(run)
             if not ledger.runs.unfinished(run.session):
@@ -120,7 +189,9 @@ def adopt(meta: Path, ledger: Ledger) -> Run | None:
     return run
 
 
-def lost_run(meta: Path, ledger: Ledger | None) -> Run | None:
+def lost_run(
+    meta: Path, ledger: Ledger | None, *, is_rebuilt: bool = False
+) -> Run | None:
     """Read a run that only its meta file records.
 
     A run is not lost when it is in the ledger (None if there is none yet), when it was
@@ -129,7 +200,7 @@ def lost_run(meta: Path, ledger: Ledger | None) -> Run | None:
     killed or written here.
     """
     paths = beside(meta)
-    if paths is None or _is_counted(paths.run_id, None, ledger):
+    if paths is None or _is_counted(paths.run_id, None, ledger, is_rebuilt=is_rebuilt):
         return None
     data, is_trusted = loose_json.mapping(files.read_json(meta)), False
     if ledger is not None:
@@ -144,7 +215,8 @@ def lost_run(meta: Path, ledger: Ledger | None) -> Run | None:
         return None
     if not is_trusted:
         run = _as_history(run, meta)
-    if _is_counted(run.run_id, run.spec.resume_session or run.thread, ledger):
+    thread = run.spec.resume_session or run.thread
+    if _is_counted(run.run_id, thread, ledger, is_rebuilt=is_rebuilt):
         return None
     spec = replace(run.spec, directory=str(meta.parent), is_flat=paths.is_flat)
     return replace(run, spec=spec)
@@ -155,9 +227,13 @@ def has_foreign_files(run: Run) -> bool:
     return loose_json.mapping(run.accounts.get(IMPORTED)).get("kind") == KIND
 
 
-def _is_counted(run_id: str, thread: str | None, ledger: Ledger | None) -> bool:
+def _is_counted(
+    run_id: str, thread: str | None, ledger: Ledger | None, *, is_rebuilt: bool = False
+) -> bool:
+    if ledger is None:
+        return False
     values = {"run_id": run_id, "thread": thread}
-    return ledger is not None and ledger.value("is_counted", **values) is not None
+    return ledger.value("is_counted", is_rebuilt=is_rebuilt, **values) is not None
 
 
 def _as_history(run: Run, meta: Path) -> Run:
@@ -193,48 +269,80 @@ def _plain(data: object) -> dict[str, object]:
     return found
 
 
-def _restore(home: Path) -> str:
-    """Put the best copy in the place of the ledger."""
-    path, aside = home / database.NAME, clock.iso(clock.now()).replace(":", "")
-    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
-        with contextlib.suppress(FileNotFoundError):
-            (home / name).rename(home / f"{name}.damaged-{aside}")
+def _restore(home: Path, path: Path) -> str:
+    """Create the ledger from the best copy; say which that is."""
     backup, old = home / database.BACKUP, home / database.OLD_BACKUP
-    if backup.is_file():
+    if found := files.status(backup):
         with contextlib.suppress(LedgerFault):
             database.connect(backup).close()
             database.copy_database(backup, path)
             database.use_log(path)
-            return str(backup)
+            at = clock.iso(clock.at(found.st_mtime))
+            return f"{backup} of {at}, and what happened since from the files"
     if old.is_file():
         from runner.ledger import migrate  # noqa: PLC0415 - once
 
-        migrate.again(home)
-        return str(old)
+        try:
+            migrate.again(home, path)
+        except LedgerFault as error:
+            if not database.is_damage(error):
+                raise
+        else:
+            return str(old)
     database.create(path)
     return "the files alone"
 
 
 def _restore_queue(ledger: Ledger) -> int:
-    """Restore the queue from its files: a prompt without a file no longer waits.
+    """Restore the queue from its files."""
+    found = queue_files.all_files(ledger.home)
+    for path in found:
+        read = queue_files.read(path)
+        header, text = read or ({}, files.read_if_there(path))
+        hold = None if read else "its file is damaged: codex-tasks stop cancels it"
+        ledger.queue.restore(int(path.name), header, text, hold)
+    return len(found)
+
+
+def _lacks_file(run: Run, home: Path) -> bool:
+    """Return whether the prompt of a waiting run has no file in the queue."""
+    path = queue_files.path_of(home, run.spec.prompt_id or 0)
+    return isinstance(run.state, Waiting) and not path.exists()
+
+
+def _settle(number: int, run: Run, ledger: Ledger) -> None:
+    """Set the state of the prompt of a run; it may be in the queue."""
+    if run.outcome is not None and run.has_begun:
+        ledger.queue.close(number, OUTCOMES[run.outcome].prompt)
+    elif run.outcome is not None:
+        ledger.change("restore_waiting", prompt=number, run_id=run.run_id)
+        if ledger.one("prompt_of_run", run_id=run.run_id) is not None:
+            ledger.queue.close(number, "failed")  # it came with its command
+    else:
+        if _lacks_file(run, ledger.home):
+            text = files.read_if_there(files_of(run.spec).prompt)
+            hold = None if text else "its text is lost: codex-tasks stop cancels it"
+            header = {"thread": run.spec.resume_session, "preview": run.spec.task}
+            ledger.queue.restore(number, header, text, hold)
+        ledger.queue.restore_running(number, run)
+
+
+def _close_queue(ledger: Ledger) -> list[int]:
+    """Cancel the prompts of the backup without a file, and return their numbers.
 
     A migrated prompt may have had no file yet, and is held.
     """
     from runner.ledger import migrate  # noqa: PLC0415 - few commands migrate
 
-    found = {int(path.name): path for path in queue_files.all_files(ledger.home)}
-    migrated = migrate.waited_before(ledger.home)
-    for number in ledger.queue.all_waiting():
-        if number in migrated - found.keys():
-            ledger.change("hold_prompt", prompt=number, hold=migrate.UNCERTAIN)
-        elif number not in found:
+    waiting = {row["id"] for row in ledger.all("free_prompts")}
+    lost = waiting - {int(path.name) for path in queue_files.all_files(ledger.home)}
+    uncertain = lost & migrate.waited_before(ledger.home)
+    for number in uncertain:
+        ledger.queue.hold(number, migrate.UNCERTAIN)
+    with ledger.transaction():
+        for number in lost - uncertain:
             ledger.queue.close(number)
-    for number, path in found.items():
-        read = queue_files.read(path)
-        header, text = read or ({}, files.read_if_there(path))
-        hold = None if read else "its file is damaged: codex-tasks stop cancels it"
-        ledger.queue.restore(number, header, text, hold)
-    return len(found)
+    return sorted(lost - uncertain)
 
 
 def _read_task_files(ledger: Ledger) -> None:
@@ -247,24 +355,29 @@ def _read_task_files(ledger: Ledger) -> None:
         if key is None or told.get("format") != task_files.FORMAT:
             continue
         exports = str(path.parent.relative_to(home))
-        at = loose_json.text(told.get("updated_at"))
+        at = loose_json.text(told.get("updated_at")) or clock.iso(clock.now())
         is_archived = exports.startswith(f"{task_files.ARCHIVE}/")
         title = loose_json.text(told.get("title"))
-        ledger.sessions.restore(key, title, exports, at if is_archived else None)
+        ledger.sessions.restore(key, title, exports, at, is_archived=is_archived)
 
 
 def _session_of(run: Run, ledger: Ledger, *, is_trusted: bool) -> int:
     """Find or open the session of a run, inside a transaction."""
     thread = run.spec.resume_session or run.thread
-    key = ledger.sessions.of_thread(thread)
+    ids: dict[str, Cell] = {"run_id": run.run_id, "thread": thread}
+    ids |= {"prompt": run.spec.prompt_id, "short_id": next(short_ids(run.run_id))}
+    key: int | None = ledger.value("session_of_lost", **ids)
     source, at = None, clock.iso(run.spec.prepared_at)
     is_new = key is None
     if key is None:
         if not is_trusted:
             origin = {"kind": KIND, "source": run.spec.directory, "mtime": None}
-            ids = {"identity": run.run_id, "run_id": run.run_id}
-            source = ledger.insert("insert_import", **origin, **ids)
-        key = ledger.sessions.open(at, thread=thread, import_id=source)
+            names = {"identity": run.run_id, "run_id": run.run_id}
+            source = ledger.insert("insert_import", **origin, **names)
+        seed = run.run_id
+        key = ledger.sessions.open(at, thread=thread, import_id=source, seed=seed)
+    elif thread is not None and is_trusted:
+        ledger.sessions.set_thread(key, thread)
     if is_trusted or is_new:
         home = run.spec.codex_home if is_trusted else None
         repo = os.fsencode(run.spec.repo) or None

@@ -9,7 +9,7 @@ from pathlib import Path
 from parsers.struct import Struct, replace
 from parsers.text import uuid
 from runner import files
-from runner.errors import FileFault, NoSuchRunError, UsageError
+from runner.errors import FileFault, NoSuchRunError, RunnerFault, UsageError
 from runner.model import Limits, Report, RunRequest, SessionId, Verbosity
 from runner.notify import command_of
 from runner.prompt import read
@@ -71,10 +71,8 @@ def run_request(
         UsageError: a path or value of the caller does not exist or is invalid.
         FileFault: a directory or file cannot be written.
     """
-    repo = _directory(words.repo, "--repo")
-    if not os.path.isdir(repo):  # noqa: PTH112 - is_dir raises where a right is missing
-        message = f"--repo {words.repo}: not a directory"
-        raise UsageError(message)
+    repo = _directory(words.repo, "--repo", may_be_made=False)
+    refuse_unreadable(repo, "--repo")
     log_dir = _directory(words.log_dir, "--log-dir")
     thread = _resumed(words.resume, log_dir, ledger, settings)
     key = ledger.sessions.of_thread(thread) if thread else None
@@ -103,10 +101,10 @@ def run_request(
     )
 
 
-def _directory(path: str, flag: str) -> Path:
-    if not path:
-        # An empty variable of a script must not mean the current directory.
-        message = f"{flag} is empty: name a directory"
+def _directory(path: str, flag: str, *, may_be_made: bool = True) -> Path:
+    is_missing = may_be_made and path and not os.path.lexists(path)
+    if not is_missing and not os.path.isdir(path):  # noqa: PTH112 - is_dir raises where a right is missing
+        message = f"{flag} {path}: not a directory"
         raise UsageError(message)
     return Path(path).absolute()
 
@@ -138,17 +136,17 @@ def _report(report: Report) -> Report:
     if report.notify_command is not None:
         command_of(report.notify_command)
     json_out = _place(report.json_out, "--json-out")
-    if json_out is not None:
-        if json_out.is_dir():
-            message = f"--json-out {report.json_out}: is a directory, name a file"
-            raise UsageError(message)
-        if not _can_be_written(json_out):
-            cause = OSError(errno.EACCES, os.strerror(errno.EACCES))
-            raise FileFault("write", json_out, cause)
+    if json_out is not None and not _can_be_written(json_out):
+        cause = OSError(errno.EACCES, os.strerror(errno.EACCES))
+        raise FileFault("write", json_out, cause, "--json-out names another file")
     stream = _place(report.event_stream, "--event-stream")
     if stream is not None and (stream.exists() or not _can_be_written(stream)):
         # Check by opening it; the run creates a file that does not exist yet.
-        files.append(stream, b"")
+        try:
+            files.append(stream, b"")
+        except FileFault as error:
+            message = f"{error} (--event-stream names another file)"
+            raise RunnerFault(message) from error
     return replace(
         report,
         json_out=str(json_out) if json_out else None,
@@ -167,8 +165,32 @@ def _place(text: str | None, option: str) -> Path | None:
             " (standard output has summary_json= already)"
         )
         raise UsageError(message)
+    refuse_directory(text, option)
     files.make_directory(path.parent, f"{option} names another path")
     return path
+
+
+def refuse_unreadable(directory: Path, option: str) -> None:
+    """Refuse a working directory whose path Codex cannot read.
+
+    Raises:
+        UsageError: the path is not UTF-8.
+    """
+    # By its bytes: under an ASCII locale all others look like surrogates, too.
+    if not files.is_utf8(directory):
+        message = f"{option} {directory}: the path is not UTF-8: Codex refuses it"
+        raise UsageError(message)
+
+
+def refuse_directory(text: str, option: str) -> None:
+    """Refuse a directory in the place of a file.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if os.path.isdir(text):  # noqa: PTH112 - is_dir raises where a right is missing
+        message = f"{option} {text}: is a directory, name a file"
+        raise UsageError(message)
 
 
 def _can_be_written(path: Path) -> bool:

@@ -11,15 +11,17 @@ from runner.errors import (
     RunnerError,
     RunnerFault,
     SessionBusyError,
+    UsageError,
 )
 from runner.exports import queue_files
 from runner.ledger.sessions import PromptsWaitError
 from runner.lifecycle.launch import start_run
-from runner.lifecycle.queue import UndeliverableError, deliver_next, next_request
+from runner.lifecycle.queue import deliver_next, next_request
 from runner.lifecycle.recover import reconcile_run
 from runner.model import QUIT, Outcome
 from runner.prompt.read import is_quit, preview
 from runner.service import follow
+from runner.service.request import refuse_unreadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ def send(
     Raises:
         SessionBusyError: a run or another program writes it, or prompts wait.
         UndeliverableError: it has no thread or no working directory.
+        UsageError: the working directory does not exist.
         ArchivedError: it is archived.
         RunnerFault: the ledger cannot be written, or Codex cannot be started.
     """
@@ -77,7 +80,8 @@ def send(
         directory = Path(working_dir).absolute()
         if not directory.is_dir():
             message = f"--working-dir {working_dir}: not a directory"
-            raise UndeliverableError(message)
+            raise UsageError(message)
+        refuse_unreadable(directory, "--working-dir")
         working_dir = str(directory.resolve())
     request = next_request(session, prompt, settings, working_dir=working_dir)
     if is_quit(prompt):

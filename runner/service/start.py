@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from parsers.struct import Struct, replace
@@ -17,6 +18,7 @@ from runner.lifecycle.recover import reconcile_run
 from runner.model import Outcome, RunRequest, SessionId
 from runner.prompt.read import is_quit
 from runner.service import follow
+from runner.service.request import refuse_unreadable
 from runner.tail import summary_of_events
 
 TYPE_CHECKING = False
@@ -92,11 +94,12 @@ def request(
                 " directory is Codex's home"
             )
             raise UsageError(message)
-    if place.working_dir == "":
-        message = "--working-dir is empty: name a directory"
-        raise UsageError(message)
     path = Path(place.working_dir or ".").absolute()
+    refuse_unreadable(path, "--working-dir")
     try:
+        if os.path.lexists(path) and not path.is_dir():
+            message = f"--working-dir {place.working_dir}: not a directory"
+            raise UsageError(message)
         path.mkdir(parents=True, exist_ok=True)
         directory = str(path.resolve())
     except OSError as error:

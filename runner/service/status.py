@@ -9,16 +9,17 @@ from runner import clock
 from runner.codex.home import writer_of
 from runner.errors import RunnerError, WaitTimeoutError
 from runner.ledger.usage import UsageTotal, rows_of
-from runner.lifecycle.liveness import left_by
+from runner.lifecycle.liveness import codex_of, left_by, place_of, suspension_of
 from runner.lifecycle.recover import sweep
 from runner.model import Running, TaskState
+from runner.process.table import is_alive
 from runner.service import usage
 from runner.service.lookup import get
 from runner.service.result import answer_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from runner.config import Config
     from runner.ledger.ledger import Ledger
@@ -42,7 +43,7 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
     """
     session, last, pattern = task.session, task.last, task.settings_source
     verdict, exports = last.verdict, session.exports_in(settings.state_home)
-    first = next(iter(task.prompts), None)
+    first, pid = next(iter(task.prompts), None), _pid_of_codex(last)
     return {
         "id": session.name,
         "short_id": session.short_id,
@@ -56,7 +57,8 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
         "directory": str(exports) if exports else None,
         "model": pattern.accounts.get("model") or pattern.spec.codex.model,
         "sandbox": pattern.spec.codex.sandbox,
-        "pid": last.state.codex.pid if isinstance(last.state, Running) else None,
+        "pid": pid,
+        "note": _note(last, pid),
         "last_run": last.run_id,
         "runs": len(task.runs),
         "queue": len(task.prompts),
@@ -89,7 +91,7 @@ def wait(
     keys: Sequence[int],
     ledger: Ledger,
     settings: Config,
-    warn: Callable[[str], None],
+    warn: Callable[[Iterable[str]], None],
     *,
     for_any: bool = False,
     timeout: float | None = None,
@@ -104,7 +106,9 @@ def wait(
             else from its last run.
         ledger: the ledger.
         settings: for judging abandoned runs.
-        warn: is called once for each prompt that only time or a person can release.
+        warn: is called, again and again, with why sessions still run that only time or
+            a person can release, and with a verdict that cannot be recorded. A session
+            of the latter has failed.
         for_any: return as soon as a session is idle; return only the idle ones.
         timeout: the time limit in seconds; None is without limit.
 
@@ -117,17 +121,20 @@ def wait(
         last = ledger.sessions.get(key).last_run or ""
         since[key] = (first or ledger.runs.find(last)).ordinal
     began = looked = clock.monotonic()
-    version, ends, told = -1, dict[int, bool](), set[str]()
+    version, ends = -1, dict[int, bool]()
     while True:
         written, now = ledger.version(), clock.monotonic()
         if written != version or now - looked >= _SWEEP_SECONDS:
             version, looked = written, now
-            sweep(ledger, settings)
+            unrecorded = sweep(ledger, settings).unrecorded
             for key in [key for key in since if key not in ends]:
-                if (end := _end_of(key, since[key], ledger)) is not None:
+                if key in unrecorded:
+                    ends[key] = False
+                    warn([f"{ledger.sessions.get(key).name}: {unrecorded[key]}"])
+                elif (end := _end_of(key, since[key], ledger)) is not None:
                     ends[key] = end
                 else:
-                    _say_why(key, ledger, warn, told)
+                    warn(_why_running(key, ledger))
             if len(ends) == len(since) or (for_any and ends):
                 return ends
         if timeout is not None and now - began >= timeout:
@@ -156,20 +163,34 @@ def _end_of(key: int, since: int, ledger: Ledger) -> bool | None:
     return bool(awaited) and not (task.prompts or has_failed)
 
 
-def _say_why(
-    key: int, ledger: Ledger, warn: Callable[[str], None], told: set[str]
-) -> None:
-    """Warn once why a session without a running run still waits."""
-    prompt = ledger.queue.head(key)
-    why = _why_held(prompt)
-    if prompt is None or why is None:
-        return
-    until = f" until {prompt.until}" if prompt.until else ""
-    name = ledger.sessions.get(key).name
-    text = f"{name}: its next prompt waits{until} ({why})"
-    if text not in told:
-        told.add(text)
-        warn(text)
+def _why_running(key: int, ledger: Ledger) -> Iterator[str]:
+    """Yield why a session that only time or a person can release still runs."""
+    prompt, name = ledger.queue.head(key), ledger.sessions.get(key).name
+    for run in ledger.runs.unfinished(key):
+        if why := suspension_of(run):
+            yield f"{name}: {why}"
+    if prompt is not None and (why := _why_held(prompt)) is not None:
+        until = f" until {prompt.until}" if prompt.until else ""
+        yield f"{name}: its next prompt waits{until} ({why})"
+
+
+def _pid_of_codex(run: Run) -> int | None:
+    """Return the pid of the Codex of a run; None when it has ended."""
+    if not isinstance(run.state, Running):
+        return None
+    codex = run.state.codex
+    # If it is gone, only its launcher may have ended.
+    is_known = not place_of(run).is_here or is_alive(codex)
+    found = codex if is_known else codex_of(run)
+    return found.pid if found else None
+
+
+def _note(run: Run, pid: int | None) -> str | None:
+    """Say that the end of Codex is not recorded, or that nothing supervises it."""
+    ended = "Codex has ended; " if isinstance(run.state, Running) and not pid else ""
+    if why := suspension_of(run):
+        return f"{ended}{why}"
+    return f"{ended}this is not recorded yet" if ended else None
 
 
 def _why_held(prompt: Prompt | None) -> str | None:

@@ -97,7 +97,9 @@ def stop_sessions(
             stop.note_waiting(refusal)
     with contextlib.suppress(RunnerError):
         # A prompt that was sent meanwhile relied on a supervisor to deliver it.
-        recover.sweep(ledger, settings)
+        unrecorded = recover.sweep(ledger, settings).unrecorded
+        for key in unrecorded.keys() & stops.keys():
+            stops[key].error = stops[key].error or RunnerFault(unrecorded[key])
     return [stop.result() for stop in stops.values()]
 
 

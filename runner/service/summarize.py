@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import stat
 from pathlib import Path
 
 from parsers import loose_json, run_summary
 from parsers.accounting.tokens import Usage
 from parsers.any_log import read_log
+from parsers.facts import Facts
 from parsers.struct import replace
 from parsers.text import uuid
 from runner import clock, files
 from runner.accounting.rollouts import Slice
 from runner.accounting.run import LogContext, account_log, account_run
-from runner.errors import RunnerError, UnknownRunError, UsageError
+from runner.errors import RunnerError, RunnerFault, UnknownRunError, UsageError
 from runner.exports import run_exports
 from runner.ledger import record
 from runner.ledger.ledger import Ledger
@@ -28,7 +30,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from parsers.facts import Facts
     from runner.accounting.run import RunAccounting
     from runner.config import Config
 
@@ -81,9 +82,13 @@ def summarize_log(log: Path, meta_path: Path | None, settings: Config) -> Json:
 
     Raises:
         UsageError: the log, or a meta file that was named, cannot be read.
+        RunnerFault: the log is not of a run.
     """
     meta, faults = _meta(log, meta_path, settings)
     facts = _facts(log, meta)
+    if not meta and facts == Facts(kind=facts.kind):
+        message = f"--log {log}: nothing of a Codex run is recognised in it"
+        raise RunnerFault(message)
     block = {name: facts.fields.get(key) for key, name in _BLOCK_NAMES.items()}
     told = {name: value for name, value in block.items() if value is not None} | meta
     kept = account_log(facts, _context(facts, told), settings)
@@ -112,6 +117,9 @@ def _facts(log: Path, meta: Json) -> Facts:
         places = (log.with_name(Path(events).name), Path(events))
         log = next((path for path in places if path.is_file()), log)
     try:
+        if stat.S_ISCHR(log.stat().st_mode):
+            message = f"--log {log}: is a device, name a file"
+            raise UsageError(message)
         with log.open("rb") as stream:
             return read_log(stream)
     except OSError as error:
@@ -122,7 +130,8 @@ def _facts(log: Path, meta: Json) -> Facts:
 def _meta(log: Path, named: Path | None, settings: Config) -> tuple[Json, list[str]]:
     """Read the meta file; for an unfinished run, ask the ledger."""
     if named is not None and not named.is_file():
-        message = f"--meta {named}: no such file"
+        what = "is a directory, name a file" if named.is_dir() else "no such file"
+        message = f"--meta {named}: {what}"
         raise UsageError(message)
     own = beside(log)
     path = named or (own.meta if own is not None else None)

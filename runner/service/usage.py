@@ -101,8 +101,10 @@ def instant(text: str, now: datetime) -> datetime:
             # A date without an offset is local midnight.
             named = datetime.fromisoformat(wanted.upper()).astimezone(now.tzinfo)
             return max(named, _BEFORE_ALL)
-    except (ValueError, OverflowError):
-        pass  # a 31st of February, a time before all calendars
+    except OverflowError:
+        return _BEFORE_ALL
+    except ValueError:
+        pass  # a 31st of February
     message = (
         f"--since {text!r}: give a date (2026-11-01), an instant"
         " (2026-11-01T08:00:00Z) or an age (90m, 12h, 30d, 2w)"

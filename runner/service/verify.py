@@ -11,12 +11,14 @@ import os
 import re
 from functools import partial
 
+from parsers import loose_json
 from parsers.struct import Struct, replace
 from runner import clock, files
 from runner.errors import LedgerFault, NoSuchTaskError, RunnerError
 from runner.exports import queue_files, run_exports, task_files
 from runner.ledger import database
 from runner.ledger.ledger import Ledger
+from runner.lifecycle.recover import sweep
 from runner.locks import Lock, look
 from runner.run_files import RUNS, files_of, owner_of
 from runner.service import archive, rebuild
@@ -28,10 +30,9 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from runner.config import Config
-    from runner.ledger.sessions import Session
     from runner.model import Run
 
-    Found: TypeAlias = "tuple[Difference, Callable[[], object] | None]"
+    Found: TypeAlias = "tuple[Difference, Callable[[], list[str] | None] | None]"
 
 _TAIL_BYTES = 4096
 _OTHERS = 0o077
@@ -77,38 +78,64 @@ def verify(
         RunnerFault: the disk refuses what a repair has to write.
     """
     home = settings.state_home
-    ledger, damage = _open(home)
-    if damage is not None:
-        if not is_repairing:
-            return Report(differences=(damage,))
-        done = rebuild.rebuild(settings)
-        damage = replace(damage, detail=f"{damage.detail}; {done}", fixed=True)
-        ledger = Ledger(home)
-    if ledger is None:
-        return Report(differences=())
-    found = [] if damage is None else [damage]
-    sessions = ledger.sessions.all()
-    for each, fix in _differences(sessions, ledger, is_full=is_full):
-        difference = each
-        if is_repairing and fix:
-            try:
-                fix()
-                difference = replace(difference, fixed=True)
-            except (RunnerError, OSError) as error:
-                detail = f"{difference.detail}; it cannot be fixed: {error}"
-                difference = replace(difference, detail=detail)
-        found.append(difference)
+    is_alone = is_repairing and files.is_directory(home)
+    with rebuild.alone(home) if is_alone else contextlib.nullcontext():
+        ledger, damage = _open(home)
+        if damage is not None:
+            if not is_repairing:
+                return Report(differences=(damage,))
+            done = rebuild.rebuild(settings)
+            damage = replace(damage, detail=f"{damage.detail}; {done}", fixed=True)
+            ledger = Ledger(home)
+        if ledger is None:
+            return Report(differences=())
+        with contextlib.closing(ledger):
+            # First the verdicts: the exports have them.
+            swept = sweep(ledger, settings, delivers=False) if is_repairing else None
+            found = list(_compare(ledger, is_repairing=is_repairing, is_full=is_full))
+            notes = [f"{what}: {about}" for what, about in ledger.all("notes")]
+            (counts,) = ledger.all("counts")
     return Report(
-        differences=tuple(found),
-        sessions=len(sessions),
-        runs=len(ledger.all("run_directories")),
-        notes=tuple(f"{what}: {about}" for what, about in ledger.all("notes")),
+        differences=tuple(found if damage is None else [damage, *found]),
+        sessions=counts["sessions"],
+        runs=counts["runs"],
+        notes=(*notes, *(swept.faults if swept else ())),
     )
+
+
+def _compare(
+    ledger: Ledger, *, is_repairing: bool, is_full: bool
+) -> Iterator[Difference]:
+    """Compare part by part, each in one snapshot; fix what differs.
+
+    A process writes an export after its commit, so what differs is compared again at
+    the end. A repair locks out other writers: it never replaces a newer export.
+    """
+    parts = list(_parts(ledger, is_full=is_full))
+    with ledger.snapshot():
+        differing = [part for part in parts if any(True for _ in part())]
+    for part in differing:
+        with ledger.transaction() if is_repairing else ledger.snapshot():
+            for each, fix in part():
+                yield _fixed(each, fix) if is_repairing and fix else each
+
+
+def _fixed(difference: Difference, fix: Callable[[], list[str] | None]) -> Difference:
+    """Fix a difference; say what prevents it."""
+    try:
+        left = "; ".join(fix() or ())
+    except (RunnerError, OSError) as error:
+        left = str(error)
+    if not left:
+        return replace(difference, fixed=True)
+    detail = f"{difference.detail}; it cannot be fixed: {left}"
+    return replace(difference, detail=detail, is_repairable=False)
 
 
 def _open(home: Path) -> tuple[Ledger | None, Difference | None]:
     """Open the ledger and check the file itself; neither where there is none yet."""
     path = home / database.NAME
+    database.refuse_closed(home)
     is_there = files.status(path) is not None or (home / database.OLD).exists()
     if not is_there and not database.is_lost(home):
         return None, None
@@ -120,35 +147,39 @@ def _open(home: Path) -> tuple[Ledger | None, Difference | None]:
     except LedgerFault as error:
         if not rebuild.is_needed(home, error):
             raise
-        detail = str(error)
+        detail = error.reason
     return None, _differs(path, detail, "ledger")
 
 
-def _differences(
-    sessions: list[Session], ledger: Ledger, *, is_full: bool
-) -> Iterator[Found]:
-    """Yield the differences, each with its fix."""
-    for session in sessions:
-        # A session may be removed meanwhile.
-        with contextlib.suppress(NoSuchTaskError):
-            yield from _of_session(session, ledger, is_full=is_full)
+def _parts(ledger: Ledger, *, is_full: bool) -> Iterator[Callable[[], Iterator[Found]]]:
+    """Yield functions that find differences, each with its fix."""
+    for session in ledger.sessions.all():
+        yield partial(_of_session, session.key, ledger, is_full=is_full)
     wanted = {row["id"] for row in ledger.all("exported_prompts")}
-    found = {int(path.name): path for path in queue_files.all_files(ledger.home)}
-    for number in sorted(wanted | found.keys()):
-        path = queue_files.path_of(ledger.home, number)
-        content = queue_files.render(ledger, number)
-        if content is None and path.exists():
-            yield _differs(path, "its prompt no longer waits"), path.unlink
-        elif content is not None:
-            yield from _compared(path, content)
+    found = {int(path.name) for path in queue_files.all_files(ledger.home)}
+    for number in sorted(wanted | found):
+        yield partial(_of_prompt, number, ledger)
+    yield partial(_of_places, ledger)
+    yield partial(_temporaries, ledger)
+
+
+def _of_prompt(number: int, ledger: Ledger) -> Iterator[Found]:
+    path = queue_files.path_of(ledger.home, number)
+    content = queue_files.render(ledger, number)
+    if content is None and path.exists():
+        yield _differs(path, "its prompt no longer waits"), path.unlink
+    elif content is not None:
+        yield from _compared(path, content, ledger.home)
+
+
+def _of_places(ledger: Ledger) -> Iterator[Found]:
+    """Find directories without a run, and modes that let other users in."""
     for place, can_go in archive.strays(ledger):
-        detail = "the ledger has no run for this directory: --repair removes it"
+        detail = "the ledger has no run for this directory"
         if not can_go:
-            detail = "the ledger has no run for this directory: it is not removed"
-            detail += " (codex-tasks import imports runs)"
+            detail += ": it is not removed (codex-tasks import imports runs)"
         stray = replace(_differs(place, detail), is_repairable=can_go)
         yield stray, partial(files.remove_tree, place) if can_go else None
-    yield from _temporaries(sessions, ledger)
     below = [ledger.home / name for name in (RUNS, queue_files.QUEUE)]
     for place in (ledger.home, ledger.path, *below):
         status = files.status(place)
@@ -158,10 +189,11 @@ def _differences(
             yield _differs(place, detail, "mode"), partial(place.chmod, mode)
 
 
-def _temporaries(sessions: list[Session], ledger: Ledger) -> Iterator[Found]:
+def _temporaries(ledger: Ledger) -> Iterator[Found]:
     """Find temporary files that a killed writer of an export has left."""
     directories = (row["directory"] for row in ledger.all("run_directories"))
     places = {ledger.home / os.fsdecode(directory) for directory in directories}
+    sessions = ledger.sessions.all()
     places |= {each.exports_in(ledger.home) or ledger.home for each in sessions}
     for place in sorted(places | {ledger.home / queue_files.QUEUE}):
         for path in map(place.joinpath, files.names(place)):
@@ -172,23 +204,30 @@ def _temporaries(sessions: list[Session], ledger: Ledger) -> Iterator[Found]:
                 yield _differs(path, detail), partial(path.unlink, missing_ok=True)
 
 
-def _of_session(session: Session, ledger: Ledger, *, is_full: bool) -> Iterator[Found]:
+def _of_session(key: int, ledger: Ledger, *, is_full: bool) -> Iterator[Found]:
     """Compare the files of finished runs whose supervisor is gone."""
-    runs = ledger.runs.of_session(session.key)
+    try:
+        session, runs = ledger.sessions.get(key), ledger.runs.of_session(key)
+    except NoSuchTaskError:
+        return  # removed meanwhile
+    home, unwritten = ledger.home, {run_id for run_id, _ in ledger.runs.unexported()}
     written = [
         run
         for run in runs
-        if run.is_finished and look(owner_of(ledger.home, run.run_id)) is not Lock.HELD
+        if run.is_finished
+        and run.run_id not in unwritten
+        and look(owner_of(home, run.run_id)) is not Lock.HELD
     ]
     for run in written:
         if not rebuild.has_foreign_files(run):
-            yield from _of_run(run)
-    paths = task_files.files_in(session, ledger.home)
+            yield from _of_run(run, home)
+    paths = task_files.files_in(session, home)
     if paths is None or not runs or len(written) < len(runs):
         return
-    yield from _compared(paths.json, task_files.render_json(ledger, session.key))
-    if _log_differs(paths.log, runs, is_full=is_full):
-        yield _differs(paths.log), partial(task_files.write_all, ledger, session.key)
+    yield from _compared(paths.json, task_files.render_json(ledger, key), home)
+    is_foreign = session.is_imported and _is_of_before(paths.log, home)
+    if not is_foreign and _log_differs(paths.log, runs, is_full=is_full):
+        yield _differs(paths.log), partial(task_files.write_all, ledger, key)
     if answer := task_files.last_answer(runs):
         text = answer.encode(errors="replace")
         have = files.read_if_there(paths.result)
@@ -197,7 +236,7 @@ def _of_session(session: Session, ledger: Ledger, *, is_full: bool) -> Iterator[
             yield _differs(paths.result), partial(_write, paths.result, text)
 
 
-def _of_run(run: Run) -> Iterator[Found]:
+def _of_run(run: Run, home: Path) -> Iterator[Found]:
     paths = files_of(run.spec)
     if not files.is_directory(paths.directory):
         gone = f"the files of its run are gone ({paths.directory})"
@@ -206,8 +245,8 @@ def _of_run(run: Run) -> Iterator[Found]:
         )
         yield lost, None
         return
-    yield from _compared(paths.summary, run_exports.render_summary(run))
-    yield from _compared(paths.meta, run_exports.render_meta(run))
+    yield from _compared(paths.summary, run_exports.render_summary(run), home)
+    yield from _compared(paths.meta, run_exports.render_meta(run), home)
     if run.spec.is_flat and files.status(paths.log) is None:
         text = task_files.rest_of_log(run).encode(errors="backslashreplace")
         yield _differs(paths.log), partial(_write, paths.log, text)
@@ -230,9 +269,31 @@ def _log_differs(path: Path, runs: list[Run], *, is_full: bool) -> bool:
     return bool(size or last)
 
 
-def _compared(path: Path, wanted: bytes) -> Iterator[Found]:
-    if files.read_if_there(path) != wanted:
-        yield _differs(path), partial(_write, path, wanted)
+def _compared(path: Path, wanted: bytes, home: Path) -> Iterator[Found]:
+    have = files.read_if_there(path)
+    if have == wanted or (_is_of_before(path, home) and _agrees(have, wanted)):
+        return
+    yield _differs(path), partial(_write, path, wanted)
+
+
+def _is_of_before(path: Path, home: Path) -> bool:
+    """Return whether a file is older than the migration."""
+    saved, found = files.status(home / database.OLD_BACKUP), files.status(path)
+    return bool(saved and found and found.st_mtime < saved.st_mtime)
+
+
+def _agrees(have: bytes, wanted: bytes) -> bool:
+    """Return whether a file of the previous version has the values of this one."""
+    old, new = (loose_json.mapping(loose_json.load_or_empty(h)) for h in (have, wanted))
+    return bool(old.keys() & {"run_id", "id"}) and _has_values(old, new)
+
+
+def _has_values(old: object, new: object) -> bool:
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return old is None or old == new
+    # The previous version did not write the paths again when it moved a directory.
+    names = {name for name in old.keys() & new if not name.endswith(("_file", "_path"))}
+    return all(_has_values(old[name], new[name]) for name in names)
 
 
 def _write(path: Path, content: bytes) -> None:

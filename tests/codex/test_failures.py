@@ -164,7 +164,7 @@ def test_a_missing_turn_end_is_no_success(codex: RealTasks, tmp_path: Path) -> N
 
     assert ended.fields["outcome"] == "failed"
     assert ended.code == 1
-    assert "without saying how its turn ended" in ended.meta["error"]
+    assert "without a terminal event" in ended.meta["error"]
     assert parts(ended.files.summary["token_usage"]) == used(1)
 
 

@@ -51,7 +51,7 @@ def test_mail_behind_a_usage_limit_is_held_until_somebody_sends_on_purpose(
     assert "the usage limit lasts until" in status["queue_held"]
     assert len(session.runs) == 2
     assert parts(session.runs[1].summary["token_usage"]) == used(2)
-    assert "Queue: 2 waiting, held: the usage limit" in session.wait().stdout
+    assert "is held: the usage limit" in session.wait().stdout
 
     sent = session.queue("say: third")
 

@@ -144,13 +144,28 @@ def test_verbosity_is_counted_or_named(
 
 @pytest.mark.parametrize(
     "words",
-    [["--nonsense"], ["stray"], ["--tas", "x"], ["--verbosity", "loud"]],
+    [["--nonsense"], ["stray"], ["--tas", "x"]],
 )
 def test_what_is_not_known_is_refused_and_help_is_pointed_to(
     understand: Understand, words: list[str]
 ) -> None:
     with pytest.raises(UsageError, match="--help"):
         understand(*words)
+
+
+@pytest.mark.parametrize("run_id", ["", "x"])
+def test_a_summary_of_a_run_without_an_id_or_in_a_directory_is_refused(
+    run_id: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"RUN_ID is empty|is a directory, name a"):
+        parse_codex_run.parse([run_id, "--json-out", str(tmp_path)])
+
+
+def test_a_choice_that_is_none_is_refused_with_all_that_are(
+    understand: Understand,
+) -> None:
+    with pytest.raises(UsageError, match=r"\(choose from [^)]*high[^)]*\)$"):
+        understand("--verbosity", "loud")
 
 
 def test_only_the_doctor_does_without_a_repo(tmp_path: Path) -> None:

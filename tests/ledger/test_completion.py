@@ -83,3 +83,8 @@ def test_a_damaged_ledger_is_not_complained_of(
     (state_home / NAME).write_text("This is no database, and long enough. " * 40)
 
     assert asked(line) == []
+
+
+@pytest.mark.parametrize("line", ["", "codex-tasks"])
+def test_a_line_without_a_word_to_complete_is_no_fault(asked: Asked, line: str) -> None:
+    assert "ls" in asked(line)

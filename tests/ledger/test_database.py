@@ -235,6 +235,24 @@ def test_a_transaction_that_is_over_already_hides_no_cause(home: Path) -> None:
         assert ledger._db.in_transaction
 
 
+def test_a_ledger_that_was_replaced_while_it_was_open_takes_no_change(
+    home: Path,
+) -> None:
+    opened = Ledger(home)
+    add_session(opened)
+    for path in home.glob("ledger.db*"):
+        path.unlink()
+    with pytest.raises(LedgerFault, match="removed or replaced"):
+        add_session(opened)
+    database.create(opened.path)
+
+    with pytest.raises(LedgerFault, match="removed or replaced"):
+        add_session(opened)
+
+    assert len(opened.sessions.all()) == 1
+    assert Ledger(home).sessions.all() == []
+
+
 def test_what_a_transaction_has_written_before_a_fault_is_not_there(home: Path) -> None:
     ledger = Ledger(home)
 
@@ -352,5 +370,37 @@ def test_a_backup_that_fails_leaves_the_one_before(
 
     with pytest.raises(RunnerFault, match=BACKUP):
         ledger.back_up_daily()
+
+    assert backed_up(home) == 0
+
+
+def test_a_backup_that_failed_is_tried_again_at_the_next_opportunity(
+    home: Path, day: Callable[[int], None]
+) -> None:
+    ledger = Ledger(home)
+    add_session(ledger)
+    part = home / f"{BACKUP}.part"
+    part.mkdir()
+    day(1)
+    with pytest.raises(RunnerFault, match=BACKUP):
+        ledger.back_up_daily()
+    part.rmdir()
+
+    ledger.back_up_daily()
+
+    assert backed_up(home) == 1
+
+
+def test_a_backup_whose_process_was_killed_is_tried_again_in_the_next_hour(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = Ledger(home)
+    monkeypatch.setattr(clock, "now", lambda: AT)
+    ledger.write("save_setting", name=BACKUP, value=clock.iso(AT)[:13])
+
+    ledger.back_up_daily()
+    assert not (home / BACKUP).exists()
+    monkeypatch.setattr(clock, "now", lambda: AT + timedelta(hours=1))
+    ledger.back_up_daily()
 
     assert backed_up(home) == 0

@@ -15,12 +15,15 @@ from support.old_state import make, record_of, row_of
 
 from runner import clock, config
 from runner.clock import iso
+from runner.exports import queue_files
 from runner.ledger import record
 from runner.ledger.ledger import Ledger
 from runner.ledger.sessions import Session
 from runner.lifecycle import recover
 from runner.model import Launching, Outcome, Prepared, Running, TaskState
 from runner.process.table import here
+from runner.run_files import files_of
+from runner.service.verify import verify
 
 THREAD = "01a1f000-0000-7000-8000-000000000001"
 OTHER = "01a1f000-0000-7000-8000-000000000002"
@@ -716,3 +719,65 @@ def test_an_outcome_of_another_make_is_a_failure(tmp_path: Path) -> None:
         (run,) = ledger.runs.of_session(session(ledger, THREAD).key)
         assert run.outcome is Outcome.FAILED
         assert notes(ledger)["record damaged"] == [RUN]
+
+
+# Its exports
+
+
+def differing(state: Path, **options: bool) -> list[tuple[str, str]]:
+    told = config.load({"CODEX_RUNNER_HOME": str(state), "HOME": str(state.parent)})
+    return [(d.kind, d.subject) for d in verify(told, **options).differences]
+
+
+def test_what_a_migration_leaves_agrees_with_the_files(state: Path) -> None:
+    """Two runs of the frozen directory have no files, one has a damaged meta file."""
+    found = differing(state)
+    (damaged,) = (each for each in found if each[0] == "export")
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(Path(damaged[1]).read_text())
+    assert [kind for kind, _ in found if kind != "export"] == ["files-gone"] * 2
+    assert not (state / "queue").exists()
+
+    with opened(state) as ledger:
+        waiting = [row["id"] for row in ledger.all("free_prompts")]
+        told = config.load({"CODEX_RUNNER_HOME": str(state), "HOME": "/"})
+        recover.sweep(ledger, told, delivers=False)
+        files = {int(path.name) for path in queue_files.all_files(state)}
+        assert files == {*waiting} - {9}, "the text of one is lost"
+        assert ledger.runs.unexported() == []
+
+    assert differing(state, is_full=True) == found
+    assert differing(state, is_repairing=True) == found
+    assert differing(state) == [each for each in found if each != damaged]
+
+
+def test_a_run_that_the_migration_has_ended_gets_its_exports(state: Path) -> None:
+    with opened(state) as ledger:
+        (text,) = notes(ledger)["run ended by the migration"]
+        told = config.load({"CODEX_RUNNER_HOME": str(state), "HOME": "/"})
+        recover.sweep(ledger, told, delivers=False)
+        run = ledger.runs.find(text.partition(":")[0])
+
+    paths = files_of(run.spec)
+    assert json.loads(paths.meta.read_text())["outcome"] == "not_started"
+    assert json.loads(paths.summary.read_text())["outcome"] == "not_started"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"garbage", b'{"run_id": "another"}', b"[]"]
+)
+def test_a_file_of_before_that_tells_something_else_differs(
+    state: Path, content: bytes
+) -> None:
+    with opened(state) as ledger:
+        run = next(
+            run
+            for each in ledger.sessions.all()
+            for run in ledger.runs.of_session(each.key)
+            if run.is_finished and files_of(run.spec).meta.exists()
+        )
+    path = files_of(run.spec).meta
+    path.write_bytes(content)
+    os.utime(path, (0, 0))
+
+    assert ("export", str(path)) in differing(state)

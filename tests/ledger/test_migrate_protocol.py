@@ -205,7 +205,7 @@ def test_a_lost_ledger_can_be_made_again_and_holds_what_may_be_delivered(
     for path in state.glob("ledger.db*"):
         path.unlink()
 
-    migrate.again(state)
+    migrate.again(state, state / "ledger.db")
 
     with contextlib.closing(Ledger(state)) as ledger:
         (prompt,) = ledger.queue.waiting(1)
@@ -348,6 +348,28 @@ def test_a_repair_makes_no_ledger_where_the_migration_is_refused(
         verify(home, is_repairing=True)
 
     assert is_untouched(state)
+
+
+@pytest.mark.parametrize("size", [0, 1, 2])
+def test_a_damaged_index_is_not_replaced_by_an_empty_ledger(
+    state: Path, size: int
+) -> None:
+    """A repair of this version cannot know what was in it: the one before can."""
+    index = state / "runs.db"
+    (state / THREAD / "runs").mkdir()
+    whole = index.read_bytes()
+    content = [b"", b"garbage " * 4096, whole[:4096] + b"\xa5" * len(whole)][size]
+    index.write_bytes(content)
+    home = config.load({"CODEX_RUNNER_HOME": str(state), "HOME": "/"})
+
+    for _ in range(2):
+        with pytest.raises(LedgerFault, match=r"runs\.db.* of version 0\.2"):
+            verify(home, is_repairing=True)
+        with pytest.raises(LedgerFault, match=r"of version 0\.2"):
+            Ledger(state)
+
+    assert not list(state.glob("ledger.db*"))
+    assert index.read_bytes() == content
 
 
 @pytest.mark.parametrize(

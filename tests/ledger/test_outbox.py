@@ -186,7 +186,7 @@ def test_exports_are_left_to_the_supervisor_of_a_run_while_it_lives(
 
     recover.sweep(ledger, ours)
     assert not files_of(run.spec).summary.exists()
-    assert ledger.runs.unexported() == [run.run_id]
+    assert ledger.runs.unexported() == [(run.run_id, run.session)]
 
     prepared.close()
     recover.sweep(ledger, ours)
@@ -199,9 +199,29 @@ def test_exports_are_left_to_the_supervisor_of_a_run_while_it_lives(
 )
 def test_what_was_sent_long_ago_is_not_read_again(ledger: Ledger, name: str) -> None:
     query = "explain query plan " + queries()[name]
-    values = dict.fromkeys(("run_id", "at"), "x")
+    values = dict.fromkeys(("run_id", "at", "session"), "x")
 
     with closing(sqlite3.connect(ledger.home / NAME)) as database:
         plan = [row[3] for row in database.execute(query, values)]
 
     assert "USING INDEX undelivered" in plan[0]
+
+
+@pytest.mark.parametrize("kind", ["missing", "a directory"])
+def test_exports_of_a_run_whose_lock_file_was_destroyed_are_written_once(
+    ledger: Ledger, tmp_path: Path, kind: str
+) -> None:
+    ours = settings(tmp_path, CODEX_RUNNER_HOME=str(ledger.home))
+    prepared = worked.prepare(ledger, ours)
+    run = ledgers.launch(ledger, ledger.runs.find(prepared.run.run_id))
+    ledgers.end(ledger, run)
+    prepared.close()
+    owner = owner_of(ledger.home, run.run_id)
+    owner.unlink()
+    if kind == "a directory":
+        owner.mkdir()
+
+    recover.sweep(ledger, ours)
+
+    assert files_of(run.spec).summary.exists()
+    assert ledger.runs.unexported() == []

@@ -371,7 +371,7 @@ def test_what_runs_in_a_session_keeps_its_prompts(ledger: Ledger, first: Run) ->
 
     head, behind = ledger.queue.waiting(first.session)
 
-    assert (head.word, head.detail) == ("session", f"run {run.run_id} is not over")
+    assert (head.word, head.detail) == ("session", f"run {run.run_id} is unfinished")
     assert (behind.word, behind.detail) == ("session", f"behind #{one} (session)")
     assert ledger.queue.candidates() == []
 
@@ -561,7 +561,7 @@ def test_two_that_deliver_at_once_deliver_each_prompt_once_and_in_order(
     def work(own: Ledger, base: int) -> None:
         for number in range(base, base + 10_000):
             candidates = own.queue.candidates()
-            if not candidates and not own.queue.all_waiting():
+            if not candidates and not own.all("free_prompts"):
                 return
             for each in candidates[:1]:
                 text = ledgers.row(own, each.prompt)["text"]

@@ -14,9 +14,11 @@ from support import ledgers, worked
 from support.runs import settings
 from support.worked import FIRST, OTHER
 
+from parsers.struct import replace
+from runner import clock
 from runner.cli import codex_tasks
 from runner.errors import LedgerFault
-from runner.exports import queue_files
+from runner.exports import queue_files, run_exports, task_files
 from runner.ledger import database
 from runner.ledger.database import BACKUP, NAME
 from runner.ledger.ledger import Ledger
@@ -24,7 +26,7 @@ from runner.lifecycle import recover
 from runner.model import Outcome, Run
 from runner.run_files import files_of
 from runner.service import rebuild
-from runner.service.archive import archive, remove
+from runner.service.archive import archive, remove, unarchive
 from runner.service.verify import Report, verify
 
 REMOVED, ARCHIVED = OTHER[:-1] + "8", OTHER[:-1] + "7"
@@ -324,7 +326,7 @@ def test_a_header_with_wrong_values_loses_no_text(
     assert state.repair().differences[0].fixed
 
     assert ledgers.row(state.ledger, state.prompts[1])["text"] == text
-    assert len(state.ledger.queue.all_waiting()) == 5
+    assert len(state.ledger.all("free_prompts")) == 5
 
 
 def test_a_session_of_which_only_a_prompt_is_left_is_listed_and_stopped(
@@ -428,3 +430,229 @@ def test_a_ledger_that_cannot_be_read_just_now_is_not_made_anew(
     with pytest.raises(LedgerFault, match="unable to open"):
         verify(state.settings, is_repairing=True)
     assert not rebuild.is_needed(state.home, LedgerFault(state.home, "x"))
+
+
+# From an older backup
+
+
+def lines_of(report: Report) -> list[str]:
+    return report.differences[0].detail.split("; ")[1:]
+
+
+def test_one_repair_is_enough_with_an_older_backup(state: State) -> None:
+    """What began before the backup and ended since is as its directory has it."""
+    one = state.prompts[0]
+    text = ledgers.row(state.ledger, one)["text"]
+    going_on: dict[str, Any] = {"session": state.run.session, "thread": FIRST}
+    prepared = worked.prepare(
+        state.ledger, state.settings, prompt=text, prompt_id=one, **going_on
+    )
+    state.ledger.back_up_daily()
+    run = ledgers.launch(state.ledger, prepared.run)
+    ledgers.execute(state.ledger, "update runs set rollout_offset = 77")
+    worked.write_events(run, FIRST, "Done.")
+    state.ledger.runs.begin_turn(run.run_id)
+    ended = ledgers.end(state.ledger, run, has_begun=True, has_answer=True)
+    task_files.write_abandoned(ended, state.ledger)
+    prepared.close()
+    before, meta = state.dump(), files_of(run.spec).meta.read_bytes()
+    state.destroy(lose)
+
+    report = state.repair()
+
+    assert [each.kind for each in report.differences] == ["ledger"]
+    assert not queue_files.path_of(state.home, one).exists()
+    assert verify(state.settings, is_repairing=True).differences == ()
+    assert state.dump() == before
+    assert files_of(run.spec).meta.read_bytes() == meta
+    assert state.ledger.runs.find(run.run_id).rollout_offset == 77
+    assert ledgers.row(state.ledger, one)["state"] == "done"
+    made = clock.iso(clock.at((state.home / BACKUP).stat().st_mtime))
+    assert f"of {made}, and what happened since from the files" in lines_of(report)[0]
+
+
+def test_a_verdict_that_only_a_meta_file_has_is_told_with_its_launch(
+    state: State,
+) -> None:
+    """A supervisor could not write the launch either, as its ledger was locked."""
+    prepared = worked.prepare(state.ledger, state.settings)
+    state.ledger.back_up_daily()
+    run = ledgers.launch(state.ledger, prepared.run)
+    ended = replace(ledgers.over(run), rollout_offset=78)
+    ledgers.execute(
+        state.ledger,
+        "update runs set state = 'prepared', launched_at = null where run_id = ?",
+        run.run_id,
+    )
+    run_exports.write_meta(ended)
+    prepared.close()
+
+    recover.sweep(state.ledger, state.settings, delivers=False)
+
+    found = state.ledger.runs.find(run.run_id)
+    assert found.launched_at is not None
+    assert ended.launched_at is not None
+    assert clock.iso(found.launched_at) == clock.iso(ended.launched_at)
+    assert found.rollout_offset == 78
+
+
+def test_a_run_that_works_has_the_processes_of_its_meta_file(state: State) -> None:
+    prepared = worked.prepare(state.ledger, state.settings)
+    state.ledger.back_up_daily()
+    run = ledgers.launch(state.ledger, prepared.run, is_alive=True)
+    run_exports.write_meta(run)
+    session = state.ledger.sessions.get(run.session)
+    state.destroy(lose)
+
+    state.repair()
+
+    found = state.ledger.runs.find(run.run_id)
+    assert found.supervisor == run.supervisor
+    assert state.ledger.sessions.get(found.session).short_id == session.short_id
+    prepared.close()
+
+
+def test_a_session_that_left_the_archive_since_is_not_archived(state: State) -> None:
+    state.ledger.back_up_daily()
+    (session,) = state.ledger.sessions.named(ARCHIVED)
+    unarchive(session, state.ledger)
+    state.destroy(lose)
+
+    assert [each.kind for each in state.repair().differences] == ["ledger"]
+
+    assert not state.ledger.sessions.named(ARCHIVED)[0].is_archived
+
+
+def test_a_prompt_that_has_no_file_any_more_is_canceled_and_named(state: State) -> None:
+    state.ledger.back_up_daily()
+    queue_files.path_of(state.home, state.own).unlink()
+    state.destroy(lose)
+
+    report = state.repair()
+
+    told = f"canceled, as it has no file any more: prompt {state.own}"
+    assert told in lines_of(report)
+    assert ledgers.row(state.ledger, state.own)["state"] == "canceled"
+
+
+@pytest.mark.parametrize("has_backup", [False, True])
+def test_the_prompt_of_a_waiting_run_without_a_file_is_in_the_run(
+    state: State, *, has_backup: bool
+) -> None:
+    busy = {"session": state.run.session, "thread": FIRST}
+    waiting = worked.prepare(
+        state.ledger, state.settings, wait_for_session=True, prompt=b"Mine.", **busy
+    )
+    number = waiting.run.spec.prompt_id
+    assert number is not None
+    if has_backup:
+        state.ledger.back_up_daily()
+    queue_files.path_of(state.home, number).unlink()
+    state.destroy(lose)
+
+    report = state.repair()
+
+    told = f"text from the directory of its waiting run: prompt {number}"
+    assert told in lines_of(report)
+    row = ledgers.row(state.ledger, number)
+    assert (row["text"], row["state"]) == (b"Mine.", "queued")
+    assert row["run_id"] == waiting.run.run_id
+    assert verify(state.settings).differences == ()
+    waiting.close()
+
+
+def test_a_waiting_run_without_a_record_is_named_and_its_prompt_waits(
+    state: State,
+) -> None:
+    busy = {"session": state.run.session, "thread": FIRST}
+    waiting = worked.prepare(
+        state.ledger, state.settings, wait_for_session=True, prompt=b"Mine.", **busy
+    )
+    files_of(waiting.run.spec).meta.unlink()
+    state.destroy(lose)
+
+    report = state.repair()
+
+    told = f"its record cannot be read: run {waiting.run.run_id}"
+    assert told in lines_of(report)
+    row = ledgers.row(state.ledger, waiting.run.spec.prompt_id or 0)
+    assert (row["text"], row["state"], row["run_id"]) == (b"Mine.", "queued", None)
+    waiting.close()
+
+
+def test_what_codex_wrote_is_kept_when_the_record_of_its_run_is_lost(
+    state: State,
+) -> None:
+    files_of(state.run.spec).meta.unlink()
+    place = files_of(state.run.spec).directory
+    ledgers.touch(place, hours=-2)
+    state.destroy(lose)
+
+    report = state.repair()
+
+    assert place.is_dir()
+    assert str(place) in {each.subject for each in report.differences if not each.fixed}
+
+
+# Ids
+
+
+def test_a_printed_short_id_is_known_without_a_backup(state: State) -> None:
+    prepared = worked.prepare(state.ledger, state.settings)
+    before = state.rows("select short_id from sessions order by 1")
+    state.remove()
+    (gone,) = set(before) - set(state.rows("select short_id from sessions"))
+    state.destroy(lose)
+
+    state.repair()
+
+    after = state.rows("select short_id from sessions order by 1")
+    assert after == [row for row in before if row != gone]
+    prepared.close()
+
+
+def test_a_run_and_a_prompt_stay_in_one_session_without_a_thread(state: State) -> None:
+    """Codex has not named the thread yet, so that only the short id is known."""
+    first = worked.prepare(state.ledger, state.settings)
+    session = state.ledger.sessions.get(first.run.session)
+    number = worked.queue(state.ledger, session.key, "And then?")
+    state.destroy(lose)
+
+    state.repair()
+
+    run = state.ledger.runs.find(first.run.run_id)
+    assert ledgers.row(state.ledger, number)["session"] == run.session
+    assert state.ledger.sessions.get(run.session).short_id == session.short_id
+    first.close()
+
+
+def test_a_number_that_a_run_names_is_not_used_again(state: State) -> None:
+    later = state.work(OTHER[:-1] + "5")
+    number = later.spec.prompt_id
+    assert number is not None
+    state.ledger.queue.stop(state.ledger.queue.to_stop())
+    for path in queue_files.all_files(state.home):
+        path.unlink()
+    state.destroy(lose)
+
+    state.repair()
+
+    assert (
+        ledgers.queue(state.ledger, state.ledger.sessions.named(FIRST)[0].key) > number
+    )
+
+
+# Log directories
+
+
+def test_runs_of_another_state_directory_do_not_come_back_as_ours(state: State) -> None:
+    theirs = settings(state.place, CODEX_RUNNER_HOME=str(state.place / "other"))
+    with closing(Ledger(theirs.state_home)) as other:
+        alien = worked.work(other, theirs, REMOVED, log_dir=str(state.place / "logs"))
+    state.destroy(lose)
+
+    report = state.repair()
+
+    assert "of other state directories: runs 1" in lines_of(report)
+    assert alien.run_id not in {row[0] for row in state.rows(RUNS)}
+    assert state.flat.run_id in {row[0] for row in state.rows(RUNS)}

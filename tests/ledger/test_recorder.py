@@ -12,6 +12,7 @@ from support.runs import AT, SESSION, settings
 from parsers.struct import replace
 from runner import clock, files
 from runner.errors import LedgerFault
+from runner.exports import run_exports
 from runner.ledger import record
 from runner.ledger.ledger import Ledger
 from runner.lifecycle import recover
@@ -111,6 +112,43 @@ def test_the_next_reader_takes_the_verdict_from_the_meta_file(
 
     found = ledger.runs.find(over.run_id)
     assert (found.outcome, found.thread) == (Outcome.SUCCEEDED, SESSION)
+
+
+def test_the_next_reader_takes_the_verdict_from_a_summary_without_a_meta_file(
+    recorder: RunRecorder, ledger: Ledger, tmp_path: Path
+) -> None:
+    """The disk had room for the shorter of the two."""
+    told = ledgers.over(recorder.run, Outcome.TIMED_OUT, error="it took too long")
+    paths = files_of(told.spec)
+    files.export(paths.summary, run_exports.render_summary(told))
+    owner_of(ledger.home, told.run_id).touch()
+
+    recover.sweep(ledger, settings(tmp_path, CODEX_RUNNER_HOME=str(ledger.home)))
+
+    assert ledger.runs.find(told.run_id).verdict == told.verdict
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"run_id": "another"},
+        {"outcome": "unheard of"},
+        {"outcome": ["succeeded"]},
+        {"exit_code": 1 << 70},
+        {"exit_code": None},
+    ],
+)
+def test_a_verdict_in_a_summary_that_is_nonsense_is_not_taken(
+    recorder: RunRecorder, ledger: Ledger, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    run = ledger.runs.find(recorder.run.run_id)
+    told = run_exports.summary_of(ledgers.over(run, has_begun=True))
+    files.export(files_of(run.spec).summary, json.dumps({**told, **changes}).encode())
+    owner_of(ledger.home, run.run_id).touch()
+
+    recover.sweep(ledger, settings(tmp_path, CODEX_RUNNER_HOME=str(ledger.home)))
+
+    assert ledger.runs.find(run.run_id).outcome is Outcome.LOST
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from support.runs import SESSION, settings
 from parsers.run_summary import PREVIEW_LENGTH
 from parsers.struct import replace
 from runner import clock
-from runner.errors import FileFault, UsageError
+from runner.errors import FileFault, RunnerError, UsageError
 from runner.ledger.ledger import Ledger
 from runner.lifecycle.launch import prepare_run
 from runner.model import CodexOptions, Limits, Outcome, Report, Verbosity
@@ -89,6 +89,11 @@ def test_a_record_and_a_summary_cut_a_prompt_at_the_same_place() -> None:
     assert PREVIEW_CHARACTERS == PREVIEW_LENGTH
 
 
+def test_a_prompt_that_never_ends_is_not_read_for_ever() -> None:
+    with pytest.raises(UsageError, match="longer than 1,048,576 characters"):
+        read_prompt(words(task=None, task_file="/dev/zero"))
+
+
 def test_a_preview_is_cut_at_characters_not_in_the_middle_of_one() -> None:
     assert preview("ß".encode() * 5000) == "ß" * 2000
     assert preview(b"\xff" * 5000) == "\ufffd" * 2000
@@ -117,6 +122,22 @@ def test_what_cannot_be_is_refused(
     with pytest.raises(UsageError):
         run_request(words(**{**usual, **changes}), b"x", ledger, SETTINGS)
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("changes", [{"report": Report(event_stream="{}")}, {}])
+def test_a_path_is_refused_with_the_option_that_names_it(
+    ledger: Ledger, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    repo = tmp_path / os.fsdecode(b"\xff")
+    repo.mkdir()
+    option, place = "--repo", repo
+    if changes:
+        os.mkfifo(tmp_path / "pipe")
+        changes = {"report": Report(event_stream=str(tmp_path / "pipe"))}
+        option, place = "--event-stream names another file", tmp_path
+
+    with pytest.raises(RunnerError, match=option):
+        run_request(words(repo=str(place), **changes), b"x", ledger, SETTINGS)
 
 
 def test_a_report_below_a_file_is_a_fault(ledger: Ledger, tmp_path: Path) -> None:

@@ -306,6 +306,9 @@ def test_records_of_a_filled_ledger_read_back(home: Path) -> None:
         (" 30d ", NOW - timedelta(days=30)),
         ("2w", NOW - timedelta(weeks=2)),
         ("99999w", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("99999999d", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("9" * 30 + "w", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("0001-01-01T00:00:00+23:00", datetime(1970, 1, 1, tzinfo=UTC)),
         ("2026-11-01", datetime(2026, 11, 1).astimezone()),
         ("2026-11-01T08:00:00Z", datetime(2026, 11, 1, 8, tzinfo=UTC)),
         ("2026-11-01t08:00:00.5+02:00", datetime(2026, 11, 1, 6, 0, 0, 500000, UTC)),
@@ -319,7 +322,7 @@ def test_since_is_a_date_an_instant_or_a_duration(text: str, meant: datetime) ->
     "text",
     [
         *("", "d", "-3d", "1.5h", "3 d", "yesterday", "2026-11", "2026-02-30", "٣d"),
-        *("2026-11-01T08:00:00", "2026-11-01T25:00:00Z", "20261101", "9" * 30 + "w"),
+        *("2026-11-01T08:00:00", "2026-11-01T25:00:00Z", "20261101"),
     ],
 )
 def test_anything_else_is_refused_with_what_can_be_given(text: str) -> None:

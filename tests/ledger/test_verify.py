@@ -12,9 +12,10 @@ from support.runs import settings
 from support.worked import ANSWER, FIRST, OTHER
 
 from runner import files
-from runner.errors import FileFault
+from runner.errors import FileFault, LedgerFault
 from runner.exports import queue_files, task_files
 from runner.ledger.ledger import Ledger
+from runner.model import Run
 from runner.run_files import RunFiles, files_of
 from runner.service.archive import archive
 from runner.service.verify import Difference, verify
@@ -253,8 +254,21 @@ def test_a_repair_that_fails_says_why(
     (difference,) = state.repaired()
 
     assert not difference.fixed
+    assert not difference.is_repairable
     assert "it cannot be fixed" in difference.detail
     assert "No space left" in difference.detail
+
+
+def test_a_directory_that_cannot_be_removed_is_not_called_fixed(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_stray(state)
+    monkeypatch.setattr(files, "remove_tree", lambda _: ["it: Permission denied"])
+
+    (difference,) = state.repaired()
+
+    assert not difference.fixed
+    assert difference.detail.endswith("it cannot be fixed: it: Permission denied")
 
 
 def test_an_archived_session_is_compared_where_its_exports_are(state: State) -> None:
@@ -323,3 +337,44 @@ def test_what_a_migration_could_not_take_over_is_shown(state: State) -> None:
 
     assert report.notes == ("a damaged record: run 7",)
     assert report.is_good
+
+
+@pytest.mark.parametrize("is_repairing", [False, True])
+def test_what_a_run_writes_during_the_comparison_is_no_difference(
+    state: State, monkeypatch: pytest.MonkeyPatch, *, is_repairing: bool
+) -> None:
+    state.cancel()
+    render, later = task_files.render_json, list[Run]()
+
+    def late(ledger: Ledger, key: int, answer: str | None = None) -> bytes:
+        text = render(ledger, key, answer)
+        if ledger is not state.ledger and not later:
+            later.append(worked.work(state.ledger, state.settings, answer="Later."))
+        return text
+
+    monkeypatch.setattr(task_files, "render_json", late)
+
+    assert state.found(is_repairing=is_repairing) == []
+
+    assert state.export("task.result").read_text() == "Later."
+    assert state.found() == []
+
+
+def test_no_process_can_commit_while_a_repair_writes_an_export(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its newer export would be replaced by an older one."""
+    write, tried = files.export, list[Path]()
+
+    def locked_out(path: Path, content: bytes) -> None:
+        with state.ledger.impatient(0.01), pytest.raises(LedgerFault, match="locked"):
+            worked.queue(state.ledger, state.run.session, "And more.")
+        tried.append(path)
+        write(path, content)
+
+    state.export("task.json").unlink()
+    monkeypatch.setattr(files, "export", locked_out)
+
+    assert [each.fixed for each in state.repaired()] == [True]
+
+    assert tried == [state.export("task.json")]

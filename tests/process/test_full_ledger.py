@@ -1,9 +1,13 @@
 """A ledger that takes no verdict does not keep a command from telling it."""
 
+import json
+from pathlib import Path
+
 import pytest
 from support import stand_in as script
 from support.processes import wait_until
-from support.sabotage import SUPERVISOR, fails, sabotaged
+from support.sabotage import SUPERVISOR, TASKS, fails, sabotaged
+from support.sessions import Sessions
 from support.stand_in import StandIn
 from support.tasks import CLOSING, Tasks, gone
 
@@ -12,11 +16,9 @@ UPDATE = ("sqlite3.execute", "update runs set")
 LINGERING = ("--notify-cmd", "sleep 0.5")
 
 
-def full_from(update: int) -> dict[str, str]:
+def full_from(update: int, who: str = SUPERVISOR) -> dict[str, str]:
     """Let the ledger refuse all that a supervisor has to say, from one update on."""
-    return sabotaged(
-        *(fails(SUPERVISOR, *UPDATE, n) for n in range(60, update - 1, -1))
-    )
+    return sabotaged(*(fails(who, *UPDATE, n) for n in range(60, update - 1, -1)))
 
 
 def test_the_verdict_in_the_meta_file_is_told_once_the_supervisor_is_gone(
@@ -77,3 +79,27 @@ def test_a_run_that_goes_wrong_keeps_its_exit_code(
     assert ended.code == 1
     assert ended.fields["outcome"] == "failed"
     assert "failed: It is no good." in ended.stderr
+
+
+def test_an_end_that_cannot_be_recorded_is_told_and_not_waited_for(
+    sessions: Sessions, codex: StandIn, go: Path
+) -> None:
+    codex.plays(*script.begin(), script.wait_for(go), script.complete())
+    # The updates before it are the claim, the launch, the thread and its turn.
+    session = sessions.start(env=full_from(5))
+    supervisor = session.wait_for_run(1).supervisor()
+    go.touch()
+    wait_until(lambda: gone(supervisor), what="the end of the supervisor")
+    full = full_from(1, who=TASKS)
+
+    waited = sessions("status", "--wait", "--json", "--one", session.id, env=full)
+    stopped = sessions("stop", session.id, env=full)
+
+    why = "the run has ended; its end cannot be recorded: database or disk is full"
+    assert (waited.code, waited.stderr) == (1, f"codex_tasks: {session.id}: {why}\n")
+    told = json.loads(waited.stdout)
+    assert (told["state"], told["pid"]) == ("RUNNING", None)
+    assert told["note"] == "Codex has ended; this is not recorded yet"
+    assert (stopped.code, why in stopped.stderr) == (1, True)
+    assert session.status["outcome"] == "succeeded"
+    assert session.status["note"] is None

@@ -309,7 +309,6 @@ def test_names_of_any_shape_are_names(task: Tasks, stand_in: StandIn) -> None:
     for name in (
         "with space",
         "new\nline",
-        os.fsdecode(b"stray\xff"),
         "quote'\"",
         "-x",
     ):
@@ -323,6 +322,16 @@ def test_names_of_any_shape_are_names(task: Tasks, stand_in: StandIn) -> None:
         (meta,) = (repo / "runs").glob("*.meta.json")
         assert '"outcome": "succeeded"' in meta.read_text()
         assert ended.block[-1] == "summary_json"
+
+
+def test_a_directory_whose_path_codex_cannot_read_is_refused(task: Tasks) -> None:
+    repo = task.place / os.fsdecode(b"stray\xff")
+    repo.mkdir()
+
+    ended = task("--repo", repo)
+
+    assert ended.code == 2
+    assert "the path is not UTF-8: Codex refuses it" in ended.stderr
 
 
 def test_nothing_is_left_when_all_is_over(task: Tasks, marker: str) -> None:

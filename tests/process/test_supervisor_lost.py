@@ -87,7 +87,7 @@ def test_killed_with_its_supervisor_a_run_is_lost(
     assert ended.code == 1
     assert ended.fields["outcome"] == "lost"
     assert files.meta["outcome"] == "lost"
-    assert "gone" in files.meta["error"]
+    assert "without a terminal event" in files.meta["error"]
     assert files.meta["ended_at"] is not None
     assert "half of it" in files.log
 
@@ -305,7 +305,7 @@ def test_killed_between_the_claim_and_the_first_event_a_run_is_lost(
     files = begun.wait(10).files
 
     assert '"outcome":"lost"' in task.parse(files.run_id).stdout
-    assert "perhaps before it had started Codex" in files.meta["error"]
+    assert "perhaps before it started Codex" in files.meta["error"]
     assert len(stand_in.runs) == is_started
 
 

@@ -206,8 +206,8 @@ def test_status_says_of_each_prompt_why_it_waits(
     assert (first["why"], second["why"]) == ("session", "session")
     assert run.run_id in first["detail"]
     assert f"#{first['id']}" in second["detail"]
-    assert f"#{first['id']} session: run {run.run_id} is not over" in said
-    assert f"#{second['id']} session: behind #{first['id']}" in said
+    assert f"#{first['id']} waits: run {run.run_id} is unfinished" in said
+    assert f"#{second['id']} waits: it is behind #{first['id']}" in said
     held.touch()
     assert session.wait().code == 0
     assert session.status["prompts"] == []

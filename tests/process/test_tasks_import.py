@@ -507,9 +507,10 @@ def test_without_any_history_nothing_is_wrong(tasks: Command) -> None:
 
 
 def test_a_directory_that_holds_none_is_named(tasks: Command, tmp_path: Path) -> None:
-    done = tasks("import", tmp_path / "nowhere", code=1)
+    done = tasks("import", tmp_path, tmp_path / "nowhere", code=2)
 
-    assert "nowhere: No such file or directory" in done.stderr
+    assert "nowhere: not a directory" in done.stderr
+    assert "imported" not in done.stderr
 
 
 def test_a_session_of_our_own_is_not_taken_from_its_rollout(

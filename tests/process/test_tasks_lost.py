@@ -100,6 +100,31 @@ def test_a_killed_supervisor_leaves_a_running_session_that_ends_well(
     ]
 
 
+def test_a_suspended_supervisor_is_named_with_the_way_to_go_on(
+    busy: Session, go: Path
+) -> None:
+    run = busy.runs[-1]
+    supervisor, codex = run.supervisor(), run.codex()
+    os.kill(supervisor, signal.SIGSTOP)
+    why = f"its supervisor (pid {supervisor}) is suspended: kill -CONT {supervisor}"
+    assert busy.status["pid"] == codex
+    assert busy.status["note"].startswith(why)
+    go.touch()
+    wait_until(lambda: gone(codex))
+
+    status = busy.status
+    waited = busy.sessions("status", "--wait", "--timeout", "2.5", busy.id)
+
+    assert (status["state"], status["pid"]) == ("RUNNING", None)
+    assert status["note"].startswith(f"Codex has ended; {why}")
+    assert waited.code == 124
+    assert waited.stderr.count(why) == 1
+    assert f"Note: Codex has ended; {why}" in waited.stdout
+    os.kill(supervisor, signal.SIGCONT)
+    assert busy.wait().code == 0
+    assert busy.status["note"] is None
+
+
 def test_a_killed_codex_leaves_a_session_that_has_died(busy: Session) -> None:
     busy.lose(supervisor=False, codex=True)
 
@@ -478,7 +503,7 @@ def test_a_send_that_may_have_reached_codex_says_so(
     said = session.send("Charge the card.", env=sabotaged(point))
 
     assert said.code == 1
-    assert "perhaps before it had started Codex" in said.stderr
+    assert "perhaps before it started Codex" in said.stderr
     assert session.records[-1]["outcome"] == "lost"
     assert session.send("Look what it has done.").code == 0
     assert session.wait().code == 0

@@ -90,7 +90,7 @@ def test_what_fits_two_tasks_is_refused_with_both(
 
 
 NONE = [
-    *(UNKNOWN, FIRST[:5], "no such title", "", "*", "%", "_" * 8),
+    *(UNKNOWN, FIRST[:5], "no such title", "*", "%", "_" * 8),
     *("../../x", "../outside", "/etc", ".", "..", "archive", "runs", "queue"),
 ]
 

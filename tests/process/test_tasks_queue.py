@@ -115,7 +115,7 @@ def test_a_quit_ends_the_session_after_what_stands_before_it(
         assert busy.queue(prompt).code == 0
     number = busy.status["prompts"][1]["id"]
     text = busy.sessions("status", busy.id).stdout
-    assert f"  #{number} /quit session: behind" in text
+    assert f"  #{number} /quit waits: it is behind" in text
 
     for refused in (
         busy.queue("Two."),

@@ -4,8 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from support import stand_in as script
 from support.commands import Cli, fields
+from support.processes import wait_until
 from support.sessions import Session, Sessions
+from support.stand_in import StandIn
+from support.tasks import gone
 
 
 @pytest.fixture
@@ -62,6 +66,40 @@ def test_a_lost_ledger_is_made_anew_with_the_runs_of_every_command(
     assert mixed.status["runs"] == 2
     assert mixed.status["last_prompt"] == "By hand."
     assert sessions("usage", "--json").stdout == usage
+
+
+@pytest.mark.parametrize("is_repaired_first", [True, False])
+def test_a_ledger_that_is_lost_under_a_supervisor_gets_its_verdict_and_its_queue(
+    sessions: Sessions, codex: StandIn, go: Path, *, is_repaired_first: bool
+) -> None:
+    codex.plays(
+        *script.begin(),
+        script.when("Next.", script.message("next"), script.complete()),
+        script.wait_for(go),
+        script.message("first"),
+        script.complete(),
+        thread=script.FRESH,
+    )
+    session = sessions.start()
+    supervisor = session.wait_for_run(1).supervisor()
+    assert session.queue("Next.").code == 0
+    lose_the_ledger(sessions)
+
+    if is_repaired_first:
+        sessions("verify", "--repair")
+        assert session.state == "RUNNING"
+    go.touch()
+    wait_until(lambda: gone(supervisor), what="the end of the supervisor")
+    if not is_repaired_first:
+        sessions("verify", "--repair")
+
+    assert session.wait().code == 0
+    assert session.given == ["Begin.", "Next."]
+    assert [run["outcome"] for run in session.records] == ["succeeded", "succeeded"]
+    assert session.queued == [("Next.", "done")]
+    assert session.status["last_result"] == "next"
+    said = sessions("verify", "--full")
+    assert (said.code, said.stdout) == (0, "")
 
 
 def test_what_was_removed_does_not_come_back(

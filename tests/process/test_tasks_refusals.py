@@ -1,5 +1,6 @@
 """What `codex-tasks` cannot do is refused in one line; nothing is started."""
 
+import os
 import subprocess
 from functools import partial
 from pathlib import Path
@@ -41,6 +42,24 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "no number of lines": (["log", "-n", "", "x"], ["-n/--lines is empty"]),
     "nothing to import": (["import", ""], ["DIR is empty"]),
     "no time": (["usage", "--since", ""], ["--since is empty"]),
+    "no title": (["start", "-t", "", "x"], ["-t/--title is empty"]),
+    "a blank title": (["start", "-t", " ", "x"], ["--title is empty"]),
+    "no task": (["status", ""], ["TASK is empty: give it a value"]),
+    "no task to send to": (["send", "", "x"], ["TASK is empty"]),
+    "no task to stop": (["stop", ""], ["TASK is empty"]),
+    "none of the tasks": (["ls", "--limit", "0"], ["--limit '0'", "1 or more"]),
+    "nothing that exists to import": (
+        ["import", "nowhere"],
+        ["DIR nowhere: not a directory"],
+    ),
+    "a file to work in": (
+        ["start", "--working-dir", "/dev/null", "x"],
+        ["--working-dir /dev/null: not a directory"],
+    ),
+    "a path that Codex cannot read": (
+        ["start", "--working-dir", os.fsdecode(b"\xff"), "x"],
+        ["the path is not UTF-8"],
+    ),
     "no age": (["prune", "--older-than", ""], ["--older-than is empty"]),
     "no prompt": (["start", ""], ["PROMPT is empty"]),
     "eleven years": (["start", "--timeout", "3.5e8", "x"], ["more than ten years"]),
@@ -48,7 +67,7 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
         ["status", "-A", "--wait", "--timeout", "soon"],
         ["--timeout: 'soon'"],
     ),
-    "less than none": (["ls", "--limit", "-1"], ["--limit '-1'", "0 or more"]),
+    "less than none": (["ls", "--limit", "-1"], ["--limit '-1'", "1 or more"]),
     "a prompt like an option": (
         ["send", "x", "-x"],
         ["PROMPT", "put -- before an argument that starts with -"],
@@ -97,10 +116,6 @@ def test_a_wrong_command_line_is_refused_in_one_line(
     assert said_in_one_line(ended, 2, *said), ended
     assert codex.records == []
     assert not (sessions.cli.cwd / "new").exists()
-
-
-def test_no_title_is_no_matter(sessions: Sessions) -> None:
-    assert sessions.ended("-t", "", "Begin.").status["title"] is None
 
 
 def test_a_ref_like_an_option_is_refused_before_anything_is_cloned(

@@ -22,7 +22,7 @@ def test_files_of_runs_in_a_log_directory_stay_and_are_named(
 
     assert said.code == 0
     assert "removed; 0 bytes freed." in said.stdout
-    assert f"the files of its runs stay in {tmp_path / 'logs'}" in said.stderr
+    assert f"files of removed runs stay in {tmp_path / 'logs'}" in said.stderr
     assert Path(block["log_file"]).exists()
 
 
@@ -47,7 +47,12 @@ def test_what_a_killed_supervisor_has_left_running_is_named_and_keeps_its_task(
 
     left = session.status["left_running"]
     refused = sessions("rm", session.id)
+    pruned = sessions("prune", "--older-than", "0s", "-a")
 
+    assert pruned.code == 75
+    assert pruned.stderr.count(session.id) == 1
+    assert "has left running: " in pruned.stderr
+    assert "holds it" not in pruned.stderr
     assert {each["pid"] for each in left} == {*stand_in.children}
     assert refused.code == 75
     assert session.stop().code == 0

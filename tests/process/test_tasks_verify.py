@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.imports import ROOT
 from support.processes import wait_until
 from support.sessions import Session, Sessions
 from support.tasks import Tasks
@@ -257,3 +258,22 @@ def as_others(sessions: Sessions, *words: str) -> subprocess.CompletedProcess[st
         text=True,
         check=False,
     )
+
+
+def test_a_repair_that_is_killed_is_done_by_the_next(tmp_path: Path) -> None:
+    script = ROOT / "tests" / "support" / "kill_repairs.py"
+    argv = [sys.executable, str(script), str(tmp_path), "12", "7"]
+
+    done = subprocess.run(
+        argv,
+        env={"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["bad"] == []
+    assert told["kills"] > 5

@@ -44,8 +44,19 @@ def test_an_empty_variable_is_as_good_as_none() -> None:
     assert empty.search_path == without.search_path != ""
 
 
-def test_a_relative_place_is_made_absolute() -> None:
-    assert config.load({"HOME": "/h", "CODEX_HOME": "c"}).codex_home.is_absolute()
+@pytest.mark.parametrize("name", ["CODEX_HOME", "CODEX_RUNNER_HOME"])
+def test_a_relative_place_is_one_place_for_all_programs_of_a_run(name: str) -> None:
+    found = config.load({"HOME": "/h", name: "c"})
+
+    place = found.codex_home if name == "CODEX_HOME" else found.state_home
+    assert place == Path("c").absolute()
+    assert found.environment[name] == str(place)
+
+
+@pytest.mark.parametrize("name", ["CODEX_HOME", "CODEX_RUNNER_HOME"])
+def test_a_tilde_that_no_shell_has_expanded_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=f"{name}: '~/x' begins with ~"):
+        config.load({"HOME": "/h", name: "~/x"})
 
 
 def test_no_home_at_all_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ REPORT: dict[str, object] = {
     "working_dir": "/here",
     "pid": None,
     "left_running": [],
+    "note": None,
     "queue": 2,
     "prompts": [],
     "skipped": 0,
@@ -29,14 +30,45 @@ REPORT: dict[str, object] = {
 
 
 def test_one_of_a_kind_is_not_several() -> None:
-    one = shown.blocks([{**REPORT, "queue_held": None, "skipped": 1}], "human")
+    one = shown.blocks([{**REPORT, "skipped": 1}], "human")
 
     assert "Skipped: 1 prompt, never delivered" in one
 
 
+def prompt(number: int, why: str | None, detail: str | None) -> dict[str, object]:
+    return {
+        "id": number,
+        "prompt": "Next.",
+        "why": why,
+        "until": None,
+        "detail": detail,
+    }
+
+
 def queue(held: str, time_format: str) -> str:
-    lines = shown.blocks([{**REPORT, "queue_held": held}], time_format)
-    return next(line for line in lines if line.startswith("Queue: "))
+    prompts = [prompt(1, "held", held)]
+    lines = shown.blocks([{**REPORT, "prompts": prompts}], time_format)
+    return next(line for line in lines if line.startswith("  #1"))
+
+
+@pytest.mark.parametrize(
+    ("why", "detail", "said"),
+    [
+        (None, None, "is next"),
+        ("session", "run x is not over", "waits: run x is not over"),
+        ("held", "Codex is missing", "is held: Codex is missing"),
+        ("archived", None, "waits: the task is archived"),
+    ],
+)
+def test_why_prompts_wait_is_told_in_plain_english(
+    why: str | None, detail: str | None, said: str
+) -> None:
+    prompts = [prompt(4, why, detail), prompt(5, "session", f"behind #4 ({why})")]
+
+    lines = list(shown.blocks([{**REPORT, "prompts": prompts}], "human"))
+
+    at = lines.index("Queue: 2 waiting")
+    assert lines[at + 1 : at + 3] == [f"  #4 {said}", "  #5 waits: it is behind #4"]
 
 
 @pytest.mark.parametrize("time_format", ["human", "iso"])
@@ -48,7 +80,7 @@ def test_an_instant_that_a_queue_waits_for_is_written_like_all_others(
     said = queue(f"the usage limit lasts until {instant}", time_format)
 
     local = shown.time(instant, time_format)
-    assert said == f"Queue: 2 waiting, held: the usage limit lasts until {local}"
+    assert said == f"  #1 is held: the usage limit lasts until {local}"
     assert ".123" not in said
 
 
@@ -74,7 +106,6 @@ def test_a_sum_says_what_it_is_without(
         **REPORT,
         "usage": {"total_tokens": usage[0], "unknown_runs": usage[1]},
         "cost": {"usd": cost[0], "unknown_runs": cost[1]},
-        "queue_held": None,
     }
 
     assert f"Usage: {said}" in list(shown.blocks([report], "iso"))

@@ -266,13 +266,19 @@ TABLE = [
         124,
         "within 600 s; last: still loading",
     ),
-    Case("no supervisor was there", {"exit": Exit()}, Outcome.LOST, 1, "gone"),
+    Case(
+        "no supervisor was there",
+        {"exit": Exit()},
+        Outcome.LOST,
+        1,
+        "without a terminal event",
+    ),
     Case(
         "killed, perhaps before there was a Codex",
         {"exit": Exit(), "is_launched": False},
         Outcome.LOST,
         1,
-        "perhaps before it had started Codex",
+        "perhaps before it started Codex",
     ),
     Case(
         "no supervisor was there, last words",

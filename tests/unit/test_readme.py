@@ -10,6 +10,7 @@ import pytest
 from runner import config
 from runner.cli import codex_tasks, parse_codex_run, run_codex_task, tasks
 from runner.errors import RunnerError
+from runner.loopback import __main__ as loopback
 from runner.model import Outcome
 
 ROOT = Path(__file__).parents[2]
@@ -76,6 +77,32 @@ def test_every_help_has_examples_and_exit_codes(
 ) -> None:
     assert "examples:" in str(parser.epilog)
     assert "exit codes:" in str(parser.epilog)
+
+
+@pytest.mark.parametrize(
+    "parser",
+    [*PARSERS.values(), codex_tasks.whole_parser(), loopback._parser()],
+    ids=[*PARSERS, "codex-tasks", "loopback"],
+)
+def test_every_help_fits_a_terminal_of_80_columns(
+    parser: argparse.ArgumentParser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    assert max(map(len, parser.format_help().splitlines())) <= 80
+
+
+def test_a_help_is_wrapped_to_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    parser = PARSERS["codex-tasks prune"]
+    widest = []
+    for columns in ("60", "120"):
+        monkeypatch.setenv("COLUMNS", columns)
+        before, _, after = parser.format_help().partition("examples:")
+        text = before + after.rpartition("\n  ")[2].partition("\n")[2]
+        widest.append(max(map(len, text.splitlines())))
+
+    assert widest[0] <= 60
+    assert 100 < widest[1] <= 120
 
 
 @pytest.mark.parametrize("parser", PARSERS.values(), ids=PARSERS)

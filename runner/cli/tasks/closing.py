@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from runner import clock, files
+from runner import clock
 from runner.cli import format
 from runner.cli.context import Context
 from runner.cli.parser import refuse
@@ -76,7 +76,7 @@ def main(found: Namespace, context: Context) -> int:
     for each in stop_sessions(keys, ledger, context.settings, is_gone=found.gone):
         context.notes(each.notes)
         if each.error is not None:
-            context.note(f"{each.name}: {each.error}")
+            context.fault(each.name, each.error)
             code = max(code, each.error.exit_code)
             continue
         what = "stopped." if each.has_ended else "is not running; nothing to stop."
@@ -112,7 +112,7 @@ def main_archive(found: Namespace, context: Context) -> int:
         try:
             moved = archive.archive(session, context.ledger)
         except (RunnerError, OSError) as error:
-            context.note(f"Failed to archive task {session.name}: {error}")
+            context.fault(session.name, error)
             failed = error.exit_code if isinstance(error, RunnerError) else 1
             code = max(code, failed)
             continue
@@ -142,50 +142,49 @@ def main_rm(found: Namespace, context: Context) -> int:
     """Remove a task; keep Codex's own files."""
     context.sweep()
     removed = archive.remove(context.session(found.task), context.ledger)
-    context.notes(_remains(removed))
+    context.notes(_remains([removed]))
     size = format.size(removed.size)
     context.output.lines([f"Task {removed.name} removed; {size} freed."])
     return 1 if removed.left else 0
 
 
-def _remains(removed: archive.Removed) -> Iterator[str]:
-    """Name the files of a removed session that still exist."""
-    yield from (f"not removed: {fault}" for fault in removed.left)
-    for directory in removed.elsewhere:
-        yield f"the files of its runs stay in {directory}"
+def _remains(removed: Sequence[archive.Removed]) -> Iterator[str]:
+    """Name the files of removed sessions that still exist, each directory once."""
+    yield from (f"not removed: {fault}" for each in removed for fault in each.left)
+    for directory in {place: 0 for each in removed for place in each.elsewhere}:
+        yield f"files of removed runs stay in {directory}"
 
 
 def main_prune(found: Namespace, context: Context) -> int:
     """Remove old tasks, one line each, and print how much disk space that frees."""
     instant = _instant(found.older_than)
     context.sweep()
-    lines, sizes, code = [], [], 0
+    lines, gone, code = [], [], 0
     for session in archive.older_than(instant, context.ledger, with_active=found.all):
         try:
             removed = archive.remove(
                 session, context.ledger, if_unchanged=True, is_dry=found.dry_run
             )
         except RunnerError as error:
-            context.note(f"{session.name}: {error}")
+            context.fault(session.name, error)
             code = max(code, error.exit_code)
             continue
-        context.notes(_remains(removed))
         title = f" {format.line(session.title)}" if session.title else ""
         date = session.updated_at[:10]
         lines.append(f"{session.name} {date} {format.size(removed.size)}{title}")
-        sizes.append(removed.size)
-        code = max(code, bool(removed.left))
-    # The directories of runs that are not in the ledger.
-    for place, can_go in archive.strays(context.ledger):
-        if can_go:
-            sizes.append(archive.size_of(place))
-            lines.append(f"{place} {format.size(sizes[-1])}")
-            code = max(code, not found.dry_run and bool(files.remove_tree(place)))
+        gone.append(removed)
+    strays = archive.remove_strays(context.ledger, is_dry=found.dry_run)
+    lines += [f"{each.name} {format.size(each.size)}" for each in strays]
+    context.notes(_remains([*gone, *strays]))
+    code = max([code, *(bool(each.left) for each in [*gone, *strays])])
     will = "would be " if found.dry_run else ""
-    total = f"{format.count(len(sizes), 'task')} {will}removed"
+    total = format.count(len(gone), "task")
+    if strays:
+        total += f" and {format.count(len(strays), 'run')} without a task"
+    size = format.size(sum(each.size for each in [*gone, *strays]))
     # Not before: all tasks are removed even if standard output is closed.
-    context.output.lines([*lines, f"{total}; {format.size(sum(sizes))} {will}freed."])
-    return int(code)
+    context.output.lines([*lines, f"{total} {will}removed; {size} {will}freed."])
+    return code
 
 
 def _instant(text: str | None) -> datetime:

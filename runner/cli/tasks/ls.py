@@ -36,7 +36,7 @@ _NAMED_AT_MOST = 5
 def main(found: Namespace, context: Context) -> int:
     """List tasks; name tasks of an older tool on standard error."""
     states = _states(found)
-    limit = whole_number(found.limit, "--limit", "tasks")
+    limit = whole_number(found.limit, "--limit", "tasks", least=1)
     context.sweep()
     sessions = context.ledger.sessions.all(states, limit)
     unknown = unknown_tasks(context.ledger)

@@ -40,7 +40,7 @@ PROMPT                    the prompt; - reads standard input; put -- before a pr
 
   id=$(codex-tasks start -s workspace-write "Fix the failing test")
   codex-tasks start -t docs --working-dir ~/src/app - < prompt.md
-  codex-tasks start --repo https://example.org/app.git --working-dir app "Review it"
+  codex-tasks start --repo https://example.org/app.git --working-dir app Review
 """
 HELP_send = """\
 Send one more prompt to a task that is STOPPED or DIED.
@@ -52,8 +52,8 @@ TASK                the task
 PROMPT              the prompt; - reads standard input
 
   codex-tasks send 01a1f0 "Now the docs" && codex-tasks status --wait 01a1f0
-  codex-tasks send --queue 01a1f0 - < next.md     (runs after the current prompt)
-  codex-tasks send --queue 01a1f0 /quit           (finish these, accept no more)
+  codex-tasks send --queue 01a1f0 - < next.md   (runs after the current prompt)
+  codex-tasks send --queue 01a1f0 /quit         (finish these, accept no more)
 """
 LONGEST_TITLE = 200
 
@@ -68,6 +68,7 @@ def main(found: Namespace, context: Context) -> int:
     )
     title = " ".join((found.title or "").split()) or None
     refuse(
+        (found.title is not None and not title, "--title is empty: give it a value"),
         (
             len(title or "") > LONGEST_TITLE,
             f"--title has {len(title or '')} characters: at most {LONGEST_TITLE}",

@@ -56,7 +56,7 @@ def main(found: Namespace, context: Context) -> int:
                 [each.key for each in awaited],
                 context.ledger,
                 context.settings,
-                context.note,
+                context.notes,
                 for_any=found.wait_any,
                 timeout=timeout,
             )
@@ -70,7 +70,9 @@ def main(found: Namespace, context: Context) -> int:
     elif reports:
         context.output.lines(format.blocks(reports, found.time_format))
     elif not sessions:
-        context.note("there are no such tasks")
+        is_used = context.ledger.sessions.all(most=1)
+        start = "there are no tasks yet (codex-tasks start PROMPT starts one)"
+        context.note("no task is running" if is_used else start)
     if late is not None:
         raise late
     return 0 if all(ends.values()) and len(reports) == len(sessions) else 1
@@ -87,7 +89,7 @@ def _reports(
                 task, why = get(each.key, ledger), unknown.get(each.key)
                 yield status.report(task, ledger, context.settings, why)
         except (RunnerError, OSError) as error:
-            context.note(f"{each.name}: {error}")
+            context.fault(each.name, error)
 
 
 def _check(found: Namespace) -> None:

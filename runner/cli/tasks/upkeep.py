@@ -51,7 +51,7 @@ Import the histories of other tools; their files are not changed.
 DIR ...     tasks of the older codex-tasks, logs of the bash runner, a CODEX_HOME
             (default: the state directory, ~/.codex/tasks, ./runs and CODEX_HOME)
 
-  codex-tasks import --dry-run      (older tasks, ./runs, the threads of CODEX_HOME)
+  codex-tasks import --dry-run    (older tasks, ./runs, threads of CODEX_HOME)
   codex-tasks import ~/.codex ~/projects/app/runs
 """
 HELP_migrate = """\
@@ -137,6 +137,7 @@ def main_import(found: Namespace, context: Context) -> int:
     from runner.service.importing import take_in  # noqa: PLC0415
 
     home, is_trial = context.settings.state_home, found.dry_run
+    database.refuse_closed(home)
     is_begun = any((home / name).exists() for name in (database.NAME, database.OLD))
     ledger = context.ledger if is_begun or not is_trial else None
     lists: dict[str, list[dict[str, object]]] = {name: [] for name in _FIELDS}

@@ -41,9 +41,12 @@ def test_control_characters_are_shown_by_their_number() -> None:
     assert visible("a\x1b[2J\x9b\0\tb\r\nc\rd") == ("a\\x1b[2J\\x9b\\x00\tb\nc\\x0dd")
 
 
-def test_characters_that_reverse_a_text_are_shown_by_their_number() -> None:
+def test_characters_that_deceive_are_shown_by_their_number() -> None:
     assert visible("a\u202e\u202a\u2066\u2069\u200e\u200f\u061cb") == (
         r"a\u202e\u202a\u2066\u2069\u200e\u200f\u061cb"
+    )
+    assert visible("a\u200b\u2060\ufeff\xadb\U000e0041") == (
+        r"a\u200b\u2060\ufeff\xadb\ue0041"
     )
     assert visible("شكرا, 文字, é, \u200d") == "شكرا, 文字, é, \u200d"
 
