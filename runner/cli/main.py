@@ -35,7 +35,7 @@ def _be(module: str) -> NoReturn:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: TID251 - nothing is loaded
     try:
         __import__(module)
-        from runner.cli.parser import leave  # noqa: PLC0415 - it is a part of the loading
+        from runner.cli.command import leave  # noqa: PLC0415 - it is a part of the loading
     except (OSError, ImportError, MemoryError) as error:
         reason = str(error) or "there is not enough memory"
         sys.exit(f"{sys.argv[0].rpartition('/')[2]}: cannot be loaded: {reason}")

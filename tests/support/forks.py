@@ -26,7 +26,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
-from runner.cli.parser import leave
+from runner.cli.command import leave
 
 # The libraries that commands load when they need them.
 _LIBRARIES = ("genai_prices.data_snapshot", "jsonlines", "plumbum", "rich.console")
