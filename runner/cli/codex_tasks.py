@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Sequence
 
 from parsers.struct import Struct
 from runner.cli import tasks
+from runner.cli.command import enter, leave
 from runner.cli.context import Context
-from runner.cli.parser import Parser, enter, leave, meant
+from runner.cli.options import Values, read_plain
 from runner.cli.tasks import COMMANDS
 from runner.config import Config
 from runner.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runner.cli.parser import Parser
 
 PROG = "codex-tasks"
 _EXIT_CODES = """\
@@ -36,13 +40,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _command(words: list[str], settings: Config) -> int:
     if words and words[0] in COMMANDS:
         command = load(words[0])
-        found = parser_of(words[0], command).parse_args(words[1:])
+        found = read_plain(command.options, words[1:], {})
+        if found is None:
+            found = parser_of(words[0], command).values(words[1:])
         return command.main(found, Context(settings))
     if words and not words[0].startswith("-"):
+        from runner.cli.parser import meant  # noqa: PLC0415 - for a mistake alone
+
         hint = meant(words[0], {each: each for each in COMMANDS})
         message = f"no command {words[0]!r} ({hint}codex-tasks --help lists them)"
         raise UsageError(message)
-    whole_parser().parse_args(words)
+    whole_parser().values(words)
     message = "a command is required (codex-tasks --help lists them)"
     raise UsageError(message)
 
@@ -50,7 +58,7 @@ def _command(words: list[str], settings: Config) -> int:
 class Command(Struct):
     """Hold the function of a command and the parts of its help."""
 
-    main: Callable[[argparse.Namespace, Context], int]
+    main: Callable[[Values, Context], int]
     summary: str
     options: str
     examples: str
@@ -69,8 +77,10 @@ def load(name: str) -> Command:
     )
 
 
-def parser_of(name: str, command: Command) -> argparse.ArgumentParser:
+def parser_of(name: str, command: Command) -> Parser:
     """Build the parser of one command."""
+    from runner.cli.parser import Parser  # noqa: PLC0415 - for help and mistakes
+
     task = f"{_TASK}\n" if "TASK" in command.options else ""
     return Parser(
         command.options,
@@ -80,8 +90,10 @@ def parser_of(name: str, command: Command) -> argparse.ArgumentParser:
     )
 
 
-def whole_parser() -> argparse.ArgumentParser:
+def whole_parser() -> Parser:
     """Build the parser of all commands, for the help and for completions."""
+    from runner.cli.parser import Parser  # noqa: PLC0415 - for help and mistakes
+
     parser = Parser(
         "",
         prog=PROG,

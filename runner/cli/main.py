@@ -5,7 +5,7 @@ The imports take some 30 ms, in which Python would show a traceback.
 
 from __future__ import annotations
 
-import signal
+import _signal as signal  # `signal` makes enums, for 3 ms
 import sys
 
 TYPE_CHECKING = False
@@ -32,13 +32,13 @@ def _be(module: str) -> NoReturn:
     # An ignored SIGINT stays ignored: a shell starts background commands of scripts so.
     is_heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if is_heard:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: TID251 - nothing is loaded
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         __import__(module)
-        from runner.cli.parser import leave  # noqa: PLC0415 - it is a part of the loading
+        from runner.cli.command import leave  # noqa: PLC0415 - it is a part of the loading
     except (OSError, ImportError, MemoryError) as error:
         reason = str(error) or "there is not enough memory"
         sys.exit(f"{sys.argv[0].rpartition('/')[2]}: cannot be loaded: {reason}")
     if is_heard:
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: TID251 - see above
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     leave(sys.modules[module].main())

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from runner import files
+from runner.cli.command import enter, leave
+from runner.cli.options import Values, read_plain, refuse
 from runner.cli.output import Output, compact, is_terminal, note, visible
-from runner.cli.parser import Parser, enter, leave, refuse
 from runner.config import Config
 from runner.errors import RunnerError
 from runner.ledger import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runner.cli.parser import Parser
 
 PROG = "parse_codex_run"
 _FIGURES = ("time", "tokens", "cost")
@@ -48,14 +52,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return enter(lambda settings: _command(parse(words), settings))
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
+def parse(argv: Sequence[str]) -> Values:
     """Parse a command line.
 
     Raises:
         UsageError: it is wrong.
         SystemExit: help, the version or a completion script was printed.
     """
-    found = build_parser().parse_args(argv)
+    found = read_plain(_OPTIONS, argv, {})
+    if found is None:
+        found = build_parser().values(argv)
     refuse(
         (
             (found.log is None) == (not found.run_id),
@@ -77,8 +83,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return found
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """Build the parser; its help is the reference of the flags."""
+    from runner.cli.parser import Parser  # noqa: PLC0415 - for help and mistakes
+
     parser = Parser(
         _OPTIONS,
         prog=PROG,
@@ -90,7 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(wanted: argparse.Namespace, settings: Config) -> int:
+def _command(wanted: Values, settings: Config) -> int:
     # Importing the parsers costs 40 ms, which --help should not wait for.
     from runner.service import summarize  # noqa: PLC0415
 

@@ -1,22 +1,16 @@
-"""The parser of all commands, and the mapping of errors to exit codes."""
+"""argparse for all commands: help, completions, and what is wrong with a line."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
-import sys
 from argparse import SUPPRESS
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from parsers.struct import replace
-from runner import config
-from runner.cli.output import Output, ReaderGoneError, note
-from runner.config import Config
-from runner.errors import RunnerError, UsageError
-from runner.model import EXIT_INTERRUPTED, EXIT_READER_GONE, CodexOptions, Limits
+from runner.cli.options import Values, read_table
+from runner.cli.output import Output
+from runner.errors import UsageError
 from runner.version import VERSION
 
 TYPE_CHECKING = False
@@ -26,17 +20,7 @@ if TYPE_CHECKING:
 SHELLS = ("bash", "zsh", "fish")
 # Values that have an error message of their own when they are empty.
 _MAY_BE_EMPTY = ("TEXT", "PROMPT")
-_FLAG = {"action": "store_true"}
-_LONGEST_NUMBER = 19
 _MISSING = "the following arguments are required: "
-# Read with `codex_of`.
-CODEX_OPTIONS = """\
---codex-bin BIN               the binary [default: codex]
---sandbox, -s MODE            Codex's --sandbox
---model, -m MODEL             Codex's --model
---config, -c KEY=VALUE ...    a configuration value; repeatable
---skip-git-repo-check         also work outside of a git repository
-"""
 
 
 class _Help(argparse.HelpFormatter):
@@ -64,10 +48,14 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**said, formatter_class=unasked, allow_abbrev=False)
         self.describe(options)
 
-    def parse_args(  # type: ignore[override]  # of its overloads one is used
-        self, args: Sequence[str], namespace: argparse.Namespace | None = None
-    ) -> argparse.Namespace:
-        found, rest = self.parse_known_args(args, namespace)
+    def values(self, words: Sequence[str]) -> Values:
+        """Read a command line.
+
+        Raises:
+            UsageError: it is wrong.
+            SystemExit: help, the version or a completion script was printed.
+        """
+        found, rest = self.parse_known_args(words, Values())
         if rest:
             # Report a misspelt option, not the value that follows it.
             options = [each for each in rest if each[:2] == "--" != each]
@@ -110,39 +98,27 @@ class Parser(argparse.ArgumentParser):
         return super()._get_values(action, arg_strings)
 
     def describe(self, table: str) -> None:
-        """Add options and arguments from the text of their help.
-
-        Each line is `-n, --lines N  HELP`; indented lines below continue the help.
-        Without the N the option is a flag; `N ...` can be repeated, `N+ ...` takes many
-        values; `{a,b}` are choices; `[default: x]` in the help is the default.
-        `TASK` is an argument, `TASK ...` any number of them. A line that ends with a
-        colon begins a group. An option without help is hidden.
-        """
-        add: Callable[..., object] = self.add_argument
-        for line in table.replace("\n  ", " ").splitlines():
-            usage, _, told = line.partition("  ")
-            if usage.endswith(":"):
-                add = self.add_argument_group(usage[:-1]).add_argument
-                continue
-            *words, last = usage.replace(", ", " ").split()
-            is_many = last == "..."
-            words += [] if is_many else [last]
-            value = "" if words[-1].startswith("-") else words.pop()
-            option: dict[str, object] = {"help": " ".join(told.split()) or SUPPRESS}
-            if "[default: " in told:
-                option["default"] = told.partition("[default: ")[2].partition("]")[0]
-            if value.startswith("{"):
-                option["choices"] = value[1:-1].split(",")
-            elif value:
-                option["metavar"] = value.removesuffix("+")
+        """Add the options and arguments of a table (`options.read_table`)."""
+        groups: dict[str | None, argparse._ActionsContainer] = {None: self}
+        for option in read_table(table):
+            if option.group not in groups:
+                groups[option.group] = self.add_argument_group(option.group)
+            said: dict[str, object] = {"help": option.told or SUPPRESS}
+            said["default"] = option.initial
+            if option.choices:
+                said["choices"] = option.choices
+            elif option.value:
+                said["metavar"] = option.value
+            words = option.words
             if not words:
-                words, option["nargs"] = [value.lower()], "*" if is_many else None
-            elif not value:
-                option |= {"action": "count", "default": 0} if is_many else _FLAG
-            elif is_many:
-                nargs = "+" if value.endswith("+") else None
-                option |= {"action": "append", "default": [], "nargs": nargs}
-            add(*words, **option)
+                words = (option.value.lower(),)
+                said["nargs"] = "*" if option.is_many else None
+            elif not option.value:
+                said["action"] = "count" if option.is_many else "store_true"
+            elif option.is_many:
+                said["action"] = "append"
+                said["nargs"] = "+" if option.takes_many else None
+            groups[option.group].add_argument(*words, **said)  # type: ignore[arg-type]  # as it takes them
 
     def add_general(self, *, has_script: bool = True) -> None:
         """Add the options that every command has.
@@ -174,111 +150,7 @@ def meant(word: str, known: Mapping[str, str]) -> str:
     return f"did you mean {' or '.join(known[each] for each in near)}? " if near else ""
 
 
-def refuse(*cases: tuple[object, str]) -> None:
-    """Raise the message of the first case that holds.
-
-    Raises:
-        UsageError: a case holds.
-    """
-    for holds, message in cases:
-        if holds:
-            raise UsageError(message)
-
-
-def codex_of(found: argparse.Namespace, extra: tuple[str, ...] = ()) -> CodexOptions:
-    """Read the options of `CODEX_OPTIONS`.
-
-    Args:
-        found: the command line.
-        extra: more arguments for Codex.
-    """
-    return CodexOptions(
-        bin=found.codex_bin,
-        sandbox=found.sandbox,
-        model=found.model,
-        overrides=tuple(found.config),
-        skip_git_repo_check=found.skip_git_repo_check,
-        extra=extra,
-    )
-
-
-def limits_of(found: argparse.Namespace, settings: Config) -> Limits:
-    """Read `--timeout` and `--stall-timeout`.
-
-    Raises:
-        UsageError: a value is not a number of seconds.
-    """
-    timeout = settings.timeout_seconds
-    if found.timeout is not None:
-        timeout = config.seconds(found.timeout, "--timeout")
-    stall = config.seconds(found.stall_timeout, "--stall-timeout")
-    return Limits(timeout=timeout, stall=stall)
-
-
-def whole_number(
-    text: str | None, name: str, what: str, *, least: int = 0
-) -> int | None:
-    """Read a count; None means all.
-
-    Raises:
-        UsageError: the text is not a whole number, or below the least.
-    """
-    if text is None:
-        return None
-    is_number = text.isascii() and text.isdecimal()
-    if is_number and len(text) >= _LONGEST_NUMBER:
-        return None  # above any possible count
-    if not is_number or int(text) < least:
-        message = f"{name} {text!r} is not a number of {what}, {least} or more"
-        raise UsageError(message)
-    return int(text)
-
-
 def completion_script(shell: str) -> str:
     """Return the script that completes all commands in a shell."""
     place = Path(__file__).with_name("shells") / f"completion.{shell}"
     return place.read_text(encoding="utf-8")
-
-
-def leave(code: int) -> NoReturn:
-    """Exit at once: the interpreter's own shutdown takes 20 ms."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            stream.flush()
-    os._exit(code)
-
-
-def enter(command: Callable[[Config], int]) -> int:
-    """Run a command and return its exit code; an error is one line on stderr."""
-    try:
-        # Codex gets the caller's umask; files of this suite are private.
-        umask = os.umask(0o077)
-        return command(replace(config.load(), umask=umask))
-    except ReaderGoneError:
-        return EXIT_READER_GONE
-    except RunnerError as error:
-        note(str(error))
-        return error.exit_code
-    except OSError as error:
-        return _refused(error)
-    except (ImportError, MemoryError) as error:
-        # Loading a shared library fails with ImportError when memory is short.
-        note(str(error) or "there is not enough memory")
-        return 1
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
-
-
-def _refused(error: OSError) -> int:
-    if isinstance(error, FileNotFoundError) and error.filename is None:
-        # A relative path fails when the current directory is gone.
-        try:
-            os.getcwd()  # noqa: PTH109 - pathlib would do no more
-        except FileNotFoundError:
-            note("the current directory is gone: change to one that exists")
-            return UsageError.exit_code
-    # No module handles these: a name that is too long, a directory on the way that may
-    # not be searched.
-    place = f"{os.fsdecode(error.filename)}: " if error.filename else ""
-    note(f"{place}{error.strerror or error}")
-    return 1

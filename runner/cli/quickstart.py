@@ -15,9 +15,10 @@ from pathlib import Path
 from parsers.run_summary import one_line
 from parsers.struct import replace
 from runner import config, files
+from runner.cli.command import enter
 from runner.cli.context import Context
 from runner.cli.output import ReaderGoneError, note
-from runner.cli.parser import Parser, enter
+from runner.cli.parser import Parser
 from runner.cli.run_codex_task import examined, parse, start
 from runner.config import Config
 from runner.errors import FileFault, RunnerFault

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
 from parsers.struct import Struct
 from runner import config
+from runner.cli.command import enter, leave
 from runner.cli.context import Context
-from runner.cli.output import ReaderGoneError, checks_shown, note
-from runner.cli.parser import (
+from runner.cli.options import (
     CODEX_OPTIONS,
-    Parser,
+    Values,
     codex_of,
-    enter,
-    leave,
     limits_of,
+    read_plain,
     refuse,
 )
+from runner.cli.output import ReaderGoneError, checks_shown, note
 from runner.config import Config
 from runner.errors import RunnerFault, UsageError
 from runner.lifecycle.handoff import STOP_SIGNALS
@@ -31,6 +30,7 @@ from runner.service.request import RunWords, read_prompt, run_request
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.cli.follow_run import RunFollower
+    from runner.cli.parser import Parser
 
 _STALL_SECONDS = f"{config.DEFAULT_STALL_SECONDS:g}"
 _LEVELS = (Verbosity.LOW, Verbosity.NORMAL, Verbosity.HIGH)
@@ -150,7 +150,10 @@ def parse(argv: Sequence[str], settings: Config) -> Arguments:
     """
     # Arguments after `--` go to Codex.
     end = argv.index("--") if "--" in argv else len(argv)
-    found = build_parser(settings).parse_args(argv[:end])
+    words, defaults = argv[:end], _defaults(settings)
+    found = read_plain(_OPTIONS, words, defaults)
+    if found is None:
+        found = build_parser(settings).values(words)
     refuse(
         (
             found.repo is None and not found.doctor,
@@ -185,8 +188,10 @@ def parse(argv: Sequence[str], settings: Config) -> Arguments:
     )
 
 
-def build_parser(settings: Config) -> argparse.ArgumentParser:
+def build_parser(settings: Config) -> Parser:
     """Build the parser; its help is the reference of the flags."""
+    from runner.cli.parser import Parser  # noqa: PLC0415 - for help and mistakes
+
     parser = Parser(
         _OPTIONS,
         prog=PROG,
@@ -194,14 +199,19 @@ def build_parser(settings: Config) -> argparse.ArgumentParser:
         description="Run Codex on a task: record the run, launch, follow and judge it.",
         epilog=_EPILOG,
     )
-    parser.set_defaults(
-        continue_prompt=settings.continue_prompt, stall_timeout=_STALL_SECONDS
-    )
+    parser.set_defaults(**_defaults(settings))
     parser.add_general()
     return parser
 
 
-def _verbosity(found: argparse.Namespace, settings: Config) -> Verbosity:
+def _defaults(settings: Config) -> dict[str, object]:
+    return {
+        "continue_prompt": settings.continue_prompt,
+        "stall_timeout": _STALL_SECONDS,
+    }
+
+
+def _verbosity(found: Values, settings: Config) -> Verbosity:
     if found.v and found.verbosity is None:
         return _LEVELS[min(found.v, len(_LEVELS) - 1)]
     try:

@@ -24,7 +24,7 @@ from support.processes import command_line, processes_below, processes_with
 from support.repository import make_repository
 
 from runner.cli import codex_tasks, run_codex_task
-from runner.cli.parser import leave
+from runner.cli.command import leave
 from runner.config import RUN_MARKER
 from runner.ledger.database import NAME
 from runner.ledger.ledger import Ledger

@@ -26,7 +26,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from runner.cli.parser import leave
+from runner.cli.command import leave
 from runner.process.signals import become_subreaper
 
 # The libraries that commands load when they need them.

@@ -8,8 +8,8 @@ from typing import NoReturn
 import pytest
 
 from runner.cli import main, output
+from runner.cli.command import enter
 from runner.cli.output import note
-from runner.cli.parser import enter
 from runner.config import Config
 
 FULL = OSError(errno.EMFILE, os.strerror(errno.EMFILE), "/proc")

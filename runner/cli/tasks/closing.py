@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from runner import clock
 from runner.cli import format
 from runner.cli.context import Context
-from runner.cli.parser import refuse
+from runner.cli.options import Values, refuse
 from runner.errors import RunnerError, UsageError
 from runner.model import TaskState
 from runner.service import archive
@@ -61,7 +60,7 @@ Remove archived tasks that are older than an age.
 _NOT_ARCHIVED = set(TaskState) - {TaskState.ARCHIVED}
 
 
-def main(found: Namespace, context: Context) -> int:
+def main(found: Values, context: Context) -> int:
     """Stop tasks, all at once; print the result of each at the end."""
     from runner.service.stop import stop_sessions  # noqa: PLC0415 - for this one only
 
@@ -88,14 +87,14 @@ def main(found: Namespace, context: Context) -> int:
     return code
 
 
-def _check_named(found: Namespace, what: str) -> None:
+def _check_named(found: Values, what: str) -> None:
     refuse(
         (found.all and found.task, "give the names of tasks or -a, not both"),
         (not (found.all or found.task), f"name the tasks {what}"),
     )
 
 
-def main_archive(found: Namespace, context: Context) -> int:
+def main_archive(found: Values, context: Context) -> int:
     """Archive tasks, one line each; go on after one that fails."""
     _check_named(found, "to archive, or use -a for all idle tasks")
     context.sweep()
@@ -128,7 +127,7 @@ def main_archive(found: Namespace, context: Context) -> int:
     return code
 
 
-def main_unarchive(found: Namespace, context: Context) -> int:
+def main_unarchive(found: Values, context: Context) -> int:
     """Move a task out of the archive."""
     context.sweep()
     moved = archive.unarchive(context.session(found.task), context.ledger)
@@ -138,7 +137,7 @@ def main_unarchive(found: Namespace, context: Context) -> int:
     return 0
 
 
-def main_rm(found: Namespace, context: Context) -> int:
+def main_rm(found: Values, context: Context) -> int:
     """Remove a task; keep Codex's own files."""
     context.sweep()
     removed = archive.remove(context.session(found.task), context.ledger)
@@ -155,7 +154,7 @@ def _remains(removed: Sequence[archive.Removed]) -> Iterator[str]:
         yield f"files of removed runs stay in {directory}"
 
 
-def main_prune(found: Namespace, context: Context) -> int:
+def main_prune(found: Values, context: Context) -> int:
     """Remove old tasks, one line each, and print how much disk space that frees."""
     instant = _instant(found.older_than)
     context.sweep()

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import shlex
-from argparse import SUPPRESS, Action, ArgumentParser, Namespace
+from argparse import SUPPRESS, Action, ArgumentParser
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from runner.cli import parse_codex_run
 from runner.cli.codex_tasks import load, parser_of, whole_parser
 from runner.cli.context import Context
-from runner.cli.parser import SHELLS, completion_script, refuse
+from runner.cli.options import Values, refuse
+from runner.cli.parser import SHELLS, completion_script
 from runner.cli.tasks import COMMANDS
 from runner.errors import RunnerError, UsageError
 from runner.ledger.database import NAME
@@ -51,7 +52,7 @@ _MOST = 200
 _MARK = "\0"
 
 
-def main(found: Namespace, context: Context) -> int:
+def main(found: Values, context: Context) -> int:
     """Print the script of a shell, or answer a query: a kind, then words."""
     wrong = f"SHELL: {found.shell!r} is none of {', '.join(SHELLS)}"
     refuse((found.shell not in SHELLS, wrong))

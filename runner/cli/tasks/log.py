@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
-
 from parsers.exec_events import task_log
 from parsers.exec_events.transcript import (
     coloured,
@@ -13,8 +11,8 @@ from parsers.exec_events.transcript import (
     render_stderr,
 )
 from runner.cli.context import Context
+from runner.cli.options import Values, whole_number
 from runner.cli.output import is_terminal, visible
-from runner.cli.parser import whole_number
 from runner.errors import SessionBusyError
 from runner.exports.key_values import tokens
 from runner.service import log
@@ -47,7 +45,7 @@ TASK        the task; for a run id, the answer of that run
 """
 
 
-def main(found: Namespace, context: Context) -> int:
+def main(found: Values, context: Context) -> int:
     """Show the log; with --follow, return when the task is idle."""
     wish = log.Wish(
         run_id=found.run,
@@ -114,7 +112,7 @@ def _json(piece: Piece) -> str:
     return b"".join(lines).decode(errors="surrogateescape")
 
 
-def main_result(found: Namespace, context: Context) -> int:
+def main_result(found: Values, context: Context) -> int:
     """Print an answer; an answer of an earlier run is never printed in its place."""
     from runner.service.result import result_of  # noqa: PLC0415 - for this one only
 

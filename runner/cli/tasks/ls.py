@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Sequence
 
 from runner.cli import format, table
 from runner.cli.context import Context
+from runner.cli.options import Values, whole_number
 from runner.cli.output import is_terminal, pretty
-from runner.cli.parser import whole_number
 from runner.cli.table import Column
 from runner.errors import UsageError
 from runner.ledger.sessions import Session
@@ -33,7 +32,7 @@ _LEAST = 8
 _NAMED_AT_MOST = 5
 
 
-def main(found: Namespace, context: Context) -> int:
+def main(found: Values, context: Context) -> int:
     """List tasks; name tasks of an older tool on standard error."""
     states = _states(found)
     limit = whole_number(found.limit, "--limit", "tasks", least=1)
@@ -54,7 +53,7 @@ def main(found: Namespace, context: Context) -> int:
     return 0
 
 
-def _states(found: Namespace) -> set[TaskState]:
+def _states(found: Values) -> set[TaskState]:
     given = [word for words in found.state for word in words]
     if not given:
         return set(TaskState) if found.all else set(TaskState) - {TaskState.ARCHIVED}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import signal
-from argparse import Namespace
 from contextlib import ExitStack
 
 from parsers.struct import replace
 from runner import config
 from runner.cli.context import Context
+from runner.cli.options import CODEX_OPTIONS, Values, codex_of, limits_of, refuse
 from runner.cli.output import ReaderGoneError, note
-from runner.cli.parser import CODEX_OPTIONS, codex_of, limits_of, refuse
 from runner.errors import RunnerFault
 from runner.lifecycle.handoff import STOP_SIGNALS
 from runner.lifecycle.launch import Started, start_run
@@ -58,7 +57,7 @@ PROMPT              the prompt; - reads standard input
 LONGEST_TITLE = 200
 
 
-def main(found: Namespace, context: Context) -> int:
+def main(found: Values, context: Context) -> int:
     """Start a session; print only its id on standard output."""
     settings, ledger = context.settings, context.ledger
     prompt = read.from_text(found.prompt, "PROMPT")
@@ -130,7 +129,7 @@ def _end(number: int, started: Started, context: Context) -> None:
     end_started(started, number, context.ledger, context.settings)
 
 
-def main_send(found: Namespace, context: Context) -> int:
+def main_send(found: Values, context: Context) -> int:
     """Send a prompt; standard output stays empty."""
     wrong = "--working-dir does not work with --queue"
     refuse((found.queue and found.working_dir is not None, wrong))

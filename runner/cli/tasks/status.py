@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 
 from runner import config
 from runner.cli import format
 from runner.cli.context import Context
+from runner.cli.options import Values, refuse
 from runner.cli.output import pretty
-from runner.cli.parser import refuse
 from runner.errors import RunnerError, WaitTimeoutError
 from runner.ledger.sessions import Session
 from runner.model import TaskState
@@ -35,7 +34,7 @@ TASK ...            the tasks
 """
 
 
-def main(found: Namespace, context: Context) -> int:
+def main(found: Values, context: Context) -> int:
     """Show tasks, with --wait after waiting for them."""
     _check(found)
     # Check the value even when there is nothing to wait for.
@@ -92,7 +91,7 @@ def _reports(
             context.fault(each.name, error)
 
 
-def _check(found: Namespace) -> None:
+def _check(found: Values) -> None:
     wishes = sum((found.all, found.all_running, bool(found.task)))
     waits = found.wait or found.wait_any
     is_one = found.json and len(found.task) == 1

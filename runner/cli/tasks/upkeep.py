@@ -5,12 +5,12 @@ Each function imports what it needs: the commands share little.
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Iterator
 
 from parsers.struct import as_dict
 from runner.cli.context import Context
 from runner.cli.format import count, line
+from runner.cli.options import Values
 from runner.cli.output import checks_shown, pretty, visible
 from runner.clock import iso
 from runner.model import CodexOptions
@@ -78,7 +78,7 @@ _FIELDS = {
 }
 
 
-def main(found: Namespace, context: Context) -> int:
+def main(found: Values, context: Context) -> int:
     """Check the environment; return 1 when something has to be fixed."""
     from runner.service.doctor import examine_tasks  # noqa: PLC0415
     from runner.service.request import RunWords  # noqa: PLC0415
@@ -96,7 +96,7 @@ def main(found: Namespace, context: Context) -> int:
     return 0 if all(check.is_good for check in checks) else 1
 
 
-def main_verify(found: Namespace, context: Context) -> int:
+def main_verify(found: Values, context: Context) -> int:
     """Print differences, one line each; return 0 when none is left."""
     from runner.service.verify import verify  # noqa: PLC0415
 
@@ -131,7 +131,7 @@ def _line(difference: Difference) -> str:
     return visible(" ".join(text.splitlines()))
 
 
-def main_import(found: Namespace, context: Context) -> int:
+def main_import(found: Values, context: Context) -> int:
     """Import sessions, one line each; return 1 when something could not be read."""
     from runner.ledger import database  # noqa: PLC0415
     from runner.service.importing import take_in  # noqa: PLC0415
@@ -184,7 +184,7 @@ def _json(each: Finding) -> dict[str, object]:
     return {name: told[name] for name in _FIELDS[each.word]}
 
 
-def main_migrate(found: Namespace, context: Context) -> int:
+def main_migrate(found: Values, context: Context) -> int:
     """Migrate; name on standard error the records that were changed or skipped."""
     from runner.service import migrate  # noqa: PLC0415
 
@@ -203,7 +203,7 @@ def main_migrate(found: Namespace, context: Context) -> int:
     return 0
 
 
-def main_restore(_: Namespace, context: Context) -> int:
+def main_restore(_: Values, context: Context) -> int:
     """Restore; name on standard error the runs and prompts since the migration."""
     from runner.service import migrate  # noqa: PLC0415
 

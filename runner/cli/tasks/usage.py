@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Callable, Sequence
 
 from parsers.struct import as_dict
 from runner import clock
 from runner.cli import format, table
 from runner.cli.context import Context
+from runner.cli.options import Values
 from runner.cli.output import is_terminal, pretty
 from runner.cli.table import Column
 from runner.ledger.usage import UsageTotal
@@ -47,7 +47,7 @@ _GIVE_WAY = (*_PARTS, "Title", "Runs", "Tokens")
 _KILO = 1000
 
 
-def main(found: Namespace, context: Context) -> int:
+def main(found: Values, context: Context) -> int:
     """Show usage and cost; an unknown figure is never shown as 0."""
     since = None if found.since is None else usage.instant(found.since, clock.now())
     report = usage.gather(context.ledger, found.by, since)

@@ -1,0 +1,71 @@
+"""Two readers of a command line, made from one table, never differ."""
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as some
+
+from runner import config
+from runner.cli import codex_tasks, run_codex_task
+from runner.cli.options import read_plain, read_table
+from runner.cli.parser import Parser
+from runner.cli.tasks import COMMANDS
+from runner.errors import UsageError
+
+TABLES = {
+    **{name: codex_tasks.load(name).options for name in COMMANDS},
+    "run_codex_task": run_codex_task._OPTIONS,
+}
+WORDS = {
+    word
+    for table in TABLES.values()
+    for each in read_table(table)
+    for word in each.words
+}
+VALUES = ["x", "-", "", "--", "-x", "a=b", "low", "bash", "0", "-1", "--task=x", "-s=x"]
+LINES = some.lists(some.sampled_from(sorted(WORDS) + VALUES), max_size=6)
+READABLE = some.tuples(some.sampled_from(sorted(TABLES)), LINES)
+
+
+@given(READABLE)
+@settings(max_examples=400, deadline=None)
+@example(("run_codex_task", ["--repo", "x", "--task=", "-s", "low"]))
+@example(("run_codex_task", ["-c", "a=b", "--config=c=d", "--config", "x"]))
+@example(("start", ["x", "--image", "a", "-t", "x", "--image=b"]))
+def test_what_the_plain_reader_takes_argparse_takes_for_the_same(
+    line: tuple[str, list[str]],
+) -> None:
+    name, words = line
+    found = read_plain(TABLES[name], words, {"stall_timeout": "1"})
+
+    if found is not None:
+        parser = Parser(TABLES[name], prog=name)
+        parser.set_defaults(stall_timeout="1")
+        assert vars(found) == vars(parser.values(words))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (
+            "run_codex_task",
+            ["--repo", ".", "--task", "-", "--detach", "-s", "read-only"],
+        ),
+        ("start", ["-t", "A title", "-c", "a=b", "-c", "c=d", "Fix it"]),
+        ("status", ["--json", "01a1", "01a2"]),
+        ("ls", []),
+    ],
+)
+def test_an_ordinary_line_does_not_need_argparse(name: str, words: list[str]) -> None:
+    assert read_plain(TABLES[name], words, {}) is not None
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--rep", "."], ["--repo"], ["--task", ""], ["--task", "-x"]]
+)
+def test_help_and_mistakes_are_left_to_argparse(words: list[str]) -> None:
+    assert read_plain(TABLES["run_codex_task"], words, {}) is None
+
+
+def test_a_mistake_is_told_as_before() -> None:
+    with pytest.raises(UsageError, match="did you mean --repo"):
+        run_codex_task.parse(["--rep", "."], config.load({}))
