@@ -11,11 +11,13 @@ from pathlib import Path
 
 from runner.errors import UsageError
 from runner.model import QUIT
+from runner.process.fork import show_as
 
 PREVIEW_CHARACTERS = 2000
 # Codex takes 1 048 576 characters, of at most four bytes each.
 _MOST_BYTES = 4 << 20
 STDIN = "-"
+_HIDDEN = b"(prompt)"
 
 
 def from_text(text: str, name: str) -> bytes:
@@ -29,7 +31,10 @@ def from_text(text: str, name: str) -> bytes:
         UsageError: it is empty or no UTF-8, or standard input cannot be read.
     """
     if text != STDIN:
-        return _checked(os.fsencode(text), name)
+        prompt = os.fsencode(text)
+        # Any user sees the arguments of a command, which may run for hours.
+        show_as(lambda words: [_hidden(word, prompt) for word in words])
+        return _checked(prompt, name)
     if sys.stdin is None:
         message = f"{name} -: standard input is closed"
         raise UsageError(message)
@@ -65,6 +70,13 @@ def preview(prompt: bytes) -> str:
 def is_quit(prompt: bytes) -> bool:
     """Return whether a prompt ends its session instead of being sent to Codex."""
     return prompt.strip() == QUIT
+
+
+def _hidden(word: bytes, prompt: bytes) -> bytes:
+    option = word.removesuffix(b"=" + prompt)
+    if word == prompt or (option != word and option.startswith(b"--")):
+        return word.removesuffix(prompt) + _HIDDEN
+    return word
 
 
 def _checked(prompt: bytes, source: str) -> bytes:
