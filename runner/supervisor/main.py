@@ -80,12 +80,12 @@ def supervise_new(ask: Ask, settings: Config, pipe: StatusPipe) -> None:
 def main() -> int:
     """Supervise a recorded run, where a supervisor is no copy of the caller."""
     settings = config.load()
-    run_id, descriptor, _, events = sys.argv[2:]
+    run_id, (pipe, owner, events) = sys.argv[2], map(int, sys.argv[3:])
+    for descriptor in (pipe, owner, events):
+        os.set_inheritable(descriptor, False)  # noqa: FBT003 - the call has it so
     ledger = Ledger(settings.state_home)
-    recorder = RunRecorder(
-        ledger.runs.find(run_id), ledger, StatusPipe(int(descriptor))
-    )
-    _supervise(recorder, int(events), settings)
+    recorder = RunRecorder(ledger.runs.find(run_id), ledger, StatusPipe(pipe))
+    _supervise(recorder, events, settings)
     return 0
 
 
