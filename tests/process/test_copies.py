@@ -540,3 +540,47 @@ def test_what_a_start_delivers_for_another_session_is_not_ended_with_its_run(
     assert [each["outcome"] for each in session.records] == [
         *("succeeded", "lost", "succeeded")
     ]
+
+
+def test_what_a_waiting_run_delivers_for_another_session_is_not_ended_with_it(
+    sessions: Sessions, task: Tasks, codex: StandIn, stand_in: StandIn, go: Path
+) -> None:
+    other = sessions.ended()
+    codex.plays(
+        *script.begin(), script.wait_for(go), script.complete(), thread=script.FRESH
+    )
+    other.send("Slow.")
+    other.queue("Next.")
+    slow = other.wait_for_run(2)
+    first = go.with_name("first")
+    stand_in.plays(
+        *script.begin(),
+        script.when("Wait.", script.hang()),
+        script.wait_for(first),
+        script.complete(),
+    )
+    holder = task.start()
+    holder.wait_running()
+    wait_until(lambda: task.all[0].meta["session_id"], what="the name of the session")
+    words = ("--resume", script.THREAD, "--task", "Wait.", "--wait-for-session")
+    waiter = task.start(*words)
+    wait_until(lambda: "waiting for the session" in waiter.stderr)
+    # Only the waiting run sweeps now.
+    other.lose(supervisor=True, codex=True)
+    assert is_alive(waiter.process.pid)
+    assert gone(slow.codex())
+    delivered = other.wait_for_run(3)
+    pids = delivered.supervisor(), delivered.codex()
+
+    first.touch()
+    assert holder.wait().code == 0
+    waiter.wait_running()
+    wait_until(lambda: len(stand_in.runs) > 1, what="the prompt that waited")
+    waiter.send(signal.SIGTERM)
+    ended = waiter.wait()
+
+    assert ended.fields["outcome"] == "interrupted"
+    assert ended.meta["left_running"] == []
+    assert all(map(is_alive, pids))
+    go.touch()
+    assert other.wait().code == 0
