@@ -6,6 +6,7 @@ environment.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
     Raises:
         UsageError: a variable has an invalid value.
     """
-    env = dict(os.environ if environ is None else environ)
+    env = _own() if environ is None else dict(environ)
     home = _home(env)
     # What runs inside, in another directory, has to find the same places.
     for name in ("CODEX_RUNNER_HOME", "CODEX_HOME"):
@@ -75,6 +76,18 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         grace_seconds=_number(env, "CODEX_RUNNER_GRACE_SECONDS") or 10.0,
         hook_seconds=_number(env, "CODEX_RUNNER_HOOK_SECONDS") or 30.0,
     )
+
+
+def _own() -> dict[str, str]:
+    """Return the environment of this process without what Python has added.
+
+    That is LC_CTYPE, in the locale C.
+    """
+    env = dict(os.environ)
+    with contextlib.suppress(OSError), open("/proc/self/environ", "rb") as file:  # noqa: PTH123 - see launch
+        if b"LC_CTYPE=" not in file.read():
+            env.pop("LC_CTYPE", None)
+    return env
 
 
 def at_codex_home(config: Config, place: str | None) -> Config:

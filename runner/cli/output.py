@@ -13,6 +13,7 @@ from pathlib import Path
 
 from parsers.struct import as_dict
 from runner.errors import RunnerFault
+from runner.process.signals import arrivals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,8 +67,8 @@ class Output:
             ReaderGoneError: standard output was closed meanwhile.
         """
         poll = select.poll()
-        if descriptor is not None:
-            poll.register(descriptor, select.POLLIN)
+        for number in () if descriptor is None else (descriptor, arrivals()):
+            poll.register(number, select.POLLIN)
         poll.register(1, 0)
         for which, events in poll.poll(None if seconds is None else seconds * 1000):
             if which == 1 and events & (select.POLLERR | select.POLLHUP):

@@ -111,15 +111,15 @@ def sweep(ledger: Ledger, settings: Config, *, delivers: bool = True) -> Sweep:
     return Sweep(faults=tuple(faults), unknown=unknown, unrecorded=unrecorded)
 
 
-def sweep_beside(ledger: Ledger | None, settings: Config) -> None:
-    """Sweep in another process, because a sweep can wait.
+def sweep_beside(ledger: Ledger | None, settings: Config) -> int | None:
+    """Sweep in another process, because a sweep can wait; return its pid.
 
-    Only a command does this, never a supervisor: that would adopt what the sweep has
-    started, and end it with its own run.
+    A subreaper must not do this: it would adopt what the sweep has started, and end
+    that with its own run.
     """
     from runner.ledger.ledger import Ledger  # noqa: PLC0415 - where others have runs
 
-    _beside(lambda: sweep(Ledger(settings.state_home), settings), ledger)
+    return _beside(lambda: sweep(Ledger(settings.state_home), settings), ledger)
 
 
 def reconcile_run(
@@ -233,7 +233,7 @@ def _start_telling(ledger: Ledger, settings: Config) -> None:
     _beside(lambda: tell(settings), ledger)
 
 
-def _beside(work: Callable[[], object], ledger: Ledger | None) -> None:
+def _beside(work: Callable[[], object], ledger: Ledger | None) -> int | None:
     """Work in another process, which keeps no stream of the caller open."""
     from runner.process.fork import detach, use_streams  # noqa: PLC0415 - see above
 
@@ -244,8 +244,10 @@ def _beside(work: Callable[[], object], ledger: Ledger | None) -> None:
     if ledger is not None:
         ledger.close()
     with contextlib.suppress(OSError):
-        _, pipe = detach(quietly)
+        pid, pipe = detach(quietly)
         os.close(pipe)
+        return pid
+    return None
 
 
 def _judge(run: Run, ledger: Ledger, settings: Config, ended: Exit | None) -> Run:

@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 
-from runner.process.signals import WAITED, blocked
+from runner.process.signals import WAITED, blocked, forget_arrivals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def _be_detached(work: Callable[[int], object], pipe: int) -> NoReturn:
         for number in _STANDARD[:2]:
             os.dup2(null, number)
         _close_all_but(*_STANDARD, pipe)
+        forget_arrivals()
         for number in WAITED:
             # If the end of a child were ignored, it would have no exit status.
             signal.signal(number, signal.SIG_DFL)

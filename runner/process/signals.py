@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import sys
-from functools import partial
+from functools import cache, partial
 
 from runner.process.table import is_alive
 
@@ -36,6 +36,7 @@ WAITED = (
 # the last two.
 DEFAULTS = (*WAITED, signal.SIGPIPE, signal.SIGXFSZ)
 _SHORTEST_SECONDS = 1e-6
+_NOTES_BYTES = 4096
 
 
 def send(process: ProcessId, number: int) -> bool:
@@ -109,6 +110,32 @@ def handle(numbers: Iterable[int], handler: Handler) -> dict[int, Handler | int 
     """
     heard = [n for n in numbers if signal.getsignal(n) is not signal.SIG_IGN]
     return {number: signal.signal(number, handler) for number in heard}
+
+
+def arrivals() -> int:
+    """Return a descriptor that can be read once a handled signal comes.
+
+    Handlers run between two steps of Python. A signal that comes after the last step
+    before a wait would not end that wait.
+    """
+    with contextlib.suppress(BlockingIOError):
+        os.read(_wakeup(), _NOTES_BYTES)
+    return _wakeup()
+
+
+@cache
+def _wakeup() -> int:
+    ends = os.pipe()
+    for end in ends:
+        os.set_blocking(end, False)
+    signal.set_wakeup_fd(ends[1], warn_on_full_buffer=False)
+    return ends[0]
+
+
+def forget_arrivals() -> None:
+    """Forget the descriptor of `arrivals`, which a copy of this process has closed."""
+    signal.set_wakeup_fd(-1)
+    _wakeup.cache_clear()
 
 
 @contextlib.contextmanager

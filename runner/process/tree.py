@@ -27,7 +27,7 @@ from runner.process.table import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from runner.model import ProcessId
     from runner.process.table import Row
@@ -38,6 +38,7 @@ _LINUX = sys.platform == "linux"
 _INT_SHARE = 0.2
 # After KILL only a process in an uninterruptible wait is still there.
 _GIVE_UP_SHARE = 1.5
+_WALKS = 10
 
 
 def below(*roots: int, without: Iterable[int] = ()) -> list[ProcessId]:
@@ -47,26 +48,32 @@ def below(*roots: int, without: Iterable[int] = ()) -> list[ProcessId]:
         roots: the pids whose descendants are listed; they are not included.
         without: pids whose branches are left out.
     """
-    children = listed_children
+    walk = partial(_walk, roots=roots, left_out=set(without))
     if roots != (os.getpid(),) or not has_child_lists():
         table: dict[int, list[Row]] = {}
         for row in read_table():
             table.setdefault(row.parent, []).append(row)
-        children = partial(_children_in, table)
-    found: list[ProcessId] = []
-    queue, left_out = list(roots), set(without)
+        found = walk(lambda parent: table.get(parent, []))
+    else:
+        found = walk(listed_children)
+        for _ in range(_WALKS):
+            # When a parent ended after it was listed, its children are here by now.
+            before, found = found, walk(listed_children)
+            if [row.pid for row in before] == [row.pid for row in found]:
+                break
+    return [process_of(row) for row in found if not row.has_ended]
+
+
+def _walk(
+    children: Callable[[int], list[Row]], roots: Iterable[int], left_out: set[int]
+) -> list[Row]:
+    found: list[Row] = []
+    queue = list(roots)
     for parent in queue:
-        for row in children(parent):
-            if row.pid in left_out:
-                continue
-            queue.append(row.pid)
-            if not row.has_ended:
-                found.append(process_of(row))
+        rows = [row for row in children(parent) if row.pid not in left_out]
+        queue += [row.pid for row in rows]
+        found += rows
     return found
-
-
-def _children_in(table: Mapping[int, list[Row]], parent: int) -> list[Row]:
-    return table.get(parent, [])
 
 
 class DescendantTree:

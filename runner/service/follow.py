@@ -8,6 +8,7 @@ from pathlib import Path
 from runner import clock, files
 from runner.lifecycle.liveness import Life, life_of
 from runner.lifecycle.recover import reconcile_run
+from runner.process.signals import arrivals
 from runner.run_files import files_of
 
 TYPE_CHECKING = False
@@ -46,7 +47,7 @@ def until_told(
         if pause is not None and pause <= 0:
             break
         if reader.is_open:
-            select.select([reader.descriptor], (), (), pause)
+            select.select([reader.descriptor, arrivals()], (), (), pause)
     return {}
 
 

@@ -80,12 +80,12 @@ def supervise_new(ask: Ask, settings: Config, pipe: StatusPipe) -> None:
 def main() -> int:
     """Supervise a recorded run, where a supervisor is no copy of the caller."""
     settings = config.load()
-    run_id, descriptor, _, events = sys.argv[2:]
+    run_id, (pipe, owner, events) = sys.argv[2], map(int, sys.argv[3:])
+    for descriptor in (pipe, owner, events):
+        os.set_inheritable(descriptor, False)  # noqa: FBT003 - the call has it so
     ledger = Ledger(settings.state_home)
-    recorder = RunRecorder(
-        ledger.runs.find(run_id), ledger, StatusPipe(int(descriptor))
-    )
-    _supervise(recorder, int(events), settings)
+    recorder = RunRecorder(ledger.runs.find(run_id), ledger, StatusPipe(pipe))
+    _supervise(recorder, events, settings)
     return 0
 
 
@@ -102,7 +102,6 @@ def tell(settings: Config) -> None:
 
 def _supervise(recorder: RunRecorder, events: int, settings: Config) -> None:
     run, inbox = recorder.run, SignalInbox()
-    become_subreaper()
     settings = config.at_codex_home(settings, run.spec.codex_home)
     try:
         supervise(recorder, events, inbox, settings)
@@ -149,6 +148,8 @@ def _begin(
     is_waiting = isinstance(recorder.run.state, Waiting)
     if is_waiting and (why := _wait_for_turn(recorder, inbox, settings)):
         return why
+    # Not before: what a waiting run has delivered for others is theirs.
+    become_subreaper()
     try:
         recorder.claim(Claimed(supervisor=this_process()))
     except StaleStateError:
@@ -171,8 +172,6 @@ def _wait_for_turn(
     recorder: RunRecorder, inbox: SignalInbox, settings: Config
 ) -> Verdict | None:
     """Wait until this run has the session; a limit or a signal ends the wait."""
-    from runner.lifecycle import recover  # noqa: PLC0415 - few runs wait
-
     run, ledger = recorder.run, recorder.ledger
     stopped = verdict(Outcome.STOPPED, "stopped while it waited for its session")
     if not ledger.runs.claim_waiting(run, this_process()):
@@ -198,12 +197,20 @@ def _wait_for_turn(
             return verdict(Outcome.TIMED_OUT, error)
         if now - swept >= _SWEEP_SECONDS:
             swept = now
-            recorder.attempt(lambda: recover.sweep(ledger, settings))
+            _sweep(ledger, settings)
         for number in inbox.wait(_PACE_SECONDS):
             if number == STOP_SIGNAL:
                 return stopped
             error = f"ended by a signal while it waited: {told}"
             return verdict(Outcome.INTERRUPTED, error, EXIT_SIGNAL_BASE + number)
+
+
+def _sweep(ledger: Ledger, settings: Config) -> None:
+    """Sweep in a process that has ended before this one becomes a subreaper."""
+    from runner.lifecycle.recover import sweep_beside  # noqa: PLC0415 - few runs wait
+
+    if (sweeper := sweep_beside(ledger, settings)) is not None:
+        os.waitpid(sweeper, 0)
 
 
 def _foreign(recorder: RunRecorder, settings: Config) -> str | None:

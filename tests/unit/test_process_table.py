@@ -8,7 +8,7 @@ from typing import NoReturn, TypeVar
 import pytest
 
 from runner.errors import FileFault
-from runner.process import table
+from runner.process import table, tree
 from runner.process.table import Row, exists, is_alive, this_process
 from runner.process.tree import below
 
@@ -108,3 +108,33 @@ def test_who_may_not_look_at_a_process_does_not_see_it(
     monkeypatch.setattr(table, "open", refuse, raising=False)
 
     assert not exists(os.getpid())
+
+
+def ended(row: Row) -> Row:
+    return Row(pid=row.pid, parent=row.parent, start_time=1, has_ended=True)
+
+
+def test_a_child_of_one_that_ends_while_it_is_looked_at_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is listed nowhere at first: its parent ends between the two lists."""
+    own = os.getpid()
+    parent, child = (
+        Row(pid=pid, parent=own, start_time=1, has_ended=False)
+        for pid in (PARENT, CHILD)
+    )
+    lists: dict[int, list[list[Row]]] = {
+        own: [[parent], [ended(parent), child]],
+        PARENT: [[]],
+        CHILD: [[]],
+    }
+
+    def listed(pid: int) -> list[Row]:
+        looks = lists[pid]
+        return looks.pop(0) if len(looks) > 1 else looks[0]
+
+    monkeypatch.setattr(tree, "has_child_lists", lambda: True)
+    monkeypatch.setattr(tree, "listed_children", listed)
+
+    assert [each.pid for each in below(own)] == [CHILD]
+    assert [each.pid for each in below(own, without=[CHILD])] == []

@@ -35,6 +35,12 @@ def fails(who: str, event: str, text: str, time: int = 1) -> Point:
     return _point(who, event, text, time, then="fail")
 
 
+def no_copies() -> list[Point]:
+    """Let supervisors be new interpreters, as on systems other than Linux."""
+    everybody = (FOREGROUND, PARSER, TASKS, SUPERVISOR)
+    return [_point(who, "os.fork", "", time=1, then="be no copy") for who in everybody]
+
+
 @dataclass(frozen=True, slots=True)
 class Hold:
     """A process that waits: it makes `reached`, and goes on when there is `go`."""
