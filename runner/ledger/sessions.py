@@ -13,7 +13,12 @@ import re
 
 from parsers.struct import Struct
 from parsers.text import uuid
-from runner.errors import ArchivedError, NoSuchTaskError, RunnerError, SessionBusyError
+from runner.errors import (
+    ArchivedError,
+    RemovedTaskError,
+    RunnerError,
+    SessionBusyError,
+)
 from runner.ledger.database import value_of
 from runner.ledger.record import read_settings
 from runner.locks import Lock, look
@@ -85,7 +90,7 @@ class Sessions:
         """
         found = self._all("session_by_key", session=key)
         if not found:
-            raise NoSuchTaskError(str(key))
+            raise RemovedTaskError
         return found[0]
 
     def named(self, text: str) -> list[Session]:
