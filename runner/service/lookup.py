@@ -146,4 +146,4 @@ def unknown_tasks(ledger: Ledger) -> list[Path]:
     known = {row["directory"].rpartition("/")[2] for row in rows}
     found = (ledger.home / name for name in names if name not in known and uuid(name))
     # Another process may have removed it meanwhile.
-    return [place for place in found if files.is_directory(place)]
+    return [place for place in found if files.names(place)]

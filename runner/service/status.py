@@ -8,6 +8,7 @@ from parsers.accounting.tokens import SUMMED
 from runner import clock
 from runner.codex.home import writer_of
 from runner.errors import RunnerError, WaitTimeoutError
+from runner.exports.task_files import answer_of, files_in
 from runner.ledger.usage import UsageTotal, rows_of
 from runner.lifecycle.liveness import codex_of, left_by, place_of, suspension_of
 from runner.lifecycle.recover import sweep
@@ -15,7 +16,6 @@ from runner.model import Running, TaskState
 from runner.process.table import is_alive
 from runner.service import usage
 from runner.service.lookup import get
-from runner.service.result import answer_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -148,8 +148,8 @@ def wait(
 def _end_of(key: int, since: int, ledger: Ledger) -> bool | None:
     """Return whether an idle session has succeeded; None while it runs.
 
-    All awaited runs must have succeeded. A run that gave up waiting for the session
-    does not count.
+    All awaited prompts must have succeeded: of several runs for one prompt the last
+    counts. A run that gave up waiting for the session does not count.
     """
     try:
         with ledger.snapshot():
@@ -158,8 +158,9 @@ def _end_of(key: int, since: int, ledger: Ledger) -> bool | None:
         return False
     if task.session.state is TaskState.RUNNING:
         return None
-    awaited = [run for run in task.own_runs if run.ordinal >= since]
-    has_failed = any(not run.has_succeeded for run in awaited)
+    runs = [run for run in task.own_runs if run.ordinal >= since]
+    awaited = {run.spec.prompt_id or run.run_id: run for run in runs}
+    has_failed = any(not run.has_succeeded for run in awaited.values())
     return bool(awaited) and not (task.prompts or has_failed)
 
 
@@ -175,18 +176,20 @@ def _why_running(key: int, ledger: Ledger) -> Iterator[str]:
 
 
 def _pid_of_codex(run: Run) -> int | None:
-    """Return the pid of the Codex of a run; None when it has ended."""
-    if not isinstance(run.state, Running):
+    """Return the pid of the Codex of a run, as it is here; None when it has ended."""
+    if not isinstance(run.state, Running) or not place_of(run).is_here:
         return None
     codex = run.state.codex
     # If it is gone, only its launcher may have ended.
-    is_known = not place_of(run).is_here or is_alive(codex)
-    found = codex if is_known else codex_of(run)
+    found = codex if is_alive(codex) else codex_of(run)
     return found.pid if found else None
 
 
 def _note(run: Run, pid: int | None) -> str | None:
-    """Say that the end of Codex is not recorded, or that nothing supervises it."""
+    """Say why there is no pid, or that nothing supervises Codex."""
+    if isinstance(run.state, Running) and not (place := place_of(run)).is_here:
+        where = "another PID namespace, such as a container"
+        return None if place.reason else f"its processes are in {where}"
     ended = "Codex has ended; " if isinstance(run.state, Running) and not pid else ""
     if why := suspension_of(run):
         return f"{ended}{why}"
@@ -214,7 +217,7 @@ def _answers(task: Task, state_home: Path) -> Json:
     answered = [run for run in over if run.has_answer]
     if not answered:
         return {"last_result": None, "previous_result": None}
-    text = answer_in(task, answered[-1], state_home)
+    text = answer_of(answered[-1], files_in(task.session, state_home))
     if answered[-1] is over[-1]:
         return {"last_result": text, "previous_result": None}
     previous = {"run": answered[-1].run_id, "text": text}

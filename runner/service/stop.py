@@ -11,6 +11,7 @@ import signal
 
 from parsers.struct import Struct
 from runner import clock
+from runner.clock import iso
 from runner.config import RUN_MARKER
 from runner.errors import RunnerError, RunnerFault
 from runner.exports import queue_files
@@ -170,6 +171,7 @@ class _Stop:
         self._is_gone = is_gone
         self._name = ledger.sessions.get(key).name
         self._was_canceled = ledger.queue.canceled(key)
+        self._began = iso(clock.now())
         self._signaled: dict[str, float] = {}
         self._orphans: dict[str, Termination] = {}
         self._locks = contextlib.ExitStack()
@@ -209,6 +211,8 @@ class _Stop:
         canceled, ended = 0, {*self._signaled, *self._orphans}
         with contextlib.suppress(RunnerError):
             runs = self._ledger.runs.of_session(self._key)
+            # The mark alone stops a run whose Codex is not started yet.
+            ended |= {run.run_id for run in runs if self._has_stopped(run)}
             ended -= {run.run_id for run in runs if run.has_succeeded}
             self._name = self._ledger.sessions.get(self._key).name
             canceled = self._ledger.queue.canceled(self._key) - self._was_canceled
@@ -219,6 +223,10 @@ class _Stop:
             notes=tuple(self._notes),
             error=self.error,
         )
+
+    def _has_stopped(self, run: Run) -> bool:
+        is_stopped = run.outcome is Outcome.STOPPED and run.ended_at is not None
+        return is_stopped and iso(run.ended_at or clock.now()) >= self._began
 
     def _to_end(self) -> list[Run]:
         runs = self._ledger.runs.unfinished(self._key)
