@@ -282,7 +282,7 @@ def test_a_run_that_is_stopped_before_its_supervisor_claims_it_is_told(
     sessions: Sessions, codex: StandIn, tmp_path: Path
 ) -> None:
     held = hold(tmp_path)
-    point = held.at(SUPERVISOR, "sqlite3.execute", "begin immediate")
+    point = held.at(SUPERVISOR, "sqlite3.execute", "begin immediate", 2)
     begun = sessions.begin(*sessions.starting("Begin."), env=sabotaged(point))
     wait_until(held.reached.exists)
     (run_id,) = (record["run_id"] for record in sessions.records)
