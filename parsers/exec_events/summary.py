@@ -187,7 +187,7 @@ class EventSummary:
                     self._commands_done += 1
                 else:
                     item_id = bytes(block[start:stop])
-                    if not item_id.isascii() or b"\\" in item_id:
+                    if not item_id.isascii() or _BACKSLASH in item_id:
                         continue
                     if is_done:
                         running.pop(item_id, None)
