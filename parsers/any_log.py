@@ -9,7 +9,6 @@ from parsers.exec_events.summary import EventSummary
 from parsers.facts import Facts
 from parsers.lines import BLANK
 from parsers.rollouts.read import read_rollout
-from parsers.text_logs.read import read_text_log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +45,8 @@ def read_log(stream: BufferedIOBase) -> Facts:
     lines = chain(head, stream)
     if kind == "rollout":
         return read_rollout(lines).facts()
+    from parsers.text_logs.read import read_text_log  # noqa: PLC0415 - 10 ms, rare
+
     return read_text_log(lines)
 
 
