@@ -9,11 +9,11 @@ from parsers.exec_events.summary import EventSummary
 from parsers.facts import Facts
 from parsers.lines import BLANK
 from parsers.rollouts.read import read_rollout
-from parsers.text_logs.read import read_text_log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import BinaryIO, Final
+    from io import BufferedIOBase
+    from typing import Final
 
     from parsers.facts import Kind
 
@@ -22,10 +22,11 @@ _TEXT_BEGINNINGS: Final = (b"codex_run_id=", b"OpenAI Codex v", b"session id: ")
 _EVENT_BEGINNINGS: Final = ("thread.", "turn.", "item.", "error")
 
 
-def read_log(stream: BinaryIO) -> Facts:
+def read_log(stream: BufferedIOBase) -> Facts:
     """Read a file of any kind to its end.
 
-    Never raises on its contents; needs as much memory as its longest line.
+    Never raises on its contents. Needs as much memory as the longest line, of events
+    the longest one that has to be decoded.
     """
     head: list[bytes] = []
     kind: Kind | None = None
@@ -36,14 +37,17 @@ def read_log(stream: BinaryIO) -> Facts:
             break
     if kind is None and not any(line.strip(BLANK) for line in head):
         return Facts(kind="empty")
+    if kind == "events":
+        summary = EventSummary()
+        summary.read_lines(head)
+        summary.read(stream)
+        return summary.facts()
     lines = chain(head, stream)
     if kind == "rollout":
         return read_rollout(lines).facts()
-    if kind != "events":
-        return read_text_log(lines)
-    summary = EventSummary()
-    summary.read(lines)
-    return summary.facts()
+    from parsers.text_logs.read import read_text_log  # noqa: PLC0415 - 10 ms, rare
+
+    return read_text_log(lines)
 
 
 def _kind(line: bytes) -> Kind | None:

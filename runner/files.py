@@ -12,8 +12,8 @@ from runner.errors import FileFault
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from io import BufferedReader
     from pathlib import Path
-    from typing import BinaryIO
 
 _PRIVATE_FILE, _PRIVATE_DIRECTORY = 0o600, 0o700
 
@@ -160,7 +160,7 @@ def open_regular(path: Path) -> int:
     return handle
 
 
-def reader(path: Path) -> BinaryIO:
+def reader(path: Path) -> BufferedReader:
     """Open a file as a stream. Raise as `open_regular`."""
     return os.fdopen(open_regular(path), "rb")
 

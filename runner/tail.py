@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
+    from parsers.exec_events.events import Event
     from runner.model import Run
     from runner.run_files import RunFiles
 
@@ -135,21 +136,34 @@ def _newlines_before(end: int, stream: BinaryIO) -> Iterator[int]:
 
 
 class Appended(Struct):
-    """Hold complete lines that Codex has written: events, and lines of its stderr."""
+    """Hold complete lines that Codex has written: events, and lines of its stderr.
 
-    events: tuple[bytes, ...] = ()
+    With each event line is what it was decoded to; None if it was not decoded.
+    """
+
+    events: tuple[tuple[bytes, Event | None], ...] = ()
     errors: tuple[bytes, ...] = ()
 
     @property
     def text(self) -> str:
         """Render them for people."""
-        return "".join([*map(render, self.events), *map(render_stderr, self.errors)])
+        return self.event_text + self.error_text
+
+    @property
+    def event_text(self) -> str:
+        """Render the events."""
+        return "".join(render(*each) for each in self.events)
+
+    @property
+    def error_text(self) -> str:
+        """Render the lines of stderr."""
+        return "".join(map(render_stderr, self.errors))
 
     @property
     def lines(self) -> list[bytes]:
         """Make them lines of a task log."""
-        stderr = map(task_log.stderr, self.errors)
-        return [*map(task_log.event, self.events), *stderr]
+        told = [task_log.event(*each) for each in self.events]
+        return [*told, *map(task_log.stderr, self.errors)]
 
 
 class RunTail:
@@ -177,11 +191,9 @@ class RunTail:
 
     def read(self) -> Appended:
         """Return the lines written since the last call."""
-        events = []
-        for line in self._events.lines():
-            self.summary.feed(line)
-            events.append(line)
-        return Appended(events=tuple(events), errors=tuple(self._stderr.lines()))
+        feed = self.summary.feed
+        events = tuple((line, feed(line)) for line in self._events.lines())
+        return Appended(events=events, errors=tuple(self._stderr.lines()))
 
     def finish(self) -> Iterator[Appended]:
         """Yield the rest, including incomplete last lines."""
@@ -189,9 +201,8 @@ class RunTail:
         while self.has_more:
             yield self.read()
         last, error = self._events.rest(), self._stderr.rest()
-        if last:
-            self.summary.finish(last)
-        yield Appended(events=(last,) if last else (), errors=(error,) if error else ())
+        events = ((last, self.summary.finish(last)),) if last else ()
+        yield Appended(events=events, errors=(error,) if error else ())
         self._events.close()
         self._stderr.close()
 

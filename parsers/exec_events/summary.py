@@ -1,21 +1,20 @@
 """The facts of a run, gathered line by line from `codex exec --json` (0.50 to 0.169).
 
-Most lines of a run are commands with their output, answers and reasoning. These are
-recognised by their first bytes, and a command's outcome by its last ones, so their
-texts are never decoded. Any other line is decoded by `events`; both ways find the same.
+Most lines of a run are commands with their output, answers and reasoning. `scan`
+recognises them by their ends, so their texts are never decoded. Any other line is
+decoded by `events`; both ways find the same.
 """
 
 from __future__ import annotations
 
-import re
-
-from parsers.exec_events import events, items
+from parsers.exec_events import events, items, scan
 from parsers.facts import Facts
 from parsers.lines import BLANK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from io import BufferedIOBase
     from typing import Final
 
     from parsers.accounting.tokens import Usage
@@ -26,23 +25,8 @@ FILES_LISTED: Final = 10_000
 _NAMES_KEPT: Final = 100
 _NAME_LENGTH: Final = 80
 
-# serde writes the fields of an event in this order in every version from 0.50.
-_HEAD: Final = re.compile(
-    rb'\{"type":"item\.(started|completed)",'
-    rb'"item":\{"id":"([^"\\]*)","type":"([a-z_]+)"'
-)
-# A quote right before the outcome ends the output: inside the output, that quote and
-# those of the outcome would be escaped.
-_OUTCOME: Final = re.compile(
-    rb'"(?:,"exit_code":(null|-?[0-9]+))?,"status":"([a-z_]+)"\}\}\s*\Z'
-)
-_OUTCOME_LENGTH: Final = 120
-_ITEM_ENDS: Final = (b'"}}\n', b'"}}')
-_GOOD_OUTCOMES: Final = (
-    b'","exit_code":0,"status":"completed"}}\n',
-    b'","exit_code":null,"status":"in_progress"}}\n',
-)
-_GOOD_CODES: Final = (None, b"null", b"0")
+_BLOCK: Final = 1 << 17
+_BACKSLASH: Final = ord("\\")
 _FAILED: Final = ("failed", "declined")
 _OF_A_TURN: Final = (events.TurnStarted, events.TurnCompleted, events.TurnFailed)
 _BOUNDARIES: Final = (events.ThreadStarted, *_OF_A_TURN)
@@ -80,6 +64,8 @@ class EventSummary:
         self._commands_done = 0
         self._answer: bytes | str | None = None
         self._running: dict[bytes, bool] = {}  # item id to whether it is a command
+        # Of the last line of each kind that did not fail.
+        self._frames: dict[tuple[scan.Kind, bool], scan.Frame] = {}
 
     @property
     def failure(self) -> str | None:
@@ -134,64 +120,146 @@ class EventSummary:
             agent_threads=tuple(self.agent_threads),
         )
 
-    def read(self, lines: Iterable[bytes]) -> None:
+    def read(self, stream: BufferedIOBase) -> None:
+        """Take a stream to its end.
+
+        It reads blocks: a line is held as a whole only if it has to be decoded.
+        """
+        block = bytearray(_BLOCK)
+        view, size = memoryview(block), 0
+        while count := stream.readinto(view[size:]):
+            size += count
+            rest = self._take_block(block, size)
+            if rest == 0 and size == _BLOCK:
+                self._take_long(bytes(block), stream)
+                rest = size
+            view[: size - rest] = view[rest:size]
+            size -= rest
+        self.finish(bytes(view[:size]))
+
+    def read_lines(self, lines: Iterable[bytes]) -> None:
         """Take all lines of a stream, with their newlines, to its end."""
-        feed = self.feed
         for line in lines:
             if line.endswith(b"\n"):
-                feed(line)
+                self.feed(line)
             else:
                 self.finish(line)
 
-    def finish(self, pending: bytes) -> None:
-        """Take the incomplete last line at the end of the stream."""
-        self._take(pending, if_broken="unfinished_line")
+    def finish(self, pending: bytes) -> events.Event | None:
+        """Take the incomplete last line at the end of the stream; return as `feed`."""
+        return self._take(pending, if_broken="unfinished_line")
 
-    def feed(self, line: bytes) -> None:
-        """Take one complete line, with or without its newline."""
-        head = _HEAD.match(line)
-        if head is None or not self._skim(line, head):
-            self._take(line, if_broken="undecodable_line")
+    def feed(self, line: bytes) -> events.Event | None:
+        """Take one complete line, with or without its newline.
 
-    def _skim(self, line: bytes, head: re.Match[bytes]) -> bool:
-        phase, item_id, kind = head.groups()
-        if kind == b"command_execution":
-            is_failed = False
-            if not line.endswith(_GOOD_OUTCOMES):
-                outcome = _OUTCOME.search(
-                    line, max(head.end(), len(line) - _OUTCOME_LENGTH)
-                )
-                if outcome is None:
-                    return False
-                code, status = outcome.groups()
-                is_failed = code not in _GOOD_CODES or status.decode() in _FAILED
-            is_done = phase == b"completed"
-            self._note_call(item_id, is_done=is_done, is_command=True)
-            self.commands_failed += is_done and is_failed
-        elif phase != b"completed" or not line.endswith(_ITEM_ENDS):
-            return False
-        elif kind == b"agent_message":
-            self._answer = line
-        elif kind != b"reasoning":
-            return False
+        Returns:
+            The event, or None if the line was recognised without decoding it.
+        """
+        is_seen = self._skim(line, 0, len(line)) is not None
+        return None if is_seen else self._take(line, if_broken="undecodable_line")
+
+    def _take_block(  # noqa: C901, PLR0912 - a call for each line costs
+        self, block: bytearray, size: int
+    ) -> int:
+        """Take the complete lines of a block; return where the incomplete one begins.
+
+        The lines of one kind differ in the id and the texts only. So each is compared
+        with the last one of each kind first: `scan.recognise` takes four times as long.
+        """
+        find, starts, ends = block.find, block.startswith, block.endswith
+        frames, running, begin = self._frames.values(), self._running, 0
+        while end := find(b"\n", begin, size) + 1:
+            for kind, is_done, before_id, after_id, last in frames:
+                if not starts(before_id, begin):
+                    continue
+                start = begin + len(before_id)
+                stop = find(b'"', start, end)
+                if not (
+                    starts(after_id, stop) and ends(last, stop + len(after_id), end)
+                ):
+                    continue
+                if kind != "command":
+                    if block[end - len(last) - 1] == _BACKSLASH:
+                        continue  # the text may not be at its end
+                    if kind == "message":
+                        self._answer = bytes(block[begin:end])
+                elif is_done and not running:
+                    self._commands_done += 1
+                else:
+                    item_id = bytes(block[start:stop])
+                    if not item_id.isascii() or _BACKSLASH in item_id:
+                        continue
+                    if is_done:
+                        running.pop(item_id, None)
+                        self._commands_done += 1
+                    else:
+                        running[item_id] = True
+                self.progress += 1
+                break
+            else:
+                self._take_odd(block, begin, end)
+            begin = end
+        return begin
+
+    def _take_odd(self, block: bytearray, begin: int, end: int) -> None:
+        seen = self._skim(block, begin, end)
+        if seen is None:
+            self._take(bytes(block[begin:end]), if_broken="undecodable_line")
+        elif not seen.is_failed:
+            self._frames[seen.kind, seen.is_done] = seen.frame()
+
+    def _take_long(self, begin: bytes, stream: BufferedIOBase) -> None:
+        """Take a line that is longer than a block, by its ends if they are enough."""
+        if not begin.strip(BLANK):
+            return  # blanks before an object do not matter
+        if not stream.seekable():
+            self.read_lines([begin + stream.readline()])
+            return
+        place, end = stream.tell() - len(begin), b""
+        while not end.endswith(b"\n") and (piece := stream.readline(_BLOCK)):
+            end = (end + piece)[-scan.END_LENGTH :]
+        ends = begin + b"\n" + end  # no head goes across this newline
+        seen = scan.recognise(ends, 0, len(ends))
+        if seen and seen.kind != "message":
+            self._count(seen)
+        elif scan.is_broken(begin, end or begin):
+            is_whole = end.endswith(b"\n")
+            self._warn("undecodable_line" if is_whole else "unfinished_line")
+        else:
+            stream.seek(place)
+            self.read_lines([stream.readline()])
+
+    def _skim(self, block: bytes | bytearray, begin: int, end: int) -> scan.Seen | None:
+        seen = scan.recognise(block, begin, end)
+        if seen is not None:
+            self._count(seen)
+            if seen.kind == "message":
+                self._answer = bytes(block[begin:end])
+        return seen
+
+    def _count(self, seen: scan.Seen) -> None:
+        if seen.kind == "command":
+            self._note_call(seen.id, is_done=seen.is_done, is_command=True)
+            self.commands_failed += seen.is_done and seen.is_failed
         self.progress += 1
         self.has_begun = True
-        return True
 
-    def _take(self, line: bytes, *, if_broken: str) -> None:
-        match events.decode(line):
+    def _take(self, line: bytes, *, if_broken: str) -> events.Event:
+        event = events.decode(line)
+        match event:
             case events.Undecodable():
                 if line.strip(BLANK):
                     self._warn(if_broken)
             case events.ErrorReported(message=message, is_reconnect=True):
                 self._reconnect = (self.progress, message)
-            case event:
+            case _:
                 self.progress += 1
                 if isinstance(event, _BOUNDARIES):
                     self._commands_done = self.commands_run
                     self._running.clear()
                     self.has_begun = self.has_begun or isinstance(event, _OF_A_TURN)
                 self._note(event)
+        return event
 
     def _note(self, event: events.Event) -> None:
         match event:

@@ -7,6 +7,13 @@ they are, and between them the prompts and what Codex wrote to standard error.
 from __future__ import annotations
 
 import json
+import re
+
+from parsers.exec_events import events
+
+# The beginning of an event, and a line without what no JSON text holds.
+_EVENT = b'{"type"'
+_CLEAN = re.compile(rb"\{[^\0-\x1f]*\}")
 
 
 def prompt(text: bytes) -> bytes:
@@ -19,14 +26,36 @@ def stderr(line: bytes) -> bytes:
     return _line("stderr", line)
 
 
-def event(line: bytes) -> bytes:
-    """Return an event as it is; wrap a line that is not a JSON object in one."""
+def event(line: bytes, found: events.Event | None) -> bytes:
+    """Return an event as it is; wrap a line that is not a JSON object in one.
+
+    Args:
+        line: the line.
+        found: what it was decoded to; None if it was recognised by its ends.
+    """
     bare = line.strip()
+    if isinstance(found, events.Undecodable):
+        return _line("stdout", line)
+    # A line that was cut, with another after it, begins and ends as an event does.
+    is_whole = found is not None or _EVENT not in bare[1:]
+    is_object = is_whole and _is_clean(bare)
+    return bare + b"\n" if is_object or _is_object(bare) else _line("stdout", line)
+
+
+def _is_clean(bare: bytes) -> bool:
+    """Return whether a line has none of the damage that `events.decode` tolerates."""
     try:
-        is_object = isinstance(json.loads(bare.decode()), dict)
+        bare.decode()
+    except UnicodeDecodeError:
+        return False
+    return _CLEAN.fullmatch(bare) is not None
+
+
+def _is_object(bare: bytes) -> bool:
+    try:
+        return isinstance(json.loads(bare.decode()), dict)
     except (ValueError, RecursionError):
-        is_object = False
-    return bare + b"\n" if is_object else _line("stdout", line)
+        return False
 
 
 def _line(kind: str, text: bytes) -> bytes:

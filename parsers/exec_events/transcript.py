@@ -42,14 +42,16 @@ _BODIES: Final = {
 _CHANGES: Final = {"A": _GREEN, "D": _RED, "M": _YELLOW}
 
 
-def render(line: bytes) -> str:
+def render(line: bytes, event: events.Event | None = None) -> str:
     """Render a line; "" when there is nothing to show, else a text with a newline.
+
+    `event` is the line if it was decoded already.
 
     Control characters are replaced by their codes. Of a command's output the first and
     the last `OUTPUT_LINES` lines are kept.
     """
     said = ""
-    match events.decode(line):
+    match event or events.decode(line):
         case events.ItemEvent(phase="completed", item=item):
             said = _completed(item)
         case (

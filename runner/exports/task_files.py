@@ -20,7 +20,7 @@ from runner.exports.run_exports import best_effort, closing, write_end
 from runner.ledger import record
 from runner.model import OUTCOMES, Outcome, Running, TaskState
 from runner.run_files import files_of
-from runner.tail import Appended, RunTail, summary_of_events
+from runner.tail import RunTail, summary_of_events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from runner.ledger.record import Json
     from runner.ledger.sessions import Session
     from runner.model import Run
+    from runner.tail import Appended
 
 ARCHIVE = "archive"
 FORMAT = 1
@@ -232,10 +233,9 @@ def rest_of_log(run: Run) -> str:
     paths = files_of(run.spec)
     *have, torn = (log := files.read_text(paths.log)).split("\n")
     tail = [*RunTail(paths).finish()]
-    events = [line for each in tail for line in each.events]
-    errors = [line for each in tail for line in each.errors]
-    said = (Appended(events=tuple(events)), Appended(errors=tuple(errors)))
-    rest = "".join(_without(have, each.text) for each in said)
+    events = "".join(each.event_text for each in tail)
+    errors = "".join(each.error_text for each in tail)
+    rest = _without(have, events) + _without(have, errors)
     end = closing(run)
     rest += "" if end in log else end
     return f"\n{rest}" if torn and rest else rest

@@ -95,7 +95,7 @@ def turn(
 def facts_of(lines: Iterable[bytes]) -> Facts:
     """Summarise event lines."""
     summary = EventSummary()
-    summary.read(lines)
+    summary.read_lines(lines)
     return summary.facts()
 
 

@@ -190,7 +190,7 @@ class _Invocation:
         self.end = 0
 
     def take(self, line: bytes, offset: int) -> None:
-        self.summary.read([line])
+        self.summary.read_lines([line])
         self.first = offset if self.first is None else self.first
         self.end = offset + len(line)
 

@@ -11,8 +11,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from parsers.any_log import read_log
 from parsers.exec_events.summary import EventSummary
@@ -28,21 +28,19 @@ TURN = "01a1f87a-1eee-7d51-bc6a-0b69d8e3a561"
 def main() -> None:
     size = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     with tempfile.TemporaryDirectory() as folder:
-        for name, lines, readers in (
-            (
-                "events",
-                events(),
-                {"EventSummary": digest, "read_log": read, "render": show},
-            ),
-            ("rollout", records(), {"rollout.read": referee}),
+        of_events = {"EventSummary": digest, "read_log": read, "render": show}
+        for name, lines, separators, readers in (
+            ("events", events(), (",", ":"), of_events),
+            ("events with blanks", events(), (", ", ": "), of_events),
+            ("rollout", records(), (",", ":"), {"rollout.read": referee}),
         ):
             path = Path(folder, f"{name}.jsonl")
-            write(path, lines, size * 1_000_000)
+            write(path, lines, size * 1_000_000, separators)
             compare(name, path, {"json.loads": loads, **readers})
 
 
 def compare(
-    name: str, path: Path, readers: dict[str, Callable[[BinaryIO], None]]
+    name: str, path: Path, readers: dict[str, Callable[[BufferedReader], None]]
 ) -> None:
     size = path.stat().st_size / 1e6
     print(f"{name}: {size:.0f} MB, best of {ROUNDS}")
@@ -55,7 +53,7 @@ def compare(
         print(f"  {reader:14}{speed} {resident() - before:+6.1f} MB")
 
 
-def timed(read_all: Callable[[BinaryIO], None], path: Path) -> float:
+def timed(read_all: Callable[[BufferedReader], None], path: Path) -> float:
     start = time.process_time()
     with path.open("rb") as stream:
         read_all(stream)
@@ -66,32 +64,34 @@ def resident() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def loads(stream: BinaryIO) -> None:
+def loads(stream: BufferedReader) -> None:
     for line in stream:
         json.loads(line)
 
 
-def digest(stream: BinaryIO) -> None:
+def digest(stream: BufferedReader) -> None:
     EventSummary().read(stream)
 
 
-def read(stream: BinaryIO) -> None:
+def read(stream: BufferedReader) -> None:
     read_log(stream)
 
 
-def show(stream: BinaryIO) -> None:
+def show(stream: BufferedReader) -> None:
     for line in stream:
         render(line)
 
 
-def referee(stream: BinaryIO) -> None:
+def referee(stream: BufferedReader) -> None:
     read_rollout(stream)
 
 
-def write(path: Path, lines: Iterator[object], size: int) -> None:
+def write(
+    path: Path, lines: Iterator[object], size: int, separators: tuple[str, str]
+) -> None:
     with path.open("wb") as file:
         while file.tell() < size:
-            text = json.dumps(next(lines), ensure_ascii=False, separators=(",", ":"))
+            text = json.dumps(next(lines), ensure_ascii=False, separators=separators)
             file.write(text.encode() + b"\n")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parsers.exec_events import task_log
+from parsers.exec_events import events, task_log
 from parsers.exec_events.transcript import (
     coloured,
     render,
@@ -106,7 +106,12 @@ def _json(piece: Piece) -> str:
         case log.Prompt(text=text):
             lines = [task_log.prompt(text)]
         case log.Lines(lines=found, is_stderr=is_stderr):
-            lines = [*map(task_log.stderr if is_stderr else task_log.event, found)]
+            lines = [
+                task_log.stderr(line)
+                if is_stderr
+                else task_log.event(line, events.decode(line))
+                for line in found
+            ]
         case _:
             pass
     return b"".join(lines).decode(errors="surrogateescape")

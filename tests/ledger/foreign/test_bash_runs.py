@@ -51,7 +51,7 @@ def only_run(directory: Path) -> ForeignRun:
 
 def digest_of(run: ForeignRun) -> EventSummary:
     digest = EventSummary()
-    digest.read(event_lines(run))
+    digest.read_lines(event_lines(run))
     return digest
 
 

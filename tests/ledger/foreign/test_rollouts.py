@@ -73,7 +73,7 @@ def only(home: Path) -> History:
 
 def digest_of(run: ForeignRun) -> EventSummary:
     digest = EventSummary()
-    digest.read(event_lines(run))
+    digest.read_lines(event_lines(run))
     assert digest.warnings == {}
     return digest
 

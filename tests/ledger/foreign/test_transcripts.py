@@ -55,7 +55,7 @@ def test_a_transcript_is_told_in_events(
     history = only(tmp_path)
     (run,) = history.runs
     digest = EventSummary()
-    digest.read(event_lines(run))
+    digest.read_lines(event_lines(run))
 
     assert (history.kind, history.session_id) == ("codex-tasks-fifo", NAMED)
     assert (run.prompt, run.answer) == (
