@@ -124,6 +124,8 @@ def _end(row: sqlite3.Row, run: Run | None, steps: Steps) -> None:
         exit_code=verdict.exit_code,
         error_class=verdict.error_class,
         thread=over.thread if over else None,
+        answered=over is not None and over.has_answer,
+        left_running=bool(over and over.accounts.get("left_running")),
         ended_at=iso(over.ended_at) if over and over.ended_at else row["prepared_at"],
     )
     steps.note("run ended by the migration", f"{row['run_id']}: {verdict.outcome}")

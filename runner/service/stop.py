@@ -112,7 +112,7 @@ def _inside(keys: Sequence[int], ledger: Ledger) -> list[int]:
     marked, unfinished = by_environment(RUN_MARKER), ledger.runs.unfinished()
     found = list(keys)
     for key in found:  # it grows: an inner run may have started others
-        names = [run.run_id for run in ledger.runs.of_session(key)]
+        names = ledger.runs.ids(key)
         inside = {process for name in names for process in marked.get(name, ())}
         inner = (run.session for run in unfinished if run.supervisor in inside)
         found += [each for each in dict.fromkeys(inner) if each not in found]
@@ -208,7 +208,7 @@ class _Stop:
         self._locks.close()
         canceled, ended = 0, {*self._signaled, *self._orphans}
         with contextlib.suppress(RunnerError):
-            runs = self._ledger.runs.of_session(self._key)
+            runs = [self._ledger.runs.find(run_id) for run_id in ended]
             ended -= {run.run_id for run in runs if run.has_succeeded}
             self._name = self._ledger.sessions.get(self._key).name
             canceled = self._ledger.queue.canceled(self._key) - self._was_canceled
@@ -266,22 +266,23 @@ class _Stop:
     def _leftovers_ended(self) -> bool:
         """End processes that the session's earlier runs have left running."""
         if self._left is None:
-            every = self._ledger.runs.of_session(self._key)
-            runs = [run for run in every if run.is_finished]
+            runs, key = self._ledger.runs, self._key
+            last = None if cgroup.is_possible() else runs.latest(key)
             # Without its supervisor, processes of a run may be missed.
-            for run in () if cgroup.is_possible() else runs[-1:]:
-                if run.run_id in self._orphans or run.outcome is Outcome.LOST:
-                    self._notes.append(
-                        f"the supervisor of run {run.run_id} was gone: processes that"
-                        " left its process tree and environment may still run"
-                    )
+            is_lost = last is not None and last.outcome is Outcome.LOST
+            if last is not None and (is_lost or last.run_id in self._orphans):
+                self._notes.append(
+                    f"the supervisor of run {last.run_id} was gone: processes that"
+                    " left its process tree and environment may still run"
+                )
             marked, groups = by_environment(RUN_MARKER), cgroup.by_run()
-            self._groups = groups.keys() & {run.run_id for run in runs}
+            over = {*runs.ids(key)} - {run.run_id for run in runs.unfinished(key)}
+            self._groups = groups.keys() & over
             found: set[ProcessId] = set()
-            for run in runs:
-                found.update(marked.get(run.run_id, ()), groups.get(run.run_id, ()))
-                if left := left_by(run):
-                    found.update(left, below(*(each.pid for each in left)))
+            for run_id in over:
+                found.update(marked.get(run_id, ()), groups.get(run_id, ()))
+            for left in filter(None, map(left_by, runs.leaving(key))):
+                found.update(left, below(*(each.pid for each in left)))
             members = sorted(found - {this_process()}, key=lambda each: each.pid)
             self._has_left = bool(members)
             self._left = Termination(
