@@ -9,6 +9,11 @@ select * from session_states where id = :session
 -- The newest sessions in one of these states (a JSON list).
 select * from session_states where state in (select value from json_each(:states)) order by updated_at desc, id desc limit :most
 
+-- name: listed_sessions
+-- The same sessions, with what `ls` shows of them.
+select name as id, short_id, title, state, outcome, created_at, updated_at, repo as working_dir, waiting as queue, last_run
+from session_states where state in (select value from json_each(:states)) order by updated_at desc, session_states.id desc limit :most
+
 -- name: sessions_named
 -- The sessions with exactly this short id, thread or run.
 select * from session_states where id in (
@@ -419,7 +424,9 @@ select run_id, directory from runs
 -- name: task_directories
 -- Where the tasks lie that the ledger knows: its exports, and what was imported.
 select exports as directory from sessions where exports is not null union all select source from imports
-union all select thread_id from threads
+
+-- name: thread_names
+select thread_id as directory from threads
 
 -- name: imports_of_session
 select i.run_id, i.identity, i.kind, i.source, i.mtime from runs r join imports i on i.run_id = r.run_id where r.session = :session

@@ -131,9 +131,11 @@ def unknown_tasks(ledger: Ledger) -> list[Path]:
 
     The names are listed before the ledger is read: a new session has its row first.
     """
-    names = files.names(ledger.home)
-    rows = ledger.all("task_directories")
-    known = {row["directory"].rpartition("/")[2] for row in rows}
-    found = (ledger.home / name for name in names if name not in known and uuid(name))
+    names = {name for name in files.names(ledger.home) if uuid(name)}
+    for query in ("thread_names", "task_directories"):
+        if names:
+            rows = ledger.all(query)
+            names -= {row["directory"].rpartition("/")[2] for row in rows}
+    found = (ledger.home / name for name in sorted(names))
     # Another process may have removed it meanwhile.
     return [place for place in found if files.is_directory(place)]
