@@ -119,7 +119,7 @@ def _end(row: sqlite3.Row, run: Run | None, steps: Steps) -> None:
     steps.do(
         "end_run",
         run_id=row["run_id"],
-        record=record.pack(over) if over else row["record"],
+        record=record.compress(record.to_json(over)) if over else row["record"],
         outcome=verdict.outcome,
         exit_code=verdict.exit_code,
         error_class=verdict.error_class,

@@ -380,13 +380,14 @@ insert into usage_sums select grouped, key, iif(grouped = 'session', 0, quarter)
 
 -- name: wrong_sums
 -- How many sums differ from those of the usage. The order of a sum changes its last digits.
-select count(*) from (select grouped, key, iif(grouped = 'session', 0, quarter) as quarter, sum(runs) as runs, sum(input) as input,
+with u as (select grouped, key, iif(grouped = 'session', 0, quarter) as quarter, sum(runs) as runs, sum(input) as input,
         sum(cached) as cached, sum(output) as output, sum(reasoning) as reasoning, sum(total) as total, sum(usd) as usd,
         sum(unknown_usage) as unknown_usage, sum(unknown_parts) as unknown_parts, sum(unknown_cost) as unknown_cost
-    from usage_of_runs group by 1, 2, 3) u full join (select * from usage_sums where runs <> 0) s using (grouped, key, quarter)
-where (u.runs, u.input, u.cached, u.output, u.reasoning, u.total, u.unknown_usage, u.unknown_parts, u.unknown_cost)
+    from usage_of_runs group by 1, 2, 3)
+select (select count(*) from u left join usage_sums s on s.grouped = u.grouped and s.key = u.key and s.quarter = u.quarter
+    where (u.runs, u.input, u.cached, u.output, u.reasoning, u.total, u.unknown_usage, u.unknown_parts, u.unknown_cost)
     is not (s.runs, s.input, s.cached, s.output, s.reasoning, s.total, s.unknown_usage, s.unknown_parts, s.unknown_cost)
-    or abs(u.usd - s.usd) > 1e-9
+    or abs(u.usd - s.usd) > 1e-9) + abs((select count(*) from u) - (select count(*) from usage_sums where runs <> 0))
 
 -- name: usage_totals
 -- The usage of each group of runs; a run that called two models counts once. The sums have the runs after the quarter of

@@ -29,11 +29,6 @@ if TYPE_CHECKING:
     from runner.ledger.ledger import Ledger
     from runner.model import Event, ProcessId, Run, SessionId
 
-# Values with the same name in the record of a run.
-_COLUMNS = (
-    *("run_id", "state", "prepared_at", "launched_at", "ended_at"),
-    *("outcome", "exit_code", "error_class", "codex_version", "rollout_offset"),
-)
 # Names of files in a directory of its own, and of flat files.
 _OWN, _FLAT = 3, 2
 # No session has so many runs.
@@ -285,7 +280,7 @@ class Runs:
         path, home = Path(run.spec.directory), self._ledger.home
         codex = run.state.codex if isinstance(run.state, Running) else None
         return {
-            **{name: told[name] for name in _COLUMNS},
+            **{name: told[name] for name in record.COLUMNS},
             "session": run.session,
             "thread": run.thread,
             "prompt": run.spec.prompt_id,
@@ -313,7 +308,7 @@ class Runs:
         return [self._run(row) for row in self._ledger.all(query, **values)]
 
     def _run(self, row: sqlite3.Row) -> Run:
-        columns: dict[str, object] = {name: row[name] for name in _COLUMNS}
+        columns: dict[str, object] = {name: row[name] for name in record.COLUMNS}
         columns["has_begun"] = bool(row["begun"])
         columns["session_id"] = row["thread_id"]
         columns["processes"] = _processes(row)
