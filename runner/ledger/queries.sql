@@ -37,6 +37,12 @@ select * from session_states where id = (select r.session from imports i join ru
 -- name: session_of_thread
 select session from threads where thread_id = :thread
 
+-- name: opened_threads
+-- The threads of a JSON list that the first run of a session has opened. A resumed thread may be that of a sub-agent.
+select t.thread_id from json_each(:threads) j join threads t on t.thread_id = j.value
+join sessions s on s.id = t.session and s.imported is null
+join runs r on r.session = s.id and r.ordinal = 1 and r.thread_id = t.thread_id and r.rollout_offset is null
+
 -- name: insert_session
 insert into sessions (short_id, title, repo, home, settings, imported, created_at, updated_at)
 values (:short_id, :title, :repo, :home, :settings, :imported, :at, :at)

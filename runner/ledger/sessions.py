@@ -22,7 +22,7 @@ from runner.run_files import owner_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
     from typing import Any
 
@@ -113,6 +113,11 @@ class Sessions:
         """Return the key of the session of a thread."""
         key: int | None = self._db.value("session_of_thread", thread=thread)
         return key
+
+    def roots_of(self, threads: Iterable[str]) -> set[str]:
+        """Return those of some threads that a run of this ledger has opened."""
+        found = self._db.all("opened_threads", threads=json.dumps([*threads]))
+        return {row["thread_id"] for row in found}
 
     def all(
         self, states: Collection[TaskState] = tuple(TaskState), most: int | None = None

@@ -70,7 +70,7 @@ def contexts(monkeypatch: pytest.MonkeyPatch) -> list[LogContext]:
     """Keep with which context each run is counted."""
     found: list[LogContext] = []
 
-    def account_log(facts: Facts, context: LogContext, _: object) -> RunAccounting:
+    def account_log(facts: Facts, context: LogContext, *_: object) -> RunAccounting:
         found.append(context)
         return accounting.unknown("a test", facts)
 
