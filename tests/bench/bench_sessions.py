@@ -56,9 +56,8 @@ def main() -> None:
             compared(f"verify, {which}", ["verify"], store, 1)
             ledger = Path(store["CODEX_RUNNER_HOME"], "ledger.db")
             runs = FEW if store is few else MANY
-            print(
-                f"{f'ledger, bytes per run, {which}':45} {ledger.stat().st_size / runs:9.0f}"
-            )
+            size = ledger.stat().st_size / runs
+            print(f"{f'ledger, bytes per run, {which}':45} {size:9.0f}")
         compared(f"status TASK --json, 1 session of {RUNS} runs", status_of(full), full)
         ends = [end_of_run(Path(s["CODEX_RUNNER_HOME"])) for s in (few, full)]
         what = f"end of a run after {RUNS - 1} others / of the first"
