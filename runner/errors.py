@@ -3,6 +3,7 @@
 RunnerError
 ├── UsageError            2   the command line or a file it names is wrong
 ├── NoSuchTaskError       3   the ledger has no such task
+│   └── RemovedTaskError  3   another process has just removed it
 ├── NoSuchRunError        3   the ledger has no such run, or no longer
 │   └── UnknownRunError   2   a run id of the command line is unknown
 ├── WaitTimeoutError    124   the wait took too long
@@ -77,6 +78,13 @@ class NoSuchTaskError(RunnerError):
             f"no task {text!r}: name one by its short id (4 digits or more), its thread"
             " id (6 or more), a run id or its title (codex-tasks ls -a lists them)"
         )
+
+
+class RemovedTaskError(NoSuchTaskError):
+    """Report a task that another process has just removed."""
+
+    def __init__(self) -> None:
+        RunnerError.__init__(self, "the task was removed meanwhile")
 
 
 class WaitTimeoutError(RunnerError):

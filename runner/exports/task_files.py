@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+from parsers import loose_json
 from parsers.exec_events import task_log
 from parsers.struct import Struct
 from runner import files
@@ -137,13 +138,15 @@ def render_json(ledger: Ledger, key: int, answer: str | None = None) -> bytes:
     session, ids = ledger.sessions.get(key), ledger.runs.ids(key)
     first, last = (ledger.runs.find(name) for name in (ids[0], session.last_run or ""))
     verdict, home = last.verdict, session.home
+    if answer is None:
+        answer = last_answer(ledger, key, files_in(session, ledger.home))
     data: Json = {
         "id": session.name,
         "title": session.title,
         "state": _state(session),
         "created_at": session.created_at,
         "updated_at": session.updated_at,
-        "last_result": last_answer(ledger, key) if answer is None else answer,
+        "last_result": answer,
         "initial_prompt": first.spec.task,
         "last_prompt": last.spec.task,
         "config_path": str(Path(home) / "config.toml") if home else None,
@@ -178,6 +181,12 @@ def render_log(runs: Iterable[Run]) -> Iterator[bytes]:
             yield from appended.lines
 
 
+def has_events(runs: Iterable[Run]) -> bool:
+    """Return whether the events of all runs are there, to render a log from."""
+    launched = (run for run in runs if run.launched_at)
+    return all(files.status(files_of(run.spec).events) for run in launched)
+
+
 def write_all(ledger: Ledger, key: int) -> None:
     """Write all exports of a session again.
 
@@ -188,8 +197,10 @@ def write_all(ledger: Ledger, key: int) -> None:
     if (paths := files_in(session, ledger.home)) is None:
         return
     files.make_directory(paths.directory)
-    files.export(paths.log, render_log(runs))
-    if answer := last_answer(ledger, key):
+    answer = last_answer(ledger, key, paths)
+    if has_events(runs) or files.status(paths.log) is None:
+        files.export(paths.log, render_log(runs))
+    if answer:
         files.export(paths.result, answer.encode(errors="replace"))
     write_json(ledger, key)
 
@@ -257,15 +268,27 @@ def move(was: Path | None, now: Path | None) -> None:
         was.rmdir()
 
 
-def answer_of(run: Run) -> str | None:
-    """Return the whole last message of Codex in a run; None if there is none."""
-    return summary_of_events(run).final_message
+def answer_of(run: Run, paths: TaskFiles | None) -> str | None:
+    """Return the full answer of a run; None when it cannot be read.
+
+    The record has a short answer, the events have any. If the events are gone, the
+    session's `task.result` may still hold it.
+    """
+    said = loose_json.mapping(run.accounts.get("said"))
+    if said and not said.get("is_cut"):
+        return loose_json.text(said.get("final_message"))
+    answer = summary_of_events(run).final_message
+    if answer is None and run.has_answer and paths is not None:
+        kept = files.read_text(paths.result)
+        is_its = record.checksum(kept) == run.accounts.get("answer_checksum")
+        answer = kept if is_its else None
+    return answer
 
 
-def last_answer(ledger: Ledger, key: int) -> str | None:
+def last_answer(ledger: Ledger, key: int, paths: TaskFiles | None) -> str | None:
     """Return the answer of the last run of a session that has one."""
     answered = ledger.runs.latest(key, "answered")
-    return answer_of(answered) if answered else None
+    return answer_of(answered, paths) if answered else None
 
 
 def prompt_of(run: Run) -> bytes:

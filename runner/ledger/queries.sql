@@ -110,9 +110,13 @@ select r.*, c.record from runs r left join records c on c.run_id = r.run_id
 where r.session = :session and r.left_running order by r.ordinal
 
 -- name: run_ends
--- The outcomes of the runs of a session from one on, without those that only waited for it, if there are others.
-select outcome from runs where session = :session and ordinal >= :ordinal
-    and (not waits or not exists (select 1 from runs where session = :session and not waits))
+-- How the runs of a session have ended from one on, in order, without those that only waited for it, if there are others.
+select coalesce(prompt, run_id) as prompt, outcome from runs where session = :session and ordinal >= :ordinal
+    and (not waits or not exists (select 1 from runs where session = :session and not waits)) order by ordinal
+
+-- name: stopped
+-- The runs of a session that have been stopped since a time.
+select run_id from runs where session = :session and outcome = 'stopped' and ended_at >= :at
 
 -- name: unfinished_runs
 -- Of one session, or of all.

@@ -68,8 +68,8 @@ class QuitWaitsError(SessionBusyError):
     def __init__(self, name: str, number: int) -> None:
         RunnerError.__init__(
             self,
-            f"task {name} accepts no prompts: a /quit waits (prompt {number}); send"
-            " after it (status --wait waits for it), or stop the task to cancel it",
+            f"task {name} accepts no prompts: a /quit waits (prompt {number});"
+            " codex-tasks stop cancels it",
         )
 
 

@@ -13,7 +13,12 @@ import re
 
 from parsers.struct import Struct
 from parsers.text import uuid
-from runner.errors import ArchivedError, NoSuchTaskError, RunnerError, SessionBusyError
+from runner.errors import (
+    ArchivedError,
+    RemovedTaskError,
+    RunnerError,
+    SessionBusyError,
+)
 from runner.ledger.database import value_of
 from runner.ledger.record import read_settings
 from runner.locks import Lock, look
@@ -22,7 +27,7 @@ from runner.run_files import owner_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from pathlib import Path
     from typing import Any
 
@@ -91,7 +96,7 @@ class Sessions:
         """
         found = self._all("session_by_key", session=key)
         if not found:
-            raise NoSuchTaskError(str(key))
+            raise RemovedTaskError
         return found[0]
 
     def named(self, text: str) -> list[Session]:
@@ -193,11 +198,20 @@ class Sessions:
         """
         self._move(session, exports, at, archived_at=None)
 
-    def remove(self, session: Session, *, if_unchanged: bool = False) -> None:
+    def remove(
+        self,
+        session: Session,
+        remove_exports: Callable[[], object] = list,
+        *,
+        if_unchanged: bool = False,
+    ) -> None:
         """Remove a session with its runs and prompts; its usage stays.
 
         Args:
             session: the session.
+            remove_exports: is called just before the change. A kill between the two
+                leaves a session whose exports can be rendered again; the other way
+                round it would leave exports that belong to no session.
             if_unchanged: refuse a session that was changed since it was read.
 
         Raises:
@@ -210,6 +224,7 @@ class Sessions:
             if if_unchanged and now.updated_at != session.updated_at:
                 raise SessionBusyError(session.name, now.last_run or "?", _CHANGED)
             self._refuse_open(session)
+            remove_exports()
             self._db.change("remove_session", session=session.key)
 
     def restore(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from functools import partial
 from pathlib import Path
 
 from parsers.struct import Struct
@@ -121,7 +122,11 @@ def remove(
     size = sum(map(size_of, places))
     if is_dry:
         return Removed(name=session.name, size=size)
-    _once_exported(lambda: ledger.sessions.remove(session, if_unchanged=if_unchanged))
+    exports = session.exports_in(ledger.home)
+    step = partial(files.remove_tree, exports) if exports else list
+    _once_exported(
+        lambda: ledger.sessions.remove(session, step, if_unchanged=if_unchanged)
+    )
     faults = [fault for place in places for fault in files.remove_tree(place)]
     flat = (files_of(run.spec) for run in runs if run.spec.is_flat)
     elsewhere = {

@@ -138,4 +138,4 @@ def unknown_tasks(ledger: Ledger) -> list[Path]:
             names -= {row["directory"].rpartition("/")[2] for row in rows}
     found = (ledger.home / name for name in sorted(names))
     # Another process may have removed it meanwhile.
-    return [place for place in found if files.is_directory(place)]
+    return [place for place in found if files.names(place)]

@@ -35,7 +35,7 @@ from runner.run_files import PREFIX, RUNS, beside, files_of, own_directory, owne
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from runner.config import Config
     from runner.ledger.database import Cell
@@ -134,8 +134,8 @@ def _read_files(ledger: Ledger) -> list[str]:
     known = ledger.usage.run_ids() | {r["run_id"] for r in ledger.all("run_names")}
     lost = [name for name in files.names(home / RUNS) if name not in known]
     return [
-        f"{len(runs)} runs from their directories",
-        f"{prompts} waiting prompts from {queue_files.QUEUE}/",
+        f"runs from their directories: {len(runs)}",
+        f"waiting prompts from {queue_files.QUEUE}/: {prompts}",
         *_told(unfiled, "text from the directory of its waiting run: prompt"),
         *_told(canceled, "canceled, as it has no file any more: prompt"),
         *_told(lost, "its record cannot be read: run"),
@@ -206,7 +206,7 @@ def lost_run(
     if ledger is not None:
         is_own = meta.parent == own_directory(ledger.home, paths.run_id)
         is_ours = is_own or files.status(owner_of(ledger.home, paths.run_id))
-        is_trusted = bool(is_ours) and _is_private(meta)
+        is_trusted = bool(is_ours) and _is_private(meta, data)
     try:
         run = record.from_json(data if is_trusted else _plain(data))
     except (RunnerError, *_NONSENSE):
@@ -386,9 +386,13 @@ def _session_of(run: Run, ledger: Ledger, *, is_trusted: bool) -> int:
     return key
 
 
-def _is_private(path: Path) -> bool:
-    """Return whether only this user can have written a file."""
-    found = [files.status(each) for each in (path, path.parent)]
+def _is_private(meta: Path, data: Mapping[str, object]) -> bool:
+    """Return whether only this user can have written a record, and it is no copy."""
+    request = loose_json.mapping(data.get("request"))
+    told = loose_json.text(request.get("directory") or request.get("log_dir")) or ""
+    if os.path.realpath(told) != os.path.realpath(meta.parent):
+        return False
+    found = [files.status(each) for each in (meta, meta.parent)]
     return all(
         each is not None
         and each.st_uid == os.getuid()

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from parsers import loose_json
 from parsers.struct import Struct
-from runner import files
 from runner.errors import UsageError
 from runner.exports.task_files import answer_of, files_in
-from runner.ledger.record import checksum
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from runner.ledger.ledger import Ledger
     from runner.model import Run
     from runner.service.lookup import Task
@@ -44,23 +39,5 @@ def result_of(task: Task, ledger: Ledger, run_id: str | None = None) -> Result:
     elif run.waits and task.over is not None and not task.over.waits:
         run = task.over
     earlier = ledger.runs.latest(key, "answered", before=run.ordinal)
-    answer = answer_in(task, run, ledger.home)
+    answer = answer_of(run, files_in(task.session, ledger.home))
     return Result(run=run, answer=answer, earlier=earlier)
-
-
-def answer_in(task: Task, run: Run, state_home: Path) -> str | None:
-    """Return the full answer of a run; None when it cannot be read.
-
-    The record has a short answer, the events have any. If the events are gone, the
-    session's `task.result` may still hold it.
-    """
-    said = loose_json.mapping(run.accounts.get("said"))
-    if said and not said.get("is_cut"):
-        return loose_json.text(said.get("final_message"))
-    answer = answer_of(run)
-    paths = files_in(task.session, state_home)
-    if answer is None and run.has_answer and paths is not None:
-        kept = files.read_text(paths.result)
-        is_its = checksum(kept) == run.accounts.get("answer_checksum")
-        answer = kept if is_its else None
-    return answer

@@ -39,11 +39,13 @@ class Sent(Struct):
     """Hold the result of a send.
 
     `run_id` is the run that delivers the prompt, None when it waits; `ahead` is the
-    number of prompts before it, None for a `/quit` that found nothing to end.
+    number of prompts before it, None for a `/quit` that found nothing to end. `is_told`
+    is true when the caller has been warned instead.
     """
 
     run_id: str | None
     ahead: int | None = 0
+    is_told: bool = False
 
 
 class OvertakingError(SessionBusyError):
@@ -138,7 +140,7 @@ def queue(
         waits = any(each.id == number for each in ledger.queue.waiting(session.key))
         still = "not delivered yet" if waits else "no longer waiting"
         warn(f"queued, but {still}: {error}")
-        return Sent(run_id=None)
+        return Sent(run_id=None, is_told=True)
 
 
 def _settled(key: int, ledger: Ledger, settings: Config) -> Session:
@@ -155,6 +157,8 @@ def _refuse_overtaking(session: Session, ledger: Ledger, settings: Config) -> No
     """Refuse to overtake waiting prompts; release and deliver the first of them."""
     if session.waiting and ledger.queue.holder(session.key) is None:
         ledger.queue.release(session.key)
+        # Its file has the hold; when the prompt is delivered it is no longer first.
+        queue_files.refresh(ledger, session.key)
         started = deliver_next(session.key, ledger, settings)
         if started is not None:
             started.reader.close()

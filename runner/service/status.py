@@ -8,6 +8,7 @@ from parsers.accounting.tokens import SUMMED
 from runner import clock
 from runner.codex.home import writer_of
 from runner.errors import RunnerError, WaitTimeoutError
+from runner.exports.task_files import answer_of, files_in
 from runner.ledger.usage import UsageTotal, rows_of
 from runner.lifecycle.liveness import codex_of, left_by, place_of, suspension_of
 from runner.lifecycle.recover import sweep
@@ -15,7 +16,6 @@ from runner.model import Outcome, Running, TaskState
 from runner.process.table import is_alive
 from runner.service import usage
 from runner.service.lookup import get
-from runner.service.result import answer_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -151,8 +151,8 @@ def wait(
 def _end_of(key: int, since: int, ledger: Ledger) -> bool | None:
     """Return whether an idle session has succeeded; None while it runs.
 
-    All awaited runs must have succeeded. A run that gave up waiting for the session
-    does not count.
+    All awaited prompts must have succeeded: of several runs for one prompt the last
+    counts. A run that gave up waiting for the session does not count.
     """
     try:
         with ledger.snapshot():
@@ -161,7 +161,7 @@ def _end_of(key: int, since: int, ledger: Ledger) -> bool | None:
         return False
     if task.session.state is TaskState.RUNNING:
         return None
-    ends = set(ledger.runs.ends(key, since))
+    ends = set(ledger.runs.ends(key, since).values())
     return ends == {Outcome.SUCCEEDED} and not task.prompts
 
 
@@ -177,18 +177,20 @@ def _why_running(key: int, ledger: Ledger) -> Iterator[str]:
 
 
 def _pid_of_codex(run: Run) -> int | None:
-    """Return the pid of the Codex of a run; None when it has ended."""
-    if not isinstance(run.state, Running):
+    """Return the pid of the Codex of a run, as it is here; None when it has ended."""
+    if not isinstance(run.state, Running) or not place_of(run).is_here:
         return None
     codex = run.state.codex
     # If it is gone, only its launcher may have ended.
-    is_known = not place_of(run).is_here or is_alive(codex)
-    found = codex if is_known else codex_of(run)
+    found = codex if is_alive(codex) else codex_of(run)
     return found.pid if found else None
 
 
 def _note(run: Run, pid: int | None) -> str | None:
-    """Say that the end of Codex is not recorded, or that nothing supervises it."""
+    """Say why there is no pid, or that nothing supervises Codex."""
+    if isinstance(run.state, Running) and not (place := place_of(run)).is_here:
+        where = "another PID namespace, such as a container"
+        return None if place.reason else f"its processes are in {where}"
     ended = "Codex has ended; " if isinstance(run.state, Running) and not pid else ""
     if why := suspension_of(run):
         return f"{ended}{why}"
@@ -212,14 +214,14 @@ def _other_writer(session: Session, ledger: Ledger, settings: Config) -> Json | 
 
 
 def _answers(task: Task, ledger: Ledger) -> Json:
-    over = task.over
+    over, paths = task.over, files_in(task.session, ledger.home)
     if over is not None and over.has_answer:
-        text = answer_in(task, over, ledger.home)
+        text = answer_of(over, paths)
         return {"last_result": text, "previous_result": None}
     answered = ledger.runs.latest(task.session.key, "answered")
     if answered is None:
         return {"last_result": None, "previous_result": None}
-    text = answer_in(task, answered, ledger.home)
+    text = answer_of(answered, paths)
     previous = {"run": answered.run_id, "text": text}
     return {"last_result": None, "previous_result": previous}
 

@@ -11,6 +11,7 @@ import signal
 
 from parsers.struct import Struct
 from runner import clock
+from runner.clock import iso
 from runner.config import RUN_MARKER
 from runner.errors import RunnerError, RunnerFault
 from runner.exports import queue_files
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runner.config import Config
+    from runner.ledger.database import Cell
     from runner.ledger.ledger import Ledger
     from runner.lifecycle.launch import Started
     from runner.model import ProcessId, Run
@@ -170,6 +172,7 @@ class _Stop:
         self._is_gone = is_gone
         self._name = ledger.sessions.get(key).name
         self._was_canceled = ledger.queue.canceled(key)
+        self._began = iso(clock.now())
         self._signaled: dict[str, float] = {}
         self._orphans: dict[str, Termination] = {}
         self._locks = contextlib.ExitStack()
@@ -208,6 +211,9 @@ class _Stop:
         self._locks.close()
         canceled, ended = 0, {*self._signaled, *self._orphans}
         with contextlib.suppress(RunnerError):
+            # The mark alone stops a run whose Codex is not started yet.
+            since: dict[str, Cell] = {"session": self._key, "at": self._began}
+            ended |= {row["run_id"] for row in self._ledger.all("stopped", **since)}
             runs = [self._ledger.runs.find(run_id) for run_id in ended]
             ended -= {run.run_id for run in runs if run.has_succeeded}
             self._name = self._ledger.sessions.get(self._key).name

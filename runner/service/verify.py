@@ -233,9 +233,15 @@ def _of_session(key: int, ledger: Ledger, *, is_full: bool) -> Iterator[Found]:
         return
     yield from _compared(paths.json, task_files.render_json(ledger, key), home)
     is_foreign = session.is_imported and _is_of_before(paths.log, home)
-    if not is_foreign and _log_differs(paths.log, runs, is_full=is_full):
+    # Without the events of its runs the log is the last copy of what Codex said.
+    is_last = files.status(paths.log) and not task_files.has_events(runs)
+    if (
+        not is_foreign
+        and not is_last
+        and _log_differs(paths.log, runs, is_full=is_full)
+    ):
         yield _differs(paths.log), partial(task_files.write_all, ledger, key)
-    if answer := task_files.last_answer(ledger, key):
+    if answer := task_files.last_answer(ledger, key, paths):
         text = answer.encode(errors="replace")
         have = files.read_if_there(paths.result)
         begin = 0 if is_full else max(0, len(text) - _TAIL_BYTES)

@@ -85,6 +85,7 @@ def test_tasks_of_an_older_tool_are_named_until_they_are_imported(
     with_directories(home)
     for name in (*OLDER[:2], "notes", f".{OLDER[2]}"):
         (home / name).mkdir()
+        (home / name / "task.json").touch()
     (home / OLDER[3]).touch()
 
     assert codex_tasks.main(["ls"]) == 0
@@ -111,6 +112,7 @@ def test_of_many_tasks_of_an_older_tool_five_are_named(
 ) -> None:
     for name in OLDER:
         (home / name).mkdir(parents=True)
+        (home / name / "task.json").touch()
 
     codex_tasks.main(["ls"])
 

@@ -408,6 +408,21 @@ def test_of_a_record_that_others_can_write_only_history_is_taken(state: State) -
     assert len(state.ledger.runs.of_session(session.key)) == 1
 
 
+def test_of_a_copied_record_only_history_is_taken(state: State) -> None:
+    """Its paths name another state directory."""
+    meta = files_of(state.run.spec).meta
+    data = json.loads(meta.read_bytes())
+    data["request"]["directory"] = "/another/state/runs/" + state.run.run_id
+    meta.write_text(json.dumps(data))
+    state.destroy(lose)
+
+    state.repair()
+
+    (session,) = state.ledger.sessions.named(FIRST)
+    assert (session.settings, session.home) == (None, None)
+    assert len(state.ledger.runs.of_session(session.key)) == 1
+
+
 def test_a_ledger_of_a_newer_version_is_not_made_anew(state: State) -> None:
     state.ledger.close()
     with closing(sqlite3.connect(state.home / NAME)) as db:

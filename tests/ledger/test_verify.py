@@ -378,3 +378,15 @@ def test_no_process_can_commit_while_a_repair_writes_an_export(
     assert [each.fixed for each in state.repaired()] == [True]
 
     assert tried == [state.export("task.json")]
+
+
+def test_exports_that_cannot_be_rendered_any_more_are_kept(state: State) -> None:
+    names = ("task.log", "task.json", "task.result")
+    before = [state.export(name).read_bytes() for name in names]
+    shutil.rmtree(state.files.directory)
+
+    found = state.repaired()
+
+    assert [each.kind for each in found] == ["files-gone"]
+    assert [state.export(name).read_bytes() for name in names] == before
+    assert ANSWER.encode() in before[0]

@@ -70,7 +70,10 @@ def shell(
     for program in PROGRAMS:
         (directory / program).write_text(PROGRAM.format(command=command))
         (directory / program).chmod(0o755)
-    path = f"{directory}:{cli.environment['PATH']}"
+    others = cli.environment["PATH"].split(":")
+    # A user may have the suite's commands there.
+    others = [each for each in others if not Path(each, PROGRAMS[0]).exists()]
+    path = ":".join([str(directory), *others])
     env = {**cli.environment, "PATH": path, "TERM": "xterm", "PS1": PROMPT}
     script = {
         "bash": 'eval "$(codex-tasks completion bash)"',

@@ -71,6 +71,19 @@ def test_a_reader_in_another_namespace_never_takes_a_living_run_for_lost(
 
 
 @needs_namespaces
+def test_a_pid_of_another_namespace_is_not_shown(
+    contained: tuple[Session, Begun],
+) -> None:
+    session, container = contained
+
+    status = session.status
+
+    assert (status["state"], status["pid"]) == ("RUNNING", None)
+    assert "another PID namespace" in status["note"]
+    end(container)
+
+
+@needs_namespaces
 def test_codex_alone_is_not_taken_for_lost_from_another_namespace(
     sessions: Sessions, held: Path
 ) -> None:

@@ -268,6 +268,25 @@ def test_a_run_that_fails_in_an_ordinary_way_holds_nothing_up(
     assert busy.state == "STOPPED"
 
 
+def test_a_wait_counts_of_the_runs_for_one_prompt_the_last(
+    busy: Session, codex: StandIn, go: Path
+) -> None:
+    go.touch()
+    busy.wait()
+    away = codex.path.with_name("away")
+    codex.path.rename(away)
+    assert busy.queue("One.").code == 0
+    away.rename(codex.path)
+
+    waiting = busy.sessions.begin("status", "--wait", "--timeout", "30", busy.id)
+    wait_until(lambda: "could not be started" in waiting.stderr)
+    busy.sessions.let_time_pass()
+
+    assert waiting.wait(20).code == 0
+    outcomes = [record["outcome"] for record in busy.records[1:]]
+    assert outcomes == ["not_started", "succeeded"]
+
+
 def test_a_prompt_that_codex_cannot_be_started_for_is_tried_again_at_intervals(
     busy: Session, codex: StandIn, go: Path
 ) -> None:

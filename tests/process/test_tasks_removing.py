@@ -1,12 +1,13 @@
 """What `rm` leaves, and says of it."""
 
+import signal
 from pathlib import Path
 
 import pytest
 from support import stand_in as script
 from support.commands import fields
 from support.processes import wait_until
-from support.sabotage import TASKS, fails, sabotaged
+from support.sabotage import TASKS, dies, fails, sabotaged
 from support.sessions import Sessions
 from support.tasks import gone
 
@@ -64,7 +65,9 @@ def test_what_cannot_be_removed_is_named_and_not_counted(sessions: Sessions) -> 
     session = sessions.ended()
     stays = session.directory / "task.log"
     stays.write_bytes(bytes(5_000_000))
-    refused = sabotaged(fails(TASKS, "os.remove", "task.log"))
+    # It tries twice: with the task, and after it.
+    once = fails(TASKS, "os.remove", "task.log")
+    refused = sabotaged(once, once)
 
     said = sessions("rm", session.id, env=refused)
 
@@ -72,3 +75,29 @@ def test_what_cannot_be_removed_is_named_and_not_counted(sessions: Sessions) -> 
     assert f"not removed: {stays}: No space left" in said.stderr
     assert " kB freed" in said.stdout
     assert session.id not in sessions.listed("-a")
+
+
+@pytest.mark.parametrize("archived", [False, True])
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        ("sqlite3.execute", "update imports set kind = 'removed'"),
+        ("os.remove", "events"),
+    ],
+)
+def test_a_removal_that_is_killed_leaves_no_exports_without_a_task(
+    sessions: Sessions, event: str, text: str, *, archived: bool
+) -> None:
+    session = sessions.ended()
+    if archived:
+        assert sessions("archive", session.id).code == 0
+
+    killed = sessions("rm", session.id, env=sabotaged(dies(TASKS, event, text)))
+
+    assert killed.code == -signal.SIGKILL
+    is_removed = sessions("status", session.id).code == 3
+    assert is_removed is (event == "os.remove")
+    assert sessions("verify", "--repair").code == 0
+    exports = list(sessions.state_home.rglob("task.*"))
+    assert bool(exports) is not is_removed
+    assert sessions("verify").code == 0

@@ -12,7 +12,7 @@ import pytest
 from support import stand_in as script
 from support.guard import MARKER
 from support.processes import is_alive, kill, start_time, wait_until
-from support.sabotage import TASKS, dies, hold, sabotaged
+from support.sabotage import SUPERVISOR, TASKS, dies, hold, sabotaged
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn, make_native
 from support.tasks import gone
@@ -276,6 +276,25 @@ def test_a_stop_without_control_groups_says_that_processes_may_be_left(
     assert is_alive(unmarked)
     assert b"processes" in notes
     assert b"may still run" in notes
+
+
+def test_a_run_that_is_stopped_before_its_supervisor_claims_it_is_told(
+    sessions: Sessions, codex: StandIn, tmp_path: Path
+) -> None:
+    held = hold(tmp_path)
+    point = held.at(SUPERVISOR, "sqlite3.execute", "begin immediate")
+    begun = sessions.begin(*sessions.starting("Begin."), env=sabotaged(point))
+    wait_until(held.reached.exists)
+    (run_id,) = (record["run_id"] for record in sessions.records)
+
+    stopping = sessions.begin("stop", run_id)
+    asked = "select stop_asked_at is not null from runs"
+    wait_until(lambda: sessions.rows(asked) == [(1,)])
+    held.go.touch()
+
+    assert stopping.wait().stdout == f"Task {run_id} stopped.\n"
+    assert begun.wait().code == 1
+    assert codex.runs == []
 
 
 def test_what_is_sent_after_the_order_to_stop_is_delivered(

@@ -10,6 +10,7 @@ from support.runs import SESSION
 from runner import files
 from runner.config import Config
 from runner.exports import queue_files, task_files
+from runner.ledger import record
 from runner.ledger.ledger import Ledger
 from runner.lifecycle.launch import PreparedRun, prepare_run
 from runner.model import CodexOptions, Outcome, Run
@@ -43,7 +44,8 @@ def work(
     write_events(run, thread, answer)
     ledgers.name(ledger, run, thread)
     ledger.runs.begin_turn(run.run_id)
-    ended = ledgers.end(ledger, run, outcome, has_begun=True, has_answer=True)
+    said = {"has_answer": True, "answer_checksum": record.checksum(answer)}
+    ended = ledgers.end(ledger, run, outcome, has_begun=True, **said)
     task_files.write_abandoned(ended, ledger)
     prepared.close()
     return ended

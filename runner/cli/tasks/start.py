@@ -146,7 +146,7 @@ def main_send(found: Namespace, context: Context) -> int:
             context.note(f"delivered by run {sent.run_id}")
         elif sent.ahead is None:
             context.note("nothing runs or waits: /quit has nothing to end")
-        elif found.queue:
+        elif found.queue and not sent.is_told:
             ahead = f", {sent.ahead} before it" if sent.ahead else ""
             context.note(f"queued{ahead}")
     return 0
