@@ -28,6 +28,7 @@ class Struct:
     """A value: equal to another of the same class with equal fields."""
 
     _names: tuple[str, ...] = ()
+    _fields: frozenset[str] = frozenset()
     _defaults: Mapping[str, object] = EMPTY
 
     def __init_subclass__(cls, *, kw_only: bool = True) -> None:
@@ -35,6 +36,7 @@ class Struct:
         own = cls.__dict__
         names = tuple(own.get("__annotations__", ()))
         cls._names = (*cls._names, *names)
+        cls._fields = frozenset(cls._names)
         cls._defaults = {
             **cls._defaults,
             **{name: own[name] for name in names if name in own},
@@ -45,10 +47,11 @@ class Struct:
         if len(positional) > len(cls._names):
             message = f"{cls.__name__}: too many positions"
             raise TypeError(message)
-        given = {**dict(zip(cls._names, positional, strict=False)), **named}
-        values = {**cls._defaults, **given}
-        if len(values) != len(cls._names) or not values.keys() >= set(cls._names):
-            wrong = set(cls._names).symmetric_difference(values)
+        if positional:
+            named = {**dict(zip(cls._names, positional, strict=False)), **named}
+        values = {**cls._defaults, **named}
+        if values.keys() != cls._fields:
+            wrong = cls._fields.symmetric_difference(values)
             message = f"{cls.__name__}: missing or unknown {', '.join(sorted(wrong))}"
             raise TypeError(message)
         self.__dict__.update(values)

@@ -15,7 +15,7 @@ from runner.codex import home
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
     from parsers.rollouts.thread import Header, Rollout
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 AFTERMATH = timedelta(seconds=10)
 # A header is one line that also contains the model's base instructions.
 _HEADER_BYTES = 1 << 20
+_UUID_LENGTH = 36
 # Errors from the contents of a file, besides OSError.
 _UNREADABLE = (OSError, MemoryError, RecursionError)
 _TOPS = ("sessions", "archived_sessions")
@@ -31,10 +32,19 @@ _ENDINGS = (".jsonl", ".jsonl.zst", ".jsonl.gz")
 
 
 class Rollouts:
-    """Find rollouts of a Codex home by searching its directories."""
+    """Find rollouts of a Codex home by searching its directories.
 
-    def __init__(self, codex_home: Path) -> None:
+    `roots_of` chooses threads that are known not to be sub-agents: their files are not
+    opened.
+    """
+
+    def __init__(
+        self,
+        codex_home: Path,
+        roots_of: Callable[[Iterable[str]], set[str]] = lambda _: set(),
+    ) -> None:
         self.home = codex_home
+        self._roots_of = roots_of
 
     def path_of(self, thread_id: str) -> Path | None:
         """Return the rollout file of a thread."""
@@ -42,8 +52,11 @@ class Rollouts:
 
     def children_of(self, thread_id: str, since: datetime | None) -> Iterator[str]:
         """Return the recent threads whose header names this thread as parent."""
-        for path in home.rollouts_since(self.home, since) if since else ():
-            header = _header(path)
+        recent = home.rollouts_since(self.home, since) if since else ()
+        paths = {path: path.stem[-_UUID_LENGTH:] for path in recent}
+        roots = self._roots_of(paths.values()) if paths else set()
+        for path, name in paths.items():
+            header = None if name in roots else _header(path)
             if header is not None and thread_id in _parents(header):
                 yield header.thread_id
 

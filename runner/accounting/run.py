@@ -15,7 +15,7 @@ from parsers.struct import Struct, as_dict
 from parsers.text import release
 from runner import clock, config, files
 from runner.accounting import prices
-from runner.accounting.rollouts import RunRollouts, Slice, read_rollouts
+from runner.accounting.rollouts import Rollouts, RunRollouts, Slice, read_rollouts
 from runner.ledger import record
 from runner.model import Mode, SessionId
 from runner.run_files import files_of
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from runner.accounting.rollouts import Rollouts
     from runner.config import Config
     from runner.ledger.ledger import Ledger
     from runner.model import Run
@@ -174,7 +173,9 @@ def account_run(
         codex_version=run.codex_version,
         model=run.spec.codex.model,
     )
-    return account_log(facts, context, settings)
+    # Of the rollouts of other runs, which may be many, none has to be opened.
+    index = Rollouts(settings.codex_home, ledger.sessions.roots_of)
+    return account_log(facts, context, settings, index)
 
 
 def unknown(reason: str, facts: Facts | None = None) -> RunAccounting:

@@ -6,9 +6,10 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from time import asctime
 
+from parsers.text import visible
 from runner import clock
-from runner.cli.output import visible
 
 TIME_FORMAT = "--time-format {human,iso}  how to write times [default: human]"
 _KILO = 1000
@@ -21,10 +22,10 @@ _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 
 def time(text: str, time_format: str) -> str:
     """Write an instant of a record in local time."""
-    local = datetime.fromisoformat(text).astimezone()
     if time_format == "iso":
+        local = datetime.fromisoformat(text).astimezone()
         return local.isoformat(timespec="seconds").replace("+00:00", "Z")
-    return f"{local:%a %b} {local.day:2d} {local:%H:%M:%S %Y}"
+    return asctime(clock.local(text))
 
 
 def short_time(text: str, time_format: str) -> str:

@@ -8,7 +8,7 @@ import json
 import os
 import select
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from parsers.struct import as_dict
@@ -118,6 +118,19 @@ def compact(value: object) -> str:
 def pretty(value: object) -> str:
     """Write a value as indented JSON."""
     return json.dumps(value, indent=2)
+
+
+def pretty_rows(rows: Sequence[Mapping[str, object]]) -> str:
+    """Write a list of flat objects as `pretty` does, many times as fast.
+
+    Python's encoder in C does not indent, but takes a separator that does.
+    """
+    if not rows:
+        return "[]"
+    text = json.dumps(rows, separators=(",\n    ", ": "))
+    # Inside of a string a newline is escaped.
+    body = text[2:-2].replace("},\n    {", "\n  },\n  {\n    ")
+    return f"[\n  {{\n    {body}\n  }}\n]"
 
 
 def checks_shown(checks: Sequence[Check], *, as_json: bool) -> list[str]:

@@ -29,7 +29,8 @@ class Column(Struct, kw_only=False):
 
     @property
     def width(self) -> int:
-        return max(map(_width, (self.heading, *self.cells)))
+        cells = (self.heading, *self.cells)
+        return max(map(len if "".join(cells).isascii() else _width, cells))
 
     @property
     def least_width(self) -> int:
@@ -37,8 +38,12 @@ class Column(Struct, kw_only=False):
 
     def padded(self) -> Iterator[str]:
         """Return the heading and the cells, all of one width."""
-        width = self.width
-        for cell in (self.heading, *self.cells):
+        cells, width = (self.heading, *self.cells), self.width
+        if "".join(cells).isascii():
+            pad = str.rjust if self.is_right else str.ljust
+            yield from (pad(cell, width) for cell in cells)
+            return
+        for cell in cells:
             space = " " * (width - _width(cell))
             yield space + cell if self.is_right else cell + space
 

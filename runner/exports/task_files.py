@@ -24,7 +24,7 @@ from runner.tail import RunTail, summary_of_events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from runner.exports.run_exports import Attempt
@@ -136,25 +136,25 @@ def render_json(ledger: Ledger, key: int, answer: str | None = None) -> bytes:
     Raises:
         RunnerError: the ledger cannot be read, or the session was removed.
     """
-    session, runs = ledger.sessions.get(key), ledger.runs.of_session(key)
-    last = next((run for run in runs if run.run_id == session.last_run), runs[-1])
+    session, ids = ledger.sessions.get(key), ledger.runs.ids(key)
+    first, last = (ledger.runs.find(name) for name in (ids[0], session.last_run or ""))
     verdict, home = last.verdict, session.home
     if answer is None:
-        answer = last_answer(runs, files_in(session, ledger.home))
+        answer = last_answer(ledger, key, files_in(session, ledger.home))
     data: Json = {
         "id": session.name,
         "title": session.title,
-        "state": _state(session, runs),
+        "state": _state(session),
         "created_at": session.created_at,
         "updated_at": session.updated_at,
         "last_result": answer,
-        "initial_prompt": runs[0].spec.task,
+        "initial_prompt": first.spec.task,
         "last_prompt": last.spec.task,
         "config_path": str(Path(home) / "config.toml") if home else None,
         "working_dir": last.spec.repo,
         "outcome": last.outcome,
         "error": verdict.error if verdict else None,
-        "runs": [run.run_id for run in runs],
+        "runs": ids,
         "format": FORMAT,
     }
     return record.encode(data, indent=2)
@@ -198,7 +198,7 @@ def write_all(ledger: Ledger, key: int) -> None:
     if (paths := files_in(session, ledger.home)) is None:
         return
     files.make_directory(paths.directory)
-    answer = last_answer(runs, paths)
+    answer = last_answer(ledger, key, paths)
     if has_events(runs) or files.status(paths.log) is None:
         files.export(paths.log, render_log(runs))
     if answer:
@@ -285,9 +285,9 @@ def answer_of(run: Run, paths: TaskFiles | None) -> str | None:
     return answer
 
 
-def last_answer(runs: Sequence[Run], paths: TaskFiles | None) -> str | None:
-    """Return the answer of the last of these runs that has one."""
-    answered = next((run for run in reversed(runs) if run.has_answer), None)
+def last_answer(ledger: Ledger, key: int, paths: TaskFiles | None) -> str | None:
+    """Return the answer of the last run of a session that has one."""
+    answered = ledger.runs.latest(key, "answered")
     return answer_of(answered, paths) if answered else None
 
 
@@ -299,12 +299,11 @@ def prompt_of(run: Run) -> bytes:
         return run.spec.task.encode(errors="replace")
 
 
-def _state(session: Session, runs: Sequence[Run]) -> TaskState:
+def _state(session: Session) -> TaskState:
     """Return the state for `task.json`, which does not include waiting prompts."""
-    if any(not run.is_finished for run in runs):
+    if session.outcome is None:
         return TaskState.RUNNING
     if session.is_archived:
         return TaskState.ARCHIVED
-    last = next((run for run in reversed(runs) if not run.waits), runs[-1])
-    is_good = last.outcome is not None and OUTCOMES[last.outcome].is_good
+    is_good = OUTCOMES[Outcome(session.outcome)].is_good
     return TaskState.STOPPED if is_good else TaskState.DIED

@@ -190,6 +190,8 @@ def fill(db: sqlite3.Connection, home: Path) -> None:
         except sqlite3.Error:
             steps.note(f"line of {_REMOVED} damaged", line[:_SHOWN])
     steps.do("tombstones_and_notes")
+    for statement in queries()["sum_all_usage"].split(";\n"):
+        db.execute(statement)
     for run_id, place in places.missing:
         steps.note("files of a run missing", f"{run_id}: {place}")
     _note_strays(steps)

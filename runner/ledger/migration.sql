@@ -22,6 +22,9 @@ create temp table old_runs as select
         else iif(session_id like '________-____-____-____-____________', session_id, null) end as thread,
     iif(json_type(record, '$.request.mail_id') = 'integer', record ->> '$.request.mail_id', null) as prompt,
     record ->> '$.request.wait_for_session' is 1 as waits,
+    case json_type(record, '$.accounts.has_answer') when 'true' then 1 when 'false' then 0
+        else outcome is not null and outcome in ('succeeded', 'stopped') end as answered,
+    iif(json_type(record, '$.left_running') = 'array', json_array_length(record, '$.left_running'), 0) as left_running,
     iif(json_type(record, '$.exit_code') = 'integer', record ->> '$.exit_code', null) as exit_code,
     iif(json_type(record, '$.rollout_offset') = 'integer', record ->> '$.rollout_offset', null) as rollout_offset,
     iif(json_type(record, '$.codex_version') = 'text', record ->> '$.codex_version', null) as codex_version,
@@ -82,13 +85,13 @@ left join imports i on i.run_id = s.last;
 insert into threads (thread_id, session) select thread_id, id from sessions where thread_id is not null;
 -- The unfinished ones are converted one by one after that.
 insert into runs (run_id, session, ordinal, thread_id, prompt, attempt, state, waits, outcome, exit_code, directory, layout,
-    begun, rollout_offset, codex_version, prepared_at, launched_at, ended_at)
+    begun, answered, left_running, rollout_offset, codex_version, prepared_at, launched_at, ended_at)
 select r.run_id, s.id, row_number() over (partition by s.id order by r.place, r.run_id), r.thread, r.prompt,
     iif(r.prompt is null, 1, row_number() over (partition by r.prompt order by r.place)),
     iif(r.outcome is null, 'waiting', 'finished'), r.waits and r.launched_at is null, r.outcome,
     iif(r.outcome is null, null, coalesce(r.exit_code, (select code from outcomes o where o.outcome = r.outcome))),
     directory(r.run_id, s.exports, r.log_dir), 2, r.launched_at is not null and r.thread is not null,
-    r.rollout_offset, r.codex_version, r.prepared_at, r.launched_at,
+    r.answered, r.left_running, r.rollout_offset, r.codex_version, r.prepared_at, r.launched_at,
     iif(r.outcome is null, null, coalesce(r.ended_at, r.prepared_at))
 from old_runs r join old_sessions s on s.key = r.key;
 insert into records (run_id, record) select run_id, pack(cast(record as blob)) from runs_before
@@ -104,7 +107,7 @@ update runs set state = :state, supervisor = :supervisor, codex = :codex, place 
 -- name: end_run
 update records set record = :record where run_id = :run_id;
 update runs set state = 'finished', outcome = :outcome, exit_code = :exit_code, error_class = :error_class,
-    thread_id = coalesce(:thread, thread_id), ended_at = :ended_at where run_id = :run_id;
+    thread_id = coalesce(:thread, thread_id), answered = :answered, left_running = :left_running, ended_at = :ended_at where run_id = :run_id;
 insert into history (at, session, run_id, what) select :ended_at, session, run_id, 'run_completed' from runs where run_id = :run_id;
 insert into outbox (history, target, due_at) values (last_insert_rowid(), 'exports', :ended_at)
 

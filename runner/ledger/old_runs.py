@@ -119,11 +119,13 @@ def _end(row: sqlite3.Row, run: Run | None, steps: Steps) -> None:
     steps.do(
         "end_run",
         run_id=row["run_id"],
-        record=record.pack(over) if over else row["record"],
+        record=record.compress(record.to_json(over)) if over else row["record"],
         outcome=verdict.outcome,
         exit_code=verdict.exit_code,
         error_class=verdict.error_class,
         thread=over.thread if over else None,
+        answered=over is not None and over.has_answer,
+        left_running=bool(over and over.accounts.get("left_running")),
         ended_at=iso(over.ended_at) if over and over.ended_at else row["prepared_at"],
     )
     steps.note("run ended by the migration", f"{row['run_id']}: {verdict.outcome}")

@@ -9,6 +9,11 @@ select * from session_states where id = :session
 -- The newest sessions in one of these states (a JSON list).
 select * from session_states where state in (select value from json_each(:states)) order by updated_at desc, id desc limit :most
 
+-- name: listed_sessions
+-- The same sessions, with what `ls` shows of them.
+select name as id, short_id, title, state, outcome, created_at, updated_at, repo as working_dir, waiting as queue, last_run
+from session_states where state in (select value from json_each(:states)) order by updated_at desc, session_states.id desc limit :most
+
 -- name: sessions_named
 -- The sessions with exactly this short id, thread or run.
 select * from session_states where id in (
@@ -31,6 +36,12 @@ select * from session_states where id = (select r.session from imports i join ru
 
 -- name: session_of_thread
 select session from threads where thread_id = :thread
+
+-- name: opened_threads
+-- The threads of a JSON list that the first run of a session has opened. A resumed thread may be that of a sub-agent.
+select t.thread_id from json_each(:threads) j join threads t on t.thread_id = j.value
+join sessions s on s.id = t.session and s.imported is null
+join runs r on r.session = s.id and r.ordinal = 1 and r.thread_id = t.thread_id and r.rollout_offset is null
 
 -- name: insert_session
 insert into sessions (short_id, title, repo, home, settings, imported, created_at, updated_at)
@@ -82,6 +93,31 @@ select r.*, c.record from runs r left join records c on c.run_id = r.run_id wher
 -- name: runs_of_session
 select r.*, c.record from runs r left join records c on c.run_id = r.run_id where r.session = :session order by r.ordinal
 
+-- name: run_ids
+select run_id from runs where session = :session order by ordinal
+
+-- name: latest_run
+-- The last finished run of a session, one that only waited for it only if there is no other: of all, of the launched
+-- ones, or of those with an answer, before another run.
+select r.*, c.record from runs r indexed by finished left join records c on c.run_id = r.run_id
+where r.session = :session and r.state = 'finished' and r.ordinal < :before
+    and case :only when 'answered' then r.answered when 'launched' then r.launched_at is not null else 1 end
+order by r.waits, r.ordinal desc limit 1
+
+-- name: leaving_runs
+-- The runs of a session that have left processes running.
+select r.*, c.record from runs r left join records c on c.run_id = r.run_id
+where r.session = :session and r.left_running order by r.ordinal
+
+-- name: run_ends
+-- How the runs of a session have ended from one on, in order, without those that only waited for it, if there are others.
+select coalesce(prompt, run_id) as prompt, outcome from runs where session = :session and ordinal >= :ordinal
+    and (not waits or not exists (select 1 from runs where session = :session and not waits)) order by ordinal
+
+-- name: stopped
+-- The runs of a session that have been stopped since a time.
+select run_id from runs where session = :session and outcome = 'stopped' and ended_at >= :at
+
 -- name: unfinished_runs
 -- Of one session, or of all.
 select r.*, c.record from runs r left join records c on c.run_id = r.run_id
@@ -93,7 +129,7 @@ select r.*, c.record from runs r left join records c on c.run_id = r.run_id
 where r.session = :session and r.ordinal < :ordinal and r.launched_at is not null order by r.ordinal desc limit 1
 
 -- name: next_launch
-select min(launched_at) from runs where session = :session and launched_at > :at
+select min(launched_at) from runs where session = :session and ordinal > :ordinal and launched_at > :at
 
 -- name: has_others
 -- Whether a sweep may have to do something for other runs than this one.
@@ -105,10 +141,10 @@ select exists (select 1 from runs where state <> 'finished' and run_id <> :run_i
 -- The time of a session is at least that of its runs.
 update sessions set updated_at = max(updated_at, coalesce(:ended_at, :launched_at, :prepared_at)) where id = :session;
 insert into runs (run_id, session, ordinal, thread_id, prompt, state, waits, directory, layout, place, supervisor, codex,
-    codex_version, rollout_offset, prepared_at, launched_at, ended_at, outcome, error_class, exit_code, begun)
+    codex_version, rollout_offset, prepared_at, launched_at, ended_at, outcome, error_class, exit_code, begun, answered, left_running)
 values (:run_id, :session, (select coalesce(max(ordinal), 0) + 1 from runs where session = :session), :thread, :prompt, :state,
     :waits, :directory, :layout, :place, :supervisor, :codex, :codex_version, :rollout_offset, :prepared_at, :launched_at, :ended_at, :outcome,
-    :error_class, :exit_code, :begun) returning ordinal
+    :error_class, :exit_code, :begun, :answered, :left_running) returning ordinal
 
 -- name: save_record
 insert into records (run_id, record) values (:run_id, :record) on conflict (run_id) do update set record = excluded.record
@@ -132,7 +168,7 @@ where run_id = :run_id and state = 'waiting' and stop_asked_at is null returning
 -- name: finish_run
 update sessions set updated_at = max(updated_at, :ended_at) where id = :session;
 update runs set state = 'finished', outcome = :outcome, error_class = :error_class, exit_code = :exit_code, thread_id = :thread,
-    codex_version = :codex_version, begun = :begun, ended_at = :ended_at, launched_at = coalesce(launched_at, :launched_at),
+    answered = :answered, left_running = :left_running, codex_version = :codex_version, begun = :begun, ended_at = :ended_at, launched_at = coalesce(launched_at, :launched_at),
     rollout_offset = coalesce(rollout_offset, :rollout_offset)
 where run_id = :run_id and state = :was
 
@@ -343,19 +379,49 @@ insert into usage (run_id, thread_id, model, quarter, session_key, prepared_at, 
 values (:run_id, :thread, :model, :quarter, :name, :prepared_at, :repo, :home, 0, :input, :cached, :output, :reasoning, :total, :usd)
 on conflict do nothing
 
+-- name: sum_usage
+-- Add the usage of a run to the sums; with the sign -1 subtract it.
+insert into usage_sums select grouped, key, iif(grouped = 'session', 0, quarter), :sign * runs, :sign * input, :sign * cached, :sign * output,
+    :sign * reasoning, :sign * total, :sign * usd, :sign * unknown_usage, :sign * unknown_parts, :sign * unknown_cost
+from usage_of_runs where run_id = :run_id
+on conflict do update set runs = runs + excluded.runs, input = input + excluded.input, cached = cached + excluded.cached,
+    output = output + excluded.output, reasoning = reasoning + excluded.reasoning, total = total + excluded.total, usd = usd + excluded.usd,
+    unknown_usage = unknown_usage + excluded.unknown_usage, unknown_parts = unknown_parts + excluded.unknown_parts,
+    unknown_cost = unknown_cost + excluded.unknown_cost
+
+-- name: sum_all_usage
+delete from usage_sums;
+insert into usage_sums select grouped, key, iif(grouped = 'session', 0, quarter), sum(runs), sum(input), sum(cached), sum(output),
+    sum(reasoning), sum(total), sum(usd), sum(unknown_usage), sum(unknown_parts), sum(unknown_cost) from usage_of_runs group by 1, 2, 3
+
+-- name: wrong_sums
+-- How many sums differ from those of the usage. The order of a sum changes its last digits.
+with u as (select grouped, key, iif(grouped = 'session', 0, quarter) as quarter, sum(runs) as runs, sum(input) as input,
+        sum(cached) as cached, sum(output) as output, sum(reasoning) as reasoning, sum(total) as total, sum(usd) as usd,
+        sum(unknown_usage) as unknown_usage, sum(unknown_parts) as unknown_parts, sum(unknown_cost) as unknown_cost
+    from usage_of_runs group by 1, 2, 3)
+select (select count(*) from u left join usage_sums s on s.grouped = u.grouped and s.key = u.key and s.quarter = u.quarter
+    where (u.runs, u.input, u.cached, u.output, u.reasoning, u.total, u.unknown_usage, u.unknown_parts, u.unknown_cost)
+    is not (s.runs, s.input, s.cached, s.output, s.reasoning, s.total, s.unknown_usage, s.unknown_parts, s.unknown_cost)
+    or abs(u.usd - s.usd) > 1e-9) + abs((select count(*) from u) - (select count(*) from usage_sums where runs <> 0))
+
 -- name: usage_totals
--- The usage of each group of runs; a run that called two models counts once. For one session SQLite uses the index.
-select case :by when 'day' then date(prepared_at, 'localtime') when 'model' then model when 'repo' then repo
-    when 'session' then session_key else 'total' end as key,
-    iif(:by = 'session', (select title from sessions where thread_id = session_key
-        or thread_id is null and id = (select session from runs where run_id = session_key)), null) as title,
-    count(distinct run_id) as runs, sum(input) as input_tokens, sum(cached) as cached_input_tokens, sum(output) as output_tokens,
-    sum(reasoning) as reasoning_output_tokens, sum(total) as total_tokens, sum(usd) as usd,
-    count(distinct iif(total is null, run_id, null)) as unknown_usage,
-    count(distinct iif(input is null, run_id, null)) as unknown_parts,
-    count(distinct iif(usd is null, run_id, null)) as unknown_cost
-from usage where prepared_at >= :since and session_key between coalesce(:name, '') and coalesce(:name, '~')
-group by 1 order by 1
+-- The usage of each group of runs; a run that called two models counts once. The sums have the runs after the quarter of
+-- an hour of :since, the rows of the runs the others; those of a session have all, or since a time none.
+with parts as (
+    select key, quarter, runs, input, cached, output, reasoning, total, usd, unknown_usage, unknown_parts, unknown_cost
+    from usage_sums where grouped = iif(:by = 'day', 'total', :by) and quarter > :quarter
+    union all select key, quarter, runs, input, cached, output, reasoning, total, usd, unknown_usage, unknown_parts, unknown_cost
+    from usage_of_runs where grouped = iif(:by = 'day', 'total', :by) and quarter between :quarter and :until and prepared_at >= :since)
+select iif(:by = 'day', date(quarter * 900, 'unixepoch', 'localtime'), key) as key,
+    iif(:by = 'session', (select title from sessions where thread_id = cast(parts.key as text)
+        or thread_id is null and id = (select session from runs where run_id = cast(parts.key as text))), null) as title,
+    sum(runs), sum(input), sum(cached), sum(output), sum(reasoning), sum(total), sum(usd), sum(unknown_usage), sum(unknown_parts),
+    sum(unknown_cost)
+from parts group by 1 having sum(runs) > 0 order by 1
+
+-- name: usage_of_session
+select * from usage_sums where grouped = 'session' and key = cast(:name as blob) and runs > 0
 
 -- name: check_write
 -- Only a commit tells whether the disk takes one.
@@ -375,7 +441,9 @@ select run_id, directory from runs
 -- name: task_directories
 -- Where the tasks lie that the ledger knows: its exports, and what was imported.
 select exports as directory from sessions where exports is not null union all select source from imports
-union all select thread_id from threads
+
+-- name: thread_names
+select thread_id as directory from threads
 
 -- name: imports_of_session
 select i.run_id, i.identity, i.kind, i.source, i.mtime from runs r join imports i on i.run_id = r.run_id where r.session = :session
@@ -387,7 +455,7 @@ where :thread is null and i.identity = :identity limit 1
 
 -- name: was_removed
 -- A session that was removed leaves its usage, a run without a thread its identity.
-select 1 from usage where session_key = :name union all select 1 from imports where kind = 'removed' and identity = :identity limit 1
+select 1 from usage_sums where grouped = 'session' and key = cast(:name as blob) and runs > 0 union all select 1 from imports where kind = 'removed' and identity = :identity limit 1
 
 -- name: is_counted
 -- A run whose usage is on record, also one that was removed, or whose thread came from the files of another tool. When a
@@ -406,7 +474,6 @@ update sessions set imported = :imported where id = :session
 -- name: drop_runs
 -- An import of the same session takes their place.
 delete from imports where run_id in (select run_id from runs where session = :session);
-delete from usage where run_id in (select run_id from runs where session = :session);
 delete from records where run_id in (select run_id from runs where session = :session);
 delete from runs where session = :session
 

@@ -1,7 +1,8 @@
 """The record of a run as JSON: pure.
 
-The ledger stores it compressed beside the searchable columns, and the export
-`meta.json` is the same object. If a column has the value too, the column wins.
+The ledger stores it compressed, without the values of the columns, and the export
+`meta.json` is the same object. If a column has the value too (as in a record of the
+previous version), the column wins.
 Reading a record and writing it again gives the same record.
 """
 
@@ -35,7 +36,7 @@ from runner.run_files import files_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
     from typing import Any, TypeVar
 
@@ -53,6 +54,18 @@ _SHOWN: Mapping[str, Kinds] = {
     "warnings": (dict,),
     "left_running": (list,),
 }
+# The columns of a run with the same name.
+COLUMNS = (
+    *("run_id", "state", "prepared_at", "launched_at", "ended_at"),
+    *("outcome", "exit_code", "error_class", "codex_version", "rollout_offset"),
+)
+# What other columns have, or what is computed from them.
+_ELSEWHERE = {
+    *(*COLUMNS, "session_id", "has_begun", "processes", "log_file", "events_file"),
+    *("stderr_file", "prompt_file", "meta_file", "summary_file", "started_at"),
+    "elapsed_seconds",
+}
+_REQUEST_COLUMNS = {"directory", "is_flat", "prompt_id"}
 _BLANK: Json = {"mode": "new", "repo": "", "task": "", "codex_bin": "codex"}
 _BLANK_REQUEST: Json = {"cwd": "/", "umask": 0o077}
 
@@ -183,13 +196,23 @@ def encode(value: Json, *, indent: int | None = None) -> bytes:
 
 
 def pack(run: Run) -> bytes:
-    """Write the compressed record of a run for the ledger."""
-    text = json.dumps(to_json(run), separators=(",", ":"))
-    return zlib.compress(text.encode(), 1)
+    """Write what the ledger stores of a record: the values without a column."""
+    whole = to_json(run)
+    whole["request"] = _without(_REQUEST_COLUMNS, _part(whole, "request"))
+    return compress(_without(_ELSEWHERE, whole))
+
+
+def _without(names: Collection[str], data: Json) -> Json:
+    return {k: v for k, v in data.items() if k not in names and v is not None}
+
+
+def compress(stored: Json) -> bytes:
+    """Write an object for `unpack`."""
+    return zlib.compress(json.dumps(stored, separators=(",", ":")).encode())
 
 
 def unpack(record: bytes) -> Json:
-    """Read a record that `pack` has written; an empty object when it is damaged."""
+    """Read what `compress` has written; an empty object when it is damaged."""
     try:
         found = json.loads(zlib.decompress(record))
     except (zlib.error, ValueError, RecursionError):

@@ -10,6 +10,7 @@ import json
 import os
 from pathlib import Path
 
+from parsers import loose_json
 from parsers.struct import Struct, replace
 from runner import clock
 from runner.clock import iso, parse_iso
@@ -28,13 +29,10 @@ if TYPE_CHECKING:
     from runner.ledger.ledger import Ledger
     from runner.model import Event, ProcessId, Run, SessionId
 
-# Values with the same name in the record of a run.
-_COLUMNS = (
-    *("run_id", "state", "prepared_at", "launched_at", "ended_at"),
-    *("outcome", "exit_code", "error_class", "codex_version", "rollout_offset"),
-)
 # Names of files in a directory of its own, and of flat files.
 _OWN, _FLAT = 3, 2
+# No session has so many runs.
+_NEVER = 2**62
 # A supervisor sends its own notifications; after this time any command does.
 _TELL_SECONDS = 5.0
 # The warning when a thread belongs to another session.
@@ -70,14 +68,42 @@ class Runs:
         Raises:
             NoSuchRunError: it is not in the ledger.
         """
-        found = self._all("run_by_id", run_id=run_id)
-        if not found:
+        found = self._one("run_by_id", run_id=run_id)
+        if found is None:
             raise NoSuchRunError(run_id, str(self._ledger.path))
-        return found[0]
+        return found
 
     def of_session(self, session: int) -> list[Run]:
         """Return the runs of a session in order."""
         return self._all("runs_of_session", session=session)
+
+    def ids(self, session: int) -> list[str]:
+        """Return the ids of the runs of a session in order."""
+        return [row[0] for row in self._ledger.all("run_ids", session=session)]
+
+    def latest(
+        self, session: int, only: str | None = None, before: int = _NEVER
+    ) -> Run | None:
+        """Return the last finished run of a session.
+
+        Args:
+            session: its key. A run that only waited for it counts if there is no other.
+            only: `launched` or `answered`: only such runs.
+            before: only runs with a smaller ordinal.
+        """
+        return self._one("latest_run", session=session, only=only, before=before)
+
+    def leaving(self, session: int) -> list[Run]:
+        """Return the runs of a session that have left processes running."""
+        return self._all("leaving_runs", session=session)
+
+    def ends(self, session: int, ordinal: int) -> dict[object, str | None]:
+        """Return the last outcome of each prompt of a session from an ordinal on.
+
+        Runs that only waited for the session are left out, if it has others.
+        """
+        rows = self._ledger.all("run_ends", session=session, ordinal=ordinal)
+        return {row["prompt"]: row["outcome"] for row in rows}
 
     def unfinished(self, session: int | None = None) -> list[Run]:
         """Return the unfinished runs of one session or of all."""
@@ -90,12 +116,13 @@ class Runs:
     def previous(self, run: Run) -> Run | None:
         """Return the last launched run of the session before this one."""
         ids: dict[str, Cell] = {"session": run.session, "ordinal": run.ordinal}
-        return next(iter(self._all("previous_launched", **ids)), None)
+        return self._one("previous_launched", **ids)
 
     def next_launch(self, run: Run) -> datetime | None:
         """Return when the next run of the session was launched."""
         after = iso(run.started_at)
-        at = self._ledger.value("next_launch", session=run.session, at=after)
+        place = {"session": run.session, "ordinal": run.ordinal}
+        at = self._ledger.value("next_launch", **place, at=after)
         return None if at is None else parse_iso(at)
 
     def insert(self, run: Run) -> Run:
@@ -258,7 +285,7 @@ class Runs:
         path, home = Path(run.spec.directory), self._ledger.home
         codex = run.state.codex if isinstance(run.state, Running) else None
         return {
-            **{name: told[name] for name in _COLUMNS},
+            **{name: told[name] for name in record.COLUMNS},
             "session": run.session,
             "thread": run.thread,
             "prompt": run.spec.prompt_id,
@@ -268,6 +295,8 @@ class Runs:
             ),
             "layout": _FLAT if run.spec.is_flat else _OWN,
             "begun": run.has_begun,
+            "answered": run.is_finished and run.has_answer,
+            "left_running": len(loose_json.sequence(run.accounts.get("left_running"))),
             "place": place_text(run.supervisor) if run.supervisor else None,
             "supervisor": process_text(run.supervisor) if run.supervisor else None,
             "codex": process_text(codex) if codex else None,
@@ -277,11 +306,14 @@ class Runs:
         packed = record.pack(run)
         self._ledger.change("save_record", run_id=run.run_id, record=packed)
 
+    def _one(self, query: str, **values: Cell) -> Run | None:
+        return next(iter(self._all(query, **values)), None)
+
     def _all(self, query: str, **values: Cell) -> list[Run]:
         return [self._run(row) for row in self._ledger.all(query, **values)]
 
     def _run(self, row: sqlite3.Row) -> Run:
-        columns: dict[str, object] = {name: row[name] for name in _COLUMNS}
+        columns: dict[str, object] = {name: row[name] for name in record.COLUMNS}
         columns["has_begun"] = bool(row["begun"])
         columns["session_id"] = row["thread_id"]
         columns["processes"] = _processes(row)

@@ -83,6 +83,7 @@ create unique index one_queued on prompts (dedup) where state = 'queued' and ded
 create index waiting_dedup on prompts (dedup) where dedup is not null and state in ('queued', 'parked');
 create index expiring on prompts (expires_at) where expires_at is not null and state in ('queued', 'parked') and not begun;
 create index prompts_by_state on prompts (state, id);
+create index stopped on prompts (session) where state = 'canceled' and reason = 'stopped';
 create index blamed on prompts (blame) where blame is not null;
 create table needs (                              -- --after: a prompt needs another prompt
     prompt integer not null references prompts on delete cascade, needs integer not null check (needs <> prompt),
@@ -104,6 +105,8 @@ create table runs (
     place text,                                   -- machine id, boot id, PID namespace of the two below
     supervisor text, codex text,                  -- pid and start time
     begun integer not null default 0 check (begun in (0, 1)), stop_asked_at text,
+    answered integer not null default 0 check (answered in (0, 1)),   -- Codex has an answer
+    left_running integer not null default 0,      -- the number of processes that were running at its end
     slotless integer not null default 0 check (slotless in (0, 1)),   -- started inside a run that has a slot
     continues integer not null default 0 check (continues in (0, 1)), -- its prompt file has the continuation prompt, not the prompt's own text
     grp text not null default '', parent_run text,
@@ -114,6 +117,8 @@ create table runs (
 ) strict, without rowid;
 create unique index one_writer on runs (session) where state in ('prepared', 'launching', 'running');   -- the session lock
 create index unfinished on runs (session, run_id) where state <> 'finished';   -- the sweep; stop, archive, rm of one session
+create index finished on runs (session, waits, ordinal desc) where state = 'finished';   -- the last of a session
+create index leaving on runs (session, ordinal) where left_running;
 create index slots_used on runs (grp) where state in ('prepared', 'launching', 'running') and not slotless;
 create index attempts on runs (prompt) where prompt is not null;
 create index started on runs (prepared_at) where not slotless and not waits;   -- starts_per_minute
@@ -136,7 +141,22 @@ create table usage (                              -- stays when the run is remov
     primary key (run_id, thread_id, model, tier, quarter)
 ) strict, without rowid;
 create index usage_by_quarter on usage (quarter);
-create index usage_of_session on usage (session_key);
+create table usage_sums (                         -- the roll-up of usage, kept in its transactions; verify recomputes it
+    grouped text not null, key blob not null,     -- total, model, repo or session, and which one
+    quarter integer not null,                     -- 0: a session has only the sum of all
+    runs integer not null, input integer not null, cached integer not null, output integer not null, reasoning integer not null,
+    total integer not null, usd real not null,    -- an unknown figure is not in the sum
+    unknown_usage integer not null, unknown_parts integer not null, unknown_cost integer not null,   -- runs
+    primary key (grouped, key, quarter)
+) strict, without rowid;
+create view usage_of_runs as                      -- what each run adds to each row of usage_sums
+select g.grouped, case g.grouped when 'model' then cast(u.model as blob) when 'repo' then coalesce(u.repo, x'')
+        when 'session' then cast(u.session_key as blob) else x'' end as key, u.quarter, u.run_id, u.prepared_at,
+    1 as runs, coalesce(sum(input), 0) as input, coalesce(sum(cached), 0) as cached, coalesce(sum(output), 0) as output,
+    coalesce(sum(reasoning), 0) as reasoning, coalesce(sum(total), 0) as total, total(usd) as usd,
+    max(total is null) as unknown_usage, max(input is null) as unknown_parts, max(usd is null) as unknown_cost
+from usage u cross join (select 'total' as grouped union all values ('model'), ('repo'), ('session')) g
+group by u.run_id, u.quarter, u.prepared_at, g.grouped, 2;
 create table spent (day text primary key, usd real not null) strict, without rowid;   -- a cache of usage by local day; verify recomputes it
 
 create table history (                            -- written in the transaction of each change; webhooks, event streams,

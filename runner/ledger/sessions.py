@@ -27,8 +27,9 @@ from runner.run_files import owner_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from pathlib import Path
+    from typing import Any
 
     from runner.ledger.database import Cell, Database
     from runner.ledger.record import Settings
@@ -58,7 +59,7 @@ class Session(Struct):
     home: str | None
     exports: str | None
     is_imported: bool
-    settings: Settings | None
+    kept: str
     created_at: str
     updated_at: str
     archived_at: str | None
@@ -66,6 +67,11 @@ class Session(Struct):
     outcome: str | None
     last_run: str | None
     waiting: int
+
+    @property
+    def settings(self) -> Settings | None:
+        """Return the settings that its next run takes over, if it has any."""
+        return read_settings(self.kept)
 
     @property
     def is_archived(self) -> bool:
@@ -113,12 +119,27 @@ class Sessions:
         key: int | None = self._db.value("session_of_thread", thread=thread)
         return key
 
+    def roots_of(self, threads: Iterable[str]) -> set[str]:
+        """Return those of some threads that a run of this ledger has opened."""
+        found = self._db.all("opened_threads", threads=json.dumps([*threads]))
+        return {row["thread_id"] for row in found}
+
     def all(
         self, states: Collection[TaskState] = tuple(TaskState), most: int | None = None
     ) -> list[Session]:
         """Return the sessions in these states, the newest first."""
-        limit = _NO_LIMIT if most is None else most
-        return self._all("sessions_in_states", states=json.dumps([*states]), most=limit)
+        return self._all("sessions_in_states", **_wanted(states, most))
+
+    def listed(
+        self, states: Collection[TaskState], most: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Return what `ls` shows of the sessions in these states, the newest first."""
+        found = self._db.all("listed_sessions", **_wanted(states, most))
+        names = found[0].keys() if found else []
+        rows = [dict(zip(names, row, strict=True)) for row in found]
+        for row in rows:
+            row["working_dir"] = row["working_dir"] and os.fsdecode(row["working_dir"])
+        return rows
 
     def open(  # noqa: PLR0913 - the columns of a row
         self,
@@ -246,7 +267,7 @@ class Sessions:
                 repo=None if row["repo"] is None else os.fsdecode(row["repo"]),
                 home=os.fsdecode(row["home"]) or None,
                 is_imported=row["imported"] is not None,
-                settings=read_settings(row["settings"]),
+                kept=row["settings"],
                 state=TaskState(row["state"]),
             )
             for row in self._db.all(query, **values)
@@ -275,6 +296,11 @@ class Sessions:
             raise SessionBusyError(session.name, now.last_run, fix)
         if now.waiting:
             raise PromptsWaitError(session.name, now.waiting, puts_away=True)
+
+
+def _wanted(states: Collection[TaskState], most: int | None) -> dict[str, Cell]:
+    limit = _NO_LIMIT if most is None else most
+    return {"states": json.dumps([*states]), "most": limit}
 
 
 def short_ids(seed: str) -> Iterator[str]:

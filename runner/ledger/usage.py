@@ -15,6 +15,7 @@ from runner.clock import iso
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
     from typing import Any
 
     from parsers.accounting.tokens import Usage
@@ -26,6 +27,9 @@ UNKNOWN_MODEL = "unknown"
 # The figures of `rows_of` after the model.
 USED = ("input", "cached", "output", "reasoning", "total", "usd")
 _QUARTER_SECONDS = 900
+_LAST = 2**62
+# The key of a sum.
+_SUM = ("grouped", "key", "quarter")
 
 
 class UsageTotal(Struct, kw_only=False):
@@ -62,7 +66,7 @@ class UsageTable:
         A run that was never launched has no usage. One whose supervisor was killed
         before it noted the launch has, once its turn had begun.
         """
-        self._ledger.change("remove_usage", run_id=run.run_id)
+        self.remove(run.run_id)
         if run.launched_at is None and not run.has_begun:
             return
         spec = run.spec
@@ -74,29 +78,38 @@ class UsageTable:
                 run_id=run.run_id,
                 thread=thread or "",
                 model=str(model),
-                quarter=int(spec.prepared_at.timestamp()) // _QUARTER_SECONDS,
+                quarter=_quarter(spec.prepared_at),
                 name=thread or run.run_id,
                 prepared_at=iso(spec.prepared_at),
                 repo=os.fsencode(spec.repo),
                 home=None if spec.codex_home is None else os.fsencode(spec.codex_home),
                 **dict(zip(USED, figures, strict=True)),
             )
+        self._ledger.change("sum_usage", run_id=run.run_id, sign=1)
 
-    def totals(
-        self,
-        by: str,
-        since: str | None = None,
-        name: str | None = None,
-    ) -> list[UsageTotal]:
+    def remove(self, run_id: str) -> None:
+        """Remove the usage of a run, inside a transaction."""
+        self._ledger.change("sum_usage", run_id=run_id, sign=-1)
+        self._ledger.change("remove_usage", run_id=run_id)
+
+    def totals(self, by: str, since: datetime | None = None) -> list[UsageTotal]:
         """Sum up all finished runs that Codex was started for.
+
+        An unknown figure adds 0.
 
         Args:
             by: day (of this machine's calendar), model, repo, session, or total: all in
                 one row.
-            since: an RFC 3339 instant; earlier runs are left out.
-            name: only the runs of the session with this name.
+            since: earlier runs are left out.
         """
-        rows = self._ledger.all("usage_totals", by=by, since=since or "", name=name)
+        quarter = -1 if since is None else _quarter(since)
+        rows = self._ledger.all(
+            "usage_totals",
+            by=by,
+            since="" if since is None else iso(since),
+            quarter=quarter,
+            until=_LAST if by == "session" and since else quarter,
+        )
         return [
             UsageTotal(
                 key.decode(errors="replace") if isinstance(key, bytes) else str(key),
@@ -105,9 +118,22 @@ class UsageTable:
             for key, *figures in rows
         ]
 
+    def of_session(self, name: str) -> list[UsageTotal]:
+        """Sum up the finished runs of the session with this name."""
+        rows = self._ledger.all("usage_of_session", name=name)
+        return [UsageTotal(name, None, *row[len(_SUM) :]) for row in rows]
+
+    def sum_all(self) -> None:
+        """Compute the sums again from the usage of all runs, inside a transaction."""
+        self._ledger.change("sum_all_usage")
+
     def run_ids(self) -> set[str]:
         """Return the ids of the runs that were counted, and of the removed ones."""
         return {row["run_id"] for row in self._ledger.all("counted_runs")}
+
+
+def _quarter(at: datetime) -> int:
+    return int(at.timestamp()) // _QUARTER_SECONDS
 
 
 def rows_of(

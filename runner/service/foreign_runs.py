@@ -315,6 +315,8 @@ def insert(
     is_mixed = known is not None and known.is_mixed
     if known is not None and not is_mixed:
         ledger.change("set_imported", session=key, imported=None)
+        for run_id in known.runs:
+            ledger.usage.remove(run_id)
         ledger.change("drop_runs", session=key)
     imported, source = None, clean(str(part.source))
     for identity, run in made.items():

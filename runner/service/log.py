@@ -89,7 +89,8 @@ def read(task: Task, wish: Wish, ledger: Ledger, settings: Config) -> Iterator[P
         UsageError: the run is not one of the session's.
         RunnerFault: the record cannot be read or written.
     """
-    if wish.run_id not in {None, *(run.run_id for run in task.runs)}:
+    ids = ledger.runs.ids(task.session.key)
+    if wish.run_id not in {None, *ids}:
         message = f"task {task.name} has no run {wish.run_id!r}"
         raise UsageError(message)
     transcript = _Transcript(task, wish, ledger, settings)
@@ -99,11 +100,15 @@ def read(task: Task, wish: Wish, ledger: Ledger, settings: Config) -> Iterator[P
 
 
 class _Start(Struct):
-    """Where the transcript of a run begins: with its prompt, or in its files."""
+    """Where the transcript of a run begins: with its prompt, or in its files.
+
+    `lines` are those from there on, the prompt is one.
+    """
 
     with_prompt: bool = True
     events: int = 0
     stderr: int = 0
+    lines: int = 0
 
 
 class _Transcript:
@@ -115,10 +120,9 @@ class _Transcript:
         self._settings = settings
         self._key = task.session.key
         self._version = ledger.version()
-        runs = [run for run in task.runs if self._is_wanted(run)]
-        self._starts = _starts(runs, wish.last)
-        self._shown = {run.run_id for run in runs if run.run_id not in self._starts}
-        self.runs = [run for run in runs if run.run_id in self._starts]
+        self._starts: dict[str, _Start] = {}
+        self._shown: set[str] = set()
+        self.runs = [*self._last(wish.last)][::-1]
 
     def followed(self) -> Iterator[Piece]:
         """Yield all pieces, and new ones until the session is idle."""
@@ -138,15 +142,33 @@ class _Transcript:
                 if self._has_changed():
                     break
 
-    def _is_wanted(self, run: Run) -> bool:
-        """Return whether a run is shown; a waiting run once it has begun."""
-        is_begun = isinstance(run.state, Running | Finished)
-        is_due = is_begun or not self._wish.follows
-        return is_due and self._wish.run_id in {None, run.run_id}
+    def _ids(self) -> list[str]:
+        ids = self._ledger.runs.ids(self._key)
+        return [each for each in ids if self._wish.run_id in {None, each}]
+
+    def _is_due(self, run: Run) -> bool:
+        """Return whether a run is shown now; a waiting run once it has begun."""
+        return isinstance(run.state, Running | Finished) or not self._wish.follows
+
+    def _last(self, count: int | None) -> Iterator[Run]:
+        """Yield the runs with the last lines, the last one first; find their starts."""
+        living = {run.run_id for run in self._ledger.runs.unfinished(self._key)}
+        for run_id in reversed(self._ids()):
+            if count == 0 and run_id not in living:
+                self._shown.add(run_id)
+                continue
+            run, start = self._ledger.runs.find(run_id), _Start()
+            if not self._is_due(run):
+                continue
+            if count is not None:
+                start = _start(run, count)
+                count = max(count - start.lines, 0)
+            self._starts[run_id] = start
+            yield run
 
     def _new(self) -> list[Run]:
-        runs = filter(self._is_wanted, self._ledger.runs.of_session(self._key))
-        return [run for run in runs if run.run_id not in self._shown]
+        new = [each for each in self._ids() if each not in self._shown]
+        return [*filter(self._is_due, map(self._ledger.runs.find, new))]
 
     def _end(self) -> str | None:
         """Return why the transcript has ended; None while it may grow."""
@@ -220,22 +242,14 @@ class _Transcript:
         return run
 
 
-def _starts(runs: list[Run], count: int | None) -> dict[str, _Start]:
-    """Find where the last lines of a session begin; leave out earlier runs."""
-    if count is None:
-        return {run.run_id: _Start() for run in runs}
-    found: dict[str, _Start] = {}
-    for run in reversed(runs):
-        if count == 0 and run.is_finished:
-            continue
-        paths, is_over = files_of(run.spec), run.is_finished
-        stderr, errors = last_lines(paths.stderr, count, with_rest=is_over)
-        count -= errors
-        events, lines = last_lines(paths.events, count, with_rest=is_over)
-        count -= lines
-        found[run.run_id] = _Start(with_prompt=count > 0, events=events, stderr=stderr)
-        count = max(count - 1, 0)
-    return found
+def _start(run: Run, count: int) -> _Start:
+    """Find where the last lines of a run begin."""
+    paths, is_over = files_of(run.spec), run.is_finished
+    stderr, errors = last_lines(paths.stderr, count, with_rest=is_over)
+    events, lines = last_lines(paths.events, count - errors, with_rest=is_over)
+    lines += errors + 1
+    is_whole = count >= lines
+    return _Start(with_prompt=is_whole, events=events, stderr=stderr, lines=lines)
 
 
 def _lines_of(tail: Tail, *, is_stderr: bool) -> Iterator[Lines]:

@@ -31,32 +31,20 @@ _TITLE_LENGTH = 60
 
 
 class Task(Struct):
-    """Hold one session with its runs in their order and its waiting prompts."""
+    """Hold one session with its waiting prompts, and the last of its runs.
+
+    `last` is the unfinished run, else the last one that determines the state; `over`
+    is the last finished run, if any.
+    """
 
     session: Session
-    runs: tuple[Run, ...]
+    last: Run
+    over: Run | None
     prompts: tuple[Prompt, ...]
 
     @property
     def name(self) -> str:
         return self.session.name
-
-    @property
-    def own_runs(self) -> list[Run]:
-        """Return its runs without those that only waited for the session."""
-        return [run for run in self.runs if not run.waits] or list(self.runs)
-
-    @property
-    def last(self) -> Run:
-        """Return the unfinished run, else the last one that determines the state."""
-        named = (run for run in self.runs if run.run_id == self.session.last_run)
-        return next(named, self.runs[-1])
-
-    @property
-    def settings_source(self) -> Run:
-        """Return the run whose settings the next run takes over."""
-        launched = (run for run in reversed(self.runs) if run.launched_at)
-        return next(launched, self.last)
 
 
 def find(text: str, ledger: Ledger) -> Session:
@@ -129,11 +117,13 @@ def get(key: int, ledger: Ledger) -> Task:
         RunnerFault: it has no run in the ledger.
     """
     session = ledger.sessions.get(key)
-    runs = tuple(ledger.runs.of_session(key))
-    if not runs:
+    if session.last_run is None:
         message = f"session {session.name} has no recorded run: codex-tasks verify"
         raise RunnerFault(message)
-    return Task(session=session, runs=runs, prompts=tuple(ledger.queue.waiting(key)))
+    last = ledger.runs.find(session.last_run)
+    over = last if last.is_finished else ledger.runs.latest(key)
+    prompts = tuple(ledger.queue.waiting(key)) if session.waiting else ()
+    return Task(session=session, last=last, over=over, prompts=prompts)
 
 
 def unknown_tasks(ledger: Ledger) -> list[Path]:
@@ -141,9 +131,11 @@ def unknown_tasks(ledger: Ledger) -> list[Path]:
 
     The names are listed before the ledger is read: a new session has its row first.
     """
-    names = files.names(ledger.home)
-    rows = ledger.all("task_directories")
-    known = {row["directory"].rpartition("/")[2] for row in rows}
-    found = (ledger.home / name for name in names if name not in known and uuid(name))
+    names = {name for name in files.names(ledger.home) if uuid(name)}
+    for query in ("thread_names", "task_directories"):
+        if names:
+            rows = ledger.all(query)
+            names -= {row["directory"].rpartition("/")[2] for row in rows}
+    found = (ledger.home / name for name in sorted(names))
     # Another process may have removed it meanwhile.
     return [place for place in found if files.names(place)]

@@ -8,8 +8,7 @@ from runner.exports.task_files import answer_of, files_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from runner.ledger.ledger import Ledger
     from runner.model import Run
     from runner.service.lookup import Task
 
@@ -25,19 +24,20 @@ class Result(Struct):
     earlier: Run | None = None
 
 
-def result_of(task: Task, state_home: Path, run_id: str | None = None) -> Result:
+def result_of(task: Task, ledger: Ledger, run_id: str | None = None) -> Result:
     """Return the answer of a session's last run, or of one of its runs.
 
     Raises:
         UsageError: the session has no such run.
     """
-    runs = list(task.own_runs if run_id is None else task.runs)
-    while runs and run_id not in {None, runs[-1].run_id}:
-        runs.pop()
-    if not runs:
-        message = f"--run {run_id}: task {task.name} has no such run"
-        raise UsageError(message)
-    *before, run = runs
-    answered = (each for each in reversed(before) if each.has_answer)
-    answer = answer_of(run, files_in(task.session, state_home))
-    return Result(run=run, answer=answer, earlier=next(answered, None))
+    key, run = task.session.key, task.last
+    if run_id is not None:
+        if run_id not in ledger.runs.ids(key):
+            message = f"--run {run_id}: task {task.name} has no such run"
+            raise UsageError(message)
+        run = ledger.runs.find(run_id)
+    elif run.waits and task.over is not None and not task.over.waits:
+        run = task.over
+    earlier = ledger.runs.latest(key, "answered", before=run.ordinal)
+    answer = answer_of(run, files_in(task.session, ledger.home))
+    return Result(run=run, answer=answer, earlier=earlier)

@@ -12,7 +12,7 @@ from runner.exports.task_files import answer_of, files_in
 from runner.ledger.usage import UsageTotal, rows_of
 from runner.lifecycle.liveness import codex_of, left_by, place_of, suspension_of
 from runner.lifecycle.recover import sweep
-from runner.model import Running, TaskState
+from runner.model import Outcome, Running, TaskState
 from runner.process.table import is_alive
 from runner.service import usage
 from runner.service.lookup import get
@@ -41,7 +41,10 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
     `last_result` is the answer of the last finished run, null when it has none; then
     `previous_result` is the answer before. Prompts are previews.
     """
-    session, last, pattern = task.session, task.last, task.settings_source
+    session, last = task.session, task.last
+    # The run whose settings the next one takes over.
+    launched = None if last.launched_at else ledger.runs.latest(session.key, "launched")
+    pattern = launched or last
     verdict, exports = last.verdict, session.exports_in(settings.state_home)
     first, pid = next(iter(task.prompts), None), _pid_of_codex(last)
     return {
@@ -60,7 +63,7 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
         "pid": pid,
         "note": _note(last, pid),
         "last_run": last.run_id,
-        "runs": len(task.runs),
+        "runs": len(ledger.runs.ids(session.key)),
         "queue": len(task.prompts),
         "queue_held": _why_held(first),
         "prompts": [
@@ -77,12 +80,12 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
         "other_writer": _other_writer(session, ledger, settings),
         "left_running": [
             {"pid": process.pid, "name": name, "run": run.run_id}
-            for run in task.runs
+            for run in ledger.runs.leaving(session.key)
             for process, name in left_by(run).items()
         ],
         "skipped": ledger.queue.canceled(session.key),
         "last_prompt": last.spec.task,
-        **_answers(task, settings.state_home),
+        **_answers(task, ledger),
         **_consumed(task, ledger, settings),
     }
 
@@ -158,10 +161,8 @@ def _end_of(key: int, since: int, ledger: Ledger) -> bool | None:
         return False
     if task.session.state is TaskState.RUNNING:
         return None
-    runs = [run for run in task.own_runs if run.ordinal >= since]
-    awaited = {run.spec.prompt_id or run.run_id: run for run in runs}
-    has_failed = any(not run.has_succeeded for run in awaited.values())
-    return bool(awaited) and not (task.prompts or has_failed)
+    ends = set(ledger.runs.ends(key, since).values())
+    return ends == {Outcome.SUCCEEDED} and not task.prompts
 
 
 def _why_running(key: int, ledger: Ledger) -> Iterator[str]:
@@ -212,21 +213,22 @@ def _other_writer(session: Session, ledger: Ledger, settings: Config) -> Json | 
     return None if pid is None else {"pid": pid or None}
 
 
-def _answers(task: Task, state_home: Path) -> Json:
-    over = [run for run in task.own_runs if run.is_finished]
-    answered = [run for run in over if run.has_answer]
-    if not answered:
-        return {"last_result": None, "previous_result": None}
-    text = answer_of(answered[-1], files_in(task.session, state_home))
-    if answered[-1] is over[-1]:
+def _answers(task: Task, ledger: Ledger) -> Json:
+    over, paths = task.over, files_in(task.session, ledger.home)
+    if over is not None and over.has_answer:
+        text = answer_of(over, paths)
         return {"last_result": text, "previous_result": None}
-    previous = {"run": answered[-1].run_id, "text": text}
+    answered = ledger.runs.latest(task.session.key, "answered")
+    if answered is None:
+        return {"last_result": None, "previous_result": None}
+    text = answer_of(answered, paths)
+    previous = {"run": answered.run_id, "text": text}
     return {"last_result": None, "previous_result": previous}
 
 
 def _consumed(task: Task, ledger: Ledger, settings: Config) -> Json:
     """Add up the usage and cost of runs, including a living run so far."""
-    rows = ledger.usage.totals("session", name=task.name)
+    rows = ledger.usage.of_session(task.name)
     if not task.last.is_finished:
         rows += _so_far(task.last, ledger, settings)
     whole = usage.line_of(*rows)

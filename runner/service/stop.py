@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runner.config import Config
+    from runner.ledger.database import Cell
     from runner.ledger.ledger import Ledger
     from runner.lifecycle.launch import Started
     from runner.model import ProcessId, Run
@@ -113,7 +114,7 @@ def _inside(keys: Sequence[int], ledger: Ledger) -> list[int]:
     marked, unfinished = by_environment(RUN_MARKER), ledger.runs.unfinished()
     found = list(keys)
     for key in found:  # it grows: an inner run may have started others
-        names = [run.run_id for run in ledger.runs.of_session(key)]
+        names = ledger.runs.ids(key)
         inside = {process for name in names for process in marked.get(name, ())}
         inner = (run.session for run in unfinished if run.supervisor in inside)
         found += [each for each in dict.fromkeys(inner) if each not in found]
@@ -210,9 +211,10 @@ class _Stop:
         self._locks.close()
         canceled, ended = 0, {*self._signaled, *self._orphans}
         with contextlib.suppress(RunnerError):
-            runs = self._ledger.runs.of_session(self._key)
             # The mark alone stops a run whose Codex is not started yet.
-            ended |= {run.run_id for run in runs if self._has_stopped(run)}
+            since: dict[str, Cell] = {"session": self._key, "at": self._began}
+            ended |= {row["run_id"] for row in self._ledger.all("stopped", **since)}
+            runs = [self._ledger.runs.find(run_id) for run_id in ended]
             ended -= {run.run_id for run in runs if run.has_succeeded}
             self._name = self._ledger.sessions.get(self._key).name
             canceled = self._ledger.queue.canceled(self._key) - self._was_canceled
@@ -223,10 +225,6 @@ class _Stop:
             notes=tuple(self._notes),
             error=self.error,
         )
-
-    def _has_stopped(self, run: Run) -> bool:
-        is_stopped = run.outcome is Outcome.STOPPED and run.ended_at is not None
-        return is_stopped and iso(run.ended_at or clock.now()) >= self._began
 
     def _to_end(self) -> list[Run]:
         runs = self._ledger.runs.unfinished(self._key)
@@ -274,22 +272,23 @@ class _Stop:
     def _leftovers_ended(self) -> bool:
         """End processes that the session's earlier runs have left running."""
         if self._left is None:
-            every = self._ledger.runs.of_session(self._key)
-            runs = [run for run in every if run.is_finished]
+            runs, key = self._ledger.runs, self._key
+            last = None if cgroup.is_possible() else runs.latest(key)
             # Without its supervisor, processes of a run may be missed.
-            for run in () if cgroup.is_possible() else runs[-1:]:
-                if run.run_id in self._orphans or run.outcome is Outcome.LOST:
-                    self._notes.append(
-                        f"the supervisor of run {run.run_id} was gone: processes that"
-                        " left its process tree and environment may still run"
-                    )
+            is_lost = last is not None and last.outcome is Outcome.LOST
+            if last is not None and (is_lost or last.run_id in self._orphans):
+                self._notes.append(
+                    f"the supervisor of run {last.run_id} was gone: processes that"
+                    " left its process tree and environment may still run"
+                )
             marked, groups = by_environment(RUN_MARKER), cgroup.by_run()
-            self._groups = groups.keys() & {run.run_id for run in runs}
+            over = {*runs.ids(key)} - {run.run_id for run in runs.unfinished(key)}
+            self._groups = groups.keys() & over
             found: set[ProcessId] = set()
-            for run in runs:
-                found.update(marked.get(run.run_id, ()), groups.get(run.run_id, ()))
-                if left := left_by(run):
-                    found.update(left, below(*(each.pid for each in left)))
+            for run_id in over:
+                found.update(marked.get(run_id, ()), groups.get(run_id, ()))
+            for left in filter(None, map(left_by, runs.leaving(key))):
+                found.update(left, below(*(each.pid for each in left)))
             members = sorted(found - {this_process()}, key=lambda each: each.pid)
             self._has_left = bool(members)
             self._left = Termination(

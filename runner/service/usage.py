@@ -55,10 +55,9 @@ def gather(ledger: Ledger, by: str, since: datetime | None = None) -> Report:
     Raises:
         LedgerFault: the ledger cannot be read.
     """
-    start = clock.iso(since) if since else None
     with ledger.snapshot():
-        totals = ledger.usage.totals(by, start)
-        whole = ledger.usage.totals("total", start)
+        totals = ledger.usage.totals(by, since)
+        whole = ledger.usage.totals("total", since)
         unfinished = ledger.runs.unfinished()
     lines = [line_of(total) for total in totals]
     if by != "day":

@@ -159,6 +159,7 @@ def _parts(ledger: Ledger, *, is_full: bool) -> Iterator[Callable[[], Iterator[F
     found = {int(path.name) for path in queue_files.all_files(ledger.home)}
     for number in sorted(wanted | found):
         yield partial(_of_prompt, number, ledger)
+    yield partial(_of_sums, ledger)
     yield partial(_of_places, ledger)
     yield partial(_temporaries, ledger)
 
@@ -170,6 +171,12 @@ def _of_prompt(number: int, ledger: Ledger) -> Iterator[Found]:
         yield _differs(path, "its prompt no longer waits"), path.unlink
     elif content is not None:
         yield from _compared(path, content, ledger.home)
+
+
+def _of_sums(ledger: Ledger) -> Iterator[Found]:
+    if wrong := ledger.value("wrong_sums"):
+        detail = f"{wrong} sums differ from the usage of the runs"
+        yield _differs(ledger.path, detail, "usage"), ledger.usage.sum_all
 
 
 def _of_places(ledger: Ledger) -> Iterator[Found]:
@@ -234,7 +241,7 @@ def _of_session(key: int, ledger: Ledger, *, is_full: bool) -> Iterator[Found]:
         and _log_differs(paths.log, runs, is_full=is_full)
     ):
         yield _differs(paths.log), partial(task_files.write_all, ledger, key)
-    if answer := task_files.last_answer(runs, paths):
+    if answer := task_files.last_answer(ledger, key, paths):
         text = answer.encode(errors="replace")
         have = files.read_if_there(paths.result)
         begin = 0 if is_full else max(0, len(text) - _TAIL_BYTES)

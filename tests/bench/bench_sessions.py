@@ -1,9 +1,10 @@
-"""Time what asks for sessions, with one of them on record and with ten thousand.
+"""Measure what asks for sessions, with ten of them on record and with ten thousand.
 
     bin/bench sessions
 
-The peer is the bare interpreter in the same run; of the two stores the ratio tells
-whether a question takes longer the more there is.
+The peer is the bare interpreter, started in turn with each command: of the stores the
+ratios tell whether an answer costs more the more there is. Except for `stop`, it is the
+CPU time that counts. The sessions have no files, so `verify` reports all as gone.
 """
 
 import os
@@ -15,8 +16,18 @@ import time
 from pathlib import Path
 
 from support import many
+from support.measure import cpu
+from support.runs import PROCESS
 
-FEW, MANY = 1, 10_000
+from parsers.struct import replace
+from runner.accounting.run import account_run
+from runner.config import load
+from runner.exports.task_files import render_json
+from runner.ledger.ledger import Ledger
+from runner.model import Finished, Running
+
+FEW, MANY = 10, 10_000
+RUNS = 1_000
 ROUNDS = 15
 DESCENDANTS = 10
 THREAD = "01a1f000-0000-7000-8000-000000000001"
@@ -34,27 +45,72 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         place = Path(name)
         few, lots = (filled(place, count) for count in (FEW, MANY))
-        nothing = [sys.executable, "-c", "1"]
+        full = filled(place, 1, RUNS)
+        nothing = [sys.executable, "-c", "pass"]
         bare = [seconds(nothing, dict(os.environ)) for _ in range(ROUNDS)]
-        status = ["status", "--json"]
-        one = asked([*status, task_of(few)], few)
-        ten_thousand = asked([*status, task_of(lots)], lots)
-        show("status TASK --json, 1 session / bare python", one, bare)
-        show(f"... of {MANY} sessions / of 1", ten_thousand, one)
-        show(
-            f"ls --json --limit 20 of {MANY} / bare python",
-            asked(["ls", "--json", "--limit", "20"], lots),
-            bare,
-        )
-        show(f"ls of {MANY}, to a file / bare python", asked(["ls"], lots, 3), bare)
+        for which, store in ((f"{FEW} sessions", few), (f"{MANY} sessions", lots)):
+            compared(f"status TASK --json, {which}", status_of(store), store)
+            for words in ("ls --limit 20", "ls --json --limit 20", "ls"):
+                compared(f"{words}, {which}", words.split(), store)
+            compared(f"ls --all --json, {which}", ["ls", "--all", "--json"], store)
+            compared(f"verify, {which}", ["verify"], store, 1)
+            ledger = Path(store["CODEX_RUNNER_HOME"], "ledger.db")
+            runs = FEW if store is few else MANY
+            size = ledger.stat().st_size / runs
+            print(f"{f'ledger, bytes per run, {which}':45} {size:9.0f}")
+        compared(f"status TASK --json, 1 session of {RUNS} runs", status_of(full), full)
+        ends = [end_of_run(Path(s["CODEX_RUNNER_HOME"])) for s in (few, full)]
+        what = f"end of a run after {RUNS - 1} others / of the first"
+        print(f"{what:45} {ends[1] * 1e3:9.1f} ms {ends[1] / ends[0]:8.2f} x")
         stops = [stop_of_many(place, number) for number in range(5)]
         show(f"stop of a run with {DESCENDANTS} descendants / bare", stops, bare)
 
 
-def filled(place: Path, sessions: int) -> dict[str, str]:
+def compared(
+    what: str, words: list[str], store: dict[str, str], rounds: int = ROUNDS
+) -> None:
+    """Print the CPU time of a command, and its ratio to the bare interpreter."""
+    ours, bare = list[float](), list[float]()
+    for _ in range(rounds):
+        bare.append(cpu([sys.executable, "-c", "pass"], store))
+        ours.append(cpu(argv(words), store))
+    mine, theirs = statistics.median(ours), statistics.median(bare)
+    print(f"{what:45} {mine * 1e3:9.1f} ms {mine / theirs:8.2f} x", flush=True)
+
+
+def end_of_run(home: Path) -> float:
+    """Return the CPU seconds of the end of the last run in a ledger.
+
+    That is its accounting, its transaction, and the rendering of `task.json`.
+    """
+    ledger, settings = (
+        Ledger(home),
+        load({**os.environ, "CODEX_RUNNER_HOME": str(home)}),
+    )
+    key = ledger.sessions.all(most=1)[0].key
+    over = ledger.runs.find(ledger.runs.ids(key)[-1])
+    assert isinstance(over.state, Finished)
+    times = []
+    for number in range(ROUNDS):
+        run = replace(over, spec=replace(over.spec, run_id=f"{over.run_id}-{number}"))
+        gone = replace(PROCESS, start_time=number)
+        state = Running(supervisor=gone, codex=gone, started_at=run.started_at)
+        was = replace(run, state=state)
+        with ledger.transaction():
+            ledger.runs.insert(was)
+        was, before = ledger.runs.find(run.run_id), time.process_time()
+        account_run(was, ledger, settings)
+        ledger.runs.finish(was, replace(was, state=over.state))
+        render_json(ledger, key, "the answer")
+        times.append(time.process_time() - before)
+    ledger.close()
+    return statistics.median(times)
+
+
+def filled(place: Path, sessions: int, runs: int = 1) -> dict[str, str]:
     """Make a store of so many sessions, and return the environment that names it."""
-    home = place / f"state-{sessions}"
-    many.fill(home, sessions, 1)
+    home = place / f"state-{sessions}-{runs}"
+    many.fill(home, sessions, runs)
     return {
         **os.environ,
         "CODEX_RUNNER_HOME": str(home),
@@ -62,9 +118,10 @@ def filled(place: Path, sessions: int) -> dict[str, str]:
     }
 
 
-def task_of(environment: dict[str, str]) -> str:
+def status_of(environment: dict[str, str]) -> list[str]:
+    """Return the words that ask for the newest session."""
     out = subprocess.check_output(argv(["ls", "--limit", "1"]), env=environment)
-    return out.decode().splitlines()[1].split()[0]
+    return ["status", "--json", out.decode().splitlines()[1].split()[0]]
 
 
 def argv(words: list[str]) -> list[str]:
@@ -74,12 +131,6 @@ def argv(words: list[str]) -> list[str]:
 
 
 _PATH = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})"
-
-
-def asked(
-    words: list[str], environment: dict[str, str], rounds: int = ROUNDS
-) -> list[float]:
-    return [seconds(argv(words), environment) for _ in range(rounds)]
 
 
 def seconds(words: list[str], environment: dict[str, str]) -> float:

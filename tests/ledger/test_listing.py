@@ -127,10 +127,9 @@ def test_what_one_session_has_used_is_found_without_the_usage_of_others(
     home: Path,
 ) -> None:
     Ledger(home).close()
-    query = "explain query plan " + queries()["usage_totals"]
-    values = {"by": "total", "since": "", "name": "one"}
+    query = "explain query plan " + queries()["usage_of_session"]
 
     with closing(sqlite3.connect(home / NAME)) as database:
-        plan = " ".join(row[3] for row in database.execute(query, values))
+        plan = [row[3] for row in database.execute(query, {"name": "one"})]
 
-    assert "USING INDEX usage_of_session (session_key>? AND session_key<?)" in plan
+    assert plan == ["SEARCH usage_sums USING PRIMARY KEY (grouped=? AND key=?)"]

@@ -23,6 +23,7 @@ from runner.lifecycle import recover
 from runner.model import Launching, Outcome, Prepared, Running, TaskState
 from runner.process.table import here
 from runner.run_files import files_of
+from runner.service.usage import line_of
 from runner.service.verify import verify
 
 THREAD = "01a1f000-0000-7000-8000-000000000001"
@@ -141,7 +142,7 @@ def test_what_was_used_adds_up_by_session_and_model_and_repo(migrated: Ledger) -
     }
     found = {
         total.key: [getattr(total, name) for name in figures]
-        for total in migrated.usage.totals("session")
+        for total in map(line_of, migrated.usage.totals("session"))
     }
 
     assert found == was

@@ -9,10 +9,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from support.many import fill
 
-from parsers.rollouts.thread import Rollout
+from parsers.rollouts.thread import Header, Rollout
 from runner import clock
-from runner.accounting.rollouts import RunRollouts, Slice, read_rollouts
+from runner.accounting import rollouts
+from runner.accounting.rollouts import Rollouts, RunRollouts, Slice, read_rollouts
+from runner.ledger.ledger import Ledger
 
 BEGAN_AT = clock.now() - timedelta(minutes=5)
 PARENT = "01a1f87a-cfd2-7201-b78a-8a93bc569f69"
@@ -121,3 +124,37 @@ def test_calls_of_versions_that_name_no_root_turn_count_by_their_time(
     found = read_rollouts(tmp_path, PARENT, resumed, ())
 
     assert agents(found) == {AGENT: [at(22)]}
+
+
+def test_only_files_of_threads_that_no_run_has_opened_are_read_for_sub_agents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent, agent = Thread(tmp_path, PARENT), Thread(tmp_path, AGENT, PARENT)
+    parent.call(21, SECOND_TURN, None)
+    agent.call(22, AGENTS_TURN, None)
+    ledger, made = Ledger(tmp_path), fill(tmp_path, sessions=3, runs_per_session=1)
+    for each in made:
+        Thread(tmp_path, each.thread or "")
+    with ledger.transaction():
+        # The thread of the last one was resumed, so it may be that of a sub-agent.
+        for each, offset in zip(made, (None, None, 7), strict=True):
+            values = {"run_id": each.run_id, "offset": offset}
+            ledger._db.execute(
+                "update runs set rollout_offset = :offset where run_id = :run_id",
+                values,
+            )
+    opened: list[str] = []
+    header = rollouts._header
+
+    def counted(path: Path) -> Header | None:
+        opened.append(path.stem[-36:])
+        return header(path)
+
+    monkeypatch.setattr(rollouts, "_header", counted)
+    index = Rollouts(tmp_path, ledger.sessions.roots_of)
+
+    found = read_rollouts(index, PARENT, share(20, 0), ())
+
+    assert agents(found) == {AGENT: [at(22)]}
+    assert {PARENT, AGENT, made[2].thread} == set(opened)
+    ledger.close()

@@ -11,7 +11,7 @@ from support.runs import AT, PROCESS, SESSION, run, settings
 from parsers.accounting.tokens import Usage
 from parsers.facts import Facts
 from runner.accounting import run as accounting
-from runner.accounting.rollouts import RunRollouts, Slice
+from runner.accounting.rollouts import Rollouts, RunRollouts, Slice
 from runner.accounting.run import LogContext, RunAccounting, account_run
 from runner.ledger.ledger import Ledger
 from runner.model import Outcome, Running
@@ -48,8 +48,8 @@ def test_a_run_is_looked_for_in_the_home_that_it_has(
 ) -> None:
     asked: list[Path] = []
 
-    def read_rollouts(home: Path, *_: object) -> RunRollouts:
-        asked.append(home)
+    def read_rollouts(where: Rollouts, *_: object) -> RunRollouts:
+        asked.append(where.home)
         return RunRollouts()
 
     monkeypatch.setattr(accounting, "read_rollouts", read_rollouts)
@@ -70,7 +70,7 @@ def contexts(monkeypatch: pytest.MonkeyPatch) -> list[LogContext]:
     """Keep with which context each run is counted."""
     found: list[LogContext] = []
 
-    def account_log(facts: Facts, context: LogContext, _: object) -> RunAccounting:
+    def account_log(facts: Facts, context: LogContext, *_: object) -> RunAccounting:
         found.append(context)
         return accounting.unknown("a test", facts)
 

@@ -438,14 +438,14 @@ def test_following_many_runs_does_not_read_them_all_for_each(
     for number in range(4):
         house.run(number)
     looks: list[int] = []
-    of_session = house.ledger.runs.of_session
+    ids = house.ledger.runs.ids
 
-    def counted(session: int) -> list[Run]:
+    def counted(session: int) -> list[str]:
         looks.append(session)
-        return of_session(session)
+        return ids(session)
 
     pieces = house.pieces(follows=True)
-    monkeypatch.setattr(house.ledger.runs, "of_session", counted)
+    monkeypatch.setattr(house.ledger.runs, "ids", counted)
 
     assert [each for each in said(pieces) if each.startswith(">")] == [
         f"> prompt {number}" for number in range(4)

@@ -1,10 +1,14 @@
 """What runs have used adds up, however it is split, and unknown is never nothing."""
 
+import sqlite3
+import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support.many import accounts, figures, fill
+from support.many import UNTIL, accounts, figures, fill
 from support.runs import AT, run
 
 from parsers.struct import replace
@@ -12,6 +16,7 @@ from runner.cli.tasks.usage import plain
 from runner.clock import iso
 from runner.errors import UsageError
 from runner.ledger import record
+from runner.ledger.database import NAME, queries
 from runner.ledger.ledger import Ledger
 from runner.ledger.usage import UsageTotal, rows_of
 from runner.model import Finished, Outcome, RunId, Verdict
@@ -336,3 +341,95 @@ def test_a_run_is_counted_whose_supervisor_was_killed_before_it_noted_the_launch
     put(home, accounts({MODELS[0]: figures(100)}), launched=False, begun=True)
 
     assert only(home).total_tokens == figures(100)["total_tokens"]
+
+
+# The same question to the rows of the runs, without the sums.
+FROM_ROWS = """
+select case :by when 'day' then date(prepared_at, 'localtime') when 'model' then model
+    when 'repo' then cast(repo as text) else session_key end,
+    count(distinct run_id), sum(input), sum(total), round(sum(usd), 10),
+    count(distinct iif(total is null, run_id, null)),
+    count(distinct iif(input is null, run_id, null)),
+    count(distinct iif(usd is null, run_id, null))
+from usage where prepared_at >= :since group by 1 order by 1"""
+
+
+def from_rows(ledger: Ledger, by: str, since: datetime | None) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(ledger.path)) as database:
+        told = {"by": by, "since": iso(since) if since else ""}
+        return database.execute(FROM_ROWS, told).fetchall()
+
+
+def from_sums(ledger: Ledger, by: str, since: datetime | None) -> list[tuple[Any, ...]]:
+    return [
+        (
+            *(each.key, each.runs, each.input_tokens, each.total_tokens),
+            *(round(each.usd or 0, 10), each.unknown_usage, each.unknown_parts),
+            each.unknown_cost,
+        )
+        for each in ledger.usage.totals(by, since)
+    ]
+
+
+@pytest.mark.parametrize("by", GROUPS)
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu", "America/St_Johns"])
+def test_the_sums_are_those_of_the_runs_from_any_instant_on(
+    home: Path, by: str, zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    made = fill(home, sessions=40, runs_per_session=5)
+    middle = made[100].spec.prepared_at
+    ledger = Ledger(home)
+    instants = (None, middle, middle + timedelta(milliseconds=1), UNTIL)
+
+    try:
+        for since in instants:
+            found = from_sums(ledger, by, since)
+            wanted = from_rows(ledger, by, since)
+            zeroed = [tuple(0 if x is None else x for x in row) for row in wanted]
+            assert found == zeroed
+        assert from_rows(ledger, by, middle) != from_rows(ledger, by, instants[2])
+    finally:
+        ledger.close()
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_the_sums_stay_right_when_runs_are_counted_again_and_removed(
+    home: Path,
+) -> None:
+    made = fill(home, sessions=10, runs_per_session=4)
+    ledger = Ledger(home)
+    with ledger.transaction():
+        for each, told in zip(made, (*made[1:], made[0]), strict=True):
+            assert isinstance(each.state, Finished)
+            state = replace(each.state, accounts=told.accounts)
+            ledger.usage.record_run(replace(each, state=state))
+        for each in made[::3]:
+            ledger.usage.remove(each.run_id)
+    ledger.sessions.remove(ledger.sessions.named(made[0].thread or "")[0])
+
+    assert ledger.value("wrong_sums") == 0
+    with ledger.transaction():
+        ledger.change("sum_usage", run_id=made[1].run_id, sign=1)
+    assert ledger.value("wrong_sums") == 4
+    with ledger.transaction():
+        ledger.usage.sum_all()
+    assert ledger.value("wrong_sums") == 0
+    ledger.close()
+
+
+def test_the_usage_of_a_full_ledger_is_not_read_row_by_row(home: Path) -> None:
+    Ledger(home).close()
+    told = {"by": "day", "since": "", "quarter": -1, "until": -1}
+    query = "explain query plan " + queries()["usage_totals"]
+
+    with closing(sqlite3.connect(home / NAME)) as database:
+        plan = [row[3] for row in database.execute(query, told)]
+
+    of_usage = [step for step in plan if " u" in step]
+    assert "SEARCH usage_sums USING PRIMARY KEY (grouped=?)" in of_usage
+    range_ = "SEARCH u USING INDEX usage_by_quarter (quarter>? AND quarter<?)"
+    assert range_ in of_usage
+    assert not [step for step in of_usage if step.startswith("SCAN u ")]

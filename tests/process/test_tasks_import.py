@@ -548,7 +548,7 @@ def test_an_import_that_was_killed_is_done_by_the_next(
     root = old.tasks(tmp_path / "old")
     tasks("import", root, code=1)
     whole = tree(tasks.state_home / "runs")
-    for table in ("usage", "records", "runs"):
+    for table in ("usage", "usage_sums", "records", "runs"):
         tasks.rows(f"delete from {table}")  # noqa: S608 # ours
     tasks.rows("update sessions set imported = null, thread_id = null")
     for table in ("threads", "sessions", "imports"):
@@ -731,7 +731,7 @@ def test_a_run_in_the_state_directory_that_the_ledger_has_lost_comes_back(
     tasks("status", "--wait", "--timeout", "30", thread)
     usage = tasks.status(thread)["usage"]
     tasks.rows("delete from prompts")
-    for table in ("usage", "records", "runs"):
+    for table in ("usage", "usage_sums", "records", "runs"):
         tasks.rows(f"delete from {table}")  # noqa: S608 # ours
 
     done = tasks("import")

@@ -124,10 +124,10 @@ def main_result(found: Values, context: Context) -> int:
     context.sweep()
     with context.ledger.snapshot():
         task = get(context.session(found.task).key, context.ledger)
-    named = found.task.strip()
-    is_run = any(run.run_id == named for run in task.runs)
-    wanted = found.run or (named if is_run else None)
-    result = result_of(task, context.settings.state_home, wanted)
+        named = found.task.strip()
+        is_run = named in context.ledger.runs.ids(task.session.key)
+        wanted = found.run or (named if is_run else None)
+        result = result_of(task, context.ledger, wanted)
     if not result.run.is_finished:
         fix = "codex-tasks status --wait waits for its end"
         raise SessionBusyError(task.name, result.run.run_id, fix)
