@@ -112,12 +112,13 @@ class SuperviseLoop:
         self._codex = codex
         self._guarded(self._ask_version)
         while not self._guarded(self._is_over):
-            self._guarded(self._hear)
-            self._guarded(self._reap)
+            # Read first: what Codex wrote before this process watched is not signalled.
             self._guarded(self._read)
             self._guarded(self._recorder.flush)
             self._guarded(self._notifier.end_late_ones)
             self._guarded(self._check_limits)
+            self._guarded(self._hear)
+            self._guarded(self._reap)
         # The termination may see that all are gone before their status is collected.
         self._guarded(self._reap)
         self._guarded(self._read_rest)

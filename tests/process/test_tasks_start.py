@@ -322,6 +322,31 @@ def test_a_reader_of_the_id_that_is_gone_leaves_the_session_running(
     assert Session(key, sessions).wait().code == 0
 
 
+def test_what_codex_says_before_it_is_watched_is_heard(
+    sessions: Sessions, tmp_path: Path
+) -> None:
+    thread = "01a1f000-0000-7000-8000-000000000009"
+    said = f'{{"type":"thread.started","thread_id":"{thread}"}}'
+    silent = tmp_path / "silent"
+    # One process, so that no end of a child wakes its supervisor.
+    silent.write_text(f"#!/bin/sh\necho '{said}'\nexec sleep 30\n")
+    silent.chmod(0o755)
+    held = hold(tmp_path)
+    point = held.at(SUPERVISOR, "import", "runner.supervisor.loop")
+    begun = sessions.begin(
+        *sessions.starting("--codex-bin", silent, "Begin."), env=sabotaged(point)
+    )
+    wait_until(held.reached.exists)
+    (events,) = sessions.state_home.glob("runs/*/events.jsonl")
+    wait_until(lambda: events.stat().st_size)
+
+    held.go.touch()
+
+    assert begun.wait(10).code == 0
+    assert begun.stdout == f"{thread}\n"
+    assert sessions("stop", thread).code == 0
+
+
 WRONG = {
     "no prompt": ["start"],
     "an empty prompt": ["start", " \n"],
