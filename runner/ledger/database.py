@@ -39,14 +39,6 @@ _REFUSALS = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PE
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 RESTORES = "codex-tasks verify --repair restores it"
 OLD_RESTORES = "run codex-tasks verify --repair of version 0.2, which wrote it"
-# Write-ahead logging needs memory that is shared by all users of a file system.
-_REMOTE = (
-    "nfs nfs4 cifs smb3 smbfs 9p drvfs afs ceph lustre gpfs beegfs fuse.sshfs"
-    " fuse.rclone fuse.s3fs fuse.gcsfuse fuse.glusterfs fuse.ceph fuse.ceph-fuse"
-    " fuse.curlftpfs fuse.davfs fuse.goofys fuse.juicefs fuse.blobfuse2"
-    " fuse.gvfsd-fuse fuse.smbnetfs fuse.vmhgfs-fuse"
-)
-_MOUNTS = Path("/proc/self/mountinfo")
 ELSEWHERE = "set CODEX_RUNNER_HOME to use another state directory"
 
 
@@ -353,27 +345,12 @@ def refuse_remote(directory: Path) -> None:
     Raises:
         LedgerFault: it is a network file system.
     """
-    kind = file_system_of(directory)
-    if kind in _REMOTE.split():
+    from runner.ledger.file_systems import REMOTE, kind_of  # noqa: PLC0415 - once
+
+    kind = kind_of(directory)
+    if kind in REMOTE.split():
         reason = f"{kind} is a network file system, on which SQLite loses data"
         raise LedgerFault(directory / NAME, reason, ELSEWHERE)
-
-
-def file_system_of(directory: Path) -> str:
-    """Name the type of the file system that a directory is on; "" when unknown."""
-    place = os.path.realpath(directory)
-    kind, longest = "", -1
-    try:
-        lines = _MOUNTS.read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return ""
-    for line in lines:
-        left, _, right = line.partition(" - ")
-        point = left.split(" ")[4].replace("\\040", " ")
-        is_above = place == point or place.startswith(point.rstrip("/") + "/")
-        if is_above and len(point) >= longest:
-            kind, longest = right.split(" ")[0], len(point)
-    return kind
 
 
 def is_damage(error: Exception) -> bool:

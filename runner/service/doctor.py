@@ -13,7 +13,7 @@ from parsers.struct import Struct, replace
 from runner import clock, files
 from runner.accounting import prices
 from runner.errors import RunnerError
-from runner.ledger import database
+from runner.ledger import database, file_systems
 from runner.ledger.ledger import Ledger
 from runner.locks import Lock, look, take
 from runner.process.start import capture, which
@@ -263,7 +263,7 @@ def _locks(home: Path) -> Finding:
             trouble = "a new file is already locked"
         else:
             if look(place / "lock") is not Lock.HELD:
-                system = database.file_system_of(home)
+                system = file_systems.kind_of(home)
                 trouble = f"a lock does not exclude other processes ({system})"
             os.close(handle)
     except (OSError, RunnerError) as error:

@@ -148,8 +148,7 @@ def _told(found: Sequence[object], what: str) -> list[str]:
 
 
 def _run_of(meta: Path) -> str:
-    paths = beside(meta)
-    return paths.run_id if paths else ""
+    return paths.run_id if (paths := beside(meta)) else ""
 
 
 def adopt(meta: Path, ledger: Ledger, *, is_rebuilt: bool = False) -> Run | None:

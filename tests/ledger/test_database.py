@@ -15,7 +15,7 @@ from support.runs import AT
 from runner import clock
 from runner.errors import FileFault, LedgerFault, RunnerFault
 from runner.exports import queue_files
-from runner.ledger import database
+from runner.ledger import database, file_systems
 from runner.ledger.database import BACKUP, NAME, OLD_BACKUP
 from runner.ledger.ledger import Ledger
 
@@ -186,9 +186,9 @@ def test_the_file_system_is_that_of_the_nearest_mount(
         mount(f"{place}-not", "9p"),
     )
 
-    assert database.file_system_of(place / "below") == "cifs", "it hides the first"
-    assert database.file_system_of(tmp_path) == "xfs"
-    assert database.file_system_of(Path("/somewhere")) == "ext4"
+    assert file_systems.kind_of(place / "below") == "cifs", "it hides the first"
+    assert file_systems.kind_of(tmp_path) == "xfs"
+    assert file_systems.kind_of(Path("/somewhere")) == "ext4"
 
 
 def test_a_second_look_at_the_ledger_costs_the_first_none_of_its_locks(

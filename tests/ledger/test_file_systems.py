@@ -7,7 +7,7 @@ import pytest
 
 from runner.cli import codex_tasks
 from runner.errors import LedgerFault
-from runner.ledger import database
+from runner.ledger import database, file_systems
 from runner.ledger.ledger import Ledger
 
 REMOTE = ("nfs", "nfs4", "cifs", "smb3", "9p", "drvfs", "fuse.sshfs")
@@ -18,7 +18,7 @@ LOCAL = ("ext4", "overlay", "fuseblk", "fuse.fuse-overlayfs", "fuse.gocryptfs")
 def mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Name the file that stands for /proc/self/mountinfo."""
     path = tmp_path / "mountinfo"
-    monkeypatch.setattr(database, "_MOUNTS", path)
+    monkeypatch.setattr(file_systems, "_MOUNTS", path)
     return path
 
 
@@ -72,17 +72,17 @@ def test_the_innermost_and_newest_mount_tells_the_file_system(
         (tmp_path, "btrfs"),
     )
 
-    assert database.file_system_of(home / "state") == "nfs4"
-    assert database.file_system_of(tmp_path / "my home 2") == "btrfs"
+    assert file_systems.kind_of(home / "state") == "nfs4"
+    assert file_systems.kind_of(tmp_path / "my home 2") == "btrfs"
     (tmp_path / "link").symlink_to(home)
-    assert database.file_system_of(tmp_path / "link" / "state") == "nfs4"
+    assert file_systems.kind_of(tmp_path / "link" / "state") == "nfs4"
 
 
 def test_where_mounts_cannot_be_read_nothing_is_refused(
     tmp_path: Path, mounts: Path
 ) -> None:
     assert not mounts.exists()
-    assert database.file_system_of(tmp_path) == ""
+    assert file_systems.kind_of(tmp_path) == ""
 
     Ledger(tmp_path / "state").close()
 

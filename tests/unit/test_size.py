@@ -7,6 +7,7 @@ from support.imports import ROOT, modules
 
 LONGEST_OF_NINE_IN_TEN = 30
 MOST_UNITS = 30
+LONGEST_MODULE = 400
 
 
 def lengths_of_functions(path: Path) -> list[int]:
@@ -34,3 +35,12 @@ def test_the_runner_has_at_most_30_units() -> None:
     ]
 
     assert len(units) <= MOST_UNITS
+
+
+def test_no_module_is_longer_than_400_lines() -> None:
+    lengths = {
+        name: len(path.read_text(encoding="utf-8").splitlines())
+        for name, path in modules().items()
+    }
+
+    assert {name for name in lengths if lengths[name] > LONGEST_MODULE} == set()

@@ -1,0 +1,32 @@
+"""The file systems on which a ledger would lose data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Write-ahead logging needs memory that is shared by all users of a file system.
+REMOTE = (
+    "nfs nfs4 cifs smb3 smbfs 9p drvfs afs ceph lustre gpfs beegfs fuse.sshfs"
+    " fuse.rclone fuse.s3fs fuse.gcsfuse fuse.glusterfs fuse.ceph fuse.ceph-fuse"
+    " fuse.curlftpfs fuse.davfs fuse.goofys fuse.juicefs fuse.blobfuse2"
+    " fuse.gvfsd-fuse fuse.smbnetfs fuse.vmhgfs-fuse"
+)
+_MOUNTS = Path("/proc/self/mountinfo")
+
+
+def kind_of(directory: Path) -> str:
+    """Name the type of the file system that a directory is on; "" when unknown."""
+    place = os.path.realpath(directory)
+    kind, longest = "", -1
+    try:
+        lines = _MOUNTS.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    for line in lines:
+        left, _, right = line.partition(" - ")
+        point = left.split(" ")[4].replace("\\040", " ")
+        is_above = place == point or place.startswith(point.rstrip("/") + "/")
+        if is_above and len(point) >= longest:
+            kind, longest = right.split(" ")[0], len(point)
+    return kind
