@@ -137,9 +137,12 @@ def test_killed_after_the_turn_had_ended_the_log_decides(
     begun = task.start()
     files = begun.wait_running()
     wait_until(lambda: "turn.completed" in files.text(".events.jsonl"))
-    for pid in (begun.process.pid, files.supervisor(), files.codex()):
+    supervisor, codex = files.supervisor(), files.codex()
+    for pid in (begun.process.pid, supervisor, codex):
         kill(pid)
     begun.process.wait(10)
+    # Codex holds its lock until the kernel has ended it.
+    wait_until(lambda: gone(supervisor, codex))
 
     done = task.parse(files.run_id)
 
