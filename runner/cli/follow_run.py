@@ -19,7 +19,7 @@ from runner.service.stop import end_started
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, BinaryIO
 
 # How often a background command of a script looks whether INT was sent to it.
 _PACE_SECONDS = 0.25
@@ -29,12 +29,17 @@ class RunFollower:
     """Follow a run until its launch or its end, and forward signals to it."""
 
     def __init__(
-        self, started: Started, context: Context, interrupt: BackgroundInterrupt
+        self,
+        started: Started,
+        log: BinaryIO | None,
+        context: Context,
+        interrupt: BackgroundInterrupt,
     ) -> None:
         self.run_id = started.run_id
         self._started = started
         self._context = context
         self._interrupt = interrupt
+        self._log = log
         self._told: Mapping[str, Any] = {}
         handle(STOP_SIGNALS, self._stop)
         if started.has_others:
@@ -49,7 +54,7 @@ class RunFollower:
     def show(self) -> None:
         """Show the transcript of the run until it has ended."""
         context = self._context
-        following = follow.Following(self._started, note, self._wait)
+        following = follow.Following(self._started, self._log, note, self._wait)
         self._show(following.pieces())
         self._told = following.told
         if not self._told:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from parsers.struct import Struct
-from runner import config
+from runner import config, files
 from runner.cli.command import enter, leave
 from runner.cli.context import Context
 from runner.cli.options import (
@@ -119,6 +120,10 @@ def start(words: RunWords, context: Context) -> RunFollower:
         started = start_run(
             lambda ledger: run_request(words, prompt, ledger, settings), None, settings
         )
+        log = None
+        with suppress(OSError):
+            # At once: its directory may be moved or removed during the run.
+            log = files.reader(Path(started.log))
         # With standard output closed the run is started all the same.
         with suppress(ReaderGoneError):
             try:
@@ -129,7 +134,7 @@ def start(words: RunWords, context: Context) -> RunFollower:
         # Loaded while Codex starts, after the id is printed.
         from runner.cli.follow_run import RunFollower  # noqa: PLC0415
 
-        return RunFollower(started, context, interrupt)
+        return RunFollower(started, log, context, interrupt)
 
 
 def examined(arguments: Arguments, settings: Config) -> int:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import select
-from pathlib import Path
 
-from runner import clock, files
+from runner import clock
 from runner.lifecycle.liveness import Life, life_of
 from runner.lifecycle.recover import reconcile_run
 from runner.process.signals import arrivals
@@ -59,6 +58,7 @@ class Following:
 
     Args:
         started: the run.
+        log: its log, which may have been moved since it was opened.
         warn: takes notes for people.
         wait: waits until a descriptor can be read, or for a moment.
     """
@@ -66,10 +66,12 @@ class Following:
     def __init__(
         self,
         started: Started,
+        log: BinaryIO | None,
         warn: Callable[[str], None],
         wait: Callable[[int], None],
     ) -> None:
         self._started, self._warn, self._wait = started, warn, wait
+        self._log = log
         self._offsets = (0, 0)
         self.told: Mapping[str, Any] = {}
 
@@ -79,19 +81,19 @@ class Following:
         A piece is empty when nothing was written for a moment.
         """
         reader = self._started.reader
-        with files.reader(Path(self._started.log)) as log:
-            while reader.is_open:
-                for message in reader.messages():
-                    _warn(message, self._warn)
-                    for begin, end in message.get("parts", ()):
-                        yield from _part(log, begin, end)
-                        self._offsets = tuple(message["read"])
-                    if "finished" in message:
-                        self.told = message
-                        return
-                yield ""
-                if reader.is_open:
-                    self._wait(reader.descriptor)
+        while reader.is_open:
+            for message in reader.messages():
+                _warn(message, self._warn)
+                for begin, end in message.get("parts", ()):
+                    if self._log is not None:
+                        yield from _part(self._log, begin, end)
+                    self._offsets = tuple(message["read"])
+                if "finished" in message:
+                    self.told = message
+                    return
+            yield ""
+            if reader.is_open:
+                self._wait(reader.descriptor)
 
     def rest(self, ledger: Ledger, settings: Config) -> Iterator[str]:
         """Yield the transcript from the files of a run whose supervisor is gone.

