@@ -66,7 +66,7 @@ class Sweep(Struct):
     unrecorded: Mapping[int, str]
 
 
-class UnrecordedError(RunnerFault):
+class UnrecordedVerdictError(RunnerFault):
     """Report that the ledger cannot store the verdict on `over`, a finished run."""
 
     def __init__(self, over: Run, cause: LedgerFault) -> None:
@@ -94,7 +94,7 @@ def sweep(ledger: Ledger, settings: Config, *, delivers: bool = True) -> Sweep:
             continue  # another process has removed its session
         except (RunnerError, OSError) as error:
             faults.append(f"{run.thread or run.run_id}: {error}")
-            if isinstance(error, UnrecordedError):
+            if isinstance(error, UnrecordedVerdictError):
                 unrecorded[run.session] = str(error)
     if delivers and RUN_MARKER not in settings.environment:
         from runner.lifecycle import queue  # noqa: PLC0415 - where something waits
@@ -136,7 +136,7 @@ def reconcile_run(
     """
     try:
         now = _reconcile(run, ledger, settings, ended)
-    except UnrecordedError as error:
+    except UnrecordedVerdictError as error:
         return error.over  # the caller is told the verdict all the same
     if now is not run and now.is_finished and ledger.runs.with_untold():
         _start_telling(ledger, settings)
@@ -276,7 +276,7 @@ def _end(run: Run, over: Run, ledger: Ledger) -> Run:
     except ConflictFault:
         raise
     except LedgerFault as error:
-        raise UnrecordedError(over, error) from error
+        raise UnrecordedVerdictError(over, error) from error
     task_files.write_abandoned(over, ledger)
     cgroup.remove(run.run_id)
     return over
