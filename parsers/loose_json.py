@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import re
-
+from parsers import json_text
+from parsers.light import pattern
 from parsers.text import strip
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_INTEGER = re.compile(r"\s*-?[0-9]{1,18}\s*", re.ASCII)
+_INTEGER = pattern(r"(?a)\s*-?[0-9]{1,18}\s*")
 _INTEGER_LIMIT = 2**63  # what a database column and other languages can hold
 _PADDING = " \t\r\n\0\ufeff"
 
@@ -31,7 +30,7 @@ def load_object(line: bytes) -> dict[str, object]:
     """
     text = line.decode("utf-8", "replace")
     try:
-        value: object = json.loads(text)
+        value: object = json_text.loads(text)
     except (ValueError, RecursionError):
         value = _load_tolerantly(text)
     if not isinstance(value, dict):
@@ -53,7 +52,7 @@ def _load_tolerantly(text: str) -> object:
     if start < 0 or end == 0 or strip(around).strip(_PADDING):
         raise NotAnObjectError("not a JSON object")
     try:
-        return json.loads(text[start:end], strict=False)
+        return json_text.loads(text[start:end], strict=False)
     except RecursionError as error:
         raise NotAnObjectError("nested too deeply") from error
     except ValueError as error:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import re
+from parsers.light import pattern
 
 # CSI, OSC (ended by BEL or ST), the string sequences (DCS, SOS, PM, APC), two-character
 # escapes and charset selections: what programs under Codex print, unfinished ones not.
-_SEQUENCE = re.compile(
+_SEQUENCE = pattern(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)"
     r"|[PX^_][^\x1b]*\x1b\\|[@-Z\\-_]|[ -/]+[0-~])"
 )
 # From U+00AD on they are invisible or reverse the direction of what follows, so that
 # one word can look like another. Scripts and emojis need the joiners U+200C and U+200D.
-_CONTROL = re.compile(
+_CONTROL = pattern(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e"
     r"\u2060-\u206f\ufeff\U000e0000-\U000e007f]"
 )
 _LAST_OF_ONE_BYTE = 0xFF
 _PLAIN = "\x1b[0m"
 
-UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+UUID = pattern(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def strip(text: str) -> str:

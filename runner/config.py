@@ -6,10 +6,10 @@ environment.
 
 from __future__ import annotations
 
-import contextlib
 import os
-from pathlib import Path
 
+from parsers.light import suppress
+from parsers.paths import Path
 from parsers.struct import Struct, replace
 from runner.errors import UsageError
 
@@ -84,7 +84,7 @@ def _own() -> dict[str, str]:
     That is LC_CTYPE, in the locale C.
     """
     env = dict(os.environ)
-    with contextlib.suppress(OSError), open("/proc/self/environ", "rb") as file:  # noqa: PTH123 - see launch
+    with suppress(OSError), open("/proc/self/environ", "rb") as file:  # noqa: PTH123 - see launch
         if b"LC_CTYPE=" not in file.read():
             env.pop("LC_CTYPE", None)
     return env

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
 
+from parsers.light import suppress
 from runner.errors import FileFault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from io import BufferedReader
-    from pathlib import Path
+
+    from parsers.paths import Path
 
 _PRIVATE_FILE, _PRIVATE_DIRECTORY = 0o600, 0o700
 
@@ -51,7 +52,7 @@ def create(path: Path, content: bytes = b"") -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
     except OSError as error:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             path.unlink()
         raise FileFault("write", path, error) from error
 
@@ -80,7 +81,7 @@ def export(
                 os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             temporary.unlink()
         raise FileFault("write", path, error) from error
 
@@ -178,7 +179,7 @@ def read_text(path: Path) -> str:
 
 def read_if_there(path: Path) -> bytes:
     """Read a whole file; return nothing when it cannot be read."""
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         return read_bytes(path)
     return b""
 
@@ -216,10 +217,10 @@ def names(directory: Path) -> list[str]:
 
 def read_json(path: Path) -> object:
     """Read a JSON file; None when it does not exist or is not JSON."""
-    import json  # noqa: PLC0415 - not every command reads one
+    from parsers import json_text  # noqa: PLC0415 - not every command reads one
 
     try:
-        return json.loads(read_bytes(path))
+        return json_text.loads(read_bytes(path))
     except (OSError, ValueError, RecursionError):
         return None
 
@@ -233,13 +234,13 @@ def free_bytes(path: Path) -> int:
 def remove(paths: list[Path]) -> None:
     """Remove the files of a run that was not started; ignore missing ones."""
     for path in paths:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             path.unlink()
 
 
 def remove_empty(directory: Path, below: Path) -> None:
     """Remove a directory and its parents up to another one, while they are empty."""
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         while directory != below and directory.is_relative_to(below):
             directory.rmdir()
             directory = directory.parent

@@ -5,18 +5,18 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-from enum import Enum
 
+from parsers.light import StrEnum
 from runner.errors import FileFault, is_resource_exhaustion
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pathlib import Path
+    from parsers.paths import Path
 
 _PRIVATE_FILE = 0o600
 
 
-class Lock(Enum):
+class Lock(StrEnum):
     """The state of a lock, read without taking it."""
 
     HELD = "a process holds it"

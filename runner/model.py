@@ -9,16 +9,16 @@ A run's state is a union of frozen values, each with the facts of that state;
 
 from __future__ import annotations
 
-from enum import StrEnum
-
+from parsers.light import StrEnum
 from parsers.struct import EMPTY, Struct, replace
 from runner.errors import InvalidTransitionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime
     from typing import Literal, NewType
+
+    from parsers.light import datetime
 
     RunId = NewType("RunId", str)
     SessionId = NewType("SessionId", str)

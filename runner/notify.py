@@ -8,9 +8,9 @@ limit, and an error is a warning.
 from __future__ import annotations
 
 import os
-import signal
-from pathlib import Path
 
+from parsers.light import signal
+from parsers.paths import Path
 from parsers.struct import Struct, replace
 from runner import clock, config, files
 from runner.errors import RunnerError, UsageError

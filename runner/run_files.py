@@ -8,18 +8,19 @@ directory. `run_codex_task` writes flat files, `codex-run-<run id>.*`, into its
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
+from parsers.light import pattern
+from parsers.paths import Path
 from runner.model import RunId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from datetime import datetime
-
+    from parsers.light import datetime
     from runner.model import Spec
 
 PREFIX = "codex-run-"
 RUNS = "runs"
+_RUN_ID = pattern(r"\d{8}-\d{6}-\d{6}-[0-9a-f]{8}")
 
 
 class RunFiles:
@@ -74,6 +75,4 @@ def new_run_id(at: datetime) -> RunId:
 
 def is_run_id(text: str) -> bool:
     """Tell whether a text has the form of a run id."""
-    import re  # noqa: PLC0415 - not for the launch
-
-    return re.fullmatch(r"\d{8}-\d{6}-\d{6}-[0-9a-f]{8}", text) is not None
+    return _RUN_ID.fullmatch(text) is not None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from itertools import islice
 
 from parsers.exec_events import task_log
 from parsers.exec_events.summary import EventSummary
 from parsers.exec_events.transcript import render, render_stderr
+from parsers.light import suppress
 from parsers.lines import LineBuffer
 from parsers.struct import Struct
 from runner import files
@@ -17,10 +17,10 @@ from runner.run_files import files_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
     from typing import BinaryIO
 
     from parsers.exec_events.events import Event
+    from parsers.paths import Path
     from runner.model import Run
     from runner.run_files import RunFiles
 
@@ -211,7 +211,7 @@ def summary_of_events(run: Run) -> EventSummary:
     """Summarise the events of a run; empty when they cannot be read."""
     summary = EventSummary()
     with (
-        contextlib.suppress(OSError),
+        suppress(OSError),
         files.reader(files_of(run.spec).events) as stream,
     ):
         summary.read(stream)

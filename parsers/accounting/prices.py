@@ -28,10 +28,10 @@ from parsers.struct import Struct, as_dict, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from datetime import datetime
     from typing import Final
 
     from parsers.accounting.tokens import Usage
+    from parsers.light import datetime
 
 _MILLION: Final = Decimal(1_000_000)
 _GENAI_NAMES: Final = {

@@ -5,11 +5,10 @@ Every line gives one: a broken line and an event of a later version are values t
 
 from __future__ import annotations
 
-import re
-
 from parsers import loose_json
 from parsers.accounting.tokens import read_usage
 from parsers.exec_events.items import error_text, read_item
+from parsers.light import pattern
 from parsers.struct import Struct
 from parsers.text import uuid
 
@@ -30,8 +29,8 @@ _PHASES: Final[dict[str, Phase]] = {
 }
 # `Reconnecting... 1/5 (…)`, `Reconnecting... waiting for network (…)`, 0.50:
 # `Re-connecting... 1/5`; the oldest: `stream error: …; retrying 1/5 in 200ms…`.
-_RECONNECT: Final = re.compile(
-    r"\s*(?:re-?connecting\.\.\.|stream \w+\b.*\bretrying )", re.IGNORECASE
+_RECONNECT: Final = pattern(
+    r"(?i)\s*(?:re-?connecting\.\.\.|stream \w+\b.*\bretrying )"
 )
 
 

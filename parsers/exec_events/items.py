@@ -6,9 +6,7 @@ because a rollout names these fields alike.
 
 from __future__ import annotations
 
-import json
-
-from parsers import loose_json
+from parsers import json_text, loose_json
 from parsers.struct import Struct
 from parsers.text import uuid
 
@@ -146,7 +144,7 @@ def error_text(value: object) -> str:
     found = loose_json.text(value)
     if found is not None:
         return found
-    return "" if value is None else json.dumps(value)
+    return "" if value is None else json_text.dumps(value)
 
 
 def _text(fields: Mapping[str, object], name: str) -> str:
@@ -170,7 +168,7 @@ def _result(call: Mapping[str, object]) -> str:
     ]
     structured = result.get("structured_content")
     if not any(blocks) and structured is not None:
-        blocks = [json.dumps(structured, ensure_ascii=False, default=str)]
+        blocks = [json_text.dumps(structured, ensure_ascii=False, default=str)]
     return "\n".join(block for block in blocks if block)
 
 

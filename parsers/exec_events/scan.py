@@ -7,10 +7,11 @@ a command, whatever its output says. What is between the two ends is not read.
 
 from __future__ import annotations
 
-import re
+from parsers.light import pattern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from re import Match, Pattern
     from typing import Final, Literal, TypeAlias
 
     Kind: TypeAlias = Literal["command", "message", "reasoning"]
@@ -29,9 +30,9 @@ _FAILED: Final = (b"failed", b"declined")
 _PADDING: Final = b" \t\r\n\0\xef\xbb\xbf"  # what `loose_json` takes around an object
 
 
-def _pattern(text: bytes) -> re.Pattern[bytes]:
+def _pattern(text: bytes) -> Pattern[bytes]:
     """Compile a pattern in which a blank stands for any number of them."""
-    return re.compile(text.replace(b" ", b" *"))
+    return pattern(text.replace(b" ", b" *"))
 
 
 # An id that is not plain ASCII is decoded, so that it is the same wherever it stands.
@@ -51,9 +52,7 @@ class Seen:
 
     __slots__ = ("_head", "_last", "id", "is_done", "is_failed", "kind")
 
-    def __init__(
-        self, kind: Kind, head: re.Match[bytes], last: re.Match[bytes]
-    ) -> None:
+    def __init__(self, kind: Kind, head: Match[bytes], last: Match[bytes]) -> None:
         self.kind: Kind = kind
         self.id = head[2]
         self.is_done = head[1] == b"completed"

@@ -6,14 +6,13 @@ they are, and between them the prompts and what Codex wrote to standard error.
 
 from __future__ import annotations
 
-import json
-import re
-
+from parsers import json_text
 from parsers.exec_events import events
+from parsers.light import pattern
 
 # The beginning of an event, and a line without what no JSON text holds.
 _EVENT = b'{"type"'
-_CLEAN = re.compile(rb"\{[^\0-\x1f]*\}")
+_CLEAN = pattern(rb"\{[^\0-\x1f]*\}")
 
 
 def prompt(text: bytes) -> bytes:
@@ -53,11 +52,11 @@ def _is_clean(bare: bytes) -> bool:
 
 def _is_object(bare: bytes) -> bool:
     try:
-        return isinstance(json.loads(bare.decode()), dict)
+        return isinstance(json_text.loads(bare.decode()), dict)
     except (ValueError, RecursionError):
         return False
 
 
 def _line(kind: str, text: bytes) -> bytes:
     message = text.decode("utf-8", "replace").rstrip("\r\n")
-    return json.dumps({"type": kind, "message": message}).encode() + b"\n"
+    return json_text.dumps({"type": kind, "message": message}).encode() + b"\n"

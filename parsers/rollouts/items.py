@@ -6,11 +6,11 @@ and what was answered to them, as text in one of three forms.
 
 from __future__ import annotations
 
-import re
 import shlex
 
 from parsers import loose_json
 from parsers.exec_events import items
+from parsers.light import pattern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ _SHELLS: Final = frozenset(
 )
 _NAMELESS: Final = "local_shell"  # a `local_shell_call` has an action instead
 _PATCH: Final = "apply_patch"
-_HUNK: Final = re.compile(r"^\*\*\* (Add|Update|Delete) File: (.+)$", re.MULTILINE)
+_HUNK: Final = pattern(r"(?m)^\*\*\* (Add|Update|Delete) File: (.+)$")
 _BEGIN_PATCH: Final = "*** Begin Patch"
-_EXIT_CODE: Final = re.compile(
-    r"^(?:Exit code: |Process exited with code )(-?[0-9]{1,9})$", re.MULTILINE
+_EXIT_CODE: Final = pattern(
+    r"(?m)^(?:Exit code: |Process exited with code )(-?[0-9]{1,9})$"
 )
-_OUTPUT: Final = re.compile(r"^Output:\n", re.MULTILINE)
+_OUTPUT: Final = pattern(r"(?m)^Output:\n")
 _NOT_RUN: Final = ("aborted by user", "failed in sandbox", "execution error")
 _NO_CODE: Final = -1  # what Codex's events say of such a command
 _HEAD: Final = 400  # characters that the note before an output may take

@@ -9,10 +9,9 @@ a turn is the thread's own when its id is not less than the thread's.
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from parsers import loose_json
 from parsers.exec_events import items
+from parsers.light import suppress
 from parsers.lines import BLANK
 from parsers.rollouts import records
 from parsers.rollouts.model_calls import CallCounter

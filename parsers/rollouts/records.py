@@ -7,11 +7,9 @@ which no reader here needs: these lines are recognised by their first bytes and 
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime
-
 from parsers import loose_json
 from parsers.exec_events.items import error_text
+from parsers.light import UTC, datetime, pattern
 from parsers.rollouts.thread import Header, RateLimit, RateLimits
 from parsers.struct import Struct, replace
 from parsers.text import uuid
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 
     Worth = Literal["nothing", "total", "anything"]
 
-_HEAD: Final = re.compile(
+_HEAD: Final = pattern(
     rb'\{"timestamp":"[^"\\]{1,40}",(?:"ordinal":[0-9]+,)?'
     rb'"type":"([a-z_]+)","payload":\{(?:"type":"([a-z_]+)")?'
 )

@@ -7,47 +7,43 @@ bash runner `run_codex_task.sh` and its users wrote the other forms.
 
 from __future__ import annotations
 
-import re
-
 from parsers import loose_json
 from parsers.accounting.tokens import Usage
+from parsers.light import pattern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
 _COUNT: Final = r"[0-9]{1,3}(?:[,. \u00a0\u202f'’][0-9]{3}){1,5}|[0-9]{1,18}"
+_WHOLE_COUNT: Final = pattern(_COUNT)
 TIME: Final = r"(?:\[[0-9T:.+Z-]+\] )?"  # up to 0.4x Codex began every line with one
 
-_TOKENS_USED: Final = re.compile(
-    rf"{TIME}tokens? used(?:\s*[:=]\s*|\s+)?({_COUNT})?", re.IGNORECASE
-)
+_TOKENS_USED: Final = pattern(rf"(?i){TIME}tokens? used(?:\s*[:=]\s*|\s+)?({_COUNT})?")
 # The last line of the interactive Codex, and of `parsers.exec_events.transcript`: the
 # total and the input leave cached tokens out.
-_TOKEN_USAGE: Final = re.compile(
+_TOKEN_USAGE: Final = pattern(
     rf"{TIME}Token usage: total=(?:{_COUNT}) input=({_COUNT})"
     rf"(?: \(\+ ({_COUNT}) cached\))? output=({_COUNT})(?: \(reasoning ({_COUNT})\))?"
 )
-_IN_OUT: Final = re.compile(
-    rf"\bin(?:put)?\s*=\s*({_COUNT})(?:\s*tok(?:en)?s?)?[\s,;|/]*"
-    rf"\bout(?:put)?\s*=\s*({_COUNT})\s*tok(?:en)?s?\b",
-    re.IGNORECASE,
+_IN_OUT: Final = pattern(
+    rf"(?i)\bin(?:put)?\s*=\s*({_COUNT})(?:\s*tok(?:en)?s?)?[\s,;|/]*"
+    rf"\bout(?:put)?\s*=\s*({_COUNT})\s*tok(?:en)?s?\b"
 )
 _PART: Final = (
     r"[\"']?(input|prompt|output|completion|total|cached[_ -]input|reasoning[_ -]output"
     rf"|cache[_ -]write[_ -]input)[_ -]?tokens?[\"']?\s*[:=]\s*({_COUNT})(?![0-9.])"
 )
-_PARTS: Final = re.compile(rf"\s*{_PART}(?:[\s,;]+{_PART})*[\s,;]*", re.IGNORECASE)
-_ONE_PART: Final = re.compile(_PART, re.IGNORECASE)
+_PARTS: Final = pattern(rf"(?i)\s*{_PART}(?:[\s,;]+{_PART})*[\s,;]*")
+_ONE_PART: Final = pattern(rf"(?i){_PART}")
 _PART_NAMES: Final = {"prompt": "input", "completion": "output"}
 # `\s*` never follows `\s*`: on a line of spaces the search would take quadratic time.
 _AMOUNT: Final = (
     r"(?:\$\s*)?((?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)"
 )
-_COST: Final = re.compile(
-    r"\s*[\"']?(?:(?:total|estimated)[_ ])?(?:cost(?:[_ ]usd)?|usd)[\"']?"
-    rf"\s*[:=]\s*{_AMOUNT}(?:\s*usd)?[\s,;.]*",
-    re.IGNORECASE,
+_COST: Final = pattern(
+    r"(?i)\s*[\"']?(?:(?:total|estimated)[_ ])?(?:cost(?:[_ ]usd)?|usd)[\"']?"
+    rf"\s*[:=]\s*{_AMOUNT}(?:\s*usd)?[\s,;.]*"
 )
 _COST_KEYS: Final = (
     "cost_usd",
@@ -60,9 +56,9 @@ _COST_KEYS: Final = (
 
 def count(text: str) -> int | None:
     """Read a whole number, with or without a locale's separators."""
-    if re.fullmatch(_COUNT, text.strip()) is None:
+    if _WHOLE_COUNT.fullmatch(text.strip()) is None:
         return None
-    return int(re.sub(r"[^0-9]", "", text))
+    return int("".join(filter(str.isdecimal, text)))
 
 
 def tokens_used(text: str) -> tuple[bool, int | None]:
@@ -124,5 +120,5 @@ def cost(text: str) -> float | None:
 
 
 def _part_name(name: str) -> str:
-    plain = re.sub(r"[ -]", "_", name.lower())
+    plain = name.lower().replace(" ", "_").replace("-", "_")
     return f"{_PART_NAMES.get(plain, plain)}_tokens"

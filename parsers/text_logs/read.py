@@ -15,12 +15,11 @@ Our transcripts indent each text, so there a text is never mistaken for a headin
 
 from __future__ import annotations
 
-import re
-
 from parsers.accounting.tokens import Usage, read_usage
 from parsers.exec_events.events import is_reconnect
 from parsers.exec_events.summary import EventSummary, keep
 from parsers.facts import Facts
+from parsers.light import pattern
 from parsers.struct import replace
 from parsers.text import strip, uuid
 from parsers.text_logs import figures
@@ -45,19 +44,19 @@ _BANNER: Final = "OpenAI Codex v"
 _EVENT: Final = b'{"type":'
 _EVENT_PLACE: Final = 40  # bytes; control sequences may precede an event
 _BANNER_LINES: Final = {
-    "codex_version": re.compile(rf"{_BANNER}([0-9]\S*)(?: .*)?"),
-    "cwd": re.compile(r"workdir:\s*(.+)"),
-    "session_id": re.compile(rf"{figures.TIME}session id:\s*(\S+)", re.IGNORECASE),
-    "model": re.compile(rf"{figures.TIME}model:\s*(\S+)"),
+    "codex_version": pattern(rf"{_BANNER}([0-9]\S*)(?: .*)?"),
+    "cwd": pattern(r"workdir:\s*(.+)"),
+    "session_id": pattern(rf"(?i){figures.TIME}session id:\s*(\S+)"),
+    "model": pattern(rf"{figures.TIME}model:\s*(\S+)"),
 }
-_BAD_OUTCOME: Final = re.compile(r"(?:exited -?[0-9]+|failed|declined): ")
-_FAILURE: Final = re.compile(r"(?:ERROR|turn failed): (.*)")
-_CHANGE: Final = re.compile(r"([ADM]) (.+)")
+_BAD_OUTCOME: Final = pattern(r"(?:exited -?[0-9]+|failed|declined): ")
+_FAILURE: Final = pattern(r"(?:ERROR|turn failed): (.*)")
+_CHANGE: Final = pattern(r"([ADM]) (.+)")
 _KINDS: Final = {"A": "add", "D": "delete", "M": "update"}
-_FIELD: Final = re.compile(r"([a-z][a-z0-9_]*)=(.*)")
+_FIELD: Final = pattern(r"([a-z][a-z0-9_]*)=(.*)")
 _FIRST: Final = "codex_run_id"
 _SECOND: Final = "codex_exit_code"
-_GLUED: Final = re.compile(rf"{_FIRST}=(\S+)$")
+_GLUED: Final = pattern(rf"{_FIRST}=(\S+)$")
 
 
 def read_text_log(lines: Iterable[bytes]) -> Facts:

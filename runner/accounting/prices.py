@@ -7,20 +7,17 @@ version of the table is installed.
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
-from pathlib import Path
-
-from parsers import loose_json
+from parsers import json_text, loose_json
 from parsers.accounting import prices
+from parsers.light import suppress
+from parsers.paths import Path
 from runner import files
 from runner.errors import RunnerError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from parsers.accounting.prices import Rates
+    from parsers.light import datetime
 
 OWN = "prices.toml"
 
@@ -52,7 +49,7 @@ def rates(state_home: Path, at: datetime, model: str) -> Rates:
         found = prices.look_up(model, at)
     kept = {**kept, key: found.to_json()}
     with suppress(RunnerError):  # without the cache only the next look-up is slower
-        files.replace(kept_in, json.dumps(kept, indent=1).encode())
+        files.replace(kept_in, json_text.dumps(kept, indent=1).encode())
     return found
 
 

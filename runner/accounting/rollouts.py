@@ -5,9 +5,7 @@ Each thread is counted once, and only with the run's own share.
 
 from __future__ import annotations
 
-from datetime import timedelta
-from pathlib import Path
-
+from parsers.light import timedelta
 from parsers.rollouts.read import read_header_line, read_rollout
 from parsers.struct import Struct, replace
 from runner import clock, files
@@ -16,8 +14,9 @@ from runner.codex import home
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from datetime import datetime
 
+    from parsers.light import datetime
+    from parsers.paths import Path
     from parsers.rollouts.thread import Header, Rollout
 
 # Codex writes its last records shortly after its last event.
@@ -127,7 +126,7 @@ def read_rollouts(
         share: the run's part of the thread.
         named: sub-agent threads that the run's events name.
     """
-    rollouts = Rollouts(where) if isinstance(where, Path) else where
+    rollouts = where if isinstance(where, Rollouts) else Rollouts(where)
     path = rollouts.path_of(session_id) if session_id else None
     thread = _read(path, share, offset=share.offset) if path else None
     if thread is None or session_id is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from functools import partial
 
 from parsers import run_summary
@@ -10,6 +9,7 @@ from parsers.accounting.run import RunCost, RunUsage, cost_of_run, usage_of_run
 from parsers.accounting.tokens import Usage, read_usage
 from parsers.exec_events.summary import EventSummary
 from parsers.facts import Facts
+from parsers.light import UTC, datetime
 from parsers.rollouts.thread import Rollout
 from parsers.struct import Struct, as_dict
 from parsers.text import release
@@ -23,8 +23,8 @@ from runner.run_files import files_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
+    from parsers.paths import Path
     from runner.config import Config
     from runner.ledger.ledger import Ledger
     from runner.model import Run

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
 
 from parsers.struct import Struct
 from runner.cli import tasks
 from runner.cli.command import enter, leave
 from runner.cli.context import Context
-from runner.cli.options import Values, read_plain
+from runner.cli.options import read_plain
 from runner.cli.tasks import COMMANDS
-from runner.config import Config
 from runner.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from runner.cli.options import Values
     from runner.cli.parser import Parser
+    from runner.config import Config
 
 PROG = "codex-tasks"
 _EXIT_CODES = """\

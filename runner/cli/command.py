@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 
+from parsers.light import suppress
 from parsers.struct import replace
 from runner import config
 from runner.cli.output import ReaderGoneError, note
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def leave(code: int) -> NoReturn:
     """Exit at once: the interpreter's own shutdown takes 20 ms."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, AttributeError):
+        with suppress(OSError, ValueError, AttributeError):
             stream.flush()
     os._exit(code)
 

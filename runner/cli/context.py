@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 from runner.cli.output import Output, note
-from runner.config import Config
 from runner.ledger.ledger import Ledger
-from runner.ledger.sessions import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from runner.config import Config
+    from runner.ledger.sessions import Session
 
 
 class Context:

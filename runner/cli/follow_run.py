@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Collection, Iterable, Mapping
-
-from runner.cli.context import Context
+from parsers.light import signal
 from runner.cli.output import note
 from runner.errors import RunnerFault
 from runner.exports import queue_files, run_exports
 from runner.lifecycle.handoff import STOP_SIGNALS
-from runner.lifecycle.launch import Started
 from runner.lifecycle.recover import sweep_beside
-from runner.model import Finished, Run
-from runner.process.signals import BackgroundInterrupt, handle
+from runner.model import Finished
+from runner.process.signals import handle, name_of
 from runner.service import follow
 from runner.service.stop import end_started
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
     from typing import Any, BinaryIO
+
+    from runner.cli.context import Context
+    from runner.lifecycle.launch import Started
+    from runner.model import Run
+    from runner.process.signals import BackgroundInterrupt
 
 # How often a background command of a script looks whether INT was sent to it.
 _PACE_SECONDS = 0.25
@@ -110,7 +112,7 @@ class RunFollower:
 
     def _stop(self, number: int, _: object = None) -> None:
         note(
-            f"{signal.Signals(number).name}: ending run {self.run_id}",
+            f"{name_of(number)}: ending run {self.run_id}",
             is_interrupting=number == signal.SIGINT,
         )
         self.end(number)

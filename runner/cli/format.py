@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from time import asctime
 
+from parsers.light import datetime, pattern
 from parsers.text import visible
 from runner import clock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from re import Match
 
 TIME_FORMAT = "--time-format {human,iso}  how to write times [default: human]"
 _KILO = 1000
@@ -17,7 +20,7 @@ _UNITS = ("", "kB", "MB", "GB", "TB")
 _LARGEST = 3 * (len(_UNITS) - 1)
 # Why a prompt waits, where the ledger has no sentence.
 _WHY = {"archived": "the task is archived", "time": "it is not due yet"}
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+_INSTANT = pattern(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 
 
 def time(text: str, time_format: str) -> str:
@@ -92,7 +95,7 @@ def _list(value: object) -> list[dict[str, str]]:
 def _queue(report: Mapping[str, object], time_format: str) -> Iterator[str]:
     """Write why prompts wait, with all instants in the same format."""
 
-    def timed(found: re.Match[str]) -> str:
+    def timed(found: Match[str]) -> str:
         try:
             return time(found[0], time_format)
         except ValueError:

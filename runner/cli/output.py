@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import json
 import os
 import select
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
+from parsers import json_text
+from parsers.light import suppress
+from parsers.paths import Path
 from parsers.struct import as_dict
 from runner.errors import RunnerFault
 from runner.process.signals import arrivals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from runner.service.doctor import Check
 
 
@@ -98,7 +99,7 @@ def note(text: str, *, is_interrupting: bool = False) -> None:
         line = line.encode("unicode_escape").decode("ascii")
     if is_interrupting and os.isatty(2):
         line = f"\n{line}"
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         # Not through sys.stderr: a signal handler may run in the middle of a write.
         os.write(2, f"{line}\n".encode(errors="backslashreplace"))
 
@@ -112,12 +113,12 @@ def visible(text: str) -> str:
 
 def compact(value: object) -> str:
     """Write a value as JSON on one line, in ASCII."""
-    return json.dumps(value, separators=(",", ":"))
+    return json_text.dumps(value, separators=(",", ":"))
 
 
 def pretty(value: object) -> str:
     """Write a value as indented JSON."""
-    return json.dumps(value, indent=2)
+    return json_text.dumps(value, indent=2)
 
 
 def pretty_rows(rows: Sequence[Mapping[str, object]]) -> str:
@@ -127,7 +128,7 @@ def pretty_rows(rows: Sequence[Mapping[str, object]]) -> str:
     """
     if not rows:
         return "[]"
-    text = json.dumps(rows, separators=(",\n    ", ": "))
+    text = json_text.dumps(rows, separators=(",\n    ", ": "))
     # Inside of a string a newline is escaped.
     body = text[2:-2].replace("},\n    {", "\n  },\n  {\n    ")
     return f"[\n  {{\n    {body}\n  }}\n]"

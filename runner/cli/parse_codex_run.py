@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 
+from parsers.paths import Path
 from runner import files
 from runner.cli.command import enter, leave
-from runner.cli.options import Values, read_plain, refuse
+from runner.cli.options import read_plain, refuse
 from runner.cli.output import Output, compact, is_terminal, note, visible
-from runner.config import Config
 from runner.errors import RunnerError
 from runner.ledger import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from runner.cli.options import Values
     from runner.cli.parser import Parser
+    from runner.config import Config
 
 PROG = "parse_codex_run"
 _FIGURES = ("time", "tokens", "cost")

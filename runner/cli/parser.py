@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 from argparse import SUPPRESS
-from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
+from parsers.paths import Path
 from runner.cli.options import Values, read_table
 from runner.cli.output import Output
 from runner.errors import UsageError
@@ -15,6 +14,7 @@ from runner.version import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from typing import Any, NoReturn
 
 SHELLS = ("bash", "zsh", "fish")
@@ -55,7 +55,11 @@ class Parser(argparse.ArgumentParser):
             UsageError: it is wrong.
             SystemExit: help, the version or a completion script was printed.
         """
-        found, rest = self.parse_known_args(words, Values())
+        # Options may stand between arguments; with commands argparse cannot do it.
+        parse = self.parse_known_intermixed_args
+        found, rest = (self.parse_known_args if self._subparsers else parse)(
+            words, Values()
+        )
         if rest:
             # Report a misspelt option, not the value that follows it.
             options = [each for each in rest if each[:2] == "--" != each]

@@ -6,12 +6,11 @@ and shows its summary as `parse_codex_run` does.
 
 from __future__ import annotations
 
-import signal
 import sys
 import tempfile
-from collections.abc import Sequence
-from pathlib import Path
 
+from parsers.light import signal
+from parsers.paths import Path
 from parsers.run_summary import one_line
 from parsers.struct import replace
 from runner import config, files
@@ -20,15 +19,21 @@ from runner.cli.context import Context
 from runner.cli.output import ReaderGoneError, note
 from runner.cli.parser import Parser
 from runner.cli.run_codex_task import examined, parse, start
-from runner.config import Config
 from runner.errors import FileFault, RunnerFault
 from runner.model import Finished
 from runner.process.signals import handle, recorded
 from runner.process.start import run_helper
 from runner.run_files import files_of
-from runner.service.doctor import Check, examine
-from runner.service.request import RunWords
+from runner.service.doctor import examine
 from runner.service.summarize import summarize_run
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runner.config import Config
+    from runner.service.doctor import Check
+    from runner.service.request import RunWords
 
 PROG = "bin/quickstart"
 TASK = "Look around in this repository and add a file HELLO.md that greets the reader."

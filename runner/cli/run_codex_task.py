@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
 
+from parsers.light import suppress
+from parsers.paths import Path
 from parsers.struct import Struct
 from runner import config, files
 from runner.cli.command import enter, leave
 from runner.cli.context import Context
 from runner.cli.options import (
     CODEX_OPTIONS,
-    Values,
     codex_of,
     limits_of,
     read_plain,
     refuse,
 )
 from runner.cli.output import ReaderGoneError, checks_shown, note
-from runner.config import Config
 from runner.errors import RunnerFault, UsageError
 from runner.lifecycle.handoff import STOP_SIGNALS
 from runner.lifecycle.launch import start_run
@@ -30,8 +27,14 @@ from runner.service.request import RunWords, read_prompt, run_request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runner.cli.follow_run import RunFollower
+    from runner.cli.options import (
+        Values,
+    )
     from runner.cli.parser import Parser
+    from runner.config import Config
 
 _STALL_SECONDS = f"{config.DEFAULT_STALL_SECONDS:g}"
 _LEVELS = (Verbosity.LOW, Verbosity.NORMAL, Verbosity.HIGH)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
 
 from parsers.struct import Struct, replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
 
 GAP = "  "
 _STYLES = {"RUNNING": "green", "DIED": "red", "ARCHIVED": "dim"}

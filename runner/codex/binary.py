@@ -6,12 +6,11 @@ cached, because `--version` takes 100 ms.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-from pathlib import Path
 
-from parsers import loose_json
+from parsers import json_text, loose_json
+from parsers.light import suppress
+from parsers.paths import Path
 from runner import files
 from runner.errors import FileFault
 from runner.process.start import capture, which
@@ -63,9 +62,9 @@ def version_of(program: str, settings: Config) -> str | None:
     stamp = None if path is None else _stamp(path)
     if version is not None and stamp is not None:
         known = loose_json.mapping(files.read_json(settings.state_home / _CACHE))
-        content = json.dumps({**known, stamp: version}).encode()
+        content = json_text.dumps({**known, stamp: version}).encode()
         # Without the cache only the next call is slower.
-        with contextlib.suppress(FileFault):
+        with suppress(FileFault):
             files.replace(settings.state_home / _CACHE, content)
     return version
 

@@ -11,13 +11,11 @@ that lock while it tries the other one, so a Codex that starts meanwhile does no
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
-from datetime import UTC, datetime, timedelta
 from itertools import chain
-from pathlib import Path
 
+from parsers.light import UTC, datetime, pattern, suppress, timedelta
+from parsers.paths import Path
 from runner import clock, files, locks
 from runner.errors import FileFault
 
@@ -113,8 +111,8 @@ def _locker(wanted: os.stat_result) -> int | None:
     except OSError:
         return None
     device = f"{os.major(wanted.st_dev):02x}:{os.minor(wanted.st_dev):02x}"
-    entry = rf"^\d+: FLOCK +\S+ +WRITE +(\d+) (\S+):{wanted.st_ino} "
-    for pid, named in re.findall(entry, table, re.MULTILINE):
+    entry = rf"(?m)^\d+: FLOCK +\S+ +WRITE +(\d+) (\S+):{wanted.st_ino} "
+    for pid, named in pattern(entry).findall(table):
         if named == device or _has_open(pid, wanted):
             return int(pid)
     return None
@@ -122,7 +120,7 @@ def _locker(wanted: os.stat_result) -> int | None:
 
 def _has_open(pid: str, wanted: os.stat_result) -> bool:
     # On btrfs the table has another device than `stat`.
-    with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as handles:
+    with suppress(OSError), os.scandir(f"/proc/{pid}/fd") as handles:
         return any(os.path.samestat(each.stat(), wanted) for each in handles)
     return False
 

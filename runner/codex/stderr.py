@@ -10,22 +10,22 @@ If no turn began, the message also shows what has to change before a retry.
 
 from __future__ import annotations
 
-import re
-
+from parsers.light import pattern
 from parsers.text import strip
 from runner import files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pathlib import Path
     from typing import Literal
+
+    from parsers.paths import Path
 
     Refusal = Literal["writer", "thread_gone", "untrusted", "configuration", "option"]
 
 _TAIL_BYTES = 16384
 _LONGEST = 500
 # Notices, log lines, stack frames, and lines without a word: never the cause.
-_NOISE = re.compile(
+_NOISE = pattern(
     r"(?i:warning|note): |Reading prompt from stdin|For more information|Usage: "
     r"|Untrusted project-local configuration |Node\.js v\d|(?i:stack backtrace:)"
     r"|\d{4}-\d\d-\d\dT\S+\s+(?:TRACE|DEBUG|INFO|WARN)\b"
@@ -34,11 +34,12 @@ _NOISE = re.compile(
 _CHOICES = "[possible values: "
 _CAUSE = "Caused by:"
 # The next line is a part of these.
-_GOES_ON = re.compile(r"Error loading [^:]+:|.* panicked at ")
+_INTRODUCES = r"Error loading [^:]+:|.* panicked at "
+_GOES_ON = pattern(_INTRODUCES)
 # Of Codex, of its launcher (an exception or an abort of Node), and a panic.
-_ERROR = re.compile(
+_ERROR = pattern(
     r"(?:\w*[Ee]rror|ERROR)(?: \[\w+\])?: |(?i:fatal [\w ]*error: |# fatal )"
-    rf"|{_GOES_ON.pattern}"
+    rf"|{_INTRODUCES}"
 )
 
 # The beginnings of error messages, and the versions that write them, of 0.50, 0.80,
@@ -80,7 +81,7 @@ def error_class(text: str) -> Refusal | None:
     """
     plain = strip(text)
     for named, beginning, _ in _REFUSALS:
-        if re.search(rf"^{beginning}", plain, re.MULTILINE):
+        if pattern(rf"(?m)^{beginning}").search(plain):
             return named
     return None
 

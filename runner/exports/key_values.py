@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
-import shlex
 import sys
 
+from parsers.light import pattern, quote
 from runner.clock import iso
 from runner.codex.binary import exec_argv, version_of
 from runner.ledger import record
@@ -24,9 +23,8 @@ if TYPE_CHECKING:
 
 _BEGIN = "===== run_codex_task debug preamble ====="
 _END = "===== end preamble ====="
-_SECRET = re.compile(
-    r"(?i)([\w.\"'-]*(?:key|token|secret|passw|auth|bearer|credential|header)[^=\s]*\s*=).+",
-    re.DOTALL,
+_SECRET = pattern(
+    r"(?is)([\w.\"'-]*(?:key|token|secret|passw|auth|bearer|credential|header)[^=\s]*\s*=).+",
 )
 
 
@@ -86,7 +84,9 @@ def text(lines: list[str]) -> str:
 
 def redacted(argv: list[str]) -> str:
     """Quote a command line for a shell, without values of secrets."""
-    return shlex.join(_SECRET.sub(r"\1***", word) for word in argv)
+    return " ".join(
+        quote(_SECRET.sub(r"\1***", word) if "=" in word else word) for word in argv
+    )
 
 
 def preamble(spec: Spec, settings: Config) -> str:
@@ -101,7 +101,7 @@ def preamble(spec: Spec, settings: Config) -> str:
         "mode": spec.mode,
         "resume_session_id": spec.resume_session or "none",
         "repo": spec.repo,
-        "codex_command": f"{redacted(argv)} < {shlex.quote(str(paths.prompt))}",
+        "codex_command": f"{redacted(argv)} < {quote(str(paths.prompt))}",
         "run_codex_task_version": VERSION,
     }
     if spec.verbosity is not Verbosity.LOW:

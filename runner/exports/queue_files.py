@@ -7,15 +7,14 @@ until its turn has begun.
 
 from __future__ import annotations
 
-import json
-
+from parsers import json_text
 from runner import files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
+    from parsers.paths import Path
     from runner.ledger.ledger import Ledger
 
 QUEUE = "queue"
@@ -33,7 +32,7 @@ def render(ledger: Ledger, prompt: int) -> bytes | None:
         return None
     header = dict(row)
     text: bytes = header.pop("text")
-    return json.dumps(header).encode() + b"\n" + text
+    return json_text.dumps(header).encode() + b"\n" + text
 
 
 def refresh(ledger: Ledger, session: int, changed: Iterable[int] = ()) -> None:
@@ -59,7 +58,7 @@ def read(path: Path) -> tuple[dict[str, object], bytes] | None:
     """Read the file of a prompt; None when its header is damaged."""
     head, _, text = files.read_if_there(path).partition(b"\n")
     try:
-        header = json.loads(head)
+        header = json_text.loads(head)
     except (ValueError, RecursionError):
         return None
     return (header, text) if isinstance(header, dict) else None

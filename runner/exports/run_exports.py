@@ -6,13 +6,12 @@ import, a rebuild, and the judge of an abandoned run read them.
 
 from __future__ import annotations
 
-import json
 import os
-from contextlib import suppress
-from pathlib import Path
 
-from parsers import loose_json, run_summary
+from parsers import json_text, loose_json, run_summary
 from parsers.facts import Facts
+from parsers.light import suppress
+from parsers.paths import Path
 from runner import files
 from runner.errors import RunnerError
 from runner.exports import key_values
@@ -107,7 +106,7 @@ def end_of(run: Run) -> dict[str, Any]:
     verdict = run.verdict
     if verdict is None:
         return {}
-    whole = json.dumps(summary_of(run), separators=(",", ":"))
+    whole = json_text.dumps(summary_of(run), separators=(",", ":"))
     return {
         "finished": verdict.exit_code,
         "has_begun": run.has_begun,

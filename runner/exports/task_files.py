@@ -7,11 +7,10 @@ the ledger and in the files of the runs too: a full disk causes only a warning, 
 
 from __future__ import annotations
 
-import contextlib
-from pathlib import Path
-
 from parsers import loose_json
 from parsers.exec_events import task_log
+from parsers.light import suppress
+from parsers.paths import Path
 from parsers.struct import Struct
 from runner import files
 from runner.errors import RunnerError
@@ -25,8 +24,8 @@ from runner.tail import RunTail, summary_of_events
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from datetime import datetime
 
+    from parsers.light import datetime
     from runner.exports.run_exports import Attempt
     from runner.ledger.ledger import Ledger
     from runner.ledger.record import Json
@@ -260,10 +259,10 @@ def move(was: Path | None, now: Path | None) -> None:
     """
     if was is None or now is None or was == now:
         return
-    with contextlib.suppress(RunnerError, OSError):
+    with suppress(RunnerError, OSError):
         files.make_directory(now)
         for name in NAMES:
-            with contextlib.suppress(FileNotFoundError):
+            with suppress(FileNotFoundError):
                 (was / name).rename(now / name)
         was.rmdir()
 

@@ -14,8 +14,9 @@ from runner.foreign.tasks import ARCHIVE, RECORD, read_task, read_tasks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pathlib import Path
     from typing import Literal
+
+    from parsers.paths import Path
 
     Format = Literal["task", "tasks", "bash", "rollouts"]
 

@@ -9,10 +9,10 @@ session's, which may come from a prompt: the id that Codex announced has precede
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 
 from parsers import loose_json
 from parsers.facts import Facts
+from parsers.light import suppress
 from parsers.rollouts.items import file_change
 from parsers.struct import replace
 from parsers.text import uuid
@@ -24,10 +24,10 @@ from runner.model import Outcome
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
     from typing import Final
 
     from parsers.exec_events.items import Item
+    from parsers.paths import Path
 
 _PREFIX: Final = "codex-run-"
 _META: Final = ".meta.json"

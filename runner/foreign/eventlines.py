@@ -5,13 +5,11 @@ Made lines have the fields in Codex's own order, so that readers take their fast
 
 from __future__ import annotations
 
-import json
-import re
-
-from parsers import loose_json
+from parsers import json_text, loose_json
 from parsers.accounting.tokens import PARTS
 from parsers.exec_events import items
 from parsers.exec_events.summary import EventSummary
+from parsers.light import pattern
 from parsers.struct import as_dict
 from runner.foreign import sources
 
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
 
 # Lines of the older codex-tasks between Codex's lines.
 SYNTHETIC: Final = ("user_message", "stderr")
-_HEAD: Final = re.compile(rb'\s*\{\s*"type"\s*:\s*"([a-z_.]+)"')
+_HEAD: Final = pattern(rb'\s*\{\s*"type"\s*:\s*"([a-z_.]+)"')
 _TYPES: Final = {made: kind for kind, made in items.ITEMS.items()}
 # Fields of items with another name in events.
 _NAMES: Final = {"output": "aggregated_output"}
@@ -128,5 +126,7 @@ def completed(number: int, item: items.Item) -> bytes:
 
 def _line(event: Mapping[str, object]) -> bytes:
     separators = (",", ":")
-    text = json.dumps(event, ensure_ascii=False, separators=separators, default=as_dict)
+    text = json_text.dumps(
+        event, ensure_ascii=False, separators=separators, default=as_dict
+    )
     return text.encode("utf-8", "replace") + b"\n"

@@ -7,11 +7,9 @@ it begins with the user's message and ends with the agent's last message.
 
 from __future__ import annotations
 
-import re
-from contextlib import suppress
-
 from parsers import loose_json
 from parsers.accounting.tokens import read_usage
+from parsers.light import pattern, suppress
 from parsers.rollouts import records
 from parsers.rollouts.items import Call, read_item
 from parsers.rollouts.records import seconds_between
@@ -23,12 +21,12 @@ from runner.foreign.sources import ForeignRun, History, Unreadable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
     from typing import Final
 
     from parsers.accounting.tokens import Usage
     from parsers.exec_events.items import Item
     from parsers.facts import Ended
+    from parsers.paths import Path
     from parsers.rollouts.records import Record
     from parsers.rollouts.thread import Header
 
@@ -38,10 +36,9 @@ _ORIGINATOR: Final = "codex_exec"
 # A header is one line that also contains the model's base instructions.
 _HEADER_BYTES: Final = 8 << 20
 # Long records that are not needed; so near to the beginning a match is not in a text.
-_SKIPPED: Final = re.compile(
-    rb'.{0,120}?"type":"(?:world_state|compacted|token_usage_record'
-    rb'|response_item","payload":\{"type":"reasoning)"',
-    re.DOTALL,
+_SKIPPED: Final = pattern(
+    rb'(?s).{0,120}?"type":"(?:world_state|compacted|token_usage_record'
+    rb'|response_item","payload":\{"type":"reasoning)"'
 )
 # Seconds: a fork's copy of its parent is written at once, with its times.
 _COPYING_TAKES: Final = 1.0

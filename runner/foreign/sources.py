@@ -8,19 +8,19 @@ regular files are opened: a pipe would block for ever. An unreadable file is an
 from __future__ import annotations
 
 import errno
-from datetime import UTC, datetime
 
 from parsers import loose_json
 from parsers.facts import Facts
+from parsers.light import UTC, datetime
 from parsers.struct import Struct
 from runner import clock, files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
     from typing import BinaryIO, Final, Literal
 
+    from parsers.paths import Path
     from runner.model import Outcome
 
     Kind = Literal["codex-tasks", "codex-tasks-fifo", "run_codex_task.sh", "rollout"]

@@ -16,10 +16,10 @@ begins a run; the agent's answer is the end of its turn.
 from __future__ import annotations
 
 import os
-import re
 
 from parsers import loose_json
 from parsers.exec_events.summary import EventSummary
+from parsers.light import pattern
 from parsers.rollouts.items import command
 from parsers.struct import replace
 from parsers.text import strip, uuid
@@ -32,12 +32,12 @@ from runner.process.table import exists
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import datetime
-    from pathlib import Path
     from typing import BinaryIO, Final
 
     from parsers.exec_events.items import Item
     from parsers.facts import Ended
+    from parsers.light import datetime
+    from parsers.paths import Path
 
     # The time of a heading, the heading, what is said below it, and the last command.
     _Section = tuple[datetime | None, str, str, str]
@@ -51,13 +51,13 @@ _STATED: Final = {"STOPPED": Outcome.STOPPED, "DIED": Outcome.FAILED}
 _FIRST_BYTES: Final = 4096
 _BLANK: Final = b" \t\r\n\0\xef\xbb\xbf"
 _LONGEST: Final = 500
-_HEADING: Final = re.compile(r"^\[([0-9T:.+Z-]{19,35})\] ?(.*)$", re.MULTILINE)
-_PROMPT: Final = re.compile(r"(?:User instructions:|user)\s*(.*)")
-_SESSION: Final = re.compile(r"(?:codex session|session id:)\s+(\S+)")
-_MODEL: Final = re.compile(r"model:\s*(\S+)")
-_EXEC: Final = re.compile(r"exec (.+?)(?: in /.*)?")
-_EXECUTED: Final = re.compile(r"(.*?)\s?(?:succeeded|exited (-?[0-9]{1,9})) in .*:?")
-_ERROR: Final = re.compile(r"ERROR: (.*)")
+_HEADING: Final = pattern(r"(?m)^\[([0-9T:.+Z-]{19,35})\] ?(.*)$")
+_PROMPT: Final = pattern(r"(?:User instructions:|user)\s*(.*)")
+_SESSION: Final = pattern(r"(?:codex session|session id:)\s+(\S+)")
+_MODEL: Final = pattern(r"model:\s*(\S+)")
+_EXEC: Final = pattern(r"exec (.+?)(?: in /.*)?")
+_EXECUTED: Final = pattern(r"(.*?)\s?(?:succeeded|exited (-?[0-9]{1,9})) in .*:?")
+_ERROR: Final = pattern(r"ERROR: (.*)")
 _NOTES: Final = ("WARNING: ", "Reading prompt from stdin", "Reading additional input")
 
 

@@ -7,14 +7,12 @@ the migration: it is named in the table `notes`.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import sqlite3
 import zlib
 from functools import cached_property
 
-from parsers import loose_json
+from parsers import json_text, loose_json
+from parsers.light import sqlite3, suppress
 from runner import clock, files
 from runner.clock import iso
 from runner.errors import FileFault
@@ -29,8 +27,7 @@ from runner.run_files import PREFIX, RunFiles
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from parsers.paths import Path
     from runner.ledger.database import Cell
     from runner.model import Run
 
@@ -127,7 +124,7 @@ class Places:
             session: the directory of its session.
             log_dir: the recorded directory, as JSON.
         """
-        told = None if log_dir is None else json.loads(log_dir)
+        told = None if log_dir is None else json_text.loads(log_dir)
         places = [] if session is None else [f"{self._home}/{session}/runs"]
         places += [told] if isinstance(told, str) else []
         for place in places:
@@ -225,7 +222,7 @@ def _make_functions(db: sqlite3.Connection, places: Places) -> None:
 
     def path(text: str | None) -> bytes | None:
         """Return the bytes of a path that is written as JSON."""
-        found = None if text is None else json.loads(text)
+        found = None if text is None else json_text.loads(text)
         return _encoded(found) if isinstance(found, str) else None
 
     def plain(text: str | None) -> str:
@@ -259,7 +256,7 @@ def _take_prompt(row: sqlite3.Row, steps: Steps) -> None:
     text = hold = wake_at = wake_from = None
     for place in reversed(places):
         # The first one counts.
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             text = files.read_bytes(place)
     if row["run_id"] is None and text is None:
         hold = _LOST_TEXT

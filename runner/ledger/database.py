@@ -6,12 +6,11 @@ of the database becomes a `LedgerFault` here.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sqlite3
 from functools import cache
-from pathlib import Path
 
+from parsers.light import closing, contextmanager, sqlite3, suppress
+from parsers.paths import Path
 from runner import clock, files
 from runner.errors import ConflictFault, LedgerFault
 
@@ -108,7 +107,7 @@ class Database:
         """Return a number that changes when another process has written."""
         return int(self._db.execute("pragma data_version").fetchone()[0])
 
-    @contextlib.contextmanager
+    @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Run all queries of a block in one read transaction."""
         self._script("begin")
@@ -117,7 +116,7 @@ class Database:
         finally:
             self._script("rollback")
 
-    @contextlib.contextmanager
+    @contextmanager
     def transaction(self, *, is_durable: bool = False) -> Iterator[None]:
         """Run a block in one write transaction.
 
@@ -139,15 +138,15 @@ class Database:
             self._script("commit")
         except BaseException:
             # SQLite may have rolled back already, such as on a full disk.
-            with contextlib.suppress(sqlite3.Error):
+            with suppress(sqlite3.Error):
                 self._db.execute("rollback")
             raise
         finally:
             if is_durable:
-                with contextlib.suppress(sqlite3.Error):
+                with suppress(sqlite3.Error):
                     self._db.execute("pragma synchronous = normal")
 
-    @contextlib.contextmanager
+    @contextmanager
     def impatient(self, seconds: float) -> Iterator[None]:
         """Wait at most this long for other writers, within a block."""
         self._script(f"pragma busy_timeout = {seconds * 1000:.0f}")
@@ -256,11 +255,11 @@ def create(path: Path) -> None:
     files.create(part)
     try:
         with guarded(path):
-            with contextlib.closing(sqlite3.connect(part, isolation_level=None)) as db:
+            with closing(sqlite3.connect(part, isolation_level=None)) as db:
                 build_schema(db, part)
             use_log(part)
             # When two commands create it at once, the first link wins.
-            with contextlib.suppress(FileExistsError):
+            with suppress(FileExistsError):
                 os.link(part, path)
     finally:
         files.remove([part])
@@ -285,8 +284,8 @@ def copy_database(path: Path, to: Path) -> None:
         files.create(part)
         source = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
         with (
-            contextlib.closing(source),
-            contextlib.closing(sqlite3.connect(part)) as db,
+            closing(source),
+            closing(sqlite3.connect(part)) as db,
         ):
             source.backup(db)
             db.execute("pragma journal_mode = delete")
@@ -302,7 +301,7 @@ def use_log(path: Path) -> None:
     """
     with (
         guarded(path),
-        contextlib.closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as db,
+        closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as db,
     ):
         mode = db.execute("pragma journal_mode = wal").fetchone()[0]
     if mode != "wal":
@@ -369,7 +368,7 @@ def fault(path: Path, error: Exception) -> LedgerFault:
     return LedgerFault(path, str(error), restores if is_damage(error) else ELSEWHERE)
 
 
-@contextlib.contextmanager
+@contextmanager
 def guarded(path: Path) -> Iterator[None]:
     """Turn errors of SQLite or the disk in a block into a `LedgerFault`."""
     try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+
+from parsers.paths import Path
 
 # Write-ahead logging needs memory that is shared by all users of a file system.
 REMOTE = (

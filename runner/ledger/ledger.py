@@ -14,8 +14,7 @@ from runner.ledger.sessions import Sessions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from parsers.paths import Path
     from runner.ledger.queue import Queue
     from runner.ledger.usage import UsageTable
 

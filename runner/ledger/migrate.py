@@ -8,12 +8,11 @@ rename is left, which the next command does.
 
 from __future__ import annotations
 
-import contextlib
 import filecmp
-import json
 import os
-import sqlite3
 
+from parsers import json_text
+from parsers.light import closing, sqlite3, suppress
 from runner import clock, files
 from runner.clock import iso
 from runner.errors import FileFault, LedgerFault, MigrationError
@@ -22,8 +21,8 @@ from runner.ledger import conversion, database, old_runs
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
+    from parsers.paths import Path
     from runner.ledger.old_runs import Owned
 
 # The copy that `restore` writes back into `runs.db`.
@@ -89,7 +88,7 @@ def migrate(
     uri = f"{path.as_uri()}?mode=rw"
     with (
         database.guarded(path),
-        contextlib.closing(
+        closing(
             sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
         ) as old,
     ):
@@ -131,9 +130,9 @@ def waited_before(state_home: Path) -> set[int]:
 
 def _peek(path: Path, query: str) -> list[tuple[int]]:
     """Query an old database; return nothing when it cannot be read."""
-    with contextlib.suppress(sqlite3.Error):
+    with suppress(sqlite3.Error):
         db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
-        with contextlib.closing(db):
+        with closing(db):
             return db.execute(query).fetchall()
     return []
 
@@ -208,7 +207,7 @@ def _build(index: Path, path: Path, hold: str | None = None) -> None:
     files.remove([*path.parent.glob(f"{path.name}*")])
     files.create(path)
     db = sqlite3.connect(path.as_uri(), uri=True, isolation_level=None)
-    with contextlib.closing(db):
+    with closing(db):
         db.execute("pragma journal_mode = delete")
         db.execute("pragma synchronous = full")
         database.build_schema(db, path)
@@ -230,8 +229,8 @@ def _note_log_dirs(state_home: Path) -> None:
     """Write the list of log directories in the present format."""
     noted = files.read_if_there(state_home / _LOG_DIRS).splitlines()
     for line in files.read_text(state_home / _OLD_LOG_DIRS).splitlines():
-        with contextlib.suppress(ValueError, RecursionError):
-            place = json.loads(line)
+        with suppress(ValueError, RecursionError):
+            place = json_text.loads(line)
             if isinstance(place, str) and "\n" not in place:
                 noted.append(os.fsencode(place))
     if noted:

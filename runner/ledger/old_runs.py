@@ -7,9 +7,9 @@ one of each session is left for the first sweep to judge; the rest are finished.
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 
 from parsers import loose_json
+from parsers.paths import Path
 from parsers.struct import Struct, replace
 from parsers.text import UUID
 from runner import files
@@ -24,8 +24,7 @@ from runner.run_files import PREFIX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import sqlite3
-
+    from parsers.light import sqlite3
     from runner.ledger.conversion import Steps
     from runner.model import ProcessId, Run
 

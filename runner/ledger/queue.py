@@ -26,8 +26,8 @@ from runner.model import OUTCOMES, QUIT, Outcome, Taken, Waiting
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-    from datetime import datetime
 
+    from parsers.light import datetime
     from runner.ledger.database import Cell
     from runner.ledger.ledger import Ledger
     from runner.model import Run, RunRequest

@@ -8,10 +8,10 @@ Reading a record and writing it again gives the same record.
 
 from __future__ import annotations
 
-import json
 import zlib
 from functools import cache
 
+from parsers import json_text
 from parsers.struct import Struct, as_dict
 from runner.clock import iso, parse_iso
 from runner.errors import RunnerFault
@@ -37,9 +37,9 @@ from runner.run_files import files_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
-    from datetime import datetime
     from typing import Any, TypeVar
 
+    from parsers.light import datetime
     from runner.model import State
 
     S = TypeVar("S", bound=Struct)
@@ -189,10 +189,10 @@ def encode(value: Json, *, indent: int | None = None) -> bytes:
     A path that is not UTF-8 keeps its bytes as escapes; such text is written in ASCII.
     """
     try:
-        text = json.dumps(value, indent=indent, ensure_ascii=False)
+        text = json_text.dumps(value, indent=indent, ensure_ascii=False)
         return (text + "\n").encode()
     except UnicodeEncodeError:
-        return (json.dumps(value, indent=indent) + "\n").encode()
+        return (json_text.dumps(value, indent=indent) + "\n").encode()
 
 
 def pack(run: Run) -> bytes:
@@ -208,13 +208,13 @@ def _without(names: Collection[str], data: Json) -> Json:
 
 def compress(stored: Json) -> bytes:
     """Write an object for `unpack`."""
-    return zlib.compress(json.dumps(stored, separators=(",", ":")).encode())
+    return zlib.compress(json_text.dumps(stored, separators=(",", ":")).encode())
 
 
 def unpack(record: bytes) -> Json:
     """Read what `compress` has written; an empty object when it is damaged."""
     try:
-        found = json.loads(zlib.decompress(record))
+        found = json_text.loads(zlib.decompress(record))
     except (zlib.error, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -240,7 +240,7 @@ def settings_json(spec: Spec) -> str:
             "limits": {"timeout": spec.limits.timeout, "stall": spec.limits.stall},
         },
     }
-    return json.dumps(kept, separators=(",", ":"))
+    return json_text.dumps(kept, separators=(",", ":"))
 
 
 class Settings(Struct):
@@ -254,7 +254,7 @@ class Settings(Struct):
 
 def read_settings(text: str) -> Settings | None:
     """Read the output of `settings_json`; None for a session without settings."""
-    found = json.loads(text)
+    found = json_text.loads(text)
     if found.get("request") is None:
         return None
     request = _part(found, "request")

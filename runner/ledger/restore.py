@@ -8,9 +8,7 @@ ledger, both versions refuse the directory.
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
-
+from parsers.light import closing, contextmanager, sqlite3, suppress
 from parsers.struct import Struct, replace
 from runner import clock, files
 from runner.clock import iso
@@ -22,7 +20,8 @@ from runner.ledger.migrate import BEGUN, CLOSED
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from parsers.paths import Path
 
 _BUSY_SECONDS = 2.0
 _PATIENCE_SECONDS = 60.0
@@ -87,11 +86,11 @@ def restore(state_home: Path) -> Restored:
     return told
 
 
-@contextlib.contextmanager
+@contextmanager
 def _alone(path: Path) -> Iterator[sqlite3.Connection]:
     """Lock the ledger exclusively, and merge its write-ahead log."""
     db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-    with database.guarded(path), contextlib.closing(db):
+    with database.guarded(path), closing(db):
         try:
             # This merges the write-ahead log; SQLite allows it only for the last user.
             db.execute("pragma journal_mode = delete")
@@ -114,7 +113,7 @@ def _make_index(state_home: Path, ledger: sqlite3.Connection) -> Restored:
         raise RunsAtWorkError(runs)
     copy = state_home / f"{BEGUN}.new"
     database.copy_database(state_home / database.OLD_BACKUP, copy)
-    with contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as db:
+    with closing(sqlite3.connect(copy, isolation_level=None)) as db:
         last = _settle_prompts(db, ledger, state_home)
         known = {run_id for (run_id,) in db.execute("select run_id from runs")}
     copy.replace(state_home / BEGUN)
@@ -158,7 +157,7 @@ def _settle_prompts(
         # The previous version's verify --repair also uses the names of the files.
         if (place := places.of_session(key, archived_in)) is not None:
             path = state_home / place / "mail" / f"{mail_id:08d}.prompt"
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 path.rename(path.with_suffix(".skipped"))
     db.execute("commit")
     sql = "select max(seq) from sqlite_sequence where name = 'mail'"
@@ -174,7 +173,7 @@ def _write_back(state_home: Path) -> None:
     with database.guarded(index):
         old = sqlite3.connect(state_home / BEGUN)
         db = sqlite3.connect(index, timeout=_PATIENCE_SECONDS)
-        with contextlib.closing(old), contextlib.closing(db):
+        with closing(old), closing(db):
             if db.execute("pragma user_version").fetchone()[0] != CLOSED:
                 raise NothingToRestoreError(state_home)
             db.execute("pragma synchronous = full")

@@ -6,11 +6,10 @@ session, its prompt and its usage are in the same transaction.
 
 from __future__ import annotations
 
-import json
 import os
-from pathlib import Path
 
-from parsers import loose_json
+from parsers import json_text, loose_json
+from parsers.paths import Path
 from parsers.struct import Struct, replace
 from runner import clock
 from runner.clock import iso, parse_iso
@@ -20,11 +19,10 @@ from runner.model import Running, Waiting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterable
-    from datetime import datetime
     from typing import Any
 
+    from parsers.light import datetime, sqlite3
     from runner.ledger.database import Cell
     from runner.ledger.ledger import Ledger
     from runner.model import Event, ProcessId, Run, SessionId
@@ -275,7 +273,7 @@ class Runs:
                 prompt=run.spec.prompt_id,
                 run_id=run.run_id,
                 what=what,
-                targets=json.dumps(wanted),
+                targets=json_text.dumps(wanted),
                 due_at=iso(clock.after(at, delay)),
             )
 

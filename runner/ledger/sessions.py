@@ -7,10 +7,10 @@ when Codex names the thread.
 from __future__ import annotations
 
 import itertools
-import json
 import os
-import re
 
+from parsers import json_text
+from parsers.light import pattern
 from parsers.struct import Struct
 from parsers.text import uuid
 from runner.errors import (
@@ -28,15 +28,15 @@ from runner.run_files import owner_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
-    from pathlib import Path
     from typing import Any
 
+    from parsers.paths import Path
     from runner.ledger.database import Cell, Database
     from runner.ledger.record import Settings
     from runner.model import SessionId
 
 _NO_LIMIT = -1
-_SHORT_ID = re.compile("[1-9a-f][0-9a-f]{7}")
+_SHORT_ID = pattern("[1-9a-f][0-9a-f]{7}")
 
 
 class Session(Struct):
@@ -121,7 +121,7 @@ class Sessions:
 
     def roots_of(self, threads: Iterable[str]) -> set[str]:
         """Return those of some threads that a run of this ledger has opened."""
-        found = self._db.all("opened_threads", threads=json.dumps([*threads]))
+        found = self._db.all("opened_threads", threads=json_text.dumps([*threads]))
         return {row["thread_id"] for row in found}
 
     def all(
@@ -300,7 +300,7 @@ class Sessions:
 
 def _wanted(states: Collection[TaskState], most: int | None) -> dict[str, Cell]:
     limit = _NO_LIMIT if most is None else most
-    return {"states": json.dumps([*states]), "most": limit}
+    return {"states": json_text.dumps([*states]), "most": limit}
 
 
 def short_ids(seed: str) -> Iterator[str]:

@@ -15,10 +15,10 @@ from runner.clock import iso
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
     from typing import Any
 
     from parsers.accounting.tokens import Usage
+    from parsers.light import datetime
     from runner.ledger.database import Cell
     from runner.ledger.ledger import Ledger
     from runner.model import Run

@@ -6,8 +6,7 @@ then writes the exports.
 
 from __future__ import annotations
 
-import contextlib
-
+from parsers.light import suppress
 from parsers.struct import Struct, replace
 from runner import clock, files
 from runner.accounting.rollouts import AFTERMATH
@@ -25,9 +24,9 @@ from runner.run_files import files_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from parsers.facts import Facts
+    from parsers.light import datetime
     from runner.accounting.run import RunAccounting
     from runner.config import Config
     from runner.ledger.ledger import Ledger
@@ -120,7 +119,7 @@ def _count(run: Run, end: RunEnd, ledger: Ledger, settings: Config) -> RunAccoun
 
         fault, seen = " ".join(traceback.format_exc(limit=-1).split()), end.seen
         # The step that failed in the accounting may fail here too.
-        with contextlib.suppress(Exception):
+        with suppress(Exception):
             seen = seen or read_events(files_of(run.spec).events)
         return replace(unknown("the accounting failed", seen), faults=(fault,))
 

@@ -8,15 +8,13 @@ later readers use the ledger.
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import json
 import os
 import select
-import signal
 import sys
-from pathlib import Path
 
+from parsers import json_text
+from parsers.light import signal, suppress
+from parsers.paths import Path
 from runner.errors import RunnerError
 
 TYPE_CHECKING = False
@@ -44,7 +42,9 @@ from runner.supervisor.main import main; os._exit(main())"""
 
 def supervisor() -> ModuleType:
     """Load the supervisor: a level above, but it runs in a process of its own."""
-    return importlib.import_module("runner.supervisor.main")
+    name = "runner.supervisor.main"
+    __import__(name)
+    return sys.modules[name]
 
 
 def argv_of(run_id: str, *descriptors: int) -> list[str]:
@@ -89,8 +89,8 @@ class StatusPipe:
         The caller misses it when it is gone, or does not read.
         """
         # A full pipe may take only a piece; the next message begins on a new line.
-        line = f"\n{json.dumps({**self._unsent, **message})}\n".encode()
-        with contextlib.suppress(OSError):
+        line = f"\n{json_text.dumps({**self._unsent, **message})}\n".encode()
+        with suppress(OSError):
             # Without its newline it is complete too, once the next one comes.
             if os.write(self.descriptor, line) >= len(line) - 1:
                 self._unsent = {}
@@ -116,8 +116,8 @@ class StatusReader:
         """Yield the complete messages that no caller has taken yet."""
         while self.is_open:
             while len(self._lines) > 1:
-                with contextlib.suppress(ValueError):
-                    yield json.loads(self._lines.pop(0))
+                with suppress(ValueError):
+                    yield json_text.loads(self._lines.pop(0))
             if self._has_ended:
                 break
             try:

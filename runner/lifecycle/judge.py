@@ -7,10 +7,7 @@ success.
 
 from __future__ import annotations
 
-import re
-import signal
-from enum import StrEnum
-
+from parsers.light import StrEnum, pattern, signal
 from parsers.struct import Struct, replace
 from runner.model import (
     EXIT_NOT_EXECUTABLE,
@@ -20,17 +17,17 @@ from runner.model import (
     Outcome,
     Verdict,
 )
+from runner.process.signals import name_of
 
 _USAGE_LIMIT_CLASSES = ("usage_limit_exceeded", "usage_limit_reached")
-_USAGE_LIMIT = re.compile(
-    r"hit your usage limit|usage[ _]limit|(?<!disk )quota exceeded|insufficient_quota",
-    re.IGNORECASE,
+_USAGE_LIMIT = pattern(
+    r"(?i)hit your usage limit|usage[ _]limit|(?<!disk )quota exceeded"
+    r"|insufficient_quota"
 )
 _AUTH_CLASS = "unauthorized"
-_AUTH = re.compile(
-    r"\b401 Unauthorized\b|not logged in|log ?in again|codex login"
-    r"|refresh token|token_expired|missing bearer|invalid_api_key",
-    re.IGNORECASE,
+_AUTH = pattern(
+    r"(?i)\b401 Unauthorized\b|not logged in|log ?in again|codex login"
+    r"|refresh token|token_expired|missing bearer|invalid_api_key"
 )
 # Signals that end a process on purpose; any other signal is a crash.
 _ENDING_SIGNALS = (
@@ -160,7 +157,7 @@ def _without_terminal_event(evidence: Evidence) -> Verdict:
         said = f": {words}" if words else ""
         is_wanted = number in _ENDING_SIGNALS
         outcome = Outcome.INTERRUPTED if is_wanted else Outcome.FAILED
-        error = f"Codex was ended by {_name(number)}{said}"
+        error = f"Codex was ended by {name_of(number)}{said}"
         return verdict(outcome, error, EXIT_SIGNAL_BASE + number)
     if evidence.was_aborted:
         # Codex exits 1 after an INT from another process.
@@ -188,7 +185,7 @@ def _ended_by_us(evidence: Evidence) -> Verdict:
             return verdict(Outcome.STOPPED, "the run was stopped")
         case _:
             number = int(value)
-            error = f"the run was ended by {_name(number)}"
+            error = f"the run was ended by {name_of(number)}"
             return verdict(Outcome.INTERRUPTED, error, EXIT_SIGNAL_BASE + number)
 
 
@@ -220,10 +217,3 @@ def _failed_code(evidence: Evidence) -> int:
 
 def _words(evidence: Evidence) -> str | None:
     return evidence.failure or evidence.last_words
-
-
-def _name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

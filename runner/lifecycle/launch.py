@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from functools import partial
-from pathlib import Path
 
+from parsers.light import ExitStack, suppress
+from parsers.paths import Path
 from parsers.struct import Struct, replace
 from runner import clock, files, locks
 from runner.codex.home import writer_of
@@ -94,7 +94,7 @@ def prepare_run(request: RunRequest, ledger: Ledger, settings: Config) -> Prepar
         request = replace(request, writer=pid)
     spec = _spec(request, ledger)
     home, paths = settings.state_home, files_of(spec)
-    with contextlib.ExitStack() as undo:
+    with ExitStack() as undo:
         _create_files(spec, request.prompt, settings, undo)
         owner = _lock(owner_of(home, spec.run_id), undo)
         # The lock is on the open file that Codex inherits.
@@ -102,7 +102,7 @@ def prepare_run(request: RunRequest, ledger: Ledger, settings: Config) -> Prepar
         run = ledger.queue.prepare(Run(spec=spec, state=Prepared()), request)
         undo.pop_all()
     # Exports for people; they can be rendered again from the ledger.
-    with contextlib.suppress(RunnerError):
+    with suppress(RunnerError):
         run_exports.write_meta(run)
         if spec.is_flat:
             run_exports.note_directory(home, spec.directory)
@@ -128,7 +128,7 @@ def start_run(ask: Ask, ledger: Ledger | None, settings: Config) -> Started:
         pid, read = detach(partial(_supervise, ask, settings))
     except OSError as error:
         raise SupervisorFault(error.strerror or str(error)) from error
-    with contextlib.ExitStack() as undo:
+    with ExitStack() as undo:
         reader = StatusReader(read)
         undo.callback(reader.close)
         process, told = child(pid), reader.wait_for({"recorded", "refused"})
@@ -169,9 +169,7 @@ def _spec(request: RunRequest, ledger: Ledger) -> Spec:
     )
 
 
-def _create_files(
-    spec: Spec, prompt: bytes, settings: Config, undo: contextlib.ExitStack
-) -> None:
+def _create_files(spec: Spec, prompt: bytes, settings: Config, undo: ExitStack) -> None:
     home, paths = settings.state_home, files_of(spec)
     own, head = own_directory(home, spec.run_id), b""
     if spec.is_flat:
@@ -192,7 +190,7 @@ def _create_files(
         made.append(path)
 
 
-def _lock(path: Path, undo: contextlib.ExitStack, flags: int = os.O_RDWR) -> int:
+def _lock(path: Path, undo: ExitStack, flags: int = os.O_RDWR) -> int:
     descriptor = locks.take(path, flags=flags)
     if descriptor is None:
         message = f"{path} is locked by another program: try again"

@@ -8,9 +8,8 @@ the reader's own PID namespace only.
 
 from __future__ import annotations
 
-from enum import Enum
-
 from parsers import loose_json
+from parsers.light import StrEnum
 from parsers.struct import Struct
 from runner.locks import Lock, look
 from runner.model import Launching, ProcessId, Running
@@ -26,14 +25,14 @@ from runner.run_files import files_of, owner_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
+    from parsers.paths import Path
     from runner.model import Run
 
 _NATIVE = "codex"
 
 
-class Life(Enum):
+class Life(StrEnum):
     """Which process keeps an unfinished run alive."""
 
     SUPERVISOR = "its supervisor, or the command that is about to start one"

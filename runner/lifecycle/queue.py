@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from pathlib import Path
 
+from parsers.light import suppress
+from parsers.paths import Path
 from runner.codex import home
 from runner.config import DEFAULT_STALL_SECONDS
 from runner.errors import (
@@ -90,7 +90,7 @@ def deliver(candidate: Candidate, ledger: Ledger, settings: Config) -> Started |
         ledger.queue.hold(prompt.id, str(error))
         queue_files.refresh(ledger, candidate.session)
         return None
-    with contextlib.suppress(AlreadyDeliveredError, SessionBusyError):
+    with suppress(AlreadyDeliveredError, SessionBusyError):
         return start_run(lambda _: request, ledger, settings)
     return None
 

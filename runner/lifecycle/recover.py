@@ -6,9 +6,9 @@ from one snapshot of the ledger.
 
 from __future__ import annotations
 
-import contextlib
 import os
 
+from parsers.light import contextmanager, suppress
 from parsers.struct import Struct, replace
 from runner import clock, config, files, locks
 from runner.config import RUN_MARKER
@@ -35,8 +35,8 @@ from runner.run_files import files_of, owner_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
+    from parsers.paths import Path
     from runner.config import Config
     from runner.ledger.ledger import Ledger
     from runner.lifecycle.judge import Exit
@@ -101,7 +101,7 @@ def sweep(ledger: Ledger, settings: Config, *, delivers: bool = True) -> Sweep:
 
         faults += queue.deliver_all(ledger, settings)
     for run_id, session in ledger.runs.unexported():
-        with contextlib.suppress(RunnerError):
+        with suppress(RunnerError):
             if run_id is None:
                 _write_queue(session, ledger)
             else:
@@ -169,7 +169,7 @@ def _reconcile(run: Run, ledger: Ledger, settings: Config, ended: Exit | None) -
         return _judge(now, ledger, settings, None)
 
 
-@contextlib.contextmanager
+@contextmanager
 def in_charge(
     run: Run, state_home: Path, *, patience: float = _PATIENCE_SECONDS
 ) -> Iterator[Lock]:
@@ -185,7 +185,7 @@ def in_charge(
     """
     path, deadline = owner_of(state_home, run.run_id), clock.monotonic() + patience
     descriptor, lock = None, Lock.UNKNOWN
-    with contextlib.suppress(RunnerError):
+    with suppress(RunnerError):
         while (descriptor := locks.take(path, must_exist=True)) is None:
             lock = Lock.HELD
             if clock.monotonic() >= deadline:
@@ -243,7 +243,7 @@ def _beside(work: Callable[[], object], ledger: Ledger | None) -> int | None:
 
     if ledger is not None:
         ledger.close()
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         pid, pipe = detach(quietly)
         os.close(pipe)
         return pid
@@ -256,7 +256,7 @@ def _judge(run: Run, ledger: Ledger, settings: Config, ended: Exit | None) -> Ru
 
     if (told := _told_by_meta(run)) is not None:
         # Codex can write to a --log-dir in its repository: it may be nonsense.
-        with contextlib.suppress(*_NONSENSE):
+        with suppress(*_NONSENSE):
             return _end(run, told, ledger)
     theirs = config.at_codex_home(settings, run.spec.codex_home)
     return _end(run, finish_abandoned(run, ended or Exit(), ledger, theirs), ledger)

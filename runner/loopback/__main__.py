@@ -6,11 +6,11 @@ import argparse
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runner.loopback.scripted import demo, scripted
 from runner.loopback.server import DEFAULT_MODEL, LoopbackServer, write_home
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -6,10 +6,10 @@ the run's marker from their environment.
 
 from __future__ import annotations
 
-import contextlib
 import os
-from pathlib import Path
 
+from parsers.light import contextmanager, suppress
+from parsers.paths import Path
 from runner.process.table import identify
 
 TYPE_CHECKING = False
@@ -23,7 +23,7 @@ _OWN = Path("/proc/self/cgroup")
 _PREFIX, _MEMBERS = "codex-run-", "cgroup.procs"
 
 
-@contextlib.contextmanager
+@contextmanager
 def entered(run_id: str) -> Iterator[None]:
     """Start the programs of a block in a control group of the run, if possible.
 
@@ -41,7 +41,7 @@ def entered(run_id: str) -> Iterator[None]:
         yield
     finally:
         if home is not None:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 _enter(home)
 
 
@@ -59,7 +59,7 @@ def by_run() -> dict[str, list[ProcessId]]:
     for place, names, _ in os.walk(_root() or os.devnull):
         for name in names:
             if name.startswith(_PREFIX):
-                with contextlib.suppress(OSError):
+                with suppress(OSError):
                     pids = Path(place, name, _MEMBERS).read_text(encoding="ascii")
                     members = filter(None, map(identify, map(int, pids.split())))
                     found[name.removeprefix(_PREFIX)] = list(members)
@@ -68,14 +68,14 @@ def by_run() -> dict[str, list[ProcessId]]:
 
 def remove(run_id: str) -> None:
     """Remove the control group of a run, unless it still has processes."""
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         if (home := _own_group()) is not None:
             (home / f"{_PREFIX}{run_id}").rmdir()
 
 
 def _root() -> Path | None:
     """Return the mount point of cgroup v2; None if it is not mounted."""
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         for line in _MOUNTS.read_text(encoding="utf-8").splitlines():
             _, place, kind, *_ = line.split(" ")
             if kind == "cgroup2":
@@ -86,7 +86,7 @@ def _root() -> Path | None:
 def _own_group() -> Path | None:
     """Return this process's control group, if this user may create groups in it."""
     root = _root()
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         for line in _OWN.read_text(encoding="utf-8").splitlines() if root else ():
             number, _, path = line.split(":", 2)
             if number == "0" and root and os.access(root / path.lstrip("/"), os.W_OK):

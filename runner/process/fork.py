@@ -6,10 +6,9 @@ when the suite is replaced or removed on the disk.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 
+from parsers.light import signal, suppress
 from runner.process.signals import WAITED, blocked, forget_arrivals
 
 TYPE_CHECKING = False
@@ -65,7 +64,7 @@ def show_as(change: Callable[[list[bytes]], list[bytes]]) -> None:
 
     Linux reads them from the memory of the process. Elsewhere they stay as they are.
     """
-    with contextlib.suppress(OSError, ValueError, IndexError):
+    with suppress(OSError, ValueError, IndexError):
         with open("/proc/self/stat", "rb") as file:  # noqa: PTH123 - see launch
             fields = file.read().rpartition(b")")[2].split()
         start, end = (int(fields[at]) for at in (_ARGUMENTS_START, _ARGUMENTS_END))
@@ -120,7 +119,7 @@ def _close_all_but(*kept: int) -> None:
     place = next(filter(os.path.isdir, _DESCRIPTORS))
     for number in map(int, os.listdir(place)):  # noqa: PTH208
         if number not in kept:
-            with contextlib.suppress(OSError):  # the listing's own is closed already
+            with suppress(OSError):  # the listing's own is closed already
                 os.close(number)
 
 

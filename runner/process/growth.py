@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import sys
 
+from parsers.light import suppress
+from runner.process.libc import call
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
+
+    from parsers.paths import Path
 
 _LINUX = sys.platform == "linux"
 _IN_MODIFY = 0x2
@@ -32,7 +35,7 @@ class GrowthSignal:
     def __init__(self, directory: Path, files: Sequence[Path], *, is_own: bool) -> None:
         self._queue: int | None = None
         self.is_on = False
-        with contextlib.suppress(OSError, AttributeError):
+        with suppress(OSError, AttributeError):
             if is_own and _LINUX:
                 # Never closed: the kernel watches as long as it is open.
                 handle = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
@@ -46,23 +49,14 @@ class GrowthSignal:
     def drain(self) -> None:
         """Take the events of inotify: while an equal one waits, no signal is sent."""
         if self._queue is not None:
-            with contextlib.suppress(BlockingIOError):
+            with suppress(BlockingIOError):
                 os.read(self._queue, _EVENTS_BYTES)
 
 
 def _watch(files: Sequence[Path]) -> int:
-    import ctypes  # noqa: PLC0415 - 3 ms, for the supervisor only
-
-    system = ctypes.CDLL(None, use_errno=True)
-    queue = int(system.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
-    watches = [
-        system.inotify_add_watch(queue, os.fsencode(file), _IN_MODIFY)
-        for file in files
-        if queue >= 0
-    ]
-    if queue < 0 or min(watches) < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+    queue = call("inotify_init1", os.O_NONBLOCK | os.O_CLOEXEC)
+    for file in files:
+        call("inotify_add_watch", queue, os.fsencode(file), _IN_MODIFY)
     fcntl.fcntl(queue, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(queue, fcntl.F_SETFL, os.O_NONBLOCK | os.O_ASYNC)
     return queue

@@ -6,12 +6,12 @@ the recorded one.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import sys
 from functools import cache, partial
 
+from parsers.light import ExitStack, contextmanager, signal, suppress
+from runner.process import libc
 from runner.process.table import is_alive
 
 TYPE_CHECKING = False
@@ -41,8 +41,8 @@ _NOTES_BYTES = 4096
 
 def send(process: ProcessId, number: int) -> bool:
     """Send a signal to exactly this process; return whether it existed."""
-    gone = contextlib.suppress(ProcessLookupError, PermissionError)
-    with gone, contextlib.ExitStack() as at_the_end:
+    gone = suppress(ProcessLookupError, PermissionError)
+    with gone, ExitStack() as at_the_end:
         tell: Callable[[int], None] = partial(os.kill, process.pid)
         if hasattr(os, "pidfd_open"):
             # The pidfd is opened first: the start time is then that of its process.
@@ -60,9 +60,18 @@ def send(process: ProcessId, number: int) -> bool:
 def become_subreaper() -> None:
     """Adopt every orphan below this process (Linux; elsewhere nothing happens)."""
     if _LINUX:
-        import ctypes  # noqa: PLC0415 - 3 ms, for the supervisor only
+        with suppress(OSError):
+            libc.call("prctl", _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+def name_of(number: int) -> str:
+    """Return the name of a signal, such as SIGTERM."""
+    import signal as named  # noqa: PLC0415 - its names take 3 ms
+
+    try:
+        return named.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def kill_child(pid: int) -> None:
@@ -71,7 +80,7 @@ def kill_child(pid: int) -> None:
     Its pid cannot be reused yet, and it leads its group. So no look-up is needed, which
     could fail without a descriptor or memory.
     """
-    with contextlib.suppress(ProcessLookupError, PermissionError):
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
 
 
@@ -82,17 +91,17 @@ def reap() -> Iterator[tuple[int, int]]:
     is not reused while the caller handles its end.
     """
     how = os.WEXITED | os.WNOHANG | os.WNOWAIT
-    with contextlib.suppress(ChildProcessError):
+    with suppress(ChildProcessError):
         while _LINUX and (info := os.waitid(os.P_ALL, 0, how)) is not None:
             has_exited = info.si_code == os.CLD_EXITED
             yield info.si_pid, info.si_status << 8 if has_exited else info.si_status
-            with contextlib.suppress(ChildProcessError):
+            with suppress(ChildProcessError):
                 os.waitpid(info.si_pid, os.WNOHANG)
         while not _LINUX and (ended := os.waitpid(-1, os.WNOHANG))[0]:
             yield ended
 
 
-@contextlib.contextmanager
+@contextmanager
 def blocked(numbers: Iterable[int]) -> Iterator[None]:
     """Block signals until the end of a block."""
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
@@ -118,7 +127,7 @@ def arrivals() -> int:
     Handlers run between two steps of Python. A signal that comes after the last step
     before a wait would not end that wait.
     """
-    with contextlib.suppress(BlockingIOError):
+    with suppress(BlockingIOError):
         os.read(_wakeup(), _NOTES_BYTES)
     return _wakeup()
 
@@ -138,7 +147,7 @@ def forget_arrivals() -> None:
     _wakeup.cache_clear()
 
 
-@contextlib.contextmanager
+@contextmanager
 def recorded(
     numbers: Iterable[int], when_told: Callable[[int], object] | None = None
 ) -> Iterator[Sequence[int]]:

@@ -7,11 +7,11 @@ as gone.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from functools import cache
 
+from parsers.light import suppress
 from parsers.struct import Struct
 from runner.errors import FileFault, is_resource_exhaustion
 from runner.model import ProcessId
@@ -19,7 +19,8 @@ from runner.model import ProcessId
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
+
+    from parsers.paths import Path
 
 _LINUX = sys.platform == "linux"
 # Fields of /proc/PID/stat, counted after the closing parenthesis of the name,
@@ -258,13 +259,13 @@ def _read(path: str) -> bytes | None:
 
 
 def _target(link: str) -> str:
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         return os.readlink(link)
     return ""
 
 
 def _writes_to(pid: int, wanted: os.stat_result) -> bool:
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         return os.path.samestat(os.stat(f"/proc/{pid}/fd/1"), wanted)
     return False
 

@@ -8,12 +8,11 @@ are found at the next step, because the supervisor adopts every orphan.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import sys
 from functools import partial
 
+from parsers.light import signal, suppress
 from runner import clock
 from runner.errors import RunnerError
 from runner.process.signals import send
@@ -126,7 +125,7 @@ class Termination:
         self._began = clock.monotonic()
         self._sent: set[ProcessId] = set()
         # A process that cannot be signalled now gets TERM with the others.
-        with contextlib.suppress(OSError, RunnerError):
+        with suppress(OSError, RunnerError):
             if (first := codex()) is not None:
                 send(first, signal.SIGINT)
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
+from parsers.paths import Path
 from runner.errors import UsageError
 from runner.model import QUIT
 from runner.process.fork import show_as

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from functools import partial
-from pathlib import Path
 
+from parsers.light import suppress
+from parsers.paths import Path
 from parsers.struct import Struct
 from runner import clock, files
 from runner.clock import iso
@@ -21,8 +21,8 @@ from runner.run_files import RUNS, files_of, is_run_id, own_directory
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from datetime import datetime
 
+    from parsers.light import datetime
     from runner.ledger.ledger import Ledger
     from runner.ledger.sessions import Session
     from runner.model import Run
@@ -212,7 +212,7 @@ def size_of(directory: Path) -> int:
     total = 0
     for name, _, entries in os.walk(directory):
         for entry in entries:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 total += (Path(name) / entry).lstat().st_blocks * _BLOCK_BYTES
     return total
 
@@ -236,7 +236,7 @@ def _moved(was: Session, ledger: Ledger, *, is_new: bool = True) -> Moved:
         now = ledger.sessions.get(was.key)
         task_files.move(was.exports_in(ledger.home), now.exports_in(ledger.home))
         write = task_files.write_json if was.exports else task_files.write_all
-        with contextlib.suppress(RunnerError):
+        with suppress(RunnerError):
             write(ledger, was.key)
         runs = ledger.runs.of_session(was.key)
         size = sum(map(size_of, _directories(now, runs, ledger.home)))

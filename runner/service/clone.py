@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-from pathlib import Path
 
+from parsers.light import signal
+from parsers.paths import Path
 from runner import clock
 from runner.errors import RunnerError, RunnerFault, UsageError
 from runner.model import EXIT_SIGNAL_BASE
-from runner.process.signals import recorded
+from runner.process.signals import name_of, recorded
 from runner.process.start import run_visible
 
 TYPE_CHECKING = False
@@ -28,7 +28,7 @@ class CloneEndedError(RunnerError):
     """Report that a signal ended the clone before it was complete."""
 
     def __init__(self, number: int, what: str) -> None:
-        super().__init__(f"{signal.Signals(number).name}: {what} has been ended")
+        super().__init__(f"{name_of(number)}: {what} has been ended")
         self.exit_code = EXIT_SIGNAL_BASE + number
 
 

@@ -6,9 +6,9 @@ import os
 import re
 import shutil
 import tomllib
-from pathlib import Path
 
 from parsers import loose_json
+from parsers.paths import Path
 from parsers.struct import Struct, replace
 from runner import clock, files
 from runner.accounting import prices

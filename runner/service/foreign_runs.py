@@ -7,10 +7,10 @@ every import.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from hashlib import sha256
 
 from parsers.accounting.tokens import Usage
+from parsers.light import timedelta
 from parsers.struct import Struct, replace
 from parsers.text import uuid
 from runner import files

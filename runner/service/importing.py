@@ -9,11 +9,10 @@ import leaves only directories without rows.
 
 from __future__ import annotations
 
-import contextlib
-from datetime import timedelta
 from functools import cache, partial
-from pathlib import Path
 
+from parsers.light import suppress, timedelta
+from parsers.paths import Path
 from parsers.struct import Struct, replace
 from runner import clock, files, foreign
 from runner.accounting.rollouts import RolloutIndex
@@ -30,9 +29,9 @@ from runner.service.foreign_runs import Maker, identity_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from datetime import datetime
     from typing import Literal
 
+    from parsers.light import datetime
     from runner.config import Config
     from runner.foreign import Format
     from runner.ledger.ledger import Ledger
@@ -302,7 +301,7 @@ def _keep_old_files(part: History, state_home: Path) -> str | None:
         if isinstance(told, dict) and is_ours(told):
             return part.session_id if place == places[0] else None
         names = [RECORD, "task.result"]
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             names += [] if is_event_log(place / "task.log") else ["task.log"]
         for name in names:
             copy = place / f"{name}.imported"

@@ -21,9 +21,9 @@ from runner.tail import Tail, last_lines
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
-    from pathlib import Path
     from typing import TypeAlias
 
+    from parsers.paths import Path
     from runner.config import Config
     from runner.ledger.ledger import Ledger
     from runner.model import Run

@@ -19,8 +19,8 @@ from runner.run_files import RunFiles
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
+    from parsers.paths import Path
     from runner.config import Config
     from runner.ledger.ledger import Ledger
     from runner.ledger.queue import Prompt

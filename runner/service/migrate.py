@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 
+from parsers.light import closing
 from parsers.struct import Struct
 from runner.config import RUN_MARKER
 from runner.errors import UsageError
@@ -80,7 +80,7 @@ def migrate(
                     send(run.supervisor, STOP_SIGNAL)
 
         migrate_index(home, patience, go_on)
-    with contextlib.closing(Ledger(home)) as ledger:
+    with closing(Ledger(home)) as ledger:
         (counts,) = ledger.all("counts")
         notes = [f"{row['what']}: {row['about']}" for row in ledger.all("notes")]
     path, shown = str(home / database.NAME), tuple(notes) if is_new else ()
@@ -102,6 +102,6 @@ def restore(settings: Config) -> Restored:
         raise UsageError(message)
     database.refuse_closed(home)
     if os.path.lexists(home / database.NAME):
-        with contextlib.closing(Ledger(home)) as ledger:
+        with closing(Ledger(home)) as ledger:
             sweep(ledger, settings, delivers=False)
     return restore_index(home)

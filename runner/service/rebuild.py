@@ -6,13 +6,13 @@ the directories of `log-dirs`.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import stat
-from pathlib import Path
 
-from parsers import loose_json
+from parsers import json_text, loose_json
+from parsers.light import closing, contextmanager, suppress
+from parsers.paths import Path
 from parsers.struct import replace
 from parsers.text import uuid
 from runner import clock, files
@@ -62,7 +62,7 @@ def is_needed(home: Path, error: LedgerFault) -> bool:
     return database.is_damage(error) or database.is_lost(home) or not is_there
 
 
-@contextlib.contextmanager
+@contextmanager
 def alone(home: Path) -> Iterator[None]:
     """Exclude other repairs of a state directory within a block.
 
@@ -91,10 +91,10 @@ def rebuild(settings: Config) -> str:
     made, aside = home / _NEW, clock.iso(clock.now()).replace(":", "")
     files.remove([made.with_name(made.name + end) for end in _ENDS])
     for name in (database.NAME + end for end in _ENDS):
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             (home / name).rename(home / f"{name}.damaged-{aside}")
     source = _restore(home, made)
-    with contextlib.closing(Ledger(home, made.name)) as ledger:
+    with closing(Ledger(home, made.name)) as ledger:
         told = _read_files(ledger)
     made.rename(home / database.NAME)
     files.sync(home)
@@ -110,7 +110,7 @@ def _read_files(ledger: Ledger) -> list[str]:
             runs = ledger.runs.of_session(session.key)
             own = [Path(run.spec.directory) for run in runs if not run.spec.is_flat]
             if own and not any(map(files.is_directory, own)):
-                with contextlib.suppress(RunnerError):
+                with suppress(RunnerError):
                     ledger.change("remove_session", session=session.key)
         prompts = _restore_queue(ledger)
     metas, others = [*(home / RUNS).glob("*/meta.json")], 0
@@ -183,7 +183,7 @@ def adopt(meta: Path, ledger: Ledger, *, is_rebuilt: bool = False) -> Run | None
     except (ConflictFault, ArithmeticError, AttributeError, *_NONSENSE):
         return None  # another unfinished run has the session, or figures are invalid
     if run.spec.is_flat:
-        with contextlib.suppress(RunnerError):
+        with suppress(RunnerError):
             run_exports.note_directory(ledger.home, run.spec.directory)
     return run
 
@@ -261,7 +261,7 @@ def _as_history(run: Run, meta: Path) -> Run:
 
 def _plain(data: object) -> dict[str, object]:
     """Remove values that no column can hold: lone surrogates, huge integers."""
-    text = json.dumps(data, ensure_ascii=False).encode("utf-8", "replace")
+    text = json_text.dumps(data, ensure_ascii=False).encode("utf-8", "replace")
     found: dict[str, object] = json.loads(
         text, parse_int=lambda digits: int(digits) if len(digits) < _DIGITS else None
     )
@@ -272,7 +272,7 @@ def _restore(home: Path, path: Path) -> str:
     """Create the ledger from the best copy; say which that is."""
     backup, old = home / database.BACKUP, home / database.OLD_BACKUP
     if found := files.status(backup):
-        with contextlib.suppress(LedgerFault):
+        with suppress(LedgerFault):
             database.connect(backup).close()
             database.copy_database(backup, path)
             database.use_log(path)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from pathlib import Path
 
+from parsers.paths import Path
 from parsers.struct import Struct, replace
 from parsers.text import uuid
 from runner import files

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from parsers.paths import Path
 from parsers.struct import Struct
 from runner import clock
 from runner.errors import (

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
+from parsers.paths import Path
 from parsers.struct import Struct, replace
 from runner import clock
 from runner.errors import (

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from parsers.accounting.tokens import SUMMED
+from parsers.paths import Path
 from runner import clock
 from runner.codex.home import writer_of
 from runner.errors import RunnerError, WaitTimeoutError

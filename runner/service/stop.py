@@ -6,9 +6,7 @@ get a signal, all at once. If a supervisor is gone, this command kills the proce
 
 from __future__ import annotations
 
-import contextlib
-import signal
-
+from parsers.light import ExitStack, signal, suppress
 from parsers.struct import Struct
 from runner import clock
 from runner.clock import iso
@@ -97,7 +95,7 @@ def stop_sessions(
     if refusal is not None and (refusal := _cancel(stops, ledger)) is not None:
         for stop in stops.values():
             stop.note_waiting(refusal)
-    with contextlib.suppress(RunnerError):
+    with suppress(RunnerError):
         # A prompt that was sent meanwhile relied on a supervisor to deliver it.
         unrecorded = recover.sweep(ledger, settings).unrecorded
         for key in unrecorded.keys() & stops.keys():
@@ -175,7 +173,7 @@ class _Stop:
         self._began = iso(clock.now())
         self._signaled: dict[str, float] = {}
         self._orphans: dict[str, Termination] = {}
-        self._locks = contextlib.ExitStack()
+        self._locks = ExitStack()
         self._left: Termination | None = None
         self._has_left = False
         self._groups: set[str] = set()
@@ -199,7 +197,7 @@ class _Stop:
             self.error = RunnerFault(message)
 
     def note_waiting(self, refusal: RunnerError) -> None:
-        with contextlib.suppress(RunnerError):
+        with suppress(RunnerError):
             if waiting := len(self._ledger.queue.waiting(self._key)):
                 message = (
                     f"what was running has ended, but the waiting prompts ({waiting})"
@@ -210,7 +208,7 @@ class _Stop:
     def result(self) -> Stopped:
         self._locks.close()
         canceled, ended = 0, {*self._signaled, *self._orphans}
-        with contextlib.suppress(RunnerError):
+        with suppress(RunnerError):
             # The mark alone stops a run whose Codex is not started yet.
             since: dict[str, Cell] = {"session": self._key, "at": self._began}
             ended |= {row["run_id"] for row in self._ledger.all("stopped", **since)}
@@ -331,6 +329,6 @@ def _cancel(stops: dict[int, _Stop], ledger: Ledger) -> RunnerError | None:
     except RunnerError as error:
         return error
     for prompt in done:
-        with contextlib.suppress(RunnerError):
+        with suppress(RunnerError):
             queue_files.refresh(ledger, prompt.session, [prompt.id])
     return None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import stat
-from pathlib import Path
 
 from parsers import loose_json, run_summary
 from parsers.accounting.tokens import Usage
 from parsers.any_log import read_log
 from parsers.facts import Facts
+from parsers.light import suppress
+from parsers.paths import Path
 from parsers.struct import replace
 from parsers.text import uuid
 from runner import clock, files
@@ -28,8 +28,7 @@ from runner.service.lookup import find_run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from datetime import datetime
-
+    from parsers.light import datetime
     from runner.accounting.run import RunAccounting
     from runner.config import Config
 
@@ -142,7 +141,7 @@ def _meta(log: Path, named: Path | None, settings: Config) -> tuple[Json, list[s
         return {}, [f"meta: {path.name} holds no JSON object"]
     if meta.get("state") in _UNFINISHED:
         # A run of another machine: only the meta file is known.
-        with contextlib.suppress(RunnerError):
+        with suppress(RunnerError):
             ledger = Ledger(settings.state_home)
             run = find_run(str(meta.get("run_id")), log.parent, ledger, settings)
             meta = {**record.to_json(run), "meta_file": meta.get("meta_file")}

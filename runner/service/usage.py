@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from datetime import datetime
-
 from parsers.accounting.tokens import SUMMED
+from parsers.light import datetime, pattern
 from parsers.struct import Struct
 from runner import clock
 from runner.errors import UsageError
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
     from runner.ledger.ledger import Ledger
 
 GROUPS = ("day", "model", "repo", "session")
-_DATE_OR_INSTANT = re.compile(
+_DATE_OR_INSTANT = pattern(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
     r"([Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2}))?"
 )

@@ -6,12 +6,11 @@ and rebuilds a lost ledger.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
 from functools import partial
 
 from parsers import loose_json
+from parsers.light import closing, nullcontext, pattern, suppress
 from parsers.struct import Struct, replace
 from runner import clock, files
 from runner.errors import LedgerFault, NoSuchTaskError, RunnerError
@@ -26,9 +25,9 @@ from runner.service import archive, rebuild
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
     from typing import TypeAlias
 
+    from parsers.paths import Path
     from runner.config import Config
     from runner.model import Run
 
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 _TAIL_BYTES = 4096
 _OTHERS = 0o077
 # Temporary files, which a writer of an export renames within milliseconds.
-_TEMPORARY = re.compile(
+_TEMPORARY = pattern(
     r"\.(codex-run-.+|log|meta\.json|summary\.json|task\.[a-z]+|\d+)\.[0-9a-f]{8}\.tmp"
 )
 _STALE_SECONDS = 60.0
@@ -79,7 +78,7 @@ def verify(
     """
     home = settings.state_home
     is_alone = is_repairing and files.is_directory(home)
-    with rebuild.alone(home) if is_alone else contextlib.nullcontext():
+    with rebuild.alone(home) if is_alone else nullcontext():
         ledger, damage = _open(home)
         if damage is not None:
             if not is_repairing:
@@ -89,7 +88,7 @@ def verify(
             ledger = Ledger(home)
         if ledger is None:
             return Report(differences=())
-        with contextlib.closing(ledger):
+        with closing(ledger):
             # First the verdicts: the exports have them.
             swept = sweep(ledger, settings, delivers=False) if is_repairing else None
             found = list(_compare(ledger, is_repairing=is_repairing, is_full=is_full))
@@ -271,7 +270,7 @@ def _log_differs(path: Path, runs: list[Run], *, is_full: bool) -> bool:
         have = files.read_if_there(path).splitlines(keepends=True)
         return sorted(have) != sorted(task_files.render_log(runs))
     size, last = 0, set[bytes]()
-    with contextlib.suppress(OSError), files.reader(path) as stream:
+    with suppress(OSError), files.reader(path) as stream:
         end = stream.seek(0, os.SEEK_END)
         begin = stream.seek(max(0, end - _TAIL_BYTES))
         lines = stream.read().splitlines(keepends=True)

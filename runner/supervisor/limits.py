@@ -8,9 +8,8 @@ from runner.lifecycle.judge import Cause
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from parsers.exec_events.summary import EventSummary
+    from parsers.paths import Path
     from runner.model import Limits
 
 # How many times a rollout is checked within the stall limit.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-
+from parsers.light import suppress
 from parsers.struct import replace
 from runner import clock, files
 from runner.errors import FileFault, RunnerError, StaleStateError
@@ -85,7 +84,7 @@ class RunRecorder:
         def write() -> None:
             self.ledger.runs.begin_turn(run.run_id)
             if run.spec.prompt_id is not None:
-                with contextlib.suppress(RunnerError):
+                with suppress(RunnerError):
                     queue_files.refresh(self.ledger, run.session, [run.spec.prompt_id])
 
         self._keep(write)
@@ -131,13 +130,13 @@ class RunRecorder:
                     return True
             except StaleStateError:
                 # Another process has ended it: what the ledger says is exported.
-                with contextlib.suppress(RunnerError):
+                with suppress(RunnerError):
                     self.run = self.ledger.runs.find(over.run_id)
                 return True
             except RunnerError as error:
                 self.warn(str(error))
             self.run = self.run.with_warnings(self.warnings)
-            with contextlib.suppress(FileFault):
+            with suppress(FileFault):
                 meta = files_of(over.spec).meta
                 files.replace(meta, run_exports.render_meta(self.run))
                 return False
@@ -171,7 +170,7 @@ class RunRecorder:
         def export(run: Run) -> None:
             run_exports.best_effort(lambda: run_exports.write_meta(run))
 
-        with contextlib.suppress(RunnerError):
+        with suppress(RunnerError):
             # Another process may have removed the session.
             self.run = self.ledger.runs.add_warnings(run_id, told, export)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
+from parsers.paths import Path
 from runner import config
 from runner.codex.binary import exec_argv
 from runner.errors import is_resource_exhaustion

@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from support import ledgers
 from support.runs import AT
 
+from parsers.paths import Path
 from runner import clock
 from runner.errors import FileFault, LedgerFault, RunnerFault
 from runner.exports import queue_files
@@ -94,7 +94,7 @@ def other_database(path: Path) -> None:
         db.execute("create table notes (text)")
 
 
-@pytest.mark.parametrize("make", [damage_bytes, other_database, Path.mkdir])
+@pytest.mark.parametrize("make", [damage_bytes, other_database, os.mkdir])
 def test_what_is_no_ledger_is_refused_and_left_alone(
     home: Path, make: Callable[[Path], None]
 ) -> None:

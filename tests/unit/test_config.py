@@ -1,9 +1,8 @@
 """Settings come from one environment, and nothing of it shows."""
 
-from pathlib import Path
-
 import pytest
 
+from parsers.paths import Path
 from runner import config
 from runner.errors import UsageError
 

@@ -1,12 +1,13 @@
 """A unit test cannot start a process or open a database, whatever way it tries."""
 
 import os
-import sqlite3
 import subprocess
 from collections.abc import Callable
 
 import pytest
 from pytest_subprocess import FakeProcess
+
+from parsers import light
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,7 @@ def test_a_real_process_is_refused(attempt: Callable[[], object]) -> None:
 
 def test_a_database_is_refused() -> None:
     with pytest.raises(pytest.fail.Exception, match="belongs into tests/ledger"):
-        sqlite3.connect(":memory:")
+        light.sqlite3.connect(":memory:")
 
 
 def test_a_faked_process_is_not(fp: FakeProcess) -> None:

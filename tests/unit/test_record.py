@@ -54,7 +54,7 @@ PROCESSES = st.builds(
 SPECS = st.builds(
     Spec,
     run_id=TEXT.filter(bool).map(RunId),
-    mode=st.sampled_from(Mode),
+    mode=st.sampled_from([*Mode]),
     repo=TEXT.map("/".__add__),
     task=TEXT,
     task_file=SOME,
@@ -76,14 +76,14 @@ SPECS = st.builds(
     limits=st.builds(Limits, timeout=SECONDS, stall=SECONDS, announcement=SECONDS),
     report=st.builds(Report, json_out=SOME, event_stream=SOME, notify_command=SOME),
     wait_for_session=st.booleans(),
-    verbosity=st.sampled_from(Verbosity),
+    verbosity=st.sampled_from([*Verbosity]),
     prepared_at=INSTANTS,
     codex_home=SOME,
     prompt_id=st.none() | st.integers(1, 1 << 40),
 )
 VERDICTS = st.builds(
     Verdict,
-    outcome=st.sampled_from(Outcome),
+    outcome=st.sampled_from([*Outcome]),
     exit_code=st.integers(0, 255),
     process_exit_code=st.none() | st.integers(0, 255),
     signal=st.none() | st.integers(1, 64),

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import datetime
-
 from runner import clock
 from runner.cli import format
-from runner.cli.context import Context
-from runner.cli.options import Values, refuse
+from runner.cli.options import refuse
 from runner.errors import RunnerError, UsageError
 from runner.model import TaskState
 from runner.service import archive
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from parsers.light import datetime
+    from runner.cli.context import Context
+    from runner.cli.options import Values
 
 HELP = """\
 Stop tasks with all processes that they have started, including other tasks.

@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import os
 import shlex
-from argparse import SUPPRESS, Action, ArgumentParser
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from argparse import SUPPRESS
 
+from parsers.light import suppress
 from runner.cli import parse_codex_run
 from runner.cli.codex_tasks import load, parser_of, whole_parser
-from runner.cli.context import Context
-from runner.cli.options import Values, refuse
+from runner.cli.options import refuse
 from runner.cli.parser import SHELLS, completion_script
 from runner.cli.tasks import COMMANDS
 from runner.errors import RunnerError, UsageError
 from runner.ledger.database import NAME
 from runner.model import TaskState
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Action, ArgumentParser
+    from collections.abc import Callable, Sequence
+
+    from runner.cli.context import Context
+    from runner.cli.options import Values
 
 Pair = tuple[str, str]  # a word, what it means
 Row = tuple[str, str, str]  # an id, its title, a note

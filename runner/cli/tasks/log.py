@@ -10,14 +10,18 @@ from parsers.exec_events.transcript import (
     render_prompt,
     render_stderr,
 )
-from runner.cli.context import Context
-from runner.cli.options import Values, whole_number
+from runner.cli.options import whole_number
 from runner.cli.output import is_terminal, visible
 from runner.errors import SessionBusyError
 from runner.exports.key_values import tokens
 from runner.service import log
-from runner.service.log import Piece
 from runner.service.lookup import get
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runner.cli.context import Context
+    from runner.cli.options import Values
+    from runner.service.log import Piece
 
 HELP = """\
 Show the transcript of a task, of all its runs.

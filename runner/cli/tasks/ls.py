@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
 
 from runner.cli import format, table
-from runner.cli.context import Context
-from runner.cli.options import Values, whole_number
+from runner.cli.options import whole_number
 from runner.cli.output import is_terminal, pretty_rows
 from runner.cli.table import Column
 from runner.errors import UsageError
@@ -16,7 +14,11 @@ from runner.service.lookup import unknown_tasks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
+
+    from runner.cli.context import Context
+    from runner.cli.options import Values
 
 HELP = f"""\
 List tasks, the newest first.

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import signal
-from contextlib import ExitStack
-
+from parsers.light import ExitStack, signal
 from parsers.struct import replace
 from runner import config
-from runner.cli.context import Context
-from runner.cli.options import CODEX_OPTIONS, Values, codex_of, limits_of, refuse
+from runner.cli.options import CODEX_OPTIONS, codex_of, limits_of, refuse
 from runner.cli.output import ReaderGoneError, note
 from runner.errors import RunnerFault
 from runner.lifecycle.handoff import STOP_SIGNALS
-from runner.lifecycle.launch import Started, start_run
-from runner.model import EXIT_SIGNAL_BASE, SessionId
-from runner.process.signals import blocked, recorded
+from runner.lifecycle.launch import start_run
+from runner.model import EXIT_SIGNAL_BASE
+from runner.process.signals import blocked, name_of, recorded
 from runner.prompt import read
 from runner.service import send, start
 from runner.service.stop import end_started
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runner.cli.context import Context
+    from runner.cli.options import Values
+    from runner.lifecycle.launch import Started
+    from runner.model import SessionId
 
 _STALL = f"{config.DEFAULT_STALL_SECONDS:g}"
 HELP = f"""\
@@ -123,7 +127,7 @@ def _tell(session: SessionId, context: Context) -> None:
 def _end(number: int, started: Started, context: Context) -> None:
     """End a run whose caller is interrupted before Codex has named the thread."""
     note(
-        f"{signal.Signals(number).name}: ending run {started.run_id}",
+        f"{name_of(number)}: ending run {started.run_id}",
         is_interrupting=number == signal.SIGINT,
     )
     end_started(started, number, context.ledger, context.settings)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-
 from runner import config
 from runner.cli import format
-from runner.cli.context import Context
-from runner.cli.options import Values, refuse
+from runner.cli.options import refuse
 from runner.cli.output import pretty
 from runner.errors import RunnerError, WaitTimeoutError
-from runner.ledger.sessions import Session
 from runner.model import TaskState
 from runner.service import status
 from runner.service.lookup import get
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from runner.cli.context import Context
+    from runner.cli.options import Values
+    from runner.ledger.sessions import Session
 
 HELP = f"""\
 Show tasks: state, last prompt and result, usage and cost.

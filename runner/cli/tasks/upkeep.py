@@ -5,18 +5,18 @@ Each function imports what it needs: the commands share little.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from parsers.struct import as_dict
-from runner.cli.context import Context
 from runner.cli.format import count, line
-from runner.cli.options import Values
 from runner.cli.output import checks_shown, pretty, visible
 from runner.clock import iso
 from runner.model import CodexOptions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runner.cli.context import Context
+    from runner.cli.options import Values
     from runner.service.importing import Finding
     from runner.service.verify import Difference
 

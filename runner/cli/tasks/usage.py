@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 from parsers.struct import as_dict
 from runner import clock
 from runner.cli import format, table
-from runner.cli.context import Context
-from runner.cli.options import Values
 from runner.cli.output import is_terminal, pretty
 from runner.cli.table import Column
-from runner.ledger.usage import UsageTotal
 from runner.service import usage
-from runner.service.usage import Report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from runner.cli.context import Context
+    from runner.cli.options import Values
+    from runner.ledger.usage import UsageTotal
+    from runner.service.usage import Report
 
 HELP = """\
 Show the usage and cost of all runs, each counted once.

@@ -68,7 +68,8 @@ def _is_effect(event: str, arguments: "tuple[object, ...]") -> bool:
 
 
 def _let_sql_be_heard() -> None:
-    import sqlite3  # noqa: PLC0415  # only where something is to happen
+    import _sqlite3  # noqa: PLC0415  # only where something is to happen
+    import sqlite3  # noqa: PLC0415
 
     class Heard(sqlite3.Connection):
         def execute(self, sql: str, *values: object) -> sqlite3.Cursor:
@@ -80,7 +81,7 @@ def _let_sql_be_heard() -> None:
             return super().execute(sql, *values)  # type: ignore[arg-type]  # passed on
 
     connect = functools.partial(sqlite3.connect, factory=Heard)
-    sqlite3.connect = connect  # type: ignore[assignment]  # called as it is
+    _sqlite3.connect = sqlite3.connect = connect  # type: ignore[assignment]  # called as it is
 
 
 def _do(point: "dict[str, object]") -> None:
