@@ -173,6 +173,10 @@ else:
             with open(self._text, encoding=encoding, errors=errors) as file:
                 return file.read()
 
+        def write_text(self, text, encoding=None):
+            with open(self._text, "w", encoding=encoding) as file:
+                return file.write(text)
+
         def mkdir(self, mode=0o777, parents=False, exist_ok=False):
             try:
                 os.mkdir(self._text, mode)
@@ -191,6 +195,12 @@ else:
             except FileNotFoundError:
                 if not missing_ok:
                     raise
+
+        def rmdir(self):
+            os.rmdir(self._text)
+
+        def chmod(self, mode):
+            os.chmod(self._text, mode)
 
         def rename(self, target):
             os.rename(self._text, target)

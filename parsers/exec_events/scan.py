@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     # up to the id, from there to the first text, and from the end of the last text on.
     Frame: TypeAlias = tuple[Kind, bool, bytes, bytes, bytes]
 
+_NAME_WITHIN: Final = 100  # bytes: where the name of an event stands
 END_LENGTH: Final = 100  # a line with a longer end (of blanks) is not recognised
 _KINDS: Final[dict[tuple[bytes, bytes], Kind]] = {
     (b"command_execution", b"command"): "command",
@@ -72,6 +73,8 @@ class Seen:
 
 def recognise(line: bytes | bytearray, begin: int, end: int) -> Seen | None:
     """Read the two ends of a line; None for a line that has to be decoded."""
+    if line.find(b'"item.', begin, begin + _NAME_WITHIN) < 0:
+        return None
     head = _HEAD.match(line, begin, end)
     kind = _KINDS.get((head[3], head[4])) if head else None
     if head is None or kind is None:

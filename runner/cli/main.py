@@ -6,6 +6,7 @@ The imports take some 30 ms, in which Python would show a traceback.
 from __future__ import annotations
 
 import _signal as signal  # type: ignore[import-not-found]  # `signal` takes 3 ms
+import gc
 import sys
 
 TYPE_CHECKING = False
@@ -30,6 +31,8 @@ def codex_tasks() -> NoReturn:
 
 def _be(module: str) -> NoReturn:
     # An ignored SIGINT stays ignored: a shell starts background commands of scripts so.
+    # Nothing that the imports make is garbage; looking for it takes 2 ms.
+    gc.disable()
     is_heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if is_heard:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

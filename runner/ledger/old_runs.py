@@ -11,7 +11,7 @@ import itertools
 from parsers import loose_json
 from parsers.paths import Path
 from parsers.struct import Struct, replace
-from parsers.text import UUID
+from parsers.text import uuid
 from runner import files
 from runner.clock import iso
 from runner.errors import RunnerError
@@ -68,7 +68,7 @@ def owned(old: sqlite3.Connection, home: Path) -> list[Owned]:
 
 def place_of(key: str) -> str:
     """Name the directory of a session in the state directory."""
-    return key if UUID.fullmatch(key) else f".pending/{key}"
+    return key if uuid(key) == key else f".pending/{key}"
 
 
 def end_runs(steps: Steps) -> None:

@@ -21,6 +21,9 @@ select * from session_states where id in (
     union all select session from threads where thread_id = :text
     union all select session from runs where run_id = :text)
 
+-- name: has_short_id
+select exists (select 1 from sessions where short_id = :text)
+
 -- name: sessions_like
 -- The sessions with this title, or this prefix of a thread id or of a short id.
 select * from session_states where id in (
@@ -185,6 +188,9 @@ select run_id from runs where session = :session and state in ('prepared', 'laun
 
 -- name: first_waiting
 select id, run_id from prompts where session = :session and state in ('queued', 'parked') order by place limit 1
+
+-- name: a_waiting_prompt
+select 1 from prompts where state in ('queued', 'parked') limit 1
 
 -- name: waiting_quit
 -- The waiting `/quit` of a session; a waiting run sends the same text to Codex.

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import itertools
 import os
+from functools import partial
 
 from parsers import json_text
-from parsers.light import pattern
 from parsers.struct import Struct
-from parsers.text import uuid
+from parsers.text import HEX, uuid
 from runner.errors import (
     ArchivedError,
     RemovedTaskError,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from runner.model import SessionId
 
 _NO_LIMIT = -1
-_SHORT_ID = pattern("[1-9a-f][0-9a-f]{7}")
+_LENGTH = 8
 
 
 class Session(Struct):
@@ -159,9 +159,10 @@ class Sessions:
         computes the same; or `seed` is the short id that an export has.
         """
         seeds = short_ids(seed or os.urandom(8).hex())
+        is_taken = partial(self._db.value, "has_short_id")
         key = self._db.insert(
             "insert_session",
-            short_id=next(each for each in seeds if not self.named(each)),
+            short_id=next(each for each in seeds if not is_taken(text=each)),
             title=title,
             repo=None if repo is None else os.fsencode(repo),
             home=b"" if home is None else os.fsencode(home),
@@ -309,12 +310,12 @@ def short_ids(seed: str) -> Iterator[str]:
     They are eight hex digits, the first one not 0, and no prefix of the seed. The end
     of a run id or of a thread id is random.
     """
-    yield from filter(_SHORT_ID.fullmatch, (seed, seed[-8:]))
+    yield from filter(_is_short_id, (seed, seed[-_LENGTH:]))
     import hashlib  # noqa: PLC0415 - 4 ms, seldom needed
 
     for salt in itertools.count():
-        text = hashlib.sha256(f"{seed} {salt}".encode()).hexdigest()[:8]
-        if _SHORT_ID.fullmatch(text) and not seed.startswith(text):
+        text = hashlib.sha256(f"{seed} {salt}".encode()).hexdigest()[:_LENGTH]
+        if _is_short_id(text) and not seed.startswith(text):
             yield text
 
 
@@ -337,3 +338,7 @@ class PromptsWaitError(SessionBusyError):
 
 
 _CHANGED = "it has changed since it was listed"
+
+
+def _is_short_id(text: str) -> bool:
+    return len(text) == _LENGTH and text[0] != "0" and HEX.issuperset(text)

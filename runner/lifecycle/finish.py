@@ -64,7 +64,7 @@ def finish(run: Run, end: RunEnd, ledger: Ledger, settings: Config) -> Run:
         error_class=counted.error_class,
         was_aborted=counted.was_aborted,
         last_words=error_message(stderr),
-        refusal=error_class(stderr),
+        refusal=None if has_begun else error_class(stderr),
         is_launched=run.launched_at is not None or facts.session_id is not None,
         has_begun=has_begun,
         announced=facts.session_id,

@@ -116,8 +116,10 @@ class StatusReader:
         """Yield the complete messages that no caller has taken yet."""
         while self.is_open:
             while len(self._lines) > 1:
+                line = self._lines.pop(0)
                 with suppress(ValueError):
-                    yield json_text.loads(self._lines.pop(0))
+                    if line:
+                        yield json_text.loads(line)
             if self._has_ended:
                 break
             try:

@@ -12,16 +12,19 @@ from runner import clock, files, locks
 from runner.codex.home import writer_of
 from runner.errors import RunnerError, RunnerFault
 from runner.exports import queue_files, run_exports
-from runner.exports.key_values import header, preamble, text
+from runner.exports.key_values import head, header, preamble, text
 from runner.ledger.database import ELSEWHERE
+from runner.ledger.ledger import Ledger
 from runner.lifecycle.handoff import (
+    NAME,
     StatusPipe,
     StatusReader,
+    as_message,
     from_message,
     supervisor,
 )
 from runner.model import Mode, Prepared, Run, RunId, Spec, Waiting, Work
-from runner.process.fork import detach
+from runner.process.fork import detach, show_as, use_streams
 from runner.process.table import child
 from runner.prompt.read import preview
 from runner.run_files import files_of, new_run_id, own_directory, owner_of
@@ -32,7 +35,6 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from runner.config import Config
-    from runner.ledger.ledger import Ledger
     from runner.model import ProcessId, RunRequest
 
     Ask: TypeAlias = Callable[[Ledger], RunRequest]
@@ -147,8 +149,29 @@ def start_run(ask: Ask, ledger: Ledger | None, settings: Config) -> Started:
     raise SupervisorFault("it was killed before it recorded the run")
 
 
-def _supervise(ask: Ask, settings: Config, pipe: int) -> None:
-    supervisor().supervise_new(ask, settings, StatusPipe(pipe))
+def _supervise(ask: Ask, settings: Config, descriptor: int) -> None:
+    """Record the run, tell the caller, and supervise it to its verdict."""
+    os.umask(0o077)
+    pipe = StatusPipe(descriptor)
+    try:
+        ledger = Ledger(settings.state_home)
+        prepared = prepare_run(ask(ledger), ledger, settings)
+    except (RunnerError, OSError) as error:
+        pipe.send(refused=as_message(error))
+        return
+    run = prepared.run
+    show_as(lambda _: [NAME.encode(), run.run_id.encode()])
+    path = files_of(run.spec).log
+    log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    use_streams(log, log)
+    pipe.send(
+        recorded=run.run_id,
+        head=head(run.spec, settings),
+        log=str(path),
+        has_others=ledger.runs.has_others(run),
+    )
+    # Loaded only now: the caller shows the id meanwhile.
+    supervisor().supervise_new(prepared, ledger, pipe, settings)
 
 
 def _spec(request: RunRequest, ledger: Ledger) -> Spec:

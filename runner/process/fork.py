@@ -91,6 +91,10 @@ def _be_detached(work: Callable[[int], object], pipe: int) -> NoReturn:
             # If the end of a child were ignored, it would have no exit status.
             signal.signal(number, signal.SIG_DFL)
         work(pipe)
+        # At an exit the kernel closes inotify first, which takes 15 ms: the caller need
+        # not wait for that.
+        with suppress(OSError):
+            os.close(pipe)
         code = 0
     except BaseException:  # noqa: BLE001 - nothing of this copy may return to the caller
         import traceback  # noqa: PLC0415 - a bug

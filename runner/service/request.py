@@ -11,7 +11,6 @@ from parsers.text import uuid
 from runner import files
 from runner.errors import FileFault, NoSuchRunError, RunnerFault, UsageError
 from runner.model import Limits, Report, RunRequest, SessionId, Verbosity
-from runner.notify import command_of
 from runner.prompt import read
 
 TYPE_CHECKING = False
@@ -134,6 +133,8 @@ def _resumed(
 def _report(report: Report) -> Report:
     """Make the paths absolute and check now that they are writable."""
     if report.notify_command is not None:
+        from runner.notify import command_of  # noqa: PLC0415 - only with a hook
+
         command_of(report.notify_command)
     json_out = _place(report.json_out, "--json-out")
     if json_out is not None and not _can_be_written(json_out):

@@ -14,31 +14,26 @@ from parsers.struct import replace
 from runner import clock, config, files
 from runner.codex import home
 from runner.errors import RunnerError, StaleStateError
-from runner.exports.key_values import head
 from runner.ledger.ledger import Ledger
 from runner.lifecycle.handoff import (
     IS_COPY,
-    NAME,
     STOP_SIGNAL,
     STOP_SIGNALS,
     StatusPipe,
     argv_of,
-    as_message,
 )
 from runner.lifecycle.judge import verdict
-from runner.lifecycle.launch import prepare_run
 from runner.model import EXIT_SIGNAL_BASE, Claimed, Launched, Outcome, Waiting
-from runner.process.fork import become, show_as, use_streams
+from runner.process.fork import become
 from runner.process.signals import SignalInbox, become_subreaper, kill_child
 from runner.process.table import child, this_process
-from runner.run_files import files_of
 from runner.supervisor.recorder import RunRecorder
 from runner.supervisor.start_codex import start_codex
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.config import Config
-    from runner.lifecycle.launch import Ask
+    from runner.lifecycle.launch import PreparedRun
     from runner.model import Verdict
 
 _PACE_SECONDS = 0.25
@@ -46,30 +41,12 @@ _PACE_SECONDS = 0.25
 _SWEEP_SECONDS = 1.0
 
 
-def supervise_new(ask: Ask, settings: Config, pipe: StatusPipe) -> None:
-    """Record a new run, tell its caller, and supervise it to its verdict.
-
-    `lifecycle.launch` calls this in a copy of the caller.
-    """
-    os.umask(0o077)
-    try:
-        ledger = Ledger(settings.state_home)
-        prepared = prepare_run(ask(ledger), ledger, settings)
-    except (RunnerError, OSError) as error:
-        pipe.send(refused=as_message(error))
-        return
-    run = prepared.run
-    show_as(lambda _: [NAME.encode(), run.run_id.encode()])
-    path = files_of(run.spec).log
-    log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-    use_streams(log, log)
-    pipe.send(
-        recorded=run.run_id,
-        head=head(run.spec, settings),
-        log=str(path),
-        has_others=ledger.runs.has_others(run),
-    )
+def supervise_new(
+    prepared: PreparedRun, ledger: Ledger, pipe: StatusPipe, settings: Config
+) -> None:
+    """Supervise a run to its verdict; this process is a copy that has recorded it."""
     os.chdir("/")
+    run = prepared.run
     if not IS_COPY:
         ledger.close()
         handed = (pipe.descriptor, prepared.owner, prepared.events)

@@ -15,7 +15,7 @@ from support.real_sessions import DEADLINE, RealSession, RealSessions
 from support.tasks import Ended
 from support.terminal import Terminal, terminal
 
-from parsers.text import UUID
+from parsers.text import uuid
 
 INTERRUPTED = 130
 READER_GONE = 141
@@ -59,7 +59,7 @@ class Caller:
 
         def is_named() -> bool:
             found[:] = self.sessions.all
-            return len(found) == 1 and UUID.fullmatch(found[0].id) is not None
+            return len(found) == 1 and uuid(found[0].id) is not None
 
         wait_until(is_named, DEADLINE, "a session with a name")
         return found[0]

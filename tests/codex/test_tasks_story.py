@@ -13,7 +13,7 @@ from support.real_codex import holding, used
 from support.real_sessions import DEADLINE, RealSession, RealSessions, figures
 from support.tasks import Ended
 
-from parsers.text import UUID
+from parsers.text import uuid
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def _is_started(sessions: RealSessions, prompt: str) -> RealSession:
     assert (said.code, said.stderr) == (0, "")
     session = sessions.named(said.stdout)
     assert said.stdout == f"{session.id}\n"
-    assert UUID.fullmatch(session.id)
+    assert uuid(session.id)
     return session
 
 

@@ -3,9 +3,13 @@
 import signal
 import subprocess
 import sys
+import sysconfig
+from pathlib import Path
 
 import pytest
+from support.codex_home import ROOT
 from support.commands import Cli
+from support.stand_in import StandIn, ordinary
 
 pytestmark = pytest.mark.core
 
@@ -164,3 +168,62 @@ def test_a_library_that_cannot_be_loaded_costs_a_report_and_no_verdict(
     cli: Cli,
 ) -> None:
     attended(cli, "import sys", "sys.modules['jsonlines'] = None")
+
+
+# Notes the modules that are loaded, without those in C, when the run is recorded and
+# when its id is printed.
+RECORDING = """
+import os, sys
+sys.path += {path!r}
+sys.argv[0] = "run_codex_task"
+from runner.cli import main
+write = os.write
+
+def heard(descriptor, data):
+    if b"codex_run_id=" in bytes(data) and (descriptor == 1 or b"recorded" in data):
+        with open({seen!r} + str(os.getpid()), "w") as file:
+            for name, module in sys.modules.items():
+                if (getattr(module, "__file__", None) or "").endswith(".py"):
+                    print(name, file=file)
+        os.write = write
+    return write(descriptor, data)
+
+os.write = heard
+main.run_codex_task()
+"""
+OF_PYTHON = """
+__future__ _collections_abc _frozen_importlib_external abc codecs collections
+collections.abc encodings encodings.aliases encodings.utf_8 functools genericpath io
+keyword operator os os.path posixpath reprlib stat types zipimport
+"""
+OF_RUNNER = """
+cli cli.command cli.context cli.main cli.options cli.output cli.run_codex_task clock
+codex codex.binary codex.home config errors exports exports.key_values
+exports.queue_files exports.run_exports files ledger ledger.database ledger.fate
+ledger.ledger ledger.queue ledger.record ledger.runs ledger.sessions lifecycle
+lifecycle.handoff lifecycle.launch locks model process process.fork process.libc
+process.signals process.start process.table process.tree prompt prompt.read run_files
+service service.request version
+"""
+OF_PARSERS = "facts json_text light loose_json paths run_summary struct text"
+
+
+def test_an_id_is_printed_before_anything_else_is_loaded(
+    cli: Cli, repo: Path, stand_in: StandIn, tmp_path: Path
+) -> None:
+    stand_in.plays(*ordinary())
+    words = ("--repo", str(repo), "--task", "hello", "--codex-bin", str(stand_in.path))
+    assert cli(*words).returncode == 0, "it makes the ledger"
+    places = [str(ROOT), sysconfig.get_path("purelib")]
+    script = RECORDING.format(path=places, seen=f"{tmp_path}/seen-")
+    argv = [sys.executable, "-I", "-S", "-X", "utf8", "-c", script, *words]
+
+    run = cli.launch(argv)
+
+    assert run.wait(30) == 0
+    reports = [set(path.read_text().split()) for path in tmp_path.glob("seen-*")]
+    assert len(reports) == 2, "of the command, and of the copy that records the run"
+    allowed = {"runner", "parsers", *OF_PYTHON.split()}
+    allowed |= {f"runner.{name}" for name in OF_RUNNER.split()}
+    allowed |= {f"parsers.{name}" for name in OF_PARSERS.split()}
+    assert set.union(*reports) <= allowed

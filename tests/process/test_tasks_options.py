@@ -10,7 +10,7 @@ from support.repository import git
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn
 
-from parsers.text import UUID
+from parsers.text import uuid
 
 OPTIONS = [
     *("-s", "workspace-write", "-m", "gpt-5.1-codex"),
@@ -137,7 +137,7 @@ def test_a_repository_is_cloned_and_only_the_id_is_printed(
     said = sessions(*sessions.starting(*words, "Begin."))
 
     assert said.code == 0, said.stderr
-    assert UUID.fullmatch(said.stdout.rstrip("\n"))
+    assert uuid(said.stdout.rstrip("\n"))
     assert {path.name for path in place.iterdir()} == {".git", *files}
     assert Session(said.stdout.strip(), sessions).wait().code == 0
     assert sessions.stand_in.runs[0]["cwd"] == str(place)

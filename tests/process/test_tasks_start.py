@@ -13,7 +13,7 @@ from support.sessions import Session, Sessions
 from support.stand_in import StandIn
 from support.tasks import Ended, gone, is_one_line
 
-from parsers.text import UUID
+from parsers.text import uuid
 
 
 def the_one(sessions: Sessions) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def test_only_the_id_goes_to_standard_output(sessions: Sessions) -> None:
     said = sessions(*sessions.starting("-t", "A title", "Begin."))
 
     assert (said.code, said.stderr) == (0, "")
-    assert UUID.fullmatch(said.stdout.rstrip("\n"))
+    assert uuid(said.stdout.rstrip("\n"))
     assert said.stdout.count("\n") == 1
     session = Session(said.stdout.strip(), sessions)
     assert session.wait().code == 0

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from parsers.accounting.tokens import Usage
 from parsers.exec_events import events, items
 from parsers.exec_events.events import decode
-from parsers.text import UUID
+from parsers.text import uuid
 
 THREAD = "01a1f87a-1edb-7772-a295-bcdec2d6d2fd"
 
@@ -304,7 +304,7 @@ def test_any_json_in_any_field_gives_an_event_of_its_type(
     match found:
         case events.ThreadStarted(thread_id=thread_id):
             assert kind == "thread.started"
-            assert UUID.fullmatch(thread_id)
+            assert uuid(thread_id)
         case events.TurnCompleted(usage=usage):
             assert kind == "turn.completed"
             assert usage is None or not usage.is_negative
