@@ -185,6 +185,11 @@ class RunTail:
         return self._events.offset, self._stderr.offset
 
     @property
+    def has_grown(self) -> bool:
+        """Whether there may be new data."""
+        return self._events.has_grown or self._stderr.has_grown
+
+    @property
     def has_more(self) -> bool:
         """Return whether the last read left something that was there."""
         return self._events.has_more or self._stderr.has_more

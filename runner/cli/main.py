@@ -30,9 +30,9 @@ def codex_tasks() -> NoReturn:
 
 
 def _be(module: str) -> NoReturn:
-    # An ignored SIGINT stays ignored: a shell starts background commands of scripts so.
-    # Nothing that the imports make is garbage; looking for it takes 2 ms.
+    # Nothing that the imports make is garbage, and looking for it takes 2 ms.
     gc.disable()
+    # An ignored SIGINT stays ignored: a shell starts background commands of scripts so.
     is_heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if is_heard:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -42,6 +42,8 @@ def _be(module: str) -> NoReturn:
     except (OSError, ImportError, MemoryError) as error:
         reason = str(error) or "there is not enough memory"
         sys.exit(f"{sys.argv[0].rpartition('/')[2]}: cannot be loaded: {reason}")
+    gc.freeze()
+    gc.enable()
     if is_heard:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     leave(sys.modules[module].main())

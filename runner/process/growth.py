@@ -23,7 +23,7 @@ _EVENTS_BYTES = 1 << 16
 class GrowthSignal:
     """Send SIGIO to this process when files grow, until it ends.
 
-    `is_on` is False where that is impossible: the files have to be looked at.
+    `is_on` is False while none is sent: the files have to be looked at.
 
     Args:
         directory: the directory of the files.
@@ -34,23 +34,34 @@ class GrowthSignal:
 
     def __init__(self, directory: Path, files: Sequence[Path], *, is_own: bool) -> None:
         self._queue: int | None = None
+        self._shared: int | None = None
         self.is_on = False
-        with suppress(OSError, AttributeError):
-            if is_own and _LINUX:
+        if not _LINUX:
+            return
+        with suppress(OSError):
+            if not is_own:
+                with suppress(OSError):
+                    self._queue = _watch(files)
+            if self._queue is None:
                 # Never closed: the kernel watches as long as it is open.
                 handle = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-                events = fcntl.DN_MODIFY | fcntl.DN_MULTISHOT
+                events = fcntl.DN_MODIFY | (fcntl.DN_MULTISHOT if is_own else 0)
                 fcntl.fcntl(handle, fcntl.F_NOTIFY, events)
-                self.is_on = True
-            elif _LINUX:
-                self._queue = _watch(files)
-                self.is_on = True
+                self._shared = None if is_own else handle
+            self.is_on = True
 
-    def drain(self) -> None:
-        """Take the events of inotify: while an equal one waits, no signal is sent."""
+    def renew(self, *, has_grown: bool) -> None:
+        """Go on after a signal or a pause: have the next growth signalled too."""
         if self._queue is not None:
+            # While an equal event waits, no signal is sent.
             with suppress(BlockingIOError):
                 os.read(self._queue, _EVENTS_BYTES)
+        if self._shared is not None:
+            # A signal for each line of many other runs would cost more than a look once
+            # a second: after one for nothing the next pause is without.
+            self.is_on = has_grown or not self.is_on
+            if self.is_on:
+                fcntl.fcntl(self._shared, fcntl.F_NOTIFY, fcntl.DN_MODIFY)
 
 
 def _watch(files: Sequence[Path]) -> int:

@@ -213,7 +213,7 @@ class SuperviseLoop:
     def _hear(self) -> None:
         for number in self._inbox.wait(self._pause()):
             self._end(Cause.STOP if number == STOP_SIGNAL else Cause.SIGNAL, number)
-        self._growth.drain()
+        self._growth.renew(has_grown=self._tail.has_grown)
 
     def _pause(self) -> float | None:
         """Return the seconds in which nothing is to be done, unless a signal comes.

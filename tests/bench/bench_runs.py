@@ -1,146 +1,264 @@
-"""Time what a caller waits for and what a run costs, as ratios to peers.
+"""Measure what a caller waits for and what a run costs, as ratios to bare interpreters.
 
     bin/bench runs
 
-The peer of a start is the bare interpreter, that of fifty starts is fifty bare
-interpreters at once; the stand-in for Codex ends at once, so that only our own time
-is seen.
+The stand-in for Codex names a thread and ends, so only our own time is seen. All 500
+runs of the last part are idle: their Codex says nothing.
 """
 
-import json
 import os
 import shutil
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from functools import partial
 from pathlib import Path
 
-PYTHON = [sys.executable, "-c", "print(1)"]
-ROUNDS = 15
-AT_ONCE = 50
+from support import many
+from support.commands import fields
+from support.measure import BARE, command, compare, show, show_value, spent
+
+ROUNDS = 21
+AT_ONCE = (50, 500)
 IDLE_SECONDS = 10.0
+IDLE_RUNS = 500
+SESSIONS = 10_000
+LINES = 40
+# How many each user may have, root too.
+INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+QUICK = """#!/bin/sh
+[ "$1" = --version ] && exec echo codex-cli 0.169.0
+read -r id < /proc/sys/kernel/random/uuid
+echo '{"type":"thread.started","thread_id":"'$id'"}'
+"""
+# Says when it has written each line.
+TALKING = f"""#!{sys.executable}
+import json, time
+print('{{"type":"thread.started","thread_id":"01a1f000-0000-7000-8000-000000000001"}}')
+print('{{"type":"turn.started"}}', flush=True)
+for number in range({LINES}):
+    time.sleep(0.05)
+    item = dict(id=str(number), type="agent_message", text=f"at {{time.time_ns()}}")
+    print(json.dumps(dict(type="item.completed", item=item)), flush=True)
+"""
+
+
+class Bench:
+    """Run stand-ins in a place of their own."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.environment = {
+            **os.environ,
+            "CODEX_RUNNER_HOME": str(place / "state"),
+            "CODEX_HOME": str(place / "codex"),
+        }
+
+    def codex(self, name: str, script: str) -> Path:
+        path = self.place / name
+        path.write_text(script, encoding="utf-8")
+        path.chmod(0o755)
+        return path
+
+    def run(self, codex: Path, *more: str) -> list[str]:
+        words = ("--repo", self.place, "--log-dir", self.place / "runs")
+        task = ("--task", "nothing", "--codex-bin", codex)
+        return command("run_codex_task", *words, *task, *more)
+
+    def start(self, codex: Path) -> list[str]:
+        return command("codex-tasks", "start", "--codex-bin", codex, "nothing")
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         place = Path(name)
-        environment = {
-            **os.environ,
-            "CODEX_RUNNER_HOME": str(place / "state"),
-            "CODEX_HOME": str(place / "codex"),
-        }
-        argv = run_argv(place, "/bin/true")
-        ours = [first_line(argv, environment) for _ in range(ROUNDS)]
-        bare = [first_line(PYTHON, environment) for _ in range(ROUNDS)]
-        show("first line of run_codex_task / bare python", ours, bare)
-        show("... --help / bare python", helps(environment), bare)
-        nothing = place / "nothing"
-        nothing.write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")
-        nothing.chmod(0o755)
-        followed = [w for w in run_argv(place, str(nothing)) if w != "--detach"]
-        whole = [to_the_end(followed, environment) for _ in range(ROUNDS)]
-        show("whole run, a stand-in that does nothing / bare python", whole, bare)
-        compare_with_bash(place, nothing, whole, environment)
-        many = [together(argv, environment)]
-        show(
-            f"{AT_ONCE} starts at once / {AT_ONCE} bare pythons",
-            many,
-            [together(PYTHON, environment)],
-        )
-        print(f"{'CPU of a supervisor while Codex is silent':55}", end=" ")
-        print(f"{idle_share(place, environment):.2%} of a core")
+        place.chmod(0o755)
+        bench = Bench(place)
+        one_run(bench) if "-q" not in sys.argv else None
+        latency(bench) if "-q" not in sys.argv else None
+        starts_at_once(bench) if "-i" not in sys.argv else None
+        idle(bench)
 
 
-def run_argv(place: Path, codex: str) -> list[str]:
-    return [
-        *(sys.executable, "-P", "-m", "runner.cli.run_codex_task"),
-        *("--repo", str(place), "--log-dir", str(place / "runs")),
-        *("--task", "nothing", "--codex-bin", codex, "--detach"),
-    ]
-
-
-def helps(environment: dict[str, str]) -> list[float]:
-    argv = [sys.executable, "-P", "-m", "runner.cli.run_codex_task", "--help"]
-    return [first_line(argv, environment) for _ in range(ROUNDS)]
-
-
-def compare_with_bash(
-    place: Path, codex: Path, ours: list[float], environment: dict[str, str]
-) -> None:
-    """Let the bash runner do the same, where there is one."""
-    if (bash := shutil.which("run_codex_task.sh")) is None:
-        print("run_codex_task.sh, the bash runner, is not installed: no ratio")
-        return
-    argv = [bash, "--repo", str(place), "--log-dir", str(place / "bash")]
-    argv += ["--task", "nothing", "--codex-bin", str(codex), "--no-cache"]
-    theirs = [to_the_end(argv, environment) for _ in range(ROUNDS)]
-    show("whole run / the bash runner's", ours, theirs)
-
-
-def to_the_end(argv: list[str], environment: dict[str, str]) -> float:
-    """Return the seconds that a program takes."""
-    began = time.perf_counter()
-    subprocess.run(
-        argv,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        check=False,
+def one_run(bench: Bench) -> None:
+    quick = bench.codex("quick", QUICK)
+    ours, bare = compare(bench.run(quick), bench.environment, ROUNDS)
+    show("start to the line codex_run_id=", ours.first, bare.first)
+    show("whole run_codex_task, a stand-in that does nothing", ours.whole, bare.whole)
+    show("CPU of all processes of a run", ours.cpu, bare.cpu)
+    ours, bare = compare(bench.start(quick), bench.environment, ROUNDS)
+    show("codex-tasks start returns", ours.whole, bare.whole)
+    helps, bare = compare(
+        command("run_codex_task", "--help"), bench.environment, ROUNDS
     )
-    return time.perf_counter() - began
+    show("run_codex_task --help", helps.whole, bare.whole)
+    if (bash := shutil.which("run_codex_task.sh")) is None:
+        print("run_codex_task.sh, the bash runner, is not installed: no ratio to it")
+        return
+    words = ["--repo", str(bench.place), "--log-dir", str(bench.place / "bash")]
+    words += ["--task", "nothing", "--codex-bin", str(quick), "--no-cache"]
+    theirs, bare = compare([bash, *words], bench.environment, ROUNDS)
+    show("whole run of the bash runner", theirs.whole, bare.whole)
+    show("CPU of the bash runner", theirs.cpu, bare.cpu)
 
 
-def first_line(argv: list[str], environment: dict[str, str]) -> float:
-    """Return the seconds from the start of a program to its first line."""
-    began = time.perf_counter()
+def latency(bench: Bench) -> None:
+    """Show how long a line takes from Codex to the caller."""
+    argv = bench.run(bench.codex("talking", TALKING))
+    late = []
     with subprocess.Popen(
-        argv,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        argv, env=bench.environment, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        process.stdout.readline()
-        passed = time.perf_counter() - began
-        process.stdout.read()
-    return passed
+        for line in process.stdout:
+            at = line.split()[-2:]
+            if at and at[0] == "at":
+                late.append((time.time_ns() - int(at[1])) / 1e9)
+    show(
+        "a line that Codex has written reaches the caller, median",
+        statistics.median(late),
+    )
+    show("... the last of 20", sorted(late)[-max(1, len(late) // 20)])
 
 
-def together(argv: list[str], environment: dict[str, str]) -> float:
-    """Return the seconds until many, started at once, have all returned."""
+def starts_at_once(bench: Bench) -> None:
+    """Show how long many starts take until all ids are printed."""
+    full = bench.place / "full"
+    many.fill(full, SESSIONS, 1)
+    for count in AT_ONCE:
+        bare = together([BARE] * count, bench.environment)[0]
+        for name, state in (
+            ("a fresh ledger", f"fresh-{count}"),
+            ("10,000 runs", "full"),
+        ):
+            home = {**bench.environment, "CODEX_RUNNER_HOME": str(bench.place / state)}
+            quick = bench.codex("quick", QUICK)
+            if not (bench.place / state).exists():
+                spent(bench.run(quick, "--detach"), home)
+            with Prober(bench.place / state) as prober:
+                ids, failed = together([bench.run(quick, "--detach")] * count, home)
+            wait_for_all(bench.place / state)
+            what = f"{count} starts at once, all ids printed, {name}"
+            show(what, ids, bare)
+            longest = max(prober.waited, default=0.0)
+            show(f"... longest wait for the ledger meanwhile, {failed} failed", longest)
+
+
+class Prober:
+    """Take the write lock of a ledger again and again, and note how long it takes."""
+
+    def __init__(self, home: Path) -> None:
+        self.waited: list[float] = []
+        self._home = home
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._work)
+
+    def __enter__(self) -> "Prober":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        ledger = sqlite3.connect(
+            self._home / "ledger.db", timeout=60, isolation_level=None
+        )
+        while not self._is_over.wait(0.01):
+            began = time.perf_counter()
+            ledger.execute("begin immediate")
+            self.waited.append(time.perf_counter() - began)
+            ledger.execute("rollback")
+        ledger.close()
+
+
+def together(argvs: list[list[str]], environment: dict[str, str]) -> tuple[float, int]:
+    """Return the seconds until all have returned, and how many have failed."""
     began = time.perf_counter()
     started = [
         subprocess.Popen(
-            argv,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            argv, env=environment, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )
-        for _ in range(AT_ONCE)
+        for argv in argvs
+    ]  # fmt: skip
+    errors = [process.communicate()[1] for process in started]
+    passed = time.perf_counter() - began
+    failed = [
+        error for each, error in zip(started, errors, strict=True) if each.returncode
     ]
-    for process in started:
-        process.wait()
-    return time.perf_counter() - began
+    for error in failed[:3]:
+        print(os.fsdecode(error).rstrip())
+    return passed, len(failed)
 
 
-def idle_share(place: Path, environment: dict[str, str]) -> float:
-    """Return the share of a core that a supervisor takes while Codex is silent."""
-    silent = place / "silent"
-    silent.write_text(f"#!/bin/sh\nexec sleep {IDLE_SECONDS + 2}\n", encoding="utf-8")
-    silent.chmod(0o755)
-    out = subprocess.check_output(run_argv(place, str(silent)), env=environment)
-    meta = next(line for line in out.split() if line.startswith(b"meta_file="))
-    record = json.loads(Path(os.fsdecode(meta[len("meta_file=") :])).read_bytes())
-    pid = record["processes"]["supervisor"]["pid"]
-    time.sleep(1)
-    before = cpu(pid)
+def wait_for_all(home: Path) -> None:
+    """Wait until no run of a state directory is unfinished."""
+    ledger = sqlite3.connect(home / "ledger.db", timeout=60)
+    unfinished = "select count(*) from runs where state <> 'finished'"
+    deadline = time.monotonic() + 300
+    while ledger.execute(unfinished).fetchone()[0] and time.monotonic() < deadline:
+        time.sleep(0.2)
+    ledger.close()
+
+
+def idle(bench: Bench) -> None:
+    """Show what runs cost whose Codex is silent: one, and many at once."""
+    home = {**bench.environment, "CODEX_RUNNER_HOME": str(bench.place / "idle")}
+    seconds = IDLE_SECONDS * 2 + IDLE_RUNS * 0.2
+    silent = bench.codex("silent", f"{QUICK}exec sleep {seconds}\n")
+    argv = bench.run(silent, "--detach")
+    start = partial(subprocess.check_output, argv, env=home, text=True)
+    ids = {fields(start())["codex_run_id"]}
+    (one,) = supervisors(ids)
+    woken, used = switches(one), cpu(one)
     time.sleep(IDLE_SECONDS)
-    return (cpu(pid) - before) / IDLE_SECONDS
+    show_value("wake-ups of an idle supervisor in 10 s", switches(one) - woken, "")
+    show_value("CPU of an idle supervisor", (cpu(one) - used) / IDLE_SECONDS * 100, "%")
+    show_value("PSS of an idle supervisor", pss(one), "MB")
+    ids.update(fields(start())["codex_run_id"] for _ in range(IDLE_RUNS - 1))
+    all_of_them = supervisors(ids)
+    used = sum(map(cpu, all_of_them))
+    time.sleep(IDLE_SECONDS)
+    share = (sum(map(cpu, all_of_them)) - used) / IDLE_SECONDS * 100
+    allowed = int(INOTIFY.read_text(encoding="ascii"))
+    what = f"idle runs with {allowed} inotify instances, of {IDLE_RUNS}"
+    show_value(what, len(all_of_them), "")
+    show_value("... CPU of all, of a core", share, "%")
+    show_value("... PSS of each", statistics.mean(map(pss, all_of_them)), "MB")
+    tasks = command("codex-tasks", "stop", "--all")
+    subprocess.run(tasks, env=home, stdout=subprocess.DEVNULL, check=False)
+    wait_for_all(bench.place / "idle")
+
+
+def supervisors(ids: set[str]) -> set[int]:
+    """Find the supervisors of runs by their names in the process list."""
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes().decode().split("\0")
+        except OSError:
+            continue
+        if words[0] == "runner.supervisor" and words[1] in ids:
+            found.add(int(entry.name))
+    return found
+
+
+def switches(pid: int) -> int:
+    """Return how often a process has begun to wait."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+
+
+def pss(pid: int) -> float:
+    """Return the MB of a process, shared memory divided by those who share it."""
+    told = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+    return int(told.partition("\nPss:")[2].split()[0]) / 1e3
 
 
 def cpu(pid: int) -> float:
@@ -148,14 +266,6 @@ def cpu(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2]
     user, system = fields.split()[11:13]
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-
-
-def show(name: str, ours: list[float], peer: list[float]) -> None:
-    mine, theirs = statistics.median(ours), statistics.median(peer)
-    print(
-        f"{name:55} {mine * 1000:8.1f} ms / {theirs * 1000:7.1f} ms"
-        f" = {mine / theirs:.1f}"
-    )
 
 
 if __name__ == "__main__":
