@@ -266,6 +266,26 @@ def test_a_run_that_works_is_taken_over_with_its_prompt(state: State) -> None:
     assert head.id == one, "Codex was never started for it: it waits again"
 
 
+def test_the_prompt_of_a_run_that_works_keeps_its_number(state: State) -> None:
+    # The run and its prompt are younger than the backup.
+    state.ledger.back_up_daily()
+    running = worked.prepare(state.ledger, state.settings)
+    waiting = worked.queue(state.ledger, running.run.session, "Later.")
+    flat = state.work(OTHER[:-1] + "5", log_dir=str(state.place / "logs"))
+    state.destroy(lose)
+
+    state.repair()
+
+    found = state.ledger.runs.find(running.run.run_id)
+    number = running.run.spec.prompt_id
+    assert number is not None
+    assert ledgers.row(state.ledger, number)["run_id"] == found.run_id
+    assert ledgers.row(state.ledger, waiting)["session"] == found.session
+    flat = state.ledger.runs.find(flat.run_id)
+    assert flat.session != found.session, "the number of its prompt is its own"
+    running.close()
+
+
 def test_a_run_that_waits_for_its_session_goes_on_waiting(state: State) -> None:
     state.ledger.queue.stop([state.run.session])
     queue_files.refresh(state.ledger, state.run.session, state.prompts)
