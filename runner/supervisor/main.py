@@ -26,11 +26,11 @@ from runner.lifecycle.handoff import (
     as_message,
 )
 from runner.lifecycle.judge import verdict
-from runner.lifecycle.launch import prepare_run
+from runner.lifecycle.launch import SupervisorFault, prepare_run
 from runner.model import EXIT_SIGNAL_BASE, Claimed, Launched, Outcome, Waiting
 from runner.process.fork import become, show_as, use_streams
 from runner.process.signals import SignalInbox, become_subreaper, kill_child
-from runner.process.table import child, this_process
+from runner.process.table import child, shows_this_process, this_process
 from runner.run_files import files_of
 from runner.supervisor.recorder import RunRecorder
 from runner.supervisor.start_codex import start_codex
@@ -53,6 +53,10 @@ def supervise_new(ask: Ask, settings: Config, pipe: StatusPipe) -> None:
     """
     os.umask(0o077)
     try:
+        if not shows_this_process():
+            # A living Codex would be taken for gone, and its prompt delivered again.
+            reason = "/proc is not of this PID namespace (unshare --mount-proc)"
+            raise SupervisorFault(reason)
         ledger = Ledger(settings.state_home)
         prepared = prepare_run(ask(ledger), ledger, settings)
     except (RunnerError, OSError) as error:
