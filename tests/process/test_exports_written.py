@@ -56,7 +56,8 @@ def test_the_exports_that_a_killed_supervisor_owes_are_written_by_the_next_sweep
 def test_a_run_owes_no_exports_when_its_supervisor_is_done(sessions: Sessions) -> None:
     sessions.ended()
 
-    assert sessions.rows("select * from outbox") == []
+    # The verdict is recorded before the exports are written.
+    wait_until(lambda: sessions.rows("select * from outbox") == [])
 
 
 @pytest.mark.parametrize("verb", ["archive", "rm"])
