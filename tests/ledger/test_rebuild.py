@@ -129,11 +129,19 @@ def replace_by_a_directory(path: Path) -> None:
     path.mkdir()
 
 
+def replace_by_a_dead_link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.parent / "nowhere")
+
+
 def empty(path: Path) -> None:
     os.truncate(path, 0)
 
 
-DESTRUCTION = [lose, garble, garble_pages, replace_by_a_directory, empty]
+DESTRUCTION = [
+    *(lose, garble, garble_pages, empty),
+    *(replace_by_a_directory, replace_by_a_dead_link),
+]
 
 
 @pytest.mark.parametrize("has_backup", [False, True])
