@@ -121,6 +121,12 @@ def write_meta(run: Run) -> None:
     files.export(files_of(run.spec).meta, render_meta(run))
 
 
+def write_records(run: Run) -> None:
+    """Write both exports of a finished run; raise FileFault when that fails."""
+    files.export(files_of(run.spec).summary, render_summary(run))
+    write_meta(run)
+
+
 def closing(run: Run) -> str:
     """Render the end of the readable log of a finished run."""
     block = key_values.text(key_values.footer(run))

@@ -197,9 +197,9 @@ select 1 from prompts where state in ('queued', 'parked') limit 1
 select id from prompts where session = :session and state = 'queued' and run_id is null and preview = '/quit' limit 1
 
 -- name: insert_prompt
--- A prompt without a text is delivered already, by its run.
-insert into prompts (session, place, text, preview, digest, state, direct, run_id, attempts, queued_at)
-values (:session, coalesce((select seq from sqlite_sequence where name = 'prompts'), 0) + 1, :text, :preview, :digest,
+-- A prompt without a text is delivered already, by its run. Its number is the next one, unless a rebuild knows it.
+insert into prompts (id, session, place, text, preview, digest, state, direct, run_id, attempts, queued_at)
+values (:prompt, :session, coalesce(:prompt, (select seq from sqlite_sequence where name = 'prompts') + 1, 1), :text, :preview, :digest,
     iif(:text is null, 'running', 'queued'), :text is null, :run_id, :text is null, :at)
 
 -- name: prompt_of_run

@@ -126,6 +126,7 @@ class Queue:
             self.refuse_after_quit(session)
             return self._ledger.insert(
                 "insert_prompt",
+                prompt=None,
                 session=session,
                 text=text,
                 preview=preview[:_PREVIEW],
@@ -351,9 +352,10 @@ class Queue:
         return replace(run, spec=replace(run.spec, prompt_id=number))
 
     def _insert(self, run: Run, text: bytes | None = None) -> int:
-        """Insert the run's own prompt; with a text it waits."""
+        """Insert the run's own prompt, and return its number; with a text it waits."""
         return self._ledger.insert(
             "insert_prompt",
+            prompt=run.spec.prompt_id,
             session=run.session,
             text=text,
             preview=run.spec.task[:_PREVIEW],

@@ -25,7 +25,7 @@ from runner.lifecycle.handoff import (
 )
 from runner.model import Mode, Prepared, Run, RunId, Spec, Waiting, Work
 from runner.process.fork import detach, show_as, use_streams
-from runner.process.table import child
+from runner.process.table import child, shows_this_process
 from runner.prompt.read import preview
 from runner.run_files import files_of, new_run_id, own_directory, owner_of
 
@@ -154,6 +154,10 @@ def _supervise(ask: Ask, settings: Config, descriptor: int) -> None:
     os.umask(0o077)
     pipe = StatusPipe(descriptor)
     try:
+        if not shows_this_process():
+            # A living Codex would be taken for gone, and its prompt delivered again.
+            reason = "/proc is not of this PID namespace (unshare --mount-proc)"
+            raise SupervisorFault(reason)
         ledger = Ledger(settings.state_home)
         prepared = prepare_run(ask(ledger), ledger, settings)
     except (RunnerError, OSError) as error:

@@ -96,16 +96,17 @@ def sweep(ledger: Ledger, settings: Config, *, delivers: bool = True) -> Sweep:
             faults.append(f"{run.thread or run.run_id}: {error}")
             if isinstance(error, UnrecordedVerdictError):
                 unrecorded[run.session] = str(error)
-    if delivers and RUN_MARKER not in settings.environment:
-        from runner.lifecycle import queue  # noqa: PLC0415 - where something waits
-
-        faults += queue.deliver_all(ledger, settings)
+    # Before the next run appends to the log of its session.
     for run_id, session in ledger.runs.unexported():
         with suppress(RunnerError):
             if run_id is None:
                 _write_queue(session, ledger)
             else:
                 _complete_exports(ledger.runs.find(run_id), ledger)
+    if delivers and RUN_MARKER not in settings.environment:
+        from runner.lifecycle import queue  # noqa: PLC0415 - where something waits
+
+        faults += queue.deliver_all(ledger, settings)
     if ledger.runs.with_untold():
         _start_telling(ledger, settings)
     return Sweep(faults=tuple(faults), unknown=unknown, unrecorded=unrecorded)

@@ -71,6 +71,14 @@ def exists(pid: int) -> bool:
     return _row(pid) is not None
 
 
+def shows_this_process() -> bool:
+    """Return whether the table has this process under its own pid.
+
+    A PID namespace without a /proc of its own shows the pids of another one, or none.
+    """
+    return not _LINUX or _target("/proc/self") == str(os.getpid())
+
+
 def this_process() -> ProcessId:
     """Return the identity of this process."""
     return child(os.getpid())

@@ -135,7 +135,7 @@ def _open(home: Path) -> tuple[Ledger | None, Difference | None]:
     """Open the ledger and check the file itself; neither where there is none yet."""
     path = home / database.NAME
     database.refuse_closed(home)
-    is_there = files.status(path) is not None or (home / database.OLD).exists()
+    is_there = os.path.lexists(path) or (home / database.OLD).exists()
     if not is_there and not database.is_lost(home):
         return None, None
     try:

@@ -168,7 +168,7 @@ class RunRecorder:
         run_id, told = self.run.run_id, self.warnings
 
         def export(run: Run) -> None:
-            run_exports.best_effort(lambda: run_exports.write_meta(run))
+            run_exports.best_effort(lambda: run_exports.write_records(run))
 
         with suppress(RunnerError):
             # Another process may have removed the session.

@@ -10,13 +10,12 @@ CPU time that counts. The sessions have no files, so `verify` reports all as gon
 import os
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 from support import many
-from support.measure import cpu
+from support.measure import command, compare, show, show_value
 from support.runs import PROCESS
 
 from parsers.struct import replace
@@ -46,8 +45,6 @@ def main() -> None:
         place = Path(name)
         few, lots = (filled(place, count) for count in (FEW, MANY))
         full = filled(place, 1, RUNS)
-        nothing = [sys.executable, "-c", "pass"]
-        bare = [seconds(nothing, dict(os.environ)) for _ in range(ROUNDS)]
         for which, store in ((f"{FEW} sessions", few), (f"{MANY} sessions", lots)):
             compared(f"status TASK --json, {which}", status_of(store), store)
             for words in ("ls --limit 20", "ls --json --limit 20", "ls"):
@@ -57,25 +54,21 @@ def main() -> None:
             ledger = Path(store["CODEX_RUNNER_HOME"], "ledger.db")
             runs = FEW if store is few else MANY
             size = ledger.stat().st_size / runs
-            print(f"{f'ledger, bytes per run, {which}':45} {size:9.0f}")
+            show_value(f"ledger per run, {which}", size / 1e3, "kB")
         compared(f"status TASK --json, 1 session of {RUNS} runs", status_of(full), full)
         ends = [end_of_run(Path(s["CODEX_RUNNER_HOME"])) for s in (few, full)]
-        what = f"end of a run after {RUNS - 1} others / of the first"
-        print(f"{what:45} {ends[1] * 1e3:9.1f} ms {ends[1] / ends[0]:8.2f} x")
+        show(f"end of a run after {RUNS - 1} others / of the first", ends[1], ends[0])
         stops = [stop_of_many(place, number) for number in range(5)]
-        show(f"stop of a run with {DESCENDANTS} descendants / bare", stops, bare)
+        what = f"stop of a run with {DESCENDANTS} descendants"
+        show(what, statistics.median(stops))
 
 
 def compared(
     what: str, words: list[str], store: dict[str, str], rounds: int = ROUNDS
 ) -> None:
     """Print the CPU time of a command, and its ratio to the bare interpreter."""
-    ours, bare = list[float](), list[float]()
-    for _ in range(rounds):
-        bare.append(cpu([sys.executable, "-c", "pass"], store))
-        ours.append(cpu(argv(words), store))
-    mine, theirs = statistics.median(ours), statistics.median(bare)
-    print(f"{what:45} {mine * 1e3:9.1f} ms {mine / theirs:8.2f} x", flush=True)
+    ours, bare = compare(command("codex-tasks", *words), store, rounds)
+    show(what, ours.cpu, bare.cpu)
 
 
 def end_of_run(home: Path) -> float:
@@ -120,17 +113,10 @@ def filled(place: Path, sessions: int, runs: int = 1) -> dict[str, str]:
 
 def status_of(environment: dict[str, str]) -> list[str]:
     """Return the words that ask for the newest session."""
-    out = subprocess.check_output(argv(["ls", "--limit", "1"]), env=environment)
+    out = subprocess.check_output(
+        command("codex-tasks", "ls", "--limit", "1"), env=environment
+    )
     return ["status", "--json", out.decode().splitlines()[1].split()[0]]
-
-
-def argv(words: list[str]) -> list[str]:
-    """Build the command line as bin/codex-tasks does, without its shell."""
-    program = "from runner.cli.main import codex_tasks; codex_tasks()"
-    return [sys.executable, "-P", "-c", f"{_PATH}; {program}", *words]
-
-
-_PATH = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})"
 
 
 def seconds(words: list[str], environment: dict[str, str]) -> float:
@@ -154,11 +140,16 @@ def stop_of_many(place: Path, number: int) -> float:
     codex.write_text(BUSY, encoding="utf-8")
     codex.chmod(0o755)
     words = ["start", "--codex-bin", str(codex), "--working-dir", str(place), "go"]
-    subprocess.run(argv(words), env=environment, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        command("codex-tasks", *words),
+        env=environment,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     deadline = time.monotonic() + 10
     while sleepers(environment) < DESCENDANTS and time.monotonic() < deadline:
         time.sleep(0.05)
-    passed = seconds(argv(["stop", THREAD]), environment)
+    passed = seconds(command("codex-tasks", "stop", THREAD), environment)
     left = sleepers(environment)
     assert not left, f"{left} descendants are left"
     return passed
@@ -176,12 +167,6 @@ def sleepers(environment: dict[str, str]) -> int:
             continue
         found += words[:1] == [b"sleep"] and mark in entries
     return found
-
-
-def show(what: str, ours: list[float], peer: list[float]) -> None:
-    """Print medians and their ratio."""
-    mine, theirs = statistics.median(ours), statistics.median(peer)
-    print(f"{what:55} {mine * 1e3:8.1f} ms {mine / theirs:6.2f} x")
 
 
 if __name__ == "__main__":

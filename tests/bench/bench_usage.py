@@ -6,18 +6,16 @@ The peer is the bare interpreter, started in turn; it is the CPU time that count
 """
 
 import os
-import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 from support.many import fill
-from support.measure import cpu
+from support.measure import command, compare, show
 
 RUNS, RUNS_EACH = 100_000, 5
 ROUNDS = 9
-PYTHON = [sys.executable, "-c", "pass"]
 
 
 def main() -> None:
@@ -33,24 +31,18 @@ def main() -> None:
 
 def measure(runs: int, environment: dict[str, str]) -> None:
     for by in ("day", "model", "repo", "session"):
-        show(runs, ["usage", "--by", by, "--json"], environment)
-    show(runs, ["usage"], environment)
-    show(runs, ["usage", "--since", "2026-10-20T08:07:00Z"], environment)
+        compared(runs, ["usage", "--by", by, "--json"], environment)
+    compared(runs, ["usage"], environment)
+    compared(runs, ["usage", "--since", "2026-10-20T08:07:00Z"], environment)
     for line, piece in (("st", "st"), ("status ", "")):
         asked = ["completion", "bash", f"--line=codex-tasks {line}", f"--piece={piece}"]
-        show(runs, asked, environment)
+        compared(runs, asked, environment)
 
 
-def show(runs: int, words: list[str], environment: dict[str, str]) -> None:
+def compared(runs: int, words: list[str], environment: dict[str, str]) -> None:
     """Print the CPU time of a command, the median of some rounds, and its ratio."""
-    argv = [sys.executable, "-P", "-m", "runner.cli.codex_tasks", *words]
-    ours, bare = list[float](), list[float]()
-    for _ in range(ROUNDS):
-        bare.append(cpu(PYTHON, environment))
-        ours.append(cpu(argv, environment))
-    mine, theirs = statistics.median(ours), statistics.median(bare)
-    name = f"{' '.join(words)}, {runs} runs"
-    print(f"{name:60} {mine * 1e3:7.1f} ms {mine / theirs:6.2f} x", flush=True)
+    ours, bare = compare(command("codex-tasks", *words), environment, ROUNDS)
+    show(f"{' '.join(words)[:44]}, {runs} runs", ours.cpu, bare.cpu)
 
 
 if __name__ == "__main__":

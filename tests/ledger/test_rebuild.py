@@ -129,11 +129,19 @@ def replace_by_a_directory(path: Path) -> None:
     path.mkdir()
 
 
+def replace_by_a_dead_link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.parent / "nowhere")
+
+
 def empty(path: Path) -> None:
     os.truncate(path, 0)
 
 
-DESTRUCTION = [lose, garble, garble_pages, replace_by_a_directory, empty]
+DESTRUCTION = [
+    *(lose, garble, garble_pages, empty),
+    *(replace_by_a_directory, replace_by_a_dead_link),
+]
 
 
 @pytest.mark.parametrize("has_backup", [False, True])
@@ -264,6 +272,26 @@ def test_a_run_that_works_is_taken_over_with_its_prompt(state: State) -> None:
     head = state.ledger.queue.head(found.session)
     assert head is not None
     assert head.id == one, "Codex was never started for it: it waits again"
+
+
+def test_the_prompt_of_a_run_that_works_keeps_its_number(state: State) -> None:
+    # The run and its prompt are younger than the backup.
+    state.ledger.back_up_daily()
+    running = worked.prepare(state.ledger, state.settings)
+    waiting = worked.queue(state.ledger, running.run.session, "Later.")
+    flat = state.work(OTHER[:-1] + "5", log_dir=str(state.place / "logs"))
+    state.destroy(lose)
+
+    state.repair()
+
+    found = state.ledger.runs.find(running.run.run_id)
+    number = running.run.spec.prompt_id
+    assert number is not None
+    assert ledgers.row(state.ledger, number)["run_id"] == found.run_id
+    assert ledgers.row(state.ledger, waiting)["session"] == found.session
+    flat = state.ledger.runs.find(flat.run_id)
+    assert flat.session != found.session, "the number of its prompt is its own"
+    running.close()
 
 
 def test_a_run_that_waits_for_its_session_goes_on_waiting(state: State) -> None:

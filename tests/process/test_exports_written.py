@@ -53,10 +53,29 @@ def test_the_exports_that_a_killed_supervisor_owes_are_written_by_the_next_sweep
     assert sessions.rows("select * from outbox") == []
 
 
+def test_they_are_written_before_the_next_run_of_the_session_begins(
+    sessions: Sessions, held: Path
+) -> None:
+    point = dies(SUPERVISOR, "os.rename", "summary.json")
+    session = sessions.start("Begin.", env=sabotaged(point))
+    session.wait_for_run(1)
+    session.queue("Later.")
+    held.touch()
+    supervisor = session.runs[0].supervisor()
+    wait_until(lambda: gone(supervisor), what="the end of the supervisor")
+
+    assert session.wait().code == 0
+
+    assert session.prompts == ["Begin.", "Later."]
+    wait_until(lambda: sessions.rows("select * from outbox") == [])
+    assert sessions("verify").code == 0
+
+
 def test_a_run_owes_no_exports_when_its_supervisor_is_done(sessions: Sessions) -> None:
     sessions.ended()
 
-    assert sessions.rows("select * from outbox") == []
+    # The verdict is recorded before the exports are written.
+    wait_until(lambda: sessions.rows("select * from outbox") == [])
 
 
 @pytest.mark.parametrize("verb", ["archive", "rm"])

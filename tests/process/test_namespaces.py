@@ -71,6 +71,24 @@ def test_a_reader_in_another_namespace_never_takes_a_living_run_for_lost(
 
 
 @needs_namespaces
+@pytest.mark.parametrize("words", [["--fork"], []])
+def test_no_run_is_started_where_proc_shows_another_namespace(
+    sessions: Sessions, held: Path, words: list[str]
+) -> None:
+    held.touch()
+    session = sessions.start()
+    session.wait()
+    argv = sessions.cli.argv("send", session.id, "Now.", command=COMMAND)
+
+    process = sessions.cli.launch(["unshare", "--pid", *words, *argv])
+    _, err = process.communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert b"/proc is not of this PID namespace" in err
+    assert len(session.records) == 1, "a supervisor there would not see its Codex"
+
+
+@needs_namespaces
 def test_a_pid_of_another_namespace_is_not_shown(
     contained: tuple[Session, Begun],
 ) -> None:

@@ -93,6 +93,10 @@ def test_a_notify_command_that_fails_is_a_warning(task: Tasks) -> None:
     assert ended.code == 0
     assert ended.block == CLOSING
     assert any("exited with 3" in each for each in ended.meta["warnings"])
+    # The command did not wait for the hook of the end.
+    late = "(run_completed) exited with 3"
+    wait_until(lambda: late in ended.files.text(".summary.json"))
+    wait_until(lambda: late in ended.files.text(".meta.json"))
     assert "warning: the notify command" in ended.stderr
 
 
