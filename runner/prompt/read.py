@@ -91,6 +91,7 @@ def _checked(prompt: bytes, source: str) -> bytes:
         message = f"{source} is not UTF-8 (byte {error.start}): Codex refuses it"
         raise UsageError(message) from error
     if is_long:
-        message = f"{source} is longer than {_MOST_CHARACTERS:,} characters"
-        raise UsageError(f"{message}: Codex refuses it")
+        limit = f"{_MOST_CHARACTERS:,} characters"
+        message = f"{source} is longer than {limit}: Codex refuses it"
+        raise UsageError(message)
     return prompt
