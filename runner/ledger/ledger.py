@@ -53,6 +53,11 @@ class Ledger(Database):
     def runs(self) -> Runs:
         return Runs(self)
 
+    @property
+    def has_waiting_prompts(self) -> bool:
+        """Whether a prompt waits in any session: cheap, and mostly false."""
+        return self.one("a_waiting_prompt") is not None
+
     @cached_property
     def queue(self) -> Queue:
         from runner.ledger.queue import Queue  # noqa: PLC0415 - where a prompt is asked for

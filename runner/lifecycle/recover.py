@@ -103,7 +103,8 @@ def sweep(ledger: Ledger, settings: Config, *, delivers: bool = True) -> Sweep:
                 _write_queue(session, ledger)
             else:
                 _complete_exports(ledger.runs.find(run_id), ledger)
-    if delivers and RUN_MARKER not in settings.environment:
+    is_inside = RUN_MARKER in settings.environment
+    if delivers and not is_inside and ledger.has_waiting_prompts:
         from runner.lifecycle import queue  # noqa: PLC0415 - where something waits
 
         faults += queue.deliver_all(ledger, settings)

@@ -7,7 +7,6 @@ slower or faster meanwhile does so for both.
 """
 
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -16,11 +15,13 @@ from pathlib import Path
 
 from support.codex_home import INSTALLED, built_environment, find_real_codex
 from support.commands import fields
+from support.measure import command, compare, show
 from support.repository import make_repository
 
 from runner.loopback import LoopbackServer, scripted, write_home
 
-ROUNDS = 15
+ROUNDS = 30
+NO_SANDBOX = ("--sandbox", "danger-full-access")
 TASK = "run: true\nsay: done"
 
 
@@ -37,7 +38,11 @@ def main() -> None:
             CODEX_HOME=place / "codex-home",
             CODEX_RUNNER_HOME=place / "state",
         )
-        compare(plain(codex, repo), ours(codex, repo, place), environment)
+        alone = plain(codex, repo)
+        mine, theirs = compare(ours(codex, repo, place), environment, ROUNDS, alone)
+        show("real Codex, one command, with us / alone", mine.whole, theirs.whole)
+        mine, theirs = compare(started(codex, repo), environment, ROUNDS, alone)
+        show("codex-tasks start / its thread.started alone", mine.whole, theirs.first)
         rss = supervisor_memory(ours(codex, repo, place), environment)
         print(f"supervisor of a running Codex: {rss:.1f} MB resident")
 
@@ -48,33 +53,13 @@ def plain(codex: Path, repo: Path) -> list[str]:
 
 
 def ours(codex: Path, repo: Path, place: Path, task: str = TASK) -> list[str]:
-    argv = [sys.executable, "-P", "-m", "runner.cli.run_codex_task"]
-    argv += ["--repo", str(repo), "--log-dir", str(place / "runs"), f"--task={task}"]
-    return [*argv, "--codex-bin", str(codex), "--sandbox", "danger-full-access"]
+    words = ("--repo", repo, "--log-dir", place / "runs", f"--task={task}")
+    return command("run_codex_task", *words, "--codex-bin", codex, *NO_SANDBOX)
 
 
-def compare(plain: list[str], ours: list[str], environment: dict[str, str]) -> None:
-    times: dict[str, list[float]] = {"plain": [], "ours": []}
-    for _ in range(ROUNDS):
-        times["plain"].append(timed(plain, environment))
-        times["ours"].append(timed(ours, environment))
-    without, with_us = (statistics.median(times[name]) for name in ("plain", "ours"))
-    print(
-        f"real Codex, one command: {without * 1000:.0f} ms alone,"
-        f" {with_us * 1000:.0f} ms with us = {with_us / without:.2f}"
-    )
-
-
-def timed(argv: list[str], environment: dict[str, str]) -> float:
-    began = time.perf_counter()
-    subprocess.run(
-        argv,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=True,
-    )
-    return time.perf_counter() - began
+def started(codex: Path, repo: Path) -> list[str]:
+    words = ("--working-dir", repo, "--codex-bin", codex, *NO_SANDBOX, TASK)
+    return command("codex-tasks", "start", *words)
 
 
 def supervisor_memory(argv: list[str], environment: dict[str, str]) -> float:
@@ -86,8 +71,7 @@ def supervisor_memory(argv: list[str], environment: dict[str, str]) -> float:
     time.sleep(1)
     pid = supervisor_of(fields(done.stdout)["codex_run_id"])
     resident = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
-    while Path(f"/proc/{pid}").exists():
-        time.sleep(0.05)
+    os.waitpid(pid, 0)  # `spent` has made this process the parent of all orphans
     return int(resident) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
