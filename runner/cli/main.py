@@ -13,23 +13,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-
-def run_codex_task() -> NoReturn:
-    """Run `run_codex_task`."""
-    _be("runner.cli.run_codex_task")
+COMMANDS = ("run_codex_task", "parse_codex_run", "codex-tasks")
 
 
-def parse_codex_run() -> NoReturn:
-    """Run `parse_codex_run`."""
-    _be("runner.cli.parse_codex_run")
-
-
-def codex_tasks() -> NoReturn:
-    """Run `codex-tasks`."""
-    _be("runner.cli.codex_tasks")
-
-
-def _be(module: str) -> NoReturn:
+def start() -> NoReturn:
+    """Run the command that the first argument names."""
+    del sys.argv[0]
+    if not sys.argv or sys.argv[0] not in COMMANDS:
+        sys.stderr.write(f"usage: codex-runner {{{','.join(COMMANDS)}}} ...\n")
+        sys.exit(2)
+    module = "runner.cli." + sys.argv[0].replace("-", "_")
     # Nothing that the imports make is garbage, and looking for it takes 2 ms.
     gc.disable()
     # An ignored SIGINT stays ignored: a shell starts background commands of scripts so.
@@ -41,7 +34,7 @@ def _be(module: str) -> NoReturn:
         from runner.cli.command import leave  # noqa: PLC0415 - it is a part of the loading
     except (OSError, ImportError, MemoryError) as error:
         reason = str(error) or "there is not enough memory"
-        sys.exit(f"{sys.argv[0].rpartition('/')[2]}: cannot be loaded: {reason}")
+        sys.exit(f"{sys.argv[0]}: cannot be loaded: {reason}")
     gc.freeze()
     gc.enable()
     if is_heard:

@@ -176,6 +176,28 @@ def test_packages_of_the_suites_names_on_the_callers_path_do_not_disturb(
     assert ended.meta["process_exit_code"] == 0
 
 
+def test_a_command_started_by_a_relative_path_finds_its_libraries(task: Tasks) -> None:
+    if not (ROOT / ".venv" / "bin" / "python").exists():
+        pytest.skip("bin/run_codex_task needs .venv, which is not there")
+
+    command = Path("bin", "run_codex_task")
+    done = subprocess.run(
+        [command, *map(str, task.arguments()), "--model", "gpt-5"],
+        env=task.cli.env(),
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    ended = Ended(done.returncode, done.stdout, done.stderr)
+    assert (ended.code, ended.stderr) == (0, "")
+    # The supervisor, which has changed its directory, loads the prices.
+    assert ended.files.summary["cost"]["usd"] > 0
+
+
 def test_no_byte_code_is_no_matter(task: Tasks) -> None:
     assert task(env={"PYTHONDONTWRITEBYTECODE": "1"}).code == 0
 

@@ -88,11 +88,12 @@ class CtrlC:
 
 sys.meta_path.insert(0, CtrlC())
 from runner.cli import main
-main.{command}()
+sys.argv.insert(1, {command!r})
+main.start()
 """
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "codex_tasks"])
+@pytest.mark.parametrize("command", [*COMMANDS, "codex-tasks"])
 def test_ctrl_c_while_a_command_is_loaded_is_silent(command: str, cli: Cli) -> None:
     done = subprocess.run(
         [sys.executable, "-P", "-c", INTERRUPTED.format(command=command), "--help"],
@@ -175,7 +176,6 @@ def test_a_library_that_cannot_be_loaded_costs_a_report_and_no_verdict(
 RECORDING = """
 import os, sys
 sys.path += {path!r}
-sys.argv[0] = "run_codex_task"
 from runner.cli import main
 write = os.write
 
@@ -189,7 +189,7 @@ def heard(descriptor, data):
     return write(descriptor, data)
 
 os.write = heard
-main.run_codex_task()
+main.start()
 """
 OF_PYTHON = """
 __future__ _collections_abc _frozen_importlib_external abc codecs collections
@@ -216,7 +216,17 @@ def test_an_id_is_printed_before_anything_else_is_loaded(
     assert cli(*words).returncode == 0, "it makes the ledger"
     places = [str(ROOT), sysconfig.get_path("purelib")]
     script = RECORDING.format(path=places, seen=f"{tmp_path}/seen-")
-    argv = [sys.executable, "-I", "-S", "-X", "utf8", "-c", script, *words]
+    argv = [
+        sys.executable,
+        "-I",
+        "-S",
+        "-X",
+        "utf8",
+        "-c",
+        script,
+        "run_codex_task",
+        *words,
+    ]
 
     run = cli.launch(argv)
 

@@ -52,8 +52,20 @@ def test_it_is_told_too_when_not_even_that_can_be_loaded(
 def test_a_command_that_cannot_be_loaded_says_so_in_a_line(
     monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["/usr/bin/codex-tasks"])
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/codex-runner", "codex-tasks"])
     monkeypatch.setattr(main, "__import__", lambda _: refusing(error), raising=False)
 
     with pytest.raises(SystemExit, match=r"^codex-tasks: cannot be loaded: .+$"):
-        main.codex_tasks()
+        main.start()
+
+
+def test_the_script_of_pip_names_the_commands(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["codex-runner", "status"])
+
+    with pytest.raises(SystemExit, match="2"):
+        main.start()
+
+    usage = "usage: codex-runner {run_codex_task,parse_codex_run,codex-tasks} ...\n"
+    assert capfd.readouterr() == ("", usage)

@@ -1,0 +1,262 @@
+"""Each way to install the suite: its commands start, also beside another `runner`."""
+
+import fcntl
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.imports import PACKAGES, ROOT
+
+from runner.cli.main import COMMANDS
+from runner.version import VERSION
+
+DEBIAN = "/usr/bin/python3"
+BUILD = """
+from setuptools import build_meta
+build_meta.build_wheel("../plain")
+build_meta.build_editable("../finder")
+build_meta.build_editable("../compat", {"editable_mode": "compat"})
+"""
+# What a command of the copy writes to stderr when it loads its version.
+REPORT = """
+import json, sys
+facts = [sys.flags.isolated, sys.flags.no_site, "site" in sys.modules]
+sys.stderr.write(json.dumps([facts, sys.argv, sys.path]) + "\\n")
+"""
+FAST = [1, 1, False]
+WITH_SITE = [1, 1, True]
+BY_PIP = [0, 0, True]
+
+
+def run(*argv: str | Path, cwd: Path | None = None, home: Path | None = None) -> None:
+    """Run a tool as its user would, without network."""
+    environment = {
+        **{name: os.environ[name] for name in os.environ if name[:6] != "PYTHON"},
+        "PIP_BREAK_SYSTEM_PACKAGES": "1",
+        "PIP_NO_INDEX": "1",
+        "UV_OFFLINE": "1",
+        **({"HOME": str(home)} if home else {}),
+    }
+    done = subprocess.run(
+        argv,
+        cwd=cwd,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build once for all workers, from a copy that reports and needs no library."""
+    if int(importlib.metadata.version("setuptools").partition(".")[0]) < 77:
+        pytest.skip("an older setuptools is in .venv: run bin/setup --test")
+    base = tmp_path_factory.getbasetemp()
+    place = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with (place / "wheels.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (place / "source").exists():
+            return place
+        for package in (*PACKAGES, "bin"):
+            shutil.copytree(ROOT / package, place / "source" / package)
+        project = (ROOT / "pyproject.toml").read_text()
+        project = re.sub(r"(?s)\ndependencies = \[.*?\n\]", "", project)
+        (place / "source" / "pyproject.toml").write_text(project)
+        shutil.copy(ROOT / "README.md", place / "source")
+        with (place / "source" / "runner" / "version.py").open("a") as module:
+            module.write(REPORT)
+        run(sys.executable, "-c", BUILD, cwd=place / "source")
+    return place
+
+
+def wheel_in(place: Path) -> Path:
+    (wheel,) = place.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture
+def wheel(wheels: Path) -> Path:
+    return wheel_in(wheels / "plain")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / "home").mkdir()
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Path:
+    """Make a directory with packages of the suite's names."""
+    for package in PACKAGES:
+        (tmp_path / "theirs" / package).mkdir(parents=True)
+        init = tmp_path / "theirs" / package / "__init__.py"
+        init.write_text("raise SystemExit('theirs')\n")
+    return tmp_path / "theirs"
+
+
+@pytest.fixture(
+    params=[getattr(sys, "_base_executable", sys.executable), DEBIAN],
+    ids=["own", "debian"],
+)
+def python(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    check = "import sys; sys.exit(sys.version_info < (3, 11))"
+    if not Path(found).exists() or subprocess.call([found, "-c", check]) != 0:
+        pytest.skip(f"{found} is not there, or older than 3.11")
+    return found
+
+
+def tool(name: str) -> Path:
+    path = Path(sys.executable).with_name(name)
+    if not path.exists():
+        pytest.skip(f"{name} is not in .venv: run bin/setup --test")
+    return path
+
+
+def install(python: Path | str, *arguments: str | Path, home: Path) -> None:
+    pip = (sys.executable, "-m", "pip", "--python", python, "install")
+    run(*pip, "--no-deps", "--no-compile", *arguments, home=home)
+
+
+def make_venv(place: Path, wheel: Path, *options: str, python: str = "") -> Path:
+    """Make a virtual environment with a wheel; give its bin/."""
+    run(python or sys.executable, "-m", "venv", "--without-pip", *options, place)
+    install(place / "bin" / "python", wheel, home=place)
+    return place / "bin"
+
+
+class Report:
+    """What a command said, and how its Python was started."""
+
+    def __init__(
+        self, argv: list[str | Path], cwd: Path, home: Path, path: Path
+    ) -> None:
+        done = subprocess.run(
+            argv,
+            cwd=cwd,
+            env={"HOME": str(home), "PATH": os.defpath, "PYTHONPATH": str(path)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        first, _, self.stderr = done.stderr.partition("\n")
+        self.code, self.stdout = done.returncode, done.stdout
+        assert first.startswith("["), done.stderr
+        self.start, self.argv, self.path = json.loads(first)
+
+
+def starts(place: Path, theirs: Path, home: Path, path: Path | None = None) -> object:
+    """Start each command for its version; give how Python was started for all."""
+    reports = [
+        Report([place / name, "--version"], theirs, home, path or theirs)
+        for name in COMMANDS
+    ]
+    assert [each.stdout for each in reports] == [f"{c} {VERSION}\n" for c in COMMANDS]
+    assert {each.code for each in reports} == {0}
+    (first, *others) = (each.start for each in reports)
+    assert others == [first, first]
+    return first
+
+
+def test_in_a_virtual_environment_also_in_a_moved_one_and_by_a_link(
+    wheel: Path, theirs: Path, home: Path, tmp_path: Path, python: str
+) -> None:
+    place = tmp_path / "an environment"
+    assert starts(make_venv(place, wheel, python=python), theirs, home) == FAST
+
+    place = place.rename(tmp_path / "an environment that was moved")
+    assert starts(place / "bin", theirs, home) == FAST
+
+    (tmp_path / "links").mkdir()
+    for name in COMMANDS:
+        (tmp_path / "links" / name).symlink_to(
+            os.path.relpath(place, home) / Path("bin", name)
+        )
+    assert starts(tmp_path / "links", theirs, home) == FAST
+
+
+@pytest.mark.parametrize("command", ["run_codex_task", "parse_codex_run"])
+def test_arguments_and_the_exit_code_are_passed_and_paths_are_absolute(
+    wheel: Path, theirs: Path, home: Path, tmp_path: Path, command: str
+) -> None:
+    make_venv(tmp_path / "venv", wheel)
+    words = ["a  b", "", "*", "'\"$HOME\\"]
+
+    said = Report([f"bin/{command}", *words], tmp_path / "venv", home, theirs)
+
+    assert (said.start, said.argv) == (FAST, [command, *words])
+    assert said.code == 2
+    assert said.stderr.startswith(f"{command}: ")
+    assert all(map(os.path.isabs, said.path))
+
+
+@pytest.mark.parametrize("mode", ["finder", "compat"])
+def test_as_editable(
+    wheels: Path, theirs: Path, home: Path, tmp_path: Path, mode: str
+) -> None:
+    place = make_venv(tmp_path / "venv", wheel_in(wheels / mode))
+
+    assert starts(place, theirs, home) == WITH_SITE
+
+
+def test_libraries_of_the_system_and_the_user_are_found_where_they_are_allowed(
+    wheel: Path, theirs: Path, home: Path, tmp_path: Path
+) -> None:
+    place = make_venv(tmp_path / "venv", wheel, "--system-site-packages")
+    version = "python{}.{}".format(*sys.version_info)
+    users = home / ".local" / "lib" / version / "site-packages"
+    users.mkdir(parents=True)
+
+    said = Report([place / "codex-tasks", "--version"], theirs, home, theirs)
+
+    assert (said.start, said.code) == (WITH_SITE, 0)
+    assert str(users) in said.path
+    assert starts(place, theirs, home) == WITH_SITE
+
+
+@pytest.mark.parametrize("option", ["--user", "--prefix", "--target"])
+def test_outside_of_a_virtual_environment_by_the_script_of_pip(
+    wheel: Path, theirs: Path, home: Path, python: str, option: str
+) -> None:
+    where = () if option == "--user" else (home / "a place",)
+    install(python, option, *where, wheel, home=home)
+    (script,) = home.rglob("bin/run_codex_task")
+    (package,) = home.rglob("*/runner/cli")
+
+    # Python itself does not look into the last two.
+    path = home if option == "--user" else package.parents[1]
+    assert starts(script.parent, theirs, home, path) == BY_PIP
+
+
+def test_by_pipx(wheel: Path, theirs: Path, home: Path) -> None:
+    run(tool("pipx"), "install", wheel, home=home)
+
+    assert starts(home / ".local" / "bin", theirs, home) == FAST
+
+
+def test_by_uv_tool(wheel: Path, theirs: Path, home: Path) -> None:
+    run(tool("uv"), "tool", "install", "--python", sys.executable, wheel, home=home)
+
+    assert starts(home / ".local" / "bin", theirs, home) == FAST
+
+
+def test_by_uv_as_links_to_its_cache(
+    wheel: Path, theirs: Path, home: Path, tmp_path: Path
+) -> None:
+    uv, venv = tool("uv"), tmp_path / "venv"
+    run(uv, "venv", "--python", sys.executable, venv, home=home)
+    how = ("--link-mode", "symlink", "--python", venv)
+    run(uv, "pip", "install", *how, wheel, home=home)
+
+    assert starts(venv / "bin", theirs, home, home) == BY_PIP
