@@ -14,9 +14,8 @@ from runner.model import QUIT
 from runner.process.fork import show_as
 
 PREVIEW_CHARACTERS = 2000
-# What Codex takes; a character has at most four bytes.
-_MOST_CHARACTERS = 1 << 20
-_MOST_BYTES = 4 * _MOST_CHARACTERS
+# Codex takes 1 048 576 characters, of at most four bytes each.
+_MOST_BYTES = 4 << 20
 STDIN = "-"
 _HIDDEN = b"(prompt)"
 
@@ -84,14 +83,12 @@ def _checked(prompt: bytes, source: str) -> bytes:
     if not prompt.strip():
         message = f"{source} is empty: a prompt is required"
         raise UsageError(message)
-    is_long = len(prompt) > _MOST_BYTES
+    if len(prompt) > _MOST_BYTES:
+        message = f"{source} is longer than 1,048,576 characters: Codex refuses it"
+        raise UsageError(message)
     try:
-        is_long = is_long or len(prompt.decode()) > _MOST_CHARACTERS
+        prompt.decode()
     except UnicodeDecodeError as error:
         message = f"{source} is not UTF-8 (byte {error.start}): Codex refuses it"
         raise UsageError(message) from error
-    if is_long:
-        limit = f"{_MOST_CHARACTERS:,} characters"
-        message = f"{source} is longer than {limit}: Codex refuses it"
-        raise UsageError(message)
     return prompt

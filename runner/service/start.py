@@ -14,12 +14,9 @@ from runner.errors import (
     UsageError,
     WaitTimeoutError,
 )
-from runner.lifecycle.recover import reconcile_run
 from runner.model import Outcome, RunRequest, SessionId
 from runner.prompt.read import is_quit
-from runner.service import follow
 from runner.service.request import refuse_unreadable
-from runner.tail import summary_of_events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -133,6 +130,10 @@ def named(
         WaitTimeoutError: it took too long, and the run is being ended.
         UnrecordedError: the ledger cannot store the name.
     """
+    # Loaded while Codex starts.
+    from runner.lifecycle.recover import reconcile_run  # noqa: PLC0415
+    from runner.service import follow  # noqa: PLC0415
+
     limit = ledger.runs.find(started.run_id).spec.limits.announcement
     patience = None if limit is None else limit + _ENDING_SECONDS
     began = clock.monotonic()
@@ -152,6 +153,8 @@ def named(
             is_late = run.outcome is Outcome.TIMED_OUT
             raise WaitTimeoutError(str(error)) if is_late else error
         if patience is not None and clock.monotonic() - began >= patience:
+            from runner.tail import summary_of_events  # noqa: PLC0415 - rare
+
             if (unrecorded := summary_of_events(run).thread_id) is not None:
                 raise UnrecordedError(run, unrecorded)
             message = (

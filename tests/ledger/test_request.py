@@ -94,18 +94,6 @@ def test_a_prompt_that_never_ends_is_not_read_for_ever() -> None:
         read_prompt(words(task=None, task_file="/dev/zero"))
 
 
-@pytest.mark.parametrize("letter", ["x", "ß", "🙂"])
-def test_the_longest_prompt_is_counted_in_characters(
-    tmp_path: Path, letter: str
-) -> None:
-    longest, path = letter * (1 << 20), tmp_path / "task"
-    path.write_text(longest, encoding="utf-8")
-    assert read_prompt(words(task=None, task_file=str(path))) == longest.encode()
-    path.write_text(f"{longest}x", encoding="utf-8")
-    with pytest.raises(UsageError, match="longer than 1,048,576 characters"):
-        read_prompt(words(task=None, task_file=str(path)))
-
-
 def test_a_preview_is_cut_at_characters_not_in_the_middle_of_one() -> None:
     assert preview("ß".encode() * 5000) == "ß" * 2000
     assert preview(b"\xff" * 5000) == "\ufffd" * 2000

@@ -228,7 +228,6 @@ def test_a_command_killed_right_after_the_launch_loses_nothing(
 
 
 BEFORE_THE_RECORD = {
-    "before it has loaded all": ("import", "runner.supervisor.start_codex"),
     "before it has a ledger": ("sqlite3.connect", "ledger.db"),
     "before it has made a file": ("open", ".prompt"),
     "before it has a lock": ("open", "/owner"),
@@ -265,6 +264,7 @@ def test_a_supervisor_that_dies_before_its_record_is_told_and_leaves_no_run(
 CLAIMED = ("sqlite3.execute", "set state = :state, supervisor")
 LAUNCHED = ("sqlite3.execute", "set state = 'running'")
 BEFORE_THE_CLAIM = {
+    "before it has loaded all": ("import", "runner.supervisor.start_codex"),
     "once it has told the command": ("os.chdir", "'/'"),
     "before it has claimed the run": CLAIMED,
 }

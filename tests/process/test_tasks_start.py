@@ -147,7 +147,6 @@ def test_a_supervisor_that_cannot_be_started_is_told(sessions: Sessions) -> None
 
 
 BEFORE_THE_RECORD = {
-    "before it is ready": ("import", "runner.supervisor.recorder"),
     "with no file": ("os.mkdir", "/runs/"),
     "with its files": ("sqlite3.execute", "begin immediate"),
     "before the row is there for all": ("sqlite3.execute", "commit"),

@@ -13,8 +13,7 @@ from runner.lifecycle.launch import start_run
 from runner.model import EXIT_SIGNAL_BASE
 from runner.process.signals import blocked, name_of, recorded
 from runner.prompt import read
-from runner.service import send, start
-from runner.service.stop import end_started
+from runner.service import start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -126,6 +125,8 @@ def _tell(session: SessionId, context: Context) -> None:
 
 def _end(number: int, started: Started, context: Context) -> None:
     """End a run whose caller is interrupted before Codex has named the thread."""
+    from runner.service.stop import end_started  # noqa: PLC0415 - rare
+
     note(
         f"{name_of(number)}: ending run {started.run_id}",
         is_interrupting=number == signal.SIGINT,
@@ -135,6 +136,8 @@ def _end(number: int, started: Started, context: Context) -> None:
 
 def main_send(found: Values, context: Context) -> int:
     """Send a prompt; standard output stays empty."""
+    from runner.service import send  # noqa: PLC0415 - not for a start
+
     wrong = "--working-dir does not work with --queue"
     refuse((found.queue and found.working_dir is not None, wrong))
     text = read.from_text(found.prompt, "PROMPT")
