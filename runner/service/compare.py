@@ -105,12 +105,12 @@ def _of_exports(
     )
     is_there = files.status(paths.log) is not None
     if (is_full and is_there) or not _log_agrees(paths.log, runs):
-        whole = ledger.runs.of_session(key)
+        whole = ledger.runs.of_session(key) if is_there else []
         is_foreign = session.is_imported and _is_of_before(paths.log, home)
         # Without the events of its runs the log is the last copy of what Codex said.
-        is_last = is_there and not task_files.has_events(whole)
-        if not (is_foreign or is_last) and (
-            not is_there or _log_differs(paths.log, whole, is_full=is_full)
+        is_kept = is_foreign or not task_files.has_events(whole)
+        if not is_there or (
+            not is_kept and _log_differs(paths.log, whole, is_full=is_full)
         ):
             yield differs(paths.log), partial(task_files.write_all, ledger, key)
     if answer:
