@@ -17,6 +17,7 @@ else:
 
     _scan = _json.make_scanner(_Settings)
     _BLANKS = " \t\r\n"
+    _CONTAINERS, _PLAIN = (dict, list, tuple), {str, int, float, bool}
 
     def loads(text, *, strict=True):
         """Read a JSON text.
@@ -42,7 +43,7 @@ else:
         Raises:
             TypeError: it holds something that JSON has no form for.
         """
-        between, after = separators or (", " if indent is None else ",", ": ")
+        between, after = separators or (", " if indent is None else ",\0", ": ")
         quote = (
             _json.encode_basestring_ascii if ensure_ascii else _json.encode_basestring
         )
@@ -51,21 +52,24 @@ else:
         )
 
         def written(value, margin):
-            if not value or not isinstance(value, dict | list | tuple):
-                return "".join(encode(value, 0))
-            inner = margin + " " * indent
-            if isinstance(value, dict):
-                first, last = "{}"
-                parts = (
-                    f"{quote(key)}{after}{written(each, inner)}"
-                    for key, each in value.items()
-                )
-            else:
-                first, last = "[]"
-                parts = (written(each, inner) for each in value)
-            return f"{first}{inner}{f'{between}{inner}'.join(parts)}{margin}{last}"
+            # One call writes a container without what is in its own containers. No
+            # text in JSON has a null byte, so it separates the parts.
+            items = [*(value.values() if isinstance(value, dict) else value)]
+            inner, deep = margin + " " * indent, {}
+            for at, each in enumerate(items):
+                if each and type(each) not in _PLAIN and isinstance(each, _CONTAINERS):
+                    deep[at], items[at] = written(each, inner), None
+            if deep:
+                is_map = isinstance(value, dict)
+                value = dict(zip(value, items, strict=True)) if is_map else items
+            text = "".join(encode(value, 0))
+            parts = text[1:-1].split(between)
+            for at, whole in deep.items():
+                parts[at] = parts[at][: -len("null")] + whole
+            return f"{text[0]}{inner}{f',{inner}'.join(parts)}{margin}{text[-1]}"
 
-        return "".join(encode(value, 0)) if indent is None else written(value, "\n")
+        is_deep = indent is not None and value and isinstance(value, _CONTAINERS)
+        return written(value, "\n") if is_deep else "".join(encode(value, 0))
 
     def _refuse(value):
         message = f"Object of type {type(value).__name__} is not JSON serializable"

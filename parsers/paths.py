@@ -27,11 +27,13 @@ else:
         __slots__ = ("_text",)
 
         def __init__(self, *parts):
-            text = os.path.join(*parts) if parts else ""
+            text = "/".join(map(os.fspath, filter(None, parts)))
             if text[-1:] in "/." or "//" in text or "/." in text or text[:2] == "./":
+                # An absolute part, or an empty one, makes two slashes.
+                text = os.path.join(*parts) if parts else ""
                 names = (name for name in text.split("/") if name not in {"", "."})
                 text = "/" * text.startswith("/") + "/".join(names) or "."
-            self._text = os.fspath(text)
+            self._text = text
 
         @classmethod
         def cwd(cls):

@@ -51,15 +51,6 @@ def parse_iso(text: str) -> datetime:
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
-def local(text: str) -> time.struct_time:
-    """Read an RFC 3339 instant as the local time of this machine.
-
-    Raises:
-        ValueError: the text is no instant.
-    """
-    return time.localtime(parse_iso(text).timestamp())
-
-
 def read_age(text: str) -> timedelta | None:
     """Read an age (90m, 12h, 30d, 2w); None for any other text.
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from parsers.paths import Path
 
+_CHUNK = 1 << 16
 _PRIVATE_FILE, _PRIVATE_DIRECTORY = 0o600, 0o700
 
 
@@ -168,8 +169,25 @@ def reader(path: Path) -> BufferedReader:
 
 def read_bytes(path: Path) -> bytes:
     """Read a file whole. Raise as `open_regular`, or when it cannot be read."""
-    with reader(path) as stream:
-        return stream.read()
+    handle, pieces = open_regular(path), list[bytes]()
+    try:
+        while piece := os.read(handle, _CHUNK):
+            pieces.append(piece)
+    finally:
+        os.close(handle)
+    return b"".join(pieces)
+
+
+def read_end(path: Path, most: int) -> tuple[int, bytes]:
+    """Return the size of a file and its last bytes; nothing when it cannot be read."""
+    with suppress(OSError):
+        handle = open_regular(path)
+        try:
+            size = os.fstat(handle).st_size
+            return size, os.pread(handle, most, max(0, size - most))
+        finally:
+            os.close(handle)
+    return 0, b""
 
 
 def read_text(path: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from time import asctime
+from time import ctime
 
 from parsers.light import datetime, pattern
 from parsers.text import visible
@@ -28,7 +28,7 @@ def time(text: str, time_format: str) -> str:
     if time_format == "iso":
         local = datetime.fromisoformat(text).astimezone()
         return local.isoformat(timespec="seconds").replace("+00:00", "Z")
-    return asctime(clock.local(text))
+    return ctime(clock.parse_iso(text).timestamp())
 
 
 def short_time(text: str, time_format: str) -> str:

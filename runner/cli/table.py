@@ -39,16 +39,13 @@ class Column(Struct, kw_only=False):
     def least_width(self) -> int:
         return self.width if self.least is None else min(self.width, self.least)
 
-    def padded(self) -> Iterator[str]:
+    def padded(self) -> list[str]:
         """Return the heading and the cells, all of one width."""
         cells, width = (self.heading, *self.cells), self.width
+        pad = str.rjust if self.is_right else str.ljust
         if "".join(cells).isascii():
-            pad = str.rjust if self.is_right else str.ljust
-            yield from (pad(cell, width) for cell in cells)
-            return
-        for cell in cells:
-            space = " " * (width - _width(cell))
-            yield space + cell if self.is_right else cell + space
+            return [pad(cell, width) for cell in cells]
+        return [pad(cell, width - _width(cell) + len(cell)) for cell in cells]
 
     def cut(self, width: int) -> Column:
         """Cut a text to a width."""

@@ -21,7 +21,7 @@ from runner.run_files import files_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any, TypeAlias
 
     from runner.ledger.record import Json
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 LOG_DIRS = "log-dirs"
 _EXIT_CODES = range(256)
+NO_FACTS = Facts(kind="empty")
 # Codex's answer and actions in the record, for the summary.
 SAID = "said"
 
@@ -54,22 +55,31 @@ def render_summary(run: Run) -> bytes:
 
 def summary_of(run: Run) -> Json:
     """Build the summary of a finished run from its record."""
-    data = record.to_json(run)
-    known = dict(loose_json.mapping(run.accounts.get(SAID)))
-    data |= pointers(data, is_cut=bool(known.pop("is_cut", False)))
-    facts = Facts(kind="empty")
-    if not known:  # a record of a previous version
+    data, facts = record.to_json(run), NO_FACTS
+    if not said_in(data):  # a record of a previous version
         from runner.tail import summary_of_events  # noqa: PLC0415 - not for the launch
 
         facts = summary_of_events(run).facts()
+    return summary_in(data, facts)
+
+
+def summary_in(data: Json, facts: Facts = NO_FACTS) -> Json:
+    """Build the summary of a finished run from its record and what that lacks."""
+    known = dict(said_in(data))
+    data = data | pointers(data, is_cut=bool(known.pop("is_cut", False)))
     usage, cost = data["token_usage"], data["cost"]
-    whole = run_summary.build(facts, data, run.outcome, usage, cost)
+    outcome, error = (loose_json.text(data[name]) for name in ("outcome", "error"))
+    whole = run_summary.build(facts, data, outcome, usage, cost)
     whole |= known
-    error = run.verdict.error if run.verdict else None
     errors = whole["errors"]
     if isinstance(errors, list) and error is not None and error not in errors:
         whole["errors"] = [*errors, error]
     return {**whole, "warnings": data["warnings"]}
+
+
+def said_in(data: Json) -> Mapping[str, object]:
+    """Return Codex's answer and actions in a record."""
+    return loose_json.mapping(loose_json.mapping(data["accounts"]).get(SAID))
 
 
 def verdict_in_summary(run: Run) -> Verdict | None:

@@ -136,10 +136,18 @@ def render_json(ledger: Ledger, key: int, answer: str | None = None) -> bytes:
         RunnerError: the ledger cannot be read, or the session was removed.
     """
     session, ids = ledger.sessions.get(key), ledger.runs.ids(key)
-    first, last = (ledger.runs.find(name) for name in (ids[0], session.last_run or ""))
-    verdict, home = last.verdict, session.home
+    ends = (ledger.runs.find(name) for name in (ids[0], session.last_run or ""))
+    first, last = map(record.to_json, ends)
     if answer is None:
         answer = last_answer(ledger, key, files_in(session, ledger.home))
+    return json_of(session, ids, first, last, answer)
+
+
+def json_of(
+    session: Session, ids: list[str], first: Json, last: Json, answer: str | None
+) -> bytes:
+    """Render `task.json` from the ids of the runs and the records of two of them."""
+    home = session.home
     data: Json = {
         "id": session.name,
         "title": session.title,
@@ -147,12 +155,12 @@ def render_json(ledger: Ledger, key: int, answer: str | None = None) -> bytes:
         "created_at": session.created_at,
         "updated_at": session.updated_at,
         "last_result": answer,
-        "initial_prompt": first.spec.task,
-        "last_prompt": last.spec.task,
+        "initial_prompt": first["task"],
+        "last_prompt": last["task"],
         "config_path": str(Path(home) / "config.toml") if home else None,
-        "working_dir": last.spec.repo,
-        "outcome": last.outcome,
-        "error": verdict.error if verdict else None,
+        "working_dir": last["repo"],
+        "outcome": last["outcome"],
+        "error": last["error"],
         "runs": ids,
         "format": FORMAT,
     }
@@ -173,12 +181,16 @@ def write_json(ledger: Ledger, key: int, answer: str | None = None) -> None:
 def render_log(runs: Iterable[Run]) -> Iterator[bytes]:
     """Render `task.log` from the files of the runs, line by line."""
     for run in runs:
-        is_unstarted = run.outcome is Outcome.NOT_STARTED and run.launched_at is None
-        if run.waits or is_unstarted:
+        if run.waits or not is_logged(run.outcome, run.launched_at):
             continue
         yield task_log.prompt(prompt_of(run))
         for appended in RunTail(files_of(run.spec)).finish():
             yield from appended.lines
+
+
+def is_logged(outcome: object, launched_at: object) -> bool:
+    """Return whether a log has a run; not one that could not be started."""
+    return outcome != Outcome.NOT_STARTED or launched_at is not None
 
 
 def has_events(runs: Iterable[Run]) -> bool:

@@ -444,6 +444,10 @@ select r.run_id, coalesce(s.thread_id, r.run_id) as name from runs r join sessio
 -- name: run_directories
 select run_id, directory from runs
 
+-- name: written_directories
+-- Where runs and sessions have their files.
+select directory from runs union all select exports from sessions where exports is not null
+
 -- name: task_directories
 -- Where the tasks lie that the ledger knows: its exports, and what was imported.
 select exports as directory from sessions where exports is not null union all select source from imports

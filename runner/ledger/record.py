@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from typing import Any, TypeVar
 
-    from parsers.light import datetime
     from runner.model import State
+    from runner.run_files import RunFiles
 
     S = TypeVar("S", bound=Struct)
     Kinds = tuple[type, ...]
@@ -96,15 +96,10 @@ def to_json(run: Run) -> Json:
         "codex_version": run.codex_version,
         "model": accounts.pop("model", None) or spec.codex.model,
         "sandbox": spec.codex.sandbox,
-        "log_file": str(paths.log) if spec.is_flat else None,
-        "events_file": str(paths.events),
-        "stderr_file": str(paths.stderr),
-        "prompt_file": str(paths.prompt),
-        "meta_file": str(paths.meta),
-        "summary_file": str(paths.summary),
+        **places(paths),
         "started_at": iso(started),
         "ended_at": iso(ended) if ended else None,
-        "elapsed_seconds": elapsed(started, ended),
+        "elapsed_seconds": elapsed(iso(started), iso(ended) if ended else None),
         "exit_code": verdict.exit_code if verdict else None,
         "process_exit_code": verdict.process_exit_code if verdict else None,
         "signal": verdict.signal if verdict else None,
@@ -174,13 +169,25 @@ def state_of(run: Run) -> str:
     return type(run.state).__name__.lower()
 
 
-def elapsed(started: datetime, ended: datetime | None) -> float | None:
-    """Return the seconds between two instants as the record writes them."""
+def elapsed(started: str, ended: str | None) -> float | None:
+    """Return the seconds between two instants of a record."""
     if ended is None:
         return None
     # With finer instants the value would differ when the record is read again.
-    written = parse_iso(iso(ended)) - parse_iso(iso(started))
+    written = parse_iso(ended) - parse_iso(started)
     return max(0.0, round(written.total_seconds(), 3))
+
+
+def places(paths: RunFiles) -> Json:
+    """Name the files of a run."""
+    return {
+        "log_file": str(paths.log) if paths.is_flat else None,
+        "events_file": str(paths.events),
+        "stderr_file": str(paths.stderr),
+        "prompt_file": str(paths.prompt),
+        "meta_file": str(paths.meta),
+        "summary_file": str(paths.summary),
+    }
 
 
 def encode(value: Json, *, indent: int | None = None) -> bytes:

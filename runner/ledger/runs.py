@@ -15,6 +15,7 @@ from runner import clock
 from runner.clock import iso, parse_iso
 from runner.errors import NoSuchRunError, StaleStateError
 from runner.ledger import record
+from runner.ledger.recorded import recorded
 from runner.model import Running, Waiting
 
 TYPE_CHECKING = False
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from parsers.light import datetime, sqlite3
     from runner.ledger.database import Cell
     from runner.ledger.ledger import Ledger
+    from runner.ledger.record import Json
+    from runner.ledger.recorded import Recorded
     from runner.model import Event, ProcessId, Run, SessionId
 
 # Names of files in a directory of its own, and of flat files.
@@ -74,6 +77,15 @@ class Runs:
     def of_session(self, session: int) -> list[Run]:
         """Return the runs of a session in order."""
         return self._all("runs_of_session", session=session)
+
+    def finished(self, session: int) -> list[Recorded]:
+        """Return the finished runs of a session in order, as their records."""
+        rows = self._ledger.all("runs_of_session", session=session)
+        return [
+            recorded(row, *self._parts(row))
+            for row in rows
+            if row["state"] == "finished"
+        ]
 
     def ids(self, session: int) -> list[str]:
         """Return the ids of the runs of a session in order."""
@@ -311,22 +323,27 @@ class Runs:
         return [self._run(row) for row in self._ledger.all(query, **values)]
 
     def _run(self, row: sqlite3.Row) -> Run:
-        columns: dict[str, object] = {name: row[name] for name in record.COLUMNS}
-        columns["has_begun"] = bool(row["begun"])
-        columns["session_id"] = row["thread_id"]
+        stored, columns, request = self._parts(row)
         columns["processes"] = _processes(row)
-        request = {
-            "directory": str(self._ledger.home / os.fsdecode(row["directory"])),
-            "is_flat": row["layout"] == _FLAT,
-            "prompt_id": row["prompt"],
-        }
         return replace(
-            record.of_row(record.unpack(row["record"] or b""), columns, request),
+            record.of_row(stored, columns, request),
             session=row["session"],
             ordinal=row["ordinal"],
             waits=bool(row["waits"]),
             is_stop_asked=row["stop_asked_at"] is not None,
         )
+
+    def _parts(self, row: sqlite3.Row) -> tuple[Json, Json, Json]:
+        """Return the record of a row, its columns, and those of its request."""
+        columns: Json = {name: row[name] for name in record.COLUMNS}
+        columns["has_begun"] = bool(row["begun"])
+        columns["session_id"] = row["thread_id"]
+        request = {
+            "directory": str(self._ledger.home / os.fsdecode(row["directory"])),
+            "is_flat": row["layout"] == _FLAT,
+            "prompt_id": row["prompt"],
+        }
+        return record.unpack(row["record"] or b""), columns, request
 
 
 def process_text(process: ProcessId) -> str:

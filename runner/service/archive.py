@@ -180,8 +180,10 @@ def strays(ledger: Ledger) -> Iterator[tuple[Path, bool]]:
     known = {row["run_id"] for row in ledger.all("run_directories")}
     removed = ledger.usage.run_ids()
     for name in files.names(ledger.home / RUNS):
+        if name in known:
+            continue
         place = ledger.home / RUNS / name
-        status = None if name in known else files.status(place)
+        status = files.status(place)
         if status is None or not files.is_directory(place):
             continue
         age = clock.now().timestamp() - status.st_mtime

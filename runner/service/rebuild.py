@@ -221,9 +221,9 @@ def lost_run(
     return replace(run, spec=spec)
 
 
-def has_foreign_files(run: Run) -> bool:
+def has_foreign_files(accounts: Mapping[str, object]) -> bool:
     """Return whether the files of a run belong to another state directory."""
-    return loose_json.mapping(run.accounts.get(IMPORTED)).get("kind") == KIND
+    return loose_json.mapping(accounts.get(IMPORTED)).get("kind") == KIND
 
 
 def _is_counted(

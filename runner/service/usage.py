@@ -27,6 +27,13 @@ _BEFORE_ALL = clock.at(0)
 FIGURES = tuple(
     name for name in UsageTotal.field_names() if name not in {"key", "title"}
 )
+_NOTHING = UsageTotal("", None, **dict.fromkeys(FIGURES, 0))
+# The number of the runs for which a figure is unknown.
+_UNKNOWN = {
+    **dict.fromkeys(SUMMED, "unknown_parts"),
+    "total_tokens": "unknown_usage",
+    "usd": "unknown_cost",
+}
 
 
 class Report(Struct):
@@ -55,7 +62,9 @@ def gather(ledger: Ledger, by: str, since: datetime | None = None) -> Report:
     """
     with ledger.snapshot():
         totals = ledger.usage.totals(by, since)
-        whole = ledger.usage.totals("total", since)
+        # A run of two models is in both; of sessions there are too many.
+        is_whole = by in {"day", "repo"}
+        whole = totals if is_whole else ledger.usage.totals("total", since)
         unfinished = ledger.runs.unfinished()
     lines = [line_of(total) for total in totals]
     if by != "day":
@@ -64,24 +73,21 @@ def gather(ledger: Ledger, by: str, since: datetime | None = None) -> Report:
         by=by,
         since=since,
         lines=tuple(lines),
-        total=line_of(*whole) if whole else None,
+        total=line_of(_NOTHING, *whole) if whole else None,
         not_over=len(unfinished),
     )
 
 
 def line_of(*totals: UsageTotal) -> UsageTotal:
     """Add totals up to one line, with the key and the title of the first."""
-    whole = {name: sum(getattr(each, name) or 0 for each in totals) for name in FIGURES}
+    whole = {**vars(totals[0] if totals else _NOTHING)}
+    for each in totals[1:]:
+        whole |= {name: whole[name] + getattr(each, name) for name in FIGURES}
     whole["usd"] = round(whole["usd"], _DIGITS)
-    unknown = dict.fromkeys(SUMMED, whole["unknown_parts"])
-    unknown["total_tokens"] = whole["unknown_usage"]
-    unknown["usd"] = whole["unknown_cost"]
-    for name, count in unknown.items():
-        if whole["runs"] <= count:
+    for name, unknown in _UNKNOWN.items():
+        if whole["runs"] <= whole[unknown]:
             whole[name] = None
-    first = totals[0] if totals else None
-    key, title = (first.key, first.title) if first else ("", None)
-    return UsageTotal(key=key, title=title, **whole)
+    return UsageTotal(**whole)
 
 
 def instant(text: str, now: datetime) -> datetime:

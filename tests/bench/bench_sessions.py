@@ -4,7 +4,8 @@
 
 The peer is the bare interpreter, started in turn with each command: of the stores the
 ratios tell whether an answer costs more the more there is. Except for `stop`, it is the
-CPU time that counts. The sessions have no files, so `verify` reports all as gone.
+CPU time that counts. Unless they are exported, the sessions have no files, so `verify`
+reports all as gone.
 """
 
 import os
@@ -55,6 +56,9 @@ def main() -> None:
             runs = FEW if store is few else MANY
             size = ledger.stat().st_size / runs
             show_value(f"ledger per run, {which}", size / 1e3, "kB")
+        for count, store in ((FEW, few), (MANY, lots)):
+            many.export(Path(store["CODEX_RUNNER_HOME"]))
+            compared(f"verify, {count} sessions with files", ["verify"], store, 3)
         compared(f"status TASK --json, 1 session of {RUNS} runs", status_of(full), full)
         ends = [end_of_run(Path(s["CODEX_RUNNER_HOME"])) for s in (few, full)]
         show(f"end of a run after {RUNS - 1} others / of the first", ends[1], ends[0])

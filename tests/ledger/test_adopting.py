@@ -109,7 +109,7 @@ def test_of_a_foreign_file_history_alone_is_taken(
     (total,) = ledger.usage.totals("total")
     assert (total.runs, total.total_tokens) == (1, 7)
     assert run_exports.noted_directories(ledger.home) == [tmp_path / "runs"]
-    assert has_foreign_files(run)
+    assert has_foreign_files(run.accounts)
 
 
 def test_a_private_file_in_the_state_directory_is_trusted(ledger: Ledger) -> None:
@@ -122,7 +122,7 @@ def test_a_private_file_in_the_state_directory_is_trusted(ledger: Ledger) -> Non
     (session,) = ledger.sessions.all()
     assert session.settings is not None
     assert (session.home, session.is_imported) == ("/evil/home", False)
-    assert not has_foreign_files(run)
+    assert not has_foreign_files(run.accounts)
 
 
 @pytest.mark.parametrize("is_flat", [True, False])

@@ -4,18 +4,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import worked
 from support.many import fill
 from support.runs import PROCESS, settings
 
 from parsers.struct import replace
 from runner.accounting.run import account_run
 from runner.cli.output import pretty, pretty_rows
+from runner.exports import run_exports
 from runner.exports.task_files import render_json
 from runner.ledger import record
 from runner.ledger.ledger import Ledger
 from runner.model import Finished, Outcome, Run, Running
+from runner.run_files import files_of
 from runner.service import log, lookup, status
 from runner.service.result import result_of
+from runner.service.verify import verify
 
 RUNS = 40
 FEW = 6
@@ -156,3 +160,39 @@ def test_what_a_run_has_left_is_found_without_the_others(
 )
 def test_rows_are_written_as_any_other_json(rows: list[dict[str, object]]) -> None:
     assert pretty_rows(rows) == pretty(rows)
+
+
+def test_what_agrees_is_compared_without_building_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = settings(tmp_path / "other", CODEX_RUNNER_HOME=str(tmp_path / "other/state"))
+    ledger = Ledger(ours.state_home)
+    run = worked.work(ledger, ours)
+    worked.work(ledger, ours, answer="Another one.")
+    worked.work(ledger, ours, worked.OTHER, log_dir=str(tmp_path / "logs"))
+    rendered: list[str] = []
+    render = run_exports.render_meta
+
+    def counted(run: Run) -> bytes:
+        rendered.append(run.run_id)
+        return render(run)
+
+    monkeypatch.setattr(run_exports, "render_meta", counted)
+    assert verify(ours).is_good
+    assert rendered == []
+
+    meta = files_of(run.spec).meta
+    meta.write_bytes(render(run) + b"\n")
+    assert [each.subject for each in verify(ours).differences] == [str(meta)]
+    assert set(rendered) == {run.run_id}
+
+
+def test_a_record_of_a_row_is_that_of_its_run(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "state")
+    ours = settings(tmp_path, CODEX_RUNNER_HOME=str(ledger.home))
+    run = worked.work(ledger, ours, outcome=Outcome.FAILED)
+    flat = worked.work(ledger, ours, worked.OTHER, log_dir=str(tmp_path / "logs"))
+
+    for each in (run, flat):
+        (found,) = ledger.runs.finished(each.session)
+        assert record.encode(found.data, indent=2) == run_exports.render_meta(each)

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import ledgers, worked
@@ -15,10 +16,11 @@ from runner import files
 from runner.errors import FileFault, LedgerFault
 from runner.exports import queue_files, task_files
 from runner.ledger.ledger import Ledger
-from runner.model import Run
+from runner.ledger.sessions import Session
 from runner.run_files import RunFiles, files_of
 from runner.service.archive import archive
-from runner.service.verify import Difference, verify
+from runner.service.compare import Difference
+from runner.service.verify import verify
 
 
 class State:
@@ -304,14 +306,15 @@ def test_a_session_that_is_removed_meanwhile_is_no_difference(
     state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state.cancel()
-    real = task_files.render_json
+    real, key = task_files.json_of, state.run.session
 
-    def render_json(ledger: Ledger, key: int) -> bytes:
-        if key == state.run.session:
+    def json_of(session: Session, *rest: Any) -> bytes:  # noqa: ANN401  # handed on
+        if session.key == key and state.ledger.sessions.named(FIRST):
             state.ledger.sessions.remove(state.ledger.sessions.get(key))
-        return real(ledger, key)
+            return b"it differs from its file"
+        return real(session, *rest)
 
-    monkeypatch.setattr(task_files, "render_json", render_json)
+    monkeypatch.setattr(task_files, "json_of", json_of)
 
     assert state.found() == []
 
@@ -344,15 +347,16 @@ def test_what_a_run_writes_during_the_comparison_is_no_difference(
     state: State, monkeypatch: pytest.MonkeyPatch, *, is_repairing: bool
 ) -> None:
     state.cancel()
-    render, later = task_files.render_json, list[Run]()
+    render, later = task_files.json_of, list[Session]()
 
-    def late(ledger: Ledger, key: int, answer: str | None = None) -> bytes:
-        text = render(ledger, key, answer)
-        if ledger is not state.ledger and not later:
-            later.append(worked.work(state.ledger, state.settings, answer="Later."))
+    def late(session: Session, *rest: Any) -> bytes:  # noqa: ANN401  # handed on
+        text = render(session, *rest)
+        if not later:
+            later.append(session)
+            worked.work(state.ledger, state.settings, answer="Later.")
         return text
 
-    monkeypatch.setattr(task_files, "render_json", late)
+    monkeypatch.setattr(task_files, "json_of", late)
 
     assert state.found(is_repairing=is_repairing) == []
 

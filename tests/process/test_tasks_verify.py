@@ -17,6 +17,8 @@ from support.sessions import Session, Sessions
 from support.tasks import Tasks
 
 from runner.ledger.database import BACKUP, NAME
+from runner.locks import Lock, look
+from runner.run_files import owner_of
 
 CAPABILITIES = "-dac_override,-dac_read_search,-chown"
 BOUND = (
@@ -239,6 +241,8 @@ def test_runs_whose_files_are_gone_do_not_come_back(
     sessions: Sessions, task: Tasks
 ) -> None:
     done = task()
+    owner = owner_of(sessions.state_home, done.files.run_id)
+    wait_until(lambda: look(owner) is Lock.FREE, what="the end of its supervisor")
     shutil.rmtree(task.log_dir)
 
     (difference,) = verify(sessions, "--repair")["differences"]

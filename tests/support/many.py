@@ -1,5 +1,6 @@
 """Fills a ledger with many runs, as if they had all been started and judged."""
 
+import json
 import random
 import uuid
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,10 @@ from typing import Any
 from support.runs import PROCESS, spec
 
 from parsers.struct import replace
+from runner import files
 from runner.clock import iso
+from runner.exports import run_exports, task_files
+from runner.ledger import record
 from runner.ledger.ledger import Ledger
 from runner.model import (
     CodexOptions,
@@ -24,7 +28,7 @@ from runner.model import (
     Verdict,
 )
 from runner.process.table import here
-from runner.run_files import own_directory
+from runner.run_files import files_of, own_directory
 
 UNTIL = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 DAYS = 60
@@ -64,6 +68,42 @@ def fill(
             _put(ledger, made[first : first + runs_per_session], _title(number))
     ledger.close()
     return made
+
+
+def export(state_home: Path) -> None:
+    """Write the files of all sessions, as if Codex had said something in each run."""
+    ledger = Ledger(state_home)
+    with ledger.transaction():
+        for session in ledger.sessions.all():
+            ledger.change("set_exports", session=session.key, exports=session.thread)
+            for run in ledger.runs.of_session(session.key):
+                _write_run(ledger, run)
+    for session in ledger.sessions.all():
+        task_files.write_all(ledger, session.key)
+    ledger.close()
+
+
+def _write_run(ledger: Ledger, run: Run) -> None:
+    """Give a run an answer, and write its files."""
+    answer, paths = f"Run {run.run_id} is done.", files_of(run.spec)
+    said = {"final_message": answer, "commands": {"run": 2, "failed": 0}, "errors": []}
+    found = {**run.accounts, "said": {**said, "files_changed": [], "is_cut": False}}
+    assert isinstance(run.state, Finished)
+    run = replace(run, state=replace(run.state, accounts=found))
+    ledger.change("save_record", run_id=run.run_id, record=record.pack(run))
+    files.make_directory(paths.directory)
+    item = {"id": "item_0", "type": "agent_message", "text": answer}
+    events = (
+        {"type": "thread.started", "thread_id": run.thread},
+        {"type": "turn.started"},
+        {"type": "item.completed", "item": item},
+        {"type": "turn.completed", "usage": {"input_tokens": 5, "output_tokens": 1}},
+    )
+    files.create(paths.prompt, run.spec.task.encode())
+    files.create(paths.stderr, b"Reading prompt from stdin...\n")
+    lines = "".join(f"{json.dumps(each)}\n" for each in events)
+    files.create(paths.events, lines.encode())
+    run_exports.write_end(run)
 
 
 def entitle(state_home: Path, run: Run, title: str) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from support.runs import AT, PROCESS, SESSION, run
 
 from parsers.struct import replace
+from runner.clock import iso
 from runner.ledger import record
 from runner.model import (
     CodexOptions,
@@ -186,7 +187,7 @@ def test_a_record_has_its_times_from_the_start_and_its_end_when_it_is_over() -> 
 
 
 def test_a_clock_that_was_set_back_makes_no_negative_time() -> None:
-    assert record.elapsed(AT, AT - timedelta(hours=1)) == 0.0
+    assert record.elapsed(iso(AT), iso(AT - timedelta(hours=1))) == 0.0
 
 
 PROMISED = """

@@ -5,6 +5,8 @@ Each function imports what it needs: the commands share little.
 
 from __future__ import annotations
 
+import gc
+
 from parsers.struct import as_dict
 from runner.cli.format import count, line
 from runner.cli.output import checks_shown, pretty, visible
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
 
     from runner.cli.context import Context
     from runner.cli.options import Values
+    from runner.service.compare import Difference
     from runner.service.importing import Finding
-    from runner.service.verify import Difference
 
 HELP = """\
 Check the environment, and show how to fix each problem.
@@ -100,6 +102,8 @@ def main_verify(found: Values, context: Context) -> int:
     """Print differences, one line each; return 0 when none is left."""
     from runner.service.verify import verify  # noqa: PLC0415
 
+    # A fifth of the time would be the search for cycles, of which there are none.
+    gc.disable()
     report = verify(context.settings, is_repairing=found.repair, is_full=found.full)
     if found.json:
         differences = [as_dict(each) for each in report.differences]
