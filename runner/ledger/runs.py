@@ -15,7 +15,6 @@ from runner import clock
 from runner.clock import iso, parse_iso
 from runner.errors import NoSuchRunError, StaleStateError
 from runner.ledger import record
-from runner.ledger.recorded import recorded
 from runner.model import Running, Waiting
 
 TYPE_CHECKING = False
@@ -80,6 +79,8 @@ class Runs:
 
     def finished(self, session: int) -> list[Recorded]:
         """Return the finished runs of a session in order, as their records."""
+        from runner.ledger.recorded import recorded  # noqa: PLC0415 - for `verify`
+
         rows = self._ledger.all("runs_of_session", session=session)
         return [
             recorded(row, *self._parts(row))
