@@ -96,17 +96,57 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def append(path: Path, content: bytes, *, is_durable: bool = False) -> None:
+def open_own(path: Path, flags: int) -> int:
+    """Open a file of a run and return its descriptor; a link in its place is an error.
+
+    In a shared directory another user could let us write into a private file, or send
+    one to Codex.
+    """
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, _PRIVATE_FILE)
+
+
+def exposure(directory: Path) -> str | None:
+    """Say who else may replace files in a directory; None when nobody may."""
+    found = status(directory)
+    if found is None or found.st_mode & stat.S_ISVTX:
+        return None
+    who = "every user" if found.st_mode & stat.S_IWOTH else None
+    if who is None and found.st_mode & stat.S_IWGRP:
+        who = _others_of(found.st_gid)
+    if who is None:
+        return None
+    return f"{who} may replace files in {directory} (chmod go-w {directory})"
+
+
+def _others_of(number: int) -> str | None:
+    """Name a group that has other members than this user."""
+    import grp  # noqa: PLC0415 - few directories are writable for a group
+    import pwd  # noqa: PLC0415
+
+    with suppress(KeyError):
+        group = grp.getgrgid(number)
+        users = [each.pw_name for each in pwd.getpwall() if each.pw_gid == number]
+        if {*group.gr_mem, *users} - {pwd.getpwuid(os.geteuid()).pw_name}:
+            return f"every member of the group {group.gr_name}"
+    return None
+
+
+def append(
+    path: Path, content: bytes, *, is_durable: bool = False, is_own: bool = True
+) -> None:
     """Append to a file in one write, so that lines of several writers do not mix.
 
     A pipe without a reader, or with a slow one, is an error; the write does not block.
+    A link is followed only when the user has named the file.
 
     Raises:
         FileFault: it cannot be opened, or not all of it could be written.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK
     try:
-        handle = os.open(path, flags, _PRIVATE_FILE)
+        handle = (
+            open_own(path, flags) if is_own else os.open(path, flags, _PRIVATE_FILE)
+        )
         try:
             rest = memoryview(content)
             while rest:
@@ -142,7 +182,7 @@ def append_text(path: Path, text: str) -> None:
 def copy_to(path: Path, content: bytes) -> None:
     """Write a copy for the user: replace a file, write into a device or pipe."""
     if path.exists() and not path.is_file():
-        append(path, content)
+        append(path, content, is_own=False)
     else:
         replace(path.resolve(), content)
 

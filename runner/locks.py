@@ -34,7 +34,7 @@ def take(path: Path, *, flags: int = os.O_RDWR, must_exist: bool = False) -> int
     Raises:
         FileFault: the file cannot be opened, or its file system has no locks.
     """
-    flags |= os.O_CLOEXEC | (0 if must_exist else os.O_CREAT)
+    flags |= os.O_CLOEXEC | os.O_NOFOLLOW | (0 if must_exist else os.O_CREAT)
     try:
         descriptor = os.open(path, flags, _PRIVATE_FILE)
     except OSError as error:

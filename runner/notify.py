@@ -140,7 +140,8 @@ class Notifier:
         line = _as_line(message)
         try:
             if telling.target == "stream":
-                files.append(Path(run.spec.report.event_stream or os.devnull), line)
+                stream = Path(run.spec.report.event_stream or os.devnull)
+                files.append(stream, line, is_own=False)
             else:
                 self._start_hook(run, telling.what, line)
         except (RunnerError, OSError) as error:
@@ -151,10 +152,13 @@ class Notifier:
     def _start_hook(self, run: Run, event: str, line: bytes) -> None:
         import tempfile  # noqa: PLC0415 - only with a hook
 
+        log = files_of(run.spec).log
         try:
             with (
                 tempfile.TemporaryFile() as stdin,
-                files_of(run.spec).log.open("ab") as output,
+                os.fdopen(
+                    files.open_own(log, os.O_WRONLY | os.O_APPEND), "ab"
+                ) as output,
             ):
                 stdin.write(line)
                 stdin.seek(0)

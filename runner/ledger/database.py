@@ -250,7 +250,6 @@ def create(path: Path) -> None:
         LedgerFault: it cannot be created, or not on this file system.
         FileFault: a file cannot be written.
     """
-    refuse_remote(path.parent)
     part = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     files.create(part)
     try:
@@ -324,32 +323,35 @@ def refuse_closed(home: Path, rights: int = os.R_OK | os.X_OK) -> None:
     Raises:
         LedgerFault: a right is missing, or it is no directory.
     """
+    refuse_foreign(home)
     if not os.path.lexists(home) or (home.is_dir() and os.access(home, rights)):
         return
     reason, fix = "its directory is not readable or not writable", _opens(home)
     if not home.is_dir():
         reason, fix = f"{home} is not a directory", ELSEWHERE
-    elif home.stat().st_uid != os.geteuid():
-        reason = "its directory belongs to another user"
     raise LedgerFault(home / NAME, reason, fix)
+
+
+def refuse_foreign(home: Path) -> None:
+    """Refuse a state directory of another user: our files in it would shut them out.
+
+    Raises:
+        LedgerFault: it belongs to another user, as under `sudo` with the same HOME.
+    """
+    found = files.status(home)
+    if found is None or found.st_uid == os.geteuid():
+        return
+    import pwd  # noqa: PLC0415 - only for the message
+
+    owner = str(found.st_uid)
+    with suppress(KeyError):
+        owner = pwd.getpwuid(found.st_uid).pw_name
+    reason = f"its directory belongs to the user {owner}"
+    raise LedgerFault(home / NAME, reason, f"run this as {owner}, or {ELSEWHERE}")
 
 
 def _opens(home: Path) -> str:
     return f"make {home} and its files readable and writable, or {ELSEWHERE}"
-
-
-def refuse_remote(directory: Path) -> None:
-    """Refuse a network file system.
-
-    Raises:
-        LedgerFault: it is a network file system.
-    """
-    from runner.ledger.file_systems import REMOTE, kind_of  # noqa: PLC0415 - once
-
-    kind = kind_of(directory)
-    if kind in REMOTE.split():
-        reason = f"{kind} is a network file system, on which SQLite loses data"
-        raise LedgerFault(directory / NAME, reason, ELSEWHERE)
 
 
 def is_damage(error: Exception) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 from parsers.paths import Path
+from runner.errors import LedgerFault
+from runner.ledger.database import ELSEWHERE, NAME
 
 # Write-ahead logging needs memory that is shared by all users of a file system.
 REMOTE = (
@@ -31,3 +33,15 @@ def kind_of(directory: Path) -> str:
         if is_above and len(point) >= longest:
             kind, longest = right.split(" ")[0], len(point)
     return kind
+
+
+def refuse_remote(directory: Path) -> None:
+    """Refuse to create a ledger on a network file system.
+
+    Raises:
+        LedgerFault: the directory is on one.
+    """
+    kind = kind_of(directory)
+    if kind in REMOTE.split():
+        reason = f"{kind} is a network file system, on which SQLite loses data"
+        raise LedgerFault(directory / NAME, reason, ELSEWHERE)

@@ -32,6 +32,7 @@ class Ledger(Database):
 
     def __init__(self, state_home: Path, name: str = database.NAME) -> None:
         files.make_directory(state_home, database.ELSEWHERE)
+        database.refuse_foreign(state_home)
         path = state_home / name
         if not os.path.lexists(path):
             if os.path.lexists(state_home / database.OLD):
@@ -42,6 +43,11 @@ class Ledger(Database):
                 database.refuse_closed(state_home, os.R_OK | os.W_OK | os.X_OK)
                 if database.is_lost(state_home):
                     raise LedgerFault(path, "it is missing", database.RESTORES)
+                from runner.ledger.file_systems import (  # noqa: PLC0415 - once
+                    refuse_remote,
+                )
+
+                refuse_remote(state_home)
                 database.create(path)
         super().__init__(state_home, name)
 

@@ -17,6 +17,7 @@ from runner import clock, files
 from runner.clock import iso
 from runner.errors import FileFault, LedgerFault, MigrationError
 from runner.ledger import conversion, database, old_runs
+from runner.ledger.file_systems import refuse_remote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def migrate(
         FileFault: a file cannot be written; nothing has changed.
     """
     path = state_home / database.OLD
-    database.refuse_remote(state_home)
+    refuse_remote(state_home)
     is_media = os.statvfs(state_home).f_flag & os.ST_RDONLY
     if is_media or not os.access(state_home, os.W_OK):
         # SQLite's own error would be that the database cannot be opened.

@@ -166,7 +166,7 @@ def _supervise(ask: Ask, settings: Config, descriptor: int) -> None:
     run = prepared.run
     show_as(lambda _: [NAME.encode(), run.run_id.encode()])
     path = files_of(run.spec).log
-    log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    log = files.open_own(path, os.O_WRONLY | os.O_APPEND)
     use_streams(log, log)
     pipe.send(
         recorded=run.run_id,

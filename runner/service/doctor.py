@@ -229,6 +229,8 @@ def _state(settings: Config) -> Finding:
     runs = home / RUNS
     if _is_there(runs) and not _takes_files(runs):
         return f"{runs} is not writable", f"chmod u+rwx {runs}"
+    if exposed := files.exposure(home):
+        return exposed, f"chmod go-w {home}"
     if is_open:
         return f"{home}: other users can access {is_open[0]}", f"chmod go= {is_open[0]}"
     return f"{home}: private, and the ledger is writable", None
@@ -257,7 +259,7 @@ def _locks(home: Path) -> Finding:
     """Check that the file system is local and that its locks work."""
     place, trouble = home / f".doctor-{os.urandom(4).hex()}", None
     try:
-        database.refuse_remote(home)
+        file_systems.refuse_remote(home)
         files.make_directory(place)
         if (handle := take(place / "lock")) is None:
             trouble = "a new file is already locked"

@@ -1,7 +1,6 @@
 """Rebuild a lost ledger: restore its backup, then read the exports since.
 
-The order is that of DESIGN: the backup, `queue/`, `runs/*/meta.json`, `task.json`, and
-the directories of `log-dirs`.
+The order: the backup, `queue/`, `runs/*/meta.json`, `task.json`, and `log-dirs`.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from parsers.text import uuid
 from runner import clock, files
 from runner.errors import ConflictFault, LedgerFault, RunnerError
 from runner.exports import queue_files, run_exports, task_files
-from runner.ledger import database, record
+from runner.ledger import database, file_systems, record
 from runner.ledger.ledger import Ledger
 from runner.ledger.sessions import short_ids
 from runner.locks import take
@@ -288,6 +287,7 @@ def _restore(home: Path, path: Path) -> str:
                 raise
         else:
             return str(old)
+    file_systems.refuse_remote(home)
     database.create(path)
     return "the files alone"
 

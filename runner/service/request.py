@@ -144,7 +144,7 @@ def _report(report: Report) -> Report:
     if stream is not None and (stream.exists() or not _can_be_written(stream)):
         # Check by opening it; the run creates a file that does not exist yet.
         try:
-            files.append(stream, b"")
+            files.append(stream, b"", is_own=False)
         except FileFault as error:
             message = f"{error} (--event-stream names another file)"
             raise RunnerFault(message) from error

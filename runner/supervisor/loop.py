@@ -107,6 +107,9 @@ class SuperviseLoop:
         # While the run goes on, the user can still fix the file.
         if trouble := prices.trouble(settings.state_home):
             recorder.warn(trouble)
+        for place in {settings.state_home, self._files.directory}:
+            if exposed := files.exposure(place):
+                recorder.warn(exposed)
         if recorder.run.spec.resume_session is not None:
             self._guarded(lambda: self._export.begin(recorder.run))
         self._codex = codex

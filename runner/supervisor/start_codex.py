@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from parsers.paths import Path
-from runner import config
+from runner import config, files
 from runner.codex.binary import exec_argv
 from runner.errors import is_resource_exhaustion
 from runner.lifecycle.judge import not_started
@@ -28,7 +28,11 @@ def start_codex(run: Run, events: int, settings: Config) -> int | Verdict:
     """
     spec, paths = run.spec, files_of(run.spec)
     try:
-        with paths.prompt.open("rb") as prompt, paths.stderr.open("ab") as stderr:
+        appends = os.O_WRONLY | os.O_APPEND
+        with (
+            os.fdopen(files.open_own(paths.prompt, os.O_RDONLY), "rb") as prompt,
+            os.fdopen(files.open_own(paths.stderr, appends), "ab") as stderr,
+        ):
             launch = Launch(
                 argv=exec_argv(spec.codex, spec.repo, spec.resume_session),
                 environment=config.codex_environment(settings, run.run_id),

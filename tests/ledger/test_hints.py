@@ -1,6 +1,7 @@
 """An error names one problem once, and a fix that removes it."""
 
 import os
+import pwd
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -61,14 +62,7 @@ def test_a_ledger_that_is_not_there_is_named_once_with_one_fix(
     assert told == f"ledger {path}: {reason} (verify --repair fixes it)\n"
 
 
-@pytest.mark.parametrize(
-    ("user", "reason"),
-    [
-        (os.geteuid(), "its directory is not readable or not writable"),
-        (os.geteuid() + 1, "its directory belongs to another user"),
-    ],
-)
-@pytest.mark.parametrize(
+USES = pytest.mark.parametrize(
     "use",
     [
         lambda ours: Ledger(ours.state_home),
@@ -78,18 +72,39 @@ def test_a_ledger_that_is_not_there_is_named_once_with_one_fix(
     ],
     ids=["ledger", "verify", "migrate", "restore"],
 )
+
+
+@USES
+@pytest.mark.parametrize("has_ledger", [False, True])
+def test_a_state_directory_of_another_user_is_refused_by_name(
+    ours: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    use: Callable[[Config], object],
+    *,
+    has_ledger: bool,
+) -> None:
+    ours.state_home.mkdir()
+    if has_ledger:
+        Ledger(ours.state_home).close()
+    owner = pwd.getpwuid(os.geteuid()).pw_name
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+
+    with pytest.raises(LedgerFault, match=f"belongs to the user {owner} ") as caught:
+        use(ours)
+    assert caught.value.hint == f"run this as {owner}, or {ELSEWHERE}"
+
+
+@USES
 def test_a_state_directory_that_may_not_be_used_is_refused_with_a_fix(
     ours: Config,
     monkeypatch: pytest.MonkeyPatch,
     use: Callable[[Config], object],
-    user: int,
-    reason: str,
 ) -> None:
     home = ours.state_home
     home.mkdir()
     monkeypatch.setattr(os, "access", lambda *_: False)
-    monkeypatch.setattr(os, "geteuid", lambda: user)
 
+    reason = "its directory is not readable or not writable"
     with pytest.raises(LedgerFault, match=reason) as caught:
         use(ours)
 

@@ -9,6 +9,7 @@ import pytest
 from support import stand_in as script
 from support.guard import MARKER
 from support.processes import command_line, processes_with, wait_until
+from support.sabotage import SUPERVISOR, hold, sabotaged
 from support.stand_in import StandIn
 from support.tasks import Ended, Tasks, gone
 
@@ -367,3 +368,40 @@ def test_nothing_is_left_when_all_is_over(task: Tasks, marker: str) -> None:
         *(".prompt", ".events.jsonl", ".stderr", ".log"),
         *(".meta.json", ".summary.json"),
     }
+
+
+@pytest.mark.parametrize("suffix", [".prompt", ".stderr", ".events.jsonl", ".log"])
+def test_a_link_in_the_place_of_a_file_of_a_run_is_not_followed(
+    task: Tasks, stand_in: StandIn, tmp_path: Path, suffix: str
+) -> None:
+    private = tmp_path / "private"
+    private.write_text("a secret")
+    held = hold(tmp_path)
+    begun = task.start(env=sabotaged(held.at(SUPERVISOR, "open", "/owner")))
+    wait_until(held.reached.exists, what="the files of the run")
+    (made,) = task.log_dir.glob(f"*{suffix}")
+    made.unlink()
+    made.symlink_to(private)
+    held.go.touch()
+
+    ended = begun.wait()
+
+    assert ended.code != 0
+    assert "Too many levels of symbolic links" in ended.stderr
+    assert private.read_text() == "a secret"
+    assert stand_in.runs == []
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777, 0o755])
+def test_a_directory_that_others_may_write_into_is_warned_of(
+    task: Tasks, mode: int
+) -> None:
+    task.log_dir.mkdir()
+    task.log_dir.chmod(mode)
+
+    ended = task()
+
+    assert ended.code == 0
+    warned = [each for each in ended.meta["warnings"] if "may replace files" in each]
+    assert len(warned) == (mode == 0o777), "nobody else is in the group of this user"
+    assert (f"chmod go-w {task.log_dir}" in ended.stderr) == bool(warned)
