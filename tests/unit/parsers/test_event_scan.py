@@ -236,8 +236,9 @@ DONE = command(0, "x", 0, "completed")
             STARTED,
             *(line.replace(b"item_", b"item\\u005f") for line in (STARTED, DONE)),
         ],
+        [STARTED, DONE],
         [command(1, "x", None, "started"), STARTED, DONE],
-        [STARTED, STARTED, DONE, DONE],
+        [STARTED, STARTED, DONE],
         [STARTED.replace(b"command_execution", b"mcp_tool_call"), DONE],
         [STARTED.replace(b'"in_progress"}}', b'"in_progress"}'), DONE],
         [STARTED.replace(b"item_0", b"item_00"), DONE],
@@ -279,6 +280,21 @@ def test_a_huge_line_needs_little_memory(begin: bytes, end: bytes) -> None:
 
     assert peak < 4_000_000
     assert found.commands_run + sum(found.warnings.values()) >= 1
+
+
+def test_an_id_that_is_cut_by_the_end_of_a_block_is_read_whole() -> None:
+    ends = b'","type":"command_execution","command":"","status":"in_progress"}}\n'
+    line = b'{"type":"item.started","item":{"id":"' + b"i" * 60 + ends
+
+    assert scanned(line, 64)._running == {b"i" * 60: True}
+
+
+@pytest.mark.parametrize("kind", ["agent_message", "reasoning"])
+def test_a_text_does_not_end_at_a_quote_that_is_escaped(kind: str) -> None:
+    item = f'{{"id":"i","type":"{kind}","text":"said \\"}}}}\n'.encode()
+    found = scanned(b'{"type":"item.completed","item":' + item)
+
+    assert found.warnings == {"undecodable_line": 1}
 
 
 def test_a_huge_line_of_a_pipe_is_read_as_well() -> None:
