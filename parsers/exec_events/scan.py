@@ -33,30 +33,31 @@ class Dialect:
             end of the command: `succeeded` or `failed` is the end of it.
     """
 
-    def __init__(self, comma: bytes, colon: bytes, newline: bytes) -> None:
+    def __init__(self, brace: bytes, comma: bytes, colon: bytes, end: bytes) -> None:
         def spaced(text: bytes) -> bytes:
+            text = text.replace(b"{", brace)
             return text.replace(b",", comma).replace(b":", colon)
 
-        self.spacing = comma, colon, newline
+        self.spacing = brace, comma, colon, end
         self.started = spaced(b'{"type":"item.started","item":{"id":"')
         self.completed = spaced(b'{"type":"item.completed","item":{"id":"')
         self.command = spaced(b'","type":"command_execution","command":"')
         message = spaced(b'","type":"agent_message","text":"')
         reasoning = spaced(b'","type":"reasoning","text":"')
-        self.running = spaced(b',"status":"in_progress"}}') + newline
-        self.succeeded = spaced(b',"exit_code":0,"status":"completed"}}') + newline
-        self.failed = spaced(b',"status":"failed"}}') + newline
-        self.last = b"}}" + newline
+        self.running = spaced(b',"status":"in_progress"') + end
+        self.succeeded = spaced(b',"exit_code":0,"status":"completed"') + end
+        self.failed = spaced(b',"status":"failed"') + end
+        self.last = end
         self.ending = self.running + self.completed
         self.frames: tuple[tuple[bytes, tuple[tuple[Kind, bytes, bytes], ...]], ...] = (
             (self.started, (("started", self.command, self.running),)),
             (
                 self.completed,
                 (
-                    ("message", message, b'"' + self.last),
+                    ("message", message, b'"' + end),
                     ("succeeded", self.command, self.succeeded),
                     ("failed", self.command, self.failed),
-                    ("reasoning", reasoning, b'"' + self.last),
+                    ("reasoning", reasoning, b'"' + end),
                 ),
             ),
         )
@@ -90,16 +91,17 @@ class Dialect:
 
 def spacing(
     line: bytes | bytearray, begin: int, end: int
-) -> tuple[bytes, bytes, bytes] | None:
+) -> tuple[bytes, bytes, bytes, bytes] | None:
     """Return what the `Dialect` of an item's line is made of."""
-    last = bytes(line[max(begin, end - END_LENGTH) : end]).rpartition(b"}")[2]
+    last = bytes(line[max(begin, end - END_LENGTH) : end]).rpartition(b'"')[2]
     match bytes(line[begin : min(begin + _NAMES_WITHIN, end)]).split(b'"'):
-        case [b"{", b"type", colon, name, comma, b"item", *_] if (
+        case [brace, b"type", colon, name, comma, b"item", *_] if (
             name.startswith(b"item.")
+            and brace.rstrip(_BLANKS) == b"{"
             and (colon.strip(_BLANKS), comma.strip(_BLANKS)) == (b":", b",")
-            and not last.strip(_BLANKS + b"\r\n")
+            and last.translate(None, _BLANKS + b"\r\n") == b"}}"
         ):
-            return comma, colon, last
+            return brace, comma, colon, last
         case _:
             return None
 

@@ -26,7 +26,7 @@ _NAMES_KEPT: Final = 100
 _NAME_LENGTH: Final = 80
 
 _BLOCK: Final = 1 << 17
-_AS_CODEX_WRITES: Final = scan.Dialect(b",", b":", b"\n")
+_AS_CODEX_WRITES: Final = scan.Dialect(b"{", b",", b":", b"}}\n")
 _FAILED: Final = ("failed", "declined")
 _OF_A_TURN: Final = (events.TurnStarted, events.TurnCompleted, events.TurnFailed)
 _BOUNDARIES: Final = (events.ThreadStarted, *_OF_A_TURN)

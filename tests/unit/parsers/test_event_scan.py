@@ -214,6 +214,8 @@ def test_no_command_or_message_is_decoded_however_it_is_spaced(
     data = b"".join(
         spaced(each, separators) + ending + b"\n" for each in [*lines, message]
     )
+    if ending:
+        data = data.replace(b'{"', b'{ "').replace(b"}}", b" } }")
     taken: list[bytes] = []
     monkeypatch.setattr(events, "decode", taken.append)
 
