@@ -89,7 +89,7 @@ class Rollout(_Origin):
     """The facts of a file about its own thread, within the requested window.
 
     The header's fields and `total` are those of the whole file; a fork's total includes
-    its parent's. `warnings` counts lines that are not records.
+    its parent's. `warnings` counts lines that are not records, and unknown records.
     """
 
     thread_id: str | None = None

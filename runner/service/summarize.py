@@ -85,9 +85,12 @@ def summarize_log(log: Path, meta_path: Path | None, settings: Config) -> Json:
     """
     meta, faults = _meta(log, meta_path, settings)
     facts = _facts(log, meta)
-    if not meta and facts == Facts(kind=facts.kind):
-        message = f"--log {log}: nothing of a Codex run is recognised in it"
+    refusal = facts.refusal
+    if refusal is not None and not meta:
+        message = f"{refusal} in {log}"
         raise RunnerFault(message)
+    if refusal is not None and facts.kind != "empty":
+        faults.append(refusal)
     block = {name: facts.fields.get(key) for key, name in _BLOCK_NAMES.items()}
     told = {name: value for name, value in block.items() if value is not None} | meta
     kept = account_log(facts, _context(facts, told), settings)
