@@ -112,7 +112,7 @@ class Rollout(_Origin):
         return self.turns[-1] if self.turns else Turn(turn_id="")
 
     def facts(self) -> Facts:
-        """Return the facts; commands are not counted."""
+        """Return the facts; the usage is the thread's own; commands are not counted."""
         last = self.last_turn
         return Facts(
             kind="rollout",
@@ -127,6 +127,6 @@ class Rollout(_Origin):
             warnings=self.warnings,
             ended=_ENDED.get(last.state),
             failure=last.error_message,
-            usage=self.total,
+            usage=self.usage if self.calls else None,
             agent_threads=self.spawned_thread_ids,
         )

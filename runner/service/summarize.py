@@ -13,7 +13,7 @@ from parsers.paths import Path
 from parsers.struct import replace
 from parsers.text import uuid
 from runner import clock, files
-from runner.accounting.rollouts import Slice
+from runner.accounting.rollouts import RolloutAt, Slice
 from runner.accounting.run import LogContext, account_log, account_run
 from runner.errors import RunnerError, RunnerFault, UnknownRunError, UsageError
 from runner.exports import run_exports
@@ -93,7 +93,10 @@ def summarize_log(log: Path, meta_path: Path | None, settings: Config) -> Json:
         faults.append(refusal)
     block = {name: facts.fields.get(key) for key, name in _BLOCK_NAMES.items()}
     told = {name: value for name, value in block.items() if value is not None} | meta
-    kept = account_log(facts, _context(facts, told), settings)
+    context, index = _context(facts, told), None
+    if facts.kind == "rollout" and context.session_id is not None:
+        index = RolloutAt(settings.codex_home, context.session_id, log)
+    kept = account_log(facts, context, settings, index)
     frozen = replace(
         kept,
         usage=loose_json.mapping(meta.get("token_usage")) or kept.usage,
@@ -123,10 +126,22 @@ def _facts(log: Path, meta: Json) -> Facts:
             message = f"--log {log}: is a device, name a file"
             raise UsageError(message)
         with log.open("rb") as stream:
-            return read_log(stream)
+            facts = read_log(stream)
     except OSError as error:
         message = f"--log {log}: {error.strerror or error}"
         raise UsageError(message) from error
+    if facts.kind == "rollout":
+        from runner.foreign.rollouts import actions  # noqa: PLC0415 - a rare need
+
+        with suppress(OSError):  # a pipe is not read twice
+            done = actions(log)
+            facts = replace(
+                facts,
+                commands_run=done.commands_run,
+                commands_failed=done.commands_failed,
+                files_changed=done.files_changed,
+            )
+    return facts
 
 
 def _meta(log: Path, named: Path | None, settings: Config) -> tuple[Json, list[str]]:
