@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 PREVIEW_LENGTH: Final = 2_000
 _TITLE_LENGTH: Final = 64
+_UNKNOWN: Final = ("unknown_item:", "unknown_record:")
 
 
 def build(
@@ -45,7 +46,7 @@ def build(
 
     commands = {"run": facts.commands_run, "failed": facts.commands_failed}
     changed = facts.files_changed
-    if any(name.startswith("unknown_item:") for name in facts.warnings):
+    if any(name.startswith(_UNKNOWN) for name in facts.warnings):
         # Each of them may have been a command or an edit: nothing is not known.
         commands = commands if facts.commands_run else dict.fromkeys(commands)
         changed = changed or None

@@ -192,12 +192,8 @@ class _Turn:
             self._say(records.text(payload, "message") or "")
         elif item.get("type") == "AgentMessage":
             self._say(records.content(item))
-        elif kind == "item_completed":
+        elif item:
             self._keep(loose_json.text(item.get("id")) or "", read_item(item))
-        elif kind in _ENDS:
-            state = None if payload.get("success") is not False else "failed"
-            end = {"status": state, **payload, "type": _ENDS[kind]}
-            self._keep(call_id, read_item(end))
         elif kind in _CALLS:
             self._is_answered, self._calls[call_id] = False, Call(payload)
         elif kind in _ANSWERS and call_id in self._calls and call_id not in self.items:
@@ -252,16 +248,15 @@ class _Reader:
         self.turns: list[_Turn] = []
 
     def feed(self, record: Record, place: int) -> None:
-        kind, item = record.kind, loose_json.mapping(record.payload.get("item"))
-        is_item = kind == "item_completed"
+        kind, item = record.kind, _item_of(record)
         if kind in {"task_started", "turn_context"}:
             self._meet_turn(record, place)
         elif kind == "user_message":
             self._hear(records.text(record.payload, "message"), record, place)
-        elif is_item and item.get("type") == "UserMessage":
+        elif item.get("type") == "UserMessage":
             self._hear(records.content(item), record, place)
         elif self.turns and kind != "message":  # which repeats others
-            self.turns[-1].take(record, item if is_item else {})
+            self.turns[-1].take(record, item)
 
     def _meet_turn(self, record: Record, place: int) -> None:
         """Begin a turn, unless the record may belong to the last one."""
@@ -281,3 +276,15 @@ class _Reader:
         if not last or last.ended or (last.turn_id is None and last.prompt):
             self.turns.append(last := _Turn(None, record.at, place))
         last.prompt = last.prompt or text
+
+
+def _item_of(record: Record) -> Mapping[str, object]:
+    """Return the item that a record holds or is itself; an empty one for any other."""
+    payload = record.payload
+    if record.kind == "item_completed":
+        return loose_json.mapping(payload.get("item"))
+    kind = _ENDS.get(record.kind)
+    if kind is None:
+        return {}
+    state = "failed" if payload.get("success") is False else None
+    return {"status": state, **payload, "type": kind, "id": payload.get("call_id")}

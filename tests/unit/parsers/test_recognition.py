@@ -107,8 +107,7 @@ def test_events_of_0_44_are_read(recorded: Recorded) -> None:
         (b"[{" * 100_000, "no Codex output"),
         (b"\xff\xfe\x00", "no Codex output"),
         (
-            b'{"id":"0198","timestamp":"2025-08-01T10:00:00Z","instructions":null}\n'
-            b'{"type":"message","role":"user","content":[]}\n',
+            b'{"id":"0198","timestamp":"2025-08-01T10:00:00Z","instructions":null}\n',
             "unsupported records of Codex before September 2025",
         ),
         (
