@@ -53,7 +53,7 @@ def read_log(stream: BufferedIOBase) -> Facts:
         return read_rollout(lines).facts()
     if kind is None and (form := _form(first)) is not None:
         return read_log(BytesIO(form(b"".join(lines))))
-    if kind is None and (unread := _unread(first)) is not None:
+    if kind is None and (unread := next(filter(None, map(_unread, head)), None)):
         return Facts(kind="log", unread=unread)
     from parsers.text_logs.read import read_text_log  # noqa: PLC0415 - 10 ms, rare
 
@@ -72,10 +72,10 @@ def _kind(line: bytes) -> Kind | None:
     return "events" if name.startswith(_EVENT_BEGINNINGS) else None
 
 
-def _unread(first: bytes) -> str | None:
-    """Name the older format of Codex that a first line is of."""
-    fields = loose_json.load_or_empty(first)
-    if "msg" in fields or fields.keys() >= {"model", "provider", "sandbox"}:
+def _unread(line: bytes) -> str | None:
+    """Name the older format of Codex that a line is of."""
+    fields = loose_json.load_or_empty(line)
+    if "id" in fields and "type" in loose_json.mapping(fields.get("msg")):
         return "events of Codex 0.43 and earlier"
     if fields.keys() >= {"id", "timestamp", "instructions"}:
         return "records of Codex before September 2025"

@@ -17,7 +17,7 @@ from parsers.lines import BLANK
 from parsers.rollouts import records
 from parsers.rollouts.model_calls import CallCounter
 from parsers.rollouts.records import moment, seconds_between
-from parsers.rollouts.thread import Call, Rollout, Turn
+from parsers.rollouts.thread import UNKNOWN_RECORD, Call, Rollout, Turn
 from parsers.struct import as_dict, replace
 from parsers.text import uuid
 
@@ -194,7 +194,7 @@ class _Reader:
                 agent = uuid(loose_json.object_in(answer).get("agent_id"))
                 self._spawned |= {agent: None} if agent else {}
             case kind if not records.is_known(kind):
-                warn(self._warnings, f"unknown_record:{kind[:_NAME_LENGTH]}")
+                warn(self._warnings, f"{UNKNOWN_RECORD}{kind[:_NAME_LENGTH]}")
             case _:
                 pass
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     TurnState = Literal["open", "completed", "failed", "aborted"]
 
+UNKNOWN_RECORD: Final = "unknown_record:"
 _ENDED: Final[dict[str, Ended]] = {"completed": "completed", "failed": "failed"}
 
 

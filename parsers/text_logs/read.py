@@ -104,8 +104,9 @@ class _TextLog:
             return replace(self._events.facts(), kind="log", fields=fields)
         is_ours = self._style == "ours"
         is_completed = self._figures.of_codex is not None
-        if not (self._banner or fields or is_completed or self._message):
-            return Facts(kind="log")  # an `ERROR: …` or a cost is not Codex's alone
+        is_begun = bool(self._banner.keys() & {"codex_version", "session_id"})
+        if not (is_begun or fields or is_completed or self._message):
+            return Facts(kind="log")  # `ERROR: …` and `model: …` are not Codex's alone
         well: Ended | None = "completed" if is_completed else None
         return Facts(
             kind="log",

@@ -57,12 +57,7 @@ _BLOCK_NAMES = {
 
 
 def summarize_run(run_id: str, log_dir: Path, settings: Config) -> Json:
-    """Return the summary of a run, or of a task's last one; of a living run, so far.
-
-    Args:
-        run_id: the run's id, or what names a task.
-        log_dir: where runs are looked for that the ledger does not know.
-        settings: for the state directory and the prices.
+    """Return the summary of a run, or of a task's last run; for a living one, so far.
 
     Raises:
         UnknownRunError: neither the ledger nor the log directory knows it.
@@ -109,7 +104,7 @@ def summarize_log(
     if refusal is not None and not meta:
         message = f"{refusal} in {log}"
         raise RunnerFault(message)
-    if refusal is not None and facts.kind != "empty":
+    if refusal is not None and facts.kind != "empty" and not facts.warnings:
         faults.append(refusal)
     block = {name: facts.fields.get(key) for key, name in _BLOCK_NAMES.items()}
     told = {name: value for name, value in block.items() if value is not None} | meta

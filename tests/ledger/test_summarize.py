@@ -204,3 +204,19 @@ def test_a_task_is_its_last_run(tmp_path: Path) -> None:
         assert found["run_id"] == run.run_id
     with pytest.raises(UnknownRunError, match="nothing like it"):
         summarize_run("nothing like it", tmp_path, ours)
+
+
+def test_unknown_records_of_a_thread_are_in_the_warnings_of_its_runs(
+    ours: Config, tmp_path: Path
+) -> None:
+    log, day = tmp_path / "events.jsonl", ours.codex_home / "sessions/2026/12/01"
+    thread = "01980a00-1111-7222-8333-0123456789ab"
+    log.write_text(f'{{"type":"thread.started","thread_id":"{thread}"}}\n')
+    day.mkdir(parents=True)
+    rollout = day / f"rollout-2026-12-01T10-00-00-{thread}.jsonl"
+    rollout.write_bytes((DATA / "rollout-drift.jsonl").read_bytes())
+
+    warnings = summarize_log(log, None, ours)["warnings"]
+
+    names = ("token_count_v2", "turn_finished", "usage_snapshot")
+    assert warnings == {f"unknown_record:{name}": 1 for name in names}

@@ -100,6 +100,8 @@ def test_events_of_0_44_are_read(recorded: Recorded) -> None:
         (b"", "no Codex output"),
         (b"root:x:0:0:root:/root:/bin/bash\n", "no Codex output"),
         (b"make: all\nERROR: no rule\ncost: 5\n", "no Codex output"),
+        (b"model: gpt-5\nworkdir: /srv\n", "no Codex output"),
+        (b'{"level":30,"id":1,"msg":"started"}\n', "no Codex output"),
         (b"[1, 2]", "no Codex output"),
         (b'[{"type": "system"}]', "no Codex output"),
         (b'{\n  "a": {"b": 1}\n}\n', "no Codex output"),
@@ -111,7 +113,7 @@ def test_events_of_0_44_are_read(recorded: Recorded) -> None:
             "unsupported records of Codex before September 2025",
         ),
         (
-            b'{"id":"0","msg":{"type":"task_started"}}\n',
+            b'a warning\n{"id":"0","msg":{"type":"task_started"}}\n',
             "unsupported events of Codex 0.43 and earlier",
         ),
     ],
