@@ -13,7 +13,7 @@ from parsers.rollouts.read import read_rollout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable
     from io import BufferedIOBase
     from typing import Final
 
@@ -26,12 +26,12 @@ _BEFORE_JSON: Final = BLANK + b"\xef\xbb\xbf"
 _EVENT_BEGINNINGS: Final = ("thread.", "turn.", "item.", "error", "session.created")
 
 
-def read_log(stream: BufferedIOBase) -> Facts:
+def read_log(stream: BufferedIOBase, *, is_in_lines: bool = False) -> Facts:
     """Read a file of any kind to its end.
 
     Never raises on its contents. Needs as much memory as the longest line, of events
     the longest one that has to be decoded; a file that was saved as UTF-16, as an
-    array or indented is read as a whole.
+    array or indented is read as a whole, unless `is_in_lines` rules these out.
     """
     head: list[bytes] = []
     kind: Kind | None = None
@@ -51,8 +51,8 @@ def read_log(stream: BufferedIOBase) -> Facts:
     lines = chain(head, stream)
     if kind == "rollout":
         return read_rollout(lines).facts()
-    if kind is None and (form := _form(first)) is not None:
-        return read_log(BytesIO(form(b"".join(lines))))
+    if kind is None and not is_in_lines and (data := _in_lines(first, lines)):
+        return read_log(BytesIO(data), is_in_lines=True)
     if kind is None and (unread := next(filter(None, map(_unread, head)), None)):
         return Facts(kind="log", unread=unread)
     from parsers.text_logs.read import read_text_log  # noqa: PLC0415 - 10 ms, rare
@@ -82,31 +82,33 @@ def _unread(line: bytes) -> str | None:
     return None
 
 
-def _form(first: bytes) -> Callable[[bytes], bytes] | None:
-    """Choose how to make lines of a file whose lines are no objects."""
-    if first.startswith(_UTF_16):
-        return _from_utf_16
+def _is_in_no_lines(first: bytes) -> bool:
+    """Return whether a first line begins JSON that is not one object a line."""
     begin = first.lstrip(_BEFORE_JSON)
     is_array = begin.startswith(b"[") and begin[1:].strip()[:1] in {b"", b"{"}
-    is_cut = begin.startswith(b"{") and not loose_json.load_or_empty(first)
-    return _lines_of_objects if is_array or is_cut else None
+    return is_array or (begin.startswith(b"{") and not loose_json.load_or_empty(first))
 
 
-def _from_utf_16(data: bytes) -> bytes:
-    return data.decode("utf-16", "replace").encode("utf-8", "replace")
+def _in_lines(first: bytes, lines: Iterable[bytes]) -> bytes | None:
+    """Write each outermost object on a line; what is broken begins no object.
 
-
-def _lines_of_objects(data: bytes) -> bytes:
-    """Write each outermost object on a line; what is broken begins no object."""
+    None, and no line is taken, where the file is in lines already.
+    """
+    if first.startswith(_UTF_16):
+        data = b"".join(lines).decode("utf-16", "replace").encode("utf-8", "replace")
+        return _in_lines(data.lstrip().partition(b"\n")[0], [data]) or data
+    if not _is_in_no_lines(first):
+        return None
     from json import JSONDecoder  # noqa: PLC0415 - rare
 
-    text, at = data.decode("utf-8", "replace"), 0
-    decode, lines = JSONDecoder(strict=False).raw_decode, [""]
+    text, at = b"".join(lines).decode("utf-8", "replace"), 0
+    decode, found = JSONDecoder(strict=False).raw_decode, [""]
     while (at := text.find("{", at)) >= 0:
         try:
-            value, at = decode(text, at)
+            value, end = decode(text, at)
+            found.append(json_text.dumps(value))
         except (ValueError, RecursionError):
-            lines.append(f"broken: {' '.join(text[at:].split())}")
+            found.append(f"broken: {' '.join(text[at:].split())}")
             break
-        lines.append(json_text.dumps(value))
-    return "\n".join((*lines, "")).encode("utf-8", "replace")
+        at = end
+    return "\n".join((*found, "")).encode("utf-8", "replace")

@@ -506,6 +506,10 @@ BITS = st.sampled_from(
         b"\x1b[0m",
         b"\0",
         b"file update (completed)\n  A x\n",
+        b"[",
+        b"{\n",
+        b"{}",
+        b"\xff\xfe",
     ]
 )
 
