@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 PREVIEW_LENGTH: Final = 2_000
 _TITLE_LENGTH: Final = 64
+_UNKNOWN: Final = ("unknown_item:", "unknown_record:")
 
 
 def build(
@@ -43,6 +44,12 @@ def build(
     def text(*names: str) -> str | None:
         return loose_json.text(value(*names)) or None
 
+    commands = {"run": facts.commands_run, "failed": facts.commands_failed}
+    changed = facts.files_changed
+    if any(name.startswith(_UNKNOWN) for name in facts.warnings):
+        # Each of them may have been a command or an edit: nothing is not known.
+        commands = commands if facts.commands_run else dict.fromkeys(commands)
+        changed = changed or None
     answer_file = text("final_message_file")
     priced_model = loose_json.text(loose_json.mapping(cost).get("model"))
     return {
@@ -63,10 +70,10 @@ def build(
         "token_usage": dict(token_usage) if isinstance(token_usage, dict) else None,
         "cost": dict(cost) if isinstance(cost, dict) else None,
         **_preview("final_message", facts.final_message, answer_file),
-        "commands": {"run": facts.commands_run, "failed": facts.commands_failed},
-        "files_changed": [
-            {"path": path, "kind": kind} for path, kind in facts.files_changed.items()
-        ],
+        "commands": commands,
+        "files_changed": None
+        if changed is None
+        else [{"path": path, "kind": kind} for path, kind in changed.items()],
         "errors": list(facts.errors),
         "warnings": dict(facts.warnings),
     }

@@ -122,8 +122,10 @@ Item: TypeAlias = (
 def read_item(value: object) -> Item:
     """Read an event's `item`; never raises on its contents."""
     item = loose_json.mapping(value)
+    if "item_type" in item and "type" not in item:  # 0.42 to 0.44
+        item = {**item, "type": item["item_type"]}
     kind = _text(item, "type")
-    made = ITEMS.get(kind, UnknownItem)
+    made = AgentMessage if kind == "assistant_message" else ITEMS.get(kind, UnknownItem)
     values: dict[str, Any] = {}
     for name in made.field_names():
         reader = _READERS.get(name)

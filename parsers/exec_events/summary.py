@@ -8,7 +8,7 @@ decoded by `events`; both ways find the same.
 from __future__ import annotations
 
 from parsers.exec_events import events, items, scan
-from parsers.facts import Facts
+from parsers.facts import OTHER_THREAD, Facts, warn
 from parsers.lines import BLANK
 
 TYPE_CHECKING = False
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 LISTED: Final = 200
 FILES_LISTED: Final = 10_000
-_NAMES_KEPT: Final = 100
 _NAME_LENGTH: Final = 80
 
 _BLOCK: Final = 1 << 17
@@ -265,7 +264,7 @@ class EventSummary:
             case events.ThreadStarted(thread_id=thread_id):
                 self.thread_id = self.thread_id or thread_id
                 if thread_id != self.thread_id:
-                    self._warn("other_thread_announced")
+                    self._warn(OTHER_THREAD)
             case events.TurnStarted():
                 self.ended = self._answer = None
             case events.TurnCompleted(usage=usage):
@@ -329,9 +328,7 @@ class EventSummary:
             self.files_changed[change.path] = kind
 
     def _warn(self, name: str) -> None:
-        if name not in self.warnings and len(self.warnings) >= _NAMES_KEPT:
-            name = "other"
-        self.warnings[name] = self.warnings.get(name, 0) + 1
+        warn(self.warnings, name)
 
 
 def keep(kept: list[str], text: str) -> None:

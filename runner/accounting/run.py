@@ -10,7 +10,7 @@ from parsers.accounting.tokens import Usage, read_usage
 from parsers.exec_events.summary import EventSummary
 from parsers.facts import Facts
 from parsers.light import UTC, datetime
-from parsers.rollouts.thread import Rollout
+from parsers.rollouts.thread import UNKNOWN_RECORD, Rollout
 from parsers.struct import Struct, as_dict
 from parsers.text import release
 from runner import clock, config, files
@@ -51,7 +51,9 @@ class RunAccounting(Struct):
 
     @property
     def warnings(self) -> dict[str, int]:
-        return {**self.facts.warnings, **dict.fromkeys(self.faults, 1)}
+        told = self._thread.warnings.items()
+        drift = {name: n for name, n in told if name.startswith(UNKNOWN_RECORD)}
+        return {**drift, **self.facts.warnings, **dict.fromkeys(self.faults, 1)}
 
     @property
     def session_id(self) -> SessionId | None:

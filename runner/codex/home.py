@@ -40,10 +40,16 @@ def rollout_of(home: Path, thread_id: str) -> Path | None:
     """
     tops = (home / "sessions", home / "archived_sessions")
     every = (directory for top in tops for directory, _ in directories(top))
-    for directory in chain(_likely_days(home, thread_id), every):
-        for name in _names(directory):
-            if name.endswith(f"-{thread_id}.jsonl"):
-                return directory / name
+    places = chain(_likely_days(home, thread_id), every)
+    found = (rollout_in(directory, thread_id) for directory in places)
+    return next(filter(None, found), None)
+
+
+def rollout_in(directory: Path, thread_id: str) -> Path | None:
+    """Find the rollout file of a thread in one directory."""
+    for name in _names(directory):
+        if name.endswith(f"-{thread_id}.jsonl"):
+            return directory / name
     return None
 
 

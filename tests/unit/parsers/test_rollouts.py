@@ -485,7 +485,8 @@ def test_any_json_in_any_record_gives_a_sound_rollout(
         *("open", "completed", "failed", "aborted"),
     }
     assert found.total is None or not found.total.is_negative
-    assert found.warnings == {}  # each line is a JSON object
+    # Each line is a JSON object, but it may be of no known kind.
+    assert all(name.startswith("unknown_record:") for name in found.warnings)
 
 
 OWN = "01a1f87a-239f-7410-b8ac-465d382ada35"
