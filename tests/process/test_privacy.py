@@ -120,8 +120,8 @@ def test_codex_works_where_the_caller_is(task: Tasks, stand_in: StandIn) -> None
     (run,) = stand_in.runs
     assert run["cwd"] == str(task.place)
     assert run["argv"] == [
-        *("exec", "--json", "-C", str(task.repo), "-s", "read-only", "-m", "gpt-5"),
-        *("-c", "a=1", "-c", "b=2", "-"),
+        *("exec", "--json", "--cd", str(task.repo), "--sandbox", "read-only"),
+        *("--model", "gpt-5", "--config", "a=1", "--config", "b=2", "-"),
     ]
 
 
