@@ -23,7 +23,7 @@ _LONGEST_NUMBER = 19
 # Read with `codex_of`.
 CODEX_OPTIONS = """\
 --codex-bin BIN               the binary [default: codex]
---sandbox, -s MODE            Codex's --sandbox
+--sandbox, -s {read-only,workspace-write,danger-full-access}  Codex's --sandbox
 --model, -m MODEL             Codex's --model
 --config, -c KEY=VALUE ...    a configuration value; repeatable
 --skip-git-repo-check         also work outside of a git repository

@@ -44,10 +44,8 @@ def test_the_sandbox_helper_is_tried(codex: RealTasks) -> None:
 def test_a_sandbox_that_codex_does_not_know_is_told(codex: RealTasks) -> None:
     ended = codex("--sandbox", "workspace-wirte", "--doctor", "--json")
 
-    sandbox = checks_of(ended)["sandbox"]
-    assert bad(ended) == ["sandbox"]
-    assert "workspace-wirte" in sandbox["detail"]
-    assert "codex exec --help" in sandbox["fix"]
+    assert ended.code == 2
+    assert "workspace-wirte" in ended.stderr
 
 
 @pytest.mark.parametrize("name", ["no-such-codex", "/bin/true", "README.md"])

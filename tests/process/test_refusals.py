@@ -51,6 +51,7 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     "a session without a name": (["--resume", ""], ["--resume is empty"]),
     "a program without a name": (["--codex-bin", ""], ["--codex-bin is empty"]),
     "a sandbox without a name": (["--sandbox="], ["--sandbox/-s is empty"]),
+    "an unknown sandbox": (["-s", "workspace-wirte"], ["wirte", "read-only"]),
     "no setting": (["-c", ""], ["--config/-c is empty"]),
     "a summary without a name": (["--json-out", ""], ["--json-out is empty"]),
     "events without a name": (["--event-stream", ""], ["--event-stream is empty"]),

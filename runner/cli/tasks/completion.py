@@ -43,7 +43,6 @@ SHELL          bash, zsh or fish
 """
 _KINDS = {"FILE": "files", "BIN": "files", "DIR": "directories", "URL": "directories"}
 _WORDS = {
-    "MODE": ("read-only", "workspace-write", "danger-full-access"),
     "SHELL": SHELLS,
     "STATE": tuple(TaskState),
 }

@@ -27,7 +27,7 @@ Check the environment, and show how to fix each problem.
 
 --working-dir DIR       where Codex would work (default: here)
 --codex-bin BIN         the binary [default: codex]
--s, --sandbox MODE      the sandbox to check
+-s, --sandbox {read-only,workspace-write,danger-full-access}  the sandbox to check
 --skip-git-repo-check   do not require a git repository
 --json                  as JSON: one object
 
