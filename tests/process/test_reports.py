@@ -14,7 +14,7 @@ from support import stand_in as script
 from support.commands import fields
 from support.processes import is_alive, kill, wait_until
 from support.stand_in import StandIn, make_stand_in
-from support.tasks import CLOSING, Files, Tasks, gone
+from support.tasks import CLOSING, Files, Tasks, gone, is_one_line
 
 BEGIN = "===== run_codex_task debug preamble ====="
 
@@ -81,8 +81,11 @@ def test_what_the_notify_command_prints_goes_to_the_log_alone(task: Tasks) -> No
 def test_words_of_the_notify_command_reach_no_shell(
     task: Tasks, tmp_path: Path
 ) -> None:
-    ended = task("--notify-cmd", f"true; touch {tmp_path / 'made'} $(touch made)")
+    words = f"; touch {tmp_path / 'made'} $(touch made)"
+    refused = task("--notify-cmd", f"true{words}")
+    ended = task("--notify-cmd", f"true '{words}'")
 
+    assert is_one_line(refused, 2, "--notify-cmd: ';' needs a shell", "sh -c")
     assert ended.code == 0
     assert not (tmp_path / "made").exists()
 
