@@ -25,7 +25,9 @@ def test_all_is_well_where_runs_go_well(codex: RealTasks) -> None:
     text, as_json = codex("--doctor"), codex("--doctor", "--json")
 
     assert text.code == 0, text.stdout
-    assert all(line.startswith("ok   ") for line in text.lines)
+    *checks, result = text.lines
+    assert all(line.startswith("ok   ") for line in checks)
+    assert result == "Doctor result: PASS (warnings=0)"
     assert "codex-cli 0.169.0" in text.lines[0]
     assert list(checks_of(as_json))[: len(NAMES)] == NAMES
     assert bad(as_json) == []

@@ -44,6 +44,8 @@ def test_the_doctor_asks_such_a_program_once(task: Tasks, wrapper: Path) -> None
 
     assert ended.code == 1
     assert "is it Codex?" in ended.stdout
+    failures = ended.stdout.count("FAIL ") - 1
+    assert ended.lines[-1] == f"Doctor result: FAIL (failures={failures} warnings=0)"
     assert calls_of(wrapper) == ["--version"]
 
 
@@ -53,7 +55,8 @@ def test_a_version_is_believed_only_in_codexs_own_form(
     said = "1.2.3", "codex-cli 0.169.0", "codex 0.169.0", "codex-cli soon"
     for text in said:
         inner = wrapper.with_name("inner")
-        inner.write_text(PLAYS.replace("# It", f'[ "$1" = exec ] || exec echo {text}\n#'))
+        asked = f'[ "$1" = exec ] || exec echo {text}'
+        inner.write_text(PLAYS.replace("# It", f"{asked}\n# It"))
         inner.chmod(0o755)
         wrapper.write_text(f'#!/bin/sh\nexec {inner} "$@"\n')
 

@@ -30,7 +30,16 @@ def test_every_option_stands_behind_extra_arguments_and_before_resume(
 
     assert argv == [
         *("/opt/codex", "exec", "--image", "a.png", "b.png", "--json", "--cd", "/repo"),
-        *("--sandbox", "workspace-write", "--model", "gpt-5", "--config", "a=1", "--config", "b=2"),
+        *(
+            "--sandbox",
+            "workspace-write",
+            "--model",
+            "gpt-5",
+            "--config",
+            "a=1",
+            "--config",
+            "b=2",
+        ),
         "--skip-git-repo-check",
         *(["resume", resume] if resume else []),
         "-",
