@@ -53,7 +53,8 @@ the task:
 --repo DIR               where Codex works (required)
 --task TEXT              the prompt; - reads standard input
 --task-file FILE         read the prompt from a file
---resume SESSION         resume a session: its UUID, or the id of one of its runs
+--resume SESSION         resume a session: its UUID or name, or the id of one of its
+                         runs
 --continue-prompt TEXT   the prompt of --resume without a task (CODEX_CONTINUE_PROMPT;
                          default: {config.DEFAULT_CONTINUE_PROMPT!r})
 --wait-for-session       wait while another run holds the session, instead of exit 75

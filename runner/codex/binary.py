@@ -64,10 +64,10 @@ def version_of(program: str, settings: Config) -> str | None:
     if (version := known_version(program, settings)) is not None:
         return version
     path = which(program, settings.search_path)
-    stamp = None if path is None else _stamp(path)
-    if path is None or not (stamp or _hands_on(path)):
+    if path is None or not can_be_codex(path):
         return None
     said = capture([path, "--version"], settings.environment, _ASK_SECONDS)
+    stamp = stamp_of(path)
     if (version := version_in(said)) is not None and stamp is not None:
         known = loose_json.mapping(files.read_json(settings.state_home / _CACHE))
         content = json_text.dumps({**known, stamp: version}).encode()
@@ -80,14 +80,14 @@ def version_of(program: str, settings: Config) -> str | None:
 def known_version(program: str, settings: Config) -> str | None:
     """Return the cached version of a binary, without starting it."""
     path = which(program, settings.search_path)
-    stamp = None if path is None else _stamp(path)
+    stamp = None if path is None else stamp_of(path)
     if stamp is None:
         return None
     known = loose_json.mapping(files.read_json(settings.state_home / _CACHE))
     return loose_json.text(known.get(stamp))
 
 
-def _stamp(path: str) -> str | None:
+def stamp_of(path: str) -> str | None:
     """Identify a file of Codex by its size and time; None for any other program."""
     real = os.path.realpath(path)
     status = files.status(Path(real))
@@ -97,8 +97,13 @@ def _stamp(path: str) -> str | None:
     return f"{real}:{status.st_size}:{status.st_mtime_ns}"
 
 
-def _hands_on(path: str) -> bool:
-    """Return whether a program is a script that executes another with its arguments."""
+def can_be_codex(path: str) -> bool:
+    """Return whether a program is Codex, or a script that executes one.
+
+    Such a script gives it all arguments.
+    """
+    if stamp_of(path) is not None:
+        return True
     with suppress(OSError), Path(path).open("rb") as file:
         text = file.read(_SCRIPT_BYTES)
         return text[:2] == b"#!" and bool(_HANDS_ON.search(text))
