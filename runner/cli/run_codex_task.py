@@ -92,8 +92,10 @@ examples:
 
 standard output, in this order: codex_run_id=, log_file=, meta_file=,
 summary_file_pending=; the run as it happens; codex_run_id=, codex_exit_code=,
-elapsed_seconds=, codex_session_id=, outcome=, log_file=, meta_file=, summary_file=,
-summary_json=. Notes for people go to standard error.
+elapsed_seconds=, codex_session_id=, outcome=, log_file=, meta_file=, summary_file=
+(that of --json-out, if given), model_selected=, model_tier=, model_source=,
+cache_status=, summary_line=, with -v started_at_utc=, ended_at_utc=, with -vv
+codex_command=; summary_json=. Notes for people go to standard error.
 
 exit codes: 0 succeeded; 1 failed; 2 wrong usage; 75 the session is busy; 124 timed out
 or stalled; 126 and 127 Codex cannot be run or found; 130 and 143 interrupted by INT or

@@ -12,9 +12,11 @@ from parsers import json_text, loose_json, run_summary
 from parsers.facts import Facts
 from parsers.light import suppress
 from parsers.paths import Path
+from parsers.struct import replace
 from runner import files
 from runner.errors import RunnerError
 from runner.exports import key_values
+from runner.exports.key_values import masked, unmasked
 from runner.ledger import record
 from runner.model import OUTCOMES, Outcome, Verdict
 from runner.run_files import files_of
@@ -45,7 +47,32 @@ def best_effort(step: Callable[[], object]) -> None:
 
 def render_meta(run: Run) -> bytes:
     """Render `meta.json`."""
-    return record.encode(record.to_json(run), indent=2)
+    return record.encode(meta_in(record.to_json(run)), indent=2)
+
+
+def meta_in(data: Json) -> Json:
+    """Build `meta.json` from a record: with the bash runner's keys, without secrets."""
+    request = dict(loose_json.mapping(data["request"]))
+    for name in ("overrides", "extra", "once"):
+        request[name] = [*map(masked, map(str, loose_json.sequence(request[name])))]
+    return {
+        **data,
+        "request": request,
+        **run_summary.model_and_cache(data),
+        "one_line_summary": run_summary.one_line(data) if data["outcome"] else None,
+    }
+
+
+def run_in(data: Mapping[str, object]) -> Run:
+    """Read a `meta.json`; a masked setting is left out.
+
+    Raises:
+        DamagedRecordError: it is not a record.
+    """
+    run = record.from_json(data)
+    codex = run.spec.codex
+    kept = {name: unmasked(getattr(codex, name)) for name in ("overrides", "extra")}
+    return replace(run, spec=replace(run.spec, codex=replace(codex, **kept)))
 
 
 def render_summary(run: Run) -> bytes:

@@ -233,8 +233,28 @@ def test_the_copy_of_the_summary_is_the_summary(task: Tasks, tmp_path: Path) -> 
         ended = task("--json-out", copy)
 
         assert json.loads(copy.read_text()) == ended.files.summary
+        assert ended.fields["summary_file"] == str(copy)
         assert copy.stat().st_mode & 0o777 == 0o600
     assert [path.name for path in copy.parent.iterdir()] == ["copy.json"]
+
+
+@pytest.mark.parametrize("words", [[], ["-v"], ["-vv"]])
+def test_the_names_of_the_newest_bash_runner_are_there_too(
+    task: Tasks, words: list[str]
+) -> None:
+    ended = task("-m", "gpt-5", *words)
+
+    told = {"model_selected": "gpt-5", "model_tier": "none", "cache_status": "disabled"}
+    told |= {"model_source": "explicit_model"}
+    line = ended.meta["one_line_summary"]
+    assert {name: ended.fields[name] for name in told} == told
+    assert ended.fields["summary_line"] == line
+    assert line.startswith(f"OK {ended.files.run_id} succeeded ")
+    assert ended.meta["model_source"] == "explicit_model"
+    assert ended.meta["cache_status"] == "disabled"
+    assert (f"started_at_utc={ended.meta['started_at']}" in ended.lines) == bool(words)
+    last = ended.stdout.partition("\ncodex_exit_code=")[2]
+    assert ("\ncodex_command=" in last) == (words == ["-vv"])
 
 
 def test_a_copy_through_a_link_leaves_the_link(task: Tasks, tmp_path: Path) -> None:
