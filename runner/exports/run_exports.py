@@ -18,7 +18,8 @@ from runner.errors import RunnerError
 from runner.exports import key_values
 from runner.exports.key_values import masked, unmasked
 from runner.ledger import record
-from runner.model import OUTCOMES, Outcome, Verdict
+from runner.ledger.record import DamagedRecordError
+from runner.model import DEMONSTRATION, OUTCOMES, Outcome, Verdict
 from runner.run_files import files_of
 
 TYPE_CHECKING = False
@@ -67,10 +68,12 @@ def run_in(data: Mapping[str, object]) -> Run:
     """Read a `meta.json`; a masked setting is left out.
 
     Raises:
-        DamagedRecordError: it is not a record.
+        DamagedRecordError: it is not a record, or one of a demonstration.
     """
     run = record.from_json(data)
     codex = run.spec.codex
+    if DEMONSTRATION in codex.overrides:
+        raise DamagedRecordError(run.run_id, "it is a demonstration")
     kept = {name: unmasked(getattr(codex, name)) for name in ("overrides", "extra")}
     return replace(run, spec=replace(run.spec, codex=replace(codex, **kept)))
 
