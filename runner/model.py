@@ -119,11 +119,6 @@ class ProcessId(Struct):
     machine_id: str = ""
 
 
-# A setting that Codex ignores: it marks the run of a demonstration, whose costs are
-# made up.
-DEMONSTRATION = "codex_runner_demonstration=true"
-
-
 class CodexOptions(Struct):
     """Hold the caller's options for Codex.
 

@@ -20,7 +20,8 @@ from runner.cli.output import ReaderGoneError, note
 from runner.cli.parser import Parser
 from runner.cli.run_codex_task import examined, parse, start
 from runner.errors import FileFault, RunnerFault
-from runner.model import DEMONSTRATION, Finished
+from runner.exports.run_exports import DEMONSTRATION
+from runner.model import Finished
 from runner.process.signals import handle, recorded
 from runner.process.start import run_helper
 from runner.run_files import files_of

@@ -7,6 +7,7 @@ import sys
 
 from parsers.light import pattern, quote
 from parsers.run_summary import model_and_cache, one_line
+from parsers.text import visible
 from runner.clock import iso
 from runner.codex.binary import exec_argv, version_of
 from runner.ledger import record
@@ -121,7 +122,7 @@ def redacted(argv: list[str]) -> str:
 
 def _command(spec: Spec) -> str:
     argv = exec_argv(spec.codex, spec.repo, spec.resume_session)
-    return f"{redacted(argv)} < {quote(str(files_of(spec).prompt))}"
+    return visible(f"{redacted(argv)} < {quote(str(files_of(spec).prompt))}")
 
 
 def preamble(spec: Spec, settings: Config) -> str:
@@ -159,4 +160,4 @@ def preamble(spec: Spec, settings: Config) -> str:
             "system": f"{system.sysname} {system.release} {system.machine}",
             "uid": os.getuid(),
         }
-    return text([_BEGIN, *pairs(values), _END])
+    return visible(text([_BEGIN, *pairs(values), _END]))

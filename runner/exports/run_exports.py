@@ -13,13 +13,14 @@ from parsers.facts import Facts
 from parsers.light import suppress
 from parsers.paths import Path
 from parsers.struct import replace
+from parsers.text import visible
 from runner import files
 from runner.errors import RunnerError
 from runner.exports import key_values
 from runner.exports.key_values import masked, unmasked
 from runner.ledger import record
 from runner.ledger.record import DamagedRecordError
-from runner.model import DEMONSTRATION, OUTCOMES, Outcome, Verdict
+from runner.model import OUTCOMES, Outcome, Verdict
 from runner.run_files import files_of
 
 TYPE_CHECKING = False
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     # Runs a step whose error must not end the run; it may be reported.
     Attempt: TypeAlias = Callable[[Callable[[], object]], None]
 
+# A setting that Codex ignores: it marks the run of a demonstration, whose costs are
+# made up.
+DEMONSTRATION = "codex_runner_demonstration=true"
 LOG_DIRS = "log-dirs"
 _EXIT_CODES = range(256)
 NO_FACTS = Facts(kind="empty")
@@ -170,7 +174,7 @@ def write_records(run: Run) -> None:
 def closing(run: Run) -> str:
     """Render the end of the readable log of a finished run."""
     block = key_values.text(key_values.footer(run))
-    text = f"{key_values.tokens(run)}\n{block}"
+    text = visible(f"{key_values.tokens(run)}\n{block}")
     return text.encode(errors="backslashreplace").decode()
 
 

@@ -257,6 +257,24 @@ def test_the_names_of_the_newest_bash_runner_are_there_too(
     assert ("\ncodex_command=" in last) == (words == ["-vv"])
 
 
+def test_no_escape_sequence_of_the_callers_words_reaches_the_log(
+    task: Tasks, tmp_path: Path
+) -> None:
+    odd = "\x1b]0;title\x07\x1b[31m\u202e"
+    repo = tmp_path / f"repo{odd}"
+    repo.mkdir()
+    words = ["-m", odd, "-c", f"a={odd}", "--skip-git-repo-check", "--", odd]
+    words = ["--repo", str(repo), "--log-dir", str(tmp_path / odd), "-vv", *words]
+
+    ended = task("--task", f"Look at {odd}", *words)
+
+    assert ended.code == 0
+    assert not {"\x1b", "\x07", "\u202e"}.intersection(ended.files.log)
+    assert r"\x1b[31m" in ended.files.log
+    # The names of files are as they are on disk.
+    assert ended.fields["log_file"].startswith(str(tmp_path / odd))
+
+
 def test_a_copy_through_a_link_leaves_the_link(task: Tasks, tmp_path: Path) -> None:
     (tmp_path / "target.json").write_text("old")
     (tmp_path / "link.json").symlink_to("target.json")
