@@ -117,6 +117,7 @@ def _older(
     cost = loose_json.mapping(values["cost"])
     seconds = loose_json.number(values["elapsed_seconds"])
     counts = {name: usage.get(name) for name in _COUNTS}
+    evidence = cost.get("price_source") or cost.get("reason")
     return {
         **{short: values[name] for short, name in _SHORT.items()},
         "time": None if seconds is None else round(seconds),
@@ -131,7 +132,7 @@ def _older(
         "legacy": {
             **{name: values[name] for name in _LEGACY},
             "token_usage": {**counts, "evidence": usage.get("source")},
-            "cost": {"usd": cost.get("usd"), "evidence": cost.get("reason", "prices")},
+            "cost": {"usd": cost.get("usd"), "evidence": evidence},
         },
     }
 

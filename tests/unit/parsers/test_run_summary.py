@@ -55,7 +55,7 @@ META = {
     "meta_file": "/runs/x.meta.json",
 }
 USAGE = {"total_tokens": 3090}
-COST = {"usd": 0.0123, "model": "gpt-5.1-codex"}
+COST = {"usd": 0.0123, "model": "gpt-5.1-codex", "price_source": "x 1"}
 
 
 def test_a_summary_has_its_keys_in_order() -> None:
@@ -108,7 +108,7 @@ def test_a_summary_has_the_values_of_the_newest_bash_runner_too() -> None:
     assert isinstance(legacy, dict)
     counts = {"input_tokens": 3000, "output_tokens": 90, "total_tokens": 3090}
     assert legacy.pop("token_usage") == {**counts, "evidence": "rollout"}
-    assert legacy.pop("cost") == {"usd": 0.0123, "evidence": "prices"}
+    assert legacy.pop("cost") == {"usd": 0.0123, "evidence": "x 1"}
     assert legacy.pop("model_tier") == "none"
     assert legacy.pop("model_source") == "explicit_model"
     assert legacy == {name: found[name] for name in legacy}
