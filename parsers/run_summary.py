@@ -15,6 +15,26 @@ if TYPE_CHECKING:
 PREVIEW_LENGTH: Final = 2_000
 _TITLE_LENGTH: Final = 64
 _UNKNOWN: Final = ("unknown_item:", "unknown_record:")
+_COUNTS: Final = ("input_tokens", "output_tokens", "total_tokens")
+# The names of the newest bash runner, and ours.
+_SHORT: Final = {
+    "id": "run_id",
+    "sid": "session_id",
+    "resume": "resume_session",
+    "start": "started_at",
+    "end": "ended_at",
+    "exit": "exit_code",
+    "ok": "success",
+    "mdl": "model",
+    "tier": "model_tier",
+    "msrc": "model_source",
+    "meta": "meta_file",
+}
+_LEGACY: Final = (
+    *("run_id", "session_id", "resume_session", "repo", "task", "model"),
+    *("model_tier", "model_source", "started_at", "ended_at", "elapsed_seconds"),
+    *("exit_code", "success", "log_file", "meta_file"),
+)
 
 
 def build(
@@ -52,7 +72,7 @@ def build(
         changed = changed or None
     answer_file = text("final_message_file")
     priced_model = loose_json.text(loose_json.mapping(cost).get("model"))
-    return {
+    found = {
         "run_id": text("run_id", "codex_run_id"),
         "session_id": facts.session_id or uuid(text("session_id")),
         "resume_session": text("resume_session"),
@@ -76,6 +96,51 @@ def build(
         else [{"path": path, "kind": kind} for path, kind in changed.items()],
         "errors": list(facts.errors),
         "warnings": dict(facts.warnings),
+    }
+    error = text("error") or next(iter(reversed(facts.errors)), None)
+    log = text("log_file") or text("events_file")
+    names = model_and_cache(record)
+    names = {name: value(name) or other for name, other in names.items()}
+    return found | _older(found | names, log, None if found["success"] else error)
+
+
+def model_and_cache(record: Mapping[str, object]) -> dict[str, object]:
+    """Return what the bash runner's records say of model and cache, and ours do not."""
+    request = loose_json.mapping(record.get("request"))
+    source = "codex_default" if request else "unknown"
+    return {
+        "model_tier": "none",
+        "model_source": "explicit_model" if request.get("model") else source,
+        "cache_status": "disabled",
+        "cache_key": None,
+    }
+
+
+def _older(
+    values: Mapping[str, object], log: str | None, error: str | None
+) -> dict[str, object]:
+    """Return the values of a summary under the names of the newest bash runner."""
+    usage = loose_json.mapping(values["token_usage"])
+    cost = loose_json.mapping(values["cost"])
+    seconds = loose_json.number(values["elapsed_seconds"])
+    counts = {name: usage.get(name) for name in _COUNTS}
+    evidence = cost.get("price_source") or cost.get("reason")
+    return {
+        **{short: values[name] for short, name in _SHORT.items()},
+        "time": None if seconds is None else round(seconds),
+        "log": log,
+        "tok": {
+            **dict(zip(("in", "out", "tot"), counts.values(), strict=True)),
+            "ev": {name: usage[name] for name in ("source", "reason") if name in usage},
+        },
+        "err": error,
+        "cache": {"status": values["cache_status"], "key": values["cache_key"]},
+        "src": "run_codex_task",
+        "legacy": {
+            **{name: values[name] for name in _LEGACY},
+            "token_usage": {**counts, "evidence": usage.get("source")},
+            "cost": {"usd": cost.get("usd"), "evidence": evidence},
+        },
     }
 
 

@@ -14,8 +14,10 @@ from __future__ import annotations
 import os
 from itertools import chain
 
+from parsers import loose_json
 from parsers.light import UTC, datetime, pattern, suppress, timedelta
 from parsers.paths import Path
+from parsers.text import uuid
 from runner import clock, files, locks
 from runner.errors import FileFault
 
@@ -51,6 +53,15 @@ def rollout_in(directory: Path, thread_id: str) -> Path | None:
         if name.endswith(f"-{thread_id}.jsonl"):
             return directory / name
     return None
+
+
+def threads_named(home: Path, name: str) -> set[str]:
+    """Return the threads with this name in Codex; their last one counts."""
+    names: dict[object, object] = {}
+    for line in files.read_if_there(home / "session_index.jsonl").splitlines():
+        told = loose_json.mapping(loose_json.load_or_empty(line))
+        names[uuid(told.get("id"))] = told.get("thread_name")
+    return {str(thread) for thread, known in names.items() if thread and known == name}
 
 
 def directories(
