@@ -10,6 +10,7 @@ from support.imports import ROOT, imports_of, modules
 # Top to bottom: a module imports of the lines below its own. The names in one line do
 # not import each other. Not all of them exist yet.
 LEVELS = [
+    ("__main__",),
     ("cli",),
     ("coordinator",),
     ("service",),
