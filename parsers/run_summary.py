@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from parsers.facts import Facts
 
 PREVIEW_LENGTH: Final = 2_000
+# The warnings of a turn that Codex calls completed although it did nothing.
+_DOUBTS: Final = {
+    "sandbox_broken": "every command failed, because the sandbox cannot start",
+    "empty_answer": "Codex neither wrote a message nor did anything",
+}
 _TITLE_LENGTH: Final = 64
 
 
@@ -43,7 +48,9 @@ def build(
     def text(*names: str) -> str | None:
         return loose_json.text(value(*names)) or None
 
-    answer_file = text("final_message_file")
+    from parsers.error_classes import retryable  # noqa: PLC0415 - not at a launch
+
+    answer_file, error_class = text("final_message_file"), text("error_class")
     priced_model = loose_json.text(loose_json.mapping(cost).get("model"))
     return {
         "run_id": text("run_id", "codex_run_id"),
@@ -57,6 +64,8 @@ def build(
         "exit_code": loose_json.integer(value("exit_code", "codex_exit_code")),
         "success": None if outcome is None else outcome == "succeeded",
         "outcome": outcome,
+        "error_class": error_class,
+        "retryable": retryable(error_class),
         "model": text("model", "model_selected") or priced_model or facts.model,
         "log_file": text("log_file"),
         "meta_file": text("meta_file"),
@@ -70,6 +79,12 @@ def build(
         "errors": list(facts.errors),
         "warnings": dict(facts.warnings),
     }
+
+
+def doubts(warnings: object) -> list[str]:
+    """Say why a success may be none, from the warnings of the run."""
+    known = loose_json.mapping(warnings)
+    return [f"{name}: {text}" for name, text in _DOUBTS.items() if name in known]
 
 
 def one_line(summary: Mapping[str, object]) -> str:
