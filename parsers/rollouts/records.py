@@ -8,7 +8,7 @@ which no reader here needs: these lines are recognised by their first bytes and 
 from __future__ import annotations
 
 from parsers import loose_json
-from parsers.exec_events.items import error_text
+from parsers.exec_events.items import REFUSED, error_text
 from parsers.light import UTC, datetime, pattern
 from parsers.rollouts.thread import Header, RateLimit, RateLimits
 from parsers.struct import Struct, replace
@@ -44,6 +44,10 @@ _WANTED_ITEMS: Final = (
 )
 _LIMITS: Final = (b'"primary":{', b'"secondary":{')
 _SPAWNED: Final = b'"output":"{\\"agent_id\\":'
+# The output of a tool in any of its forms: after a note, inside of JSON, or as it is.
+_REFUSED: Final = pattern(
+    rb'"output":"(?:[^"]{0,200}Output:\\n|\{\\"output\\":\\")?' + REFUSED.encode()
+)
 _PLACE: Final = 400  # bytes of a line within which an item's type is looked for
 _META: Final = b'"type":"session_meta"'
 _ENVELOPES: Final = ("event_msg", "response_item")
@@ -73,12 +77,19 @@ def worth_of(line: bytes) -> Worth:
     if inner == b"token_count" and not any(limit in line for limit in _LIMITS):
         return "total"
     if kind == b"response_item":
-        is_wanted = inner == b"function_call_output" and _SPAWNED in line[:_PLACE]
+        is_wanted = inner == b"function_call_output" and (
+            _SPAWNED in line[:_PLACE] or is_refused(line)
+        )
     elif kind == b"event_msg" and inner == b"item_completed":
         is_wanted = any(item in line[:_PLACE] for item in _WANTED_ITEMS)
     elif kind == b"event_msg":
         is_wanted = inner in _WANTED_EVENTS
     return "anything" if is_wanted else "nothing"
+
+
+def is_refused(line: bytes) -> bool:
+    """Return whether a command failed because the sandbox cannot start."""
+    return _REFUSED.search(line, 0, _PLACE) is not None
 
 
 def read_record(line: bytes) -> Record:

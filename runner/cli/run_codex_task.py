@@ -6,7 +6,7 @@ import sys
 
 from parsers.light import suppress
 from parsers.paths import Path
-from parsers.struct import Struct
+from parsers.struct import Struct, replace
 from runner import config, files
 from runner.cli.command import enter, leave
 from runner.cli.context import Context
@@ -57,6 +57,8 @@ passed on to Codex:
                          progress, a reconnect message is not
 files and reports:
 --log-dir DIR            directory for the run's files [default: ./runs]
+--strict                 exit 1 for a success with the warning sandbox_broken or
+                         empty_answer (CODEX_RUNNER_STRICT=1)
 --json-out FILE          write a copy of the summary
 --event-stream FILE      append run_started and run_completed as JSON lines
 --notify-cmd CMD         run at start and end with the event on its standard input,
@@ -81,10 +83,10 @@ summary_file_pending=; the run as it happens; codex_run_id=, codex_exit_code=,
 elapsed_seconds=, codex_session_id=, outcome=, log_file=, meta_file=, summary_file=,
 summary_json=. Notes for people go to standard error.
 
-exit codes: 0 succeeded; 1 failed; 2 wrong usage; 75 the session is busy; 124 timed out
-or stalled; 126 and 127 Codex cannot be run or found; 130 and 143 interrupted by INT or
-TERM; 143 stopped by codex-tasks stop, too; 141 standard output was closed
-(the run goes on); else Codex's own.
+exit codes: 0 succeeded; 1 failed, with --strict also a success that did nothing; 2
+wrong usage; 75 the session is busy; 124 timed out or stalled; 126 and 127 Codex cannot
+be run or found; 130 and 143 interrupted by INT or TERM; 143 stopped by codex-tasks
+stop, too; 141 standard output was closed (the run goes on); else Codex's own.
 """
 
 
@@ -95,6 +97,7 @@ class Arguments(Struct):
     detach: bool
     doctor: bool
     json: bool
+    strict: bool
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -106,7 +109,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _command(arguments: Arguments, settings: Config) -> int:
     if arguments.doctor:
         return examined(arguments, settings)
-    follower = start(arguments.words, Context(settings))
+    is_strict = arguments.strict or settings.is_strict
+    follower = start(arguments.words, Context(replace(settings, is_strict=is_strict)))
     if arguments.detach:
         return follower.launched()
     follower.show()
@@ -193,6 +197,7 @@ def parse(argv: Sequence[str], settings: Config) -> Arguments:
         detach=found.detach,
         doctor=found.doctor,
         json=found.json,
+        strict=found.strict,
     )
 
 
