@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from typing import Final
 
 OTHER: Final = "other"
+# The type of the error that a server answers with, and the class for it.
+_SAME: Final = {"usage_limit_reached": "usage_limit_exceeded"}
 # Whether each class is retryable, and the wordings of Codex's message by which a class
 # is found when the rollout names none (0.50 to 0.171). The first that matches is it.
 CLASSES: Final[Mapping[str, tuple[bool, str]]] = {
@@ -33,7 +35,7 @@ CLASSES: Final[Mapping[str, tuple[bool, str]]] = {
             r"|refresh token|token_expired|missing bearer|invalid_api_key"
         ),
     ),
-    "context_window_exceeded": (False, r"model's context window|context_length_exceed"),
+    "context_window_exceeded": (False, r"model.s context window|context_length_exceed"),
     "policy_capacity_unavailable": (True, r"policy-restricted capacity"),
     "server_overloaded": (True, r"model is at capacity|server_is_overloaded"),
     "internal_server_error": (True, r"experiencing high demand|agent loop died"),
@@ -82,7 +84,7 @@ def classify(named: str | None, message: str) -> str:
         for found, (is_retryable, wording) in CLASSES.items():
             if wording and pattern(f"(?i){wording}").search(message):
                 return named if named and is_connection and is_retryable else found
-    return named or OTHER
+    return _SAME.get(named, named) if named else OTHER
 
 
 def retryable(error_class: str | None) -> bool | None:

@@ -58,6 +58,7 @@ REFINED = {
     ),
     ("bad_request", "invalid field usage_limit"): "bad_request",
     ("a_class_of_tomorrow", "hit your usage limit"): "a_class_of_tomorrow",
+    ("usage_limit_reached", "No."): "usage_limit_exceeded",
     (None, "No."): "other",
 }
 
