@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from parsers.facts import Facts
 
 PREVIEW_LENGTH: Final = 2_000
+# The warnings of a turn that Codex calls completed although it did nothing.
+_DOUBTS: Final = {
+    "sandbox_broken": "every command failed, because the sandbox cannot start",
+    "empty_answer": "Codex neither wrote a message nor did anything",
+}
 _TITLE_LENGTH: Final = 64
 _UNKNOWN: Final = ("unknown_item:", "unknown_record:")
 _COUNTS: Final = ("input_tokens", "output_tokens", "total_tokens")
@@ -64,13 +69,15 @@ def build(
     def text(*names: str) -> str | None:
         return loose_json.text(value(*names)) or None
 
+    from parsers.error_classes import retryable  # noqa: PLC0415 - not at a launch
+
     commands = {"run": facts.commands_run, "failed": facts.commands_failed}
     changed = facts.files_changed
     if any(name.startswith(_UNKNOWN) for name in facts.warnings):
         # Each of them may have been a command or an edit: nothing is not known.
         commands = commands if facts.commands_run else dict.fromkeys(commands)
         changed = changed or None
-    answer_file = text("final_message_file")
+    answer_file, error_class = text("final_message_file"), text("error_class")
     priced_model = loose_json.text(loose_json.mapping(cost).get("model"))
     found = {
         "run_id": text("run_id", "codex_run_id"),
@@ -84,6 +91,8 @@ def build(
         "exit_code": loose_json.integer(value("exit_code", "codex_exit_code")),
         "success": None if outcome is None else outcome == "succeeded",
         "outcome": outcome,
+        "error_class": error_class,
+        "retryable": retryable(error_class),
         "model": text("model", "model_selected") or priced_model or facts.model,
         "log_file": text("log_file"),
         "meta_file": text("meta_file"),
@@ -142,6 +151,12 @@ def _older(
             "cost": {"usd": cost.get("usd"), "evidence": evidence},
         },
     }
+
+
+def doubts(warnings: object) -> list[str]:
+    """Say why a success may be none, from the warnings of the run."""
+    known = loose_json.mapping(warnings)
+    return [f"{name}: {text}" for name, text in _DOUBTS.items() if name in known]
 
 
 def one_line(summary: Mapping[str, object]) -> str:

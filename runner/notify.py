@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 
+from parsers import loose_json
+from parsers.error_classes import retryable
 from parsers.light import pattern, signal
 from parsers.paths import Path
 from parsers.struct import Struct, replace
@@ -40,10 +42,13 @@ _NEVER = float("inf")
 _SOURCE = "run_codex_task"
 _SHOWN = (
     *("run_id", "session_id", "repo", "mode", "outcome", "exit_code", "error"),
-    *("log_file", "meta_file", "summary_file"),
+    *("error_class", "log_file", "meta_file", "summary_file"),
     *("started_at", "ended_at", "elapsed_seconds"),
 )
-_NOT_YET = ("outcome", "exit_code", "error", "ended_at", "elapsed_seconds")
+_NOT_YET = (
+    *("outcome", "exit_code", "error", "error_class"),
+    *("ended_at", "elapsed_seconds"),
+)
 
 
 class Hook(Struct, kw_only=False):
@@ -137,6 +142,7 @@ class Notifier:
             "event": telling.what,
             "status": status,
             **{name: data[name] for name in _SHOWN},
+            "retryable": retryable(loose_json.text(data["error_class"])),
             "source": _SOURCE,
             "version": VERSION,
             "ts": telling.at,

@@ -7,6 +7,9 @@ a command, whatever its output says. What is between the two ends is not read.
 
 from __future__ import annotations
 
+from parsers.exec_events.items import REFUSED
+from parsers.light import pattern
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final, Literal, TypeAlias
@@ -20,6 +23,7 @@ END_LENGTH: Final = 100  # a line with a longer end (of blanks) is not recognise
 _NAMES_WITHIN: Final = 100  # bytes: where the first two names of an event stand
 _BLANKS: Final = b" \t"
 _PADDING: Final = b" \t\r\n\0\xef\xbb\xbf"  # what `loose_json` takes around an object
+_REFUSED: Final = pattern(b'"aggregated_output" *: *"' + REFUSED.encode())
 
 
 class Dialect:
@@ -104,6 +108,11 @@ def spacing(
             return brace, comma, colon, last
         case _:
             return None
+
+
+def is_refused(line: bytes | bytearray, begin: int, end: int) -> bool:
+    """Return whether a failed command failed because the sandbox cannot start."""
+    return _REFUSED.search(line, begin, end) is not None
 
 
 def is_broken(begin: bytes, end: bytes) -> bool:

@@ -33,6 +33,11 @@ _ENDED: Final[dict[type, Ended]] = {
     events.TurnCompleted: "completed",
     events.TurnFailed: "failed",
 }
+# Commands, which may not be decoded, are counted apart.
+_NO_ACTIONS: Final = (
+    *(items.AgentMessage, items.Command, items.ItemError, items.Reasoning),
+    items.TodoList,
+)
 # An edit of an edit: a file that was added and then updated was added.
 _MERGED_KINDS: Final = {("add", "update"): "add", ("delete", "add"): "update"}
 
@@ -52,6 +57,8 @@ class EventSummary:
         self.ended: events.TurnCompleted | events.TurnFailed | None = None
         self.usage: Usage | None = None
         self.commands_failed = 0
+        self.commands_refused = 0
+        self._has_acted = False
         self.files_changed: dict[str, str] = {}
         self.errors: list[str] = []
         self._last_error: str | None = None
@@ -106,9 +113,11 @@ class EventSummary:
             kind="events",
             session_id=self.thread_id,
             has_begun=self.has_begun,
+            has_acted=self._has_acted or self.commands_run > 0,
             final_message=self.final_message,
             commands_run=self.commands_run,
             commands_failed=self.commands_failed,
+            commands_refused=self.commands_refused,
             files_changed=self.files_changed,
             errors=tuple(self.errors),
             warnings=self.warnings,
@@ -185,6 +194,7 @@ class EventSummary:
                     running.pop(bytes(named[: stop - start]), None)
                 self._commands_done += 1
                 self.commands_failed += not good
+                self.commands_refused += not good and scan.is_refused(block, end, last)
                 self.progress += 2
                 self.has_begun = True
                 begin = last
@@ -207,7 +217,9 @@ class EventSummary:
         elif kind != "reasoning":
             self._running.pop(item_id, None)
             self._commands_done += 1
-            self.commands_failed += kind == "failed"
+            if kind == "failed":
+                self.commands_failed += 1
+                self.commands_refused += scan.is_refused(block, begin, end)
         self.progress += 1
         self.has_begun = True
         return True
@@ -288,12 +300,14 @@ class EventSummary:
         # 0.169 writes an error item before its turn; an unknown item may come so too.
         if not isinstance(item, items.ItemError | items.UnknownItem):
             self.has_begun = True
+        self._has_acted = self._has_acted or not isinstance(item, _NO_ACTIONS)
         item_id = item.id.encode()
         match item:
             case items.Command(exit_code=code, status=status):
                 is_failed = bool(code) or status in _FAILED
                 self._note_call(item_id, is_done=is_done, is_command=True)
                 self.commands_failed += is_done and is_failed
+                self.commands_refused += is_done and is_failed and item.is_refused
             case items.AgentMessage(text=text) if is_done:
                 self._answer = text
             case items.FileChange(status=status) if is_done and status not in _FAILED:

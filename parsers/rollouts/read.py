@@ -84,6 +84,7 @@ class _Reader:
         self._limits: RateLimits | None = None
         self._message: str | None = None
         self._spawned: dict[str, None] = {}
+        self._refused = 0
         self._warnings: dict[str, int] = {}
 
     def feed(self, line: bytes, offset: int) -> None:
@@ -102,7 +103,9 @@ class _Reader:
             return
         self._follow(record)
         if not self._is_copy:
-            self._take(record, is_inside=self._holds(record.at, offset))
+            is_inside = self._holds(record.at, offset)
+            self._refused += is_inside and records.is_refused(line)
+            self._take(record, is_inside=is_inside)
 
     def _holds(self, at: str, offset: int) -> bool:
         if offset < self._from_offset:
@@ -118,6 +121,7 @@ class _Reader:
             rate_limits=self._limits,
             last_agent_message=self._message,
             spawned_thread_ids=tuple(self._spawned),
+            commands_refused=self._refused,
             total=self._counter.total,
             warnings=self._warnings,
         )

@@ -8,7 +8,7 @@ which no reader here needs: these lines are recognised by their first bytes and 
 from __future__ import annotations
 
 from parsers import loose_json
-from parsers.exec_events.items import error_text
+from parsers.exec_events.items import REFUSED, error_text
 from parsers.light import UTC, datetime, pattern
 from parsers.rollouts.thread import Header, RateLimit, RateLimits
 from parsers.struct import Struct, replace
@@ -63,6 +63,10 @@ _WANTED_ITEMS: Final = (
 )
 _LIMITS: Final = (b'"primary":{', b'"secondary":{')
 _SPAWNED: Final = b'"output":"{\\"agent_id\\":'
+# The output of a tool in any of its forms: after a note, inside of JSON, or as it is.
+_REFUSED: Final = pattern(
+    rb'"output":"(?:[^"]{0,200}Output:\\n|\{\\"output\\":\\")?' + REFUSED.encode()
+)
 _PLACE: Final = 400  # bytes of a line within which an item's type is looked for
 _META: Final = b'"type":"session_meta"'
 _ENVELOPES: Final = ("event_msg", "response_item")
@@ -92,7 +96,9 @@ def worth_of(line: bytes) -> Worth:
     if inner == b"token_count" and not any(limit in line for limit in _LIMITS):
         return "total"
     if kind == b"response_item":
-        is_answer = inner == b"function_call_output" and _SPAWNED in line[:_PLACE]
+        is_answer = inner == b"function_call_output" and (
+            _SPAWNED in line[:_PLACE] or is_refused(line)
+        )
         is_wanted = is_answer or inner not in _RECORDS
     elif kind == b"event_msg" and inner == b"item_completed":
         is_wanted = any(item in line[:_PLACE] for item in _WANTED_ITEMS)
@@ -106,6 +112,11 @@ def worth_of(line: bytes) -> Worth:
 def is_known(kind: str) -> bool:
     """Return whether Codex 0.50 to 0.169 writes records of a kind."""
     return kind.encode("utf-8", "replace") in _RECORDS
+
+
+def is_refused(line: bytes) -> bool:
+    """Return whether a command failed because the sandbox cannot start."""
+    return _REFUSED.search(line, 0, _PLACE) is not None
 
 
 def read_record(line: bytes) -> Record:

@@ -90,7 +90,9 @@ class Rollout(_Origin):
     """The facts of a file about its own thread, within the requested window.
 
     The header's fields and `total` are those of the whole file; a fork's total includes
-    its parent's. `warnings` counts lines that are not records, and unknown records.
+    its parent's. `commands_refused` counts commands that failed because the sandbox
+    cannot start; the events lack most of them. `warnings` counts lines that are not
+    records, and unknown records.
     """
 
     thread_id: str | None = None
@@ -99,6 +101,7 @@ class Rollout(_Origin):
     rate_limits: RateLimits | None = None
     last_agent_message: str | None = None
     spawned_thread_ids: tuple[str, ...] = ()
+    commands_refused: int = 0
     total: Usage | None = None
     warnings: Mapping[str, int] = EMPTY
 

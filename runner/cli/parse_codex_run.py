@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from parsers.paths import Path
+from parsers.run_summary import doubts
 from runner import files
 from runner.cli.command import enter, leave
 from runner.cli.options import read_plain, refuse
@@ -120,6 +121,8 @@ def _command(wanted: Values, settings: Config) -> int:
         except RunnerError as error:
             note(str(error))
             code = max(code, error.exit_code)
+    for doubt in (each for summary in found for each in doubts(summary["warnings"])):
+        note(doubt)
     if found and wanted.json_out is not None:
         copy = Path(wanted.json_out).absolute()
         files.copy_to(copy, record.encode(found[0], indent=2))

@@ -6,7 +6,7 @@ import sys
 
 from parsers.light import suppress
 from parsers.paths import Path
-from parsers.struct import Struct
+from parsers.struct import Struct, replace
 from runner import config, files
 from runner.cli.command import enter, leave
 from runner.cli.context import Context
@@ -67,6 +67,8 @@ passed on to Codex:
                          progress, a reconnect message is not
 files and reports:
 --log-dir DIR            directory for the run's files [default: ./runs]
+--strict                 exit 1 for a success with the warning sandbox_broken or
+                         empty_answer (CODEX_RUNNER_STRICT=1)
 --json-out FILE          write a copy of the summary
 --event-stream FILE      append run_started and run_completed as JSON lines
 --notify-cmd CMD         run at start and end with the event on its standard input,
@@ -97,10 +99,10 @@ elapsed_seconds=, codex_session_id=, outcome=, log_file=, meta_file=, summary_fi
 cache_status=, summary_line=, with -v started_at_utc=, ended_at_utc=, with -vv
 codex_command=; summary_json=. Notes for people go to standard error.
 
-exit codes: 0 succeeded; 1 failed; 2 wrong usage; 75 the session is busy; 124 timed out
-or stalled; 126 and 127 Codex cannot be run or found; 130 and 143 interrupted by INT or
-TERM; 143 stopped by codex-tasks stop, too; 141 standard output was closed
-(the run goes on); else Codex's own.
+exit codes: 0 succeeded; 1 failed, with --strict also a success that did nothing; 2
+wrong usage; 75 the session is busy; 124 timed out or stalled; 126 and 127 Codex cannot
+be run or found; 130 and 143 interrupted by INT or TERM; 143 stopped by codex-tasks
+stop, too; 141 standard output was closed (the run goes on); else Codex's own.
 """
 
 
@@ -111,6 +113,7 @@ class Arguments(Struct):
     detach: bool
     doctor: bool
     json: bool
+    strict: bool
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -122,7 +125,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _command(arguments: Arguments, settings: Config) -> int:
     if arguments.doctor:
         return examined(arguments, settings)
-    follower = start(arguments.words, Context(settings))
+    is_strict = arguments.strict or settings.is_strict
+    follower = start(arguments.words, Context(replace(settings, is_strict=is_strict)))
     if arguments.detach:
         return follower.launched()
     follower.show()
@@ -221,6 +225,7 @@ def parse(argv: Sequence[str], settings: Config) -> Arguments:
         detach=found.detach,
         doctor=found.doctor,
         json=found.json,
+        strict=found.strict,
     )
 
 

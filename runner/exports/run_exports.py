@@ -157,6 +157,7 @@ def end_of(run: Run) -> dict[str, Any]:
         "tokens": key_values.tokens(run),
         "lines": key_values.text([*key_values.footer(run), f"summary_json={whole}"]),
         "error": f"{verdict.outcome}: {verdict.error}" if verdict.error else None,
+        "doubts": run_summary.doubts(run.accounts.get("warnings")),
     }
 
 

@@ -116,7 +116,7 @@ where r.session = :session and r.left_running order by r.ordinal
 
 -- name: run_ends
 -- How the runs of a session have ended from one on, in order, without those that only waited for it, if there are others.
-select coalesce(prompt, run_id) as prompt, outcome from runs where session = :session and ordinal >= :ordinal
+select coalesce(prompt, run_id) as prompt, run_id, outcome from runs where session = :session and ordinal >= :ordinal
     and (not waits or not exists (select 1 from runs where session = :session and not waits)) order by ordinal
 
 -- name: stopped

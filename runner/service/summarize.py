@@ -24,7 +24,7 @@ from runner.errors import (
 from runner.exports import run_exports
 from runner.ledger import record
 from runner.ledger.ledger import Ledger
-from runner.lifecycle.judge import Ending, Evidence, Exit, judge
+from runner.lifecycle.judge import Ending, Evidence, Exit, judge, verdict
 from runner.lifecycle.liveness import Life, life_of
 from runner.locks import Lock, look
 from runner.model import Outcome, RunId
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from parsers.light import datetime
     from runner.accounting.run import RunAccounting
     from runner.config import Config
+    from runner.model import Verdict
 
 Json = dict[str, object]
 
@@ -118,8 +119,9 @@ def summarize_log(
         cost=loose_json.mapping(meta.get("cost")) or kept.cost,
         faults=(*kept.faults, *faults),
     )
-    outcome = None if _may_go_on(told, settings) else _outcome(frozen, told)
-    code = loose_json.integer(told.get("exit_code"))
+    is_alive = _may_go_on(told, settings)
+    told |= {"outcome": None} if is_alive else _judged(frozen, told)
+    outcome, code = _text(told, "outcome"), loose_json.integer(told.get("exit_code"))
     if outcome == Outcome.SUCCEEDED and code:
         frozen = replace(frozen, faults=(*frozen.faults, f"{_OTHER_CODE} {code}"))
     told = {"log_file": str(log.absolute()), "model": kept.model, **told}
@@ -199,16 +201,24 @@ def _context(facts: Facts, told: Json, model: str | None) -> LogContext:
     )
 
 
-def _outcome(kept: RunAccounting, told: Json) -> str | None:
-    """Take the recorded outcome, else judge by the events, then by the exit code."""
-    named = _text(told, "outcome")
-    if named in set(Outcome):
-        return named
+def _judged(kept: RunAccounting, told: Json) -> Json:
+    """Take the recorded outcome and error class, else judge."""
+    named, found = _text(told, "outcome"), _verdict(kept, told)
+    if named in set(Outcome) and (found is None or found.outcome != named):
+        found = verdict(Outcome(named), None)
+    if found is None:
+        return {"outcome": None}
+    error_class = _text(told, "error_class") or found.error_class
+    return {"outcome": found.outcome, "error_class": error_class}
+
+
+def _verdict(kept: RunAccounting, told: Json) -> Verdict | None:
+    """Judge by the events, then by the exit code."""
     facts, code = kept.facts, loose_json.integer(told.get("exit_code"))
     is_ours = told.get("state") in _UNFINISHED
     if facts.ended is None and code is None and not is_ours:
         # It is unknown whether the run still goes on.
-        return Outcome.INTERRUPTED if kept.was_aborted else None
+        return verdict(Outcome.INTERRUPTED, None) if kept.was_aborted else None
     if facts.kind == "log" and facts.ended is None:
         # Text logs have no terminal event: only the exit code is known.
         facts = replace(facts, ended="completed" if code == 0 else None)
@@ -220,7 +230,7 @@ def _outcome(kept: RunAccounting, told: Json) -> str | None:
         was_aborted=kept.was_aborted,
         announced=facts.session_id,
     )
-    return judge(evidence).outcome
+    return judge(evidence)
 
 
 def _may_go_on(told: Json, settings: Config) -> bool:
