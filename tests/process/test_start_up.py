@@ -80,6 +80,7 @@ def test_help_touches_no_state(command: str, cli: Cli) -> None:
 
 SUMMARISED = """
 import sys
+sys.path += {places!r}
 from runner.cli.parse_codex_run import main
 assert main(["--log", {log!r}]) == 0
 print(*sorted(sys.modules), file=sys.stderr)
@@ -88,8 +89,10 @@ print(*sorted(sys.modules), file=sys.stderr)
 
 def test_a_summary_is_read_without_regular_expressions(cli: Cli) -> None:
     log = ROOT / "tests/unit/parsers/data/events-0.169-two.jsonl"
+    places = [str(ROOT), sysconfig.get_path("purelib")]
+    script = SUMMARISED.format(log=str(log), places=places)
     done = subprocess.run(
-        [sys.executable, "-P", "-c", SUMMARISED.format(log=str(log))],
+        [sys.executable, "-I", "-S", "-c", script],
         capture_output=True,
         text=True,
         check=True,

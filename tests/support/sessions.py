@@ -118,10 +118,13 @@ class Session:
         """Wait until the n-th run is at work, with its first event, and give it."""
 
         def is_there() -> bool:
-            runs = self.runs
-            return len(runs) >= number and bool(
-                runs[number - 1].meta["launched_at"]
-                and runs[number - 1].text(".events.jsonl")
+            runs = self.runs[number - 1 : number]
+            # A run has a directory before it has its record.
+            return any(
+                each.path(".meta.json").exists()
+                and each.meta["launched_at"]
+                and each.text(".events.jsonl")
+                for each in runs
             )
 
         wait_until(is_there, DEADLINE, f"run {number} of {self.id}")
