@@ -41,7 +41,7 @@ _HEADER_BYTES: Final = 8 << 20
 # Long records that are not needed; so near to the beginning a match is not in a text.
 _SKIPPED: Final = pattern(
     rb'(?s).{0,120}?"type":"(?:world_state|compacted|token_usage_record'
-    rb'|response_item","payload":\{"type":"reasoning)"'
+    rb'|response_item","payload":\{"type":"(?:reasoning|message))"'
 )
 # Seconds: a fork's copy of its parent is written at once, with its times.
 _COPYING_TAKES: Final = 1.0
