@@ -14,27 +14,35 @@ if TYPE_CHECKING:
     Kind = Literal["events", "log", "rollout", "empty"]
     Ended = Literal["completed", "failed"]
 
+OTHER_THREAD = "other_thread_announced"
+_NAMES_KEPT = 100
+
 
 class Facts(Struct):
     """The facts of one file; None is what the file does not say.
 
     `has_begun` is True when the file proves that a turn had begun, so that Codex had
-    taken the prompt; of a log for people only a completed turn proves it. `usage` is
+    taken the prompt; of a log for people only a completed turn proves it. `has_acted`
+    is False when it proves that Codex ran, changed and called nothing.
+    `commands_refused` counts commands that failed because the sandbox cannot start, as
+    far as the file has them. `usage` is
     the thread's figure as the file says it, `total_tokens` the figure of a log that
     names no parts (Codex's `tokens used` leaves cached input out of it).
     `files_changed` maps paths to add, delete or update, in order. `codex_version` and
     `cwd` are of the banner of a log for people, `fields` the key=value lines of its
-    last block.
+    last block. `unread` names a format of Codex that is recognised and not read.
     """
 
     kind: Kind
     session_id: str | None = None
     has_begun: bool = False
+    has_acted: bool = True
     model: str | None = None
     final_message: str | None = None
     commands_run: int | None = None
     commands_failed: int | None = None
-    files_changed: Mapping[str, str] = EMPTY
+    commands_refused: int = 0
+    files_changed: Mapping[str, str] | None = None
     errors: tuple[str, ...] = ()
     warnings: Mapping[str, int] = EMPTY
     ended: Ended | None = None
@@ -46,3 +54,20 @@ class Facts(Struct):
     codex_version: str | None = None
     cwd: str | None = None
     fields: Mapping[str, str] = EMPTY
+    unread: str | None = None
+
+    @property
+    def refusal(self) -> str | None:
+        """Why these are not the facts of one run; None when they may be."""
+        if self.unread is not None:
+            return f"unsupported {self.unread}"
+        if OTHER_THREAD in self.warnings:
+            return "output of several threads"
+        return "no Codex output" if self == Facts(kind=self.kind) else None
+
+
+def warn(warnings: dict[str, int], name: str) -> None:
+    """Count a warning; of many names the later ones are counted together."""
+    if name not in warnings and len(warnings) >= _NAMES_KEPT:
+        name = "other"
+    warnings[name] = warnings.get(name, 0) + 1

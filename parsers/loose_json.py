@@ -96,6 +96,18 @@ def number(value: object) -> float | None:
     return found if abs(found) < float("inf") else None
 
 
+def sound(value: object) -> object:
+    """Copy a JSON value without what other readers refuse.
+
+    NaN and infinity become null, lone surrogates question marks.
+    """
+    import json  # noqa: PLC0415 - `json_text` does not replace numbers
+
+    text = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+    found: object = json.loads(text, parse_constant=lambda _: None)
+    return found
+
+
 def mapping(value: object) -> Mapping[str, object]:
     """Narrow to an object; an empty one for anything else."""
     return value if isinstance(value, dict) else {}

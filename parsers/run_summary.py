@@ -13,7 +13,33 @@ if TYPE_CHECKING:
     from parsers.facts import Facts
 
 PREVIEW_LENGTH: Final = 2_000
+# The warnings of a turn that Codex calls completed although it did nothing.
+_DOUBTS: Final = {
+    "sandbox_broken": "every command failed, because the sandbox cannot start",
+    "empty_answer": "Codex neither wrote a message nor did anything",
+}
 _TITLE_LENGTH: Final = 64
+_UNKNOWN: Final = ("unknown_item:", "unknown_record:")
+_COUNTS: Final = ("input_tokens", "output_tokens", "total_tokens")
+# The names of the newest bash runner, and ours.
+_SHORT: Final = {
+    "id": "run_id",
+    "sid": "session_id",
+    "resume": "resume_session",
+    "start": "started_at",
+    "end": "ended_at",
+    "exit": "exit_code",
+    "ok": "success",
+    "mdl": "model",
+    "tier": "model_tier",
+    "msrc": "model_source",
+    "meta": "meta_file",
+}
+_LEGACY: Final = (
+    *("run_id", "session_id", "resume_session", "repo", "task", "model"),
+    *("model_tier", "model_source", "started_at", "ended_at", "elapsed_seconds"),
+    *("exit_code", "success", "log_file", "meta_file"),
+)
 
 
 def build(
@@ -43,9 +69,17 @@ def build(
     def text(*names: str) -> str | None:
         return loose_json.text(value(*names)) or None
 
-    answer_file = text("final_message_file")
+    from parsers.error_classes import retryable  # noqa: PLC0415 - not at a launch
+
+    commands = {"run": facts.commands_run, "failed": facts.commands_failed}
+    changed = facts.files_changed
+    if any(name.startswith(_UNKNOWN) for name in facts.warnings):
+        # Each of them may have been a command or an edit: nothing is not known.
+        commands = commands if facts.commands_run else dict.fromkeys(commands)
+        changed = changed or None
+    answer_file, error_class = text("final_message_file"), text("error_class")
     priced_model = loose_json.text(loose_json.mapping(cost).get("model"))
-    return {
+    found = {
         "run_id": text("run_id", "codex_run_id"),
         "session_id": facts.session_id or uuid(text("session_id")),
         "resume_session": text("resume_session"),
@@ -57,19 +91,72 @@ def build(
         "exit_code": loose_json.integer(value("exit_code", "codex_exit_code")),
         "success": None if outcome is None else outcome == "succeeded",
         "outcome": outcome,
+        "error_class": error_class,
+        "retryable": retryable(error_class),
         "model": text("model", "model_selected") or priced_model or facts.model,
         "log_file": text("log_file"),
         "meta_file": text("meta_file"),
         "token_usage": dict(token_usage) if isinstance(token_usage, dict) else None,
         "cost": dict(cost) if isinstance(cost, dict) else None,
         **_preview("final_message", facts.final_message, answer_file),
-        "commands": {"run": facts.commands_run, "failed": facts.commands_failed},
-        "files_changed": [
-            {"path": path, "kind": kind} for path, kind in facts.files_changed.items()
-        ],
+        "commands": commands,
+        "files_changed": None
+        if changed is None
+        else [{"path": path, "kind": kind} for path, kind in changed.items()],
         "errors": list(facts.errors),
         "warnings": dict(facts.warnings),
     }
+    error = text("error") or next(iter(reversed(facts.errors)), None)
+    log = text("log_file") or text("events_file")
+    names = model_and_cache(record)
+    names = {name: value(name) or other for name, other in names.items()}
+    return found | _older(found | names, log, None if found["success"] else error)
+
+
+def model_and_cache(record: Mapping[str, object]) -> dict[str, object]:
+    """Return what the bash runner's records say of model and cache, and ours do not."""
+    request = loose_json.mapping(record.get("request"))
+    source = "codex_default" if request else "unknown"
+    return {
+        "model_tier": "none",
+        "model_source": "explicit_model" if request.get("model") else source,
+        "cache_status": "disabled",
+        "cache_key": None,
+    }
+
+
+def _older(
+    values: Mapping[str, object], log: str | None, error: str | None
+) -> dict[str, object]:
+    """Return the values of a summary under the names of the newest bash runner."""
+    usage = loose_json.mapping(values["token_usage"])
+    cost = loose_json.mapping(values["cost"])
+    seconds = loose_json.number(values["elapsed_seconds"])
+    counts = {name: usage.get(name) for name in _COUNTS}
+    evidence = cost.get("price_source") or cost.get("reason")
+    return {
+        **{short: values[name] for short, name in _SHORT.items()},
+        "time": None if seconds is None else round(seconds),
+        "log": log,
+        "tok": {
+            **dict(zip(("in", "out", "tot"), counts.values(), strict=True)),
+            "ev": {name: usage[name] for name in ("source", "reason") if name in usage},
+        },
+        "err": error,
+        "cache": {"status": values["cache_status"], "key": values["cache_key"]},
+        "src": "run_codex_task",
+        "legacy": {
+            **{name: values[name] for name in _LEGACY},
+            "token_usage": {**counts, "evidence": usage.get("source")},
+            "cost": {"usd": cost.get("usd"), "evidence": evidence},
+        },
+    }
+
+
+def doubts(warnings: object) -> list[str]:
+    """Say why a success may be none, from the warnings of the run."""
+    known = loose_json.mapping(warnings)
+    return [f"{name}: {text}" for name, text in _DOUBTS.items() if name in known]
 
 
 def one_line(summary: Mapping[str, object]) -> str:

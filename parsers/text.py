@@ -21,6 +21,7 @@ _PLAIN = "\x1b[0m"
 
 HEX = frozenset("0123456789abcdef")
 _LENGTHS = [8, 4, 4, 4, 12]
+_VERSION_DIGITS = 9
 
 
 def strip(text: str) -> str:
@@ -67,6 +68,6 @@ def uuid(value: object) -> str | None:
 def release(version: str | None) -> tuple[int, ...] | None:
     """Read the first two numbers of a version; None where they are not numbers."""
     numbers = (version or "").split("-")[0].split(".")[:2]
-    if not all(number.isdecimal() for number in numbers):
+    if not all(n.isdecimal() and len(n) <= _VERSION_DIGITS for n in numbers):
         return None
     return tuple(map(int, numbers))

@@ -35,7 +35,7 @@ class Config(Struct):
     `environment` is the caller's whole environment, for child programs; it has no repr,
     so it is never logged. `grace_seconds` is the time from INT to KILL when a run is
     ended, `hook_seconds` the limit of a notify command, `umask` the caller's, under
-    which Codex works.
+    which Codex works. With `is_strict` a command fails on a success that did nothing.
     """
 
     state_home: Path
@@ -48,6 +48,7 @@ class Config(Struct):
     grace_seconds: float = 10.0
     hook_seconds: float = 30.0
     umask: int = 0o022
+    is_strict: bool = False
 
     def __repr__(self) -> str:
         return f"Config(state_home={self.state_home}, codex_home={self.codex_home}, …)"
@@ -75,6 +76,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         environment=env,
         grace_seconds=_number(env, "CODEX_RUNNER_GRACE_SECONDS") or 10.0,
         hook_seconds=_number(env, "CODEX_RUNNER_HOOK_SECONDS") or 30.0,
+        is_strict=env.get("CODEX_RUNNER_STRICT", "") not in {"", "0"},
     )
 
 

@@ -246,7 +246,7 @@ def status(path: Path) -> os.stat_result | None:
     """Return the status of a file; None when it does not exist."""
     try:
         return path.stat()
-    except OSError:
+    except (OSError, ValueError):  # a null byte in its name
         return None
 
 
@@ -254,6 +254,12 @@ def is_directory(path: Path) -> bool:
     """Return whether a path is a directory; False when that cannot be checked."""
     found = status(path)
     return found is not None and stat.S_ISDIR(found.st_mode)
+
+
+def is_regular(path: Path) -> bool:
+    """Return whether a path is a regular file; False when that cannot be checked."""
+    found = status(path)
+    return found is not None and stat.S_ISREG(found.st_mode)
 
 
 def is_utf8(path: Path) -> bool:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 
-from parsers.light import signal
+from parsers import loose_json
+from parsers.error_classes import retryable
+from parsers.light import pattern, signal
 from parsers.paths import Path
 from parsers.struct import Struct, replace
 from runner import clock, config, files
@@ -24,6 +26,7 @@ from runner.version import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Sequence
 
     from runner.config import Config
@@ -32,14 +35,20 @@ if TYPE_CHECKING:
     from runner.model import Run
     from runner.process.signals import SignalInbox
 
+# What a shell does not take as it is, outside of quotes.
+_QUOTED = pattern(r"""(?s)'[^']*'|"(?:\\.|[^"\\])*"|\\.""")
+_OF_A_SHELL = pattern(r"[|&;<>()$`\n]|(?:^|\s)~|^\s*\w+=")
 _NEVER = float("inf")
 _SOURCE = "run_codex_task"
 _SHOWN = (
     *("run_id", "session_id", "repo", "mode", "outcome", "exit_code", "error"),
-    *("log_file", "meta_file", "summary_file"),
+    *("error_class", "log_file", "meta_file", "summary_file"),
     *("started_at", "ended_at", "elapsed_seconds"),
 )
-_NOT_YET = ("outcome", "exit_code", "error", "ended_at", "elapsed_seconds")
+_NOT_YET = (
+    *("outcome", "exit_code", "error", "error_class"),
+    *("ended_at", "elapsed_seconds"),
+)
 
 
 class Hook(Struct, kw_only=False):
@@ -133,6 +142,7 @@ class Notifier:
             "event": telling.what,
             "status": status,
             **{name: data[name] for name in _SHOWN},
+            "retryable": retryable(loose_json.text(data["error_class"])),
             "source": _SOURCE,
             "version": VERSION,
             "ts": telling.at,
@@ -194,11 +204,17 @@ def _as_line(message: dict[str, object]) -> bytes:
     return buffer.getvalue().encode()
 
 
+def _unquoted(quoted: re.Match[str]) -> str:
+    """Return what a shell acts on in quotes: a `$` or a backtick in double ones."""
+    is_expanded = quoted[0][0] == '"' and {*"$`"}.intersection(quoted[0])
+    return "$" if is_expanded else "x"
+
+
 def command_of(text: str) -> list[str]:
     """Split a hook command into words as a shell does, without a shell.
 
     Raises:
-        UsageError: the command is empty or has an open quote.
+        UsageError: the command is empty, has an open quote or needs a shell.
     """
     import shlex  # noqa: PLC0415 - only with a hook
 
@@ -209,5 +225,11 @@ def command_of(text: str) -> list[str]:
         raise UsageError(message) from error
     if not words:
         message = "--notify-cmd is empty: name a program and its arguments"
+        raise UsageError(message)
+    if found := _OF_A_SHELL.search(_QUOTED.sub(_unquoted, text)):
+        message = (
+            f"--notify-cmd: {found[0].strip()!r} needs a shell, and none is used: pass"
+            f" {shlex.quote(f'sh -c {shlex.quote(text)}')}"
+        )
         raise UsageError(message)
     return words

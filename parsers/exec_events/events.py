@@ -117,7 +117,10 @@ def is_reconnect(message: str) -> bool:
 
 def _read_event(kind: str, fields: Mapping[str, object]) -> Event:
     match kind:
-        case "thread.started" if thread_id := uuid(fields.get("thread_id")):
+        # 0.42 to 0.44 say `session.created` and `session_id`.
+        case "thread.started" | "session.created" if thread_id := uuid(
+            fields.get("thread_id") or fields.get("session_id")
+        ):
             return ThreadStarted(thread_id=thread_id)
         case "turn.started":
             return TurnStarted()

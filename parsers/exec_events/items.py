@@ -7,6 +7,7 @@ because a rollout names these fields alike.
 from __future__ import annotations
 
 from parsers import json_text, loose_json
+from parsers.light import pattern
 from parsers.struct import Struct
 from parsers.text import uuid
 
@@ -14,6 +15,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import Any, Final, TypeAlias
+
+
+# The beginning of the output of a command when the sandbox cannot start.
+REFUSED: Final = (
+    r"(?:bwrap: (?!execvp )|sandbox-exec: sandbox_apply: "
+    r"|thread 'main' (?:\(\d+\) )?panicked at linux-sandbox/)"
+)
 
 
 class _Item(Struct):
@@ -27,6 +35,11 @@ class Command(_Item):
     output: str
     exit_code: int | None
     status: str
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether it failed because the sandbox cannot start."""
+        return pattern(REFUSED).match(self.output) is not None
 
 
 class Change(Struct):
@@ -122,8 +135,10 @@ Item: TypeAlias = (
 def read_item(value: object) -> Item:
     """Read an event's `item`; never raises on its contents."""
     item = loose_json.mapping(value)
+    if "item_type" in item and "type" not in item:  # 0.42 to 0.44
+        item = {**item, "type": item["item_type"]}
     kind = _text(item, "type")
-    made = ITEMS.get(kind, UnknownItem)
+    made = AgentMessage if kind == "assistant_message" else ITEMS.get(kind, UnknownItem)
     values: dict[str, Any] = {}
     for name in made.field_names():
         reader = _READERS.get(name)

@@ -8,7 +8,7 @@ decoded by `events`; both ways find the same.
 from __future__ import annotations
 
 from parsers.exec_events import events, items, scan
-from parsers.facts import Facts
+from parsers.facts import OTHER_THREAD, Facts, warn
 from parsers.lines import BLANK
 
 TYPE_CHECKING = False
@@ -22,11 +22,10 @@ if TYPE_CHECKING:
 
 LISTED: Final = 200
 FILES_LISTED: Final = 10_000
-_NAMES_KEPT: Final = 100
 _NAME_LENGTH: Final = 80
 
 _BLOCK: Final = 1 << 17
-_BACKSLASH: Final = ord("\\")
+_AS_CODEX_WRITES: Final = scan.Dialect(b"{", b",", b":", b"}}\n")
 _FAILED: Final = ("failed", "declined")
 _OF_A_TURN: Final = (events.TurnStarted, events.TurnCompleted, events.TurnFailed)
 _BOUNDARIES: Final = (events.ThreadStarted, *_OF_A_TURN)
@@ -34,6 +33,11 @@ _ENDED: Final[dict[type, Ended]] = {
     events.TurnCompleted: "completed",
     events.TurnFailed: "failed",
 }
+# Commands, which may not be decoded, are counted apart.
+_NO_ACTIONS: Final = (
+    *(items.AgentMessage, items.Command, items.ItemError, items.Reasoning),
+    items.TodoList,
+)
 # An edit of an edit: a file that was added and then updated was added.
 _MERGED_KINDS: Final = {("add", "update"): "add", ("delete", "add"): "update"}
 
@@ -53,6 +57,8 @@ class EventSummary:
         self.ended: events.TurnCompleted | events.TurnFailed | None = None
         self.usage: Usage | None = None
         self.commands_failed = 0
+        self.commands_refused = 0
+        self._has_acted = False
         self.files_changed: dict[str, str] = {}
         self.errors: list[str] = []
         self._last_error: str | None = None
@@ -64,8 +70,7 @@ class EventSummary:
         self._commands_done = 0
         self._answer: bytes | str | None = None
         self._running: dict[bytes, bool] = {}  # item id to whether it is a command
-        # Of the last line of each kind that did not fail.
-        self._frames: dict[tuple[scan.Kind, bool], scan.Frame] = {}
+        self._dialect = _AS_CODEX_WRITES
 
     @property
     def failure(self) -> str | None:
@@ -108,9 +113,11 @@ class EventSummary:
             kind="events",
             session_id=self.thread_id,
             has_begun=self.has_begun,
+            has_acted=self._has_acted or self.commands_run > 0,
             final_message=self.final_message,
             commands_run=self.commands_run,
             commands_failed=self.commands_failed,
+            commands_refused=self.commands_refused,
             files_changed=self.files_changed,
             errors=tuple(self.errors),
             warnings=self.warnings,
@@ -135,7 +142,8 @@ class EventSummary:
                 rest = size
             view[: size - rest] = view[rest:size]
             size -= rest
-        self.finish(bytes(view[:size]))
+        if size:
+            self.finish(bytes(view[:size]))
 
     def read_lines(self, lines: Iterable[bytes]) -> None:
         """Take all lines of a stream, with their newlines, to its end."""
@@ -155,58 +163,76 @@ class EventSummary:
         Returns:
             The event, or None if the line was recognised without decoding it.
         """
-        is_seen = self._skim(line, 0, len(line)) is not None
-        return None if is_seen else self._take(line, if_broken="undecodable_line")
+        if self._skim(line, 0, len(line)):
+            return None
+        return self._take(line, if_broken="undecodable_line")
 
-    def _take_block(  # noqa: C901, PLR0912 - a call for each line costs
-        self, block: bytearray, size: int
-    ) -> int:
+    def _take_block(self, block: bytearray, size: int) -> int:
         """Take the complete lines of a block; return where the incomplete one begins.
 
-        The lines of one kind differ in the id and the texts only. So each is compared
-        with the last one of each kind first: `scan.recognise` takes four times as long.
+        A command mostly ends on the line after its start. The two lines are taken at
+        once: with the id, the end of the first and the begin of the second are known.
         """
         find, starts, ends = block.find, block.startswith, block.endswith
-        frames, running, begin = self._frames.values(), self._running, 0
+        running, begin = self._running, 0
         while end := find(b"\n", begin, size) + 1:
-            for kind, is_done, before_id, after_id, last in frames:
-                if not starts(before_id, begin):
-                    continue
-                start = begin + len(before_id)
-                stop = find(b'"', start, end)
-                if not (
-                    starts(after_id, stop) and ends(last, stop + len(after_id), end)
-                ):
-                    continue
-                if kind != "command":
-                    if block[end - len(last) - 1] == _BACKSLASH:
-                        continue  # the text may not be at its end
-                    if kind == "message":
-                        self._answer = bytes(block[begin:end])
-                elif is_done and not running:
-                    self._commands_done += 1
-                else:
-                    item_id = bytes(block[start:stop])
-                    if not item_id.isascii() or _BACKSLASH in item_id:
-                        continue
-                    if is_done:
-                        running.pop(item_id, None)
-                        self._commands_done += 1
-                    else:
-                        running[item_id] = True
-                self.progress += 1
-                break
-            else:
-                self._take_odd(block, begin, end)
+            dialect = self._dialect
+            start = begin + len(dialect.started)
+            if (
+                starts(dialect.started, begin)
+                and starts(dialect.command, stop := find(b'"', start, end))
+                and (named := block[start : stop + len(dialect.command)])
+                and starts(dialect.ending + named, end - len(dialect.running))
+                and (last := find(b"\n", end, size) + 1)
+                and (
+                    (good := ends(dialect.succeeded, end, last))
+                    or ends(dialect.failed, end, last)
+                )
+                and (not running or (named.isascii() and scan.BACKSLASH not in named))
+            ):
+                if running:
+                    running.pop(bytes(named[: stop - start]), None)
+                self._commands_done += 1
+                self.commands_failed += not good
+                self.commands_refused += not good and scan.is_refused(block, end, last)
+                self.progress += 2
+                self.has_begun = True
+                begin = last
+                continue
+            if not self._skim(block, begin, end):
+                self._take(bytes(block[begin:end]), if_broken="undecodable_line")
             begin = end
         return begin
 
-    def _take_odd(self, block: bytearray, begin: int, end: int) -> None:
-        seen = self._skim(block, begin, end)
+    def _skim(self, block: bytes | bytearray, begin: int, end: int) -> bool:
+        """Take a line by its two ends; return False if it has to be decoded."""
+        seen = self._dialect.recognise(block, begin, end)
         if seen is None:
-            self._take(bytes(block[begin:end]), if_broken="undecodable_line")
-        elif not seen.is_failed:
-            self._frames[seen.kind, seen.is_done] = seen.frame()
+            return self._learn(block, begin, end) and self._skim(block, begin, end)
+        kind, item_id = seen
+        if kind == "started":
+            self._running[item_id] = True
+        elif kind == "message":
+            self._answer = bytes(block[begin:end])
+        elif kind != "reasoning":
+            self._running.pop(item_id, None)
+            self._commands_done += 1
+            if kind == "failed":
+                self.commands_failed += 1
+                self.commands_refused += scan.is_refused(block, begin, end)
+        self.progress += 1
+        self.has_begun = True
+        return True
+
+    def _learn(self, block: bytes | bytearray, begin: int, end: int) -> bool:
+        """Take over how the writer of a line spaces its tokens, if that is new."""
+        if self._dialect.is_of(block, begin, end):
+            return False
+        spacing = scan.spacing(block, begin, end)
+        if spacing is None or spacing == self._dialect.spacing:
+            return False
+        self._dialect = scan.Dialect(*spacing)
+        return True
 
     def _take_long(self, begin: bytes, stream: BufferedIOBase) -> None:
         """Take a line that is longer than a block, by its ends if they are enough."""
@@ -215,34 +241,18 @@ class EventSummary:
         if not stream.seekable():
             self.read_lines([begin + stream.readline()])
             return
-        place, end = stream.tell() - len(begin), b""
+        place, end = stream.tell() - len(begin), begin[-scan.END_LENGTH :]
         while not end.endswith(b"\n") and (piece := stream.readline(_BLOCK)):
             end = (end + piece)[-scan.END_LENGTH :]
-        ends = begin + b"\n" + end  # no head goes across this newline
-        seen = scan.recognise(ends, 0, len(ends))
-        if seen and seen.kind != "message":
-            self._count(seen)
-        elif scan.is_broken(begin, end or begin):
+        ends = begin + b"\\" + end  # no id goes across this backslash
+        if b'"agent_message"' not in begin and self._skim(ends, 0, len(ends)):
+            return
+        if scan.is_broken(begin, end):
             is_whole = end.endswith(b"\n")
             self._warn("undecodable_line" if is_whole else "unfinished_line")
         else:
             stream.seek(place)
             self.read_lines([stream.readline()])
-
-    def _skim(self, block: bytes | bytearray, begin: int, end: int) -> scan.Seen | None:
-        seen = scan.recognise(block, begin, end)
-        if seen is not None:
-            self._count(seen)
-            if seen.kind == "message":
-                self._answer = bytes(block[begin:end])
-        return seen
-
-    def _count(self, seen: scan.Seen) -> None:
-        if seen.kind == "command":
-            self._note_call(seen.id, is_done=seen.is_done, is_command=True)
-            self.commands_failed += seen.is_done and seen.is_failed
-        self.progress += 1
-        self.has_begun = True
 
     def _take(self, line: bytes, *, if_broken: str) -> events.Event:
         event = events.decode(line)
@@ -266,7 +276,7 @@ class EventSummary:
             case events.ThreadStarted(thread_id=thread_id):
                 self.thread_id = self.thread_id or thread_id
                 if thread_id != self.thread_id:
-                    self._warn("other_thread_announced")
+                    self._warn(OTHER_THREAD)
             case events.TurnStarted():
                 self.ended = self._answer = None
             case events.TurnCompleted(usage=usage):
@@ -290,12 +300,14 @@ class EventSummary:
         # 0.169 writes an error item before its turn; an unknown item may come so too.
         if not isinstance(item, items.ItemError | items.UnknownItem):
             self.has_begun = True
+        self._has_acted = self._has_acted or not isinstance(item, _NO_ACTIONS)
         item_id = item.id.encode()
         match item:
             case items.Command(exit_code=code, status=status):
                 is_failed = bool(code) or status in _FAILED
                 self._note_call(item_id, is_done=is_done, is_command=True)
                 self.commands_failed += is_done and is_failed
+                self.commands_refused += is_done and is_failed and item.is_refused
             case items.AgentMessage(text=text) if is_done:
                 self._answer = text
             case items.FileChange(status=status) if is_done and status not in _FAILED:
@@ -330,9 +342,7 @@ class EventSummary:
             self.files_changed[change.path] = kind
 
     def _warn(self, name: str) -> None:
-        if name not in self.warnings and len(self.warnings) >= _NAMES_KEPT:
-            name = "other"
-        self.warnings[name] = self.warnings.get(name, 0) + 1
+        warn(self.warnings, name)
 
 
 def keep(kept: list[str], text: str) -> None:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from parsers import loose_json
 from parsers.exec_events import items
+from parsers.facts import OTHER_THREAD, warn
 from parsers.light import suppress
 from parsers.lines import BLANK
 from parsers.rollouts import records
 from parsers.rollouts.model_calls import CallCounter
 from parsers.rollouts.records import moment, seconds_between
-from parsers.rollouts.thread import Call, Rollout, Turn
+from parsers.rollouts.thread import UNKNOWN_RECORD, Call, Rollout, Turn
 from parsers.struct import as_dict, replace
 from parsers.text import uuid
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 # Seconds. Up to 0.98 turns have no ids: records written at once are taken as the copy.
 _COPYING_TAKES: Final = 1.0
+_NAME_LENGTH: Final = 80
 
 
 def read_header_line(first_line: bytes) -> Header | None:
@@ -102,6 +104,7 @@ class _Reader:
         self._limits: RateLimits | None = None
         self._message: str | None = None
         self._spawned: dict[str, None] = {}
+        self._refused = 0
         self._warnings: dict[str, int] = {}
 
     def feed(self, line: bytes, offset: int) -> None:
@@ -116,11 +119,13 @@ class _Reader:
         except loose_json.NotAnObjectError:
             if line.strip(BLANK):
                 name = "undecodable_line" if line.endswith(b"\n") else "unfinished_line"
-                self._warnings[name] = self._warnings.get(name, 0) + 1
+                warn(self._warnings, name)
             return
         self._follow(record)
         if not self._is_copy:
-            self._take(record, is_inside=self._holds(record.at, offset))
+            is_inside = self._holds(record.at, offset)
+            self._refused += is_inside and records.is_refused(line)
+            self._take(record, is_inside=is_inside)
 
     def _holds(self, at: str, offset: int) -> bool:
         if offset < self._from_offset:
@@ -136,6 +141,7 @@ class _Reader:
             rate_limits=self._limits,
             last_agent_message=self._message,
             spawned_thread_ids=tuple(self._spawned),
+            commands_refused=self._refused,
             total=self._counter.total,
             warnings=self._warnings,
         )
@@ -158,6 +164,8 @@ class _Reader:
     def _take_header(self, record: Record) -> None:
         found = records.read_header(record.payload)
         if found is None or self._has_begun:
+            if found and self._header and found.thread_id != self._header.thread_id:
+                warn(self._warnings, OTHER_THREAD)
             return
         if self._header is None:
             self._header, self._began_at = found, record.at
@@ -209,6 +217,8 @@ class _Reader:
                 answer = records.text(record.payload, "output") or ""
                 agent = uuid(loose_json.object_in(answer).get("agent_id"))
                 self._spawned |= {agent: None} if agent else {}
+            case kind if not records.is_known(kind):
+                warn(self._warnings, f"{UNKNOWN_RECORD}{kind[:_NAME_LENGTH]}")
             case _:
                 pass
 

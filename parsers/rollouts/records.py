@@ -8,7 +8,7 @@ which no reader here needs: these lines are recognised by their first bytes and 
 from __future__ import annotations
 
 from parsers import loose_json
-from parsers.exec_events.items import error_text
+from parsers.exec_events.items import REFUSED, error_text
 from parsers.light import UTC, datetime, pattern
 from parsers.rollouts.thread import Header, RateLimit, RateLimits
 from parsers.struct import Struct, replace
@@ -38,12 +38,35 @@ _WANTED_EVENTS: Final = frozenset(
         b"turn_aborted",
     }
 )
+# The other records of 0.50 to 0.169. What is in none of these sets is reported.
+_OTHERS: Final = frozenset(
+    b"""message reasoning local_shell_call function_call function_call_output
+    custom_tool_call custom_tool_call_output tool_search_call tool_search_output
+    web_search_call image_generation_call ghost_snapshot compaction compaction_summary
+    compaction_trigger context_compaction additional_tools other
+    compacted world_state inter_agent_communication inter_agent_communication_metadata
+    agent_reasoning agent_reasoning_raw_content agent_reasoning_section_break
+    background_event context_compacted deprecation_notice entered_review_mode error
+    exec_command_end exited_review_mode guardian_assessment guardian_warning
+    hook_completed hook_started image_generation_end item_completed item_started
+    mcp_tool_call_end model_reroute model_verification patch_apply_end plan_update
+    stream_error sub_agent_activity thread_goal_updated thread_name_updated
+    thread_rolled_back turn_diff turn_moderation_metadata undo_completed user_message
+    view_image_tool_call warning web_search_end dynamic_tool_call_request
+    dynamic_tool_call_response collab_agent_interaction_end collab_agent_spawn_end
+    collab_close_end collab_resume_end collab_waiting_end session_state""".split()
+)
+_RECORDS: Final = _WANTED | _WANTED_EVENTS | _OTHERS
 _WANTED_ITEMS: Final = (
     b'"item":{"type":"AgentMessage"',
     b'"item":{"type":"CollabAgentToolCall"',
 )
 _LIMITS: Final = (b'"primary":{', b'"secondary":{')
 _SPAWNED: Final = b'"output":"{\\"agent_id\\":'
+# The output of a tool in any of its forms: after a note, inside of JSON, or as it is.
+_REFUSED: Final = pattern(
+    rb'"output":"(?:[^"]{0,200}Output:\\n|\{\\"output\\":\\")?' + REFUSED.encode()
+)
 _PLACE: Final = 400  # bytes of a line within which an item's type is looked for
 _META: Final = b'"type":"session_meta"'
 _ENVELOPES: Final = ("event_msg", "response_item")
@@ -73,12 +96,27 @@ def worth_of(line: bytes) -> Worth:
     if inner == b"token_count" and not any(limit in line for limit in _LIMITS):
         return "total"
     if kind == b"response_item":
-        is_wanted = inner == b"function_call_output" and _SPAWNED in line[:_PLACE]
+        is_answer = inner == b"function_call_output" and (
+            _SPAWNED in line[:_PLACE] or is_refused(line)
+        )
+        is_wanted = is_answer or inner not in _RECORDS
     elif kind == b"event_msg" and inner == b"item_completed":
         is_wanted = any(item in line[:_PLACE] for item in _WANTED_ITEMS)
     elif kind == b"event_msg":
-        is_wanted = inner in _WANTED_EVENTS
+        is_wanted = inner in _WANTED_EVENTS or inner not in _OTHERS
+    elif kind not in _OTHERS:
+        is_wanted = True
     return "anything" if is_wanted else "nothing"
+
+
+def is_known(kind: str) -> bool:
+    """Return whether Codex 0.50 to 0.169 writes records of a kind."""
+    return kind.encode("utf-8", "replace") in _RECORDS
+
+
+def is_refused(line: bytes) -> bool:
+    """Return whether a command failed because the sandbox cannot start."""
+    return _REFUSED.search(line, 0, _PLACE) is not None
 
 
 def read_record(line: bytes) -> Record:

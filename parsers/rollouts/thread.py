@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     TurnState = Literal["open", "completed", "failed", "aborted"]
 
+UNKNOWN_RECORD: Final = "unknown_record:"
 _ENDED: Final[dict[str, Ended]] = {"completed": "completed", "failed": "failed"}
 
 
@@ -89,7 +90,9 @@ class Rollout(_Origin):
     """The facts of a file about its own thread, within the requested window.
 
     The header's fields and `total` are those of the whole file; a fork's total includes
-    its parent's. `warnings` counts lines that are not records.
+    its parent's. `commands_refused` counts commands that failed because the sandbox
+    cannot start; the events lack most of them. `warnings` counts lines that are not
+    records, and unknown records.
     """
 
     thread_id: str | None = None
@@ -98,6 +101,7 @@ class Rollout(_Origin):
     rate_limits: RateLimits | None = None
     last_agent_message: str | None = None
     spawned_thread_ids: tuple[str, ...] = ()
+    commands_refused: int = 0
     total: Usage | None = None
     warnings: Mapping[str, int] = EMPTY
 
@@ -112,7 +116,7 @@ class Rollout(_Origin):
         return self.turns[-1] if self.turns else Turn(turn_id="")
 
     def facts(self) -> Facts:
-        """Return the facts; commands are not counted."""
+        """Return the facts; the usage is the thread's own; commands are not counted."""
         last = self.last_turn
         return Facts(
             kind="rollout",
@@ -127,6 +131,6 @@ class Rollout(_Origin):
             warnings=self.warnings,
             ended=_ENDED.get(last.state),
             failure=last.error_message,
-            usage=self.total,
+            usage=self.usage if self.calls else None,
             agent_threads=self.spawned_thread_ids,
         )

@@ -18,7 +18,7 @@ from __future__ import annotations
 from parsers.accounting.tokens import Usage, read_usage
 from parsers.exec_events.events import is_reconnect
 from parsers.exec_events.summary import EventSummary, keep
-from parsers.facts import Facts
+from parsers.facts import OTHER_THREAD, Facts, warn
 from parsers.light import pattern
 from parsers.struct import replace
 from parsers.text import strip, uuid
@@ -42,7 +42,9 @@ _OF_TOOLS: Final = ("exec", "user", _TOKENS)  # what follows these may be a tool
 _CHANGED: Final = "file update (completed)"
 _BANNER: Final = "OpenAI Codex v"
 _EVENT: Final = b'{"type":'
-_EVENT_PLACE: Final = 40  # bytes; control sequences may precede an event
+# Bytes: control sequences may precede an event, or what a CI system, `docker compose`
+# or `kubectl` writes before each line.
+_EVENT_PLACE: Final = 200
 _BANNER_LINES: Final = {
     "codex_version": pattern(rf"{_BANNER}([0-9]\S*)(?: .*)?"),
     "cwd": pattern(r"workdir:\s*(.+)"),
@@ -83,10 +85,12 @@ class _TextLog:
         self._commands_run = 0
         self._commands_failed = 0
         self._files: dict[str, str] = {}
+        self._warnings: dict[str, int] = {}
+        self._banners = 0
 
     def feed(self, line: bytes) -> None:
-        if self._style is None and _EVENT in line[:_EVENT_PLACE]:
-            self._events.feed(line)
+        if self._style is None and (at := line.find(_EVENT, 0, _EVENT_PLACE)) >= 0:
+            self._events.feed(line[at:])
         elif len(line) > _LONGEST:
             self._take_text(line[:_LONGEST].decode("utf-8", "replace"))
         else:
@@ -100,6 +104,9 @@ class _TextLog:
             return replace(self._events.facts(), kind="log", fields=fields)
         is_ours = self._style == "ours"
         is_completed = self._figures.of_codex is not None
+        is_begun = bool(self._banner.keys() & {"codex_version", "session_id"})
+        if not (is_begun or fields or is_completed or self._message):
+            return Facts(kind="log")  # `ERROR: …` and `model: …` are not Codex's alone
         well: Ended | None = "completed" if is_completed else None
         return Facts(
             kind="log",
@@ -111,8 +118,9 @@ class _TextLog:
             final_message=self._message,
             commands_run=self._commands_run if is_ours else None,
             commands_failed=self._commands_failed if is_ours else None,
-            files_changed=self._files,
+            files_changed=self._files if is_ours else None,
             errors=tuple(self._errors),
+            warnings=self._warnings,
             ended=well if self._failure is None else "failed",
             failure=self._failure,
             usage=self._figures.usage,
@@ -167,6 +175,7 @@ class _TextLog:
         """Take a line that Codex or a runner wrote: a banner, a figure, a cost."""
         if text.startswith(_BANNER):
             self._style = "codex"
+            self._banners += 1
         for name, form in _BANNER_LINES.items():
             if (found := form.fullmatch(text)) is None:
                 continue
@@ -176,7 +185,9 @@ class _TextLog:
                 value = uuid(value)
             is_codex = name != "cwd" or "codex_version" in self._banner
             if value is not None and is_codex:
-                self._banner.setdefault(name, value)
+                first = self._banner.setdefault(name, value)
+                if name == "session_id" and value != first and self._banners > 1:
+                    warn(self._warnings, OTHER_THREAD)
         self._figures.take_named(text)
 
     def _take_failure(self, text: str) -> None:

@@ -63,6 +63,20 @@ class Rollouts:
                 yield header.thread_id
 
 
+class RolloutAt(Rollouts):
+    """Read one thread from a named file, wherever it is, and its agents beside it."""
+
+    def __init__(self, codex_home: Path, thread_id: str, path: Path) -> None:
+        super().__init__(codex_home)
+        self._thread_id, self._path = thread_id, path
+
+    def path_of(self, thread_id: str) -> Path | None:
+        if thread_id == self._thread_id:
+            return self._path
+        beside = home.rollout_in(self._path.parent, thread_id)
+        return beside or super().path_of(thread_id)
+
+
 class RolloutIndex(Rollouts):
     """Find rollouts of a Codex home in a list that is read once.
 

@@ -10,7 +10,7 @@ from parsers.accounting.tokens import Usage, read_usage
 from parsers.exec_events.summary import EventSummary
 from parsers.facts import Facts
 from parsers.light import UTC, datetime
-from parsers.rollouts.thread import Rollout
+from parsers.rollouts.thread import UNKNOWN_RECORD, Rollout
 from parsers.struct import Struct, as_dict
 from parsers.text import release
 from runner import clock, config, files
@@ -51,7 +51,31 @@ class RunAccounting(Struct):
 
     @property
     def warnings(self) -> dict[str, int]:
-        return {**self.facts.warnings, **dict.fromkeys(self.faults, 1)}
+        told = self._thread.warnings.items()
+        drift = {name: n for name, n in told if name.startswith(UNKNOWN_RECORD)}
+        doubts = {"sandbox_broken": self._refused, "empty_answer": self._is_empty}
+        found = {name: int(count) for name, count in doubts.items() if count}
+        known = {**drift, **self.facts.warnings, **found}
+        return {**known, **dict.fromkeys(self.faults, 1)}
+
+    @property
+    def _refused(self) -> int:
+        """Count the commands if all of them failed because the sandbox cannot start."""
+        facts, hidden = self.facts, self._thread.commands_refused
+        if facts.commands_run is None or facts.commands_run > facts.commands_refused:
+            return 0
+        return max(facts.commands_refused, hidden)
+
+    @property
+    def _is_empty(self) -> bool:
+        """Return whether the turn has completed without a message and any action.
+
+        A command that the events lack has led to another model call.
+        """
+        facts = self.facts
+        if facts.ended != "completed" or facts.has_acted or self._thread.calls[1:]:
+            return False
+        return not (facts.final_message or "").strip()
 
     @property
     def session_id(self) -> SessionId | None:

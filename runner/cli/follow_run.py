@@ -82,9 +82,12 @@ class RunFollower:
         self._until(())
         if told["error"]:
             note(told["error"])
+        for doubt in told["doubts"]:
+            note(doubt)
         if not told["has_begun"]:
             self._withdraw(self.settled())
-        return int(told["finished"])
+        is_doubtful = self._context.settings.is_strict and bool(told["doubts"])
+        return int(told["finished"] or is_doubtful)
 
     def _withdraw(self, run: Run) -> None:
         """End the prompt of a run that failed before its turn, if it waits again."""

@@ -6,6 +6,7 @@ import os
 from time import ctime
 
 from parsers.light import datetime, pattern
+from parsers.run_summary import doubts
 from parsers.text import visible
 from runner import clock
 
@@ -62,9 +63,7 @@ def _block(report: Mapping[str, object], time_format: str) -> Iterator[str]:
     if report["title"]:
         yield f"Title: {line(report['title'])}"
     yield f"State: {report['state']}"
-    if report["outcome"]:
-        why = f" ({line(report['error'])})" if report["error"] else ""
-        yield f"Outcome: {report['outcome']}{why}"
+    yield from _outcome(report)
     for name, key in (("Created At", "created_at"), ("Updated At", "updated_at")):
         yield f"{name}: {time(str(report[key]), time_format)}"
     yield f"Working Dir: {line(report['working_dir'] or '<none>')}"
@@ -86,6 +85,17 @@ def _block(report: Mapping[str, object], time_format: str) -> Iterator[str]:
     previous = report["previous_result"]
     if isinstance(previous, dict):
         yield from _text(f"Previous Result (run {previous['run']})", previous["text"])
+
+
+def _outcome(report: Mapping[str, object]) -> Iterator[str]:
+    if report["outcome"]:
+        why = f" ({line(report['error'])})" if report["error"] else ""
+        yield f"Outcome: {report['outcome']}{why}"
+    if report["error_class"]:
+        can = "retryable" if report["retryable"] else "not retryable"
+        yield f"Error Class: {line(report['error_class'])} ({can})"
+    for each in doubts(report["warnings"]):
+        yield f"Warning: {each}"
 
 
 def _list(value: object) -> list[dict[str, str]]:

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 COMMANDS = ("run_codex_task", "parse_codex_run", "codex-tasks")
 
 
-def start() -> NoReturn:
-    """Run the command that the first argument names."""
+def start(program: str = "codex-runner") -> NoReturn:
+    """Run the command that the first argument names; without one list them."""
     del sys.argv[0]
     if not sys.argv or sys.argv[0] not in COMMANDS:
-        sys.stderr.write(f"usage: codex-runner {{{','.join(COMMANDS)}}} ...\n")
-        sys.exit(2)
+        is_asked = sys.argv in ([], ["-h"], ["--help"])
+        usage = f"usage: {program} {{{','.join(COMMANDS)}}} ...\n"
+        (sys.stdout if is_asked else sys.stderr).write(usage)
+        sys.exit(0 if is_asked else 2)
     module = "runner.cli." + sys.argv[0].replace("-", "_")
     # Nothing that the imports make is garbage, and looking for it takes 2 ms.
     gc.disable()

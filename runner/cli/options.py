@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from runner.config import Config
 
 _LONGEST_NUMBER = 19
+SANDBOXES = ("read-only", "workspace-write", "danger-full-access")
 # Read with `codex_of`.
 CODEX_OPTIONS = """\
 --codex-bin BIN               the binary [default: codex]
---sandbox, -s MODE            Codex's --sandbox
+--sandbox, -s MODE            read-only, workspace-write or danger-full-access
 --model, -m MODEL             Codex's --model
 --config, -c KEY=VALUE ...    a configuration value; repeatable
 --skip-git-repo-check         also work outside of a git repository
@@ -159,16 +160,31 @@ def refuse(*cases: tuple[object, str]) -> None:
             raise UsageError(message)
 
 
+def sandbox_of(found: Values) -> str | None:
+    """Read `--sandbox`.
+
+    Raises:
+        UsageError: Codex has no such sandbox.
+    """
+    mode: str | None = found.sandbox
+    wrong = f"--sandbox: {mode!r} is none of {', '.join(SANDBOXES)}"
+    refuse((mode is not None and mode not in SANDBOXES, wrong))
+    return mode
+
+
 def codex_of(found: Values, extra: tuple[str, ...] = ()) -> CodexOptions:
     """Read the options of `CODEX_OPTIONS`.
 
     Args:
         found: the command line.
         extra: more arguments for Codex.
+
+    Raises:
+        UsageError: the sandbox is unknown.
     """
     return CodexOptions(
         bin=found.codex_bin,
-        sandbox=found.sandbox,
+        sandbox=sandbox_of(found),
         model=found.model,
         overrides=tuple(found.config),
         skip_git_repo_check=found.skip_git_repo_check,

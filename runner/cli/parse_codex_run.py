@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from parsers.paths import Path
+from parsers.run_summary import doubts
 from runner import files
 from runner.cli.command import enter, leave
 from runner.cli.options import read_plain, refuse
@@ -26,9 +27,10 @@ _COLUMNS = ("run", "outcome", *_FIGURES, "task")
 _TASK_WIDTH = 60
 _LEAST = 8
 _OPTIONS = """\
-RUN_ID ...      a run of the ledger
+RUN_ID ...      a run of the ledger; a task (short id, thread id or title): its last run
 --log FILE      a file of a run
 --meta FILE     its meta file (default: the one beside it)
+--model MODEL   prices a log that does not name its model
 --log-dir DIR   directory of runs that are not in the ledger [default: runs]
 --format {json,text}  json: one object a line (default for one run); text: one line for
                 people (default for several; a table on a terminal)
@@ -41,7 +43,8 @@ examples:
   parse_codex_run 20261120-101201-512345-9f3a1c07
 
 A log may be a run's events or its readable log, a log of the bash runner, a saved
-`codex exec --json` stream of any version, or a Codex rollout file.
+`codex exec --json` stream of Codex 0.44 or newer (also with a prefix on each line, as
+an array, or in UTF-16), or a Codex rollout file. Two runs in one file are refused.
 
 exit codes: 0 summarised, whatever the run's outcome; 1 the log is not of a run, or
 a file or the ledger cannot be read or written; 2 wrong usage, or no such file or run.
@@ -70,6 +73,7 @@ def parse(argv: Sequence[str]) -> Values:
             "give either --log FILE or one or more run ids",
         ),
         (found.meta is not None and found.log is None, "--meta needs --log"),
+        (found.model is not None and found.log is None, "--model needs --log"),
         (
             found.json_out is not None and len(found.run_id) > 1,
             "--json-out takes one summary: give one run id",
@@ -107,7 +111,8 @@ def _command(wanted: Values, settings: Config) -> int:
     code, found = 0, []
     if wanted.log is not None:
         meta = None if wanted.meta is None else Path(wanted.meta)
-        found.append(summarize.summarize_log(Path(wanted.log), meta, settings))
+        log, model = Path(wanted.log), wanted.model
+        found.append(summarize.summarize_log(log, meta, settings, model))
     for run_id in wanted.run_id:
         try:
             found.append(
@@ -116,6 +121,8 @@ def _command(wanted: Values, settings: Config) -> int:
         except RunnerError as error:
             note(str(error))
             code = max(code, error.exit_code)
+    for doubt in (each for summary in found for each in doubts(summary["warnings"])):
+        note(doubt)
     if found and wanted.json_out is not None:
         copy = Path(wanted.json_out).absolute()
         files.copy_to(copy, record.encode(found[0], indent=2))

@@ -14,12 +14,12 @@ from runner.version import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from typing import Any, NoReturn
 
 SHELLS = ("bash", "zsh", "fish")
 # Values that have an error message of their own when they are empty.
-_MAY_BE_EMPTY = ("TEXT", "PROMPT")
+_TEXTS = ("TEXT", "PROMPT")
 _MISSING = "the following arguments are required: "
 
 
@@ -38,14 +38,21 @@ class Parser(argparse.ArgumentParser):
 
     Args:
         options: what `describe` takes.
+        may_be_empty: names of options that count as not given when they are empty.
         said: `prog`, `description`, `usage` and `epilog`, as argparse has them.
     """
 
-    def __init__(self, options: str, **said: Any) -> None:  # noqa: ANN401 - handed on
+    def __init__(
+        self,
+        options: str,
+        may_be_empty: Collection[str] = (),
+        **said: Any,  # noqa: ANN401 - handed on
+    ) -> None:
         # argparse makes a formatter for each option; a query of the terminal's width
         # each time takes as long as the rest of parsing.
         unasked = partial(_Help, width=80)
         super().__init__(**said, formatter_class=unasked, allow_abbrev=False)
+        self._may_be_empty = may_be_empty
         self.describe(options)
 
     def values(self, words: Sequence[str]) -> Values:
@@ -58,7 +65,7 @@ class Parser(argparse.ArgumentParser):
         # Options may stand between arguments; with commands argparse cannot do it.
         parse = self.parse_known_intermixed_args
         found, rest = (self.parse_known_args if self._subparsers else parse)(
-            words, Values()
+            self._joined(words), Values()
         )
         if rest:
             # Report a misspelt option, not the value that follows it.
@@ -69,6 +76,18 @@ class Parser(argparse.ArgumentParser):
         if shell := vars(found).get("print_completion"):
             Output().text(completion_script(shell))
             self.exit()
+        return found
+
+    def _joined(self, words: Sequence[str]) -> list[str]:
+        """Join an option with a text that begins with a dash and is no option."""
+        known, found = self._option_string_actions, list[str]()
+        for word in words:
+            option = known.get(found[-1]) if found and found[-1][:2] == "--" else None
+            is_text = option is not None and option.metavar in _TEXTS
+            if is_text and word[:1] == "-" and word.partition("=")[0] not in known:
+                found[-1] += f"={word}"
+            else:
+                found.append(word)
         return found
 
     def error(self, message: str, near: str = "") -> NoReturn:
@@ -90,7 +109,8 @@ class Parser(argparse.ArgumentParser):
         Output().text(message)
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> object:
-        if "" in arg_strings and action.metavar not in _MAY_BE_EMPTY:
+        can_be_empty = action.metavar in _TEXTS or action.dest in self._may_be_empty
+        if "" in arg_strings and not can_be_empty:
             # An empty variable of a script must not be taken as a value.
             name = "/".join(action.option_strings) or action.metavar
             hint = ", or leave it out" if action.option_strings else ""

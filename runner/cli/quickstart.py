@@ -20,6 +20,7 @@ from runner.cli.output import ReaderGoneError, note
 from runner.cli.parser import Parser
 from runner.cli.run_codex_task import examined, parse, start
 from runner.errors import FileFault, RunnerFault
+from runner.exports.run_exports import DEMONSTRATION
 from runner.model import Finished
 from runner.process.signals import handle, recorded
 from runner.process.start import run_helper
@@ -94,7 +95,7 @@ def _command(argv: list[str], settings: Config) -> int:
     if fault is not None:
         note(f"{fault.detail}: the run has no sandbox, in its scratch repository")
     asked += ["-s", "workspace-write" if fault is None else "danger-full-access"]
-    asked.append(f"--timeout={_OFFLINE_TIMEOUT_SECONDS}")
+    asked += [f"--timeout={_OFFLINE_TIMEOUT_SECONDS}", "-c", DEMONSTRATION]
     return _demonstrate(parse(asked, settings).words, settings)
 
 
@@ -131,7 +132,7 @@ def _demonstrate(words: RunWords, settings: Config) -> int:
     """Serve a model for a demonstration, in a repository and homes of its own.
 
     The demonstration neither touches the caller's repository nor puts made-up costs
-    into the caller's ledger.
+    into the caller's ledger: no command takes over a record with its mark.
     """
     from runner.loopback import LoopbackServer, demo, write_home  # noqa: PLC0415 - HTTP
 

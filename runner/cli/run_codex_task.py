@@ -6,7 +6,7 @@ import sys
 
 from parsers.light import suppress
 from parsers.paths import Path
-from parsers.struct import Struct
+from parsers.struct import Struct, replace
 from runner import config, files
 from runner.cli.command import enter, leave
 from runner.cli.context import Context
@@ -38,13 +38,23 @@ if TYPE_CHECKING:
 
 _STALL_SECONDS = f"{config.DEFAULT_STALL_SECONDS:g}"
 _LEVELS = (Verbosity.LOW, Verbosity.NORMAL, Verbosity.HIGH)
+# The bash runner's: its scripts always pass them, empty where there is no value.
+_MAY_BE_EMPTY = (
+    *("task", "task_file", "resume", "json_out", "notify_cmd", "event_stream"),
+    *("cache_dir", "summarizer"),
+)
+_WITHOUT_EFFECT = {
+    **dict.fromkeys(("no_cache", "cache_dir"), "no answer is ever cached"),
+    **dict.fromkeys(("summarize", "summarizer"), "summary_line= is always shown"),
+}
 PROG = "run_codex_task"
 _OPTIONS = f"""\
 the task:
 --repo DIR               where Codex works (required)
 --task TEXT              the prompt; - reads standard input
 --task-file FILE         read the prompt from a file
---resume SESSION         resume a session: its UUID, or the id of one of its runs
+--resume SESSION         resume a session: its UUID or name, or the id of one of its
+                         runs
 --continue-prompt TEXT   the prompt of --resume without a task (CODEX_CONTINUE_PROMPT;
                          default: {config.DEFAULT_CONTINUE_PROMPT!r})
 --wait-for-session       wait while another run holds the session, instead of exit 75
@@ -57,15 +67,21 @@ passed on to Codex:
                          progress, a reconnect message is not
 files and reports:
 --log-dir DIR            directory for the run's files [default: ./runs]
+--strict                 exit 1 for a success with the warning sandbox_broken or
+                         empty_answer (CODEX_RUNNER_STRICT=1)
 --json-out FILE          write a copy of the summary
 --event-stream FILE      append run_started and run_completed as JSON lines
 --notify-cmd CMD         run at start and end with the event on its standard input,
                          30 s at most
 --detach                 return as soon as Codex is launched
 -v ...                   show the debug preamble; -vv: all of it
---verbosity {{{",".join(_LEVELS)}}}  how much to show (CODEX_LOG_VERBOSITY)
+--verbosity {{{",".join(_LEVELS)},extreme}}  how much to show (CODEX_LOG_VERBOSITY)
 --doctor                 check the environment, show each problem with its fix
 --json                   with --doctor: write JSON
+--no-cache
+--cache-dir DIR
+--summarize
+--summarizer FILE
 """
 _USAGE = """%(prog)s --repo DIR
                       (--task TEXT | --task-file FILE | --resume SESSION)
@@ -78,13 +94,15 @@ examples:
 
 standard output, in this order: codex_run_id=, log_file=, meta_file=,
 summary_file_pending=; the run as it happens; codex_run_id=, codex_exit_code=,
-elapsed_seconds=, codex_session_id=, outcome=, log_file=, meta_file=, summary_file=,
-summary_json=. Notes for people go to standard error.
+elapsed_seconds=, codex_session_id=, outcome=, log_file=, meta_file=, summary_file=
+(that of --json-out, if given), model_selected=, model_tier=, model_source=,
+cache_status=, summary_line=, with -v started_at_utc=, ended_at_utc=, with -vv
+codex_command=; summary_json=. Notes for people go to standard error.
 
-exit codes: 0 succeeded; 1 failed; 2 wrong usage; 75 the session is busy; 124 timed out
-or stalled; 126 and 127 Codex cannot be run or found; 130 and 143 interrupted by INT or
-TERM; 143 stopped by codex-tasks stop, too; 141 standard output was closed
-(the run goes on); else Codex's own.
+exit codes: 0 succeeded; 1 failed, with --strict also a success that did nothing; 2
+wrong usage; 75 the session is busy; 124 timed out or stalled; 126 and 127 Codex cannot
+be run or found; 130 and 143 interrupted by INT or TERM; 143 stopped by codex-tasks
+stop, too; 141 standard output was closed (the run goes on); else Codex's own.
 """
 
 
@@ -95,6 +113,7 @@ class Arguments(Struct):
     detach: bool
     doctor: bool
     json: bool
+    strict: bool
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -106,7 +125,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _command(arguments: Arguments, settings: Config) -> int:
     if arguments.doctor:
         return examined(arguments, settings)
-    follower = start(arguments.words, Context(settings))
+    is_strict = arguments.strict or settings.is_strict
+    follower = start(arguments.words, Context(replace(settings, is_strict=is_strict)))
     if arguments.detach:
         return follower.launched()
     follower.show()
@@ -145,8 +165,13 @@ def examined(arguments: Arguments, settings: Config) -> int:
     from runner.service.doctor import examine  # noqa: PLC0415 - only when asked for
 
     checks = examine(arguments.words, settings)
-    Context(settings).output.lines(checks_shown(checks, as_json=arguments.json))
-    return 0 if all(check.is_good for check in checks) else 1
+    lines = [*checks_shown(checks, as_json=arguments.json)]
+    failures = sum(not check.is_good for check in checks)
+    if not arguments.json:  # the last line of the bash runner's doctor
+        result = f"FAIL (failures={failures} warnings=0)"
+        lines.append(f"Doctor result: {result if failures else 'PASS (warnings=0)'}")
+    Context(settings).output.lines(lines)
+    return 1 if failures else 0
 
 
 def parse(argv: Sequence[str], settings: Config) -> Arguments:
@@ -162,6 +187,13 @@ def parse(argv: Sequence[str], settings: Config) -> Arguments:
     found = read_plain(_OPTIONS, words, defaults)
     if found is None:
         found = build_parser(settings).values(words)
+    for name in _MAY_BE_EMPTY:
+        is_needed = name == "task" and not (found.task_file or found.resume)
+        if vars(found)[name] == "" and not is_needed:
+            vars(found)[name] = None
+    for name, why in _WITHOUT_EFFECT.items():
+        if vars(found)[name]:
+            note(f"--{name.replace('_', '-')} has no effect: {why}")
     refuse(
         (
             found.repo is None and not found.doctor,
@@ -193,6 +225,7 @@ def parse(argv: Sequence[str], settings: Config) -> Arguments:
         detach=found.detach,
         doctor=found.doctor,
         json=found.json,
+        strict=found.strict,
     )
 
 
@@ -202,6 +235,7 @@ def build_parser(settings: Config) -> Parser:
 
     parser = Parser(
         _OPTIONS,
+        _MAY_BE_EMPTY,
         prog=PROG,
         usage=_USAGE,
         description="Run Codex on a task: record the run, launch, follow and judge it.",
@@ -222,12 +256,13 @@ def _defaults(settings: Config) -> dict[str, object]:
 def _verbosity(found: Values, settings: Config) -> Verbosity:
     if found.v and found.verbosity is None:
         return _LEVELS[min(found.v, len(_LEVELS) - 1)]
+    name = found.verbosity or settings.verbosity
     try:
-        return Verbosity(found.verbosity or settings.verbosity)
+        return Verbosity.HIGH if name == "extreme" else Verbosity(name)
     except ValueError as error:
         message = (
             f"CODEX_LOG_VERBOSITY: {settings.verbosity!r} is none of"
-            f" {', '.join(_LEVELS)}"
+            f" {', '.join(_LEVELS)}, extreme"
         )
         raise UsageError(message) from error
 

@@ -14,8 +14,10 @@ from __future__ import annotations
 import os
 from itertools import chain
 
+from parsers import loose_json
 from parsers.light import UTC, datetime, pattern, suppress, timedelta
 from parsers.paths import Path
+from parsers.text import uuid
 from runner import clock, files, locks
 from runner.errors import FileFault
 
@@ -40,11 +42,26 @@ def rollout_of(home: Path, thread_id: str) -> Path | None:
     """
     tops = (home / "sessions", home / "archived_sessions")
     every = (directory for top in tops for directory, _ in directories(top))
-    for directory in chain(_likely_days(home, thread_id), every):
-        for name in _names(directory):
-            if name.endswith(f"-{thread_id}.jsonl"):
-                return directory / name
+    places = chain(_likely_days(home, thread_id), every)
+    found = (rollout_in(directory, thread_id) for directory in places)
+    return next(filter(None, found), None)
+
+
+def rollout_in(directory: Path, thread_id: str) -> Path | None:
+    """Find the rollout file of a thread in one directory."""
+    for name in _names(directory):
+        if name.endswith(f"-{thread_id}.jsonl"):
+            return directory / name
     return None
+
+
+def threads_named(home: Path, name: str) -> set[str]:
+    """Return the threads with this name in Codex; their last one counts."""
+    names: dict[object, object] = {}
+    for line in files.read_if_there(home / "session_index.jsonl").splitlines():
+        told = loose_json.mapping(loose_json.load_or_empty(line))
+        names[uuid(told.get("id"))] = told.get("thread_name")
+    return {str(thread) for thread, known in names.items() if thread and known == name}
 
 
 def directories(

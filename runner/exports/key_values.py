@@ -6,6 +6,8 @@ import os
 import sys
 
 from parsers.light import pattern, quote
+from parsers.run_summary import model_and_cache, one_line
+from parsers.text import visible
 from runner.clock import iso
 from runner.codex.binary import exec_argv, version_of
 from runner.ledger import record
@@ -16,7 +18,7 @@ from runner.version import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from runner.config import Config
     from runner.model import Run, Spec
@@ -24,8 +26,11 @@ if TYPE_CHECKING:
 _BEGIN = "===== run_codex_task debug preamble ====="
 _END = "===== end preamble ====="
 _SECRET = pattern(
-    r"(?is)([\w.\"'-]*(?:key|token|secret|passw|auth|bearer|credential|header)[^=\s]*\s*=).+",
+    r"(?is)([\w.\"'-]*(?:key|token|secret|passw|auth|bearer|credential|header)[^=\s]*\s*="
+    r"(?!\s*(?:\d+|true|false)\s*$)"
+    r"|=\s*[\"']?(?=sk-|gh[a-z]_|github_pat_|xox[a-z]-|eyj|akia|bearer\s)).+",
 )
+_MASK = "***"
 
 
 def header(spec: Spec) -> list[str]:
@@ -57,7 +62,19 @@ def footer(run: Run) -> list[str]:
         "codex_session_id": run.thread or "unknown",
     }
     same = ("outcome", "log_file", "meta_file", "summary_file")
-    return pairs({**first, **{name: data[name] for name in same}})
+    if copy := run.spec.report.json_out:
+        data["summary_file"] = copy
+    chosen = model_and_cache(data)
+    more: dict[str, object] = {
+        "model_selected": data["model"] or "",
+        **{name: chosen[name] for name in chosen if name != "cache_key"},
+        "summary_line": one_line(data),
+    }
+    if run.spec.verbosity is not Verbosity.LOW:
+        more |= {f"{name}_utc": data[name] for name in ("started_at", "ended_at")}
+    if run.spec.verbosity is Verbosity.HIGH:
+        more["codex_command"] = _command(run.spec)
+    return pairs({**first, **{name: data[name] for name in same}, **more})
 
 
 def tokens(run: Run) -> str:
@@ -82,11 +99,30 @@ def text(lines: list[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def masked(word: str) -> str:
+    """Replace the value of what looks like the setting of a secret."""
+    return _SECRET.sub(rf"\1{_MASK}", word) if "=" in word else word
+
+
+def unmasked(words: Sequence[str]) -> tuple[str, ...]:
+    """Leave out masked settings; Codex must not be given them."""
+    found: list[str] = []
+    for word in words:
+        if not word.endswith(f"={_MASK}"):
+            found.append(word)
+        elif found and found[-1] in {"-c", "--config"}:
+            found.pop()
+    return tuple(found)
+
+
 def redacted(argv: list[str]) -> str:
     """Quote a command line for a shell, without values of secrets."""
-    return " ".join(
-        quote(_SECRET.sub(r"\1***", word) if "=" in word else word) for word in argv
-    )
+    return " ".join(map(quote, map(masked, argv)))
+
+
+def _command(spec: Spec) -> str:
+    argv = exec_argv(spec.codex, spec.repo, spec.resume_session)
+    return visible(f"{redacted(argv)} < {quote(str(files_of(spec).prompt))}")
 
 
 def preamble(spec: Spec, settings: Config) -> str:
@@ -94,14 +130,13 @@ def preamble(spec: Spec, settings: Config) -> str:
 
     Codex's version is queried only with -v.
     """
-    argv = exec_argv(spec.codex, spec.repo, spec.resume_session)
     paths = files_of(spec)
     values: dict[str, object] = {
         "timestamp_utc": iso(spec.prepared_at),
         "mode": spec.mode,
         "resume_session_id": spec.resume_session or "none",
         "repo": spec.repo,
-        "codex_command": f"{redacted(argv)} < {quote(str(paths.prompt))}",
+        "codex_command": _command(spec),
         "run_codex_task_version": VERSION,
     }
     if spec.verbosity is not Verbosity.LOW:
@@ -125,4 +160,4 @@ def preamble(spec: Spec, settings: Config) -> str:
             "system": f"{system.sysname} {system.release} {system.machine}",
             "uid": os.getuid(),
         }
-    return text([_BEGIN, *pairs(values), _END])
+    return visible(text([_BEGIN, *pairs(values), _END]))

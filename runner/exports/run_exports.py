@@ -12,10 +12,14 @@ from parsers import json_text, loose_json, run_summary
 from parsers.facts import Facts
 from parsers.light import suppress
 from parsers.paths import Path
+from parsers.struct import replace
+from parsers.text import visible
 from runner import files
 from runner.errors import RunnerError
 from runner.exports import key_values
+from runner.exports.key_values import masked, unmasked
 from runner.ledger import record
+from runner.ledger.record import DamagedRecordError
 from runner.model import OUTCOMES, Outcome, Verdict
 from runner.run_files import files_of
 
@@ -30,6 +34,9 @@ if TYPE_CHECKING:
     # Runs a step whose error must not end the run; it may be reported.
     Attempt: TypeAlias = Callable[[Callable[[], object]], None]
 
+# A setting that Codex ignores: it marks the run of a demonstration, whose costs are
+# made up.
+DEMONSTRATION = "codex_runner_demonstration=true"
 LOG_DIRS = "log-dirs"
 _EXIT_CODES = range(256)
 NO_FACTS = Facts(kind="empty")
@@ -45,7 +52,34 @@ def best_effort(step: Callable[[], object]) -> None:
 
 def render_meta(run: Run) -> bytes:
     """Render `meta.json`."""
-    return record.encode(record.to_json(run), indent=2)
+    return record.encode(meta_in(record.to_json(run)), indent=2)
+
+
+def meta_in(data: Json) -> Json:
+    """Build `meta.json` from a record: with the bash runner's keys, without secrets."""
+    request = dict(loose_json.mapping(data["request"]))
+    for name in ("overrides", "extra", "once"):
+        request[name] = [*map(masked, map(str, loose_json.sequence(request[name])))]
+    return {
+        **data,
+        "request": request,
+        **run_summary.model_and_cache(data),
+        "one_line_summary": run_summary.one_line(data) if data["outcome"] else None,
+    }
+
+
+def run_in(data: Mapping[str, object]) -> Run:
+    """Read a `meta.json`; a masked setting is left out.
+
+    Raises:
+        DamagedRecordError: it is not a record, or one of a demonstration.
+    """
+    run = record.from_json(data)
+    codex = run.spec.codex
+    if DEMONSTRATION in codex.overrides:
+        raise DamagedRecordError(run.run_id, "it is a demonstration")
+    kept = {name: unmasked(getattr(codex, name)) for name in ("overrides", "extra")}
+    return replace(run, spec=replace(run.spec, codex=replace(codex, **kept)))
 
 
 def render_summary(run: Run) -> bytes:
@@ -123,6 +157,7 @@ def end_of(run: Run) -> dict[str, Any]:
         "tokens": key_values.tokens(run),
         "lines": key_values.text([*key_values.footer(run), f"summary_json={whole}"]),
         "error": f"{verdict.outcome}: {verdict.error}" if verdict.error else None,
+        "doubts": run_summary.doubts(run.accounts.get("warnings")),
     }
 
 
@@ -140,7 +175,7 @@ def write_records(run: Run) -> None:
 def closing(run: Run) -> str:
     """Render the end of the readable log of a finished run."""
     block = key_values.text(key_values.footer(run))
-    text = f"{key_values.tokens(run)}\n{block}"
+    text = visible(f"{key_values.tokens(run)}\n{block}")
     return text.encode(errors="backslashreplace").decode()
 
 

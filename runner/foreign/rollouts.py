@@ -8,13 +8,17 @@ agent's last message.
 
 from __future__ import annotations
 
+from itertools import chain
+
 from parsers import loose_json
 from parsers.accounting.tokens import read_usage
+from parsers.facts import Facts
 from parsers.light import pattern, suppress
 from parsers.rollouts import records
 from parsers.rollouts.items import Call, read_item
+from parsers.rollouts.read import read_header_line
 from parsers.rollouts.records import seconds_between
-from parsers.rollouts.thread import Turn
+from parsers.rollouts.thread import Header, Turn
 from parsers.text import release
 from runner.foreign import eventlines, sources
 from runner.foreign.sources import ForeignRun, History, Other, Unreadable
@@ -29,7 +33,6 @@ if TYPE_CHECKING:
     from parsers.facts import Ended
     from parsers.paths import Path
     from parsers.rollouts.records import Record
-    from parsers.rollouts.thread import Header
 
 SESSIONS: Final = ("sessions", "archived_sessions")
 _COMPRESSED: Final = (".zst", ".gz")
@@ -46,6 +49,7 @@ _SKIPPED: Final = pattern(
 # Seconds: a fork's copy of its parent is written at once, with its times.
 _COPYING_TAKES: Final = 1.0
 _CALLS: Final = ("function_call", "custom_tool_call", "local_shell_call")
+_ENDS: Final = {"exec_command_end": "CommandExecution", "patch_apply_end": "FileChange"}
 _ANSWERS: Final = ("function_call_output", "custom_tool_call_output")
 _ALL: Final = 100.0  # percent
 # Up to this version a turn that failed is written as completed, without an answer.
@@ -72,6 +76,23 @@ def read_rollout(
         return Other(path, header.thread_id, origin)
     except sources.UNREADABLE as error:
         return Unreadable(path, sources.why(error))
+
+
+def actions(path: Path) -> Facts:
+    """Read the commands and edits of any thread's rollout; unknown without a turn.
+
+    Raises:
+        OSError: it cannot be read again.
+    """
+    with sources.opened(path) as stream:
+        header = read_header_line(stream.readline(_HEADER_BYTES))
+        stream.seek(0)
+        every = _turns(sources.lines(stream))
+    turns = [each for each in every if _is_own(each, header or Header(thread_id=""))]
+    if not turns:
+        return Facts(kind="rollout")
+    lines = (eventlines.turn(None, turn.items.values(), None) for turn in turns)
+    return eventlines.facts_of(chain.from_iterable(lines))
 
 
 def _header(path: Path) -> Header | None:
@@ -190,7 +211,7 @@ class _Turn:
             self._say(records.text(payload, "message") or "")
         elif item.get("type") == "AgentMessage":
             self._say(records.content(item))
-        elif kind == "item_completed":
+        elif item:
             self._keep(loose_json.text(item.get("id")) or "", read_item(item))
         elif kind in _CALLS:
             self._is_answered, self._calls[call_id] = False, Call(payload)
@@ -246,16 +267,15 @@ class _Reader:
         self.turns: list[_Turn] = []
 
     def feed(self, record: Record, place: int) -> None:
-        kind, item = record.kind, loose_json.mapping(record.payload.get("item"))
-        is_item = kind == "item_completed"
+        kind, item = record.kind, _item_of(record)
         if kind in {"task_started", "turn_context"}:
             self._meet_turn(record, place)
         elif kind == "user_message":
             self._hear(records.text(record.payload, "message"), record, place)
-        elif is_item and item.get("type") == "UserMessage":
+        elif item.get("type") == "UserMessage":
             self._hear(records.content(item), record, place)
         elif self.turns and kind != "message":  # which repeats others
-            self.turns[-1].take(record, item if is_item else {})
+            self.turns[-1].take(record, item)
 
     def _meet_turn(self, record: Record, place: int) -> None:
         """Begin a turn, unless the record may belong to the last one."""
@@ -275,3 +295,15 @@ class _Reader:
         if not last or last.ended or (last.turn_id is None and last.prompt):
             self.turns.append(last := _Turn(None, record.at, place))
         last.prompt = last.prompt or text
+
+
+def _item_of(record: Record) -> Mapping[str, object]:
+    """Return the item that a record holds or is itself; an empty one for any other."""
+    payload = record.payload
+    if record.kind == "item_completed":
+        return loose_json.mapping(payload.get("item"))
+    kind = _ENDS.get(record.kind)
+    if kind is None:
+        return {}
+    state = "failed" if payload.get("success") is False else None
+    return {"status": state, **payload, "type": kind, "id": payload.get("call_id")}

@@ -6,13 +6,15 @@
 select * from session_states where id = :session
 
 -- name: sessions_in_states
--- The newest sessions in one of these states (a JSON list).
-select * from session_states where state in (select value from json_each(:states)) order by updated_at desc, id desc limit :most
+-- The newest sessions in one of these states (a JSON list). Those that run are found without the others.
+select * from session_states where (not :all_run or id in active_sessions)
+and state in (select value from json_each(:states)) order by updated_at desc, id desc limit :most
 
 -- name: listed_sessions
 -- The same sessions, with what `ls` shows of them.
 select name as id, short_id, title, state, outcome, created_at, updated_at, repo as working_dir, waiting as queue, last_run
-from session_states where state in (select value from json_each(:states)) order by updated_at desc, session_states.id desc limit :most
+from session_states where (not :all_run or id in active_sessions)
+and state in (select value from json_each(:states)) order by updated_at desc, session_states.id desc limit :most
 
 -- name: sessions_named
 -- The sessions with exactly this short id, thread or run.
@@ -115,7 +117,7 @@ where r.session = :session and r.left_running order by r.ordinal
 
 -- name: run_ends
 -- How the runs of a session have ended from one on, in order, without those that only waited for it, if there are others.
-select coalesce(prompt, run_id) as prompt, outcome from runs where session = :session and ordinal >= :ordinal
+select coalesce(prompt, run_id) as prompt, run_id, outcome from runs where session = :session and ordinal >= :ordinal
     and (not waits or not exists (select 1 from runs where session = :session and not waits)) order by ordinal
 
 -- name: stopped

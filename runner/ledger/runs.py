@@ -108,13 +108,16 @@ class Runs:
         """Return the runs of a session that have left processes running."""
         return self._all("leaving_runs", session=session)
 
-    def ends(self, session: int, ordinal: int) -> dict[object, str | None]:
-        """Return the last outcome of each prompt of a session from an ordinal on.
+    def ends(self, session: int, ordinal: int) -> dict[str, str | None]:
+        """Return the last run of each prompt of a session, with its outcome.
+
+        Only runs from an ordinal on count.
 
         Runs that only waited for the session are left out, if it has others.
         """
         rows = self._ledger.all("run_ends", session=session, ordinal=ordinal)
-        return {row["prompt"]: row["outcome"] for row in rows}
+        last = {row["prompt"]: row for row in rows}
+        return {row["run_id"]: row["outcome"] for row in last.values()}
 
     def unfinished(self, session: int | None = None) -> list[Run]:
         """Return the unfinished runs of one session or of all."""

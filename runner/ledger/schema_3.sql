@@ -294,6 +294,9 @@ left join runs u on u.run_id = (select r.run_id from runs r where r.session = s.
 left join runs l on l.run_id = (select r.run_id from runs r where r.session = s.id and r.state = 'finished' order by r.waits, r.ordinal desc limit 1)
 left join judged j on j.session = s.id;
 
+create view active_sessions as select session from runs where state <> 'finished'
+union select session from prompts where state in ('queued', 'parked');
+
 -- When the timer runs next: the first time at which a word changes without a command, or a prompt expires.
 create view next_deadline as
 select min(at) as at from (

@@ -301,7 +301,8 @@ class Sessions:
 
 def _wanted(states: Collection[TaskState], most: int | None) -> dict[str, Cell]:
     limit = _NO_LIMIT if most is None else most
-    return {"states": json_text.dumps([*states]), "most": limit}
+    all_run = {*states} == {TaskState.RUNNING}
+    return {"states": json_text.dumps([*states]), "most": limit, "all_run": all_run}
 
 
 def short_ids(seed: str) -> Iterator[str]:

@@ -7,7 +7,8 @@ success.
 
 from __future__ import annotations
 
-from parsers.light import StrEnum, pattern, signal
+from parsers.error_classes import OTHER, classify
+from parsers.light import StrEnum, signal
 from parsers.struct import Struct, replace
 from runner.model import (
     EXIT_NOT_EXECUTABLE,
@@ -19,16 +20,13 @@ from runner.model import (
 )
 from runner.process.signals import name_of
 
-_USAGE_LIMIT_CLASSES = ("usage_limit_exceeded", "usage_limit_reached")
-_USAGE_LIMIT = pattern(
-    r"(?i)hit your usage limit|usage[ _]limit|(?<!disk )quota exceeded"
-    r"|insufficient_quota"
-)
-_AUTH_CLASS = "unauthorized"
-_AUTH = pattern(
-    r"(?i)\b401 Unauthorized\b|not logged in|log ?in again|codex login"
-    r"|refresh token|token_expired|missing bearer|invalid_api_key"
-)
+# The outcomes of a failed turn by its class; that of any other class is `failed`.
+_OF_CLASS = {
+    OTHER: Outcome.FAILED,
+    "usage_limit_exceeded": Outcome.USAGE_LIMITED,
+    "unauthorized": Outcome.AUTH_FAILED,
+}
+_CLASS_OF = {outcome: name for name, outcome in _OF_CLASS.items()}
 # Signals that end a process on purpose; any other signal is a crash.
 _ENDING_SIGNALS = (
     signal.SIGHUP,
@@ -98,12 +96,15 @@ class Evidence(Struct):
 
 def judge(evidence: Evidence) -> Verdict:
     """Return the verdict on a run whose Codex was started."""
-    found = evidence.told or _judge(evidence)
-    error_class = None
+    own = _judge(evidence)
+    found = evidence.told or own
+    error_class = own.error_class
+    if found.outcome is not own.outcome:
+        error_class = verdict(found.outcome, None).error_class
     if found.outcome is Outcome.LOST and not evidence.is_launched:
         error_class = KILLED
     elif not evidence.has_begun and found.outcome in {Outcome.FAILED, Outcome.LOST}:
-        error_class = evidence.refusal
+        error_class = evidence.refusal or error_class
     return replace(
         found,
         process_exit_code=evidence.exit.process_exit_code,
@@ -117,13 +118,17 @@ def verdict(
 ) -> Verdict:
     """Return a verdict; the default exit code is that of its outcome."""
     code = OUTCOMES[outcome].exit_code if exit_code is None else exit_code
-    return Verdict(outcome=outcome, exit_code=code, error=error)
+    is_good, named = OUTCOMES[outcome].is_good, _CLASS_OF.get(outcome, str(outcome))
+    error_class = None if is_good else named
+    return Verdict(
+        outcome=outcome, exit_code=code, error=error, error_class=error_class
+    )
 
 
 def not_started(exit_code: int, error: str, error_class: str | None = None) -> Verdict:
     """Return the verdict on a run whose Codex was not started."""
     found = verdict(Outcome.NOT_STARTED, error, exit_code)
-    return replace(found, error_class=error_class)
+    return replace(found, error_class=error_class or found.error_class)
 
 
 def _judge(evidence: Evidence) -> Verdict:
@@ -135,8 +140,7 @@ def _judge(evidence: Evidence) -> Verdict:
         case Ending.COMPLETED:
             return verdict(Outcome.SUCCEEDED, None)
         case Ending.FAILED:
-            code = _failed_code(evidence)
-            return verdict(_class_of(evidence), evidence.failure, code)
+            return _failed(evidence, evidence.failure)
         case Ending.NONE if evidence.exit.cause is not None:
             return _ended_by_us(evidence)
         case Ending.NONE:
@@ -164,8 +168,7 @@ def _without_terminal_event(evidence: Evidence) -> Verdict:
         return verdict(Outcome.INTERRUPTED, "the turn was aborted")
     if code in (EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND) and not evidence.announced:
         return verdict(Outcome.NOT_STARTED, words or f"Codex exited {code}", code)
-    error = words or f"Codex exited {code} without a terminal event"
-    return verdict(_class_of(evidence), error, _failed_code(evidence))
+    return _failed(evidence, words or f"Codex exited {code} without a terminal event")
 
 
 def _ended_by_us(evidence: Evidence) -> Verdict:
@@ -189,15 +192,10 @@ def _ended_by_us(evidence: Evidence) -> Verdict:
             return verdict(Outcome.INTERRUPTED, error, EXIT_SIGNAL_BASE + number)
 
 
-def _class_of(evidence: Evidence) -> Outcome:
-    """Classify by Codex's own error class; by its message where that is too vague."""
-    named, words = evidence.error_class, _words(evidence) or ""
-    is_vague = named is None or named == "other" or named.endswith("_failed")
-    if named in _USAGE_LIMIT_CLASSES or (is_vague and _USAGE_LIMIT.search(words)):
-        return Outcome.USAGE_LIMITED
-    if named == _AUTH_CLASS or (is_vague and _AUTH.search(words)):
-        return Outcome.AUTH_FAILED
-    return Outcome.FAILED
+def _failed(evidence: Evidence, error: str | None) -> Verdict:
+    named = classify(evidence.error_class, _words(evidence) or "")
+    outcome = _OF_CLASS.get(named, Outcome.FAILED)
+    return replace(verdict(outcome, error, _failed_code(evidence)), error_class=named)
 
 
 def _signal_of(evidence: Evidence) -> int | None:

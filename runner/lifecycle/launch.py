@@ -8,6 +8,7 @@ from functools import partial
 from parsers.light import ExitStack, suppress
 from parsers.paths import Path
 from parsers.struct import Struct, replace
+from parsers.text import visible
 from runner import clock, files, locks
 from runner.codex.home import writer_of
 from runner.errors import RunnerError, RunnerFault
@@ -201,7 +202,7 @@ def _create_files(spec: Spec, prompt: bytes, settings: Config, undo: ExitStack) 
     own, head = own_directory(home, spec.run_id), b""
     if spec.is_flat:
         files.make_directory(paths.directory, "--log-dir names another directory")
-        lines = text([*header(spec), ""]) + preamble(spec, settings) + "\n"
+        lines = visible(text([*header(spec), ""])) + preamble(spec, settings) + "\n"
         head = lines.encode(errors="backslashreplace")
     made = [owner_of(home, spec.run_id)]
     undo.callback(files.remove_empty, own, home)

@@ -152,7 +152,7 @@ def _of_run(run: Recorded, ledger: Ledger) -> Iterator[Found]:
     )
     yield from compared(
         paths.meta,
-        lambda: record.encode(run.data, indent=2),
+        lambda: record.encode(run_exports.meta_in(run.data), indent=2),
         lambda: run_exports.render_meta(find()),
         home,
     )

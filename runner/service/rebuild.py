@@ -17,7 +17,7 @@ from parsers.text import uuid
 from runner import clock, files
 from runner.errors import ConflictFault, LedgerFault, RunnerError
 from runner.exports import queue_files, run_exports, task_files
-from runner.ledger import database, file_systems, record
+from runner.ledger import database, file_systems
 from runner.ledger.ledger import Ledger
 from runner.ledger.sessions import short_ids
 from runner.locks import take
@@ -206,7 +206,7 @@ def lost_run(
         is_ours = is_own or files.status(owner_of(ledger.home, paths.run_id))
         is_trusted = bool(is_ours) and _is_private(meta, data)
     try:
-        run = record.from_json(data if is_trusted else _plain(data))
+        run = run_exports.run_in(data if is_trusted else _plain(data))
     except (RunnerError, *_NONSENSE):
         return None
     if run.run_id != paths.run_id or not (run.is_finished or is_trusted):

@@ -9,8 +9,11 @@ from parsers.paths import Path
 from parsers.struct import Struct, replace
 from parsers.text import uuid
 from runner import files
+from runner.codex.binary import can_be_codex, stamp_of
+from runner.codex.home import rollout_of, threads_named
 from runner.errors import FileFault, NoSuchRunError, RunnerFault, UsageError
 from runner.model import Limits, Report, RunRequest, SessionId, Verbosity
+from runner.process.start import which
 from runner.prompt import read
 
 TYPE_CHECKING = False
@@ -26,7 +29,7 @@ class RunWords(Struct):
     """Hold the values of a command line.
 
     At most one of `task` (`-` is standard input) and `task_file` is given; neither is
-    required with `resume`, a session's UUID or the id of one of its runs.
+    required with `resume`, a session's UUID or name or the id of one of its runs.
     """
 
     repo: str
@@ -73,7 +76,7 @@ def run_request(
     repo = _directory(words.repo, "--repo", may_be_made=False)
     refuse_unreadable(repo, "--repo")
     log_dir = _directory(words.log_dir, "--log-dir")
-    thread = _resumed(words.resume, log_dir, ledger, settings)
+    thread = _resumed(words, log_dir, ledger, settings)
     key = ledger.sessions.of_thread(thread) if thread else None
     for run in [] if key is None else ledger.runs.unfinished(key):
         from runner.lifecycle.recover import reconcile_run  # noqa: PLC0415 - rare
@@ -109,25 +112,53 @@ def _directory(path: str, flag: str, *, may_be_made: bool = True) -> Path:
 
 
 def _resumed(
-    text: str | None, log_dir: Path, ledger: Ledger, settings: Config
+    words: RunWords, log_dir: Path, ledger: Ledger, settings: Config
 ) -> SessionId | None:
-    if text is None:
+    if (text := words.resume) is None:
         return None
     if session := uuid(text):
+        if ledger.sessions.of_thread(session) is None:
+            _refuse_unknown(session, words.codex.bin, settings)
         return SessionId(session)
     from runner.service.lookup import find_run  # noqa: PLC0415 - only for a run id
 
     try:
         run = find_run(Path(text).name, log_dir, ledger, settings)
-    except NoSuchRunError as error:
-        message = f"--resume {text}: neither a session's UUID nor a known run id"
-        raise UsageError(message) from error
+    except NoSuchRunError:
+        return _named(text, ledger, settings)
     thread = ledger.sessions.get(run.session).thread
     if thread is None:
         why = "it was not started" if run.is_finished else "Codex has named none yet"
         message = f"--resume {text}: that run has no session ({why})"
         raise UsageError(message)
     return thread
+
+
+def _named(text: str, ledger: Ledger, settings: Config) -> SessionId:
+    """Find the one session with this name: its title, its name in Codex, or an id."""
+    sessions = ledger.sessions.named(text) or ledger.sessions.like(text)
+    found = {each.thread or each.name for each in sessions}
+    found |= threads_named(settings.codex_home, text)
+    if len(found) > 1:
+        message = f"--resume {text}: several have this name: {', '.join(sorted(found))}"
+        raise UsageError(message)
+    if (thread := uuid("".join(found))) is None:
+        why = (
+            "has no session yet" if found else "is no UUID, name or run id of a session"
+        )
+        message = f"--resume {text}: {why}"
+        raise UsageError(message)
+    return SessionId(thread)
+
+
+def _refuse_unknown(thread: str, program: str, settings: Config) -> None:
+    """Refuse a thread that Codex has not, unless the program may not be Codex."""
+    home, path = settings.codex_home, which(program, settings.search_path)
+    has_threads = files.is_directory(home / "sessions")
+    is_codex = path and (stamp_of(path) or (has_threads and can_be_codex(path)))
+    if is_codex and rollout_of(home, thread) is None:
+        message = f"--resume {thread}: no such session in {home}"
+        raise UsageError(message)
 
 
 def _report(report: Report) -> Report:

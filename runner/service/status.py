@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from parsers.accounting.tokens import SUMMED
+from parsers.error_classes import retryable
 from parsers.paths import Path
+from parsers.run_summary import doubts
 from runner import clock
 from runner.codex.home import writer_of
 from runner.errors import RunnerError, WaitTimeoutError
@@ -53,6 +57,9 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
         "state": session.state,
         "outcome": last.outcome,
         "error": verdict.error if verdict else None,
+        "error_class": verdict.error_class if verdict else None,
+        "retryable": retryable(verdict.error_class) if verdict else None,
+        "warnings": last.accounts.get("warnings") or {},
         "created_at": session.created_at,
         "updated_at": session.updated_at,
         "working_dir": pattern.spec.repo or None,
@@ -124,6 +131,7 @@ def wait(
         since[key] = (first or ledger.runs.find(last)).ordinal
     began = looked = clock.monotonic()
     version, ends = -1, dict[int, bool]()
+    end_of = partial(_end_of, is_strict=settings.is_strict)
     while True:
         written, now = ledger.version(), clock.monotonic()
         if written != version or now - looked >= _SWEEP_SECONDS:
@@ -133,7 +141,7 @@ def wait(
                 if key in unrecorded:
                     ends[key] = False
                     warn([f"{ledger.sessions.get(key).name}: {unrecorded[key]}"])
-                elif (end := _end_of(key, since[key], ledger)) is not None:
+                elif (end := end_of(key, since[key], ledger)) is not None:
                     ends[key] = end
                 else:
                     warn(_why_running(key, ledger))
@@ -147,7 +155,7 @@ def wait(
         clock.sleep(_PACE_SECONDS)
 
 
-def _end_of(key: int, since: int, ledger: Ledger) -> bool | None:
+def _end_of(key: int, since: int, ledger: Ledger, *, is_strict: bool) -> bool | None:
     """Return whether an idle session has succeeded; None while it runs.
 
     All awaited prompts must have succeeded: of several runs for one prompt the last
@@ -160,8 +168,12 @@ def _end_of(key: int, since: int, ledger: Ledger) -> bool | None:
         return False
     if task.session.state is TaskState.RUNNING:
         return None
-    ends = set(ledger.runs.ends(key, since).values())
-    return ends == {Outcome.SUCCEEDED} and not task.prompts
+    runs = ledger.runs.ends(key, since)
+    is_good = {*runs.values()} == {Outcome.SUCCEEDED} and not task.prompts
+    if not (is_good and is_strict):
+        return is_good
+    found = (ledger.runs.find(run_id) for run_id in runs)
+    return not any(doubts(run.accounts.get("warnings")) for run in found)
 
 
 def _why_running(key: int, ledger: Ledger) -> Iterator[str]:

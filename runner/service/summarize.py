@@ -7,33 +7,41 @@ import stat
 from parsers import loose_json, run_summary
 from parsers.accounting.tokens import Usage
 from parsers.any_log import read_log
-from parsers.facts import Facts
 from parsers.light import suppress
 from parsers.paths import Path
 from parsers.struct import replace
 from parsers.text import uuid
 from runner import clock, files
-from runner.accounting.rollouts import Slice
+from runner.accounting.rollouts import RolloutAt, Slice
 from runner.accounting.run import LogContext, account_log, account_run
-from runner.errors import RunnerError, RunnerFault, UnknownRunError, UsageError
+from runner.errors import (
+    NoSuchTaskError,
+    RunnerError,
+    RunnerFault,
+    UnknownRunError,
+    UsageError,
+)
 from runner.exports import run_exports
 from runner.ledger import record
 from runner.ledger.ledger import Ledger
-from runner.lifecycle.judge import Ending, Evidence, Exit, judge
+from runner.lifecycle.judge import Ending, Evidence, Exit, judge, verdict
 from runner.lifecycle.liveness import Life, life_of
 from runner.locks import Lock, look
 from runner.model import Outcome, RunId
 from runner.run_files import RunFiles, beside, files_of
-from runner.service.lookup import find_run
+from runner.service.lookup import find, find_run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from parsers.facts import Facts
     from parsers.light import datetime
     from runner.accounting.run import RunAccounting
     from runner.config import Config
+    from runner.model import Verdict
 
 Json = dict[str, object]
 
+_OTHER_CODE = "the turn was completed, but the recorded exit code is"
 _UNFINISHED = ("waiting", "prepared", "launching", "running")
 # The names of values in the blocks of a log, of this suite and the bash runner.
 _BLOCK_NAMES = {
@@ -50,10 +58,11 @@ _BLOCK_NAMES = {
 
 
 def summarize_run(run_id: str, log_dir: Path, settings: Config) -> Json:
-    """Return the summary of a run by its id; for a living run, the summary so far.
+    """Return the summary of a run, or of a task's last run; for a living one, so far.
 
     Raises:
         UnknownRunError: neither the ledger nor the log directory knows it.
+        UsageError: it names several tasks.
         RunnerFault: its record cannot be read.
     """
     ledger = Ledger(settings.state_home)
@@ -61,10 +70,14 @@ def summarize_run(run_id: str, log_dir: Path, settings: Config) -> Json:
         run = find_run(run_id, log_dir, ledger, settings)
     except UnknownRunError:
         theirs = RunFiles(log_dir, RunId(run_id), is_flat=True)
-        if not theirs.meta.is_file():
-            raise
-        # A run of another state directory, unfinished or abandoned.
-        return summarize_log(theirs.events, theirs.meta, settings)
+        if files.is_regular(theirs.meta):
+            # A run of another state directory, unfinished or abandoned.
+            return summarize_log(theirs.events, theirs.meta, settings)
+        with suppress(NoSuchTaskError):
+            last = find(run_id, ledger).last_run
+            if last is not None:
+                return summarize_run(last, log_dir, settings)
+        raise
     if run.is_finished:
         return run_exports.summary_of(run)
     counted = account_run(run, ledger, settings)
@@ -73,11 +86,14 @@ def summarize_run(run_id: str, log_dir: Path, settings: Config) -> Json:
     return run_summary.build(counted.facts, data, None, counted.usage, counted.cost)
 
 
-def summarize_log(log: Path, meta_path: Path | None, settings: Config) -> Json:
+def summarize_log(
+    log: Path, meta_path: Path | None, settings: Config, model: str | None = None
+) -> Json:
     """Return the summary of a log, with its meta file where there is one.
 
     The usage and cost in a finished run's meta file are frozen. Otherwise both are
-    computed, from the thread's rollout where there is one.
+    computed, from the thread's rollout where there is one. `model` is the model of a
+    log that names none.
 
     Raises:
         UsageError: the log, or a meta file that was named, cannot be read.
@@ -85,19 +101,29 @@ def summarize_log(log: Path, meta_path: Path | None, settings: Config) -> Json:
     """
     meta, faults = _meta(log, meta_path, settings)
     facts = _facts(log, meta)
-    if not meta and facts == Facts(kind=facts.kind):
-        message = f"--log {log}: nothing of a Codex run is recognised in it"
+    refusal = facts.refusal
+    if refusal is not None and not meta:
+        message = f"{refusal} in {log}"
         raise RunnerFault(message)
+    if refusal is not None and facts.kind != "empty" and not facts.warnings:
+        faults.append(refusal)
     block = {name: facts.fields.get(key) for key, name in _BLOCK_NAMES.items()}
     told = {name: value for name, value in block.items() if value is not None} | meta
-    kept = account_log(facts, _context(facts, told), settings)
+    context, index = _context(facts, told, model), None
+    if facts.kind == "rollout" and context.session_id is not None:
+        index = RolloutAt(settings.codex_home, context.session_id, log)
+    kept = account_log(facts, context, settings, index)
     frozen = replace(
         kept,
         usage=loose_json.mapping(meta.get("token_usage")) or kept.usage,
         cost=loose_json.mapping(meta.get("cost")) or kept.cost,
         faults=(*kept.faults, *faults),
     )
-    outcome = None if _may_go_on(told, settings) else _outcome(frozen, told)
+    is_alive = _may_go_on(told, settings)
+    told |= {"outcome": None} if is_alive else _judged(frozen, told)
+    outcome, code = _text(told, "outcome"), loose_json.integer(told.get("exit_code"))
+    if outcome == Outcome.SUCCEEDED and code:
+        frozen = replace(frozen, faults=(*frozen.faults, f"{_OTHER_CODE} {code}"))
     told = {"log_file": str(log.absolute()), "model": kept.model, **told}
     told |= _pointers(told, facts)
     whole = run_summary.build(facts, told, outcome, frozen.usage, frozen.cost)
@@ -113,17 +139,29 @@ def _facts(log: Path, meta: Json) -> Facts:
     """Read a log, or the events beside it, which have more facts."""
     events = _text(meta, "events_file")
     if events is not None and log.name != Path(events).name:
-        places = (log.with_name(Path(events).name), Path(events))
-        log = next((path for path in places if path.is_file()), log)
+        places = (log.parent / Path(events).name, Path(events))
+        log = next((path for path in places if files.is_regular(path)), log)
     try:
         if stat.S_ISCHR(log.stat().st_mode):
             message = f"--log {log}: is a device, name a file"
             raise UsageError(message)
         with log.open("rb") as stream:
-            return read_log(stream)
+            facts = read_log(stream)
     except OSError as error:
         message = f"--log {log}: {error.strerror or error}"
         raise UsageError(message) from error
+    if facts.kind == "rollout":
+        from runner.foreign.rollouts import actions  # noqa: PLC0415 - a rare need
+
+        with suppress(OSError):  # a pipe is not read twice
+            done = actions(log)
+            facts = replace(
+                facts,
+                commands_run=done.commands_run,
+                commands_failed=done.commands_failed,
+                files_changed=done.files_changed,
+            )
+    return facts
 
 
 def _meta(log: Path, named: Path | None, settings: Config) -> tuple[Json, list[str]]:
@@ -136,7 +174,7 @@ def _meta(log: Path, named: Path | None, settings: Config) -> tuple[Json, list[s
     path = named or (own.meta if own is not None else None)
     if path is None or not path.is_file():
         return {}, []
-    meta = files.read_json(path)
+    meta = loose_json.sound(files.read_json(path))
     if not isinstance(meta, dict):
         return {}, [f"meta: {path.name} holds no JSON object"]
     if meta.get("state") in _UNFINISHED:
@@ -148,7 +186,7 @@ def _meta(log: Path, named: Path | None, settings: Config) -> tuple[Json, list[s
     return meta, []
 
 
-def _context(facts: Facts, told: Json) -> LogContext:
+def _context(facts: Facts, told: Json, model: str | None) -> LogContext:
     offset, session = told.get("rollout_offset"), _text(told, "session_id")
     return LogContext(
         session_id=uuid(facts.session_id or session or ""),
@@ -159,20 +197,28 @@ def _context(facts: Facts, told: Json) -> LogContext:
         ),
         previous=None if told.get("resume_session") else Usage(),
         codex_version=_text(told, "codex_version"),
-        model=_text(told, "model"),
+        model=_text(told, "model") or model,
     )
 
 
-def _outcome(kept: RunAccounting, told: Json) -> str | None:
-    """Take the recorded outcome, else judge by the events, then by the exit code."""
-    named = _text(told, "outcome")
-    if named in set(Outcome):
-        return named
+def _judged(kept: RunAccounting, told: Json) -> Json:
+    """Take the recorded outcome and error class, else judge."""
+    named, found = _text(told, "outcome"), _verdict(kept, told)
+    if named in set(Outcome) and (found is None or found.outcome != named):
+        found = verdict(Outcome(named), None)
+    if found is None:
+        return {"outcome": None}
+    error_class = _text(told, "error_class") or found.error_class
+    return {"outcome": found.outcome, "error_class": error_class}
+
+
+def _verdict(kept: RunAccounting, told: Json) -> Verdict | None:
+    """Judge by the events, then by the exit code."""
     facts, code = kept.facts, loose_json.integer(told.get("exit_code"))
     is_ours = told.get("state") in _UNFINISHED
     if facts.ended is None and code is None and not is_ours:
         # It is unknown whether the run still goes on.
-        return Outcome.INTERRUPTED if kept.was_aborted else None
+        return verdict(Outcome.INTERRUPTED, None) if kept.was_aborted else None
     if facts.kind == "log" and facts.ended is None:
         # Text logs have no terminal event: only the exit code is known.
         facts = replace(facts, ended="completed" if code == 0 else None)
@@ -184,7 +230,7 @@ def _outcome(kept: RunAccounting, told: Json) -> str | None:
         was_aborted=kept.was_aborted,
         announced=facts.session_id,
     )
-    return judge(evidence).outcome
+    return judge(evidence)
 
 
 def _may_go_on(told: Json, settings: Config) -> bool:

@@ -25,7 +25,9 @@ def test_all_is_well_where_runs_go_well(codex: RealTasks) -> None:
     text, as_json = codex("--doctor"), codex("--doctor", "--json")
 
     assert text.code == 0, text.stdout
-    assert all(line.startswith("ok   ") for line in text.lines)
+    *checks, result = text.lines
+    assert all(line.startswith("ok   ") for line in checks)
+    assert result == "Doctor result: PASS (warnings=0)"
     assert "codex-cli 0.169.0" in text.lines[0]
     assert list(checks_of(as_json))[: len(NAMES)] == NAMES
     assert bad(as_json) == []
@@ -44,10 +46,8 @@ def test_the_sandbox_helper_is_tried(codex: RealTasks) -> None:
 def test_a_sandbox_that_codex_does_not_know_is_told(codex: RealTasks) -> None:
     ended = codex("--sandbox", "workspace-wirte", "--doctor", "--json")
 
-    sandbox = checks_of(ended)["sandbox"]
-    assert bad(ended) == ["sandbox"]
-    assert "workspace-wirte" in sandbox["detail"]
-    assert "codex exec --help" in sandbox["fix"]
+    assert ended.code == 2
+    assert "workspace-wirte" in ended.stderr
 
 
 @pytest.mark.parametrize("name", ["no-such-codex", "/bin/true", "README.md"])

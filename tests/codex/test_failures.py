@@ -1,11 +1,14 @@
 """However the real Codex fails, the outcome is right and the words are its own."""
 
 import json
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 from support.real_codex import RealTasks, parts, used
+
+from parsers.error_classes import CLASSES
 
 NOTHING = dict.fromkeys(used(), 0)
 # A picture of four white points.
@@ -16,17 +19,26 @@ PNG = bytes.fromhex(
 
 
 @pytest.mark.parametrize(
-    ("directive", "outcome", "words"),
+    ("directive", "outcome", "words", "named"),
     [
-        ("fail: 401", "auth_failed", "401 Unauthorized"),
-        ("fail: 500", "failed", "high demand"),
-        ("fail: 503", "failed", "503 Service Unavailable"),
-        ("fail: context_length_exceeded", "failed", "context window"),
-        ("drop", "failed", "stream closed before response.completed"),
+        ("fail: 401", "auth_failed", "401 Unauthorized", "unauthorized"),
+        ("fail: 400", "failed", "status_400", "bad_request"),
+        ("fail: 403", "failed", "403 Forbidden", "bad_request"),
+        ("fail: 500", "failed", "high demand", "internal_server_error"),
+        ("fail: 503", "failed", "503 Service", "http_connection_failed"),
+        (
+            "fail: context_length_exceeded",
+            "failed",
+            "context window",
+            "context_window_exceeded",
+        ),
+        ("fail: server_is_overloaded", "failed", "capacity", "server_overloaded"),
+        ("fail: usage_not_included", "usage_limited", "Plus", "usage_limit_exceeded"),
+        ("drop", "failed", "stream closed before", "response_stream_disconnected"),
     ],
 )
 def test_a_failed_turn_is_told_in_codex_s_words(
-    codex: RealTasks, directive: str, outcome: str, words: str
+    codex: RealTasks, directive: str, outcome: str, words: str, named: str
 ) -> None:
     ended = codex("--task", f"run: true\n{directive}")
 
@@ -38,6 +50,58 @@ def test_a_failed_turn_is_told_in_codex_s_words(
     assert any(words in error for error in ended.files.summary["errors"])
     assert ended.files.summary["success"] is False
     assert parts(ended.files.summary["token_usage"]) == used(1)
+    alone = codex.place / "saved.jsonl"
+    alone.write_text(ended.files.text(".events.jsonl"))
+    parsed = codex.cli("--log", str(alone), command="parse_codex_run")
+    for told in (ended.files.summary, json.loads(parsed.stdout)):
+        assert (told["outcome"], told["error_class"]) == (outcome, named)
+        assert told["retryable"] is CLASSES[named][0]
+
+
+# Codex writes items for the first, and none for the second, which reads as a denial.
+@pytest.mark.parametrize("why", ["No permissions to create", "Operation not permitted"])
+def test_a_sandbox_that_cannot_start_is_no_plain_success(
+    codex: RealTasks, why: str
+) -> None:
+    refused = f"run: echo 'bwrap: {why}'; exit 1"
+    broken = codex("--sandbox", "workspace-write", "--strict", "--task", refused)
+    mixed = codex("--strict", "--task", f"run: true\n{refused}")
+
+    assert (broken.code, broken.fields["outcome"]) == (1, "succeeded")
+    assert broken.files.summary["warnings"] == {"sandbox_broken": 1}
+    assert "run_codex_task: sandbox_broken: " in broken.stderr
+    assert (mixed.code, mixed.files.summary["warnings"]) == (0, {})
+
+
+def test_a_sandbox_without_namespaces_cannot_start(
+    codex: RealTasks, tmp_path: Path
+) -> None:
+    argv = ["unshare", "-Ur", "true"]
+    if subprocess.run(argv, check=False).returncode:
+        pytest.skip("no user namespace can be created here")
+    none = "for kind in user mnt; do echo 0 > /proc/sys/user/max_${kind}_namespaces"
+    script = f"#!/bin/sh\nexec unshare -Ur sh -c '{none}; done; exec \"$@\"' sh \\\n"
+    program = tmp_path / "without-namespaces"
+    program.write_text(f'{script}  {codex.stand_in.path} "$@"\n')
+    program.chmod(0o755)
+    more = ("--codex-bin", program, "--sandbox", "workspace-write")
+
+    ended = codex(*more, "--task", "run: id\nrun: ls")
+
+    assert (ended.code, ended.fields["outcome"]) == (0, "succeeded")
+    assert ended.files.summary["warnings"] == {"sandbox_broken": 2}
+
+
+@pytest.mark.parametrize("hidden", ["", "run: echo Permission denied; exit 1\n"])
+def test_an_answer_of_nothing_is_empty_unless_a_command_is_in_the_rollout(
+    codex: RealTasks, hidden: str
+) -> None:
+    more = ("--sandbox", "workspace-write", "--strict")
+    ended = codex(*more, "--task", f"{hidden}say: \\n")
+
+    named = {} if hidden else {"empty_answer": 1}
+    assert ended.files.summary["warnings"] == named
+    assert ended.code == len(named)
 
 
 def test_a_usage_limit_is_an_outcome_and_its_limits_are_kept(codex: RealTasks) -> None:

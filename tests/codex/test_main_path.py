@@ -14,6 +14,8 @@ SUMMARY = (
     *("ended_at", "elapsed_seconds", "exit_code", "success", "outcome", "model"),
     *("log_file", "meta_file", "token_usage", "cost", "final_message", "commands"),
     *("files_changed", "errors", "warnings"),
+    *("id", "sid", "resume", "start", "end", "exit", "ok", "mdl", "tier", "msrc"),
+    *("meta", "time", "log", "tok", "err", "cache", "src", "legacy"),
 )
 META = (
     *("run_id", "session_id", "resume_session", "mode", "repo", "task", "task_file"),
@@ -121,7 +123,8 @@ def test_the_log_grows_and_the_record_is_there_while_codex_works(
     go.touch()
     assert begun.wait().code == 0
     assert "  late\n" in files.log
-    assert files.log.rstrip().endswith(f"summary_file={files.path('.summary.json')}")
+    assert f"\nsummary_file={files.path('.summary.json')}\n" in files.log
+    assert files.log.splitlines()[-1].startswith("summary_line=OK ")
 
 
 def test_the_closing_block_starts_on_a_line_of_its_own(

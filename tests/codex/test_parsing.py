@@ -93,21 +93,44 @@ def test_the_files_of_a_run_tell_the_same(
     if place == "without rollouts":
         kind = {".events.jsonl": "events", ".log": "log"}[suffix]
         assert read["token_usage"]["source"] == kind
-        assert read["cost"]["usd"] is None
-        assert read["cost"]["reason"]
+        # The readable log names the model, the events do not.
+        assert (read["cost"]["usd"] is None) == (suffix == ".events.jsonl")
+        if suffix == ".events.jsonl":
+            assert read["cost"]["reason"]
     else:
         assert read["token_usage"]["source"] == "rollout"
         assert read["cost"] == whole["cost"]
 
 
-def test_a_rollout_tells_the_same(codex: RealTasks, files: Files) -> None:
+def test_a_rollout_tells_the_same_wherever_it_lies(
+    codex: RealTasks, files: Files, tmp_path: Path
+) -> None:
     whole = files.summary
+    place = codex.rollout(whole["session_id"])
+    moved = tmp_path / "moved.jsonl"
+    moved.write_bytes(place.read_bytes())
+    nowhere = {"CODEX_HOME": str(tmp_path / "nowhere")}
 
-    read = summary_of(codex.parse("--log", codex.rollout(whole["session_id"])))
+    for log, env in ((place, {}), (moved, nowhere)):
+        read = summary_of(codex.parse("--log", log, env=env))
 
-    assert {key: read[key] for key in TOLD} == {key: whole[key] for key in TOLD}
-    assert parts(read["token_usage"]) == parts(whole["token_usage"])
-    assert read["cost"] == whole["cost"]
+        same = (*TOLD, "cost", "commands", "files_changed", "warnings")
+        assert {key: read[key] for key in same} == {key: whole[key] for key in same}
+        assert parts(read["token_usage"]) == parts(whole["token_usage"])
+
+
+def test_a_stream_that_a_ci_system_saved_is_read_and_a_thread_names_its_run(
+    codex: RealTasks, files: Files, tmp_path: Path
+) -> None:
+    saved, whole = tmp_path / "ci.log", files.summary
+    lines = files.text(".events.jsonl").splitlines()
+    saved.write_text("".join(f"2026-10-01T10:00:00.1Z {line}\n" for line in lines))
+
+    read = summary_of(codex.parse("--log", saved))
+
+    same = (*TOLD, "cost", "commands", "files_changed", "warnings")
+    assert {key: read[key] for key in same} == {key: whole[key] for key in same}
+    assert summary_of(codex.parse(whole["session_id"])) == whole
 
 
 def test_a_meta_file_makes_the_same_of_the_standard_error(

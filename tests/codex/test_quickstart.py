@@ -1,5 +1,6 @@
 """bin/quickstart's program, with the real Codex: a whole run from one command."""
 
+import json
 import signal
 from pathlib import Path
 
@@ -36,6 +37,15 @@ def test_without_a_login_it_demonstrates_a_whole_run(
     assert "greets the reader" in (place / "repo" / "HELLO.md").read_text()
     assert not state_home.exists()
     assert "Traceback" not in done.stderr
+
+    # Commands of the caller's ledger may show the run, but never take it over.
+    shown = quickstart(run_id, command="parse_codex_run")
+    assert json.loads(shown.stdout)["run_id"] == run_id
+    imported = quickstart("import", "runs", command="codex_tasks")
+    assert run_id not in imported.stdout
+    quickstart("verify", "--repair", command="codex_tasks")
+    usage = quickstart("usage", "--json", command="codex_tasks")
+    assert json.loads(usage.stdout)["total"]["runs"] == 0
 
 
 def test_with_a_login_it_runs_the_callers_task(

@@ -15,7 +15,7 @@ from support.real_codex import (
     used,
     wait_for_command,
 )
-from support.tasks import Ended
+from support.tasks import Ended, is_one_line
 
 from runner.loopback import LoopbackServer
 
@@ -124,21 +124,19 @@ def test_three_runs_on_a_session_share_its_total_out(
     assert whole["cost"]["usd"] == pytest.approx(costs)
 
 
-def test_an_unknown_session_fails_in_codex_s_words(codex: RealTasks) -> None:
+def test_an_unknown_session_is_refused_and_leaves_none(codex: RealTasks) -> None:
     ended = codex("--resume", UNKNOWN)
 
-    assert ended.code == 1
-    assert ended.fields["outcome"] == "failed"
-    assert f"no rollout found for thread id {UNKNOWN}" in ended.meta["error"]
-    assert ended.fields["codex_session_id"] == "unknown"
-    assert ended.files.summary["token_usage"]["total_tokens"] is None
+    assert is_one_line(ended, 2, f"--resume {UNKNOWN}: no such session in ")
+    assert codex.all == []
+    assert "No tasks" in codex.cli("ls", "-a", command="codex_tasks").stdout
 
 
 def test_a_name_is_no_session(codex: RealTasks) -> None:
     ended = codex("--resume", "my-nice-thread")
 
     assert ended.code == 2
-    assert "neither a session's UUID nor a known run id" in ended.stderr
+    assert "is no UUID, name or run id of a session" in ended.stderr
     assert codex.all == []
 
 

@@ -117,7 +117,6 @@ def test_mail_behind_a_failure_is_delivered(
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["-s", "mauve"], "invalid value 'mauve' for '--sandbox"),
         (["-c", "nonsense"], "nonsense"),
         (["-c", "model_provider=nobody"], "nobody"),
     ],

@@ -52,7 +52,49 @@ def test_any_value_works_after_an_equals_sign(
     assert found.words.codex.overrides == (value,)
 
 
-@pytest.mark.parametrize("value", ["-x", "--help-me", "--"])
+@pytest.mark.parametrize("value", ["-x", "--help-me", "-1 is odd", "- a list"])
+def test_a_text_may_begin_with_a_dash(understand: Understand, value: str) -> None:
+    found = understand("--task", value, "--continue-prompt", value, "-m", "x")
+
+    assert (found.words.task, found.words.continue_prompt) == (value, value)
+    assert found.words.codex.model == "x"
+
+
+@pytest.mark.parametrize("verbosity", ["extreme", "high"])
+def test_the_bash_runners_extreme_is_high(
+    understand: Understand, verbosity: str
+) -> None:
+    by_flag = understand("--verbosity", verbosity)
+    by_variable = understand(CODEX_LOG_VERBOSITY=verbosity)
+
+    assert by_flag.words.verbosity is by_variable.words.verbosity is Verbosity.HIGH
+
+
+def test_empty_values_of_a_script_count_as_not_given(understand: Understand) -> None:
+    empty = ("--json-out", "--notify-cmd", "--event-stream", "--task-file", "--resume")
+    words = [word for flag in empty for word in (flag, "")]
+
+    found = understand("--task", "x", *words, "--cache-dir", "", "--summarizer=")
+    resumed = understand("--resume", "x", "--task", "")
+
+    assert found == understand("--task", "x")
+    assert resumed == understand("--resume", "x")
+
+
+def test_options_of_the_bash_runner_without_effect_are_named(
+    understand: Understand, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--no-cache", "--cache-dir", "x", "--summarize", "--summarizer", "y")
+
+    found = understand("--task", "x", *words)
+
+    assert found == understand("--task", "x")
+    said = capfd.readouterr().err.splitlines()
+    named = [word for word in words if word.startswith("--")]
+    assert [line.split()[1] for line in said] == named
+
+
+@pytest.mark.parametrize("value", ["--help", "-v", "--"])
 def test_a_value_that_looks_like_a_flag_needs_the_equals_sign(
     understand: Understand, value: str
 ) -> None:
@@ -176,7 +218,7 @@ def test_only_the_doctor_does_without_a_repo(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["--repo", "--model", "--config", "--timeout", "--log-dir", "--resume"]
+    "name", ["--repo", "--model", "--config", "--timeout", "--log-dir", "-s"]
 )
 def test_an_empty_value_is_refused_by_name(understand: Understand, name: str) -> None:
     for words in ([name, ""], [f"{name}="]):

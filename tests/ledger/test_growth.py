@@ -195,4 +195,6 @@ def test_a_record_of_a_row_is_that_of_its_run(tmp_path: Path) -> None:
 
     for each in (run, flat):
         (found,) = ledger.runs.finished(each.session)
-        assert record.encode(found.data, indent=2) == run_exports.render_meta(each)
+        assert record.encode(
+            run_exports.meta_in(found.data), indent=2
+        ) == run_exports.render_meta(each)

@@ -188,7 +188,7 @@ def test_a_file_that_is_not_of_a_run_is_named_and_not_summarised(
 
     out, err = capfd.readouterr()
     assert (out, err.count("\n")) == ("", 1)
-    assert f"--log {log}: nothing of a Codex run is recognised in it" in err
+    assert f"no Codex output in {log}" in err
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from support.runs import SESSION, settings, spec
 
-from runner.exports.key_values import preamble, redacted
+from runner.exports.key_values import masked, preamble, redacted, unmasked
 from runner.model import CodexOptions, Mode, SessionId, Verbosity
 
 SECRET = "squeamish"  # noqa: S105  # that is the point
@@ -24,6 +24,9 @@ SECRET = "squeamish"  # noqa: S105  # that is the point
         f'http_headers={{Authorization="Bearer {SECRET}"}}',
         f"--auth={SECRET}",
         f"credentials.x={SECRET}",
+        f'x="sk-{SECRET}"',
+        f"x=ghp_{SECRET}",
+        f"x = Bearer {SECRET}",
         f"bearer={SECRET}\nin two lines {SECRET}",
         f'projects={{"/x"={{api_key="{SECRET}"}}}}',
         f'model_providers.x={{name="x", experimental_bearer_token="{SECRET}"}}',
@@ -38,7 +41,9 @@ def test_values_of_secrets_are_left_out(word: str) -> None:
     assert shown.endswith(" -")
 
 
-@pytest.mark.parametrize("word", ["model=gpt-5", "a.b=1", "-C", "/some/token/path"])
+@pytest.mark.parametrize(
+    "word", ["model=gpt-5", "a.b=1", "token_limit=200000", "-C", "/some/token/path"]
+)
 def test_other_words_are_shown_as_a_shell_would_take_them(word: str) -> None:
     assert redacted(["codex", word, "two words"]) == f"codex {word} 'two words'"
 
@@ -71,3 +76,10 @@ def test_the_environment_is_not_in_it(tmp_path: Path) -> None:
     )
 
     assert SECRET not in shown
+
+
+def test_a_masked_setting_is_never_given_to_codex() -> None:
+    words = ["-c", f"api_key={SECRET}", "--image", "a=b", "-c", "x=1"]
+
+    assert unmasked([*map(masked, words)]) == ("--image", "a=b", "-c", "x=1")
+    assert unmasked([masked(f"api_key={SECRET}"), "a=1"]) == ("a=1",)

@@ -118,7 +118,11 @@ def test_the_next_reader_takes_the_verdict_from_a_summary_without_a_meta_file(
     recorder: RunRecorder, ledger: Ledger, tmp_path: Path
 ) -> None:
     """The disk had room for the shorter of the two."""
-    told = ledgers.over(recorder.run, Outcome.TIMED_OUT, error="it took too long")
+    told = ledgers.over(
+        *(recorder.run, Outcome.TIMED_OUT),
+        error="it took too long",
+        error_class="timed_out",
+    )
     paths = files_of(told.spec)
     files.export(paths.summary, run_exports.render_summary(told))
     owner_of(ledger.home, told.run_id).touch()

@@ -1,5 +1,6 @@
 """What a caller asks for becomes a request, or is refused before it is written."""
 
+import json
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +21,7 @@ from runner.prompt.read import PREVIEW_CHARACTERS, preview
 from runner.run_files import new_run_id
 from runner.service.request import RunWords, read_prompt, run_request
 
+OTHER = "01a1f000-0000-7000-8000-00000000000f"
 SETTINGS = settings(Path("/nowhere"))
 
 
@@ -198,6 +200,57 @@ def test_a_run_id_stands_for_its_session(ledger: Ledger, tmp_path: Path) -> None
     found = run_request(asked, b"x", ledger, SETTINGS)
 
     assert (found.thread, found.session) == (SESSION, run.session)
+
+
+def named_in_codex(home: Path, *names: tuple[str, str]) -> None:
+    home.mkdir(exist_ok=True)
+    lines = [json.dumps({"id": id_, "thread_name": name}) for id_, name in names]
+    (home / "session_index.jsonl").write_text("\n".join(["damaged", *lines]))
+
+
+@pytest.mark.parametrize("name", ["Fix the tests", "of Codex"])
+def test_a_name_stands_for_its_session(
+    ledger: Ledger, tmp_path: Path, name: str
+) -> None:
+    ledgers.session_of(ledger, title="Fix the tests")
+    ours = settings(tmp_path, CODEX_RUNNER_HOME=str(ledger.home))
+    named_in_codex(
+        ours.codex_home, (OTHER, "of Codex"), (OTHER, "new"), (SESSION, "of Codex")
+    )
+    asked = words(repo=str(tmp_path), resume=name)
+
+    assert run_request(asked, b"x", ledger, ours).thread == SESSION
+
+
+def test_a_name_of_two_sessions_is_refused(ledger: Ledger, tmp_path: Path) -> None:
+    ledgers.session_of(ledger, title="twice")
+    ours = settings(tmp_path, CODEX_RUNNER_HOME=str(ledger.home))
+    named_in_codex(ours.codex_home, (OTHER, "twice"))
+    asked = words(repo=str(tmp_path), resume="twice")
+
+    with pytest.raises(UsageError, match=f"several have this name: {SESSION}, {OTHER}"):
+        run_request(asked, b"x", ledger, ours)
+
+
+@pytest.mark.parametrize("has_threads", [False, True])
+def test_a_thread_that_codex_has_not_is_refused(
+    ledger: Ledger, tmp_path: Path, *, has_threads: bool
+) -> None:
+    ours = settings(tmp_path, CODEX_RUNNER_HOME=str(ledger.home))
+    program = tmp_path / "codex"
+    program.write_text('#!/bin/sh\nexec other "$@"\n')
+    program.chmod(0o755)
+    codex = CodexOptions(bin=str(program))
+    asked = words(repo=str(tmp_path), resume=OTHER, codex=codex)
+    if has_threads:
+        (ours.codex_home / "sessions").mkdir(parents=True)
+        with pytest.raises(UsageError, match=f"{OTHER}: no such session in"):
+            run_request(asked, b"x", ledger, ours)
+        rollout = ours.codex_home / "sessions" / f"rollout-2026-11-20-{OTHER}.jsonl"
+        rollout.touch()
+
+    # A program in the place of Codex may keep its threads elsewhere.
+    assert run_request(asked, b"x", ledger, ours).thread == OTHER
 
 
 def test_a_run_without_a_session_cannot_be_resumed(

@@ -39,7 +39,11 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 def idle(task: Tasks, stand_in: StandIn, go: Path, end: int = 0) -> None:
     """Let Codex wait for the test in its turn, and end with this code."""
-    leave = [script.complete()] if end == 0 else [script.leave(end)]
+    leave = (
+        [script.message("All done."), script.complete()]
+        if end == 0
+        else [script.leave(end)]
+    )
     stand_in.plays(*script.begin(), script.wait_for(go), *leave)
     assert not go.exists()
     assert task.all == []

@@ -10,6 +10,7 @@ from support import stand_in as script
 from support.guard import MARKER
 from support.processes import command_line, processes_with, wait_until
 from support.sabotage import SUPERVISOR, hold, sabotaged
+from support.sessions import Sessions
 from support.stand_in import StandIn
 from support.tasks import Ended, Tasks, gone
 
@@ -95,6 +96,23 @@ def test_the_log_and_the_output_tell_no_secret_and_no_environment(
     assert ended.code == 0
     assert SECRET not in ended.stdout + ended.stderr + ended.files.log
     assert SECRET not in ended.files.text(".summary.json")
+    assert SECRET not in ended.files.text(".meta.json")
+
+
+def test_a_masked_setting_reaches_codex_at_every_prompt(sessions: Sessions) -> None:
+    session = sessions.start("-c", f"api_key={SECRET}", "Begin.")
+    session.wait()
+    assert session.send("Second.").code == 0
+    session.wait()
+
+    for run in sessions.stand_in.runs:
+        assert f"api_key={SECRET}" in run["argv"]
+    for words in (["status", "--json"], ["log", "--json"], ["status"]):
+        assert SECRET not in sessions(*words, session.id).stdout
+    for path in sessions.state_home.rglob("*.json"):
+        assert SECRET not in path.read_text(), path
+    verified = sessions("verify")
+    assert verified.code == 0, verified
 
 
 @pytest.mark.core
@@ -121,8 +139,8 @@ def test_codex_works_where_the_caller_is(task: Tasks, stand_in: StandIn) -> None
     (run,) = stand_in.runs
     assert run["cwd"] == str(task.place)
     assert run["argv"] == [
-        *("exec", "--json", "-C", str(task.repo), "-s", "read-only", "-m", "gpt-5"),
-        *("-c", "a=1", "-c", "b=2", "-"),
+        *("exec", "--json", "--cd", str(task.repo), "--sandbox", "read-only"),
+        *("--model", "gpt-5", "--config", "a=1", "--config", "b=2", "-"),
     ]
 
 

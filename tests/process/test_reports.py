@@ -14,7 +14,7 @@ from support import stand_in as script
 from support.commands import fields
 from support.processes import is_alive, kill, wait_until
 from support.stand_in import StandIn, make_stand_in
-from support.tasks import CLOSING, Files, Tasks, gone
+from support.tasks import CLOSING, Files, Tasks, gone, is_one_line
 
 BEGIN = "===== run_codex_task debug preamble ====="
 
@@ -81,8 +81,11 @@ def test_what_the_notify_command_prints_goes_to_the_log_alone(task: Tasks) -> No
 def test_words_of_the_notify_command_reach_no_shell(
     task: Tasks, tmp_path: Path
 ) -> None:
-    ended = task("--notify-cmd", f"true; touch {tmp_path / 'made'} $(touch made)")
+    words = f"; touch {tmp_path / 'made'} $(touch made)"
+    refused = task("--notify-cmd", f"true{words}")
+    ended = task("--notify-cmd", f"true '{words}'")
 
+    assert is_one_line(refused, 2, "--notify-cmd: ';' needs a shell", "sh -c")
     assert ended.code == 0
     assert not (tmp_path / "made").exists()
 
@@ -230,8 +233,46 @@ def test_the_copy_of_the_summary_is_the_summary(task: Tasks, tmp_path: Path) -> 
         ended = task("--json-out", copy)
 
         assert json.loads(copy.read_text()) == ended.files.summary
+        assert ended.fields["summary_file"] == str(copy)
         assert copy.stat().st_mode & 0o777 == 0o600
     assert [path.name for path in copy.parent.iterdir()] == ["copy.json"]
+
+
+@pytest.mark.parametrize("words", [[], ["-v"], ["-vv"]])
+def test_the_names_of_the_newest_bash_runner_are_there_too(
+    task: Tasks, words: list[str]
+) -> None:
+    ended = task("-m", "gpt-5", *words)
+
+    told = {"model_selected": "gpt-5", "model_tier": "none", "cache_status": "disabled"}
+    told |= {"model_source": "explicit_model"}
+    line = ended.meta["one_line_summary"]
+    assert {name: ended.fields[name] for name in told} == told
+    assert ended.fields["summary_line"] == line
+    assert line.startswith(f"OK {ended.files.run_id} succeeded ")
+    assert ended.meta["model_source"] == "explicit_model"
+    assert ended.meta["cache_status"] == "disabled"
+    assert (f"started_at_utc={ended.meta['started_at']}" in ended.lines) == bool(words)
+    last = ended.stdout.partition("\ncodex_exit_code=")[2]
+    assert ("\ncodex_command=" in last) == (words == ["-vv"])
+
+
+def test_no_escape_sequence_of_the_callers_words_reaches_the_log(
+    task: Tasks, tmp_path: Path
+) -> None:
+    odd = "\x1b]0;title\x07\x1b[31m\u202e"
+    repo = tmp_path / f"repo{odd}"
+    repo.mkdir()
+    words = ["-m", odd, "-c", f"a={odd}", "--skip-git-repo-check", "--", odd]
+    words = ["--repo", str(repo), "--log-dir", str(tmp_path / odd), "-vv", *words]
+
+    ended = task("--task", f"Look at {odd}", *words)
+
+    assert ended.code == 0
+    assert not {"\x1b", "\x07", "\u202e"}.intersection(ended.files.log)
+    assert r"\x1b[31m" in ended.files.log
+    # The names of files are as they are on disk.
+    assert ended.fields["log_file"].startswith(str(tmp_path / odd))
 
 
 def test_a_copy_through_a_link_leaves_the_link(task: Tasks, tmp_path: Path) -> None:

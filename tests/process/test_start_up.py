@@ -78,6 +78,27 @@ def test_help_touches_no_state(command: str, cli: Cli) -> None:
     assert not (cli.cwd / "runs").exists()
 
 
+SUMMARISED = """
+import sys
+from runner.cli.parse_codex_run import main
+assert main(["--log", {log!r}]) == 0
+print(*sorted(sys.modules), file=sys.stderr)
+"""
+
+
+def test_a_summary_is_read_without_regular_expressions(cli: Cli) -> None:
+    log = ROOT / "tests/unit/parsers/data/events-0.169-two.jsonl"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", SUMMARISED.format(log=str(log))],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=cli.environment,
+    )
+
+    assert {"enum", "json", "re"} & set(done.stderr.split()) == set()
+
+
 INTERRUPTED = """
 import os, signal, sys
 

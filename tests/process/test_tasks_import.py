@@ -428,8 +428,8 @@ def test_an_imported_session_is_resumed(
     given = {call["argv"][-2]: call for call in tasks.codex.runs}
     assert set(given) == {TWICE, DIED, OF_BASH}
     argv = given[OF_BASH]["argv"]
-    assert argv[argv.index("-C") + 1] == str(repo)
-    assert "-m" not in argv
+    assert argv[argv.index("--cd") + 1] == str(repo)
+    assert "--model" not in argv
     assert given[TWICE]["env"]["CODEX_HOME"] == str(codex_home)
     refused = tasks("send", PUT_AWAY, "go on", code=1)
     assert "unarchive" in refused.stderr
@@ -692,7 +692,7 @@ def test_no_foreign_record_opens_the_sandbox(trap: Trap) -> None:
     given = trap.run_after(sandbox="danger-full-access")
 
     assert "danger-full-access" not in " ".join(given["argv"])
-    assert "-s" not in given["argv"]
+    assert "--sandbox" not in given["argv"]
 
 
 def test_no_foreign_record_adds_arguments(trap: Trap) -> None:
@@ -763,7 +763,7 @@ def test_a_relative_repo_is_never_the_root(
     tasks("send", OF_BASH, "go on")
     tasks("status", "--wait", "--timeout", "30", OF_BASH)
     argv = tasks.codex.runs[-1]["argv"]
-    assert argv[argv.index("-C") + 1] == str(app)
+    assert argv[argv.index("--cd") + 1] == str(app)
     assert tasks.status(NAMED)["working_dir"] is None
     refused = tasks("send", NAMED, "go on", code=1)
     assert "--working-dir" in refused.stderr

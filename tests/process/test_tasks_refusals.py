@@ -27,6 +27,7 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     ),
     "a program without a name": (["start", "--codex-bin", "", "x"], ["--codex-bin is"]),
     "a model without a name": (["start", "-m", "", "x"], ["--model/-m is empty"]),
+    "an unknown sandbox": (["start", "-s", "mauve", "x"], ["mauve", "read-only"]),
     "no setting": (["start", "-c", "", "x"], ["--config/-c is empty"]),
     "an image without a name": (["start", "--image", "", "x"], ["--image is empty"]),
     "a directory without a name": (

@@ -28,6 +28,11 @@ CLOSING = [
     "log_file",
     "meta_file",
     "summary_file",
+    "model_selected",
+    "model_tier",
+    "model_source",
+    "cache_status",
+    "summary_line",
     "summary_json",
 ]
 

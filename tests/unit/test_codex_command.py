@@ -19,7 +19,7 @@ ALL = CodexOptions(
 def test_a_new_run_reads_its_prompt_from_standard_input() -> None:
     argv = exec_argv(CodexOptions(bin="codex"), "/repo", None)
 
-    assert argv == ["codex", "exec", "--json", "-C", "/repo", "-"]
+    assert argv == ["codex", "exec", "--json", "--cd", "/repo", "-"]
 
 
 @pytest.mark.parametrize("resume", [None, SessionId(SESSION)])
@@ -29,8 +29,17 @@ def test_every_option_stands_behind_extra_arguments_and_before_resume(
     argv = exec_argv(ALL, "/repo", resume)
 
     assert argv == [
-        *("/opt/codex", "exec", "--image", "a.png", "b.png", "--json", "-C", "/repo"),
-        *("-s", "workspace-write", "-m", "gpt-5", "-c", "a=1", "-c", "b=2"),
+        *("/opt/codex", "exec", "--image", "a.png", "b.png", "--json", "--cd", "/repo"),
+        *(
+            "--sandbox",
+            "workspace-write",
+            "--model",
+            "gpt-5",
+            "--config",
+            "a=1",
+            "--config",
+            "b=2",
+        ),
         "--skip-git-repo-check",
         *(["resume", resume] if resume else []),
         "-",
@@ -44,4 +53,4 @@ def test_the_callers_words_stay_one_word_each() -> None:
 
     assert "a = 'b c'; $(x)" in argv
     assert "/re po" in argv
-    assert argv[argv.index("-m") + 1] == "--x"
+    assert argv[argv.index("--model") + 1] == "--x"

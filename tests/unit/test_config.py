@@ -27,6 +27,14 @@ def test_what_is_waited_for_has_its_time() -> None:
     assert (named.grace_seconds, named.hook_seconds) == (0.5, 2)
 
 
+@pytest.mark.parametrize(("value", "is_strict"), [("1", True), ("0", False)])
+def test_strictness_is_asked_for_by_a_variable(value: str, is_strict: object) -> None:
+    named = config.load({"HOME": "/h", "CODEX_RUNNER_STRICT": value})
+
+    assert named.is_strict is is_strict
+    assert config.load({"HOME": "/h"}).is_strict is False
+
+
 def test_an_empty_variable_is_as_good_as_none() -> None:
     names = "CODEX_HOME CODEX_RUNNER_HOME CODEX_TIMEOUT_SECONDS CODEX_LOG_VERBOSITY"
     names += " CODEX_CONTINUE_PROMPT PATH"

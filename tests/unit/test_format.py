@@ -10,6 +10,9 @@ REPORT: dict[str, object] = {
     "state": "STOPPED",
     "outcome": None,
     "error": None,
+    "error_class": None,
+    "retryable": None,
+    "warnings": {},
     "unknown": None,
     "other_writer": None,
     "created_at": "2026-11-20T12:00:00.000Z",
@@ -33,6 +36,19 @@ def test_one_of_a_kind_is_not_several() -> None:
     one = shown.blocks([{**REPORT, "skipped": 1}], "human")
 
     assert "Skipped: 1 prompt, never delivered" in one
+
+
+def test_an_outcome_has_its_class_and_its_warnings() -> None:
+    failed = {"outcome": "failed", "error": "No.", "error_class": "server_overloaded"}
+    doubtful = {"outcome": "succeeded", "warnings": {"sandbox_broken": 2, "x": 1}}
+
+    said = [*shown.blocks([{**REPORT, **failed, "retryable": True}], "human")]
+    told = [*shown.blocks([{**REPORT, **doubtful}], "human")]
+
+    at = said.index("Outcome: failed (No.)")
+    assert said[at + 1] == "Error Class: server_overloaded (retryable)"
+    (warning,) = [line for line in told if line.startswith(("Warning", "Error"))]
+    assert warning.startswith("Warning: sandbox_broken: every command failed")
 
 
 def prompt(number: int, why: str | None, detail: str | None) -> dict[str, object]:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from support.runs import SESSION
 
+from parsers.error_classes import CLASSES
+from parsers.struct import replace
 from runner.lifecycle.judge import (
     KILLED,
     Cause,
@@ -15,8 +17,9 @@ from runner.lifecycle.judge import (
     Exit,
     judge,
     not_started,
+    verdict,
 )
-from runner.model import Outcome
+from runner.model import OUTCOMES, Outcome
 
 OTHER = "01a1f000-0000-7000-8000-00000000000f"
 LIMIT = "You’ve hit your usage limit. Upgrade to Pro or try again at 11:35 AM."
@@ -383,20 +386,40 @@ def test_a_refusal_before_the_turn_names_the_class_of_the_error(
 
 
 @pytest.mark.parametrize(
-    "evidence",
+    ("evidence", "named"),
     [
-        Evidence(exit=code(1), has_begun=True, refusal="writer"),
-        Evidence(exit=code(1), has_begun=False, refusal=None),
-        Evidence(exit=TIMEOUT, has_begun=False, refusal="writer"),
-        Evidence(exit=killed(15), has_begun=False, refusal="writer"),
-        Evidence(
-            exit=code(1), has_begun=False, refusal="option", last_words="Not logged in"
+        (Evidence(exit=code(1), has_begun=True, refusal="writer"), "other"),
+        (Evidence(exit=code(1), has_begun=False, refusal=None), "other"),
+        (Evidence(exit=TIMEOUT, has_begun=False, refusal="writer"), "timed_out"),
+        (Evidence(exit=killed(15), has_begun=False, refusal="writer"), "interrupted"),
+        (
+            Evidence(exit=code(1), has_begun=False, refusal="option", last_words=AUTH),
+            "unauthorized",
         ),
     ],
     ids=["the turn had begun", "no refusal", "timed out", "interrupted", "no login"],
 )
-def test_what_is_no_refusal_has_no_class(evidence: Evidence) -> None:
-    assert judge(evidence).error_class is None
+def test_what_is_no_refusal_has_another_class(evidence: Evidence, named: str) -> None:
+    assert judge(evidence).error_class == named
+
+
+@pytest.mark.parametrize("case", TABLE, ids=lambda case: case.name)
+def test_every_end_that_is_not_good_has_a_class_of_the_table(case: Case) -> None:
+    found = judge(Evidence(**case.evidence))
+
+    is_known = found.error_class in CLASSES
+    assert is_known is not OUTCOMES[found.outcome].is_good
+
+
+@pytest.mark.parametrize("message", ["No.", LIMIT])
+def test_a_verdict_from_a_file_has_the_class_of_the_evidence(message: str) -> None:
+    ended = Evidence(exit=code(1), ending=Ending.FAILED, failure=message)
+    own = judge(ended)
+    told = replace(own, error_class=None)
+
+    assert judge(replace(ended, told=told)) == own
+    late = verdict(Outcome.STALLED, "no progress")
+    assert judge(replace(ended, told=late)).error_class == "stalled"
 
 
 def test_a_supervisor_killed_before_it_started_codex_is_a_class_of_its_own() -> None:
@@ -404,7 +427,7 @@ def test_a_supervisor_killed_before_it_started_codex_is_a_class_of_its_own() -> 
     late = Evidence(exit=Exit(), is_launched=True, has_begun=False)
 
     assert judge(early).error_class == KILLED
-    assert judge(late).error_class is None
+    assert judge(late).error_class == "lost"
     assert not_started(1, "killed", KILLED).error_class == KILLED
 
 

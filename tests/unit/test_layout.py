@@ -11,7 +11,7 @@ from runner.cli import main
 DIRECTORIES = {"bin", "docs", "parsers", "runner", "runs", "tests"}
 TESTS = ROOT / "tests"
 TIERS = {"unit", "ledger", "process", "codex", "chaos"}
-FILES = {"README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml"}
+FILES = {"README.md", "LICENSE", "MANIFEST.in", "CHANGELOG.md", "pyproject.toml"}
 MADE = ("build", "dist", "codex_runner.egg-info")
 COMMANDS = sorted(path.name for path in (ROOT / "bin").iterdir())
 MOST_LINES = 60

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from parsers.error_classes import CLASSES
 from runner import config
 from runner.cli import codex_tasks, parse_codex_run, run_codex_task, tasks
 from runner.cli.main import COMMANDS as COMMAND_NAMES
@@ -140,3 +141,15 @@ def test_every_module_has_its_place_in_the_architecture(package: str) -> None:
     modules = {path.stem for path in (ROOT / package).glob("*.py")}
 
     assert modules - named == {"__init__"}
+
+
+def test_every_error_class_is_in_the_reference_with_its_answer() -> None:
+    _, _, rest = COMMANDS.partition("| error class | retryable |")
+    rows = [line.split("|") for line in rest.partition("\n\n")[0].splitlines()[2:]]
+    said = {
+        named: answer.split(":")[0].strip() == "true"
+        for _, names, answer, _ in rows
+        for named in re.findall(r"`(\w+)`", names)
+    }
+
+    assert said == {named: can for named, (can, _) in CLASSES.items()}

@@ -13,7 +13,7 @@ from argparse import SUPPRESS
 from parsers.light import suppress
 from runner.cli import parse_codex_run
 from runner.cli.codex_tasks import load, parser_of, whole_parser
-from runner.cli.options import refuse
+from runner.cli.options import SANDBOXES, refuse
 from runner.cli.parser import SHELLS, completion_script
 from runner.cli.tasks import COMMANDS
 from runner.errors import RunnerError, UsageError
@@ -43,7 +43,7 @@ SHELL          bash, zsh or fish
 """
 _KINDS = {"FILE": "files", "BIN": "files", "DIR": "directories", "URL": "directories"}
 _WORDS = {
-    "MODE": ("read-only", "workspace-write", "danger-full-access"),
+    "MODE": SANDBOXES,
     "SHELL": SHELLS,
     "STATE": tuple(TaskState),
 }

@@ -10,6 +10,7 @@ from parsers.exec_events.transcript import (
     render_prompt,
     render_stderr,
 )
+from parsers.run_summary import doubts
 from runner.cli.options import whole_number
 from runner.cli.output import is_terminal, visible
 from runner.errors import SessionBusyError
@@ -41,6 +42,8 @@ HELP_result = """\
 Print the last answer of a task in full; the exit code is 0 only for a success.
 
 --run RUN   the answer of this run
+--strict    exit 1 for a success with sandbox_broken or empty_answer, too
+            (CODEX_RUNNER_STRICT=1)
 TASK        the task; for a run id, the answer of that run
 
   codex-tasks status --wait 01a1f0 > /dev/null; codex-tasks result 01a1f0
@@ -139,9 +142,14 @@ def main_result(found: Values, context: Context) -> int:
         # Control characters are escaped on a terminal, kept for a program.
         show = visible if is_terminal() else str
         context.output.lines([show(result.answer)])
-    if result.run.has_succeeded and result.answer is not None:
-        return 0
     run, verdict = result.run, result.run.verdict
+    doubtful = doubts(run.accounts.get("warnings"))
+    for doubt in doubtful:
+        context.note(doubt)
+    is_strict = found.strict or context.settings.is_strict
+    is_good = run.has_succeeded and not (is_strict and doubtful)
+    if run.has_succeeded and result.answer is not None:
+        return 0 if is_good else 1
     said = f": {verdict.error}" if verdict and verdict.error else ""
     text = f"run {run.run_id} {verdict.outcome if verdict else ''}{said}"
     if result.answer is None:
@@ -151,4 +159,4 @@ def main_result(found: Values, context: Context) -> int:
             text += f" (run {result.earlier.run_id} has one: use --run)"
     context.note(text)
     has_lost_it = run.has_answer and result.answer is None
-    return 0 if run.has_succeeded and not has_lost_it else 1
+    return 0 if is_good and not has_lost_it else 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from parsers.struct import replace
 from runner import config
 from runner.cli import format
 from runner.cli.options import refuse
@@ -29,6 +30,8 @@ Show tasks: state, last prompt and result, usage and cost.
 -A, --all-running   all running tasks
 --wait              wait until all of these tasks are idle
 --wait-any          wait until one of these tasks is idle
+--strict            with --wait: a success with sandbox_broken or empty_answer is none
+                    (CODEX_RUNNER_STRICT=1)
 --timeout SECONDS   wait at most this long, then exit 124 (default, and 0: no limit)
 TASK ...            the tasks
 
@@ -43,6 +46,7 @@ def main(found: Values, context: Context) -> int:
     _check(found)
     # Check the value even when there is nothing to wait for.
     timeout = config.seconds(found.timeout or "0", "--timeout")
+    is_strict = found.strict or context.settings.is_strict
     unknown = context.sweep()
     named = context.sessions(found.task)
     sessions = named or context.ledger.sessions.all()
@@ -58,7 +62,7 @@ def main(found: Values, context: Context) -> int:
             ends = status.wait(
                 [each.key for each in awaited],
                 context.ledger,
-                context.settings,
+                replace(context.settings, is_strict=is_strict),
                 context.notes,
                 for_any=found.wait_any,
                 timeout=timeout,

@@ -11,6 +11,7 @@ import os
 from parsers.struct import as_dict
 from runner import clock
 from runner.cli.format import count, line
+from runner.cli.options import sandbox_of
 from runner.cli.output import checks_shown, pretty, visible
 from runner.clock import iso
 from runner.model import CodexOptions
@@ -106,7 +107,7 @@ def main(found: Values, context: Context) -> int:
         repo=found.working_dir or ".",
         codex=CodexOptions(
             bin=found.codex_bin,
-            sandbox=found.sandbox,
+            sandbox=sandbox_of(found),
             skip_git_repo_check=found.skip_git_repo_check,
         ),
     )

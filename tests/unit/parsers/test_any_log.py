@@ -506,6 +506,10 @@ BITS = st.sampled_from(
         b"\x1b[0m",
         b"\0",
         b"file update (completed)\n  A x\n",
+        b"[",
+        b"{\n",
+        b"{}",
+        b"\xff\xfe",
     ]
 )
 
@@ -521,7 +525,7 @@ def test_arbitrary_bytes_give_facts_within_bounds(bits: list[bytes]) -> None:
     assert (facts.failure is not None) == (facts.ended == "failed")
     assert facts.failure is None or facts.failure in facts.errors
     assert set(facts.errors) <= {"x"}  # the only error among the bits
-    assert set(facts.files_changed.items()) <= {("x", "add")}
+    assert set((facts.files_changed or {}).items()) <= {("x", "add")}
     assert facts.usage is None or not facts.usage.is_negative
     assert facts.total_tokens is None or 0 <= facts.total_tokens < 10**18
     assert facts.cost_usd is None or math.isfinite(facts.cost_usd)

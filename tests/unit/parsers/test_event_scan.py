@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parsers import loose_json
-from parsers.exec_events import events, scan, summary, task_log
+from parsers.exec_events import events, summary, task_log
 from parsers.exec_events.events import Undecodable, decode
 from parsers.exec_events.summary import EventSummary
 from parsers.text import uuid
@@ -102,6 +102,8 @@ def command(number: int, text: str, code: int | None, phase: str) -> bytes:
         "exit_code": code,
         "status": "completed" if code == 0 else "failed",
     }
+    if phase == "started":
+        item["status"] = "in_progress"
     event = {"type": f"item.{phase}", "item": item}
     return json.dumps(event, separators=(",", ":")).encode()
 
@@ -152,9 +154,23 @@ LINES = st.builds(
     st.integers(0, 10_000),
 )
 
+# The two lines of a command are read at once if nothing is between them.
+PAIRS = st.builds(
+    lambda number, text, code, separators, damage, at: b"\n".join(
+        damage(spaced(command(number, text, *end), separators), at)
+        for end in ((None, "started"), (code, "completed"))
+    ),
+    st.integers(0, 2),
+    TEXTS,
+    st.sampled_from([0, 1, -1, None]),
+    st.sampled_from(SEPARATORS),
+    st.sampled_from(DAMAGE),
+    st.integers(0, 10_000),
+)
+
 
 @given(
-    st.lists(LINES, max_size=12),
+    st.lists(LINES | PAIRS, max_size=12),
     st.sampled_from([64, 200, 500, 1 << 17]),
     st.booleans(),
 )
@@ -198,14 +214,47 @@ def test_no_command_or_message_is_decoded_however_it_is_spaced(
     data = b"".join(
         spaced(each, separators) + ending + b"\n" for each in [*lines, message]
     )
+    if ending:
+        data = data.replace(b'{"', b'{ "').replace(b"}}", b" } }")
     taken: list[bytes] = []
     monkeypatch.setattr(events, "decode", taken.append)
 
     found = EventSummary()
     found.read(BytesIO(data))
 
-    assert taken == [b""]  # what comes after the last newline
+    assert taken == []
     assert (found.commands_run, found.commands_failed) == (20, 10)
+
+
+STARTED = command(0, "x", None, "started")
+DONE = command(0, "x", 0, "completed")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        # The id of the pair, written otherwise, is that of the command before it.
+        [
+            STARTED,
+            *(line.replace(b"item_", b"item\\u005f") for line in (STARTED, DONE)),
+        ],
+        [STARTED, DONE],
+        [command(1, "x", None, "started"), STARTED, DONE],
+        [STARTED, STARTED, DONE],
+        [STARTED.replace(b"command_execution", b"mcp_tool_call"), DONE],
+        [STARTED.replace(b'"in_progress"}}', b'"in_progress"}'), DONE],
+        [STARTED.replace(b"item_0", b"item_00"), DONE],
+        [STARTED + b"\r", DONE],
+        [STARTED, DONE + b"\r", STARTED + b"\r", DONE + b"\r"],
+    ],
+)
+def test_a_pair_counts_as_its_two_lines(lines: list[bytes]) -> None:
+    data = b"\n".join([*lines, b""])
+    found, expected = scanned(data), decoded(data)
+
+    assert found.facts() == expected.facts()
+    assert found._running == expected._running
+    assert found.progress == expected.progress
 
 
 @pytest.mark.parametrize(
@@ -233,6 +282,21 @@ def test_a_huge_line_needs_little_memory(begin: bytes, end: bytes) -> None:
 
     assert peak < 4_000_000
     assert found.commands_run + sum(found.warnings.values()) >= 1
+
+
+def test_an_id_that_is_cut_by_the_end_of_a_block_is_read_whole() -> None:
+    ends = b'","type":"command_execution","command":"","status":"in_progress"}}\n'
+    line = b'{"type":"item.started","item":{"id":"' + b"i" * 60 + ends
+
+    assert scanned(line, 64)._running == {b"i" * 60: True}
+
+
+@pytest.mark.parametrize("kind", ["agent_message", "reasoning"])
+def test_a_text_does_not_end_at_a_quote_that_is_escaped(kind: str) -> None:
+    item = f'{{"id":"i","type":"{kind}","text":"said \\"}}}}\n'.encode()
+    found = scanned(b'{"type":"item.completed","item":' + item)
+
+    assert found.warnings == {"undecodable_line": 1}
 
 
 def test_a_huge_line_of_a_pipe_is_read_as_well() -> None:
@@ -279,5 +343,4 @@ def test_a_task_log_wraps_a_line_that_is_damaged_between_its_ends(
     found = EventSummary().feed(line)
 
     assert found is None
-    assert scan.recognise(line, 0, len(line)) is not None
     assert json.loads(task_log.event(line, found))["type"] == "stdout"

@@ -447,3 +447,56 @@ def test_the_last_error_is_the_one_that_counts() -> None:
         lines(*({"type": "error", "message": each} for each in ("one", "two", "one")))
     )
     assert again.failure == "one"
+
+
+REFUSED = (
+    "bwrap: loopback: Failed RTM_NEWADDR: Operation not permitted\n",
+    "bwrap: setting up uid map: Permission denied\n",
+    "sandbox-exec: sandbox_apply: Operation not permitted\n",
+    "thread 'main' (12) panicked at linux-sandbox/src/linux_run_main.rs:88:5:\nNo.\n",
+)
+OTHERS = (
+    "no bwrap: here\n",
+    "bwrap: execvp /bin/zsh: No such file or directory\n",
+    '{"aggregated_output":"bwrap: quoted"}',
+)
+
+
+def command(
+    output: str, new: Mapping[str, object] | None = None, *, code: int = 1
+) -> dict[str, object]:
+    said = {"command": "/bin/bash -c id", "aggregated_output": output}
+    ended = {"exit_code": code, "status": "failed" if code else "completed"}
+    fields = {"id": "item_1", "type": "command_execution", **said, **ended}
+    return {"type": "item.completed", "item": {**fields, **(new or {})}}
+
+
+@pytest.mark.parametrize("fields", [{}, {"new": 1}], ids=["seen", "decoded"])
+def test_commands_that_a_broken_sandbox_refused_are_counted(
+    fields: dict[str, object],
+) -> None:
+    events = [command(each, fields) for each in (*REFUSED, *OTHERS)]
+    summary = summary_of(lines(*events, command(REFUSED[0], fields, code=0)))
+
+    assert summary.facts().commands_refused == len(REFUSED)
+    assert summary.commands_failed == len(REFUSED + OTHERS)
+
+
+@pytest.mark.parametrize(
+    ("event", "has_acted"),
+    [
+        (item("agent_message", text="Hello."), False),
+        (item("reasoning", text="Hm."), False),
+        (item("error", message="A warning."), False),
+        (item("todo_list", items=[]), False),
+        (command("", code=0), True),
+        (item("file_change", changes=[], status="failed"), True),
+        (item("web_search", query="x"), True),
+        (item("mcp_tool_call", server="s", tool="t", status="completed"), True),
+        (item("of_tomorrow"), True),
+    ],
+)
+def test_messages_and_thoughts_are_no_actions(
+    event: Mapping[str, object], has_acted: object
+) -> None:
+    assert summary_of(lines(event)).facts().has_acted is has_acted

@@ -19,6 +19,8 @@ KEYS = [
     "exit_code",
     "success",
     "outcome",
+    "error_class",
+    "retryable",
     "model",
     "log_file",
     "meta_file",
@@ -29,6 +31,8 @@ KEYS = [
     "files_changed",
     "errors",
     "warnings",
+    *("id", "sid", "resume", "start", "end", "exit", "ok", "mdl", "tier", "msrc"),
+    *("meta", "time", "log", "tok", "err", "cache", "src", "legacy"),
 ]
 SESSION = "01a1f88b-6d38-7a70-b978-afb3c8879020"
 FACTS = Facts(
@@ -53,19 +57,22 @@ META = {
     "meta_file": "/runs/x.meta.json",
 }
 USAGE = {"total_tokens": 3090}
-COST = {"usd": 0.0123, "model": "gpt-5.1-codex"}
+COST = {"usd": 0.0123, "model": "gpt-5.1-codex", "price_source": "x 1"}
 
 
 def test_a_summary_has_its_keys_in_order() -> None:
     summary = build(FACTS, META, "succeeded", USAGE, COST)
 
     assert list(summary) == KEYS
-    assert summary == {
+    ours = {name: summary[name] for name in KEYS[: KEYS.index("id")]}
+    assert ours == {
         **META,
         "session_id": SESSION,
         "resume_session": None,
         "success": True,
         "outcome": "succeeded",
+        "error_class": None,
+        "retryable": None,
         "model": "gpt-5.1-codex",
         "token_usage": USAGE,
         "cost": COST,
@@ -75,6 +82,49 @@ def test_a_summary_has_its_keys_in_order() -> None:
         "errors": ["boom"],
         "warnings": {"unknown_event:x": 3},
     }
+
+
+def test_a_summary_has_the_values_of_the_newest_bash_runner_too() -> None:
+    usage = {"input_tokens": 3000, "output_tokens": 90, **USAGE, "source": "rollout"}
+    meta = {**META, "request": {"model": "gpt-5.1-codex"}}
+    found = build(FACTS, meta, "failed", usage, COST)
+
+    assert {name: found[name] for name in KEYS[KEYS.index("id") : -1]} == {
+        "id": META["run_id"],
+        "sid": SESSION,
+        "resume": None,
+        "start": META["started_at"],
+        "end": META["ended_at"],
+        "exit": 0,
+        "ok": False,
+        "mdl": "gpt-5.1-codex",
+        "tier": "none",
+        "msrc": "explicit_model",
+        "meta": META["meta_file"],
+        "time": 12,
+        "log": META["log_file"],
+        "tok": {"in": 3000, "out": 90, "tot": 3090, "ev": {"source": "rollout"}},
+        "err": "boom",
+        "cache": {"status": "disabled", "key": None},
+        "src": "run_codex_task",
+    }
+    legacy = found["legacy"]
+    assert isinstance(legacy, dict)
+    counts = {"input_tokens": 3000, "output_tokens": 90, "total_tokens": 3090}
+    assert legacy.pop("token_usage") == {**counts, "evidence": "rollout"}
+    assert legacy.pop("cost") == {"usd": 0.0123, "evidence": "x 1"}
+    assert legacy.pop("model_tier") == "none"
+    assert legacy.pop("model_source") == "explicit_model"
+    assert legacy == {name: found[name] for name in legacy}
+
+
+def test_the_tier_of_a_record_of_the_bash_runner_is_its_own() -> None:
+    theirs = {"model_tier": "high", "model_source": "tier_flag", "cache_key": "k"}
+    found = build(FACTS, {**META, **theirs}, "succeeded", None, None)
+
+    assert (found["tier"], found["msrc"]) == ("high", "tier_flag")
+    assert found["cache"] == {"status": "disabled", "key": "k"}
+    assert build(FACTS, None, None, None, None)["msrc"] == "unknown"
 
 
 def test_long_texts_are_previews_with_pointers() -> None:
