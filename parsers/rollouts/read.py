@@ -23,7 +23,7 @@ from parsers.text import uuid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Final
 
     from parsers.rollouts.records import Record
@@ -66,6 +66,22 @@ def read_rollout(
     return reader.result()
 
 
+def read_parts(lines: Iterable[bytes], places: Sequence[int]) -> list[Rollout]:
+    """Read a rollout file in one pass as parts, one for each place.
+
+    A part ends where the next one begins, so that each record belongs to one part; the
+    first part also has what comes before its place.
+    """
+    reader, found, offset = _Reader(0, "", ""), list[Rollout](), 0
+    for line in lines:
+        while len(found) + 1 < len(places) and offset >= places[len(found) + 1]:
+            found.append(reader.result())
+            reader.begin_part()
+        reader.feed(line, offset)
+        offset += len(line)
+    return [*found, reader.result()]
+
+
 class _Reader:
     def __init__(self, from_offset: int, since: str, until: str) -> None:
         self._from_offset = from_offset
@@ -79,6 +95,10 @@ class _Reader:
         self._root_turn_id: str | None = None
         self._counter = CallCounter()
         self._unread_total = b""
+        self.begin_part()
+
+    def begin_part(self) -> None:
+        """Forget what was found so far, and go on in the same thread."""
         self._calls: list[Call] = []
         self._turns: dict[str, Turn] = {}
         self._limits: RateLimits | None = None

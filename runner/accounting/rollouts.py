@@ -5,19 +5,22 @@ Each thread is counted once, and only with the run's own share.
 
 from __future__ import annotations
 
+import errno
+import os
+
 from parsers.light import timedelta
-from parsers.rollouts.read import read_header_line, read_rollout
+from parsers.rollouts.read import read_header_line, read_parts, read_rollout
 from parsers.struct import Struct, replace
 from runner import clock, files
 from runner.codex import home
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from parsers.light import datetime
     from parsers.paths import Path
-    from parsers.rollouts.thread import Header, Rollout
+    from parsers.rollouts.thread import Call, Header, Rollout
 
 # Codex writes its last records shortly after its last event.
 AFTERMATH = timedelta(seconds=10)
@@ -78,7 +81,8 @@ class RolloutIndex(Rollouts):
     """Find rollouts of a Codex home in a list that is read once.
 
     `files` has the first file of each thread: Codex searches the same directories in
-    the same order. `faults` are directories that could not be listed.
+    the same order. `faults` are directories that could not be listed, and links out of
+    them, which are not followed.
     """
 
     def __init__(self, codex_home: Path) -> None:
@@ -88,10 +92,11 @@ class RolloutIndex(Rollouts):
         self._paths: dict[str, Path] = {}
         self._children: dict[str, list[str]] = {}
         for top in filter(files.is_directory, (codex_home / name for name in _TOPS)):
+            real = top.resolve()
             for directory, names in home.directories(top, self.faults):
                 for name in names:
                     if name.startswith("rollout-") and name.endswith(_ENDINGS):
-                        self._add(directory / name)
+                        self._add(directory / name, real)
 
     def path_of(self, thread_id: str) -> Path | None:
         return self._paths.get(thread_id)
@@ -99,7 +104,12 @@ class RolloutIndex(Rollouts):
     def children_of(self, thread_id: str, _since: datetime | None) -> Iterator[str]:
         yield from self._children.get(thread_id, ())
 
-    def _add(self, path: Path) -> None:
+    def _add(self, path: Path, top: Path) -> None:
+        is_link = os.path.islink(path)  # noqa: PTH114 - a light path has no such test
+        if is_link and not path.resolve().is_relative_to(top):
+            fault = OSError(errno.ELOOP, "it is a link out of the directory", str(path))
+            self.faults.append(fault)
+            return
         header = _header(path)
         if header is None:
             self.files.append(path)
@@ -168,6 +178,67 @@ def read_rollouts(
         if calls:
             agents.append(replace(agent, calls=calls))
     return RunRollouts(thread=thread, agents=tuple(agents))
+
+
+def read_turns(
+    rollouts: Rollouts,
+    session_id: str,
+    places: Sequence[int],
+    named: Sequence[Iterable[str]],
+) -> list[RunRollouts]:
+    """Read the rollouts of all turns of a thread; nothing when they cannot be read.
+
+    Each call belongs to one turn: by its place in the file, that of a sub-agent by the
+    turn of the thread that it was made for, else by the turn that named the sub-agent
+    first.
+
+    Args:
+        rollouts: the rollouts of a Codex home.
+        session_id: the thread.
+        places: the byte of its rollout at which each turn begins.
+        named: sub-agent threads that the events of each turn name.
+    """
+    if not places or (path := rollouts.path_of(session_id)) is None:
+        return []
+    try:
+        with files.reader(path) as stream:
+            threads = read_parts(stream, places)
+    except _UNREADABLE:
+        return []
+    owner: dict[str | None, int] = {
+        turn.turn_id: number
+        for number, thread in enumerate(threads)
+        for turn in thread.turns
+    }
+    wanted = [
+        (name, number)
+        for number, thread in enumerate(threads)
+        for name in (*named[number], *thread.spawned_thread_ids)
+    ]
+    wanted += [(name, 0) for name in rollouts.children_of(session_id, None)]
+    own_turns = {None, *owner}
+    agents: list[list[Rollout]] = [[] for _ in threads]
+    seen = {session_id}
+    while wanted:
+        name, number = wanted.pop(0)
+        path = None if name in seen else rollouts.path_of(name)
+        seen.add(name)
+        agent = _read(path, Slice()) if path else None
+        if agent is None:
+            continue
+        wanted += [(each, number) for each in agent.spawned_thread_ids]
+        shares: dict[int, list[Call]] = {}
+        for call in agent.calls:
+            # A turn of its own: another program has resumed the sub-agent's thread.
+            if not owner or call.root_turn_id in own_turns:
+                at = owner.get(call.root_turn_id, number)
+                shares.setdefault(at, []).append(call)
+        for at, calls in shares.items():
+            agents[at].append(replace(agent, calls=tuple(calls)))
+    return [
+        RunRollouts(thread=thread, agents=tuple(mine))
+        for thread, mine in zip(threads, agents, strict=True)
+    ]
 
 
 def _read(path: Path, share: Slice, *, offset: int | None = None) -> Rollout | None:

@@ -212,7 +212,10 @@ def unknown(reason: str, facts: Facts | None = None) -> RunAccounting:
 
 
 def account_log(
-    facts: Facts, context: LogContext, settings: Config, index: Rollouts | None = None
+    facts: Facts,
+    context: LogContext,
+    settings: Config,
+    index: Rollouts | RunRollouts | None = None,
 ) -> RunAccounting:
     """Count and price the run of a log, with its rollouts if there are any.
 
@@ -220,14 +223,18 @@ def account_log(
         facts: the facts of the log.
         context: the context of the log.
         settings: for Codex's home and the prices.
-        index: the rollouts, when many logs are counted; by default Codex's home is
-            searched.
+        index: where to search for rollouts, by default in Codex's home; or those of
+            the run, if they were read.
     """
-    rollouts = read_rollouts(
-        index or settings.codex_home,
-        context.session_id,
-        context.share,
-        facts.agent_threads,
+    rollouts = (
+        index
+        if isinstance(index, RunRollouts)
+        else read_rollouts(
+            index or settings.codex_home,
+            context.session_id,
+            context.share,
+            facts.agent_threads,
+        )
     )
     version, at = release(context.codex_version), context.share.since
     is_cumulative = (

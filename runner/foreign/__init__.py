@@ -36,7 +36,7 @@ def formats_of(directory: Path) -> list[Format]:
         OSError: it cannot be listed.
     """
     names = sorted(path.name for path in directory.iterdir())
-    if RECORD in names:
+    if (directory / RECORD).is_file():
         return ["task"]
     found: dict[Format, bool] = {
         "tasks": any(name in _OF_A_ROOT or uuid(name) for name in names),

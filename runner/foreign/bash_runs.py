@@ -85,6 +85,8 @@ def _joined(parts: list[History]) -> History:
 
 
 def _read_run(meta_file: Path) -> History | Unreadable | None:
+    if not sources.is_inside(meta_file, meta_file.parent):
+        return Unreadable(meta_file, sources.LINK)
     try:
         meta = sources.load(meta_file)
     except OSError as error:
@@ -95,6 +97,8 @@ def _read_run(meta_file: Path) -> History | Unreadable | None:
     beside = meta_file.with_name(meta_file.name.removesuffix(_META) + _LOG)
     named = meta_file.parent / (sources.said(meta.get("log_file")) or beside)
     log = next(filter(os.path.lexists, (beside, named)), None)
+    if log is not None and not sources.is_inside(log, meta_file.parent):
+        return Unreadable(meta_file, f"{log}: it is not in the directory")
     try:
         run = _run(meta_file, meta, log)
     except sources.UNREADABLE as error:

@@ -1,8 +1,9 @@
 """Read a rollout, Codex's own record of a thread: each turn was one `codex exec`.
 
-Only threads of `codex exec` are read, without those of sub-agents, which belong to the
-run of the parent. Up to 0.98 a rollout does not record the beginning and end of a turn:
-it begins with the user's message and ends with the agent's last message.
+By default only threads of `codex exec` and the SDK are read, and never those of
+sub-agents, which belong to the run of the parent. Up to 0.98 a rollout does not record
+the beginning and end of a turn: it begins with the user's message and ends with the
+agent's last message.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from parsers.rollouts.records import seconds_between
 from parsers.rollouts.thread import Header, Turn
 from parsers.text import release
 from runner.foreign import eventlines, sources
-from runner.foreign.sources import ForeignRun, History, Unreadable
+from runner.foreign.sources import ForeignRun, History, Other, Unreadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Final
 
     from parsers.accounting.tokens import Usage
@@ -35,13 +36,15 @@ if TYPE_CHECKING:
 
 SESSIONS: Final = ("sessions", "archived_sessions")
 _COMPRESSED: Final = (".zst", ".gz")
-_ORIGINATOR: Final = "codex_exec"
+_ORIGINATORS: Final = ("codex_exec", "codex_sdk")
+# A session of another product that Codex has imported.
+_NO_USE: Final = "external-import-turn-"
 # A header is one line that also contains the model's base instructions.
 _HEADER_BYTES: Final = 8 << 20
 # Long records that are not needed; so near to the beginning a match is not in a text.
 _SKIPPED: Final = pattern(
     rb'(?s).{0,120}?"type":"(?:world_state|compacted|token_usage_record'
-    rb'|response_item","payload":\{"type":"reasoning)"'
+    rb'|response_item","payload":\{"type":"(?:reasoning|message))"'
 )
 # Seconds: a fork's copy of its parent is written at once, with its times.
 _COPYING_TAKES: Final = 1.0
@@ -56,11 +59,21 @@ _LIMITED: Final = "the usage limit was reached"
 _LIMIT_CLASS: Final = "usage_limit_exceeded"
 
 
-def read_rollout(path: Path) -> History | Unreadable | None:
-    """Read a rollout file; None for a thread that is not imported."""
+def read_rollout(
+    path: Path, *, is_wanted: Callable[[str], bool] = lambda _: False
+) -> History | Unreadable | Other | None:
+    """Read a rollout file; None for the thread of a sub-agent.
+
+    `is_wanted` chooses, by their ids, threads of other programs that are read too.
+    """
     try:
-        header = _wanted_header(path)
-        return _history(path, header) if header else None
+        header = _header(path)
+        if header is None:
+            return None
+        origin = header.originator or "unknown"
+        if origin.startswith(_ORIGINATORS) or is_wanted(header.thread_id):
+            return _history(path, header)
+        return Other(path, header.thread_id, origin)
     except sources.UNREADABLE as error:
         return Unreadable(path, sources.why(error))
 
@@ -74,14 +87,15 @@ def actions(path: Path) -> Facts:
     with sources.opened(path) as stream:
         header = read_header_line(stream.readline(_HEADER_BYTES))
         stream.seek(0)
-        turns = _turns(sources.lines(stream), header or Header(thread_id=""))
+        every = _turns(sources.lines(stream))
+    turns = [each for each in every if _is_own(each, header or Header(thread_id=""))]
     if not turns:
         return Facts(kind="rollout")
     lines = (eventlines.turn(None, turn.items.values(), None) for turn in turns)
     return eventlines.facts_of(chain.from_iterable(lines))
 
 
-def _wanted_header(path: Path) -> Header | None:
+def _header(path: Path) -> Header | None:
     if path.suffix in _COMPRESSED:
         raise OSError(0, "it is compressed, and not read")
     with sources.opened(path) as stream:
@@ -99,13 +113,14 @@ def _wanted_header(path: Path) -> Header | None:
         or meta.get("thread_source") == "subagent"
         or header.parent_thread_id is not None
     )
-    return header if header.originator == _ORIGINATOR and not is_agent else None
+    return None if is_agent else header
 
 
 def _history(path: Path, header: Header) -> History:
     written_at = sources.written_at(path)
     with sources.opened(path) as stream:
-        turns = _turns(sources.lines(stream), header)
+        every = _turns(sources.lines(stream))
+    turns = [turn for turn in every if _is_own(turn, header)]
     created_at = sources.instant(header.started_at) or sources.modified(path)
     runs = []
     for number, turn in enumerate(turns):
@@ -116,6 +131,7 @@ def _history(path: Path, header: Header) -> History:
         run = ForeignRun(
             number=number,
             place=turn.place,
+            turn_id=turn.turn_id,
             prompt=turn.prompt,
             facts=eventlines.facts_of(lines),
             lines=lines,
@@ -140,29 +156,32 @@ def _history(path: Path, header: Header) -> History:
         source=path,
         written_at=written_at,
         is_open=bool(turns) and turns[-1].ended is None,
+        places=tuple(turn.place for turn in every),
         runs=tuple(runs),
     )
 
 
-def _turns(lines: Iterable[tuple[int, bytes]], header: Header) -> list[_Turn]:
-    """Read the turns of a rollout; never raises on its contents.
-
-    A fork may begin with a copy of its parent's turns with new times, which are left
-    out. Ids are UUIDs of version 7, so the id of an own turn is not below the thread's.
-    """
+def _turns(lines: Iterable[tuple[int, bytes]]) -> list[_Turn]:
+    """Read the turns of a rollout; never raises on its contents."""
     reader = _Reader()
     for place, line in lines:
         if not _SKIPPED.match(line):
             with suppress(loose_json.NotAnObjectError):
                 reader.feed(records.read_record(line), place)
-    began = header.started_at or ""
-    return [
-        turn
-        for turn in reader.turns
-        if header.forked_from_id is None
-        or (turn.turn_id is not None and turn.turn_id.lower() >= header.thread_id)
-        or (turn.turn_id is None and seconds_between(began, turn.at) >= _COPYING_TAKES)
-    ]
+    return reader.turns
+
+
+def _is_own(turn: _Turn, header: Header) -> bool:
+    """Return whether Codex worked in a turn, in this thread.
+
+    A fork may begin with a copy of its parent's turns with new times. Ids are UUIDs of
+    version 7, so the id of an own turn is not below the thread's.
+    """
+    if turn.turn_id is not None:
+        is_copy = header.forked_from_id and turn.turn_id.lower() < header.thread_id
+        return not is_copy and not turn.turn_id.startswith(_NO_USE)
+    took = seconds_between(header.started_at or "", turn.at)
+    return header.forked_from_id is None or took >= _COPYING_TAKES
 
 
 class _Turn:

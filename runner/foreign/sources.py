@@ -8,6 +8,7 @@ regular files are opened: a pipe would block for ever. An unreadable file is an
 from __future__ import annotations
 
 import errno
+import os
 
 from parsers import loose_json
 from parsers.facts import Facts
@@ -29,14 +30,16 @@ _LARGEST: Final = 64 << 20  # bytes of a file that is read whole, and of a line
 # Errors from the contents of a source, besides OSError.
 OVERWHELMED: Final = (MemoryError, RecursionError)
 UNREADABLE: Final = (OSError, *OVERWHELMED)
+LINK: Final = "it is a link out of the directory"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)  # where nothing tells a time
 
 
 class ForeignRun(Struct):
     """One invocation of Codex, with the data of the source.
 
-    `number` counts from 0 in the order of time, `place` is the byte of a rollout at
-    which its turn begins. `events` bounds the lines of `codex exec --json` in a file by
+    `number` counts from 0 in the order of time. `place` is the byte of the thread's
+    rollout at which its turn begins and `turn_id` Codex's name of that turn, if they
+    are known. `events` bounds the lines of `codex exec --json` in a file by
     the first byte and the end (None: the file's); `lines` are converted from another
     format and follow them. `is_dated` is False if the times are only estimates.
 
@@ -47,6 +50,7 @@ class ForeignRun(Struct):
 
     number: int = 0
     place: int | None = None
+    turn_id: str | None = None
     prompt: str | None = None
     facts: Facts = Facts(kind="empty")
     events: tuple[Path, int, int | None] | None = None
@@ -69,6 +73,11 @@ class ForeignRun(Struct):
     def answer(self) -> str | None:
         return self.facts.final_message or None
 
+    @property
+    def turn(self) -> str | None:
+        """The turn of the thread that the run is: its id, else its place."""
+        return self.turn_id or (None if self.place is None else f"@{self.place}")
+
 
 class History(Struct):
     """The runs of one session; `session_id` is None when Codex named no thread.
@@ -76,7 +85,8 @@ class History(Struct):
     `likely_dir` is a guess of its working directory; `codex_home` is the home to resume
     its thread in, set by the importer if it is certain. `written_at` is when the newest
     of its files was written, in nanoseconds of the epoch. `is_open` is true when the
-    last turn has no recorded end.
+    last turn has no recorded end. `places` are those of all turns of the thread's
+    rollout, if it was read.
     """
 
     session_id: str | None
@@ -91,6 +101,7 @@ class History(Struct):
     source: Path
     written_at: int = 0
     is_open: bool = False
+    places: tuple[int, ...] = ()
     runs: tuple[ForeignRun, ...]
 
 
@@ -99,6 +110,14 @@ class Unreadable(Struct, kw_only=False):
 
     source: Path
     reason: str
+
+
+class Other(Struct, kw_only=False):
+    """A thread that another program than `codex exec` or the SDK began."""
+
+    source: Path
+    session_id: str
+    originator: str
 
 
 def opened(path: Path) -> BinaryIO:
@@ -154,6 +173,12 @@ def load(path: Path) -> Mapping[str, object]:
         return loose_json.load_object(content(path))
     except loose_json.NotAnObjectError as error:
         raise OSError(errno.EINVAL, f"it holds no JSON object: {error}") from error
+
+
+def is_inside(path: Path, root: Path) -> bool:
+    """Return whether a path stays in a directory when links are followed."""
+    real, top = os.path.realpath(path), os.path.realpath(root)
+    return os.path.commonpath([real, top]) == top
 
 
 def why(error: BaseException) -> str:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 RECORD: Final = "task.json"
 ARCHIVE: Final = "archive"
+_FILES: Final = (RECORD, "task.log", "task.result", "task.pid")
 _LARGEST_PID: Final = 1 << 31
 _BUCKETS_DEEP: Final = 3
 _MAY_RUN: Final = ("RUNNING", "DIED", "IDLE")
@@ -92,15 +93,21 @@ class _Record:
 
 def read_tasks(root: Path) -> Iterator[History | Unreadable]:
     """Read all tasks of a root, archived ones last, without those of this suite."""
-    yield from filter(None, _read_directory(root))
+    yield from filter(None, _read_directory(root, root))
     if files.is_directory(root / ARCHIVE):
-        yield from filter(None, _read_directory(root / ARCHIVE, _BUCKETS_DEEP))
+        yield from filter(None, _read_directory(root / ARCHIVE, root, _BUCKETS_DEEP))
 
 
 def read_task(
-    directory: Path, *, is_archived: bool = False
+    directory: Path, root: Path | None = None, *, is_archived: bool = False
 ) -> History | Unreadable | None:
-    """Read one task; None when it is one of this suite."""
+    """Read one task; None when it is one of this suite.
+
+    No link out of `root`, by default its directory, is followed.
+    """
+    for name in _FILES:
+        if not sources.is_inside(directory / name, root or directory):
+            return Unreadable(directory, f"{name}: {sources.LINK}")
     try:
         fields = sources.load(directory / RECORD)
     except OSError as error:
@@ -135,7 +142,7 @@ def is_event_log(path: Path) -> bool:
 
 
 def _read_directory(
-    directory: Path, buckets: int | None = None
+    directory: Path, root: Path, buckets: int | None = None
 ) -> Iterator[History | Unreadable | None]:
     """Read the tasks of a directory; for an archive, `buckets` levels deep."""
     try:
@@ -145,9 +152,9 @@ def _read_directory(
         return
     for path in paths:
         if buckets and path.name.isdigit() and files.is_directory(path):
-            yield from _read_directory(path, buckets - 1)
+            yield from _read_directory(path, root, buckets - 1)
         elif uuid(path.name) is not None or os.path.lexists(path / RECORD):
-            yield read_task(path, is_archived=buckets is not None)
+            yield read_task(path, root, is_archived=buckets is not None)
 
 
 def _history(record: _Record) -> History:

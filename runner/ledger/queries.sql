@@ -82,8 +82,9 @@ update sessions set title = coalesce(:title, title), exports = coalesce(:exports
 -- name: remove_session
 -- The next import must not insert a removed run again: it leaves its usage, or a tombstone. The schema deletes the threads and needs.
 update imports set kind = 'removed', run_id = null where run_id in (select run_id from runs where session = :session);
-insert into imports (kind, source, identity) select 'removed', '', run_id from runs
-where session = :session and run_id not in (select run_id from usage);
+insert or ignore into imports (kind, source, identity) select 'removed', '', run_id from runs
+where session = :session and run_id not in (select run_id from usage)
+union all select 'removed', '', thread_id from threads where session = :session;
 delete from records where run_id in (select run_id from runs where session = :session);
 delete from turns where run_id in (select run_id from runs where session = :session);
 delete from outbox where history in (select id from history where session = :session);
@@ -458,7 +459,7 @@ select exports as directory from sessions where exports is not null union all se
 select thread_id as directory from threads
 
 -- name: imports_of_session
-select i.run_id, i.identity, i.kind, i.source, i.mtime from runs r join imports i on i.run_id = r.run_id where r.session = :session
+select i.run_id, i.identity, i.kind, i.source, i.mtime, i.cursor from runs r join imports i on i.run_id = r.run_id where r.session = :session
 
 -- name: session_of_source
 -- The session of a thread, or of a run without one.
@@ -466,8 +467,9 @@ select session from threads where thread_id = :thread union all select r.session
 where :thread is null and i.identity = :identity limit 1
 
 -- name: was_removed
--- A session that was removed leaves its usage, a run without a thread its identity.
-select 1 from usage_sums where grouped = 'session' and key = cast(:name as blob) and runs > 0 union all select 1 from imports where kind = 'removed' and identity = :identity limit 1
+-- A session that was removed leaves its usage and its thread, a run without a thread its identity.
+select 1 from usage_sums where grouped = 'session' and key = cast(:name as blob) and runs > 0
+union all select 1 from imports where kind = 'removed' and identity in (:identity, :name) limit 1
 
 -- name: is_counted
 -- A run whose usage is on record, also one that was removed, or whose thread came from the files of another tool. When a
@@ -478,7 +480,14 @@ union all select 1 from threads t join runs r on r.session = t.session join impo
     where t.thread_id = :thread and i.kind not in ('run', 'removed') limit 1
 
 -- name: insert_import
-insert into imports (kind, source, identity, run_id, mtime) values (:kind, :source, :identity, :run_id, :mtime)
+insert into imports (kind, source, identity, run_id, mtime, cursor) values (:kind, :source, :identity, :run_id, :mtime, :cursor)
+
+-- name: read_files
+select path, inode, size, mtime, state from files
+
+-- name: keep_file
+insert into files (path, inode, size, mtime, offset, state) values (:path, :inode, :size, :mtime, :size, :state)
+on conflict (path) do update set inode = :inode, size = :size, mtime = :mtime, offset = :size, state = :state
 
 -- name: set_imported
 update sessions set imported = :imported where id = :session

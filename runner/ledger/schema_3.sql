@@ -174,9 +174,11 @@ create index undelivered on outbox (due_at) where done_at is null;
 
 create table imports (                            -- what came from where; kind 'removed' is a tombstone
     id integer primary key, kind text not null, source text not null, identity text not null,
-    inode integer, size integer, mtime integer, cursor text, run_id text, unique (kind, source, identity)
+    inode integer, size integer, mtime integer, run_id text,
+    cursor text,                                  -- the turn of the thread that the run is: its id, or @ and its byte in the rollout
+    unique (kind, source, identity)
 ) strict;
-create table files (                              -- rollouts read for usage without an import
+create table files (                              -- rollouts that an import has read, and what it found; one that did not change is not read again
     path blob primary key, inode integer not null, size integer not null, mtime integer not null, offset integer not null, state text
 ) strict, without rowid;
 create table jobs (session integer primary key references sessions on delete cascade, record text not null, signal text, updated_at text not null) strict;

@@ -14,7 +14,7 @@ from parsers.light import timedelta
 from parsers.struct import Struct, replace
 from parsers.text import uuid
 from runner import files
-from runner.accounting.rollouts import AFTERMATH, Slice
+from runner.accounting.rollouts import RunRollouts, Slice, read_turns
 from runner.accounting.run import LogContext, account_log, unknown
 from runner.clock import iso
 from runner.foreign import sources
@@ -59,17 +59,26 @@ _ERRORS = {
 class Known(Struct):
     """A session as the ledger has it.
 
-    `identities` are those of its runs; `given` are the runs from the present source.
-    `is_newer` is true when that source was written since, `is_mixed` when the session
-    has other runs too.
+    `turns` are those of its runs, with the identities of runs whose turn is unknown;
+    `identities` are those of all imported runs, `given` the runs from the present
+    source. `is_newer` is true when that source may have other runs and all runs of the
+    session are finished, `is_mixed` when the session has runs that it did not give.
     """
 
     key: int
     runs: tuple[str, ...]
+    turns: frozenset[str]
     identities: frozenset[str]
     given: tuple[str, ...]
     is_newer: bool
     is_mixed: bool
+
+    def has(self, part: History, run: ForeignRun) -> bool:
+        """Return whether the ledger has a run of a part."""
+        identity = identity_of(part, run)
+        if run.turn is None:
+            return identity in self.identities
+        return run.turn in self.turns or identity in self.turns
 
 
 def parts_of(history: History) -> list[History]:
@@ -98,25 +107,44 @@ def identity_of(part: History, run: ForeignRun) -> str:
     return f"{part.kind} {name} {run.number}"
 
 
-def dated(part: History, rollout: History | None) -> History:
-    """Replace guessed times of runs by those of their turns.
+def matched(part: History, rollout: History | None) -> History:
+    """Find the turn of each run, and replace guessed times by those of the turns.
 
-    Turns and runs are matched by their prompts: none may differ, and when there are
-    more turns than runs, all must be equal.
+    Turns and runs are matched by their prompts, in order; the other turns of the thread
+    were begun by hand. A missing prompt matches if there are as many turns as runs.
+    When a run has no turn, the others are uncertain too, and nothing is matched.
     """
-    turns = rollout.runs if rollout is not None else ()
-    if all(run.is_dated for run in part.runs) or len(turns) < len(part.runs):
-        return part
-    for run, turn in zip(part.runs, turns, strict=False):
-        asked, heard = (" ".join((each.prompt or "").split()) for each in (run, turn))
-        is_silent = len(turns) == len(part.runs) and not (asked and heard)
-        if asked != heard and not is_silent:
+    runs: list[ForeignRun] = []
+    rest = list(rollout.runs if rollout else ())
+    is_whole = len(rest) == len(part.runs)
+    for run in part.runs:
+        if run.facts.kind == "events" and not run.facts.has_begun:
+            runs.append(replace(run, number=-1 - run.number))  # it has no turn
+            continue
+        asked = _words(run.prompt)
+        turn = rest.pop(0) if rest else None
+        while turn and asked != (heard := _words(turn.prompt)):
+            if is_whole and not (asked and heard):
+                break
+            turn = rest.pop(0) if rest else None
+        if turn is None:
             return part
-    runs = (
-        replace(run, started_at=turn.started_at, ended_at=turn.ended_at, is_dated=True)
-        for run, turn in zip(part.runs, turns, strict=False)
-    )
-    return replace(part, runs=tuple(runs))
+        at = run if run.is_dated else turn
+        run = replace(  # noqa: PLW2901 - the same run
+            run,
+            number=turn.number,
+            place=turn.place,
+            turn_id=turn.turn_id,
+            started_at=at.started_at,
+            ended_at=at.ended_at,
+            is_dated=True,
+        )
+        runs.append(run)
+    return replace(part, places=rollout.places if rollout else (), runs=tuple(runs))
+
+
+def _words(prompt: str | None) -> str:
+    return " ".join((prompt or "").split())
 
 
 def verdict_of(run: ForeignRun) -> Verdict:
@@ -153,10 +181,10 @@ class Maker:
 
     def __init__(self, part: History, rollouts: Rollouts, settings: Config) -> None:
         self._part, self._rollouts, self._settings = part, rollouts, settings
-        self._is_dated = all(run.is_dated for run in part.runs)
         # Usage of the thread before the run: by its parts, and as a total from logs.
         self._parts: Usage | None = None
         self._total: Usage | None = None
+        self._turns = self._read_turns()
 
     def make(self, wanted: set[int]) -> dict[str, Run]:
         """Write the files of the wanted runs, and return the runs by identity.
@@ -182,10 +210,19 @@ class Maker:
             files.export(paths.prompt, (run.prompt or "").encode(errors="replace"))
             stderr = "".join(f"{line}\n" for line in run.stderr)
             files.export(paths.stderr, stderr.encode(errors="replace"))
-            files.export(paths.log, b"")
             files.export(paths.events, event_lines(run))
             made[identity_of(self._part, run)] = self._run(run, spec, counted)
         return made
+
+    def _read_turns(self) -> dict[int | None, RunRollouts]:
+        """Read the rollouts of all turns of the thread, by the places of the turns."""
+        part, named = self._part, {}
+        for run in part.runs:
+            named[run.place] = run.facts.agent_threads
+        agents = [named.get(place, ()) for place in part.places]
+        thread = part.session_id or ""
+        found = read_turns(self._rollouts, thread, part.places, agents)
+        return dict(zip(part.places, found, strict=False))
 
     def _spec(self, place: int, run_id: RunId) -> Spec:
         part, run = self._part, self._part.runs[place]
@@ -210,23 +247,19 @@ class Maker:
 
     def _count(self, place: int, spec: Spec) -> RunAccounting:
         part, run, is_new = self._part, self._part.runs[place], spec.mode is Mode.NEW
-        facts, later = run.facts, part.runs[place + 1 :]
+        facts = run.facts
         if verdict_of(run).outcome is Outcome.NOT_STARTED:
             return unknown("Codex was not started", facts)
-        until = min((each.started_at for each in later), default=None)
-        if until is None and part.kind != "rollout":
-            until = run.ended_at + AFTERMATH
-        is_exact = self._is_dated or (is_new and len(part.runs) == 1)
         before = self._total if facts.usage is None else self._parts
-        since = run.started_at
         context = LogContext(
-            session_id=part.session_id if is_exact else None,
-            share=Slice(offset=0 if is_new else None, since=since, until=until),
+            session_id=part.session_id,
+            share=Slice(since=run.started_at),
             previous=Usage() if is_new else before,
             codex_version=run.codex_version,
             model=run.model,
         )
-        counted = account_log(facts, context, self._settings, self._rollouts)
+        own = self._turns.get(run.place, RunRollouts())
+        counted = account_log(facts, context, self._settings, own)
         self._parts, total = facts.usage, facts.total_tokens
         self._total = None if total is None else Usage(total_tokens=total)
         return counted
@@ -276,19 +309,25 @@ def look_up(part: History, ledger: Ledger) -> Known | None:
     own = [run for run in runs if run.run_id not in theirs]
     # The importer of version 0.1 stored no time: its runs are not replaced.
     times = [row["mtime"] for row in mine if row["mtime"] is not None]
+    is_newer = bool(times) and part.written_at > max(times)
+    if not mine and part.kind == "rollout":
+        # It adds turns only when it is certain which turn each other run is.
+        is_newer = all(row["cursor"] for row in rows if row["run_id"] in theirs)
     is_idle = all(run.is_finished for run in runs)
+    names = (row["cursor"] or row["identity"] for row in rows)
     return Known(
         key=key,
         runs=tuple(run.run_id for run in runs),
-        identities=_turns_of(own, part).union(row["identity"] for row in rows),
+        turns=_turns_of(own, part).union(names),
+        identities=frozenset(row["identity"] for row in rows),
         given=tuple(row["run_id"] for row in mine),
-        is_newer=is_idle and bool(times) and part.written_at > max(times),
+        is_newer=is_idle and is_newer,
         is_mixed=len(runs) > len(mine),
     )
 
 
 def _turns_of(own: Sequence[Run], part: History) -> frozenset[str]:
-    """Return the identities of the turns of a rollout that are runs of this suite.
+    """Return the turns of a rollout that are runs of this suite.
 
     Codex appends to a rollout: a run's turn is the first one after the offset from
     before the run. If the offset is unknown, every turn counts.
@@ -297,10 +336,10 @@ def _turns_of(own: Sequence[Run], part: History) -> frozenset[str]:
     for run in own if part.kind == "rollout" else ():
         begin = 0 if run.spec.mode is Mode.NEW else run.rollout_offset
         if begin is None:
-            return frozenset(identity_of(part, turn) for turn in part.runs)
-        turns = [turn for turn in part.runs if (turn.place or 0) >= begin]
+            return frozenset(turn.turn for turn in part.runs if turn.turn)
+        turns = [turn.turn for turn in part.runs if (turn.place or 0) >= begin]
         if run.has_begun:
-            found.update(identity_of(part, turn) for turn in turns[:1])
+            found.update(turn for turn in turns[:1] if turn)
     return frozenset(found)
 
 
@@ -319,10 +358,17 @@ def insert(
             ledger.usage.remove(run_id)
         ledger.change("drop_runs", session=key)
     imported, source = None, clean(str(part.source))
+    turns = {identity_of(part, run): run.turn for run in part.runs}
     for identity, run in made.items():
-        told = {"source": source, "identity": identity, "run_id": run.run_id}
-        at = part.written_at
-        imported = ledger.insert("insert_import", kind=part.kind, mtime=at, **told)
+        imported = ledger.insert(
+            "insert_import",
+            kind=part.kind,
+            source=source,
+            identity=identity,
+            mtime=part.written_at,
+            cursor=turns[identity],
+            run_id=run.run_id,
+        )
         ledger.runs.insert(replace(run, session=key))
         ledger.usage.record_run(run)
     if is_mixed:

@@ -2,7 +2,8 @@
 
 When several sources record a thread, the most detailed one is imported and the others
 add nothing, so no usage counts twice. A source that was written since its import
-replaces its runs: the table `imports` records the source of each run. A session is one
+replaces its runs: the table `imports` records the source of each run. Turns of a
+rollout that no run in the ledger is are added to their session. A session is one
 transaction, after the files of its runs are written and before their exports: a killed
 import leaves only directories without rows.
 """
@@ -13,67 +14,50 @@ from functools import cache, partial
 
 from parsers.light import suppress, timedelta
 from parsers.paths import Path
-from parsers.struct import Struct, replace
+from parsers.struct import replace
 from runner import clock, files, foreign
 from runner.accounting.rollouts import RolloutIndex
 from runner.codex import home
 from runner.errors import UsageError
-from runner.exports import run_exports
+from runner.exports import run_exports, task_files
 from runner.foreign import sources
-from runner.foreign.sources import History, Unreadable
+from runner.foreign.sources import History, Other, Unreadable
 from runner.foreign.tasks import RECORD, is_event_log, is_ours
 from runner.run_files import PREFIX, RUNS, own_directory
 from runner.service import foreign_runs, rebuild
+from runner.service.findings import (
+    REMOVED,
+    Finding,
+    SeenRollouts,
+    Wish,
+    identity,
+)
 from runner.service.foreign_runs import Maker, identity_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import Literal
 
-    from parsers.light import datetime
     from runner.config import Config
     from runner.foreign import Format
     from runner.ledger.ledger import Ledger
     from runner.model import Run
+    from runner.service.findings import Word
     from runner.service.foreign_runs import Known
-
-    Word = Literal["imported", "present", "empty", "unreadable"]
 
 # The most detailed source of a session comes first.
 _ORDER = ("task", "tasks", "bash", "rollouts")
 _NOTHING = "it has no files of Codex or of a known tool"
 _RUNNING = "it seems to be running: import it after its end"
-_REMOVED = "it was removed here"
 # A model or a tool is silent for less than this.
 _QUIET = timedelta(hours=1)
-
-
-class Finding(Struct):
-    """The result for one session, or for a source that cannot be read.
-
-    `runs` counts the imported runs, or the runs of the source. `left_out` has the times
-    of runs of the source that are not in the ledger; `reason` is why a source is not
-    imported.
-    """
-
-    word: Word
-    source: Path
-    session_id: str = ""
-    kind: str = ""
-    title: str | None = None
-    asked: str | None = None
-    runs: int = 0
-    left_out: tuple[datetime, ...] = ()
-    reason: str | None = None
 
 
 def take_in(
     directories: Sequence[str],
     ledger: Ledger | None,
     settings: Config,
-    *,
-    is_trial: bool = False,
+    wish: Wish = Wish(),  # noqa: B008 - a frozen value
 ) -> Iterator[Finding]:
     """Import the contents of these directories, by default of the usual places.
 
@@ -81,7 +65,7 @@ def take_in(
         directories: the directories.
         ledger: the ledger; None in a trial when there is none yet.
         settings: for the usual places.
-        is_trial: only report what would be imported.
+        wish: what is imported, and whether it is only reported.
 
     Raises:
         UsageError: one of the directories does not exist.
@@ -91,14 +75,12 @@ def take_in(
         if not files.is_directory(Path(each).absolute()):
             message = f"DIR {each}: not a directory"
             raise UsageError(message)
-    yield from _Import(ledger, settings, is_trial=is_trial).run(directories)
+    yield from _Import(ledger, settings, wish).run(directories)
 
 
 class _Import:
-    def __init__(
-        self, ledger: Ledger | None, settings: Config, *, is_trial: bool
-    ) -> None:
-        self._ledger, self._settings, self._is_trial = ledger, settings, is_trial
+    def __init__(self, ledger: Ledger | None, settings: Config, wish: Wish) -> None:
+        self._ledger, self._settings, self._wish = ledger, settings, wish
         self._index = cache(RolloutIndex)
         # Homes of Codex in which threads may be resumed, and all that are read.
         self._trusted = [settings.codex_home]
@@ -125,8 +107,11 @@ class _Import:
             if each in {"tasks", "bash"}:
                 yield from self._recover(place)
             try:
-                for history in self._read(each, place):
-                    yield from self._take(history)
+                if each == "rollouts":
+                    yield from self._take_rollouts(place)
+                else:
+                    for history in self._read(each, place):
+                        yield from self._take(history)
             except sources.OVERWHELMED as error:
                 yield _unreadable(place, sources.why(error))
 
@@ -136,23 +121,39 @@ class _Import:
                 yield from filter(None, [foreign.read_task(place)])
             case "tasks":
                 yield from foreign.read_tasks(place)
-            case "bash":
+            case _:
                 yield from foreign.read_bash_runs(place)
-            case "rollouts":
-                index = self._index(place)
-                yield from filter(None, map(foreign.read_rollout, index.files))
-                for fault in index.faults:
-                    yield Unreadable(Path(fault.filename or place), sources.why(fault))
+
+    def _take_rollouts(self, place: Path) -> Iterator[Finding]:
+        """Import rollouts; one that has not changed since is not read again."""
+        index, seen = self._index(place), SeenRollouts(self._ledger, self._wish)
+        try:
+            for number, path in enumerate(index.files):
+                self._wish.progress(number, len(index.files))
+                told = seen.recall(path)
+                if told is None:
+                    was = identity(path)
+                    found = foreign.read_rollout(path, is_wanted=seen.is_wanted)
+                    told = [*self._take(found)] if found else []
+                    seen.note(path, was, told)
+                yield from told
+        finally:
+            seen.save()
+        for fault in index.faults:
+            yield _unreadable(Path(fault.filename or place), sources.why(fault))
 
     def _recover(self, place: Path) -> Iterator[Finding]:
         """Import runs of this suite, such as those of another state directory."""
         sessions: dict[str, list[Run]] = {}
         metas = (f"{PREFIX}*.meta.json", f"{RUNS}/*/meta.json")
         for meta in sorted(path for each in metas for path in place.glob(each)):
+            if not sources.is_inside(meta, place):
+                yield _unreadable(meta, sources.LINK)
+                continue
             run = rebuild.lost_run(meta, self._ledger)
             if run is None or run.launched_at is None:
                 continue
-            if self._ledger is not None and not self._is_trial:
+            if self._ledger is not None and not self._wish.is_trial:
                 run = rebuild.adopt(meta, self._ledger)
             if run is not None:
                 sessions.setdefault(run.thread or run.run_id, []).append(run)
@@ -167,9 +168,13 @@ class _Import:
                 runs=len(runs),
             )
 
-    def _take(self, found: History | Unreadable) -> Iterator[Finding]:
+    def _take(self, found: History | Unreadable | Other) -> Iterator[Finding]:
         if isinstance(found, Unreadable):
             yield _unreadable(found.source, found.reason)
+        elif isinstance(found, Other):
+            told = Finding(word="other", source=found.source, kind="rollout")
+            name, origin = found.session_id, found.originator
+            yield replace(told, session_id=name, originator=origin)
         elif not found.runs:
             yield Finding(word="empty", source=found.source)
         else:
@@ -183,18 +188,22 @@ class _Import:
         ledger = self._ledger
         name = part.session_id or foreign_runs.ids_of(part)[0]
         known = foreign_runs.look_up(part, ledger) if ledger else None
-        ids = [identity_of(part, run) for run in part.runs]
         told = _finding("present", name, part)
         if known is None:
-            seen = {"name": name, "identity": ids[0]}
+            seen = {"name": name, "identity": identity_of(part, part.runs[0])}
             if ledger and ledger.value("was_removed", **seen) is not None:
-                return replace(told, reason=_REMOVED)
-            if self._is_trial and name in self._seen:
-                return told
+                return replace(told, word="removed", reason=REMOVED)
+        if (
+            self._wish.is_trial and name in self._seen
+            if known is None
+            else len(known.given) == len(part.runs) and not known.is_newer
+        ):
+            return told
         self._seen.add(name)
-        wanted = set(range(len(ids)))
+        part = self._placed(part)
+        wanted = set(range(len(part.runs)))
         if known is not None and (known.is_mixed or not known.is_newer):
-            wanted = {at for at, each in enumerate(ids) if each not in known.identities}
+            wanted = {at for at in wanted if not known.has(part, part.runs[at])}
         new = tuple(part.runs[at] for at in sorted(wanted))
         # The last turn has no end: a program may still write the thread.
         is_running = part.is_open and (
@@ -205,15 +214,15 @@ class _Import:
             return replace(told, left_out=tuple(run.started_at for run in new))
         if is_running:
             return _unreadable(part.source, _RUNNING)
-        if ledger is None or self._is_trial or self._write(part, known, wanted, ledger):
-            return _finding("imported", name, replace(part, runs=new))
-        return told
+        is_trial = ledger is None or self._wish.is_trial
+        if not is_trial and not self._write(part, known, wanted):
+            return told
+        return _finding("imported", name, replace(part, runs=new))
 
-    def _write(
-        self, part: History, known: Known | None, wanted: set[int], ledger: Ledger
-    ) -> bool:
+    def _write(self, part: History, known: Known | None, wanted: set[int]) -> bool:
         """Write the wanted runs; return False if the session has changed."""
-        part = self._placed(part)
+        if (ledger := self._ledger) is None:
+            return False
         given = known.given if known else ()
         ids, where = foreign_runs.ids_of(part), partial(own_directory, ledger.home)
         fresh = [run_id for run_id in ids if not where(run_id).exists()]
@@ -228,6 +237,8 @@ class _Import:
                     ledger.change("set_exports", session=key, exports=exports)
             for run in made.values():
                 run_exports.write_end(run)
+            if known is not None and known.is_mixed:
+                run_exports.best_effort(lambda: task_files.write_all(ledger, key))
         finally:
             for run_id in (*fresh, *given):
                 if ledger.one("run_by_id", run_id=run_id) is None:
@@ -235,17 +246,16 @@ class _Import:
         return True
 
     def _placed(self, part: History) -> History:
-        """Determine the directory and times of a thread, and its Codex home."""
+        """Determine the turns of the runs of a thread, its directory and its home."""
         rollouts, repo, codex_home = self._rollouts_of(part), part.working_dir, None
         path, place = rollouts.path_of(part.session_id or ""), rollouts.home
         if path is not None:
-            if repo is None or not all(run.is_dated for run in part.runs):
-                told = foreign.read_rollout(path)
+            if part.kind != "rollout":
+                told = foreign.read_rollout(path, is_wanted=lambda _: True)
                 if isinstance(told, History):
-                    part = foreign_runs.dated(part, told)
+                    part = foreign_runs.matched(part, told)
                     repo = repo or told.working_dir
-            is_inside = path.resolve().is_relative_to(place.resolve())
-            codex_home = str(place) if is_inside and place in self._trusted else None
+            codex_home = str(place) if place in self._trusted else None
         return replace(part, working_dir=repo or part.likely_dir, codex_home=codex_home)
 
     def _rollouts_of(self, part: History) -> RolloutIndex:

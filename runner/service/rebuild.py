@@ -371,7 +371,7 @@ def _session_of(run: Run, ledger: Ledger, *, is_trusted: bool) -> int:
     if key is None:
         if not is_trusted:
             origin = {"kind": KIND, "source": run.spec.directory, "mtime": None}
-            names = {"identity": run.run_id, "run_id": run.run_id}
+            names = {"identity": run.run_id, "run_id": run.run_id, "cursor": None}
             source = ledger.insert("insert_import", **origin, **names)
         seed = run.run_id
         key = ledger.sessions.open(at, thread=thread, import_id=source, seed=seed)

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 from parsers.facts import Facts
+from parsers.rollouts.read import read_parts
+from parsers.rollouts.thread import Rollout
 from parsers.struct import replace
 from runner import clock, config, foreign
+from runner.accounting import rollouts
 from runner.accounting.rollouts import RolloutIndex, Slice, read_rollouts
 from runner.clock import iso
 from runner.codex import home
@@ -35,10 +38,12 @@ from runner.model import (
 )
 from runner.run_files import files_of, own_directory
 from runner.service import archive, foreign_runs, lookup
-from runner.service.importing import Finding, take_in
+from runner.service.findings import Finding, Wish
+from runner.service.importing import take_in
 from runner.service.verify import verify
 
 DATA = Path(__file__).parents[1] / "unit" / "parsers" / "data"
+SHARES = [3090, 1545, 3090]
 THREAD = "0199d9c2-0000-7000-8000-000000000001"
 RECORDED = "01a1f87a-1edb-7772-a295-bcdec2d6d2fd"
 SPAWNING = "01a1f87a-cfd2-7201-b78a-8a93bc569f69"
@@ -77,7 +82,8 @@ class Place:
     ) -> list[Finding]:
         self.found = list(found)
         where, ledger = [str(self.place)], self.ledger
-        return list(take_in(where, ledger, self.settings, is_trial=is_trial))
+        wish = Wish(is_trial=is_trial)
+        return list(take_in(where, ledger, self.settings, wish))
 
     def words(self, *found: History | Unreadable, **how: bool) -> list[str]:
         return [each.word for each in self(*found, **how)]
@@ -376,7 +382,7 @@ def test_a_home_that_the_user_has_not_named_is_only_read(
     assert homes == [None]
 
 
-def test_a_rollout_that_is_a_link_does_not_lie_in_the_home(
+def test_a_rollout_that_is_a_link_out_of_the_home_is_only_named(
     tmp_path: Path, make_home: Callable[..., Path]
 ) -> None:
     settings = config.load({"HOME": str(tmp_path), "CODEX_HOME": str(tmp_path / "own")})
@@ -385,9 +391,167 @@ def test_a_rollout_that_is_a_link_does_not_lie_in_the_home(
     path.rename(tmp_path / "elsewhere.jsonl")
     path.symlink_to(tmp_path / "elsewhere.jsonl")
 
-    homes = imported_from([str(named)], settings, Ledger(settings.state_home))
+    ledger = Ledger(settings.state_home)
+    (found,) = take_in([str(named)], ledger, settings)
 
-    assert homes == [None]
+    assert (found.word, found.source) == ("unreadable", path)
+    assert found.reason == "it is a link out of the directory"
+    assert ledger.sessions.all() == []
+
+
+# Threads as Codex writes them: turns by their ids and places
+
+
+class Home:
+    """A CODEX_HOME with the recorded thread of three turns, and imports of it."""
+
+    def __init__(self, place: Path) -> None:
+        self.settings = config.load({"HOME": str(place)})
+        self.ledger = Ledger(self.settings.state_home)
+        self.path = place / ".codex/sessions" / f"rollout-x-{RECORDED}.jsonl"
+        self.path.parent.mkdir(parents=True)
+        self.lines = (DATA / "rollout-0.169-new+2resumes.jsonl").read_text()
+        self.write(self.lines)
+
+    def write(self, text: str) -> None:
+        self.path.write_text(text)
+
+    def __call__(self, *, all_originators: bool = False) -> list[Finding]:
+        where = [str(self.settings.codex_home)]
+        wish = Wish(all_originators=all_originators)
+        return list(take_in(where, self.ledger, self.settings, wish))
+
+    def totals(self) -> list[int | None]:
+        key = self.ledger.sessions.of_thread(RECORDED)
+        runs = self.ledger.runs.of_session(key or 0)
+        told: list[Json] = [record.to_json(run) for run in runs]
+        return [each["token_usage"]["total_tokens"] for each in told]
+
+
+@pytest.fixture
+def thread(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+@pytest.mark.parametrize("shift", [timedelta(0), timedelta(seconds=-30)])
+def test_no_call_counts_twice_whatever_the_clock_says(
+    thread: Home, shift: timedelta
+) -> None:
+    """Give the second turn the time of the first one, or an earlier one."""
+    records = [json.loads(line) for line in thread.lines.splitlines()]
+    first, at = clock.parse_iso(records[0]["timestamp"]), timedelta(0)
+    for number, each in enumerate(records):
+        at = shift if number > len(records) // 2 else at
+        each["timestamp"] = iso(first + at)
+    thread.write("".join(f"{json.dumps(each)}\n" for each in records))
+
+    assert [each.word for each in thread()] == ["imported"]
+
+    assert thread.totals() == SHARES
+
+
+def test_the_later_turns_of_a_thread_come_with_the_next_import(thread: Home) -> None:
+    ends = [at for at in range(len(thread.lines)) if thread.lines[at] == "\n"]
+    third = next(
+        end for end in reversed(ends) if '"task_started"' in thread.lines[end:][:120]
+    )
+    thread.write(thread.lines[: third + 1])
+    os.utime(thread.path, (0, 0))
+    assert [each.runs for each in thread()] == [2]
+
+    thread.write(thread.lines)
+
+    assert [(each.word, each.runs) for each in thread()] == [("imported", 3)]
+    assert thread.totals() == SHARES
+    assert [each.word for each in thread()] == ["present"]
+
+
+def test_turns_by_hand_are_added_to_the_thread_of_an_older_task(
+    thread: Home, tmp_path: Path
+) -> None:
+    """The task's second run is the third turn: the prompts say so, not the times."""
+    task = tmp_path / "old" / RECORDED
+    task.mkdir(parents=True)
+    log = b""
+    for prompt, name in {
+        "run: echo hello > f.txt; cat f.txt": "new",
+        "run: false": "resume2",
+    }.items():
+        asked = {"type": "user_message", "message": prompt}
+        log += json.dumps(asked).encode() + b"\n"
+        log += (DATA / f"events-0.169-{name}.jsonl").read_bytes()
+    (task / "task.json").write_text(json.dumps({"id": RECORDED, "state": "STOPPED"}))
+    (task / "task.log").write_bytes(log)
+    list(take_in([str(task.parent)], thread.ledger, thread.settings))
+    assert thread.totals() == [SHARES[0], SHARES[2]]
+
+    assert [(each.word, each.runs) for each in thread()] == [("imported", 1)]
+
+    assert thread.totals() == SHARES
+    assert [each.word for each in thread()] == ["present"]
+    again = take_in([str(task.parent)], thread.ledger, thread.settings)
+    assert [(each.word, each.left_out) for each in again] == [("present", ())]
+
+
+def test_a_thread_that_has_not_changed_is_not_read_again(
+    thread: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread()
+    monkeypatch.setattr(foreign, "read_rollout", lambda *_, **__: 1 / 0)
+
+    (found,) = thread()
+
+    assert (found.word, found.session_id, found.runs) == ("present", RECORDED, 3)
+    archive.remove(thread.ledger.sessions.all()[0], thread.ledger)
+    monkeypatch.undo()
+    assert [each.word for each in thread()] == ["removed"]
+    monkeypatch.setattr(foreign, "read_rollout", lambda *_, **__: 1 / 0)
+    assert [each.word for each in thread()] == ["removed"]
+
+
+def test_a_rollout_is_read_once_for_all_of_its_turns(
+    thread: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+
+    def counting(lines: Any, places: tuple[int, ...]) -> list[Rollout]:  # noqa: ANN401
+        read.append(len(places))
+        return read_parts(lines, places)
+
+    monkeypatch.setattr(rollouts, "read_parts", counting)
+    thread()
+
+    assert read == [3]
+
+
+@pytest.mark.parametrize("origin", ["codex_vscode", "codex-tui", "Codex Desktop"])
+def test_threads_of_other_programs_are_named_and_come_when_asked_for(
+    thread: Home, origin: str
+) -> None:
+    thread.write(thread.lines.replace('"codex_exec"', f'"{origin}"'))
+    for _ in range(2):
+        (found,) = thread()
+        assert (found.word, found.originator) == ("other", origin)
+
+    assert [each.word for each in thread(all_originators=True)] == ["imported"]
+
+    assert thread.totals() == SHARES
+    assert [each.word for each in thread()] == ["present"]
+
+
+def test_threads_of_the_sdk_come_in(thread: Home) -> None:
+    thread.write(thread.lines.replace('"codex_exec"', '"codex_sdk_ts"'))
+
+    assert [each.word for each in thread()] == ["imported"]
+
+
+def test_what_codex_has_imported_from_elsewhere_is_no_run(thread: Home) -> None:
+    turn = "01a1f87a-212d-7483-8f8e-e124d78eeb2c"
+    thread.write(thread.lines.replace(turn, "external-import-turn-1"))
+
+    assert [(each.word, each.runs) for each in thread()] == [("imported", 2)]
+
+    assert thread.totals() == [SHARES[0], SHARES[2]]
 
 
 # Usage
@@ -480,12 +644,12 @@ def test_guessed_times_are_those_of_the_turns_with_the_same_prompts(
         for asked in (prompts, "ab")
     )
 
-    dated = foreign_runs.dated(same, rollout)
+    dated = foreign_runs.matched(same, rollout)
 
     assert [run.started_at.microsecond for run in dated.runs] == [336000, 892000]
     assert all(run.is_dated for run in dated.runs)
-    assert foreign_runs.dated(other, rollout) == other
-    assert foreign_runs.dated(same, None) == same
+    assert foreign_runs.matched(other, rollout) == other
+    assert foreign_runs.matched(same, None) == same
 
 
 # What is on record
@@ -663,7 +827,7 @@ def test_what_rm_removed_does_not_come_back(place: Place) -> None:
 
     found = place(replace(PART, runs=turns(0, 9), **NEWER), replace(nameless, **NEWER))
 
-    assert [each.word for each in found] == ["present"] * 2
+    assert [each.word for each in found] == ["removed"] * 2
     assert {each.reason for each in found} == {"it was removed here"}
     assert place.ledger.sessions.all() == []
 
@@ -763,7 +927,7 @@ def test_a_trial_writes_nothing_and_says_the_same(place: Place) -> None:
     was = place.rows("runs")
     assert place.words(changed, is_trial=True) == ["imported"]
     assert place.rows("runs") == was
-    assert [*take_in([str(place.place)], None, place.settings, is_trial=True)]
+    assert [*take_in([str(place.place)], None, place.settings, Wish(is_trial=True))]
 
 
 # Files of an older tool in our own directory

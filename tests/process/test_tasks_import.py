@@ -513,7 +513,7 @@ def test_a_directory_that_holds_none_is_named(tasks: Command, tmp_path: Path) ->
     assert "imported" not in done.stderr
 
 
-def test_a_session_of_our_own_is_not_taken_from_its_rollout(
+def test_what_a_thread_of_our_own_did_by_hand_is_added_to_it(
     tasks: Command, old: Old, codex_home: Path, repo: Path
 ) -> None:
     tasks.codex.plays(*script.ordinary(), thread=RECORDED)
@@ -523,10 +523,73 @@ def test_a_session_of_our_own_is_not_taken_from_its_rollout(
 
     done = tasks.json("import", old.rollout(codex_home), code=1)
 
-    assert done["imported"] == []
     # The first turn is the run that is on record.
-    assert len(done["present"][0]["left_out"]) == 2
-    assert tasks.status(RECORDED)["usage"] == usage
+    assert [(each["id"], each["runs"]) for each in done["imported"]] == [(RECORDED, 2)]
+    total = usage["total_tokens"] + sum(SHARES[1:])
+    assert tasks.status(RECORDED)["usage"]["total_tokens"] == total
+    again = tasks.json("import", codex_home, code=1)
+    assert (again["imported"], len(again["present"])) == ([], 1)
+    assert tasks("verify").stdout == ""
+
+
+def test_the_last_line_counts_what_the_lines_before_it_name(
+    tasks: Command, old: Old, tmp_path: Path
+) -> None:
+    home = old.rollout(tmp_path / "their-home")
+    (path,) = home.glob(f"sessions/*/*/*/rollout-*{RECORDED}.jsonl")
+    ours = path.read_text()
+    path.write_text(ours.replace('"codex_exec"', '"codex_vscode"'))
+    logs = old.bash(tmp_path / "logs")
+    tasks("import", logs)
+    tasks("rm", OF_BASH)
+
+    done = tasks("import", logs, home, code=1)
+
+    assert "1 thread of codex_vscode not imported (--all-originators" in done.stderr
+    assert (
+        "imported 0 sessions (0 runs); 0 already on record; 1 removed here;"
+        " 1 of other programs; 1 not imported"
+    ) in done.stderr
+    every = tasks("import", "--all-originators", logs, home, code=1)
+    assert "imported 1 session (3 runs); 0 already on record;" in every.stderr
+    assert tasks.shares(RECORDED) == SHARES
+
+
+def test_a_pipe_in_place_of_a_record_costs_that_entry_only(
+    tasks: Command, old: Old, tmp_path: Path
+) -> None:
+    root = old.tasks(tmp_path / "old")
+    os.mkfifo(root / "task.json")
+    (root / NAMED).mkdir()
+    os.mkfifo(root / NAMED / "task.json")
+
+    done = tasks.json("import", root, code=1)
+
+    assert {each["id"] for each in done["imported"]} == {TWICE, DIED, PUT_AWAY}
+    named = {Path(each["source"]).name for each in done["unreadable"]}
+    assert named == {NAMED, DAMAGED}
+
+
+def test_no_link_out_of_the_directory_is_followed(
+    tasks: Command, old: Old, tmp_path: Path
+) -> None:
+    root, hidden = old.tasks(tmp_path / "old"), old.bash(tmp_path / "hidden")
+    whole = old.task(tmp_path / "other", NAMED, lines(asked("a")))
+    (root / NAMED).symlink_to(whole)
+    (root / TWICE / "task.log").rename(tmp_path / "secret.log")
+    (root / TWICE / "task.log").symlink_to(tmp_path / "secret.log")
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    for path in hidden.iterdir():
+        (logs / path.name).symlink_to(path)
+
+    done = tasks.json("import", root, logs, code=1)
+
+    assert {each["id"] for each in done["imported"]} == {DIED, PUT_AWAY}
+    named = {Path(each["source"]).name: each["reason"] for each in done["unreadable"]}
+    assert set(named) == {NAMED, TWICE, DAMAGED, "codex-run-R1.meta.json"}
+    reason = "task.log: it is a link out of the directory"
+    assert named[TWICE] == reason
 
 
 def test_what_was_removed_here_does_not_come_back(

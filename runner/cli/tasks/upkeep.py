@@ -6,8 +6,10 @@ Each function imports what it needs: the commands share little.
 from __future__ import annotations
 
 import gc
+import os
 
 from parsers.struct import as_dict
+from runner import clock
 from runner.cli.format import count, line
 from runner.cli.options import sandbox_of
 from runner.cli.output import checks_shown, pretty, visible
@@ -16,12 +18,12 @@ from runner.model import CodexOptions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from runner.cli.context import Context
     from runner.cli.options import Values
     from runner.service.compare import Difference
-    from runner.service.importing import Finding
+    from runner.service.findings import Finding
 
 HELP = """\
 Check the environment, and show how to fix each problem.
@@ -49,10 +51,13 @@ Check the ledger, and the exported files against it.
 HELP_import = """\
 Import the histories of other tools; their files are not changed.
 
---dry-run   only list what would be imported
---json      write one JSON object
-DIR ...     tasks of the older codex-tasks, logs of the bash runner, a CODEX_HOME
-            (default: the state directory, ~/.codex/tasks, ./runs and CODEX_HOME)
+--all-originators   threads of every program, also of an IDE (default: those of
+                    codex exec and the SDK)
+--dry-run           only list what would be imported
+--json              write one JSON object
+DIR ...             tasks of the older codex-tasks, logs of the bash runner, a
+                    CODEX_HOME, rollouts (default: the state directory,
+                    ~/.codex/tasks, ./runs and CODEX_HOME)
 
   codex-tasks import --dry-run    (older tasks, ./runs, threads of CODEX_HOME)
   codex-tasks import ~/.codex ~/projects/app/runs
@@ -76,9 +81,21 @@ _IMPORTED = ("id", "kind", "source", "title", "runs")
 _FIELDS = {
     "imported": _IMPORTED,
     "present": (*_IMPORTED, "reason", "left_out"),
+    "removed": (*_IMPORTED, "reason"),
     "empty": ("source",),
+    "other": ("id", "source", "originator"),
     "unreadable": ("source", "reason"),
 }
+# What the last line says of those that are not imported.
+_REST = {
+    "present": "already on record",
+    "removed": "removed here",
+    "empty": "without prompts",
+    "other": "of other programs",
+    "unreadable": "not imported",
+}
+_ALWAYS = ("present", "unreadable")
+_PROGRESS_SECONDS = 2.0
 
 
 def main(found: Values, context: Context) -> int:
@@ -139,17 +156,26 @@ def _line(difference: Difference) -> str:
 def main_import(found: Values, context: Context) -> int:
     """Import sessions, one line each; return 1 when something could not be read."""
     from runner.ledger import database  # noqa: PLC0415
+    from runner.service.findings import Wish  # noqa: PLC0415
     from runner.service.importing import take_in  # noqa: PLC0415
 
+    gc.disable()  # as verify
     home, is_trial = context.settings.state_home, found.dry_run
     database.refuse_closed(home)
     is_begun = any((home / name).exists() for name in (database.NAME, database.OLD))
     ledger = context.ledger if is_begun or not is_trial else None
     lists: dict[str, list[dict[str, object]]] = {name: [] for name in _FIELDS}
-    runs = 0
-    for each in take_in(found.dir, ledger, context.settings, is_trial=is_trial):
+    wish = Wish(
+        is_trial=is_trial,
+        all_originators=found.all_originators,
+        progress=_progress(context),
+    )
+    runs, others = 0, dict[str, int]()
+    for each in take_in(found.dir, ledger, context.settings, wish):
         context.notes(_notes(each))
         lists[each.word].append(_json(each))
+        if each.originator is not None:
+            others[each.originator] = others.get(each.originator, 0) + 1
         if each.word == "imported":
             runs += each.runs
             if not found.json:
@@ -158,14 +184,31 @@ def main_import(found: Values, context: Context) -> int:
                 context.output.lines(["  ".join((*columns, title))])
     if found.json:
         context.output.lines([pretty(lists)])
+    for name, number in sorted(others.items()):
+        told = f"{count(number, 'thread')} of {line(name)} not imported"
+        context.note(f"{told} (--all-originators imports them)")
     word = "would import" if is_trial else "imported"
     sessions = count(len(lists["imported"]), "session")
-    context.note(
-        f"{word} {sessions} ({count(runs, 'run')});"
-        f" {len(lists['present'])} already on record;"
-        f" {len(lists['unreadable'])} not imported"
-    )
+    rest = [
+        f"{len(lists[name]):,} {what}"
+        for name, what in _REST.items()
+        if lists[name] or name in _ALWAYS
+    ]
+    context.note(f"{word} {sessions} ({count(runs, 'run')}); {'; '.join(rest)}")
     return 1 if lists["unreadable"] else 0
+
+
+def _progress(context: Context) -> Callable[[int, int], None]:
+    """Return a function that shows on a terminal how many rollouts were read."""
+    shown_at, is_shown = clock.monotonic(), os.isatty(2)
+
+    def show(done: int, total: int) -> None:
+        nonlocal shown_at
+        if is_shown and clock.monotonic() - shown_at >= _PROGRESS_SECONDS:
+            shown_at = clock.monotonic()
+            context.note(f"{done:,} of {count(total, 'rollout')} read")
+
+    return show
 
 
 def _notes(each: Finding) -> Iterator[str]:

@@ -15,7 +15,7 @@ from runner.clock import iso
 from runner.codex.home import rollout_of
 from runner.foreign import read_rollout, sources
 from runner.foreign.eventlines import event_lines
-from runner.foreign.sources import ForeignRun, History, Unreadable
+from runner.foreign.sources import ForeignRun, History, Other, Unreadable
 from runner.model import Outcome
 from runner.service.foreign_runs import verdict_of
 
@@ -58,7 +58,7 @@ def home_of(tmp_path: Path, *names: str) -> Path:
     return tmp_path
 
 
-def read(home: Path) -> list[History | Unreadable]:
+def read(home: Path) -> list[History | Unreadable | Other]:
     index = RolloutIndex(home)
     found = [each for path in index.files if (each := read_rollout(path))]
     faults = [(Path(each.filename), sources.why(each)) for each in index.faults]
@@ -179,9 +179,11 @@ def test_a_sub_agent_of_no_named_parent_is_one_too(
 def test_threads_of_the_terminal_are_left_out(
     tmp_path: Path, make_rollout: MakeRollout
 ) -> None:
-    make_rollout(BEGIN, USER, END, originator="codex-tui")
+    path = make_rollout(BEGIN, USER, END, originator="codex-tui")
 
-    assert read(tmp_path) == []
+    (found,) = read(tmp_path)
+
+    assert found == Other(path, THREAD, "codex-tui")
 
 
 def test_spawned_agents_are_named_in_the_events(tmp_path: Path) -> None:
