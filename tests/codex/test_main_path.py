@@ -11,7 +11,8 @@ from support.tasks import ANNOUNCED, CLOSING
 
 SUMMARY = (
     *("run_id", "session_id", "resume_session", "repo", "task", "started_at"),
-    *("ended_at", "elapsed_seconds", "exit_code", "success", "outcome", "model"),
+    *("ended_at", "elapsed_seconds", "exit_code", "success", "outcome"),
+    *("error_class", "retryable", "model"),
     *("log_file", "meta_file", "token_usage", "cost", "final_message", "commands"),
     *("files_changed", "errors", "warnings"),
     *("id", "sid", "resume", "start", "end", "exit", "ok", "mdl", "tier", "msrc"),

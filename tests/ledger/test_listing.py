@@ -99,7 +99,7 @@ def test_tasks_of_an_older_tool_are_named_until_they_are_imported(
     ledger = Ledger(home)
     with ledger.transaction():
         origin = {"kind": "tasks", "source": str(home / OLDER[0]), "mtime": None}
-        ids = {"identity": "the first", "run_id": "the first"}
+        ids = {"identity": "the first", "run_id": "the first", "cursor": None}
         ledger.insert("insert_import", **origin, **ids)
     ledger.close()
     codex_tasks.main(["ls", "--json"])
