@@ -215,6 +215,7 @@ def idle(bench: Bench) -> None:
     start = partial(subprocess.check_output, argv, env=home, text=True)
     ids = {fields(start())["codex_run_id"]}
     (one,) = supervisors(ids)
+    time.sleep(2)  # Codex has been started, and everything is loaded
     woken, used = switches(one), cpu(one)
     time.sleep(IDLE_SECONDS)
     show_value("wake-ups of an idle supervisor in 10 s", switches(one) - woken, "")
