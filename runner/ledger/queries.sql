@@ -189,6 +189,10 @@ update runs set thread_id = :thread where run_id = :run_id
 -- The run that writes a session.
 select run_id from runs where session = :session and state in ('prepared', 'launching', 'running')
 
+-- name: is_marked
+-- Whether `stop` has marked a run.
+select stop_asked_at is not null from runs where run_id = :run_id
+
 -- name: first_waiting
 select id, run_id from prompts where session = :session and state in ('queued', 'parked') order by place limit 1
 

@@ -256,17 +256,21 @@ class Queue:
             hold, until = hold_of(run)
             values = {"hold": hold, "until": until, "at": iso(now)}
             self._ledger.change("hold_first", session=run.session, **values)
+        if outcome is Outcome.STOPPED and not self._ledger.value(
+            "is_marked", run_id=run.run_id
+        ):
+            # `stop` could only signal, because another process had the ledger's lock.
+            # That one then sends a prompt: without this it would be delivered.
+            self._cancel([run.session])
 
     def quit(self, prompt: Prompt) -> list[int]:
         """Execute a `/quit` that is first in the queue: end all waiting prompts."""
         with self._ledger.transaction(is_durable=True):
-            ids = [each.id for each in self.waiting(prompt.session)]
-            if prompt.id not in ids:
+            if prompt.id not in [each.id for each in self.waiting(prompt.session)]:
                 return []
             self._end(prompt.id, "done", "quit", Outcome.STOPPED)
-            for each in ids:
-                self._end(each, "canceled", "stopped", Outcome.STOPPED)
-        return ids
+            canceled = self._cancel([prompt.session])
+        return [prompt.id, *(each.id for each in canceled)]
 
     def stop(self, sessions: Collection[int]) -> list[Prompt]:
         """Cancel waiting prompts and mark runs as stopped, in one transaction.
@@ -278,11 +282,16 @@ class Queue:
             The canceled prompts.
         """
         with self._ledger.transaction(is_durable=True):
-            canceled = [each for key in sessions for each in self.waiting(key)]
-            for each in canceled:
-                self._end(each.id, "canceled", "stopped", Outcome.STOPPED)
+            canceled = self._cancel(sessions)
             for key in sessions:
                 self._ledger.change("ask_stop", session=key, at=iso(clock.now()))
+        return canceled
+
+    def _cancel(self, sessions: Collection[int]) -> list[Prompt]:
+        """End the waiting prompts of sessions, inside a transaction."""
+        canceled = [each for key in sessions for each in self.waiting(key)]
+        for each in canceled:
+            self._end(each.id, "canceled", "stopped", Outcome.STOPPED)
         return canceled
 
     def to_stop(self) -> list[int]:

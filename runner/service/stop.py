@@ -92,15 +92,25 @@ def stop_sessions(
                 stop.give_up()
             break
         clock.sleep(_PACE_SECONDS)
-    if refusal is not None and (refusal := _cancel(stops, ledger)) is not None:
-        for stop in stops.values():
-            stop.note_waiting(refusal)
+    if refusal is not None:
+        _cancel_again(stops, ledger)
     with suppress(RunnerError):
         # A prompt that was sent meanwhile relied on a supervisor to deliver it.
         unrecorded = recover.sweep(ledger, settings).unrecorded
         for key in unrecorded.keys() & stops.keys():
             stops[key].error = stops[key].error or RunnerFault(unrecorded[key])
     return [stop.result() for stop in stops.values()]
+
+
+def _cancel_again(stops: dict[int, _Stop], ledger: Ledger) -> None:
+    """Cancel what the verdicts on the signalled runs have not canceled already."""
+    if (refusal := _cancel(stops, ledger)) is not None:
+        for stop in stops.values():
+            stop.note_waiting(refusal)
+    with suppress(RunnerError):
+        numbers = [int(path.name) for path in queue_files.all_files(ledger.home)]
+        for key in stops:
+            queue_files.refresh(ledger, key, numbers)
 
 
 def _inside(keys: Sequence[int], ledger: Ledger) -> list[int]:

@@ -282,6 +282,23 @@ def test_a_prompt_whose_turn_has_begun_never_waits_again(
     assert row["reason"] == outcome
 
 
+@pytest.mark.parametrize("is_marked", [False, True])
+def test_a_stop_that_could_only_signal_cancels_what_waits_with_the_verdict(
+    ledger: Ledger, first: Run, *, is_marked: bool
+) -> None:
+    run = ledgers.launch(ledger, ledgers.resume(ledger, first, 2))
+    if is_marked:
+        ledger.queue.stop([first.session])
+    number = ledgers.queue(ledger, first.session)
+
+    ledgers.end(ledger, run, Outcome.STOPPED, has_begun=True)
+
+    # What is sent after a stop that could write is kept.
+    waits = [each.id for each in ledger.queue.waiting(first.session)]
+    assert waits == ([number] if is_marked else [])
+    assert ledger.queue.canceled(first.session) == (not is_marked)
+
+
 def test_a_launcher_that_is_killed_three_times_makes_its_prompt_wait(
     ledger: Ledger, first: Run
 ) -> None:
