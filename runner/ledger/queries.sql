@@ -440,8 +440,8 @@ select * from usage_sums where grouped = 'session' and key = cast(:name as blob)
 -- Only a commit tells whether the disk takes one.
 insert into settings (name, value) values ('checked_at', :at) on conflict (name) do update set value = :at
 
--- name: counted_runs
--- Runs whose usage is on record, and removed ones that have none.
+-- name: counted_or_removed
+-- Runs whose usage is on record, and removed runs and threads.
 select run_id from usage union select identity from imports where kind = 'removed'
 
 -- name: run_names

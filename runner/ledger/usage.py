@@ -127,9 +127,9 @@ class UsageTable:
         """Compute the sums again from the usage of all runs, inside a transaction."""
         self._ledger.change("sum_all_usage")
 
-    def run_ids(self) -> set[str]:
-        """Return the ids of the runs that were counted, and of the removed ones."""
-        return {row["run_id"] for row in self._ledger.all("counted_runs")}
+    def known_ids(self) -> set[str]:
+        """Return the ids of counted runs, and of removed runs and threads."""
+        return {row["run_id"] for row in self._ledger.all("counted_or_removed")}
 
 
 def _quarter(at: datetime) -> int:

@@ -178,7 +178,7 @@ def strays(ledger: Ledger) -> Iterator[tuple[Path, bool]]:
         Each, and whether it can be removed: its run was removed or never inserted.
     """
     known = {row["run_id"] for row in ledger.all("run_directories")}
-    removed = ledger.usage.run_ids()
+    removed = ledger.usage.known_ids()
     for name in files.names(ledger.home / RUNS):
         if name in known:
             continue

@@ -1,7 +1,7 @@
 """Compare the files of a session with the ledger.
 
-Each is compared with a rendering straight from the rows first. If that differs, it is
-rendered again from the values, as a writer does; that alone decides.
+Each is compared with a rendering straight from the rows first, which tests hold equal
+to that of a writer. If it differs, the file is compared with what a writer would write.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ def _log_differs(path: Path, runs: list[Run], *, is_full: bool) -> bool:
 
 
 def compared(path: Path, quick: Render, render: Render, home: Path) -> Iterator[Found]:
-    """Compare an export with its rendering; `quick` need not be right."""
+    """Compare an export with its rendering; `quick` gives the same from the rows."""
     have = files.read_if_there(path)
     if have:
         if have == quick() or have == (wanted := render()):

@@ -130,7 +130,7 @@ def _read_files(ledger: Ledger) -> list[str]:
     ledger.write("keep_numbers")
     # Last: a session whose runs are all in log directories may have been archived.
     _read_task_files(ledger)
-    known = ledger.usage.run_ids() | {r["run_id"] for r in ledger.all("run_names")}
+    known = ledger.usage.known_ids() | {r["run_id"] for r in ledger.all("run_names")}
     lost = [name for name in files.names(home / RUNS) if name not in known]
     return [
         f"runs from their directories: {len(runs)}",

@@ -731,7 +731,7 @@ def test_a_run_that_a_source_has_no_more_is_gone_with_its_files(place: Place) ->
 
     (run,) = place.runs()
     assert [p.name for p in (place.ledger.home / "runs").iterdir()] == [run.run_id]
-    assert place.ledger.usage.run_ids() == {run.run_id}
+    assert place.ledger.usage.known_ids() == {run.run_id}
 
 
 def test_a_failing_ledger_leaves_nothing_behind(

@@ -204,7 +204,7 @@ def test_removing_leaves_what_was_used_and_nothing_else(ledger: Ledger) -> None:
     with pytest.raises(NoSuchTaskError):
         ledger.sessions.get(run.session)
     # No import takes the thread again.
-    assert ledger.usage.run_ids() == {run.run_id, SESSION}
+    assert ledger.usage.known_ids() == {run.run_id, SESSION}
     (total,) = ledger.usage.totals("session")
     assert (total.key, total.total_tokens) == (SESSION, 5)
     assert ledger.sessions.of_thread(SESSION) is None

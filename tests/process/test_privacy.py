@@ -174,44 +174,38 @@ def test_packages_of_the_suites_names_on_the_callers_path_do_not_disturb(
     for package in ("runner", "parsers"):
         (place / package).mkdir(parents=True)
         (place / package / "__init__.py").write_text("raise SystemExit('theirs')\n")
-    if not (ROOT / ".venv" / "bin" / "python").exists():
-        pytest.skip("bin/run_codex_task needs .venv, which is not there")
+    command = ROOT / "bin" / "run_codex_task"
+    ended = run_command(task, command, tmp_path, {"PYTHONPATH": str(place)})
 
-    done = subprocess.run(
-        [ROOT / "bin" / "run_codex_task", *map(str, task.arguments())],
-        env=task.cli.env({"PYTHONPATH": str(place)}),
-        cwd=tmp_path,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-
-    ended = Ended(done.returncode, done.stdout, done.stderr)
     assert (ended.code, ended.stderr) == (0, "")
     assert ended.fields["outcome"] == "succeeded"
     # Only a supervisor is told this.
     assert ended.meta["process_exit_code"] == 0
 
 
-def test_a_command_started_by_a_relative_path_finds_its_libraries(task: Tasks) -> None:
+def run_command(
+    task: Tasks, command: Path, place: Path, env: dict[str, str], *more: str
+) -> Ended:
+    """Run a command of `bin/` as a user does."""
     if not (ROOT / ".venv" / "bin" / "python").exists():
         pytest.skip("bin/run_codex_task needs .venv, which is not there")
-
-    command = Path("bin", "run_codex_task")
     done = subprocess.run(
-        [command, *map(str, task.arguments()), "--model", "gpt-5"],
-        env=task.cli.env(),
-        cwd=ROOT,
+        [command, *map(str, task.arguments()), *more],
+        env=task.cli.env(env),
+        cwd=place,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=30,
         check=False,
     )
+    return Ended(done.returncode, done.stdout, done.stderr)
 
-    ended = Ended(done.returncode, done.stdout, done.stderr)
+
+def test_a_command_started_by_a_relative_path_finds_its_libraries(task: Tasks) -> None:
+    command = Path("bin", "run_codex_task")
+    ended = run_command(task, command, ROOT, {}, "--model", "gpt-5")
+
     assert (ended.code, ended.stderr) == (0, "")
     # The supervisor, which has changed its directory, loads the prices.
     assert ended.files.summary["cost"]["usd"] > 0
