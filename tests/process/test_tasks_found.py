@@ -123,26 +123,43 @@ def test_stop_ends_a_run_although_the_disk_refuses_to_cancel_what_waits(
     assert said.code == 0
 
 
-@pytest.mark.parametrize("waiting", [0, 2])
+# Each point fails the first one that no point before it has failed.
+NO_TRANSACTION = [fails(COMMAND, "sqlite3.execute", "begin immediate")] * 9
+
+
 def test_stop_tells_of_what_still_waits_when_the_ledger_takes_nothing(
+    busy: Session, go: Path
+) -> None:
+    for _ in range(2):
+        busy.queue("Later.")
+    busy.wait_for_run(1)
+    busy.lose(supervisor=True, codex=True)
+
+    said = busy.sessions("stop", busy.id, env=sabotaged(*NO_TRANSACTION))
+
+    assert is_one_line(said, 1, "prompts (2) are not canceled", by="codex_tasks")
+    go.touch()
+    busy.wait()
+    assert len(busy.given) == 1 + 2
+
+
+@pytest.mark.parametrize("waiting", [0, 2])
+def test_the_verdict_cancels_what_a_stop_that_can_only_signal_could_not(
     waiting: int, busy: Session, go: Path
 ) -> None:
     for _ in range(waiting):
-        busy.queue("Later.")
+        busy.queue("Never.")
     codex = busy.wait_for_run(1).codex()
-    # Each point fails the first one that no point before it has failed.
-    begins = [fails(COMMAND, "sqlite3.execute", "begin immediate")] * 9
 
-    said = busy.sessions("stop", busy.id, env=sabotaged(*begins))
+    said = busy.sessions("stop", busy.id, env=sabotaged(*NO_TRANSACTION))
 
     assert gone(codex)
-    if waiting:
-        assert is_one_line(said, 1, "prompts (2) are not canceled", by="codex_tasks")
-    else:
-        assert (said.code, said.stdout) == (0, f"Task {busy.id} stopped.\n")
+    skipped = " 2 waiting prompts skipped." if waiting else ""
+    assert (said.code, said.stdout) == (0, f"Task {busy.id} stopped.{skipped}\n")
     go.touch()
     busy.wait()
-    assert len(busy.given) == 1 + waiting
+    assert len(busy.given) == 1
+    assert busy.sessions("verify").stdout == ""
 
 
 def test_stop_ends_a_run_although_a_sender_was_suspended_with_the_ledger(
