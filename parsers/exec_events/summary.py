@@ -29,6 +29,8 @@ _AS_CODEX_WRITES: Final = scan.Dialect(b"{", b",", b":", b"}}\n")
 _FAILED: Final = ("failed", "declined")
 _OF_A_TURN: Final = (events.TurnStarted, events.TurnCompleted, events.TurnFailed)
 _BOUNDARIES: Final = (events.ThreadStarted, *_OF_A_TURN)
+# What Codex writes without an answer of the model; an item of type `error`, too.
+_UNANSWERED: Final = (*_BOUNDARIES, events.ErrorReported)
 _ENDED: Final[dict[type, Ended]] = {
     events.TurnCompleted: "completed",
     events.TurnFailed: "failed",
@@ -46,9 +48,9 @@ class EventSummary:
     """What the event lines that were fed so far say about a run.
 
     `has_begun` is True once a line proves that a turn has begun, so that Codex has
-    taken its prompt. `progress` counts the lines, except reconnect errors and lines
-    that are no event. Lists are bounded to `LISTED`, `files_changed` (path to kind, in
-    order) to `FILES_LISTED`.
+    taken its prompt. `progress` counts the lines, except reconnect errors, which
+    `reconnects` counts, and lines that are no event. Lists are bounded to `LISTED`,
+    `files_changed` (path to kind, in order) to `FILES_LISTED`.
     """
 
     def __init__(self) -> None:
@@ -64,7 +66,7 @@ class EventSummary:
         self._last_error: str | None = None
         self.warnings: dict[str, int] = {}
         self.agent_threads: list[str] = []
-        self.progress = 0
+        self.progress = self.reconnects = self._unanswered = 0
         # The progress at the last reconnect error, and its message.
         self._reconnect: tuple[int, str | None] = (-1, None)
         self._commands_done = 0
@@ -85,6 +87,11 @@ class EventSummary:
             return self.ended.message
         at, lost = self._reconnect
         return self._last_error or (lost if at == self.progress else None)
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether the model has answered anything."""
+        return self.progress > self._unanswered
 
     @property
     def final_message(self) -> str | None:
@@ -262,8 +269,11 @@ class EventSummary:
                     self._warn(if_broken)
             case events.ErrorReported(message=message, is_reconnect=True):
                 self._reconnect = (self.progress, message)
+                self.reconnects += 1
             case _:
                 self.progress += 1
+                is_error = isinstance(getattr(event, "item", None), items.ItemError)
+                self._unanswered += is_error or isinstance(event, _UNANSWERED)
                 if isinstance(event, _BOUNDARIES):
                     self._commands_done = self.commands_run
                     self._running.clear()

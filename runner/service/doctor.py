@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tomllib
 
 from parsers import loose_json
 from parsers.paths import Path
@@ -13,6 +12,7 @@ from parsers.struct import Struct, replace
 from runner import clock, files
 from runner.accounting import prices
 from runner.codex.binary import version_in
+from runner.codex.login import OPENAI, configuration, missing_login
 from runner.errors import RunnerError
 from runner.ledger import database, file_systems
 from runner.ledger.ledger import Ledger
@@ -22,7 +22,6 @@ from runner.run_files import RUNS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import TypeAlias
 
     from runner.config import Config
@@ -88,7 +87,7 @@ def _of_any(request: RunWords, settings: Config) -> dict[str, Finding]:
         codex = None  # it may do its work whatever it is asked
     found = {"codex": state}
     if codex:
-        found["login"] = _login(codex, settings)
+        found["login"] = _login(request, codex, settings)
     found["CODEX_HOME"] = _codex_home(settings)
     found["repo"] = _repository(request, settings)
     if codex:
@@ -140,8 +139,11 @@ def _codex(request: RunWords, found: str | None, settings: Config) -> Finding:
     return f"{said} at {found}{newer if version > _TESTED_VERSION else ''}", None
 
 
-def _login(found: str, settings: Config) -> Finding:
+def _login(request: RunWords, found: str, settings: Config) -> Finding:
     fix = "codex login, or set CODEX_API_KEY"
+    # Codex's own doctor takes variables for a login that `codex exec` does not use.
+    if missing := missing_login(request.codex, settings):
+        return missing, fix
     # Codex's own doctor (0.169) exits with 1 for any finding.
     argv = [found, "doctor", "--json"]
     said = capture(argv, settings.environment, _ASK_SECONDS, any_exit_code=True)
@@ -152,19 +154,11 @@ def _login(found: str, settings: Config) -> Finding:
     # Versions before 0.169 have no doctor.
     if settings.environment.get("CODEX_API_KEY"):
         return "CODEX_API_KEY is set", None
-    provider = _codex_config(settings).get("model_provider", "openai")
-    if provider != "openai":
+    config = configuration(settings, request.codex.overrides)
+    if (provider := config.get("model_provider", OPENAI)) != OPENAI:
         return f"left to the model provider {provider!r} of the configuration", None
     said = _ask([found, "login", "status"], settings)
     return said or "not logged in", None if said else fix
-
-
-def _codex_config(settings: Config) -> Mapping[str, object]:
-    try:
-        text = files.read_bytes(settings.codex_home / "config.toml").decode()
-        return tomllib.loads(text)
-    except (OSError, ValueError, RecursionError):
-        return {}
 
 
 def _codex_home(settings: Config) -> Finding:
@@ -192,7 +186,7 @@ def _repository(request: RunWords, settings: Config) -> Finding:
         return f"{repo} is in a git repository", None
     if request.codex.skip_git_repo_check:
         return f"{repo} need not be in a git repository", None
-    projects = loose_json.mapping(_codex_config(settings).get("projects"))
+    projects = loose_json.mapping(configuration(settings, ()).get("projects"))
     project = loose_json.mapping(projects.get(str(repo)))
     if project.get("trust_level") == "trusted":
         return f"{repo} is trusted", None

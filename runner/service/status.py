@@ -17,8 +17,10 @@ from runner.lifecycle.liveness import codex_of, left_by, place_of, suspension_of
 from runner.lifecycle.recover import sweep
 from runner.model import Outcome, Running, TaskState
 from runner.process.table import is_alive
+from runner.run_files import files_of
 from runner.service import usage
 from runner.service.lookup import get
+from runner.tail import reconnecting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -198,14 +200,17 @@ def _pid_of_codex(run: Run) -> int | None:
 
 
 def _note(run: Run, pid: int | None) -> str | None:
-    """Say why there is no pid, or that nothing supervises Codex."""
+    """Say why there is no pid, that nothing supervises Codex, or that it reconnects."""
     if isinstance(run.state, Running) and not (place := place_of(run)).is_here:
         where = "another PID namespace, such as a container"
         return None if place.reason else f"its processes are in {where}"
     ended = "Codex has ended; " if isinstance(run.state, Running) and not pid else ""
     if why := suspension_of(run):
         return f"{ended}{why}"
-    return f"{ended}this is not recorded yet" if ended else None
+    if ended:
+        return f"{ended}this is not recorded yet"
+    lost = reconnecting(files_of(run.spec).events) if pid else None
+    return None if lost is None else f"Codex has no connection: {lost}"
 
 
 def _why_held(prompt: Prompt | None) -> str | None:

@@ -287,3 +287,27 @@ def test_what_rests_is_not_waited_for_among_all(sessions: Sessions, held: Path) 
     for words in ("--wait", "-a"), ("--wait-any", "-a"), ("-a",):
         assert sessions("status", *words).code == 0
     assert sessions("status", "--wait", died.id).code == 1
+
+
+def test_a_codex_that_reconnects_is_shown_so(
+    sessions: Sessions, codex: StandIn, go: Path
+) -> None:
+    codex.plays(
+        *script.begin(),
+        script.reconnecting(1),
+        script.wait_for(go),
+        script.message("back"),
+        script.complete(),
+        thread=script.FRESH,
+    )
+    session = sessions.start()
+    why = "Reconnecting... waiting for network (os error 101)"
+
+    wait_until(lambda: session.status["note"] is not None)
+
+    assert session.status["note"] == f"Codex has no connection: {why}"
+    shown = sessions("status", session.id).stdout
+    assert f"Note: Codex has no connection: {why}\n" in shown
+    go.touch()
+    session.wait()
+    assert session.status["note"] is None
