@@ -131,6 +131,16 @@ def _others_of(number: int) -> str | None:
     return None
 
 
+def user_name(number: int) -> str:
+    """Return the name of a user, else the number."""
+    import pwd  # noqa: PLC0415 - rare
+
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
 def append(
     path: Path, content: bytes, *, is_durable: bool = False, is_own: bool = True
 ) -> None:

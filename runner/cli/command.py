@@ -49,6 +49,22 @@ def enter(command: Callable[[Config], int]) -> int:
         return EXIT_INTERRUPTED
 
 
+def enter_scope(settings: Config) -> None:
+    """Become this command in a scope of its own.
+
+    Raises:
+        UsageError: there is no systemd that could start it.
+    """
+    from runner.process.fork import become  # noqa: PLC0415 - for this alone
+    from runner.service.containment import in_scope  # noqa: PLC0415
+
+    argv = in_scope([sys.executable, *sys.orig_argv[1:]], settings)
+    os.umask(settings.umask)
+    # A service has not got it; systemd-run finds the user's manager by it.
+    runtime = {"XDG_RUNTIME_DIR": f"/run/user/{os.geteuid()}"}
+    become(argv, {**runtime, **settings.environment}, ())
+
+
 def _refused(error: OSError) -> int:
     if isinstance(error, FileNotFoundError) and error.filename is None:
         # A relative path fails when the current directory is gone.

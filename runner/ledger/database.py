@@ -341,11 +341,7 @@ def refuse_foreign(home: Path) -> None:
     found = files.status(home)
     if found is None or found.st_uid == os.geteuid():
         return
-    import pwd  # noqa: PLC0415 - only for the message
-
-    owner = str(found.st_uid)
-    with suppress(KeyError):
-        owner = pwd.getpwuid(found.st_uid).pw_name
+    owner = files.user_name(found.st_uid)
     reason = f"its directory belongs to the user {owner}"
     raise LedgerFault(home / NAME, reason, f"run this as {owner}, or {ELSEWHERE}")
 

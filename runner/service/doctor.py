@@ -19,6 +19,7 @@ from runner.ledger.ledger import Ledger
 from runner.locks import Lock, look, take
 from runner.process.start import capture, which
 from runner.run_files import RUNS
+from runner.service import containment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,6 +74,10 @@ def examine_tasks(request: RunWords, settings: Config) -> list[Check]:
         found["working directory"] = detail, fix
     if home.is_dir():  # else the check "state" has the reason
         found["file system"] = _locks(home)
+    unit = containment.look(settings)
+    # No fault: a user who stays logged in need not care.
+    end = f": runs will be ended {unit.end}, {unit.fix}" if unit.end else ""
+    found["containment"] = f"{unit.what}{end}", None
     git = _ask(["git", "--version"], settings)
     fix = None if git else "install git: start --repo clones with it"
     found["git"] = git or "git is not found, or cannot be run", fix

@@ -55,7 +55,7 @@ def test_all_is_well_where_sessions_go_well(doctor: Doctor, repo: Path) -> None:
     assert text.returncode == 0, text.stdout
     assert all(line.startswith("ok   ") for line in text.stdout.splitlines())
     assert list(checks)[: len(NAMES)] == NAMES
-    assert {"file system", "git"} <= set(checks)
+    assert {"file system", "containment", "git"} <= set(checks)
     assert bad(checks) == []
 
 

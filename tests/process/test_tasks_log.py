@@ -379,10 +379,26 @@ def test_following_for_ever_ends_with_an_interrupt(context: Context) -> None:
     context.send("Second.")
     follower.wait_for("  Second.\n")
     wait_until(lambda: "All done.\n" in follower.said.partition("  Second.\n")[2])
+    context.wait()
 
     follower.process.send_signal(signal.SIGINT)
 
     assert follower.ended() == (130, "")
+
+
+def test_an_interrupt_ends_the_following_and_says_how_to_stop_the_run(
+    context: Context, go: Path
+) -> None:
+    context.start("Go.", *waiting(go))
+    follower = context.follow("-f")
+    follower.wait_for("Under way.")
+
+    follower.process.send_signal(signal.SIGINT)
+
+    what = f"still running: {THREAD} (codex-tasks stop {THREAD} ends it)"
+    assert follower.ended() == (130, f"codex_tasks: {what}\n")
+    go.touch()
+    context.wait()
 
 
 def test_a_reader_who_goes_away_ends_it(context: Context, go: Path) -> None:

@@ -1,6 +1,7 @@
 """`codex-tasks status`: telling of tasks, waiting for them, and one that is damaged."""
 
 import json
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -311,3 +312,24 @@ def test_a_codex_that_reconnects_is_shown_so(
     go.touch()
     session.wait()
     assert session.status["note"] is None
+
+
+def test_an_interrupt_ends_the_waiting_and_says_how_to_stop_the_runs(
+    sessions: Sessions, held: Path, tmp_path: Path
+) -> None:
+    first, second, done = (sessions.start() for _ in range(3))
+    done.stop()
+    pause = hold(tmp_path)
+    points = sabotaged(pause.at(TASKS, "sqlite3.execute", "data_version", 2))
+    ids = [each.id for each in (first, second, done)]
+    waiting = sessions.begin("status", "--wait", *ids, env=points)
+    wait_until(pause.reached.exists)
+
+    waiting.send(signal.SIGINT)
+
+    ended, names = waiting.wait(), f"{first.id} {second.id}"
+    why = f"still running: {names} (codex-tasks stop {names} ends it)"
+    assert (ended.code, ended.stdout) == (130, "")
+    assert ended.stderr == f"codex_tasks: {why}\n"
+    held.touch()
+    assert first.wait().code == second.wait().code == 0
