@@ -39,6 +39,13 @@ class RunFiles:
         self.meta = directory / f"{prefix}meta.json"
         self.summary = directory / f"{prefix}summary.json"
 
+    @property
+    def all(self) -> tuple[Path, ...]:
+        return (
+            *(self.prompt, self.events, self.stderr, self.log),
+            *(self.meta, self.summary),
+        )
+
 
 def files_of(spec: Spec) -> RunFiles:
     """Name the files of the run that a spec describes."""

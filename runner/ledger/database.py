@@ -33,6 +33,8 @@ SCHEMA = 3
 # Fifty commands that start at once wait for each other's fsync. A disk that takes
 # longer than this is reported as a fault.
 _BUSY_SECONDS = 60.0
+# To what size the write-ahead log is cut after one large transaction.
+_LOG_BYTES = 16 << 20
 _KIND = 0xFF  # the low byte of an error's code
 _REFUSALS = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -225,14 +227,17 @@ def connect(path: Path) -> sqlite3.Connection:
         LedgerFault: it cannot be opened, or is of another version.
     """
     with guarded(path):
-        # Not created when it is missing: it may have been removed while it was closed.
-        place = f"{path.as_uri()}?mode=rw"
-        db = sqlite3.connect(
-            place, timeout=_BUSY_SECONDS, isolation_level=None, uri=True
-        )
-        db.row_factory = sqlite3.Row
-        version = db.execute("pragma user_version").fetchone()[0]
+        try:
+            # Not created when it is missing: it may have been removed meanwhile.
+            db, version = _opened(path, "mode=rw")
+        except sqlite3.OperationalError:
+            # SQLite needs two more files. Without them there are no newer changes.
+            log = files.status(Path(f"{path}-wal"))
+            if files.unwritable(path.parent) is None or (log and log.st_size):
+                raise
+            db, version = _opened(path, "immutable=1")
         db.execute("pragma synchronous = normal")
+        db.execute(f"pragma journal_size_limit = {_LOG_BYTES}")
         db.execute("pragma foreign_keys = on")
     if version == SCHEMA:
         return db
@@ -241,6 +246,14 @@ def connect(path: Path) -> sqlite3.Connection:
         reason = f"it was created by a newer version (schema {version})"
         raise LedgerFault(path, reason, f"update this version, or: {ELSEWHERE}")
     raise LedgerFault(path, "it is no ledger", RESTORES)
+
+
+def _opened(path: Path, how: str) -> tuple[sqlite3.Connection, int]:
+    """Open a database file; return the connection and the version of its schema."""
+    place = f"{path.as_uri()}?{how}"
+    db = sqlite3.connect(place, timeout=_BUSY_SECONDS, isolation_level=None, uri=True)
+    db.row_factory = sqlite3.Row
+    return db, db.execute("pragma user_version").fetchone()[0]
 
 
 def create(path: Path) -> None:

@@ -449,7 +449,7 @@ select run_id from usage union select identity from imports where kind = 'remove
 select r.run_id, coalesce(s.thread_id, r.run_id) as name from runs r join sessions s on s.id = r.session order by r.run_id desc
 
 -- name: run_directories
-select run_id, directory from runs
+select run_id, session, directory from runs
 
 -- name: written_directories
 -- Where runs and sessions have their files.

@@ -404,3 +404,18 @@ def test_a_backup_whose_process_was_killed_is_tried_again_in_the_next_hour(
     ledger.back_up_daily()
 
     assert backed_up(home) == 0
+
+
+def test_the_write_ahead_log_is_cut_after_a_large_transaction(state_home: Path) -> None:
+    log = state_home / f"{NAME}-wal"
+    with closing(Ledger(state_home)) as ledger, closing(Ledger(state_home)) as other:
+        with ledger.transaction():
+            for number in range(40):
+                value = f"{number}" * 500_000
+                ledger.change("save_setting", name=f"x{number}", value=value)
+        assert log.stat().st_size > 20 << 20
+
+        for number in range(3):
+            other.write("save_setting", name="small", value=str(number))
+
+        assert log.stat().st_size <= 16 << 20

@@ -260,3 +260,26 @@ def test_by_uv_as_links_to_its_cache(
     run(uv, "pip", "install", *how, wheel, home=home)
 
     assert starts(venv / "bin", theirs, home, home) == BY_PIP
+
+
+def test_uninstall_becomes_the_installer(
+    wheel: Path, theirs: Path, home: Path, tmp_path: Path
+) -> None:
+    uv, venv = tool("uv"), tmp_path / "venv"
+    run(uv, "venv", "--python", sys.executable, venv, home=home)
+    run(uv, "pip", "install", "--python", venv, wheel, home=home)
+    command = venv / "bin" / "codex-tasks"
+
+    done = subprocess.run(
+        [command, "uninstall", "--purge"],
+        cwd=theirs,
+        env={"HOME": str(home), "PATH": str(uv.parent), "UV_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert f"uv pip uninstall --python {venv}/bin/python" in done.stderr
+    assert not command.exists()
+    assert not [*venv.rglob("runner")]

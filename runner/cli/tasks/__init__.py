@@ -21,9 +21,11 @@ COMMANDS = {
     "prune": "closing",
     "import": "upkeep",
     "usage": "usage",
+    "du": "disk",
     "doctor": "upkeep",
     "verify": "upkeep",
     "migrate": "upkeep",
     "restore": "upkeep",
+    "uninstall": "disk",
     "completion": "completion",
 }
