@@ -40,11 +40,8 @@ class RunFiles:
         self.summary = directory / f"{prefix}summary.json"
 
     @property
-    def all(self) -> tuple[Path, ...]:
-        return (
-            *(self.prompt, self.events, self.stderr, self.log),
-            *(self.meta, self.summary),
-        )
+    def all(self) -> list[Path]:
+        return [each for each in vars(self).values() if isinstance(each, Path)][1:]
 
 
 def files_of(spec: Spec) -> RunFiles:

@@ -11,15 +11,14 @@ from runner.process.start import which
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from runner.config import Config
     from runner.model import CodexOptions
 
 OPENAI = "openai"
 _KEYS = ("CODEX_API_KEY", "CODEX_ACCESS_TOKEN")
-# Of the administrator: what the user's overrides, and what overrides the user's.
-_BELOW, _ABOVE = Path("/etc/codex/config.toml"), Path("/etc/codex/managed_config.toml")
+_SYSTEM = Path("/etc/codex/config.toml")
 # With these the configuration of another file or server counts.
 _UNREADABLE = ("-p", "--profile", "--oss", "--remote")
 
@@ -29,26 +28,22 @@ def missing_login(codex: CodexOptions, settings: Config) -> str | None:
 
     Only of Codex itself: another program in its place may set the variables.
     """
-    path = which(codex.bin, settings.search_path)
-    if path is None or stamp_of(path) is None:
+    path, env = which(codex.bin, settings.search_path), settings.environment
+    auth, given = settings.codex_home / "auth.json", (*codex.overrides, *codex.extra)
+    is_other = any(word.partition("=")[0] in _UNREADABLE for word in codex.extra)
+    if path is None or stamp_of(path) is None or is_other:
         return None
-    env, auth = settings.environment, settings.codex_home / "auth.json"
-    has_login = any(map(env.get, _KEYS)) or auth.exists()
-    given = [*codex.overrides, *codex.extra]
-    if has_login and not _may_name_a_provider(given, settings):
+    has_login, texts = any(map(env.get, _KEYS)) or files.status(auth), _texts(settings)
+    if has_login and not any("model_provider" in text for text in (*texts, *given)):
         return None  # mostly: parsing TOML would take as long as the start of Codex
-    if any(word.partition("=")[0] in _UNREADABLE for word in codex.extra):
-        return None
-    config = configuration(settings, given)
-    name = loose_json.text(config.get("model_provider")) or OPENAI
-    providers = loose_json.mapping(config.get("model_providers"))
-    provider = loose_json.mapping(providers.get(name))
-    key = loose_json.text(provider.get("env_key"))
-    if key is not None and not env.get(key):
-        return f"model provider {name}: {key} is not set, which has its key"
-    is_stored = config.get("cli_auth_credentials_store") in {None, "file"}
-    needs_login = name == OPENAI or provider.get("requires_openai_auth") is True
-    if key or has_login or not (needs_login and is_stored):
+    name = configured(settings, given, "model_provider") or OPENAI
+    of_provider = (settings, given, "model_providers", name)
+    if (key := configured(*of_provider, "env_key")) is not None:
+        why = f"model provider {name}: {key} is not set, which has its key"
+        return None if env.get(str(key)) else why
+    needs_login = name == OPENAI or configured(*of_provider, "requires_openai_auth")
+    store = configured(settings, given, "cli_auth_credentials_store")
+    if has_login or not needs_login or store not in {None, "file"}:
         return None
     what = "OPENAI_API_KEY, which codex exec does not use, is set: set CODEX_API_KEY"
     if not env.get("OPENAI_API_KEY"):
@@ -56,40 +51,30 @@ def missing_login(codex: CodexOptions, settings: Config) -> str | None:
     return f"not logged in: {what}"
 
 
-def configuration(settings: Config, given: Sequence[str]) -> dict[str, object]:
-    """Read Codex's configuration, with the values of `-c KEY=VALUE` and the like.
+def configured(settings: Config, given: Sequence[str], *path: object) -> object:
+    """Return a value of Codex's configuration, in which `-c KEY=VALUE` counts most.
 
     What cannot be read counts as empty: Codex itself reports it.
     """
     import tomllib  # noqa: PLC0415 - 6 ms
 
-    found: dict[str, object] = {}
-    texts = [[_text(path)] for path in (_BELOW, settings.codex_home / "config.toml")]
+    found: object = None
+    choices = [[text] for text in _texts(settings)]
     for word in given:
         key, _, value = word.removeprefix("--config=").partition("=")
-        written = (value, json_text.dumps(value)) if value else ()
-        texts.append([f"{key}={each}" for each in written])
-    for choices in (*texts, [_text(_ABOVE)]):
-        for text in choices:
+        # A value that is no TOML is a text.
+        choices.append([f"{key}={text}" for text in (value, json_text.dumps(value))])
+    for texts in choices:
+        for text in texts:
             with suppress(ValueError, RecursionError):
-                _merge(found, tomllib.loads(text))
+                tree: object = tomllib.loads(text)
+                for name in path:
+                    tree = loose_json.mapping(tree).get(str(name))
+                found = found if tree is None else tree
                 break
     return found
 
 
-def _may_name_a_provider(given: Sequence[str], settings: Config) -> bool:
-    texts = (settings.codex_home / "config.toml", _BELOW, _ABOVE)
-    return any("model_provider" in text for text in (*given, *map(_text, texts)))
-
-
-def _text(path: Path) -> str:
-    return files.read_if_there(path).decode(errors="replace")
-
-
-def _merge(found: dict[str, object], more: Mapping[str, object]) -> None:
-    for key, value in more.items():
-        inner = found.get(key)
-        if isinstance(inner, dict) and isinstance(value, dict):
-            _merge(inner, value)
-        else:
-            found[key] = value
+def _texts(settings: Config) -> list[str]:
+    paths = (_SYSTEM, settings.codex_home / "config.toml")
+    return [files.read_if_there(path).decode(errors="replace") for path in paths]

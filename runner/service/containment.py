@@ -28,9 +28,11 @@ SCOPE = "--scope"
 
 
 class Facts(Struct):
-    """What files say of the user and of the unit; `kill_mode` is that of a service."""
+    """What files say of the user and of the unit; `kill_mode` is that of a service.
 
-    is_root: bool = False
+    For root `lingers` is true: its scopes are those of the system.
+    """
+
     kills_at_logout: bool = False
     lingers: bool = False
     kill_mode: str = "control-group"
@@ -50,9 +52,8 @@ def contained(text: str, facts: Facts) -> Containment:
     if not units:
         return Containment("no unit of systemd contains this process")
     outer, inner = units[0], units[-1]
-    lingers = facts.lingers or facts.is_root
-    leaves = f"{SCOPE} starts it in a unit of its own"
-    leaves += "" if lingers else f", {_LINGER} keeps that after logout"
+    keeps = "" if facts.lingers else f", {_LINGER} keeps that after logout"
+    leaves = f"{SCOPE} starts it in a unit of its own{keeps}"
     is_service = inner.endswith(".service") and not inner.startswith("user@")
     if is_service and facts.kill_mode not in {"process", "none"}:
         end = f"when the service {inner} ends (KillMode={facts.kill_mode})"
@@ -90,9 +91,8 @@ def look(settings: Config) -> Containment:
         own = [Path(settings.environment.get("HOME", "/")) / ".config/systemd/user"]
     places = [*own, runtime / "systemd/transient", *(top / kind for top in tops)]
     facts = Facts(
-        is_root=number == 0,
         kills_at_logout=_kills_at_logout(tops, user),
-        lingers=(_ROOT / "var/lib/systemd/linger" / user).exists(),
+        lingers=not number or (_ROOT / "var/lib/systemd/linger" / user).exists(),
         kill_mode=_kill_mode(units[-1], places),
     )
     return contained(text, facts)
@@ -112,36 +112,27 @@ def warning(settings: Config) -> str | None:
 def in_scope(words: Sequence[str], settings: Config) -> list[str]:
     """Build the command line that starts a command in a scope of its own.
 
-    Args:
-        words: the command line, of which `--scope` is left out.
-        settings: of the caller.
-
     Raises:
         UsageError: there is no systemd that could do it.
     """
     end = words.index("--") if "--" in words else len(words)
     kept = [word for at, word in enumerate(words) if at > end or word != SCOPE]
     program, number = which("systemd-run", settings.search_path), os.geteuid()
-    below, option = (f"run/user/{number}", ["--user"]) if number else ("run", [])
-    manager = _ROOT / below / "systemd/private"
+    manager = _ROOT / (f"run/user/{number}" if number else "run") / "systemd/private"
     if program is None or not manager.exists():
-        what = f"there is no {manager}" if program else "systemd-run is not found"
-        fix = f" ({_LINGER} starts the manager of a user)" if program and number else ""
-        message = f"{SCOPE} needs systemd: {what}{fix}"
+        why = f"there is no {manager} ({_LINGER} starts a user's)"
+        message = f"{SCOPE} needs systemd: {why if program else 'no systemd-run'}"
         raise UsageError(message)
-    return [program, *option, "--scope", "--quiet", "--collect", "--", *kept]
+    whose = ["--user"] if number else []
+    return [program, *whose, "--scope", "--quiet", "--collect", "--", *kept]
 
 
 def _kill_mode(unit: str, places: Sequence[Path]) -> str:
-    """Return how a service ends its processes: by its file, then by its drop-ins."""
+    """Return how a service ends its processes."""
     name, at, _ = unit.partition("@")
     names = [unit, f"{name}@.service"] if at else [unit]
     paths = [place / each for each in names for place in places]
-    found = [path for path in paths if path.exists()][:1]
-    for path in reversed(paths):
-        more = path.with_name(f"{path.name}.d")
-        found += [more / each for each in files.names(more)]
-    return _last("KillMode", found, "control-group")
+    return _last("KillMode", _in_force(paths), "control-group")
 
 
 def _kills_at_logout(tops: Sequence[Path], user: str) -> bool:
@@ -149,16 +140,22 @@ def _kills_at_logout(tops: Sequence[Path], user: str) -> bool:
 
     The default of the system's systemd is a comment in the file that comes with it.
     """
-    found = [path for top in tops if (path := top / "logind.conf").exists()][:1]
-    default = _last("#KillUserProcesses", found, "no")
-    for top in reversed(tops):
-        more = top / "logind.conf.d"
-        found += [more / each for each in files.names(more)]
+    found = _in_force([top / "logind.conf" for top in tops])
     if user in _last("KillExcludeUsers", found, "root").split():
         return False
     if only := _last("KillOnlyUsers", found, "").split():
         return user in only
+    default = _last("#KillUserProcesses", found, "no")
     return _last("KillUserProcesses", found, default) in {"yes", "true", "on", "1"}
+
+
+def _in_force(paths: Sequence[Path]) -> list[Path]:
+    """List the files that count: the first of these that exists, then all drop-ins."""
+    found = [path for path in paths if path.exists()][:1]
+    for path in reversed(paths):
+        more = path.with_name(f"{path.name}.d")
+        found += [more / each for each in files.names(more)]
+    return found
 
 
 def _last(key: str, paths: Sequence[Path], default: str) -> str:

@@ -11,8 +11,8 @@ from parsers.paths import Path
 from parsers.struct import Struct, replace
 from runner import clock, files
 from runner.accounting import prices
-from runner.codex.binary import version_in
-from runner.codex.login import OPENAI, configuration, missing_login
+from runner.codex.binary import stamp_of, version_in
+from runner.codex.login import configured, missing_login
 from runner.errors import RunnerError
 from runner.ledger import database, file_systems
 from runner.ledger.ledger import Ledger
@@ -157,11 +157,8 @@ def _login(request: RunWords, found: str, settings: Config) -> Finding:
         is_good = login.get("status") == "ok"
         return str(login.get("summary")), None if is_good else fix
     # Versions before 0.169 have no doctor.
-    if settings.environment.get("CODEX_API_KEY"):
-        return "CODEX_API_KEY is set", None
-    config = configuration(settings, request.codex.overrides)
-    if (provider := config.get("model_provider", OPENAI)) != OPENAI:
-        return f"left to the model provider {provider!r} of the configuration", None
+    if stamp_of(found) is not None:
+        return "no login or key is missing", None
     said = _ask([found, "login", "status"], settings)
     return said or "not logged in", None if said else fix
 
@@ -191,9 +188,7 @@ def _repository(request: RunWords, settings: Config) -> Finding:
         return f"{repo} is in a git repository", None
     if request.codex.skip_git_repo_check:
         return f"{repo} need not be in a git repository", None
-    projects = loose_json.mapping(configuration(settings, ()).get("projects"))
-    project = loose_json.mapping(projects.get(str(repo)))
-    if project.get("trust_level") == "trusted":
+    if configured(settings, (), "projects", repo, "trust_level") == "trusted":
         return f"{repo} is trusted", None
     detail = f"{repo} is neither in a git repository nor trusted: Codex refuses it"
     return detail, "git init there, or pass --skip-git-repo-check"

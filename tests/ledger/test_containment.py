@@ -68,7 +68,7 @@ LINGERS = Facts(lingers=True)
         ),
         (
             BACKUP,
-            Facts(is_root=True, kill_mode="mixed"),
+            Facts(lingers=True, kill_mode="mixed"),
             "when the service backup.service ends (KillMode=mixed)",
             LEAVES,
         ),
@@ -92,7 +92,7 @@ LINGERS = Facts(lingers=True)
             LEAVES,
         ),
         (SCOPE, LINGERS, None, None),
-        (ROOT_SCOPE, Facts(is_root=True), None, None),
+        (ROOT_SCOPE, LINGERS, None, None),
         (DOCKER, Facts(), None, None),
         (DOCKER_V1, Facts(), None, None),
         (WSL, Facts(), None, None),
@@ -192,7 +192,7 @@ def test_a_scope_is_asked_of_the_manager_of_the_user(system: System) -> None:
     at = settings(system.root, PATH=str(program.parent))
     words = ["python", "codex-tasks", "start", "--scope", "-t", "x", "--", "--scope"]
 
-    with pytest.raises(UsageError, match="--scope needs systemd: systemd-run is not"):
+    with pytest.raises(UsageError, match="--scope needs systemd: no systemd-run"):
         in_scope(words, at)
     system.write("bin/systemd-run")
     program.chmod(0o700)

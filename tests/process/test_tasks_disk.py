@@ -55,7 +55,7 @@ def test_the_space_is_that_of_the_files_by_kind_and_by_task(
     (home / "notes").write_text("mine")
 
     found = used(sessions)
-    text = sessions("du", "--limit", "1").stdout
+    text = sessions("du").stdout
 
     kinds = {name: each["size"] for name, each in found["kinds"].items()}
     assert kinds["runs"] == space(home / "runs")
@@ -67,8 +67,9 @@ def test_the_space_is_that_of_the_files_by_kind_and_by_task(
     (run,) = session.runs
     assert sizes["one"] == space(session.directory, run.directory)
     assert sizes[None] >= space(log_dir)
-    assert text.splitlines()[-1].startswith(found["sessions"][0]["id"])
-    assert len(text.splitlines()) == len(kinds) + 5
+    rows = [line.split()[0] for line in text.splitlines()[len(kinds) + 2 :]]
+    assert rows == [each["id"] for each in found["sessions"]]
+    assert [*sizes.values()] == sorted(sizes.values(), reverse=True)
 
 
 @pytest.mark.parametrize("words", [["rm"], ["prune", "--older-than", "0s", "-a"]])
@@ -116,7 +117,7 @@ def test_a_purge_removes_what_the_suite_has_written_and_nothing_else(
     assert "this is a clone" in kept.stderr
     assert [path for path in home.rglob("*") if path.is_file()] == [theirs]
     assert f"not removed: {home / 'archive'}" in said.stderr
-    assert f"files of runs stay in {log_dir}" in said.stderr
+    assert f"not removed: {log_dir}" in said.stderr
     assert sessions("ls").stdout == "No tasks found.\n"
 
 
