@@ -11,8 +11,8 @@ from parsers.paths import Path
 from parsers.struct import Struct, replace
 from runner import clock, files
 from runner.accounting import prices
-from runner.codex.binary import stamp_of, version_in
-from runner.codex.login import configured, missing_login
+from runner.codex.binary import version_in
+from runner.codex.login import OPENAI, configured, missing_login
 from runner.errors import RunnerError
 from runner.ledger import database, file_systems
 from runner.ledger.ledger import Ledger
@@ -157,8 +157,11 @@ def _login(request: RunWords, found: str, settings: Config) -> Finding:
         is_good = login.get("status") == "ok"
         return str(login.get("summary")), None if is_good else fix
     # Versions before 0.169 have no doctor.
-    if stamp_of(found) is not None:
-        return "no login or key is missing", None
+    if settings.environment.get("CODEX_API_KEY"):
+        return "CODEX_API_KEY is set", None
+    provider = configured(settings, request.codex.overrides, "model_provider")
+    if provider not in {None, OPENAI}:
+        return f"left to the model provider {provider!r} of the configuration", None
     said = _ask([found, "login", "status"], settings)
     return said or "not logged in", None if said else fix
 
