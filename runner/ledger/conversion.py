@@ -13,11 +13,12 @@ from functools import cached_property
 
 from parsers import json_text, loose_json
 from parsers.light import sqlite3, suppress
+from parsers.text import clean
 from runner import clock, files
 from runner.clock import iso
 from runner.errors import FileFault
 from runner.ledger import old_runs, record
-from runner.ledger.database import clean, queries
+from runner.ledger.database import queries
 from runner.ledger.fate import hold_of
 from runner.ledger.queue import digest_of
 from runner.ledger.sessions import short_ids

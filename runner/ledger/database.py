@@ -11,6 +11,7 @@ from functools import cache
 
 from parsers.light import closing, contextmanager, sqlite3, suppress
 from parsers.paths import Path
+from parsers.text import clean
 from runner import clock, files
 from runner.errors import ConflictFault, LedgerFault
 
@@ -107,6 +108,7 @@ class Database:
 
     def version(self) -> int:
         """Return a number that changes when another process has written."""
+        self._thaw()
         return int(self._db.execute("pragma data_version").fetchone()[0])
 
     @contextmanager
@@ -132,6 +134,7 @@ class Database:
         if self._identity() != self._file:
             reason = "it was removed or replaced while it was open"
             raise LedgerFault(self.path, reason, RESTORES)
+        self._thaw()
         try:
             if is_durable:
                 self._script("pragma synchronous = full")
@@ -183,6 +186,11 @@ class Database:
             broken = self._db.execute("pragma foreign_key_check").fetchall()
         found = [str(row[0]) for row in checked if row[0] != "ok"]
         return [*found, *(f"{row[0]} row {row[1]} refers to nothing" for row in broken)]
+
+    def _thaw(self) -> None:
+        """Open it again if it was opened as immutable: there may be space by now."""
+        if files.status(Path(f"{self.path}-wal")) is None:
+            self.close()
 
     def _identity(self) -> tuple[int, int] | None:
         """Return the device and the inode of the ledger's file, None without one."""
@@ -390,9 +398,3 @@ def guarded(path: Path) -> Iterator[None]:
         raise fault(path, error) from error
     except OSError as error:
         raise LedgerFault(path, error.strerror or str(error)) from error
-
-
-def clean(text: str) -> str:
-    """Replace bytes of a command line that are not UTF-8, for a column."""
-    # Not by the locale: under C a title would lose its letters.
-    return text.encode(errors="surrogateescape").decode(errors="replace")

@@ -12,14 +12,13 @@ from hashlib import sha256
 from parsers.accounting.tokens import Usage
 from parsers.light import timedelta
 from parsers.struct import Struct, replace
-from parsers.text import uuid
+from parsers.text import clean, uuid
 from runner import files
 from runner.accounting.rollouts import RunRollouts, Slice, read_turns
 from runner.accounting.run import LogContext, account_log, unknown
 from runner.clock import iso
 from runner.foreign import sources
 from runner.foreign.eventlines import event_lines
-from runner.ledger.database import clean
 from runner.lifecycle.judge import Ending, Evidence, Exit, judge, verdict
 from runner.model import (
     CodexOptions,

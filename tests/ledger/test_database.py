@@ -12,7 +12,7 @@ from support import ledgers
 from support.runs import AT
 
 from parsers.paths import Path
-from runner import clock
+from runner import clock, files
 from runner.errors import FileFault, LedgerFault, RunnerFault
 from runner.exports import queue_files
 from runner.ledger import database, file_systems
@@ -419,3 +419,31 @@ def test_the_write_ahead_log_is_cut_after_a_large_transaction(state_home: Path) 
             other.write("save_setting", name="small", value=str(number))
 
         assert log.stat().st_size <= 16 << 20
+
+
+def test_a_ledger_that_was_opened_on_a_full_disk_is_written_once_there_is_space(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Ledger(home).close()
+    real = database._opened
+
+    def full(path: Path, how: str) -> tuple[sqlite3.Connection, int]:
+        if how == "mode=rw":
+            message = "disk I/O error"
+            raise sqlite3.OperationalError(message)
+        return real(path, how)
+
+    with monkeypatch.context() as patch, closing(Ledger(home)) as ledger:
+        ledger.close()
+        patch.setattr(database, "_opened", full)
+        with pytest.raises(LedgerFault, match="disk I/O error"):
+            ledger.all("run_directories")
+        patch.setattr(files, "unwritable", lambda _: "it is full")
+        assert ledger.all("run_directories") == []
+        with pytest.raises(LedgerFault, match="readonly"):
+            ledger.write("save_setting", name="x", value="1")
+        patch.undo()
+
+        ledger.write("save_setting", name="x", value="1")
+
+        assert ledger.value("setting", name="x") == "1"
