@@ -49,20 +49,11 @@ def enter(command: Callable[[Config], int]) -> int:
         return EXIT_INTERRUPTED
 
 
-def enter_scope(settings: Config) -> None:
-    """Become this command in a scope of its own.
+def enter_scope(settings: Config) -> NoReturn:
+    """Become this command in a scope of its own."""
+    from runner.service import containment  # noqa: PLC0415 - for this alone
 
-    Raises:
-        UsageError: there is no systemd that could start it.
-    """
-    from runner.process.fork import become  # noqa: PLC0415 - for this alone
-    from runner.service.containment import in_scope  # noqa: PLC0415
-
-    argv = in_scope([sys.executable, *sys.orig_argv[1:]], settings)
-    os.umask(settings.umask)
-    # A service has not got it; systemd-run finds the user's manager by it.
-    runtime = {"XDG_RUNTIME_DIR": f"/run/user/{os.geteuid()}"}
-    become(argv, {**runtime, **settings.environment}, ())
+    containment.enter_scope([sys.executable, *sys.orig_argv[1:]], settings)
 
 
 def _refused(error: OSError) -> int:

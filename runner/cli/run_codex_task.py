@@ -31,9 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runner.cli.follow_run import RunFollower
-    from runner.cli.options import (
-        Values,
-    )
+    from runner.cli.options import Values
     from runner.cli.parser import Parser
     from runner.config import Config
 

@@ -13,11 +13,13 @@ from parsers.struct import Struct
 from runner import files
 from runner.config import RUN_MARKER
 from runner.errors import UsageError
+from runner.process.fork import become
 from runner.process.start import which
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import NoReturn
 
     from runner.config import Config
 
@@ -25,17 +27,6 @@ _ROOT = Path("/")
 _TOPS = ("etc/systemd", "run/systemd", "usr/local/lib/systemd", "usr/lib/systemd")
 _LINGER = "loginctl enable-linger"
 SCOPE = "--scope"
-
-
-class Facts(Struct):
-    """What files say of the user and of the unit; `kill_mode` is that of a service.
-
-    For root `lingers` is true: its scopes are those of the system.
-    """
-
-    kills_at_logout: bool = False
-    lingers: bool = False
-    kill_mode: str = "control-group"
 
 
 class Containment(Struct, kw_only=False):
@@ -46,22 +37,25 @@ class Containment(Struct, kw_only=False):
     fix: str | None = None
 
 
-def contained(text: str, facts: Facts) -> Containment:
-    """Return what contains a process, by its /proc/self/cgroup."""
-    units = units_of(text)
-    if not units:
-        return Containment("no unit of systemd contains this process")
+def contained(
+    units: Sequence[str], *, kill_mode: str, kills_at_logout: bool, lingers: bool
+) -> Containment:
+    """Return what contains a process that is in these units.
+
+    `kill_mode` is that of the innermost one. `lingers` is true for root, too: its
+    scopes are those of the system.
+    """
     outer, inner = units[0], units[-1]
-    keeps = "" if facts.lingers else f", {_LINGER} keeps that after logout"
+    keeps = "" if lingers else f", {_LINGER} keeps that after logout"
     leaves = f"{SCOPE} starts it in a unit of its own{keeps}"
     is_service = inner.endswith(".service") and not inner.startswith("user@")
-    if is_service and facts.kill_mode not in {"process", "none"}:
-        end = f"when the service {inner} ends (KillMode={facts.kill_mode})"
+    if is_service and kill_mode not in {"process", "none"}:
+        end = f"when the service {inner} ends (KillMode={kill_mode})"
         return Containment(f"the service {inner}", end, leaves)
-    if outer.startswith("session-") and facts.kills_at_logout:
+    if outer.startswith("session-") and kills_at_logout:
         end = "at logout (KillUserProcesses=yes)"
         return Containment(f"the login session {outer}", end, leaves)
-    if outer.startswith("user@") and not facts.lingers:
+    if outer.startswith("user@") and not lingers:
         end = f"with your last login session, as everything of {outer}"
         return Containment(inner, end, f"{_LINGER} keeps it")
     return Containment(f"{inner}, whose end does not end runs")
@@ -80,9 +74,8 @@ def units_of(text: str) -> list[str]:
 
 def look(settings: Config) -> Containment:
     """Return what contains this process."""
-    text = files.read_text(_ROOT / "proc/self/cgroup")
-    if not (units := units_of(text)):
-        return contained(text, Facts())
+    if not (units := units_of(files.read_text(_ROOT / "proc/self/cgroup"))):
+        return Containment("no unit of systemd contains this process")
     number, tops = os.geteuid(), [_ROOT / top for top in _TOPS]
     user = files.user_name(number)
     kind, runtime, own = "system", _ROOT / "run", list[Path]()
@@ -90,12 +83,12 @@ def look(settings: Config) -> Containment:
         kind, runtime = "user", _ROOT / "run/user" / str(number)
         own = [Path(settings.environment.get("HOME", "/")) / ".config/systemd/user"]
     places = [*own, runtime / "systemd/transient", *(top / kind for top in tops)]
-    facts = Facts(
+    return contained(
+        units,
+        kill_mode=_kill_mode(units[-1], places),
         kills_at_logout=_kills_at_logout(tops, user),
         lingers=not number or (_ROOT / "var/lib/systemd/linger" / user).exists(),
-        kill_mode=_kill_mode(units[-1], places),
     )
-    return contained(text, facts)
 
 
 def warning(settings: Config) -> str | None:
@@ -109,22 +102,26 @@ def warning(settings: Config) -> str | None:
     return found.end and f"the run will be ended {found.end}: {found.fix}"
 
 
-def in_scope(words: Sequence[str], settings: Config) -> list[str]:
-    """Build the command line that starts a command in a scope of its own.
+def enter_scope(words: Sequence[str], settings: Config) -> NoReturn:
+    """Become this command line, without `--scope`, in a scope of its own.
 
     Raises:
-        UsageError: there is no systemd that could do it.
+        UsageError: there is no systemd that could start it.
     """
     end = words.index("--") if "--" in words else len(words)
     kept = [word for at, word in enumerate(words) if at > end or word != SCOPE]
     program, number = which("systemd-run", settings.search_path), os.geteuid()
-    manager = _ROOT / (f"run/user/{number}" if number else "run") / "systemd/private"
+    runtime = f"/run/user/{number}"
+    manager = _ROOT / (runtime if number else "run").lstrip("/") / "systemd/private"
     if program is None or not manager.exists():
         why = f"there is no {manager} ({_LINGER} starts a user's)"
         message = f"{SCOPE} needs systemd: {why if program else 'no systemd-run'}"
         raise UsageError(message)
-    whose = ["--user"] if number else []
-    return [program, *whose, "--scope", "--quiet", "--collect", "--", *kept]
+    # A service has not got the variable by which the manager of a user is found.
+    whose, more = (["--user"], {"XDG_RUNTIME_DIR": runtime}) if number else ([], {})
+    argv = [program, *whose, "--scope", "--quiet", "--collect", "--", *kept]
+    os.umask(settings.umask)
+    become(argv, {**more, **settings.environment}, ())
 
 
 def _kill_mode(unit: str, places: Sequence[Path]) -> str:

@@ -9,9 +9,14 @@ from support.runs import settings
 
 from runner.cli import codex_tasks
 from runner.errors import UsageError
-from runner.process import fork
 from runner.service import containment
-from runner.service.containment import Facts, contained, in_scope, look, warning
+from runner.service.containment import (
+    contained,
+    enter_scope,
+    look,
+    units_of,
+    warning,
+)
 
 SSH = "0::/user.slice/user-1000.slice/session-3.scope\n"
 SSH_HYBRID = """\
@@ -40,35 +45,41 @@ NO_SYSTEMD = "9:name=systemd:/\n8:pids:/\n4:memory:/tasks/30d2\n0::/\n"
 
 LEAVES = "--scope starts it in a unit of its own"
 KEPT = f"{LEAVES}, loginctl enable-linger keeps that after logout"
-MODE_PROCESS = Facts(kill_mode="process")
-AT_LOGOUT = Facts(kills_at_logout=True)
-LINGERS = Facts(lingers=True)
+Facts = dict[str, str | bool]
+USUAL: Facts = {
+    "kill_mode": "control-group",
+    "kills_at_logout": False,
+    "lingers": False,
+}
+MODE_PROCESS: Facts = {"kill_mode": "process"}
+AT_LOGOUT: Facts = {"kills_at_logout": True}
+LINGERS: Facts = {"lingers": True}
 
 
 @pytest.mark.parametrize(
     ("text", "facts", "end", "fix"),
     [
-        (SSH, Facts(), None, None),
+        (SSH, USUAL, None, None),
         (SSH, AT_LOGOUT, "at logout (KillUserProcesses=yes)", KEPT),
         (SSH_HYBRID, AT_LOGOUT, "at logout (KillUserProcesses=yes)", KEPT),
         (
             SSH,
-            Facts(kills_at_logout=True, lingers=True),
+            {**AT_LOGOUT, **LINGERS},
             "at logout (KillUserProcesses=yes)",
             LEAVES,
         ),
         (CRON_DEBIAN, MODE_PROCESS, None, None),
-        (CRON_FEDORA, Facts(), None, None),
+        (CRON_FEDORA, USUAL, None, None),
         (CRON_FEDORA, AT_LOGOUT, "at logout (KillUserProcesses=yes)", KEPT),
         (
             BACKUP,
-            Facts(),
+            USUAL,
             "when the service backup.service ends (KillMode=control-group)",
             KEPT,
         ),
         (
             BACKUP,
-            Facts(lingers=True, kill_mode="mixed"),
+            {**LINGERS, "kill_mode": "mixed"},
             "when the service backup.service ends (KillMode=mixed)",
             LEAVES,
         ),
@@ -80,7 +91,7 @@ LINGERS = Facts(lingers=True)
         ),
         (
             GNOME,
-            Facts(),
+            USUAL,
             "with your last login session, as everything of user@1000.service",
             "loginctl enable-linger keeps it",
         ),
@@ -93,20 +104,22 @@ LINGERS = Facts(lingers=True)
         ),
         (SCOPE, LINGERS, None, None),
         (ROOT_SCOPE, LINGERS, None, None),
-        (DOCKER, Facts(), None, None),
-        (DOCKER_V1, Facts(), None, None),
-        (WSL, Facts(), None, None),
+        (DOCKER, USUAL, None, None),
+        (DOCKER_V1, USUAL, None, None),
+        (WSL, USUAL, None, None),
         (NO_SYSTEMD, AT_LOGOUT, None, None),
-        ("", Facts(), None, None),
-        ("nonsense", Facts(), None, None),
+        ("", USUAL, None, None),
+        ("nonsense", USUAL, None, None),
     ],
 )
 def test_only_what_will_end_a_run_is_named_with_the_way_out(
     text: str, facts: Facts, end: str | None, fix: str | None
 ) -> None:
-    found = contained(text, facts)
+    units, known = units_of(text), {**USUAL, **facts}
 
-    assert (found.end, found.fix) == (end, fix)
+    found = contained(units, **known) if units else None  # type: ignore[arg-type]  # as they are named
+
+    assert (found and found.end, found and found.fix) == (end, fix)
 
 
 @pytest.fixture
@@ -187,37 +200,48 @@ def test_a_warning_is_given_unless_the_caller_or_an_outer_run_knows(
         assert warning(settings(system.root, **{name: "1"})) is None
 
 
-def test_a_scope_is_asked_of_the_manager_of_the_user(system: System) -> None:
+Became = list[tuple[list[str], dict[str, str], int]]
+
+
+@pytest.fixture
+def became(monkeypatch: pytest.MonkeyPatch) -> Became:
+    """Note what this process would become, with its environment and umask."""
+    noted: Became = []
+
+    def become(argv: list[str], environment: dict[str, str], _: object) -> None:
+        noted.append((argv, environment, os.umask(0o077)))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(containment, "become", become)
+    return noted
+
+
+def test_a_scope_is_asked_of_the_manager_of_the_user(
+    system: System, became: Became
+) -> None:
     program = system.root / "bin" / "systemd-run"
     at = settings(system.root, PATH=str(program.parent))
     words = ["python", "codex-tasks", "start", "--scope", "-t", "x", "--", "--scope"]
 
     with pytest.raises(UsageError, match="--scope needs systemd: no systemd-run"):
-        in_scope(words, at)
+        enter_scope(words, at)
     system.write("bin/systemd-run")
     program.chmod(0o700)
     with pytest.raises(UsageError, match=r"there is no .*/run/user/1000/systemd/priv"):
-        in_scope(words, at)
+        enter_scope(words, at)
     system.write("run/user/1000/systemd/private")
+    with pytest.raises(KeyboardInterrupt):
+        enter_scope(words, at)
 
-    argv = in_scope(words, at)
-
+    ((argv, _, _),) = became
     options = ["--user", "--scope", "--quiet", "--collect", "--"]
     kept = ["python", "codex-tasks", "start", "-t", "x", "--", "--scope"]
     assert argv == [str(program), *options, *kept]
 
 
 def test_a_command_becomes_itself_in_the_scope_before_it_reads_or_writes(
-    system: System, monkeypatch: pytest.MonkeyPatch
+    system: System, became: Became, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    became: list[tuple[list[str], dict[str, str], int]] = []
-
-    def become(argv: list[str], environment: dict[str, str], _: object) -> None:
-        umask = os.umask(0o077)
-        became.append((argv, environment, umask))
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(fork, "become", become)
     monkeypatch.setattr(sys, "orig_argv", ["python3", "-I", "x", "start", "--scope"])
     monkeypatch.setenv("PATH", str(system.root / "bin"))
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
