@@ -31,6 +31,9 @@ class Facts(Struct):
     `files_changed` maps paths to add, delete or update, in order. `codex_version` and
     `cwd` are of the banner of a log for people, `fields` the key=value lines of its
     last block. `unread` names a format of Codex that is recognised and not read.
+    `reroutes` maps a model to the one that answered in its place, `has_late_reroute` is
+    True when that began in the middle of a turn. `omitted_tiers` are pairs of a model
+    and a service tier that was not sent to it.
     """
 
     kind: Kind
@@ -55,6 +58,9 @@ class Facts(Struct):
     cwd: str | None = None
     fields: Mapping[str, str] = EMPTY
     unread: str | None = None
+    reroutes: Mapping[str, str] = EMPTY
+    has_late_reroute: bool = False
+    omitted_tiers: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def refusal(self) -> str | None:

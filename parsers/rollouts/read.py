@@ -91,6 +91,7 @@ class _Reader:
         self._is_copy = False
         self._has_begun = False
         self._model: str | None = None
+        self._tier: str | None = None
         self._turn_id: str | None = None
         self._root_turn_id: str | None = None
         self._counter = CallCounter()
@@ -156,10 +157,16 @@ class _Reader:
             case "thread_settings_applied" | "token_usage_record":
                 if self._is_own(record.payload):
                     self._is_copy, self._has_begun = False, True
+                    self._take_settings(record)
             case "token_count" if self._is_copy:
                 self._counter.take_baseline(records.info(record))
             case _:
                 pass
+
+    def _take_settings(self, record: Record) -> None:
+        settings = record.payload.get("thread_settings")
+        if isinstance(settings, dict):
+            self._tier = loose_json.text(settings.get("service_tier")) or ""
 
     def _take_header(self, record: Record) -> None:
         found = records.read_header(record.payload)
@@ -238,6 +245,7 @@ class _Reader:
             root_turn_id=records.text(payload, "root_turn_id") or self._root_turn_id,
             model=self._model,
             usage=usage,
+            tier=self._tier,
         )
         self._calls.append(call)
         if call.turn_id is not None and call.turn_id not in self._turns:

@@ -238,11 +238,16 @@ def _without_long_texts(line: bytes) -> bytes:
     return line
 
 
-def _parse(at: str) -> datetime:
+def parse_time(at: str) -> datetime | None:
+    """Read an ISO 8601 time, in UTC; None when the text is not one."""
     try:
         found = datetime.fromisoformat(at)
         if found.tzinfo is None:
             return found.replace(tzinfo=UTC)
         return found.astimezone(UTC)
     except (ValueError, OverflowError):
-        return datetime.min.replace(tzinfo=UTC)
+        return None
+
+
+def _parse(at: str) -> datetime:
+    return parse_time(at) or datetime.min.replace(tzinfo=UTC)

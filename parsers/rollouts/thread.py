@@ -43,7 +43,9 @@ class Header(_Origin):
 class Call(Struct):
     """One model call of this thread, at an ISO 8601 time (UTC).
 
-    `root_turn_id` is the turn of the root thread that the call was made for.
+    `root_turn_id` is the turn of the root thread that the call was made for. `model` is
+    the one that was asked for, `tier` the service tier, empty for the standard and None
+    if the file does not name it (up to 0.145).
     """
 
     at: str
@@ -51,6 +53,7 @@ class Call(Struct):
     root_turn_id: str | None
     model: str | None
     usage: Usage
+    tier: str | None = None
 
 
 class Turn(Struct):

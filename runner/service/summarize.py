@@ -188,6 +188,8 @@ def _meta(log: Path, named: Path | None, settings: Config) -> tuple[Json, list[s
 
 def _context(facts: Facts, told: Json, model: str | None) -> LogContext:
     offset, session = told.get("rollout_offset"), _text(told, "session_id")
+    asked = loose_json.mapping(told.get("request"))
+    words = [loose_json.sequence(asked.get(name)) for name in ("extra", "overrides")]
     return LogContext(
         session_id=uuid(facts.session_id or session or ""),
         share=Slice(
@@ -198,6 +200,7 @@ def _context(facts: Facts, told: Json, model: str | None) -> LogContext:
         previous=None if told.get("resume_session") else Usage(),
         codex_version=_text(told, "codex_version"),
         model=_text(told, "model") or model,
+        given=[str(word) for some in words for word in some],
     )
 
 

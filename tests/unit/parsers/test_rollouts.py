@@ -60,6 +60,7 @@ def test_every_call_of_a_resumed_thread_is_counted_once(
         root_turn_id=first.turn_id,
         model="gpt-5.1-codex",
         usage=CALL,
+        tier="",
     )
     assert found.total == sum_usage([CALL] * 5) == found.usage
     assert states(found) == [("completed", None, None)] * 3
