@@ -175,11 +175,24 @@ def one_line(summary: Mapping[str, object]) -> str:
             outcome or "-",
             _with_unit(loose_json.number(summary.get("elapsed_seconds")), "{:.1f}s"),
             _with_unit(loose_json.integer(usage.get("total_tokens")), "{:,} tok"),
-            _with_unit(loose_json.number(cost.get("usd")), "${:.4f}"),
+            "".join(dollars(cost.get("usd"), cost.get("unpriced")) or "-"),
             _flat(summary.get("session_id")) or "-",
             f'"{title}"',
         )
     )
+
+
+def dollars(
+    usd: object, unpriced: object, form: str = "${:.4f}"
+) -> tuple[str, str] | None:
+    """Write a cost, and what it lacks: it is a floor if calls have no price."""
+    known, missing = loose_json.number(usd), loose_json.integer(unpriced)
+    if known is None:
+        return None
+    if not missing:
+        return form.format(known), ""
+    calls = f"{missing:,} call" if missing == 1 else f"{missing:,} calls"
+    return f"≥ {form.format(known)}", f", {calls} unpriced"
 
 
 def _preview(name: str, text: str | None, path: str | None) -> dict[str, object]:

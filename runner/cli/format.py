@@ -6,7 +6,7 @@ import os
 from time import ctime
 
 from parsers.light import datetime, pattern
-from parsers.run_summary import doubts
+from parsers.run_summary import dollars, doubts
 from parsers.text import visible
 from runner import clock
 
@@ -130,8 +130,10 @@ def _known(sums: object, name: str, pattern: str) -> str | None:
     """Write a sum over the runs, and in how many the figure is unknown."""
     if not isinstance(sums, dict) or sums[name] is None:
         return None
-    missing = sums["unknown_runs"]
-    return pattern.format(sums[name]) + (f" + {missing} unknown" if missing else "")
+    missing, known = sums["unknown_runs"], pattern.format(sums[name])
+    if name == "usd":
+        known = "".join(dollars(sums[name], sums.get("unpriced"), pattern) or known)
+    return known + (f" + {missing} unknown" if missing else "")
 
 
 def _text(name: str, text: object) -> Iterator[str]:

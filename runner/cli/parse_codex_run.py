@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from parsers.paths import Path
-from parsers.run_summary import doubts
+from parsers.run_summary import dollars, doubts
 from runner import files
 from runner.cli.command import enter, leave
 from runner.cli.options import read_plain, refuse
@@ -157,7 +157,8 @@ def _show(found: list[dict[str, object]], wanted: str) -> None:
 def _cells(found: Mapping[str, object]) -> list[str]:
     usage, cost = found.get("token_usage"), found.get("cost")
     tokens = usage.get("total_tokens") if isinstance(usage, dict) else None
-    usd = cost.get("usd") if isinstance(cost, dict) else None
+    told = cost if isinstance(cost, dict) else {}
+    usd = dollars(told.get("usd"), told.get("unpriced"))
     seconds = found.get("elapsed_seconds")
     task = str(found.get("task") or "")
     return [
@@ -165,7 +166,7 @@ def _cells(found: Mapping[str, object]) -> list[str]:
         str(found.get("outcome") or "-"),
         f"{seconds:.1f} s" if isinstance(seconds, int | float) else "-",
         f"{tokens:,}" if isinstance(tokens, int) else "-",
-        f"${usd:.4f}" if isinstance(usd, float) else "-",
+        "".join(usd or "-"),
         visible(" ".join(task.split()))[:_TASK_WIDTH],
     ]
 

@@ -172,9 +172,9 @@ def test_what_sub_agents_have_used_is_counted_with_their_run() -> None:
     assert isinstance(tokens, dict)
     tokens["subagents"] = [figures(30), figures(2)]
 
-    (row,) = rows_of(told, None)
+    (row,) = rows_of(told, None, AT)
 
-    assert (row[0], row[5]) == (MODELS[0], 42)
+    assert (row["model"], row["total"]) == (MODELS[0], 42)
 
 
 def test_a_run_with_two_models_of_unknown_price_is_unknown_once(home: Path) -> None:
@@ -192,9 +192,10 @@ def test_calls_that_name_no_model_went_to_the_one_asked_for() -> None:
     assert isinstance(tokens, dict)
     tokens["by_model"]["unknown"] = figures(5)
 
-    rows = rows_of(told, MODELS[0])
+    rows = rows_of(told, MODELS[0], AT)
 
-    assert [(row[0], row[5]) for row in rows] == [(MODELS[0], 15), (MODELS[1], 30)]
+    found = [(row["model"], row["total"]) for row in rows]
+    assert found == [(MODELS[0], 15), (MODELS[1], 30)]
 
 
 @pytest.mark.parametrize("priced", [MODELS, (MODELS[0], "renamed"), ("a", "b")])
@@ -203,10 +204,10 @@ def test_the_shares_of_the_models_add_up_to_the_cost(priced: tuple[str, str]) ->
     parts = {name: {"input": 0.1, "price_source": None} for name in priced}
     told = {**accounts(used), "cost": {"usd": 0.2, "model": "a", "parts": parts}}
 
-    rows = rows_of(told, None)
+    rows = rows_of(told, None, AT)
 
-    assert sum(float(row[6] or 0) for row in rows) == pytest.approx(0.2)
-    assert all(row[6] is not None for row in rows)
+    assert sum(row["usd"] or 0 for row in rows) == pytest.approx(0.2)
+    assert all(row["usd"] is not None for row in rows)
 
 
 def test_what_is_known_of_no_run_is_unknown_not_nothing(home: Path) -> None:

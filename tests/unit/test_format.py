@@ -109,19 +109,20 @@ def test_what_only_looks_like_an_instant_stays_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("usage", "cost", "said"),
     [
-        ((12_345, 0), (0.5, 0), "12,345 tokens, $0.5000"),
-        ((12_345, 0), (0.0, 1), "12,345 tokens, $0.0000 + 1 unknown"),
-        ((12_345, 2), (None, 3), "12,345 tokens + 2 unknown, cost unknown"),
-        ((None, 1), (None, 1), "unknown, cost unknown"),
+        ((12_345, 0), (0.5, 0, 0), "12,345 tokens, $0.5000"),
+        ((12_345, 0), (0.5, 0, 1), "12,345 tokens, ≥ $0.5000, 1 call unpriced"),
+        ((12_345, 0), (0.0, 1, 0), "12,345 tokens, $0.0000 + 1 unknown"),
+        ((12_345, 2), (None, 3, 4), "12,345 tokens + 2 unknown, cost unknown"),
+        ((None, 1), (None, 1, 0), "unknown, cost unknown"),
     ],
 )
 def test_a_sum_says_what_it_is_without(
-    usage: tuple[int | None, int], cost: tuple[float | None, int], said: str
+    usage: tuple[int | None, int], cost: tuple[float | None, int, int], said: str
 ) -> None:
     report = {
         **REPORT,
         "usage": {"total_tokens": usage[0], "unknown_runs": usage[1]},
-        "cost": {"usd": cost[0], "unknown_runs": cost[1]},
+        "cost": {"usd": cost[0], "unknown_runs": cost[1], "unpriced": cost[2]},
     }
 
     assert f"Usage: {said}" in list(shown.blocks([report], "iso"))
