@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tomllib
 
 from parsers import loose_json
+from parsers.accounting.price_table import table_state
+from parsers.light import closing, suppress
 from parsers.paths import Path
 from parsers.struct import Struct, replace
 from runner import clock, files
 from runner.accounting import prices
 from runner.codex.binary import version_in
+from runner.codex.home import config_of
 from runner.errors import RunnerError
 from runner.ledger import database, file_systems
 from runner.ledger.ledger import Ledger
@@ -22,7 +24,6 @@ from runner.run_files import RUNS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import TypeAlias
 
     from runner.config import Config
@@ -57,7 +58,8 @@ def examine(request: RunWords, settings: Config) -> list[Check]:
         if _takes_files(_nearest(log_dir))
         else (f"{log_dir} is not writable", "name another directory with --log-dir")
     )
-    return _checks(found | _space(settings, {"logs": log_dir}))
+    found |= _space(settings, {"logs": log_dir})
+    return _checks(found | {"prices": _prices(settings)})
 
 
 def examine_tasks(request: RunWords, settings: Config) -> list[Check]:
@@ -77,7 +79,7 @@ def examine_tasks(request: RunWords, settings: Config) -> list[Check]:
     git = _ask(["git", "--version"], settings)
     fix = None if git else "install git: start --repo clones with it"
     found["git"] = git or "git is not found, or cannot be run", fix
-    return _checks(found)
+    return _checks(found | {"prices": _prices(settings)})
 
 
 def _of_any(request: RunWords, settings: Config) -> dict[str, Finding]:
@@ -94,11 +96,6 @@ def _of_any(request: RunWords, settings: Config) -> dict[str, Finding]:
     if codex:
         found["sandbox"] = _sandbox(request, codex, settings)
     found["state"] = _state(settings)
-    own = settings.state_home / prices.OWN
-    if _is_there(own):
-        trouble = prices.trouble(settings.state_home)
-        fix = f"correct {own}: runs that end before that may never get a price"
-        found["prices"] = trouble or f"{own} can be used", fix if trouble else None
     return found
 
 
@@ -152,19 +149,11 @@ def _login(found: str, settings: Config) -> Finding:
     # Versions before 0.169 have no doctor.
     if settings.environment.get("CODEX_API_KEY"):
         return "CODEX_API_KEY is set", None
-    provider = _codex_config(settings).get("model_provider", "openai")
+    provider = config_of(settings.codex_home).get("model_provider", "openai")
     if provider != "openai":
         return f"left to the model provider {provider!r} of the configuration", None
     said = _ask([found, "login", "status"], settings)
     return said or "not logged in", None if said else fix
-
-
-def _codex_config(settings: Config) -> Mapping[str, object]:
-    try:
-        text = files.read_bytes(settings.codex_home / "config.toml").decode()
-        return tomllib.loads(text)
-    except (OSError, ValueError, RecursionError):
-        return {}
 
 
 def _codex_home(settings: Config) -> Finding:
@@ -192,7 +181,7 @@ def _repository(request: RunWords, settings: Config) -> Finding:
         return f"{repo} is in a git repository", None
     if request.codex.skip_git_repo_check:
         return f"{repo} need not be in a git repository", None
-    projects = loose_json.mapping(_codex_config(settings).get("projects"))
+    projects = loose_json.mapping(config_of(settings.codex_home).get("projects"))
     project = loose_json.mapping(projects.get(str(repo)))
     if project.get("trust_level") == "trusted":
         return f"{repo} is trusted", None
@@ -232,6 +221,24 @@ def _state(settings: Config) -> Finding:
     if is_open:
         return f"{home}: other users can access {is_open[0]}", f"chmod go= {is_open[0]}"
     return f"{home}: private, and the ledger is writable", None
+
+
+def _prices(settings: Config) -> Finding:
+    """Check the user's table; name the age of the other, and what neither has."""
+    own = settings.state_home / prices.OWN
+    if trouble := prices.trouble(settings.state_home):
+        return trouble, f"correct {own}, then run codex-tasks reprice"
+    version, newest = table_state()
+    age = (clock.now() - clock.parse_iso(f"{newest}T00:00:00.000Z")).days
+    told = [f"genai-prices {version}, whose newest price is {age} days old ({newest})"]
+    told += [f"{own} can be used"] if _is_there(own) else []
+    with suppress(RunnerError):
+        if _is_there(settings.state_home / database.NAME):
+            with closing(Ledger(settings.state_home)) as ledger:
+                rows = ledger.all("models_without_price")
+            named = [f"{row['model']} ({row['calls']})" for row in rows]
+            told += [f"calls without a price: {', '.join(named)}"] if named else []
+    return "; ".join(told), None
 
 
 def _space(settings: Config, more: dict[str, Path]) -> dict[str, Finding]:

@@ -21,6 +21,7 @@ COMMANDS = {
     "prune": "closing",
     "import": "upkeep",
     "usage": "usage",
+    "reprice": "usage",
     "doctor": "upkeep",
     "verify": "upkeep",
     "migrate": "upkeep",
