@@ -133,7 +133,8 @@ class LogContext(Struct):
     `session_id` is the thread whose rollout is searched, `share` the run's part of it.
     `previous` is the earlier usage of the thread, needed when there are only events;
     `codex_version` decides whether these are cumulative. `model` is the model of calls
-    that do not name theirs.
+    that do not name theirs. `is_over` is False while the run may go on; `doubt` says
+    why `previous` may be too small.
     """
 
     session_id: str | None
@@ -141,6 +142,8 @@ class LogContext(Struct):
     previous: Usage | None
     codex_version: str | None
     model: str | None
+    is_over: bool = True
+    doubt: str | None = None
 
 
 def read_events(path: Path) -> Facts:
@@ -161,6 +164,8 @@ def account_run(
     settings: Config,
     until: datetime | None = None,
     seen: Facts | None = None,
+    *,
+    is_over: bool = True,
 ) -> RunAccounting:
     """Compute the actions, usage and cost of a launched run.
 
@@ -172,6 +177,7 @@ def account_run(
             resumed its session since.
         seen: the summary of the events, if a supervisor followed them from the
             beginning; otherwise the events are read.
+        is_over: False for the figures so far of a living run.
     """
     settings = config.at_codex_home(settings, run.spec.codex_home)
     try:
@@ -196,6 +202,7 @@ def account_run(
         previous=previous,
         codex_version=run.codex_version,
         model=run.spec.codex.model,
+        is_over=is_over,
     )
     # Of the rollouts of other runs, which may be many, none has to be opened.
     index = Rollouts(settings.codex_home, ledger.sessions.roots_of)
@@ -242,12 +249,17 @@ def account_log(
         if version is None
         else version >= _FIRST_CUMULATIVE
     )
+    thread, agents = rollouts.thread, rollouts.agents
+    if not context.is_over:
+        thread = thread and thread.so_far()
+        agents = tuple(agent.so_far() for agent in agents)
     counted = usage_of_run(
-        rollouts.thread,
-        rollouts.agents,
+        thread,
+        agents,
         facts,
         context.previous,
         is_cumulative=is_cumulative,
+        doubt=context.doubt,
     )
     model = facts.model or context.model
     rates_of = partial(prices.rates, settings.state_home, at or clock.now())

@@ -130,8 +130,9 @@ def _known(sums: object, name: str, pattern: str) -> str | None:
     """Write a sum over the runs, and in how many the figure is unknown."""
     if not isinstance(sums, dict) or sums[name] is None:
         return None
-    missing = sums["unknown_runs"]
-    return pattern.format(sums[name]) + (f" + {missing} unknown" if missing else "")
+    missing, bound = sums["unknown_runs"], "≥ " if sums["uncounted_runs"] else ""
+    shown = bound + pattern.format(sums[name])
+    return shown + (f" + {missing} unknown" if missing else "")
 
 
 def _text(name: str, text: object) -> Iterator[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from itertools import chain
 
 from parsers import loose_json
-from parsers.accounting.tokens import read_usage
+from parsers.accounting.tokens import Usage, read_usage
 from parsers.facts import Facts
 from parsers.light import pattern, suppress
 from parsers.rollouts import records
@@ -19,6 +19,7 @@ from parsers.rollouts.items import Call, read_item
 from parsers.rollouts.read import read_header_line
 from parsers.rollouts.records import seconds_between
 from parsers.rollouts.thread import Header, Turn
+from parsers.struct import Struct, replace
 from parsers.text import release
 from runner.foreign import eventlines, sources
 from runner.foreign.sources import ForeignRun, History, Other, Unreadable
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Final
 
-    from parsers.accounting.tokens import Usage
     from parsers.exec_events.items import Item
     from parsers.facts import Ended
+    from parsers.light import datetime
     from parsers.paths import Path
     from parsers.rollouts.records import Record
 
@@ -78,21 +79,56 @@ def read_rollout(
         return Unreadable(path, sources.why(error))
 
 
+class Part(Struct, kw_only=False):
+    """One turn of a rollout: where it begins, when, and what its events would say.
+
+    The usage of `facts` is the thread's, `share` the turn's own.
+    """
+
+    place: int
+    began_at: datetime | None
+    facts: Facts
+    share: Usage | None
+
+
 def actions(path: Path) -> Facts:
     """Read the commands and edits of any thread's rollout; unknown without a turn.
 
     Raises:
         OSError: it cannot be read again.
     """
-    with sources.opened(path) as stream:
-        header = read_header_line(stream.readline(_HEADER_BYTES))
-        stream.seek(0)
-        every = _turns(sources.lines(stream))
-    turns = [each for each in every if _is_own(each, header or Header(thread_id=""))]
+    _, turns = _own_turns(path)
     if not turns:
         return Facts(kind="rollout")
     lines = (eventlines.turn(None, turn.items.values(), None) for turn in turns)
     return eventlines.facts_of(chain.from_iterable(lines))
+
+
+def parts_of(path: Path) -> list[Part]:
+    """Read the turns of any thread's rollout.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    header, turns = _own_turns(path)
+    found, before = [], Usage()
+    for turn in turns:
+        ended, failure, _ = turn.end(header.cli_version)
+        lines = eventlines.turn(None, turn.items.values(), ended, failure, turn.usage)
+        began_at = sources.instant(turn.at)
+        facts = replace(eventlines.facts_of(lines), usage=turn.usage)
+        share, before = turn.usage and turn.usage - before, turn.usage or before
+        found.append(Part(turn.place, began_at, facts, share))
+    return found
+
+
+def _own_turns(path: Path) -> tuple[Header, list[_Turn]]:
+    with sources.opened(path) as stream:
+        header = read_header_line(stream.readline(_HEADER_BYTES))
+        header = header or Header(thread_id="")
+        stream.seek(0)
+        every = _turns(sources.lines(stream))
+    return header, [turn for turn in every if _is_own(turn, header)]
 
 
 def _header(path: Path) -> Header | None:

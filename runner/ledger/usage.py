@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 UNKNOWN_MODEL = "unknown"
 # The figures of `rows_of` after the model.
-USED = ("input", "cached", "output", "reasoning", "total", "usd")
+USED = ("input", "cached", "output", "reasoning", "total", "usd", "uncounted")
 _QUARTER_SECONDS = 900
 _LAST = 2**62
 # The key of a sum.
@@ -37,7 +37,8 @@ class UsageTotal(Struct, kw_only=False):
 
     A figure is None when it is unknown for all runs. The `unknown_` figures count the
     runs with unknown usage or cost, which the sums do not include. `unknown_parts` also
-    counts runs with only a known total, as in some logs.
+    counts runs with only a known total, as in some logs. `uncounted` counts runs that
+    have used more than the figures say.
     """
 
     key: str
@@ -52,6 +53,7 @@ class UsageTotal(Struct, kw_only=False):
     unknown_usage: int
     unknown_parts: int
     unknown_cost: int
+    uncounted: int
 
 
 class UsageTable:
@@ -139,7 +141,10 @@ def _quarter(at: datetime) -> int:
 def rows_of(
     accounts: Mapping[str, Any], asked_for: str | None
 ) -> list[tuple[Cell, ...]]:
-    """Split a run's accounts by model: model, five token figures, USD."""
+    """Split a run's accounts by model: model, five token figures, USD, uncounted.
+
+    What is not counted is in the first row: the number of calls and compactions.
+    """
     told = accounts.get("token_usage") or {}
     cost = accounts.get("cost") or {}
     usd, total = cost.get("usd"), None
@@ -154,15 +159,22 @@ def rows_of(
         shares = {} if usd is None else _shares(found, cost)
     else:
         model = accounts.get("model") or cost.get("model") or asked_for
-        # A log may have only the total.
+        # A log may have only the total, or the total without cached input.
         total = told.get("total_tokens")
+        total = told.get("uncached_tokens") if total is None else total
         found = {model or UNKNOWN_MODEL: _whole(told)}
         shares = dict.fromkeys(found, usd)
+    missing = sum(told.get("uncounted", {}).values())
+    missing += told.get("uncached_tokens") is not None
     return [
-        (model, *(getattr(used, part) for part in SUMMED), shares.get(model))
-        if used is not None
-        else (model, None, None, None, None, total, shares.get(model))
-        for model, used in found.items()
+        (
+            model,
+            *(getattr(used, part) if used else None for part in SUMMED[:-1]),
+            used.total_tokens if used else total,
+            shares.get(model),
+            0 if number else missing,
+        )
+        for number, (model, used) in enumerate(found.items())
     ]
 
 

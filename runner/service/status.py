@@ -248,8 +248,13 @@ def _consumed(task: Task, ledger: Ledger, settings: Config) -> Json:
             **{name: getattr(whole, name) for name in SUMMED},
             "unknown_runs": whole.unknown_usage,
             "unknown_parts": whole.unknown_parts,
+            "uncounted_runs": whole.uncounted,
         },
-        "cost": {"usd": whole.usd, "unknown_runs": whole.unknown_cost},
+        "cost": {
+            "usd": whole.usd,
+            "unknown_runs": whole.unknown_cost,
+            "uncounted_runs": whole.uncounted,
+        },
     }
 
 
@@ -258,7 +263,7 @@ def _so_far(run: Run, ledger: Ledger, settings: Config) -> list[UsageTotal]:
     from runner.accounting.run import account_run  # noqa: PLC0415 - 40 ms, if one lives
 
     try:
-        counted = account_run(run, ledger, settings)
+        counted = account_run(run, ledger, settings, is_over=False)
     except RunnerError:
         return []
     rows = rows_of(counted.to_json(), run.spec.codex.model)
@@ -272,7 +277,8 @@ def _so_far(run: Run, ledger: Ledger, settings: Config) -> list[UsageTotal]:
             unknown_usage=0,
             unknown_parts=int(figures[0] is None),
             unknown_cost=int(usd is None),
+            uncounted=int(missing or 0),
         )
-        for _, *figures, usd in rows
+        for _, *figures, usd, missing in rows
         if figures[-1] is not None  # all tokens together
     ]

@@ -27,6 +27,7 @@ FIGURES = [
     "unknown_usage",
     "unknown_parts",
     "unknown_cost",
+    "uncounted",
 ]
 
 

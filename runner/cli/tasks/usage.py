@@ -149,7 +149,8 @@ def _cells(
             missing = line.unknown_parts if line.unknown_parts > missing else 0
         is_known = number is not None
         shown = "${:,.4f}".format if name == "Cost" else figure
-        texts.append(shown(number) if is_known else "unknown")
+        bound = "≥ " if line.uncounted else ""
+        texts.append(bound + shown(number) if is_known else "unknown")
         notes.append(note.format(missing) if missing and is_known else "")
     width = max(map(len, notes), default=0)
     return [

@@ -7,6 +7,7 @@ from parsers.accounting.run import RunUsage, cost_of_run
 from parsers.accounting.tokens import Usage, sum_usage
 from parsers.facts import Facts
 from parsers.rollouts.thread import Call, Rollout
+from parsers.struct import replace
 
 TABLE = {
     "models": {
@@ -147,3 +148,24 @@ def test_the_error_of_the_price_table_has_the_models_name() -> None:
         rates_of("novel")
 
     assert caught.value.model == "novel"
+
+
+def test_the_cost_that_a_log_names_is_not_dropped() -> None:
+    million = RunUsage(usage=MILLION, source="log")
+    events = replace(million, source="events")
+    named = Facts(kind="log", cost_usd=0.5)
+
+    def usd(run: RunUsage, model: str) -> Decimal | None:
+        return cost_of_run(run, named, rates_of, model=model).usd
+
+    assert usd(million, "cheap") == usd(million, "none") == Decimal("0.5")
+    assert usd(events, "none") == Decimal("0.5")
+    assert (
+        usd(events, "cheap") == cost_of_run(events, None, rates_of, model="cheap").usd
+    )
+
+
+def test_a_doubt_about_the_usage_is_one_about_the_cost() -> None:
+    run = RunUsage(usage=MILLION, source="events", reason="thread total")
+
+    assert cost_of_run(run, None, rates_of, model="cheap").estimate == "thread total"

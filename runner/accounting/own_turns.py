@@ -1,0 +1,90 @@
+"""Find the turns of a log in its thread's rollout, where no record names their place.
+
+A log names its own end: the figure of the thread after its last turn, else how that
+turn ended. Times only choose among turns that agree with it.
+"""
+
+from __future__ import annotations
+
+from parsers.accounting.tokens import SUMMED
+from parsers.light import timedelta
+from runner.accounting.rollouts import RunRollouts, read_turns
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from parsers.facts import Facts
+    from runner.accounting.rollouts import Rollouts, Slice
+    from runner.foreign.rollouts import Part
+
+# Other tools record whole seconds.
+_ROUNDED = timedelta(seconds=1)
+
+
+def rollouts_of_log(
+    facts: Facts, thread_id: str, share: Slice, rollouts: Rollouts
+) -> RunRollouts:
+    """Read the rollouts of a log's turns; none when it is not known which they are.
+
+    Args:
+        facts: the facts of the log.
+        thread_id: its thread.
+        share: when its run began and ended, if that is known.
+        rollouts: the rollouts of a Codex home.
+    """
+    from runner.foreign.rollouts import parts_of  # noqa: PLC0415 - a rare need
+    from runner.foreign.sources import UNREADABLE  # noqa: PLC0415
+
+    path = rollouts.path_of(thread_id)
+    try:
+        turns = parts_of(path) if path else []
+    except UNREADABLE:
+        return RunRollouts()
+    last = _last_of(facts, share, turns)
+    first = -1 if last is None else last + 1 - max(facts.turns, 1)
+    if last is None or first < 0:
+        return RunRollouts()
+    places = [0, turns[first].place, *(each.place for each in turns[last + 1 :][:1])]
+    named = [(), facts.agent_threads, ()][: len(places)]
+    found = read_turns(rollouts, thread_id, places, named)
+    return found[1] if found else RunRollouts()
+
+
+def _last_of(facts: Facts, share: Slice, turns: Sequence[Part]) -> int | None:
+    """Return the index of the turn that a log ends with, if there is only one."""
+    found = [at for at, turn in enumerate(turns) if _agree(facts, turn)]
+    tests: tuple[Callable[[Part], bool], ...] = (
+        lambda turn: _says_the_same(facts, turn.facts),
+        lambda turn: _is_in(turn, share),
+    )
+    for is_own in tests:
+        found = [at for at in found if is_own(turns[at])] or found
+    return found[0] if len(found) == 1 else None
+
+
+def _agree(log: Facts, turn: Part) -> bool:
+    """Return whether a log may end with a turn: by figure, else by end and answer."""
+    has_figure = log.usage is not None or log.uncached_tokens is not None
+    if log.ended != "completed" or not has_figure:
+        # A text for people does not say how it ended.
+        is_open = log.kind == "log" and log.ended is None
+        has_end = is_open or log.ended == turn.facts.ended
+        return has_end and _says_the_same(log, turn.facts)
+    usage = turn.share if log.is_share else turn.facts.usage
+    if usage is None:
+        return False
+    if log.usage is None:
+        return usage.uncached_tokens == log.uncached_tokens
+    return all(getattr(log.usage, each) == getattr(usage, each) for each in SUMMED)
+
+
+def _says_the_same(log: Facts, turn: Facts) -> bool:
+    return (log.final_message or "").strip() == (turn.final_message or "").strip()
+
+
+def _is_in(turn: Part, share: Slice) -> bool:
+    if turn.began_at is None or share.since is None:
+        return False
+    until = (share.until or turn.began_at) + _ROUNDED
+    return share.since - _ROUNDED <= turn.began_at <= until
