@@ -153,13 +153,12 @@ def usage_of_run(
     for agent in subagent_rollouts:
         if agent.calls and agent.thread_id not in own_ids:
             agents.setdefault(agent.thread_id, agent)
-    missing = {}
-    if rollout is not None and own.source == "rollout":
-        turns = [*rollout.turns]
-        for agent in agents.values():
-            own_turns = {call.turn_id for call in agent.calls}
-            turns += [turn for turn in agent.turns if turn.turn_id in own_turns]
-        missing = _uncounted(turns, facts, rollout.compactions)
+    missing, turns = {}, [*rollout.turns] if rollout else []
+    for agent in agents.values():
+        own_turns = {call.turn_id for call in agent.calls}
+        turns += [turn for turn in agent.turns if turn.turn_id in own_turns]
+    if own.source in {"rollout", "events"}:
+        missing = _uncounted(turns, facts, rollout.compactions if rollout else 0)
     return replace(own, subagents=tuple(agents.values()), uncounted=missing)
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Final
 
-    from parsers.rollouts.records import Record
+    from parsers.rollouts.records import Record, Step
     from parsers.rollouts.thread import Header, RateLimits
 
 # Seconds. Up to 0.98 turns have no ids: records written at once are taken as the copy.
@@ -116,9 +116,8 @@ class _Reader:
         if worth == "total" and self._counter.is_recorded:
             self._unread_total = line
             return
-        if not self._is_copy:
-            self._step(line, offset)
-        if worth == "step":
+        if step := records.STEPS.get(worth):
+            self._step(step, line, offset)
             return
         try:
             record = records.read_record(line)
@@ -133,10 +132,10 @@ class _Reader:
             self._refused += is_inside and records.is_refused(line)
             self._take(record, is_inside=is_inside)
 
-    def _step(self, line: bytes, offset: int) -> None:
-        step = records.step_of(line)
-        if step is not None:
-            self._flight.take(step)
+    def _step(self, step: Step, line: bytes, offset: int) -> None:
+        if self._is_copy:
+            return
+        self._flight.take(step)
         if step == "remote compaction" and not self._counter.is_recorded:
             self._compactions += self._holds(records.time_of(line), offset)
 
@@ -171,6 +170,8 @@ class _Reader:
             case "thread_settings_applied" | "token_usage_record":
                 if self._is_own(record.payload):
                     self._is_copy, self._has_begun = False, True
+            case "function_call_output" if not self._is_copy:
+                self._flight.take("answer")
             case "token_count" if self._is_copy:
                 self._counter.take_baseline(records.info(record))
             case _:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from parsers.rollouts.thread import Turn
 
     Step = Literal["call", "answer", "compaction", "remote compaction"]
-    Worth = Literal["nothing", "total", "step", "anything"]
+    Worth = Step | Literal["nothing", "total", "anything"]
 
 _HEAD: Final = pattern(
     rb'\{"timestamp":"[^"\\]{1,40}",(?:"ordinal":[0-9]+,)?'
@@ -65,7 +65,10 @@ _WANTED_ITEMS: Final = (
 # What the model or a tool has done: it tells whether a model call is under way.
 _CALLS: Final = frozenset({b"function_call", b"custom_tool_call", b"local_shell_call"})
 _ANSWERS: Final = frozenset({b"function_call_output", b"custom_tool_call_output"})
-_STEPS: Final = _CALLS | _ANSWERS | {b"compacted"}
+STEPS: Final[Mapping[str, Step]] = {
+    name: name for name in ("call", "answer", "compaction", "remote compaction")
+}
+# Codex writes this in place of the output of a tool that it has stopped.
 _ABORTED: Final = b"aborted by user"
 # A remote compaction leaves no message; Codex has written a local one itself.
 _REMOTE: Final = b'"payload":{"message":""'
@@ -93,9 +96,10 @@ class Record(Struct):
 
 
 def worth_of(line: bytes) -> Worth:
-    """Find out from a line's first bytes whether it must be decoded.
+    """Find out from a line's first bytes what it is, or that it must be decoded.
 
-    A total is a `token_count` that names no limits; of a step only `step_of` matters.
+    A total is a `token_count` that names no limits; a step of the model or a tool has
+    nothing else that matters.
     """
     head = _HEAD.match(line)
     if head is None:
@@ -105,34 +109,27 @@ def worth_of(line: bytes) -> Worth:
     if inner == b"token_count" and not any(limit in line for limit in _LIMITS):
         return "total"
     if kind == b"response_item":
-        is_answer = inner == b"function_call_output" and (
-            _SPAWNED in line[:_PLACE] or is_refused(line)
-        )
-        is_wanted = is_answer or inner not in _RECORDS
-        if inner in _STEPS and not is_wanted:
-            return "step"
+        if inner in _CALLS:
+            return "call"
+        if inner in _ANSWERS:
+            return _worth_of_answer(line)
+        is_wanted = inner not in _RECORDS
     elif kind == b"event_msg" and inner == b"item_completed":
         is_wanted = any(item in line[:_PLACE] for item in _WANTED_ITEMS)
     elif kind == b"event_msg":
         is_wanted = inner in _WANTED_EVENTS or inner not in _OTHERS
+    elif kind == b"compacted":
+        return "remote compaction" if _REMOTE in line[:_PLACE] else "compaction"
     elif kind not in _OTHERS:
         is_wanted = True
-    elif kind in _STEPS:
-        return "step"
     return "anything" if is_wanted else "nothing"
 
 
-def step_of(line: bytes) -> Step | None:
-    """Find out from a line's first bytes what the model or a tool has done."""
-    head = _HEAD.match(line)
-    kind, inner = head.groups() if head else (b"", b"")
-    if kind == b"compacted":
-        return "remote compaction" if _REMOTE in line[:_PLACE] else "compaction"
-    if inner in _CALLS:
-        return "call"
-    # Codex writes this in place of the output of a tool that it has stopped.
-    is_answer = inner in _ANSWERS and _ABORTED not in line[:_PLACE]
-    return "answer" if is_answer else None
+def _worth_of_answer(line: bytes) -> Worth:
+    begin = line[:_PLACE]
+    if _SPAWNED in begin or is_refused(line):
+        return "anything"
+    return "nothing" if _ABORTED in begin else "answer"
 
 
 def time_of(line: bytes) -> str:

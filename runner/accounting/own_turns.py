@@ -33,12 +33,14 @@ def rollouts_of_log(
         share: when its run began and ended, if that is known.
         rollouts: the rollouts of a Codex home.
     """
-    from runner.foreign.rollouts import parts_of  # noqa: PLC0415 - a rare need
+    path = rollouts.path_of(thread_id)
+    if path is None:
+        return RunRollouts()
+    from runner.foreign.rollouts import parts_of  # noqa: PLC0415 - not without one
     from runner.foreign.sources import UNREADABLE  # noqa: PLC0415
 
-    path = rollouts.path_of(thread_id)
     try:
-        turns = parts_of(path) if path else []
+        turns = parts_of(path)
     except UNREADABLE:
         return RunRollouts()
     last = _last_of(facts, share, turns)

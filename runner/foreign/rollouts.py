@@ -47,6 +47,7 @@ _SKIPPED: Final = pattern(
     rb'(?s).{0,120}?"type":"(?:world_state|compacted|token_usage_record'
     rb'|response_item","payload":\{"type":"(?:reasoning|message))"'
 )
+_KIND_WITHIN: Final = 120  # bytes
 # Seconds: a fork's copy of its parent is written at once, with its times.
 _COPYING_TAKES: Final = 1.0
 _CALLS: Final = ("function_call", "custom_tool_call", "local_shell_call")
@@ -110,7 +111,8 @@ def parts_of(path: Path) -> list[Part]:
     Raises:
         OSError: it cannot be read.
     """
-    header, turns = _own_turns(path)
+    # Of a thread's commands, which may be many, none is needed.
+    header, turns = _own_turns(path, _tells_a_turn)
     found, before = [], Usage()
     for turn in turns:
         ended, failure, _ = turn.end(header.cli_version)
@@ -122,12 +124,20 @@ def parts_of(path: Path) -> list[Part]:
     return found
 
 
-def _own_turns(path: Path) -> tuple[Header, list[_Turn]]:
+def _tells_a_turn(line: bytes) -> bool:
+    is_prompt = b'"type":"user_message"' in line[:_KIND_WITHIN]
+    return is_prompt or records.worth_of(line) in {"total", "anything"}
+
+
+def _own_turns(
+    path: Path, is_wanted: Callable[[bytes], bool] = lambda _: True
+) -> tuple[Header, list[_Turn]]:
     with sources.opened(path) as stream:
         header = read_header_line(stream.readline(_HEADER_BYTES))
         header = header or Header(thread_id="")
         stream.seek(0)
-        every = _turns(sources.lines(stream))
+        lines = sources.lines(stream)
+        every = _turns((place, line) for place, line in lines if is_wanted(line))
     return header, [turn for turn in every if _is_own(turn, header)]
 
 

@@ -263,3 +263,9 @@ def test_the_share_in_this_suites_log_is_not_subtracted_from() -> None:
 
     assert usage_of_run(None, (), said, None, doubt="a doubt").usage == CALL
     assert usage_of_run(None, (), said, None, doubt="a doubt").reason is None
+
+
+def test_a_call_that_was_repeated_is_missing_without_a_rollout_too() -> None:
+    said = Facts(kind="events", usage=CALL, broken_calls=2, ended="completed")
+
+    assert usage_of_run(None, (), said, Usage()).uncounted == {"failed_calls": 2}
