@@ -22,11 +22,11 @@ class Facts(Struct):
     """The facts of one file; None is what the file does not say.
 
     `has_begun` is True when the file proves that a turn had begun, so that Codex had
-    taken the prompt; of a log for people only a completed turn proves it. Of events,
-    `turns` is the number of turns, `broken_calls` that of model calls that Codex has
-    repeated because their stream broke. `has_acted` is False when the file proves that
-    Codex ran, changed and called nothing. `commands_refused` counts commands that
-    failed because the sandbox cannot start, as far as the file has them.
+    taken the prompt; of a log for people only a completed turn proves it. `turns` is
+    the number of turns in it, if it is known, `broken_calls` that of model calls that
+    Codex has repeated because their stream broke. `has_acted` is False when the file
+    proves that Codex ran, changed and called nothing. `commands_refused` counts
+    commands that failed because the sandbox cannot start, as far as it has them.
 
     `usage` is the thread's figure as the file says it; of a log that names no parts,
     `total_tokens` is, or `uncached_tokens`: Codex's `tokens used` leaves cached input

@@ -115,6 +115,7 @@ class _TextLog:
             kind="log",
             session_id=banner("session_id") or uuid(fields.get("codex_session_id")),
             has_begun=is_completed,
+            turns=self._banners,
             model=banner("model")
             or fields.get("model")
             or fields.get("model_selected"),

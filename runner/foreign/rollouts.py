@@ -93,15 +93,18 @@ class Part(Struct, kw_only=False):
 
 
 def actions(path: Path) -> Facts:
-    """Read the commands and edits of any thread's rollout; unknown without a turn.
+    """Read what any thread's rollout has done, and how it ended; unknown without turns.
 
     Raises:
         OSError: it cannot be read again.
     """
-    _, turns = _own_turns(path)
+    header, turns = _own_turns(path)
     if not turns:
         return Facts(kind="rollout")
-    lines = (eventlines.turn(None, turn.items.values(), None) for turn in turns)
+    lines = (
+        eventlines.turn(None, turn.items.values(), *turn.end(header.cli_version)[:2])
+        for turn in turns
+    )
     return eventlines.facts_of(chain.from_iterable(lines))
 
 

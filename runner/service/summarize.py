@@ -233,6 +233,9 @@ def _facts(log: Path, meta: Json) -> Facts:
                 commands_run=done.commands_run,
                 commands_failed=done.commands_failed,
                 files_changed=done.files_changed,
+                ended=done.ended or facts.ended,
+                failure=done.failure or facts.failure,
+                errors=facts.errors or done.errors,
             )
     return facts
 

@@ -204,6 +204,15 @@ def test_whole_seconds_of_a_bash_log_lose_no_call(tmp_path: Path) -> None:
     assert found["cost"]["usd"] == pytest.approx(0.003825)
 
 
+def test_two_runs_in_one_log_have_the_tokens_of_both(tmp_path: Path) -> None:
+    log = bash_log(tmp_path, "answer 1\ntokens used\n545\n")
+    first = log.read_text()
+    log = bash_log(tmp_path, "answer 2\ntokens used\n1,090\n")
+    log.write_text(first + log.read_text())
+
+    assert counted(summary(log, in_home(tmp_path, HOME))) == (2 * ONE, None)
+
+
 def test_a_bash_log_without_a_figure_has_the_turn_of_its_time(tmp_path: Path) -> None:
     log = bash_log(tmp_path, "answer 2\n")
 
