@@ -133,7 +133,7 @@ def usage_of_run(
             where it is not known.
         is_cumulative: whether Codex prints the thread's figure (0.80 and later) or the
             figure of its process.
-        doubt: why `previous` may be too small.
+        doubt: why the figure of the facts may be too large.
     """
     has_answered = facts is not None and facts.ended == "completed"
     # No call although there is an answer: a window that misses the run, or a file that
@@ -142,7 +142,7 @@ def usage_of_run(
         not rollout.calls and (has_answered or rollout.has_unknown_records)
     ):
         before = previous if is_cumulative else Usage()
-        own = _usage_of_facts(facts, before, doubt if is_cumulative else None)
+        own = _usage_of_facts(facts, before, doubt)
         if own.source is None and rollout is not None and rollout.has_unknown_records:
             own = replace(own, reason=_UNKNOWN_KINDS)
     else:

@@ -6,7 +6,6 @@ turn ended. Times only choose among turns that agree with it.
 
 from __future__ import annotations
 
-from parsers.accounting.tokens import SUMMED
 from parsers.light import timedelta
 from runner.accounting.rollouts import RunRollouts, read_turns
 
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from runner.accounting.rollouts import Rollouts, Slice
     from runner.foreign.rollouts import Part
 
+# What all versions print, up to 0.120 no reasoning tokens.
+_PRINTED = ("input_tokens", "cached_input_tokens", "output_tokens")
 # Other tools record whole seconds.
 _ROUNDED = timedelta(seconds=1)
 
@@ -78,7 +79,7 @@ def _agree(log: Facts, turn: Part) -> bool:
         return False
     if log.usage is None:
         return usage.uncached_tokens == log.uncached_tokens
-    return all(getattr(log.usage, each) == getattr(usage, each) for each in SUMMED)
+    return all(getattr(log.usage, each) == getattr(usage, each) for each in _PRINTED)
 
 
 def _says_the_same(log: Facts, turn: Facts) -> bool:

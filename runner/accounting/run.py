@@ -16,6 +16,7 @@ from parsers.text import release
 from runner import clock, config, files
 from runner.accounting import prices
 from runner.accounting.rollouts import Rollouts, RunRollouts, Slice, read_rollouts
+from runner.codex.home import made_at
 from runner.ledger import record
 from runner.model import Mode, SessionId
 from runner.run_files import files_of
@@ -244,8 +245,9 @@ def account_log(
         )
     )
     version, at = release(context.codex_version), context.share.since
+    began_at = at or made_at(context.session_id or "")
     is_cumulative = (
-        at is None or at >= _FIRST_CUMULATIVE_AT
+        began_at is None or began_at >= _FIRST_CUMULATIVE_AT
         if version is None
         else version >= _FIRST_CUMULATIVE
     )
@@ -259,7 +261,7 @@ def account_log(
         facts,
         context.previous,
         is_cumulative=is_cumulative,
-        doubt=context.doubt,
+        doubt=context.doubt if is_cumulative or version is None else None,
     )
     model = facts.model or context.model
     rates_of = partial(prices.rates, settings.state_home, at or clock.now())

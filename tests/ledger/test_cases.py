@@ -128,6 +128,20 @@ def test_a_stream_has_the_turn_of_the_rollout_with_its_figure(tmp_path: Path) ->
     assert {each["model"] for each in found} == {"gpt-5.1-codex"}
 
 
+def test_a_stream_without_reasoning_tokens_has_its_turn_too(tmp_path: Path) -> None:
+    """Codex up to 0.120 does not print them."""
+    home, log = tmp_path / "home", tmp_path / "run2.jsonl"
+    place = home / "sessions/2026/11/30"
+    place.mkdir(parents=True)
+    (rollout,) = HOME.rglob("*.jsonl")
+    told = '"reasoning_output_tokens":'
+    text = rollout.read_text().replace(f"{told}0", f"{told}45")
+    (place / rollout.name).write_text(text)
+    log.write_text(RUNS[1].read_text().replace(f",{told}0", ""))
+
+    assert counted(summary(log, in_home(tmp_path, home))) == NO_DOUBT
+
+
 def test_without_its_rollout_a_stream_has_the_figure_of_its_thread(
     ours: Config,
 ) -> None:
@@ -146,6 +160,20 @@ def test_the_streams_of_a_thread_have_their_shares_in_any_order(ours: Config) ->
     assert together([*RUNS], ours) == [first, NO_DOUBT, NO_DOUBT]
     assert together([RUNS[2], RUNS[0], RUNS[1]], ours) == [NO_DOUBT, first, NO_DOUBT]
     assert together([RUNS[1], RUNS[2]], ours) == [(2 * ONE, DOUBT), NO_DOUBT]
+
+
+def test_streams_of_a_thread_of_2025_have_the_usage_of_their_process(
+    tmp_path: Path, ours: Config
+) -> None:
+    """Codex before 0.80 prints that; a thread's id has the time of the thread."""
+    logs = []
+    for run in RUNS:
+        logs.append(tmp_path / run.name)
+        logs[-1].write_text(run.read_text().replace("01a33000-0000", "019a8000-0000"))
+
+    found = together(logs, ours)
+
+    assert found == [(ONE, DOUBT), (2 * ONE, None), (3 * ONE, None)]
 
 
 def test_a_log_that_cannot_be_read_does_not_hide_the_others(ours: Config) -> None:
