@@ -58,6 +58,7 @@ def _last_of(facts: Facts, share: Slice, turns: Sequence[Part]) -> int | None:
     """Return the index of the turn that a log ends with, if there is only one."""
     found = [at for at, turn in enumerate(turns) if _agree(facts, turn)]
     tests: tuple[Callable[[Part], bool], ...] = (
+        lambda turn: facts.ended == turn.facts.ended,
         lambda turn: _says_the_same(facts, turn.facts),
         lambda turn: _is_in(turn, share),
     )
@@ -70,9 +71,10 @@ def _agree(log: Facts, turn: Part) -> bool:
     """Return whether a log may end with a turn: by figure, else by end and answer."""
     has_figure = log.usage is not None or log.uncached_tokens is not None
     if log.ended != "completed" or not has_figure:
-        # A text for people does not say how it ended.
+        # A text for people does not say how it ended; up to 0.142 a turn that failed
+        # after a message is written as completed.
         is_open = log.kind == "log" and log.ended is None
-        has_end = is_open or log.ended == turn.facts.ended
+        has_end = is_open or (log.ended is None) == (turn.facts.ended is None)
         return has_end and _says_the_same(log, turn.facts)
     usage = turn.share if log.is_share else turn.facts.usage
     if usage is None:
