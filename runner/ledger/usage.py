@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from parsers import loose_json
 from parsers.accounting.tokens import SUMMED, read_usage
 from parsers.struct import Struct
 from runner.clock import iso
@@ -164,7 +165,8 @@ def rows_of(
         total = told.get("uncached_tokens") if total is None else total
         found = {model or UNKNOWN_MODEL: _whole(told)}
         shares = dict.fromkeys(found, usd)
-    missing = sum(told.get("uncounted", {}).values())
+    counts = loose_json.mapping(told.get("uncounted")).values()
+    missing = sum(loose_json.integer(count) or 0 for count in counts)
     missing += told.get("uncached_tokens") is not None
     return [
         (
