@@ -97,8 +97,9 @@ def render_tokens(
     """
     if usage is None:
         return "" if thread is None else f"thread total: {_figures(thread)}"
-    total = f"{sign}{usage.total_tokens:,}"
-    return f"tokens used\n{total}\nToken usage: {_figures(usage, sign)}"
+    total = f"tokens used\n{sign}{usage.total_tokens:,}\n"
+    has_parts = usage.input_tokens > 0  # a log may tell the total alone
+    return total + (f"Token usage: {_figures(usage, sign)}" if has_parts else "")
 
 
 def render_end(run_id: str, outcome: str, error: str | None) -> str:
