@@ -6,7 +6,10 @@ turn ended. Times only choose among turns that agree with it.
 
 from __future__ import annotations
 
+from parsers.accounting.tokens import Usage
 from parsers.light import timedelta
+from parsers.rollouts import records
+from parsers.struct import Struct, replace
 from runner.accounting.rollouts import RunRollouts, read_turns
 
 TYPE_CHECKING = False
@@ -14,13 +17,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from parsers.facts import Facts
+    from parsers.light import datetime
+    from parsers.paths import Path
     from runner.accounting.rollouts import Rollouts, Slice
-    from runner.foreign.rollouts import Part
 
 # What all versions print, up to 0.120 no reasoning tokens.
 _PRINTED = ("input_tokens", "cached_input_tokens", "output_tokens")
+_KIND_WITHIN = 120  # bytes
 # Other tools record whole seconds.
 _ROUNDED = timedelta(seconds=1)
+
+
+class _Part(Struct, kw_only=False):
+    """One turn of a rollout: where it begins, when, and what its events would say.
+
+    The usage of `facts` is the thread's, `share` the turn's own.
+    """
+
+    place: int
+    began_at: datetime | None
+    facts: Facts
+    share: Usage | None
 
 
 def rollouts_of_log(
@@ -37,11 +54,10 @@ def rollouts_of_log(
     path = rollouts.path_of(thread_id)
     if path is None:
         return RunRollouts()
-    from runner.foreign.rollouts import parts_of  # noqa: PLC0415 - not without one
-    from runner.foreign.sources import UNREADABLE  # noqa: PLC0415
+    from runner.foreign.sources import UNREADABLE  # noqa: PLC0415 - not without one
 
     try:
-        turns = parts_of(path)
+        turns = _parts_of(path)
     except UNREADABLE:
         return RunRollouts()
     last = _last_of(facts, share, turns)
@@ -54,10 +70,31 @@ def rollouts_of_log(
     return found[1] if found else RunRollouts()
 
 
-def _last_of(facts: Facts, share: Slice, turns: Sequence[Part]) -> int | None:
+def _parts_of(path: Path) -> list[_Part]:
+    from runner.foreign import eventlines, sources  # noqa: PLC0415 - a rare need
+    from runner.foreign.rollouts import own_turns  # noqa: PLC0415
+
+    # Of a thread's commands, which may be many, none is needed.
+    header, turns = own_turns(path, _tells_a_turn)
+    found, before = [], Usage()
+    for turn in turns:
+        ended, failure, _ = turn.end(header.cli_version)
+        lines = eventlines.turn(None, turn.items.values(), ended, failure)
+        facts = replace(eventlines.facts_of(lines), usage=turn.usage)
+        share, before = turn.usage and turn.usage - before, turn.usage or before
+        found.append(_Part(turn.place, sources.instant(turn.at), facts, share))
+    return found
+
+
+def _tells_a_turn(line: bytes) -> bool:
+    is_prompt = b'"type":"user_message"' in line[:_KIND_WITHIN]
+    return is_prompt or records.worth_of(line) in {"total", "anything"}
+
+
+def _last_of(facts: Facts, share: Slice, turns: Sequence[_Part]) -> int | None:
     """Return the index of the turn that a log ends with, if there is only one."""
     found = [at for at, turn in enumerate(turns) if _agree(facts, turn)]
-    tests: tuple[Callable[[Part], bool], ...] = (
+    tests: tuple[Callable[[_Part], bool], ...] = (
         lambda turn: facts.ended == turn.facts.ended,
         lambda turn: _says_the_same(facts, turn.facts),
         lambda turn: _is_in(turn, share),
@@ -67,7 +104,7 @@ def _last_of(facts: Facts, share: Slice, turns: Sequence[Part]) -> int | None:
     return found[0] if len(found) == 1 else None
 
 
-def _agree(log: Facts, turn: Part) -> bool:
+def _agree(log: Facts, turn: _Part) -> bool:
     """Return whether a log may end with a turn: by figure, else by end and answer."""
     has_figure = log.usage is not None or log.uncached_tokens is not None
     if log.ended != "completed" or not has_figure:
@@ -88,7 +125,7 @@ def _says_the_same(log: Facts, turn: Facts) -> bool:
     return (log.final_message or "").strip() == (turn.final_message or "").strip()
 
 
-def _is_in(turn: Part, share: Slice) -> bool:
+def _is_in(turn: _Part, share: Slice) -> bool:
     if turn.began_at is None or share.since is None:
         return False
     until = (share.until or turn.began_at) + _ROUNDED

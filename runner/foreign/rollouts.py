@@ -11,7 +11,7 @@ from __future__ import annotations
 from itertools import chain
 
 from parsers import loose_json
-from parsers.accounting.tokens import Usage, read_usage
+from parsers.accounting.tokens import read_usage
 from parsers.facts import Facts
 from parsers.light import pattern, suppress
 from parsers.rollouts import records
@@ -19,7 +19,6 @@ from parsers.rollouts.items import Call, read_item
 from parsers.rollouts.read import read_header_line
 from parsers.rollouts.records import seconds_between
 from parsers.rollouts.thread import Header, Turn
-from parsers.struct import Struct, replace
 from parsers.text import release
 from runner.foreign import eventlines, sources
 from runner.foreign.sources import ForeignRun, History, Other, Unreadable
@@ -29,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Final
 
+    from parsers.accounting.tokens import Usage
     from parsers.exec_events.items import Item
     from parsers.facts import Ended
-    from parsers.light import datetime
     from parsers.paths import Path
     from parsers.rollouts.records import Record
 
@@ -47,7 +46,6 @@ _SKIPPED: Final = pattern(
     rb'(?s).{0,120}?"type":"(?:world_state|compacted|token_usage_record'
     rb'|response_item","payload":\{"type":"(?:reasoning|message))"'
 )
-_KIND_WITHIN: Final = 120  # bytes
 # Seconds: a fork's copy of its parent is written at once, with its times.
 _COPYING_TAKES: Final = 1.0
 _CALLS: Final = ("function_call", "custom_tool_call", "local_shell_call")
@@ -80,25 +78,13 @@ def read_rollout(
         return Unreadable(path, sources.why(error))
 
 
-class Part(Struct, kw_only=False):
-    """One turn of a rollout: where it begins, when, and what its events would say.
-
-    The usage of `facts` is the thread's, `share` the turn's own.
-    """
-
-    place: int
-    began_at: datetime | None
-    facts: Facts
-    share: Usage | None
-
-
 def actions(path: Path) -> Facts:
     """Read what any thread's rollout has done, and how it ended; unknown without turns.
 
     Raises:
         OSError: it cannot be read again.
     """
-    header, turns = _own_turns(path)
+    header, turns = own_turns(path)
     if not turns:
         return Facts(kind="rollout")
     lines = (
@@ -108,33 +94,14 @@ def actions(path: Path) -> Facts:
     return eventlines.facts_of(chain.from_iterable(lines))
 
 
-def parts_of(path: Path) -> list[Part]:
-    """Read the turns of any thread's rollout.
+def own_turns(
+    path: Path, is_wanted: Callable[[bytes], bool] = lambda _: True
+) -> tuple[Header, list[_Turn]]:
+    """Read the turns in which Codex worked in a thread, from the wanted lines.
 
     Raises:
         OSError: it cannot be read.
     """
-    # Of a thread's commands, which may be many, none is needed.
-    header, turns = _own_turns(path, _tells_a_turn)
-    found, before = [], Usage()
-    for turn in turns:
-        ended, failure, _ = turn.end(header.cli_version)
-        lines = eventlines.turn(None, turn.items.values(), ended, failure, turn.usage)
-        began_at = sources.instant(turn.at)
-        facts = replace(eventlines.facts_of(lines), usage=turn.usage)
-        share, before = turn.usage and turn.usage - before, turn.usage or before
-        found.append(Part(turn.place, began_at, facts, share))
-    return found
-
-
-def _tells_a_turn(line: bytes) -> bool:
-    is_prompt = b'"type":"user_message"' in line[:_KIND_WITHIN]
-    return is_prompt or records.worth_of(line) in {"total", "anything"}
-
-
-def _own_turns(
-    path: Path, is_wanted: Callable[[bytes], bool] = lambda _: True
-) -> tuple[Header, list[_Turn]]:
     with sources.opened(path) as stream:
         header = read_header_line(stream.readline(_HEADER_BYTES))
         header = header or Header(thread_id="")
