@@ -22,12 +22,15 @@ class Facts(Struct):
     """The facts of one file; None is what the file does not say.
 
     `has_begun` is True when the file proves that a turn had begun, so that Codex had
-    taken the prompt; of a log for people only a completed turn proves it. `has_acted`
-    is False when it proves that Codex ran, changed and called nothing.
-    `commands_refused` counts commands that failed because the sandbox cannot start, as
-    far as the file has them. `usage` is
-    the thread's figure as the file says it, `total_tokens` the figure of a log that
-    names no parts (Codex's `tokens used` leaves cached input out of it).
+    taken the prompt; of a log for people only a completed turn proves it. `turns` is
+    the number of turns in it, if it is known, `broken_calls` that of model calls that
+    Codex has repeated because their stream broke. `has_acted` is False when the file
+    proves that Codex ran, changed and called nothing. `commands_refused` counts
+    commands that failed because the sandbox cannot start, as far as it has them.
+
+    `usage` is the thread's figure as the file says it; of a log that names no parts,
+    `total_tokens` is, or `uncached_tokens`: Codex's `tokens used` leaves cached input
+    out. With `is_share` it is the run's own, as in the readable logs of this suite.
     `files_changed` maps paths to add, delete or update, in order. `codex_version` and
     `cwd` are of the banner of a log for people, `fields` the key=value lines of its
     last block. `unread` names a format of Codex that is recognised and not read.
@@ -39,6 +42,8 @@ class Facts(Struct):
     kind: Kind
     session_id: str | None = None
     has_begun: bool = False
+    turns: int = 0
+    broken_calls: int = 0
     has_acted: bool = True
     model: str | None = None
     final_message: str | None = None
@@ -52,6 +57,8 @@ class Facts(Struct):
     failure: str | None = None
     usage: Usage | None = None
     total_tokens: int | None = None
+    uncached_tokens: int | None = None
+    is_share: bool = False
     cost_usd: float | None = None
     agent_threads: tuple[str, ...] = ()
     codex_version: str | None = None

@@ -146,7 +146,9 @@ def cost_of_run(
         model, tier = _answered(blank.model or facts.model or "", blank.tier, facts)
         blank = replace(blank, model=model, tier=tier)
         notes = (*notes, _REROUTED) if facts.has_late_reroute else notes
-    if used.usage is not None:
+    # The log's own cost is nearer to its calls than the price of their sum.
+    if used.usage is not None and (logged is None or used.source != "log"):
+        notes = (used.reason,) if used.reason else notes
         found = priced(_charges(used, blank), rates_of, model=blank.model, notes=notes)
         if logged is None or not found.unpriced:
             return found

@@ -59,6 +59,8 @@ class EventSummary:
     def __init__(self) -> None:
         self.thread_id: str | None = None
         self.has_begun = False
+        self.turns = 0
+        self.broken_calls = 0
         self.ended: events.TurnCompleted | events.TurnFailed | None = None
         self.usage: Usage | None = None
         self.commands_failed = 0
@@ -121,6 +123,8 @@ class EventSummary:
             kind="events",
             session_id=self.thread_id,
             has_begun=self.has_begun,
+            turns=self.turns,
+            broken_calls=self.broken_calls,
             has_acted=self._has_acted or self.commands_run > 0,
             final_message=self.final_message,
             commands_run=self.commands_run,
@@ -273,6 +277,7 @@ class EventSummary:
                     self._warn(if_broken)
             case events.ErrorReported(message=message, is_reconnect=True):
                 self._reconnect = (self.progress, message)
+                self.broken_calls += events.is_broken_stream(message)
             case _:
                 self.progress += 1
                 if isinstance(event, _BOUNDARIES):
@@ -290,6 +295,7 @@ class EventSummary:
                     self._warn(OTHER_THREAD)
             case events.TurnStarted():
                 self.ended = self._answer = None
+                self.turns += 1
             case events.TurnCompleted(usage=usage):
                 self.ended, self.usage = event, usage
             case (

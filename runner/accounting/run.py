@@ -139,8 +139,9 @@ class LogContext(Struct):
     `session_id` is the thread whose rollout is searched, `share` the run's part of it.
     `previous` is the earlier usage of the thread, needed when there are only events;
     `codex_version` decides whether these are cumulative. `model` is the model of calls
-    that do not name theirs. `given` are the words of the command line, `is_own` is True
-    when `config.toml` is of the run's time.
+    that do not name theirs. `is_over` is False while the run may go on; `doubt` says
+    why `previous` may be too small. `given` are the words of the command line, `is_own`
+    is True when `config.toml` is of the run's time.
     """
 
     session_id: str | None
@@ -150,6 +151,8 @@ class LogContext(Struct):
     model: str | None
     given: Sequence[str] = ()
     is_own: bool = False
+    is_over: bool = True
+    doubt: str | None = None
 
 
 def read_events(path: Path) -> Facts:
@@ -170,6 +173,8 @@ def account_run(
     settings: Config,
     until: datetime | None = None,
     seen: Facts | None = None,
+    *,
+    is_over: bool = True,
 ) -> RunAccounting:
     """Compute the actions, usage and cost of a launched run.
 
@@ -181,6 +186,7 @@ def account_run(
             resumed its session since.
         seen: the summary of the events, if a supervisor followed them from the
             beginning; otherwise the events are read.
+        is_over: False for the figures so far of a living run.
     """
     settings = config.at_codex_home(settings, run.spec.codex_home)
     codex = run.spec.codex
@@ -206,6 +212,7 @@ def account_run(
         previous=previous,
         codex_version=run.codex_version,
         model=codex.model,
+        is_over=is_over,
         given=(*codex.extra, *codex.once, *codex.overrides),
         is_own=True,
     )
@@ -250,17 +257,23 @@ def account_log(
     )
     rollouts, tier, notes = _with_tiers(found, facts, context, settings)
     version, at = release(context.codex_version), context.share.since
+    began_at = at or home.made_at(context.session_id or "")
     is_cumulative = (
-        at is None or at >= _FIRST_CUMULATIVE_AT
+        began_at is None or began_at >= _FIRST_CUMULATIVE_AT
         if version is None
         else version >= _FIRST_CUMULATIVE
     )
+    thread, agents = rollouts.thread, rollouts.agents
+    if not context.is_over:
+        thread = thread and thread.so_far()
+        agents = tuple(agent.so_far() for agent in agents)
     counted = usage_of_run(
-        rollouts.thread,
-        rollouts.agents,
+        thread,
+        agents,
         facts,
         context.previous,
         is_cumulative=is_cumulative,
+        doubt=context.doubt if is_cumulative or version is None else None,
     )
     model = facts.model or context.model
     cost = cost_of_run(

@@ -56,6 +56,17 @@ def rollout_in(directory: Path, thread_id: str) -> Path | None:
     return None
 
 
+def made_at(thread_id: str) -> datetime | None:
+    """Read the time in the id of a thread; None when it has none."""
+    if thread_id[14:15] != _UUID_VERSION_WITH_TIME:
+        return None
+    milliseconds = int(thread_id[:8] + thread_id[9:13], 16)
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None
+
+
 def threads_named(home: Path, name: str) -> set[str]:
     """Return the threads with this name in Codex; their last one counts."""
     names: dict[object, object] = {}
@@ -185,15 +196,11 @@ def _is_taken(path: Path) -> bool:
 
 
 def _likely_days(home: Path, thread_id: str) -> Iterator[Path]:
-    if thread_id[14:15] != _UUID_VERSION_WITH_TIME:
-        return
-    milliseconds = int(thread_id[:8] + thread_id[9:13], 16)
-    try:
-        made = datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone()
-    except (OverflowError, ValueError, OSError):
-        return
-    for shift in (0, -1, 1):
-        yield home / "sessions" / f"{made + timedelta(days=shift):%Y/%m/%d}"
+    made = made_at(thread_id)
+    if made is not None:
+        local = made.astimezone()
+        for shift in (0, -1, 1):
+            yield home / "sessions" / f"{local + timedelta(days=shift):%Y/%m/%d}"
 
 
 def _names(directory: Path) -> list[str]:

@@ -148,6 +148,7 @@ create table usage_sums (                         -- the roll-up of usage, kept 
     total integer not null, usd real not null,    -- an unknown figure is not in the sum
     unknown_usage integer not null, unknown_parts integer not null, unknown_cost integer not null,   -- runs
     unpriced integer not null,                    -- calls; usd is what the others cost
+    uncounted integer not null,                   -- runs with more than the figures say
     primary key (grouped, key, quarter)
 ) strict, without rowid;
 create view usage_of_runs as                      -- what each run adds to each row of usage_sums
@@ -162,7 +163,7 @@ select grouped, key, quarter, run_id, prepared_at,
     max(total is null) as unknown_usage, max(input is null) as unknown_parts,
     not exists (select 1 from usage o where o.run_id = k.run_id and (grouped <> 'model' or o.model = k.model)
         and (o.quarter < k.quarter or o.usd is not null)) as unknown_cost,
-    sum(unpriced) as unpriced
+    sum(unpriced) as unpriced, max(uncounted > 0) as uncounted
 from keys k group by run_id, quarter, prepared_at, grouped, key;
 create table spent (day text primary key, usd real not null) strict, without rowid;   -- a cache of usage by local day; verify recomputes it
 

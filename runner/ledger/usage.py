@@ -31,7 +31,7 @@ UNKNOWN_MODEL = "unknown"
 # The columns of the figures of SUMMED.
 USED = ("input", "cached", "output", "reasoning", "total")
 _KEYS = ("thread_id", "model", "tier", "quarter")
-_ADDED = ("calls", "unpriced", "cache_write", *USED, "usd")
+_ADDED = ("calls", "unpriced", "uncounted", "cache_write", *USED, "usd")
 _COMPARED = (*_KEYS, *_ADDED[:-1], "price_source")
 _DIGITS = 9
 _QUARTER_SECONDS = 900
@@ -46,8 +46,8 @@ class UsageTotal(Struct, kw_only=False):
     A figure is None when it is unknown for all runs. The `unknown_` figures count the
     runs with unknown usage or cost, which the sums do not include. `unknown_parts` also
     counts runs with only a known total, as in some logs. `unpriced` counts the calls
-    without a price; `usd` is what the others cost. A run counts on the day of its first
-    call.
+    without a price; `usd` is what the others cost. `uncounted` counts runs that have
+    used more than the figures say. A run counts on the day of its first call.
     """
 
     key: str
@@ -63,6 +63,7 @@ class UsageTotal(Struct, kw_only=False):
     unknown_parts: int
     unknown_cost: int
     unpriced: int
+    uncounted: int
 
 
 class UsageTable:
@@ -174,6 +175,8 @@ def rows_of(
 ) -> list[dict[str, Any]]:
     """Split a run's accounts by thread, model, service tier and quarter of an hour.
 
+    What is not counted is in the first row: the number of calls and compactions.
+
     Args:
         accounts: the accounts.
         asked_for: the model of calls without one.
@@ -192,6 +195,7 @@ def rows_of(
             "quarter": charge.quarter,
             "calls": charge.calls,
             "unpriced": charge.unpriced,
+            "uncounted": 0,
             "cache_write": usage.cache_write_input_tokens,
             "usd": float(parts.total) if parts else None,
             "price_source": source and f"{source.name} {source.version or ''}".rstrip(),
@@ -202,13 +206,18 @@ def rows_of(
             known = [r[name] for r in (same or {}, row) if r[name] is not None]
             row[name] = sum(known) if known else None
         found[key] = row
+    told = loose_json.mapping(accounts.get("token_usage"))
+    counts = loose_json.mapping(told.get("uncounted")).values()
+    missing = sum(loose_json.integer(count) or 0 for count in counts)
+    missing += told.get("uncached_tokens") is not None
     blank = {**dict.fromkeys(_COMPARED, 0), "thread_id": thread, "tier": ""}
     blank |= {"quarter": _quarter(at), "price_source": None}
     names = ("model", "usd", *USED, "cache_write")
-    return [*found.values()] or [
+    rows = [*found.values()] or [
         {**blank, **dict(zip(names, figures, strict=True))}
         for figures in _by_model(accounts, asked_for)
     ]
+    return [{**rows[0], "uncounted": missing}, *rows[1:]]
 
 
 def _compared(row: Any) -> tuple[object, ...]:  # noqa: ANN401 - a row or a mapping
@@ -235,8 +244,9 @@ def _by_model(
         shares = {} if usd is None else _shares(found, cost)
     else:
         model = accounts.get("model") or cost.get("model") or asked_for
-        # A log may have only the total.
+        # A log may have only the total, or the total without cached input.
         total = told.get("total_tokens")
+        total = told.get("uncached_tokens") if total is None else total
         found = {model or UNKNOWN_MODEL: _whole(told)}
         shares = dict.fromkeys(found, usd)
     parts = (*SUMMED, "cache_write_input_tokens")

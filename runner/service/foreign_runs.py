@@ -261,7 +261,7 @@ class Maker:
         )
         own = self._turns.get(run.place, RunRollouts())
         counted = account_log(facts, context, self._settings, own)
-        self._parts, total = facts.usage, facts.total_tokens
+        self._parts, total = facts.usage, facts.uncached_tokens
         self._total = None if total is None else Usage(total_tokens=total)
         return counted
 

@@ -248,10 +248,12 @@ def _consumed(task: Task, ledger: Ledger, settings: Config) -> Json:
             **{name: getattr(whole, name) for name in SUMMED},
             "unknown_runs": whole.unknown_usage,
             "unknown_parts": whole.unknown_parts,
+            "uncounted_runs": whole.uncounted,
         },
         "cost": {
             "usd": whole.usd,
             "unknown_runs": whole.unknown_cost,
+            "uncounted_runs": whole.uncounted,
             **({"unpriced": whole.unpriced} if whole.unpriced else {}),
         },
     }
@@ -262,7 +264,7 @@ def _so_far(run: Run, ledger: Ledger, settings: Config) -> list[UsageTotal]:
     from runner.accounting.run import account_run  # noqa: PLC0415 - 40 ms, if one lives
 
     try:
-        counted = account_run(run, ledger, settings)
+        counted = account_run(run, ledger, settings, is_over=False)
     except RunnerError:
         return []
     rows = rows_of(counted.to_json(), run.spec.codex.model, run.spec.prepared_at)
@@ -279,6 +281,7 @@ def _so_far(run: Run, ledger: Ledger, settings: Config) -> list[UsageTotal]:
             unknown_parts=int(row["input"] is None),
             unknown_cost=int(not number and is_unpriced),
             unpriced=row["unpriced"],
+            uncounted=int(row["uncounted"] > 0),
         )
         for number, row in enumerate(rows)
     ]

@@ -256,6 +256,31 @@ def test_a_log_that_tells_a_total_alone_leaves_its_parts_unknown(home: Path) -> 
     assert (line.unknown_usage, line.unknown_parts, line.unknown_cost) == (0, 1, 1)
 
 
+def test_what_is_known_to_be_missing_makes_a_floor_in_every_table(home: Path) -> None:
+    known, alone = accounts({MODELS[0]: figures(10)}), accounts({})
+    used, nothing = known["token_usage"], alone["token_usage"]
+    assert isinstance(used, dict)
+    assert isinstance(nothing, dict)
+    missing = {"interrupted_calls": 1, "compactions": 2}
+    put(
+        home,
+        {**known, "token_usage": {**used, "uncounted": missing}},
+        {**alone, "token_usage": {**nothing, "uncached_tokens": 77}},
+        known,
+    )
+
+    line = only(home, "repo")
+    days = report(home, "day")
+
+    assert (line.runs, line.total_tokens, line.uncounted) == (3, 97, 2)
+    assert [each.uncounted for each in days.lines] == [1, 1, 0]
+    _, first, second, third, total = plain(days)
+    assert "≥ 10" in first
+    assert "≥ 77" in second
+    assert "≥" not in third
+    assert "≥ 97" in total
+
+
 def test_parts_that_do_not_add_up_say_how_many_runs_they_are_without(
     home: Path,
 ) -> None:

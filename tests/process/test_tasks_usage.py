@@ -28,6 +28,7 @@ FIGURES = [
     "unknown_parts",
     "unknown_cost",
     "unpriced",
+    "uncounted",
 ]
 
 

@@ -184,9 +184,10 @@ def _cells(
             # A part is marked where it lacks more runs than the total.
             missing = line.unknown_parts if line.unknown_parts > missing else 0
         text, more = "unknown", note.format(missing) if missing else ""
+        sign = "≥ " if line.uncounted else ""
         if number is not None and name != "Cost":
-            text = figure(number)
-        elif found := dollars(number, line.unpriced, "${:,.4f}"):
+            text = sign + figure(number)
+        elif found := dollars(number, line.unpriced, sign, "${:,.4f}"):
             text, calls = found
             more = calls * (note is _NOTE) + more
         texts.append(text)

@@ -17,6 +17,7 @@ from parsers.accounting.run import RunUsage
 from parsers.accounting.tokens import Usage, sum_usage
 from parsers.facts import Facts
 from parsers.rollouts.thread import Call, Rollout
+from parsers.struct import replace
 
 TABLE = {
     "models": {
@@ -260,11 +261,20 @@ def test_what_has_no_price_is_priced_later_and_what_has_one_stays() -> None:
     assert forced.usd == 7 + 1 + Decimal("2.000002")
 
 
-def test_a_cost_in_a_log_stands_in_for_a_price_that_is_unknown() -> None:
-    facts = Facts(kind="log", cost_usd=0.5, model="novel")
-    cost = price(RunUsage(usage=MILLION, source="log"), facts)
+def test_the_cost_that_a_log_names_is_not_dropped() -> None:
+    million = RunUsage(usage=MILLION, source="log")
+    events = replace(million, source="events")
+    named = Facts(kind="log", cost_usd=0.5)
 
-    assert (cost.usd, cost.estimate) == (
-        Decimal("0.5"),
-        "the figure that the log names",
-    )
+    def usd(run: RunUsage, model: str) -> Decimal | None:
+        return price(run, named, model).usd
+
+    assert usd(million, "cheap") == usd(million, "none") == Decimal("0.5")
+    assert usd(events, "none") == Decimal("0.5")
+    assert usd(events, "cheap") == price(events, model="cheap").usd
+
+
+def test_a_doubt_about_the_usage_is_one_about_the_cost() -> None:
+    run = RunUsage(usage=MILLION, source="events", reason="thread total")
+
+    assert price(run, model="cheap").estimate == "thread total"
