@@ -40,6 +40,11 @@ _NO_ACTIONS: Final = (
     *(items.AgentMessage, items.Command, items.ItemError, items.Reasoning),
     items.TodoList,
 )
+# `model rerouted: MODEL -> MODEL (…)`
+_REROUTED: Final = ("model", "rerouted:")
+_OMITTED: Final = (
+    "Configured service tier `"  # TIER` … for model `MODEL` … be omitted …
+)
 # An edit of an edit: a file that was added and then updated was added.
 _MERGED_KINDS: Final = {("add", "update"): "add", ("delete", "add"): "update"}
 
@@ -56,6 +61,8 @@ class EventSummary:
     def __init__(self) -> None:
         self.thread_id: str | None = None
         self.has_begun = False
+        self.turns = 0
+        self.broken_calls = 0
         self.ended: events.TurnCompleted | events.TurnFailed | None = None
         self.usage: Usage | None = None
         self.commands_failed = 0
@@ -66,6 +73,9 @@ class EventSummary:
         self._last_error: str | None = None
         self.warnings: dict[str, int] = {}
         self.agent_threads: list[str] = []
+        self._reroutes: dict[str, str] = {}
+        self._has_late_reroute = False
+        self._omitted_tiers: set[tuple[str, str]] = set()
         self.progress = self.reconnects = self._unanswered = 0
         # The progress at the last reconnect error, and its message.
         self._reconnect: tuple[int, str | None] = (-1, None)
@@ -120,6 +130,8 @@ class EventSummary:
             kind="events",
             session_id=self.thread_id,
             has_begun=self.has_begun,
+            turns=self.turns,
+            broken_calls=self.broken_calls,
             has_acted=self._has_acted or self.commands_run > 0,
             final_message=self.final_message,
             commands_run=self.commands_run,
@@ -132,6 +144,9 @@ class EventSummary:
             failure=self.failure,
             usage=self.usage,
             agent_threads=tuple(self.agent_threads),
+            reroutes=self._reroutes,
+            has_late_reroute=self._has_late_reroute,
+            omitted_tiers=frozenset(self._omitted_tiers),
         )
 
     def read(self, stream: BufferedIOBase) -> None:
@@ -270,6 +285,7 @@ class EventSummary:
             case events.ErrorReported(message=message, is_reconnect=True):
                 self._reconnect = (self.progress, message)
                 self.reconnects += 1
+                self.broken_calls += events.is_broken_stream(message)
             case _:
                 self.progress += 1
                 is_error = isinstance(getattr(event, "item", None), items.ItemError)
@@ -289,6 +305,7 @@ class EventSummary:
                     self._warn(OTHER_THREAD)
             case events.TurnStarted():
                 self.ended = self._answer = None
+                self.turns += 1
             case events.TurnCompleted(usage=usage):
                 self.ended, self.usage = event, usage
             case (
@@ -328,10 +345,22 @@ class EventSummary:
                 self._note_call(item_id, is_done=is_done)
                 for thread_id in thread_ids:
                     keep(self.agent_threads, thread_id)
+            case items.ItemError(message=message):
+                self._note_error(message)
             case items.UnknownItem(type=kind):
                 self._warn(f"unknown_item:{kind[:_NAME_LENGTH]}")
             case _:
                 pass
+
+    def _note_error(self, message: str) -> None:
+        """Take what Codex says of a model call only here, not in its rollout."""
+        words, quoted = message.split(maxsplit=5), message.split("`", 4)
+        if tuple(words[:2]) == _REROUTED and words[3:4] == ["->"] and words[4:]:
+            is_late = self._has_acted or self.commands_run or self._answer is not None
+            self._has_late_reroute |= bool(is_late)
+            self._reroutes[words[2]] = words[4]
+        elif message.startswith(_OMITTED) and quoted[4:]:
+            self._omitted_tiers.add((quoted[3], quoted[1]))
 
     def _note_call(
         self, item_id: bytes, *, is_done: bool, is_command: bool = False

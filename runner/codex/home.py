@@ -23,7 +23,7 @@ from runner.errors import FileFault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _UUID_VERSION_WITH_TIME = "7"
 # Codex has three levels; users add copies beside them.
@@ -31,6 +31,7 @@ _DEEPEST = 8
 _COORDINATION = ".coordination.lock"
 # Codex holds that lock for less than a millisecond.
 _TRIES, _TRY_AGAIN_SECONDS = 10, 0.002
+_CONFIG, _TIER = "config.toml", "service_tier"
 _KERNEL_LOCKS = Path("/proc/locks")
 
 
@@ -55,6 +56,17 @@ def rollout_in(directory: Path, thread_id: str) -> Path | None:
     return None
 
 
+def made_at(thread_id: str) -> datetime | None:
+    """Read the time in the id of a thread; None when it has none."""
+    if thread_id[14:15] != _UUID_VERSION_WITH_TIME:
+        return None
+    milliseconds = int(thread_id[:8] + thread_id[9:13], 16)
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None
+
+
 def threads_named(home: Path, name: str) -> set[str]:
     """Return the threads with this name in Codex; their last one counts."""
     names: dict[object, object] = {}
@@ -62,6 +74,31 @@ def threads_named(home: Path, name: str) -> set[str]:
         told = loose_json.mapping(loose_json.load_or_empty(line))
         names[uuid(told.get("id"))] = told.get("thread_name")
     return {str(thread) for thread, known in names.items() if thread and known == name}
+
+
+def config_of(home: Path) -> dict[str, object]:
+    """Read `config.toml`; empty when it cannot be read."""
+    import tomllib  # noqa: PLC0415 - 6 ms, seldom needed
+
+    try:
+        return tomllib.loads(files.read_bytes(home / _CONFIG).decode())
+    except (OSError, ValueError, RecursionError):
+        return {}
+
+
+def tier_of(given: Sequence[str], home: Path) -> tuple[str, bool]:
+    """Return the configured service tier, and whether a command line gave it.
+
+    `given` are the words of the command line; its `-c key=value` precede `config.toml`.
+    """
+    for word in reversed(given):
+        key, _, value = word.removeprefix("--config=").removeprefix("-c").partition("=")
+        if key.strip() == _TIER:
+            return value.strip().strip("\"'"), True
+    with suppress(OSError):
+        if _TIER.encode() in files.read_bytes(home / _CONFIG):
+            return loose_json.text(config_of(home).get(_TIER)) or "", False
+    return "", False
 
 
 def directories(
@@ -159,15 +196,11 @@ def _is_taken(path: Path) -> bool:
 
 
 def _likely_days(home: Path, thread_id: str) -> Iterator[Path]:
-    if thread_id[14:15] != _UUID_VERSION_WITH_TIME:
-        return
-    milliseconds = int(thread_id[:8] + thread_id[9:13], 16)
-    try:
-        made = datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone()
-    except (OverflowError, ValueError, OSError):
-        return
-    for shift in (0, -1, 1):
-        yield home / "sessions" / f"{made + timedelta(days=shift):%Y/%m/%d}"
+    made = made_at(thread_id)
+    if made is not None:
+        local = made.astimezone()
+        for shift in (0, -1, 1):
+            yield home / "sessions" / f"{local + timedelta(days=shift):%Y/%m/%d}"
 
 
 def _names(directory: Path) -> list[str]:

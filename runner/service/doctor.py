@@ -7,6 +7,8 @@ import re
 import shutil
 
 from parsers import loose_json
+from parsers.accounting.price_table import table_state
+from parsers.light import closing, suppress
 from parsers.paths import Path
 from parsers.struct import Struct, replace
 from runner import clock, files
@@ -57,7 +59,8 @@ def examine(request: RunWords, settings: Config) -> list[Check]:
         if _takes_files(_nearest(log_dir))
         else (f"{log_dir} is not writable", "name another directory with --log-dir")
     )
-    return _checks(found | _space(settings, {"logs": log_dir}))
+    found |= _space(settings, {"logs": log_dir})
+    return _checks(found | {"prices": _prices(settings)})
 
 
 def examine_tasks(request: RunWords, settings: Config) -> list[Check]:
@@ -81,7 +84,7 @@ def examine_tasks(request: RunWords, settings: Config) -> list[Check]:
     git = _ask(["git", "--version"], settings)
     fix = None if git else "install git: start --repo clones with it"
     found["git"] = git or "git is not found, or cannot be run", fix
-    return _checks(found)
+    return _checks(found | {"prices": _prices(settings)})
 
 
 def _of_any(request: RunWords, settings: Config) -> dict[str, Finding]:
@@ -98,11 +101,6 @@ def _of_any(request: RunWords, settings: Config) -> dict[str, Finding]:
     if codex:
         found["sandbox"] = _sandbox(request, codex, settings)
     found["state"] = _state(settings)
-    own = settings.state_home / prices.OWN
-    if _is_there(own):
-        trouble = prices.trouble(settings.state_home)
-        fix = f"correct {own}: runs that end before that may never get a price"
-        found["prices"] = trouble or f"{own} can be used", fix if trouble else None
     return found
 
 
@@ -229,6 +227,24 @@ def _state(settings: Config) -> Finding:
     if is_open:
         return f"{home}: other users can access {is_open[0]}", f"chmod go= {is_open[0]}"
     return f"{home}: private, and the ledger is writable", None
+
+
+def _prices(settings: Config) -> Finding:
+    """Check the user's table; name the age of the other, and what neither has."""
+    own = settings.state_home / prices.OWN
+    if trouble := prices.trouble(settings.state_home):
+        return trouble, f"correct {own}, then run codex-tasks reprice"
+    version, newest = table_state()
+    age = (clock.now() - clock.parse_iso(f"{newest}T00:00:00.000Z")).days
+    told = [f"genai-prices {version}, whose newest price is {age} days old ({newest})"]
+    told += [f"{own} can be used"] if _is_there(own) else []
+    with suppress(RunnerError):
+        if _is_there(settings.state_home / database.NAME):
+            with closing(Ledger(settings.state_home)) as ledger:
+                rows = ledger.all("models_without_price")
+            named = [f"{row['model']} ({row['calls']})" for row in rows]
+            told += [f"calls without a price: {', '.join(named)}"] if named else []
+    return "; ".join(told), None
 
 
 def _space(settings: Config, more: dict[str, Path]) -> dict[str, Finding]:

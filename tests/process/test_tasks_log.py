@@ -143,8 +143,8 @@ def test_all_runs_are_shown_one_after_the_other(context: Context) -> None:
         "user\n  First,\n  second.\n\n"
         f"session id: {THREAD}\n\n"
         "codex\n  All done.\n\n"
-        "tokens used\n545\n"
-        "Token usage: total=545 input=200 (+ 1,000 cached) output=345 (reasoning 45)\n"
+        "tokens used\n1,545\nToken usage: total=1,545 input=1,200 (1,000 cached)"
+        " output=345 (reasoning 45)\n"
         "\nuser\n  Once more.\n\n"
         f"session id: {THREAD}\n\n"
         "ERROR: no luck\nturn failed: no luck\n"
@@ -161,9 +161,9 @@ def test_the_tokens_of_a_resumed_run_are_its_own(context: Context) -> None:
         "More.", *script.begin(), script.message("Two."), script.complete(twice)
     )
 
-    own = "tokens used\n545\nToken usage: total=545 input=200 (+ 1,000 cached)"
+    own = "tokens used\n1,545\nToken usage: total=1,545 input=1,200 (1,000 cached)"
     assert context.log().count(own) == 2
-    assert "1,090" not in context.log()
+    assert "3,090" not in context.log()
     assert context.metas[1]["token_usage"]["total_tokens"] == 1545
 
 

@@ -264,7 +264,7 @@ def test_nothing_is_said_to_be_wrong_with_a_session_that_begins(
 
 def test_parts_that_nobody_knows_are_not_told_as_nothing(sessions: Sessions) -> None:
     session = sessions.ended()
-    sessions.change("update usage_sums set unknown_parts = runs")
+    sessions.change("update usage_sums set unknown_parts = runs, input = 0, output = 0")
 
     usage = session.status["usage"]
 

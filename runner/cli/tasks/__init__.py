@@ -22,6 +22,7 @@ COMMANDS = {
     "import": "upkeep",
     "usage": "usage",
     "du": "disk",
+    "reprice": "usage",
     "doctor": "upkeep",
     "verify": "upkeep",
     "migrate": "upkeep",
