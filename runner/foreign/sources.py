@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO, Final, Literal
 
     from parsers.paths import Path
+    from runner.foreign.holders import Holder
     from runner.model import Outcome
 
     Kind = Literal["codex-tasks", "codex-tasks-fifo", "run_codex_task.sh", "rollout"]
@@ -86,7 +87,8 @@ class History(Struct):
     its thread in, set by the importer if it is certain. `written_at` is when the newest
     of its files was written, in nanoseconds of the epoch. `is_open` is true when the
     last turn has no recorded end. `places` are those of all turns of the thread's
-    rollout, if it was read.
+    rollout, if it was read. `holder` is the process that still works for it, `read_to`
+    the end of the last complete event in its log.
     """
 
     session_id: str | None
@@ -102,6 +104,8 @@ class History(Struct):
     written_at: int = 0
     is_open: bool = False
     places: tuple[int, ...] = ()
+    holder: Holder | None = None
+    read_to: int = 0
     runs: tuple[ForeignRun, ...]
 
 

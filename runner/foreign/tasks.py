@@ -3,8 +3,8 @@
     <root>/<thread id>/task.json task.log task.result task.pid [task.pipe]
     <root>/archive/YYYY/MM/DD/<thread id>/…
 
-A stored state may be out of date: the log is read first, and a task whose process
-exists is not imported. The log has Codex's unchanged lines, without times; before each
+A stored state may be out of date: the log is read first, and the process of a task is
+looked up. The log has Codex's unchanged lines, without times; before each
 process the older tool wrote a `user_message`, and a `stderr` line for each line on
 standard error.
 
@@ -25,9 +25,9 @@ from parsers.struct import replace
 from parsers.text import strip, uuid
 from runner import files
 from runner.foreign import eventlines, sources
+from runner.foreign.holders import holder_of
 from runner.foreign.sources import ForeignRun, History, Unreadable
 from runner.model import Outcome
-from runner.process.table import exists
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 RECORD: Final = "task.json"
 ARCHIVE: Final = "archive"
 _FILES: Final = (RECORD, "task.log", "task.result", "task.pid")
-_LARGEST_PID: Final = 1 << 31
 _BUCKETS_DEEP: Final = 3
 _MAY_RUN: Final = ("RUNNING", "DIED", "IDLE")
 _STATED: Final = {"STOPPED": Outcome.STOPPED, "DIED": Outcome.FAILED}
@@ -73,6 +72,7 @@ class _Record:
         self.id = (self.text("id") or directory.name).lower()
         self.state = self.text("state") or ""
         self.is_archived = is_archived or self.state == "ARCHIVED"
+        self.read_to = 0  # the end of the last complete event
         # A failed run has emptied it.
         kept = files.read_text(directory / "task.result").strip()
         self.result = kept or self.text("last_result")
@@ -98,9 +98,7 @@ def read_tasks(root: Path) -> Iterator[History | Unreadable]:
         yield from filter(None, _read_directory(root / ARCHIVE, root, _BUCKETS_DEEP))
 
 
-def read_task(
-    directory: Path, root: Path | None = None, *, is_archived: bool = False
-) -> History | Unreadable | None:
+def read_task(directory: Path, root: Path | None = None) -> History | Unreadable | None:
     """Read one task; None when it is one of this suite.
 
     No link out of `root`, by default its directory, is followed.
@@ -114,13 +112,11 @@ def read_task(
         return Unreadable(directory, f"{RECORD}: {sources.why(error)}")
     if is_ours(fields):
         return None
-    pid = loose_json.integer(files.read_text(directory / "task.pid")) or 0
-    is_alive = 0 < pid < _LARGEST_PID and exists(pid)
-    if is_alive and fields.get("state") in _MAY_RUN:
-        reason = f"it seems to be running (pid {pid}): import it after its end"
-        return Unreadable(directory, reason)
+    holder = holder_of(directory) if fields.get("state") in _MAY_RUN else None
     try:
-        return _history(_Record(directory, fields, is_archived=is_archived))
+        is_archived = root is not None and directory.is_relative_to(root / ARCHIVE)
+        found = _history(_Record(directory, fields, is_archived=is_archived))
+        return replace(found, holder=holder)
     except sources.UNREADABLE as error:
         return Unreadable(directory, f"task.log: {sources.why(error)}")
 
@@ -142,7 +138,7 @@ def is_event_log(path: Path) -> bool:
 
 
 def _read_directory(
-    directory: Path, root: Path, buckets: int | None = None
+    directory: Path, root: Path, buckets: int = 0
 ) -> Iterator[History | Unreadable | None]:
     """Read the tasks of a directory; for an archive, `buckets` levels deep."""
     try:
@@ -154,7 +150,7 @@ def _read_directory(
         if buckets and path.name.isdigit() and files.is_directory(path):
             yield from _read_directory(path, root, buckets - 1)
         elif uuid(path.name) is not None or os.path.lexists(path / RECORD):
-            yield read_task(path, root, is_archived=buckets is not None)
+            yield read_task(path, root)
 
 
 def _history(record: _Record) -> History:
@@ -182,6 +178,7 @@ def _history(record: _Record) -> History:
         kind="codex-tasks-fifo" if is_first else "codex-tasks",
         source=record.directory,
         written_at=sources.written_at(record.log, record.directory / RECORD),
+        read_to=record.read_to,
         runs=_completed(record, runs) if runs else (),
     )
 
@@ -204,7 +201,7 @@ class _Invocation:
 
 def _read_events(record: _Record) -> tuple[str | None, list[ForeignRun]]:
     with sources.opened(record.log) as stream:
-        found = _split(stream)
+        found, record.read_to = _split(stream)
     named = (each.summary.thread_id for each in found)
     thread_id = next(filter(None, named), None)
     runs = []
@@ -226,10 +223,15 @@ def _read_events(record: _Record) -> tuple[str | None, list[ForeignRun]]:
     return thread_id, runs
 
 
-def _split(stream: BinaryIO) -> list[_Invocation]:
-    """Split a log of events into processes; a message without events begins none."""
-    found: list[_Invocation] = []
+def _split(stream: BinaryIO) -> tuple[list[_Invocation], int]:
+    """Split a log of events into processes; a message without events begins none.
+
+    Returns:
+        The processes, and the end of the last complete line.
+    """
+    found, read_to = list[_Invocation](), 0
     for offset, line in sources.lines(stream):
+        read_to = offset + len(line) if line.endswith(b"\n") else read_to
         kind = eventlines.kind_of(line)
         if kind is None:
             continue
@@ -247,7 +249,7 @@ def _split(stream: BinaryIO) -> list[_Invocation]:
             last.stderr.append(text or "")
         else:
             last.take(line, offset)
-    return found
+    return found, read_to
 
 
 def _read_transcript(record: _Record) -> tuple[str | None, list[ForeignRun]]:

@@ -189,6 +189,33 @@ def comm(process: ProcessId) -> str:
         return "?"
 
 
+def arguments_of(process: ProcessId) -> list[str]:
+    """Return the command line of a process; nothing when it cannot be read."""
+    if not _LINUX:
+        import psutil  # noqa: PLC0415 - only where there is no /proc
+
+        with suppress(psutil.Error):
+            return list(psutil.Process(process.pid).cmdline())
+        return []
+    text = _read(f"/proc/{process.pid}/cmdline") or b""
+    return text.decode(errors="replace").split("\0")[:-1]
+
+
+def started_at(process: ProcessId) -> float:
+    """Return when a process was started, in seconds of the epoch, to a second or so."""
+    if not _LINUX:
+        return process.start_time / 1_000_000
+    lines = (_read("/proc/stat") or b"").splitlines()
+    booted = next((line for line in lines if line.startswith(b"btime ")), b"btime 0")
+    return int(booted.split()[1]) + process.start_time / os.sysconf("SC_CLK_TCK")
+
+
+def parent_of(process: ProcessId) -> ProcessId | None:
+    """Return the identity of the parent of a process."""
+    row = _row(process.pid)
+    return None if row is None else identify(row.parent)
+
+
 def read_table() -> list[Row]:
     """Read the whole table, with every process that is alive at the end.
 

@@ -175,6 +175,9 @@ class _Import:
             told = Finding(word="other", source=found.source, kind="rollout")
             name, origin = found.session_id, found.originator
             yield replace(told, session_id=name, originator=origin)
+        elif found.holder is not None:
+            why = f"it seems to be running (pid {found.holder.process.pid})"
+            yield _unreadable(found.source, f"{why}: import it after its end")
         elif not found.runs:
             yield Finding(word="empty", source=found.source)
         else:
@@ -247,22 +250,28 @@ class _Import:
 
     def _placed(self, part: History) -> History:
         """Determine the turns of the runs of a thread, its directory and its home."""
-        rollouts, repo, codex_home = self._rollouts_of(part), part.working_dir, None
+        rollouts = self._rollouts_of(part)
         path, place = rollouts.path_of(part.session_id or ""), rollouts.home
-        if path is not None:
-            if part.kind != "rollout":
-                told = foreign.read_rollout(path, is_wanted=lambda _: True)
-                if isinstance(told, History):
-                    part = foreign_runs.matched(part, told)
-                    repo = repo or told.working_dir
-            codex_home = str(place) if place in self._trusted else None
-        return replace(part, working_dir=repo or part.likely_dir, codex_home=codex_home)
+        is_trusted = path is not None and place in self._trusted
+        part = in_turns(part, path)
+        return replace(part, codex_home=str(place) if is_trusted else None)
 
     def _rollouts_of(self, part: History) -> RolloutIndex:
         """Return the rollouts of the first home of Codex that has the thread."""
         thread, indexes = part.session_id or "", map(self._index, self._homes)
         found = (each for each in indexes if each.path_of(thread) is not None)
         return next(found, None) or self._index(self._settings.codex_home)
+
+
+def in_turns(part: History, rollout: Path | None) -> History:
+    """Find the turns of the runs in the rollout of their thread, and its directory."""
+    repo = part.working_dir
+    if rollout is not None and part.kind != "rollout":
+        told = foreign.read_rollout(rollout, is_wanted=lambda _: True)
+        if isinstance(told, History):
+            part = foreign_runs.matched(part, told)
+            repo = repo or told.working_dir
+    return replace(part, working_dir=repo or part.likely_dir)
 
 
 def _usual_places(settings: Config) -> list[Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runner.clock import iso
-from runner.foreign import read_tasks
+from runner.foreign import holders, read_tasks
 from runner.foreign.eventlines import event_lines
 from runner.foreign.sources import History, Unreadable
 from runner.model import Outcome
@@ -214,12 +214,21 @@ def test_an_archived_task_is_found_in_its_bucket(
     assert history.archived_at == history.updated_at
 
 
-def test_what_still_runs_is_left_alone(tmp_path: Path, make_task: MakeTask) -> None:
-    pid = os.getpid()
-    make_task(log(started()), state="RUNNING", pid=f"{pid}")
+def test_what_still_runs_has_a_holder(
+    tmp_path: Path, make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["codex", "exec", "--output-last-message", "x"]
+    monkeypatch.setattr(holders, "arguments_of", lambda _: words)
+    make_task(
+        log(said("first"), started()) + b"{", state="RUNNING", pid=f"{os.getpid()}"
+    )
 
-    reason = f"it seems to be running (pid {pid}): import it after its end"
-    assert refusals(tmp_path) == {THREAD: reason}
+    found = only(tmp_path)
+
+    assert found.holder is not None
+    assert found.holder.process.pid == os.getpid()
+    # The last line is still being written.
+    assert found.read_to == len(log(said("first"), started()))
 
 
 @pytest.mark.parametrize("pid", ["", "no pid", "0", "-1", "2147483647", "9" * 5000])
