@@ -6,16 +6,24 @@ from functools import cached_property
 
 from parsers.light import contextmanager, suppress
 from runner.cli.output import Output, note
-from runner.errors import RunnerError
+from runner.errors import LedgerFault, RunnerError
 from runner.ledger.ledger import Ledger
 from runner.model import TaskState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from runner.config import Config
     from runner.ledger.sessions import Session
+    from runner.service.lookup import Found
+    from runner.service.older import OlderTasks
+
+
+_OLDER = (
+    "this state directory has tasks of an older codex-tasks, which are shown as they"
+    " are (codex-tasks import imports them, with their usage)"
+)
 
 
 class Context:
@@ -43,24 +51,73 @@ class Context:
         return swept.unknown
 
     def session(self, text: str) -> Session:
-        """Find the session that a text names."""
-        return self.sessions([text])[0]
+        """Find the session that a text names, to change it: an older task is imported.
 
-    def sessions(self, texts: Sequence[str]) -> list[Session]:
-        """Find the sessions that texts name, each once."""
-        from runner.service import lookup  # noqa: PLC0415 - not for a new run
+        Raises:
+            NoSuchTaskError, UsageError: as `lookup.find`.
+            SessionBusyError: it is an older task that is running.
+        """
+        (task,) = self.found([text])
+        if task.older is None:
+            return task.session
+        return task.older.take(task.session, self.ledger)
 
-        return lookup.find_all(texts, self.ledger)
+    def found(self, texts: Sequence[str]) -> list[Found]:
+        """Find the sessions that texts name, each once, also those of older tasks."""
+        from runner.service.search import find_any  # noqa: PLC0415 - not for a new run
+
+        found = [find_any(text, self.ledger, self.settings) for text in texts]
+        if any(each.older for each in found):
+            self._name_import()
+        return list({each.session.name: each for each in found}.values())
+
+    def all(
+        self, states: Collection[TaskState], *, is_counted: bool = False
+    ) -> list[Found]:
+        """Return the tasks in some states, the newest first, older ones included."""
+        from runner.service.lookup import Found  # noqa: PLC0415 - not for a new run
+
+        found = self.ledger.sessions.all(states)
+        tasks = [Found(session=each, ledger=self.ledger) for each in found]
+        if (older := self.older(states, is_counted=is_counted)) is not None:
+            tasks += older.found(states)
+            tasks.sort(key=lambda each: each.session.updated_at, reverse=True)
+        return tasks
+
+    def older(
+        self,
+        states: Collection[TaskState] = tuple(TaskState),
+        *,
+        is_counted: bool = False,
+    ) -> OlderTasks | None:
+        """Return the tasks of an older tool that were not imported, if there are any.
+
+        Those in some states, and perhaps others.
+        """
+        from runner.service.lookup import older_tasks  # noqa: PLC0415 - not for a new run
+
+        if not (places := older_tasks(self.ledger, states)):
+            return None
+        from runner.service.older import OlderTasks  # noqa: PLC0415 - see above
+
+        self._name_import()
+        return OlderTasks(places, self.settings, is_counted=is_counted)
+
+    def _name_import(self) -> None:
+        """Say once in a state directory that older tasks can be imported."""
+        with suppress(LedgerFault):
+            if self.ledger.write("save_setting", name="older", value="named"):
+                self.note(_OLDER)
 
     @contextmanager
-    def waiting(self, keys: Iterable[int]) -> Iterator[None]:
+    def waiting(self, tasks: Iterable[Found]) -> Iterator[None]:
         """Wait for sessions in a block; at a Ctrl-C name those that go on."""
         try:
             yield
         except KeyboardInterrupt:
             names = []
             with suppress(RunnerError):
-                found = map(self.ledger.sessions.get, keys)
+                found = [each.ledger.sessions.get(each.session.key) for each in tasks]
                 names = [each.name for each in found if each.state is TaskState.RUNNING]
             if names:
                 what = " ".join(names)

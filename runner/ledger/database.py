@@ -276,7 +276,7 @@ def create(path: Path) -> None:
     try:
         with guarded(path):
             with closing(sqlite3.connect(part, isolation_level=None)) as db:
-                build_schema(db, part)
+                build_schema(db)
             use_log(part)
             # When two commands create it at once, the first link wins.
             with suppress(FileExistsError):
@@ -285,11 +285,10 @@ def create(path: Path) -> None:
         files.remove([part])
 
 
-def build_schema(db: sqlite3.Connection, path: Path) -> None:
+def build_schema(db: sqlite3.Connection) -> None:
     """Create all tables and views in an empty database, in one transaction."""
     text = Path(__file__).with_name(f"schema_{SCHEMA}.sql").read_text(encoding="utf-8")
     db.executescript(f"begin;\n{text}\npragma user_version = {SCHEMA};\ncommit;")
-    path.chmod(0o600)
 
 
 def copy_database(path: Path, to: Path) -> None:

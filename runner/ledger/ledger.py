@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import cached_property
 
+from parsers.light import sqlite3
 from runner import files
 from runner.errors import LedgerFault
 from runner.ledger import database
@@ -75,3 +76,17 @@ class Ledger(Database):
         from runner.ledger.usage import UsageTable  # noqa: PLC0415 - where a run is over
 
         return UsageTable(self)
+
+
+class MemoryLedger(Ledger):
+    """Hold sessions in memory, whose exports are in a state directory."""
+
+    def __init__(self, state_home: Path) -> None:
+        self.home = self.path = state_home
+        self._file = self._identity()
+        self._connection = sqlite3.connect(":memory:", isolation_level=None)
+        self._connection.row_factory = sqlite3.Row
+        database.build_schema(self._connection)
+
+    def _thaw(self) -> None:
+        """Keep it open: closed, it would be gone."""

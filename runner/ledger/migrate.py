@@ -211,7 +211,8 @@ def _build(index: Path, path: Path, hold: str | None = None) -> None:
     with closing(db):
         db.execute("pragma journal_mode = delete")
         db.execute("pragma synchronous = full")
-        database.build_schema(db, path)
+        database.build_schema(db)
+        path.chmod(0o600)
         db.execute("attach ? as old", (f"{index.as_uri()}?mode=ro",))
         db.execute("begin")
         conversion.fill(db, path.parent)

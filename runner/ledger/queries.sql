@@ -474,9 +474,11 @@ select run_id, session, directory from runs
 -- Where runs and sessions have their files.
 select directory from runs union all select exports from sessions where exports is not null
 
--- name: task_directories
--- Where the tasks lie that the ledger knows: its exports, and what was imported.
-select exports as directory from sessions where exports is not null union all select source from imports
+-- name: known_directories
+-- The names of the directories that are no unknown tasks: of threads, exports of others, and what was imported.
+select thread_id as directory from threads
+union all select exports from sessions where exports is not null and exports is not thread_id
+union all select source from imports
 
 -- name: thread_names
 select thread_id as directory from threads

@@ -130,6 +130,9 @@ def remove(
     size = sum(map(size_of, places)) + _size(removed)
     if is_dry:
         return Removed(name=session.name, size=size)
+    # What an import has read of an older tool is not this suite's to remove.
+    rows = ledger.all("imports_of_session", session=session.key)
+    theirs = {row["source"]: 0 for row in rows if row["kind"].startswith("codex-tasks")}
     exports = session.exports_in(ledger.home)
     step = partial(files.remove_tree, exports) if exports else list
     _once_exported(
@@ -142,7 +145,7 @@ def remove(
         name=session.name,
         size=size - sum(map(size_of, places)) - _size(removed),
         left=tuple(faults),
-        elsewhere=tuple(elsewhere),
+        elsewhere=(*elsewhere, *(each for each in theirs if files.status(Path(each)))),
     )
 
 

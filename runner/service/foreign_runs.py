@@ -370,7 +370,8 @@ def insert(
             run_id=run.run_id,
         )
         ledger.runs.insert(replace(run, session=key))
-        ledger.usage.record_run(run)
+        if run.is_finished:
+            ledger.usage.record_run(run)
     if is_mixed:
         ledger.change("sort_runs", session=key)
     else:

@@ -12,13 +12,14 @@ from runner.errors import (
     UnknownRunError,
     UsageError,
 )
+from runner.exports.task_files import ARCHIVE
 from runner.lifecycle.recover import reconcile_run
-from runner.model import RunId
+from runner.model import RunId, TaskState
 from runner.run_files import RunFiles
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection
 
     from parsers.paths import Path
     from runner.config import Config
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
     from runner.ledger.queue import Prompt
     from runner.ledger.sessions import Session
     from runner.model import Run
+    from runner.service.older import OlderTasks
 
 _TITLE_LENGTH = 60
+_UUID_LENGTH = 36
 
 
 class Task(Struct):
@@ -45,6 +48,27 @@ class Task(Struct):
     @property
     def name(self) -> str:
         return self.session.name
+
+
+class Found(Struct):
+    """Hold a session and its ledger.
+
+    That of an older tool's task, which was not imported, is in memory: `older`.
+    """
+
+    session: Session
+    ledger: Ledger
+    older: OlderTasks | None = None
+
+    @property
+    def doubt(self) -> str | None:
+        """Why it is uncertain that a task of an older tool is running."""
+        holder = self.older and self.older.histories[self.session.key].holder
+        return holder.doubt if holder else None
+
+    def again(self) -> Found:
+        """Return a session as it is now."""
+        return self.older.again(self.session) if self.older else self
 
 
 def find(text: str, ledger: Ledger) -> Session:
@@ -74,16 +98,6 @@ def find(text: str, ledger: Ledger) -> Session:
     if was is None:
         raise NoSuchTaskError(text)
     return was
-
-
-def find_all(texts: Sequence[str], ledger: Ledger) -> list[Session]:
-    """Return the sessions that texts name, each once, in their order.
-
-    Raises:
-        NoSuchTaskError, UsageError: as `find`.
-    """
-    found = [find(text, ledger) for text in texts]
-    return list({session.key: session for session in found}.values())
 
 
 def find_run(run_id: str, log_dir: Path, ledger: Ledger, settings: Config) -> Run:
@@ -126,16 +140,36 @@ def get(key: int, ledger: Ledger) -> Task:
     return Task(session=session, last=last, over=over, prompts=prompts)
 
 
-def unknown_tasks(ledger: Ledger) -> list[Path]:
-    """Return the directories of an older tool's tasks, which have no row.
+def older_tasks(
+    ledger: Ledger,
+    states: Collection[TaskState] = tuple(TaskState),
+    named: str | None = None,
+) -> list[Path]:
+    """List the directories of an older tool's tasks, which have no row.
 
     The names are listed before the ledger is read: a new session has its row first.
+
+    Args:
+        ledger: the ledger.
+        states: those that the tasks may have.
+        named: only a task that this id names, if it is one.
     """
-    names = {name for name in files.names(ledger.home) if uuid(name)}
-    for query in ("thread_names", "task_directories"):
-        if names:
-            rows = ledger.all(query)
-            names -= {row["directory"].rpartition("/")[2] for row in rows}
-    found = (ledger.home / name for name in sorted(names))
+    places = [ledger.home]
+    if TaskState.ARCHIVED in states:
+        days = [ledger.home / ARCHIVE]
+        for _ in range(3):  # YYYY/MM/DD
+            days = [day / name for day in days for name in files.names(day)]
+        places = [*days, *places]
+    found = {name: each for each in places for name in files.names(each)}
+    wanted, is_running = uuid((named or "").strip()), {*states} == {TaskState.RUNNING}
+    found = {
+        name: each
+        for name, each in found.items()
+        if len(name) == _UUID_LENGTH and wanted in {None, name}
+    }
+    for row in ledger.all("known_directories") if found else ():
+        found.pop(row["directory"].rpartition("/")[2], None)
     # Another process may have removed it meanwhile.
-    return [place for place in found if files.names(place)]
+    sign = "task.pid" if is_running else "."
+    tasks = (each / name for name, each in found.items() if uuid(name))
+    return [each for each in tasks if files.names(each) and files.status(each / sign)]

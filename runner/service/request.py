@@ -5,13 +5,20 @@ from __future__ import annotations
 import errno
 import os
 
+from parsers.light import suppress
 from parsers.paths import Path
 from parsers.struct import Struct, replace
 from parsers.text import uuid
 from runner import files
 from runner.codex.binary import can_be_codex, stamp_of
 from runner.codex.home import rollout_of, threads_named
-from runner.errors import FileFault, NoSuchRunError, RunnerFault, UsageError
+from runner.errors import (
+    FileFault,
+    NoSuchRunError,
+    NoSuchTaskError,
+    RunnerFault,
+    UsageError,
+)
 from runner.model import Limits, Report, RunRequest, SessionId, Verbosity
 from runner.process.start import which
 from runner.prompt import read
@@ -118,10 +125,13 @@ def _resumed(
         return None
     if session := uuid(text):
         if ledger.sessions.of_thread(session) is None:
+            _import_older(session, ledger, settings)
+        if ledger.sessions.of_thread(session) is None:
             _refuse_unknown(session, words.codex.bin, settings)
         return SessionId(session)
     from runner.service.lookup import find_run  # noqa: PLC0415 - only for a run id
 
+    _import_older(text, ledger, settings)
     try:
         run = find_run(Path(text).name, log_dir, ledger, settings)
     except NoSuchRunError:
@@ -132,6 +142,16 @@ def _resumed(
         message = f"--resume {text}: that run has no session ({why})"
         raise UsageError(message)
     return thread
+
+
+def _import_older(text: str, ledger: Ledger, settings: Config) -> None:
+    """Import the task of an older tool that a text names, if there is one."""
+    from runner.service.search import find_any  # noqa: PLC0415 - as in _resumed
+
+    with suppress(NoSuchTaskError, UsageError):
+        found = find_any(text, ledger, settings)
+        if found.older is not None:
+            found.older.take(found.session, ledger)
 
 
 def _named(text: str, ledger: Ledger, settings: Config) -> SessionId:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from parsers.accounting.tokens import SUMMED
 from parsers.error_classes import retryable
 from parsers.paths import Path
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
     from runner.ledger.queue import Prompt
     from runner.ledger.sessions import Session
     from runner.model import Run
-    from runner.service.lookup import Task
+    from runner.service.lookup import Found, Task
 
 Json = dict[str, object]
 
@@ -99,21 +97,21 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
 
 
 def wait(
-    keys: Sequence[int],
+    tasks: Sequence[Found],
     ledger: Ledger,
     settings: Config,
     warn: Callable[[Iterable[str]], None],
     *,
     for_any: bool = False,
     timeout: float | None = None,
-) -> dict[int, bool]:
+) -> dict[str, bool]:
     """Wait until sessions no longer run; return which of them have succeeded.
 
     The result is read as soon as a session is idle: another command may resume it
     while this one waits for others. An error in one session does not stop the wait.
 
     Args:
-        keys: the sessions. The result of each counts from its oldest unfinished run,
+        tasks: the sessions. The result of each counts from its oldest unfinished run,
             else from its last run.
         ledger: the ledger.
         settings: for judging abandoned runs.
@@ -126,44 +124,47 @@ def wait(
     Raises:
         WaitTimeoutError: the time is up.
     """
-    since: dict[int, int] = {}  # the ordinal of the first run that counts
-    for key in keys:
-        first = next(iter(ledger.runs.unfinished(key)), None)
-        last = ledger.sessions.get(key).last_run or ""
-        since[key] = (first or ledger.runs.find(last)).ordinal
+    since: dict[str, int] = {}  # the ordinal of the first run that counts
+    for each in tasks:
+        session, runs = each.session, each.ledger.runs
+        first = next(iter(runs.unfinished(session.key)), None)
+        since[session.name] = (first or runs.find(session.last_run or "")).ordinal
     began = looked = clock.monotonic()
-    version, ends = -1, dict[int, bool]()
-    end_of = partial(_end_of, is_strict=settings.is_strict)
+    version, ends = -1, dict[str, bool]()
     while True:
         written, now = ledger.version(), clock.monotonic()
         if written != version or now - looked >= _SWEEP_SECONDS:
             version, looked = written, now
             unrecorded = sweep(ledger, settings).unrecorded
-            for key in [key for key in since if key not in ends]:
-                if key in unrecorded:
-                    ends[key] = False
+            for each in [each for each in tasks if each.session.name not in ends]:
+                name, key = each.session.name, each.session.key
+                if each.older is None and key in unrecorded:
+                    ends[name] = False
                     warn([f"{ledger.sessions.get(key).name}: {unrecorded[key]}"])
-                elif (end := end_of(key, since[key], ledger)) is not None:
-                    ends[key] = end
+                elif (end := _end_of(each, since[name], settings)) is not None:
+                    ends[name] = end
                 else:
-                    warn(_why_running(key, ledger))
+                    warn(_why_running(each))
             if len(ends) == len(since) or (for_any and ends):
                 return ends
         if timeout is not None and now - began >= timeout:
-            left = [key for key in since if key not in ends]
-            names = ", ".join(ledger.sessions.get(key).name for key in left)
-            message = f"after {timeout:g} s still running: {names}"
+            left = [each for each in tasks if each.session.name not in ends]
+            # Codex may have named a thread since.
+            names = [each.ledger.sessions.get(each.session.key).name for each in left]
+            message = f"after {timeout:g} s still running: {', '.join(names)}"
             raise WaitTimeoutError(message)
         clock.sleep(_PACE_SECONDS)
 
 
-def _end_of(key: int, since: int, ledger: Ledger, *, is_strict: bool) -> bool | None:
+def _end_of(found: Found, since: int, settings: Config) -> bool | None:
     """Return whether an idle session has succeeded; None while it runs.
 
     All awaited prompts must have succeeded: of several runs for one prompt the last
     counts. A run that gave up waiting for the session does not count.
     """
     try:
+        now = found.again()
+        key, ledger = now.session.key, now.ledger
         with ledger.snapshot():
             task = get(key, ledger)
     except RunnerError:
@@ -172,15 +173,18 @@ def _end_of(key: int, since: int, ledger: Ledger, *, is_strict: bool) -> bool | 
         return None
     runs = ledger.runs.ends(key, since)
     is_good = {*runs.values()} == {Outcome.SUCCEEDED} and not task.prompts
-    if not (is_good and is_strict):
+    if not (is_good and settings.is_strict):
         return is_good
-    found = (ledger.runs.find(run_id) for run_id in runs)
-    return not any(doubts(run.accounts.get("warnings")) for run in found)
+    ended = (ledger.runs.find(run_id) for run_id in runs)
+    return not any(doubts(run.accounts.get("warnings")) for run in ended)
 
 
-def _why_running(key: int, ledger: Ledger) -> Iterator[str]:
+def _why_running(found: Found) -> Iterator[str]:
     """Yield why a session that only time or a person can release still runs."""
+    key, ledger = found.session.key, found.ledger
     prompt, name = ledger.queue.head(key), ledger.sessions.get(key).name
+    if found.doubt is not None:
+        yield f"{name}: {found.doubt}"
     for run in ledger.runs.unfinished(key):
         if why := suspension_of(run):
             yield f"{name}: {why}"

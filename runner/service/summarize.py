@@ -30,7 +30,8 @@ from runner.lifecycle.liveness import Life, life_of
 from runner.locks import Lock, look
 from runner.model import Outcome, RunId
 from runner.run_files import RunFiles, beside, files_of
-from runner.service.lookup import find, find_run
+from runner.service.lookup import find_run
+from runner.service.search import find_any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from parsers.light import datetime
     from runner.accounting.run import RunAccounting
     from runner.config import Config
-    from runner.model import Verdict
+    from runner.model import Run, Verdict
 
 Json = dict[str, object]
 
@@ -78,10 +79,15 @@ def summarize_run(run_id: str, log_dir: Path, settings: Config) -> Json:
             # A run of another state directory, unfinished or abandoned.
             return summarize_log(theirs.events, theirs.meta, settings)
         with suppress(NoSuchTaskError):
-            last = find(run_id, ledger).last_run
-            if last is not None:
-                return summarize_run(last, log_dir, settings)
+            found = find_any(run_id, ledger, settings)
+            if found.session.last_run is not None:
+                run = found.ledger.runs.find(found.session.last_run)
+                return _summary(run, found.ledger, settings)
         raise
+    return _summary(run, ledger, settings)
+
+
+def _summary(run: Run, ledger: Ledger, settings: Config) -> Json:
     if run.is_finished:
         return run_exports.summary_of(run)
     counted = account_run(run, ledger, settings, is_over=False)

@@ -78,36 +78,23 @@ def test_of_a_thousand_sessions_no_file_is_looked_at(
     assert len(inside) < 10
 
 
-def test_tasks_of_an_older_tool_are_named_until_they_are_imported(
+def test_directories_that_are_no_tasks_of_an_older_tool_are_not_read(
     home: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     fill(home, sessions=3, runs_per_session=1)
     with_directories(home)
-    for name in (*OLDER[:2], "notes", f".{OLDER[2]}"):
+    for name in ("notes", f".{OLDER[2]}"):
         (home / name).mkdir()
         (home / name / "task.json").touch()
+    (home / OLDER[0]).mkdir()
     (home / OLDER[3]).touch()
 
     assert codex_tasks.main(["ls"]) == 0
     out, err = capfd.readouterr()
-    assert len(out.splitlines()) == 1 + 3
-    assert err.splitlines() == [
-        f"codex-tasks: {home / name} is a task of an older tool: codex-tasks import"
-        for name in OLDER[:2]
-    ]
-
-    ledger = Ledger(home)
-    with ledger.transaction():
-        origin = {"kind": "tasks", "source": str(home / OLDER[0]), "mtime": None}
-        ids = {"identity": "the first", "run_id": "the first", "cursor": None}
-        ledger.insert("insert_import", **origin, **ids)
-    ledger.close()
-    codex_tasks.main(["ls", "--json"])
-    (line,) = capfd.readouterr().err.splitlines()
-    assert OLDER[1] in line
+    assert (len(out.splitlines()), err) == (1 + 3, "")
 
 
-def test_of_many_tasks_of_an_older_tool_five_are_named(
+def test_of_many_damaged_tasks_of_an_older_tool_five_are_named(
     home: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for name in OLDER:
@@ -118,9 +105,9 @@ def test_of_many_tasks_of_an_older_tool_five_are_named(
 
     out, err = capfd.readouterr()
     assert out == "No tasks found.\n"
-    *named, rest = err.splitlines()
+    _, *named, rest = err.splitlines()
     assert [OLDER[number] in line for number, line in enumerate(named)] == [True] * 5
-    assert rest == "codex-tasks: and 2 more tasks of an older tool: codex-tasks import"
+    assert rest == "codex-tasks: nor are 2 more tasks of an older tool"
 
 
 def test_what_one_session_has_used_is_found_without_the_usage_of_others(

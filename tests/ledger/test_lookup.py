@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from support import ledgers
 
+from runner import config
+from runner.cli.context import Context
 from runner.errors import NoSuchTaskError, UsageError
 from runner.ledger.ledger import Ledger
 from runner.model import RunId
@@ -121,9 +123,11 @@ def test_a_run_whose_thread_has_no_name_yet_is_found_by_its_own_id(
 
 
 def test_several_are_found_once_each_in_their_order(ledger: Ledger) -> None:
-    found = lookup.find_all([SECOND, FIRST, TITLES[SECOND]], ledger)
+    context = Context(config.load({"CODEX_RUNNER_HOME": str(ledger.home)}))
 
-    assert [session.thread for session in found] == [SECOND, FIRST]
+    found = context.found([SECOND, FIRST, TITLES[SECOND]])
+
+    assert [each.session.thread for each in found] == [SECOND, FIRST]
 
 
 def retitle(ledger: Ledger, thread: str, title: str) -> None:

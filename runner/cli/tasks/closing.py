@@ -72,13 +72,18 @@ def main(found: Values, context: Context) -> int:
 
     _check_named(found, "to stop, or use -a for all running tasks")
     refuse((found.gone and not found.task, "--gone needs the names of the tasks"))
-    ledger = context.ledger
+    running = [TaskState.RUNNING]
     if found.all:
-        keys = ledger.queue.to_stop()
+        keys, older = context.ledger.queue.to_stop(), context.older(running)
+        tasks = older.found(running) if older is not None else []
     else:
-        keys = [session.key for session in context.sessions(found.task)]
+        tasks = context.found(found.task)
+        keys = [each.session.key for each in tasks if each.older is None]
+    how = {"is_gone": found.gone}
+    stopped = stop_sessions(keys, context.ledger, context.settings, **how)
+    stopped += [each.older.stop(each.session, **how) for each in tasks if each.older]
     lines, code = [], 0
-    for each in stop_sessions(keys, ledger, context.settings, is_gone=found.gone):
+    for each in stopped:
         context.notes(each.notes)
         if each.error is not None:
             context.fault(each.name, each.error)
@@ -89,7 +94,7 @@ def main(found: Values, context: Context) -> int:
         if each.canceled:
             skipped = f" {format.count(each.canceled, 'waiting prompt')} skipped."
         lines.append(f"Task {each.name} {what}{skipped}")
-    context.output.lines(lines if keys else ["No running tasks to stop."])
+    context.output.lines(lines if stopped else ["No running tasks to stop."])
     return code
 
 
@@ -106,18 +111,26 @@ def main_archive(found: Values, context: Context) -> int:
     context.sweep()
     lines: list[str] = []
     if found.all:
-        sessions = context.ledger.sessions.all(_NOT_ARCHIVED)
-        running = [each for each in sessions if each.state is TaskState.RUNNING]
-        lines = [f"Skipping task {each.name} (RUNNING)." for each in running]
-        sessions = [each for each in sessions if each.state is not TaskState.RUNNING]
+        tasks = context.all(_NOT_ARCHIVED)
+        busy = {
+            each.session.name: f"Skipping task {each.session.name} (RUNNING)."
+            for each in tasks
+            if each.session.state is TaskState.RUNNING
+        }
+        lines += busy.values()
+        tasks = [each for each in tasks if each.session.name not in busy]
     else:
-        sessions = context.sessions(found.task)
+        tasks = context.found(found.task)
     code = 0
-    for session in sessions:
+    for task in tasks:
         try:
-            moved = archive.archive(session, context.ledger)
+            moved = (
+                archive.archive(task.session, context.ledger)
+                if task.older is None
+                else task.older.archive(task.session)
+            )
         except (RunnerError, OSError) as error:
-            context.fault(session.name, error)
+            context.fault(task.session.name, error)
             failed = error.exit_code if isinstance(error, RunnerError) else 1
             code = max(code, failed)
             continue
@@ -126,7 +139,7 @@ def main_archive(found: Values, context: Context) -> int:
         lines.append(
             f"Task {moved.name} {what if moved.is_new else 'is already archived'}."
         )
-    if not sessions:
+    if not tasks:
         lines.append("No STOPPED or DIED tasks were found to archive.")
     # Not before: all tasks are archived even if standard output is closed.
     context.output.lines(lines)

@@ -20,9 +20,12 @@ from runner.service.lookup import get
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from runner.cli.context import Context
     from runner.cli.options import Values
     from runner.service.log import Piece
+    from runner.service.lookup import Found
 
 HELP = """\
 Show the transcript of a task, of all its runs.
@@ -61,16 +64,15 @@ def main(found: Values, context: Context) -> int:
         is_endless=found.forever,
     )
     context.sweep()
-    with context.ledger.snapshot():
-        task = get(context.session(found.task).key, context.ledger)
+    (task,) = context.found([found.task])
     environment = context.settings.environment
     is_plain = environment.get("NO_COLOR") or environment.get("TERM", "") in {
         "",
         "dumb",
     }
     said = _json if found.json else _Text(is_coloured=is_terminal() and not is_plain)
-    with context.waiting([task.session.key] if wish.follows else ()):
-        for piece in log.read(task, wish, context.ledger, context.settings):
+    with context.waiting([task] if wish.follows else ()):
+        for piece in _pieces(task, wish, context):
             match piece:
                 case log.Note(text=text):
                     context.note(text)
@@ -79,6 +81,16 @@ def main(found: Values, context: Context) -> int:
                 case _:
                     context.output.text(said(piece))
     return 0
+
+
+def _pieces(found: Found, wish: log.Wish, context: Context) -> Iterator[Piece]:
+    if found.older is not None:
+        from runner.service.older_log import read  # noqa: PLC0415 - for older tasks
+
+        return read(found, found.older, wish)
+    with context.ledger.snapshot():
+        task = get(found.session.key, context.ledger)
+    return log.read(task, wish, context.ledger, context.settings)
 
 
 class _Text:
@@ -130,12 +142,13 @@ def main_result(found: Values, context: Context) -> int:
     from runner.service.result import result_of  # noqa: PLC0415 - for this one only
 
     context.sweep()
-    with context.ledger.snapshot():
-        task = get(context.session(found.task).key, context.ledger)
+    (known,) = context.found([found.task])
+    with known.ledger.snapshot():
+        task = get(known.session.key, known.ledger)
         named = found.task.strip()
-        is_run = named in context.ledger.runs.ids(task.session.key)
+        is_run = named in known.ledger.runs.ids(task.session.key)
         wanted = found.run or (named if is_run else None)
-        result = result_of(task, context.ledger, wanted)
+        result = result_of(task, known.ledger, wanted)
     if not result.run.is_finished:
         fix = "codex-tasks status --wait waits for its end"
         raise SessionBusyError(task.name, result.run.run_id, fix)

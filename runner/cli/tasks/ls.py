@@ -10,7 +10,6 @@ from runner.cli.output import is_terminal, pretty_rows
 from runner.cli.table import Column
 from runner.errors import UsageError
 from runner.model import TaskState
-from runner.service.lookup import unknown_tasks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,18 +38,20 @@ _NAMED_AT_MOST = 5
 
 
 def main(found: Values, context: Context) -> int:
-    """List tasks; name tasks of an older tool on standard error."""
+    """List tasks, also those of an older tool that were not imported."""
     states = _states(found)
     limit = whole_number(found.limit, "--limit", "tasks", least=1)
     context.sweep()
     # All rows live to the end: a third of the time would be the search for garbage.
     gc.disable()
     sessions = context.ledger.sessions.listed(states, limit)
-    unknown = unknown_tasks(context.ledger)
-    for place in unknown[:_NAMED_AT_MOST]:
-        context.note(f"{place} is a task of an older tool: codex-tasks import")
-    if (more := len(unknown) - _NAMED_AT_MOST) > 0:
-        context.note(f"and {more} more tasks of an older tool: codex-tasks import")
+    if (older := context.older(states)) is not None:
+        rows = [*sessions, *older.sessions.listed(states, limit)]
+        sessions = sorted(rows, key=_updated_at, reverse=True)[:limit]
+        for each in older.unreadable[:_NAMED_AT_MOST]:
+            context.note(f"not listed: {each.source}: {each.reason}")
+        if (more := len(older.unreadable) - _NAMED_AT_MOST) > 0:
+            context.note(f"nor are {more} more tasks of an older tool")
     if found.json:
         context.output.lines([pretty_rows(sessions)])
     elif not sessions:
@@ -58,6 +59,10 @@ def main(found: Values, context: Context) -> int:
     else:
         _show(sessions, found.time_format, context)
     return 0
+
+
+def _updated_at(row: dict[str, Any]) -> str:
+    return str(row["updated_at"])
 
 
 def _states(found: Values) -> set[TaskState]:

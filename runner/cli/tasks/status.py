@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from runner.cli.context import Context
     from runner.cli.options import Values
-    from runner.ledger.sessions import Session
+    from runner.service.lookup import Found
 
 HELP = f"""\
 Show tasks: state, last prompt and result, usage and cost.
@@ -48,21 +48,19 @@ def main(found: Values, context: Context) -> int:
     timeout = config.seconds(found.timeout or "0", "--timeout")
     is_strict = found.strict or context.settings.is_strict
     unknown = context.sweep()
-    named = context.sessions(found.task)
-    sessions = named or context.ledger.sessions.all()
+    states = [TaskState.RUNNING] if found.all_running else list(TaskState)
+    tasks = context.found(found.task) or context.all(states, is_counted=True)
     # With --all only running tasks are waited for: the results of idle ones do not
     # count.
-    awaited = named or [each for each in sessions if each.state is TaskState.RUNNING]
-    if found.all_running:
-        sessions = awaited
-    ends: dict[int, bool] = {}
+    running = [each for each in tasks if each.session.state is TaskState.RUNNING]
+    awaited = tasks if found.task else running
+    ends: dict[str, bool] = {}
     late = None
     if found.wait or found.wait_any:
-        keys = [each.key for each in awaited]
         try:
-            with context.waiting(keys):
+            with context.waiting(awaited):
                 ends = status.wait(
-                    keys,
+                    awaited,
                     context.ledger,
                     replace(context.settings, is_strict=is_strict),
                     context.notes,
@@ -72,33 +70,35 @@ def main(found: Values, context: Context) -> int:
         except WaitTimeoutError as error:
             # After a timeout the tasks are shown all the same.
             late = error
-    reports = list(_reports(sessions, unknown, context))
+        tasks = [each.again() for each in tasks]
+    reports = list(_reports(tasks, unknown, context))
     if found.json:
         value = reports[0] if found.one and reports else reports
         context.output.lines([pretty(value)])
     elif reports:
         context.output.lines(format.blocks(reports, found.time_format))
-    elif not sessions:
-        is_used = context.ledger.sessions.all(most=1)
+    elif not tasks:
+        is_used = context.ledger.sessions.all(most=1) or context.older()
         start = "there are no tasks yet (codex-tasks start PROMPT starts one)"
         context.note("no task is running" if is_used else start)
     if late is not None:
         raise late
-    return 0 if all(ends.values()) and len(reports) == len(sessions) else 1
+    return 0 if all(ends.values()) and len(reports) == len(tasks) else 1
 
 
 def _reports(
-    sessions: Sequence[Session], unknown: Mapping[int, str], context: Context
+    tasks: Sequence[Found], unknown: Mapping[int, str], context: Context
 ) -> Iterator[dict[str, object]]:
     """Report tasks; an error of one does not stop the others."""
-    ledger = context.ledger
-    for each in sessions:
+    for each in tasks:
+        key, ledger = each.session.key, each.ledger
         try:
             with ledger.snapshot():
-                task, why = get(each.key, ledger), unknown.get(each.key)
+                task = get(key, ledger)
+                why = each.doubt if each.older else unknown.get(key)
                 yield status.report(task, ledger, context.settings, why)
         except (RunnerError, OSError) as error:
-            context.fault(each.name, error)
+            context.fault(each.session.name, error)
 
 
 def _check(found: Values) -> None:

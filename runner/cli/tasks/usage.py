@@ -11,6 +11,7 @@ from runner.cli import format, table
 from runner.cli.output import is_terminal, pretty
 from runner.cli.table import Column
 from runner.service import usage
+from runner.service.lookup import older_tasks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ def main(found: Values, context: Context) -> int:
     if report.not_over:
         runs = "1 run is" if report.not_over == 1 else f"{report.not_over} runs are"
         context.note(f"{runs} not finished, and not counted yet")
+    if older_tasks(context.ledger):
+        context.note("tasks of an older tool are not counted: codex-tasks import")
     if found.json:
         context.output.lines([_json(report)])
     elif report.total is not None and is_terminal():
