@@ -106,16 +106,14 @@ def _last_of(facts: Facts, share: Slice, turns: Sequence[_Part]) -> int | None:
 
 def _agree(log: Facts, turn: _Part) -> bool:
     """Return whether a log may end with a turn: by figure, else by end and answer."""
+    usage = turn.share if log.is_share else turn.facts.usage
     has_figure = log.usage is not None or log.uncached_tokens is not None
-    if log.ended != "completed" or not has_figure:
+    if log.ended != "completed" or not has_figure or usage is None:
         # A text for people does not say how it ended; up to 0.142 a turn that failed
         # after a message is written as completed.
         is_open = log.kind == "log" and log.ended is None
         has_end = is_open or (log.ended is None) == (turn.facts.ended is None)
         return has_end and _says_the_same(log, turn.facts)
-    usage = turn.share if log.is_share else turn.facts.usage
-    if usage is None:
-        return False
     if log.usage is None:
         return usage.uncached_tokens == log.uncached_tokens
     return all(getattr(log.usage, each) == getattr(usage, each) for each in _PRINTED)
