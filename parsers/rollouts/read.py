@@ -86,6 +86,7 @@ class _Reader:
     def __init__(self, from_offset: int, since: str, until: str) -> None:
         self._from_offset = from_offset
         self._since, self._until = since, until
+        self._has_window = bool(since or until)
         self._header: Header | None = None
         self._began_at = ""
         self._is_copy = False
@@ -94,7 +95,7 @@ class _Reader:
         self._turn_id: str | None = None
         self._root_turn_id: str | None = None
         self._counter = CallCounter()
-        self._unread_total = b""
+        self._unread = records.Figures()
         self.begin_part()
 
     def begin_part(self) -> None:
@@ -111,8 +112,8 @@ class _Reader:
         worth = records.worth_of(line)
         if worth == "nothing":
             return
-        if worth == "total" and self._counter.is_recorded:
-            self._unread_total = line
+        if worth == "figures" and self._counter.is_recorded and not self._has_window:
+            self._unread.keep(line, offset)
             return
         try:
             record = records.read_record(line)
@@ -130,10 +131,17 @@ class _Reader:
     def _holds(self, at: str, offset: int) -> bool:
         if offset < self._from_offset:
             return False
-        when = moment(at) if self._since or self._until else ""
+        when = moment(at) if self._has_window else ""
         return when >= self._since and (not self._until or when <= self._until)
 
+    def _settle(self) -> None:
+        """Take the figures that were put off."""
+        unread, self._unread = self._unread, records.Figures()
+        self._counter.take_baseline(unread.info())
+        self._limits = unread.limits(self._from_offset) or self._limits
+
     def result(self) -> Rollout:
+        self._settle()
         return Rollout(
             **(as_dict(self._header) if self._header else {}),
             calls=tuple(self._calls),
@@ -186,10 +194,7 @@ class _Reader:
         self._model = records.text(record.payload, "model") or self._model
         if turn_id != self._turn_id:
             # The last total of a turn with records is the baseline of the next turn.
-            with suppress(loose_json.NotAnObjectError):
-                total = records.read_record(self._unread_total)
-                self._counter.take_baseline(records.info(total))
-            self._unread_total = b""
+            self._settle()
             self._counter.is_recorded = False
             self._turn_id, self._root_turn_id = turn_id, None
         root_turn_id = records.text(record.payload, "root_turn_id")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from parsers import loose_json
 from parsers.exec_events.items import REFUSED, error_text
-from parsers.light import UTC, datetime, pattern
+from parsers.light import UTC, datetime, pattern, suppress
 from parsers.rollouts.thread import Header, RateLimit, RateLimits
 from parsers.struct import Struct, replace
 from parsers.text import uuid
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from parsers.rollouts.thread import Turn
 
-    Worth = Literal["nothing", "total", "anything"]
+    Worth = Literal["nothing", "figures", "anything"]
 
 _HEAD: Final = pattern(
     rb'\{"timestamp":"[^"\\]{1,40}",(?:"ordinal":[0-9]+,)?'
@@ -34,7 +34,6 @@ _WANTED_EVENTS: Final = frozenset(
         b"task_complete",
         b"task_started",
         b"thread_settings_applied",
-        b"token_count",
         b"turn_aborted",
     }
 )
@@ -56,12 +55,13 @@ _OTHERS: Final = frozenset(
     dynamic_tool_call_response collab_agent_interaction_end collab_agent_spawn_end
     collab_close_end collab_resume_end collab_waiting_end session_state""".split()
 )
-_RECORDS: Final = _WANTED | _WANTED_EVENTS | _OTHERS
+_RECORDS: Final = _WANTED | _WANTED_EVENTS | _OTHERS | {b"token_count"}
 _WANTED_ITEMS: Final = (
     b'"item":{"type":"AgentMessage"',
     b'"item":{"type":"CollabAgentToolCall"',
 )
 _LIMITS: Final = (b'"primary":{', b'"secondary":{')
+_TOTAL: Final = b'"total_token_usage":{'
 _SPAWNED: Final = b'"output":"{\\"agent_id\\":'
 # The output of a tool in any of its forms: after a note, inside of JSON, or as it is.
 _REFUSED: Final = pattern(
@@ -86,15 +86,15 @@ class Record(Struct):
 def worth_of(line: bytes) -> Worth:
     """Find out from a line's first bytes whether it must be decoded.
 
-    A total is a `token_count` that names no limits.
+    Figures are those of a `token_count`: the last one may be enough.
     """
     head = _HEAD.match(line)
     if head is None:
         return "anything"
     kind, inner = head.groups()
     is_wanted = kind in _WANTED
-    if inner == b"token_count" and not any(limit in line for limit in _LIMITS):
-        return "total"
+    if inner == b"token_count":
+        return "figures"
     if kind == b"response_item":
         is_answer = inner == b"function_call_output" and (
             _SPAWNED in line[:_PLACE] or is_refused(line)
@@ -107,6 +107,32 @@ def worth_of(line: bytes) -> Worth:
     elif kind not in _OTHERS:
         is_wanted = True
     return "anything" if is_wanted else "nothing"
+
+
+class Figures:
+    """The last lines of a turn that name a total or limits, decoded when asked."""
+
+    def __init__(self) -> None:
+        self._total = self._limits = b""
+        self._offset = -1
+
+    def keep(self, line: bytes, offset: int) -> None:
+        """Keep the line of a `token_count`."""
+        if _TOTAL in line:
+            self._total = line
+        if any(limit in line for limit in _LIMITS):
+            self._limits, self._offset = line, offset
+
+    def info(self) -> Mapping[str, object]:
+        """Return the figures of the last total; empty when there is none."""
+        record = _read_or_none(self._total)
+        return info(record) if record else {}
+
+    def limits(self, from_offset: int = 0) -> RateLimits | None:
+        """Return the last limits, unless they begin before an offset."""
+        is_inside = self._offset >= from_offset
+        record = _read_or_none(self._limits) if is_inside else None
+        return rate_limits(record) if record else None
 
 
 def is_known(kind: str) -> bool:
@@ -133,6 +159,12 @@ def read_record(line: bytes) -> Record:
         kind=loose_json.text(inner) or loose_json.text(fields.get("type")) or "",
         payload=payload,
     )
+
+
+def _read_or_none(line: bytes) -> Record | None:
+    with suppress(loose_json.NotAnObjectError):
+        return read_record(line)
+    return None
 
 
 def moment(at: str | None) -> str:

@@ -48,9 +48,16 @@ _SKIPPED: Final = pattern(
 )
 # Seconds: a fork's copy of its parent is written at once, with its times.
 _COPYING_TAKES: Final = 1.0
-_CALLS: Final = ("function_call", "custom_tool_call", "local_shell_call")
+_LATER: Final = ("function_call", "custom_tool_call", "local_shell_call", "token_count")
 _ENDS: Final = {"exec_command_end": "CommandExecution", "patch_apply_end": "FileChange"}
 _ANSWERS: Final = ("function_call_output", "custom_tool_call_output")
+# Records that are decoded only if nothing else has what they say. So near to the
+# beginning a match is not in a text; inside of one its quotes would be escaped.
+_PUT_OFF: Final = pattern(
+    rb'\{"timestamp":"([^"\\]{1,40})".{0,40}?"payload":\{"type":"(?:token_count'
+    rb'|(?:function_call|custom_tool_call|local_shell_call)(_output)?)"'
+)
+_CALL_ID: Final = pattern(rb'"call_id":"([^"\\]+)"')
 _ALL: Final = 100.0  # percent
 # Up to this version a turn that failed is written as completed, without an answer.
 _SILENT_ON_FAILURE: Final = (0, 142)
@@ -165,9 +172,11 @@ def _turns(lines: Iterable[tuple[int, bytes]]) -> list[_Turn]:
     """Read the turns of a rollout; never raises on its contents."""
     reader = _Reader()
     for place, line in lines:
-        if not _SKIPPED.match(line):
-            with suppress(loose_json.NotAnObjectError):
-                reader.feed(records.read_record(line), place)
+        turn = reader.turns[-1] if reader.turns else None
+        if _SKIPPED.match(line) or (turn and turn.puts_off(line)):
+            continue
+        with suppress(loose_json.NotAnObjectError):
+            reader.feed(records.read_record(line), place)
     return reader.turns
 
 
@@ -194,12 +203,34 @@ class _Turn:
         self.answer: str | None = None
         self.model: str | None = None
         self.ended: Turn | None = None
-        self.usage: Usage | None = None
         # By their ids, or by a number of their own.
         self.items: dict[str | int, Item] = {}
-        self._is_limited = False
         self._is_answered = False
-        self._calls: dict[str, Call] = {}
+        self._calls: dict[str, bytes] = {}
+        self._figures = records.Figures()
+
+    @property
+    def usage(self) -> Usage | None:
+        return read_usage(self._figures.info().get("total_token_usage"))
+
+    def puts_off(self, line: bytes) -> bool:
+        """Keep a line for later, or leave it out; return False if it is read now."""
+        head = _PUT_OFF.match(line)
+        if head is None:
+            return False
+        at, is_answer = head.groups()
+        if self.ended is None:
+            self.ended_at = at.decode("utf-8", "replace")
+        named = _CALL_ID.search(line)
+        if named is None:
+            self._figures.keep(line, 0)
+            return head[0].endswith(b'"token_count"')
+        call_id = named[1].decode("utf-8", "replace")
+        if not is_answer:
+            self._is_answered, self._calls[call_id] = False, line
+        elif call_id in self.items:
+            self._calls.pop(call_id, None)
+        return not is_answer or call_id not in self._calls
 
     def take(self, record: Record, item: Mapping[str, object]) -> None:
         """Add a record that begins no turn and is not a user's message."""
@@ -213,13 +244,13 @@ class _Turn:
             self._say(records.content(item))
         elif item:
             self._keep(loose_json.text(item.get("id")) or "", read_item(item))
-        elif kind in _CALLS:
-            self._is_answered, self._calls[call_id] = False, Call(payload)
         elif kind in _ANSWERS and call_id in self._calls and call_id not in self.items:
-            call = self._calls.pop(call_id)
+            call = Call(records.read_record(self._calls.pop(call_id)).payload)
             self._keep(call_id, call.answered(payload.get("output")))
-        elif kind == "token_count":
-            self._count(record)
+        elif kind in _LATER:  # another program has written it in its own way
+            told = {"type": kind, **payload}
+            again = eventlines.line({"timestamp": record.at or "-", "payload": told})
+            self.puts_off(again)
         elif kind in {"task_complete", "turn_aborted"} and self.ended is None:
             self.ended = records.ended(Turn(turn_id=""), record)
             answer = records.text(payload, "last_agent_message")
@@ -238,7 +269,7 @@ class _Turn:
         told = release(version)
         if self.answer is not None or told is None or told > _SILENT_ON_FAILURE:
             return "completed", None, None
-        if self._is_limited:
+        if self._is_limited():
             return "failed", _LIMITED, _LIMIT_CLASS
         return "failed", _NO_ANSWER, None
 
@@ -253,13 +284,10 @@ class _Turn:
         if item is not None:
             self.items[item_id or len(self.items)] = item
 
-    def _count(self, record: Record) -> None:
-        figure = read_usage(records.info(record).get("total_token_usage"))
-        self.usage = figure or self.usage
-        limits = records.rate_limits(record)
+    def _is_limited(self) -> bool:
+        limits = self._figures.limits()
         both = (limits.primary, limits.secondary) if limits else ()
-        if any(limit and (limit.used_percent or 0) >= _ALL for limit in both):
-            self._is_limited = True
+        return any(limit and (limit.used_percent or 0) >= _ALL for limit in both)
 
 
 class _Reader:

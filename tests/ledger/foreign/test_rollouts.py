@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support import homes
 
 from parsers.exec_events.events import TurnCompleted, TurnFailed
 from parsers.exec_events.summary import EventSummary
+from parsers.rollouts import records
+from parsers.rollouts.read import read_parts
 from runner.accounting.rollouts import RolloutIndex
 from runner.clock import iso
 from runner.codex.home import rollout_of
@@ -310,6 +313,30 @@ def test_codexs_own_items_go_before_what_the_calls_tell(
 
     assert (digest_of(run).commands_run, digest_of(run).commands_failed) == (1, 1)
     assert digest_of(run).files_changed == {"/a": "update"}
+
+
+def test_only_records_that_say_something_new_are_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the calls that Codex's own items repeat, nor all but the last figures."""
+    (thread,) = homes.fill(tmp_path, 1)
+    read, decode = list[str](), records.read_record
+
+    def counting(line: bytes) -> records.Record:
+        read.append((found := decode(line)).kind)
+        return found
+
+    monkeypatch.setattr(records, "read_record", counting)
+    (run,) = only(tmp_path).runs
+
+    assert digest_of(run).commands_run == homes.CALLS
+    assert read.count("item_completed") == homes.CALLS + 2
+    assert not {"function_call", "function_call_output"}.intersection(read)
+    assert read.count("token_count") == 1
+    read.clear()
+    with thread.open("rb") as stream:
+        assert len(read_parts(stream, [0])[0].calls) == homes.CALLS
+    assert read.count("token_count") == 2  # the total and the limits
 
 
 def test_a_turn_that_was_killed_is_lost(
