@@ -50,10 +50,11 @@ def read_rollout(
     since: str | None = None,
     until: str | None = None,
 ) -> Rollout:
-    """Read a rollout file from its beginning; never raises on its contents.
+    """Read a rollout from its beginning; never raises on its contents.
 
     Args:
-        lines: an open binary file at its beginning, or its lines with their newlines.
+        lines: an open binary file at its beginning, or the lines, with their newlines,
+            of all files of a thread.
         from_offset: count only records that begin at this byte or after it.
         since: count only records of this ISO 8601 time (UTC) or later.
         until: count only records of this ISO 8601 time (UTC) or earlier.
@@ -174,6 +175,8 @@ class _Reader:
         if found is None or self._has_begun:
             if found and self._header and found.thread_id != self._header.thread_id:
                 warn(self._warnings, OTHER_THREAD)
+            elif found:
+                self._counter.rebase()  # the thread's next file, after a revert
             return
         if self._header is None:
             self._header, self._began_at = found, record.at

@@ -48,9 +48,9 @@ class Rollouts:
         self.home = codex_home
         self._roots_of = roots_of
 
-    def path_of(self, thread_id: str) -> Path | None:
-        """Return the rollout file of a thread."""
-        return home.rollout_of(self.home, thread_id)
+    def paths_of(self, thread_id: str) -> list[Path]:
+        """Return the rollout files of a thread, in order."""
+        return home.rollouts_of(self.home, thread_id)
 
     def children_of(self, thread_id: str, since: datetime | None) -> Iterator[str]:
         """Return the recent threads whose header names this thread as parent."""
@@ -70,26 +70,30 @@ class RolloutAt(Rollouts):
         super().__init__(codex_home)
         self._thread_id, self._path = thread_id, path
 
-    def path_of(self, thread_id: str) -> Path | None:
-        if thread_id == self._thread_id:
-            return self._path
-        beside = home.rollout_in(self._path.parent, thread_id)
-        return beside or super().path_of(thread_id)
+    def paths_of(self, thread_id: str) -> list[Path]:
+        beside = home.rollouts_in(self._path.parent, thread_id)
+        elsewhere = super().paths_of(thread_id)
+        if thread_id != self._thread_id:
+            return home.in_order(beside, thread_id) or elsewhere
+        named = self._path.resolve()
+        for found in (elsewhere, home.in_order(beside, thread_id)):
+            if named in (path.resolve() for path in found):
+                return found
+        return [self._path]
 
 
 class RolloutIndex(Rollouts):
     """Find rollouts of a Codex home in a list that is read once.
 
-    `files` has the first file of each thread: Codex searches the same directories in
-    the same order. `faults` are directories that could not be listed, and links out of
+    Of copies of a file the first one counts: Codex searches the same directories in the
+    same order. `faults` are directories that could not be listed, and links out of
     them, which are not followed.
     """
 
     def __init__(self, codex_home: Path) -> None:
         super().__init__(codex_home)
-        self.files: list[Path] = []
         self.faults: list[OSError] = []
-        self._paths: dict[str, Path] = {}
+        self._paths: dict[str, list[Path]] = {}
         self._children: dict[str, list[str]] = {}
         for top in filter(files.is_directory, (codex_home / name for name in _TOPS)):
             real = top.resolve()
@@ -98,8 +102,13 @@ class RolloutIndex(Rollouts):
                     if name.startswith("rollout-") and name.endswith(_ENDINGS):
                         self._add(directory / name, real)
 
-    def path_of(self, thread_id: str) -> Path | None:
-        return self._paths.get(thread_id)
+    @property
+    def threads(self) -> list[list[Path]]:
+        """The files of each thread; a file without a header is one alone."""
+        return [home.in_order(paths, name) for name, paths in self._paths.items()]
+
+    def paths_of(self, thread_id: str) -> list[Path]:
+        return home.in_order(self._paths.get(thread_id, ()), thread_id)
 
     def children_of(self, thread_id: str, _since: datetime | None) -> Iterator[str]:
         yield from self._children.get(thread_id, ())
@@ -111,13 +120,11 @@ class RolloutIndex(Rollouts):
             self.faults.append(fault)
             return
         header = _header(path)
-        if header is None:
-            self.files.append(path)
-        elif header.thread_id not in self._paths:
-            self.files.append(path)
-            self._paths[header.thread_id] = path
-            for parent in _parents(header):
-                self._children.setdefault(parent, []).append(header.thread_id)
+        name = header.thread_id if header else str(path)
+        is_new = name not in self._paths
+        self._paths.setdefault(name, []).append(path)
+        for parent in _parents(header) if header and is_new else ():
+            self._children.setdefault(parent, []).append(name)
 
 
 class Slice(Struct):
@@ -151,8 +158,8 @@ def read_rollouts(
         named: sub-agent threads that the run's events name.
     """
     rollouts = where if isinstance(where, Rollouts) else Rollouts(where)
-    path = rollouts.path_of(session_id) if session_id else None
-    thread = _read(path, share, offset=share.offset) if path else None
+    paths = rollouts.paths_of(session_id) if session_id else []
+    thread = _read(paths, share, offset=share.offset)
     if thread is None or session_id is None:
         return RunRollouts()
     wanted = [*named, *thread.spawned_thread_ids]
@@ -164,9 +171,9 @@ def read_rollouts(
     seen = {session_id}
     while wanted:
         thread_id = wanted.pop(0)
-        path = None if thread_id in seen else rollouts.path_of(thread_id)
+        paths = [] if thread_id in seen else rollouts.paths_of(thread_id)
         seen.add(thread_id)
-        agent = _read(path, share) if path else None
+        agent = _read(paths, share)
         if agent is None:
             continue
         wanted += agent.spawned_thread_ids
@@ -198,11 +205,10 @@ def read_turns(
         places: the byte of its rollout at which each turn begins.
         named: sub-agent threads that the events of each turn name.
     """
-    if not places or (path := rollouts.path_of(session_id)) is None:
+    if not places or not (paths := rollouts.paths_of(session_id)):
         return []
     try:
-        with files.reader(path) as stream:
-            threads = read_parts(stream, places)
+        threads = read_parts(files.lines_of(paths), places)
     except _UNREADABLE:
         return []
     owner: dict[str | None, int] = {
@@ -221,9 +227,9 @@ def read_turns(
     seen = {session_id}
     while wanted:
         name, number = wanted.pop(0)
-        path = None if name in seen else rollouts.path_of(name)
+        paths = [] if name in seen else rollouts.paths_of(name)
         seen.add(name)
-        agent = _read(path, Slice()) if path else None
+        agent = _read(paths, Slice())
         if agent is None:
             continue
         wanted += [(each, number) for each in agent.spawned_thread_ids]
@@ -241,18 +247,21 @@ def read_turns(
     ]
 
 
-def _read(path: Path, share: Slice, *, offset: int | None = None) -> Rollout | None:
+def _read(
+    paths: Sequence[Path], share: Slice, *, offset: int | None = None
+) -> Rollout | None:
     by_time = offset is None
     try:
-        with files.reader(path) as stream:
+        if paths:
             return read_rollout(
-                stream,
+                files.lines_of(paths),
                 from_offset=offset or 0,
                 since=clock.iso(share.since) if share.since and by_time else None,
                 until=clock.iso(share.until) if share.until else None,
             )
     except _UNREADABLE:
-        return None
+        pass
+    return None
 
 
 def _header(path: Path) -> Header | None:

@@ -1,7 +1,9 @@
-"""Codex's home directory: the rollout file and the writer of a thread.
+"""Codex's home directory: the rollout files and the writer of a thread.
 
 `$CODEX_HOME/sessions/YYYY/MM/DD/rollout-<local time>-<thread id>.jsonl`, and
-`archived_sessions/` for threads that Codex has archived (0.50 to 0.169).
+`archived_sessions/` for threads that Codex has archived (0.50 to 0.169). When an
+application reverts a thread to an earlier turn, Codex goes on in another file, whose
+name has `_<revision>`, a UUID of version 7, after the thread's id.
 
 The program that writes to a thread holds an exclusive `flock` on the empty file
 `$CODEX_HOME/thread-writer-locks/<thread id>.lock` (0.147 to 0.171). Codex takes it only
@@ -12,7 +14,6 @@ that lock while it tries the other one, so a Codex that starts meanwhile does no
 from __future__ import annotations
 
 import os
-from itertools import chain
 
 from parsers import loose_json
 from parsers.light import UTC, datetime, pattern, suppress, timedelta
@@ -23,36 +24,51 @@ from runner.errors import FileFault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _UUID_VERSION_WITH_TIME = "7"
 # Codex has three levels; users add copies beside them.
 _DEEPEST = 8
+_LENGTHS = (4, 7, 10)  # of YYYY, YYYY/MM and YYYY/MM/DD
 _COORDINATION = ".coordination.lock"
 # Codex holds that lock for less than a millisecond.
 _TRIES, _TRY_AGAIN_SECONDS = 10, 0.002
 _KERNEL_LOCKS = Path("/proc/locks")
 
 
-def rollout_of(home: Path, thread_id: str) -> Path | None:
-    """Find the rollout file of a thread.
+def rollouts_of(home: Path, thread_id: str) -> list[Path]:
+    """Find the rollout files of a thread, in the order in which they were written.
 
-    The id contains its time, so the directories of that day and its neighbours (the
-    names are in local time) are searched first.
+    The id contains its time, so the directories of that day and later ones (the names
+    are in local time) are searched first.
     """
     tops = (home / "sessions", home / "archived_sessions")
     every = (directory for top in tops for directory, _ in directories(top))
-    places = chain(_likely_days(home, thread_id), every)
-    found = (rollout_in(directory, thread_id) for directory in places)
-    return next(filter(None, found), None)
+    for places in (_days(home, _made_at(thread_id)), every):
+        found = [path for each in places for path in rollouts_in(each, thread_id)]
+        if found:
+            return in_order(found, thread_id)
+    return []
 
 
-def rollout_in(directory: Path, thread_id: str) -> Path | None:
-    """Find the rollout file of a thread in one directory."""
-    for name in _names(directory):
-        if name.endswith(f"-{thread_id}.jsonl"):
-            return directory / name
-    return None
+def rollouts_in(directory: Path, thread_id: str) -> list[Path]:
+    """Find the rollout files of a thread in one directory."""
+    own = (f"-{thread_id}.jsonl", f"-{thread_id}_")
+    names = [name for name in _names(directory) if own[0] in name or own[1] in name]
+    return [directory / name for name in names if name.endswith(".jsonl")]
+
+
+def in_order(paths: Iterable[Path], thread_id: str) -> list[Path]:
+    """Sort the files of a thread, each once: the first one, then its revisions."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        found.setdefault(path.name.partition(thread_id)[2], path)
+    return [found[revision] for revision in sorted(found)]
+
+
+def size_of(paths: Iterable[Path]) -> int:
+    """Return the bytes of all files of a thread."""
+    return sum(status.st_size for path in paths if (status := files.status(path)))
 
 
 def threads_named(home: Path, name: str) -> set[str]:
@@ -87,15 +103,11 @@ def rollouts_since(home: Path, since: datetime) -> Iterator[Path]:
     Only the directories of the days from `since` on are searched: an older thread is
     found by its id.
     """
-    day = since.astimezone() - timedelta(days=1)
-    last = clock.now().astimezone() + timedelta(days=1)
-    while day <= last:
-        directory = home / "sessions" / f"{day:%Y/%m/%d}"
+    for directory in _days(home, since):
         for name in _names(directory):
             status = files.status(directory / name)
             if status and status.st_mtime >= since.timestamp():
                 yield directory / name
-        day += timedelta(days=1)
 
 
 def writer_of(home: Path, thread_id: str) -> int | None:
@@ -158,16 +170,31 @@ def _is_taken(path: Path) -> bool:
     return True
 
 
-def _likely_days(home: Path, thread_id: str) -> Iterator[Path]:
+def _made_at(thread_id: str) -> datetime | None:
+    """Read the time in the id of a thread; None when it has none."""
     if thread_id[14:15] != _UUID_VERSION_WITH_TIME:
-        return
+        return None
     milliseconds = int(thread_id[:8] + thread_id[9:13], 16)
     try:
-        made = datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone()
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
     except (OverflowError, ValueError, OSError):
+        return None
+
+
+def _days(home: Path, since: datetime | None) -> Iterator[Path]:
+    """List the directories of the days from one before an instant on."""
+    if since is None:
         return
-    for shift in (0, -1, 1):
-        yield home / "sessions" / f"{made + timedelta(days=shift):%Y/%m/%d}"
+    first = f"{since.astimezone() - timedelta(days=1):%Y/%m/%d}"
+    below = [""]
+    for length in _LENGTHS:
+        every = (
+            f"{up}{name}"
+            for up in below
+            for name in files.names(home / "sessions" / up)
+        )
+        below = [f"{name}/" for name in every if name >= first[:length]]
+    yield from (home / "sessions" / name for name in below)
 
 
 def _names(directory: Path) -> list[str]:

@@ -25,7 +25,7 @@ from runner.foreign.sources import ForeignRun, History, Other, Unreadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Final
 
     from parsers.accounting.tokens import Usage
@@ -67,34 +67,34 @@ _LIMIT_CLASS: Final = "usage_limit_exceeded"
 
 
 def read_rollout(
-    path: Path, *, is_wanted: Callable[[str], bool] = lambda _: False
+    *paths: Path, is_wanted: Callable[[str], bool] = lambda _: False
 ) -> History | Unreadable | Other | None:
-    """Read a rollout file; None for the thread of a sub-agent.
+    """Read the rollout files of one thread; None for the thread of a sub-agent.
 
     `is_wanted` chooses, by their ids, threads of other programs that are read too.
     """
+    path = paths[0]
     try:
         header = _header(path)
         if header is None:
             return None
         origin = header.originator or "unknown"
         if origin.startswith(_ORIGINATORS) or is_wanted(header.thread_id):
-            return _history(path, header)
+            return _history(paths, header)
         return Other(path, header.thread_id, origin)
     except sources.UNREADABLE as error:
         return Unreadable(path, sources.why(error))
 
 
-def actions(path: Path) -> Facts:
+def actions(paths: Sequence[Path]) -> Facts:
     """Read the commands and edits of any thread's rollout; unknown without a turn.
 
     Raises:
         OSError: it cannot be read again.
     """
-    with sources.opened(path) as stream:
+    with sources.opened(paths[0]) as stream:
         header = read_header_line(stream.readline(_HEADER_BYTES))
-        stream.seek(0)
-        every = _turns(sources.lines(stream))
+    every = _turns(sources.lines_of(paths))
     turns = [each for each in every if _is_own(each, header or Header(thread_id=""))]
     if not turns:
         return Facts(kind="rollout")
@@ -123,10 +123,9 @@ def _header(path: Path) -> Header | None:
     return None if is_agent else header
 
 
-def _history(path: Path, header: Header) -> History:
-    written_at = sources.written_at(path)
-    with sources.opened(path) as stream:
-        every = _turns(sources.lines(stream))
+def _history(paths: Sequence[Path], header: Header) -> History:
+    path, written_at = paths[0], sources.written_at(*paths)
+    every = _turns(sources.lines_of(paths))
     turns = [turn for turn in every if _is_own(turn, header)]
     created_at = sources.instant(header.started_at) or sources.modified(path)
     runs = []
@@ -302,7 +301,7 @@ class _Reader:
             self._hear(records.text(record.payload, "message"), record, place)
         elif item.get("type") == "UserMessage":
             self._hear(records.content(item), record, place)
-        elif self.turns and kind != "message":  # which repeats others
+        elif self.turns and kind not in {"message", "session_meta"}:  # repeat others
             self.turns[-1].take(record, item)
 
     def _meet_turn(self, record: Record, place: int) -> None:

@@ -18,7 +18,7 @@ from runner import clock, files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import BinaryIO, Final, Literal
 
     from parsers.paths import Path
@@ -143,6 +143,19 @@ def lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
         if is_whole and not is_rest:
             yield offset, line
         offset, is_rest = offset + len(line), not is_whole
+
+
+def lines_of(paths: Sequence[Path]) -> Iterator[tuple[int, bytes]]:
+    """Return the lines of files, each with its offset in all of them.
+
+    Raises:
+        OSError: one of them cannot be read.
+    """
+    before = 0
+    for path in paths:
+        with opened(path) as stream:
+            yield from ((before + offset, line) for offset, line in lines(stream))
+            before += stream.tell()
 
 
 def texts(stream: BinaryIO) -> Iterator[bytes]:

@@ -128,14 +128,15 @@ class _Import:
         """Import rollouts; one that has not changed since is not read again."""
         index, seen = self._index(place), SeenRollouts(self._ledger, self._wish)
         try:
-            for number, path in enumerate(index.files):
-                self._wish.progress(number, len(index.files))
-                told = seen.recall(path)
+            threads = index.threads
+            for number, paths in enumerate(threads):
+                self._wish.progress(number, len(threads))
+                told = seen.recall(paths)
                 if told is None:
-                    was = identity(path)
-                    found = foreign.read_rollout(path, is_wanted=seen.is_wanted)
+                    was = identity(paths[-1])
+                    found = foreign.read_rollout(*paths, is_wanted=seen.is_wanted)
                     told = [*self._take(found)] if found else []
-                    seen.note(path, was, told)
+                    seen.note(paths[-1], was, told)
                 yield from told
         finally:
             seen.save()
@@ -248,10 +249,10 @@ class _Import:
     def _placed(self, part: History) -> History:
         """Determine the turns of the runs of a thread, its directory and its home."""
         rollouts, repo, codex_home = self._rollouts_of(part), part.working_dir, None
-        path, place = rollouts.path_of(part.session_id or ""), rollouts.home
-        if path is not None:
+        paths, place = rollouts.paths_of(part.session_id or ""), rollouts.home
+        if paths:
             if part.kind != "rollout":
-                told = foreign.read_rollout(path, is_wanted=lambda _: True)
+                told = foreign.read_rollout(*paths, is_wanted=lambda _: True)
                 if isinstance(told, History):
                     part = foreign_runs.matched(part, told)
                     repo = repo or told.working_dir
@@ -261,7 +262,7 @@ class _Import:
     def _rollouts_of(self, part: History) -> RolloutIndex:
         """Return the rollouts of the first home of Codex that has the thread."""
         thread, indexes = part.session_id or "", map(self._index, self._homes)
-        found = (each for each in indexes if each.path_of(thread) is not None)
+        found = (each for each in indexes if each.paths_of(thread))
         return next(found, None) or self._index(self._settings.codex_home)
 
 

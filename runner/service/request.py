@@ -10,7 +10,7 @@ from parsers.struct import Struct, replace
 from parsers.text import uuid
 from runner import files
 from runner.codex.binary import can_be_codex, stamp_of
-from runner.codex.home import rollout_of, threads_named
+from runner.codex.home import rollouts_of, threads_named
 from runner.errors import FileFault, NoSuchRunError, RunnerFault, UsageError
 from runner.model import Limits, Report, RunRequest, SessionId, Verbosity
 from runner.process.start import which
@@ -156,7 +156,7 @@ def _refuse_unknown(thread: str, program: str, settings: Config) -> None:
     home, path = settings.codex_home, which(program, settings.search_path)
     has_threads = files.is_directory(home / "sessions")
     is_codex = path and (stamp_of(path) or (has_threads and can_be_codex(path)))
-    if is_codex and rollout_of(home, thread) is None:
+    if is_codex and not rollouts_of(home, thread):
         message = f"--resume {thread}: no such session in {home}"
         raise UsageError(message)
 

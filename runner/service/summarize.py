@@ -9,6 +9,7 @@ from parsers.accounting.tokens import Usage
 from parsers.any_log import read_log
 from parsers.light import suppress
 from parsers.paths import Path
+from parsers.rollouts.read import read_rollout
 from parsers.struct import replace
 from parsers.text import uuid
 from runner import clock, files
@@ -33,6 +34,8 @@ from runner.service.lookup import find, find_run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from parsers.facts import Facts
     from parsers.light import datetime
     from runner.accounting.run import RunAccounting
@@ -101,6 +104,10 @@ def summarize_log(
     """
     meta, faults = _meta(log, meta_path, settings)
     facts = _facts(log, meta)
+    index = None
+    if facts.kind == "rollout" and facts.session_id is not None:
+        index = RolloutAt(settings.codex_home, facts.session_id, log)
+        facts = _rollout_facts(facts, index.paths_of(facts.session_id))
     refusal = facts.refusal
     if refusal is not None and not meta:
         message = f"{refusal} in {log}"
@@ -109,9 +116,7 @@ def summarize_log(
         faults.append(refusal)
     block = {name: facts.fields.get(key) for key, name in _BLOCK_NAMES.items()}
     told = {name: value for name, value in block.items() if value is not None} | meta
-    context, index = _context(facts, told, model), None
-    if facts.kind == "rollout" and context.session_id is not None:
-        index = RolloutAt(settings.codex_home, context.session_id, log)
+    context = _context(facts, told, model)
     kept = account_log(facts, context, settings, index)
     frozen = replace(
         kept,
@@ -150,17 +155,23 @@ def _facts(log: Path, meta: Json) -> Facts:
     except OSError as error:
         message = f"--log {log}: {error.strerror or error}"
         raise UsageError(message) from error
-    if facts.kind == "rollout":
-        from runner.foreign.rollouts import actions  # noqa: PLC0415 - a rare need
+    return facts
 
-        with suppress(OSError):  # a pipe is not read twice
-            done = actions(log)
-            facts = replace(
-                facts,
-                commands_run=done.commands_run,
-                commands_failed=done.commands_failed,
-                files_changed=done.files_changed,
-            )
+
+def _rollout_facts(facts: Facts, paths: Sequence[Path]) -> Facts:
+    """Add what one rollout file lacks: its thread's other files, and the actions."""
+    from runner.foreign.rollouts import actions  # noqa: PLC0415 - a rare need
+
+    with suppress(OSError):  # a pipe is not read twice
+        if len(paths) > 1:
+            facts = read_rollout(files.lines_of(paths)).facts()
+        done = actions(paths)
+        return replace(
+            facts,
+            commands_run=done.commands_run,
+            commands_failed=done.commands_failed,
+            files_changed=done.files_changed,
+        )
     return facts
 
 

@@ -617,7 +617,7 @@ def test_sub_agents_are_counted_with_their_parent(
     assert found.thread is not None
     assert [agent.thread_id for agent in found.agents] == [SPAWNED]
     assert read_rollouts(index, THREAD, Slice(offset=0), ()).thread is None
-    assert len(index.files) == 3
+    assert len(index.threads) == 3
 
 
 def test_an_index_finds_what_a_search_finds(make_home: Callable[..., Path]) -> None:
@@ -625,7 +625,7 @@ def test_an_index_finds_what_a_search_finds(make_home: Callable[..., Path]) -> N
     index = RolloutIndex(where)
 
     assert [*index.children_of(SPAWNING, None)] == [SPAWNED]
-    assert index.path_of(SPAWNED) == where / "sessions/2026/11/20" / (
+    assert index.paths_of(SPAWNED)[0] == where / "sessions/2026/11/20" / (
         "rollout-0.169-subagent.jsonl"
     )
 
@@ -633,7 +633,7 @@ def test_an_index_finds_what_a_search_finds(make_home: Callable[..., Path]) -> N
 def test_guessed_times_are_those_of_the_turns_with_the_same_prompts(
     make_home: Callable[..., Path],
 ) -> None:
-    path = RolloutIndex(make_home("0.169-new+2resumes")).path_of(RECORDED)
+    path = RolloutIndex(make_home("0.169-new+2resumes")).paths_of(RECORDED)[0]
     assert path is not None
     rollout = foreign.read_rollout(path)
     assert isinstance(rollout, History)

@@ -15,7 +15,7 @@ from parsers.rollouts import records
 from parsers.rollouts.read import read_parts
 from runner.accounting.rollouts import RolloutIndex
 from runner.clock import iso
-from runner.codex.home import rollout_of
+from runner.codex.home import rollouts_of
 from runner.foreign import read_rollout, sources
 from runner.foreign.eventlines import event_lines
 from runner.foreign.sources import ForeignRun, History, Other, Unreadable
@@ -63,7 +63,7 @@ def home_of(tmp_path: Path, *names: str) -> Path:
 
 def read(home: Path) -> list[History | Unreadable | Other]:
     index = RolloutIndex(home)
-    found = [each for path in index.files if (each := read_rollout(path))]
+    found = [each for paths in index.threads if (each := read_rollout(*paths))]
     faults = [(Path(each.filename), sources.why(each)) for each in index.faults]
     return [*found, *(Unreadable(*each) for each in faults)]
 
@@ -491,6 +491,6 @@ def test_directories_deeper_than_any_of_codex_are_not_gone_into(
     missing = "01a1f000-0000-7000-8000-00000000000f"
 
     assert only(abyss).session_id == THREAD
-    assert RolloutIndex(abyss).path_of(THREAD) == path
-    assert rollout_of(abyss, THREAD) == path
-    assert rollout_of(abyss, missing) is None
+    assert RolloutIndex(abyss).paths_of(THREAD) == [path]
+    assert rollouts_of(abyss, THREAD) == [path]
+    assert rollouts_of(abyss, missing) == []
