@@ -5,9 +5,6 @@ Each thread is counted once, and only with the run's own share.
 
 from __future__ import annotations
 
-import errno
-import os
-
 from parsers.light import timedelta
 from parsers.rollouts.read import read_header_line, read_parts, read_rollout
 from parsers.struct import Struct, replace
@@ -90,17 +87,17 @@ class RolloutIndex(Rollouts):
     them, which are not followed.
     """
 
-    def __init__(self, codex_home: Path) -> None:
+    def __init__(self, codex_home: Path, tops: Iterable[Path] | None = None) -> None:
         super().__init__(codex_home)
         self.faults: list[OSError] = []
         self._paths: dict[str, list[Path]] = {}
         self._children: dict[str, list[str]] = {}
-        for top in filter(files.is_directory, (codex_home / name for name in _TOPS)):
-            real = top.resolve()
+        usual = (codex_home / name for name in _TOPS)
+        for top in filter(files.is_directory, usual if tops is None else tops):
             for directory, names in home.directories(top, self.faults):
                 for name in names:
                     if name.startswith("rollout-") and name.endswith(_ENDINGS):
-                        self._add(directory / name, real)
+                        self._find(directory / name, top)
 
     @property
     def threads(self) -> list[list[Path]]:
@@ -113,18 +110,22 @@ class RolloutIndex(Rollouts):
     def children_of(self, thread_id: str, _since: datetime | None) -> Iterator[str]:
         yield from self._children.get(thread_id, ())
 
-    def _add(self, path: Path, top: Path) -> None:
-        is_link = os.path.islink(path)  # noqa: PTH114 - a light path has no such test
-        if is_link and not path.resolve().is_relative_to(top):
-            fault = OSError(errno.ELOOP, "it is a link out of the directory", str(path))
-            self.faults.append(fault)
-            return
+    def add(self, path: Path) -> None:
+        """Add a file, unless it is in the list."""
         header = _header(path)
         name = header.thread_id if header else str(path)
-        is_new = name not in self._paths
-        self._paths.setdefault(name, []).append(path)
-        for parent in _parents(header) if header and is_new else ():
+        known = self._paths.setdefault(name, [])
+        for parent in _parents(header) if header and not known else ():
             self._children.setdefault(parent, []).append(name)
+        if path not in known:
+            known.append(path)
+
+    def _find(self, path: Path, top: Path) -> None:
+        fault = home.link_out(path, top)
+        if fault is None:
+            self.add(path)
+        else:
+            self.faults.append(fault)
 
 
 class Slice(Struct):

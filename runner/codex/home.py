@@ -13,6 +13,7 @@ that lock while it tries the other one, so a Codex that starts meanwhile does no
 
 from __future__ import annotations
 
+import errno
 import os
 
 from parsers import loose_json
@@ -85,16 +86,29 @@ def directories(
 ) -> Iterator[tuple[Path, list[str]]]:
     """Walk a tree of rollouts: each directory and the names of its files.
 
-    Links are not followed; `faults` collects the errors of directories.
+    Links to directories are not followed; `faults` collects the errors of directories,
+    and links out of the tree.
     """
     onerror = None if faults is None else faults.append
     highest = len(top.parts)
     for name, below, names in os.walk(top, onerror=onerror):
         directory = Path(name)
         below.sort()
+        if faults is not None:
+            out = (link_out(directory / each, top) for each in below)
+            faults += filter(None, out)
         if len(directory.parts) - highest >= _DEEPEST:
             below.clear()
         yield directory, sorted(names)
+
+
+def link_out(path: Path, top: Path) -> OSError | None:
+    """Return an error when a path is a link out of a tree."""
+    if not os.path.islink(path):  # noqa: PTH114 - a light path has no such test
+        return None
+    if path.resolve().is_relative_to(top.resolve()):
+        return None
+    return OSError(errno.ELOOP, "it is a link out of the directory", str(path))
 
 
 def rollouts_since(home: Path, since: datetime) -> Iterator[Path]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from parsers.text import uuid
 from runner import files
 from runner.foreign.bash_runs import is_bash_meta, read_bash_runs
-from runner.foreign.rollouts import SESSIONS, read_rollout
+from runner.foreign.rollouts import home_of, read_rollout, tops_of
 from runner.foreign.tasks import ARCHIVE, RECORD, read_task, read_tasks
 
 TYPE_CHECKING = False
@@ -23,24 +23,34 @@ if TYPE_CHECKING:
 # The archive of older tasks, and the ledgers of this suite.
 _OF_A_ROOT = (ARCHIVE, "ledger.db", "runs.db")
 
-__all__ = ["formats_of", "read_bash_runs", "read_rollout", "read_task", "read_tasks"]
+__all__ = [
+    "formats_of",
+    "home_of",
+    "read_bash_runs",
+    "read_rollout",
+    "read_task",
+    "read_tasks",
+    "tops_of",
+]
 
 
-def formats_of(directory: Path) -> list[Format]:
-    """Return the formats of a directory, the most detailed one first.
+def formats_of(place: Path) -> list[Format]:
+    """Return the formats of a directory, the most detailed one first; of a file, too.
 
-    One task, a root of tasks, the log directory of the bash runner, a CODEX_HOME: a
-    directory may have several of these formats, or none.
+    One task, a root of tasks, the log directory of the bash runner, a CODEX_HOME or
+    another folder of rollouts: a directory may have several of these formats, or none.
 
     Raises:
         OSError: it cannot be listed.
     """
-    names = sorted(path.name for path in directory.iterdir())
-    if (directory / RECORD).is_file():
+    if files.is_regular(place):
+        return ["rollouts"]
+    names = sorted(path.name for path in place.iterdir())
+    if (place / RECORD).is_file():
         return ["task"]
     found: dict[Format, bool] = {
         "tasks": any(name in _OF_A_ROOT or uuid(name) for name in names),
         "bash": any(map(is_bash_meta, names)),
-        "rollouts": any(files.is_directory(directory / top) for top in SESSIONS),
+        "rollouts": bool(tops_of(place)),
     }
     return [name for name, is_there in found.items() if is_there]

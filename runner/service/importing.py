@@ -54,41 +54,42 @@ _QUIET = timedelta(hours=1)
 
 
 def take_in(
-    directories: Sequence[str],
+    places: Sequence[str],
     ledger: Ledger | None,
     settings: Config,
     wish: Wish = Wish(),  # noqa: B008 - a frozen value
 ) -> Iterator[Finding]:
-    """Import the contents of these directories, by default of the usual places.
+    """Import what is in these places, by default in the usual ones.
 
     Args:
-        directories: the directories.
+        places: directories, and rollout files.
         ledger: the ledger; None in a trial when there is none yet.
         settings: for the usual places.
         wish: what is imported, and whether it is only reported.
 
     Raises:
-        UsageError: one of the directories does not exist.
+        UsageError: one of the places does not exist.
         RunnerFault: a file or the ledger cannot be written.
     """
-    for each in directories:
-        if not files.is_directory(Path(each).absolute()):
-            message = f"DIR {each}: not a directory"
+    for each in places:
+        place = Path(each).absolute()
+        if not (files.is_directory(place) or files.is_regular(place)):
+            message = f"DIR {each}: not a directory, and not a rollout file"
             raise UsageError(message)
-    yield from _Import(ledger, settings, wish).run(directories)
+    yield from _Import(ledger, settings, wish).run(places)
 
 
 class _Import:
     def __init__(self, ledger: Ledger | None, settings: Config, wish: Wish) -> None:
         self._ledger, self._settings, self._wish = ledger, settings, wish
-        self._index = cache(RolloutIndex)
+        self._index = cache(_index_of)
         # Homes of Codex in which threads may be resumed, and all that are read.
         self._trusted = [settings.codex_home]
         self._homes = [settings.codex_home]
         self._seen: set[str] = set()  # a trial inserts no rows
 
-    def run(self, directories: Sequence[str]) -> Iterator[Finding]:
-        named = [Path(each).absolute() for each in directories]
+    def run(self, places: Sequence[str]) -> Iterator[Finding]:
+        named = [Path(each).absolute() for each in places]
         found: list[tuple[Format, Path]] = []
         for place in _each_once(named or _usual_places(self._settings)):
             try:
@@ -101,7 +102,10 @@ class _Import:
                 yield _unreadable(place, _NOTHING)
         found.sort(key=lambda each: _ORDER.index(each[0]))
         homes = [place for each, place in found if each == "rollouts"]
-        self._trusted += [place for place in homes if place in named]
+        own = (foreign.home_of(place) for place in homes if place in named)
+        self._trusted += [
+            home for home in own if foreign.tops_of(home) not in ([], [home])
+        ]
         self._homes = _each_once([*self._trusted, *homes])
         for each, place in found:
             if each in {"tasks", "bash"}:
@@ -129,6 +133,8 @@ class _Import:
         index, seen = self._index(place), SeenRollouts(self._ledger, self._wish)
         try:
             threads = index.threads
+            if not files.is_directory(place):
+                threads = [each for each in threads if place in each] or [[place]]
             for number, paths in enumerate(threads):
                 self._wish.progress(number, len(threads))
                 told = seen.recall(paths)
@@ -260,10 +266,22 @@ class _Import:
         return replace(part, working_dir=repo or part.likely_dir, codex_home=codex_home)
 
     def _rollouts_of(self, part: History) -> RolloutIndex:
-        """Return the rollouts of the first home of Codex that has the thread."""
+        """Return the rollouts that a part is of, or the first that have its thread."""
         thread, indexes = part.session_id or "", map(self._index, self._homes)
-        found = (each for each in indexes if each.paths_of(thread))
-        return next(found, None) or self._index(self._settings.codex_home)
+        for each in indexes:
+            paths = each.paths_of(thread)
+            if part.source in paths or (paths and part.kind != "rollout"):
+                return each
+        return self._index(self._settings.codex_home)
+
+
+def _index_of(place: Path) -> RolloutIndex:
+    """List the rollouts of a place; beside a file may be those of its sub-agents."""
+    is_file, home = files.is_regular(place), foreign.home_of(place)
+    index = RolloutIndex(home, foreign.tops_of(home if is_file else place))
+    if is_file:
+        index.add(place)
+    return index
 
 
 def _usual_places(settings: Config) -> list[Path]:
