@@ -93,6 +93,7 @@ class _Reader:
         self._is_copy = False
         self._has_begun = False
         self._model: str | None = None
+        self._cwd: str | None = None
         self._turn_id: str | None = None
         self._root_turn_id: str | None = None
         self._counter = CallCounter()
@@ -195,6 +196,7 @@ class _Reader:
                 return
         self._is_copy, self._has_begun = False, True
         self._model = records.text(record.payload, "model") or self._model
+        self._cwd = records.text(record.payload, "cwd")
         if turn_id != self._turn_id:
             # The last total of a turn with records is the baseline of the next turn.
             self._settle()
@@ -254,7 +256,8 @@ class _Reader:
     def _note_turn(self, turn_id: str) -> None:
         turn = self._turns.get(turn_id) or Turn(turn_id=turn_id)
         if turn_id == self._turn_id:
-            turn = replace(turn, model=self._model, root_turn_id=self._root_turn_id)
+            at, root = self._cwd or turn.cwd, self._root_turn_id
+            turn = replace(turn, model=self._model, root_turn_id=root, cwd=at)
         self._turns[turn_id] = turn
 
     def _end_turn(self, record: Record) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import os
+from functools import partial
 
 from parsers import loose_json
 from parsers.light import UTC, datetime, pattern, suppress, timedelta
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _UUID_VERSION_WITH_TIME = "7"
 # Codex has three levels; users add copies beside them.
 _DEEPEST = 8
+_ENDINGS = (".jsonl", ".jsonl.zst", ".jsonl.gz")
 _LENGTHS = (4, 7, 10)  # of YYYY, YYYY/MM and YYYY/MM/DD
 _COORDINATION = ".coordination.lock"
 # Codex holds that lock for less than a millisecond.
@@ -37,7 +39,7 @@ _TRIES, _TRY_AGAIN_SECONDS = 10, 0.002
 _KERNEL_LOCKS = Path("/proc/locks")
 
 
-def rollouts_of(home: Path, thread_id: str) -> list[Path]:
+def rollouts_of(home: Path, thread_id: str, *, or_packed: bool = False) -> list[Path]:
     """Find the rollout files of a thread, in the order in which they were written.
 
     The id contains its time, so the directories of that day and later ones (the names
@@ -45,18 +47,26 @@ def rollouts_of(home: Path, thread_id: str) -> list[Path]:
     """
     tops = (home / "sessions", home / "archived_sessions")
     every = (directory for top in tops for directory, _ in directories(top))
+    look = partial(rollouts_in, thread_id=thread_id, or_packed=or_packed)
     for places in (_days(home, _made_at(thread_id)), every):
-        found = [path for each in places for path in rollouts_in(each, thread_id)]
-        if found:
+        if found := [path for each in places for path in look(each)]:
             return in_order(found, thread_id)
     return []
 
 
-def rollouts_in(directory: Path, thread_id: str) -> list[Path]:
+def rollouts_in(
+    directory: Path, thread_id: str, *, or_packed: bool = False
+) -> list[Path]:
     """Find the rollout files of a thread in one directory."""
     own = (f"-{thread_id}.jsonl", f"-{thread_id}_")
     names = [name for name in _names(directory) if own[0] in name or own[1] in name]
-    return [directory / name for name in names if name.endswith(".jsonl")]
+    endings = _ENDINGS if or_packed else _ENDINGS[:1]
+    return [directory / name for name in names if name.endswith(endings)]
+
+
+def has_saved(home: Path, thread_id: str) -> bool:
+    """Return whether a thread has a rollout that is not empty, or a compressed one."""
+    return size_of(rollouts_of(home, thread_id, or_packed=True)) > 0
 
 
 def in_order(paths: Iterable[Path], thread_id: str) -> list[Path]:

@@ -158,7 +158,8 @@ def json_of(
         "initial_prompt": first["task"],
         "last_prompt": last["task"],
         "config_path": str(Path(home) / "config.toml") if home else None,
-        "working_dir": last["repo"],
+        "working_dir": loose_json.mapping(last["accounts"]).get(record.MOVED_TO)
+        or last["repo"],
         "outcome": last["outcome"],
         "error": last["error"],
         "runs": ids,

@@ -180,11 +180,13 @@ def _history(paths: Sequence[Path], header: Header) -> History:
         )
         runs.append(run)
     updated_at = max([created_at, *(run.ended_at for run in runs)])
+    told = (*(turn.cwd for turn in reversed(turns)), header.cwd)
+    places = map(sources.directory, told)
     return History(
         session_id=header.thread_id,
         created_at=created_at,
         updated_at=updated_at,
-        working_dir=sources.directory(header.cwd),
+        working_dir=next(filter(None, places), None),
         archived_at=updated_at if SESSIONS[1] in path.parts else None,
         kind="rollout",
         source=path,
@@ -229,6 +231,7 @@ class _Turn:
         self.prompt: str | None = None
         self.answer: str | None = None
         self.model: str | None = None
+        self.cwd: str | None = None
         self.ended: Turn | None = None
         # By their ids, or by a number of their own.
         self.items: dict[str | int, Item] = {}
@@ -342,6 +345,7 @@ class _Reader:
         if last is not None:
             last.turn_id = last.turn_id or turn_id
             last.model = records.text(record.payload, "model") or last.model
+            last.cwd = records.text(record.payload, "cwd") or last.cwd
 
     def _hear(self, text: str | None, record: Record, place: int) -> None:
         if not text or eventlines.is_injected(text, record.payload.get("kind")):

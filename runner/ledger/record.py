@@ -65,6 +65,10 @@ _ELSEWHERE = {
     *("stderr_file", "prompt_file", "meta_file", "summary_file", "started_at"),
     "elapsed_seconds",
 }
+# The key of a run's accounts with the directory that Codex has moved it to, and the
+# option that moves it, which Codex refuses when it resumes a thread.
+MOVED_TO = "moved_to"
+_FOR_A_NEW_THREAD = "--worktree"
 _REQUEST_COLUMNS = {"directory", "is_flat", "prompt_id"}
 _BLANK: Json = {"mode": "new", "repo": "", "task": "", "codex_bin": "codex"}
 _BLANK_REQUEST: Json = {"cwd": "/", "umask": 0o077}
@@ -232,6 +236,11 @@ def checksum(answer: str) -> int:
     return zlib.crc32(answer.encode(errors="replace"))
 
 
+def place_of(run: Run) -> str:
+    """Return where Codex has worked; it may have moved the run (`--worktree`)."""
+    return str(run.accounts.get(MOVED_TO) or run.spec.repo)
+
+
 def settings_json(spec: Spec) -> str:
     """Write the settings that the next run of the session takes over."""
     kept = {
@@ -242,7 +251,7 @@ def settings_json(spec: Spec) -> str:
             "umask": spec.umask,
             "overrides": spec.codex.overrides,
             "skip_git_repo_check": spec.codex.skip_git_repo_check,
-            "extra": spec.codex.extra,
+            "extra": [each for each in spec.codex.extra if each != _FOR_A_NEW_THREAD],
             "model": spec.codex.model,
             "limits": {"timeout": spec.limits.timeout, "stall": spec.limits.stall},
         },

@@ -115,6 +115,15 @@ def test_a_thread_says_where_and_when_it_worked(tmp_path: Path) -> None:
     assert history.archived_at is None
 
 
+def test_a_thread_is_resumed_where_its_last_turn_worked(
+    tmp_path: Path, make_rollout: MakeRollout
+) -> None:
+    turn = {"turn_id": TURN, "cwd": "/srv/other"}
+    make_rollout(BEGIN, ("turn_context", turn), END)
+
+    assert only(tmp_path).working_dir == "/srv/other"
+
+
 def test_the_usage_is_the_threads_as_codex_prints_it(tmp_path: Path) -> None:
     history = only(home_of(tmp_path, "rollout-0.169-new+2resumes.jsonl"))
     usages = [digest_of(run).usage for run in history.runs]
