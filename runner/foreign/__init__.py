@@ -9,7 +9,7 @@ from __future__ import annotations
 from parsers.text import uuid
 from runner import files
 from runner.foreign.bash_runs import is_bash_meta, read_bash_runs
-from runner.foreign.rollouts import home_of, read_rollout, tops_of
+from runner.foreign.rollouts import home_of, read_rollout, read_turn, tops_of
 from runner.foreign.tasks import ARCHIVE, RECORD, read_task, read_tasks
 
 TYPE_CHECKING = False
@@ -30,6 +30,7 @@ __all__ = [
     "read_rollout",
     "read_task",
     "read_tasks",
+    "read_turn",
     "tops_of",
 ]
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from parsers.accounting.tokens import Usage
     from parsers.exec_events.items import Item
     from parsers.facts import Ended
+    from parsers.light import datetime
     from parsers.paths import Path
     from parsers.rollouts.records import Record
 
@@ -156,29 +157,10 @@ def _history(paths: Sequence[Path], header: Header) -> History:
     every = _turns(sources.lines_of(paths))
     turns = [turn for turn in every if _is_own(turn, header)]
     created_at = sources.instant(header.started_at) or sources.modified(path)
-    runs = []
-    for number, turn in enumerate(turns):
-        ended, failure, error_class = turn.end(header.cli_version)
-        items, usage = turn.items.values(), turn.usage
-        lines = eventlines.turn(header.thread_id, items, ended, failure, usage)
-        began_at = sources.instant(turn.at) or created_at
-        run = ForeignRun(
-            number=number,
-            place=turn.place,
-            turn_id=turn.turn_id,
-            prompt=turn.prompt,
-            facts=eventlines.facts_of(lines),
-            lines=lines,
-            started_at=began_at,
-            ended_at=max(began_at, sources.instant(turn.ended_at) or began_at),
-            error_class=error_class,
-            was_aborted=turn.ended is not None and turn.ended.state == "aborted",
-            model=turn.model,
-            # The header names only the version that opened the thread.
-            codex_version=None if number else header.cli_version,
-            source_run_id=turn.turn_id,
-        )
-        runs.append(run)
+    runs = [
+        _run(turn, number, header, created_at, _in_file(paths, turn.place))
+        for number, turn in enumerate(turns)
+    ]
     updated_at = max([created_at, *(run.ended_at for run in runs)])
     told = (*(turn.cwd for turn in reversed(turns)), header.cwd)
     places = map(sources.directory, told)
@@ -197,10 +179,68 @@ def _history(paths: Sequence[Path], header: Header) -> History:
     )
 
 
-def _turns(lines: Iterable[tuple[int, bytes]]) -> list[_Turn]:
+def read_turn(path: Path, place: int) -> ForeignRun:
+    """Read again the turn that begins at a place of a rollout file.
+
+    Raises:
+        OSError: it cannot be read, or no turn is there.
+    """
+    with sources.opened(path) as stream:
+        header = read_header_line(stream.readline(_HEADER_BYTES))
+        stream.seek(place)
+        turn = next(iter(_turns(sources.lines(stream), most=1)), None)
+    if header is None or turn is None or turn.place != place:
+        raise OSError(0, "the turn is no longer there")
+    return _run(turn, 0, header, sources.modified(path), (path, place))
+
+
+def _run(
+    turn: _Turn,
+    number: int,
+    header: Header,
+    created_at: datetime,
+    rollout: tuple[Path, int],
+) -> ForeignRun:
+    ended, failure, error_class = turn.end(header.cli_version)
+    items, usage = turn.items.values(), turn.usage
+    lines = eventlines.turn(header.thread_id, items, ended, failure, usage)
+    began_at = sources.instant(turn.at) or created_at
+    return ForeignRun(
+        number=number,
+        place=turn.place,
+        turn_id=turn.turn_id,
+        rollout=rollout,
+        prompt=turn.prompt,
+        facts=eventlines.facts_of(lines),
+        lines=lines,
+        started_at=began_at,
+        ended_at=max(began_at, sources.instant(turn.ended_at) or began_at),
+        error_class=error_class,
+        was_aborted=turn.ended is not None and turn.ended.state == "aborted",
+        model=turn.model,
+        # The header names only the version that opened the thread.
+        codex_version=None if number else header.cli_version,
+        source_run_id=turn.turn_id,
+    )
+
+
+def _in_file(paths: Sequence[Path], place: int) -> tuple[Path, int]:
+    """Return the file of a thread that has a place in all of them, and the place."""
+    for path in paths[:-1]:
+        status = files.status(path)
+        size = status.st_size if status else 0
+        if place < size:
+            return path, place
+        place -= size
+    return paths[-1], place
+
+
+def _turns(lines: Iterable[tuple[int, bytes]], most: int | None = None) -> list[_Turn]:
     """Read the turns of a rollout; never raises on its contents."""
     reader = _Reader()
     for place, line in lines:
+        if most is not None and len(reader.turns) > most:
+            break
         turn = reader.turns[-1] if reader.turns else None
         if _SKIPPED.match(line) or (turn and turn.puts_off(line)):
             continue

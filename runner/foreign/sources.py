@@ -39,7 +39,8 @@ class ForeignRun(Struct):
 
     `number` counts from 0 in the order of time. `place` is the byte of the thread's
     rollout at which its turn begins and `turn_id` Codex's name of that turn, if they
-    are known. `events` bounds the lines of `codex exec --json` in a file by
+    are known. `rollout` is the file with that turn, and the place in it, if `lines` are
+    made of it. `events` bounds the lines of `codex exec --json` in a file by
     the first byte and the end (None: the file's); `lines` are converted from another
     format and follow them. `is_dated` is False if the times are only estimates.
 
@@ -53,6 +54,7 @@ class ForeignRun(Struct):
     turn_id: str | None = None
     prompt: str | None = None
     facts: Facts = Facts(kind="empty")
+    rollout: tuple[Path, int] | None = None
     events: tuple[Path, int, int | None] | None = None
     lines: tuple[bytes, ...] = ()
     stderr: tuple[str, ...] = ()

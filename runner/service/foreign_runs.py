@@ -20,6 +20,7 @@ from runner.clock import iso
 from runner.foreign import sources
 from runner.foreign.eventlines import event_lines
 from runner.ledger.database import clean
+from runner.ledger.record import TRANSCRIPT
 from runner.lifecycle.judge import Ending, Evidence, Exit, judge, verdict
 from runner.model import (
     CodexOptions,
@@ -208,9 +209,10 @@ class Maker:
             # A killed import may have left these files.
             files.make_directory(paths.directory)
             files.export(paths.prompt, (run.prompt or "").encode(errors="replace"))
-            stderr = "".join(f"{line}\n" for line in run.stderr)
-            files.export(paths.stderr, stderr.encode(errors="replace"))
-            files.export(paths.events, event_lines(run))
+            if run.rollout is None:  # else they stay there
+                stderr = "".join(f"{line}\n" for line in run.stderr)
+                files.export(paths.stderr, stderr.encode(errors="replace"))
+                files.export(paths.events, event_lines(run))
             made[identity_of(self._part, run)] = self._run(run, spec, counted)
         return made
 
@@ -278,6 +280,10 @@ class Maker:
                 "identity": identity_of(part, run),
             },
         }
+        if run.rollout is not None:
+            path, place = run.rollout
+            turn = run.turn_id or f"@{place}"
+            accounts[TRANSCRIPT] = {"path": str(path), "place": place, "turn": turn}
         is_launched = judged.outcome is not Outcome.NOT_STARTED
         told = counted.codex_version if spec.mode is Mode.NEW else None
         return Run(
