@@ -212,13 +212,10 @@ def _note(run: Run, pid: int | None) -> str | None:
 
 
 def _why_lost(session: Session, run: Run, settings: Config) -> str | None:
-    """Return why a session cannot be resumed; None when it can, as far as is known."""
+    """Return why a session of ours cannot be resumed; None when it may be."""
     usage = loose_json.mapping(run.accounts.get("token_usage"))
-    if (
-        session.thread is None
-        or not run.is_finished
-        or usage.get("source") == "rollout"
-    ):
+    is_saved = usage.get("source") == "rollout" or session.is_imported
+    if is_saved or session.thread is None or not run.is_finished:
         return None
     home = Path(session.home or settings.codex_home)
     if has_lost(session.thread, home, run.spec.codex.bin, settings):
