@@ -115,7 +115,7 @@ class _Reader:
         if worth == "nothing":
             return
         if worth == "figures" and self._counter.is_recorded and not self._has_window:
-            self._unread.keep(line, offset)
+            self._unread.keep(line, is_inside=offset >= self._from_offset)
             return
         try:
             record = records.read_record(line)
@@ -140,7 +140,7 @@ class _Reader:
         """Take the figures that were put off."""
         unread, self._unread = self._unread, records.Figures()
         self._counter.take_baseline(unread.info())
-        self._limits = unread.limits(self._from_offset) or self._limits
+        self._limits = unread.limits() or self._limits
 
     def result(self) -> Rollout:
         self._settle()

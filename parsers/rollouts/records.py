@@ -114,24 +114,22 @@ class Figures:
 
     def __init__(self) -> None:
         self._total = self._limits = b""
-        self._offset = -1
 
-    def keep(self, line: bytes, offset: int) -> None:
-        """Keep the line of a `token_count`."""
+    def keep(self, line: bytes, *, is_inside: bool = True) -> None:
+        """Keep the line of a `token_count`; outside of a window only its total."""
         if _TOTAL in line:
             self._total = line
-        if any(limit in line for limit in _LIMITS):
-            self._limits, self._offset = line, offset
+        if is_inside and any(limit in line for limit in _LIMITS):
+            self._limits = line
 
     def info(self) -> Mapping[str, object]:
         """Return the figures of the last total; empty when there is none."""
         record = _read_or_none(self._total)
         return info(record) if record else {}
 
-    def limits(self, from_offset: int = 0) -> RateLimits | None:
-        """Return the last limits, unless they begin before an offset."""
-        is_inside = self._offset >= from_offset
-        record = _read_or_none(self._limits) if is_inside else None
+    def limits(self) -> RateLimits | None:
+        """Return the last limits."""
+        record = _read_or_none(self._limits)
         return rate_limits(record) if record else None
 
 

@@ -163,21 +163,13 @@ def read_rollouts(
     thread = _read(paths, share, offset=share.offset)
     if thread is None or session_id is None:
         return RunRollouts()
-    wanted = [*named, *thread.spawned_thread_ids]
-    wanted += rollouts.children_of(session_id, share.since)
+    children = rollouts.children_of(session_id, share.since)
+    names = (*named, *thread.spawned_thread_ids, *children)
     # Times cannot separate calls: run 1 starts a sub-agent, then run 2 resumes the
     # session while run 3 resumes the sub-agent's thread, so both call models at once.
     own_turns = {None, *(turn.turn_id for turn in thread.turns)}
     agents: list[Rollout] = []
-    seen = {session_id}
-    while wanted:
-        thread_id = wanted.pop(0)
-        paths = [] if thread_id in seen else rollouts.paths_of(thread_id)
-        seen.add(thread_id)
-        agent = _read(paths, share)
-        if agent is None:
-            continue
-        wanted += agent.spawned_thread_ids
+    for agent, _ in _agents(rollouts, session_id, [(name, 0) for name in names], share):
         calls = tuple(
             call
             for call in agent.calls
@@ -225,15 +217,7 @@ def read_turns(
     wanted += [(name, 0) for name in rollouts.children_of(session_id, None)]
     own_turns = {None, *owner}
     agents: list[list[Rollout]] = [[] for _ in threads]
-    seen = {session_id}
-    while wanted:
-        name, number = wanted.pop(0)
-        paths = [] if name in seen else rollouts.paths_of(name)
-        seen.add(name)
-        agent = _read(paths, Slice())
-        if agent is None:
-            continue
-        wanted += [(each, number) for each in agent.spawned_thread_ids]
+    for agent, number in _agents(rollouts, session_id, wanted, Slice()):
         shares: dict[int, list[Call]] = {}
         for call in agent.calls:
             # A turn of its own: another program has resumed the sub-agent's thread.
@@ -246,6 +230,20 @@ def read_turns(
         RunRollouts(thread=thread, agents=tuple(mine))
         for thread, mine in zip(threads, agents, strict=True)
     ]
+
+
+def _agents(
+    rollouts: Rollouts, session_id: str, wanted: list[tuple[str, int]], share: Slice
+) -> Iterator[tuple[Rollout, int]]:
+    """Read sub-agents and theirs, each once, with the number of its first name."""
+    seen = {session_id}
+    while wanted:
+        name, number = wanted.pop(0)
+        agent = None if name in seen else _read(rollouts.paths_of(name), share)
+        seen.add(name)
+        if agent is not None:
+            wanted += [(each, number) for each in agent.spawned_thread_ids]
+            yield agent, number
 
 
 def _read(

@@ -293,7 +293,7 @@ class _Turn:
             self.ended_at = at.decode("utf-8", "replace")
         named = _CALL_ID.search(line)
         if named is None:
-            self._figures.keep(line, 0)
+            self._figures.keep(line)
             return head[0].endswith(b'"token_count"')
         call_id = named[1].decode("utf-8", "replace")
         if not is_answer:
