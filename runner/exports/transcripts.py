@@ -48,7 +48,7 @@ def lines_of(run: Run) -> tuple[bytes, ...]:
         found = read_turn(path, place or 0)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
-    if (found.turn_id or f"@{place}") != told.get("turn"):
+    if found.transcript["turn"] != told.get("turn"):
         raise OSError(errno.ENOENT, "the turn is no longer there", str(path))
     return found.lines
 

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from parsers.rollouts.records import Record
 
 SESSIONS: Final = ("sessions", "archived_sessions")
-_LEVELS: Final = 3  # year, month, day
 _COMPRESSED: Final = (".zst", ".gz")
 _ORIGINATORS: Final = ("codex_exec", "codex_sdk")
 # A session of another product that Codex has imported.
@@ -67,32 +66,6 @@ _SILENT_ON_FAILURE: Final = (0, 142)
 _NO_ANSWER: Final = "the turn ended without an answer, and its rollout has no reason"
 _LIMITED: Final = "the usage limit was reached"
 _LIMIT_CLASS: Final = "usage_limit_exceeded"
-
-
-def home_of(place: Path) -> Path:
-    """Return the Codex home that a directory or a file is in; else that directory."""
-    if not any(files.is_directory(place / top) for top in SESSIONS):
-        for path in (place, *place.parents):
-            if path.name in SESSIONS:
-                return path.parent
-    return place if files.is_directory(place) else place.parent
-
-
-def tops_of(place: Path) -> list[Path]:
-    """Return the directories that a Codex home or another folder has rollouts below.
-
-    A folder that is no home is searched only below its years, months and days.
-    """
-    tops = [place / top for top in SESSIONS if files.is_directory(place / top)]
-    return tops or [place] * _has_rollouts(place)
-
-
-def _has_rollouts(directory: Path, levels: int = _LEVELS) -> bool:
-    return any(
-        name.startswith("rollout-")
-        or (levels and name.isdigit() and _has_rollouts(directory / name, levels - 1))
-        for name in files.names(directory)
-    )
 
 
 def read_rollout(

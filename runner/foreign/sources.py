@@ -80,6 +80,15 @@ class ForeignRun(Struct):
         """The turn of the thread that the run is: its id, else its place."""
         return self.turn_id or (None if self.place is None else f"@{self.place}")
 
+    @property
+    def transcript(self) -> dict[str, object]:
+        """Where the run's events are, if they stay in a rollout; else empty."""
+        if self.rollout is None:
+            return {}
+        path, place = self.rollout
+        turn = self.turn_id or f"@{place}"
+        return {"path": str(path), "place": place, "turn": turn}
+
 
 class History(Struct):
     """The runs of one session; `session_id` is None when Codex named no thread.

@@ -280,10 +280,8 @@ class Maker:
                 "identity": identity_of(part, run),
             },
         }
-        if run.rollout is not None:
-            path, place = run.rollout
-            turn = run.turn_id or f"@{place}"
-            accounts[TRANSCRIPT] = {"path": str(path), "place": place, "turn": turn}
+        if run.transcript:
+            accounts[TRANSCRIPT] = run.transcript
         is_launched = judged.outcome is not Outcome.NOT_STARTED
         told = counted.codex_version if spec.mode is Mode.NEW else None
         return Run(
