@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from functools import cache, partial
 
+from parsers import loose_json
 from parsers.light import suppress, timedelta
 from parsers.paths import Path
 from parsers.struct import replace
@@ -22,7 +23,7 @@ from runner.errors import UsageError
 from runner.exports import run_exports, task_files
 from runner.foreign import sources
 from runner.foreign.sources import History, Other, Unreadable
-from runner.foreign.tasks import RECORD, is_event_log, is_ours
+from runner.foreign.tasks import ARCHIVE, RECORD, is_event_log, is_ours
 from runner.run_files import PREFIX, RUNS, own_directory
 from runner.service import foreign_runs, rebuild
 from runner.service.findings import (
@@ -47,6 +48,13 @@ if TYPE_CHECKING:
 
 # The most detailed source of a session comes first.
 _ORDER = ("task", "tasks", "bash", "rollouts")
+# Where runs of this suite are: now, and in the state directories of 0.1 and 0.2.
+_FLAT = f"{PREFIX}*.meta.json"
+_METAS = (
+    *(_FLAT, f"{RUNS}/*/meta.json"),
+    *(f"*/{RUNS}/{_FLAT}", f".pending/*/{RUNS}/{_FLAT}"),
+    f"{ARCHIVE}/*/*/*/*/{RUNS}/{_FLAT}",
+)
 _NOTHING = "it has no files of Codex or of a known tool"
 _RUNNING = "it seems to be running: import it after its end"
 # A model or a tool is silent for less than this.
@@ -152,8 +160,7 @@ class _Import:
     def _recover(self, place: Path) -> Iterator[Finding]:
         """Import runs of this suite, such as those of another state directory."""
         sessions: dict[str, list[Run]] = {}
-        metas = (f"{PREFIX}*.meta.json", f"{RUNS}/*/meta.json")
-        for meta in sorted(path for each in metas for path in place.glob(each)):
+        for meta in sorted(path for each in _METAS for path in place.glob(each)):
             if not sources.is_inside(meta, place):
                 yield _unreadable(meta, sources.LINK)
                 continue
@@ -166,11 +173,16 @@ class _Import:
                 sessions.setdefault(run.thread or run.run_id, []).append(run)
         for name, runs in sessions.items():
             self._seen.add(name)
+            title, ledger = _title_of(name, place), self._ledger
+            if title and ledger is not None and not self._wish.is_trial:
+                key = ledger.sessions.of_thread(name)
+                ledger.write("restore_title", session=key, title=title, exports=None)
             yield Finding(
                 word="imported",
                 source=place,
                 session_id=name,
                 kind=rebuild.KIND,
+                title=title,
                 asked=runs[0].spec.task,
                 runs=len(runs),
             )
@@ -282,6 +294,15 @@ def _index_of(place: Path) -> RolloutIndex:
     if is_file:
         index.add(place)
     return index
+
+
+def _title_of(name: str, place: Path) -> str | None:
+    """Return the title of a task in another state directory."""
+    path = place / name / RECORD
+    if not files.is_regular(path):
+        path = next(iter(place.glob(f"{ARCHIVE}/*/*/*/{name}/{RECORD}")), path)
+    told = files.read_json(path) if sources.is_inside(path, place) else None
+    return sources.said(loose_json.mapping(told).get("title"))
 
 
 def _usual_places(settings: Config) -> list[Path]:

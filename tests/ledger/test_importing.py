@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import old_state
 
 from parsers.facts import Facts
 from parsers.rollouts.read import read_parts
@@ -398,6 +399,26 @@ def test_a_rollout_that_is_a_link_out_of_the_home_is_only_named(
     assert (found.word, found.source) == ("unreadable", path)
     assert found.reason == "it is a link out of the directory"
     assert ledger.sessions.all() == []
+
+
+def test_the_tasks_of_an_older_state_directory_come_in(tmp_path: Path) -> None:
+    """Their runs lie in the directories of the tasks there."""
+    was = old_state.extract(tmp_path / "old")
+    settings = config.load({"HOME": str(tmp_path / "elsewhere")})
+    ledger = Ledger(settings.state_home)
+
+    found = [*take_in([str(was)], ledger, settings)]
+
+    told = {each.session_id: each for each in found if each.word == "imported"}
+    archived = "01a1f000-0000-7000-8000-000000000008"
+    assert {"01a1f000-0000-7000-8000-000000000001", archived} <= told.keys()
+    kept = {each.thread: each.title for each in ledger.sessions.all()}
+    titles = {each.session_id: each.title for each in told.values() if each.title}
+    assert titles
+    assert titles.items() <= kept.items()
+    again = [*take_in([str(was)], ledger, settings)]
+    assert not [each for each in again if each.word == "imported"]
+    ledger.close()
 
 
 # Threads as Codex writes them: turns by their ids and places
