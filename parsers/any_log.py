@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _LINES_LOOKED_AT: Final = 50
 _TEXT_BEGINNINGS: Final = (b"codex_run_id=", b"OpenAI Codex v", b"session id: ")
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
+_COMPRESSED: Final = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")  # gzip, Zstandard
 _BEFORE_JSON: Final = BLANK + b"\xef\xbb\xbf"
 _EVENT_BEGINNINGS: Final = ("thread.", "turn.", "item.", "error", "session.created")
 
@@ -73,7 +74,9 @@ def _kind(line: bytes) -> Kind | None:
 
 
 def _unread(line: bytes) -> str | None:
-    """Name the older format of Codex that a line is of."""
+    """Name the format that a line is of, an older one of Codex or a compressed one."""
+    if line.startswith(_COMPRESSED):
+        return "compression"
     fields = loose_json.load_or_empty(line)
     if "id" in fields and "type" in loose_json.mapping(fields.get("msg")):
         return "events of Codex 0.43 and earlier"

@@ -165,7 +165,8 @@ def one_line(summary: Mapping[str, object]) -> str:
     words = {"succeeded": "OK", None: "UNKNOWN"}
     usage = loose_json.mapping(summary.get("token_usage"))
     cost = loose_json.mapping(summary.get("cost"))
-    title = _flat(summary.get("task"))
+    title, sign = _flat(summary.get("task")), bound(usage)
+    of_cost = "" if usage.get("total_tokens") is None else sign
     if len(title) > _TITLE_LENGTH:
         title = f"{title[: _TITLE_LENGTH - 1]}…"
     return " ".join(
@@ -174,12 +175,43 @@ def one_line(summary: Mapping[str, object]) -> str:
             _flat(summary.get("run_id")) or "-",
             outcome or "-",
             _with_unit(loose_json.number(summary.get("elapsed_seconds")), "{:.1f}s"),
-            _with_unit(loose_json.integer(usage.get("total_tokens")), "{:,} tok"),
-            _with_unit(loose_json.number(cost.get("usd")), "${:.4f}"),
+            _with_unit(known_total(usage), sign + "{:,} tok"),
+            "".join(dollars(cost.get("usd"), cost.get("unpriced"), of_cost) or "-"),
             _flat(summary.get("session_id")) or "-",
             f'"{title}"',
         )
     )
+
+
+def dollars(
+    usd: object, unpriced: object, sign: str = "", form: str = "${:.4f}"
+) -> tuple[str, str] | None:
+    """Write a cost, and what it lacks: it is a floor if calls have no price.
+
+    `sign` is that of its tokens.
+    """
+    known, missing = loose_json.number(usd), loose_json.integer(unpriced)
+    if known is None:
+        return None
+    if not missing:
+        return f"{sign}{form.format(known)}", ""
+    calls = f"{missing:,} call" if missing == 1 else f"{missing:,} calls"
+    return f"≥ {form.format(known)}", f", {calls} unpriced"
+
+
+def bound(usage: Mapping[str, object]) -> str:
+    """Return the sign of a figure that is too small or may be too large, else ""."""
+    if usage.get("uncounted") or usage.get("uncached_tokens") is not None:
+        return "≥ "
+    is_whole = usage.get("input_tokens") is not None
+    return "≤ " if is_whole and usage.get("reason") else ""
+
+
+def known_total(usage: Mapping[str, object]) -> int | None:
+    """Return the total of a run's tokens, or what a log tells of it."""
+    total = loose_json.integer(usage.get("total_tokens"))
+    told = loose_json.integer(usage.get("uncached_tokens"))
+    return told if total is None else total
 
 
 def _preview(name: str, text: str | None, path: str | None) -> dict[str, object]:

@@ -47,6 +47,12 @@ def visible(text: str) -> str:
     return text
 
 
+def clean(text: str) -> str:
+    """Replace bytes of a command line that are not UTF-8, such as of a title."""
+    # Not by the locale: under C a title would lose its letters.
+    return text.encode(errors="surrogateescape").decode(errors="replace")
+
+
 def painted(line: str, colour: str) -> str:
     """Colour a line that holds no control characters.
 

@@ -35,7 +35,8 @@ class Config(Struct):
     `environment` is the caller's whole environment, for child programs; it has no repr,
     so it is never logged. `grace_seconds` is the time from INT to KILL when a run is
     ended, `hook_seconds` the limit of a notify command, `umask` the caller's, under
-    which Codex works. With `is_strict` a command fails on a success that did nothing.
+    which Codex works. With `is_strict` a command fails on a success that did nothing,
+    with `is_contained` none warns of what will end the runs that it starts.
     """
 
     state_home: Path
@@ -49,6 +50,7 @@ class Config(Struct):
     hook_seconds: float = 30.0
     umask: int = 0o022
     is_strict: bool = False
+    is_contained: bool = False
 
     def __repr__(self) -> str:
         return f"Config(state_home={self.state_home}, codex_home={self.codex_home}, …)"
@@ -76,7 +78,8 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         environment=env,
         grace_seconds=_number(env, "CODEX_RUNNER_GRACE_SECONDS") or 10.0,
         hook_seconds=_number(env, "CODEX_RUNNER_HOOK_SECONDS") or 30.0,
-        is_strict=env.get("CODEX_RUNNER_STRICT", "") not in {"", "0"},
+        is_strict=_is_on(env, "CODEX_RUNNER_STRICT"),
+        is_contained=_is_on(env, "CODEX_RUNNER_CONTAINED"),
     )
 
 
@@ -148,3 +151,7 @@ def _directory(env: Mapping[str, str], name: str, default: Path) -> Path:
 
 def _number(env: Mapping[str, str], name: str) -> float | None:
     return seconds(env[name], name) if env.get(name) else None
+
+
+def _is_on(env: Mapping[str, str], name: str) -> bool:
+    return env.get(name, "") not in {"", "0"}

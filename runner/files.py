@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from parsers.paths import Path
 
 _CHUNK = 1 << 16
+_LEAST_BYTES = 1 << 16
 _PRIVATE_FILE, _PRIVATE_DIRECTORY = 0o600, 0o700
 
 
@@ -129,6 +130,16 @@ def _others_of(number: int) -> str | None:
         if {*group.gr_mem, *users} - {pwd.getpwuid(os.geteuid()).pw_name}:
             return f"every member of the group {group.gr_name}"
     return None
+
+
+def user_name(number: int) -> str:
+    """Return the name of a user, else the number."""
+    import pwd  # noqa: PLC0415 - rare
+
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
 
 
 def append(
@@ -299,7 +310,17 @@ def read_json(path: Path) -> object:
 def free_bytes(path: Path) -> int:
     """Return the free space for the user on the disk of a path."""
     room = os.statvfs(path)
-    return room.f_bavail * room.f_frsize
+    blocks = room.f_bavail if os.geteuid() else room.f_bfree
+    return blocks * room.f_frsize
+
+
+def unwritable(directory: Path) -> str | None:
+    """Say why nothing can be written in a directory; None if it can."""
+    if not os.access(directory, os.W_OK | os.X_OK):
+        return f"{directory} cannot be written"
+    has_sizes = os.statvfs(directory).f_blocks > 0
+    is_full = has_sizes and free_bytes(directory) < _LEAST_BYTES
+    return f"the disk of {directory} is full" if is_full else None
 
 
 def remove(paths: list[Path]) -> None:

@@ -39,6 +39,10 @@ class RunFiles:
         self.meta = directory / f"{prefix}meta.json"
         self.summary = directory / f"{prefix}summary.json"
 
+    @property
+    def all(self) -> list[Path]:
+        return [each for each in vars(self).values() if isinstance(each, Path)][1:]
+
 
 def files_of(spec: Spec) -> RunFiles:
     """Name the files of the run that a spec describes."""

@@ -6,12 +6,13 @@ import os
 from itertools import islice
 
 from parsers.exec_events import task_log
+from parsers.exec_events.events import ErrorReported, decode
 from parsers.exec_events.summary import EventSummary
 from parsers.exec_events.transcript import render, render_stderr
 from parsers.light import suppress
 from parsers.lines import LineBuffer
 from parsers.struct import Struct
-from runner import files
+from runner import clock, files
 from runner.run_files import files_of
 
 TYPE_CHECKING = False
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
     from runner.model import Run
     from runner.run_files import RunFiles
 
+# Without a network Codex reports attempts, at last every 63 s (0.169). Between messages
+# that are further apart than this the model may have worked.
+RECONNECT_SECONDS = 120.0
 _CHUNK = 1 << 20
+_END_BYTES = 1 << 12
 # Much output must not keep a supervisor from its signals and limits.
 _CHUNKS_AT_ONCE = 8
 
@@ -221,3 +226,18 @@ def summary_of_events(run: Run) -> EventSummary:
     ):
         summary.read(stream)
     return summary
+
+
+def reconnecting(path: Path) -> str | None:
+    """Return the last event of a file if it is a recent reconnect message.
+
+    After an older one the model may have been reached, and works.
+    """
+    status, (_, end) = files.status(path), files.read_end(path, _END_BYTES)
+    if status is None or clock.now().timestamp() - status.st_mtime > RECONNECT_SECONDS:
+        return None
+    match decode(end.rpartition(b"\n")[0].rpartition(b"\n")[2]):
+        case ErrorReported(message=message, is_reconnect=True):
+            return message
+        case _:
+            return None

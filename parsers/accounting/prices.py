@@ -1,17 +1,20 @@
 """What tokens cost: rates of a model on a day, and the cost of one model call.
 
-Rates come from the offline table of the `genai-prices` package or from a user's
-`prices.toml`. They are plain values that a caller can store, because importing the
-package takes longer than everything else that a summary does.
+Prices come from `parsers.accounting.price_table` or from a user's `prices.toml`, and
+have the form of the latter.
 
 `prices.toml` gives US dollars per million tokens. Without `cached_input` or
 `cache_write`, these tokens cost what input costs. A tier applies to all tokens of a
-request with more than `above` input tokens; a price that the tier leaves out stays:
+request with more than `above` input tokens; a price that the tier leaves out stays. A
+service tier has a factor, or prices of its own. `[[models."…"]]`, written once for each
+price, has the first day (UTC) of that price in `from`:
 
     [models."gpt-5.3-codex-spark"]
+    aliases = ["spark"]
     input = 1.75
     cached_input = 0.175
     output = 14
+    service_tiers = { flex = 0.5, priority = { input = 3.5, output = 28 } }
 
     [[models."gpt-5.3-codex-spark".tiers]]
     above = 272_000
@@ -24,24 +27,44 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 
 from parsers import loose_json
+from parsers.light import pattern
 from parsers.struct import Struct, as_dict, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from collections.abc import Mapping, Sequence
+    from typing import Any, Final
 
     from parsers.accounting.tokens import Usage
-    from parsers.light import datetime
 
 _MILLION: Final = Decimal(1_000_000)
-_GENAI_NAMES: Final = {
-    "input": "input_mtok",
-    "cached_input": "cache_read_mtok",
-    "cache_write": "cache_write_mtok",
-    "output": "output_mtok",
-}
-_PARTS: Final = tuple(_GENAI_NAMES)
+_PARTS: Final = ("input", "cached_input", "cache_write", "output")
+_TIER_KEYS: Final = (*_PARTS, "above")
+_SERVICE_KEYS: Final = (*_PARTS, "tiers")
+_KEYS: Final = (*_SERVICE_KEYS, "service_tiers", "from", "aliases")
 _HIGHEST: Final = Decimal(1_000_000_000)
+_DAY: Final = pattern(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+LONG_AGO: Final = "1970-01-01"
+# Names in Codex's configuration of what its rollouts and OpenAI call otherwise.
+_SERVICE_TIERS: Final = {"fast": "priority", "default": "", "auto": "", "standard": ""}
+# How many times the standard price a model costs in a service tier, for the days before
+# `genai-prices` has prices of the tier (from 2026-10-12), and for `prices.toml`.
+_FACTORS_FROM: Final = "OpenAI's price list of 2026-10-12"
+_FACTORS: Final = {
+    "flex 0.5": """gpt-5 gpt-5-codex gpt-5-mini gpt-5-nano gpt-5.1 gpt-5.1-codex
+        gpt-5.1-codex-max gpt-5.2 gpt-5.2-codex gpt-5.4 gpt-5.4-mini gpt-5.4-nano
+        gpt-5.4-pro gpt-5.5 gpt-5.5-codex gpt-5.5-pro gpt-5.6 gpt-5.6-luna gpt-5.6-sol
+        gpt-5.6-terra gpt-6-astra gpt-6-luna gpt-6-sol gpt-6.1-sol gpt-6.1-terra o3
+        o4-mini""",
+    "priority 1.75": "gpt-4.1 gpt-4.1-mini o3",
+    "priority 1.8": "gpt-5-mini",
+    "priority 1.818182": "o4-mini",
+    "priority 2": """gpt-4.1-nano gpt-5 gpt-5-codex gpt-5.1 gpt-5.1-codex
+        gpt-5.1-codex-max gpt-5.2 gpt-5.2-codex gpt-5.3-codex gpt-5.4 gpt-5.4-mini
+        gpt-5.6 gpt-5.6-luna gpt-5.6-sol gpt-5.6-terra gpt-6-astra gpt-6-luna gpt-6-sol
+        gpt-6.1-sol gpt-6.1-terra""",
+    "priority 2.5": "gpt-5.5 gpt-5.5-codex",
+}
 
 
 class PriceUnknownError(LookupError):
@@ -49,7 +72,11 @@ class PriceUnknownError(LookupError):
 
     def __init__(self, model: str, reason: str) -> None:
         super().__init__(f"no price for the model {model!r}: {reason}")
-        self.model = model
+        self.model, self.reason = model, reason
+
+
+class NotInTableError(PriceUnknownError):
+    """A user's table has no price for the model on that day."""
 
 
 class Price(Struct):
@@ -65,20 +92,35 @@ class Price(Struct):
         exceeded = [price for start, price in self.tiers if input_tokens > start]
         return exceeded[-1] if exceeded else self.base
 
+    def __mul__(self, factor: Decimal) -> Price:
+        tiers = tuple((start, price * factor) for start, price in self.tiers)
+        return Price(base=self.base * factor, tiers=tiers)
+
 
 class PriceSource(Struct):
-    """Where rates come from; `date` is the day whose price it is (ISO 8601)."""
+    """Where rates come from.
+
+    `date` is the day whose price it is (ISO 8601), or `FIRST/LAST` for several.
+    `service_tier` names it, with the factor and its source if that is not of the table.
+    """
 
     name: str
     version: str | None
     date: str | None
+    service_tier: str | None = None
 
     def to_json(self) -> dict[str, object]:
-        return as_dict(self)
+        told = as_dict(self)
+        if self.service_tier is None:
+            del told["service_tier"]
+        return told
 
 
 class Rates(Struct):
-    """The prices of one model on one day."""
+    """The prices of one model on one day in one service tier.
+
+    `estimate` says why they may not be what was paid.
+    """
 
     model: str
     input: Price
@@ -86,33 +128,19 @@ class Rates(Struct):
     cache_write: Price | None = None
     output: Price
     source: PriceSource
+    estimate: str | None = None
 
     @property
-    def has_tiers(self) -> bool:
-        """Whether a sum of requests cannot be priced as if it were one."""
-        return self != self.without_tiers()
+    def starts(self) -> set[int]:
+        """The input tokens above which a request has other prices."""
+        prices = (getattr(self, part) for part in _PARTS)
+        return {start for price in prices if price for start, _ in price.tiers}
 
-    def without_tiers(self) -> Rates:
-        """Make rates that give every request the base price."""
+    def times(self, factor: Decimal, source: PriceSource) -> Rates:
+        """Multiply all prices."""
         prices = {part: getattr(self, part) for part in _PARTS}
-        base = {
-            part: price and Price(base=price.base) for part, price in prices.items()
-        }
-        return replace(self, **base)
-
-    def to_json(self) -> dict[str, object]:
-        """Make an object that `rates_from_json` reads back without loss."""
-        prices = [(part, getattr(self, part)) for part in _PARTS]
-        return {
-            "model": self.model,
-            "source": self.source.to_json(),
-            **{part: str(price.base) for part, price in prices if price},
-            "tiers": [
-                {"above": start, part: str(usd)}
-                for part, price in prices
-                for start, usd in (price.tiers if price else ())
-            ],
-        }
+        made = {part: price and price * factor for part, price in prices.items()}
+        return replace(self, **made, source=source)
 
 
 class CostParts(Struct):
@@ -133,97 +161,135 @@ class CostParts(Struct):
         )
 
 
-def cost(usage: Usage, rates: Rates) -> CostParts:
-    """Price one request; cached and written tokens beyond its input cost nothing."""
-    request = max(usage.input_tokens, 0)
-    cached = min(max(usage.cached_input_tokens, 0), request)
-    written = min(max(usage.cache_write_input_tokens, 0), request - cached)
+def cost(usage: Usage, rates: Rates, request: int | None = None) -> CostParts:
+    """Price one request; cached and written tokens beyond its input cost nothing.
+
+    `request` is the size of each of several requests whose sum `usage` is.
+    """
+    whole = max(usage.input_tokens, 0)
+    size = whole if request is None else request
+    cached = min(max(usage.cached_input_tokens, 0), whole)
+    written = min(max(usage.cache_write_input_tokens, 0), whole - cached)
 
     def charge(tokens: int, price: Price | None) -> Decimal:
-        return (price or rates.input).of_request(request) * tokens / _MILLION
+        return (price or rates.input).of_request(size) * tokens / _MILLION
 
     return CostParts(
-        input=charge(request - cached - written, rates.input),
+        input=charge(whole - cached - written, rates.input),
         cached_input=charge(cached, rates.cached_input),
         cache_write=charge(written, rates.cache_write),
         output=charge(max(usage.output_tokens, 0), rates.output),
     )
 
 
-def look_up(model: str, at: datetime) -> Rates:
-    """Find an OpenAI model's rates on a day in the table of `genai-prices`, offline.
+def tier_named(name: str | None) -> str:
+    """Return OpenAI's name of a service tier; an empty one is the standard."""
+    return _SERVICE_TIERS.get(name or "", name or "")
+
+
+def from_table(table: object, model: str, day: str, tier: str = "") -> Rates:
+    """Find a model's rates on a day in a user's table, as `tomllib` has read it.
 
     Raises:
-        PriceUnknownError: the table has no price for the model.
-    """
-    import genai_prices  # noqa: PLC0415  # takes 140 ms and 40 MB
-    from genai_prices import data_snapshot, types  # noqa: PLC0415  # as above
-
-    source = PriceSource(
-        name="genai-prices",
-        version=genai_prices.__version__,
-        date=at.date().isoformat(),
-    )
-    try:
-        _, found = data_snapshot.get_snapshot().find_provider_model(
-            model, None, "openai", None
-        )
-    except LookupError as error:
-        reason = f"genai-prices {source.version} does not know it"
-        raise PriceUnknownError(model, reason) from error
-    table = found.get_prices(at)
-    entry: dict[str, object] = {}
-    tiers: list[object] = []
-    for part, name in _GENAI_NAMES.items():
-        value = getattr(table, name)
-        if isinstance(value, types.TieredPrices):
-            tiers += [{"above": tier.start, part: tier.price} for tier in value.tiers]
-            value = value.base
-        if isinstance(value, Decimal):
-            entry[part] = value
-    return _rates(model, {**entry, "tiers": tiers}, source)
-
-
-def from_table(table: object, model: str, *, date: str | None = None) -> Rates:
-    """Find a model's rates in a user's `prices.toml`, as `tomllib` has read it.
-
-    Raises:
-        PriceUnknownError: the table does not name the model, or names no usable price.
+        NotInTableError: the table names no price of the model on that day.
+        PriceUnknownError: the price is unusable, or has an unknown key.
     """
     models = loose_json.mapping(loose_json.mapping(table).get("models"))
-    if model not in models:
-        raise PriceUnknownError(model, "prices.toml does not name it")
-    source = PriceSource(name="prices.toml", version=None, date=date)
-    return _rates(model, models[model], source)
+    named = models.get(model)
+    for each in models.values() if named is None else ():
+        entries = map(loose_json.mapping, _entries(each))
+        if any(model in loose_json.sequence(e.get("aliases")) for e in entries):
+            named = each
+    if named is None:
+        raise NotInTableError(model, "prices.toml does not name it")
+    source = PriceSource(name="prices.toml", version=None, date=day)
+    return rates_on(named, model, source, tier)
 
 
-def rates_from_json(value: object) -> Rates:
-    """Read rates that `Rates.to_json` made.
+def check(table: Mapping[str, object]) -> None:
+    """Check a user's table: all prices, and all names of keys.
 
     Raises:
-        PriceUnknownError: the value is not such an object.
+        PriceUnknownError: a price cannot be used; an unknown key is named.
     """
-    fields = loose_json.mapping(value)
-    source = loose_json.mapping(fields.get("source"))
-    return _rates(
-        loose_json.text(fields.get("model")) or "",
-        fields,
-        PriceSource(
-            name=loose_json.text(source.get("name")) or "",
-            version=loose_json.text(source.get("version")),
-            date=loose_json.text(source.get("date")),
-        ),
-    )
+    for model, named in loose_json.mapping(table.get("models")).items():
+        for each in _entries(named):
+            entry = loose_json.mapping(each)
+            source = PriceSource(name="prices.toml", version=None, date=None)
+            for tier in ("", *loose_json.mapping(entry.get("service_tiers"))):
+                rates_on(entry, model, source, tier)
 
 
-def _rates(model: str, entry: object, source: PriceSource) -> Rates:
-    """Read the prices of a model, which have the form of `prices.toml`."""
-    fields = loose_json.mapping(entry)
+def rates_on(
+    named: object, model: str, source: PriceSource, tier: str, known_as: str = ""
+) -> Rates:
+    """Read the rates of a model from its prices, which have the form of `prices.toml`.
+
+    Args:
+        named: one price, or several.
+        model: the model.
+        source: with the day; of several prices the last one that had begun counts.
+        tier: the service tier.
+        known_as: another name of the model, for the factors of service tiers.
+
+    Raises:
+        PriceUnknownError: there is none on that day, or it is unusable.
+    """
+    found: tuple[str, Mapping[str, object]] | None = None
+    for fields in map(loose_json.mapping, _entries(named)):
+        begins = str(fields.get("from", LONG_AGO))
+        if not _DAY.fullmatch(begins):
+            raise PriceUnknownError(model, f"from = {begins!r} is no day (2026-11-20)")
+        if begins <= (source.date or begins) and (found is None or found[0] <= begins):
+            found = begins, fields
+    if found is None:
+        raise NotInTableError(model, f"{source.name} has none for {source.date}")
+    fields, tier = found[1], tier_named(tier)
+    _refuse_unknown(model, fields, _KEYS)
+    base = _rates(model, fields, source)
+    if not tier:
+        return base
+    tiers = loose_json.mapping(fields.get("service_tiers")).items()
+    own = next((each for name, each in tiers if tier_named(name) == tier), None)
+    if isinstance(own, dict):
+        _refuse_unknown(model, own, _SERVICE_KEYS)
+        kept = {part: fields[part] for part in _PARTS if part in fields}
+        return _rates(model, kept | own, replace(source, service_tier=tier))
+    if own is not None:
+        told = f"{tier}, {own} times the standard price"
+        return base.times(_decimal(model, own), replace(source, service_tier=told))
+    for way, models in _FACTORS.items():
+        name, factor = way.split()
+        if name == tier and {model, known_as} & {*models.split()}:
+            told = f"{tier}, {factor} times the standard price ({_FACTORS_FROM})"
+            return base.times(Decimal(factor), replace(source, service_tier=told))
+    estimate = f"no price of {model} for the service tier {tier}: the standard price"
+    return replace(base, estimate=estimate)
+
+
+def _entries(named: object) -> Sequence[object]:
+    return named if isinstance(named, list) else [named]
+
+
+def _refuse_unknown(
+    model: str, fields: Mapping[str, object], known: Sequence[str]
+) -> None:
+    for name in fields:
+        if name not in known:
+            raise PriceUnknownError(
+                model, f"unknown key {name!r} (known: {', '.join(known)})"
+            )
+
+
+def _rates(model: str, fields: Mapping[str, object], source: PriceSource) -> Rates:
+    """Read the prices of a model for requests of any size."""
     if not fields.keys() >= {"input", "output"}:
         reason = f"{source.name or 'the record'} names no input or no output price"
         raise PriceUnknownError(model, reason)
     tiers = [*map(loose_json.mapping, loose_json.sequence(fields.get("tiers")))]
-    prices: dict[str, Price] = {}
+    for tier in tiers:
+        _refuse_unknown(model, tier, _TIER_KEYS)
+    prices: dict[str, Any] = {}
     for part in filter(fields.__contains__, _PARTS):
         base = _decimal(model, fields[part])
         steps = (

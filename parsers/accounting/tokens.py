@@ -39,6 +39,11 @@ class Usage(Struct):
         """Whether a part is below zero: a difference across a restart, no usage."""
         return any(getattr(self, part) < 0 for part in PARTS)
 
+    @property
+    def uncached_tokens(self) -> int:
+        """The total as Codex's texts for people say it: without cached input."""
+        return self.total_tokens - self.cached_input_tokens
+
     def to_json(self) -> dict[str, int]:
         return as_dict(self)
 

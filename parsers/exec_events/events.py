@@ -32,6 +32,7 @@ _PHASES: Final[dict[str, Phase]] = {
 _RECONNECT: Final = pattern(
     r"(?i)\s*(?:re-?connecting\.\.\.|stream \w+\b.*\bretrying )"
 )
+_BROKEN: Final = ("stream disconnected before completion", "Incomplete response")
 
 
 class ThreadStarted(Struct):
@@ -113,6 +114,13 @@ def decode(line: bytes) -> Event:
 def is_reconnect(message: str) -> bool:
     """Return whether an error is only a reconnect message, not a failure."""
     return _RECONNECT.match(message) is not None
+
+
+def is_broken_stream(message: str | None) -> bool:
+    """Return whether a model call was accepted, and then failed without its usage."""
+    words = message or ""
+    is_refused = "error sending request" in words
+    return any(each in words for each in _BROKEN) and not is_refused
 
 
 def _read_event(kind: str, fields: Mapping[str, object]) -> Event:

@@ -29,6 +29,8 @@ _AS_CODEX_WRITES: Final = scan.Dialect(b"{", b",", b":", b"}}\n")
 _FAILED: Final = ("failed", "declined")
 _OF_A_TURN: Final = (events.TurnStarted, events.TurnCompleted, events.TurnFailed)
 _BOUNDARIES: Final = (events.ThreadStarted, *_OF_A_TURN)
+# What Codex writes without an answer of the model; an item of type `error`, too.
+_UNANSWERED: Final = (*_BOUNDARIES, events.ErrorReported)
 _ENDED: Final[dict[type, Ended]] = {
     events.TurnCompleted: "completed",
     events.TurnFailed: "failed",
@@ -38,6 +40,11 @@ _NO_ACTIONS: Final = (
     *(items.AgentMessage, items.Command, items.ItemError, items.Reasoning),
     items.TodoList,
 )
+# `model rerouted: MODEL -> MODEL (…)`
+_REROUTED: Final = ("model", "rerouted:")
+_OMITTED: Final = (
+    "Configured service tier `"  # TIER` … for model `MODEL` … be omitted …
+)
 # An edit of an edit: a file that was added and then updated was added.
 _MERGED_KINDS: Final = {("add", "update"): "add", ("delete", "add"): "update"}
 
@@ -46,14 +53,16 @@ class EventSummary:
     """What the event lines that were fed so far say about a run.
 
     `has_begun` is True once a line proves that a turn has begun, so that Codex has
-    taken its prompt. `progress` counts the lines, except reconnect errors and lines
-    that are no event. Lists are bounded to `LISTED`, `files_changed` (path to kind, in
-    order) to `FILES_LISTED`.
+    taken its prompt. `progress` counts the lines, except reconnect errors, which
+    `reconnects` counts, and lines that are no event. Lists are bounded to `LISTED`,
+    `files_changed` (path to kind, in order) to `FILES_LISTED`.
     """
 
     def __init__(self) -> None:
         self.thread_id: str | None = None
         self.has_begun = False
+        self.turns = 0
+        self.broken_calls = 0
         self.ended: events.TurnCompleted | events.TurnFailed | None = None
         self.usage: Usage | None = None
         self.commands_failed = 0
@@ -64,7 +73,10 @@ class EventSummary:
         self._last_error: str | None = None
         self.warnings: dict[str, int] = {}
         self.agent_threads: list[str] = []
-        self.progress = 0
+        self._reroutes: dict[str, str] = {}
+        self._has_late_reroute = False
+        self._omitted_tiers: set[tuple[str, str]] = set()
+        self.progress = self.reconnects = self._unanswered = 0
         # The progress at the last reconnect error, and its message.
         self._reconnect: tuple[int, str | None] = (-1, None)
         self._commands_done = 0
@@ -85,6 +97,11 @@ class EventSummary:
             return self.ended.message
         at, lost = self._reconnect
         return self._last_error or (lost if at == self.progress else None)
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether the model has answered anything."""
+        return self.progress > self._unanswered
 
     @property
     def final_message(self) -> str | None:
@@ -113,6 +130,8 @@ class EventSummary:
             kind="events",
             session_id=self.thread_id,
             has_begun=self.has_begun,
+            turns=self.turns,
+            broken_calls=self.broken_calls,
             has_acted=self._has_acted or self.commands_run > 0,
             final_message=self.final_message,
             commands_run=self.commands_run,
@@ -125,6 +144,9 @@ class EventSummary:
             failure=self.failure,
             usage=self.usage,
             agent_threads=tuple(self.agent_threads),
+            reroutes=self._reroutes,
+            has_late_reroute=self._has_late_reroute,
+            omitted_tiers=frozenset(self._omitted_tiers),
         )
 
     def read(self, stream: BufferedIOBase) -> None:
@@ -262,8 +284,12 @@ class EventSummary:
                     self._warn(if_broken)
             case events.ErrorReported(message=message, is_reconnect=True):
                 self._reconnect = (self.progress, message)
+                self.reconnects += 1
+                self.broken_calls += events.is_broken_stream(message)
             case _:
                 self.progress += 1
+                is_error = isinstance(getattr(event, "item", None), items.ItemError)
+                self._unanswered += is_error or isinstance(event, _UNANSWERED)
                 if isinstance(event, _BOUNDARIES):
                     self._commands_done = self.commands_run
                     self._running.clear()
@@ -279,6 +305,7 @@ class EventSummary:
                     self._warn(OTHER_THREAD)
             case events.TurnStarted():
                 self.ended = self._answer = None
+                self.turns += 1
             case events.TurnCompleted(usage=usage):
                 self.ended, self.usage = event, usage
             case (
@@ -318,10 +345,22 @@ class EventSummary:
                 self._note_call(item_id, is_done=is_done)
                 for thread_id in thread_ids:
                     keep(self.agent_threads, thread_id)
+            case items.ItemError(message=message):
+                self._note_error(message)
             case items.UnknownItem(type=kind):
                 self._warn(f"unknown_item:{kind[:_NAME_LENGTH]}")
             case _:
                 pass
+
+    def _note_error(self, message: str) -> None:
+        """Take what Codex says of a model call only here, not in its rollout."""
+        words, quoted = message.split(maxsplit=5), message.split("`", 4)
+        if tuple(words[:2]) == _REROUTED and words[3:4] == ["->"] and words[4:]:
+            is_late = self._has_acted or self.commands_run or self._answer is not None
+            self._has_late_reroute |= bool(is_late)
+            self._reroutes[words[2]] = words[4]
+        elif message.startswith(_OMITTED) and quoted[4:]:
+            self._omitted_tiers.add((quoted[3], quoted[1]))
 
     def _note_call(
         self, item_id: bytes, *, is_done: bool, is_command: bool = False

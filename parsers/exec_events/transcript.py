@@ -87,18 +87,19 @@ def render_prompt(text: bytes) -> str:
     return _block("user", text.decode("utf-8", "replace"))
 
 
-def render_tokens(usage: Usage | None, thread: Usage | None = None) -> str:
+def render_tokens(
+    usage: Usage | None, thread: Usage | None = None, *, sign: str = ""
+) -> str:
     """Render the tokens of a completed run, or of its thread when they are unknown.
 
-    These are Codex's two forms, whose totals leave cached input out.
+    The total is that of the summary: with cached input, which Codex's own texts omit.
+    `sign` says that it is a bound.
     """
     if usage is None:
         return "" if thread is None else f"thread total: {_figures(thread)}"
-    if not usage.input_tokens:  # a log may tell the total alone
-        return f"tokens used\n{usage.total_tokens:,}\n"
-    figures = _figures(usage)
-    total = figures.partition(" ")[0].removeprefix("total=")
-    return f"tokens used\n{total}\nToken usage: {figures}"
+    total = f"tokens used\n{sign}{usage.total_tokens:,}\n"
+    has_parts = usage.input_tokens > 0  # a log may tell the total alone
+    return total + (f"Token usage: {_figures(usage, sign)}" if has_parts else "")
 
 
 def render_end(run_id: str, outcome: str, error: str | None) -> str:
@@ -171,11 +172,10 @@ def _completed(item: items.Item) -> str:
     return said
 
 
-def _figures(usage: Usage) -> str:
-    fresh = max(usage.input_tokens - usage.cached_input_tokens, 0)
+def _figures(usage: Usage, sign: str = "") -> str:
     return (
-        f"total={fresh + usage.output_tokens:,} input={fresh:,} "
-        f"(+ {usage.cached_input_tokens:,} cached) output={usage.output_tokens:,} "
+        f"total={sign}{usage.total_tokens:,} input={usage.input_tokens:,} "
+        f"({usage.cached_input_tokens:,} cached) output={usage.output_tokens:,} "
         f"(reasoning {usage.reasoning_output_tokens:,})\n"
     )
 

@@ -22,6 +22,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from parsers.rollouts.records import Step
+
 _NOTHING = Usage()
 
 
@@ -95,6 +97,35 @@ class CallCounter:
             return last
         advance = running - before
         return running if advance.is_negative else advance
+
+
+class CallInFlight:
+    """Follows a turn: whether a model call has begun that has no usage yet.
+
+    A call begins with the turn, with the answers to a response's tool calls, and after
+    a compaction. Some versions write the usage of a response after these answers.
+    """
+
+    def __init__(self) -> None:
+        self.is_open = False
+        self._has_called = self._is_answered = False
+
+    def begin(self) -> None:
+        self.is_open, self._has_called, self._is_answered = True, False, False
+
+    def take(self, step: Step) -> None:
+        """Take what the model or a tool has done."""
+        if step == "call":
+            self._has_called = True
+        elif step == "answer" and self.is_open:
+            self._is_answered = self._has_called
+        else:
+            self.begin()
+
+    def take_usage(self) -> None:
+        """Take the usage of the call, or of a compaction."""
+        self.is_open = self._is_answered
+        self._has_called = self._is_answered = False
 
 
 def read_figure(value: object) -> Usage | None:

@@ -15,7 +15,7 @@ from parsers.facts import OTHER_THREAD, warn
 from parsers.light import suppress
 from parsers.lines import BLANK
 from parsers.rollouts import records
-from parsers.rollouts.model_calls import CallCounter
+from parsers.rollouts.model_calls import CallCounter, CallInFlight
 from parsers.rollouts.records import moment, seconds_between
 from parsers.rollouts.thread import UNKNOWN_RECORD, Call, Rollout, Turn
 from parsers.struct import as_dict, replace
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Final
 
-    from parsers.rollouts.records import Record
+    from parsers.rollouts.records import Record, Step
     from parsers.rollouts.thread import Header, RateLimits
 
 # Seconds. Up to 0.98 turns have no ids: records written at once are taken as the copy.
@@ -93,10 +93,12 @@ class _Reader:
         self._is_copy = False
         self._has_begun = False
         self._model: str | None = None
+        self._tier: str | None = None
         self._cwd: str | None = None
         self._turn_id: str | None = None
         self._root_turn_id: str | None = None
         self._counter = CallCounter()
+        self._flight = CallInFlight()
         self._unread = records.Figures()
         self.begin_part()
 
@@ -108,6 +110,7 @@ class _Reader:
         self._message: str | None = None
         self._spawned: dict[str, None] = {}
         self._refused = 0
+        self._compactions = 0
         self._warnings: dict[str, int] = {}
 
     def feed(self, line: bytes, offset: int) -> None:
@@ -116,6 +119,9 @@ class _Reader:
             return
         if worth == "figures" and self._counter.is_recorded and not self._has_window:
             self._unread.keep(line, is_inside=offset >= self._from_offset)
+            return
+        if step := records.STEPS.get(worth):
+            self._step(step, line, offset)
             return
         try:
             record = records.read_record(line)
@@ -129,6 +135,13 @@ class _Reader:
             is_inside = self._holds(record.at, offset)
             self._refused += is_inside and records.is_refused(line)
             self._take(record, is_inside=is_inside)
+
+    def _step(self, step: Step, line: bytes, offset: int) -> None:
+        if self._is_copy:
+            return
+        self._flight.take(step)
+        if step == "remote compaction" and not self._counter.is_recorded:
+            self._compactions += self._holds(records.time_of(line), offset)
 
     def _holds(self, at: str, offset: int) -> bool:
         if offset < self._from_offset:
@@ -144,6 +157,7 @@ class _Reader:
 
     def result(self) -> Rollout:
         self._settle()
+        self._leave_turn()
         return Rollout(
             **(as_dict(self._header) if self._header else {}),
             calls=tuple(self._calls),
@@ -152,6 +166,7 @@ class _Reader:
             last_agent_message=self._message,
             spawned_thread_ids=tuple(self._spawned),
             commands_refused=self._refused,
+            compactions=self._compactions,
             total=self._counter.total,
             warnings=self._warnings,
         )
@@ -166,10 +181,18 @@ class _Reader:
             case "thread_settings_applied" | "token_usage_record":
                 if self._is_own(record.payload):
                     self._is_copy, self._has_begun = False, True
+                    self._take_settings(record)
+            case "function_call_output" if not self._is_copy:
+                self._flight.take("answer")
             case "token_count" if self._is_copy:
                 self._counter.take_baseline(records.info(record))
             case _:
                 pass
+
+    def _take_settings(self, record: Record) -> None:
+        settings = record.payload.get("thread_settings")
+        if isinstance(settings, dict):
+            self._tier = loose_json.text(settings.get("service_tier")) or ""
 
     def _take_header(self, record: Record) -> None:
         found = records.read_header(record.payload)
@@ -198,6 +221,8 @@ class _Reader:
         self._model = records.text(record.payload, "model") or self._model
         self._cwd = records.text(record.payload, "cwd")
         if turn_id != self._turn_id:
+            self._leave_turn()
+            self._flight.begin()
             # The last total of a turn with records is the baseline of the next turn.
             self._settle()
             self._counter.is_recorded = False
@@ -240,7 +265,10 @@ class _Reader:
                 self._limits = records.rate_limits(record) or self._limits
         elif self._is_own(payload):
             usage = self._counter.take_record(payload)
-        if usage is None or not is_inside:
+        if usage is None:
+            return
+        self._flight.take_usage()
+        if not is_inside:
             return
         call = Call(
             at=record.at,
@@ -248,6 +276,7 @@ class _Reader:
             root_turn_id=records.text(payload, "root_turn_id") or self._root_turn_id,
             model=self._model,
             usage=usage,
+            tier=self._tier,
         )
         self._calls.append(call)
         if call.turn_id is not None and call.turn_id not in self._turns:
@@ -260,12 +289,20 @@ class _Reader:
             turn = replace(turn, model=self._model, root_turn_id=root, cwd=at)
         self._turns[turn_id] = turn
 
+    def _leave_turn(self) -> None:
+        """Note whether the turn, as far as it is known, waits for the model."""
+        turn = self._turns.get(self._turn_id or "")
+        if turn is not None and self._flight.is_open:
+            self._turns[turn.turn_id] = replace(turn, is_unanswered=True)
+
     def _end_turn(self, record: Record) -> None:
         turn_id = records.text(record.payload, "turn_id") or self._turn_id
         if turn_id is None:
             return
         self._note_turn(turn_id)
         self._turns[turn_id] = records.ended(self._turns[turn_id], record)
+        self._leave_turn()
+        self._flight.is_open = False
         message = records.text(record.payload, "last_agent_message")
         self._message = message or self._message
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from parsers.rollouts.thread import Turn
 
-    Worth = Literal["nothing", "figures", "anything"]
+    Step = Literal["call", "answer", "compaction", "remote compaction"]
+    Worth = Step | Literal["nothing", "figures", "anything"]
 
 _HEAD: Final = pattern(
     rb'\{"timestamp":"[^"\\]{1,40}",(?:"ordinal":[0-9]+,)?'
@@ -60,6 +61,16 @@ _WANTED_ITEMS: Final = (
     b'"item":{"type":"AgentMessage"',
     b'"item":{"type":"CollabAgentToolCall"',
 )
+# What the model or a tool has done: it tells whether a model call is under way.
+_CALLS: Final = frozenset({b"function_call", b"custom_tool_call", b"local_shell_call"})
+_ANSWERS: Final = frozenset({b"function_call_output", b"custom_tool_call_output"})
+STEPS: Final[Mapping[str, Step]] = {
+    name: name for name in ("call", "answer", "compaction", "remote compaction")
+}
+# Codex writes this in place of the output of a tool that it has stopped.
+_ABORTED: Final = b"aborted by user"
+# A remote compaction leaves no message; Codex has written a local one itself.
+_REMOTE: Final = b'"payload":{"message":""'
 _LIMITS: Final = (b'"primary":{', b'"secondary":{')
 _TOTAL: Final = b'"total_token_usage":{'
 _SPAWNED: Final = b'"output":"{\\"agent_id\\":'
@@ -67,6 +78,7 @@ _SPAWNED: Final = b'"output":"{\\"agent_id\\":'
 _REFUSED: Final = pattern(
     rb'"output":"(?:[^"]{0,200}Output:\\n|\{\\"output\\":\\")?' + REFUSED.encode()
 )
+_TIME_ENDS: Final = 60  # bytes
 _PLACE: Final = 400  # bytes of a line within which an item's type is looked for
 _META: Final = b'"type":"session_meta"'
 _ENVELOPES: Final = ("event_msg", "response_item")
@@ -84,9 +96,10 @@ class Record(Struct):
 
 
 def worth_of(line: bytes) -> Worth:
-    """Find out from a line's first bytes whether it must be decoded.
+    """Find out from a line's first bytes what it is, or that it must be decoded.
 
-    Figures are those of a `token_count`: the last one may be enough.
+    Figures are those of a `token_count`: the last one may be enough. A step of the
+    model or a tool has nothing else that matters.
     """
     head = _HEAD.match(line)
     if head is None:
@@ -96,17 +109,32 @@ def worth_of(line: bytes) -> Worth:
     if inner == b"token_count":
         return "figures"
     if kind == b"response_item":
-        is_answer = inner == b"function_call_output" and (
-            _SPAWNED in line[:_PLACE] or is_refused(line)
-        )
-        is_wanted = is_answer or inner not in _RECORDS
+        if inner in _CALLS:
+            return "call"
+        if inner in _ANSWERS:
+            return _worth_of_answer(line)
+        is_wanted = inner not in _RECORDS
     elif kind == b"event_msg" and inner == b"item_completed":
         is_wanted = any(item in line[:_PLACE] for item in _WANTED_ITEMS)
     elif kind == b"event_msg":
         is_wanted = inner in _WANTED_EVENTS or inner not in _OTHERS
+    elif kind == b"compacted":
+        return "remote compaction" if _REMOTE in line[:_PLACE] else "compaction"
     elif kind not in _OTHERS:
         is_wanted = True
     return "anything" if is_wanted else "nothing"
+
+
+def _worth_of_answer(line: bytes) -> Worth:
+    begin = line[:_PLACE]
+    if _SPAWNED in begin or is_refused(line):
+        return "anything"
+    return "nothing" if _ABORTED in begin else "answer"
+
+
+def time_of(line: bytes) -> str:
+    """Read the time of a line that is not decoded."""
+    return line[:_TIME_ENDS].decode("ascii", "replace").split('"')[3]
 
 
 class Figures:
@@ -268,11 +296,16 @@ def _without_long_texts(line: bytes) -> bytes:
     return line
 
 
-def _parse(at: str) -> datetime:
+def parse_time(at: str) -> datetime | None:
+    """Read an ISO 8601 time, in UTC; None when the text is not one."""
     try:
         found = datetime.fromisoformat(at)
         if found.tzinfo is None:
             return found.replace(tzinfo=UTC)
         return found.astimezone(UTC)
     except (ValueError, OverflowError):
-        return datetime.min.replace(tzinfo=UTC)
+        return None
+
+
+def _parse(at: str) -> datetime:
+    return parse_time(at) or datetime.min.replace(tzinfo=UTC)

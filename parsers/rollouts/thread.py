@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from parsers.accounting.tokens import sum_usage
 from parsers.facts import Facts
-from parsers.struct import EMPTY, Struct
+from parsers.struct import EMPTY, Struct, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +43,9 @@ class Header(_Origin):
 class Call(Struct):
     """One model call of this thread, at an ISO 8601 time (UTC).
 
-    `root_turn_id` is the turn of the root thread that the call was made for.
+    `root_turn_id` is the turn of the root thread that the call was made for. `model` is
+    the one that was asked for, `tier` the service tier, empty for the standard and None
+    if the file does not name it (up to 0.145).
     """
 
     at: str
@@ -51,6 +53,7 @@ class Call(Struct):
     root_turn_id: str | None
     model: str | None
     usage: Usage
+    tier: str | None = None
 
 
 class Turn(Struct):
@@ -58,7 +61,7 @@ class Turn(Struct):
 
     `error_class` is Codex's name of the error (`usage_limit_exceeded`, …). Codex up to
     0.142 writes a failed turn as completed, without a last message; up to 0.98 it
-    writes no turns.
+    writes no turns. `is_unanswered` is True when its last model call has no usage.
     """
 
     turn_id: str
@@ -69,6 +72,7 @@ class Turn(Struct):
     error_class: str | None = None
     error_message: str | None = None
     reason: str | None = None
+    is_unanswered: bool = False
 
 
 class RateLimit(Struct):
@@ -92,8 +96,9 @@ class Rollout(_Origin):
 
     The header's fields and `total` are those of the whole file; a fork's total includes
     its parent's. `commands_refused` counts commands that failed because the sandbox
-    cannot start; the events lack most of them. `warnings` counts lines that are not
-    records, and unknown records.
+    cannot start; the events lack most of them. `compactions` counts remote ones that
+    have no usage (up to 0.145). `warnings` counts lines that are not records, and
+    unknown records.
     """
 
     thread_id: str | None = None
@@ -103,6 +108,7 @@ class Rollout(_Origin):
     last_agent_message: str | None = None
     spawned_thread_ids: tuple[str, ...] = ()
     commands_refused: int = 0
+    compactions: int = 0
     total: Usage | None = None
     warnings: Mapping[str, int] = EMPTY
 
@@ -110,6 +116,17 @@ class Rollout(_Origin):
     def usage(self) -> Usage:
         """The sum of the window's calls."""
         return sum_usage(call.usage for call in self.calls)
+
+    @property
+    def has_unknown_records(self) -> bool:
+        return any(name.startswith(UNKNOWN_RECORD) for name in self.warnings)
+
+    def so_far(self) -> Rollout:
+        """Return the facts while the last turn may go on: its call may be answered."""
+        if self.last_turn.state != "open":
+            return self
+        last = [replace(turn, is_unanswered=False) for turn in self.turns[-1:]]
+        return replace(self, turns=(*self.turns[:-1], *last))
 
     @property
     def last_turn(self) -> Turn:

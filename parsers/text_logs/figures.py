@@ -20,11 +20,12 @@ _WHOLE_COUNT: Final = pattern(_COUNT)
 TIME: Final = r"(?:\[[0-9T:.+Z-]+\] )?"  # up to 0.4x Codex began every line with one
 
 _TOKENS_USED: Final = pattern(rf"(?i){TIME}tokens? used(?:\s*[:=]\s*|\s+)?({_COUNT})?")
-# The last line of the interactive Codex, and of `parsers.exec_events.transcript`: the
-# total and the input leave cached tokens out.
+# The last line of the interactive Codex: the total and the input leave cached tokens
+# out, which follow after a plus. In `parsers.exec_events.transcript` both have them.
 _TOKEN_USAGE: Final = pattern(
-    rf"{TIME}Token usage: total=(?:{_COUNT}) input=({_COUNT})"
-    rf"(?: \(\+ ({_COUNT}) cached\))? output=({_COUNT})(?: \(reasoning ({_COUNT})\))?"
+    rf"{TIME}Token usage: total=(?:≥ )?(?:{_COUNT}) input=({_COUNT})"
+    rf"(?: \((\+ )?({_COUNT}) cached\))? output=({_COUNT})"
+    rf"(?: \(reasoning ({_COUNT})\))?"
 )
 _IN_OUT: Final = pattern(
     rf"(?i)\bin(?:put)?\s*=\s*({_COUNT})(?:\s*tok(?:en)?s?)?[\s,;|/]*"
@@ -69,21 +70,27 @@ def tokens_used(text: str) -> tuple[bool, int | None]:
     return True, count(found.group(1) or "")
 
 
-def token_usage(text: str) -> Usage | None:
-    """Read `Token usage: total=… input=… (+ … cached) output=… (reasoning …)`."""
+def token_usage(text: str) -> tuple[Usage | None, bool]:
+    """Read `Token usage: total=… input=… (+ … cached) output=… (reasoning …)`.
+
+    Returns:
+        The usage, and whether the line is this suite's: of the run, not of the thread.
+    """
     found = _TOKEN_USAGE.fullmatch(text)
     if found is None:
-        return None
-    fresh, cached, output, reasoning = (
-        count(figure or "0") or 0 for figure in found.groups()
+        return None, False
+    is_ours = found.group(2) is None and found.group(3) is not None
+    told, cached, output, reasoning = (
+        count(found.group(place) or "0") or 0 for place in (1, 3, 4, 5)
     )
-    return Usage(
-        input_tokens=fresh + cached,
+    usage = Usage(
+        input_tokens=told if is_ours else told + cached,
         cached_input_tokens=cached,
         output_tokens=output,
         reasoning_output_tokens=reasoning,
-        total_tokens=fresh + cached + output,
+        total_tokens=told + output if is_ours else told + cached + output,
     )
+    return usage, is_ours
 
 
 def parts(text: str) -> dict[str, int]:

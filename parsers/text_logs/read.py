@@ -101,7 +101,10 @@ class _TextLog:
         self._close()
         fields, banner = self._blocks.fields, self._banner.get
         if self._events.thread_id or self._events.ended:
-            return replace(self._events.facts(), kind="log", fields=fields)
+            cost = self._figures.cost
+            return replace(
+                self._events.facts(), kind="log", fields=fields, cost_usd=cost
+            )
         is_ours = self._style == "ours"
         is_completed = self._figures.of_codex is not None
         is_begun = bool(self._banner.keys() & {"codex_version", "session_id"})
@@ -112,6 +115,7 @@ class _TextLog:
             kind="log",
             session_id=banner("session_id") or uuid(fields.get("codex_session_id")),
             has_begun=is_completed,
+            turns=self._banners,
             model=banner("model")
             or fields.get("model")
             or fields.get("model_selected"),
@@ -125,6 +129,8 @@ class _TextLog:
             failure=self._failure,
             usage=self._figures.usage,
             total_tokens=self._figures.total,
+            uncached_tokens=self._figures.uncached,
+            is_share=self._figures.is_share,
             cost_usd=self._figures.cost,
             codex_version=banner("codex_version"),
             cwd=banner("cwd"),
@@ -213,6 +219,7 @@ class _Figures:
 
     def __init__(self) -> None:
         self.cost: float | None = None
+        self.is_share = False
         self._own: int | Usage | None = None
         self._doubtful: int | Usage | None = None
         self._named: dict[str, int] = {}
@@ -227,7 +234,9 @@ class _Figures:
         if self._is_awaited and not text:
             return True
         is_label, figure = figures.tokens_used(text)
-        found = figures.token_usage(text) if figure is None else figure
+        usage, is_share = figures.token_usage(text)
+        found = usage if figure is None else figure
+        self.is_share = self.is_share or is_share
         if self._is_awaited and not is_label:
             found, is_doubtful = figures.count(text), self._is_label_doubtful
         self._is_awaited = is_label and found is None
@@ -260,8 +269,10 @@ class _Figures:
 
     @property
     def total(self) -> int | None:
-        if self.of_codex is None:
-            return self._named.get("total_tokens")
+        return self._named.get("total_tokens") if self.of_codex is None else None
+
+    @property
+    def uncached(self) -> int | None:
         return None if isinstance(self.of_codex, Usage) else self.of_codex
 
 

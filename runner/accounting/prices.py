@@ -1,14 +1,17 @@
-"""Rates of models, with a cache: the price table takes 140 ms to import.
+"""Rates of models on a day, each table read once by a process.
 
-`prices.toml` in the state directory adds or overrides rates, in the format of
-`parsers.accounting.prices`. The rates of a model on a day are cached until another
-version of the table is installed.
+`prices.toml` in the state directory adds or overrides prices, in the format of
+`parsers.accounting.prices`. The prices of other models are cached in a file until
+another version of the price table is installed: it takes 140 ms to import.
 """
 
 from __future__ import annotations
 
+from functools import cache, lru_cache
+
 from parsers import json_text, loose_json
-from parsers.accounting import prices
+from parsers.accounting import price_table, prices
+from parsers.accounting.prices import PriceSource, PriceUnknownError
 from parsers.light import suppress
 from parsers.paths import Path
 from runner import files
@@ -17,61 +20,64 @@ from runner.errors import RunnerError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from parsers.accounting.prices import Rates
-    from parsers.light import datetime
 
 OWN = "prices.toml"
+_KEPT = "prices-cache.json"
 
 
-def rates(state_home: Path, at: datetime, model: str) -> Rates:
+def rates(state_home: Path, model: str, day: str, tier: str = "") -> Rates:
     """Return the rates of a model.
 
     Args:
         state_home: the directory of the user's table and the cache.
-        at: the day of the run.
-        model: its name.
+        model: the model of a call.
+        day: its day, in UTC (ISO 8601).
+        tier: its service tier.
 
     Raises:
         PriceUnknownError: neither table has the model, or the user's is damaged.
     """
-    day, kept_in = f"{at:%Y-%m-%d}", state_home / "prices-cache.json"
-    table, damage = _read_table(state_home / OWN)
+    table, damage = _own_table(state_home / OWN)
     if damage is not None:
-        raise prices.PriceUnknownError(model, damage)
-    if model in loose_json.mapping(table.get("models")):
-        return prices.from_table(table, model, date=day)
-    key, stamp = f"{model}@{day}", _stamp()
-    kept = loose_json.mapping(files.read_json(kept_in))
-    if kept.get("table") != stamp:
-        kept = {"table": stamp}
-    try:
-        return prices.rates_from_json(kept.get(key))
-    except prices.PriceUnknownError:
-        found = prices.look_up(model, at)
-    kept = {**kept, key: found.to_json()}
-    with suppress(RunnerError):  # without the cache only the next look-up is slower
-        files.replace(kept_in, json_text.dumps(kept, indent=1).encode())
-    return found
+        raise PriceUnknownError(model, damage)
+    with suppress(prices.NotInTableError):
+        return prices.from_table(table, model, day, tier)
+    found = _known(state_home / _KEPT, model)
+    if reason := loose_json.text(found.get("reason")):
+        raise PriceUnknownError(model, reason)
+    version, name = (loose_json.text(found.get(key)) for key in ("version", "id"))
+    source = PriceSource(name="genai-prices", version=version, date=day)
+    return prices.rates_on(found.get("entries"), model, source, tier, name or model)
 
 
 def trouble(state_home: Path) -> str | None:
     """Return what is wrong with the user's table; None when it is valid."""
     path = state_home / OWN
-    table, damage = _read_table(path)
-    models = table.get("models")
-    if table and not isinstance(models, dict):
+    table, damage = _own_table(path)
+    if table and not isinstance(table.get("models"), dict):
         return f'{path} names no models: [models."name"] begins one'
+    if unknown := [name for name in table if name != "models"]:
+        return f"{path}: unknown key {unknown[0]!r} (known: models)"
     try:
-        for model in loose_json.mapping(models):
-            prices.from_table(table, model)
-    except prices.PriceUnknownError as error:
+        prices.check(table)
+    except PriceUnknownError as error:
         return f"{path}: {error}"
     return damage
 
 
-def _read_table(path: Path) -> tuple[dict[str, object], str | None]:
+def _own_table(path: Path) -> tuple[dict[str, object], str | None]:
     """Return the user's table (empty if there is none), and its error."""
-    if not path.exists():
+    status = files.status(path)
+    if status is None:
         return {}, None
+    return _read_table(path, (status.st_ino, status.st_size, status.st_mtime_ns))
+
+
+@lru_cache(maxsize=1)
+def _read_table(
+    path: Path, _: tuple[int, int, int]
+) -> tuple[dict[str, object], str | None]:
+    """Read the user's table; it is read again when the file has changed."""
     import tomllib  # noqa: PLC0415 - 6 ms, for those who have a table of their own
 
     try:
@@ -81,6 +87,25 @@ def _read_table(path: Path) -> tuple[dict[str, object], str | None]:
         if isinstance(error, RecursionError):
             reason = "it nests too deeply"
         return {}, f"{path} cannot be read: {reason}"
+
+
+@cache
+def _known(kept_in: Path, model: str) -> dict[str, object]:
+    """Return the prices of a model in the installed table, or the reason for none."""
+    kept, stamp = loose_json.mapping(files.read_json(kept_in)), _stamp()
+    models = loose_json.mapping(kept.get("models"))
+    if kept.get("table") != stamp:
+        models = {}
+    if isinstance(found := models.get(model), dict) and found.get("entries"):
+        return found
+    try:
+        found = price_table.look_up(model)
+    except PriceUnknownError as error:
+        return {"reason": error.reason}
+    kept = {"table": stamp, "models": {**models, model: found}}
+    with suppress(RunnerError):  # without the cache only the next look-up is slower
+        files.replace(kept_in, json_text.dumps(kept, indent=1).encode())
+    return found
 
 
 def _stamp() -> str:

@@ -5,24 +5,27 @@ from __future__ import annotations
 from functools import partial
 
 from parsers import run_summary
-from parsers.accounting.run import RunCost, RunUsage, cost_of_run, usage_of_run
+from parsers.accounting.cost import Charge, RunCost, billed, cost_of_run, quarter_of
+from parsers.accounting.prices import tier_named
+from parsers.accounting.run import RunUsage, usage_of_run
 from parsers.accounting.tokens import Usage, read_usage
 from parsers.exec_events.summary import EventSummary
 from parsers.facts import Facts
 from parsers.light import UTC, datetime
 from parsers.rollouts.thread import UNKNOWN_RECORD, Rollout
-from parsers.struct import Struct, as_dict
+from parsers.struct import Struct, as_dict, replace
 from parsers.text import release
 from runner import clock, config, files
 from runner.accounting import prices
 from runner.accounting.rollouts import Rollouts, RunRollouts, Slice, read_rollouts
+from runner.codex import home
 from runner.ledger import record
 from runner.model import Mode, SessionId
 from runner.run_files import files_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from parsers.paths import Path
     from runner.config import Config
@@ -38,13 +41,15 @@ _FIRST_CUMULATIVE_AT = datetime(2026, 1, 1, tzinfo=UTC)
 class RunAccounting(Struct):
     """Hold the accounting of a run: facts, rollouts, usage, cost.
 
-    `usage` and `cost` are blocks of the summary. `is_cumulative` is False when Codex
-    printed the usage of one process, which is no baseline for the next run.
+    `usage` and `cost` are blocks of the summary, `charges` what the cost is made of.
+    `is_cumulative` is False when Codex printed the usage of one process, which is no
+    baseline for the next run.
     """
 
     facts: Facts
     usage: Mapping[str, object]
     cost: Mapping[str, object]
+    charges: Sequence[Charge] = ()
     rollouts: RunRollouts = RunRollouts()
     faults: tuple[str, ...] = ()
     is_cumulative: bool = True
@@ -121,6 +126,7 @@ class RunAccounting(Struct):
             "model": self.model,
             "token_usage": self.usage,
             "cost": self.cost,
+            "charges": [charge.to_json() for charge in self.charges],
             "has_answer": answer is not None,
             "answer_checksum": record.checksum(answer or ""),
             "said": {**{name: whole[name] for name in shown}, "is_cut": is_cut},
@@ -138,7 +144,9 @@ class LogContext(Struct):
     `session_id` is the thread whose rollout is searched, `share` the run's part of it.
     `previous` is the earlier usage of the thread, needed when there are only events;
     `codex_version` decides whether these are cumulative. `model` is the model of calls
-    that do not name theirs.
+    that do not name theirs. `is_over` is False while the run may go on; `doubt` says
+    why `previous` may be too small. `given` are the words of the command line, `is_own`
+    is True when `config.toml` is of the run's time.
     """
 
     session_id: str | None
@@ -146,6 +154,10 @@ class LogContext(Struct):
     previous: Usage | None
     codex_version: str | None
     model: str | None
+    given: Sequence[str] = ()
+    is_own: bool = False
+    is_over: bool = True
+    doubt: str | None = None
 
 
 def read_events(path: Path) -> Facts:
@@ -166,6 +178,8 @@ def account_run(
     settings: Config,
     until: datetime | None = None,
     seen: Facts | None = None,
+    *,
+    is_over: bool = True,
 ) -> RunAccounting:
     """Compute the actions, usage and cost of a launched run.
 
@@ -177,8 +191,10 @@ def account_run(
             resumed its session since.
         seen: the summary of the events, if a supervisor followed them from the
             beginning; otherwise the events are read.
+        is_over: False for the figures so far of a living run.
     """
     settings = config.at_codex_home(settings, run.spec.codex_home)
+    codex = run.spec.codex
     try:
         facts = seen or read_events(files_of(run.spec).events)
     except OSError as error:
@@ -200,7 +216,10 @@ def account_run(
         share=share,
         previous=previous,
         codex_version=run.codex_version,
-        model=run.spec.codex.model,
+        model=codex.model,
+        is_over=is_over,
+        given=(*codex.extra, *codex.once, *codex.overrides),
+        is_own=True,
     )
     # Of the rollouts of other runs, which may be many, none has to be opened.
     index = Rollouts(settings.codex_home, ledger.sessions.roots_of)
@@ -231,7 +250,7 @@ def account_log(
         index: where to search for rollouts, by default in Codex's home; or those of
             the run, if they were read.
     """
-    rollouts = (
+    found = (
         index
         if isinstance(index, RunRollouts)
         else read_rollouts(
@@ -241,27 +260,63 @@ def account_log(
             facts.agent_threads,
         )
     )
+    rollouts, tier, notes = _with_tiers(found, facts, context, settings)
     version, at = release(context.codex_version), context.share.since
+    began_at = at or home.made_at(context.session_id or "")
     is_cumulative = (
-        at is None or at >= _FIRST_CUMULATIVE_AT
+        began_at is None or began_at >= _FIRST_CUMULATIVE_AT
         if version is None
         else version >= _FIRST_CUMULATIVE
     )
+    thread, agents = rollouts.thread, rollouts.agents
+    if not context.is_over:
+        thread = thread and thread.so_far()
+        agents = tuple(agent.so_far() for agent in agents)
     counted = usage_of_run(
-        rollouts.thread,
-        rollouts.agents,
+        thread,
+        agents,
         facts,
         context.previous,
         is_cumulative=is_cumulative,
+        doubt=context.doubt if is_cumulative or version is None else None,
     )
     model = facts.model or context.model
-    rates_of = partial(prices.rates, settings.state_home, at or clock.now())
+    cost = cost_of_run(
+        counted,
+        facts,
+        partial(prices.rates, settings.state_home),
+        Charge(model=model or "", tier=tier, quarter=quarter_of(at or clock.now())),
+        notes,
+    )
     trouble = prices.trouble(settings.state_home)
     return RunAccounting(
         facts=facts,
         rollouts=rollouts,
         usage=counted.to_json(),
-        cost=cost_of_run(counted, facts, rates_of, model=model).to_json(),
+        cost=cost.to_json(),
+        charges=cost.charges,
         faults=(trouble,) if trouble else (),
         is_cumulative=is_cumulative,
     )
+
+
+def _with_tiers(
+    found: RunRollouts, facts: Facts, context: LogContext, settings: Config
+) -> tuple[RunRollouts, str, list[str]]:
+    """Name the model that answered each call, and its service tier.
+
+    Also return the tier of calls that do not name theirs, and why prices are estimates.
+    """
+    threads = [each for each in (found.thread, *found.agents) if each]
+    tiers = {call.tier for each in threads for call in each.calls}
+    tier, notes = "", list[str]()
+    if not tiers or None in tiers:
+        named, is_given = home.tier_of(context.given, settings.codex_home)
+        tier = tier_named(named)
+        if tier and not (is_given or context.is_own):
+            notes.append(f"the service tier {tier} is that of config.toml now")
+    if not tiers and context.share.since is None:
+        notes.append("the day is not known: today's prices")
+    thread = found.thread and billed(found.thread, tier, facts)
+    agents = tuple(billed(each, tier) for each in found.agents)
+    return replace(found, thread=thread, agents=agents), tier, notes

@@ -49,6 +49,13 @@ def enter(command: Callable[[Config], int]) -> int:
         return EXIT_INTERRUPTED
 
 
+def enter_scope(settings: Config) -> NoReturn:
+    """Become this command in a scope of its own."""
+    from runner.service import containment  # noqa: PLC0415 - for this alone
+
+    containment.enter_scope([sys.executable, *sys.orig_argv[1:]], settings)
+
+
 def _refused(error: OSError) -> int:
     if isinstance(error, FileNotFoundError) and error.filename is None:
         # A relative path fails when the current directory is gone.

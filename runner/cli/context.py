@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from parsers.light import contextmanager, suppress
 from runner.cli.output import Output, note
+from runner.errors import RunnerError
 from runner.ledger.ledger import Ledger
+from runner.model import TaskState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from runner.config import Config
     from runner.ledger.sessions import Session
@@ -49,9 +52,32 @@ class Context:
 
         return lookup.find_all(texts, self.ledger)
 
+    @contextmanager
+    def waiting(self, keys: Iterable[int]) -> Iterator[None]:
+        """Wait for sessions in a block; at a Ctrl-C name those that go on."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            names = []
+            with suppress(RunnerError):
+                found = map(self.ledger.sessions.get, keys)
+                names = [each.name for each in found if each.state is TaskState.RUNNING]
+            if names:
+                what = " ".join(names)
+                text = f"still running: {what} (codex-tasks stop {what} ends it)"
+                note(text, is_interrupting=True)
+            raise
+
     @staticmethod
     def note(text: str) -> None:
         note(text)
+
+    def note_containment(self) -> None:
+        """Note what will end a run that was just started in the background."""
+        from runner.service import containment  # noqa: PLC0415 - while Codex starts
+
+        if why := containment.warning(self.settings):
+            note(why)
 
     @staticmethod
     def fault(name: str, error: Exception) -> None:

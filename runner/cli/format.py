@@ -6,7 +6,7 @@ import os
 from time import ctime
 
 from parsers.light import datetime, pattern
-from parsers.run_summary import doubts
+from parsers.run_summary import dollars, doubts
 from parsers.text import visible
 from runner import clock
 
@@ -130,8 +130,11 @@ def _known(sums: object, name: str, pattern: str) -> str | None:
     """Write a sum over the runs, and in how many the figure is unknown."""
     if not isinstance(sums, dict) or sums[name] is None:
         return None
-    missing = sums["unknown_runs"]
-    return pattern.format(sums[name]) + (f" + {missing} unknown" if missing else "")
+    missing, sign = sums["unknown_runs"], "≥ " if sums["uncounted_runs"] else ""
+    shown = sign + pattern.format(sums[name])
+    if name == "usd" and (found := dollars(sums[name], sums.get("unpriced"), sign)):
+        shown = "".join(found)
+    return shown + (f" + {missing} unknown" if missing else "")
 
 
 def _text(name: str, text: object) -> Iterator[str]:

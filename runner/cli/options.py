@@ -29,6 +29,11 @@ CODEX_OPTIONS = """\
 --config, -c KEY=VALUE ...    a configuration value; repeatable
 --skip-git-repo-check         also work outside of a git repository
 """
+# Of commands that start a run in the background; `command.enter_scope` does it.
+SCOPE_OPTION = """\
+--scope                   start in a unit of systemd of its own, which outlives the
+                          service, job or login session that this runs in
+"""
 
 
 class Values:

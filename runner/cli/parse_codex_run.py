@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 
+from parsers import loose_json
 from parsers.paths import Path
-from parsers.run_summary import doubts
+from parsers.run_summary import bound, dollars, doubts, known_total
 from runner import files
 from runner.cli.command import enter, leave
 from runner.cli.options import read_plain, refuse
@@ -28,7 +29,7 @@ _TASK_WIDTH = 60
 _LEAST = 8
 _OPTIONS = """\
 RUN_ID ...      a run of the ledger; a task (short id, thread id or title): its last run
---log FILE      a file of a run
+--log FILE ...  a file of a run; of several streams of one thread each has its share
 --meta FILE     its meta file (default: the one beside it)
 --model MODEL   prices a log that does not name its model
 --log-dir DIR   directory of runs that are not in the ledger [default: runs]
@@ -40,6 +41,7 @@ _EPILOG = """\
 examples:
   parse_codex_run --log runs/codex-run-20261120-101201-512345-9f3a1c07.log
   parse_codex_run --log old/codex-run-1.log --meta old/codex-run-1.meta.json
+  parse_codex_run --log first.jsonl --log resumed.jsonl
   parse_codex_run 20261120-101201-512345-9f3a1c07
 
 A log may be a run's events or its readable log, a log of the bash runner, a saved
@@ -69,14 +71,14 @@ def parse(argv: Sequence[str]) -> Values:
         found = build_parser().values(argv)
     refuse(
         (
-            (found.log is None) == (not found.run_id),
+            bool(found.log) == bool(found.run_id),
             "give either --log FILE or one or more run ids",
         ),
-        (found.meta is not None and found.log is None, "--meta needs --log"),
-        (found.model is not None and found.log is None, "--model needs --log"),
+        (found.meta is not None and len(found.log) != 1, "--meta needs one --log"),
+        (found.model is not None and not found.log, "--model needs --log"),
         (
-            found.json_out is not None and len(found.run_id) > 1,
-            "--json-out takes one summary: give one run id",
+            found.json_out is not None and len(found.run_id + found.log) > 1,
+            "--json-out takes one summary: give one run id or one --log",
         ),
     )
     if found.json_out is not None:
@@ -96,7 +98,7 @@ def build_parser() -> Parser:
     parser = Parser(
         _OPTIONS,
         prog=PROG,
-        usage="%(prog)s (--log FILE [--meta FILE] | RUN_ID ...) [options]",
+        usage="%(prog)s (--log FILE ... [--meta FILE] | RUN_ID ...) [options]",
         description="Summarise Codex runs: outcome, answer, changes, tokens and cost.",
         epilog=_EPILOG,
     )
@@ -108,25 +110,30 @@ def _command(wanted: Values, settings: Config) -> int:
     # Importing the parsers costs 40 ms, which --help should not wait for.
     from runner.service import summarize  # noqa: PLC0415
 
-    code, found = 0, []
-    if wanted.log is not None:
-        meta = None if wanted.meta is None else Path(wanted.meta)
-        log, model = Path(wanted.log), wanted.model
-        found.append(summarize.summarize_log(log, meta, settings, model))
+    told: list[dict[str, object] | RunnerError] = []
+    logs, model = [*map(Path, wanted.log)], wanted.model
+    if wanted.meta is not None:
+        (log,), meta = logs, Path(wanted.meta)
+        told.append(summarize.summarize_log(log, meta, settings, model))
+    else:
+        told += summarize.summarize_logs(logs, settings, model)
     for run_id in wanted.run_id:
         try:
-            found.append(
-                summarize.summarize_run(run_id, Path(wanted.log_dir), settings)
-            )
+            told.append(summarize.summarize_run(run_id, Path(wanted.log_dir), settings))
         except RunnerError as error:
-            note(str(error))
-            code = max(code, error.exit_code)
+            told.append(error)
+    found = [each for each in told if isinstance(each, dict)]
+    faults = [each for each in told if isinstance(each, RunnerError)]
+    for fault in faults:
+        note(str(fault))
+    code = max((fault.exit_code for fault in faults), default=0)
     for doubt in (each for summary in found for each in doubts(summary["warnings"])):
         note(doubt)
     if found and wanted.json_out is not None:
         copy = Path(wanted.json_out).absolute()
         files.copy_to(copy, record.encode(found[0], indent=2))
-    _show(found, wanted.format or ("text" if len(wanted.run_id) > 1 else "json"))
+    usual = "text" if len(wanted.run_id + wanted.log) > 1 else "json"
+    _show(found, wanted.format or usual)
     return code
 
 
@@ -155,17 +162,18 @@ def _show(found: list[dict[str, object]], wanted: str) -> None:
 
 
 def _cells(found: Mapping[str, object]) -> list[str]:
-    usage, cost = found.get("token_usage"), found.get("cost")
-    tokens = usage.get("total_tokens") if isinstance(usage, dict) else None
-    usd = cost.get("usd") if isinstance(cost, dict) else None
+    usage, cost = (loose_json.mapping(found.get(n)) for n in ("token_usage", "cost"))
+    tokens, sign = known_total(usage), bound(usage)
+    of_cost = "" if usage.get("total_tokens") is None else sign
+    usd = dollars(cost.get("usd"), cost.get("unpriced"), of_cost)
     seconds = found.get("elapsed_seconds")
     task = str(found.get("task") or "")
     return [
         str(found.get("run_id") or "-"),
         str(found.get("outcome") or "-"),
         f"{seconds:.1f} s" if isinstance(seconds, int | float) else "-",
-        f"{tokens:,}" if isinstance(tokens, int) else "-",
-        f"${usd:.4f}" if isinstance(usd, float) else "-",
+        "-" if tokens is None else f"{sign}{tokens:,}",
+        "".join(usd or "-"),
         visible(" ".join(task.split()))[:_TASK_WIDTH],
     ]
 

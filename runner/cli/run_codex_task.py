@@ -8,10 +8,11 @@ from parsers.light import suppress
 from parsers.paths import Path
 from parsers.struct import Struct, replace
 from runner import config, files
-from runner.cli.command import enter, leave
+from runner.cli.command import enter, enter_scope, leave
 from runner.cli.context import Context
 from runner.cli.options import (
     CODEX_OPTIONS,
+    SCOPE_OPTION,
     codex_of,
     limits_of,
     read_plain,
@@ -31,9 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runner.cli.follow_run import RunFollower
-    from runner.cli.options import (
-        Values,
-    )
+    from runner.cli.options import Values
     from runner.cli.parser import Parser
     from runner.config import Config
 
@@ -75,7 +74,7 @@ files and reports:
 --notify-cmd CMD         run at start and end with the event on its standard input,
                          30 s at most
 --detach                 return as soon as Codex is launched
--v ...                   show the debug preamble; -vv: all of it
+{SCOPE_OPTION}-v ...                   show the debug preamble; -vv: all of it
 --verbosity {{{",".join(_LEVELS)},extreme}}  how much to show (CODEX_LOG_VERBOSITY)
 --doctor                 check the environment, show each problem with its fix
 --json                   with --doctor: write JSON
@@ -115,6 +114,7 @@ class Arguments(Struct):
     doctor: bool
     json: bool
     strict: bool
+    scope: bool
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -126,9 +126,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _command(arguments: Arguments, settings: Config) -> int:
     if arguments.doctor:
         return examined(arguments, settings)
+    if arguments.scope:
+        enter_scope(settings)
     is_strict = arguments.strict or settings.is_strict
-    follower = start(arguments.words, Context(replace(settings, is_strict=is_strict)))
+    context = Context(replace(settings, is_strict=is_strict))
+    follower = start(arguments.words, context)
     if arguments.detach:
+        context.note_containment()
         return follower.launched()
     follower.show()
     return follower.ended()
@@ -232,6 +236,7 @@ def parse(argv: Sequence[str], settings: Config) -> Arguments:
         doctor=found.doctor,
         json=found.json,
         strict=found.strict,
+        scope=found.scope,
     )
 
 

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 GAP = "  "
 _STYLES = {"RUNNING": "green", "DIED": "red", "ARCHIVED": "dim"}
+# Marks and joiners take no column of their own.
+_JOINED = ("Mn", "Me", "Cf")
+_AS_EMOJI = "\ufe0f"
+_TURNED = ("R", "AL", "AN")
 # Lengths of a thread id's prefix: its time, then more and more random digits.
 _BEGINNINGS = (13, 18, 23)
 
@@ -93,7 +97,7 @@ def drawn(
         for number, row in enumerate(rows):
             is_bold = number == 0 or (has_total and number == len(rows) - 1)
             text = Text(GAP).join(
-                Text(cell, "bold" if is_bold else _style(column, cell))
+                Text(_isolated(cell), "bold" if is_bold else _style(column, cell))
                 for column, cell in zip(columns, row, strict=True)
             )
             text.rstrip()
@@ -145,5 +149,18 @@ def _style(column: Column, cell: str) -> str:
 def _width(text: str) -> int:
     if text.isascii():
         return len(text)
-    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
-    return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))
+    return sum(map(_cells_of, text))
+
+
+def _cells_of(char: str) -> int:
+    """Return how many columns a character takes in a terminal."""
+    if char == _AS_EMOJI:
+        return 1  # what is before it becomes wide
+    is_joined = unicodedata.category(char) in _JOINED
+    return 0 if is_joined else 1 + (unicodedata.east_asian_width(char) in "WF")
+
+
+def _isolated(cell: str) -> str:
+    """Keep a text from right to left from moving the cells beside it."""
+    is_turned = any(unicodedata.bidirectional(each) in _TURNED for each in cell)
+    return f"\u2068{cell}\u2069" if is_turned else cell

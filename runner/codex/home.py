@@ -26,7 +26,7 @@ from runner.errors import FileFault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 _UUID_VERSION_WITH_TIME = "7"
 # Codex has three levels; users add copies beside them.
@@ -36,6 +36,7 @@ _LENGTHS = (4, 7, 10)  # of YYYY, YYYY/MM and YYYY/MM/DD
 _COORDINATION = ".coordination.lock"
 # Codex holds that lock for less than a millisecond.
 _TRIES, _TRY_AGAIN_SECONDS = 10, 0.002
+_CONFIG, _TIER = "config.toml", "service_tier"
 _KERNEL_LOCKS = Path("/proc/locks")
 
 
@@ -48,7 +49,7 @@ def rollouts_of(home: Path, thread_id: str, *, or_packed: bool = False) -> list[
     tops = (home / "sessions", home / "archived_sessions")
     every = (directory for top in tops for directory, _ in directories(top))
     look = partial(rollouts_in, thread_id=thread_id, or_packed=or_packed)
-    for places in (_days(home, _made_at(thread_id)), every):
+    for places in (_days(home, made_at(thread_id)), every):
         if found := [path for each in places for path in look(each)]:
             return in_order(found, thread_id)
     return []
@@ -82,6 +83,17 @@ def size_of(paths: Iterable[Path]) -> int:
     return sum(status.st_size for path in paths if (status := files.status(path)))
 
 
+def made_at(thread_id: str) -> datetime | None:
+    """Read the time in the id of a thread; None when it has none."""
+    if thread_id[14:15] != _UUID_VERSION_WITH_TIME:
+        return None
+    milliseconds = int(thread_id[:8] + thread_id[9:13], 16)
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None
+
+
 def threads_named(home: Path, name: str) -> set[str]:
     """Return the threads with this name in Codex; their last one counts."""
     names: dict[object, object] = {}
@@ -89,6 +101,31 @@ def threads_named(home: Path, name: str) -> set[str]:
         told = loose_json.mapping(loose_json.load_or_empty(line))
         names[uuid(told.get("id"))] = told.get("thread_name")
     return {str(thread) for thread, known in names.items() if thread and known == name}
+
+
+def config_of(home: Path) -> dict[str, object]:
+    """Read `config.toml`; empty when it cannot be read."""
+    import tomllib  # noqa: PLC0415 - 6 ms, seldom needed
+
+    try:
+        return tomllib.loads(files.read_bytes(home / _CONFIG).decode())
+    except (OSError, ValueError, RecursionError):
+        return {}
+
+
+def tier_of(given: Sequence[str], home: Path) -> tuple[str, bool]:
+    """Return the configured service tier, and whether a command line gave it.
+
+    `given` are the words of the command line; its `-c key=value` precede `config.toml`.
+    """
+    for word in reversed(given):
+        key, _, value = word.removeprefix("--config=").removeprefix("-c").partition("=")
+        if key.strip() == _TIER:
+            return value.strip().strip("\"'"), True
+    with suppress(OSError):
+        if _TIER.encode() in files.read_bytes(home / _CONFIG):
+            return loose_json.text(config_of(home).get(_TIER)) or "", False
+    return "", False
 
 
 def directories(
@@ -192,17 +229,6 @@ def _is_taken(path: Path) -> bool:
                 os.close(guard)
         clock.sleep(_TRY_AGAIN_SECONDS)
     return True
-
-
-def _made_at(thread_id: str) -> datetime | None:
-    """Read the time in the id of a thread; None when it has none."""
-    if thread_id[14:15] != _UUID_VERSION_WITH_TIME:
-        return None
-    milliseconds = int(thread_id[:8] + thread_id[9:13], 16)
-    try:
-        return datetime.fromtimestamp(milliseconds / 1000, UTC)
-    except (OverflowError, ValueError, OSError):
-        return None
 
 
 def _days(home: Path, since: datetime | None) -> Iterator[Path]:

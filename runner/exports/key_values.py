@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
+from parsers import loose_json
 from parsers.light import pattern, quote
-from parsers.run_summary import model_and_cache, one_line
+from parsers.run_summary import bound, model_and_cache, one_line
 from parsers.text import visible
 from runner.clock import iso
 from runner.codex.binary import exec_argv, version_of
@@ -84,8 +85,9 @@ def tokens(run: Run) -> str:
 
     if not run.has_succeeded:
         return ""
-    kept = (run.accounts.get(name) for name in ("token_usage", "thread_usage"))
-    return render_tokens(*map(read_usage, kept))
+    told = loose_json.mapping(run.accounts.get("token_usage"))
+    thread = read_usage(run.accounts.get("thread_usage"))
+    return render_tokens(read_usage(told), thread, sign=bound(told))
 
 
 def pairs(values: Mapping[str, object]) -> list[str]:

@@ -125,7 +125,7 @@ def _run(meta_file: Path, meta: Mapping[str, object], log: Path | None) -> Forei
         summary = sources.load(meta_file.with_name(f"{_PREFIX}{own_id}{_SUMMARY}"))
     if log is None:
         total = loose_json.integer(loose_json.mapping(summary.get("tok")).get("tot"))
-        facts = Facts(kind="empty", total_tokens=total)
+        facts = Facts(kind="empty", uncached_tokens=total)
     else:
         facts = _facts_of(log)
     exit_code = loose_json.integer(meta.get("exit_code"))

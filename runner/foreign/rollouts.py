@@ -89,19 +89,34 @@ def read_rollout(
 
 
 def actions(paths: Sequence[Path]) -> Facts:
-    """Read the commands and edits of any thread's rollout; unknown without a turn.
+    """Read what any thread's rollout has done, and how it ended; unknown without turns.
 
     Raises:
         OSError: it cannot be read again.
     """
-    with sources.opened(paths[0]) as stream:
-        header = read_header_line(stream.readline(_HEADER_BYTES))
-    every = _turns(sources.lines_of(paths))
-    turns = [each for each in every if _is_own(each, header or Header(thread_id=""))]
+    header, turns = own_turns(paths)
     if not turns:
         return Facts(kind="rollout")
-    lines = (eventlines.turn(None, turn.items.values(), None) for turn in turns)
+    lines = (
+        eventlines.turn(None, turn.items.values(), *turn.end(header.cli_version)[:2])
+        for turn in turns
+    )
     return eventlines.facts_of(chain.from_iterable(lines))
+
+
+def own_turns(
+    paths: Sequence[Path], is_wanted: Callable[[bytes], bool] = lambda _: True
+) -> tuple[Header, list[_Turn]]:
+    """Read the turns in which Codex worked in a thread, from the wanted lines.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with sources.opened(paths[0]) as stream:
+        header = read_header_line(stream.readline(_HEADER_BYTES))
+    header, lines = header or Header(thread_id=""), sources.lines_of(paths)
+    every = _turns((place, line) for place, line in lines if is_wanted(line))
+    return header, [turn for turn in every if _is_own(turn, header)]
 
 
 def _header(path: Path) -> Header | None:

@@ -13,15 +13,16 @@ from functools import cached_property
 
 from parsers import json_text, loose_json
 from parsers.light import sqlite3, suppress
+from parsers.text import clean
 from runner import clock, files
 from runner.clock import iso
 from runner.errors import FileFault
 from runner.ledger import old_runs, record
-from runner.ledger.database import clean, queries
+from runner.ledger.database import queries
 from runner.ledger.fate import hold_of
 from runner.ledger.queue import digest_of
 from runner.ledger.sessions import short_ids
-from runner.ledger.usage import USED, rows_of
+from runner.ledger.usage import rows_of
 from runner.model import OUTCOMES, QUIT, RunId
 from runner.run_files import PREFIX, RunFiles
 
@@ -302,13 +303,14 @@ def _count_runs(steps: Steps) -> None:
     for row in steps.do("uncounted").fetchall():
         data = record.unpack(row["record"])
         request = loose_json.mapping(data.get("request"))
+        model, at = loose_json.text(request.get("model")), clock.at(0)
         try:
-            found = rows_of(data, loose_json.text(request.get("model")))
+            found = rows_of(data, model, at)
         except (ValueError, KeyError, TypeError, AttributeError):
-            found = rows_of({}, None)
-        for model, *figures in found:
-            used = dict(zip(USED, figures, strict=True))
-            steps.do("count", run_id=row["run_id"], model=clean(str(model)), **used)
+            found = rows_of({}, None, at)
+        for each in found:
+            told = {**each, "model": clean(str(each["model"]))}
+            steps.do("count", run_id=row["run_id"], **told)
 
 
 def _note_strays(steps: Steps) -> None:

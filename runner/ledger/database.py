@@ -11,6 +11,7 @@ from functools import cache
 
 from parsers.light import closing, contextmanager, sqlite3, suppress
 from parsers.paths import Path
+from parsers.text import clean
 from runner import clock, files
 from runner.errors import ConflictFault, LedgerFault
 
@@ -33,6 +34,8 @@ SCHEMA = 3
 # Fifty commands that start at once wait for each other's fsync. A disk that takes
 # longer than this is reported as a fault.
 _BUSY_SECONDS = 60.0
+# To what size the write-ahead log is cut after one large transaction.
+_LOG_BYTES = 16 << 20
 _KIND = 0xFF  # the low byte of an error's code
 _REFUSALS = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -105,6 +108,7 @@ class Database:
 
     def version(self) -> int:
         """Return a number that changes when another process has written."""
+        self._thaw()
         return int(self._db.execute("pragma data_version").fetchone()[0])
 
     @contextmanager
@@ -130,6 +134,7 @@ class Database:
         if self._identity() != self._file:
             reason = "it was removed or replaced while it was open"
             raise LedgerFault(self.path, reason, RESTORES)
+        self._thaw()
         try:
             if is_durable:
                 self._script("pragma synchronous = full")
@@ -182,6 +187,11 @@ class Database:
         found = [str(row[0]) for row in checked if row[0] != "ok"]
         return [*found, *(f"{row[0]} row {row[1]} refers to nothing" for row in broken)]
 
+    def _thaw(self) -> None:
+        """Open it again if it was opened as immutable: there may be space by now."""
+        if files.status(Path(f"{self.path}-wal")) is None:
+            self.close()
+
     def _identity(self) -> tuple[int, int] | None:
         """Return the device and the inode of the ledger's file, None without one."""
         status = files.status(self.path)
@@ -225,14 +235,17 @@ def connect(path: Path) -> sqlite3.Connection:
         LedgerFault: it cannot be opened, or is of another version.
     """
     with guarded(path):
-        # Not created when it is missing: it may have been removed while it was closed.
-        place = f"{path.as_uri()}?mode=rw"
-        db = sqlite3.connect(
-            place, timeout=_BUSY_SECONDS, isolation_level=None, uri=True
-        )
-        db.row_factory = sqlite3.Row
-        version = db.execute("pragma user_version").fetchone()[0]
+        try:
+            # Not created when it is missing: it may have been removed meanwhile.
+            db, version = _opened(path, "mode=rw")
+        except sqlite3.OperationalError:
+            # SQLite needs two more files. Without them there are no newer changes.
+            log = files.status(Path(f"{path}-wal"))
+            if files.unwritable(path.parent) is None or (log and log.st_size):
+                raise
+            db, version = _opened(path, "immutable=1")
         db.execute("pragma synchronous = normal")
+        db.execute(f"pragma journal_size_limit = {_LOG_BYTES}")
         db.execute("pragma foreign_keys = on")
     if version == SCHEMA:
         return db
@@ -241,6 +254,14 @@ def connect(path: Path) -> sqlite3.Connection:
         reason = f"it was created by a newer version (schema {version})"
         raise LedgerFault(path, reason, f"update this version, or: {ELSEWHERE}")
     raise LedgerFault(path, "it is no ledger", RESTORES)
+
+
+def _opened(path: Path, how: str) -> tuple[sqlite3.Connection, int]:
+    """Open a database file; return the connection and the version of its schema."""
+    place = f"{path.as_uri()}?{how}"
+    db = sqlite3.connect(place, timeout=_BUSY_SECONDS, isolation_level=None, uri=True)
+    db.row_factory = sqlite3.Row
+    return db, db.execute("pragma user_version").fetchone()[0]
 
 
 def create(path: Path) -> None:
@@ -341,11 +362,7 @@ def refuse_foreign(home: Path) -> None:
     found = files.status(home)
     if found is None or found.st_uid == os.geteuid():
         return
-    import pwd  # noqa: PLC0415 - only for the message
-
-    owner = str(found.st_uid)
-    with suppress(KeyError):
-        owner = pwd.getpwuid(found.st_uid).pw_name
+    owner = files.user_name(found.st_uid)
     reason = f"its directory belongs to the user {owner}"
     raise LedgerFault(home / NAME, reason, f"run this as {owner}, or {ELSEWHERE}")
 
@@ -381,9 +398,3 @@ def guarded(path: Path) -> Iterator[None]:
         raise fault(path, error) from error
     except OSError as error:
         raise LedgerFault(path, error.strerror or str(error)) from error
-
-
-def clean(text: str) -> str:
-    """Replace bytes of a command line that are not UTF-8, for a column."""
-    # Not by the locale: under C a title would lose its letters.
-    return text.encode(errors="surrogateescape").decode(errors="replace")

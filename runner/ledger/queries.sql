@@ -388,50 +388,69 @@ update outbox set done_at = :at, error = :error where id = :id
 delete from usage where run_id = :run_id
 
 -- name: insert_usage
-insert into usage (run_id, thread_id, model, quarter, session_key, prepared_at, repo, home, calls, input, cached, output, reasoning, total, usd)
-values (:run_id, :thread, :model, :quarter, :name, :prepared_at, :repo, :home, 0, :input, :cached, :output, :reasoning, :total, :usd)
-on conflict do nothing
+insert into usage (run_id, thread_id, model, tier, quarter, session_key, prepared_at, repo, home, calls, input, cached, cache_write, output,
+    reasoning, total, usd, unpriced, uncounted, price_source)
+values (:run_id, :thread_id, :model, :tier, :quarter, :name, :prepared_at, :repo, :home, :calls, :input, :cached, :cache_write, :output,
+    :reasoning, :total, :usd, :unpriced, :uncounted, :price_source)
 
 -- name: sum_usage
 -- Add the usage of a run to the sums; with the sign -1 subtract it.
-insert into usage_sums select grouped, key, iif(grouped = 'session', 0, quarter), :sign * runs, :sign * input, :sign * cached, :sign * output,
-    :sign * reasoning, :sign * total, :sign * usd, :sign * unknown_usage, :sign * unknown_parts, :sign * unknown_cost
-from usage_of_runs where run_id = :run_id
+insert into usage_sums select grouped, key, iif(grouped = 'session', 0, quarter), :sign * sum(runs), :sign * sum(input), :sign * sum(cached),
+    :sign * sum(output), :sign * sum(reasoning), :sign * sum(total), :sign * sum(usd), :sign * sum(unknown_usage), :sign * sum(unknown_parts),
+    :sign * sum(unknown_cost), :sign * sum(unpriced), :sign * sum(uncounted)
+from usage_of_runs where run_id = :run_id group by 1, 2, 3
 on conflict do update set runs = runs + excluded.runs, input = input + excluded.input, cached = cached + excluded.cached,
     output = output + excluded.output, reasoning = reasoning + excluded.reasoning, total = total + excluded.total, usd = usd + excluded.usd,
     unknown_usage = unknown_usage + excluded.unknown_usage, unknown_parts = unknown_parts + excluded.unknown_parts,
-    unknown_cost = unknown_cost + excluded.unknown_cost
+    unknown_cost = unknown_cost + excluded.unknown_cost, unpriced = unpriced + excluded.unpriced,
+    uncounted = uncounted + excluded.uncounted
 
 -- name: sum_all_usage
 delete from usage_sums;
 insert into usage_sums select grouped, key, iif(grouped = 'session', 0, quarter), sum(runs), sum(input), sum(cached), sum(output),
-    sum(reasoning), sum(total), sum(usd), sum(unknown_usage), sum(unknown_parts), sum(unknown_cost) from usage_of_runs group by 1, 2, 3
+    sum(reasoning), sum(total), sum(usd), sum(unknown_usage), sum(unknown_parts), sum(unknown_cost), sum(unpriced), sum(uncounted)
+from usage_of_runs group by 1, 2, 3
 
 -- name: wrong_sums
--- How many sums differ from those of the usage. The order of a sum changes its last digits.
+-- How many sums differ from those of the usage. The order of a sum changes its last digits; a sum of nothing may be missing.
 with u as (select grouped, key, iif(grouped = 'session', 0, quarter) as quarter, sum(runs) as runs, sum(input) as input,
         sum(cached) as cached, sum(output) as output, sum(reasoning) as reasoning, sum(total) as total, sum(usd) as usd,
-        sum(unknown_usage) as unknown_usage, sum(unknown_parts) as unknown_parts, sum(unknown_cost) as unknown_cost
+        sum(unknown_usage) as unknown_usage, sum(unknown_parts) as unknown_parts, sum(unknown_cost) as unknown_cost, sum(unpriced) as unpriced,
+        sum(uncounted) as uncounted
     from usage_of_runs group by 1, 2, 3)
 select (select count(*) from u left join usage_sums s on s.grouped = u.grouped and s.key = u.key and s.quarter = u.quarter
-    where (u.runs, u.input, u.cached, u.output, u.reasoning, u.total, u.unknown_usage, u.unknown_parts, u.unknown_cost)
-    is not (s.runs, s.input, s.cached, s.output, s.reasoning, s.total, s.unknown_usage, s.unknown_parts, s.unknown_cost)
-    or abs(u.usd - s.usd) > 1e-9) + abs((select count(*) from u) - (select count(*) from usage_sums where runs <> 0))
+    where (u.runs, u.input, u.cached, u.output, u.reasoning, u.total, u.unknown_usage, u.unknown_parts, u.unknown_cost, u.unpriced, u.uncounted)
+    is not (s.runs, s.input, s.cached, s.output, s.reasoning, s.total, s.unknown_usage, s.unknown_parts, s.unknown_cost, s.unpriced, s.uncounted)
+    or abs(u.usd - s.usd) > 1e-9)
+    + abs((select count(*) from u where runs <> 0 or total <> 0) - (select count(*) from usage_sums where runs <> 0 or total <> 0))
 
 -- name: usage_totals
--- The usage of each group of runs; a run that called two models counts once. The sums have the runs after the quarter of
--- an hour of :since, the rows of the runs the others; those of a session have all, or since a time none.
+-- The usage of each group of runs; a run that called two models counts once. The sums have the calls after the quarter of
+-- an hour of :since, the rows of the runs that began since then the others; those of a session have all, or since a time none.
 with parts as (
-    select key, quarter, runs, input, cached, output, reasoning, total, usd, unknown_usage, unknown_parts, unknown_cost
+    select key, quarter, runs, input, cached, output, reasoning, total, usd, unknown_usage, unknown_parts, unknown_cost, unpriced, uncounted
     from usage_sums where grouped = iif(:by = 'day', 'total', :by) and quarter > :quarter
-    union all select key, quarter, runs, input, cached, output, reasoning, total, usd, unknown_usage, unknown_parts, unknown_cost
-    from usage_of_runs where grouped = iif(:by = 'day', 'total', :by) and quarter between :quarter and :until and prepared_at >= :since)
+    union all select key, quarter, runs, input, cached, output, reasoning, total, usd, unknown_usage, unknown_parts, unknown_cost, unpriced, uncounted
+    from usage_of_runs where grouped = iif(:by = 'day', 'total', :by) and quarter between :quarter and :until
+        and (quarter > :quarter or prepared_at >= :since))
 select iif(:by = 'day', date(quarter * 900, 'unixepoch', 'localtime'), key) as key,
     iif(:by = 'session', (select title from sessions where thread_id = cast(parts.key as text)
         or thread_id is null and id = (select session from runs where run_id = cast(parts.key as text))), null) as title,
     sum(runs), sum(input), sum(cached), sum(output), sum(reasoning), sum(total), sum(usd), sum(unknown_usage), sum(unknown_parts),
-    sum(unknown_cost)
-from parts group by 1 having sum(runs) > 0 order by 1
+    sum(unknown_cost), sum(unpriced), sum(uncounted)
+from parts group by 1 having sum(runs) > 0 or sum(total) > 0 order by 1
+
+-- name: usage_rows
+-- The usage of the runs of a session.
+select u.* from runs r join usage u on u.run_id = r.run_id where r.session = :session
+
+-- name: runs_to_price
+-- Finished runs with usage that has no price; with :all every one with usage. An imported log may have only the total.
+select distinct u.run_id from usage u join runs r on r.run_id = u.run_id
+where u.prepared_at >= :since and u.input is not null and (:all or u.usd is null or u.unpriced > 0) order by u.run_id
+
+-- name: models_without_price
+select model, sum(max(unpriced, 1)) as calls from usage where total > 0 and (unpriced > 0 or usd is null) group by model order by 2 desc, model
 
 -- name: usage_of_session
 select * from usage_sums where grouped = 'session' and key = cast(:name as blob) and runs > 0
@@ -449,7 +468,7 @@ select run_id from usage union select identity from imports where kind = 'remove
 select r.run_id, coalesce(s.thread_id, r.run_id) as name from runs r join sessions s on s.id = r.session order by r.run_id desc
 
 -- name: run_directories
-select run_id, directory from runs
+select run_id, session, directory from runs
 
 -- name: written_directories
 -- Where runs and sessions have their files.

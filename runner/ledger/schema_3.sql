@@ -147,16 +147,24 @@ create table usage_sums (                         -- the roll-up of usage, kept 
     runs integer not null, input integer not null, cached integer not null, output integer not null, reasoning integer not null,
     total integer not null, usd real not null,    -- an unknown figure is not in the sum
     unknown_usage integer not null, unknown_parts integer not null, unknown_cost integer not null,   -- runs
+    unpriced integer not null,                    -- calls; usd is what the others cost
+    uncounted integer not null,                   -- runs with more than the figures say
     primary key (grouped, key, quarter)
 ) strict, without rowid;
 create view usage_of_runs as                      -- what each run adds to each row of usage_sums
-select g.grouped, case g.grouped when 'model' then cast(u.model as blob) when 'repo' then coalesce(u.repo, x'')
-        when 'session' then cast(u.session_key as blob) else x'' end as key, u.quarter, u.run_id, u.prepared_at,
-    1 as runs, coalesce(sum(input), 0) as input, coalesce(sum(cached), 0) as cached, coalesce(sum(output), 0) as output,
+with keys as (select u.*, g.grouped, case g.grouped when 'model' then cast(u.model as blob) when 'repo' then coalesce(u.repo, x'')
+        when 'session' then cast(u.session_key as blob) else x'' end as key
+    from usage u cross join (select 'total' as grouped union all values ('model'), ('repo'), ('session')) g)
+select grouped, key, quarter, run_id, prepared_at,
+    not exists (select 1 from usage o where o.run_id = k.run_id and o.quarter < k.quarter and (grouped <> 'model' or o.model = k.model))
+        as runs,                                  -- a run counts in the quarter of its first call
+    coalesce(sum(input), 0) as input, coalesce(sum(cached), 0) as cached, coalesce(sum(output), 0) as output,
     coalesce(sum(reasoning), 0) as reasoning, coalesce(sum(total), 0) as total, total(usd) as usd,
-    max(total is null) as unknown_usage, max(input is null) as unknown_parts, max(usd is null) as unknown_cost
-from usage u cross join (select 'total' as grouped union all values ('model'), ('repo'), ('session')) g
-group by u.run_id, u.quarter, u.prepared_at, g.grouped, 2;
+    max(total is null) as unknown_usage, max(input is null) as unknown_parts,
+    not exists (select 1 from usage o where o.run_id = k.run_id and (grouped <> 'model' or o.model = k.model)
+        and (o.quarter < k.quarter or o.usd is not null)) as unknown_cost,
+    sum(unpriced) as unpriced, max(uncounted > 0) as uncounted
+from keys k group by run_id, quarter, prepared_at, grouped, key;
 create table spent (day text primary key, usd real not null) strict, without rowid;   -- a cache of usage by local day; verify recomputes it
 
 create table history (                            -- written in the transaction of each change; webhooks, event streams,

@@ -1,31 +1,39 @@
 """The usage and cost of runs, as rows that can be summed without the records.
 
-A run has one row for each model that it called, including its sub-agents. An unknown
-figure is null, never 0. The rows stay when a run is removed, for the totals.
+A run has one row for each thread, model and service tier that it called in a quarter of
+an hour, including its sub-agents. An unknown figure is null, never 0. The rows stay
+when a run is removed, for the totals.
 """
 
 from __future__ import annotations
 
 import os
 
+from parsers import loose_json
 from parsers.accounting.tokens import SUMMED, read_usage
 from parsers.struct import Struct
 from runner.clock import iso
+from runner.ledger import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
     from parsers.accounting.tokens import Usage
-    from parsers.light import datetime
+    from parsers.light import datetime, sqlite3
     from runner.ledger.database import Cell
     from runner.ledger.ledger import Ledger
+    from runner.ledger.recorded import Recorded
     from runner.model import Run
 
 UNKNOWN_MODEL = "unknown"
-# The figures of `rows_of` after the model.
-USED = ("input", "cached", "output", "reasoning", "total", "usd")
+# The columns of the figures of SUMMED.
+USED = ("input", "cached", "output", "reasoning", "total")
+_KEYS = ("thread_id", "model", "tier", "quarter")
+_ADDED = ("calls", "unpriced", "uncounted", "cache_write", *USED, "usd")
+_COMPARED = (*_KEYS, *_ADDED[:-1], "price_source")
+_DIGITS = 9
 _QUARTER_SECONDS = 900
 _LAST = 2**62
 # The key of a sum.
@@ -37,7 +45,9 @@ class UsageTotal(Struct, kw_only=False):
 
     A figure is None when it is unknown for all runs. The `unknown_` figures count the
     runs with unknown usage or cost, which the sums do not include. `unknown_parts` also
-    counts runs with only a known total, as in some logs.
+    counts runs with only a known total, as in some logs. `unpriced` counts the calls
+    without a price; `usd` is what the others cost. `uncounted` counts runs that have
+    used more than the figures say. A run counts on the day of its first call.
     """
 
     key: str
@@ -52,6 +62,8 @@ class UsageTotal(Struct, kw_only=False):
     unknown_usage: int
     unknown_parts: int
     unknown_cost: int
+    unpriced: int
+    uncounted: int
 
 
 class UsageTable:
@@ -71,19 +83,16 @@ class UsageTable:
             return
         spec = run.spec
         # The usage of a run that never announced its thread is in the session's.
-        thread = run.thread or spec.resume_session
-        for model, *figures in rows_of(run.accounts, spec.codex.model):
+        name = run.thread or spec.resume_session or run.run_id
+        for row in rows_of_run(run):
             self._ledger.change(
                 "insert_usage",
+                **row,
                 run_id=run.run_id,
-                thread=thread or "",
-                model=str(model),
-                quarter=_quarter(spec.prepared_at),
-                name=thread or run.run_id,
+                name=name,
                 prepared_at=iso(spec.prepared_at),
                 repo=os.fsencode(spec.repo),
                 home=None if spec.codex_home is None else os.fsencode(spec.codex_home),
-                **dict(zip(USED, figures, strict=True)),
             )
         self._ledger.change("sum_usage", run_id=run.run_id, sign=1)
 
@@ -91,6 +100,21 @@ class UsageTable:
         """Remove the usage of a run, inside a transaction."""
         self._ledger.change("sum_usage", run_id=run_id, sign=-1)
         self._ledger.change("remove_usage", run_id=run_id)
+
+    def wrong(self, session: int, runs: Iterable[Recorded]) -> Iterator[str]:
+        """Yield the runs of a session whose rows differ from their records.
+
+        Records of the previous version do not tell what its rows have.
+        """
+        rows: dict[str, list[sqlite3.Row]] = {}
+        for row in self._ledger.all("usage_rows", session=session):
+            rows.setdefault(row["run_id"], []).append(row)
+        for run in runs:
+            if loose_json.mapping(run.data["accounts"]).get("charges"):
+                wanted = rows_of_run(record.from_json(run.data))
+                have = rows.get(run.run_id, [])
+                if {*map(_compared, have)} != {*map(_compared, wanted)}:
+                    yield run.run_id
 
     def totals(self, by: str, since: datetime | None = None) -> list[UsageTotal]:
         """Sum up all finished runs that Codex was started for.
@@ -136,10 +160,76 @@ def _quarter(at: datetime) -> int:
     return int(at.timestamp()) // _QUARTER_SECONDS
 
 
+def rows_of_run(run: Run) -> list[dict[str, Any]]:
+    """Split the accounts of a finished run into rows."""
+    thread = run.thread or run.spec.resume_session or ""
+    accounts, asked_for = run.accounts, run.spec.codex.model
+    return rows_of(accounts, asked_for, run.spec.prepared_at, thread)
+
+
 def rows_of(
+    accounts: Mapping[str, Any],
+    asked_for: str | None,
+    at: datetime,
+    thread: str = "",
+) -> list[dict[str, Any]]:
+    """Split a run's accounts by thread, model, service tier and quarter of an hour.
+
+    What is not counted is in the first row: the number of calls and compactions.
+
+    Args:
+        accounts: the accounts.
+        asked_for: the model of calls without one.
+        at: the time of what has none.
+        thread: the run's own thread.
+    """
+    from parsers.accounting.cost import charges_in  # noqa: PLC0415 - not at a start
+
+    found: dict[tuple[object, ...], dict[str, Any]] = {}
+    for charge in charges_in(accounts):
+        parts, source, usage = charge.parts, charge.source, charge.usage
+        row = {
+            "thread_id": charge.thread_id or thread,
+            "model": charge.model or asked_for or UNKNOWN_MODEL,
+            "tier": charge.tier,
+            "quarter": charge.quarter,
+            "calls": charge.calls,
+            "unpriced": charge.unpriced,
+            "uncounted": 0,
+            "cache_write": usage.cache_write_input_tokens,
+            "usd": float(parts.total) if parts else None,
+            "price_source": source and f"{source.name} {source.version or ''}".rstrip(),
+            **{n: getattr(usage, part) for n, part in zip(USED, SUMMED, strict=True)},
+        }
+        same = found.get(key := tuple(row[name] for name in _KEYS))
+        for name in _ADDED if same else ():
+            known = [r[name] for r in (same or {}, row) if r[name] is not None]
+            row[name] = sum(known) if known else None
+        found[key] = row
+    told = loose_json.mapping(accounts.get("token_usage"))
+    counts = loose_json.mapping(told.get("uncounted")).values()
+    missing = sum(loose_json.integer(count) or 0 for count in counts)
+    missing += told.get("uncached_tokens") is not None
+    blank = {**dict.fromkeys(_COMPARED, 0), "thread_id": thread, "tier": ""}
+    blank |= {"quarter": _quarter(at), "price_source": None}
+    names = ("model", "usd", *USED, "cache_write")
+    rows = [*found.values()] or [
+        {**blank, **dict(zip(names, figures, strict=True))}
+        for figures in _by_model(accounts, asked_for)
+    ]
+    return [{**rows[0], "uncounted": missing}, *rows[1:]]
+
+
+def _compared(row: Any) -> tuple[object, ...]:  # noqa: ANN401 - a row or a mapping
+    """Return what two rows must agree in; a sum in another order has other digits."""
+    usd = None if row["usd"] is None else round(row["usd"], _DIGITS)
+    return (*(row[name] for name in _COMPARED), usd)
+
+
+def _by_model(
     accounts: Mapping[str, Any], asked_for: str | None
 ) -> list[tuple[Cell, ...]]:
-    """Split a run's accounts by model: model, five token figures, USD."""
+    """Split accounts without charges by model: model, USD, the token figures."""
     told = accounts.get("token_usage") or {}
     cost = accounts.get("cost") or {}
     usd, total = cost.get("usd"), None
@@ -154,14 +244,19 @@ def rows_of(
         shares = {} if usd is None else _shares(found, cost)
     else:
         model = accounts.get("model") or cost.get("model") or asked_for
-        # A log may have only the total.
+        # A log may have only the total, or the total without cached input.
         total = told.get("total_tokens")
+        total = told.get("uncached_tokens") if total is None else total
         found = {model or UNKNOWN_MODEL: _whole(told)}
         shares = dict.fromkeys(found, usd)
+    parts = (*SUMMED, "cache_write_input_tokens")
+    unknown = (None, None, None, None, total, 0)
     return [
-        (model, *(getattr(used, part) for part in SUMMED), shares.get(model))
-        if used is not None
-        else (model, None, None, None, None, total, shares.get(model))
+        (
+            str(model),
+            shares.get(model),
+            *((getattr(used, part) for part in parts) if used else unknown),
+        )
         for model, used in found.items()
     ]
 
@@ -178,23 +273,13 @@ def _whole(told: Mapping[str, Any]) -> Usage | None:
 def _shares(
     by_model: Mapping[str, object], cost: Mapping[str, Any]
 ) -> dict[str, float]:
-    """Split a cost by model; the shares add up to the whole.
-
-    The rest goes to a model without a part, else to the first.
-    """
-    usd, parts = float(cost["usd"]), cost.get("parts") or {}
-    if not all(isinstance(part, dict) for part in parts.values()):
-        parts = {cost.get("model"): {"all": usd}}
+    """Split a cost by model; what no part names is the first model's."""
+    parts = cost.get("parts") or {}
     shares = {
         model: float(sum(v for v in part.values() if isinstance(v, float | int)))
-        for model, part in parts.items()
-        if model in by_model
+        for model in by_model
+        if isinstance(part := parts.get(model, {}), dict)
     }
-    unnamed = (model for model in by_model if model not in shares)
-    heir = next(unnamed, next(iter(by_model)))
-    rest = usd - sum(shares.values())
-    return {
-        **dict.fromkeys(by_model, 0.0),
-        **shares,
-        heir: shares.get(heir, 0.0) + rest,
-    }
+    first = next(iter(by_model))
+    rest = float(cost["usd"]) - sum(shares.values())
+    return {**shares, first: shares.get(first, 0.0) + rest}

@@ -81,7 +81,8 @@ def sweep(ledger: Ledger, settings: Config, *, delivers: bool = True) -> Sweep:
     An error in one session is reported and does not stop the others. A command inside a
     run never delivers: the run that it started would be killed with its own run.
     """
-    faults: list[str] = []
+    closed = files.unwritable(ledger.home)
+    faults = [f"{closed}: no run is judged, no prompt delivered"] if closed else []
     unknown: dict[int, str] = {}
     unrecorded: dict[int, str] = {}
     for run in ledger.runs.unfinished():
@@ -104,11 +105,11 @@ def sweep(ledger: Ledger, settings: Config, *, delivers: bool = True) -> Sweep:
             else:
                 _complete_exports(ledger.runs.find(run_id), ledger)
     is_inside = RUN_MARKER in settings.environment
-    if delivers and not is_inside and ledger.has_waiting_prompts:
+    if delivers and not closed and not is_inside and ledger.has_waiting_prompts:
         from runner.lifecycle import queue  # noqa: PLC0415 - where something waits
 
         faults += queue.deliver_all(ledger, settings)
-    if ledger.runs.with_untold():
+    if not closed and ledger.runs.with_untold():
         _start_telling(ledger, settings)
     return Sweep(faults=tuple(faults), unknown=unknown, unrecorded=unrecorded)
 

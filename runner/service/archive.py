@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from runner.model import Run
 
 _IDLE = (TaskState.STOPPED, TaskState.DIED, TaskState.ARCHIVED)
-_BLOCK_BYTES = 512
+BLOCK_BYTES = 512
 # A directory without a row is kept for this long: its run may be about to be inserted.
 _STALE_SECONDS = 3600.0
 _PACE_SECONDS = 0.02
@@ -100,12 +100,13 @@ def remove(
     *,
     if_unchanged: bool = False,
     is_dry: bool = False,
+    with_flat: bool = False,
 ) -> Removed:
     """Remove an idle session, with its runs' directories and its exports.
 
-    Its usage and cost, Codex's own files and the log directories of `run_codex_task`
-    stay. `if_unchanged` refuses a session that was changed since it was read; `is_dry`
-    only returns the size.
+    Its usage and cost and Codex's own files stay; the files of its runs in a --log-dir
+    only without `with_flat`. `if_unchanged` refuses a session that was changed since it
+    was read; `is_dry` only returns the size.
 
     Raises:
         SessionBusyError: a run or prompt of the session is not finished, its runs have
@@ -119,7 +120,14 @@ def remove(
             shown = ", ".join(f"{each.pid} ({name})" for each, name in left.items())
             raise LeftRunningError(session.name, shown)
     places = _directories(session, runs, ledger.home)
-    size = sum(map(size_of, places))
+    flat = [
+        path
+        for files_of_run in (files_of(run.spec) for run in runs if run.spec.is_flat)
+        for path in files_of_run.all
+        if files_of_run.directory not in places and os.path.lexists(path)
+    ]
+    removed = flat if with_flat else []
+    size = sum(map(size_of, places)) + _size(removed)
     if is_dry:
         return Removed(name=session.name, size=size)
     exports = session.exports_in(ledger.home)
@@ -128,16 +136,11 @@ def remove(
         lambda: ledger.sessions.remove(session, step, if_unchanged=if_unchanged)
     )
     faults = [fault for place in places for fault in files.remove_tree(place)]
-    flat = (files_of(run.spec) for run in runs if run.spec.is_flat)
-    elsewhere = {
-        str(each.directory): None
-        for each in flat
-        if each.directory not in places
-        and (files.status(each.meta) or files.status(each.log))
-    }
+    files.remove(removed)
+    elsewhere = {str(path.parent): None for path in flat if os.path.lexists(path)}
     return Removed(
         name=session.name,
-        size=size - sum(map(size_of, places)),
+        size=size - sum(map(size_of, places)) - _size(removed),
         left=tuple(faults),
         elsewhere=tuple(elsewhere),
     )
@@ -211,11 +214,15 @@ def remove_strays(ledger: Ledger, *, is_dry: bool = False) -> list[Removed]:
 
 def size_of(directory: Path) -> int:
     """Return the disk space of a directory in bytes."""
+    found = os.walk(directory)
+    return _size(Path(name) / each for name, _, names in found for each in names)
+
+
+def _size(paths: Iterable[Path]) -> int:
     total = 0
-    for name, _, entries in os.walk(directory):
-        for entry in entries:
-            with suppress(OSError):
-                total += (Path(name) / entry).lstat().st_blocks * _BLOCK_BYTES
+    for path in paths:
+        with suppress(OSError):
+            total += os.lstat(path).st_blocks * BLOCK_BYTES
     return total
 
 

@@ -62,10 +62,22 @@ def of_session(
     for run in runs:
         if not rebuild.has_foreign_files(loose_json.mapping(run.data["accounts"])):
             yield from _when_written([run], _of_run(run, ledger), ledger)
+    for run_id in ledger.usage.wrong(key, runs):
+        yield _of_usage(run_id, ledger)
     paths = task_files.files_in(session, ledger.home)
     if paths and runs and session.outcome:
         found = _of_exports(session, runs, paths, ledger, is_full=is_full)
         yield from _when_written(runs, found, ledger)
+
+
+def _of_usage(run_id: str, ledger: Ledger) -> Found:
+    detail = "its usage differs from its record"
+    wrong = Difference(kind="usage", subject=run_id, detail=detail)
+
+    def fix() -> None:
+        ledger.usage.record_run(ledger.runs.find(run_id))
+
+    return wrong, fix
 
 
 def _when_written(

@@ -5,24 +5,26 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tomllib
 
 from parsers import loose_json
+from parsers.accounting.price_table import table_state
+from parsers.light import closing, suppress
 from parsers.paths import Path
 from parsers.struct import Struct, replace
 from runner import clock, files
 from runner.accounting import prices
 from runner.codex.binary import version_in
+from runner.codex.login import OPENAI, configured, missing_login
 from runner.errors import RunnerError
 from runner.ledger import database, file_systems
 from runner.ledger.ledger import Ledger
 from runner.locks import Lock, look, take
 from runner.process.start import capture, which
 from runner.run_files import RUNS
+from runner.service import containment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import TypeAlias
 
     from runner.config import Config
@@ -57,7 +59,8 @@ def examine(request: RunWords, settings: Config) -> list[Check]:
         if _takes_files(_nearest(log_dir))
         else (f"{log_dir} is not writable", "name another directory with --log-dir")
     )
-    return _checks(found | _space(settings, {"logs": log_dir}))
+    found |= _space(settings, {"logs": log_dir})
+    return _checks(found | {"prices": _prices(settings)})
 
 
 def examine_tasks(request: RunWords, settings: Config) -> list[Check]:
@@ -74,10 +77,14 @@ def examine_tasks(request: RunWords, settings: Config) -> list[Check]:
         found["working directory"] = detail, fix
     if home.is_dir():  # else the check "state" has the reason
         found["file system"] = _locks(home)
+    unit = containment.look(settings)
+    # No fault: a user who stays logged in need not care.
+    end = f": runs will be ended {unit.end}, {unit.fix}" if unit.end else ""
+    found["containment"] = f"{unit.what}{end}", None
     git = _ask(["git", "--version"], settings)
     fix = None if git else "install git: start --repo clones with it"
     found["git"] = git or "git is not found, or cannot be run", fix
-    return _checks(found)
+    return _checks(found | {"prices": _prices(settings)})
 
 
 def _of_any(request: RunWords, settings: Config) -> dict[str, Finding]:
@@ -88,17 +95,12 @@ def _of_any(request: RunWords, settings: Config) -> dict[str, Finding]:
         codex = None  # it may do its work whatever it is asked
     found = {"codex": state}
     if codex:
-        found["login"] = _login(codex, settings)
+        found["login"] = _login(request, codex, settings)
     found["CODEX_HOME"] = _codex_home(settings)
     found["repo"] = _repository(request, settings)
     if codex:
         found["sandbox"] = _sandbox(request, codex, settings)
     found["state"] = _state(settings)
-    own = settings.state_home / prices.OWN
-    if _is_there(own):
-        trouble = prices.trouble(settings.state_home)
-        fix = f"correct {own}: runs that end before that may never get a price"
-        found["prices"] = trouble or f"{own} can be used", fix if trouble else None
     return found
 
 
@@ -140,8 +142,11 @@ def _codex(request: RunWords, found: str | None, settings: Config) -> Finding:
     return f"{said} at {found}{newer if version > _TESTED_VERSION else ''}", None
 
 
-def _login(found: str, settings: Config) -> Finding:
+def _login(request: RunWords, found: str, settings: Config) -> Finding:
     fix = "codex login, or set CODEX_API_KEY"
+    # Codex's own doctor takes variables for a login that `codex exec` does not use.
+    if missing := missing_login(request.codex, settings):
+        return missing, fix
     # Codex's own doctor (0.169) exits with 1 for any finding.
     argv = [found, "doctor", "--json"]
     said = capture(argv, settings.environment, _ASK_SECONDS, any_exit_code=True)
@@ -152,19 +157,11 @@ def _login(found: str, settings: Config) -> Finding:
     # Versions before 0.169 have no doctor.
     if settings.environment.get("CODEX_API_KEY"):
         return "CODEX_API_KEY is set", None
-    provider = _codex_config(settings).get("model_provider", "openai")
-    if provider != "openai":
+    provider = configured(settings, request.codex.overrides, "model_provider")
+    if provider not in {None, OPENAI}:
         return f"left to the model provider {provider!r} of the configuration", None
     said = _ask([found, "login", "status"], settings)
     return said or "not logged in", None if said else fix
-
-
-def _codex_config(settings: Config) -> Mapping[str, object]:
-    try:
-        text = files.read_bytes(settings.codex_home / "config.toml").decode()
-        return tomllib.loads(text)
-    except (OSError, ValueError, RecursionError):
-        return {}
 
 
 def _codex_home(settings: Config) -> Finding:
@@ -192,9 +189,7 @@ def _repository(request: RunWords, settings: Config) -> Finding:
         return f"{repo} is in a git repository", None
     if request.codex.skip_git_repo_check:
         return f"{repo} need not be in a git repository", None
-    projects = loose_json.mapping(_codex_config(settings).get("projects"))
-    project = loose_json.mapping(projects.get(str(repo)))
-    if project.get("trust_level") == "trusted":
+    if configured(settings, (), "projects", repo, "trust_level") == "trusted":
         return f"{repo} is trusted", None
     detail = f"{repo} is neither in a git repository nor trusted: Codex refuses it"
     return detail, "git init there, or pass --skip-git-repo-check"
@@ -232,6 +227,24 @@ def _state(settings: Config) -> Finding:
     if is_open:
         return f"{home}: other users can access {is_open[0]}", f"chmod go= {is_open[0]}"
     return f"{home}: private, and the ledger is writable", None
+
+
+def _prices(settings: Config) -> Finding:
+    """Check the user's table; name the age of the other, and what neither has."""
+    own = settings.state_home / prices.OWN
+    if trouble := prices.trouble(settings.state_home):
+        return trouble, f"correct {own}, then run codex-tasks reprice"
+    version, newest = table_state()
+    age = (clock.now() - clock.parse_iso(f"{newest}T00:00:00.000Z")).days
+    told = [f"genai-prices {version}, whose newest price is {age} days old ({newest})"]
+    told += [f"{own} can be used"] if _is_there(own) else []
+    with suppress(RunnerError):
+        if _is_there(settings.state_home / database.NAME):
+            with closing(Ledger(settings.state_home)) as ledger:
+                rows = ledger.all("models_without_price")
+            named = [f"{row['model']} ({row['calls']})" for row in rows]
+            told += [f"calls without a price: {', '.join(named)}"] if named else []
+    return "; ".join(told), None
 
 
 def _space(settings: Config, more: dict[str, Path]) -> dict[str, Finding]:

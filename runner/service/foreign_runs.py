@@ -12,14 +12,13 @@ from hashlib import sha256
 from parsers.accounting.tokens import Usage
 from parsers.light import timedelta
 from parsers.struct import Struct, replace
-from parsers.text import uuid
-from runner import files
+from parsers.text import clean, uuid
+from runner import config, files
 from runner.accounting.rollouts import RunRollouts, Slice, read_turns
 from runner.accounting.run import LogContext, account_log, unknown
 from runner.clock import iso
 from runner.foreign import sources
 from runner.foreign.eventlines import event_lines
-from runner.ledger.database import clean
 from runner.ledger.record import TRANSCRIPT
 from runner.lifecycle.judge import Ending, Evidence, Exit, judge, verdict
 from runner.model import (
@@ -181,7 +180,8 @@ class Maker:
     """Convert the runs of one part, each with its own usage."""
 
     def __init__(self, part: History, rollouts: Rollouts, settings: Config) -> None:
-        self._part, self._rollouts, self._settings = part, rollouts, settings
+        self._part, self._rollouts = part, rollouts
+        self._settings = config.at_codex_home(settings, str(rollouts.home))
         # Usage of the thread before the run: by its parts, and as a total from logs.
         self._parts: Usage | None = None
         self._total: Usage | None = None
@@ -262,7 +262,7 @@ class Maker:
         )
         own = self._turns.get(run.place, RunRollouts())
         counted = account_log(facts, context, self._settings, own)
-        self._parts, total = facts.usage, facts.total_tokens
+        self._parts, total = facts.usage, facts.uncached_tokens
         self._total = None if total is None else Usage(total_tokens=total)
         return counted
 

@@ -15,13 +15,15 @@ from runner.codex.home import writer_of
 from runner.errors import RunnerError, WaitTimeoutError
 from runner.exports.task_files import answer_of, files_in
 from runner.ledger import record
-from runner.ledger.usage import UsageTotal, rows_of
+from runner.ledger.usage import USED, UsageTotal, rows_of
 from runner.lifecycle.liveness import codex_of, left_by, place_of, suspension_of
 from runner.lifecycle.recover import sweep
 from runner.model import Outcome, Running, TaskState
 from runner.process.table import is_alive
+from runner.run_files import files_of
 from runner.service import usage
 from runner.service.lookup import get
+from runner.tail import reconnecting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -201,14 +203,17 @@ def _pid_of_codex(run: Run) -> int | None:
 
 
 def _note(run: Run, pid: int | None) -> str | None:
-    """Say why there is no pid, or that nothing supervises Codex."""
+    """Say why there is no pid, that nothing supervises Codex, or that it reconnects."""
     if isinstance(run.state, Running) and not (place := place_of(run)).is_here:
         where = "another PID namespace, such as a container"
         return None if place.reason else f"its processes are in {where}"
     ended = "Codex has ended; " if isinstance(run.state, Running) and not pid else ""
     if why := suspension_of(run):
         return f"{ended}{why}"
-    return f"{ended}this is not recorded yet" if ended else None
+    if ended:
+        return f"{ended}this is not recorded yet"
+    lost = reconnecting(files_of(run.spec).events) if pid else None
+    return None if lost is None else f"Codex has no connection: {lost}"
 
 
 def _why_lost(session: Session, run: Run, settings: Config) -> str | None:
@@ -263,8 +268,14 @@ def _consumed(task: Task, ledger: Ledger, settings: Config) -> Json:
             **{name: getattr(whole, name) for name in SUMMED},
             "unknown_runs": whole.unknown_usage,
             "unknown_parts": whole.unknown_parts,
+            "uncounted_runs": whole.uncounted,
         },
-        "cost": {"usd": whole.usd, "unknown_runs": whole.unknown_cost},
+        "cost": {
+            "usd": whole.usd,
+            "unknown_runs": whole.unknown_cost,
+            "uncounted_runs": whole.uncounted,
+            **({"unpriced": whole.unpriced} if whole.unpriced else {}),
+        },
     }
 
 
@@ -273,21 +284,24 @@ def _so_far(run: Run, ledger: Ledger, settings: Config) -> list[UsageTotal]:
     from runner.accounting.run import account_run  # noqa: PLC0415 - 40 ms, if one lives
 
     try:
-        counted = account_run(run, ledger, settings)
+        counted = account_run(run, ledger, settings, is_over=False)
     except RunnerError:
         return []
-    rows = rows_of(counted.to_json(), run.spec.codex.model)
+    rows = rows_of(counted.to_json(), run.spec.codex.model, run.spec.prepared_at)
+    rows = [row for row in rows if row["total"] is not None]
+    is_unpriced = all(row["usd"] is None for row in rows)
     return [
         UsageTotal(
             key=run.run_id,
             title=None,
-            runs=1,
-            **{n: int(f or 0) for n, f in zip(SUMMED, figures, strict=True)},
-            usd=float(usd or 0),
+            runs=int(not number),
+            **{n: row[c] or 0 for n, c in zip(SUMMED, USED, strict=True)},
+            usd=row["usd"] or 0.0,
             unknown_usage=0,
-            unknown_parts=int(figures[0] is None),
-            unknown_cost=int(usd is None),
+            unknown_parts=int(row["input"] is None),
+            unknown_cost=int(not number and is_unpriced),
+            unpriced=row["unpriced"],
+            uncounted=int(row["uncounted"] > 0),
         )
-        for _, *figures, usd in rows
-        if figures[-1] is not None  # all tokens together
+        for number, row in enumerate(rows)
     ]

@@ -10,10 +10,11 @@ from parsers.any_log import read_log
 from parsers.light import suppress
 from parsers.paths import Path
 from parsers.rollouts.read import read_rollout
-from parsers.struct import replace
+from parsers.struct import Struct, replace
 from parsers.text import uuid
 from runner import clock, files
-from runner.accounting.rollouts import RolloutAt, Slice
+from runner.accounting.own_turns import rollouts_of_log
+from runner.accounting.rollouts import RolloutAt, Rollouts, RunRollouts, Slice
 from runner.accounting.run import LogContext, account_log, account_run
 from runner.errors import (
     NoSuchTaskError,
@@ -34,7 +35,7 @@ from runner.service.lookup import find, find_run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from parsers.facts import Facts
     from parsers.light import datetime
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, object]
 
+_THREAD_TOTAL = "thread total; earlier runs of the session may be included"
 _OTHER_CODE = "the turn was completed, but the recorded exit code is"
 _UNFINISHED = ("waiting", "prepared", "launching", "running")
 # The names of values in the blocks of a log, of this suite and the bash runner.
@@ -83,7 +85,7 @@ def summarize_run(run_id: str, log_dir: Path, settings: Config) -> Json:
         raise
     if run.is_finished:
         return run_exports.summary_of(run)
-    counted = account_run(run, ledger, settings)
+    counted = account_run(run, ledger, settings, is_over=False)
     data = {**record.to_json(run), "model": counted.model}
     data |= _pointers(data, counted.facts)
     return run_summary.build(counted.facts, data, None, counted.usage, counted.cost)
@@ -102,29 +104,85 @@ def summarize_log(
         UsageError: the log, or a meta file that was named, cannot be read.
         RunnerFault: the log is not of a run.
     """
+    return _summarize(_read(log, meta_path, settings), Usage(), settings, model)
+
+
+def summarize_logs(
+    logs: Sequence[Path], settings: Config, model: str | None
+) -> Iterator[Json | RunnerError]:
+    """Yield the summary of each log, or why there is none.
+
+    Of several streams of one thread each begins where the one before it ends.
+    """
+    found = [_read_or_error(log, settings) for log in logs]
+    every = [each.facts for each in found if isinstance(each, _Log)]
+    for each in found:
+        if isinstance(each, _Log):
+            before = _usage_before(each.facts, every)
+            yield _summarize(each, before, settings, model)
+        else:
+            yield each
+
+
+def _usage_before(own: Facts, others: Iterable[Facts]) -> Usage:
+    """Return the thread's usage at the end of the stream before this one."""
+    found = Usage()
+    for other in others:
+        used = other.usage or found
+        more = (own.usage or used) - used
+        is_before = more.total_tokens > 0 and not more.is_negative
+        is_of_thread = other.session_id == own.session_id and not other.is_share
+        if is_before and is_of_thread and used.total_tokens > found.total_tokens:
+            found = used
+    return found
+
+
+class _Log(Struct):
+    """A log, its facts, its meta file's contents, and what is wrong with that."""
+
+    path: Path
+    facts: Facts
+    meta: Json
+    faults: tuple[str, ...] = ()
+
+
+def _read_or_error(log: Path, settings: Config) -> _Log | RunnerError:
+    try:
+        return _read(log, None, settings)
+    except RunnerError as error:
+        return error
+
+
+def _read(log: Path, meta_path: Path | None, settings: Config) -> _Log:
     meta, faults = _meta(log, meta_path, settings)
     facts = _facts(log, meta)
-    index = None
-    if facts.kind == "rollout" and facts.session_id is not None:
-        index = RolloutAt(settings.codex_home, facts.session_id, log)
-        facts = _rollout_facts(facts, index.paths_of(facts.session_id))
+    if facts.kind == "rollout" and (thread := facts.session_id) is not None:
+        index = RolloutAt(settings.codex_home, thread, log)
+        facts = _rollout_facts(facts, index.paths_of(thread))
     refusal = facts.refusal
     if refusal is not None and not meta:
         message = f"{refusal} in {log}"
         raise RunnerFault(message)
     if refusal is not None and facts.kind != "empty" and not facts.warnings:
         faults.append(refusal)
+    return _Log(path=log, facts=facts, meta=meta, faults=tuple(faults))
+
+
+def _summarize(found: _Log, before: Usage, settings: Config, model: str | None) -> Json:
+    """Summarise a log; `before` is the earlier usage of its thread, if it is known."""
+    log, facts, meta = found.path, found.facts, found.meta
     block = {name: facts.fields.get(key) for key, name in _BLOCK_NAMES.items()}
     told = {name: value for name, value in block.items() if value is not None} | meta
-    context = _context(facts, told, model)
-    kept = account_log(facts, context, settings, index)
+    is_alive = _may_go_on(told, settings)
+    is_over = not is_alive and bool(told.keys() & {"state", "exit_code"})
+    context = replace(_context(facts, told, before, model), is_over=is_over)
+    kept = account_log(facts, context, settings, _rollouts(found, context, settings))
     frozen = replace(
         kept,
         usage=loose_json.mapping(meta.get("token_usage")) or kept.usage,
         cost=loose_json.mapping(meta.get("cost")) or kept.cost,
-        faults=(*kept.faults, *faults),
+        faults=(*kept.faults, *found.faults),
     )
-    is_alive = _may_go_on(told, settings)
     told |= {"outcome": None} if is_alive else _judged(frozen, told)
     outcome, code = _text(told, "outcome"), loose_json.integer(told.get("exit_code"))
     if outcome == Outcome.SUCCEEDED and code:
@@ -133,6 +191,20 @@ def summarize_log(
     told |= _pointers(told, facts)
     whole = run_summary.build(facts, told, outcome, frozen.usage, frozen.cost)
     return {**whole, "warnings": frozen.warnings}
+
+
+def _rollouts(
+    found: _Log, context: LogContext, settings: Config
+) -> Rollouts | RunRollouts:
+    """Return the rollouts of a log, or where to search for them."""
+    home, thread = Rollouts(settings.codex_home), context.session_id
+    if thread is None:
+        return RunRollouts()
+    if found.facts.kind == "rollout":
+        return RolloutAt(settings.codex_home, thread, found.path)
+    if context.share.offset is not None:
+        return home
+    return rollouts_of_log(found.facts, thread, context.share, home)
 
 
 def _pointers(data: Json, facts: Facts) -> Json:
@@ -171,6 +243,9 @@ def _rollout_facts(facts: Facts, paths: Sequence[Path]) -> Facts:
             commands_run=done.commands_run,
             commands_failed=done.commands_failed,
             files_changed=done.files_changed,
+            ended=done.ended or facts.ended,
+            failure=done.failure or facts.failure,
+            errors=facts.errors or done.errors,
         )
     return facts
 
@@ -197,18 +272,26 @@ def _meta(log: Path, named: Path | None, settings: Config) -> tuple[Json, list[s
     return meta, []
 
 
-def _context(facts: Facts, told: Json, model: str | None) -> LogContext:
+def _context(facts: Facts, told: Json, before: Usage, model: str | None) -> LogContext:
     offset, session = told.get("rollout_offset"), _text(told, "session_id")
+    asked = loose_json.mapping(told.get("request"))
+    words = [loose_json.sequence(asked.get(name)) for name in ("extra", "overrides")]
+    is_first, has_before = told.get("mode") == "new", before != Usage()
+    # Without a record the thread may have had runs before.
+    is_known = has_before or "resume_session" in told or facts.kind == "rollout"
+    is_resumed = bool(told.get("resume_session")) and not has_before
     return LogContext(
         session_id=uuid(facts.session_id or session or ""),
         share=Slice(
-            offset=offset if isinstance(offset, int) else None,
+            offset=offset if isinstance(offset, int) else 0 if is_first else None,
             since=_instant(told, "started_at"),
             until=_instant(told, "ended_at"),
         ),
-        previous=None if told.get("resume_session") else Usage(),
-        codex_version=_text(told, "codex_version"),
+        previous=None if is_resumed else before,
+        codex_version=_text(told, "codex_version") or facts.codex_version,
         model=_text(told, "model") or model,
+        given=[str(word) for some in words for word in some],
+        doubt=None if is_known else _THREAD_TOTAL,
     )
 
 

@@ -85,7 +85,7 @@ def line_of(*totals: UsageTotal) -> UsageTotal:
         whole |= {name: whole[name] + getattr(each, name) for name in FIGURES}
     whole["usd"] = round(whole["usd"], _DIGITS)
     for name, unknown in _UNKNOWN.items():
-        if whole["runs"] <= whole[unknown]:
+        if whole["runs"] <= whole[unknown] and not whole[name]:
             whole[name] = None
     return UsageTotal(**whole)
 

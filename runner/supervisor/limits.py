@@ -1,10 +1,11 @@
-"""The limits of a run: its time, the time without progress, and until its thread."""
+"""The limits of a run: its time, time without progress, until its thread and answer."""
 
 from __future__ import annotations
 
 from runner import clock, files
 from runner.codex import home
 from runner.lifecycle.judge import Cause
+from runner.tail import RECONNECT_SECONDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 # How many times a rollout is checked within the stall limit.
 _CHECKS_PER_LIMIT = 8
+# How long a run may do nothing but reconnect, before the model has answered anything.
+START_STALL = 600.0
 # Codex records the rate limits with every reply, even of a broken stream, so the file
 # of a thread that reconnects for ever grows (0.169).
 _NO_PROGRESS = b'"type":"token_count"'
@@ -25,7 +28,8 @@ class LimitsWatch:
 
     Progress is an event other than a reconnect message, a running command, or a new
     record in a rollout file of the thread or of its sub-agents: while an agent waits
-    for another, its own event stream is silent.
+    for another, its own event stream is silent. Before its first answer, a run that
+    only reconnects is ended sooner (`START_STALL`); one that waits in silence is not.
     """
 
     def __init__(self, limits: Limits, codex_home: Path) -> None:
@@ -34,6 +38,7 @@ class LimitsWatch:
         self._began = self._progressed = self._checked = clock.monotonic()
         self._progress = 0
         self._sizes: dict[str, int] = {}
+        self._reconnects, self._lost, self._reconnected = 0, 0.0, float("-inf")
 
     def exceeded(self, summary: EventSummary) -> tuple[Cause, float] | None:
         """Return the limit that was exceeded, with its seconds."""
@@ -46,6 +51,8 @@ class LimitsWatch:
             return Cause.SILENCE, announcement
         if stall is None:
             return None
+        if self._only_reconnects(summary, now):
+            return Cause.STALL, START_STALL
         if summary.progress != self._progress or summary.is_command_running:
             self._progress, self._progressed = summary.progress, now
         if now - self._checked >= stall / _CHECKS_PER_LIMIT:
@@ -69,6 +76,18 @@ class LimitsWatch:
             times.append(self._checked + stall / _CHECKS_PER_LIMIT)
             times.append(self._progressed + stall)
         return min(times, default=None)
+
+    def _only_reconnects(self, summary: EventSummary, now: float) -> bool:
+        """Return whether reconnect messages are all that came for too long.
+
+        The message that comes after the limit ends the run: no timer is needed.
+        """
+        if summary.has_answered or summary.reconnects == self._reconnects:
+            return False
+        if now - self._reconnected > RECONNECT_SECONDS:
+            self._lost = now
+        self._reconnects, self._reconnected = summary.reconnects, now
+        return now - self._lost >= START_STALL
 
     def _has_grown(self, thread_id: str) -> bool:
         """Return whether a thread's rollout has new records since the last check."""

@@ -13,6 +13,7 @@ import sys
 from parsers.struct import replace
 from runner import clock, config
 from runner.codex import home
+from runner.codex.login import missing_login
 from runner.errors import RunnerError, StaleStateError
 from runner.ledger.ledger import Ledger
 from runner.lifecycle.handoff import (
@@ -102,6 +103,8 @@ def supervise(
         if isinstance(started, int):
             recorder.advance(Launched(codex=child(started), at=clock.now()))
             recorder.write_meta()
+            if missing := missing_login(recorder.run.spec.codex, settings):
+                recorder.pipe.send(warning=missing)
             recorder.pipe.send(launched=True)
         # This import takes 50 ms, during which Codex already runs.
         from runner.supervisor.loop import SuperviseLoop  # noqa: PLC0415

@@ -115,6 +115,10 @@ def test_a_signal_at_any_moment_ends_the_run(
     assert ended.block == CLOSING
     assert files.meta["outcome"] == files.summary["outcome"] == "interrupted"
     assert files.meta["error"] == "the run was ended by SIGTERM"
+    if moment == "model call":
+        missing = files.summary["token_usage"]["uncounted"]
+        assert missing == {"interrupted_calls": 1}
+        assert " ≥ 0 tok " in files.meta["one_line_summary"]
 
 
 def test_the_end_of_the_native_codex_alone_is_told(
@@ -153,6 +157,7 @@ def test_a_codex_that_somebody_else_stops_was_interrupted(
     assert ended.fields["outcome"] == "interrupted"
     assert files.meta["error"] == "Codex was ended by SIGTERM"
     assert parts(files.summary["token_usage"]) == used(1)
+    assert "uncounted" not in files.summary["token_usage"]
 
 
 def test_without_its_launcher_codex_goes_on_and_so_does_the_run(

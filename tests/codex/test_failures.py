@@ -56,6 +56,9 @@ def test_a_failed_turn_is_told_in_codex_s_words(
     for told in (ended.files.summary, json.loads(parsed.stdout)):
         assert (told["outcome"], told["error_class"]) == (outcome, named)
         assert told["retryable"] is CLASSES[named][0]
+        # Only this call was accepted: the server may have counted it.
+        missing = {"failed_calls": 1} if directive == "drop" else None
+        assert told["token_usage"].get("uncounted") == missing
 
 
 # Codex writes items for the first, and none for the second, which reads as a denial.
@@ -135,6 +138,9 @@ def test_an_untrusted_directory_is_refused_before_the_first_event(
     )
     assert refused.meta["error"] in refused.stderr
     assert refused.files.text(".events.jsonl") == ""
+    summary = refused.files.summary
+    assert parts(summary["token_usage"]) == NOTHING
+    assert summary["cost"]["usd"] == 0
     assert allowed.code == 0
 
 

@@ -160,8 +160,8 @@ def test_codex_s_own_text_for_people_is_read(codex: RealTasks, tmp_path: Path) -
     expected = used(1, 2, 3, 4)
     fresh = expected["input_tokens"] - expected["cached_input_tokens"]
     assert usage["source"] == "log"
-    assert usage["total_tokens"] == fresh + expected["output_tokens"]
-    assert usage["input_tokens"] is None
+    assert usage["uncached_tokens"] == fresh + expected["output_tokens"]
+    assert usage["input_tokens"] is usage["total_tokens"] is None
 
 
 def test_a_running_run_is_summarised_as_far_as_it_is(

@@ -81,7 +81,9 @@ def test_a_stream_that_breaks_again_and_again_is_a_stall(
     assert len(said) >= 3
     assert said[0].startswith("Reconnecting... 1/100 (")
     assert ended.meta["elapsed_seconds"] < 6
-    assert parts(ended.files.summary["token_usage"]) == used(1)
+    usage = ended.files.summary["token_usage"]
+    assert parts(usage) == used(1)
+    assert ("failed_calls" in usage.get("uncounted", {})) == (directive == "drop")
 
 
 def test_codex_notes_each_broken_stream_in_its_rollout(codex: RealTasks) -> None:

@@ -179,3 +179,22 @@ def _is_on_record(sessions: RealSessions, stderr: str) -> None:
     refused = listed.send("say: again")
     assert (refused.code, refused.stdout) == (1, "")
     assert "has no thread to resume" in refused.stderr
+
+
+def test_a_missing_key_is_noted_at_once_by_all_that_start_a_run(
+    sessions: RealSessions,
+) -> None:
+    key = ("-c", 'model_providers.loopback.env_key="LOOPBACK_KEY"')
+    why = "warning: model provider loopback: LOOPBACK_KEY is not set, which has its key"
+
+    started = sessions.try_start(*key, "say: never")
+    session = sessions.named(started.stdout)
+    session.wait()
+    sent = session.send("say: never")
+    ran = sessions.codex(*key, "--task", "say: never")
+
+    assert (started.code, started.stderr) == (0, f"codex_tasks: {why}\n")
+    assert (sent.code, sent.stderr.splitlines()[0]) == (0, f"codex_tasks: {why}")
+    assert ran.stderr.splitlines()[0] == f"run_codex_task: {why}"
+    assert "LOOPBACK_KEY" in session.status["error"]
+    session.wait()

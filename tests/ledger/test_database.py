@@ -12,7 +12,7 @@ from support import ledgers
 from support.runs import AT
 
 from parsers.paths import Path
-from runner import clock
+from runner import clock, files
 from runner.errors import FileFault, LedgerFault, RunnerFault
 from runner.exports import queue_files
 from runner.ledger import database, file_systems
@@ -404,3 +404,46 @@ def test_a_backup_whose_process_was_killed_is_tried_again_in_the_next_hour(
     ledger.back_up_daily()
 
     assert backed_up(home) == 0
+
+
+def test_the_write_ahead_log_is_cut_after_a_large_transaction(state_home: Path) -> None:
+    log = state_home / f"{NAME}-wal"
+    with closing(Ledger(state_home)) as ledger, closing(Ledger(state_home)) as other:
+        with ledger.transaction():
+            for number in range(40):
+                value = f"{number}" * 500_000
+                ledger.change("save_setting", name=f"x{number}", value=value)
+        assert log.stat().st_size > 20 << 20
+
+        for number in range(3):
+            other.write("save_setting", name="small", value=str(number))
+
+        assert log.stat().st_size <= 16 << 20
+
+
+def test_a_ledger_that_was_opened_on_a_full_disk_is_written_once_there_is_space(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Ledger(home).close()
+    real = database._opened
+
+    def full(path: Path, how: str) -> tuple[sqlite3.Connection, int]:
+        if how == "mode=rw":
+            message = "disk I/O error"
+            raise sqlite3.OperationalError(message)
+        return real(path, how)
+
+    with monkeypatch.context() as patch, closing(Ledger(home)) as ledger:
+        ledger.close()
+        patch.setattr(database, "_opened", full)
+        with pytest.raises(LedgerFault, match="disk I/O error"):
+            ledger.all("run_directories")
+        patch.setattr(files, "unwritable", lambda _: "it is full")
+        assert ledger.all("run_directories") == []
+        with pytest.raises(LedgerFault, match="readonly"):
+            ledger.write("save_setting", name="x", value="1")
+        patch.undo()
+
+        ledger.write("save_setting", name="x", value="1")
+
+        assert ledger.value("setting", name="x") == "1"

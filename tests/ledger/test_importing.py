@@ -684,10 +684,11 @@ def test_a_share_behind_a_gap_is_unknown_and_says_why(place: Place) -> None:
 
 def test_figures_of_different_kinds_are_not_subtracted(place: Place) -> None:
     log = Facts(kind="log", ended="completed")
-    told: list[Json] = [{"facts": replace(log, total_tokens=n)} for n in (7, 9)]
+    told: list[Json] = [{"facts": replace(log, uncached_tokens=n)} for n in (7, 9)]
     place(replace(PART, kind="run_codex_task.sh", runs=runs(*told, events(50))))
 
-    assert place.totals() == [7, 2, None]
+    usages = [each["token_usage"] for each in place.records()]
+    assert [each.get("uncached_tokens") for each in usages] == [7, 2, None]
 
 
 def test_a_resumed_run_of_an_unknown_thread_has_no_share(place: Place) -> None:

@@ -10,7 +10,7 @@ from parsers.exec_events.summary import EventSummary
 from runner import clock
 from runner.lifecycle.judge import Cause
 from runner.model import Limits
-from runner.supervisor.limits import LimitsWatch
+from runner.supervisor.limits import START_STALL, LimitsWatch
 
 RECONNECTING = b'{"type":"error","message":"Reconnecting... waiting for network"}'
 MESSAGE = b'{"type":"item.completed","item":{"type":"agent_message","text":"x"}}'
@@ -103,6 +103,57 @@ def test_a_rollout_that_grows_is_progress(time: Time, tmp_path: Path) -> None:
     assert patience.exceeded(digest) is None
     time.now += 60
     assert patience.exceeded(digest) == (Cause.STALL, 100)
+
+
+BEGINNING = (
+    b'{"type":"thread.started","thread_id":"%s"}' % SESSION.encode(),
+    b'{"type":"item.completed","item":{"id":"0","type":"error","message":"x"}}',
+    b'{"type":"turn.started"}',
+)
+
+
+@pytest.mark.parametrize(
+    ("answers", "pause", "end"),
+    [
+        ((), 8, (Cause.STALL, START_STALL)),
+        ((MESSAGE,), 8, None),
+        # The model may have worked meanwhile, until the connection failed once more.
+        ((), 200, None),
+    ],
+    ids=["nothing else", "after an answer", "now and then"],
+)
+def test_a_run_that_only_reconnects_since_its_beginning_stalls_sooner(
+    time: Time,
+    tmp_path: Path,
+    answers: tuple[bytes, ...],
+    pause: float,
+    end: tuple[Cause, float] | None,
+) -> None:
+    patience, digest = LimitsWatch(Limits(stall=3600), tmp_path), EventSummary()
+    for line in (*BEGINNING, *answers):
+        digest.feed(line)
+    found = []
+
+    while time.now < 1000 + START_STALL + 3 * pause:
+        digest.feed(RECONNECTING)
+        found.append(patience.exceeded(digest))
+        time.now += pause
+
+    assert set(found[: int(START_STALL / pause)]) == {None}
+    assert found[-1] == end
+
+
+def test_a_turn_that_waits_for_its_first_answer_is_no_early_stall(
+    time: Time, tmp_path: Path
+) -> None:
+    patience, digest = LimitsWatch(Limits(stall=3600), tmp_path), EventSummary()
+    for line in (*BEGINNING, RECONNECTING):
+        digest.feed(line)
+    assert patience.exceeded(digest) is None
+
+    time.now += 3599
+
+    assert patience.exceeded(digest) is None
 
 
 def test_without_limits_there_is_no_end(time: Time, tmp_path: Path) -> None:

@@ -143,6 +143,24 @@ def test_either_path_is_that_of_the_whole_thread(thread: Reverted, number: int) 
     assert found["final_message"] == "delta"
 
 
+def test_a_saved_stream_names_its_turn_in_the_second_file(
+    thread: Reverted, tmp_path: Path
+) -> None:
+    usage = {"input_tokens": 1500, "output_tokens": 150}
+    lines: list[dict[str, object]] = [
+        {"type": "thread.started", "thread_id": THREAD},
+        {"type": "turn.started"},
+        {"type": "turn.completed", "usage": usage},
+    ]
+    log = tmp_path / "events.jsonl"
+    log.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+
+    found = summarize_log(log, None, thread.settings)["token_usage"]
+
+    assert isinstance(found, dict)
+    assert (found["total_tokens"], found["source"]) == (SHARES[-1], "rollout")
+
+
 def test_a_second_file_that_grows_is_progress(
     thread: Reverted, monkeypatch: pytest.MonkeyPatch
 ) -> None:

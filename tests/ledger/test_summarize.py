@@ -43,6 +43,16 @@ def test_a_rollout_says_what_it_did_wherever_it_lies(ours: Config) -> None:
     assert "estimate" not in found["cost"]
 
 
+def test_a_failed_turn_of_an_older_rollout_is_no_success(ours: Config) -> None:
+    """Up to 0.142 it is written as completed, without an answer."""
+    found = summarize_log(DATA / "rollout-0.125-limit.jsonl", None, ours)
+
+    assert (found["outcome"], found["success"]) == ("usage_limited", False)
+    assert found["errors"] == ["the usage limit was reached"]
+    assert isinstance(found["token_usage"], dict)
+    assert found["token_usage"]["total_tokens"] == 0
+
+
 def test_an_edit_that_failed_is_none(ours: Config, tmp_path: Path) -> None:
     text = (DATA / "rollout-files-changed.jsonl").read_text()
     log = tmp_path / "rollout.jsonl"

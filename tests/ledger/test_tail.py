@@ -9,7 +9,7 @@ import pytest
 from support.runs import SESSION, spec
 
 from runner.run_files import RunFiles, files_of
-from runner.tail import RunTail
+from runner.tail import RunTail, reconnecting
 
 HUGE = 20_000_000
 ANSWER = "It is done."
@@ -104,3 +104,20 @@ def test_what_was_read_of_a_line_that_does_not_fit_into_memory_is_given_up(
     assert ANSWER in text
     assert tail.summary.thread_id == SESSION
     assert tail.summary.final_message == ANSWER
+
+
+def test_only_a_recent_reconnect_message_that_is_the_last_event_is_told(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "events"
+    lost = b'{"type":"error","message":"Reconnecting... waiting for network (x)"}\n'
+    path.write_bytes(b'{"type":"turn.started"}\n' + lost + b'{"type":"it')
+
+    assert reconnecting(path) == "Reconnecting... waiting for network (x)"
+
+    path.write_bytes(lost + b'{"type":"turn.started"}\n')
+    assert reconnecting(path) is None
+    path.write_bytes(lost)
+    os.utime(path, (0, 0))
+    assert reconnecting(path) is None
+    assert reconnecting(tmp_path / "none") is None

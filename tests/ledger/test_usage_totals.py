@@ -172,9 +172,9 @@ def test_what_sub_agents_have_used_is_counted_with_their_run() -> None:
     assert isinstance(tokens, dict)
     tokens["subagents"] = [figures(30), figures(2)]
 
-    (row,) = rows_of(told, None)
+    (row,) = rows_of(told, None, AT)
 
-    assert (row[0], row[5]) == (MODELS[0], 42)
+    assert (row["model"], row["total"]) == (MODELS[0], 42)
 
 
 def test_a_run_with_two_models_of_unknown_price_is_unknown_once(home: Path) -> None:
@@ -192,9 +192,10 @@ def test_calls_that_name_no_model_went_to_the_one_asked_for() -> None:
     assert isinstance(tokens, dict)
     tokens["by_model"]["unknown"] = figures(5)
 
-    rows = rows_of(told, MODELS[0])
+    rows = rows_of(told, MODELS[0], AT)
 
-    assert [(row[0], row[5]) for row in rows] == [(MODELS[0], 15), (MODELS[1], 30)]
+    found = [(row["model"], row["total"]) for row in rows]
+    assert found == [(MODELS[0], 15), (MODELS[1], 30)]
 
 
 @pytest.mark.parametrize("priced", [MODELS, (MODELS[0], "renamed"), ("a", "b")])
@@ -203,10 +204,10 @@ def test_the_shares_of_the_models_add_up_to_the_cost(priced: tuple[str, str]) ->
     parts = {name: {"input": 0.1, "price_source": None} for name in priced}
     told = {**accounts(used), "cost": {"usd": 0.2, "model": "a", "parts": parts}}
 
-    rows = rows_of(told, None)
+    rows = rows_of(told, None, AT)
 
-    assert sum(float(row[6] or 0) for row in rows) == pytest.approx(0.2)
-    assert all(row[6] is not None for row in rows)
+    assert sum(row["usd"] or 0 for row in rows) == pytest.approx(0.2)
+    assert all(row["usd"] is not None for row in rows)
 
 
 def test_what_is_known_of_no_run_is_unknown_not_nothing(home: Path) -> None:
@@ -253,6 +254,31 @@ def test_a_log_that_tells_a_total_alone_leaves_its_parts_unknown(home: Path) -> 
         None,
     )
     assert (line.unknown_usage, line.unknown_parts, line.unknown_cost) == (0, 1, 1)
+
+
+def test_what_is_known_to_be_missing_makes_a_floor_in_every_table(home: Path) -> None:
+    known, alone = accounts({MODELS[0]: figures(10)}), accounts({})
+    used, nothing = known["token_usage"], alone["token_usage"]
+    assert isinstance(used, dict)
+    assert isinstance(nothing, dict)
+    missing = {"interrupted_calls": 1, "compactions": 2}
+    put(
+        home,
+        {**known, "token_usage": {**used, "uncounted": missing}},
+        {**alone, "token_usage": {**nothing, "uncached_tokens": 77}},
+        known,
+    )
+
+    line = only(home, "repo")
+    days = report(home, "day")
+
+    assert (line.runs, line.total_tokens, line.uncounted) == (3, 97, 2)
+    assert [each.uncounted for each in days.lines] == [1, 1, 0]
+    _, first, second, third, total = plain(days)
+    assert "≥ 10" in first
+    assert "≥ 77" in second
+    assert "≥" not in third
+    assert "≥ 97" in total
 
 
 def test_parts_that_do_not_add_up_say_how_many_runs_they_are_without(

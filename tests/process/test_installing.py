@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from support.imports import PACKAGES, ROOT
 from runner.cli.main import COMMANDS
 from runner.version import VERSION
 
+NEWER = "99.0"
 DEBIAN = "/usr/bin/python3"
 BUILD = """
 from setuptools import build_meta
@@ -260,3 +262,103 @@ def test_by_uv_as_links_to_its_cache(
     run(uv, "pip", "install", *how, wheel, home=home)
 
     assert starts(venv / "bin", theirs, home, home) == BY_PIP
+
+
+def test_uninstall_becomes_the_installer(
+    wheel: Path, theirs: Path, home: Path, tmp_path: Path
+) -> None:
+    uv, venv = tool("uv"), tmp_path / "venv"
+    run(uv, "venv", "--python", sys.executable, venv, home=home)
+    run(uv, "pip", "install", "--python", venv, wheel, home=home)
+    command = venv / "bin" / "codex-tasks"
+
+    done = subprocess.run(
+        [command, "uninstall", "--purge"],
+        cwd=theirs,
+        env={"HOME": str(home), "PATH": str(uv.parent), "UV_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert f"uv pip uninstall --python {venv}/bin/python" in done.stderr
+    assert not command.exists()
+    assert not [*venv.rglob("runner")]
+
+
+# Waits for the file that its prompt names, and answers with it.
+WAITING = """\
+#!/bin/sh
+prompt=$(cat)
+id=$(cat /proc/sys/kernel/random/uuid)
+echo '{"type":"thread.started","thread_id":"'$id'"}'
+echo '{"type":"turn.started"}'
+while [ ! -e "$prompt" ]; do sleep 0.2; done
+item='"id":"1","type":"agent_message","text":"'$prompt'"'
+echo '{"type":"item.completed","item":{'$item'}}'
+echo '{"type":"turn.completed","usage":{"input_tokens":1,"output_tokens":1}}'
+"""
+
+
+def newer(wheel: Path, place: Path) -> Path:
+    """Make the wheel of a newer version, with the same modules."""
+    place.mkdir()
+    made = place / wheel.name.replace(VERSION, NEWER)
+    with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(made, "w") as new:
+        for each in old.infolist():
+            data = old.read(each)
+            if each.filename.endswith(("METADATA", "RECORD", "runner/version.py")):
+                data = data.replace(VERSION.encode(), NEWER.encode())
+            each.filename = each.filename.replace(VERSION, NEWER)
+            new.writestr(each, data)
+    return made
+
+
+def test_runs_go_on_while_the_suite_is_upgraded_and_downgraded(
+    wheel: Path,
+    home: Path,
+    environment: dict[str, str],
+    repo: Path,
+    tmp_path: Path,
+) -> None:
+    codex = tmp_path / "codex"
+    codex.write_text(WAITING)
+    codex.chmod(0o700)
+    place = make_venv(tmp_path / "venv", wheel)
+
+    def tasks(*words: str | Path) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [place / "codex-tasks", *words],
+            cwd=repo,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def said(command: subprocess.Popen[str]) -> str:
+        out, err = command.communicate(timeout=120)
+        assert command.returncode == 0, err
+        return out.strip()
+
+    prompts = [str(tmp_path / ("first" if n % 2 else "second")) for n in range(20)]
+    # The first one writes the byte code for all.
+    ids = [said(tasks("start", "--codex-bin", codex, prompts[0]))]
+    others = [tasks("start", "--codex-bin", codex, prompt) for prompt in prompts[1:]]
+    ids += map(said, others)
+
+    install(place / "python", "--upgrade", newer(wheel, tmp_path / "new"), home=home)
+    (tmp_path / "first").touch()
+    said(tasks("status", "--wait", *ids[1::2]))
+    assert said(tasks("--version")) == f"codex-tasks {NEWER}"
+    install(place / "python", wheel, home=home)
+    (tmp_path / "second").touch()
+    said(tasks("status", "--wait", *ids[::2]))
+
+    assert said(tasks("--version")) == f"codex-tasks {VERSION}"
+    report = json.loads(said(tasks("status", "--json", *ids)))
+    ends = [(each["outcome"], each["last_result"]) for each in report]
+    assert ends == [("succeeded", prompt) for prompt in prompts]
+    said(tasks("verify"))

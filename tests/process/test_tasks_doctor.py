@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from support.commands import Cli
+from support.many import fill
 from support.sabotage import TASKS, fails, sabotaged
 from support.stand_in import StandIn
 
@@ -55,7 +56,7 @@ def test_all_is_well_where_sessions_go_well(doctor: Doctor, repo: Path) -> None:
     assert text.returncode == 0, text.stdout
     assert all(line.startswith("ok   ") for line in text.stdout.splitlines())
     assert list(checks)[: len(NAMES)] == NAMES
-    assert {"file system", "git"} <= set(checks)
+    assert {"file system", "containment", "git"} <= set(checks)
     assert bad(checks) == []
 
 
@@ -188,6 +189,7 @@ def test_a_state_directory_that_others_can_read_is_told(
         "no TOML": ('[models."one"]\ninput = \n', "line 2"),
         "no price": ('[models."one"]\ninput = "cheap"\noutput = 1\n', "'cheap'"),
         "no models": ('[model."one"]\ninput = 1\noutput = 1\n', "names no models"),
+        "key": ("[models.one]\ninput = 1\noutput = 1\ncached = 1\n", "'cached'"),
         "nested": (f"a = {'[' * 100_000}", "too deeply"),
     }.values(),
 )
@@ -210,4 +212,19 @@ def test_prices_that_can_be_used_are_said_so(
     state_home.mkdir(mode=0o700)
     (state_home / "prices.toml").write_text('[models."one"]\ninput = 1\noutput = 2\n')
 
-    assert doctor.checks("--working-dir", repo)["prices"]["is_good"]
+    found = doctor.checks("--working-dir", repo)["prices"]
+
+    assert found["is_good"]
+    assert "genai-prices" in found["detail"]
+    assert "days old" in found["detail"]
+
+
+def test_models_without_a_price_are_named(
+    doctor: Doctor, repo: Path, state_home: Path
+) -> None:
+    fill(state_home, sessions=4, runs_per_session=10)
+
+    found = doctor.checks("--working-dir", repo)["prices"]
+
+    assert found["is_good"]
+    assert "calls without a price: own-model (" in found["detail"]

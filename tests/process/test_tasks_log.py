@@ -143,8 +143,8 @@ def test_all_runs_are_shown_one_after_the_other(context: Context) -> None:
         "user\n  First,\n  second.\n\n"
         f"session id: {THREAD}\n\n"
         "codex\n  All done.\n\n"
-        "tokens used\n545\n"
-        "Token usage: total=545 input=200 (+ 1,000 cached) output=345 (reasoning 45)\n"
+        "tokens used\n1,545\nToken usage: total=1,545 input=1,200 (1,000 cached)"
+        " output=345 (reasoning 45)\n"
         "\nuser\n  Once more.\n\n"
         f"session id: {THREAD}\n\n"
         "ERROR: no luck\nturn failed: no luck\n"
@@ -161,9 +161,9 @@ def test_the_tokens_of_a_resumed_run_are_its_own(context: Context) -> None:
         "More.", *script.begin(), script.message("Two."), script.complete(twice)
     )
 
-    own = "tokens used\n545\nToken usage: total=545 input=200 (+ 1,000 cached)"
+    own = "tokens used\n1,545\nToken usage: total=1,545 input=1,200 (1,000 cached)"
     assert context.log().count(own) == 2
-    assert "1,090" not in context.log()
+    assert "3,090" not in context.log()
     assert context.metas[1]["token_usage"]["total_tokens"] == 1545
 
 
@@ -379,10 +379,26 @@ def test_following_for_ever_ends_with_an_interrupt(context: Context) -> None:
     context.send("Second.")
     follower.wait_for("  Second.\n")
     wait_until(lambda: "All done.\n" in follower.said.partition("  Second.\n")[2])
+    context.wait()
 
     follower.process.send_signal(signal.SIGINT)
 
     assert follower.ended() == (130, "")
+
+
+def test_an_interrupt_ends_the_following_and_says_how_to_stop_the_run(
+    context: Context, go: Path
+) -> None:
+    context.start("Go.", *waiting(go))
+    follower = context.follow("-f")
+    follower.wait_for("Under way.")
+
+    follower.process.send_signal(signal.SIGINT)
+
+    what = f"still running: {THREAD} (codex-tasks stop {THREAD} ends it)"
+    assert follower.ended() == (130, f"codex_tasks: {what}\n")
+    go.touch()
+    context.wait()
 
 
 def test_a_reader_who_goes_away_ends_it(context: Context, go: Path) -> None:

@@ -55,10 +55,20 @@ def test_titles_and_prompts_need_no_locale_that_has_their_letters(
     assert (status["outcome"], status["last_prompt"]) == ("succeeded", "Größe ändern.")
     assert session.given == ["Größe ändern."]
     assert session.json["title"] == TITLE
-    for words in (["status", TITLE], ["ls"], ["log", TITLE]):
-        here, there = sessions(*words), sessions(*words, env=ascii_only)
+    named = ("status", "status --json", "log", "log --json", "result")
+    for words in (*named, "ls", "usage --by session", "usage --json"):
+        argv = [*words.split(), *([TITLE] if words in named else [])]
+        here, there = (sessions(*argv, env=env) for env in (None, ascii_only))
         assert here == there, words
         assert (here.code, here.stderr) == (0, ""), words
+    parsed = {
+        sessions.cli(TITLE, command="parse_codex_run", env=env).stdout
+        for env in (None, ascii_only)
+    }
+    assert (len(parsed), "" in parsed) == (1, False)
+    here, there = (sessions("rm", "日本?", env=env) for env in (None, {"LC_ALL": "C"}))
+    assert here == there
+    assert "no task '日本?'" in here.stderr
     assert sessions("verify", env=ascii_only).code == 0
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -417,3 +418,37 @@ def test_a_working_directory_that_is_missing_is_made(
 
     assert codex.runs[0]["cwd"] == str(place)
     assert session.status["working_dir"] == str(place)
+
+
+CONTAINED = """
+import sys
+from runner.cli import codex_tasks, run_codex_task
+from runner.service import containment
+containment.look = lambda _: containment.Containment("a job", "with the job", "wait")
+sys.argv.pop(0)
+module = {"run_codex_task": run_codex_task}.get(sys.argv[0], codex_tasks)
+sys.exit(module.main())
+"""
+
+
+def test_whatever_starts_a_run_in_the_background_notes_what_will_end_it(
+    sessions: Sessions,
+) -> None:
+    def said(command: str, *words: object) -> str:
+        argv = [sys.executable, "-P", "-c", CONTAINED, command, *map(str, words)]
+        env: dict[str, str | None] = {"CODEX_RUNNER_CONTAINED": None}
+        process = sessions.cli.launch(argv, env=env)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        assert out.endswith(b"\n") or command == "send"
+        return err.decode()
+
+    note = ": the run will be ended with the job: wait\n"
+    session = sessions.ended()
+    usual = ("--repo", sessions.repo, "--codex-bin", sessions.stand_in.path)
+
+    assert note in said("codex-tasks", *sessions.starting("Begin."))
+    assert note in said("send", "send", session.id, "More.")
+    assert note in said("run_codex_task", *usual, "--task", "x", "--detach")
+    assert note not in said("run_codex_task", *usual, "--task", "x")
+    assert session.wait().code == 0

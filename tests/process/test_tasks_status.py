@@ -1,6 +1,7 @@
 """`codex-tasks status`: telling of tasks, waiting for them, and one that is damaged."""
 
 import json
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -263,7 +264,7 @@ def test_nothing_is_said_to_be_wrong_with_a_session_that_begins(
 
 def test_parts_that_nobody_knows_are_not_told_as_nothing(sessions: Sessions) -> None:
     session = sessions.ended()
-    sessions.change("update usage_sums set unknown_parts = runs")
+    sessions.change("update usage_sums set unknown_parts = runs, input = 0, output = 0")
 
     usage = session.status["usage"]
 
@@ -287,3 +288,48 @@ def test_what_rests_is_not_waited_for_among_all(sessions: Sessions, held: Path) 
     for words in ("--wait", "-a"), ("--wait-any", "-a"), ("-a",):
         assert sessions("status", *words).code == 0
     assert sessions("status", "--wait", died.id).code == 1
+
+
+def test_a_codex_that_reconnects_is_shown_so(
+    sessions: Sessions, codex: StandIn, go: Path
+) -> None:
+    codex.plays(
+        *script.begin(),
+        script.reconnecting(1),
+        script.wait_for(go),
+        script.message("back"),
+        script.complete(),
+        thread=script.FRESH,
+    )
+    session = sessions.start()
+    why = "Reconnecting... waiting for network (os error 101)"
+
+    wait_until(lambda: session.status["note"] is not None)
+
+    assert session.status["note"] == f"Codex has no connection: {why}"
+    shown = sessions("status", session.id).stdout
+    assert f"Note: Codex has no connection: {why}\n" in shown
+    go.touch()
+    session.wait()
+    assert session.status["note"] is None
+
+
+def test_an_interrupt_ends_the_waiting_and_says_how_to_stop_the_runs(
+    sessions: Sessions, held: Path, tmp_path: Path
+) -> None:
+    first, second, done = (sessions.start() for _ in range(3))
+    done.stop()
+    pause = hold(tmp_path)
+    points = sabotaged(pause.at(TASKS, "sqlite3.execute", "data_version", 2))
+    ids = [each.id for each in (first, second, done)]
+    waiting = sessions.begin("status", "--wait", *ids, env=points)
+    wait_until(pause.reached.exists)
+
+    waiting.send(signal.SIGINT)
+
+    ended, names = waiting.wait(), f"{first.id} {second.id}"
+    why = f"still running: {names} (codex-tasks stop {names} ends it)"
+    assert (ended.code, ended.stdout) == (130, "")
+    assert ended.stderr == f"codex_tasks: {why}\n"
+    held.touch()
+    assert first.wait().code == second.wait().code == 0

@@ -27,6 +27,8 @@ FIGURES = [
     "unknown_usage",
     "unknown_parts",
     "unknown_cost",
+    "unpriced",
+    "uncounted",
 ]
 
 

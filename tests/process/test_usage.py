@@ -27,7 +27,7 @@ def used(task: Tasks, *, is_first: bool = False) -> dict[str, Any]:
     found: dict[str, Any] = ended.meta["token_usage"]
     shown = "thread total: total="
     if found["total_tokens"] is not None:
-        total = found["total_tokens"] - found["cached_input_tokens"]
+        total = found["total_tokens"]
         shown = f"tokens used\n{total:,}\nToken usage: total={total:,} input="
     for text in (ended.stdout, ended.files.log):
         assert text.count(shown) == text.count(": total=") == 1

@@ -24,5 +24,7 @@ def built_environment(home: Path, **variables: str | Path) -> dict[str, str]:
         "HOME": str(home),
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_CONFIG_NOSYSTEM": "1",
+        # Where the tests themselves run does not matter.
+        "CODEX_RUNNER_CONTAINED": "1",
     }
     return {**kept, **fixed, **{name: str(v) for name, v in variables.items()}}

@@ -4,6 +4,7 @@ import pytest
 
 from runner.cli import format as shown
 
+RUNS = ("unknown_runs", "uncounted_runs")
 REPORT: dict[str, object] = {
     "id": "01a1f000-0000-7000-8000-000000000001",
     "title": None,
@@ -109,19 +110,24 @@ def test_what_only_looks_like_an_instant_stays_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("usage", "cost", "said"),
     [
-        ((12_345, 0), (0.5, 0), "12,345 tokens, $0.5000"),
-        ((12_345, 0), (0.0, 1), "12,345 tokens, $0.0000 + 1 unknown"),
-        ((12_345, 2), (None, 3), "12,345 tokens + 2 unknown, cost unknown"),
-        ((None, 1), (None, 1), "unknown, cost unknown"),
+        ((12_345, 0, 0), (0.5, 0, 0, 0), "12,345 tokens, $0.5000"),
+        ((12_345, 0, 0), (0.5, 0, 0, 1), "12,345 tokens, ≥ $0.5000, 1 call unpriced"),
+        ((12_345, 0, 0), (0.0, 1, 0, 0), "12,345 tokens, $0.0000 + 1 unknown"),
+        ((12_345, 2, 0), (None, 3, 0, 4), "12,345 tokens + 2 unknown, cost unknown"),
+        ((None, 1, 0), (None, 1, 0, 0), "unknown, cost unknown"),
+        ((12_345, 0, 1), (0.5, 0, 1, 0), "≥ 12,345 tokens, ≥ $0.5000"),
+        ((12_345, 2, 1), (None, 3, 1, 0), "≥ 12,345 tokens + 2 unknown, cost unknown"),
     ],
 )
 def test_a_sum_says_what_it_is_without(
-    usage: tuple[int | None, int], cost: tuple[float | None, int], said: str
+    usage: tuple[int | None, int, int],
+    cost: tuple[float | None, int, int, int],
+    said: str,
 ) -> None:
     report = {
         **REPORT,
-        "usage": {"total_tokens": usage[0], "unknown_runs": usage[1]},
-        "cost": {"usd": cost[0], "unknown_runs": cost[1]},
+        "usage": dict(zip(("total_tokens", *RUNS), usage, strict=True)),
+        "cost": dict(zip(("usd", *RUNS, "unpriced"), cost, strict=True)),
     }
 
     assert f"Usage: {said}" in list(shown.blocks([report], "iso"))

@@ -35,7 +35,7 @@ OWNERS = {
     "pty": (),
     "http.server": ("runner.loopback", "runner.coordinator"),
     "socketserver": ("runner.loopback", "runner.coordinator"),
-    "genai_prices": ("parsers.accounting.prices",),
+    "genai_prices": ("parsers.accounting.price_table",),
     "rich": ("runner.cli",),
 }
 MODULES = modules()

@@ -21,9 +21,12 @@ COMMANDS = {
     "prune": "closing",
     "import": "upkeep",
     "usage": "usage",
+    "du": "disk",
+    "reprice": "usage",
     "doctor": "upkeep",
     "verify": "upkeep",
     "migrate": "upkeep",
     "restore": "upkeep",
+    "uninstall": "disk",
     "completion": "completion",
 }

@@ -46,7 +46,8 @@ TASK   the task
 HELP_rm = """\
 Remove an idle task with its files; its usage and cost stay in the ledger.
 
-TASK   the task
+--files   also the files of its runs in a --log-dir
+TASK      the task
 
   codex-tasks rm 01a1f0
 """
@@ -56,6 +57,7 @@ Remove archived tasks that are older than an age.
 --older-than AGE   time since the last change: a number and s, m, h, d or w
                    (required)
 --dry-run          only list what would be removed
+--files            also the files of their runs in a --log-dir
 -a, --all          also tasks that are STOPPED or DIED and not archived
 
   codex-tasks prune --older-than 30d --dry-run
@@ -144,7 +146,8 @@ def main_unarchive(found: Values, context: Context) -> int:
 def main_rm(found: Values, context: Context) -> int:
     """Remove a task; keep Codex's own files."""
     context.sweep()
-    removed = archive.remove(context.session(found.task), context.ledger)
+    session = context.session(found.task)
+    removed = archive.remove(session, context.ledger, with_flat=found.files)
     context.notes(_remains([removed]))
     size = format.size(removed.size)
     context.output.lines([f"Task {removed.name} removed; {size} freed."])
@@ -166,7 +169,11 @@ def main_prune(found: Values, context: Context) -> int:
     for session in archive.older_than(instant, context.ledger, with_active=found.all):
         try:
             removed = archive.remove(
-                session, context.ledger, if_unchanged=True, is_dry=found.dry_run
+                session,
+                context.ledger,
+                if_unchanged=True,
+                is_dry=found.dry_run,
+                with_flat=found.files,
             )
         except RunnerError as error:
             context.fault(session.name, error)

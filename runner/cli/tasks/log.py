@@ -69,14 +69,15 @@ def main(found: Values, context: Context) -> int:
         "dumb",
     }
     said = _json if found.json else _Text(is_coloured=is_terminal() and not is_plain)
-    for piece in log.read(task, wish, context.ledger, context.settings):
-        match piece:
-            case log.Note(text=text):
-                context.note(text)
-            case log.Nothing():
-                context.output.check()
-            case _:
-                context.output.text(said(piece))
+    with context.waiting([task.session.key] if wish.follows else ()):
+        for piece in log.read(task, wish, context.ledger, context.settings):
+            match piece:
+                case log.Note(text=text):
+                    context.note(text)
+                case log.Nothing():
+                    context.output.check()
+                case _:
+                    context.output.text(said(piece))
     return 0
 
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from parsers.light import ExitStack, signal
 from parsers.struct import replace
 from runner import config
-from runner.cli.options import CODEX_OPTIONS, codex_of, limits_of, refuse
+from runner.cli.command import enter_scope
+from runner.cli.options import (
+    CODEX_OPTIONS,
+    SCOPE_OPTION,
+    codex_of,
+    limits_of,
+    refuse,
+)
 from runner.cli.output import ReaderGoneError, note
 from runner.errors import RunnerFault
 from runner.lifecycle.handoff import STOP_SIGNALS
@@ -39,18 +46,18 @@ PROMPT                    the prompt; - reads standard input; put -- before a pr
 --stall-timeout SECONDS   end it without progress (0: never) [default: {_STALL}]
 --start-timeout SECONDS   end the run if Codex has not named its thread by then (0:
                           never) [default: 60]
-
+{SCOPE_OPTION}
   id=$(codex-tasks start -s workspace-write "Fix the failing test")
   codex-tasks start -t docs --working-dir ~/src/app - < prompt.md
   codex-tasks start --repo https://example.org/app.git --working-dir app Review
 """
-HELP_send = """\
+HELP_send = f"""\
 Send one more prompt to a task that is STOPPED or DIED.
 
 --queue             add the prompt to the task's queue, and return
 --working-dir DIR   where Codex works (default: as before); required if that directory
                     is unknown
-TASK                the task
+{SCOPE_OPTION}TASK                the task
 PROMPT              the prompt; - reads standard input
 
   codex-tasks send 01a1f0 "Now the docs" && codex-tasks status --wait 01a1f0
@@ -62,7 +69,10 @@ LONGEST_TITLE = 200
 
 def main(found: Values, context: Context) -> int:
     """Start a session; print only its id on standard output."""
-    settings, ledger = context.settings, context.ledger
+    settings = context.settings
+    if found.scope:
+        enter_scope(settings)
+    ledger = context.ledger
     prompt = read.from_text(found.prompt, "PROMPT")
     limits = replace(
         limits_of(found, settings),
@@ -95,6 +105,7 @@ def main(found: Values, context: Context) -> int:
             came = until_named.enter_context(
                 recorded(STOP_SIGNALS, lambda number: _end(number, started, context))
             )
+        context.note_containment()
         try:
             session = start.named(started, ledger, settings, note)
         except start.NotStartedError as error:
@@ -140,6 +151,8 @@ def main_send(found: Values, context: Context) -> int:
 
     wrong = "--working-dir does not work with --queue"
     refuse((found.queue and found.working_dir is not None, wrong))
+    if found.scope:
+        enter_scope(context.settings)
     text = read.from_text(found.prompt, "PROMPT")
     context.sweep()
     session = context.session(found.task)
@@ -153,6 +166,7 @@ def main_send(found: Values, context: Context) -> int:
             sent = send.send(session, text, ledger, settings, context.note, place)
         if sent.run_id is not None:
             context.note(f"delivered by run {sent.run_id}")
+            context.note_containment()
         elif sent.ahead is None:
             context.note("nothing runs or waits: /quit has nothing to end")
         elif found.queue and not sent.is_told:

@@ -58,15 +58,17 @@ def main(found: Values, context: Context) -> int:
     ends: dict[int, bool] = {}
     late = None
     if found.wait or found.wait_any:
+        keys = [each.key for each in awaited]
         try:
-            ends = status.wait(
-                [each.key for each in awaited],
-                context.ledger,
-                replace(context.settings, is_strict=is_strict),
-                context.notes,
-                for_any=found.wait_any,
-                timeout=timeout,
-            )
+            with context.waiting(keys):
+                ends = status.wait(
+                    keys,
+                    context.ledger,
+                    replace(context.settings, is_strict=is_strict),
+                    context.notes,
+                    for_any=found.wait_any,
+                    timeout=timeout,
+                )
         except WaitTimeoutError as error:
             # After a timeout the tasks are shown all the same.
             late = error

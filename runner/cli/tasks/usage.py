@@ -1,9 +1,10 @@
-"""`codex-tasks usage`."""
+"""`codex-tasks usage` and `reprice`."""
 
 from __future__ import annotations
 
 import gc
 
+from parsers.run_summary import dollars
 from parsers.struct import as_dict
 from runner import clock
 from runner.cli import format, table
@@ -24,12 +25,23 @@ HELP = """\
 Show the usage and cost of all runs, each counted once.
 
 --by {day,model,repo,session}  group the rows by this [default: day]
---since TIME  only runs since a date, an instant, or an age (12h, 30d, 2w)
+--since TIME  only calls since a date, an instant, or an age (12h, 30d, 2w)
 --json        as JSON: one object
 
   codex-tasks usage
   codex-tasks usage --by model --since 2026-11-01
   codex-tasks usage --by session --since 30d --json | jq .total.usd
+"""
+HELP_reprice = """\
+Price the runs that have no price; a known price stays as it is.
+
+--since TIME  only runs since a date, an instant, or an age (12h, 30d, 2w)
+--dry-run     only list what would be priced
+--force       also price again what has a price
+--json        as JSON: one object
+
+  codex-tasks reprice --dry-run
+  codex-tasks reprice --since 2026-11-01
 """
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _WIDEST_BAR = 24
@@ -69,6 +81,30 @@ def main(found: Values, context: Context) -> int:
         context.output.lines(plain(report))
     elif not report.not_over:
         context.note("No runs on record" + (" since then." if since else "."))
+    return 0
+
+
+def main_reprice(found: Values, context: Context) -> int:
+    """Price runs, one line each; name the rest on standard error."""
+    from runner.service.repricing import reprice  # noqa: PLC0415 - seldom
+
+    since = None if found.since is None else usage.instant(found.since, clock.now())
+    how = {"is_trial": found.dry_run, "is_forced": found.force}
+    lists: dict[str, list[dict[str, object]]] = {"priced": [], "unpriced": []}
+    for run_id, cost, is_new in reprice(context.ledger, context.settings, since, **how):
+        told: dict[str, object] = {"run_id": run_id, **cost.to_json()}
+        lists["priced"] += [told] if is_new else []
+        lists["unpriced"] += [told] if cost.unpriced else []
+        context.notes([cost.reason] if cost.reason else ())
+        text = dollars(told["usd"], cost.unpriced)
+        if is_new and text and not found.json:
+            context.output.lines([f"{run_id}  {''.join(text)}"])
+    if found.json:
+        context.output.lines([pretty(lists)])
+    word = "would price" if found.dry_run else "priced"
+    done, rest = (format.count(len(each), "run") for each in lists.values())
+    lacking = f"; {rest} without a price" if lists["unpriced"] else ""
+    context.note(f"{word} {done}{lacking}")
     return 0
 
 
@@ -147,10 +183,15 @@ def _cells(
         elif name in _PARTS:
             # A part is marked where it lacks more runs than the total.
             missing = line.unknown_parts if line.unknown_parts > missing else 0
-        is_known = number is not None
-        shown = "${:,.4f}".format if name == "Cost" else figure
-        texts.append(shown(number) if is_known else "unknown")
-        notes.append(note.format(missing) if missing and is_known else "")
+        text, more = "unknown", note.format(missing) if missing else ""
+        sign = "≥ " if line.uncounted else ""
+        if number is not None and name != "Cost":
+            text = sign + figure(number)
+        elif found := dollars(number, line.unpriced, sign, "${:,.4f}"):
+            text, calls = found
+            more = calls * (note is _NOTE) + more
+        texts.append(text)
+        notes.append("" if number is None else more)
     width = max(map(len, notes), default=0)
     return [
         text if text == "unknown" else text + note.ljust(width)

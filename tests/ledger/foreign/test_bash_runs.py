@@ -71,7 +71,7 @@ def test_a_run_is_told_from_its_record_and_its_readable_log(
     assert (run.model, run.codex_version) == ("gpt-5.1-codex", "0.80.0")
     assert iso(run.started_at) == "2026-02-01T10:00:00.000Z"
     assert iso(run.ended_at) == "2026-02-01T10:00:30.000Z"
-    assert (run.source_run_id, run.facts.total_tokens) == ("R1", 7200)
+    assert (run.source_run_id, run.facts.uncached_tokens) == ("R1", 7200)
 
 
 def test_a_readable_log_is_told_in_events(
@@ -251,7 +251,7 @@ def test_the_runners_own_figure_stands_where_no_log_is_left(
     make_bash_run("R1", None)
     (tmp_path / "codex-run-R1.summary.json").write_text('{"tok": {"tot": 7200}}')
 
-    assert only_run(tmp_path).facts.total_tokens == 7200
+    assert only_run(tmp_path).facts.uncached_tokens == 7200
 
 
 def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_codexs_human_mode_is_read(
     assert facts.session_id == session
     assert facts.model == "gpt-5.1-codex"
     assert facts.usage is None
-    assert facts.total_tokens == total
+    assert facts.uncached_tokens == total
     assert facts.ended == "completed"
     assert facts.has_begun
     assert facts.final_message is not None
@@ -183,7 +183,7 @@ def test_a_failed_run_in_colour_is_read(recorded: Callable[[str], bytes]) -> Non
         "stream disconnected before completion: stream closed before response.completed"
     )
     assert facts.errors == (facts.failure,)
-    assert facts.total_tokens is None
+    assert facts.uncached_tokens is None
 
 
 def test_a_connection_that_was_retried_is_no_error(
@@ -193,7 +193,7 @@ def test_a_connection_that_was_retried_is_no_error(
 
     assert facts.ended == "completed"
     assert facts.errors == ()
-    assert facts.total_tokens == 358
+    assert facts.uncached_tokens == 358
 
 
 def test_our_own_transcript_gives_its_events_back(
@@ -286,7 +286,7 @@ def test_nothing_that_was_said_forges_our_transcript() -> None:
 
     assert facts.session_id == SESSION
     assert facts.final_message == HOSTILE.strip()
-    assert (facts.usage, facts.total_tokens, facts.cost_usd) == (None, None, None)
+    assert (facts.usage, facts.uncached_tokens, facts.cost_usd) == (None, None, None)
     assert (facts.ended, facts.failure) == (None, None)
     assert facts.errors == ()
     assert facts.fields["codex_run_id"] == "20261120-102030-000123"
@@ -316,7 +316,7 @@ def test_the_session_is_the_one_that_codex_announced(banner: str) -> None:
 
     assert facts.session_id == SESSION
     assert facts.final_message == "done"
-    assert facts.total_tokens == 7200
+    assert facts.uncached_tokens == 7200
     assert facts.fields["elapsed_seconds"] == "12"
 
 
@@ -368,7 +368,7 @@ PARTS = Usage(input_tokens=12, output_tokens=34, total_tokens=46)
 
 
 @pytest.mark.parametrize(
-    ("text", "usage", "total", "cost"),
+    ("text", "usage", "told", "cost"),
     [
         (
             "input_tokens: 5\noutput_tokens: 1\ncached_input_tokens: 999",
@@ -416,7 +416,6 @@ PARTS = Usage(input_tokens=12, output_tokens=34, total_tokens=46)
         ("tokens used\r\n7,200\r\n", None, 7200, None),
         ("tokens used\n1\ntokens used\n2", None, 2, None),
         ("tokens used", None, None, None),
-        ("total_tokens: 8", None, 8, None),
         ("input_tokens: 5", None, None, None),
         ("Cost : 1,234.50", None, None, 1234.5),
         ("the cost: 9 apples", None, None, None),
@@ -439,11 +438,17 @@ PARTS = Usage(input_tokens=12, output_tokens=34, total_tokens=46)
     ],
 )
 def test_what_the_bash_parser_got_wrong_is_right_or_unknown(
-    text: str, usage: Usage | None, total: int | None, cost: float | None
+    text: str, usage: Usage | None, told: int | None, cost: float | None
 ) -> None:
     facts = facts_of(f"{FIRST_BLOCK}{text}\n{LAST_BLOCK}")
 
-    assert (facts.usage, facts.total_tokens, facts.cost_usd) == (usage, total, cost)
+    assert (facts.usage, facts.uncached_tokens, facts.cost_usd) == (usage, told, cost)
+
+
+def test_a_total_that_is_named_so_has_cached_input() -> None:
+    facts = facts_of(f"{FIRST_BLOCK}total_tokens: 8\n{LAST_BLOCK}")
+
+    assert (facts.usage, facts.total_tokens, facts.uncached_tokens) == (None, 8, None)
 
 
 def test_an_answer_that_speaks_of_errors_is_no_failure() -> None:
@@ -460,11 +465,14 @@ def test_a_figure_that_a_tool_printed_is_ignored_when_the_turn_goes_on() -> None
     exec_ = "exec\ncat x in /work\n succeeded in 0ms:\ntokens used\n99\n"
 
     assert (
-        facts_of(BANNER + "user\nhi\n" + exec_ + "codex\ndone\n").total_tokens is None
+        facts_of(BANNER + "user\nhi\n" + exec_ + "codex\ndone\n").uncached_tokens
+        is None
     )
-    assert facts_of(BANNER + "user\nhi\n" + exec_ + "ERROR: no\n").total_tokens is None
+    assert (
+        facts_of(BANNER + "user\nhi\n" + exec_ + "ERROR: no\n").uncached_tokens is None
+    )
     # Codex says its figure after a tool's output when there was no answer.
-    assert facts_of(BANNER + "user\nhi\n" + exec_ + LAST_BLOCK).total_tokens == 99
+    assert facts_of(BANNER + "user\nhi\n" + exec_ + LAST_BLOCK).uncached_tokens == 99
 
 
 @pytest.mark.parametrize(
@@ -527,7 +535,8 @@ def test_arbitrary_bytes_give_facts_within_bounds(bits: list[bytes]) -> None:
     assert set(facts.errors) <= {"x"}  # the only error among the bits
     assert set((facts.files_changed or {}).items()) <= {("x", "add")}
     assert facts.usage is None or not facts.usage.is_negative
-    assert facts.total_tokens is None or 0 <= facts.total_tokens < 10**18
+    for figure in (facts.total_tokens, facts.uncached_tokens):
+        assert figure is None or 0 <= figure < 10**18
     assert facts.cost_usd is None or math.isfinite(facts.cost_usd)
     assert sum(facts.warnings.values()) <= data.count(b"\n") + 1
     for count in (facts.commands_run, facts.commands_failed):

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parsers.accounting.tokens import PARTS, Usage
+from parsers.exec_events.transcript import render_tokens
 from parsers.text_logs import figures
 
 
@@ -53,17 +54,31 @@ def test_the_interactive_codexs_last_line_names_the_parts() -> None:
         "Token usage: total=1,234 input=900 (+ 5,000 cached) output=334 (reasoning 120)"
     )
 
-    assert figures.token_usage(text) == Usage(
+    usage = Usage(
         input_tokens=5900,
         cached_input_tokens=5000,
         output_tokens=334,
         reasoning_output_tokens=120,
         total_tokens=6234,
     )
-    assert figures.token_usage("Token usage: total=3 input=1 output=2") == Usage(
-        input_tokens=1, output_tokens=2, total_tokens=3
+    assert figures.token_usage(text) == (usage, False)
+    assert figures.token_usage("Token usage: total=3 input=1 output=2") == (
+        Usage(input_tokens=1, output_tokens=2, total_tokens=3),
+        False,
     )
-    assert figures.token_usage(f"it said {text}") is None
+    assert figures.token_usage(f"it said {text}") == (None, False)
+
+
+def test_this_suites_line_has_cached_input_in_its_total() -> None:
+    usage = Usage(
+        input_tokens=5900, cached_input_tokens=5000, output_tokens=9, total_tokens=5909
+    )
+    for sign in ("", "≥ "):
+        *_, total, line = render_tokens(usage, sign=sign).splitlines()
+
+        assert total == f"{sign}5,909"
+        assert line.startswith(f"Token usage: total={total} input=5,900 (5,000 cached)")
+        assert figures.token_usage(line) == (usage, True)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +167,7 @@ BEGINNINGS = st.sampled_from(
 def test_any_text_gives_bounded_figures_or_none(beginning: str, text: str) -> None:
     line = beginning + text
     is_label, used = figures.tokens_used(line)
-    usage = figures.token_usage(line)
+    usage, _ = figures.token_usage(line)
     parts = figures.parts(line)
     cost = figures.cost(line)
 

@@ -1,5 +1,4 @@
 import contextlib
-import json
 import tomllib
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,8 +11,9 @@ from genai_prices.data_snapshot import get_snapshot
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parsers.accounting import prices
-from parsers.accounting.prices import Price, PriceUnknownError, Rates
+from parsers import loose_json
+from parsers.accounting import price_table, prices
+from parsers.accounting.prices import Price, PriceSource, PriceUnknownError, Rates
 from parsers.accounting.tokens import Usage
 
 DAYS = [
@@ -22,6 +22,9 @@ DAYS = [
     datetime(2026, 11, 20, 23, 59, tzinfo=UTC),
 ]
 TODAY = DAYS[-1]
+TIERS = ["", "flex", "priority"]
+# From this day on the library has the prices of service tiers.
+TIERS_FROM = datetime(2026, 10, 12, tzinfo=UTC)
 MODELS = [
     "codex-mini-latest",
     "gpt-5-codex",
@@ -57,12 +60,23 @@ output = 2
 """
 
 
+def look_up(model: str, at: datetime, tier: str = "") -> Rates:
+    found, day = price_table.look_up(model), at.date().isoformat()
+    version = loose_json.text(found["version"])
+    source = PriceSource(name="genai-prices", version=version, date=day)
+    return prices.rates_on(found["entries"], model, source, tier, str(found["id"]))
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_every_codex_model_costs_what_the_library_says(model: str) -> None:
     grid = product(
         (0, 1, 999, 272_000, 272_001, 900_000), (0, 0.6, 1), (0, 0.4), (0, 7)
     )
-    for (size, cached_share, write_share, output), day in product(grid, DAYS):
+    times = [(day, "") for day in DAYS] + [(TODAY, tier) for tier in TIERS[1:]]
+    rates = {each: look_up(model, *each) for each in times}
+    for (size, cached_share, write_share, output), (day, tier) in product(grid, times):
+        if rates[day, tier].estimate or "times" in str(rates[day, tier].source):
+            continue
         cached = int(size * cached_share)
         written = int((size - cached) * write_share)
         theirs = calc_price(
@@ -75,6 +89,7 @@ def test_every_codex_model_costs_what_the_library_says(model: str) -> None:
             model,
             provider_id="openai",
             genai_request_timestamp=day,
+            price_context={"service_tier": tier} if tier else None,
         )
         usage = Usage(
             input_tokens=size,
@@ -82,7 +97,7 @@ def test_every_codex_model_costs_what_the_library_says(model: str) -> None:
             cache_write_input_tokens=written,
             output_tokens=output,
         )
-        ours = prices.cost(usage, prices.look_up(model, day))
+        ours = prices.cost(usage, rates[day, tier])
 
         assert ours.total == theirs.total_price
         assert ours.output == theirs.output_price
@@ -90,7 +105,7 @@ def test_every_codex_model_costs_what_the_library_says(model: str) -> None:
 
 
 def test_reasoning_is_part_of_the_output() -> None:
-    rates = prices.look_up("gpt-5-codex", TODAY)
+    rates = look_up("gpt-5-codex", TODAY)
     usage = Usage(
         input_tokens=1_000_000,
         cached_input_tokens=900_000,
@@ -102,7 +117,7 @@ def test_reasoning_is_part_of_the_output() -> None:
 
 
 def test_the_price_is_that_of_the_day() -> None:
-    before, after = (prices.look_up("gpt-5.6-luna", day) for day in DAYS[:2])
+    before, after = (look_up("gpt-5.6-luna", day) for day in DAYS[:2])
 
     assert before.input.base == 5 * after.input.base
     assert (before.source.date, after.source.date) == ("2026-01-01", "2026-08-01")
@@ -115,11 +130,11 @@ def test_the_price_is_that_of_the_day() -> None:
 )
 def test_a_model_without_a_price_has_a_reason_and_no_zero(model: str) -> None:
     with pytest.raises(PriceUnknownError, match=r"genai-prices .* does not know it"):
-        prices.look_up(model, TODAY)
+        look_up(model, TODAY)
 
 
 def test_more_cached_and_written_tokens_than_input_are_not_billed() -> None:
-    rates = prices.look_up("gpt-5.6", TODAY)
+    rates = look_up("gpt-5.6", TODAY)
     odd = Usage(input_tokens=100, cached_input_tokens=70, cache_write_input_tokens=50)
     even = Usage(input_tokens=100, cached_input_tokens=70, cache_write_input_tokens=30)
 
@@ -129,9 +144,7 @@ def test_more_cached_and_written_tokens_than_input_are_not_billed() -> None:
 
 
 def test_a_users_table_adds_models() -> None:
-    rates = prices.from_table(
-        tomllib.loads(TABLE), "gpt-5.3-codex-spark", date="2026-11-20"
-    )
+    rates = prices.from_table(tomllib.loads(TABLE), "gpt-5.3-codex-spark", "2026-11-20")
 
     assert rates.input == Price(
         base=Decimal("1.75"), tiers=((272_000, Decimal("3.5")),)
@@ -143,12 +156,11 @@ def test_a_users_table_adds_models() -> None:
         "version": None,
         "date": "2026-11-20",
     }
-    assert rates.has_tiers
-    assert not rates.without_tiers().has_tiers
+    assert rates.starts == {272_000}
 
 
 def test_prices_that_are_left_out_are_the_inputs() -> None:
-    rates = prices.from_table(tomllib.loads(TABLE), "plain")
+    rates = prices.from_table(tomllib.loads(TABLE), "plain", "2026-11-20")
     usage = Usage(
         input_tokens=1_000_000,
         cached_input_tokens=500_000,
@@ -156,7 +168,7 @@ def test_prices_that_are_left_out_are_the_inputs() -> None:
         output_tokens=1_000_000,
     )
 
-    assert not rates.has_tiers
+    assert not rates.starts
     assert prices.cost(usage, rates).total == 3
 
 
@@ -176,18 +188,102 @@ def test_prices_that_are_left_out_are_the_inputs() -> None:
             {"models": {"m": {"input": 1, "output": 1, "tiers": [{"input": 2}]}}},
             "a tier begins above None",
         ),
+        (
+            {"models": {"m": {"input": 1, "output": 1, "cached": 2}}},
+            r"unknown key 'cached' \(known: input, cached_input, .*\)",
+        ),
+        (
+            {"models": {"m": {"input": 1, "output": 1, "tiers": [{"over": 2}]}}},
+            "unknown key 'over'",
+        ),
+        (
+            {"models": {"m": {"input": 1, "output": 1, "from": "July"}}},
+            "from = 'July' is no day",
+        ),
     ],
 )
 def test_a_damaged_table_says_what_is_wrong(table: object, reason: str) -> None:
     with pytest.raises(PriceUnknownError, match=reason):
-        prices.from_table(table, "m")
+        prices.from_table(table, "m", "2026-11-20")
 
 
-@pytest.mark.parametrize("model", ["gpt-5.6", "gpt-5.1-codex", "gpt-5-pro"])
-def test_rates_are_kept_without_loss(model: str) -> None:
-    rates = prices.look_up(model, TODAY)
+def test_a_users_price_has_a_first_day_and_other_names() -> None:
+    table = tomllib.loads("""
+        [[models.m]]
+        from = 2026-07-01
+        input = 5
+        output = 10
+        aliases = ["m-latest"]
 
-    assert prices.rates_from_json(json.loads(json.dumps(rates.to_json()))) == rates
+        [[models.m]]
+        from = "2026-08-21"
+        input = 4
+        output = 8
+    """)
+
+    def base(model: str, day: str) -> Decimal:
+        return prices.from_table(table, model, day).input.base
+
+    assert [base("m", day) for day in ("2026-07-01", "2026-08-20")] == [5, 5]
+    assert base("m-latest", "2026-08-21") == 4
+    with pytest.raises(prices.NotInTableError, match="has none for 2026-06-30"):
+        base("m", "2026-06-30")
+
+
+def test_a_service_tier_has_a_factor_or_prices_of_its_own() -> None:
+    table = {
+        "models": {
+            "m": {
+                "input": 2,
+                "output": 8,
+                "service_tiers": {"flex": 0.5, "priority": {"input": 5, "output": 9}},
+            },
+            "gpt-5.5": {"input": 2, "output": 8},
+        }
+    }
+
+    def rates(model: str, tier: str) -> Rates:
+        return prices.from_table(table, model, "2026-11-20", tier)
+
+    flex, fast = rates("m", "flex"), rates("m", "fast")
+    bases = [
+        each.base for rates in (flex, fast) for each in (rates.input, rates.output)
+    ]
+    assert [*map(int, bases)] == [1, 4, 5, 9]
+    assert (fast.source.service_tier, fast.estimate) == ("priority", None)
+    assert rates("gpt-5.5", "priority").input.base == 5  # the factor of OpenAI's list
+
+
+@pytest.mark.parametrize("tier", TIERS[1:])
+@pytest.mark.parametrize("model", MODELS)
+def test_before_the_library_has_a_tier_the_factor_is_the_same(
+    model: str, tier: str
+) -> None:
+    after = look_up(model, TIERS_FROM, tier)
+    before = look_up(model, DAYS[1], tier)
+    factors = [
+        rates.output.base / look_up(model, day).output.base
+        for rates, day in ((before, DAYS[1]), (after, TIERS_FROM))
+    ]
+
+    assert before.estimate == after.estimate
+    assert factors[0] == pytest.approx(factors[1], rel=Decimal("1e-6"))
+
+
+def test_a_tier_without_a_price_is_an_estimate_at_the_standard_price() -> None:
+    rates = look_up("gpt-5-pro", TODAY, "priority")
+
+    assert rates.input == look_up("gpt-5-pro", TODAY).input
+    assert rates.estimate == (
+        "no price of gpt-5-pro for the service tier priority: the standard price"
+    )
+
+
+def test_a_fast_call_of_gpt_5_5_costs_two_and_a_half_times_as_much() -> None:
+    for day in DAYS:
+        fast, standard = look_up("gpt-5.5", day, "fast"), look_up("gpt-5.5", day)
+
+        assert fast.input.base == standard.input.base * Decimal("2.5")
 
 
 JSON_VALUES = st.recursive(
@@ -196,7 +292,7 @@ JSON_VALUES = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["model", "input", "output", "base", "tiers", "above", "source"]
+                ["from", "input", "output", "service_tiers", "flex", "tiers", "above"]
             ),
             inner,
         )
@@ -205,9 +301,10 @@ JSON_VALUES = st.recursive(
 )
 
 
-@given(JSON_VALUES)
-def test_any_json_value_gives_rates_or_their_error(value: object) -> None:
+@given(JSON_VALUES, st.sampled_from(TIERS))
+def test_any_json_value_gives_rates_or_their_error(value: object, tier: str) -> None:
     with contextlib.suppress(PriceUnknownError):
-        assert isinstance(prices.rates_from_json(value), Rates)
+        found = prices.from_table({"models": {"m": value}}, "m", "2026-11-20", tier)
+        assert isinstance(found, Rates)
     with contextlib.suppress(PriceUnknownError):
-        assert isinstance(prices.from_table({"models": {"m": value}}, "m"), Rates)
+        prices.check({"models": {"m": value}})

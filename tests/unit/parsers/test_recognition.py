@@ -112,6 +112,8 @@ def test_events_of_0_44_are_read(recorded: Recorded) -> None:
         (b"[" * 100_000, "no Codex output"),
         (b"[{" * 100_000, "no Codex output"),
         (b"\xff\xfe\x00", "no Codex output"),
+        (b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff", "unsupported compression"),
+        (b"\x28\xb5\x2f\xfd\x04\x00", "unsupported compression"),
         (
             b'{"id":"0198","timestamp":"2025-08-01T10:00:00Z","instructions":null}\n',
             "unsupported records of Codex before September 2025",

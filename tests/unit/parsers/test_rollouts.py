@@ -60,6 +60,7 @@ def test_every_call_of_a_resumed_thread_is_counted_once(
         root_turn_id=first.turn_id,
         model="gpt-5.1-codex",
         usage=CALL,
+        tier="",
     )
     assert found.total == sum_usage([CALL] * 5) == found.usage
     assert states(found) == [("completed", None, None)] * 3
@@ -548,3 +549,86 @@ def test_a_command_that_a_broken_sandbox_refused_is_counted(form: str) -> None:
     assert read(refused + others).commands_refused == 1
     later = read_rollout(BytesIO(refused + refused), from_offset=len(refused))
     assert later.commands_refused == 1
+
+
+# The records of a turn as Codex writes them, by letters: a call of a tool (c) and its
+# answer (a), one that was stopped (x), a usage record (u), a total that has advanced
+# (t) or not (o), a local (l) or a remote compaction (r).
+def turn_of(letters: str, end: bytes) -> Rollout:
+    made = {
+        "c": line("response_item", {"type": "function_call", "name": "x"}),
+        "a": answer_of("Output:\nhi"),
+        "x": answer_of("Wall time: 0.8 seconds\naborted by user"),
+        "l": line("compacted", {"message": "so far"}),
+        "r": line("compacted", {"message": "", "replacement_history": []}),
+        "o": token_count(total=None, last=None),
+    }
+    total, data = (
+        Usage(),
+        session_meta(id=OWN) + event("task_started", turn_id=OWN_TURN),
+    )
+    for number, letter in enumerate(letters):
+        if letter in "ut":
+            total += CALL
+        record = {
+            "thread_id": OWN,
+            "response_id": f"r{number}",
+            "usage": CALL.to_json(),
+        }
+        written = {
+            "u": line("token_usage_record", record),
+            "t": token_count(total=total, last=CALL),
+        }
+        data += (made | written)[letter]
+    return read(data + end)
+
+
+def answer_of(text: str) -> bytes:
+    kind = "function_call_output"
+    return line("response_item", {"type": kind, "call_id": "c", "output": text})
+
+
+ABORTED = event("turn_aborted", turn_id=OWN_TURN, reason="interrupted")
+COMPLETE = event("task_complete", turn_id=OWN_TURN, last_agent_message="done")
+
+
+@pytest.mark.parametrize(
+    ("letters", "is_unanswered"),
+    [
+        # 0.159 and later, 0.145, 0.120; each as the real Codex has written it.
+        *((letters, True) for letters in ("o", "cuaoo", "cxo")),
+        *((letters, True) for letters in ("cato", "ocxo", "octao")),
+        *((letters, False) for letters in ("cuxo", "cxt", "octx")),
+        *((letters, True) for letters in ("ccuaao", "ccaato", "cuaur", "cua" * 3)),
+        *((letters, False) for letters in ("cuau", "catt", "cuauru", "ccaatt")),
+    ],
+)
+def test_a_call_in_flight_at_the_end_of_a_turn_is_seen(
+    letters: str, *, is_unanswered: bool
+) -> None:
+    aborted, killed = turn_of(letters, ABORTED), turn_of(letters, b"")
+
+    assert [turn.state for turn in (*aborted.turns, *killed.turns)] == [
+        "aborted",
+        "open",
+    ]
+    assert aborted.last_turn.is_unanswered == is_unanswered
+    assert killed.last_turn.is_unanswered == is_unanswered
+    assert not killed.so_far().last_turn.is_unanswered
+    assert aborted.so_far() == aborted
+
+
+def test_a_call_in_flight_is_that_of_its_own_turn() -> None:
+    killed = turn_of("cua", b"").last_turn
+    resumed = event("task_started", turn_id=OWN_TURN.replace("9", "b"))
+    both = turn_of("cua", resumed + token_count(sum_usage([CALL] * 2), CALL) + COMPLETE)
+
+    assert killed.is_unanswered
+    assert [turn.is_unanswered for turn in both.turns] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("letters", "count"), [("catrtt", 1), ("catltt", 0), ("cuaurcuau", 0), ("trtrt", 2)]
+)
+def test_a_remote_compaction_without_usage_is_counted(letters: str, count: int) -> None:
+    assert turn_of(letters, COMPLETE).compactions == count

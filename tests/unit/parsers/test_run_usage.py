@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from io import BytesIO
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -8,7 +9,11 @@ from parsers.accounting.tokens import Usage, sum_usage
 from parsers.any_log import read_log
 from parsers.facts import Facts
 from parsers.rollouts.read import read_rollout
-from parsers.rollouts.thread import Call, Rollout
+from parsers.rollouts.thread import Call, Rollout, Turn
+from parsers.struct import replace
+
+if TYPE_CHECKING:
+    from parsers.rollouts.thread import TurnState
 
 CALL = Usage(
     input_tokens=1200,
@@ -129,15 +134,15 @@ def test_sub_agents_are_counted_once_and_apart(recorded: Recorded) -> None:
         (None, Usage(), "neither the run's output nor a rollout file tells it"),
         (Facts(kind="empty"), Usage(), "neither the run's output nor"),
         (Facts(kind="events", usage=CALL), None, "not what it was before the run"),
-        (Facts(kind="log", total_tokens=7), None, "not what it was before the run"),
-        (Facts(kind="events"), Usage(), "neither the run's output nor"),
+        (Facts(kind="log", uncached_tokens=7), None, "not what it was before the run"),
+        (Facts(kind="events", has_begun=True), Usage(), "neither the run's output nor"),
         (
             Facts(kind="events", usage=CALL),
             Usage(input_tokens=9_999),
             "restarts it when the context window overflows",
         ),
         (
-            Facts(kind="log", total_tokens=7),
+            Facts(kind="log", uncached_tokens=7),
             Usage(input_tokens=9_999, total_tokens=9_999),
             "restarts it",
         ),
@@ -155,14 +160,14 @@ def test_what_is_not_known_is_null_with_a_reason(
     assert block["input_tokens"] is block["total_tokens"] is block["source"] is None
 
 
-def test_a_log_with_only_a_total_has_no_parts() -> None:
+def test_a_log_without_cached_input_has_no_total() -> None:
     previous = Usage(
         input_tokens=1000,
         cached_input_tokens=900,
         output_tokens=100,
         total_tokens=1100,
     )
-    share = usage_of_run(None, (), Facts(kind="log", total_tokens=7_200), previous)
+    share = usage_of_run(None, (), Facts(kind="log", uncached_tokens=7_200), previous)
 
     assert share.to_json() == {
         "input_tokens": None,
@@ -170,9 +175,10 @@ def test_a_log_with_only_a_total_has_no_parts() -> None:
         "cache_write_input_tokens": None,
         "output_tokens": None,
         "reasoning_output_tokens": None,
-        "total_tokens": 7_000,
+        "total_tokens": None,
         "source": "log",
-        "reason": "the log tells only a total, without cached input",
+        "uncached_tokens": 7_000,
+        "reason": "the log tells only the tokens without cached input",
     }
 
 
@@ -188,3 +194,78 @@ def test_the_block_names_all_parts() -> None:
         "total_tokens": 1545,
         "source": "rollout",
     }
+
+
+def unanswered(state: "TurnState", message: str | None = None) -> Rollout:
+    turn = Turn(turn_id="t", state=state, error_message=message, is_unanswered=True)
+    return Rollout(calls=(call(),), turns=(turn,))
+
+
+BROKEN = "stream disconnected before completion: stream closed"
+REFUSED = "stream disconnected before completion: error sending request for url (x)"
+
+
+@pytest.mark.parametrize(
+    ("rollout", "said", "uncounted"),
+    [
+        (unanswered("aborted"), Facts(kind="events"), {"interrupted_calls": 1}),
+        (unanswered("open"), Facts(kind="events"), {"interrupted_calls": 1}),
+        (unanswered("failed", BROKEN), None, {"failed_calls": 1}),
+        # Up to 0.142 only the events tell that a turn has failed.
+        (
+            unanswered("completed"),
+            Facts(kind="events", failure=BROKEN),
+            {"failed_calls": 1},
+        ),
+        (
+            Rollout(calls=(call(),), compactions=2),
+            Facts(kind="events", broken_calls=1),
+            {"compactions": 2, "failed_calls": 1},
+        ),
+        (unanswered("completed"), Facts(kind="events"), {}),
+        (unanswered("failed", "You’ve hit your usage limit."), None, {}),
+        (unanswered("failed", REFUSED), None, {}),
+        (
+            unanswered("aborted"),
+            Facts(kind="events", failure="Reconnecting... waiting for network (x)"),
+            {},
+        ),
+        (unanswered("open").so_far(), Facts(kind="events"), {}),
+    ],
+)
+def test_what_is_missing_is_said(
+    rollout: Rollout, said: Facts | None, uncounted: dict[str, int]
+) -> None:
+    share = usage_of_run(rollout, (), said, Usage())
+
+    assert share.usage == CALL
+    assert share.uncounted == uncounted
+    assert share.to_json().get("uncounted", {}) == uncounted
+
+
+def test_a_sub_agents_call_that_was_interrupted_is_said_too() -> None:
+    agent = replace(unanswered("aborted"), thread_id="a")
+    agent = replace(agent, calls=(replace(call(), turn_id="t"),))
+    share = usage_of_run(Rollout(calls=(call(),)), (agent,), None, Usage())
+
+    assert share.uncounted == {"interrupted_calls": 1}
+
+
+def test_a_run_that_codex_refused_before_its_turn_has_used_nothing() -> None:
+    refused = Facts(kind="events", session_id="s", errors=("no",))
+    share = usage_of_run(None, (), refused, None)
+
+    assert (share.usage, share.reason) == (Usage(), None)
+
+
+def test_the_share_in_this_suites_log_is_not_subtracted_from() -> None:
+    said = Facts(kind="log", usage=CALL, is_share=True, ended="completed")
+
+    assert usage_of_run(None, (), said, None, doubt="a doubt").usage == CALL
+    assert usage_of_run(None, (), said, None, doubt="a doubt").reason is None
+
+
+def test_a_call_that_was_repeated_is_missing_without_a_rollout_too() -> None:
+    said = Facts(kind="events", usage=CALL, broken_calls=2, ended="completed")
+
+    assert usage_of_run(None, (), said, Usage()).uncounted == {"failed_calls": 2}

@@ -1,0 +1,73 @@
+"""`codex-tasks du` and `uninstall`."""
+
+from __future__ import annotations
+
+from runner.cli import format, table
+from runner.cli.output import pretty
+from runner.cli.table import Column
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runner.cli.context import Context
+    from runner.cli.options import Values
+
+HELP_du = """\
+Show the disk space of the state directory and of log directories, by kind and task.
+
+--json   as JSON: one object
+
+  codex-tasks du
+  codex-tasks du --json | jq '.sessions[] | select(.size > 1e8) | .id'
+"""
+HELP_uninstall = """\
+Uninstall the suite; refused while tasks run.
+
+--purge   also remove the state directory, with the ledger and all runs in it
+
+  codex-tasks uninstall
+  codex-tasks uninstall --purge
+"""
+
+
+def main_du(found: Values, context: Context) -> int:
+    """Show sizes by kind and by task; nothing is judged."""
+    from runner.service import disk  # noqa: PLC0415
+
+    kinds, tasks = disk.held(context.ledger)
+    total = {k: sum(each[k] for each in kinds.values()) for k in ("size", "files")}
+    if found.json:
+        home = str(context.settings.state_home)
+        rows = [
+            {"id": t.name, "title": t.title, "state": t.state, **s} for t, s in tasks
+        ]
+        told = {"home": home, **total, "kinds": kinds, "sessions": rows}
+        context.output.lines([pretty(told)])
+        return 0
+    names = [*kinds, "total", *(each.name for each, _ in tasks)]
+    titles = [
+        *[""] * (len(kinds) + 1),
+        *(format.line(t.title or "-") for t, _ in tasks),
+    ]
+    sizes = [*kinds.values(), total, *(each for _, each in tasks)]
+    size = Column("Size", [format.size(each["size"]) for each in sizes], is_right=True)
+    count = Column("Files", [f"{each['files']:,}" for each in sizes], is_right=True)
+    columns = [Column("Of", names), size, count, Column("Title", titles)]
+    context.output.lines(table.plain(columns))
+    return 0
+
+
+def main_uninstall(found: Values, context: Context) -> int:
+    """Remove the state if asked to, then become the installer, which removes this."""
+    from runner.process.fork import become  # noqa: PLC0415
+    from runner.service import disk  # noqa: PLC0415
+
+    settings = context.settings
+    stays = disk.purge(settings, is_wanted=found.purge)
+    context.notes(f"not removed: {path}" for path in stays)
+    what = "was removed" if found.purge else "stays (--purge removes it)"
+    context.output.lines([f"The state in {settings.state_home} {what}."])
+    if (argv := disk.removal(settings)) is None:
+        context.note("this is a clone: remove its directory")
+        return 0
+    context.note(" ".join(argv))
+    return become(argv, settings.environment, ())
