@@ -11,7 +11,7 @@ from runner.errors import FileFault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from io import BufferedReader
 
     from parsers.paths import Path
@@ -216,6 +216,13 @@ def open_regular(path: Path) -> int:
 def reader(path: Path) -> BufferedReader:
     """Open a file as a stream. Raise as `open_regular`."""
     return os.fdopen(open_regular(path), "rb")
+
+
+def lines_of(paths: Iterable[Path]) -> Iterator[bytes]:
+    """Return the lines of files, one after the other. Raise as `open_regular`."""
+    for path in paths:
+        with reader(path) as stream:
+            yield from stream
 
 
 def read_bytes(path: Path) -> bytes:

@@ -8,7 +8,8 @@ again. Where a turn has no records, its calls are differences of the running tot
 * a total that did not advance is a repeat;
 * a total that equals the last call's usage has restarted: a process of 0.50, which
   counts for itself, or a thread that ran out of its context window;
-* a fork's first total holds its parent's: only the last call's usage is its own.
+* a fork's first total holds its parent's, that after a revert the rest of its thread's:
+  only the last call's usage is its own.
 """
 
 from __future__ import annotations
@@ -77,6 +78,10 @@ class CallCounter:
             return None
         self._total = info.get("total_token_usage")
         return own
+
+    def rebase(self) -> None:
+        """Go on from an earlier total of the thread, to which it was reverted."""
+        self.is_rooted, self._running, self._recorded = False, None, 0
 
     def take_baseline(self, info: Mapping[str, object]) -> None:
         """Take a `token_count` that was copied from a parent: it shows no own call."""

@@ -50,10 +50,11 @@ def read_rollout(
     since: str | None = None,
     until: str | None = None,
 ) -> Rollout:
-    """Read a rollout file from its beginning; never raises on its contents.
+    """Read a rollout from its beginning; never raises on its contents.
 
     Args:
-        lines: an open binary file at its beginning, or its lines with their newlines.
+        lines: an open binary file at its beginning, or the lines, with their newlines,
+            of all files of a thread.
         from_offset: count only records that begin at this byte or after it.
         since: count only records of this ISO 8601 time (UTC) or later.
         until: count only records of this ISO 8601 time (UTC) or earlier.
@@ -86,17 +87,19 @@ class _Reader:
     def __init__(self, from_offset: int, since: str, until: str) -> None:
         self._from_offset = from_offset
         self._since, self._until = since, until
+        self._has_window = bool(since or until)
         self._header: Header | None = None
         self._began_at = ""
         self._is_copy = False
         self._has_begun = False
         self._model: str | None = None
         self._tier: str | None = None
+        self._cwd: str | None = None
         self._turn_id: str | None = None
         self._root_turn_id: str | None = None
         self._counter = CallCounter()
         self._flight = CallInFlight()
-        self._unread_total = b""
+        self._unread = records.Figures()
         self.begin_part()
 
     def begin_part(self) -> None:
@@ -114,8 +117,8 @@ class _Reader:
         worth = records.worth_of(line)
         if worth == "nothing":
             return
-        if worth == "total" and self._counter.is_recorded:
-            self._unread_total = line
+        if worth == "figures" and self._counter.is_recorded and not self._has_window:
+            self._unread.keep(line, is_inside=offset >= self._from_offset)
             return
         if step := records.STEPS.get(worth):
             self._step(step, line, offset)
@@ -143,10 +146,17 @@ class _Reader:
     def _holds(self, at: str, offset: int) -> bool:
         if offset < self._from_offset:
             return False
-        when = moment(at) if self._since or self._until else ""
+        when = moment(at) if self._has_window else ""
         return when >= self._since and (not self._until or when <= self._until)
 
+    def _settle(self) -> None:
+        """Take the figures that were put off."""
+        unread, self._unread = self._unread, records.Figures()
+        self._counter.take_baseline(unread.info())
+        self._limits = unread.limits() or self._limits
+
     def result(self) -> Rollout:
+        self._settle()
         self._leave_turn()
         return Rollout(
             **(as_dict(self._header) if self._header else {}),
@@ -189,6 +199,8 @@ class _Reader:
         if found is None or self._has_begun:
             if found and self._header and found.thread_id != self._header.thread_id:
                 warn(self._warnings, OTHER_THREAD)
+            elif found:
+                self._counter.rebase()  # the thread's next file, after a revert
             return
         if self._header is None:
             self._header, self._began_at = found, record.at
@@ -207,14 +219,12 @@ class _Reader:
                 return
         self._is_copy, self._has_begun = False, True
         self._model = records.text(record.payload, "model") or self._model
+        self._cwd = records.text(record.payload, "cwd")
         if turn_id != self._turn_id:
             self._leave_turn()
             self._flight.begin()
             # The last total of a turn with records is the baseline of the next turn.
-            with suppress(loose_json.NotAnObjectError):
-                total = records.read_record(self._unread_total)
-                self._counter.take_baseline(records.info(total))
-            self._unread_total = b""
+            self._settle()
             self._counter.is_recorded = False
             self._turn_id, self._root_turn_id = turn_id, None
         root_turn_id = records.text(record.payload, "root_turn_id")
@@ -275,7 +285,8 @@ class _Reader:
     def _note_turn(self, turn_id: str) -> None:
         turn = self._turns.get(turn_id) or Turn(turn_id=turn_id)
         if turn_id == self._turn_id:
-            turn = replace(turn, model=self._model, root_turn_id=self._root_turn_id)
+            at, root = self._cwd or turn.cwd, self._root_turn_id
+            turn = replace(turn, model=self._model, root_turn_id=root, cwd=at)
         self._turns[turn_id] = turn
 
     def _leave_turn(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from parsers import loose_json
 from parsers.exec_events.items import REFUSED, error_text
-from parsers.light import UTC, datetime, pattern
+from parsers.light import UTC, datetime, pattern, suppress
 from parsers.rollouts.thread import Header, RateLimit, RateLimits
 from parsers.struct import Struct, replace
 from parsers.text import uuid
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from parsers.rollouts.thread import Turn
 
     Step = Literal["call", "answer", "compaction", "remote compaction"]
-    Worth = Step | Literal["nothing", "total", "anything"]
+    Worth = Step | Literal["nothing", "figures", "anything"]
 
 _HEAD: Final = pattern(
     rb'\{"timestamp":"[^"\\]{1,40}",(?:"ordinal":[0-9]+,)?'
@@ -35,7 +35,6 @@ _WANTED_EVENTS: Final = frozenset(
         b"task_complete",
         b"task_started",
         b"thread_settings_applied",
-        b"token_count",
         b"turn_aborted",
     }
 )
@@ -57,7 +56,7 @@ _OTHERS: Final = frozenset(
     dynamic_tool_call_response collab_agent_interaction_end collab_agent_spawn_end
     collab_close_end collab_resume_end collab_waiting_end session_state""".split()
 )
-_RECORDS: Final = _WANTED | _WANTED_EVENTS | _OTHERS
+_RECORDS: Final = _WANTED | _WANTED_EVENTS | _OTHERS | {b"token_count"}
 _WANTED_ITEMS: Final = (
     b'"item":{"type":"AgentMessage"',
     b'"item":{"type":"CollabAgentToolCall"',
@@ -73,6 +72,7 @@ _ABORTED: Final = b"aborted by user"
 # A remote compaction leaves no message; Codex has written a local one itself.
 _REMOTE: Final = b'"payload":{"message":""'
 _LIMITS: Final = (b'"primary":{', b'"secondary":{')
+_TOTAL: Final = b'"total_token_usage":{'
 _SPAWNED: Final = b'"output":"{\\"agent_id\\":'
 # The output of a tool in any of its forms: after a note, inside of JSON, or as it is.
 _REFUSED: Final = pattern(
@@ -98,16 +98,16 @@ class Record(Struct):
 def worth_of(line: bytes) -> Worth:
     """Find out from a line's first bytes what it is, or that it must be decoded.
 
-    A total is a `token_count` that names no limits; a step of the model or a tool has
-    nothing else that matters.
+    Figures are those of a `token_count`: the last one may be enough. A step of the
+    model or a tool has nothing else that matters.
     """
     head = _HEAD.match(line)
     if head is None:
         return "anything"
     kind, inner = head.groups()
     is_wanted = kind in _WANTED
-    if inner == b"token_count" and not any(limit in line for limit in _LIMITS):
-        return "total"
+    if inner == b"token_count":
+        return "figures"
     if kind == b"response_item":
         if inner in _CALLS:
             return "call"
@@ -137,6 +137,30 @@ def time_of(line: bytes) -> str:
     return line[:_TIME_ENDS].decode("ascii", "replace").split('"')[3]
 
 
+class Figures:
+    """The last lines of a turn that name a total or limits, decoded when asked."""
+
+    def __init__(self) -> None:
+        self._total = self._limits = b""
+
+    def keep(self, line: bytes, *, is_inside: bool = True) -> None:
+        """Keep the line of a `token_count`; outside of a window only its total."""
+        if _TOTAL in line:
+            self._total = line
+        if is_inside and any(limit in line for limit in _LIMITS):
+            self._limits = line
+
+    def info(self) -> Mapping[str, object]:
+        """Return the figures of the last total; empty when there is none."""
+        record = _read_or_none(self._total)
+        return info(record) if record else {}
+
+    def limits(self) -> RateLimits | None:
+        """Return the last limits."""
+        record = _read_or_none(self._limits)
+        return rate_limits(record) if record else None
+
+
 def is_known(kind: str) -> bool:
     """Return whether Codex 0.50 to 0.169 writes records of a kind."""
     return kind.encode("utf-8", "replace") in _RECORDS
@@ -161,6 +185,12 @@ def read_record(line: bytes) -> Record:
         kind=loose_json.text(inner) or loose_json.text(fields.get("type")) or "",
         payload=payload,
     )
+
+
+def _read_or_none(line: bytes) -> Record | None:
+    with suppress(loose_json.NotAnObjectError):
+        return read_record(line)
+    return None
 
 
 def moment(at: str | None) -> str:

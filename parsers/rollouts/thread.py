@@ -57,7 +57,7 @@ class Call(Struct):
 
 
 class Turn(Struct):
-    """One turn of this thread.
+    """One turn of this thread, in the directory `cwd`.
 
     `error_class` is Codex's name of the error (`usage_limit_exceeded`, …). Codex up to
     0.142 writes a failed turn as completed, without a last message; up to 0.98 it
@@ -67,6 +67,7 @@ class Turn(Struct):
     turn_id: str
     root_turn_id: str | None = None
     model: str | None = None
+    cwd: str | None = None
     state: TurnState = "open"
     error_class: str | None = None
     error_message: str | None = None

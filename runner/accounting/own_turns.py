@@ -51,13 +51,12 @@ def rollouts_of_log(
         share: when its run began and ended, if that is known.
         rollouts: the rollouts of a Codex home.
     """
-    path = rollouts.path_of(thread_id)
-    if path is None:
+    if not (paths := rollouts.paths_of(thread_id)):
         return RunRollouts()
     from runner.foreign.sources import UNREADABLE  # noqa: PLC0415 - not without one
 
     try:
-        turns = _parts_of(path)
+        turns = _parts_of(paths)
     except UNREADABLE:
         return RunRollouts()
     last = _last_of(facts, share, turns)
@@ -70,12 +69,12 @@ def rollouts_of_log(
     return found[1] if found else RunRollouts()
 
 
-def _parts_of(path: Path) -> list[_Part]:
+def _parts_of(paths: Sequence[Path]) -> list[_Part]:
     from runner.foreign import eventlines, sources  # noqa: PLC0415 - a rare need
     from runner.foreign.rollouts import own_turns  # noqa: PLC0415
 
     # Of a thread's commands, which may be many, none is needed.
-    header, turns = own_turns(path, _tells_a_turn)
+    header, turns = own_turns(paths, _tells_a_turn)
     found, before = [], Usage()
     for turn in turns:
         ended, failure, _ = turn.end(header.cli_version)
@@ -88,7 +87,7 @@ def _parts_of(path: Path) -> list[_Part]:
 
 def _tells_a_turn(line: bytes) -> bool:
     is_prompt = b'"type":"user_message"' in line[:_KIND_WITHIN]
-    return is_prompt or records.worth_of(line) in {"total", "anything"}
+    return is_prompt or records.worth_of(line) in {"figures", "anything"}
 
 
 def _last_of(facts: Facts, share: Slice, turns: Sequence[_Part]) -> int | None:

@@ -5,9 +5,6 @@ Each thread is counted once, and only with the run's own share.
 
 from __future__ import annotations
 
-import errno
-import os
-
 from parsers.light import timedelta
 from parsers.rollouts.read import read_header_line, read_parts, read_rollout
 from parsers.struct import Struct, replace
@@ -48,9 +45,9 @@ class Rollouts:
         self.home = codex_home
         self._roots_of = roots_of
 
-    def path_of(self, thread_id: str) -> Path | None:
-        """Return the rollout file of a thread."""
-        return home.rollout_of(self.home, thread_id)
+    def paths_of(self, thread_id: str) -> list[Path]:
+        """Return the rollout files of a thread, in order."""
+        return home.rollouts_of(self.home, thread_id)
 
     def children_of(self, thread_id: str, since: datetime | None) -> Iterator[str]:
         """Return the recent threads whose header names this thread as parent."""
@@ -70,54 +67,65 @@ class RolloutAt(Rollouts):
         super().__init__(codex_home)
         self._thread_id, self._path = thread_id, path
 
-    def path_of(self, thread_id: str) -> Path | None:
-        if thread_id == self._thread_id:
-            return self._path
-        beside = home.rollout_in(self._path.parent, thread_id)
-        return beside or super().path_of(thread_id)
+    def paths_of(self, thread_id: str) -> list[Path]:
+        beside = home.rollouts_in(self._path.parent, thread_id)
+        elsewhere = super().paths_of(thread_id)
+        if thread_id != self._thread_id:
+            return home.in_order(beside, thread_id) or elsewhere
+        named = self._path.resolve()
+        for found in (elsewhere, home.in_order(beside, thread_id)):
+            if named in (path.resolve() for path in found):
+                return found
+        return [self._path]
 
 
 class RolloutIndex(Rollouts):
     """Find rollouts of a Codex home in a list that is read once.
 
-    `files` has the first file of each thread: Codex searches the same directories in
-    the same order. `faults` are directories that could not be listed, and links out of
+    Of copies of a file the first one counts: Codex searches the same directories in the
+    same order. `faults` are directories that could not be listed, and links out of
     them, which are not followed.
     """
 
-    def __init__(self, codex_home: Path) -> None:
+    def __init__(self, codex_home: Path, tops: Iterable[Path] | None = None) -> None:
         super().__init__(codex_home)
-        self.files: list[Path] = []
         self.faults: list[OSError] = []
-        self._paths: dict[str, Path] = {}
+        self._paths: dict[str, list[Path]] = {}
         self._children: dict[str, list[str]] = {}
-        for top in filter(files.is_directory, (codex_home / name for name in _TOPS)):
-            real = top.resolve()
+        usual = (codex_home / name for name in _TOPS)
+        for top in filter(files.is_directory, usual if tops is None else tops):
             for directory, names in home.directories(top, self.faults):
                 for name in names:
                     if name.startswith("rollout-") and name.endswith(_ENDINGS):
-                        self._add(directory / name, real)
+                        self._find(directory / name, top)
 
-    def path_of(self, thread_id: str) -> Path | None:
-        return self._paths.get(thread_id)
+    @property
+    def threads(self) -> list[list[Path]]:
+        """The files of each thread; a file without a header is one alone."""
+        return [home.in_order(paths, name) for name, paths in self._paths.items()]
+
+    def paths_of(self, thread_id: str) -> list[Path]:
+        return home.in_order(self._paths.get(thread_id, ()), thread_id)
 
     def children_of(self, thread_id: str, _since: datetime | None) -> Iterator[str]:
         yield from self._children.get(thread_id, ())
 
-    def _add(self, path: Path, top: Path) -> None:
-        is_link = os.path.islink(path)  # noqa: PTH114 - a light path has no such test
-        if is_link and not path.resolve().is_relative_to(top):
-            fault = OSError(errno.ELOOP, "it is a link out of the directory", str(path))
-            self.faults.append(fault)
-            return
+    def add(self, path: Path) -> None:
+        """Add a file, unless it is in the list."""
         header = _header(path)
-        if header is None:
-            self.files.append(path)
-        elif header.thread_id not in self._paths:
-            self.files.append(path)
-            self._paths[header.thread_id] = path
-            for parent in _parents(header):
-                self._children.setdefault(parent, []).append(header.thread_id)
+        name = header.thread_id if header else str(path)
+        known = self._paths.setdefault(name, [])
+        for parent in _parents(header) if header and not known else ():
+            self._children.setdefault(parent, []).append(name)
+        if path not in known:
+            known.append(path)
+
+    def _find(self, path: Path, top: Path) -> None:
+        fault = home.link_out(path, top)
+        if fault is None:
+            self.add(path)
+        else:
+            self.faults.append(fault)
 
 
 class Slice(Struct):
@@ -151,25 +159,17 @@ def read_rollouts(
         named: sub-agent threads that the run's events name.
     """
     rollouts = where if isinstance(where, Rollouts) else Rollouts(where)
-    path = rollouts.path_of(session_id) if session_id else None
-    thread = _read(path, share, offset=share.offset) if path else None
+    paths = rollouts.paths_of(session_id) if session_id else []
+    thread = _read(paths, share, offset=share.offset)
     if thread is None or session_id is None:
         return RunRollouts()
-    wanted = [*named, *thread.spawned_thread_ids]
-    wanted += rollouts.children_of(session_id, share.since)
+    children = rollouts.children_of(session_id, share.since)
+    names = (*named, *thread.spawned_thread_ids, *children)
     # Times cannot separate calls: run 1 starts a sub-agent, then run 2 resumes the
     # session while run 3 resumes the sub-agent's thread, so both call models at once.
     own_turns = {None, *(turn.turn_id for turn in thread.turns)}
     agents: list[Rollout] = []
-    seen = {session_id}
-    while wanted:
-        thread_id = wanted.pop(0)
-        path = None if thread_id in seen else rollouts.path_of(thread_id)
-        seen.add(thread_id)
-        agent = _read(path, share) if path else None
-        if agent is None:
-            continue
-        wanted += agent.spawned_thread_ids
+    for agent, _ in _agents(rollouts, session_id, [(name, 0) for name in names], share):
         calls = tuple(
             call
             for call in agent.calls
@@ -198,11 +198,10 @@ def read_turns(
         places: the byte of its rollout at which each turn begins.
         named: sub-agent threads that the events of each turn name.
     """
-    if not places or (path := rollouts.path_of(session_id)) is None:
+    if not places or not (paths := rollouts.paths_of(session_id)):
         return []
     try:
-        with files.reader(path) as stream:
-            threads = read_parts(stream, places)
+        threads = read_parts(files.lines_of(paths), places)
     except _UNREADABLE:
         return []
     owner: dict[str | None, int] = {
@@ -218,15 +217,7 @@ def read_turns(
     wanted += [(name, 0) for name in rollouts.children_of(session_id, None)]
     own_turns = {None, *owner}
     agents: list[list[Rollout]] = [[] for _ in threads]
-    seen = {session_id}
-    while wanted:
-        name, number = wanted.pop(0)
-        path = None if name in seen else rollouts.path_of(name)
-        seen.add(name)
-        agent = _read(path, Slice()) if path else None
-        if agent is None:
-            continue
-        wanted += [(each, number) for each in agent.spawned_thread_ids]
+    for agent, number in _agents(rollouts, session_id, wanted, Slice()):
         shares: dict[int, list[Call]] = {}
         for call in agent.calls:
             # A turn of its own: another program has resumed the sub-agent's thread.
@@ -241,18 +232,35 @@ def read_turns(
     ]
 
 
-def _read(path: Path, share: Slice, *, offset: int | None = None) -> Rollout | None:
+def _agents(
+    rollouts: Rollouts, session_id: str, wanted: list[tuple[str, int]], share: Slice
+) -> Iterator[tuple[Rollout, int]]:
+    """Read sub-agents and theirs, each once, with the number of its first name."""
+    seen = {session_id}
+    while wanted:
+        name, number = wanted.pop(0)
+        agent = None if name in seen else _read(rollouts.paths_of(name), share)
+        seen.add(name)
+        if agent is not None:
+            wanted += [(each, number) for each in agent.spawned_thread_ids]
+            yield agent, number
+
+
+def _read(
+    paths: Sequence[Path], share: Slice, *, offset: int | None = None
+) -> Rollout | None:
     by_time = offset is None
     try:
-        with files.reader(path) as stream:
+        if paths:
             return read_rollout(
-                stream,
+                files.lines_of(paths),
                 from_offset=offset or 0,
                 since=clock.iso(share.since) if share.since and by_time else None,
                 until=clock.iso(share.until) if share.until else None,
             )
     except _UNREADABLE:
-        return None
+        pass
+    return None
 
 
 def _header(path: Path) -> Header | None:

@@ -98,6 +98,11 @@ class RunAccounting(Struct):
         return calls[-1].model if calls else last.model or self.facts.model
 
     @property
+    def cwd(self) -> str | None:
+        """Return where Codex worked in the last turn."""
+        return self._thread.last_turn.cwd
+
+    @property
     def error_class(self) -> str | None:
         """Return Codex's error class of the last turn."""
         return self._thread.last_turn.error_class

@@ -180,6 +180,8 @@ def sandbox_of(found: Values) -> str | None:
 def codex_of(found: Values, extra: tuple[str, ...] = ()) -> CodexOptions:
     """Read the options of `CODEX_OPTIONS`.
 
+    A model that is given to Codex in another way (`-- -m`, `-c model=…`) is the run's.
+
     Args:
         found: the command line.
         extra: more arguments for Codex.
@@ -187,14 +189,53 @@ def codex_of(found: Values, extra: tuple[str, ...] = ()) -> CodexOptions:
     Raises:
         UsageError: the sandbox is unknown.
     """
+    model, named = found.model, taken(extra, "-m", "--model")
+    if model is None and named is not None:
+        model, extra = named
+    later = [value for _, _, value in _found(extra, "-c", "--config")]
+    for setting in () if model else reversed((*found.config, *later)):
+        name, _, value = setting.partition("=")
+        if name.strip() == "model":
+            model = value.strip().strip("\"'")
+            break
     return CodexOptions(
         bin=found.codex_bin,
         sandbox=sandbox_of(found),
-        model=found.model,
+        model=model or None,
         overrides=tuple(found.config),
         skip_git_repo_check=found.skip_git_repo_check,
         extra=extra,
     )
+
+
+def taken(
+    words: tuple[str, ...], short: str, long: str
+) -> tuple[str, tuple[str, ...]] | None:
+    """Take an option out of Codex's arguments; return its value and the rest.
+
+    None when it is not there exactly once: Codex then refuses it.
+    """
+    found = _found(words, short, long)
+    if len(found) != 1:
+        return None
+    ((begin, end, value),) = found
+    return value, (*words[:begin], *words[end:])
+
+
+def _found(words: Sequence[str], short: str, long: str) -> list[tuple[int, int, str]]:
+    """Find an option in arguments: where it begins and ends, and its value."""
+    found, at = list[tuple[int, int, str]](), 0
+    while at < len(words):
+        word, end = words[at], at + 1
+        if word in {short, long} and end < len(words):
+            end += 1
+            found.append((at, end, words[at + 1]))
+        elif word.startswith(f"{long}="):
+            found.append((at, end, word.partition("=")[2]))
+        elif word[:2] == short and word != short:
+            found.append((at, end, word[2:].removeprefix("=")))
+        at = end
+    return found
 
 
 def limits_of(found: Values, settings: Config) -> Limits:

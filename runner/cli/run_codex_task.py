@@ -17,6 +17,7 @@ from runner.cli.options import (
     limits_of,
     read_plain,
     refuse,
+    taken,
 )
 from runner.cli.output import ReaderGoneError, checks_shown, note
 from runner.errors import RunnerFault, UsageError
@@ -208,15 +209,20 @@ def parse(argv: Sequence[str], settings: Config) -> Arguments:
             "--json needs --doctor; a run's summary is JSON already",
         ),
     )
+    repo, extra = found.repo, tuple(argv[end + 1 :])
+    if (moved := taken(extra, "-C", "--cd")) is not None:
+        repo, extra = moved  # Codex accepts it only once
+        wrong = f"-C {repo}: not a directory"
+        refuse((not files.is_directory(Path(repo)), wrong))
     return Arguments(
         words=RunWords(
-            repo="." if found.repo is None else found.repo,
+            repo="." if repo is None else repo,
             task=found.task,
             task_file=found.task_file,
             resume=found.resume,
             continue_prompt=found.continue_prompt,
             log_dir=found.log_dir,
-            codex=codex_of(found, tuple(argv[end + 1 :])),
+            codex=codex_of(found, extra),
             limits=limits_of(found, settings),
             report=Report(
                 json_out=found.json_out,

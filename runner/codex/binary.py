@@ -12,6 +12,7 @@ from parsers import json_text, loose_json
 from parsers.light import pattern, suppress
 from parsers.paths import Path
 from runner import files
+from runner.codex import home
 from runner.errors import FileFault
 from runner.process.start import capture, which
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from runner.model import CodexOptions, SessionId
 
 PROMPT_ON_STDIN = "-"
+NO_ROLLOUT = "Codex has no rollout of its thread in {}"
 _ASK_SECONDS = 10.0
 _CACHE = "codex-versions.json"
 _PACKAGE = "/@openai/codex"
@@ -108,6 +110,17 @@ def can_be_codex(path: str) -> bool:
         text = file.read(_SCRIPT_BYTES)
         return text[:2] == b"#!" and bool(_HANDS_ON.search(text))
     return False
+
+
+def has_lost(thread: str, codex_home: Path, program: str, settings: Config) -> bool:
+    """Return whether Codex cannot resume a thread, as it has no rollout of it.
+
+    False when the program may not be Codex.
+    """
+    path = which(program, settings.search_path)
+    has_threads = files.is_directory(codex_home / "sessions")
+    is_codex = path and (stamp_of(path) or (has_threads and can_be_codex(path)))
+    return bool(is_codex) and not home.has_saved(codex_home, thread)
 
 
 def version_in(said: str | None) -> str | None:

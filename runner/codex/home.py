@@ -1,7 +1,9 @@
-"""Codex's home directory: the rollout file and the writer of a thread.
+"""Codex's home directory: the rollout files and the writer of a thread.
 
 `$CODEX_HOME/sessions/YYYY/MM/DD/rollout-<local time>-<thread id>.jsonl`, and
-`archived_sessions/` for threads that Codex has archived (0.50 to 0.169).
+`archived_sessions/` for threads that Codex has archived (0.50 to 0.169). When an
+application reverts a thread to an earlier turn, Codex goes on in another file, whose
+name has `_<revision>`, a UUID of version 7, after the thread's id.
 
 The program that writes to a thread holds an exclusive `flock` on the empty file
 `$CODEX_HOME/thread-writer-locks/<thread id>.lock` (0.147 to 0.171). Codex takes it only
@@ -11,8 +13,9 @@ that lock while it tries the other one, so a Codex that starts meanwhile does no
 
 from __future__ import annotations
 
+import errno
 import os
-from itertools import chain
+from functools import partial
 
 from parsers import loose_json
 from parsers.light import UTC, datetime, pattern, suppress, timedelta
@@ -23,11 +26,13 @@ from runner.errors import FileFault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 _UUID_VERSION_WITH_TIME = "7"
 # Codex has three levels; users add copies beside them.
 _DEEPEST = 8
+_ENDINGS = (".jsonl", ".jsonl.zst", ".jsonl.gz")
+_LENGTHS = (4, 7, 10)  # of YYYY, YYYY/MM and YYYY/MM/DD
 _COORDINATION = ".coordination.lock"
 # Codex holds that lock for less than a millisecond.
 _TRIES, _TRY_AGAIN_SECONDS = 10, 0.002
@@ -35,25 +40,47 @@ _CONFIG, _TIER = "config.toml", "service_tier"
 _KERNEL_LOCKS = Path("/proc/locks")
 
 
-def rollout_of(home: Path, thread_id: str) -> Path | None:
-    """Find the rollout file of a thread.
+def rollouts_of(home: Path, thread_id: str, *, or_packed: bool = False) -> list[Path]:
+    """Find the rollout files of a thread, in the order in which they were written.
 
-    The id contains its time, so the directories of that day and its neighbours (the
-    names are in local time) are searched first.
+    The id contains its time, so the directories of that day and later ones (the names
+    are in local time) are searched first.
     """
     tops = (home / "sessions", home / "archived_sessions")
     every = (directory for top in tops for directory, _ in directories(top))
-    places = chain(_likely_days(home, thread_id), every)
-    found = (rollout_in(directory, thread_id) for directory in places)
-    return next(filter(None, found), None)
+    look = partial(rollouts_in, thread_id=thread_id, or_packed=or_packed)
+    for places in (_days(home, made_at(thread_id)), every):
+        if found := [path for each in places for path in look(each)]:
+            return in_order(found, thread_id)
+    return []
 
 
-def rollout_in(directory: Path, thread_id: str) -> Path | None:
-    """Find the rollout file of a thread in one directory."""
-    for name in _names(directory):
-        if name.endswith(f"-{thread_id}.jsonl"):
-            return directory / name
-    return None
+def rollouts_in(
+    directory: Path, thread_id: str, *, or_packed: bool = False
+) -> list[Path]:
+    """Find the rollout files of a thread in one directory."""
+    own = (f"-{thread_id}.jsonl", f"-{thread_id}_")
+    names = [name for name in _names(directory) if own[0] in name or own[1] in name]
+    endings = _ENDINGS if or_packed else _ENDINGS[:1]
+    return [directory / name for name in names if name.endswith(endings)]
+
+
+def has_saved(home: Path, thread_id: str) -> bool:
+    """Return whether a thread has a rollout that is not empty, or a compressed one."""
+    return size_of(rollouts_of(home, thread_id, or_packed=True)) > 0
+
+
+def in_order(paths: Iterable[Path], thread_id: str) -> list[Path]:
+    """Sort the files of a thread, each once: the first one, then its revisions."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        found.setdefault(path.name.partition(thread_id)[2], path)
+    return [found[revision] for revision in sorted(found)]
+
+
+def size_of(paths: Iterable[Path]) -> int:
+    """Return the bytes of all files of a thread."""
+    return sum(status.st_size for path in paths if (status := files.status(path)))
 
 
 def made_at(thread_id: str) -> datetime | None:
@@ -106,16 +133,29 @@ def directories(
 ) -> Iterator[tuple[Path, list[str]]]:
     """Walk a tree of rollouts: each directory and the names of its files.
 
-    Links are not followed; `faults` collects the errors of directories.
+    Links to directories are not followed; `faults` collects the errors of directories,
+    and links out of the tree.
     """
     onerror = None if faults is None else faults.append
     highest = len(top.parts)
     for name, below, names in os.walk(top, onerror=onerror):
         directory = Path(name)
         below.sort()
+        if faults is not None:
+            out = (link_out(directory / each, top) for each in below)
+            faults += filter(None, out)
         if len(directory.parts) - highest >= _DEEPEST:
             below.clear()
         yield directory, sorted(names)
+
+
+def link_out(path: Path, top: Path) -> OSError | None:
+    """Return an error when a path is a link out of a tree."""
+    if not os.path.islink(path):  # noqa: PTH114 - a light path has no such test
+        return None
+    if path.resolve().is_relative_to(top.resolve()):
+        return None
+    return OSError(errno.ELOOP, "it is a link out of the directory", str(path))
 
 
 def rollouts_since(home: Path, since: datetime) -> Iterator[Path]:
@@ -124,15 +164,11 @@ def rollouts_since(home: Path, since: datetime) -> Iterator[Path]:
     Only the directories of the days from `since` on are searched: an older thread is
     found by its id.
     """
-    day = since.astimezone() - timedelta(days=1)
-    last = clock.now().astimezone() + timedelta(days=1)
-    while day <= last:
-        directory = home / "sessions" / f"{day:%Y/%m/%d}"
+    for directory in _days(home, since):
         for name in _names(directory):
             status = files.status(directory / name)
             if status and status.st_mtime >= since.timestamp():
                 yield directory / name
-        day += timedelta(days=1)
 
 
 def writer_of(home: Path, thread_id: str) -> int | None:
@@ -195,12 +231,20 @@ def _is_taken(path: Path) -> bool:
     return True
 
 
-def _likely_days(home: Path, thread_id: str) -> Iterator[Path]:
-    made = made_at(thread_id)
-    if made is not None:
-        local = made.astimezone()
-        for shift in (0, -1, 1):
-            yield home / "sessions" / f"{local + timedelta(days=shift):%Y/%m/%d}"
+def _days(home: Path, since: datetime | None) -> Iterator[Path]:
+    """List the directories of the days from one before an instant on."""
+    if since is None:
+        return
+    first = f"{since.astimezone() - timedelta(days=1):%Y/%m/%d}"
+    below = [""]
+    for length in _LENGTHS:
+        every = (
+            f"{up}{name}"
+            for up in below
+            for name in files.names(home / "sessions" / up)
+        )
+        below = [f"{name}/" for name in every if name >= first[:length]]
+    yield from (home / "sessions" / name for name in below)
 
 
 def _names(directory: Path) -> list[str]:

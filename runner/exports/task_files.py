@@ -14,7 +14,7 @@ from parsers.paths import Path
 from parsers.struct import Struct
 from runner import files
 from runner.errors import RunnerError
-from runner.exports import queue_files
+from runner.exports import queue_files, transcripts
 from runner.exports.run_exports import best_effort, closing, write_end
 from runner.ledger import record
 from runner.model import OUTCOMES, Outcome, Running, TaskState
@@ -158,7 +158,8 @@ def json_of(
         "initial_prompt": first["task"],
         "last_prompt": last["task"],
         "config_path": str(Path(home) / "config.toml") if home else None,
-        "working_dir": last["repo"],
+        "working_dir": loose_json.mapping(last["accounts"]).get(record.MOVED_TO)
+        or last["repo"],
         "outcome": last["outcome"],
         "error": last["error"],
         "runs": ids,
@@ -181,22 +182,27 @@ def write_json(ledger: Ledger, key: int, answer: str | None = None) -> None:
 def render_log(runs: Iterable[Run]) -> Iterator[bytes]:
     """Render `task.log` from the files of the runs, line by line."""
     for run in runs:
-        if run.waits or not is_logged(run.outcome, run.launched_at):
+        if run.waits or not is_logged(run.outcome, run.launched_at, run.accounts):
             continue
         yield task_log.prompt(prompt_of(run))
         for appended in RunTail(files_of(run.spec)).finish():
             yield from appended.lines
 
 
-def is_logged(outcome: object, launched_at: object) -> bool:
-    """Return whether a log has a run; not one that could not be started."""
-    return outcome != Outcome.NOT_STARTED or launched_at is not None
+def is_logged(outcome: object, launched_at: object, accounts: object) -> bool:
+    """Return whether a log has a run; not one that could not be started.
+
+    Nor one whose transcript is not copied.
+    """
+    is_started = outcome != Outcome.NOT_STARTED or launched_at is not None
+    return is_started and not transcripts.is_elsewhere(accounts)
 
 
 def has_events(runs: Iterable[Run]) -> bool:
     """Return whether the events of all runs are there, to render a log from."""
-    launched = (run for run in runs if run.launched_at)
-    return all(files.status(files_of(run.spec).events) for run in launched)
+    every = (run for run in runs if run.launched_at)
+    logged = (run for run in every if not transcripts.is_elsewhere(run.accounts))
+    return all(files.status(files_of(run.spec).events) for run in logged)
 
 
 def write_all(ledger: Ledger, key: int) -> None:
@@ -288,6 +294,10 @@ def answer_of(run: Run, paths: TaskFiles | None) -> str | None:
     said = loose_json.mapping(run.accounts.get("said"))
     if said and not said.get("is_cut"):
         return loose_json.text(said.get("final_message"))
+    if transcripts.is_elsewhere(run.accounts):
+        with suppress(OSError, ImportError):  # an upgrade in the middle of a run
+            return transcripts.answer_of(run)
+        return None
     answer = summary_of_events(run).final_message
     if answer is None and run.has_answer and paths is not None:
         kept = files.read_text(paths.result)

@@ -83,8 +83,8 @@ def turn(
     """Build the lines of a whole turn; its usage is the thread's."""
     begin = [{"type": "thread.started", "thread_id": thread_id}] if thread_id else []
     return (
-        *map(_line, begin),
-        _line({"type": "turn.started"}),
+        *map(line, begin),
+        line({"type": "turn.started"}),
         *(completed(*each) for each in enumerate(done)),
         *end(ended, failure, usage),
     )
@@ -108,7 +108,7 @@ def end(
         event["error"] = {"message": failure or "turn failed"}
     elif usage is not None:
         event["usage"] = {part: getattr(usage, part) for part in PARTS[:-1]}
-    return (_line(event),)
+    return (line(event),)
 
 
 def message(text: str) -> items.AgentMessage:
@@ -121,10 +121,11 @@ def completed(number: int, item: items.Item) -> bytes:
     named: dict[str, object] = {"id": "", "type": _TYPES[type(item)]}
     named |= {_NAMES.get(name, name): value for name, value in as_dict(item).items()}
     named["id"] = f"item_{number}"
-    return _line({"type": "item.completed", "item": named})
+    return line({"type": "item.completed", "item": named})
 
 
-def _line(event: Mapping[str, object]) -> bytes:
+def line(event: Mapping[str, object]) -> bytes:
+    """Write a JSON object as Codex does."""
     separators = (",", ":")
     text = json_text.dumps(
         event, ensure_ascii=False, separators=separators, default=as_dict

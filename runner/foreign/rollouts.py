@@ -20,17 +20,19 @@ from parsers.rollouts.read import read_header_line
 from parsers.rollouts.records import seconds_between
 from parsers.rollouts.thread import Header, Turn
 from parsers.text import release
+from runner import files
 from runner.foreign import eventlines, sources
 from runner.foreign.sources import ForeignRun, History, Other, Unreadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Final
 
     from parsers.accounting.tokens import Usage
     from parsers.exec_events.items import Item
     from parsers.facts import Ended
+    from parsers.light import datetime
     from parsers.paths import Path
     from parsers.rollouts.records import Record
 
@@ -48,9 +50,16 @@ _SKIPPED: Final = pattern(
 )
 # Seconds: a fork's copy of its parent is written at once, with its times.
 _COPYING_TAKES: Final = 1.0
-_CALLS: Final = ("function_call", "custom_tool_call", "local_shell_call")
+_LATER: Final = ("function_call", "custom_tool_call", "local_shell_call", "token_count")
 _ENDS: Final = {"exec_command_end": "CommandExecution", "patch_apply_end": "FileChange"}
 _ANSWERS: Final = ("function_call_output", "custom_tool_call_output")
+# Records that are decoded only if nothing else has what they say. So near to the
+# beginning a match is not in a text; inside of one its quotes would be escaped.
+_PUT_OFF: Final = pattern(
+    rb'\{"timestamp":"([^"\\]{1,40})".{0,40}?"payload":\{"type":"(?:token_count'
+    rb'|(?:function_call|custom_tool_call|local_shell_call)(_output)?)"'
+)
+_CALL_ID: Final = pattern(rb'"call_id":"([^"\\]+)"')
 _ALL: Final = 100.0  # percent
 # Up to this version a turn that failed is written as completed, without an answer.
 _SILENT_ON_FAILURE: Final = (0, 142)
@@ -60,31 +69,32 @@ _LIMIT_CLASS: Final = "usage_limit_exceeded"
 
 
 def read_rollout(
-    path: Path, *, is_wanted: Callable[[str], bool] = lambda _: False
+    *paths: Path, is_wanted: Callable[[str], bool] = lambda _: False
 ) -> History | Unreadable | Other | None:
-    """Read a rollout file; None for the thread of a sub-agent.
+    """Read the rollout files of one thread; None for the thread of a sub-agent.
 
     `is_wanted` chooses, by their ids, threads of other programs that are read too.
     """
+    path = paths[0]
     try:
         header = _header(path)
         if header is None:
             return None
         origin = header.originator or "unknown"
         if origin.startswith(_ORIGINATORS) or is_wanted(header.thread_id):
-            return _history(path, header)
+            return _history(paths, header)
         return Other(path, header.thread_id, origin)
     except sources.UNREADABLE as error:
         return Unreadable(path, sources.why(error))
 
 
-def actions(path: Path) -> Facts:
+def actions(paths: Sequence[Path]) -> Facts:
     """Read what any thread's rollout has done, and how it ended; unknown without turns.
 
     Raises:
         OSError: it cannot be read again.
     """
-    header, turns = own_turns(path)
+    header, turns = own_turns(paths)
     if not turns:
         return Facts(kind="rollout")
     lines = (
@@ -95,19 +105,17 @@ def actions(path: Path) -> Facts:
 
 
 def own_turns(
-    path: Path, is_wanted: Callable[[bytes], bool] = lambda _: True
+    paths: Sequence[Path], is_wanted: Callable[[bytes], bool] = lambda _: True
 ) -> tuple[Header, list[_Turn]]:
     """Read the turns in which Codex worked in a thread, from the wanted lines.
 
     Raises:
         OSError: it cannot be read.
     """
-    with sources.opened(path) as stream:
+    with sources.opened(paths[0]) as stream:
         header = read_header_line(stream.readline(_HEADER_BYTES))
-        header = header or Header(thread_id="")
-        stream.seek(0)
-        lines = sources.lines(stream)
-        every = _turns((place, line) for place, line in lines if is_wanted(line))
+    header, lines = header or Header(thread_id=""), sources.lines_of(paths)
+    every = _turns((place, line) for place, line in lines if is_wanted(line))
     return header, [turn for turn in every if _is_own(turn, header)]
 
 
@@ -132,41 +140,23 @@ def _header(path: Path) -> Header | None:
     return None if is_agent else header
 
 
-def _history(path: Path, header: Header) -> History:
-    written_at = sources.written_at(path)
-    with sources.opened(path) as stream:
-        every = _turns(sources.lines(stream))
+def _history(paths: Sequence[Path], header: Header) -> History:
+    path, written_at = paths[0], sources.written_at(*paths)
+    every = _turns(sources.lines_of(paths))
     turns = [turn for turn in every if _is_own(turn, header)]
     created_at = sources.instant(header.started_at) or sources.modified(path)
-    runs = []
-    for number, turn in enumerate(turns):
-        ended, failure, error_class = turn.end(header.cli_version)
-        items, usage = turn.items.values(), turn.usage
-        lines = eventlines.turn(header.thread_id, items, ended, failure, usage)
-        began_at = sources.instant(turn.at) or created_at
-        run = ForeignRun(
-            number=number,
-            place=turn.place,
-            turn_id=turn.turn_id,
-            prompt=turn.prompt,
-            facts=eventlines.facts_of(lines),
-            lines=lines,
-            started_at=began_at,
-            ended_at=max(began_at, sources.instant(turn.ended_at) or began_at),
-            error_class=error_class,
-            was_aborted=turn.ended is not None and turn.ended.state == "aborted",
-            model=turn.model,
-            # The header names only the version that opened the thread.
-            codex_version=None if number else header.cli_version,
-            source_run_id=turn.turn_id,
-        )
-        runs.append(run)
+    runs = [
+        _run(turn, number, header, created_at, _in_file(paths, turn.place))
+        for number, turn in enumerate(turns)
+    ]
     updated_at = max([created_at, *(run.ended_at for run in runs)])
+    told = (*(turn.cwd for turn in reversed(turns)), header.cwd)
+    places = map(sources.directory, told)
     return History(
         session_id=header.thread_id,
         created_at=created_at,
         updated_at=updated_at,
-        working_dir=sources.directory(header.cwd),
+        working_dir=next(filter(None, places), None),
         archived_at=updated_at if SESSIONS[1] in path.parts else None,
         kind="rollout",
         source=path,
@@ -177,13 +167,73 @@ def _history(path: Path, header: Header) -> History:
     )
 
 
-def _turns(lines: Iterable[tuple[int, bytes]]) -> list[_Turn]:
+def read_turn(path: Path, place: int) -> ForeignRun:
+    """Read again the turn that begins at a place of a rollout file.
+
+    Raises:
+        OSError: it cannot be read, or no turn is there.
+    """
+    with sources.opened(path) as stream:
+        header = read_header_line(stream.readline(_HEADER_BYTES))
+        stream.seek(place)
+        turn = next(iter(_turns(sources.lines(stream), most=1)), None)
+    if header is None or turn is None or turn.place != place:
+        raise OSError(0, "the turn is no longer there")
+    return _run(turn, 0, header, sources.modified(path), (path, place))
+
+
+def _run(
+    turn: _Turn,
+    number: int,
+    header: Header,
+    created_at: datetime,
+    rollout: tuple[Path, int],
+) -> ForeignRun:
+    ended, failure, error_class = turn.end(header.cli_version)
+    items, usage = turn.items.values(), turn.usage
+    lines = eventlines.turn(header.thread_id, items, ended, failure, usage)
+    began_at = sources.instant(turn.at) or created_at
+    return ForeignRun(
+        number=number,
+        place=turn.place,
+        turn_id=turn.turn_id,
+        rollout=rollout,
+        prompt=turn.prompt,
+        facts=eventlines.facts_of(lines),
+        lines=lines,
+        started_at=began_at,
+        ended_at=max(began_at, sources.instant(turn.ended_at) or began_at),
+        error_class=error_class,
+        was_aborted=turn.ended is not None and turn.ended.state == "aborted",
+        model=turn.model,
+        # The header names only the version that opened the thread.
+        codex_version=None if number else header.cli_version,
+        source_run_id=turn.turn_id,
+    )
+
+
+def _in_file(paths: Sequence[Path], place: int) -> tuple[Path, int]:
+    """Return the file of a thread that has a place in all of them, and the place."""
+    for path in paths[:-1]:
+        status = files.status(path)
+        size = status.st_size if status else 0
+        if place < size:
+            return path, place
+        place -= size
+    return paths[-1], place
+
+
+def _turns(lines: Iterable[tuple[int, bytes]], most: int | None = None) -> list[_Turn]:
     """Read the turns of a rollout; never raises on its contents."""
     reader = _Reader()
     for place, line in lines:
-        if not _SKIPPED.match(line):
-            with suppress(loose_json.NotAnObjectError):
-                reader.feed(records.read_record(line), place)
+        if most is not None and len(reader.turns) > most:
+            break
+        turn = reader.turns[-1] if reader.turns else None
+        if _SKIPPED.match(line) or (turn and turn.puts_off(line)):
+            continue
+        with suppress(loose_json.NotAnObjectError):
+            reader.feed(records.read_record(line), place)
     return reader.turns
 
 
@@ -209,13 +259,36 @@ class _Turn:
         self.prompt: str | None = None
         self.answer: str | None = None
         self.model: str | None = None
+        self.cwd: str | None = None
         self.ended: Turn | None = None
-        self.usage: Usage | None = None
         # By their ids, or by a number of their own.
         self.items: dict[str | int, Item] = {}
-        self._is_limited = False
         self._is_answered = False
-        self._calls: dict[str, Call] = {}
+        self._calls: dict[str, bytes] = {}
+        self._figures = records.Figures()
+
+    @property
+    def usage(self) -> Usage | None:
+        return read_usage(self._figures.info().get("total_token_usage"))
+
+    def puts_off(self, line: bytes) -> bool:
+        """Keep a line for later, or leave it out; return False if it is read now."""
+        head = _PUT_OFF.match(line)
+        if head is None:
+            return False
+        at, is_answer = head.groups()
+        if self.ended is None:
+            self.ended_at = at.decode("utf-8", "replace")
+        named = _CALL_ID.search(line)
+        if named is None:
+            self._figures.keep(line)
+            return head[0].endswith(b'"token_count"')
+        call_id = named[1].decode("utf-8", "replace")
+        if not is_answer:
+            self._is_answered, self._calls[call_id] = False, line
+        elif call_id in self.items:
+            self._calls.pop(call_id, None)
+        return not is_answer or call_id not in self._calls
 
     def take(self, record: Record, item: Mapping[str, object]) -> None:
         """Add a record that begins no turn and is not a user's message."""
@@ -229,13 +302,13 @@ class _Turn:
             self._say(records.content(item))
         elif item:
             self._keep(loose_json.text(item.get("id")) or "", read_item(item))
-        elif kind in _CALLS:
-            self._is_answered, self._calls[call_id] = False, Call(payload)
         elif kind in _ANSWERS and call_id in self._calls and call_id not in self.items:
-            call = self._calls.pop(call_id)
+            call = Call(records.read_record(self._calls.pop(call_id)).payload)
             self._keep(call_id, call.answered(payload.get("output")))
-        elif kind == "token_count":
-            self._count(record)
+        elif kind in _LATER:  # another program has written it in its own way
+            told = {"type": kind, **payload}
+            again = eventlines.line({"timestamp": record.at or "-", "payload": told})
+            self.puts_off(again)
         elif kind in {"task_complete", "turn_aborted"} and self.ended is None:
             self.ended = records.ended(Turn(turn_id=""), record)
             answer = records.text(payload, "last_agent_message")
@@ -254,7 +327,7 @@ class _Turn:
         told = release(version)
         if self.answer is not None or told is None or told > _SILENT_ON_FAILURE:
             return "completed", None, None
-        if self._is_limited:
+        if self._is_limited():
             return "failed", _LIMITED, _LIMIT_CLASS
         return "failed", _NO_ANSWER, None
 
@@ -269,13 +342,10 @@ class _Turn:
         if item is not None:
             self.items[item_id or len(self.items)] = item
 
-    def _count(self, record: Record) -> None:
-        figure = read_usage(records.info(record).get("total_token_usage"))
-        self.usage = figure or self.usage
-        limits = records.rate_limits(record)
+    def _is_limited(self) -> bool:
+        limits = self._figures.limits()
         both = (limits.primary, limits.secondary) if limits else ()
-        if any(limit and (limit.used_percent or 0) >= _ALL for limit in both):
-            self._is_limited = True
+        return any(limit and (limit.used_percent or 0) >= _ALL for limit in both)
 
 
 class _Reader:
@@ -290,7 +360,7 @@ class _Reader:
             self._hear(records.text(record.payload, "message"), record, place)
         elif item.get("type") == "UserMessage":
             self._hear(records.content(item), record, place)
-        elif self.turns and kind != "message":  # which repeats others
+        elif self.turns and kind not in {"message", "session_meta"}:  # repeat others
             self.turns[-1].take(record, item)
 
     def _meet_turn(self, record: Record, place: int) -> None:
@@ -303,6 +373,7 @@ class _Reader:
         if last is not None:
             last.turn_id = last.turn_id or turn_id
             last.model = records.text(record.payload, "model") or last.model
+            last.cwd = records.text(record.payload, "cwd") or last.cwd
 
     def _hear(self, text: str | None, record: Record, place: int) -> None:
         if not text or eventlines.is_injected(text, record.payload.get("kind")):

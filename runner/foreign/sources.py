@@ -18,7 +18,7 @@ from runner import clock, files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import BinaryIO, Final, Literal
 
     from parsers.paths import Path
@@ -40,7 +40,8 @@ class ForeignRun(Struct):
 
     `number` counts from 0 in the order of time. `place` is the byte of the thread's
     rollout at which its turn begins and `turn_id` Codex's name of that turn, if they
-    are known. `events` bounds the lines of `codex exec --json` in a file by
+    are known. `rollout` is the file with that turn, and the place in it, if `lines` are
+    made of it. `events` bounds the lines of `codex exec --json` in a file by
     the first byte and the end (None: the file's); `lines` are converted from another
     format and follow them. `is_dated` is False if the times are only estimates.
 
@@ -54,6 +55,7 @@ class ForeignRun(Struct):
     turn_id: str | None = None
     prompt: str | None = None
     facts: Facts = Facts(kind="empty")
+    rollout: tuple[Path, int] | None = None
     events: tuple[Path, int, int | None] | None = None
     lines: tuple[bytes, ...] = ()
     stderr: tuple[str, ...] = ()
@@ -78,6 +80,15 @@ class ForeignRun(Struct):
     def turn(self) -> str | None:
         """The turn of the thread that the run is: its id, else its place."""
         return self.turn_id or (None if self.place is None else f"@{self.place}")
+
+    @property
+    def transcript(self) -> dict[str, object]:
+        """Where the run's events are, if they stay in a rollout; else empty."""
+        if self.rollout is None:
+            return {}
+        path, place = self.rollout
+        turn = self.turn_id or f"@{place}"
+        return {"path": str(path), "place": place, "turn": turn}
 
 
 class History(Struct):
@@ -147,6 +158,19 @@ def lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
         if is_whole and not is_rest:
             yield offset, line
         offset, is_rest = offset + len(line), not is_whole
+
+
+def lines_of(paths: Sequence[Path]) -> Iterator[tuple[int, bytes]]:
+    """Return the lines of files, each with its offset in all of them.
+
+    Raises:
+        OSError: one of them cannot be read.
+    """
+    before = 0
+    for path in paths:
+        with opened(path) as stream:
+            yield from ((before + offset, line) for offset, line in lines(stream))
+            before += stream.tell()
 
 
 def texts(stream: BinaryIO) -> Iterator[bytes]:

@@ -65,6 +65,12 @@ _ELSEWHERE = {
     *("stderr_file", "prompt_file", "meta_file", "summary_file", "started_at"),
     "elapsed_seconds",
 }
+# The key of a run's accounts with the directory that Codex has moved it to, and the
+# option that moves it, which Codex refuses when it resumes a thread.
+MOVED_TO = "moved_to"
+# That with the place of an imported run's events.
+TRANSCRIPT = "transcript"
+_FOR_A_NEW_THREAD = "--worktree"
 _REQUEST_COLUMNS = {"directory", "is_flat", "prompt_id"}
 _BLANK: Json = {"mode": "new", "repo": "", "task": "", "codex_bin": "codex"}
 _BLANK_REQUEST: Json = {"cwd": "/", "umask": 0o077}
@@ -96,7 +102,7 @@ def to_json(run: Run) -> Json:
         "codex_version": run.codex_version,
         "model": accounts.pop("model", None) or spec.codex.model,
         "sandbox": spec.codex.sandbox,
-        **places(paths),
+        **places(paths, accounts),
         "started_at": iso(started),
         "ended_at": iso(ended) if ended else None,
         "elapsed_seconds": elapsed(iso(started), iso(ended) if ended else None),
@@ -178,11 +184,13 @@ def elapsed(started: str, ended: str | None) -> float | None:
     return max(0.0, round(written.total_seconds(), 3))
 
 
-def places(paths: RunFiles) -> Json:
+def places(paths: RunFiles, accounts: object) -> Json:
     """Name the files of a run."""
+    told = accounts.get(TRANSCRIPT) if isinstance(accounts, dict) else None
+    elsewhere = told.get("path") if isinstance(told, dict) else None
     return {
         "log_file": str(paths.log) if paths.is_flat else None,
-        "events_file": str(paths.events),
+        "events_file": elsewhere or str(paths.events),
         "stderr_file": str(paths.stderr),
         "prompt_file": str(paths.prompt),
         "meta_file": str(paths.meta),
@@ -232,6 +240,11 @@ def checksum(answer: str) -> int:
     return zlib.crc32(answer.encode(errors="replace"))
 
 
+def place_of(run: Run) -> str:
+    """Return where Codex has worked; it may have moved the run (`--worktree`)."""
+    return str(run.accounts.get(MOVED_TO) or run.spec.repo)
+
+
 def settings_json(spec: Spec) -> str:
     """Write the settings that the next run of the session takes over."""
     kept = {
@@ -242,7 +255,7 @@ def settings_json(spec: Spec) -> str:
             "umask": spec.umask,
             "overrides": spec.codex.overrides,
             "skip_git_repo_check": spec.codex.skip_git_repo_check,
-            "extra": spec.codex.extra,
+            "extra": [each for each in spec.codex.extra if each != _FOR_A_NEW_THREAD],
             "model": spec.codex.model,
             "limits": {"timeout": spec.limits.timeout, "stall": spec.limits.stall},
         },

@@ -37,7 +37,7 @@ def recorded(row: sqlite3.Row, stored: Json, columns: Json, request: Json) -> Re
     paths = RunFiles(directory, row["run_id"], is_flat=is_flat)
     blank, wanted = _blank()
     started, known = row["launched_at"] or row["prepared_at"], stored.get("request")
-    data = blank | stored | columns | record.places(paths)
+    data = blank | stored | columns | record.places(paths, stored.get("accounts"))
     data["started_at"], data["processes"] = started, {}
     data["elapsed_seconds"] = record.elapsed(started, row["ended_at"])
     data["request"] = wanted | (known if isinstance(known, dict) else {}) | request

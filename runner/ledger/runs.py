@@ -204,8 +204,9 @@ class Runs:
             if not now.is_finished or not self._ledger.change("finish_run", **values):
                 raise StaleStateError(run.run_id, record.state_of(run))
             self._save(now)
-            if now.has_begun and run.launched_at is None:
-                # Its supervisor was killed before it recorded the launch.
+            is_moved = record.place_of(now) != now.spec.repo
+            if now.has_begun and (is_moved or run.launched_at is None):
+                # Or its supervisor was killed before it recorded the launch.
                 self.keep_settings(now)
             self._ledger.usage.record_run(now)
             self._ledger.queue.settle(now)
@@ -263,11 +264,12 @@ class Runs:
 
     def keep_settings(self, run: Run) -> None:
         """Store the settings of this run for the next run of the session."""
+        spec = replace(run.spec, repo=record.place_of(run))
         self._ledger.change(
             "keep_settings",
             session=run.session,
-            settings=record.settings_json(run.spec),
-            repo=os.fsencode(run.spec.repo),
+            settings=record.settings_json(spec),
+            repo=os.fsencode(spec.repo),
         )
 
     def note(self, run: Run, what: str, delay: float = _TELL_SECONDS) -> None:

@@ -6,6 +6,8 @@ then writes the exports.
 
 from __future__ import annotations
 
+import os
+
 from parsers.light import suppress
 from parsers.struct import Struct, replace
 from runner import clock, files
@@ -15,6 +17,7 @@ from runner.codex.binary import version_of
 from runner.codex.stderr import error_class, error_message, read_tail
 from runner.config import RUN_MARKER
 from runner.exports import run_exports
+from runner.ledger.record import MOVED_TO
 from runner.lifecycle.judge import KILLED, Ending, Evidence, Exit, judge, not_started
 from runner.model import Ended, Mode, Prepared, Waiting
 from runner.process import cgroup
@@ -128,4 +131,7 @@ def _ended(run: Run, verdict: Verdict, end: RunEnd, counted: RunAccounting) -> R
     found = counted.to_json()
     warnings = {**counted.warnings, **dict.fromkeys(end.warnings, 1)}
     found |= {"warnings": warnings, "left_running": list(end.left_running)}
+    place = counted.cwd
+    if place and os.path.realpath(place) != os.path.realpath(run.spec.repo):
+        found[MOVED_TO] = place
     return run.advanced(Ended(verdict=verdict, at=end.at, accounts=found))

@@ -7,6 +7,7 @@ import os
 from parsers.light import suppress
 from parsers.paths import Path
 from runner.codex import home
+from runner.codex.binary import NO_ROLLOUT, has_lost
 from runner.config import DEFAULT_STALL_SECONDS
 from runner.errors import (
     AlreadyDeliveredError,
@@ -108,13 +109,20 @@ def next_request(
     Only the directory of an imported session is used.
 
     Raises:
-        UndeliverableError: it has no thread, or no working directory.
+        UndeliverableError: it has no thread that Codex has saved, or no working
+            directory.
         FileFault: the working directory cannot be looked at.
     """
     if session.thread is None:
         message = f"task {session.name} has no thread to resume"
         raise UndeliverableError(message)
-    kept = session.settings
+    kept, codex_home = session.settings, session.home or str(settings.codex_home)
+    codex = kept.codex if kept else CodexOptions(bin="codex")
+    if has_lost(session.thread, Path(codex_home), codex.bin, settings):
+        message = (
+            f"task {session.name} cannot be resumed: {NO_ROLLOUT.format(codex_home)}"
+        )
+        raise UndeliverableError(message)
     repo = working_dir or (kept.repo if kept else session.repo)
     if repo is None:
         what = f"it is not known where task {session.name} worked"
@@ -133,8 +141,8 @@ def next_request(
         repo=repo,
         cwd=repo,
         umask=kept.umask if kept else settings.umask,
-        codex=kept.codex if kept else CodexOptions(bin="codex"),
-        codex_home=session.home or str(settings.codex_home),
+        codex=codex,
+        codex_home=codex_home,
         limits=kept.limits if kept else limits,
         session=session.key,
         thread=session.thread,

@@ -184,7 +184,7 @@ def _log_agrees(path: Path, runs: list[Recorded]) -> bool:
     size, end = files.read_end(path, _TAIL_BYTES)
     last = _last_lines(size, end)
     for run in runs:
-        begun = run.row["outcome"], run.row["launched_at"]
+        begun = run.row["outcome"], run.row["launched_at"], run.data["accounts"]
         if run.row["waits"] or not task_files.is_logged(*begun):
             continue
         prompt = files.read_if_there(run.files.prompt) or str(run.data["task"]).encode()

@@ -10,7 +10,7 @@ from runner import files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Literal
 
     from parsers.light import datetime
@@ -60,7 +60,8 @@ class Wish(Struct):
 class SeenRollouts:
     """The rollouts that an earlier import has read, by their inode, size and time.
 
-    `threads` are those of the ledger.
+    Of several files of a thread these are the last one's. `threads` are those of the
+    ledger.
     """
 
     def __init__(self, ledger: Ledger | None, wish: Wish) -> None:
@@ -75,10 +76,11 @@ class SeenRollouts:
         """Return whether a thread is read although another program began it."""
         return self._wish.all_originators or thread in self.threads
 
-    def recall(self, path: Path) -> list[Finding] | None:
-        """Return what was found in a file; None when it has to be read."""
-        row = self._rows.get(os.fsencode(path))
-        if row is None or identity(path) != {name: row[name] for name in _NAMES}:
+    def recall(self, paths: Sequence[Path]) -> list[Finding] | None:
+        """Return what was found in a thread's files; None when they have to be read."""
+        path, last = paths[0], paths[-1]
+        row = self._rows.get(os.fsencode(last))
+        if row is None or identity(last) != {name: row[name] for name in _NAMES}:
             return None
         told = loose_json.load_or_empty(row["state"].encode())
         name, word = loose_json.text(told.get("id")) or "", told.get("word")

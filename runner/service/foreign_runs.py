@@ -1,8 +1,7 @@
 """Convert runs of other tools to finished runs, and insert them.
 
 No foreign record decides what is run here, where, or how: the options of an imported
-run are empty. A run's id is computed from the source, so a run gets the same id at
-every import.
+run are empty. The id of a run is computed from its source, the same at every import.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from runner.accounting.run import LogContext, account_log, unknown
 from runner.clock import iso
 from runner.foreign import sources
 from runner.foreign.eventlines import event_lines
+from runner.ledger.record import TRANSCRIPT
 from runner.lifecycle.judge import Ending, Evidence, Exit, judge, verdict
 from runner.model import (
     CodexOptions,
@@ -208,9 +208,10 @@ class Maker:
             # A killed import may have left these files.
             files.make_directory(paths.directory)
             files.export(paths.prompt, (run.prompt or "").encode(errors="replace"))
-            stderr = "".join(f"{line}\n" for line in run.stderr)
-            files.export(paths.stderr, stderr.encode(errors="replace"))
-            files.export(paths.events, event_lines(run))
+            if run.rollout is None:  # else they stay there
+                stderr = "".join(f"{line}\n" for line in run.stderr)
+                files.export(paths.stderr, stderr.encode(errors="replace"))
+                files.export(paths.events, event_lines(run))
             made[identity_of(self._part, run)] = self._run(run, spec, counted)
         return made
 
@@ -278,6 +279,8 @@ class Maker:
                 "identity": identity_of(part, run),
             },
         }
+        if run.transcript:
+            accounts[TRANSCRIPT] = run.transcript
         is_launched = judged.outcome is not Outcome.NOT_STARTED
         told = counted.codex_version if spec.mode is Mode.NEW else None
         return Run(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from functools import cache, partial
 
+from parsers import loose_json
 from parsers.light import suppress, timedelta
 from parsers.paths import Path
 from parsers.struct import replace
@@ -22,7 +23,7 @@ from runner.errors import UsageError
 from runner.exports import run_exports, task_files
 from runner.foreign import sources
 from runner.foreign.sources import History, Other, Unreadable
-from runner.foreign.tasks import RECORD, is_event_log, is_ours
+from runner.foreign.tasks import ARCHIVE, RECORD, is_event_log, is_ours
 from runner.run_files import PREFIX, RUNS, own_directory
 from runner.service import foreign_runs, rebuild
 from runner.service.findings import (
@@ -47,6 +48,13 @@ if TYPE_CHECKING:
 
 # The most detailed source of a session comes first.
 _ORDER = ("task", "tasks", "bash", "rollouts")
+# Where runs of this suite are: now, and in the state directories of 0.1 and 0.2.
+_FLAT = f"{PREFIX}*.meta.json"
+_METAS = (
+    *(_FLAT, f"{RUNS}/*/meta.json"),
+    *(f"*/{RUNS}/{_FLAT}", f".pending/*/{RUNS}/{_FLAT}"),
+    f"{ARCHIVE}/*/*/*/*/{RUNS}/{_FLAT}",
+)
 _NOTHING = "it has no files of Codex or of a known tool"
 _RUNNING = "it seems to be running: import it after its end"
 # A model or a tool is silent for less than this.
@@ -54,41 +62,42 @@ _QUIET = timedelta(hours=1)
 
 
 def take_in(
-    directories: Sequence[str],
+    places: Sequence[str],
     ledger: Ledger | None,
     settings: Config,
     wish: Wish = Wish(),  # noqa: B008 - a frozen value
 ) -> Iterator[Finding]:
-    """Import the contents of these directories, by default of the usual places.
+    """Import what is in these places, by default in the usual ones.
 
     Args:
-        directories: the directories.
+        places: directories, and rollout files.
         ledger: the ledger; None in a trial when there is none yet.
         settings: for the usual places.
         wish: what is imported, and whether it is only reported.
 
     Raises:
-        UsageError: one of the directories does not exist.
+        UsageError: one of the places does not exist.
         RunnerFault: a file or the ledger cannot be written.
     """
-    for each in directories:
-        if not files.is_directory(Path(each).absolute()):
-            message = f"DIR {each}: not a directory"
+    for each in places:
+        place = Path(each).absolute()
+        if not (files.is_directory(place) or files.is_regular(place)):
+            message = f"DIR {each}: not a directory, and not a rollout file"
             raise UsageError(message)
-    yield from _Import(ledger, settings, wish).run(directories)
+    yield from _Import(ledger, settings, wish).run(places)
 
 
 class _Import:
     def __init__(self, ledger: Ledger | None, settings: Config, wish: Wish) -> None:
         self._ledger, self._settings, self._wish = ledger, settings, wish
-        self._index = cache(RolloutIndex)
+        self._index = cache(_index_of)
         # Homes of Codex in which threads may be resumed, and all that are read.
         self._trusted = [settings.codex_home]
         self._homes = [settings.codex_home]
         self._seen: set[str] = set()  # a trial inserts no rows
 
-    def run(self, directories: Sequence[str]) -> Iterator[Finding]:
-        named = [Path(each).absolute() for each in directories]
+    def run(self, places: Sequence[str]) -> Iterator[Finding]:
+        named = [Path(each).absolute() for each in places]
         found: list[tuple[Format, Path]] = []
         for place in _each_once(named or _usual_places(self._settings)):
             try:
@@ -101,7 +110,10 @@ class _Import:
                 yield _unreadable(place, _NOTHING)
         found.sort(key=lambda each: _ORDER.index(each[0]))
         homes = [place for each, place in found if each == "rollouts"]
-        self._trusted += [place for place in homes if place in named]
+        own = (foreign.home_of(place) for place in homes if place in named)
+        self._trusted += [
+            home for home in own if foreign.tops_of(home) not in ([], [home])
+        ]
         self._homes = _each_once([*self._trusted, *homes])
         for each, place in found:
             if each in {"tasks", "bash"}:
@@ -128,14 +140,17 @@ class _Import:
         """Import rollouts; one that has not changed since is not read again."""
         index, seen = self._index(place), SeenRollouts(self._ledger, self._wish)
         try:
-            for number, path in enumerate(index.files):
-                self._wish.progress(number, len(index.files))
-                told = seen.recall(path)
+            threads = index.threads
+            if not files.is_directory(place):
+                threads = [each for each in threads if place in each] or [[place]]
+            for number, paths in enumerate(threads):
+                self._wish.progress(number, len(threads))
+                told = seen.recall(paths)
                 if told is None:
-                    was = identity(path)
-                    found = foreign.read_rollout(path, is_wanted=seen.is_wanted)
+                    was = identity(paths[-1])
+                    found = foreign.read_rollout(*paths, is_wanted=seen.is_wanted)
                     told = [*self._take(found)] if found else []
-                    seen.note(path, was, told)
+                    seen.note(paths[-1], was, told)
                 yield from told
         finally:
             seen.save()
@@ -145,8 +160,7 @@ class _Import:
     def _recover(self, place: Path) -> Iterator[Finding]:
         """Import runs of this suite, such as those of another state directory."""
         sessions: dict[str, list[Run]] = {}
-        metas = (f"{PREFIX}*.meta.json", f"{RUNS}/*/meta.json")
-        for meta in sorted(path for each in metas for path in place.glob(each)):
+        for meta in sorted(path for each in _METAS for path in place.glob(each)):
             if not sources.is_inside(meta, place):
                 yield _unreadable(meta, sources.LINK)
                 continue
@@ -159,11 +173,16 @@ class _Import:
                 sessions.setdefault(run.thread or run.run_id, []).append(run)
         for name, runs in sessions.items():
             self._seen.add(name)
+            title, ledger = _title_of(name, place), self._ledger
+            if title and ledger is not None and not self._wish.is_trial:
+                key = ledger.sessions.of_thread(name)
+                ledger.write("restore_title", session=key, title=title, exports=None)
             yield Finding(
                 word="imported",
                 source=place,
                 session_id=name,
                 kind=rebuild.KIND,
+                title=title,
                 asked=runs[0].spec.task,
                 runs=len(runs),
             )
@@ -251,23 +270,44 @@ class _Import:
     def _placed(self, part: History) -> History:
         """Determine the turns of the runs of a thread, its directory and its home."""
         rollouts = self._rollouts_of(part)
-        path, place = rollouts.path_of(part.session_id or ""), rollouts.home
-        is_trusted = path is not None and place in self._trusted
-        part = in_turns(part, path)
+        paths, place = rollouts.paths_of(part.session_id or ""), rollouts.home
+        is_trusted = bool(paths) and place in self._trusted
+        part = in_turns(part, *paths)
         return replace(part, codex_home=str(place) if is_trusted else None)
 
     def _rollouts_of(self, part: History) -> RolloutIndex:
-        """Return the rollouts of the first home of Codex that has the thread."""
+        """Return the rollouts that a part is of, or the first that have its thread."""
         thread, indexes = part.session_id or "", map(self._index, self._homes)
-        found = (each for each in indexes if each.path_of(thread) is not None)
-        return next(found, None) or self._index(self._settings.codex_home)
+        for each in indexes:
+            paths = each.paths_of(thread)
+            if part.source in paths or (paths and part.kind != "rollout"):
+                return each
+        return self._index(self._settings.codex_home)
 
 
-def in_turns(part: History, rollout: Path | None) -> History:
-    """Find the turns of the runs in the rollout of their thread, and its directory."""
+def _index_of(place: Path) -> RolloutIndex:
+    """List the rollouts of a place; beside a file may be those of its sub-agents."""
+    is_file, home = files.is_regular(place), foreign.home_of(place)
+    index = RolloutIndex(home, foreign.tops_of(home if is_file else place))
+    if is_file:
+        index.add(place)
+    return index
+
+
+def _title_of(name: str, place: Path) -> str | None:
+    """Return the title of a task in another state directory."""
+    path = place / name / RECORD
+    if not files.is_regular(path):
+        path = next(iter(place.glob(f"{ARCHIVE}/*/*/*/{name}/{RECORD}")), path)
+    told = files.read_json(path) if sources.is_inside(path, place) else None
+    return sources.said(loose_json.mapping(told).get("title"))
+
+
+def in_turns(part: History, *rollouts: Path) -> History:
+    """Find the turns of the runs in the rollouts of their thread, and its directory."""
     repo = part.working_dir
-    if rollout is not None and part.kind != "rollout":
-        told = foreign.read_rollout(rollout, is_wanted=lambda _: True)
+    if rollouts and part.kind != "rollout":
+        told = foreign.read_rollout(*rollouts, is_wanted=lambda _: True)
         if isinstance(told, History):
             part = foreign_runs.matched(part, told)
             repo = repo or told.working_dir

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from itertools import chain, islice
 
+from parsers.light import suppress
 from parsers.struct import Struct
 from runner import clock, files
 from runner.errors import FileFault, NoSuchRunError, RunnerError, UsageError
+from runner.exports import transcripts
 from runner.lifecycle.handoff import STOP_SIGNALS
 from runner.lifecycle.recover import reconcile_run, sweep
 from runner.model import Finished, Running, TaskState
@@ -201,6 +203,9 @@ class _Transcript:
                 yield _unreadable(paths.prompt, error)
                 text = run.spec.task.encode(errors="replace")  # a preview
             yield Prompt(text)
+        if transcripts.is_elsewhere(run.accounts):
+            yield from _imported(run, start.events)
+            return
         tails = {
             Tail(paths.events, start.events): False,
             Tail(paths.stderr, start.stderr): True,
@@ -245,11 +250,31 @@ class _Transcript:
 def _start(run: Run, count: int) -> _Start:
     """Find where the last lines of a run begin."""
     paths, is_over = files_of(run.spec), run.is_finished
+    if transcripts.is_elsewhere(run.accounts):
+        with suppress(OSError):
+            whole = len(transcripts.lines_of(run))
+            begin = max(0, whole - count)
+            shown = whole - begin + (count > whole)
+            return _Start(with_prompt=count > whole, events=begin, lines=shown)
+        return _Start()
     stderr, errors = last_lines(paths.stderr, count, with_rest=is_over)
     events, lines = last_lines(paths.events, count - errors, with_rest=is_over)
     lines += errors + 1
     is_whole = count >= lines
     return _Start(with_prompt=is_whole, events=events, stderr=stderr, lines=lines)
+
+
+def _imported(run: Run, begin: int) -> Iterator[Piece]:
+    """Yield the output of an imported run; when it is gone, the answer on record."""
+    try:
+        lines = transcripts.lines_of(run)
+    except OSError as error:
+        yield Note(f"cannot read {error.filename}: {error.strerror}")
+        lines = transcripts.on_record(run)
+    yield Lines(
+        tuple(each.removesuffix(b"\n") for each in lines[begin:]), is_stderr=False
+    )
+    yield RunEnded(run)
 
 
 def _lines_of(tail: Tail, *, is_stderr: bool) -> Iterator[Lines]:

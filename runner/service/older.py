@@ -17,7 +17,7 @@ from runner import clock, files
 from runner.accounting.rollouts import Rollouts
 from runner.accounting.run import unknown
 from runner.clock import iso
-from runner.codex.home import rollout_of
+from runner.codex.home import rollouts_of
 from runner.errors import NoSuchTaskError, RunnerError, RunnerFault, SessionBusyError
 from runner.exports.task_files import archived_at
 from runner.foreign import sources
@@ -163,7 +163,7 @@ class OlderTasks(MemoryLedger):
         """Refuse a task whose thread is in a home that only its record names."""
         config = sources.directory(sources.load(place / RECORD).get("config_path"))
         home, here = Path(config or "/").parent, self._settings.codex_home
-        threads = (rollout_of(each, session.name) for each in (here, home))
+        threads = (rollouts_of(each, session.name) for each in (here, home))
         if config is not None and [bool(each) for each in threads] == [False, True]:
             message = (
                 f"task {session.name} was started with --config-file {config}"
@@ -179,8 +179,8 @@ class OlderTasks(MemoryLedger):
             if foreign_runs.look_up(part, self) is not None:
                 continue  # two directories have one thread
             if is_counted:
-                path = rollouts.path_of(part.session_id or "")
-                part = in_turns(part, path)  # noqa: PLW2901 - the same part
+                paths = rollouts.paths_of(part.session_id or "")
+                part = in_turns(part, *paths)  # noqa: PLW2901 - the same part
             made = make(part, rollouts, self._settings).runs()
             place = clean(str(part.source.relative_to(self.home)))
             with self.transaction():

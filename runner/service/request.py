@@ -10,8 +10,8 @@ from parsers.paths import Path
 from parsers.struct import Struct, replace
 from parsers.text import uuid
 from runner import files
-from runner.codex.binary import can_be_codex, stamp_of
-from runner.codex.home import rollout_of, threads_named
+from runner.codex.binary import NO_ROLLOUT, has_lost
+from runner.codex.home import threads_named
 from runner.errors import (
     FileFault,
     NoSuchRunError,
@@ -19,14 +19,15 @@ from runner.errors import (
     RunnerFault,
     UsageError,
 )
+from runner.ledger import record
 from runner.model import Limits, Report, RunRequest, SessionId, Verbosity
-from runner.process.start import which
 from runner.prompt import read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.config import Config
     from runner.ledger.ledger import Ledger
+    from runner.ledger.sessions import Session
     from runner.model import CodexOptions
 
 _PER_PROCESS = ("/dev/fd/", "/dev/std", "/proc/self/", "/proc/thread-self/")
@@ -90,7 +91,15 @@ def run_request(
 
         # A run that no process owns any more does not write.
         reconcile_run(run, ledger, settings)
-    home = ledger.sessions.get(key).home if key is not None else None
+    known = ledger.sessions.get(key) if key is not None else None
+    home = (known and known.home) or str(settings.codex_home)
+    is_free = key is None or not ledger.runs.unfinished(key)
+    if thread and is_free and has_lost(thread, Path(home), words.codex.bin, settings):
+        what = NO_ROLLOUT if known else "no such session in {}"
+        message = f"--resume {words.resume}: {what.format(home)}"
+        raise UsageError(message)
+    if known is not None:
+        repo = _moved(known, repo, ledger)
     task_file = Path(words.task_file).absolute() if words.task_file else None
     return RunRequest(
         prompt=prompt,
@@ -98,7 +107,7 @@ def run_request(
         cwd=str(Path.cwd()),
         umask=settings.umask,
         codex=words.codex,
-        codex_home=home or str(settings.codex_home),
+        codex_home=home,
         limits=words.limits,
         report=_report(words.report),
         verbosity=words.verbosity,
@@ -126,8 +135,6 @@ def _resumed(
     if session := uuid(text):
         if ledger.sessions.of_thread(session) is None:
             _import_older(session, ledger, settings)
-        if ledger.sessions.of_thread(session) is None:
-            _refuse_unknown(session, words.codex.bin, settings)
         return SessionId(session)
     from runner.service.lookup import find_run  # noqa: PLC0415 - only for a run id
 
@@ -154,6 +161,13 @@ def _import_older(text: str, ledger: Ledger, settings: Config) -> None:
             found.older.take(found.session, ledger)
 
 
+def _moved(session: Session, repo: Path, ledger: Ledger) -> Path:
+    """Return where Codex works for a directory: it may have moved the first run."""
+    first = ledger.runs.find(ledger.runs.ids(session.key)[0])
+    was = os.path.normpath(repo) == first.spec.repo
+    return Path(record.place_of(first)) if was else repo
+
+
 def _named(text: str, ledger: Ledger, settings: Config) -> SessionId:
     """Find the one session with this name: its title, its name in Codex, or an id."""
     sessions = ledger.sessions.named(text) or ledger.sessions.like(text)
@@ -169,16 +183,6 @@ def _named(text: str, ledger: Ledger, settings: Config) -> SessionId:
         message = f"--resume {text}: {why}"
         raise UsageError(message)
     return SessionId(thread)
-
-
-def _refuse_unknown(thread: str, program: str, settings: Config) -> None:
-    """Refuse a thread that Codex has not, unless the program may not be Codex."""
-    home, path = settings.codex_home, which(program, settings.search_path)
-    has_threads = files.is_directory(home / "sessions")
-    is_codex = path and (stamp_of(path) or (has_threads and can_be_codex(path)))
-    if is_codex and rollout_of(home, thread) is None:
-        message = f"--resume {thread}: no such session in {home}"
-        raise UsageError(message)
 
 
 def _report(report: Report) -> Report:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from parsers import loose_json
 from parsers.accounting.tokens import SUMMED
 from parsers.error_classes import retryable
 from parsers.paths import Path
 from parsers.run_summary import doubts
 from runner import clock
+from runner.codex.binary import NO_ROLLOUT, has_lost
 from runner.codex.home import writer_of
 from runner.errors import RunnerError, WaitTimeoutError
 from runner.exports.task_files import answer_of, files_in
+from runner.ledger import record
 from runner.ledger.usage import USED, UsageTotal, rows_of
 from runner.lifecycle.liveness import codex_of, left_by, place_of, suspension_of
 from runner.lifecycle.recover import sweep
@@ -62,12 +65,12 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
         "warnings": last.accounts.get("warnings") or {},
         "created_at": session.created_at,
         "updated_at": session.updated_at,
-        "working_dir": pattern.spec.repo or None,
+        "working_dir": record.place_of(pattern) or None,
         "directory": str(exports) if exports else None,
         "model": pattern.accounts.get("model") or pattern.spec.codex.model,
         "sandbox": pattern.spec.codex.sandbox,
         "pid": pid,
-        "note": _note(last, pid),
+        "note": _note(last, pid) or _why_lost(session, last, settings),
         "last_run": last.run_id,
         "runs": len(ledger.runs.ids(session.key)),
         "queue": len(task.prompts),
@@ -215,6 +218,18 @@ def _note(run: Run, pid: int | None) -> str | None:
         return f"{ended}this is not recorded yet"
     lost = reconnecting(files_of(run.spec).events) if pid else None
     return None if lost is None else f"Codex has no connection: {lost}"
+
+
+def _why_lost(session: Session, run: Run, settings: Config) -> str | None:
+    """Return why a session of ours cannot be resumed; None when it may be."""
+    usage = loose_json.mapping(run.accounts.get("token_usage"))
+    is_saved = usage.get("source") == "rollout" or session.is_imported
+    if is_saved or session.thread is None or not run.is_finished:
+        return None
+    home = Path(session.home or settings.codex_home)
+    if has_lost(session.thread, home, run.spec.codex.bin, settings):
+        return f"it cannot be resumed: {NO_ROLLOUT.format(home)}"
+    return None
 
 
 def _why_held(prompt: Prompt | None) -> str | None:

@@ -9,6 +9,7 @@ from parsers.accounting.tokens import Usage
 from parsers.any_log import read_log
 from parsers.light import suppress
 from parsers.paths import Path
+from parsers.rollouts.read import read_rollout
 from parsers.struct import Struct, replace
 from parsers.text import uuid
 from runner import clock, files
@@ -161,6 +162,9 @@ def _read_or_error(log: Path, settings: Config) -> _Log | RunnerError:
 def _read(log: Path, meta_path: Path | None, settings: Config) -> _Log:
     meta, faults = _meta(log, meta_path, settings)
     facts = _facts(log, meta)
+    if facts.kind == "rollout" and (thread := facts.session_id) is not None:
+        index = RolloutAt(settings.codex_home, thread, log)
+        facts = _rollout_facts(facts, index.paths_of(thread))
     refusal = facts.refusal
     if refusal is not None and not meta:
         message = f"{refusal} in {log}"
@@ -229,20 +233,26 @@ def _facts(log: Path, meta: Json) -> Facts:
     except OSError as error:
         message = f"--log {log}: {error.strerror or error}"
         raise UsageError(message) from error
-    if facts.kind == "rollout":
-        from runner.foreign.rollouts import actions  # noqa: PLC0415 - a rare need
+    return facts
 
-        with suppress(OSError):  # a pipe is not read twice
-            done = actions(log)
-            facts = replace(
-                facts,
-                commands_run=done.commands_run,
-                commands_failed=done.commands_failed,
-                files_changed=done.files_changed,
-                ended=done.ended or facts.ended,
-                failure=done.failure or facts.failure,
-                errors=facts.errors or done.errors,
-            )
+
+def _rollout_facts(facts: Facts, paths: Sequence[Path]) -> Facts:
+    """Add what one rollout file lacks: its thread's other files, and the actions."""
+    from runner.foreign.rollouts import actions  # noqa: PLC0415 - a rare need
+
+    with suppress(OSError):  # a pipe is not read twice
+        if len(paths) > 1:
+            facts = read_rollout(files.lines_of(paths)).facts()
+        done = actions(paths)
+        return replace(
+            facts,
+            commands_run=done.commands_run,
+            commands_failed=done.commands_failed,
+            files_changed=done.files_changed,
+            ended=done.ended or facts.ended,
+            failure=done.failure or facts.failure,
+            errors=facts.errors or done.errors,
+        )
     return facts
 
 

@@ -91,7 +91,7 @@ class LimitsWatch:
 
     def _has_grown(self, thread_id: str) -> bool:
         """Return whether a thread's rollout has new records since the last check."""
-        path = home.rollout_of(self._home, thread_id)
+        path = next(reversed(home.rollouts_of(self._home, thread_id)), None)
         before = self._sizes.get(thread_id)
         try:
             size = self._sizes[thread_id] = path.stat().st_size if path else 0

@@ -11,7 +11,7 @@ import os
 import sys
 
 from parsers.struct import replace
-from runner import clock, config, files
+from runner import clock, config
 from runner.codex import home
 from runner.codex.login import missing_login
 from runner.errors import RunnerError, StaleStateError
@@ -140,9 +140,8 @@ def _begin(
         return verdict(Outcome.STOPPED, error)
     # Records after the present end of the session's rollout belong to this run.
     session = recorder.run.spec.resume_session
-    path = home.rollout_of(settings.codex_home, session) if session else None
-    if path is not None and (status := files.status(path)) is not None:
-        recorder.run = replace(recorder.run, rollout_offset=status.st_size)
+    if session and (paths := home.rollouts_of(settings.codex_home, session)):
+        recorder.run = replace(recorder.run, rollout_offset=home.size_of(paths))
     started = start_codex(recorder.run, events, settings)
     os.close(events)
     return started

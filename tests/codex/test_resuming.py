@@ -223,3 +223,46 @@ def test_a_session_that_codex_itself_holds_is_busy_until_it_has_ended(
     later = codex("--resume", session, "--task", "say: me now").files.summary
     assert later["final_message"] == "me now"
     assert parts(later["token_usage"]) == used(5)
+
+
+def test_a_run_that_codex_has_moved_is_resumed_where_it_worked(
+    codex: RealTasks,
+) -> None:
+    """With `--worktree`, which Codex refuses when it resumes a thread."""
+    first = codex("--task", "run: pwd > place", "--", "--worktree")
+    session = first.fields["codex_session_id"]
+
+    def tasks(*words: str) -> str:
+        done = codex.cli(*words, command="codex_tasks")
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    (status,) = json.loads(tasks("status", "--json", session))
+    place = Path(status["working_dir"])
+    assert place.parent.parent == codex.home / "worktrees"
+    tasks("send", session, "run: pwd > sent")
+    tasks("status", "--wait", session)
+    again = codex("--resume", session, "--task", "run: pwd > resumed")
+
+    assert again.code == 0, again.stderr
+    for name in ("place", "sent", "resumed"):
+        assert (place / name).read_text() == f"{place}\n"
+
+
+def test_a_thread_that_codex_has_not_saved_is_refused_at_once(codex: RealTasks) -> None:
+    done = codex("--task", "say: done", "--", "--ephemeral")
+    assert done.code == 0, done.stderr
+    session = done.fields["codex_session_id"]
+
+    why = f"Codex has no rollout of its thread in {codex.home}"
+    status = codex.cli("status", session, command="codex_tasks")
+    assert f"Note: it cannot be resumed: {why}" in status.stdout
+    for words in (["send"], ["send", "--queue"]):
+        sent = codex.cli(*words, session, "say: more", command="codex_tasks")
+        assert sent.returncode == 1
+        assert sent.stderr.endswith(f"cannot be resumed: {why}\n")
+    again = codex("--resume", session, "--task", "say: more")
+    assert is_one_line(again, 2, f"--resume {session}: {why}")
+    listed = codex.cli("status", "--json", session, command="codex_tasks")
+    (found,) = json.loads(listed.stdout)
+    assert (found["runs"], found["queue"]) == (1, 0)

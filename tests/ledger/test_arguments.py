@@ -230,3 +230,46 @@ def test_an_empty_value_is_refused_by_name(understand: Understand, name: str) ->
 def test_an_empty_value_is_no_place_to_look_in(words: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match="is empty"):
         parse_codex_run.parse(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "model", "rest"),
+    [
+        (["--", "-m", "a"], "a", ()),
+        (["--", "--search", "-ma"], "a", ("--search",)),
+        (["--", "-m=a", "--search"], "a", ("--search",)),
+        (["--", "--model=a"], "a", ()),
+        (["--", "-c", "model=a", "-c", 'model = "b"'], "b", None),
+        (["--", "--config=model='a'"], "a", None),
+        (["-c", "model=a"], "a", None),
+        (["-c", "model_provider=a"], None, None),
+        (["-m", "a", "--", "-c", "model=b"], "a", None),
+        # Codex refuses these.
+        (["-m", "a", "--", "-m", "b"], "a", ("-m", "b")),
+        (["--", "-m", "a", "-m", "b"], None, ("-m", "a", "-m", "b")),
+        (["--", "-m"], None, ("-m",)),
+    ],
+)
+def test_a_model_is_on_record_in_whatever_way_codex_gets_it(
+    understand: Understand,
+    words: list[str],
+    model: str | None,
+    rest: tuple[str, ...] | None,
+) -> None:
+    codex = understand("--task", "x", *words).words.codex
+
+    assert codex.model == model
+    extra = tuple(words[words.index("--") + 1 :]) if "--" in words else ()
+    assert codex.extra == (extra if rest is None else rest)
+
+
+def test_a_directory_behind_the_dashes_is_where_codex_works(
+    understand: Understand, tmp_path: Path
+) -> None:
+    """Codex accepts `--cd` only once."""
+    found = understand("--task", "x", "--", "--search", "-C", str(tmp_path))
+
+    assert found.words.repo == str(tmp_path)
+    assert found.words.codex.extra == ("--search",)
+    with pytest.raises(UsageError, match="-C nowhere: not a directory"):
+        understand("--task", "x", "--", "--cd=nowhere")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import old_state
 
 from parsers.facts import Facts
 from parsers.rollouts.read import read_parts
@@ -19,6 +20,7 @@ from runner.accounting import rollouts
 from runner.accounting.rollouts import RolloutIndex, Slice, read_rollouts
 from runner.clock import iso
 from runner.codex import home
+from runner.errors import UsageError
 from runner.exports import run_exports, task_files
 from runner.foreign import eventlines
 from runner.foreign.sources import ForeignRun, History, Unreadable
@@ -399,6 +401,26 @@ def test_a_rollout_that_is_a_link_out_of_the_home_is_only_named(
     assert ledger.sessions.all() == []
 
 
+def test_the_tasks_of_an_older_state_directory_come_in(tmp_path: Path) -> None:
+    """Their runs lie in the directories of the tasks there."""
+    was = old_state.extract(tmp_path / "old")
+    settings = config.load({"HOME": str(tmp_path / "elsewhere")})
+    ledger = Ledger(settings.state_home)
+
+    found = [*take_in([str(was)], ledger, settings)]
+
+    told = {each.session_id: each for each in found if each.word == "imported"}
+    archived = "01a1f000-0000-7000-8000-000000000008"
+    assert {"01a1f000-0000-7000-8000-000000000001", archived} <= told.keys()
+    kept = {each.thread: each.title for each in ledger.sessions.all()}
+    titles = {each.session_id: each.title for each in told.values() if each.title}
+    assert titles
+    assert titles.items() <= kept.items()
+    again = [*take_in([str(was)], ledger, settings)]
+    assert not [each for each in again if each.word == "imported"]
+    ledger.close()
+
+
 # Threads as Codex writes them: turns by their ids and places
 
 
@@ -431,6 +453,77 @@ class Home:
 @pytest.fixture
 def thread(tmp_path: Path) -> Home:
     return Home(tmp_path)
+
+
+SPAWN_DAY = "2026/11/20"
+
+
+@pytest.mark.parametrize(
+    ("named", "is_in_a_home"),
+    [
+        ("codex", True),
+        ("codex/sessions", True),
+        (f"codex/sessions/{SPAWN_DAY[:4]}", True),
+        (f"codex/sessions/{SPAWN_DAY}", True),
+        (f"codex/sessions/{SPAWN_DAY}/rollout-x-{SPAWNING}.jsonl", True),
+        ("folder", False),
+        ("years", False),
+        (f"folder/rollout-x-{SPAWNING}.jsonl", False),
+        ("folder/saved.jsonl", False),
+    ],
+)
+def test_rollouts_are_imported_from_a_home_a_folder_and_a_file(
+    tmp_path: Path, named: str, *, is_in_a_home: bool
+) -> None:
+    """With the calls of the sub-agent, whose rollout is beside it."""
+    files = {
+        f"rollout-x-{SPAWNING}.jsonl": "rollout-0.169-spawn.jsonl",
+        f"rollout-x-{SPAWNED}.jsonl": "rollout-0.169-subagent.jsonl",
+    }
+    for where in (f"codex/sessions/{SPAWN_DAY}", "folder", f"years/{SPAWN_DAY}"):
+        (tmp_path / where).mkdir(parents=True)
+        for name, data in files.items():
+            shutil.copy(DATA / data, tmp_path / where / name)
+    if named.endswith("saved.jsonl"):
+        (tmp_path / f"folder/rollout-x-{SPAWNING}.jsonl").rename(tmp_path / named)
+    settings = config.load({"HOME": str(tmp_path / "home")})
+    ledger = Ledger(settings.state_home)
+
+    (found,) = take_in([str(tmp_path / named)], ledger, settings)
+
+    assert (found.word, found.session_id, found.runs) == ("imported", SPAWNING, 1)
+    session = ledger.sessions.all()[0]
+    (run,) = ledger.runs.of_session(session.key)
+    usage = record.to_json(run)["token_usage"]
+    assert isinstance(usage, dict)
+    assert [each["thread_id"] for each in usage["subagents"]] == [SPAWNED]
+    assert session.home == (str(tmp_path / "codex") if is_in_a_home else None)
+    (again,) = take_in([str(tmp_path / named)], ledger, settings)
+    assert again.word == "present"
+    ledger.close()
+
+
+def test_a_linked_directory_is_only_named(thread: Home, tmp_path: Path) -> None:
+    thread.path.rename(tmp_path / thread.path.name)
+    link, inside = thread.path.parent / "2026", thread.path.parent / "2025"
+    link.symlink_to(tmp_path)
+    inside.symlink_to(thread.path.parent)
+
+    (found,) = thread()
+
+    assert (found.word, found.source) == ("unreadable", link)
+    assert found.reason == "it is a link out of the directory"
+
+
+def test_a_file_that_is_no_rollout_is_named(thread: Home, tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("hello\n")
+
+    (found,) = take_in([str(path)], thread.ledger, thread.settings)
+
+    assert (found.word, found.source) == ("unreadable", path)
+    with pytest.raises(UsageError, match="not a rollout file"):
+        list(take_in([str(tmp_path / "missing")], thread.ledger, thread.settings))
 
 
 @pytest.mark.parametrize("shift", [timedelta(0), timedelta(seconds=-30)])
@@ -618,7 +711,7 @@ def test_sub_agents_are_counted_with_their_parent(
     assert found.thread is not None
     assert [agent.thread_id for agent in found.agents] == [SPAWNED]
     assert read_rollouts(index, THREAD, Slice(offset=0), ()).thread is None
-    assert len(index.files) == 3
+    assert len(index.threads) == 3
 
 
 def test_an_index_finds_what_a_search_finds(make_home: Callable[..., Path]) -> None:
@@ -626,7 +719,7 @@ def test_an_index_finds_what_a_search_finds(make_home: Callable[..., Path]) -> N
     index = RolloutIndex(where)
 
     assert [*index.children_of(SPAWNING, None)] == [SPAWNED]
-    assert index.path_of(SPAWNED) == where / "sessions/2026/11/20" / (
+    assert index.paths_of(SPAWNED)[0] == where / "sessions/2026/11/20" / (
         "rollout-0.169-subagent.jsonl"
     )
 
@@ -634,7 +727,7 @@ def test_an_index_finds_what_a_search_finds(make_home: Callable[..., Path]) -> N
 def test_guessed_times_are_those_of_the_turns_with_the_same_prompts(
     make_home: Callable[..., Path],
 ) -> None:
-    path = RolloutIndex(make_home("0.169-new+2resumes")).path_of(RECORDED)
+    path = RolloutIndex(make_home("0.169-new+2resumes")).paths_of(RECORDED)[0]
     assert path is not None
     rollout = foreign.read_rollout(path)
     assert isinstance(rollout, History)

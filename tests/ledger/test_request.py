@@ -247,7 +247,10 @@ def test_a_thread_that_codex_has_not_is_refused(
         with pytest.raises(UsageError, match=f"{OTHER}: no such session in"):
             run_request(asked, b"x", ledger, ours)
         rollout = ours.codex_home / "sessions" / f"rollout-2026-11-20-{OTHER}.jsonl"
-        rollout.touch()
+        rollout.touch()  # Codex refuses an empty one
+        with pytest.raises(UsageError, match="no such session in"):
+            run_request(asked, b"x", ledger, ours)
+        rollout.write_text("{}\n")
 
     # A program in the place of Codex may keep its threads elsewhere.
     assert run_request(asked, b"x", ledger, ours).thread == OTHER

@@ -137,7 +137,7 @@ def _runs(home: Path, sessions: int, each: int, running: int) -> Iterator[Run]:
     step = timedelta(days=DAYS) / max(sessions * each, 1)
     at = UNTIL - timedelta(days=DAYS)
     for session in range(sessions):
-        key = SessionId(_thread(chance, at))
+        key = SessionId(new_thread(chance, at))
         repo = chance.choice(REPOS)
         for number in range(each):
             is_over = number < each - 1 or session < sessions - running
@@ -145,7 +145,7 @@ def _runs(home: Path, sessions: int, each: int, running: int) -> Iterator[Run]:
             at += step
 
 
-def _thread(chance: random.Random, at: datetime) -> str:
+def new_thread(chance: random.Random, at: datetime) -> str:
     """Make a thread id as Codex does: its time, then what chance has given."""
     text = f"{int(at.timestamp() * 1000):012x}{chance.getrandbits(80):020x}"
     return str(uuid.UUID(f"{text[:12]}7{text[13:16]}8{text[17:]}"))

@@ -56,8 +56,9 @@ Import the histories of other tools; their files are not changed.
 --dry-run           only list what would be imported
 --json              write one JSON object
 DIR ...             tasks of the older codex-tasks, logs of the bash runner, a
-                    CODEX_HOME (default: the state directory, ~/.codex/tasks,
-                    ./runs and CODEX_HOME)
+                    CODEX_HOME, its sessions, another folder of rollouts, a rollout
+                    file (default: the state directory, ~/.codex/tasks, ./runs and
+                    CODEX_HOME)
 
   codex-tasks import --dry-run    (older tasks, ./runs, threads of CODEX_HOME)
   codex-tasks import ~/.codex ~/projects/app/runs

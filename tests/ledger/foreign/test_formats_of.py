@@ -62,11 +62,10 @@ def test_any_other_directory_can_be_read_in_no_way(tmp_path: Path) -> None:
     assert formats_of(tmp_path) == []
 
 
-def test_what_is_no_directory_is_refused(tmp_path: Path) -> None:
+def test_a_file_may_be_a_rollout(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(NotADirectoryError):
-        formats_of(tmp_path / "file")
+    assert formats_of(tmp_path / "file") == ["rollouts"]
     with pytest.raises(FileNotFoundError):
         formats_of(tmp_path / "nowhere")
 

@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support import homes
 
 from parsers.exec_events.events import TurnCompleted, TurnFailed
 from parsers.exec_events.summary import EventSummary
+from parsers.rollouts import records
+from parsers.rollouts.read import read_parts
 from runner.accounting.rollouts import RolloutIndex
 from runner.clock import iso
-from runner.codex.home import rollout_of
+from runner.codex.home import rollouts_of
 from runner.foreign import read_rollout, sources
 from runner.foreign.eventlines import event_lines
 from runner.foreign.sources import ForeignRun, History, Other, Unreadable
@@ -60,7 +63,7 @@ def home_of(tmp_path: Path, *names: str) -> Path:
 
 def read(home: Path) -> list[History | Unreadable | Other]:
     index = RolloutIndex(home)
-    found = [each for path in index.files if (each := read_rollout(path))]
+    found = [each for paths in index.threads if (each := read_rollout(*paths))]
     faults = [(Path(each.filename), sources.why(each)) for each in index.faults]
     return [*found, *(Unreadable(*each) for each in faults)]
 
@@ -110,6 +113,15 @@ def test_a_thread_says_where_and_when_it_worked(tmp_path: Path) -> None:
     assert iso(history.runs[0].started_at) == "2026-11-20T10:21:55.336Z"
     assert iso(history.updated_at) == iso(history.runs[-1].ended_at)
     assert history.archived_at is None
+
+
+def test_a_thread_is_resumed_where_its_last_turn_worked(
+    tmp_path: Path, make_rollout: MakeRollout
+) -> None:
+    turn = {"turn_id": TURN, "cwd": "/srv/other"}
+    make_rollout(BEGIN, ("turn_context", turn), END)
+
+    assert only(tmp_path).working_dir == "/srv/other"
 
 
 def test_the_usage_is_the_threads_as_codex_prints_it(tmp_path: Path) -> None:
@@ -312,6 +324,30 @@ def test_codexs_own_items_go_before_what_the_calls_tell(
     assert digest_of(run).files_changed == {"/a": "update"}
 
 
+def test_only_records_that_say_something_new_are_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the calls that Codex's own items repeat, nor all but the last figures."""
+    (thread,) = homes.fill(tmp_path, 1)
+    read, decode = list[str](), records.read_record
+
+    def counting(line: bytes) -> records.Record:
+        read.append((found := decode(line)).kind)
+        return found
+
+    monkeypatch.setattr(records, "read_record", counting)
+    (run,) = only(tmp_path).runs
+
+    assert digest_of(run).commands_run == homes.CALLS
+    assert read.count("item_completed") == homes.CALLS + 2
+    assert not {"function_call", "function_call_output"}.intersection(read)
+    assert read.count("token_count") == 1
+    read.clear()
+    with thread.open("rb") as stream:
+        assert len(read_parts(stream, [0])[0].calls) == homes.CALLS
+    assert read.count("token_count") == 2  # the total and the limits
+
+
 def test_a_turn_that_was_killed_is_lost(
     tmp_path: Path, make_rollout: MakeRollout
 ) -> None:
@@ -464,6 +500,6 @@ def test_directories_deeper_than_any_of_codex_are_not_gone_into(
     missing = "01a1f000-0000-7000-8000-00000000000f"
 
     assert only(abyss).session_id == THREAD
-    assert RolloutIndex(abyss).path_of(THREAD) == path
-    assert rollout_of(abyss, THREAD) == path
-    assert rollout_of(abyss, missing) is None
+    assert RolloutIndex(abyss).paths_of(THREAD) == [path]
+    assert rollouts_of(abyss, THREAD) == [path]
+    assert rollouts_of(abyss, missing) == []
