@@ -5,13 +5,17 @@ below. In texts `$THREAD` stands for the thread id (the one asked for on resume)
 `$PROMPT` for the prompt, as it is written within a JSON string.
 """
 
-import base64
 import json
+import marshal
+import py_compile
 import shlex
 import shutil
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +46,7 @@ def err(data: str | bytes) -> Step:
 
 def _bytes(data: str | bytes, to: str) -> Step:
     raw = data.encode() if isinstance(data, str) else data
-    return {"do": "bytes", "to": to, "base64": base64.b64encode(raw).decode()}
+    return {"do": "bytes", "to": to, "data": raw}
 
 
 def event(kind: str, **fields: object) -> Step:
@@ -202,14 +206,12 @@ class StandIn:
             "read_stdin": True,
         }
         script = {**defaults, **settings, "steps": steps}
-        self._beside(".json").write_text(json.dumps(script))
+        self._beside(".script").write_bytes(marshal.dumps(script))
 
     @property
     def records(self) -> list[dict[str, Any]]:
         """Show what each call was given: argv, stdin, env, umask, descriptors, …"""
-        path = self._beside(".record.jsonl")
-        lines = path.read_text().splitlines() if path.exists() else []
-        return [json.loads(line) for line in lines]
+        return list(self._records())
 
     @property
     def runs(self) -> list[dict[str, Any]]:
@@ -243,6 +245,17 @@ class StandIn:
             if "began" in record and record["thread"] == thread
         ]
 
+    def _records(self) -> Iterator[dict[str, Any]]:
+        path = self._beside(".record")
+        if not path.exists():
+            return
+        with path.open("rb") as file, suppress(EOFError):
+            while True:
+                record = marshal.load(file)  # noqa: S302  # our own program wrote it
+                ignored = record["ignored"]
+                names = [s.name for s in signal.Signals if ignored >> s - 1 & 1]
+                yield {**record, "ignored": names}
+
     def _beside(self, suffix: str) -> Path:
         return self.path.with_name(self.path.name + suffix)
 
@@ -259,9 +272,17 @@ def make_stand_in(directory: Path, *steps: Step, **settings: object) -> StandIn:
     """Make an executable `codex` in the directory; without steps all goes well."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "codex"
-    command = shlex.join([sys.executable, "-IS", str(_PROGRAM)])
+    command = shlex.join([sys.executable, "-IS", _compiled()])
     path.write_text(f'#!/bin/sh\nexec {command} "$0" "$@"\n')
     path.chmod(0o755)
     stand_in = StandIn(path)
     stand_in.plays(*(steps or ordinary()), **settings)
     return stand_in
+
+
+@cache
+def _compiled() -> str:
+    """Compile the program, once for each xdist worker."""
+    path = py_compile.compile(str(_PROGRAM), doraise=True)
+    assert path is not None
+    return path

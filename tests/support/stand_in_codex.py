@@ -1,21 +1,26 @@
 """A stand-in `codex` that misbehaves on demand: plays the script beside it.
 
-Run as `stand_in_codex.py SELF [codex arguments]`: SELF.json holds the script, written
-by `support.stand_in`, and SELF.record.jsonl collects what each call was given. Nothing
-but the standard library, so that it starts fast with `python -IS`.
+Run as `stand_in_codex.pyc SELF [codex arguments]`: SELF.script holds the script,
+written by `support.stand_in`, and SELF.record collects what each call was given, both
+as `marshal` writes them. The tests start it thousands of times: it is compiled, and
+what it imports is in the interpreter, save what a step alone needs.
 """
 
-import base64
+from __future__ import annotations
+
 import fcntl
-import json
+import marshal
 import os
-import signal
 import sys
 import time
-from collections.abc import Sequence
-from typing import NoReturn
 
-Step = dict[str, object]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+    from typing import NoReturn
+
+    Step = dict[str, object]
 _CHUNK = 1 << 20
 
 
@@ -25,8 +30,8 @@ class Play:
     def __init__(self, own_path: str, arguments: Sequence[str]) -> None:
         self.own_path = own_path
         self.arguments = list(arguments)
-        with open(own_path + ".json", encoding="utf-8") as file:  # noqa: PTH123  # pathlib costs half of the start
-            self.script = json.load(file)
+        with open(own_path + ".script", "rb") as file:  # noqa: PTH123  # pathlib costs more than the rest
+            self.script = marshal.load(file)  # noqa: S302  # json does too
         asked = self._asked_thread()
         self.thread = str(self.script["thread"] if asked is None else asked)
         if self.thread == "fresh":
@@ -53,10 +58,11 @@ class Play:
 
     def do_bytes(self, step: Step) -> None:
         descriptor = 2 if step["to"] == "stderr" else 1
-        data = base64.b64decode(str(step["base64"]))
+        data = step["data"]
+        assert isinstance(data, bytes)
         data = data.replace(b"$THREAD", self.thread.encode())
         if b"$PROMPT" in data:
-            data = data.replace(b"$PROMPT", json.dumps(self.prompt)[1:-1].encode())
+            data = data.replace(b"$PROMPT", _in_json(self.prompt))
         _write(descriptor, data)
         if b'"turn.started"' in data:
             self.record(began=self.prompt, thread=self.thread)
@@ -98,11 +104,11 @@ class Play:
 
     def do_hang(self, _: Step) -> NoReturn:
         while True:
-            signal.pause()
+            time.sleep(3600)
 
     def do_ignore(self, step: Step) -> None:
         for name in _names(step["signals"]):
-            signal.signal(_signal(name), signal.SIG_IGN)
+            _signal().signal(_number(name), _signal().SIG_IGN)
 
     def do_on_signal(self, step: Step) -> None:
         steps = step["steps"]
@@ -111,7 +117,7 @@ class Play:
         def handle(_number: int, _frame: object) -> None:
             self.play(steps)
 
-        signal.signal(_signal(str(step["signal"])), handle)
+        _signal().signal(_number(str(step["signal"])), handle)
 
     def do_repeat(self, step: Step) -> None:
         steps = step["steps"]
@@ -139,46 +145,46 @@ class Play:
         def pass_on(number: int, _frame: object) -> None:
             os.kill(child, number)
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, pass_on)
+        for name in ("INT", "TERM"):
+            _signal().signal(_number(name), pass_on)
         self.record(native=child)
         if step["leave"] is not None:
             self.do_exit({"code": step["leave"]})
         _, status = os.waitpid(child, 0)
         if os.WIFSIGNALED(status):
-            self.do_die({"signal": signal.Signals(os.WTERMSIG(status)).name[3:]})
+            name = _signal().Signals(os.WTERMSIG(status)).name
+            self.do_die({"signal": name.removeprefix("SIG")})
         os._exit(os.waitstatus_to_exitcode(status))
 
     def do_exit(self, step: Step) -> NoReturn:
         os._exit(int(str(step["code"])))
 
     def do_die(self, step: Step) -> None:
-        number = _signal(str(step["signal"]))
-        if number != signal.SIGKILL:
-            signal.signal(number, signal.SIG_DFL)
+        number = _number(str(step["signal"]))
+        if number != _number("KILL"):
+            _signal().signal(number, _signal().SIG_DFL)
         os.kill(os.getpid(), number)
 
     def record(self, **facts: object) -> None:
         """Append one line; a single write, so that calls at once do not mix."""
-        umask = os.umask(0)
-        os.umask(umask)
+        status = _status()
         line = {
             "argv": self.arguments,
             "cwd": os.getcwd(),  # noqa: PTH109  # as above
             "env": dict(os.environ),
-            "umask": umask,
+            "umask": int(status["Umask"], 8),
             "pid": os.getpid(),
             "ppid": os.getppid(),
             "pgid": os.getpgid(0),
             "sid": os.getsid(0),
             "descriptors": _open_descriptors(),
-            "ignored": _ignored_signals(),
+            "ignored": int(status["SigIgn"], 16),
             **facts,
         }
-        path = self.own_path + ".record.jsonl"
+        path = self.own_path + ".record"
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
         descriptor = os.open(path, flags, 0o600)
-        os.write(descriptor, json.dumps(line).encode() + b"\n")
+        os.write(descriptor, marshal.dumps(line))
         os.close(descriptor)
 
     def _stdin(self) -> str | None:
@@ -205,7 +211,7 @@ class Play:
             if step["double_fork"] and os.fork() != 0:
                 os._exit(0)
             for name in _names(step["ignore"]):
-                signal.signal(_signal(name), signal.SIG_IGN)
+                _signal().signal(_number(name), _signal().SIG_IGN)
             os.write(writer, str(os.getpid()).encode())
             os.close(writer)
             if not step["keep_output"]:
@@ -240,12 +246,31 @@ def _names(value: object) -> list[str]:
     return [str(name) for name in value]
 
 
-def _signal(name: str) -> signal.Signals:
-    return signal.Signals[f"SIG{name}"]
+def _signal() -> ModuleType:
+    import signal  # noqa: PLC0415 - its import takes half as long as the start
+
+    return signal
 
 
-def _ignored_signals() -> list[str]:
-    return [s.name for s in signal.Signals if signal.getsignal(s) == signal.SIG_IGN]
+def _number(name: str) -> int:
+    number: int = _signal().Signals[f"SIG{name}"]
+    return number
+
+
+def _in_json(text: str) -> bytes:
+    """Write a text as it is within a JSON string."""
+    if text.isascii() and text.isprintable() and not {'"', "\\"} & set(text):
+        return text.encode()
+    import json  # noqa: PLC0415 - as above
+
+    return json.dumps(text)[1:-1].encode()
+
+
+def _status() -> dict[str, str]:
+    """Read the fields of /proc/self/status."""
+    with open("/proc/self/status", encoding="utf-8", errors="replace") as file:  # noqa: PTH123  # as above
+        lines = [line.partition(":") for line in file]
+    return {name: value.strip() for name, _, value in lines}
 
 
 def _open_descriptors() -> dict[str, str]:
