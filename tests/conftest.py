@@ -14,7 +14,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from support.codex_home import built_environment
 from support.commands import Cli
+from support.forks import Forks
 from support.guard import MARKER, no_process_left
+from support.processes import processes_below
 from support.repository import make_repository
 from support.stand_in import StandIn, make_stand_in
 from support.tasks import Tasks
@@ -85,10 +87,18 @@ def environment(
     )
 
 
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Load the suite once for the commands that run to their end."""
+    forks = Forks()
+    yield forks
+    forks.close()
+
+
 @pytest.fixture
-def cli(environment: dict[str, str], tmp_path: Path) -> Iterator[Cli]:
+def cli(environment: dict[str, str], tmp_path: Path, forks: Forks) -> Iterator[Cli]:
     """Run the suite's commands; what was started in the background is ended."""
-    cli = Cli(environment, cwd=tmp_path)
+    cli = Cli(environment, cwd=tmp_path, forks=forks)
     yield cli
     cli.end()
 
@@ -106,8 +116,10 @@ def task(cli: Cli, repo: Path, stand_in: StandIn, tmp_path: Path) -> Tasks:
 
 
 @pytest.fixture
-def processes_guarded(marker: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def processes_guarded(
+    marker: str, forks: Forks, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
     """Fail a test that leaves processes behind, and end them."""
     monkeypatch.setenv(MARKER, marker)
-    with no_process_left(marker):
+    with no_process_left(marker, others=lambda: processes_below(forks.pid)):
         yield

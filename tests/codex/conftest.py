@@ -5,14 +5,19 @@ sets it, its absence is a failure: a green run must mean that they were run.
 """
 
 import os
+import shutil
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.codex_home import find_real_codex
+from support.codex_home import built_environment, find_real_codex, native_codex
 from support.commands import Cli
 from support.real_codex import RealTasks
 from support.real_sessions import RealSessions
 from support.stand_in import StandIn
+
+from runner.loopback import LoopbackServer, write_home
 
 
 @pytest.fixture(autouse=True)
@@ -34,10 +39,48 @@ def real_codex() -> Path:
     pytest.skip(reason)
 
 
+@pytest.fixture(scope="session")
+def used_home(
+    real_codex: Path,
+    loopback: LoopbackServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """Make a CODEX_HOME in which Codex has made its databases, without a thread."""
+    place = tmp_path_factory.mktemp("used-home")
+    home = place / "codex-home"
+    write_home(home, loopback.config_toml())
+    words = ["exec", "--ephemeral", "--skip-git-repo-check", "say: hi"]
+    subprocess.run(
+        [native_codex(real_codex), *words],
+        cwd=place,
+        env=built_environment(place / "home", CODEX_HOME=home),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    return home
+
+
+@pytest.fixture
+def codex_home(tmp_path: Path, used_home: Path) -> Path:
+    """Make a CODEX_HOME that sends Codex to the loopback server."""
+    return Path(shutil.copytree(used_home, tmp_path / "codex-home"))
+
+
 @pytest.fixture
 def codex(cli: Cli, repo: Path, real_codex: Path, tmp_path: Path) -> RealTasks:
-    """Start runs of the real Codex in the repository."""
-    return RealTasks(cli, repo, StandIn(real_codex), tmp_path)
+    """Start runs of the real Codex in the repository: of its native binary.
+
+    The launcher of the npm package takes as long again to start.
+    """
+    return RealTasks(cli, repo, StandIn(native_codex(real_codex)), tmp_path)
+
+
+@pytest.fixture
+def launched(codex: RealTasks, real_codex: Path) -> RealTasks:
+    """Start runs of the real Codex by the launcher of the npm package."""
+    return replace(codex, stand_in=StandIn(real_codex))
 
 
 @pytest.fixture

@@ -66,9 +66,9 @@ def settled(codex: Tasks, files: Files) -> dict[str, object]:
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 )
 def test_a_signal_ends_codex_and_every_tool_and_counts_what_was_used(
-    codex: RealTasks, sleeps: Sleeps, number: int, code: int
+    launched: RealTasks, sleeps: Sleeps, number: int, code: int
 ) -> None:
-    begun, files = begin(codex, f"run: true\nrun: {ESCAPING}\nsay: never")
+    begun, files = begin(launched, f"run: true\nrun: {ESCAPING}\nsay: never")
     wait_until(lambda: len(sleeps()) == 4, what="four sleeping tools")
     tools = sleeps()
 
@@ -83,9 +83,9 @@ def test_a_signal_ends_codex_and_every_tool_and_counts_what_was_used(
     assert files.meta["left_running"] == []
     assert parts(files.summary["token_usage"]) == used(1, 2)
     assert files.summary["cost"]["usd"] > 0
-    (aborted,) = codex.records(ended.fields["codex_session_id"], "turn_aborted")
+    (aborted,) = launched.records(ended.fields["codex_session_id"], "turn_aborted")
     assert aborted["reason"] == "interrupted"
-    resumed = codex("--resume", files.run_id, "--task", "say: on again")
+    resumed = launched("--resume", files.run_id, "--task", "say: on again")
     assert resumed.files.summary["final_message"] == "on again"
     # Codex's note on the abort is no reply, so the model counts on from two.
     assert parts(resumed.files.summary["token_usage"]) == used(3)
@@ -122,10 +122,10 @@ def test_a_signal_at_any_moment_ends_the_run(
 
 
 def test_the_end_of_the_native_codex_alone_is_told(
-    codex: RealTasks, sleeps: Sleeps
+    launched: RealTasks, sleeps: Sleeps
 ) -> None:
     # Codex's own children die with it, theirs do not.
-    begun, files = begin(codex, "run: sleep 4001; true")
+    begun, files = begin(launched, "run: sleep 4001; true")
     wait_until(sleeps, what="the tool")
 
     kill(native_of(files))
@@ -138,16 +138,16 @@ def test_the_end_of_the_native_codex_alone_is_told(
     (tool,) = sleeps()
     assert left_by(files) == [(tool, "sleep")]
     kill(tool)
-    resumed = codex("--resume", files.run_id, "--task", "say: on again")
+    resumed = launched("--resume", files.run_id, "--task", "say: on again")
     assert resumed.code == 0
     assert parts(files.summary["token_usage"]) == used(1)
     assert parts(resumed.files.summary["token_usage"]) == used(2)
 
 
 def test_a_codex_that_somebody_else_stops_was_interrupted(
-    codex: RealTasks, sleeps: Sleeps
+    launched: RealTasks, sleeps: Sleeps
 ) -> None:
-    begun, files = begin(codex, "run: sleep 4001")
+    begun, files = begin(launched, "run: sleep 4001")
     wait_until(sleeps, what="the tool")
 
     os.kill(files.codex(), signal.SIGTERM)
@@ -161,15 +161,15 @@ def test_a_codex_that_somebody_else_stops_was_interrupted(
 
 
 def test_without_its_launcher_codex_goes_on_and_so_does_the_run(
-    codex: RealTasks, tmp_path: Path
+    launched: RealTasks, tmp_path: Path
 ) -> None:
     go = tmp_path / "go"
-    begun, files = begin(codex, f"run: {holding(go)}\nsay: good end")
+    begun, files = begin(launched, f"run: {holding(go)}\nsay: good end")
     launcher, native = files.codex(), native_of(files)
 
     kill(launcher)
     wait_until(lambda: not is_alive(launcher), what="the launcher's end")
-    read = codex.parse(files.run_id)
+    read = launched.parse(files.run_id)
 
     assert is_alive(native)
     assert files.meta["state"] == "running"
@@ -182,9 +182,9 @@ def test_without_its_launcher_codex_goes_on_and_so_does_the_run(
 
 
 def test_without_its_launcher_a_run_can_still_be_stopped(
-    codex: RealTasks, sleeps: Sleeps
+    launched: RealTasks, sleeps: Sleeps
 ) -> None:
-    begun, files = begin(codex, f"run: {ESCAPING}")
+    begun, files = begin(launched, f"run: {ESCAPING}")
     wait_until(lambda: len(sleeps()) == 4, what="four sleeping tools")
     tools, native = sleeps(), native_of(files)
 
@@ -220,19 +220,19 @@ def test_without_its_supervisor_codex_goes_on_and_the_run_ends_well(
 
 
 def test_without_supervisor_and_watcher_the_next_reader_tells_the_truth(
-    codex: RealTasks, tmp_path: Path
+    launched: RealTasks, tmp_path: Path
 ) -> None:
     go = tmp_path / "go"
-    begun, files = begin(codex, f"run: {holding(go)}\nsay: good end")
+    begun, files = begin(launched, f"run: {holding(go)}\nsay: good end")
     native = native_of(files)
 
     begun.kill()
     kill(files.supervisor())
-    assert settled(codex, files)["state"] == "running"
+    assert settled(launched, files)["state"] == "running"
     go.touch()
     wait_until(lambda: not is_alive(native), what="Codex's own end")
 
-    found = settled(codex, files)
+    found = settled(launched, files)
     assert (found["outcome"], found["exit_code"]) == ("succeeded", 0)
     assert files.summary["final_message"] == "good end"
     assert "  good end\n" in files.log
@@ -240,9 +240,9 @@ def test_without_supervisor_and_watcher_the_next_reader_tells_the_truth(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_without_its_supervisor_a_run_can_still_be_stopped(
-    codex: RealTasks, sleeps: Sleeps, number: int
+    launched: RealTasks, sleeps: Sleeps, number: int
 ) -> None:
-    begun, files = begin(codex, f"run: {ESCAPING}")
+    begun, files = begin(launched, f"run: {ESCAPING}")
     wait_until(lambda: len(sleeps()) == 4, what="four sleeping tools")
     native = native_of(files)
 
@@ -260,9 +260,9 @@ def test_without_its_supervisor_a_run_can_still_be_stopped(
 
 
 def test_without_supervisor_and_codex_the_run_is_lost(
-    codex: RealTasks, sleeps: Sleeps
+    launched: RealTasks, sleeps: Sleeps
 ) -> None:
-    begun, files = begin(codex, "run: sleep 4001")
+    begun, files = begin(launched, "run: sleep 4001")
     launcher, native = files.codex(), native_of(files)
     wait_until(sleeps, what="the tool")
 

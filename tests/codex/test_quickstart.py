@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from support.codex_home import native_codex
 from support.commands import Cli
 from support.processes import wait_until
 from support.repository import git
@@ -15,16 +16,18 @@ def quickstart(cli: Cli, real_codex: Path) -> Cli:
     """Have the real Codex on PATH, as bin/quickstart does."""
     cli.command = "quickstart"
     path = cli.environment["PATH"]
-    cli.environment["PATH"] = f"{real_codex.parent}:{path}"
+    cli.environment["PATH"] = f"{native_codex(real_codex).parent}:{path}"
     return cli
 
 
 def test_without_a_login_it_demonstrates_a_whole_run(
-    quickstart: Cli, tmp_path: Path, state_home: Path
+    quickstart: Cli, real_codex: Path, tmp_path: Path, state_home: Path
 ) -> None:
     (tmp_path / "empty").mkdir()
+    path = f"{real_codex.parent}:{quickstart.environment['PATH']}"
+    env = {"CODEX_HOME": str(tmp_path / "empty"), "PATH": path}
 
-    done = quickstart(env={"CODEX_HOME": str(tmp_path / "empty")})
+    done = quickstart(env=env)
 
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()

@@ -1,14 +1,10 @@
 """Process tests start real processes and must not leave any behind."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support import stand_in as script
 from support.commands import Cli
-from support.forks import Forks
-from support.guard import MARKER, no_process_left
-from support.processes import processes_below
 from support.sessions import Sessions
 from support.stand_in import StandIn, make_stand_in
 
@@ -21,28 +17,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("process")
 
 
-@pytest.fixture(scope="session")
-def forks() -> Iterator[Forks]:
-    """Load the suite once for the commands that run to their end."""
-    forks = Forks()
-    yield forks
-    forks.close()
-
-
 @pytest.fixture(autouse=True)
-def _guarded(
-    marker: str, forks: Forks, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
+def _guarded(processes_guarded: None) -> None:
     """Let no test leave processes behind."""
-    monkeypatch.setenv(MARKER, marker)
-    with no_process_left(marker, others=lambda: processes_below(forks.pid)):
-        yield
-
-
-@pytest.fixture
-def cli(cli: Cli, forks: Forks) -> Cli:
-    cli.forks = forks
-    return cli
 
 
 @pytest.fixture

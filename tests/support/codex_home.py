@@ -16,6 +16,13 @@ def find_real_codex() -> Path | None:
     return path.absolute() if os.access(path, os.X_OK) else None
 
 
+def native_codex(path: Path) -> Path:
+    """Find the native binary that the launcher of the npm package starts."""
+    package = path.resolve().parents[1]
+    natives = package.parent.glob("codex-*/vendor/*/bin/codex")
+    return next(natives, path)
+
+
 def built_environment(home: Path, **variables: str | Path) -> dict[str, str]:
     """Build an environment in which nothing of the developer's own is found."""
     home.mkdir(exist_ok=True)
