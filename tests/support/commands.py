@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TypedDict, Unpack
+from typing import IO, Any, TypedDict, Unpack
 
 from support.forks import Forks
 from support.processes import kill, processes_below
+
+_PYTHON = [sys.executable, "-P", "-m"]
 
 
 class Options(TypedDict, total=False):
@@ -33,7 +35,7 @@ class Cli:
     """Runs `python -P -m runner.cli.<command>`; `command` names another one.
 
     `env` changes single variables of the built environment; None removes one. With
-    `forks` what runs to the end is a fork where that makes no difference.
+    `forks` a command is a fork where that makes no difference.
     """
 
     environment: dict[str, str]
@@ -52,25 +54,23 @@ class Cli:
         timeout: float = 60,
     ) -> subprocess.CompletedProcess[str]:
         """Run to the end; without `stdin` it is /dev/null."""
-        argv, merged = self.argv(*arguments, command=command), self.env(env)
-        if self.forks is not None and self.forks.can_run(merged, stdin):
-            module = argv.index("-m") + 1
-            place = cwd or self.cwd
-            return self.forks.run(
-                argv[module:], env=merged, cwd=place, stdin=stdin, timeout=timeout
-            )
-        return subprocess.run(
+        argv = self.argv(*arguments, command=command)
+        with self._popen(
             argv,
-            env=merged,
+            self.env(env),
             cwd=cwd or self.cwd,
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             encoding="utf-8",
             errors="replace",
-            timeout=timeout,
-            check=False,
-        )
+        ) as process:
+            try:
+                said = process.communicate(stdin, timeout)
+            except BaseException:
+                process.kill()
+                raise
+        return subprocess.CompletedProcess(argv, process.returncode, *said)
 
     def start(
         self,
@@ -101,14 +101,26 @@ class Cli:
             "cwd": self.cwd,
             **options,
         }
-        process = subprocess.Popen(argv, env=self.env(env), **wired)
+        process = self._popen(argv, self.env(env), **wired)
         self._started.append(process)
         return process
+
+    def _popen(
+        self,
+        argv: Sequence[str | Path],
+        env: dict[str, str],
+        **options: Any,  # noqa: ANN401  # Popen's own
+    ) -> subprocess.Popen[Any]:
+        """Start a command as a fork where that makes no difference."""
+        own = [*map(str, argv)]
+        if self.forks is not None and own[:3] == _PYTHON and self.forks.can_run(env):
+            return self.forks.start(own[3:], env=env, **options)
+        return subprocess.Popen(argv, env=env, **options)
 
     def argv(self, *arguments: object, command: str | None = None) -> list[str]:
         """Build the command line."""
         module = f"runner.cli.{command or self.command}"
-        return [sys.executable, "-P", "-m", module, *map(str, arguments)]
+        return [*_PYTHON, module, *map(str, arguments)]
 
     def env(self, changes: Mapping[str, str | None] | None = None) -> dict[str, str]:
         """Build the environment with these changes."""

@@ -1,9 +1,8 @@
 """Runs commands as forks of an interpreter that has loaded the suite already.
 
 Loading takes most of a command's time. What a fork has of its own is the rest: process,
-environment, directory, streams, exit code. A test of how a program is loaded, of a
-command in the background, or of a sabotaged one starts interpreters: `Cli.start`, or a
-variable that Python reads.
+environment, directory, streams, exit code. A test of how a program is loaded starts
+interpreters: by a variable that Python reads, other than for a sabotage.
 
 Run as a program, this is the interpreter. Its standard input is a socket, and it forks
 for each message there. It adopts the supervisors of commands that have ended, so they
@@ -12,11 +11,11 @@ are found below it.
 
 import gc
 import importlib
+import inspect
 import json
 import os
 import pkgutil
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -24,7 +23,10 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
+
+from support import sabotage
+from support.sabotage import sitecustomize
 
 from runner.cli.command import leave
 from runner.process.signals import become_subreaper
@@ -35,8 +37,9 @@ _LIBRARIES = ("genai_prices.data_snapshot", "jsonlines", "plumbum", "rich.consol
 _EARLY = ("LANG", "LC_", "LD_", "PYTHON")
 _KEPT = ("LANG", "LC_ALL", "PATH")
 _STREAMS = 3
-# What a pipe takes before somebody reads.
-_PIPE_BYTES = 1 << 16
+_TESTS = str(Path(__file__).parents[1])
+# In which a pid is told, and then a status.
+_DIGITS = 8
 # How soon an adopted process that has ended is collected.
 _PACE_MILLISECONDS = 100
 
@@ -48,12 +51,15 @@ class Forks:
         self._control, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with its:
             self._interpreter = subprocess.Popen(
-                [sys.executable, "-P", __file__],
+                [sys.executable, "-P", "-m", "support.forks"],
                 stdin=its.fileno(),
                 # An interpreter asks at its start of what kind they are.
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={each: os.environ[each] for each in _KEPT if each in os.environ},
+                env={
+                    **{each: os.environ[each] for each in _KEPT if each in os.environ},
+                    "PYTHONPATH": _TESTS,
+                },
             )
 
     @property
@@ -65,71 +71,70 @@ class Forks:
         self._control.close()
         self._interpreter.communicate()
 
-    def can_run(self, env: Mapping[str, str], stdin: str | None) -> bool:
+    def can_run(self, env: Mapping[str, str]) -> bool:
         """Say whether a fork does what a new interpreter in this environment does."""
         early = {name: env[name] for name in env if name.startswith(_EARLY)}
-        return len(stdin or "") < _PIPE_BYTES // 4 and all(
+        if sabotage.is_for_forks(env):
+            del early["PYTHONPATH"]
+        return all(
             name in _KEPT and os.environ.get(name) == early[name] for name in early
         )
 
-    def run(
-        self,
-        argv: list[str],
-        *,
-        env: Mapping[str, str],
-        cwd: Path,
-        stdin: str | None,
-        timeout: float,
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a module as `subprocess.run` does; `argv` begins with its name."""
-        ours, its = socket.socketpair()
-        (out, its_out), (err, its_err) = os.pipe(), os.pipe()
-        theirs = (its.detach(), _input(stdin), its_out, its_err)
-        socket.send_fds(self._control, [b"!"], theirs)
-        for descriptor in theirs:
-            os.close(descriptor)
-        with ours:
-            ours.sendall(json.dumps([argv, dict(env), str(cwd), _umask()]).encode())
-            ours.shutdown(socket.SHUT_WR)
-            told, *texts = _read((ours.detach(), out, err), timeout)
-        pid, _, status = told.partition(" ")
-        if not status:
-            os.kill(int(pid), signal.SIGKILL)
-            raise subprocess.TimeoutExpired(argv, timeout)
-        code = os.waitstatus_to_exitcode(int(status))
-        return subprocess.CompletedProcess(argv, code, *texts)
+    def start(self, argv: list[str], **options: Any) -> subprocess.Popen[Any]:  # noqa: ANN401  # Popen's own
+        """Run a module as `Popen` does; `argv` begins with its name."""
+        return _Fork(self._control, argv, **options)
+
+
+class _Fork(subprocess.Popen[Any]):
+    """A child of the interpreter in the place of our own."""
+
+    def __init__(self, control: socket.socket, argv: list[str], **options: Any) -> None:  # noqa: ANN401  # passed on
+        self._control = control
+        super().__init__(argv, **options)
+
+    def _execute_child(self, *given: Any) -> None:  # noqa: ANN401  # Popen has prepared it
+        names = inspect.signature(super()._execute_child).parameters  # type: ignore[misc]  # it is there
+        its = dict(zip(names, given, strict=True))
+        self._told, theirs = socket.socketpair()
+        pipes = (its["p2cread"], its["c2pwrite"], its["errwrite"])
+        # One that is not piped is our own.
+        streams = [own if pipe < 0 else pipe for own, pipe in enumerate(pipes)]
+        with theirs:
+            socket.send_fds(self._control, [b"!"], [theirs.fileno(), *streams])
+        cwd, in_session = str(its["cwd"]), its["start_new_session"]
+        request = [its["args"], dict(its["env"]), cwd, _umask(), in_session]
+        self._told.sendall(json.dumps(request).encode())
+        self._told.shutdown(socket.SHUT_WR)
+        self.pid = int(self._told.recv(_DIGITS, socket.MSG_WAITALL))
+        self._child_created = True
+        ends = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
+        self._close_pipe_fds(*(its[end] for end in ends))  # type: ignore[attr-defined]  # as above
+
+    def _internal_poll(self, **_: object) -> int | None:
+        return self._end_within(0)
+
+    def _wait(self, timeout: float | None) -> int:
+        code = self._end_within(timeout)
+        if code is None:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0)
+        return code
+
+    def _end_within(self, seconds: float | None) -> int | None:
+        """Take its exit code, once it has ended."""
+        if self.returncode is None:
+            waiting = select.poll()
+            waiting.register(self._told, select.POLLIN)
+            if waiting.poll(None if seconds is None else seconds * 1000):
+                with self._told:
+                    status = int(self._told.recv(_DIGITS, socket.MSG_WAITALL))
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
 
 
 def _umask() -> int:
     """Read the umask; to set it would concern the other threads."""
     _, _, text = Path("/proc/self/status").read_text().partition("\nUmask:")
     return int(text.split()[0], 8)
-
-
-def _input(text: str | None) -> int:
-    if text is None:
-        return os.open(os.devnull, os.O_RDONLY)
-    reader, writer = os.pipe()
-    os.write(writer, text.encode())
-    os.close(writer)
-    return reader
-
-
-def _read(descriptors: tuple[int, ...], timeout: float) -> list[str]:
-    """Read each to its end, or until the time is over, and close them."""
-    said, deadline = dict.fromkeys(descriptors, b""), time.monotonic() + timeout
-    waiting, left = select.poll(), set(descriptors)
-    for each in descriptors:
-        waiting.register(each, select.POLLIN)
-    while left and (seconds := deadline - time.monotonic()) > 0:
-        for ready, _ in waiting.poll(seconds * 1000):
-            said[ready] += (data := os.read(ready, _PIPE_BYTES))
-            if not data:
-                waiting.unregister(ready)
-                left.remove(ready)
-    for each in descriptors:
-        os.close(each)
-    return [text.decode("utf-8", "replace") for text in said.values()]
 
 
 class _Server:
@@ -166,7 +171,7 @@ class _Server:
             request = json.load(file)
         if (pid := os.fork()) == 0:
             _be(streams, *request)
-        client.sendall(f"{pid} ".encode())
+        client.sendall(f"{pid:0{_DIGITS}}".encode())
         handle = os.pidfd_open(pid)
         self._running[handle] = pid, client
         self._waiting.register(handle, select.POLLIN)
@@ -178,7 +183,7 @@ class _Server:
         pid, client = self._running.pop(handle)
         _, status = os.waitpid(pid, 0)
         with client, suppress(OSError):  # nobody waits any more
-            client.sendall(str(status).encode())
+            client.sendall(f"{status:0{_DIGITS}}".encode())
         self._waiting.unregister(handle)
         os.close(handle)
 
@@ -189,6 +194,7 @@ def _be(
     env: dict[str, str],
     cwd: str,
     umask: int,
+    in_session: bool,  # noqa: FBT001  # from JSON
 ) -> NoReturn:
     """Go on as `python -m`, in this environment and with these streams."""
     try:
@@ -198,11 +204,15 @@ def _be(
             if int(name) >= _STREAMS:
                 with suppress(OSError):  # the listing itself
                     os.close(int(name))
+        if in_session:
+            os.setsid()
         os.environ.clear()
         os.environ.update(env)
         time.tzset()
         os.chdir(cwd)
         os.umask(umask)
+        sys.orig_argv = [sys.executable, "-P", "-m", *argv]
+        sitecustomize.install()
         module = sys.modules[argv[0]]
         sys.argv = [str(module.__file__), *argv[1:]]
         leave(module.main())
@@ -227,6 +237,7 @@ def _load() -> None:
 
 
 if __name__ == "__main__":
+    sys.path.remove(_TESTS)
     _load()
     become_subreaper()
     _Server().serve()

@@ -1,6 +1,7 @@
 """Points at which a command of the suite dies, fails or waits for the test."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ FOREGROUND = "runner.cli.run_codex_task"
 PARSER = "runner.cli.parse_codex_run"
 TASKS = "runner.cli.codex_tasks"
 SUPERVISOR = "runner.supervisor"
-_HERE = Path(__file__).parent
+PLACE = str(Path(__file__).parent)
 
 Point = dict[str, object]
 
@@ -61,7 +62,15 @@ def hold(directory: Path) -> Hold:
 
 def sabotaged(*points: Point) -> dict[str, str]:
     """Build the variables that carry these points into every Python started."""
-    return {"PYTHONPATH": str(_HERE), "CODEX_TEST_SABOTAGE": json.dumps(points)}
+    return {"PYTHONPATH": PLACE, "CODEX_TEST_SABOTAGE": json.dumps(points)}
+
+
+def is_for_forks(env: Mapping[str, str]) -> bool:
+    """Say whether a process that has loaded everything comes to all these points."""
+    points: list[Point] = json.loads(env.get("CODEX_TEST_SABOTAGE", "[]"))
+    return env.get("PYTHONPATH") == PLACE and all(
+        point["event"] != "import" for point in points
+    )
 
 
 def _point(who: str, event: str, text: str, time: int, then: str) -> Point:

@@ -23,7 +23,9 @@ _EFFECTS = {
 _SUPERVISOR = "runner.supervisor"
 
 
-def _install(points: "list[dict[str, object]]") -> None:
+def install() -> None:
+    """Watch for the points that the environment names."""
+    points: list[dict[str, object]] = json.loads(os.environ.get(_VARIABLE, "[]"))
     mine = [point for point in points if point["who"] in sys.orig_argv]
     supervisors = [point for point in points if point["who"] == _SUPERVISOR]
     if not mine and not supervisors:
@@ -106,5 +108,4 @@ def _do(point: "dict[str, object]") -> None:
         time.sleep(0.005)
 
 
-if _VARIABLE in os.environ:
-    _install(json.loads(os.environ[_VARIABLE]))
+install()
