@@ -1,23 +1,28 @@
 """A Codex for the chaos: it plays what its prompt says, and logs what it does.
 
 A prompt is `p17 ok 30`: its tag, what happens, and how long each step takes in ms. Run
-as `codex.py HOME [codex arguments]`; HOME/codex.log gets one line for each step. As the
-real Codex does, it locks its thread and refuses one that another process writes.
+as `codex.pyc HOME [codex arguments]`; HOME/codex.log gets one line for each step. As
+the real Codex does, it locks its thread and refuses one that another process writes.
+What it imports is in the interpreter: it is started hundreds of times.
 """
 
 import fcntl
-import json
 import os
-import signal
 import sys
 import time
-from pathlib import Path
 
-Event = dict[str, object]
+MESSAGE = (
+    '{"type":"item.completed","item":'
+    '{"id":"item_1","type":"agent_message","text":"answer to %s"}}'
+)
+COMPLETED = (
+    '{"type":"turn.completed","usage":'
+    '{"input_tokens":12,"cached_input_tokens":10,"output_tokens":3}}'
+)
 
 
 def main() -> int:
-    home, arguments = Path(sys.argv[1]), sys.argv[2:]
+    home, arguments = sys.argv[1], sys.argv[2:]
     if "--version" in arguments:
         sys.stdout.write("codex-cli 0.169.0\n")
         return 0
@@ -28,26 +33,25 @@ def main() -> int:
 
     def log(what: str) -> None:
         line = f"{what} {tag} {thread} {os.environ['CODEX_RUNNER_RUN']} {os.getpid()}\n"
-        _append(home / "codex.log", line)
+        _append(f"{home}/codex.log", line)
 
     log("start")
-    if not _lock(home / "held" / thread):
+    if not _lock(f"{home}/held/{thread}"):
         log("together")
-    locks = Path(os.environ["CODEX_HOME"]) / "thread-writer-locks"
-    locks.mkdir(exist_ok=True)
-    if not _lock(locks / f"{thread}.lock"):
+    locks = os.environ["CODEX_HOME"] + "/thread-writer-locks"
+    if not _lock(f"{locks}/{thread}.lock"):
         sys.stderr.write(
             "Error: thread/resume: thread/resume failed: thread"
             f" {thread} already has an active writer (code -32600)\n"
         )
         return 1
     time.sleep(seconds)
-    _say({"type": "thread.started", "thread_id": thread})
+    _say(f'{{"type":"thread.started","thread_id":"{thread}"}}')
     if how == "early":
         sys.stderr.write("Error: something went wrong\n")
         return 1
     time.sleep(seconds)
-    _say({"type": "turn.started"})
+    _say('{"type":"turn.started"}')
     log("turn")
     if how == "tool":
         _leave_a_tool()
@@ -55,12 +59,10 @@ def main() -> int:
     if how == "crash":
         return 3
     if how == "fail":
-        _say({"type": "turn.failed", "error": {"message": "it did not work"}})
+        _say('{"type":"turn.failed","error":{"message":"it did not work"}}')
         return 1
-    message = {"id": "item_1", "type": "agent_message", "text": f"answer to {tag}"}
-    _say({"type": "item.completed", "item": message})
-    usage = {"input_tokens": 12, "cached_input_tokens": 10, "output_tokens": 3}
-    _say({"type": "turn.completed", "usage": usage})
+    _say(MESSAGE % tag)
+    _say(COMPLETED)
     log("end")
     return 0
 
@@ -80,7 +82,7 @@ def _fresh_thread() -> str:
     return "-".join(parts)
 
 
-def _lock(path: Path) -> bool:
+def _lock(path: str) -> bool:
     """Lock a file until our end; tell whether no other process had it."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -90,11 +92,11 @@ def _lock(path: Path) -> bool:
     return True
 
 
-def _say(event: Event) -> None:
-    os.write(1, json.dumps(event, separators=(",", ":")).encode() + b"\n")
+def _say(event: str) -> None:
+    os.write(1, f"{event}\n".encode())
 
 
-def _append(path: Path, line: str) -> None:
+def _append(path: str, line: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.write(descriptor, line.encode())
     os.close(descriptor)
@@ -105,8 +107,8 @@ def _leave_a_tool() -> None:
     if os.fork() == 0:
         os.setsid()
         os.closerange(0, 256)
-        signal.alarm(300)
-        signal.pause()
+        time.sleep(300)
+        os._exit(0)
 
 
 if __name__ == "__main__":

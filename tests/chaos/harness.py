@@ -20,8 +20,10 @@ from pathlib import Path
 
 from chaos.operations import Choice, Operation
 from support.codex_home import ROOT, built_environment
+from support.forks import load
 from support.processes import command_line, processes_below, processes_with
 from support.repository import make_repository
+from support.stand_in import make_program
 
 from runner.cli import codex_tasks, run_codex_task
 from runner.cli.command import leave
@@ -67,6 +69,7 @@ class Chaos:
             CODEX_RUNNER_HOME=self.state,
             CODEX_RUNNER_GRACE_SECONDS="0.5",
         )
+        load()
         become_subreaper()
         self._make()
 
@@ -158,15 +161,11 @@ class Chaos:
         return [pid for pid in marked if not _has_executed(pid)]
 
     def _make(self) -> None:
-        for name in ("held", "operations", "codex-home", "logs"):
-            (self.home / name).mkdir()
+        locks = "codex-home/thread-writer-locks"
+        for name in ("held", "operations", locks, "logs"):
+            (self.home / name).mkdir(parents=True)
         make_repository(self.home / "repo")
-        program = shlex.join([sys.executable, "-IS", str(_HERE / "codex.py")])
-        codex = self.home / "codex"
-        codex.write_text(
-            f'#!/bin/sh\nexec {program} {shlex.quote(str(self.home))} "$@"\n'
-        )
-        codex.chmod(0o700)
+        make_program(self.home / "codex", _HERE / "codex.py", str(self.home))
         hooks = shlex.quote(str(self.home / "hooks.jsonl"))
         (self.home / "hook.sh").write_text(f"cat >> {hooks}\n")
         Ledger(self.state).close()
@@ -267,7 +266,7 @@ class Chaos:
         if _is_copy(pid):
             # It takes this name once it has recorded its run.
             return "supervisor" if SUPERVISOR in words else "copy"
-        return "codex" if "codex.py" in words and _has_executed(pid) else None
+        return "codex" if "codex." in words and _has_executed(pid) else None
 
     def _signal(self, pid: int) -> bool:
         """Kill a process that is ours; tell whether it was."""

@@ -223,7 +223,7 @@ def _be(
         leave(1)
 
 
-def _load() -> None:
+def load() -> None:
     """Load all that a command may need."""
     for name in ("runner", "parsers"):
         package = importlib.import_module(name)
@@ -238,6 +238,6 @@ def _load() -> None:
 
 if __name__ == "__main__":
     sys.path.remove(_TESTS)
-    _load()
+    load()
     become_subreaper()
     _Server().serve()

@@ -272,17 +272,22 @@ def make_stand_in(directory: Path, *steps: Step, **settings: object) -> StandIn:
     """Make an executable `codex` in the directory; without steps all goes well."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "codex"
-    command = shlex.join([sys.executable, "-IS", _compiled()])
-    path.write_text(f'#!/bin/sh\nexec {command} "$0" "$@"\n')
-    path.chmod(0o755)
+    make_program(path, _PROGRAM, str(path))
     stand_in = StandIn(path)
     stand_in.plays(*(steps or ordinary()), **settings)
     return stand_in
 
 
+def make_program(path: Path, source: Path, *words: str) -> None:
+    """Make an executable that runs Python source, compiled, with these words first."""
+    command = shlex.join([sys.executable, "-IS", _compiled(source), *words])
+    path.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+    path.chmod(0o755)
+
+
 @cache
-def _compiled() -> str:
-    """Compile the program, once for each xdist worker."""
-    path = py_compile.compile(str(_PROGRAM), doraise=True)
+def _compiled(source: Path) -> str:
+    """Compile a program, once for each xdist worker."""
+    path = py_compile.compile(str(source), doraise=True)
     assert path is not None
     return path
