@@ -28,6 +28,15 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     calls: list[str] = []
     monkeypatch.setattr(bootstrap, "_install", lambda _, what: calls.append(what))
     monkeypatch.setattr(bootstrap, "_compile", lambda *_: None)
+    run = bootstrap._run
+
+    def make_venv(*argv: str | Path) -> None:
+        # Without a real pip, whose installation takes two seconds.
+        run(*argv, "--without-pip")
+        (site,) = Path(argv[-1]).glob("lib/python*/site-packages")
+        (site / "pip.py").touch()
+
+    monkeypatch.setattr(bootstrap, "_run", make_venv)
     return calls
 
 

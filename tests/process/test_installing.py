@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from pip import __file__ as pip_init
 from support.imports import PACKAGES, ROOT
 
 from runner.cli.main import COMMANDS
@@ -126,8 +127,9 @@ def tool(name: str) -> Path:
 
 
 def install(python: Path | str, *arguments: str | Path, home: Path) -> None:
-    pip = (sys.executable, "-m", "pip", "--python", python, "install")
-    run(*pip, "--no-deps", "--no-compile", *arguments, home=home)
+    # What `pip --python` executes, without loading pip twice.
+    pip = Path(pip_init).with_name("__pip-runner__.py")
+    run(python, pip, "install", "--no-deps", "--no-compile", *arguments, home=home)
 
 
 def make_venv(place: Path, wheel: Path, *options: str, python: str = "") -> Path:
@@ -188,19 +190,19 @@ def test_in_a_virtual_environment_also_in_a_moved_one_and_by_a_link(
     assert starts(tmp_path / "links", theirs, home) == FAST
 
 
-@pytest.mark.parametrize("command", ["run_codex_task", "parse_codex_run"])
 def test_arguments_and_the_exit_code_are_passed_and_paths_are_absolute(
-    wheel: Path, theirs: Path, home: Path, tmp_path: Path, command: str
+    wheel: Path, theirs: Path, home: Path, tmp_path: Path
 ) -> None:
     make_venv(tmp_path / "venv", wheel)
     words = ["a  b", "", "*", "'\"$HOME\\"]
 
-    said = Report([f"bin/{command}", *words], tmp_path / "venv", home, theirs)
+    for command in ("run_codex_task", "parse_codex_run"):
+        said = Report([f"bin/{command}", *words], tmp_path / "venv", home, theirs)
 
-    assert (said.start, said.argv) == (FAST, [command, *words])
-    assert said.code == 2
-    assert said.stderr.startswith(f"{command}: ")
-    assert all(map(os.path.isabs, said.path))
+        assert (said.start, said.argv) == (FAST, [command, *words])
+        assert said.code == 2
+        assert said.stderr.startswith(f"{command}: ")
+        assert all(map(os.path.isabs, said.path))
 
 
 @pytest.mark.parametrize("mode", ["finder", "compat"])
