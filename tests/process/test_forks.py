@@ -2,7 +2,7 @@
 
 import pytest
 from support.commands import Cli
-from support.forks import Forks
+from support.forks import INTERPRETER, Forks
 from support.guard import no_process_left
 from support.processes import processes_below
 from support.stand_in import StandIn, begin, hang
@@ -29,12 +29,9 @@ TASKS, RUN, PARSE = "codex_tasks", "run_codex_task", "parse_codex_run"
 def test_it_says_the_same_and_ends_with_the_same_code(
     cli: Cli, command: str, words: list[str], code: int
 ) -> None:
-    # Python reads such a variable at its start, so that no fork will do.
-    interpreter = {"PYTHONDONTWRITEBYTECODE": "1"}
-
     forked, started = (
         cli(*words, command=command, env=env, stdin="Do it.")
-        for env in (None, interpreter)
+        for env in (None, INTERPRETER)
     )
 
     assert forked.returncode == started.returncode == code

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support import stand_in as script
+from support.forks import INTERPRETER
 from support.guard import MARKER
 from support.processes import command_line, processes_with, wait_until
 from support.sabotage import SUPERVISOR, hold, sabotaged
@@ -58,15 +59,16 @@ def test_nothing_of_the_prompt_is_in_the_arguments_of_any_process(
     go, prompt = task.place / "go", task.place / "prompt"
     stand_in.plays(*script.begin(), script.wait_for(go), script.complete())
     prompt.write_text(SECRET)
-    arguments, env = ["--task-file", str(prompt)], {}
+    # Forks have not the marker's variable from their start.
+    arguments, env = ["--task-file", str(prompt)], {**INTERPRETER}
     if way == "continue":
         arguments = ["--resume", script.THREAD]
-        env = {"CODEX_CONTINUE_PROMPT": SECRET}
+        env["CODEX_CONTINUE_PROMPT"] = SECRET
     elif way == "--task":
         arguments = ["--task", SECRET]
     if way == "stdin":
         with prompt.open("rb") as stdin:
-            begun = task.start("--task", "-", stdin=stdin)
+            begun = task.start("--task", "-", stdin=stdin, env=env)
     else:
         begun = task.start(*arguments, env=env)
     files = begun.wait_running()

@@ -33,8 +33,10 @@ from runner.process.signals import become_subreaper
 
 # The libraries that commands load when they need them.
 _LIBRARIES = ("genai_prices.data_snapshot", "jsonlines", "plumbum", "rich.console")
-# An interpreter reads these at its start only.
-_EARLY = ("LANG", "LC_", "LD_", "PYTHON")
+# These are read once: by an interpreter at its start, PATH by plumbum.
+_EARLY = ("LANG", "LC_", "LD_", "PATH", "PYTHON")
+# With this in its environment a command is an interpreter of its own.
+INTERPRETER = {"PYTHONHASHSEED": "random"}
 _KEPT = ("LANG", "LC_ALL", "PATH")
 _STREAMS = 3
 _TESTS = str(Path(__file__).parents[1])
