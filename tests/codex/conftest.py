@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from support.codex_home import built_environment, find_real_codex, native_codex
 from support.commands import Cli
+from support.forks import Forks
 from support.real_codex import RealTasks
 from support.real_sessions import RealSessions
 from support.stand_in import StandIn
@@ -75,6 +76,25 @@ def codex(cli: Cli, repo: Path, real_codex: Path, tmp_path: Path) -> RealTasks:
     The launcher of the npm package takes as long again to start.
     """
     return RealTasks(cli, repo, StandIn(native_codex(real_codex)), tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared(
+    real_codex: Path,
+    used_home: Path,
+    repo_template: Path,
+    forks: Forks,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> RealTasks:
+    """Start runs of the real Codex that several tests of a module look at."""
+    place = tmp_path_factory.mktemp("shared")
+    home = shutil.copytree(used_home, place / "codex-home")
+    repo = Path(shutil.copytree(repo_template, place / "repo"))
+    environment = built_environment(
+        place / "home", CODEX_HOME=home, CODEX_RUNNER_HOME=place / "state"
+    )
+    cli = Cli(environment, cwd=place, forks=forks)
+    return RealTasks(cli, repo, StandIn(native_codex(real_codex)), place)
 
 
 @pytest.fixture

@@ -1,6 +1,18 @@
 """Many first runs of the real Codex at once, on a home that nobody has used."""
 
+from pathlib import Path
+
+import pytest
 from support.real_codex import RealTasks, events, parts, used
+
+from runner.loopback import LoopbackServer, write_home
+
+
+@pytest.fixture
+def codex_home(tmp_path: Path, loopback: LoopbackServer) -> Path:
+    home = tmp_path / "fresh-home"
+    write_home(home, loopback.config_toml())
+    return home
 
 
 def test_eight_first_runs_at_once_are_eight_whole_runs(codex: RealTasks) -> None:

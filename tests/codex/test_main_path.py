@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.processes import wait_until
 from support.real_codex import RealTasks, events, holding, parts, used
-from support.tasks import ANNOUNCED, CLOSING
+from support.tasks import ANNOUNCED, CLOSING, Ended
 
 SUMMARY = (
     *("run_id", "session_id", "resume_session", "repo", "task", "started_at"),
@@ -30,9 +30,12 @@ SUFFIXES = (
 WORK = "run: echo one; echo two >&2\npatch: new.txt\nthink: hmm\nsay: All done."
 
 
-def test_a_run_keeps_the_output_contract(codex: RealTasks) -> None:
-    ended = codex("--task", WORK)
+@pytest.fixture(scope="module")
+def ended(shared: RealTasks) -> Ended:
+    return shared("--task", WORK)
 
+
+def test_a_run_keeps_the_output_contract(ended: Ended) -> None:
     assert (ended.code, ended.stderr) == (0, "")
     head = [line.partition("=") for line in ended.lines[: len(ANNOUNCED)]]
     assert [name for name, _, _ in head] == ANNOUNCED
@@ -53,26 +56,24 @@ def test_a_run_keeps_the_output_contract(codex: RealTasks) -> None:
         assert shown in between
 
 
-def test_a_run_leaves_all_its_files_private(codex: RealTasks) -> None:
-    files = codex("--task", WORK).files
-
-    left = {path.name for path in codex.log_dir.iterdir()}
-    assert left == {f"codex-run-{files.run_id}{suffix}" for suffix in SUFFIXES}
-    for path in (codex.log_dir, codex.place / "state", *codex.log_dir.iterdir()):
+def test_a_run_leaves_all_its_files_private(shared: RealTasks, ended: Ended) -> None:
+    left = {path.name for path in shared.log_dir.iterdir()}
+    run_id = ended.files.run_id
+    assert left == {f"codex-run-{run_id}{suffix}" for suffix in SUFFIXES}
+    for path in (shared.log_dir, shared.place / "state", *shared.log_dir.iterdir()):
         wanted = 0o700 if path.is_dir() else 0o600
         assert stat.S_IMODE(path.stat().st_mode) == wanted, path
-    assert stat.S_IMODE((codex.repo / "new.txt").stat().st_mode) == 0o644
+    assert stat.S_IMODE((shared.repo / "new.txt").stat().st_mode) == 0o644
 
 
-def test_the_summary_says_what_the_run_did(codex: RealTasks) -> None:
-    files = codex("--task", WORK).files
-    summary, meta = files.summary, files.meta
+def test_the_summary_says_what_the_run_did(shared: RealTasks, ended: Ended) -> None:
+    summary, meta = ended.files.summary, ended.meta
 
     assert tuple(summary) == SUMMARY
     assert tuple(key for key in meta if key in META) == META
     assert summary["final_message"] == "All done."
     assert summary["commands"] == {"run": 1, "failed": 0}
-    new = {"path": str(codex.repo / "new.txt"), "kind": "add"}
+    new = {"path": str(shared.repo / "new.txt"), "kind": "add"}
     assert summary["files_changed"] == [new]
     assert summary["errors"] == []
     assert summary["success"] is True
@@ -83,8 +84,8 @@ def test_the_summary_says_what_the_run_did(codex: RealTasks) -> None:
         sum(summary["cost"]["parts"].values())
     )
     assert summary["cost"]["price_source"]["name"] == "genai-prices"
-    shared = set(SUMMARY) & set(META)
-    assert {key: meta[key] for key in shared} == {key: summary[key] for key in shared}
+    both = set(SUMMARY) & set(META)
+    assert {key: meta[key] for key in both} == {key: summary[key] for key in both}
     assert meta["mode"] == "new"
     assert meta["codex_version"] == "0.169.0"
     assert meta["sandbox"] == "danger-full-access"

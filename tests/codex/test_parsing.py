@@ -16,9 +16,14 @@ WORK = "run: echo one\nrun: exit 3\npatch: new.txt\nthink: hmm\nsay: All done."
 TOLD = ("session_id", "outcome", "success", "final_message", "model")
 
 
-@pytest.fixture
-def files(codex: RealTasks) -> Files:
-    return codex("--task", WORK).files
+@pytest.fixture(scope="module")
+def files(shared: RealTasks) -> Files:
+    return shared("--task", WORK).files
+
+
+@pytest.fixture(scope="module")
+def failed(shared: RealTasks) -> Files:
+    return shared("--task", "fail: 401\n" + "x" * 200).files
 
 
 def summary_of(ended: Ended) -> dict[str, Any]:
@@ -27,14 +32,14 @@ def summary_of(ended: Ended) -> dict[str, Any]:
     return found
 
 
-def test_a_run_is_found_by_its_id(codex: RealTasks, files: Files) -> None:
-    assert summary_of(codex.parse(files.run_id)) == files.summary
+def test_a_run_is_found_by_its_id(shared: RealTasks, files: Files) -> None:
+    assert summary_of(shared.parse(files.run_id)) == files.summary
 
 
-def test_several_runs_are_one_line_each(codex: RealTasks, files: Files) -> None:
-    failed = codex("--task", "fail: 401\n" + "x" * 200).files
-
-    read = codex.parse(files.run_id, failed.run_id)
+def test_several_runs_are_one_line_each(
+    shared: RealTasks, files: Files, failed: Files
+) -> None:
+    read = shared.parse(files.run_id, failed.run_id)
 
     first, second = read.stdout.splitlines()
     session = files.summary["session_id"]
@@ -42,19 +47,20 @@ def test_several_runs_are_one_line_each(codex: RealTasks, files: Files) -> None:
     assert " tok $0.0" in first
     assert session in first
     assert second.startswith(f"FAIL {failed.run_id} auth_failed ")
-    as_json = codex.parse(files.run_id, failed.run_id, "--format", "json")
+    as_json = shared.parse(files.run_id, failed.run_id, "--format", "json")
     found = [json.loads(line) for line in as_json.stdout.splitlines()]
     assert found == [files.summary, failed.summary]
 
 
-def test_several_runs_are_a_table_on_a_terminal(codex: RealTasks, files: Files) -> None:
-    failed = codex("--task", "fail: 401").files
+def test_several_runs_are_a_table_on_a_terminal(
+    shared: RealTasks, files: Files, failed: Files
+) -> None:
     words = [files.run_id, failed.run_id]
 
     shown = ""
     with terminal() as screen:
-        argv = codex.cli.argv(*words, command="parse_codex_run")
-        process = screen.start(argv, codex.cli.env({"COLUMNS": "140"}))
+        argv = shared.cli.argv(*words, command="parse_codex_run")
+        process = screen.start(argv, shared.cli.env({"COLUMNS": "140"}))
         while process.poll() is None:
             shown += screen.shown()
         shown += screen.shown()
@@ -69,7 +75,7 @@ def test_several_runs_are_a_table_on_a_terminal(codex: RealTasks, files: Files) 
 @pytest.mark.parametrize("place", ["beside its meta", "alone", "without rollouts"])
 @pytest.mark.parametrize("suffix", [".events.jsonl", ".log"])
 def test_the_files_of_a_run_tell_the_same(
-    codex: RealTasks, files: Files, tmp_path: Path, suffix: str, place: str
+    shared: RealTasks, files: Files, tmp_path: Path, suffix: str, place: str
 ) -> None:
     log = files.path(suffix)
     env = {}
@@ -81,7 +87,7 @@ def test_the_files_of_a_run_tell_the_same(
     if place == "without rollouts":
         env = {"CODEX_HOME": str(tmp_path / "nowhere")}
 
-    read = summary_of(codex.parse("--log", log, env=env))
+    read = summary_of(shared.parse("--log", log, env=env))
 
     whole = files.summary
     told = [key for key in TOLD if key != "model" or place != "without rollouts"]
@@ -103,16 +109,16 @@ def test_the_files_of_a_run_tell_the_same(
 
 
 def test_a_rollout_tells_the_same_wherever_it_lies(
-    codex: RealTasks, files: Files, tmp_path: Path
+    shared: RealTasks, files: Files, tmp_path: Path
 ) -> None:
     whole = files.summary
-    place = codex.rollout(whole["session_id"])
+    place = shared.rollout(whole["session_id"])
     moved = tmp_path / "moved.jsonl"
     moved.write_bytes(place.read_bytes())
     nowhere = {"CODEX_HOME": str(tmp_path / "nowhere")}
 
     for log, env in ((place, {}), (moved, nowhere)):
-        read = summary_of(codex.parse("--log", log, env=env))
+        read = summary_of(shared.parse("--log", log, env=env))
 
         same = (*TOLD, "cost", "commands", "files_changed", "warnings")
         assert {key: read[key] for key in same} == {key: whole[key] for key in same}
@@ -120,23 +126,23 @@ def test_a_rollout_tells_the_same_wherever_it_lies(
 
 
 def test_a_stream_that_a_ci_system_saved_is_read_and_a_thread_names_its_run(
-    codex: RealTasks, files: Files, tmp_path: Path
+    shared: RealTasks, files: Files, tmp_path: Path
 ) -> None:
     saved, whole = tmp_path / "ci.log", files.summary
     lines = files.text(".events.jsonl").splitlines()
     saved.write_text("".join(f"2026-10-01T10:00:00.1Z {line}\n" for line in lines))
 
-    read = summary_of(codex.parse("--log", saved))
+    read = summary_of(shared.parse("--log", saved))
 
     same = (*TOLD, "cost", "commands", "files_changed", "warnings")
     assert {key: read[key] for key in same} == {key: whole[key] for key in same}
-    assert summary_of(codex.parse(whole["session_id"])) == whole
+    assert summary_of(shared.parse(whole["session_id"])) == whole
 
 
 def test_a_meta_file_makes_the_same_of_the_standard_error(
-    codex: RealTasks, files: Files
+    shared: RealTasks, files: Files
 ) -> None:
-    read = summary_of(codex.parse("--log", files.path(".stderr")))
+    read = summary_of(shared.parse("--log", files.path(".stderr")))
 
     assert read["outcome"] == "succeeded"
     assert parts(read["token_usage"]) == used(1, 2, 3, 4)
@@ -229,9 +235,8 @@ def test_a_run_that_was_left_behind_is_judged_by_whoever_reads_its_log(
     assert files.meta["outcome"] == "succeeded"
 
 
-def test_a_log_directory_can_be_moved(
-    codex: RealTasks, files: Files, tmp_path: Path
-) -> None:
+def test_a_log_directory_can_be_moved(codex: RealTasks, tmp_path: Path) -> None:
+    files = codex("--task", WORK).files
     whole = files.summary
     moved = tmp_path / "moved"
     codex.log_dir.rename(moved)
@@ -255,11 +260,11 @@ def _parse(codex: RealTasks, *arguments: object) -> tuple[int, str, str]:
 
 
 def test_a_summary_is_copied_and_said_in_one_line(
-    codex: RealTasks, files: Files, tmp_path: Path
+    shared: RealTasks, files: Files, tmp_path: Path
 ) -> None:
     copy = tmp_path / "copy.json"
 
-    ended = codex.parse(files.run_id, "--format", "text", "--json-out", copy)
+    ended = shared.parse(files.run_id, "--format", "text", "--json-out", copy)
 
     assert json.loads(copy.read_text()) == files.summary
     assert ended.stdout.count("\n") == 1
@@ -267,16 +272,16 @@ def test_a_summary_is_copied_and_said_in_one_line(
 
 
 def test_a_named_meta_file_goes_with_a_log(
-    codex: RealTasks, files: Files, tmp_path: Path
+    shared: RealTasks, files: Files, tmp_path: Path
 ) -> None:
     log = tmp_path / "saved.jsonl"
     log.write_bytes(files.path(".events.jsonl").read_bytes())
     broken = tmp_path / "list.json"
     broken.write_text("[1]")
 
-    read = summary_of(codex.parse("--log", log, "--meta", files.path(".meta.json")))
-    warned = summary_of(codex.parse("--log", log, "--meta", broken))
-    missing = codex.parse("--log", log, "--meta", tmp_path / "none.json")
+    read = summary_of(shared.parse("--log", log, "--meta", files.path(".meta.json")))
+    warned = summary_of(shared.parse("--log", log, "--meta", broken))
+    missing = shared.parse("--log", log, "--meta", tmp_path / "none.json")
 
     assert read["run_id"] == files.run_id
     assert read["cost"] == files.summary["cost"]
@@ -287,9 +292,8 @@ def test_a_named_meta_file_goes_with_a_log(
     assert "none.json" in missing.stderr
 
 
-@pytest.mark.parametrize("what", ["no such run", "no such log", "a directory", "both"])
 def test_what_is_not_there_is_one_line_and_exit_2(
-    codex: RealTasks, tmp_path: Path, what: str
+    shared: RealTasks, tmp_path: Path
 ) -> None:
     arguments: dict[str, list[object]] = {
         "no such run": ["20200101-000000-000000-00000000"],
@@ -298,9 +302,9 @@ def test_what_is_not_there_is_one_line_and_exit_2(
         "both": ["--log", tmp_path / "none.log", "some-run"],
     }
 
-    ended = codex.parse(*arguments[what])
+    for what, words in arguments.items():
+        ended = shared.parse(*words)
 
-    assert ended.code == 2
-    assert ended.stdout == ""
-    assert ended.stderr.startswith("parse_codex_run: ")
-    assert ended.stderr.count("\n") == 1
+        assert (what, ended.code, ended.stdout) == (what, 2, "")
+        assert ended.stderr.startswith("parse_codex_run: ")
+        assert ended.stderr.count("\n") == 1

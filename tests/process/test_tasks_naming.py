@@ -1,6 +1,7 @@
 """A task is named by one of its ids, the beginning of one, or its title."""
 
 import json
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -83,19 +84,19 @@ def test_an_exact_short_id_wins_over_a_title(
     assert json.loads(said.stdout)["id"] == FIRST
 
 
-@pytest.mark.parametrize("command", ["status", "result", "stop", "archive", "rm"])
 def test_what_fits_two_tasks_is_refused_with_both(
-    sessions: Sessions, codex: StandIn, command: str
+    sessions: Sessions, codex: StandIn
 ) -> None:
     started(sessions, codex, FIRST, "-t", TITLE)
     started(sessions, codex, SECOND)
 
-    said = sessions(command, FIRST[:11])
+    for command in ("status", "result", "stop", "archive", "rm"):
+        said = sessions(command, FIRST[:11])
 
-    assert (said.code, said.stdout) == (2, "")
-    assert FIRST in said.stderr
-    assert SECOND in said.stderr
-    assert TITLE in said.stderr
+        assert (command, said.code, said.stdout) == (command, 2, "")
+        assert FIRST in said.stderr
+        assert SECOND in said.stderr
+        assert TITLE in said.stderr
     assert len(sessions.listed()) == 2
 
 
@@ -105,15 +106,14 @@ NONE = [
 ]
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        *(["status"], ["status", "--wait"], ["result"], ["stop"], ["archive"]),
-        *(["unarchive"], ["rm"], ["send"], ["send", "--queue"]),
-    ],
-)
+COMMANDS = [
+    *(["status"], ["status", "--wait"], ["result"], ["stop"], ["archive"]),
+    *(["unarchive"], ["rm"], ["send"], ["send", "--queue"]),
+]
+
+
 def test_a_name_that_is_no_tasks_is_three_and_nothing_is_touched(
-    sessions: Sessions, codex: StandIn, tmp_path: Path, command: list[str]
+    sessions: Sessions, codex: StandIn, tmp_path: Path
 ) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -123,10 +123,11 @@ def test_a_name_that_is_no_tasks_is_three_and_nothing_is_touched(
     too_short = session.status["short_id"][:3]
     before = sorted(tmp_path.glob("*/**"))
 
-    for name in (*NONE, too_short):
+    some = (UNKNOWN, "../outside", "archive", too_short)
+    for command, name in (*product([["status"]], NONE), *product(COMMANDS, some)):
         prompt = ["More."] if "send" in command else []
         said = sessions(*command, name, *prompt)
-        assert (name, said.code, said.stdout) == (name, 3, "")
+        assert (said.code, said.stdout) == (3, ""), (command, name)
         assert len(said.stderr.splitlines()) == 1
 
     assert sorted(tmp_path.glob("*/**")) == before

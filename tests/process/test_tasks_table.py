@@ -15,48 +15,41 @@ def made(state_home: Path) -> list[Run]:
     return fill(state_home, sessions=12, runs_per_session=1)
 
 
-@pytest.mark.parametrize(
-    ("columns", "headings"),
-    [
+def test_a_narrow_terminal_leaves_out_what_can_be_done_without(
+    cli: Cli, made: list[Run]
+) -> None:
+    for columns, headings in (
         (120, "ID State Updated Title Working Dir"),
         (80, "ID State Updated Title Working …"),
         (70, "ID State Updated Title"),
         (60, "ID State Title"),
         (40, "ID State Title"),
         (30, "ID State"),
-    ],
-)
-def test_a_narrow_terminal_leaves_out_what_can_be_done_without(
-    cli: Cli, made: list[Run], columns: int, headings: str
-) -> None:
-    heading, *lines = on_screen(cli, columns, "ls")
+    ):
+        heading, *lines = on_screen(cli, columns, "ls")
 
-    assert " ".join(heading.split()) == headings
-    assert max(map(len, lines)) <= columns
-    assert len(lines) == len(made)
-    for line in lines:
-        assert line.split()[1] in {"STOPPED", "DIED"}
+        assert " ".join(heading.split()) == headings
+        assert max(map(len, lines)) <= columns
+        assert len(lines) == len(made)
+        for line in lines:
+            assert line.split()[1] in {"STOPPED", "DIED"}
 
 
-@pytest.mark.parametrize("columns", [80, 60])
-def test_ids_are_whole_where_there_is_room(
-    cli: Cli, made: list[Run], columns: int
-) -> None:
-    _, *lines = on_screen(cli, columns, "ls")
+def test_ids_are_whole_where_there_is_room(cli: Cli, made: list[Run]) -> None:
+    for columns in (80, 60):
+        _, *lines = on_screen(cli, columns, "ls")
 
-    assert {line.split()[0] for line in lines} == {run.thread for run in made}
+        assert {line.split()[0] for line in lines} == {run.thread for run in made}
 
 
-@pytest.mark.parametrize("columns", [50, 40, 30])
-def test_the_beginning_of_an_id_still_names_its_task(
-    cli: Cli, made: list[Run], columns: int
-) -> None:
-    _, *lines = on_screen(cli, columns, "ls")
+def test_the_beginning_of_an_id_still_names_its_task(cli: Cli, made: list[Run]) -> None:
+    for columns in (50, 40, 30):
+        _, *lines = on_screen(cli, columns, "ls")
 
-    for begun in (line.split()[0] for line in lines):
-        assert len([run for run in made if str(run.thread).startswith(begun)]) == 1
-    said = cli("status", "--json", lines[0].split()[0], command="codex_tasks")
-    assert said.returncode == 0
+        for begun in (line.split()[0] for line in lines):
+            assert len([r for r in made if str(r.thread).startswith(begun)]) == 1
+        said = cli("status", "--json", lines[0].split()[0], command="codex_tasks")
+        assert said.returncode == 0
 
 
 @pytest.mark.usefixtures("made")

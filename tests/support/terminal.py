@@ -22,6 +22,7 @@ class Terminal:
     """One terminal; `keyboard` is its other end."""
 
     keyboard: int
+    screen: int
     name: str
     _started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -67,7 +68,7 @@ class Terminal:
 def terminal() -> Iterator[Terminal]:
     """Open a terminal; what was started under it is ended."""
     keyboard, screen = pty.openpty()
-    opened = Terminal(keyboard, os.ttyname(screen))
+    opened = Terminal(keyboard, screen, os.ttyname(screen))
     try:
         yield opened
     finally:
@@ -78,8 +79,14 @@ def terminal() -> Iterator[Terminal]:
 def on_screen(cli: Cli, columns: int, *words: str, **more: str) -> list[str]:
     """Show what `codex-tasks` draws on a terminal of this width, less colours."""
     with terminal() as opened:
-        env = {**cli.env(), "COLUMNS": str(columns), "TERM": "xterm-256color", **more}
-        process = opened.start(cli.argv(*words, command="codex_tasks"), env)
+        process = cli.start(
+            *words,
+            command="codex_tasks",
+            env={"COLUMNS": str(columns), "TERM": "xterm-256color", **more},
+            stdin=opened.screen,
+            stdout=opened.screen,
+            stderr=opened.screen,
+        )
         shown = ""
         while process.poll() is None:
             shown += opened.shown()
