@@ -34,22 +34,26 @@ def said(session: Session, *words: str) -> Ended:
 
 
 @pytest.mark.parametrize("damage", [becomes_a_pipe, becomes_deep])
-@pytest.mark.parametrize("name", ["task.json", "meta.json", "summary.json"])
 def test_a_damaged_record_is_named_and_written_anew_and_harms_no_command(
-    session: Session, damage: Callable[[Path], None], name: str
+    session: Session, damage: Callable[[Path], None]
 ) -> None:
     other = session.sessions.ended("-t", "whole", "Begin.")
-    place = session if name == "task.json" else session.runs[0]
-    path = place.directory / name
-    damage(path)
+    run = session.runs[0].directory
 
-    for words in (("ls", "-a"), ("status", "-a")):
-        listed = said(session, *words)
-        assert session.id in listed.stdout
-        assert other.id in listed.stdout
-    assert f"export {path}: it differs" in said(session, "verify").stdout
-    assert said(session, "verify", "--repair").code == 0
-    assert said(session, "verify").code == 0
+    for path in (
+        session.directory / "task.json",
+        run / "meta.json",
+        run / "summary.json",
+    ):
+        damage(path)
+
+        for words in (("ls", "-a"), ("status", "-a")):
+            listed = said(session, *words)
+            assert session.id in listed.stdout
+            assert other.id in listed.stdout
+        assert f"export {path}: it differs" in said(session, "verify").stdout
+        assert said(session, "verify", "--repair").code == 0
+        assert said(session, "verify").code == 0
 
 
 @pytest.mark.parametrize("name", ["task.result", "task.log", "task.pid"])

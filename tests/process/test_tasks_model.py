@@ -255,7 +255,7 @@ def test_sessions_obey_the_model(cli: Cli, repo: Path, tmp_path: Path) -> None:
             thread=script.FRESH,
         )
         environment = {**cli.environment, "CODEX_RUNNER_HOME": str(place / "state")}
-        return Sessions(Cli(environment, place), repo, stand_in, place)
+        return Sessions(Cli(environment, place, forks=cli.forks), repo, stand_in, place)
 
     class Bound(Machine):
         def __init__(self) -> None:

@@ -206,13 +206,10 @@ def add_stranger(session: Session) -> Path:
 DAMAGES = [damage_json, remove_json, swap_json, bare_json, add_stranger]
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_what_is_wrong_with_one_task_concerns_no_other(
-    sessions: Sessions, damage: Callable[[Session], Path]
-) -> None:
-    ids = {sessions.ended().id for _ in range(3)}
-    bad = Session(min(ids), sessions)
-    path = damage(bad)
+def test_what_is_wrong_with_some_tasks_concerns_no_other(sessions: Sessions) -> None:
+    whole, *others = (sessions.ended() for _ in ("whole", *DAMAGES))
+    damaged = list(zip(DAMAGES, others, strict=True))
+    paths = {damage: damage(bad) for damage, bad in damaged}
 
     listed = sessions("ls", "--json")
     status = sessions("status", "--json", "-a")
@@ -220,15 +217,18 @@ def test_what_is_wrong_with_one_task_concerns_no_other(
     for said in (listed, status):
         assert (said.code, said.stderr) == (0, "")
         states = {each["id"]: each["state"] for each in json.loads(said.stdout)}
+        ids = {each.id for each in (whole, *others)}
         assert states == dict.fromkeys(ids, "STOPPED")
-    if damage is not add_stranger:
-        verified = sessions("verify")
-        assert verified.code == 1
-        assert str(path) in verified.stdout
-    assert bad.result().stdout == "answer to Begin.\n"
-    assert bad.send("More.").code == 0
-    assert bad.wait().code == 0
-    assert bad.json["last_prompt"] == "More."
+    verified = sessions("verify")
+    assert verified.code == 1
+    assert whole.id not in verified.stdout
+    del paths[add_stranger]
+    assert all(str(path) in verified.stdout for path in paths.values())
+    for bad in others:
+        assert bad.result().stdout == "answer to Begin.\n"
+        assert bad.send("More.").code == 0
+        assert bad.wait().code == 0
+        assert bad.json["last_prompt"] == "More."
 
 
 def test_a_log_of_a_session_that_is_gone_is_made_anew(sessions: Sessions) -> None:
