@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,7 +19,8 @@ def modules() -> dict[str, Path]:
     return found
 
 
-def imports_of(path: Path, *, at_run_time: bool = True) -> set[str]:
+@cache
+def imports_of(path: Path, *, at_run_time: bool = True) -> frozenset[str]:
     """List what a file imports, `from a import b` as `a.b`.
 
     Args:
@@ -26,7 +28,7 @@ def imports_of(path: Path, *, at_run_time: bool = True) -> set[str]:
         at_run_time: Leave out what stands under `if TYPE_CHECKING`.
     """
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    return set(_names(tree, at_run_time=at_run_time))
+    return frozenset(_names(tree, at_run_time=at_run_time))
 
 
 def _names(node: ast.AST, *, at_run_time: bool) -> Iterator[str]:
