@@ -40,6 +40,11 @@ def real_codex() -> Path:
     pytest.skip(reason)
 
 
+# What Codex does beside its turn: a copy of the shell, and git for its plugins' source.
+# Both fail or are of no use here, and take a quarter of its time.
+_BESIDE = "\n[features]\nplugins = false\nshell_snapshot = false\n"
+
+
 @pytest.fixture(scope="session")
 def used_home(
     real_codex: Path,
@@ -49,7 +54,7 @@ def used_home(
     """Make a CODEX_HOME in which Codex has made its databases, without a thread."""
     place = tmp_path_factory.mktemp("used-home")
     home = place / "codex-home"
-    write_home(home, loopback.config_toml())
+    write_home(home, loopback.config_toml() + _BESIDE)
     words = ["exec", "--ephemeral", "--skip-git-repo-check", "say: hi"]
     subprocess.run(
         [native_codex(real_codex), *words],

@@ -151,6 +151,7 @@ def test_the_closing_block_starts_on_a_line_of_its_own(
 
 def test_codex_prints_nothing_that_the_parsers_do_not_know(codex: RealTasks) -> None:
     ended = codex(
+        *("-c", "features.plugins=true", "-c", "features.shell_snapshot=true"),
         "--task",
         "run: echo fine\nrun: exit 3\ntogether: 2\npatch: a.txt\npatch: b.txt\n"
         "think: hmm\nstart: sleep 2\nspawn: say: sub\nlimits: primary=12\nsay: done",
