@@ -285,4 +285,5 @@ def _open_descriptors() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(Play(sys.argv[1], sys.argv[2:]).run())
+    # All is written, and the interpreter's own end takes a while.
+    os._exit(Play(sys.argv[1], sys.argv[2:]).run())
