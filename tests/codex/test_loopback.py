@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,24 +133,13 @@ def test_a_sub_agent_does_its_own_script(
     assert [r.call_number for r in children] == [1, 2]
 
 
-@pytest.mark.parametrize(
-    ("directive", "words"),
-    [
-        ("fail: 429 resets=1900000000", "hit your usage limit"),
-        ("fail: 401", "401 Unauthorized"),
-        ("fail: 500", "high demand"),
-        ("fail: 503", "503 Service Unavailable"),
-        ("fail: context_length_exceeded", "context window"),
-        ("drop", "stream closed before response.completed"),
-        ("stall: 0.1", "stream closed before response.completed"),
-        ("run: true\nfail: 400", "told to fail with 400"),
-    ],
-)
-def test_failures_end_the_turn(codex: Codex, directive: str, words: str) -> None:
-    ended = codex(directive)
+# The other failures: test_failures.py.
+def test_a_stall_ends_the_turn(codex: Codex) -> None:
+    ended = codex("stall: 0.1")
 
     assert ended.code == 1
     assert ended.events[-1]["type"] == "turn.failed"
+    words = "stream closed before response.completed"
     assert words in ended.events[-1]["error"]["message"]
 
 
@@ -223,14 +211,6 @@ def test_a_killed_codex_frees_its_reply(
 
     wait_until(lambda: loopback.waiting == 0)
     assert processes_with(MARKER, marker) == []
-
-
-def test_eight_codexes_are_served_at_once(codex: Codex) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        ended = list(pool.map(codex, [f"run: true\nsay: {n}" for n in range(8)]))
-
-    assert [e.answer for e in ended] == [str(n) for n in range(8)]
-    assert len({e.thread for e in ended}) == 8
 
 
 def test_the_demo_does_real_work(

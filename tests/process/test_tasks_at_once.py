@@ -12,6 +12,7 @@ from support.stand_in import StandIn
 from parsers.text import uuid
 
 MANY = 50
+QUEUED = 25
 SENDERS = 5
 
 
@@ -63,16 +64,16 @@ def test_fifty_starts_at_once_print_fifty_ids_that_status_knows(
     assert len(list((sessions.state_home / "runs").iterdir())) == MANY
 
 
-def test_fifty_prompts_queued_at_once_come_once_each_in_the_order_of_the_queue(
+def test_many_prompts_queued_at_once_come_once_each_in_the_order_of_the_queue(
     sessions: Sessions, codex: StandIn, busy: Session, go: Path
 ) -> None:
-    prompts = [f"Prompt {n}." for n in range(MANY)]
+    prompts = [f"Prompt {n}." for n in range(QUEUED)]
 
     begun = [sessions.begin("send", "--queue", busy.id, prompt) for prompt in prompts]
     ended = [each.wait(120) for each in begun]
 
     assert {(each.code, each.stdout) for each in ended} == {(0, "")}
-    assert busy.status["queue"] == MANY
+    assert busy.status["queue"] == QUEUED
     assert busy.given == ["Begin."]
     go.touch()
     waited = sessions("status", "--wait", "--timeout", 150, busy.id, timeout=180)
@@ -80,7 +81,7 @@ def test_fifty_prompts_queued_at_once_come_once_each_in_the_order_of_the_queue(
     assert sorted(busy.given[1:]) == sorted(prompts)
     assert busy.queued == [(prompt, "done") for prompt in busy.given[1:]]
     assert busy.prompts == busy.given
-    assert len(busy.records) == MANY + 1
+    assert len(busy.records) == QUEUED + 1
     assert came_one_after_another(busy)
     assert codex.together == []
 

@@ -1,9 +1,9 @@
 """Killed before any of its effects, no process loses a prompt or gives one twice.
 
 Each sweep kills one kind of process before its first effect, before its second, and so
-on until it survives; the long ones leave out every other effect. What a command starts
-is recorded by the supervisor, so most effects of a start are in that one. What is left
-is looked at by `status --wait`, as anybody would.
+on until it survives. The long ones take every third effect, not all the same ones. What
+a command starts is recorded by the supervisor, so most effects of a start are in that
+one. What is left is looked at by `status --wait`, as anybody would.
 """
 
 import json
@@ -24,7 +24,7 @@ from support.stand_in import StandIn
 # A run that was killed while Codex may have had its prompt: it is told as such.
 KILLED = {"lost", "interrupted"}
 AT_MOST = 150
-STEP = 2
+STEP = 3
 
 
 @pytest.fixture
@@ -158,7 +158,9 @@ def test_a_supervisor_that_is_killed_leaves_its_prompt_given_once_or_never(
     refused = []
     for number in count(first, STEP):
         mark = tmp_path / f"mark-{number}"
-        point = dies_at_effect(SUPERVISOR, number, mark, with_children=number % 3 == 0)
+        point = dies_at_effect(
+            SUPERVISOR, number, mark, with_children=number // STEP % 3 == 2
+        )
         prompt = f"Prompt {number}."
         with at_rest(session):
             said = session.sessions(*words, session.id, prompt, env=sabotaged(point))
@@ -191,7 +193,7 @@ def test_a_supervisor_that_is_killed_loses_no_prompt_that_waits(
     sessions: Sessions, holding: Holding, tmp_path: Path
 ) -> None:
     session = sessions.ended()
-    for number in count(1, STEP):
+    for number in count(STEP, STEP):
         mark = tmp_path / f"mark-{number}"
         # Every other time Codex is killed with it.
         both = number // STEP % 2 == 0
@@ -204,7 +206,7 @@ def test_a_supervisor_that_is_killed_loses_no_prompt_that_waits(
         if survives(mark):
             break
     assert 5 < number < AT_MOST
-    for prompt in (f"Queued {n}." for n in range(1, number + 1, STEP)):
+    for prompt in (f"Queued {n}." for n in range(STEP, number + 1, STEP)):
         assert (prompt, "done") in session.queued
         assert session.given.count(prompt) == 1
 
@@ -268,7 +270,7 @@ def test_a_start_that_is_killed_leaves_a_session_that_ends_or_nothing(
 def test_a_supervisor_that_is_killed_while_its_session_gets_its_name_leaves_it_whole(
     sessions: Sessions, codex: StandIn, tmp_path: Path
 ) -> None:
-    for number in count(1, STEP):
+    for number in count(2, STEP):
         mark = tmp_path / f"mark-{number}"
         point = dies_at_effect(
             SUPERVISOR, number, mark, with_children=number // STEP % 2 == 1

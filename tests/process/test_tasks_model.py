@@ -264,7 +264,7 @@ def test_sessions_obey_the_model(cli: Cli, repo: Path, tmp_path: Path) -> None:
     run_state_machine_as_test(
         Bound,
         settings=settings(
-            max_examples=8,
+            max_examples=6,
             stateful_step_count=14,
             deadline=None,
             derandomize=True,
