@@ -13,7 +13,7 @@ from support.processes import (
 )
 
 MARKER = "CODEX_RUNNER_TEST"
-GRACE_SECONDS = 3.0
+GRACE_SECONDS = 10.0
 
 
 @contextmanager
