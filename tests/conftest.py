@@ -117,7 +117,10 @@ def task(cli: Cli, repo: Path, stand_in: StandIn, tmp_path: Path) -> Tasks:
 
 @pytest.fixture
 def processes_guarded(
-    marker: str, forks: Forks, monkeypatch: pytest.MonkeyPatch
+    marker: str,
+    forks: Forks,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,  # noqa: ARG001  # it is removed once they have ended
 ) -> Iterator[None]:
     """Fail a test that leaves processes behind, and end them."""
     monkeypatch.setenv(MARKER, marker)
