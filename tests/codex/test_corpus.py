@@ -7,6 +7,7 @@ named.
 
 import json
 import tarfile
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cached_property
@@ -27,6 +28,18 @@ VERSIONS = sorted(path.name.removesuffix(".tar.xz") for path in PLACE.glob("*.xz
 # The first versions that write down what a compaction on the server has used, and what
 # an incomplete response has.
 COUNTS_COMPACTION, COUNTS_INCOMPLETE = (0, 159), (0, 169)
+
+
+# The first version that writes down the service tier of a turn.
+NAMES_TIERS = (0, 169)
+# US dollars per million tokens in November 2026: input, cached input, output.
+PRICES = {
+    "gpt-5.1-codex": (1.25, 0.125, 10.0),
+    "gpt-5.1-codex-mini": (0.25, 0.025, 2.0),
+    "gpt-5.4": (2.5, 0.25, 15.0),
+    "gpt-5.5": (5.0, 0.5, 30.0),
+}
+TIERS = {None: 1.0, "flex": 0.5, "priority": 2.5}
 
 
 class Tokens(NamedTuple):
@@ -64,7 +77,7 @@ class Scenario:
 
     def is_counted(self, call: Json) -> bool:
         """Return whether this version writes down what the call has used."""
-        release = tuple(map(int, self.version.split(".")))[:2]
+        release = self.release
         if call["kind"] == "compact on the server":
             return release >= COUNTS_COMPACTION
         is_written = call["state"] == "incomplete" and release >= COUNTS_INCOMPLETE
@@ -78,6 +91,25 @@ class Scenario:
             sum(each["output_tokens"] for each in found),
             sum(each["output_tokens_details"]["reasoning_tokens"] for each in found),
         )
+
+    def usd(self, calls: Iterable[Json]) -> float:
+        """Price the calls as the server has served them."""
+        whole = 0.0
+        for call in filter(self.is_counted, calls):
+            used = call["usage"]
+            input_price, cached_price, output_price = PRICES[
+                call["answered_by"] or call["model"]
+            ]
+            cached = used["input_tokens_details"]["cached_tokens"]
+            fresh = used["input_tokens"] - cached
+            usd = fresh * input_price + cached * cached_price
+            usd += used["output_tokens"] * output_price
+            whole += usd * TIERS[call["tier"]] / 1e6
+        return whole
+
+    @property
+    def release(self) -> tuple[int, ...]:
+        return tuple(map(int, self.version.split(".")))[:2]
 
     def meta(self, run: Json) -> Path:
         """Write what a runner knows of a run beside what Codex has written."""
@@ -145,6 +177,42 @@ def test_a_run_is_counted_as_the_server_has_counted_it(
             thread: scenario.tokens(c for c in own if c["thread"] == thread)
             for thread in {call["thread"] for call in own} - {run["thread"]}
         }, number
+
+
+def test_a_run_costs_what_the_server_would_charge(scenario: Scenario) -> None:
+    if scenario.directory.name == "tiers" and scenario.release < NAMES_TIERS:
+        pytest.skip("this version does not write down the tier")
+    for number, run in enumerate(scenario.runs, 1):
+        if run["thread"] is None:
+            continue
+        events = scenario.directory / f"run{number}.jsonl"
+
+        found = scenario.summary(events, scenario.meta(run))["cost"]
+
+        own = scenario.calls_of(run)
+        # Up to 0.98 nothing tells of a call that another model has answered.
+        told = [call for call in own if not call["answered_by"]]
+        if len(told) == len(own) or scenario.release > (0, 98):
+            assert found["usd"] == pytest.approx(scenario.usd(own), abs=1e-6)
+
+
+def test_what_is_not_counted_is_said(scenario: Scenario) -> None:
+    """From 0.120 on turns have a beginning and an end in the rollout."""
+    told, missing = Counter[str](), Counter[str]()
+    for number, run in enumerate(scenario.runs, 1):
+        if run["thread"] is None:
+            continue
+        events = scenario.directory / f"run{number}.jsonl"
+        found = scenario.summary(events, scenario.meta(run))["token_usage"]
+        told += Counter(found.get("uncounted") or {})
+    for call in scenario.calls:
+        if call["kind"] == "compact on the server" and not scenario.is_counted(call):
+            missing["compactions"] += 1
+        elif call["state"] in {"in flight", "not written"}:
+            missing["interrupted_calls"] += scenario.release > (0, 98)
+        elif call["state"] == "incomplete" and not scenario.is_counted(call):
+            missing["failed_calls"] += scenario.release > (0, 98)
+    assert told == +missing
 
 
 def test_a_rollout_is_counted_as_the_server_has_counted_it(scenario: Scenario) -> None:
