@@ -62,6 +62,7 @@ class EventSummary:
         self.thread_id: str | None = None
         self.has_begun = False
         self.turns = 0
+        self._is_in_turn = False
         self.broken_calls = 0
         self.ended: events.TurnCompleted | events.TurnFailed | None = None
         self.usage: Usage | None = None
@@ -301,19 +302,23 @@ class EventSummary:
         match event:
             case events.ThreadStarted(thread_id=thread_id):
                 self.thread_id = self.thread_id or thread_id
+                self._is_in_turn = False
                 if thread_id != self.thread_id:
                     self._warn(OTHER_THREAD)
             case events.TurnStarted():
                 self.ended = self._answer = None
-                self.turns += 1
+                # Up to 0.98 those of sub-agents are written too, but not their ends.
+                self.turns += not self._is_in_turn
+                self._is_in_turn = True
             case events.TurnCompleted(usage=usage):
                 self.ended, self.usage = event, usage
+                self._is_in_turn = False
             case (
                 events.TurnFailed(message=message)
                 | events.ErrorReported(message=message)
             ):
                 if isinstance(event, events.TurnFailed):
-                    self.ended = event
+                    self.ended, self._is_in_turn = event, False
                 self._last_error = message
                 keep(self.errors, message)
             case events.ItemEvent(phase=phase, item=item):

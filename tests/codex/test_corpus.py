@@ -108,6 +108,19 @@ class Scenario:
         return whole
 
     @property
+    def has_hidden_compaction(self) -> bool:
+        """Whether a turn begins with a compaction that is written before its prompt.
+
+        Up to 0.98 turns have no other beginning in the rollout.
+        """
+        kinds = {call["kind"] for call in self.calls}
+        return (
+            self.release <= (0, 98)
+            and kinds == {"turn", "compact"}
+            and (self.directory.name == "failed")
+        )
+
+    @property
     def release(self) -> tuple[int, ...]:
         return tuple(map(int, self.version.split(".")))[:2]
 
@@ -169,6 +182,8 @@ def test_a_run_is_counted_as_the_server_has_counted_it(
         if meta is None and not is_over:
             # Nothing in the events tells which turn of the thread they are.
             assert found["input_tokens"] is None or found["source"] == "rollout"
+            continue
+        if meta is None and number > 1 and scenario.has_hidden_compaction:
             continue
         mine = [call for call in own if call["thread"] == run["thread"]]
         assert tokens_of(found) == scenario.tokens(mine), number
