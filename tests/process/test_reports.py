@@ -183,6 +183,8 @@ def test_what_a_notify_command_leaves_behind_is_not_the_runs(
 
     assert ended.fields["outcome"] == "interrupted"
     assert files.meta["left_running"] == []
+    # The hook is told of the start and of the end, and what it starts notes itself.
+    wait_until(lambda: len(noted.read_text().split()) == len(("start", "end")))
     pids = list(map(int, noted.read_text().split()))
     assert is_alive(pids[0])
     for pid in pids:

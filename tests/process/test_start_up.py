@@ -260,4 +260,6 @@ def test_an_id_is_printed_before_anything_else_is_loaded(
     allowed = {"runner", "parsers", *OF_PYTHON.split()}
     allowed |= {f"runner.{name}" for name in OF_RUNNER.split()}
     allowed |= {f"parsers.{name}" for name in OF_PARSERS.split()}
+    # One run id in sixteen ends with no short id: the next candidate is a hash.
+    allowed.add("hashlib")
     assert set.union(*reports) <= allowed
