@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 # Older versions printed the usage of one process, later ones that of the thread. The
 # day decides when the version is unknown.
 _FIRST_CUMULATIVE = (0, 80)
+# Older versions ignore `service_tier`, and send none.
+_FIRST_WITH_TIERS = (0, 110)
 _FIRST_CUMULATIVE_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -310,7 +312,9 @@ def _with_tiers(
     threads = [each for each in (found.thread, *found.agents) if each]
     tiers = {call.tier for each in threads for call in each.calls}
     tier, notes = "", list[str]()
-    if not tiers or None in tiers:
+    version = release(context.codex_version)
+    has_tiers = version is None or version >= _FIRST_WITH_TIERS
+    if has_tiers and (not tiers or None in tiers):
         named, is_given = home.tier_of(context.given, settings.codex_home)
         tier = tier_named(named)
         if tier and not (is_given or context.is_own):

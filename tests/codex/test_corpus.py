@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,8 +31,6 @@ VERSIONS = sorted(path.name.removesuffix(".tar.xz") for path in PLACE.glob("*.xz
 COUNTS_COMPACTION, COUNTS_INCOMPLETE = (0, 159), (0, 169)
 
 
-# The first version that writes down the service tier of a turn.
-NAMES_TIERS = (0, 169)
 # US dollars per million tokens in November 2026: input, cached input, output.
 PRICES = {
     "gpt-5.1-codex": (1.25, 0.125, 10.0),
@@ -138,6 +137,7 @@ class Scenario:
             "exit_code": run["exit_code"],
             "codex_version": self.version,
             "rollout_offset": max(sizes, default=0),
+            "request": {"overrides": _overrides(run["options"])},
         }
         path.write_text(json.dumps(known))
         return path
@@ -195,8 +195,6 @@ def test_a_run_is_counted_as_the_server_has_counted_it(
 
 
 def test_a_run_costs_what_the_server_would_charge(scenario: Scenario) -> None:
-    if scenario.directory.name == "tiers" and scenario.release < NAMES_TIERS:
-        pytest.skip("this version does not write down the tier")
     for number, run in enumerate(scenario.runs, 1):
         if run["thread"] is None:
             continue
@@ -263,6 +261,11 @@ def tokens_of(found: Json) -> Tokens:
         found["output_tokens"],
         found["reasoning_output_tokens"],
     )
+
+
+def _overrides(options: list[str]) -> list[str]:
+    """Find the values of `-c`."""
+    return [value for name, value in pairwise(options) if name == "-c"]
 
 
 def _iso(seconds: float) -> str:

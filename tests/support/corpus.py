@@ -45,6 +45,7 @@ class Run:
     """One `codex exec`: its thread, its calls by number, what was there before it."""
 
     plan: str
+    options: list[str]
     resumes: str | None
     offsets: dict[str, int]
     started_at: float
@@ -108,7 +109,7 @@ stream_max_retries = 0
             words = ["exec", "fork", forks, *usual]
         sizes = {str(p.relative_to(self.root)): p.stat().st_size for p in self.rollouts}
         calls = len(self.server.calls)
-        self.runs.append(Run(plan, resumes, sizes, time.time(), calls))
+        self.runs.append(Run(plan, [*options], resumes, sizes, time.time(), calls))
         process = subprocess.Popen(
             [self.codex, *words, f"PLAN {plan}"],
             stdin=subprocess.DEVNULL,
@@ -302,7 +303,7 @@ def record(codex: str, *names: str) -> Path:
             _add(tar, f"{name}/oracle.json", json.dumps(oracle, indent=1).encode())
             for number, events in enumerate(home.events, 1):
                 _add(tar, f"{name}/run{number}.jsonl", events)
-            for path in home.rollouts:
+            for path in (home.root / "config.toml", *home.rollouts):
                 where = path.relative_to(home.root)
                 _add(tar, f"{name}/{where}", path.read_bytes())
             sys.stdout.write(f"{name}: {len(server.calls)} calls\n")
