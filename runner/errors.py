@@ -6,6 +6,7 @@ RunnerError
 │   └── RemovedTaskError  3   another process has just removed it
 ├── NoSuchRunError        3   the ledger has no such run, or no longer
 │   └── UnknownRunError   2   a run id of the command line is unknown
+├── NotRunError           1   the task has had no run yet
 ├── WaitTimeoutError    124   the wait took too long
 ├── RunnerFault           1   a full disk, a missing permission, no memory
 │   ├── FileFault         1   one file operation, with the path and the reason
@@ -13,6 +14,8 @@ RunnerError
 │       └── ConflictFault 1   a constraint of its schema refuses the change
 ├── SessionBusyError     75   another run holds the session
 │   └── LeftRunningError 75   its runs have left processes running
+├── NoSlotError          75   slots, a pause or the start rate allow no run now
+├── RefusedPromptError    1   the queue cannot take or change a prompt
 ├── MigrationError       75   runs of the previous version are not finished
 ├── ArchivedError         1   the session is archived
 ├── InvalidTransitionError   an event that the state of a run does not allow
@@ -61,6 +64,13 @@ class NoSuchRunError(RunnerError):
 
     def __init__(self, run_id: str, looked_in: str) -> None:
         super().__init__(f"no run {run_id!r} is known (looked in {looked_in})")
+
+
+class NotRunError(RunnerError):
+    """Report a task whose first prompt still waits, or was canceled."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"task {name} has not run yet (codex-tasks queue {name})")
 
 
 class UnknownRunError(NoSuchRunError):
@@ -161,6 +171,16 @@ class LeftRunningError(SessionBusyError):
             f"session {session_id} has left running: {left} (codex-tasks stop ends"
             " them)",
         )
+
+
+class NoSlotError(RunnerError):
+    """Refuse a run that slots, a pause or the start rate do not allow now."""
+
+    exit_code = 75
+
+
+class RefusedPromptError(RunnerError):
+    """Refuse to queue or to change a prompt."""
 
 
 class MigrationError(RunnerError):

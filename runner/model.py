@@ -172,6 +172,32 @@ class Work(Struct):
     prompt_id: int | None = None
 
 
+class PromptOptions(Struct):
+    """Hold how a prompt waits, and what it waits for.
+
+    One point of `priority` (-100 to 100) is worth 100 places in the queue.
+    `not_before` and `expires_at` are RFC 3339 instants: it is not delivered before the
+    one, and ends if its turn has not begun by the other. `after` has the numbers of
+    prompts that must have succeeded, `after_any_end` of those that must have ended.
+    A second prompt with an accepted `key` is the first one; a second one with a `dedup`
+    is refused while the first waits. A turn that fails for a reason that can pass is
+    retried `retries` times; one in which Codex is lost is continued `recoveries` times.
+    `settings` is what it has instead of the settings of its session, as JSON.
+    """
+
+    group: str = ""
+    priority: int = 0
+    not_before: str | None = None
+    expires_at: str | None = None
+    after: tuple[int, ...] = ()
+    after_any_end: tuple[int, ...] = ()
+    key: str | None = None
+    dedup: str | None = None
+    retries: int = 0
+    recoveries: int = 0
+    settings: str = "{}"
+
+
 class RunRequest(Work):
     """Hold the request for a run, from any command.
 
@@ -180,7 +206,7 @@ class RunRequest(Work):
     ledger. `codex_home` is the session's home of Codex. `log_dir` is the directory of
     the run's files, None for a directory of its own. `has_exports` requests the
     `task.*` files of the session. `writer` is the pid of another program that writes
-    the thread, 0 when it is unknown.
+    the thread, 0 when it is unknown. `parent` is the run inside which it is started.
     """
 
     prompt: bytes
@@ -191,6 +217,9 @@ class RunRequest(Work):
     title: str | None = None
     has_exports: bool = False
     writer: int | None = None
+    options: PromptOptions = PromptOptions()
+    wait_for_slot: bool = False
+    parent: str | None = None
 
 
 class Spec(Work):

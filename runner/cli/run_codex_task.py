@@ -58,6 +58,8 @@ the task:
 --continue-prompt TEXT   the prompt of --resume without a task (CODEX_CONTINUE_PROMPT;
                          default: {config.DEFAULT_CONTINUE_PROMPT!r})
 --wait-for-session       wait while another run holds the session, instead of exit 75
+--wait-for-slot          wait for a free slot (codex-tasks slots), instead of exit 75
+--group NAME             use the slots of a group, too
 passed on to Codex:
 {CODEX_OPTIONS}limits:
 --timeout SECONDS        end the run after this time (CODEX_TIMEOUT_SECONDS; default:
@@ -230,6 +232,8 @@ def parse(argv: Sequence[str], settings: Config) -> Arguments:
                 notify_command=found.notify_cmd,
             ),
             wait_for_session=found.wait_for_session,
+            wait_for_slot=found.wait_for_slot,
+            group=found.group or "",
             verbosity=_verbosity(found, settings),
         ),
         detach=found.detach,

@@ -7,6 +7,8 @@ until its turn has begun.
 
 from __future__ import annotations
 
+import os
+
 from parsers import json_text
 from runner import files
 
@@ -32,6 +34,8 @@ def render(ledger: Ledger, prompt: int) -> bytes | None:
         return None
     header = dict(row)
     text: bytes = header.pop("text")
+    for name in ("repo", "home"):
+        header[name] = os.fsdecode(header[name] or b"") or None
     return json_text.dumps(header).encode() + b"\n" + text
 
 

@@ -20,7 +20,7 @@ from runner.errors import FileFault
 from runner.ledger import old_runs, record
 from runner.ledger.database import queries
 from runner.ledger.fate import hold_of
-from runner.ledger.queue import digest_of
+from runner.ledger.prompts import digest_of
 from runner.ledger.sessions import short_ids
 from runner.ledger.usage import rows_of
 from runner.model import OUTCOMES, QUIT, RunId

@@ -1,12 +1,16 @@
 """The next state of a prompt when its run ends: pure.
 
-A prompt whose turn has begun was delivered, and ends with its run. So does a prompt of
-`run_codex_task`, which waits for the run. Other prompts return to the queue.
+A prompt whose turn has begun was delivered, and ends with its run, unless it waits for
+the end of a usage limit or is to be retried. A prompt of a command that reports the
+outcome ends with its run. Other prompts return to the queue.
 """
 
 from __future__ import annotations
 
-from parsers.struct import Struct
+import os
+
+from parsers.error_classes import retryable
+from parsers.struct import Struct, replace
 from runner import clock
 from runner.clock import iso
 from runner.model import OUTCOMES, Outcome
@@ -19,31 +23,53 @@ if TYPE_CHECKING:
 # after another program wrote the thread.
 BACK_OFF = (10.0, 60.0, 600.0)
 WRITER_SECONDS = 10.0
+# Seconds until a retry of a failed turn: doubled each time, then half of it or more.
+_RETRY, _LONGEST_RETRY = 5.0, 600.0
+# Seconds that a usage limit lasts: at the least, when Codex names no end, at the most.
+_LEAST_LIMIT, _BLIND_LIMIT, _MOST_LIMIT = 60.0, 3600.0, 8 * 86_400.0
 # How many kills before the launch are retried at once.
 _AT_ONCE = 2
 # The values of `Verdict.error_class` that only a person can fix.
 _FOR_A_PERSON = ("configuration", "thread_gone", "untrusted", "option")
-_MAY_GO_BACK = (
-    Outcome.FAILED,
-    Outcome.AUTH_FAILED,
-    Outcome.LOST,
-    Outcome.NOT_STARTED,
-)
+_MAY_GO_BACK = (Outcome.FAILED, Outcome.LOST, Outcome.STALLED, Outcome.NOT_STARTED)
+_MAY_RETRY = (Outcome.FAILED, Outcome.STALLED)
 
 _FULL = 100.0  # per cent of a usage window
 
 
-class Delivery(Struct):
-    """Hold the facts on a prompt that a run had.
+class Counters(Struct):
+    """Hold what has happened to a prompt.
 
     `starts` counts successive runs in which Codex was not executed, `unbegun` those in
-    which Codex was executed and no turn began.
+    which Codex was executed and no turn began; `failures`, `crashes` and `parks` count
+    failed and lost turns and usage limits since its last start by a person.
+    """
+
+    starts: int = 0
+    unbegun: int = 0
+    failures: int = 0
+    crashes: int = 0
+    parks: int = 0
+
+
+class Delivery(Counters):
+    """Hold the facts on a prompt that a run had.
+
+    It may be retried `retries` times when its turn fails for a reason that can pass,
+    and continued `recoveries` times when Codex is lost in its turn.
     """
 
     is_direct: bool
     is_stop_asked: bool
-    starts: int
-    unbegun: int
+    may_park: bool = True
+    retries: int = 0
+    recoveries: int = 0
+
+    @property
+    def counters(self) -> Counters:
+        """Return its counters alone."""
+        names = Counters.field_names()
+        return Counters(**{name: getattr(self, name) for name in names})
 
 
 class Ends(Struct):
@@ -57,42 +83,79 @@ class GoesBack(Struct):
     """The prompt returns to its place in the queue.
 
     `wait` is the time in seconds until the retry, and `why` the reason; `hold` is why a
-    person has to act first, or None.
+    person has to act first, or None. A prompt that `is_parked` waits for the end of a
+    usage limit, or without a `wait` for a new login.
     """
 
-    starts: int
-    unbegun: int
+    counters: Counters
     wait: float = 0.0
     why: str | None = None
     hold: str | None = None
+    is_parked: bool = False
 
 
 def fate_of(  # noqa: PLR0911 - one return for each row of the table
-    delivery: Delivery, verdict: Verdict, *, has_begun: bool
+    delivery: Delivery,
+    verdict: Verdict,
+    *,
+    has_begun: bool,
+    reset: float = _BLIND_LIMIT,
 ) -> Ends | GoesBack:
-    """Return the next state of a prompt."""
+    """Return the next state of a prompt; `reset` is when its limit ends, in seconds."""
     outcome, meaning = verdict.outcome, OUTCOMES[verdict.outcome]
+    now = delivery.counters
     if delivery.is_stop_asked and not meaning.is_good:
         return Ends(state="canceled", reason="stopped")
-    may_go_back = outcome in _MAY_GO_BACK and not (has_begun or delivery.is_direct)
-    if not may_go_back:
-        return Ends(state=meaning.prompt, reason=str(outcome))
-    starts, unbegun = delivery.starts, delivery.unbegun
+    if outcome is Outcome.USAGE_LIMITED and delivery.may_park:
+        parked = replace(now, parks=now.parks + 1)
+        return GoesBack(counters=parked, wait=reset, why="limit", is_parked=True)
+    if outcome is Outcome.AUTH_FAILED and delivery.may_park:
+        return GoesBack(counters=now, is_parked=True)
+    may_go_back = outcome in _MAY_GO_BACK and not delivery.is_direct
+    if may_go_back and not has_begun:
+        return _unbegun(now, verdict)
+    if outcome is Outcome.LOST and now.crashes < delivery.recoveries:
+        return GoesBack(counters=replace(now, crashes=now.crashes + 1))
+    is_passing = outcome in _MAY_RETRY and retryable(verdict.error_class)
+    if is_passing and now.failures < delivery.retries:
+        longest = min(_LONGEST_RETRY, _RETRY * 2**now.failures)
+        # With jitter, so that what failed together is not retried together.
+        wait = longest * (1 + os.urandom(1)[0] / 255) / 2
+        failed = replace(now, failures=now.failures + 1, parks=0)
+        return GoesBack(counters=failed, wait=wait, why="retry")
+    is_poison = outcome is Outcome.LOST and delivery.recoveries
+    return Ends(state=meaning.prompt, reason="poisoned" if is_poison else str(outcome))
+
+
+def _unbegun(now: Counters, verdict: Verdict) -> GoesBack:
+    """Return when a prompt is tried again whose turn did not begin."""
     kind = verdict.error_class
-    if kind == "killed" or outcome is Outcome.NOT_STARTED:
-        number = starts - _AT_ONCE if kind == "killed" else starts
+    if kind == "killed" or verdict.outcome is Outcome.NOT_STARTED:
+        number = now.starts - _AT_ONCE if kind == "killed" else now.starts
         wait = BACK_OFF[min(number, len(BACK_OFF) - 1)] if number >= 0 else 0.0
-        why = "start" if wait else None
-        return GoesBack(starts=starts + 1, unbegun=unbegun, wait=wait, why=why)
+        again = replace(now, starts=now.starts + 1)
+        return GoesBack(counters=again, wait=wait, why="start" if wait else None)
+    started = replace(now, starts=0)
     if kind == "writer":
-        wait = WRITER_SECONDS
-        return GoesBack(starts=0, unbegun=unbegun, wait=wait, why="refused")
-    if kind in _FOR_A_PERSON or outcome is Outcome.AUTH_FAILED:
-        return GoesBack(starts=0, unbegun=0, hold=verdict.error or kind)
-    if unbegun >= len(BACK_OFF):
-        return GoesBack(starts=0, unbegun=0, hold=verdict.error or str(outcome))
-    wait = BACK_OFF[unbegun]
-    return GoesBack(starts=0, unbegun=unbegun + 1, wait=wait, why="unbegun")
+        return GoesBack(counters=started, wait=WRITER_SECONDS, why="refused")
+    if kind in _FOR_A_PERSON or now.unbegun >= len(BACK_OFF):
+        hold = verdict.error or kind or str(verdict.outcome)
+        return GoesBack(counters=replace(started, unbegun=0), hold=hold)
+    again = replace(started, unbegun=now.unbegun + 1)
+    return GoesBack(counters=again, wait=BACK_OFF[now.unbegun], why="unbegun")
+
+
+def limit_seconds(run: Run, parks: int, now: float) -> float:
+    """Return how long the usage limit that ended a run lasts, in seconds from `now`.
+
+    A reset in the past must not make a loop: the least time is doubled for each limit
+    in a row. A reset in more than eight days is not believed.
+    """
+    resets = resets_of(run)
+    left = _BLIND_LIMIT if resets is None else resets - now
+    if left > _MOST_LIMIT:
+        left = _BLIND_LIMIT
+    return max(left, min(_BLIND_LIMIT, _LEAST_LIMIT * float(2**parks)))
 
 
 def hold_of(run: Run) -> tuple[str, str | None]:
@@ -105,16 +168,18 @@ def hold_of(run: Run) -> tuple[str, str | None]:
 
 
 def resets_of(run: Run) -> float | None:
-    """Return when the limit that ended a run resets, in seconds of the epoch."""
+    """Return when the limit that ended a run resets, in seconds of the epoch.
+
+    That is when the last full window resets, else the first that Codex names.
+    """
     limits = run.accounts.get("rate_limits")
     if not isinstance(limits, dict):
         return None
     windows = [limits.get(name) for name in ("primary", "secondary")]
     found = [
-        float(window["resets_at"])
+        (float(window.get("used_percent") or 0) >= _FULL, float(window["resets_at"]))
         for window in windows
-        if isinstance(window, dict)
-        and isinstance(window.get("resets_at"), int | float)
-        and float(window.get("used_percent") or 0) >= _FULL
+        if isinstance(window, dict) and isinstance(window.get("resets_at"), int | float)
     ]
-    return max(found, default=None)
+    full = [at for is_full, at in found if is_full]
+    return max(full) if full else min((at for _, at in found), default=None)

@@ -62,8 +62,9 @@ and exists (select 1 from threads where thread_id = :thread and session = :sessi
 update sessions set updated_at = max(updated_at, :at) where id = :session
 
 -- name: keep_settings
--- Store the settings of the last run whose turn began, for the next prompt.
+-- Store the settings of the last run whose turn began, for the next prompt; those of a prompt of its own stay with it.
 update sessions set settings = :settings, repo = :repo, imported = null where id = :session
+and not exists (select 1 from prompts where id = :prompt and settings <> '{}')
 
 -- name: set_exports
 update sessions set exports = :exports where id = :session
@@ -147,10 +148,46 @@ select exists (select 1 from runs where state <> 'finished' and run_id <> :run_i
 -- The time of a session is at least that of its runs.
 update sessions set updated_at = max(updated_at, coalesce(:ended_at, :launched_at, :prepared_at)) where id = :session;
 insert into runs (run_id, session, ordinal, thread_id, prompt, state, waits, directory, layout, place, supervisor, codex,
-    codex_version, rollout_offset, prepared_at, launched_at, ended_at, outcome, error_class, exit_code, begun, answered, left_running)
+    codex_version, rollout_offset, prepared_at, launched_at, ended_at, outcome, error_class, exit_code, begun, answered, left_running,
+    grp, parent_run, slotless, continues)
 values (:run_id, :session, (select coalesce(max(ordinal), 0) + 1 from runs where session = :session), :thread, :prompt, :state,
     :waits, :directory, :layout, :place, :supervisor, :codex, :codex_version, :rollout_offset, :prepared_at, :launched_at, :ended_at, :outcome,
-    :error_class, :exit_code, :begun, :answered, :left_running) returning ordinal
+    :error_class, :exit_code, :begun, :answered, :left_running, coalesce((select grp from prompts where id = :prompt), ''), :parent,
+    exists (select 1 from runs where run_id = :parent), coalesce((select begun from prompts where id = :prompt), 0)) returning ordinal
+
+-- name: depth_of
+-- Inside how many runs a run is started, given the one around it.
+with recursive around (run_id, depth) as (select :parent, 1
+    union all select r.parent_run, depth + 1 from around a join runs r on r.run_id = a.run_id where r.parent_run is not null and depth < 9)
+select max(depth) from around a join runs r on r.run_id = a.run_id
+
+-- name: has_limits
+-- Whether slots, a pause or a start rate may refuse a run.
+select exists (select 1 from queues where paused or coalesce(slots, starts_per_minute, usd_per_day) is not null)
+
+-- name: kept
+-- Why no run of a group may be started now. Slots and the rate do not concern a run inside a run.
+select k.name, k.word, k.until, (select slots from queues where name = k.name) as slots, (select starts_per_minute from queues where name = k.name) as rate
+from kept k where k.name in ('', :group) and k.word is not null and not (:is_inside and k.word in ('slot', 'rate')) order by k.word <> 'pause', k.name limit 1
+
+-- name: is_paused
+select paused from sessions where id = :session
+
+-- name: limits
+-- The limits of the whole queue and of each group, with what is running and waiting in it.
+select q.name, q.slots, q.paused, q.starts_per_minute, (select count(*) from busy b where not b.slotless and q.name in ('', b.grp)) as running,
+    (select count(*) from prompts p where p.state in ('queued', 'parked') and q.name in ('', p.grp)) as waiting
+from queues q order by q.name
+
+-- name: set_limits
+insert into queues (name, slots, starts_per_minute) values (:name, :slots, :rate)
+on conflict (name) do update set slots = iif(:sets_slots, :slots, slots), starts_per_minute = iif(:sets_rate, :rate, starts_per_minute)
+
+-- name: pause_queue
+update queues set paused = :paused where name = ''
+
+-- name: pause_session
+update sessions set paused = :paused where id = :session
 
 -- name: save_record
 insert into records (run_id, record) values (:run_id, :record) on conflict (run_id) do update set record = excluded.record
@@ -205,28 +242,116 @@ select id from prompts where session = :session and state = 'queued' and run_id 
 
 -- name: insert_prompt
 -- A prompt without a text is delivered already, by its run. Its number is the next one, unless a rebuild knows it.
-insert into prompts (id, session, place, text, preview, digest, state, direct, run_id, attempts, queued_at)
+insert into prompts (id, session, place, text, preview, digest, state, direct, run_id, attempts, queued_at, grp, priority, not_before, expires_at,
+    key, body, dedup, settings, retries, recoveries)
 values (:prompt, :session, coalesce(:prompt, (select seq from sqlite_sequence where name = 'prompts') + 1, 1), :text, :preview, :digest,
-    iif(:text is null, 'running', 'queued'), :text is null, :run_id, :text is null, :at)
+    iif(:text is null, 'running', 'queued'), :text is null, :run_id, :text is null, :at, :group, :priority, :not_before, :expires_at,
+    :key, :body, :dedup, :settings, :retries, :recoveries)
+
+-- name: prompt_with_key
+select p.id, p.body, p.session from prompts p where p.key = :key
+
+-- name: waiting_duplicate
+select id from prompts where dedup = :dedup and state in ('queued', 'parked') order by id limit 1
+
+-- name: prompt_row
+select p.*, s.archived_at from prompts p join sessions s on s.id = p.session where p.id = :prompt
+
+-- name: insert_need
+insert into needs (prompt, needs, any_end) values (:prompt, :needs, :any_end)
+
+-- name: restore_need
+insert or ignore into needs (prompt, needs, any_end, met) values (:prompt, :needs, :any_end, 0)
+
+-- name: unmet_needs
+-- What a prompt still waits for, with the state of each.
+select n.needs, n.any_end, p.state from needs n left join prompts p on p.id = n.needs where n.prompt = :prompt and n.met = 0 order by n.needs
+
+-- name: meet_need
+update needs set met = 1 where prompt = :prompt and needs = :needs
+
+-- name: dependents
+-- The prompts that wait for the end of a prompt.
+select prompt, any_end from needs where needs = :prompt and met = 0 order by prompt
+
+-- name: drop_needs
+delete from needs where prompt = :prompt
+
+-- name: expired
+select id from prompts where expires_at <= :at and state in ('queued', 'parked') and not begun order by id
+
+-- name: closes_cycle
+-- Whether a prompt waits for itself, by its needs and by the order of the sessions together.
+with recursive before (id) as (
+    select needs from needs where prompt = :prompt and met = 0
+    union select q.id from prompts p join prompts q on q.session = p.session and q.place < p.place and q.ended_at is null where p.id = :prompt
+    union select n.needs from before b join needs n on n.prompt = b.id and n.met = 0
+    union select (select q.id from prompts q where q.session = p.session and q.place < p.place and q.ended_at is null order by q.place desc limit 1)
+        from before b join prompts p on p.id = b.id and p.ended_at is null)
+select exists (select 1 from before where id = :prompt)
+
+-- name: move_first
+-- To the front of its session, behind a prompt whose turn has begun.
+update prompts set place = (select min(place) from prompts where session = :session) - 1 where id = :prompt;
+update prompts set place = (select min(place) from prompts where session = :session) - 1
+where session = :session and begun and state in ('queued', 'parked')
+
+-- name: edit_prompt
+update prompts set text = coalesce(:text, text), preview = coalesce(:preview, preview), digest = coalesce(:digest, digest), grp = coalesce(:group, grp),
+    priority = coalesce(:priority, priority), not_before = iif(:sets_time, :not_before, not_before), hold = null where id = :prompt
+
+-- name: revive_prompt
+-- Queue an ended prompt again, at its old place.
+update prompts set state = 'queued', reason = null, blame = null, ended_at = null, text = :text, begun = 0, starts = 0, unbegun = 0, failures = 0,
+    crashes = 0, parks = 0, direct = 0, stop_asked_at = null, expires_at = null, run_id = null, queued_at = :at where id = :prompt
+
+-- name: blamed_on
+-- The prompts that have ended only because this one did.
+select p.id from prompts p join sessions s on s.id = p.session where p.blame = :prompt and s.archived_at is null order by p.id
+
+-- name: set_blame
+update prompts set blame = :blame where id = :prompt
+
+-- name: run_of_text
+-- The run whose prompt file has the text of a prompt whose turn has begun.
+select run_id from runs where prompt = :prompt and not continues and begun order by ordinal desc limit 1
+
+-- name: last_prompt
+-- The last prompt of a session: waiting, running or ended.
+select id from prompts where session = :session order by place desc limit 1
+
+-- name: all_waiting
+-- All waiting prompts, by session and order, with the reasons.
+select p.id, p.session, p.preview, p.grp, p.priority, p.queued_at, p.not_before, p.expires_at, w.word, w.until, w.detail, s.short_id, s.thread_id as thread, s.title
+from prompts p join why_waiting w on w.id = p.id join sessions s on s.id = p.session
+left join judged j on j.session = p.session order by j.rank, p.session, p.place
+
+-- name: note_queue
+-- The files of the prompts of a prompt's session have to be written again.
+insert into history (at, session, what, detail) select :at, session, 'queue_changed', '{}' from prompts where id = :prompt;
+insert into outbox (history, target, due_at) values ((select max(id) from history), 'exports', :at)
 
 -- name: prompt_of_run
 -- The prompt of a run, running or reserved for the run.
-select id, state, direct as is_direct, stop_asked_at is not null as is_stop_asked, starts, unbegun from prompts where run_id = :run_id and ended_at is null
+select id, state, direct as is_direct, stop_asked_at is not null as is_stop_asked, starts, unbegun, failures, crashes, parks, retries, recoveries,
+    not direct and coalesce(settings ->> '$.park', 1) as may_park
+from prompts where run_id = :run_id and ended_at is null
 
 -- name: waiting_prompts
 -- The waiting prompts of a session, with the reasons.
 select p.*, w.word, w.until, w.detail from prompts p join why_waiting w on w.id = p.id where p.session = :session order by p.place
 
 -- name: exported_prompt
--- A prompt whose turn has not begun, with the ids of its session.
-select p.text, p.id, p.place, p.preview, p.settings, p.grp, p.priority, p.hold, p.not_before, p.queued_at, s.thread_id as thread, s.short_id
+-- A prompt whose turn has not begun, with the ids of its session and what it waits for.
+select p.text, p.id, p.place, p.preview, p.settings, p.grp, p.priority, p.hold, p.not_before, p.expires_at, p.key, p.body, p.dedup, p.queued_at,
+    s.thread_id as thread, s.short_id, s.title, s.repo, s.home, s.settings as session_settings, (select json_group_array(json_array(needs, any_end)) from needs where prompt = p.id and not met) as needs
 from prompts p join sessions s on s.id = p.session
 where p.id = :prompt and not p.begun and not p.direct and p.ended_at is null and p.text is not null
 
 -- name: restore_prompt
 -- A prompt that a rebuild read from its file.
-insert into prompts (id, session, place, text, preview, digest, settings, state, hold, attempts, queued_at)
-values (:prompt, :session, :place, :text, :preview, :digest, :settings, 'queued', :hold, 0, :at)
+insert into prompts (id, session, place, text, preview, digest, settings, state, hold, attempts, queued_at, grp, priority, not_before, expires_at, key, body, dedup)
+values (:prompt, :session, :place, :text, :preview, :digest, :settings, 'queued', :hold, 0, :at, :grp, :priority, :not_before, :expires_at, :key, :body, :dedup)
 on conflict (id) do update set text = excluded.text, digest = excluded.digest, hold = excluded.hold
 where state in ('queued', 'parked')
 
@@ -269,6 +394,18 @@ select id from prompts where not begun and not direct and ended_at is null and t
 select coalesce('run ' || h.run_id || ' holds it', w.detail, w.word) from prompts p join why_waiting w on w.id = p.id
 left join runs h on h.session = p.session and h.state in ('prepared', 'launching', 'running') where p.run_id = :run_id
 
+-- name: needs_timer
+-- Whether something waits whose wait a time, a run, a login or another program can end.
+select exists (select 1 from judged where word is null or word in ('writer', 'login')) or (select at from next_deadline) is not null
+    or exists (select 1 from prompts where state in ('queued', 'parked')) and exists (select 1 from runs where state <> 'finished')
+
+-- name: next_deadline
+select at from next_deadline
+
+-- name: polls
+-- Whether something waits that only a look can show the end of, or could not be started just now.
+select exists (select 1 from judged where word in ('writer', 'login') or word is null and taker is null)
+
 -- name: free_prompts
 -- Waiting prompts that are not reserved for a waiting run.
 select id from prompts where state in ('queued', 'parked') and run_id is null
@@ -286,8 +423,9 @@ where j.taker is null and (j.word is null or j.word = 'writer'
     and exists (select 1 from prompts p where p.id = j.id and p.wake_why = 'writer')) order by j.rank, j.id
 
 -- name: deliver_prompt
+-- The text of one whose turn has begun is not given again.
 update prompts set state = 'running', run_id = :run_id, attempts = attempts + 1, wake_at = null, wake_from = null, wake_why = null
-where id = :prompt and digest is :digest and exists (select 1 from deliverable d where d.id = :prompt)
+where id = :prompt and (begun or digest is :digest) and exists (select 1 from deliverable d where d.id = :prompt)
 
 -- name: take_prompt
 update prompts set state = 'running', attempts = attempts + 1, wake_at = null, wake_from = null, wake_why = null
@@ -299,7 +437,7 @@ and exists (select 1 from judged j where j.id = prompts.id and j.word is null an
 update prompts set run_id = null where id = :prompt and state = 'queued'
 
 -- name: end_prompt
-update prompts set state = :state, reason = :reason, run_id = null, hold = null, wake_at = null, wake_from = null, wake_why = null,
+update prompts set state = :state, reason = :reason, blame = :blame, run_id = null, hold = null, wake_at = null, wake_from = null, wake_why = null,
     ended_at = :at where id = :prompt and ended_at is null
 
 -- name: end_waiting_run
@@ -308,18 +446,48 @@ update runs set state = 'finished', outcome = :outcome, exit_code = :exit_code, 
 where run_id = (select run_id from prompts where id = :prompt) and state = 'waiting' returning run_id
 
 -- name: put_back
-update prompts set state = 'queued', run_id = null, hold = :hold, wake_at = :wake_at,
-    wake_from = iif(:wake_at is null, null, :at), wake_why = :why, starts = :starts, unbegun = :unbegun where id = :prompt and state = 'running'
+-- One whose turn has begun goes before all others of its session: nothing may come between its halves.
+update prompts set state = iif(:is_parked, 'parked', 'queued'), run_id = null, hold = :hold, wake_at = :wake_at,
+    wake_from = iif(:wake_at is null, null, :at), wake_why = iif(:wake_at is null, null, :why), starts = :starts, unbegun = :unbegun,
+    failures = :failures, crashes = :crashes, parks = :parks,
+    place = iif(begun, min(place, (select min(q.place) - 1 from prompts q where q.session = prompts.session and q.id <> prompts.id)), place)
+where id = :prompt and state = 'running'
 
 -- name: wait_for_writer
 -- Another program writes the thread: check again at :wake_at. Without :wake_at no program does.
 update prompts set wake_at = :wake_at, wake_from = iif(:wake_at is null, null, :at), wake_why = iif(:wake_at is null, null, 'writer')
 where id = :prompt and (wake_why is 'writer' or :wake_at is not null and state = 'queued')
 
--- name: hold_first
--- Hold the first prompt that is not reserved for a run, until a person acts or until a time.
-update prompts set hold = :hold, wake_at = :until, wake_from = iif(:until is null, null, :at), wake_why = iif(:until is null, null, 'limit')
-where id = (select id from prompts where session = :session and state = 'queued' order by place limit 1) and run_id is null and preview <> '/quit'
+-- name: hold_home
+-- All prompts of a Codex home wait for the end of its usage limit, or for a new login.
+insert into holds (home, until, why) select home, :until, :why from sessions where id = :session
+on conflict (home, why) do update set until = excluded.until, trying = null
+
+-- name: try_home
+-- A hold of the home is over: this run is the first that tries.
+update holds set trying = :run_id where home = (select home from sessions where id = :session) and trying is null and until <= :at
+
+-- name: release_home
+-- A turn was completed: the login is right, and a limit whose time has come is over.
+delete from holds where home = (select home from sessions where id = :session) and (why = 'login' or until <= :at)
+
+-- name: end_try
+-- The run that tried has not succeeded: the next one tries.
+update holds set trying = null where trying = :run_id
+
+-- name: open_home
+-- A person, or a new login: one prompt of the home may try now.
+update holds set until = '1970-01-01T00:00:00.000Z', trying = null where home = :home and (:why is null or why = :why);
+update prompts set wake_at = null, wake_from = null, wake_why = null where state = 'parked'
+    and session in (select id from sessions where home = :home)
+
+-- name: refused_logins
+-- The Codex homes whose login was refused, with what their `auth.json` was then.
+select h.home, s.value as login from holds h left join settings s on s.name = 'login ' || hex(h.home) where h.why = 'login' and h.until is null
+
+-- name: keep_login
+insert into settings (name, value) select 'login ' || hex(home), :value from sessions where id = :session
+on conflict (name) do update set value = excluded.value
 
 -- name: hold_prompt
 update prompts set hold = :hold where id = :prompt and state = 'queued'
@@ -327,8 +495,8 @@ update prompts set hold = :hold where id = :prompt and state = 'queued'
 -- name: release_first
 -- Release the first prompt, when the user sends another one.
 update prompts set hold = null, wake_at = null, wake_from = null, wake_why = null, starts = 0, unbegun = 0
-where id = (select id from prompts where session = :session and state = 'queued' order by place limit 1)
-and (hold is not null or wake_at is not null) and text is not null
+where id = (select id from prompts where session = :session and state in ('queued', 'parked') order by place limit 1)
+and (hold is not null or wake_at is not null) and (text is not null or begun)
 
 -- name: release_due
 -- Release the prompts whose hold has expired.

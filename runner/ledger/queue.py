@@ -7,21 +7,34 @@ moment leaves it waiting, running or ended, and it is never delivered twice.
 
 from __future__ import annotations
 
+import os
+
+from parsers import loose_json
+from parsers.paths import Path
 from parsers.struct import Struct, as_dict, replace
-from runner import clock
+from runner import clock, files
 from runner.clock import iso
 from runner.errors import (
     AlreadyDeliveredError,
     ConflictFault,
+    NoSlotError,
     RunnerError,
     SessionBusyError,
     StaleStateError,
 )
+from runner.ledger import prompts, slots
 from runner.ledger.database import value_of
-from runner.ledger.fate import WRITER_SECONDS, Delivery, Ends, fate_of, hold_of
+from runner.ledger.fate import (
+    WRITER_SECONDS,
+    Delivery,
+    Ends,
+    fate_of,
+    limit_seconds,
+)
+from runner.ledger.prompts import Content, Prompt, digest_of
 from runner.ledger.record import settings_json
 from runner.ledger.sessions import PromptsWaitError
-from runner.model import OUTCOMES, QUIT, Outcome, Taken, Waiting
+from runner.model import OUTCOMES, Outcome, PromptOptions, Taken, Waiting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,31 +46,16 @@ if TYPE_CHECKING:
     from runner.model import Run, RunRequest
 
 _PREVIEW = 200
+# Columns of a prompt that its file has as text.
+_KEPT = ("not_before", "expires_at", "key", "body", "dedup")
 
 
-class Prompt(Struct):
-    """Hold one waiting prompt.
-
-    `word` is why it waits, None when it can be delivered; `until` is an RFC 3339
-    instant if the wait has an end, `detail` the reason in a sentence. `run_id` is the
-    waiting run that it is reserved for (`--wait-for-session`).
-    """
-
-    id: int
-    session: int
-    text: bytes | None
-    digest: str | None
-    preview: str
-    run_id: str | None
-    queued_at: str
-    word: str | None
-    until: str | None
-    detail: str | None
-
-    @property
-    def is_quit(self) -> bool:
-        """Return whether it ends the session instead of being sent to Codex."""
-        return self.text is not None and self.text.strip() == QUIT
+def login_of(home: str) -> str:
+    """Describe the `auth.json` of a Codex home, so that a new login is seen."""
+    found = files.status(Path(home) / "auth.json")
+    if found is None:
+        return ""
+    return f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
 
 
 class QuitWaitsError(SessionBusyError):
@@ -107,13 +105,30 @@ class Queue:
         at = iso(clock.now())
         if self._ledger.one("has_due_holds", at=at) is not None:
             self._ledger.write("release_due", at=at)
+        for row in self._ledger.all("refused_logins"):
+            if login_of(os.fsdecode(row["home"])) != row["login"]:
+                self.open_home(row["home"], "login")
+        if self._ledger.one("expired", at=at) is not None:
+            with self._ledger.transaction(is_durable=True):
+                prompts.expire(self._ledger)
         return self._ledger.values(Candidate, "deliverable")
+
+    def open_home(self, home: bytes, why: str | None = None) -> None:
+        """Let one prompt of a Codex home try although its limit or login holds it."""
+        self._ledger.write("open_home", home=home, why=why)
 
     def canceled(self, session: int) -> int:
         """Return how many prompts for a session were canceled before their delivery."""
         return int(self._ledger.value("canceled_count", session=session))
 
-    def add(self, session: int, text: bytes, preview: str, at: datetime) -> int:
+    def add(
+        self,
+        session: int,
+        text: bytes,
+        preview: str,
+        at: datetime,
+        options: PromptOptions = PromptOptions(),  # noqa: B008 - a frozen value
+    ) -> int:
         """Insert a prompt durably, and return its number.
 
         Raises:
@@ -124,16 +139,28 @@ class Queue:
         with self._ledger.transaction(is_durable=True):
             self._ledger.sessions.refuse_archived(session)
             self.refuse_after_quit(session)
-            return self._ledger.insert(
-                "insert_prompt",
-                prompt=None,
-                session=session,
-                text=text,
-                preview=preview[:_PREVIEW],
-                digest=digest_of(text),
-                run_id=None,
-                at=iso(at),
+            content = Content(text=text, preview=preview)
+            return prompts.insert(self._ledger, session, content, at, options)
+
+    def open(
+        self, request: RunRequest, preview: str, at: datetime, options: PromptOptions
+    ) -> tuple[int, int]:
+        """Insert a session whose first prompt waits, durably; return both keys.
+
+        Raises:
+            RefusedPromptError: as `add`.
+        """
+        with self._ledger.transaction(is_durable=True):
+            session = self._ledger.sessions.open(
+                iso(at),
+                title=request.title,
+                repo=request.repo,
+                home=request.codex_home,
+                settings=settings_json(request),
             )
+            content = Content(text=request.prompt, preview=preview)
+            number = prompts.insert(self._ledger, session, content, at, options)
+        return session, number
 
     def refuse_after_quit(self, session: int) -> None:
         """Raise QuitWaitsError when a `/quit` waits in a session."""
@@ -154,11 +181,12 @@ class Queue:
             ArchivedError: the session is archived.
             AlreadyDeliveredError: the prompt no longer waits, or has changed.
         """
-        with self._ledger.transaction(is_durable=request.wait_for_session):
+        waits = request.wait_for_session or request.wait_for_slot
+        with self._ledger.transaction(is_durable=waits):
             run = replace(run, session=self._session_for(run, request))
-            number = request.prompt_id
+            number, parent = request.prompt_id, None
             if number is None:
-                run = self._bring(run, request)
+                run, parent = self._bring(run, request), request.parent
             elif not self._ledger.change(
                 "deliver_prompt",
                 prompt=number,
@@ -167,9 +195,12 @@ class Queue:
             ):
                 raise AlreadyDeliveredError(number)
             try:
-                return self._ledger.runs.insert(run)
+                run = self._ledger.runs.insert(run, parent)
             except ConflictFault as error:
                 raise self._busy(run.session) from error
+            if not run.waits:
+                self._try_home(run)
+            return run
 
     def restore(
         self, number: int, header: Mapping[str, object], text: bytes, hold: str | None
@@ -180,7 +211,19 @@ class Queue:
         at, place = told.get("queued_at", at), header.get("place")
         thread, short_id = told.get("thread"), told.get("short_id", "")
         found = sessions.named(thread or "") or sessions.named(short_id)
-        key = found[0].key if found else sessions.open(at, thread=thread, seed=short_id)
+        key = (
+            found[0].key
+            if found
+            else sessions.open(
+                at,
+                thread=thread,
+                seed=short_id,
+                title=told.get("title"),
+                repo=told.get("repo"),
+                home=told.get("home"),
+                settings=told.get("session_settings", "{}"),
+            )
+        )
         values: dict[str, Cell] = {
             "prompt": number,
             "session": key,
@@ -191,12 +234,18 @@ class Queue:
             "settings": told.get("settings", "{}"),
             "hold": hold or told.get("hold"),
             "at": at,
+            "grp": told.get("grp", ""),
+            "priority": loose_json.integer(header.get("priority")) or 0,
+            **{name: told.get(name) for name in _KEPT},
         }
         try:
             self._ledger.change("restore_prompt", **values)
         except ConflictFault:
             # Another prompt has its place, which happens only with a damaged header.
             self._ledger.change("restore_prompt", **{**values, "place": number})
+        for each, any_end in prompts.needs_of(header):
+            need: dict[str, Cell] = {"needs": each, "any_end": any_end}
+            self._ledger.change("restore_need", prompt=number, **need)
 
     def restore_running(self, number: int, run: Run) -> None:
         """Set a prompt to running for the unfinished run that a rebuild found."""
@@ -207,7 +256,7 @@ class Queue:
 
     def close(self, number: int, state: str = "canceled") -> None:
         """End a prompt that a rebuild found delivered or without a file."""
-        self._end(number, state, "rebuilt", Outcome.LOST)
+        prompts.end(self._ledger, number, state, "rebuilt", Outcome.LOST)
 
     def take(self, run: Run) -> Run | None:
         """Give a waiting run its session and prompt; None while it has to wait."""
@@ -218,7 +267,12 @@ class Queue:
             ordinal = self._ledger.value("take_turn", **ids)
             if ordinal is None:
                 raise StaleStateError(run.run_id, "waiting")
+            self._try_home(run)
             return replace(run.advanced(Taken()), waits=False, ordinal=ordinal)
+
+    def _try_home(self, run: Run) -> None:
+        ids: dict[str, Cell] = {"run_id": run.run_id, "session": run.session}
+        self._ledger.change("try_home", at=iso(clock.now()), **ids)
 
     def reason_of(self, run: Run) -> str | None:
         """Return why a waiting run has to wait."""
@@ -238,24 +292,27 @@ class Queue:
         outcome = verdict.outcome
         row = self._ledger.one("prompt_of_run", run_id=run.run_id)
         now = clock.now()
+        parks = 0 if row is None else row["parks"]
+        reset = limit_seconds(run, parks, now.timestamp())
         if row is not None and row["state"] == "running":
             delivery = value_of(Delivery, row)
-            fate = fate_of(delivery, verdict, has_begun=run.has_begun)
+            fate = fate_of(delivery, verdict, has_begun=run.has_begun, reset=reset)
             if isinstance(fate, Ends):
-                self._end(row["id"], fate.state, fate.reason, outcome)
+                prompts.end(self._ledger, row["id"], fate.state, fate.reason, outcome)
             else:
                 wake_at = iso(clock.after(now, fate.wait)) if fate.wait else None
-                told = {**as_dict(fate), "at": iso(now), "wake_at": wake_at}
-                self._ledger.change("put_back", prompt=row["id"], **told)
+                told: dict[str, Cell] = {"why": fate.why, "hold": fate.hold}
+                told |= {"is_parked": fate.is_parked, **as_dict(fate.counters)}
+                ids: dict[str, Cell] = {"prompt": row["id"], "at": iso(now)}
+                self._ledger.change("put_back", wake_at=wake_at, **told, **ids)
         elif row is not None and verdict.error_class == "killed":
             # Its caller may have gone: it is delivered like any other prompt.
             self._ledger.change("free_prompt", prompt=row["id"])
         elif row is not None:
-            self._end(row["id"], OUTCOMES[outcome].prompt, str(outcome), outcome)
-        if OUTCOMES[outcome].then == "held":
-            hold, until = hold_of(run)
-            values = {"hold": hold, "until": until, "at": iso(now)}
-            self._ledger.change("hold_first", session=run.session, **values)
+            prompts.end(
+                self._ledger, row["id"], OUTCOMES[outcome].prompt, str(outcome), outcome
+            )
+        self._settle_home(run, outcome, now, reset)
         if outcome is Outcome.STOPPED and not self._ledger.value(
             "is_marked", run_id=run.run_id
         ):
@@ -263,12 +320,29 @@ class Queue:
             # That one then sends a prompt: without this it would be delivered.
             self._cancel([run.session])
 
+    def _settle_home(
+        self, run: Run, outcome: Outcome, now: datetime, reset: float
+    ) -> None:
+        """Note what a finished run shows of the limit and the login of its home."""
+        session: dict[str, Cell] = {"session": run.session}
+        self._ledger.change("end_try", run_id=run.run_id)
+        if outcome is Outcome.SUCCEEDED:
+            self._ledger.change("release_home", at=iso(now), **session)
+        elif outcome is Outcome.USAGE_LIMITED:
+            until = iso(clock.after(now, reset))
+            self._ledger.change("hold_home", until=until, why="limit", **session)
+        elif outcome is Outcome.AUTH_FAILED:
+            self._ledger.change("hold_home", until=None, why="login", **session)
+            home = run.spec.codex_home
+            value = login_of(home) if home else ""
+            self._ledger.change("keep_login", value=value, **session)
+
     def quit(self, prompt: Prompt) -> list[int]:
         """Execute a `/quit` that is first in the queue: end all waiting prompts."""
         with self._ledger.transaction(is_durable=True):
             if prompt.id not in [each.id for each in self.waiting(prompt.session)]:
                 return []
-            self._end(prompt.id, "done", "quit", Outcome.STOPPED)
+            prompts.end(self._ledger, prompt.id, "done", "quit", Outcome.STOPPED)
             canceled = self._cancel([prompt.session])
         return [prompt.id, *(each.id for each in canceled)]
 
@@ -291,7 +365,7 @@ class Queue:
         """End the waiting prompts of sessions, inside a transaction."""
         canceled = [each for key in sessions for each in self.waiting(key)]
         for each in canceled:
-            self._end(each.id, "canceled", "stopped", Outcome.STOPPED)
+            prompts.end(self._ledger, each.id, "canceled", "stopped", Outcome.STOPPED)
         return canceled
 
     def to_stop(self) -> list[int]:
@@ -322,7 +396,7 @@ class Queue:
             number, outcome = run.spec.prompt_id, run.outcome
             waits = number in [each.id for each in self.waiting(run.session)]
             if waits and number is not None and outcome is not None:
-                self._end(number, "failed", str(outcome), outcome)
+                prompts.end(self._ledger, number, "failed", str(outcome), outcome)
         return waits
 
     def _session_for(self, run: Run, request: RunRequest) -> int:
@@ -345,6 +419,7 @@ class Queue:
 
     def _bring(self, run: Run, request: RunRequest) -> Run:
         """Insert the run's own prompt, and return whether it waits."""
+        slots.refuse_too_deep(self._ledger, request.parent)
         first = self._ledger.one("first_waiting", session=run.session)
         is_ours = first is not None or self.holder(run.session) is not None
         is_busy = is_ours or request.writer is not None
@@ -355,23 +430,29 @@ class Queue:
             raise SessionBusyError(name, "", pid=request.writer or 0)
         if is_busy:
             self.refuse_after_quit(run.session)
-        number = self._insert(run, request.prompt if is_busy else None)
-        if is_busy:
+        reason = slots.reason(self._ledger, run.session, request)
+        if reason is not None and not (is_busy or request.wait_for_slot):
+            raise NoSlotError(reason)
+        waits = is_busy or reason is not None
+        text = request.prompt if waits else None
+        number = self._insert(run, text, request.options)
+        if waits:
             run = replace(run, state=Waiting(), waits=True)
         return replace(run, spec=replace(run.spec, prompt_id=number))
 
-    def _insert(self, run: Run, text: bytes | None = None) -> int:
+    def _insert(
+        self,
+        run: Run,
+        text: bytes | None = None,
+        options: PromptOptions = PromptOptions(),  # noqa: B008 - a frozen value
+    ) -> int:
         """Insert the run's own prompt, and return its number; with a text it waits."""
-        return self._ledger.insert(
-            "insert_prompt",
-            prompt=run.spec.prompt_id,
-            session=run.session,
-            text=text,
-            preview=run.spec.task[:_PREVIEW],
-            digest=None if text is None else digest_of(text),
-            run_id=run.run_id,
-            at=iso(run.spec.prepared_at),
+        spec = run.spec
+        content = Content(
+            text=text, preview=spec.task, run_id=spec.run_id, number=spec.prompt_id
         )
+        at = spec.prepared_at
+        return prompts.insert(self._ledger, run.session, content, at, options)
 
     def _busy(self, session: int) -> SessionBusyError:
         """Name the run that writes a session, or the first waiting run."""
@@ -380,20 +461,3 @@ class Queue:
         if holder is None and found.waiting:
             return PromptsWaitError(found.name, found.waiting)
         return SessionBusyError(found.name, holder or found.last_run or "?")
-
-    def _end(self, prompt: int, state: str, reason: str, outcome: Outcome) -> None:
-        """End a prompt, and the waiting run that it is reserved for."""
-        values = {"state": state, "reason": reason, "at": iso(clock.now())}
-        ended: dict[str, Cell] = {"prompt": prompt, "outcome": outcome}
-        ended |= {"exit_code": OUTCOMES[outcome].exit_code, "at": values["at"]}
-        run_id = self._ledger.value("end_waiting_run", **ended)
-        if run_id is not None:
-            self._ledger.runs.note(self._ledger.runs.find(run_id), "run_completed")
-        self._ledger.change("end_prompt", prompt=prompt, **values)
-
-
-def digest_of(text: bytes) -> str:
-    """Return the hash of a text."""
-    import hashlib  # noqa: PLC0415 - 4 ms, for a prompt that waits
-
-    return hashlib.sha256(text).hexdigest()

@@ -12,7 +12,7 @@ import zlib
 from functools import cache
 
 from parsers import json_text
-from parsers.struct import Struct, as_dict
+from parsers.struct import Struct, as_dict, replace
 from runner.clock import iso, parse_iso
 from runner.errors import RunnerFault
 from runner.model import (
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from typing import Any, TypeVar
 
-    from runner.model import State
+    from runner.model import State, Work
     from runner.run_files import RunFiles
 
     S = TypeVar("S", bound=Struct)
@@ -245,7 +245,7 @@ def place_of(run: Run) -> str:
     return str(run.accounts.get(MOVED_TO) or run.spec.repo)
 
 
-def settings_json(spec: Spec) -> str:
+def settings_json(spec: Work) -> str:
     """Write the settings that the next run of the session takes over."""
     kept = {
         "repo": spec.repo,
@@ -279,6 +279,48 @@ def read_settings(text: str) -> Settings | None:
         return None
     request = _part(found, "request")
     return _read(Settings, {**request, **found}, codex=_options(found))
+
+
+class OwnSettings(Struct):
+    """Hold what one prompt has instead of the settings of its session.
+
+    `overrides` are added to those of the session; None leaves a value as it is, and a
+    limit of 0 is without limit. One that does not `park` ends at a usage limit.
+    """
+
+    repo: str | None = None
+    model: str | None = None
+    sandbox: str | None = None
+    overrides: tuple[str, ...] = ()
+    once: tuple[str, ...] = ()
+    timeout: float | None = None
+    stall: float | None = None
+    park: bool = True
+
+    def to_json(self) -> str:
+        """Write what differs, for `read_own`."""
+        usual = as_dict(OwnSettings())
+        told = {n: v for n, v in as_dict(self).items() if v != usual[n]}
+        return json_text.dumps(told, separators=(",", ":"))
+
+    def over(self, kept: Settings) -> Settings:
+        """Return the settings of a run that delivers the prompt."""
+        codex = replace(
+            kept.codex,
+            model=self.model or kept.codex.model,
+            sandbox=self.sandbox or kept.codex.sandbox,
+            overrides=(*kept.codex.overrides, *self.overrides),
+            once=self.once,
+        )
+        asked = {"timeout": self.timeout, "stall": self.stall}
+        given = {n: value or None for n, value in asked.items() if value is not None}
+        limits = replace(kept.limits, **given)
+        return replace(kept, repo=self.repo or kept.repo, codex=codex, limits=limits)
+
+
+def read_own(text: str) -> OwnSettings:
+    """Read the output of `OwnSettings.to_json`."""
+    return _read(OwnSettings, json_text.loads(text))
 
 
 def _read(kind: type[S], data: Mapping[str, object], **known: object) -> S:

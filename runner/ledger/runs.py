@@ -139,9 +139,13 @@ class Runs:
         at = self._ledger.value("next_launch", **place, at=after)
         return None if at is None else parse_iso(at)
 
-    def insert(self, run: Run) -> Run:
-        """Insert a run, inside a transaction, and return it with its ordinal."""
-        ordinal = self._ledger.value("insert_run", **self._columns(run))
+    def insert(self, run: Run, parent: str | None = None) -> Run:
+        """Insert a run, inside a transaction, and return it with its ordinal.
+
+        One that is started inside another run of this ledger, its `parent`, uses no
+        slot.
+        """
+        ordinal = self._ledger.value("insert_run", **self._columns(run), parent=parent)
         self._save(run)
         return replace(run, ordinal=ordinal)
 
@@ -268,6 +272,7 @@ class Runs:
         self._ledger.change(
             "keep_settings",
             session=run.session,
+            prompt=run.spec.prompt_id,
             settings=record.settings_json(spec),
             repo=os.fsencode(spec.repo),
         )

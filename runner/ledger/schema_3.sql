@@ -214,6 +214,20 @@ select p.session, min(p.place) as place, count(*) as waiting,
         p.id - 100 * p.priority, null)) as lifted
 from prompts p, clock c where p.state in ('queued', 'parked') group by p.session;
 
+-- Why no run may be started in the whole queue ('') or in a group, and until when.
+create view kept as
+select q.name, case
+        when q.paused or q.slots is 0 then 'pause'
+        when q.usd_per_day <= coalesce((select usd from spent where day = c.today), 0) then 'budget'
+        when q.starts_per_minute <= iif(q.name = '', (select count(*) from recent), (select count(*) from recent r where r.grp = q.name)) then 'rate'
+        when q.slots <= iif(q.name = '', (select count(*) from busy where not slotless), (select count(*) from busy b where b.grp = q.name and not b.slotless)) then 'slot'
+    end as word, case
+        when q.usd_per_day <= coalesce((select usd from spent where day = c.today), 0) then c.midnight
+        when q.starts_per_minute <= iif(q.name = '', (select count(*) from recent), (select count(*) from recent r where r.grp = q.name)) then
+            (select strftime('%Y-%m-%dT%H:%M:%fZ', min(r.prepared_at), '+60 seconds') from recent r where q.name in ('', r.grp))
+    end as until
+from queues q, clock c;
+
 -- Why the first waiting prompt of a session is not delivered, in one word; null when it can be. taker: the only run
 -- that may deliver it, a waiting run or the interactive run of its session; null: any run.
 create view judged as
@@ -223,37 +237,32 @@ select p.id, p.session, p.place, p.grp, p.state, h.waiting,
     case
         when s.archived_at is not null then 'archived'
         when p.hold is not null then 'held'
-        when s.paused or a.paused or a.slots is 0 or coalesce(g.paused, 0) or g.slots is 0 then 'pause'
+        when s.paused or a.word = 'pause' or g.word = 'pause' then 'pause'
         when exists (select 1 from busy b where b.session = p.session)
             or p.run_id is not null and exists (select 1 from runs r where r.session = p.session and r.state in ('prepared', 'launching', 'running')) then 'session'
         when exists (select 1 from needs n where n.prompt = p.id and n.met = 0) then 'dependency'
         when p.state = 'parked' and p.wake_at > c.now then 'limit'
         when p.not_before > c.now then 'time'
         when p.wake_at > c.now and c.now >= p.wake_from then iif(p.wake_why in ('writer', 'refused'), 'writer', 'retry')
-        when coalesce((select usd from spent where day = c.today), 0) >= a.usd_per_day then 'budget'
-        when a.starts_per_minute is not null and a.starts_per_minute <= (select count(*) from recent) then 'rate'
-        when g.starts_per_minute is not null and g.starts_per_minute <= (select count(*) from recent r where r.grp = p.grp) then 'rate'
-        when a.slots is not null and a.slots <= (select count(*) from busy b where not b.slotless) then 'slot'
-        when g.slots is not null and g.slots <= (select count(*) from busy b where b.grp = p.grp and not b.slotless) then 'slot'
+        when p.preview = '/quit' and p.run_id is null then null    -- it starts no run
+        when a.word is not null then a.word
+        when g.word is not null then g.word
         when o.home is not null then o.why
     end as word,
     case
         when p.state = 'parked' and p.wake_at > c.now then p.wake_at
         when p.not_before > c.now then p.not_before
         when p.wake_at > c.now and c.now >= p.wake_from then p.wake_at
-        when coalesce((select usd from spent where day = c.today), 0) >= a.usd_per_day then c.midnight
-        when a.starts_per_minute is not null and a.starts_per_minute <= (select count(*) from recent) then
-            (select strftime('%Y-%m-%dT%H:%M:%fZ', min(prepared_at), '+60 seconds') from recent)
-        when g.starts_per_minute is not null and g.starts_per_minute <= (select count(*) from recent r where r.grp = p.grp) then
-            (select strftime('%Y-%m-%dT%H:%M:%fZ', min(r.prepared_at), '+60 seconds') from recent r where r.grp = p.grp)
+        when a.until is not null then a.until
+        when g.until is not null then g.until
         when o.until > c.now then o.until
     end as until
 from heads h
 cross join clock c
 join prompts p on p.session = h.session and p.place = h.place
 join sessions s on s.id = p.session
-join queues a on a.name = ''
-left join queues g on g.name = p.grp and p.grp <> ''
+join kept a on a.name = ''
+left join kept g on g.name = p.grp and p.grp <> ''
 left join holds o on o.home = s.home and o.why = (select max(w.why) from holds w where w.home = s.home    -- 'login' before 'limit', of those that still hold
     and (w.until is null or w.until > c.now or w.trying is not null));
 

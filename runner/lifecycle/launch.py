@@ -11,6 +11,7 @@ from parsers.struct import Struct, replace
 from parsers.text import visible
 from runner import clock, files, locks
 from runner.codex.home import writer_of
+from runner.config import RUN_MARKER
 from runner.errors import RunnerError, RunnerFault
 from runner.exports import queue_files, run_exports
 from runner.exports.key_values import head, header, preamble, text
@@ -92,9 +93,11 @@ def prepare_run(request: RunRequest, ledger: Ledger, settings: Config) -> Prepar
         AlreadyDeliveredError: another run delivers the prompt.
         RunnerFault: a file or the ledger cannot be written; nothing is left.
     """
-    if request.prompt_id is None and request.thread is not None:
-        pid = writer_of(Path(request.codex_home), request.thread)
-        request = replace(request, writer=pid)
+    if request.prompt_id is None:
+        parent = settings.environment.get(RUN_MARKER)
+        place, thread = Path(request.codex_home), request.thread
+        pid = None if thread is None else writer_of(place, thread)
+        request = replace(request, writer=pid, parent=parent)
     spec = _spec(request, ledger)
     home, paths = settings.state_home, files_of(spec)
     with ExitStack() as undo:

@@ -16,6 +16,7 @@ from runner.errors import (
     SessionBusyError,
 )
 from runner.exports import queue_files
+from runner.ledger.record import OwnSettings, Settings, read_own
 from runner.lifecycle.launch import start_run
 from runner.model import CodexOptions, Limits, RunRequest
 
@@ -23,6 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.config import Config
     from runner.ledger.ledger import Ledger
+    from runner.ledger.prompts import Prompt
     from runner.ledger.queue import Candidate
     from runner.ledger.sessions import Session
     from runner.lifecycle.launch import Started
@@ -32,24 +34,34 @@ class UndeliverableError(RunnerError):
     """Refuse a prompt for a session that cannot be resumed."""
 
 
-def deliver_all(ledger: Ledger, settings: Config) -> list[str]:
-    """Deliver the first prompt of every session, unless it has to wait.
+def deliver_all(
+    ledger: Ledger, settings: Config, *, but: int | None = None
+) -> dict[int, str]:
+    """Deliver prompts, the best first, until none can be delivered.
 
-    Returns the errors, a sentence for each session.
+    A session `but` is left out. Each launch changes what can be delivered (slots, the
+    start rate), so the queue is read again.
+
+    Returns the errors, a sentence for each session; those of the ledger under 0.
     """
-    faults: list[str] = []
-    try:
-        candidates = ledger.queue.candidates()
-    except RunnerError as error:
-        return [str(error)]
-    for candidate in candidates:
+    faults: dict[int, str] = {}
+    tried: set[int] = set()
+    while True:
+        try:
+            candidates = ledger.queue.candidates()
+        except RunnerError as error:
+            return {**faults, 0: str(error)}
+        left = (each for each in candidates if each.prompt not in tried)
+        candidate = next((each for each in left if each.session != but), None)
+        if candidate is None:
+            return faults
+        tried.add(candidate.prompt)
         try:
             if (started := deliver(candidate, ledger, settings)) is not None:
                 started.reader.close()
         except (RunnerError, OSError) as error:
             name = candidate.thread or f"prompt {candidate.prompt}"
-            faults.append(f"{name}: {error}")
-    return faults
+            faults[candidate.session] = f"{name}: {error}"
 
 
 def deliver_next(session: int, ledger: Ledger, settings: Config) -> Started | None:
@@ -78,15 +90,17 @@ def deliver(candidate: Candidate, ledger: Ledger, settings: Config) -> Started |
     if not is_free:
         return None
     prompt = ledger.queue.head(candidate.session)
-    if prompt is None or prompt.id != candidate.prompt or prompt.text is None:
+    if prompt is None or prompt.id != candidate.prompt:
         return None
+    # When its turn was cut off, Codex has the prompt already.
+    text = settings.continue_prompt.encode() if prompt.begun else prompt.text
     if prompt.is_quit:
         gone = ledger.queue.quit(prompt)
         queue_files.refresh(ledger, candidate.session, gone)
         return None
     session = ledger.sessions.get(candidate.session)
     try:
-        request = next_request(session, prompt.text, settings, prompt_id=prompt.id)
+        request = next_request(session, text or b"", settings, prompt)
     except UndeliverableError as error:
         ledger.queue.hold(prompt.id, str(error))
         queue_files.refresh(ledger, candidate.session)
@@ -98,32 +112,37 @@ def deliver(candidate: Candidate, ledger: Ledger, settings: Config) -> Started |
 
 def next_request(
     session: Session,
-    prompt: bytes,
+    text: bytes,
     settings: Config,
-    *,
-    prompt_id: int | None = None,
-    working_dir: str | None = None,
+    prompt: Prompt | None = None,
+    own: OwnSettings = OwnSettings(),  # noqa: B008 - a frozen value
 ) -> RunRequest:
     """Build the request for a run that resumes a session with its settings.
 
-    Only the directory of an imported session is used.
+    Only the directory of an imported session is used. A session that has never run is
+    opened. `prompt` is the queued prompt of the text; its own settings, or `own`, take
+    precedence over those of the session.
 
     Raises:
         UndeliverableError: it has no thread that Codex has saved, or no working
             directory.
         FileFault: the working directory cannot be looked at.
     """
-    if session.thread is None:
+    if session.thread is None and session.last_run is not None:
         message = f"task {session.name} has no thread to resume"
         raise UndeliverableError(message)
-    kept, codex_home = session.settings, session.home or str(settings.codex_home)
-    codex = kept.codex if kept else CodexOptions(bin="codex")
-    if has_lost(session.thread, Path(codex_home), codex.bin, settings):
+    codex_home = session.home or str(settings.codex_home)
+    program = session.settings.codex.bin if session.settings else "codex"
+    if session.thread is not None and has_lost(
+        session.thread, Path(codex_home), program, settings
+    ):
         message = (
             f"task {session.name} cannot be resumed: {NO_ROLLOUT.format(codex_home)}"
         )
         raise UndeliverableError(message)
-    repo = working_dir or (kept.repo if kept else session.repo)
+    if prompt is not None:
+        own = read_own(prompt.settings)
+    repo = own.repo or (session.settings.repo if session.settings else session.repo)
     if repo is None:
         what = f"it is not known where task {session.name} worked"
         message = f"{what}: --working-dir says it"
@@ -136,16 +155,19 @@ def next_request(
         message = f"task {session.name} worked in {repo}, which is gone"
         raise UndeliverableError(message)
     limits = Limits(stall=DEFAULT_STALL_SECONDS, timeout=settings.timeout_seconds)
+    blank = CodexOptions(bin="codex")
+    first = Settings(repo=repo, umask=settings.umask, codex=blank, limits=limits)
+    kept = own.over(session.settings or first)
     return RunRequest(
-        prompt=prompt,
+        prompt=text,
         repo=repo,
         cwd=repo,
-        umask=kept.umask if kept else settings.umask,
-        codex=codex,
+        umask=kept.umask,
+        codex=kept.codex,
         codex_home=codex_home,
-        limits=kept.limits if kept else limits,
+        limits=kept.limits,
         session=session.key,
         thread=session.thread,
         has_exports=True,
-        prompt_id=prompt_id,
+        prompt_id=None if prompt is None else prompt.id,
     )

@@ -75,8 +75,12 @@ class UnrecordedVerdictError(RunnerFault):
         self.over = over
 
 
-def sweep(ledger: Ledger, settings: Config, *, delivers: bool = True) -> Sweep:
+def sweep(
+    ledger: Ledger, settings: Config, *, delivers: bool = True, is_timer: bool = False
+) -> Sweep:
     """Judge abandoned runs, deliver queued prompts, send overdue notifications.
+
+    What waits for something else is left to the timer.
 
     An error in one session is reported and does not stop the others. A command inside a
     run never delivers: the run that it started would be killed with its own run.
@@ -97,18 +101,14 @@ def sweep(ledger: Ledger, settings: Config, *, delivers: bool = True) -> Sweep:
             faults.append(f"{run.thread or run.run_id}: {error}")
             if isinstance(error, UnrecordedVerdictError):
                 unrecorded[run.session] = str(error)
-    # Before the next run appends to the log of its session.
-    for run_id, session in ledger.runs.unexported():
-        with suppress(RunnerError):
-            if run_id is None:
-                _write_queue(session, ledger)
-            else:
-                _complete_exports(ledger.runs.find(run_id), ledger)
+    _complete_all_exports(ledger)
     is_inside = RUN_MARKER in settings.environment
     if delivers and not closed and not is_inside and ledger.has_waiting_prompts:
-        from runner.lifecycle import queue  # noqa: PLC0415 - where something waits
+        from runner.lifecycle import queue, timer  # noqa: PLC0415 - something waits
 
-        faults += queue.deliver_all(ledger, settings)
+        faults += queue.deliver_all(ledger, settings).values()
+        if not is_timer:
+            timer.wake(ledger, settings)
     if not closed and ledger.runs.with_untold():
         _start_telling(ledger, settings)
     return Sweep(faults=tuple(faults), unknown=unknown, unrecorded=unrecorded)
@@ -217,11 +217,22 @@ def _complete_exports(run: Run, ledger: Ledger) -> None:
             task_files.write_abandoned(run, ledger)
 
 
+def _complete_all_exports(ledger: Ledger) -> None:
+    """Write what is not written yet, before the next run appends to a session's log."""
+    for run_id, session in ledger.runs.unexported():
+        with suppress(RunnerError):
+            if run_id is None:
+                _write_queue(session, ledger)
+            else:
+                _complete_exports(ledger.runs.find(run_id), ledger)
+
+
 def _write_queue(session: int, ledger: Ledger) -> None:
-    """Write the files of the prompts that waited at the migration."""
+    """Write the files of the prompts of a session, and remove those of ended ones."""
     from runner.exports import queue_files  # noqa: PLC0415 - once
 
-    prompts = [each.id for each in ledger.queue.waiting(session)]
+    prompts = {each.id for each in ledger.queue.waiting(session)}
+    prompts.update(int(path.name) for path in queue_files.all_files(ledger.home))
     queue_files.refresh(ledger, session, prompts)
     ledger.runs.note_exported(None, session)
 

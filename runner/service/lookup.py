@@ -8,7 +8,7 @@ from runner import files
 from runner.errors import (
     NoSuchRunError,
     NoSuchTaskError,
-    RunnerFault,
+    NotRunError,
     UnknownRunError,
     UsageError,
 )
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from parsers.paths import Path
     from runner.config import Config
     from runner.ledger.ledger import Ledger
-    from runner.ledger.queue import Prompt
+    from runner.ledger.prompts import Prompt
     from runner.ledger.sessions import Session
     from runner.model import Run
     from runner.service.older import OlderTasks
@@ -128,12 +128,11 @@ def get(key: int, ledger: Ledger) -> Task:
 
     Raises:
         NoSuchTaskError: it was removed.
-        RunnerFault: it has no run in the ledger.
+        NotRunError: it has not run yet.
     """
     session = ledger.sessions.get(key)
     if session.last_run is None:
-        message = f"session {session.name} has no recorded run: codex-tasks verify"
-        raise RunnerFault(message)
+        raise NotRunError(session.name)
     last = ledger.runs.find(session.last_run)
     over = last if last.is_finished else ledger.runs.latest(key)
     prompts = tuple(ledger.queue.waiting(key)) if session.waiting else ()

@@ -19,6 +19,7 @@ from runner.errors import ConflictFault, LedgerFault, RunnerError
 from runner.exports import queue_files, run_exports, task_files
 from runner.ledger import database, file_systems
 from runner.ledger.ledger import Ledger
+from runner.ledger.prompts import check_needs
 from runner.ledger.sessions import short_ids
 from runner.locks import take
 from runner.model import (
@@ -300,6 +301,8 @@ def _restore_queue(ledger: Ledger) -> int:
         header, text = read or ({}, files.read_if_there(path))
         hold = None if read else "its file is damaged: codex-tasks stop cancels it"
         ledger.queue.restore(int(path.name), header, text, hold)
+    for path in found:
+        check_needs(ledger, int(path.name))
     return len(found)
 
 

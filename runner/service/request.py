@@ -50,6 +50,8 @@ class RunWords(Struct):
     limits: Limits = Limits()
     report: Report = Report()
     wait_for_session: bool = False
+    wait_for_slot: bool = False
+    group: str = ""
     verbosity: Verbosity = Verbosity.LOW
 
 
@@ -116,6 +118,8 @@ def run_request(
         session=key,
         thread=thread,
         wait_for_session=words.wait_for_session,
+        wait_for_slot=words.wait_for_slot,
+        options=PromptOptions(group=words.group),
     )
 
 

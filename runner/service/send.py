@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from parsers.paths import Path
 from parsers.struct import Struct
 from runner import clock
 from runner.errors import (
@@ -10,17 +9,17 @@ from runner.errors import (
     RunnerError,
     RunnerFault,
     SessionBusyError,
-    UsageError,
 )
 from runner.exports import queue_files
+from runner.ledger.record import OwnSettings
 from runner.ledger.sessions import PromptsWaitError
+from runner.lifecycle import timer
 from runner.lifecycle.launch import start_run
 from runner.lifecycle.queue import deliver_next, next_request
 from runner.lifecycle.recover import reconcile_run
-from runner.model import QUIT, Outcome
+from runner.model import QUIT, Outcome, PromptOptions
 from runner.prompt.read import is_quit, preview
 from runner.service import follow
-from runner.service.request import refuse_unreadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,27 +63,19 @@ def send(
     ledger: Ledger,
     settings: Config,
     warn: Callable[[str], None],
-    working_dir: str | None = None,
+    own: OwnSettings = OwnSettings(),  # noqa: B008 - a frozen value
 ) -> Sent:
     """Resume a session; when this returns the new run is recorded as running.
 
     Raises:
         SessionBusyError: a run or another program writes it, or prompts wait.
         UndeliverableError: it has no thread or no working directory.
-        UsageError: the working directory does not exist.
         ArchivedError: it is archived.
         RunnerFault: the ledger cannot be written, or Codex cannot be started.
     """
     session = _settled(session.key, ledger, settings)
     _refuse_overtaking(session, ledger, settings)
-    if working_dir is not None:
-        directory = Path(working_dir).absolute()
-        if not directory.is_dir():
-            message = f"--working-dir {working_dir}: not a directory"
-            raise UsageError(message)
-        refuse_unreadable(directory, "--working-dir")
-        working_dir = str(directory.resolve())
-    request = next_request(session, prompt, settings, working_dir=working_dir)
+    request = next_request(session, prompt, settings, own=own)
     if is_quit(prompt):
         return Sent(run_id=None, ahead=None)
     try:
@@ -104,6 +95,7 @@ def queue(
     ledger: Ledger,
     settings: Config,
     warn: Callable[[str], None],
+    options: PromptOptions = PromptOptions(),  # noqa: B008 - a frozen value
 ) -> Sent:
     """Add a prompt to the queue of a session, and deliver the first one if possible.
 
@@ -112,13 +104,15 @@ def queue(
         ArchivedError: it is archived.
         NoSuchTaskError: another process has removed it.
         QuitWaitsError: a `/quit` waits in it.
+        RefusedPromptError: its key, its dedup or what it waits for.
         RunnerFault: the ledger cannot be written; nothing is queued.
     """
     prompt = QUIT if is_quit(prompt) else prompt
     session = _settled(session.key, ledger, settings)
     if ledger.queue.holder(session.key) is None:
         next_request(session, prompt, settings)
-    number = ledger.queue.add(session.key, prompt, preview(prompt), clock.now())
+    told, now = preview(prompt), clock.now()
+    number = ledger.queue.add(session.key, prompt, told, now, options)
     # It is queued: an error from here on must not make the caller send it again.
     try:
         if prompt != QUIT:
@@ -126,6 +120,7 @@ def queue(
             ledger.queue.release(session.key)
         queue_files.refresh(ledger, session.key, [number])
         started = deliver_next(session.key, ledger, settings)
+        timer.wake(ledger, settings)
         if started is not None:
             if ledger.runs.find(started.run_id).spec.prompt_id == number:
                 return _launched(started, ledger, settings, warn)

@@ -14,18 +14,19 @@ from runner.errors import (
     UsageError,
     WaitTimeoutError,
 )
-from runner.model import Outcome, RunRequest, SessionId
-from runner.prompt.read import is_quit
+from runner.model import Outcome, RunRequest, SessionId, Waiting
+from runner.prompt.read import is_quit, preview
 from runner.service.request import refuse_unreadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from runner.config import Config
     from runner.ledger.ledger import Ledger
+    from runner.ledger.sessions import Session
     from runner.lifecycle.launch import Started
-    from runner.model import CodexOptions, Limits, Run
+    from runner.model import CodexOptions, Limits, PromptOptions, Run
 
 _CONFIG_NAME = "config.toml"
 # Codex usually ends within this time; otherwise its supervisor kills it later.
@@ -77,10 +78,7 @@ def request(
     if is_quit(prompt):
         message = "/quit ends a session, but there is no session yet"
         raise UsageError(message)
-    once = [f"--image={_file(path, '--image')}" for path in place.images]
-    if place.output_schema is not None:
-        schema = _file(place.output_schema, "--output-schema")
-        once += ["--output-schema", str(schema)]
+    once = once_of(place.images, place.output_schema)
     home = settings.codex_home
     if place.config_file is not None:
         found = _file(place.config_file, "--config-file").resolve()
@@ -107,12 +105,46 @@ def request(
         repo=directory,
         cwd=directory,
         umask=settings.umask,
-        codex=replace(codex, once=tuple(once)),
+        codex=replace(codex, once=once),
         codex_home=str(home),
         limits=limits,
         title=title,
         has_exports=True,
     )
+
+
+def once_of(images: Iterable[str], output_schema: str | None) -> tuple[str, ...]:
+    """Build the arguments of Codex for one prompt: its images and its schema.
+
+    Raises:
+        UsageError: a file does not exist.
+    """
+    once = [f"--image={_file(path, '--image')}" for path in images]
+    if output_schema is not None:
+        schema = _file(output_schema, "--output-schema")
+        once += ["--output-schema", str(schema)]
+    return tuple(once)
+
+
+def queued(
+    request: RunRequest, ledger: Ledger, settings: Config, options: PromptOptions
+) -> Session:
+    """Open a session whose first prompt waits, and deliver it if that is possible.
+
+    Raises:
+        RefusedPromptError: its key, its dedup or what it waits for.
+        RunnerFault: the ledger cannot be written; nothing is queued.
+    """
+    from runner.exports import queue_files  # noqa: PLC0415 - not for a run at once
+    from runner.lifecycle import timer  # noqa: PLC0415 - as above
+    from runner.lifecycle.queue import deliver_all  # noqa: PLC0415 - as above
+
+    told = preview(request.prompt)
+    key, number = ledger.queue.open(request, told, clock.now(), options)
+    queue_files.refresh(ledger, key, [number])
+    deliver_all(ledger, settings)
+    timer.wake(ledger, settings)
+    return ledger.sessions.get(key)
 
 
 def named(
@@ -136,6 +168,9 @@ def named(
 
     limit = ledger.runs.find(started.run_id).spec.limits.announcement
     patience = None if limit is None else limit + _ENDING_SECONDS
+    if isinstance(ledger.runs.find(started.run_id).state, Waiting):
+        # The limit counts from the launch, not from the wait for a slot.
+        follow.until_told(started.reader, ("launched", "finished"), warn)
     began = clock.monotonic()
     words = ("session", "finished")
     told = follow.until_told(started.reader, words, warn, patience)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from runner.config import Config
     from runner.ledger.ledger import Ledger
-    from runner.ledger.queue import Prompt
+    from runner.ledger.prompts import Prompt
     from runner.ledger.sessions import Session
     from runner.model import Run
     from runner.service.lookup import Found, Task
@@ -52,7 +52,7 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
     launched = None if last.launched_at else ledger.runs.latest(session.key, "launched")
     pattern = launched or last
     verdict, exports = last.verdict, session.exports_in(settings.state_home)
-    first, pid = next(iter(task.prompts), None), _pid_of_codex(last)
+    pid = _pid_of_codex(last)
     return {
         "id": session.name,
         "short_id": session.short_id,
@@ -73,18 +73,7 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
         "note": _note(last, pid) or _why_lost(session, last, settings),
         "last_run": last.run_id,
         "runs": len(ledger.runs.ids(session.key)),
-        "queue": len(task.prompts),
-        "queue_held": _why_held(first),
-        "prompts": [
-            {
-                "id": prompt.id,
-                "prompt": prompt.preview,
-                "why": prompt.word,
-                "until": prompt.until,
-                "detail": prompt.detail,
-            }
-            for prompt in task.prompts
-        ],
+        **_queue(task.prompts),
         "unknown": unknown,
         "other_writer": _other_writer(session, ledger, settings),
         "left_running": [
@@ -96,6 +85,51 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
         "last_prompt": last.spec.task,
         **_answers(task, ledger),
         **_consumed(task, ledger, settings),
+    }
+
+
+def unstarted(session: Session, ledger: Ledger) -> Json:
+    """Report a session that has not run yet, with the keys of `report`."""
+    kept, prompts = session.settings, ledger.queue.waiting(session.key)
+    return {
+        **dict.fromkeys(
+            ("outcome", "error", "error_class", "retryable", "pid", "note")
+        ),
+        **dict.fromkeys(("directory", "last_run", "unknown", "other_writer")),
+        **dict.fromkeys(("last_prompt", "last_result", "previous_result")),
+        "id": session.name,
+        "short_id": session.short_id,
+        "title": session.title,
+        "state": session.state,
+        "warnings": {},
+        "created_at": session.created_at,
+        "updated_at": session.updated_at,
+        "working_dir": session.repo,
+        "model": kept.codex.model if kept else None,
+        "sandbox": kept.codex.sandbox if kept else None,
+        "runs": 0,
+        **_queue(prompts),
+        "left_running": [],
+        "skipped": ledger.queue.canceled(session.key),
+        **_sums([]),
+    }
+
+
+def _queue(prompts: Sequence[Prompt]) -> Json:
+    """Report the waiting prompts of a session."""
+    return {
+        "queue": len(prompts),
+        "queue_held": _why_held(next(iter(prompts), None)),
+        "prompts": [
+            {
+                "id": prompt.id,
+                "prompt": prompt.preview,
+                "why": prompt.word,
+                "until": prompt.until,
+                "detail": prompt.detail,
+            }
+            for prompt in prompts
+        ],
     }
 
 
@@ -131,7 +165,9 @@ def wait(
     for each in tasks:
         session, runs = each.session, each.ledger.runs
         first = next(iter(runs.unfinished(session.key)), None)
-        since[session.name] = (first or runs.find(session.last_run or "")).ordinal
+        if first is None and session.last_run is not None:
+            first = runs.find(session.last_run)
+        since[session.name] = 0 if first is None else first.ordinal
     began = looked = clock.monotonic()
     version, ends = -1, dict[str, bool]()
     while True:
@@ -169,11 +205,11 @@ def _end_of(found: Found, since: int, settings: Config) -> bool | None:
         now = found.again()
         key, ledger = now.session.key, now.ledger
         with ledger.snapshot():
+            if ledger.sessions.get(key).state is TaskState.RUNNING:
+                return None
             task = get(key, ledger)
     except RunnerError:
         return False
-    if task.session.state is TaskState.RUNNING:
-        return None
     runs = ledger.runs.ends(key, since)
     is_good = {*runs.values()} == {Outcome.SUCCEEDED} and not task.prompts
     if not (is_good and settings.is_strict):
@@ -266,6 +302,10 @@ def _consumed(task: Task, ledger: Ledger, settings: Config) -> Json:
     rows = ledger.usage.of_session(task.name)
     if not task.last.is_finished:
         rows += _so_far(task.last, ledger, settings)
+    return _sums(rows)
+
+
+def _sums(rows: Sequence[UsageTotal]) -> Json:
     whole = usage.line_of(*rows)
     return {
         "usage": {

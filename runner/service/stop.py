@@ -13,7 +13,7 @@ from runner.clock import iso
 from runner.config import RUN_MARKER
 from runner.errors import RunnerError, RunnerFault
 from runner.exports import queue_files
-from runner.lifecycle import recover
+from runner.lifecycle import recover, timer
 from runner.lifecycle.handoff import STOP_SIGNAL
 from runner.lifecycle.judge import Cause, Exit
 from runner.lifecycle.liveness import Life, codex_of, left_by, life_of, place_of
@@ -94,6 +94,7 @@ def stop_sessions(
         clock.sleep(_PACE_SECONDS)
     if refusal is not None:
         _cancel_again(stops, ledger)
+    timer.ring(settings.state_home)
     with suppress(RunnerError):
         # A prompt that was sent meanwhile relied on a supervisor to deliver it.
         unrecorded = recover.sweep(ledger, settings).unrecorded

@@ -25,7 +25,7 @@ from runner.lifecycle.handoff import (
 )
 from runner.lifecycle.judge import verdict
 from runner.model import EXIT_SIGNAL_BASE, Claimed, Launched, Outcome, Waiting
-from runner.process.fork import become
+from runner.process.fork import become, show_as, use_streams
 from runner.process.signals import SignalInbox, become_subreaper, kill_child
 from runner.process.table import child, this_process
 from runner.supervisor.recorder import RunRecorder
@@ -76,6 +76,17 @@ def tell(settings: Config) -> None:
     for run_id in ledger.runs.with_untold():
         notifier.tell(run_id)
     notifier.wait(SignalInbox(), STOP_SIGNALS)
+
+
+def run_timer(settings: Config) -> None:
+    """Be the timer of a state directory."""
+    # Loaded now: what it starts later is a copy, also after an upgrade of the suite.
+    from runner.supervisor import loop, timer  # noqa: F401, PLC0415
+
+    use_streams(1, 1)  # it keeps no stream of the caller open
+    os.chdir("/")
+    show_as(lambda _: [b"codex-timer", os.fsencode(settings.state_home)])
+    timer.run(settings)
 
 
 def _supervise(recorder: RunRecorder, events: int, settings: Config) -> None:

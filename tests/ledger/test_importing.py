@@ -26,6 +26,7 @@ from runner.foreign import eventlines
 from runner.foreign.sources import ForeignRun, History, Unreadable
 from runner.ledger import record
 from runner.ledger.ledger import Ledger
+from runner.ledger.record import OwnSettings
 from runner.lifecycle.queue import UndeliverableError, next_request
 from runner.model import (
     CodexOptions,
@@ -281,7 +282,8 @@ def test_no_option_of_a_foreign_record_is_taken_over(place: Place) -> None:
     assert place.records()[0]["model"] == "m"
     session = place.ledger.sessions.get(place.key)
     assert (session.settings, session.home) == (None, None)
-    request = next_request(session, b"go", place.settings, working_dir="/")
+    own = OwnSettings(repo="/")
+    request = next_request(session, b"go", place.settings, own=own)
     assert request.codex == CodexOptions(bin="codex")
     assert request.codex_home == str(place.settings.codex_home)
 

@@ -90,9 +90,10 @@ def test_an_ordinary_send_does_not_overtake_what_waits(busy: Session, go: Path) 
 def test_who_would_overtake_what_is_held_is_told_what_is_worked_on_instead(
     busy: Session, go: Path
 ) -> None:
-    resume(busy, "limited", go)
+    resume(busy, "fail", go)
     busy.queue("One.")
     busy.queue("Two.")
+    busy.sessions.change("update prompts set hold = 'Look.' where preview = 'One.'")
     go.touch()
     busy.wait()
 
@@ -104,7 +105,7 @@ def test_who_would_overtake_what_is_held_is_told_what_is_worked_on_instead(
     assert f"run {run_id} delivers the first now" in refused.stderr
     assert "is busy" not in refused.stderr
     busy.wait()
-    assert busy.given == ["Begin.", "limited", "One.", "Two."]
+    assert busy.given == ["Begin.", "fail", "One.", "Two."]
 
 
 @pytest.mark.core
@@ -166,7 +167,7 @@ def test_a_quit_to_an_idle_session_says_that_there_is_nothing_to_end(
     assert status["skipped"] == 0
 
 
-def test_a_quit_behind_a_limit_ends_the_session_after_what_is_held_before_it(
+def test_a_quit_behind_a_limit_ends_the_session_after_what_waits_before_it(
     busy: Session, go: Path
 ) -> None:
     resume(busy, "limited", go)
@@ -177,17 +178,16 @@ def test_a_quit_behind_a_limit_ends_the_session_after_what_is_held_before_it(
     status = busy.status
     assert (status["queue"], status["skipped"]) == (0, 0)
 
-    go.unlink()
-    busy.queue("limited again")
+    resume(busy, "limited again", go)
     busy.queue("One.")
     go.touch()
-    busy.wait()
+    busy.runs[2].wait_for_end()
     assert "1 before it" in busy.queue("/quit").stderr
     status = busy.status
-    assert status["queue"] == 2
-    assert "usage_limited" in status["queue_held"]
+    assert [each["why"] for each in status["prompts"]] == ["limit", "session"]
     assert busy.queue("Two.").code == 75
-    assert "run " in busy.send("Two.").stderr
+    assert busy.send("Two.").code == 75
+    busy.sessions.let_time_pass()
     busy.wait()
     assert busy.given == ["Begin.", "limited", "limited again", "One."]
     status = busy.status
@@ -195,29 +195,115 @@ def test_a_quit_behind_a_limit_ends_the_session_after_what_is_held_before_it(
 
 
 @pytest.mark.parametrize(
-    ("prompt", "outcome"), [("limited", "usage_limited"), ("log in", "auth_failed")]
+    ("prompt", "outcome", "word"),
+    [("limited", "usage_limited", "limit"), ("log in", "auth_failed", "login")],
 )
-def test_what_waits_behind_a_limit_is_held_until_somebody_sends_on_purpose(
-    busy: Session, go: Path, prompt: str, outcome: str
+def test_what_waits_behind_a_limit_waits_for_its_end_or_for_a_person(
+    busy: Session, go: Path, prompt: str, outcome: str, word: str
 ) -> None:
     resume(busy, prompt, go)
     busy.queue("One.")
     busy.queue("Two.")
     go.touch()
+    busy.runs[1].wait_for_end()
 
-    assert busy.wait().code == 1
+    late = busy.sessions("status", "--wait", "--timeout", "0.5", busy.id)
 
+    assert late.code == 124
+    assert "of its account" in late.stderr
     status = busy.status
-    assert (status["state"], status["outcome"]) == ("DIED", outcome)
-    assert status["queue"] == 2
-    assert outcome in status["queue_held"]
-    assert busy.given == ["Begin.", prompt]
-    assert "held" in busy.sessions("status", busy.id).stdout
-
+    assert (status["state"], status["outcome"]) == ("RUNNING", outcome)
+    assert [each["why"] for each in status["prompts"]] == [word, "session"]
     assert busy.queue("Three.").code == 0
+    assert busy.given == ["Begin.", prompt]
+
+    assert busy.sessions("resume", busy.id).code == 0
     assert busy.wait().code == 0
     assert busy.given[2:] == ["One.", "Two.", "Three."]
     assert busy.status["queue"] == 0
+
+
+def test_a_queued_prompt_that_hits_a_limit_goes_on_after_it(
+    busy: Session, go: Path
+) -> None:
+    go.touch()
+    busy.wait()
+    busy.queue("limited")
+    busy.queue("One.")
+    busy.runs[1].wait_for_end()
+    assert busy.queued == [("limited", "parked"), ("One.", "queued")]
+
+    busy.sessions.let_time_pass()
+    busy.sessions("ls")
+    busy.wait()
+
+    assert busy.given == ["Begin.", "limited", "Continue where you left off.", "One."]
+    assert busy.queued == [("limited", "done"), ("One.", "done")]
+
+
+def test_a_prompt_that_does_not_park_ends_at_a_limit(busy: Session, go: Path) -> None:
+    go.touch()
+    busy.wait()
+
+    busy.send("limited", "--queue", "--no-park")
+    busy.runs[1].wait_for_end()
+
+    assert busy.queued == [("limited", "failed")]
+    assert busy.state == "DIED"
+
+
+def test_after_a_limit_one_session_tries_first(
+    busy: Session, go: Path, sessions: Sessions
+) -> None:
+    go.touch()
+    others = [busy, *(sessions.ended("Begin.") for _ in range(2))]
+    busy.send("limited")
+    busy.runs[1].wait_for_end()
+    go.unlink()
+    for each in others:
+        each.queue("Next.")
+
+    sessions.let_time_pass()
+    sessions("ls")
+
+    waits = json.loads(sessions("queue", "--json").stdout)
+    assert [each["why"] for each in waits] == ["limit", "limit"]
+    go.touch()
+    wait_until(lambda: sessions("queue").stdout == "Nothing waits.\n", 30)
+
+
+def test_a_new_login_lets_a_refused_prompt_try_again(busy: Session, go: Path) -> None:
+    go.touch()
+    busy.wait()
+    busy.queue("log in")
+    busy.runs[1].wait_for_end()
+    assert busy.status["prompts"][0]["why"] == "login"
+
+    home = Path(busy.sessions.cli.environment["CODEX_HOME"])
+    (home / "auth.json").write_text("{}")
+    busy.sessions("ls")
+
+    assert busy.wait().code == 0
+    assert busy.given == ["Begin.", "log in", "Continue where you left off."]
+
+
+def test_a_failed_turn_is_retried_as_often_as_was_asked_for(
+    sessions: Sessions, codex: StandIn
+) -> None:
+    codex.plays(*script.begin(), *script.fail("stream disconnected before completion"))
+    session = sessions.ended()
+
+    session.send("Try.", "--queue", "--retries", "2")
+    for number in (2, 3):
+        session.runs[number - 1].wait_for_end()
+        assert session.status["prompts"][0]["why"] == "retry"
+        sessions.let_time_pass()
+        sessions("ls")
+        session.wait_for_run(number + 1)
+
+    assert session.wait().code == 1
+    assert session.queued == [("Try.", "failed")]
+    assert session.given[1:] == ["Try.", *["Continue where you left off."] * 2]
 
 
 @pytest.mark.core
@@ -244,9 +330,13 @@ def test_what_waits_behind_a_limit_that_is_over_is_delivered_by_the_next_command
     session = sessions.start("limited")
     session.queue("One.")
     go.touch()
-    assert session.wait().code == 1
+    session.runs[0].wait_for_end()
 
-    assert "the usage limit lasts until" in session.status["queue_held"]
+    (waits,) = session.status["prompts"]
+    assert waits["why"] == "limit"
+    assert waits["until"].startswith(
+        time.strftime("%Y-%m-%dT%H:%M", time.gmtime(resets))
+    )
     sessions.let_time_pass()
     wait_until(lambda: not session.status["queue"], 60, "the delivery after the limit")
 

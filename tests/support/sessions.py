@@ -15,9 +15,11 @@ from support.processes import is_alive, kill, wait_until
 from support.stand_in import StandIn
 from support.tasks import Begun, Ended, Files
 
+from parsers.paths import Path as LightPath
 from runner.ledger import record
 from runner.ledger.database import NAME
 from runner.ledger.ledger import Ledger
+from runner.lifecycle.timer import ring
 
 COMMAND = "codex_tasks"
 DEADLINE = 30
@@ -240,6 +242,8 @@ class Sessions:
             "update prompts set wake_at = '2026-01-01T00:00:01.000Z',"
             " wake_from = '2026-01-01T00:00:00.000Z' where wake_at is not null"
         )
+        self.change("update holds set until = '2026-01-01T00:00:01.000Z'")
+        ring(LightPath(str(self.state_home)))
 
     def change(self, sql: str, *values: str) -> None:
         """Change the ledger while no command looks."""

@@ -5,15 +5,18 @@ from typing import Any
 import pytest
 from support.runs import AT, run
 
+from parsers.struct import replace
 from runner import clock
 from runner.ledger.fate import (
     BACK_OFF,
     WRITER_SECONDS,
+    Counters,
     Delivery,
     Ends,
     GoesBack,
     fate_of,
     hold_of,
+    limit_seconds,
     resets_of,
 )
 from runner.lifecycle.judge import KILLED
@@ -27,11 +30,9 @@ def verdict(outcome: Outcome, error_class: str | None = None) -> Verdict:
     return Verdict(outcome=outcome, exit_code=1, error="No.", error_class=error_class)
 
 
-def delivery(
-    *, direct: bool = False, stop: bool = False, starts: int = 0, unbegun: int = 0
-) -> Delivery:
+def delivery(*, direct: bool = False, stop: bool = False, **counters: int) -> Delivery:
     return Delivery(
-        is_direct=direct, is_stop_asked=stop, starts=starts, unbegun=unbegun
+        is_direct=direct, is_stop_asked=stop, may_park=not direct, **counters
     )
 
 
@@ -60,7 +61,7 @@ def test_a_prompt_whose_launch_was_killed_is_tried_at_once_twice_then_later(
     fate = goes_back(delivery(starts=killed_before), verdict(outcome, KILLED))
 
     assert (fate.wait, fate.why, fate.hold) == (wait, why, None)
-    assert fate.starts == killed_before + 1
+    assert fate.counters.starts == killed_before + 1
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_a_codex_that_cannot_be_executed_is_tried_later_from_the_first(
     fate = goes_back(delivery(starts=failed_before), verdict(Outcome.NOT_STARTED))
 
     assert (fate.wait, fate.why, fate.hold) == (wait, "start", None)
-    assert fate.starts == failed_before + 1
+    assert fate.counters.starts == failed_before + 1
 
 
 @pytest.mark.parametrize("before", range(7))
@@ -80,7 +81,7 @@ def test_a_thread_that_another_program_writes_is_looked_at_again(before: int) ->
     fate = goes_back(delivery(unbegun=before), verdict(Outcome.FAILED, "writer"))
 
     assert (fate.why, fate.hold) == ("refused", None)
-    assert (fate.wait, fate.unbegun) == (WRITER_SECONDS, before)
+    assert (fate.wait, fate.counters.unbegun) == (WRITER_SECONDS, before)
 
 
 @pytest.mark.parametrize("error_class", FOR_A_PERSON)
@@ -90,7 +91,7 @@ def test_what_only_a_person_can_change_holds_the_prompt_at_once(
     fate = goes_back(delivery(), verdict(Outcome.FAILED, error_class))
 
     assert fate.hold == "No."
-    assert (fate.starts, fate.unbegun) == (0, 0)
+    assert (fate.counters.starts, fate.counters.unbegun) == (0, 0)
 
 
 def test_a_hold_without_a_message_is_named_by_the_class_of_the_error() -> None:
@@ -106,19 +107,86 @@ def test_any_other_end_before_the_turn_is_tried_three_times_later_then_held(
     given, waits = delivery(starts=2), []
     for _ in BACK_OFF:
         fate = goes_back(given, verdict(outcome))
-        assert (fate.why, fate.hold, fate.starts) == ("unbegun", None, 0)
+        assert (fate.why, fate.hold, fate.counters.starts) == ("unbegun", None, 0)
         waits.append(fate.wait)
-        given = delivery(unbegun=fate.unbegun)
+        given = delivery(unbegun=fate.counters.unbegun)
 
     assert waits == [10, 60, 600]
     assert goes_back(given, verdict(outcome)).hold == "No."
 
 
-def test_a_prompt_without_a_login_is_held_until_a_person_acts() -> None:
-    assert goes_back(delivery(), verdict(Outcome.AUTH_FAILED)).hold == "No."
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_a_prompt_that_hits_a_limit_is_parked_until_its_reset(
+    has_begun: bool,  # noqa: FBT001 - both rows
+) -> None:
+    ended = verdict(Outcome.USAGE_LIMITED)
+    fate = fate_of(delivery(parks=1), ended, has_begun=has_begun, reset=777)
+
+    assert isinstance(fate, GoesBack)
+    assert (fate.is_parked, fate.wait, fate.why) == (True, 777, "limit")
+    assert fate.counters.parks == 2
 
 
-@pytest.mark.parametrize("outcome", Outcome)
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_a_prompt_whose_login_is_refused_is_parked_without_a_time(
+    has_begun: bool,  # noqa: FBT001 - both rows
+) -> None:
+    ended = verdict(Outcome.AUTH_FAILED)
+    fate = fate_of(delivery(), ended, has_begun=has_begun)
+
+    assert fate == GoesBack(counters=Counters(), is_parked=True)
+
+
+def test_a_prompt_that_does_not_park_ends_at_a_limit() -> None:
+    given = replace(delivery(), may_park=False)
+    fate = fate_of(given, verdict(Outcome.USAGE_LIMITED), has_begun=True)
+
+    assert fate == Ends(state="failed", reason="usage_limited")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error_class"),
+    [(Outcome.FAILED, "server_overloaded"), (Outcome.STALLED, "stalled")],
+)
+def test_a_turn_that_failed_for_a_passing_reason_is_retried_later_each_time(
+    outcome: Outcome, error_class: str
+) -> None:
+    for failures, longest in ((0, 5), (1, 10), (7, 600), (9, 600)):
+        given = delivery(retries=10, failures=failures)
+        fate = fate_of(given, verdict(outcome, error_class), has_begun=True)
+
+        assert isinstance(fate, GoesBack)
+        assert longest / 2 <= fate.wait <= longest
+        assert (fate.why, fate.counters.failures) == ("retry", failures + 1)
+
+
+@pytest.mark.parametrize(
+    ("error_class", "counters"),
+    [("bad_request", {"retries": 3}), ("server_overloaded", {})],
+)
+def test_a_turn_is_not_retried_in_vain_or_unasked(
+    error_class: str, counters: dict[str, int]
+) -> None:
+    ended = verdict(Outcome.FAILED, error_class)
+    fate = fate_of(delivery(**counters), ended, has_begun=True)
+
+    assert fate == Ends(state="failed", reason="failed")
+
+
+def test_a_lost_turn_is_continued_as_often_as_was_asked_for() -> None:
+    ended = verdict(Outcome.LOST)
+
+    again = fate_of(delivery(recoveries=1), ended, has_begun=True)
+    last = fate_of(delivery(recoveries=1, crashes=1), ended, has_begun=True)
+
+    assert again == GoesBack(counters=Counters(crashes=1))
+    assert last == Ends(state="failed", reason="poisoned")
+
+
+PARKED = {Outcome.USAGE_LIMITED, Outcome.AUTH_FAILED}
+
+
+@pytest.mark.parametrize("outcome", sorted(set(Outcome) - PARKED))
 def test_a_prompt_whose_turn_had_begun_ends_as_its_outcome_says(
     outcome: Outcome,
 ) -> None:
@@ -137,15 +205,16 @@ def test_a_prompt_that_came_with_its_command_ends_with_its_run(
 
 
 NEVER_AGAIN = set(Outcome) - {
+    *PARKED,
     Outcome.FAILED,
-    Outcome.AUTH_FAILED,
     Outcome.LOST,
+    Outcome.STALLED,
     Outcome.NOT_STARTED,
 }
 
 
 @pytest.mark.parametrize("outcome", sorted(NEVER_AGAIN))
-def test_an_end_that_was_meant_or_a_limit_never_brings_a_prompt_back(
+def test_an_end_that_was_meant_never_brings_a_prompt_back(
     outcome: Outcome,
 ) -> None:
     assert isinstance(fate_of(delivery(), verdict(outcome), has_begun=False), Ends)
@@ -186,18 +255,40 @@ def test_a_limit_lasts_until_the_last_full_window_is_reset() -> None:
     assert resets_of(both) == resets_of(swapped) == 2000
 
 
+def test_without_a_full_window_the_first_reset_is_the_end() -> None:
+    windows = {"primary": window(99.9, 2000), "secondary": window(None, 1000)}
+    assert resets_of(limited(**windows)) == 1000
+
+
+@pytest.mark.parametrize(
+    ("resets_at", "parks", "seconds"),
+    [
+        (1_000_600, 0, 600),  # as Codex says
+        (900_000, 0, 60),  # in the past: not at once
+        (900_000, 2, 240),
+        (900_000, 9, 3600),
+        (1_000_000 + 9 * 86_400, 0, 3600),  # nonsense
+        (None, 0, 3600),
+    ],
+)
+def test_a_limit_lasts_a_time_that_makes_no_loop(
+    resets_at: object, parks: int, seconds: float
+) -> None:
+    ended = limited(primary=window(100, resets_at))
+
+    assert limit_seconds(ended, parks, 1_000_000) == seconds
+
+
 @pytest.mark.parametrize(
     "windows",
     [
         {},
-        {"primary": window(99.9)},
-        {"primary": window(None)},
         {"primary": window(100, None)},
         {"primary": window(100, "soon")},
         {"primary": None, "secondary": 7},
     ],
 )
-def test_a_window_that_is_not_full_or_unknown_tells_no_end(
+def test_a_window_that_is_unknown_tells_no_end(
     windows: dict[str, Any],
 ) -> None:
     assert resets_of(limited(**windows)) is None

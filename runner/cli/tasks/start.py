@@ -12,6 +12,7 @@ from runner.cli.options import (
     codex_of,
     limits_of,
     refuse,
+    sandbox_of,
 )
 from runner.cli.output import ReaderGoneError, note
 from runner.errors import RunnerFault
@@ -30,6 +31,19 @@ if TYPE_CHECKING:
     from runner.model import SessionId
 
 _STALL = f"{config.DEFAULT_STALL_SECONDS:g}"
+_QUEUE_OPTIONS = """\
+--group NAME                use the slots of a group, too (codex-tasks slots)
+--priority N                before prompts of other tasks: -100 to 100 (default: 0)
+--not-before TIME           not before an instant, a local time or a delay (+2h)
+--expires TIME              not at all, unless its turn begins by then
+--after TASK ...            when the last prompt of this task has succeeded; repeatable
+--after-any-end TASK ...    when it has ended
+--retries N                 run it again if it fails for a reason that can pass
+--recoveries N              continue it if Codex is lost in its turn
+--no-park                   end it at a usage limit instead of waiting for the reset
+--key KEY                   the prompt that has this key already, if there is one
+--dedup KEY                 refuse it while another prompt with this key waits
+"""
 HELP = f"""\
 Start a session in the background and print its thread id.
 
@@ -46,7 +60,10 @@ PROMPT                    the prompt; - reads standard input; put -- before a pr
 --stall-timeout SECONDS   end it without progress (0: never) [default: {_STALL}]
 --start-timeout SECONDS   end the run if Codex has not named its thread by then (0:
                           never) [default: 60]
-{SCOPE_OPTION}
+{SCOPE_OPTION}--wait-for-slot           wait for a free slot, instead of exit 75
+--queue                   add the prompt to the queue, and print the task's short id
+with --queue:
+{_QUEUE_OPTIONS}
   id=$(codex-tasks start -s workspace-write "Fix the failing test")
   codex-tasks start -t docs --working-dir ~/src/app - < prompt.md
   codex-tasks start --repo https://example.org/app.git --working-dir app Review
@@ -54,17 +71,32 @@ PROMPT                    the prompt; - reads standard input; put -- before a pr
 HELP_send = f"""\
 Send one more prompt to a task that is STOPPED or DIED.
 
---queue             add the prompt to the task's queue, and return
---working-dir DIR   where Codex works (default: as before); required if that directory
-                    is unknown
-{SCOPE_OPTION}TASK                the task
-PROMPT              the prompt; - reads standard input
-
+TASK                        the task
+PROMPT                      the prompt; - reads standard input
+--queue                     add the prompt to the task's queue, and return
+{SCOPE_OPTION}for this prompt only:
+--working-dir DIR           where Codex works (default: as before); required if that
+                            directory is unknown
+--model, -m MODEL           Codex's --model
+--sandbox, -s MODE          read-only, workspace-write or danger-full-access
+--config, -c KEY=VALUE ...  a configuration value; repeatable
+--image FILE ...            an image; repeatable
+--output-schema FILE        Codex's --output-schema
+--timeout SECONDS           end the run after this time (0: never)
+--stall-timeout SECONDS     end it without progress (0: never)
+with --queue:
+{_QUEUE_OPTIONS}
   codex-tasks send 01a1f0 "Now the docs" && codex-tasks status --wait 01a1f0
   codex-tasks send --queue 01a1f0 - < next.md   (runs after the current prompt)
+  codex-tasks send --queue --not-before +2h 01a1f0 "Look again"
   codex-tasks send --queue 01a1f0 /quit         (finish these, accept no more)
 """
 LONGEST_TITLE = 200
+_FOR_QUEUE = (
+    *("group", "priority", "not_before", "expires", "after", "after_any_end"),
+    *("key", "dedup", "retries", "recoveries", "no_park"),
+)
+_NEEDS_QUEUE = "give --queue too: only a queued prompt waits like this"
 
 
 def main(found: Values, context: Context) -> int:
@@ -86,6 +118,7 @@ def main(found: Values, context: Context) -> int:
             f"--title has {len(title or '')} characters: at most {LONGEST_TITLE}",
         ),
         (found.repo_ref is not None and not found.repo, "--repo-ref needs --repo"),
+        (_is_queueing(found) and not found.queue, _NEEDS_QUEUE),
     )
     if found.repo is not None:
         from runner.service.clone import clone  # noqa: PLC0415 - only with --repo
@@ -99,6 +132,15 @@ def main(found: Values, context: Context) -> int:
     )
     codex = codex_of(found)
     request = start.request(prompt, place, codex, limits, title, settings)
+    if found.queue:
+        from runner.ledger.record import OwnSettings  # noqa: PLC0415 - as below
+        from runner.service import queue  # noqa: PLC0415 - not for a run at once
+
+        own = OwnSettings(once=request.codex.once)
+        how = queue.options(vars(found), ledger, own)
+        context.output.lines([start.queued(request, ledger, settings, how).short_id])
+        return 0
+    request = replace(request, wait_for_slot=found.wait_for_slot)
     with ExitStack() as until_named:
         with blocked(STOP_SIGNALS):
             started = start_run(lambda _: request, ledger, settings)
@@ -145,12 +187,17 @@ def _end(number: int, started: Started, context: Context) -> None:
     end_started(started, number, context.ledger, context.settings)
 
 
+def _is_queueing(found: Values) -> bool:
+    return any(getattr(found, name) for name in _FOR_QUEUE)
+
+
 def main_send(found: Values, context: Context) -> int:
     """Send a prompt; standard output stays empty."""
-    from runner.service import send  # noqa: PLC0415 - not for a start
+    from runner.service import queue, send  # noqa: PLC0415 - not for a start
 
-    wrong = "--working-dir does not work with --queue"
-    refuse((found.queue and found.working_dir is not None, wrong))
+    refuse((_is_queueing(found) and not found.queue, _NEEDS_QUEUE))
+    sandbox_of(found)
+    own = queue.own_settings(vars(found))
     if found.scope:
         enter_scope(context.settings)
     text = read.from_text(found.prompt, "PROMPT")
@@ -160,10 +207,10 @@ def main_send(found: Values, context: Context) -> int:
     # An interrupted caller first sees whether the prompt was delivered or queued.
     with blocked(STOP_SIGNALS):
         if found.queue:
-            sent = send.queue(session, text, ledger, settings, context.note)
+            how = queue.options(vars(found), ledger, own)
+            sent = send.queue(session, text, ledger, settings, context.note, how)
         else:
-            place = found.working_dir
-            sent = send.send(session, text, ledger, settings, context.note, place)
+            sent = send.send(session, text, ledger, settings, context.note, own)
         if sent.run_id is not None:
             context.note(f"delivered by run {sent.run_id}")
             context.note_containment()

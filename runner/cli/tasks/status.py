@@ -94,6 +94,10 @@ def _reports(
         key, ledger = each.session.key, each.ledger
         try:
             with ledger.snapshot():
+                session = ledger.sessions.get(key)
+                if session.last_run is None:
+                    yield status.unstarted(session, ledger)
+                    continue
                 task = get(key, ledger)
                 why = each.doubt if each.older else unknown.get(key)
                 yield status.report(task, ledger, context.settings, why)

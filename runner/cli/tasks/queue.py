@@ -1,0 +1,219 @@
+"""`codex-tasks queue`, `slots`, `pause`, `resume` and `retry`."""
+
+from __future__ import annotations
+
+from parsers.struct import replace
+from runner.cli import format, table
+from runner.cli.options import refuse, whole_number
+from runner.cli.output import pretty
+from runner.cli.table import Column
+from runner.errors import UsageError
+from runner.ledger import edits
+from runner.prompt import read
+from runner.service import queue
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from runner.cli.context import Context
+    from runner.cli.options import Values
+
+HELP = """\
+List what waits and why, the next prompt first; remove, move or edit a prompt.
+
+--json              as JSON: a list
+--first             with move: to the front of its task
+--group NAME        with edit: another group
+--priority N        with edit: another priority
+--not-before TIME   with edit: another time; "" for none
+--after TASK ...    with edit: wait for these tasks instead
+WHAT ...            a task, or rm N..., move N, edit N [PROMPT], where N is the number
+                    of a prompt
+
+  codex-tasks queue
+  codex-tasks queue rm 17 18
+  codex-tasks queue move 19 --first
+  codex-tasks queue edit 19 --priority 5 "Run the tests again"
+"""
+HELP_slots = """\
+Show or set how many runs there may be at once.
+
+--group NAME            the slots of this group; its runs need a slot of the whole queue
+                        too
+--starts-per-minute N   start at most N runs in a minute (0: no limit)
+--json                  as JSON: a list
+N ...                   at most N runs at once; 0 pauses the queue, none is no limit
+
+  codex-tasks slots
+  codex-tasks slots 4
+  codex-tasks slots 2 --group nightly
+  codex-tasks slots none
+"""
+HELP_pause = """\
+Start no prompt of the queue, or of one task, until `resume`.
+
+TASK ...   the tasks (default: the whole queue)
+
+  codex-tasks pause
+  codex-tasks pause 01a1f0
+"""
+HELP_resume = """\
+End a pause; of a task also what holds its first prompt.
+
+TASK ...   the tasks (default: the whole queue)
+
+  codex-tasks resume
+  codex-tasks resume 01a1f0
+"""
+HELP_retry = """\
+Queue the last prompt of a task again, if it has failed or was canceled.
+
+TASK   the task
+
+  codex-tasks retry 01a1f0
+"""
+_LEAST = 8
+
+
+def main(found: Values, context: Context) -> int:
+    """List what waits, or change a waiting prompt."""
+    words = list(found.what)
+    verb = words.pop(0) if words and words[0] in _VERBS else None
+    is_edit = verb == "edit"
+    edited = (found.group, found.priority, found.not_before, found.after)
+    refuse(
+        (found.first and verb != "move", "--first is for queue move"),
+        (any(map(bool, edited)) and not is_edit, "these options are for queue edit"),
+        (verb is None and len(words) > 1, "give one task, or rm, move or edit"),
+        (verb is not None and not words, f"queue {verb} needs the number of a prompt"),
+        (verb == "move" and not found.first, "queue move needs --first"),
+        (verb == "move" and len(words) > 1, "queue move takes one number"),
+    )
+    if verb is not None:
+        _VERBS[verb](words, found, context)
+        context.sweep()
+        queue.wake(context.ledger, context.settings)
+        return 0
+    context.sweep()
+    session = context.session(words[0]) if words else None
+    with context.ledger.snapshot():
+        rows = queue.waiting(context.ledger, session)
+    if found.json:
+        context.output.lines([pretty(rows)])
+    elif not rows:
+        context.output.lines(["Nothing waits."])
+    else:
+        _show(rows, context)
+    return 0
+
+
+def _show(rows: list[dict[str, Any]], context: Context) -> None:
+    """Show a table of what waits."""
+    whys = [each["why"] or "next" for each in rows]
+    details = [
+        " ".join(
+            filter(None, (each["detail"], each["until"] and f"until {each['until']}"))
+        )
+        for each in rows
+    ]
+    columns = [
+        Column("#", [str(each["id"]) for each in rows], is_right=True),
+        Column("Task", [each["task"] for each in rows]),
+        Column("Why", whys),
+        Column("Detail", [format.line(each or "-") for each in details], least=_LEAST),
+        Column("Prompt", [format.line(each["prompt"]) for each in rows], least=_LEAST),
+    ]
+    context.output.lines(table.plain(columns))
+
+
+def _remove(words: list[str], _found: Values, context: Context) -> None:
+    for number in [*map(_number, words)]:
+        queue.remove(number, context.ledger)
+
+
+def _move(words: list[str], _found: Values, context: Context) -> None:
+    queue.move_first(_number(words[0]), context.ledger)
+
+
+def _edit(words: list[str], found: Values, context: Context) -> None:
+    refuse((len(words) > 2, "queue edit takes a number and a prompt"))  # noqa: PLR2004
+    changes = edits.Edit()
+    if words[1:]:
+        changes = queue.new_text(read.from_text(words[1], "PROMPT"))
+    asked = {**vars(found), "expires": None, "after_any_end": (), "key": None}
+    asked |= dict.fromkeys(("dedup", "retries", "recoveries", "no_park"))
+    now = queue.options(asked, context.ledger)
+    changes = replace(
+        changes,
+        group=found.group,
+        priority=None if found.priority is None else now.priority,
+        not_before="" if found.not_before == "" else now.not_before,
+        after=now.after or None,
+    )
+    queue.change(_number(words[0]), changes, context.ledger)
+
+
+_VERBS = {"rm": _remove, "move": _move, "edit": _edit}
+
+
+def _number(text: str) -> int:
+    number = whole_number(text, "N", "a prompt", least=1)
+    if number is None:
+        message = f"N {text!r} is not a number of a prompt"
+        raise UsageError(message)
+    return number
+
+
+def main_slots(found: Values, context: Context) -> int:
+    """Show the limits, or set them."""
+    wanted: dict[str, int | None] = {}
+    refuse((len(found.n) > 1, "give one N"))
+    for text in found.n:
+        wanted["slots"] = None if text == "none" else whole_number(text, "N", "runs")
+    if (rate := found.starts_per_minute) is not None:
+        most = whole_number(rate, "--starts-per-minute", "starts")
+        wanted["starts_per_minute"] = most or None
+    if wanted:
+        edits.set_limits(context.ledger, found.group or "", wanted)
+        context.sweep()
+        return 0
+    refuse((found.group is not None, "--group needs N or --starts-per-minute"))
+    rows = queue.limits(context.ledger)
+    if found.json:
+        context.output.lines([pretty(rows)])
+        return 0
+    for row in rows:
+        name = f"group {row['group']}" if row["group"] else "all runs"
+        slots = "no limit" if row["slots"] is None else f"{row['slots']} slots"
+        rate = row["starts_per_minute"]
+        parts = [slots, f"{row['running']} running", f"{row['waiting']} waiting"]
+        parts += [f"{rate} starts per minute"] if rate else []
+        parts += ["paused"] if row["is_paused"] else []
+        context.output.lines([f"{format.line(name)}: {', '.join(parts)}"])
+    return 0
+
+
+def main_pause(found: Values, context: Context) -> int:
+    """Pause the whole queue, or tasks."""
+    for session in context.sessions(found.task) if found.task else [None]:
+        key = None if session is None else session.key
+        edits.pause(context.ledger, key, is_paused=True)
+    return 0
+
+
+def main_resume(found: Values, context: Context) -> int:
+    """Resume the whole queue, or tasks."""
+    for session in context.sessions(found.task) if found.task else [None]:
+        context.notes(queue.resume(session, context.ledger, context.settings))
+    return 0
+
+
+def main_retry(found: Values, context: Context) -> int:
+    """Queue the last prompt of a task again."""
+    context.sweep()
+    session = context.session(found.task)
+    revived = queue.retry(session, context.ledger, context.settings)
+    more = f", and {format.count(len(revived) - 1, 'prompt')} that needed it"
+    context.note(f"prompt {revived[0]} is queued again{more if revived[1:] else ''}")
+    return 0

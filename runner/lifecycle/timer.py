@@ -1,0 +1,79 @@
+"""Start the timer of a state directory, or tell it that the queue has changed.
+
+The timer is a process that delivers what has to wait for a time, for the end of a run,
+for a login or for another program (`runner.supervisor.timer`). It holds `timer.lock`
+and reads `timer.fifo`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from parsers.light import suppress
+from runner import clock, locks
+from runner.config import RUN_MARKER
+from runner.locks import Lock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from parsers.paths import Path
+    from runner.config import Config
+    from runner.ledger.ledger import Ledger
+
+LOCK, FIFO = "timer.lock", "timer.fifo"
+_PACE_SECONDS = 0.005
+_PATIENCE_SECONDS = 5.0
+
+
+def wake(ledger: Ledger, settings: Config) -> None:
+    """Let the timer look at the queue again, after a commit; start it if it is needed.
+
+    A timer that is no longer needed ends. Inside a run nothing is started: it would end
+    with the run.
+    """
+    if ring(settings.state_home) or not ledger.has_waiting_prompts:
+        return
+    if RUN_MARKER in settings.environment or not ledger.value("needs_timer"):
+        return
+    from runner.lifecycle.handoff import supervisor  # noqa: PLC0415 - a rare need
+    from runner.process.fork import detach  # noqa: PLC0415 - as above
+
+    run = supervisor().run_timer
+    ledger.close()
+    with suppress(OSError):
+        _, pipe = detach(lambda _: run(settings))
+        os.close(pipe)
+
+
+def ring(state_home: Path) -> bool:
+    """Tell a running timer that the queue has changed; return whether there is one."""
+    if locks.look(state_home / LOCK) is not Lock.HELD:
+        return False
+    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        descriptor = os.open(state_home / FIFO, flags)
+    except OSError:
+        return False  # it is starting, or about to end
+    try:
+        os.write(descriptor, b"x")
+    except OSError as error:
+        return error.errno == errno.EAGAIN  # it has bytes enough to read
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def take_over(state_home: Path) -> int | None:
+    """Take the lock of the timer; None when another one has been told instead.
+
+    A timer that is starting has its FIFO open before it reads the ledger, and one that
+    ends gives up the lock before it reads the ledger a last time. So one of the two
+    works soon.
+    """
+    deadline = clock.monotonic() + _PATIENCE_SECONDS
+    while (descriptor := locks.take(state_home / LOCK)) is None:
+        if ring(state_home) or clock.monotonic() > deadline:
+            return None
+        clock.sleep(_PACE_SECONDS)
+    return descriptor

@@ -1,0 +1,255 @@
+"""The queue as a person sees and changes it: what waits, the slots, pause, retry."""
+
+from __future__ import annotations
+
+import os
+
+from parsers.light import datetime
+from parsers.paths import Path
+from parsers.struct import replace
+from runner import clock, config, files
+from runner.clock import iso
+from runner.errors import NoSuchTaskError, UsageError
+from runner.exports import queue_files
+from runner.ledger import edits, slots
+from runner.ledger.record import OwnSettings
+from runner.lifecycle import timer
+from runner.lifecycle.queue import deliver_all
+from runner.model import PromptOptions
+from runner.prompt.read import preview
+from runner.run_files import files_of
+from runner.service.lookup import find
+from runner.service.request import refuse_unreadable
+from runner.service.start import once_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from runner.config import Config
+    from runner.ledger.ledger import Ledger
+    from runner.ledger.sessions import Session
+
+    Json = dict[str, Any]
+
+_MOST_PRIORITY = 100
+_MOST_RETRIES = 100
+_COLUMNS = (
+    *("id", "task", "title", "why", "until", "detail", "group", "priority"),
+    *("not_before", "expires_at", "queued_at", "prompt"),
+)
+
+
+def waiting(ledger: Ledger, session: Session | None) -> list[Json]:
+    """Return what waits, the next to be delivered first, with the reasons.
+
+    `why` is one word, null for a prompt that can be delivered.
+    """
+    found = []
+    for row in ledger.all("all_waiting"):
+        if session is not None and row["session"] != session.key:
+            continue
+        told = dict(row)
+        told |= {"task": row["thread"] or row["short_id"], "why": row["word"]}
+        told |= {"group": row["grp"] or None, "prompt": row["preview"]}
+        found.append({name: told[name] for name in _COLUMNS})
+    return found
+
+
+def limits(ledger: Ledger) -> list[Json]:
+    """Return the slots of the whole queue and of each group, and what uses them."""
+    return [
+        {
+            "group": each.name or None,
+            "slots": each.slots,
+            "starts_per_minute": each.starts_per_minute,
+            "is_paused": bool(each.paused),
+            "running": each.running,
+            "waiting": each.waiting,
+        }
+        for each in slots.limits(ledger)
+    ]
+
+
+def options(
+    found: Json,
+    ledger: Ledger,
+    own: OwnSettings = OwnSettings(),  # noqa: B008 - frozen
+) -> PromptOptions:
+    """Read how a prompt waits.
+
+    Args:
+        found: the options of `--queue` as on the command line.
+        ledger: for the tasks.
+        own: what the prompt has instead of the settings of its session.
+
+    Raises:
+        UsageError: a value is wrong.
+        NoSuchTaskError: there is no such task, or it has had no prompt.
+    """
+    now = clock.now()
+    return PromptOptions(
+        group=found["group"] or "",
+        priority=priority(found["priority"]),
+        not_before=when(found["not_before"], "--not-before", now),
+        expires_at=when(found["expires"], "--expires", now),
+        after=tuple(_last_prompt(text, ledger) for text in found["after"]),
+        after_any_end=tuple(_last_prompt(t, ledger) for t in found["after_any_end"]),
+        key=found["key"],
+        dedup=found["dedup"],
+        retries=_count(found["retries"], "--retries"),
+        recoveries=_count(found["recoveries"], "--recoveries"),
+        settings=replace(own, park=not found["no_park"]).to_json(),
+    )
+
+
+def _count(text: str | None, option: str) -> int:
+    number = None if text is None else int(text) if text.isdecimal() else -1
+    if number is not None and not 0 <= number <= _MOST_RETRIES:
+        message = f"{option} {text!r}: a number of times from 0 to {_MOST_RETRIES}"
+        raise UsageError(message)
+    return number or 0
+
+
+def own_settings(found: Json) -> OwnSettings:
+    """Read what a prompt has instead of the settings of its session.
+
+    Args:
+        found: `working_dir`, `model`, `sandbox`, `config`, `image`, `output_schema`,
+            `timeout` and `stall_timeout` as on the command line.
+
+    Raises:
+        UsageError: a value is wrong, or a file or directory does not exist.
+    """
+    return OwnSettings(
+        repo=_directory(found["working_dir"]),
+        model=found["model"],
+        sandbox=found["sandbox"],
+        overrides=tuple(found["config"]),
+        once=once_of(found["image"], found["output_schema"]),
+        timeout=_limit(found["timeout"], "--timeout"),
+        stall=_limit(found["stall_timeout"], "--stall-timeout"),
+    )
+
+
+def _limit(text: str | None, option: str) -> float | None:
+    return None if text is None else config.seconds(text, option) or 0.0
+
+
+def _directory(text: str | None) -> str | None:
+    if text is None:
+        return None
+    path = Path(text).absolute()
+    if not path.is_dir():
+        message = f"--working-dir {text}: not a directory"
+        raise UsageError(message)
+    refuse_unreadable(path, "--working-dir")
+    return str(path.resolve())
+
+
+def priority(text: str | None) -> int:
+    """Read a priority, by default 0.
+
+    Raises:
+        UsageError: it is not a whole number from -100 to 100.
+    """
+    try:
+        value = int(text or "0")
+    except ValueError:
+        value = _MOST_PRIORITY + 1
+    if abs(value) > _MOST_PRIORITY:
+        most = _MOST_PRIORITY
+        message = f"--priority {text!r}: a whole number from -{most} to {most}"
+        raise UsageError(message)
+    return value
+
+
+def when(text: str | None, option: str, now: datetime) -> str | None:
+    """Read a future time: an instant, a local date with a time, or `+2h`.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    if text is None:
+        return None
+    try:
+        if (delay := clock.read_age(text.removeprefix("+"))) is not None:
+            return iso(now + delay)
+        at = datetime.fromisoformat(text.strip().upper()).astimezone()
+        return iso(at.astimezone(clock.at(0).tzinfo))
+    except (OverflowError, ValueError) as error:
+        message = (
+            f"{option} {text!r}: give an instant (2026-11-30T22:00Z), a local time"
+            " (2026-11-30T22:00) or a delay (+90m, +2h, +1d)"
+        )
+        raise UsageError(message) from error
+
+
+def change(prompt: int, changes: edits.Edit, ledger: Ledger) -> None:
+    """Change a waiting prompt, and write its file again."""
+    queue_files.refresh(ledger, edits.edit(ledger, prompt, changes), [prompt])
+
+
+def remove(prompt: int, ledger: Ledger) -> None:
+    """Cancel one waiting prompt."""
+    queue_files.refresh(ledger, edits.remove(ledger, prompt), [prompt])
+
+
+def move_first(prompt: int, ledger: Ledger) -> None:
+    """Move a waiting prompt to the front of its session."""
+    session = edits.move_first(ledger, prompt)
+    numbers = [each.id for each in ledger.queue.waiting(session)]
+    queue_files.refresh(ledger, session, numbers)
+
+
+def wake(ledger: Ledger, settings: Config) -> None:
+    """Let the timer look at what waits now."""
+    timer.wake(ledger, settings)
+
+
+def resume(session: Session | None, ledger: Ledger, settings: Config) -> list[str]:
+    """End a pause; of a session also its hold. Deliver what can be delivered.
+
+    Returns the errors of deliveries.
+    """
+    edits.pause(ledger, None if session is None else session.key, is_paused=False)
+    if session is not None:
+        ledger.queue.release(session.key)
+        ledger.queue.open_home(os.fsencode(session.home or ""))
+        queue_files.refresh(ledger, session.key)
+    faults = list(deliver_all(ledger, settings).values())
+    timer.wake(ledger, settings)
+    return faults
+
+
+def retry(session: Session, ledger: Ledger, settings: Config) -> list[int]:
+    """Queue the last prompt of a session again, and deliver what can be delivered.
+
+    Raises:
+        RefusedPromptError: it cannot be queued again.
+    """
+    number = _last_prompt(session.name, ledger)
+
+    def text_of(run_id: str) -> bytes | None:
+        path = files_of(ledger.runs.find(run_id).spec).prompt
+        return files.read_if_there(path) or None
+
+    revived = edits.retry(ledger, number, text_of)
+    queue_files.refresh(ledger, session.key, revived)
+    deliver_all(ledger, settings)
+    timer.wake(ledger, settings)
+    return revived
+
+
+def new_text(text: bytes) -> edits.Edit:
+    """Build the change of a prompt's text."""
+    return edits.Edit(text=text, preview=preview(text))
+
+
+def _last_prompt(text: str, ledger: Ledger) -> int:
+    """Return the last prompt of a task: waiting, running or ended."""
+    session = find(text, ledger)
+    number = ledger.value("last_prompt", session=session.key)
+    if number is None:
+        raise NoSuchTaskError(text)
+    return int(number)

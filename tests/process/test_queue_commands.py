@@ -1,0 +1,280 @@
+"""`codex-tasks queue`, `slots`, `pause`, `resume`, `retry`; runs beyond the slots."""
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+from support import stand_in as script
+from support.processes import wait_until
+from support.sessions import Session, Sessions
+from support.stand_in import StandIn
+
+
+@pytest.fixture
+def pair(sessions: Sessions, codex: StandIn, go: Path) -> tuple[Session, Session]:
+    """Start two sessions whose next runs wait for the test."""
+    codex.plays(
+        *script.begin(),
+        script.wait_for(go),
+        script.when("fail", *script.fail("it did not work")),
+        script.message("answer to $PROMPT"),
+        script.complete(),
+        thread=script.FRESH,
+    )
+    go.touch()
+    first, second = sessions.ended("One."), sessions.ended("Two.")
+    go.unlink()
+    return first, second
+
+
+@pytest.mark.core
+def test_the_end_of_a_run_gives_its_slot_to_another_session(
+    pair: tuple[Session, Session], go: Path
+) -> None:
+    first, second = pair
+    first.sessions("slots", 1)
+    first.send("wait")
+
+    refused = second.send("Next.")
+    assert (refused.code, refused.stdout) == (75, "")
+    assert "1 of 1 slots are taken (--wait-for-slot waits, --queue" in refused.stderr
+    assert second.queue("Next.").code == 0
+    (row,) = json.loads(second.sessions("queue", "--json").stdout)
+    assert (row["task"], row["why"]) == (second.id, "slot")
+
+    go.touch()
+    second.wait_for_run(2).wait_for_end()
+    assert second.given == ["Two.", "Next."]
+    assert second.sessions("queue").stdout == "Nothing waits.\n"
+
+
+def test_start_and_run_codex_task_are_refused_beyond_the_slots(
+    sessions: Sessions,
+) -> None:
+    sessions("slots", 0)
+
+    start = sessions(*sessions.starting("Begin."))
+    run = sessions.cli("--repo", sessions.repo, "--task", "x", command="run_codex_task")
+
+    assert (start.code, start.stdout) == (75, "")
+    assert (run.returncode, run.stdout) == (75, "")
+    assert "there are 0 slots; codex-tasks slots N sets another" in run.stderr
+    assert sessions.rows("select * from runs") == []
+
+
+def test_what_waits_is_moved_edited_and_removed(
+    pair: tuple[Session, Session], go: Path
+) -> None:
+    first, _ = pair
+    sessions = first.sessions
+    first.send("wait")
+    for text in ("One more.", "Two more.", "Three more."):
+        first.queue(text)
+    rows = json.loads(sessions("queue", first.id, "--json").stdout)
+    one, two, three = (row["id"] for row in rows)
+
+    assert sessions("queue", "move", three, "--first").code == 0
+    assert sessions("queue", "rm", one).code == 0
+    assert sessions("queue", "edit", two, "Other words.").code == 0
+
+    go.touch()
+    first.wait()
+    assert first.given == ["One.", "wait", "Three more.", "Other words."]
+    gone = sessions("queue", "rm", one)
+    assert gone.code == 1
+    assert f"prompt {one} is canceled: only a waiting one" in gone.stderr
+    assert sessions("verify").code == 0
+
+
+def test_a_paused_queue_goes_on_when_it_is_resumed(
+    pair: tuple[Session, Session], go: Path
+) -> None:
+    go.touch()
+    first, _ = pair
+    first.sessions("pause")
+    first.queue("Later.")
+    assert " pause " in first.sessions("queue").stdout
+    assert first.sessions("slots").stdout.endswith("1 waiting, paused\n")
+
+    assert first.sessions("resume").code == 0
+
+    first.wait()
+    assert first.given == ["One.", "Later."]
+
+
+def test_a_prompt_is_given_when_what_it_waits_for_has_succeeded(
+    pair: tuple[Session, Session], go: Path
+) -> None:
+    first, second = pair
+    first.send("wait")
+    second.send("Then.", "--queue", "--after", first.id)
+    assert " dependency " in first.sessions("queue").stdout
+
+    go.touch()
+    second.wait_for_run(2).wait_for_end()
+    assert second.given == ["Two.", "Then."]
+
+
+def test_a_failed_prompt_is_retried_with_what_waited_for_it(
+    pair: tuple[Session, Session], go: Path
+) -> None:
+    go.touch()
+    first, second = pair
+    first.sessions("pause", first.id)
+    first.queue("fail")
+    second.send("Then.", "--queue", "--after", first.id)
+    first.sessions("resume", first.id)
+    first.wait()
+    assert second.queued == [("Then.", "failed")]
+
+    again = first.sessions("retry", first.id)
+
+    assert "queued again, and 1 prompt that needed it" in again.stderr
+    first.wait()
+    assert first.given == ["One.", "fail", "fail"]
+    assert first.sessions("retry", second.id).code == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["queue", "rm"], "queue rm needs the number of a prompt"),
+        (["queue", "rm", "x"], "N 'x' is not a number"),
+        (["queue", "rm", "99"], "prompt 99 does not exist"),
+        (["queue", "move", "1"], "queue move needs --first"),
+        (["queue", "--first"], "--first is for queue move"),
+        (["slots", "--", "-1"], "N '-1' is not a number of runs"),
+        (["slots", "many"], "N 'many' is not a number of runs"),
+        (["send", "--priority", "5", "x", "y"], "--queue"),
+        (["send", "--queue", "--priority", "500", "x", "y"], "from -100 to 100"),
+        (["send", "--queue", "--not-before", "soon", "x", "y"], "a delay (+90m"),
+        (["send", "--queue", "--after", "nope", "x", "y"], "no task"),
+        (["send", "--dedup", "a", "x", "y"], "give --queue too"),
+    ],
+)
+def test_wrong_words_are_refused(
+    sessions: Sessions, words: list[str], told: str
+) -> None:
+    session = sessions.ended()
+    words = [
+        session.id if word == "x" and words[0] == "send" else word for word in words
+    ]
+
+    refused = sessions(*words)
+
+    assert refused.code in {1, 2, 3}
+    assert told in refused.stderr
+    assert session.given == ["Begin."]
+
+
+@pytest.mark.core
+def test_a_session_can_be_queued_before_it_has_a_thread(
+    pair: tuple[Session, Session], go: Path
+) -> None:
+    sessions = pair[0].sessions
+    sessions("slots", 1)
+    pair[0].send("hold the slot")
+    how = ("--queue", "--title", "later", "-s", "read-only", "-m", "gpt-5.5")
+
+    said = sessions(*sessions.starting(*how, "Begin later."))
+
+    assert said.code == 0, said.stderr
+    (short_id,) = said.lines
+    assert sessions("send", "--queue", short_id, "And more.").code == 0
+    (status,) = json.loads(sessions("status", "--json", short_id).stdout)
+    assert (status["state"], status["runs"], status["queue"]) == ("RUNNING", 0, 2)
+    assert status["prompts"][0]["why"] == "slot"
+    assert "State: RUNNING" in sessions("status", short_id).stdout
+    assert "has not run yet" in sessions("result", short_id).stderr
+    assert sessions("verify").code == 0
+    go.touch()
+    assert sessions("status", "--wait", "--timeout", 30, short_id).code == 0
+    (status,) = json.loads(sessions("status", "--json", short_id).stdout)
+    assert (status["title"], status["runs"]) == ("later", 2)
+    first, second = sessions.records_of(status["id"])
+    assert (first["mode"], second["mode"]) == ("new", "resume")
+    assert (first["sandbox"], first["model"]) == ("read-only", "gpt-5.5")
+    assert sessions.stand_in.given(status["id"]) == ["Begin later.", "And more."]
+
+
+def test_a_waiting_session_is_stopped_and_removed_before_it_has_run(
+    sessions: Sessions,
+) -> None:
+    sessions("slots", 0)
+    (short_id,) = sessions(*sessions.starting("--queue", "Later.")).lines
+
+    assert "1 waiting prompt skipped" in sessions("stop", short_id).stdout
+    assert json.loads(sessions("ls", "--json").stdout)[0]["state"] == "STOPPED"
+    assert sessions("status", "--wait", short_id).code == 1
+    assert sessions("archive", short_id).code == 0
+    assert sessions("unarchive", short_id).code == 0
+    assert sessions("rm", short_id).code == 0
+    assert sessions("verify").code == 0
+
+
+def test_a_prompt_has_settings_of_its_own_over_those_of_its_session(
+    pair: tuple[Session, Session], go: Path, tmp_path: Path
+) -> None:
+    go.touch()
+    first, _ = pair
+    elsewhere, image = tmp_path / "elsewhere", tmp_path / "a.png"
+    elsewhere.mkdir()
+    image.touch()
+    own = ("--working-dir", elsewhere, "-m", "gpt-5.5", "--image", image)
+
+    first.send("Look here.", "--queue", *own)
+    first.wait()
+    first.queue("As before.")
+    first.wait()
+
+    usual, special, after = first.records
+    assert (special["repo"], special["model"]) == (str(elsewhere), "gpt-5.5")
+    assert special["request"]["once"] == [f"--image={image}"]
+    assert (after["repo"], after["model"]) == (usual["repo"], usual["model"])
+    assert after["request"]["once"] == []
+
+
+def test_a_run_waits_for_a_slot(pair: tuple[Session, Session], go: Path) -> None:
+    sessions = pair[0].sessions
+    sessions("slots", 1)
+    pair[0].send("hold the slot")
+
+    begun = sessions.begin(*sessions.starting("--wait-for-slot", "Begin."))
+
+    wait_until(lambda: "1 of 1 run" in begun.stderr, what="the reason to wait")
+    go.touch()
+    assert begun.wait().code == 0
+
+
+AGENT = """#!/bin/sh
+[ "$1" = --version ] && echo codex-cli 0.169.0 && exit
+thread=$(cat /proc/sys/kernel/random/uuid)
+echo '{"type":"thread.started","thread_id":"'$thread'"}'
+echo '{"type":"turn.started"}'
+case $(cat) in Outer*)
+    id=$(START --codex-bin "$0" Inner) && WAIT "$id" > /dev/null || exit 1
+esac
+echo '{"type":"turn.completed","usage":{"input_tokens":1,"output_tokens":1}}'
+"""
+
+
+def test_a_run_that_starts_another_and_waits_does_not_wait_for_itself(
+    sessions: Sessions, tmp_path: Path
+) -> None:
+    sessions("slots", 1)
+    agent = tmp_path / "agent"
+    words = {"START": ("start",), "WAIT": ("status", "--wait", "--timeout", "20")}
+    text = AGENT
+    for name, command in words.items():
+        argv = sessions.cli.argv(*command, command="codex_tasks")
+        text = text.replace(name, shlex.join(map(str, argv)))
+    agent.write_text(text)
+    agent.chmod(0o755)
+    usual = ("--working-dir", sessions.repo, "--codex-bin", agent)
+
+    (outer,) = sessions("start", *usual, "Outer.").lines
+
+    assert sessions("status", "--wait", "--timeout", 30, outer).code == 0
+    runs = sessions.rows("select slotless, parent_run is not null, outcome from runs")
+    assert runs == [(0, 0, "succeeded"), (1, 1, "succeeded")]
