@@ -36,6 +36,9 @@ def render(ledger: Ledger, prompt: int) -> bytes | None:
     text: bytes = header.pop("text")
     for name in ("repo", "home"):
         header[name] = os.fsdecode(header[name] or b"") or None
+    if header["session_settings"]:
+        # A copy in another directory chooses no program there.
+        header["directory"] = str(path_of(ledger.home, prompt).parent)
     return json_text.dumps(header).encode() + b"\n" + text
 
 

@@ -10,7 +10,7 @@ from parsers.struct import Struct, as_dict
 from runner import clock
 from runner.clock import iso
 from runner.errors import RefusedPromptError
-from runner.model import OUTCOMES, QUIT, Outcome
+from runner.model import OUTCOMES, QUIT, Outcome, PromptOptions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from parsers.light import datetime
     from runner.ledger.database import Cell
     from runner.ledger.ledger import Ledger
-    from runner.model import PromptOptions
+    from runner.model import Run
 
 _PREVIEW = 200
 # Options that are no columns of a prompt.
@@ -106,6 +106,20 @@ def insert(
     )
     need(ledger, number, options.after, options.after_any_end)
     return number
+
+
+def insert_of(
+    ledger: Ledger,
+    run: Run,
+    text: bytes | None = None,
+    options: PromptOptions = PromptOptions(),  # noqa: B008 - a frozen value
+) -> int:
+    """Insert a run's own prompt, and return its number; with a text it waits."""
+    spec = run.spec
+    content = Content(
+        text=text, preview=spec.task, run_id=spec.run_id, number=spec.prompt_id
+    )
+    return insert(ledger, run.session, content, spec.prepared_at, options)
 
 
 def need(

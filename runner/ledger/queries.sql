@@ -344,8 +344,9 @@ select p.*, w.word, w.until, w.detail from prompts p join why_waiting w on w.id 
 -- name: exported_prompt
 -- A prompt whose turn has not begun, with the ids of its session and what it waits for.
 select p.text, p.id, p.place, p.preview, p.settings, p.grp, p.priority, p.hold, p.not_before, p.expires_at, p.key, p.body, p.dedup, p.queued_at,
-    s.thread_id as thread, s.short_id, s.title, s.repo, s.home, s.settings as session_settings, (select json_group_array(json_array(needs, any_end)) from needs where prompt = p.id and not met) as needs
+    s.thread_id as thread, s.short_id, n.title, n.repo, n.home, n.settings as session_settings, (select json_group_array(json_array(needs, any_end)) from needs where prompt = p.id and not met) as needs
 from prompts p join sessions s on s.id = p.session
+left join sessions n on n.id = s.id and not exists (select 1 from runs r where r.session = s.id)   -- one that has not run yet
 where p.id = :prompt and not p.begun and not p.direct and p.ended_at is null and p.text is not null
 
 -- name: restore_prompt

@@ -7,12 +7,8 @@ moment leaves it waiting, running or ended, and it is never delivered twice.
 
 from __future__ import annotations
 
-import os
-
-from parsers import loose_json
-from parsers.paths import Path
 from parsers.struct import Struct, as_dict, replace
-from runner import clock, files
+from runner import clock
 from runner.clock import iso
 from runner.errors import (
     AlreadyDeliveredError,
@@ -22,7 +18,7 @@ from runner.errors import (
     SessionBusyError,
     StaleStateError,
 )
-from runner.ledger import prompts, slots
+from runner.ledger import homes, prompts, slots
 from runner.ledger.database import value_of
 from runner.ledger.fate import (
     WRITER_SECONDS,
@@ -32,13 +28,13 @@ from runner.ledger.fate import (
     limit_seconds,
 )
 from runner.ledger.prompts import Content, Prompt, digest_of
-from runner.ledger.record import settings_json
 from runner.ledger.sessions import PromptsWaitError
+from runner.ledger.settings import settings_json
 from runner.model import OUTCOMES, Outcome, PromptOptions, Taken, Waiting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
     from parsers.light import datetime
     from runner.ledger.database import Cell
@@ -48,14 +44,6 @@ if TYPE_CHECKING:
 _PREVIEW = 200
 # Columns of a prompt that its file has as text.
 _KEPT = ("not_before", "expires_at", "key", "body", "dedup")
-
-
-def login_of(home: str) -> str:
-    """Describe the `auth.json` of a Codex home, so that a new login is seen."""
-    found = files.status(Path(home) / "auth.json")
-    if found is None:
-        return ""
-    return f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
 
 
 class QuitWaitsError(SessionBusyError):
@@ -105,17 +93,11 @@ class Queue:
         at = iso(clock.now())
         if self._ledger.one("has_due_holds", at=at) is not None:
             self._ledger.write("release_due", at=at)
-        for row in self._ledger.all("refused_logins"):
-            if login_of(os.fsdecode(row["home"])) != row["login"]:
-                self.open_home(row["home"], "login")
+        homes.look_for_logins(self._ledger)
         if self._ledger.one("expired", at=at) is not None:
             with self._ledger.transaction(is_durable=True):
                 prompts.expire(self._ledger)
         return self._ledger.values(Candidate, "deliverable")
-
-    def open_home(self, home: bytes, why: str | None = None) -> None:
-        """Let one prompt of a Codex home try although its limit or login holds it."""
-        self._ledger.write("open_home", home=home, why=why)
 
     def canceled(self, session: int) -> int:
         """Return how many prompts for a session were canceled before their delivery."""
@@ -199,64 +181,8 @@ class Queue:
             except ConflictFault as error:
                 raise self._busy(run.session) from error
             if not run.waits:
-                self._try_home(run)
+                homes.try_first(self._ledger, run)
             return run
-
-    def restore(
-        self, number: int, header: Mapping[str, object], text: bytes, hold: str | None
-    ) -> None:
-        """Insert a prompt that a rebuild read from its file, inside a transaction."""
-        sessions, at = self._ledger.sessions, iso(clock.now())
-        told = {name: str(value) for name, value in header.items() if value is not None}
-        at, place = told.get("queued_at", at), header.get("place")
-        thread, short_id = told.get("thread"), told.get("short_id", "")
-        found = sessions.named(thread or "") or sessions.named(short_id)
-        key = (
-            found[0].key
-            if found
-            else sessions.open(
-                at,
-                thread=thread,
-                seed=short_id,
-                title=told.get("title"),
-                repo=told.get("repo"),
-                home=told.get("home"),
-                settings=told.get("session_settings", "{}"),
-            )
-        )
-        values: dict[str, Cell] = {
-            "prompt": number,
-            "session": key,
-            "place": place if isinstance(place, int) else number,
-            "text": text,
-            "preview": told.get("preview", text.decode(errors="replace")[:_PREVIEW]),
-            "digest": digest_of(text),
-            "settings": told.get("settings", "{}"),
-            "hold": hold or told.get("hold"),
-            "at": at,
-            "grp": told.get("grp", ""),
-            "priority": loose_json.integer(header.get("priority")) or 0,
-            **{name: told.get(name) for name in _KEPT},
-        }
-        try:
-            self._ledger.change("restore_prompt", **values)
-        except ConflictFault:
-            # Another prompt has its place, which happens only with a damaged header.
-            self._ledger.change("restore_prompt", **{**values, "place": number})
-        for each, any_end in prompts.needs_of(header):
-            need: dict[str, Cell] = {"needs": each, "any_end": any_end}
-            self._ledger.change("restore_need", prompt=number, **need)
-
-    def restore_running(self, number: int, run: Run) -> None:
-        """Set a prompt to running for the unfinished run that a rebuild found."""
-        waits = isinstance(run.state, Waiting)
-        ids: dict[str, Cell] = {"prompt": number, "run_id": run.run_id}
-        if not self._ledger.change("restore_running", waits=waits, **ids):
-            self._insert(run)
-
-    def close(self, number: int, state: str = "canceled") -> None:
-        """End a prompt that a rebuild found delivered or without a file."""
-        prompts.end(self._ledger, number, state, "rebuilt", Outcome.LOST)
 
     def take(self, run: Run) -> Run | None:
         """Give a waiting run its session and prompt; None while it has to wait."""
@@ -267,12 +193,8 @@ class Queue:
             ordinal = self._ledger.value("take_turn", **ids)
             if ordinal is None:
                 raise StaleStateError(run.run_id, "waiting")
-            self._try_home(run)
+            homes.try_first(self._ledger, run)
             return replace(run.advanced(Taken()), waits=False, ordinal=ordinal)
-
-    def _try_home(self, run: Run) -> None:
-        ids: dict[str, Cell] = {"run_id": run.run_id, "session": run.session}
-        self._ledger.change("try_home", at=iso(clock.now()), **ids)
 
     def reason_of(self, run: Run) -> str | None:
         """Return why a waiting run has to wait."""
@@ -312,30 +234,13 @@ class Queue:
             prompts.end(
                 self._ledger, row["id"], OUTCOMES[outcome].prompt, str(outcome), outcome
             )
-        self._settle_home(run, outcome, now, reset)
+        homes.settle(self._ledger, run, reset)
         if outcome is Outcome.STOPPED and not self._ledger.value(
             "is_marked", run_id=run.run_id
         ):
             # `stop` could only signal, because another process had the ledger's lock.
             # That one then sends a prompt: without this it would be delivered.
             self._cancel([run.session])
-
-    def _settle_home(
-        self, run: Run, outcome: Outcome, now: datetime, reset: float
-    ) -> None:
-        """Note what a finished run shows of the limit and the login of its home."""
-        session: dict[str, Cell] = {"session": run.session}
-        self._ledger.change("end_try", run_id=run.run_id)
-        if outcome is Outcome.SUCCEEDED:
-            self._ledger.change("release_home", at=iso(now), **session)
-        elif outcome is Outcome.USAGE_LIMITED:
-            until = iso(clock.after(now, reset))
-            self._ledger.change("hold_home", until=until, why="limit", **session)
-        elif outcome is Outcome.AUTH_FAILED:
-            self._ledger.change("hold_home", until=None, why="login", **session)
-            home = run.spec.codex_home
-            value = login_of(home) if home else ""
-            self._ledger.change("keep_login", value=value, **session)
 
     def quit(self, prompt: Prompt) -> list[int]:
         """Execute a `/quit` that is first in the queue: end all waiting prompts."""
@@ -435,24 +340,10 @@ class Queue:
             raise NoSlotError(reason)
         waits = is_busy or reason is not None
         text = request.prompt if waits else None
-        number = self._insert(run, text, request.options)
+        number = prompts.insert_of(self._ledger, run, text, request.options)
         if waits:
             run = replace(run, state=Waiting(), waits=True)
         return replace(run, spec=replace(run.spec, prompt_id=number))
-
-    def _insert(
-        self,
-        run: Run,
-        text: bytes | None = None,
-        options: PromptOptions = PromptOptions(),  # noqa: B008 - a frozen value
-    ) -> int:
-        """Insert the run's own prompt, and return its number; with a text it waits."""
-        spec = run.spec
-        content = Content(
-            text=text, preview=spec.task, run_id=spec.run_id, number=spec.prompt_id
-        )
-        at = spec.prepared_at
-        return prompts.insert(self._ledger, run.session, content, at, options)
 
     def _busy(self, session: int) -> SessionBusyError:
         """Name the run that writes a session, or the first waiting run."""

@@ -12,7 +12,7 @@ import zlib
 from functools import cache
 
 from parsers import json_text
-from parsers.struct import Struct, as_dict, replace
+from parsers.struct import as_dict
 from runner.clock import iso, parse_iso
 from runner.errors import RunnerFault
 from runner.model import (
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from typing import Any, TypeVar
 
-    from runner.model import State, Work
+    from parsers.struct import Struct
+    from runner.model import State
     from runner.run_files import RunFiles
 
     S = TypeVar("S", bound=Struct)
@@ -70,7 +71,6 @@ _ELSEWHERE = {
 MOVED_TO = "moved_to"
 # That with the place of an imported run's events.
 TRANSCRIPT = "transcript"
-_FOR_A_NEW_THREAD = "--worktree"
 _REQUEST_COLUMNS = {"directory", "is_flat", "prompt_id"}
 _BLANK: Json = {"mode": "new", "repo": "", "task": "", "codex_bin": "codex"}
 _BLANK_REQUEST: Json = {"cwd": "/", "umask": 0o077}
@@ -151,7 +151,7 @@ def from_json(record: Mapping[str, object]) -> Run:
     """
     try:
         known = {"spec": _spec(record), "state": _state(record)}
-        return _read(Run, {**record, "thread": record.get("session_id")}, **known)
+        return read_value(Run, {**record, "thread": record.get("session_id")}, **known)
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedRecordError(str(record.get("run_id", "?")), repr(error)) from error
 
@@ -213,7 +213,7 @@ def encode(value: Json, *, indent: int | None = None) -> bytes:
 def pack(run: Run) -> bytes:
     """Write what the ledger stores of a record: the values without a column."""
     whole = to_json(run)
-    whole["request"] = _without(_REQUEST_COLUMNS, _part(whole, "request"))
+    whole["request"] = _without(_REQUEST_COLUMNS, part_of(whole, "request"))
     return compress(_without(_ELSEWHERE, whole))
 
 
@@ -245,85 +245,7 @@ def place_of(run: Run) -> str:
     return str(run.accounts.get(MOVED_TO) or run.spec.repo)
 
 
-def settings_json(spec: Work) -> str:
-    """Write the settings that the next run of the session takes over."""
-    kept = {
-        "repo": spec.repo,
-        "codex_bin": spec.codex.bin,
-        "sandbox": spec.codex.sandbox,
-        "request": {
-            "umask": spec.umask,
-            "overrides": spec.codex.overrides,
-            "skip_git_repo_check": spec.codex.skip_git_repo_check,
-            "extra": [each for each in spec.codex.extra if each != _FOR_A_NEW_THREAD],
-            "model": spec.codex.model,
-            "limits": {"timeout": spec.limits.timeout, "stall": spec.limits.stall},
-        },
-    }
-    return json_text.dumps(kept, separators=(",", ":"))
-
-
-class Settings(Struct):
-    """Hold the settings that the next run of a session takes over."""
-
-    repo: str
-    umask: int
-    codex: CodexOptions
-    limits: Limits
-
-
-def read_settings(text: str) -> Settings | None:
-    """Read the output of `settings_json`; None for a session without settings."""
-    found = json_text.loads(text)
-    if found.get("request") is None:
-        return None
-    request = _part(found, "request")
-    return _read(Settings, {**request, **found}, codex=_options(found))
-
-
-class OwnSettings(Struct):
-    """Hold what one prompt has instead of the settings of its session.
-
-    `overrides` are added to those of the session; None leaves a value as it is, and a
-    limit of 0 is without limit. One that does not `park` ends at a usage limit.
-    """
-
-    repo: str | None = None
-    model: str | None = None
-    sandbox: str | None = None
-    overrides: tuple[str, ...] = ()
-    once: tuple[str, ...] = ()
-    timeout: float | None = None
-    stall: float | None = None
-    park: bool = True
-
-    def to_json(self) -> str:
-        """Write what differs, for `read_own`."""
-        usual = as_dict(OwnSettings())
-        told = {n: v for n, v in as_dict(self).items() if v != usual[n]}
-        return json_text.dumps(told, separators=(",", ":"))
-
-    def over(self, kept: Settings) -> Settings:
-        """Return the settings of a run that delivers the prompt."""
-        codex = replace(
-            kept.codex,
-            model=self.model or kept.codex.model,
-            sandbox=self.sandbox or kept.codex.sandbox,
-            overrides=(*kept.codex.overrides, *self.overrides),
-            once=self.once,
-        )
-        asked = {"timeout": self.timeout, "stall": self.stall}
-        given = {n: value or None for n, value in asked.items() if value is not None}
-        limits = replace(kept.limits, **given)
-        return replace(kept, repo=self.repo or kept.repo, codex=codex, limits=limits)
-
-
-def read_own(text: str) -> OwnSettings:
-    """Read the output of `OwnSettings.to_json`."""
-    return _read(OwnSettings, json_text.loads(text))
-
-
-def _read(kind: type[S], data: Mapping[str, object], **known: object) -> S:
+def read_value(kind: type[S], data: Mapping[str, object], **known: object) -> S:
     """Build a value from the entries of a JSON object with the names of its fields.
 
     A missing entry that is not `known` gets its default, or None where allowed.
@@ -372,9 +294,9 @@ _READERS: Mapping[str, tuple[Kinds, Callable[[Any], object] | None]] = {
     "Verbosity": ((str,), Verbosity),
     "SessionId": ((str,), lambda text: text or None),
     "tuple[str, ...]": ((list,), _texts),
-    "Limits": ((dict,), lambda part: _read(Limits, part)),
-    "Report": ((dict,), lambda part: _read(Report, part)),
-    "ProcessId": ((dict,), lambda part: _read(ProcessId, part)),
+    "Limits": ((dict,), lambda part: read_value(Limits, part)),
+    "Report": ((dict,), lambda part: read_value(Report, part)),
+    "ProcessId": ((dict,), lambda part: read_value(ProcessId, part)),
 }
 
 
@@ -388,7 +310,8 @@ def _typed(data: Mapping[str, object], name: str, kind: Kinds) -> Any:  # noqa: 
     raise TypeError(message)
 
 
-def _part(data: Mapping[str, object], name: str) -> Json:
+def part_of(data: Mapping[str, object], name: str) -> Json:
+    """Return a part of a record that is an object, and must be there."""
     part: Json | None = _typed(data, name, (dict,))
     if part is None:
         raise KeyError(name)
@@ -396,17 +319,18 @@ def _part(data: Mapping[str, object], name: str) -> Json:
 
 
 def _spec(record: Mapping[str, object]) -> Spec:
-    request = _part(record, "request")
+    request = part_of(record, "request")
     if request.get("directory") is None:
         old = {"directory": "log_dir", "prompt_id": "mail_id"}
         told = {name: request.get(was) for name, was in old.items()}
         request = {**request, **told, "is_flat": True}
-    return _read(Spec, {**record, **request}, codex=_options(record))
+    return read_value(Spec, {**record, **request}, codex=options_of(record))
 
 
-def _options(record: Mapping[str, object]) -> CodexOptions:
+def options_of(record: Mapping[str, object]) -> CodexOptions:
+    """Read the options of Codex of a record."""
     own = {"bin": record.get("codex_bin"), "sandbox": record.get("sandbox")}
-    return _read(CodexOptions, {**_part(record, "request"), **own})
+    return read_value(CodexOptions, {**part_of(record, "request"), **own})
 
 
 def _state(record: Mapping[str, object]) -> State:
@@ -414,20 +338,20 @@ def _state(record: Mapping[str, object]) -> State:
     told = {**processes, "started_at": record.get("launched_at")}
     match record.get("state"):
         case "waiting":
-            return _read(Waiting, told)
+            return read_value(Waiting, told)
         case "prepared":
             return Prepared()
         case "launching":
-            return _read(Launching, told)
+            return read_value(Launching, told)
         case "running":
-            return _read(Running, told)
+            return read_value(Running, told)
         case "finished":
             shown = {name: _typed(record, name, kind) for name, kind in _SHOWN.items()}
             others = _typed(record, "accounts", (dict,)) or {}
-            return _read(
+            return read_value(
                 Finished,
                 {**record, **told},
-                verdict=_read(Verdict, record),
+                verdict=read_value(Verdict, record),
                 accounts={**shown, **others},
             )
         case state:

@@ -15,6 +15,7 @@ from runner import clock
 from runner.clock import iso, parse_iso
 from runner.errors import NoSuchRunError, StaleStateError
 from runner.ledger import record
+from runner.ledger.settings import settings_json
 from runner.model import Running, Waiting
 
 TYPE_CHECKING = False
@@ -273,7 +274,7 @@ class Runs:
             "keep_settings",
             session=run.session,
             prompt=run.spec.prompt_id,
-            settings=record.settings_json(spec),
+            settings=settings_json(spec),
             repo=os.fsencode(spec.repo),
         )
 

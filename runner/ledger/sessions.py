@@ -20,7 +20,7 @@ from runner.errors import (
     SessionBusyError,
 )
 from runner.ledger.database import value_of
-from runner.ledger.record import read_settings
+from runner.ledger.settings import read_settings
 from runner.locks import Lock, look
 from runner.model import TaskState
 from runner.run_files import owner_of
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from parsers.paths import Path
     from runner.ledger.database import Cell, Database
-    from runner.ledger.record import Settings
+    from runner.ledger.settings import Settings
     from runner.model import SessionId
 
 _NO_LIMIT = -1

@@ -16,7 +16,7 @@ from runner.errors import (
     SessionBusyError,
 )
 from runner.exports import queue_files
-from runner.ledger.record import OwnSettings, Settings, read_own
+from runner.ledger.settings import OwnSettings, Settings, read_own
 from runner.lifecycle.launch import start_run
 from runner.model import CodexOptions, Limits, RunRequest
 

@@ -11,8 +11,8 @@ from runner import clock, config, files
 from runner.clock import iso
 from runner.errors import NoSuchTaskError, UsageError
 from runner.exports import queue_files
-from runner.ledger import edits, slots
-from runner.ledger.record import OwnSettings
+from runner.ledger import edits, homes, slots
+from runner.ledger.settings import OwnSettings
 from runner.lifecycle import timer
 from runner.lifecycle.queue import deliver_all
 from runner.model import PromptOptions
@@ -215,7 +215,7 @@ def resume(session: Session | None, ledger: Ledger, settings: Config) -> list[st
     edits.pause(ledger, None if session is None else session.key, is_paused=False)
     if session is not None:
         ledger.queue.release(session.key)
-        ledger.queue.open_home(os.fsencode(session.home or ""))
+        homes.release(ledger, os.fsencode(session.home or ""))
         queue_files.refresh(ledger, session.key)
     faults = list(deliver_all(ledger, settings).values())
     timer.wake(ledger, settings)

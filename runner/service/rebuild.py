@@ -19,19 +19,17 @@ from runner.errors import ConflictFault, LedgerFault, RunnerError
 from runner.exports import queue_files, run_exports, task_files
 from runner.ledger import database, file_systems
 from runner.ledger.ledger import Ledger
-from runner.ledger.prompts import check_needs
 from runner.ledger.sessions import short_ids
 from runner.locks import take
 from runner.model import (
-    OUTCOMES,
     CodexOptions,
     Finished,
     Limits,
     Report,
     SessionId,
-    Waiting,
 )
-from runner.run_files import PREFIX, RUNS, beside, files_of, own_directory, owner_of
+from runner.run_files import PREFIX, RUNS, beside, own_directory, owner_of
+from runner.service import rebuild_queue
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,7 +110,7 @@ def _read_files(ledger: Ledger) -> list[str]:
             if own and not any(map(files.is_directory, own)):
                 with suppress(RunnerError):
                     ledger.change("remove_session", session=session.key)
-        prompts = _restore_queue(ledger)
+        prompts = rebuild_queue.restore(ledger)
     metas, others = [*(home / RUNS).glob("*/meta.json")], 0
     for directory in run_exports.noted_directories(home):
         for meta in directory.glob(f"{PREFIX}*.meta.json"):
@@ -126,8 +124,10 @@ def _read_files(ledger: Ledger) -> list[str]:
     metas.sort(key=_run_of)
     found = (adopt(meta, ledger, is_rebuilt=True) for meta in metas)
     runs = [run for run in found if run is not None]
-    unfiled = [run.spec.prompt_id for run in runs if _lacks_file(run, home)]
-    canceled = _close_queue(ledger)
+    unfiled = [
+        run.spec.prompt_id for run in runs if rebuild_queue.lacks_file(run, home)
+    ]
+    canceled = rebuild_queue.close(ledger)
     ledger.write("keep_numbers")
     # Last: a session whose runs are all in log directories may have been archived.
     _read_task_files(ledger)
@@ -175,7 +175,7 @@ def adopt(meta: Path, ledger: Ledger, *, is_rebuilt: bool = False) -> Run | None
             if run.is_finished:
                 ledger.usage.record_run(run)
             if run.spec.prompt_id is not None:
-                _settle(run.spec.prompt_id, run, ledger)
+                rebuild_queue.settle(run.spec.prompt_id, run, ledger)
             if is_trusted and run.launched_at is not None:
                 ledger.runs.keep_settings(run)
             if not ledger.runs.unfinished(run.session):
@@ -205,7 +205,7 @@ def lost_run(
     if ledger is not None:
         is_own = meta.parent == own_directory(ledger.home, paths.run_id)
         is_ours = is_own or files.status(owner_of(ledger.home, paths.run_id))
-        is_trusted = bool(is_ours) and _is_private(meta, data)
+        is_trusted = bool(is_ours) and rebuild_queue.is_private(meta, data)
     try:
         run = run_exports.run_in(data if is_trusted else _plain(data))
     except (RunnerError, *_NONSENSE):
@@ -293,60 +293,6 @@ def _restore(home: Path, path: Path) -> str:
     return "the files alone"
 
 
-def _restore_queue(ledger: Ledger) -> int:
-    """Restore the queue from its files."""
-    found = queue_files.all_files(ledger.home)
-    for path in found:
-        read = queue_files.read(path)
-        header, text = read or ({}, files.read_if_there(path))
-        hold = None if read else "its file is damaged: codex-tasks stop cancels it"
-        ledger.queue.restore(int(path.name), header, text, hold)
-    for path in found:
-        check_needs(ledger, int(path.name))
-    return len(found)
-
-
-def _lacks_file(run: Run, home: Path) -> bool:
-    """Return whether the prompt of a waiting run has no file in the queue."""
-    path = queue_files.path_of(home, run.spec.prompt_id or 0)
-    return isinstance(run.state, Waiting) and not path.exists()
-
-
-def _settle(number: int, run: Run, ledger: Ledger) -> None:
-    """Set the state of the prompt of a run; it may be in the queue."""
-    if run.outcome is not None and run.has_begun:
-        ledger.queue.close(number, OUTCOMES[run.outcome].prompt)
-    elif run.outcome is not None:
-        ledger.change("restore_waiting", prompt=number, run_id=run.run_id)
-        if ledger.one("prompt_of_run", run_id=run.run_id) is not None:
-            ledger.queue.close(number, "failed")  # it came with its command
-    else:
-        if _lacks_file(run, ledger.home):
-            text = files.read_if_there(files_of(run.spec).prompt)
-            hold = None if text else "its text is lost: codex-tasks stop cancels it"
-            header = {"thread": run.spec.resume_session, "preview": run.spec.task}
-            ledger.queue.restore(number, header, text, hold)
-        ledger.queue.restore_running(number, run)
-
-
-def _close_queue(ledger: Ledger) -> list[int]:
-    """Cancel the prompts of the backup without a file, and return their numbers.
-
-    A migrated prompt may have had no file yet, and is held.
-    """
-    from runner.ledger import migrate  # noqa: PLC0415 - few commands migrate
-
-    waiting = {row["id"] for row in ledger.all("free_prompts")}
-    lost = waiting - {int(path.name) for path in queue_files.all_files(ledger.home)}
-    uncertain = lost & migrate.waited_before(ledger.home)
-    for number in uncertain:
-        ledger.queue.hold(number, migrate.UNCERTAIN)
-    with ledger.transaction():
-        for number in lost - uncertain:
-            ledger.queue.close(number)
-    return sorted(lost - uncertain)
-
-
 def _read_task_files(ledger: Ledger) -> None:
     """Restore titles and archived states of sessions from their exports."""
     home = ledger.home
@@ -386,18 +332,3 @@ def _session_of(run: Run, ledger: Ledger, *, is_trusted: bool) -> int:
         told = {"home": os.fsencode(home or ""), "repo": repo, "at": at}
         ledger.change("restore_session", session=key, **told)
     return key
-
-
-def _is_private(meta: Path, data: Mapping[str, object]) -> bool:
-    """Return whether only this user can have written a record, and it is no copy."""
-    request = loose_json.mapping(data.get("request"))
-    told = loose_json.text(request.get("directory") or request.get("log_dir")) or ""
-    if os.path.realpath(told) != os.path.realpath(meta.parent):
-        return False
-    found = [files.status(each) for each in (meta, meta.parent)]
-    return all(
-        each is not None
-        and each.st_uid == os.getuid()
-        and not each.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        for each in found
-    )

@@ -11,8 +11,8 @@ from runner.errors import (
     SessionBusyError,
 )
 from runner.exports import queue_files
-from runner.ledger.record import OwnSettings
 from runner.ledger.sessions import PromptsWaitError
+from runner.ledger.settings import OwnSettings
 from runner.lifecycle import timer
 from runner.lifecycle.launch import start_run
 from runner.lifecycle.queue import deliver_next, next_request

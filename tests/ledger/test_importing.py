@@ -26,7 +26,7 @@ from runner.foreign import eventlines
 from runner.foreign.sources import ForeignRun, History, Unreadable
 from runner.ledger import record
 from runner.ledger.ledger import Ledger
-from runner.ledger.record import OwnSettings
+from runner.ledger.settings import OwnSettings
 from runner.lifecycle.queue import UndeliverableError, next_request
 from runner.model import (
     CodexOptions,

@@ -19,6 +19,7 @@ from runner.exports import queue_files
 from runner.ledger import record
 from runner.ledger.ledger import Ledger
 from runner.ledger.sessions import Session
+from runner.ledger.settings import settings_json
 from runner.lifecycle import recover
 from runner.model import Launching, Outcome, Prepared, Running, TaskState
 from runner.process.table import here
@@ -195,7 +196,7 @@ def test_the_next_prompt_takes_the_settings_of_the_last_launched_run(
 
     row = migrated.one("session_by_key", session=found.key)
     assert row is not None
-    assert row["settings"] == record.settings_json(launched[-1].spec)
+    assert row["settings"] == settings_json(launched[-1].spec)
     assert found.home == launched[-1].spec.codex_home
     assert not found.is_imported
 

@@ -17,6 +17,7 @@ from runner.errors import (
     SessionBusyError,
     StaleStateError,
 )
+from runner.ledger import homes
 from runner.ledger.ledger import Ledger
 from runner.ledger.queue import QuitWaitsError
 from runner.model import Claimed, Outcome, Run, TaskState
@@ -267,7 +268,12 @@ def test_the_prompt_of_a_run_that_never_started_waits_again_at_its_place(
     assert word(ledger, first) == "retry"
 
 
-@pytest.mark.parametrize("outcome", sorted(set(Outcome) - {Outcome.NOT_STARTED}))
+PARKED = {Outcome.USAGE_LIMITED, Outcome.AUTH_FAILED}
+
+
+@pytest.mark.parametrize(
+    "outcome", sorted(set(Outcome) - {*PARKED, Outcome.NOT_STARTED})
+)
 def test_a_prompt_whose_turn_has_begun_never_waits_again(
     ledger: Ledger, first: Run, outcome: Outcome
 ) -> None:
@@ -367,17 +373,21 @@ def test_the_prompt_that_came_with_its_command_never_goes_back(ledger: Ledger) -
     assert ledgers.row(ledger, run.spec.prompt_id or 0)["state"] == "failed"
 
 
-@pytest.mark.parametrize("outcome", [Outcome.USAGE_LIMITED, Outcome.AUTH_FAILED])
-def test_a_usage_limit_and_a_refused_login_hold_what_is_behind(
-    ledger: Ledger, first: Run, outcome: Outcome
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [(Outcome.USAGE_LIMITED, "limit"), (Outcome.AUTH_FAILED, "login")],
+)
+def test_a_usage_limit_and_a_refused_login_hold_all_prompts_of_the_home(
+    ledger: Ledger, first: Run, outcome: Outcome, expected: str
 ) -> None:
     run = ledgers.resume(ledger, first, 2)
     ledgers.queue(ledger, first.session)
 
     ledgers.end(ledger, run, outcome, has_begun=True)
 
-    assert word(ledger, first) == "held"
-    ledger.queue.release(first.session)
+    assert word(ledger, first) == expected
+    home = ledger.sessions.get(first.session).home or ""
+    homes.release(ledger, home.encode())
     assert word(ledger, first) is None
 
 

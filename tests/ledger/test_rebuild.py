@@ -377,7 +377,7 @@ def test_a_session_of_which_only_a_prompt_is_left_is_listed_and_stopped(
         return out + err
 
     assert name in said("ls", "--all")
-    assert "has no recorded run" in said("status", name)
+    assert "Last Prompt: <none>" in said("status", name)
     said("stop", name)
     assert state.ledger.queue.waiting(row["session"]) == []
 

@@ -165,7 +165,7 @@ def test_a_turn_that_failed_for_a_passing_reason_is_retried_later_each_time(
     [("bad_request", {"retries": 3}), ("server_overloaded", {})],
 )
 def test_a_turn_is_not_retried_in_vain_or_unasked(
-    error_class: str, counters: dict[str, int]
+    error_class: str, counters: dict[str, Any]
 ) -> None:
     ended = verdict(Outcome.FAILED, error_class)
     fate = fate_of(delivery(**counters), ended, has_begun=True)
@@ -256,8 +256,8 @@ def test_a_limit_lasts_until_the_last_full_window_is_reset() -> None:
 
 
 def test_without_a_full_window_the_first_reset_is_the_end() -> None:
-    windows = {"primary": window(99.9, 2000), "secondary": window(None, 1000)}
-    assert resets_of(limited(**windows)) == 1000
+    first = limited(primary=window(99.9, 2000), secondary=window(None, 1000))
+    assert resets_of(first) == 1000
 
 
 @pytest.mark.parametrize(

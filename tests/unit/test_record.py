@@ -10,7 +10,7 @@ from support.runs import AT, PROCESS, SESSION, run
 
 from parsers.struct import replace
 from runner.clock import iso
-from runner.ledger import record
+from runner.ledger import record, settings
 from runner.model import (
     CodexOptions,
     Finished,
@@ -296,7 +296,7 @@ def test_a_damaged_record_costs_what_only_it_has() -> None:
 
 @given(SPECS)
 def test_the_settings_of_a_run_are_those_of_the_next_one(spec: Spec) -> None:
-    kept = record.read_settings(record.settings_json(spec))
+    kept = settings.read_settings(settings.settings_json(spec))
 
     assert kept is not None
     assert (kept.repo, kept.umask) == (spec.repo, spec.umask)
@@ -305,4 +305,4 @@ def test_the_settings_of_a_run_are_those_of_the_next_one(spec: Spec) -> None:
 
 
 def test_a_session_without_settings_has_none() -> None:
-    assert record.read_settings("{}") is None
+    assert settings.read_settings("{}") is None

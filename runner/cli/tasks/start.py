@@ -133,7 +133,7 @@ def main(found: Values, context: Context) -> int:
     codex = codex_of(found)
     request = start.request(prompt, place, codex, limits, title, settings)
     if found.queue:
-        from runner.ledger.record import OwnSettings  # noqa: PLC0415 - as below
+        from runner.ledger.settings import OwnSettings  # noqa: PLC0415 - as below
         from runner.service import queue  # noqa: PLC0415 - not for a run at once
 
         own = OwnSettings(once=request.codex.once)
