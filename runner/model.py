@@ -1,7 +1,6 @@
 """The model of a run and its states: pure.
 
-A run's state is a union of frozen values, each with the facts of that state;
-`advance` is the only code that changes the state.
+A run's state is a union of frozen values; only `advance` changes the state.
 
     Waiting ──Taken──▶ Prepared ──Claimed──▶ Launching ──Launched──▶ Running
        └──────────────────┴─────────Ended───────┴─────────────────────┴──▶ Finished
@@ -172,32 +171,6 @@ class Work(Struct):
     prompt_id: int | None = None
 
 
-class PromptOptions(Struct):
-    """Hold how a prompt waits, and what it waits for.
-
-    One point of `priority` (-100 to 100) is worth 100 places in the queue.
-    `not_before` and `expires_at` are RFC 3339 instants: it is not delivered before the
-    one, and ends if its turn has not begun by the other. `after` has the numbers of
-    prompts that must have succeeded, `after_any_end` of those that must have ended.
-    A second prompt with an accepted `key` is the first one; a second one with a `dedup`
-    is refused while the first waits. A turn that fails for a reason that can pass is
-    retried `retries` times; one in which Codex is lost is continued `recoveries` times.
-    `settings` is what it has instead of the settings of its session, as JSON.
-    """
-
-    group: str = ""
-    priority: int = 0
-    not_before: str | None = None
-    expires_at: str | None = None
-    after: tuple[int, ...] = ()
-    after_any_end: tuple[int, ...] = ()
-    key: str | None = None
-    dedup: str | None = None
-    retries: int = 0
-    recoveries: int = 0
-    settings: str = "{}"
-
-
 class RunRequest(Work):
     """Hold the request for a run, from any command.
 
@@ -217,7 +190,7 @@ class RunRequest(Work):
     title: str | None = None
     has_exports: bool = False
     writer: int | None = None
-    options: PromptOptions = PromptOptions()
+    group: str = ""
     wait_for_slot: bool = False
     parent: str | None = None
 
@@ -257,7 +230,7 @@ class Verdict(Struct):
 
 
 class Waiting(Struct):
-    """Accepted with `--wait-for-session`; its supervisor waits for the session."""
+    """Accepted to wait; its supervisor waits for the session or a slot."""
 
     supervisor: ProcessId | None = None
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 
-from parsers.error_classes import retryable
 from parsers.struct import Struct, replace
 from runner import clock
 from runner.clock import iso
@@ -116,8 +115,7 @@ def fate_of(  # noqa: PLR0911 - one return for each row of the table
         return _unbegun(now, verdict)
     if outcome is Outcome.LOST and now.crashes < delivery.recoveries:
         return GoesBack(counters=replace(now, crashes=now.crashes + 1))
-    is_passing = outcome in _MAY_RETRY and retryable(verdict.error_class)
-    if is_passing and now.failures < delivery.retries:
+    if outcome in _MAY_RETRY and now.failures < delivery.retries and _can_pass(verdict):
         longest = min(_LONGEST_RETRY, _RETRY * 2**now.failures)
         # With jitter, so that what failed together is not retried together.
         wait = longest * (1 + os.urandom(1)[0] / 255) / 2
@@ -125,6 +123,12 @@ def fate_of(  # noqa: PLR0911 - one return for each row of the table
         return GoesBack(counters=failed, wait=wait, why="retry")
     is_poison = outcome is Outcome.LOST and delivery.recoveries
     return Ends(state=meaning.prompt, reason="poisoned" if is_poison else str(outcome))
+
+
+def _can_pass(verdict: Verdict) -> bool:
+    from parsers.error_classes import retryable  # noqa: PLC0415 - where it was asked for
+
+    return bool(retryable(verdict.error_class))
 
 
 def _unbegun(now: Counters, verdict: Verdict) -> GoesBack:

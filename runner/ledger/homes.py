@@ -15,7 +15,6 @@ from runner.model import Outcome
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from runner.ledger.database import Cell
     from runner.ledger.ledger import Ledger
     from runner.model import Run
 
@@ -36,12 +35,6 @@ def settle(ledger: Ledger, run: Run, reset: float) -> None:
         ledger.change("hold_home", until=None, why="login", **session)
         home = run.spec.codex_home
         ledger.change("keep_login", value=_login_of(home) if home else "", **session)
-
-
-def try_first(ledger: Ledger, run: Run) -> None:
-    """Let a prepared run be the first of its home, if a hold is over."""
-    ids: dict[str, Cell] = {"run_id": run.run_id, "session": run.session}
-    ledger.change("try_home", at=iso(clock.now()), **ids)
 
 
 def release(ledger: Ledger, home: bytes, why: str | None = None) -> None:

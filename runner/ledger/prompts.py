@@ -10,7 +10,7 @@ from parsers.struct import Struct, as_dict
 from runner import clock
 from runner.clock import iso
 from runner.errors import RefusedPromptError
-from runner.model import OUTCOMES, QUIT, Outcome, PromptOptions
+from runner.model import OUTCOMES, QUIT, Outcome
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,6 +51,32 @@ class Prompt(Struct):
     def is_quit(self) -> bool:
         """Return whether it ends the session instead of being sent to Codex."""
         return self.text is not None and self.text.strip() == QUIT
+
+
+class PromptOptions(Struct):
+    """Hold how a prompt waits, and what it waits for.
+
+    One point of `priority` (-100 to 100) is worth 100 places in the queue.
+    `not_before` and `expires_at` are RFC 3339 instants: it is not delivered before the
+    one, and ends if its turn has not begun by the other. `after` has the numbers of
+    prompts that must have succeeded, `after_any_end` of those that must have ended.
+    A second prompt with an accepted `key` is the first one; a second one with a `dedup`
+    is refused while the first waits. A turn that fails for a reason that can pass is
+    retried `retries` times; one in which Codex is lost is continued `recoveries` times.
+    `settings` is what it has instead of the settings of its session, as JSON.
+    """
+
+    group: str = ""
+    priority: int = 0
+    not_before: str | None = None
+    expires_at: str | None = None
+    after: tuple[int, ...] = ()
+    after_any_end: tuple[int, ...] = ()
+    key: str | None = None
+    dedup: str | None = None
+    retries: int = 0
+    recoveries: int = 0
+    settings: str = "{}"
 
 
 class Content(Struct):
@@ -109,16 +135,14 @@ def insert(
 
 
 def insert_of(
-    ledger: Ledger,
-    run: Run,
-    text: bytes | None = None,
-    options: PromptOptions = PromptOptions(),  # noqa: B008 - a frozen value
+    ledger: Ledger, run: Run, text: bytes | None = None, group: str = ""
 ) -> int:
     """Insert a run's own prompt, and return its number; with a text it waits."""
     spec = run.spec
     content = Content(
         text=text, preview=spec.task, run_id=spec.run_id, number=spec.prompt_id
     )
+    options = PromptOptions(group=group)
     return insert(ledger, run.session, content, spec.prepared_at, options)
 
 

@@ -162,8 +162,9 @@ with recursive around (run_id, depth) as (select :parent, 1
 select max(depth) from around a join runs r on r.run_id = a.run_id
 
 -- name: has_limits
--- Whether slots, a pause or a start rate may refuse a run.
+-- Whether slots, a pause or a start rate may refuse a run of a session.
 select exists (select 1 from queues where paused or coalesce(slots, starts_per_minute, usd_per_day) is not null)
+    or exists (select 1 from sessions where id = :session and paused)
 
 -- name: kept
 -- Why no run of a group may be started now. Slots and the rate do not concern a run inside a run.

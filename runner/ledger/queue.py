@@ -18,19 +18,12 @@ from runner.errors import (
     SessionBusyError,
     StaleStateError,
 )
-from runner.ledger import homes, prompts, slots
+from runner.ledger import prompts
 from runner.ledger.database import value_of
-from runner.ledger.fate import (
-    WRITER_SECONDS,
-    Delivery,
-    Ends,
-    fate_of,
-    limit_seconds,
-)
-from runner.ledger.prompts import Content, Prompt, digest_of
+from runner.ledger.prompts import Content, Prompt, PromptOptions, digest_of
 from runner.ledger.sessions import PromptsWaitError
 from runner.ledger.settings import settings_json
-from runner.model import OUTCOMES, Outcome, PromptOptions, Taken, Waiting
+from runner.model import OUTCOMES, Outcome, Taken, Waiting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,7 +86,10 @@ class Queue:
         at = iso(clock.now())
         if self._ledger.one("has_due_holds", at=at) is not None:
             self._ledger.write("release_due", at=at)
-        homes.look_for_logins(self._ledger)
+        if self._ledger.one("refused_logins") is not None:
+            from runner.ledger import homes  # noqa: PLC0415 - a rare need
+
+            homes.look_for_logins(self._ledger)
         if self._ledger.one("expired", at=at) is not None:
             with self._ledger.transaction(is_durable=True):
                 prompts.expire(self._ledger)
@@ -181,7 +177,7 @@ class Queue:
             except ConflictFault as error:
                 raise self._busy(run.session) from error
             if not run.waits:
-                homes.try_first(self._ledger, run)
+                self._try_first(run)
             return run
 
     def take(self, run: Run) -> Run | None:
@@ -193,8 +189,13 @@ class Queue:
             ordinal = self._ledger.value("take_turn", **ids)
             if ordinal is None:
                 raise StaleStateError(run.run_id, "waiting")
-            homes.try_first(self._ledger, run)
+            self._try_first(run)
             return replace(run.advanced(Taken()), waits=False, ordinal=ordinal)
+
+    def _try_first(self, run: Run) -> None:
+        """Let a run be the first of its Codex home, if a hold is over."""
+        ids: dict[str, Cell] = {"run_id": run.run_id, "session": run.session}
+        self._ledger.change("try_home", at=iso(clock.now()), **ids)
 
     def reason_of(self, run: Run) -> str | None:
         """Return why a waiting run has to wait."""
@@ -208,6 +209,15 @@ class Queue:
 
     def settle(self, run: Run) -> None:
         """Set the next state of the prompt of a finished run, inside a transaction."""
+        # At the end of a run, when Codex has long been started.
+        from runner.ledger import homes  # noqa: PLC0415
+        from runner.ledger.fate import (  # noqa: PLC0415
+            Delivery,
+            Ends,
+            fate_of,
+            limit_seconds,
+        )
+
         verdict = run.verdict
         if verdict is None:
             return
@@ -287,6 +297,8 @@ class Queue:
 
     def wait_for_writer(self, candidate: Candidate, *, is_free: bool) -> None:
         """Record that another program writes a prompt's thread, or no longer does."""
+        from runner.ledger.fate import WRITER_SECONDS  # noqa: PLC0415 - rare
+
         now = clock.now()
         wake_at = None if is_free else iso(clock.after(now, WRITER_SECONDS))
         times = {"at": iso(now), "wake_at": wake_at}
@@ -324,7 +336,6 @@ class Queue:
 
     def _bring(self, run: Run, request: RunRequest) -> Run:
         """Insert the run's own prompt, and return whether it waits."""
-        slots.refuse_too_deep(self._ledger, request.parent)
         first = self._ledger.one("first_waiting", session=run.session)
         is_ours = first is not None or self.holder(run.session) is not None
         is_busy = is_ours or request.writer is not None
@@ -335,12 +346,17 @@ class Queue:
             raise SessionBusyError(name, "", pid=request.writer or 0)
         if is_busy:
             self.refuse_after_quit(run.session)
-        reason = slots.reason(self._ledger, run.session, request)
+        reason = None
+        if request.parent or self._ledger.value("has_limits", session=run.session):
+            from runner.ledger import slots  # noqa: PLC0415 - where there is a limit
+
+            slots.refuse_too_deep(self._ledger, request.parent)
+            reason = slots.reason(self._ledger, run.session, request)
         if reason is not None and not (is_busy or request.wait_for_slot):
             raise NoSlotError(reason)
         waits = is_busy or reason is not None
         text = request.prompt if waits else None
-        number = prompts.insert_of(self._ledger, run, text, request.options)
+        number = prompts.insert_of(self._ledger, run, text, request.group)
         if waits:
             run = replace(run, state=Waiting(), waits=True)
         return replace(run, spec=replace(run.spec, prompt_id=number))

@@ -56,9 +56,7 @@ def reason(ledger: Ledger, session: int, request: RunRequest) -> str | None:
     if ledger.value("is_paused", session=session):
         name = ledger.sessions.get(session).name
         return f"task {name} is paused (codex-tasks resume {name})"
-    if not ledger.value("has_limits"):
-        return None
-    parent, group = request.parent, request.options.group
+    parent, group = request.parent, request.group
     is_inside = bool(parent and ledger.value("depth_of", parent=parent))
     row = ledger.one("kept", group=group, is_inside=is_inside)
     if row is None:

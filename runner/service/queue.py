@@ -12,10 +12,10 @@ from runner.clock import iso
 from runner.errors import NoSuchTaskError, UsageError
 from runner.exports import queue_files
 from runner.ledger import edits, homes, slots
+from runner.ledger.prompts import PromptOptions
 from runner.ledger.settings import OwnSettings
 from runner.lifecycle import timer
 from runner.lifecycle.queue import deliver_all
-from runner.model import PromptOptions
 from runner.prompt.read import preview
 from runner.run_files import files_of
 from runner.service.lookup import find

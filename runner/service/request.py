@@ -119,7 +119,7 @@ def run_request(
         thread=thread,
         wait_for_session=words.wait_for_session,
         wait_for_slot=words.wait_for_slot,
-        options=PromptOptions(group=words.group),
+        group=words.group,
     )
 
 

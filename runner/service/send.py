@@ -11,13 +11,14 @@ from runner.errors import (
     SessionBusyError,
 )
 from runner.exports import queue_files
+from runner.ledger.prompts import PromptOptions
 from runner.ledger.sessions import PromptsWaitError
 from runner.ledger.settings import OwnSettings
 from runner.lifecycle import timer
 from runner.lifecycle.launch import start_run
 from runner.lifecycle.queue import deliver_next, next_request
 from runner.lifecycle.recover import reconcile_run
-from runner.model import QUIT, Outcome, PromptOptions
+from runner.model import QUIT, Outcome
 from runner.prompt.read import is_quit, preview
 from runner.service import follow
 

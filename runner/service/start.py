@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
     from runner.config import Config
     from runner.ledger.ledger import Ledger
+    from runner.ledger.prompts import PromptOptions
     from runner.ledger.sessions import Session
     from runner.lifecycle.launch import Started
-    from runner.model import CodexOptions, Limits, PromptOptions, Run
+    from runner.model import CodexOptions, Limits, Run
 
 _CONFIG_NAME = "config.toml"
 # Codex usually ends within this time; otherwise its supervisor kills it later.

@@ -16,6 +16,9 @@ from runner.codex.binary import known_version, version_of
 from runner.config import HOOK_MARKER, RUN_MARKER
 from runner.exports import queue_files, run_exports
 from runner.exports.task_files import TaskExport
+
+# Needed at the end of the run, when the suite may have been replaced.
+from runner.ledger import fate, homes  # noqa: F401
 from runner.lifecycle import timer
 from runner.lifecycle.finish import RunEnd, finish, finish_unstarted
 from runner.lifecycle.handoff import STOP_SIGNAL, STOP_SIGNALS
@@ -38,6 +41,7 @@ from runner.process.table import (
 )
 from runner.process.tree import DescendantTree, Termination
 from runner.run_files import files_of
+from runner.supervisor import timer as _timer  # noqa: F401 - as above
 from runner.supervisor.limits import LimitsWatch
 from runner.tail import RunTail
 

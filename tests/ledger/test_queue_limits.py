@@ -12,7 +12,8 @@ from runner.errors import NoSlotError, RefusedPromptError
 from runner.ledger import edits, slots
 from runner.ledger.edits import Edit
 from runner.ledger.ledger import Ledger
-from runner.model import Outcome, PromptOptions, Run, Waiting
+from runner.ledger.prompts import PromptOptions
+from runner.model import Outcome, Run, Waiting
 from runner.service import queue as service
 
 AT = datetime(2026, 11, 30, 8, tzinfo=UTC)
@@ -81,10 +82,10 @@ def test_a_finished_run_gives_its_slot_back(ledger: Ledger) -> None:
 
 def test_a_group_has_slots_of_its_own(ledger: Ledger) -> None:
     edits.set_limits(ledger, "nightly", {"slots": 1})
-    prepare(ledger, 1, options=PromptOptions(group="nightly"))
+    prepare(ledger, 1, group="nightly")
 
     with pytest.raises(NoSlotError, match="1 of 1 slots of group nightly are taken"):
-        prepare(ledger, 2, options=PromptOptions(group="nightly"))
+        prepare(ledger, 2, group="nightly")
     prepare(ledger, 3)
 
 
@@ -390,7 +391,7 @@ def test_the_limits_tell_what_uses_them(ledger: Ledger) -> None:
     edits.set_limits(ledger, "nightly", {"slots": 1})
     run = session(ledger, 1)
     execute(ledger, "update runs set prepared_at = '2026-01-01T00:00:00.000Z'")
-    prepare(ledger, 5, options=PromptOptions(group="nightly"))
+    prepare(ledger, 5, group="nightly")
     queue(ledger, run.session)
 
     whole, group = service.limits(ledger)

@@ -223,8 +223,9 @@ keyword operator os os.path posixpath reprlib stat types zipimport
 OF_RUNNER = """
 cli cli.command cli.context cli.main cli.options cli.output cli.run_codex_task clock
 codex codex.binary codex.home config errors exports exports.key_values
-exports.queue_files exports.run_exports files ledger ledger.database ledger.fate
-ledger.ledger ledger.queue ledger.record ledger.runs ledger.sessions lifecycle
+exports.queue_files exports.run_exports files ledger ledger.database ledger.ledger
+ledger.prompts ledger.queue ledger.record ledger.runs ledger.sessions ledger.settings
+lifecycle
 lifecycle.handoff lifecycle.launch locks model process process.fork process.libc
 process.signals process.start process.table process.tree prompt prompt.read run_files
 service service.request version
