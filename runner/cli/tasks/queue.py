@@ -196,7 +196,7 @@ def main_slots(found: Values, context: Context) -> int:
 
 def main_pause(found: Values, context: Context) -> int:
     """Pause the whole queue, or tasks."""
-    for session in context.sessions(found.task) if found.task else [None]:
+    for session in [*map(context.session, found.task)] or [None]:
         key = None if session is None else session.key
         edits.pause(context.ledger, key, is_paused=True)
     return 0
@@ -204,7 +204,7 @@ def main_pause(found: Values, context: Context) -> int:
 
 def main_resume(found: Values, context: Context) -> int:
     """Resume the whole queue, or tasks."""
-    for session in context.sessions(found.task) if found.task else [None]:
+    for session in [*map(context.session, found.task)] or [None]:
         context.notes(queue.resume(session, context.ledger, context.settings))
     return 0
 
