@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from runner.cli.context import Context
     from runner.cli.options import Values
+    from runner.ledger.sessions import Session
 
 HELP = """\
 List what waits and why, the next prompt first; remove, move or edit a prompt.
@@ -196,7 +197,7 @@ def main_slots(found: Values, context: Context) -> int:
 
 def main_pause(found: Values, context: Context) -> int:
     """Pause the whole queue, or tasks."""
-    for session in [*map(context.session, found.task)] or [None]:
+    for session in _named(found, context):
         key = None if session is None else session.key
         edits.pause(context.ledger, key, is_paused=True)
     return 0
@@ -204,9 +205,14 @@ def main_pause(found: Values, context: Context) -> int:
 
 def main_resume(found: Values, context: Context) -> int:
     """Resume the whole queue, or tasks."""
-    for session in [*map(context.session, found.task)] or [None]:
+    for session in _named(found, context):
         context.notes(queue.resume(session, context.ledger, context.settings))
     return 0
+
+
+def _named(found: Values, context: Context) -> list[Session | None]:
+    """Find the named tasks; None is the whole queue."""
+    return [context.session(text) for text in found.task] or [None]
 
 
 def main_retry(found: Values, context: Context) -> int:
