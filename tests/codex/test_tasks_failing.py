@@ -9,6 +9,8 @@ from support.real_codex import holding, parts, used
 from support.real_sessions import DEADLINE, RealSession, RealSessions
 from support.tasks import Ended
 
+from runner.loopback import LoopbackServer
+
 BROKEN = 'model = "gpt-5.1-codex\n'
 
 
@@ -33,7 +35,7 @@ def _died(session: RealSession, outcome: str, words: str) -> None:
     assert words in answer.stderr
 
 
-def test_mail_behind_a_usage_limit_is_held_until_somebody_sends_on_purpose(
+def test_what_waits_behind_a_limit_waits_for_its_end_or_for_a_person(
     session: RealSession, tmp_path: Path
 ) -> None:
     go, resets = tmp_path / "go", int(time.time()) + 5400
@@ -42,44 +44,68 @@ def test_mail_behind_a_usage_limit_is_held_until_somebody_sends_on_purpose(
     assert session.queue("say: first").code == 0
     assert session.queue("say: second").code == 0
     go.touch()
+    session.runs[1].wait_for_end()
 
-    assert session.wait().code == 1
-
-    _died(session, "usage_limited", "hit your usage limit")
     status = session.status
-    assert status["queue"] == 2
-    assert "the usage limit lasts until" in status["queue_held"]
-    assert len(session.runs) == 2
+    assert (status["state"], status["outcome"]) == ("RUNNING", "usage_limited")
+    assert "hit your usage limit" in status["error"]
+    first, second = status["prompts"]
+    assert (first["why"], second["why"]) == ("limit", "session")
+    until = time.strftime("%Y-%m-%dT%H:%M", time.gmtime(resets))
+    assert first["until"].startswith(until)
     assert parts(session.runs[1].summary["token_usage"]) == used(2)
-    assert "is held: the usage limit" in session.wait().stdout
 
-    sent = session.queue("say: third")
+    assert session.sessions("resume", session.id).code == 0
 
-    assert (sent.code, sent.stdout) == (0, "")
-    # The first is at work again; behind the second comes this one.
-    assert "queued, 1 before it" in sent.stderr
     assert session.wait().code == 0
-    sent_prompts = [f"say: {name}" for name in ("first", "second", "third")]
-    assert session.given[2:] == sent_prompts
-    assert session.result().stdout == "third\n"
-    assert session.status["queue"] == 0
+    assert session.given[2:] == ["say: first", "say: second"]
+    assert session.result().stdout == "second\n"
 
 
-def test_mail_behind_a_usage_limit_that_is_over_goes_on_at_the_next_look(
-    session: RealSession, tmp_path: Path
+def test_a_queued_prompt_that_hits_a_limit_is_continued_once_by_the_timer(
+    session: RealSession, loopback: LoopbackServer
 ) -> None:
-    go, resets = tmp_path / "go", int(time.time()) + 2
-    session.send(f"run: {holding(go)}\nfail: 429 resets={resets} primary=100")
-    session.queue("say: better now")
+    resets = int(time.time()) + 5400
+    session.queue(f"run: true\nfail: 429 resets={resets} primary=100")
+    session.wait_for_run(2).wait_for_end()
+    assert session.queued[-1][1] == "parked"
+    asked = len(loopback.requests_of(session.id))
+
+    session.sessions.let_time_pass()
+
+    # No command is run: what is looked at is the ledger.
+    wait_until(lambda: session.queued[-1][1] == "done", DEADLINE, "the continuation")
+    assert session.given[-1] == "Continue where you left off."
+    assert [record["outcome"] for record in session.records] == [
+        "succeeded",
+        "usage_limited",
+        "succeeded",
+    ]
+    assert len(loopback.requests_of(session.id)) == asked + 1
+
+
+def test_after_a_limit_one_session_of_the_home_tries_first(
+    sessions: RealSessions, loopback: LoopbackServer, tmp_path: Path
+) -> None:
+    resets = int(time.time()) + 5400
+    all_of_them = [sessions.start("say: hi") for _ in range(4)]
+    for each in all_of_them:
+        assert each.wait().code == 0
+    all_of_them[0].send(f"fail: 429 resets={resets} primary=100")
+    all_of_them[0].wait_for_run(2).wait_for_end()
+    go = tmp_path / "go"
+    for each in all_of_them:
+        each.queue(f"run: {holding(go)}\nsay: again")
+    asked = len(loopback.requests)
+
+    sessions.let_time_pass()
+
+    wait_until(lambda: len(loopback.requests) > asked, DEADLINE, "the try")
+    sessions("ls")
+    assert len(loopback.requests) == asked + 1
     go.touch()
-
-    session.wait()
-    # To look at the session is enough.
-    wait_until(lambda: not session.status["queue"], DEADLINE, "the delivery")
-    assert session.wait().code == 0
-
-    assert session.result() == Ended(0, "better now\n", "")
-    assert len(session.runs) == 3
+    for each in all_of_them:
+        wait_until(lambda: each.queued[-1][1] == "done", DEADLINE, "the others")  # noqa: B023 - it is awaited here
 
 
 def test_a_dropped_stream_is_a_failure_and_the_session_goes_on(
