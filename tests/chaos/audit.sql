@@ -16,6 +16,17 @@ end;
 create trigger chaos_run_insert after insert on runs begin
     insert into chaos (what, run_id, prompt, session, state) values ('run', new.run_id, new.prompt, new.session, new.state);
 end;
+create trigger chaos_slots_insert after insert on runs when new.state = 'prepared' begin
+    insert into chaos (what, run_id, text) select 'over the slots', new.run_id, (select count(*) from busy where not slotless) || ' of ' || slots
+        from queues where name = '' and slots < (select count(*) from busy where not slotless);
+end;
+create trigger chaos_slots_update after update on runs when new.state = 'prepared' and old.state = 'waiting' begin
+    insert into chaos (what, run_id, text) select 'over the slots', new.run_id, (select count(*) from busy where not slotless) || ' of ' || slots
+        from queues where name = '' and slots < (select count(*) from busy where not slotless);
+end;
+create trigger chaos_needs after update on prompts when new.state = 'running' and old.state <> 'running' begin
+    insert into chaos (what, prompt) select 'before its needs', new.id where exists (select 1 from needs where prompt = new.id and not met);
+end;
 create trigger chaos_run_update after update on runs when old.state <> new.state begin
     insert into chaos (what, run_id, prompt, session, state, text) values ('run ' || old.state, new.run_id, new.prompt, new.session, new.state, new.outcome);
 end;

@@ -1,20 +1,29 @@
 """A Codex for the chaos: it plays what its prompt says, and logs what it does.
 
-A prompt is `p17 ok 30`: its tag, what happens, and how long each step takes in ms. Run
-as `codex.pyc HOME [codex arguments]`; HOME/codex.log gets one line for each step. As
-the real Codex does, it locks its thread and refuses one that another process writes.
+A prompt is `p17 ok 30`: its tag, what happens, and how long each step takes in ms; any
+other one continues a turn. Run as `codex.pyc HOME [codex arguments]`; HOME/codex.log
+gets one line for each step. As the real Codex does, it locks its thread and refuses one that another process writes.
 What it imports is in the interpreter: it is started hundreds of times.
 """
+
+from __future__ import annotations
 
 import fcntl
 import os
 import sys
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 MESSAGE = (
     '{"type":"item.completed","item":'
     '{"id":"item_1","type":"agent_message","text":"answer to %s"}}'
 )
+LIMITED = '{"type":"turn.failed","error":{"message":"You have hit your usage limit."}}'
+FAILED = '{"type":"turn.failed","error":{"message":"%s"}}'
+FAILURES = {"fail": "it did not work", "limit": "You have hit your usage limit."}
 COMPLETED = (
     '{"type":"turn.completed","usage":'
     '{"input_tokens":12,"cached_input_tokens":10,"output_tokens":3}}'
@@ -28,6 +37,8 @@ def main() -> int:
         return 0
     thread = _asked_thread(arguments) or _fresh_thread()
     text = sys.stdin.read()
+    if text.startswith("Continue "):
+        text = "continue ok 5"
     tag, how, pause = text.split()
     seconds = int(pause) / 1000
 
@@ -56,10 +67,15 @@ def main() -> int:
     if how == "tool":
         _leave_a_tool()
     time.sleep(seconds)
+    return _end(how, tag, log)
+
+
+def _end(how: str, tag: str, log: Callable[[str], None]) -> int:
+    """End the turn as the prompt says."""
     if how == "crash":
         return 3
-    if how == "fail":
-        _say('{"type":"turn.failed","error":{"message":"it did not work"}}')
+    if how in FAILURES:
+        _say(FAILED % FAILURES[how])
         return 1
     _say(MESSAGE % tag)
     _say(COMPLETED)

@@ -25,18 +25,22 @@ from support.processes import command_line, processes_below, processes_with
 from support.repository import make_repository
 from support.stand_in import make_program
 
+from parsers.paths import Path as LightPath
 from runner.cli import codex_tasks, run_codex_task
 from runner.cli.command import leave
 from runner.config import RUN_MARKER
 from runner.ledger.database import NAME
 from runner.ledger.ledger import Ledger
 from runner.lifecycle.handoff import NAME as SUPERVISOR
+from runner.lifecycle.timer import ring
 from runner.process.signals import WAITED, become_subreaper
 
 AT_ONCE = 4
 _PACE_SECONDS = 0.01
 _KILL_EVERY_SECONDS = 0.05
 _KILL_CHANCE = 0.2
+# How often the ends of usage limits and back-offs come, of the looks for a kill.
+_PASSING_CHANCE = 0.05
 # A command that takes longer than this is stuck.
 _PATIENCE_SECONDS = 60.0
 _END_SECONDS = 60.0
@@ -83,6 +87,8 @@ class Chaos:
             if time.monotonic() - killed_at >= _KILL_EVERY_SECONDS:
                 killed_at = time.monotonic()
                 self._kill()
+                if self._chance.random() < _PASSING_CHANCE:
+                    self._let_time_pass()
             time.sleep(_PACE_SECONDS)
 
     def settle(self) -> None:
@@ -91,6 +97,10 @@ class Chaos:
         self._wait_for_commands()
         for row in self.rows("select short_id from sessions where archived_at > ''"):
             self.run("unarchive", row["short_id"])
+        self.run("slots", "none")
+        self.run("slots", "none", "--group", "one")
+        for row in self.rows("select short_id from sessions where paused"):
+            self.run("resume", row["short_id"])
         while self._open() and time.monotonic() < deadline:
             self._let_time_pass()
             self.sweeps += 1
@@ -263,6 +273,8 @@ class Chaos:
         if pid in self._running:
             return None
         words = command_line(pid)
+        if words.startswith("codex-timer"):
+            return "timer"
         if _is_copy(pid):
             # It takes this name once it has recorded its run.
             return "supervisor" if SUPERVISOR in words else "copy"
@@ -294,6 +306,8 @@ class Chaos:
     def _let_time_pass(self) -> None:
         """Let the back-offs end."""
         self.change("update prompts set wake_at = wake_from where wake_at is not null")
+        self.change("update holds set until = '2000-01-01T00:00:00.000Z'")
+        ring(LightPath(str(self.state)))
 
     def _end_tools(self, deadline: float) -> None:
         """See that `stop` ends what Codexes have left running, and that it is all."""

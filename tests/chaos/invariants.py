@@ -81,9 +81,19 @@ def what_is_done_was_executed(chaos: Chaos) -> list[str]:
             found.append(
                 f"{tag} has ended well and is {row['state']} ({row['reason']})"
             )
-        if tag in turns and row["state"] in _OPEN:
+        if tag in turns and row["state"] in _OPEN and not row["begun"]:
             found.append(f"{tag} was executed and is {row['state']}")
     return found
+
+
+def rules_of_the_queue_hold(chaos: Chaos) -> list[str]:
+    """See that no run began beyond the slots, and no prompt before what it needs."""
+    rows = chaos.rows(
+        "select * from chaos where what in ('over the slots', 'before its needs')"
+    )
+    return [
+        f"{row['what']}: {row['run_id'] or row['prompt']} {row['text']}" for row in rows
+    ]
 
 
 def nothing_overlaps(chaos: Chaos) -> list[str]:
@@ -204,6 +214,7 @@ INVARIANTS: tuple[Callable[[Chaos], list[str]], ...] = (
     nothing_is_executed_twice,
     what_is_done_was_executed,
     nothing_overlaps,
+    rules_of_the_queue_hold,
     order_is_kept,
     printed_ids_are_known,
     hooks_are_told_once,

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 TASKS, TASK = "codex_tasks", "run_codex_task"
-MODES = ("ok",) * 16 + ("fail", "fail", "crash", "early", "tool")
+MODES = (
+    ("ok",) * 30 + ("fail",) * 4 + ("crash", "crash", "early", "early", "tool", "limit")
+)
 MOST_SESSIONS = 7
 _RUN_ID = r"\d{8}-\d{6}-\d{6}-[0-9a-f]{8}"
 
@@ -66,7 +68,7 @@ class Operation:
     @property
     def threads(self) -> set[str]:
         """Give the threads that it has printed as its own."""
-        if self.verb == "start":
+        if self.verb == "start" and "--queue" not in self.words:
             return {line for line in self.stdout.splitlines(keepends=True) if line}
         return set(
             re.findall(r"^codex_session_id=(\S{36})\n", self.stdout, re.MULTILINE)
@@ -113,6 +115,10 @@ class Choice:
             (3, self._archive),
             (4, self._unarchive),
             (2, self._remove),
+            (3, self._start_later),
+            (3, self._slots),
+            (2, self._unqueue),
+            (2, lambda: self._on_session(self._chance.choice(("pause", "resume")))),
             (5, self._status),
             (5, self._wait),
             (3, lambda: self._make(TASKS, "ls", "--json")),
@@ -185,8 +191,36 @@ class Choice:
     def _queue(self) -> Operation:
         tag, prompt = self._prompt()
         session = self._session()
-        words = ("send", "--queue", session, prompt)
+        words = ("send", "--queue", *self._wishes(), session, prompt)
         return self._make(TASKS, *words, tag=tag, session=session)
+
+    def _wishes(self) -> list[str]:
+        """Choose how a prompt waits: mostly as usual."""
+        wishes: list[list[str]] = [
+            *([] for _ in range(8)),
+            ["--priority", str(self._chance.randint(-3, 3))],
+            ["--not-before", "+1s"],
+            ["--after", self._session()],
+            ["--after-any-end", self._session()],
+            ["--group", "one"],
+            ["--recoveries", "1"],
+        ]
+        return self._chance.choice(wishes)
+
+    def _start_later(self) -> Operation:
+        tag, prompt = self._prompt()
+        words = ("start", "--queue", *self._wishes(), *self._tasks, *self._codex)
+        return self._make(TASKS, *words, prompt, tag=tag)
+
+    def _slots(self) -> Operation:
+        slots = self._chance.choice(("1", "2", "3", "none", "none"))
+        group = ["--group", "one"] if self._chance.random() < 0.3 else []
+        return self._make(TASKS, "slots", slots, *group)
+
+    def _unqueue(self) -> Operation:
+        """Remove a prompt by its number, which may wait or not."""
+        number = str(self._chance.randint(1, max(1, self._count)))
+        return self._make(TASKS, "queue", "rm", number)
 
     def _stop(self) -> Operation:
         if self._chance.random() < 0.1:
