@@ -2,7 +2,8 @@
 
 A prompt is `p17 ok 30`: its tag, what happens, and how long each step takes in ms; any
 other one continues a turn. Run as `codex.pyc HOME [codex arguments]`; HOME/codex.log
-gets one line for each step. As the real Codex does, it locks its thread and refuses one that another process writes.
+gets one line for each step. As the real Codex does, it locks its thread and refuses one
+that another process writes.
 What it imports is in the interpreter: it is started hundreds of times.
 """
 
@@ -21,7 +22,6 @@ MESSAGE = (
     '{"type":"item.completed","item":'
     '{"id":"item_1","type":"agent_message","text":"answer to %s"}}'
 )
-LIMITED = '{"type":"turn.failed","error":{"message":"You have hit your usage limit."}}'
 FAILED = '{"type":"turn.failed","error":{"message":"%s"}}'
 FAILURES = {"fail": "it did not work", "limit": "You have hit your usage limit."}
 COMPLETED = (
