@@ -36,7 +36,8 @@ class Config(Struct):
     so it is never logged. `grace_seconds` is the time from INT to KILL when a run is
     ended, `hook_seconds` the limit of a notify command, `umask` the caller's, under
     which Codex works. With `is_strict` a command fails on a success that did nothing,
-    with `is_contained` none warns of what will end the runs that it starts.
+    with `is_contained` none warns of what will end the runs that it starts. Without
+    `has_timer` only commands and supervisors deliver prompts.
     """
 
     state_home: Path
@@ -50,6 +51,7 @@ class Config(Struct):
     hook_seconds: float = 30.0
     umask: int = 0o022
     is_strict: bool = False
+    has_timer: bool = True
     is_contained: bool = False
 
     def __repr__(self) -> str:
@@ -80,6 +82,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         hook_seconds=_number(env, "CODEX_RUNNER_HOOK_SECONDS") or 30.0,
         is_strict=_is_on(env, "CODEX_RUNNER_STRICT"),
         is_contained=_is_on(env, "CODEX_RUNNER_CONTAINED"),
+        has_timer=env.get("CODEX_RUNNER_TIMER") != "0",
     )
 
 

@@ -34,7 +34,8 @@ def wake(ledger: Ledger, settings: Config) -> None:
     """
     if ring(settings.state_home) or not ledger.has_waiting_prompts:
         return
-    if RUN_MARKER in settings.environment or not ledger.value("needs_timer"):
+    is_inside = RUN_MARKER in settings.environment
+    if is_inside or not settings.has_timer or not ledger.value("needs_timer"):
         return
     from runner.lifecycle.handoff import supervisor  # noqa: PLC0415 - a rare need
     from runner.process.fork import detach  # noqa: PLC0415 - as above

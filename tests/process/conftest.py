@@ -74,3 +74,9 @@ def held(codex: StandIn, go: Path) -> Path:
         thread=script.FRESH,
     )
     return go
+
+
+@pytest.fixture
+def without_timer(cli: Cli) -> None:
+    """Let only commands and supervisors deliver prompts."""
+    cli.environment["CODEX_RUNNER_TIMER"] = "0"

@@ -9,6 +9,9 @@ from support.processes import wait_until
 from support.sessions import COMMAND, Session, Sessions
 from support.tasks import Begun, gone
 
+# What commands and supervisors deliver, without the timer.
+pytestmark = pytest.mark.usefixtures("without_timer")
+
 INSIDE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
 ELSEWHERE = "11111111111111111111111111111111"
 ELSEWHEN = "00000000-0000-4000-8000-000000000000"

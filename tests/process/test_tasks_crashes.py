@@ -21,6 +21,9 @@ from support.sabotage import SUPERVISOR, TASKS, dies, dies_at_effect, sabotaged
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn
 
+# What commands and supervisors deliver, without the timer.
+pytestmark = pytest.mark.usefixtures("without_timer")
+
 # A run that was killed while Codex may have had its prompt: it is told as such.
 KILLED = {"lost", "interrupted"}
 AT_MOST = 150

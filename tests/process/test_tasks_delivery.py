@@ -168,6 +168,7 @@ def test_codex_that_sees_another_writer_is_started_again_later_and_never_held(
     assert codex.begun(session.id) == ["Begin.", "One."]
 
 
+@pytest.mark.usefixtures("without_timer")
 def test_a_prompt_whose_supervisors_are_killed_before_the_launch_is_not_held(
     session: Session, codex: StandIn
 ) -> None:

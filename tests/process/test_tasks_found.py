@@ -14,6 +14,9 @@ from support.sessions import Session, Sessions
 from support.stand_in import StandIn
 from support.tasks import gone, is_one_line
 
+# What commands and supervisors deliver, without the timer.
+pytestmark = pytest.mark.usefixtures("without_timer")
+
 OTHER = "01a1f000-0000-7000-8000-00000000000f"
 COMMAND = "runner.cli.codex_tasks"
 

@@ -17,6 +17,9 @@ from support.tasks import gone
 
 from runner.locks import Lock, look
 
+# What commands and supervisors deliver, without the timer.
+pytestmark = pytest.mark.usefixtures("without_timer")
+
 ELSEWHEN = "00000000-0000-4000-8000-000000000000"
 
 
