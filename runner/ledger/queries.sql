@@ -325,7 +325,7 @@ select id from prompts where session = :session order by place desc limit 1
 -- All waiting prompts, by session and order, with the reasons.
 select p.id, p.session, p.preview, p.grp, p.priority, p.queued_at, p.not_before, p.expires_at, w.word, w.until, w.detail, s.short_id, s.thread_id as thread, s.title
 from prompts p join why_waiting w on w.id = p.id join sessions s on s.id = p.session
-left join judged j on j.session = p.session order by j.rank, p.session, p.place
+where p.state in ('queued', 'parked') order by w.rank, p.session, p.place
 
 -- name: note_queue
 -- The files of the prompts of a prompt's session have to be written again.

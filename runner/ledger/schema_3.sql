@@ -271,7 +271,7 @@ create view deliverable as select id, session, rank, grp from judged where word 
 -- For output: each waiting prompt, with its word and a sentence. The word `secret` depends on the process that
 -- delivers, so it is not here.
 create view why_waiting as
-select p.id, p.session, p.state,
+select p.id, p.session, p.state, j.rank,
     iif(p.id <> j.id, 'session', j.word) as word,
     iif(p.id <> j.id, null, j.until) as until,
     case
