@@ -19,6 +19,7 @@ COMMANDS = {
     "pause": "queue",
     "resume": "queue",
     "retry": "queue",
+    "install-timer": "autostart",
     "ls": "ls",
     "archive": "closing",
     "unarchive": "closing",
