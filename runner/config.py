@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 DEFAULT_CONTINUE_PROMPT = "Continue where you left off."
 DEFAULT_STALL_SECONDS = 3600.0
+SANDBOXES = ("read-only", "workspace-write", "danger-full-access")
 # Marks the processes of a hook command, so that none of them is taken for one
 # of Codex's tools when both are children of the same supervisor.
 HOOK_MARKER = "CODEX_RUNNER_HOOK"
@@ -26,11 +27,14 @@ HOOK_MARKER = "CODEX_RUNNER_HOOK"
 # their parents and the supervisor are gone.
 RUN_MARKER = "CODEX_RUNNER_RUN"
 # In seconds; above it a poll's timeout overflows.
-_TEN_YEARS = 315_360_000
+TEN_YEARS = 315_360_000
 
 
 class Config(Struct):
     """Hold every setting that comes from the environment.
+
+    Those that files have too (`config_files.KEYS`) are resolved by
+    `config_files.in_force`, for what is started in a directory.
 
     `environment` is the caller's whole environment, for child programs; it has no repr,
     so it is never logged. `grace_seconds` is the time from INT to KILL when a run is
@@ -53,6 +57,13 @@ class Config(Struct):
     is_strict: bool = False
     has_timer: bool = True
     is_contained: bool = False
+    sandbox: str | None = None
+    model: str | None = None
+    stall_seconds: float | None = DEFAULT_STALL_SECONDS
+    retries: int = 0
+    recoveries: int = 0
+    env_deny: tuple[str, ...] = ()
+    env_allow: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Config(state_home={self.state_home}, codex_home={self.codex_home}, …)"
@@ -126,7 +137,7 @@ def seconds(text: str, name: str) -> float | None:
         value = float(text)
     except ValueError:
         value = -1.0
-    if 0 <= value <= _TEN_YEARS:
+    if 0 <= value <= TEN_YEARS:
         return value or None
     wrong = "more than ten years" if value > 0 else "not a number of seconds"
     message = f"{name}: {text!r} is {wrong} (0 means no limit)"

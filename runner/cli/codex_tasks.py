@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from parsers.struct import Struct
+from runner import config_files
 from runner.cli import tasks
 from runner.cli.command import enter, leave
 from runner.cli.context import Context
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from runner.config import Config
 
 PROG = "codex-tasks"
+# They raise or show themselves that a file of settings is wrong.
+_UNNOTED = ("start", "send", "config", "completion")
 _EXIT_CODES = """\
 exit codes: 0 done; 1 failed, with the reason; 2 wrong usage; 3 no such task; 75 the
 task is busy; 124 waited too long; 130 interrupted; 141 standard output was
@@ -45,7 +48,10 @@ def _command(words: list[str], settings: Config) -> int:
         found = read_plain(command.options, words[1:], {})
         if found is None:
             found = parser_of(words[0], command).values(words[1:])
-        return command.main(found, Context(settings))
+        context = Context(settings)
+        if words[0] not in _UNNOTED:
+            context.notes(config_files.explain(settings)[1])
+        return command.main(found, context)
     if words and not words[0].startswith("-"):
         from runner.cli.parser import meant  # noqa: PLC0415 - for a mistake alone
 

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from runner.config import Config
 
 _LONGEST_NUMBER = 19
-SANDBOXES = ("read-only", "workspace-write", "danger-full-access")
+# How Codex is given a sandbox in its own arguments; it takes no `--sandbox` beside some
+# of them.
+_SANDBOX_WORDS = (
+    *("-s", "--sandbox", "--full-auto", "--yolo", "--dangerously-bypass-approvals"),
+    *("--approve-for-me", "sandbox_mode", "default_permissions"),
+)
 # Read with `codex_of`.
 CODEX_OPTIONS = """\
 --codex-bin BIN               the binary [default: codex]
@@ -172,18 +177,22 @@ def sandbox_of(found: Values) -> str | None:
         UsageError: Codex has no such sandbox.
     """
     mode: str | None = found.sandbox
-    wrong = f"--sandbox: {mode!r} is none of {', '.join(SANDBOXES)}"
-    refuse((mode is not None and mode not in SANDBOXES, wrong))
+    wrong = f"--sandbox: {mode!r} is none of {', '.join(config.SANDBOXES)}"
+    refuse((mode is not None and mode not in config.SANDBOXES, wrong))
     return mode
 
 
-def codex_of(found: Values, extra: tuple[str, ...] = ()) -> CodexOptions:
+def codex_of(
+    found: Values, settings: Config, extra: tuple[str, ...] = ()
+) -> CodexOptions:
     """Read the options of `CODEX_OPTIONS`.
 
     A model that is given to Codex in another way (`-- -m`, `-c model=…`) is the run's.
+    What is given in no way is that of the settings.
 
     Args:
         found: the command line.
+        settings: those in force for the run.
         extra: more arguments for Codex.
 
     Raises:
@@ -198,10 +207,15 @@ def codex_of(found: Values, extra: tuple[str, ...] = ()) -> CodexOptions:
         if name.strip() == "model":
             model = value.strip().strip("\"'")
             break
+    sandbox = sandbox_of(found)
+    words = (word.removeprefix("--config=") for word in (*extra, *found.config))
+    has_sandbox = any(w.removeprefix("-c").startswith(_SANDBOX_WORDS) for w in words)
+    if sandbox is None and not has_sandbox:
+        sandbox = settings.sandbox
     return CodexOptions(
         bin=found.codex_bin,
-        sandbox=sandbox_of(found),
-        model=model or None,
+        sandbox=sandbox,
+        model=model or settings.model,
         overrides=tuple(found.config),
         skip_git_repo_check=found.skip_git_repo_check,
         extra=extra,
@@ -247,7 +261,9 @@ def limits_of(found: Values, settings: Config) -> Limits:
     timeout = settings.timeout_seconds
     if found.timeout is not None:
         timeout = config.seconds(found.timeout, "--timeout")
-    stall = config.seconds(found.stall_timeout, "--stall-timeout")
+    stall = settings.stall_seconds
+    if found.stall_timeout is not None:
+        stall = config.seconds(found.stall_timeout, "--stall-timeout")
     return Limits(timeout=timeout, stall=stall)
 
 

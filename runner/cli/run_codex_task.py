@@ -7,7 +7,7 @@ import sys
 from parsers.light import suppress
 from parsers.paths import Path
 from parsers.struct import Struct, replace
-from runner import config, files
+from runner import config, config_files, files
 from runner.cli.command import enter, enter_scope, leave
 from runner.cli.context import Context
 from runner.cli.options import (
@@ -190,10 +190,10 @@ def parse(argv: Sequence[str], settings: Config) -> Arguments:
     """
     # Arguments after `--` go to Codex.
     end = argv.index("--") if "--" in argv else len(argv)
-    words, defaults = argv[:end], _defaults(settings)
-    found = read_plain(_OPTIONS, words, defaults)
+    words = argv[:end]
+    found = read_plain(_OPTIONS, words, {})
     if found is None:
-        found = build_parser(settings).values(words)
+        found = build_parser().values(words)
     for name in _MAY_BE_EMPTY:
         is_needed = name == "task" and not (found.task_file or found.resume)
         if vars(found)[name] == "" and not is_needed:
@@ -216,16 +216,19 @@ def parse(argv: Sequence[str], settings: Config) -> Arguments:
         repo, extra = moved  # Codex accepts it only once
         wrong = f"-C {repo}: not a directory"
         refuse((not files.is_directory(Path(repo)), wrong))
+    repo = "." if repo is None else repo
+    warn = note if found.doctor else None
+    own = config_files.in_force(settings, Path(repo).absolute(), warn)
     return Arguments(
         words=RunWords(
-            repo="." if repo is None else repo,
+            repo=repo,
             task=found.task,
             task_file=found.task_file,
             resume=found.resume,
-            continue_prompt=found.continue_prompt,
+            continue_prompt=found.continue_prompt or own.continue_prompt,
             log_dir=found.log_dir,
-            codex=codex_of(found, extra),
-            limits=limits_of(found, settings),
+            codex=codex_of(found, own, extra),
+            limits=limits_of(found, own),
             report=Report(
                 json_out=found.json_out,
                 event_stream=found.event_stream,
@@ -244,7 +247,7 @@ def parse(argv: Sequence[str], settings: Config) -> Arguments:
     )
 
 
-def build_parser(settings: Config) -> Parser:
+def build_parser() -> Parser:
     """Build the parser; its help is the reference of the flags."""
     from runner.cli.parser import Parser  # noqa: PLC0415 - for help and mistakes
 
@@ -256,16 +259,8 @@ def build_parser(settings: Config) -> Parser:
         description="Run Codex on a task: record the run, launch, follow and judge it.",
         epilog=_EPILOG,
     )
-    parser.set_defaults(**_defaults(settings))
     parser.add_general()
     return parser
-
-
-def _defaults(settings: Config) -> dict[str, object]:
-    return {
-        "continue_prompt": settings.continue_prompt,
-        "stall_timeout": _STALL_SECONDS,
-    }
 
 
 def _verbosity(found: Values, settings: Config) -> Verbosity:

@@ -6,9 +6,9 @@ import os
 
 from parsers.light import suppress
 from parsers.paths import Path
+from runner import config_files
 from runner.codex import home
 from runner.codex.binary import NO_ROLLOUT, has_lost
-from runner.config import DEFAULT_STALL_SECONDS
 from runner.errors import (
     AlreadyDeliveredError,
     FileFault,
@@ -42,9 +42,12 @@ def deliver_all(
     A session `but` is left out. Each launch changes what can be delivered (slots, the
     start rate), so the queue is read again.
 
-    Returns the errors, a sentence for each session; those of the ledger under 0.
+    Returns the errors, a sentence for each session; those of the ledger and of
+    `runner.toml` under 0.
     """
     faults: dict[int, str] = {}
+    if wrong := config_files.explain(settings)[1]:
+        return {0: wrong[0]}
     tried: set[int] = set()
     while True:
         try:
@@ -92,15 +95,13 @@ def deliver(candidate: Candidate, ledger: Ledger, settings: Config) -> Started |
     prompt = ledger.queue.head(candidate.session)
     if prompt is None or prompt.id != candidate.prompt:
         return None
-    # When its turn was cut off, Codex has the prompt already.
-    text = settings.continue_prompt.encode() if prompt.begun else prompt.text
     if prompt.is_quit:
         gone = ledger.queue.quit(prompt)
         queue_files.refresh(ledger, candidate.session, gone)
         return None
     session = ledger.sessions.get(candidate.session)
     try:
-        request = next_request(session, text or b"", settings, prompt)
+        request = next_request(session, prompt.text or b"", settings, prompt)
     except UndeliverableError as error:
         ledger.queue.hold(prompt.id, str(error))
         queue_files.refresh(ledger, candidate.session)
@@ -108,6 +109,13 @@ def deliver(candidate: Candidate, ledger: Ledger, settings: Config) -> Started |
     with suppress(AlreadyDeliveredError, SessionBusyError):
         return start_run(lambda _: request, ledger, settings)
     return None
+
+
+def directory_of(session: Session, own: OwnSettings) -> Path | None:
+    """Return where the next run of a session works; None when it is unknown."""
+    kept = session.settings
+    repo = own.repo or (kept.repo if kept else session.repo)
+    return None if repo is None else Path(repo)
 
 
 def next_request(
@@ -126,6 +134,7 @@ def next_request(
     Raises:
         UndeliverableError: it has no thread that Codex has saved, or no working
             directory.
+        UsageError: a file of settings is wrong.
         FileFault: the working directory cannot be looked at.
     """
     if session.thread is None and session.last_run is not None:
@@ -142,26 +151,30 @@ def next_request(
         raise UndeliverableError(message)
     if prompt is not None:
         own = read_own(prompt.settings)
-    repo = own.repo or (session.settings.repo if session.settings else session.repo)
+    repo = directory_of(session, own)
     if repo is None:
         what = f"it is not known where task {session.name} worked"
         message = f"{what}: --working-dir says it"
         raise UndeliverableError(message)
     try:
-        is_there = Path(repo).is_dir()
+        is_there = repo.is_dir()
     except OSError as error:
         raise FileFault("look at", repo, error) from error
     if not is_there:
         message = f"task {session.name} worked in {repo}, which is gone"
         raise UndeliverableError(message)
-    limits = Limits(stall=DEFAULT_STALL_SECONDS, timeout=settings.timeout_seconds)
-    blank = CodexOptions(bin="codex")
-    first = Settings(repo=repo, umask=settings.umask, codex=blank, limits=limits)
+    settings = config_files.in_force(settings, repo)
+    if prompt is not None and prompt.begun:
+        # When its turn was cut off, Codex has the prompt already.
+        text = settings.continue_prompt.encode()
+    limits = Limits(stall=settings.stall_seconds, timeout=settings.timeout_seconds)
+    blank = CodexOptions(bin="codex", sandbox=settings.sandbox, model=settings.model)
+    first = Settings(repo=str(repo), umask=settings.umask, codex=blank, limits=limits)
     kept = own.over(session.settings or first)
     return RunRequest(
         prompt=text,
-        repo=repo,
-        cwd=repo,
+        repo=str(repo),
+        cwd=str(repo),
         umask=kept.umask,
         codex=kept.codex,
         codex_home=codex_home,

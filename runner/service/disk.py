@@ -8,6 +8,7 @@ import sys
 from parsers.light import suppress
 from parsers.paths import Path
 from runner import files
+from runner.config_files import NAME as CONFIG
 from runner.errors import RunnerError, SessionBusyError
 from runner.ledger.database import NAME, OLD
 from runner.ledger.ledger import Ledger
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _QUEUE, _OUTSIDE, _LOG_DIRS = "queue", "log directories", "log-dirs"
 _LEDGER = {NAME: "ledger", f"{NAME}-wal": "ledger", f"{NAME}-shm": "ledger"}
 _KINDS = ("ledger", "backups", RUNS, "exports", _QUEUE, "other", _OUTSIDE)
-_FILES = (NAME, OLD, _LOG_DIRS, "prices", "codex-versions.json")
+_FILES = (NAME, OLD, _LOG_DIRS, "prices", "codex-versions.json", CONFIG)
 _PACKAGE, _ROOT = "codex-runner", Path(__file__).parents[2]
 
 

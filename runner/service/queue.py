@@ -7,7 +7,7 @@ import os
 from parsers.light import datetime
 from parsers.paths import Path
 from parsers.struct import replace
-from runner import clock, config, files
+from runner import clock, config, config_files, files
 from runner.clock import iso
 from runner.errors import NoSuchTaskError, UsageError
 from runner.exports import queue_files
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 
 _MOST_PRIORITY = 100
-_MOST_RETRIES = 100
 _COLUMNS = (
     *("id", "task", "title", "why", "until", "detail", "group", "priority"),
     *("not_before", "expires_at", "queued_at", "prompt"),
@@ -74,6 +73,7 @@ def limits(ledger: Ledger) -> list[Json]:
 def options(
     found: Json,
     ledger: Ledger,
+    settings: Config,
     own: OwnSettings = OwnSettings(),  # noqa: B008 - frozen
 ) -> PromptOptions:
     """Read how a prompt waits.
@@ -81,6 +81,7 @@ def options(
     Args:
         found: the options of `--queue` as on the command line.
         ledger: for the tasks.
+        settings: those in force where the prompt is run.
         own: what the prompt has instead of the settings of its session.
 
     Raises:
@@ -97,18 +98,17 @@ def options(
         after_any_end=tuple(_last_prompt(t, ledger) for t in found["after_any_end"]),
         key=found["key"],
         dedup=found["dedup"],
-        retries=_count(found["retries"], "--retries"),
-        recoveries=_count(found["recoveries"], "--recoveries"),
+        retries=_count(found, "retries", settings),
+        recoveries=_count(found, "recoveries", settings),
         settings=replace(own, park=not found["no_park"]).to_json(),
     )
 
 
-def _count(text: str | None, option: str) -> int:
-    number = None if text is None else int(text) if text.isdecimal() else -1
-    if number is not None and not 0 <= number <= _MOST_RETRIES:
-        message = f"{option} {text!r}: a number of times from 0 to {_MOST_RETRIES}"
-        raise UsageError(message)
-    return number or 0
+def _count(found: Json, name: str, settings: Config) -> int:
+    text = found[name]
+    if text is None:
+        return int(getattr(settings, name))
+    return int(config_files.value_of(name, text, f"--{name}"))
 
 
 def own_settings(found: Json) -> OwnSettings:

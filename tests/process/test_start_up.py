@@ -222,7 +222,7 @@ keyword operator os os.path posixpath reprlib stat types zipimport
 """
 OF_RUNNER = """
 cli cli.command cli.context cli.main cli.options cli.output cli.run_codex_task clock
-codex codex.binary codex.home config errors exports exports.key_values
+codex codex.binary codex.home config config_files errors exports exports.key_values
 exports.queue_files exports.run_exports files ledger ledger.database ledger.ledger
 ledger.prompts ledger.queue ledger.record ledger.runs ledger.sessions ledger.settings
 lifecycle

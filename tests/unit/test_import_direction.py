@@ -19,7 +19,7 @@ LEVELS = [
     ("lifecycle",),
     ("exports", "accounting"),
     ("foreign", "notify", "tail", "codex", "prompt"),
-    ("ledger", "git", "tmux"),
+    ("ledger", "git", "tmux", "config_files"),
     ("process", "files", "run_files", "locks"),
     ("model", "config"),
     ("clock", "errors", "version"),

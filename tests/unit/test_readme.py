@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from parsers.error_classes import CLASSES
-from runner import config
 from runner.cli import codex_tasks, parse_codex_run, run_codex_task, tasks
 from runner.cli.main import COMMANDS as COMMAND_NAMES
 from runner.errors import RunnerError
@@ -19,7 +18,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 PARSERS = {
-    "run_codex_task": run_codex_task.build_parser(config.load({"HOME": "/nowhere"})),
+    "run_codex_task": run_codex_task.build_parser(),
     "parse_codex_run": parse_codex_run.build_parser(),
     **{
         f"codex-tasks {command}": codex_tasks.parser_of(

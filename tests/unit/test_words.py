@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from support.imports import ROOT, modules
 
-from runner import config
 from runner.cli import codex_tasks, parse_codex_run, run_codex_task, tasks
 
 # The old word, and what it is called now.
@@ -39,7 +38,7 @@ OLD_WORDS = {
 PATTERN = re.compile(rf"\b({'|'.join(OLD_WORDS)})\b", re.IGNORECASE)
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 HELP = {
-    "run_codex_task": run_codex_task.build_parser(config.load({"HOME": "/nowhere"})),
+    "run_codex_task": run_codex_task.build_parser(),
     "parse_codex_run": parse_codex_run.build_parser(),
     **{
         f"codex-tasks {command}": codex_tasks.parser_of(

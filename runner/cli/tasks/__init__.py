@@ -20,6 +20,7 @@ COMMANDS = {
     "resume": "queue",
     "retry": "queue",
     "install-timer": "autostart",
+    "config": "config",
     "ls": "ls",
     "archive": "closing",
     "unarchive": "closing",

@@ -13,9 +13,11 @@ from argparse import SUPPRESS
 from parsers.light import suppress
 from runner.cli import parse_codex_run
 from runner.cli.codex_tasks import load, parser_of, whole_parser
-from runner.cli.options import SANDBOXES, refuse
+from runner.cli.options import refuse
 from runner.cli.parser import SHELLS, completion_script
 from runner.cli.tasks import COMMANDS
+from runner.config import SANDBOXES
+from runner.config_files import KEYS
 from runner.errors import RunnerError, UsageError
 from runner.ledger.database import NAME
 from runner.model import TaskState
@@ -44,6 +46,7 @@ SHELL          bash, zsh or fish
 _KINDS = {"FILE": "files", "BIN": "files", "DIR": "directories", "URL": "directories"}
 _WORDS = {
     "MODE": SANDBOXES,
+    "SETTING": tuple(KEYS),
     "SHELL": SHELLS,
     "STATE": tuple(TaskState),
 }
@@ -66,7 +69,7 @@ def main(found: Values, context: Context) -> int:
         context.output.text(completion_script(found.shell))
         return 0
     program, *words = _split(found.line)
-    parser, behind = _parser(program.rpartition("/")[2], words, context)
+    parser, behind = _parser(program.rpartition("/")[2], words)
     states = _STATES.get(parser.prog, tuple(TaskState))
     kind, pairs = complete(parser, behind, lambda of: _recorded(context, states, of))
     head = ""
@@ -86,15 +89,13 @@ def _split(line: str) -> list[str]:
     return [line]
 
 
-def _parser(
-    program: str, words: list[str], context: Context
-) -> tuple[ArgumentParser, list[str]]:
+def _parser(program: str, words: list[str]) -> tuple[ArgumentParser, list[str]]:
     if program == parse_codex_run.PROG:
         return parse_codex_run.build_parser(), words
     if program == "run_codex_task":
         from runner.cli import run_codex_task  # noqa: PLC0415 - 3 ms, for its lines only
 
-        return run_codex_task.build_parser(context.settings), words
+        return run_codex_task.build_parser(), words
     if len(words) > 1 and words[0] in COMMANDS:
         return parser_of(words[0], load(words[0])), words[1:]
     return whole_parser(), words
@@ -132,6 +133,8 @@ def complete(
         pairs = _find(recorded(metavar), metavar, begun, before)
     else:
         helps = {e.dest: e.help for e in getattr(action, "_choices_actions", ())}
+        if metavar == "SETTING" and set(before) & KEYS.keys():
+            metavar = "MODE" if "sandbox" in before else "VALUE"
         choices = map(str, action.choices or _WORDS.get(metavar, ()))
         pairs = [(c, helps.get(c, "")) for c in choices if c.startswith(begun)]
     return _KINDS.get(metavar, "words"), [(head + word, means) for word, means in pairs]

@@ -144,7 +144,7 @@ def _edit(words: list[str], found: Values, context: Context) -> None:
         changes = queue.new_text(read.from_text(words[1], "PROMPT"))
     asked = {**vars(found), "expires": None, "after_any_end": (), "key": None}
     asked |= dict.fromkeys(("dedup", "retries", "recoveries", "no_park"))
-    now = queue.options(asked, context.ledger)
+    now = queue.options(asked, context.ledger, context.settings)
     changes = replace(
         changes,
         group=found.group,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from parsers.light import ExitStack, signal
+from parsers.paths import Path
 from parsers.struct import replace
-from runner import config
+from runner import config, config_files
 from runner.cli.command import enter_scope
 from runner.cli.options import (
     CODEX_OPTIONS,
@@ -27,8 +28,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.cli.context import Context
     from runner.cli.options import Values
+    from runner.config import Config
     from runner.lifecycle.launch import Started
-    from runner.model import SessionId
+    from runner.model import Limits, SessionId
 
 _STALL = f"{config.DEFAULT_STALL_SECONDS:g}"
 _QUEUE_OPTIONS = """\
@@ -57,7 +59,7 @@ PROMPT                    the prompt; - reads standard input; put -- before a pr
 {CODEX_OPTIONS}--image FILE ...          an image for this prompt; repeatable
 --output-schema FILE      Codex's --output-schema, for this prompt
 --timeout SECONDS         end each run after this time (0: never)
---stall-timeout SECONDS   end it without progress (0: never) [default: {_STALL}]
+--stall-timeout SECONDS   end it without progress (0: never; default: {_STALL})
 --start-timeout SECONDS   end the run if Codex has not named its thread by then (0:
                           never) [default: 60]
 {SCOPE_OPTION}--wait-for-slot           wait for a free slot, instead of exit 75
@@ -105,11 +107,9 @@ def main(found: Values, context: Context) -> int:
     if found.scope:
         enter_scope(settings)
     ledger = context.ledger
+    # Before anything is cloned.
+    _limits(found, config_files.in_force(settings))
     prompt = read.from_text(found.prompt, "PROMPT")
-    limits = replace(
-        limits_of(found, settings),
-        announcement=config.seconds(found.start_timeout, "--start-timeout"),
-    )
     title = " ".join((found.title or "").split()) or None
     refuse(
         (found.title is not None and not title, "--title is empty: give it a value"),
@@ -130,14 +130,16 @@ def main(found: Values, context: Context) -> int:
         images=tuple(found.image),
         output_schema=found.output_schema,
     )
-    codex = codex_of(found)
+    here = Path(found.working_dir or ".").absolute()
+    own = config_files.in_force(settings, here)
+    codex, limits = codex_of(found, own), _limits(found, own)
     request = start.request(prompt, place, codex, limits, title, settings)
     if found.queue:
         from runner.ledger.settings import OwnSettings  # noqa: PLC0415 - as below
         from runner.service import queue  # noqa: PLC0415 - not for a run at once
 
-        own = OwnSettings(once=request.codex.once)
-        how = queue.options(vars(found), ledger, own)
+        once = OwnSettings(once=request.codex.once)
+        how = queue.options(vars(found), ledger, own, once)
         context.output.lines([start.queued(request, ledger, settings, how).short_id])
         return 0
     request = replace(request, wait_for_slot=found.wait_for_slot)
@@ -167,6 +169,11 @@ def main(found: Values, context: Context) -> int:
     return 0
 
 
+def _limits(found: Values, settings: Config) -> Limits:
+    announcement = config.seconds(found.start_timeout, "--start-timeout")
+    return replace(limits_of(found, settings), announcement=announcement)
+
+
 def _tell(session: SessionId, context: Context) -> None:
     """Print the id of the task; on standard error if standard output is closed."""
     try:
@@ -193,10 +200,12 @@ def _is_queueing(found: Values) -> bool:
 
 def main_send(found: Values, context: Context) -> int:
     """Send a prompt; standard output stays empty."""
-    from runner.service import queue, send  # noqa: PLC0415 - not for a start
+    from runner.lifecycle.queue import directory_of  # noqa: PLC0415 - not for a start
+    from runner.service import queue, send  # noqa: PLC0415 - as above
 
     refuse((_is_queueing(found) and not found.queue, _NEEDS_QUEUE))
     sandbox_of(found)
+    config_files.in_force(context.settings)
     own = queue.own_settings(vars(found))
     if found.scope:
         enter_scope(context.settings)
@@ -204,10 +213,11 @@ def main_send(found: Values, context: Context) -> int:
     context.sweep()
     session = context.session(found.task)
     ledger, settings = context.ledger, context.settings
+    here = config_files.in_force(settings, directory_of(session, own))
     # An interrupted caller first sees whether the prompt was delivered or queued.
     with blocked(STOP_SIGNALS):
         if found.queue:
-            how = queue.options(vars(found), ledger, own)
+            how = queue.options(vars(found), ledger, here, own)
             sent = send.queue(session, text, ledger, settings, context.note, how)
         else:
             sent = send.send(session, text, ledger, settings, context.note, own)

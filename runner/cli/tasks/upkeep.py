@@ -8,8 +8,9 @@ from __future__ import annotations
 import gc
 import os
 
+from parsers.paths import Path
 from parsers.struct import as_dict
-from runner import clock
+from runner import clock, config_files
 from runner.cli.format import count, line
 from runner.cli.options import sandbox_of
 from runner.cli.output import checks_shown, pretty, visible
@@ -104,11 +105,14 @@ def main(found: Values, context: Context) -> int:
     from runner.service.doctor import examine_tasks  # noqa: PLC0415
     from runner.service.request import RunWords  # noqa: PLC0415
 
+    repo = found.working_dir or "."
+    here = Path(repo).absolute()
+    own = config_files.in_force(context.settings, here, lambda w: context.notes([w]))
     words = RunWords(
-        repo=found.working_dir or ".",
+        repo=repo,
         codex=CodexOptions(
             bin=found.codex_bin,
-            sandbox=sandbox_of(found),
+            sandbox=sandbox_of(found) or own.sandbox,
             skip_git_repo_check=found.skip_git_repo_check,
         ),
     )
