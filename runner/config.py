@@ -97,6 +97,11 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
     )
 
 
+def sudo_caller() -> str | None:
+    """Return the number of the user who has called sudo."""
+    return os.environ.get("SUDO_UID")
+
+
 def _own() -> dict[str, str]:
     """Return the environment of this process without what Python has added.
 

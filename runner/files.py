@@ -7,6 +7,7 @@ import os
 import stat
 
 from parsers.light import suppress
+from runner import config
 from runner.errors import FileFault
 
 TYPE_CHECKING = False
@@ -130,6 +131,20 @@ def _others_of(number: int) -> str | None:
         if {*group.gr_mem, *users} - {pwd.getpwuid(os.geteuid()).pw_name}:
             return f"every member of the group {group.gr_name}"
     return None
+
+
+def other_owner(directory: Path) -> str | None:
+    """Name the owner of a directory; None if that is this user.
+
+    One that root would make below a directory of sudo's caller counts as the caller's.
+    """
+    found = status(directory)
+    if found is None and not os.geteuid():
+        nearest = next(filter(None, map(status, directory.parents)))
+        found = nearest if str(nearest.st_uid) == config.sudo_caller() else None
+    if found is None or found.st_uid == os.geteuid():
+        return None
+    return user_name(found.st_uid)
 
 
 def user_name(number: int) -> str:

@@ -358,12 +358,9 @@ def refuse_foreign(home: Path) -> None:
     Raises:
         LedgerFault: it belongs to another user, as under `sudo` with the same HOME.
     """
-    found = files.status(home)
-    if found is None or found.st_uid == os.geteuid():
-        return
-    owner = files.user_name(found.st_uid)
-    reason = f"its directory belongs to the user {owner}"
-    raise LedgerFault(home / NAME, reason, f"run this as {owner}, or {ELSEWHERE}")
+    if owner := files.other_owner(home):
+        reason = f"its directory belongs to the user {owner}"
+        raise LedgerFault(home / NAME, reason, f"run this as {owner}, or {ELSEWHERE}")
 
 
 def _opens(home: Path) -> str:

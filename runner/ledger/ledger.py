@@ -32,8 +32,8 @@ class Ledger(Database):
     """
 
     def __init__(self, state_home: Path, name: str = database.NAME) -> None:
-        files.make_directory(state_home, database.ELSEWHERE)
         database.refuse_foreign(state_home)
+        files.make_directory(state_home, database.ELSEWHERE)
         path = state_home / name
         if not os.path.lexists(path):
             if os.path.lexists(state_home / database.OLD):

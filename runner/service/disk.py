@@ -10,7 +10,8 @@ from parsers.paths import Path
 from runner import files
 from runner.config_files import NAME as CONFIG
 from runner.errors import RunnerError, SessionBusyError
-from runner.ledger.database import NAME, OLD
+from runner.exports.task_files import ARCHIVE
+from runner.ledger.database import NAME, OLD, refuse_closed
 from runner.ledger.ledger import Ledger
 from runner.lifecycle.recover import sweep
 from runner.process.start import which
@@ -91,6 +92,7 @@ def purge(settings: Config, *, is_wanted: bool) -> list[str]:
 
     Raises:
         UnfinishedError: a task runs or has waiting prompts; also if it is not wanted.
+        LedgerFault: the directory is another user's, or cannot be written.
     """
     home = settings.state_home
     places = [home / RUNS, home / _QUEUE]
@@ -103,10 +105,13 @@ def purge(settings: Config, *, is_wanted: bool) -> list[str]:
         ledger.close()
     if not is_wanted:
         return []
+    refuse_closed(home, os.R_OK | os.W_OK | os.X_OK)
     stays = files.read_text(home / _LOG_DIRS).splitlines()
     for place in filter(files.is_directory, places):
         files.remove_tree(place)
-        files.remove_empty(place.parent, home)
+    for top, _, _ in os.walk(home / ARCHIVE, topdown=False):
+        with suppress(OSError):
+            Path(top).rmdir()  # also what removed tasks have left empty
     # Backups before their ledger: without one they make a command ask for a repair.
     found = [each for each in files.names(home) if each.lstrip(".").startswith(_FILES)]
     files.remove([home / name for name in reversed(found)])

@@ -11,13 +11,13 @@ from support import worked
 from support.runs import settings
 from support.worked import FIRST, OTHER
 
-from runner import clock
+from runner import clock, config, files
 from runner.cli import codex_tasks, parse_codex_run
 from runner.config import Config
 from runner.errors import FileFault, LedgerFault
-from runner.ledger.database import BACKUP, NAME
+from runner.ledger.database import BACKUP, NAME, refuse_foreign
 from runner.ledger.ledger import Ledger
-from runner.service import doctor, migrate
+from runner.service import disk, doctor, migrate
 from runner.service.verify import verify
 
 LOG = __file__
@@ -69,8 +69,9 @@ USES = pytest.mark.parametrize(
         verify,
         lambda ours: migrate.migrate(ours, print),
         migrate.restore,
+        lambda ours: disk.purge(ours, is_wanted=True),
     ],
-    ids=["ledger", "verify", "migrate", "restore"],
+    ids=["ledger", "verify", "migrate", "restore", "purge"],
 )
 
 
@@ -92,6 +93,29 @@ def test_a_state_directory_of_another_user_is_refused_by_name(
     with pytest.raises(LedgerFault, match=f"belongs to the user {owner} ") as caught:
         use(ours)
     assert caught.value.hint == f"run this as {owner}, or {ELSEWHERE}"
+
+
+@pytest.mark.parametrize("caller", ["1", "2", None])
+def test_sudo_makes_no_state_directory_in_one_of_its_caller(
+    ours: Config, monkeypatch: pytest.MonkeyPatch, caller: str | None
+) -> None:
+    real = files.status
+
+    def owned(path: Path) -> os.stat_result | None:
+        found = real(path)
+        return found and os.stat_result([*found[:4], 1, *found[5:]])
+
+    monkeypatch.setattr(files, "status", owned)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(config, "sudo_caller", lambda: caller)
+    name = pwd.getpwuid(1).pw_name
+
+    if caller == "1":
+        with pytest.raises(LedgerFault, match=f"belongs to the user {name} "):
+            Ledger(ours.state_home)
+    else:
+        refuse_foreign(ours.state_home)
+    assert not ours.state_home.exists()
 
 
 @USES

@@ -121,10 +121,11 @@ def test_a_purge_removes_what_the_suite_has_written_and_nothing_else(
     assert sessions("ls").stdout == "No tasks found.\n"
 
 
+@pytest.mark.parametrize("words", [["archive"], ["archive", "rm"]])
 def test_a_purge_leaves_no_empty_directory(
-    sessions: Sessions, session: Session
+    sessions: Sessions, session: Session, words: list[str]
 ) -> None:
-    assert session.wait().code == 0
+    assert [sessions(word, session.id).code for word in words] == [0] * len(words)
 
     assert sessions("uninstall", "--purge").code == 0
 
