@@ -33,6 +33,7 @@ CLASSES: Final[Mapping[str, tuple[bool, str]]] = {
         (
             r"\b401 unauthorized\b|not logged in|log ?in again|codex login"
             r"|refresh token|token_expired|missing bearer|invalid_api_key"
+            r"|^missing environment variable"
         ),
     ),
     "context_window_exceeded": (False, r"model.s context window|context_length_exceed"),

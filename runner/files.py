@@ -107,8 +107,8 @@ def open_own(path: Path, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, _PRIVATE_FILE)
 
 
-def exposure(directory: Path) -> str | None:
-    """Say who else may replace files in a directory; None when nobody may."""
+def exposure(directory: Path) -> tuple[str, str] | None:
+    """Say who else may replace files in a directory, and the fix; None: no user may."""
     found = status(directory)
     if found is None or found.st_mode & stat.S_ISVTX:
         return None
@@ -117,7 +117,7 @@ def exposure(directory: Path) -> str | None:
         who = _others_of(found.st_gid)
     if who is None:
         return None
-    return f"{who} may replace files in {directory} (chmod go-w {directory})"
+    return f"{who} may replace files in {directory}", f"chmod go-w {directory}"
 
 
 def _others_of(number: int) -> str | None:

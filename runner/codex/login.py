@@ -23,8 +23,8 @@ _SYSTEM = Path("/etc/codex/config.toml")
 _UNREADABLE = ("-p", "--profile", "--oss", "--remote")
 
 
-def missing_login(codex: CodexOptions, settings: Config) -> str | None:
-    """Say which login or key Codex lacks; None when nothing is known to be missing.
+def missing_login(codex: CodexOptions, settings: Config) -> tuple[str, str] | None:
+    """Say which login or key Codex lacks, and the fix; None when none is known to be.
 
     Only of Codex itself: another program in its place may set the variables.
     """
@@ -40,15 +40,15 @@ def missing_login(codex: CodexOptions, settings: Config) -> str | None:
     of_provider = (settings, given, "model_providers", name)
     if (key := configured(*of_provider, "env_key")) is not None:
         why = f"model provider {name}: {key} is not set, which has its key"
-        return None if env.get(str(key)) else why
+        return None if env.get(str(key)) else (why, f"set {key}")
     needs_login = name == OPENAI or configured(*of_provider, "requires_openai_auth")
     store = configured(settings, given, "cli_auth_credentials_store")
     if has_login or not needs_login or store not in {None, "file"}:
         return None
-    what = "OPENAI_API_KEY, which codex exec does not use, is set: set CODEX_API_KEY"
+    what = "OPENAI_API_KEY, which codex exec does not use, is set"
     if not env.get("OPENAI_API_KEY"):
-        what = f"{auth} does not exist and CODEX_API_KEY is not set: codex login"
-    return f"not logged in: {what}"
+        what = f"{auth} does not exist and CODEX_API_KEY is not set"
+    return f"not logged in: {what}", "codex login, or set CODEX_API_KEY"
 
 
 def configured(settings: Config, given: Sequence[str], *path: object) -> object:

@@ -54,11 +54,12 @@ def examine(request: RunWords, settings: Config) -> list[Check]:
     """Check everything that a run with this request needs."""
     found = _of_any(request, settings)
     log_dir = Path(request.log_dir).absolute()
-    found["log directory"] = (
-        (f"{log_dir} is writable", None)
-        if _takes_files(_nearest(log_dir))
-        else (f"{log_dir} is not writable", "name another directory with --log-dir")
-    )
+    found["log directory"] = f"{log_dir} is writable", None
+    if not _takes_files(_nearest(log_dir)):
+        fix = "name another directory with --log-dir"
+        found["log directory"] = f"{log_dir} is not writable", fix
+    elif exposed := files.exposure(log_dir):
+        found["log directory"] = exposed
     found |= _space(settings, {"logs": log_dir})
     return _checks(found | {"prices": _prices(settings)})
 
@@ -146,7 +147,7 @@ def _login(request: RunWords, found: str, settings: Config) -> Finding:
     fix = "codex login, or set CODEX_API_KEY"
     # Codex's own doctor takes variables for a login that `codex exec` does not use.
     if missing := missing_login(request.codex, settings):
-        return missing, fix
+        return missing
     # Codex's own doctor (0.169) exits with 1 for any finding.
     argv = [found, "doctor", "--json"]
     said = capture(argv, settings.environment, _ASK_SECONDS, any_exit_code=True)
@@ -223,7 +224,7 @@ def _state(settings: Config) -> Finding:
     if _is_there(runs) and not _takes_files(runs):
         return f"{runs} is not writable", f"chmod u+rwx {runs}"
     if exposed := files.exposure(home):
-        return exposed, f"chmod go-w {home}"
+        return exposed
     if is_open:
         return f"{home}: other users can access {is_open[0]}", f"chmod go= {is_open[0]}"
     return f"{home}: private, and the ledger is writable", None

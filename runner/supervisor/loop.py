@@ -114,7 +114,7 @@ class SuperviseLoop:
             recorder.warn(trouble)
         for place in {settings.state_home, self._files.directory}:
             if exposed := files.exposure(place):
-                recorder.warn(exposed)
+                recorder.warn("{} ({})".format(*exposed))
         if recorder.run.spec.resume_session is not None:
             self._guarded(lambda: self._export.begin(recorder.run))
         self._codex = codex

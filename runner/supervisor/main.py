@@ -115,7 +115,7 @@ def supervise(
             recorder.advance(Launched(codex=child(started), at=clock.now()))
             recorder.write_meta()
             if missing := missing_login(recorder.run.spec.codex, settings):
-                recorder.pipe.send(warning=missing)
+                recorder.pipe.send(warning="{} ({})".format(*missing))
             recorder.pipe.send(launched=True)
         # This import takes 50 ms, during which Codex already runs.
         from runner.supervisor.loop import SuperviseLoop  # noqa: PLC0415

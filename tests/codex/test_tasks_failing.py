@@ -215,7 +215,10 @@ def test_a_missing_key_is_noted_at_once_by_all_that_start_a_run(
     sessions: RealSessions,
 ) -> None:
     key = ("-c", 'model_providers.loopback.env_key="LOOPBACK_KEY"')
-    why = "warning: model provider loopback: LOOPBACK_KEY is not set, which has its key"
+    why = (
+        "warning: model provider loopback: LOOPBACK_KEY is not set, which has its key"
+        " (set LOOPBACK_KEY)"
+    )
 
     started = sessions.try_start(*key, "say: never")
     session = sessions.named(started.stdout)
@@ -227,4 +230,5 @@ def test_a_missing_key_is_noted_at_once_by_all_that_start_a_run(
     assert (sent.code, sent.stderr.splitlines()[0]) == (0, f"codex_tasks: {why}")
     assert ran.stderr.splitlines()[0] == f"run_codex_task: {why}"
     assert "LOOPBACK_KEY" in session.status["error"]
+    assert session.status["outcome"] == "auth_failed"
     session.wait()

@@ -17,10 +17,13 @@ base_url = "http://127.0.0.1:9/v1"
 WITH_KEY = f'{LOCAL}env_key = "LOCAL_KEY"\n'
 AS_OPENAI = f"{LOCAL}requires_openai_auth = true\n"
 NOT_LOGGED_IN = (
-    "not logged in: {home}/auth.json does not exist and CODEX_API_KEY is not set:"
-    " codex login"
+    "not logged in: {home}/auth.json does not exist and CODEX_API_KEY is not set",
+    "codex login, or set CODEX_API_KEY",
 )
-NO_KEY = "model provider local: LOCAL_KEY is not set, which has its key"
+NO_KEY = (
+    "model provider local: LOCAL_KEY is not set, which has its key",
+    "set LOCAL_KEY",
+)
 
 
 @pytest.fixture
@@ -61,14 +64,15 @@ def test_what_the_configuration_needs_is_looked_for(
     program: str,
     config: str | None,
     given: tuple[str, ...],
-    missing: str | None,
+    missing: tuple[str, str] | None,
 ) -> None:
     at = made(tmp_path, config)
     codex = CodexOptions(bin=program, overrides=given)
 
     found = missing_login(codex, at)
 
-    assert found == (missing and missing.format(home=at.codex_home))
+    wanted = missing and (missing[0].format(home=at.codex_home), missing[1])
+    assert found == wanted
 
 
 @pytest.mark.parametrize("config", [None, WITH_KEY])
@@ -105,7 +109,7 @@ def test_a_key_that_codex_exec_does_not_use_is_named(
     found = missing_login(CodexOptions(bin=program), at)
 
     assert found is not None
-    assert "OPENAI_API_KEY, which codex exec does not use" in found
+    assert "OPENAI_API_KEY, which codex exec does not use" in found[0]
 
 
 @pytest.mark.parametrize(

@@ -414,8 +414,10 @@ def test_a_directory_that_others_may_write_into_is_warned_of(
     task.log_dir.chmod(mode)
 
     ended = task()
+    examined = task("--doctor", "--json")
 
     assert ended.code == 0
     warned = [each for each in ended.meta["warnings"] if "may replace files" in each]
     assert len(warned) == (mode == 0o777), "nobody else is in the group of this user"
+    assert examined.stdout.count(f'"chmod go-w {task.log_dir}"') == len(warned)
     assert (f"chmod go-w {task.log_dir}" in ended.stderr) == bool(warned)

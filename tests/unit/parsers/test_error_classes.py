@@ -49,6 +49,7 @@ REFINED = {
     ("http_connection_failed", "unexpected status 401 Unauthorized: No."): (
         "unauthorized"
     ),
+    ("other", "Missing environment variable: `LOCAL_KEY`."): "unauthorized",
     ("http_connection_failed", "unexpected status 403 Forbidden: No."): "bad_request",
     ("http_connection_failed", "unexpected status 429 Too Many"): (
         "http_connection_failed"
