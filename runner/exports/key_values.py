@@ -29,7 +29,8 @@ _END = "===== end preamble ====="
 _SECRET = pattern(
     r"(?is)([\w.\"'-]*(?:key|token|secret|passw|auth|bearer|credential|header)[^=\s]*\s*="
     r"(?!\s*(?:\d+|true|false)\s*$)"
-    r"|=\s*[\"']?(?=sk-|gh[a-z]_|github_pat_|xox[a-z]-|eyj|akia|bearer\s)).+",
+    r"|=(?=(?:.*[^\w-])?(?:sk-|gh[a-z]_|github_pat_|xox[a-z]-|eyj|akia|bearer\s|basic\s)"
+    r"|.*://[^/\s@]+:[^/\s@]+@)).+",
 )
 _MASK = "***"
 

@@ -25,6 +25,9 @@ SECRET = "squeamish"  # noqa: S105  # that is the point
         f"--auth={SECRET}",
         f"credentials.x={SECRET}",
         f'x="sk-{SECRET}"',
+        f'notify=["curl", "-H", "Authorization: Bearer {SECRET}"]',
+        f'mcp_servers.x.args=["--with", "ghp_{SECRET}"]',
+        f'x.base_url="https://me:{SECRET}@example.com/v1"',
         f"x=ghp_{SECRET}",
         f"x = Bearer {SECRET}",
         f"bearer={SECRET}\nin two lines {SECRET}",
@@ -42,7 +45,11 @@ def test_values_of_secrets_are_left_out(word: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["model=gpt-5", "a.b=1", "token_limit=200000", "-C", "/some/token/path"]
+    "word",
+    [
+        *("model=gpt-5", "a.b=1", "token_limit=200000", "-C", "/some/token/path"),
+        *("x.base_url=https://example.com:80/v1", "model=task-sk-x", "a=/home/sky/b"),
+    ],
 )
 def test_other_words_are_shown_as_a_shell_would_take_them(word: str) -> None:
     assert redacted(["codex", word, "two words"]) == f"codex {word} 'two words'"
