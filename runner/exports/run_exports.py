@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     # Runs a step whose error must not end the run; it may be reported.
     Attempt: TypeAlias = Callable[[Callable[[], object]], None]
 
-# A setting that Codex ignores: it marks the run of a demonstration, whose costs are
-# made up.
-DEMONSTRATION = "codex_runner_demonstration=true"
+# A setting without an effect: it marks the run of a demonstration, whose costs are made
+# up. Codex would warn of one that it does not know, such as the marker of 0.2.
+DEMONSTRATION = "shell_environment_policy.set.CODEX_RUNNER_DEMONSTRATION='true'"
+_MARKERS = (DEMONSTRATION, "codex_runner_demonstration=true")
 LOG_DIRS = "log-dirs"
 _EXIT_CODES = range(256)
 NO_FACTS = Facts(kind="empty")
@@ -76,7 +77,7 @@ def run_in(data: Mapping[str, object]) -> Run:
     """
     run = record.from_json(data)
     codex = run.spec.codex
-    if DEMONSTRATION in codex.overrides:
+    if any(each in codex.overrides for each in _MARKERS):
         raise DamagedRecordError(run.run_id, "it is a demonstration")
     kept = {name: unmasked(getattr(codex, name)) for name in ("overrides", "extra")}
     return replace(run, spec=replace(run.spec, codex=replace(codex, **kept)))

@@ -36,6 +36,7 @@ def test_without_a_login_it_demonstrates_a_whole_run(
     run_id = lines[0].partition("=")[2]
     assert lines[-1].startswith(f"OK {run_id} succeeded")
     assert "tok $0.0" in lines[-1]
+    assert "is ignored" not in done.stdout
     (place,) = (tmp_path / "runs").glob("quickstart-*")
     assert "greets the reader" in (place / "repo" / "HELLO.md").read_text()
     assert not state_home.exists()
