@@ -52,17 +52,7 @@ def rates(state_home: Path, model: str, day: str, tier: str = "") -> Rates:
 
 def trouble(state_home: Path) -> str | None:
     """Return what is wrong with the user's table; None when it is valid."""
-    path = state_home / OWN
-    table, damage = _own_table(path)
-    if table and not isinstance(table.get("models"), dict):
-        return f'{path} names no models: [models."name"] begins one'
-    if unknown := [name for name in table if name != "models"]:
-        return f"{path}: unknown key {unknown[0]!r} (known: models)"
-    try:
-        prices.check(table)
-    except PriceUnknownError as error:
-        return f"{path}: {error}"
-    return damage
+    return _own_table(state_home / OWN)[1]
 
 
 def _own_table(path: Path) -> tuple[dict[str, object], str | None]:
@@ -77,16 +67,33 @@ def _own_table(path: Path) -> tuple[dict[str, object], str | None]:
 def _read_table(
     path: Path, _: tuple[int, int, int]
 ) -> tuple[dict[str, object], str | None]:
-    """Read the user's table; it is read again when the file has changed."""
+    """Read the user's table; it is read again when the file has changed.
+
+    A mistake in it may be about any model: none gets a price that would be frozen.
+    """
     import tomllib  # noqa: PLC0415 - 6 ms, for those who have a table of their own
 
     try:
-        return tomllib.loads(files.read_bytes(path).decode()), None
+        table = tomllib.loads(files.read_bytes(path).decode())
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         if isinstance(error, RecursionError):
             reason = "it nests too deeply"
         return {}, f"{path} cannot be read: {reason}"
+    mistake = _mistake(table)
+    return ({}, f"{path}: {mistake}") if mistake else (table, None)
+
+
+def _mistake(table: dict[str, object]) -> str | None:
+    if table and not isinstance(table.get("models"), dict):
+        return 'it names no models: [models."name"] begins one'
+    if unknown := [name for name in table if name != "models"]:
+        return f"unknown key {unknown[0]!r} (known: models)"
+    try:
+        prices.check(table)
+    except PriceUnknownError as error:
+        return str(error)
+    return None
 
 
 @cache

@@ -417,3 +417,18 @@ def test_verify_computes_the_usage_again(ours: Config, floor: str) -> None:
     (wrong,) = found.differences
     assert (wrong.kind, wrong.subject, wrong.fixed) == ("usage", floor, True)
     assert verify(ours).is_good
+
+
+@pytest.mark.parametrize(
+    "mistake", ['[model."gpt-5.5"]', "foo = 1\n[models]", "[models.m]\noutput = 1"]
+)
+def test_a_mistake_in_a_table_of_one_s_own_freezes_no_price_of_the_other(
+    ours: Config, mistake: str
+) -> None:
+    ours.state_home.mkdir()
+    (ours.state_home / prices.OWN).write_text(f"{mistake}\n")
+
+    with pytest.raises(PriceUnknownError) as caught:
+        prices.rates(ours.state_home, "gpt-5.5", "2026-11-20")
+
+    assert caught.value.reason == prices.trouble(ours.state_home)
