@@ -42,11 +42,11 @@ _NEVER = float("inf")
 _SOURCE = "run_codex_task"
 _SHOWN = (
     *("run_id", "session_id", "repo", "mode", "outcome", "exit_code", "error"),
-    *("error_class", "log_file", "meta_file", "summary_file"),
+    *("error_class", "warnings", "log_file", "meta_file", "summary_file"),
     *("started_at", "ended_at", "elapsed_seconds"),
 )
 _NOT_YET = (
-    *("outcome", "exit_code", "error", "error_class"),
+    *("outcome", "exit_code", "error", "error_class", "warnings"),
     *("ended_at", "elapsed_seconds"),
 )
 

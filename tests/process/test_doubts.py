@@ -24,16 +24,19 @@ DOUBTS = {"sandbox_broken": BROKEN, "empty_answer": EMPTY}
 
 @pytest.mark.parametrize("doubt", DOUBTS)
 def test_a_success_that_did_nothing_has_a_warning(
-    task: Tasks, stand_in: StandIn, doubt: str
+    task: Tasks, stand_in: StandIn, doubt: str, tmp_path: Path
 ) -> None:
+    stream = tmp_path / "stream.jsonl"
     stand_in.plays(*DOUBTS[doubt])
 
-    ended = task()
+    ended = task("--event-stream", str(stream))
     strict, named = task("--strict"), task(env={"CODEX_RUNNER_STRICT": "1"})
 
     assert (ended.code, ended.fields["outcome"]) == (0, "succeeded")
     assert f"run_codex_task: {doubt}: " in ended.stderr
     assert ended.files.summary["warnings"] == ended.meta["warnings"] == {doubt: 1}
+    told = [json.loads(line)["warnings"] for line in stream.read_text().splitlines()]
+    assert told == [None, {doubt: 1}]
     assert ended.files.summary["success"] is True
     assert strict.code == named.code == 1
     assert strict.fields["outcome"] == "succeeded"
