@@ -102,7 +102,7 @@ def finish_abandoned(run: Run, ended: Exit, ledger: Ledger, settings: Config) ->
     times = [status.st_mtime for status in found if status and status.st_size]
     at = clock.at(max(times)) if times else None
     if isinstance(run.state, Prepared | Waiting) and at is None:
-        reason = "its supervisor was killed before it started Codex"
+        reason = "its supervisor ended before it started Codex"
         return finish_unstarted(run, not_started(1, reason, KILLED))
     at = max(at or clock.now(), run.started_at)
     # Its tree went with its supervisor: what is left is known by these two alone.

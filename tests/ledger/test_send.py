@@ -50,5 +50,5 @@ def test_a_run_whose_supervisor_was_just_killed_is_not_said_to_work(
     monkeypatch.setattr(send, "start_run", start)
     monkeypatch.setattr(clock, "sleep", sleep)
 
-    with pytest.raises(RunnerFault, match="killed before it started Codex"):
+    with pytest.raises(RunnerFault, match="supervisor ended before it started Codex"):
         send.send(session, b"More.", ledger, ours, warn=print)
