@@ -54,10 +54,6 @@ def trouble(state_home: Path) -> str | None:
     """Return what is wrong with the user's table; None when it is valid."""
     path = state_home / OWN
     table, damage = _own_table(path)
-    if table and not isinstance(table.get("models"), dict):
-        return f'{path} names no models: [models."name"] begins one'
-    if unknown := [name for name in table if name != "models"]:
-        return f"{path}: unknown key {unknown[0]!r} (known: models)"
     try:
         prices.check(table)
     except PriceUnknownError as error:
@@ -81,12 +77,17 @@ def _read_table(
     import tomllib  # noqa: PLC0415 - 6 ms, for those who have a table of their own
 
     try:
-        return tomllib.loads(files.read_bytes(path).decode()), None
+        table = tomllib.loads(files.read_bytes(path).decode())
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         if isinstance(error, RecursionError):
             reason = "it nests too deeply"
         return {}, f"{path} cannot be read: {reason}"
+    if unknown := [name for name in table if name != "models"]:
+        return {}, f"{path}: unknown key {unknown[0]!r} (known: models)"
+    if not isinstance(table.get("models", {}), dict):
+        return {}, f'{path} names no models: [models."name"] begins one'
+    return table, None
 
 
 @cache
