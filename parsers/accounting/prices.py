@@ -72,7 +72,8 @@ class PriceUnknownError(LookupError):
     """A model has no price, with the reason."""
 
     def __init__(self, model: str, reason: str) -> None:
-        super().__init__(f"no price for the model {model!r}: {reason}")
+        named = f"the model {model!r}" if model else "an unknown model"
+        super().__init__(f"no price for {named}: {reason}")
         self.model, self.reason = model, reason
 
 

@@ -172,6 +172,21 @@ def test_a_strange_value_harms_only_itself(
     )
 
 
+@pytest.mark.parametrize("figure", ["NaN", '"x"', "true", "{}"])
+def test_a_figure_that_is_none_does_not_hide_that_of_the_log(
+    ours: Config, tmp_path: Path, figure: str
+) -> None:
+    meta = (
+        f'{{"token_usage": {{"total_tokens": {figure}}}, "cost": {{"usd": {figure}}}}}'
+    )
+    plain = summarize_log(*with_meta(tmp_path, "{}"), ours)
+
+    found = summarize_log(*with_meta(tmp_path, meta), ours)
+
+    assert found["token_usage"] == plain["token_usage"]
+    assert found["cost"] == plain["cost"]
+
+
 def test_an_exit_code_of_another_maker_is_named(ours: Config, tmp_path: Path) -> None:
     found = summarize_log(*with_meta(tmp_path, '{"exit_code": 124}'), ours)
     plain = summarize_log(*with_meta(tmp_path, '{"exit_code": 0}'), ours)

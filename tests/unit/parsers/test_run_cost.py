@@ -136,7 +136,7 @@ def test_a_run_that_called_no_model_costs_nothing() -> None:
     ("run", "reason"),
     [
         (used(call("novel")), "no price for the model 'novel': prices.toml does not"),
-        (used(call(None)), "neither the run's output nor its record names one"),
+        (used(call(None)), "for an unknown model: neither the run's output nor"),
         (RunUsage(usage=MILLION, source="events"), "names one"),
         (RunUsage(reason="nobody knows"), "nobody knows"),
         (RunUsage(total_tokens=7, source="log", reason="only a total"), "only a total"),
