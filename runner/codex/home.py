@@ -71,11 +71,18 @@ def has_saved(home: Path, thread_id: str) -> bool:
 
 
 def in_order(paths: Iterable[Path], thread_id: str) -> list[Path]:
-    """Sort the files of a thread, each once: the first one, then its revisions."""
+    """Sort the files of a thread, each once: the first one, then its revisions.
+
+    A file with another name is a copy, which counts when there is no other.
+    """
     found: dict[str, Path] = {}
     for path in paths:
-        found.setdefault(path.name.partition(thread_id)[2], path)
-    return [found[revision] for revision in sorted(found)]
+        rest = path.name.partition(thread_id)[2]
+        revision, _, ending = rest.partition(".")
+        is_own = f".{ending}" in _ENDINGS and (not revision or uuid(revision[1:]))
+        found.setdefault(rest if is_own else "", path)
+    copies = [found.pop("")] if "" in found else []
+    return [found[name] for name in sorted(found)] or copies
 
 
 def size_of(paths: Iterable[Path]) -> int:
