@@ -273,9 +273,16 @@ def _meta(log: Path, named: Path | None, settings: Config) -> tuple[Json, list[s
     path = named or (own.meta if own is not None else None)
     if path is None or not path.is_file():
         return {}, []
-    meta = loose_json.sound(files.read_json(path))
-    if not isinstance(meta, dict):
+    try:
+        told = loose_json.load_object(files.read_bytes(path))
+    except loose_json.NotAnObjectError:
         return {}, [f"meta: {path.name} holds no JSON object"]
+    except OSError as error:
+        if named is not None:
+            message = f"--meta {named}: {error.strerror}"
+            raise UsageError(message) from error
+        return {}, [f"meta: {path.name}: {error.strerror}"]
+    meta = dict(loose_json.mapping(loose_json.sound(told)))
     if meta.get("state") in _UNFINISHED:
         # A run of another machine: only the meta file is known.
         with suppress(RunnerError):

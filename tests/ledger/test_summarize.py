@@ -8,6 +8,7 @@ from support import worked
 from support.runs import settings
 from support.worked import FIRST, OTHER
 
+from runner import files
 from runner.cli import parse_codex_run
 from runner.config import Config
 from runner.errors import RunnerFault, UnknownRunError, UsageError
@@ -185,6 +186,24 @@ def test_a_figure_that_is_none_does_not_hide_that_of_the_log(
 
     assert found["token_usage"] == plain["token_usage"]
     assert found["cost"] == plain["cost"]
+
+
+def test_a_meta_file_that_cannot_be_read_is_told_with_the_reason(
+    ours: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: object) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    log, meta = tmp_path / "codex-run-1.log", tmp_path / "codex-run-1.meta.json"
+    log.write_bytes(EVENTS.read_bytes())
+    meta.write_text('{"exit_code": 1}')
+    monkeypatch.setattr(files, "read_bytes", refuse)
+
+    with pytest.raises(UsageError, match=r"x\.meta\.json: Permission denied"):
+        summarize_log(*with_meta(tmp_path, "{}"), ours)
+    assert summarize_log(log, None, ours)["warnings"] == {
+        f"meta: {meta.name}: Permission denied": 1
+    }
 
 
 def test_an_exit_code_of_another_maker_is_named(ours: Config, tmp_path: Path) -> None:
