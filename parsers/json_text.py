@@ -29,8 +29,8 @@ else:
         try:
             plain = (text if isinstance(text, str) else text.decode()).strip(_BLANKS)
             value, end = _scan(plain, 0)
-        except (StopIteration, ValueError):
-            pass
+        except (StopIteration, ValueError, SystemError):
+            pass  # without `json.decoder` the scanner of 3.11 sets no exception
         if end == len(plain):
             return value
         import json  # noqa: PLC0415 - see above

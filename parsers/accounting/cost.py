@@ -110,8 +110,9 @@ class RunCost(Struct):
             (only,) = blocks.values()
             del only["price_source"]
             block["parts"] = only
+        agents = self.subagents_usd
         told = {
-            "subagents_usd": self.subagents_usd and float(self.subagents_usd),
+            "subagents_usd": None if agents is None else float(agents),
             "unpriced": self.unpriced or None,
             "estimate": self.estimate,
             "reason": self.reason,

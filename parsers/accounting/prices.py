@@ -27,7 +27,7 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 
 from parsers import loose_json
-from parsers.light import pattern
+from parsers.light import pattern, suppress
 from parsers.struct import Struct, as_dict, replace
 
 TYPE_CHECKING = False
@@ -42,6 +42,7 @@ _PARTS: Final = ("input", "cached_input", "cache_write", "output")
 _TIER_KEYS: Final = (*_PARTS, "above")
 _SERVICE_KEYS: Final = (*_PARTS, "tiers")
 _KEYS: Final = (*_SERVICE_KEYS, "service_tiers", "from", "aliases")
+_KINDS: Final = {"tiers": list, "service_tiers": dict, "aliases": list}
 _HIGHEST: Final = Decimal(1_000_000_000)
 _DAY: Final = pattern(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 LONG_AGO: Final = "1970-01-01"
@@ -71,7 +72,8 @@ class PriceUnknownError(LookupError):
     """A model has no price, with the reason."""
 
     def __init__(self, model: str, reason: str) -> None:
-        super().__init__(f"no price for the model {model!r}: {reason}")
+        named = f"the model {model!r}" if model else "an unknown model"
+        super().__init__(f"no price for {named}: {reason}")
         self.model, self.reason = model, reason
 
 
@@ -197,9 +199,10 @@ def from_table(table: object, model: str, day: str, tier: str = "") -> Rates:
     models = loose_json.mapping(loose_json.mapping(table).get("models"))
     named = models.get(model)
     for each in models.values() if named is None else ():
-        entries = map(loose_json.mapping, _entries(each))
-        if any(model in loose_json.sequence(e.get("aliases")) for e in entries):
-            named = each
+        for entry in map(loose_json.mapping, _entries(each)):
+            _refuse_unknown(model, entry, _KEYS)  # it may mean the aliases
+            if model in loose_json.sequence(entry.get("aliases")):
+                named = each
     if named is None:
         raise NotInTableError(model, "prices.toml does not name it")
     source = PriceSource(name="prices.toml", version=None, date=day)
@@ -213,9 +216,11 @@ def check(table: Mapping[str, object]) -> None:
         PriceUnknownError: a price cannot be used; an unknown key is named.
     """
     for model, named in loose_json.mapping(table.get("models")).items():
+        source = PriceSource(name="prices.toml", version=None, date=None)
+        with suppress(NotInTableError):  # an empty list
+            rates_on(named, model, source, "")
         for each in _entries(named):
             entry = loose_json.mapping(each)
-            source = PriceSource(name="prices.toml", version=None, date=None)
             for tier in ("", *loose_json.mapping(entry.get("service_tiers"))):
                 rates_on(entry, model, source, tier)
 
@@ -235,16 +240,7 @@ def rates_on(
     Raises:
         PriceUnknownError: there is none on that day, or it is unusable.
     """
-    found: tuple[str, Mapping[str, object]] | None = None
-    for fields in map(loose_json.mapping, _entries(named)):
-        begins = str(fields.get("from", LONG_AGO))
-        if not _DAY.fullmatch(begins):
-            raise PriceUnknownError(model, f"from = {begins!r} is no day (2026-11-20)")
-        if begins <= (source.date or begins) and (found is None or found[0] <= begins):
-            found = begins, fields
-    if found is None:
-        raise NotInTableError(model, f"{source.name} has none for {source.date}")
-    fields, tier = found[1], tier_named(tier)
+    fields, tier = _entry_on(named, model, source), tier_named(tier)
     _refuse_unknown(model, fields, _KEYS)
     base = _rates(model, fields, source)
     if not tier:
@@ -267,6 +263,21 @@ def rates_on(
     return replace(base, estimate=estimate)
 
 
+def _entry_on(named: object, model: str, source: PriceSource) -> Mapping[str, object]:
+    found: tuple[str, Mapping[str, object]] | None = None
+    for fields in map(loose_json.mapping, _entries(named)):
+        begins = str(fields.get("from", LONG_AGO))
+        if not _DAY.fullmatch(begins):
+            raise PriceUnknownError(model, f"from = {begins!r} is no day (2026-11-20)")
+        if found is not None and found[0] == begins:
+            raise PriceUnknownError(model, f"it has two prices from {begins}")
+        if begins <= (source.date or begins) and (found is None or found[0] < begins):
+            found = begins, fields
+    if found is None:
+        raise NotInTableError(model, f"{source.name} has none for {source.date}")
+    return found[1]
+
+
 def _entries(named: object) -> Sequence[object]:
     return named if isinstance(named, list) else [named]
 
@@ -274,11 +285,13 @@ def _entries(named: object) -> Sequence[object]:
 def _refuse_unknown(
     model: str, fields: Mapping[str, object], known: Sequence[str]
 ) -> None:
-    for name in fields:
+    for name, value in fields.items():
         if name not in known:
             raise PriceUnknownError(
                 model, f"unknown key {name!r} (known: {', '.join(known)})"
             )
+        if not isinstance(value, _KINDS.get(name, object)):
+            raise PriceUnknownError(model, f"{name} = {value!r} has a wrong type")
 
 
 def _rates(model: str, fields: Mapping[str, object], source: PriceSource) -> Rates:

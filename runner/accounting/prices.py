@@ -85,10 +85,10 @@ def _read_table(
 
 
 def _mistake(table: dict[str, object]) -> str | None:
-    if table and not isinstance(table.get("models"), dict):
-        return 'it names no models: [models."name"] begins one'
     if unknown := [name for name in table if name != "models"]:
         return f"unknown key {unknown[0]!r} (known: models)"
+    if not isinstance(table.get("models", {}), dict):
+        return 'it names no models: [models."name"] begins one'
     try:
         prices.check(table)
     except PriceUnknownError as error:

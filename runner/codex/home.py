@@ -17,7 +17,7 @@ import errno
 import os
 from functools import partial
 
-from parsers import loose_json
+from parsers import json_text, loose_json
 from parsers.light import UTC, datetime, pattern, suppress, timedelta
 from parsers.paths import Path
 from parsers.text import uuid
@@ -36,7 +36,7 @@ _LENGTHS = (4, 7, 10)  # of YYYY, YYYY/MM and YYYY/MM/DD
 _COORDINATION = ".coordination.lock"
 # Codex holds that lock for less than a millisecond.
 _TRIES, _TRY_AGAIN_SECONDS = 10, 0.002
-_CONFIG, _TIER = "config.toml", "service_tier"
+_SYSTEM, _TIER = Path("/etc/codex/config.toml"), "service_tier"
 _KERNEL_LOCKS = Path("/proc/locks")
 
 
@@ -71,11 +71,18 @@ def has_saved(home: Path, thread_id: str) -> bool:
 
 
 def in_order(paths: Iterable[Path], thread_id: str) -> list[Path]:
-    """Sort the files of a thread, each once: the first one, then its revisions."""
+    """Sort the files of a thread, each once: the first one, then its revisions.
+
+    A file with another name is a copy, which counts when there is no other.
+    """
     found: dict[str, Path] = {}
     for path in paths:
-        found.setdefault(path.name.partition(thread_id)[2], path)
-    return [found[revision] for revision in sorted(found)]
+        rest = path.name.partition(thread_id)[2]
+        revision, _, ending = rest.partition(".")
+        is_own = f".{ending}" in _ENDINGS and (not revision or uuid(revision[1:]))
+        found.setdefault(rest if is_own else "", path)
+    copies = [found.pop("")] if "" in found else []
+    return [found[name] for name in sorted(found)] or copies
 
 
 def size_of(paths: Iterable[Path]) -> int:
@@ -103,14 +110,13 @@ def threads_named(home: Path, name: str) -> set[str]:
     return {str(thread) for thread, known in names.items() if thread and known == name}
 
 
-def config_of(home: Path) -> dict[str, object]:
-    """Read `config.toml`; empty when it cannot be read."""
-    import tomllib  # noqa: PLC0415 - 6 ms, seldom needed
+def configured(home: Path, given: Sequence[str], *path: object) -> object:
+    """Return a value of Codex's configuration, in which `-c KEY=VALUE` counts most.
 
-    try:
-        return tomllib.loads(files.read_bytes(home / _CONFIG).decode())
-    except (OSError, ValueError, RecursionError):
-        return {}
+    What cannot be read counts as empty: Codex itself reports it.
+    """
+    texts = [files.read_if_there(each) for each in (_SYSTEM, home / "config.toml")]
+    return _value((text.decode(errors="replace") for text in texts), given, path)
 
 
 def tier_of(given: Sequence[str], home: Path) -> tuple[str, bool]:
@@ -118,14 +124,33 @@ def tier_of(given: Sequence[str], home: Path) -> tuple[str, bool]:
 
     `given` are the words of the command line; its `-c key=value` precede `config.toml`.
     """
-    for word in reversed(given):
+    is_given = (told := _value((), given, (_TIER,))) is not None
+    found = told if is_given else configured(home, (), _TIER)
+    return loose_json.text(found) or "", is_given
+
+
+def _value(
+    texts: Iterable[str], given: Sequence[str], path: Sequence[object]
+) -> object:
+    choices = [[text] for text in texts]
+    for word in given:
         key, _, value = word.removeprefix("--config=").removeprefix("-c").partition("=")
-        if key.strip() == _TIER:
-            return value.strip().strip("\"'"), True
-    with suppress(OSError):
-        if _TIER.encode() in files.read_bytes(home / _CONFIG):
-            return loose_json.text(config_of(home).get(_TIER)) or "", False
-    return "", False
+        # A value that is no TOML is a text.
+        choices.append([f"{key}={text}" for text in (value, json_text.dumps(value))])
+    found: object = None
+    for either in choices:
+        if str(path[0]) not in either[0]:
+            continue  # parsing TOML would take as long as the start of Codex
+        import tomllib  # noqa: PLC0415 - 6 ms, seldom needed
+
+        for text in either:
+            with suppress(ValueError, RecursionError):
+                tree: object = tomllib.loads(text)
+                for name in path:
+                    tree = loose_json.mapping(tree).get(str(name))
+                found = found if tree is None else tree
+                break
+    return found
 
 
 def directories(

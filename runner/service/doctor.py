@@ -14,7 +14,8 @@ from parsers.struct import Struct, replace
 from runner import clock, files
 from runner.accounting import prices
 from runner.codex.binary import version_in
-from runner.codex.login import OPENAI, configured, missing_login
+from runner.codex.home import configured
+from runner.codex.login import OPENAI, missing_login
 from runner.errors import RunnerError
 from runner.ledger import database, file_systems
 from runner.ledger.ledger import Ledger
@@ -158,7 +159,9 @@ def _login(request: RunWords, found: str, settings: Config) -> Finding:
     # Versions before 0.169 have no doctor.
     if settings.environment.get("CODEX_API_KEY"):
         return "CODEX_API_KEY is set", None
-    provider = configured(settings, request.codex.overrides, "model_provider")
+    provider = configured(
+        settings.codex_home, request.codex.overrides, "model_provider"
+    )
     if provider not in {None, OPENAI}:
         return f"left to the model provider {provider!r} of the configuration", None
     said = _ask([found, "login", "status"], settings)
@@ -190,7 +193,10 @@ def _repository(request: RunWords, settings: Config) -> Finding:
         return f"{repo} is in a git repository", None
     if request.codex.skip_git_repo_check:
         return f"{repo} need not be in a git repository", None
-    if configured(settings, (), "projects", repo, "trust_level") == "trusted":
+    if (
+        configured(settings.codex_home, (), "projects", repo, "trust_level")
+        == "trusted"
+    ):
         return f"{repo} is trusted", None
     detail = f"{repo} is neither in a git repository nor trusted: Codex refuses it"
     return detail, "git init there, or pass --skip-git-repo-check"

@@ -185,8 +185,8 @@ def _summarize(found: _Log, before: Usage, settings: Config, model: str | None) 
     kept = account_log(facts, context, settings, _rollouts(found, context, settings))
     frozen = replace(
         kept,
-        usage=loose_json.mapping(meta.get("token_usage")) or kept.usage,
-        cost=loose_json.mapping(meta.get("cost")) or kept.cost,
+        usage=_frozen(meta, "token_usage", "total_tokens") or kept.usage,
+        cost=_frozen(meta, "cost", "usd") or kept.cost,
         faults=(*kept.faults, *found.faults),
     )
     told |= {"outcome": None} if is_alive else _judged(frozen, told)
@@ -197,6 +197,13 @@ def _summarize(found: _Log, before: Usage, settings: Config, model: str | None) 
     told |= _pointers(told, facts)
     whole = run_summary.build(facts, told, outcome, frozen.usage, frozen.cost)
     return {**whole, "warnings": frozen.warnings}
+
+
+def _frozen(meta: Json, name: str, figure: str) -> Json | None:
+    """Return a block of a meta file that has its figure, or says why it has none."""
+    block = loose_json.mapping(meta.get(name))
+    is_known = type(block.get(figure)) in {int, float} or "reason" in block
+    return dict(block) if is_known else None
 
 
 def _rollouts(
@@ -266,9 +273,16 @@ def _meta(log: Path, named: Path | None, settings: Config) -> tuple[Json, list[s
     path = named or (own.meta if own is not None else None)
     if path is None or not path.is_file():
         return {}, []
-    meta = loose_json.sound(files.read_json(path))
-    if not isinstance(meta, dict):
+    try:
+        told = loose_json.load_object(files.read_bytes(path))
+    except loose_json.NotAnObjectError:
         return {}, [f"meta: {path.name} holds no JSON object"]
+    except OSError as error:
+        if named is not None:
+            message = f"--meta {named}: {error.strerror}"
+            raise UsageError(message) from error
+        return {}, [f"meta: {path.name}: {error.strerror}"]
+    meta = dict(loose_json.mapping(loose_json.sound(told)))
     if meta.get("state") in _UNFINISHED:
         # A run of another machine: only the meta file is known.
         with suppress(RunnerError):

@@ -18,6 +18,7 @@ from parsers.struct import replace
 from runner import clock, config, foreign
 from runner.accounting import rollouts
 from runner.accounting.rollouts import RolloutIndex, Slice, read_rollouts
+from runner.cli import codex_tasks
 from runner.clock import iso
 from runner.codex import home
 from runner.errors import UsageError
@@ -40,7 +41,7 @@ from runner.model import (
     Verdict,
 )
 from runner.run_files import files_of, own_directory
-from runner.service import archive, foreign_runs, lookup
+from runner.service import archive, foreign_runs, importing, lookup
 from runner.service.findings import Finding, Wish
 from runner.service.importing import take_in
 from runner.service.verify import verify
@@ -586,6 +587,21 @@ def test_turns_by_hand_are_added_to_the_thread_of_an_older_task(
     assert [each.word for each in thread()] == ["present"]
     again = take_in([str(task.parent)], thread.ledger, thread.settings)
     assert [(each.word, each.left_out) for each in again] == [("present", ())]
+
+
+def test_the_last_line_counts_a_session_of_two_sources_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    told = [
+        Finding(word="imported", source=tmp_path, session_id=name, runs=1, kind="run")
+        for name in (RECORDED, RECORDED, "other")
+    ]
+    monkeypatch.setenv("CODEX_RUNNER_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(importing, "take_in", lambda *_: told)
+
+    assert codex_tasks.main(["import"]) == 0
+
+    assert "imported 2 sessions (3 runs); " in capfd.readouterr().err
 
 
 def test_a_thread_that_has_not_changed_is_not_read_again(

@@ -54,6 +54,7 @@ def made(tmp_path: Path, config: str | None = None, **variables: str) -> Config:
         (WITH_KEY, (), NO_KEY),
         (LOCAL, ('model_providers.local.env_key="LOCAL_KEY"',), NO_KEY),
         ("", ("model_provider=elsewhere",), None),
+        ("", ("-cmodel_provider=elsewhere",), None),
         ('cli_auth_credentials_store = "keyring"', (), None),
         ("model_provider = [", (), NOT_LOGGED_IN),
         (b"\xff".decode(errors="replace"), (), NOT_LOGGED_IN),

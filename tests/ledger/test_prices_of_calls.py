@@ -297,6 +297,18 @@ def test_the_users_table_is_read_again_once_it_has_changed(ours: Config) -> None
     assert found == [Decimal(1), Decimal("2.25")]
 
 
+def test_a_run_gets_no_price_from_another_table_than_the_one_that_was_meant(
+    ours: Config,
+) -> None:
+    own_prices(ours)
+    (ours.state_home / prices.OWN).write_text(
+        '[modles."gpt-5.5"]\ninput = 1\noutput = 1\n'
+    )
+
+    with pytest.raises(PriceUnknownError, match="unknown key 'modles'"):
+        prices.rates(ours.state_home, "gpt-5.5", "2026-11-20")
+
+
 def reprices(
     ours: Config, since: datetime | None = None, **how: bool
 ) -> list[tuple[str, RunCost, bool]]:

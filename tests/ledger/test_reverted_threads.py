@@ -83,6 +83,21 @@ def test_copies_of_a_file_count_once(thread: Reverted) -> None:
     assert RolloutIndex(thread.home).paths_of(THREAD) == thread.paths
 
 
+def test_a_copy_with_another_name_is_no_revision(thread: Reverted) -> None:
+    whole, later = thread.paths
+    for name in (f"{whole.stem} copy", f"{whole.stem}_backup", "rollout-kept"):
+        (whole.parent / f"{name}.jsonl").write_bytes(whole.read_bytes())
+
+    assert home.rollouts_of(thread.home, THREAD) == thread.paths
+    assert RolloutIndex(thread.home).paths_of(THREAD) == thread.paths
+    assert thread.take_in() == [("imported", 4)]
+    assert thread.totals() == SHARES
+    for path in (whole, later):
+        path.unlink()
+    (copy,) = RolloutIndex(thread.home).paths_of(THREAD)
+    assert copy.parent == whole.parent
+
+
 def test_a_run_after_the_revert_has_what_the_second_file_says(thread: Reverted) -> None:
     """Its offset was taken before it: the size of both files, or of the first."""
     first, second = (path.stat().st_size for path in thread.paths)

@@ -8,6 +8,7 @@ from support import worked
 from support.runs import settings
 from support.worked import FIRST, OTHER
 
+from runner import files
 from runner.cli import parse_codex_run
 from runner.config import Config
 from runner.errors import RunnerFault, UnknownRunError, UsageError
@@ -170,6 +171,39 @@ def test_a_strange_value_harms_only_itself(
         "succeeded",
         {"run": 1, "failed": 0},
     )
+
+
+@pytest.mark.parametrize("figure", ["NaN", '"x"', "true", "{}"])
+def test_a_figure_that_is_none_does_not_hide_that_of_the_log(
+    ours: Config, tmp_path: Path, figure: str
+) -> None:
+    meta = (
+        f'{{"token_usage": {{"total_tokens": {figure}}}, "cost": {{"usd": {figure}}}}}'
+    )
+    plain = summarize_log(*with_meta(tmp_path, "{}"), ours)
+
+    found = summarize_log(*with_meta(tmp_path, meta), ours)
+
+    assert found["token_usage"] == plain["token_usage"]
+    assert found["cost"] == plain["cost"]
+
+
+def test_a_meta_file_that_cannot_be_read_is_told_with_the_reason(
+    ours: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: object) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    log, meta = tmp_path / "codex-run-1.log", tmp_path / "codex-run-1.meta.json"
+    log.write_bytes(EVENTS.read_bytes())
+    meta.write_text('{"exit_code": 1}')
+    monkeypatch.setattr(files, "read_bytes", refuse)
+
+    with pytest.raises(UsageError, match=r"x\.meta\.json: Permission denied"):
+        summarize_log(*with_meta(tmp_path, "{}"), ours)
+    assert summarize_log(log, None, ours)["warnings"] == {
+        f"meta: {meta.name}: Permission denied": 1
+    }
 
 
 def test_an_exit_code_of_another_maker_is_named(ours: Config, tmp_path: Path) -> None:

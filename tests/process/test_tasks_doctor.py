@@ -188,7 +188,8 @@ def test_a_state_directory_that_others_can_read_is_told(
     {
         "no TOML": ('[models."one"]\ninput = \n', "line 2"),
         "no price": ('[models."one"]\ninput = "cheap"\noutput = 1\n', "'cheap'"),
-        "no models": ('[model."one"]\ninput = 1\noutput = 1\n', "names no models"),
+        "no models": ("models = 7\n", "names no models"),
+        "other table": ('[model."one"]\ninput = 1\noutput = 1\n', "key 'model'"),
         "key": ("[models.one]\ninput = 1\noutput = 1\ncached = 1\n", "'cached'"),
         "nested": (f"a = {'[' * 100_000}", "too deeply"),
     }.values(),

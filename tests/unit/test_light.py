@@ -12,6 +12,7 @@ import io
 import json
 import pathlib
 import shlex
+import sys
 from typing import Any
 
 import pytest
@@ -114,6 +115,15 @@ def test_what_is_no_json_is_refused_as_json_does(text: str) -> None:
     with pytest.raises(theirs.type) as ours:
         json_text.loads(text)
     assert str(ours.value) == str(theirs.value)
+
+
+def test_what_is_no_json_is_refused_before_json_is_imported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in [each for each in sys.modules if each.partition(".")[0] == "json"]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(ValueError, match="double quotes"):
+        json_text.loads("{")
 
 
 def test_what_json_cannot_hold_is_refused() -> None:

@@ -193,7 +193,7 @@ def main_import(found: Values, context: Context) -> int:
         told = f"{count(number, 'thread')} of {line(name)} not imported"
         context.note(f"{told} (--all-originators imports them)")
     word = "would import" if is_trial else "imported"
-    sessions = count(len(lists["imported"]), "session")
+    sessions = count(len({each["id"] for each in lists["imported"]}), "session")
     rest = [
         f"{len(lists[name]):,} {what}"
         for name, what in _REST.items()

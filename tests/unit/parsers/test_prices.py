@@ -200,6 +200,26 @@ def test_prices_that_are_left_out_are_the_inputs() -> None:
             {"models": {"m": {"input": 1, "output": 1, "from": "July"}}},
             "from = 'July' is no day",
         ),
+        (
+            {"models": {"m": {"input": 1, "output": 1, "tiers": 7}}},
+            "tiers = 7 has a wrong type",
+        ),
+        (
+            {"models": {"m": {"input": 1, "output": 1, "service_tiers": 0.5}}},
+            "service_tiers = 0.5 has a wrong type",
+        ),
+        (
+            {"models": {"other": {"input": 1, "output": 1, "aliases": "m"}}},
+            "aliases = 'm' has a wrong type",
+        ),
+        (
+            {"models": {"other": {"input": 1, "output": 1, "alias": ["m"]}}},
+            "unknown key 'alias'",
+        ),
+        (
+            {"models": {"m": [{"input": 1, "output": 1}, {"input": 2, "output": 1}]}},
+            "two prices from 1970-01-01",
+        ),
     ],
 )
 def test_a_damaged_table_says_what_is_wrong(table: object, reason: str) -> None:

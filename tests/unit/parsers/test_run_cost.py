@@ -1,3 +1,4 @@
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -112,6 +113,19 @@ def test_sub_agents_are_priced_too_and_shown_apart() -> None:
     assert (block["usd"], block["subagents_usd"]) == (11.0, 10.0)
 
 
+def test_sub_agents_may_cost_nothing() -> None:
+    """A price of 0 is that of a local model."""
+    table = {"models": {"local": {"input": 0, "output": 0}}}
+    agent = Rollout(thread_id="t", calls=(call("local"),))
+    run = replace(used(call("local")), subagents=(agent,))
+
+    found = cost_of_run(
+        run, None, lambda model, day, tier: from_table(table, model, day, tier), blank()
+    )
+
+    assert json.loads(json.dumps(found.to_json()))["subagents_usd"] == 0
+
+
 def test_a_sum_is_priced_as_short_requests_and_called_an_estimate() -> None:
     run = RunUsage(usage=sum_usage([MILLION] * 3), source="events")
     long = price(run, Facts(kind="events", model="long"))
@@ -136,7 +150,7 @@ def test_a_run_that_called_no_model_costs_nothing() -> None:
     ("run", "reason"),
     [
         (used(call("novel")), "no price for the model 'novel': prices.toml does not"),
-        (used(call(None)), "neither the run's output nor its record names one"),
+        (used(call(None)), "for an unknown model: neither the run's output nor"),
         (RunUsage(usage=MILLION, source="events"), "names one"),
         (RunUsage(reason="nobody knows"), "nobody knows"),
         (RunUsage(total_tokens=7, source="log", reason="only a total"), "only a total"),
