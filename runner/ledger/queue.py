@@ -227,6 +227,9 @@ class Queue:
         parks = 0 if row is None else row["parks"]
         reset = limit_seconds(run, parks, now.timestamp())
         if row is not None and row["state"] == "running":
+            if run.has_begun:
+                # Its supervisor may have been killed before it recorded that.
+                self._ledger.change("begin_turn", run_id=run.run_id)
             delivery = value_of(Delivery, row)
             fate = fate_of(delivery, verdict, has_begun=run.has_begun, reset=reset)
             if isinstance(fate, Ends):

@@ -14,6 +14,8 @@ from chaos.operations import Operation, differences
 # limit, a signal, a run that was ended or not started.
 _CODES = {-9, 0, 1, 3, 75, 124, 127, 130, 137, 143}
 _OPEN = {"queued", "parked", "running"}
+# What Codex notes of a continuation prompt, which has no tag.
+CONTINUED = "continue"
 
 
 def accepted_prompts_are_known(chaos: Chaos) -> list[str]:
@@ -63,7 +65,7 @@ def nothing_is_executed_twice(chaos: Chaos) -> list[str]:
     for what, tag, _, run, pid in chaos.log():
         if what == "turn":
             begun[tag] = pid
-        elif what == "start" and tag in begun:
+        elif what == "start" and tag in begun and tag != CONTINUED:
             found.append(f"{tag} was given again to run {run}")
     return found
 

@@ -391,6 +391,18 @@ def test_a_usage_limit_and_a_refused_login_hold_all_prompts_of_the_home(
     assert word(ledger, first) is None
 
 
+def test_a_turn_whose_beginning_was_not_recorded_is_continued_all_the_same(
+    ledger: Ledger, first: Run
+) -> None:
+    number = ledgers.queue(ledger, first.session)
+    run = deliver(ledger, first, number)
+
+    ledgers.end(ledger, run, Outcome.USAGE_LIMITED, has_begun=True)
+
+    (prompt,) = ledger.queue.waiting(first.session)
+    assert (prompt.begun, prompt.text) == (1, None)
+
+
 def test_what_runs_in_a_session_keeps_its_prompts(ledger: Ledger, first: Run) -> None:
     run = ledgers.resume(ledger, first, 2)
     one = ledgers.queue(ledger, first.session)
