@@ -26,7 +26,7 @@ from runner.errors import FileFault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
 _UUID_VERSION_WITH_TIME = "7"
 # Codex has three levels; users add copies beside them.
@@ -36,6 +36,8 @@ _LENGTHS = (4, 7, 10)  # of YYYY, YYYY/MM and YYYY/MM/DD
 _COORDINATION = ".coordination.lock"
 # Codex holds that lock for less than a millisecond.
 _TRIES, _TRY_AGAIN_SECONDS = 10, 0.002
+# Their values are names of variables; the last is a table of them.
+_OF_SECRETS = ("env_key", "bearer_token_env_var", "env_http_headers")
 _SYSTEM, _TIER = Path("/etc/codex/config.toml"), "service_tier"
 _KERNEL_LOCKS = Path("/proc/locks")
 
@@ -115,8 +117,23 @@ def configured(home: Path, given: Sequence[str], *path: object) -> object:
 
     What cannot be read counts as empty: Codex itself reports it.
     """
-    texts = [files.read_if_there(each) for each in (_SYSTEM, home / "config.toml")]
-    return _value((text.decode(errors="replace") for text in texts), given, path)
+    return _value(_texts(home), given, path)
+
+
+def key_variables(home: Path, given: Sequence[str]) -> set[str]:
+    """Name the variables that Codex's configuration names as those of secrets."""
+    todo, names = [*_trees(_texts(home), given, _OF_SECRETS)], set[str]()
+    for tree in todo:  # it grows
+        for key, value in loose_json.mapping(tree).items():
+            todo.append(value)
+            if key in _OF_SECRETS:
+                names.update(map(str, loose_json.mapping(value).values() or [value]))
+    return names
+
+
+def _texts(home: Path) -> list[str]:
+    found = [files.read_if_there(each) for each in (_SYSTEM, home / "config.toml")]
+    return [text.decode(errors="replace") for text in found]
 
 
 def tier_of(given: Sequence[str], home: Path) -> tuple[str, bool]:
@@ -132,25 +149,32 @@ def tier_of(given: Sequence[str], home: Path) -> tuple[str, bool]:
 def _value(
     texts: Iterable[str], given: Sequence[str], path: Sequence[object]
 ) -> object:
+    found: object = None
+    for tree in _trees(texts, given, [str(path[0])]):
+        for name in path:
+            tree = loose_json.mapping(tree).get(str(name))  # noqa: PLW2901 - it descends
+        found = found if tree is None else tree
+    return found
+
+
+def _trees(
+    texts: Iterable[str], given: Sequence[str], words: Collection[str]
+) -> Iterator[object]:
+    """Read the texts of TOML and the words of `-c` that have one of some words."""
     choices = [[text] for text in texts]
     for word in given:
         key, _, value = word.removeprefix("--config=").removeprefix("-c").partition("=")
         # A value that is no TOML is a text.
         choices.append([f"{key}={text}" for text in (value, json_text.dumps(value))])
-    found: object = None
     for either in choices:
-        if str(path[0]) not in either[0]:
+        if not any(word in either[0] for word in words):
             continue  # parsing TOML would take as long as the start of Codex
         import tomllib  # noqa: PLC0415 - 6 ms, seldom needed
 
         for text in either:
             with suppress(ValueError, RecursionError):
-                tree: object = tomllib.loads(text)
-                for name in path:
-                    tree = loose_json.mapping(tree).get(str(name))
-                found = found if tree is None else tree
+                yield tomllib.loads(text)
                 break
-    return found
 
 
 def directories(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from runner.model import CodexOptions
 
 OPENAI = "openai"
-_KEYS = ("CODEX_API_KEY", "CODEX_ACCESS_TOKEN")
+KEYS = ("CODEX_API_KEY", "CODEX_ACCESS_TOKEN")
 # With these the configuration of another file or server counts.
 _UNREADABLE = ("-p", "--profile", "--oss", "--remote")
 
@@ -29,7 +29,7 @@ def missing_login(codex: CodexOptions, settings: Config) -> tuple[str, str] | No
     if path is None or stamp_of(path) is None or is_other:
         return None
     auth = home / "auth.json"
-    has_login = any(map(env.get, _KEYS)) or files.status(auth)
+    has_login = any(map(env.get, KEYS)) or files.status(auth)
     name = configured(home, given, "model_provider") or OPENAI
     of_provider = (home, given, "model_providers", name)
     if (key := configured(*of_provider, "env_key")) is not None:
