@@ -37,10 +37,11 @@ class Config(Struct):
     `config_files.in_force`, for what is started in a directory.
 
     `environment` is the caller's whole environment, for child programs; it has no repr,
-    so it is never logged. `grace_seconds` is the time from INT to KILL when a run is
-    ended, `hook_seconds` the limit of a notify command, `umask` the caller's, under
-    which Codex works. With `is_strict` a command fails on a success that did nothing,
-    with `is_contained` none warns of what will end the runs that it starts. Without
+    so it is never logged. `own` is that of this process, when it acts for the sender of
+    a prompt. `grace_seconds` is the time from INT to KILL when a run is ended,
+    `hook_seconds` the limit of a notify command, `umask` the caller's, under which
+    Codex works. With `is_strict` a command fails on a success that did nothing, with
+    `is_contained` none warns of what will end the runs that it starts. Without
     `has_timer` only commands and supervisors deliver prompts.
     """
 
@@ -64,6 +65,7 @@ class Config(Struct):
     recoveries: int = 0
     env_deny: tuple[str, ...] = ()
     env_allow: tuple[str, ...] = ()
+    own: Mapping[str, str] | None = None
 
     def __repr__(self) -> str:
         return f"Config(state_home={self.state_home}, codex_home={self.codex_home}, …)"
@@ -120,6 +122,29 @@ def at_codex_home(config: Config, place: str | None) -> Config:
         return config
     environment = {**config.environment, "CODEX_HOME": place}
     return replace(config, codex_home=Path(place), environment=environment)
+
+
+def as_sender(config: Config, variables: Mapping[str, str]) -> Config:
+    """Return the configuration of the sender of a prompt, in this state directory.
+
+    Of this process remain the marks of the run and the hook that it is inside of.
+
+    Raises:
+        UsageError: a variable has an invalid value.
+    """
+    own, place = config.environment, str(config.state_home)
+    marks = {name: own[name] for name in (HOOK_MARKER, RUN_MARKER) if name in own}
+    found = load({**variables, **marks, "CODEX_RUNNER_HOME": place})
+    kept = {"umask": config.umask, "has_timer": config.has_timer}
+    return replace(found, own=config.own or own, **kept)
+
+
+def ignored_home(config: Config, place: str | None) -> str | None:
+    """Say that a session stays in its home of Codex, if another one is asked for."""
+    asked = config.environment.get("CODEX_HOME")
+    if not asked or place is None or Path(place) == Path(asked):
+        return None
+    return f"CODEX_HOME={asked} is ignored: the task stays in {place}"
 
 
 def codex_environment(config: Config, run_id: str) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Waiting prompts as files, which a rebuild of a lost ledger reads.
 
-`queue/<prompt id>` in the state directory: one line of JSON with the prompt's row and
-the ids of its session, then the text. The file exists from the insert of the prompt
-until its turn has begun.
+`queue/<prompt id>` in the state directory: one line of JSON with the prompt's row, its
+environment and the ids of its session, then the text. The file exists from the insert
+of the prompt until its turn has begun.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 
 from parsers import json_text
+from parsers.struct import as_dict
 from runner import files
 
 TYPE_CHECKING = False
@@ -36,7 +37,12 @@ def render(ledger: Ledger, prompt: int) -> bytes | None:
     text: bytes = header.pop("text")
     for name in ("repo", "home"):
         header[name] = os.fsdecode(header[name] or b"") or None
-    if header["session_settings"]:
+    key = header["environment"]
+    if key is not None:
+        from runner.ledger.environments import read as stored  # noqa: PLC0415 - of what waits
+
+        header["environment"] = as_dict(stored(ledger, key))
+    if header["session_settings"] or key is not None:
         # A copy in another directory chooses no program there.
         header["directory"] = str(path_of(ledger.home, prompt).parent)
     return json_text.dumps(header).encode() + b"\n" + text

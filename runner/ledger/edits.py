@@ -9,7 +9,7 @@ from parsers.struct import Struct
 from runner import clock
 from runner.clock import iso
 from runner.errors import RefusedPromptError
-from runner.ledger import prompts
+from runner.ledger import environments, prompts
 from runner.model import Outcome
 
 TYPE_CHECKING = False
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from parsers.light import sqlite3
+    from runner.ledger.environments import Environment
     from runner.ledger.ledger import Ledger
 
     # The text of a prompt in the files of a run; None when they are gone.
@@ -120,8 +121,15 @@ def edit(ledger: Ledger, prompt: int, change: Edit) -> int:
     return int(row["session"])
 
 
-def retry(ledger: Ledger, prompt: int, text_of: TextOf) -> list[int]:
+def retry(
+    ledger: Ledger,
+    prompt: int,
+    text_of: TextOf,
+    environment: Environment | None = None,
+) -> list[int]:
     """Queue an ended prompt again, at its old place and with its own text.
+
+    One that was never queued has no environment yet: it keeps this one.
 
     Prompts that ended only because of it are queued again too, where they can be.
 
@@ -152,6 +160,8 @@ def retry(ledger: Ledger, prompt: int, text_of: TextOf) -> list[int]:
             elif number == prompt:
                 message = f"prompt {prompt}: {reason}"
                 raise RefusedPromptError(message)
+        if environment is not None and row["environment"] is None:
+            environments.store(ledger, prompt, environment)
     return revived
 
 

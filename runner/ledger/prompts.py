@@ -6,7 +6,7 @@ These functions run inside a transaction of their caller.
 from __future__ import annotations
 
 from parsers import json_text, loose_json
-from parsers.struct import Struct, as_dict
+from parsers.struct import Struct, as_dict, replace
 from runner import clock
 from runner.clock import iso
 from runner.errors import RefusedPromptError
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
     from parsers.light import datetime
     from runner.ledger.database import Cell
+    from runner.ledger.environments import Environment
     from runner.ledger.ledger import Ledger
     from runner.model import Run
 
 _PREVIEW = 200
 # Options that are no columns of a prompt.
-_NEEDS = ("after", "after_any_end")
+_APART = ("after", "after_any_end", "environment")
 
 
 class Prompt(Struct):
@@ -42,6 +43,7 @@ class Prompt(Struct):
     run_id: str | None
     queued_at: str
     settings: str
+    environment: int | None
     begun: int
     word: str | None
     until: str | None
@@ -63,7 +65,8 @@ class PromptOptions(Struct):
     A second prompt with an accepted `key` is the first one; a second one with a `dedup`
     is refused while the first waits. A turn that fails for a reason that can pass is
     retried `retries` times; one in which Codex is lost is continued `recoveries` times.
-    `settings` is what it has instead of the settings of its session, as JSON.
+    `settings` is what it has instead of the settings of its session, as JSON;
+    `environment` what it keeps of its sender's, which is no part of a keyed request.
     """
 
     group: str = ""
@@ -77,6 +80,7 @@ class PromptOptions(Struct):
     retries: int = 0
     recoveries: int = 0
     settings: str = "{}"
+    environment: Environment | None = None
 
 
 class Content(Struct):
@@ -104,7 +108,8 @@ def insert(
         RefusedPromptError: its key has another text, a prompt with its `dedup` waits,
             or it needs a prompt that does not exist.
     """
-    body = None
+    body, environment = None, options.environment
+    options = replace(options, environment=None)
     if options.key is not None:
         body = digest_of(repr((session, content.text, options)).encode())
         known = ledger.one("prompt_with_key", key=options.key)
@@ -117,7 +122,11 @@ def insert(
     if first:
         message = f"prompt {first} waits with --dedup {options.dedup!r}"
         raise RefusedPromptError(message)
-    columns = {k: v for k, v in as_dict(options).items() if k not in _NEEDS}
+    columns = {k: v for k, v in as_dict(options).items() if k not in _APART}
+    if environment is not None:
+        from runner.ledger import environments  # noqa: PLC0415 - of one that waits
+
+        columns["environment"] = environments.keep(ledger, environment)
     number = ledger.insert(
         "insert_prompt",
         prompt=content.number,
@@ -128,21 +137,23 @@ def insert(
         run_id=content.run_id,
         at=iso(at),
         body=body,
-        **columns,
+        **{"environment": None, **columns},
     )
     need(ledger, number, options.after, options.after_any_end)
     return number
 
 
 def insert_of(
-    ledger: Ledger, run: Run, text: bytes | None = None, group: str = ""
+    ledger: Ledger,
+    run: Run,
+    text: bytes | None = None,
+    options: PromptOptions = PromptOptions(),  # noqa: B008 - a frozen value
 ) -> int:
     """Insert a run's own prompt, and return its number; with a text it waits."""
     spec = run.spec
     content = Content(
         text=text, preview=spec.task, run_id=spec.run_id, number=spec.prompt_id
     )
-    options = PromptOptions(group=group)
     return insert(ledger, run.session, content, spec.prepared_at, options)
 
 

@@ -91,6 +91,7 @@ delete from turns where run_id in (select run_id from runs where session = :sess
 delete from outbox where history in (select id from history where session = :session);
 delete from history where session = :session;
 delete from prompts where session = :session;
+delete from environments where not exists (select 1 from prompts p where p.environment = environments.id);
 delete from runs where session = :session;
 delete from sessions where id = :session
 
@@ -244,10 +245,22 @@ select id from prompts where session = :session and state = 'queued' and run_id 
 -- name: insert_prompt
 -- A prompt without a text is delivered already, by its run. Its number is the next one, unless a rebuild knows it.
 insert into prompts (id, session, place, text, preview, digest, state, direct, run_id, attempts, queued_at, grp, priority, not_before, expires_at,
-    key, body, dedup, settings, retries, recoveries)
+    key, body, dedup, settings, retries, recoveries, environment)
 values (:prompt, :session, coalesce(:prompt, (select seq from sqlite_sequence where name = 'prompts') + 1, 1), :text, :preview, :digest,
     iif(:text is null, 'running', 'queued'), :text is null, :run_id, :text is null, :at, :group, :priority, :not_before, :expires_at,
-    :key, :body, :dedup, :settings, :retries, :recoveries)
+    :key, :body, :dedup, :settings, :retries, :recoveries, :environment)
+
+-- name: keep_environment
+insert into environments (digest, variables, secrets) values (:digest, :variables, :secrets) on conflict (digest) do nothing
+
+-- name: environment_with
+select id from environments where digest = :digest
+
+-- name: environment
+select variables, secrets from environments where id = :environment
+
+-- name: set_environment
+update prompts set environment = :environment where id = :prompt
 
 -- name: prompt_with_key
 select p.id, p.body, p.session from prompts p where p.key = :key
@@ -323,7 +336,7 @@ select id from prompts where session = :session order by place desc limit 1
 
 -- name: all_waiting
 -- All waiting prompts, by session and order, with the reasons.
-select p.id, p.session, p.preview, p.grp, p.priority, p.queued_at, p.not_before, p.expires_at, w.word, w.until, w.detail, s.short_id, s.thread_id as thread, s.title
+select p.id, p.session, p.preview, p.grp, p.priority, p.queued_at, p.not_before, p.expires_at, p.run_id, p.environment, w.word, w.until, w.detail, s.short_id, s.thread_id as thread, s.title
 from prompts p join why_waiting w on w.id = p.id join sessions s on s.id = p.session
 where p.state in ('queued', 'parked') order by w.rank, p.session, p.place
 
@@ -344,7 +357,7 @@ select p.*, w.word, w.until, w.detail from prompts p join why_waiting w on w.id 
 
 -- name: exported_prompt
 -- A prompt whose turn has not begun, with the ids of its session and what it waits for.
-select p.text, p.id, p.place, p.preview, p.settings, p.grp, p.priority, p.hold, p.not_before, p.expires_at, p.key, p.body, p.dedup, p.queued_at,
+select p.text, p.id, p.place, p.preview, p.settings, p.grp, p.priority, p.hold, p.not_before, p.expires_at, p.key, p.body, p.dedup, p.queued_at, p.environment,
     s.thread_id as thread, s.short_id, n.title, n.repo, n.home, n.settings as session_settings, (select json_group_array(json_array(needs, any_end)) from needs where prompt = p.id and not met) as needs
 from prompts p join sessions s on s.id = p.session
 left join sessions n on n.id = s.id and not exists (select 1 from runs r where r.session = s.id)   -- one that has not run yet
@@ -352,9 +365,10 @@ where p.id = :prompt and not p.begun and not p.direct and p.ended_at is null and
 
 -- name: restore_prompt
 -- A prompt that a rebuild read from its file.
-insert into prompts (id, session, place, text, preview, digest, settings, state, hold, attempts, queued_at, grp, priority, not_before, expires_at, key, body, dedup)
-values (:prompt, :session, :place, :text, :preview, :digest, :settings, 'queued', :hold, 0, :at, :grp, :priority, :not_before, :expires_at, :key, :body, :dedup)
-on conflict (id) do update set text = excluded.text, digest = excluded.digest, hold = excluded.hold
+insert into prompts (id, session, place, text, preview, digest, settings, state, hold, attempts, queued_at, grp, priority, not_before, expires_at, key, body, dedup, environment)
+values (:prompt, :session, :place, :text, :preview, :digest, :settings, 'queued', :hold, 0, :at, :grp, :priority, :not_before, :expires_at, :key, :body, :dedup, :environment)
+on conflict (id) do update set text = excluded.text, digest = excluded.digest, hold = excluded.hold,
+    environment = coalesce(excluded.environment, environment)
 where state in ('queued', 'parked')
 
 -- name: restore_running
@@ -420,9 +434,9 @@ where p.id = (select id from judged where session = :session)
 -- name: deliverable
 -- Prompts that can be delivered now, including prompts that wait for another writer, whose lock may be free now. If only
 -- Codex can see the writer ('refused'), it is not started again at once.
-select j.id as prompt, j.session, s.thread_id as thread, s.home, j.word is 'writer' as waits_for_writer from judged j join sessions s on s.id = j.session
-where j.taker is null and (j.word is null or j.word = 'writer'
-    and exists (select 1 from prompts p where p.id = j.id and p.wake_why = 'writer')) order by j.rank, j.id
+select j.id as prompt, j.session, s.thread_id as thread, s.home, j.word is 'writer' as waits_for_writer, p.environment
+from judged j join sessions s on s.id = j.session join prompts p on p.id = j.id
+where j.taker is null and (j.word is null or j.word = 'writer' and p.wake_why = 'writer') order by j.rank, j.id
 
 -- name: deliver_prompt
 -- The text of one whose turn has begun is not given again.

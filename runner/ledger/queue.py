@@ -31,12 +31,9 @@ if TYPE_CHECKING:
 
     from parsers.light import datetime
     from runner.ledger.database import Cell
+    from runner.ledger.environments import Environment
     from runner.ledger.ledger import Ledger
     from runner.model import Run, RunRequest
-
-_PREVIEW = 200
-# Columns of a prompt that its file has as text.
-_KEPT = ("not_before", "expires_at", "key", "body", "dedup")
 
 
 class QuitWaitsError(SessionBusyError):
@@ -58,6 +55,7 @@ class Candidate(Struct):
     thread: str | None
     home: bytes
     waits_for_writer: bool
+    environment: int | None
 
 
 class Queue:
@@ -146,12 +144,14 @@ class Queue:
         if number is not None:
             raise QuitWaitsError(self._ledger.sessions.get(session).name, number)
 
-    def prepare(self, run: Run, request: RunRequest) -> Run:
+    def prepare(
+        self, run: Run, request: RunRequest, environment: Environment | None = None
+    ) -> Run:
         """Insert a run, with its session and its prompt, in one transaction.
 
         A run with its own prompt is refused when another run has the session or prompts
-        wait, unless it waits for the session. A run for a queued prompt sets it to
-        `running`.
+        wait, unless it waits for the session: then its prompt keeps `environment`. A
+        run for a queued prompt sets it to `running`.
 
         Raises:
             SessionBusyError: another run has the session, another program writes it, or
@@ -164,7 +164,8 @@ class Queue:
             run = replace(run, session=self._session_for(run, request))
             number, parent = request.prompt_id, None
             if number is None:
-                run, parent = self._bring(run, request), request.parent
+                how = PromptOptions(group=request.group, environment=environment)
+                run, parent = self._bring(run, request, how), request.parent
             elif not self._ledger.change(
                 "deliver_prompt",
                 prompt=number,
@@ -337,7 +338,7 @@ class Queue:
             sessions.refuse_archived(key)
         return key
 
-    def _bring(self, run: Run, request: RunRequest) -> Run:
+    def _bring(self, run: Run, request: RunRequest, how: PromptOptions) -> Run:
         """Insert the run's own prompt, and return whether it waits."""
         first = self._ledger.one("first_waiting", session=run.session)
         is_ours = first is not None or self.holder(run.session) is not None
@@ -359,7 +360,8 @@ class Queue:
             raise NoSlotError(reason)
         waits = is_busy or reason is not None
         text = request.prompt if waits else None
-        number = prompts.insert_of(self._ledger, run, text, request.group)
+        how = how if waits else replace(how, environment=None)
+        number = prompts.insert_of(self._ledger, run, text, how)
         if waits:
             run = replace(run, state=Waiting(), waits=True)
         return replace(run, spec=replace(run.spec, prompt_id=number))

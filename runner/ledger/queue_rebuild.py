@@ -9,7 +9,7 @@ from parsers import loose_json
 from runner import clock
 from runner.clock import iso
 from runner.errors import ConflictFault
-from runner.ledger import prompts
+from runner.ledger import environments, prompts
 from runner.ledger.prompts import digest_of
 from runner.model import Outcome, Waiting
 
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from runner.model import Run
 
 _PREVIEW = 200
-# What a file has of a session that has not run yet; what others can write is not taken.
+# What a file has of a session that has not run yet, and of the sender: not taken from a
+# file that others can write.
 # Then the columns of a prompt that its file has as text.
-OF_SESSION = ("title", "repo", "home", "session_settings")
+NOT_OF_OTHERS = ("title", "repo", "home", "session_settings", "environment")
 _KEPT = ("not_before", "expires_at", "key", "body", "dedup")
 
 
@@ -54,6 +55,7 @@ def restore(
             settings=told.get("session_settings", "{}"),
         )
     )
+    environment = environments.of_header(header)
     values: dict[str, Cell] = {
         "prompt": number,
         "session": key,
@@ -64,6 +66,7 @@ def restore(
         "settings": told.get("settings", "{}"),
         "hold": hold or told.get("hold"),
         "at": at,
+        "environment": environments.keep(ledger, environment) if environment else None,
         "grp": told.get("grp", ""),
         "priority": loose_json.integer(header.get("priority")) or 0,
         **{name: told.get(name) for name in _KEPT},

@@ -85,6 +85,7 @@ create index expiring on prompts (expires_at) where expires_at is not null and s
 create index prompts_by_state on prompts (state, id);
 create index stopped on prompts (session) where state = 'canceled' and reason = 'stopped';
 create index blamed on prompts (blame) where blame is not null;
+create index environments_used on prompts (environment) where environment is not null;
 create table needs (                              -- --after: a prompt needs another prompt
     prompt integer not null references prompts on delete cascade, needs integer not null check (needs <> prompt),
     any_end integer not null default 0, met integer not null default 0, primary key (prompt, needs)

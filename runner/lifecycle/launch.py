@@ -10,7 +10,7 @@ from parsers.paths import Path
 from parsers.struct import Struct, replace
 from parsers.text import visible
 from runner import clock, files, locks
-from runner.codex.home import writer_of
+from runner.codex.home import key_variables, writer_of
 from runner.config import RUN_MARKER
 from runner.errors import RunnerError, RunnerFault
 from runner.exports import queue_files, run_exports
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from runner.config import Config
-    from runner.model import ProcessId, RunRequest
+    from runner.ledger.environments import Environment
+    from runner.model import CodexOptions, ProcessId, RunRequest
 
     Ask: TypeAlias = Callable[[Ledger], RunRequest]
 
@@ -98,6 +99,11 @@ def prepare_run(request: RunRequest, ledger: Ledger, settings: Config) -> Prepar
         place, thread = Path(request.codex_home), request.thread
         pid = None if thread is None else writer_of(place, thread)
         request = replace(request, writer=pid, parent=parent)
+    environment = None
+    if request.wait_for_session or request.wait_for_slot:
+        # Another process may deliver its prompt, if this one is killed.
+        own = request.codex_home
+        environment = environment_of(request.codex, own, ledger, settings)
     spec = _spec(request, ledger)
     home, paths = settings.state_home, files_of(spec)
     with ExitStack() as undo:
@@ -105,7 +111,9 @@ def prepare_run(request: RunRequest, ledger: Ledger, settings: Config) -> Prepar
         owner = _lock(owner_of(home, spec.run_id), undo)
         # The lock is on the open file that Codex inherits.
         events = _lock(paths.events, undo, _APPEND)
-        run = ledger.queue.prepare(Run(spec=spec, state=Prepared()), request)
+        run = ledger.queue.prepare(
+            Run(spec=spec, state=Prepared()), request, environment
+        )
         undo.pop_all()
     # Exports for people; they can be rendered again from the ledger.
     with suppress(RunnerError):
@@ -115,6 +123,18 @@ def prepare_run(request: RunRequest, ledger: Ledger, settings: Config) -> Prepar
         if isinstance(run.state, Waiting):
             queue_files.refresh(ledger, run.session, [run.spec.prompt_id or 0])
     return PreparedRun(run=run, owner=owner, events=events)
+
+
+def environment_of(
+    codex: CodexOptions | None, home: str | None, ledger: Ledger, settings: Config
+) -> Environment:
+    """Return what a prompt keeps of this environment, for a run of another process."""
+    from runner.config_files import in_force  # noqa: PLC0415 - of what waits
+    from runner.ledger.environments import of_sender  # noqa: PLC0415 - as above
+
+    given = (*codex.overrides, *codex.extra) if codex else ()
+    named = key_variables(Path(home or settings.codex_home), given)
+    return of_sender(ledger, in_force(settings), named)
 
 
 def start_run(ask: Ask, ledger: Ledger | None, settings: Config) -> Started:

@@ -16,6 +16,7 @@ from runner.errors import (
     SessionBusyError,
 )
 from runner.exports import queue_files
+from runner.ledger.environments import Senders
 from runner.ledger.settings import OwnSettings, Settings, read_own
 from runner.lifecycle.launch import start_run
 from runner.model import CodexOptions, Limits, RunRequest
@@ -39,7 +40,8 @@ def deliver_all(
 ) -> dict[int, str]:
     """Deliver prompts, the best first, until none can be delivered.
 
-    A session `but` is left out. Each launch changes what can be delivered (slots, the
+    One whose sender had a secret that is not here is passed over. A session `but` is
+    left out. Each launch changes what can be delivered (slots, the
     start rate), so the queue is read again.
 
     Returns the errors, a sentence for each session; those of the ledger and of
@@ -49,18 +51,21 @@ def deliver_all(
     if wrong := config_files.explain(settings)[1]:
         return {0: wrong[0]}
     tried: set[int] = set()
+    senders = Senders(ledger, settings)
     while True:
         try:
             candidates = ledger.queue.candidates()
         except RunnerError as error:
             return {**faults, 0: str(error)}
-        left = (each for each in candidates if each.prompt not in tried)
-        candidate = next((each for each in left if each.session != but), None)
+        left = (e for e in candidates if e.prompt not in tried and e.session != but)
+        able = (each for each in left if not senders.lacking(each.environment))
+        candidate = next(able, None)
         if candidate is None:
             return faults
         tried.add(candidate.prompt)
         try:
-            if (started := deliver(candidate, ledger, settings)) is not None:
+            theirs = senders.settings_of(candidate.environment)
+            if (started := deliver(candidate, ledger, theirs)) is not None:
                 started.reader.close()
         except (RunnerError, OSError) as error:
             name = candidate.thread or f"prompt {candidate.prompt}"
@@ -73,14 +78,18 @@ def deliver_next(session: int, ledger: Ledger, settings: Config) -> Started | No
     Raises:
         RunnerError: the run cannot be started; the prompt stays in the queue.
     """
+    senders = Senders(ledger, settings)
     for candidate in ledger.queue.candidates():
-        if candidate.session == session:
-            return deliver(candidate, ledger, settings)
+        key = candidate.environment
+        if candidate.session == session and not senders.lacking(key):
+            return deliver(candidate, ledger, senders.settings_of(key))
     return None
 
 
 def deliver(candidate: Candidate, ledger: Ledger, settings: Config) -> Started | None:
     """Start a run for a prompt; return None when it cannot be delivered now.
+
+    `settings` are those of its sender.
 
     Raises:
         RunnerError: the run cannot be started; the prompt stays in the queue.

@@ -9,13 +9,22 @@ from parsers.paths import Path
 from parsers.struct import replace
 from runner import clock, config, config_files, files
 from runner.clock import iso
-from runner.errors import NoSuchTaskError, UsageError
+from runner.codex.login import KEYS
+from runner.errors import (
+    NoSlotError,
+    NoSuchTaskError,
+    RefusedPromptError,
+    UsageError,
+)
 from runner.exports import queue_files
-from runner.ledger import edits, homes, slots
+from runner.ledger import edits, environments, homes, slots
+from runner.ledger.environments import Senders
 from runner.ledger.prompts import PromptOptions
 from runner.ledger.settings import OwnSettings
 from runner.lifecycle import timer
-from runner.lifecycle.queue import deliver_all
+from runner.lifecycle.launch import environment_of
+from runner.lifecycle.queue import deliver_all, deliver_next
+from runner.lifecycle.recover import sweep
 from runner.prompt.read import preview
 from runner.run_files import files_of
 from runner.service.lookup import find
@@ -24,6 +33,7 @@ from runner.service.start import once_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from runner.config import Config
@@ -39,17 +49,18 @@ _COLUMNS = (
 )
 
 
-def waiting(ledger: Ledger, session: Session | None) -> list[Json]:
+def waiting(ledger: Ledger, session: Session | None, settings: Config) -> list[Json]:
     """Return what waits, the next to be delivered first, with the reasons.
 
-    `why` is one word, null for a prompt that can be delivered.
+    `why` is one word, null for a prompt that can be delivered by this process.
     """
-    found = []
+    found, senders = [], Senders(ledger, settings)
     for row in ledger.all("all_waiting"):
         if session is not None and row["session"] != session.key:
             continue
-        told = dict(row)
-        told |= {"task": row["thread"] or row["short_id"], "why": row["word"]}
+        told = {**row, "task": row["thread"] or row["short_id"]}
+        told |= senders.explain(told, told["task"])
+        told["why"] = told["word"]
         told |= {"group": row["grp"] or None, "prompt": row["preview"]}
         found.append({name: told[name] for name in _COLUMNS})
     return found
@@ -234,11 +245,59 @@ def retry(session: Session, ledger: Ledger, settings: Config) -> list[int]:
         path = files_of(ledger.runs.find(run_id).spec).prompt
         return files.read_if_there(path) or None
 
-    revived = edits.retry(ledger, number, text_of)
+    codex = session.settings.codex if session.settings else None
+    own = environment_of(codex, session.home, ledger, settings)
+    revived = edits.retry(ledger, number, text_of, own)
     queue_files.refresh(ledger, session.key, revived)
     deliver_all(ledger, settings)
     timer.wake(ledger, settings)
     return revived
+
+
+def deliver(
+    session: Session, ledger: Ledger, settings: Config, note: Callable[[str], None]
+) -> str | None:
+    """Deliver the first prompt of a session with the secrets of this environment.
+
+    Its other prompts have them too, from now on. Where the home of Codex has a login, a
+    key of Codex may be missing. Another value than the sender's is noted,
+    and a refused login holds it no longer.
+
+    Returns the run that delivers it; None for a `/quit`.
+
+    Raises:
+        RefusedPromptError: nothing waits, or a secret of its sender is not set here.
+        NoSlotError: it has to wait for something else.
+    """
+    sweep(ledger, settings, delivers=False)
+    waiting = ledger.queue.waiting(session.key)
+    if not waiting:
+        message = f"task {session.name} has no waiting prompt"
+        raise RefusedPromptError(message)
+    has_login = (Path(session.home or settings.codex_home) / "auth.json").exists()
+    optional = KEYS if has_login else ()
+    found = [environments.renew(ledger, p, settings, optional) for p in waiting]
+    gone, changed = found[0]
+    if gone:
+        message = (
+            f"task {session.name}: {', '.join(gone)} of its sender is not set here"
+        )
+        raise RefusedPromptError(message)
+    for name in changed:
+        note(f"{name} is not what its sender had; this one is used")
+    if changed:
+        homes.release(ledger, os.fsencode(session.home or ""), "login")
+    queue_files.refresh(ledger, session.key, [each.id for each in waiting])
+    started = deliver_next(session.key, ledger, settings)
+    timer.wake(ledger, settings)
+    if started is not None:
+        started.reader.close()
+        return started.run_id
+    first = ledger.queue.head(session.key)
+    if first is not None and first.id == waiting[0].id:
+        message = f"prompt {first.id} waits still: {first.detail or first.word}"
+        raise NoSlotError(message)
+    return None
 
 
 def new_text(text: bytes) -> edits.Edit:

@@ -29,7 +29,7 @@ def restore(ledger: Ledger) -> int:
         header, text = read or ({}, files.read_if_there(path))
         if not is_private(path, {"request": header}):
             header = {
-                k: v for k, v in header.items() if k not in queue_rebuild.OF_SESSION
+                k: v for k, v in header.items() if k not in queue_rebuild.NOT_OF_OTHERS
             }
         hold = None if read else "its file is damaged: codex-tasks stop cancels it"
         queue_rebuild.restore(ledger, int(path.name), header, text, hold)

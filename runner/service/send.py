@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from parsers.struct import Struct
-from runner import clock
+from parsers.struct import Struct, replace
+from runner import clock, config
 from runner.errors import (
     ArchivedError,
     RunnerError,
@@ -15,7 +15,7 @@ from runner.ledger.prompts import PromptOptions
 from runner.ledger.sessions import PromptsWaitError
 from runner.ledger.settings import OwnSettings
 from runner.lifecycle import timer
-from runner.lifecycle.launch import start_run
+from runner.lifecycle.launch import environment_of, start_run
 from runner.lifecycle.queue import deliver_next, next_request
 from runner.lifecycle.recover import reconcile_run
 from runner.model import QUIT, Outcome
@@ -113,6 +113,11 @@ def queue(
     if ledger.queue.holder(session.key) is None:
         next_request(session, prompt, settings)
     told, now = preview(prompt), clock.now()
+    if ignored := config.ignored_home(settings, session.home):
+        warn(ignored)
+    codex = session.settings.codex if session.settings else None
+    own = environment_of(codex, session.home, ledger, settings)
+    options = replace(options, environment=own)
     number = ledger.queue.add(session.key, prompt, told, now, options)
     # It is queued: an error from here on must not make the caller send it again.
     try:

@@ -138,9 +138,12 @@ def queued(
     """
     from runner.exports import queue_files  # noqa: PLC0415 - not for a run at once
     from runner.lifecycle import timer  # noqa: PLC0415 - as above
+    from runner.lifecycle.launch import environment_of  # noqa: PLC0415 - as above
     from runner.lifecycle.queue import deliver_all  # noqa: PLC0415 - as above
 
     told = preview(request.prompt)
+    own = environment_of(request.codex, request.codex_home, ledger, settings)
+    options = replace(options, environment=own)
     key, number = ledger.queue.open(request, told, clock.now(), options)
     queue_files.refresh(ledger, key, [number])
     deliver_all(ledger, settings)

@@ -7,12 +7,14 @@ from parsers.accounting.tokens import SUMMED
 from parsers.error_classes import retryable
 from parsers.paths import Path
 from parsers.run_summary import doubts
+from parsers.struct import as_dict, replace
 from runner import clock
 from runner.codex.binary import NO_ROLLOUT, has_lost
 from runner.codex.home import writer_of
 from runner.errors import RunnerError, WaitTimeoutError
 from runner.exports.task_files import answer_of, files_in
 from runner.ledger import record
+from runner.ledger.environments import Senders
 from runner.ledger.usage import USED, UsageTotal, rows_of
 from runner.lifecycle.liveness import codex_of, left_by, place_of, suspension_of
 from runner.lifecycle.recover import sweep
@@ -73,7 +75,7 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
         "note": _note(last, pid) or _why_lost(session, last, settings),
         "last_run": last.run_id,
         "runs": len(ledger.runs.ids(session.key)),
-        **_queue(task.prompts),
+        **_queue(told(task.prompts, session, ledger, settings)),
         "unknown": unknown,
         "other_writer": _other_writer(session, ledger, settings),
         "left_running": [
@@ -88,7 +90,7 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
     }
 
 
-def unstarted(session: Session, ledger: Ledger) -> Json:
+def unstarted(session: Session, ledger: Ledger, settings: Config) -> Json:
     """Report a session that has not run yet, with the keys of `report`."""
     kept, prompts = session.settings, ledger.queue.waiting(session.key)
     return {
@@ -108,11 +110,19 @@ def unstarted(session: Session, ledger: Ledger) -> Json:
         "model": kept.codex.model if kept else None,
         "sandbox": kept.codex.sandbox if kept else None,
         "runs": 0,
-        **_queue(prompts),
+        **_queue(told(prompts, session, ledger, settings)),
         "left_running": [],
         "skipped": ledger.queue.canceled(session.key),
         **_sums([]),
     }
+
+
+def told(
+    prompts: Sequence[Prompt], session: Session, ledger: Ledger, settings: Config
+) -> list[Prompt]:
+    """Return waiting prompts; one that this process passes over waits for `secret`."""
+    senders, name = Senders(ledger, settings), session.name
+    return [replace(p, **senders.explain(as_dict(p), name)) for p in prompts]
 
 
 def _queue(prompts: Sequence[Prompt]) -> Json:
@@ -183,7 +193,7 @@ def wait(
                 elif (end := _end_of(each, since[name], settings)) is not None:
                     ends[name] = end
                 else:
-                    warn(_why_running(each))
+                    warn(_why_running(each, settings))
             if len(ends) == len(since) or (for_any and ends):
                 return ends
         if timeout is not None and now - began >= timeout:
@@ -218,10 +228,12 @@ def _end_of(found: Found, since: int, settings: Config) -> bool | None:
     return not any(doubts(run.accounts.get("warnings")) for run in ended)
 
 
-def _why_running(found: Found) -> Iterator[str]:
+def _why_running(found: Found, settings: Config) -> Iterator[str]:
     """Yield why a session that only time or a person can release still runs."""
     key, ledger = found.session.key, found.ledger
-    prompt, name = ledger.queue.head(key), ledger.sessions.get(key).name
+    session, name = ledger.sessions.get(key), ledger.sessions.get(key).name
+    head = ledger.queue.head(key)
+    prompt = next(iter(told([head] if head else [], session, ledger, settings)), None)
     if found.doubt is not None:
         yield f"{name}: {found.doubt}"
     for run in ledger.runs.unfinished(key):

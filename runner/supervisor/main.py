@@ -91,7 +91,11 @@ def run_timer(settings: Config) -> None:
 
 def _supervise(recorder: RunRecorder, events: int, settings: Config) -> None:
     run, inbox = recorder.run, SignalInbox()
-    settings = config.at_codex_home(settings, run.spec.codex_home)
+    place = run.spec.codex_home
+    # The sender of a queued prompt has been told already.
+    if settings.own is None and (note := config.ignored_home(settings, place)):
+        recorder.pipe.send(warning=note)
+    settings = config.at_codex_home(settings, place)
     try:
         supervise(recorder, events, inbox, settings)
     except RunnerError as error:

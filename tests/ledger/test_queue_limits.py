@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from support.ledgers import end, execute, prepare, queue, resume, session_of
+from support.runs import settings
 
 from runner import clock
 from runner.errors import NoSlotError, RefusedPromptError
@@ -35,7 +36,8 @@ def add(ledger: Ledger, session: int, text: str = "More.", **options: Any) -> in
 
 
 def word(ledger: Ledger, prompt: int) -> str | None:
-    (found,) = (p for p in service.waiting(ledger, None) if p["id"] == prompt)
+    rows = service.waiting(ledger, None, settings(ledger.home))
+    (found,) = (each for each in rows if each["id"] == prompt)
     return str(found["why"]) if found["why"] else None
 
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "slots": "queue",
     "pause": "queue",
     "resume": "queue",
+    "deliver": "queue",
     "retry": "queue",
     "install-timer": "autostart",
     "config": "config",

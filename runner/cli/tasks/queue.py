@@ -1,4 +1,4 @@
-"""`codex-tasks queue`, `slots`, `pause`, `resume` and `retry`."""
+"""`codex-tasks queue`, `slots`, `pause`, `resume`, `deliver` and `retry`."""
 
 from __future__ import annotations
 
@@ -67,6 +67,13 @@ TASK ...   the tasks (default: the whole queue)
   codex-tasks resume
   codex-tasks resume 01a1f0
 """
+HELP_deliver = """\
+Deliver the next prompt of a task with the secrets of this environment.
+
+TASK   the task
+
+  codex-tasks deliver 01a1f0
+"""
 HELP_retry = """\
 Queue the last prompt of a task again, if it has failed or was canceled.
 
@@ -99,7 +106,7 @@ def main(found: Values, context: Context) -> int:
     context.sweep()
     session = context.session(words[0]) if words else None
     with context.ledger.snapshot():
-        rows = queue.waiting(context.ledger, session)
+        rows = queue.waiting(context.ledger, session, context.settings)
     if found.json:
         context.output.lines([pretty(rows)])
     elif not rows:
@@ -213,6 +220,15 @@ def main_resume(found: Values, context: Context) -> int:
 def _named(found: Values, context: Context) -> list[Session | None]:
     """Find the named tasks; None is the whole queue."""
     return [context.session(text) for text in found.task] or [None]
+
+
+def main_deliver(found: Values, context: Context) -> int:
+    """Deliver the next prompt of a task, with the secrets of this environment."""
+    session = context.session(found.task)
+    run_id = queue.deliver(session, context.ledger, context.settings, context.note)
+    if run_id is not None:
+        context.note(f"delivered by run {run_id}")
+    return 0
 
 
 def main_retry(found: Values, context: Context) -> int:

@@ -96,7 +96,7 @@ def _reports(
             with ledger.snapshot():
                 session = ledger.sessions.get(key)
                 if session.last_run is None:
-                    yield status.unstarted(session, ledger)
+                    yield status.unstarted(session, ledger, context.settings)
                     continue
                 task = get(key, ledger)
                 why = each.doubt if each.older else unknown.get(key)
