@@ -97,10 +97,12 @@ def sweep(
                 unknown[run.session] = reason
         except NoSuchRunError:
             continue  # another process has removed its session
-        except (RunnerError, OSError) as error:
-            faults.append(f"{run.thread or run.run_id}: {error}")
+        except Exception as error:  # noqa: BLE001 - every command that sweeps would end
+            told = isinstance(error, RunnerError | OSError)
+            reason = str(error) if told else f"it cannot be judged: {error!r}"
+            faults.append(f"{run.thread or run.run_id}: {reason}")
             if isinstance(error, UnrecordedVerdictError):
-                unrecorded[run.session] = str(error)
+                unrecorded[run.session] = reason
     _complete_all_exports(ledger)
     is_inside = RUN_MARKER in settings.environment
     if delivers and not closed and not is_inside and ledger.has_waiting_prompts:

@@ -106,6 +106,21 @@ def test_a_directory_that_cannot_be_looked_at_keeps_its_prompt_waiting(
     assert word(ledger, session) is None
 
 
+def test_a_run_that_a_bug_keeps_from_being_judged_ends_no_command(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledgers.launch(ledger, ledgers.prepare(ledger, 1))
+
+    def fail(*_: object) -> Run:
+        raise TypeError("a figure is none")
+
+    monkeypatch.setattr(recover, "_judge", fail)
+
+    (fault,) = recover.sweep(ledger, settings(tmp_path)).faults
+
+    assert "it cannot be judged: TypeError('a figure is none')" in fault
+
+
 def test_a_ledger_that_cannot_be_written_costs_a_sweep_its_deliveries_alone(
     ledger: Ledger, session: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
