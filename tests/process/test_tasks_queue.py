@@ -412,7 +412,7 @@ def test_an_archived_session_takes_no_prompt_and_one_with_prompts_is_not_archive
     resume(busy, "limited", go)
     busy.queue("One.")
     go.touch()
-    busy.wait()
+    busy.runs[1].wait_for_end()
 
     refused = busy.sessions("archive", busy.id)
     assert refused.code == 75
