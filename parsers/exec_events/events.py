@@ -32,7 +32,10 @@ _PHASES: Final[dict[str, Phase]] = {
 _RECONNECT: Final = pattern(
     r"(?i)\s*(?:re-?connecting\.\.\.|stream \w+\b.*\bretrying )"
 )
-_BROKEN: Final = ("stream disconnected before completion", "Incomplete response")
+_BROKEN: Final = (
+    *("stream disconnected before completion", "Incomplete response"),
+    "ran out of room in the model's context window",  # `response.failed`
+)
 
 
 class ThreadStarted(Struct):

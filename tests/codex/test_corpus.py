@@ -223,7 +223,9 @@ def test_what_is_not_counted_is_said(scenario: Scenario) -> None:
             missing["compactions"] += 1
         elif call["state"] in {"in flight", "not written"}:
             missing["interrupted_calls"] += scenario.release > (0, 98)
-        elif call["state"] == "incomplete" and not scenario.is_counted(call):
+        elif call["state"] in {"failed", "incomplete"} and not scenario.is_counted(
+            call
+        ):
             missing["failed_calls"] += scenario.release > (0, 98)
     assert told == +missing
 

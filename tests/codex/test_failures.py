@@ -56,8 +56,9 @@ def test_a_failed_turn_is_told_in_codex_s_words(
     for told in (ended.files.summary, json.loads(parsed.stdout)):
         assert (told["outcome"], told["error_class"]) == (outcome, named)
         assert told["retryable"] is CLASSES[named][0]
-        # Only this call was accepted: the server may have counted it.
-        missing = {"failed_calls": 1} if directive == "drop" else None
+        # Only these calls were accepted: the server may have counted them.
+        is_accepted = directive in {"drop", "fail: context_length_exceeded"}
+        missing = {"failed_calls": 1} if is_accepted else None
         assert told["token_usage"].get("uncounted") == missing
 
 
