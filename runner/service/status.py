@@ -41,6 +41,8 @@ Json = dict[str, object]
 _PACE_SECONDS = 0.05
 # The ledger's version shows changes; a killed supervisor makes none, so sweep too.
 _SWEEP_SECONDS = 1.0
+# Why prompts wait for other runs, which end.
+_SOON = ("slot", "rate")
 
 
 def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) -> Json:
@@ -239,7 +241,9 @@ def _why_running(found: Found, settings: Config) -> Iterator[str]:
     for run in ledger.runs.unfinished(key):
         if why := suspension_of(run):
             yield f"{name}: {why}"
-    if prompt is not None and (why := _why_held(prompt)) is not None:
+    if prompt is None or prompt.word in _SOON:
+        return
+    if (why := _why_held(prompt)) is not None:
         until = f" until {prompt.until}" if prompt.until else ""
         yield f"{name}: its next prompt waits{until} ({why})"
 
