@@ -296,10 +296,16 @@ class Chaos:
         """List what is not over: runs, and prompts that wait for no person."""
         runs = self.rows("select run_id, state from runs where state <> 'finished'")
         prompts = self.rows(
-            "select p.id, p.state, w.word, w.detail from prompts p"
+            "with recursive held(session) as (select session from prompts"
+            " where hold is not null and ended_at is null"
+            # A session of which a prompt needs one of a held session stands too.
+            " union select p.session from held join prompts q using (session)"
+            " join needs n on n.needs = q.id and not n.met"
+            " join prompts p on p.id = n.prompt"
+            " where q.ended_at is null and p.ended_at is null)"
+            " select p.id, p.state, w.word, w.detail from prompts p"
             " left join why_waiting w on w.id = p.id where p.ended_at is null"
-            " and not exists (select 1 from prompts h where h.session = p.session"
-            " and h.hold is not null and h.ended_at is null)"
+            " and p.session not in held"
         )
         return [tuple(row) for row in (*runs, *prompts)]
 
