@@ -231,6 +231,8 @@ def test_without_supervisor_and_watcher_the_next_reader_tells_the_truth(
     assert settled(launched, files)["state"] == "running"
     go.touch()
     wait_until(lambda: not is_alive(native), what="Codex's own end")
+    # npm's launcher, which is what the record names, ends a moment after it.
+    wait_until(lambda: settled(launched, files)["state"] != "running", what="the end")
 
     found = settled(launched, files)
     assert (found["outcome"], found["exit_code"]) == ("succeeded", 0)
