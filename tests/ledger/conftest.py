@@ -2,9 +2,15 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from support.no_process import no_real_process
+from support.runs import AT, SESSION
+
+from runner import clock
+from runner.ledger.ledger import Ledger
 
 __all__ = ["no_real_process"]
 
@@ -15,3 +21,17 @@ def _umask_restored() -> Iterator[None]:
     umask = os.umask(0o022)
     yield
     os.umask(umask)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """Make a state directory with nothing in it."""
+    with closing(Ledger(tmp_path / "state")) as made:
+        yield made
+
+
+@pytest.fixture
+def session(ledger: Ledger) -> int:
+    """Open a session with a thread."""
+    with ledger.transaction():
+        return ledger.sessions.open(clock.iso(AT), thread=SESSION, repo="/repo")

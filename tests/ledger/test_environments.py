@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 from support import ledgers
-from support.runs import AT, SESSION, settings, spec
+from support.runs import AT, settings, spec
 
 from parsers.paths import Path as LightPath
 from parsers.struct import replace
-from runner import clock
 from runner.codex.home import key_variables
 from runner.config import HOOK_MARKER, RUN_MARKER, as_sender, ignored_home, load
 from runner.errors import NoSlotError, RefusedPromptError
@@ -23,17 +22,6 @@ from runner.model import Outcome, Prepared, Run
 from runner.service import queue, rebuild_queue
 
 SENT = {"HOME": "/h", "PATH": "/bin", "API_KEY": "one", "GH_KEY": "two"}
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "state")
-
-
-@pytest.fixture
-def session(ledger: Ledger) -> int:
-    with ledger.transaction():
-        return ledger.sessions.open(clock.iso(AT), thread=SESSION, repo="/repo")
 
 
 def sent(

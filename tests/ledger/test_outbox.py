@@ -21,11 +21,6 @@ from runner.run_files import files_of, owner_of
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "state")
-
-
-@pytest.fixture
 def stream(tmp_path: Path) -> Path:
     return tmp_path / "events.jsonl"
 

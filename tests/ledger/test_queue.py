@@ -1,7 +1,7 @@
 """The queue: each prompt is delivered once, in the order of its session."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -25,12 +25,6 @@ from runner.model import Claimed, Outcome, Run, TaskState
 LATER = "2030-01-01T00:00:00.000Z"
 OTHER = SESSION[:-1] + "9"
 SCENES = 40
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with closing(Ledger(tmp_path / "state")) as made:
-        yield made
 
 
 @pytest.fixture

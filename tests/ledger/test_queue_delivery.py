@@ -28,17 +28,6 @@ from runner.model import (
 )
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "state")
-
-
-@pytest.fixture
-def session(ledger: Ledger) -> int:
-    with ledger.transaction():
-        return ledger.sessions.open(clock.iso(AT), thread=SESSION, repo="/repo")
-
-
 def prepare(ledger: Ledger, session: int, number: int, prompt: int) -> Run:
     request = asks(session, prompt_id=prompt)
     prepared = run(run_id=RunId(f"run-{number}"), prompt_id=prompt)

@@ -1,7 +1,6 @@
 """How many runs there may be at once, and which prompt comes next."""
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,11 +18,6 @@ from runner.service import queue as service
 
 AT = datetime(2026, 11, 30, 8, tzinfo=UTC)
 OTHERS = [f"01a1f000-0000-7000-8000-00000000000{n}" for n in range(2, 9)]
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "state")
 
 
 def session(ledger: Ledger, number: int) -> Run:

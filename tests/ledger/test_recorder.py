@@ -31,11 +31,6 @@ def pipe() -> Iterator[StatusPipe]:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "state")
-
-
-@pytest.fixture
 def recorder(ledger: Ledger, pipe: StatusPipe) -> RunRecorder:
     """Record a run that Codex works on."""
     prepared = ledgers.prepare(ledger)

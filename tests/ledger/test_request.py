@@ -25,11 +25,6 @@ OTHER = "01a1f000-0000-7000-8000-00000000000f"
 SETTINGS = settings(Path("/nowhere"))
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "state")
-
-
 def words(**changes: Any) -> RunWords:  # noqa: ANN401  # any field
     fields: dict[str, Any] = {
         "repo": ".",

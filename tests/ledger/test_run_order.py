@@ -1,12 +1,9 @@
 """Which run had a thread before another one, and what each has used of it."""
 
 import json
-from collections.abc import Iterator
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
 from support.runs import AT, PROCESS, SESSION, run, settings
 
 from parsers.struct import replace
@@ -26,12 +23,6 @@ from runner.model import (
 )
 
 OTHER = SESSION[:-1] + "9"
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with closing(Ledger(tmp_path / "state")) as made:
-        yield made
 
 
 def over(minute: int, *, launched: bool = True, used: int | None = None) -> Finished:

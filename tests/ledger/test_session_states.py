@@ -1,7 +1,5 @@
 """The state of a session: one test for each row of the rule."""
 
-from pathlib import Path
-
 import pytest
 from support import ledgers
 from support.runs import PROCESS
@@ -11,11 +9,6 @@ from runner.model import OUTCOMES, Outcome, Run, TaskState
 
 GOOD = (Outcome.SUCCEEDED, Outcome.STOPPED)
 UNTIL = "2030-01-01T00:00:00.000Z"
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "state")
 
 
 def state(ledger: Ledger, run: Run) -> TaskState:

@@ -20,11 +20,6 @@ from runner.service import archive
 OTHER = SessionId(SESSION[:-1] + "9")
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "state")
-
-
 def session(ledger: Ledger, run: Run) -> Session:
     return ledger.sessions.get(run.session)
 

@@ -5,26 +5,16 @@ import shlex
 from pathlib import Path
 
 import pytest
-from support import stand_in as script
 from support.processes import wait_until
 from support.sessions import Session, Sessions
-from support.stand_in import StandIn
 
 
 @pytest.fixture
-def pair(sessions: Sessions, codex: StandIn, go: Path) -> tuple[Session, Session]:
+def pair(sessions: Sessions, held: Path) -> tuple[Session, Session]:
     """Start two sessions whose next runs wait for the test."""
-    codex.plays(
-        *script.begin(),
-        script.wait_for(go),
-        script.when("fail", *script.fail("it did not work")),
-        script.message("answer to $PROMPT"),
-        script.complete(),
-        thread=script.FRESH,
-    )
-    go.touch()
+    held.touch()
     first, second = sessions.ended("One."), sessions.ended("Two.")
-    go.unlink()
+    held.unlink()
     return first, second
 
 
@@ -122,7 +112,7 @@ def test_a_failed_prompt_is_retried_with_what_waited_for_it(
     go.touch()
     first, second = pair
     first.sessions("pause", first.id)
-    first.queue("fail")
+    first.queue("Fail")
     second.send("Then.", "--queue", "--after", first.id)
     first.sessions("resume", first.id)
     first.wait()
@@ -132,7 +122,7 @@ def test_a_failed_prompt_is_retried_with_what_waited_for_it(
 
     assert "queued again, and 1 prompt that needed it" in again.stderr
     first.wait()
-    assert first.given == ["One.", "fail", "fail"]
+    assert first.given == ["One.", "Fail", "Fail"]
     assert first.sessions("retry", second.id).code == 1
 
 

@@ -22,16 +22,8 @@ COMMAND = "runner.cli.codex_tasks"
 
 
 @pytest.fixture
-def busy(sessions: Sessions, codex: StandIn, go: Path) -> Session:
+def busy(sessions: Sessions, held: Path) -> Session:  # noqa: ARG001 - its Codex waits
     """Start a session whose runs wait for the test."""
-    codex.plays(
-        *script.begin(),
-        script.wait_for(go),
-        script.when("fail", *script.fail("it did not work")),
-        script.message("answer to $PROMPT"),
-        script.complete(),
-        thread=script.FRESH,
-    )
     return sessions.start("-t", "mine", "Begin.")
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import stand_in as script
 from support.commands import Cli, fields
 from support.processes import wait_until
 from support.sessions import Session, Sessions
@@ -14,15 +13,8 @@ Carry = Callable[..., int]
 
 
 @pytest.fixture
-def busy(sessions: Sessions, codex: StandIn, go: Path) -> Session:
+def busy(sessions: Sessions, held: Path) -> Session:  # noqa: ARG001 - its Codex waits
     """Start a session whose runs wait for the test."""
-    codex.plays(
-        *script.begin(),
-        script.wait_for(go),
-        script.message("answer to $PROMPT"),
-        script.complete(),
-        thread=script.FRESH,
-    )
     return sessions.start("-s", "read-only", "Begin.")
 
 

@@ -7,10 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from support import stand_in as script
 from support.processes import is_alive, kill, wait_until
 from support.sessions import Session, Sessions
-from support.stand_in import StandIn
 
 from runner.lifecycle.timer import FIFO
 
@@ -20,15 +18,8 @@ SETTLED = 20
 
 
 @pytest.fixture
-def session(sessions: Sessions, codex: StandIn, go: Path) -> Session:
-    codex.plays(
-        *script.begin(),
-        script.wait_for(go),
-        script.message("answer to $PROMPT"),
-        script.complete(),
-        thread=script.FRESH,
-    )
-    go.touch()
+def session(sessions: Sessions, held: Path) -> Session:
+    held.touch()
     return sessions.ended()
 
 
@@ -91,6 +82,9 @@ def test_a_killed_timer_is_started_by_the_next_command(session: Session) -> None
     session.send("Later.", "--queue", "--not-before", "+1h")
     first = the_timer(session.sessions)
     kill(first)
+    wait_until(
+        lambda: not is_alive(first), what="its death: it has the lock until then"
+    )
 
     session.sessions("ls")
 
