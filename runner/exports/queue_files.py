@@ -58,7 +58,16 @@ def refresh(ledger: Ledger, session: int, changed: Iterable[int] = ()) -> None:
         RunnerError: a file cannot be written; the ledger has the prompt.
     """
     first = ledger.value("first_waiting", session=session)
-    for prompt in {*changed, *([] if first is None else [first])}:
+    write(ledger, {*changed, *([] if first is None else [first])})
+
+
+def write(ledger: Ledger, prompts: Iterable[int]) -> None:
+    """Write the files of these prompts, and remove those of begun ones.
+
+    Raises:
+        RunnerError: a file cannot be written; the ledger has the prompt.
+    """
+    for prompt in prompts:
         path, content = path_of(ledger.home, prompt), render(ledger, prompt)
         if content is None:
             files.remove([path])

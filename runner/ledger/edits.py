@@ -187,8 +187,8 @@ def _revive(ledger: Ledger, prompt: int, text_of: TextOf) -> str | None:
     prompts.check_needs(ledger, prompt)
     if ledger.value("closes_cycle", prompt=prompt):
         needs = ledger.all("unmet_needs", prompt=prompt)
-        failed = ("failed", "dependency_failed", Outcome.NOT_STARTED)
-        prompts.end(ledger, prompt, *failed, blame=needs[0]["needs"])
+        blame = needs[0]["needs"]
+        prompts.end(ledger, prompt, *prompts.DEPENDENCY_FAILED, blame=blame)
         return _CYCLE
     ledger.change("note_queue", prompt=prompt, at=iso(clock.now()))
     return None

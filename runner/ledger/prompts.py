@@ -6,7 +6,7 @@ These functions run inside a transaction of their caller.
 from __future__ import annotations
 
 from parsers import json_text, loose_json
-from parsers.struct import Struct, as_dict, replace
+from parsers.struct import Struct, as_dict
 from runner import clock
 from runner.clock import iso
 from runner.errors import RefusedPromptError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from runner.ledger.ledger import Ledger
     from runner.model import Run
 
-_PREVIEW = 200
+PREVIEW = 200
 # Options that are no columns of a prompt.
 _APART = ("after", "after_any_end", "environment")
 
@@ -38,10 +38,8 @@ class Prompt(Struct):
     id: int
     session: int
     text: bytes | None
-    digest: str | None
     preview: str
     run_id: str | None
-    queued_at: str
     settings: str
     environment: int | None
     begun: int
@@ -62,11 +60,12 @@ class PromptOptions(Struct):
     `not_before` and `expires_at` are RFC 3339 instants: it is not delivered before the
     one, and ends if its turn has not begun by the other. `after` has the numbers of
     prompts that must have succeeded, `after_any_end` of those that must have ended.
-    A second prompt with an accepted `key` is the first one; a second one with a `dedup`
-    is refused while the first waits. A turn that fails for a reason that can pass is
-    retried `retries` times; one in which Codex is lost is continued `recoveries` times.
+    A second prompt with an accepted `key` that asks for the same is the first one,
+    which waits as it did; a second one with a `dedup` is refused while the first waits.
+    A turn that fails for a reason that can pass is retried `retries` times; one in
+    which Codex is lost is continued `recoveries` times.
     `settings` is what it has instead of the settings of its session, as JSON;
-    `environment` what it keeps of its sender's, which is no part of a keyed request.
+    `environment` what it keeps of its sender's.
     """
 
     group: str = ""
@@ -84,12 +83,16 @@ class PromptOptions(Struct):
 
 
 class Content(Struct):
-    """Hold the text of a prompt; None when its run has it already."""
+    """Hold the text of a prompt; None when its run has it already.
+
+    `body` is the hash of what a prompt with a key asks for.
+    """
 
     text: bytes | None
     preview: str
     run_id: str | None = None
     number: int | None = None
+    body: str | None = None
 
 
 def digest_of(text: bytes) -> str:
@@ -97,6 +100,31 @@ def digest_of(text: bytes) -> str:
     import hashlib  # noqa: PLC0415 - 4 ms, for a prompt that waits
 
     return hashlib.sha256(text).hexdigest()
+
+
+def body_of(options: PromptOptions, *asked: object) -> str | None:
+    """Hash what a prompt with a key asks for; how it waits is no part of it.
+
+    A delay (`+90m`) or the last prompt of a task is another one each time.
+    """
+    if options.key is None:
+        return None
+    return digest_of(repr((asked, options.settings)).encode())
+
+
+def with_key(
+    ledger: Ledger, options: PromptOptions, body: str | None
+) -> tuple[int, int] | None:
+    """Find the prompt that has the key already: its session, and its number.
+
+    Raises:
+        RefusedPromptError: it asks for something else.
+    """
+    row = None if body is None else ledger.one("prompt_with_key", key=options.key)
+    if row is not None and row["body"] != body:
+        what = f"--key {options.key!r} has another request, prompt {row['id']}"
+        raise RefusedPromptError(what)
+    return None if row is None else (row["session"], row["id"])
 
 
 def insert(
@@ -108,31 +136,24 @@ def insert(
         RefusedPromptError: its key has another text, a prompt with its `dedup` waits,
             or it needs a prompt that does not exist.
     """
-    body, environment = None, options.environment
-    options = replace(options, environment=None)
-    if options.key is not None:
-        body = digest_of(repr((session, content.text, options)).encode())
-        known = ledger.one("prompt_with_key", key=options.key)
-        if known is not None and known["body"] != body:
-            what = f"--key {options.key!r} has another request, prompt {known['id']}"
-            raise RefusedPromptError(what)
-        if known is not None:
-            return int(known["id"])
+    body = content.body or body_of(options, session, content.text)
+    if known := with_key(ledger, options, body):
+        return known[1]
     first = options.dedup and ledger.value("waiting_duplicate", dedup=options.dedup)
     if first:
         message = f"prompt {first} waits with --dedup {options.dedup!r}"
         raise RefusedPromptError(message)
     columns = {k: v for k, v in as_dict(options).items() if k not in _APART}
-    if environment is not None:
+    if options.environment is not None:
         from runner.ledger import environments  # noqa: PLC0415 - of one that waits
 
-        columns["environment"] = environments.keep(ledger, environment)
+        columns["environment"] = environments.keep(ledger, options.environment)
     number = ledger.insert(
         "insert_prompt",
         prompt=content.number,
         session=session,
         text=content.text,
-        preview=content.preview[:_PREVIEW],
+        preview=content.preview[:PREVIEW],
         digest=None if content.text is None else digest_of(content.text),
         run_id=content.run_id,
         at=iso(at),
@@ -179,6 +200,7 @@ def need(
 
 
 _ENDS = ("done", "failed", "canceled")
+DEPENDENCY_FAILED = ("failed", "dependency_failed", Outcome.NOT_STARTED)
 
 
 def check_needs(ledger: Ledger, prompt: int) -> bool:
@@ -194,8 +216,7 @@ def check_needs(ledger: Ledger, prompt: int) -> bool:
         if is_met and row["state"] in _ENDS:
             ledger.change("meet_need", prompt=prompt, needs=row["needs"])
         elif row["state"] in _ENDS:
-            failed = ("failed", "dependency_failed", Outcome.NOT_STARTED)
-            end(ledger, prompt, *failed, blame=row["needs"])
+            end(ledger, prompt, *DEPENDENCY_FAILED, blame=row["needs"])
             return False
     return True
 
@@ -230,8 +251,7 @@ def end(
             if state == "done" or each["any_end"]:
                 ledger.change("meet_need", prompt=each["prompt"], needs=number)
             else:
-                failed = ("failed", "dependency_failed", Outcome.NOT_STARTED)
-                todo.append((each["prompt"], *failed, number))
+                todo.append((each["prompt"], *DEPENDENCY_FAILED, number))
 
 
 def expire(ledger: Ledger) -> None:

@@ -324,7 +324,7 @@ update prompts set state = 'queued', reason = null, blame = null, ended_at = nul
 select p.id from prompts p join sessions s on s.id = p.session where p.blame = :prompt and s.archived_at is null order by p.id
 
 -- name: set_blame
-update prompts set blame = :blame where id = :prompt
+update prompts set blame = :blame where id = :prompt and reason = 'dependency_failed'
 
 -- name: run_of_text
 -- The run whose prompt file has the text of a prompt whose turn has begun.
@@ -357,7 +357,7 @@ select p.*, w.word, w.until, w.detail from prompts p join why_waiting w on w.id 
 
 -- name: exported_prompt
 -- A prompt whose turn has not begun, with the ids of its session and what it waits for.
-select p.text, p.id, p.place, p.preview, p.settings, p.grp, p.priority, p.hold, p.not_before, p.expires_at, p.key, p.body, p.dedup, p.queued_at, p.environment,
+select p.text, p.id, p.place, p.preview, p.settings, p.grp, p.priority, p.hold, p.retries, p.recoveries, p.not_before, p.expires_at, p.key, p.body, p.dedup, p.queued_at, p.environment,
     s.thread_id as thread, s.short_id, n.title, n.repo, n.home, n.settings as session_settings, (select json_group_array(json_array(needs, any_end)) from needs where prompt = p.id and not met) as needs
 from prompts p join sessions s on s.id = p.session
 left join sessions n on n.id = s.id and not exists (select 1 from runs r where r.session = s.id)   -- one that has not run yet
@@ -365,8 +365,8 @@ where p.id = :prompt and not p.begun and not p.direct and p.ended_at is null and
 
 -- name: restore_prompt
 -- A prompt that a rebuild read from its file.
-insert into prompts (id, session, place, text, preview, digest, settings, state, hold, attempts, queued_at, grp, priority, not_before, expires_at, key, body, dedup, environment)
-values (:prompt, :session, :place, :text, :preview, :digest, :settings, 'queued', :hold, 0, :at, :grp, :priority, :not_before, :expires_at, :key, :body, :dedup, :environment)
+insert into prompts (id, session, place, text, preview, digest, settings, state, hold, attempts, queued_at, grp, priority, retries, recoveries, not_before, expires_at, key, body, dedup, environment)
+values (:prompt, :session, :place, :text, :preview, :digest, :settings, 'queued', :hold, 0, :at, :grp, :priority, :retries, :recoveries, :not_before, :expires_at, :key, :body, :dedup, :environment)
 on conflict (id) do update set text = excluded.text, digest = excluded.digest, hold = excluded.hold,
     environment = coalesce(excluded.environment, environment)
 where state in ('queued', 'parked')

@@ -126,15 +126,16 @@ class Queue:
         Raises:
             RefusedPromptError: as `add`.
         """
+        title, repo, home = request.title, request.repo, request.codex_home
+        settings = settings_json(request)
+        body = prompts.body_of(options, title, repo, home, settings, request.prompt)
         with self._ledger.transaction(is_durable=True):
+            if known := prompts.with_key(self._ledger, options, body):
+                return known
             session = self._ledger.sessions.open(
-                iso(at),
-                title=request.title,
-                repo=request.repo,
-                home=request.codex_home,
-                settings=settings_json(request),
+                iso(at), title=title, repo=repo, home=home, settings=settings
             )
-            content = Content(text=request.prompt, preview=preview)
+            content = Content(text=request.prompt, preview=preview, body=body)
             number = prompts.insert(self._ledger, session, content, at, options)
         return session, number
 

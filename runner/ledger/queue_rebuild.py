@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from runner.ledger.ledger import Ledger
     from runner.model import Run
 
-_PREVIEW = 200
 # What a file has of a session that has not run yet, and of the sender: not taken from a
 # file that others can write.
-# Then the columns of a prompt that its file has as text.
 NOT_OF_OTHERS = ("title", "repo", "home", "session_settings", "environment")
+# The columns of a prompt that its file has as text, and as numbers.
 _KEPT = ("not_before", "expires_at", "key", "body", "dedup")
+_NUMBERS = ("priority", "retries", "recoveries")
 
 
 def restore(
@@ -61,14 +61,16 @@ def restore(
         "session": key,
         "place": place if isinstance(place, int) else number,
         "text": text,
-        "preview": told.get("preview", text.decode(errors="replace")[:_PREVIEW]),
+        "preview": told.get(
+            "preview", text.decode(errors="replace")[: prompts.PREVIEW]
+        ),
         "digest": digest_of(text),
         "settings": told.get("settings", "{}"),
         "hold": hold or told.get("hold"),
         "at": at,
         "environment": environments.keep(ledger, environment) if environment else None,
         "grp": told.get("grp", ""),
-        "priority": loose_json.integer(header.get("priority")) or 0,
+        **{name: loose_json.integer(header.get(name)) or 0 for name in _NUMBERS},
         **{name: told.get(name) for name in _KEPT},
     }
     try:

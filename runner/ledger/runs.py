@@ -220,7 +220,7 @@ class Runs:
     def unexported(self) -> list[tuple[str | None, int]]:
         """Return the finished runs whose exports are not written yet, with sessions.
 
-        Without a run, the prompts of a migrated session have no files yet.
+        Without a run, the files of a session's prompts are not up to date.
         """
         return [
             (r["run_id"], r["session"]) for r in self._ledger.all("unexported_runs")

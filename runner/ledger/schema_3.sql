@@ -187,6 +187,7 @@ create table imports (                            -- what came from where; kind 
     cursor text,                                  -- the turn of the thread that the run is: its id, or @ and its byte in the rollout
     unique (kind, source, identity)
 ) strict;
+create index imports_by_run on imports (run_id) where run_id is not null;
 create table files (                              -- rollouts that an import has read, and what it found; one that did not change is not read again
     path blob primary key, inode integer not null, size integer not null, mtime integer not null, offset integer not null, state text
 ) strict, without rowid;

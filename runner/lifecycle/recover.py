@@ -221,22 +221,25 @@ def _complete_exports(run: Run, ledger: Ledger) -> None:
 
 def _complete_all_exports(ledger: Ledger) -> None:
     """Write what is not written yet, before the next run appends to a session's log."""
-    for run_id, session in ledger.runs.unexported():
-        with suppress(RunnerError):
-            if run_id is None:
-                _write_queue(session, ledger)
-            else:
+    found = ledger.runs.unexported()
+    for run_id, _ in found:
+        if run_id is not None:
+            with suppress(RunnerError):
                 _complete_exports(ledger.runs.find(run_id), ledger)
+    if changed := {session for run_id, session in found if run_id is None}:
+        with suppress(RunnerError):
+            _write_queues(changed, ledger)
 
 
-def _write_queue(session: int, ledger: Ledger) -> None:
-    """Write the files of the prompts of a session, and remove those of ended ones."""
-    from runner.exports import queue_files  # noqa: PLC0415 - once
+def _write_queues(sessions: set[int], ledger: Ledger) -> None:
+    """Write the files of the prompts of sessions, and remove those of ended ones."""
+    from runner.exports import queue_files  # noqa: PLC0415 - where some changed
 
-    prompts = {each.id for each in ledger.queue.waiting(session)}
+    prompts = {each.id for key in sessions for each in ledger.queue.waiting(key)}
     prompts.update(int(path.name) for path in queue_files.all_files(ledger.home))
-    queue_files.refresh(ledger, session, prompts)
-    ledger.runs.note_exported(None, session)
+    queue_files.write(ledger, prompts)
+    for key in sessions:
+        ledger.runs.note_exported(None, key)
 
 
 def _start_telling(ledger: Ledger, settings: Config) -> None:

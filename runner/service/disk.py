@@ -10,10 +10,14 @@ from parsers.paths import Path
 from runner import files
 from runner.config_files import NAME as CONFIG
 from runner.errors import RunnerError, SessionBusyError
+from runner.exports.queue_files import QUEUE
+from runner.exports.run_exports import LOG_DIRS, noted_directories
 from runner.exports.task_files import ARCHIVE
 from runner.ledger.database import NAME, OLD, refuse_closed
+from runner.ledger.environments import KEY_FILE
 from runner.ledger.ledger import Ledger
 from runner.lifecycle.recover import sweep
+from runner.lifecycle.timer import FIFO, LOCK
 from runner.process.start import which
 from runner.run_files import RUNS, RunFiles
 from runner.service.archive import BLOCK_BYTES
@@ -27,10 +31,13 @@ if TYPE_CHECKING:
 
     Sizes = dict[str, int]  # size in bytes, and number of files
 
-_QUEUE, _OUTSIDE, _LOG_DIRS = "queue", "log directories", "log-dirs"
+_OUTSIDE = "log directories"
 _LEDGER = {NAME: "ledger", f"{NAME}-wal": "ledger", f"{NAME}-shm": "ledger"}
-_KINDS = ("ledger", "backups", RUNS, "exports", _QUEUE, "other", _OUTSIDE)
-_FILES = (NAME, OLD, _LOG_DIRS, "prices", "codex-versions.json", CONFIG)
+_KINDS = ("ledger", "backups", RUNS, "exports", QUEUE, "other", _OUTSIDE)
+_FILES = (
+    *(NAME, OLD, LOG_DIRS, "prices", "codex-versions.json", CONFIG),
+    *(KEY_FILE, LOCK, FIFO),
+)
 _PACKAGE, _ROOT = "codex-runner", Path(__file__).parents[2]
 
 
@@ -72,7 +79,7 @@ def _files(
         for name in names:
             is_backup = not first and name.lstrip(".").startswith((f"{NAME}.", OLD))
             kind = "backups" if is_backup else "exports" if key else "other"
-            if first in {RUNS, _QUEUE} or not first:
+            if first in {RUNS, QUEUE} or not first:
                 kind = first or _LEDGER.get(name, kind)
             yield f"{top}/{name}", kind, key
 
@@ -95,7 +102,7 @@ def purge(settings: Config, *, is_wanted: bool) -> list[str]:
         LedgerFault: the directory is another user's, or cannot be written.
     """
     home = settings.state_home
-    places = [home / RUNS, home / _QUEUE]
+    places = [home / RUNS, home / QUEUE]
     if any(map(files.status, (home / NAME, home / OLD))):
         ledger = Ledger(home)
         sweep(ledger, settings, delivers=False)
@@ -106,7 +113,7 @@ def purge(settings: Config, *, is_wanted: bool) -> list[str]:
     if not is_wanted:
         return []
     refuse_closed(home, os.R_OK | os.W_OK | os.X_OK)
-    stays = files.read_text(home / _LOG_DIRS).splitlines()
+    stays = [str(each) for each in noted_directories(home)]
     for place in filter(files.is_directory, places):
         files.remove_tree(place)
     for top, _, _ in os.walk(home / ARCHIVE, topdown=False):

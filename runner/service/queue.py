@@ -151,7 +151,7 @@ def _directory(text: str | None) -> str | None:
     if text is None:
         return None
     path = Path(text).absolute()
-    if not path.is_dir():
+    if not files.is_directory(path):
         message = f"--working-dir {text}: not a directory"
         raise UsageError(message)
     refuse_unreadable(path, "--working-dir")
@@ -274,7 +274,8 @@ def deliver(
     if not waiting:
         message = f"task {session.name} has no waiting prompt"
         raise RefusedPromptError(message)
-    has_login = (Path(session.home or settings.codex_home) / "auth.json").exists()
+    home = Path(session.home or settings.codex_home)
+    has_login = files.status(home / "auth.json") is not None
     optional = KEYS if has_login else ()
     found = [environments.renew(ledger, p, settings, optional) for p in waiting]
     gone, changed = found[0]

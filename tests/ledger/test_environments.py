@@ -261,6 +261,21 @@ def test_a_rebuild_keeps_the_environment_and_takes_none_of_others(
     assert restored() is None
 
 
+def test_a_rebuild_keeps_how_often_a_prompt_is_tried(
+    ledger: Ledger, session: int
+) -> None:
+    how = PromptOptions(retries=3, recoveries=2, priority=5)
+    prompt = ledger.queue.add(session, b"More.", "More.", AT, how)
+    queue_files.refresh(ledger, session, [prompt])
+    ledger._db.execute("delete from prompts")
+
+    with ledger.transaction():
+        rebuild_queue.restore(ledger)
+
+    row = ledger._db.execute("select * from prompts").fetchone()
+    assert (row["retries"], row["recoveries"], row["priority"]) == (3, 2, 5)
+
+
 def test_a_session_stays_in_its_home_of_codex(tmp_path: Path) -> None:
     own = settings(tmp_path, CODEX_HOME="/other")
 

@@ -12,6 +12,7 @@ from support import ledgers, worked
 from support.runs import settings
 
 from runner import clock
+from runner.exports import queue_files
 from runner.ledger.database import NAME, queries
 from runner.ledger.ledger import Ledger
 from runner.lifecycle import recover
@@ -186,6 +187,29 @@ def test_exports_are_left_to_the_supervisor_of_a_run_while_it_lives(
     prepared.close()
     recover.sweep(ledger, ours)
     assert files_of(run.spec).summary.exists()
+    assert ledger.runs.unexported() == []
+
+
+def test_the_file_of_a_prompt_is_rendered_once_however_much_has_changed(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ledgers.session_of(ledger)
+    recover.sweep(ledger, settings(ledger.home), delivers=False)
+    prompts = [ledgers.queue(ledger, run.session) for _ in range(5)]
+    with ledger.transaction():
+        for prompt in prompts:
+            ledger.change("note_queue", prompt=prompt, at=clock.iso(clock.now()))
+    rendered, render = [], queue_files.render
+
+    def note(ledger: Ledger, prompt: int) -> bytes | None:
+        rendered.append(prompt)
+        return render(ledger, prompt)
+
+    monkeypatch.setattr(queue_files, "render", note)
+
+    recover.sweep(ledger, settings(ledger.home), delivers=False)
+
+    assert sorted(rendered) == prompts
     assert ledger.runs.unexported() == []
 
 

@@ -296,6 +296,21 @@ def test_what_needs_another_cannot_be_retried_before_it(ledger: Ledger) -> None:
         edits.retry(ledger, prompt, lambda _: None)
 
 
+def test_a_canceled_prompt_cannot_be_retried_before_what_it_needs(
+    ledger: Ledger,
+) -> None:
+    first, second = session(ledger, 1), session(ledger, 2)
+    needed = queue(ledger, first.session)
+    prompt = add(ledger, second.session, after=(needed,))
+    edits.remove(ledger, prompt)
+    edits.remove(ledger, needed)
+
+    with pytest.raises(RefusedPromptError, match=f"prompt {needed}, which it needs"):
+        edits.retry(ledger, prompt, lambda _: None)
+
+    assert state(ledger, prompt) == ("canceled", "removed")
+
+
 def test_a_prompt_moves_to_the_front(ledger: Ledger) -> None:
     run = session(ledger, 1)
     first, second = queue(ledger, run.session), queue(ledger, run.session)
@@ -370,6 +385,19 @@ def test_a_known_key_is_the_first_prompt(ledger: Ledger) -> None:
     assert add(ledger, run.session, "Do it.", key="deploy 7") == first
     with pytest.raises(RefusedPromptError, match=f"another request, prompt {first}"):
         add(ledger, run.session, "Do that.", key="deploy 7")
+
+
+def test_a_known_key_is_the_first_prompt_whenever_it_is_given(ledger: Ledger) -> None:
+    run = session(ledger, 1)
+    hours = [clock.iso(AT + timedelta(hours=n)) for n in (1, 2)]
+    first, again = (
+        add(ledger, run.session, "Do it.", key="deploy", not_before=hour)
+        for hour in hours
+    )
+
+    assert again == first
+    (found,) = ledger.all("all_waiting")
+    assert found["not_before"] == hours[0]
 
 
 def test_a_duplicate_is_refused_while_the_first_waits(ledger: Ledger) -> None:

@@ -188,6 +188,21 @@ def test_a_session_can_be_queued_before_it_has_a_thread(
     assert sessions.stand_in.given(status["id"]) == ["Begin later.", "And more."]
 
 
+def test_a_start_with_a_known_key_is_the_first_one(sessions: Sessions) -> None:
+    sessions("slots", 0)
+    how = ("--queue", "--key", "nightly", "--not-before", "+1h")
+
+    first, again = (sessions(*sessions.starting(*how, "Later.")) for _ in range(2))
+    other = sessions(*sessions.starting(*how, "Something else."))
+
+    assert (first.code, again.stdout) == (0, first.stdout)
+    assert len(json.loads(sessions("queue", "--json").stdout)) == 1
+    assert (other.code, other.stdout) == (1, "")
+    assert "--key 'nightly' has another request" in other.stderr
+    assert len(json.loads(sessions("ls", "-a", "--json").stdout)) == 1
+    assert sessions("stop", *first.lines).code == 0
+
+
 def test_a_waiting_session_is_stopped_and_removed_before_it_has_run(
     sessions: Sessions,
 ) -> None:

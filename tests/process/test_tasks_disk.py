@@ -125,6 +125,10 @@ def test_a_purge_removes_what_the_suite_has_written_and_nothing_else(
 def test_a_purge_leaves_no_empty_directory(
     sessions: Sessions, session: Session, words: list[str]
 ) -> None:
+    how = ("--queue", "--not-before", "+1h")
+    secret = {"GITHUB_TOKEN": "ghp-1"}
+    assert sessions("send", *how, session.id, "Later.", env=secret).code == 0
+    assert sessions("stop", session.id).code == 0
     assert [sessions(word, session.id).code for word in words] == [0] * len(words)
 
     assert sessions("uninstall", "--purge").code == 0
