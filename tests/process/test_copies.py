@@ -11,13 +11,22 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from support import stand_in as script
 from support.codex_home import ROOT
-from support.processes import is_alive, kill, wait_until
+from support.forks import Forks
+from support.guard import MARKER
+from support.processes import (
+    is_alive,
+    kill,
+    processes_below,
+    processes_with,
+    wait_until,
+)
 from support.sabotage import SUPERVISOR, dies, no_copies, sabotaged
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn
@@ -116,14 +125,19 @@ def test_a_command_substitution_is_back_while_the_run_lives(
 
 
 def test_a_command_substitution_does_not_wait_for_a_hook_that_a_command_must_send(
-    task: Tasks, sessions: Sessions, go: Path
+    task: Tasks, sessions: Sessions, go: Path, marker: str, forks: Forks
 ) -> None:
     hook = shlex.join(["sh", "-c", f"until [ -e {go} ]; do sleep 0.02; done"])
     point = dies(SUPERVISOR, "open", ".summary.json.")
     go.touch()
     task("--notify-cmd", hook, env=sabotaged(point))
+    # On a slow machine the command that saw the end tells it already.
+    at_work = (
+        partial(processes_with, MARKER, marker),
+        partial(processes_below, forks.pid),
+    )
+    wait_until(lambda: not any(each() for each in at_work), what="the end of all of it")
     go.unlink()
-    # On a slow machine the command that saw the end has told it already.
     sessions.change(
         "update outbox set due_at = '2026', done_at = null, attempts = 0"
         " where target = 'hook'"
