@@ -71,6 +71,7 @@ def test_a_task_that_the_older_tool_runs_is_followed_and_awaited(
     followed = task.sessions.begin("log", "-f", THREAD)
     awaited = task.sessions.begin("status", "--wait", "--json", THREAD)
     refused = task.send("More.")
+    wait_until(lambda: "Do it." in followed.out.read_text(), what="the log")
 
     go.touch()
     log, waited = followed.wait(), awaited.wait()

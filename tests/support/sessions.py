@@ -196,9 +196,11 @@ class Sessions:
         return Session(line, self)
 
     def ended(self, *more: object) -> Session:
-        """Start a session and wait until its first run is over."""
+        """Start a session and wait until its first run is over and exported."""
         session = self.start(*more)
         session.wait()
+        with closing(Ledger(self.state_home)) as ledger:
+            wait_until(lambda: not ledger.runs.unexported(), what="the exports")
         return session
 
     def listed(self, *more: object) -> dict[str, dict[str, Any]]:
