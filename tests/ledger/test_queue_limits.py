@@ -4,7 +4,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from support.ledgers import end, execute, prepare, queue, resume, session_of
+from support.ledgers import (
+    end,
+    execute,
+    prepare,
+    queue,
+    request,
+    resume,
+    session_of,
+)
 from support.runs import settings
 
 from runner import clock
@@ -250,6 +258,19 @@ def test_an_unknown_need_is_refused(ledger: Ledger) -> None:
     with pytest.raises(RefusedPromptError, match="prompt 99, which it waits for"):
         add(ledger, run.session, after=(99,))
     assert ledger.queue.waiting(run.session) == []
+
+
+@pytest.mark.parametrize("outcome", [Outcome.USAGE_LIMITED, Outcome.LOST])
+def test_the_only_prompt_of_a_session_goes_back_to_its_place(
+    ledger: Ledger, outcome: Outcome
+) -> None:
+    how = PromptOptions(recoveries=1)
+    key, number = ledger.queue.open(request(prompt=b"Do it."), "Do it.", AT, how)
+    run = prepare(ledger, 1, session=key, prompt=b"Do it.", prompt_id=number)
+
+    end(ledger, run, outcome, has_begun=True)
+
+    assert [each.id for each in ledger.queue.waiting(key)] == [number]
 
 
 def test_a_retried_prompt_brings_back_what_ended_because_of_it(ledger: Ledger) -> None:
