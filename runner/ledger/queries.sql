@@ -316,7 +316,7 @@ update prompts set text = coalesce(:text, text), preview = coalesce(:preview, pr
 
 -- name: revive_prompt
 -- Queue an ended prompt again, at its old place.
-update prompts set state = 'queued', reason = null, blame = null, ended_at = null, text = :text, begun = 0, starts = 0, unbegun = 0, failures = 0,
+update prompts set state = 'queued', reason = null, blame = null, ended_at = null, text = :text, digest = :digest, begun = 0, starts = 0, unbegun = 0, failures = 0,
     crashes = 0, parks = 0, direct = 0, stop_asked_at = null, expires_at = null, run_id = null, queued_at = :at where id = :prompt
 
 -- name: blamed_on
@@ -327,8 +327,8 @@ select p.id from prompts p join sessions s on s.id = p.session where p.blame = :
 update prompts set blame = :blame where id = :prompt and reason = 'dependency_failed'
 
 -- name: run_of_text
--- The run whose prompt file has the text of a prompt whose turn has begun.
-select run_id from runs where prompt = :prompt and not continues and begun order by ordinal desc limit 1
+-- The last run whose prompt file has the text of a prompt.
+select run_id from runs where prompt = :prompt and not continues order by ordinal desc limit 1
 
 -- name: last_prompt
 -- The last prompt of a session: waiting, running or ended.

@@ -300,6 +300,20 @@ def test_a_retried_prompt_has_its_own_text_again(ledger: Ledger) -> None:
     assert ledger.queue.waiting(run.session)[0].text == b"Do it."
 
 
+@pytest.mark.parametrize("begun", [True, False])
+def test_the_prompt_of_a_start_is_retried_and_delivered(
+    ledger: Ledger,
+    begun: bool,  # noqa: FBT001 - both rows
+) -> None:
+    run = prepare(ledger, 1, prompt=b"Do it.")
+    number = run.spec.prompt_id or 0
+    end(ledger, run, Outcome.FAILED, has_begun=begun)
+
+    edits.retry(ledger, number, lambda run_id: b"Do it." if run_id else None)
+
+    assert deliver(ledger, run, number, 2).session == run.session
+
+
 def test_only_what_has_not_succeeded_is_retried(ledger: Ledger) -> None:
     run = session(ledger, 1)
     prompt = queue(ledger, run.session)
