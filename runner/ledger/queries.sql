@@ -205,8 +205,8 @@ update runs set state = 'running', codex = :codex, launched_at = :launched_at, r
 where run_id = :run_id and state = 'launching'
 
 -- name: take_turn
--- A waiting run gets its session; its ordinal is after the runs that it waited for.
-update runs set state = 'prepared', waits = 0,
+-- A waiting run gets its session; its ordinal is after the runs that it waited for, its start counts from now.
+update runs set state = 'prepared', waits = 0, prepared_at = :at,
     ordinal = (select max(ordinal) + 1 from runs where session = :session)
 where run_id = :run_id and state = 'waiting' and stop_asked_at is null returning ordinal
 

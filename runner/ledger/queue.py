@@ -188,11 +188,13 @@ class Queue:
             if not self._ledger.change("take_prompt", run_id=run.run_id):
                 return None
             ids: dict[str, Cell] = {"run_id": run.run_id, "session": run.session}
-            ordinal = self._ledger.value("take_turn", **ids)
+            spec = replace(run.spec, prepared_at=clock.now())
+            ordinal = self._ledger.value("take_turn", at=iso(spec.prepared_at), **ids)
             if ordinal is None:
                 raise StaleStateError(run.run_id, "waiting")
             self._try_first(run)
-            return replace(run.advanced(Taken()), waits=False, ordinal=ordinal)
+            run = replace(run, spec=spec, waits=False, ordinal=ordinal)
+            return run.advanced(Taken())
 
     def _try_first(self, run: Run) -> None:
         """Let a run be the first of its Codex home, if a hold is over."""

@@ -150,6 +150,40 @@ def test_only_so_many_runs_start_in_a_minute(ledger: Ledger) -> None:
         prepare(ledger, 3, **now)
 
 
+def test_runs_that_waited_count_from_when_they_begin(ledger: Ledger) -> None:
+    edits.set_limits(ledger, "", {"starts_per_minute": 1, "slots": 0})
+    long_ago = clock.now() - timedelta(hours=1)
+    first, second = (
+        prepare(ledger, number, wait_for_slot=True, prepared_at=long_ago)
+        for number in (1, 2)
+    )
+    edits.set_limits(ledger, "", {"slots": None})
+
+    taken = ledger.queue.take(first)
+
+    assert ledger.queue.take(second) is None
+    assert ledger.queue.reason_of(second) == "starts per minute"
+    assert taken is not None
+    assert taken.spec.prepared_at > long_ago
+
+
+@pytest.mark.parametrize("limit", ["slots", "starts_per_minute"])
+def test_a_run_that_waits_inside_a_run_waits_for_no_slot(
+    ledger: Ledger, limit: str
+) -> None:
+    """Its caller has the slot, and waits for it."""
+    first = session(ledger, 1)
+    outer = prepare(ledger, 2, prepared_at=clock.now())
+    edits.set_limits(ledger, "", {limit: 1})
+    inside = {"parent": outer.run_id}
+    holder = resume(ledger, first, 3, **inside)
+    waiting = resume(ledger, first, 4, wait_for_session=True, **inside)
+
+    end(ledger, holder, has_begun=True)
+
+    assert ledger.queue.take(waiting) is not None
+
+
 def test_prompts_wait_for_a_slot_and_say_so(ledger: Ledger) -> None:
     first, second = session(ledger, 1), session(ledger, 2)
     edits.set_limits(ledger, "", {"slots": 1})
