@@ -111,11 +111,16 @@ class Queue:
             ArchivedError: the session is archived.
             NoSuchTaskError: it was removed.
             QuitWaitsError: a `/quit` waits in it.
+            RefusedPromptError: its key has another text, a prompt with its `dedup`
+                waits, or it needs a prompt that does not exist.
         """
+        body = prompts.body_of(options, session, text)
         with self._ledger.transaction(is_durable=True):
+            if known := prompts.with_key(self._ledger, options, body):
+                return known[1]
             self._ledger.sessions.refuse_archived(session)
             self.refuse_after_quit(session)
-            content = Content(text=text, preview=preview)
+            content = Content(text=text, preview=preview, body=body)
             return prompts.insert(self._ledger, session, content, at, options)
 
     def open(

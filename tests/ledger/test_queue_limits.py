@@ -469,6 +469,24 @@ def test_a_known_key_is_the_first_prompt_whenever_it_is_given(ledger: Ledger) ->
     assert found["not_before"] == hours[0]
 
 
+def test_a_known_key_is_the_first_prompt_although_the_session_accepts_no_other(
+    ledger: Ledger,
+) -> None:
+    run = session(ledger, 1)
+    first = add(ledger, run.session, key="k")
+    quits = ledger.queue.add(run.session, b"/quit", "/quit", AT)
+    assert add(ledger, run.session, key="k") == first
+
+    for prompt in (first, quits):
+        edits.remove(ledger, prompt)
+    found = ledger.sessions.get(run.session)
+    ledger.sessions.archive(found, found.exports, found.updated_at)
+
+    assert add(ledger, run.session, key="k") == first
+    with pytest.raises(RefusedPromptError, match="--key 'k' has another request"):
+        add(ledger, run.session, "Other.", key="k")
+
+
 def test_a_duplicate_is_refused_while_the_first_waits(ledger: Ledger) -> None:
     run = session(ledger, 1)
     first = add(ledger, run.session, dedup="lint")
