@@ -506,7 +506,7 @@ insert into settings (name, value) select 'login ' || hex(home), :value from ses
 on conflict (name) do update set value = excluded.value
 
 -- name: hold_prompt
-update prompts set hold = :hold where id = :prompt and state = 'queued'
+update prompts set hold = :hold, wake_at = null, wake_from = null, wake_why = null where id = :prompt and state in ('queued', 'parked')
 
 -- name: release_first
 -- Release the first prompt, when the user sends another one.
