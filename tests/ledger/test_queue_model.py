@@ -46,8 +46,8 @@ OUTCOMES = (
     *("usage_limited",) * 2,
     *("failed",) * 4,
     *("not_started",) * 3,
-    *("lost", "lost", "stalled", "timed_out", "auth_failed", "over_budget"),
-    *("interrupted", "stopped"),
+    *("lost", "lost", "stalled", "timed_out", "auth_failed", "auth_failed"),
+    *("over_budget", "interrupted", "stopped"),
 )
 # How a run ends that Codex never began a turn in, and one that it did.
 UNBEGUN = ("writer", "configuration", "thread_gone", "untrusted", "option", None, None)
@@ -102,7 +102,7 @@ class Play:
         self.run_ids = 0
         self.step(0)
         self.verbs: dict[Callable[[], object], int] = {
-            self.send: 9,
+            self.send: 12,
             self.deliver: 10,
             self.finish: 9,
             self.begin: 3,
@@ -128,6 +128,7 @@ class Play:
         }
 
     def play(self, verbs: int) -> None:
+        self.set_slots()
         for _ in range(verbs):
             (verb,) = self.random.choices([*self.verbs], [*self.verbs.values()])
             self.do(verb)
@@ -155,9 +156,9 @@ class Play:
             return self.random.choice(able)
         return self.random.randint(1, self.model.last + 1)
 
-    def numbers(self, most: int) -> tuple[int, ...]:
-        count = min(self.random.randint(0, most), self.model.last)
-        return tuple(self.random.sample(range(1, self.model.last + 2), count))
+    def numbers(self, most: int, of_ten: int) -> tuple[int, ...]:
+        """Choose what a prompt waits for; mostly nothing."""
+        return tuple({self.number() for _ in range(most) if self.chance(of_ten)})
 
     def next_run(self) -> str:
         self.run_ids += 1
@@ -181,7 +182,7 @@ class Play:
         text = pick("xxxxyyyy" if session is None else ["x", "y", "x", "y", QUIT])
         wishes: dict[str, Any] = {
             "group": pick(["", "", "a", "b"]),
-            "priority": pick([0, 0, 0, 1, 5, -3]),
+            "priority": pick([0, 0, 1, 5, -3]),
             "not_before": pick([None, None, None, now + pick([-50, 20, 500])]),
             "expires_at": pick([None, None, None, now + pick([1, 90, 900])]),
             "key": pick([None, None, None, "k", "l"]),
@@ -189,9 +190,8 @@ class Play:
             "retries": pick([0, 1, 2]),
             "recoveries": pick([0, 0, 2]),
         }
-        needs = dict.fromkeys(self.numbers(1), True) | dict.fromkeys(
-            self.numbers(2), False
-        )
+        any_end, after = self.numbers(1, 2), self.numbers(2, 3)
+        needs = dict.fromkeys(any_end, True) | dict.fromkeys(after, False)
         may_park = self.chance(7)
         number, home = self.model.last + 1, pick(self.homes)
         options = PromptOptions(
@@ -200,8 +200,8 @@ class Play:
                 "not_before": text_of(wishes["not_before"]),
                 "expires_at": text_of(wishes["expires_at"]),
             },
-            after=tuple(n for n, any_end in needs.items() if not any_end),
-            after_any_end=tuple(n for n, any_end in needs.items() if any_end),
+            after=after,
+            after_any_end=any_end,
             settings=OwnSettings(park=may_park).to_json(),
         )
         given = (text.encode(), text, clock.now(), options)
@@ -299,7 +299,8 @@ class Play:
             "wait_for_session": self.chance(5),
             "wait_for_slot": self.chance(5),
         }
-        parents = [None, None, "unknown", *self.model.runs]
+        around = [run.id for run in self.model.unfinished()]
+        parents = ["unknown", *self.model.runs, *around * 4]
         more: dict[str, Any] = {
             "group": self.random.choice(["", "", "a"]),
             "parent": self.random.choice(parents) if self.chance(4) else None,
@@ -445,7 +446,7 @@ class Play:
                 {"not_before": self.model.now + 100},
             ]
         )
-        after = pick([None, None, self.numbers(2)])
+        after = pick([None, None, self.numbers(2, 6)])
         told = dict(changes)
         if "text" in told:
             told |= {"text": b"z", "preview": "z"}
@@ -469,8 +470,8 @@ class Play:
             self.lost.add(self.random.choice([*self.model.runs]))
 
     def pause(self) -> None:
-        session, is_paused = self.session(), self.chance(4)
-        session = session if self.chance(7) else None
+        session, is_paused = self.session(), self.chance(3)
+        session = session if self.chance(8) else None
         edits.pause(self.ledger, session, is_paused=is_paused)
         self.model.pause(session, is_paused=is_paused)
 
@@ -494,8 +495,8 @@ class Play:
         name = self.random.choice(["", "", "a", "b"])
         values = self.random.choice(
             [
-                {"slots": self.random.choice([None, 0, 1, 2, 3])},
-                {"starts_per_minute": self.random.choice([None, 1, 2, 3])},
+                {"slots": self.random.choice([None, 0, 1, 1, 2, 2, 3])},
+                {"starts_per_minute": self.random.choice([None, None, 1, 2, 3])},
             ]
         )
         self.limit(name, values)
