@@ -385,6 +385,19 @@ def test_a_usage_limit_and_a_refused_login_hold_all_prompts_of_the_home(
     assert word(ledger, first) is None
 
 
+def test_a_refused_login_is_named_before_a_limit_and_hides_none(
+    ledger: Ledger, first: Run
+) -> None:
+    for number, outcome in enumerate((Outcome.USAGE_LIMITED, Outcome.AUTH_FAILED)):
+        ledgers.end(ledger, ledgers.resume(ledger, first, number + 2), outcome)
+    ledgers.queue(ledger, first.session)
+    assert word(ledger, first) == "login"
+
+    ledgers.execute(ledger, "delete from holds where why = 'login'")
+
+    assert word(ledger, first) == "limit"
+
+
 def test_a_turn_whose_beginning_was_not_recorded_is_continued_all_the_same(
     ledger: Ledger, first: Run
 ) -> None:

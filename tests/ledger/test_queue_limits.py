@@ -119,6 +119,14 @@ def test_a_marker_of_another_state_directory_is_none(ledger: Ledger) -> None:
         prepare(ledger, 2, parent="20260101T000000Z-unknown")
 
 
+def test_a_run_inside_a_run_takes_no_slot_of_its_group(ledger: Ledger) -> None:
+    outer = prepare(ledger, 1)
+    edits.set_limits(ledger, "nightly", {"slots": 1})
+    prepare(ledger, 2, parent=outer.run_id, group="nightly")
+
+    prepare(ledger, 3, group="nightly")
+
+
 def test_the_fourth_run_inside_a_run_is_refused(ledger: Ledger) -> None:
     parent = prepare(ledger, 0)
     for number in range(1, slots.DEEPEST + 1):
@@ -167,15 +175,16 @@ def test_runs_that_waited_count_from_when_they_begin(ledger: Ledger) -> None:
     assert taken.spec.prepared_at > long_ago
 
 
+@pytest.mark.parametrize("group", ["", "nightly"])
 @pytest.mark.parametrize("limit", ["slots", "starts_per_minute"])
 def test_a_run_that_waits_inside_a_run_waits_for_no_slot(
-    ledger: Ledger, limit: str
+    ledger: Ledger, limit: str, group: str
 ) -> None:
     """Its caller has the slot, and waits for it."""
     first = session(ledger, 1)
-    outer = prepare(ledger, 2, prepared_at=clock.now())
-    edits.set_limits(ledger, "", {limit: 1})
-    inside = {"parent": outer.run_id}
+    outer = prepare(ledger, 2, prepared_at=clock.now(), group=group)
+    edits.set_limits(ledger, group, {limit: 1})
+    inside = {"parent": outer.run_id, "group": group}
     holder = resume(ledger, first, 3, **inside)
     waiting = resume(ledger, first, 4, wait_for_session=True, **inside)
 

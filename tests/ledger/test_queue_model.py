@@ -35,7 +35,7 @@ from runner.ledger.queue import Candidate
 from runner.ledger.settings import OwnSettings
 from runner.model import Outcome, RunId
 
-VERBS = int(os.environ.get("CODEX_TESTS_VERBS", "1500"))
+VERBS = int(os.environ.get("CODEX_TESTS_VERBS", "2000"))
 SEED = int(os.environ.get("CODEX_TESTS_SEED", "0"))
 BEGAN = 1_780_000_000.0
 CONTINUED = "continue"
