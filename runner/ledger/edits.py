@@ -183,7 +183,9 @@ def _revive(ledger: Ledger, prompt: int, text_of: TextOf) -> str | None:
         text = text_of(run_id) if run_id else None
     if text is None:
         return "its text is gone with the files of its run: send it again"
-    ledger.change("revive_prompt", prompt=prompt, text=text, at=iso(clock.now()))
+    digest = prompts.digest_of(text)
+    told = {"text": text, "digest": digest, "at": iso(clock.now())}
+    ledger.change("revive_prompt", prompt=prompt, **told)
     prompts.check_needs(ledger, prompt)
     if ledger.value("closes_cycle", prompt=prompt):
         needs = ledger.all("unmet_needs", prompt=prompt)

@@ -102,7 +102,7 @@ def fate_of(  # noqa: PLR0911 - one return for each row of the table
 ) -> Ends | GoesBack:
     """Return the next state of a prompt; `reset` is when its limit ends, in seconds."""
     outcome, meaning = verdict.outcome, OUTCOMES[verdict.outcome]
-    now = delivery.counters
+    now = _in_a_row(delivery.counters, verdict, has_begun=has_begun)
     if delivery.is_stop_asked and not meaning.is_good:
         return Ends(state="canceled", reason="stopped")
     if outcome is Outcome.USAGE_LIMITED and delivery.may_park:
@@ -131,21 +131,32 @@ def _can_pass(verdict: Verdict) -> bool:
     return bool(retryable(verdict.error_class))
 
 
+def _was_executed(verdict: Verdict) -> bool:
+    is_killed = verdict.error_class == "killed"  # before its launch
+    return verdict.outcome is not Outcome.NOT_STARTED and not is_killed
+
+
+def _in_a_row(now: Counters, verdict: Verdict, *, has_begun: bool) -> Counters:
+    """Reset the counters of what this run has ended."""
+    if _was_executed(verdict):
+        now = replace(now, starts=0)
+    return replace(now, unbegun=0) if has_begun else now
+
+
 def _unbegun(now: Counters, verdict: Verdict) -> GoesBack:
     """Return when a prompt is tried again whose turn did not begin."""
     kind = verdict.error_class
-    if kind == "killed" or verdict.outcome is Outcome.NOT_STARTED:
+    if not _was_executed(verdict):
         number = now.starts - _AT_ONCE if kind == "killed" else now.starts
         wait = BACK_OFF[min(number, len(BACK_OFF) - 1)] if number >= 0 else 0.0
         again = replace(now, starts=now.starts + 1)
         return GoesBack(counters=again, wait=wait, why="start" if wait else None)
-    started = replace(now, starts=0)
     if kind == "writer":
-        return GoesBack(counters=started, wait=WRITER_SECONDS, why="refused")
+        return GoesBack(counters=now, wait=WRITER_SECONDS, why="refused")
     if kind in _FOR_A_PERSON or now.unbegun >= len(BACK_OFF):
         hold = verdict.error or kind or str(verdict.outcome)
-        return GoesBack(counters=replace(started, unbegun=0), hold=hold)
-    again = replace(started, unbegun=now.unbegun + 1)
+        return GoesBack(counters=replace(now, unbegun=0), hold=hold)
+    again = replace(now, unbegun=now.unbegun + 1)
     return GoesBack(counters=again, wait=BACK_OFF[now.unbegun], why="unbegun")
 
 

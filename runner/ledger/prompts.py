@@ -85,7 +85,7 @@ class PromptOptions(Struct):
 class Content(Struct):
     """Hold the text of a prompt; None when its run has it already.
 
-    `body` is the hash of what a prompt with a key asks for.
+    `body` is the hash of what a prompt with a key asks for; `with_key` looks first.
     """
 
     text: bytes | None
@@ -133,12 +133,9 @@ def insert(
     """Insert a prompt, the last of its session, and return its number.
 
     Raises:
-        RefusedPromptError: its key has another text, a prompt with its `dedup` waits,
-            or it needs a prompt that does not exist.
+        RefusedPromptError: a prompt with its `dedup` waits, or it needs a prompt that
+            does not exist.
     """
-    body = content.body or body_of(options, session, content.text)
-    if known := with_key(ledger, options, body):
-        return known[1]
     first = options.dedup and ledger.value("waiting_duplicate", dedup=options.dedup)
     if first:
         message = f"prompt {first} waits with --dedup {options.dedup!r}"
@@ -157,7 +154,7 @@ def insert(
         digest=None if content.text is None else digest_of(content.text),
         run_id=content.run_id,
         at=iso(at),
-        body=body,
+        body=content.body,
         **{"environment": None, **columns},
     )
     need(ledger, number, options.after, options.after_any_end)

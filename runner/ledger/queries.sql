@@ -205,8 +205,8 @@ update runs set state = 'running', codex = :codex, launched_at = :launched_at, r
 where run_id = :run_id and state = 'launching'
 
 -- name: take_turn
--- A waiting run gets its session; its ordinal is after the runs that it waited for.
-update runs set state = 'prepared', waits = 0,
+-- A waiting run gets its session; its ordinal is after the runs that it waited for, its start counts from now.
+update runs set state = 'prepared', waits = 0, prepared_at = :at,
     ordinal = (select max(ordinal) + 1 from runs where session = :session)
 where run_id = :run_id and state = 'waiting' and stop_asked_at is null returning ordinal
 
@@ -316,7 +316,7 @@ update prompts set text = coalesce(:text, text), preview = coalesce(:preview, pr
 
 -- name: revive_prompt
 -- Queue an ended prompt again, at its old place.
-update prompts set state = 'queued', reason = null, blame = null, ended_at = null, text = :text, begun = 0, starts = 0, unbegun = 0, failures = 0,
+update prompts set state = 'queued', reason = null, blame = null, ended_at = null, text = :text, digest = :digest, begun = 0, starts = 0, unbegun = 0, failures = 0,
     crashes = 0, parks = 0, direct = 0, stop_asked_at = null, expires_at = null, run_id = null, queued_at = :at where id = :prompt
 
 -- name: blamed_on
@@ -327,8 +327,8 @@ select p.id from prompts p join sessions s on s.id = p.session where p.blame = :
 update prompts set blame = :blame where id = :prompt and reason = 'dependency_failed'
 
 -- name: run_of_text
--- The run whose prompt file has the text of a prompt whose turn has begun.
-select run_id from runs where prompt = :prompt and not continues and begun order by ordinal desc limit 1
+-- The last run whose prompt file has the text of a prompt.
+select run_id from runs where prompt = :prompt and not continues order by ordinal desc limit 1
 
 -- name: last_prompt
 -- The last prompt of a session: waiting, running or ended.
@@ -466,7 +466,7 @@ where run_id = (select run_id from prompts where id = :prompt) and state = 'wait
 update prompts set state = iif(:is_parked, 'parked', 'queued'), run_id = null, hold = :hold, wake_at = :wake_at,
     wake_from = iif(:wake_at is null, null, :at), wake_why = iif(:wake_at is null, null, :why), starts = :starts, unbegun = :unbegun,
     failures = :failures, crashes = :crashes, parks = :parks,
-    place = iif(begun, min(place, (select min(q.place) - 1 from prompts q where q.session = prompts.session and q.id <> prompts.id)), place)
+    place = coalesce((select min(q.place) - 1 from prompts q where prompts.begun and q.session = prompts.session and q.place < prompts.place), place)
 where id = :prompt and state = 'running'
 
 -- name: wait_for_writer
@@ -506,7 +506,7 @@ insert into settings (name, value) select 'login ' || hex(home), :value from ses
 on conflict (name) do update set value = excluded.value
 
 -- name: hold_prompt
-update prompts set hold = :hold where id = :prompt and state = 'queued'
+update prompts set hold = :hold, wake_at = null, wake_from = null, wake_why = null where id = :prompt and state in ('queued', 'parked')
 
 -- name: release_first
 -- Release the first prompt, when the user sends another one.

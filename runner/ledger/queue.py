@@ -111,11 +111,16 @@ class Queue:
             ArchivedError: the session is archived.
             NoSuchTaskError: it was removed.
             QuitWaitsError: a `/quit` waits in it.
+            RefusedPromptError: its key has another text, a prompt with its `dedup`
+                waits, or it needs a prompt that does not exist.
         """
+        body = prompts.body_of(options, session, text)
         with self._ledger.transaction(is_durable=True):
+            if known := prompts.with_key(self._ledger, options, body):
+                return known[1]
             self._ledger.sessions.refuse_archived(session)
             self.refuse_after_quit(session)
-            content = Content(text=text, preview=preview)
+            content = Content(text=text, preview=preview, body=body)
             return prompts.insert(self._ledger, session, content, at, options)
 
     def open(
@@ -188,11 +193,13 @@ class Queue:
             if not self._ledger.change("take_prompt", run_id=run.run_id):
                 return None
             ids: dict[str, Cell] = {"run_id": run.run_id, "session": run.session}
-            ordinal = self._ledger.value("take_turn", **ids)
+            spec = replace(run.spec, prepared_at=clock.now())
+            ordinal = self._ledger.value("take_turn", at=iso(spec.prepared_at), **ids)
             if ordinal is None:
                 raise StaleStateError(run.run_id, "waiting")
             self._try_first(run)
-            return replace(run.advanced(Taken()), waits=False, ordinal=ordinal)
+            run = replace(run, spec=spec, waits=False, ordinal=ordinal)
+            return run.advanced(Taken())
 
     def _try_first(self, run: Run) -> None:
         """Let a run be the first of its Codex home, if a hold is over."""

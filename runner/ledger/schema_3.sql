@@ -263,8 +263,9 @@ from heads h
 cross join clock c
 join prompts p on p.session = h.session and p.place = h.place
 join sessions s on s.id = p.session
-join kept a on a.name = ''
-left join kept g on g.name = p.grp and p.grp <> ''
+left join runs own on own.run_id = p.run_id       -- inside a run with a slot it waits for none: that run waits for it
+left join kept a on a.name = '' and not (a.word in ('slot', 'rate') and own.slotless is 1)
+left join kept g on g.name = p.grp and p.grp <> '' and not (g.word in ('slot', 'rate') and own.slotless is 1)
 left join holds o on o.home = s.home and o.why = (select max(w.why) from holds w where w.home = s.home    -- 'login' before 'limit', of those that still hold
     and (w.until is null or w.until > c.now or w.trying is not null));
 

@@ -202,7 +202,7 @@ class Sessions:
     def remove(
         self,
         session: Session,
-        remove_exports: Callable[[], object] = list,
+        remove_exports: Callable[[Session], object] = bool,
         *,
         if_unchanged: bool = False,
     ) -> None:
@@ -210,8 +210,9 @@ class Sessions:
 
         Args:
             session: the session.
-            remove_exports: is called just before the change. A kill between the two
-                leaves a session whose exports can be rendered again; the other way
+            remove_exports: is called just before the change, with the session as it is
+                then: it may have been archived since it was read. A kill between the
+                two leaves a session whose exports can be rendered again; the other way
                 round it would leave exports that belong to no session.
             if_unchanged: refuse a session that was changed since it was read.
 
@@ -225,7 +226,7 @@ class Sessions:
             if if_unchanged and now.updated_at != session.updated_at:
                 raise SessionBusyError(session.name, now.last_run or "?", _CHANGED)
             self._refuse_open(session)
-            remove_exports()
+            remove_exports(now)
             self._db.change("remove_session", session=session.key)
 
     def restore(

@@ -133,10 +133,15 @@ def remove(
     # What an import has read of an older tool is not this suite's to remove.
     rows = ledger.all("imports_of_session", session=session.key)
     theirs = {row["source"]: 0 for row in rows if row["kind"].startswith("codex-tasks")}
-    exports = session.exports_in(ledger.home)
-    step = partial(files.remove_tree, exports) if exports else list
+
+    def remove_exports(now: Session) -> None:
+        if exports := now.exports_in(ledger.home):
+            files.remove_tree(exports)
+
     _once_exported(
-        lambda: ledger.sessions.remove(session, step, if_unchanged=if_unchanged)
+        partial(
+            ledger.sessions.remove, session, remove_exports, if_unchanged=if_unchanged
+        )
     )
     faults = [fault for place in places for fault in files.remove_tree(place)]
     files.remove(removed)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from parsers.struct import Struct, replace
 from runner import clock, config
 from runner.errors import (
-    ArchivedError,
     RunnerError,
     RunnerFault,
     SessionBusyError,
@@ -75,6 +74,7 @@ def send(
         RunnerFault: the ledger cannot be written, or Codex cannot be started.
     """
     session = _settled(session.key, ledger, settings)
+    ledger.sessions.refuse_archived(session.key)
     _refuse_overtaking(session, ledger, settings)
     request = next_request(session, prompt, settings, own=own)
     if is_quit(prompt):
@@ -147,10 +147,7 @@ def _settled(key: int, ledger: Ledger, settings: Config) -> Session:
     """Judge the abandoned runs of a session, and read it again."""
     for run in ledger.runs.unfinished(key):
         reconcile_run(run, ledger, settings)
-    session = ledger.sessions.get(key)
-    if session.is_archived:
-        raise ArchivedError(session.name)
-    return session
+    return ledger.sessions.get(key)
 
 
 def _refuse_overtaking(session: Session, ledger: Ledger, settings: Config) -> None:

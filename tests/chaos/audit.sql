@@ -10,6 +10,9 @@ end;
 create trigger chaos_prompt_update after update on prompts when old.state <> new.state begin
     insert into chaos (what, prompt, session, run_id, state, text) values (old.state, new.id, new.session, coalesce(new.run_id, old.run_id), new.state, coalesce(new.reason, new.wake_why, new.hold));
 end;
+create trigger chaos_move after update on prompts when old.place <> new.place begin
+    insert into chaos (what, prompt, session) values ('moved', new.id, new.session);
+end;
 create trigger chaos_prompt_delete before delete on prompts begin
     insert into chaos (what, prompt, session, state) values ('removed', old.id, old.session, old.state);
 end;

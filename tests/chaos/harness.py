@@ -39,6 +39,9 @@ AT_ONCE = 4
 _PACE_SECONDS = 0.01
 _KILL_EVERY_SECONDS = 0.05
 _KILL_CHANCE = 0.2
+# How many of the commands that bring a prompt are killed, and within what time: it is
+# that of such a command.
+_SENDERS_KILLED, _SENDER_SECONDS = 0.25, 0.4
 # How often the ends of usage limits and back-offs come, of the looks for a kill.
 _PASSING_CHANCE = 0.05
 # A command that takes longer than this is stuck.
@@ -80,10 +83,18 @@ class Chaos:
     def play(self, is_enough: Callable[[int], bool]) -> None:
         """Do operations, several at once, and kill, until it is enough."""
         killed_at = time.monotonic()
+        doomed: dict[int, float] = {}
         while not is_enough(len(self.operations)):
             self._reap()
             if len(self._running) < AT_ONCE:
-                self.start(self._choice.next())
+                sent = self._choice.next()
+                self.start(sent)
+                if sent.tag and self._chance.random() < _SENDERS_KILLED:
+                    after = self._chance.uniform(0, _SENDER_SECONDS)
+                    doomed[sent.pid] = time.monotonic() + after
+            for pid in [pid for pid, at in doomed.items() if time.monotonic() >= at]:
+                del doomed[pid]
+                self.kills["sender"] += pid in self._running and self._signal(pid)
             if time.monotonic() - killed_at >= _KILL_EVERY_SECONDS:
                 killed_at = time.monotonic()
                 self._kill()

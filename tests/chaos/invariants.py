@@ -60,13 +60,19 @@ def runs_are_over(chaos: Chaos) -> list[str]:
 
 
 def nothing_is_executed_twice(chaos: Chaos) -> list[str]:
-    """See that no Codex gets a prompt whose turn has begun in another one."""
-    found, begun = [], dict[str, str]()
-    for what, tag, _, run, pid in chaos.log():
-        if what == "turn":
-            begun[tag] = pid
-        elif what == "start" and tag in begun and tag != CONTINUED:
-            found.append(f"{tag} was given again to run {run}")
+    """See that no Codex gets a prompt whose turn has begun in another one.
+
+    A prompt that a person retries begins once more.
+    """
+    found, begun = [], Counter[str]()
+    numbers, retried = dict(_prompts(chaos)), _retried(chaos)
+    for what, tag, _, run, _ in chaos.log():
+        if tag == CONTINUED:
+            continue
+        begun[tag] += what == "turn"
+        most = 1 + retried[numbers.get(tag, 0)]
+        if begun[tag] > most or (what == "start" and begun[tag] == most):
+            found.append(f"{tag} was given again to run {run}: {what}")
     return found
 
 
@@ -108,11 +114,18 @@ def nothing_overlaps(chaos: Chaos) -> list[str]:
 
 
 def order_is_kept(chaos: Chaos) -> list[str]:
-    """See that each session gets its prompts in the order of their numbers."""
+    """See that each session gets its prompts in the order of their numbers.
+
+    That is not so of prompts that were moved, or queued again.
+    """
+    moved = {
+        row[0] for row in chaos.rows("select prompt from chaos where what='moved'")
+    }
+    moved |= _retried(chaos).keys()
     numbers, found = dict(_prompts(chaos)), []
     last: dict[str, int] = defaultdict(int)
     for what, tag, thread, *_ in chaos.log():
-        if what != "start" or tag not in numbers:
+        if what != "start" or tag not in numbers or numbers[tag] in moved:
             continue
         if numbers[tag] < last[thread]:
             found.append(f"{tag} (#{numbers[tag]}) comes after #{last[thread]}")
@@ -274,6 +287,15 @@ def _prompts(chaos: Chaos) -> list[tuple[str, int]]:
     """List the prompts that the ledger ever had: their tags and numbers."""
     rows = chaos.rows("select text, prompt from chaos where what = 'prompt'")
     return [(row["text"].partition(" ")[0], row["prompt"]) for row in rows]
+
+
+def _retried(chaos: Chaos) -> Counter[int]:
+    """Count how often each prompt was queued again after its end."""
+    rows = chaos.rows(
+        "select prompt from chaos where what in ('failed', 'canceled')"
+        " and state = 'queued'"
+    )
+    return Counter(row["prompt"] for row in rows)
 
 
 def _told(chaos: Chaos) -> Counter[tuple[str, str, str]]:

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
 TASKS, TASK = "codex_tasks", "run_codex_task"
 MODES = (
-    ("ok",) * 30 + ("fail",) * 4 + ("crash", "crash", "early", "early", "tool", "limit")
+    *(("ok",) * 30 + ("fail",) * 4),
+    *("crash", "crash", "early", "early", "tool", "limit", "busy", "busy"),
 )
 MOST_SESSIONS = 7
+CHANGES = ("pause", "resume", "resume", "retry", "retry", "deliver")
 _RUN_ID = r"\d{8}-\d{6}-\d{6}-[0-9a-f]{8}"
 
 
@@ -116,9 +118,9 @@ class Choice:
             (4, self._unarchive),
             (2, self._remove),
             (3, self._start_later),
-            (3, self._slots),
-            (2, self._unqueue),
-            (2, lambda: self._on_session(self._chance.choice(("pause", "resume")))),
+            (6, self._slots),
+            (6, self._change),
+            (4, lambda: self._on_session(self._chance.choice(CHANGES))),
             (5, self._status),
             (5, self._wait),
             (3, lambda: self._make(TASKS, "ls", "--json")),
@@ -181,6 +183,8 @@ class Choice:
         words += [*self._codex, "--timeout", "20"]
         words += ["--event-stream", str(self._home / "stream.jsonl")]
         words += ["--notify-cmd", f"sh {self._home / 'hook.sh'}"]
+        if self._chance.random() < 0.3:
+            words.append("--wait-for-slot")
         return [*words, "--detach"] if self._chance.random() < 0.4 else words
 
     def _send(self) -> Operation:
@@ -204,6 +208,8 @@ class Choice:
             ["--after-any-end", self._session()],
             ["--group", "one"],
             ["--recoveries", "1"],
+            ["--retries", "1"],
+            ["--expires", "1s"],
         ]
         return self._chance.choice(wishes)
 
@@ -213,14 +219,20 @@ class Choice:
         return self._make(TASKS, *words, prompt, tag=tag)
 
     def _slots(self) -> Operation:
-        slots = self._chance.choice(("1", "2", "3", "none", "none"))
+        slots = self._chance.choice(("0", "1", "2", "3", "none", "none"))
         group = ["--group", "one"] if self._chance.random() < 0.3 else []
         return self._make(TASKS, "slots", slots, *group)
 
-    def _unqueue(self) -> Operation:
-        """Remove a prompt by its number, which may wait or not."""
-        number = str(self._chance.randint(1, max(1, self._count)))
-        return self._make(TASKS, "queue", "rm", number)
+    def _change(self) -> Operation:
+        """Change a prompt by its number, which may wait or not."""
+        number = str(self._chance.randint(max(1, self._count // 2), self._count))
+        words: list[list[str]] = [
+            ["rm", number],
+            ["move", number, "--first"],
+            ["edit", number, "--priority", "3"],
+            ["edit", number, "--after", self._session()],
+        ]
+        return self._make(TASKS, "queue", *self._chance.choice(words))
 
     def _stop(self) -> Operation:
         if self._chance.random() < 0.1:

@@ -22,7 +22,7 @@ from runner.ledger.ledger import Ledger
 from runner.ledger.queue import QuitWaitsError
 from runner.model import Claimed, Outcome, Run, TaskState
 
-LATER = "2030-01-01T00:00:00.000Z"
+PAST, LATER = "2020-01-01T00:00:00.000Z", "2030-01-01T00:00:00.000Z"
 OTHER = SESSION[:-1] + "9"
 SCENES = 40
 
@@ -385,6 +385,19 @@ def test_a_usage_limit_and_a_refused_login_hold_all_prompts_of_the_home(
     assert word(ledger, first) is None
 
 
+def test_a_refused_login_is_named_before_a_limit_and_hides_none(
+    ledger: Ledger, first: Run
+) -> None:
+    for number, outcome in enumerate((Outcome.USAGE_LIMITED, Outcome.AUTH_FAILED)):
+        ledgers.end(ledger, ledgers.resume(ledger, first, number + 2), outcome)
+    ledgers.queue(ledger, first.session)
+    assert word(ledger, first) == "login"
+
+    ledgers.execute(ledger, "delete from holds where why = 'login'")
+
+    assert word(ledger, first) == "limit"
+
+
 def test_a_turn_whose_beginning_was_not_recorded_is_continued_all_the_same(
     ledger: Ledger, first: Run
 ) -> None:
@@ -469,6 +482,21 @@ def test_a_held_prompt_holds_what_is_behind_it(ledger: Ledger, first: Run) -> No
     assert (head.word, head.detail) == ("held", "Codex refuses it")
     assert behind.detail == f"behind #{number} (held)"
     assert ledger.queue.candidates() == []
+
+
+@pytest.mark.parametrize("state", ["queued", "parked"])
+def test_a_prompt_is_held_until_a_person_acts_also_after_it_waited_for_a_time(
+    ledger: Ledger, first: Run, state: str
+) -> None:
+    number = ledgers.queue(ledger, first.session)
+    ledgers.wake(ledger, number, "unbegun", until=PAST)
+    ledgers.execute(ledger, "update prompts set state = ? where id = ?", state, number)
+    assert [each.prompt for each in ledger.queue.candidates()] == [number]
+
+    ledger.queue.hold(number, "its directory is gone")
+
+    assert ledger.queue.candidates() == []
+    assert word(ledger, first) == "held"
 
 
 def test_a_stop_cancels_what_waits_and_marks_what_runs(

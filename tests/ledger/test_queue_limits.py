@@ -4,7 +4,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from support.ledgers import end, execute, prepare, queue, resume, session_of
+from support.ledgers import (
+    end,
+    execute,
+    prepare,
+    queue,
+    request,
+    resume,
+    session_of,
+)
 from support.runs import settings
 
 from runner import clock
@@ -111,6 +119,14 @@ def test_a_marker_of_another_state_directory_is_none(ledger: Ledger) -> None:
         prepare(ledger, 2, parent="20260101T000000Z-unknown")
 
 
+def test_a_run_inside_a_run_takes_no_slot_of_its_group(ledger: Ledger) -> None:
+    outer = prepare(ledger, 1)
+    edits.set_limits(ledger, "nightly", {"slots": 1})
+    prepare(ledger, 2, parent=outer.run_id, group="nightly")
+
+    prepare(ledger, 3, group="nightly")
+
+
 def test_the_fourth_run_inside_a_run_is_refused(ledger: Ledger) -> None:
     parent = prepare(ledger, 0)
     for number in range(1, slots.DEEPEST + 1):
@@ -140,6 +156,41 @@ def test_only_so_many_runs_start_in_a_minute(ledger: Ledger) -> None:
 
     with pytest.raises(NoSlotError, match="2 starts per minute: wait until 20"):
         prepare(ledger, 3, **now)
+
+
+def test_runs_that_waited_count_from_when_they_begin(ledger: Ledger) -> None:
+    edits.set_limits(ledger, "", {"starts_per_minute": 1, "slots": 0})
+    long_ago = clock.now() - timedelta(hours=1)
+    first, second = (
+        prepare(ledger, number, wait_for_slot=True, prepared_at=long_ago)
+        for number in (1, 2)
+    )
+    edits.set_limits(ledger, "", {"slots": None})
+
+    taken = ledger.queue.take(first)
+
+    assert ledger.queue.take(second) is None
+    assert ledger.queue.reason_of(second) == "starts per minute"
+    assert taken is not None
+    assert taken.spec.prepared_at > long_ago
+
+
+@pytest.mark.parametrize("group", ["", "nightly"])
+@pytest.mark.parametrize("limit", ["slots", "starts_per_minute"])
+def test_a_run_that_waits_inside_a_run_waits_for_no_slot(
+    ledger: Ledger, limit: str, group: str
+) -> None:
+    """Its caller has the slot, and waits for it."""
+    first = session(ledger, 1)
+    outer = prepare(ledger, 2, prepared_at=clock.now(), group=group)
+    edits.set_limits(ledger, group, {limit: 1})
+    inside = {"parent": outer.run_id, "group": group}
+    holder = resume(ledger, first, 3, **inside)
+    waiting = resume(ledger, first, 4, wait_for_session=True, **inside)
+
+    end(ledger, holder, has_begun=True)
+
+    assert ledger.queue.take(waiting) is not None
 
 
 def test_prompts_wait_for_a_slot_and_say_so(ledger: Ledger) -> None:
@@ -252,6 +303,19 @@ def test_an_unknown_need_is_refused(ledger: Ledger) -> None:
     assert ledger.queue.waiting(run.session) == []
 
 
+@pytest.mark.parametrize("outcome", [Outcome.USAGE_LIMITED, Outcome.LOST])
+def test_the_only_prompt_of_a_session_goes_back_to_its_place(
+    ledger: Ledger, outcome: Outcome
+) -> None:
+    how = PromptOptions(recoveries=1)
+    key, number = ledger.queue.open(request(prompt=b"Do it."), "Do it.", AT, how)
+    run = prepare(ledger, 1, session=key, prompt=b"Do it.", prompt_id=number)
+
+    end(ledger, run, outcome, has_begun=True)
+
+    assert [each.id for each in ledger.queue.waiting(key)] == [number]
+
+
 def test_a_retried_prompt_brings_back_what_ended_because_of_it(ledger: Ledger) -> None:
     first, second = session(ledger, 1), session(ledger, 2)
     needed = queue(ledger, first.session)
@@ -277,6 +341,20 @@ def test_a_retried_prompt_has_its_own_text_again(ledger: Ledger) -> None:
     edits.retry(ledger, prompt, lambda run_id: b"Do it." if run_id else None)
 
     assert ledger.queue.waiting(run.session)[0].text == b"Do it."
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_the_prompt_of_a_start_is_retried_and_delivered(
+    ledger: Ledger,
+    begun: bool,  # noqa: FBT001 - both rows
+) -> None:
+    run = prepare(ledger, 1, prompt=b"Do it.")
+    number = run.spec.prompt_id or 0
+    end(ledger, run, Outcome.FAILED, has_begun=begun)
+
+    edits.retry(ledger, number, lambda run_id: b"Do it." if run_id else None)
+
+    assert deliver(ledger, run, number, 2).session == run.session
 
 
 def test_only_what_has_not_succeeded_is_retried(ledger: Ledger) -> None:
@@ -398,6 +476,24 @@ def test_a_known_key_is_the_first_prompt_whenever_it_is_given(ledger: Ledger) ->
     assert again == first
     (found,) = ledger.all("all_waiting")
     assert found["not_before"] == hours[0]
+
+
+def test_a_known_key_is_the_first_prompt_although_the_session_accepts_no_other(
+    ledger: Ledger,
+) -> None:
+    run = session(ledger, 1)
+    first = add(ledger, run.session, key="k")
+    quits = ledger.queue.add(run.session, b"/quit", "/quit", AT)
+    assert add(ledger, run.session, key="k") == first
+
+    for prompt in (first, quits):
+        edits.remove(ledger, prompt)
+    found = ledger.sessions.get(run.session)
+    ledger.sessions.archive(found, found.exports, found.updated_at)
+
+    assert add(ledger, run.session, key="k") == first
+    with pytest.raises(RefusedPromptError, match="--key 'k' has another request"):
+        add(ledger, run.session, "Other.", key="k")
 
 
 def test_a_duplicate_is_refused_while_the_first_waits(ledger: Ledger) -> None:

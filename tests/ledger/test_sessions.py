@@ -206,6 +206,20 @@ def test_removing_leaves_what_was_used_and_nothing_else(ledger: Ledger) -> None:
     assert ledger.faults() == []
 
 
+def test_removing_finds_the_exports_of_a_session_that_was_archived_meanwhile(
+    ledger: Ledger,
+) -> None:
+    run = ledgers.session_of(ledger)
+    with_files(ledger, run)
+    read = session(ledger, run)
+    moved = archive.archive(read, ledger).directory
+    assert moved is not None
+
+    archive.remove(read, ledger)
+
+    assert not Path(moved).exists()
+
+
 def test_a_session_that_has_changed_since_it_was_listed_is_not_removed(
     ledger: Ledger,
 ) -> None:

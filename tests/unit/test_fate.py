@@ -183,6 +183,25 @@ def test_a_lost_turn_is_continued_as_often_as_was_asked_for() -> None:
     assert last == Ends(state="failed", reason="poisoned")
 
 
+@pytest.mark.parametrize(
+    ("ended", "counters"),
+    [
+        (verdict(Outcome.USAGE_LIMITED), Counters(parks=1)),
+        (verdict(Outcome.AUTH_FAILED), Counters()),
+        (verdict(Outcome.LOST), Counters(crashes=1)),
+        (verdict(Outcome.STALLED, "stalled"), Counters(failures=1)),
+    ],
+)
+def test_what_is_counted_in_a_row_begins_anew_when_a_turn_has_begun(
+    ended: Verdict, counters: Counters
+) -> None:
+    given = delivery(starts=2, unbegun=3, retries=1, recoveries=1)
+    fate = fate_of(given, ended, has_begun=True)
+
+    assert isinstance(fate, GoesBack)
+    assert fate.counters == counters
+
+
 PARKED = {Outcome.USAGE_LIMITED, Outcome.AUTH_FAILED}
 
 
