@@ -466,7 +466,8 @@ where run_id = (select run_id from prompts where id = :prompt) and state = 'wait
 update prompts set state = iif(:is_parked, 'parked', 'queued'), run_id = null, hold = :hold, wake_at = :wake_at,
     wake_from = iif(:wake_at is null, null, :at), wake_why = iif(:wake_at is null, null, :why), starts = :starts, unbegun = :unbegun,
     failures = :failures, crashes = :crashes, parks = :parks,
-    place = iif(begun, min(place, (select min(q.place) - 1 from prompts q where q.session = prompts.session and q.id <> prompts.id)), place)
+    place = iif(begun, (select min(prompts.place, coalesce(min(q.place) - 1, prompts.place)) from prompts q
+        where q.session = prompts.session and q.id <> prompts.id), place)
 where id = :prompt and state = 'running'
 
 -- name: wait_for_writer

@@ -19,6 +19,7 @@ from runner.errors import (
 )
 from runner.ledger import homes
 from runner.ledger.ledger import Ledger
+from runner.ledger.prompts import PromptOptions
 from runner.ledger.queue import QuitWaitsError
 from runner.model import Claimed, Outcome, Run, TaskState
 
@@ -395,6 +396,16 @@ def test_a_turn_whose_beginning_was_not_recorded_is_continued_all_the_same(
 
     (prompt,) = ledger.queue.waiting(first.session)
     assert (prompt.begun, prompt.text) == (1, None)
+
+
+def test_the_only_prompt_of_a_session_goes_back_too(ledger: Ledger) -> None:
+    asked = ledgers.request()
+    key, number = ledger.queue.open(asked, "Do it.", AT, PromptOptions())
+    run = ledgers.prepare(ledger, 1, session=key, prompt_id=number)
+
+    ledgers.end(ledger, run, Outcome.USAGE_LIMITED, has_begun=True)
+
+    assert ledgers.row(ledger, number)["state"] == "parked"
 
 
 def test_what_runs_in_a_session_keeps_its_prompts(ledger: Ledger, first: Run) -> None:
