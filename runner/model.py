@@ -29,8 +29,8 @@ EXIT_NOT_FOUND = 127
 EXIT_SIGNAL_BASE = 128
 EXIT_INTERRUPTED = 130
 EXIT_READER_GONE = 141
-# The prompt that ends its session instead of being sent to Codex.
-QUIT = b"/quit"
+# The prompt that ends its session instead of being sent to Codex, and its other name.
+QUIT, EXIT = b"/quit", b"/exit"
 
 
 class Outcome(StrEnum):

@@ -320,6 +320,15 @@ def test_a_prompt_moves_to_the_front(ledger: Ledger) -> None:
     assert [p.id for p in ledger.queue.waiting(run.session)] == [second, first]
 
 
+def test_a_quit_stays_behind_what_was_there(ledger: Ledger) -> None:
+    run = session(ledger, 0)
+    add(ledger, run.session)
+    quit_ = add(ledger, run.session, "/quit")
+
+    with pytest.raises(RefusedPromptError, match="it comes after all that waits"):
+        edits.move_first(ledger, quit_)
+
+
 def test_a_move_that_closes_a_cycle_is_refused(ledger: Ledger) -> None:
     a, b = session(ledger, 1), session(ledger, 2)
     b2 = queue(ledger, b.session)

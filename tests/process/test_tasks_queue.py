@@ -112,7 +112,7 @@ def test_who_would_overtake_what_is_held_is_told_what_is_worked_on_instead(
 def test_a_quit_ends_the_session_after_what_stands_before_it(
     busy: Session, go: Path
 ) -> None:
-    for prompt in ("One.", " /quit\n"):
+    for prompt in ("One.", " /exit\n"):
         assert busy.queue(prompt).code == 0
     number = busy.status["prompts"][1]["id"]
     text = busy.sessions("status", busy.id).stdout
@@ -120,7 +120,7 @@ def test_a_quit_ends_the_session_after_what_stands_before_it(
 
     for refused in (
         busy.queue("Two."),
-        busy.queue("/quit"),
+        busy.queue("/exit"),
         busy.send("Three."),
     ):
         assert (refused.code, refused.stdout) == (75, "")
