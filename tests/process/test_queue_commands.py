@@ -66,7 +66,9 @@ def test_what_waits_is_moved_edited_and_removed(
 
     assert sessions("queue", "move", three, "--first").code == 0
     assert sessions("queue", "rm", one).code == 0
-    assert sessions("queue", "edit", two, "Other words.").code == 0
+    assert sessions("queue", "edit", two, "--not-before", "+1h").code == 0
+    said = sessions("queue", "edit", two, "--not-before", "none", "Other words.")
+    assert said.code == 0, said.stderr
 
     go.touch()
     first.wait()
@@ -136,6 +138,10 @@ def test_a_failed_prompt_is_retried_with_what_waited_for_it(
         (["queue", "--first"], "--first is for queue move"),
         (["slots", "--", "-1"], "N '-1' is not a number of runs"),
         (["slots", "many"], "N 'many' is not a number of runs"),
+        (["slots", "9" * 20], "is not a number of runs"),
+        (["slots", "--starts-per-minute", "9" * 20], "is not a number of starts"),
+        (["queue", "edit", "1"], "queue edit needs a new prompt, or an option"),
+        (["queue", "edit", "1", "/exit"], "/quit comes after all that waits"),
         (["send", "--priority", "5", "x", "y"], "--queue"),
         (["send", "--queue", "--priority", "500", "x", "y"], "from -100 to 100"),
         (["send", "--queue", "--not-before", "soon", "x", "y"], "a delay (+90m"),
