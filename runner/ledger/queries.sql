@@ -528,6 +528,12 @@ select 1 from prompts where hold is not null and wake_at is not null and wake_at
 select count(*) from prompts where session = :session and state = 'canceled' and not begun and not direct and reason = 'stopped'
 and preview not in ('/quit')
 
+-- name: undelivered
+-- Prompts that have failed without a run, since a run of the session was prepared.
+select id, preview as prompt, reason, blame as needs from prompts where session = :session and state = 'failed'
+    and reason in ('expired', 'dependency_failed')
+    and ended_at >= coalesce((select prepared_at from runs where session = :session and ordinal = :ordinal), '') order by id
+
 -- name: ask_stop
 update prompts set stop_asked_at = :at where session = :session and state = 'running';
 update runs set stop_asked_at = coalesce(stop_asked_at, :at) where session = :session and state <> 'finished'

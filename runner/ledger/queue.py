@@ -28,6 +28,7 @@ from runner.model import OUTCOMES, Outcome, Taken, Waiting
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from typing import Any
 
     from parsers.light import datetime
     from runner.ledger.database import Cell
@@ -96,6 +97,18 @@ class Queue:
     def canceled(self, session: int) -> int:
         """Return how many prompts for a session were canceled before their delivery."""
         return int(self._ledger.value("canceled_count", session=session))
+
+    def undelivered(self, session: int, ordinal: int = 0) -> list[dict[str, Any]]:
+        """Return the prompts that have failed without a run, since a run of theirs."""
+        rows = self._ledger.all("undelivered", session=session, ordinal=ordinal)
+        return [*map(dict, rows)]
+
+    def end_of(self, prompt: int) -> str | None:
+        """Say how a prompt has ended; None while it waits or runs."""
+        row = self._ledger.one("prompt_row", prompt=prompt)
+        if row is None or row["ended_at"] is None:
+            return None
+        return f"prompt {prompt} has ended: {row['reason']}"
 
     def add(
         self,

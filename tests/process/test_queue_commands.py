@@ -108,6 +108,34 @@ def test_a_prompt_is_given_when_what_it_waits_for_has_succeeded(
     assert second.given == ["Two.", "Then."]
 
 
+def test_a_prompt_that_ends_without_a_run_is_told_and_fails_a_wait(
+    pair: tuple[Session, Session], go: Path
+) -> None:
+    go.touch()
+    first, second = pair
+    first.send("Fail")
+    first.wait()
+
+    said = second.send("Then.", "--queue", "--after", first.id)
+
+    assert (said.code, said.stderr.count("\n")) == (0, 1)
+    assert said.stderr.endswith("has ended: dependency_failed\n")
+    waited = second.wait()
+    assert waited.code == 1
+    (ended,) = second.status["undelivered"]
+    assert (ended["prompt"], ended["reason"]) == ("Then.", "dependency_failed")
+    why = f"dependency_failed (it needed #{ended['needs']})"
+    assert f"Never Delivered: #{ended['id']} {why}" in waited.stdout
+    sessions = first.sessions
+    late = sessions(*sessions.starting("--queue", "--after", first.id, "Never."))
+    assert late.stderr.endswith("has ended: dependency_failed\n")
+    assert sessions("status", "--wait", late.lines[0]).code == 1
+
+    second.send("On again.")
+    assert second.wait().code == 0
+    assert second.status["undelivered"] == []
+
+
 def test_a_failed_prompt_is_retried_with_what_waited_for_it(
     pair: tuple[Session, Session], go: Path
 ) -> None:

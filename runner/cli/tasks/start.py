@@ -140,7 +140,8 @@ def main(found: Values, context: Context) -> int:
 
         once = OwnSettings(once=request.codex.once)
         how = queue.options(vars(found), ledger, own, once)
-        context.output.lines([start.queued(request, ledger, settings, how).short_id])
+        session = start.queued(request, ledger, settings, how, context.note)
+        context.output.lines([session.short_id])
         return 0
     request = replace(request, wait_for_slot=found.wait_for_slot)
     with ExitStack() as until_named:
@@ -151,7 +152,7 @@ def main(found: Values, context: Context) -> int:
             )
         context.note_containment()
         try:
-            session = start.named(started, ledger, settings, note)
+            thread = start.named(started, ledger, settings, note)
         except start.NotStartedError as error:
             if not came:
                 raise
@@ -159,13 +160,13 @@ def main(found: Values, context: Context) -> int:
             return EXIT_SIGNAL_BASE + came[0]
     if came:
         # Codex has named the thread while the run was being ended.
-        note(f"task {session} is being ended")
+        note(f"task {thread} is being ended")
         return EXIT_SIGNAL_BASE + came[0]
     if started.has_others:
         from runner.lifecycle.recover import sweep_beside  # noqa: PLC0415 - rare
 
         sweep_beside(ledger, settings)
-    _tell(session, context)
+    _tell(thread, context)
     return 0
 
 
