@@ -256,6 +256,11 @@ insert into environments (digest, variables, secrets) values (:digest, :variable
 -- name: environment_with
 select id from environments where digest = :digest
 
+-- name: waiting_environments
+-- Those with secrets.
+select distinct p.environment from prompts p join environments e on e.id = p.environment
+where p.state in ('queued', 'parked') and e.secrets <> '{}'
+
 -- name: environment
 select variables, secrets from environments where id = :environment
 
