@@ -415,6 +415,11 @@ select id from prompts where not begun and not direct and ended_at is null and t
 select coalesce('run ' || h.run_id || ' holds it', w.detail, w.word) from prompts p join why_waiting w on w.id = p.id
 left join runs h on h.session = p.session and h.state in ('prepared', 'launching', 'running') where p.run_id = :run_id
 
+-- name: lets_others_first
+-- Whether a prompt can be delivered that comes before that of a waiting run.
+select exists (select 1 from judged where word is null
+    and rank < (select j.rank from judged j join prompts p on p.id = j.id where p.run_id = :run_id))
+
 -- name: needs_timer
 -- Whether something waits whose wait a time, a run, a login or another program can end.
 select exists (select 1 from judged where word is null or word in ('writer', 'login')) or (select at from next_deadline) is not null

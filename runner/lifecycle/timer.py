@@ -56,13 +56,18 @@ def wake(ledger: Ledger, settings: Config) -> None:
         os.close(pipe)
 
 
+def is_running(state_home: Path) -> bool:
+    """Return whether a timer looks after the queue."""
+    return locks.look(state_home / LOCK) is Lock.HELD
+
+
 def ring(state_home: Path, handed: Mapping[str, str] | None = None) -> bool:
     """Tell a running timer that the queue has changed; return whether there is one.
 
     Secrets are handed to it in the FIFO, so no disk ever has them: each in one write,
     which a pipe does not mix with others.
     """
-    if locks.look(state_home / LOCK) is not Lock.HELD:
+    if not is_running(state_home):
         return False
     flags = os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
     try:

@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from support.processes import wait_until
+from support.processes import assert_sleeps, wait_until
 from support.sessions import Session, Sessions
 
 
@@ -284,6 +284,28 @@ def test_a_run_waits_for_a_slot(pair: tuple[Session, Session], go: Path) -> None
     wait_until(lambda: "1 of 1 run" in begun.stderr, what="the reason to wait")
     go.touch()
     assert begun.wait().code == 0
+
+
+def test_a_run_that_waits_for_a_slot_does_not_wake_up_and_keeps_the_order(
+    pair: tuple[Session, Session], go: Path
+) -> None:
+    sessions = pair[0].sessions
+    sessions("slots", 1)
+    pair[0].send("hold the slot")
+    before = sessions(*sessions.starting("--queue", "Before.")).stdout.strip()
+    begun = sessions.begin(*sessions.starting("--wait-for-slot", "Begin."))
+    wait_until(lambda: "1 of 1 run" in begun.stderr, what="the reason to wait")
+    ((supervisor,),) = sessions.rows(
+        "select supervisor from runs where state = 'waiting'"
+    )
+
+    assert_sleeps(int(supervisor.split()[0]))
+
+    go.touch()
+    assert begun.wait().code == 0
+    assert sessions("status", "--wait", before).code == 0
+    started = sessions.rows("select prompt from runs order by launched_at")
+    assert started == sorted(started)
 
 
 AGENT = """#!/bin/sh
