@@ -443,10 +443,13 @@ where p.id = (select id from judged where session = :session)
 
 -- name: deliverable
 -- Prompts that can be delivered now, including prompts that wait for another writer, whose lock may be free now. If only
--- Codex can see the writer ('refused'), it is not started again at once.
+-- Codex can see the writer ('refused'), it is not started again at once. None comes before a run that waits for a slot alone.
 select j.id as prompt, j.session, s.thread_id as thread, s.home, j.word is 'writer' as waits_for_writer, p.environment
 from judged j join sessions s on s.id = j.session join prompts p on p.id = j.id
-where j.taker is null and (j.word is null or j.word = 'writer' and p.wake_why = 'writer') order by j.rank, j.id
+where j.taker is null and (j.word is null or j.word = 'writer' and p.wake_why = 'writer')
+    and (not exists (select 1 from runs where state = 'waiting') or j.rank < coalesce((select min(w.rank) from judged w join sessions t on t.id = w.session
+        where w.word is null and w.taker is not null and t.thread_id is null), 9e18))
+order by j.rank, j.id
 
 -- name: deliver_prompt
 -- The text of one whose turn has begun is not given again.

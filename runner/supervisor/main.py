@@ -188,6 +188,7 @@ def _wait_for_turn(
         free = 0.0 if why else free or now
         if free and (taken := _take(run, ledger, now - free)):
             growth.end()
+            timer.ring(home)  # there may be slots left for prompts behind this one
             recorder.run = taken
             return None
         if ledger.runs.find(run.run_id).is_finished:
