@@ -5,7 +5,7 @@ from __future__ import annotations
 from parsers.struct import replace
 from runner.cli import format, table
 from runner.cli.options import refuse, whole_number
-from runner.cli.output import pretty
+from runner.cli.output import is_terminal, pretty
 from runner.cli.table import Column
 from runner.errors import UsageError
 from runner.ledger import edits
@@ -127,14 +127,18 @@ def _show(rows: list[dict[str, Any]], context: Context) -> None:
         )
         for each in rows
     ]
-    columns = [
-        Column("#", [str(each["id"]) for each in rows], is_right=True),
-        Column("Task", [each["task"] for each in rows]),
+    number = Column("#", [str(each["id"]) for each in rows], is_right=True)
+    task = Column("Task", [each["task"] for each in rows])
+    last = [
         Column("Why", whys),
         Column("Detail", [format.line(each or "-") for each in details], least=_LEAST),
         Column("Prompt", [format.line(each["prompt"]) for each in rows], least=_LEAST),
     ]
-    context.output.lines(table.plain(columns))
+    if not is_terminal():
+        context.output.lines(table.plain([number, task, *last]))
+        return
+    brief = replace(task, cells=table.beginnings(task.cells))
+    context.output.text(table.drawn([[number, each, *last] for each in (task, brief)]))
 
 
 def _remove(words: list[str], _found: Values, context: Context) -> None:
