@@ -222,6 +222,23 @@ def test_a_session_can_be_queued_before_it_has_a_thread(
     assert sessions.stand_in.given(status["id"]) == ["Begin later.", "And more."]
 
 
+def test_the_id_of_a_queued_session_that_cannot_be_printed_is_told_all_the_same(
+    sessions: Sessions, tmp_path: Path
+) -> None:
+    sessions("pause")
+    begin = sessions.starting("--queue", "Later.")
+    words = sessions.cli.argv(*begin, command="codex_tasks")
+    said = tmp_path / "said"
+
+    with said.open("wb") as stderr:
+        shell = ["sh", "-c", 'exec "$@" >/dev/full', "sh", *words]
+        code = sessions.cli.launch(shell, stderr=stderr).wait(30)
+
+    (waits,) = json.loads(sessions("queue", "--json").stdout)
+    assert code == 1
+    assert f"task {waits['task']} was queued\n" in said.read_text()
+
+
 def test_a_start_with_a_known_key_is_the_first_one(sessions: Sessions) -> None:
     sessions("slots", 0)
     how = ("--queue", "--key", "nightly", "--not-before", "+1h")

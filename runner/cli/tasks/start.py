@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from runner.cli.options import Values
     from runner.config import Config
     from runner.lifecycle.launch import Started
-    from runner.model import Limits, SessionId
+    from runner.model import Limits
 
 _STALL = f"{config.DEFAULT_STALL_SECONDS:g}"
 _QUEUE_OPTIONS = """\
@@ -141,7 +141,7 @@ def main(found: Values, context: Context) -> int:
         once = OwnSettings(once=request.codex.once)
         how = queue.options(vars(found), ledger, own, once)
         session = start.queued(request, ledger, settings, how, context.note)
-        context.output.lines([session.short_id])
+        _tell(session.short_id, "queued", context)
         return 0
     request = replace(request, wait_for_slot=found.wait_for_slot)
     with ExitStack() as until_named:
@@ -166,7 +166,7 @@ def main(found: Values, context: Context) -> int:
         from runner.lifecycle.recover import sweep_beside  # noqa: PLC0415 - rare
 
         sweep_beside(ledger, settings)
-    _tell(thread, context)
+    _tell(thread, "started", context)
     return 0
 
 
@@ -175,12 +175,12 @@ def _limits(found: Values, settings: Config) -> Limits:
     return replace(limits_of(found, settings), announcement=announcement)
 
 
-def _tell(session: SessionId, context: Context) -> None:
+def _tell(name: str, what: str, context: Context) -> None:
     """Print the id of the task; on standard error if standard output is closed."""
     try:
-        context.output.lines([session])
+        context.output.lines([name])
     except (ReaderGoneError, RunnerFault, KeyboardInterrupt):
-        note(f"task {session} was started")
+        note(f"task {name} was {what}")
         raise
 
 
