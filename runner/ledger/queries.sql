@@ -353,7 +353,7 @@ insert into outbox (history, target, due_at) values ((select max(id) from histor
 -- name: prompt_of_run
 -- The prompt of a run, running or reserved for the run.
 select id, state, direct as is_direct, stop_asked_at is not null as is_stop_asked, starts, unbegun, failures, crashes, parks, retries, recoveries,
-    not direct and coalesce(settings ->> '$.park', 1) as may_park
+    coalesce(settings ->> '$.park', not direct) as may_park
 from prompts where run_id = :run_id and ended_at is null
 
 -- name: waiting_prompts
@@ -476,7 +476,7 @@ where run_id = (select run_id from prompts where id = :prompt) and state = 'wait
 
 -- name: put_back
 -- One whose turn has begun goes before all others of its session: nothing may come between its halves.
-update prompts set state = iif(:is_parked, 'parked', 'queued'), run_id = null, hold = :hold, wake_at = :wake_at,
+update prompts set state = iif(:is_parked, 'parked', 'queued'), direct = 0, run_id = null, hold = :hold, wake_at = :wake_at,
     wake_from = iif(:wake_at is null, null, :at), wake_why = iif(:wake_at is null, null, :why), starts = :starts, unbegun = :unbegun,
     failures = :failures, crashes = :crashes, parks = :parks,
     place = iif(begun, (select min(prompts.place, coalesce(min(q.place) - 1, prompts.place)) from prompts q

@@ -51,6 +51,7 @@ class RunWords(Struct):
     report: Report = Report()
     wait_for_session: bool = False
     wait_for_slot: bool = False
+    park: bool = False
     group: str = ""
     verbosity: Verbosity = Verbosity.LOW
 
@@ -126,6 +127,7 @@ def run_request(
         thread=thread,
         wait_for_session=words.wait_for_session,
         wait_for_slot=words.wait_for_slot,
+        park=words.park,
         group=words.group,
     )
 

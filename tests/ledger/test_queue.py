@@ -17,7 +17,7 @@ from runner.errors import (
     SessionBusyError,
     StaleStateError,
 )
-from runner.ledger import homes
+from runner.ledger import edits, homes
 from runner.ledger.ledger import Ledger
 from runner.ledger.prompts import PromptOptions
 from runner.ledger.queue import QuitWaitsError
@@ -406,6 +406,23 @@ def test_the_only_prompt_of_a_session_goes_back_too(ledger: Ledger) -> None:
     ledgers.end(ledger, run, Outcome.USAGE_LIMITED, has_begun=True)
 
     assert ledgers.row(ledger, number)["state"] == "parked"
+
+
+@pytest.mark.parametrize("park", [False, True])
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_run_that_was_not_queued_is_parked_by_a_limit_only_if_asked_to(
+    ledger: Ledger, *, park: bool, waits: bool
+) -> None:
+    edits.set_limits(ledger, "", {"slots": 0 if waits else 1})
+    run = ledgers.prepare(ledger, 1, wait_for_slot=waits, park=park)
+    edits.set_limits(ledger, "", {"slots": 1})
+    if waits:
+        assert ledger.queue.take(run) is not None
+
+    ledgers.end(ledger, run, Outcome.USAGE_LIMITED, has_begun=True)
+
+    found = ledgers.row(ledger, run.spec.prompt_id or 0)
+    assert found["state"] == ("parked" if park else "failed")
 
 
 def test_what_runs_in_a_session_keeps_its_prompts(ledger: Ledger, first: Run) -> None:
