@@ -23,7 +23,11 @@ MESSAGE = (
     '{"id":"item_1","type":"agent_message","text":"answer to %s"}}'
 )
 FAILED = '{"type":"turn.failed","error":{"message":"%s"}}'
-FAILURES = {"fail": "it did not work", "limit": "You have hit your usage limit."}
+FAILURES = {
+    "fail": "it did not work",
+    "limit": "You have hit your usage limit.",
+    "drop": "stream disconnected before completion: it was closed",
+}
 COMPLETED = (
     '{"type":"turn.completed","usage":'
     '{"input_tokens":12,"cached_input_tokens":10,"output_tokens":3}}'

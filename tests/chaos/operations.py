@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 TASKS, TASK = "codex_tasks", "run_codex_task"
 MODES = (
-    ("ok",) * 30 + ("fail",) * 4 + ("crash", "crash", "early", "early", "tool", "limit")
+    *(("ok",) * 30 + ("fail",) * 4),
+    *("crash", "crash", "early", "early", "tool", "limit", "limit", "drop", "drop"),
 )
 MOST_SESSIONS = 7
 _RUN_ID = r"\d{8}-\d{6}-\d{6}-[0-9a-f]{8}"
@@ -118,6 +119,7 @@ class Choice:
             (3, self._start_later),
             (3, self._slots),
             (2, self._unqueue),
+            (2, self._edit),
             (2, lambda: self._on_session(self._chance.choice(("pause", "resume")))),
             (5, self._status),
             (5, self._wait),
@@ -204,6 +206,7 @@ class Choice:
             ["--after-any-end", self._session()],
             ["--group", "one"],
             ["--recoveries", "1"],
+            ["--retries", "1"],
         ]
         return self._chance.choice(wishes)
 
@@ -218,9 +221,16 @@ class Choice:
         return self._make(TASKS, "slots", slots, *group)
 
     def _unqueue(self) -> Operation:
-        """Remove a prompt by its number, which may wait or not."""
-        number = str(self._chance.randint(1, max(1, self._count)))
-        return self._make(TASKS, "queue", "rm", number)
+        return self._make(TASKS, "queue", "rm", self._number())
+
+    def _edit(self) -> Operation:
+        priority = str(self._chance.randint(-3, 3))
+        words = ("edit", self._number(), "--priority", priority)
+        return self._make(TASKS, "queue", *words)
+
+    def _number(self) -> str:
+        """Choose the number of a prompt, which may wait or not."""
+        return str(self._chance.randint(1, max(1, self._count)))
 
     def _stop(self) -> Operation:
         if self._chance.random() < 0.1:
