@@ -241,6 +241,19 @@ def test_a_queued_prompt_that_hits_a_limit_goes_on_after_it(
     assert busy.queued == [("limited", "done"), ("One.", "done")]
 
 
+def test_a_stop_says_that_it_has_canceled_a_parked_prompt(
+    busy: Session, go: Path
+) -> None:
+    go.touch()
+    busy.wait()
+    busy.queue("limited")
+    busy.runs[1].wait_for_end()
+
+    assert busy.stop().stdout.endswith("1 waiting prompt skipped.\n")
+
+    assert busy.queued == [("limited", "canceled")]
+
+
 def test_a_prompt_that_does_not_park_ends_at_a_limit(busy: Session, go: Path) -> None:
     go.touch()
     busy.wait()
