@@ -38,7 +38,8 @@ class Config(Struct):
 
     `environment` is the caller's whole environment, for child programs; it has no repr,
     so it is never logged. `own` is that of this process, when it acts for the sender of
-    a prompt. `grace_seconds` is the time from INT to KILL when a run is ended,
+    a prompt, `handed` the secrets that other processes have handed to it, by their
+    digests. `grace_seconds` is the time from INT to KILL when a run is ended,
     `hook_seconds` the limit of a notify command, `umask` the caller's, under which
     Codex works. With `is_strict` a command fails on a success that did nothing, with
     `is_contained` none warns of what will end the runs that it starts. Without
@@ -66,6 +67,7 @@ class Config(Struct):
     env_deny: tuple[str, ...] = ()
     env_allow: tuple[str, ...] = ()
     own: Mapping[str, str] | None = None
+    handed: Mapping[str, str] | None = None
 
     def __repr__(self) -> str:
         return f"Config(state_home={self.state_home}, codex_home={self.codex_home}, …)"
@@ -136,7 +138,7 @@ def as_sender(config: Config, variables: Mapping[str, str]) -> Config:
     marks = {name: own[name] for name in (HOOK_MARKER, RUN_MARKER) if name in own}
     found = load({**variables, **marks, "CODEX_RUNNER_HOME": place})
     kept = {"umask": config.umask, "has_timer": config.has_timer}
-    return replace(found, own=config.own or own, **kept)
+    return replace(found, own=config.own or own, handed=config.handed, **kept)
 
 
 def ignored_home(config: Config, place: str | None) -> str | None:

@@ -132,7 +132,7 @@ def explain(
         named = settings.environment.get(key.variable) and key.variable
         source = "environment" if named else "default"
         found[name] = Setting(getattr(settings, key.field), source, named or None)
-    for path in (own, directory / OF_REPOSITORY) if directory else (own,):
+    for path in (own, _of_repository(directory)) if directory else (own,):
         source = "state directory" if path is own else "repository"
         try:
             # A list: nothing is taken from a file that is wrong further down.
@@ -142,6 +142,21 @@ def explain(
         except UsageError as error:
             faults.append(f"{error}: nothing is started until that is corrected")
     return found, faults
+
+
+def _of_repository(directory: Path) -> Path:
+    """Return the nearest file, up to the directory that has `.git`.
+
+    Outside of a repository that is only one of the directory itself: those above it
+    may be another user's, as /tmp is.
+    """
+    nearest = None
+    for place in (directory, *directory.resolve().parents):
+        path = place / OF_REPOSITORY
+        nearest = nearest or (path if files.status(path) else None)
+        if files.status(place / ".git"):
+            return nearest or path
+    return directory / OF_REPOSITORY
 
 
 def _stored(name: str, value: Any) -> object:  # noqa: ANN401 - of any setting

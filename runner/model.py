@@ -29,8 +29,8 @@ EXIT_NOT_FOUND = 127
 EXIT_SIGNAL_BASE = 128
 EXIT_INTERRUPTED = 130
 EXIT_READER_GONE = 141
-# The prompt that ends its session instead of being sent to Codex.
-QUIT = b"/quit"
+# The prompt that ends its session instead of being sent to Codex, and its other name.
+QUIT, EXIT = b"/quit", b"/exit"
 
 
 class Outcome(StrEnum):
@@ -174,12 +174,11 @@ class Work(Struct):
 class RunRequest(Work):
     """Hold the request for a run, from any command.
 
-    `session` is the ledger's key of the session to resume, `thread` that session's
-    thread. Both are None for a new session; a `thread` without `session` is not in the
-    ledger. `codex_home` is the session's home of Codex. `log_dir` is the directory of
-    the run's files, None for a directory of its own. `has_exports` requests the
-    `task.*` files of the session. `writer` is the pid of another program that writes
-    the thread, 0 when it is unknown. `parent` is the run inside which it is started.
+    `session` is the ledger's key of the session to resume, `thread` its thread; a
+    `thread` without `session` is not in the ledger. `log_dir` is the directory of the
+    run's files, None for one of its own. `has_exports` requests the session's `task.*`
+    files. `writer` is the pid of another program that writes the thread, 0 if unknown.
+    `parent` is the run inside which it is started. With `park` a limit delays it.
     """
 
     prompt: bytes
@@ -192,6 +191,7 @@ class RunRequest(Work):
     writer: int | None = None
     group: str = ""
     wait_for_slot: bool = False
+    park: bool = False
     parent: str | None = None
 
 

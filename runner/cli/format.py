@@ -77,6 +77,9 @@ def _block(report: Mapping[str, object], time_format: str) -> Iterator[str]:
     yield from _queue(report, time_format)
     if isinstance(skipped := report["skipped"], int) and skipped:
         yield f"Skipped: {count(skipped, 'prompt')}, never delivered"
+    for each in _list(report["undelivered"]):
+        needs = f" (it needed #{each['needs']})" if each["needs"] else ""
+        yield f"Never Delivered: #{each['id']} {each['reason']}{needs}"
     tokens = _known(report["usage"], "total_tokens", "{:,} tokens") or "unknown"
     cost = _known(report["cost"], "usd", "${:.4f}") or "cost unknown"
     yield f"Usage: {tokens}, {cost}"

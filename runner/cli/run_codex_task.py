@@ -60,6 +60,7 @@ the task:
 --wait-for-session       wait while another run holds the session, instead of exit 75
 --wait-for-slot          wait for a free slot (codex-tasks slots), instead of exit 75
 --group NAME             use the slots of a group, too
+--park                   at a usage limit, let the queue continue it after the reset
 passed on to Codex:
 {CODEX_OPTIONS}limits:
 --timeout SECONDS        end the run after this time (CODEX_TIMEOUT_SECONDS; default:
@@ -236,6 +237,7 @@ def parse(argv: Sequence[str], settings: Config) -> Arguments:
             ),
             wait_for_session=found.wait_for_session,
             wait_for_slot=found.wait_for_slot,
+            park=found.park,
             group=found.group or "",
             verbosity=_verbosity(found, settings),
         ),

@@ -10,7 +10,7 @@ from runner import clock
 from runner.clock import iso
 from runner.errors import RefusedPromptError
 from runner.ledger import environments, prompts
-from runner.model import Outcome
+from runner.model import QUIT, Outcome
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,10 +79,14 @@ def move_first(ledger: Ledger, prompt: int) -> int:
     It stays behind a prompt whose turn has begun.
 
     Raises:
-        RefusedPromptError: it does not wait, or it would wait for itself.
+        RefusedPromptError: it does not wait, it would wait for itself, or it is a
+            `/quit`, which cancels what is behind it.
     """
     with ledger.transaction(is_durable=True):
         row = _waiting(ledger, prompt)
+        if row["text"] == QUIT:
+            message = f"prompt {prompt} is a /quit: it comes after all that waits"
+            raise RefusedPromptError(message)
         if not row["begun"]:
             ledger.change("move_first", prompt=prompt, session=row["session"])
             _refuse_cycle(ledger, prompt)

@@ -51,6 +51,7 @@ class Senders:
     def __init__(self, ledger: Ledger, settings: Config) -> None:
         self._ledger, self._settings = ledger, settings
         self._own = settings.own or settings.environment
+        self._handed = settings.handed or {}
         self._lacking: dict[int | None, list[str]] = {None: []}
         self._passed: set[object] = set()
 
@@ -58,10 +59,24 @@ class Senders:
         """Name the secrets of a sender that are not here, or have another value."""
         if environment not in self._lacking:
             secrets = read(self._ledger, environment or 0).secrets
-            here = digests_of(self._ledger, self._own, secrets)
-            found = [n for n, digest in secrets.items() if here.get(n) != digest]
-            self._lacking[environment] = found
+            here = self._values(secrets)
+            self._lacking[environment] = [n for n in secrets if n not in here]
         return self._lacking[environment]
+
+    def _values(self, secrets: Mapping[str, str]) -> dict[str, str]:
+        """Return the values of those secrets of a sender that are here."""
+        own = digests_of(self._ledger, self._own, secrets)
+        found = {n: self._own[n] for n, digest in own.items() if digest == secrets[n]}
+        handed = {n: self._handed[d] for n, d in secrets.items() if d in self._handed}
+        return {**found, **handed}
+
+    def known(self) -> dict[str, str]:
+        """Return the secrets of waiting prompts that are here, by their digests."""
+        found = dict[str, str]()
+        for row in self._ledger.all("waiting_environments"):
+            secrets = read(self._ledger, row["environment"]).secrets
+            found |= {secrets[n]: value for n, value in self._values(secrets).items()}
+        return found
 
     def settings_of(self, environment: int | None) -> Config:
         """Return the settings of a sender whose secrets are all here.
@@ -71,8 +86,8 @@ class Senders:
         if environment is None:
             return self._settings
         found = read(self._ledger, environment)
-        secrets = {name: self._own[name] for name in found.secrets}
-        return config.as_sender(self._settings, {**found.variables, **secrets})
+        variables = {**found.variables, **self._values(found.secrets)}
+        return config.as_sender(self._settings, variables)
 
     def explain(self, prompt: Mapping[str, Any], name: str) -> dict[str, str]:
         """Return the `word` and `detail` of a prompt that this process passes over.

@@ -256,6 +256,11 @@ insert into environments (digest, variables, secrets) values (:digest, :variable
 -- name: environment_with
 select id from environments where digest = :digest
 
+-- name: waiting_environments
+-- Those with secrets.
+select distinct p.environment from prompts p join environments e on e.id = p.environment
+where p.state in ('queued', 'parked') and e.secrets <> '{}'
+
 -- name: environment
 select variables, secrets from environments where id = :environment
 
@@ -348,7 +353,7 @@ insert into outbox (history, target, due_at) values ((select max(id) from histor
 -- name: prompt_of_run
 -- The prompt of a run, running or reserved for the run.
 select id, state, direct as is_direct, stop_asked_at is not null as is_stop_asked, starts, unbegun, failures, crashes, parks, retries, recoveries,
-    not direct and coalesce(settings ->> '$.park', 1) as may_park
+    coalesce(settings ->> '$.park', not direct) as may_park
 from prompts where run_id = :run_id and ended_at is null
 
 -- name: waiting_prompts
@@ -410,6 +415,11 @@ select id from prompts where not begun and not direct and ended_at is null and t
 select coalesce('run ' || h.run_id || ' holds it', w.detail, w.word) from prompts p join why_waiting w on w.id = p.id
 left join runs h on h.session = p.session and h.state in ('prepared', 'launching', 'running') where p.run_id = :run_id
 
+-- name: lets_others_first
+-- Whether a prompt can be delivered that comes before that of a waiting run.
+select exists (select 1 from judged where word is null
+    and rank < (select j.rank from judged j join prompts p on p.id = j.id where p.run_id = :run_id))
+
 -- name: needs_timer
 -- Whether something waits whose wait a time, a run, a login or another program can end.
 select exists (select 1 from judged where word is null or word in ('writer', 'login')) or (select at from next_deadline) is not null
@@ -433,10 +443,13 @@ where p.id = (select id from judged where session = :session)
 
 -- name: deliverable
 -- Prompts that can be delivered now, including prompts that wait for another writer, whose lock may be free now. If only
--- Codex can see the writer ('refused'), it is not started again at once.
+-- Codex can see the writer ('refused'), it is not started again at once. None comes before a run that waits for a slot alone.
 select j.id as prompt, j.session, s.thread_id as thread, s.home, j.word is 'writer' as waits_for_writer, p.environment
 from judged j join sessions s on s.id = j.session join prompts p on p.id = j.id
-where j.taker is null and (j.word is null or j.word = 'writer' and p.wake_why = 'writer') order by j.rank, j.id
+where j.taker is null and (j.word is null or j.word = 'writer' and p.wake_why = 'writer')
+    and (not exists (select 1 from runs where state = 'waiting') or j.rank < coalesce((select min(w.rank) from judged w join sessions t on t.id = w.session
+        where w.word is null and w.taker is not null and t.thread_id is null), 9e18))
+order by j.rank, j.id
 
 -- name: deliver_prompt
 -- The text of one whose turn has begun is not given again.
@@ -463,7 +476,7 @@ where run_id = (select run_id from prompts where id = :prompt) and state = 'wait
 
 -- name: put_back
 -- One whose turn has begun goes before all others of its session: nothing may come between its halves.
-update prompts set state = iif(:is_parked, 'parked', 'queued'), run_id = null, hold = :hold, wake_at = :wake_at,
+update prompts set state = iif(:is_parked, 'parked', 'queued'), direct = 0, run_id = null, hold = :hold, wake_at = :wake_at,
     wake_from = iif(:wake_at is null, null, :at), wake_why = iif(:wake_at is null, null, :why), starts = :starts, unbegun = :unbegun,
     failures = :failures, crashes = :crashes, parks = :parks,
     place = coalesce((select min(q.place) - 1 from prompts q where prompts.begun and q.session = prompts.session and q.place < prompts.place), place)
@@ -526,6 +539,12 @@ select 1 from prompts where hold is not null and wake_at is not null and wake_at
 -- The number of canceled prompts, without `/quit`.
 select count(*) from prompts where session = :session and state = 'canceled' and not begun and not direct and reason = 'stopped'
 and preview not in ('/quit')
+
+-- name: undelivered
+-- Prompts that have failed without a run, since a run of the session was prepared.
+select id, preview as prompt, reason, blame as needs from prompts where session = :session and state = 'failed'
+    and reason in ('expired', 'dependency_failed')
+    and ended_at >= coalesce((select prepared_at from runs where session = :session and ordinal = :ordinal), '') order by id
 
 -- name: ask_stop
 update prompts set stop_asked_at = :at where session = :session and state = 'running';

@@ -7,6 +7,7 @@ moment leaves it waiting, running or ended, and it is never delivered twice.
 
 from __future__ import annotations
 
+from parsers import json_text
 from parsers.struct import Struct, as_dict, replace
 from runner import clock
 from runner.clock import iso
@@ -28,6 +29,7 @@ from runner.model import OUTCOMES, Outcome, Taken, Waiting
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from typing import Any
 
     from parsers.light import datetime
     from runner.ledger.database import Cell
@@ -96,6 +98,18 @@ class Queue:
     def canceled(self, session: int) -> int:
         """Return how many prompts for a session were canceled before their delivery."""
         return int(self._ledger.value("canceled_count", session=session))
+
+    def undelivered(self, session: int, ordinal: int = 0) -> list[dict[str, Any]]:
+        """Return the prompts that have failed without a run, since a run of theirs."""
+        rows = self._ledger.all("undelivered", session=session, ordinal=ordinal)
+        return [*map(dict, rows)]
+
+    def end_of(self, prompt: int) -> str | None:
+        """Say how a prompt has ended; None while it waits or runs."""
+        row = self._ledger.one("prompt_row", prompt=prompt)
+        if row is None or row["ended_at"] is None:
+            return None
+        return f"prompt {prompt} has ended: {row['reason']}"
 
     def add(
         self,
@@ -170,8 +184,7 @@ class Queue:
             run = replace(run, session=self._session_for(run, request))
             number, parent = request.prompt_id, None
             if number is None:
-                how = PromptOptions(group=request.group, environment=environment)
-                run, parent = self._bring(run, request, how), request.parent
+                run, parent = self._bring(run, request, environment), request.parent
             elif not self._ledger.change(
                 "deliver_prompt",
                 prompt=number,
@@ -346,7 +359,9 @@ class Queue:
             sessions.refuse_archived(key)
         return key
 
-    def _bring(self, run: Run, request: RunRequest, how: PromptOptions) -> Run:
+    def _bring(
+        self, run: Run, request: RunRequest, environment: Environment | None
+    ) -> Run:
         """Insert the run's own prompt, and return whether it waits."""
         first = self._ledger.one("first_waiting", session=run.session)
         is_ours = first is not None or self.holder(run.session) is not None
@@ -366,9 +381,11 @@ class Queue:
             reason = slots.reason(self._ledger, run.session, request)
         if reason is not None and not (is_busy or request.wait_for_slot):
             raise NoSlotError(reason)
-        waits = is_busy or reason is not None
+        waits, how = is_busy or reason is not None, PromptOptions(group=request.group)
         text = request.prompt if waits else None
-        how = how if waits else replace(how, environment=None)
+        if waits or request.park:
+            settings = json_text.dumps({"park": request.park})
+            how = replace(how, environment=environment, settings=settings)
         number = prompts.insert_of(self._ledger, run, text, how)
         if waits:
             run = replace(run, state=Waiting(), waits=True)

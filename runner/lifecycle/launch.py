@@ -100,8 +100,8 @@ def prepare_run(request: RunRequest, ledger: Ledger, settings: Config) -> Prepar
         pid = None if thread is None else writer_of(place, thread)
         request = replace(request, writer=pid, parent=parent)
     environment = None
-    if request.wait_for_session or request.wait_for_slot:
-        # Another process may deliver its prompt, if this one is killed.
+    if request.wait_for_session or request.wait_for_slot or request.park:
+        # Another process may deliver its prompt: after a limit, or a kill of this one.
         own = request.codex_home
         environment = environment_of(request.codex, own, ledger, settings)
     spec = _spec(request, ledger)

@@ -35,6 +35,7 @@ class GrowthSignal:
     def __init__(self, directory: Path, files: Sequence[Path], *, is_own: bool) -> None:
         self._queue: int | None = None
         self._shared: int | None = None
+        self._watched: int | None = None
         self.is_on = False
         if not _LINUX:
             return
@@ -43,12 +44,18 @@ class GrowthSignal:
                 with suppress(OSError):
                     self._queue = _watch(files)
             if self._queue is None:
-                # Never closed: the kernel watches as long as it is open.
+                # The kernel watches as long as it is open.
                 handle = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+                self._watched = handle
                 events = fcntl.DN_MODIFY | (fcntl.DN_MULTISHOT if is_own else 0)
                 fcntl.fcntl(handle, fcntl.F_NOTIFY, events)
                 self._shared = None if is_own else handle
             self.is_on = True
+
+    def end(self) -> None:
+        """Let growth in a directory that is watched as a whole be signalled no more."""
+        if self._watched is not None:
+            os.close(self._watched)
 
     def renew(self, *, has_grown: bool) -> None:
         """Go on after a signal or a pause: have the next growth signalled too."""

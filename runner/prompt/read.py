@@ -10,7 +10,7 @@ import sys
 
 from parsers.paths import Path
 from runner.errors import UsageError
-from runner.model import QUIT
+from runner.model import EXIT, QUIT
 from runner.process.fork import show_as
 
 PREVIEW_CHARACTERS = 2000
@@ -69,7 +69,7 @@ def preview(prompt: bytes) -> str:
 
 def is_quit(prompt: bytes) -> bool:
     """Return whether a prompt ends its session instead of being sent to Codex."""
-    return prompt.strip() == QUIT
+    return prompt.strip() in {EXIT, QUIT}
 
 
 def _hidden(word: bytes, prompt: bytes) -> bytes:

@@ -25,7 +25,7 @@ from runner.lifecycle import timer
 from runner.lifecycle.launch import environment_of
 from runner.lifecycle.queue import deliver_all, deliver_next
 from runner.lifecycle.recover import sweep
-from runner.prompt.read import preview
+from runner.prompt.read import is_quit, preview
 from runner.run_files import files_of
 from runner.service.lookup import find
 from runner.service.request import refuse_unreadable
@@ -302,7 +302,16 @@ def deliver(
 
 
 def new_text(text: bytes) -> edits.Edit:
-    """Build the change of a prompt's text."""
+    """Build the change of a prompt's text.
+
+    Raises:
+        UsageError: it is `/quit`, which would cancel what is behind the prompt.
+    """
+    if is_quit(text):
+        message = (
+            "/quit comes after all that waits: codex-tasks send --queue TASK /quit"
+        )
+        raise UsageError(message)
     return edits.Edit(text=text, preview=preview(text))
 
 

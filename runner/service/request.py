@@ -51,6 +51,7 @@ class RunWords(Struct):
     report: Report = Report()
     wait_for_session: bool = False
     wait_for_slot: bool = False
+    park: bool = False
     group: str = ""
     verbosity: Verbosity = Verbosity.LOW
 
@@ -59,19 +60,26 @@ def read_prompt(words: RunWords) -> bytes:
     """Return the prompt, byte for byte.
 
     Raises:
-        UsageError: there is none, there are two, or it is invalid.
+        UsageError: there is none, there are two, it is invalid, or a `/quit`.
     """
     if words.task is not None and words.task_file is not None:
         message = "give --task or --task-file, not both"
         raise UsageError(message)
     if words.task_file is not None:
-        return read.from_file(words.task_file, "--task-file")
+        return _refuse_quit(read.from_file(words.task_file, "--task-file"))
     if words.task is not None:
-        return read.from_text(words.task, "--task")
+        return _refuse_quit(read.from_text(words.task, "--task"))
     if words.resume is not None:
         return read.from_text(words.continue_prompt, "--continue-prompt")
     message = "a prompt is required: --task TEXT, --task - or --task-file FILE"
     raise UsageError(message)
+
+
+def _refuse_quit(prompt: bytes) -> bytes:
+    if read.is_quit(prompt):
+        message = "/quit ends the queue of a task: codex-tasks send --queue TASK /quit"
+        raise UsageError(message)
+    return prompt
 
 
 def run_request(
@@ -119,6 +127,7 @@ def run_request(
         thread=thread,
         wait_for_session=words.wait_for_session,
         wait_for_slot=words.wait_for_slot,
+        park=words.park,
         group=words.group,
     )
 

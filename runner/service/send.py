@@ -135,6 +135,9 @@ def queue(
         waiting = [each.id for each in ledger.queue.waiting(session.key)]
         if prompt == QUIT and number not in waiting:
             return Sent(run_id=None, ahead=None)
+        if end := ledger.queue.end_of(number):
+            warn(end)  # what it needs has failed, or its key is known
+            return Sent(run_id=None, is_told=True)
         return Sent(run_id=None, ahead=sum(each < number for each in waiting))
     except RunnerError as error:
         waits = any(each.id == number for each in ledger.queue.waiting(session.key))

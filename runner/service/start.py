@@ -128,7 +128,11 @@ def once_of(images: Iterable[str], output_schema: str | None) -> tuple[str, ...]
 
 
 def queued(
-    request: RunRequest, ledger: Ledger, settings: Config, options: PromptOptions
+    request: RunRequest,
+    ledger: Ledger,
+    settings: Config,
+    options: PromptOptions,
+    warn: Callable[[str], None],
 ) -> Session:
     """Open a session whose first prompt waits, and deliver it if that is possible.
 
@@ -148,6 +152,8 @@ def queued(
     queue_files.refresh(ledger, key, [number])
     deliver_all(ledger, settings)
     timer.wake(ledger, settings)
+    if end := ledger.queue.end_of(number):
+        warn(end)
     return ledger.sessions.get(key)
 
 

@@ -86,6 +86,7 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
             for process, name in left_by(run).items()
         ],
         "skipped": ledger.queue.canceled(session.key),
+        "undelivered": ledger.queue.undelivered(session.key, last.ordinal),
         "last_prompt": last.spec.task,
         **_answers(task, ledger),
         **_consumed(task, ledger, settings),
@@ -115,6 +116,7 @@ def unstarted(session: Session, ledger: Ledger, settings: Config) -> Json:
         **_queue(told(prompts, session, ledger, settings)),
         "left_running": [],
         "skipped": ledger.queue.canceled(session.key),
+        "undelivered": ledger.queue.undelivered(session.key),
         **_sums([]),
     }
 
@@ -224,6 +226,7 @@ def _end_of(found: Found, since: int, settings: Config) -> bool | None:
         return False
     runs = ledger.runs.ends(key, since)
     is_good = {*runs.values()} == {Outcome.SUCCEEDED} and not task.prompts
+    is_good = is_good and not ledger.queue.undelivered(key, since)
     if not (is_good and settings.is_strict):
         return is_good
     ended = (ledger.runs.find(run_id) for run_id in runs)

@@ -171,6 +171,8 @@ class _Stop:
     """
 
     is_asked = False
+    # Canceled prompts whose turn had begun: `canceled_count` has those that had not.
+    begun = 0
 
     def __init__(
         self, key: int, ledger: Ledger, settings: Config, *, is_gone: bool
@@ -227,6 +229,7 @@ class _Stop:
             ended -= {run.run_id for run in runs if run.has_succeeded}
             self._name = self._ledger.sessions.get(self._key).name
             canceled = self._ledger.queue.canceled(self._key) - self._was_canceled
+            canceled += self.begun
         return Stopped(
             name=self._name,
             has_ended=bool(ended) or self._has_left,
@@ -340,6 +343,7 @@ def _cancel(stops: dict[int, _Stop], ledger: Ledger) -> RunnerError | None:
     except RunnerError as error:
         return error
     for prompt in done:
+        stops[prompt.session].begun += prompt.begun
         with suppress(RunnerError):
             queue_files.refresh(ledger, prompt.session, [prompt.id])
     return None

@@ -16,6 +16,7 @@ from runner.codex import home
 from runner.codex.login import missing_login
 from runner.errors import RunnerError, StaleStateError
 from runner.ledger.ledger import Ledger
+from runner.lifecycle import timer
 from runner.lifecycle.handoff import (
     IS_COPY,
     STOP_SIGNAL,
@@ -26,6 +27,7 @@ from runner.lifecycle.handoff import (
 from runner.lifecycle.judge import verdict
 from runner.model import EXIT_SIGNAL_BASE, Claimed, Launched, Outcome, Waiting
 from runner.process.fork import become, show_as, use_streams
+from runner.process.growth import GrowthSignal
 from runner.process.signals import SignalInbox, become_subreaper, kill_child
 from runner.process.table import child, this_process
 from runner.supervisor.recorder import RunRecorder
@@ -35,11 +37,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.config import Config
     from runner.lifecycle.launch import PreparedRun
-    from runner.model import Verdict
+    from runner.model import Run, Verdict
 
 _PACE_SECONDS = 0.25
-# How often a waiting run looks for killed supervisors.
-_SWEEP_SECONDS = 1.0
+# How often a waiting run looks for killed supervisors, and whether a timer does that.
+_SWEEP_SECONDS, _LOOK_SECONDS = 1.0, 60.0
+# How long it leaves a slot to prompts before it: none may have their secrets.
+_YIELD_SECONDS = 1.0
 
 
 def supervise_new(
@@ -165,38 +169,63 @@ def _begin(
 def _wait_for_turn(
     recorder: RunRecorder, inbox: SignalInbox, settings: Config
 ) -> Verdict | None:
-    """Wait until this run has the session; a limit or a signal ends the wait."""
-    run, ledger = recorder.run, recorder.ledger
+    """Wait until this run has the session; a limit or a signal ends the wait.
+
+    Each commit to the ledger is a signal, so a run that waits for others never wakes up
+    for nothing.
+    """
+    run, ledger, home = recorder.run, recorder.ledger, settings.state_home
     stopped = verdict(Outcome.STOPPED, "stopped while it waited for its session")
     if not ledger.runs.claim_waiting(run, this_process()):
         return stopped
     recorder.run = run = ledger.runs.find(run.run_id)
     limit = run.spec.limits.timeout
-    began, swept, told = clock.monotonic(), 0.0, ""
+    growth = GrowthSignal(home, (), is_own=True)
+    began, swept, told, free = clock.monotonic(), 0.0, "", 0.0
     while True:
-        why = _foreign(recorder, settings)
-        taken = None if why else ledger.queue.take(run)
-        if taken is not None:
+        now, foreign = clock.monotonic(), _foreign(recorder, settings)
+        why = foreign or ledger.queue.reason_of(run)
+        free = 0.0 if why else free or now
+        if free and (taken := _take(run, ledger, now - free)):
+            growth.end()
+            timer.ring(home)  # there may be slots left for prompts behind this one
             recorder.run = taken
             return None
         if ledger.runs.find(run.run_id).is_finished:
             return stopped
-        why = why or ledger.queue.reason_of(run)
         if why and why != told:
             recorder.pipe.send(waiting=why)
             told = why
-        now = clock.monotonic()
         if limit is not None and now - began >= limit:
             error = f"its turn did not come within {limit:g} s: {told}"
             return verdict(Outcome.TIMED_OUT, error)
-        if now - swept >= _SWEEP_SECONDS:
+        has_timer = timer.is_running(home)
+        if now - swept >= (_LOOK_SECONDS if has_timer else _SWEEP_SECONDS):
             swept = now
             _sweep(ledger, settings)
-        for number in inbox.wait(_PACE_SECONDS):
+        is_told = growth.is_on and has_timer and why and not foreign
+        pause = _until_change(ledger) if is_told else _PACE_SECONDS
+        for number in inbox.wait(min(pause, limit or pause)):
             if number == STOP_SIGNAL:
                 return stopped
             error = f"ended by a signal while it waited: {told}"
             return verdict(Outcome.INTERRUPTED, error, EXIT_SIGNAL_BASE + number)
+
+
+def _take(run: Run, ledger: Ledger, waited: float) -> Run | None:
+    """Take the turn of a waiting run; for a time, leave it to prompts before it."""
+    is_polite = waited < _YIELD_SECONDS
+    if is_polite and ledger.value("lets_others_first", run_id=run.run_id):
+        return None
+    return ledger.queue.take(run)
+
+
+def _until_change(ledger: Ledger) -> float:
+    """Return the seconds until a time in the ledger may end the wait."""
+    if (at := ledger.value("next_deadline")) is None:
+        return _LOOK_SECONDS
+    left = clock.parse_iso(at).timestamp() - clock.now().timestamp()
+    return min(max(left, _PACE_SECONDS), _LOOK_SECONDS)
 
 
 def _sweep(ledger: Ledger, settings: Config) -> None:

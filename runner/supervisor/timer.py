@@ -1,7 +1,7 @@
 """The timer: deliver what waits for a time, with one process per state directory.
 
 It lives while something waits and a time, a run, a login or another program can end
-the wait. It sleeps until the next time in the ledger, a byte in its FIFO, or the end of
+the wait. It sleeps until the next time in the ledger, a line in its FIFO, or the end of
 a supervisor; then it does what every command does first: sweep. It polls nothing but
 logins and other programs' locks, once a minute.
 """
@@ -13,7 +13,9 @@ import os
 import select
 import struct
 
+from parsers import json_text
 from parsers.light import signal, suppress
+from parsers.struct import replace
 from runner import clock
 from runner.ledger.ledger import Ledger
 from runner.lifecycle import timer
@@ -41,15 +43,16 @@ _CAN_POLL = hasattr(os, "pidfd_open")
 def run(settings: Config) -> None:
     """Deliver what can be delivered, until nothing waits that this process can end."""
     home = settings.state_home
-    if (held := timer.take_over(home)) is None:
+    if (held := timer.take_over(settings)) is None:
         return
     # A stop of the system, or of its user, ends the timer; the next command starts it.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, WAITED)
     bell, alarm = _open_bell(str(home / timer.FIFO)), _Alarm()
     ledger = Ledger(home)
     while True:
-        _drain(bell)
-        # After the byte is read, so what it told of is seen.
+        handed = _read_handed(_drain(bell))
+        settings = replace(settings, handed={**(settings.handed or {}), **handed})
+        # After the FIFO is read, so what it told of is seen.
         ledger.close()
         sweep(ledger, settings, is_timer=True)
         for _ in reap():
@@ -75,10 +78,17 @@ def _open_bell(path: str) -> int:
     return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
 
 
-def _drain(descriptor: int) -> None:
+def _drain(descriptor: int) -> bytes:
+    found = b""
     with suppress(OSError):
-        while os.read(descriptor, 4096):
-            pass
+        while data := os.read(descriptor, 4096):
+            found += data
+    return found
+
+
+def _read_handed(told: bytes) -> dict[str, str]:
+    """Read the secrets that senders have handed over, by their digests."""
+    return dict(json_text.loads(line) for line in told.splitlines() if line)
 
 
 def _sleep(bell: int, alarm: _Alarm, ledger: Ledger) -> None:
@@ -99,6 +109,10 @@ def _sleep(bell: int, alarm: _Alarm, ledger: Ledger) -> None:
             poll.register(handle, select.POLLIN)
     if -1 in handles:
         limits.append(_LOOK_SECONDS)
+    ledger.close()
+    with suppress(OSError):
+        # Of the memory that the command and the sweep have freed, a tenth of the timer.
+        libc.call("malloc_trim", 0)
     try:
         poll.poll(min(limits) * 1000 if limits else None)
     finally:

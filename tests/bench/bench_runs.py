@@ -36,6 +36,20 @@ QUICK = """#!/bin/sh
 read -r id < /proc/sys/kernel/random/uuid
 echo '{"type":"thread.started","thread_id":"'$id'"}'
 """
+# Notes when it begins and when it ends. Its supervisor has loaded everything by then.
+NOTING = """#!/bin/sh
+[ "$1" = --version ] && exec echo codex-cli 0.169.0
+date +%s%N >> "$0.notes"
+read -r id < /proc/sys/kernel/random/uuid
+for word; do
+    case $word in ????????-????-????-????-????????????) id=$word ;; esac
+done
+echo '{"type":"thread.started","thread_id":"'$id'"}'
+echo '{"type":"turn.started"}'
+sleep 0.5
+echo '{"type":"turn.completed","usage":{"input_tokens":1,"output_tokens":1}}'
+date +%s%N >> "$0.notes"
+"""
 # Says when it has written each line.
 TALKING = f"""#!{sys.executable}
 import json, time
@@ -80,6 +94,7 @@ def main() -> None:
         place.chmod(0o755)
         bench = Bench(place)
         one_run(bench)
+        next_prompt(bench)
         latency(bench)
         starts_at_once(bench)
         idle(bench)
@@ -105,6 +120,46 @@ def one_run(bench: Bench) -> None:
     theirs, bare = compare([bash, *words], bench.environment, ROUNDS)
     show("whole run of the bash runner", theirs.whole, bare.whole)
     show("CPU of the bash runner", theirs.cpu, bare.cpu)
+
+
+def next_prompt(bench: Bench) -> None:
+    """Show how long the next prompt waits after the end of a run.
+
+    Its peer is a command that starts the same Codex and returns.
+    """
+    noting = bench.codex("noting", NOTING)
+    notes = bench.place / "noting.notes"
+    start, returned = [], []
+    for _ in range(ROUNDS):
+        began = time.time_ns()
+        subprocess.run(
+            bench.run(noting, "--detach"),
+            env=bench.environment, stdout=subprocess.DEVNULL, check=True,
+        )  # fmt: skip
+        returned.append((time.time_ns() - began) / 1e9)
+        wait_for_all(Path(bench.environment["CODEX_RUNNER_HOME"]))
+        start.append((int(notes.read_text().split()[-2]) - began) / 1e9)
+    notes.unlink()
+    home = {**bench.environment, "CODEX_RUNNER_HOME": str(bench.place / "queue")}
+
+    def tasks(*words: object) -> str:
+        argv = command("codex-tasks", *words)
+        return subprocess.check_output(
+            argv, env=home, cwd=bench.place, stderr=subprocess.DEVNULL, text=True
+        )
+
+    tasks("slots", 0)
+    name = tasks("start", "--queue", "--codex-bin", noting, "0").strip()
+    for number in range(ROUNDS):
+        tasks("send", "--queue", name, number)
+    tasks("slots", "none")
+    tasks("status", "--wait", name)
+    times = [int(each) / 1e9 for each in notes.read_text().split()]
+    gaps = [begin - end for end, begin in zip(times[1:-1:2], times[2::2], strict=True)]
+    peer = statistics.median(returned)
+    show("run_codex_task --detach returns", peer)
+    show("... its Codex has started", statistics.median(start), peer)
+    show("the end of a run to the next Codex", statistics.median(gaps), peer)
 
 
 def latency(bench: Bench) -> None:

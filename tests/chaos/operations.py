@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 TASKS, TASK = "codex_tasks", "run_codex_task"
 MODES = (
     *(("ok",) * 30 + ("fail",) * 4),
-    *("crash", "crash", "early", "early", "tool", "limit", "busy", "busy"),
+    *("crash", "crash", "early", "early", "tool", "limit", "limit", "busy", "busy"),
 )
 MOST_SESSIONS = 7
 CHANGES = ("pause", "resume", "resume", "retry", "retry", "deliver")

@@ -111,6 +111,26 @@ def test_command_line_variable_repository_state_directory_in_this_order(
     assert named.words.codex.model == "n"
 
 
+def test_the_nearest_file_up_to_the_root_of_the_repository_is_honoured(
+    place: Place, tmp_path: Path
+) -> None:
+    inner = place.repo / "docs" / "api"
+    inner.mkdir(parents=True)
+    place.foreign.write_text('model = "of the root"\n')
+    assert config_files.in_force(place.settings, inner).model is None
+
+    (place.repo / ".git").write_text("gitdir: elsewhere\n")
+    assert config_files.in_force(place.settings, inner).model == "of the root"
+    (tmp_path / "link").symlink_to(inner)
+    link = tmp_path / "link"
+    assert config_files.in_force(place.settings, link).model == "of the root"
+
+    (inner.parent / place.foreign.name).write_text('model = "nearer"\n')
+    assert config_files.in_force(place.settings, inner).model == "nearer"
+    (inner / ".git").mkdir()
+    assert config_files.in_force(place.settings, inner).model is None
+
+
 def test_config_says_where_each_value_comes_from(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,8 +17,9 @@ from runner.errors import (
     SessionBusyError,
     StaleStateError,
 )
-from runner.ledger import homes
+from runner.ledger import edits, homes
 from runner.ledger.ledger import Ledger
+from runner.ledger.prompts import PromptOptions
 from runner.ledger.queue import QuitWaitsError
 from runner.model import Claimed, Outcome, Run, TaskState
 
@@ -408,6 +409,33 @@ def test_a_turn_whose_beginning_was_not_recorded_is_continued_all_the_same(
 
     (prompt,) = ledger.queue.waiting(first.session)
     assert (prompt.begun, prompt.text) == (1, None)
+
+
+def test_the_only_prompt_of_a_session_goes_back_too(ledger: Ledger) -> None:
+    asked = ledgers.request()
+    key, number = ledger.queue.open(asked, "Do it.", AT, PromptOptions())
+    run = ledgers.prepare(ledger, 1, session=key, prompt_id=number)
+
+    ledgers.end(ledger, run, Outcome.USAGE_LIMITED, has_begun=True)
+
+    assert ledgers.row(ledger, number)["state"] == "parked"
+
+
+@pytest.mark.parametrize("park", [False, True])
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_run_that_was_not_queued_is_parked_by_a_limit_only_if_asked_to(
+    ledger: Ledger, *, park: bool, waits: bool
+) -> None:
+    edits.set_limits(ledger, "", {"slots": 0 if waits else 1})
+    run = ledgers.prepare(ledger, 1, wait_for_slot=waits, park=park)
+    edits.set_limits(ledger, "", {"slots": 1})
+    if waits:
+        assert ledger.queue.take(run) is not None
+
+    ledgers.end(ledger, run, Outcome.USAGE_LIMITED, has_begun=True)
+
+    found = ledgers.row(ledger, run.spec.prompt_id or 0)
+    assert found["state"] == ("parked" if park else "failed")
 
 
 def test_what_runs_in_a_session_keeps_its_prompts(ledger: Ledger, first: Run) -> None:

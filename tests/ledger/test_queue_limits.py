@@ -148,6 +148,23 @@ def test_a_run_can_wait_for_a_slot(ledger: Ledger) -> None:
     assert ledger.queue.take(waiting) is not None
 
 
+def test_what_comes_after_a_run_that_waits_for_a_slot_is_not_delivered_before_it(
+    ledger: Ledger,
+) -> None:
+    first, second = session(ledger, 0), session(ledger, 1)
+    before = add(ledger, first.session)
+    edits.set_limits(ledger, "", {"slots": 1})
+    running = prepare(ledger, 3)
+    waiting = prepare(ledger, 4, wait_for_slot=True)
+    add(ledger, second.session)
+    end(ledger, running, Outcome.SUCCEEDED, has_begun=True)
+
+    assert candidates(ledger) == [before]
+    edits.remove(ledger, before)
+    assert candidates(ledger) == []
+    assert ledger.queue.take(waiting) is not None
+
+
 def test_only_so_many_runs_start_in_a_minute(ledger: Ledger) -> None:
     edits.set_limits(ledger, "", {"starts_per_minute": 2})
     now = {"prepared_at": clock.now()}
@@ -396,6 +413,15 @@ def test_a_prompt_moves_to_the_front(ledger: Ledger) -> None:
     edits.move_first(ledger, second)
 
     assert [p.id for p in ledger.queue.waiting(run.session)] == [second, first]
+
+
+def test_a_quit_stays_behind_what_was_there(ledger: Ledger) -> None:
+    run = session(ledger, 0)
+    add(ledger, run.session)
+    quit_ = add(ledger, run.session, "/quit")
+
+    with pytest.raises(RefusedPromptError, match="it comes after all that waits"):
+        edits.move_first(ledger, quit_)
 
 
 def test_a_move_that_closes_a_cycle_is_refused(ledger: Ledger) -> None:

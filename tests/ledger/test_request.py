@@ -61,6 +61,7 @@ def test_a_prompt_is_kept_byte_for_byte(tmp_path: Path) -> None:
         ({"task": "\n \t"}, "empty"),
         ({"task": "a", "task_file": "b"}, "not both"),
         ({"task_file": "/nowhere"}, "/nowhere"),
+        ({"task": " /exit\n"}, "/quit ends the queue"),
         ({"resume": SESSION, "continue_prompt": " "}, "--continue-prompt"),
     ],
 )

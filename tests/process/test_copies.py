@@ -25,6 +25,7 @@ from support.processes import (
     kill,
     processes_below,
     processes_with,
+    switches,
     wait_until,
 )
 from support.sabotage import SUPERVISOR, dies, no_copies, sabotaged
@@ -411,12 +412,6 @@ def test_a_suite_that_is_removed_during_a_run_costs_neither_verdict_nor_hook_nor
     events = [json.loads(line)["event"] for line in heard.read_text().splitlines()]
     assert events == ["run_started", "run_completed"]
     assert files.summary["outcome"] == "succeeded"
-
-
-def switches(pid: int) -> int:
-    """Read how often a process has gone to wait for something."""
-    text = Path(f"/proc/{pid}/status").read_text()
-    return int(text.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
 
 
 @pytest.mark.core

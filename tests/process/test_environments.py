@@ -8,6 +8,8 @@ from support.processes import wait_until
 from support.sessions import Session, Sessions
 from support.stand_in import StandIn
 
+from runner.lifecycle.timer import FIFO
+
 PROXY = "HTTPS_PROXY"
 KEY = "CODEX_API_KEY"
 
@@ -56,7 +58,8 @@ def test_each_prompt_has_the_environment_of_its_sender_and_no_other_key(
 ) -> None:
     sessions, (first, second) = session.sessions, shells
     sessions("slots", 1)
-    # This starts the timer, which then has no key.
+    # A timer would be handed the other key.
+    first["CODEX_RUNNER_TIMER"] = second["CODEX_RUNNER_TIMER"] = "0"
     plain = {**second, KEY: None}
     said = session.queue("Without.", env=plain)
     assert "CODEX_HOME=" in said.stderr
@@ -90,6 +93,27 @@ def test_each_prompt_has_the_environment_of_its_sender_and_no_other_key(
     wait_until(lambda: len(codex.runs) == 4)
     others = environment(codex, "Other.")
     assert {name: others.get(name) for name in second} == {**second, "TERM": None}
+
+
+def test_a_timer_without_a_secret_is_handed_that_of_the_next_sender(
+    session: Session, codex: StandIn, go: Path, shells: list[dict[str, str | None]]
+) -> None:
+    sessions, (first, second) = session.sessions, shells
+    go.touch()
+    session.wait()
+    plain, how = {**second, KEY: None}, ("--queue", "--not-before")
+    sessions(*sessions.starting(*how, "+1h", "Without."), env=plain)
+    wait_until((sessions.state_home / FIFO).exists, what="the timer, without a key")
+
+    for shell, text in ((first, "Own."), (second, "Other.")):
+        assert sessions(*sessions.starting(*how, "+1s", text), env=shell).code == 0
+
+    wait_until(lambda: len(codex.runs) == 3, 30, "the deliveries of the timer")
+    assert environment(codex, "Own.")[KEY] == first[KEY]
+    assert environment(codex, "Other.")[KEY] == second[KEY]
+    sessions("stop", "-a", env=plain)
+    written = [p.read_bytes() for p in sessions.state_home.rglob("*") if p.is_file()]
+    assert not any(str(first[KEY]).encode() in content for content in written)
 
 
 @pytest.mark.core

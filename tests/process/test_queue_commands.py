@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from support.processes import wait_until
+from support.processes import assert_sleeps, wait_until
 from support.sessions import Session, Sessions
 
 
@@ -66,7 +66,9 @@ def test_what_waits_is_moved_edited_and_removed(
 
     assert sessions("queue", "move", three, "--first").code == 0
     assert sessions("queue", "rm", one).code == 0
-    assert sessions("queue", "edit", two, "Other words.").code == 0
+    assert sessions("queue", "edit", two, "--not-before", "+1h").code == 0
+    said = sessions("queue", "edit", two, "--not-before", "none", "Other words.")
+    assert said.code == 0, said.stderr
 
     go.touch()
     first.wait()
@@ -106,6 +108,34 @@ def test_a_prompt_is_given_when_what_it_waits_for_has_succeeded(
     assert second.given == ["Two.", "Then."]
 
 
+def test_a_prompt_that_ends_without_a_run_is_told_and_fails_a_wait(
+    pair: tuple[Session, Session], go: Path
+) -> None:
+    go.touch()
+    first, second = pair
+    first.send("Fail")
+    first.wait()
+
+    said = second.send("Then.", "--queue", "--after", first.id)
+
+    assert (said.code, said.stderr.count("\n")) == (0, 1)
+    assert said.stderr.endswith("has ended: dependency_failed\n")
+    waited = second.wait()
+    assert waited.code == 1
+    (ended,) = second.status["undelivered"]
+    assert (ended["prompt"], ended["reason"]) == ("Then.", "dependency_failed")
+    why = f"dependency_failed (it needed #{ended['needs']})"
+    assert f"Never Delivered: #{ended['id']} {why}" in waited.stdout
+    sessions = first.sessions
+    late = sessions(*sessions.starting("--queue", "--after", first.id, "Never."))
+    assert late.stderr.endswith("has ended: dependency_failed\n")
+    assert sessions("status", "--wait", late.lines[0]).code == 1
+
+    second.send("On again.")
+    assert second.wait().code == 0
+    assert second.status["undelivered"] == []
+
+
 def test_a_failed_prompt_is_retried_with_what_waited_for_it(
     pair: tuple[Session, Session], go: Path
 ) -> None:
@@ -136,6 +166,10 @@ def test_a_failed_prompt_is_retried_with_what_waited_for_it(
         (["queue", "--first"], "--first is for queue move"),
         (["slots", "--", "-1"], "N '-1' is not a number of runs"),
         (["slots", "many"], "N 'many' is not a number of runs"),
+        (["slots", "9" * 20], "is not a number of runs"),
+        (["slots", "--starts-per-minute", "9" * 20], "is not a number of starts"),
+        (["queue", "edit", "1"], "queue edit needs a new prompt, or an option"),
+        (["queue", "edit", "1", "/exit"], "/quit comes after all that waits"),
         (["send", "--priority", "5", "x", "y"], "--queue"),
         (["send", "--queue", "--priority", "500", "x", "y"], "from -100 to 100"),
         (["send", "--queue", "--not-before", "soon", "x", "y"], "a delay (+90m"),
@@ -186,6 +220,23 @@ def test_a_session_can_be_queued_before_it_has_a_thread(
     assert (first["mode"], second["mode"]) == ("new", "resume")
     assert (first["sandbox"], first["model"]) == ("read-only", "gpt-5.5")
     assert sessions.stand_in.given(status["id"]) == ["Begin later.", "And more."]
+
+
+def test_the_id_of_a_queued_session_that_cannot_be_printed_is_told_all_the_same(
+    sessions: Sessions, tmp_path: Path
+) -> None:
+    sessions("pause")
+    begin = sessions.starting("--queue", "Later.")
+    words = sessions.cli.argv(*begin, command="codex_tasks")
+    said = tmp_path / "said"
+
+    with said.open("wb") as stderr:
+        shell = ["sh", "-c", 'exec "$@" >/dev/full', "sh", *words]
+        code = sessions.cli.launch(shell, stderr=stderr).wait(30)
+
+    (waits,) = json.loads(sessions("queue", "--json").stdout)
+    assert code == 1
+    assert f"task {waits['task']} was queued\n" in said.read_text()
 
 
 def test_a_start_with_a_known_key_is_the_first_one(sessions: Sessions) -> None:
@@ -250,6 +301,28 @@ def test_a_run_waits_for_a_slot(pair: tuple[Session, Session], go: Path) -> None
     wait_until(lambda: "1 of 1 run" in begun.stderr, what="the reason to wait")
     go.touch()
     assert begun.wait().code == 0
+
+
+def test_a_run_that_waits_for_a_slot_does_not_wake_up_and_keeps_the_order(
+    pair: tuple[Session, Session], go: Path
+) -> None:
+    sessions = pair[0].sessions
+    sessions("slots", 1)
+    pair[0].send("hold the slot")
+    before = sessions(*sessions.starting("--queue", "Before.")).stdout.strip()
+    begun = sessions.begin(*sessions.starting("--wait-for-slot", "Begin."))
+    wait_until(lambda: "1 of 1 run" in begun.stderr, what="the reason to wait")
+    ((supervisor,),) = sessions.rows(
+        "select supervisor from runs where state = 'waiting'"
+    )
+
+    assert_sleeps(int(supervisor.split()[0]))
+
+    go.touch()
+    assert begun.wait().code == 0
+    assert sessions("status", "--wait", before).code == 0
+    started = sessions.rows("select prompt from runs order by launched_at")
+    assert started == sorted(started)
 
 
 AGENT = """#!/bin/sh

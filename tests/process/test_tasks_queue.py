@@ -112,7 +112,7 @@ def test_who_would_overtake_what_is_held_is_told_what_is_worked_on_instead(
 def test_a_quit_ends_the_session_after_what_stands_before_it(
     busy: Session, go: Path
 ) -> None:
-    for prompt in ("One.", " /quit\n"):
+    for prompt in ("One.", " /exit\n"):
         assert busy.queue(prompt).code == 0
     number = busy.status["prompts"][1]["id"]
     text = busy.sessions("status", busy.id).stdout
@@ -120,7 +120,7 @@ def test_a_quit_ends_the_session_after_what_stands_before_it(
 
     for refused in (
         busy.queue("Two."),
-        busy.queue("/quit"),
+        busy.queue("/exit"),
         busy.send("Three."),
     ):
         assert (refused.code, refused.stdout) == (75, "")
@@ -239,6 +239,19 @@ def test_a_queued_prompt_that_hits_a_limit_goes_on_after_it(
 
     assert busy.given == ["Begin.", "limited", "Continue where you left off.", "One."]
     assert busy.queued == [("limited", "done"), ("One.", "done")]
+
+
+def test_a_stop_says_that_it_has_canceled_a_parked_prompt(
+    busy: Session, go: Path
+) -> None:
+    go.touch()
+    busy.wait()
+    busy.queue("limited")
+    busy.runs[1].wait_for_end()
+
+    assert busy.stop().stdout.endswith("1 waiting prompt skipped.\n")
+
+    assert busy.queued == [("limited", "canceled")]
 
 
 def test_a_prompt_that_does_not_park_ends_at_a_limit(busy: Session, go: Path) -> None:

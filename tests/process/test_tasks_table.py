@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 from support.commands import Cli
+from support.ledgers import queue
 from support.many import fill
 from support.terminal import on_screen
 
+from parsers.paths import Path as LightPath
+from runner.ledger.ledger import Ledger
 from runner.model import Run
 
 
@@ -50,6 +53,25 @@ def test_the_beginning_of_an_id_still_names_its_task(cli: Cli, made: list[Run]) 
             assert len([r for r in made if str(r.thread).startswith(begun)]) == 1
         said = cli("status", "--json", lines[0].split()[0], command="codex_tasks")
         assert said.returncode == 0
+
+
+def test_what_waits_fits_a_terminal_and_the_number_is_kept(
+    cli: Cli, made: list[Run], state_home: Path
+) -> None:
+    ledger = Ledger(LightPath(state_home))
+    for run in made:
+        key = ledger.sessions.of_thread(run.thread)
+        assert key is not None
+        queue(ledger, key, f"A long prompt. {'And more. ' * 20}")
+    ledger.close()
+    cli("pause", command="codex_tasks")
+
+    for columns in (120, 80, 50):
+        heading, *lines = on_screen(cli, columns, "queue")
+
+        assert heading.split()[:3] == ["#", "Task", "Why"]
+        assert max(map(len, lines)) <= columns
+        assert len(lines) == len(made)
 
 
 @pytest.mark.usefixtures("made")

@@ -2,19 +2,14 @@
 
 import os
 import signal
-import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from support.processes import is_alive, kill, wait_until
+from support.processes import assert_sleeps, is_alive, kill, wait_until
 from support.sessions import Session, Sessions
 
 from runner.lifecycle.timer import FIFO
-
-QUIET_SECONDS = 1.0
-# So many equal looks at its switches mean that it sleeps.
-SETTLED = 20
 
 
 @pytest.fixture
@@ -39,12 +34,6 @@ def the_timer(sessions: Sessions) -> int:
     return pid
 
 
-def switches(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    found = [line.split()[1] for line in lines if line.startswith("voluntary_ctxt")]
-    return int(found[0])
-
-
 @pytest.mark.core
 def test_a_prompt_is_delivered_at_its_time_and_the_timer_ends(
     session: Session,
@@ -62,18 +51,9 @@ def test_a_prompt_is_delivered_at_its_time_and_the_timer_ends(
 def test_a_timer_that_waits_for_a_time_does_not_wake_up(session: Session) -> None:
     session.send("Later.", "--queue", "--not-before", "+1h")
     pid = the_timer(session.sessions)
-    counts = [switches(pid)]
 
-    def sleeps() -> bool:
-        counts.append(switches(pid))
-        return len(counts) > SETTLED and len({*counts[-SETTLED:]}) == 1
+    assert_sleeps(pid)
 
-    wait_until(sleeps, what="the sleep of the timer")
-    before = switches(pid)
-
-    time.sleep(QUIET_SECONDS)  # what is watched is that nothing happens
-
-    assert switches(pid) == before
     session.stop()
     wait_until(lambda: not is_alive(pid), what="the end of the timer")
 

@@ -9,6 +9,9 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 _POLL_SECONDS = 0.01
+_QUIET_SECONDS = 1.0
+# So many equal looks at its switches mean that a process sleeps.
+_SETTLED = 20
 
 
 def wait_until(
@@ -61,6 +64,25 @@ def command_line(pid: int) -> str:
         raw = (_PROC / str(pid) / "cmdline").read_bytes()
         return raw.replace(b"\0", b" ").decode(errors="replace").strip()
     return ""
+
+
+def switches(pid: int) -> int:
+    """Read how often a process has gone to wait for something."""
+    text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(text.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+
+
+def assert_sleeps(pid: int) -> None:
+    """Wait until a process sleeps, and check that nothing wakes it up."""
+    counts = [switches(pid)]
+
+    def sleeps() -> bool:
+        counts.append(switches(pid))
+        return len(counts) > _SETTLED and len({*counts[-_SETTLED:]}) == 1
+
+    wait_until(sleeps, what="the sleep of a process")
+    time.sleep(_QUIET_SECONDS)  # what is watched is that nothing happens
+    assert switches(pid) == counts[-1]
 
 
 def kill(pid: int) -> None:

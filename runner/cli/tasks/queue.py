@@ -5,7 +5,7 @@ from __future__ import annotations
 from parsers.struct import replace
 from runner.cli import format, table
 from runner.cli.options import refuse, whole_number
-from runner.cli.output import pretty
+from runner.cli.output import is_terminal, pretty
 from runner.cli.table import Column
 from runner.errors import UsageError
 from runner.ledger import edits
@@ -27,7 +27,7 @@ List what waits and why, the next prompt first; remove, move or edit a prompt.
 --first             with move: to the front of its task
 --group NAME        with edit: another group
 --priority N        with edit: another priority
---not-before TIME   with edit: another time; "" for none
+--not-before TIME   with edit: another time; none: as soon as possible
 --after TASK ...    with edit: wait for these tasks instead
 WHAT ...            a task, or rm N..., move N, edit N [PROMPT], where N is the number
                     of a prompt
@@ -82,6 +82,7 @@ TASK   the task
   codex-tasks retry 01a1f0
 """
 _LEAST = 8
+_NO_CHANGE = "queue edit needs a new prompt, or an option (codex-tasks queue --help)"
 
 
 def main(found: Values, context: Context) -> int:
@@ -97,6 +98,7 @@ def main(found: Values, context: Context) -> int:
         (verb is not None and not words, f"queue {verb} needs the number of a prompt"),
         (verb == "move" and not found.first, "queue move needs --first"),
         (verb == "move" and len(words) > 1, "queue move takes one number"),
+        (is_edit and len(words) < 2 and not any(edited), _NO_CHANGE),  # noqa: PLR2004
     )
     if verb is not None:
         _VERBS[verb](words, found, context)
@@ -125,18 +127,22 @@ def _show(rows: list[dict[str, Any]], context: Context) -> None:
         )
         for each in rows
     ]
-    columns = [
-        Column("#", [str(each["id"]) for each in rows], is_right=True),
-        Column("Task", [each["task"] for each in rows]),
+    number = Column("#", [str(each["id"]) for each in rows], is_right=True)
+    task = Column("Task", [each["task"] for each in rows])
+    last = [
         Column("Why", whys),
         Column("Detail", [format.line(each or "-") for each in details], least=_LEAST),
         Column("Prompt", [format.line(each["prompt"]) for each in rows], least=_LEAST),
     ]
-    context.output.lines(table.plain(columns))
+    if not is_terminal():
+        context.output.lines(table.plain([number, task, *last]))
+        return
+    brief = replace(task, cells=table.beginnings(task.cells))
+    context.output.text(table.drawn([[number, each, *last] for each in (task, brief)]))
 
 
 def _remove(words: list[str], _found: Values, context: Context) -> None:
-    for number in [*map(_number, words)]:
+    for number in dict.fromkeys(map(_number, words)):
         queue.remove(number, context.ledger)
 
 
@@ -151,12 +157,14 @@ def _edit(words: list[str], found: Values, context: Context) -> None:
         changes = queue.new_text(read.from_text(words[1], "PROMPT"))
     asked = {**vars(found), "expires": None, "after_any_end": (), "key": None}
     asked |= dict.fromkeys(("dedup", "retries", "recoveries", "no_park"))
+    if is_at_once := found.not_before == "none":
+        asked["not_before"] = None
     now = queue.options(asked, context.ledger, context.settings)
     changes = replace(
         changes,
         group=found.group,
         priority=None if found.priority is None else now.priority,
-        not_before="" if found.not_before == "" else now.not_before,
+        not_before="" if is_at_once else now.not_before,
         after=now.after or None,
     )
     queue.change(_number(words[0]), changes, context.ledger)
@@ -165,10 +173,12 @@ def _edit(words: list[str], found: Values, context: Context) -> None:
 _VERBS = {"rm": _remove, "move": _move, "edit": _edit}
 
 
-def _number(text: str) -> int:
-    number = whole_number(text, "N", "a prompt", least=1)
+def _number(
+    text: str, name: str = "N", what: str = "a prompt", *, least: int = 1
+) -> int:
+    number = whole_number(text, name, what, least=least)
     if number is None:
-        message = f"N {text!r} is not a number of a prompt"
+        message = f"{name} {text!r} is not a number of {what}"
         raise UsageError(message)
     return number
 
@@ -178,9 +188,10 @@ def main_slots(found: Values, context: Context) -> int:
     wanted: dict[str, int | None] = {}
     refuse((len(found.n) > 1, "give one N"))
     for text in found.n:
-        wanted["slots"] = None if text == "none" else whole_number(text, "N", "runs")
+        is_number = text != "none"
+        wanted["slots"] = _number(text, "N", "runs", least=0) if is_number else None
     if (rate := found.starts_per_minute) is not None:
-        most = whole_number(rate, "--starts-per-minute", "starts")
+        most = _number(rate, "--starts-per-minute", "starts", least=0)
         wanted["starts_per_minute"] = most or None
     if wanted:
         edits.set_limits(context.ledger, found.group or "", wanted)

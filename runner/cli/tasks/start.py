@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from runner.cli.options import Values
     from runner.config import Config
     from runner.lifecycle.launch import Started
-    from runner.model import Limits, SessionId
+    from runner.model import Limits
 
 _STALL = f"{config.DEFAULT_STALL_SECONDS:g}"
 _QUEUE_OPTIONS = """\
@@ -140,7 +140,8 @@ def main(found: Values, context: Context) -> int:
 
         once = OwnSettings(once=request.codex.once)
         how = queue.options(vars(found), ledger, own, once)
-        context.output.lines([start.queued(request, ledger, settings, how).short_id])
+        session = start.queued(request, ledger, settings, how, context.note)
+        _tell(session.short_id, "queued", context)
         return 0
     request = replace(request, wait_for_slot=found.wait_for_slot)
     with ExitStack() as until_named:
@@ -151,7 +152,7 @@ def main(found: Values, context: Context) -> int:
             )
         context.note_containment()
         try:
-            session = start.named(started, ledger, settings, note)
+            thread = start.named(started, ledger, settings, note)
         except start.NotStartedError as error:
             if not came:
                 raise
@@ -159,13 +160,13 @@ def main(found: Values, context: Context) -> int:
             return EXIT_SIGNAL_BASE + came[0]
     if came:
         # Codex has named the thread while the run was being ended.
-        note(f"task {session} is being ended")
+        note(f"task {thread} is being ended")
         return EXIT_SIGNAL_BASE + came[0]
     if started.has_others:
         from runner.lifecycle.recover import sweep_beside  # noqa: PLC0415 - rare
 
         sweep_beside(ledger, settings)
-    _tell(session, context)
+    _tell(thread, "started", context)
     return 0
 
 
@@ -174,12 +175,12 @@ def _limits(found: Values, settings: Config) -> Limits:
     return replace(limits_of(found, settings), announcement=announcement)
 
 
-def _tell(session: SessionId, context: Context) -> None:
+def _tell(name: str, what: str, context: Context) -> None:
     """Print the id of the task; on standard error if standard output is closed."""
     try:
-        context.output.lines([session])
+        context.output.lines([name])
     except (ReaderGoneError, RunnerFault, KeyboardInterrupt):
-        note(f"task {session} was started")
+        note(f"task {name} was {what}")
         raise
 
 
