@@ -6,7 +6,7 @@ Each thread is counted once, and only with the run's own share.
 from __future__ import annotations
 
 from parsers.light import timedelta
-from parsers.rollouts.read import read_header_line, read_parts, read_rollout
+from parsers.rollouts.read import read_header, read_parts, read_rollout
 from parsers.struct import Struct, replace
 from runner import clock, files
 from runner.codex import home
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 # Codex writes its last records shortly after its last event.
 AFTERMATH = timedelta(seconds=10)
-# A header is one line that also contains the model's base instructions.
-_HEADER_BYTES = 1 << 20
 _UUID_LENGTH = 36
 # Errors from the contents of a file, besides OSError.
 _UNREADABLE = (OSError, MemoryError, RecursionError)
@@ -267,7 +265,7 @@ def _header(path: Path) -> Header | None:
     """Read a file's header; None when it has none or is compressed."""
     try:
         with files.reader(path) as stream:
-            return read_header_line(stream.readline(_HEADER_BYTES))
+            return read_header(stream)
     except OSError:
         return None
 
