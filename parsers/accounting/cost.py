@@ -13,26 +13,28 @@ from parsers.accounting.prices import (
     CostParts,
     PriceSource,
     PriceUnknownError,
+    Rates,
     cost,
     tier_named,
 )
-from parsers.accounting.tokens import Usage, read_usage
+from parsers.accounting.tokens import Usage, read_usage, sum_usage
 from parsers.light import UTC, datetime
 from parsers.rollouts.records import parse_time
 from parsers.struct import Struct, as_dict, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any, Final
 
-    from parsers.accounting.prices import Rates
     from parsers.accounting.run import RunUsage
     from parsers.facts import Facts
     from parsers.rollouts.thread import Call, Rollout
 
     # The rates of a model on a day (ISO 8601) in a service tier.
     RatesOf = Callable[[str, str, str], Rates]
+    # Those in a quarter of an hour.
+    RatesAt = Callable[[str, int, str], Rates | PriceUnknownError]
 
 _QUARTER_SECONDS: Final = 900
 _NAMELESS: Final = "neither the run's output nor its record names one"
@@ -172,16 +174,18 @@ def priced(
 
     `model` is that of a run without charges, `notes` say why its cost is an estimate.
     """
-    rates_of, doubts, reasons = cache(rates_of), dict.fromkeys(notes), dict[str, None]()
+    rates_at = _by_quarter(rates_of)
+    doubts, reasons = dict.fromkeys(notes), dict[str, None]()
     found: dict[tuple[object, ...], Charge] = {}
-    for charge in charges:
+    for charge in _added_up(charges, rates_at, is_forced=is_forced):
         each = charge
         if each.parts is None or is_forced:
-            try:
-                each, note = _price(charge, rates_of)
+            rates = rates_at(each.model, each.quarter, each.tier)
+            if isinstance(rates, PriceUnknownError):
+                reasons[str(rates)] = None
+            else:
+                each, note = _price(charge, rates)
                 doubts |= {note: None} if note else {}
-            except PriceUnknownError as error:
-                reasons[str(error)] = None
         name = (each.thread_id, each.model, each.tier, each.quarter, each.request)
         key = (*name, each.source)
         found[key] = found[key] + each if key in found else each
@@ -249,17 +253,50 @@ def _charges(used: RunUsage, blank: Charge) -> Iterable[Charge]:
             )
 
 
-def _price(charge: Charge, rates_of: RatesOf) -> tuple[Charge, str | None]:
+def _by_quarter(rates_of: RatesOf) -> RatesAt:
+    """Look up the rates of a model in a quarter of an hour once, or why it has none."""
+
+    @cache
+    def rates_at(model: str, quarter: int, tier: str) -> Rates | PriceUnknownError:
+        day = datetime.fromtimestamp(quarter * _QUARTER_SECONDS, UTC).date()
+        try:
+            if model:
+                return rates_of(model, day.isoformat(), tier)
+        except PriceUnknownError as error:
+            return error
+        return PriceUnknownError("", _NAMELESS)
+
+    return rates_at
+
+
+def _added_up(
+    charges: Iterable[Charge], rates_at: RatesAt, *, is_forced: bool
+) -> Iterator[Charge]:
+    """Add up the calls that will have the same price; leave all others as they are.
+
+    Cached tokens beyond the input of a call cost nothing: such a call stays alone.
+    """
+    groups: dict[object, list[Charge]] = {}
+    for number, each in enumerate(charges):
+        key: object = number
+        model = each.model, each.quarter, each.tier
+        rates = rates_at(*model) if each.parts is None or is_forced else None
+        part = each.usage.cached_input_tokens + each.usage.cache_write_input_tokens
+        is_usual = each.calls and part <= each.usage.input_tokens
+        if is_usual and isinstance(rates, Rates):
+            key = (each.thread_id, model, rates.least_like(each.request))
+        groups.setdefault(key, []).append(each)
+    for some in groups.values():
+        usage = sum_usage(each.usage for each in some)
+        yield replace(some[0], calls=sum(each.calls for each in some), usage=usage)
+
+
+def _price(charge: Charge, rates: Rates) -> tuple[Charge, str | None]:
     """Price a charge; say why its price is an estimate."""
-    if not charge.model:
-        raise PriceUnknownError("", _NAMELESS)
-    day = datetime.fromtimestamp(charge.quarter * _QUARTER_SECONDS, UTC).date()
-    rates = rates_of(charge.model, day.isoformat(), charge.tier)
-    above = max((at for at in rates.starts if charge.request > at), default=-1)
-    parts = cost(charge.usage, rates, charge.request)
+    size, parts = charge.request, cost(charge.usage, rates, charge.request)
     note = rates.estimate or (_SHORT if rates.starts and not charge.calls else None)
-    done = replace(charge, request=above + 1, parts=parts, source=rates.source)
-    return done, note
+    request, source = rates.least_like(size), rates.source
+    return replace(charge, request=request, parts=parts, source=source), note
 
 
 def _sum_of(charges: tuple[Charge, ...], model: str | None) -> RunCost:

@@ -138,6 +138,10 @@ class Rates(Struct):
         prices = (getattr(self, part) for part in _PARTS)
         return {start for price in prices if price for start, _ in price.tiers}
 
+    def least_like(self, request: int) -> int:
+        """Return the input of the smallest request that has the prices of this one."""
+        return max((start + 1 for start in self.starts if request > start), default=0)
+
     def times(self, factor: Decimal, source: PriceSource) -> Rates:
         """Multiply all prices."""
         prices = {part: getattr(self, part) for part in _PARTS}
