@@ -49,12 +49,13 @@ class Struct:
             raise TypeError(message)
         if positional:
             named = {**dict(zip(cls._names, positional, strict=False)), **named}
-        values = {**cls._defaults, **named}
-        if values.keys() != cls._fields:
-            wrong = cls._fields.symmetric_difference(values)
+        if len(named) < len(cls._names):
+            named = {**cls._defaults, **named}
+        if named.keys() != cls._fields:
+            wrong = cls._fields.symmetric_difference(named)
             message = f"{cls.__name__}: missing or unknown {', '.join(sorted(wrong))}"
             raise TypeError(message)
-        self.__dict__.update(values)
+        self.__dict__.update(named)
 
     @classmethod
     def field_names(cls) -> tuple[str, ...]:

@@ -152,7 +152,9 @@ def cost_of_run(
     # The log's own cost is nearer to its calls than the price of their sum.
     if used.usage is not None and (logged is None or used.source != "log"):
         notes = (used.reason,) if used.reason else notes
-        found = priced(_charges(used, blank), rates_of, model=blank.model, notes=notes)
+        rates_of = cache(rates_of)
+        charges = _charges(used, blank, _by_quarter(rates_of))
+        found = priced(charges, rates_of, model=blank.model, notes=notes)
         if logged is None or not found.unpriced:
             return found
     if logged is None:
@@ -177,7 +179,7 @@ def priced(
     rates_at = _by_quarter(rates_of)
     doubts, reasons = dict.fromkeys(notes), dict[str, None]()
     found: dict[tuple[object, ...], Charge] = {}
-    for charge in _added_up(charges, rates_at, is_forced=is_forced):
+    for charge in charges:
         each = charge
         if each.parts is None or is_forced:
             rates = rates_at(each.model, each.quarter, each.tier)
@@ -234,22 +236,38 @@ def charges_in(accounts: Mapping[str, Any]) -> list[Charge]:
     ]
 
 
-def _charges(used: RunUsage, blank: Charge) -> Iterable[Charge]:
-    """Build a charge for each call; for their sum if no call is known."""
+def _charges(used: RunUsage, blank: Charge, rates_at: RatesAt) -> Iterator[Charge]:
+    """Build a charge for all calls at the same price; for their sum if none is known.
+
+    A call without a price is alone, as is one with more cached tokens than input: those
+    beyond it cost nothing.
+    """
     if not used.calls and used.usage is not None and used.usage != Usage():
         yield replace(blank, usage=used.usage)
     own: tuple[str | None, tuple[Call, ...]] = (None, used.calls)
+    found: dict[tuple[str, str, int, int, bool], list[Usage]]
     for thread_id, calls in (own, *((a.thread_id, a.calls) for a in used.subagents)):
+        found = {}
         for call in calls:
-            at = parse_time(call.at)
+            at, usage = parse_time(call.at), call.usage
+            quarter = quarter_of(at) if at else blank.quarter
+            model, tier = call.model or blank.model, call.tier or ""
+            size = max(usage.input_tokens, 0)
+            part = usage.cached_input_tokens + usage.cache_write_input_tokens
+            rates = rates_at(model, quarter, tier)
+            if is_usual := isinstance(rates, Rates) and part <= size:
+                size = rates.least_like(size)
+            key = (model, tier, quarter, size, is_usual)
+            found.setdefault(key, []).append(usage)
+        for (model, tier, quarter, size, _), some in found.items():
             yield Charge(
                 thread_id=thread_id,
-                model=call.model or blank.model,
-                tier=call.tier or "",
-                quarter=quarter_of(at) if at else blank.quarter,
-                request=max(call.usage.input_tokens, 0),
-                calls=1,
-                usage=call.usage,
+                model=model,
+                tier=tier,
+                quarter=quarter,
+                request=size,
+                calls=len(some),
+                usage=sum_usage(some),
             )
 
 
@@ -267,28 +285,6 @@ def _by_quarter(rates_of: RatesOf) -> RatesAt:
         return PriceUnknownError("", _NAMELESS)
 
     return rates_at
-
-
-def _added_up(
-    charges: Iterable[Charge], rates_at: RatesAt, *, is_forced: bool
-) -> Iterator[Charge]:
-    """Add up the calls that will have the same price; leave all others as they are.
-
-    Cached tokens beyond the input of a call cost nothing: such a call stays alone.
-    """
-    groups: dict[object, list[Charge]] = {}
-    for number, each in enumerate(charges):
-        key: object = number
-        model = each.model, each.quarter, each.tier
-        rates = rates_at(*model) if each.parts is None or is_forced else None
-        part = each.usage.cached_input_tokens + each.usage.cache_write_input_tokens
-        is_usual = each.calls and part <= each.usage.input_tokens
-        if is_usual and isinstance(rates, Rates):
-            key = (each.thread_id, model, rates.least_like(each.request))
-        groups.setdefault(key, []).append(each)
-    for some in groups.values():
-        usage = sum_usage(each.usage for each in some)
-        yield replace(some[0], calls=sum(each.calls for each in some), usage=usage)
 
 
 def _price(charge: Charge, rates: Rates) -> tuple[Charge, str | None]:

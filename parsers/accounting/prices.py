@@ -121,7 +121,8 @@ class PriceSource(Struct):
 class Rates(Struct):
     """The prices of one model on one day in one service tier.
 
-    `estimate` says why they may not be what was paid.
+    A request with more input tokens than one of `starts` has other prices. `estimate`
+    says why they may not be what was paid.
     """
 
     model: str
@@ -130,17 +131,12 @@ class Rates(Struct):
     cache_write: Price | None = None
     output: Price
     source: PriceSource
+    starts: frozenset[int] = frozenset()
     estimate: str | None = None
-
-    @property
-    def starts(self) -> set[int]:
-        """The input tokens above which a request has other prices."""
-        prices = (getattr(self, part) for part in _PARTS)
-        return {start for price in prices if price for start, _ in price.tiers}
 
     def least_like(self, request: int) -> int:
         """Return the input of the smallest request that has the prices of this one."""
-        return max((start + 1 for start in self.starts if request > start), default=0)
+        return max([start + 1 for start in self.starts if request > start], default=0)
 
     def times(self, factor: Decimal, source: PriceSource) -> Rates:
         """Multiply all prices."""
@@ -315,7 +311,8 @@ def _rates(model: str, fields: Mapping[str, object], source: PriceSource) -> Rat
             if part in tier
         )
         prices[part] = Price(base=base, tiers=tuple(sorted(steps)))
-    return Rates(model=model, source=source, **prices)
+    starts = frozenset(start for price in prices.values() for start, _ in price.tiers)
+    return Rates(model=model, source=source, starts=starts, **prices)
 
 
 def _start(model: str, value: object) -> int:

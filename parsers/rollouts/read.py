@@ -248,8 +248,10 @@ class _Reader:
     def _take(self, record: Record, *, is_inside: bool) -> None:
         if record.kind in {"token_usage_record", "token_count"}:
             self._count(record, is_inside=is_inside)
-        if not is_inside:
-            return
+        elif is_inside:
+            self._note(record)
+
+    def _note(self, record: Record) -> None:
         match record.kind:
             case "task_started" | "turn_context" if self._turn_id is not None:
                 self._note_turn(self._turn_id)

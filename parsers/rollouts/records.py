@@ -58,9 +58,8 @@ _OTHERS: Final = frozenset(
     collab_close_end collab_resume_end collab_waiting_end session_state""".split()
 )
 _RECORDS: Final = _WANTED | _WANTED_EVENTS | _OTHERS | {b"token_count"}
-_WANTED_ITEMS: Final = (
-    b'"item":{"type":"AgentMessage"',
-    b'"item":{"type":"CollabAgentToolCall"',
+_WANTED_ITEM: Final = pattern(
+    rb'"item":\{"type":"(?:AgentMessage|CollabAgentToolCall)"'
 )
 # What the model or a tool has done: it tells whether a model call is under way.
 CALLS: Final = frozenset({b"function_call", b"custom_tool_call", b"local_shell_call"})
@@ -116,7 +115,7 @@ def worth_of(line: bytes) -> Worth:
             return _worth_of_answer(line)
         is_wanted = inner not in _RECORDS
     elif kind == b"event_msg" and inner == b"item_completed":
-        is_wanted = any(item in line[:PLACE] for item in _WANTED_ITEMS)
+        is_wanted = _WANTED_ITEM.search(line, 0, PLACE) is not None
     elif kind == b"event_msg":
         is_wanted = inner in _WANTED_EVENTS or inner not in _OTHERS
     elif kind == b"compacted":
