@@ -44,12 +44,12 @@ class Struct:
 
     def __init__(self, *positional: object, **named: object) -> None:
         cls = type(self)
-        if len(positional) > len(cls._names):
-            message = f"{cls.__name__}: too many positions"
-            raise TypeError(message)
         if positional:
+            if len(positional) > len(cls._names):
+                message = f"{cls.__name__}: too many positions"
+                raise TypeError(message)
             named = {**dict(zip(cls._names, positional, strict=False)), **named}
-        if len(named) < len(cls._names):
+        if named.keys() != cls._fields:
             named = {**cls._defaults, **named}
         if named.keys() != cls._fields:
             wrong = cls._fields.symmetric_difference(named)

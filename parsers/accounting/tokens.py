@@ -67,10 +67,12 @@ def read_usage(value: object) -> Usage | None:
     Parts that are missing or nonsense count 0; a missing total is input + output. None
     when the value is no object, or names neither a part nor a total.
     """
-    fields, figures = loose_json.mapping(value), dict[str, int]()
-    for part in PARTS:
-        if (figure := loose_json.integer(fields.get(part))) is not None:
-            figures[part] = max(0, figure)
+    fields = loose_json.mapping(value)
+    figures = {
+        part: max(figure, 0)
+        for part in PARTS
+        if (figure := loose_json.integer(fields.get(part))) is not None
+    }
     if not figures:
         return None
     total = figures.get("input_tokens", 0) + figures.get("output_tokens", 0)

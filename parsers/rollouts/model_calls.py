@@ -131,8 +131,8 @@ class CallInFlight:
 def _total_of(value: object) -> int:
     """Read only the total of a usage object, as `read_figure` does."""
     fields = loose_json.mapping(value)
-    parts = (loose_json.integer(fields.get(part)) for part in _IN_TOTAL)
-    return sum(part for part in parts if part is not None and part > 0)
+    own, made = map(loose_json.integer, map(fields.get, _IN_TOTAL))
+    return max(own or 0, 0) + max(made or 0, 0)
 
 
 def read_figure(value: object) -> Usage | None:

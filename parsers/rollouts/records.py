@@ -71,7 +71,8 @@ STEPS: Final[Mapping[str, Step]] = {
 _ABORTED: Final = b"aborted by user"
 # A remote compaction leaves no message; Codex has written a local one itself.
 _REMOTE: Final = b'"payload":{"message":""'
-_LIMITS: Final = (b'"primary":{', b'"secondary":{')
+_PRIMARY: Final = b'"primary":{'
+_SECONDARY: Final = b'"secondary":{'
 _TOTAL: Final = b'"total_token_usage":{'
 _SPAWNED: Final = b'"output":"{\\"agent_id\\":'
 # The output of a tool in any of its forms: after a note, inside of JSON, or as it is.
@@ -147,7 +148,7 @@ class Figures:
         """Keep the line of a `token_count`; outside of a window only its total."""
         if _TOTAL in line:
             self._total = line
-        if is_inside and any(limit in line for limit in _LIMITS):
+        if is_inside and (_PRIMARY in line or _SECONDARY in line):
             self._limits = line
 
     def info(self) -> Mapping[str, object]:
