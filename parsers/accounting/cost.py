@@ -17,7 +17,13 @@ from parsers.accounting.prices import (
     cost,
     tier_named,
 )
-from parsers.accounting.tokens import Usage, read_usage, sum_usage
+from parsers.accounting.tokens import (
+    QUARTER_SECONDS,
+    Usage,
+    quarter_of,
+    read_usage,
+    sum_usage,
+)
 from parsers.light import UTC, datetime
 from parsers.rollouts.records import parse_time
 from parsers.struct import Struct, as_dict, replace
@@ -36,7 +42,6 @@ if TYPE_CHECKING:
     # Those in a quarter of an hour.
     RatesAt = Callable[[str, int, str], Rates | PriceUnknownError]
 
-_QUARTER_SECONDS: Final = 900
 _NAMELESS: Final = "neither the run's output nor its record names one"
 _SHORT: Final = "no call is priced as a long one: only their sum is known"
 _REROUTED: Final = (
@@ -120,11 +125,6 @@ class RunCost(Struct):
             "reason": self.reason,
         }
         return block | {name: each for name, each in told.items() if each is not None}
-
-
-def quarter_of(at: datetime) -> int:
-    """Return the number of a quarter of an hour since 1970."""
-    return int(at.timestamp()) // _QUARTER_SECONDS
 
 
 def cost_of_run(
@@ -276,7 +276,7 @@ def _by_quarter(rates_of: RatesOf) -> RatesAt:
 
     @cache
     def rates_at(model: str, quarter: int, tier: str) -> Rates | PriceUnknownError:
-        day = datetime.fromtimestamp(quarter * _QUARTER_SECONDS, UTC).date()
+        day = datetime.fromtimestamp(quarter * QUARTER_SECONDS, UTC).date()
         try:
             if model:
                 return rates_of(model, day.isoformat(), tier)

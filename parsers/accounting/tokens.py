@@ -11,6 +11,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from parsers.light import datetime
+
+QUARTER_SECONDS = 900
+
 
 class Usage(Struct):
     """Tokens of one model call, of a run or of a thread.
@@ -54,6 +58,11 @@ PARTS = Usage.field_names()
 _PARTS_OF = attrgetter(*PARTS)
 # The parts that are added up over runs; cache writes are shown per run only.
 SUMMED = tuple(part for part in PARTS if part != "cache_write_input_tokens")
+
+
+def quarter_of(at: datetime) -> int:
+    """Return the number of a quarter of an hour since 1970."""
+    return int(at.timestamp()) // QUARTER_SECONDS
 
 
 def sum_usage(figures: Iterable[Usage]) -> Usage:

@@ -24,8 +24,6 @@ AFTERMATH = timedelta(seconds=10)
 _UUID_LENGTH = 36
 # Errors from the contents of a file, besides OSError.
 _UNREADABLE = (OSError, MemoryError, RecursionError)
-_TOPS = ("sessions", "archived_sessions")
-_ENDINGS = (".jsonl", ".jsonl.zst", ".jsonl.gz")
 
 
 class Rollouts:
@@ -90,11 +88,11 @@ class RolloutIndex(Rollouts):
         self.faults: list[OSError] = []
         self._paths: dict[str, list[Path]] = {}
         self._children: dict[str, list[str]] = {}
-        usual = (codex_home / name for name in _TOPS)
+        usual = (codex_home / name for name in home.TOPS)
         for top in filter(files.is_directory, usual if tops is None else tops):
             for directory, names in home.directories(top, self.faults):
                 for name in names:
-                    if name.startswith("rollout-") and name.endswith(_ENDINGS):
+                    if name.startswith("rollout-") and name.endswith(home.ENDINGS):
                         self._find(directory / name, top)
 
     @property

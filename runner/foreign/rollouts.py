@@ -15,7 +15,7 @@ from parsers.accounting.tokens import read_usage
 from parsers.facts import Facts
 from parsers.light import pattern, suppress
 from parsers.rollouts import records
-from parsers.rollouts.items import Call, command, read_item
+from parsers.rollouts.items import Call, command, item_of, read_item
 from parsers.rollouts.read import HEADER_BYTES, read_header
 from parsers.rollouts.records import seconds_between
 from parsers.rollouts.thread import Header, Turn
@@ -50,7 +50,6 @@ _SKIPPED: Final = frozenset(
 # Seconds: a fork's copy of its parent is written at once, with its times.
 _COPYING_TAKES: Final = 1.0
 _LATER: Final = ("function_call", "custom_tool_call", "local_shell_call", "token_count")
-_ENDS: Final = {"exec_command_end": "CommandExecution", "patch_apply_end": "FileChange"}
 _ANSWERS: Final = ("function_call_output", "custom_tool_call_output")
 # Inside of a text the quotes of these would be escaped.
 _CALL_ID: Final = pattern(rb'"call_id":"([^"\\]+)"')
@@ -304,9 +303,7 @@ class _Turn:
             self._keep(call_id, _DONE)
         elif call_id in self.items:
             self._calls.pop(call_id, None)
-        else:
-            return call_id not in self._calls
-        return True
+        return kind not in records.ANSWERS or call_id not in self._calls
 
     def take(self, record: Record, item: Mapping[str, object]) -> None:
         """Add a record that begins no turn and is not a user's message."""
@@ -372,7 +369,7 @@ class _Reader:
         self.turns: list[_Turn] = []
 
     def feed(self, record: Record, place: int) -> None:
-        kind, item = record.kind, _item_of(record)
+        kind, item = record.kind, item_of(record)
         if kind in {"task_started", "turn_context"}:
             self._meet_turn(record, place)
         elif kind == "user_message":
@@ -401,15 +398,3 @@ class _Reader:
         if not last or last.ended or (last.turn_id is None and last.prompt):
             self.turns.append(last := _Turn(None, record.at, place))
         last.prompt = last.prompt or text
-
-
-def _item_of(record: Record) -> Mapping[str, object]:
-    """Return the item that a record holds or is itself; an empty one for any other."""
-    payload = record.payload
-    if record.kind == "item_completed":
-        return loose_json.mapping(payload.get("item"))
-    kind = _ENDS.get(record.kind)
-    if kind is None:
-        return {}
-    state = "failed" if payload.get("success") is False else None
-    return {"status": state, **payload, "type": kind, "id": payload.get("call_id")}
