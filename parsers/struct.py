@@ -44,17 +44,18 @@ class Struct:
 
     def __init__(self, *positional: object, **named: object) -> None:
         cls = type(self)
-        if len(positional) > len(cls._names):
-            message = f"{cls.__name__}: too many positions"
-            raise TypeError(message)
         if positional:
+            if len(positional) > len(cls._names):
+                message = f"{cls.__name__}: too many positions"
+                raise TypeError(message)
             named = {**dict(zip(cls._names, positional, strict=False)), **named}
-        values = {**cls._defaults, **named}
-        if values.keys() != cls._fields:
-            wrong = cls._fields.symmetric_difference(values)
+        if named.keys() != cls._fields:
+            named = {**cls._defaults, **named}
+        if named.keys() != cls._fields:
+            wrong = cls._fields.symmetric_difference(named)
             message = f"{cls.__name__}: missing or unknown {', '.join(sorted(wrong))}"
             raise TypeError(message)
-        self.__dict__.update(values)
+        self.__dict__.update(named)
 
     @classmethod
     def field_names(cls) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from itertools import takewhile
 
 from parsers.light import suppress
 from runner import config
@@ -29,7 +30,7 @@ def make_directory(path: Path, fix: str = "") -> None:
         FileFault: it cannot be created; `fix` is the hint for the user.
     """
     try:
-        missing = [p for p in (path, *path.parents) if not p.exists()]
+        missing = [*takewhile(lambda each: not each.exists(), (path, *path.parents))]
         for each in reversed(missing):
             each.mkdir(mode=_PRIVATE_DIRECTORY, exist_ok=True)
         if not path.is_dir():

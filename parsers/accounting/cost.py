@@ -13,28 +13,35 @@ from parsers.accounting.prices import (
     CostParts,
     PriceSource,
     PriceUnknownError,
+    Rates,
     cost,
     tier_named,
 )
-from parsers.accounting.tokens import Usage, read_usage
+from parsers.accounting.tokens import (
+    QUARTER_SECONDS,
+    Usage,
+    quarter_of,
+    read_usage,
+    sum_usage,
+)
 from parsers.light import UTC, datetime
 from parsers.rollouts.records import parse_time
 from parsers.struct import Struct, as_dict, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any, Final
 
-    from parsers.accounting.prices import Rates
     from parsers.accounting.run import RunUsage
     from parsers.facts import Facts
     from parsers.rollouts.thread import Call, Rollout
 
     # The rates of a model on a day (ISO 8601) in a service tier.
     RatesOf = Callable[[str, str, str], Rates]
+    # Those in a quarter of an hour.
+    RatesAt = Callable[[str, int, str], Rates | PriceUnknownError]
 
-_QUARTER_SECONDS: Final = 900
 _NAMELESS: Final = "neither the run's output nor its record names one"
 _SHORT: Final = "no call is priced as a long one: only their sum is known"
 _REROUTED: Final = (
@@ -120,11 +127,6 @@ class RunCost(Struct):
         return block | {name: each for name, each in told.items() if each is not None}
 
 
-def quarter_of(at: datetime) -> int:
-    """Return the number of a quarter of an hour since 1970."""
-    return int(at.timestamp()) // _QUARTER_SECONDS
-
-
 def cost_of_run(
     used: RunUsage,
     facts: Facts | None,
@@ -150,7 +152,9 @@ def cost_of_run(
     # The log's own cost is nearer to its calls than the price of their sum.
     if used.usage is not None and (logged is None or used.source != "log"):
         notes = (used.reason,) if used.reason else notes
-        found = priced(_charges(used, blank), rates_of, model=blank.model, notes=notes)
+        rates_of = cache(rates_of)
+        charges = _charges(used, blank, _by_quarter(rates_of))
+        found = priced(charges, rates_of, model=blank.model, notes=notes)
         if logged is None or not found.unpriced:
             return found
     if logged is None:
@@ -172,16 +176,18 @@ def priced(
 
     `model` is that of a run without charges, `notes` say why its cost is an estimate.
     """
-    rates_of, doubts, reasons = cache(rates_of), dict.fromkeys(notes), dict[str, None]()
+    rates_at = _by_quarter(rates_of)
+    doubts, reasons = dict.fromkeys(notes), dict[str, None]()
     found: dict[tuple[object, ...], Charge] = {}
     for charge in charges:
         each = charge
         if each.parts is None or is_forced:
-            try:
-                each, note = _price(charge, rates_of)
+            rates = rates_at(each.model, each.quarter, each.tier)
+            if isinstance(rates, PriceUnknownError):
+                reasons[str(rates)] = None
+            else:
+                each, note = _price(charge, rates)
                 doubts |= {note: None} if note else {}
-            except PriceUnknownError as error:
-                reasons[str(error)] = None
         name = (each.thread_id, each.model, each.tier, each.quarter, each.request)
         key = (*name, each.source)
         found[key] = found[key] + each if key in found else each
@@ -230,36 +236,63 @@ def charges_in(accounts: Mapping[str, Any]) -> list[Charge]:
     ]
 
 
-def _charges(used: RunUsage, blank: Charge) -> Iterable[Charge]:
-    """Build a charge for each call; for their sum if no call is known."""
+def _charges(used: RunUsage, blank: Charge, rates_at: RatesAt) -> Iterator[Charge]:
+    """Build a charge for all calls at the same price; for their sum if none is known.
+
+    A call without a price is alone, as is one with more cached tokens than input: those
+    beyond it cost nothing.
+    """
     if not used.calls and used.usage is not None and used.usage != Usage():
         yield replace(blank, usage=used.usage)
     own: tuple[str | None, tuple[Call, ...]] = (None, used.calls)
+    found: dict[tuple[str, str, int, int, bool], list[Usage]]
     for thread_id, calls in (own, *((a.thread_id, a.calls) for a in used.subagents)):
+        found = {}
         for call in calls:
-            at = parse_time(call.at)
+            at, usage = parse_time(call.at), call.usage
+            quarter = quarter_of(at) if at else blank.quarter
+            model, tier = call.model or blank.model, call.tier or ""
+            size = max(usage.input_tokens, 0)
+            part = usage.cached_input_tokens + usage.cache_write_input_tokens
+            rates = rates_at(model, quarter, tier)
+            if is_usual := isinstance(rates, Rates) and part <= size:
+                size = rates.least_like(size)
+            key = (model, tier, quarter, size, is_usual)
+            found.setdefault(key, []).append(usage)
+        for (model, tier, quarter, size, _), some in found.items():
             yield Charge(
                 thread_id=thread_id,
-                model=call.model or blank.model,
-                tier=call.tier or "",
-                quarter=quarter_of(at) if at else blank.quarter,
-                request=max(call.usage.input_tokens, 0),
-                calls=1,
-                usage=call.usage,
+                model=model,
+                tier=tier,
+                quarter=quarter,
+                request=size,
+                calls=len(some),
+                usage=sum_usage(some),
             )
 
 
-def _price(charge: Charge, rates_of: RatesOf) -> tuple[Charge, str | None]:
+def _by_quarter(rates_of: RatesOf) -> RatesAt:
+    """Look up the rates of a model in a quarter of an hour once, or why it has none."""
+
+    @cache
+    def rates_at(model: str, quarter: int, tier: str) -> Rates | PriceUnknownError:
+        day = datetime.fromtimestamp(quarter * QUARTER_SECONDS, UTC).date()
+        try:
+            if model:
+                return rates_of(model, day.isoformat(), tier)
+        except PriceUnknownError as error:
+            return error
+        return PriceUnknownError("", _NAMELESS)
+
+    return rates_at
+
+
+def _price(charge: Charge, rates: Rates) -> tuple[Charge, str | None]:
     """Price a charge; say why its price is an estimate."""
-    if not charge.model:
-        raise PriceUnknownError("", _NAMELESS)
-    day = datetime.fromtimestamp(charge.quarter * _QUARTER_SECONDS, UTC).date()
-    rates = rates_of(charge.model, day.isoformat(), charge.tier)
-    above = max((at for at in rates.starts if charge.request > at), default=-1)
-    parts = cost(charge.usage, rates, charge.request)
+    size, parts = charge.request, cost(charge.usage, rates, charge.request)
     note = rates.estimate or (_SHORT if rates.starts and not charge.calls else None)
-    done = replace(charge, request=above + 1, parts=parts, source=rates.source)
-    return done, note
+    request, source = rates.least_like(size), rates.source
+    return replace(charge, request=request, parts=parts, source=source), note
 
 
 def _sum_of(charges: tuple[Charge, ...], model: str | None) -> RunCost:

@@ -121,7 +121,8 @@ class PriceSource(Struct):
 class Rates(Struct):
     """The prices of one model on one day in one service tier.
 
-    `estimate` says why they may not be what was paid.
+    A request with more input tokens than one of `starts` has other prices. `estimate`
+    says why they may not be what was paid.
     """
 
     model: str
@@ -130,13 +131,12 @@ class Rates(Struct):
     cache_write: Price | None = None
     output: Price
     source: PriceSource
+    starts: frozenset[int] = frozenset()
     estimate: str | None = None
 
-    @property
-    def starts(self) -> set[int]:
-        """The input tokens above which a request has other prices."""
-        prices = (getattr(self, part) for part in _PARTS)
-        return {start for price in prices if price for start, _ in price.tiers}
+    def least_like(self, request: int) -> int:
+        """Return the input of the smallest request that has the prices of this one."""
+        return max([start + 1 for start in self.starts if request > start], default=0)
 
     def times(self, factor: Decimal, source: PriceSource) -> Rates:
         """Multiply all prices."""
@@ -209,20 +209,28 @@ def from_table(table: object, model: str, day: str, tier: str = "") -> Rates:
     return rates_on(named, model, source, tier)
 
 
-def check(table: Mapping[str, object]) -> None:
-    """Check a user's table: all prices, and all names of keys.
+def mistakes(table: Mapping[str, object]) -> dict[str, list[str]]:
+    """Check a user's table: return each mistake with its models.
 
-    Raises:
-        PriceUnknownError: a price cannot be used; an unknown key is named.
+    Of a model the first one is found: a price that cannot be used, or an unknown key.
     """
+    found: dict[str, list[str]] = {}
     for model, named in loose_json.mapping(table.get("models")).items():
-        source = PriceSource(name="prices.toml", version=None, date=None)
-        with suppress(NotInTableError):  # an empty list
-            rates_on(named, model, source, "")
-        for each in _entries(named):
-            entry = loose_json.mapping(each)
-            for tier in ("", *loose_json.mapping(entry.get("service_tiers"))):
-                rates_on(entry, model, source, tier)
+        try:
+            _check(model, named)
+        except PriceUnknownError as error:
+            found.setdefault(error.reason, []).append(model)
+    return found
+
+
+def _check(model: str, named: object) -> None:
+    source = PriceSource(name="prices.toml", version=None, date=None)
+    with suppress(NotInTableError):  # an empty list
+        rates_on(named, model, source, "")
+    for each in _entries(named):
+        entry = loose_json.mapping(each)
+        for tier in ("", *loose_json.mapping(entry.get("service_tiers"))):
+            rates_on(entry, model, source, tier)
 
 
 def rates_on(
@@ -311,7 +319,8 @@ def _rates(model: str, fields: Mapping[str, object], source: PriceSource) -> Rat
             if part in tier
         )
         prices[part] = Price(base=base, tiers=tuple(sorted(steps)))
-    return Rates(model=model, source=source, **prices)
+    starts = frozenset(start for price in prices.values() for start, _ in price.tiers)
+    return Rates(model=model, source=source, starts=starts, **prices)
 
 
 def _start(model: str, value: object) -> int:

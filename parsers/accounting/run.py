@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from itertools import chain
 
-from parsers.accounting.tokens import PARTS, Usage
+from parsers.accounting.tokens import PARTS, Usage, sum_usage
 from parsers.exec_events.events import is_broken_stream
 from parsers.struct import EMPTY, Struct, replace
 
@@ -63,12 +63,12 @@ class RunUsage(Struct):
                 {"thread_id": agent.thread_id, **agent.usage.to_json()}
                 for agent in self.subagents
             ]
-        by_model: dict[str, Usage] = {}
+        by_model: dict[str, list[Usage]] = {}
         for call in chain(self.calls, *(agent.calls for agent in self.subagents)):
-            name = call.model or "unknown"
-            by_model[name] = by_model.get(name, Usage()) + call.usage
+            by_model.setdefault(call.model or "unknown", []).append(call.usage)
         if len(by_model) > 1:
-            block["by_model"] = {m: usage.to_json() for m, usage in by_model.items()}
+            sums = {model: sum_usage(some) for model, some in by_model.items()}
+            block["by_model"] = {model: each.to_json() for model, each in sums.items()}
         return block
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from parsers import loose_json
 from parsers.struct import Struct, as_dict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from parsers.light import datetime
+
+QUARTER_SECONDS = 900
 
 
 class Usage(Struct):
@@ -49,13 +55,19 @@ class Usage(Struct):
 
 
 PARTS = Usage.field_names()
+_PARTS_OF = attrgetter(*PARTS)
 # The parts that are added up over runs; cache writes are shown per run only.
 SUMMED = tuple(part for part in PARTS if part != "cache_write_input_tokens")
 
 
+def quarter_of(at: datetime) -> int:
+    """Return the number of a quarter of an hour since 1970."""
+    return int(at.timestamp()) // QUARTER_SECONDS
+
+
 def sum_usage(figures: Iterable[Usage]) -> Usage:
     """Add figures up; without any the sum is `Usage()`."""
-    return sum(figures, Usage())
+    return Usage(*map(sum, zip(*map(_PARTS_OF, figures), strict=True)))
 
 
 def read_usage(value: object) -> Usage | None:

@@ -279,10 +279,15 @@ class EventSummary:
 
     def _take(self, line: bytes, *, if_broken: str) -> events.Event:
         event = events.decode(line)
+        if not isinstance(event, events.Undecodable):
+            self.take(event)
+        elif line.strip(BLANK):
+            self._warn(if_broken)
+        return event
+
+    def take(self, event: events.Event) -> None:
+        """Take one event that was decoded before."""
         match event:
-            case events.Undecodable():
-                if line.strip(BLANK):
-                    self._warn(if_broken)
             case events.ErrorReported(message=message, is_reconnect=True):
                 self._reconnect = (self.progress, message)
                 self.reconnects += 1
@@ -296,7 +301,6 @@ class EventSummary:
                     self._running.clear()
                     self.has_begun = self.has_begun or isinstance(event, _OF_A_TURN)
                 self._note(event)
-        return event
 
     def _note(self, event: events.Event) -> None:
         match event:

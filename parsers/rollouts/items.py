@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Final
 
+    from parsers.rollouts.records import Record
+
 _KINDS: Final[Mapping[str | None, str]] = {
     "CommandExecution": "command_execution",
     "FileChange": "file_change",
     "CollabAgentToolCall": "collab_tool_call",
 }
+# Records of older versions that are items themselves.
+_ENDS: Final = {"exec_command_end": "CommandExecution", "patch_apply_end": "FileChange"}
 _SHELLS: Final = frozenset(
     {"shell", "container.exec", "shell_command", "exec_command", "local_shell"}
 )
@@ -51,6 +55,18 @@ def file_change(
     """Build an edit from paths and their kinds: add, delete or update."""
     pairs = tuple(items.Change(path=path, kind=kind) for path, kind in changes)
     return items.FileChange(changes=pairs, status=status)
+
+
+def item_of(record: Record) -> Mapping[str, object]:
+    """Return the item that a record holds or is itself; an empty one for any other."""
+    payload = record.payload
+    if record.kind == "item_completed":
+        return loose_json.mapping(payload.get("item"))
+    kind = _ENDS.get(record.kind)
+    if kind is None:
+        return {}
+    state = "failed" if payload.get("success") is False else None
+    return {"status": state, **payload, "type": kind, "id": payload.get("call_id")}
 
 
 def read_item(item: Mapping[str, object]) -> items.Item | None:

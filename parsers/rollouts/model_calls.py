@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from parsers.rollouts.records import Step
 
 _NOTHING = Usage()
+_IN_TOTAL = ("input_tokens", "output_tokens")
 
 
 class CallCounter:
@@ -53,10 +54,9 @@ class CallCounter:
         """Take the thread's own `token_usage_record`; None when it is a repeat."""
         self.is_recorded = True
         self._total = payload.get("thread_token_usage") or self._total
-        total = read_figure(payload.get("thread_token_usage"))
-        has_advanced = total is not None and total.total_tokens > self._recorded
-        if total is not None:
-            self._recorded = max(self._recorded, total.total_tokens)
+        total = _total_of(payload.get("thread_token_usage"))
+        has_advanced = total > self._recorded
+        self._recorded = max(self._recorded, total)
         response = loose_json.text(payload.get("response_id"))
         if response in self._responses and not has_advanced:
             return None
@@ -126,6 +126,13 @@ class CallInFlight:
         """Take the usage of the call, or of a compaction."""
         self.is_open = self._is_answered
         self._has_called = self._is_answered = False
+
+
+def _total_of(value: object) -> int:
+    """Read only the total of a usage object, as `read_figure` does."""
+    fields = loose_json.mapping(value)
+    own, made = map(loose_json.integer, map(fields.get, _IN_TOTAL))
+    return max(own or 0, 0) + max(made or 0, 0)
 
 
 def read_figure(value: object) -> Usage | None:

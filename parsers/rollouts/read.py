@@ -24,14 +24,23 @@ from parsers.text import uuid
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from typing import Final
+    from typing import BinaryIO, Final
 
     from parsers.rollouts.records import Record, Step
     from parsers.rollouts.thread import Header, RateLimits
 
 # Seconds. Up to 0.98 turns have no ids: records written at once are taken as the copy.
 _COPYING_TAKES: Final = 1.0
+HEADER_BYTES: Final = 8 << 20
 _NAME_LENGTH: Final = 80
+
+
+def read_header(stream: BinaryIO) -> Header | None:
+    """Read the header of a file that is open at its beginning; None when it has none.
+
+    A header is one line that also contains the model's base instructions.
+    """
+    return read_header_line(stream.readline(HEADER_BYTES))
 
 
 def read_header_line(first_line: bytes) -> Header | None:
@@ -239,8 +248,10 @@ class _Reader:
     def _take(self, record: Record, *, is_inside: bool) -> None:
         if record.kind in {"token_usage_record", "token_count"}:
             self._count(record, is_inside=is_inside)
-        if not is_inside:
-            return
+        elif is_inside:
+            self._note(record)
+
+    def _note(self, record: Record) -> None:
         match record.kind:
             case "task_started" | "turn_context" if self._turn_id is not None:
                 self._note_turn(self._turn_id)

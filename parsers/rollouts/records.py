@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     Step = Literal["call", "answer", "compaction", "remote compaction"]
     Worth = Step | Literal["nothing", "figures", "anything"]
 
-_HEAD: Final = pattern(
-    rb'\{"timestamp":"[^"\\]{1,40}",(?:"ordinal":[0-9]+,)?'
+# How Codex begins a line: its time, its type, and the type of its payload.
+HEAD: Final = pattern(
+    rb'\{"timestamp":"([^"\\]{1,40})",(?:"ordinal":[0-9]+,)?'
     rb'"type":"([a-z_]+)","payload":\{(?:"type":"([a-z_]+)")?'
 )
 _WANTED: Final = frozenset({b"session_meta", b"turn_context", b"token_usage_record"})
@@ -57,13 +58,12 @@ _OTHERS: Final = frozenset(
     collab_close_end collab_resume_end collab_waiting_end session_state""".split()
 )
 _RECORDS: Final = _WANTED | _WANTED_EVENTS | _OTHERS | {b"token_count"}
-_WANTED_ITEMS: Final = (
-    b'"item":{"type":"AgentMessage"',
-    b'"item":{"type":"CollabAgentToolCall"',
+_WANTED_ITEM: Final = pattern(
+    rb'"item":\{"type":"(?:AgentMessage|CollabAgentToolCall)"'
 )
 # What the model or a tool has done: it tells whether a model call is under way.
-_CALLS: Final = frozenset({b"function_call", b"custom_tool_call", b"local_shell_call"})
-_ANSWERS: Final = frozenset({b"function_call_output", b"custom_tool_call_output"})
+CALLS: Final = frozenset({b"function_call", b"custom_tool_call", b"local_shell_call"})
+ANSWERS: Final = frozenset({b"function_call_output", b"custom_tool_call_output"})
 STEPS: Final[Mapping[str, Step]] = {
     name: name for name in ("call", "answer", "compaction", "remote compaction")
 }
@@ -71,7 +71,8 @@ STEPS: Final[Mapping[str, Step]] = {
 _ABORTED: Final = b"aborted by user"
 # A remote compaction leaves no message; Codex has written a local one itself.
 _REMOTE: Final = b'"payload":{"message":""'
-_LIMITS: Final = (b'"primary":{', b'"secondary":{')
+_PRIMARY: Final = b'"primary":{'
+_SECONDARY: Final = b'"secondary":{'
 _TOTAL: Final = b'"total_token_usage":{'
 _SPAWNED: Final = b'"output":"{\\"agent_id\\":'
 # The output of a tool in any of its forms: after a note, inside of JSON, or as it is.
@@ -79,7 +80,7 @@ _REFUSED: Final = pattern(
     rb'"output":"(?:[^"]{0,200}Output:\\n|\{\\"output\\":\\")?' + REFUSED.encode()
 )
 _TIME_ENDS: Final = 60  # bytes
-_PLACE: Final = 400  # bytes of a line within which an item's type is looked for
+PLACE: Final = 400  # bytes of a line within which an item's type is looked for
 _META: Final = b'"type":"session_meta"'
 _ENVELOPES: Final = ("event_msg", "response_item")
 # These long texts come after all fields of a first line that are needed. Inside of a
@@ -101,32 +102,32 @@ def worth_of(line: bytes) -> Worth:
     Figures are those of a `token_count`: the last one may be enough. A step of the
     model or a tool has nothing else that matters.
     """
-    head = _HEAD.match(line)
+    head = HEAD.match(line)
     if head is None:
         return "anything"
-    kind, inner = head.groups()
+    _, kind, inner = head.groups()
     is_wanted = kind in _WANTED
     if inner == b"token_count":
         return "figures"
     if kind == b"response_item":
-        if inner in _CALLS:
+        if inner in CALLS:
             return "call"
-        if inner in _ANSWERS:
+        if inner in ANSWERS:
             return _worth_of_answer(line)
         is_wanted = inner not in _RECORDS
     elif kind == b"event_msg" and inner == b"item_completed":
-        is_wanted = any(item in line[:_PLACE] for item in _WANTED_ITEMS)
+        is_wanted = _WANTED_ITEM.search(line, 0, PLACE) is not None
     elif kind == b"event_msg":
         is_wanted = inner in _WANTED_EVENTS or inner not in _OTHERS
     elif kind == b"compacted":
-        return "remote compaction" if _REMOTE in line[:_PLACE] else "compaction"
+        return "remote compaction" if _REMOTE in line[:PLACE] else "compaction"
     elif kind not in _OTHERS:
         is_wanted = True
     return "anything" if is_wanted else "nothing"
 
 
 def _worth_of_answer(line: bytes) -> Worth:
-    begin = line[:_PLACE]
+    begin = line[:PLACE]
     if _SPAWNED in begin or is_refused(line):
         return "anything"
     return "nothing" if _ABORTED in begin else "answer"
@@ -147,7 +148,7 @@ class Figures:
         """Keep the line of a `token_count`; outside of a window only its total."""
         if _TOTAL in line:
             self._total = line
-        if is_inside and any(limit in line for limit in _LIMITS):
+        if is_inside and (_PRIMARY in line or _SECONDARY in line):
             self._limits = line
 
     def info(self) -> Mapping[str, object]:
@@ -168,7 +169,7 @@ def is_known(kind: str) -> bool:
 
 def is_refused(line: bytes) -> bool:
     """Return whether a command failed because the sandbox cannot start."""
-    return _REFUSED.search(line, 0, _PLACE) is not None
+    return _REFUSED.search(line, 0, PLACE) is not None
 
 
 def read_record(line: bytes) -> Record:
@@ -287,7 +288,7 @@ def text(payload: Mapping[str, object], name: str) -> str | None:
 
 def _without_long_texts(line: bytes) -> bytes:
     """Cut a first line before its long texts, which can exceed the rest of the file."""
-    if _META not in line[:_PLACE]:
+    if _META not in line[:PLACE]:
         return line
     for field in _LONG_TEXTS:
         head, found, _ = line.partition(field)

@@ -6,7 +6,7 @@ Each thread is counted once, and only with the run's own share.
 from __future__ import annotations
 
 from parsers.light import timedelta
-from parsers.rollouts.read import read_header_line, read_parts, read_rollout
+from parsers.rollouts.read import read_header, read_parts, read_rollout
 from parsers.struct import Struct, replace
 from runner import clock, files
 from runner.codex import home
@@ -21,13 +21,9 @@ if TYPE_CHECKING:
 
 # Codex writes its last records shortly after its last event.
 AFTERMATH = timedelta(seconds=10)
-# A header is one line that also contains the model's base instructions.
-_HEADER_BYTES = 1 << 20
 _UUID_LENGTH = 36
 # Errors from the contents of a file, besides OSError.
 _UNREADABLE = (OSError, MemoryError, RecursionError)
-_TOPS = ("sessions", "archived_sessions")
-_ENDINGS = (".jsonl", ".jsonl.zst", ".jsonl.gz")
 
 
 class Rollouts:
@@ -92,11 +88,11 @@ class RolloutIndex(Rollouts):
         self.faults: list[OSError] = []
         self._paths: dict[str, list[Path]] = {}
         self._children: dict[str, list[str]] = {}
-        usual = (codex_home / name for name in _TOPS)
+        usual = (codex_home / name for name in home.TOPS)
         for top in filter(files.is_directory, usual if tops is None else tops):
             for directory, names in home.directories(top, self.faults):
                 for name in names:
-                    if name.startswith("rollout-") and name.endswith(_ENDINGS):
+                    if name.startswith("rollout-") and name.endswith(home.ENDINGS):
                         self._find(directory / name, top)
 
     @property
@@ -267,7 +263,7 @@ def _header(path: Path) -> Header | None:
     """Read a file's header; None when it has none or is compressed."""
     try:
         with files.reader(path) as stream:
-            return read_header_line(stream.readline(_HEADER_BYTES))
+            return read_header(stream)
     except OSError:
         return None
 

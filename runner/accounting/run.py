@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 from parsers import run_summary
-from parsers.accounting.cost import Charge, RunCost, billed, cost_of_run, quarter_of
+from parsers.accounting.cost import Charge, RunCost, billed, cost_of_run
 from parsers.accounting.prices import tier_named
 from parsers.accounting.run import RunUsage, usage_of_run
-from parsers.accounting.tokens import Usage, read_usage
+from parsers.accounting.tokens import Usage, quarter_of, read_usage
 from parsers.exec_events.summary import EventSummary
 from parsers.facts import Facts
 from parsers.light import UTC, datetime

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 _UUID_VERSION_WITH_TIME = "7"
 # Codex has three levels; users add copies beside them.
 _DEEPEST = 8
-_ENDINGS = (".jsonl", ".jsonl.zst", ".jsonl.gz")
+TOPS = ("sessions", "archived_sessions")
+ENDINGS = (".jsonl", ".jsonl.zst", ".jsonl.gz")
 _LENGTHS = (4, 7, 10)  # of YYYY, YYYY/MM and YYYY/MM/DD
 _COORDINATION = ".coordination.lock"
 # Codex holds that lock for less than a millisecond.
@@ -48,7 +49,7 @@ def rollouts_of(home: Path, thread_id: str, *, or_packed: bool = False) -> list[
     The id contains its time, so the directories of that day and later ones (the names
     are in local time) are searched first.
     """
-    tops = (home / "sessions", home / "archived_sessions")
+    tops = [home / top for top in TOPS]
     every = (directory for top in tops for directory, _ in directories(top))
     look = partial(rollouts_in, thread_id=thread_id, or_packed=or_packed)
     for places in (_days(home, made_at(thread_id)), every):
@@ -63,7 +64,7 @@ def rollouts_in(
     """Find the rollout files of a thread in one directory."""
     own = (f"-{thread_id}.jsonl", f"-{thread_id}_")
     names = [name for name in _names(directory) if own[0] in name or own[1] in name]
-    endings = _ENDINGS if or_packed else _ENDINGS[:1]
+    endings = ENDINGS if or_packed else ENDINGS[:1]
     return [directory / name for name in names if name.endswith(endings)]
 
 
@@ -81,7 +82,7 @@ def in_order(paths: Iterable[Path], thread_id: str) -> list[Path]:
     for path in paths:
         rest = path.name.partition(thread_id)[2]
         revision, _, ending = rest.partition(".")
-        is_own = f".{ending}" in _ENDINGS and (not revision or uuid(revision[1:]))
+        is_own = f".{ending}" in ENDINGS and (not revision or uuid(revision[1:]))
         found.setdefault(rest if is_own else "", path)
     copies = [found.pop("")] if "" in found else []
     return [found[name] for name in sorted(found)] or copies

@@ -6,8 +6,15 @@ Made lines have the fields in Codex's own order, so that readers take their fast
 from __future__ import annotations
 
 from parsers import json_text, loose_json
-from parsers.accounting.tokens import PARTS
+from parsers.accounting.tokens import PARTS, read_usage
 from parsers.exec_events import items
+from parsers.exec_events.events import (
+    ItemEvent,
+    ThreadStarted,
+    TurnCompleted,
+    TurnFailed,
+    TurnStarted,
+)
 from parsers.exec_events.summary import EventSummary
 from parsers.light import pattern
 from parsers.struct import as_dict
@@ -19,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from parsers.accounting.tokens import Usage
+    from parsers.exec_events.events import Event
     from parsers.facts import Ended, Facts
     from runner.foreign.sources import ForeignRun
 
@@ -28,6 +36,8 @@ _HEAD: Final = pattern(rb'\s*\{\s*"type"\s*:\s*"([a-z_.]+)"')
 _TYPES: Final = {made: kind for kind, made in items.ITEMS.items()}
 # Fields of items with another name in events.
 _NAMES: Final = {"output": "aggregated_output"}
+_NO_REASON: Final = "turn failed"
+_FIGURES: Final = PARTS[:-1]  # Codex's events have no total
 # The beginnings of messages that Codex adds before a prompt.
 _INJECTED: Final = (
     "<environment_context>",
@@ -90,6 +100,34 @@ def turn(
     )
 
 
+def events(
+    thread_id: str | None,
+    done: Iterable[items.Item],
+    ended: Ended | None,
+    failure: str | None = None,
+    usage: Usage | None = None,
+) -> Iterator[Event]:
+    """Build the events that the lines of `turn` say."""
+    if thread_id:
+        yield ThreadStarted(thread_id=thread_id)
+    yield TurnStarted()
+    for item in done:
+        yield ItemEvent(phase="completed", item=item)
+    if ended == "failed":
+        yield TurnFailed(message=failure or _NO_REASON)
+    elif ended is not None:
+        parts = {part: getattr(usage, part) for part in _FIGURES} if usage else None
+        yield TurnCompleted(usage=read_usage(parts))
+
+
+def facts_of_events(told: Iterable[Event]) -> Facts:
+    """Summarise events."""
+    summary = EventSummary()
+    for event in told:
+        summary.take(event)
+    return summary.facts()
+
+
 def facts_of(lines: Iterable[bytes]) -> Facts:
     """Summarise event lines."""
     summary = EventSummary()
@@ -105,9 +143,9 @@ def end(
     if ended is None:
         return ()
     if ended == "failed":
-        event["error"] = {"message": failure or "turn failed"}
+        event["error"] = {"message": failure or _NO_REASON}
     elif usage is not None:
-        event["usage"] = {part: getattr(usage, part) for part in PARTS[:-1]}
+        event["usage"] = {part: getattr(usage, part) for part in _FIGURES}
     return (line(event),)
 
 

@@ -15,10 +15,11 @@ from parsers.accounting.tokens import read_usage
 from parsers.facts import Facts
 from parsers.light import pattern, suppress
 from parsers.rollouts import records
-from parsers.rollouts.items import Call, read_item
-from parsers.rollouts.read import read_header_line
+from parsers.rollouts.items import Call, command, item_of, read_item
+from parsers.rollouts.read import HEADER_BYTES, read_header
 from parsers.rollouts.records import seconds_between
 from parsers.rollouts.thread import Header, Turn
+from parsers.struct import replace
 from parsers.text import release
 from runner import files
 from runner.foreign import eventlines, sources
@@ -27,6 +28,7 @@ from runner.foreign.sources import ForeignRun, History, Other, Unreadable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from re import Match
     from typing import Final
 
     from parsers.accounting.tokens import Usage
@@ -41,25 +43,19 @@ _COMPRESSED: Final = (".zst", ".gz")
 _ORIGINATORS: Final = ("codex_exec", "codex_sdk")
 # A session of another product that Codex has imported.
 _NO_USE: Final = "external-import-turn-"
-# A header is one line that also contains the model's base instructions.
-_HEADER_BYTES: Final = 8 << 20
-# Long records that are not needed; so near to the beginning a match is not in a text.
-_SKIPPED: Final = pattern(
-    rb'(?s).{0,120}?"type":"(?:world_state|compacted|token_usage_record'
-    rb'|response_item","payload":\{"type":"(?:reasoning|message))"'
+# Long records that are not needed.
+_SKIPPED: Final = frozenset(
+    b"world_state compacted token_usage_record reasoning message".split()
 )
 # Seconds: a fork's copy of its parent is written at once, with its times.
 _COPYING_TAKES: Final = 1.0
 _LATER: Final = ("function_call", "custom_tool_call", "local_shell_call", "token_count")
-_ENDS: Final = {"exec_command_end": "CommandExecution", "patch_apply_end": "FileChange"}
 _ANSWERS: Final = ("function_call_output", "custom_tool_call_output")
-# Records that are decoded only if nothing else has what they say. So near to the
-# beginning a match is not in a text; inside of one its quotes would be escaped.
-_PUT_OFF: Final = pattern(
-    rb'\{"timestamp":"([^"\\]{1,40})".{0,40}?"payload":\{"type":"(?:token_count'
-    rb'|(?:function_call|custom_tool_call|local_shell_call)(_output)?)"'
-)
+# Inside of a text the quotes of these would be escaped.
 _CALL_ID: Final = pattern(rb'"call_id":"([^"\\]+)"')
+_COMMAND: Final = pattern(rb'"item":\{"type":"CommandExecution","id":"([^"\\]+)"')
+_SUCCEEDED: Final = b',"exit_code":0,'
+_DONE: Final = command("", "", 0)
 _ALL: Final = 100.0  # percent
 # Up to this version a turn that failed is written as completed, without an answer.
 _SILENT_ON_FAILURE: Final = (0, 142)
@@ -97,11 +93,11 @@ def actions(paths: Sequence[Path]) -> Facts:
     header, turns = own_turns(paths)
     if not turns:
         return Facts(kind="rollout")
-    lines = (
-        eventlines.turn(None, turn.items.values(), *turn.end(header.cli_version)[:2])
+    told = (
+        eventlines.events(None, turn.items.values(), *turn.end(header.cli_version)[:2])
         for turn in turns
     )
-    return eventlines.facts_of(chain.from_iterable(lines))
+    return eventlines.facts_of_events(chain.from_iterable(told))
 
 
 def own_turns(
@@ -113,7 +109,7 @@ def own_turns(
         OSError: it cannot be read.
     """
     with sources.opened(paths[0]) as stream:
-        header = read_header_line(stream.readline(_HEADER_BYTES))
+        header = read_header(stream)
     header, lines = header or Header(thread_id=""), sources.lines_of(paths)
     every = _turns((place, line) for place, line in lines if is_wanted(line))
     return header, [turn for turn in every if _is_own(turn, header)]
@@ -123,7 +119,7 @@ def _header(path: Path) -> Header | None:
     if path.suffix in _COMPRESSED:
         raise OSError(0, "it is compressed, and not read")
     with sources.opened(path) as stream:
-        first = stream.readline(_HEADER_BYTES)
+        first = stream.readline(HEADER_BYTES)
     try:
         record = records.read_record(first)
     except loose_json.NotAnObjectError as error:
@@ -168,18 +164,21 @@ def _history(paths: Sequence[Path], header: Header) -> History:
 
 
 def read_turn(path: Path, place: int) -> ForeignRun:
-    """Read again the turn that begins at a place of a rollout file.
+    """Read the turn that begins at a place of a rollout file, with its lines.
 
     Raises:
         OSError: it cannot be read, or no turn is there.
     """
     with sources.opened(path) as stream:
-        header = read_header_line(stream.readline(_HEADER_BYTES))
+        header = read_header(stream)
         stream.seek(place)
-        turn = next(iter(_turns(sources.lines(stream), most=1)), None)
+        turn = next(iter(_turns(sources.lines(stream), only=1)), None)
     if header is None or turn is None or turn.place != place:
         raise OSError(0, "the turn is no longer there")
-    return _run(turn, 0, header, sources.modified(path), (path, place))
+    run = _run(turn, 0, header, sources.modified(path), (path, place))
+    told = (*turn.end(header.cli_version)[:2], turn.usage)
+    lines = eventlines.turn(header.thread_id, turn.items.values(), *told)
+    return replace(run, lines=lines)
 
 
 def _run(
@@ -191,7 +190,7 @@ def _run(
 ) -> ForeignRun:
     ended, failure, error_class = turn.end(header.cli_version)
     items, usage = turn.items.values(), turn.usage
-    lines = eventlines.turn(header.thread_id, items, ended, failure, usage)
+    told = eventlines.events(header.thread_id, items, ended, failure, usage)
     began_at = sources.instant(turn.at) or created_at
     return ForeignRun(
         number=number,
@@ -199,8 +198,7 @@ def _run(
         turn_id=turn.turn_id,
         rollout=rollout,
         prompt=turn.prompt,
-        facts=eventlines.facts_of(lines),
-        lines=lines,
+        facts=eventlines.facts_of_events(told),
         started_at=began_at,
         ended_at=max(began_at, sources.instant(turn.ended_at) or began_at),
         error_class=error_class,
@@ -223,18 +221,26 @@ def _in_file(paths: Sequence[Path], place: int) -> tuple[Path, int]:
     return paths[-1], place
 
 
-def _turns(lines: Iterable[tuple[int, bytes]], most: int | None = None) -> list[_Turn]:
-    """Read the turns of a rollout; never raises on its contents."""
-    reader = _Reader()
+def _turns(lines: Iterable[tuple[int, bytes]], only: int | None = None) -> list[_Turn]:
+    """Read the turns of a rollout; never raises on its contents.
+
+    Of all turns the commands that have succeeded are only counted; of the first `only`
+    turns everything is read.
+    """
+    reader, is_brief = _Reader(), only is None
+    turns = reader.turns
     for place, line in lines:
-        if most is not None and len(reader.turns) > most:
+        if only is not None and len(turns) > only:
             break
-        turn = reader.turns[-1] if reader.turns else None
-        if _SKIPPED.match(line) or (turn and turn.puts_off(line)):
-            continue
+        if head := records.HEAD.match(line):
+            _, kind, inner = head.groups()
+            if (inner if kind == b"response_item" else kind) in _SKIPPED:
+                continue
+            if turns and turns[-1].puts_off(line, head, is_brief=is_brief):
+                continue
         with suppress(loose_json.NotAnObjectError):
             reader.feed(records.read_record(line), place)
-    return reader.turns
+    return turns
 
 
 def _is_own(turn: _Turn, header: Header) -> bool:
@@ -271,24 +277,33 @@ class _Turn:
     def usage(self) -> Usage | None:
         return read_usage(self._figures.info().get("total_token_usage"))
 
-    def puts_off(self, line: bytes) -> bool:
-        """Keep a line for later, or leave it out; return False if it is read now."""
-        head = _PUT_OFF.match(line)
-        if head is None:
+    def puts_off(self, line: bytes, head: Match[bytes], *, is_brief: bool) -> bool:
+        """Keep a line for later, or leave it out; return False if it is read now.
+
+        These lines are decoded only if nothing else has what they say.
+        """
+        at, _, kind = head.groups()
+        if kind == b"token_count":
+            self._figures.keep(line)
+            named = None
+        elif kind in records.CALLS or kind in records.ANSWERS:
+            named = _CALL_ID.search(line)
+        elif is_brief and kind == b"item_completed" and _SUCCEEDED in line:
+            named = _COMMAND.search(line, 0, records.PLACE)
+        else:
             return False
-        at, is_answer = head.groups()
         if self.ended is None:
             self.ended_at = at.decode("utf-8", "replace")
-        named = _CALL_ID.search(line)
         if named is None:
-            self._figures.keep(line)
-            return head[0].endswith(b'"token_count"')
+            return kind == b"token_count"
         call_id = named[1].decode("utf-8", "replace")
-        if not is_answer:
+        if kind in records.CALLS:
             self._is_answered, self._calls[call_id] = False, line
+        elif kind == b"item_completed":
+            self._keep(call_id, _DONE)
         elif call_id in self.items:
             self._calls.pop(call_id, None)
-        return not is_answer or call_id not in self._calls
+        return kind not in records.ANSWERS or call_id not in self._calls
 
     def take(self, record: Record, item: Mapping[str, object]) -> None:
         """Add a record that begins no turn and is not a user's message."""
@@ -306,9 +321,10 @@ class _Turn:
             call = Call(records.read_record(self._calls.pop(call_id)).payload)
             self._keep(call_id, call.answered(payload.get("output")))
         elif kind in _LATER:  # another program has written it in its own way
-            told = {"type": kind, **payload}
-            again = eventlines.line({"timestamp": record.at or "-", "payload": told})
-            self.puts_off(again)
+            told = {"type": "response_item", "payload": {"type": kind, **payload}}
+            again = eventlines.line({"timestamp": record.at or "-", **told})
+            if head := records.HEAD.match(again):
+                self.puts_off(again, head, is_brief=False)
         elif kind in {"task_complete", "turn_aborted"} and self.ended is None:
             self.ended = records.ended(Turn(turn_id=""), record)
             answer = records.text(payload, "last_agent_message")
@@ -353,7 +369,7 @@ class _Reader:
         self.turns: list[_Turn] = []
 
     def feed(self, record: Record, place: int) -> None:
-        kind, item = record.kind, _item_of(record)
+        kind, item = record.kind, item_of(record)
         if kind in {"task_started", "turn_context"}:
             self._meet_turn(record, place)
         elif kind == "user_message":
@@ -382,15 +398,3 @@ class _Reader:
         if not last or last.ended or (last.turn_id is None and last.prompt):
             self.turns.append(last := _Turn(None, record.at, place))
         last.prompt = last.prompt or text
-
-
-def _item_of(record: Record) -> Mapping[str, object]:
-    """Return the item that a record holds or is itself; an empty one for any other."""
-    payload = record.payload
-    if record.kind == "item_completed":
-        return loose_json.mapping(payload.get("item"))
-    kind = _ENDS.get(record.kind)
-    if kind is None:
-        return {}
-    state = "failed" if payload.get("success") is False else None
-    return {"status": state, **payload, "type": kind, "id": payload.get("call_id")}

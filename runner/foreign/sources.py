@@ -147,12 +147,12 @@ def opened(path: Path) -> BinaryIO:
         raise OSError(errno.EINVAL, "it is not the path of a file") from error
 
 
-def lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Return the lines of a file, each with its offset.
+def lines(stream: BinaryIO, before: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Return the lines of a file, each with its offset plus what is before it.
 
     Lines larger than any line of Codex are left out.
     """
-    offset, is_rest = stream.tell(), False
+    offset, is_rest = before + stream.tell(), False
     while line := stream.readline(_LARGEST):
         is_whole = line.endswith(b"\n") or len(line) < _LARGEST
         if is_whole and not is_rest:
@@ -169,7 +169,7 @@ def lines_of(paths: Sequence[Path]) -> Iterator[tuple[int, bytes]]:
     before = 0
     for path in paths:
         with opened(path) as stream:
-            yield from ((before + offset, line) for offset, line in lines(stream))
+            yield from lines(stream, before)
             before += stream.tell()
 
 

@@ -138,11 +138,10 @@ def digests_of(
     import hashlib  # noqa: PLC0415 - 4 ms, for a prompt that waits
 
     path = ledger.home / KEY_FILE
-    if not files.read_if_there(path):
+    if not (key := files.read_if_there(path)):
         with ledger.transaction():  # no other process writes it meanwhile
-            if not files.read_if_there(path):
-                files.replace(path, os.urandom(32))
-    key = files.read_if_there(path)
+            if not (key := files.read_if_there(path)):
+                files.replace(path, key := os.urandom(32))
     return {
         name: hashlib.blake2b(
             os.fsencode(f"{name}={variables[name]}"), key=key[:64], digest_size=16

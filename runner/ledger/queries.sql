@@ -677,6 +677,9 @@ select run_id, session, directory from runs
 -- Where runs and sessions have their files.
 select directory from runs union all select exports from sessions where exports is not null
 
+-- name: names_of_no_thread
+select value as name from json_each(:names) where value not in (select thread_id from threads)
+
 -- name: known_directories
 -- The names of the directories that are no unknown tasks: of threads, exports of others, and what was imported.
 select thread_id as directory from threads

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from parsers import loose_json
-from parsers.accounting.tokens import SUMMED, read_usage
+from parsers.accounting.tokens import SUMMED, quarter_of, read_usage
 from parsers.struct import Struct
 from runner.clock import iso
 from runner.ledger import record
@@ -34,7 +34,6 @@ _KEYS = ("thread_id", "model", "tier", "quarter")
 _ADDED = ("calls", "unpriced", "uncounted", "cache_write", *USED, "usd")
 _COMPARED = (*_KEYS, *_ADDED[:-1], "price_source")
 _DIGITS = 9
-_QUARTER_SECONDS = 900
 _LAST = 2**62
 # The key of a sum.
 _SUM = ("grouped", "key", "quarter")
@@ -126,7 +125,7 @@ class UsageTable:
                 one row.
             since: earlier runs are left out.
         """
-        quarter = -1 if since is None else _quarter(since)
+        quarter = -1 if since is None else quarter_of(since)
         rows = self._ledger.all(
             "usage_totals",
             by=by,
@@ -154,10 +153,6 @@ class UsageTable:
     def known_ids(self) -> set[str]:
         """Return the ids of counted runs, and of removed runs and threads."""
         return {row["run_id"] for row in self._ledger.all("counted_or_removed")}
-
-
-def _quarter(at: datetime) -> int:
-    return int(at.timestamp()) // _QUARTER_SECONDS
 
 
 def rows_of_run(run: Run) -> list[dict[str, Any]]:
@@ -211,7 +206,7 @@ def rows_of(
     missing = sum(loose_json.integer(count) or 0 for count in counts)
     missing += told.get("uncached_tokens") is not None
     blank = {**dict.fromkeys(_COMPARED, 0), "thread_id": thread, "tier": ""}
-    blank |= {"quarter": _quarter(at), "price_source": None}
+    blank |= {"quarter": quarter_of(at), "price_source": None}
     names = ("model", "usd", *USED, "cache_write")
     rows = [*found.values()] or [
         {**blank, **dict(zip(names, figures, strict=True))}

@@ -48,8 +48,6 @@ def deliver_all(
     `runner.toml` under 0.
     """
     faults: dict[int, str] = {}
-    if wrong := config_files.explain(settings)[1]:
-        return {0: wrong[0]}
     tried: set[int] = set()
     senders = Senders(ledger, settings)
     while True:
@@ -62,6 +60,8 @@ def deliver_all(
         candidate = next(able, None)
         if candidate is None:
             return faults
+        if not tried and (wrong := config_files.explain(settings)[1]):
+            return {0: wrong[0]}
         tried.add(candidate.prompt)
         try:
             theirs = senders.settings_of(candidate.environment)

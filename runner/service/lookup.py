@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from parsers import json_text
 from parsers.struct import Struct
 from parsers.text import uuid
 from runner import files
@@ -166,6 +167,9 @@ def older_tasks(
         for name, each in found.items()
         if len(name) == _UUID_LENGTH and wanted in {None, name}
     }
+    # Most are threads, which an index has; the rest of the history is read for others.
+    left = ledger.all("names_of_no_thread", names=json_text.dumps([*found]))
+    found = {row["name"]: found[row["name"]] for row in left}
     for row in ledger.all("known_directories") if found else ():
         found.pop(row["directory"].rpartition("/")[2], None)
     # Another process may have removed it meanwhile.

@@ -28,7 +28,7 @@ from runner.lifecycle.recover import sweep
 from runner.prompt.read import is_quit, preview
 from runner.run_files import files_of
 from runner.service.lookup import find
-from runner.service.request import refuse_unreadable
+from runner.service.request import working_directory
 from runner.service.start import once_of
 
 TYPE_CHECKING = False
@@ -132,8 +132,9 @@ def own_settings(found: Json) -> OwnSettings:
     Raises:
         UsageError: a value is wrong, or a file or directory does not exist.
     """
+    place = found["working_dir"]
     return OwnSettings(
-        repo=_directory(found["working_dir"]),
+        repo=None if place is None else working_directory(place),
         model=found["model"],
         sandbox=found["sandbox"],
         overrides=tuple(found["config"]),
@@ -145,17 +146,6 @@ def own_settings(found: Json) -> OwnSettings:
 
 def _limit(text: str | None, option: str) -> float | None:
     return None if text is None else config.seconds(text, option) or 0.0
-
-
-def _directory(text: str | None) -> str | None:
-    if text is None:
-        return None
-    path = Path(text).absolute()
-    if not files.is_directory(path):
-        message = f"--working-dir {text}: not a directory"
-        raise UsageError(message)
-    refuse_unreadable(path, "--working-dir")
-    return str(path.resolve())
 
 
 def priority(text: str | None) -> int:

@@ -9,7 +9,7 @@ from functools import partial
 
 from parsers import loose_json
 from parsers.accounting.cost import Charge, charges_in, priced
-from parsers.accounting.tokens import PARTS, Usage
+from parsers.accounting.tokens import SUMMED, Usage
 from parsers.light import suppress
 from parsers.struct import replace
 from runner import clock
@@ -17,7 +17,7 @@ from runner.accounting import prices
 from runner.errors import NoSuchRunError
 from runner.exports import run_exports
 from runner.ledger import record
-from runner.ledger.usage import rows_of_run
+from runner.ledger.usage import USED, rows_of_run
 from runner.model import Finished
 from runner.service import rebuild
 
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from runner.config import Config
     from runner.ledger.ledger import Ledger
     from runner.model import Run
-
-# The columns of PARTS.
-_COLUMNS = ("input", "cached", "cache_write", "output", "reasoning", "total")
 
 
 def reprice(
@@ -70,7 +67,10 @@ def _priced(run: Run, settings: Config, *, is_forced: bool) -> RunCost:
         Charge(
             model=row["model"],
             quarter=row["quarter"],
-            usage=Usage(**{n: row[c] for n, c in zip(PARTS, _COLUMNS, strict=True)}),
+            usage=Usage(
+                cache_write_input_tokens=row["cache_write"],
+                **{part: row[name] for part, name in zip(SUMMED, USED, strict=True)},
+            ),
         )
         for row in rows_of_run(run)
         if row["input"] is not None

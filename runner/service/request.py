@@ -251,6 +251,32 @@ def refuse_unreadable(directory: Path, option: str) -> None:
         raise UsageError(message)
 
 
+def working_directory(text: str, *, may_make: bool = False) -> str:
+    """Resolve the directory that `--working-dir` names.
+
+    Args:
+        text: the directory.
+        may_make: make one that does not exist.
+
+    Raises:
+        UsageError: it is no directory, or Codex cannot read its path.
+        FileFault: it cannot be made or looked at.
+    """
+    path, option = Path(text).absolute(), "--working-dir"
+    refuse_unreadable(path, option)
+    try:
+        if may_make and not os.path.lexists(path):
+            path.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            return str(path.resolve())
+    except OSError as error:
+        what = "make the directory" if may_make else "look at"
+        fix = f"{option} names another directory"
+        raise FileFault(what, path, error, fix) from error
+    message = f"{option} {text}: not a directory"
+    raise UsageError(message)
+
+
 def refuse_directory(text: str, option: str) -> None:
     """Refuse a directory in the place of a file.
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 from parsers.paths import Path
 from parsers.struct import Struct, replace
 from runner import clock
 from runner.errors import (
-    FileFault,
     RunnerError,
     RunnerFault,
     UsageError,
@@ -16,7 +13,7 @@ from runner.errors import (
 )
 from runner.model import Outcome, RunRequest, SessionId, Waiting
 from runner.prompt.read import is_quit, preview
-from runner.service.request import refuse_unreadable
+from runner.service.request import working_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,17 +87,7 @@ def request(
                 " directory is Codex's home"
             )
             raise UsageError(message)
-    path = Path(place.working_dir or ".").absolute()
-    refuse_unreadable(path, "--working-dir")
-    try:
-        if os.path.lexists(path) and not path.is_dir():
-            message = f"--working-dir {place.working_dir}: not a directory"
-            raise UsageError(message)
-        path.mkdir(parents=True, exist_ok=True)
-        directory = str(path.resolve())
-    except OSError as error:
-        fix = "--working-dir names another directory"
-        raise FileFault("make the directory", path, error, fix) from error
+    directory = working_directory(place.working_dir or ".", may_make=True)
     return RunRequest(
         prompt=prompt,
         repo=directory,

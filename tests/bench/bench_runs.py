@@ -59,6 +59,7 @@ for number in range({LINES}):
     time.sleep(0.05)
     item = dict(id=str(number), type="agent_message", text=f"at {{time.time_ns()}}")
     print(json.dumps(dict(type="item.completed", item=item)), flush=True)
+print('{{"type":"turn.completed"}}')
 """
 
 

@@ -48,7 +48,8 @@ class Imported:
             self.paths.append(path)
         found = foreign.read_rollout(*self.paths)
         assert isinstance(found, foreign.sources.History)
-        self.lines = [[*run.lines] for run in found.runs]
+        turns = [each.rollout for each in found.runs if each.rollout]
+        self.lines = [[*foreign.read_turn(*turn).lines] for turn in turns]
         (told,) = take_in([str(self.home)], self.ledger, self.settings)
         assert told.word == "imported"
 

@@ -9,11 +9,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.many import fill
+from support.many import export, fill
 
 from runner.cli import codex_tasks
-from runner.ledger.database import NAME, queries
+from runner.ledger.database import NAME, Database, queries
 from runner.ledger.ledger import Ledger
+from runner.service.lookup import older_tasks
 
 OLDER = [f"0a1b2c3d-4e5f-6789-abcd-{number:012x}" for number in range(7)]
 _SESSIONS = 1_000
@@ -108,6 +109,28 @@ def test_of_many_damaged_tasks_of_an_older_tool_five_are_named(
     _, *named, rest = err.splitlines()
     assert [OLDER[number] in line for number, line in enumerate(named)] == [True] * 5
     assert rest == "codex-tasks: nor are 2 more tasks of an older tool"
+
+
+def test_of_the_names_of_threads_no_history_is_read(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(home, 3, 1)
+    export(home)
+    asked, run = set[str](), Database.all
+
+    def counting(self: Database, query: str, **values: int | str) -> list[sqlite3.Row]:
+        asked.add(query)
+        return run(self, query, **values)
+
+    monkeypatch.setattr(Database, "all", counting)
+    ledger = Ledger(home)
+
+    assert older_tasks(ledger) == []
+    assert asked == {"names_of_no_thread"}
+    (home / OLDER[0]).mkdir()
+    (home / OLDER[0] / "task.json").touch()
+    assert older_tasks(ledger) == [home / OLDER[0]]
+    ledger.close()
 
 
 def test_what_one_session_has_used_is_found_without_the_usage_of_others(

@@ -16,7 +16,7 @@ from parsers.rollouts.read import read_parts
 from runner.accounting.rollouts import RolloutIndex
 from runner.clock import iso
 from runner.codex.home import rollouts_of
-from runner.foreign import read_rollout, sources
+from runner.foreign import read_rollout, read_turn, sources
 from runner.foreign.eventlines import event_lines
 from runner.foreign.sources import ForeignRun, History, Other, Unreadable
 from runner.model import Outcome
@@ -76,7 +76,9 @@ def only(home: Path) -> History:
 
 def digest_of(run: ForeignRun) -> EventSummary:
     digest = EventSummary()
-    digest.read_lines(event_lines(run))
+    lines = read_turn(*run.rollout).lines if run.rollout else event_lines(run)
+    digest.read_lines(lines)
+    assert digest.facts() == run.facts
     assert digest.warnings == {}
     return digest
 
@@ -272,7 +274,8 @@ def test_a_command_is_told_from_its_call_and_what_came_back(
         END,
     )
     (run,) = only(tmp_path).runs
-    shown = json.loads(run.lines[2])["item"]
+    assert run.rollout is not None
+    shown = json.loads(read_turn(*run.rollout).lines[2])["item"]
 
     assert (shown["command"], shown["aggregated_output"], shown["exit_code"]) == told
 
@@ -327,7 +330,7 @@ def test_codexs_own_items_go_before_what_the_calls_tell(
 def test_only_records_that_say_something_new_are_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not the calls that Codex's own items repeat, nor all but the last figures."""
+    """Neither commands that succeeded and their calls, nor all but the last figures."""
     (thread,) = homes.fill(tmp_path, 1)
     read, decode = list[str](), records.read_record
 
@@ -338,8 +341,8 @@ def test_only_records_that_say_something_new_are_decoded(
     monkeypatch.setattr(records, "read_record", counting)
     (run,) = only(tmp_path).runs
 
-    assert digest_of(run).commands_run == homes.CALLS
-    assert read.count("item_completed") == homes.CALLS + 2
+    assert run.facts.commands_run == homes.CALLS
+    assert read.count("item_completed") == 2
     assert not {"function_call", "function_call_output"}.intersection(read)
     assert read.count("token_count") == 1
     read.clear()
@@ -476,7 +479,8 @@ def test_whatever_a_rollout_holds_nothing_raises(
     lines = b"".join(json.dumps(each).encode() + b"\n" for each in odd)
     path.write_bytes(path.read_bytes() + lines + rubbish)
 
-    assert all(run.lines for run in only(tmp_path).runs)
+    runs = only(tmp_path).runs
+    assert all(run.rollout and read_turn(*run.rollout).lines for run in runs)
 
 
 @pytest.fixture

@@ -11,11 +11,10 @@ from parsers.accounting.cost import (
     charges_in,
     cost_of_run,
     priced,
-    quarter_of,
 )
 from parsers.accounting.prices import PriceUnknownError, Rates, from_table
 from parsers.accounting.run import RunUsage
-from parsers.accounting.tokens import Usage, sum_usage
+from parsers.accounting.tokens import Usage, quarter_of, sum_usage
 from parsers.facts import Facts
 from parsers.rollouts.thread import Call, Rollout
 from parsers.struct import replace
