@@ -188,6 +188,27 @@ def test_a_service_of_the_user_is_one_too_and_lingering_is_seen(system: System) 
     assert system.end() is None
 
 
+def test_with_sudo_the_user_of_the_session_decides(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(
+        "runner.files.user_name", lambda number: f"user{number}" if number else "root"
+    )
+    system.write("etc/systemd/logind.conf", "KillUserProcesses=yes")
+    system.write("proc/self/cgroup", SSH)
+    assert look(system.settings).fix == LEAVES, "the scope is one of the system"
+    system.write("proc/self/cgroup", GNOME)
+    assert system.end() is not None
+    system.write("var/lib/systemd/linger/user1000")
+    assert system.end() is None
+
+    system.write("proc/self/cgroup", "0::/user.slice/user-0.slice/session-3.scope")
+    assert system.end() is None, "logind spares root"
+    system.write("proc/self/cgroup", "0::/user.slice/user-0.slice/user@0.service/x.scope")
+    assert system.end() is not None, "also the systemd of root ends"
+
+
 def test_a_warning_is_given_unless_the_caller_or_an_outer_run_knows(
     system: System,
 ) -> None:
