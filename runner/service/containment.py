@@ -87,7 +87,6 @@ def look(settings: Config) -> Containment:
     # of a user.
     named = cgroup.partition("/user.slice/user-")[2].partition(".slice")[0]
     owner = int(named) if named.isdecimal() else number
-    user = files.user_name(owner)
     kind, runtime, own = "system", _ROOT / "run", list[Path]()
     if units[0].startswith("user@"):
         kind, runtime = "user", _ROOT / "run/user" / str(owner)
@@ -96,10 +95,15 @@ def look(settings: Config) -> Containment:
     return contained(
         units,
         kill_mode=_kill_mode(units[-1], places),
-        kills_at_logout=_kills_at_logout(tops, user),
-        lingers=(_ROOT / "var/lib/systemd/linger" / user).exists(),
+        kills_at_logout=_kills_at_logout(tops, files.user_name(owner)),
+        lingers=lingers(owner),
         is_root=not number,
     )
+
+
+def lingers(number: int) -> bool:
+    """Return whether the systemd of a user runs from boot on, without a login."""
+    return (_ROOT / "var/lib/systemd/linger" / files.user_name(number)).exists()
 
 
 def warning(settings: Config) -> str | None:

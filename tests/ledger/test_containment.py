@@ -205,7 +205,9 @@ def test_with_sudo_the_user_of_the_session_decides(
 
     system.write("proc/self/cgroup", "0::/user.slice/user-0.slice/session-3.scope")
     assert system.end() is None, "logind spares root"
-    system.write("proc/self/cgroup", "0::/user.slice/user-0.slice/user@0.service/x.scope")
+    system.write(
+        "proc/self/cgroup", "0::/user.slice/user-0.slice/user@0.service/x.scope"
+    )
     assert system.end() is not None, "also the systemd of root ends"
 
 
