@@ -106,15 +106,16 @@ def lingers(number: int) -> bool:
     return (_ROOT / "var/lib/systemd/linger" / files.user_name(number)).exists()
 
 
-def warning(settings: Config) -> str | None:
-    """Say what will end a run that is started in the background here.
+def warning(settings: Config, *, is_queued: bool = False) -> str | None:
+    """Say what will end a run that is started in the background here, or the timer.
 
     A run inside of another one ends with that one.
     """
     if settings.is_contained or RUN_MARKER in settings.environment:
         return None
     found = look(settings)
-    return found.end and f"the run will be ended {found.end}: {found.fix}"
+    what = "runs and the timer that start here" if is_queued else "the run"
+    return found.end and f"{what} will be ended {found.end}: {found.fix}"
 
 
 def enter_scope(words: Sequence[str], settings: Config) -> NoReturn:

@@ -223,6 +223,27 @@ def test_a_warning_is_given_unless_the_caller_or_an_outer_run_knows(
         assert warning(settings(system.root, **{name: "1"})) is None
 
 
+def test_what_the_queue_starts_is_warned_of_too(
+    system: System, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", os.getuid)
+    system.write("proc/self/cgroup", BACKUP)
+    own = {"HOME": system.root, "PATH": "/none", "CODEX_RUNNER_TIMER": "0"}
+    for name, value in {**own, "CODEX_RUNNER_HOME": system.root / "state"}.items():
+        monkeypatch.setenv(name, str(value))
+    later = ["--queue", "--not-before", "+1h"]
+
+    assert codex_tasks.main(["start", *later, "Look."]) == 0
+    name, first = capfd.readouterr()
+    assert codex_tasks.main(["send", *later, name.strip(), "Again."]) == 0
+    _, second = capfd.readouterr()
+
+    end = "when the service backup.service ends (KillMode=control-group)"
+    note = f"runs and the timer that start here will be ended {end}: {LEAVES}"
+    for said in (first, second):
+        assert note in said.splitlines()[-1]
+
+
 Became = list[tuple[list[str], dict[str, str], int]]
 
 

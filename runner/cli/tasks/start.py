@@ -141,6 +141,7 @@ def main(found: Values, context: Context) -> int:
         once = OwnSettings(once=request.codex.once)
         how = queue.options(vars(found), ledger, own, once)
         context.output.lines([start.queued(request, ledger, settings, how).short_id])
+        context.note_containment(is_queued=True)
         return 0
     request = replace(request, wait_for_slot=found.wait_for_slot)
     with ExitStack() as until_named:
@@ -229,4 +230,5 @@ def main_send(found: Values, context: Context) -> int:
         elif found.queue and not sent.is_told:
             ahead = f", {sent.ahead} before it" if sent.ahead else ""
             context.note(f"queued{ahead}")
+            context.note_containment(is_queued=True)
     return 0
