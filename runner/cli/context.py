@@ -129,11 +129,11 @@ class Context:
     def note(text: str) -> None:
         note(text)
 
-    def note_containment(self) -> None:
-        """Note what will end a run that was just started in the background."""
+    def note_containment(self, *, is_queued: bool = False) -> None:
+        """Note what will end what was just started in the background."""
         from runner.service import containment  # noqa: PLC0415 - while Codex starts
 
-        if why := containment.warning(self.settings):
+        if why := containment.warning(self.settings, is_queued=is_queued):
             note(why)
 
     @staticmethod

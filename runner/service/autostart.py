@@ -14,13 +14,15 @@ from parsers.paths import Path
 from parsers.struct import Struct
 from runner import files
 from runner.errors import UsageError
-from runner.process.start import which
+from runner.process.start import capture, which
+from runner.service.containment import lingers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.config import Config
 
 _NAME = "codex-timer"
+_ASK_SECONDS = 5.0
 _UNIT = """\
 [Unit]
 Description=Deliver the waiting prompts of codex-tasks
@@ -51,10 +53,11 @@ _AGENT = """\
 class Autostart(Struct):
     """Hold what is written, and where; without a `path` it is a line for crontab.
 
-    `link` is what makes systemd start the unit.
+    `mark` names the state directory in it. `link` is what makes systemd start the unit.
     """
 
     text: str
+    mark: str
     path: Path | None = None
     link: Path | None = None
 
@@ -77,7 +80,7 @@ def autostart(
         "CODEX_HOME": str(settings.codex_home),
         "CODEX_RUNNER_HOME": str(settings.state_home),
     }
-    words = (program, "queue")
+    words, mark = (program, "queue"), f"CODEX_RUNNER_HOME={settings.state_home}"
     if any("\n" in text for text in (*env.values(), *words)):
         message = f"a path has a line break: {[*env.values(), *words]}"
         raise UsageError(message)
@@ -92,18 +95,21 @@ def autostart(
         )
         strings = (f"<string>{_xml(word)}</string>" for word in words)
         parts = {"words": "".join(strings), "variables": "".join(keys)}
-        return Autostart(text=_AGENT.format(name=_NAME, **parts), path=path)
+        mark = f"<string>{_xml(env['CODEX_RUNNER_HOME'])}</string>"
+        text = _AGENT.format(name=_NAME, **parts)
+        return Autostart(text=text, mark=mark, path=path)
     if which("systemctl", settings.search_path) is None:
         assigned = " ".join(_shell(f"{name}={value}") for name, value in env.items())
         command = " ".join(map(_shell, words))
-        return Autostart(text=f"@reboot env {assigned} {command} > /dev/null 2>&1\n")
+        text = f"@reboot env {assigned} {command} > /dev/null 2>&1\n"
+        return Autostart(text=text, mark=_shell(mark))
     place = Path(settings.environment.get("XDG_CONFIG_HOME") or f"{home}/.config")
     units = place / "systemd" / "user"
     lines = (f"Environment={_unit(f'{name}={value}')}\n" for name, value in env.items())
     text = _UNIT.format(variables="".join(lines), command=" ".join(map(_unit, words)))
     name = f"{_NAME}.service"
     link = units / "default.target.wants" / name
-    return Autostart(text=text, path=units / name, link=link)
+    return Autostart(text=text, mark=_unit(mark), path=units / name, link=link)
 
 
 def install(found: Autostart) -> None:
@@ -122,12 +128,28 @@ def install(found: Autostart) -> None:
             os.symlink(path, found.link)  # noqa: PTH211 - a light path has none
 
 
-def remove(found: Autostart) -> bool:
-    """Remove a unit or an agent; return whether it was there."""
-    paths = [each for each in (found.link, found.path) if each is not None]
-    there = [each for each in paths if os.path.lexists(each)]
+def starts(found: Autostart, settings: Config) -> str | None:
+    """Say when what is installed starts the timer; None if it is not installed."""
+    if found.path is None:
+        lines = capture(["crontab", "-l"], settings.environment, _ASK_SECONDS) or ""
+        mine = [line for line in lines.splitlines() if found.mark in line]
+        return "at boot" if any(line.startswith("@reboot") for line in mine) else None
+    is_enabled = found.link is None or found.link.exists()
+    if not is_enabled or found.mark not in files.read_text(found.path):
+        return None
+    is_at_boot = found.link is not None and lingers(os.geteuid())
+    return "at boot" if is_at_boot else "at the next login"
+
+
+def remove(found: Autostart, settings: Config) -> str | None:
+    """Remove a unit or an agent; say so, or what a person has to remove."""
+    if found.path is None:
+        is_there = starts(found, settings)
+        return "remove the line with crontab -e" if is_there else None
+    there = [each for each in (found.link, found.path) if each is not None]
+    there = [each for each in there if os.path.lexists(each)]
     files.remove(there)
-    return bool(there)
+    return f"removed {found.path}" if there else None
 
 
 def _unit(text: str) -> str:

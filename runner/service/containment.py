@@ -38,15 +38,20 @@ class Containment(Struct, kw_only=False):
 
 
 def contained(
-    units: Sequence[str], *, kill_mode: str, kills_at_logout: bool, lingers: bool
+    units: Sequence[str],
+    *,
+    kill_mode: str,
+    kills_at_logout: bool,
+    lingers: bool,
+    is_root: bool = False,
 ) -> Containment:
     """Return what contains a process that is in these units.
 
-    `kill_mode` is that of the innermost one. `lingers` is true for root, too: its
-    scopes are those of the system.
+    `kill_mode` is that of the innermost one, `lingers` that of the user whose units
+    they are. The scopes of root are units of the system.
     """
     outer, inner = units[0], units[-1]
-    keeps = "" if lingers else f", {_LINGER} keeps that after logout"
+    keeps = "" if lingers or is_root else f", {_LINGER} keeps that after logout"
     leaves = f"{SCOPE} starts it in a unit of its own{keeps}"
     is_service = inner.endswith(".service") and not inner.startswith("user@")
     if is_service and kill_mode not in {"process", "none"}:
@@ -74,32 +79,43 @@ def units_of(text: str) -> list[str]:
 
 def look(settings: Config) -> Containment:
     """Return what contains this process."""
-    if not (units := units_of(files.read_text(_ROOT / "proc/self/cgroup"))):
+    cgroup = files.read_text(_ROOT / "proc/self/cgroup")
+    if not (units := units_of(cgroup)):
         return Containment("no unit of systemd contains this process")
     number, tops = os.geteuid(), [_ROOT / top for top in _TOPS]
-    user = files.user_name(number)
+    # With sudo the units are another user's. A service of the system is in no slice
+    # of a user.
+    named = cgroup.partition("/user.slice/user-")[2].partition(".slice")[0]
+    owner = int(named) if named.isdecimal() else number
     kind, runtime, own = "system", _ROOT / "run", list[Path]()
     if units[0].startswith("user@"):
-        kind, runtime = "user", _ROOT / "run/user" / str(number)
+        kind, runtime = "user", _ROOT / "run/user" / str(owner)
         own = [Path(settings.environment.get("HOME", "/")) / ".config/systemd/user"]
     places = [*own, runtime / "systemd/transient", *(top / kind for top in tops)]
     return contained(
         units,
         kill_mode=_kill_mode(units[-1], places),
-        kills_at_logout=_kills_at_logout(tops, user),
-        lingers=not number or (_ROOT / "var/lib/systemd/linger" / user).exists(),
+        kills_at_logout=_kills_at_logout(tops, files.user_name(owner)),
+        lingers=lingers(owner),
+        is_root=not number,
     )
 
 
-def warning(settings: Config) -> str | None:
-    """Say what will end a run that is started in the background here.
+def lingers(number: int) -> bool:
+    """Return whether the systemd of a user runs from boot on, without a login."""
+    return (_ROOT / "var/lib/systemd/linger" / files.user_name(number)).exists()
+
+
+def warning(settings: Config, *, is_queued: bool = False) -> str | None:
+    """Say what will end a run that is started in the background here, or the timer.
 
     A run inside of another one ends with that one.
     """
     if settings.is_contained or RUN_MARKER in settings.environment:
         return None
     found = look(settings)
-    return found.end and f"the run will be ended {found.end}: {found.fix}"
+    what = "runs and the timer that start here" if is_queued else "the run"
+    return found.end and f"{what} will be ended {found.end}: {found.fix}"
 
 
 def enter_scope(words: Sequence[str], settings: Config) -> NoReturn:

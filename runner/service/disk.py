@@ -130,7 +130,8 @@ def removal(settings: Config) -> list[str] | None:
     """Return the command that removes the installed package; None for a clone."""
     if (_ROOT / "pyproject.toml").exists():
         return None
-    prefix, python = Path(sys.prefix), sys.executable
+    python = sys.executable
+    prefix = Path(python).parent.parent  # sys.prefix is wrong without `site`
     by = "".join(map(files.read_text, _ROOT.glob("codex_runner-*/INSTALLER"))).strip()
     argv = [python, "-m", "pip", "uninstall", "--yes", _PACKAGE]
     if (prefix / "pipx_metadata.json").exists():

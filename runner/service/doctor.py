@@ -19,10 +19,11 @@ from runner.codex.login import OPENAI, missing_login
 from runner.errors import RunnerError
 from runner.ledger import database, file_systems
 from runner.ledger.ledger import Ledger
+from runner.lifecycle import timer
 from runner.locks import Lock, look, take
 from runner.process.start import capture, which
 from runner.run_files import RUNS
-from runner.service import containment
+from runner.service import autostart, containment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ def examine_tasks(request: RunWords, settings: Config) -> list[Check]:
     git = _ask(["git", "--version"], settings)
     fix = None if git else "install git: start --repo clones with it"
     found["git"] = git or "git is not found, or cannot be run", fix
+    with suppress(RunnerError):  # the check "state" has the reason
+        found["timer"] = _timer(settings)
     return _checks(found | {"prices": _prices(settings)})
 
 
@@ -234,6 +237,25 @@ def _state(settings: Config) -> Finding:
     if is_open:
         return f"{home}: other users can access {is_open[0]}", f"chmod go= {is_open[0]}"
     return f"{home}: private, and the ledger is writable", None
+
+
+def _timer(settings: Config) -> Finding:
+    """Check that what waits for a time is looked after, now and after a reboot."""
+    home = settings.state_home
+    with closing(Ledger(home)) as ledger:
+        is_needed = bool(ledger.value("needs_timer"))
+    fix = None
+    if look(home / timer.LOCK) is Lock.HELD:
+        state = "it runs"
+    elif not is_needed:
+        state = "nothing waits for it"
+    elif not settings.has_timer:
+        state = "prompts wait for it, and CODEX_RUNNER_TIMER=0"
+    else:
+        state, fix = "prompts wait for it, and it does not run", "codex-tasks queue"
+    when = autostart.starts(autostart.autostart("codex-tasks", settings), settings)
+    next_command = "not installed: after a reboot the next command starts it"
+    return f"{state}; {f'it starts {when}' if when else next_command}", fix
 
 
 def _prices(settings: Config) -> Finding:

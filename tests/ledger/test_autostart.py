@@ -12,7 +12,7 @@ from runner import config
 from runner.cli import codex_tasks
 from runner.config import Config
 from runner.errors import UsageError
-from runner.service.autostart import autostart, install, remove
+from runner.service.autostart import autostart, install, remove, starts
 
 PROGRAM = "/opt/a b/codex-tasks"
 
@@ -41,10 +41,12 @@ def test_a_unit_of_systemd_is_installed_and_removed(
     assert "KillMode=process\n" in text
     enabled = unit.parent / "default.target.wants" / unit.name
     assert enabled.resolve() == unit
-    assert remove(found)
+    assert starts(found, settings) == "at the next login"
+    assert remove(found, settings) == f"removed {unit}"
     assert not enabled.exists()
     assert not unit.exists()
-    assert not remove(found)
+    assert not remove(found, settings)
+    assert not starts(found, settings)
 
 
 def test_signs_of_a_unit_are_quoted(settings: Config) -> None:
@@ -72,6 +74,24 @@ def test_without_systemd_it_is_a_line_for_crontab(settings: Config) -> None:
     assert words[:2] == ["@reboot", "env"]
     assert words[5:7] == ["/o p%t/it's", "queue"]
     assert found.text.count("\n") == 1
+
+
+def test_a_line_in_crontab_is_found_and_its_removal_is_told(
+    settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = replace(settings, search_path="/none")
+    other = replace(own, state_home=LightPath("/x"))
+    found, table = autostart(PROGRAM, own, "linux"), [""]
+    monkeypatch.setattr("runner.service.autostart.capture", lambda *_: table[0])
+
+    table[0] = f"# {found.text}"
+    assert starts(found, own) is None
+    assert remove(found, own) is None
+    table[0] = found.text
+
+    assert starts(found, own) == "at boot"
+    assert remove(found, own) == "remove the line with crontab -e"
+    assert not starts(autostart(PROGRAM, other, "linux"), other)
 
 
 def test_a_path_with_a_line_break_is_refused(settings: Config) -> None:

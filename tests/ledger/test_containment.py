@@ -188,6 +188,29 @@ def test_a_service_of_the_user_is_one_too_and_lingering_is_seen(system: System) 
     assert system.end() is None
 
 
+def test_with_sudo_the_user_of_the_session_decides(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(
+        "runner.files.user_name", lambda number: f"user{number}" if number else "root"
+    )
+    system.write("etc/systemd/logind.conf", "KillUserProcesses=yes")
+    system.write("proc/self/cgroup", SSH)
+    assert look(system.settings).fix == LEAVES, "the scope is one of the system"
+    system.write("proc/self/cgroup", GNOME)
+    assert system.end() is not None
+    system.write("var/lib/systemd/linger/user1000")
+    assert system.end() is None
+
+    system.write("proc/self/cgroup", "0::/user.slice/user-0.slice/session-3.scope")
+    assert system.end() is None, "logind spares root"
+    system.write(
+        "proc/self/cgroup", "0::/user.slice/user-0.slice/user@0.service/x.scope"
+    )
+    assert system.end() is not None, "also the systemd of root ends"
+
+
 def test_a_warning_is_given_unless_the_caller_or_an_outer_run_knows(
     system: System,
 ) -> None:
@@ -198,6 +221,27 @@ def test_a_warning_is_given_unless_the_caller_or_an_outer_run_knows(
     assert said == f"the run will be ended {end}: {KEPT}"
     for name in ("CODEX_RUNNER_CONTAINED", "CODEX_RUNNER_RUN"):
         assert warning(settings(system.root, **{name: "1"})) is None
+
+
+def test_what_the_queue_starts_is_warned_of_too(
+    system: System, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", os.getuid)
+    system.write("proc/self/cgroup", BACKUP)
+    own = {"HOME": system.root, "PATH": "/none", "CODEX_RUNNER_TIMER": "0"}
+    for name, value in {**own, "CODEX_RUNNER_HOME": system.root / "state"}.items():
+        monkeypatch.setenv(name, str(value))
+    later = ["--queue", "--not-before", "+1h"]
+
+    assert codex_tasks.main(["start", *later, "Look."]) == 0
+    name, first = capfd.readouterr()
+    assert codex_tasks.main(["send", *later, name.strip(), "Again."]) == 0
+    _, second = capfd.readouterr()
+
+    end = "when the service backup.service ends (KillMode=control-group)"
+    note = f"runs and the timer that start here will be ended {end}: {LEAVES}"
+    for said in (first, second):
+        assert note in said.splitlines()[-1]
 
 
 Became = list[tuple[list[str], dict[str, str], int]]

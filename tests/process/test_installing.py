@@ -289,6 +289,41 @@ def test_uninstall_becomes_the_installer(
     assert not [*venv.rglob("runner")]
 
 
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["pipx", "install"], "pipx uninstall codex-runner"),
+        (["uv", "tool", "install"], "uv tool uninstall codex-runner"),
+    ],
+)
+def test_uninstall_leaves_neither_a_command_nor_a_timer(
+    wheel: Path, home: Path, argv: list[str], words: str
+) -> None:
+    program, *options = argv
+    run(tool(program), *options, "--python", sys.executable, wheel, home=home)
+    systemctl = home / "systemctl"
+    systemctl.touch(0o700)
+    path = f"{tool(program).parent}:{home}:{os.defpath}"
+
+    def tasks(*words: str) -> str:
+        done = subprocess.run(
+            [home / ".local/bin/codex-tasks", *words],
+            cwd=home,
+            env={"HOME": str(home), "PATH": path, "UV_OFFLINE": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    tasks("install-timer")
+    said = tasks("uninstall", "--purge")
+
+    assert words in said
+    assert not [*home.rglob("codex-timer*"), *(home / ".local/bin").iterdir()]
+
+
 # Waits for the file that its prompt names, and answers with it.
 WAITING = """\
 #!/bin/sh

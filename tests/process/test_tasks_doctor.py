@@ -183,6 +183,38 @@ def test_a_state_directory_that_others_can_read_is_told(
     assert bad(checks) == ["state"]
 
 
+def test_the_timer_is_told_whether_it_runs_is_needed_and_is_installed(
+    doctor: Doctor, repo: Path, tmp_path: Path
+) -> None:
+    at = {"HOME": str(tmp_path / "home"), "PATH": f"{tmp_path}:/usr/bin:/bin"}
+    (tmp_path / "systemctl").touch(0o700)
+    env: dict[str, str | None] = {**at}
+    off = {**env, "CODEX_RUNNER_TIMER": "0"}
+    wait = ("start", "--queue", "--not-before", "+1h", "--working-dir", repo, "x")
+
+    def told(env: dict[str, str | None]) -> tuple[str, str | None]:
+        check = doctor.checks("--working-dir", repo, env=env)["timer"]
+        return check["detail"], check["fix"]
+
+    later = "not installed: after a reboot the next command starts it"
+    assert told(env) == (f"nothing waits for it; {later}", None)
+    assert doctor.cli(*wait, command="codex_tasks", env=off).returncode == 0
+    assert told(off) == (
+        f"prompts wait for it, and CODEX_RUNNER_TIMER=0; {later}",
+        None,
+    )
+    assert told(env) == (
+        f"prompts wait for it, and it does not run; {later}",
+        "codex-tasks queue",
+    )
+    done = doctor.cli("install-timer", command="codex_tasks", env=off)
+    assert done.returncode == 0
+    assert done.stderr.endswith("it starts at the next login\n")
+    assert doctor.cli("queue", command="codex_tasks", env=env).returncode == 0
+    assert told(env) == ("it runs; it starts at the next login", None)
+    assert doctor.cli("stop", "-a", command="codex_tasks", env=env).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("table", "why"),
     {

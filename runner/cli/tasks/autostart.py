@@ -38,13 +38,13 @@ def main(found: Values, context: Context) -> int:
         raise UsageError(message)
     what = autostart.autostart(program, settings)
     if found.remove:
-        is_there = autostart.remove(what)
-        context.note(f"removed {what.path}" if is_there else "nothing was installed")
+        context.note(autostart.remove(what, settings) or "nothing was installed")
     elif found.print or what.path is None:
         context.output.lines([what.text.rstrip("\n")])
         if what.path is None:
             context.note("add this line with crontab -e")
     else:
         autostart.install(what)
-        context.note(f"installed {what.path}: it starts at the next login")
+        when = autostart.starts(what, settings)
+        context.note(f"installed {what.path}: it starts {when}")
     return 0

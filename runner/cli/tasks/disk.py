@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from parsers.light import suppress
 from runner.cli import format, table
 from runner.cli.output import pretty
 from runner.cli.table import Column
+from runner.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,11 +61,14 @@ def main_du(found: Values, context: Context) -> int:
 def main_uninstall(found: Values, context: Context) -> int:
     """Remove the state if asked to, then become the installer, which removes this."""
     from runner.process.fork import become  # noqa: PLC0415
-    from runner.service import disk  # noqa: PLC0415
+    from runner.service import autostart, disk  # noqa: PLC0415
 
     settings = context.settings
     stays = disk.purge(settings, is_wanted=found.purge)
     context.notes(f"not removed: {path}" for path in stays)
+    with suppress(UsageError):  # without a home directory nothing was installed
+        timer = autostart.autostart("codex-tasks", settings)
+        context.notes(filter(None, [autostart.remove(timer, settings)]))
     what = "was removed" if found.purge else "stays (--purge removes it)"
     context.output.lines([f"The state in {settings.state_home} {what}."])
     if (argv := disk.removal(settings)) is None:

@@ -142,6 +142,7 @@ def main(found: Values, context: Context) -> int:
         how = queue.options(vars(found), ledger, own, once)
         session = start.queued(request, ledger, settings, how, context.note)
         _tell(session.short_id, "queued", context)
+        context.note_containment(is_queued=True)
         return 0
     request = replace(request, wait_for_slot=found.wait_for_slot)
     with ExitStack() as until_named:
@@ -230,4 +231,5 @@ def main_send(found: Values, context: Context) -> int:
         elif found.queue and not sent.is_told:
             ahead = f", {sent.ahead} before it" if sent.ahead else ""
             context.note(f"queued{ahead}")
+            context.note_containment(is_queued=True)
     return 0
