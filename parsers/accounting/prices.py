@@ -209,20 +209,28 @@ def from_table(table: object, model: str, day: str, tier: str = "") -> Rates:
     return rates_on(named, model, source, tier)
 
 
-def check(table: Mapping[str, object]) -> None:
-    """Check a user's table: all prices, and all names of keys.
+def mistakes(table: Mapping[str, object]) -> dict[str, list[str]]:
+    """Check a user's table: return each mistake with its models.
 
-    Raises:
-        PriceUnknownError: a price cannot be used; an unknown key is named.
+    Of a model the first one is found: a price that cannot be used, or an unknown key.
     """
+    found: dict[str, list[str]] = {}
     for model, named in loose_json.mapping(table.get("models")).items():
-        source = PriceSource(name="prices.toml", version=None, date=None)
-        with suppress(NotInTableError):  # an empty list
-            rates_on(named, model, source, "")
-        for each in _entries(named):
-            entry = loose_json.mapping(each)
-            for tier in ("", *loose_json.mapping(entry.get("service_tiers"))):
-                rates_on(entry, model, source, tier)
+        try:
+            _check(model, named)
+        except PriceUnknownError as error:
+            found.setdefault(error.reason, []).append(model)
+    return found
+
+
+def _check(model: str, named: object) -> None:
+    source = PriceSource(name="prices.toml", version=None, date=None)
+    with suppress(NotInTableError):  # an empty list
+        rates_on(named, model, source, "")
+    for each in _entries(named):
+        entry = loose_json.mapping(each)
+        for tier in ("", *loose_json.mapping(entry.get("service_tiers"))):
+            rates_on(entry, model, source, tier)
 
 
 def rates_on(

@@ -89,11 +89,12 @@ def _mistake(table: dict[str, object]) -> str | None:
         return f"unknown key {unknown[0]!r} (known: models)"
     if not isinstance(table.get("models", {}), dict):
         return 'it names no models: [models."name"] begins one'
-    try:
-        prices.check(table)
-    except PriceUnknownError as error:
-        return str(error)
-    return None
+    found = [
+        f"no price for {'the models' if models[1:] else 'the model'}"
+        f" {', '.join(map(repr, models))}: {reason}"
+        for reason, models in prices.mistakes(table).items()
+    ]
+    return "; ".join(found) or None
 
 
 @cache

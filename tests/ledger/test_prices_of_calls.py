@@ -309,6 +309,19 @@ def test_a_run_gets_no_price_from_another_table_than_the_one_that_was_meant(
         prices.rates(ours.state_home, "gpt-5.5", "2026-11-20")
 
 
+def test_a_mistake_in_a_table_is_reported_with_all_of_its_models(ours: Config) -> None:
+    ours.state_home.mkdir()
+    wrong = "".join(f"[models.{m}]\ninput = 1\noutput = 1\nin = 1\n" for m in "ab")
+    path = ours.state_home / prices.OWN
+    path.write_text(f"{wrong}[models.c]\ninput = 1\n[models.d]\ninput=1\noutput=1\n")
+
+    trouble = prices.trouble(ours.state_home) or ""
+
+    assert trouble.startswith(f"{path}: no price for the models 'a', 'b': unknown key")
+    assert "; no price for the model 'c': prices.toml names no" in trouble
+    assert "'d'" not in trouble
+
+
 def reprices(
     ours: Config, since: datetime | None = None, **how: bool
 ) -> list[tuple[str, RunCost, bool]]:
