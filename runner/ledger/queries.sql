@@ -659,7 +659,7 @@ select run_id, session, directory from runs
 select directory from runs union all select exports from sessions where exports is not null
 
 -- name: names_of_no_thread
-select value as name from json_each(:names) where not exists (select 1 from threads where thread_id = value)
+select value as name from json_each(:names) where value not in (select thread_id from threads)
 
 -- name: known_directories
 -- The names of the directories that are no unknown tasks: of threads, exports of others, and what was imported.

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.many import export, fill
@@ -119,7 +118,7 @@ def test_of_the_names_of_threads_no_history_is_read(
     export(home)
     asked, run = set[str](), Database.all
 
-    def counting(self: Database, query: str, **values: Any) -> list[sqlite3.Row]:
+    def counting(self: Database, query: str, **values: int | str) -> list[sqlite3.Row]:
         asked.add(query)
         return run(self, query, **values)
 
