@@ -43,11 +43,11 @@ EPISODES = (20, 60, 150)
 MOST_SESSIONS = 5
 OUTCOMES = (
     *("succeeded",) * 5,
-    *("usage_limited",) * 2,
+    *("usage_limited",) * 4,
     *("failed",) * 4,
     *("not_started",) * 3,
-    *("lost", "lost", "stalled", "timed_out", "auth_failed", "auth_failed"),
-    *("over_budget", "interrupted", "stopped"),
+    *("lost", "lost", "stalled", "timed_out", "over_budget"),
+    *("auth_failed", "auth_failed", "auth_failed", "interrupted", "stopped"),
 )
 # How a run ends that Codex never began a turn in, and one that it did.
 UNBEGUN = ("writer", "configuration", "thread_gone", "untrusted", "option", None, None)
