@@ -15,25 +15,33 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from support import ledgers, many
+from support import ledgers
 from support.measure import show
 from support.runs import AT, settings
 
 from parsers.paths import Path as LightPath
+from runner.clock import iso
 from runner.ledger import edits
 from runner.ledger.ledger import Ledger
 from runner.ledger.prompts import PromptOptions
 from runner.model import Outcome, Run, TaskState
 from runner.service import queue
 
-ENDED, SESSIONS, WAITING_EACH, RUNS_EACH = (0, 99_000), 200, 5, 5
+ENDED, SESSIONS, WAITING_EACH = (0, 99_000), 200, 5
 ROUNDS = 40
+# Sessions of five runs each.
 _HISTORY = """
+with n (i) as (select 1 union all select i + 1 from n limit {sessions})
+insert into sessions (short_id, repo, created_at, updated_at)
+    select printf('%08x', 0x10000000 + i), x'2f', '{at}', '{at}' from n;
+with o (i) as (values (1), (2), (3), (4), (5))
 insert into prompts (session, place, preview, state, reason, begun, attempts, queued_at,
-    ended_at) select session, ordinal, 'Prompt', 'done',
-    'succeeded', 1, 1, prepared_at, ended_at from runs;
-update runs set prompt = (select id from prompts p where p.session = runs.session
-    and p.place = runs.ordinal)
+    ended_at) select id, i, 'Prompt', 'done', 'succeeded', 1, 1, '{at}', '{at}'
+    from sessions, o;
+insert into runs (run_id, session, ordinal, prompt, state, outcome, directory, layout,
+    begun, prepared_at, launched_at, ended_at) select printf('20261120-%09d', id),
+    session, place, id, 'finished', 'succeeded', x'72', 3, 1, '{at}', '{at}', '{at}'
+    from prompts
 """
 
 
@@ -49,9 +57,9 @@ def main() -> None:
 
 def measured(home: Path, ended: int) -> dict[str, float]:
     """Return the CPU seconds of each verb, after so many prompts."""
-    many.fill(home, ended // RUNS_EACH, RUNS_EACH)
     with closing(Ledger(LightPath(str(home)))) as ledger:
-        ledger._db.executescript(_HISTORY)
+        history = _HISTORY.format(sessions=ended // 5, at=iso(AT))
+        ledger._db.executescript(f"begin;{history};commit")
         opened = ledgers.request()
         keys = [
             ledger.queue.open(opened, "x", AT, PromptOptions())[0]

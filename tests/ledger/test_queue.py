@@ -386,6 +386,25 @@ def test_a_usage_limit_and_a_refused_login_hold_all_prompts_of_the_home(
     assert word(ledger, first) is None
 
 
+def test_a_limit_ends_with_its_time_and_one_run_tries_first(ledger: Ledger) -> None:
+    def limit() -> tuple[bool, str | None]:
+        sql = "select until > '2020', trying from holds where why = 'limit'"
+        return tuple(ledger._db.execute(sql).fetchone())
+
+    home = b""  # it is unknown
+    ledgers.session_of(ledger, Outcome.USAGE_LIMITED)
+    ledgers.session_of(ledger, thread=OTHER, number=2)
+    homes.release(ledger, home, "login")
+    assert limit() == (True, None), "neither a success nor a login ends it"
+
+    homes.release(ledger, home)
+    first, second = (ledgers.prepare(ledger, number) for number in (3, 4))
+    assert limit() == (False, first.run_id)
+
+    ledgers.end(ledger, second, Outcome.USAGE_LIMITED)
+    assert limit() == (True, None)
+
+
 def test_a_refused_login_is_named_before_a_limit_and_hides_none(
     ledger: Ledger, first: Run
 ) -> None:

@@ -43,11 +43,11 @@ EPISODES = (20, 60, 150)
 MOST_SESSIONS = 5
 OUTCOMES = (
     *("succeeded",) * 5,
-    *("usage_limited",) * 2,
+    *("usage_limited",) * 4,
     *("failed",) * 4,
     *("not_started",) * 3,
-    *("lost", "lost", "stalled", "timed_out", "auth_failed", "auth_failed"),
-    *("over_budget", "interrupted", "stopped"),
+    *("lost", "lost", "stalled", "timed_out", "over_budget"),
+    *("auth_failed", "auth_failed", "auth_failed", "interrupted", "stopped"),
 )
 # How a run ends that Codex never began a turn in, and one that it did.
 UNBEGUN = ("writer", "configuration", "thread_gone", "untrusted", "option", None, None)
@@ -91,7 +91,7 @@ class Play:
         )
         self.model = Model(BEGAN)
         patch.setattr(clock, "now", lambda: clock.at(self.model.now))
-        self.homes = [str(place / name) for name in ("one", "two")]
+        self.homes = [str(place / name) for name in ("one", "one", "one", "two")]
         for home in self.homes:
             Path(home).mkdir(exist_ok=True)
             Path(home, "auth.json").write_text("", encoding="utf-8")
@@ -103,11 +103,11 @@ class Play:
         self.step(0)
         self.verbs: dict[Callable[[], object], int] = {
             self.send: 12,
-            self.deliver: 10,
-            self.finish: 9,
+            self.deliver: 16,
+            self.finish: 12,
             self.begin: 3,
             self.launch: 2,
-            self.run: 4,
+            self.run: 6,
             self.take: 4,
             self.pass_time: 4,
             self.steal: 1,
@@ -470,7 +470,7 @@ class Play:
             self.lost.add(self.random.choice([*self.model.runs]))
 
     def pause(self) -> None:
-        session, is_paused = self.session(), self.chance(3)
+        session, is_paused = self.session(), self.chance(2)
         session = session if self.chance(8) else None
         edits.pause(self.ledger, session, is_paused=is_paused)
         self.model.pause(session, is_paused=is_paused)
@@ -495,7 +495,7 @@ class Play:
         name = self.random.choice(["", "", "a", "b"])
         values = self.random.choice(
             [
-                {"slots": self.random.choice([None, 0, 1, 1, 2, 2, 3])},
+                {"slots": self.random.choice([None, None, 0, 1, 2, 2, 3, 4])},
                 {"starts_per_minute": self.random.choice([None, None, 1, 2, 3])},
             ]
         )
