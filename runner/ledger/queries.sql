@@ -412,7 +412,7 @@ select id from prompts where not begun and not direct and ended_at is null and t
 
 -- name: reason_of_run
 -- Why the prompt of a waiting run waits: another run writes the session, or the prompt's own reason.
-select coalesce('run ' || h.run_id || ' holds it', w.detail, w.word) from prompts p join why_waiting w on w.id = p.id
+select coalesce('run ' || h.run_id || ' holds the session', w.detail, w.word) from prompts p join why_waiting w on w.id = p.id
 left join runs h on h.session = p.session and h.state in ('prepared', 'launching', 'running') where p.run_id = :run_id
 
 -- name: lets_others_first

@@ -150,4 +150,4 @@ def _warn(message: Mapping[str, Any], warn: Callable[[str], None]) -> None:
     if warning := message.get("warning"):
         warn(f"warning: {warning}")
     if why := message.get("waiting"):
-        warn(f"waiting for the session: {why}")
+        warn(f"waiting: {why}")

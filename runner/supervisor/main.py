@@ -242,4 +242,4 @@ def _foreign(recorder: RunRecorder, settings: Config) -> str | None:
     pid = home.writer_of(settings.codex_home, thread) if thread else None
     if pid is None or recorder.ledger.queue.holder(recorder.run.session):
         return None
-    return f"another program writes it (pid {pid or 'unknown'})"
+    return f"another program writes the session (pid {pid or 'unknown'})"

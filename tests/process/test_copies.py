@@ -577,7 +577,7 @@ def test_what_a_waiting_run_delivers_for_another_session_is_not_ended_with_it(
     wait_until(lambda: task.all[0].meta["session_id"], what="the name of the session")
     words = ("--resume", script.THREAD, "--task", "Wait.", "--wait-for-session")
     waiter = task.start(*words)
-    wait_until(lambda: "waiting for the session" in waiter.stderr)
+    wait_until(lambda: "waiting: run " in waiter.stderr)
     # Only the waiting run sweeps now.
     other.lose(supervisor=True, codex=True)
     assert is_alive(waiter.process.pid)

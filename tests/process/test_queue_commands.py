@@ -298,7 +298,7 @@ def test_a_run_waits_for_a_slot(pair: tuple[Session, Session], go: Path) -> None
 
     begun = sessions.begin(*sessions.starting("--wait-for-slot", "Begin."))
 
-    wait_until(lambda: "1 of 1 run" in begun.stderr, what="the reason to wait")
+    wait_until(lambda: "waiting: 1 of 1 run" in begun.stderr, what="the reason")
     go.touch()
     assert begun.wait().code == 0
 

@@ -248,7 +248,7 @@ def test_a_run_that_waits_for_its_session_starts_when_that_is_free(
     holder = first.wait_running()
     second = task.start("--resume", OTHER, "--wait-for-session", "--task", "Second.")
     waiter = second.wait_announced()
-    wait_until(lambda: f"run {holder.run_id} holds it" in second.stderr)
+    wait_until(lambda: f"run {holder.run_id} holds the session" in second.stderr)
     assert len(stand_in.runs) == 1
     assert '"outcome":null' in task.parse(waiter.run_id).stdout
 
@@ -357,7 +357,7 @@ def test_a_run_waits_for_a_codex_that_outlived_its_supervisor(
     first.kill()
     wait_until(lambda: gone(supervisor))
     second = task.start("--resume", OTHER, "--wait-for-session", "--task", "Second.")
-    wait_until(lambda: f"run {files.run_id} holds it" in second.stderr)
+    wait_until(lambda: f"run {files.run_id} holds the session" in second.stderr)
     assert len(stand_in.runs) == 1
 
     go.touch()
@@ -424,7 +424,7 @@ def test_a_waiting_run_that_fails_for_its_caller_leaves_no_prompt_behind(
     more = ("--codex-bin", "/nowhere/codex") if end == "not found" else ()
     second = task.start(*words, *more)
     waiter = second.wait_announced()
-    wait_until(lambda: f"run {holder.run_id} holds it" in second.stderr)
+    wait_until(lambda: f"run {holder.run_id} holds the session" in second.stderr)
     if end == "killed":
         supervisor = task.on_record(waiter).supervisor
         assert supervisor is not None
