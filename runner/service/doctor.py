@@ -186,13 +186,13 @@ def _codex_home(settings: Config) -> Finding:
 
 def _repository(request: RunWords, settings: Config) -> Finding:
     repo = Path(request.repo).absolute()
-    if not repo.is_dir():
+    if not files.is_directory(repo):
         return f"{repo} is not a directory", "name a directory"
     if not files.is_utf8(repo):
         return f"{repo} is not UTF-8: Codex refuses it", "rename the directory"
     # Codex (0.169) recognises a repository so: `.git` is a file, or has a HEAD.
     gits = [place / ".git" for place in (repo, *repo.parents)]
-    if any(git.is_file() or _is_there(git / "HEAD") for git in gits):
+    if any(files.is_regular(git) or _is_there(git / "HEAD") for git in gits):
         return f"{repo} is in a git repository", None
     if request.codex.skip_git_repo_check:
         return f"{repo} need not be in a git repository", None

@@ -96,6 +96,16 @@ def test_a_file_is_no_working_directory(doctor: Doctor, repo: Path) -> None:
     assert "not a directory" in checks["repo"]["detail"]
 
 
+def test_a_path_that_cannot_be_looked_at_is_no_working_directory(
+    doctor: Doctor, tmp_path: Path
+) -> None:
+    words = [*doctor.usual, "--doctor", "--json", "--repo", tmp_path / ("x" * 300)]
+    done = doctor.cli(*words, command="run_codex_task")
+
+    (repo,) = [c for c in json.loads(done.stdout)["checks"] if c["name"] == "repo"]
+    assert repo["detail"].endswith("is not a directory")
+
+
 def test_a_missing_git_is_told(doctor: Doctor, repo: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
