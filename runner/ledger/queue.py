@@ -206,11 +206,12 @@ class Queue:
             if not self._ledger.change("take_prompt", run_id=run.run_id):
                 return None
             ids: dict[str, Cell] = {"run_id": run.run_id, "session": run.session}
-            spec = replace(run.spec, prepared_at=clock.now())
-            ordinal = self._ledger.value("take_turn", at=iso(spec.prepared_at), **ids)
+            at = iso(clock.now())
+            ordinal = self._ledger.value("take_turn", at=at, **ids)
             if ordinal is None:
                 raise StaleStateError(run.run_id, "waiting")
             self._try_first(run)
+            spec = replace(run.spec, prepared_at=clock.parse_iso(at))
             run = replace(run, spec=spec, waits=False, ordinal=ordinal)
             return run.advanced(Taken())
 

@@ -224,14 +224,18 @@ class Model:
 
     def deliverable(self) -> list[tuple[int, bool]]:
         """List what can be delivered, the best first, and whether a writer is asked."""
-        found = []
+        found, first = [], float("inf")
         for head in self.heads():
             word, why = self.word(head)[0], head.wake[2] if head.wake else ""
             is_asked = word == "writer" and why == "writer"
-            is_free = head.run is None and self.writer(head.session) is None
-            if is_free and (word is None or is_asked):
-                found.append((self.rank(head), head.id, is_asked))
-        return [(number, is_asked) for _, number, is_asked in sorted(found)]
+            if head.run is not None and word is None:
+                # A run that waited for this: nothing is delivered before it.
+                first = min(first, self.rank(head))
+            elif self.writer(head.session) is None and (word is None or is_asked):
+                if head.run is None:
+                    found.append((self.rank(head), head.id, is_asked))
+        able = [each for each in sorted(found) if each[0] < first]
+        return [(number, is_asked) for _, number, is_asked in able]
 
     def deadline(self) -> float | None:
         """Say when a word changes without a command, or a prompt expires."""
@@ -379,6 +383,8 @@ class Model:
         self.runs[run.id] = run
         if is_behind or not has_slot:
             run.waits, run.state = True, "waiting"
+            # Also if the queue delivers it: it parks only with --park.
+            prompt.may_park = False
         else:
             prompt.state, prompt.is_direct, prompt.text = "running", True, None
             self.try_home(run)
@@ -584,7 +590,8 @@ class Model:
         return prompt.session
 
     def move_first(self, number: int) -> int | str:
-        if (prompt := self.changeable(number)) is None:
+        prompt = self.changeable(number)
+        if prompt is None or prompt.text == QUIT:
             return REFUSED
         if prompt.begun:
             return prompt.session
