@@ -64,6 +64,12 @@ class Config(Struct):
     stall_seconds: float | None = DEFAULT_STALL_SECONDS
     retries: int = 0
     recoveries: int = 0
+    max_usd: float | None = None
+    max_tokens: int | None = None
+    notify: str | None = None
+    webhook: str | None = None
+    desktop: bool = False
+    snapshot: bool = True
     env_deny: tuple[str, ...] = ()
     env_allow: tuple[str, ...] = ()
     own: Mapping[str, str] | None = None

@@ -28,6 +28,7 @@ _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 # A larger file of a repository could keep its reader busy.
 _MOST_CHARACTERS = 1 << 13
 _MOST_TIMES = 100
+_MOST_SPENT = 1 << 53
 
 
 class Key(Struct, kw_only=False):
@@ -51,6 +52,13 @@ class Setting(Struct, kw_only=False):
     where: str | None = None
 
 
+_FLAGS = {"true": True, "false": False}
+
+
+def _words(text: str) -> list[str]:
+    return text.replace(",", " ").split()
+
+
 def _is_number(value: object, most: float) -> bool:
     # True is an int to Python; no comparison holds for nan.
     return type(value) in {int, float} and 0 <= value <= most  # type: ignore[operator]  # checked
@@ -61,6 +69,20 @@ def _is_text(value: object) -> bool:
     return is_text and files.is_utf8(Path(str(value)))
 
 
+def _is_address(value: object) -> bool:
+    """Return whether it is the address of a host, as a URL without blanks."""
+    from urllib.parse import urlsplit  # noqa: PLC0415 - where one is set
+
+    if not (_is_text(value) and str(value).isascii() and str(value).isprintable()):
+        return False
+    with suppress(ValueError):
+        found = urlsplit(str(value))
+        _ = found.port
+        is_web = found.scheme in {"http", "https"} and bool(found.hostname)
+        return is_web and " " not in str(value)
+    return False
+
+
 _SECONDS = (
     "a number of seconds up to ten years (0: no limit)",
     lambda value: _is_number(value, config.TEN_YEARS),
@@ -69,10 +91,13 @@ _TIMES = (
     f"a number of times from 0 to {_MOST_TIMES}",
     lambda value: isinstance(value, int) and _is_number(value, _MOST_TIMES),
 )
+# Of a key that a repository cannot set.
+_OURS = ("", lambda _: False)
+_FLAG = ("true or false", lambda value: isinstance(value, bool))
 _NAMES = (
     'a list of names of variables, such as ["AWS_*"]',
     lambda value: isinstance(value, list) and all(map(_is_text, value)),
-    *("", lambda _: False),
+    *_OURS,
 )
 KEYS = {
     "sandbox": Key(
@@ -98,6 +123,22 @@ KEYS = {
         variable="CODEX_CONTINUE_PROMPT",
         may_repository=lambda _: False,
     ),
+    "max_usd": Key(
+        "max_usd",
+        "a number of US dollars above 0",
+        lambda value: _is_number(value, _MOST_SPENT) and value > 0,
+        *_OURS,
+    ),
+    "max_tokens": Key(
+        "max_tokens",
+        "a number of tokens, 1 or more",
+        lambda value: type(value) is int and 0 < value <= _MOST_SPENT,
+        *_OURS,
+    ),
+    "notify": Key("notify", "a program and its arguments", _is_text, *_OURS),
+    "webhook": Key("webhook", "an http or https address", _is_address, *_OURS),
+    "desktop": Key("desktop", *_FLAG, *_OURS),
+    "snapshot": Key("snapshot", *_FLAG),
     "env_deny": Key("env_deny", *_NAMES),
     "env_allow": Key("env_allow", *_NAMES),
 }
@@ -255,8 +296,8 @@ def value_of(name: str, text: str, option: str) -> Any:  # noqa: ANN401 - of any
     Raises:
         UsageError: the setting does not take it.
     """
-    for read in (str, int, float, lambda text: text.replace(",", " ").split()):
-        with suppress(ValueError):
+    for read in (str, int, float, _FLAGS.__getitem__, _words):
+        with suppress(ValueError, KeyError):
             if KEYS[name].holds(value := read(text)):
                 return value
     message = f"{option} {text!r} is not {KEYS[name].what}"

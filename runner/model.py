@@ -11,6 +11,7 @@ from __future__ import annotations
 from parsers.light import StrEnum
 from parsers.struct import EMPTY, Struct, replace
 from runner.errors import InvalidTransitionError
+from runner.terms import Terms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,8 +108,7 @@ class ProcessId(Struct):
     """Identify one process uniquely: a pid alone is reused.
 
     `start_time` is in clock ticks since boot on Linux, in microseconds of the epoch
-    elsewhere. `namespace` is the inode of the pid's PID namespace, `machine_id` the id
-    of the machine; both are empty if unknown.
+    elsewhere; `namespace` is the inode of its PID namespace. Unknown is empty.
     """
 
     pid: int
@@ -165,6 +165,7 @@ class Work(Struct):
     codex: CodexOptions
     limits: Limits = Limits()
     report: Report = Report()
+    terms: Terms = Terms()
     verbosity: Verbosity = Verbosity.LOW
     task_file: str | None = None
     wait_for_session: bool = False
@@ -320,8 +321,7 @@ class Run(Struct):
     `session` is the ledger's key of its session, `ordinal` its place among the
     session's runs, `thread` the thread that Codex announced. `waits` is true for a run
     that was accepted to wait for its session and was never launched.
-    `rollout_offset` is the size in bytes of the session's rollout file before this run;
-    `codex_version` is the version that the binary reported.
+    `rollout_offset` is the size in bytes of the session's rollout before this run.
     """
 
     spec: Spec

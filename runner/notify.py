@@ -210,8 +210,8 @@ def _unquoted(quoted: re.Match[str]) -> str:
     return "$" if is_expanded else "x"
 
 
-def command_of(text: str) -> list[str]:
-    """Split a hook command into words as a shell does, without a shell.
+def command_of(text: str, option: str = "--notify-cmd") -> list[str]:
+    """Split a command into words as a shell does, without a shell.
 
     Raises:
         UsageError: the command is empty, has an open quote or needs a shell.
@@ -221,14 +221,14 @@ def command_of(text: str) -> list[str]:
     try:
         words = shlex.split(text)
     except ValueError as error:
-        message = f"--notify-cmd {text!r} cannot be split into words: {error}"
+        message = f"{option} {text!r} cannot be split into words: {error}"
         raise UsageError(message) from error
     if not words:
-        message = "--notify-cmd is empty: name a program and its arguments"
+        message = f"{option} is empty: name a program and its arguments"
         raise UsageError(message)
     if found := _OF_A_SHELL.search(_QUOTED.sub(_unquoted, text)):
         message = (
-            f"--notify-cmd: {found[0].strip()!r} needs a shell, and none is used: pass"
+            f"{option}: {found[0].strip()!r} needs a shell, and none is used: pass"
             f" {shlex.quote(f'sh -c {shlex.quote(text)}')}"
         )
         raise UsageError(message)

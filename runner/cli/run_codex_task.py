@@ -20,6 +20,8 @@ from runner.cli.options import (
     taken,
 )
 from runner.cli.output import ReaderGoneError, checks_shown, note
+from runner.cli.terms import OPTIONS as TERMS_OPTIONS
+from runner.cli.terms import terms_of
 from runner.errors import RunnerFault, UsageError
 from runner.lifecycle.handoff import STOP_SIGNALS
 from runner.lifecycle.launch import start_run
@@ -68,7 +70,8 @@ passed on to Codex:
 --stall-timeout SECONDS  end it after this time without progress (default:
                          {_STALL_SECONDS}; 0: never); a running command is
                          progress, a reconnect message is not
-files and reports:
+the work and its limits:
+{TERMS_OPTIONS}files and reports:
 --log-dir DIR            directory for the run's files [default: ./runs]
 --strict                 exit 1 for a success with the warning sandbox_broken or
                          empty_answer (CODEX_RUNNER_STRICT=1)
@@ -235,6 +238,7 @@ def parse(argv: Sequence[str], settings: Config) -> Arguments:
                 event_stream=found.event_stream,
                 notify_command=found.notify_cmd,
             ),
+            terms=terms_of(found, own),
             wait_for_session=found.wait_for_session,
             wait_for_slot=found.wait_for_slot,
             park=found.park,

@@ -33,6 +33,7 @@ from runner.model import (
     Waiting,
 )
 from runner.run_files import files_of
+from runner.terms import Terms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ def to_json(run: Run) -> Json:
             "model": spec.codex.model,
             "limits": as_dict(spec.limits),
             "report": as_dict(spec.report),
+            "terms": spec.terms.told(),
             "wait_for_session": spec.wait_for_session,
             "verbosity": spec.verbosity,
             "once": list(spec.codex.once),
@@ -296,6 +298,7 @@ _READERS: Mapping[str, tuple[Kinds, Callable[[Any], object] | None]] = {
     "tuple[str, ...]": ((list,), _texts),
     "Limits": ((dict,), lambda part: read_value(Limits, part)),
     "Report": ((dict,), lambda part: read_value(Report, part)),
+    "Terms": ((dict,), lambda part: read_value(Terms, part)),
     "ProcessId": ((dict,), lambda part: read_value(ProcessId, part)),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from parsers import json_text
 from parsers.struct import Struct, as_dict, replace
 from runner.ledger.record import options_of, part_of, read_value
+from runner.terms import Terms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,11 +65,14 @@ class OwnSettings(Struct):
     timeout: float | None = None
     stall: float | None = None
     park: bool = True
+    terms: Terms = Terms()
 
     def to_json(self) -> str:
         """Write what differs, for `read_own`."""
         usual = as_dict(OwnSettings())
         told = {n: v for n, v in as_dict(self).items() if v != usual[n]}
+        if "terms" in told:
+            told["terms"] = self.terms.told()
         return json_text.dumps(told, separators=(",", ":"))
 
     def over(self, kept: Settings) -> Settings:

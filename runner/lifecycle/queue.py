@@ -188,6 +188,7 @@ def next_request(
         codex=kept.codex,
         codex_home=codex_home,
         limits=kept.limits,
+        terms=own.terms,
         session=session.key,
         thread=session.thread,
         has_exports=True,

@@ -22,6 +22,7 @@ from runner.errors import (
 from runner.ledger import record
 from runner.model import Limits, Report, RunRequest, SessionId, Verbosity
 from runner.prompt import read
+from runner.terms import Terms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class RunWords(Struct):
     codex: CodexOptions
     limits: Limits = Limits()
     report: Report = Report()
+    terms: Terms = Terms()
     wait_for_session: bool = False
     wait_for_slot: bool = False
     park: bool = False
@@ -120,6 +122,7 @@ def run_request(
         codex_home=home,
         limits=words.limits,
         report=_report(words.report),
+        terms=words.terms,
         verbosity=words.verbosity,
         task_file=str(task_file) if task_file else None,
         log_dir=str(log_dir),

@@ -22,7 +22,7 @@ LEVELS = [
     ("ledger", "git", "tmux", "config_files"),
     ("process", "files", "run_files", "locks"),
     ("model", "config"),
-    ("clock", "errors", "version"),
+    ("clock", "errors", "terms", "version"),
 ]
 # Programs of their own: they import nothing of the rest of the suite.
 ALONE = ("loopback", "skills", "bootstrap")

@@ -16,6 +16,8 @@ from runner.cli.options import (
     sandbox_of,
 )
 from runner.cli.output import ReaderGoneError, note
+from runner.cli.terms import OPTIONS as TERMS_OPTIONS
+from runner.cli.terms import terms_of
 from runner.errors import RunnerFault
 from runner.lifecycle.handoff import STOP_SIGNALS
 from runner.lifecycle.launch import start_run
@@ -62,7 +64,8 @@ PROMPT                    the prompt; - reads standard input; put -- before a pr
 --stall-timeout SECONDS   end it without progress (0: never; default: {_STALL})
 --start-timeout SECONDS   end the run if Codex has not named its thread by then (0:
                           never) [default: 60]
-{SCOPE_OPTION}--wait-for-slot           wait for a free slot, instead of exit 75
+{TERMS_OPTIONS}{SCOPE_OPTION}\
+--wait-for-slot           wait for a free slot, instead of exit 75
 --queue                   add the prompt to the queue, and print the task's short id
 with --queue:
 {_QUEUE_OPTIONS}
@@ -86,7 +89,7 @@ PROMPT                      the prompt; - reads standard input
 --output-schema FILE        Codex's --output-schema
 --timeout SECONDS           end the run after this time (0: never)
 --stall-timeout SECONDS     end it without progress (0: never)
-with --queue:
+{TERMS_OPTIONS}with --queue:
 {_QUEUE_OPTIONS}
   codex-tasks send 01a1f0 "Now the docs" && codex-tasks status --wait 01a1f0
   codex-tasks send --queue 01a1f0 - < next.md   (runs after the current prompt)
@@ -133,18 +136,19 @@ def main(found: Values, context: Context) -> int:
     here = Path(found.working_dir or ".").absolute()
     own = config_files.in_force(settings, here)
     codex, limits = codex_of(found, own), _limits(found, own)
+    terms = terms_of(found, own)
     request = start.request(prompt, place, codex, limits, title, settings)
     if found.queue:
         from runner.ledger.settings import OwnSettings  # noqa: PLC0415 - as below
         from runner.service import queue  # noqa: PLC0415 - not for a run at once
 
-        once = OwnSettings(once=request.codex.once)
+        once = OwnSettings(once=request.codex.once, terms=terms)
         how = queue.options(vars(found), ledger, own, once)
         session = start.queued(request, ledger, settings, how, context.note)
         _tell(session.short_id, "queued", context)
         context.note_containment(is_queued=True)
         return 0
-    request = replace(request, wait_for_slot=found.wait_for_slot)
+    request = replace(request, terms=terms, wait_for_slot=found.wait_for_slot)
     with ExitStack() as until_named:
         with blocked(STOP_SIGNALS):
             started = start_run(lambda _: request, ledger, settings)
@@ -216,6 +220,7 @@ def main_send(found: Values, context: Context) -> int:
     session = context.session(found.task)
     ledger, settings = context.ledger, context.settings
     here = config_files.in_force(settings, directory_of(session, own))
+    own = replace(own, terms=terms_of(found, here))
     # An interrupted caller first sees whether the prompt was delivered or queued.
     with blocked(STOP_SIGNALS):
         if found.queue:
