@@ -228,12 +228,12 @@ class Model:
         for head in self.heads():
             word, why = self.word(head)[0], head.wake[2] if head.wake else ""
             is_asked = word == "writer" and why == "writer"
+            is_free = head.run is None and self.writer(head.session) is None
             if head.run is not None and word is None:
                 # A run that waited for this: nothing is delivered before it.
                 first = min(first, self.rank(head))
-            elif self.writer(head.session) is None and (word is None or is_asked):
-                if head.run is None:
-                    found.append((self.rank(head), head.id, is_asked))
+            elif is_free and (word is None or is_asked):
+                found.append((self.rank(head), head.id, is_asked))
         able = [each for each in sorted(found) if each[0] < first]
         return [(number, is_asked) for _, number, is_asked in able]
 
