@@ -28,6 +28,10 @@ class Terms(Struct):
     is_on_desktop: bool = False
     snapshot: bool = True
 
+    @property
+    def has_budget(self) -> bool:
+        return self.max_usd is not None or self.max_tokens is not None
+
     def told(self) -> dict[str, object]:
         """Return the terms that differ from the usual ones, by name."""
         usual = as_dict(Terms())

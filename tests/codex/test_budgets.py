@@ -1,0 +1,115 @@
+"""The real Codex is ended within one model call of the budget of its prompt."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from support.real_codex import RealTasks, holding
+from support.tasks import Ended
+
+# 11 000 tokens a call; $0.0225 at the standard price of gpt-5.1-codex.
+CALL = "usage: input=10000 cached=0 output=1000 reasoning=0"
+TOKENS, USD = 11_000, Decimal("0.0225")
+
+
+def budget(ended: Ended) -> dict[str, Any]:
+    found: dict[str, Any] = ended.meta["accounts"]["budget"]
+    return found
+
+
+def calls(codex: RealTasks, ended: Ended) -> int:
+    """Count the model calls that Codex has an answer to."""
+    return len(codex.records(ended.meta["session_id"], "token_usage_record"))
+
+
+def test_a_run_ends_within_one_model_call_of_its_tokens(codex: RealTasks) -> None:
+    task = f"{CALL}\nsay: half of the answer\ncalls: 20\nsay: never"
+    ended = codex("--max-tokens", 25_000, "--task", task)
+
+    assert ended.code == 1
+    assert ended.fields["outcome"] == "over_budget"
+    assert calls(codex, ended) in {3, 4}
+    used = ended.meta["token_usage"]["total_tokens"]
+    assert used == TOKENS * calls(codex, ended)
+    said = f"the prompt has used {TOKENS * 3:,} of 25,000 tokens (--max-tokens)"
+    assert ended.meta["error"] == said
+    assert budget(ended)["is_exceeded"]
+    assert budget(ended)["tokens"] == used
+
+
+def test_the_partial_answer_is_kept(codex: RealTasks) -> None:
+    task = f"{CALL}\nsay: half of the answer\ncalls: 9\nsay: never"
+    ended = codex("--max-tokens", 12_000, "--task", task)
+
+    assert ended.fields["outcome"] == "over_budget"
+    assert ended.files.summary["final_message"] == "half of the answer"
+    shown = codex.cli("result", ended.meta["run_id"], command="codex-tasks")
+    assert "half of the answer" in shown.stdout
+
+
+def test_the_budget_in_dollars_counts_a_fast_call_with_its_price(
+    codex: RealTasks,
+) -> None:
+    """A fast call of this model costs twice as much."""
+    task = f"{CALL}\ncalls: 9\nsay: never"
+    normal = codex("--max-usd", "0.05", "--task", task)
+    fast = codex("--max-usd", "0.05", "-c", "service_tier=fast", "--task", task)
+
+    for ended, price in ((normal, USD), (fast, USD * 2)):
+        assert ended.fields["outcome"] == "over_budget"
+        needed = int(Decimal("0.05") / price) + 1
+        assert calls(codex, ended) in {needed, needed + 1}
+        cost = Decimal(str(ended.meta["cost"]["usd"]))
+        assert cost == price * calls(codex, ended)
+    said = f"the prompt has cost ${USD * 3:.4f} of $0.05 (--max-usd)"
+    assert normal.meta["error"] == said
+
+
+def test_sub_agents_count(codex: RealTasks) -> None:
+    task = f"{CALL}\nspawn: {CALL}\\ncalls: 9\\nsay: an agent\nsay: never"
+    ended = codex("--max-tokens", 50_000, "--task", task)
+
+    assert ended.fields["outcome"] == "over_budget"
+    usage = ended.meta["token_usage"]
+    (agent,) = usage["subagents"]
+    used = usage["total_tokens"] + agent["total_tokens"]
+    assert used in {TOKENS * 5, TOKENS * 6}
+    assert budget(ended)["tokens"] == used
+
+
+def test_a_long_command_is_ended_too(codex: RealTasks, tmp_path: Path) -> None:
+    """The call that asks for the command exceeds the budget."""
+    task = f"{CALL}\nrun: {holding(tmp_path / 'never')}\nsay: never"
+    ended = codex("--max-tokens", 10_000, "--task", task, timeout=30)
+
+    assert ended.fields["outcome"] == "over_budget"
+    assert calls(codex, ended) == 1
+
+
+def test_a_run_without_a_rollout_goes_on_with_a_warning(codex: RealTasks) -> None:
+    task = f"{CALL}\ncalls: 3\nsay: done"
+    ended = codex("--max-tokens", 5_000, "--task", task, "--", "--ephemeral")
+
+    assert ended.fields["outcome"] == "succeeded"
+    assert ended.meta["warnings"] == {"budget_blind": 1}
+    assert "no rollout of this thread" in ended.stderr
+
+
+def test_with_strict_a_run_without_a_rollout_is_ended(codex: RealTasks) -> None:
+    task = f"{CALL}\nsay: half\nrun: sleep 20\nsay: never"
+    words = ("--strict", "--max-tokens", 5_000, "--task", task, "--", "--ephemeral")
+    ended = codex(*words)
+
+    assert ended.fields["outcome"] == "over_budget"
+    assert "no rollout of this thread" in ended.meta["error"]
+
+
+def test_a_model_without_a_price_is_refused_before_the_launch(
+    codex: RealTasks,
+) -> None:
+    ended = codex("--max-usd", "1", "--model", "gpt-nobody", "--task", "say: hi")
+
+    assert ended.code == 2
+    assert "--max-usd 1: no price for the model 'gpt-nobody'" in ended.stderr
+    assert "use --max-tokens" in ended.stderr
+    assert not codex.all
