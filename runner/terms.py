@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from parsers.struct import Struct, as_dict
 
+_CENTS = 2
+
+
+def money(usd: float) -> str:
+    """Write an amount in US dollars, with cents and what is smaller."""
+    whole, _, rest = f"{usd:.4f}".partition(".")
+    return f"${whole}.{rest[:_CENTS]}{rest[_CENTS:].rstrip('0')}"
+
 
 class Terms(Struct):
     """Hold the terms of a prompt, which all its attempts have.

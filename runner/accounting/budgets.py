@@ -12,6 +12,7 @@ from runner.codex import home
 from runner.errors import UnpricedError
 from runner.ledger.database import value_of
 from runner.ledger.usage import rows_of
+from runner.terms import money
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Spent(Struct):
         """Say which budget is exceeded, or with `or_at` used up; None if none is."""
         usd, tokens = terms.max_usd, terms.max_tokens
         if usd is not None and (self.usd > usd or (or_at and self.usd == usd)):
-            cost = f"${self.usd:.4f} of ${usd:g}"
+            cost = f"{money(self.usd)} of {money(usd)}"
             return f"the prompt has cost {cost} (--max-usd)"
         if tokens is not None and (
             self.tokens > tokens or (or_at and self.tokens == tokens)
@@ -79,10 +80,14 @@ def compared(run: Run, counted: RunAccounting, ledger: Ledger) -> RunAccounting:
     if not terms.has_budget:
         return counted
     spent = spent_before(run, ledger) + spent_by(run, counted.to_json())
+    return replace(counted, budget=report(terms, spent))
+
+
+def report(terms: Terms, spent: Spent) -> dict[str, object]:
+    """Report a budget, and what is used of it."""
     limits = {"max_usd": terms.max_usd, "max_tokens": terms.max_tokens}
     is_exceeded = spent.over(terms) is not None
-    budget = {**limits, **as_dict(spent), "is_exceeded": is_exceeded}
-    return replace(counted, budget=budget)
+    return {**limits, **as_dict(spent), "is_exceeded": is_exceeded}
 
 
 def refuse_unpriced(

@@ -49,6 +49,7 @@ def run(settings: Config) -> None:
     ledger = Ledger(home)
     while True:
         _drain(bell)
+        clock.renew_zone()
         # After the byte is read, so what it told of is seen.
         ledger.close()
         sweep(ledger, settings, is_timer=True)

@@ -7,9 +7,11 @@ from typing import Any
 from support.real_codex import RealTasks, holding
 from support.tasks import Ended
 
-# 11 000 tokens a call; $0.0225 at the standard price of gpt-5.1-codex.
 CALL = "usage: input=10000 cached=0 output=1000 reasoning=0"
-TOKENS, USD = 11_000, Decimal("0.0225")
+TOKENS = 11_000
+MODEL = "gpt-5.5"
+# Of such a call, at the standard price of that model and at the fast one.
+USD, FAST_USD = Decimal("0.08"), Decimal("0.2")
 
 
 def budget(ended: Ended) -> dict[str, Any]:
@@ -43,25 +45,24 @@ def test_the_partial_answer_is_kept(codex: RealTasks) -> None:
 
     assert ended.fields["outcome"] == "over_budget"
     assert ended.files.summary["final_message"] == "half of the answer"
-    shown = codex.cli("result", ended.meta["run_id"], command="codex-tasks")
+    shown = codex.cli("result", ended.meta["run_id"], command="codex_tasks")
     assert "half of the answer" in shown.stdout
 
 
 def test_the_budget_in_dollars_counts_a_fast_call_with_its_price(
     codex: RealTasks,
 ) -> None:
-    """A fast call of this model costs twice as much."""
-    task = f"{CALL}\ncalls: 9\nsay: never"
-    normal = codex("--max-usd", "0.05", "--task", task)
-    fast = codex("--max-usd", "0.05", "-c", "service_tier=fast", "--task", task)
+    asked = ("--max-usd", "0.3", "--model", MODEL, "--task", f"{CALL}\ncalls: 9")
+    normal = codex(*asked)
+    fast = codex("-c", "service_tier=fast", *asked)
 
-    for ended, price in ((normal, USD), (fast, USD * 2)):
+    for ended, price in ((normal, USD), (fast, FAST_USD)):
         assert ended.fields["outcome"] == "over_budget"
-        needed = int(Decimal("0.05") / price) + 1
+        needed = int(Decimal("0.3") / price) + 1
         assert calls(codex, ended) in {needed, needed + 1}
         cost = Decimal(str(ended.meta["cost"]["usd"]))
         assert cost == price * calls(codex, ended)
-    said = f"the prompt has cost ${USD * 3:.4f} of $0.05 (--max-usd)"
+    said = f"the prompt has cost ${USD * 4:.4f} of $0.3 (--max-usd)"
     assert normal.meta["error"] == said
 
 
