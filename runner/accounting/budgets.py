@@ -105,6 +105,9 @@ def refuse_unpriced(
     tier = tier_named(home.tier_of(given, codex_home)[0])
     day = clock.now().date().isoformat()
     try:
-        prices.rates(settings.state_home, model, day, tier)
+        is_guessed = prices.rates(settings.state_home, model, day, tier).estimate
     except PriceUnknownError as error:
         raise UnpricedError(max_usd, str(error)) from error
+    if is_guessed:
+        reason = f"no price of {model} for the service tier {tier}"
+        raise UnpricedError(max_usd, reason)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from parsers.accounting.cost import Charge, cost_of_run, quarter_of
 from parsers.accounting.run import RunUsage
 from parsers.rollouts.read import RolloutReader
@@ -20,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from parsers.accounting.prices import Rates
     from parsers.facts import Facts
     from parsers.paths import Path
     from runner.accounting.rollouts import Rollouts
@@ -31,7 +30,8 @@ class LiveUsage:
     """Add up the model calls of a run and of its sub-agents.
 
     `spent` has what they cost only if it `is_priced`; `reason` says why calls have no
-    price. `has_more` is true when the last look left something unread.
+    price, or none of their service tier. `has_more` is true when the last look left
+    something unread.
 
     Args:
         run: the run.
@@ -133,11 +133,16 @@ class LiveUsage:
         cost = cost_of_run(
             RunUsage(usage=own.usage, calls=own.calls, subagents=billed.agents),
             seen,
-            partial(prices.rates, self._settings.state_home),
+            self._rates,
             Charge(model=codex.model or "", tier=tier, quarter=quarter),
         )
         self.spent += Spent(usd=float(cost.usd or 0), unpriced=cost.unpriced)
         self.reason = cost.reason or self.reason
+
+    def _rates(self, model: str, day: str, tier: str) -> Rates:
+        found = prices.rates(self._settings.state_home, model, day, tier)
+        self.reason = found.estimate or self.reason
+        return found
 
 
 class _Thread:
