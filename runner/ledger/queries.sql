@@ -474,7 +474,7 @@ where run_id = (select run_id from prompts where id = :prompt) and state = 'wait
 update prompts set state = iif(:is_parked, 'parked', 'queued'), run_id = null, hold = :hold, wake_at = :wake_at,
     wake_from = iif(:wake_at is null, null, :at), wake_why = iif(:wake_at is null, null, :why), starts = :starts, unbegun = :unbegun,
     failures = :failures, crashes = :crashes, parks = :parks,
-    place = iif(begun, min(place, (select min(q.place) - 1 from prompts q where q.session = prompts.session and q.id <> prompts.id)), place)
+    place = iif(begun, min(place, coalesce((select min(q.place) - 1 from prompts q where q.session = prompts.session and q.id <> prompts.id), place)), place)
 where id = :prompt and state = 'running'
 
 -- name: wait_for_writer
