@@ -4,7 +4,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from support.processes import wait_until
 from support.real_codex import RealTasks, holding
+from support.real_sessions import RealSessions
 from support.tasks import Ended
 
 CALL = "usage: input=10000 cached=0 output=1000 reasoning=0"
@@ -62,7 +64,7 @@ def test_the_budget_in_dollars_counts_a_fast_call_with_its_price(
         assert calls(codex, ended) in {needed, needed + 1}
         cost = Decimal(str(ended.meta["cost"]["usd"]))
         assert cost == price * calls(codex, ended)
-    said = f"the prompt has cost ${USD * 4:.4f} of $0.3 (--max-usd)"
+    said = f"the prompt has cost ${USD * 4} of $0.30 (--max-usd)"
     assert normal.meta["error"] == said
 
 
@@ -114,3 +116,45 @@ def test_a_model_without_a_price_is_refused_before_the_launch(
     assert "--max-usd 1: no price for the model 'gpt-nobody'" in ended.stderr
     assert "use --max-tokens" in ended.stderr
     assert not codex.all
+
+
+def attempts(sessions: RealSessions, tokens: int) -> list[dict[str, Any]]:
+    """Queue a prompt whose attempts have one call before the server fails."""
+    task = f"{CALL}\nrun: true\nfail: 500"
+    options = ("--queue", "--retries", 5, "--max-tokens", tokens)
+    again = {"CODEX_CONTINUE_PROMPT": task}
+    started = sessions(*sessions.starting(*options, task), env=again)
+    assert started.code == 0, started.stderr
+
+    def is_over() -> bool:
+        if sessions.rows("select 1 from prompts where wake_at is not null"):
+            sessions.let_time_pass()
+        return sessions.rows("select 1 from prompts where ended_at is not null") != []
+
+    wait_until(is_over, 60, "the end of the prompt")
+    ended = sessions.rows("select state, reason from prompts")
+    assert ended == [("failed", "over_budget")]
+    return sessions.records
+
+
+def test_the_attempts_of_a_prompt_have_one_budget(sessions: RealSessions) -> None:
+    runs = attempts(sessions, 25_000)
+
+    assert [each["outcome"] for each in runs] == ["failed", "failed", "over_budget"]
+    assert runs[2]["error"] == (
+        f"the prompt has used {TOKENS * 3:,} of 25,000 tokens (--max-tokens)"
+    )
+    assert runs[2]["accounts"]["budget"]["tokens"] == TOKENS * 3
+
+
+def test_an_attempt_for_which_nothing_is_left_is_not_started(
+    sessions: RealSessions,
+) -> None:
+    first, second = attempts(sessions, TOKENS)
+
+    assert first["outcome"] == "failed"
+    assert (second["outcome"], second["exit_code"]) == ("over_budget", 1)
+    assert second["launched_at"] is None
+    assert second["error"] == (
+        "the prompt has used 11,000 of 11,000 tokens (--max-tokens), before this run"
+    )
