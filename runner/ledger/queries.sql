@@ -64,7 +64,7 @@ update sessions set updated_at = max(updated_at, :at) where id = :session
 -- name: keep_settings
 -- Store the settings of the last run whose turn began, for the next prompt; those of a prompt of its own stay with it.
 update sessions set settings = :settings, repo = :repo, imported = null where id = :session
-and not exists (select 1 from prompts where id = :prompt and settings <> '{}')
+and not exists (select 1 from prompts where id = :prompt and json_remove(settings, '$.terms') <> '{}')
 
 -- name: set_exports
 update sessions set exports = :exports where id = :session

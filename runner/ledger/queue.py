@@ -22,7 +22,7 @@ from runner.ledger import prompts
 from runner.ledger.database import value_of
 from runner.ledger.prompts import Content, Prompt, PromptOptions, digest_of
 from runner.ledger.sessions import PromptsWaitError
-from runner.ledger.settings import settings_json
+from runner.ledger.settings import OwnSettings, settings_json
 from runner.model import OUTCOMES, Outcome, Taken, Waiting
 
 TYPE_CHECKING = False
@@ -361,6 +361,8 @@ class Queue:
             raise NoSlotError(reason)
         waits = is_busy or reason is not None
         text = request.prompt if waits else None
+        # Another attempt has the same terms.
+        how = replace(how, settings=OwnSettings(terms=request.terms).to_json())
         how = how if waits else replace(how, environment=None)
         number = prompts.insert_of(self._ledger, run, text, how)
         if waits:

@@ -22,7 +22,7 @@ from runner.accounting.rollouts import Rollouts
 from runner.errors import NoSlotError, UnpricedError, UsageError
 from runner.ledger import edits
 from runner.ledger.ledger import Ledger
-from runner.ledger.settings import OwnSettings
+from runner.ledger.settings import OwnSettings, read_own
 from runner.lifecycle.queue import deliver_all
 from runner.model import CodexOptions, Outcome, Run
 from runner.service import budget
@@ -420,3 +420,17 @@ def test_a_removed_run_and_a_later_price_count(ledger: Ledger) -> None:
 def test_what_is_no_amount_is_refused(ledger: Ledger, text: str) -> None:
     with pytest.raises(UsageError, match="USD-PER-DAY"):
         budget.set_per_day(text, ledger)
+
+
+def test_the_terms_of_a_run_are_those_of_its_prompt(ledger: Ledger) -> None:
+    """A retry of it has them too, and they leave the session's settings alone."""
+    terms = Terms(max_tokens=100)
+    first = session_of(ledger, Outcome.FAILED, terms=terms, codex=codex(model="a"))
+
+    edits.retry(ledger, first.spec.prompt_id or 0, lambda _: b"Do it.")
+
+    (waits,) = ledger.queue.waiting(first.session)
+    assert read_own(waits.settings).terms == terms
+    kept = ledger.sessions.get(first.session).settings
+    assert kept is not None
+    assert kept.codex.model == "a"
