@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from runner.config import Config
     from runner.model import Run
 
+# A thread without a rollout is then searched for at thorough looks only: every
+# directory of the home is read.
+_MOST_MISSES = 10
+
 
 class LiveUsage:
     """Add up the model calls of a run and of its sub-agents.
@@ -55,11 +59,17 @@ class LiveUsage:
         self._run, self._rollouts, self._settings = run, rollouts, settings
         self._found, self._is_priced = found, is_priced
         self._threads: dict[str, _Thread] = {}
+        self._misses: dict[str, int] = {}
         self._turns: set[str] = set()
 
     @property
     def has_more(self) -> bool:
         return any(thread.has_more for thread in self._threads.values())
+
+    @property
+    def is_searching(self) -> bool:
+        """Whether each look searches for a rollout that may come soon."""
+        return any(times < _MOST_MISSES for times in self._misses.values())
 
     def look(
         self,
@@ -80,13 +90,17 @@ class LiveUsage:
         Returns:
             Whether the rollout of the thread is there.
         """
-        wanted = [thread_id, *agents, *self._threads]
+        wanted = [thread_id, *agents, *self._threads, *self._misses]
         if is_thorough:
             since = self._run.started_at
             wanted += self._rollouts.children_of(thread_id, since)
         parts: dict[str, Rollout] = {}
         for name in wanted:  # it grows
-            if name not in parts and (thread := self._thread(name, thread_id)):
+            if name in parts:
+                continue
+            if is_thorough or self._misses.get(name, 0) < _MOST_MISSES:
+                self._find(name, is_own=name == thread_id)
+            if (thread := self._threads.get(name)) is not None:
                 part = parts[name] = thread.part()
                 wanted += part.spawned_thread_ids
         own = parts.pop(thread_id, None)
@@ -96,20 +110,21 @@ class LiveUsage:
         self._add(RunRollouts(thread=own, agents=others), facts)
         return own is not None
 
-    def _thread(self, name: str, own: str) -> _Thread | None:
-        if name not in self._threads:
-            paths = self._rollouts.paths_of(name)
-            if not paths:
-                return None
-            is_own, run = name == own, self._run
-            reader = RolloutReader(
-                from_offset=(run.rollout_offset or 0) if is_own else 0,
-                since="" if is_own else moment(clock.iso(run.started_at)),
-            )
-            self._threads[name] = _Thread(paths, reader)
-            for path in paths:
-                self._found(path)
-        return self._threads[name]
+    def _find(self, name: str, *, is_own: bool) -> None:
+        if name in self._threads:
+            return
+        if not (paths := self._rollouts.paths_of(name)):
+            self._misses[name] = self._misses.get(name, 0) + 1
+            return
+        self._misses.pop(name, None)
+        run = self._run
+        reader = RolloutReader(
+            from_offset=(run.rollout_offset or 0) if is_own else 0,
+            since="" if is_own else moment(clock.iso(run.started_at)),
+        )
+        self._threads[name] = _Thread(paths, reader)
+        for path in paths:
+            self._found(path)
 
     def _add(self, found: RunRollouts, facts: Callable[[], Facts]) -> None:
         """Count the calls of the parts that were read, and price them."""

@@ -80,7 +80,7 @@ class BudgetWatch:
         if self._live.has_more:
             return now
         is_signalled = all(growth.is_on for growth in self._growth)
-        if self._is_missing or not is_signalled:
+        if self._live.is_searching or not is_signalled:
             return now + _LOOK_SECONDS
         return self._searched + _SEARCH_SECONDS
 

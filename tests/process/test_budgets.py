@@ -13,10 +13,10 @@ from runner import clock
 TERMS = ("--model", "gpt-5.5", "--max-usd", "1", "--max-tokens", "30000")
 
 
-def called(tokens: int) -> Step:
+def called(tokens: int, model: str = "gpt-5.5") -> Step:
     """Write a model call to the rollout of the thread."""
     at, used = clock.iso(clock.now()), {"input_tokens": tokens, "output_tokens": 0}
-    turn = {"turn_id": "t1", "model": "gpt-5.5"}
+    turn = {"turn_id": "t1", "model": model}
     call = {"thread_id": "$THREAD", "turn_id": "t1", "usage": used}
     kinds = (("session_meta", {"id": "$THREAD"}), ("turn_context", turn))
     records = [
@@ -78,6 +78,45 @@ def test_a_run_above_its_budget_is_ended_and_keeps_its_answer(
     assert session.sessions.rows("select state, reason from prompts") == [
         ("failed", "over_budget")
     ]
+
+
+@pytest.mark.usefixtures("rollouts")
+def test_a_model_whose_price_is_found_missing_in_the_run_is_a_warning(
+    sessions: Sessions, codex: StandIn, go: Path
+) -> None:
+    codex.plays(
+        *script.begin(),
+        called(20_000, "nobody"),
+        script.message("half"),
+        script.wait_for(go),
+        script.complete(),
+    )
+    begun = sessions.begin(*sessions.starting("--max-usd", "1", "Begin."))
+    (id_,) = begun.wait().lines
+    session = Session(id_, sessions)
+    shown = "Budget: $0.00 of $1.00, 1 call without a price"
+    assert shown in sessions("status", session.id).stdout
+    go.touch()
+
+    assert session.wait().code == 0
+
+    assert session.status["warnings"]["budget_blind"] == 1
+
+
+@pytest.mark.usefixtures("rollouts")
+def test_with_strict_a_model_without_a_price_ends_the_run(
+    sessions: Sessions, codex: StandIn
+) -> None:
+    codex.plays(*script.begin(), called(20_000, "nobody"), script.hang())
+    strict = {"CODEX_RUNNER_STRICT": "1"}
+    session = sessions.start("--max-usd", "1", "Begin.", env=strict)
+
+    assert session.wait().code == 1
+
+    assert session.status["outcome"] == "over_budget"
+    assert session.status["error"].startswith(
+        "--max-usd does not see all that the run uses: no price for the model 'nobody'"
+    )
 
 
 def test_above_the_budget_of_the_day_prompts_wait_and_runs_are_refused(
