@@ -67,6 +67,10 @@ class LiveUsage:
         return any(thread.has_more for thread in self._threads.values())
 
     @property
+    def bytes_read(self) -> int:
+        return sum(thread.place for thread in self._threads.values())
+
+    @property
     def is_searching(self) -> bool:
         """Whether each look searches for a rollout that may come soon."""
         return any(times < _MOST_MISSES for times in self._misses.values())
@@ -165,7 +169,7 @@ class _Thread:
 
     def __init__(self, paths: Sequence[Path], reader: RolloutReader) -> None:
         self._tails = [Tail(path) for path in paths]
-        self._reader, self._place = reader, 0
+        self._reader, self.place = reader, 0
 
     @property
     def has_more(self) -> bool:
@@ -175,8 +179,8 @@ class _Thread:
         """Return what has been written since the last call."""
         for tail in self._tails:
             for line in tail.lines():
-                self._reader.feed(line, self._place)
-                self._place += len(line) + 1
+                self._reader.feed(line, self.place)
+                self.place += len(line) + 1
             if tail.has_more:
                 break
         return self._reader.next_part()

@@ -55,7 +55,7 @@ class BudgetWatch:
             is_priced=self._terms.max_usd is not None,
         )
         self._searched = float("-inf")
-        self._is_missing = False
+        self._is_missing, self._has_grown = False, True
 
     def exceeded(self, summary: EventSummary) -> str | None:
         """Say why the run has to end; None when it may go on."""
@@ -63,12 +63,14 @@ class BudgetWatch:
         if thread is None:
             return None
         for growth in self._growth:
-            growth.renew(has_grown=True)
+            growth.renew(has_grown=self._has_grown)
+        before = self._live.bytes_read
         is_due = now - self._searched >= _SEARCH_SECONDS
         self._searched = now if is_due else self._searched
         agents = summary.agent_threads
         is_there = self._live.look(thread, agents, summary.facts, is_thorough=is_due)
         self._is_missing = not is_there
+        self._has_grown = self._live.bytes_read > before
         spent: Spent = self._earlier + self._live.spent
         return spent.over(self._terms) or self._blind(summary)
 
