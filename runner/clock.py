@@ -30,6 +30,11 @@ def monotonic() -> float:
     return time.monotonic()
 
 
+def renew_zone() -> None:
+    """Read the time zone of the machine again, for a process that lives for days."""
+    time.tzset()
+
+
 def sleep(seconds: float) -> None:
     """Pause this thread for so many seconds."""
     time.sleep(seconds)

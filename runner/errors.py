@@ -2,6 +2,7 @@
 
 RunnerError
 ├── UsageError            2   the command line or a file it names is wrong
+│   └── UnpricedError     2   a budget in USD, and a model without a price
 ├── NoSuchTaskError       3   the ledger has no such task
 │   └── RemovedTaskError  3   another process has just removed it
 ├── NoSuchRunError        3   the ledger has no such run, or no longer
@@ -55,6 +56,16 @@ class UsageError(RunnerError):
     """Refuse a command line, or a file that it names."""
 
     exit_code = 2
+
+
+class UnpricedError(UsageError):
+    """Refuse a budget in USD for a model without a price."""
+
+    def __init__(self, max_usd: float, reason: str) -> None:
+        super().__init__(
+            f"--max-usd {max_usd:g}: {reason} (use --max-tokens, add the price to"
+            " prices.toml, or name another model with --model)"
+        )
 
 
 class NoSuchRunError(RunnerError):

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from parsers.struct import Struct, as_dict
 
+_CENTS = 2
+
+
+def money(usd: float) -> str:
+    """Write an amount in US dollars, with cents and what is smaller."""
+    whole, _, rest = f"{usd:.4f}".partition(".")
+    return f"${whole}.{rest[:_CENTS]}{rest[_CENTS:].rstrip('0')}"
+
 
 class Terms(Struct):
     """Hold the terms of a prompt, which all its attempts have.
@@ -27,6 +35,10 @@ class Terms(Struct):
     webhook: str | None = None
     is_on_desktop: bool = False
     snapshot: bool = True
+
+    @property
+    def has_budget(self) -> bool:
+        return self.max_usd is not None or self.max_tokens is not None
 
     def told(self) -> dict[str, object]:
         """Return the terms that differ from the usual ones, by name."""

@@ -68,7 +68,7 @@ def read_rollout(
         since: count only records of this ISO 8601 time (UTC) or later.
         until: count only records of this ISO 8601 time (UTC) or earlier.
     """
-    reader = _Reader(from_offset, moment(since), moment(until))
+    reader = RolloutReader(from_offset, moment(since), moment(until))
     offset = 0
     for line in lines:
         reader.feed(line, offset)
@@ -82,18 +82,25 @@ def read_parts(lines: Iterable[bytes], places: Sequence[int]) -> list[Rollout]:
     A part ends where the next one begins, so that each record belongs to one part; the
     first part also has what comes before its place.
     """
-    reader, found, offset = _Reader(0, "", ""), list[Rollout](), 0
+    reader, found, offset = RolloutReader(), list[Rollout](), 0
     for line in lines:
         while len(found) + 1 < len(places) and offset >= places[len(found) + 1]:
-            found.append(reader.result())
-            reader.begin_part()
+            found.append(reader.next_part())
         reader.feed(line, offset)
         offset += len(line)
     return [*found, reader.result()]
 
 
-class _Reader:
-    def __init__(self, from_offset: int, since: str, until: str) -> None:
+class RolloutReader:
+    """Read a rollout line by line, as it grows.
+
+    Args:
+        from_offset: count only records that begin at this byte or after it.
+        since: count only records of this time or later, as `moment` writes it.
+        until: count only records of this time or earlier.
+    """
+
+    def __init__(self, from_offset: int = 0, since: str = "", until: str = "") -> None:
         self._from_offset = from_offset
         self._since, self._until = since, until
         self._has_window = bool(since or until)
@@ -109,10 +116,15 @@ class _Reader:
         self._counter = CallCounter()
         self._flight = CallInFlight()
         self._unread = records.Figures()
-        self.begin_part()
+        self._begin_part()
 
-    def begin_part(self) -> None:
-        """Forget what was found so far, and go on in the same thread."""
+    def next_part(self) -> Rollout:
+        """Return what was found since the last part, and go on in the same thread."""
+        part = self.result()
+        self._begin_part()
+        return part
+
+    def _begin_part(self) -> None:
         self._calls: list[Call] = []
         self._turns: dict[str, Turn] = {}
         self._limits: RateLimits | None = None
@@ -123,6 +135,7 @@ class _Reader:
         self._warnings: dict[str, int] = {}
 
     def feed(self, line: bytes, offset: int) -> None:
+        """Take the line that begins at this byte."""
         worth = records.worth_of(line)
         if worth == "nothing":
             return
@@ -165,6 +178,7 @@ class _Reader:
         self._limits = unread.limits() or self._limits
 
     def result(self) -> Rollout:
+        """Return what was found in this part."""
         self._settle()
         self._leave_turn()
         return Rollout(

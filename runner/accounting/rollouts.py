@@ -13,7 +13,7 @@ from runner.codex import home
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from parsers.light import datetime
     from parsers.paths import Path
@@ -163,17 +163,19 @@ def read_rollouts(
     names = (*named, *thread.spawned_thread_ids, *children)
     # Times cannot separate calls: run 1 starts a sub-agent, then run 2 resumes the
     # session while run 3 resumes the sub-agent's thread, so both call models at once.
-    own_turns = {None, *(turn.turn_id for turn in thread.turns)}
-    agents: list[Rollout] = []
-    for agent, _ in _agents(rollouts, session_id, [(name, 0) for name in names], share):
-        calls = tuple(
-            call
-            for call in agent.calls
-            if not thread.turns or call.root_turn_id in own_turns
-        )
-        if calls:
-            agents.append(replace(agent, calls=calls))
-    return RunRollouts(thread=thread, agents=tuple(agents))
+    own_turns = {turn.turn_id for turn in thread.turns}
+    found = _agents(rollouts, session_id, [(name, 0) for name in names], share)
+    agents = (made_for(own_turns, agent) for agent, _ in found)
+    return RunRollouts(thread=thread, agents=tuple(a for a in agents if a.calls))
+
+
+def made_for(turns: Collection[str], agent: Rollout) -> Rollout:
+    """Return a sub-agent with those of its calls that were made for turns of its root.
+
+    Old versions of Codex write no turns: then all of its calls.
+    """
+    calls = (c for c in agent.calls if not turns or c.root_turn_id in {None, *turns})
+    return replace(agent, calls=tuple(calls))
 
 
 def read_turns(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from parsers.paths import Path
     from runner.config import Config
     from runner.ledger.ledger import Ledger
-    from runner.model import Run
+    from runner.model import CodexOptions, Run
 
 # Older versions printed the usage of one process, later ones that of the thread. The
 # day decides when the version is unknown.
@@ -45,7 +45,7 @@ class RunAccounting(Struct):
 
     `usage` and `cost` are blocks of the summary, `charges` what the cost is made of.
     `is_cumulative` is False when Codex printed the usage of one process, which is no
-    baseline for the next run.
+    baseline for the next run. `budget` is what is used of the prompt's.
     """
 
     facts: Facts
@@ -55,6 +55,7 @@ class RunAccounting(Struct):
     rollouts: RunRollouts = RunRollouts()
     faults: tuple[str, ...] = ()
     is_cumulative: bool = True
+    budget: Mapping[str, object] | None = None
 
     @property
     def warnings(self) -> dict[str, int]:
@@ -135,6 +136,8 @@ class RunAccounting(Struct):
         }
         if self.facts.usage is not None and self.is_cumulative:
             found["thread_usage"] = self.facts.usage.to_json()
+        if self.budget is not None:
+            found["budget"] = self.budget
         if self._thread.rate_limits is not None:
             found["rate_limits"] = as_dict(self._thread.rate_limits)
         return found
@@ -220,12 +223,17 @@ def account_run(
         codex_version=run.codex_version,
         model=codex.model,
         is_over=is_over,
-        given=(*codex.extra, *codex.once, *codex.overrides),
+        given=given_to(codex),
         is_own=True,
     )
     # Of the rollouts of other runs, which may be many, none has to be opened.
     index = Rollouts(settings.codex_home, ledger.sessions.roots_of)
     return account_log(facts, context, settings, index)
+
+
+def given_to(codex: CodexOptions) -> tuple[str, ...]:
+    """Return the words of Codex's command line that may set its configuration."""
+    return (*codex.extra, *codex.once, *codex.overrides)
 
 
 def unknown(reason: str, facts: Facts | None = None) -> RunAccounting:
@@ -262,7 +270,7 @@ def account_log(
             facts.agent_threads,
         )
     )
-    rollouts, tier, notes = _with_tiers(found, facts, context, settings)
+    rollouts, tier, notes = with_tiers(found, facts, context, settings)
     version, at = release(context.codex_version), context.share.since
     began_at = at or home.made_at(context.session_id or "")
     is_cumulative = (
@@ -302,7 +310,7 @@ def account_log(
     )
 
 
-def _with_tiers(
+def with_tiers(
     found: RunRollouts, facts: Facts, context: LogContext, settings: Config
 ) -> tuple[RunRollouts, str, list[str]]:
     """Name the model that answered each call, and its service tier.

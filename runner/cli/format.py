@@ -9,6 +9,7 @@ from parsers.light import datetime, pattern
 from parsers.run_summary import dollars, doubts
 from parsers.text import visible
 from runner import clock
+from runner.terms import money
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,19 +76,26 @@ def _block(report: Mapping[str, object], time_format: str) -> Iterator[str]:
     for each in _list(report["left_running"]):
         yield f"Left Running: {line(each['name'])} (pid {each['pid']})"
     yield from _queue(report, time_format)
-    if isinstance(skipped := report["skipped"], int) and skipped:
-        yield f"Skipped: {count(skipped, 'prompt')}, never delivered"
-    for each in _list(report["undelivered"]):
-        needs = f" (it needed #{each['needs']})" if each["needs"] else ""
-        yield f"Never Delivered: #{each['id']} {each['reason']}{needs}"
     tokens = _known(report["usage"], "total_tokens", "{:,} tokens") or "unknown"
     cost = _known(report["cost"], "usd", "${:.4f}") or "cost unknown"
     yield f"Usage: {tokens}, {cost}"
+    if isinstance(budget := report.get("budget"), dict):
+        yield f"Budget: {', '.join(_budget(budget))}"
     yield from _text("Last Prompt", report["last_prompt"])
     yield from _text("Last Result", report["last_result"])
     previous = report["previous_result"]
     if isinstance(previous, dict):
         yield from _text(f"Previous Result (run {previous['run']})", previous["text"])
+
+
+def _budget(told: Mapping[str, float | None]) -> Iterator[str]:
+    """Write what is used of the budget of a prompt."""
+    if (usd := told["max_usd"]) is not None:
+        yield f"{money(told['usd'] or 0)} of {money(usd)}"
+    if (most := told["max_tokens"]) is not None:
+        yield f"{told['tokens']:,} of {most:,} tokens"
+    if usd is not None and (missing := told["unpriced"]):
+        yield f"{count(int(missing), 'call')} without a price"
 
 
 def _outcome(report: Mapping[str, object]) -> Iterator[str]:
@@ -127,6 +135,11 @@ def _queue(report: Mapping[str, object], time_format: str) -> Iterator[str]:
         name = " /quit" if each["prompt"].strip() == "/quit" else ""
         yield f"  #{each['id']}{name} {state if word or first else 'is next'}"
         first = first or each["id"]
+    if isinstance(skipped := report["skipped"], int) and skipped:
+        yield f"Skipped: {count(skipped, 'prompt')}, never delivered"
+    for each in _list(report["undelivered"]):
+        needs = f" (it needed #{each['needs']})" if each["needs"] else ""
+        yield f"Never Delivered: #{each['id']} {each['reason']}{needs}"
 
 
 def _known(sums: object, name: str, pattern: str) -> str | None:

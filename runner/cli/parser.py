@@ -135,7 +135,7 @@ class Parser(argparse.ArgumentParser):
                 said["metavar"] = option.value
             words = option.words
             if not words:
-                words = (option.value.lower(),)
+                words = (option.name,)
                 said["nargs"] = "*" if option.is_many else None
             elif not option.value:
                 said["action"] = "count" if option.is_many else "store_true"

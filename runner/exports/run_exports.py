@@ -109,7 +109,9 @@ def summary_in(data: Json, facts: Facts = NO_FACTS) -> Json:
     errors = whole["errors"]
     if isinstance(errors, list) and error is not None and error not in errors:
         whole["errors"] = [*errors, error]
-    return {**whole, "warnings": data["warnings"]}
+    accounts = loose_json.mapping(data["accounts"])
+    budget = {"budget": accounts["budget"]} if "budget" in accounts else {}
+    return {**whole, "warnings": data["warnings"], **budget}
 
 
 def said_in(data: Json) -> Mapping[str, object]:

@@ -64,7 +64,7 @@ update sessions set updated_at = max(updated_at, :at) where id = :session
 -- name: keep_settings
 -- Store the settings of the last run whose turn began, for the next prompt; those of a prompt of its own stay with it.
 update sessions set settings = :settings, repo = :repo, imported = null where id = :session
-and not exists (select 1 from prompts where id = :prompt and settings <> '{}')
+and not exists (select 1 from prompts where id = :prompt and json_remove(settings, '$.terms') <> '{}')
 
 -- name: set_exports
 update sessions set exports = :exports where id = :session
@@ -169,7 +169,8 @@ select exists (select 1 from queues where paused or coalesce(slots, starts_per_m
 
 -- name: kept
 -- Why no run of a group may be started now. Slots and the rate do not concern a run inside a run.
-select k.name, k.word, k.until, (select slots from queues where name = k.name) as slots, (select starts_per_minute from queues where name = k.name) as rate
+select k.name, k.word, k.until, (select slots from queues where name = k.name) as slots, (select starts_per_minute from queues where name = k.name) as rate,
+    (select usd_per_day from queues where name = k.name) as budget, (select usd from spent) as spent
 from kept k where k.name in ('', :group) and k.word is not null and not (:is_inside and k.word in ('slot', 'rate')) order by k.word <> 'pause', k.name limit 1
 
 -- name: is_paused
@@ -184,6 +185,13 @@ from queues q order by q.name
 -- name: set_limits
 insert into queues (name, slots, starts_per_minute) values (:name, :slots, :rate)
 on conflict (name) do update set slots = iif(:sets_slots, :slots, slots), starts_per_minute = iif(:sets_rate, :rate, starts_per_minute)
+
+-- name: budget
+-- What a day may cost, and what this one has cost.
+select q.usd_per_day, s.usd as spent_usd, s.unpriced, s.day, c.midnight as until from queues q, spent s, clock c where q.name = ''
+
+-- name: set_budget
+update queues set usd_per_day = :usd where name = ''
 
 -- name: pause_queue
 update queues set paused = :paused where name = ''
@@ -657,6 +665,12 @@ select model, sum(max(unpriced, 1)) as calls from usage where total > 0 and (unp
 
 -- name: usage_of_session
 select * from usage_sums where grouped = 'session' and key = cast(:name as blob) and runs > 0
+
+-- name: usage_of_prompt
+-- What a prompt has used since a person started it last, without one of its runs.
+select coalesce(sum(u.total), 0) as tokens, total(u.usd) as usd, coalesce(sum(u.unpriced), 0) as unpriced
+from prompts p join runs r on r.prompt = p.id and r.prepared_at >= p.queued_at join usage u on u.run_id = r.run_id
+where p.id = :prompt and r.run_id <> :run_id
 
 -- name: check_write
 -- Only a commit tells whether the disk takes one.

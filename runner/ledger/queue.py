@@ -384,9 +384,11 @@ class Queue:
             raise NoSlotError(reason)
         waits, how = is_busy or reason is not None, PromptOptions(group=request.group)
         text = request.prompt if waits else None
+        # Another attempt has the same terms.
+        own: dict[str, object] = {"terms": request.terms.told()}
         if waits or request.park:
-            settings = json_text.dumps({"park": request.park})
-            how = replace(how, environment=environment, settings=settings)
+            how, own["park"] = replace(how, environment=environment), request.park
+        how = replace(how, settings=json_text.dumps(own))
         number = prompts.insert_of(self._ledger, run, text, how)
         if waits:
             run = replace(run, state=Waiting(), waits=True)

@@ -61,7 +61,6 @@ create table prompts (
     parks integer not null default 0,
     retries integer not null default 0, recoveries integer not null default 0,
     not_before text, wake_at text, wake_from text, wake_why text,
-    max_usd real, max_tokens integer,             -- for the prompt with all its attempts
     key text unique, body text, dedup text, expires_at text, labels text, stop_asked_at text,
     queued_at text not null, ended_at text,
     unique (session, place),
@@ -166,7 +165,6 @@ select grouped, key, quarter, run_id, prepared_at,
         and (o.quarter < k.quarter or o.usd is not null)) as unknown_cost,
     sum(unpriced) as unpriced, max(uncounted > 0) as uncounted
 from keys k group by run_id, quarter, prepared_at, grouped, key;
-create table spent (day text primary key, usd real not null) strict, without rowid;   -- a cache of usage by local day; verify recomputes it
 
 create table history (                            -- written in the transaction of each change; webhooks, event streams,
     id integer primary key autoincrement, at text not null,   -- tasks.md and the page's time line are read from it
@@ -200,6 +198,11 @@ insert into queues (name) values ('');
 create view clock as select strftime('%Y-%m-%dT%H:%M:%fZ', 'now') as now, date('now', 'localtime') as today,
     strftime('%Y-%m-%dT%H:%M:%fZ', 'now', 'localtime', 'start of day', '+1 day', 'utc') as midnight,
     strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-60 seconds') as minute_ago;
+-- What this day has cost, as `usage` tells it: of the ledger's runs that have ended, removed and imported ones too.
+-- The day is that of the asking process's time zone. Each of its quarters of an hour is a row, so another zone or clock needs no new sums.
+create view spent as select c.today as day, total(s.usd) as usd, coalesce(sum(s.unpriced), 0) as unpriced
+from clock c left join usage_sums s on s.grouped = 'total' and s.key = x''
+    and s.quarter >= strftime('%s', c.today, 'utc') / 900 and s.quarter < strftime('%s', c.midnight) / 900;
 -- The runs that use a slot; an interactive run only during a turn.
 create view busy as select r.run_id, r.session, r.grp, r.slotless from runs r where r.state in ('prepared', 'launching', 'running')
     and (r.kind = 'exec' or exists (select 1 from prompts q where q.run_id = r.run_id)
@@ -220,11 +223,11 @@ from prompts p, clock c where p.state in ('queued', 'parked') group by p.session
 create view kept as
 select q.name, case
         when q.paused or q.slots is 0 then 'pause'
-        when q.usd_per_day <= coalesce((select usd from spent where day = c.today), 0) then 'budget'
+        when q.usd_per_day <= (select usd from spent) then 'budget'
         when q.starts_per_minute <= iif(q.name = '', (select count(*) from recent), (select count(*) from recent r where r.grp = q.name)) then 'rate'
         when q.slots <= iif(q.name = '', (select count(*) from busy where not slotless), (select count(*) from busy b where b.grp = q.name and not b.slotless)) then 'slot'
     end as word, case
-        when q.usd_per_day <= coalesce((select usd from spent where day = c.today), 0) then c.midnight
+        when q.usd_per_day <= (select usd from spent) then c.midnight
         when q.starts_per_minute <= iif(q.name = '', (select count(*) from recent), (select count(*) from recent r where r.grp = q.name)) then
             (select strftime('%Y-%m-%dT%H:%M:%fZ', min(r.prepared_at), '+60 seconds') from recent r where q.name in ('', r.grp))
     end as until
@@ -284,7 +287,7 @@ select p.id, p.session, p.state, j.rank,
         when j.word = 'retry' then case p.wake_why when 'start' then 'Codex could not be started ' || iif(p.starts = 1, 'once', p.starts || ' times')
             when 'unbegun' then 'Codex ended before its turn began, ' || iif(p.unbegun = 1, 'once', p.unbegun || ' times') else 'attempt ' || p.failures || ' of ' || (p.retries + 1) || ' failed' end
         when j.word = 'writer' then 'another program writes this thread'
-        when j.word = 'budget' then 'spent today ' || printf('%.2f', (select usd from spent, clock where day = today)) || ' of ' || printf('%.2f', (select usd_per_day from queues where name = ''))
+        when j.word = 'budget' then 'spent today ' || printf('$%.2f of $%.2f', (select usd from spent), (select usd_per_day from queues where name = ''))
         when j.word = 'rate' then 'starts per minute'
         when j.word = 'slot' then (select count(*) from busy where not slotless) || ' of ' || coalesce((select slots from queues where name = ''), 'any')
             || ' run' || iif(p.grp = '', '', ', group ' || p.grp || ' ' || (select count(*) from busy b where b.grp = p.grp and not b.slotless) || ' of ' || coalesce((select slots from queues where name = p.grp), 'any'))
@@ -321,4 +324,6 @@ union select session from prompts where state in ('queued', 'parked');
 create view next_deadline as
 select min(at) as at from (
     select min(until) as at from judged where word in ('time', 'retry', 'writer', 'limit', 'budget', 'rate')
+    -- In another time zone the day may end sooner.
+    union all select strftime('%Y-%m-%dT%H:%M:%fZ', now, '+1 hour') from clock where exists (select 1 from judged where word = 'budget')
     union all select min(expires_at) from prompts where expires_at is not null and state in ('queued', 'parked') and not begun);

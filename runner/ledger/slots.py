@@ -69,7 +69,8 @@ def reason(ledger: Ledger, session: int, request: RunRequest) -> str | None:
         "pause": f"there are 0 slots{where}; codex-tasks slots N sets another number",
         "slot": f"{row['slots']} of {row['slots']} slots{where} are taken",
         "rate": f"{row['rate']} starts per minute{where}: wait until {row['until']}",
-        "budget": f"today's budget is spent: wait until {row['until']}",
+        "budget": f"today's budget is spent (${row['spent']:.2f} of"
+        f" ${row['budget'] or 0:.2f}): wait until {row['until']}",
     }
     return f"{told[word]} ({_FIX})"
 

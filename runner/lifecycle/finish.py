@@ -11,6 +11,7 @@ import os
 from parsers.light import suppress
 from parsers.struct import Struct, replace
 from runner import clock, files
+from runner.accounting import budgets
 from runner.accounting.rollouts import AFTERMATH
 from runner.accounting.run import account_run, read_events, unknown
 from runner.codex.binary import version_of
@@ -116,7 +117,8 @@ def finish_abandoned(run: Run, ended: Exit, ledger: Ledger, settings: Config) ->
 def _count(run: Run, end: RunEnd, ledger: Ledger, settings: Config) -> RunAccounting:
     until = end.at + AFTERMATH if end.is_late else None
     try:
-        return account_run(run, ledger, settings, until, end.seen)
+        counted = account_run(run, ledger, settings, until, end.seen)
+        return budgets.compared(run, counted, ledger)
     except Exception:  # noqa: BLE001 - a bug in counting must not cost the verdict
         import traceback  # noqa: PLC0415 - a rare end
 

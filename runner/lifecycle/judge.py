@@ -56,18 +56,21 @@ class Cause(StrEnum):
     SIGNAL = "signal"
     STOP = "stop"
     SILENCE = "silence"
+    BUDGET = "budget"
 
 
 class Exit(Struct):
     """Hold the exit status of Codex, and the cause when the supervisor ended it.
 
-    `cause_value` is the limit in seconds, or the number of the signal.
+    `cause_value` is the limit in seconds, or the number of the signal; `reason` says
+    which budget was exceeded.
     """
 
     process_exit_code: int | None = None
     signal: int | None = None
     cause: Cause | None = None
     cause_value: float = 0
+    reason: str | None = None
 
 
 class Evidence(Struct):
@@ -184,6 +187,8 @@ def _ended_by_us(evidence: Evidence) -> Verdict:
             said = f"; last: {words}" if (words := _words(evidence)) else ""
             error = f"Codex has not named a thread within {value:g} s{said}"
             return verdict(Outcome.TIMED_OUT, error)
+        case Cause.BUDGET:
+            return verdict(Outcome.OVER_BUDGET, evidence.exit.reason)
         case Cause.STOP:
             return verdict(Outcome.STOPPED, "the run was stopped")
         case _:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from runner.config import Config
     from runner.ledger.environments import Environment
     from runner.model import CodexOptions, ProcessId, RunRequest
+    from runner.terms import Terms
 
     Ask: TypeAlias = Callable[[Ledger], RunRequest]
 
@@ -92,6 +93,7 @@ def prepare_run(request: RunRequest, ledger: Ledger, settings: Config) -> Prepar
             for it, and the caller did not ask to wait.
         ArchivedError: the session is archived.
         AlreadyDeliveredError: another run delivers the prompt.
+        UnpricedError: it has a budget in USD, and its model no price.
         RunnerFault: a file or the ledger cannot be written; nothing is left.
     """
     if request.prompt_id is None:
@@ -99,6 +101,7 @@ def prepare_run(request: RunRequest, ledger: Ledger, settings: Config) -> Prepar
         place, thread = Path(request.codex_home), request.thread
         pid = None if thread is None else writer_of(place, thread)
         request = replace(request, writer=pid, parent=parent)
+        refuse_unpriced(request.terms, request.codex, place, settings)
     environment = None
     if request.wait_for_session or request.wait_for_slot or request.park:
         # Another process may deliver its prompt: after a limit, or a kill of this one.
@@ -123,6 +126,20 @@ def prepare_run(request: RunRequest, ledger: Ledger, settings: Config) -> Prepar
         if isinstance(run.state, Waiting):
             queue_files.refresh(ledger, run.session, [run.spec.prompt_id or 0])
     return PreparedRun(run=run, owner=owner, events=events)
+
+
+def refuse_unpriced(
+    terms: Terms, codex: CodexOptions, codex_home: Path, settings: Config
+) -> None:
+    """Refuse a budget in USD for a model without a price.
+
+    Raises:
+        UnpricedError: the model is known already, and has none.
+    """
+    if terms.max_usd is not None:
+        from runner.accounting import budgets  # noqa: PLC0415 - few runs have one
+
+        budgets.refuse_unpriced(terms.max_usd, codex, codex_home, settings)
 
 
 def environment_of(

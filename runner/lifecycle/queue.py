@@ -14,11 +14,12 @@ from runner.errors import (
     FileFault,
     RunnerError,
     SessionBusyError,
+    UnpricedError,
 )
 from runner.exports import queue_files
 from runner.ledger.environments import Senders
 from runner.ledger.settings import OwnSettings, Settings, read_own
-from runner.lifecycle.launch import start_run
+from runner.lifecycle.launch import refuse_unpriced, start_run
 from runner.model import CodexOptions, Limits, RunRequest
 
 TYPE_CHECKING = False
@@ -111,7 +112,8 @@ def deliver(candidate: Candidate, ledger: Ledger, settings: Config) -> Started |
     session = ledger.sessions.get(candidate.session)
     try:
         request = next_request(session, prompt.text or b"", settings, prompt)
-    except UndeliverableError as error:
+        refuse_unpriced(request.terms, request.codex, place, settings)
+    except (UndeliverableError, UnpricedError) as error:
         ledger.queue.hold(prompt.id, str(error))
         queue_files.refresh(ledger, candidate.session)
         return None

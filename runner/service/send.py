@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from parsers.paths import Path
 from parsers.struct import Struct, replace
 from runner import clock, config
 from runner.errors import (
@@ -12,12 +13,12 @@ from runner.errors import (
 from runner.exports import queue_files
 from runner.ledger.prompts import PromptOptions
 from runner.ledger.sessions import PromptsWaitError
-from runner.ledger.settings import OwnSettings
+from runner.ledger.settings import OwnSettings, read_own
 from runner.lifecycle import timer
-from runner.lifecycle.launch import environment_of, start_run
+from runner.lifecycle.launch import environment_of, refuse_unpriced, start_run
 from runner.lifecycle.queue import deliver_next, next_request
 from runner.lifecycle.recover import reconcile_run
-from runner.model import QUIT, Outcome
+from runner.model import QUIT, CodexOptions, Outcome
 from runner.prompt.read import is_quit, preview
 from runner.service import follow
 
@@ -106,6 +107,7 @@ def queue(
         NoSuchTaskError: another process has removed it.
         QuitWaitsError: a `/quit` waits in it.
         RefusedPromptError: its key, its dedup or what it waits for.
+        UnpricedError: it has a budget in USD, and its model no price.
         RunnerFault: the ledger cannot be written; nothing is queued.
     """
     prompt = QUIT if is_quit(prompt) else prompt
@@ -115,7 +117,11 @@ def queue(
     told, now = preview(prompt), clock.now()
     if ignored := config.ignored_home(settings, session.home):
         warn(ignored)
-    codex = session.settings.codex if session.settings else None
+    own_settings, kept = read_own(options.settings), session.settings
+    codex = own_settings.over(kept).codex if kept else None
+    home = Path(session.home or settings.codex_home)
+    asked = codex or CodexOptions(bin="codex", model=own_settings.model)
+    refuse_unpriced(own_settings.terms, asked, home, settings)
     own = environment_of(codex, session.home, ledger, settings)
     options = replace(options, environment=own)
     number = ledger.queue.add(session.key, prompt, told, now, options)

@@ -125,14 +125,21 @@ def queued(
 
     Raises:
         RefusedPromptError: its key, its dedup or what it waits for.
+        UnpricedError: it has a budget in USD, and its model no price.
         RunnerFault: the ledger cannot be written; nothing is queued.
     """
     from runner.exports import queue_files  # noqa: PLC0415 - not for a run at once
+    from runner.ledger.settings import read_own  # noqa: PLC0415 - as above
     from runner.lifecycle import timer  # noqa: PLC0415 - as above
-    from runner.lifecycle.launch import environment_of  # noqa: PLC0415 - as above
+    from runner.lifecycle.launch import (  # noqa: PLC0415 - as above
+        environment_of,
+        refuse_unpriced,
+    )
     from runner.lifecycle.queue import deliver_all  # noqa: PLC0415 - as above
 
-    told = preview(request.prompt)
+    told, home = preview(request.prompt), Path(request.codex_home)
+    terms = read_own(options.settings).terms
+    refuse_unpriced(terms, request.codex, home, settings)
     own = environment_of(request.codex, request.codex_home, ledger, settings)
     options = replace(options, environment=own)
     key, number = ledger.queue.open(request, told, clock.now(), options)

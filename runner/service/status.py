@@ -57,6 +57,7 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
     pattern = launched or last
     verdict, exports = last.verdict, session.exports_in(settings.state_home)
     pid = _pid_of_codex(last)
+    so_far = [] if last.is_finished else _so_far(last, ledger, settings)
     return {
         "id": session.name,
         "short_id": session.short_id,
@@ -89,7 +90,8 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
         "undelivered": ledger.queue.undelivered(session.key, last.ordinal),
         "last_prompt": last.spec.task,
         **_answers(task, ledger),
-        **_consumed(task, ledger, settings),
+        **_sums([*ledger.usage.of_session(task.name), *so_far]),
+        "budget": _budget(last, so_far, ledger),
     }
 
 
@@ -101,7 +103,7 @@ def unstarted(session: Session, ledger: Ledger, settings: Config) -> Json:
             ("outcome", "error", "error_class", "retryable", "pid", "note")
         ),
         **dict.fromkeys(("directory", "last_run", "unknown", "other_writer")),
-        **dict.fromkeys(("last_prompt", "last_result", "previous_result")),
+        **dict.fromkeys(("last_prompt", "last_result", "previous_result", "budget")),
         "id": session.name,
         "short_id": session.short_id,
         "title": session.title,
@@ -316,12 +318,17 @@ def _answers(task: Task, ledger: Ledger) -> Json:
     return {"last_result": None, "previous_result": previous}
 
 
-def _consumed(task: Task, ledger: Ledger, settings: Config) -> Json:
-    """Add up the usage and cost of runs, including a living run so far."""
-    rows = ledger.usage.of_session(task.name)
-    if not task.last.is_finished:
-        rows += _so_far(task.last, ledger, settings)
-    return _sums(rows)
+def _budget(run: Run, so_far: Sequence[UsageTotal], ledger: Ledger) -> object:
+    """Report the budget of the prompt of a run; None without one."""
+    if run.is_finished or not run.spec.terms.has_budget:
+        return run.accounts.get("budget")
+    from runner.accounting import budgets  # noqa: PLC0415 - 40 ms, where there is one
+
+    spent = budgets.spent_before(run, ledger)
+    for row in so_far:
+        tokens, usd = row.total_tokens or 0, row.usd or 0.0
+        spent += budgets.Spent(tokens=tokens, usd=usd, unpriced=row.unpriced)
+    return budgets.report(run.spec.terms, spent)
 
 
 def _sums(rows: Sequence[UsageTotal]) -> Json:

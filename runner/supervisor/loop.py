@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from runner.config import Config
     from runner.model import ProcessId, Run, Verdict
     from runner.process.signals import SignalInbox
+    from runner.supervisor.budget import BudgetWatch
     from runner.supervisor.recorder import RunRecorder
     from runner.tail import Appended
 
@@ -87,6 +88,7 @@ class SuperviseLoop:
         self._tail = RunTail(self._files)
         self._tree = DescendantTree(run.supervisor or this_process())
         self._limits = LimitsWatch(run.spec.limits, settings.codex_home)
+        self._budget = _budget_watch(recorder, settings)
         self._codex = 0
         self._status: int | None = None
         self._last_status = 0
@@ -98,7 +100,7 @@ class SuperviseLoop:
             is_own=not run.spec.is_flat,
         )
         self._has_failed = False
-        self._cause: tuple[Cause, float] | None = None
+        self._cause: tuple[Cause, float, str | None] | None = None
         self._termination: Termination | None = None
 
     def refuse(self, why: Verdict) -> None:
@@ -249,6 +251,7 @@ class SuperviseLoop:
             pauses.append(_LOOK_SECONDS)
         deadlines = (
             self._limits.next_look(self._tail.summary),
+            self._budget.next_look(self._tail.summary) if self._budget else None,
             self._recorder.next_retry,
             self._notifier.next_deadline,
         )
@@ -266,10 +269,12 @@ class SuperviseLoop:
             self._tree.look()
             if limit := self._limits.exceeded(self._tail.summary):
                 self._end(*limit)
+            if self._budget and (why := self._budget.exceeded(self._tail.summary)):
+                self._end(Cause.BUDGET, 0, why)
 
-    def _end(self, cause: Cause, value: float) -> None:
+    def _end(self, cause: Cause, value: float, reason: str | None = None) -> None:
         if self._termination is None:
-            self._cause = (cause, value)
+            self._cause = (cause, value, reason)
             grace = self._settings.grace_seconds
             self._termination = Termination(self._native, self._members, grace)
 
@@ -350,11 +355,20 @@ class SuperviseLoop:
         self._recorder.pipe.show(end - len(data), end, self._tail.offsets)
 
     def _exit(self) -> Exit:
-        cause, value = self._cause or (None, 0)
+        cause, value, reason = self._cause or (None, 0, None)
         code = None if self._status is None else os.waitstatus_to_exitcode(self._status)
         return Exit(
             process_exit_code=code if code is not None and code >= 0 else None,
             signal=-code if code is not None and code < 0 else None,
             cause=cause,
             cause_value=value,
+            reason=reason,
         )
+
+
+def _budget_watch(recorder: RunRecorder, settings: Config) -> BudgetWatch | None:
+    if not recorder.run.spec.terms.has_budget:
+        return None
+    from runner.supervisor.budget import BudgetWatch  # noqa: PLC0415 - few runs have one
+
+    return BudgetWatch(recorder, settings)

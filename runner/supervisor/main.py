@@ -157,6 +157,8 @@ def _begin(
             return None
         error = "the run was stopped before Codex was started"
         return verdict(Outcome.STOPPED, error)
+    if recorder.run.spec.terms.has_budget and (why := _spent(recorder)):
+        return why
     # Records after the present end of the session's rollout belong to this run.
     session = recorder.run.spec.resume_session
     if session and (paths := home.rollouts_of(settings.codex_home, session)):
@@ -164,6 +166,13 @@ def _begin(
     started = start_codex(recorder.run, events, settings)
     os.close(events)
     return started
+
+
+def _spent(recorder: RunRecorder) -> Verdict | None:
+    """Return the verdict on a run whose prompt has used up its budget."""
+    from runner.supervisor import budget  # noqa: PLC0415 - few runs have one
+
+    return budget.refusal(recorder.run, recorder.ledger)
 
 
 def _wait_for_turn(

@@ -155,10 +155,10 @@ class RunRecorder:
         except RunnerError as error:
             self.warn(str(error))
 
-    def warn(self, text: str) -> None:
-        """Add a warning to the record and send it to the caller."""
-        if text not in self.warnings:
-            self.warnings.append(text)
+    def warn(self, text: str, name: str | None = None) -> None:
+        """Add a warning to the record, by its name if any, and tell the caller."""
+        if (name or text) not in self.warnings:
+            self.warnings.append(name or text)
             self.pipe.send(warning=text)
 
     def add_late_warnings(self) -> None:

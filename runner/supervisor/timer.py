@@ -52,6 +52,7 @@ def run(settings: Config) -> None:
     while True:
         handed = _read_handed(_drain(bell))
         settings = replace(settings, handed={**(settings.handed or {}), **handed})
+        clock.renew_zone()
         # After the FIFO is read, so what it told of is seen.
         ledger.close()
         sweep(ledger, settings, is_timer=True)

@@ -165,3 +165,15 @@ def test_a_session_takes_the_settings_of_a_run_whose_launch_was_not_noted(
     settings = ledger.sessions.get(session).settings
     assert settings is not None
     assert settings.codex == options
+
+
+def test_the_only_prompt_of_a_session_goes_back_after_its_turn_has_begun(
+    ledger: Ledger, session: int
+) -> None:
+    number = ledgers.queue(ledger, session)
+    begun = replace(prepare(ledger, session, 1, number), has_begun=True)
+
+    end(ledger, begun, Outcome.USAGE_LIMITED)
+
+    (waits,) = ledger.queue.waiting(session)
+    assert (waits.id, waits.word) == (number, "limit")

@@ -437,3 +437,15 @@ def test_a_codex_that_was_never_started_has_no_exit_code_of_its_own() -> None:
     assert verdict.outcome is Outcome.NOT_STARTED
     assert verdict.exit_code == 127
     assert verdict.process_exit_code is verdict.signal is None
+
+
+def test_a_run_over_its_budget_says_which_unless_its_turn_has_ended() -> None:
+    why = "the prompt has used 51 of 50 tokens (--max-tokens)"
+    ended = replace(ended_by(Cause.BUDGET, 0), reason=why)
+
+    found = judge(Evidence(exit=ended))
+    completed = judge(Evidence(exit=ended, ending=Ending.COMPLETED))
+
+    assert (found.outcome, found.exit_code) == (Outcome.OVER_BUDGET, 1)
+    assert found.error == why
+    assert completed.outcome is Outcome.SUCCEEDED

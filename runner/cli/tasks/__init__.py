@@ -29,6 +29,7 @@ COMMANDS = {
     "prune": "closing",
     "import": "upkeep",
     "usage": "usage",
+    "budget": "budget",
     "du": "disk",
     "reprice": "usage",
     "doctor": "upkeep",

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parsers.accounting.tokens import Usage, sum_usage
-from parsers.rollouts.read import read_header_line, read_rollout
+from parsers.rollouts.read import RolloutReader, read_header_line, read_rollout
 from parsers.rollouts.thread import Call, RateLimit, Rollout
 
 DATA = Path(__file__).with_name("data")
@@ -632,3 +632,15 @@ def test_a_call_in_flight_is_that_of_its_own_turn() -> None:
 )
 def test_a_remote_compaction_without_usage_is_counted(letters: str, count: int) -> None:
     assert turn_of(letters, COMPLETE).compactions == count
+
+
+@pytest.mark.parametrize("path", sorted(DATA.glob("rollout-*.jsonl")), ids=str)
+def test_a_rollout_that_is_read_as_it_grows_has_the_same_calls(path: Path) -> None:
+    reader, place, calls = RolloutReader(), 0, list[Call]()
+
+    for line in path.read_bytes().splitlines(keepends=True):
+        reader.feed(line, place)
+        place += len(line)
+        calls += reader.next_part().calls
+
+    assert tuple(calls) == read(path.read_bytes()).calls

@@ -1,0 +1,52 @@
+"""`codex-tasks budget`."""
+
+from __future__ import annotations
+
+from runner.cli import format
+from runner.cli.options import refuse
+from runner.cli.output import pretty
+from runner.service import budget
+from runner.terms import money
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runner.cli.context import Context
+    from runner.cli.options import Values
+
+HELP = f"""\
+Show or set what a day may cost: then prompts wait, and no run is started.
+
+--json           as JSON
+{format.TIME_FORMAT}
+USD-PER-DAY ...  as many US dollars a day for all tasks together; none is no limit
+
+  codex-tasks budget
+  codex-tasks budget 20
+  codex-tasks budget none
+"""
+
+
+def main(found: Values, context: Context) -> int:
+    """Show the budget of a day, or set it."""
+    refuse((len(found.usd_per_day) > 1, "give one USD-PER-DAY"))
+    for text in found.usd_per_day:
+        budget.set_per_day(text, context.ledger)
+    context.sweep()
+    if found.usd_per_day and not found.json:
+        return 0
+    told = budget.of_day(context.ledger)
+    if found.json:
+        context.output.lines([pretty(told)])
+        return 0
+    per_day, spent = told["usd_per_day"], money(told["spent_usd"])
+    of_it = "no limit" if per_day is None else f"of {money(per_day)}"
+    missing = told["unpriced"]
+    more = f" + {format.count(missing, 'call')} without a price" if missing else ""
+    ends = format.time(told["until"], found.time_format)
+    context.output.lines(
+        [
+            f"Spent: {spent}{more}, {of_it}",
+            f"Day: {told['day']} in {told['time_zone']}, until {ends}",
+        ]
+    )
+    return 0
