@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from parsers.struct import Struct, as_dict
 
+# The error class of a turn that has succeeded, and whose check has not.
+VERIFY_FAILED = "verify_failed"
+
 
 class Terms(Struct):
     """Hold the terms of a prompt, which all its attempts have.

@@ -140,6 +140,8 @@ def _command(arguments: Arguments, settings: Config) -> int:
         context.note_containment()
         return follower.launched()
     follower.show()
+    while follower.has_next_turn():
+        follower.show()
     return follower.ended()
 
 
@@ -167,7 +169,8 @@ def start(words: RunWords, context: Context) -> RunFollower:
         # Loaded while Codex starts, after the id is printed.
         from runner.cli.follow_run import RunFollower  # noqa: PLC0415
 
-        return RunFollower(started, log, context, interrupt)
+        has_turns = words.terms.max_iterations > 1
+        return RunFollower(started, log, context, interrupt, has_turns=has_turns)
 
 
 def examined(arguments: Arguments, settings: Config) -> int:

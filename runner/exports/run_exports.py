@@ -155,7 +155,7 @@ def end_of(run: Run) -> dict[str, Any]:
     return {
         "finished": verdict.exit_code,
         "has_begun": run.has_begun,
-        "tokens": key_values.tokens(run),
+        "tokens": key_values.end_of_turn(run),
         "lines": key_values.text([*key_values.footer(run), f"summary_json={whole}"]),
         "error": f"{verdict.outcome}: {verdict.error}" if verdict.error else None,
         "doubts": run_summary.doubts(run.accounts.get("warnings")),
@@ -176,7 +176,7 @@ def write_records(run: Run) -> None:
 def closing(run: Run) -> str:
     """Render the end of the readable log of a finished run."""
     block = key_values.text(key_values.footer(run))
-    text = visible(f"{key_values.tokens(run)}\n{block}")
+    text = visible(f"{key_values.end_of_turn(run)}\n{block}")
     return text.encode(errors="backslashreplace").decode()
 
 

@@ -119,7 +119,7 @@ where r.session = :session and r.left_running order by r.ordinal
 
 -- name: run_ends
 -- How the runs of a session have ended from one on, in order, without those that only waited for it, if there are others.
-select coalesce(prompt, run_id) as prompt, run_id, outcome from runs where session = :session and ordinal >= :ordinal
+select coalesce(prompt, run_id) as prompt, run_id, iif(error_class is 'verify_failed', error_class, outcome) as outcome from runs where session = :session and ordinal >= :ordinal
     and (not waits or not exists (select 1 from runs where session = :session and not waits)) order by ordinal
 
 -- name: stopped
@@ -317,7 +317,7 @@ update prompts set text = coalesce(:text, text), preview = coalesce(:preview, pr
 -- name: revive_prompt
 -- Queue an ended prompt again, at its old place.
 update prompts set state = 'queued', reason = null, blame = null, ended_at = null, text = :text, begun = 0, starts = 0, unbegun = 0, failures = 0,
-    crashes = 0, parks = 0, direct = 0, stop_asked_at = null, expires_at = null, run_id = null, queued_at = :at where id = :prompt
+    crashes = 0, parks = 0, checks = 0, direct = 0, stop_asked_at = null, expires_at = null, run_id = null, queued_at = :at where id = :prompt
 
 -- name: blamed_on
 -- The prompts that have ended only because this one did.
@@ -325,6 +325,18 @@ select p.id from prompts p join sessions s on s.id = p.session where p.blame = :
 
 -- name: set_blame
 update prompts set blame = :blame where id = :prompt and reason = 'dependency_failed'
+
+-- name: last_turn
+-- The last run of a prompt in which a turn has begun.
+select r.*, c.record from runs r left join records c on c.run_id = r.run_id where r.prompt = :prompt and r.begun order by r.ordinal desc limit 1
+
+-- name: next_turn
+-- The run of a prompt after another one.
+select r.*, c.record from runs r left join records c on c.run_id = r.run_id where r.prompt = :prompt and r.ordinal > :ordinal order by r.ordinal limit 1
+
+-- name: checks
+-- How many turns of a prompt have ended with a failed check.
+select checks from prompts where id = :prompt
 
 -- name: run_of_text
 -- The run whose prompt file has the text of a prompt whose turn has begun.
@@ -347,7 +359,7 @@ insert into outbox (history, target, due_at) values ((select max(id) from histor
 
 -- name: prompt_of_run
 -- The prompt of a run, running or reserved for the run.
-select id, state, direct as is_direct, stop_asked_at is not null as is_stop_asked, starts, unbegun, failures, crashes, parks, retries, recoveries,
+select id, state, direct as is_direct, stop_asked_at is not null as is_stop_asked, starts, unbegun, failures, crashes, parks, checks, retries, recoveries,
     not direct and coalesce(settings ->> '$.park', 1) as may_park
 from prompts where run_id = :run_id and ended_at is null
 
@@ -465,8 +477,8 @@ where run_id = (select run_id from prompts where id = :prompt) and state = 'wait
 -- One whose turn has begun goes before all others of its session: nothing may come between its halves.
 update prompts set state = iif(:is_parked, 'parked', 'queued'), run_id = null, hold = :hold, wake_at = :wake_at,
     wake_from = iif(:wake_at is null, null, :at), wake_why = iif(:wake_at is null, null, :why), starts = :starts, unbegun = :unbegun,
-    failures = :failures, crashes = :crashes, parks = :parks,
-    place = iif(begun, min(place, (select min(q.place) - 1 from prompts q where q.session = prompts.session and q.id <> prompts.id)), place)
+    failures = :failures, crashes = :crashes, parks = :parks, checks = :checks,
+    place = iif(begun, min(place, coalesce((select min(q.place) - 1 from prompts q where q.session = prompts.session and q.id <> prompts.id), place)), place)
 where id = :prompt and state = 'running'
 
 -- name: wait_for_writer

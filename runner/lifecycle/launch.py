@@ -83,6 +83,20 @@ class Started(Struct):
     log: str
     has_others: bool
 
+    def of(self, run: Run, shown: str) -> Started:
+        """Return this for a later run of its prompt, which another process started.
+
+        It has no pipe: the run is followed by its files.
+        """
+        self.reader.close()
+        return replace(
+            self,
+            run_id=run.run_id,
+            supervisor=run.supervisor or self.supervisor,
+            head=shown,
+            log=str(files_of(run.spec).log),
+        )
+
 
 def prepare_run(request: RunRequest, ledger: Ledger, settings: Config) -> PreparedRun:
     """Create the files of a run, and insert its session, its prompt and its row.
@@ -100,7 +114,8 @@ def prepare_run(request: RunRequest, ledger: Ledger, settings: Config) -> Prepar
         pid = None if thread is None else writer_of(place, thread)
         request = replace(request, writer=pid, parent=parent)
     environment = None
-    if request.wait_for_session or request.wait_for_slot:
+    may_wait = request.wait_for_session or request.wait_for_slot
+    if may_wait or request.terms.max_iterations > 1:
         # Another process may deliver its prompt, if this one is killed.
         own = request.codex_home
         environment = environment_of(request.codex, own, ledger, settings)

@@ -18,6 +18,7 @@ from runner.errors import (
 from runner.exports import queue_files
 from runner.ledger.environments import Senders
 from runner.ledger.settings import OwnSettings, Settings, read_own
+from runner.lifecycle.check import next_turn
 from runner.lifecycle.launch import start_run
 from runner.model import CodexOptions, Limits, RunRequest
 
@@ -111,6 +112,7 @@ def deliver(candidate: Candidate, ledger: Ledger, settings: Config) -> Started |
     session = ledger.sessions.get(candidate.session)
     try:
         request = next_request(session, prompt.text or b"", settings, prompt)
+        request = next_turn(request, ledger)
     except UndeliverableError as error:
         ledger.queue.hold(prompt.id, str(error))
         queue_files.refresh(ledger, candidate.session)

@@ -42,6 +42,7 @@ from runner.process.table import (
 from runner.process.tree import DescendantTree, Termination
 from runner.run_files import files_of
 from runner.supervisor import timer as _timer  # noqa: F401 - as above
+from runner.supervisor.check import Check
 from runner.supervisor.limits import LimitsWatch
 from runner.tail import RunTail
 
@@ -86,12 +87,16 @@ class SuperviseLoop:
         self._files = files_of(run.spec)
         self._tail = RunTail(self._files)
         self._tree = DescendantTree(run.supervisor or this_process())
-        self._limits = LimitsWatch(run.spec.limits, settings.codex_home)
+        self._limits: LimitsWatch | Check = LimitsWatch(
+            run.spec.limits, settings.codex_home
+        )
         self._codex = 0
         self._status: int | None = None
         self._last_status = 0
         self._asker = 0
         self._answer: FileIO | None = None
+        self._check: Check | None = None
+        self._left: list[int] = []
         self._growth = GrowthSignal(
             self._files.directory,
             (self._files.events, self._files.stderr),
@@ -119,16 +124,7 @@ class SuperviseLoop:
             self._guarded(lambda: self._export.begin(recorder.run))
         self._codex = codex
         self._guarded(self._ask_version)
-        while not self._guarded(self._is_over):
-            # Read first: what Codex wrote before this process watched is not signalled.
-            self._guarded(self._read)
-            self._guarded(self._recorder.flush)
-            self._guarded(self._notifier.end_late_ones)
-            self._guarded(self._check_limits)
-            self._guarded(self._hear)
-            self._guarded(self._reap)
-        # The termination may see that all are gone before their status is collected.
-        self._guarded(self._reap)
+        self._watch()
         self._guarded(self._read_rest)
         end = RunEnd(
             at=clock.now(),
@@ -140,7 +136,37 @@ class SuperviseLoop:
         )
         if self._answer is not None and (said := self._answer.read()):
             recorder.run = replace(recorder.run, codex_version=said.decode())
-        self._close(finish(recorder.run, end, recorder.ledger, settings))
+        self._close(finish(recorder.run, end, recorder.ledger, settings, self._verify))
+
+    def _watch(self) -> None:
+        """Supervise Codex, or the check after it, to its end."""
+        while not self._guarded(self._is_over):
+            # Read first: what Codex wrote before this process watched is not signalled.
+            self._guarded(self._read)
+            self._guarded(self._recorder.flush)
+            self._guarded(self._notifier.end_late_ones)
+            self._guarded(self._check_limits)
+            self._guarded(self._hear)
+            self._guarded(self._reap)
+        # The termination may see that all are gone before their status is collected.
+        self._guarded(self._reap)
+
+    def _verify(self, end: RunEnd, place: str) -> RunEnd:
+        """Run the check of a completed turn in the place of Codex."""
+        if self._cause is not None:
+            return end
+        # What Codex has left running may be what is checked: its limit spares that.
+        self._left = [int(str(each["pid"])) for each in end.left_running]
+        check = self._check = Check(self._recorder.run, place, self._settings)
+        if check.pid is not None:
+            self._codex, self._status, self._limits = check.pid, None, check
+            self._watch()
+        ended, self._left = self._exit(), []
+        end = replace(end, at=clock.now(), left_running=self._left_running())
+        if ended.cause in {None, Cause.CHECK}:
+            return replace(end, check=check.end(ended))
+        cause = {"cause": ended.cause, "cause_value": ended.cause_value}
+        return replace(end, exit=replace(end.exit, **cause))
 
     def _close(self, over: Run) -> None:
         """Record the verdict, write the exports, and send notifications.
@@ -268,15 +294,17 @@ class SuperviseLoop:
                 self._end(*limit)
 
     def _end(self, cause: Cause, value: float) -> None:
-        if self._termination is None:
+        if self._cause is None or self._cause[0] is Cause.CHECK:
             self._cause = (cause, value)
+        if self._termination is None:
             grace = self._settings.grace_seconds
             self._termination = Termination(self._native, self._members, grace)
 
     def _native(self) -> ProcessId | None:
         if self._status is not None:
             return None
-        return native_of(self._writers()) or identify(self._codex)
+        native = None if self._check else native_of(self._writers())
+        return native or identify(self._codex)
 
     def _writers(self) -> list[ProcessId]:
         """List the processes that write to the events file, parents first."""
@@ -284,6 +312,8 @@ class SuperviseLoop:
 
     def _members(self) -> list[ProcessId]:
         hooks = [*self._notifier.pids, self._asker]
+        if self._cause is not None and self._cause[0] is Cause.CHECK:
+            hooks += self._left
         members = self._tree.members(without=hooks)
         run_id = self._recorder.run.run_id
         marked = [m.pid for m in members if carries(m, HOOK_MARKER, run_id)]
@@ -296,7 +326,7 @@ class SuperviseLoop:
     def _reap(self) -> None:
         for pid, status in reap():
             if pid == self._codex:
-                if (native := self._survivor()) is None:
+                if self._check or (native := self._survivor()) is None:
                     self._status = status
                 else:
                     # Only the launcher has exited: Codex is our child now.
