@@ -264,8 +264,9 @@ from heads h
 cross join clock c
 join prompts p on p.session = h.session and p.place = h.place
 join sessions s on s.id = p.session
-join kept a on a.name = ''
-left join kept g on g.name = p.grp and p.grp <> ''
+left join runs i on i.run_id = (select r.run_id from runs r where r.prompt = p.id and p.begun and r.slotless limit 1)   -- its next turn has no slot either
+left join kept a on a.name = '' and (i.run_id is null or a.word not in ('slot', 'rate'))
+left join kept g on g.name = p.grp and p.grp <> '' and (i.run_id is null or g.word not in ('slot', 'rate'))
 left join holds o on o.home = s.home and o.why = (select max(w.why) from holds w where w.home = s.home    -- 'login' before 'limit', of those that still hold
     and (w.until is null or w.until > c.now or w.trying is not null));
 

@@ -73,8 +73,12 @@ def deliver_all(
             faults[candidate.session] = f"{name}: {error}"
 
 
-def deliver_next(session: int, ledger: Ledger, settings: Config) -> Started | None:
+def deliver_next(
+    session: int, ledger: Ledger, settings: Config, own: int | None = None
+) -> Started | None:
     """Deliver the first prompt of a session, unless it has to wait.
+
+    `own` is a prompt whose sender had exactly these settings, also what is not kept.
 
     Raises:
         RunnerError: the run cannot be started; the prompt stays in the queue.
@@ -82,6 +86,8 @@ def deliver_next(session: int, ledger: Ledger, settings: Config) -> Started | No
     senders = Senders(ledger, settings)
     for candidate in ledger.queue.candidates():
         key = candidate.environment
+        if candidate.session == session and candidate.prompt == own:
+            return deliver(candidate, ledger, settings)
         if candidate.session == session and not senders.lacking(key):
             return deliver(candidate, ledger, senders.settings_of(key))
     return None

@@ -13,19 +13,17 @@ from parsers.struct import replace
 from runner import clock, files
 from runner.accounting import prices
 from runner.codex.binary import known_version, version_of
-from runner.config import HOOK_MARKER, RUN_MARKER
+from runner.config import HOOK_MARKER
 from runner.exports import queue_files, run_exports
 from runner.exports.task_files import TaskExport
 
 # Needed at the end of the run, when the suite may have been replaced.
 from runner.ledger import fate, homes  # noqa: F401
-from runner.lifecycle import timer
 from runner.lifecycle.finish import RunEnd, finish, finish_unstarted
 from runner.lifecycle.handoff import STOP_SIGNAL, STOP_SIGNALS
 from runner.lifecycle.judge import Cause, Exit
 from runner.lifecycle.liveness import native_of
-from runner.lifecycle.queue import deliver_all, deliver_next
-from runner.model import OUTCOMES, Mode
+from runner.model import Mode
 from runner.notify import Notifier
 from runner.process import cgroup
 from runner.process.fork import detach
@@ -43,6 +41,7 @@ from runner.process.tree import DescendantTree, Termination
 from runner.run_files import files_of
 from runner.supervisor import timer as _timer  # noqa: F401 - as above
 from runner.supervisor.check import Check
+from runner.supervisor.delivery import deliver_after
 from runner.supervisor.limits import LimitsWatch
 from runner.tail import RunTail
 
@@ -183,31 +182,14 @@ class SuperviseLoop:
         recorder.attempt(lambda: queue_files.refresh(ledger, session, changed))
         is_shown = is_stored and run.spec.is_flat
         recorder.pipe.send(**(run_exports.end_of(run) if is_shown else {"finished": 1}))
-        recorder.attempt(self._deliver)
+        has_next_turn = self._check is not None and not run.has_succeeded
+        deliver_after(recorder, self._settings, has_next_turn=has_next_turn)
         self._guarded(lambda: self._notifier.tell(run.run_id))
         # From now on the session may be archived or removed.
         recorder.attempt(lambda: ledger.runs.note_exported(run.run_id))
         self._notifier.wait(self._inbox, STOP_SIGNALS)
         recorder.attempt(ledger.back_up_daily)
         recorder.add_late_warnings()
-
-    def _deliver(self) -> None:
-        """Deliver what can be delivered now, in any session.
-
-        Inside a run only its own session: what is started here ends with that run.
-        """
-        run, ledger = self._recorder.run, self._recorder.ledger
-        is_left = run.outcome is not None and OUTCOMES[run.outcome].then == "left"
-        if RUN_MARKER not in self._settings.environment:
-            but = run.session if is_left else None
-            faults = deliver_all(ledger, self._settings, but=but)
-            if fault := faults.get(run.session):
-                self._recorder.warn(fault)
-            timer.wake(ledger, self._settings)
-        elif not is_left:
-            started = deliver_next(run.session, ledger, self._settings)
-            if started is not None:
-                started.reader.close()
 
     def _guarded(self, step: Callable[[], bool | None]) -> bool:
         """Run a step and return its result, or False when it failed.

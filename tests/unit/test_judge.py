@@ -437,3 +437,17 @@ def test_a_codex_that_was_never_started_has_no_exit_code_of_its_own() -> None:
     assert verdict.outcome is Outcome.NOT_STARTED
     assert verdict.exit_code == 127
     assert verdict.process_exit_code is verdict.signal is None
+
+
+@pytest.mark.parametrize(
+    ("code_told", "error_class"), [(0, None), (1, "verify_failed")]
+)
+def test_a_success_that_was_told_with_another_exit_code_has_a_failed_check(
+    code_told: int, error_class: str | None
+) -> None:
+    told = verdict(Outcome.SUCCEEDED, None, code_told)
+    evidence = Evidence(exit=Exit(), ending=Ending.COMPLETED, told=told)
+
+    found = judge(evidence)
+
+    assert (found.exit_code, found.error_class) == (code_told, error_class)
