@@ -120,7 +120,9 @@ def fate_of(  # noqa: PLR0911 - one return for each row of the table
         return GoesBack(counters=parked, wait=reset, why="limit", is_parked=True)
     if outcome is Outcome.AUTH_FAILED and delivery.may_park:
         return GoesBack(counters=now, is_parked=True)
-    may_go_back = outcome in _MAY_GO_BACK and not delivery.is_direct
+    # The next turn after a failed check waits like any other prompt.
+    is_queued = not delivery.is_direct or now.checks > 0
+    may_go_back = outcome in _MAY_GO_BACK and is_queued
     if may_go_back and not has_begun:
         return _unbegun(now, verdict)
     if outcome is Outcome.LOST and now.crashes < delivery.recoveries:

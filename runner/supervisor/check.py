@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 
-# Loaded now for `command_of`: the suite may be replaced while Codex works.
-import shlex  # noqa: F401
-
 from parsers.paths import Path
 from runner import clock, config, files
 from runner.errors import RunnerError

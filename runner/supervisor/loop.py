@@ -80,6 +80,8 @@ class SuperviseLoop:
         run, ledger = recorder.run, recorder.ledger
         # Each is loaded when it is first asked for: now, not at the end of the run.
         _ = ledger.queue, ledger.usage
+        if run.spec.terms.verify is not None:
+            import shlex  # noqa: F401, PLC0415 - for the check, as above
         self._recorder, self._inbox, self._settings = recorder, inbox, settings
         self._export = TaskExport(ledger, recorder.attempt)
         self._notifier = Notifier(ledger, settings, recorder.warn)

@@ -251,6 +251,14 @@ def test_a_prompt_whose_check_fails_gets_its_next_turn_at_once_until_the_last(
     assert fates[2] == Ends(state="failed", reason="verify_failed")
 
 
+def test_a_next_turn_that_does_not_begin_goes_back_also_of_a_direct_prompt() -> None:
+    killed = verdict(Outcome.NOT_STARTED, KILLED)
+
+    fate = goes_back(delivery(direct=True, checks=1), killed)
+
+    assert fate.counters == Counters(checks=1, starts=1)
+
+
 def test_a_stopped_prompt_gets_no_next_turn() -> None:
     failed = verdict(Outcome.SUCCEEDED, VERIFY_FAILED)
 
