@@ -141,8 +141,6 @@ def _command(arguments: Arguments, settings: Config) -> int:
         context.note_containment()
         return follower.launched()
     follower.show()
-    while follower.has_next_turn():
-        follower.show()
     return follower.ended()
 
 

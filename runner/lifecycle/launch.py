@@ -82,6 +82,7 @@ class Started(Struct):
     head: str
     log: str
     has_others: bool
+    is_followed_by_files: bool = False
 
     def of(self, run: Run, shown: str) -> Started:
         """Return this for a later run of its prompt, which another process started.
@@ -95,6 +96,7 @@ class Started(Struct):
             supervisor=run.supervisor or self.supervisor,
             head=shown,
             log=str(files_of(run.spec).log),
+            is_followed_by_files=True,
         )
 
 

@@ -7,8 +7,9 @@ import select
 from runner import clock
 from runner.lifecycle.liveness import Life, life_of
 from runner.lifecycle.recover import reconcile_run, sweep
+from runner.locks import Lock, look
 from runner.process.signals import arrivals
-from runner.run_files import files_of
+from runner.run_files import files_of, owner_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,6 +119,12 @@ class Following:
                 clock.sleep(PACE_SECONDS)
         for appended in tail.finish():
             yield appended.text
+
+
+def until_gone(run_id: str, settings: Config) -> None:
+    """Wait until the supervisor of a run has ended, and with it the run's hooks."""
+    while look(owner_of(settings.state_home, run_id)) is Lock.HELD:
+        clock.sleep(PACE_SECONDS)
 
 
 def next_turn(

@@ -269,6 +269,23 @@ def test_a_supervisor_that_is_killed_in_the_check_costs_no_turn(
     assert sessions("verify").code == 0
 
 
+def test_the_command_goes_on_after_a_supervisor_that_was_killed_in_the_check(
+    task: Tasks, stand_in: StandIn, repo: Path, tmp_path: Path
+) -> None:
+    once = program(tmp_path, f"test -e fixed || {{ {HOLDS}; }}")
+    begun = task.start("--verify", once)
+    wait_for_check(repo)
+    fixes(stand_in, repo, in_turn="it was interrupted")
+
+    kill(task.all[0].supervisor())
+    ended = begun.wait()
+
+    assert ended.code == 0
+    assert "check failed in turn 1 of 3: it was interrupted\n" in ended.stdout
+    assert ended.fields["codex_run_id"] == task.all[1].run_id
+    assert ended.block == CLOSING
+
+
 def test_a_killed_supervisor_and_a_stop_leave_no_check_and_no_prompt(
     sessions: Sessions, repo: Path, tmp_path: Path
 ) -> None:
@@ -321,6 +338,15 @@ def test_the_command_follows_the_turns_with_their_own_files_and_options(
     assert json.loads(copy.read_text())["run_id"] == ended.fields["codex_run_id"]
     assert stream.read_text().count("run_completed") == 3
     assert all("some-model" in " ".join(run["argv"]) for run in stand_in.runs)
+
+
+def test_the_next_turn_has_the_whole_environment_of_the_command(
+    task: Tasks, stand_in: StandIn, check: Path
+) -> None:
+    task("--verify", check, "--max-iterations", 2, env={"SSH_AUTH_SOCK": "/a/socket"})
+
+    given = [run["env"].get("SSH_AUTH_SOCK") for run in stand_in.runs]
+    assert given == ["/a/socket"] * 2
 
 
 def test_with_detach_the_turns_go_on_without_the_command(
