@@ -109,7 +109,9 @@ def summary_in(data: Json, facts: Facts = NO_FACTS) -> Json:
     errors = whole["errors"]
     if isinstance(errors, list) and error is not None and error not in errors:
         whole["errors"] = [*errors, error]
-    return {**whole, "warnings": data["warnings"]}
+    check = loose_json.mapping(data["accounts"]).get(record.VERIFY)
+    checked = {} if check is None else {record.VERIFY: check}
+    return {**whole, "warnings": data["warnings"], **checked}
 
 
 def said_in(data: Json) -> Mapping[str, object]:

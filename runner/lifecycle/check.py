@@ -48,7 +48,7 @@ def end_of(program: str, ended: Exit, seconds: float) -> CheckEnd:
         code, fault = None, f"took longer than {ended.cause_value:g} s"
     elif ended.signal is not None:
         fault = f"was ended by {name_of(ended.signal)}"
-    elif code:
+    elif code != 0:
         fault = f"exited {code}"
     told = f"{program} {fault}" if fault else None
     return CheckEnd(fault=told, exit_code=code, seconds=round(seconds, 3))

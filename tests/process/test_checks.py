@@ -92,6 +92,7 @@ def test_the_session_goes_on_with_what_the_check_said_until_it_passes(
     assert first.summary["success"] is False
     assert first.summary["error_class"] == "verify_failed"
     assert second.summary["success"] is True
+    assert second.summary["verify"] == second.meta["accounts"]["verify"]
     assert stand_in.runs[1]["stdin"] == (
         "The check of your work has failed: check.sh exited 1.\n"
         f"Its command: {check}\n"
