@@ -66,6 +66,8 @@ CLASSES: Final[Mapping[str, tuple[bool, str]]] = {
         ("thread_gone", "untrusted", "configuration", "option", "not_started"),
         (False, ""),
     ),
+    # The turn has succeeded, its check (`--verify`) has not.
+    "verify_failed": (False, ""),
     # The outcome of a run that was ended by something else than an error of Codex.
     **dict.fromkeys(("lost", "stalled"), (True, "")),
     **dict.fromkeys(("timed_out", "over_budget", "interrupted"), (False, "")),

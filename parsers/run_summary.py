@@ -18,6 +18,9 @@ _DOUBTS: Final = {
     "sandbox_broken": "every command failed, because the sandbox cannot start",
     "empty_answer": "Codex neither wrote a message nor did anything",
 }
+_GOOD: Final = "succeeded"
+# The error class of a success whose check has failed.
+_UNVERIFIED: Final = "verify_failed"
 _TITLE_LENGTH: Final = 64
 _UNKNOWN: Final = ("unknown_item:", "unknown_record:")
 _COUNTS: Final = ("input_tokens", "output_tokens", "total_tokens")
@@ -78,6 +81,7 @@ def build(
         commands = commands if facts.commands_run else dict.fromkeys(commands)
         changed = changed or None
     answer_file, error_class = text("final_message_file"), text("error_class")
+    is_unverified = error_class == _UNVERIFIED
     priced_model = loose_json.text(loose_json.mapping(cost).get("model"))
     found = {
         "run_id": text("run_id", "codex_run_id"),
@@ -89,7 +93,7 @@ def build(
         "ended_at": text("ended_at", "ended_at_utc"),
         "elapsed_seconds": loose_json.number(value("elapsed_seconds")),
         "exit_code": loose_json.integer(value("exit_code", "codex_exit_code")),
-        "success": None if outcome is None else outcome == "succeeded",
+        "success": None if outcome is None else outcome == _GOOD and not is_unverified,
         "outcome": outcome,
         "error_class": error_class,
         "retryable": retryable(error_class),
@@ -162,7 +166,9 @@ def doubts(warnings: object) -> list[str]:
 def one_line(summary: Mapping[str, object]) -> str:
     """Render a summary as one line of text; never raises on its contents."""
     outcome = loose_json.text(summary.get("outcome"))
-    words = {"succeeded": "OK", None: "UNKNOWN"}
+    if summary.get("error_class") == _UNVERIFIED:
+        outcome = _UNVERIFIED
+    words = {_GOOD: "OK", None: "UNKNOWN"}
     usage = loose_json.mapping(summary.get("token_usage"))
     cost = loose_json.mapping(summary.get("cost"))
     title, sign = _flat(summary.get("task")), bound(usage)

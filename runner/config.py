@@ -26,6 +26,8 @@ HOOK_MARKER = "CODEX_RUNNER_HOOK"
 # The id of the run, for Codex and its tools; it identifies their processes when
 # their parents and the supervisor are gone.
 RUN_MARKER = "CODEX_RUNNER_RUN"
+# That of the run, for its check (`--verify`) and what that starts.
+CHECK_MARKER = "CODEX_RUNNER_VERIFY"
 # In seconds; above it a poll's timeout overflows.
 TEN_YEARS = 315_360_000
 

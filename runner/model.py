@@ -219,7 +219,7 @@ class Verdict(Struct):
     `exit_code` is the run's, which its command returns. `process_exit_code` and
     `signal` are the exit status of the Codex process, None when the supervisor was not
     its parent. `error_class` is why Codex refused before its turn began (`writer`,
-    `configuration`, `thread_gone`, `untrusted`, `option`).
+    `configuration`, `thread_gone`, `untrusted`, `option`), or `verify_failed`.
     """
 
     outcome: Outcome
@@ -318,10 +318,9 @@ def advance(state: State, event: Event) -> State:
 class Run(Struct):
     """One Codex process from preparation to verdict.
 
-    `session` is the ledger's key of its session, `ordinal` its place among the
-    session's runs, `thread` the thread that Codex announced. `waits` is true for a run
-    that was accepted to wait for its session and was never launched.
-    `rollout_offset` is the size in bytes of the session's rollout before this run.
+    `session` is the key of its session, `ordinal` its place in it, `thread` the thread
+    that Codex announced. `waits` is true for a run that was accepted to wait, and never
+    launched. `rollout_offset` is the size of the session's rollout before it.
     """
 
     spec: Spec
@@ -353,7 +352,8 @@ class Run(Struct):
 
     @property
     def has_succeeded(self) -> bool:
-        return self.outcome is Outcome.SUCCEEDED
+        ended = self.verdict and (self.verdict.outcome, self.verdict.error_class)
+        return ended == (Outcome.SUCCEEDED, None)
 
     @property
     def ended_at(self) -> datetime | None:

@@ -27,6 +27,7 @@ class RunFiles:
     """Name the files of one run in its directory.
 
     `log` is the readable transcript; in a directory of its own, the output of hooks.
+    `verify` is the output of its check; it exists once that has begun.
     """
 
     def __init__(self, directory: Path, run_id: RunId, *, is_flat: bool) -> None:
@@ -35,6 +36,7 @@ class RunFiles:
         self.prompt = directory / f"{prefix}prompt"
         self.events = directory / f"{prefix}events.jsonl"
         self.stderr = directory / f"{prefix}stderr"
+        self.verify = directory / f"{prefix}verify"
         self.log = directory / f"{prefix}log"
         self.meta = directory / f"{prefix}meta.json"
         self.summary = directory / f"{prefix}summary.json"

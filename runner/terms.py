@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from parsers.struct import Struct, as_dict
 
+# The error class of a turn that has succeeded, and whose check has not.
+VERIFY_FAILED = "verify_failed"
 _CENTS = 2
 
 

@@ -6,9 +6,10 @@ from parsers.light import signal
 from runner.cli.output import note
 from runner.errors import RunnerFault
 from runner.exports import queue_files, run_exports
+from runner.exports.key_values import end_of_turn, head
 from runner.lifecycle.handoff import STOP_SIGNALS
 from runner.lifecycle.recover import sweep_beside
-from runner.model import Finished
+from runner.model import EXIT_SIGNAL_BASE, Finished, Outcome
 from runner.process.signals import handle, name_of
 from runner.service import follow
 from runner.service.stop import end_started
@@ -36,12 +37,17 @@ class RunFollower:
         log: BinaryIO | None,
         context: Context,
         interrupt: BackgroundInterrupt,
+        *,
+        has_turns: bool,
     ) -> None:
         self.run_id = started.run_id
         self._started = started
         self._context = context
         self._interrupt = interrupt
         self._log = log
+        self._has_turns = has_turns
+        self._signal = 0
+        self._code: int | None = None
         self._told: Mapping[str, Any] = {}
         handle(STOP_SIGNALS, self._stop)
         if started.has_others:
@@ -54,13 +60,46 @@ class RunFollower:
         return self.ended() if is_over else 0
 
     def show(self) -> None:
-        """Show the transcript of the run until it has ended."""
+        """Show the transcript of the run, and of its further turns, to the end."""
+        self._show_run()
+        while self._has_next_turn():
+            self._show_run()
+
+    def _show_run(self) -> None:
         context = self._context
         following = follow.Following(self._started, self._log, note, self._wait)
         self._show(following.pieces())
         self._told = following.told
         if not self._told:
             self._show(following.rest(context.ledger, context.settings))
+
+    def _has_next_turn(self) -> bool:
+        """Go to the next turn of a prompt whose check has failed, if it gets one.
+
+        It waits for its start, and says so. A signal ends the prompt.
+        """
+        run = self.settled() if self._has_turns else None
+        if run is None or run.has_succeeded or run.outcome is not Outcome.SUCCEEDED:
+            return False
+        ledger, settings = self._context.ledger, self._context.settings
+
+        def is_given_up() -> bool:
+            if self._interrupt.was_sent():
+                self._stop(signal.SIGINT)
+            if self._signal and ledger.queue.withdraw(run, Outcome.INTERRUPTED):
+                self._code = EXIT_SIGNAL_BASE + self._signal
+            return self._code is not None
+
+        found = follow.next_turn(run, ledger, settings, note, is_given_up)
+        if found is None:
+            return False
+        self._context.output.text(end_of_turn(run))
+        self._started = self._started.of(found, head(found.spec, settings))
+        self.run_id, self._told = found.run_id, {}
+        self._context.output.text(self._started.head)
+        if self._signal:
+            self.end(self._signal)
+        return True
 
     def settled(self) -> Run:
         """Return the run after it, or its supervisor, has ended."""
@@ -80,6 +119,8 @@ class RunFollower:
         self._context.output.text(told["tokens"])
         self._context.output.lines(told["lines"].splitlines())
         self._until(())
+        if self._started.is_followed_by_files:
+            follow.until_gone(self.run_id, self._context.settings)
         if told["error"]:
             note(told["error"])
         for doubt in told["doubts"]:
@@ -87,7 +128,7 @@ class RunFollower:
         if not told["has_begun"]:
             self._withdraw(self.settled())
         is_doubtful = self._context.settings.is_strict and bool(told["doubts"])
-        return int(told["finished"] or is_doubtful)
+        return self._code or int(told["finished"] or is_doubtful)
 
     def _withdraw(self, run: Run) -> None:
         """End the prompt of a run that failed before its turn, if it waits again."""
@@ -118,4 +159,5 @@ class RunFollower:
             f"{name_of(number)}: ending run {self.run_id}",
             is_interrupting=number == signal.SIGINT,
         )
+        self._signal = number
         self.end(number)

@@ -63,7 +63,8 @@ def _block(report: Mapping[str, object], time_format: str) -> Iterator[str]:
     yield f"Task ID: {report['id']}"
     if report["title"]:
         yield f"Title: {line(report['title'])}"
-    yield f"State: {report['state']}"
+    is_verifying = " (verifying)" if report["verifying"] else ""
+    yield f"State: {report['state']}{is_verifying}"
     yield from _outcome(report)
     for name, key in (("Created At", "created_at"), ("Updated At", "updated_at")):
         yield f"{name}: {time(str(report[key]), time_format)}"
@@ -105,6 +106,10 @@ def _outcome(report: Mapping[str, object]) -> Iterator[str]:
     if report["error_class"]:
         can = "retryable" if report["retryable"] else "not retryable"
         yield f"Error Class: {line(report['error_class'])} ({can})"
+    if report["verify"]:
+        from runner.exports.key_values import check_of  # noqa: PLC0415 - where one was
+
+        yield f"Check: {line(check_of(report))}"
     for each in doubts(report["warnings"]):
         yield f"Warning: {each}"
 

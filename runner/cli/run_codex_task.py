@@ -105,10 +105,11 @@ elapsed_seconds=, codex_session_id=, outcome=, log_file=, meta_file=, summary_fi
 cache_status=, summary_line=, with -v started_at_utc=, ended_at_utc=, with -vv
 codex_command=; summary_json=. Notes for people go to standard error.
 
-exit codes: 0 succeeded; 1 failed, with --strict also a success that did nothing; 2
-wrong usage; 75 the session is busy; 124 timed out or stalled; 126 and 127 Codex cannot
-be run or found; 130 and 143 interrupted by INT or TERM; 143 stopped by codex-tasks
-stop, too; 141 standard output was closed (the run goes on); else Codex's own.
+exit codes: 0 succeeded; 1 failed, also if only the check (--verify) has, with --strict
+also a success that did nothing; 2 wrong usage; 75 the session is busy; 124 timed out or
+stalled; 126 and 127 Codex cannot be run or found; 130 and 143 interrupted by INT or
+TERM; 143 stopped by codex-tasks stop, too; 141 standard output was closed (the run goes
+on); else Codex's own.
 """
 
 
@@ -168,7 +169,8 @@ def start(words: RunWords, context: Context) -> RunFollower:
         # Loaded while Codex starts, after the id is printed.
         from runner.cli.follow_run import RunFollower  # noqa: PLC0415
 
-        return RunFollower(started, log, context, interrupt)
+        has_turns = words.terms.max_iterations > 1
+        return RunFollower(started, log, context, interrupt, has_turns=has_turns)
 
 
 def examined(arguments: Arguments, settings: Config) -> int:

@@ -12,7 +12,7 @@ from parsers.text import visible
 from runner.clock import iso
 from runner.codex.binary import exec_argv, version_of
 from runner.ledger import record
-from runner.model import Verbosity
+from runner.model import Outcome, Verbosity
 from runner.process.start import which
 from runner.run_files import files_of
 from runner.version import VERSION
@@ -79,16 +79,29 @@ def footer(run: Run) -> list[str]:
     return pairs({**first, **{name: data[name] for name in same}, **more})
 
 
-def tokens(run: Run) -> str:
-    """Write the tokens of a succeeded run, as its summary has them."""
+def end_of_turn(run: Run) -> str:
+    """Write the tokens of a completed turn, as its summary has them, and its check."""
     from parsers.accounting.tokens import read_usage  # noqa: PLC0415 - not at a launch
     from parsers.exec_events.transcript import render_tokens  # noqa: PLC0415
 
-    if not run.has_succeeded:
+    if run.outcome is not Outcome.SUCCEEDED:
         return ""
     told = loose_json.mapping(run.accounts.get("token_usage"))
     thread = read_usage(run.accounts.get("thread_usage"))
-    return render_tokens(read_usage(told), thread, sign=bound(told))
+    shown = render_tokens(read_usage(told), thread, sign=bound(told))
+    said = check_of(run.accounts)
+    return shown if said is None else f"{shown}check {said}\n"
+
+
+def check_of(accounts: Mapping[str, object]) -> str | None:
+    """Write how a check ended, in which turn of its prompt; None without one."""
+    told = loose_json.mapping(accounts.get(record.VERIFY))
+    if not told:
+        return None
+    turn = f"in turn {told.get('iteration') or '?'} of {told.get('of')}"
+    if (fault := told.get("fault")) is None:
+        return f"passed {turn}: {told.get('command')}"
+    return f"failed {turn}: {fault}"
 
 
 def pairs(values: Mapping[str, object]) -> list[str]:

@@ -110,8 +110,9 @@ def summary_in(data: Json, facts: Facts = NO_FACTS) -> Json:
     if isinstance(errors, list) and error is not None and error not in errors:
         whole["errors"] = [*errors, error]
     accounts = loose_json.mapping(data["accounts"])
-    budget = {"budget": accounts["budget"]} if "budget" in accounts else {}
-    return {**whole, "warnings": data["warnings"], **budget}
+    named = ("budget", record.VERIFY)
+    more = {name: accounts[name] for name in named if accounts.get(name) is not None}
+    return {**whole, "warnings": data["warnings"], **more}
 
 
 def said_in(data: Json) -> Mapping[str, object]:
@@ -157,7 +158,7 @@ def end_of(run: Run) -> dict[str, Any]:
     return {
         "finished": verdict.exit_code,
         "has_begun": run.has_begun,
-        "tokens": key_values.tokens(run),
+        "tokens": key_values.end_of_turn(run),
         "lines": key_values.text([*key_values.footer(run), f"summary_json={whole}"]),
         "error": f"{verdict.outcome}: {verdict.error}" if verdict.error else None,
         "doubts": run_summary.doubts(run.accounts.get("warnings")),
@@ -178,7 +179,7 @@ def write_records(run: Run) -> None:
 def closing(run: Run) -> str:
     """Render the end of the readable log of a finished run."""
     block = key_values.text(key_values.footer(run))
-    text = visible(f"{key_values.tokens(run)}\n{block}")
+    text = visible(f"{key_values.end_of_turn(run)}\n{block}")
     return text.encode(errors="backslashreplace").decode()
 
 

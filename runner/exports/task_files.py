@@ -20,6 +20,7 @@ from runner.ledger import record
 from runner.model import OUTCOMES, Outcome, Running, TaskState
 from runner.run_files import files_of
 from runner.tail import RunTail, summary_of_events
+from runner.terms import VERIFY_FAILED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def json_of(
     data: Json = {
         "id": session.name,
         "title": session.title,
-        "state": _state(session),
+        "state": _state(session, last["error_class"]),
         "created_at": session.created_at,
         "updated_at": session.updated_at,
         "last_result": answer,
@@ -320,11 +321,12 @@ def prompt_of(run: Run) -> bytes:
         return run.spec.task.encode(errors="replace")
 
 
-def _state(session: Session) -> TaskState:
+def _state(session: Session, error_class: object = None) -> TaskState:
     """Return the state for `task.json`, which does not include waiting prompts."""
     if session.outcome is None:
         return TaskState.RUNNING
     if session.is_archived:
         return TaskState.ARCHIVED
-    is_good = OUTCOMES[Outcome(session.outcome)].is_good
+    is_verified = error_class != VERIFY_FAILED
+    is_good = OUTCOMES[Outcome(session.outcome)].is_good and is_verified
     return TaskState.STOPPED if is_good else TaskState.DIED

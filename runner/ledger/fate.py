@@ -13,6 +13,7 @@ from parsers.struct import Struct, replace
 from runner import clock
 from runner.clock import iso
 from runner.model import OUTCOMES, Outcome
+from runner.terms import VERIFY_FAILED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class Counters(Struct):
 
     `starts` counts successive runs in which Codex was not executed, `unbegun` those in
     which Codex was executed and no turn began; `failures`, `crashes` and `parks` count
-    failed and lost turns and usage limits since its last start by a person.
+    failed and lost turns and usage limits, `checks` failed checks, since its last start
+    by a person.
     """
 
     starts: int = 0
@@ -49,13 +51,15 @@ class Counters(Struct):
     failures: int = 0
     crashes: int = 0
     parks: int = 0
+    checks: int = 0
 
 
 class Delivery(Counters):
     """Hold the facts on a prompt that a run had.
 
     It may be retried `retries` times when its turn fails for a reason that can pass,
-    and continued `recoveries` times when Codex is lost in its turn.
+    and continued `recoveries` times when Codex is lost in its turn. While its check
+    fails it gets another turn, `turns` in all.
     """
 
     is_direct: bool
@@ -63,6 +67,7 @@ class Delivery(Counters):
     may_park: bool = True
     retries: int = 0
     recoveries: int = 0
+    turns: int = 1
 
     @property
     def counters(self) -> Counters:
@@ -103,14 +108,21 @@ def fate_of(  # noqa: PLR0911 - one return for each row of the table
     """Return the next state of a prompt; `reset` is when its limit ends, in seconds."""
     outcome, meaning = verdict.outcome, OUTCOMES[verdict.outcome]
     now = _in_a_row(delivery.counters, verdict, has_begun=has_begun)
-    if delivery.is_stop_asked and not meaning.is_good:
+    has_failed_check = verdict.error_class == VERIFY_FAILED
+    if delivery.is_stop_asked and (has_failed_check or not meaning.is_good):
         return Ends(state="canceled", reason="stopped")
+    if has_failed_check:
+        if now.checks + 1 < delivery.turns:
+            return GoesBack(counters=replace(now, checks=now.checks + 1))
+        return Ends(state="failed", reason=VERIFY_FAILED)
     if outcome is Outcome.USAGE_LIMITED and delivery.may_park:
         parked = replace(now, parks=now.parks + 1)
         return GoesBack(counters=parked, wait=reset, why="limit", is_parked=True)
     if outcome is Outcome.AUTH_FAILED and delivery.may_park:
         return GoesBack(counters=now, is_parked=True)
-    may_go_back = outcome in _MAY_GO_BACK and not delivery.is_direct
+    # The next turn after a failed check waits like any other prompt.
+    is_queued = not delivery.is_direct or now.checks > 0
+    may_go_back = outcome in _MAY_GO_BACK and is_queued
     if may_go_back and not has_begun:
         return _unbegun(now, verdict)
     if outcome is Outcome.LOST and now.crashes < delivery.recoveries:

@@ -119,7 +119,7 @@ where r.session = :session and r.left_running order by r.ordinal
 
 -- name: run_ends
 -- How the runs of a session have ended from one on, in order, without those that only waited for it, if there are others.
-select coalesce(prompt, run_id) as prompt, run_id, outcome from runs where session = :session and ordinal >= :ordinal
+select coalesce(prompt, run_id) as prompt, run_id, iif(error_class is 'verify_failed', error_class, outcome) as outcome from runs where session = :session and ordinal >= :ordinal
     and (not waits or not exists (select 1 from runs where session = :session and not waits)) order by ordinal
 
 -- name: stopped
@@ -153,8 +153,9 @@ insert into runs (run_id, session, ordinal, thread_id, prompt, state, waits, dir
     grp, parent_run, slotless, continues)
 values (:run_id, :session, (select coalesce(max(ordinal), 0) + 1 from runs where session = :session), :thread, :prompt, :state,
     :waits, :directory, :layout, :place, :supervisor, :codex, :codex_version, :rollout_offset, :prepared_at, :launched_at, :ended_at, :outcome,
-    :error_class, :exit_code, :begun, :answered, :left_running, coalesce((select grp from prompts where id = :prompt), ''), :parent,
-    exists (select 1 from runs where run_id = :parent), coalesce((select begun from prompts where id = :prompt), 0)) returning ordinal
+    :error_class, :exit_code, :begun, :answered, :left_running, coalesce((select grp from prompts where id = :prompt), ''),
+    coalesce(:parent, (select parent_run from runs where prompt = :prompt and slotless)),
+    exists (select 1 from runs where run_id = :parent or prompt = :prompt and slotless), coalesce((select begun from prompts where id = :prompt), 0)) returning ordinal
 
 -- name: depth_of
 -- Inside how many runs a run is started, given the one around it.
@@ -330,7 +331,7 @@ update prompts set text = coalesce(:text, text), preview = coalesce(:preview, pr
 -- name: revive_prompt
 -- Queue an ended prompt again, at its old place.
 update prompts set state = 'queued', reason = null, blame = null, ended_at = null, text = :text, digest = :digest, begun = 0, starts = 0, unbegun = 0, failures = 0,
-    crashes = 0, parks = 0, direct = 0, stop_asked_at = null, expires_at = null, run_id = null, queued_at = :at where id = :prompt
+    crashes = 0, parks = 0, checks = 0, direct = 0, stop_asked_at = null, expires_at = null, run_id = null, queued_at = :at where id = :prompt
 
 -- name: blamed_on
 -- The prompts that have ended only because this one did.
@@ -338,6 +339,18 @@ select p.id from prompts p join sessions s on s.id = p.session where p.blame = :
 
 -- name: set_blame
 update prompts set blame = :blame where id = :prompt and reason = 'dependency_failed'
+
+-- name: last_turn
+-- The last run of a prompt in which a turn has begun.
+select r.*, c.record from runs r left join records c on c.run_id = r.run_id where r.prompt = :prompt and r.begun order by r.ordinal desc limit 1
+
+-- name: next_turn
+-- The run of a prompt after another one.
+select r.*, c.record from runs r left join records c on c.run_id = r.run_id where r.prompt = :prompt and r.ordinal > :ordinal order by r.ordinal limit 1
+
+-- name: checks
+-- How many turns of a prompt have ended with a failed check.
+select checks from prompts where id = :prompt
 
 -- name: run_of_text
 -- The last run whose prompt file has the text of a prompt.
@@ -360,7 +373,7 @@ insert into outbox (history, target, due_at) values ((select max(id) from histor
 
 -- name: prompt_of_run
 -- The prompt of a run, running or reserved for the run.
-select id, state, direct as is_direct, stop_asked_at is not null as is_stop_asked, starts, unbegun, failures, crashes, parks, retries, recoveries,
+select id, state, direct as is_direct, stop_asked_at is not null as is_stop_asked, starts, unbegun, failures, crashes, parks, checks, retries, recoveries,
     coalesce(settings ->> '$.park', not direct) as may_park
 from prompts where run_id = :run_id and ended_at is null
 
@@ -486,7 +499,7 @@ where run_id = (select run_id from prompts where id = :prompt) and state = 'wait
 -- One whose turn has begun goes before all others of its session: nothing may come between its halves.
 update prompts set state = iif(:is_parked, 'parked', 'queued'), direct = 0, run_id = null, hold = :hold, wake_at = :wake_at,
     wake_from = iif(:wake_at is null, null, :at), wake_why = iif(:wake_at is null, null, :why), starts = :starts, unbegun = :unbegun,
-    failures = :failures, crashes = :crashes, parks = :parks,
+    failures = :failures, crashes = :crashes, parks = :parks, checks = :checks,
     place = coalesce((select min(q.place) - 1 from prompts q where prompts.begun and q.session = prompts.session and q.place < prompts.place), place)
 where id = :prompt and state = 'running'
 

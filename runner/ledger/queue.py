@@ -253,7 +253,8 @@ class Queue:
             if run.has_begun:
                 # Its supervisor may have been killed before it recorded that.
                 self._ledger.change("begin_turn", run_id=run.run_id)
-            delivery = value_of(Delivery, row)
+            turns = run.spec.terms.max_iterations
+            delivery = value_of(Delivery, row, turns=turns)
             fate = fate_of(delivery, verdict, has_begun=run.has_begun, reset=reset)
             if isinstance(fate, Ends):
                 prompts.end(self._ledger, row["id"], fate.state, fate.reason, outcome)
@@ -330,17 +331,24 @@ class Queue:
         times = {"at": iso(now), "wake_at": wake_at}
         self._ledger.write("wait_for_writer", prompt=candidate.prompt, **times)
 
-    def withdraw(self, run: Run) -> bool:
+    def withdraw(self, run: Run, outcome: Outcome | None = None) -> bool:
         """End the prompt of a finished run if it waits again: its caller is told.
 
-        A script that repeats a failed command would send it a second time.
+        A script that repeats a failed command would send it a second time. The prompt
+        ends as its run did, or with an `outcome`.
         """
         with self._ledger.transaction(is_durable=True):
-            number, outcome = run.spec.prompt_id, run.outcome
+            number, outcome = run.spec.prompt_id, outcome or run.outcome
             waits = number in [each.id for each in self.waiting(run.session)]
             if waits and number is not None and outcome is not None:
-                prompts.end(self._ledger, number, "failed", str(outcome), outcome)
+                state = OUTCOMES[outcome].prompt
+                prompts.end(self._ledger, number, state, str(outcome), outcome)
         return waits
+
+    def is_open(self, prompt: int | None) -> bool:
+        """Return whether a prompt has not ended."""
+        row = self._ledger.one("prompt_row", prompt=prompt)
+        return row is not None and row["ended_at"] is None
 
     def _session_for(self, run: Run, request: RunRequest) -> int:
         """Find or open the session of a run."""
@@ -387,7 +395,9 @@ class Queue:
         # Another attempt has the same terms.
         own: dict[str, object] = {"terms": request.terms.told()}
         if waits or request.park:
-            how, own["park"] = replace(how, environment=environment), request.park
+            own["park"] = request.park
+        if waits or request.park or request.terms.max_iterations > 1:
+            how = replace(how, environment=environment)
         how = replace(how, settings=json_text.dumps(own))
         number = prompts.insert_of(self._ledger, run, text, how)
         if waits:

@@ -70,6 +70,8 @@ _ELSEWHERE = {
 # The key of a run's accounts with the directory that Codex has moved it to, and the
 # option that moves it, which Codex refuses when it resumes a thread.
 MOVED_TO = "moved_to"
+# That with the end of its check.
+VERIFY = "verify"
 # That with the place of an imported run's events.
 TRANSCRIPT = "transcript"
 _REQUEST_COLUMNS = {"directory", "is_flat", "prompt_id"}

@@ -105,6 +105,15 @@ class Runs:
         """
         return self._one("latest_run", session=session, only=only, before=before)
 
+    def last_turn(self, prompt: int | None) -> Run | None:
+        """Return the last run of a prompt in which a turn has begun."""
+        return self._one("last_turn", prompt=prompt)
+
+    def next_turn(self, run: Run) -> Run | None:
+        """Return the next run of a run's prompt."""
+        ids: dict[str, Cell] = {"prompt": run.spec.prompt_id, "ordinal": run.ordinal}
+        return self._one("next_turn", **ids)
+
     def leaving(self, session: int) -> list[Run]:
         """Return the runs of a session that have left processes running."""
         return self._all("leaving_runs", session=session)

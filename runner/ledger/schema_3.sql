@@ -59,6 +59,7 @@ create table prompts (
     starts integer not null default 0,            -- in a row: it was never executed
     unbegun integer not null default 0,           -- in a row: it was executed, and no turn began; held after three
     parks integer not null default 0,
+    checks integer not null default 0,            -- turns whose check (--verify) has failed
     retries integer not null default 0, recoveries integer not null default 0,
     not_before text, wake_at text, wake_from text, wake_why text,
     key text unique, body text, dedup text, expires_at text, labels text, stop_asked_at text,
@@ -266,9 +267,10 @@ from heads h
 cross join clock c
 join prompts p on p.session = h.session and p.place = h.place
 join sessions s on s.id = p.session
-left join runs own on own.run_id = p.run_id       -- inside a run with a slot it waits for none: that run waits for it
-left join kept a on a.name = '' and not (a.word in ('slot', 'rate') and own.slotless is 1)
-left join kept g on g.name = p.grp and p.grp <> '' and not (g.word in ('slot', 'rate') and own.slotless is 1)
+-- Inside a run with a slot it waits for none, because that run waits for it; nor does the next turn of such a run.
+left join runs i on i.run_id = coalesce((select r.run_id from runs r where r.prompt = p.id and p.begun and r.slotless limit 1), p.run_id)
+left join kept a on a.name = '' and not (a.word in ('slot', 'rate') and i.slotless is 1)
+left join kept g on g.name = p.grp and p.grp <> '' and not (g.word in ('slot', 'rate') and i.slotless is 1)
 left join holds o on o.home = s.home and o.why = (select max(w.why) from holds w where w.home = s.home    -- 'login' before 'limit', of those that still hold
     and (w.until is null or w.until > c.now or w.trying is not null));
 
@@ -299,8 +301,8 @@ select p.id, p.session, p.state, j.rank,
 from prompts p join judged j on j.session = p.session where p.state in ('queued', 'parked');
 
 -- The state of a session. RUNNING: a run is unfinished, or a prompt waits whose word is not `held`. STOPPED: the
--- last finished run succeeded or was stopped, or there was none. DIED: it ended otherwise, or the first prompt is
--- held. Runs that only waited for the session are ignored.
+-- last finished run succeeded or was stopped, or there was none. DIED: it ended otherwise, its check failed, or the
+-- first prompt is held. Runs that only waited for the session are ignored.
 create view session_states as
 select s.id, s.short_id, s.thread_id, s.title, s.repo, s.home, s.exports, s.imported, s.settings, s.created_at, s.updated_at,
     s.archived_at, coalesce(s.thread_id, l.run_id, u.run_id, s.short_id) as name, coalesce(u.run_id, l.run_id) as last_run,
@@ -309,7 +311,7 @@ select s.id, s.short_id, s.thread_id, s.title, s.repo, s.home, s.exports, s.impo
         when u.run_id is not null or (j.id is not null and j.word is not 'held') then 'RUNNING'
         when s.archived_at is not null then 'ARCHIVED'
         when j.word is 'held' then 'DIED'
-        when coalesce(l.outcome, 'succeeded') in ('succeeded', 'stopped') then 'STOPPED'
+        when coalesce(l.outcome, 'succeeded') in ('succeeded', 'stopped') and l.error_class is not 'verify_failed' then 'STOPPED'
         else 'DIED'
     end as state
 from sessions s

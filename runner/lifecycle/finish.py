@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from parsers.light import suppress
-from parsers.struct import Struct, replace
+from parsers.struct import EMPTY, Struct, replace
 from runner import clock, files
 from runner.accounting import budgets
 from runner.accounting.rollouts import AFTERMATH
@@ -19,21 +19,23 @@ from runner.codex.stderr import error_class, error_message, read_tail
 from runner.config import RUN_MARKER
 from runner.exports import run_exports
 from runner.ledger.record import MOVED_TO
+from runner.lifecycle.check import checked, end_left
 from runner.lifecycle.judge import KILLED, Ending, Evidence, Exit, judge, not_started
-from runner.model import Ended, Mode, Prepared, Waiting
+from runner.model import Ended, Mode, Outcome, Prepared, Waiting
 from runner.process import cgroup
 from runner.process.table import by_environment, described, this_process
 from runner.run_files import files_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from parsers.facts import Facts
     from parsers.light import datetime
     from runner.accounting.run import RunAccounting
     from runner.config import Config
     from runner.ledger.ledger import Ledger
+    from runner.lifecycle.check import CheckEnd
     from runner.model import Run, Verdict
 
 
@@ -41,8 +43,8 @@ class RunEnd(Struct):
     """Hold what a supervisor observed of the end of a run.
 
     `seen` is the summary of the events, if a supervisor followed them from the
-    beginning; `warnings` are its other errors. `is_late` is true when a reader
-    finishes the run.
+    beginning; `warnings` are its other errors. `check` is the end of the check, unless
+    something else ended the run before. `is_late` is true when a reader finishes it.
     """
 
     at: datetime
@@ -50,11 +52,21 @@ class RunEnd(Struct):
     seen: Facts | None = None
     left_running: Sequence[dict[str, object]] = ()
     warnings: Sequence[str] = ()
+    check: CheckEnd | None = None
     is_late: bool = False
 
 
-def finish(run: Run, end: RunEnd, ledger: Ledger, settings: Config) -> Run:
-    """Finish a run whose Codex was started, and return it."""
+def finish(
+    run: Run,
+    end: RunEnd,
+    ledger: Ledger,
+    settings: Config,
+    verify: Callable[[RunEnd, str], RunEnd] | None = None,
+) -> Run:
+    """Finish a run whose Codex was started, and return it.
+
+    `verify` runs its check in a directory, and returns what has become of its end.
+    """
     if end.is_late and run.codex_version is None:
         run = replace(run, codex_version=version_of(run.spec.codex.bin, settings))
     counted = _count(run, end, ledger, settings)
@@ -83,7 +95,18 @@ def finish(run: Run, end: RunEnd, ledger: Ledger, settings: Config) -> Run:
         has_begun=has_begun,
         codex_version=version,
     )
-    return _ended(run, judge(evidence), end, counted)
+    judged, told = judge(evidence), EMPTY
+    is_asked = run.spec.terms.verify is not None and evidence.told is None
+    if is_asked and judged.outcome is Outcome.SUCCEEDED:
+        if verify is not None:
+            end = verify(end, counted.cwd or run.spec.repo)
+        if end.check is None and end.exit.cause is not None:
+            # The turn was to be checked yet: without that it has no end of its own.
+            evidence = replace(evidence, exit=end.exit, ending=Ending.NONE)
+            judged = judge(evidence)
+        else:
+            judged, told = checked(run, judged, end.check, ledger)
+    return _ended(run, judged, end, counted, told)
 
 
 def finish_unstarted(run: Run, verdict: Verdict, warnings: Sequence[str] = ()) -> Run:
@@ -97,6 +120,7 @@ def finish_abandoned(run: Run, ended: Exit, ledger: Ledger, settings: Config) ->
 
     `ended` is the cause when the caller has ended the run in place of the supervisor.
     """
+    end_left(run, settings)
     paths = files_of(run.spec)
     found = (files.status(path) for path in (paths.events, paths.stderr))
     # An empty file's time is that of the preparation.
@@ -129,8 +153,14 @@ def _count(run: Run, end: RunEnd, ledger: Ledger, settings: Config) -> RunAccoun
         return replace(unknown("the accounting failed", seen), faults=(fault,))
 
 
-def _ended(run: Run, verdict: Verdict, end: RunEnd, counted: RunAccounting) -> Run:
-    found = counted.to_json()
+def _ended(
+    run: Run,
+    verdict: Verdict,
+    end: RunEnd,
+    counted: RunAccounting,
+    told: Mapping[str, object] = EMPTY,
+) -> Run:
+    found = {**counted.to_json(), **told}
     warnings = {**counted.warnings, **dict.fromkeys(end.warnings, 1)}
     found |= {"warnings": warnings, "left_running": list(end.left_running)}
     place = counted.cwd

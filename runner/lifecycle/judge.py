@@ -19,6 +19,7 @@ from runner.model import (
     Verdict,
 )
 from runner.process.signals import name_of
+from runner.terms import VERIFY_FAILED
 
 # The outcomes of a failed turn by its class; that of any other class is `failed`.
 _OF_CLASS = {
@@ -57,13 +58,14 @@ class Cause(StrEnum):
     STOP = "stop"
     SILENCE = "silence"
     BUDGET = "budget"
+    CHECK = "check"
 
 
 class Exit(Struct):
     """Hold the exit status of Codex, and the cause when the supervisor ended it.
 
     `cause_value` is the limit in seconds, or the number of the signal; `reason` says
-    which budget was exceeded.
+    which budget was exceeded. `CHECK` is the limit of the check that comes after Codex.
     """
 
     process_exit_code: int | None = None
@@ -104,7 +106,9 @@ def judge(evidence: Evidence) -> Verdict:
     error_class = own.error_class
     if found.outcome is not own.outcome:
         error_class = verdict(found.outcome, None).error_class
-    if found.outcome is Outcome.LOST and not evidence.is_launched:
+    if found.outcome is Outcome.SUCCEEDED and found.exit_code:
+        error_class = VERIFY_FAILED
+    elif found.outcome is Outcome.LOST and not evidence.is_launched:
         error_class = KILLED
     elif not evidence.has_begun and found.outcome in {Outcome.FAILED, Outcome.LOST}:
         error_class = evidence.refusal or error_class

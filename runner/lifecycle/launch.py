@@ -83,6 +83,22 @@ class Started(Struct):
     head: str
     log: str
     has_others: bool
+    is_followed_by_files: bool = False
+
+    def of(self, run: Run, shown: str) -> Started:
+        """Return this for a later run of its prompt, which another process started.
+
+        It has no pipe: the run is followed by its files.
+        """
+        self.reader.close()
+        return replace(
+            self,
+            run_id=run.run_id,
+            supervisor=run.supervisor or self.supervisor,
+            head=shown,
+            log=str(files_of(run.spec).log),
+            is_followed_by_files=True,
+        )
 
 
 def prepare_run(request: RunRequest, ledger: Ledger, settings: Config) -> PreparedRun:
@@ -103,7 +119,8 @@ def prepare_run(request: RunRequest, ledger: Ledger, settings: Config) -> Prepar
         request = replace(request, writer=pid, parent=parent)
         refuse_unpriced(request.terms, request.codex, place, settings)
     environment = None
-    if request.wait_for_session or request.wait_for_slot or request.park:
+    may_wait = request.wait_for_session or request.wait_for_slot or request.park
+    if may_wait or request.terms.max_iterations > 1:
         # Another process may deliver its prompt: after a limit, or a kill of this one.
         own = request.codex_home
         environment = environment_of(request.codex, own, ledger, settings)

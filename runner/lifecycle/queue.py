@@ -19,6 +19,7 @@ from runner.errors import (
 from runner.exports import queue_files
 from runner.ledger.environments import Senders
 from runner.ledger.settings import OwnSettings, Settings, read_own
+from runner.lifecycle.check import next_turn
 from runner.lifecycle.launch import refuse_unpriced, start_run
 from runner.model import CodexOptions, Limits, RunRequest
 
@@ -73,8 +74,12 @@ def deliver_all(
             faults[candidate.session] = f"{name}: {error}"
 
 
-def deliver_next(session: int, ledger: Ledger, settings: Config) -> Started | None:
+def deliver_next(
+    session: int, ledger: Ledger, settings: Config, own: int | None = None
+) -> Started | None:
     """Deliver the first prompt of a session, unless it has to wait.
+
+    `own` is a prompt whose sender had exactly these settings, also what is not kept.
 
     Raises:
         RunnerError: the run cannot be started; the prompt stays in the queue.
@@ -82,6 +87,8 @@ def deliver_next(session: int, ledger: Ledger, settings: Config) -> Started | No
     senders = Senders(ledger, settings)
     for candidate in ledger.queue.candidates():
         key = candidate.environment
+        if candidate.session == session and candidate.prompt == own:
+            return deliver(candidate, ledger, settings)
         if candidate.session == session and not senders.lacking(key):
             return deliver(candidate, ledger, senders.settings_of(key))
     return None
@@ -112,6 +119,7 @@ def deliver(candidate: Candidate, ledger: Ledger, settings: Config) -> Started |
     session = ledger.sessions.get(candidate.session)
     try:
         request = next_request(session, prompt.text or b"", settings, prompt)
+        request = next_turn(request, ledger)
         refuse_unpriced(request.terms, request.codex, place, settings)
     except (UndeliverableError, UnpricedError) as error:
         ledger.queue.hold(prompt.id, str(error))

@@ -6,9 +6,10 @@ import select
 
 from runner import clock
 from runner.lifecycle.liveness import Life, life_of
-from runner.lifecycle.recover import reconcile_run
+from runner.lifecycle.recover import reconcile_run, sweep
+from runner.locks import Lock, look
 from runner.process.signals import arrivals
-from runner.run_files import files_of
+from runner.run_files import files_of, owner_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from runner.model import Run
 
 PACE_SECONDS = 0.05
+# How often a wait looks for supervisors that were killed.
+SWEEP_SECONDS = 1.0
 _PIECE_BYTES = 1 << 16
 
 
@@ -116,6 +119,45 @@ class Following:
                 clock.sleep(PACE_SECONDS)
         for appended in tail.finish():
             yield appended.text
+
+
+def until_gone(run_id: str, settings: Config) -> None:
+    """Wait until the supervisor of a run has ended, and with it the run's hooks."""
+    while look(owner_of(settings.state_home, run_id)) is Lock.HELD:
+        clock.sleep(PACE_SECONDS)
+
+
+def next_turn(
+    run: Run,
+    ledger: Ledger,
+    settings: Config,
+    warn: Callable[[str], None],
+    is_given_up: Callable[[], bool],
+) -> Run | None:
+    """Return the next run of a run's prompt, once its supervisor is known.
+
+    Until then `warn` takes why it waits. None when there is none: the prompt has ended,
+    is held, or was given up.
+    """
+    swept, said = clock.monotonic(), ""
+    while True:
+        # Asked first: of a prompt that has ended all runs are known.
+        is_open = ledger.queue.is_open(run.spec.prompt_id)
+        found = ledger.runs.next_turn(run)
+        if found is not None and (found.supervisor or found.is_finished):
+            return found
+        head = ledger.queue.head(run.session)
+        is_first = head is not None and head.id == run.spec.prompt_id
+        word = head.word if head is not None and is_first else None
+        if found is None and (not is_open or word == "held" or is_given_up()):
+            return None
+        if word and head and (why := head.detail or word) != said:
+            said = why
+            warn(f"waiting for the next turn: {why}")
+        if clock.monotonic() - swept >= SWEEP_SECONDS:
+            swept = clock.monotonic()
+            sweep(ledger, settings)
+        clock.sleep(PACE_SECONDS)
 
 
 def _part(log: BinaryIO, begin: int, end: int) -> Iterator[str]:

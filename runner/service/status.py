@@ -16,6 +16,7 @@ from runner.exports.task_files import answer_of, files_in
 from runner.ledger import record
 from runner.ledger.environments import Senders
 from runner.ledger.usage import USED, UsageTotal, rows_of
+from runner.lifecycle.check import is_checked
 from runner.lifecycle.liveness import codex_of, left_by, place_of, suspension_of
 from runner.lifecycle.recover import sweep
 from runner.model import Outcome, Running, TaskState
@@ -75,6 +76,8 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
         "model": pattern.accounts.get("model") or pattern.spec.codex.model,
         "sandbox": pattern.spec.codex.sandbox,
         "pid": pid,
+        "verifying": is_checked(last),
+        "verify": last.accounts.get(record.VERIFY),
         "note": _note(last, pid) or _why_lost(session, last, settings),
         "last_run": last.run_id,
         "runs": len(ledger.runs.ids(session.key)),
@@ -100,7 +103,7 @@ def unstarted(session: Session, ledger: Ledger, settings: Config) -> Json:
     kept, prompts = session.settings, ledger.queue.waiting(session.key)
     return {
         **dict.fromkeys(
-            ("outcome", "error", "error_class", "retryable", "pid", "note")
+            ("outcome", "error", "error_class", "retryable", "pid", "note", "verify")
         ),
         **dict.fromkeys(("directory", "last_run", "unknown", "other_writer")),
         **dict.fromkeys(("last_prompt", "last_result", "previous_result", "budget")),
@@ -108,6 +111,7 @@ def unstarted(session: Session, ledger: Ledger, settings: Config) -> Json:
         "short_id": session.short_id,
         "title": session.title,
         "state": session.state,
+        "verifying": False,
         "warnings": {},
         "created_at": session.created_at,
         "updated_at": session.updated_at,
@@ -268,6 +272,8 @@ def _note(run: Run, pid: int | None) -> str | None:
     if isinstance(run.state, Running) and not (place := place_of(run)).is_here:
         where = "another PID namespace, such as a container"
         return None if place.reason else f"its processes are in {where}"
+    if is_checked(run):
+        return suspension_of(run)
     ended = "Codex has ended; " if isinstance(run.state, Running) and not pid else ""
     if why := suspension_of(run):
         return f"{ended}{why}"

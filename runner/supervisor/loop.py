@@ -13,19 +13,17 @@ from parsers.struct import replace
 from runner import clock, files
 from runner.accounting import prices
 from runner.codex.binary import known_version, version_of
-from runner.config import HOOK_MARKER, RUN_MARKER
+from runner.config import HOOK_MARKER
 from runner.exports import queue_files, run_exports
 from runner.exports.task_files import TaskExport
 
 # Needed at the end of the run, when the suite may have been replaced.
 from runner.ledger import fate, homes  # noqa: F401
-from runner.lifecycle import timer
 from runner.lifecycle.finish import RunEnd, finish, finish_unstarted
 from runner.lifecycle.handoff import STOP_SIGNAL, STOP_SIGNALS
 from runner.lifecycle.judge import Cause, Exit
 from runner.lifecycle.liveness import native_of
-from runner.lifecycle.queue import deliver_all, deliver_next
-from runner.model import OUTCOMES, Mode
+from runner.model import Mode
 from runner.notify import Notifier
 from runner.process import cgroup
 from runner.process.fork import detach
@@ -42,6 +40,8 @@ from runner.process.table import (
 from runner.process.tree import DescendantTree, Termination
 from runner.run_files import files_of
 from runner.supervisor import timer as _timer  # noqa: F401 - as above
+from runner.supervisor.check import Check
+from runner.supervisor.delivery import deliver_after
 from runner.supervisor.limits import LimitsWatch
 from runner.tail import RunTail
 
@@ -81,19 +81,25 @@ class SuperviseLoop:
         run, ledger = recorder.run, recorder.ledger
         # Each is loaded when it is first asked for: now, not at the end of the run.
         _ = ledger.queue, ledger.usage
+        if run.spec.terms.verify is not None:
+            import shlex  # noqa: F401, PLC0415 - for the check, as above
         self._recorder, self._inbox, self._settings = recorder, inbox, settings
         self._export = TaskExport(ledger, recorder.attempt)
         self._notifier = Notifier(ledger, settings, recorder.warn)
         self._files = files_of(run.spec)
         self._tail = RunTail(self._files)
         self._tree = DescendantTree(run.supervisor or this_process())
-        self._limits = LimitsWatch(run.spec.limits, settings.codex_home)
+        self._limits: LimitsWatch | Check = LimitsWatch(
+            run.spec.limits, settings.codex_home
+        )
         self._budget = _budget_watch(recorder, settings)
         self._codex = 0
         self._status: int | None = None
         self._last_status = 0
         self._asker = 0
         self._answer: FileIO | None = None
+        self._check: Check | None = None
+        self._left: list[int] = []
         self._growth = GrowthSignal(
             self._files.directory,
             (self._files.events, self._files.stderr),
@@ -121,16 +127,7 @@ class SuperviseLoop:
             self._guarded(lambda: self._export.begin(recorder.run))
         self._codex = codex
         self._guarded(self._ask_version)
-        while not self._guarded(self._is_over):
-            # Read first: what Codex wrote before this process watched is not signalled.
-            self._guarded(self._read)
-            self._guarded(self._recorder.flush)
-            self._guarded(self._notifier.end_late_ones)
-            self._guarded(self._check_limits)
-            self._guarded(self._hear)
-            self._guarded(self._reap)
-        # The termination may see that all are gone before their status is collected.
-        self._guarded(self._reap)
+        self._watch()
         self._guarded(self._read_rest)
         end = RunEnd(
             at=clock.now(),
@@ -142,7 +139,37 @@ class SuperviseLoop:
         )
         if self._answer is not None and (said := self._answer.read()):
             recorder.run = replace(recorder.run, codex_version=said.decode())
-        self._close(finish(recorder.run, end, recorder.ledger, settings))
+        self._close(finish(recorder.run, end, recorder.ledger, settings, self._verify))
+
+    def _watch(self) -> None:
+        """Supervise Codex, or the check after it, to its end."""
+        while not self._guarded(self._is_over):
+            # Read first: what Codex wrote before this process watched is not signalled.
+            self._guarded(self._read)
+            self._guarded(self._recorder.flush)
+            self._guarded(self._notifier.end_late_ones)
+            self._guarded(self._check_limits)
+            self._guarded(self._hear)
+            self._guarded(self._reap)
+        # The termination may see that all are gone before their status is collected.
+        self._guarded(self._reap)
+
+    def _verify(self, end: RunEnd, place: str) -> RunEnd:
+        """Run the check of a completed turn in the place of Codex."""
+        if self._cause is not None:
+            return end
+        # What Codex has left running may be what is checked: its limit spares that.
+        self._left = [int(str(each["pid"])) for each in end.left_running]
+        check = self._check = Check(self._recorder.run, place, self._settings)
+        if check.pid is not None:
+            self._codex, self._status, self._limits = check.pid, None, check
+            self._watch()
+        ended, self._left = self._exit(), []
+        end = replace(end, at=clock.now(), left_running=self._left_running())
+        if ended.cause in {None, Cause.CHECK}:
+            return replace(end, check=check.end(ended))
+        cause = {"cause": ended.cause, "cause_value": ended.cause_value}
+        return replace(end, exit=replace(end.exit, **cause))
 
     def _close(self, over: Run) -> None:
         """Record the verdict, write the exports, and send notifications.
@@ -159,31 +186,14 @@ class SuperviseLoop:
         recorder.attempt(lambda: queue_files.refresh(ledger, session, changed))
         is_shown = is_stored and run.spec.is_flat
         recorder.pipe.send(**(run_exports.end_of(run) if is_shown else {"finished": 1}))
-        recorder.attempt(self._deliver)
+        has_next_turn = self._check is not None and not run.has_succeeded
+        deliver_after(recorder, self._settings, has_next_turn=has_next_turn)
         self._guarded(lambda: self._notifier.tell(run.run_id))
         # From now on the session may be archived or removed.
         recorder.attempt(lambda: ledger.runs.note_exported(run.run_id))
         self._notifier.wait(self._inbox, STOP_SIGNALS)
         recorder.attempt(ledger.back_up_daily)
         recorder.add_late_warnings()
-
-    def _deliver(self) -> None:
-        """Deliver what can be delivered now, in any session.
-
-        Inside a run only its own session: what is started here ends with that run.
-        """
-        run, ledger = self._recorder.run, self._recorder.ledger
-        is_left = run.outcome is not None and OUTCOMES[run.outcome].then == "left"
-        if RUN_MARKER not in self._settings.environment:
-            but = run.session if is_left else None
-            faults = deliver_all(ledger, self._settings, but=but)
-            if fault := faults.get(run.session):
-                self._recorder.warn(fault)
-            timer.wake(ledger, self._settings)
-        elif not is_left:
-            started = deliver_next(run.session, ledger, self._settings)
-            if started is not None:
-                started.reader.close()
 
     def _guarded(self, step: Callable[[], bool | None]) -> bool:
         """Run a step and return its result, or False when it failed.
@@ -273,15 +283,17 @@ class SuperviseLoop:
                 self._end(Cause.BUDGET, 0, why)
 
     def _end(self, cause: Cause, value: float, reason: str | None = None) -> None:
-        if self._termination is None:
+        if self._cause is None or self._cause[0] is Cause.CHECK:
             self._cause = (cause, value, reason)
+        if self._termination is None:
             grace = self._settings.grace_seconds
             self._termination = Termination(self._native, self._members, grace)
 
     def _native(self) -> ProcessId | None:
         if self._status is not None:
             return None
-        return native_of(self._writers()) or identify(self._codex)
+        native = None if self._check else native_of(self._writers())
+        return native or identify(self._codex)
 
     def _writers(self) -> list[ProcessId]:
         """List the processes that write to the events file, parents first."""
@@ -289,6 +301,8 @@ class SuperviseLoop:
 
     def _members(self) -> list[ProcessId]:
         hooks = [*self._notifier.pids, self._asker]
+        if self._cause is not None and self._cause[0] is Cause.CHECK:
+            hooks += self._left
         members = self._tree.members(without=hooks)
         run_id = self._recorder.run.run_id
         marked = [m.pid for m in members if carries(m, HOOK_MARKER, run_id)]
@@ -301,7 +315,7 @@ class SuperviseLoop:
     def _reap(self) -> None:
         for pid, status in reap():
             if pid == self._codex:
-                if (native := self._survivor()) is None:
+                if self._check or (native := self._survivor()) is None:
                     self._status = status
                 else:
                     # Only the launcher has exited: Codex is our child now.

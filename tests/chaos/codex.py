@@ -1,7 +1,8 @@
 """A Codex for the chaos: it plays what its prompt says, and logs what it does.
 
-A prompt is `p17 ok 30`: its tag, what happens, and how long each step takes in ms; any
-other one continues a turn. Run as `codex.pyc HOME [codex arguments]`; HOME/codex.log
+A prompt is `p17 ok 30`: its tag, what happens, and how long each step takes in ms; one
+that begins with `The check` is the next turn of the prompt that it names, any other one
+continues a turn. Run as `codex.pyc HOME [codex arguments]`; HOME/codex.log
 gets one line for each step. As the real Codex does, it locks its thread and refuses one
 that another process writes.
 What it imports is in the interpreter: it is started hundreds of times.
@@ -40,10 +41,7 @@ def main() -> int:
         sys.stdout.write("codex-cli 0.169.0\n")
         return 0
     thread = _asked_thread(arguments) or _fresh_thread()
-    text = sys.stdin.read()
-    if text.startswith("Continue "):
-        text = "continue ok 5"
-    tag, how, pause = text.split()
+    tag, how, pause = _prompt(home)
     seconds = int(pause) / 1000
 
     def log(what: str) -> None:
@@ -51,6 +49,8 @@ def main() -> int:
         _append(f"{home}/codex.log", line)
 
     log("start")
+    if how == "beside":
+        log("together")
     if not _lock(f"{home}/held/{thread}"):
         log("together")
     locks = os.environ["CODEX_HOME"] + "/thread-writer-locks"
@@ -72,6 +72,18 @@ def main() -> int:
         _leave_a_tool()
     time.sleep(seconds)
     return _end(how, tag, log)
+
+
+def _prompt(home: str) -> list[str]:
+    """Read the prompt; its tag, and what happens."""
+    text = sys.stdin.read()
+    if text.startswith("Continue "):
+        return ["continue", "ok", "5"]
+    if not text.startswith("The check "):
+        return text.split()
+    checked = text.partition("Its command: ")[2].split()[1]
+    is_alone = _lock(f"{home}/held/check-{checked}")
+    return [f"{checked}/{os.getpid()}", "ok" if is_alone else "beside", "5"]
 
 
 def _end(how: str, tag: str, log: Callable[[str], None]) -> int:

@@ -105,6 +105,10 @@ class Chaos:
     def settle(self) -> None:
         """Kill no more; sweeps alone must bring everything to an end."""
         deadline = time.monotonic() + _END_SECONDS
+        # A command follows the turns of its prompt, which may wait for one of these.
+        self.change("update queues set slots = null")
+        self.change("update sessions set paused = 0")
+        self._let_time_pass()
         self._wait_for_commands()
         for row in self.rows("select short_id from sessions where archived_at > ''"):
             self.run("unarchive", row["short_id"])
@@ -186,7 +190,8 @@ class Chaos:
         for name in ("held", "operations", locks, "logs"):
             (self.home / name).mkdir(parents=True)
         make_repository(self.home / "repo")
-        make_program(self.home / "codex", _HERE / "codex.py", str(self.home))
+        for name in ("codex", "check"):
+            make_program(self.home / name, _HERE / f"{name}.py", str(self.home))
         hooks = shlex.quote(str(self.home / "hooks.jsonl"))
         (self.home / "hook.sh").write_text(f"cat >> {hooks}\n")
         Ledger(self.state).close()
@@ -236,9 +241,13 @@ class Chaos:
 
     def _wait_for_commands(self) -> None:
         deadline = time.monotonic() + _PATIENCE_SECONDS
+        passing = time.monotonic()
         while self._running and time.monotonic() < deadline:
             self._reap()
             time.sleep(_PACE_SECONDS)
+            if time.monotonic() - passing >= 1:
+                passing = time.monotonic()
+                self._let_time_pass()
         for pid, operation in self._running.items():
             self.faults.append(f"a command does not end: {operation}")
             os.kill(pid, signal.SIGKILL)
@@ -289,7 +298,8 @@ class Chaos:
         if _is_copy(pid):
             # It takes this name once it has recorded its run.
             return "supervisor" if SUPERVISOR in words else "copy"
-        return "codex" if "codex." in words and _has_executed(pid) else None
+        names = (name for name in ("codex", "check") if f"{name}." in words)
+        return next(names, None) if _has_executed(pid) else None
 
     def _signal(self, pid: int) -> bool:
         """Kill a process that is ours; tell whether it was."""

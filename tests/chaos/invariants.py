@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from chaos.harness import Chaos
-from chaos.operations import Operation, differences
+from chaos.operations import CHECKS, Operation, differences
 
 # What commands end with: all right, a task that is not, a session that is busy, a time
 # limit, a signal, a run that was ended or not started.
@@ -85,12 +85,39 @@ def what_is_done_was_executed(chaos: Chaos) -> list[str]:
         tag = row["preview"].partition(" ")[0]
         if row["state"] == "done" and tag not in turns:
             found.append(f"{tag} is done and was never executed")
-        if tag in ends and row["state"] != "done":
+        is_checked = tag in _checked(chaos)
+        if tag in ends and row["state"] != "done" and not is_checked:
             found.append(
                 f"{tag} has ended well and is {row['state']} ({row['reason']})"
             )
         if tag in turns and row["state"] in _OPEN and not row["begun"]:
             found.append(f"{tag} was executed and is {row['state']}")
+    return found
+
+
+def checks_decide(chaos: Chaos) -> list[str]:
+    """See that a checked prompt is done where its last check has passed, only there.
+
+    Of one that is stopped, or whose check was killed, no end is known. It has at most
+    so many turns, and the last of them has failed.
+    """
+    last = {tag: what for what, tag, *_ in chaos.log() if what in {"passed", "refused"}}
+    failed = Counter(
+        row["preview"].partition(" ")[0]
+        for row in chaos.rows(
+            "select p.preview from runs r join prompts p on p.id = r.prompt"
+            " where r.error_class = 'verify_failed'"
+        )
+    )
+    found = [f"{tag} has {n} failed checks" for tag, n in failed.items() if n > CHECKS]
+    for row in chaos.rows("select state, preview, reason from prompts"):
+        tag = row["preview"].partition(" ")[0]
+        if tag not in _checked(chaos):
+            continue
+        if row["state"] == "done" and last.get(tag) != "passed":
+            found.append(f"{tag} is done, its last check {last.get(tag)}")
+        if row["reason"] == "verify_failed" and failed[tag] != CHECKS:
+            found.append(f"{tag} has failed after {failed[tag]} checks")
     return found
 
 
@@ -228,6 +255,7 @@ INVARIANTS: tuple[Callable[[Chaos], list[str]], ...] = (
     runs_are_over,
     nothing_is_executed_twice,
     what_is_done_was_executed,
+    checks_decide,
     nothing_overlaps,
     rules_of_the_queue_hold,
     order_is_kept,
@@ -261,6 +289,9 @@ def figures(chaos: Chaos) -> Mapping[str, object]:
         "prompts accepted": sum(each.is_accepted for each in chaos.operations),
         "prompts": dict(Counter(last.values())),
         "delivered": len(turns),
+        "checks": dict(
+            Counter(w for w, *_ in chaos.log() if w in {"passed", "refused"})
+        ),
         "put back": back[0][0],
         "runs": {str(row[0]): row[1] for row in outcomes},
         "told": sum(_told(chaos).values()),
@@ -296,6 +327,11 @@ def _retried(chaos: Chaos) -> Counter[int]:
         " and state = 'queued'"
     )
     return Counter(row["prompt"] for row in rows)
+
+
+def _checked(chaos: Chaos) -> set[str | None]:
+    """Give the tags of the prompts with a check."""
+    return {each.tag for each in chaos.operations if "--verify" in each.words}
 
 
 def _told(chaos: Chaos) -> Counter[tuple[str, str, str]]:

@@ -19,6 +19,8 @@ MODES = (
 )
 MOST_SESSIONS = 7
 CHANGES = ("pause", "resume", "resume", "retry", "retry", "deliver")
+# The share of prompts with a check, and their turns.
+_CHECKED, CHECKS = 0.25, 3
 _RUN_ID = r"\d{8}-\d{6}-\d{6}-[0-9a-f]{8}"
 
 
@@ -159,21 +161,31 @@ class Choice:
         )
         return tag, f"{tag} {how} {pause}"
 
+    def _checks(self, tag: str) -> list[str]:
+        """Let some prompts be checked."""
+        if self._chance.random() >= _CHECKED:
+            return []
+        command = f"{self._home / 'check'} {tag}"
+        return ["--verify", command, "--max-iterations", str(CHECKS)]
+
     def _session(self) -> str:
         return self._chance.choice(self.sessions)
 
     def _start(self) -> Operation:
         tag, prompt = self._prompt()
-        return self._make(TASKS, "start", *self._tasks, *self._codex, prompt, tag=tag)
+        words = ("start", *self._tasks, *self._codex, *self._checks(tag))
+        return self._make(TASKS, *words, prompt, tag=tag)
 
     def _run(self) -> Operation:
         tag, prompt = self._prompt()
-        return self._make(TASK, *self._run_words(), "--task", prompt, tag=tag)
+        words = [*self._run_words(), *self._checks(tag), "--task", prompt]
+        return self._make(TASK, *words, tag=tag)
 
     def _resume(self) -> Operation:
         tag, prompt = self._prompt()
         session = self._session()
-        words = [*self._run_words(), "--resume", session, "--task", prompt]
+        words = [*self._run_words(), *self._checks(tag)]
+        words += ["--resume", session, "--task", prompt]
         if self._chance.random() < 0.6:
             words.append("--wait-for-session")
         return self._make(TASK, *words, tag=tag, session=session)
@@ -190,12 +202,14 @@ class Choice:
     def _send(self) -> Operation:
         tag, prompt = self._prompt()
         session = self._session()
-        return self._make(TASKS, "send", session, prompt, tag=tag, session=session)
+        words = ("send", *self._checks(tag), session, prompt)
+        return self._make(TASKS, *words, tag=tag, session=session)
 
     def _queue(self) -> Operation:
         tag, prompt = self._prompt()
         session = self._session()
-        words = ("send", "--queue", *self._wishes(), session, prompt)
+        words = ("send", "--queue", *self._wishes(), *self._checks(tag))
+        words += (session, prompt)
         return self._make(TASKS, *words, tag=tag, session=session)
 
     def _wishes(self) -> list[str]:
@@ -216,6 +230,7 @@ class Choice:
     def _start_later(self) -> Operation:
         tag, prompt = self._prompt()
         words = ("start", "--queue", *self._wishes(), *self._tasks, *self._codex)
+        words += tuple(self._checks(tag))
         return self._make(TASKS, *words, prompt, tag=tag)
 
     def _slots(self) -> Operation:

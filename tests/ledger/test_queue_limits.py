@@ -7,6 +7,8 @@ import pytest
 from support.ledgers import (
     end,
     execute,
+    launch,
+    name,
     prepare,
     queue,
     request,
@@ -23,6 +25,7 @@ from runner.ledger.ledger import Ledger
 from runner.ledger.prompts import PromptOptions
 from runner.model import Outcome, Run, Waiting
 from runner.service import queue as service
+from runner.terms import Terms
 
 AT = datetime(2026, 11, 30, 8, tzinfo=UTC)
 OTHERS = [f"01a1f000-0000-7000-8000-00000000000{n}" for n in range(2, 9)]
@@ -109,6 +112,24 @@ def test_a_run_inside_a_run_takes_no_slot(ledger: Ledger) -> None:
     end(ledger, outer, Outcome.NOT_STARTED)
     prepare(ledger, 3, parent=inner.run_id)
     prepare(ledger, 4)  # the slot is free although runs inside it go on
+
+
+def test_the_next_turn_of_a_run_inside_a_run_takes_no_slot_either(
+    ledger: Ledger,
+) -> None:
+    edits.set_limits(ledger, "", {"slots": 1})
+    outer = prepare(ledger, 1)
+    inner = prepare(ledger, 2, parent=outer.run_id, terms=Terms(max_iterations=2))
+
+    ran = name(ledger, launch(ledger, inner))
+    end(ledger, ran, error_class="verify_failed", has_begun=True)
+
+    prompt = inner.spec.prompt_id
+    assert candidates(ledger) == [prompt]
+    again = resume(ledger, inner, 3, prompt_id=prompt, prompt=b"Go on.")
+    busy = "select slotless, parent_run from runs where run_id = ?"
+    (found,) = ledger._db.execute(busy, (again.run_id,)).fetchall()
+    assert tuple(found) == (1, outer.run_id)
 
 
 def test_a_marker_of_another_state_directory_is_none(ledger: Ledger) -> None:
@@ -218,6 +239,16 @@ def test_prompts_wait_for_a_slot_and_say_so(ledger: Ledger) -> None:
 
     assert word(ledger, prompts[1]) == "slot"
     assert candidates(ledger) == []
+
+
+def test_the_only_prompt_of_a_session_goes_back_too(ledger: Ledger) -> None:
+    key, number = ledger.queue.open(request(), "Do it.", AT, PromptOptions())
+    run = prepare(ledger, 1, session=key, prompt_id=number)
+
+    ran = name(ledger, launch(ledger, run))
+    end(ledger, ran, Outcome.USAGE_LIMITED, has_begun=True)
+
+    assert state(ledger, number) == ("parked", None)
 
 
 def test_between_sessions_the_older_prompt_comes_first(ledger: Ledger) -> None:

@@ -21,6 +21,7 @@ from runner.ledger.fate import (
 )
 from runner.lifecycle.judge import KILLED
 from runner.model import OUTCOMES, Finished, Outcome, Run, Verdict
+from runner.terms import VERIFY_FAILED
 
 AT_ONCE = 0.0
 FOR_A_PERSON = ["configuration", "thread_gone", "untrusted", "option"]
@@ -250,6 +251,39 @@ def test_after_a_stop_no_prompt_is_parked_retried_or_put_back(
     assert isinstance(fate, Ends)
     state = "done" if outcome is Outcome.SUCCEEDED else "canceled"
     assert fate.state == state
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_a_prompt_whose_check_fails_gets_its_next_turn_at_once_until_the_last(
+    direct: bool,  # noqa: FBT001 - both doors
+) -> None:
+    failed = verdict(Outcome.SUCCEEDED, VERIFY_FAILED)
+    fates = [
+        fate_of(delivery(direct=direct, turns=3, checks=n), failed, has_begun=True)
+        for n in range(3)
+    ]
+
+    assert fates[:2] == [
+        GoesBack(counters=Counters(checks=1)),
+        GoesBack(counters=Counters(checks=2)),
+    ]
+    assert fates[2] == Ends(state="failed", reason="verify_failed")
+
+
+def test_a_next_turn_that_does_not_begin_goes_back_also_of_a_direct_prompt() -> None:
+    killed = verdict(Outcome.NOT_STARTED, KILLED)
+
+    fate = goes_back(delivery(direct=True, checks=1), killed)
+
+    assert fate.counters == Counters(checks=1, starts=1)
+
+
+def test_a_stopped_prompt_gets_no_next_turn() -> None:
+    failed = verdict(Outcome.SUCCEEDED, VERIFY_FAILED)
+
+    fate = fate_of(delivery(stop=True, turns=3), failed, has_begun=True)
+
+    assert fate == Ends(state="canceled", reason="stopped")
 
 
 def limited(outcome: Outcome = Outcome.USAGE_LIMITED, **windows: Any) -> Run:  # noqa: ANN401 - JSON

@@ -22,6 +22,8 @@ REPORT: dict[str, object] = {
     "pid": None,
     "left_running": [],
     "note": None,
+    "verifying": False,
+    "verify": None,
     "queue": 2,
     "prompts": [],
     "skipped": 0,
@@ -51,6 +53,18 @@ def test_an_outcome_has_its_class_and_its_warnings() -> None:
     assert said[at + 1] == "Error Class: server_overloaded (retryable)"
     (warning,) = [line for line in told if line.startswith(("Warning", "Error"))]
     assert warning.startswith("Warning: sandbox_broken: every command failed")
+
+
+def test_a_check_says_how_it_ended_and_that_it_runs() -> None:
+    ended = {"command": "pytest -x", "iteration": 2, "of": 3, "fault": None}
+    failed = {**ended, "iteration": 3, "fault": "pytest exited 1"}
+
+    said = [*shown.blocks([{**REPORT, "verify": ended}], "human")]
+    told = [*shown.blocks([{**REPORT, "verify": failed, "verifying": True}], "human")]
+
+    assert "Check: passed in turn 2 of 3: pytest -x" in said
+    assert "Check: failed in turn 3 of 3: pytest exited 1" in told
+    assert "State: STOPPED (verifying)" in told
 
 
 def prompt(number: int, why: str | None, detail: str | None) -> dict[str, object]:

@@ -449,3 +449,17 @@ def test_a_run_over_its_budget_says_which_unless_its_turn_has_ended() -> None:
     assert (found.outcome, found.exit_code) == (Outcome.OVER_BUDGET, 1)
     assert found.error == why
     assert completed.outcome is Outcome.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("code_told", "error_class"), [(0, None), (1, "verify_failed")]
+)
+def test_a_success_that_was_told_with_another_exit_code_has_a_failed_check(
+    code_told: int, error_class: str | None
+) -> None:
+    told = verdict(Outcome.SUCCEEDED, None, code_told)
+    evidence = Evidence(exit=Exit(), ending=Ending.COMPLETED, told=told)
+
+    found = judge(evidence)
+
+    assert (found.exit_code, found.error_class) == (code_told, error_class)

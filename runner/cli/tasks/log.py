@@ -14,7 +14,7 @@ from parsers.run_summary import doubts
 from runner.cli.options import whole_number
 from runner.cli.output import is_terminal, visible
 from runner.errors import SessionBusyError
-from runner.exports.key_values import tokens
+from runner.exports.key_values import end_of_turn
 from runner.service import log
 from runner.service.lookup import get
 
@@ -108,7 +108,7 @@ class _Text:
             case log.Lines(lines=lines, is_stderr=is_stderr):
                 parts = [*map(render_stderr if is_stderr else render, lines)]
             case log.RunEnded(run=run) if run.has_succeeded:
-                parts = [tokens(run)]
+                parts = [end_of_turn(run)]
             case log.RunEnded(run=run) if run.verdict:
                 parts = [render_end(run.run_id, run.verdict.outcome, run.verdict.error)]
             case _:
