@@ -10,6 +10,7 @@ from runner import files
 from runner.errors import LedgerFault
 from runner.ledger import database
 from runner.ledger.database import Database
+from runner.ledger.outbox import Outbox
 from runner.ledger.runs import Runs
 from runner.ledger.sessions import Sessions
 
@@ -59,6 +60,10 @@ class Ledger(Database):
     @cached_property
     def runs(self) -> Runs:
         return Runs(self)
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        return Outbox(self)
 
     @property
     def has_waiting_prompts(self) -> bool:

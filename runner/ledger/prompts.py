@@ -11,6 +11,7 @@ from runner import clock
 from runner.clock import iso
 from runner.errors import RefusedPromptError
 from runner.model import OUTCOMES, QUIT, Outcome
+from runner.terms import Terms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ class PromptOptions(Struct):
 class Content(Struct):
     """Hold the text of a prompt; None when its run has it already.
 
-    `body` is the hash of what a prompt with a key asks for.
+    `body` is the hash of what a prompt with a key asks for. `terms` are those of its
+    run; a queued prompt has them in its settings.
     """
 
     text: bytes | None
@@ -93,6 +95,7 @@ class Content(Struct):
     run_id: str | None = None
     number: int | None = None
     body: str | None = None
+    terms: Terms = Terms()
 
 
 def digest_of(text: bytes) -> str:
@@ -158,6 +161,7 @@ def insert(
         run_id=content.run_id,
         at=iso(at),
         body=body,
+        terms=json_text.dumps(told) if (told := content.terms.told()) else None,
         **{"environment": None, **columns},
     )
     need(ledger, number, options.after, options.after_any_end)
@@ -173,7 +177,11 @@ def insert_of(
     """Insert a run's own prompt, and return its number; with a text it waits."""
     spec = run.spec
     content = Content(
-        text=text, preview=spec.task, run_id=spec.run_id, number=spec.prompt_id
+        text=text,
+        preview=spec.task,
+        run_id=spec.run_id,
+        number=spec.prompt_id,
+        terms=spec.terms,
     )
     return insert(ledger, run.session, content, spec.prepared_at, options)
 

@@ -48,6 +48,7 @@ create table prompts (
     text blob,                                    -- null once its turn has begun in an exec run: the run's prompt file has it (retry reads it back)
     preview text not null, digest text,           -- the first 200 characters; of the text
     settings text not null default '{}', environment integer references environments,
+    terms text,                                   -- of one that its run brings; those of others are in their settings
     grp text not null default '', priority integer not null default 0 check (priority between -100 and 100),
     state text not null default 'queued' check (state in ('queued', 'parked', 'running', 'done', 'failed', 'canceled')),
     reason text, blame integer,                   -- how it ended; the prompt that did not succeed
@@ -180,6 +181,49 @@ create table outbox (
 ) strict;
 
 create index undelivered on outbox (due_at) where done_at is null;
+
+-- Who is notified of a prompt: the terms that say so.
+create view targets as select p.id as prompt, iif(t.key = 'is_on_desktop', 'desktop', t.key) as target, t.value as place
+    from prompts p, json_each(coalesce(p.terms, p.settings -> '$.terms')) t where t.key in ('notify', 'webhook', 'is_on_desktop');
+-- The events of prompts: triggers insert them, so every change has its event, whatever makes it.
+create trigger event_of_end after update of ended_at on prompts
+    when old.ended_at is null and new.ended_at is not null and new.reason not in ('quit', 'rebuilt')
+begin
+    insert into history (at, session, prompt, run_id, what, detail) select c.now, new.session, new.id, old.run_id,
+        iif(new.state = 'done', 'succeeded', 'failed'), json_object('id', lower(hex(randomblob(12))), 'reason', new.reason)
+    from clock c where exists (select 1 from targets where prompt = new.id);
+end;
+create trigger event_of_wait after update of state, hold on prompts
+    when new.ended_at is null and (new.hold is not null and old.hold is null or new.state = 'parked' and old.state = 'running')
+begin
+    insert into history (at, session, prompt, run_id, what, detail) select c.now, new.session, new.id, old.run_id,
+        iif(new.hold is null, 'parked', 'held'), json_object('id', lower(hex(randomblob(12))), 'until', new.wake_at,
+            'why', coalesce(new.hold, new.wake_why, 'login'))
+    from clock c where exists (select 1 from targets where prompt = new.id);
+end;
+create trigger event_of_empty_queue after update of ended_at on prompts
+    when old.ended_at is null and new.ended_at is not null and not exists (select 1 from prompts where ended_at is null)
+    and not exists (select 1 from runs where state <> 'finished')
+begin
+    insert into history (at, session, prompt, run_id, what, detail) select c.now, new.session, new.id, old.run_id,
+        'queue_empty', json_object('id', lower(hex(randomblob(12))))
+    from clock c where exists (select 1 from targets where prompt = new.id);
+end;
+-- The supervisor of a run has some seconds for what its own environment is needed for.
+create trigger notices_of_event after insert on history when new.what in ('succeeded', 'failed', 'parked', 'held', 'queue_empty')
+begin
+    insert into outbox (history, target, due_at) select new.id, target,
+        iif(target = 'webhook' or new.run_id is null, new.at, strftime('%Y-%m-%dT%H:%M:%fZ', new.at, '+5 seconds'))
+    from targets where prompt = new.prompt;
+end;
+-- What is still to be sent; the exports of a run are no notice.
+create view notices as select o.id, o.target, o.due_at, o.attempts, h.what, h.run_id, h.at, h.detail,
+    (select t.place from targets t where t.prompt = h.prompt and t.target = o.target) as place,
+    s.short_id, s.thread_id as thread, s.title, s.repo
+from outbox o indexed by undelivered
+join history h on h.id = o.history
+left join sessions s on s.id = h.session
+where o.done_at is null and o.target <> 'exports';
 
 create table imports (                            -- what came from where; kind 'removed' is a tombstone
     id integer primary key, kind text not null, source text not null, identity text not null,
@@ -320,4 +364,6 @@ union select session from prompts where state in ('queued', 'parked');
 create view next_deadline as
 select min(at) as at from (
     select min(until) as at from judged where word in ('time', 'retry', 'writer', 'limit', 'budget', 'rate')
-    union all select min(expires_at) from prompts where expires_at is not null and state in ('queued', 'parked') and not begun);
+    union all select min(expires_at) from prompts where expires_at is not null and state in ('queued', 'parked') and not begun
+    -- What is due has been given to a process that sends it.
+    union all select min(o.due_at) from outbox o, clock c where o.done_at is null and o.target in ('webhook', 'notify', 'desktop') and o.due_at > c.now);

@@ -1,7 +1,8 @@
 """Start the timer of a state directory, or tell it that the queue has changed.
 
 The timer is a process that delivers what has to wait for a time, for the end of a run,
-for a login or for another program (`runner.supervisor.timer`). It holds `timer.lock`
+for a login or for another program (`runner.supervisor.timer`), and has webhooks sent.
+It holds `timer.lock`
 and reads `timer.fifo`.
 """
 
@@ -32,7 +33,9 @@ def wake(ledger: Ledger, settings: Config) -> None:
     A timer that is no longer needed ends. Inside a run nothing is started: it would end
     with the run.
     """
-    if ring(settings.state_home) or not ledger.has_waiting_prompts:
+    if ring(settings.state_home):
+        return
+    if not (ledger.has_waiting_prompts or ledger.outbox.has_notices):
         return
     is_inside = RUN_MARKER in settings.environment
     if is_inside or not settings.has_timer or not ledger.value("needs_timer"):

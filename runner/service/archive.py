@@ -54,12 +54,14 @@ class Removed(Struct):
 
     `size` is the number of bytes that were freed, `left` the reason for each file that
     could not be removed. The directories in `elsewhere` still hold files of its runs.
+    `unsent` is how many of its notifications were not sent yet: they never will be.
     """
 
     name: str
     size: int
     left: tuple[str, ...] = ()
     elsewhere: tuple[str, ...] = ()
+    unsent: int = 0
 
 
 def archive(session: Session, ledger: Ledger) -> Moved:
@@ -135,6 +137,8 @@ def remove(
     theirs = {row["source"]: 0 for row in rows if row["kind"].startswith("codex-tasks")}
     exports = session.exports_in(ledger.home)
     step = partial(files.remove_tree, exports) if exports else list
+    told = ledger.outbox.of_session(session.key)
+    unsent = sum(each["state"] == "waiting" for each in told)
     _once_exported(
         lambda: ledger.sessions.remove(session, step, if_unchanged=if_unchanged)
     )
@@ -146,6 +150,7 @@ def remove(
         size=size - sum(map(size_of, places)) - _size(removed),
         left=tuple(faults),
         elsewhere=(*elsewhere, *(each for each in theirs if files.status(Path(each)))),
+        unsent=unsent,
     )
 
 

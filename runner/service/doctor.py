@@ -23,6 +23,7 @@ from runner.locks import Lock, look, take
 from runner.process.start import capture, which
 from runner.run_files import RUNS
 from runner.service import containment
+from runner.terms import masked_address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ _ASK_SECONDS = 20.0
 _LEAST_FREE_BYTES = 500 * 1024 * 1024
 _TESTED_VERSION = (0, 169, 0)
 _OLDEST_VERSION = (0, 50, 0)
+_DAY_SECONDS = 86_400
 _INSTALL = "npm install -g @openai/codex"
 _IS_OTHER = "is it Codex?"
 
@@ -86,6 +88,8 @@ def examine_tasks(request: RunWords, settings: Config) -> list[Check]:
     git = _ask(["git", "--version"], settings)
     fix = None if git else "install git: start --repo clones with it"
     found["git"] = git or "git is not found, or cannot be run", fix
+    if webhooks := _webhooks(settings):
+        found["webhooks"] = webhooks
     return _checks(found | {"prices": _prices(settings)})
 
 
@@ -252,6 +256,22 @@ def _prices(settings: Config) -> Finding:
             named = [f"{row['model']} ({row['calls']})" for row in rows]
             told += [f"calls without a price: {', '.join(named)}"] if named else []
     return "; ".join(told), None
+
+
+def _webhooks(settings: Config) -> Finding | None:
+    """Name the webhooks that have failed in the last day; None without any."""
+    since = clock.iso(clock.after(clock.now(), -_DAY_SECONDS))
+    rows: list[str] = []
+    with suppress(RunnerError):
+        if _is_there(settings.state_home / database.NAME):
+            with closing(Ledger(settings.state_home)) as ledger:
+                rows = [
+                    f"{masked_address(row['place'])}: {row['notices']} not taken"
+                    f" ({row['error']})"
+                    for row in ledger.all("failing_webhooks", since=since)
+                ]
+    fix = "codex-tasks notify --webhook URL sends a test event"
+    return ("; ".join(rows), fix) if rows else None
 
 
 def _space(settings: Config, more: dict[str, Path]) -> dict[str, Finding]:

@@ -86,6 +86,7 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
             for process, name in left_by(run).items()
         ],
         "skipped": ledger.queue.canceled(session.key),
+        "notifications": ledger.outbox.of_session(session.key),
         "last_prompt": last.spec.task,
         **_answers(task, ledger),
         **_consumed(task, ledger, settings),
@@ -115,6 +116,7 @@ def unstarted(session: Session, ledger: Ledger, settings: Config) -> Json:
         **_queue(told(prompts, session, ledger, settings)),
         "left_running": [],
         "skipped": ledger.queue.canceled(session.key),
+        "notifications": ledger.outbox.of_session(session.key),
         **_sums([]),
     }
 

@@ -159,6 +159,8 @@ class SuperviseLoop:
         recorder.pipe.send(**(run_exports.end_of(run) if is_shown else {"finished": 1}))
         recorder.attempt(self._deliver)
         self._guarded(lambda: self._notifier.tell(run.run_id))
+        # What was just sent needs no timer.
+        recorder.attempt(lambda: timer.wake(ledger, self._settings))
         # From now on the session may be archived or removed.
         recorder.attempt(lambda: ledger.runs.note_exported(run.run_id))
         self._notifier.wait(self._inbox, STOP_SIGNALS)
@@ -177,7 +179,6 @@ class SuperviseLoop:
             faults = deliver_all(ledger, self._settings, but=but)
             if fault := faults.get(run.session):
                 self._recorder.warn(fault)
-            timer.wake(ledger, self._settings)
         elif not is_left:
             started = deliver_next(run.session, ledger, self._settings)
             if started is not None:

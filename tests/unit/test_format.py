@@ -25,6 +25,7 @@ REPORT: dict[str, object] = {
     "queue": 2,
     "prompts": [],
     "skipped": 0,
+    "notifications": [],
     "usage": None,
     "cost": None,
     "last_prompt": None,
