@@ -187,27 +187,24 @@ create view targets as select p.id as prompt, iif(t.key = 'is_on_desktop', 'desk
     from prompts p, json_each(coalesce(p.terms, p.settings -> '$.terms')) t where t.key in ('notify', 'webhook', 'is_on_desktop');
 -- The events of prompts: triggers insert them, so every change has its event, whatever makes it.
 create trigger event_of_end after update of ended_at on prompts
-    when old.ended_at is null and new.ended_at is not null and new.reason not in ('quit', 'rebuilt')
+    when old.ended_at is null and new.ended_at is not null and exists (select 1 from targets where prompt = new.id)
 begin
-    insert into history (at, session, prompt, run_id, what, detail) select c.now, new.session, new.id, old.run_id,
+    insert into history (at, session, prompt, run_id, what, detail) select now, new.session, new.id, old.run_id,
         iif(new.state = 'done', 'succeeded', 'failed'), json_object('id', lower(hex(randomblob(12))), 'reason', new.reason)
-    from clock c where exists (select 1 from targets where prompt = new.id);
+    from clock where new.reason not in ('quit', 'rebuilt');
+    insert into history (at, session, prompt, run_id, what, detail) select now, new.session, new.id, old.run_id,
+        'queue_empty', json_object('id', lower(hex(randomblob(12))))
+    from clock where not exists (select 1 from prompts where ended_at is null)
+        and not exists (select 1 from runs where state <> 'finished');
 end;
 create trigger event_of_wait after update of state, hold on prompts
     when new.ended_at is null and (new.hold is not null and old.hold is null or new.state = 'parked' and old.state = 'running')
+    and exists (select 1 from targets where prompt = new.id)
 begin
-    insert into history (at, session, prompt, run_id, what, detail) select c.now, new.session, new.id, old.run_id,
+    insert into history (at, session, prompt, run_id, what, detail) select now, new.session, new.id, old.run_id,
         iif(new.hold is null, 'parked', 'held'), json_object('id', lower(hex(randomblob(12))), 'until', new.wake_at,
             'why', coalesce(new.hold, new.wake_why, 'login'))
-    from clock c where exists (select 1 from targets where prompt = new.id);
-end;
-create trigger event_of_empty_queue after update of ended_at on prompts
-    when old.ended_at is null and new.ended_at is not null and not exists (select 1 from prompts where ended_at is null)
-    and not exists (select 1 from runs where state <> 'finished')
-begin
-    insert into history (at, session, prompt, run_id, what, detail) select c.now, new.session, new.id, old.run_id,
-        'queue_empty', json_object('id', lower(hex(randomblob(12))))
-    from clock c where exists (select 1 from targets where prompt = new.id);
+    from clock;
 end;
 -- The supervisor of a run has some seconds for what its own environment is needed for.
 create trigger notices_of_event after insert on history when new.what in ('succeeded', 'failed', 'parked', 'held', 'queue_empty')
