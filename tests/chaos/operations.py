@@ -157,12 +157,18 @@ class Choice:
         )
         return tag, f"{tag} {how} {pause}"
 
+    def _notified(self) -> list[str]:
+        """Choose whether a prompt notifies a program."""
+        program = f"sh {self._home / 'notify.sh'}"
+        return ["--notify", program] if self._chance.random() < 0.3 else []
+
     def _session(self) -> str:
         return self._chance.choice(self.sessions)
 
     def _start(self) -> Operation:
         tag, prompt = self._prompt()
-        return self._make(TASKS, "start", *self._tasks, *self._codex, prompt, tag=tag)
+        words = ("start", *self._notified(), *self._tasks, *self._codex)
+        return self._make(TASKS, *words, prompt, tag=tag)
 
     def _run(self) -> Operation:
         tag, prompt = self._prompt()
@@ -180,18 +186,20 @@ class Choice:
         words = ["--repo", str(self._home / "repo"), "--log-dir", str(self._log_dir)]
         words += [*self._codex, "--timeout", "20"]
         words += ["--event-stream", str(self._home / "stream.jsonl")]
+        words += self._notified()
         words += ["--notify-cmd", f"sh {self._home / 'hook.sh'}"]
         return [*words, "--detach"] if self._chance.random() < 0.4 else words
 
     def _send(self) -> Operation:
         tag, prompt = self._prompt()
         session = self._session()
-        return self._make(TASKS, "send", session, prompt, tag=tag, session=session)
+        words = ("send", *self._notified(), session, prompt)
+        return self._make(TASKS, *words, tag=tag, session=session)
 
     def _queue(self) -> Operation:
         tag, prompt = self._prompt()
         session = self._session()
-        words = ("send", "--queue", *self._wishes(), session, prompt)
+        words = ("send", "--queue", *self._notified(), *self._wishes(), session, prompt)
         return self._make(TASKS, *words, tag=tag, session=session)
 
     def _wishes(self) -> list[str]:
@@ -209,7 +217,8 @@ class Choice:
 
     def _start_later(self) -> Operation:
         tag, prompt = self._prompt()
-        words = ("start", "--queue", *self._wishes(), *self._tasks, *self._codex)
+        how = (*self._notified(), *self._wishes())
+        words = ("start", "--queue", *how, *self._tasks, *self._codex)
         return self._make(TASKS, *words, prompt, tag=tag)
 
     def _slots(self) -> Operation:
