@@ -33,7 +33,8 @@ class Prompt(Struct):
 
     `word` is why it waits, None when it can be delivered; `until` is an RFC 3339
     instant if the wait has an end, `detail` the reason in a sentence. `run_id` is the
-    waiting run that it is reserved for (`--wait-for-session`).
+    waiting run that it is reserved for (`--wait-for-session`). `terms` are those of its
+    first run, as JSON; None if its settings have them.
     """
 
     id: int
@@ -42,6 +43,7 @@ class Prompt(Struct):
     preview: str
     run_id: str | None
     settings: str
+    terms: str | None
     environment: int | None
     begun: int
     word: str | None

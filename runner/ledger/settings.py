@@ -90,6 +90,9 @@ class OwnSettings(Struct):
         return replace(kept, repo=self.repo or kept.repo, codex=codex, limits=limits)
 
 
-def read_own(text: str) -> OwnSettings:
-    """Read the output of `OwnSettings.to_json`."""
-    return read_value(OwnSettings, json_text.loads(text))
+def read_own(text: str, terms: str | None = None) -> OwnSettings:
+    """Read the output of `OwnSettings.to_json`, and terms that are stored apart."""
+    own = read_value(OwnSettings, json_text.loads(text))
+    if terms is None:
+        return own
+    return replace(own, terms=read_value(Terms, json_text.loads(terms)))

@@ -159,7 +159,7 @@ def next_request(
         )
         raise UndeliverableError(message)
     if prompt is not None:
-        own = read_own(prompt.settings)
+        own = read_own(prompt.settings, prompt.terms)
     repo = directory_of(session, own)
     if repo is None:
         what = f"it is not known where task {session.name} worked"

@@ -14,7 +14,7 @@ from runner.ledger.database import value_of
 from runner.ledger.ledger import Ledger
 from runner.ledger.outbox import Notice
 from runner.ledger.prompts import PromptOptions
-from runner.ledger.settings import OwnSettings
+from runner.ledger.settings import OwnSettings, read_own
 from runner.model import Outcome
 from runner.notify import Notifier, desktop
 from runner.notify.event import event_of, summary_of
@@ -210,3 +210,19 @@ def test_the_file_of_a_prompt_has_its_terms_without_the_address(
         "notify": "true",
         "is_on_desktop": True,
     }
+
+
+def test_a_prompt_that_its_run_brought_keeps_its_terms_for_the_next_run(
+    ledger: Ledger,
+) -> None:
+    """Its supervisor is killed while it waits, so any process delivers it."""
+    first = ledgers.name(ledger, ledgers.launch(ledger, ledgers.prepare(ledger)))
+    waiting = ledgers.resume(ledger, first, 2, terms=TERMS, wait_for_session=True)
+    ledgers.end(ledger, waiting, Outcome.NOT_STARTED, error_class="killed")
+
+    head = ledger.queue.head(first.session)
+
+    assert head is not None
+    assert read_own(head.settings, head.terms).terms == TERMS
+    header = json.loads((queue_files.render(ledger, head.id) or b"").split(b"\n")[0])
+    assert json.loads(header["settings"])["terms"]["notify"] == "true"
