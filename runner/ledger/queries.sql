@@ -547,8 +547,8 @@ insert into outbox (history, target, due_at) select (select max(id) from history
 select * from notices where run_id = :run_id and target <> 'webhook' order by id
 
 -- name: due_notices
--- Webhooks, or the others.
-select * from notices where due_at <= :at and (target = 'webhook') = :is_webhook order by due_at, id
+-- Webhooks, or the others. One that a server never takes comes after those that it may take.
+select * from notices where due_at <= :at and (target = 'webhook') = :is_webhook order by attempts, due_at, id
 
 -- name: has_notices
 select exists (select 1 from outbox where done_at is null and target in ('webhook', 'notify', 'desktop'))

@@ -218,6 +218,23 @@ def test_a_dead_server_is_tried_once_and_the_others_get_their_events(
     assert receiver.names == ["succeeded"]
 
 
+def test_an_event_that_a_server_never_takes_does_not_block_the_next_one(
+    ledger: Ledger, ours: Config, receiver: Receiver, after: Callable[[float], None]
+) -> None:
+    receiver.answers = [500]
+    ended(ledger, f"{receiver.url}&1")
+    ended(ledger, f"{receiver.url}&2", 2)
+    send_due(ledger, ours)
+    assert len(receiver.bodies) == 1
+    receiver.answers = [200, 500]
+
+    after(6)
+    send_due(ledger, ours)
+
+    assert told(ledger)["state"] == "waiting"
+    assert told(ledger, 2)["state"] == "sent"
+
+
 def test_a_server_that_does_not_answer_is_given_up_in_time(
     ledger: Ledger, ours: Config, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from support.sessions import Sessions
 from support.stand_in import StandIn
 
 from parsers.paths import Path as LightPath
-from runner.lifecycle.timer import ring
+from runner.lifecycle.timer import FIFO, ring
 from runner.notify.sender import LOCK
 
 ENDED = ["succeeded", "queue_empty"]
@@ -309,3 +309,106 @@ def holders_of(path: Path) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def test_a_program_that_fails_is_a_warning_and_is_shown(sessions: Sessions) -> None:
+    session = sessions.ended("--notify", "sh -c 'exit 7'", "Begin.")
+    wait_until(lambda: not undelivered(sessions))
+
+    told = session.status["notifications"]
+    wait_until(
+        lambda: {e["state"] for e in session.status["notifications"]} == {"given_up"}
+    )
+    assert {each["target"] for each in told} == {"notify"}
+    assert "Not Notified: queue_empty to notify: exited with 7, the last of 2" in (
+        sessions("status", session.id).stdout
+    )
+
+
+def test_a_program_is_given_its_time_and_no_more(sessions: Sessions) -> None:
+    env = {"CODEX_RUNNER_HOOK_SECONDS": "0.2"}
+    session = sessions.start("--notify", "sleep 60", "Begin.", env=env)
+    session.wait()
+
+    def errors() -> set[str]:
+        return {str(each["error"]) for each in session.status["notifications"]}
+
+    wait_until(lambda: errors() == {"took longer than 0.2 s"}, 30)
+
+
+def test_the_desktop_shows_what_is_no_option_and_no_markup(
+    sessions: Sessions, tmp_path: Path
+) -> None:
+    programs, shown = tmp_path / "programs", tmp_path / "shown"
+    programs.mkdir()
+    program = programs / "notify-send"
+    program.write_text(f'#!/bin/sh\nprintf "%s|" "$@" >> {shlex.quote(str(shown))}\n')
+    program.chmod(0o755)
+    path = f"{programs}:{sessions.cli.environment['PATH']}"
+    env = {"PATH": path, "DBUS_SESSION_BUS_ADDRESS": "unix:path=/none"}
+    session = sessions.start("--desktop", "-t", "--x <b>", "Begin.", env=env)
+    session.wait()
+
+    wait_until(lambda: shown.exists() and shown.read_text().count("queue empty"), 30)
+
+    text = shown.read_text()
+    assert "--app-name=codex-runner|--|Codex: --x <b>|succeeded|" in text
+    wait_until(lambda: not undelivered(sessions))
+
+
+def test_without_a_desktop_program_nothing_fails(sessions: Sessions) -> None:
+    env = {"DBUS_SESSION_BUS_ADDRESS": "unix:path=/none", "DISPLAY": ""}
+    session = sessions.start("--desktop", "Begin.", env=env)
+    session.wait()
+    wait_until(lambda: not undelivered(sessions))
+
+    assert session.status["outcome"] == "succeeded"
+    (error,) = {str(each["error"]) for each in session.status["notifications"]}
+    assert "notify-send" in error
+
+
+def test_a_killed_timer_is_started_again_by_the_next_command(
+    sessions: Sessions, receiver: Receiver
+) -> None:
+    receiver.stop()
+    sessions.ended("--webhook", receiver.url, "Begin.")
+    bell = sessions.state_home / FIFO
+    wait_until(lambda: any(row[1] for row in undelivered(sessions)), 30)
+    timers = holders_of(bell)
+    for pid in timers:
+        kill(pid)
+    wait_until(lambda: not any(map(is_alive, timers)))
+    receiver.start()
+
+    sessions("ls")
+    wait_until(lambda: holders_of(bell), what="the new timer")
+    everything_is_sent(sessions)
+
+    assert sorted(receiver.names) == sorted(ENDED)
+
+
+def test_a_doctor_names_the_webhooks_that_fail(
+    sessions: Sessions, receiver: Receiver
+) -> None:
+    receiver.answers = [404]
+    sessions.ended("--webhook", receiver.url, "Begin.")
+    everything_is_sent(sessions)
+
+    said = sessions("doctor", "--codex-bin", sessions.stand_in.path).stdout
+
+    shown = f"http://127.0.0.1:{receiver.port}/hoo***"
+    assert f"{shown}: 1 not taken (HTTP 404)" in said
+
+
+def test_the_secret_is_shown_by_no_command(sessions: Sessions) -> None:
+    sessions("config", "webhook_secret", "correct horse")
+
+    said = sessions("config").stdout + sessions("config", "--json").stdout
+    assert "correct horse" not in said
+    assert "***" in said
+    path = sessions.state_home / "runner.toml"
+    assert "correct horse" in path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o600
+    refused = sessions("config", "webhook_secret", "short")
+    assert refused.code == 2
+    assert "short" not in refused.stderr
