@@ -2,6 +2,8 @@
 
 import json
 import shlex
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,8 @@ from support.processes import is_alive, kill, wait_until
 from support.receiver import Receiver, receiving
 from support.sessions import Sessions
 from support.stand_in import StandIn
+from support.tasks import Tasks
+from support.terminal import terminal
 
 from parsers.paths import Path as LightPath
 from runner.lifecycle.timer import FIFO, ring
@@ -412,3 +416,42 @@ def test_the_secret_is_shown_by_no_command(sessions: Sessions) -> None:
     refused = sessions("config", "webhook_secret", "short")
     assert refused.code == 2
     assert "short" not in refused.stderr
+
+
+def test_without_a_desktop_the_terminal_of_a_run_has_a_bell(task: Tasks) -> None:
+    none = {"DBUS_SESSION_BUS_ADDRESS": None, "XDG_RUNTIME_DIR": None}
+    shown = ""
+    with terminal() as screen:
+        argv = task.cli.argv(*task.arguments("--desktop"))
+        process = screen.start(argv, task.cli.env(none))
+        while process.poll() is None:
+            shown += screen.shown()
+        shown += screen.shown()
+
+    assert process.returncode == 0
+    assert shown.count("\a") == 1
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="it makes a certificate")
+def test_a_server_must_have_a_certificate_that_is_trusted(
+    sessions: Sessions, receiver: Receiver, tmp_path: Path
+) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    words += ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    made = ["openssl", *words, "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(made, check=True, capture_output=True)
+    receiver.stop()
+    receiver.certificate = (certificate, key)
+    receiver.start()
+    url = receiver.url.replace("http:", "https:")
+
+    unknown = sessions("notify", "--webhook", url)
+    known = sessions(
+        "notify", "--webhook", url, env={"SSL_CERT_FILE": str(certificate)}
+    )
+
+    assert unknown.code == 1
+    assert "certificate verify failed" in unknown.stdout
+    assert known.code == 0, known.stdout
+    assert receiver.names == ["test"]

@@ -1,18 +1,22 @@
 """A server on loopback that takes webhooks, and answers as a test wants."""
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Receiver:
     """Hold what was received; `answers` are used one after the other, then 200.
 
     An answer is a status, or a status with headers. While `gate` is cleared, no answer
-    is sent.
+    is sent. With a `certificate` and its key it speaks TLS.
     """
 
     def __init__(self) -> None:
@@ -22,6 +26,7 @@ class Receiver:
         self.lines: list[str] = []
         self.gate = threading.Event()
         self.gate.set()
+        self.certificate: tuple[Path, Path] | None = None
         self._server: ThreadingHTTPServer | None = None
         self.port = 0
 
@@ -50,6 +55,11 @@ class Receiver:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self.port = self._server.server_port
+        if self.certificate is not None:
+            secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            secure.load_cert_chain(*self.certificate)
+            plain = self._server.socket
+            self._server.socket = secure.wrap_socket(plain, server_side=True)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def stop(self) -> None:
