@@ -248,12 +248,15 @@ def _start_telling(ledger: Ledger, settings: Config, *, is_timer: bool = False) 
     Inside a run they would be killed with it, in the middle of a hook. The timer has
     webhooks sent, unless there shall be none.
     """
+    is_due, has_notices = bool(ledger.outbox.due()), ledger.outbox.has_notices
+    if not (is_due or has_notices):
+        return
     from runner.lifecycle import timer  # noqa: PLC0415 - see sweep
     from runner.lifecycle.handoff import supervisor  # noqa: PLC0415 - a rare need
 
-    if ledger.outbox.due():
+    if is_due:
         _beside(lambda: supervisor().tell(settings), ledger)
-    if not ledger.outbox.has_notices:
+    if not has_notices:
         return
     if not is_timer and settings.has_timer:
         timer.wake(ledger, settings)
