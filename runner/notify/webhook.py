@@ -6,8 +6,6 @@ checked, so no name can change its address in between. Redirects are not followe
 
 from __future__ import annotations
 
-import socket
-
 from parsers.light import suppress
 from parsers.struct import Struct
 from runner import clock
@@ -16,6 +14,7 @@ from runner.version import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Mapping
     from http.client import HTTPConnection
     from urllib.parse import SplitResult
@@ -224,6 +223,8 @@ def _direct(target: SplitResult, *, may_be_private: bool) -> HTTPConnection:
 
 def _connect(host: str, port: int, *, may_be_private: bool) -> socket.socket:
     """Connect to the first address of a host that works and may be used."""
+    import socket  # noqa: PLC0415 - as above
+
     error: OSError | UsageError = OSError(f"{host} has no address")
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     for family, kind, protocol, _, place in found:
@@ -259,6 +260,8 @@ def is_private(address: str) -> bool:
 
 def _literal(host: str) -> str | None:
     """Return the address that a host is, also in the short forms of IPv4."""
+    import socket  # noqa: PLC0415 - as above
+
     if ":" in host:
         return host
     with suppress(OSError):
