@@ -357,8 +357,8 @@ select p.*, w.word, w.until, w.detail from prompts p join why_waiting w on w.id 
 
 -- name: exported_prompt
 -- A prompt whose turn has not begun, with the ids of its session and what it waits for. The address of a webhook may be a secret.
-select p.text, p.id, p.place, p.preview, json_remove(iif(p.terms is null, p.settings, json_set(p.settings, '$.terms', json(p.terms))), '$.terms.webhook')
-    as settings, p.grp, p.priority, p.hold, p.retries, p.recoveries, p.not_before, p.expires_at, p.key, p.body, p.dedup, p.queued_at, p.environment,
+select p.text, p.id, p.place, p.preview, iif(json_valid(p.settings),
+    json_remove(iif(p.terms is null, p.settings, json_set(p.settings, '$.terms', json(p.terms))), '$.terms.webhook'), p.settings) as settings, p.grp, p.priority, p.hold, p.retries, p.recoveries, p.not_before, p.expires_at, p.key, p.body, p.dedup, p.queued_at, p.environment,
     s.thread_id as thread, s.short_id, n.title, n.repo, n.home, n.settings as session_settings, (select json_group_array(json_array(needs, any_end)) from needs where prompt = p.id and not met) as needs
 from prompts p join sessions s on s.id = p.session
 left join sessions n on n.id = s.id and not exists (select 1 from runs r where r.session = s.id)   -- one that has not run yet
@@ -561,9 +561,9 @@ select * from (select h.what as event, o.id, o.target, h.at, o.attempts, o.error
     where h.session = :session and o.target in ('webhook', 'notify', 'desktop') order by h.id desc, o.id limit 20) order by at, id
 
 -- name: failing_webhooks
--- The addresses that have not taken a notice since a time, or do not take one now.
+-- The addresses that have not taken a notice since a time, or have failed to take one again and again.
 select t.place, count(*) as notices, o.error from outbox o join history h on h.id = o.history join targets t on t.prompt = h.prompt and t.target = o.target
-where o.target = 'webhook' and o.error is not null and coalesce(o.done_at, '9') >= :since group by t.place order by t.place
+where o.target = 'webhook' and o.error is not null and (o.done_at >= :since or o.done_at is null and o.attempts > 2) group by t.place order by t.place
 
 -- name: unexported_runs
 -- Finished runs whose exports are not written yet; without a run, sessions whose prompts have no files yet.

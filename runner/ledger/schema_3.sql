@@ -184,7 +184,7 @@ create index undelivered on outbox (due_at) where done_at is null;
 
 -- Who is notified of a prompt: the terms that say so.
 create view targets as select p.id as prompt, iif(t.key = 'is_on_desktop', 'desktop', t.key) as target, t.value as place
-    from prompts p, json_each(coalesce(p.terms, p.settings -> '$.terms')) t where t.key in ('notify', 'webhook', 'is_on_desktop');
+    from prompts p, json_each(coalesce(p.terms, iif(json_valid(p.settings), p.settings -> '$.terms', null))) t where t.key in ('notify', 'webhook', 'is_on_desktop');
 -- The events of prompts: triggers insert them, so every change has its event, whatever makes it.
 create trigger event_of_end after update of ended_at on prompts
     when old.ended_at is null and new.ended_at is not null and exists (select 1 from targets where prompt = new.id)

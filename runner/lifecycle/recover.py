@@ -245,8 +245,8 @@ def _write_queues(sessions: set[int], ledger: Ledger) -> None:
 def _start_telling(ledger: Ledger, settings: Config, *, is_timer: bool = False) -> None:
     """Start processes that send what is due: a hook, or a server, may be slow.
 
-    Inside a run they would be killed with it, in the middle of a hook. The timer has
-    webhooks sent, unless there shall be none.
+    Inside a run they would be killed with it, in the middle of a hook. Webhooks are
+    left to the timer, if there may be one.
     """
     is_due, has_notices = bool(ledger.outbox.due()), ledger.outbox.has_notices
     if not (is_due or has_notices):

@@ -226,3 +226,15 @@ def test_a_prompt_that_its_run_brought_keeps_its_terms_for_the_next_run(
     assert read_own(head.settings, head.terms).terms == TERMS
     header = json.loads((queue_files.render(ledger, head.id) or b"").split(b"\n")[0])
     assert json.loads(header["settings"])["terms"]["notify"] == "true"
+
+
+def test_a_prompt_whose_settings_are_damaged_can_be_canceled(ledger: Ledger) -> None:
+    run = ledgers.session_of(ledger)
+    prompt = queue(ledger, run.session)
+    damage = "update prompts set settings = '{' where id = ?"
+    ledgers.execute(ledger, damage, prompt)
+
+    assert queue_files.render(ledger, prompt)
+    ledger.queue.stop([run.session])
+
+    assert ledgers.row(ledger, prompt)["state"] == "canceled"
