@@ -18,6 +18,7 @@ from runner.ledger.settings import OwnSettings, read_own
 from runner.model import Outcome
 from runner.notify import Notifier, desktop
 from runner.notify.event import event_of, summary_of
+from runner.service import rebuild_queue
 from runner.terms import Terms, masked_address
 
 URL = "https://me:pass@hooks.example/services/T0/B0?token=t0k3n"
@@ -238,3 +239,22 @@ def test_a_prompt_whose_settings_are_damaged_can_be_canceled(ledger: Ledger) -> 
     ledger.queue.stop([run.session])
 
     assert ledgers.row(ledger, prompt)["state"] == "canceled"
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_the_file_of_another_directory_names_no_program(
+    ledger: Ledger, *, is_ours: bool
+) -> None:
+    run = ledgers.session_of(ledger)
+    prompt = queue(ledger, run.session)
+    queue_files.write(ledger, [prompt])
+    path = queue_files.path_of(ledger.home, prompt)
+    if not is_ours:
+        path.write_bytes(path.read_bytes().replace(str(path.parent).encode(), b"/x"))
+    ledgers.execute(ledger, "update prompts set settings = '{}'")
+    ledgers.execute(ledger, "delete from prompts where id = ?", prompt)
+
+    rebuild_queue.restore(ledger)
+
+    own = read_own(ledgers.row(ledger, prompt)["settings"])
+    assert own.terms.notify == ("true" if is_ours else None)
