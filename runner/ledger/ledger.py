@@ -10,13 +10,13 @@ from runner import files
 from runner.errors import LedgerFault
 from runner.ledger import database
 from runner.ledger.database import Database
-from runner.ledger.outbox import Outbox
 from runner.ledger.runs import Runs
 from runner.ledger.sessions import Sessions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from parsers.paths import Path
+    from runner.ledger.outbox import Outbox
     from runner.ledger.queue import Queue
     from runner.ledger.usage import UsageTable
 
@@ -63,6 +63,8 @@ class Ledger(Database):
 
     @cached_property
     def outbox(self) -> Outbox:
+        from runner.ledger.outbox import Outbox  # noqa: PLC0415 - not for the launch
+
         return Outbox(self)
 
     @property

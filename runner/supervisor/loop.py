@@ -79,7 +79,7 @@ class SuperviseLoop:
     ) -> None:
         run, ledger = recorder.run, recorder.ledger
         # Each is loaded when it is first asked for: now, not at the end of the run.
-        _ = ledger.queue, ledger.usage
+        _ = ledger.queue, ledger.usage, ledger.outbox
         self._recorder, self._inbox, self._settings = recorder, inbox, settings
         self._export = TaskExport(ledger, recorder.attempt)
         self._notifier = Notifier(ledger, settings, recorder.warn)
