@@ -70,6 +70,8 @@ class Config(Struct):
     max_tokens: int | None = None
     notify: str | None = None
     webhook: str | None = None
+    webhook_secret: str | None = None
+    webhook_private: bool = False
     desktop: bool = False
     snapshot: bool = True
     env_deny: tuple[str, ...] = ()

@@ -29,12 +29,16 @@ _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 _MOST_CHARACTERS = 1 << 13
 _MOST_TIMES = 100
 _MOST_SPENT = 1 << 53
+_LEAST_SECRET = 8
+# What is shown of a secret.
+MASK = "***"
 
 
 class Key(Struct, kw_only=False):
     """Hold a setting: its field of `Config`, the values that it takes, its variable.
 
-    `may_repository` returns whether a repository can set it to a value.
+    `may_repository` returns whether a repository can set it to a value. The value of a
+    secret is never shown.
     """
 
     field: str
@@ -42,6 +46,7 @@ class Key(Struct, kw_only=False):
     holds: Callable[[Any], bool]
     variable: str = ""
     may_repository: Callable[[Any], bool] = lambda _: True
+    is_secret: bool = False
 
 
 class Setting(Struct, kw_only=False):
@@ -137,6 +142,14 @@ KEYS = {
     ),
     "notify": Key("notify", "a program and its arguments", _is_text, *_OURS),
     "webhook": Key("webhook", "an http or https address", _is_address, *_OURS),
+    "webhook_secret": Key(
+        field="webhook_secret",
+        what=f"a text of {_LEAST_SECRET} characters or more",
+        holds=lambda text: _is_text(text) and len(text) >= _LEAST_SECRET,
+        may_repository=lambda _: False,
+        is_secret=True,
+    ),
+    "webhook_private": Key("webhook_private", *_FLAG, *_OURS),
     "desktop": Key("desktop", *_FLAG, *_OURS),
     "snapshot": Key("snapshot", *_FLAG),
     "env_deny": Key("env_deny", *_NAMES),
@@ -207,9 +220,9 @@ def _stored(name: str, value: Any) -> object:  # noqa: ANN401 - of any setting
     return tuple(value) if isinstance(value, list) else value
 
 
-def _shown(value: object) -> str:
+def _shown(key: Key, value: object) -> str:
     try:
-        return f"{value!r:.80}"
+        return MASK if key.is_secret else f"{value!r:.80}"
     except ValueError:  # a number of thousands of digits
         return "this number"
 
@@ -235,9 +248,9 @@ def _settings(
             if key is None:
                 wrong = f"no setting {name!r} (codex-tasks config lists them)"
             elif not key.holds(value):
-                wrong = f"{name}: {_shown(value)} is not {key.what}"
+                wrong = f"{name}: {_shown(key, value)} is not {key.what}"
             elif is_foreign and not key.may_repository(value):
-                wrong = f"{name}: a repository cannot set it to {_shown(value)}"
+                wrong = f"{name}: a repository cannot set it to {_shown(key, value)}"
                 wrong += f" ({NAME} of the state directory can)"
             if wrong is not None:
                 message = f"{where}: {wrong}"
@@ -300,7 +313,7 @@ def value_of(name: str, text: str, option: str) -> Any:  # noqa: ANN401 - of any
         with suppress(ValueError, KeyError):
             if KEYS[name].holds(value := read(text)):
                 return value
-    message = f"{option} {text!r} is not {KEYS[name].what}"
+    message = f"{option} {_shown(KEYS[name], text)} is not {KEYS[name].what}"
     raise UsageError(message)
 
 

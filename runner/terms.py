@@ -46,3 +46,15 @@ class Terms(Struct):
         """Return the terms that differ from the usual ones, by name."""
         usual = as_dict(Terms())
         return {n: value for n, value in as_dict(self).items() if value != usual[n]}
+
+
+def masked_address(url: str) -> str:
+    """Shorten the address of a webhook, whose account, path and query may be secrets.
+
+    Its scheme, its host and the first letters of its path stay.
+    """
+    scheme, _, rest = url.partition("://")
+    rest, query, _ = rest.partition("?")
+    host, slash, path = rest.partition("/")
+    shown = host.rpartition("@")[2] + slash + path[:3]
+    return f"{scheme}://{shown}{'***' if path[3:] or query else ''}"

@@ -7,6 +7,7 @@ from runner.cli.output import note
 from runner.errors import RunnerFault
 from runner.exports import queue_files, run_exports
 from runner.exports.key_values import end_of_turn, head
+from runner.lifecycle import timer
 from runner.lifecycle.handoff import STOP_SIGNALS
 from runner.lifecycle.recover import sweep_beside
 from runner.model import EXIT_SIGNAL_BASE, Finished, Outcome
@@ -135,6 +136,7 @@ class RunFollower:
         ledger = self._context.ledger
         if ledger.queue.withdraw(run):
             queue_files.refresh(ledger, run.session, [run.spec.prompt_id or 0])
+            timer.wake(ledger, self._context.settings)
 
     def _show(self, pieces: Iterable[str]) -> None:
         for text in pieces:

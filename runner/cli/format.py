@@ -77,6 +77,7 @@ def _block(report: Mapping[str, object], time_format: str) -> Iterator[str]:
     for each in _list(report["left_running"]):
         yield f"Left Running: {line(each['name'])} (pid {each['pid']})"
     yield from _queue(report, time_format)
+    yield from _given_up(report)
     tokens = _known(report["usage"], "total_tokens", "{:,} tokens") or "unknown"
     cost = _known(report["cost"], "usd", "${:.4f}") or "cost unknown"
     yield f"Usage: {tokens}, {cost}"
@@ -112,6 +113,15 @@ def _outcome(report: Mapping[str, object]) -> Iterator[str]:
         yield f"Check: {line(check_of(report))}"
     for each in doubts(report["warnings"]):
         yield f"Warning: {each}"
+
+
+def _given_up(report: Mapping[str, object]) -> Iterator[str]:
+    """Name the last notification that was given up, and how many there are."""
+    lost = [e for e in _list(report["notifications"]) if e["state"] == "given_up"]
+    if lost:
+        last, more = lost[-1], f", the last of {len(lost)}" if lost[1:] else ""
+        why = line(f"{last['event']} to {last['target']}: {last['error']}")
+        yield f"Not Notified: {why}{more}"
 
 
 def _list(value: object) -> list[dict[str, str]]:

@@ -104,6 +104,13 @@ def note(text: str, *, is_interrupting: bool = False) -> None:
         os.write(2, f"{line}\n".encode(errors="backslashreplace"))
 
 
+def ring_bell() -> None:
+    """Ring the bell of the terminal, if standard error is one."""
+    if os.isatty(2):
+        with suppress(OSError):
+            os.write(2, b"\a")
+
+
 def visible(text: str) -> str:
     """Escape the control characters of a text."""
     from parsers.text import visible  # noqa: PLC0415 - `re`, not for the first line of a run

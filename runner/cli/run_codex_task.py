@@ -19,7 +19,7 @@ from runner.cli.options import (
     refuse,
     taken,
 )
-from runner.cli.output import ReaderGoneError, checks_shown, note
+from runner.cli.output import ReaderGoneError, checks_shown, note, ring_bell
 from runner.cli.terms import OPTIONS as TERMS_OPTIONS
 from runner.cli.terms import terms_of
 from runner.errors import RunnerFault, UsageError
@@ -142,7 +142,13 @@ def _command(arguments: Arguments, settings: Config) -> int:
         context.note_containment()
         return follower.launched()
     follower.show()
-    return follower.ended()
+    code = follower.ended()
+    if arguments.words.terms.is_on_desktop:
+        from runner.notify import desktop  # noqa: PLC0415 - where it is asked for
+
+        if not desktop.is_there(settings.environment):
+            ring_bell()
+    return code
 
 
 def start(words: RunWords, context: Context) -> RunFollower:

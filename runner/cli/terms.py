@@ -22,10 +22,10 @@ OPTIONS = f"""\
                           default: {_VERIFY_SECONDS})
 --max-usd N               end the run when the prompt has cost more
 --max-tokens N            end it when the prompt has used more tokens
---notify CMD              run this program at the end, with the event on its standard
-                          input
---webhook URL             send the event to this address
---desktop                 show a notification
+--notify CMD              run this program when the prompt has ended, is parked or held,
+                          and when the queue is empty: the event is on its stdin
+--webhook URL             send these events to this address
+--desktop                 show these events as notifications, or ring the terminal
 """
 
 
@@ -53,11 +53,13 @@ def terms_of(found: Values, settings: Config) -> Terms:
         for name in ("max_usd", "max_tokens", "notify", "webhook")
         if (text := getattr(found, name)) is not None
     }
-    verify = found.verify
-    if verify is not None:
-        from runner.notify import command_of  # noqa: PLC0415 - only with a check
+    verify, notify = found.verify, given.get("notify", settings.notify)
+    if verify is not None or notify is not None:
+        from runner.notify import command_of  # noqa: PLC0415 - only with a program
 
-        command_of(verify, "--verify")
+        for command, option in ((verify, "--verify"), (notify, "--notify")):
+            if command is not None:
+                command_of(command, option)
     most = whole_number(found.max_iterations, "--max-iterations", "turns", least=1)
     limit = found.verify_timeout or f"{_VERIFY_SECONDS}"
     return Terms(
@@ -67,7 +69,7 @@ def terms_of(found: Values, settings: Config) -> Terms:
         verify=verify,
         verify_seconds=config.seconds(limit, "--verify-timeout") if verify else None,
         max_iterations=(most or _ITERATIONS) if verify else 1,
-        notify=given.get("notify", settings.notify),
+        notify=notify,
         webhook=given.get("webhook", settings.webhook),
         is_on_desktop=found.desktop or settings.desktop,
         snapshot=settings.snapshot,

@@ -42,7 +42,7 @@ def render(ledger: Ledger, prompt: int) -> bytes | None:
         from runner.ledger.environments import read as stored  # noqa: PLC0415 - of what waits
 
         header["environment"] = as_dict(stored(ledger, key))
-    if header["session_settings"] or key is not None:
+    if header["session_settings"] or key is not None or header["settings"] != "{}":
         # A copy in another directory chooses no program there.
         header["directory"] = str(path_of(ledger.home, prompt).parent)
     return json_text.dumps(header).encode() + b"\n" + text

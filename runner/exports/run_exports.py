@@ -22,6 +22,7 @@ from runner.ledger import record
 from runner.ledger.record import DamagedRecordError
 from runner.model import OUTCOMES, Outcome, Verdict
 from runner.run_files import files_of
+from runner.terms import masked_address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,6 +62,9 @@ def meta_in(data: Json) -> Json:
     request = dict(loose_json.mapping(data["request"]))
     for name in ("overrides", "extra", "once"):
         request[name] = [*map(masked, map(str, loose_json.sequence(request[name])))]
+    terms = loose_json.mapping(request.get("terms"))
+    if address := loose_json.text(terms.get("webhook")):
+        request["terms"] = {**terms, "webhook": masked_address(address)}
     return {
         **data,
         "request": request,
@@ -80,7 +84,11 @@ def run_in(data: Mapping[str, object]) -> Run:
     if any(each in codex.overrides for each in _MARKERS):
         raise DamagedRecordError(run.run_id, "it is a demonstration")
     kept = {name: unmasked(getattr(codex, name)) for name in ("overrides", "extra")}
-    return replace(run, spec=replace(run.spec, codex=replace(codex, **kept)))
+    known = {
+        "codex": replace(codex, **kept),
+        "terms": replace(run.spec.terms, webhook=None),
+    }
+    return replace(run, spec=replace(run.spec, **known))
 
 
 def render_summary(run: Run) -> bytes:

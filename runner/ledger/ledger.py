@@ -16,6 +16,7 @@ from runner.ledger.sessions import Sessions
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from parsers.paths import Path
+    from runner.ledger.outbox import Outbox
     from runner.ledger.queue import Queue
     from runner.ledger.usage import UsageTable
 
@@ -59,6 +60,12 @@ class Ledger(Database):
     @cached_property
     def runs(self) -> Runs:
         return Runs(self)
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        from runner.ledger.outbox import Outbox  # noqa: PLC0415 - not for the launch
+
+        return Outbox(self)
 
     @property
     def has_waiting_prompts(self) -> bool:

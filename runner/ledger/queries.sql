@@ -64,7 +64,7 @@ update sessions set updated_at = max(updated_at, :at) where id = :session
 -- name: keep_settings
 -- Store the settings of the last run whose turn began, for the next prompt; those of a prompt of its own stay with it.
 update sessions set settings = :settings, repo = :repo, imported = null where id = :session
-and not exists (select 1 from prompts where id = :prompt and json_remove(settings, '$.terms') <> '{}')
+and not exists (select 1 from prompts where id = :prompt and json_remove(settings, '$.terms', '$.park') <> '{}')
 
 -- name: set_exports
 update sessions set exports = :exports where id = :session
@@ -382,8 +382,8 @@ from prompts where run_id = :run_id and ended_at is null
 select p.*, w.word, w.until, w.detail from prompts p join why_waiting w on w.id = p.id where p.session = :session order by p.place
 
 -- name: exported_prompt
--- A prompt whose turn has not begun, with the ids of its session and what it waits for.
-select p.text, p.id, p.place, p.preview, p.settings, p.grp, p.priority, p.hold, p.retries, p.recoveries, p.not_before, p.expires_at, p.key, p.body, p.dedup, p.queued_at, p.environment,
+-- A prompt whose turn has not begun, with the ids of its session and what it waits for. The address of a webhook may be a secret.
+select p.text, p.id, p.place, p.preview, iif(json_valid(p.settings), json_remove(p.settings, '$.terms.webhook'), p.settings) as settings, p.grp, p.priority, p.hold, p.retries, p.recoveries, p.not_before, p.expires_at, p.key, p.body, p.dedup, p.queued_at, p.environment,
     s.thread_id as thread, s.short_id, n.title, n.repo, n.home, n.settings as session_settings, (select json_group_array(json_array(needs, any_end)) from needs where prompt = p.id and not met) as needs
 from prompts p join sessions s on s.id = p.session
 left join sessions n on n.id = s.id and not exists (select 1 from runs r where r.session = s.id)   -- one that has not run yet
@@ -445,13 +445,15 @@ select exists (select 1 from judged where word is null
 -- Whether something waits whose wait a time, a run, a login or another program can end.
 select exists (select 1 from judged where word is null or word in ('writer', 'login')) or (select at from next_deadline) is not null
     or exists (select 1 from prompts where state in ('queued', 'parked')) and exists (select 1 from runs where state <> 'finished')
+    or exists (select 1 from outbox where done_at is null and target in ('webhook', 'notify', 'desktop'))
 
 -- name: next_deadline
 select at from next_deadline
 
 -- name: polls
--- Whether something waits that only a look can show the end of, or could not be started just now.
+-- Whether something waits that only a look can show the end of, or could not be started just now, or may have been killed.
 select exists (select 1 from judged where word in ('writer', 'login') or word is null and taker is null)
+    or exists (select 1 from outbox o, clock c where o.done_at is null and o.target in ('webhook', 'notify', 'desktop') and o.due_at <= c.now)
 
 -- name: free_prompts
 -- Waiting prompts that are not reserved for a waiting run.
@@ -579,15 +581,28 @@ select session from runs where state <> 'finished' union select session from pro
 insert into history (at, session, prompt, run_id, what, detail) values (:at, :session, :prompt, :run_id, :what, '{}');
 insert into outbox (history, target, due_at) select (select max(id) from history), value, :due_at from json_each(:targets)
 
--- name: outbox_of_run
--- The order alone would make SQLite read every row that was ever sent.
-select o.id, o.target, h.what, h.run_id, h.at from outbox o indexed by undelivered join history h on h.id = o.history
-where h.run_id = :run_id and o.done_at is null and o.target <> 'exports' order by o.id
+-- name: notices_of_run
+-- What its supervisor sends of a run.
+select * from notices where run_id = :run_id and target <> 'webhook' order by id
 
--- name: outbox_due
--- Overdue notifications.
-select distinct h.run_id from outbox o join history h on h.id = o.history
-where o.done_at is null and o.due_at <= :at and o.target <> 'exports'
+-- name: due_notices
+-- Webhooks, or the others. One that a server never takes comes after those that it may take.
+select * from notices where due_at <= :at and (target = 'webhook') = :is_webhook order by attempts, due_at, id
+
+-- name: has_notices
+select exists (select 1 from outbox where done_at is null and target in ('webhook', 'notify', 'desktop'))
+
+-- name: notices_of_session
+-- The last events of a session and who was notified, or was not yet, the oldest first.
+select * from (select h.what as event, o.id, o.target, h.at, o.attempts, o.error, o.done_at,
+        (select t.place from targets t where t.prompt = h.prompt and t.target = o.target) as place
+    from history h join outbox o on o.history = h.id
+    where h.session = :session and o.target in ('webhook', 'notify', 'desktop') order by h.id desc, o.id limit 20) order by at, id
+
+-- name: failing_webhooks
+-- The addresses that have not taken a notice since a time, or have failed to take one again and again.
+select t.place, count(*) as notices, o.error from outbox o join history h on h.id = o.history join targets t on t.prompt = h.prompt and t.target = o.target
+where o.target = 'webhook' and o.error is not null and (o.done_at >= :since or o.done_at is null and o.attempts > 2) group by t.place order by t.place
 
 -- name: unexported_runs
 -- Finished runs whose exports are not written yet; without a run, sessions whose prompts have no files yet.
@@ -607,6 +622,9 @@ update outbox set attempts = attempts + 1, due_at = :due_at where id = :id and d
 
 -- name: close_outbox
 update outbox set done_at = :at, error = :error where id = :id
+
+-- name: postpone_notice
+update outbox set due_at = :due_at, error = coalesce(:error, error) where id = :id and done_at is null
 
 -- name: remove_usage
 delete from usage where run_id = :run_id

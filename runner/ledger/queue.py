@@ -393,7 +393,8 @@ class Queue:
         waits, how = is_busy or reason is not None, PromptOptions(group=request.group)
         text = request.prompt if waits else None
         # Another attempt has the same terms.
-        own: dict[str, object] = {"terms": request.terms.told()}
+        told = request.terms.told()
+        own: dict[str, object] = {"terms": told} if told else {}
         if waits or request.park:
             own["park"] = request.park
         if waits or request.park or request.terms.max_iterations > 1:

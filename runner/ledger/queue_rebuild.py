@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 # What a file has of a session that has not run yet, and of the sender: not taken from a
 # file that others can write.
-NOT_OF_OTHERS = ("title", "repo", "home", "session_settings", "environment")
+NOT_OF_OTHERS = (
+    *("title", "repo", "home", "session_settings", "environment"),
+    "settings",  # with the programs that check the work and are notified
+)
 # The columns of a prompt that its file has as text, and as numbers.
 _KEPT = ("not_before", "expires_at", "key", "body", "dedup")
 _NUMBERS = ("priority", "retries", "recoveries")

@@ -10,7 +10,7 @@ import os
 
 from parsers import json_text, loose_json
 from parsers.paths import Path
-from parsers.struct import Struct, replace
+from parsers.struct import replace
 from runner import clock
 from runner.clock import iso, parse_iso
 from runner.errors import NoSuchRunError, StaleStateError
@@ -40,21 +40,6 @@ _TELL_SECONDS = 5.0
 FOREIGN_THREAD = "thread {} of this run belongs to another session"
 # The target in the outbox for the exports of a run.
 _EXPORTS = "exports"
-# A notification that was claimed and not finished can be claimed again after this time.
-_RETELL_SECONDS = 60.0
-
-
-class Telling(Struct, kw_only=False):
-    """Hold one notification for an event stream or a hook.
-
-    `at` is the time of the event.
-    """
-
-    id: int
-    run_id: str
-    what: str
-    target: str
-    at: str
 
 
 class Runs:
@@ -255,26 +240,6 @@ class Runs:
             self._save(run)
             export(run)
         return run
-
-    def untold(self, run_id: str) -> list[Telling]:
-        """Return the notifications of a run that are not sent yet."""
-        return self._ledger.values(Telling, "outbox_of_run", run_id=run_id)
-
-    def with_untold(self) -> list[str]:
-        """Return the runs with overdue notifications."""
-        found = self._ledger.all("outbox_due", at=iso(clock.now()))
-        return [row["run_id"] for row in found]
-
-    def claim_telling(self, telling: Telling) -> bool:
-        """Claim a notification; return False when another process has claimed it."""
-        now = clock.now()
-        times = {"at": iso(now), "due_at": iso(clock.after(now, _RETELL_SECONDS))}
-        return bool(self._ledger.write("claim_outbox", id=telling.id, **times))
-
-    def close_telling(self, telling: Telling, error: str | None) -> None:
-        """Record that a notification was sent, or why it failed."""
-        at = iso(clock.now())
-        self._ledger.write("close_outbox", id=telling.id, at=at, error=error)
 
     def keep_settings(self, run: Run) -> None:
         """Store the settings of this run for the next run of the session."""

@@ -180,6 +180,46 @@ create table outbox (
 
 create index undelivered on outbox (due_at) where done_at is null;
 
+-- Who is notified of a prompt: the terms that say so.
+create view targets as select p.id as prompt, iif(t.key = 'is_on_desktop', 'desktop', t.key) as target, t.value as place
+    from prompts p, json_each(iif(json_valid(p.settings), p.settings -> '$.terms', null)) t where t.key in ('notify', 'webhook', 'is_on_desktop');
+-- The events of prompts: triggers insert them, so every change has its event, whatever makes it.
+create trigger event_of_end after update of ended_at on prompts
+    when old.ended_at is null and new.ended_at is not null and exists (select 1 from targets where prompt = new.id)
+begin
+    insert into history (at, session, prompt, run_id, what, detail) select now, new.session, new.id, old.run_id,
+        iif(new.state = 'done', 'succeeded', 'failed'), json_object('id', lower(hex(randomblob(12))), 'reason', new.reason)
+    from clock where new.reason not in ('quit', 'rebuilt');
+    insert into history (at, session, prompt, run_id, what, detail) select now, new.session, new.id, old.run_id,
+        'queue_empty', json_object('id', lower(hex(randomblob(12))))
+    from clock where not exists (select 1 from prompts where ended_at is null)
+        and not exists (select 1 from runs where state <> 'finished');
+end;
+create trigger event_of_wait after update of state, hold on prompts
+    when new.ended_at is null and (new.hold is not null and old.hold is null or new.state = 'parked' and old.state = 'running')
+    and exists (select 1 from targets where prompt = new.id)
+begin
+    insert into history (at, session, prompt, run_id, what, detail) select now, new.session, new.id, old.run_id,
+        iif(new.hold is null, 'parked', 'held'), json_object('id', lower(hex(randomblob(12))), 'until', new.wake_at,
+            'why', coalesce(new.hold, new.wake_why, 'login'))
+    from clock;
+end;
+-- The supervisor of a run has some seconds for what its own environment is needed for.
+create trigger notices_of_event after insert on history when new.what in ('succeeded', 'failed', 'parked', 'held', 'queue_empty')
+begin
+    insert into outbox (history, target, due_at) select new.id, target,
+        iif(target = 'webhook' or new.run_id is null, new.at, strftime('%Y-%m-%dT%H:%M:%fZ', new.at, '+5 seconds'))
+    from targets where prompt = new.prompt;
+end;
+-- What is still to be sent; the exports of a run are no notice.
+create view notices as select o.id, o.target, o.due_at, o.attempts, h.what, h.run_id, h.at, h.detail,
+    (select t.place from targets t where t.prompt = h.prompt and t.target = o.target) as place,
+    s.short_id, s.thread_id as thread, s.title, s.repo
+from outbox o indexed by undelivered
+join history h on h.id = o.history
+left join sessions s on s.id = h.session
+where o.done_at is null and o.target <> 'exports';
+
 create table imports (                            -- what came from where; kind 'removed' is a tombstone
     id integer primary key, kind text not null, source text not null, identity text not null,
     inode integer, size integer, mtime integer, run_id text,
@@ -328,4 +368,7 @@ select min(at) as at from (
     select min(until) as at from judged where word in ('time', 'retry', 'writer', 'limit', 'budget', 'rate')
     -- In another time zone the day may end sooner.
     union all select strftime('%Y-%m-%dT%H:%M:%fZ', now, '+1 hour') from clock where exists (select 1 from judged where word = 'budget')
-    union all select min(expires_at) from prompts where expires_at is not null and state in ('queued', 'parked') and not begun);
+    union all select min(expires_at) from prompts where expires_at is not null and state in ('queued', 'parked') and not begun
+
+    -- What is due has been given to a process that sends it.
+    union all select min(o.due_at) from outbox o, clock c where o.done_at is null and o.target in ('webhook', 'notify', 'desktop') and o.due_at > c.now);

@@ -111,8 +111,8 @@ def sweep(
         faults += queue.deliver_all(ledger, settings).values()
         if not is_timer:
             timer.wake(ledger, settings)
-    if not closed and ledger.runs.with_untold():
-        _start_telling(ledger, settings)
+    if not closed and not is_inside:
+        _start_telling(ledger, settings, is_timer=is_timer)
     return Sweep(faults=tuple(faults), unknown=unknown, unrecorded=unrecorded)
 
 
@@ -143,7 +143,7 @@ def reconcile_run(
         now = _reconcile(run, ledger, settings, ended)
     except UnrecordedVerdictError as error:
         return error.over  # the caller is told the verdict all the same
-    if now is not run and now.is_finished and ledger.runs.with_untold():
+    if now is not run and now.is_finished and RUN_MARKER not in settings.environment:
         _start_telling(ledger, settings)
     return now
 
@@ -242,14 +242,26 @@ def _write_queues(sessions: set[int], ledger: Ledger) -> None:
         ledger.runs.note_exported(None, key)
 
 
-def _start_telling(ledger: Ledger, settings: Config) -> None:
-    """Start a process that sends overdue notifications: a hook may be slow."""
-    if RUN_MARKER in settings.environment:
-        return  # that process would be killed with the run, in the middle of a hook
+def _start_telling(ledger: Ledger, settings: Config, *, is_timer: bool = False) -> None:
+    """Start processes that send what is due: a hook, or a server, may be slow.
+
+    Inside a run they would be killed with it, in the middle of a hook. Webhooks are
+    left to the timer, if there may be one.
+    """
+    is_due, has_notices = bool(ledger.outbox.due()), ledger.outbox.has_notices
+    if not (is_due or has_notices):
+        return
+    from runner.lifecycle import timer  # noqa: PLC0415 - see sweep
     from runner.lifecycle.handoff import supervisor  # noqa: PLC0415 - a rare need
 
-    tell = supervisor().tell
-    _beside(lambda: tell(settings), ledger)
+    if is_due:
+        _beside(lambda: supervisor().tell(settings), ledger)
+    if not has_notices:
+        return
+    if not is_timer and settings.has_timer:
+        timer.wake(ledger, settings)
+    elif ledger.outbox.due(webhooks=True):
+        _beside(lambda: supervisor().post(settings), ledger)
 
 
 def _beside(work: Callable[[], object], ledger: Ledger | None) -> int | None:

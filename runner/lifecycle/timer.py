@@ -1,7 +1,8 @@
 """Start the timer of a state directory, or tell it that the queue has changed.
 
 The timer is a process that delivers what has to wait for a time, for the end of a run,
-for a login or for another program (`runner.supervisor.timer`). It holds `timer.lock`
+for a login or for another program (`runner.supervisor.timer`), and has webhooks sent.
+It holds `timer.lock`
 and reads `timer.fifo`.
 """
 
@@ -41,7 +42,9 @@ def wake(ledger: Ledger, settings: Config) -> None:
         from runner.ledger.environments import Senders  # noqa: PLC0415 - of what waits
 
         settings = replace(settings, handed=Senders(ledger, settings).known())
-    if ring(settings.state_home, settings.handed) or not waits:
+    if ring(settings.state_home, settings.handed):
+        return
+    if not (waits or ledger.outbox.has_notices):
         return
     is_inside = RUN_MARKER in settings.environment
     if is_inside or not settings.has_timer or not ledger.value("needs_timer"):

@@ -54,12 +54,14 @@ class Removed(Struct):
 
     `size` is the number of bytes that were freed, `left` the reason for each file that
     could not be removed. The directories in `elsewhere` still hold files of its runs.
+    `unsent` is how many of its notifications were not sent yet: they never will be.
     """
 
     name: str
     size: int
     left: tuple[str, ...] = ()
     elsewhere: tuple[str, ...] = ()
+    unsent: int = 0
 
 
 def archive(session: Session, ledger: Ledger) -> Moved:
@@ -133,6 +135,8 @@ def remove(
     # What an import has read of an older tool is not this suite's to remove.
     rows = ledger.all("imports_of_session", session=session.key)
     theirs = {row["source"]: 0 for row in rows if row["kind"].startswith("codex-tasks")}
+    told = ledger.outbox.of_session(session.key)
+    unsent = sum(each["state"] == "waiting" for each in told)
 
     def remove_exports(now: Session) -> None:
         if exports := now.exports_in(ledger.home):
@@ -151,6 +155,7 @@ def remove(
         size=size - sum(map(size_of, places)) - _size(removed),
         left=tuple(faults),
         elsewhere=(*elsewhere, *(each for each in theirs if files.status(Path(each)))),
+        unsent=unsent,
     )
 
 

@@ -18,6 +18,7 @@ from runner.ledger.environments import KEY_FILE
 from runner.ledger.ledger import Ledger
 from runner.lifecycle.recover import sweep
 from runner.lifecycle.timer import FIFO, LOCK
+from runner.notify import sender
 from runner.process.start import which
 from runner.run_files import RUNS, RunFiles
 from runner.service.archive import BLOCK_BYTES
@@ -36,7 +37,7 @@ _LEDGER = {NAME: "ledger", f"{NAME}-wal": "ledger", f"{NAME}-shm": "ledger"}
 _KINDS = ("ledger", "backups", RUNS, "exports", QUEUE, "other", _OUTSIDE)
 _FILES = (
     *(NAME, OLD, LOG_DIRS, "prices", "codex-versions.json", CONFIG),
-    *(KEY_FILE, LOCK, FIFO),
+    *(KEY_FILE, LOCK, FIFO, sender.LOCK),
 )
 _PACKAGE, _ROOT = "codex-runner", Path(__file__).parents[2]
 

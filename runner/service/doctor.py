@@ -24,6 +24,7 @@ from runner.locks import Lock, look, take
 from runner.process.start import capture, which
 from runner.run_files import RUNS
 from runner.service import autostart, containment
+from runner.terms import masked_address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _ASK_SECONDS = 20.0
 _LEAST_FREE_BYTES = 500 * 1024 * 1024
 _TESTED_VERSION = (0, 169, 0)
 _OLDEST_VERSION = (0, 50, 0)
+_DAY_SECONDS = 86_400
 _INSTALL = "npm install -g @openai/codex"
 _IS_OTHER = "is it Codex?"
 
@@ -89,6 +91,8 @@ def examine_tasks(request: RunWords, settings: Config) -> list[Check]:
     found["git"] = git or "git is not found, or cannot be run", fix
     with suppress(RunnerError):  # the check "state" has the reason
         found["timer"] = _timer(settings)
+    if webhooks := _webhooks(settings):
+        found["webhooks"] = webhooks
     return _checks(found | {"prices": _prices(settings)})
 
 
@@ -274,6 +278,22 @@ def _prices(settings: Config) -> Finding:
             named = [f"{row['model']} ({row['calls']})" for row in rows]
             told += [f"calls without a price: {', '.join(named)}"] if named else []
     return "; ".join(told), None
+
+
+def _webhooks(settings: Config) -> Finding | None:
+    """Name the webhooks that have failed in the last day; None without any."""
+    since = clock.iso(clock.after(clock.now(), -_DAY_SECONDS))
+    rows: list[str] = []
+    with suppress(RunnerError):
+        if _is_there(settings.state_home / database.NAME):
+            with closing(Ledger(settings.state_home)) as ledger:
+                rows = [
+                    f"{masked_address(row['place'])}: {row['notices']} not taken"
+                    f" ({row['error']})"
+                    for row in ledger.all("failing_webhooks", since=since)
+                ]
+    fix = "codex-tasks notify --webhook URL sends a test event"
+    return ("; ".join(rows), fix) if rows else None
 
 
 def _space(settings: Config, more: dict[str, Path]) -> dict[str, Finding]:

@@ -30,6 +30,7 @@ from runner.model import (
 )
 from runner.run_files import PREFIX, RUNS, beside, own_directory, owner_of
 from runner.service import rebuild_queue
+from runner.terms import Terms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -250,6 +251,7 @@ def _as_history(run: Run, meta: Path) -> Run:
         codex=CodexOptions(bin="codex"),
         limits=Limits(),
         report=Report(),
+        terms=Terms(),
         codex_home=None,
         prompt_id=None,
     )

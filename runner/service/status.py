@@ -91,6 +91,7 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
         ],
         "skipped": ledger.queue.canceled(session.key),
         "undelivered": ledger.queue.undelivered(session.key, last.ordinal),
+        "notifications": ledger.outbox.of_session(session.key),
         "last_prompt": last.spec.task,
         **_answers(task, ledger),
         **_sums([*ledger.usage.of_session(task.name), *so_far]),
@@ -123,6 +124,7 @@ def unstarted(session: Session, ledger: Ledger, settings: Config) -> Json:
         "left_running": [],
         "skipped": ledger.queue.canceled(session.key),
         "undelivered": ledger.queue.undelivered(session.key),
+        "notifications": ledger.outbox.of_session(session.key),
         **_sums([]),
     }
 

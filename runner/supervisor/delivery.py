@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from runner.config import RUN_MARKER
-from runner.lifecycle import timer
 from runner.lifecycle.queue import deliver_all, deliver_next
 from runner.model import OUTCOMES
 
@@ -35,7 +34,6 @@ def deliver_after(
         faults = deliver_all(ledger, settings, but=run.session if is_left else None)
         if fault := faults.get(run.session):
             recorder.warn(fault)
-        timer.wake(ledger, settings)
 
     if not is_left and (is_inside or has_next_turn):
         recorder.attempt(deliver_own)

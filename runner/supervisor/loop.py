@@ -19,6 +19,7 @@ from runner.exports.task_files import TaskExport
 
 # Needed at the end of the run, when the suite may have been replaced.
 from runner.ledger import fate, homes  # noqa: F401
+from runner.lifecycle import timer
 from runner.lifecycle.finish import RunEnd, finish, finish_unstarted
 from runner.lifecycle.handoff import STOP_SIGNAL, STOP_SIGNALS
 from runner.lifecycle.judge import Cause, Exit
@@ -80,7 +81,7 @@ class SuperviseLoop:
     ) -> None:
         run, ledger = recorder.run, recorder.ledger
         # Each is loaded when it is first asked for: now, not at the end of the run.
-        _ = ledger.queue, ledger.usage
+        _ = ledger.queue, ledger.usage, ledger.outbox
         if run.spec.terms.verify is not None:
             import shlex  # noqa: F401, PLC0415 - for the check, as above
         self._recorder, self._inbox, self._settings = recorder, inbox, settings
@@ -189,6 +190,8 @@ class SuperviseLoop:
         has_next_turn = self._check is not None and not run.has_succeeded
         deliver_after(recorder, self._settings, has_next_turn=has_next_turn)
         self._guarded(lambda: self._notifier.tell(run.run_id))
+        # What was just sent needs no timer.
+        recorder.attempt(lambda: timer.wake(ledger, self._settings))
         # From now on the session may be archived or removed.
         recorder.attempt(lambda: ledger.runs.note_exported(run.run_id))
         self._notifier.wait(self._inbox, STOP_SIGNALS)

@@ -25,6 +25,7 @@ from runner.lifecycle.handoff import (
     argv_of,
 )
 from runner.lifecycle.judge import verdict
+from runner.lifecycle.timer import ring
 from runner.model import EXIT_SIGNAL_BASE, Claimed, Launched, Outcome, Waiting
 from runner.process.fork import become, show_as, use_streams
 from runner.process.growth import GrowthSignal
@@ -72,19 +73,29 @@ def main() -> int:
 
 
 def tell(settings: Config) -> None:
-    """Send the overdue notifications of supervisors that are gone."""
+    """Send the overdue notifications of supervisors that are gone, and of no run."""
     from runner.notify import Notifier  # noqa: PLC0415 - only here
 
     ledger = Ledger(settings.state_home)
     notifier = Notifier(ledger, settings, warn=lambda _: None)
-    for run_id in ledger.runs.with_untold():
-        notifier.tell(run_id)
+    notifier.tell_overdue()
     notifier.wait(SignalInbox(), STOP_SIGNALS)
+
+
+def post(settings: Config) -> None:
+    """Send the webhooks that are due; then the timer looks when the next one is."""
+    from runner.notify import sender  # noqa: PLC0415 - only here
+
+    try:
+        sender.send_due(Ledger(settings.state_home), settings)
+    finally:
+        ring(settings.state_home)
 
 
 def run_timer(settings: Config) -> None:
     """Be the timer of a state directory."""
     # Loaded now: what it starts later is a copy, also after an upgrade of the suite.
+    from runner.notify import sender  # noqa: F401, PLC0415
     from runner.supervisor import loop, timer  # noqa: F401, PLC0415
 
     use_streams(1, 1)  # it keeps no stream of the caller open

@@ -1,5 +1,6 @@
 """The timer: deliver what waits for a time, with one process per state directory.
 
+It also has the notifications sent that no supervisor sends, by copies of itself.
 It lives while something waits and a time, a run, a login or another program can end
 the wait. It sleeps until the next time in the ledger, a line in its FIFO, or the end of
 a supervisor; then it does what every command does first: sweep. It polls nothing but

@@ -194,6 +194,8 @@ class Chaos:
             make_program(self.home / name, _HERE / f"{name}.py", str(self.home))
         hooks = shlex.quote(str(self.home / "hooks.jsonl"))
         (self.home / "hook.sh").write_text(f"cat >> {hooks}\n")
+        events = shlex.quote(str(self.home / "events.jsonl"))
+        (self.home / "notify.sh").write_text(f"cat >> {events}\n")
         Ledger(self.state).close()
         with closing(sqlite3.connect(self.state / NAME)) as db:
             db.executescript((_HERE / "audit.sql").read_text())
@@ -252,10 +254,14 @@ class Chaos:
             self.faults.append(f"a command does not end: {operation}")
             os.kill(pid, signal.SIGKILL)
 
-    def _wait_for_processes(self, deadline: float) -> None:
-        """Wait until only tools are left."""
+    def _wait_for_processes(self, deadline: float, *, with_timer: bool = True) -> None:
+        """Wait until only tools are left, and without `with_timer` the timer."""
         while time.monotonic() < deadline:
-            left = processes_below(os.getpid())
+            left = [
+                pid
+                for pid in processes_below(os.getpid())
+                if with_timer or self._kind(pid) != "timer"
+            ]
             if not any(_has_executed(pid) or _is_copy(pid) for pid in left):
                 return
             time.sleep(_PACE_SECONDS)
@@ -294,7 +300,8 @@ class Chaos:
             return None
         words = command_line(pid)
         if words.startswith("codex-timer"):
-            return "timer"
+            # A hook that it has started has this name until it is executed.
+            return "timer" if _blocked_by(pid) in {0, _BLOCKED} else None
         if _is_copy(pid):
             # It takes this name once it has recorded its run.
             return "supervisor" if SUPERVISOR in words else "copy"
@@ -342,7 +349,8 @@ class Chaos:
         ids = [row[0] for row in self.rows("select short_id from sessions")]
         if ids:
             self.run("stop", *ids)
-        self._wait_for_processes(deadline)
+        # The timer waits until what a killed process has claimed can be told again.
+        self._wait_for_processes(deadline, with_timer=False)
 
 
 def _has_executed(pid: int) -> bool:
@@ -356,9 +364,14 @@ def _has_executed(pid: int) -> bool:
 
 def _is_copy(pid: int) -> bool:
     """Say whether a process is a copy of a command that goes on without that one."""
+    return _blocked_by(pid) == _BLOCKED
+
+
+def _blocked_by(pid: int) -> int:
+    """Give the signals that a process blocks, -1 when it is gone."""
     try:
         text = Path(f"/proc/{pid}/status").read_text(errors="replace")
     except OSError:
-        return False
+        return -1
     _, _, blocked = text.partition("\nSigBlk:")
-    return int(blocked.split()[0], 16) == _BLOCKED
+    return int(blocked.split()[0], 16)

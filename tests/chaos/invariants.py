@@ -13,6 +13,7 @@ from chaos.operations import CHECKS, Operation, differences
 # What commands end with: all right, a task that is not, a session that is busy, a time
 # limit, a signal, a run that was ended or not started.
 _CODES = {-9, 0, 1, 3, 75, 124, 127, 130, 137, 143}
+_ENDS = {"succeeded", "failed"}
 _OPEN = {"queued", "parked", "running"}
 # What Codex notes of a continuation prompt, which has no tag.
 CONTINUED = "continue"
@@ -186,7 +187,7 @@ def hooks_are_told_once(chaos: Chaos) -> list[str]:
         (row["run_id"], row["what"], row["target"]): row["attempts"]
         for row in chaos.rows(
             "select h.run_id, h.what, o.target, o.attempts from outbox o"
-            " join history h on h.id = o.history"
+            " join history h on h.id = o.history where o.target in ('hook', 'stream')"
         )
     }
     told = _told(chaos)
@@ -201,6 +202,31 @@ def hooks_are_told_once(chaos: Chaos) -> list[str]:
         f"the end of {row['run_id']} is not in the outbox"
         for row in ends
         if (row["run_id"], "run_completed", "hook") not in tried
+    ]
+
+
+def programs_are_notified_once(chaos: Chaos) -> list[str]:
+    """See that each event of a prompt is one, and is told as the end of a run is."""
+    path = chaos.home / "events.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    told = Counter(json.loads(line)["id"] for line in lines)
+    rows = chaos.rows(
+        "select h.detail ->> '$.id' as id, h.prompt, h.what, o.attempts, o.error"
+        " from outbox o join history h on h.id = o.history where o.target = 'notify'"
+    )
+    found = [
+        f"{row['what']} of prompt {row['prompt']} came {told[row['id']]} times,"
+        f" {row['attempts']} were begun: {row['error']}"
+        for row in rows
+        if row["error"] or not 1 <= told[row["id"]] <= row["attempts"]
+    ]
+    ends = Counter(row["prompt"] for row in rows if row["what"] in _ENDS)
+    tags = {each.tag for each in chaos.operations if "--notify" in each.words}
+    over = chaos.rows("select id, preview from prompts where ended_at is not null")
+    return found + [
+        f"prompt {row['id']} has {ends[row['id']]} ends"
+        for row in over
+        if row["preview"].partition(" ")[0] in tags and ends[row["id"]] != 1
     ]
 
 
@@ -261,6 +287,7 @@ INVARIANTS: tuple[Callable[[Chaos], list[str]], ...] = (
     order_is_kept,
     printed_ids_are_known,
     hooks_are_told_once,
+    programs_are_notified_once,
     commands_end_as_they_should,
     sessions_are_idle,
     state_is_clean,
@@ -295,6 +322,9 @@ def figures(chaos: Chaos) -> Mapping[str, object]:
         "put back": back[0][0],
         "runs": {str(row[0]): row[1] for row in outcomes},
         "told": sum(_told(chaos).values()),
+        "notified": chaos.rows("select count(*) from outbox where target = 'notify'")[
+            0
+        ][0],
         "sweeps to the end": chaos.sweeps,
         "exports repaired": chaos.repaired,
         "invariants checked": len(INVARIANTS) + 2,

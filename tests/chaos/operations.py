@@ -168,12 +168,23 @@ class Choice:
         command = f"{self._home / 'check'} {tag}"
         return ["--verify", command, "--max-iterations", str(CHECKS)]
 
+    def _notified(self) -> list[str]:
+        """Choose whether a prompt notifies a program."""
+        program = f"sh {self._home / 'notify.sh'}"
+        return ["--notify", program] if self._chance.random() < 0.3 else []
+
     def _session(self) -> str:
         return self._chance.choice(self.sessions)
 
     def _start(self) -> Operation:
         tag, prompt = self._prompt()
-        words = ("start", *self._tasks, *self._codex, *self._checks(tag))
+        words = (
+            "start",
+            *self._notified(),
+            *self._tasks,
+            *self._codex,
+            *self._checks(tag),
+        )
         return self._make(TASKS, *words, prompt, tag=tag)
 
     def _run(self) -> Operation:
@@ -194,6 +205,7 @@ class Choice:
         words = ["--repo", str(self._home / "repo"), "--log-dir", str(self._log_dir)]
         words += [*self._codex, "--timeout", "20"]
         words += ["--event-stream", str(self._home / "stream.jsonl")]
+        words += self._notified()
         words += ["--notify-cmd", f"sh {self._home / 'hook.sh'}"]
         if self._chance.random() < 0.3:
             words.append("--wait-for-slot")
@@ -202,13 +214,19 @@ class Choice:
     def _send(self) -> Operation:
         tag, prompt = self._prompt()
         session = self._session()
-        words = ("send", *self._checks(tag), session, prompt)
+        words = ("send", *self._notified(), *self._checks(tag), session, prompt)
         return self._make(TASKS, *words, tag=tag, session=session)
 
     def _queue(self) -> Operation:
         tag, prompt = self._prompt()
         session = self._session()
-        words = ("send", "--queue", *self._wishes(), *self._checks(tag))
+        words = (
+            "send",
+            "--queue",
+            *self._notified(),
+            *self._wishes(),
+            *self._checks(tag),
+        )
         words += (session, prompt)
         return self._make(TASKS, *words, tag=tag, session=session)
 
@@ -229,7 +247,8 @@ class Choice:
 
     def _start_later(self) -> Operation:
         tag, prompt = self._prompt()
-        words = ("start", "--queue", *self._wishes(), *self._tasks, *self._codex)
+        how = (*self._notified(), *self._wishes())
+        words = ("start", "--queue", *how, *self._tasks, *self._codex)
         words += tuple(self._checks(tag))
         return self._make(TASKS, *words, prompt, tag=tag)
 

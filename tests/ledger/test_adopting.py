@@ -28,6 +28,7 @@ from runner.model import (
 from runner.run_files import files_of, own_directory
 from runner.service import archive
 from runner.service.rebuild import adopt, has_foreign_files, lost_run
+from runner.terms import Terms
 
 EVIL = CodexOptions(
     bin="/evil/codex",
@@ -73,6 +74,7 @@ def write(
         "codex_home": "/evil/home",
         "limits": Limits(timeout=1.0),
         "report": Report(json_out="/evil.json", notify_command="evil"),
+        "terms": Terms(notify="evil", verify="evil"),
         "prompt_id": 1,
         **changes,
     }
@@ -101,6 +103,7 @@ def test_of_a_foreign_file_history_alone_is_taken(
     assert run.spec.codex == CodexOptions(bin="codex")
     assert (run.spec.codex_home, run.spec.prompt_id) == (None, None)
     assert (run.spec.limits, run.spec.report) == (Limits(), Report())
+    assert run.spec.terms == Terms()
     assert run.accounts["left_running"] == []
     assert (run.outcome, run.has_begun) == (Outcome.SUCCEEDED, True)
     (session,) = ledger.sessions.all()

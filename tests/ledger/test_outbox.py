@@ -52,6 +52,10 @@ def begun(ledger: Ledger, stream: Path) -> Run:
     return ledgers.launch(ledger, ledgers.prepare(ledger, report=report))
 
 
+def due(ledger: Ledger) -> list[str]:
+    return [*{each.run_id: 0 for each in ledger.outbox.due() if each.run_id}]
+
+
 def told(stream: Path) -> list[str]:
     """Give the events in the stream, in order."""
     lines = stream.read_text().splitlines() if stream.exists() else []
@@ -71,7 +75,7 @@ def test_a_run_is_told_of_once_at_its_start_and_at_its_end(
         notifier.tell(run.run_id)
 
     assert told(stream) == ["run_started", "run_completed"]
-    assert ledger.runs.untold(run.run_id) == []
+    assert ledger.outbox.of_run(run.run_id) == []
 
 
 def test_a_run_that_nobody_wants_to_hear_of_leaves_nothing_to_tell(
@@ -79,7 +83,7 @@ def test_a_run_that_nobody_wants_to_hear_of_leaves_nothing_to_tell(
 ) -> None:
     run = ledgers.session_of(ledger)
 
-    assert ledger.runs.untold(run.run_id) == []
+    assert ledger.outbox.of_run(run.run_id) == []
 
 
 def test_of_two_processes_that_tell_at_once_one_does(
@@ -87,11 +91,11 @@ def test_of_two_processes_that_tell_at_once_one_does(
 ) -> None:
     run = begun(ledger, stream)
     other = Ledger(ledger.home)
-    seen_by_other = other.runs.untold(run.run_id)
+    seen_by_other = other.outbox.of_run(run.run_id)
 
     notifier.tell(run.run_id)
 
-    assert not any(map(other.runs.claim_telling, seen_by_other))
+    assert not any(map(other.outbox.claim, seen_by_other))
     assert told(stream) == ["run_started"]
 
 
@@ -100,11 +104,11 @@ def test_a_supervisor_is_given_time_to_tell_of_its_run(
 ) -> None:
     run = begun(ledger, stream)
     ledgers.end(ledger, run)
-    assert ledger.runs.with_untold() == []
+    assert due(ledger) == []
 
     after(6)
 
-    assert ledger.runs.with_untold() == [run.run_id]
+    assert due(ledger) == [run.run_id]
 
 
 def test_what_was_claimed_and_not_told_is_told_by_another_after_its_time(
@@ -112,17 +116,17 @@ def test_what_was_claimed_and_not_told_is_told_by_another_after_its_time(
 ) -> None:
     """A supervisor claims it, and is killed before it has told."""
     run = begun(ledger, stream)
-    (telling,) = ledger.runs.untold(run.run_id)
-    assert ledger.runs.claim_telling(telling)
+    (notice,) = ledger.outbox.of_run(run.run_id)
+    assert ledger.outbox.claim(notice)
     after(59)
-    assert ledger.runs.with_untold() == []
+    assert due(ledger) == []
 
     after(2)
-    assert ledger.runs.with_untold() == [run.run_id]
+    assert due(ledger) == [run.run_id]
     notifier.tell(run.run_id)
 
     assert told(stream) == ["run_started"]
-    assert ledger.runs.with_untold() == []
+    assert due(ledger) == []
 
 
 def test_the_end_of_a_run_that_a_reader_judges_is_due_at_once(
@@ -140,18 +144,18 @@ def test_the_end_of_a_run_that_a_reader_judges_is_due_at_once(
     owner.touch()
     started: list[bool] = []
 
-    def start_telling(*_: object) -> None:
+    def start(*_: object) -> None:
         started.append(True)
 
-    monkeypatch.setattr(recover, "_start_telling", start_telling)
+    monkeypatch.setattr(recover, "_beside", start)
     ours = settings(tmp_path, CODEX_RUNNER_HOME=str(ledger.home))
 
     recover.sweep(ledger, ours)
 
     assert ledger.runs.find(run.run_id).outcome is Outcome.LOST
     assert started == [True]
-    (due,) = ledger.runs.with_untold()
-    notifier.tell(due)
+    (run_id,) = due(ledger)
+    notifier.tell(run_id)
     assert told(stream) == ["run_started", "run_completed"]
     recover.sweep(ledger, ours)
     assert started == [True], "there is nothing more to tell"
@@ -169,7 +173,7 @@ def test_what_cannot_be_told_is_a_warning_and_is_not_tried_for_ever(
     Notifier(ledger, ours, warnings.append).tell(run.run_id)
 
     assert str(place) in warnings[0]
-    assert ledger.runs.untold(run.run_id) == []
+    assert ledger.outbox.of_run(run.run_id) == []
 
 
 def test_exports_are_left_to_the_supervisor_of_a_run_while_it_lives(
@@ -214,11 +218,11 @@ def test_the_file_of_a_prompt_is_rendered_once_however_much_has_changed(
 
 
 @pytest.mark.parametrize(
-    "name", ["outbox_of_run", "outbox_due", "unexported_runs", "note_exported"]
+    "name", ["notices_of_run", "due_notices", "unexported_runs", "note_exported"]
 )
 def test_what_was_sent_long_ago_is_not_read_again(ledger: Ledger, name: str) -> None:
     query = "explain query plan " + queries()[name]
-    values = dict.fromkeys(("run_id", "at", "session"), "x")
+    values = dict.fromkeys(("run_id", "at", "session", "is_webhook"), "x")
 
     with closing(sqlite3.connect(ledger.home / NAME)) as database:
         plan = [row[3] for row in database.execute(query, values)]

@@ -136,7 +136,7 @@ def test_the_end_of_a_run_that_only_waited_is_told(
 
     ledger.queue.stop([session])
 
-    (told,) = ledger.runs.untold(waiting.run_id)
+    (told,) = ledger.outbox.of_run(waiting.run_id)
     assert (told.what, told.target) == ("run_completed", "hook")
 
 

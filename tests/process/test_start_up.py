@@ -221,14 +221,15 @@ collections.abc encodings encodings.aliases encodings.utf_8 functools genericpat
 keyword operator os os.path posixpath reprlib stat types zipimport
 """
 OF_RUNNER = """
-cli cli.command cli.context cli.main cli.options cli.output cli.run_codex_task clock
-codex codex.binary codex.home config config_files errors exports exports.key_values
-exports.queue_files exports.run_exports files ledger ledger.database ledger.ledger
+cli cli.command cli.context cli.main cli.options cli.output cli.run_codex_task cli.terms
+clock codex codex.binary codex.home config config_files errors exports
+exports.key_values exports.queue_files exports.run_exports files ledger
+ledger.database ledger.ledger
 ledger.prompts ledger.queue ledger.record ledger.runs ledger.sessions ledger.settings
 lifecycle
 lifecycle.handoff lifecycle.launch locks model process process.fork process.libc
 process.signals process.start process.table process.tree prompt prompt.read run_files
-service service.request version
+service service.request terms version
 """
 OF_PARSERS = "facts json_text light loose_json paths run_summary struct text"
 

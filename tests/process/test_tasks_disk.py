@@ -125,10 +125,12 @@ def test_a_purge_removes_what_the_suite_has_written_and_nothing_else(
 def test_a_purge_leaves_no_empty_directory(
     sessions: Sessions, session: Session, words: list[str]
 ) -> None:
-    how = ("--queue", "--not-before", "+1h")
+    how = ("--queue", "--not-before", "+1h", "--webhook", "http://127.0.0.1:9/")
     secret = {"GITHUB_TOKEN": "ghp-1"}
     assert sessions("send", *how, session.id, "Later.", env=secret).code == 0
     assert sessions("stop", session.id).code == 0
+    unsent = "select 1 from outbox where done_at is null and target = 'webhook'"
+    wait_until(lambda: not sessions.rows(unsent), what="that the webhook is refused")
     assert [sessions(word, session.id).code for word in words] == [0] * len(words)
 
     assert sessions("uninstall", "--purge").code == 0

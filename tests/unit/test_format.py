@@ -28,6 +28,7 @@ REPORT: dict[str, object] = {
     "prompts": [],
     "skipped": 0,
     "undelivered": [],
+    "notifications": [],
     "usage": None,
     "cost": None,
     "last_prompt": None,

@@ -22,6 +22,7 @@ COMMANDS = {
     "retry": "queue",
     "install-timer": "autostart",
     "config": "config",
+    "notify": "notify",
     "ls": "ls",
     "archive": "closing",
     "unarchive": "closing",

@@ -172,6 +172,10 @@ def _remains(removed: Sequence[archive.Removed]) -> Iterator[str]:
     yield from (f"not removed: {fault}" for each in removed for fault in each.left)
     for directory in {place: 0 for each in removed for place in each.elsewhere}:
         yield f"files of removed runs stay in {directory}"
+    for each in removed:
+        if each.unsent:
+            unsent = format.count(each.unsent, "notification")
+            yield f"{each.name}: {unsent} not sent: given up with the task"
 
 
 def main_prune(found: Values, context: Context) -> int:

@@ -9,13 +9,13 @@ from runner.cli import format, table
 from runner.cli.options import refuse
 from runner.cli.output import compact, pretty
 from runner.cli.table import Column
+from runner.config_files import Setting
 from runner.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.cli.context import Context
     from runner.cli.options import Values
-    from runner.config_files import Setting
 
 HELP = """\
 Show the settings in force and where they come from, or set one in runner.toml.
@@ -44,6 +44,11 @@ def main(found: Values, context: Context) -> int:
         config_files.save(context.settings, name, values[0])
     directory = Path(found.working_dir or ".").absolute()
     settings, faults = config_files.explain(context.settings, directory)
+    settings |= {
+        key: Setting(config_files.MASK, each.source, each.where)
+        for key, each in settings.items()
+        if config_files.KEYS[key].is_secret and each.value is not None
+    }
     context.notes(faults)
     shown = {name: settings[name]} if name else settings
     if found.json:

@@ -1,8 +1,8 @@
-"""Send notifications: lines in an event stream, and the user's hook command.
+"""Send notifications: lines in an event stream, programs, the desktop, webhooks.
 
 The outbox table holds them, written in the transaction of the change, so each is sent
-once whichever process ends the run. Neither can delay or fail a run: a hook has a time
-limit, and an error is a warning.
+once whichever process ends the run. None can delay or fail a run: a program has a time
+limit, and an error is a warning. `webhook` sends to servers, in a process of its own.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from parsers.struct import Struct, replace
 from runner import clock, config, files
 from runner.errors import RunnerError, UsageError
 from runner.ledger import record
+from runner.notify import desktop, event
 from runner.process.signals import reap, send
 from runner.process.start import Launch, start_program
 from runner.process.table import child
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from runner.config import Config
     from runner.ledger.ledger import Ledger
-    from runner.ledger.runs import Telling
+    from runner.ledger.outbox import Notice
     from runner.model import Run
     from runner.process.signals import SignalInbox
 
@@ -52,9 +53,9 @@ _NOT_YET = (
 
 
 class Hook(Struct, kw_only=False):
-    """Hold a running hook command and its deadline."""
+    """Hold a running program, what it was started for, and its deadline."""
 
-    name: str
+    notice: Notice
     deadline: float
 
 
@@ -84,20 +85,37 @@ class Notifier:
     def tell(self, run_id: str) -> None:
         """Send the notifications of a run that have not been sent yet."""
         try:
-            for telling in self._ledger.runs.untold(run_id):
-                if self._ledger.runs.claim_telling(telling):
-                    error = self._tell(telling, self._ledger.runs.find(run_id))
-                    self._ledger.runs.close_telling(telling, error)
+            for notice in self._ledger.outbox.of_run(run_id):
+                self._claim_and_send(notice)
         except RunnerError as error:
             self._warn(str(error))
+
+    def tell_overdue(self) -> None:
+        """Send what no supervisor has sent: of runs, and of prompts that had none."""
+        try:
+            due = self._ledger.outbox.due()
+            for run_id in dict.fromkeys(each.run_id for each in due if each.run_id):
+                self.tell(run_id)
+            for notice in due:
+                if notice.run_id is None:
+                    self._claim_and_send(notice)
+        except RunnerError as error:
+            self._warn(str(error))
+
+    def _claim_and_send(self, notice: Notice) -> None:
+        outbox, run_id = self._ledger.outbox, notice.run_id
+        if outbox.claim(notice):
+            run = None if run_id is None else self._ledger.runs.find(run_id)
+            outbox.close(notice, self._send(notice, run))
 
     def ended(self, pid: int, exit_code: int) -> bool:
         """Handle the end of a child; return whether it was a hook."""
         hook = self._hooks.pop(pid, None)
         if hook is None:
             return False
-        if exit_code:
-            self._warn(f"the notify command ({hook.name}) exited with {exit_code}")
+        # One that was ended has its reason already.
+        if exit_code and hook.deadline < _NEVER:
+            self._fail(hook, f"exited with {exit_code}")
         return True
 
     def wait(self, inbox: SignalInbox, ended_by: Sequence[int]) -> None:
@@ -123,66 +141,64 @@ class Notifier:
 
     def _end(self, pid: int, why: str) -> None:
         hook = self._hooks[pid]
-        self._warn(f"the notify command ({hook.name}) {why}")
+        self._fail(hook, why)
         for each in (child(pid), *below(pid)):
             send(each, signal.SIGKILL)
         self._hooks[pid] = replace(hook, deadline=_NEVER)
 
-    def _tell(self, telling: Telling, run: Run) -> str | None:
-        """Send one message; return the error."""
-        data, status = record.to_json(run), "failure"
-        if telling.what == "run_started":
-            # Codex has not announced its session yet: use the requested one.
-            data |= {"session_id": run.thread or run.spec.resume_session}
-            data |= dict.fromkeys(_NOT_YET)
-            status = "running"
-        elif run.has_succeeded:
-            status = "success"
-        message: dict[str, object] = {
-            "event": telling.what,
-            "status": status,
-            **{name: data[name] for name in _SHOWN},
-            "retryable": retryable(loose_json.text(data["error_class"])),
-            "source": _SOURCE,
-            "version": VERSION,
-            "ts": telling.at,
-        }
-        line = _as_line(message)
+    def _fail(self, hook: Hook, why: str) -> None:
+        self._warn(f"the notify command ({hook.notice.what}) {why}")
         try:
-            if telling.target == "stream":
+            self._ledger.outbox.close(hook.notice, why)
+        except RunnerError as error:
+            self._warn(str(error))
+
+    def _send(self, notice: Notice, run: Run | None) -> str | None:
+        """Send one notice; return the error."""
+        try:
+            if notice.target in {"notify", "desktop"}:
+                return self._start_for_prompt(notice, run)
+            if run is not None and notice.target == "stream":
                 stream = Path(run.spec.report.event_stream or os.devnull)
-                files.append(stream, line, is_own=False)
-            else:
-                self._start_hook(run, telling.what, line)
+                files.append(stream, _line_of(notice, run), is_own=False)
+            elif run is not None:
+                command = run.spec.report.notify_command or ""
+                self._start(notice, command_of(command), _line_of(notice, run), run)
         except (RunnerError, OSError) as error:
             self._warn(str(error))
             return str(error)
         return None
 
-    def _start_hook(self, run: Run, event: str, line: bytes) -> None:
-        import tempfile  # noqa: PLC0415 - only with a hook
+    def _start_for_prompt(self, notice: Notice, run: Run | None) -> str | None:
+        told = event.event_of(notice, run)
+        if notice.target == "notify":
+            argv = command_of(str(notice.place or ""), "--notify")
+        elif desktop.is_there(self._settings.environment):
+            argv = desktop.argv_of(*event.summary_of(told))
+        else:
+            return desktop.MISSING  # no warning: a terminal may have its bell
+        self._start(notice, argv, event.line_of(told), run)
+        return None
 
-        log = files_of(run.spec).log
+    def _start(
+        self, notice: Notice, argv: list[str], line: bytes, run: Run | None
+    ) -> None:
+        """Start a program whose output goes to the log of the run."""
+        log = os.devnull if run is None else files_of(run.spec).log
         try:
-            with (
-                tempfile.TemporaryFile() as stdin,
-                os.fdopen(
-                    files.open_own(log, os.O_WRONLY | os.O_APPEND), "ab"
-                ) as output,
-            ):
-                stdin.write(line)
-                stdin.seek(0)
-                pid = start_program(
-                    Launch(
-                        argv=command_of(run.spec.report.notify_command or ""),
-                        environment=config.hook_environment(self._settings, run.run_id),
-                        cwd=run.spec.cwd,
-                        umask=run.spec.umask,
-                        stdin=stdin.fileno(),
-                        stdout=output.fileno(),
-                        stderr=output.fileno(),
-                    )
+            opened = files.open_own(Path(log), os.O_WRONLY | os.O_APPEND)
+            with os.fdopen(opened, "ab") as output:
+                mark = notice.run_id or "none"
+                environment = config.hook_environment(self._settings, mark)
+                how = Launch(
+                    argv=argv,
+                    environment=environment,
+                    cwd=_place_of(notice) if run is None else run.spec.cwd,
+                    umask=self._settings.umask if run is None else run.spec.umask,
+                    stdout=output.fileno(),
+                    stderr=output.fileno(),
                 )
+                pid = start_with(line, how)
         except (OSError, UsageError) as error:
             why = str(error)
             if isinstance(error, OSError) and error.filename:
@@ -190,7 +206,46 @@ class Notifier:
             message = f"the notify command cannot be started: {why}"
             raise OSError(message) from error
         deadline = clock.monotonic() + self._settings.hook_seconds
-        self._hooks[pid] = Hook(event, deadline)
+        self._hooks[pid] = Hook(notice, deadline)
+
+
+def _place_of(notice: Notice) -> str:
+    """Return where a prompt without a run would have worked."""
+    place = os.fsdecode(notice.repo or b"/")
+    return place if os.path.isdir(place) else "/"  # noqa: PTH112 - is_dir raises
+
+
+def start_with(line: bytes, how: Launch) -> int:
+    """Start a program with a line on its standard input, and return its pid."""
+    import tempfile  # noqa: PLC0415 - only with a hook
+
+    with tempfile.TemporaryFile() as stdin:
+        stdin.write(line)
+        stdin.seek(0)
+        return start_program(replace(how, stdin=stdin.fileno()))
+
+
+def _line_of(notice: Notice, run: Run) -> bytes:
+    """Write the message on a run for its hook and its event stream."""
+    data, status = record.to_json(run), "failure"
+    if notice.what == "run_started":
+        # Codex has not announced its session yet: use the requested one.
+        data |= {"session_id": run.thread or run.spec.resume_session}
+        data |= dict.fromkeys(_NOT_YET)
+        status = "running"
+    elif run.has_succeeded:
+        status = "success"
+    return _as_line(
+        {
+            "event": notice.what,
+            "status": status,
+            **{name: data[name] for name in _SHOWN},
+            "retryable": retryable(loose_json.text(data["error_class"])),
+            "source": _SOURCE,
+            "version": VERSION,
+            "ts": notice.at,
+        }
+    )
 
 
 def _as_line(message: dict[str, object]) -> bytes:

@@ -1,0 +1,48 @@
+"""`codex-tasks notify`: try the notifications."""
+
+from __future__ import annotations
+
+from parsers.paths import Path
+from runner import config_files
+from runner.cli import format
+from runner.cli.options import refuse
+from runner.terms import Terms
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runner.cli.context import Context
+    from runner.cli.options import Values
+
+HELP = """\
+Send a test event with the settings in force, and show what came back.
+
+--notify CMD    only run this program
+--webhook URL   only send to this address
+--desktop       only show a notification
+
+  codex-tasks notify
+  codex-tasks notify --webhook https://example.org/codex
+"""
+
+
+def main(found: Values, context: Context) -> int:
+    """Send a test event; return 1 when it has not arrived everywhere."""
+    from runner.service.notify import try_all  # noqa: PLC0415 - only here
+
+    own = config_files.in_force(context.settings, Path().absolute())
+    given = {
+        name: config_files.value_of(name, text, f"--{name}")
+        for name in ("notify", "webhook")
+        if (text := getattr(found, name)) is not None
+    }
+    terms = Terms(**given, is_on_desktop=found.desktop)
+    if terms == Terms():
+        terms = Terms(notify=own.notify, webhook=own.webhook, is_on_desktop=own.desktop)
+    unset = "no notification is set: give --notify, --webhook or --desktop, or set one"
+    refuse((terms == Terms(), f"{unset} (codex-tasks config webhook URL)"))
+    code = 0
+    for each in try_all(terms, own):
+        said = f"failed: {format.line(each.error)}" if each.error else "sent"
+        context.output.lines([f"{each.target}: {said} ({each.seconds:.2f} s)"])
+        code = 1 if each.error else code
+    return code
