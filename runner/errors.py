@@ -14,7 +14,8 @@ RunnerError
 │   └── LedgerFault       1   the database cannot be opened, read or written
 │       └── ConflictFault 1   a constraint of its schema refuses the change
 ├── SessionBusyError     75   another run holds the session
-│   └── LeftRunningError 75   its runs have left processes running
+│   ├── LeftRunningError 75   its runs have left processes running
+│   └── QuitWaitsError   75   a `/quit` waits in its queue
 ├── NoSlotError          75   slots, a pause or the start rate allow no run now
 ├── RefusedPromptError    1   the queue cannot take or change a prompt
 ├── MigrationError       75   runs of the previous version are not finished
@@ -181,6 +182,17 @@ class LeftRunningError(SessionBusyError):
             self,
             f"session {session_id} has left running: {left} (codex-tasks stop ends"
             " them)",
+        )
+
+
+class QuitWaitsError(SessionBusyError):
+    """Refuse a prompt behind a waiting `/quit`: it would never be delivered."""
+
+    def __init__(self, name: str, number: int) -> None:
+        RunnerError.__init__(
+            self,
+            f"task {name} accepts no prompts: a /quit waits (prompt {number});"
+            " codex-tasks stop cancels it",
         )
 
 

@@ -154,8 +154,10 @@ insert into runs (run_id, session, ordinal, thread_id, prompt, state, waits, dir
 values (:run_id, :session, (select coalesce(max(ordinal), 0) + 1 from runs where session = :session), :thread, :prompt, :state,
     :waits, :directory, :layout, :place, :supervisor, :codex, :codex_version, :rollout_offset, :prepared_at, :launched_at, :ended_at, :outcome,
     :error_class, :exit_code, :begun, :answered, :left_running, coalesce((select grp from prompts where id = :prompt), ''),
-    coalesce(:parent, (select parent_run from runs where prompt = :prompt and slotless)),
-    exists (select 1 from runs where run_id = :parent or prompt = :prompt and slotless), coalesce((select begun from prompts where id = :prompt), 0)) returning ordinal
+    coalesce(:parent, (select r.parent_run from prompts p join runs r on r.prompt = p.id where p.id = :prompt and p.begun and r.slotless)),
+    exists (select 1 from runs where run_id = :parent)   -- or it is the next turn of such a run
+        or exists (select 1 from prompts p join runs r on r.prompt = p.id where p.id = :prompt and p.begun and r.slotless),
+    coalesce((select begun from prompts where id = :prompt), 0)) returning ordinal
 
 -- name: depth_of
 -- Inside how many runs a run is started, given the one around it.

@@ -7,7 +7,6 @@ moment leaves it waiting, running or ended, and it is never delivered twice.
 
 from __future__ import annotations
 
-from parsers import json_text
 from parsers.struct import Struct, as_dict, replace
 from runner import clock
 from runner.clock import iso
@@ -15,7 +14,7 @@ from runner.errors import (
     AlreadyDeliveredError,
     ConflictFault,
     NoSlotError,
-    RunnerError,
+    QuitWaitsError,
     SessionBusyError,
     StaleStateError,
 )
@@ -23,7 +22,7 @@ from runner.ledger import prompts
 from runner.ledger.database import value_of
 from runner.ledger.prompts import Content, Prompt, PromptOptions, digest_of
 from runner.ledger.sessions import PromptsWaitError
-from runner.ledger.settings import settings_json
+from runner.ledger.settings import settings_json, settings_of
 from runner.model import OUTCOMES, Outcome, Taken, Waiting
 
 TYPE_CHECKING = False
@@ -36,17 +35,6 @@ if TYPE_CHECKING:
     from runner.ledger.environments import Environment
     from runner.ledger.ledger import Ledger
     from runner.model import Run, RunRequest
-
-
-class QuitWaitsError(SessionBusyError):
-    """Refuse a prompt behind a waiting `/quit`: it would never be delivered."""
-
-    def __init__(self, name: str, number: int) -> None:
-        RunnerError.__init__(
-            self,
-            f"task {name} accepts no prompts: a /quit waits (prompt {number});"
-            " codex-tasks stop cancels it",
-        )
 
 
 class Candidate(Struct):
@@ -390,16 +378,11 @@ class Queue:
             reason = slots.reason(self._ledger, run.session, request)
         if reason is not None and not (is_busy or request.wait_for_slot):
             raise NoSlotError(reason)
-        waits, how = is_busy or reason is not None, PromptOptions(group=request.group)
-        text = request.prompt if waits else None
-        # Another attempt has the same terms.
-        told = request.terms.told()
-        own: dict[str, object] = {"terms": told} if told else {}
-        if waits or request.park:
-            own["park"] = request.park
+        waits = is_busy or reason is not None
+        how = PromptOptions(group=request.group, settings=settings_of(request, waits))
         if waits or request.park or request.terms.max_iterations > 1:
             how = replace(how, environment=environment)
-        how = replace(how, settings=json_text.dumps(own))
+        text = request.prompt if waits else None
         number = prompts.insert_of(self._ledger, run, text, how)
         if waits:
             run = replace(run, state=Waiting(), waits=True)

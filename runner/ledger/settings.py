@@ -9,7 +9,7 @@ from runner.terms import Terms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from runner.model import CodexOptions, Limits, Work
+    from runner.model import CodexOptions, Limits, RunRequest, Work
 
 _FOR_A_NEW_THREAD = "--worktree"
 
@@ -93,3 +93,15 @@ class OwnSettings(Struct):
 def read_own(text: str) -> OwnSettings:
     """Read the output of `OwnSettings.to_json`."""
     return read_value(OwnSettings, json_text.loads(text))
+
+
+def settings_of(request: RunRequest, waits: bool) -> str:  # noqa: FBT001 - of a prompt
+    """Write the settings of a prompt that its run brings, for another attempt.
+
+    It parks only if that was asked for; the one of a run that waits says so.
+    """
+    told = request.terms.told()
+    own: dict[str, object] = {"terms": told} if told else {}
+    if waits or request.park:
+        own["park"] = request.park
+    return json_text.dumps(own)

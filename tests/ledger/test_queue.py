@@ -14,13 +14,13 @@ from runner.errors import (
     AlreadyDeliveredError,
     ArchivedError,
     NoSuchTaskError,
+    QuitWaitsError,
     SessionBusyError,
     StaleStateError,
 )
 from runner.ledger import edits, homes
 from runner.ledger.ledger import Ledger
 from runner.ledger.prompts import PromptOptions
-from runner.ledger.queue import QuitWaitsError
 from runner.model import Claimed, Outcome, Run, TaskState
 
 PAST, LATER = "2020-01-01T00:00:00.000Z", "2030-01-01T00:00:00.000Z"

@@ -189,9 +189,15 @@ class Model:
         yield from self.times(prompt)
         if prompt.text == QUIT:
             return  # it starts no run
-        if not (prompt.run and self.runs[prompt.run].is_inside):
+        if not self.is_inside(prompt):
             yield from closed
         yield from self.held_home(session.home)
+
+    def is_inside(self, prompt: Prompt) -> bool:
+        """Say whether its run uses no slot: it waits in a run, or goes on in one."""
+        runs = [r for r in self.runs.values() if r.prompt == prompt.id]
+        goes_on = prompt.begun and any(r.is_inside for r in runs)
+        return goes_on or bool(prompt.run and self.runs[prompt.run].is_inside)
 
     def times(self, prompt: Prompt) -> Iterator[tuple[str, float | None]]:
         """Say for what times a prompt waits."""
@@ -415,6 +421,7 @@ class Model:
             at=self.now,
             group=prompt.group,
             ordinal=self.next_ordinal(session),
+            is_inside=self.is_inside(prompt),
         )
         self.give(prompt, self.runs[run])
         return True
