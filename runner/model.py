@@ -320,8 +320,9 @@ class Run(Struct):
 
     `session` is the ledger's key of its session, `ordinal` its place among the
     session's runs, `thread` the thread that Codex announced. `waits` is true for a run
-    that was accepted to wait for its session and was never launched.
-    `rollout_offset` is the size in bytes of the session's rollout before this run.
+    that was accepted to wait for its session and was never launched. `worktree` is
+    where it works, if not in `repo`. `rollout_offset` is the size in bytes of the
+    session's rollout before this run.
     """
 
     spec: Spec
@@ -332,6 +333,7 @@ class Run(Struct):
     waits: bool = False
     has_begun: bool = False
     is_stop_asked: bool = False
+    worktree: str | None = None
     codex_version: str | None = None
     rollout_offset: int | None = None
 

@@ -82,6 +82,18 @@ class Session(Struct):
         return None if self.exports is None else state_home / self.exports
 
 
+class Worktree(Struct):
+    """Hold the git worktree of a session: its path, its branch and where that began.
+
+    `repo` is the working tree of the user.
+    """
+
+    path: str
+    repo: str
+    branch: str
+    base: str
+
+
 class Sessions:
     """Read and write sessions."""
 
@@ -109,6 +121,20 @@ class Sessions:
         start = text.lower() if is_start else ""
         line = " ".join(text.split())
         return self._all("sessions_like", title=text, line=line, start=start)
+
+    def worktree(self, key: int) -> Worktree | None:
+        """Return the worktree that the runs of a session work in, if it has one."""
+        row = self._db.one("worktree_of", session=key)
+        if row is None:
+            return None
+        places = {name: os.fsdecode(row[name]) for name in ("path", "repo")}
+        return Worktree(branch=row["branch"], base=row["base"], **places)
+
+    def keep_worktree(self, key: int, worktree: Worktree) -> None:
+        """Record the worktree of a session, before it is made."""
+        told = {name: os.fsencode(getattr(worktree, name)) for name in ("path", "repo")}
+        names: dict[str, Cell] = {"branch": worktree.branch, "base": worktree.base}
+        self._db.write("keep_worktree", session=key, **names, **told)
 
     def imported_as(self, text: str) -> Session | None:
         """Return the session that was imported from a task of another tool."""

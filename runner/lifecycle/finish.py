@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from parsers.light import suppress
-from parsers.struct import Struct, replace
+from parsers.struct import EMPTY, Struct, replace
 from runner import clock, files
 from runner.accounting.rollouts import AFTERMATH
 from runner.accounting.run import account_run, read_events, unknown
@@ -17,7 +17,7 @@ from runner.codex.binary import version_of
 from runner.codex.stderr import error_class, error_message, read_tail
 from runner.config import RUN_MARKER
 from runner.exports import run_exports
-from runner.ledger.record import MOVED_TO
+from runner.ledger.record import CHANGES, MOVED_TO
 from runner.lifecycle.judge import KILLED, Ending, Evidence, Exit, judge, not_started
 from runner.model import Ended, Mode, Prepared, Waiting
 from runner.process import cgroup
@@ -26,7 +26,7 @@ from runner.run_files import files_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from parsers.facts import Facts
     from parsers.light import datetime
@@ -40,14 +40,15 @@ class RunEnd(Struct):
     """Hold what a supervisor observed of the end of a run.
 
     `seen` is the summary of the events, if a supervisor followed them from the
-    beginning; `warnings` are its other errors. `is_late` is true when a reader
-    finishes the run.
+    beginning; `changes` is what its worktree has, `warnings` are its other errors.
+    `is_late` is true when a reader finishes the run.
     """
 
     at: datetime
     exit: Exit
     seen: Facts | None = None
     left_running: Sequence[dict[str, object]] = ()
+    changes: Mapping[str, object] = EMPTY
     warnings: Sequence[str] = ()
     is_late: bool = False
 
@@ -131,7 +132,9 @@ def _ended(run: Run, verdict: Verdict, end: RunEnd, counted: RunAccounting) -> R
     found = counted.to_json()
     warnings = {**counted.warnings, **dict.fromkeys(end.warnings, 1)}
     found |= {"warnings": warnings, "left_running": list(end.left_running)}
-    place = counted.cwd
+    if end.changes:
+        found[CHANGES] = dict(end.changes)
+    place = counted.cwd or run.worktree
     if place and os.path.realpath(place) != os.path.realpath(run.spec.repo):
         found[MOVED_TO] = place
     return run.advanced(Ended(verdict=verdict, at=end.at, accounts=found))

@@ -131,6 +131,51 @@ def run_helper(
     return bool(code == 0)
 
 
+class Done(Struct):
+    """Hold how a helper program ended, and what it has written."""
+
+    exit_code: int
+    output: bytes
+    errors: bytes
+
+
+def run_captured(
+    argv: Sequence[str], environment: Mapping[str, str], cwd: str, timeout: float
+) -> Done:
+    """Run a helper program to its end; it has this environment and no other.
+
+    It inherits the descriptors that can be inherited. Late, it is ended with its
+    descendants.
+
+    Raises:
+        RunnerFault: it is not found, cannot be run, or takes too long.
+    """
+    from plumbum import local  # noqa: PLC0415 - see run_helper
+
+    if (program := which(argv[0], environment.get("PATH", os.defpath))) is None:
+        message = f"{argv[0]} is not installed: it is needed here"
+        raise RunnerFault(message)
+    import subprocess  # noqa: PLC0415 - plumbum has loaded it
+
+    try:
+        with local.env():
+            local.env.clear()  # plumbum would add it to the environment
+            command = local[program][argv[1:]]
+            started: subprocess.Popen[bytes] = command.popen(  # type: ignore[assignment] # it answers like one
+                stdin=_DEVNULL, cwd=cwd, env=dict(environment), close_fds=False
+            )
+    except OSError as error:
+        message = f"{argv[0]} cannot be run in {cwd}: {error.strerror}"
+        raise RunnerFault(message) from error
+    try:
+        output, errors = started.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired as error:
+        _end(started.pid, started.poll)
+        message = f"{argv[0]} took longer than {timeout:.3g} s"
+        raise RunnerFault(message) from error
+    return Done(exit_code=started.returncode, output=output, errors=errors)
+
+
 def run_visible(
     argv: Sequence[str], environment: Mapping[str, str], told: Sequence[int] = ()
 ) -> bool:

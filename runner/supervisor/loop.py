@@ -28,7 +28,6 @@ from runner.lifecycle.queue import deliver_all, deliver_next
 from runner.model import OUTCOMES, Mode
 from runner.notify import Notifier
 from runner.process import cgroup
-from runner.process.fork import detach
 from runner.process.growth import GrowthSignal
 from runner.process.signals import reap
 from runner.process.table import (
@@ -42,17 +41,19 @@ from runner.process.table import (
 from runner.process.tree import DescendantTree, Termination
 from runner.run_files import files_of
 from runner.supervisor import timer as _timer  # noqa: F401 - as above
+from runner.supervisor.beside import Beside
+from runner.supervisor.changes import ChangesWatch
 from runner.supervisor.limits import LimitsWatch
 from runner.tail import RunTail
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from io import FileIO
 
     from runner.config import Config
     from runner.model import ProcessId, Run, Verdict
     from runner.process.signals import SignalInbox
+    from runner.supervisor.beside import Task
     from runner.supervisor.recorder import RunRecorder
     from runner.tail import Appended
 
@@ -67,6 +68,8 @@ _LOOK_SECONDS = 1.0
 # it were left running on purpose.
 _LINGER_SECONDS = 0.5
 _LINGER_PACE_SECONDS = 0.002
+# Codex says its version in this time, or did not.
+_ASK_SECONDS = 10.0
 # How long a process may take from its fork to its exec.
 _EXEC_SECONDS = 0.3
 
@@ -90,8 +93,9 @@ class SuperviseLoop:
         self._codex = 0
         self._status: int | None = None
         self._last_status = 0
-        self._asker = 0
-        self._answer: FileIO | None = None
+        self._beside = Beside(ledger)
+        self._version: Task | None = None
+        self._changes = ChangesWatch(recorder, self._beside, settings)
         self._growth = GrowthSignal(
             self._files.directory,
             (self._files.events, self._files.stderr),
@@ -119,6 +123,7 @@ class SuperviseLoop:
             self._guarded(lambda: self._export.begin(recorder.run))
         self._codex = codex
         self._guarded(self._ask_version)
+        self._guarded(self._changes.begin)
         while not self._guarded(self._is_over):
             # Read first: what Codex wrote before this process watched is not signalled.
             self._guarded(self._read)
@@ -129,18 +134,25 @@ class SuperviseLoop:
             self._guarded(self._reap)
         # The termination may see that all are gone before their status is collected.
         self._guarded(self._reap)
+        self._guarded(self._changes.end)
         self._guarded(self._read_rest)
+        left = self._left_running()
+        changes: dict[str, object] = {}
+        self._guarded(lambda: changes.update(self._changes.counted()))
         end = RunEnd(
             at=clock.now(),
             exit=self._exit(),
             # Read from the open descriptor: the file may have been removed.
             seen=self._tail.summary.facts(),
-            left_running=self._left_running(),
+            left_running=left,
+            changes=changes,
             warnings=recorder.warnings,
         )
-        if self._answer is not None and (said := self._answer.read()):
+        if self._version is not None and (said := self._version.answer(_ASK_SECONDS)):
             recorder.run = replace(recorder.run, codex_version=said.decode())
-        self._close(finish(recorder.run, end, recorder.ledger, settings))
+        over = finish(recorder.run, end, recorder.ledger, settings)
+        self._guarded(self._changes.settle)
+        self._close(over)
 
     def _close(self, over: Run) -> None:
         """Record the verdict, write the exports, and send notifications.
@@ -221,13 +233,7 @@ class SuperviseLoop:
         version = known_version(program, settings)
         recorder.run = replace(recorder.run, codex_version=version)
         if version is None and recorder.run.spec.mode is Mode.RESUME:
-            recorder.ledger.close()
-            self._asker, answer = detach(
-                lambda pipe: os.write(
-                    pipe, (version_of(program, settings) or "").encode()
-                )
-            )
-            self._answer = os.fdopen(answer, "rb", buffering=0)
+            self._version = self._beside.start(partial(_asked, program, settings))
 
     def _hear(self) -> None:
         for number in self._inbox.wait(self._pause()):
@@ -283,7 +289,7 @@ class SuperviseLoop:
         return writers_among(self._tree.members(), self._files.events)
 
     def _members(self) -> list[ProcessId]:
-        hooks = [*self._notifier.pids, self._asker]
+        hooks = [*self._notifier.pids, *self._beside.pids]
         members = self._tree.members(without=hooks)
         run_id = self._recorder.run.run_id
         marked = [m.pid for m in members if carries(m, HOOK_MARKER, run_id)]
@@ -301,9 +307,9 @@ class SuperviseLoop:
                 else:
                     # Only the launcher has exited: Codex is our child now.
                     self._codex = native.pid
-            elif pid != self._asker and not self._notifier.ended(
-                pid, os.waitstatus_to_exitcode(status)
-            ):
+            elif pid in self._beside.pids:
+                self._beside.pids.discard(pid)
+            elif not self._notifier.ended(pid, os.waitstatus_to_exitcode(status)):
                 self._last_status = status
         if self._status is None and not exists(self._codex):
             # A launcher in between collected its status, and returned it as its own.
@@ -358,3 +364,7 @@ class SuperviseLoop:
             cause=cause,
             cause_value=value,
         )
+
+
+def _asked(program: str, settings: Config) -> bytes:
+    return (version_of(program, settings) or "").encode()

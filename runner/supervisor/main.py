@@ -153,8 +153,15 @@ def _begin(
             return None
         error = "the run was stopped before Codex was started"
         return verdict(Outcome.STOPPED, error)
+    session, terms = recorder.run.spec.resume_session, recorder.run.spec.terms
+    known = session and recorder.ledger.sessions.worktree(recorder.run.session)
+    if known or terms.worktree is not None:
+        from runner.supervisor.worktree import enter_worktree  # noqa: PLC0415 - few runs
+
+        if why := enter_worktree(recorder, inbox, settings):
+            os.close(events)
+            return why
     # Records after the present end of the session's rollout belong to this run.
-    session = recorder.run.spec.resume_session
     if session and (paths := home.rollouts_of(settings.codex_home, session)):
         recorder.run = replace(recorder.run, rollout_offset=home.size_of(paths))
     started = start_codex(recorder.run, events, settings)
