@@ -318,11 +318,9 @@ def advance(state: State, event: Event) -> State:
 class Run(Struct):
     """One Codex process from preparation to verdict.
 
-    `session` is the ledger's key of its session, `ordinal` its place among the
-    session's runs, `thread` the thread that Codex announced. `waits` is true for a run
-    that was accepted to wait for its session and was never launched. `worktree` is
-    where it works, if not in `repo`. `rollout_offset` is the size in bytes of the
-    session's rollout before this run.
+    `session` is the ledger's key of its session, `ordinal` its place in that, `thread`
+    the one that Codex announced. One that `waits` for its session was never launched.
+    `worktree` is where it works, `rollout_offset` the size of the rollout before it.
     """
 
     spec: Spec

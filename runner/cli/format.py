@@ -74,6 +74,8 @@ def _block(report: Mapping[str, object], time_format: str) -> Iterator[str]:
         yield f"Written By: another program (pid {other['pid'] or 'unknown'})"
     for each in _list(report["left_running"]):
         yield f"Left Running: {line(each['name'])} (pid {each['pid']})"
+    if isinstance(changes := report["changes"], dict):
+        yield f"Changes: {changed(changes)} on {line(changes['branch'])}"
     yield from _queue(report, time_format)
     if isinstance(skipped := report["skipped"], int) and skipped:
         yield f"Skipped: {count(skipped, 'prompt')}, never delivered"
@@ -153,6 +155,12 @@ def line(value: object) -> str:
 def count(number: int, what: str) -> str:
     """Write a number of things."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def changed(counts: Mapping[str, int]) -> str:
+    """Write a number of changed files and lines."""
+    added, removed = counts["lines_added"], counts["lines_removed"]
+    return f"{count(counts['files'], 'file')} changed, +{added:,} -{removed:,} lines"
 
 
 def size(count: int) -> str:

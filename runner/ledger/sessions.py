@@ -11,7 +11,7 @@ import os
 from functools import partial
 
 from parsers import json_text
-from parsers.struct import Struct
+from parsers.struct import Struct, as_dict
 from parsers.text import HEX, uuid
 from runner.errors import (
     ArchivedError,
@@ -93,6 +93,11 @@ class Worktree(Struct):
     branch: str
     base: str
 
+    def columns(self) -> dict[str, Cell]:
+        """Return its columns; paths need not be UTF-8."""
+        places = {"path": os.fsencode(self.path), "repo": os.fsencode(self.repo)}
+        return {**as_dict(self), **places}
+
 
 class Sessions:
     """Read and write sessions."""
@@ -132,9 +137,7 @@ class Sessions:
 
     def keep_worktree(self, key: int, worktree: Worktree) -> None:
         """Record the worktree of a session, before it is made."""
-        told = {name: os.fsencode(getattr(worktree, name)) for name in ("path", "repo")}
-        names: dict[str, Cell] = {"branch": worktree.branch, "base": worktree.base}
-        self._db.write("keep_worktree", session=key, **names, **told)
+        self._db.write("keep_worktree", session=key, **worktree.columns())
 
     def imported_as(self, text: str) -> Session | None:
         """Return the session that was imported from a task of another tool."""

@@ -14,6 +14,7 @@ from runner.errors import RunnerFault
 from runner.git import git_in, total, tree_of
 from runner.ledger.ledger import Ledger
 from runner.ledger.sessions import Worktree
+from runner.run_files import WORKTREES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from runner.ledger.record import Json
     from runner.model import Run
 
-WORKTREES = "worktrees"
 _PACE_SECONDS = 0.05
 _LOCK_SECONDS = 600.0
 # Git writes it while it makes a worktree.
@@ -116,7 +116,7 @@ def changes(
         return {
             "worktree": worktree.path,
             "repo": worktree.repo,
-            "branch": git.asked("symbolic-ref", "--quiet", "--short", "HEAD"),
+            "branch": worktree.branch,
             "base": worktree.base,
             "head": git.line("rev-parse", "HEAD"),
             **total(found),

@@ -71,6 +71,7 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
         "updated_at": session.updated_at,
         "working_dir": record.place_of(pattern) or None,
         "directory": str(exports) if exports else None,
+        "changes": last.accounts.get(record.CHANGES),
         "model": pattern.accounts.get("model") or pattern.spec.codex.model,
         "sandbox": pattern.spec.codex.sandbox,
         "pid": pid,
@@ -97,7 +98,7 @@ def unstarted(session: Session, ledger: Ledger, settings: Config) -> Json:
     kept, prompts = session.settings, ledger.queue.waiting(session.key)
     return {
         **dict.fromkeys(
-            ("outcome", "error", "error_class", "retryable", "pid", "note")
+            ("outcome", "error", "error_class", "retryable", "pid", "note", "changes")
         ),
         **dict.fromkeys(("directory", "last_run", "unknown", "other_writer")),
         **dict.fromkeys(("last_prompt", "last_result", "previous_result")),

@@ -24,6 +24,7 @@ from runner.lifecycle.handoff import (
     argv_of,
 )
 from runner.lifecycle.judge import verdict
+from runner.lifecycle.sharing import sharing
 from runner.model import EXIT_SIGNAL_BASE, Claimed, Launched, Outcome, Waiting
 from runner.process.fork import become, show_as, use_streams
 from runner.process.signals import SignalInbox, become_subreaper, kill_child
@@ -120,6 +121,8 @@ def supervise(
             recorder.write_meta()
             if missing := missing_login(recorder.run.spec.codex, settings):
                 recorder.pipe.send(warning="{} ({})".format(*missing))
+            if beside := sharing(recorder.run, recorder.ledger):
+                recorder.pipe.send(warning=beside)
             recorder.pipe.send(launched=True)
         # This import takes 50 ms, during which Codex already runs.
         from runner.supervisor.loop import SuperviseLoop  # noqa: PLC0415
