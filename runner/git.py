@@ -58,12 +58,16 @@ class Change(Struct):
     removed: int | None
 
 
-class Git(Struct):
-    """Run git in a directory until a deadline, in monotonic seconds."""
+class Git(Struct, kw_only=False):
+    """Run git in a directory until a deadline, in monotonic seconds.
+
+    `is_light` is for what a run waits for: nothing is imported for it.
+    """
 
     directory: str
     environment: Mapping[str, str]
     deadline: float
+    is_light: bool = False
 
     def __call__(self, *words: str) -> bytes:
         """Return the output of a command.
@@ -81,7 +85,8 @@ class Git(Struct):
         """Return how a command has ended. Raise RunnerFault as above."""
         left = max(0.001, self.deadline - clock.monotonic())
         argv = ("git", *_OPTIONS, *words)
-        return run_captured(argv, self.environment, self.directory, left)
+        own = (self.environment, self.directory, left)
+        return run_captured(argv, *own, is_light=self.is_light)
 
     def line(self, *words: str) -> str:
         """Return the output of a command, which is a line. Raise as a call."""
@@ -127,12 +132,16 @@ class Git(Struct):
 
 
 def git_in(
-    directory: str, environment: Mapping[str, str], seconds: float = _SECONDS
+    directory: str,
+    environment: Mapping[str, str],
+    seconds: float = _SECONDS,
+    *,
+    is_light: bool = False,
 ) -> Git:
     """Return git for a directory; all its commands take so many seconds at most."""
     own = {name: v for name, v in environment.items() if name not in _OF_A_HOOK}
     deadline = clock.monotonic() + seconds
-    return Git(directory=directory, environment=own | _QUIET, deadline=deadline)
+    return Git(directory, own | _QUIET, deadline, is_light)
 
 
 def tree_of(git: Git, place: Path, which: str) -> str:

@@ -64,7 +64,7 @@ def take(
     Raises:
         RunnerError, OSError: they cannot be looked at, or not in this time.
     """
-    git, at = git_in(top, environment, seconds), clock.iso(clock.now())
+    git, at = git_in(top, environment, seconds, is_light=True), clock.iso(clock.now())
     head, untracked, is_changed = None, list[str](), False
     for each in git.names(*_STATUS):
         match each.partition(" "):

@@ -63,7 +63,7 @@ def make(run: Run, settings: Config) -> str:
     session = ledger.sessions.get(run.session)
     own = settings.state_home / WORKTREES / session.short_id
     files.make_directory(own)
-    git = git_in(run.spec.repo, settings.environment)
+    git = git_in(run.spec.repo, settings.environment, is_light=True)
     # Inherited by git, which may live longer than this process.
     os.set_inheritable(_lock(own), True)  # noqa: FBT003 - the call has it so
     worktree = ledger.sessions.worktree(run.session)
@@ -71,7 +71,8 @@ def make(run: Run, settings: Config) -> str:
         worktree = _new(git, own, session.short_id, run.spec.terms.worktree or "HEAD")
         ledger.sessions.keep_worktree(run.session, worktree)
     if not is_made(worktree):
-        _add(git_in(worktree.repo, settings.environment), worktree)
+        again = git_in(worktree.repo, settings.environment, is_light=True)
+        _add(again, worktree)
     place = directory_in(worktree, run.spec.repo)
     if place is None:
         message = f"{run.spec.repo} is not in {worktree.repo}, of which its worktree is"
@@ -109,7 +110,7 @@ def changes(
     Raises:
         RunnerFault, OSError: it cannot be counted.
     """
-    git = git_in(worktree.path, environment, seconds)
+    git = git_in(worktree.path, environment, seconds, is_light=True)
     try:
         tree = tree_of(git, place, "-A")
         found = git.with_objects(place / "objects").changes(worktree.base, tree)

@@ -13,7 +13,9 @@ from runner.process.tree import DescendantTree, Termination
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
     from runner.model import ProcessId
 
@@ -140,30 +142,34 @@ class Done(Struct):
 
 
 def run_captured(
-    argv: Sequence[str], environment: Mapping[str, str], cwd: str, timeout: float
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    cwd: str,
+    timeout: float,
+    *,
+    is_light: bool = False,
 ) -> Done:
     """Run a helper program to its end; it has this environment and no other.
 
     It inherits the descriptors that can be inherited. Late, it is ended with its
-    descendants.
+    descendants. `is_light` does without plumbum, whose import may take longer than the
+    program.
 
     Raises:
         RunnerFault: it is not found, cannot be run, or takes too long.
     """
-    from plumbum import local  # noqa: PLC0415 - see run_helper
+    import subprocess  # noqa: PLC0415 - see start
 
     if (program := which(argv[0], environment.get("PATH", os.defpath))) is None:
         message = f"{argv[0]} is not installed: it is needed here"
         raise RunnerFault(message)
-    import subprocess  # noqa: PLC0415 - plumbum has loaded it
-
+    how: dict[str, Any] = {"cwd": cwd, "env": dict(environment), "close_fds": False}
+    how |= {"stdin": _DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     try:
-        with local.env():
-            local.env.clear()  # plumbum would add it to the environment
-            command = local[program][argv[1:]]
-            started: subprocess.Popen[bytes] = command.popen(  # type: ignore[assignment] # it answers like one
-                stdin=_DEVNULL, cwd=cwd, env=dict(environment), close_fds=False
-            )
+        if is_light:
+            started = subprocess.Popen([program, *argv[1:]], **how)
+        else:
+            started = _by_plumbum(program, argv[1:], how)
     except OSError as error:
         message = f"{argv[0]} cannot be run in {cwd}: {error.strerror}"
         raise RunnerFault(message) from error
@@ -171,9 +177,20 @@ def run_captured(
         output, errors = started.communicate(timeout=timeout)
     except subprocess.TimeoutExpired as error:
         _end(started.pid, started.poll)
-        message = f"{argv[0]} took longer than {timeout:.3g} s"
+        message = f"{argv[0]} takes too long"
         raise RunnerFault(message) from error
     return Done(exit_code=started.returncode, output=output, errors=errors)
+
+
+def _by_plumbum(
+    program: str, arguments: Sequence[str], how: dict[str, Any]
+) -> subprocess.Popen[bytes]:
+    from plumbum import local  # noqa: PLC0415 - see run_helper
+
+    with local.env():
+        local.env.clear()  # it would be added to the environment
+        started: Any = local[program][arguments].popen(**how)
+    return started  # type: ignore[no-any-return] # it answers like one
 
 
 def run_visible(
