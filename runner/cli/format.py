@@ -74,7 +74,7 @@ def _block(report: Mapping[str, object], time_format: str) -> Iterator[str]:
         yield f"Written By: another program (pid {other['pid'] or 'unknown'})"
     for each in _list(report["left_running"]):
         yield f"Left Running: {line(each['name'])} (pid {each['pid']})"
-    if isinstance(changes := report["changes"], dict):
+    if isinstance(changes := report.get("changes"), dict):
         yield f"Changes: {changed(changes)} on {line(changes['branch'])}"
     yield from _queue(report, time_format)
     if isinstance(skipped := report["skipped"], int) and skipped:
