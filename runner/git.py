@@ -139,9 +139,13 @@ def git_in(
     is_light: bool = False,
 ) -> Git:
     """Return git for a directory; all its commands take so many seconds at most."""
-    own = {name: v for name, v in environment.items() if name not in _OF_A_HOOK}
-    deadline = clock.monotonic() + seconds
-    return Git(directory, own | _QUIET, deadline, is_light)
+    own = {**outside_of_hook(environment), **_QUIET}
+    return Git(directory, own, clock.monotonic() + seconds, is_light)
+
+
+def outside_of_hook(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which the directory alone names the repository."""
+    return {name: v for name, v in environment.items() if name not in _OF_A_HOOK}
 
 
 def tree_of(git: Git, place: Path, which: str) -> str:

@@ -27,6 +27,11 @@ def start_codex(run: Run, events: int, settings: Config) -> int | Verdict:
     `events`, the open and locked events file.
     """
     spec, paths, place = run.spec, files_of(run.spec), run.worktree
+    environment = config.codex_environment(settings, run.run_id)
+    if place is not None:
+        from runner.git import outside_of_hook  # noqa: PLC0415 - few runs
+
+        environment = outside_of_hook(environment)
     try:
         appends = os.O_WRONLY | os.O_APPEND
         with (
@@ -35,7 +40,7 @@ def start_codex(run: Run, events: int, settings: Config) -> int | Verdict:
         ):
             launch = Launch(
                 argv=exec_argv(spec.codex, place or spec.repo, spec.resume_session),
-                environment=config.codex_environment(settings, run.run_id),
+                environment=environment,
                 cwd=place if place and spec.cwd == spec.repo else spec.cwd,
                 umask=spec.umask,
                 stdin=prompt.fileno(),
