@@ -16,13 +16,14 @@ from runner.accounting.run import account_run, read_events, unknown
 from runner.codex.binary import version_of
 from runner.codex.stderr import error_class, error_message, read_tail
 from runner.config import RUN_MARKER
+from runner.errors import RunnerError
 from runner.exports import run_exports
 from runner.ledger.record import CHANGES, MOVED_TO
 from runner.lifecycle.judge import KILLED, Ending, Evidence, Exit, judge, not_started
 from runner.model import Ended, Mode, Prepared, Waiting
 from runner.process import cgroup
 from runner.process.table import by_environment, described, this_process
-from runner.run_files import files_of
+from runner.run_files import files_of, own_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,6 +112,14 @@ def finish_abandoned(run: Run, ended: Exit, ledger: Ledger, settings: Config) ->
     left.update(cgroup.by_run().get(run.run_id, ()))
     named = [*map(described, left - {this_process()})]
     end = RunEnd(at=at, exit=ended, left_running=named, is_late=True)
+    known = ledger.sessions.worktree(run.session) if run.worktree else None
+    if known is not None:
+        from runner.lifecycle import worktree  # noqa: PLC0415 - git, rare
+
+        place = own_directory(ledger.home, run.run_id)
+        with suppress(RunnerError, OSError):
+            changes = worktree.changes(known, place, settings.environment)
+            end = replace(end, changes=changes)
     return finish(run, end, ledger, settings)
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 
+from parsers.light import suppress
 from parsers.paths import Path
 from runner import clock, files, locks
-from runner.errors import RunnerFault
+from runner.errors import RunnerError, RunnerFault
 from runner.git import git_in, total, tree_of
 from runner.ledger.ledger import Ledger
 from runner.ledger.sessions import Worktree
@@ -25,8 +26,12 @@ if TYPE_CHECKING:
     from runner.ledger.record import Json
     from runner.model import Run
 
+# The changes are counted in this time, or not at all.
+SECONDS = 10.0
+_CHANGES = "changes"
 _PACE_SECONDS = 0.05
 _LOCK_SECONDS = 600.0
+_PATIENCE_SECONDS = 2.0
 # Git writes it while it makes a worktree.
 _HALF_MADE = "initializing"
 
@@ -48,9 +53,28 @@ def directory_in(worktree: Worktree, repo: str) -> str | None:
 
 
 def is_made(worktree: Worktree) -> bool:
-    """Return whether git has made a worktree, to the end; without asking git."""
-    place = _administration(worktree)
-    return place is not None and not _is_half_made(place)
+    """Return whether git has made a worktree to its end; without asking git."""
+    told = files.read_text(Path(worktree.path) / ".git").removeprefix("gitdir: ")
+    place = Path(told.strip() or os.devnull)
+    return files.is_directory(place) and not _is_half_made(place)
+
+
+def clear(run: Run, settings: Config) -> None:
+    """Remove the half-made worktree of a run that was not started, if git has ended.
+
+    A repository with one is not sound to `git fsck`.
+    """
+    ledger = Ledger(settings.state_home)
+    worktree = ledger.sessions.worktree(run.session)
+    if worktree is None or run.worktree is not None or is_made(worktree):
+        return
+    with suppress(RunnerError, OSError):
+        held = _lock(Path(worktree.path).parent, _PATIENCE_SECONDS)
+        try:
+            git = git_in(worktree.repo, settings.environment, is_light=True)
+            _remove_half_made(git, worktree)
+        finally:
+            os.close(held)
 
 
 def make(run: Run, settings: Config) -> str:
@@ -65,7 +89,7 @@ def make(run: Run, settings: Config) -> str:
     files.make_directory(own)
     git = git_in(run.spec.repo, settings.environment, is_light=True)
     # Inherited by git, which may live longer than this process.
-    os.set_inheritable(_lock(own), True)  # noqa: FBT003 - the call has it so
+    os.set_inheritable(_lock(own, _LOCK_SECONDS), True)  # noqa: FBT003 - the call has it so
     worktree = ledger.sessions.worktree(run.session)
     if worktree is None:
         worktree = _new(git, own, session.short_id, run.spec.terms.worktree or "HEAD")
@@ -100,17 +124,18 @@ def refs_of(git: Git, ref: str) -> tuple[str, str]:
     return top, commit
 
 
-def changes(
-    worktree: Worktree, place: Path, environment: Mapping[str, str], seconds: float
-) -> Json:
+def changes(worktree: Worktree, own: Path, environment: Mapping[str, str]) -> Json:
     """Count what has changed in a worktree since its base, committed or not.
 
-    `place` is a directory that is made and removed.
+    In the directory `own` of a run there are files of git meanwhile.
 
     Raises:
         RunnerFault, OSError: it cannot be counted.
     """
-    git = git_in(worktree.path, environment, seconds, is_light=True)
+    git, place = (
+        git_in(worktree.path, environment, SECONDS, is_light=True),
+        own / _CHANGES,
+    )
     try:
         tree = tree_of(git, place, "-A")
         found = git.with_objects(place / "objects").changes(worktree.base, tree)
@@ -144,9 +169,7 @@ def _new(git: Git, own: Path, short_id: str, ref: str) -> Worktree:
 
 def _add(git: Git, worktree: Worktree) -> None:
     """Let git make a worktree; first remove what a killed git has left of it."""
-    place = _administration(worktree)
-    if place is not None and _is_half_made(place):
-        git("worktree", "remove", "--force", "--force", worktree.path)
+    _remove_half_made(git, worktree)
     if git.asked("rev-parse", "--verify", "--quiet", f"refs/heads/{worktree.branch}"):
         git("worktree", "add", "--force", "--quiet", worktree.path, worktree.branch)
     else:
@@ -154,20 +177,27 @@ def _add(git: Git, worktree: Worktree) -> None:
         git("worktree", "add", "--force", "--quiet", *new)
 
 
-def _administration(worktree: Worktree) -> Path | None:
-    """Return the directory that the repository has for a worktree, if it is there."""
-    told = files.read_text(Path(worktree.path) / ".git").removeprefix("gitdir: ")
-    place = Path(told.strip()) if told else None
-    return place if place is not None and files.is_directory(place) else None
+def _remove_half_made(git: Git, worktree: Worktree) -> None:
+    """Remove a worktree that git has not made to its end; no run has worked in it.
+
+    Not by git, which may not know it yet.
+    """
+    pointer = os.path.realpath(Path(worktree.path) / ".git")
+    known = git.place("worktrees")
+    for place in (known / name for name in files.names(known)):
+        is_its = files.read_text(place / "gitdir").strip() == pointer
+        if is_its and _is_half_made(place):
+            files.remove_tree(place)
+            files.remove_tree(Path(worktree.path))
 
 
 def _is_half_made(administration: Path) -> bool:
     return files.read_text(administration / "locked").strip() == _HALF_MADE
 
 
-def _lock(own: Path) -> int:
+def _lock(own: Path, seconds: float) -> int:
     """Take the lock of a session's directory: a killed run's git may hold it still."""
-    deadline = clock.monotonic() + _LOCK_SECONDS
+    deadline = clock.monotonic() + seconds
     flags = os.O_RDONLY | os.O_DIRECTORY
     while (held := locks.take(own, flags=flags, must_exist=True)) is None:
         if clock.monotonic() >= deadline:

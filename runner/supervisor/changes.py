@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from runner.supervisor.beside import Beside, Task
     from runner.supervisor.recorder import RunRecorder
 
-# The changes in a worktree are counted in this time, or not at all.
-_SECONDS = 10.0
-
 
 class ChangesWatch:
     """Have the files of a run looked at when Codex starts and when it has ended.
@@ -56,9 +53,9 @@ class ChangesWatch:
         """Return what is in the worktree; an error is a warning of the run."""
         if self._count is None:
             return {}
-        said = self._count.answer(_SECONDS)
+        said = self._count.answer(worktree.SECONDS)
         told = loose_json.mapping(json_text.loads(said) if said else None)
-        if why := told.get("error", None if told else f"not within {_SECONDS:g} s"):
+        if why := told.get("error", None if told else "it took too long"):
             self._recorder.warn(f"the changes in its worktree are not counted: {why}")
             return {}
         return dict(told)
@@ -78,9 +75,9 @@ class ChangesWatch:
 
     def _counted(self, found: Worktree) -> bytes:
         run_id = self._recorder.run.run_id
-        place = own_directory(self._home, run_id) / "changes"
+        own = own_directory(self._home, run_id)
         try:
-            told = worktree.changes(found, place, self._environment, _SECONDS)
+            told = worktree.changes(found, own, self._environment)
         except (RunnerError, OSError) as error:
             told = {"error": str(error)}
         return json_text.dumps(told).encode()

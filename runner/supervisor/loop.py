@@ -19,7 +19,7 @@ from runner.exports.task_files import TaskExport
 
 # Needed at the end of the run, when the suite may have been replaced.
 from runner.ledger import fate, homes  # noqa: F401
-from runner.lifecycle import timer
+from runner.lifecycle import timer, worktree
 from runner.lifecycle.finish import RunEnd, finish, finish_unstarted
 from runner.lifecycle.handoff import STOP_SIGNAL, STOP_SIGNALS
 from runner.lifecycle.judge import Cause, Exit
@@ -107,6 +107,8 @@ class SuperviseLoop:
 
     def refuse(self, why: Verdict) -> None:
         """Finish a run whose Codex was not started."""
+        if self._recorder.run.spec.terms.worktree is not None:
+            worktree.clear(self._recorder.run, self._settings)
         self._close(finish_unstarted(self._recorder.run, why, self._recorder.warnings))
 
     def attend(self, codex: int) -> None:

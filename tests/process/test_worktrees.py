@@ -1,11 +1,13 @@
 """A task works in a git worktree of its own, and is merged or kept."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import stand_in as script
+from support.processes import wait_until
 from support.repository import git, make_repository
 from support.sessions import Session, Sessions
 
@@ -432,3 +434,53 @@ def test_du_counts_worktrees(sessions: Sessions) -> None:
 
     assert told["kinds"]["worktrees"]["files"] >= 2
     assert sessions("verify").code == 0, session
+
+
+def test_a_run_whose_supervisor_was_killed_has_its_changes_too(
+    sessions: Sessions, go: Path
+) -> None:
+    sessions.stand_in.plays(
+        *script.begin(),
+        script.write("new.txt", "new\n"),
+        script.wait_for(go),
+        script.complete(),
+        thread=script.FRESH,
+    )
+    session = sessions.start("--worktree", "Do it.")
+    wait_until((place_of(session) / "new.txt").exists, what="the new file")
+    session.lose(codex=True)
+
+    told = changes_of(session)
+
+    assert session.status["outcome"] == "lost"
+    assert told["files"] == 1
+
+
+def test_a_worktree_that_git_was_killed_in_is_made_again(
+    sessions: Sessions, tmp_path: Path
+) -> None:
+    real = shutil.which("git")
+    fake = tmp_path / "fake"
+    fake.mkdir()
+    (fake / "git").write_text(
+        f'#!/bin/sh\ncase "$*" in *"worktree add"*) {real} "$@" & kill -9 $$ ;; esac\n'
+        f'exec {real} "$@"\n'
+    )
+    (fake / "git").chmod(0o755)
+    path = f"{fake}:{sessions.cli.environment['PATH']}"
+    words = sessions.starting("--worktree", "--queue", "Do it.")
+    short_id = sessions(*words, env={"PATH": path}).stdout.strip()
+    failed = (
+        "select 1 from runs where outcome = 'not_started' and exit_code = 1",
+        "select 1 from prompts where state = 'queued'",
+    )
+    wait_until(lambda: all(map(sessions.rows, failed)), what="the failed run")
+
+    git(sessions.repo, "fsck")
+    sessions.let_time_pass()
+    (fake / "git").unlink()
+    (fake / "git").symlink_to(real or "git")
+    said = sessions("status", "--wait", "--timeout", 30, short_id)
+
+    assert said.code == 0
+    assert "Changes: 2 files" in said.stdout
