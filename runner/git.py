@@ -14,7 +14,7 @@ from parsers.struct import Struct, replace
 from parsers.text import visible
 from runner import clock, files
 from runner.errors import RunnerFault
-from runner.process.start import run_captured
+from runner.process.start import run_captured, run_light
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ class Git(Struct, kw_only=False):
         """Return how a command has ended. Raise RunnerFault as above."""
         left = max(0.001, self.deadline - clock.monotonic())
         argv = ("git", *_OPTIONS, *words)
-        own = (self.environment, self.directory, left)
-        return run_captured(argv, *own, is_light=self.is_light)
+        run = run_light if self.is_light else run_captured
+        return run(argv, self.environment, self.directory, left)
 
     def line(self, *words: str) -> str:
         """Return the output of a command, which is a line. Raise as a call."""

@@ -80,9 +80,12 @@ def clear(run: Run, settings: Config) -> None:
 def make(run: Run, settings: Config) -> str:
     """Make the worktree of a run's session, unless it is there; return the directory.
 
+    In a process of its own, which gets the umask of the run.
+
     Raises:
         RunnerError, OSError: it cannot be made, with git's message.
     """
+    os.umask(run.spec.umask)
     ledger = Ledger(settings.state_home)
     session = ledger.sessions.get(run.session)
     own = settings.state_home / WORKTREES / session.short_id

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import select
 
-from parsers.light import suppress
+from parsers.light import signal, suppress
 from runner import clock
+from runner.errors import RunnerError
 from runner.process.fork import detach
-from runner.process.signals import kill_child
+from runner.process.signals import kill_child, send
+from runner.process.tree import below
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,5 +70,7 @@ class Task:
 
     def end(self) -> None:
         """End the work, with the programs that it has started."""
-        with suppress(ProcessLookupError):
-            kill_child(self.pid)
+        with suppress(OSError, RunnerError):
+            for process in below(self.pid):
+                send(process, signal.SIGKILL)
+        kill_child(self.pid)

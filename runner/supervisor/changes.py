@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from runner.supervisor.beside import Beside, Task
     from runner.supervisor.recorder import RunRecorder
 
+# In which a copy says that it gave up.
+_MARGIN_SECONDS = 0.1
+
 
 class ChangesWatch:
     """Have the files of a run looked at when Codex starts and when it has ended.
@@ -63,7 +66,8 @@ class ChangesWatch:
     def settle(self) -> None:
         """Wait until the snapshots are taken, or too late."""
         for began, task in self._tasks:
-            task.answer(max(0.0, began + snapshot.SECONDS - clock.monotonic()))
+            late = began + snapshot.SECONDS + _MARGIN_SECONDS
+            task.answer(max(0.0, late - clock.monotonic()))
 
     def _take(self, which: str) -> None:
         if (top := self._top) is not None:
