@@ -109,7 +109,9 @@ def summary_in(data: Json, facts: Facts = NO_FACTS) -> Json:
     errors = whole["errors"]
     if isinstance(errors, list) and error is not None and error not in errors:
         whole["errors"] = [*errors, error]
-    return {**whole, "warnings": data["warnings"]}
+    changes = loose_json.mapping(data["accounts"]).get(record.CHANGES)
+    more = {} if changes is None else {record.CHANGES: changes}
+    return {**whole, "warnings": data["warnings"], **more}
 
 
 def said_in(data: Json) -> Mapping[str, object]:

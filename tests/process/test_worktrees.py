@@ -87,6 +87,7 @@ def test_the_record_has_base_branch_and_what_has_changed(sessions: Sessions) -> 
     counts = [told[name] for name in ("files", "lines_added", "lines_removed")]
     assert counts == [2, 2, 0]
     assert session.runs[-1].meta["accounts"]["changes"] == told
+    assert session.runs[-1].summary["changes"] == told
     shown = sessions("status", session.id).stdout
     assert f"Changes: 2 files changed, +2 -0 lines on {told['branch']}\n" in shown
 

@@ -39,8 +39,8 @@ def main_diff(found: Values, context: Context) -> int:
     from runner.service.changes import differences  # noqa: PLC0415
 
     context.sweep()
-    session, ledger = context.session(found.task), context.ledger
-    named = found.task.strip()
+    (task,) = context.found([found.task])
+    session, ledger, named = task.session, task.ledger, found.task.strip()
     run = get(session.key, ledger).last
     if named in ledger.runs.ids(session.key):
         run = ledger.runs.find(named)
@@ -58,8 +58,8 @@ def main_diff(found: Values, context: Context) -> int:
             context.output.text(shown.decode(errors="surrogateescape"))
             names = (f"untracked, {what}: {name}" for name, what in seen.untracked)
             context.output.lines(map(format.line, names))
-    for run_id, task in seen.others:
-        context.note(f"run {run_id} of task {task} worked there meanwhile")
+    for run_id, other in seen.others:
+        context.note(f"run {run_id} of task {other} worked there meanwhile")
     return 0
 
 
