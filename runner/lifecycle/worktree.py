@@ -64,11 +64,10 @@ def clear(run: Run, settings: Config) -> None:
 
     A repository with one is not sound to `git fsck`.
     """
-    ledger = Ledger(settings.state_home)
-    worktree = ledger.sessions.worktree(run.session)
-    if worktree is None or run.worktree is not None or is_made(worktree):
-        return
     with suppress(RunnerError, OSError):
+        worktree = Ledger(settings.state_home).sessions.worktree(run.session)
+        if worktree is None or run.worktree is not None or is_made(worktree):
+            return
         held = _lock(Path(worktree.path).parent, _PATIENCE_SECONDS)
         try:
             git = git_in(worktree.repo, settings.environment, is_light=True)

@@ -136,13 +136,14 @@ class SuperviseLoop:
             self._guarded(self._reap)
         # The termination may see that all are gone before their status is collected.
         self._guarded(self._reap)
+        at = clock.now()
         self._guarded(self._changes.end)
         self._guarded(self._read_rest)
         left = self._left_running()
         changes: dict[str, object] = {}
         self._guarded(lambda: changes.update(self._changes.counted()))
         end = RunEnd(
-            at=clock.now(),
+            at=at,
             exit=self._exit(),
             # Read from the open descriptor: the file may have been removed.
             seen=self._tail.summary.facts(),
