@@ -20,6 +20,7 @@ RunnerError
 ├── RefusedPromptError    1   the queue cannot take or change a prompt
 ├── MigrationError       75   runs of the previous version are not finished
 ├── ArchivedError         1   the session is archived
+├── UnmergedError         1   its worktree has work that is nowhere else
 ├── InvalidTransitionError   an event that the state of a run does not allow
 └── StaleStateError       1   a record was changed since it was read
     └── AlreadyDeliveredError   another run has delivered the prompt
@@ -239,6 +240,15 @@ class ArchivedError(RunnerError):
     def __init__(self, session_id: str) -> None:
         super().__init__(
             f"task {session_id} is ARCHIVED: run codex-tasks unarchive first"
+        )
+
+
+class UnmergedError(RunnerError):
+    """Refuse to remove work that is nowhere else."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(
+            f"task {name} {why} (codex-tasks merge merges it, rm --force removes it)"
         )
 
 

@@ -216,9 +216,8 @@ class Spec(Work):
 class Verdict(Struct):
     """Hold how a run ended.
 
-    `exit_code` is the run's, which its command returns. `process_exit_code` and
-    `signal` are the exit status of the Codex process, None when the supervisor was not
-    its parent. `error_class` is why Codex refused before its turn began (`writer`,
+    `exit_code` is the run's; the exit status of Codex is None when the supervisor was
+    not its parent. `error_class` is why Codex refused before its turn began (`writer`,
     `configuration`, `thread_gone`, `untrusted`, `option`), or `verify_failed`.
     """
 
@@ -318,9 +317,9 @@ def advance(state: State, event: Event) -> State:
 class Run(Struct):
     """One Codex process from preparation to verdict.
 
-    `session` is the key of its session, `ordinal` its place in it, `thread` the thread
-    that Codex announced. `waits` is true for a run that was accepted to wait, and never
-    launched. `rollout_offset` is the size of the session's rollout before it.
+    `session` is the ledger's key of its session, `ordinal` its place in that, `thread`
+    the one that Codex announced. One that `waits` for its session was never launched.
+    `worktree` is where it works, `rollout_offset` the size of the rollout before it.
     """
 
     spec: Spec
@@ -331,6 +330,7 @@ class Run(Struct):
     waits: bool = False
     has_begun: bool = False
     is_stop_asked: bool = False
+    worktree: str | None = None
     codex_version: str | None = None
     rollout_offset: int | None = None
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PREFIX = "codex-run-"
 RUNS = "runs"
+WORKTREES = "worktrees"
 _RUN_ID = pattern(r"\d{8}-\d{6}-\d{6}-[0-9a-f]{8}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from parsers.light import contextmanager, suppress
-from runner.cli.output import Output, note
+from runner.cli.output import Output, is_terminal, note
 from runner.errors import LedgerFault, RunnerError
 from runner.ledger.ledger import Ledger
 from runner.model import TaskState
@@ -37,6 +37,13 @@ class Context:
     @cached_property
     def ledger(self) -> Ledger:
         return Ledger(self.settings.state_home)
+
+    @property
+    def is_coloured(self) -> bool:
+        """Whether standard output is a terminal with colours."""
+        environment = self.settings.environment
+        is_plain = environment.get("TERM", "") in {"", "dumb"}
+        return is_terminal() and not (environment.get("NO_COLOR") or is_plain)
 
     def sweep(self) -> Mapping[int, str]:
         """Judge abandoned runs and deliver prompts, before the ledger is read.

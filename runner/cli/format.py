@@ -76,6 +76,8 @@ def _block(report: Mapping[str, object], time_format: str) -> Iterator[str]:
         yield f"Written By: another program (pid {other['pid'] or 'unknown'})"
     for each in _list(report["left_running"]):
         yield f"Left Running: {line(each['name'])} (pid {each['pid']})"
+    if isinstance(changes := report.get("changes"), dict):
+        yield f"Changes: {changed(changes)} on {line(changes['branch'])}"
     yield from _queue(report, time_format)
     yield from _given_up(report)
     tokens = _known(report["usage"], "total_tokens", "{:,} tokens") or "unknown"
@@ -184,6 +186,12 @@ def line(value: object) -> str:
 def count(number: int, what: str) -> str:
     """Write a number of things."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def changed(counts: Mapping[str, int]) -> str:
+    """Write a number of changed files and lines."""
+    added, removed = counts["lines_added"], counts["lines_removed"]
+    return f"{count(counts['files'], 'file')} changed, +{added:,} -{removed:,} lines"
 
 
 def size(count: int) -> str:

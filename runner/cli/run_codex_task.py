@@ -154,6 +154,10 @@ def _command(arguments: Arguments, settings: Config) -> int:
 def start(words: RunWords, context: Context) -> RunFollower:
     """Start a run, print its id and paths, and return its follower."""
     prompt, settings = read_prompt(words), context.settings
+    if words.terms.worktree is not None and words.resume is None:
+        from runner.service import worktrees  # noqa: PLC0415 - git
+
+        worktrees.check(words.repo, words.terms.worktree, settings, note)
     interrupt = BackgroundInterrupt()
     # Blocked until there is a supervisor to forward them to: a signal that killed this
     # command now would leave the run unstopped.

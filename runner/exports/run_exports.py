@@ -118,7 +118,7 @@ def summary_in(data: Json, facts: Facts = NO_FACTS) -> Json:
     if isinstance(errors, list) and error is not None and error not in errors:
         whole["errors"] = [*errors, error]
     accounts = loose_json.mapping(data["accounts"])
-    named = ("budget", record.VERIFY)
+    named = ("budget", record.VERIFY, record.CHANGES)
     more = {name: accounts[name] for name in named if accounts.get(name) is not None}
     return {**whole, "warnings": data["warnings"], **more}
 

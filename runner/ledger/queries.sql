@@ -66,6 +66,26 @@ update sessions set updated_at = max(updated_at, :at) where id = :session
 update sessions set settings = :settings, repo = :repo, imported = null where id = :session
 and not exists (select 1 from prompts where id = :prompt and json_remove(settings, '$.terms', '$.park') <> '{}')
 
+-- name: worktree_of
+select path, repo, branch, base_commit as base from worktrees where session = :session
+
+-- name: keep_worktree
+insert or replace into worktrees (session, path, repo, branch, base_commit) values (:session, :path, :repo, :branch, :base)
+
+-- name: work_in
+update runs set worktree = :place where run_id = :run_id
+
+-- name: runs_in
+-- The unfinished runs that work in the files of the user, in whatever directory.
+select r.run_id, s.short_id, s.repo from runs r join sessions s on s.id = r.session
+where r.state in ('prepared', 'launching', 'running') and r.worktree is null and r.session <> :session and s.repo is not null
+
+-- name: runs_meanwhile
+-- The other runs that worked in the files of the user at some time between two instants, in whatever directory.
+select r.run_id, s.short_id, s.repo from sessions s join runs r on r.session = s.id
+where s.updated_at >= :since and s.repo is not null and r.worktree is null and r.run_id <> :run_id
+and r.launched_at <= :until and (r.ended_at is null or r.ended_at >= :since) order by r.launched_at
+
 -- name: set_exports
 update sessions set exports = :exports where id = :session
 
@@ -150,14 +170,14 @@ select exists (select 1 from runs where state <> 'finished' and run_id <> :run_i
 update sessions set updated_at = max(updated_at, coalesce(:ended_at, :launched_at, :prepared_at)) where id = :session;
 insert into runs (run_id, session, ordinal, thread_id, prompt, state, waits, directory, layout, place, supervisor, codex,
     codex_version, rollout_offset, prepared_at, launched_at, ended_at, outcome, error_class, exit_code, begun, answered, left_running,
-    grp, parent_run, slotless, continues)
+    grp, parent_run, slotless, continues, worktree)
 values (:run_id, :session, (select coalesce(max(ordinal), 0) + 1 from runs where session = :session), :thread, :prompt, :state,
     :waits, :directory, :layout, :place, :supervisor, :codex, :codex_version, :rollout_offset, :prepared_at, :launched_at, :ended_at, :outcome,
     :error_class, :exit_code, :begun, :answered, :left_running, coalesce((select grp from prompts where id = :prompt), ''),
     coalesce(:parent, (select r.parent_run from prompts p join runs r on r.prompt = p.id where p.id = :prompt and p.begun and r.slotless)),
     exists (select 1 from runs where run_id = :parent)   -- or it is the next turn of such a run
         or exists (select 1 from prompts p join runs r on r.prompt = p.id where p.id = :prompt and p.begun and r.slotless),
-    coalesce((select begun from prompts where id = :prompt), 0)) returning ordinal
+    coalesce((select begun from prompts where id = :prompt), 0), :worktree) returning ordinal
 
 -- name: depth_of
 -- Inside how many runs a run is started, given the one around it.

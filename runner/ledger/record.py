@@ -65,13 +65,15 @@ COLUMNS = (
 _ELSEWHERE = {
     *(*COLUMNS, "session_id", "has_begun", "processes", "log_file", "events_file"),
     *("stderr_file", "prompt_file", "meta_file", "summary_file", "started_at"),
-    "elapsed_seconds",
+    *("elapsed_seconds", "worktree"),
 }
 # The key of a run's accounts with the directory that Codex has moved it to, and the
 # option that moves it, which Codex refuses when it resumes a thread.
 MOVED_TO = "moved_to"
 # That with the end of its check.
 VERIFY = "verify"
+# That with what there is in the session's git worktree at the end of a run.
+CHANGES = "changes"
 # That with the place of an imported run's events.
 TRANSCRIPT = "transcript"
 _REQUEST_COLUMNS = {"directory", "is_flat", "prompt_id"}
@@ -124,6 +126,7 @@ def to_json(run: Run) -> Json:
         "prepared_at": iso(spec.prepared_at),
         "launched_at": iso(run.launched_at) if run.launched_at else None,
         "rollout_offset": run.rollout_offset,
+        "worktree": run.worktree,
         "has_begun": run.has_begun,
         "processes": {name: as_dict(each) for name, each in processes.items() if each},
         "request": {
@@ -245,8 +248,16 @@ def checksum(answer: str) -> int:
 
 
 def place_of(run: Run) -> str:
-    """Return where Codex has worked; it may have moved the run (`--worktree`)."""
-    return str(run.accounts.get(MOVED_TO) or run.spec.repo)
+    """Return where Codex works or has worked; it may have moved the run."""
+    return str(run.accounts.get(MOVED_TO) or run.worktree or run.spec.repo)
+
+
+def next_place(run: Run) -> str:
+    """Return where the next run of the session is asked to work.
+
+    A session finds its own git worktree by itself.
+    """
+    return run.spec.repo if run.worktree else place_of(run)
 
 
 def read_value(kind: type[S], data: Mapping[str, object], **known: object) -> S:

@@ -170,6 +170,11 @@ class Runs:
         values = {**self._columns(now), "was": record.state_of(run)}
         return bool(self._ledger.write("claim_run", **values))
 
+    def work_in(self, run: Run, place: str) -> Run:
+        """Record in which directory of the session's worktree a run works."""
+        self._ledger.write("work_in", run_id=run.run_id, place=os.fsencode(place))
+        return replace(run, worktree=place)
+
     def set_thread(self, run: Run, thread: SessionId, exports: str | None) -> bool:
         """Record the thread that Codex announces, for the run and its session.
 
@@ -203,7 +208,7 @@ class Runs:
             if not now.is_finished or not self._ledger.change("finish_run", **values):
                 raise StaleStateError(run.run_id, record.state_of(run))
             self._save(now)
-            is_moved = record.place_of(now) != now.spec.repo
+            is_moved = record.next_place(now) != now.spec.repo
             if now.has_begun and (is_moved or run.launched_at is None):
                 # Or its supervisor was killed before it recorded the launch.
                 self.keep_settings(now)
@@ -243,7 +248,7 @@ class Runs:
 
     def keep_settings(self, run: Run) -> None:
         """Store the settings of this run for the next run of the session."""
-        spec = replace(run.spec, repo=record.place_of(run))
+        spec = replace(run.spec, repo=record.next_place(run))
         self._ledger.change(
             "keep_settings",
             session=run.session,
@@ -286,6 +291,7 @@ class Runs:
             "thread": run.thread,
             "prompt": run.spec.prompt_id,
             "waits": run.waits,
+            "worktree": None if run.worktree is None else os.fsencode(run.worktree),
             "directory": os.fsencode(
                 path.relative_to(home) if path.is_relative_to(home) else path
             ),
@@ -323,6 +329,8 @@ class Runs:
         """Return the record of a row, its columns, and those of its request."""
         columns: Json = {name: row[name] for name in record.COLUMNS}
         columns["has_begun"] = bool(row["begun"])
+        place = row["worktree"]
+        columns["worktree"] = None if place is None else os.fsdecode(place)
         columns["session_id"] = row["thread_id"]
         request = {
             "directory": str(self._ledger.home / os.fsdecode(row["directory"])),

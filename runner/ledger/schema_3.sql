@@ -26,6 +26,11 @@ create table sessions (
 ) strict;
 create index sessions_by_update on sessions (updated_at, id);
 create index sessions_by_title on sessions (title) where title is not null;
+create table worktrees (                          -- where the runs of a session work instead of in the user's own files
+    session integer primary key references sessions on delete cascade,
+    path blob not null, repo blob not null,       -- the worktree, and the working tree of the user's
+    branch text not null, base_commit text not null
+) strict;
 create table threads (thread_id text primary key, session integer not null references sessions on delete cascade) strict, without rowid;
 
 create table queues (                             -- '' is the whole queue, each group has a row of its own
@@ -112,7 +117,7 @@ create table runs (
     continues integer not null default 0 check (continues in (0, 1)), -- its prompt file has the continuation prompt, not the prompt's own text
     grp text not null default '', parent_run text,
     thread_usage text, rollout_offset integer, codex_version text,
-    base_commit text, head_commit text, worktree blob,
+    worktree blob,                                -- the directory in the session's worktree that it works in
     prepared_at text not null, launched_at text, ended_at text,
     unique (session, ordinal), check ((state = 'finished') = (outcome is not null))
 ) strict, without rowid;

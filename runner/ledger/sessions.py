@@ -11,7 +11,7 @@ import os
 from functools import partial
 
 from parsers import json_text
-from parsers.struct import Struct
+from parsers.struct import Struct, as_dict
 from parsers.text import HEX, uuid
 from runner.errors import (
     ArchivedError,
@@ -82,6 +82,23 @@ class Session(Struct):
         return None if self.exports is None else state_home / self.exports
 
 
+class Worktree(Struct):
+    """Hold the git worktree of a session: its path, its branch and where that began.
+
+    `repo` is the working tree of the user.
+    """
+
+    path: str
+    repo: str
+    branch: str
+    base: str
+
+    def columns(self) -> dict[str, Cell]:
+        """Return its columns; paths need not be UTF-8."""
+        places = {"path": os.fsencode(self.path), "repo": os.fsencode(self.repo)}
+        return {**as_dict(self), **places}
+
+
 class Sessions:
     """Read and write sessions."""
 
@@ -109,6 +126,18 @@ class Sessions:
         start = text.lower() if is_start else ""
         line = " ".join(text.split())
         return self._all("sessions_like", title=text, line=line, start=start)
+
+    def worktree(self, key: int) -> Worktree | None:
+        """Return the worktree that the runs of a session work in, if it has one."""
+        row = self._db.one("worktree_of", session=key)
+        if row is None:
+            return None
+        places = {name: os.fsdecode(row[name]) for name in ("path", "repo")}
+        return Worktree(branch=row["branch"], base=row["base"], **places)
+
+    def keep_worktree(self, key: int, worktree: Worktree) -> None:
+        """Record the worktree of a session, before it is made."""
+        self._db.write("keep_worktree", session=key, **worktree.columns())
 
     def imported_as(self, text: str) -> Session | None:
         """Return the session that was imported from a task of another tool."""

@@ -17,14 +17,15 @@ from runner.accounting.run import account_run, read_events, unknown
 from runner.codex.binary import version_of
 from runner.codex.stderr import error_class, error_message, read_tail
 from runner.config import RUN_MARKER
+from runner.errors import RunnerError
 from runner.exports import run_exports
-from runner.ledger.record import MOVED_TO
+from runner.ledger.record import CHANGES, MOVED_TO
 from runner.lifecycle.check import checked, end_left
 from runner.lifecycle.judge import KILLED, Ending, Evidence, Exit, judge, not_started
 from runner.model import Ended, Mode, Outcome, Prepared, Waiting
 from runner.process import cgroup
 from runner.process.table import by_environment, described, this_process
-from runner.run_files import files_of
+from runner.run_files import files_of, own_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,14 +44,16 @@ class RunEnd(Struct):
     """Hold what a supervisor observed of the end of a run.
 
     `seen` is the summary of the events, if a supervisor followed them from the
-    beginning; `warnings` are its other errors. `check` is the end of the check, unless
-    something else ended the run before. `is_late` is true when a reader finishes it.
+    beginning; `changes` is what its worktree has, `warnings` are its other errors.
+    `check` is the end of the check, unless something else ended the run before.
+    `is_late` is true when a reader finishes it.
     """
 
     at: datetime
     exit: Exit
     seen: Facts | None = None
     left_running: Sequence[dict[str, object]] = ()
+    changes: Mapping[str, object] = EMPTY
     warnings: Sequence[str] = ()
     check: CheckEnd | None = None
     is_late: bool = False
@@ -99,7 +102,7 @@ def finish(
     is_asked = run.spec.terms.verify is not None and evidence.told is None
     if is_asked and judged.outcome is Outcome.SUCCEEDED:
         if verify is not None:
-            end = verify(end, counted.cwd or run.spec.repo)
+            end = verify(end, counted.cwd or run.worktree or run.spec.repo)
         if end.check is None and end.exit.cause is not None:
             # The turn was to be checked yet: without that it has no end of its own.
             evidence = replace(evidence, exit=end.exit, ending=Ending.NONE)
@@ -135,6 +138,14 @@ def finish_abandoned(run: Run, ended: Exit, ledger: Ledger, settings: Config) ->
     left.update(cgroup.by_run().get(run.run_id, ()))
     named = [*map(described, left - {this_process()})]
     end = RunEnd(at=at, exit=ended, left_running=named, is_late=True)
+    known = ledger.sessions.worktree(run.session) if run.worktree else None
+    if known is not None:
+        from runner.lifecycle import worktree  # noqa: PLC0415 - git, rare
+
+        place = own_directory(ledger.home, run.run_id)
+        with suppress(RunnerError, OSError):
+            changes = worktree.changes(known, place, settings.environment)
+            end = replace(end, changes=changes)
     return finish(run, end, ledger, settings)
 
 
@@ -163,7 +174,9 @@ def _ended(
     found = {**counted.to_json(), **told}
     warnings = {**counted.warnings, **dict.fromkeys(end.warnings, 1)}
     found |= {"warnings": warnings, "left_running": list(end.left_running)}
-    place = counted.cwd
+    if end.changes:
+        found[CHANGES] = dict(end.changes)
+    place = counted.cwd or run.worktree
     if place and os.path.realpath(place) != os.path.realpath(run.spec.repo):
         found[MOVED_TO] = place
     return run.advanced(Ended(verdict=verdict, at=end.at, accounts=found))

@@ -146,9 +146,10 @@ def next_request(
 ) -> RunRequest:
     """Build the request for a run that resumes a session with its settings.
 
-    Only the directory of an imported session is used. A session that has never run is
-    opened. `prompt` is the queued prompt of the text; its own settings, or `own`, take
-    precedence over those of the session.
+    Only the directory of an imported session is used. A session that has never run, or
+    whose first prompt waits again because no turn began, is opened. `prompt` is the
+    queued prompt of the text; its own settings, or `own`, take precedence over those of
+    the session.
 
     Raises:
         UndeliverableError: it has no thread that Codex has saved, or no working
@@ -156,7 +157,8 @@ def next_request(
         UsageError: a file of settings is wrong.
         FileFault: the working directory cannot be looked at.
     """
-    if session.thread is None and session.last_run is not None:
+    is_new = session.last_run is None or (prompt is not None and not prompt.begun)
+    if session.thread is None and not is_new:
         message = f"task {session.name} has no thread to resume"
         raise UndeliverableError(message)
     codex_home = session.home or str(settings.codex_home)

@@ -290,6 +290,10 @@ def _judge(run: Run, ledger: Ledger, settings: Config, ended: Exit | None) -> Ru
         with suppress(*_NONSENSE):
             return _end(run, told, ledger)
     theirs = config.at_codex_home(settings, run.spec.codex_home)
+    if run.spec.terms.worktree is not None and run.launched_at is None:
+        from runner.lifecycle import worktree  # noqa: PLC0415 - git, rare
+
+        worktree.clear(run, settings)
     return _end(run, finish_abandoned(run, ended or Exit(), ledger, theirs), ledger)
 
 

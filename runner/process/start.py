@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import os
+import select
 
-from parsers.struct import Struct
+from parsers.light import contextmanager
+from parsers.struct import Struct, replace
 from runner import clock
 from runner.errors import RunnerFault
-from runner.process.signals import DEFAULTS
+from runner.process.signals import DEFAULTS, kill_child
 from runner.process.table import child, is_alive
 from runner.process.tree import DescendantTree, Termination
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Any
 
     from runner.model import ProcessId
 
 _DEVNULL = -3  # subprocess.DEVNULL, which is not loaded yet
 _PACE_SECONDS = 0.02
 _GRACE_SECONDS = 5.0
+_PIECE = 1 << 16
 
 
-class Launch(Struct):
+class Launch(Struct, kw_only=False):
     """Hold the streams and the environment of a program.
 
     `stdin`, `stdout` and `stderr` are open file descriptors, None is /dev/null.
@@ -129,6 +133,111 @@ def run_helper(
     except (OSError, CommandNotFound, ProcessTimedOut):
         return False
     return bool(code == 0)
+
+
+class Done(Struct):
+    """Hold how a helper program ended, and what it has written."""
+
+    exit_code: int
+    output: bytes
+    errors: bytes
+
+
+def run_captured(
+    argv: Sequence[str], environment: Mapping[str, str], cwd: str, timeout: float
+) -> Done:
+    """Run a helper program to its end; it has this environment and no other.
+
+    Late, it is ended with its descendants.
+
+    Raises:
+        RunnerFault: it is not found, cannot be run, or takes too long.
+    """
+    from plumbum import local  # noqa: PLC0415 - see run_helper
+
+    how: dict[str, Any] = {"stdin": _DEVNULL, "cwd": cwd, "env": dict(environment)}
+    with _explained(argv, cwd), local.env():
+        program = _found(argv[0], environment)
+        local.env.clear()  # it would be added to the environment
+        started: Any = local[program][argv[1:]].popen(**how)
+    import subprocess  # noqa: PLC0415 - plumbum has loaded it
+
+    try:
+        output, errors = started.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired as error:
+        _end(started.pid, started.poll)
+        raise LateError(argv) from error
+    return Done(exit_code=started.returncode, output=output, errors=errors)
+
+
+def run_light(
+    argv: Sequence[str], environment: Mapping[str, str], cwd: str, timeout: float
+) -> Done:
+    """Run a helper program as `run_captured` does, but import nothing for it.
+
+    The import of plumbum may take longer than the program. It is in a session of its
+    own and inherits the descriptors that can be inherited.
+    """
+    deadline, said = clock.monotonic() + timeout, {1: b"", 2: b""}
+    pipes = [os.pipe() for _ in said]
+    poll, places = select.poll(), {}
+    for number, (read, _) in zip(said, pipes, strict=True):
+        places[read] = number
+        poll.register(read, select.POLLIN)
+    umask = os.umask(0)
+    os.umask(umask)
+    launch = Launch([], environment, cwd, umask, None, *(write for _, write in pipes))
+    pid = None
+    try:
+        try:
+            with _explained(argv, cwd):
+                words = (_found(argv[0], environment), *argv[1:])
+                pid = start_program(replace(launch, argv=words))
+        finally:
+            for _, write in pipes:
+                os.close(write)
+        while places:
+            left = deadline - clock.monotonic()
+            if left <= 0 or not (ready := poll.poll(left * 1000)):
+                kill_child(pid)
+                raise LateError(argv)
+            for read, _ in ready:
+                piece = os.read(read, _PIECE)
+                said[places[read]] += piece
+                if not piece:
+                    poll.unregister(read)
+                    del places[read]
+    finally:
+        for read, _ in pipes:
+            os.close(read)
+        status = os.waitpid(pid, 0)[1] if pid is not None else 0
+    code = os.waitstatus_to_exitcode(status)
+    return Done(exit_code=code, output=said[1], errors=said[2])
+
+
+class LateError(RunnerFault):
+    """Report a helper program that has taken too long, and is ended."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        super().__init__(f"{argv[0]} takes too long")
+
+
+def _found(program: str, environment: Mapping[str, str]) -> str:
+    path = which(program, environment.get("PATH", os.defpath))
+    if path is None:
+        message = f"{program} is not installed: it is needed here"
+        raise RunnerFault(message)
+    return path
+
+
+@contextmanager
+def _explained(argv: Sequence[str], cwd: str) -> Iterator[None]:
+    """Turn the error of a start into one line."""
+    try:
+        yield
+    except OSError as error:
+        message = f"{argv[0]} cannot be run in {cwd}: {error.strerror}"
+        raise RunnerFault(message) from error
 
 
 def run_visible(

@@ -16,7 +16,7 @@ from runner.ledger.sessions import ExportedNowError
 from runner.lifecycle.liveness import left_by
 from runner.locks import Lock, look
 from runner.model import TaskState
-from runner.run_files import RUNS, files_of, is_run_id, own_directory
+from runner.run_files import RUNS, WORKTREES, files_of, is_run_id, own_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def remove(
     is_dry: bool = False,
     with_flat: bool = False,
 ) -> Removed:
-    """Remove an idle session, with its runs' directories and its exports.
+    """Remove an idle session: the directories of its runs and worktree, its exports.
 
     Its usage and cost and Codex's own files stay; the files of its runs in a --log-dir
     only without `with_flat`. `if_unchanged` refuses a session that was changed since it
@@ -175,6 +175,7 @@ def older_than(
 def _directories(session: Session, runs: Iterable[Run], state_home: Path) -> list[Path]:
     """List the directories of one session in the state directory."""
     found = [own_directory(state_home, run.run_id) for run in runs]
+    found.append(state_home / WORKTREES / session.short_id)
     if (exports := session.exports_in(state_home)) is not None:
         found.append(exports)
     # The previous version kept runs and prompts below the session's directory.

@@ -20,7 +20,7 @@ from runner.lifecycle.recover import sweep
 from runner.lifecycle.timer import FIFO, LOCK
 from runner.notify import sender
 from runner.process.start import which
-from runner.run_files import RUNS, RunFiles
+from runner.run_files import RUNS, WORKTREES, RunFiles
 from runner.service.archive import BLOCK_BYTES
 
 TYPE_CHECKING = False
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _OUTSIDE = "log directories"
 _LEDGER = {NAME: "ledger", f"{NAME}-wal": "ledger", f"{NAME}-shm": "ledger"}
-_KINDS = ("ledger", "backups", RUNS, "exports", QUEUE, "other", _OUTSIDE)
+_KINDS = ("ledger", "backups", RUNS, WORKTREES, "exports", QUEUE, "other", _OUTSIDE)
 _FILES = (
     *(NAME, OLD, LOG_DIRS, "prices", "codex-versions.json", CONFIG),
     *(KEY_FILE, LOCK, FIFO, sender.LOCK),
@@ -52,6 +52,7 @@ def held(ledger: Ledger) -> tuple[dict[str, Sizes], list[tuple[Session, Sizes]]]
     kinds = {kind: {**nothing} for kind in _KINDS}
     sizes = {each.key: {**nothing} for each in found}
     owners = {each.exports: each.key for each in found if each.exports is not None}
+    owners |= {f"{WORKTREES}/{each.short_id}": each.key for each in found}
     for path, kind, key in _files(ledger, owners):
         with suppress(OSError):
             size = os.lstat(path).st_blocks * BLOCK_BYTES
@@ -80,7 +81,7 @@ def _files(
         for name in names:
             is_backup = not first and name.lstrip(".").startswith((f"{NAME}.", OLD))
             kind = "backups" if is_backup else "exports" if key else "other"
-            if first in {RUNS, QUEUE} or not first:
+            if first in {RUNS, QUEUE, WORKTREES} or not first:
                 kind = first or _LEDGER.get(name, kind)
             yield f"{top}/{name}", kind, key
 

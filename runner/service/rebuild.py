@@ -19,7 +19,8 @@ from runner.errors import ConflictFault, LedgerFault, RunnerError
 from runner.exports import queue_files, run_exports, task_files
 from runner.ledger import database, file_systems
 from runner.ledger.ledger import Ledger
-from runner.ledger.sessions import short_ids
+from runner.ledger.record import CHANGES
+from runner.ledger.sessions import Worktree, short_ids
 from runner.locks import take
 from runner.model import (
     CodexOptions,
@@ -179,6 +180,7 @@ def adopt(meta: Path, ledger: Ledger, *, is_rebuilt: bool = False) -> Run | None
                 rebuild_queue.settle(run.spec.prompt_id, run, ledger)
             if is_trusted and run.launched_at is not None:
                 ledger.runs.keep_settings(run)
+                _keep_worktree(run, ledger)
             if not ledger.runs.unfinished(run.session):
                 ledger.change("sort_runs", session=run.session)
     except (ConflictFault, ArithmeticError, AttributeError, *_NONSENSE):
@@ -187,6 +189,16 @@ def adopt(meta: Path, ledger: Ledger, *, is_rebuilt: bool = False) -> Run | None
         with suppress(RunnerError):
             run_exports.note_directory(ledger.home, run.spec.directory)
     return run
+
+
+def _keep_worktree(run: Run, ledger: Ledger) -> None:
+    """Record the worktree that a run of a session has worked in."""
+    told = loose_json.mapping(run.accounts.get(CHANGES))
+    if run.worktree is not None and told:
+        names = ("worktree", "repo", "branch", "base")
+        path, repo, branch, base = (str(told[name]) for name in names)
+        found = Worktree(path=path, repo=repo, branch=branch, base=base)
+        ledger.change("keep_worktree", session=run.session, **found.columns())
 
 
 def lost_run(

@@ -181,7 +181,7 @@ def _moved(session: Session, repo: Path, ledger: Ledger) -> Path:
     """Return where Codex works for a directory: it may have moved the first run."""
     first = ledger.runs.find(ledger.runs.ids(session.key)[0])
     was = os.path.normpath(repo) == first.spec.repo
-    return Path(record.place_of(first)) if was else repo
+    return Path(record.next_place(first)) if was else repo
 
 
 def _named(text: str, ledger: Ledger, settings: Config) -> SessionId:

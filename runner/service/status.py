@@ -73,6 +73,7 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
         "updated_at": session.updated_at,
         "working_dir": record.place_of(pattern) or None,
         "directory": str(exports) if exports else None,
+        "changes": last.accounts.get(record.CHANGES),
         "model": pattern.accounts.get("model") or pattern.spec.codex.model,
         "sandbox": pattern.spec.codex.sandbox,
         "pid": pid,
@@ -104,9 +105,10 @@ def unstarted(session: Session, ledger: Ledger, settings: Config) -> Json:
     kept, prompts = session.settings, ledger.queue.waiting(session.key)
     return {
         **dict.fromkeys(
-            ("outcome", "error", "error_class", "retryable", "pid", "note", "verify")
+            ("outcome", "error", "error_class", "retryable", "pid", "note")
         ),
         **dict.fromkeys(("directory", "last_run", "unknown", "other_writer")),
+        **dict.fromkeys(("changes", "verify")),
         **dict.fromkeys(("last_prompt", "last_result", "previous_result", "budget")),
         "id": session.name,
         "short_id": session.short_id,

@@ -19,7 +19,7 @@ from runner.exports.task_files import TaskExport
 
 # Needed at the end of the run, when the suite may have been replaced.
 from runner.ledger import fate, homes  # noqa: F401
-from runner.lifecycle import timer
+from runner.lifecycle import timer, worktree
 from runner.lifecycle.finish import RunEnd, finish, finish_unstarted
 from runner.lifecycle.handoff import STOP_SIGNAL, STOP_SIGNALS
 from runner.lifecycle.judge import Cause, Exit
@@ -27,7 +27,6 @@ from runner.lifecycle.liveness import native_of
 from runner.model import Mode
 from runner.notify import Notifier
 from runner.process import cgroup
-from runner.process.fork import detach
 from runner.process.growth import GrowthSignal
 from runner.process.signals import reap
 from runner.process.table import (
@@ -41,6 +40,8 @@ from runner.process.table import (
 from runner.process.tree import DescendantTree, Termination
 from runner.run_files import files_of
 from runner.supervisor import timer as _timer  # noqa: F401 - as above
+from runner.supervisor.beside import Beside
+from runner.supervisor.changes import ChangesWatch
 from runner.supervisor.check import Check
 from runner.supervisor.delivery import deliver_after
 from runner.supervisor.limits import LimitsWatch
@@ -49,11 +50,11 @@ from runner.tail import RunTail
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from io import FileIO
 
     from runner.config import Config
     from runner.model import ProcessId, Run, Verdict
     from runner.process.signals import SignalInbox
+    from runner.supervisor.beside import Task
     from runner.supervisor.budget import BudgetWatch
     from runner.supervisor.recorder import RunRecorder
     from runner.tail import Appended
@@ -69,8 +70,8 @@ _LOOK_SECONDS = 1.0
 # it were left running on purpose.
 _LINGER_SECONDS = 0.5
 _LINGER_PACE_SECONDS = 0.002
-# How long a process may take from its fork to its exec.
-_EXEC_SECONDS = 0.3
+# How long Codex may take to say its version, and a process from its fork to its exec.
+_ASK_SECONDS, _EXEC_SECONDS = 10.0, 0.3
 
 
 class SuperviseLoop:
@@ -97,8 +98,9 @@ class SuperviseLoop:
         self._codex = 0
         self._status: int | None = None
         self._last_status = 0
-        self._asker = 0
-        self._answer: FileIO | None = None
+        self._beside = Beside(ledger)
+        self._version: Task | None = None
+        self._changes = ChangesWatch(recorder, self._beside, settings)
         self._check: Check | None = None
         self._left: list[int] = []
         self._growth = GrowthSignal(
@@ -112,6 +114,8 @@ class SuperviseLoop:
 
     def refuse(self, why: Verdict) -> None:
         """Finish a run whose Codex was not started."""
+        if self._recorder.run.spec.terms.worktree is not None:
+            worktree.clear(self._recorder.run, self._settings)
         self._close(finish_unstarted(self._recorder.run, why, self._recorder.warnings))
 
     def attend(self, codex: int) -> None:
@@ -128,19 +132,28 @@ class SuperviseLoop:
             self._guarded(lambda: self._export.begin(recorder.run))
         self._codex = codex
         self._guarded(self._ask_version)
+        self._guarded(self._changes.begin)
         self._watch()
+        at = clock.now()
+        self._guarded(self._changes.end)
         self._guarded(self._read_rest)
+        left = self._left_running()
+        changes: dict[str, object] = {}
+        self._guarded(lambda: changes.update(self._changes.counted()))
         end = RunEnd(
-            at=clock.now(),
+            at=at,
             exit=self._exit(),
             # Read from the open descriptor: the file may have been removed.
             seen=self._tail.summary.facts(),
-            left_running=self._left_running(),
+            left_running=left,
+            changes=changes,
             warnings=recorder.warnings,
         )
-        if self._answer is not None and (said := self._answer.read()):
+        if self._version is not None and (said := self._version.answer(_ASK_SECONDS)):
             recorder.run = replace(recorder.run, codex_version=said.decode())
-        self._close(finish(recorder.run, end, recorder.ledger, settings, self._verify))
+        over = finish(recorder.run, end, recorder.ledger, settings, self._verify)
+        self._guarded(self._changes.settle)
+        self._close(over)
 
     def _watch(self) -> None:
         """Supervise Codex, or the check after it, to its end."""
@@ -236,13 +249,8 @@ class SuperviseLoop:
         version = known_version(program, settings)
         recorder.run = replace(recorder.run, codex_version=version)
         if version is None and recorder.run.spec.mode is Mode.RESUME:
-            recorder.ledger.close()
-            self._asker, answer = detach(
-                lambda pipe: os.write(
-                    pipe, (version_of(program, settings) or "").encode()
-                )
-            )
-            self._answer = os.fdopen(answer, "rb", buffering=0)
+            ask = partial(version_of, program, settings)
+            self._version = self._beside.start(lambda: (ask() or "").encode())
 
     def _hear(self) -> None:
         for number in self._inbox.wait(self._pause()):
@@ -303,7 +311,7 @@ class SuperviseLoop:
         return writers_among(self._tree.members(), self._files.events)
 
     def _members(self) -> list[ProcessId]:
-        hooks = [*self._notifier.pids, self._asker]
+        hooks = [*self._notifier.pids, *self._beside.pids]
         if self._cause is not None and self._cause[0] is Cause.CHECK:
             hooks += self._left
         members = self._tree.members(without=hooks)
@@ -323,9 +331,9 @@ class SuperviseLoop:
                 else:
                     # Only the launcher has exited: Codex is our child now.
                     self._codex = native.pid
-            elif pid != self._asker and not self._notifier.ended(
-                pid, os.waitstatus_to_exitcode(status)
-            ):
+            elif pid in self._beside.pids:
+                self._beside.pids.discard(pid)
+            elif not self._notifier.ended(pid, os.waitstatus_to_exitcode(status)):
                 self._last_status = status
         if self._status is None and not exists(self._codex):
             # A launcher in between collected its status, and returned it as its own.

@@ -25,6 +25,7 @@ from runner.lifecycle.handoff import (
     argv_of,
 )
 from runner.lifecycle.judge import verdict
+from runner.lifecycle.sharing import sharing
 from runner.lifecycle.timer import ring
 from runner.model import EXIT_SIGNAL_BASE, Claimed, Launched, Outcome, Waiting
 from runner.process.fork import become, show_as, use_streams
@@ -135,6 +136,8 @@ def supervise(
             recorder.write_meta()
             if missing := missing_login(recorder.run.spec.codex, settings):
                 recorder.pipe.send(warning="{} ({})".format(*missing))
+            if beside := sharing(recorder.run, recorder.ledger):
+                recorder.pipe.send(warning=beside)
             recorder.pipe.send(launched=True)
         # This import takes 50 ms, during which Codex already runs.
         from runner.supervisor.loop import SuperviseLoop  # noqa: PLC0415
@@ -170,8 +173,15 @@ def _begin(
         return verdict(Outcome.STOPPED, error)
     if recorder.run.spec.terms.has_budget and (why := _spent(recorder)):
         return why
+    session, terms = recorder.run.spec.resume_session, recorder.run.spec.terms
+    known = session and recorder.ledger.sessions.worktree(recorder.run.session)
+    if known or terms.worktree is not None:
+        from runner.supervisor.worktree import enter_worktree  # noqa: PLC0415 - few runs
+
+        if why := enter_worktree(recorder, inbox, settings):
+            os.close(events)
+            return why
     # Records after the present end of the session's rollout belong to this run.
-    session = recorder.run.spec.resume_session
     if session and (paths := home.rollouts_of(settings.codex_home, session)):
         recorder.run = replace(recorder.run, rollout_offset=home.size_of(paths))
     started = start_codex(recorder.run, events, settings)

@@ -26,7 +26,12 @@ def start_codex(run: Run, events: int, settings: Config) -> int | Verdict:
     Its standard input is the prompt file, never the caller's. Its standard output is
     `events`, the open and locked events file.
     """
-    spec, paths = run.spec, files_of(run.spec)
+    spec, paths, place = run.spec, files_of(run.spec), run.worktree
+    environment = config.codex_environment(settings, run.run_id)
+    if place is not None:
+        from runner.git import outside_of_hook  # noqa: PLC0415 - few runs
+
+        environment = outside_of_hook(environment)
     try:
         appends = os.O_WRONLY | os.O_APPEND
         with (
@@ -34,9 +39,9 @@ def start_codex(run: Run, events: int, settings: Config) -> int | Verdict:
             os.fdopen(files.open_own(paths.stderr, appends), "ab") as stderr,
         ):
             launch = Launch(
-                argv=exec_argv(spec.codex, spec.repo, spec.resume_session),
-                environment=config.codex_environment(settings, run.run_id),
-                cwd=spec.cwd,
+                argv=exec_argv(spec.codex, place or spec.repo, spec.resume_session),
+                environment=environment,
+                cwd=place if place and spec.cwd == spec.repo else spec.cwd,
                 umask=spec.umask,
                 stdin=prompt.fileno(),
                 stdout=events,

@@ -269,6 +269,21 @@ def test_a_waiting_session_is_stopped_and_removed_before_it_has_run(
     assert sessions("verify").code == 0
 
 
+def test_a_new_session_whose_codex_was_missing_is_tried_again(
+    sessions: Sessions,
+) -> None:
+    binary = sessions.stand_in.path
+    away = binary.rename(binary.with_name("away"))
+    (short_id,) = sessions(*sessions.starting("--queue", "Begin.")).lines
+    waits = "select 1 from prompts where state = 'queued' and starts > 0"
+    wait_until(lambda: sessions.rows(waits), what="the failed launch")
+
+    away.rename(binary)
+    sessions.let_time_pass()
+
+    assert sessions("status", "--wait", "--timeout", 20, short_id).code == 0
+
+
 def test_a_prompt_has_settings_of_its_own_over_those_of_its_session(
     pair: tuple[Session, Session], go: Path, tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ def test_files_of_runs_in_a_log_directory_stay_and_are_named(
 ) -> None:
     usual = ("--repo", sessions.repo, "--log-dir", tmp_path / "logs")
     binary = ("--codex-bin", sessions.stand_in.path)
+    sessions("config", "snapshot", "false")
     block = fields(sessions.cli(*usual, *binary, "--task", "Do it.").stdout)
 
     said = sessions("rm", block["codex_session_id"])

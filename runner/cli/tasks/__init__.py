@@ -13,6 +13,8 @@ COMMANDS = {
     "status": "status",
     "result": "log",
     "log": "log",
+    "diff": "changes",
+    "merge": "changes",
     "stop": "closing",
     "queue": "queue",
     "slots": "queue",

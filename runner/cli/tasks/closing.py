@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from parsers.struct import replace
 from runner import clock
 from runner.cli import format
 from runner.cli.options import refuse
-from runner.errors import RunnerError, UsageError
+from runner.errors import RunnerError, UnmergedError, UsageError
 from runner.model import TaskState
 from runner.service import archive
 
@@ -47,6 +48,7 @@ HELP_rm = """\
 Remove an idle task with its files; its usage and cost stay in the ledger.
 
 --files   also the files of its runs in a --log-dir
+--force   also work in its worktree that is not merged
 TASK      the task
 
   codex-tasks rm 01a1f0
@@ -160,7 +162,12 @@ def main_rm(found: Values, context: Context) -> int:
     """Remove a task; keep Codex's own files."""
     context.sweep()
     session = context.session(found.task)
-    removed = archive.remove(session, context.ledger, with_flat=found.files)
+    from runner.service import worktrees  # noqa: PLC0415 - for this one only
+
+    words = (session, context.ledger, context.settings)
+    with worktrees.removing(*words, with_unmerged=found.force) as left:
+        removed = archive.remove(session, context.ledger, with_flat=found.files)
+    removed = replace(removed, left=(*removed.left, *left))
     context.notes(_remains([removed]))
     size = format.size(removed.size)
     context.output.lines([f"Task {removed.name} removed; {size} freed."])
@@ -180,18 +187,26 @@ def _remains(removed: Sequence[archive.Removed]) -> Iterator[str]:
 
 def main_prune(found: Values, context: Context) -> int:
     """Remove old tasks, one line each, and print how much disk space that frees."""
+    from runner.service import worktrees  # noqa: PLC0415 - as above
+
     instant = _instant(found.older_than)
     context.sweep()
     lines, gone, code = [], [], 0
     for session in archive.older_than(instant, context.ledger, with_active=found.all):
         try:
-            removed = archive.remove(
-                session,
-                context.ledger,
-                if_unchanged=True,
-                is_dry=found.dry_run,
-                with_flat=found.files,
-            )
+            words = (session, context.ledger, context.settings)
+            with worktrees.removing(*words, is_dry=found.dry_run) as left:
+                removed = archive.remove(
+                    session,
+                    context.ledger,
+                    if_unchanged=True,
+                    is_dry=found.dry_run,
+                    with_flat=found.files,
+                )
+            removed = replace(removed, left=(*removed.left, *left))
+        except UnmergedError as error:
+            context.note(str(error))
+            continue
         except RunnerError as error:
             context.fault(session.name, error)
             code = max(code, error.exit_code)

@@ -65,12 +65,7 @@ def main(found: Values, context: Context) -> int:
     )
     context.sweep()
     (task,) = context.found([found.task])
-    environment = context.settings.environment
-    is_plain = environment.get("NO_COLOR") or environment.get("TERM", "") in {
-        "",
-        "dumb",
-    }
-    said = _json if found.json else _Text(is_coloured=is_terminal() and not is_plain)
+    said = _json if found.json else _Text(is_coloured=context.is_coloured)
     with context.waiting([task] if wish.follows else ()):
         for piece in _pieces(task, wish, context):
             match piece:

@@ -138,6 +138,10 @@ def main(found: Values, context: Context) -> int:
     codex, limits = codex_of(found, own), _limits(found, own)
     terms = terms_of(found, own)
     request = start.request(prompt, place, codex, limits, title, settings)
+    if terms.worktree is not None:
+        from runner.service import worktrees  # noqa: PLC0415 - git
+
+        worktrees.check(request.repo, terms.worktree, settings, context.note)
     if found.queue:
         from runner.ledger.settings import OwnSettings  # noqa: PLC0415 - as below
         from runner.service import queue  # noqa: PLC0415 - not for a run at once
@@ -221,6 +225,14 @@ def main_send(found: Values, context: Context) -> int:
     ledger, settings = context.ledger, context.settings
     here = config_files.in_force(settings, directory_of(session, own))
     own = replace(own, terms=terms_of(found, here))
+    if own.terms.worktree is not None:
+        from runner.service import worktrees  # noqa: PLC0415 - git
+
+        known, base = ledger.sessions.worktree(session.key), own.terms.worktree
+        began = f"--base {base}: the task has its worktree already"
+        refuse((known is not None and base != "", began))
+        if known is None and (place := directory_of(session, own)) is not None:
+            worktrees.check(str(place), base, settings, context.note)
     # An interrupted caller first sees whether the prompt was delivered or queued.
     with blocked(STOP_SIGNALS):
         if found.queue:

@@ -1,0 +1,90 @@
+"""`codex-tasks diff` and `merge`."""
+
+from __future__ import annotations
+
+from parsers.struct import as_dict
+from runner.cli import format
+from runner.cli.output import pretty
+from runner.git import DIFF, total
+from runner.service.lookup import get
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runner.cli.context import Context
+    from runner.cli.options import Values
+    from runner.ledger.record import Json
+    from runner.service.changes import Differences
+
+HELP_diff = """\
+Show what a task has changed, committed or not.
+
+--stat   only the files and the number of lines
+--json   as JSON: one object
+TASK     the task; for a run id, the changes of that run
+
+  codex-tasks diff 01a1f0
+  codex-tasks diff --json 01a1f0 | jq -r '.files[].path'
+"""
+HELP_merge = """\
+Commit what a task has left in its worktree, and merge it into your branch.
+
+TASK   the task
+
+  codex-tasks diff --stat 01a1f0 && codex-tasks merge 01a1f0
+"""
+
+
+def main_diff(found: Values, context: Context) -> int:
+    """Show the changes as git does; on standard error, who else worked there."""
+    from runner.service.changes import differences  # noqa: PLC0415
+
+    context.sweep()
+    (task,) = context.found([found.task])
+    session, ledger, named = task.session, task.ledger, found.task.strip()
+    run = get(session.key, ledger).last
+    if named in ledger.runs.ids(session.key):
+        run = ledger.runs.find(named)
+    elif not run.launched_at:
+        run = ledger.runs.latest(session.key, "launched") or run
+    with differences(run, ledger, context.settings) as seen:
+        if found.json:
+            told: Json = {"id": session.name, "run": run.run_id, **_json(seen)}
+            context.output.lines([pretty(told)])
+        else:
+            how = ["--stat"] if found.stat else []
+            colour = "always" if context.is_coloured else "never"
+            how.append(f"--color={colour}")
+            shown = seen.git(*DIFF, *how, seen.since, seen.until, "--")
+            context.output.text(shown.decode(errors="surrogateescape"))
+            names = (f"untracked, {what}: {name}" for name, what in seen.untracked)
+            context.output.lines(map(format.line, names))
+    for run_id, other in seen.others:
+        context.note(f"run {run_id} of task {other} worked there meanwhile")
+    return 0
+
+
+def _json(seen: Differences) -> Json:
+    changes = seen.git.changes(seen.since, seen.until)
+    counts = total(changes)
+    return {
+        **seen.told,
+        **counts,
+        "files": [as_dict(each) for each in changes],
+        "untracked": [{"path": name, "what": what} for name, what in seen.untracked],
+        "others": [{"run": run_id, "task": task} for run_id, task in seen.others],
+    }
+
+
+def main_merge(found: Values, context: Context) -> int:
+    """Merge a task, and say how much that has changed."""
+    from runner.service.worktrees import merge  # noqa: PLC0415
+
+    context.sweep()
+    session = context.session(found.task)
+    merged = merge(session, context.ledger, context.settings)
+    said = f"Task {session.name}: nothing to merge."
+    if merged is not None:
+        changed = format.changed(merged.counts)
+        said = f"Task {session.name} merged into {merged.branch}: {changed}."
+    context.output.lines([said])
+    return 0
