@@ -250,7 +250,7 @@ class SuperviseLoop:
         recorder.run = replace(recorder.run, codex_version=version)
         if version is None and recorder.run.spec.mode is Mode.RESUME:
             ask = partial(version_of, program, settings)
-            self._version = self._beside.start(lambda: (ask() or "").encode())
+            self._version = self._beside.start(lambda: (ask() or "").encode())  # noqa: PLW0108 - in the copy
 
     def _hear(self) -> None:
         for number in self._inbox.wait(self._pause()):
