@@ -54,8 +54,7 @@ TASK      the task
 HELP_prune = """\
 Remove archived tasks that are older than an age.
 
---older-than AGE   time since the last change: a number and s, m, h, d or w
-                   (required)
+--older-than AGE   time since the last change, such as 30d (required)
 --dry-run          only list what would be removed
 --files            also the files of their runs in a --log-dir
 -a, --all          also tasks that are STOPPED or DIED and not archived
@@ -213,10 +212,10 @@ def main_prune(found: Values, context: Context) -> int:
 def _instant(text: str | None) -> datetime:
     message = "--older-than AGE is required: the time since the last change"
     if text is not None:
-        message = f"--older-than {text!r}: a number and s, m, h, d or w, such as 30d"
+        message = f"--older-than {text!r}: not a time ({clock.DURATIONS})"
         try:
-            if (age := clock.read_age(text)) is not None:
-                return clock.now() - age
+            if (age := clock.read_duration(text)) is not None:
+                return clock.after(clock.now(), -age)
         except OverflowError:
             message = f"--older-than {text!r}: that is before there was any Codex"
     raise UsageError(message)

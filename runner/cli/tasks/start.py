@@ -60,9 +60,9 @@ PROMPT                    the prompt; - reads standard input; put -- before a pr
 --config-file FILE        a config.toml; its directory becomes Codex's home
 {CODEX_OPTIONS}--image FILE ...          an image for this prompt; repeatable
 --output-schema FILE      Codex's --output-schema, for this prompt
---timeout SECONDS         end each run after this time (0: never)
---stall-timeout SECONDS   end it without progress (0: never; default: {_STALL})
---start-timeout SECONDS   end the run if Codex has not named its thread by then (0:
+--timeout TIME            end each run after this time (0: never)
+--stall-timeout TIME      end it without progress (0: never; default: {_STALL})
+--start-timeout TIME      end the run if Codex has not named its thread by then (0:
                           never) [default: 60]
 {TERMS_OPTIONS}{SCOPE_OPTION}\
 --wait-for-slot           wait for a free slot, instead of exit 75
@@ -87,8 +87,8 @@ PROMPT                      the prompt; - reads standard input
 --config, -c KEY=VALUE ...  a configuration value; repeatable
 --image FILE ...            an image; repeatable
 --output-schema FILE        Codex's --output-schema
---timeout SECONDS           end the run after this time (0: never)
---stall-timeout SECONDS     end it without progress (0: never)
+--timeout TIME              end the run after this time (0: never)
+--stall-timeout TIME        end it without progress (0: never)
 {TERMS_OPTIONS}with --queue:
 {_QUEUE_OPTIONS}
   codex-tasks send 01a1f0 "Now the docs" && codex-tasks status --wait 01a1f0

@@ -32,7 +32,7 @@ Show tasks: state, last prompt and result, usage and cost.
 --wait-any          wait until one of these tasks is idle
 --strict            with --wait: a success with sandbox_broken or empty_answer is none
                     (CODEX_RUNNER_STRICT=1)
---timeout SECONDS   wait at most this long, then exit 124 (default, and 0: no limit)
+--timeout TIME      wait at most this long, then exit 124 (default, and 0: no limit)
 TASK ...            the tasks
 
   codex-tasks status 01a1f0
