@@ -52,6 +52,11 @@ def parse_iso(text: str) -> datetime:
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
+def today() -> datetime:
+    """Return the instant at which the local day has begun."""
+    return now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+
+
 def read_duration(text: str) -> float | None:
     """Read a duration (90, 90s, 5m, 2h, 30d, 2w) in seconds; None for any other text.
 

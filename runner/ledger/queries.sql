@@ -12,9 +12,19 @@ and state in (select value from json_each(:states)) order by updated_at desc, id
 
 -- name: listed_sessions
 -- The same sessions, with what `ls` shows of them.
-select name as id, short_id, title, state, outcome, created_at, updated_at, repo as working_dir, waiting as queue, last_run
-from session_states where (not :all_run or id in active_sessions)
-and state in (select value from json_each(:states)) order by updated_at desc, session_states.id desc limit :most
+select v.name as id, v.short_id, v.title, v.state, v.outcome, v.created_at, v.updated_at, v.repo as working_dir,
+    v.waiting as queue, v.last_run, coalesce(p.preview, h.preview) as prompt, v.word as why, v.until, h.hold, h.queued_at,
+    r.state as run_state, r.directory, r.layout, r.error_class, r.detail, r.launched_at, r.ended_at,
+    u.total as tokens, u.usd, u.runs - u.unknown_cost as priced, u.unpriced, u.uncounted
+from session_states v left join runs r on r.run_id = v.last_run
+left join prompts p on p.id = r.prompt left join prompts h on h.id = v.head
+left join usage_sums u on u.grouped = 'session' and u.key = cast(v.name as blob) and u.quarter = 0
+where (not :all_run or v.id in active_sessions)
+and v.state in (select value from json_each(:states)) order by v.updated_at desc, v.id desc limit :most
+
+-- name: other_short_id
+-- Whether another session has a short id that begins like this.
+select exists (select 1 from sessions where short_id >= :start and short_id < :start || '~' and short_id <> :text)
 
 -- name: sessions_named
 -- The sessions with exactly this short id, thread or run.
@@ -149,11 +159,11 @@ select exists (select 1 from runs where state <> 'finished' and run_id <> :run_i
 -- The time of a session is at least that of its runs.
 update sessions set updated_at = max(updated_at, coalesce(:ended_at, :launched_at, :prepared_at)) where id = :session;
 insert into runs (run_id, session, ordinal, thread_id, prompt, state, waits, directory, layout, place, supervisor, codex,
-    codex_version, rollout_offset, prepared_at, launched_at, ended_at, outcome, error_class, exit_code, begun, answered, left_running,
+    codex_version, rollout_offset, prepared_at, launched_at, ended_at, outcome, detail, error_class, exit_code, begun, answered, left_running,
     grp, parent_run, slotless, continues)
 values (:run_id, :session, (select coalesce(max(ordinal), 0) + 1 from runs where session = :session), :thread, :prompt, :state,
     :waits, :directory, :layout, :place, :supervisor, :codex, :codex_version, :rollout_offset, :prepared_at, :launched_at, :ended_at, :outcome,
-    :error_class, :exit_code, :begun, :answered, :left_running, coalesce((select grp from prompts where id = :prompt), ''), :parent,
+    :detail, :error_class, :exit_code, :begun, :answered, :left_running, coalesce((select grp from prompts where id = :prompt), ''), :parent,
     exists (select 1 from runs where run_id = :parent), coalesce((select begun from prompts where id = :prompt), 0)) returning ordinal
 
 -- name: depth_of
@@ -212,7 +222,7 @@ where run_id = :run_id and state = 'waiting' and stop_asked_at is null returning
 
 -- name: finish_run
 update sessions set updated_at = max(updated_at, :ended_at) where id = :session;
-update runs set state = 'finished', outcome = :outcome, error_class = :error_class, exit_code = :exit_code, thread_id = :thread,
+update runs set state = 'finished', outcome = :outcome, detail = :detail, error_class = :error_class, exit_code = :exit_code, thread_id = :thread,
     answered = :answered, left_running = :left_running, codex_version = :codex_version, begun = :begun, ended_at = :ended_at, launched_at = coalesce(launched_at, :launched_at),
     rollout_offset = coalesce(rollout_offset, :rollout_offset)
 where run_id = :run_id and state = :was

@@ -141,6 +141,16 @@ class Sessions:
             row["working_dir"] = row["working_dir"] and os.fsdecode(row["working_dir"])
         return rows
 
+    def beginnings(self, ids: Iterable[str], least: int = 4) -> dict[str, str]:
+        """Return the shortest prefix of each short id that no other session has."""
+        found = {}
+        for text in ids:
+            for length in range(least, _LENGTH + 1):
+                start = found[text] = text[:length]
+                if not self._db.value("other_short_id", start=start, text=text):
+                    break
+        return found
+
     def open(  # noqa: PLR0913 - the columns of a row
         self,
         at: str,

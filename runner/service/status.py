@@ -23,7 +23,7 @@ from runner.process.table import is_alive
 from runner.run_files import files_of
 from runner.service import usage
 from runner.service.lookup import get
-from runner.tail import reconnecting
+from runner.tail import doing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -268,8 +268,9 @@ def _note(run: Run, pid: int | None) -> str | None:
         return f"{ended}{why}"
     if ended:
         return f"{ended}this is not recorded yet"
-    lost = reconnecting(files_of(run.spec).events) if pid else None
-    return None if lost is None else f"Codex has no connection: {lost}"
+    now = doing(files_of(run.spec).events) if pid else None
+    is_lost = now is not None and now.word == "reconnecting"
+    return f"Codex has no connection: {now.text}" if now and is_lost else None
 
 
 def _why_lost(session: Session, run: Run, settings: Config) -> str | None:

@@ -198,7 +198,7 @@ def test_a_current_directory_that_is_gone_is_no_matter_where_none_is_needed(
 ) -> None:
     ended = nowhere(cli, tmp_path / "gone", "ls")
 
-    assert ended == Ended(0, "No tasks found.\n", "")
+    assert ended == Ended(0, "", "")
 
 
 def test_a_disk_that_takes_no_session_is_told_with_the_way_out(

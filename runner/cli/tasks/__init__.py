@@ -56,7 +56,7 @@ steer   stop                stop tasks and everything that they have started
         slots               how many run at once
 money   usage               tokens and cost by day, model, directory, task
         reprice             price what had no price
-keep    archive, unarchive  put tasks away, or bring them back
+keep    archive, unarchive  archive tasks, or restore them
         rm, prune           remove tasks; what they cost stays on record
         du                  the disk space that they take
         import              take in the history of other tools
@@ -66,7 +66,7 @@ set up  doctor              what would go wrong here, and the fix
         completion          complete commands, options and tasks
         uninstall           remove the suite
 repair  verify              compare the ledger with its exports
-        migrate, restore    take over an older state directory, or go back
+        migrate, restore    from an older state directory, and to it
 
 first   codex-tasks start "Fix the failing test"
 more    codex-tasks COMMAND --help   codex-tasks doctor"""
