@@ -19,7 +19,7 @@ select v.name as id, v.short_id, v.title, v.state, v.outcome, v.created_at, v.up
 from session_states v left join runs r on r.run_id = v.last_run
 left join prompts p on p.id = r.prompt left join prompts h on h.id = v.head
 left join usage_sums u on u.grouped = 'session' and u.key = cast(v.name as blob) and u.quarter = 0
-where (not :all_run or v.id in active_sessions)
+where (not :all_run or v.id in active_sessions) and (:only is null or v.id = :only)
 and v.state in (select value from json_each(:states)) order by v.updated_at desc, v.id desc limit :most
 
 -- name: other_short_id

@@ -131,10 +131,16 @@ class Sessions:
         return self._all("sessions_in_states", **_wanted(states, most))
 
     def listed(
-        self, states: Collection[TaskState], most: int | None = None
+        self,
+        states: Collection[TaskState] = tuple(TaskState),
+        most: int | None = None,
+        only: int | None = None,
     ) -> list[dict[str, Any]]:
-        """Return what `ls` shows of the sessions in these states, the newest first."""
-        found = self._db.all("listed_sessions", **_wanted(states, most))
+        """Return what `ls` shows of the sessions in these states, the newest first.
+
+        With `only`, of the session with this key.
+        """
+        found = self._db.all("listed_sessions", only=only, **_wanted(states, most))
         names = found[0].keys() if found else []
         rows = [dict(zip(names, row, strict=True)) for row in found]
         for row in rows:

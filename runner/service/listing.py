@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from parsers.light import datetime
     from runner.config import Config
     from runner.ledger.ledger import Ledger
+    from runner.service.lookup import Found
     from runner.service.shown import Shown
 
 _ENDED = ("failed", "done", "stopped")
+_SIGNS = dict(zip(STATES, "!●◐○✗✓■", strict=True))
 _SHOWN = (
     *("id", "short_id", "title", "prompt", "state", "outcome", "error_class"),
     *("created_at", "updated_at", "working_dir", "queue", "last_run"),
@@ -91,6 +93,11 @@ class Line(Struct):
         return self.shown.state in _ENDED
 
     @property
+    def sign(self) -> str:
+        """Return the symbol of its state."""
+        return _SIGNS[self.shown.state]
+
+    @property
     def brief(self) -> str:
         """Say why in a few words."""
         told, now = self.shown, clock.now().astimezone()
@@ -138,6 +145,12 @@ def lines(
         wanted = text.lower()
         found = [each for each in found if wanted in _searched(each)]
     return found
+
+
+def line_of(task: Found, settings: Config) -> Line:
+    """Return the line of one task, as it is now."""
+    (row,) = task.ledger.sessions.listed(only=task.session.key)
+    return _line(row, settings)
 
 
 def _searched(line: Line) -> str:

@@ -153,8 +153,8 @@ def wait(
     *,
     for_any: bool = False,
     timeout: float | None = None,
-) -> dict[str, bool]:
-    """Wait until sessions no longer run; return which of them have succeeded.
+) -> Iterator[tuple[Found, bool]]:
+    """Wait until sessions no longer run; yield each as it ends, and if it succeeded.
 
     The result is read as soon as a session is idle: another command may resume it
     while this one waits for others. An error in one session does not stop the wait.
@@ -167,44 +167,49 @@ def wait(
         warn: is called, again and again, with why sessions still run that only time or
             a person can release, and with a verdict that cannot be recorded. A session
             of the latter has failed.
-        for_any: return as soon as a session is idle; return only the idle ones.
+        for_any: end as soon as a session is idle.
         timeout: the time limit in seconds; None is without limit.
 
     Raises:
         WaitTimeoutError: the time is up.
     """
-    since: dict[str, int] = {}  # the ordinal of the first run that counts
-    for each in tasks:
-        session, runs = each.session, each.ledger.runs
-        first = next(iter(runs.unfinished(session.key)), None)
-        if first is None and session.last_run is not None:
-            first = runs.find(session.last_run)
-        since[session.name] = 0 if first is None else first.ordinal
+    left = {each: _first_ordinal(each) for each in tasks}
     began = looked = clock.monotonic()
-    version, ends = -1, dict[str, bool]()
+    version, has_ended = -1, False
     while True:
         written, now = ledger.version(), clock.monotonic()
         if written != version or now - looked >= _SWEEP_SECONDS:
             version, looked = written, now
             unrecorded = sweep(ledger, settings).unrecorded
-            for each in [each for each in tasks if each.session.name not in ends]:
-                name, key = each.session.name, each.session.key
+            for each, since in [*left.items()]:
+                key = each.session.key
+                end = _end_of(each, since, settings)
                 if each.older is None and key in unrecorded:
-                    ends[name] = False
+                    end = False
                     warn([f"{ledger.sessions.get(key).name}: {unrecorded[key]}"])
-                elif (end := _end_of(each, since[name], settings)) is not None:
-                    ends[name] = end
-                else:
+                if end is None:
                     warn(_why_running(each, settings))
-            if len(ends) == len(since) or (for_any and ends):
-                return ends
+                    continue
+                del left[each]
+                has_ended = True
+                yield each, end
+            if not left or (for_any and has_ended):
+                return
         if timeout is not None and now - began >= timeout:
-            left = [each for each in tasks if each.session.name not in ends]
             # Codex may have named a thread since.
             names = [each.ledger.sessions.get(each.session.key).name for each in left]
             message = f"after {timeout:g} s still running: {', '.join(names)}"
             raise WaitTimeoutError(message)
         clock.sleep(_PACE_SECONDS)
+
+
+def _first_ordinal(task: Found) -> int:
+    """Return the ordinal of the first run of a session that counts for a wait."""
+    session, runs = task.session, task.ledger.runs
+    first = next(iter(runs.unfinished(session.key)), None)
+    if first is None and session.last_run is not None:
+        first = runs.find(session.last_run)
+    return 0 if first is None else first.ordinal
 
 
 def _end_of(found: Found, since: int, settings: Config) -> bool | None:

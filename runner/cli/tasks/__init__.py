@@ -11,6 +11,7 @@ COMMANDS = {
     "start": "start",
     "send": "start",
     "status": "status",
+    "wait": "wait",
     "result": "log",
     "log": "log",
     "stop": "closing",
@@ -50,6 +51,7 @@ look    ls                  list tasks
         status              what a task does, did, costs and waits for
         log                 what it said and ran (-f: follow)
         result              its last answer
+        wait                wait until tasks have finished
 steer   stop                stop tasks and everything that they have started
         queue               see and change the prompts that wait
         pause, resume       hold the queue or a task, or let it go on

@@ -46,7 +46,6 @@ List tasks: what needs you first, then what runs and waits, then what has ended.
 _NAMED_AT_MOST = 5
 _ENDED_AT_MOST = 20
 _CARDS_BELOW = 72
-_SYMBOLS = dict(zip(STATES, "!●◐○✗✓■", strict=True))
 _STYLES = {
     "held": "bold yellow",
     "running": "cyan",
@@ -160,7 +159,7 @@ def _show(lines: Sequence[Line], found: Values, context: Context) -> None:
 
 
 def _cell(line: Line) -> str:
-    return f"{_SYMBOLS[line.shown.state]} {line.shown.state}"
+    return f"{line.sign} {line.shown.state}"
 
 
 def _columns(lines: Sequence[Line], ids: dict[str, str], width: int) -> list[Column]:

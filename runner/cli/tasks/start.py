@@ -67,6 +67,7 @@ PROMPT                    the prompt; - reads standard input; put -- before a pr
 {TERMS_OPTIONS}{SCOPE_OPTION}\
 --wait-for-slot           wait for a free slot, instead of exit 75
 --queue                   add the prompt to the queue, and print the task's short id
+--wait                    wait for the end, and print the answer instead of the id
 with --queue:
 {_QUEUE_OPTIONS}
   id=$(codex-tasks start -s workspace-write "Fix the failing test")
@@ -79,6 +80,7 @@ Send one more prompt to a task that is STOPPED or DIED.
 TASK                        the task
 PROMPT                      the prompt; - reads standard input
 --queue                     add the prompt to the task's queue, and return
+--wait                      wait until the task is idle, and print its answer
 {SCOPE_OPTION}for this prompt only:
 --working-dir DIR           where Codex works (default: as before); required if that
                             directory is unknown
@@ -144,7 +146,10 @@ def main(found: Values, context: Context) -> int:
 
         once = OwnSettings(once=request.codex.once, terms=terms)
         how = queue.options(vars(found), ledger, own, once)
-        context.output.lines([start.queued(request, ledger, settings, how).short_id])
+        name = start.queued(request, ledger, settings, how).short_id
+        if found.wait:
+            return _awaited(name, context)
+        context.output.lines([name])
         return 0
     request = replace(request, terms=terms, wait_for_slot=found.wait_for_slot)
     with ExitStack() as until_named:
@@ -169,8 +174,17 @@ def main(found: Values, context: Context) -> int:
         from runner.lifecycle.recover import sweep_beside  # noqa: PLC0415 - rare
 
         sweep_beside(ledger, settings)
+    if found.wait:
+        return _awaited(session, context)
     _tell(session, context)
     return 0
+
+
+def _awaited(name: str, context: Context) -> int:
+    from runner.cli.tasks.wait import answer  # noqa: PLC0415 - only with --wait
+
+    context.note(f"task {name}")
+    return answer(name, context)
 
 
 def _limits(found: Values, settings: Config) -> Limits:
@@ -234,4 +248,4 @@ def main_send(found: Values, context: Context) -> int:
         elif found.queue and not sent.is_told:
             ahead = f", {sent.ahead} before it" if sent.ahead else ""
             context.note(f"queued{ahead}")
-    return 0
+    return _awaited(session.name, context) if found.wait else 0

@@ -59,14 +59,12 @@ def main(found: Values, context: Context) -> int:
     if found.wait or found.wait_any:
         try:
             with context.waiting(awaited):
-                ends = status.wait(
-                    awaited,
-                    context.ledger,
-                    replace(context.settings, is_strict=is_strict),
-                    context.notes,
-                    for_any=found.wait_any,
-                    timeout=timeout,
+                strict = replace(context.settings, is_strict=is_strict)
+                how = {"for_any": found.wait_any, "timeout": timeout}
+                waited = status.wait(
+                    awaited, context.ledger, strict, context.notes, **how
                 )
+                ends = {task.session.name: is_good for task, is_good in waited}
         except WaitTimeoutError as error:
             # After a timeout the tasks are shown all the same.
             late = error
