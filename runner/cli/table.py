@@ -56,15 +56,19 @@ class Column(Struct, kw_only=False):
     def cut(self, width: int) -> Column:
         """Cut a text to a width."""
         heading, *cells = (
-            cell if _width(cell) <= width else self._shortened(cell, width)
+            shortened(cell, width, is_end_kept=self.is_end_kept)
             for cell in (self.heading, *self.cells)
         )
         return replace(self, heading=heading, cells=cells)
 
-    def _shortened(self, text: str, width: int) -> str:
-        while _width(text) >= width:
-            text = text[1:] if self.is_end_kept else text[:-1]
-        return f"…{text}" if self.is_end_kept else f"{text}…"
+
+def shortened(text: str, width: int, *, is_end_kept: bool = False) -> str:
+    """Cut a text to a width in columns of the terminal, at its end or beginning."""
+    if _width(text) <= width:
+        return text
+    while _width(text) >= width:
+        text = text[1:] if is_end_kept else text[:-1]
+    return f"…{text}" if is_end_kept else f"{text}…"
 
 
 def plain(columns: Sequence[Column]) -> list[str]:

@@ -122,6 +122,12 @@ where r.session = :session and r.state = 'finished' and r.ordinal < :before
     and case :only when 'answered' then r.answered when 'launched' then r.launched_at is not null else 1 end
 order by r.waits, r.ordinal desc limit 1
 
+-- name: recent_runs
+-- The last runs of a session with their cost. One that only waited for the session is left out.
+select run_id, ordinal as number, state as run_state, outcome, error_class, detail, launched_at, ended_at,
+    coalesce(launched_at, prepared_at) as started_at, (select sum(usd) from usage u where u.run_id = r.run_id) as usd
+from runs r where session = :session and not waits order by ordinal desc limit 5
+
 -- name: leaving_runs
 -- The runs of a session that have left processes running.
 select r.*, c.record from runs r left join records c on c.run_id = r.run_id

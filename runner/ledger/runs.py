@@ -105,6 +105,15 @@ class Runs:
         """
         return self._one("latest_run", session=session, only=only, before=before)
 
+    def recent(self, session: int) -> list[dict[str, Any]]:
+        """Return what a list shows of the last runs of a session, the oldest first."""
+        rows = self._ledger.all("recent_runs", session=session)
+        found = [dict(zip(row.keys(), row, strict=True)) for row in reversed(rows)]
+        for each in found:
+            began, ended = each["launched_at"], each["ended_at"]
+            each["seconds"] = began and ended and record.elapsed(began, ended)
+        return found
+
     def leaving(self, session: int) -> list[Run]:
         """Return the runs of a session that have left processes running."""
         return self._all("leaving_runs", session=session)

@@ -26,7 +26,16 @@ if TYPE_CHECKING:
     from runner.service.shown import Shown
 
 _ENDED = ("failed", "done", "stopped")
-_SIGNS = dict(zip(STATES, "!●◐○✗✓■", strict=True))
+SIGNS = dict(zip(STATES, "!●◐○✗✓■", strict=True))
+STYLES = {
+    "held": "bold yellow",
+    "running": "cyan",
+    "parked": "yellow",
+    "queued": "",
+    "failed": "red",
+    "done": "green",
+    "stopped": "dim",
+}
 _SHOWN = (
     *("id", "short_id", "title", "prompt", "state", "outcome", "error_class"),
     *("created_at", "updated_at", "working_dir", "queue", "last_run"),
@@ -95,7 +104,7 @@ class Line(Struct):
     @property
     def sign(self) -> str:
         """Return the symbol of its state."""
-        return _SIGNS[self.shown.state]
+        return SIGNS[self.shown.state]
 
     @property
     def brief(self) -> str:

@@ -23,6 +23,7 @@ from runner.process.table import is_alive
 from runner.run_files import files_of
 from runner.service import usage
 from runner.service.lookup import get
+from runner.service.shown import shown
 from runner.tail import doing
 
 TYPE_CHECKING = False
@@ -42,6 +43,7 @@ _PACE_SECONDS = 0.05
 # The ledger's version shows changes; a killed supervisor makes none, so sweep too.
 _SWEEP_SECONDS = 1.0
 # Why prompts wait for other runs, which end.
+_OF_RUN = ("run_id", "number", "started_at", "seconds", "usd")
 _SOON = ("slot", "rate")
 
 
@@ -62,6 +64,7 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
         "short_id": session.short_id,
         "title": session.title,
         "state": session.state,
+        **_shown(session, last, ledger),
         "outcome": last.outcome,
         "error": verdict.error if verdict else None,
         "error_class": verdict.error_class if verdict else None,
@@ -105,6 +108,7 @@ def unstarted(session: Session, ledger: Ledger, settings: Config) -> Json:
         "short_id": session.short_id,
         "title": session.title,
         "state": session.state,
+        **_shown(session, None, ledger),
         "warnings": {},
         "created_at": session.created_at,
         "updated_at": session.updated_at,
@@ -116,6 +120,24 @@ def unstarted(session: Session, ledger: Ledger, settings: Config) -> Json:
         "left_running": [],
         "skipped": ledger.queue.canceled(session.key),
         **_sums([]),
+    }
+
+
+def _shown(session: Session, last: Run | None, ledger: Ledger) -> Json:
+    """Report what a session is shown as, what it does, and its last runs."""
+    (row,) = ledger.sessions.listed(only=session.key)
+    now = None
+    if last is not None and isinstance(last.state, Running):
+        now = doing(files_of(last.spec).events)
+    runs = []
+    for each in ledger.runs.recent(session.key):
+        about = {**row, **each, "why": None, "queue": 0}
+        told = as_dict(shown(about))
+        runs.append({**{name: each[name] for name in _OF_RUN}, "shown": told})
+    return {
+        "shown": as_dict(shown(row, (now.word, now.text) if now else None)),
+        "now": now and {"doing": now.word, "text": now.text, "seconds": now.seconds},
+        "recent_runs": runs,
     }
 
 

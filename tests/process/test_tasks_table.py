@@ -58,3 +58,18 @@ def test_a_locale_without_such_letters_is_no_matter(cli: Cli) -> None:
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
     assert on_screen(cli, 80, "ls", **ascii_only) == on_screen(cli, 80, "ls")
+
+
+def test_a_report_fits_the_terminal_and_names_what_can_be_typed(
+    cli: Cli, state_home: Path
+) -> None:
+    fill(state_home, sessions=40, runs_per_session=1)
+    _, first, *_ = on_screen(cli, 80, "ls", "--state", "failed")
+
+    head, *lines = on_screen(cli, 80, "status", first.split()[0])
+
+    assert head.startswith("✗ failed ")
+    assert max(map(len, lines)) <= 80
+    words = [line.split() for line in lines if line.strip()]
+    assert [each[0] for each in words[:2]] == ["why", "prompt"]
+    assert words[-1][:3] == ["again", "codex-tasks", "retry"]

@@ -13,6 +13,7 @@ from runner.cli.table import GAP, Column
 from runner.errors import UsageError
 from runner.model import TaskState
 from runner.service import listing
+from runner.service.listing import STYLES
 from runner.service.shown import STATES
 
 TYPE_CHECKING = False
@@ -46,15 +47,6 @@ List tasks: what needs you first, then what runs and waits, then what has ended.
 _NAMED_AT_MOST = 5
 _ENDED_AT_MOST = 20
 _CARDS_BELOW = 72
-_STYLES = {
-    "held": "bold yellow",
-    "running": "cyan",
-    "parked": "yellow",
-    "failed": "red",
-    "queued": "",
-    "done": "green",
-    "stopped": "dim",
-}
 # The heading, and below which width the column is dropped.
 _HEADINGS = ("ID", "STATE", "FOR", "TASK", "DETAIL", "DIR", "TIME", "TOKENS", "COST")
 _DROPPED = (("TOKENS", 112), ("DIR", 104), ("TIME", 96))
@@ -169,7 +161,7 @@ def _columns(lines: Sequence[Line], ids: dict[str, str], width: int) -> list[Col
     texts = [format.line(each.brief if brief else each.detail) for each in lines]
     columns = [
         Column("ID", [ids[each.short_id] for each in lines]),
-        Column("STATE", [*map(_cell, lines)], styles=[*map(_STYLES.get, states)]),
+        Column("STATE", [*map(_cell, lines)], styles=[*map(STYLES.get, states)]),
         Column("FOR", ages, is_right=True, style="dim"),
         Column("TASK", [format.line(e.task) or "-" for e in lines], least=_LEAST_TASK),
         Column("DETAIL", texts, least=_LEAST_TASK).cut(max(_LEAST_TASK, width // 4)),
@@ -203,7 +195,7 @@ def _cost(line: Line) -> str:
 def _cards(lines: Sequence[Line], ids: dict[str, str]) -> Iterator[list[Styled]]:
     """Write three lines for each task, where a table does not fit."""
     for each in lines:
-        age, style = figures.age(each.shown.since), _STYLES[each.shown.state]
+        age, style = figures.age(each.shown.since), STYLES[each.shown.state]
         yield [(ids[each.short_id], ""), (_cell(each), style), (age, "dim")]
         yield [(f"  {format.line(each.task) or '-'}", "")]
         more = [format.line(each.brief), _cost(each)]
