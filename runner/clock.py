@@ -6,8 +6,9 @@ import time
 
 from parsers.light import UTC, datetime, timedelta
 
+# The grammar of `read_duration`, for messages.
+DURATIONS = "90, 90s, 5m, 2h, 30d"
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_LONGEST = 19  # digits; Python refuses to convert much longer numbers
 
 
 def now() -> datetime:
@@ -56,15 +57,18 @@ def parse_iso(text: str) -> datetime:
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
-def read_age(text: str) -> timedelta | None:
-    """Read an age (90m, 12h, 30d, 2w); None for any other text.
+def today() -> datetime:
+    """Return the instant at which the local day has begun."""
+    return now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
 
-    Raises:
-        OverflowError: it is longer than any time.
+
+def read_duration(text: str) -> float | None:
+    """Read a duration (90, 90s, 5m, 2h, 30d, 2w) in seconds; None for any other text.
+
+    A huge one is infinite.
     """
-    number, unit = text[:-1], text[-1:]
-    if not (number.isascii() and number.isdecimal() and unit in _SECONDS):
+    unit = _SECONDS.get(text[-1:])
+    number = text if unit is None else text[:-1]
+    if not (text.isascii() and number.replace(".", "", 1).isdecimal()):
         return None
-    if len(number) > _LONGEST:
-        raise OverflowError(text)
-    return timedelta(seconds=int(number) * _SECONDS[unit])
+    return float(number) * (unit or 1)

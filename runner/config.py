@@ -11,6 +11,7 @@ import os
 from parsers.light import suppress
 from parsers.paths import Path
 from parsers.struct import Struct, replace
+from runner import clock
 from runner.errors import UsageError
 
 TYPE_CHECKING = False
@@ -170,19 +171,16 @@ def hook_environment(config: Config, run_id: str) -> dict[str, str]:
 
 
 def seconds(text: str, name: str) -> float | None:
-    """Read a duration in seconds; 0 means without limit.
+    """Read a duration (90, 90s, 5m, 2h, 30d) in seconds; 0 means without limit.
 
     Raises:
-        UsageError: the text is not a valid number of seconds.
+        UsageError: the text is none.
     """
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if 0 <= value <= TEN_YEARS:
+    value = clock.read_duration(text)
+    if value is not None and value <= TEN_YEARS:
         return value or None
-    wrong = "more than ten years" if value > 0 else "not a number of seconds"
-    message = f"{name}: {text!r} is {wrong} (0 means no limit)"
+    wrong = "more than ten years" if value else f"not a time ({clock.DURATIONS})"
+    message = f"{name}: {text!r} is {wrong}; 0 means no limit"
     raise UsageError(message)
 
 

@@ -13,7 +13,7 @@ from parsers import json_text
 from parsers.light import suppress
 from parsers.paths import Path
 from parsers.struct import Struct, replace
-from runner import config, files
+from runner import clock, config, files
 from runner.errors import UsageError
 
 TYPE_CHECKING = False
@@ -74,6 +74,10 @@ def _is_text(value: object) -> bool:
     return is_text and files.is_utf8(Path(str(value)))
 
 
+def _in_seconds(value: Any) -> Any:  # noqa: ANN401 - of any setting
+    return clock.read_duration(value) if isinstance(value, str) else value
+
+
 def _is_address(value: object) -> bool:
     """Return whether it is the address of a host, as a URL without blanks."""
     from urllib.parse import urlsplit  # noqa: PLC0415 - where one is set
@@ -89,8 +93,8 @@ def _is_address(value: object) -> bool:
 
 
 _SECONDS = (
-    "a number of seconds up to ten years (0: no limit)",
-    lambda value: _is_number(value, config.TEN_YEARS),
+    "a number of seconds up to ten years, or a text such as 2h (0: no limit)",
+    lambda value: _is_number(_in_seconds(value), config.TEN_YEARS),
 )
 _TIMES = (
     f"a number of times from 0 to {_MOST_TIMES}",
@@ -216,7 +220,7 @@ def _of_repository(directory: Path) -> Path:
 def _stored(name: str, value: Any) -> object:  # noqa: ANN401 - of any setting
     """Return a value as `Config` has it."""
     if KEYS[name].field.endswith("_seconds"):
-        return float(value) or None
+        return float(_in_seconds(value)) or None
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -309,7 +313,7 @@ def value_of(name: str, text: str, option: str) -> Any:  # noqa: ANN401 - of any
     Raises:
         UsageError: the setting does not take it.
     """
-    for read in (str, int, float, _FLAGS.__getitem__, _words):
+    for read in (int, float, str, _FLAGS.__getitem__, _words):
         with suppress(ValueError, KeyError):
             if KEYS[name].holds(value := read(text)):
                 return value

@@ -6,7 +6,19 @@ import os
 from itertools import islice
 
 from parsers.exec_events import task_log
-from parsers.exec_events.events import ErrorReported, decode
+from parsers.exec_events.events import (
+    ErrorReported,
+    ItemEvent,
+    TurnStarted,
+    decode,
+)
+from parsers.exec_events.items import (
+    CollabToolCall,
+    Command,
+    FileChange,
+    McpToolCall,
+    WebSearch,
+)
 from parsers.exec_events.summary import EventSummary
 from parsers.exec_events.transcript import render, render_stderr
 from parsers.light import suppress
@@ -21,6 +33,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from parsers.exec_events.events import Event
+    from parsers.exec_events.items import Item
     from parsers.paths import Path
     from runner.model import Run
     from runner.run_files import RunFiles
@@ -29,7 +42,7 @@ if TYPE_CHECKING:
 # that are further apart than this the model may have worked.
 RECONNECT_SECONDS = 120.0
 _CHUNK = 1 << 20
-_END_BYTES = 1 << 12
+_END_BYTES = 1 << 16
 # Much output must not keep a supervisor from its signals and limits.
 _CHUNKS_AT_ONCE = 8
 
@@ -228,16 +241,56 @@ def summary_of_events(run: Run) -> EventSummary:
     return summary
 
 
-def reconnecting(path: Path) -> str | None:
-    """Return the last event of a file if it is a recent reconnect message.
+class Doing(Struct):
+    """Hold what Codex does: a word, a text, and the seconds since its last event."""
 
-    After an older one the model may have been reached, and works.
+    word: str
+    text: str | None
+    seconds: float
+
+
+def doing(path: Path) -> Doing:
+    """Return what Codex does now, from the end of a file of events.
+
+    After an older reconnect message the model may have been reached, and works.
     """
     status, (_, end) = files.status(path), files.read_end(path, _END_BYTES)
-    if status is None or clock.now().timestamp() - status.st_mtime > RECONNECT_SECONDS:
-        return None
-    match decode(end.rpartition(b"\n")[0].rpartition(b"\n")[2]):
-        case ErrorReported(message=message, is_reconnect=True):
-            return message
+    quiet = 0.0 if status is None else clock.now().timestamp() - status.st_mtime
+    completed = set[str]()
+    for line in reversed(end.rpartition(b"\n")[0].split(b"\n")):
+        match decode(line):
+            case ErrorReported(message=text, is_reconnect=True):
+                if quiet <= RECONNECT_SECONDS:
+                    return Doing(word="reconnecting", text=text, seconds=quiet)
+                break
+            case ItemEvent(phase="completed", item=item):
+                completed.add(item.id)
+            case ItemEvent(item=item) if item.id not in completed:
+                if (word := _WORDS.get(type(item))) is not None:
+                    return Doing(word=word, text=_text_of(item), seconds=quiet)
+            case TurnStarted():
+                break
+            case _:
+                pass
+    return Doing(word="thinking", text=None, seconds=quiet)
+
+
+_WORDS = {
+    Command: "command",
+    FileChange: "editing",
+    WebSearch: "searching",
+    McpToolCall: "tool",
+    CollabToolCall: "tool",
+}
+
+
+def _text_of(item: Item) -> str | None:
+    match item:
+        case Command(command=text) | WebSearch(query=text) | CollabToolCall(tool=text):
+            return text
+        case McpToolCall(server=server, tool=tool):
+            return f"{server}.{tool}"
+        case FileChange(changes=changes):
+            return ", ".join(each.path for each in changes)
         case _:
             return None

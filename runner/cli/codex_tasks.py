@@ -10,7 +10,7 @@ from runner.cli import tasks
 from runner.cli.command import enter, leave
 from runner.cli.context import Context
 from runner.cli.options import read_plain
-from runner.cli.tasks import COMMANDS
+from runner.cli.tasks import COMMANDS, OVERVIEW, WORDS
 from runner.errors import UsageError
 
 TYPE_CHECKING = False
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from runner.config import Config
 
 PROG = "codex-tasks"
+# Never suggested for a word that is only spelt like them.
+_DESTRUCTIVE = ("rm", "prune", "stop", "uninstall", "restore")
 # They raise or show themselves that a file of settings is wrong.
 _UNNOTED = ("start", "send", "config", "completion")
 _EXIT_CODES = """\
@@ -52,15 +54,44 @@ def _command(words: list[str], settings: Config) -> int:
         if words[0] not in _UNNOTED:
             context.notes(config_files.explain(settings)[1])
         return command.main(found, context)
+    if words and words[0] == "help":
+        return _help(words[1:], settings)
     if words and not words[0].startswith("-"):
-        from runner.cli.parser import meant  # noqa: PLC0415 - for a mistake alone
+        raise UsageError(_unknown(words))
+    if words:
+        whole_parser().values(words)
+    Context(settings).output.lines([OVERVIEW])
+    return 0 if words else UsageError.exit_code
 
-        hint = meant(words[0], {each: each for each in COMMANDS})
-        message = f"no command {words[0]!r} ({hint}codex-tasks --help lists them)"
-        raise UsageError(message)
-    whole_parser().values(words)
-    message = "a command is required (codex-tasks --help lists them)"
-    raise UsageError(message)
+
+def _help(words: list[str], settings: Config) -> int:
+    """Show the help of a command, or the list of all."""
+    if words and words[0] in COMMANDS:
+        return _command([words[0], "--help"], settings)
+    if words:
+        raise UsageError(_unknown(words))
+    Context(settings).output.lines([OVERVIEW])
+    return 0
+
+
+def _unknown(words: list[str]) -> str:
+    """Say that there is no such command, and which one may be meant.
+
+    A command that destroys is suggested only for a word that means it.
+    """
+    import difflib  # noqa: PLC0415 - for a mistake alone
+
+    name, *rest = words
+    known = [each for each in COMMANDS if each not in _DESTRUCTIVE]
+    meant = WORDS.get(name.lower())
+    found = [meant] if meant else difflib.get_close_matches(name.lower(), known, n=2)
+    way = f"{PROG} --help lists them"
+    if found:
+        from shlex import join  # noqa: PLC0415 - as above
+
+        lines = [join([PROG, each, *rest]) for each in found]
+        way = f"did you mean {' or '.join(lines)}?"
+    return f"no command {name!r} ({way})"
 
 
 class Command(Struct):

@@ -79,12 +79,12 @@ def _block(report: Mapping[str, object], time_format: str) -> Iterator[str]:
     if isinstance(changes := report.get("changes"), dict):
         yield f"Changes: {changed(changes)} on {line(changes['branch'])}"
     yield from _queue(report, time_format)
-    yield from _given_up(report)
+    yield from given_up(report)
     tokens = _known(report["usage"], "total_tokens", "{:,} tokens") or "unknown"
     cost = _known(report["cost"], "usd", "${:.4f}") or "cost unknown"
     yield f"Usage: {tokens}, {cost}"
     if isinstance(budget := report.get("budget"), dict):
-        yield f"Budget: {', '.join(_budget(budget))}"
+        yield f"Budget: {', '.join(budget_of(budget))}"
     yield from _text("Last Prompt", report["last_prompt"])
     yield from _text("Last Result", report["last_result"])
     previous = report["previous_result"]
@@ -92,7 +92,7 @@ def _block(report: Mapping[str, object], time_format: str) -> Iterator[str]:
         yield from _text(f"Previous Result (run {previous['run']})", previous["text"])
 
 
-def _budget(told: Mapping[str, float | None]) -> Iterator[str]:
+def budget_of(told: Mapping[str, float | None]) -> Iterator[str]:
     """Write what is used of the budget of a prompt."""
     if (usd := told["max_usd"]) is not None:
         yield f"{money(told['usd'] or 0)} of {money(usd)}"
@@ -117,7 +117,7 @@ def _outcome(report: Mapping[str, object]) -> Iterator[str]:
         yield f"Warning: {each}"
 
 
-def _given_up(report: Mapping[str, object]) -> Iterator[str]:
+def given_up(report: Mapping[str, object]) -> Iterator[str]:
     """Name the last notification that was given up, and how many there are."""
     lost = [e for e in _list(report["notifications"]) if e["state"] == "given_up"]
     if lost:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SHELLS = ("bash", "zsh", "fish")
 # Values that have an error message of their own when they are empty.
-_TEXTS = ("TEXT", "PROMPT")
+_TEXTS = ("TEXT", "PROMPT", "ORDER")
 _MISSING = "the following arguments are required: "
 
 

@@ -65,9 +65,9 @@ the task:
 --park                   at a usage limit, let the queue continue it after the reset
 passed on to Codex:
 {CODEX_OPTIONS}limits:
---timeout SECONDS        end the run after this time (CODEX_TIMEOUT_SECONDS; default:
+--timeout TIME           end the run after this time (CODEX_TIMEOUT_SECONDS; default:
                          none)
---stall-timeout SECONDS  end it after this time without progress (default:
+--stall-timeout TIME     end it after this time without progress (default:
                          {_STALL_SECONDS}; 0: never); a running command is
                          progress, a reconnect message is not
 the work and its limits:

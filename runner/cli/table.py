@@ -8,7 +8,7 @@ from parsers.struct import Struct, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 GAP = "  "
 _STYLES = {"RUNNING": "green", "DIED": "red", "ARCHIVED": "dim"}
@@ -24,7 +24,8 @@ class Column(Struct, kw_only=False):
     """Hold one column: its heading, and a cell of plain text for each row.
 
     `least` is the minimum width, None when cells are never cut. With `is_end_kept`
-    cells are cut at their beginning.
+    cells are cut at their beginning. `style` is that of all cells, `styles` has one for
+    each.
     """
 
     heading: str
@@ -33,6 +34,7 @@ class Column(Struct, kw_only=False):
     least: int | None = None
     is_end_kept: bool = False
     style: str = ""
+    styles: Sequence[str | None] = ()
 
     @property
     def width(self) -> int:
@@ -54,15 +56,19 @@ class Column(Struct, kw_only=False):
     def cut(self, width: int) -> Column:
         """Cut a text to a width."""
         heading, *cells = (
-            cell if _width(cell) <= width else self._shortened(cell, width)
+            shortened(cell, width, is_end_kept=self.is_end_kept)
             for cell in (self.heading, *self.cells)
         )
         return replace(self, heading=heading, cells=cells)
 
-    def _shortened(self, text: str, width: int) -> str:
-        while _width(text) >= width:
-            text = text[1:] if self.is_end_kept else text[:-1]
-        return f"…{text}" if self.is_end_kept else f"{text}…"
+
+def shortened(text: str, width: int, *, is_end_kept: bool = False) -> str:
+    """Cut a text to a width in columns of the terminal, at its end or beginning."""
+    if _width(text) <= width:
+        return text
+    while _width(text) >= width:
+        text = text[1:] if is_end_kept else text[:-1]
+    return f"…{text}" if is_end_kept else f"{text}…"
 
 
 def plain(columns: Sequence[Column]) -> list[str]:
@@ -84,25 +90,42 @@ def drawn(
         has_total: the last row is a total.
         more: makes one more column for the width that is left.
     """
+    width = width_of_terminal()
+    columns = _fitted(tables, width)
+    last = more(width - whole_width(columns) - len(GAP))
+    columns += [] if last is None else [last]
+    rows = list(_rows(columns))
+
+    lines = list[list[tuple[str, str]]]()
+    for number, row in enumerate(rows):
+        named = zip(columns, row, strict=True)
+        styles = [_style(column, number, cell) for column, cell in named]
+        if number == 0 or (has_total and number == len(rows) - 1):
+            styles = ["bold"] * len(row)
+        lines.append([*zip(row, styles, strict=True)])
+    return styled(lines)
+
+
+def styled(lines: Iterable[Sequence[tuple[str, str]]], gap: str = GAP) -> str:
+    """Write lines of texts with their styles, for a terminal."""
     from rich.console import Console  # noqa: PLC0415 - 30 ms, on a terminal only
     from rich.text import Text  # noqa: PLC0415
 
     console = Console(highlight=False)
-    columns = _fitted(tables, console.width)
-    last = more(console.width - whole_width(columns) - len(GAP))
-    columns += [] if last is None else [last]
-    rows = list(_rows(columns))
     # Not printed by the console: it encodes in the locale, and may fail.
     with console.capture() as written:
-        for number, row in enumerate(rows):
-            is_bold = number == 0 or (has_total and number == len(rows) - 1)
-            text = Text(GAP).join(
-                Text(_isolated(cell), "bold" if is_bold else _style(column, cell))
-                for column, cell in zip(columns, row, strict=True)
-            )
+        for line in lines:
+            text = Text(gap).join(Text(_isolated(cell), style) for cell, style in line)
             text.rstrip()
             console.print(text, no_wrap=True, overflow="ignore", crop=False)
     return written.get()
+
+
+def width_of_terminal() -> int:
+    """Return how many columns the terminal has; 80 when that is unknown."""
+    import shutil  # noqa: PLC0415 - on a terminal only
+
+    return shutil.get_terminal_size((80, 24)).columns
 
 
 def whole_width(columns: Sequence[Column]) -> int:
@@ -142,8 +165,9 @@ def _rows(columns: Sequence[Column]) -> Iterator[tuple[str, ...]]:
     return zip(*(column.padded() for column in columns), strict=True)
 
 
-def _style(column: Column, cell: str) -> str:
-    return column.style or _STYLES.get(cell.strip(), "")
+def _style(column: Column, number: int, cell: str) -> str:
+    own = column.styles[number - 1] if number and column.styles else column.style
+    return own or _STYLES.get(cell.strip(), "")
 
 
 def _width(text: str) -> int:

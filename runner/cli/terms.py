@@ -18,7 +18,7 @@ OPTIONS = f"""\
 --verify CMD              check the work with this program after each turn; while it
                           fails, continue with what it said
 --max-iterations N        with --verify: N turns in all (default: {_ITERATIONS})
---verify-timeout SECONDS  with --verify: end the program after this time (0: never;
+--verify-timeout TIME     with --verify: end the program after this time (0: never;
                           default: {_VERIFY_SECONDS})
 --max-usd N               end the run when the prompt has cost more
 --max-tokens N            end it when the prompt has used more tokens

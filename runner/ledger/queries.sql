@@ -12,9 +12,19 @@ and state in (select value from json_each(:states)) order by updated_at desc, id
 
 -- name: listed_sessions
 -- The same sessions, with what `ls` shows of them.
-select name as id, short_id, title, state, outcome, created_at, updated_at, repo as working_dir, waiting as queue, last_run
-from session_states where (not :all_run or id in active_sessions)
-and state in (select value from json_each(:states)) order by updated_at desc, session_states.id desc limit :most
+select v.name as id, v.short_id, v.title, v.state, v.outcome, v.created_at, v.updated_at, v.repo as working_dir,
+    v.waiting as queue, v.last_run, coalesce(p.preview, h.preview) as prompt, v.word as why, v.until, h.hold, h.queued_at,
+    r.state as run_state, r.directory, r.layout, r.error_class, r.detail, r.launched_at, r.ended_at,
+    u.total as tokens, u.usd, u.runs - u.unknown_cost as priced, u.unpriced, u.uncounted
+from session_states v left join runs r on r.run_id = v.last_run
+left join prompts p on p.id = r.prompt left join prompts h on h.id = v.head
+left join usage_sums u on u.grouped = 'session' and u.key = cast(v.name as blob) and u.quarter = 0
+where (not :all_run or v.id in active_sessions) and (:only is null or v.id = :only)
+and v.state in (select value from json_each(:states)) order by v.updated_at desc, v.id desc limit :most
+
+-- name: other_short_id
+-- Whether another session has a short id that begins like this.
+select exists (select 1 from sessions where short_id >= :start and short_id < :start || '~' and short_id <> :text)
 
 -- name: sessions_named
 -- The sessions with exactly this short id, thread or run.
@@ -132,6 +142,12 @@ where r.session = :session and r.state = 'finished' and r.ordinal < :before
     and case :only when 'answered' then r.answered when 'launched' then r.launched_at is not null else 1 end
 order by r.waits, r.ordinal desc limit 1
 
+-- name: recent_runs
+-- The last runs of a session with their cost. One that only waited for the session is left out.
+select run_id, ordinal as number, state as run_state, outcome, error_class, detail, launched_at, ended_at,
+    coalesce(launched_at, prepared_at) as started_at, (select sum(usd) from usage u where u.run_id = r.run_id) as usd
+from runs r where session = :session and not waits order by ordinal desc limit 5
+
 -- name: leaving_runs
 -- The runs of a session that have left processes running.
 select r.*, c.record from runs r left join records c on c.run_id = r.run_id
@@ -169,11 +185,11 @@ select exists (select 1 from runs where state <> 'finished' and run_id <> :run_i
 -- The time of a session is at least that of its runs.
 update sessions set updated_at = max(updated_at, coalesce(:ended_at, :launched_at, :prepared_at)) where id = :session;
 insert into runs (run_id, session, ordinal, thread_id, prompt, state, waits, directory, layout, place, supervisor, codex,
-    codex_version, rollout_offset, prepared_at, launched_at, ended_at, outcome, error_class, exit_code, begun, answered, left_running,
+    codex_version, rollout_offset, prepared_at, launched_at, ended_at, outcome, detail, error_class, exit_code, begun, answered, left_running,
     grp, parent_run, slotless, continues, worktree)
 values (:run_id, :session, (select coalesce(max(ordinal), 0) + 1 from runs where session = :session), :thread, :prompt, :state,
     :waits, :directory, :layout, :place, :supervisor, :codex, :codex_version, :rollout_offset, :prepared_at, :launched_at, :ended_at, :outcome,
-    :error_class, :exit_code, :begun, :answered, :left_running, coalesce((select grp from prompts where id = :prompt), ''),
+    :detail, :error_class, :exit_code, :begun, :answered, :left_running, coalesce((select grp from prompts where id = :prompt), ''),
     coalesce(:parent, (select r.parent_run from prompts p join runs r on r.prompt = p.id where p.id = :prompt and p.begun and r.slotless)),
     exists (select 1 from runs where run_id = :parent)   -- or it is the next turn of such a run
         or exists (select 1 from prompts p join runs r on r.prompt = p.id where p.id = :prompt and p.begun and r.slotless),
@@ -243,7 +259,7 @@ where run_id = :run_id and state = 'waiting' and stop_asked_at is null returning
 
 -- name: finish_run
 update sessions set updated_at = max(updated_at, :ended_at) where id = :session;
-update runs set state = 'finished', outcome = :outcome, error_class = :error_class, exit_code = :exit_code, thread_id = :thread,
+update runs set state = 'finished', outcome = :outcome, detail = :detail, error_class = :error_class, exit_code = :exit_code, thread_id = :thread,
     answered = :answered, left_running = :left_running, codex_version = :codex_version, begun = :begun, ended_at = :ended_at, launched_at = coalesce(launched_at, :launched_at),
     rollout_offset = coalesce(rollout_offset, :rollout_offset)
 where run_id = :run_id and state = :was

@@ -76,6 +76,7 @@ VERIFY = "verify"
 CHANGES = "changes"
 # That with the place of an imported run's events.
 TRANSCRIPT = "transcript"
+_DETAIL = 120
 _REQUEST_COLUMNS = {"directory", "is_flat", "prompt_id"}
 _BLANK: Json = {"mode": "new", "repo": "", "task": "", "codex_bin": "codex"}
 _BLANK_REQUEST: Json = {"cwd": "/", "umask": 0o077}
@@ -245,6 +246,22 @@ def unpack(record: bytes) -> Json:
 def checksum(answer: str) -> int:
     """Return the hash of an answer, which the record has instead of the answer."""
     return zlib.crc32(answer.encode(errors="replace"))
+
+
+def detail_of(run: Run) -> str | None:
+    """Tell in a line how a run ended: its error, or what it changed or answered."""
+    if run.verdict is None:
+        return None
+    from parsers.run_summary import doubts  # noqa: PLC0415 - for an end alone
+
+    said, warnings = run.accounts.get("said"), run.accounts.get("warnings")
+    told = said if isinstance(said, dict) else {}
+    files, answer = told.get("files_changed"), told.get("final_message")
+    text = run.verdict.error or ", ".join(doubts(warnings))
+    if not text and isinstance(files, list) and files:
+        text = f"{len(files)} file{'' if len(files) == 1 else 's'}"
+    text = text or str(answer or "")
+    return " ".join(text[: 4 * _DETAIL].split())[:_DETAIL] or None
 
 
 def place_of(run: Run) -> str:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from runner.model import Event, ProcessId, Run, SessionId
 
 # Names of files in a directory of its own, and of flat files.
-_OWN, _FLAT = 3, 2
+_OWN, FLAT = 3, 2
 # No session has so many runs.
 _NEVER = 2**62
 # A supervisor sends its own notifications; after this time any command does.
@@ -98,6 +98,15 @@ class Runs:
         """Return the next run of a run's prompt."""
         ids: dict[str, Cell] = {"prompt": run.spec.prompt_id, "ordinal": run.ordinal}
         return self._one("next_turn", **ids)
+
+    def recent(self, session: int) -> list[dict[str, Any]]:
+        """Return what a list shows of the last runs of a session, the oldest first."""
+        rows = self._ledger.all("recent_runs", session=session)
+        found = [dict(zip(row.keys(), row, strict=True)) for row in reversed(rows)]
+        for each in found:
+            began, ended = each["launched_at"], each["ended_at"]
+            each["seconds"] = began and ended and record.elapsed(began, ended)
+        return found
 
     def leaving(self, session: int) -> list[Run]:
         """Return the runs of a session that have left processes running."""
@@ -295,9 +304,10 @@ class Runs:
             "directory": os.fsencode(
                 path.relative_to(home) if path.is_relative_to(home) else path
             ),
-            "layout": _FLAT if run.spec.is_flat else _OWN,
+            "layout": FLAT if run.spec.is_flat else _OWN,
             "begun": run.has_begun,
             "answered": run.is_finished and run.has_answer,
+            "detail": record.detail_of(run),
             "left_running": len(loose_json.sequence(run.accounts.get("left_running"))),
             "place": place_text(run.supervisor) if run.supervisor else None,
             "supervisor": process_text(run.supervisor) if run.supervisor else None,
@@ -334,7 +344,7 @@ class Runs:
         columns["session_id"] = row["thread_id"]
         request = {
             "directory": str(self._ledger.home / os.fsdecode(row["directory"])),
-            "is_flat": row["layout"] == _FLAT,
+            "is_flat": row["layout"] == FLAT,
             "prompt_id": row["prompt"],
         }
         return record.unpack(row["record"] or b""), columns, request

@@ -113,6 +113,7 @@ create table runs (
     begun integer not null default 0 check (begun in (0, 1)), stop_asked_at text,
     answered integer not null default 0 check (answered in (0, 1)),   -- Codex has an answer
     left_running integer not null default 0,      -- the number of processes that were running at its end
+    detail text,                                  -- how it ended, in a line: what it changed, its answer, its error
     slotless integer not null default 0 check (slotless in (0, 1)),   -- started inside a run that has a slot
     continues integer not null default 0 check (continues in (0, 1)), -- its prompt file has the continuation prompt, not the prompt's own text
     grp text not null default '', parent_run text,
@@ -351,7 +352,7 @@ from prompts p join judged j on j.session = p.session where p.state in ('queued'
 create view session_states as
 select s.id, s.short_id, s.thread_id, s.title, s.repo, s.home, s.exports, s.imported, s.settings, s.created_at, s.updated_at,
     s.archived_at, coalesce(s.thread_id, l.run_id, u.run_id, s.short_id) as name, coalesce(u.run_id, l.run_id) as last_run,
-    iif(u.run_id is null, l.outcome, null) as outcome, coalesce(j.waiting, 0) as waiting,
+    iif(u.run_id is null, l.outcome, null) as outcome, coalesce(j.waiting, 0) as waiting, j.id as head, j.word, j.until,
     case
         when u.run_id is not null or (j.id is not null and j.word is not 'held') then 'RUNNING'
         when s.archived_at is not null then 'ARCHIVED'

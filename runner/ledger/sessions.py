@@ -160,15 +160,31 @@ class Sessions:
         return self._all("sessions_in_states", **_wanted(states, most))
 
     def listed(
-        self, states: Collection[TaskState], most: int | None = None
+        self,
+        states: Collection[TaskState] = tuple(TaskState),
+        most: int | None = None,
+        only: int | None = None,
     ) -> list[dict[str, Any]]:
-        """Return what `ls` shows of the sessions in these states, the newest first."""
-        found = self._db.all("listed_sessions", **_wanted(states, most))
+        """Return what `ls` shows of the sessions in these states, the newest first.
+
+        With `only`, of the session with this key.
+        """
+        found = self._db.all("listed_sessions", only=only, **_wanted(states, most))
         names = found[0].keys() if found else []
         rows = [dict(zip(names, row, strict=True)) for row in found]
         for row in rows:
             row["working_dir"] = row["working_dir"] and os.fsdecode(row["working_dir"])
         return rows
+
+    def beginnings(self, ids: Iterable[str], least: int = 4) -> dict[str, str]:
+        """Return the shortest prefix of each short id that no other session has."""
+        found = {}
+        for text in ids:
+            for length in range(least, _LENGTH + 1):
+                start = found[text] = text[:length]
+                if not self._db.value("other_short_id", start=start, text=text):
+                    break
+        return found
 
     def open(  # noqa: PLR0913 - the columns of a row
         self,

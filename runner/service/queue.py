@@ -174,8 +174,8 @@ def when(text: str | None, option: str, now: datetime) -> str | None:
     if text is None:
         return None
     try:
-        if (delay := clock.read_age(text.removeprefix("+"))) is not None:
-            return iso(now + delay)
+        if (delay := clock.read_duration(text.removeprefix("+"))) is not None:
+            return iso(clock.after(now, delay))
         at = datetime.fromisoformat(text.strip().upper()).astimezone()
         return iso(at.astimezone(clock.at(0).tzinfo))
     except (OverflowError, ValueError) as error:

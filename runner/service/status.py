@@ -23,8 +23,9 @@ from runner.model import Outcome, Running, TaskState
 from runner.process.table import is_alive
 from runner.run_files import files_of
 from runner.service import usage
+from runner.service.listing import report_of
 from runner.service.lookup import get
-from runner.tail import reconnecting
+from runner.tail import doing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
         "short_id": session.short_id,
         "title": session.title,
         "state": session.state,
+        **report_of(session, last, ledger),
         "outcome": last.outcome,
         "error": verdict.error if verdict else None,
         "error_class": verdict.error_class if verdict else None,
@@ -115,6 +117,7 @@ def unstarted(session: Session, ledger: Ledger, settings: Config) -> Json:
         "title": session.title,
         "state": session.state,
         "verifying": False,
+        **report_of(session, None, ledger),
         "warnings": {},
         "created_at": session.created_at,
         "updated_at": session.updated_at,
@@ -165,8 +168,8 @@ def wait(
     *,
     for_any: bool = False,
     timeout: float | None = None,
-) -> dict[str, bool]:
-    """Wait until sessions no longer run; return which of them have succeeded.
+) -> Iterator[tuple[Found, bool]]:
+    """Wait until sessions no longer run; yield each as it ends, and if it succeeded.
 
     The result is read as soon as a session is idle: another command may resume it
     while this one waits for others. An error in one session does not stop the wait.
@@ -179,44 +182,49 @@ def wait(
         warn: is called, again and again, with why sessions still run that only time or
             a person can release, and with a verdict that cannot be recorded. A session
             of the latter has failed.
-        for_any: return as soon as a session is idle; return only the idle ones.
+        for_any: end as soon as a session is idle.
         timeout: the time limit in seconds; None is without limit.
 
     Raises:
         WaitTimeoutError: the time is up.
     """
-    since: dict[str, int] = {}  # the ordinal of the first run that counts
-    for each in tasks:
-        session, runs = each.session, each.ledger.runs
-        first = next(iter(runs.unfinished(session.key)), None)
-        if first is None and session.last_run is not None:
-            first = runs.find(session.last_run)
-        since[session.name] = 0 if first is None else first.ordinal
+    left = {each: _first_ordinal(each) for each in tasks}
     began = looked = clock.monotonic()
-    version, ends = -1, dict[str, bool]()
+    version, has_ended = -1, False
     while True:
         written, now = ledger.version(), clock.monotonic()
         if written != version or now - looked >= _SWEEP_SECONDS:
             version, looked = written, now
             unrecorded = sweep(ledger, settings).unrecorded
-            for each in [each for each in tasks if each.session.name not in ends]:
-                name, key = each.session.name, each.session.key
+            for each, since in [*left.items()]:
+                key = each.session.key
+                end = _end_of(each, since, settings)
                 if each.older is None and key in unrecorded:
-                    ends[name] = False
+                    end = False
                     warn([f"{ledger.sessions.get(key).name}: {unrecorded[key]}"])
-                elif (end := _end_of(each, since[name], settings)) is not None:
-                    ends[name] = end
-                else:
+                if end is None:
                     warn(_why_running(each, settings))
-            if len(ends) == len(since) or (for_any and ends):
-                return ends
+                    continue
+                del left[each]
+                has_ended = True
+                yield each, end
+            if not left or (for_any and has_ended):
+                return
         if timeout is not None and now - began >= timeout:
-            left = [each for each in tasks if each.session.name not in ends]
             # Codex may have named a thread since.
             names = [each.ledger.sessions.get(each.session.key).name for each in left]
             message = f"after {timeout:g} s still running: {', '.join(names)}"
             raise WaitTimeoutError(message)
         clock.sleep(_PACE_SECONDS)
+
+
+def _first_ordinal(task: Found) -> int:
+    """Return the ordinal of the first run of a session that counts for a wait."""
+    session, runs = task.session, task.ledger.runs
+    first = next(iter(runs.unfinished(session.key)), None)
+    if first is None and session.last_run is not None:
+        first = runs.find(session.last_run)
+    return 0 if first is None else first.ordinal
 
 
 def _end_of(found: Found, since: int, settings: Config) -> bool | None:
@@ -283,8 +291,9 @@ def _note(run: Run, pid: int | None) -> str | None:
         return f"{ended}{why}"
     if ended:
         return f"{ended}this is not recorded yet"
-    lost = reconnecting(files_of(run.spec).events) if pid else None
-    return None if lost is None else f"Codex has no connection: {lost}"
+    now = doing(files_of(run.spec).events) if pid else None
+    is_lost = now is not None and now.word == "reconnecting"
+    return f"Codex has no connection: {now.text}" if now and is_lost else None
 
 
 def _why_lost(session: Session, run: Run, settings: Config) -> str | None:

@@ -98,8 +98,8 @@ def instant(text: str, now: datetime) -> datetime:
     """
     wanted = text.strip()
     try:
-        if (back := clock.read_age(wanted)) is not None:
-            return max(now - back, _BEFORE_ALL)
+        if (back := clock.read_duration(wanted)) is not None:
+            return max(clock.after(now, -back), _BEFORE_ALL)
         if _DATE_OR_INSTANT.fullmatch(wanted):
             # A date without an offset is local midnight.
             named = datetime.fromisoformat(wanted.upper()).astimezone(now.tzinfo)
@@ -110,6 +110,6 @@ def instant(text: str, now: datetime) -> datetime:
         pass  # a 31st of February
     message = (
         f"--since {text!r}: give a date (2026-11-01), an instant"
-        " (2026-11-01T08:00:00Z) or an age (90m, 12h, 30d, 2w)"
+        " (2026-11-01T08:00:00Z) or an age (90m, 12h, 30d)"
     )
     raise UsageError(message)

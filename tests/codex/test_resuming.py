@@ -124,7 +124,7 @@ def test_an_unknown_session_is_refused_and_leaves_none(codex: RealTasks) -> None
 
     assert is_one_line(ended, 2, f"--resume {UNKNOWN}: no such session in ")
     assert codex.all == []
-    assert "No tasks" in codex.cli("ls", "-a", command="codex_tasks").stdout
+    assert codex.cli("ls", "-a", command="codex_tasks").stdout == ""
 
 
 def test_a_name_is_no_session(codex: RealTasks) -> None:

@@ -9,7 +9,7 @@ import pytest
 from support.runs import SESSION, spec
 
 from runner.run_files import RunFiles, files_of
-from runner.tail import RunTail, reconnecting
+from runner.tail import RunTail, doing
 
 HUGE = 20_000_000
 ANSWER = "It is done."
@@ -106,18 +106,39 @@ def test_what_was_read_of_a_line_that_does_not_fit_into_memory_is_given_up(
     assert tail.summary.final_message == ANSWER
 
 
-def test_only_a_recent_reconnect_message_that_is_the_last_event_is_told(
-    tmp_path: Path,
-) -> None:
+def test_what_codex_does_is_told_from_the_end_of_its_events(tmp_path: Path) -> None:
     path = tmp_path / "events"
     lost = b'{"type":"error","message":"Reconnecting... waiting for network (x)"}\n'
-    path.write_bytes(b'{"type":"turn.started"}\n' + lost + b'{"type":"it')
+    item = b'{"type":"item.%s","item":{"id":"%d","type":"command_execution",'
+    command = item + b'"command":"make test","status":"in_progress"}}\n'
 
-    assert reconnecting(path) == "Reconnecting... waiting for network (x)"
+    def told(*lines: bytes) -> tuple[str, str | None]:
+        path.write_bytes(b"".join(lines) + b'{"type":"it')
+        now = doing(path)
+        return now.word, now.text
 
-    path.write_bytes(lost + b'{"type":"turn.started"}\n')
-    assert reconnecting(path) is None
-    path.write_bytes(lost)
+    turn, begun, over = (
+        b'{"type":"turn.started"}\n',
+        command % (b"started", 1),
+        command % (b"completed", 1),
+    )
+    assert told() == told(turn) == told(lost, turn) == ("thinking", None)
+    assert told(turn, lost) == (
+        "reconnecting",
+        "Reconnecting... waiting for network (x)",
+    )
+    assert told(turn, begun) == ("command", "make test")
+    assert told(turn, begun, over) == ("thinking", None)
+    second = command % (b"started", 2)
+    assert told(turn, begun, second, command % (b"completed", 2))[0] == "command"
+
+
+def test_an_old_reconnect_message_tells_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "events"
+    path.write_bytes(b'{"type":"error","message":"Reconnecting... 1/5 (x)"}\n')
+    assert doing(path).word == "reconnecting"
+
     os.utime(path, (0, 0))
-    assert reconnecting(path) is None
-    assert reconnecting(tmp_path / "none") is None
+
+    assert doing(path).word == "thinking"
+    assert doing(tmp_path / "none").word == "thinking"

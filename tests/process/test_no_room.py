@@ -57,7 +57,7 @@ def test_it_is_shown_and_nothing_is_judged(
     told = f"{why.format(place)}: no run is judged, no prompt delivered"
 
     for words, shown in (
-        (["ls"], "  one    STOPPED  "),
+        (["ls"], "\tdone\t"),
         (["status", "--wait", ended.id], "\nState: STOPPED\n"),
         (["result", ended.id], "answer to Begin.\n"),
     ):

@@ -248,7 +248,7 @@ def test_a_supervisor_that_dies_before_its_record_is_told_and_leaves_no_run(
     told = "cannot start a supervisor: it was killed before it recorded the run"
     assert is_one_line(ended, 1, told), ended
     assert stand_in.runs == []
-    assert task.cli("ls", "-a", command="codex_tasks").stdout == "No tasks found.\n"
+    assert task.cli("ls", "-a", command="codex_tasks").stdout == ""
     verified = task.cli("verify", "--full", command="codex_tasks")
     assert verified.returncode == 0, verified.stdout
     # At most files without a run stay, which others cannot read.

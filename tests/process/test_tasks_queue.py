@@ -59,7 +59,7 @@ def test_the_caller_is_told_where_in_the_queue_a_prompt_stands(
     assert "queued, 1 before it" in second.stderr
     assert busy.status["queue"] == 2
     assert busy.sessions.listed()[busy.id]["queue"] == 2
-    assert "RUNNING +2" in busy.sessions("ls").stdout
+    assert busy.sessions("ls").stdout.endswith("\t2\n")
     assert "Queue: 2 waiting" in busy.sessions("status", busy.id).stdout
     go.touch()
     assert busy.wait().code == 0

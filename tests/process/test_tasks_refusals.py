@@ -63,7 +63,7 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     ),
     "no age": (["prune", "--older-than", ""], ["--older-than is empty"]),
     "no prompt": (["start", ""], ["PROMPT is empty"]),
-    "eleven years": (["start", "--timeout", "3.5e8", "x"], ["more than ten years"]),
+    "eleven years": (["start", "--timeout", "350000000", "x"], ["more than ten years"]),
     "no number of seconds, and nothing to wait for": (
         ["status", "-A", "--wait", "--timeout", "soon"],
         ["--timeout: 'soon'"],
@@ -92,9 +92,14 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "an image that is not there": (["start", "--image", "no", "x"], ["no such file"]),
     "a command with two letters the wrong way round": (
         ["sttaus", "x"],
-        ["no command 'sttaus'", "did you mean status?"],
+        ["no command 'sttaus'", "did you mean codex-tasks status x?"],
     ),
-    "a command that could be two": (["stat"], ["did you mean start or status?"]),
+    "a command that could be two": (
+        ["stat"],
+        ["did you mean codex-tasks start or codex-tasks status?"],
+    ),
+    "a word for a command": (["kill", "x"], ["did you mean codex-tasks stop x?"]),
+    "a command almost like one that destroys": (["prun"], ["(codex-tasks --help"]),
     "a command like no other": (["frobnicate"], ["(codex-tasks --help lists them)"]),
     "an option with two letters the wrong way round": (
         ["start", "--sandbxo", "read-only", "x"],
@@ -193,7 +198,7 @@ def test_a_current_directory_that_is_gone_is_no_matter_where_none_is_needed(
 ) -> None:
     ended = nowhere(cli, tmp_path / "gone", "ls")
 
-    assert ended == Ended(0, "No tasks found.\n", "")
+    assert ended == Ended(0, "", "")
 
 
 def test_a_disk_that_takes_no_session_is_told_with_the_way_out(

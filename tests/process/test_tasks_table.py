@@ -22,37 +22,38 @@ def test_a_narrow_terminal_leaves_out_what_can_be_done_without(
     cli: Cli, made: list[Run]
 ) -> None:
     for columns, headings in (
-        (120, "ID State Updated Title Working Dir"),
-        (80, "ID State Updated Title Working …"),
-        (70, "ID State Updated Title"),
-        (60, "ID State Title"),
-        (40, "ID State Title"),
-        (30, "ID State"),
+        (120, "ID STATE FOR TASK DETAIL DIR TIME TOKENS COST"),
+        (110, "ID STATE FOR TASK DETAIL DIR TIME COST"),
+        (100, "ID STATE FOR TASK DETAIL TIME COST"),
+        (80, "ID STATE FOR TASK DETAIL COST"),
     ):
         heading, *lines = on_screen(cli, columns, "ls")
 
         assert " ".join(heading.split()) == headings
         assert max(map(len, lines)) <= columns
-        assert len(lines) == len(made)
-        for line in lines:
-            assert line.split()[1] in {"STOPPED", "DIED"}
+        assert len(lines) == len(made) + 2
+        for line in lines[: len(made)]:
+            assert line.split()[1:3] in (["✓", "done"], ["✗", "failed"])
 
 
-def test_ids_are_whole_where_there_is_room(cli: Cli, made: list[Run]) -> None:
-    for columns in (80, 60):
+def test_a_task_is_three_lines_where_no_table_fits(cli: Cli, made: list[Run]) -> None:
+    first, *_ = lines = on_screen(cli, 64, "ls")
+
+    assert len(lines) == 3 * len(made) + 2
+    assert first.split()[1:3] == ["✓", "done"]
+
+
+def test_an_id_is_as_long_as_it_must_be_and_names_its_task(
+    cli: Cli, made: list[Run]
+) -> None:
+    for columns, length in ((120, 8), (80, 4)):
         _, *lines = on_screen(cli, columns, "ls")
 
-        assert {line.split()[0] for line in lines} == {run.thread for run in made}
-
-
-def test_the_beginning_of_an_id_still_names_its_task(cli: Cli, made: list[Run]) -> None:
-    for columns in (50, 40, 30):
-        _, *lines = on_screen(cli, columns, "ls")
-
-        for begun in (line.split()[0] for line in lines):
-            assert len([r for r in made if str(r.thread).startswith(begun)]) == 1
-        said = cli("status", "--json", lines[0].split()[0], command="codex_tasks")
-        assert said.returncode == 0
+        ids = [line.split()[0] for line in lines[: len(made)]]
+        assert {len(each) for each in ids} == {length}
+        for each in ids:
+            said = cli("status", "--json", each, command="codex_tasks")
+            assert said.returncode == 0
 
 
 def test_what_waits_fits_a_terminal_and_the_number_is_kept(
@@ -79,3 +80,18 @@ def test_a_locale_without_such_letters_is_no_matter(cli: Cli) -> None:
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
     assert on_screen(cli, 80, "ls", **ascii_only) == on_screen(cli, 80, "ls")
+
+
+def test_a_report_fits_the_terminal_and_names_what_can_be_typed(
+    cli: Cli, state_home: Path
+) -> None:
+    fill(state_home, sessions=40, runs_per_session=1)
+    _, first, *_ = on_screen(cli, 80, "ls", "--state", "failed")
+
+    head, *lines = on_screen(cli, 80, "status", first.split()[0])
+
+    assert head.startswith("✗ failed ")
+    assert max(map(len, lines)) <= 80
+    words = [line.split() for line in lines if line.strip()]
+    assert [each[0] for each in words[:2]] == ["why", "prompt"]
+    assert words[-1][:3] == ["again", "codex-tasks", "retry"]

@@ -11,6 +11,7 @@ COMMANDS = {
     "start": "start",
     "send": "start",
     "status": "status",
+    "wait": "wait",
     "result": "log",
     "log": "log",
     "diff": "changes",
@@ -41,4 +42,59 @@ COMMANDS = {
     "restore": "upkeep",
     "uninstall": "disk",
     "completion": "completion",
+}
+# The commands by what one wants to do.
+OVERVIEW = """\
+codex-tasks  Run Codex in the background; ask later what it did and cost.
+
+run     start               start Codex on a prompt, in the background
+        send                give a task its next prompt
+        retry               queue the last prompt of a task again
+        deliver             deliver a prompt that needs a secret of this shell
+look    ls                  list tasks
+        status              what a task does, did, costs and waits for
+        log                 what it said and ran (-f: follow)
+        result              its last answer
+        wait                wait until tasks have finished
+        diff                what it has changed
+steer   stop                stop tasks and everything that they have started
+        queue               see and change the prompts that wait
+        pause, resume       hold the queue or a task, or let it go on
+        slots               how many run at once
+        merge               take the changes of its worktree into your branch
+money   usage               tokens and cost by day, model, directory, task
+        budget              what a day may cost
+        reprice             price what had no price
+keep    archive, unarchive  archive tasks, or restore them
+        rm, prune           remove tasks; what they cost stays on record
+        du                  the disk space that they take
+        import              take in the history of other tools
+set up  doctor              what would go wrong here, and the fix
+        config              what is in force and where it comes from
+        notify              send a test event to your program, server or desktop
+        install-timer       let the queue go on after a reboot
+        completion          complete commands, options and tasks
+        uninstall           remove the suite
+repair  verify              compare the ledger with its exports
+        migrate, restore    from an older state directory, and to it
+
+first   codex-tasks start "Fix the failing test"
+more    codex-tasks COMMAND --help   codex-tasks doctor"""
+# What a user may call a command, where that is not the beginning of a command.
+WORDS = {
+    **dict.fromkeys(("run", "new", "add", "exec", "create", "submit"), "start"),
+    **dict.fromkeys(("kill", "cancel", "abort", "end", "terminate"), "stop"),
+    **dict.fromkeys(("show", "info", "inspect", "describe"), "status"),
+    **dict.fromkeys(("list", "ps", "tasks", "sessions"), "ls"),
+    **dict.fromkeys(("cost", "costs", "tokens", "price", "spent"), "usage"),
+    **dict.fromkeys(("logs", "tail", "follow", "watch"), "log"),
+    **dict.fromkeys(("answer", "output"), "result"),
+    **dict.fromkeys(("prompt", "continue", "reply", "say"), "send"),
+    **dict.fromkeys(("delete", "remove", "del"), "rm"),
+    **dict.fromkeys(("clean", "cleanup", "gc"), "prune"),
+    **dict.fromkeys(("check", "diagnose"), "doctor"),
+    **dict.fromkeys(("settings", "set", "get"), "config"),
+    **dict.fromkeys(("again", "redo", "rerun"), "retry"),
+    **dict.fromkeys(("limit", "jobs", "parallel"), "slots"),
+    **dict.fromkeys(("enqueue", "waiting"), "queue"),
 }

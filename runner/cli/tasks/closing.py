@@ -12,7 +12,7 @@ from runner.service import archive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from parsers.light import datetime
     from runner.cli.context import Context
@@ -38,26 +38,25 @@ TASK ...    the tasks
   codex-tasks archive -a
 """
 HELP_unarchive = """\
-Move a task out of the archive.
+Move tasks out of the archive.
 
-TASK   the task
+TASK ...   the tasks
 
   codex-tasks unarchive 01a1f0
 """
 HELP_rm = """\
-Remove an idle task with its files; its usage and cost stay in the ledger.
+Remove idle tasks with their files; their usage and cost stay in the ledger.
 
---files   also the files of its runs in a --log-dir
---force   also work in its worktree that is not merged
-TASK      the task
+--files    also the files of their runs in a --log-dir
+--force    also work in their worktrees that is not merged
+TASK ...   the tasks
 
   codex-tasks rm 01a1f0
 """
 HELP_prune = """\
 Remove archived tasks that are older than an age.
 
---older-than AGE   time since the last change: a number and s, m, h, d or w
-                   (required)
+--older-than AGE   time since the last change, such as 30d (required)
 --dry-run          only list what would be removed
 --files            also the files of their runs in a --log-dir
 -a, --all          also tasks that are STOPPED or DIED and not archived
@@ -149,29 +148,49 @@ def main_archive(found: Values, context: Context) -> int:
 
 
 def main_unarchive(found: Values, context: Context) -> int:
-    """Move a task out of the archive."""
-    context.sweep()
-    moved = archive.unarchive(context.session(found.task), context.ledger)
-    where = f"is back in {moved.directory}." if moved.directory else "is back."
-    what = where if moved.is_new else "is not archived."
-    context.output.lines([f"Task {moved.name} {what}"])
-    return 0
+    """Move tasks out of the archive, one line each; go on after one that fails."""
+
+    def bring_back(name: str) -> str:
+        moved = archive.unarchive(context.session(name), context.ledger)
+        where = f"is back in {moved.directory}." if moved.directory else "is back."
+        return f"Task {moved.name} {where if moved.is_new else 'is not archived.'}"
+
+    return _each(found, context, bring_back)
 
 
 def main_rm(found: Values, context: Context) -> int:
-    """Remove a task; keep Codex's own files."""
-    context.sweep()
-    session = context.session(found.task)
+    """Remove tasks, one line each; keep Codex's own files."""
     from runner.service import worktrees  # noqa: PLC0415 - for this one only
 
-    words = (session, context.ledger, context.settings)
-    with worktrees.removing(*words, with_unmerged=found.force) as left:
-        removed = archive.remove(session, context.ledger, with_flat=found.files)
-    removed = replace(removed, left=(*removed.left, *left))
-    context.notes(_remains([removed]))
-    size = format.size(removed.size)
-    context.output.lines([f"Task {removed.name} removed; {size} freed."])
-    return 1 if removed.left else 0
+    gone: list[archive.Removed] = []
+
+    def remove(name: str) -> str:
+        session = context.session(name)
+        words = (session, context.ledger, context.settings)
+        with worktrees.removing(*words, with_unmerged=found.force) as left:
+            removed = archive.remove(session, context.ledger, with_flat=found.files)
+        gone.append(replace(removed, left=(*removed.left, *left)))
+        return f"Task {removed.name} removed; {format.size(removed.size)} freed."
+
+    code = _each(found, context, remove)
+    context.notes(_remains(gone))
+    return max([code, *(bool(each.left) for each in gone)])
+
+
+def _each(found: Values, context: Context, act: Callable[[str], str]) -> int:
+    """Do something to each task that is named; go on after one that fails."""
+    refuse((not found.task, "name the tasks"))
+    context.sweep()
+    lines, code = list[str](), 0
+    for name in dict.fromkeys(found.task):
+        try:
+            lines.append(act(name))
+        except RunnerError as error:
+            context.fault(name, error)
+            code = max(code, error.exit_code)
+    # Not before: all are changed even if standard output is closed.
+    context.output.lines(lines)
+    return code
 
 
 def _remains(removed: Sequence[archive.Removed]) -> Iterator[str]:
@@ -232,10 +251,10 @@ def main_prune(found: Values, context: Context) -> int:
 def _instant(text: str | None) -> datetime:
     message = "--older-than AGE is required: the time since the last change"
     if text is not None:
-        message = f"--older-than {text!r}: a number and s, m, h, d or w, such as 30d"
+        message = f"--older-than {text!r}: not a time ({clock.DURATIONS})"
         try:
-            if (age := clock.read_age(text)) is not None:
-                return clock.now() - age
+            if (age := clock.read_duration(text)) is not None:
+                return clock.after(clock.now(), -age)
         except OverflowError:
             message = f"--older-than {text!r}: that is before there was any Codex"
     raise UsageError(message)

@@ -60,13 +60,14 @@ PROMPT                    the prompt; - reads standard input; put -- before a pr
 --config-file FILE        a config.toml; its directory becomes Codex's home
 {CODEX_OPTIONS}--image FILE ...          an image for this prompt; repeatable
 --output-schema FILE      Codex's --output-schema, for this prompt
---timeout SECONDS         end each run after this time (0: never)
---stall-timeout SECONDS   end it without progress (0: never; default: {_STALL})
---start-timeout SECONDS   end the run if Codex has not named its thread by then (0:
+--timeout TIME            end each run after this time (0: never)
+--stall-timeout TIME      end it without progress (0: never; default: {_STALL})
+--start-timeout TIME      end the run if Codex has not named its thread by then (0:
                           never) [default: 60]
 {TERMS_OPTIONS}{SCOPE_OPTION}\
 --wait-for-slot           wait for a free slot, instead of exit 75
 --queue                   add the prompt to the queue, and print the task's short id
+--wait                    wait for the end, and print the answer instead of the id
 with --queue:
 {_QUEUE_OPTIONS}
   id=$(codex-tasks start -s workspace-write "Fix the failing test")
@@ -79,6 +80,7 @@ Send one more prompt to a task that is STOPPED or DIED.
 TASK                        the task
 PROMPT                      the prompt; - reads standard input
 --queue                     add the prompt to the task's queue, and return
+--wait                      wait until the task is idle, and print its answer
 {SCOPE_OPTION}for this prompt only:
 --working-dir DIR           where Codex works (default: as before); required if that
                             directory is unknown
@@ -87,8 +89,8 @@ PROMPT                      the prompt; - reads standard input
 --config, -c KEY=VALUE ...  a configuration value; repeatable
 --image FILE ...            an image; repeatable
 --output-schema FILE        Codex's --output-schema
---timeout SECONDS           end the run after this time (0: never)
---stall-timeout SECONDS     end it without progress (0: never)
+--timeout TIME              end the run after this time (0: never)
+--stall-timeout TIME        end it without progress (0: never)
 {TERMS_OPTIONS}with --queue:
 {_QUEUE_OPTIONS}
   codex-tasks send 01a1f0 "Now the docs" && codex-tasks status --wait 01a1f0
@@ -149,9 +151,8 @@ def main(found: Values, context: Context) -> int:
         once = OwnSettings(once=request.codex.once, terms=terms)
         how = queue.options(vars(found), ledger, own, once)
         session = start.queued(request, ledger, settings, how, context.note)
-        _tell(session.short_id, "queued", context)
         context.note_containment(is_queued=True)
-        return 0
+        return _tell(session.short_id, "queued", found, context)
     request = replace(request, terms=terms, wait_for_slot=found.wait_for_slot)
     with ExitStack() as until_named:
         with blocked(STOP_SIGNALS):
@@ -175,8 +176,14 @@ def main(found: Values, context: Context) -> int:
         from runner.lifecycle.recover import sweep_beside  # noqa: PLC0415 - rare
 
         sweep_beside(ledger, settings)
-    _tell(thread, "started", context)
-    return 0
+    return _tell(thread, "started", found, context)
+
+
+def _awaited(name: str, context: Context) -> int:
+    from runner.cli.tasks.wait import answer  # noqa: PLC0415 - only with --wait
+
+    context.note(f"task {name}")
+    return answer(name, context)
 
 
 def _limits(found: Values, settings: Config) -> Limits:
@@ -184,13 +191,19 @@ def _limits(found: Values, settings: Config) -> Limits:
     return replace(limits_of(found, settings), announcement=announcement)
 
 
-def _tell(name: str, what: str, context: Context) -> None:
-    """Print the id of the task; on standard error if standard output is closed."""
+def _tell(name: str, what: str, found: Values, context: Context) -> int:
+    """Print the id of the task; on standard error if standard output is closed.
+
+    With --wait its answer is printed instead, when it has ended.
+    """
+    if found.wait:
+        return _awaited(name, context)
     try:
         context.output.lines([name])
     except (ReaderGoneError, RunnerFault, KeyboardInterrupt):
         note(f"task {name} was {what}")
         raise
+    return 0
 
 
 def _end(number: int, started: Started, context: Context) -> None:
@@ -249,4 +262,4 @@ def main_send(found: Values, context: Context) -> int:
             ahead = f", {sent.ahead} before it" if sent.ahead else ""
             context.note(f"queued{ahead}")
             context.note_containment(is_queued=True)
-    return 0
+    return _awaited(session.name, context) if found.wait else 0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from parsers.struct import replace
 from runner import config
-from runner.cli import format
+from runner.cli import format, status_screen, table
 from runner.cli.options import refuse
-from runner.cli.output import pretty
+from runner.cli.output import is_terminal, pretty
 from runner.errors import RunnerError, WaitTimeoutError
 from runner.model import TaskState
 from runner.service import status
@@ -32,7 +32,7 @@ Show tasks: state, last prompt and result, usage and cost.
 --wait-any          wait until one of these tasks is idle
 --strict            with --wait: a success with sandbox_broken or empty_answer is none
                     (CODEX_RUNNER_STRICT=1)
---timeout SECONDS   wait at most this long, then exit 124 (default, and 0: no limit)
+--timeout TIME      wait at most this long, then exit 124 (default, and 0: no limit)
 TASK ...            the tasks
 
   codex-tasks status 01a1f0
@@ -59,14 +59,12 @@ def main(found: Values, context: Context) -> int:
     if found.wait or found.wait_any:
         try:
             with context.waiting(awaited):
-                ends = status.wait(
-                    awaited,
-                    context.ledger,
-                    replace(context.settings, is_strict=is_strict),
-                    context.notes,
-                    for_any=found.wait_any,
-                    timeout=timeout,
+                strict = replace(context.settings, is_strict=is_strict)
+                how = {"for_any": found.wait_any, "timeout": timeout}
+                waited = status.wait(
+                    awaited, context.ledger, strict, context.notes, **how
                 )
+                ends = {task.session.name: is_good for task, is_good in waited}
         except WaitTimeoutError as error:
             # After a timeout the tasks are shown all the same.
             late = error
@@ -75,6 +73,9 @@ def main(found: Values, context: Context) -> int:
     if found.json:
         value = reports[0] if found.one and reports else reports
         context.output.lines([pretty(value)])
+    elif reports and is_terminal() and found.time_format == "human":
+        width = table.width_of_terminal()
+        context.output.text(status_screen.screen(reports, width))
     elif reports:
         context.output.lines(format.blocks(reports, found.time_format))
     elif not tasks:
