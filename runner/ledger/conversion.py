@@ -21,7 +21,7 @@ from runner.ledger import old_runs, record
 from runner.ledger.database import queries
 from runner.ledger.fate import hold_of
 from runner.ledger.prompts import digest_of
-from runner.ledger.sessions import short_ids
+from runner.ledger.short_ids import short_ids
 from runner.ledger.usage import rows_of
 from runner.model import OUTCOMES, QUIT, RunId
 from runner.run_files import PREFIX, RunFiles

@@ -6,21 +6,23 @@
 select * from session_states where id = :session
 
 -- name: sessions_in_states
--- The newest sessions in one of these states (a JSON list). Those that run are found without the others.
-select * from session_states where (not :all_run or id in active_sessions)
-and state in (select value from json_each(:states)) order by updated_at desc, id desc limit :most
+-- The newest sessions in one of these states (a JSON list).
+select * from session_states where state in (select value from json_each(:states)) order by updated_at desc, id desc limit :most
+
+-- name: running_sessions
+-- Those that run are found without the others.
+select * from session_states where id in active_sessions and state = 'RUNNING' order by updated_at desc, id desc limit :most
 
 -- name: listed_sessions
 -- The same sessions, with what `ls` shows of them.
-select v.name as id, v.short_id, v.title, v.state, v.outcome, v.created_at, v.updated_at, v.repo as working_dir,
-    v.waiting as queue, v.last_run, coalesce(p.preview, h.preview) as prompt, v.word as why, v.until, h.hold, h.queued_at,
-    r.state as run_state, r.directory, r.layout, r.error_class, r.detail, r.launched_at, r.ended_at,
-    u.total as tokens, u.usd, u.runs - u.unknown_cost as priced, u.unpriced, u.uncounted
-from session_states v left join runs r on r.run_id = v.last_run
-left join prompts p on p.id = r.prompt left join prompts h on h.id = v.head
-left join usage_sums u on u.grouped = 'session' and u.key = cast(v.name as blob) and u.quarter = 0
-where (not :all_run or v.id in active_sessions) and (:only is null or v.id = :only)
-and v.state in (select value from json_each(:states)) order by v.updated_at desc, v.id desc limit :most
+select * from listed where state in (select value from json_each(:states)) order by updated_at desc, key desc limit :most
+
+-- name: listed_active
+-- Those with an unfinished run or a waiting prompt are found without the others.
+select * from listed where key in active_sessions and state in (select value from json_each(:states)) order by updated_at desc, key desc limit :most
+
+-- name: listed_session
+select * from listed where key = :session
 
 -- name: other_short_id
 -- Whether another session has a short id that begins like this.

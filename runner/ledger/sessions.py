@@ -6,13 +6,12 @@ when Codex names the thread.
 
 from __future__ import annotations
 
-import itertools
 import os
 from functools import partial
 
 from parsers import json_text
 from parsers.struct import Struct, as_dict
-from parsers.text import HEX, uuid
+from parsers.text import uuid
 from runner.errors import (
     ArchivedError,
     RemovedTaskError,
@@ -21,13 +20,14 @@ from runner.errors import (
 )
 from runner.ledger.database import value_of
 from runner.ledger.settings import read_settings
+from runner.ledger.short_ids import LENGTH, short_ids
 from runner.locks import Lock, look
 from runner.model import TaskState
 from runner.run_files import owner_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable
     from typing import Any
 
     from parsers.paths import Path
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from runner.model import SessionId
 
 _NO_LIMIT = -1
-_LENGTH = 8
 
 
 class Session(Struct):
@@ -157,19 +156,37 @@ class Sessions:
         self, states: Collection[TaskState] = tuple(TaskState), most: int | None = None
     ) -> list[Session]:
         """Return the sessions in these states, the newest first."""
-        return self._all("sessions_in_states", **_wanted(states, most))
+        runs = {*states} == {TaskState.RUNNING}
+        query = "running_sessions" if runs else "sessions_in_states"
+        return self._all(query, **_wanted(states, most))
 
     def listed(
-        self,
-        states: Collection[TaskState] = tuple(TaskState),
-        most: int | None = None,
-        only: int | None = None,
+        self, states: Collection[TaskState], most: int | None = None
     ) -> list[dict[str, Any]]:
         """Return what `ls` shows of the sessions in these states, the newest first.
 
-        With `only`, of the session with this key.
+        With `most`, those that run or wait come in addition to the newest.
         """
-        found = self._db.all("listed_sessions", only=only, **_wanted(states, most))
+        runs = {*states} == {TaskState.RUNNING}
+        rows = [] if runs else self._rows("listed_sessions", **_wanted(states, most))
+        if runs or most is not None:
+            known = {row["key"] for row in rows}
+            active = self._rows("listed_active", **_wanted(states, None))
+            rows += [row for row in active if row["key"] not in known]
+        return rows
+
+    def line(self, key: int) -> dict[str, Any]:
+        """Return what `ls` shows of one session.
+
+        Raises:
+            NoSuchTaskError: it has been removed.
+        """
+        for row in self._rows("listed_session", session=key):
+            return row
+        raise RemovedTaskError
+
+    def _rows(self, query: str, **values: Cell) -> list[dict[str, Any]]:
+        found = self._db.all(query, **values)
         names = found[0].keys() if found else []
         rows = [dict(zip(names, row, strict=True)) for row in found]
         for row in rows:
@@ -180,7 +197,7 @@ class Sessions:
         """Return the shortest prefix of each short id that no other session has."""
         found = {}
         for text in ids:
-            for length in range(least, _LENGTH + 1):
+            for length in range(least, LENGTH + 1):
                 start = found[text] = text[:length]
                 if not self._db.value("other_short_id", start=start, text=text):
                     break
@@ -347,23 +364,7 @@ class Sessions:
 
 def _wanted(states: Collection[TaskState], most: int | None) -> dict[str, Cell]:
     limit = _NO_LIMIT if most is None else most
-    all_run = {*states} == {TaskState.RUNNING}
-    return {"states": json_text.dumps([*states]), "most": limit, "all_run": all_run}
-
-
-def short_ids(seed: str) -> Iterator[str]:
-    """Yield the short ids for a session; the first that is free is used.
-
-    They are eight hex digits, the first one not 0, and no prefix of the seed. The end
-    of a run id or of a thread id is random.
-    """
-    yield from filter(_is_short_id, (seed, seed[-_LENGTH:]))
-    import hashlib  # noqa: PLC0415 - 4 ms, seldom needed
-
-    for salt in itertools.count():
-        text = hashlib.sha256(f"{seed} {salt}".encode()).hexdigest()[:_LENGTH]
-        if _is_short_id(text) and not seed.startswith(text):
-            yield text
+    return {"states": json_text.dumps([*states]), "most": limit}
 
 
 class ExportedNowError(SessionBusyError):
@@ -385,7 +386,3 @@ class PromptsWaitError(SessionBusyError):
 
 
 _CHANGED = "it has changed since it was listed"
-
-
-def _is_short_id(text: str) -> bool:
-    return len(text) == _LENGTH and text[0] != "0" and HEX.issuperset(text)

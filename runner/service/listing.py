@@ -162,13 +162,13 @@ def lines(
 
 def line_of(task: Found, settings: Config) -> Line:
     """Return the line of one task, as it is now."""
-    (row,) = task.ledger.sessions.listed(only=task.session.key)
+    row = task.ledger.sessions.line(task.session.key)
     return _line(row, settings)
 
 
 def report_of(session: Session, last: Run | None, ledger: Ledger) -> dict[str, Any]:
     """Report what a session is shown as, what it does, and its last runs."""
-    (row,) = ledger.sessions.listed(only=session.key)
+    row = ledger.sessions.line(session.key)
     now = None
     if last is not None and isinstance(last.state, Running):
         now = doing(files_of(last.spec).events)

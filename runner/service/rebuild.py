@@ -20,7 +20,8 @@ from runner.exports import queue_files, run_exports, task_files
 from runner.ledger import database, file_systems
 from runner.ledger.ledger import Ledger
 from runner.ledger.record import CHANGES
-from runner.ledger.sessions import Worktree, short_ids
+from runner.ledger.sessions import Worktree
+from runner.ledger.short_ids import short_ids
 from runner.locks import take
 from runner.model import (
     CodexOptions,

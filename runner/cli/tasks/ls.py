@@ -68,7 +68,10 @@ def main(found: Values, context: Context) -> int:
     if older and (more := len(older.unreadable) - _NAMED_AT_MOST) > 0:
         context.note(f"nor are {more} more tasks of an older tool")
     lists = [context.ledger, *([older] if older else [])]
-    rows = [row for each in lists for row in each.sessions.listed(states, limit)]
+    # What is left out by a filter does not count.
+    is_whole = len(wanted) == len(STATES) and not (found.filter or found.sort)
+    most = limit if is_whole else None
+    rows = [row for each in lists for row in each.sessions.listed(states, most)]
     lines = listing.lines(rows, context.settings, wanted, found.filter)
     lines = listing.ordered(lines, found.sort)[:limit]
     if found.json:
@@ -96,14 +99,12 @@ def _states(found: Values) -> tuple[set[str], set[TaskState]]:
     words = {word for each in given for word in each.split(",") if word}
     if not given:
         return set(STATES), every
-    shown = {word.lower() for word in words} & set(STATES)
-    contract = {word.upper() for word in words} & set(TaskState)
-    if not words or len(shown) + len(contract) != len(words):
-        known = ", ".join((*STATES, *TaskState))
+    # In capitals they are those of the contract, of which two have the same letters.
+    shown = words & set(STATES)
+    contract = {word.upper() for word in words - shown} & set(TaskState)
+    if not words or len(shown) + len(contract) != len(words) or (shown and contract):
+        known = f"{', '.join(STATES)}, or of the others {', '.join(TaskState)}"
         message = f"--state {' '.join(given)}: the states are {known}"
-        raise UsageError(message)
-    if shown and contract:
-        message = f"--state {' '.join(given)}: give words of one kind"
         raise UsageError(message)
     return shown or set(STATES), {TaskState(word) for word in contract} or every
 
