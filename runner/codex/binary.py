@@ -55,6 +55,14 @@ def exec_argv(options: CodexOptions, repo: str, resume: SessionId | None) -> lis
     return [*argv, PROMPT_ON_STDIN]
 
 
+def interface_argv(options: CodexOptions, repo: str, thread: str) -> list[str]:
+    """Build `codex resume`: Codex's own interface, which takes options behind that."""
+    words = [word for each in options.overrides for word in ("--config", each)]
+    words += ["--model", options.model] if options.model else []
+    words += ["--sandbox", options.sandbox] if options.sandbox else []
+    return [options.bin, "resume", *words, "--cd", repo, thread]
+
+
 def version_of(program: str, settings: Config) -> str | None:
     """Return the version that a binary reports, without the name before it.
 

@@ -14,6 +14,7 @@ COMMANDS = {
     "wait": "wait",
     "result": "log",
     "log": "log",
+    "attach": "attach",
     "diff": "changes",
     "merge": "changes",
     "stop": "closing",
@@ -61,6 +62,7 @@ steer   stop                stop tasks and everything that they have started
         queue               see and change the prompts that wait
         pause, resume       hold the queue or a task, or let it go on
         slots               how many run at once
+        attach              open an idle task in Codex itself
         merge               take the changes of its worktree into your branch
 money   usage               tokens and cost by day, model, directory, task
         budget              what a day may cost

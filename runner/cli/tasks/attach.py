@@ -1,0 +1,38 @@
+"""`codex-tasks attach`."""
+
+from __future__ import annotations
+
+import os
+
+from runner.cli.options import refuse
+from runner.service import attach
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runner.cli.context import Context
+    from runner.cli.options import Values
+
+HELP = """\
+Open an idle task in Codex's own interface, with the settings of the task.
+
+TASK   the task
+
+  codex-tasks attach 01a1f0
+"""
+
+
+def main(found: Values, context: Context) -> int:
+    """Become Codex's interface; say what holds while it is open."""
+    is_shown = os.isatty(0) and os.isatty(1)
+    log = f"codex-tasks log {found.task}"
+    refuse((not is_shown, f"attach needs a terminal; {log} shows the task without one"))
+    context.sweep()
+    session = context.session(found.task)
+    interface = attach.interface_of(session, context.ledger, context.settings)
+    name = session.short_id
+    context.note(
+        f"task {name}: while Codex is open, prompts that are sent to it wait; what it"
+        " does there is counted after codex-tasks import"
+    )
+    context.ledger.close()
+    attach.enter(interface, context.settings)
