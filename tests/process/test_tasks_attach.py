@@ -18,7 +18,7 @@ def attached(session: Session, seen: Path) -> str:
         process.wait(30)
         shown = opened.shown()
     assert process.returncode == 7, shown
-    assert "prompts that are sent to it wait" in shown
+    assert "and a minute longer, prompts that are sent" in shown
     return seen.read_text()
 
 

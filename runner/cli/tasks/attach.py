@@ -31,8 +31,8 @@ def main(found: Values, context: Context) -> int:
     interface = attach.interface_of(session, context.ledger, context.settings)
     name = session.short_id
     context.note(
-        f"task {name}: while Codex is open, prompts that are sent to it wait; what it"
-        " does there is counted after codex-tasks import"
+        f"task {name}: while Codex is open, and a minute longer, prompts that are sent"
+        " to it wait; what it does there is counted after codex-tasks import"
     )
     context.ledger.close()
     attach.enter(interface, context.settings)
