@@ -8,6 +8,7 @@ from parsers.light import UTC, datetime, timedelta
 
 # The grammar of `read_duration`, for messages.
 DURATIONS = "90, 90s, 5m, 2h, 30d"
+_MOST_DIGITS = 7
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -65,10 +66,12 @@ def today() -> datetime:
 def read_duration(text: str) -> float | None:
     """Read a duration (90, 90s, 5m, 2h, 30d, 2w) in seconds; None for any other text.
 
-    A huge one is infinite.
+    A huge one is infinite. Eight digits or more without a unit are rather a date.
     """
     unit = _SECONDS.get(text[-1:])
     number = text if unit is None else text[:-1]
     if not (text.isascii() and number.replace(".", "", 1).isdecimal()):
+        return None
+    if unit is None and len(number.partition(".")[0]) > _MOST_DIGITS:
         return None
     return float(number) * (unit or 1)

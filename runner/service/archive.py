@@ -13,6 +13,7 @@ from runner.clock import iso
 from runner.errors import LeftRunningError, RunnerError
 from runner.exports import task_files
 from runner.ledger.sessions import ExportedNowError
+from runner.lifecycle import timer
 from runner.lifecycle.liveness import left_by
 from runner.locks import Lock, look
 from runner.model import TaskState
@@ -147,6 +148,8 @@ def remove(
             ledger.sessions.remove, session, remove_exports, if_unchanged=if_unchanged
         )
     )
+    if unsent:
+        timer.ring(ledger.home)  # it waits for their next try no longer
     faults = [fault for place in places for fault in files.remove_tree(place)]
     files.remove(removed)
     elsewhere = {str(path.parent): None for path in flat if os.path.lexists(path)}

@@ -261,7 +261,7 @@ def test_a_damaged_task_is_named_and_hides_no_other(tasks: Tasks) -> None:
 
     out, err = tasks("ls")
 
-    assert len(out.splitlines()) == 1 + 3
+    assert len(out.splitlines()) == 3
     assert f"not listed: {place}: task.json: it holds no JSON object" in err
     tasks("status", DAMAGED, code=3)
 

@@ -352,7 +352,7 @@ def test_since_is_a_date_an_instant_or_a_duration(text: str, meant: datetime) ->
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "d", "-3d", "1.5h", "3 d", "yesterday", "2026-11", "2026-02-30", "٣d"),
+        *("", "d", "-3d", "3 d", "yesterday", "2026-11", "2026-02-30", "٣d"),
         *("2026-11-01T08:00:00", "2026-11-01T25:00:00Z", "20261101"),
     ],
 )

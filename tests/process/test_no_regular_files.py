@@ -47,7 +47,7 @@ def test_a_damaged_record_is_named_and_written_anew_and_harms_no_command(
     ):
         damage(path)
 
-        for words in (("ls", "-a"), ("status", "-a")):
+        for words in (("ls", "-a", "--json"), ("status", "-a")):
             listed = said(session, *words)
             assert session.id in listed.stdout
             assert other.id in listed.stdout
@@ -104,7 +104,7 @@ def test_a_foreign_directory_with_a_pipe_is_passed_by(session: Session) -> None:
     (session.sessions.state_home / OTHER).mkdir(mode=0o700)
     os.mkfifo(session.sessions.state_home / OTHER / "task.json")
 
-    for words in (("ls", "-a"), ("status", "-a"), ("verify",)):
+    for words in (("ls", "-a", "--json"), ("status", "-a"), ("verify",)):
         passed_by = said(session, *words)
         assert passed_by.code == 0
         assert session.id in passed_by.stdout or words == ("verify",)

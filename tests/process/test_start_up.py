@@ -226,6 +226,7 @@ clock codex codex.binary codex.home config config_files errors exports
 exports.key_values exports.queue_files exports.run_exports files ledger
 ledger.database ledger.ledger
 ledger.prompts ledger.queue ledger.record ledger.runs ledger.sessions ledger.settings
+ledger.short_ids
 lifecycle
 lifecycle.handoff lifecycle.launch locks model process process.fork process.libc
 process.signals process.start process.table process.tree prompt prompt.read run_files

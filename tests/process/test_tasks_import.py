@@ -461,7 +461,7 @@ def test_old_tasks_in_our_own_directory_stay_as_they_are(
     assert copies | {kept / "task.result.imported"} == {
         path for path in made if "imported" in path.name
     }
-    assert len(tasks("ls", "-a").lines) == 4
+    assert len(tasks("ls", "-a").lines) == 3
     tasks("send", TWICE, "go on")
     tasks("status", "--wait", "--timeout", "30", TWICE)
     assert (kept / "task.result").read_text() == "answer to go on"

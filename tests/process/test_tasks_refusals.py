@@ -63,7 +63,7 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     ),
     "no age": (["prune", "--older-than", ""], ["--older-than is empty"]),
     "no prompt": (["start", ""], ["PROMPT is empty"]),
-    "eleven years": (["start", "--timeout", "350000000", "x"], ["more than ten years"]),
+    "eleven years": (["start", "--timeout", "4000d", "x"], ["more than ten years"]),
     "no number of seconds, and nothing to wait for": (
         ["status", "-A", "--wait", "--timeout", "soon"],
         ["--timeout: 'soon'"],

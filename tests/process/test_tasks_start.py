@@ -365,7 +365,6 @@ WRONG = {
     "a ref without a repository": ["start", "--repo-ref", "main", "Begin."],
     "a repository without a directory": ["start", "--repo", "url", "Begin."],
     "an empty directory": ["start", "--working-dir", "", "Begin."],
-    "no command": [],
     "an unknown command": ["begin"],
     "nothing to stop": ["stop"],
     "a task and all": ["stop", "-a", "x"],

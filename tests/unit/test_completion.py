@@ -108,7 +108,7 @@ def test_options_are_completed_with_their_help(asked: Asked) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["run_codex_task ", "codex-tasks usage ", "codex-tasks rm 01b2 "]
+    "line", ["run_codex_task ", "codex-tasks usage ", "codex-tasks deliver 01b2 "]
 )
 def test_where_only_options_can_stand_they_are_offered(asked: Asked, line: str) -> None:
     assert "--help" in asked.words(line)
