@@ -22,7 +22,7 @@ from chaos.operations import Choice, Operation
 from support.codex_home import ROOT, built_environment
 from support.forks import load
 from support.processes import command_line, processes_below, processes_with
-from support.repository import make_repository
+from support.repository import make_repository, state_of
 from support.stand_in import make_program
 
 from parsers.paths import Path as LightPath
@@ -190,6 +190,7 @@ class Chaos:
         for name in ("held", "operations", locks, "logs"):
             (self.home / name).mkdir(parents=True)
         make_repository(self.home / "repo")
+        self.of_user = state_of(self.home / "repo")
         for name in ("codex", "check"):
             make_program(self.home / name, _HERE / f"{name}.py", str(self.home))
         hooks = shlex.quote(str(self.home / "hooks.jsonl"))

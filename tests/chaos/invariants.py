@@ -9,6 +9,7 @@ from pathlib import Path
 
 from chaos.harness import Chaos
 from chaos.operations import CHECKS, Operation, differences
+from support.repository import git, state_of
 
 # What commands end with: all right, a task that is not, a session that is busy, a time
 # limit, a signal, a run that was ended or not started.
@@ -259,6 +260,16 @@ def state_is_clean(chaos: Chaos) -> list[str]:
     return found
 
 
+def repositories_stay_the_users(chaos: Chaos) -> list[str]:
+    """See that worktrees and snapshots have changed nothing that is the user's."""
+    repo = chaos.home / "repo"
+    git(repo, "fsck", "--full", "--no-dangling")  # it raises if something is wrong
+    return [
+        f"of the user: {each}"
+        for each in set(state_of(repo)).symmetric_difference(chaos.of_user)
+    ]
+
+
 def exports_belong_to_sessions(chaos: Chaos) -> list[str]:
     """See that no directory is left of a removed session, and no `task.pid`."""
     wanted = {row["exports"] for row in chaos.rows("select exports from sessions")}
@@ -294,6 +305,7 @@ INVARIANTS: tuple[Callable[[Chaos], list[str]], ...] = (
     sessions_are_idle,
     state_is_clean,
     exports_belong_to_sessions,
+    repositories_stay_the_users,
 )
 
 

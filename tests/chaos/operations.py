@@ -168,6 +168,12 @@ class Choice:
         command = f"{self._home / 'check'} {tag}"
         return ["--verify", command, "--max-iterations", str(CHECKS)]
 
+    def _terms(self, tag: str) -> list[str]:
+        """Choose a worktree, a budget that is never used up, a check and a program."""
+        found = ["--worktree"] if self._chance.random() < 0.15 else []
+        found += ["--max-tokens", "1000000"] if self._chance.random() < 0.2 else []
+        return [*found, *self._notified(), *self._checks(tag)]
+
     def _notified(self) -> list[str]:
         """Choose whether a prompt notifies a program."""
         program = f"sh {self._home / 'notify.sh'}"
@@ -178,13 +184,7 @@ class Choice:
 
     def _start(self) -> Operation:
         tag, prompt = self._prompt()
-        words = (
-            "start",
-            *self._notified(),
-            *self._tasks,
-            *self._codex,
-            *self._checks(tag),
-        )
+        words = ("start", *self._terms(tag), *self._tasks, *self._codex)
         return self._make(TASKS, *words, prompt, tag=tag)
 
     def _run(self) -> Operation:
@@ -214,7 +214,7 @@ class Choice:
     def _send(self) -> Operation:
         tag, prompt = self._prompt()
         session = self._session()
-        words = ("send", *self._notified(), *self._checks(tag), session, prompt)
+        words = ("send", *self._terms(tag), session, prompt)
         return self._make(TASKS, *words, tag=tag, session=session)
 
     def _queue(self) -> Operation:

@@ -5,17 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from support.real_sessions import RealSession, RealSessions
-from support.repository import git
+from support.repository import git, state_of
 
 TASKS = 8
-
-
-def state_of(repo: Path) -> list[str]:
-    """Give the branches of the user, HEAD, the index and the files."""
-    refs = git(repo, "for-each-ref").splitlines()
-    own = [each for each in refs if "refs/heads/codex/" not in each]
-    words = (("status", "--porcelain"), ("ls-files", "--stage"), ("rev-parse", "HEAD"))
-    return [*own, *(git(repo, *each) for each in words)]
 
 
 def test_eight_tasks_at_once_work_in_eight_worktrees(sessions: RealSessions) -> None:

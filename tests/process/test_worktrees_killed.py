@@ -8,7 +8,7 @@ from pathlib import Path
 from support import stand_in as script
 from support.guard import MARKER
 from support.processes import command_line, kill, processes_with
-from support.repository import git
+from support.repository import git, state_of
 from support.sessions import Sessions
 from support.tasks import Begun
 
@@ -18,19 +18,6 @@ SEED = 11
 # How often a process is killed, of the times at which one is looked for.
 SHARE = 0.3
 VICTIMS = ("git", "runner.supervisor", "runner.cli.codex_tasks")
-
-
-def state_of(repo: Path) -> list[str]:
-    """Give what is the user's: refs, HEAD, the stash, the index."""
-    refs = git(repo, "for-each-ref").splitlines()
-    own = [each for each in refs if "refs/heads/codex/" not in each]
-    words = (
-        ("symbolic-ref", "HEAD"),
-        ("rev-parse", "HEAD"),
-        ("stash", "list"),
-        ("ls-files", "--stage", "--debug"),
-    )
-    return [*own, *(git(repo, *each) for each in words)]
 
 
 def is_victim(pid: int) -> bool:

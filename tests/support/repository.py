@@ -27,3 +27,16 @@ def make_repository(directory: Path) -> Path:
     git(directory, "add", "README.md")
     git(directory, "commit", "--quiet", "--message=First")
     return directory
+
+
+def state_of(repo: Path) -> list[str]:
+    """Give what is the user's: refs, HEAD, the stash, the index."""
+    refs = git(repo, "for-each-ref").splitlines()
+    own = [each for each in refs if "refs/heads/codex/" not in each]
+    words = (
+        ("symbolic-ref", "HEAD"),
+        ("rev-parse", "HEAD"),
+        ("stash", "list"),
+        ("ls-files", "--stage", "--debug"),
+    )
+    return [*own, *(git(repo, *each) for each in words)]
