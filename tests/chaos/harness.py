@@ -47,6 +47,7 @@ _PASSING_CHANCE = 0.05
 # A command that takes longer than this is stuck.
 _PATIENCE_SECONDS = 60.0
 _END_SECONDS = 60.0
+_TIMER_SECONDS = 15.0
 # One in so many commands is started as a program of its own, the others are forks.
 _PROGRAM_EVERY = 8
 # The numbers of the commands that follow when no process is killed any more.
@@ -174,7 +175,12 @@ class Chaos:
         """
         sql = "select run_id from chaos where what = 'run removed'"
         tools = {pid for row in self.rows(sql) for pid in self._tools(row["run_id"])}
-        left = processes_below(os.getpid())
+        # A timer may sleep until a notification that a supervisor has sent was due.
+        deadline = time.monotonic() + _TIMER_SECONDS
+        while (left := processes_below(os.getpid())) and time.monotonic() < deadline:
+            if not any(command_line(pid).startswith("codex-timer") for pid in left):
+                break
+            time.sleep(_PACE_SECONDS)
         names = [f"{pid} {command_line(pid)}" for pid in left if pid not in tools]
         for pid in left:
             self._signal(pid)
