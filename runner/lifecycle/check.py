@@ -101,7 +101,7 @@ def next_turn(request: RunRequest, ledger: Ledger) -> RunRequest:
     work = {name: getattr(run.spec, name) for name in Work.field_names()}
     return replace(
         request,
-        **{**work, "repo": record.place_of(run)},
+        **{**work, "repo": record.next_place(run)},
         prompt=_text_of(run),
         log_dir=run.spec.directory if run.spec.is_flat else None,
         has_exports=not run.spec.is_flat,

@@ -224,7 +224,9 @@ def _identified(git: Git) -> Git:
 def _subject(session: Session, ledger: Ledger) -> str:
     """Write the first line of a commit: the title, or the beginning of the prompt."""
     last = ledger.runs.latest(session.key, "launched")
-    text = session.title or (last.spec.task if last else "")
+    # A run may have had another text: of a failed check, or to continue.
+    asked = last and ledger.value("preview", prompt=last.spec.prompt_id)
+    text = session.title or asked or (last.spec.task if last else "")
     line = " ".join(text.split()) or f"Task {session.short_id}"
     return line if len(line) <= _SUBJECT_LENGTH else f"{line[: _SUBJECT_LENGTH - 1]}…"
 
