@@ -245,11 +245,18 @@ def state_of_detached(repo: Path) -> list[str]:
     return [git(repo, *HEAD), git(repo, "status", "--porcelain", "--branch")]
 
 
-def test_a_running_task_is_not_merged(sessions: Sessions, go: Path) -> None:
-    sessions.stand_in.plays(*script.begin(), script.wait_for(go), script.complete())
+@pytest.mark.parametrize("verb", ["merge", "rm"])
+def test_a_running_task_is_neither_merged_nor_removed(
+    sessions: Sessions, go: Path, verb: str
+) -> None:
+    new = script.write("new.txt", "new\n")
+    sessions.stand_in.plays(
+        *script.begin(), new, script.wait_for(go), script.complete()
+    )
     session = sessions.start("--worktree", "Do it.")
+    wait_until((place_of(session) / "new.txt").exists)
 
-    said = sessions("merge", session.id)
+    said = sessions(verb, session.id)
 
     assert said.code == 75
     assert "is busy" in said.stderr
