@@ -396,6 +396,10 @@ select checks from prompts where id = :prompt
 -- The last run whose prompt file has the text of a prompt.
 select run_id from runs where prompt = :prompt and not continues order by ordinal desc limit 1
 
+-- name: preview
+-- The beginning of the text of a prompt.
+select preview from prompts where id = :prompt
+
 -- name: last_prompt
 -- The last prompt of a session: waiting, running or ended.
 select id from prompts where session = :session order by place desc limit 1

@@ -92,16 +92,18 @@ def next_turn(request: RunRequest, ledger: Ledger) -> RunRequest:
     """Return the request for the next turn of a prompt, after a failed check.
 
     It is that of the turn before, with the result of the check as its text; any other
-    request stays as it is.
+    request stays as it is. A prompt that was queued again has no failed check yet.
     """
-    run = ledger.runs.last_turn(request.prompt_id)
+    number = request.prompt_id
+    has_failed = number is not None and ledger.value("checks", prompt=number)
+    run = ledger.runs.last_turn(number) if has_failed else None
     verdict = None if run is None else run.verdict
     if run is None or verdict is None or verdict.error_class != VERIFY_FAILED:
         return request
     work = {name: getattr(run.spec, name) for name in Work.field_names()}
     return replace(
         request,
-        **{**work, "repo": record.place_of(run)},
+        **{**work, "repo": record.next_place(run)},
         prompt=_text_of(run),
         log_dir=run.spec.directory if run.spec.is_flat else None,
         has_exports=not run.spec.is_flat,

@@ -85,10 +85,7 @@ def merge(session: Session, ledger: Ledger, settings: Config) -> Merged | None:
         MergeError: a conflict, or changes of the user that it would overwrite.
         RunnerFault: git has refused it.
     """
-    if holder := ledger.queue.holder(session.key):
-        raise SessionBusyError(session.name, holder, _WAITS)
-    if session.waiting:
-        raise PromptsWaitError(session.name, session.waiting, puts_away=True)
+    _refuse_busy(session, ledger)
     worktree = ledger.sessions.worktree(session.key)
     if worktree is None:
         message = f"task {session.name} has no worktree (--worktree makes one)"
@@ -131,14 +128,23 @@ def removing(
         What stays, and why: complete after the block.
 
     Raises:
+        SessionBusyError: the session runs, or prompts wait.
         UnmergedError: it has work that is nowhere else.
     """
     worktree, faults = ledger.sessions.worktree(session.key), list[str]()
     if worktree is not None and not with_unmerged:
+        _refuse_busy(session, ledger)
         _refuse_unmerged(session.name, worktree, settings)
     yield faults
     if worktree is not None and not is_dry:
         faults += _remove(worktree, settings)
+
+
+def _refuse_busy(session: Session, ledger: Ledger) -> None:
+    if holder := ledger.queue.holder(session.key):
+        raise SessionBusyError(session.name, holder, _WAITS)
+    if session.waiting:
+        raise PromptsWaitError(session.name, session.waiting, puts_away=True)
 
 
 def _refuse_unmerged(name: str, worktree: Worktree, settings: Config) -> None:
@@ -224,7 +230,9 @@ def _identified(git: Git) -> Git:
 def _subject(session: Session, ledger: Ledger) -> str:
     """Write the first line of a commit: the title, or the beginning of the prompt."""
     last = ledger.runs.latest(session.key, "launched")
-    text = session.title or (last.spec.task if last else "")
+    # A run may have had another text: of a failed check, or to continue.
+    asked = last and ledger.value("preview", prompt=last.spec.prompt_id)
+    text = session.title or asked or (last.spec.task if last else "")
     line = " ".join(text.split()) or f"Task {session.short_id}"
     return line if len(line) <= _SUBJECT_LENGTH else f"{line[: _SUBJECT_LENGTH - 1]}…"
 

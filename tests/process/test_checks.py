@@ -101,6 +101,21 @@ def test_the_session_goes_on_with_what_the_check_said_until_it_passes(
     )
 
 
+def test_a_prompt_whose_check_has_failed_is_retried_from_its_beginning(
+    sessions: Sessions,
+) -> None:
+    session = sessions.start("Do it.", "--verify", "false", "--max-iterations", "2")
+    session.wait()
+
+    assert sessions("retry", session.id).code == 0
+    session.wait()
+
+    began, told = "Do it.", "The check of your work"
+    sent = [run["stdin"] for run in sessions.stand_in.runs]
+    assert [text[: len(told)] for text in sent] == [began, told, began, told]
+    assert prompts_of(sessions) == [("failed", "verify_failed")]
+
+
 @pytest.mark.core
 def test_after_its_turns_the_prompt_has_failed_and_the_run_has_succeeded(
     task: Tasks, check: Path, sessions: Sessions

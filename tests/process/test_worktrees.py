@@ -160,6 +160,33 @@ def test_merge_commits_the_rest_and_merges(sessions: Sessions) -> None:
     assert git(sessions.repo, "for-each-ref", "refs/heads/codex").strip() == ""
 
 
+def test_the_turns_of_a_check_are_merged_as_the_prompt_that_they_are_of(
+    sessions: Sessions,
+) -> None:
+    session = sessions.start("Do it.", "--worktree", "--verify", "false")
+    session.wait()
+    assert session.status["runs"] == 3
+
+    assert sessions("merge", session.id).code == 0
+
+    assert git(sessions.repo, "log", "-1", "--format=%s").strip() == "Do it."
+
+
+def test_the_turns_of_a_check_stay_in_the_worktree_and_under_the_users_directory(
+    sessions: Sessions,
+) -> None:
+    check = "sh -c 'pwd >> checked; false'"
+    session = sessions.start("Do it.", "--worktree", "--verify", check)
+    session.wait()
+    place = place_of(session)
+
+    assert (place / "checked").read_text() == f"{place}\n" * 3
+    assert {each["repo"] for each in sessions.records} == {str(sessions.repo)}
+    assert [run["cwd"] for run in sessions.stand_in.runs] == [str(place)] * 3
+    (told,) = json.loads(sessions("ls", "--json").stdout)
+    assert told["working_dir"] == str(sessions.repo)
+
+
 def test_a_conflict_stops_the_merge_with_both_trees_intact(sessions: Sessions) -> None:
     first, second = ended(sessions), ended(sessions)
     assert sessions("merge", first.id).code == 0
@@ -218,11 +245,18 @@ def state_of_detached(repo: Path) -> list[str]:
     return [git(repo, *HEAD), git(repo, "status", "--porcelain", "--branch")]
 
 
-def test_a_running_task_is_not_merged(sessions: Sessions, go: Path) -> None:
-    sessions.stand_in.plays(*script.begin(), script.wait_for(go), script.complete())
+@pytest.mark.parametrize("verb", ["merge", "rm"])
+def test_a_running_task_is_neither_merged_nor_removed(
+    sessions: Sessions, go: Path, verb: str
+) -> None:
+    new = script.write("new.txt", "new\n")
+    sessions.stand_in.plays(
+        *script.begin(), new, script.wait_for(go), script.complete()
+    )
     session = sessions.start("--worktree", "Do it.")
+    wait_until((place_of(session) / "new.txt").exists)
 
-    said = sessions("merge", session.id)
+    said = sessions(verb, session.id)
 
     assert said.code == 75
     assert "is busy" in said.stderr
