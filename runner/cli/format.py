@@ -33,18 +33,6 @@ def time(text: str, time_format: str) -> str:
     return ctime(clock.parse_iso(text).timestamp())
 
 
-def short_time(text: str, time_format: str) -> str:
-    """Write an instant of a record in local time, as short as possible."""
-    if time_format == "iso":
-        return time(text, time_format)
-    local, now = datetime.fromisoformat(text).astimezone(), clock.now().astimezone()
-    if local.date() == now.date():
-        return f"{local:%H:%M:%S}"
-    return f"{local:%b} {local.day:2d} {local:%H:%M}" + (
-        "" if local.year == now.year else f" {local.year}"
-    )
-
-
 def short_path(path: str) -> str:
     """Write a path with `~` for the home directory."""
     home = os.path.expanduser("~")  # noqa: PTH111 - it never fails
