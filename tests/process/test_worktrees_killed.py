@@ -1,6 +1,7 @@
 """Whatever is killed, the repository of the user stays as it is, and sound."""
 
 import json
+import os
 import random
 import subprocess
 from pathlib import Path
@@ -12,7 +13,8 @@ from support.repository import git, state_of
 from support.sessions import Sessions
 from support.tasks import Begun
 
-TASKS = 100
+# By hand a hundred.
+TASKS = int(os.environ.get("CODEX_TESTS_TASKS", "40"))
 AT_ONCE = 4
 SEED = 11
 # How often a process is killed, of the times at which one is looked for.
@@ -36,7 +38,7 @@ def kill_some(sessions: Sessions, begun: list[Begun], chance: random.Random) -> 
     return kills
 
 
-def test_a_hundred_tasks_with_kills_leave_the_repository_of_the_user_sound(
+def test_tasks_with_kills_leave_the_repository_of_the_user_sound(
     sessions: Sessions,
 ) -> None:
     sessions.stand_in.plays(
