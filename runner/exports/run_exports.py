@@ -22,7 +22,7 @@ from runner.ledger import record
 from runner.ledger.record import DamagedRecordError
 from runner.model import OUTCOMES, Outcome, Verdict
 from runner.run_files import files_of
-from runner.terms import masked_address
+from runner.terms import VERIFY_FAILED, masked_address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -168,9 +168,16 @@ def end_of(run: Run) -> dict[str, Any]:
         "has_begun": run.has_begun,
         "tokens": key_values.end_of_turn(run),
         "lines": key_values.text([*key_values.footer(run), f"summary_json={whole}"]),
-        "error": f"{verdict.outcome}: {verdict.error}" if verdict.error else None,
+        "error": _error_of(verdict),
         "doubts": run_summary.doubts(run.accounts.get("warnings")),
     }
+
+
+def _error_of(verdict: Verdict) -> str | None:
+    """Tell an error after its outcome; a failed check follows a success."""
+    if verdict.error is None or verdict.error_class == VERIFY_FAILED:
+        return verdict.error
+    return f"{verdict.outcome}: {verdict.error}"
 
 
 def write_meta(run: Run) -> None:

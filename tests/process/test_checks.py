@@ -126,9 +126,7 @@ def test_after_its_turns_the_prompt_has_failed_and_the_run_has_succeeded(
     assert "check failed in turn 2 of 2" in ended.stdout
     assert ended.fields["summary_line"].startswith("FAIL ")
     assert "verify_failed" in ended.fields["summary_line"]
-    assert ended.stderr == (
-        "run_codex_task: succeeded: the check failed: check.sh exited 1\n"
-    )
+    assert ended.stderr == ("run_codex_task: the check failed: check.sh exited 1\n")
     assert runs_of(sessions) == [("succeeded", "verify_failed", 1)] * 2
     assert prompts_of(sessions) == [("failed", "verify_failed")]
 
