@@ -86,9 +86,12 @@ def assert_sleeps(pid: int) -> None:
 
 
 def kill(pid: int) -> None:
-    """End one process, surely."""
+    """End one process, surely; it holds no lock and no file any more."""
+    started = start_time(pid)
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
+    if started is not None:
+        wait_until(lambda: not is_alive(pid, started), what=f"the end of {pid}")
 
 
 def _pids() -> list[int]:
