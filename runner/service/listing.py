@@ -9,11 +9,10 @@ from runner import clock
 from runner.errors import UsageError
 from runner.ledger import slots as ledger_slots
 from runner.ledger.runs import FLAT
-from runner.model import Running
-from runner.run_files import RunFiles, files_of
+from runner.run_files import RunFiles
 from runner.service import usage
 from runner.service.shown import STATES, shown
-from runner.tail import doing
+from runner.tail import Doing, doing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from runner.config import Config
     from runner.ledger.ledger import Ledger
     from runner.ledger.sessions import Session
-    from runner.model import Run
     from runner.service.lookup import Found
     from runner.service.shown import Shown
 
@@ -166,12 +164,16 @@ def line_of(task: Found, settings: Config) -> Line:
     return _line(row, settings)
 
 
-def report_of(session: Session, last: Run | None, ledger: Ledger) -> dict[str, Any]:
-    """Report what a session is shown as, what it does, and its last runs."""
+def doing_in(paths: RunFiles) -> Doing:
+    """Return what a run does now: Codex, or the check after its turn."""
+    if os.path.lexists(paths.verify):
+        return Doing(word="verifying", text=None, seconds=0.0)
+    return doing(paths.events)
+
+
+def report_of(session: Session, now: Doing | None, ledger: Ledger) -> dict[str, Any]:
+    """Report what a session is shown as, what it does now, and its last runs."""
     row = ledger.sessions.line(session.key)
-    now = None
-    if last is not None and isinstance(last.state, Running):
-        now = doing(files_of(last.spec).events)
     runs = []
     for each in ledger.runs.recent(session.key):
         about = {**row, **each, "why": None, "queue": 0}
@@ -193,7 +195,7 @@ def _line(row: Mapping[str, Any], settings: Config) -> Line:
     if row["run_state"] == "running":
         place = settings.state_home / os.fsdecode(row["directory"])
         is_flat = row["layout"] == FLAT
-        now = doing(RunFiles(place, row["last_run"], is_flat=is_flat).events)
+        now = doing_in(RunFiles(place, row["last_run"], is_flat=is_flat))
     told = shown(row, None if now is None else (now.word, now.text))
     began, ended = row["launched_at"], row["ended_at"]
     seconds = None

@@ -23,9 +23,8 @@ from runner.model import Outcome, Running, TaskState
 from runner.process.table import is_alive
 from runner.run_files import files_of
 from runner.service import usage
-from runner.service.listing import report_of
+from runner.service.listing import doing_in, report_of
 from runner.service.lookup import get
-from runner.tail import doing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from runner.ledger.sessions import Session
     from runner.model import Run
     from runner.service.lookup import Found, Task
+    from runner.tail import Doing
 
 Json = dict[str, object]
 
@@ -59,13 +59,15 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
     pattern = launched or last
     verdict, exports = last.verdict, session.exports_in(settings.state_home)
     pid = _pid_of_codex(last)
+    is_running = isinstance(last.state, Running)
+    now = doing_in(files_of(last.spec)) if is_running else None
     so_far = [] if last.is_finished else _so_far(last, ledger, settings)
     return {
         "id": session.name,
         "short_id": session.short_id,
         "title": session.title,
         "state": session.state,
-        **report_of(session, last, ledger),
+        **report_of(session, now, ledger),
         "outcome": last.outcome,
         "error": verdict.error if verdict else None,
         "error_class": verdict.error_class if verdict else None,
@@ -81,7 +83,7 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
         "pid": pid,
         "verifying": is_checked(last),
         "verify": last.accounts.get(record.VERIFY),
-        "note": _note(last, pid) or _why_lost(session, last, settings),
+        "note": _note(last, pid, now) or _why_lost(session, last, settings),
         "last_run": last.run_id,
         "runs": len(ledger.runs.ids(session.key)),
         **_queue(told(task.prompts, session, ledger, settings)),
@@ -279,7 +281,7 @@ def _pid_of_codex(run: Run) -> int | None:
     return found.pid if found else None
 
 
-def _note(run: Run, pid: int | None) -> str | None:
+def _note(run: Run, pid: int | None, now: Doing | None) -> str | None:
     """Say why there is no pid, that nothing supervises Codex, or that it reconnects."""
     if isinstance(run.state, Running) and not (place := place_of(run)).is_here:
         where = "another PID namespace, such as a container"
@@ -291,8 +293,7 @@ def _note(run: Run, pid: int | None) -> str | None:
         return f"{ended}{why}"
     if ended:
         return f"{ended}this is not recorded yet"
-    now = doing(files_of(run.spec).events) if pid else None
-    is_lost = now is not None and now.word == "reconnecting"
+    is_lost = pid and now is not None and now.word == "reconnecting"
     return f"Codex has no connection: {now.text}" if now and is_lost else None
 
 

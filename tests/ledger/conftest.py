@@ -1,8 +1,9 @@
 """Ledger tests use SQLite and files, and start no process."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,18 @@ def session(ledger: Ledger) -> int:
     """Open a session with a thread."""
     with ledger.transaction():
         return ledger.sessions.open(clock.iso(AT), thread=SESSION, repo="/repo")
+
+
+@pytest.fixture
+def after(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Let so many seconds pass on the clock of instants."""
+    real, passed = clock.now, [0.0]
+
+    def now() -> datetime:
+        return real() + timedelta(seconds=passed[0])
+
+    def pass_time(seconds: float) -> None:
+        passed[0] += seconds
+
+    monkeypatch.setattr(clock, "now", now)
+    return pass_time

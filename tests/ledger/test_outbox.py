@@ -4,7 +4,6 @@ import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -24,21 +23,6 @@ from runner.run_files import files_of, owner_of
 @pytest.fixture
 def stream(tmp_path: Path) -> Path:
     return tmp_path / "events.jsonl"
-
-
-@pytest.fixture
-def after(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Let so many seconds pass on the clock of instants."""
-    real, passed = clock.now, [0.0]
-
-    def now() -> datetime:
-        return real() + timedelta(seconds=passed[0])
-
-    def pass_time(seconds: float) -> None:
-        passed[0] += seconds
-
-    monkeypatch.setattr(clock, "now", now)
-    return pass_time
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import socket
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
@@ -41,19 +41,9 @@ def ours(ledger: Ledger, tmp_path: Path) -> Config:
 
 
 @pytest.fixture
-def after(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Let so many seconds pass on the clock of instants."""
-    real, passed = clock.now, [0.0]
-
-    def now() -> datetime:
-        return real() + timedelta(seconds=passed[0])
-
-    def pass_time(seconds: float) -> None:
-        passed[0] += seconds
-
-    monkeypatch.setattr(clock, "now", now)
-    pass_time(0.01)  # what is inserted now is due
-    return pass_time
+def after(after: Callable[[float], None]) -> Callable[[float], None]:
+    after(0.01)  # what is inserted now is due
+    return after
 
 
 def ended(ledger: Ledger, url: str, number: int = 1, **changes: Any) -> None:  # noqa: ANN401  # as `prepare`

@@ -251,6 +251,8 @@ def test_stop_ends_the_check_and_the_prompt(
     pid = wait_for_check(repo)
     status = session.status
     assert (status["state"], status["verifying"]) == ("RUNNING", True)
+    assert status["shown"]["reason"] == status["now"]["doing"] == "verifying"
+    assert "\tverifying\t" in sessions("ls").stdout
     assert "State: RUNNING (verifying)\n" in sessions("status", session.id).stdout
     assert status["note"] is None
 
