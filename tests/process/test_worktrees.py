@@ -519,3 +519,20 @@ def test_a_worktree_that_git_was_killed_in_is_made_again(
 
     assert said.code == 0
     assert "Changes: 2 files" in said.stdout
+
+
+def test_a_worktree_behind_a_task_begins_with_what_was_merged_of_it(
+    sessions: Sessions,
+) -> None:
+    first = ended(sessions)
+    sessions("pause")
+    words = ("--queue", "--worktree", "--after", first.id, "Go on.")
+    second = sessions(*sessions.starting(*words)).stdout.strip()
+
+    assert sessions("merge", first.id).code == 0
+    merged = git(sessions.repo, *HEAD).strip()
+    sessions("resume")
+    assert sessions("wait", "--timeout", 30, second).code == 0
+
+    (task,) = json.loads(sessions("status", "--json", second).stdout)
+    assert task["changes"]["base"] == merged
