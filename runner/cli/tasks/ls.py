@@ -8,7 +8,7 @@ from parsers.paths import Path
 from runner import clock
 from runner.cli import figures, format, table
 from runner.cli.options import whole_number
-from runner.cli.output import is_terminal, pretty_rows
+from runner.cli.output import is_terminal
 from runner.cli.table import GAP, Column
 from runner.errors import UsageError
 from runner.model import TaskState
@@ -36,7 +36,6 @@ List tasks: what needs you first, then what runs and waits, then what has ended.
 --filter TEXT        only those with this in id, title, prompt or directory
 --sort ORDER         by id, for, cost, tokens, time, title or dir; -cost reverses
 --limit N            at most N tasks
---json               as JSON: a list
 --header             in a pipe: with a line of headings
 --time-format {{human,iso}}
 
@@ -75,7 +74,7 @@ def main(found: Values, context: Context) -> int:
     lines = listing.lines(rows, context.settings, wanted, found.filter)
     lines = listing.ordered(lines, found.sort)[:limit]
     if found.json:
-        context.output.lines([pretty_rows([line.to_json() for line in lines])])
+        context.tell(found, "tasks", {"tasks": [line.to_json() for line in lines]})
     elif not is_terminal():
         heads = ["\t".join((*_HEADINGS, "Q"))] if found.header else []
         context.output.lines([*heads, *map(_piped, lines)])

@@ -6,7 +6,8 @@ from parsers.struct import replace
 from runner import config
 from runner.cli import figures, format
 from runner.cli.options import Values, refuse
-from runner.cli.output import is_terminal, pretty
+from runner.cli.output import is_terminal
+from runner.errors import WaitTimeoutError
 from runner.service import listing, status
 
 TYPE_CHECKING = False
@@ -22,7 +23,6 @@ Wait until tasks have finished; print each once, as it ends.
 --strict         a success with sandbox_broken or empty_answer is none
                  (CODEX_RUNNER_STRICT=1)
 --timeout TIME   wait at most this long, then exit 124 (default, and 0: no limit)
---json           as JSON: a list, at the end
 TASK ...         the tasks
 
   codex-tasks wait 01a1f0 && codex-tasks result 01a1f0
@@ -53,13 +53,15 @@ def main(found: Values, context: Context) -> int:
                 if not found.json:
                     text = _drawn(line) if is_terminal() else [_piped(line)]
                     context.output.lines(text)
+        except WaitTimeoutError as error:
+            context.keep(error)
+            raise
         finally:
-            if found.json:
-                context.output.lines([pretty(lines)])
+            context.tell(found, "tasks", {"tasks": lines})
     return code
 
 
-def answer(name: str, context: Context) -> int:
+def answer(name: str, found: Values, context: Context) -> int:
     """Wait for a task that was just started or sent to, and print its answer."""
     from runner.cli.tasks import log  # noqa: PLC0415 - after the end
 
@@ -69,7 +71,7 @@ def answer(name: str, context: Context) -> int:
         for _ in waited:
             pass
     asked = Values()
-    vars(asked).update(task=name, run=None, strict=False)
+    vars(asked).update(task=name, run=None, strict=False, json=found.json)
     return log.main_result(asked, context)
 
 
