@@ -70,7 +70,7 @@ class Arrivals:
 
 
 class Times:
-    """Find when a line was read, in a record that may still grow."""
+    """Find when a line was read, as far as the record has been read."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._size = path, 0
@@ -81,13 +81,10 @@ class Times:
         """Return when the line was read that begins there; None if that is unknown."""
         from bisect import bisect_right  # noqa: PLC0415 - not for a supervisor
 
-        ends = self._ends[is_stderr]
-        if not ends or begin >= ends[-1]:
-            self._read()
-        at = bisect_right(ends, begin)
-        return self._moments[at] if at < len(ends) else None
+        at = bisect_right(self._ends[is_stderr], begin)
+        return self._moments[at] if at < len(self._moments) else None
 
-    def _read(self) -> None:
+    def read(self) -> None:
         """Read what was appended to the record."""
         with suppress(OSError), files.reader(self._path) as stream:
             stream.seek(self._size)

@@ -33,6 +33,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def of(times: Times, *places: int, is_stderr: bool = False) -> list[float | None]:
+    times.read()
     found = (times.of(place, is_stderr=is_stderr) for place in places)
     return [None if each is None else each.seconds - NOON for each in found]
 
@@ -66,9 +67,10 @@ def test_without_a_signal_of_growth_a_time_is_exact_to_the_second(
 ) -> None:
     Arrivals(path, is_exact=False).note((10, 0), at(1))
 
-    assert Times(path).of(0, is_stderr=False) == Moment(
-        seconds=int(NOON) + 1, is_exact=False
-    )
+    times = Times(path)
+    times.read()
+    second = Moment(seconds=int(NOON) + 1, is_exact=False)
+    assert times.of(0, is_stderr=False) == second
 
 
 def test_lines_that_were_read_late_have_no_time(

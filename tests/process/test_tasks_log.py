@@ -16,7 +16,7 @@ from support.commands import Cli
 from support.processes import wait_until
 from support.stand_in import THREAD, StandIn
 from support.tasks import Tasks
-from support.terminal import terminal
+from support.terminal import on_screen, terminal
 
 STOPPED = f"codex_tasks: Task {THREAD} is STOPPED; stopping log follow.\n"
 DIED = f"codex_tasks: Task {THREAD} is DIED; stopping log follow.\n"
@@ -456,6 +456,56 @@ def test_colours_are_for_terminals(
         assert process.wait(20) == 0
         shown = screen.shown()
 
-    assert ("\x1b[1;36muser\x1b[0m\r\n" in shown) == has_colours
+    assert ("\x1b[0m  \x1b[1;36muser\x1b[0m\r\n" in shown) == has_colours
     assert ("\x1b" in shown) == has_colours
     assert "  Go \\x1b[2J.\r\n" in shown
+
+
+STAMP = re.compile(r"\d\d:\d\d:\d\d  |          ")
+
+
+@pytest.mark.core
+def test_times_are_shown_where_they_are_wanted(context: Context) -> None:
+    context.start()
+    context.wait()
+
+    plain, timed = context.log(), context.log("--time")
+
+    lines = [line for line in timed.splitlines() if line]
+    assert all(STAMP.match(line) for line in lines)
+    assert "".join(line[10:] for line in lines) == "".join(plain.splitlines())
+    entries = [line for line in lines if not line[10:].startswith(" ")]
+    firsts = [line[10:] for line in entries if line[:1] != " "]
+    assert firsts == ["user", f"session id: {THREAD}", "codex", "tokens used"]
+
+
+def test_events_have_no_times(context: Context) -> None:
+    context.start()
+    context.wait()
+
+    done = context("log", "--json", "--time", THREAD)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--time: the events of --json are unchanged" in done.stderr
+
+
+@pytest.mark.core
+def test_a_terminal_shows_times_and_how_long_a_command_took(
+    context: Context, go: Path
+) -> None:
+    context.start(
+        "Do it.",
+        *script.begin(),
+        script.item("command_execution", state="started", command="make"),
+        script.wait_for(go),
+        script.item("command_execution", command="make", status="completed"),
+        script.complete(),
+    )
+    wait_until(lambda: "make" in context.log(), what="the command")
+    go.touch()
+    context.wait()
+
+    lines = on_screen(context.cli, 80, "log", THREAD)
+
+    (end,) = [line for line in lines if "succeeded: make" in line]
+    assert re.fullmatch(r"\d\d:\d\d:\d\d  succeeded: make  (\d\.\ds|\d+s)", end)

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from parsers.exec_events import events, task_log
-from parsers.exec_events.transcript import (
-    coloured,
-    render,
-    render_end,
-    render_prompt,
-    render_stderr,
-)
 from parsers.run_summary import doubts
-from runner.cli.options import whole_number
+from runner.cli.options import refuse, whole_number
 from runner.cli.output import is_terminal, visible
+from runner.cli.transcript import Transcript
 from runner.errors import SessionBusyError
-from runner.exports.key_values import end_of_turn
 from runner.service import log
 from runner.service.lookup import get
 
@@ -33,7 +26,9 @@ Show the transcript of a task, of all its runs.
 -f, --follow    follow the log until the task is no longer RUNNING
 -F, --forever   follow the log until interrupted, also through later prompts
 -n, --lines N   only the last N events, prompts and lines of standard error
---json          the unchanged events, as JSON lines
+--time          in a pipe, too: when each entry came (codex exec gives no times: when
+                its supervisor has read it), and how long commands took
+--json          the unchanged events, as JSON lines; Codex gives them no times
 --run RUN       only this run of the task
 TASK            the task
 
@@ -57,15 +52,22 @@ TASK        the task; for a run id, the answer of that run
 
 def main(found: Values, context: Context) -> int:
     """Show the log; with --follow, return when the task is idle."""
-    wish = log.Wish(
-        run_id=found.run,
-        last=whole_number(found.lines, "-n", "lines"),
-        follows=found.follow or found.forever,
-        is_endless=found.forever,
-    )
+    refuse((found.time and found.json, "--time: the events of --json are unchanged"))
+    last = whole_number(found.lines, "-n", "lines")
     context.sweep()
     (task,) = context.found([found.task])
-    said = _json if found.json else _Text(is_coloured=context.is_coloured)
+    # An older tool has recorded no times.
+    can_have_times = is_terminal() and not found.json and task.older is None
+    wish = log.Wish(
+        run_id=found.run,
+        last=last,
+        follows=found.follow or found.forever,
+        is_endless=found.forever,
+        has_times=found.time or can_have_times,
+    )
+    said = _json
+    if not found.json:
+        said = Transcript(is_coloured=context.is_coloured, has_times=wish.has_times)
     with context.waiting([task] if wish.follows else ()):
         for piece in _pieces(task, wish, context):
             match piece:
@@ -86,32 +88,6 @@ def _pieces(found: Found, wish: log.Wish, context: Context) -> Iterator[Piece]:
     with context.ledger.snapshot():
         task = get(found.session.key, context.ledger)
     return log.read(task, wish, context.ledger, context.settings)
-
-
-class _Text:
-    """Render pieces for people."""
-
-    def __init__(self, *, is_coloured: bool) -> None:
-        self._colour = coloured if is_coloured else str
-        self._is_first = True
-
-    def __call__(self, piece: Piece) -> str:
-        parts: list[str] = []
-        match piece:
-            case log.Prompt(text=text):
-                parts = [render_prompt(text)]
-            case log.Lines(lines=lines, is_stderr=is_stderr):
-                parts = [*map(render_stderr if is_stderr else render, lines)]
-            case log.RunEnded(run=run) if run.has_succeeded:
-                parts = [end_of_turn(run)]
-            case log.RunEnded(run=run) if run.verdict:
-                parts = [render_end(run.run_id, run.verdict.outcome, run.verdict.error)]
-            case _:
-                pass
-        start = "" if self._is_first else "\n"
-        shown = "".join(map(self._colour, parts))
-        self._is_first = self._is_first and not shown
-        return start + shown if isinstance(piece, log.Prompt) else shown
 
 
 def _json(piece: Piece) -> str:
