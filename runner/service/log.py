@@ -46,7 +46,8 @@ class Wish(Struct):
 
     `last` is the number of lines of its log, None for all; `run_id` the only run.
     Following ends when the session is idle, with `is_endless` never. With `has_times`
-    lines have the times at which they were read.
+    lines have the times at which they were read. What `only_grows` is the same at any
+    later time, and more: a run's standard error comes at its end, after its events.
     """
 
     run_id: str | None = None
@@ -54,6 +55,7 @@ class Wish(Struct):
     follows: bool = False
     is_endless: bool = False
     has_times: bool = False
+    only_grows: bool = False
 
 
 class Prompt(Struct, kw_only=False):
@@ -158,7 +160,12 @@ class _Transcript:
         return [each for each in ids if self._wish.run_id in {None, each}]
 
     def _is_due(self, run: Run) -> bool:
-        """Return whether a run is shown now; a waiting run once it has begun."""
+        """Return whether a run is shown now; a waiting run once it has begun.
+
+        It gets its place among the others then.
+        """
+        if self._wish.only_grows and run.waits:
+            return False
         return isinstance(run.state, Running | Finished) or not self._wish.follows
 
     def _last(self, count: int | None) -> Iterator[Run]:
@@ -223,6 +230,8 @@ class _Transcript:
         if self._wish.follows:
             run = yield from self._live(run, tails, clock_of)
         for tail, is_stderr in tails.items():
+            if self._wish.only_grows and is_stderr and not run.is_finished:
+                break
             yield from _lines_of(tail, clock_of, is_stderr=is_stderr)
             # Of a finished run also the incomplete last line.
             if run.is_finished and (last := tail.rest()):
@@ -243,6 +252,8 @@ class _Transcript:
         while not run.is_finished:
             ticks += 1
             for tail, is_stderr in tails.items():
+                if self._wish.only_grows and is_stderr:
+                    break
                 for piece in _lines_of(tail, clock_of, is_stderr=is_stderr):
                     ticks = 0
                     yield piece

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -298,6 +299,39 @@ def test_following_goes_through_the_runs_to_the_end_of_the_work(
         *("> prompt 1", "three", "four", "1 failed no luck"),
         f"# Task {SESSION} is DIED; stopping log follow.",
     ]
+
+
+def test_what_only_grows_is_shown_in_an_order_that_stays(house: Context) -> None:
+    first = house.run(0, None, events=b"one\ntw", stderr=b"oh\n")
+    seen = [house.said(only_grows=True)]
+    house.write(0, b"o\nthree")
+    seen.append(house.said(only_grows=True))
+    house.end(first, Outcome.FAILED, "no luck")
+    seen.append(house.said(only_grows=True))
+    second = house.run(1, None, stderr=b"ah\n")
+    seen.append(house.said(only_grows=True))
+    house.write(1, b"four\n")
+    seen.append(house.said(only_grows=True))
+    house.end(second)
+    seen.append(house.said(only_grows=True))
+
+    assert seen[0] == ["> prompt 0", "one"]
+    assert seen[-1] == house.said()
+    for before, after in pairwise(seen):
+        assert after[: len(before)] == before
+        assert len(after) > len(before)
+
+
+def test_what_only_grows_is_followed_in_the_same_order(
+    house: Context, meanwhile: Callable[..., None]
+) -> None:
+    run = house.run(0, None, events=b"one\n", stderr=b"oh\n")
+    meanwhile(lambda: house.write(0, b"two\n"), lambda: house.end(run))
+
+    followed = house.said(only_grows=True, follows=True)
+
+    assert followed[:-1] == house.said(only_grows=True)
+    assert followed[:-1] == ["> prompt 0", "one", "two", "! oh"]
 
 
 def times_of(pieces: Iterator[Piece]) -> dict[str, float | None]:

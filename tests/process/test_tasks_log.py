@@ -284,6 +284,9 @@ def test_a_launch_that_failed_says_why(context: Context) -> None:
         (["-n", "-1", THREAD], 2, "-n '-1' is not a number of lines"),
         (["-n", "x", THREAD], 2, "-n 'x' is not a number of lines"),
         (["--run", "x", THREAD], 2, f"task {THREAD} has no run 'x'"),
+        (["--from-byte", "x", THREAD], 2, "'x' is not a number of bytes"),
+        (["--from-byte", "1", "-n", "1", THREAD], 2, "--from-byte takes no -n"),
+        (["--from-byte", "1", "--time", THREAD], 2, "--from-byte takes no --time"),
         (["no such thing"], 3, "no task 'no such thing'"),
         ([], 2, "required: TASK"),
     ],
@@ -509,3 +512,81 @@ def test_a_terminal_shows_times_and_how_long_a_command_took(
 
     (end,) = [line for line in lines if "succeeded: make" in line]
     assert re.fullmatch(r"\d\d:\d\d:\d\d  succeeded: make  (\d\.\ds|\d+s)", end)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_program_that_polls_gets_each_byte_once(
+    context: Context, tmp_path: Path, form: list[str]
+) -> None:
+    gates = [tmp_path / f"go-{number}" for number in range(3)]
+    steps = [
+        *script.begin(),
+        script.err("warning: ü\n"),
+        script.wait_for(gates[0]),
+        script.message("Größe."),
+        script.err("and \x1b[2J more\n"),
+        script.wait_for(gates[1]),
+        script.out('{"type":"error","mess'),
+        script.wait_for(gates[2]),
+        script.out('age":"x"}\n'),
+        script.complete(),
+    ]
+    context.start("Do it.", *steps)
+    got, sizes = b"", list[int]()
+
+    def poll() -> None:
+        nonlocal got
+        piece = context.log(*form, "--from-byte", len(got))
+        got += piece.encode(errors="surrogateescape")
+        sizes.append(len(got))
+
+    poll()
+    for gate in gates:
+        gate.touch()
+        poll()
+    context.wait()
+    poll()
+    context.send("Once more.", *script.begin(), script.err("oh\n"), *script.fail("no"))
+    poll()
+    poll()
+
+    whole = context.log(*form).encode(errors="surrogateescape")
+    assert got == whole
+    assert got == context.log(*form, "--from-byte", 0).encode(errors="surrogateescape")
+    assert sizes[-1] == sizes[-2] > sizes[-3] > sizes[0] > 0
+    middle = len(whole.partition("ü".encode())[0]) + 1
+    assert context.log(*form, "--from-byte", len(whole) + 9) == ""
+    assert context.log(*form, "--from-byte", "9" * 30) == ""
+    rest = context.log(*form, "--from-byte", middle)
+    assert rest == whole[middle:].decode(errors="replace")
+
+
+@pytest.mark.core
+def test_a_follower_goes_on_where_another_one_stopped(
+    context: Context, go: Path
+) -> None:
+    context.start("Do it.", *waiting(go))
+    first = context.follow("-f", "--json")
+    first.wait_for("Under way.")
+    first.process.kill()
+    first.process.wait()
+    second = context.follow("-f", "--json", "--from-byte", first.out.stat().st_size)
+    go.touch()
+
+    assert second.ended() == (0, STOPPED)
+    assert first.said + second.said == context.log("--json")
+
+
+def test_what_is_polled_has_neither_times_nor_colours(context: Context) -> None:
+    context.start()
+    context.wait()
+
+    with terminal() as screen:
+        argv = context.cli.argv(
+            "log", "--from-byte", "0", THREAD, command="codex_tasks"
+        )
+        assert screen.start(argv, context.cli.env({"TERM": "xterm"})).wait(20) == 0
+        shown = screen.shown()
+
+    assert shown.replace("\r\n", "\n") == context.log()

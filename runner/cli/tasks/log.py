@@ -13,7 +13,7 @@ from runner.service.lookup import get
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from runner.cli.context import Context
     from runner.cli.options import Values
@@ -29,6 +29,8 @@ Show the transcript of a task, of all its runs.
 --time          in a pipe, too: when each entry came (codex exec gives no times: when
                 its supervisor has read it), and how long commands took
 --json          the unchanged events, as JSON lines; Codex gives them no times
+--from-byte N   without the first N bytes of this output: a program that polls gives the
+                number of bytes that it has read so far, and gets each byte once
 --run RUN       only this run of the task
 TASK            the task
 
@@ -36,6 +38,7 @@ TASK            the task
   codex-tasks log -f -n 0 01a1f0            (new events only, until it is idle)
   codex-tasks log --json 01a1f0 | jq -r 'select(.type == "turn.failed")'
 """
+_ALL = 1 << 63  # bytes: more than any log has
 HELP_result = """\
 Print the last answer of a task in full; the exit code is 0 only for a success.
 
@@ -52,27 +55,38 @@ TASK        the task; for a run id, the answer of that run
 
 def main(found: Values, context: Context) -> int:
     """Show the log; with --follow, return when the task is idle."""
-    refuse((found.time and found.json, "--time: the events of --json are unchanged"))
+    polls = found.from_byte is not None
+    refuse(
+        (found.time and found.json, "--time: the events of --json are unchanged"),
+        (found.time and polls, "--from-byte takes no --time: times may be added later"),
+        (found.lines is not None and polls, "--from-byte takes no -n"),
+    )
+    begin = whole_number(found.from_byte, "--from-byte", "bytes")
     last = whole_number(found.lines, "-n", "lines")
     context.sweep()
     (task,) = context.found([found.task])
+    wrong = "--from-byte: a task of an older tool has to be imported first"
+    refuse((polls and task.older is not None, f"{wrong} (codex-tasks import)"))
     # An older tool has recorded no times.
-    can_have_times = is_terminal() and not found.json and task.older is None
+    is_plain = found.json or polls or task.older is not None
     wish = log.Wish(
         run_id=found.run,
         last=last,
         follows=found.follow or found.forever,
         is_endless=found.forever,
-        has_times=found.time or can_have_times,
+        has_times=found.time or (is_terminal() and not is_plain),
+        only_grows=polls,
     )
-    said = _json
-    if not found.json:
-        said = Transcript(is_coloured=context.is_coloured, has_times=wish.has_times)
+    is_coloured = context.is_coloured and not polls
+    text = Transcript(is_coloured=is_coloured, has_times=wish.has_times)
+    said: Callable[[Piece], str] = _json if found.json else text
+    if polls:
+        said = _without(said, _ALL if begin is None else begin)
     with context.waiting([task] if wish.follows else ()):
         for piece in _pieces(task, wish, context):
             match piece:
-                case log.Note(text=text):
-                    context.note(text)
+                case log.Note(text=note):
+                    context.note(note)
                 case log.Nothing():
                     context.output.check()
                 case _:
@@ -88,6 +102,19 @@ def _pieces(found: Found, wish: log.Wish, context: Context) -> Iterator[Piece]:
     with context.ledger.snapshot():
         task = get(found.session.key, context.ledger)
     return log.read(task, wish, context.ledger, context.settings)
+
+
+def _without(said: Callable[[Piece], str], count: int) -> Callable[[Piece], str]:
+    """Leave out the first bytes of what is said."""
+    left = count
+
+    def rest(piece: Piece) -> str:
+        nonlocal left
+        data = said(piece).encode(errors="surrogateescape")
+        begin, left = left, max(left - len(data), 0)
+        return data[begin:].decode(errors="surrogateescape")
+
+    return rest
 
 
 def _json(piece: Piece) -> str:
