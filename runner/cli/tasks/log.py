@@ -23,33 +23,42 @@ if TYPE_CHECKING:
 HELP = """\
 Show the transcript of a task, of all its runs.
 
--f, --follow    follow the log until the task is no longer RUNNING
--F, --forever   follow the log until interrupted, also through later prompts
--n, --lines N   only the last N events, prompts and lines of standard error
---time          in a pipe, too: when each entry came (codex exec gives no times: when
-                its supervisor has read it), and how long commands took
---json          the unchanged events, as JSON lines; Codex gives them no times
---from-byte N   without the first N bytes of this output: a program that polls gives the
-                number of bytes that it has read so far, and gets each byte once
---run RUN       only this run of the task
+which:
 TASK            the task
+--run RUN       only this run of the task
+-n, --lines N   only the last N events, prompts and lines of standard error
+--from-byte N   leave out the first N bytes of this output: a program that polls gives
+                the number of bytes that it has read so far, and gets each byte once
+when:
+-f, --follow    follow the log until the task no longer runs and nothing waits
+-F, --forever   follow the log until interrupted
+output:
+--time          in a pipe, too: when each entry came, as its supervisor has recorded it,
+                and how long commands took
+--json          the unchanged events, as JSON lines; Codex gives them no times
 
   codex-tasks log 01a1f0
-  codex-tasks log -f -n 0 01a1f0            (new events only, until it is idle)
-  codex-tasks log --json 01a1f0 | jq -r 'select(.type == "turn.failed")'
+  codex-tasks log -f -n 0 01a1f0
+  codex-tasks log --json 01a1f0 | jq -c 'select(.error)'
+
+0 shown, whatever the outcome of the task; 1 a file cannot be read; 2 wrong usage, or no
+  such run; 3 no such task
 """
 _ALL = 1 << 63  # bytes: more than any log has
 HELP_result = """\
-Print the last answer of a task in full; the exit code is 0 only for a success.
+Print the last answer of a task in full.
 
 --run RUN   the answer of this run
 --strict    exit 1 for a success with sandbox_broken or empty_answer, too
             (CODEX_RUNNER_STRICT=1)
 TASK        the task; for a run id, the answer of that run
 
-  codex-tasks status --wait 01a1f0 > /dev/null; codex-tasks result 01a1f0
+  codex-tasks result 01a1f0
   answer=$(codex-tasks result 01a1f0) || echo "no answer"
-  codex-tasks result --run 20261120-101201-512345-9f3a1c07 01a1f0
+  codex-tasks result 20261120-101201-512345-9f3a1c07
+
+0 the run has succeeded; 1 it has not, or its answer cannot be read; 2 wrong usage, or
+  no such run; 3 no such task; 75 it has not ended yet
 """
 
 
