@@ -46,6 +46,9 @@ class Arrivals:
 
     def __init__(self, path: Path, *, is_exact: bool) -> None:
         self._path, self._is_exact, self._unwritten = path, is_exact, b""
+        # Without its parents: of a run whose files were removed nothing comes back.
+        with suppress(OSError):
+            path.parent.mkdir(mode=0o700)
 
     def note(self, offsets: tuple[int, int], grown_at: float) -> None:
         """Record that the files were read up to these offsets.
@@ -60,8 +63,6 @@ class Arrivals:
             at = _UNKNOWN
         self._unwritten += f"{at} {offsets[0]} {offsets[1]}\n".encode()
         try:
-            if not self._path.parent.exists():
-                files.make_directory(self._path.parent)
             files.append(self._path, self._unwritten)
             self._unwritten = b""
         except FileFault:

@@ -62,6 +62,16 @@ def test_a_record_is_private(path: Path, at: Callable[[float], float]) -> None:
     )
 
 
+def test_the_directory_of_a_run_that_was_removed_is_not_made_again(
+    path: Path, at: Callable[[float], float]
+) -> None:
+    place = path.parent / "gone" / "times" / "lines"
+
+    Arrivals(place, is_exact=True).note((10, 0), at(0))
+
+    assert not place.parent.parent.exists()
+
+
 def test_without_a_signal_of_growth_a_time_is_exact_to_the_second(
     path: Path, at: Callable[[float], float]
 ) -> None:
