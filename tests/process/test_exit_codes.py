@@ -16,8 +16,12 @@ NAMED = (
     *("status", "wait", "result", "log", "attach", "diff", "merge", "stop", "queue"),
     *("pause", "resume", "deliver", "retry", "archive", "unarchive", "rm"),
 )
-# These need a terminal, an installed suite, or a process that was left running.
-ELSEWHERE = {("attach", 3), ("attach", 75), ("uninstall", 75), ("prune", 75)}
+# These need a terminal, an installed suite, a state directory of the version before, a
+# process that was left running, or a supervisor that is killed at the right moment.
+ELSEWHERE = {
+    *(("attach", 3), ("attach", 75), ("uninstall", 75), ("restore", 75)),
+    *(("prune", 75), ("unarchive", 75)),
+}
 
 
 def codes_of(command: str) -> set[int]:

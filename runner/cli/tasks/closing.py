@@ -50,7 +50,8 @@ TASK ...   the tasks
 
   codex-tasks unarchive 01a1f0
 
-0 done; 1 a task cannot be moved; 2 wrong usage; 3 no such task
+0 done; 1 a task cannot be moved; 2 wrong usage; 3 no such task; 75 a run of it has not
+  ended
 """
 HELP_rm = """\
 Remove idle tasks with their files; their usage and cost stay in the ledger.

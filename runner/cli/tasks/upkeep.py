@@ -86,7 +86,8 @@ Restore the state directory for the previous version.
 
   codex-tasks restore
 
-0 restored; 1 it cannot be restored; 2 wrong usage
+0 restored; 1 it was not migrated, or cannot be restored; 2 wrong usage; 75 runs in it
+  have not ended
 """
 _TITLE_LENGTH = 60
 _IMPORTED = ("id", "kind", "source", "title", "runs")

@@ -46,7 +46,7 @@ Price the runs that have no price; a known price stays as it is.
   codex-tasks reprice --dry-run
   codex-tasks reprice --since 2026-11-01
 
-0 done; 1 the ledger cannot be used; 2 wrong usage, or prices.toml is wrong
+0 done; 1 the ledger cannot be used; 2 wrong usage
 """
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _WIDEST_BAR = 24
