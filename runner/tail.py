@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from parsers.exec_events.events import Event
     from parsers.exec_events.items import Item
     from parsers.paths import Path
+    from runner.arrivals import Arrivals
     from runner.model import Run
     from runner.run_files import RunFiles
 
@@ -100,6 +101,11 @@ class Tail:
             # lines after it.
             self._buffer = LineBuffer()
             raise
+
+    @property
+    def grown_at(self) -> float:
+        """When the file was last written to, in seconds; 0 before it is open."""
+        return 0 if self._handle is None else os.fstat(self._handle).st_mtime
 
     @property
     def offset(self) -> int:
@@ -190,10 +196,17 @@ class RunTail:
     Args:
         files: of the run.
         offsets: where to begin in its events and its standard error.
+        arrivals: records when lines are read.
     """
 
-    def __init__(self, files: RunFiles, offsets: tuple[int, int] = (0, 0)) -> None:
+    def __init__(
+        self,
+        files: RunFiles,
+        offsets: tuple[int, int] = (0, 0),
+        arrivals: Arrivals | None = None,
+    ) -> None:
         self.summary = EventSummary()
+        self._arrivals = arrivals
         self._events = Tail(files.events, offsets[0])
         self._stderr = Tail(files.stderr, offsets[1])
 
@@ -216,7 +229,11 @@ class RunTail:
         """Return the lines written since the last call."""
         feed = self.summary.feed
         events = tuple((line, feed(line)) for line in self._events.lines())
-        return Appended(events=events, errors=tuple(self._stderr.lines()))
+        errors = tuple(self._stderr.lines())
+        if self._arrivals and (events or errors):
+            grown_at = max(self._events.grown_at, self._stderr.grown_at)
+            self._arrivals.note(self.offsets, grown_at)
+        return Appended(events=events, errors=errors)
 
     def finish(self) -> Iterator[Appended]:
         """Yield the rest, including incomplete last lines."""

@@ -74,6 +74,13 @@ class Option(Struct):
         return word.lstrip("-").replace("-", "_")
 
     @property
+    def spelt(self) -> str:
+        """Spell it as in a help: `-n, --lines N`."""
+        name = ", ".join(sorted(self.words, key=len))
+        value = f"{self.value}..." if self.is_many and not self.words else self.value
+        return f"{name} {value}".strip()
+
+    @property
     def initial(self) -> object:
         """Return the value that it has when it is not given."""
         if self.words and not self.value:

@@ -23,7 +23,8 @@ _EVENTS_BYTES = 1 << 16
 class GrowthSignal:
     """Send SIGIO to this process when files grow, until it ends.
 
-    `is_on` is False while none is sent: the files have to be looked at.
+    `is_on` is False while none is sent: the files have to be looked at. `is_exact` is
+    True when that is never so.
 
     Args:
         directory: the directory of the files.
@@ -36,7 +37,7 @@ class GrowthSignal:
         self._queue: int | None = None
         self._shared: int | None = None
         self._watched: int | None = None
-        self.is_on = False
+        self.is_on = self.is_exact = False
         if not _LINUX:
             return
         with suppress(OSError):
@@ -51,6 +52,7 @@ class GrowthSignal:
                 fcntl.fcntl(handle, fcntl.F_NOTIFY, events)
                 self._shared = None if is_own else handle
             self.is_on = True
+        self.is_exact = self.is_on and self._shared is None
 
     def end(self) -> None:
         """Let growth in a directory that is watched as a whole be signalled no more."""

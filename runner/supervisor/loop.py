@@ -12,6 +12,7 @@ from functools import partial
 from parsers.struct import replace
 from runner import clock, files
 from runner.accounting import prices
+from runner.arrivals import Arrivals, path_of
 from runner.codex.binary import known_version, version_of
 from runner.config import HOOK_MARKER
 from runner.exports import queue_files, run_exports
@@ -89,7 +90,6 @@ class SuperviseLoop:
         self._export = TaskExport(ledger, recorder.attempt)
         self._notifier = Notifier(ledger, settings, recorder.warn)
         self._files = files_of(run.spec)
-        self._tail = RunTail(self._files)
         self._tree = DescendantTree(run.supervisor or this_process())
         self._limits: LimitsWatch | Check = LimitsWatch(
             run.spec.limits, settings.codex_home
@@ -103,11 +103,11 @@ class SuperviseLoop:
         self._changes = ChangesWatch(recorder, self._beside, settings)
         self._check: Check | None = None
         self._left: list[int] = []
-        self._growth = GrowthSignal(
-            self._files.directory,
-            (self._files.events, self._files.stderr),
-            is_own=not run.spec.is_flat,
-        )
+        watched, is_own = (self._files.events, self._files.stderr), not run.spec.is_flat
+        self._growth = GrowthSignal(self._files.directory, watched, is_own=is_own)
+        times = path_of(settings.state_home, run.run_id)
+        arrivals = Arrivals(times, is_exact=self._growth.is_exact)
+        self._tail = RunTail(self._files, arrivals=arrivals)
         self._has_failed = False
         self._cause: tuple[Cause, float, str | None] | None = None
         self._termination: Termination | None = None

@@ -78,3 +78,16 @@ assert is_signalled()
 
 def test_then_a_busy_neighbour_costs_one_signal_in_two_pauses(tmp_path: Path) -> None:
     play(tmp_path, NO_INSTANCE_LEFT, SHARED, NEIGHBOUR)
+
+
+def test_what_is_written_below_the_directory_is_not_signalled(tmp_path: Path) -> None:
+    (tmp_path / "times").mkdir()
+    watch = "watch = GrowthSignal(ours.parent, [ours], is_own=True)"
+    below = "append(ours.parent / 'times' / 'lines'); assert not is_signalled(0.05)"
+    play(tmp_path, watch, below, "assert watch.is_exact")
+
+
+def test_only_a_signal_for_each_growth_makes_times_exact(tmp_path: Path) -> None:
+    exact = f"{SHARED}; assert watch.is_exact"
+    play(tmp_path, exact)
+    play(tmp_path, NO_INSTANCE_LEFT, SHARED, "assert not watch.is_exact")

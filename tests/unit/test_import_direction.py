@@ -19,7 +19,7 @@ LEVELS = [
     ("lifecycle",),
     ("exports", "accounting"),
     ("foreign", "notify", "tail", "codex", "prompt"),
-    ("ledger", "git", "tmux", "config_files"),
+    ("ledger", "git", "tmux", "config_files", "arrivals"),
     ("process", "files", "run_files", "locks"),
     ("model", "config"),
     ("clock", "errors", "terms", "version"),

@@ -42,6 +42,8 @@ List tasks: what needs you first, then what runs and waits, then what has ended.
   codex-tasks ls
   codex-tasks ls --state failed,held
   codex-tasks ls | awk -F'\\t' '$2 == "held" {{ print $1 }}'
+
+0 listed, also when there are none; 1 the ledger cannot be used; 2 wrong usage
 """
 _NAMED_AT_MOST = 5
 _ENDED_AT_MOST = 20
