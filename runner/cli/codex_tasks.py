@@ -9,8 +9,8 @@ from runner import config_files
 from runner.cli import tasks
 from runner.cli.command import enter, leave
 from runner.cli.context import Context
-from runner.cli.options import read_plain
-from runner.cli.tasks import COMMANDS, OVERVIEW, WORDS
+from runner.cli.options import SCREEN_OPTIONS, read_plain
+from runner.cli.tasks import COMMANDS, DRAWN, OVERVIEW, WORDS
 from runner.errors import UsageError
 
 TYPE_CHECKING = False
@@ -50,7 +50,7 @@ def _command(words: list[str], settings: Config) -> int:
         found = read_plain(command.options, words[1:], {})
         if found is None:
             found = parser_of(words[0], command).values(words[1:])
-        context = Context(settings)
+        context = Context(settings, found)
         if words[0] not in _UNNOTED:
             context.notes(config_files.explain(settings)[1])
         return command.main(found, context)
@@ -111,9 +111,8 @@ def load(name: str) -> Command:
     part = f"_{name}" if hasattr(module, f"main_{name}") else ""
     main, words = (getattr(module, f"{each}{part}") for each in ("main", "HELP"))
     summary, *options, examples = words.split("\n\n")
-    return Command(
-        main=main, summary=summary, options="".join(options), examples=examples
-    )
+    table = "".join(options) + (f"\n{SCREEN_OPTIONS}" if name in DRAWN else "")
+    return Command(main=main, summary=summary, options=table, examples=examples)
 
 
 def parser_of(name: str, command: Command) -> Parser:

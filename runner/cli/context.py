@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from parsers.light import contextmanager, suppress
-from runner.cli.output import Output, is_terminal, note
+from runner.cli.output import Output, note
 from runner.errors import LedgerFault, RunnerError
 from runner.ledger.ledger import Ledger
 from runner.model import TaskState
@@ -14,6 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+    from runner.cli.look import Look
+    from runner.cli.options import Values
     from runner.config import Config
     from runner.ledger.sessions import Session
     from runner.service.lookup import Found
@@ -29,21 +31,28 @@ _OLDER = (
 class Context:
     """Open the ledger and standard output on first use."""
 
-    def __init__(self, settings: Config) -> None:
+    def __init__(self, settings: Config, found: Values | None = None) -> None:
         self.settings = settings
         self.output = Output()
+        self._found = vars(found) if found else {}
         self._noted: set[str] = set()
 
     @cached_property
     def ledger(self) -> Ledger:
         return Ledger(self.settings.state_home)
 
+    @cached_property
+    def look(self) -> Look:
+        """How standard output is drawn on."""
+        from runner.cli import look  # noqa: PLC0415 - not for a new run
+
+        colour, is_ascii = self._found.get("color"), self._found.get("ascii", False)
+        return look.of(self.settings.environment, colour, is_ascii=is_ascii)
+
     @property
     def is_coloured(self) -> bool:
-        """Whether standard output is a terminal with colours."""
-        environment = self.settings.environment
-        is_plain = environment.get("TERM", "") in {"", "dumb"}
-        return is_terminal() and not (environment.get("NO_COLOR") or is_plain)
+        """Whether standard output has colours."""
+        return self.look.has_colour
 
     def sweep(self) -> Mapping[int, str]:
         """Judge abandoned runs and deliver prompts, before the ledger is read.

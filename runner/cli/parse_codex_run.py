@@ -133,16 +133,16 @@ def _command(wanted: Values, settings: Config) -> int:
         copy = Path(wanted.json_out).absolute()
         files.copy_to(copy, record.encode(found[0], indent=2))
     usual = "text" if len(wanted.run_id + wanted.log) > 1 else "json"
-    _show(found, wanted.format or usual)
+    _show(found, wanted.format or usual, settings)
     return code
 
 
-def _show(found: list[dict[str, object]], wanted: str) -> None:
+def _show(found: list[dict[str, object]], wanted: str, settings: Config) -> None:
     output = Output()
     if wanted == "json":
         output.lines(compact(each) for each in found)
     elif is_terminal() and len(found) > 1:
-        from runner.cli import table  # noqa: PLC0415 - on a terminal only
+        from runner.cli import look, table  # noqa: PLC0415 - on a terminal only
 
         cells = zip(*map(_cells, found), strict=True)
         columns = [
@@ -154,7 +154,8 @@ def _show(found: list[dict[str, object]], wanted: str) -> None:
             )
             for name, told in zip(_COLUMNS, cells, strict=True)
         ]
-        output.text(table.drawn([columns]))
+        seen = look.of(settings.environment, None, is_ascii=False)
+        output.text(table.drawn([columns], seen))
     else:
         from parsers.run_summary import one_line  # noqa: PLC0415 - only for people
 

@@ -60,14 +60,14 @@ def report(task: Task, ledger: Ledger, settings: Config, unknown: str | None) ->
     verdict, exports = last.verdict, session.exports_in(settings.state_home)
     pid = _pid_of_codex(last)
     is_running = isinstance(last.state, Running)
-    now = doing_in(files_of(last.spec)) if is_running else None
+    now = doing_in(files_of(last.spec), settings) if is_running else None
     so_far = [] if last.is_finished else _so_far(last, ledger, settings)
     return {
         "id": session.name,
         "short_id": session.short_id,
         "title": session.title,
         "state": session.state,
-        **report_of(session, now, ledger),
+        **report_of(session, now, ledger, last.spec.limits.stall),
         "outcome": last.outcome,
         "error": verdict.error if verdict else None,
         "error_class": verdict.error_class if verdict else None,

@@ -44,6 +44,8 @@ COMMANDS = {
     "uninstall": "disk",
     "completion": "completion",
 }
+# Those that draw on a terminal, and take the options of `look`.
+DRAWN = ("ls", "status", "wait", "queue", "usage", "doctor", "log", "diff")
 # The commands by what one wants to do.
 OVERVIEW = """\
 codex-tasks  Run Codex in the background; ask later what it did and cost.

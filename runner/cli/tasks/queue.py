@@ -138,7 +138,8 @@ def _show(rows: list[dict[str, Any]], context: Context) -> None:
         context.output.lines(table.plain([number, task, *last]))
         return
     brief = replace(task, cells=table.beginnings(task.cells))
-    context.output.text(table.drawn([[number, each, *last] for each in (task, brief)]))
+    tables = [[number, each, *last] for each in (task, brief)]
+    context.output.text(table.drawn(tables, context.look))
 
 
 def _remove(words: list[str], _found: Values, context: Context) -> None:

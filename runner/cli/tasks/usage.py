@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from runner.cli.context import Context
+    from runner.cli.look import Look
     from runner.cli.options import Values
     from runner.ledger.usage import UsageTotal
     from runner.service.usage import Report
@@ -79,7 +80,7 @@ def main(found: Values, context: Context) -> int:
     if found.json:
         context.output.lines([_json(report)])
     elif report.total is not None and is_terminal():
-        context.output.text(drawn(report))
+        context.output.text(drawn(report, context.look))
     elif report.total is not None:
         context.output.lines(plain(report))
     elif not report.not_over:
@@ -128,7 +129,7 @@ def plain(report: Report) -> list[str]:
     return table.plain(_columns(report, "{:,}".format))
 
 
-def drawn(report: Report) -> str:
+def drawn(report: Report, look: Look) -> str:
     """Draw the same for the width of the terminal, with a bar for each row."""
     full, terse = (_columns(report, _short, note) for note in (_NOTE, _SHORT_NOTE))
     if full[-1].heading == "Title":
@@ -143,7 +144,9 @@ def drawn(report: Report) -> str:
         *(_without(count, brief) for count in (3, 4)),
         *(_without(count, terse) for count in (4, 5, 6)),
     ]
-    return table.drawn(tables, has_total=True, more=lambda room: _bars(report, room))
+    return table.drawn(
+        tables, look, has_total=True, more=lambda room: _bars(report, room)
+    )
 
 
 def _without(count: int, columns: Sequence[Column]) -> list[Column]:
