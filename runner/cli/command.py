@@ -14,7 +14,7 @@ from runner.model import EXIT_INTERRUPTED, EXIT_READER_GONE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import NoReturn
 
     from runner.config import Config
@@ -47,6 +47,12 @@ def enter(command: Callable[[Config], int]) -> int:
         return 1
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+
+
+def line_of(words: Sequence[str]) -> list[str]:
+    """Return the command line of this command with other arguments."""
+    own = len(sys.orig_argv) - len(sys.argv) + 1
+    return [sys.executable, *sys.orig_argv[1:own], *words]
 
 
 def enter_scope(settings: Config) -> NoReturn:

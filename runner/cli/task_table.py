@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from parsers.exec_events.items import typed
 from parsers.paths import Path
-from parsers.struct import Struct
+from parsers.struct import Struct, replace
 from runner import clock
 from runner.cli import figures, format, table
 from runner.cli.table import GAP, Column
@@ -35,17 +35,20 @@ class Block(Struct):
     rows: Sequence[Sequence[Sequence[Styled]]]
 
 
-def block(lines: Sequence[Line], ids: Mapping[str, str], width: int) -> Block:
+def block(
+    lines: Sequence[Line], ids: Mapping[str, str], width: int, *, is_live: bool = False
+) -> Block:
     """Show tasks at a width.
 
     Args:
         lines: the tasks.
         ids: how each short id is shown.
         width: in columns.
+        is_live: no column moves when a text gets longer or shorter.
     """
     if width < CARDS_BELOW:
         return Block(heading=(), rows=[[*_card(line, width)] for line in lines])
-    heading, *rows = table.styled(_columns(lines, ids, width))
+    heading, *rows = table.styled(_columns(lines, ids, width, is_live=is_live))
     return Block(heading=[heading], rows=[[row] for row in rows])
 
 
@@ -77,7 +80,9 @@ def _cell(line: Line) -> str:
     return f"{line.sign} {line.shown.state}"
 
 
-def _columns(lines: Sequence[Line], ids: Mapping[str, str], width: int) -> list[Column]:
+def _columns(
+    lines: Sequence[Line], ids: Mapping[str, str], width: int, *, is_live: bool
+) -> list[Column]:
     states, is_brief = [each.shown.state for each in lines], width < _LONG_DETAILS
     waiting = [f"+{each.waiting}" if each.waiting else "" for each in lines]
     texts = [_detail(each, is_brief=is_brief) for each in lines]
@@ -105,14 +110,17 @@ def _columns(lines: Sequence[Line], ids: Mapping[str, str], width: int) -> list[
         _figures("Q", waiting, 2),
     ]
     gone = {name for name, least in _DROPPED if width < least}
-    gone |= set() if any(each.waiting for each in lines) else {"Q"}
+    gone |= set() if any(each.waiting for each in lines) or is_live else {"Q"}
     kept = [column for column in columns if column.heading not in gone]
     # What the other columns leave is for the task and its detail, of that at most half.
     fixed = [each for each in kept if each.heading not in {"TASK", "DETAIL"}]
     rest = width - table.whole_width(fixed) - 2 * len(GAP)
-    of_detail = min(detail.width, rest // 2)
+    of_detail = rest * 2 // 5 if is_live else min(detail.width, rest // 2)
     rooms = {"DETAIL": of_detail, "TASK": max(rest - of_detail, _LEAST_TASK)}
-    return [each.cut(rooms.get(each.heading, each.width)) for each in kept]
+    cut = [each.cut(rooms.get(each.heading, each.width)) for each in kept]
+    if is_live:
+        cut = [replace(each, room=rooms.get(each.heading, each.room)) for each in cut]
+    return cut
 
 
 def _figures(heading: str, cells: list[str], room: int, style: str = "") -> Column:

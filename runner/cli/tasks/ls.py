@@ -30,6 +30,7 @@ List tasks: what needs you first, then what runs and waits, then what has ended.
 --state STATE+ ...   only these: {", ".join(STATES)}, or {", ".join(TaskState)};
                      repeatable, or with commas
 --filter TEXT        only those with this in id, title, prompt or directory
+-w, --watch          live: redraw what changes; the keys are shown
 --sort ORDER         by id, for, cost, tokens, time, title or dir; -cost reverses
 --limit N            at most N tasks
 --json               as JSON: a list
@@ -39,6 +40,18 @@ List tasks: what needs you first, then what runs and waits, then what has ended.
   codex-tasks ls
   codex-tasks ls --state failed,held
   codex-tasks ls | awk -F'\\t' '$2 == "held" {{ print $1 }}'
+"""
+HELP_top = """\
+List tasks as ls --watch does: live, with keys for what can be done with them.
+
+-a, --all            all of them, archived ones too (default: those that have not ended,
+                     and the last 20)
+--state STATE+ ...   only these states
+--filter TEXT        only those with this in id, title, prompt or directory
+--sort ORDER         by id, for, cost, tokens, time, title or dir; -cost reverses
+
+  codex-tasks top
+  codex-tasks top --state running,held
 """
 _NAMED_AT_MOST = 5
 _ENDED_AT_MOST = 20
@@ -50,6 +63,8 @@ def main(found: Values, context: Context) -> int:
     """List tasks, also those of an older tool that were not imported."""
     wanted, states = _states(found)
     limit = whole_number(found.limit, "--limit", "tasks", least=1)
+    if found.watch:
+        return _watch(wanted, states, found, context)
     context.sweep()
     # All rows live to the end: a third of the time would be the search for garbage.
     gc.disable()
@@ -77,6 +92,29 @@ def main(found: Values, context: Context) -> int:
         heads = ["\t".join((*_HEADINGS, "Q"))] if found.header else []
         context.output.lines([*heads, *map(_piped, lines)])
     return 0
+
+
+def main_top(found: Values, context: Context) -> int:
+    """List tasks, live."""
+    vars(found).update(watch=True, json=False, limit=None)
+    return main(found, context)
+
+
+def _watch(
+    wanted: set[str], states: set[TaskState], found: Values, context: Context
+) -> int:
+    from runner.cli.tasks.watch import watch  # noqa: PLC0415 - on a terminal only
+    from runner.service.live import Wish  # noqa: PLC0415 - see above
+
+    listing.ordered([], found.sort)
+    wish = Wish(
+        states=states,
+        wanted=wanted,
+        text=found.filter,
+        order=found.sort,
+        is_all=found.all,
+    )
+    return watch(wish, found, context)
 
 
 _NOTHING: Sequence[Sequence[Styled]] = (
